@@ -1,0 +1,1 @@
+"""Versioned SQL for Supabase, carried to a database and proved there."""

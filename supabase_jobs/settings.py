@@ -1,0 +1,103 @@
+"""`supabase-jobs.toml`, the environment and the options, made into one frozen value."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from supabase_jobs.errors import ConfigError
+
+FILE_NAME = "supabase-jobs.toml"
+DB_URL_VARIABLE = "SUPABASE_DB_URL"
+DEFAULT_MIGRATIONS = Path("supabase") / "migrations"
+
+_PATHS = ("migrations", "sql_dir")
+_KNOWN = ("variables", *_PATHS)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a command works with; every path is absolute.
+
+    `migrations` and `sql_dir` are None where nothing was said and the packaged set is meant.
+    `db_url` never appears in a repr: it may hold a password.
+    """
+
+    directory: Path
+    variables: Mapping[str, object] = field(default_factory=dict)
+    migrations: Path | None = None
+    sql_dir: Path | None = None
+    db_url: str | None = field(default=None, repr=False)
+
+
+def load_settings(
+    directory: Path,
+    environ: Mapping[str, str],
+    *,
+    db_url: str | None = None,
+    migrations: Path | None = None,
+    sql_dir: Path | None = None,
+) -> Settings:
+    """Settings for a command run in `directory`: options win over the file, the file over defaults.
+
+    Raises ConfigError (exit 2) for a file that is not TOML, an unknown key, a value of the wrong
+    type, or a path that does not exist.
+    """
+    directory = directory.absolute()
+    from_file = _read(directory / FILE_NAME)
+    found_migrations = _folder(directory, migrations, from_file.get("migrations"), "migrations")
+    if found_migrations is None and (directory / DEFAULT_MIGRATIONS).is_dir():
+        found_migrations = directory / DEFAULT_MIGRATIONS
+    return Settings(
+        directory=directory,
+        variables=from_file.get("variables", {}),
+        migrations=found_migrations,
+        sql_dir=_folder(directory, sql_dir, from_file.get("sql_dir"), "sql_dir"),
+        db_url=db_url or environ.get(DB_URL_VARIABLE) or None,
+    )
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a dict; ConfigError names the file where it cannot be read or parsed."""
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} is not valid TOML: {error}", file=str(path)) from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", file=str(path)) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    values = read_toml(path)
+    for key, value in values.items():
+        wanted = dict if key == "variables" else str
+        if key not in _KNOWN:
+            raise ConfigError(
+                f"{FILE_NAME}: unknown key {key!r}",
+                hint=f"Known keys: {', '.join(_KNOWN)}. Variables of the SQL stand under [variables].",
+                file=str(path),
+            )
+        if not isinstance(value, wanted):
+            raise ConfigError(
+                f"{FILE_NAME}: {key} must be a {'table' if wanted is dict else 'string'},"
+                f" not {type(value).__name__}",
+                file=str(path),
+            )
+    return values
+
+
+def _folder(directory: Path, option: Path | None, from_file: str | None, name: str) -> Path | None:
+    chosen = option if option is not None else from_file
+    if chosen is None:
+        return None
+    path = directory / Path(chosen)
+    if not path.is_dir():
+        raise ConfigError(
+            f"{name}: there is no folder {path}",
+            hint="Name an existing folder, or leave the option out to use the SQL that the package ships.",
+        )
+    return path

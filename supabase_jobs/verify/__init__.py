@@ -1,0 +1,1 @@
+"""Prove on a live database that what the migrations promise holds there."""

@@ -1,0 +1,144 @@
+"""The access matrix as it is declared in TOML: identities, actions, rows, and the outcome of every cell."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from supabase_jobs.errors import ConfigError
+from supabase_jobs.settings import read_toml
+
+DEFAULT_FILE = Path(__file__).with_name("access.toml")
+NULL = "null"
+
+OUTCOMES = ("rows", "hidden", "denied", "violates")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a request comes from: a role, and the settings that PostgREST would make for it.
+
+    `settings` maps a setting to its text, which may hold `$name` placeholders. A setting that is not
+    in it is left alone.
+    """
+
+    name: str
+    role: str
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One statement to try, and how to tell what it came to; see the head of access.toml."""
+
+    name: str
+    sql: str
+    reached: str | None = None
+    allowed_if: str | None = None
+    control: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """An identity against whose rows: `binds` maps the SQL's parameters to the names of ids (or "null").
+
+    `expected` maps each action to `rows`, `hidden`, `denied`, `violates`, or an SQLSTATE.
+    """
+
+    label: str
+    identity: Identity
+    binds: Mapping[str, str]
+    expected: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows × actions on one table, or on the functions."""
+
+    title: str
+    actions: tuple[Action, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """The whole file: `ids` become random UUIDs in each run, `fixture` is what the owner plants first."""
+
+    ids: tuple[str, ...]
+    fixture: tuple[str, ...]
+    matrices: tuple[Matrix, ...]
+    placeholders: frozenset[str] = field(default=frozenset())
+
+
+def load(path: Path | None = None) -> Declaration:
+    """Read a declaration (default: the packaged access.toml).
+
+    Raises ConfigError for a cell without a declared outcome, an outcome that is none, a row, action,
+    identity or id that is not declared, or a malformed file: an undeclared cell is never a passed one.
+    """
+    path = path or DEFAULT_FILE
+    try:
+        return _declaration(read_toml(path))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path.name} is not an access matrix: {error!r}", file=str(path)) from error
+    except ConfigError as error:
+        raise ConfigError(f"{path.name}: {error.message}", hint=error.hint, file=str(path)) from error
+
+
+def _declaration(toml: Mapping[str, Any]) -> Declaration:
+    ids = tuple(toml["ids"])
+    identities = {name: _identity(name, table) for name, table in toml["identities"].items()}
+    placeholders = {
+        name for i in identities.values() for text in i.settings.values() for name in Template(text).get_identifiers()
+    }
+    matrices = tuple(_matrix(table, identities, ids) for table in toml["matrix"])
+    return Declaration(ids, tuple(toml["fixture"]), matrices, frozenset(placeholders - set(ids)))
+
+
+def _identity(name: str, table: Mapping[str, Any]) -> Identity:
+    settings = dict(table.get("settings", {}))
+    if "claims" in table:
+        settings["request.jwt.claims"] = json.dumps(table["claims"])
+    if "headers" in table:
+        settings["request.headers"] = json.dumps(table["headers"])
+    return Identity(name, table["role"], settings)
+
+
+def _matrix(table: Mapping[str, Any], identities: Mapping[str, Identity], ids: tuple[str, ...]) -> Matrix:
+    title = table["title"]
+    actions = tuple(Action(name, **action) for name, action in table["actions"].items())
+    expected = _grid(title, table["grid"], [action.name for action in actions])
+    if set(expected) != set(table["rows"]):
+        odd = sorted(set(expected) ^ set(table["rows"]))
+        raise ConfigError(f"{title}: row {odd[0]!r} stands either in the grid or under rows, and must in both")
+
+    rows = []
+    for label, row in table["rows"].items():
+        binds = {**{name: name for name in ids}, **row.get("with", {})}
+        for unknown in (bind for bind in binds.values() if bind not in (*ids, NULL)):
+            raise ConfigError(f"{title}: row {label!r} names {unknown!r}, which is not among the ids")
+        if row["identity"] not in identities:
+            raise ConfigError(f"{title}: row {label!r} names the unknown identity {row['identity']!r}")
+        rows.append(Row(label, identities[row["identity"]], binds, expected[label]))
+    return Matrix(title, actions, tuple(rows))
+
+
+def _grid(title: str, text: str, actions: list[str]) -> dict[str, dict[str, str]]:
+    head, *lines = [[cell.strip() for cell in line.split("|")] for line in text.strip("\n").splitlines()]
+    if sorted(head[1:]) != sorted(actions):
+        raise ConfigError(f"{title}: the grid's columns {head[1:]} are not the actions {actions}")
+    grid = {}
+    for label, *cells in lines:
+        if len(cells) != len(actions):
+            raise ConfigError(f"{title}: row {label!r} has {len(cells)} cells for {len(actions)} actions")
+        for cell in cells:
+            if cell not in OUTCOMES and not _is_sqlstate(cell):
+                raise ConfigError(f"{title}: row {label!r} has {cell!r}, which is no outcome")
+        grid[label] = dict(zip(head[1:], cells, strict=True))
+    return grid
+
+
+def _is_sqlstate(text: str) -> bool:
+    return len(text) == 5 and text.isalnum() and text == text.upper()

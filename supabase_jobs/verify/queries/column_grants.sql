@@ -1,0 +1,24 @@
+-- What public and the API's roles may do with single columns, beyond the whole table.
+select
+  format('%I.%I', n.nspname, c.relname) as object,
+  'column grant' as kind,
+  format('%s to %s', a.attname, g.grantee) as name,
+  g.privileges as value,
+  format('grant %s (%I) on table %I.%I to %s;', g.privileges, a.attname, n.nspname, c.relname, g.grantee) as mend,
+  format('revoke all (%I) on table %I.%I from %s;', a.attname, n.nspname, c.relname, g.grantee) as remove,
+  'error' as unexpected
+from pg_attribute as a
+inner join pg_class as c on a.attrelid = c.oid
+inner join pg_namespace as n on c.relnamespace = n.oid
+cross join lateral (
+  select
+    case x.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(x.grantee)) end as grantee,
+    string_agg(format('%s', x.privilege_type), ', ' order by x.privilege_type) as privileges
+  from aclexplode(a.attacl) as x
+  where x.grantee = 0
+    or pg_get_userbyid(x.grantee) in ('anon', 'authenticated', 'service_role', 'authenticator')
+  group by x.grantee
+) as g
+where format('%I.%I', n.nspname, c.relname) = any($1)
+  and a.attnum > 0
+  and not a.attisdropped

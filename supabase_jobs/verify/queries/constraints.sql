@@ -1,0 +1,16 @@
+-- Constraints, as PostgreSQL spells them out; "not valid" is part of that. NOT NULL stands with the columns
+-- (from PostgreSQL 18 on it is a constraint as well).
+select
+  format('%I.%I', n.nspname, c.relname) as object,
+  'constraint' as kind,
+  k.conname as name,
+  pg_get_constraintdef(k.oid) as value,
+  format('alter table %I.%I add constraint %I %s;', n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid))
+    as mend,
+  format('alter table %I.%I drop constraint %I;', n.nspname, c.relname, k.conname) as remove,
+  'info' as unexpected
+from pg_constraint as k
+inner join pg_class as c on k.conrelid = c.oid
+inner join pg_namespace as n on c.relnamespace = n.oid
+where format('%I.%I', n.nspname, c.relname) = any($1)
+  and k.contype not in ('n', 't')

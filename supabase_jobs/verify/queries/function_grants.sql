@@ -1,0 +1,26 @@
+-- Who may execute a function, its owner left out.
+select
+  f.object,
+  'execute' as kind,
+  g.grantee as name,
+  'EXECUTE' || case when g.is_grantable then ' with grant option' else '' end as value,
+  format('grant execute on function %s to %s;', f.object, g.grantee) as mend,
+  format('revoke all on function %s from %s;', f.object, g.grantee) as remove,
+  'error' as unexpected
+from (
+  select
+    p.proacl,
+    p.proowner,
+    format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object
+  from pg_proc as p
+  inner join pg_namespace as n on p.pronamespace = n.oid
+) as f
+cross join lateral (
+  select
+    case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as grantee,
+    a.is_grantable
+  from aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) as a
+  where a.grantee = 0
+    or pg_get_userbyid(a.grantee) in ('anon', 'authenticated', 'service_role', 'authenticator')
+) as g
+where f.object = any($1)

@@ -1,0 +1,32 @@
+-- Functions: what they return, as whom they run, and with which search_path.
+select
+  f.object,
+  v.kind,
+  '' as name,
+  v.value,
+  v.mend,
+  '' as remove,
+  'error' as unexpected
+from (
+  select
+    p.*,
+    format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object
+  from pg_proc as p
+  inner join pg_namespace as n on p.pronamespace = n.oid
+) as f
+inner join pg_language as l on f.prolang = l.oid
+cross join lateral (
+  values
+  ('function', pg_get_function_result(f.oid), ''),
+  ('owner', pg_get_userbyid(f.proowner)::text,
+    format('alter function %s owner to %I;', f.object, pg_get_userbyid(f.proowner))),
+  ('language', l.lanname::text, ''),
+  ('security', case when f.prosecdef then 'definer' else 'invoker' end,
+    format('alter function %s security %s;', f.object, case when f.prosecdef then 'definer' else 'invoker' end)),
+  ('settings', coalesce(array_to_string(f.proconfig, ', '), 'none'),
+    format('alter function %s set search_path = '''';', f.object)),
+  ('volatility', case f.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end,
+    format('alter function %s %s;', f.object,
+      case f.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end))
+) as v (kind, value, mend)
+where f.object = any($1)

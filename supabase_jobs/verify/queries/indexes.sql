@@ -1,0 +1,15 @@
+-- Indexes, columns and predicate included, but for those that belong to a constraint.
+select
+  format('%I.%I', n.nspname, c.relname) as object,
+  'index' as kind,
+  i.relname as name,
+  pg_get_indexdef(x.indexrelid) || case when x.indisvalid then '' else ' (invalid)' end as value,
+  pg_get_indexdef(x.indexrelid) || ';' as mend,
+  format('drop index %I.%I;', n.nspname, i.relname) as remove,
+  'info' as unexpected
+from pg_index as x
+inner join pg_class as i on x.indexrelid = i.oid
+inner join pg_class as c on x.indrelid = c.oid
+inner join pg_namespace as n on c.relnamespace = n.oid
+where format('%I.%I', n.nspname, c.relname) = any($1)
+  and not exists (select 1 from pg_constraint as k where k.conindid = x.indexrelid and k.conrelid = x.indrelid)

@@ -1,0 +1,21 @@
+-- Who of public and the API's roles may look into the schemas that our helpers stand in.
+select
+  format('%I', n.nspname) as object,
+  'schema grant' as kind,
+  g.grantee as name,
+  g.privileges as value,
+  format('grant %s on schema %I to %s;', g.privileges, n.nspname, g.grantee) as mend,
+  format('revoke all on schema %I from %s;', n.nspname, g.grantee) as remove,
+  -- looking into a schema of the project's own does no harm, creating objects in it does
+  case g.privileges when 'USAGE' then 'info' else 'error' end as unexpected
+from pg_namespace as n
+cross join lateral (
+  select
+    case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as grantee,
+    string_agg(a.privilege_type, ', ' order by a.privilege_type) as privileges
+  from aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) as a
+  where a.grantee = 0
+    or pg_get_userbyid(a.grantee) in ('anon', 'authenticated', 'service_role', 'authenticator')
+  group by a.grantee
+) as g
+where format('%I', n.nspname) = any($1)

@@ -48,9 +48,7 @@ def connect(url: str) -> Iterator[Connection]:
     parameters = _parameters(url)
     secret = parameters.get("password")
     try:
-        connection = psycopg.connect(
-            make_conninfo("", **parameters), autocommit=True, prepare_threshold=None
-        )
+        connection = psycopg.connect(make_conninfo("", **parameters), autocommit=True, prepare_threshold=None)
     except psycopg.Error as error:
         raise ConnectError(
             f"cannot connect to {_place(parameters)}: {_first_line(error, secret)}",
@@ -87,7 +85,8 @@ def translated(secret: str | None = None) -> Iterator[None]:
         ) from None
     except psycopg.Error as error:
         raise SupabaseJobsError(
-            f"the database refused a statement of supabase-jobs: {_first_line(error, secret)}", sqlstate=error.sqlstate
+            f"the database refused a statement of supabase-jobs: {_first_line(error, secret)}",
+            sqlstate=error.sqlstate,
         ) from None
 
 

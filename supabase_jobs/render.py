@@ -5,7 +5,7 @@ variable can end a string, start a statement, or break the SQL in any other way.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +46,7 @@ class Rendering:
         return bool(self.new or self.edited or self.outdated)
 
 
-def render_sources(sources: SourceSet, overrides: dict[str, object]) -> tuple[Rendered, ...]:
+def render_sources(sources: SourceSet, overrides: Mapping[str, object]) -> tuple[Rendered, ...]:
     """Every source as it would be written, in order.
 
     Raises ConfigError: a variable that is unknown, of the wrong type or out of its limits (named), or a
@@ -145,10 +145,12 @@ def _render(environment: jinja2.Environment, source: Source, values: dict[str, s
         raise ConfigError(f"{file}: {error.message}", file=file, line=error.lineno) from error
     except jinja2.UndefinedError as error:
         raise ConfigError(
-            f"{file}: {error.message}", hint="Declare the variable in the manifest beside the sources.", file=file
+            f"{file}: {error.message}",
+            hint="Declare the variable in the manifest beside the sources.",
+            file=file,
         ) from error
     except ConfigError as error:
         raise ConfigError(f"{file}: {error.message}", file=file) from error
-    except Exception as error:  # noqa: BLE001  whatever a template's own expressions raise
+    except Exception as error:
         raise ConfigError(f"{file}: {type(error).__name__}: {error}", file=file) from error
     return Rendered(source, origin_line(source, body) + body)

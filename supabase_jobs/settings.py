@@ -83,8 +83,7 @@ def _read(path: Path) -> dict[str, Any]:
             )
         if not isinstance(value, wanted):
             raise ConfigError(
-                f"{FILE_NAME}: {key} must be a {'table' if wanted is dict else 'string'},"
-                f" not {type(value).__name__}",
+                f"{FILE_NAME}: {key} must be a {'table' if wanted is dict else 'string'}, not {type(value).__name__}",
                 file=str(path),
             )
     return values

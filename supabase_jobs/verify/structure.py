@@ -67,7 +67,10 @@ def load(path: Path | None = None) -> Snapshot:
     path = path or DEFAULT_FILE
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
-        facts = tuple(Fact(*row, remove="", unexpected="error") for row in recorded["facts"])
+        facts = tuple(
+            Fact(subject, kind, name, value, mend, "", Severity.ERROR)
+            for subject, kind, name, value, mend in recorded["facts"]
+        )
         return Snapshot({part: recorded[part] for part in _PARTS}, facts)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is not a recorded structure: {error!r}", file=str(path)) from error
@@ -101,9 +104,7 @@ def run(connection: Connection, snapshot: Snapshot) -> tuple[list[Finding], int]
     expected = {fact.key: fact for fact in snapshot.facts}
     gone = {f.object for f in snapshot.facts if f.kind in _EXISTENCE and f.key not in found}
     findings = [
-        finding
-        for fact in snapshot.facts
-        if (finding := _compared(fact, found.get(fact.key), gone)) is not None
+        finding for fact in snapshot.facts if (finding := _compared(fact, found.get(fact.key), gone)) is not None
     ]
     findings += [_unexpected(fact) for key, fact in found.items() if key not in expected]
     return findings, len(expected)

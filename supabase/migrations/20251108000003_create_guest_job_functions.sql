@@ -1,0 +1,255 @@
+-- supabase-jobs: 003_create_guest_job_functions sha256:ba4204983332a5a03acef2519f3678bcc48bfd1741c1edb470c6a3720fd2b393
+-- What the backend and a new user may ask for: hand over a guest's jobs, clean up old jobs and guests.
+-- Bodies are SECURITY DEFINER and stand in `private`, which the API does not expose; the functions that
+-- the API sees are invoker wrappers. EXECUTE is taken from everybody by name, then given to the roles meant.
+
+
+-- migrate_guest_jobs ---------------------------------------------------------------------------
+
+create function private.migrate_guest_jobs(p_guest_id uuid, p_user_id uuid)
+returns table (migrated_count integer)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  -- inside a definer function current_user is the owner; this is the role that the request acts as
+  caller name := coalesce(nullif(current_setting('role'), 'none'), session_user);
+begin
+  if p_guest_id is null or p_user_id is null then
+    raise exception 'migrate_guest_jobs: guest id and user id must not be null'
+      using errcode = 'null_value_not_allowed';
+  end if;
+
+  -- The owner and whoever may act as the service may hand over any guest's jobs. Everybody else
+  -- proves that it holds both identities: the user by its JWT, the guest by its header.
+  if caller <> current_user
+    and not pg_has_role(caller, 'service_role', 'usage')
+    and (
+      p_user_id is distinct from auth.uid()
+      or p_guest_id is distinct from private.request_guest_id()
+    )
+  then
+    raise exception 'migrate_guest_jobs: not allowed for this guest and user'
+      using errcode = 'insufficient_privilege',
+        hint = 'Send the JWT of the user and the header of the guest whose jobs it takes over.';
+  end if;
+
+  if not exists (select 1 from auth.users u where u.id = p_user_id) then
+    raise exception 'migrate_guest_jobs: user does not exist'
+      using errcode = 'foreign_key_violation';
+  end if;
+
+  -- Waits for jobs that are being inserted for this guest right now (a foreign key locks the guest's
+  -- row), so that the update below, which sees what has been committed by then, takes them along.
+  perform 1 from public.guest_users g where g.guest_id = p_guest_id for update;
+  if not found then
+    migrated_count := 0;
+    return next;
+    return;
+  end if;
+
+  update public.async_jobs j
+  set guest_id = null, user_id = p_user_id
+  where j.guest_id = p_guest_id;
+  get diagnostics migrated_count = row_count;
+
+  update public.guest_users g
+  set migrated_to_user_id = p_user_id, migrated_at = now()
+  where g.guest_id = p_guest_id
+    and g.migrated_to_user_id is distinct from p_user_id;
+
+  return next;
+end
+$$;
+
+comment on function private.migrate_guest_jobs(uuid, uuid) is
+'Body of public.migrate_guest_jobs.';
+
+create function public.migrate_guest_jobs(p_guest_id uuid, p_user_id uuid)
+returns table (migrated_count integer)
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select m.migrated_count from private.migrate_guest_jobs(p_guest_id, p_user_id) as m;
+$$;
+
+comment on function public.migrate_guest_jobs(uuid, uuid) is
+'Hands all jobs of a guest to a user, marks the guest, and returns how many jobs moved. Once more is harmless. '
+'The service may call it for anyone, a user for itself with the guest''s header. '
+'42501: not allowed; 23503: no such user; 22004: a null. An unknown guest has 0 jobs.';
+
+
+-- cleanup_old_jobs -----------------------------------------------------------------------------
+
+create function private.cleanup_old_jobs(
+  p_days integer default 7,
+  p_limit integer default null
+)
+returns table (deleted_count integer)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  cutoff timestamptz;
+begin
+  if p_days is null or p_days < 0 then
+    raise exception 'cleanup_old_jobs: p_days must be 0 or more, not %', coalesce(p_days::text, 'null')
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if p_limit < 1 then
+    raise exception 'cleanup_old_jobs: p_limit must be 1 or more, or null for no limit, not %', p_limit
+      using errcode = 'invalid_parameter_value';
+  end if;
+
+  -- 0 days means everything finished, also what this very transaction has finished; and no timestamp
+  -- reaches back further than some two million days
+  cutoff := case p_days
+    when 0 then 'infinity'
+    else now() - make_interval(days => least(p_days, 1000000))
+  end;
+
+  with expired as materialized (
+    select j.id
+    from public.async_jobs j
+    where j.status in ('completed', 'failed', 'cancelled')
+      and j.updated_at < cutoff
+    order by j.updated_at
+    limit p_limit
+    for update skip locked
+  )
+  delete from public.async_jobs j
+  using expired e
+  where j.id = e.id;
+  get diagnostics deleted_count = row_count;
+
+  return next;
+end
+$$;
+
+comment on function private.cleanup_old_jobs(integer, integer) is
+'Body of public.cleanup_old_jobs.';
+
+create function public.cleanup_old_jobs(
+  p_days integer default 7,
+  p_limit integer default null
+)
+returns table (deleted_count integer)
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select c.deleted_count from private.cleanup_old_jobs(p_days, p_limit) as c;
+$$;
+
+comment on function public.cleanup_old_jobs(integer, integer) is
+'Deletes completed, failed and cancelled jobs not updated for p_days days, oldest first, at most p_limit of '
+'them, passing over locked rows; returns how many. 22023: p_days null or negative, or p_limit below 1.';
+
+
+-- cleanup_inactive_guests ----------------------------------------------------------------------
+
+create function private.cleanup_inactive_guests(
+  p_days integer default 30,
+  p_limit integer default null
+)
+returns table (deleted_count integer)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  cutoff timestamptz;
+  candidates uuid[];
+begin
+  if p_days is null or p_days < 0 then
+    raise exception 'cleanup_inactive_guests: p_days must be 0 or more, not %', coalesce(p_days::text, 'null')
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if p_limit < 1 then
+    raise exception 'cleanup_inactive_guests: p_limit must be 1 or more, or null for no limit, not %', p_limit
+      using errcode = 'invalid_parameter_value';
+  end if;
+
+  -- as in cleanup_old_jobs
+  cutoff := case p_days
+    when 0 then 'infinity'
+    else now() - make_interval(days => least(p_days, 1000000))
+  end;
+
+  -- Two statements, because each sees what has been committed when it starts: once a guest's row is
+  -- locked nobody can add a job for it, and only then does "has no newer job" stay true.
+  with inactive as materialized (
+    select g.guest_id
+    from public.guest_users g
+    where g.last_seen_at < cutoff
+      and not exists (
+        select 1 from public.async_jobs j
+        where j.guest_id = g.guest_id
+          and (j.status in ('queued', 'processing') or j.updated_at >= cutoff)
+      )
+    order by g.last_seen_at
+    limit p_limit
+    for update of g skip locked
+  )
+  select array_agg(i.guest_id) into candidates from inactive i;
+
+  delete from public.guest_users g
+  where g.guest_id = any(candidates)
+    and g.last_seen_at < cutoff
+    and not exists (
+      select 1 from public.async_jobs j
+      where j.guest_id = g.guest_id
+        and (j.status in ('queued', 'processing') or j.updated_at >= cutoff)
+    );
+  get diagnostics deleted_count = row_count;
+
+  return next;
+end
+$$;
+
+comment on function private.cleanup_inactive_guests(integer, integer) is
+'Body of public.cleanup_inactive_guests.';
+
+create function public.cleanup_inactive_guests(
+  p_days integer default 30,
+  p_limit integer default null
+)
+returns table (deleted_count integer)
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select c.deleted_count from private.cleanup_inactive_guests(p_days, p_limit) as c;
+$$;
+
+comment on function public.cleanup_inactive_guests(integer, integer) is
+'Deletes guests not seen for p_days days, with their finished jobs, longest unseen first, at most p_limit of them; '
+'never one with a queued or processing job, or a job updated more recently. Returns how many guests. '
+'22023: p_days null or negative, or p_limit below 1.';
+
+
+-- Who may call what ----------------------------------------------------------------------------
+
+revoke all on function private.migrate_guest_jobs(uuid, uuid) from public, anon, authenticated, service_role;
+revoke all on function public.migrate_guest_jobs(uuid, uuid) from public, anon, authenticated, service_role;
+grant execute on function private.migrate_guest_jobs(uuid, uuid) to authenticated, service_role;
+grant execute on function public.migrate_guest_jobs(uuid, uuid) to authenticated, service_role;
+
+revoke all on function private.cleanup_old_jobs(integer, integer) from public, anon, authenticated, service_role;
+revoke all on function public.cleanup_old_jobs(integer, integer) from public, anon, authenticated, service_role;
+grant execute on function private.cleanup_old_jobs(integer, integer) to service_role;
+grant execute on function public.cleanup_old_jobs(integer, integer) to service_role;
+
+revoke all on function private.cleanup_inactive_guests(integer, integer) from public, anon, authenticated, service_role;
+revoke all on function public.cleanup_inactive_guests(integer, integer) from public, anon, authenticated, service_role;
+grant execute on function private.cleanup_inactive_guests(integer, integer) to service_role;
+grant execute on function public.cleanup_inactive_guests(integer, integer) to service_role;

@@ -1,0 +1,31 @@
+"""A verification as the JSON document that other programs rely on."""
+
+import json
+from dataclasses import asdict
+
+from supabase_jobs.findings import Grid, Verification
+
+
+def verification(result: Verification) -> str:
+    """`{"ok", "findings", "summary", "matrix"}`; the first three are the CLI's contract."""
+    document = {
+        "ok": result.ok,
+        "findings": [asdict(finding) for finding in result.findings],
+        "summary": {
+            "checks": result.checks,
+            "failed": len(result.findings),
+            "ms": round(result.milliseconds, 1),
+        },
+        "matrix": [_matrix(grid) for grid in result.grids],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _matrix(grid: Grid) -> dict[str, object]:
+    return {
+        "title": grid.title,
+        "rows": [
+            {"identity": label, "outcomes": dict(zip(grid.columns, cells, strict=True))}
+            for label, cells in zip(grid.rows, grid.cells, strict=True)
+        ],
+    }

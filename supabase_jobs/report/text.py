@@ -1,0 +1,88 @@
+"""A verification as text for a terminal: the matrices as grids that fit 80 columns, then the findings."""
+
+import io
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from supabase_jobs.findings import Finding, Grid, Severity, Verification
+
+WIDTH = 80
+LEGEND = (
+    "rows: reached its target · hidden: row level security shows nothing · denied: no grant, or refused ·"
+    " violates: a policy's check refuses the new row · five digits: the SQLSTATE of any other error"
+)
+
+_COLOURS = {"rows": "green", "hidden": "cyan", "denied": "magenta", "violates": "yellow"}
+_SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
+_CELL = 8
+
+
+def verification(result: Verification, *, colour: bool = False) -> str:
+    """Matrices, findings, and one line of verdict; a wrong cell ends in `!`."""
+    console = Console(file=io.StringIO(), width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False)
+    for grid in result.grids:
+        for part in _parts(grid):
+            console.print(_table(part))
+            console.print()
+    if result.grids:
+        console.print(LEGEND, style="dim")
+        console.print()
+    for finding in result.findings:
+        console.print(_finding(finding))
+    errors = sum(f.severity is Severity.ERROR for f in result.findings)
+    others = len(result.findings) - errors
+    verdict = "ok" if result.ok else "FAILED"
+    console.print(
+        Text(
+            f"{verdict}: {result.checks} checks, {errors} errors, {others} other findings,"
+            f" {result.milliseconds / 1000:.1f} s",
+            style="bold green" if result.ok else "bold red",
+        )
+    )
+    file = console.file
+    assert isinstance(file, io.StringIO)  # noqa: S101  made above
+    return file.getvalue()
+
+
+def _parts(grid: Grid) -> Iterator[Grid]:
+    """Cut a grid that is too wide into several, each with all its rows and some of its columns."""
+    label = min(max(len(row) for row in grid.rows), 24)
+    fit = max(1, (WIDTH - label - 1) // (_CELL + 1))
+    for start in range(0, len(grid.columns), fit):
+        end = start + fit
+        yield Grid(
+            grid.title,
+            grid.columns[start:end],
+            grid.rows,
+            tuple(cells[start:end] for cells in grid.cells),
+            frozenset((r, c - start) for r, c in grid.wrong if start <= c < end),
+        )
+
+
+def _table(grid: Grid) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column(grid.title, overflow="fold")
+    for column in grid.columns:
+        table.add_column(column, width=_CELL, overflow="fold", vertical="bottom")
+    for r, (label, cells) in enumerate(zip(grid.rows, grid.cells, strict=True)):
+        table.add_row(label, *(_cell(cell, (r, c) in grid.wrong) for c, cell in enumerate(cells)))
+    return table
+
+
+def _cell(outcome: str, wrong: bool) -> Text:
+    return Text(
+        f"{outcome[: _CELL - 1]}!" if wrong else outcome,
+        style="bold red" if wrong else _COLOURS.get(outcome, ""),
+    )
+
+
+def _finding(finding: Finding) -> Text:
+    text = Text()
+    text.append(f"{finding.severity}: ", style=f"bold {_SEVERITIES[finding.severity]}")
+    text.append(f"{finding.object}: {finding.message}\n")
+    if finding.fix:
+        text.append(f"  fix: {finding.fix}\n", style="dim")
+    return text

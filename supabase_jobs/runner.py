@@ -1,0 +1,152 @@
+"""Apply one migration file: its lock, its transaction, its ledger row, its errors.
+
+The ledger row goes in first, in the migration's own transaction: it is how two runners notice each
+other, `supabase db push` among them.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from supabase_jobs import ledger
+from supabase_jobs.database import Connection
+from supabase_jobs.errors import BusyError, MigrationError, PrivilegeError
+from supabase_jobs.sqlfiles import Migration
+from supabase_jobs.statements import Statement, split
+
+T = TypeVar("T")
+
+# Any number will do as long as every runner takes the same; advisory locks are per database.
+_LOCK_KEY = 0x5355_5041_4A4F_4253
+_TRY_LOCK = "select pg_catalog.pg_try_advisory_xact_lock(%s)"
+_LOCK_TIMEOUT = "select pg_catalog.set_config('lock_timeout', %s, true)"
+_POLL_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for others: for a table lock, how often to try again, for another runner."""
+
+    lock_timeout_ms: int = 4000
+    retries: int = 5
+    runner_seconds: float = 30.0
+
+
+class TakenError(Exception):
+    """The ledger has this version already: another runner was faster."""
+
+
+def prepare_ledger(connection: Connection, patience: Patience) -> None:
+    """Create the ledger where it is missing, in a transaction of its own, as the Supabase CLI does."""
+    with _ledger_rights():
+        _patiently(connection, patience, "the migration ledger", lambda: ledger.ensure(connection))
+
+
+def apply_file(connection: Connection, migration: Migration, patience: Patience) -> None:
+    """Apply a migration in one transaction with its ledger row.
+
+    Raises TakenError where another runner has written the row meanwhile, BusyError (5) where a lock or
+    another runner did not give way in time, MigrationError (6) with file and line where a statement failed.
+    """
+    statements = split(migration.text)
+
+    def work() -> None:
+        # what an earlier file left set for the session (pg_dump empties search_path) ends here
+        connection.execute("reset all")
+        connection.execute(_LOCK_TIMEOUT, (f"{patience.lock_timeout_ms}ms",))
+        try:
+            with _ledger_rights():
+                ledger.insert(connection, migration.version, migration.name, [s.text for s in statements])
+        except psycopg.errors.UniqueViolation as error:
+            raise TakenError from error
+        for statement in statements:
+            _execute(connection, migration, statement)
+
+    _patiently(connection, patience, migration.file_name, work)
+
+
+def _patiently(connection: Connection, patience: Patience, what: str, work: Callable[[], T]) -> T:
+    """Do some work in a transaction that holds the runners' lock; try again where others are in the way.
+
+    The lock is tried, never waited on (a waiter makes `create index concurrently` deadlock), and belongs to
+    the transaction, so that it holds through a transaction-mode pooler and is never left behind.
+    """
+    deadline = time.monotonic() + patience.runner_seconds
+    pauses = _growing_pauses(patience.retries)
+    while True:
+        try:
+            with connection.transaction():
+                if connection.execute(_TRY_LOCK, (_LOCK_KEY,)).fetchone() == (True,):
+                    return work()
+        except psycopg.errors.LockNotAvailable as error:
+            pause = next(pauses, None)
+            if pause is None:
+                raise BusyError(
+                    f"{what}: could not get a lock within {patience.lock_timeout_ms} ms,"
+                    f" {patience.retries + 1} times: {error.diag.message_primary}",
+                    hint="Nothing of it was kept. Try again when traffic is lower, or raise --lock-timeout.",
+                    sqlstate=error.sqlstate,
+                ) from None
+        else:
+            if time.monotonic() > deadline:
+                raise BusyError(
+                    f"another supabase-jobs has been applying migrations for {patience.runner_seconds:.0f} s",
+                    hint="Wait for it to finish; `supabase-jobs status` shows how far it is.",
+                )
+            pause = _POLL_SECONDS * _jitter()
+        time.sleep(pause)
+
+
+def _growing_pauses(retries: int) -> Iterator[float]:
+    for attempt in range(retries):
+        yield min(0.5 * 2.0**attempt, _LONGEST_PAUSE_SECONDS) * _jitter()
+
+
+def _jitter() -> float:
+    return random.uniform(0.5, 1.5)  # noqa: S311  so that runners do not try in step; no secret
+
+
+class _ledger_rights:  # noqa: N801  used like a function
+    """Turn a missing right on the ledger into an error that says which role to use."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            raise PrivilegeError(
+                f"the role may not write the migration ledger: {error.diag.message_primary}",
+                hint="Connect as the role that applies migrations: postgres on Supabase.",
+                sqlstate=error.sqlstate,
+            ) from None
+
+
+def _execute(connection: Connection, migration: Migration, statement: Statement) -> None:
+    try:
+        connection.execute(statement.text.encode())
+    except psycopg.errors.LockNotAvailable:
+        raise
+    except psycopg.Error as error:
+        if connection.broken:
+            raise
+        position = error.diag.statement_position
+        raise MigrationError(
+            f"{migration.file_name} failed, and nothing of it was kept: {error.diag.message_primary or error}",
+            hint=error.diag.message_hint or error.diag.message_detail,
+            sqlstate=error.sqlstate,
+            file=migration.label,
+            line=statement.line_at(int(position)) if position else statement.line,
+        ) from None
+    if connection.info.transaction_status is not TransactionStatus.INTRANS:
+        raise MigrationError(
+            f"{migration.file_name} ends its own transaction, so what came before that was kept",
+            hint="Take begin, commit and rollback out of the file: each file is a transaction already.",
+            file=migration.label,
+            line=statement.line,
+        )

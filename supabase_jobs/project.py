@@ -10,6 +10,11 @@ def migrations(settings: Settings) -> list[Migration]:
     """`--migrations` if given, else supabase/migrations where it exists, else what the package ships."""
     if settings.migrations is not None:
         return load_migrations(settings.migrations)
+    return rendered(settings)
+
+
+def rendered(settings: Settings) -> list[Migration]:
+    """The sources as migrations under their standard versions, whatever folder of migrations there is."""
     sources = load_sources(settings.sql_dir)
     return standard_migrations(sources, render_sources(sources, settings.variables))
 

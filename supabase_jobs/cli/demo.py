@@ -1,0 +1,55 @@
+"""`supabase-jobs demo`."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from supabase_jobs.cli.common import narrate, settings, shared_options
+
+if TYPE_CHECKING:
+    from supabase_jobs.local.server import ServerInfo
+    from supabase_jobs.settings import Settings
+
+
+@click.command(epilog="Example: supabase-jobs demo --keep")
+@click.option("--keep", is_flag=True, help="Leave the database running as this directory's local server.")
+@shared_options
+@click.pass_context
+def command(ctx: click.Context, keep: bool) -> None:
+    """From nothing to a verified database: start one like Supabase, render, apply, verify.
+
+    Prints the access matrix, and exits 1 where verify finds an error. Leaves nothing running unless --keep.
+    The database is always a local one of its own: --db-url is not looked at.
+    """
+    from supabase_jobs import migrate, project
+    from supabase_jobs.database import connect, target
+    from supabase_jobs.report import FORMATS
+    from supabase_jobs.verify.areas import verify
+
+    given = settings(ctx)
+    migrations = project.rendered(given)
+    variables = project.variables(given)
+    started = time.monotonic()
+    with _server(given, keep) as server, connect(server.url) as connection:
+        narrate(f"database: {target(connection)}, started in {time.monotonic() - started:.1f} s")
+        applied, before = migrate.apply(connection, migrations, narrate=narrate)
+        narrate(f"{len(applied)} migrations applied, {len(before)} applied before; verifying")
+        result = verify(connection, variables)
+    click.echo(FORMATS["text"](result), nl=False)
+    if keep:
+        narrate(f"still running at {server.url}; stop it with: supabase-jobs local stop")
+    ctx.exit(0 if result.ok else 1)
+
+
+@contextmanager
+def _server(given: "Settings", keep: bool) -> Iterator["ServerInfo"]:
+    from supabase_jobs.local.server import start, throwaway
+
+    if keep:
+        yield start(given.directory)
+    else:
+        with throwaway() as server:
+            yield server

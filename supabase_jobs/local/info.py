@@ -39,6 +39,11 @@ class ServerInfo:
         """The superuser's URL of the database `postgres`, with its password: never to be printed."""
         return self.superuser_url_for("postgres")
 
+    @property
+    def own_url(self) -> str:
+        """The superuser's URL, such that PG* variables of the caller's environment do not lead it elsewhere."""
+        return f"{self.superuser_url}?hostaddr={self.host}&sslmode=disable&options="
+
 
 def url(port: int, database: str = "postgres", login: str = "postgres") -> str:
     """The URL of a database of an embedded server."""

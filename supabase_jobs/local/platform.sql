@@ -36,7 +36,9 @@ alter role authenticator set lock_timeout = '8s';
 alter role supabase_auth_admin set search_path = auth;
 alter role postgres set search_path = "$user", public, extensions;
 
-grant anon, authenticated, service_role to authenticator;
+grant anon to authenticator;
+grant authenticated to authenticator;
+grant service_role to authenticator;
 
 -- The owner of the project may become each API role. From version 16 on, CREATEROLE alone no longer lets it hand
 -- those roles on, so hosted projects give it the admin option.

@@ -2,7 +2,8 @@
 
 The server listens on 127.0.0.1 only, outlives the process that started it, and runs with `fsync = off`: its data
 is throwaway, a crash of the computer may lose it. Every role but the superuser gets in without a password, so
-another user of the same computer can read it: no real data belongs there. One directory has at most one server.
+another user of the same computer can use it (and on PostgreSQL 15, where CREATEROLE reaches far, run programs as
+the server's account): no real data belongs there. One directory has at most one server.
 """
 
 import errno
@@ -208,9 +209,9 @@ def _make(place: Place, wanted: Wanted, preferred: int | None = None) -> ServerI
         )
         described = info.describe(state, process)
         if platform:
-            load_platform(described.superuser_url, default_privileges=state.default_privileges)
+            load_platform(described.own_url, default_privileges=state.default_privileges)
         else:
-            load_owner(described.superuser_url)
+            load_owner(described.own_url)
         states.save(place, replace(state, port=process.port, prepared=True))
     except BaseException:
         _discard(place)

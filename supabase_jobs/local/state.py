@@ -52,7 +52,7 @@ def load(place: Place) -> State | None:
         handle = os.open(place.state_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
-    with open(handle, encoding="utf-8") as file:
+    with os.fdopen(handle, encoding="utf-8") as file:
         found = os.fstat(file.fileno())
         try:
             if found.st_uid != os.geteuid() or found.st_mode & 0o077:
@@ -73,7 +73,7 @@ def save(place: Place, state: State) -> None:
     partial = place.state_file.with_suffix(".new")
     partial.unlink(missing_ok=True)
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(handle, "w", encoding="utf-8") as file:
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump(asdict(state), file, default=str, indent=1)
     partial.replace(place.state_file)
 

@@ -12,4 +12,7 @@ inner join pg_class as i on x.indexrelid = i.oid
 inner join pg_class as c on x.indrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
 where format('%I.%I', n.nspname, c.relname) = any($1)
-  and not exists (select 1 from pg_constraint as k where k.conindid = x.indexrelid and k.conrelid = x.indrelid)
+  and not exists (
+    select 1 from pg_constraint as k
+    where k.conindid = x.indexrelid and k.conrelid = x.indrelid
+  )

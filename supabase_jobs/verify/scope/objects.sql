@@ -1,19 +1,25 @@
 -- Every table, function and schema of the project, none of PostgreSQL's or the platform's: what the difference of
 -- two answers shows is what was created between them.
-select 'relations' as part, format('%I.%I', n.nspname, c.relname) as object
+select
+  'relations' as part,
+  format('%I.%I', n.nspname, c.relname) as object
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where c.relkind in ('r', 'p', 'v', 'm', 'f')
   and n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'supabase_migrations')
 union all
-select 'functions', format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ','))
+select
+  'functions',
+  format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ','))
 from pg_proc as p
 inner join pg_namespace as n on p.pronamespace = n.oid
 where n.nspname !~ '^pg_'
   and n.nspname <> 'information_schema'
 union all
-select 'schemas', format('%I', n.nspname)
+select
+  'schemas',
+  format('%I', n.nspname)
 from pg_namespace as n
 where n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'supabase_migrations')

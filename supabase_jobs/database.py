@@ -4,6 +4,7 @@ Poolers are normal: nothing here is prepared, and no setting outlives a transact
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,6 +110,8 @@ def is_local(host: str | None) -> bool:
 def _parameters(url: str) -> dict[str, Any]:
     try:
         parameters: dict[str, Any] = dict(conninfo_to_dict(url))
+        if not re.fullmatch(r"(\d+(,\d+)*)?", str(parameters.get("port", ""))):
+            raise psycopg.ProgrammingError
     except psycopg.ProgrammingError:
         # libpq's message quotes the URL, password and all
         raise ConfigError(

@@ -16,7 +16,9 @@ def pytest_report_header() -> list[str]:
 
     found = [str(major) for major in MAJORS if find(major) is not None]
     strict = "a missing part fails" if os.environ.get("SUPABASE_JOBS_CI") else "a missing part is skipped"
-    return [f"PostgreSQL: {', '.join(found) or 'none'}; {strict}; as {'root' if os.geteuid() == 0 else 'an ordinary user'}"]
+    return [
+        f"PostgreSQL: {', '.join(found) or 'none'}; {strict}; as {'root' if os.geteuid() == 0 else 'an ordinary user'}"
+    ]
 
 
 @pytest.fixture

@@ -60,9 +60,11 @@ def _loader(work: Callable[[str, str], None]) -> Callable[..., None]:
 def own(superuser_url: str) -> None:
     """Give a copied database to postgres; a copy belongs to whoever made it."""
     with psycopg.connect(superuser_url, autocommit=True) as connection:
-        connection.execute(psycopg.sql.SQL("alter database {} owner to postgres").format(
-            psycopg.sql.Identifier(connection.info.dbname)
-        ))
+        connection.execute(
+            psycopg.sql.SQL("alter database {} owner to postgres").format(
+                psycopg.sql.Identifier(connection.info.dbname)
+            )
+        )
 
 
 def _platform(superuser_url: str, _url: str) -> None:
@@ -82,7 +84,9 @@ def _migrations(superuser_url: str, url: str) -> None:
 def _server(major: int) -> Any:
     @pytest.fixture(scope="session")
     def server() -> Iterator[Server]:
-        with throwaway(major=major if major in (16, 18) else None, postgres_bin=postgres_bin(major), platform=False) as info:
+        with throwaway(
+            major=major if major in (16, 18) else None, postgres_bin=postgres_bin(major), platform=False
+        ) as info:
             yield Server(info.host, info.port, "supabase_admin", info.superuser_password, info.major)
 
     return server
@@ -177,7 +181,10 @@ def shared(request: pytest.FixtureRequest) -> Callable[[int], str]:
 @pytest.fixture
 def rolled_back(shared: Callable[[int], str], each_major: int) -> Iterator[Connection]:
     """A transaction as postgres on an applied database, on every version; undone after the test."""
-    with psycopg.connect(shared(each_major), autocommit=True) as connection, connection.transaction(force_rollback=True):
+    with (
+        psycopg.connect(shared(each_major), autocommit=True) as connection,
+        connection.transaction(force_rollback=True),
+    ):
         yield connection
 
 

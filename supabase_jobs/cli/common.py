@@ -106,7 +106,8 @@ def database_url(given: Settings) -> str:
     from supabase_jobs.local.server import running_url
 
     if url := running_url(given.directory):
-        return url
+        # whatever PGSSLMODE and PGHOSTADDR say of other servers does not hold for this one
+        return f"{url}?sslmode=disable&hostaddr=127.0.0.1"
     raise ConfigError(
         "no database to work on",
         hint=f"Give one with --db-url URL, or set {DB_URL_VARIABLE}, or start one here: supabase-jobs local start.",

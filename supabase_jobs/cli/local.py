@@ -29,9 +29,7 @@ def _server_options(function: F) -> F:
             type=click.Path(file_okay=False, path_type=Path),
             help="Folder of another PostgreSQL's programs, instead of the embedded one.",
         ),
-        click.option(
-            "--postgres", "major", type=click.Choice(["16", "18"]), help="Embedded version; 16 if unsaid."
-        ),
+        click.option("--postgres", "major", type=click.Choice(["16", "18"]), help="Embedded version; 16 if unsaid."),
     ):
         function = option(function)
     return function
@@ -50,7 +48,7 @@ def command() -> None:
 @_server_options
 @json_option
 @click.pass_context
-def start(ctx: click.Context, **options: Any) -> None:
+def start(ctx: click.Context, /, **options: Any) -> None:
     """Start the server, or find it running; prints its URL on stdout."""
     from supabase_jobs.local import server
 
@@ -93,7 +91,7 @@ def status(ctx: click.Context) -> None:
 @_server_options
 @json_option
 @click.pass_context
-def reset(ctx: click.Context, **options: Any) -> None:
+def reset(ctx: click.Context, /, **options: Any) -> None:
     """Throw the server's data away and start anew, with the same settings; prints its URL on stdout."""
     from supabase_jobs.local import server
 

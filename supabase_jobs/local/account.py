@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ..errors import LocalServerError
+from supabase_jobs.errors import LocalServerError
 
 
 @dataclass(frozen=True)

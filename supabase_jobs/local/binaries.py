@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..errors import ConfigError, LocalServerError
+from supabase_jobs.errors import ConfigError, LocalServerError
 
 DEFAULT_MAJOR = 16
 """Hosted projects run 15 and 17; of the two embedded versions 16 is the one between them."""

@@ -7,12 +7,12 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import ConfigError, LocalServerError
-from . import postmaster
-from .account import Account
-from .binaries import Binaries
-from .place import Place
-from .postmaster import Process
+from supabase_jobs.errors import ConfigError, LocalServerError
+from supabase_jobs.local import postmaster
+from supabase_jobs.local.account import Account
+from supabase_jobs.local.binaries import Binaries
+from supabase_jobs.local.place import Place
+from supabase_jobs.local.postmaster import Process
 
 SUPERUSER = "supabase_admin"
 

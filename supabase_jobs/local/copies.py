@@ -7,9 +7,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ..errors import LocalServerError
-from .account import Account
-from .binaries import EMBEDDED, Binaries
+from supabase_jobs.errors import LocalServerError
+from supabase_jobs.local.account import Account
+from supabase_jobs.local.binaries import EMBEDDED, Binaries
 
 # what a server needs is bin, lib and share; these parts of them are for compiling against PostgreSQL
 _LEFT_OUT = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig", "include", "__pycache__")

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import postmaster
-from .cluster import SUPERUSER
-from .postmaster import Process
-from .state import State
+from supabase_jobs.local import postmaster
+from supabase_jobs.local.cluster import SUPERUSER
+from supabase_jobs.local.postmaster import Process
+from supabase_jobs.local.state import State
 
 HOST = "127.0.0.1"
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ConfigError, LocalServerError
-from . import binaries as programs
-from .account import Account
-from .binaries import Binaries
-from .state import State
+from supabase_jobs.errors import ConfigError, LocalServerError
+from supabase_jobs.local import binaries as programs
+from supabase_jobs.local.account import Account
+from supabase_jobs.local.binaries import Binaries
+from supabase_jobs.local.state import State
 
 _RESERVED = {
     *("port", "listen_addresses", "unix_socket_directories", "data_directory"),

@@ -11,8 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import LocalServerError
-from .account import Account
+from supabase_jobs.errors import LocalServerError
+from supabase_jobs.local.account import Account
 
 NAME = ".supabase-jobs"
 

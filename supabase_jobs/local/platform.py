@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ConnectError, LocalServerError
+from supabase_jobs.errors import ConnectError, LocalServerError
 
 if TYPE_CHECKING:
     import psycopg

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import LocalServerError
+from supabase_jobs.errors import LocalServerError
 
 START_TIMEOUT = 120.0  # seconds; recovery after a crash can take a while
 STOP_TIMEOUT = 30.0

@@ -18,16 +18,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import LocalServerError
-from . import account as accounts
-from . import cluster, copies, info, postmaster
-from . import place as places
-from . import state as states
-from .info import ServerInfo
-from .options import Wanted, find_binaries
-from .place import Place
-from .platform import load_owner, load_platform
-from .state import State
+from supabase_jobs.errors import LocalServerError
+from supabase_jobs.local import account as accounts
+from supabase_jobs.local import cluster, copies, info, postmaster
+from supabase_jobs.local import place as places
+from supabase_jobs.local import state as states
+from supabase_jobs.local.info import ServerInfo
+from supabase_jobs.local.options import Wanted, find_binaries
+from supabase_jobs.local.place import Place
+from supabase_jobs.local.platform import load_owner, load_platform
+from supabase_jobs.local.state import State
 
 __all__ = ["ServerInfo", "remove", "reset", "running_url", "start", "status", "stop", "throwaway"]
 

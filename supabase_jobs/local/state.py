@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ..errors import BusyError, LocalServerError
-from . import place as places
-from .account import Account
-from .place import Place
+from supabase_jobs.errors import BusyError, LocalServerError
+from supabase_jobs.local import place as places
+from supabase_jobs.local.account import Account
+from supabase_jobs.local.place import Place
 
 LOCK_TIMEOUT = 120.0  # seconds; a cold start takes one or two, a copy of the programs a few more
 

@@ -18,6 +18,7 @@ LEGEND = (
 _COLOURS = {"rows": "green", "hidden": "cyan", "denied": "magenta", "violates": "yellow"}
 _SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 _CELL = 8
+_LABEL = 26  # leaves room for six columns
 
 
 def verification(result: Verification, *, colour: bool = False) -> str:
@@ -49,8 +50,8 @@ def verification(result: Verification, *, colour: bool = False) -> str:
 
 def _parts(grid: Grid) -> Iterator[Grid]:
     """Cut a grid that is too wide into several, each with all its rows and some of its columns."""
-    label = min(max(len(row) for row in grid.rows), 24)
-    fit = max(1, (WIDTH - label - 1) // (_CELL + 1))
+    label = min(max(len(row) for row in grid.rows), _LABEL)
+    fit = max(1, (WIDTH - label) // (_CELL + 1))
     for start in range(0, len(grid.columns), fit):
         end = start + fit
         yield Grid(

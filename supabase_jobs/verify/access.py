@@ -6,7 +6,6 @@ Works for any declaration; knows no table. Expects to be called inside a transac
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from string import Template
 from typing import Any
 
 import psycopg
@@ -164,8 +163,8 @@ def _become(this: _Run, identity: Identity) -> None:
     if (now := _one(this.connection.execute(_STATE))) != this.state:
         raise SupabaseJobsError(f"role, claims or headers were left over from an earlier probe: {now}")
     with this.connection.pipeline():
-        for name, text in identity.settings.items():
-            this.connection.execute(_SET, (name, Template(text).substitute(this.texts)))
+        for name, text in identity.settings_for(this.texts).items():
+            this.connection.execute(_SET, (name, text))
         this.connection.execute(_SET, ("role", identity.role))
         now = _one(this.connection.execute("select current_user::text"))
     if now[0] != identity.role:

@@ -18,15 +18,35 @@ OUTCOMES = ("rows", "hidden", "denied", "violates")
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a request comes from: a role, and the settings that PostgREST would make for it.
+    """Who a request comes from: a role, its JWT's claims, its headers, and settings made as they stand.
 
-    `settings` maps a setting to its text, which may hold `$name` placeholders. A setting that is not
-    in it is left alone.
+    Texts may hold `$name` placeholders. A setting that none of them makes is left alone.
     """
 
     name: str
     role: str
-    settings: Mapping[str, str]
+    claims: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def settings_for(self, texts: Mapping[str, str]) -> dict[str, str]:
+        """The settings that PostgREST would make for this identity; it lower-cases header names."""
+
+        def filled(text: str) -> str:
+            return Template(text).substitute(texts)
+
+        made = {name: filled(text) for name, text in self.settings.items()}
+        if self.claims is not None:
+            made["request.jwt.claims"] = json.dumps({k: filled(v) for k, v in self.claims.items()})
+        if self.headers is not None:
+            made["request.headers"] = json.dumps({filled(k).lower(): filled(v) for k, v in self.headers.items()})
+        return made
+
+    def placeholders(self) -> set[str]:
+        """The names of all placeholders in its texts."""
+        tables = (self.settings, self.claims or {}, self.headers or {})
+        texts = [text for table in tables for pair in table.items() for text in pair]
+        return {name for text in texts for name in Template(text).get_identifiers()}
 
 
 @dataclass(frozen=True)
@@ -89,21 +109,10 @@ def load(path: Path | None = None) -> Declaration:
 
 def _declaration(toml: Mapping[str, Any]) -> Declaration:
     ids = tuple(toml["ids"])
-    identities = {name: _identity(name, table) for name, table in toml["identities"].items()}
-    placeholders = {
-        name for i in identities.values() for text in i.settings.values() for name in Template(text).get_identifiers()
-    }
+    identities = {name: Identity(name, **table) for name, table in toml["identities"].items()}
+    placeholders = {name for identity in identities.values() for name in identity.placeholders()}
     matrices = tuple(_matrix(table, identities, ids) for table in toml["matrix"])
     return Declaration(ids, tuple(toml["fixture"]), matrices, frozenset(placeholders - set(ids)))
-
-
-def _identity(name: str, table: Mapping[str, Any]) -> Identity:
-    settings = dict(table.get("settings", {}))
-    if "claims" in table:
-        settings["request.jwt.claims"] = json.dumps(table["claims"])
-    if "headers" in table:
-        settings["request.headers"] = json.dumps(table["headers"])
-    return Identity(name, table["role"], settings)
 
 
 def _matrix(table: Mapping[str, Any], identities: Mapping[str, Identity], ids: tuple[str, ...]) -> Matrix:

@@ -114,7 +114,11 @@ def test_the_line_of_an_error_inside_a_statement(platform_url: str, cli: Run, fi
 
 
 def test_a_row_of_the_users_own_that_exists_is_a_failed_migration(platform_url: str, cli: Run, files: Path) -> None:
-    write(files, "20260102000000_x.sql", "create table public.x (id int primary key);insert into public.x values (1), (1);")
+    write(
+        files,
+        "20260102000000_x.sql",
+        "create table public.x (id int primary key);insert into public.x values (1), (1);",
+    )
     ran = cli("apply", "--json", "--db-url", platform_url, "--migrations", str(files))
     assert (ran.code, ran.json["error"]["sqlstate"]) == (6, "23505")
 
@@ -163,7 +167,8 @@ def test_a_ledger_with_more_columns_or_fewer(platform_url: str, files: Path) -> 
         connection.execute("insert into supabase_migrations.schema_migrations values ('20200101000000')")
         assert ledger.read(connection) == [ledger.Row("20200101000000", None, None)]
         connection.execute(
-            "alter table supabase_migrations.schema_migrations add created_by text, add rollback text[], add idempotency_key text"
+            "alter table supabase_migrations.schema_migrations"
+            " add created_by text, add rollback text[], add idempotency_key text"
         )
     write(files, "20200101000000_first.sql", "select 1;")
     with connect(platform_url) as connection:

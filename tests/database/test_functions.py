@@ -86,7 +86,9 @@ def test_the_owner_migrates_without_claims_and_also_inside_a_definer_function(ro
         execute("select public.careless(%s, %s)", GUEST_A, USER_A)
 
 
-def test_migrate_waits_for_a_job_that_is_being_inserted_and_takes_it_along(make_database: Make, each_major: int) -> None:
+def test_migrate_waits_for_a_job_that_is_being_inserted_and_takes_it_along(
+    make_database: Make, each_major: int
+) -> None:
     url = make_database("applied", each_major).url
     moved: list[Any] = []
     with psycopg.connect(url) as writer, psycopg.connect(url) as mover:
@@ -253,7 +255,11 @@ def test_a_guest_that_gets_a_job_meanwhile_is_kept(make_database: Make, each_maj
     """The job is committed after the cleanup's first snapshot and before it has the guest's lock."""
     url = make_database("applied", each_major).url
     deleted: list[Any] = []
-    with psycopg.connect(url) as guest, psycopg.connect(url) as cleaner, psycopg.connect(url, autocommit=True) as watcher:
+    with (
+        psycopg.connect(url) as guest,
+        psycopg.connect(url) as cleaner,
+        psycopg.connect(url, autocommit=True) as watcher,
+    ):
         plant(guest)
         inactive = old_guest(guest, 90)
         guest.execute(SLOW_JOBS.encode() + (NAIVE.encode() if naive else b""))

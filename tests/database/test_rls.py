@@ -121,7 +121,7 @@ def rule(broken_by: str) -> Callable[[Callable[[Connection], None]], Callable[[C
     return register
 
 
-POLICY = "alter policy \"{}\" on public.async_jobs "
+POLICY = 'alter policy "{}" on public.async_jobs '
 
 
 @rule(POLICY.format("guests read their own jobs") + "using (true)")
@@ -185,7 +185,7 @@ def the_service_sees_and_changes_everything(connection: Connection) -> None:
     assert reached(connection, SERVICE, "delete from public.async_jobs") == 4
 
 
-@rule("drop policy \"the service has full access to jobs\" on public.async_jobs")
+@rule('drop policy "the service has full access to jobs" on public.async_jobs')
 def the_service_has_policies_where_it_has_no_bypassrls(connection: Connection) -> None:
     assert connection.execute(
         "select count(*) from pg_policies where tablename in ('async_jobs', 'guest_users')"
@@ -268,7 +268,7 @@ def row_level_security_is_on(connection: Connection) -> None:
     assert visible(connection, user(uuid.uuid4())) == set()
 
 
-@rule("alter policy \"guests read their own guest row\" on public.guest_users using (true)")
+@rule('alter policy "guests read their own guest row" on public.guest_users using (true)')
 def a_guest_reads_its_own_guest_row_only(connection: Connection) -> None:
     with acting(connection, guest(GUEST_A)) as execute:
         assert execute("select guest_id from public.guest_users") == [(GUEST_A,)]
@@ -277,7 +277,7 @@ def a_guest_reads_its_own_guest_row_only(connection: Connection) -> None:
 CREATE_GUEST = "insert into public.guest_users (guest_id) values (%s)"
 
 
-@rule("alter policy \"guests create their own guest row\" on public.guest_users with check (true)")
+@rule('alter policy "guests create their own guest row" on public.guest_users with check (true)')
 def a_guest_creates_itself_only(connection: Connection) -> None:
     new = uuid.uuid4()
     assert refusal(connection, guest(new), CREATE_GUEST, new) is None
@@ -287,7 +287,7 @@ def a_guest_creates_itself_only(connection: Connection) -> None:
 TOUCH_ALL = "update public.guest_users set last_seen_at = now()"
 
 
-@rule("alter policy \"guests touch their own guest row\" on public.guest_users using (true) with check (true)")
+@rule('alter policy "guests touch their own guest row" on public.guest_users using (true) with check (true)')
 def a_guest_touches_its_own_row_only(connection: Connection) -> None:
     assert reached(connection, guest(GUEST_A), TOUCH_ALL) == 1
     assert refusal(connection, guest(GUEST_A), "update public.guest_users set guest_id = %s", uuid.uuid4()) == "42501"
@@ -320,7 +320,9 @@ def users_have_no_access_to_guests(connection: Connection) -> None:
         assert refusal(connection, user(USER_A, header=GUEST_A), statement) == "42501"
 
 
-@rule("grant execute on function public.cleanup_old_jobs to anon; grant execute on function private.cleanup_old_jobs to anon")
+@rule(
+    "grant execute on function public.cleanup_old_jobs to anon; grant execute on function private.cleanup_old_jobs to anon"
+)
 def only_the_service_cleans_up(connection: Connection) -> None:
     for call in ("select * from public.cleanup_old_jobs()", "select * from public.cleanup_inactive_guests()"):
         assert refusal(connection, guest(GUEST_A), call) == "42501"

@@ -50,7 +50,7 @@ def test_columns(rolled_back: Connection) -> None:
 
 
 def test_indexes(rolled_back: Connection) -> None:
-    found = dict(
+    found: dict[str, str] = dict(
         rolled_back.execute(
             "select indexname, indexdef from pg_indexes where tablename = 'async_jobs' and indexname like 'idx%'"
         ).fetchall()
@@ -109,11 +109,14 @@ def test_every_table_policy_function_and_trigger_has_a_comment(rolled_back: Conn
         """
         select 'policy', polname::text from pg_policy where obj_description(oid, 'pg_policy') is null
         union all select 'trigger', tgname from pg_trigger
-          where not tgisinternal and tgrelid = 'public.async_jobs'::regclass and obj_description(oid, 'pg_trigger') is null
+          where not tgisinternal and tgrelid = 'public.async_jobs'::regclass
+          and obj_description(oid, 'pg_trigger') is null
         union all select 'table', relname from pg_class
-          where oid in ('public.async_jobs'::regclass, 'public.guest_users'::regclass) and obj_description(oid, 'pg_class') is null
+          where oid in ('public.async_jobs'::regclass, 'public.guest_users'::regclass)
+          and obj_description(oid, 'pg_class') is null
         union all select 'function', proname from pg_proc
-          where pronamespace in ('public'::regnamespace, 'private'::regnamespace) and obj_description(oid, 'pg_proc') is null
+          where pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+          and obj_description(oid, 'pg_proc') is null
         """
     ).fetchall()
     assert bare == []
@@ -166,13 +169,19 @@ def test_examples_of_a_user_run_as_written(rolled_back: Connection, spec: str) -
 
 def test_examples_of_the_owner_run_as_written(rolled_back: Connection, spec: str) -> None:
     plant(rolled_back)
-    call = example(spec, "Migrar Jobs de Guest a User").replace("guest-uuid", str(GUEST_A)).replace("user-uuid", str(USER_A))
+    call = (
+        example(spec, "Migrar Jobs de Guest a User")
+        .replace("guest-uuid", str(GUEST_A))
+        .replace("user-uuid", str(USER_A))
+    )
     assert rolled_back.execute(call.encode()).fetchall() == [(1,)]
     for heading in ("Cleanup de Jobs Completados", "Via Función"):
         rolled_back.execute(example(spec, heading).encode())
 
 
-@pytest.mark.parametrize("heading", ["Jobs activos por guest (RÁPIDO)", "Jobs para cleanup (RÁPIDO)", "Buscar job por URL (RÁPIDO)"])
+@pytest.mark.parametrize(
+    "heading", ["Jobs activos por guest (RÁPIDO)", "Jobs para cleanup (RÁPIDO)", "Buscar job por URL (RÁPIDO)"]
+)
 def test_fast_queries_can_use_the_index_named_for_them(rolled_back: Connection, spec: str, heading: str) -> None:
     text = example(spec, heading)
     index = re.search(r"-- Usa: (\w+)", text)

@@ -31,7 +31,9 @@ def test_push_then_status_and_verify(root: Path, tmp_path: Path, platform_url: s
     assert (again.code, again.json["applied"]) == (0, [])
 
 
-def test_apply_then_push_says_up_to_date(root: Path, tmp_path: Path, platform_url: str, supabase: Run, cli: Run) -> None:
+def test_apply_then_push_says_up_to_date(
+    root: Path, tmp_path: Path, platform_url: str, supabase: Run, cli: Run
+) -> None:
     there = project(root, tmp_path)
     assert cli("apply", "--db-url", platform_url, cwd=there).code == 0
     pushed = supabase(*PUSH, f"{platform_url}?sslmode=disable", cwd=there)
@@ -39,7 +41,9 @@ def test_apply_then_push_says_up_to_date(root: Path, tmp_path: Path, platform_ur
     assert "up to date" in pushed.out + pushed.err
 
 
-def test_half_by_one_and_half_by_the_other(root: Path, tmp_path: Path, platform_url: str, supabase: Run, cli: Run) -> None:
+def test_half_by_one_and_half_by_the_other(
+    root: Path, tmp_path: Path, platform_url: str, supabase: Run, cli: Run
+) -> None:
     there = project(root, tmp_path)
     first = load_migrations(there / "supabase" / "migrations")[0]
     assert cli("apply", "--to", first.version, "--db-url", platform_url, cwd=there).code == 0

@@ -1,0 +1,194 @@
+"""The command line as others program against it: options anywhere, JSON alone on stdout, exit codes, no password."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from supabase_jobs.cli import COMMANDS
+from tests.fix_cli import Run
+from tests.fix_db import packaged
+
+SECRET = "s3cr3t-p4ss"
+
+
+def test_version_and_help(cli: Run) -> None:
+    assert cli("--version").out.startswith("supabase-jobs")
+    shown = cli("--help")
+    assert shown.code == 0
+    assert all(name in shown.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(cli: Run, command: str) -> None:
+    shown = cli(command, "--help")
+    assert shown.code == 0
+    assert f"Example: supabase-jobs {command}" in shown.out
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "status", "verify"])
+def test_without_a_database_the_three_ways_are_listed(cli: Run, command: str) -> None:
+    ran = cli(command)
+    assert (ran.code, ran.out) == (2, "")
+    for way in ("--db-url", "SUPABASE_DB_URL", "supabase-jobs local start"):
+        assert way in ran.err
+
+
+def test_options_stand_before_or_after_the_command(cli: Run, applied_url: str) -> None:
+    for words in (("--db-url", applied_url, "status", "--json"), ("status", "--json", "--db-url", applied_url)):
+        assert {m["state"] for m in cli(*words).json["migrations"]} == {"applied"}
+    assert cli("status", SUPABASE_DB_URL=applied_url).code == 0
+    assert cli("--db-url", "postgresql://127.0.0.1:1/none", "status", "--db-url", applied_url).code == 0
+    assert cli("--db-url", applied_url, "status", SUPABASE_DB_URL="postgresql://127.0.0.1:1/none").code == 0
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "status", "verify"])
+def test_the_target_is_named_on_stderr_and_stdout_is_json_alone(cli: Run, applied_url: str, command: str) -> None:
+    for words in (("--json",), ("--format", "json"), ("--format=json",)):
+        ran = cli(command, *words, "--db-url", applied_url)
+        assert ran.code == 0
+        assert ran.json
+        host = applied_url.split("@")[1]
+        assert f"database: {host}, PostgreSQL 16." in ran.err
+        assert "role postgres" in ran.err
+
+
+def closed_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def bad_urls() -> list[tuple[str, int]]:
+    """URLs with a password that fail, each in its own way, and the exit code."""
+    return [
+        (f"postgresql://postgres:{SECRET}@127.0.0.1:{closed_port()}/postgres", 7),
+        (f"postgresql://postgres:{SECRET}@no-such-host.invalid/postgres", 7),
+        (f"postgres//postgres:{SECRET}@127.0.0.1/postgres", 2),
+        (f"postgresql://postgres:{SECRET}@127.0.0.1:port/postgres", 2),
+        (f"postgresql://postgres:{SECRET}@127.0.0.1/postgres?{SECRET}={SECRET}", 2),
+        (f"host=127.0.0.1 port={closed_port()} password={SECRET}", 7),
+        (f"host=127.0.0.1 password='{SECRET}", 2),
+    ]
+
+
+@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_no_password_in_any_error(cli: Run, number: int, as_json: bool) -> None:
+    url, code = bad_urls()[number]
+    ran = cli("status", *(["--json"] if as_json else []), "--db-url", url)
+    assert ran.code == code
+    assert SECRET not in ran.out + ran.err
+    if as_json:
+        assert set(ran.json["error"]) == {"code", "message", "hint", "sqlstate", "file", "line"}
+    else:
+        assert ran.err.startswith("error: ")
+
+
+def test_a_wrong_password_of_a_role_that_needs_one(cli: Run, request: pytest.FixtureRequest) -> None:
+    server = request.getfixturevalue("server_16")
+    ran = cli("status", "--json", "--db-url", f"postgresql://supabase_admin:{SECRET}@127.0.0.1:{server.port}/postgres")
+    assert (ran.code, ran.json["error"]["code"]) == (7, "cannot_connect")
+    assert SECRET not in ran.out + ran.err
+
+
+def test_a_password_from_the_environment_works_and_is_not_printed(cli: Run, request: pytest.FixtureRequest) -> None:
+    server = request.getfixturevalue("server_16")
+    url = f"postgresql://supabase_admin@127.0.0.1:{server.port}/postgres"
+    ran = cli("status", "--db-url", url, PGPASSWORD=server.password)
+    assert ran.code == 0
+    assert server.password not in ran.out + ran.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("bogus",), ("apply", "--bogus"), ("apply", "--lock-timeout", "soon"), ("apply", "--lock-timeout", "0"),
+     ("apply", "--retries", "-1"), ("verify", "--only", "plots"), ("verify", "--format", "pdf"), ("render", "--out"),
+     ("status", "--migrations", "nowhere"), ("render", "--sql-dir", "nowhere"), ("local",), ("local", "bogus")],
+    ids=" ".join,
+)  # fmt: skip
+def test_wrong_usage_is_2(cli: Run, words: tuple[str, ...]) -> None:
+    assert cli(*words).code == 2
+    if words[0] not in ("local", "bogus") and words[-1] != "--out":
+        error = cli(*words, "--json").json["error"]
+        assert error["message"]
+        assert error["code"] in ("usage", "config")
+
+
+def test_variables_from_the_configuration_file(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "supabase-jobs.toml").write_text("[variables]\nretention_days = 'soon; drop table x'\n")
+    ran = cli("render", "--json")
+    assert ran.code == 2
+    assert "retention_days" in ran.json["error"]["message"]
+    (tmp_path / "supabase-jobs.toml").write_text('[variables]\nguest_header = "it\'s"\n')
+    assert cli("render").code == 0
+    assert "lower('it''s')" in next((tmp_path / "supabase" / "migrations").glob("*guest_users*")).read_text()
+
+
+def test_render_check(cli: Run, tmp_path: Path) -> None:
+    assert cli("render", "--check").code == 1
+    assert not (tmp_path / "supabase").exists()
+    assert cli("render").code == 0
+    assert cli("render", "--check").code == 0
+    first = min((tmp_path / "supabase" / "migrations").iterdir())
+    first.write_text(first.read_text() + "\n")
+    checked = cli("render", "--check", "--json")
+    assert (checked.code, checked.json["edited"]) == (1, [first.name])
+
+
+def test_the_packaged_set_is_used_where_there_are_no_files(cli: Run, platform_url: str, tmp_path: Path) -> None:
+    ran = cli("apply", "--json", "--db-url", platform_url)
+    assert [a["version"] for a in ran.json["applied"]] == [m.version for m in packaged()]
+    assert not (tmp_path / "supabase").exists()
+
+
+def test_a_changed_guest_header_holds_from_render_to_verify(cli: Run, platform_url: str, tmp_path: Path) -> None:
+    (tmp_path / "supabase-jobs.toml").write_text("[variables]\nguest_header = 'X-Client'\nretention_days = 30\n")
+    assert cli("render").code == 0
+    assert cli("apply", "--db-url", platform_url).code == 0
+    assert cli("verify", "--db-url", platform_url).code == 0
+    (tmp_path / "supabase-jobs.toml").unlink()
+    assert cli("verify", "--db-url", platform_url).code == 1
+
+
+def test_verify_writes_its_report_into_a_file(cli: Run, applied_url: str, tmp_path: Path) -> None:
+    ran = cli("verify", "--only", "access", "--format", "markdown", "--output", "report.md", "--db-url", applied_url)
+    assert (ran.code, ran.out) == (0, "")
+    report = (tmp_path / "report.md").read_text()
+    for identity in ("guest", "user", "service_role", "anon"):
+        assert f"\n| {identity}" in report
+    assert cli("verify", "--output", "no/such/folder", "--db-url", applied_url).code == 2
+
+
+def test_local_and_demo(cli: Run, tmp_path: Path) -> None:
+    """One directory's server from start to reset, seen from the outside."""
+    assert cli("local", "status").code == 1
+    started = cli("local", "start")
+    try:
+        url = started.out.strip()
+        assert url.startswith("postgresql://postgres@127.0.0.1:")
+        assert cli("local", "start", "--json").json["url"] == url
+        assert cli("local", "status").out.strip() == url
+        assert cli("apply", PGSSLMODE="require", PGHOST="elsewhere.invalid").code == 0
+        assert cli("status", "--exit-code").code == 0
+        assert cli("verify").code == 0
+        assert cli("local", "reset").code == 0
+        assert cli("status", "--exit-code").code == 3
+        assert cli("demo", "--keep").code == 0
+        assert cli("status", "--exit-code").code == 0
+    finally:
+        assert cli("local", "stop").code == 0
+    assert cli("local", "status", "--json").json == {"running": False}
+    assert json.loads(cli("local", "stop", "--json").out) == {"stopped": False}
+
+
+def test_demo_prints_the_matrix_and_leaves_nothing(cli: Run, tmp_path: Path) -> None:
+    ran = cli("demo")
+    assert ran.code == 0
+    lines = ran.out.splitlines()
+    for identity in ("guest, its own job", "user, its own job", "service_role"):
+        assert any(line.startswith(identity) for line in lines)
+    assert [p.name for p in tmp_path.iterdir()] == ["home"]

@@ -1,0 +1,188 @@
+"""The documents say what is so: every command is in them, their links resolve, their examples run."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import psycopg
+import pytest
+
+from supabase_jobs.cli import cli as group
+from tests.fix_cli import Run
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/MIGRATION_GUIDE.md")]
+README = DOCUMENTS[0].read_text(encoding="utf-8")
+GUIDE = DOCUMENTS[-1].read_text(encoding="utf-8")
+
+
+def _commands(parent: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(parent)
+    for name in parent.list_commands(context):
+        command = parent.get_command(context, name)
+        assert command is not None
+        yield (*words, name), command
+        if isinstance(command, click.Group):
+            yield from _commands(command, (*words, name))
+
+
+COMMANDS = dict(_commands(group))
+each_command = pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+def _parse(words: list[str]) -> None:
+    """Parse a command line as the program would, without running it; click raises where it is wrong."""
+    command: click.Command = group
+    while isinstance(command, click.Group):
+        name = words.pop(0)
+        found = command.get_command(click.Context(command), name)
+        assert found is not None, f"there is no command {name}"
+        command = found
+    command.make_context("supabase-jobs", words)
+
+
+def _blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def _calls(text: str) -> list[str]:
+    """The supabase-jobs command lines in the shell blocks and in the running text."""
+    lines = [line.strip() for block in _blocks(text, "sh") for line in block.splitlines()]
+    lines += re.findall(r"`(supabase-jobs [^`]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return [line for line in lines if line.startswith("supabase-jobs ")]
+
+
+def _section(text: str, heading: str) -> str:
+    return text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def _anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_command
+def test_every_command_says_what_it_does(words: tuple[str, ...]) -> None:
+    assert COMMANDS[words].help
+
+
+@each_command
+def test_every_command_has_an_example_that_parses(words: tuple[str, ...]) -> None:
+    example = re.search(r"Example: .*?(supabase-jobs [^)\"]*)", COMMANDS[words].epilog or "")
+    assert example, "no example in its epilog"
+    _, *arguments = shlex.split(example[1])
+    assert tuple(arguments[: len(words)]) == words or isinstance(COMMANDS[words], click.Group)
+    _parse(arguments)
+
+
+@each_command
+def test_every_command_has_a_row_in_readme(words: tuple[str, ...]) -> None:
+    rows = [line for line in _section(README, "Commands").splitlines() if re.match(rf"\| `{words[0]}\b", line)]
+    assert len(rows) == 1
+    first_cell = rows[0].split("|")[1]
+    assert all(re.search(rf"\b{word}\b", first_cell) for word in words)
+
+
+@pytest.mark.parametrize("code", range(8))
+def test_every_exit_code_is_in_readme(code: int) -> None:
+    assert re.search(rf"^\| {code} \| \S", README, flags=re.MULTILINE)
+
+
+@each_document
+def test_every_command_line_in_the_documents_parses(document: Path) -> None:
+    for line in _calls(document.read_text(encoding="utf-8")):
+        _, *words = shlex.split(line, comments=True)
+        if words[0] != "COMMAND":
+            _parse(words)
+
+
+@each_document
+def test_every_internal_link_leads_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = document.parent / name if name else document
+        assert path.exists(), target
+        assert not anchor or anchor in _anchors(path.read_text(encoding="utf-8")), target
+
+
+def test_the_first_screen_of_readme_names_both_scripts() -> None:
+    first = README.splitlines()[:8]
+    assert any("./scripts/demo" in line for line in first)
+    assert any("./scripts/test" in line for line in first)
+
+
+def test_the_demo_in_readme_is_the_real_output(cli: Run, applied_url: str) -> None:
+    """README shows the first grid and the verdict; only the time may differ."""
+    lines = [line.rstrip() for line in cli("verify", SUPABASE_DB_URL=applied_url).out.splitlines()]
+    real = [*lines[: lines.index("")], "…", lines[-1]]
+    (shown,) = re.findall(r"<!-- demo -->\n```text\n(.*?)\n```", README, flags=re.DOTALL)
+    assert re.sub(r"[\d.]+ s$", "… s", shown) == re.sub(r"[\d.]+ s$", "… s", "\n".join(real))
+
+
+def test_the_migration_guide_changes_the_days_and_verify_agrees(cli: Run, applied_url: str) -> None:
+    (statement,) = _blocks(_section(GUIDE, "Changing a variable later"), "sql")
+    with psycopg.connect(applied_url) as connection:
+        connection.execute(statement.encode())
+        default = connection.execute(
+            "select pg_get_function_arguments('public.cleanup_old_jobs(integer, integer)'::regprocedure)"
+        ).fetchone()
+    assert default is not None
+    assert "14" in default[0]
+    assert cli("verify", SUPABASE_DB_URL=applied_url).code == 0
+
+
+# everything that is not the platform's
+_LEFT = """
+select format('%s.%s', n.nspname, p.proname) from pg_proc as p join pg_namespace as n on p.pronamespace = n.oid
+where n.nspname in ('public', 'private')
+union all
+select format('%s.%s', n.nspname, c.relname) from pg_class as c join pg_namespace as n on c.relnamespace = n.oid
+where n.nspname in ('public', 'private')
+union all
+select nspname from pg_namespace where nspname = 'private'
+"""
+
+
+def _undo(url: str, before: str = "select 1") -> list[str]:
+    (statements,) = _blocks(_section(GUIDE, "Undoing"), "sql")
+    with psycopg.connect(url) as connection:
+        connection.execute(before.encode())
+        connection.execute(statements.encode())
+        return [name for (name,) in connection.execute(_LEFT)]
+
+
+def test_the_migration_guide_undoes_everything(applied_url: str) -> None:
+    assert _undo(applied_url) == []
+
+
+def test_undoing_leaves_what_else_is_in_the_schema_private(applied_url: str) -> None:
+    assert _undo(applied_url, "create table private.theirs ()") == ["private.theirs", "private"]
+
+
+def test_after_undoing_the_migrations_apply_again(cli: Run, applied_url: str) -> None:
+    _undo(applied_url)
+    with psycopg.connect(applied_url) as connection:
+        connection.execute("delete from supabase_migrations.schema_migrations")  # migration repair --status reverted
+    assert cli("apply", SUPABASE_DB_URL=applied_url).code == 0
+    assert cli("verify", SUPABASE_DB_URL=applied_url).code == 0
+
+
+def _locked(name: str) -> set[str]:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    return {line.split(" ")[0] for line in text.splitlines() if re.match(r"\w[^ ]*==", line)}
+
+
+def test_the_development_lock_holds_the_demo_lock() -> None:
+    assert _locked("demo") < _locked("dev")
+
+
+@pytest.mark.parametrize("lock", ["requirements/demo.txt", "requirements/dev.txt", "tests/package-lock.json"])
+def test_locks_name_no_host(lock: str) -> None:
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    assert not re.search(r'--index-url|--find-links|"resolved"|@ (https?|file):', text)

@@ -1,0 +1,53 @@
+"""access.toml: every cell is declared, and a file that leaves one out is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from supabase_jobs.errors import ConfigError
+from supabase_jobs.verify import areas
+from supabase_jobs.verify.declaration import DEFAULT_FILE, load
+
+WORDS = "public.async_jobs"
+
+
+def test_the_packaged_matrix() -> None:
+    declared = load()
+    assert [m.title for m in declared.matrices] == ["public.async_jobs", "public.guest_users", "functions"]
+    for matrix in declared.matrices:
+        assert matrix.rows
+        for row in matrix.rows:
+            assert row.expected.keys() == {a.name for a in matrix.actions}
+            assert row.label.startswith(("guest", "user", "service_role", "anon"))
+    assert declared.placeholders == {"guest_header"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("| select |", "| selects |", "columns"),
+        ("| hidden |", "| maybe  |", "'maybe', which is no outcome"),
+        ("| hidden |", "|", "cells for"),
+        ('[matrix.rows."anon, no header"]', '[matrix.rows."anon, other"]', "in the grid or under rows"),
+        ('identity = "anon_no_header"', 'identity = "nobody"', "unknown identity 'nobody'"),
+        ('job = "job_guest_a"', 'job = "job_x"', "'job_x', which is not among the ids"),
+        ('role = "anon"', 'rule = "anon"', "not an access matrix"),
+        ("fixture = [", "fixtures = [", "not an access matrix"),
+        ("ids = [", "ids = ", "not valid TOML"),
+    ],
+)
+def test_a_broken_matrix_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
+    text = DEFAULT_FILE.read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "access.toml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ConfigError, match=said):
+        load(path)
+
+
+def test_areas() -> None:
+    assert areas.parse(None) == ("structure", "access")
+    assert areas.parse(" access,structure") == ("structure", "access")
+    for wrong in ("", ",", "access,plan"):
+        with pytest.raises(ConfigError, match="--only"):
+            areas.parse(wrong)

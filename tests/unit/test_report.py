@@ -1,0 +1,67 @@
+"""Reports: the same verification as text, JSON and Markdown."""
+
+import json
+
+import pytest
+
+from supabase_jobs.findings import Finding, Grid, Severity, Verification
+from supabase_jobs.report import FORMATS, text
+
+GRID = Grid(
+    "public.things",
+    tuple(f"action {n}" for n in range(9)),
+    ("guest, its own thing", "user, a thing of somebody else", "service_role"),
+    (("rows",) * 9, ("hidden",) * 8 + ("violates",), ("23514",) * 9),
+    frozenset({(1, 8)}),
+)
+FINDING = Finding("access:x", "access", Severity.ERROR, "public.things", "user: is violates | not hidden", "fix it")
+BAD = Verification((FINDING,), 12, 345.6, (GRID,))
+GOOD = Verification((), 12, 345.6, (GRID,))
+
+
+def test_json_is_the_contract() -> None:
+    document = json.loads(FORMATS["json"](BAD))
+    assert document["ok"] is False
+    assert document["summary"] == {"checks": 12, "failed": 1, "ms": 345.6}
+    [finding] = document["findings"]
+    assert finding == {
+        "id": "access:x",
+        "area": "access",
+        "severity": "error",
+        "object": "public.things",
+        "message": "user: is violates | not hidden",
+        "fix": "fix it",
+    }
+    assert document["matrix"][0]["rows"][2]["outcomes"]["action 0"] == "23514"
+
+
+def test_text_fits_eighty_columns_and_has_every_row_and_column() -> None:
+    lines = FORMATS["text"](BAD).splitlines()
+    assert max(map(len, lines)) <= text.WIDTH
+    for row in ("guest, its own thing", "user, a thing", "service_role"):
+        assert sum(line.startswith(row) for line in lines) == 2  # the grid is cut in two
+    assert "\x1b" not in "".join(lines)
+    assert lines[-1].startswith("FAILED: 12 checks, 1 errors")
+
+
+def test_text_marks_the_wrong_cell_and_colours_only_when_asked() -> None:
+    assert "violate!" in FORMATS["text"](BAD)
+    assert "\x1b[" in text.verification(BAD, colour=True)
+
+
+def test_markdown_has_a_row_for_each_identity_and_escapes_bars() -> None:
+    lines = FORMATS["markdown"](BAD).splitlines()
+    assert "| service_role |" in "\n".join(lines)
+    assert any("**violates**" in line for line in lines)
+    assert any(r"is violates \| not hidden" in line for line in lines)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_ends_in_a_line_end(form: str) -> None:
+    assert FORMATS[form](GOOD).endswith("\n")
+
+
+def test_only_errors_fail() -> None:
+    warning = Finding("x", "structure", Severity.WARNING, "o", "m", "")
+    assert Verification((warning,), 1, 1.0).ok
+    assert not BAD.ok

@@ -16,6 +16,7 @@ from supabase_jobs.settings import DB_URL_VARIABLE, Settings, load_settings
 
 if TYPE_CHECKING:
     from supabase_jobs.database import Connection
+    from supabase_jobs.findings import Verification
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -117,6 +118,15 @@ def database_url(given: Settings) -> str:
 def narrate(line: str) -> None:
     """A line for the person who watches, on stderr."""
     click.echo(line, err=True)
+
+
+def report(result: "Verification", form: str) -> str:
+    """A verification in one of the report formats; text has colours where a terminal shows it."""
+    from supabase_jobs.report import FORMATS, text
+
+    if form == "text" and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        return text.verification(result, colour=True)
+    return FORMATS[form](result)
 
 
 def print_json(document: object) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supabase_jobs.cli.common import narrate, settings, shared_options
+from supabase_jobs.cli.common import narrate, report, settings, shared_options
 
 if TYPE_CHECKING:
     from supabase_jobs.local.server import ServerInfo
@@ -26,7 +26,6 @@ def command(ctx: click.Context, keep: bool) -> None:
     """
     from supabase_jobs import migrate, project
     from supabase_jobs.database import connect, target
-    from supabase_jobs.report import FORMATS
     from supabase_jobs.verify.areas import verify
 
     given = settings(ctx)
@@ -38,7 +37,7 @@ def command(ctx: click.Context, keep: bool) -> None:
         applied, before = migrate.apply(connection, migrations, narrate=narrate)
         narrate(f"{len(applied)} migrations applied, {len(before)} applied before; verifying")
         result = verify(connection, variables)
-    click.echo(FORMATS["text"](result), nl=False)
+    click.echo(report(result, "text"), nl=False)
     if keep:
         narrate(f"still running at {server.url}; stop it with: supabase-jobs local stop")
     ctx.exit(0 if result.ok else 1)

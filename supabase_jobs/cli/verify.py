@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from supabase_jobs.cli.common import JSON_HELP, connected, settings, shared_options
+from supabase_jobs.cli.common import JSON_HELP, connected, report, settings, shared_options
 from supabase_jobs.errors import ConfigError
 
 
@@ -35,12 +35,12 @@ def command(ctx: click.Context, only: str | None, format_: str | None, as_json: 
     variables = project.variables(given)
     with connected(given) as connection:
         result = verify(connection, variables, areas)
-    text = FORMATS["json" if as_json else format_ or "text"](result)
+    form = "json" if as_json else format_ or "text"
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(report(result, form), nl=False)
     else:
         try:
-            output.write_text(text, encoding="utf-8")
+            output.write_text(FORMATS[form](result), encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"cannot write {output}: {error.strerror}") from error
     ctx.exit(0 if result.ok else 1)

@@ -45,7 +45,7 @@ def verification(result: Verification, *, colour: bool = False) -> str:
     )
     file = console.file
     assert isinstance(file, io.StringIO)  # noqa: S101  made above
-    return file.getvalue()
+    return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
 
 
 def _parts(grid: Grid) -> Iterator[Grid]:

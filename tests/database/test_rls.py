@@ -321,7 +321,8 @@ def users_have_no_access_to_guests(connection: Connection) -> None:
 
 
 @rule(
-    "grant execute on function public.cleanup_old_jobs to anon; grant execute on function private.cleanup_old_jobs to anon"
+    "grant execute on function public.cleanup_old_jobs to anon;"
+    "grant execute on function private.cleanup_old_jobs to anon"
 )
 def only_the_service_cleans_up(connection: Connection) -> None:
     for call in ("select * from public.cleanup_old_jobs()", "select * from public.cleanup_inactive_guests()"):

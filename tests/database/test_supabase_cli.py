@@ -55,7 +55,10 @@ def test_both_write_the_same_ledger_to_the_letter(
     root: Path, tmp_path: Path, platform_url: str, supabase: Run, cli: Run
 ) -> None:
     there = project(root, tmp_path)
-    tricky = "-- a; b\nselect ';' as \"x;y\", $q$;$q$; -- after\n\ncreate table public.t (a int);;\n/* ; */ select 1;\n-- end"
+    tricky = (
+        "-- a; b\nselect ';' as \"x;y\", $q$;$q$; -- after\n\n"
+        "create table public.t (a int);;\n/* ; */ select 1;\n-- end"
+    )
     (there / "supabase" / "migrations" / "20260101000000_tricky.sql").write_text(tricky, newline="")
     (there / "supabase" / "migrations" / "20260101000001_crlf.sql").write_text("select 1;\r\nselect 2;\r\n", newline="")
     (there / "supabase" / "migrations" / "20260101000002_empty.sql").write_text("", newline="")

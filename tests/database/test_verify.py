@@ -164,15 +164,17 @@ FAULTS = [
     ),
     fault(
         "header under another name",
-        "create or replace function private.request_guest_id() returns uuid language plpgsql stable set search_path = ''"
-        " as $$ begin return (nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-guest')::uuid; end $$",
+        "create or replace function private.request_guest_id() returns uuid language plpgsql stable"
+        " set search_path = '' as $$ begin return"
+        " (nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-guest')::uuid; end $$",
         "guest, its own job",
         "access",
     ),
     fault(
         "header cast without a look",
-        "create or replace function private.request_guest_id() returns uuid language plpgsql stable set search_path = ''"
-        " as $$ begin return (nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-guest-id')::uuid; end $$",
+        "create or replace function private.request_guest_id() returns uuid language plpgsql stable"
+        " set search_path = '' as $$ begin return"
+        " (nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-guest-id')::uuid; end $$",
         "garbage",
         "access",
     ),
@@ -291,7 +293,8 @@ def test_verify_leaves_no_trace(shared: Callable[[int], str], each_major: int) -
     counts = (
         "select (select count(*) from public.async_jobs), (select count(*) from public.guest_users),"
         " (select count(*) from auth.users), (select count(*) from pg_locks where locktype = 'advisory'),"
-        " current_setting('role'), coalesce(current_setting('request.headers', true), ''), current_setting('search_path')"
+        " current_setting('role'), coalesce(current_setting('request.headers', true), ''),"
+        " current_setting('search_path')"
     )
     with psycopg.connect(shared(each_major), autocommit=True) as connection:
         before = connection.execute(counts).fetchone()

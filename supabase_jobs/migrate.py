@@ -100,6 +100,7 @@ def apply(
     include_all: bool = False,
     patience: Patience | None = None,
     narrate: Callable[[str], None] = lambda _line: None,
+    on_applied: Callable[[Applied], None] = lambda _applied: None,
 ) -> tuple[list[Applied], list[str]]:
     """Apply what is pending, each file in a transaction of its own; returns it, and the versions applied before.
 
@@ -126,6 +127,7 @@ def apply(
         try:
             apply_file(connection, migration, patience)
             applied.append(Applied(migration.version, migration.name, (time.monotonic() - started) * 1000))
+            on_applied(applied[-1])
         except TakenError:
             _check_taken(connection, migration)
             narrate(f"{migration.file_name}: another runner has applied it meanwhile")

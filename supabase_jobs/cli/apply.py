@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from supabase_jobs.cli.common import (
     settings,
     shared_options,
 )
+
+if TYPE_CHECKING:
+    from supabase_jobs.migrate import Applied
 
 _UNITS = {"ms": 1, "s": 1000, "min": 60_000}
 
@@ -73,11 +77,15 @@ def command(ctx: click.Context, to: str | None, lock_timeout: int, retries: int,
             include_all=include_all,
             patience=Patience(lock_timeout_ms=lock_timeout, retries=retries),
             narrate=narrate,
+            on_applied=lambda done: None if as_json(ctx) else _print(done),
         )
     if as_json(ctx):
         print_json({"applied": [asdict(a) for a in applied], "already_applied": before, "dry_run": False})
         return
-    for migration in applied:
-        click.echo(f"applied  {migration.version}  {migration.name}  {migration.ms:.0f} ms")
     if not applied:
         click.echo(f"Nothing to apply; {len(before)} migrations are applied already.")
+
+
+def _print(done: "Applied") -> None:
+    """A line as soon as a file is applied: a later one may fail, and this one is kept."""
+    click.echo(f"applied  {done.version}  {done.name}  {done.ms:.0f} ms")

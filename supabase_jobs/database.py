@@ -139,3 +139,11 @@ def _version(connection: Connection) -> str:
 def _first_line(error: psycopg.Error, secret: str | None) -> str:
     text = error.diag.message_primary or " ".join(str(error).split())
     return text.replace(secret, "***") if secret else text
+
+
+@contextmanager
+def twin(connection: Connection) -> Iterator[Connection]:
+    """A second connection to the same place, with the same credentials."""
+    info = connection.info
+    with connect(make_conninfo(info.dsn, password=info.password or None)) as other:
+        yield other

@@ -1,22 +1,29 @@
 """Which files a command works on: a folder of migrations, or the packaged sources rendered in memory."""
 
-from supabase_jobs.render import render_sources, standard_migrations
 from supabase_jobs.settings import Settings
-from supabase_jobs.sqlfiles import Migration, load_migrations, load_sources
+from supabase_jobs.sqlfiles import Files, Migration, load_migrations, load_sources, strays
 from supabase_jobs.variables import Value, resolve
 
 
-def migrations(settings: Settings) -> list[Migration]:
+def files(settings: Settings) -> Files:
     """`--migrations` if given, else supabase/migrations where it exists, else what the package ships."""
     if settings.migrations is not None:
-        return load_migrations(settings.migrations)
-    return rendered(settings)
+        return Files(load_migrations(settings.migrations), strays(settings.migrations))
+    return Files(rendered(settings))
 
 
 def rendered(settings: Settings) -> list[Migration]:
     """The sources as migrations under their standard versions, whatever folder of migrations there is."""
+    from supabase_jobs.render import render_sources, standard_migrations  # jinja2 is not needed where files are there
+
     sources = load_sources(settings.sql_dir)
     return standard_migrations(sources, render_sources(sources, settings.variables))
+
+
+def holds_ours(settings: Settings, files: Files) -> bool:
+    """Whether any of the sources is among the migrations; else there is nothing of ours to verify."""
+    stems = {source.stem for source in load_sources(settings.sql_dir).sources}
+    return any(m.origin is not None and m.origin[0] in stems for m in files.migrations)
 
 
 def variables(settings: Settings) -> dict[str, Value]:

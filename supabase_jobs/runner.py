@@ -6,7 +6,8 @@ other, `supabase db push` among them.
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,15 +15,16 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from supabase_jobs import ledger
+from supabase_jobs.blockers import Blocker, Watch, describe
 from supabase_jobs.database import Connection
-from supabase_jobs.errors import BusyError, MigrationError, PrivilegeError
+from supabase_jobs.errors import BusyError, ConnectError, MigrationError, PrivilegeError
 from supabase_jobs.sqlfiles import Migration
 from supabase_jobs.statements import Statement, split
 
 T = TypeVar("T")
 
 # Any number will do as long as every runner takes the same; advisory locks are per database.
-_LOCK_KEY = 0x5355_5041_4A4F_4253
+LOCK_KEY = 0x5355_5041_4A4F_4253
 _TRY_LOCK = "select pg_catalog.pg_try_advisory_xact_lock(%s)"
 _LOCK_TIMEOUT = "select pg_catalog.set_config('lock_timeout', %s, true)"
 _POLL_SECONDS = 0.2
@@ -44,52 +46,80 @@ class TakenError(Exception):
 
 def prepare_ledger(connection: Connection, patience: Patience) -> None:
     """Create the ledger where it is missing, in a transaction of its own, as the Supabase CLI does."""
-    with _ledger_rights():
-        _patiently(connection, patience, "the migration ledger", lambda: ledger.ensure(connection))
+    with ledger_rights():
+        patiently(connection, patience, "the migration ledger", lambda _seen: ledger.ensure(connection))
 
 
 def apply_file(connection: Connection, migration: Migration, patience: Patience) -> None:
     """Apply a migration in one transaction with its ledger row.
 
     Raises TakenError where another runner has written the row meanwhile, BusyError (5) where a lock or
-    another runner did not give way in time, MigrationError (6) with file and line where a statement failed.
+    another runner did not give way in time, MigrationError (6) with file and line where a statement failed,
+    ConnectError (7) where the connection was lost.
     """
     statements = split(migration.text)
 
-    def work() -> None:
-        # what an earlier file left set for the session (pg_dump empties search_path) ends here
-        connection.execute("reset all")
-        connection.execute(_LOCK_TIMEOUT, (f"{patience.lock_timeout_ms}ms",))
-        try:
-            with _ledger_rights():
-                ledger.insert(connection, migration.version, migration.name, [s.text for s in statements])
-        except psycopg.errors.UniqueViolation as error:
-            raise TakenError from error
-        for statement in statements:
-            _execute(connection, migration, statement)
+    def work(seen: list[Blocker]) -> None:
+        with Watch(connection, patience.lock_timeout_ms, seen):
+            record_and_run(connection, migration, statements, patience)
 
-    _patiently(connection, patience, migration.file_name, work)
+    with told_when_lost(connection, migration):
+        patiently(connection, patience, migration.file_name, work)
 
 
-def _patiently(connection: Connection, patience: Patience, what: str, work: Callable[[], T]) -> T:
+def record_and_run(
+    connection: Connection, migration: Migration, statements: Sequence[Statement], patience: Patience
+) -> None:
+    """Ledger row, every statement, and the checks that a commit would make, in the transaction that is open."""
+    # what an earlier file left set for the session (pg_dump empties search_path) ends here
+    connection.execute("reset all")
+    connection.execute(_LOCK_TIMEOUT, (f"{patience.lock_timeout_ms}ms",))
+    record(connection, migration, statements)
+    for statement in statements:
+        _execute(connection, migration, statement)
+    if statements:
+        # deferred constraints now, so that their error names the file and not a commit
+        with _refusals(connection, migration, statements[-1]):
+            connection.execute("set constraints all immediate")
+
+
+def record(connection: Connection, migration: Migration, statements: Sequence[Statement]) -> None:
+    """Write the ledger row of a migration; TakenError where there is one."""
+    try:
+        with ledger_rights():
+            ledger.insert(connection, migration.version, migration.name, [s.text for s in statements])
+    except psycopg.errors.UniqueViolation as error:
+        raise TakenError from error
+
+
+def patiently(
+    connection: Connection,
+    patience: Patience,
+    what: str,
+    work: Callable[[list[Blocker]], T],
+    *,
+    rollback: bool = False,
+) -> T:
     """Do some work in a transaction that holds the runners' lock; try again where others are in the way.
 
     The lock is tried, never waited on (a waiter makes `create index concurrently` deadlock), and belongs to
-    the transaction, so that it holds through a transaction-mode pooler and is never left behind.
+    the transaction, so that it holds through a transaction-mode pooler and is never left behind. `work`
+    fills its list with whoever blocks it. With `rollback` the transaction ends in a rollback in any case.
     """
     deadline = time.monotonic() + patience.runner_seconds
     pauses = _growing_pauses(patience.retries)
     while True:
+        seen: list[Blocker] = []
         try:
-            with connection.transaction():
-                if connection.execute(_TRY_LOCK, (_LOCK_KEY,)).fetchone() == (True,):
-                    return work()
+            with connection.transaction(force_rollback=rollback):
+                if connection.execute(_TRY_LOCK, (LOCK_KEY,)).fetchone() == (True,):
+                    return work(seen)
         except psycopg.errors.LockNotAvailable as error:
             pause = next(pauses, None)
             if pause is None:
                 raise BusyError(
                     f"{what}: could not get a lock within {patience.lock_timeout_ms} ms,"
-                    f" {patience.retries + 1} times: {error.diag.message_primary}",
+                    f" tried {patience.retries + 1} times; {describe(seen)}",
                     hint="Nothing of it was kept. Try again when traffic is lower, or raise --lock-timeout.",
                     sqlstate=error.sqlstate,
                 ) from None
@@ -103,6 +133,36 @@ def _patiently(connection: Connection, patience: Patience, what: str, work: Call
         time.sleep(pause)
 
 
+@contextmanager
+def told_when_lost(connection: Connection, migration: Migration) -> Iterator[None]:
+    """Turn a connection that breaks while a file is applied into an error that says what is left of the file."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if not connection.broken:
+            raise
+        raise ConnectError(
+            f"the connection was lost while applying {migration.file_name}; nothing of it was kept,"
+            " unless it was lost in the moment of the commit",
+            hint="Run `supabase-jobs status` to see where the database is, then apply again.",
+            sqlstate=error.sqlstate,
+            file=migration.label,
+        ) from None
+
+
+@contextmanager
+def ledger_rights() -> Iterator[None]:
+    """Turn a missing right on the ledger into an error that says which role to use."""
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise PrivilegeError(
+            f"the role may not write the migration ledger: {error.diag.message_primary}",
+            hint="Connect as the role that applies migrations: postgres on Supabase.",
+            sqlstate=error.sqlstate,
+        ) from None
+
+
 def _growing_pauses(retries: int) -> Iterator[float]:
     for attempt in range(retries):
         yield min(0.5 * 2.0**attempt, _LONGEST_PAUSE_SECONDS) * _jitter()
@@ -112,24 +172,11 @@ def _jitter() -> float:
     return random.uniform(0.5, 1.5)  # noqa: S311  so that runners do not try in step; no secret
 
 
-class _ledger_rights:  # noqa: N801  used like a function
-    """Turn a missing right on the ledger into an error that says which role to use."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, psycopg.errors.InsufficientPrivilege):
-            raise PrivilegeError(
-                f"the role may not write the migration ledger: {error.diag.message_primary}",
-                hint="Connect as the role that applies migrations: postgres on Supabase.",
-                sqlstate=error.sqlstate,
-            ) from None
-
-
-def _execute(connection: Connection, migration: Migration, statement: Statement) -> None:
+@contextmanager
+def _refusals(connection: Connection, migration: Migration, statement: Statement) -> Iterator[None]:
+    """Turn what the server refuses into a MigrationError with the line that it points at."""
     try:
-        connection.execute(statement.text.encode())
+        yield
     except psycopg.errors.LockNotAvailable:
         raise
     except psycopg.Error as error:
@@ -143,10 +190,16 @@ def _execute(connection: Connection, migration: Migration, statement: Statement)
             file=migration.label,
             line=statement.line_at(int(position)) if position else statement.line,
         ) from None
+
+
+def _execute(connection: Connection, migration: Migration, statement: Statement) -> None:
+    with _refusals(connection, migration, statement):
+        connection.execute(statement.text.encode())
     if connection.info.transaction_status is not TransactionStatus.INTRANS:
+        # preflight refuses what the parser can read, and the server what it cannot; this is for what neither foresaw
         raise MigrationError(
-            f"{migration.file_name} ends its own transaction, so what came before that was kept",
-            hint="Take begin, commit and rollback out of the file: each file is a transaction already.",
+            f"{migration.file_name} ended its own transaction, so what came before that was kept",
+            hint="Take transaction control out of the file: each file is a transaction already.",
             file=migration.label,
             line=statement.line,
         )

@@ -6,6 +6,7 @@ Supabase CLI applies: `supabase/migrations/20251108000001_….sql`).
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,6 +20,9 @@ MANIFEST = "manifest.toml"
 _SOURCE = re.compile(r"([0-9]{3})_([a-z0-9_]+)\.sql")
 # what the Supabase CLI takes for a migration; it looks at nothing else, and not into folders
 _MIGRATION = re.compile(r"([0-9]+)_(.*)\.sql")
+_DIRECTIVE = re.compile(r"--! *([a-z_]+) *: *(\S+) *")
+# the Supabase CLI's own way to say the same, on the first line
+_CLI_DIRECTIVE = "-- pg-delta: transaction=false"
 _ORIGIN = re.compile(r"-- supabase-jobs: (\S+) sha256:([0-9a-f]{64})\n")
 
 
@@ -74,9 +78,41 @@ class Migration:
         return _ORIGIN.sub("", self.text, count=1) if self.origin else self.text
 
     @property
+    def transactional(self) -> bool:
+        """False where the file's header says `--! transaction:false`; ConfigError for any other directive.
+
+        The header is the comment lines and blank lines that the file starts with.
+        """
+        for number, line in enumerate(self.text.removeprefix("\ufeff").splitlines(), 1):
+            line = line.strip()
+            if line and not line.startswith("--"):
+                break
+            if line == _CLI_DIRECTIVE and number == 1:
+                return False
+            if line.startswith("--!"):
+                found = _DIRECTIVE.fullmatch(line)
+                if not found or found[1] != "transaction" or found[2] not in ("true", "false"):
+                    raise ConfigError(
+                        f"unknown directive {line!r}",
+                        hint="The only one is --! transaction:false (or true).",
+                        file=self.label,
+                        line=number,
+                    )
+                return found[2] == "true"
+        return True
+
+    @property
     def file_name(self) -> str:
         """`VERSION_NAME.sql`, as it lies in supabase/migrations."""
         return f"{self.version}_{self.name}.sql"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The migrations of a project, and the `.sql` files beside them that are none by their name."""
+
+    migrations: Sequence[Migration]
+    strays: Sequence[Path] = ()
 
 
 def fingerprint(text: str) -> str:
@@ -156,6 +192,13 @@ def load_migrations(directory: Path) -> list[Migration]:
             )
         migrations[migration.version] = migration
     return [migrations[version] for version in sorted(migrations)]
+
+
+def strays(directory: Path) -> list[Path]:
+    """The `.sql` files of a folder of migrations that are none by their name."""
+    return sorted(
+        path for path in directory.iterdir() if path.suffix.lower() == ".sql" and not _MIGRATION.fullmatch(path.name)
+    )
 
 
 def read_sql(path: Path) -> str:

@@ -18,7 +18,7 @@ from supabase_jobs.database import Connection, connect
 from supabase_jobs.local.platform import load_platform
 from supabase_jobs.local.server import throwaway
 from supabase_jobs.render import render_sources, standard_migrations
-from supabase_jobs.sqlfiles import Migration, load_sources
+from supabase_jobs.sqlfiles import Files, Migration, load_sources
 from tests.parts import DEFAULT_MAJOR, MAJORS, postgres_bin
 
 
@@ -78,7 +78,7 @@ def _bare_platform(superuser_url: str, _url: str) -> None:
 def _migrations(superuser_url: str, url: str) -> None:
     own(superuser_url)
     with connect(url) as connection:
-        migrate.apply(connection, packaged())
+        migrate.apply(connection, Files(packaged()))
 
 
 def _server(major: int) -> Any:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,12 +12,19 @@ from supabase_jobs.cli.common import (
     json_option,
     narrate,
     print_json,
+    progress,
+    report,
     settings,
     shared_options,
 )
 
 if TYPE_CHECKING:
+    from supabase_jobs.database import Connection
+    from supabase_jobs.findings import Verification
     from supabase_jobs.migrate import Applied
+    from supabase_jobs.rehearsal import Rehearsal
+    from supabase_jobs.settings import Settings
+    from supabase_jobs.sqlfiles import Files
 
 _UNITS = {"ms": 1, "s": 1000, "min": 60_000}
 
@@ -39,6 +46,7 @@ class Duration(click.ParamType[int]):
 
 
 @click.command(epilog="Example: supabase-jobs apply --lock-timeout 2s --retries 10")
+@click.option("--dry-run", is_flag=True, help="Run everything pending in one transaction, verify, and roll it back.")
 @click.option("--to", metavar="VERSION", help="Apply up to and including this version.")
 @click.option(
     "--lock-timeout",
@@ -58,34 +66,85 @@ class Duration(click.ParamType[int]):
 @shared_options
 @json_option
 @click.pass_context
-def command(ctx: click.Context, to: str | None, lock_timeout: int, retries: int, include_all: bool) -> None:
+def command(
+    ctx: click.Context, dry_run: bool, to: str | None, lock_timeout: int, retries: int, include_all: bool
+) -> None:
     """Apply the pending migrations, each file in a transaction of its own, as `supabase db push` records them.
 
-    Stops before anything runs where files and database disagree (exit 4). A statement that fails undoes its
-    file and keeps the files before it (exit 6).
+    Stops before anything runs where files and database disagree (exit 4) or a file is refused (exit 2). A
+    statement that fails undoes its file and keeps the files before it (exit 6).
     """
     from supabase_jobs import migrate, project
     from supabase_jobs.runner import Patience
 
     given = settings(ctx)
-    migrations = project.migrations(given)
-    with connected(given) as connection:
-        applied, before = migrate.apply(
-            connection,
-            migrations,
-            to=to,
-            include_all=include_all,
-            patience=Patience(lock_timeout_ms=lock_timeout, retries=retries),
-            narrate=narrate,
-            on_applied=lambda done: None if as_json(ctx) else _print(done),
-        )
-    if as_json(ctx):
-        print_json({"applied": [asdict(a) for a in applied], "already_applied": before, "dry_run": False})
+    files = project.files(given)
+    options: dict[str, Any] = {
+        "to": to,
+        "include_all": include_all,
+        "patience": Patience(lock_timeout_ms=lock_timeout, retries=retries),
+    }
+    if dry_run:
+        _rehearse(ctx, given, files, options)
         return
-    if not applied:
+    text = not as_json(ctx)
+    watcher = migrate.Watcher(narrate, progress, lambda done: _print(done) if text else None)
+    with connected(given) as connection:
+        applied, before = migrate.apply(connection, files, watcher=watcher, **options)
+    if not text:
+        print_json({"applied": [asdict(a) for a in applied], "already_applied": before, "dry_run": False})
+    elif not applied:
         click.echo(f"Nothing to apply; {len(before)} migrations are applied already.")
 
 
 def _print(done: "Applied") -> None:
     """A line as soon as a file is applied: a later one may fail, and this one is kept."""
     click.echo(f"applied  {done.version}  {done.name}  {done.ms:.0f} ms")
+
+
+def _rehearse(ctx: click.Context, given: "Settings", files: "Files", options: dict[str, Any]) -> None:
+    from supabase_jobs import migrate, project
+
+    variables = project.variables(given) if project.holds_ours(given, files) else None
+
+    def check(connection: "Connection") -> "Verification":
+        from supabase_jobs.verify.areas import verify
+
+        return verify(connection, variables or {})
+
+    with connected(given) as connection, progress("rehearsing, to be rolled back"):
+        rehearsal, before = migrate.dry_run(connection, files, check=None if variables is None else check, **options)
+    if as_json(ctx):
+        from supabase_jobs.report import document
+
+        verified = rehearsal.verification
+        print_json(
+            {
+                "applied": [asdict(f) for f in rehearsal.files],
+                "already_applied": before,
+                "dry_run": True,
+                "passed_over": [{"version": m.version, "name": m.name} for m in rehearsal.passed_over],
+                "verify": None if verified is None else document.as_dict(verified),
+            }
+        )
+    else:
+        _print_rehearsal(rehearsal)
+    ctx.exit(0 if rehearsal.verification is None or rehearsal.verification.ok else 1)
+
+
+def _print_rehearsal(rehearsal: "Rehearsal") -> None:
+    for file in rehearsal.files:
+        lock = "no lock on a table that was there" if file.lock is None else file.lock.mode
+        tables = "" if file.lock is None else f" on {', '.join(file.lock.tables)}"
+        click.echo(f"ran          {file.version}  {file.name}  {file.ms:.0f} ms  {lock}{tables}")
+    for migration in rehearsal.passed_over:
+        click.echo(f"passed over  {migration.version}  {migration.name}  it cannot run in a transaction")
+    if not rehearsal.files and not rehearsal.passed_over:
+        click.echo("Nothing to apply.")
+    if rehearsal.verification is not None:
+        verified = rehearsal.verification
+        if verified.ok:
+            narrate(f"verified afterwards: {verified.checks} checks, no errors")
+        else:
+            click.echo(report(verified, "text"), nl=False)
+    narrate("Everything was rolled back.")

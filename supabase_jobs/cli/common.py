@@ -145,3 +145,10 @@ def report_error(error: SupabaseJobsError, as_json: bool) -> int:
     if error.hint:
         click.echo(f"hint: {error.hint}", err=True)
     return error.exit_code
+
+
+@contextmanager
+def progress(text: str) -> Iterator[None]:
+    """A step that may take long."""
+    narrate(text)
+    yield

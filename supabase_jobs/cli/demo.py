@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supabase_jobs.cli.common import narrate, report, settings, shared_options
+from supabase_jobs.cli.common import narrate, progress, report, settings, shared_options
 
 if TYPE_CHECKING:
     from supabase_jobs.local.server import ServerInfo
@@ -26,15 +26,16 @@ def command(ctx: click.Context, keep: bool) -> None:
     """
     from supabase_jobs import migrate, project
     from supabase_jobs.database import connect, target
+    from supabase_jobs.sqlfiles import Files
     from supabase_jobs.verify.areas import verify
 
     given = settings(ctx)
-    migrations = project.rendered(given)
+    files = Files(project.rendered(given))
     variables = project.variables(given)
     started = time.monotonic()
     with _server(given, keep) as server, connect(server.url) as connection:
         narrate(f"database: {target(connection)}, started in {time.monotonic() - started:.1f} s")
-        applied, before = migrate.apply(connection, migrations, narrate=narrate)
+        applied, before = migrate.apply(connection, files, watcher=migrate.Watcher(narrate, progress))
         narrate(f"{len(applied)} migrations applied, {len(before)} applied before; verifying")
         result = verify(connection, variables)
     click.echo(report(result, "text"), nl=False)

@@ -16,21 +16,17 @@ def command(ctx: click.Context) -> None:
     from supabase_jobs import ledger, migrate, project
 
     given = settings(ctx)
-    migrations = project.migrations(given)
+    files = project.files(given)
     with connected(given) as connection:
-        entries = migrate.status(migrations, ledger.read(connection))
-    todo, problems = migrate.pending(entries), migrate.problems(entries)
+        found = migrate.plan(files, ledger.read(connection))
     if as_json(ctx):
-        print_json(
-            {
-                "pending": [{"version": m.version, "name": m.name} for m in todo],
-                "problems": [asdict(p) for p in problems],
-            }
-        )
+        pending = [{"version": m.version, "name": m.name} for m in found.pending]
+        print_json({"pending": pending, "problems": [asdict(p) for p in found.problems]})
         return
-    for migration in todo:
+    for migration in found.pending:
         click.echo(f"pending  {migration.version}  {migration.name}")
-    for problem in problems:
-        click.echo(f"problem  {problem.version}  {problem.name}: {problem.message}")
-    if not todo and not problems:
+    for problem in found.problems:
+        where = f" (line {problem.line})" if problem.line else ""
+        click.echo(f"problem  {problem.version}  {problem.name}{where}: {problem.kind}: {problem.message}")
+    if not found.pending and not found.problems:
         click.echo("Nothing to apply.")

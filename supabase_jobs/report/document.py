@@ -7,8 +7,13 @@ from supabase_jobs.findings import Grid, Verification
 
 
 def verification(result: Verification) -> str:
+    """The document as text."""
+    return json.dumps(as_dict(result), indent=2, ensure_ascii=False) + "\n"
+
+
+def as_dict(result: Verification) -> dict[str, object]:
     """`{"ok", "findings", "summary", "matrix"}`; the first three are the CLI's contract."""
-    document = {
+    return {
         "ok": result.ok,
         "findings": [asdict(finding) for finding in result.findings],
         "summary": {
@@ -18,7 +23,6 @@ def verification(result: Verification) -> str:
         },
         "matrix": [_matrix(grid) for grid in result.grids],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _matrix(grid: Grid) -> dict[str, object]:

@@ -1,8 +1,5 @@
 """apply, plan and status against real databases: what they promise when all is well and when it is not."""
 
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -10,6 +7,9 @@ import pytest
 
 from supabase_jobs import ledger, migrate
 from supabase_jobs.database import connect
+from supabase_jobs.errors import BusyError
+from supabase_jobs.runner import LOCK_KEY, Patience
+from supabase_jobs.sqlfiles import Files, load_migrations
 from supabase_jobs.verify.areas import verify
 from tests.fix_cli import Run
 from tests.fix_db import Make, packaged
@@ -40,7 +40,7 @@ def test_a_non_superuser_applies_and_verifies(make_database: Make, each_major: i
     database = make_database(template, each_major)
     with connect(database.url) as connection:
         assert connection.execute("select rolsuper from pg_roles where rolname = current_user").fetchone() == (False,)
-        applied, before = migrate.apply(connection, packaged())
+        applied, before = migrate.apply(connection, Files(packaged()))
         assert ([a.version for a in applied], before) == ([m.version for m in packaged()], [])
         assert verify(connection, VARIABLES).findings == ()
 
@@ -53,7 +53,7 @@ def test_a_project_may_have_a_schema_private_already(make_database: Make, owner:
         connection.execute("grant create, usage on schema private to postgres with grant option")
         connection.execute("create table private.theirs (id integer)")
     with connect(database.url) as connection:
-        migrate.apply(connection, packaged())
+        migrate.apply(connection, Files(packaged()))
         assert verify(connection, VARIABLES).findings == ()
     assert ("private", "theirs") in rows(database.url, TABLES)
 
@@ -64,7 +64,7 @@ def test_default_privileges_of_a_project_on_schema_private_do_no_harm(make_datab
         connection.execute("create schema private")
         connection.execute("alter default privileges in schema private grant all on functions to anon, authenticated")
     with connect(database.url) as connection:
-        migrate.apply(connection, packaged())
+        migrate.apply(connection, Files(packaged()))
         assert verify(connection, VARIABLES).findings == ()
 
 
@@ -172,9 +172,7 @@ def test_a_ledger_with_more_columns_or_fewer(platform_url: str, files: Path) -> 
         )
     write(files, "20200101000000_first.sql", "select 1;")
     with connect(platform_url) as connection:
-        from supabase_jobs.sqlfiles import load_migrations
-
-        applied, before = migrate.apply(connection, load_migrations(files))
+        applied, before = migrate.apply(connection, Files(load_migrations(files)))
     assert (len(applied), before) == (3, ["20200101000000"])
 
 
@@ -183,19 +181,6 @@ def test_settings_of_one_file_end_with_it(platform_url: str, cli: Run, files: Pa
     write(files, "20260102000000_next.sql", "create table unqualified (id integer);")
     assert cli("apply", "--db-url", platform_url, "--migrations", str(files)).code == 0
     assert ("public", "unqualified") in rows(platform_url, TABLES)
-
-
-def test_eight_at_once_apply_every_file_once(platform_url: str) -> None:
-    def run(_: int) -> int:
-        words = [sys.executable, "-m", "supabase_jobs", "apply", "--db-url", platform_url]
-        return subprocess.run(words, capture_output=True, check=False, timeout=60).returncode
-
-    with ThreadPoolExecutor(8) as pool:
-        codes = list(pool.map(run, range(8)))
-    assert set(codes) <= {0, 5}
-    assert 0 in codes
-    assert [version for version, _, _ in rows(platform_url, LEDGER)] == [m.version for m in packaged()]
-    assert rows(platform_url, "select * from pg_locks where locktype = 'advisory'") == []
 
 
 def test_a_table_lock_held_by_another_is_given_up_on_in_time(applied_url: str, cli: Run, files: Path) -> None:
@@ -211,21 +196,70 @@ def test_a_table_lock_held_by_another_is_given_up_on_in_time(applied_url: str, c
 
 
 def test_another_runner_at_work_is_waited_for_and_given_up_on(platform_url: str) -> None:
-    from supabase_jobs.errors import BusyError
-    from supabase_jobs.runner import _LOCK_KEY, Patience
-
     with psycopg.connect(platform_url) as other, connect(platform_url) as connection:
-        other.execute("select pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
+        other.execute("select pg_advisory_xact_lock(%s)", (LOCK_KEY,))
         with pytest.raises(BusyError, match="another supabase-jobs"):
-            migrate.apply(connection, packaged(), patience=Patience(runner_seconds=0.5))
+            migrate.apply(connection, Files(packaged()), patience=Patience(runner_seconds=0.5))
         other.rollback()
-        assert len(migrate.apply(connection, packaged())[0]) == 3
+        assert len(migrate.apply(connection, Files(packaged()))[0]) == 3
 
 
-def test_a_file_that_ends_its_transaction_is_an_error_that_says_so(platform_url: str, cli: Run, files: Path) -> None:
-    write(files, "20260101000000_commits.sql", "create table public.kept (id integer);\ncommit;\n")
+def test_refused_files_stop_apply_before_anything_runs(platform_url: str, cli: Run, files: Path) -> None:
+    write(files, "20260101000000_good.sql", "create table public.good (id integer);")
+    commits = write(files, "20260101000001_commits.sql", "create table public.kept (id integer);\ncommit;\n")
+    write(files, "20260101000002_x.down.sql", "drop table public.good;")
+    write(files, "forgotten.sql", "select 1;")
+    before = rows(platform_url, TABLES)
     ran = cli("apply", "--json", "--db-url", platform_url, "--migrations", str(files))
-    assert (ran.code, ran.json["error"]["line"]) == (6, 2)
+    error = ran.json["error"]
+    assert ran.code == 2
+    for word in ("forgotten.sql", f"{commits}:2", "x.down.sql"):
+        assert word in error["message"]
+    assert rows(platform_url, TABLES) == before
+    problems = cli("plan", "--json", "--db-url", platform_url, "--migrations", str(files)).json["problems"]
+    assert [(p["kind"], p["line"]) for p in problems] == [("refused", None), ("refused", 2), ("refused", None)]
+
+
+def test_a_refused_file_that_is_applied_already_stops_nothing(platform_url: str, cli: Run, files: Path) -> None:
+    write(files, "20240101000000_x.down.sql", "begin;")
+    with psycopg.connect(platform_url) as connection:
+        connection.execute("create schema supabase_migrations")
+        connection.execute(
+            "create table supabase_migrations.schema_migrations"
+            " (version text primary key, name text, statements text[])"
+        )
+        connection.execute(
+            "insert into supabase_migrations.schema_migrations values ('20240101000000', 'x.down', '{begin}')"
+        )
+    assert cli("apply", "--db-url", platform_url, "--migrations", str(files)).code == 0
+
+
+def test_a_procedure_that_commits_is_an_error_that_says_so(platform_url: str, cli: Run, files: Path) -> None:
+    write(
+        files,
+        "20260101000000_commits.sql",
+        "create procedure public.p() language plpgsql as $$ begin commit; end $$;\ncall public.p();\n",
+    )
+    ran = cli("apply", "--json", "--db-url", platform_url, "--migrations", str(files))
+    assert (ran.code, ran.json["error"]["sqlstate"]) == (6, "2D000")
+
+
+def test_layout_alone_is_noted_and_stops_nothing(applied_url: str, cli: Run, files: Path) -> None:
+    path = next(files.glob("*_create_async_jobs_table.sql"))
+    path.write_text(path.read_text().replace("create table", "CREATE   TABLE", 1) + "-- a comment\n", newline="")
+    there = ("--db-url", applied_url, "--migrations", str(files))
+    found = {m["name"]: m for m in cli("status", "--json", *there).json["migrations"]}["create_async_jobs_table"]
+    assert (found["state"], found["diff"]) == ("applied", None)
+    assert "layout or comments" in found["note"]
+    assert cli("apply", *there).code == 0
+
+
+def test_status_shows_how_an_edited_file_differs(applied_url: str, cli: Run, files: Path) -> None:
+    path = next(files.glob("*_create_async_jobs_table.sql"))
+    path.write_text(path.read_text().replace("progress <= 100", "progress <= 1000"), newline="")
+    ran = cli("status", "--db-url", applied_url, "--migrations", str(files))
+    assert "\n-  constraint chk_valid_progress check (progress >= 0 and progress <= 100)," in ran.out
+    assert "\n+  constraint chk_valid_progress check (progress >= 0 and progress <= 1000)," in ran.out
 
 
 def test_a_role_without_rights_gets_7(make_database: Make, cli: Run) -> None:

@@ -1,0 +1,125 @@
+"""What a statement is, by PostgreSQL's own grammar (libpg_query); knows no database.
+
+The grammar is PostgreSQL 17's. A statement that it cannot parse (newer syntax, a psql command, a plain
+mistake) is None here: what it means is for the server to say.
+"""
+
+from typing import Any
+
+Node = dict[str, Any]
+
+_SHARED_TRANSACTION = {"TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE", "TRANS_STMT_ROLLBACK_TO"}
+_ROLES = {"role", "session_authorization"}
+_POSITIONS = {"stmt_len", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"}
+
+
+def parse(text: str) -> list[Node] | None:
+    """The statements of a text as {kind: fields}; none where there is only comment; None where it cannot be parsed."""
+    import pgparse  # takes 20 ms, and `--help` needs none of it
+
+    try:
+        return [tree["stmt"] for tree in pgparse.parse(text.strip("\ufeff"))]
+    except pgparse.PGQueryError:
+        return None
+
+
+def meaning(text: str) -> str | None:
+    """A text that is equal for two statements that differ in layout and comments only; None where unknown."""
+    trees = parse(text)
+    return None if trees is None else repr(_without_positions(trees))
+
+
+def ends_transaction(node: Node) -> bool:
+    """Whether a statement begins or ends a transaction; savepoints do not."""
+    return "TransactionStmt" in node and node["TransactionStmt"]["kind"] not in _SHARED_TRANSACTION
+
+
+def needs_no_transaction(node: Node) -> str | None:
+    """What a statement is called that PostgreSQL refuses inside a transaction; None for all others."""
+    kind, fields = next(iter(node.items()))
+    concurrently = {
+        "IndexStmt": "create index concurrently",
+        "DropStmt": "drop index concurrently",
+    }
+    always = {
+        "CreatedbStmt": "create database",
+        "DropdbStmt": "drop database",
+        "CreateTableSpaceStmt": "create tablespace",
+        "DropTableSpaceStmt": "drop tablespace",
+        "AlterSystemStmt": "alter system",
+    }
+    if kind in concurrently and fields.get("concurrent"):
+        return concurrently[kind]
+    if kind in always:
+        return always[kind]
+    if kind == "VacuumStmt" and fields.get("is_vacuumcmd"):
+        return "vacuum"
+    if kind == "ClusterStmt" and "relation" not in fields:
+        return "cluster"
+    if kind == "DiscardStmt" and fields["target"] == "DISCARD_ALL":
+        return "discard all"
+    if kind == "ReindexStmt" and (
+        any(p["DefElem"]["defname"] == "concurrently" for p in fields.get("params", []))
+        or fields["kind"] in ("REINDEX_OBJECT_SCHEMA", "REINDEX_OBJECT_SYSTEM", "REINDEX_OBJECT_DATABASE")
+    ):
+        return "reindex"
+    if kind == "AlterTableStmt" and any(_detaches_concurrently(c["AlterTableCmd"]) for c in fields["cmds"]):
+        return "detach partition concurrently"
+    return None
+
+
+def reads_stdin(node: Node) -> bool:
+    """Whether a statement is COPY … FROM STDIN, whose data no migration file can bring along."""
+    copy = node.get("CopyStmt")
+    return copy is not None and bool(copy.get("is_from")) and "filename" not in copy and not copy.get("is_program")
+
+
+def role_change(node: Node) -> bool | None:
+    """True: from here on the session acts as another role. False: as itself again. None: no change."""
+    if (setting := node.get("VariableSetStmt")) is not None and setting.get("name") in _ROLES:
+        values = [argument["A_Const"]["sval"]["sval"] for argument in setting.get("args", [])]
+        return setting["kind"] == "VAR_SET_VALUE" and values != ["none"]
+    for call in _calls(node.get("SelectStmt"), "set_config"):
+        constants = [a.get("A_Const", {}).get("sval", {}).get("sval") for a in call.get("args", [])]
+        if constants and constants[0] in _ROLES:
+            return constants[1:2] not in (["none"], ["default"])
+    return None
+
+
+def concurrent_index(node: Node) -> tuple[str | None, str, str | None] | None:
+    """(schema, table, index name) of a `create index concurrently`; None for other statements."""
+    index = node.get("IndexStmt")
+    if index is None or not index.get("concurrent"):
+        return None
+    table = index["relation"]
+    return table.get("schemaname"), table["relname"], index.get("idxname")
+
+
+def _detaches_concurrently(command: Node) -> bool:
+    definition = command.get("def", {}).get("PartitionCmd", {})
+    return command["subtype"] == "AT_DetachPartition" and bool(definition.get("concurrent"))
+
+
+def _calls(tree: Any, function: str) -> list[Node]:
+    """Every call of a function, by its last name, anywhere in a tree."""
+    if isinstance(tree, list):
+        return [call for part in tree for call in _calls(part, function)]
+    if not isinstance(tree, dict):
+        return []
+    found = [call for part in tree.values() for call in _calls(part, function)]
+    call = tree.get("FuncCall")
+    if isinstance(call, dict) and call["funcname"][-1]["String"]["sval"] == function:
+        found.append(call)
+    return found
+
+
+def _without_positions(tree: Any) -> Any:
+    if isinstance(tree, list):
+        return [_without_positions(part) for part in tree]
+    if isinstance(tree, dict):
+        return {
+            key: _without_positions(part)
+            for key, part in tree.items()
+            if key not in _POSITIONS and not key.endswith("location")
+        }
+    return tree

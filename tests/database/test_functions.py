@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from supabase_jobs.database import Connection
-from tests.database.test_rls import GUEST_A, GUEST_B, JOBS, MIGRATE, USER_A, USER_B, acting, plant, user
 from tests.fix_db import Make
+from tests.impersonation import GUEST_A, GUEST_B, JOBS, MIGRATE, USER_A, USER_B, acting, plant, user
 
 UNKNOWN = uuid.UUID(int=0xDEAD)
 

@@ -4,121 +4,33 @@ Every rule is also seen red: the statement in `broken_by` breaks it, and then it
 """
 
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
 from supabase_jobs.database import Connection
-
-GUEST_A, GUEST_B, USER_A, USER_B = (uuid.UUID(int=n) for n in (0xA1, 0xB1, 0xA2, 0xB2))
-JOBS = {owner: uuid.UUID(int=owner.int << 16) for owner in (GUEST_A, GUEST_B, USER_A, USER_B)}
-
-
-@dataclass(frozen=True)
-class Caller:
-    """A request's role, JWT subject and guest header."""
-
-    role: str
-    sub: uuid.UUID | None = None
-    guest: object = None
-
-
-ANON = Caller("anon")
-SERVICE = Caller("service_role")
-
-
-def guest(guest_id: object) -> Caller:
-    """A guest, known by its header."""
-    return Caller("anon", guest=guest_id)
-
-
-def user(user_id: uuid.UUID, header: object = None) -> Caller:
-    """A user, known by its JWT, who may send a guest's header besides."""
-    return Caller("authenticated", sub=user_id, guest=header)
-
-
-@contextmanager
-def acting(connection: Connection, caller: Caller) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
-    """Run statements as a caller, as PostgREST would; all of it is undone."""
-    claims = {"role": caller.role} | ({"sub": str(caller.sub)} if caller.sub else {})
-    headers = {"accept": "*/*"} | ({"x-guest-id": str(caller.guest)} if caller.guest is not None else {})
-
-    def execute(statement: str, *values: object) -> list[tuple[Any, ...]]:
-        cursor = connection.execute(statement.encode(), values)
-        return cursor.fetchall() if cursor.description else [()] * max(cursor.rowcount, 0)
-
-    with connection.transaction(force_rollback=True):
-        for name, value in (("request.jwt.claims", claims), ("request.headers", headers)):
-            connection.execute("select set_config(%s, %s::text, true)", (name, Jsonb(value)))
-        connection.execute("select set_config('role', %s, true)", (caller.role,))
-        yield execute
-
-
-def plant(connection: Connection) -> None:
-    """Two guests and two users, a job each."""
-    connection.execute("insert into auth.users (id) values (%s), (%s)", (USER_A, USER_B))
-    connection.execute("insert into public.guest_users (guest_id) values (%s), (%s)", (GUEST_A, GUEST_B))
-    for owner, job in JOBS.items():
-        column = "guest_id" if owner in (GUEST_A, GUEST_B) else "user_id"
-        connection.execute(
-            psycopg.sql.SQL("insert into public.async_jobs (id, url, {}) values (%s, 'https://x.com/1', %s)").format(
-                psycopg.sql.Identifier(column)
-            ),
-            (job, owner),
-        )
-
-
-def visible(connection: Connection, caller: Caller) -> set[uuid.UUID]:
-    """The jobs that a caller sees."""
-    with acting(connection, caller) as execute:
-        return {job for (job,) in execute("select id from public.async_jobs")}
-
-
-def refusal(connection: Connection, caller: Caller, statement: str, *values: object) -> str | None:
-    """The SQLSTATE that a statement ends in for a caller, None where it succeeds."""
-    try:
-        with acting(connection, caller) as execute:
-            execute(statement, *values)
-    except psycopg.Error as error:
-        return error.sqlstate
-    return None
-
-
-def reached(connection: Connection, caller: Caller, statement: str, *values: object) -> int:
-    """How many rows a caller's statement reached."""
-    with acting(connection, caller) as execute:
-        return len(execute(statement, *values))
-
+from tests.database.rules import RULES, Rule, rule
+from tests.impersonation import (
+    ANON,
+    GUEST_A,
+    GUEST_B,
+    JOBS,
+    MIGRATE,
+    SERVICE,
+    USER_A,
+    USER_B,
+    Caller,
+    acting,
+    guest,
+    plant,
+    reached,
+    refusal,
+    user,
+    visible,
+)
 
 INSERT = "insert into public.async_jobs (url, guest_id, user_id) values ('https://x.com/2', %s, %s)"
 TAKE_OVER_ALL = "update public.async_jobs set guest_id = %s, user_id = %s"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One rule: a check that raises AssertionError where it does not hold, and SQL that breaks it."""
-
-    name: str
-    check: Callable[[Connection], None]
-    broken_by: str
-
-
-RULES: list[Rule] = []
-
-
-def rule(broken_by: str) -> Callable[[Callable[[Connection], None]], Callable[[Connection], None]]:
-    """Register a check under its function's name."""
-
-    def register(check: Callable[[Connection], None]) -> Callable[[Connection], None]:
-        RULES.append(Rule(check.__name__, check, broken_by))
-        return check
-
-    return register
 
 
 POLICY = 'alter policy "{}" on public.async_jobs '
@@ -331,9 +243,6 @@ def only_the_service_cleans_up(connection: Connection) -> None:
         assert refusal(connection, SERVICE, call) is None
 
 
-MIGRATE = "select migrated_count from public.migrate_guest_jobs(%s, %s)"
-
-
 UNCHECKED = (
     "create or replace function private.migrate_guest_jobs(p_guest_id uuid, p_user_id uuid)"
     " returns table (migrated_count integer) language plpgsql security definer set search_path = '' as $$ begin"
@@ -376,15 +285,15 @@ def every_update_sets_updated_at(connection: Connection) -> None:
         assert execute(sent) == [(True,)]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_rule_holds(rolled_back: Connection, rule: Rule) -> None:
+@pytest.mark.parametrize("case", RULES, ids=lambda case: case.name)
+def test_rule_holds(rolled_back: Connection, case: Rule) -> None:
     plant(rolled_back)
-    rule.check(rolled_back)
+    case.check(rolled_back)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_rule_is_seen_red_when_broken(rolled_back: Connection, rule: Rule) -> None:
+@pytest.mark.parametrize("case", RULES, ids=lambda case: case.name)
+def test_rule_is_seen_red_when_broken(rolled_back: Connection, case: Rule) -> None:
     plant(rolled_back)
-    rolled_back.execute(rule.broken_by.encode())
+    rolled_back.execute(case.broken_by.encode())
     with pytest.raises((AssertionError, psycopg.Error)):
-        rule.check(rolled_back)
+        case.check(rolled_back)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.database import Connection
-from tests.database.test_rls import GUEST_A, USER_A, acting, guest, plant, user
+from tests.impersonation import GUEST_A, USER_A, acting, guest, plant, user
 
 COLUMNS = {
     "id": ("uuid", "NO", "gen_random_uuid()"),

@@ -1,0 +1,94 @@
+"""Acting as a guest, a user or the service, with the settings that PostgREST uses; two of each, a job each."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from supabase_jobs.database import Connection
+
+GUEST_A, GUEST_B, USER_A, USER_B = (uuid.UUID(int=n) for n in (0xA1, 0xB1, 0xA2, 0xB2))
+JOBS = {owner: uuid.UUID(int=owner.int << 16) for owner in (GUEST_A, GUEST_B, USER_A, USER_B)}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A request's role, JWT subject and guest header."""
+
+    role: str
+    sub: uuid.UUID | None = None
+    guest: object = None
+
+
+ANON = Caller("anon")
+SERVICE = Caller("service_role")
+
+
+def guest(guest_id: object) -> Caller:
+    """A guest, known by its header."""
+    return Caller("anon", guest=guest_id)
+
+
+def user(user_id: uuid.UUID, header: object = None) -> Caller:
+    """A user, known by its JWT, who may send a guest's header besides."""
+    return Caller("authenticated", sub=user_id, guest=header)
+
+
+@contextmanager
+def acting(connection: Connection, caller: Caller) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
+    """Run statements as a caller, as PostgREST would; all of it is undone."""
+    claims = {"role": caller.role} | ({"sub": str(caller.sub)} if caller.sub else {})
+    headers = {"accept": "*/*"} | ({"x-guest-id": str(caller.guest)} if caller.guest is not None else {})
+
+    def execute(statement: str, *values: object) -> list[tuple[Any, ...]]:
+        cursor = connection.execute(statement.encode(), values)
+        return cursor.fetchall() if cursor.description else [()] * max(cursor.rowcount, 0)
+
+    with connection.transaction(force_rollback=True):
+        for name, value in (("request.jwt.claims", claims), ("request.headers", headers)):
+            connection.execute("select set_config(%s, %s::text, true)", (name, Jsonb(value)))
+        connection.execute("select set_config('role', %s, true)", (caller.role,))
+        yield execute
+
+
+def plant(connection: Connection) -> None:
+    """Two guests and two users, a job each."""
+    connection.execute("insert into auth.users (id) values (%s), (%s)", (USER_A, USER_B))
+    connection.execute("insert into public.guest_users (guest_id) values (%s), (%s)", (GUEST_A, GUEST_B))
+    for owner, job in JOBS.items():
+        column = "guest_id" if owner in (GUEST_A, GUEST_B) else "user_id"
+        connection.execute(
+            psycopg.sql.SQL("insert into public.async_jobs (id, url, {}) values (%s, 'https://x.com/1', %s)").format(
+                psycopg.sql.Identifier(column)
+            ),
+            (job, owner),
+        )
+
+
+def visible(connection: Connection, caller: Caller) -> set[uuid.UUID]:
+    """The jobs that a caller sees."""
+    with acting(connection, caller) as execute:
+        return {job for (job,) in execute("select id from public.async_jobs")}
+
+
+def refusal(connection: Connection, caller: Caller, statement: str, *values: object) -> str | None:
+    """The SQLSTATE that a statement ends in for a caller, None where it succeeds."""
+    try:
+        with acting(connection, caller) as execute:
+            execute(statement, *values)
+    except psycopg.Error as error:
+        return error.sqlstate
+    return None
+
+
+def reached(connection: Connection, caller: Caller, statement: str, *values: object) -> int:
+    """How many rows a caller's statement reached."""
+    with acting(connection, caller) as execute:
+        return len(execute(statement, *values))
+
+
+MIGRATE = "select migrated_count from public.migrate_guest_jobs(%s, %s)"

@@ -5,11 +5,27 @@
 create schema if not exists private;
 grant usage on schema private to anon, authenticated, service_role;
 
+-- GRANT only warns where another role owns the schema; without USAGE every request would fail later.
+do $$
+begin
+  if not has_schema_privilege('anon', 'private', 'usage')
+    or not has_schema_privilege('authenticated', 'private', 'usage')
+    or not has_schema_privilege('service_role', 'private', 'usage')
+  then
+    raise exception 'schema private belongs to another role, and % may not grant its use to the API roles', current_user
+      using errcode = 'insufficient_privilege',
+        hint = 'As its owner: grant usage on schema private to anon, authenticated, service_role;';
+  end if;
+end
+$$;
+
 
 -- Who is asking --------------------------------------------------------------------------------
 
 -- plpgsql, not sql, for the exception block: on PostgreSQL 15 there is no other way to ask whether
 -- a text is JSON, and a malformed header must make the caller nobody, never raise.
+-- Types are qualified here and in every function below: with an empty search_path PostgreSQL still looks for
+-- types in pg_temp first, where a caller can put its own (a domain whose CHECK runs code as the owner).
 create function private.request_guest_id() returns uuid
 language plpgsql
 stable
@@ -17,14 +33,14 @@ security invoker
 set search_path = ''
 as $$
 declare
-  sent text;
+  sent pg_catalog.text;
 begin
   -- PostgREST lower-cases header names; a setting made local to an earlier transaction reads ''
-  sent := nullif(current_setting('request.headers', true), '')::json ->> lower({{ guest_header }});
+  sent := nullif(current_setting('request.headers', true), '')::pg_catalog.json ->> lower({{ guest_header }});
 
   -- the uuid type takes other spellings too (braces, no hyphens); a guest id has this one
   if sent ~ '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$' then
-    return sent::uuid;
+    return sent::pg_catalog.uuid;
   end if;
   return null;
 exception

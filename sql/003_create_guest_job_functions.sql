@@ -14,17 +14,24 @@ set search_path = ''
 as $$
 declare
   -- inside a definer function current_user is the owner; this is the role that the request acts as
-  caller name := coalesce(nullif(current_setting('role'), 'none'), session_user);
+  caller pg_catalog.name := coalesce(nullif(current_setting('role'), 'none'), session_user);
 begin
+  -- auth.uid() names types without their schema and has no search_path of its own: give it one in which
+  -- pg_temp comes last. It ends with this function.
+  perform set_config('search_path', 'pg_catalog, pg_temp', true);
+
   if p_guest_id is null or p_user_id is null then
     raise exception 'migrate_guest_jobs: guest id and user id must not be null'
       using errcode = 'null_value_not_allowed';
   end if;
 
-  -- The owner and whoever may act as the service may hand over any guest's jobs. Everybody else
-  -- proves that it holds both identities: the user by its JWT, the guest by its header.
+  -- The owner and whoever may act as the service may hand over any guest's jobs; so may the owner's own
+  -- definer functions, where no API role stands behind them (a trigger on auth.users). Everybody else, that
+  -- is each request through the API, proves that it holds both identities: the user by its JWT, the guest
+  -- by its header.
   if caller <> current_user
     and not pg_has_role(caller, 'service_role', 'usage')
+    and (pg_has_role(caller, 'authenticated', 'member') or pg_has_role(caller, 'anon', 'member'))
     and (
       p_user_id is distinct from auth.uid()
       or p_guest_id is distinct from private.request_guest_id()
@@ -95,10 +102,10 @@ security definer
 set search_path = ''
 as $$
 declare
-  cutoff timestamptz;
+  cutoff pg_catalog.timestamptz;
 begin
   if p_days is null or p_days < 0 then
-    raise exception 'cleanup_old_jobs: p_days must be 0 or more, not %', coalesce(p_days::text, 'null')
+    raise exception 'cleanup_old_jobs: p_days must be 0 or more, not %', coalesce(p_days::pg_catalog.text, 'null')
       using errcode = 'invalid_parameter_value';
   end if;
   if p_limit < 1 then
@@ -106,18 +113,19 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
 
-  -- 0 days means everything finished, also what this very transaction has finished; and no timestamp
-  -- reaches back further than some two million days
+  -- The newest time that is old enough; older than p_days, so a microsecond (a timestamp's resolution) before.
+  -- 0 days means everything finished, also what this very transaction has finished; and no timestamp reaches
+  -- back further than some two million days.
   cutoff := case p_days
     when 0 then 'infinity'
-    else now() - make_interval(days => least(p_days, 1000000))
+    else now() - make_interval(days => least(p_days, 1000000), secs => 0.000001)
   end;
 
   with expired as materialized (
     select j.id
     from public.async_jobs j
     where j.status in ('completed', 'failed', 'cancelled')
-      and j.updated_at < cutoff
+      and j.updated_at <= cutoff
     order by j.updated_at
     limit p_limit
     for update skip locked
@@ -165,11 +173,12 @@ security definer
 set search_path = ''
 as $$
 declare
-  cutoff timestamptz;
-  candidates uuid[];
+  cutoff pg_catalog.timestamptz;
+  candidates pg_catalog.uuid[];
+  held pg_catalog.uuid[];
 begin
   if p_days is null or p_days < 0 then
-    raise exception 'cleanup_inactive_guests: p_days must be 0 or more, not %', coalesce(p_days::text, 'null')
+    raise exception 'cleanup_inactive_guests: p_days must be 0 or more, not %', coalesce(p_days::pg_catalog.text, 'null')
       using errcode = 'invalid_parameter_value';
   end if;
   if p_limit < 1 then
@@ -180,19 +189,20 @@ begin
   -- as in cleanup_old_jobs
   cutoff := case p_days
     when 0 then 'infinity'
-    else now() - make_interval(days => least(p_days, 1000000))
+    else now() - make_interval(days => least(p_days, 1000000), secs => 0.000001)
   end;
 
-  -- Two statements, because each sees what has been committed when it starts: once a guest's row is
-  -- locked nobody can add a job for it, and only then does "has no newer job" stay true.
+  -- Three statements, because each sees what has been committed when it starts. Once a guest's row is locked
+  -- nobody can add a job for it, once a job's row is locked nobody can change it, and only then does "has no
+  -- active or newer job" stay true. Whoever holds a lock keeps its guest.
   with inactive as materialized (
     select g.guest_id
     from public.guest_users g
-    where g.last_seen_at < cutoff
+    where g.last_seen_at <= cutoff
       and not exists (
         select 1 from public.async_jobs j
         where j.guest_id = g.guest_id
-          and (j.status in ('queued', 'processing') or j.updated_at >= cutoff)
+          and (j.status in ('queued', 'processing') or j.updated_at > cutoff)
       )
     order by g.last_seen_at
     limit p_limit
@@ -200,13 +210,20 @@ begin
   )
   select array_agg(i.guest_id) into candidates from inactive i;
 
+  with jobs as materialized (
+    select j.id from public.async_jobs j
+    where j.guest_id = any(candidates)
+    for update skip locked
+  )
+  select coalesce(array_agg(j.id), '{}') into held from jobs j;
+
   delete from public.guest_users g
   where g.guest_id = any(candidates)
-    and g.last_seen_at < cutoff
+    and g.last_seen_at <= cutoff
     and not exists (
       select 1 from public.async_jobs j
       where j.guest_id = g.guest_id
-        and (j.status in ('queued', 'processing') or j.updated_at >= cutoff)
+        and (j.status in ('queued', 'processing') or j.updated_at > cutoff or j.id <> all(held))
     );
   get diagnostics deleted_count = row_count;
 

@@ -40,12 +40,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` found in all areas that were asked for; `checks` counts the comparisons made."""
+    """What `verify` found in all areas that were asked for; `checks` counts the comparisons made.
+
+    `unchecked` are areas that could not be judged: a warning among the findings says why.
+    """
 
     findings: tuple[Finding, ...]
     checks: int
     milliseconds: float
     grids: tuple[Grid, ...] = field(default=())
+    unchecked: tuple[str, ...] = field(default=())
 
     @property
     def ok(self) -> bool:

@@ -83,8 +83,10 @@ def _check_statements(migration: Migration, trees: Trees) -> Iterator[Refusal]:
                     statement,
                     f"{what} cannot run in a transaction; give it a file of its own that starts with {HEADER}",
                 )
-            elif syntax.reads_stdin(node):
-                yield _refuse(migration, statement, "copy from stdin: a migration brings no data along; use insert")
+            elif syntax.copies_to_client(node):
+                yield _refuse(
+                    migration, statement, "copy from stdin or to stdout: a migration brings no data along; use insert"
+                )
 
 
 def _check_single(migration: Migration, statements: Sequence[Statement], trees: Trees) -> Iterator[Refusal]:

@@ -1,5 +1,9 @@
 """Which files a command works on: a folder of migrations, or the packaged sources rendered in memory."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
 from supabase_jobs.settings import Settings
 from supabase_jobs.sqlfiles import Files, Migration, load_migrations, load_sources, strays
 from supabase_jobs.variables import Value, resolve
@@ -26,6 +30,19 @@ def holds_ours(settings: Settings, files: Files) -> bool:
     return any(m.origin is not None and m.origin[0] in stems for m in files.migrations)
 
 
-def variables(settings: Settings) -> dict[str, Value]:
-    """The values of the variables of the SQL sources in this project."""
-    return resolve(load_sources(settings.sql_dir).variables, settings.variables)
+@dataclass(frozen=True)
+class Promise:
+    """What `verify` holds a database against: the sources as they render here, and where their declarations are.
+
+    `directory` holds access.toml and structure.json of other sources than the packaged ones, for which it is None.
+    """
+
+    variables: Mapping[str, Value]
+    texts: tuple[str, ...]
+    directory: Path | None = None
+
+
+def promise(settings: Settings) -> Promise:
+    """What the sources of this project promise."""
+    values = resolve(load_sources(settings.sql_dir).variables, settings.variables)
+    return Promise(values, tuple(m.text for m in rendered(settings)), settings.sql_dir)

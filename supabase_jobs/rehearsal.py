@@ -87,7 +87,6 @@ def rehearse(
             for migration in todo:
                 if migration.transactional:
                     files.append(_run(connection, migration, patience, tables))
-        connection.execute("reset all")
         return Rehearsal(tuple(files), passed_over, None if check is None else check(connection))
 
     last = todo[-1] if todo else None

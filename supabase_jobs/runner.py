@@ -71,7 +71,6 @@ def record_and_run(
     connection: Connection, migration: Migration, statements: Sequence[Statement], patience: Patience
 ) -> None:
     """Ledger row, every statement, and the checks that a commit would make, in the transaction that is open."""
-    # what an earlier file left set for the session (pg_dump empties search_path) ends here
     connection.execute("reset all")
     connection.execute(_LOCK_TIMEOUT, (f"{patience.lock_timeout_ms}ms",))
     record(connection, migration, statements)
@@ -81,6 +80,9 @@ def record_and_run(
         # deferred constraints now, so that their error names the file and not a commit
         with _refusals(connection, migration, statements[-1]):
             connection.execute("set constraints all immediate")
+    # nothing that the file has set outlives it: through a pooler it would reach other clients
+    connection.execute("reset role")
+    connection.execute("reset all")
 
 
 def record(connection: Connection, migration: Migration, statements: Sequence[Statement]) -> None:

@@ -23,7 +23,8 @@ _MIGRATION = re.compile(r"([0-9]+)_(.*)\.sql")
 _DIRECTIVE = re.compile(r"--! *([a-z_]+) *: *(\S+) *")
 # the Supabase CLI's own way to say the same, on the first line
 _CLI_DIRECTIVE = "-- pg-delta: transaction=false"
-_ORIGIN = re.compile(r"-- supabase-jobs: (\S+) sha256:([0-9a-f]{64})\n")
+# also where an editor has given the file other line ends or a byte order mark: it is ours, and edited
+_ORIGIN = re.compile(r"\ufeff?-- supabase-jobs: (\S+) sha256:([0-9a-f]{64})\r?\n")
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def load_migrations(directory: Path) -> list[Migration]:
     migrations: dict[str, Migration] = {}
     for path in paths:
         found = _MIGRATION.fullmatch(path.name)
-        if not found or not path.is_file():
+        if not found or path.is_dir():
             continue
         migration = Migration(found[1], found[2], read_sql(path), str(path))
         if migration.version in migrations:
@@ -202,11 +203,17 @@ def strays(directory: Path) -> list[Path]:
 
 
 def read_sql(path: Path) -> str:
-    """A SQL file as text; ConfigError names file and line where it is not UTF-8."""
+    """A SQL file as text; ConfigError names file and line where it is not UTF-8 or holds a NUL."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", file=str(path)) from error
+    if (position := data.find(b"\0")) >= 0:
+        raise ConfigError(
+            f"{path.name} holds a NUL character, which PostgreSQL takes in no text",
+            file=str(path),
+            line=data.count(b"\n", 0, position) + 1,
+        )
     try:
         return data.decode()
     except UnicodeDecodeError as error:

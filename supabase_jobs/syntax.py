@@ -68,10 +68,10 @@ def needs_no_transaction(node: Node) -> str | None:
     return None
 
 
-def reads_stdin(node: Node) -> bool:
-    """Whether a statement is COPY … FROM STDIN, whose data no migration file can bring along."""
+def copies_to_client(node: Node) -> bool:
+    """Whether a statement is COPY FROM STDIN or TO STDOUT: no migration file brings data along or takes it."""
     copy = node.get("CopyStmt")
-    return copy is not None and bool(copy.get("is_from")) and "filename" not in copy and not copy.get("is_program")
+    return copy is not None and "filename" not in copy and not copy.get("is_program")
 
 
 def role_change(node: Node) -> bool | None:
@@ -93,6 +93,20 @@ def concurrent_index(node: Node) -> tuple[str | None, str, str | None] | None:
         return None
     table = index["relation"]
     return table.get("schemaname"), table["relname"], index.get("idxname")
+
+
+def function_bodies(text: str) -> dict[str, str]:
+    """`schema.name` → body of the functions that a text creates with a schema and a string body; the last counts."""
+    bodies = {}
+    for node in parse(text) or []:
+        function = node.get("CreateFunctionStmt")
+        if function is None or len(function["funcname"]) != 2:
+            continue
+        name = ".".join(part["String"]["sval"] for part in function["funcname"])
+        for option in function["options"]:
+            if option["DefElem"]["defname"] == "as":
+                bodies[name] = option["DefElem"]["arg"]["List"]["items"][0]["String"]["sval"]
+    return bodies
 
 
 def _detaches_concurrently(command: Node) -> bool:

@@ -17,7 +17,9 @@ from supabase_jobs import migrate
 from supabase_jobs.database import Connection, connect
 from supabase_jobs.local.platform import load_platform
 from supabase_jobs.local.server import throwaway
+from supabase_jobs.project import promise
 from supabase_jobs.render import render_sources, standard_migrations
+from supabase_jobs.settings import Settings
 from supabase_jobs.sqlfiles import Files, Migration, load_sources
 from tests.parts import DEFAULT_MAJOR, MAJORS, postgres_bin
 
@@ -39,6 +41,9 @@ class Server:
         """The URL of a database for a role; the superuser's has its password."""
         login = f"{role}:{self.password}" if role == self.user else role
         return f"postgresql://{login}@{self.host}:{self.port}/{database}"
+
+
+PROMISE = promise(Settings(Path()))
 
 
 def packaged() -> list[Migration]:

@@ -13,7 +13,8 @@ from supabase_jobs.cli import cli as group
 from tests.fix_cli import Run
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/MIGRATION_GUIDE.md")]
+NAMES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/CI.md", "docs/MIGRATION_GUIDE.md")
+DOCUMENTS = [ROOT / name for name in NAMES]
 README = DOCUMENTS[0].read_text(encoding="utf-8")
 GUIDE = DOCUMENTS[-1].read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
--- supabase-jobs: 001_create_guest_users_table sha256:1f91ab6bb64f3e47c98b095d7249958c11f0f45cf5d378ee4908fdfebf78bee2
+-- supabase-jobs: 001_create_guest_users_table sha256:48e8b5f24ccad3e00baf32a7b59112d385d5ff5fd584560ddae82dfda0dbf81a
 -- Guests: people known only by the id that they send in a request header.
 
 -- Helpers and definer bodies live here; the API exposes `public` only. A project may have the schema
@@ -6,11 +6,27 @@
 create schema if not exists private;
 grant usage on schema private to anon, authenticated, service_role;
 
+-- GRANT only warns where another role owns the schema; without USAGE every request would fail later.
+do $$
+begin
+  if not has_schema_privilege('anon', 'private', 'usage')
+    or not has_schema_privilege('authenticated', 'private', 'usage')
+    or not has_schema_privilege('service_role', 'private', 'usage')
+  then
+    raise exception 'schema private belongs to another role, and % may not grant its use to the API roles', current_user
+      using errcode = 'insufficient_privilege',
+        hint = 'As its owner: grant usage on schema private to anon, authenticated, service_role;';
+  end if;
+end
+$$;
+
 
 -- Who is asking --------------------------------------------------------------------------------
 
 -- plpgsql, not sql, for the exception block: on PostgreSQL 15 there is no other way to ask whether
 -- a text is JSON, and a malformed header must make the caller nobody, never raise.
+-- Types are qualified here and in every function below: with an empty search_path PostgreSQL still looks for
+-- types in pg_temp first, where a caller can put its own (a domain whose CHECK runs code as the owner).
 create function private.request_guest_id() returns uuid
 language plpgsql
 stable
@@ -18,14 +34,14 @@ security invoker
 set search_path = ''
 as $$
 declare
-  sent text;
+  sent pg_catalog.text;
 begin
   -- PostgREST lower-cases header names; a setting made local to an earlier transaction reads ''
-  sent := nullif(current_setting('request.headers', true), '')::json ->> lower('x-guest-id');
+  sent := nullif(current_setting('request.headers', true), '')::pg_catalog.json ->> lower('x-guest-id');
 
   -- the uuid type takes other spellings too (braces, no hyphens); a guest id has this one
   if sent ~ '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$' then
-    return sent::uuid;
+    return sent::pg_catalog.uuid;
   end if;
   return null;
 exception

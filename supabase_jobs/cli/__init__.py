@@ -1,12 +1,21 @@
 """The command line: parse, call one function, report, exit. A module a command, imported when it is used."""
 
+import errno
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
 from supabase_jobs.cli.common import report_error, shared_options, wants_json
-from supabase_jobs.errors import SupabaseJobsError
+from supabase_jobs.errors import ConfigError, SupabaseJobsError
+
+# as a shell reports a process that the signal of this number has ended
+INTERRUPTED = 128 + 2
+UNWRITABLE = 128 + 13
+TERMINATED = 128 + 15
 
 # one line each here, so that `--help` imports none of them
 COMMANDS = {
@@ -61,35 +70,96 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of docs; no error ends in a traceback."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    _stop_like_an_interrupt()
+    code = _run(words)
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        code = code or _unwritable()
+    sys.exit(code)
+
+
+def _run(words: Sequence[str]) -> int:
     as_json = wants_json(words)
     try:
-        code = cli.main(args=words, prog_name="supabase-jobs", standalone_mode=False)
+        if sys.stdout is None:
+            raise ConfigError("stdout is closed, so there is nowhere to print to", hint="Redirect it to /dev/null.")
+        code = cli.main(args=list(words), prog_name="supabase-jobs", standalone_mode=False)
     except SupabaseJobsError as error:
         code = report_error(error, as_json)
     except click.ClickException as error:
-        if as_json:
-            usage = SupabaseJobsError(error.format_message(), hint="supabase-jobs --help")
-            usage.code = "usage"
-            code = report_error(usage, as_json)
-        else:
-            error.show()
-            code = 2
+        code = _report_usage(error, words, as_json)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted; what was not committed by then has been rolled back.", err=True)
-        code = 130
-    except BrokenPipeError:
-        # whoever read our output has seen enough (head, less); there is nobody left to tell
-        sys.stderr.close()
-        code = 141
-    except Exception as error:
-        unforeseen = SupabaseJobsError(
-            f"unforeseen {type(error).__name__}; this is a fault of supabase-jobs",
-            hint="Set SUPABASE_JOBS_TRACEBACK=1 to see where, and report it.",
-        )
-        unforeseen.code = "internal"
-        code = report_error(unforeseen, as_json)
-        import os
-
-        if os.environ.get("SUPABASE_JOBS_TRACEBACK"):
+        code = INTERRUPTED
+    except _Terminated:
+        click.echo("Terminated; what was not committed by then has been rolled back.", err=True)
+        code = TERMINATED
+    except SystemExit:  # click's own answer to a broken pipe
+        code = _unwritable()
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
             raise
-    sys.exit(code if isinstance(code, int) else 0)
+        code = _unwritable()
+    except Exception as error:  # noqa: BLE001  no error ends in a traceback
+        code = _report_unforeseen(error, words, as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _unwritable() -> int:
+    """Nobody reads our output any more (head, less), or its disk is full: there is nobody left to tell."""
+    # or Python would try once more at its end, and print a traceback
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    with suppress(OSError, ValueError):
+        click.echo("error: the output could not be written", err=True)
+    return UNWRITABLE
+
+
+def _stop_like_an_interrupt() -> None:
+    """SIGTERM and SIGHUP end what is being done as Ctrl-C does: a started server is stopped, files are removed."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise _Terminated
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, stop)
+
+
+class _Terminated(BaseException):
+    """SIGTERM or SIGHUP has come."""
+
+
+def _report_unforeseen(error: Exception, words: Sequence[str], as_json: bool) -> int:
+    unforeseen = SupabaseJobsError(
+        f"unforeseen {type(error).__name__}; this is a fault of supabase-jobs",
+        hint="Set SUPABASE_JOBS_TRACEBACK=1 to see where, and report it.",
+    )
+    unforeseen.code = "internal"
+    code = report_error(unforeseen, as_json)
+    if os.environ.get("SUPABASE_JOBS_TRACEBACK"):
+        import traceback
+
+        from supabase_jobs.cli.secrets import without_these
+
+        click.echo(without_these("".join(traceback.format_exception(error)), words, os.environ), err=True)
+    return code
+
+
+def _report_usage(error: click.ClickException, words: Sequence[str], as_json: bool) -> int:
+    """Say what is wrong with a command line, which may hold a URL with a password where none belongs."""
+    from io import StringIO
+
+    from supabase_jobs.cli.annotations import annotate_error
+    from supabase_jobs.cli.secrets import without_these
+
+    message = without_these(error.format_message(), words, os.environ)
+    usage = SupabaseJobsError(message, hint="supabase-jobs --help")
+    usage.code = "usage"
+    if as_json:
+        return report_error(usage, as_json)
+    shown = StringIO()
+    error.show(file=shown)
+    click.echo(without_these(shown.getvalue(), words, os.environ), err=True, nl=False)
+    annotate_error(usage, message, None)
+    return usage.exit_code

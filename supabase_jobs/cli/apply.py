@@ -2,15 +2,18 @@
 
 import re
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from supabase_jobs.cli.annotations import annotate_findings
 from supabase_jobs.cli.common import (
     as_json,
     connected,
     json_option,
     narrate,
+    output,
     print_json,
     progress,
     report,
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from supabase_jobs.database import Connection
     from supabase_jobs.findings import Verification
     from supabase_jobs.migrate import Applied
+    from supabase_jobs.project import Promise
     from supabase_jobs.rehearsal import Rehearsal
     from supabase_jobs.settings import Settings
     from supabase_jobs.sqlfiles import Files
@@ -88,32 +92,43 @@ def command(
         _rehearse(ctx, given, files, options)
         return
     text = not as_json(ctx)
-    watcher = migrate.Watcher(narrate, progress, lambda done: _print(done) if text else None)
+    lost: list[OSError] = []
+    watcher = migrate.Watcher(narrate, progress, lambda done: _print(done, lost) if text else None)
     with connected(given) as connection:
         applied, before = migrate.apply(connection, files, watcher=watcher, **options)
     if not text:
         print_json({"applied": [asdict(a) for a in applied], "already_applied": before, "dry_run": False})
     elif not applied:
         click.echo(f"Nothing to apply; {len(before)} migrations are applied already.")
+    if lost:
+        raise lost[0]
 
 
-def _print(done: "Applied") -> None:
-    """A line as soon as a file is applied: a later one may fail, and this one is kept."""
-    click.echo(f"applied  {done.version}  {done.name}  {done.ms:.0f} ms")
+def _print(done: "Applied", lost: list[OSError]) -> None:
+    """A line as soon as a file is applied: a later one may fail, and this one is kept.
+
+    Where it cannot be written the rest is applied all the same; `lost` is for the exit code at the end.
+    """
+    try:
+        output(f"applied  {done.version}  {done.name}  {done.ms:.0f} ms")
+    except OSError as error:
+        lost.append(error)
 
 
 def _rehearse(ctx: click.Context, given: "Settings", files: "Files", options: dict[str, Any]) -> None:
     from supabase_jobs import migrate, project
 
-    variables = project.variables(given) if project.holds_ours(given, files) else None
+    promise = project.promise(given) if project.holds_ours(given, files) else None
 
-    def check(connection: "Connection") -> "Verification":
+    def check(connection: "Connection", promised: "Promise") -> "Verification":
         from supabase_jobs.verify.areas import verify
 
-        return verify(connection, variables or {})
+        return verify(connection, promised)
 
     with connected(given) as connection, progress("rehearsing, to be rolled back"):
-        rehearsal, before = migrate.dry_run(connection, files, check=None if variables is None else check, **options)
+        rehearsal, before = migrate.dry_run(
+            connection, files, check=None if promise is None else partial(check, promised=promise), **options
+        )
     if as_json(ctx):
         from supabase_jobs.report import document
 
@@ -129,6 +144,8 @@ def _rehearse(ctx: click.Context, given: "Settings", files: "Files", options: di
         )
     else:
         _print_rehearsal(rehearsal)
+    if rehearsal.verification is not None:
+        annotate_findings(rehearsal.verification)
     ctx.exit(0 if rehearsal.verification is None or rehearsal.verification.ok else 1)
 
 

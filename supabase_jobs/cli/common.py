@@ -5,18 +5,27 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from supabase_jobs.cli.annotations import annotate_error
+from supabase_jobs.cli.secrets import without_passwords
+from supabase_jobs.cli.terminal import narrate, output, progress
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.settings import DB_URL_VARIABLE, Settings, load_settings
 
 if TYPE_CHECKING:
     from supabase_jobs.database import Connection
     from supabase_jobs.findings import Verification
+
+__all__ = [
+    "JSON_HELP", "as_json", "connected", "database_url", "json_option", "narrate", "output", "print_json", "progress",
+    "report", "report_error", "settings", "shared_options", "wants_json",
+]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -93,10 +102,15 @@ def settings(ctx: click.Context) -> Settings:
 @contextmanager
 def connected(given: Settings) -> Iterator["Connection"]:
     """A connection to the target database, which is named on stderr first."""
-    from supabase_jobs.database import connect, target
+    from supabase_jobs.database import NEWEST_TESTED_MAJOR, connect, target
 
     with connect(database_url(given)) as connection:
-        narrate(f"database: {target(connection)}")
+        place = target(connection)
+        narrate(f"database: {place}")
+        if place.untested:
+            narrate(
+                f"note: this server is newer than PostgreSQL {NEWEST_TESTED_MAJOR}, the newest this was tested with"
+            )
         yield connection
 
 
@@ -115,11 +129,6 @@ def database_url(given: Settings) -> str:
     )
 
 
-def narrate(line: str) -> None:
-    """A line for the person who watches, on stderr."""
-    click.echo(line, err=True)
-
-
 def report(result: "Verification", form: str) -> str:
     """A verification in one of the report formats; text has colours where a terminal shows it."""
     from supabase_jobs.report import FORMATS, text
@@ -135,20 +144,19 @@ def print_json(document: object) -> None:
 
 
 def report_error(error: SupabaseJobsError, as_json: bool) -> int:
-    """Say what went wrong, as JSON on stdout or as text on stderr; returns the exit code."""
+    """Say what went wrong, as JSON on stdout or as text on stderr; returns the exit code.
+
+    In a GitHub workflow it is also an annotation, on stderr.
+    """
+    message = without_passwords(error.message)
+    hint = without_passwords(error.hint) if error.hint else None
     if as_json:
-        print_json(error.report().as_json())
-        return error.exit_code
-    where = f"{error.file}:{error.line}: " if error.file and error.line else f"{error.file}: " if error.file else ""
-    code = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
-    click.echo(click.style("error: ", fg="red", bold=sys.stderr.isatty()) + f"{where}{error.message}{code}", err=True)
-    if error.hint:
-        click.echo(f"hint: {error.hint}", err=True)
+        print_json(replace(error.report(), message=message, hint=hint).as_json())
+    else:
+        where = f"{error.file}:{error.line}: " if error.file and error.line else f"{error.file}: " if error.file else ""
+        code = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
+        narrate(click.style("error: ", fg="red", bold=sys.stderr.isatty()) + f"{where}{message}{code}")
+        if hint:
+            narrate(f"hint: {hint}")
+    annotate_error(error, message, hint)
     return error.exit_code
-
-
-@contextmanager
-def progress(text: str) -> Iterator[None]:
-    """A step that may take long."""
-    narrate(text)
-    yield

@@ -31,13 +31,13 @@ def command(ctx: click.Context, keep: bool) -> None:
 
     given = settings(ctx)
     files = Files(project.rendered(given))
-    variables = project.variables(given)
+    promise = project.promise(given)
     started = time.monotonic()
     with _server(given, keep) as server, connect(server.url) as connection:
         narrate(f"database: {target(connection)}, started in {time.monotonic() - started:.1f} s")
         applied, before = migrate.apply(connection, files, watcher=migrate.Watcher(narrate, progress))
         narrate(f"{len(applied)} migrations applied, {len(before)} applied before; verifying")
-        result = verify(connection, variables)
+        result = verify(connection, promise)
     click.echo(report(result, "text"), nl=False)
     if keep:
         narrate(f"still running at {server.url}; stop it with: supabase-jobs local stop")

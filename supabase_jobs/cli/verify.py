@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from supabase_jobs.cli.annotations import annotate_findings
 from supabase_jobs.cli.common import JSON_HELP, connected, report, settings, shared_options
 from supabase_jobs.errors import ConfigError
 
@@ -19,9 +20,12 @@ from supabase_jobs.errors import ConfigError
 )
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report into this file.")
+@click.option("--strict", is_flag=True, help="Exit 1 also where an area could not be checked.")
 @shared_options
 @click.pass_context
-def command(ctx: click.Context, only: str | None, format_: str | None, as_json: bool, output: Path | None) -> None:
+def command(
+    ctx: click.Context, only: str | None, format_: str | None, as_json: bool, output: Path | None, strict: bool
+) -> None:
     """Check a live database against what the migrations promise; exits 1 where it finds an error.
 
     Everything it does to data happens in a transaction that is rolled back.
@@ -32,9 +36,9 @@ def command(ctx: click.Context, only: str | None, format_: str | None, as_json: 
 
     given = settings(ctx)
     areas = parse(only)
-    variables = project.variables(given)
+    promise = project.promise(given)
     with connected(given) as connection:
-        result = verify(connection, variables, areas)
+        result = verify(connection, promise, areas)
     form = "json" if as_json else format_ or "text"
     if output is None:
         click.echo(report(result, form), nl=False)
@@ -43,4 +47,5 @@ def command(ctx: click.Context, only: str | None, format_: str | None, as_json: 
             output.write_text(FORMATS[form](result), encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"cannot write {output}: {error.strerror}") from error
-    ctx.exit(0 if result.ok else 1)
+    annotate_findings(result)
+    ctx.exit(0 if result.ok and not (strict and result.unchecked) else 1)

@@ -5,8 +5,10 @@ PostgreSQL refuses to run as root. Nothing here creates a user or changes a dire
 
 import os
 import pwd
+import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,30 +31,35 @@ class Account:
         *,
         text: str = "",
         stderr: int = subprocess.STDOUT,
-        new_session: bool = False,
         timeout: float | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program as this account, from `/`, with a clean environment; stdout is captured.
 
-        Raises OSError when the account cannot execute it.
+        It has a session of its own: it outlives us where it is to stay (the server), and where we are
+        interrupted or run out of time, it goes with all its children. Raises OSError when it cannot be executed.
         """
-        return subprocess.run(
+        with subprocess.Popen(
             args,
-            input=text,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
             errors="replace",
             cwd="/",
             env=_environment(),
-            start_new_session=new_session,
-            timeout=timeout,
-            check=False,
+            start_new_session=True,
             umask=0o077,
             user=self.uid if self.switches else None,
             group=self.gid if self.switches else None,
             extra_groups=[] if self.switches else None,
-        )
+        ) as process:
+            try:
+                printed, _ = process.communicate(text, timeout)
+            except BaseException:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
+        return subprocess.CompletedProcess(args, process.returncode, printed)
 
     def version_of(self, postgres: Path) -> str | None:
         """What `postgres --version` prints as this account; None when it cannot execute it."""

@@ -146,7 +146,7 @@ def _serve_on(
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         command = postmaster.command(binaries.postgres, data_dir, options)
-        printed = account.run(command, stderr=log, new_session=True, timeout=60).stdout.strip()
+        printed = account.run(command, stderr=log, timeout=60).stdout.strip()
     finally:
         os.close(log)
     ready = postmaster.wait_ready(int(printed), data_dir) if printed.isdigit() else None

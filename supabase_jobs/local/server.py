@@ -13,6 +13,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -229,10 +230,27 @@ def _discard(place: Place) -> None:
             raise LocalServerError(f"{data_dir} is a link; it is not followed", hint="remove the link yourself")
         postmaster.stop_any(data_dir)
         if data_dir.exists():
-            shutil.rmtree(data_dir)
+            _remove(data_dir)
         if home != place.root and not any(home.iterdir()):
             home.rmdir()
     place.state_file.unlink(missing_ok=True)
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder, in which a process that has just been killed may still make its last file."""
+    for _ in range(40):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            if not folder.exists():
+                return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+        else:
+            return
+        time.sleep(0.05)
+    shutil.rmtree(folder)
 
 
 def _is_own_folder(folder: Path) -> bool:

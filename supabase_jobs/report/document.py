@@ -12,7 +12,7 @@ def verification(result: Verification) -> str:
 
 
 def as_dict(result: Verification) -> dict[str, object]:
-    """`{"ok", "findings", "summary", "matrix"}`; the first three are the CLI's contract."""
+    """`{"ok", "findings", "summary", "unchecked", "matrix"}`; the first three are the CLI's contract."""
     return {
         "ok": result.ok,
         "findings": [asdict(finding) for finding in result.findings],
@@ -21,6 +21,7 @@ def as_dict(result: Verification) -> dict[str, object]:
             "failed": len(result.findings),
             "ms": round(result.milliseconds, 1),
         },
+        "unchecked": list(result.unchecked),
         "matrix": [_matrix(grid) for grid in result.grids],
     }
 

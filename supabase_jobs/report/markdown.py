@@ -6,6 +6,8 @@ from supabase_jobs.findings import Grid, Verification
 def verification(result: Verification) -> str:
     """The verdict, the findings, and each access matrix as a table."""
     verdict = "passed" if result.ok else "**failed**"
+    if result.unchecked:
+        verdict += f" (**not checked: {', '.join(result.unchecked)}**)"
     parts = [
         f"## supabase-jobs verify: {verdict}\n",
         f"{result.checks} checks, {len(result.findings)} findings.\n",

@@ -30,6 +30,9 @@ _SET = "select set_config(%s, %s, true)"
 # 42501 has two meanings; the C function that raised it tells them apart in every language of the server
 _RAISED_BY_POLICY = "ExecWithCheckOptions"
 
+# somebody else's lock, or a slow server: says nothing of who may do what
+_NOT_AN_ANSWER = (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
+
 Params = Mapping[str, uuid.UUID | None]
 
 
@@ -144,12 +147,12 @@ def probe(this: _Run, row: Row, action: Action, params: Params) -> str:
             if action.allowed_if and _one(this.connection.execute(action.allowed_if.encode(), params))[0]:
                 return outcome
             count = _affected(this.connection.execute(action.sql.encode(), params))
-            if action.reached is None:
-                outcome = "rows" if count else "hidden"
-            else:
+            if action.reached is not None and (action.bound is None or count < action.bound):
                 this.connection.execute(_SET, ("role", this.own_role))
                 count = _affected(this.connection.execute(action.reached.encode(), params))
-                outcome = "rows" if count else "hidden"
+            outcome = "rows" if count else "hidden"
+    except _NOT_AN_ANSWER:
+        raise
     except psycopg.errors.InsufficientPrivilege as error:
         return "violates" if error.diag.source_function == _RAISED_BY_POLICY else "denied"
     except psycopg.Error as error:
@@ -178,6 +181,8 @@ def _control(this: _Run, action: Action, params: Params) -> str | None:
             if _affected(this.connection.execute((action.control or action.sql).encode(), params)):
                 return None
             return "finds nothing either"
+    except _NOT_AN_ANSWER:
+        raise
     except psycopg.Error as error:
         if this.connection.broken:
             raise

@@ -58,6 +58,7 @@ class Action:
     reached: str | None = None
     allowed_if: str | None = None
     control: str | None = None
+    bound: int | None = None
 
 
 @dataclass(frozen=True)

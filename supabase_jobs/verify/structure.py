@@ -5,7 +5,7 @@ more file. Which objects are looked at stands in the snapshot; the engine knows 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import psycopg
 from supabase_jobs.database import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.sqlfiles import fingerprint
 
 AREA = "structure"
 DEFAULT_FILE = Path(__file__).with_name("structure.json")
@@ -22,6 +23,7 @@ DEFAULT_FILE = Path(__file__).with_name("structure.json")
 _HERE = Path(__file__).parent
 _QUERIES = _HERE / "queries"
 _OBJECTS = _HERE / "scope" / "objects.sql"
+_BODIES = _HERE / "scope" / "bodies.sql"
 _PARTS = ("schemas", "relations", "functions")
 # these rows say that the object is there at all; without it, no other row about it is worth a finding
 _EXISTENCE = ("table", "function")
@@ -106,7 +108,31 @@ def run(connection: Connection, snapshot: Snapshot) -> tuple[list[Finding], int]
     findings = [
         finding for fact in snapshot.facts if (finding := _compared(fact, found.get(fact.key), gone)) is not None
     ]
-    findings += [_unexpected(fact) for key, fact in found.items() if key not in expected]
+    known = {fact.object for fact in snapshot.facts}
+    findings += [
+        _unexpected(fact)
+        for key, fact in found.items()
+        # of an object that is itself unexpected (an overload), that it is there says it all
+        if key not in expected and (fact.object in known or fact.kind in _EXISTENCE)
+    ]
+    return findings, len(expected)
+
+
+def run_bodies(connection: Connection, expected: Mapping[str, str]) -> tuple[list[Finding], int]:
+    """Hold the bodies of functions against those in the SQL sources (`schema.name` → body), to the letter."""
+    findings = [
+        Finding(
+            id=f"{AREA}:{signature}:body",
+            area=AREA,
+            severity=Severity.ERROR,
+            object=signature,
+            message=f"the body of the function is not the migration's (sha256 {fingerprint(body)[:12]},"
+            f" expected {fingerprint(expected[name])[:12]})",
+            fix="Create the function again as the migration does, with create or replace.",
+        )
+        for name, signature, body in _read(connection, _BODIES, [list(expected)])
+        if body != expected[name]
+    ]
     return findings, len(expected)
 
 

@@ -75,7 +75,7 @@ FAULTS = [
         "access",
     ),
     fault(
-        "xor constraint not valid",
+        "xor constraint weakened",
         "alter table public.async_jobs drop constraint chk_user_or_guest, add constraint chk_user_or_guest"
         " check (guest_id is not null or user_id is not null)",
         "chk_user_or_guest",
@@ -155,6 +155,7 @@ FAULTS = [
         " set search_path = '' as $$ begin return"
         " (nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-guest')::uuid; end $$",
         "guest, its own job",
+        "structure",
         "access",
     ),
     fault(
@@ -163,6 +164,7 @@ FAULTS = [
         " set search_path = '' as $$ begin return"
         " (nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-guest-id')::uuid; end $$",
         "garbage",
+        "structure",
         "access",
     ),
     fault(
@@ -172,6 +174,7 @@ FAULTS = [
         " update public.async_jobs set guest_id = null, user_id = p_user_id where guest_id = p_guest_id;"
         " get diagnostics migrated_count = row_count; return next; end $$",
         "migrate",
+        "structure",
         "access",
     ),
     fault(
@@ -226,4 +229,34 @@ FAULTS = [
     fault("column dropped", "alter table public.async_jobs drop column error", "error", "structure"),
     fault("table dropped", "drop table public.async_jobs cascade", "public.async_jobs", "structure", "access"),
     fault("function dropped", "drop function public.migrate_guest_jobs", "migrate_guest_jobs", "structure", "access"),
+    fault(
+        "xor constraint not valid",
+        "alter table public.async_jobs drop constraint chk_user_or_guest, add constraint chk_user_or_guest check ("
+        "(guest_id is not null and user_id is null) or (guest_id is null and user_id is not null)) not valid",
+        "chk_user_or_guest",
+        "structure",
+    ),
+    fault(
+        "an overload that runs as its owner",
+        "create function public.cleanup_old_jobs() returns bigint language sql security definer"
+        " as 'with d as (delete from public.async_jobs returning 1) select count(*) from d'",
+        "cleanup_old_jobs()",
+        "structure",
+    ),
+    fault(
+        "a rule that copies rows away",
+        "create table public.copies (like public.async_jobs);"
+        "create rule copy_away as on insert to public.async_jobs do also insert into public.copies values (new.*)",
+        "copy_away",
+        "structure",
+    ),
+    fault(
+        "cleanup of any status",
+        "create or replace function private.cleanup_old_jobs(p_days integer default 7, p_limit integer default null)"
+        " returns table (deleted_count integer) language plpgsql security definer set search_path = '' as $$ begin"
+        " delete from public.async_jobs where updated_at < now() - make_interval(days => p_days);"
+        " get diagnostics deleted_count = row_count; return next; end $$",
+        "private.cleanup_old_jobs",
+        "structure",
+    ),
 ]

@@ -12,14 +12,13 @@ from supabase_jobs.runner import LOCK_KEY, Patience
 from supabase_jobs.sqlfiles import Files, load_migrations
 from supabase_jobs.verify.areas import verify
 from tests.fix_cli import Run
-from tests.fix_db import Make, packaged
+from tests.fix_db import PROMISE, Make, packaged
 
 LEDGER = "select version, name, statements from supabase_migrations.schema_migrations order by version"
 TABLES = (
     "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
     " where n.nspname in ('public', 'private', 'supabase_migrations') order by 1, 2"
 )
-VARIABLES = {"guest_header": "x-guest-id"}
 
 
 def rows(url: str, query: str) -> list[tuple[object, ...]]:
@@ -42,7 +41,7 @@ def test_a_non_superuser_applies_and_verifies(make_database: Make, each_major: i
         assert connection.execute("select rolsuper from pg_roles where rolname = current_user").fetchone() == (False,)
         applied, before = migrate.apply(connection, Files(packaged()))
         assert ([a.version for a in applied], before) == ([m.version for m in packaged()], [])
-        assert verify(connection, VARIABLES).findings == ()
+        assert verify(connection, PROMISE).findings == ()
 
 
 @pytest.mark.parametrize("owner", ["postgres", "supabase_admin"])
@@ -54,8 +53,18 @@ def test_a_project_may_have_a_schema_private_already(make_database: Make, owner:
         connection.execute("create table private.theirs (id integer)")
     with connect(database.url) as connection:
         migrate.apply(connection, Files(packaged()))
-        assert verify(connection, VARIABLES).findings == ()
+        assert verify(connection, PROMISE).findings == ()
     assert ("private", "theirs") in rows(database.url, TABLES)
+
+
+def test_a_schema_private_that_cannot_be_opened_stops_the_first_file(make_database: Make, cli: Run) -> None:
+    database = make_database("platform")
+    with psycopg.connect(database.superuser_url) as connection:
+        connection.execute("create schema private authorization supabase_admin")
+        connection.execute("grant create, usage on schema private to postgres")
+    ran = cli("apply", "--json", "--db-url", database.url)
+    assert (ran.code, ran.json["error"]["sqlstate"]) == (6, "42501")
+    assert "grant usage on schema private" in ran.json["error"]["hint"]
 
 
 def test_default_privileges_of_a_project_on_schema_private_do_no_harm(make_database: Make) -> None:
@@ -65,7 +74,7 @@ def test_default_privileges_of_a_project_on_schema_private_do_no_harm(make_datab
         connection.execute("alter default privileges in schema private grant all on functions to anon, authenticated")
     with connect(database.url) as connection:
         migrate.apply(connection, Files(packaged()))
-        assert verify(connection, VARIABLES).findings == ()
+        assert verify(connection, PROMISE).findings == ()
 
 
 def test_plan_and_status_create_nothing(platform_url: str, cli: Run) -> None:

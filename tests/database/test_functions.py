@@ -9,7 +9,7 @@ import pytest
 
 from supabase_jobs.database import Connection
 from tests.fix_db import Make
-from tests.impersonation import GUEST_A, GUEST_B, JOBS, MIGRATE, USER_A, USER_B, acting, plant, user
+from tests.impersonation import GUEST_A, GUEST_B, JOBS, MIGRATE, USER_A, USER_B, plant
 
 UNKNOWN = uuid.UUID(int=0xDEAD)
 
@@ -71,19 +71,6 @@ def test_migrate_errors(rolled_back: Connection) -> None:
     assert sqlstate(rolled_back, MIGRATE, UNKNOWN, UNKNOWN) == "23503"
     assert sqlstate(rolled_back, MIGRATE, None, USER_A) == "22004"
     assert sqlstate(rolled_back, MIGRATE, GUEST_A, None) == "22004"
-
-
-def test_the_owner_migrates_without_claims_and_also_inside_a_definer_function(rolled_back: Connection) -> None:
-    """But a definer function that a user calls still has to prove both identities: the request is the user's."""
-    plant(rolled_back)
-    rolled_back.execute(
-        "create function public.careless(g uuid, u uuid) returns integer language sql security definer"
-        " as 'select migrated_count from public.migrate_guest_jobs(g, u)'"
-    )
-    with rolled_back.transaction(force_rollback=True):
-        assert one(rolled_back, "select public.careless(%s, %s)", GUEST_A, USER_A) == 1
-    with pytest.raises(psycopg.errors.InsufficientPrivilege), acting(rolled_back, user(USER_A)) as execute:
-        execute("select public.careless(%s, %s)", GUEST_A, USER_A)
 
 
 def test_migrate_waits_for_a_job_that_is_being_inserted_and_takes_it_along(
@@ -209,6 +196,46 @@ def test_guests_are_removed_after_thirty_days_with_their_finished_jobs(rolled_ba
     assert one(rolled_back, CLEANUP_GUESTS.format("")) == 1
     assert {g for (g,) in rolled_back.execute("select guest_id from public.guest_users")} == kept
     assert one(rolled_back, "select count(*) from public.async_jobs where guest_id = %s", gone) == 0
+
+
+def test_zero_days_reach_times_that_clients_made_up(rolled_back: Connection) -> None:
+    plant(rolled_back)
+    rolled_back.execute("update public.async_jobs set status = 'completed' where guest_id = %s", (GUEST_A,))
+    rolled_back.execute("alter table public.async_jobs disable trigger user")
+    rolled_back.execute("update public.async_jobs set updated_at = 'infinity' where guest_id = %s", (GUEST_A,))
+    rolled_back.execute("update public.guest_users set last_seen_at = 'infinity' where guest_id = %s", (GUEST_A,))
+    assert one(rolled_back, CLEANUP.format("")) == 0
+    assert one(rolled_back, CLEANUP.format("0")) == 1
+    assert one(rolled_back, CLEANUP_GUESTS.format("0")) == 1
+
+
+def test_exactly_the_limit_is_kept_and_a_microsecond_more_is_not(rolled_back: Connection) -> None:
+    plant(rolled_back)
+    kept, gone = finished(rolled_back, 7, 7)
+    rolled_back.execute("alter table public.async_jobs disable trigger user")
+    older = "update public.async_jobs set updated_at = updated_at - interval '1 microsecond' where id = %s"
+    rolled_back.execute(older, (gone,))
+    assert one(rolled_back, CLEANUP.format("")) == 1
+    assert one(rolled_back, "select id from public.async_jobs where status = 'completed'") == kept
+
+
+def test_a_guest_whose_job_is_being_taken_up_again_is_kept(make_database: Make, each_major: int) -> None:
+    """A worker has set an old failed job back to queued, and not committed yet."""
+    url = make_database("applied", each_major).url
+    with psycopg.connect(url) as worker, psycopg.connect(url) as cleaner:
+        plant(worker)
+        guest = old_guest(worker, 60)
+        other = old_guest(worker, 60)
+        job_of(worker, guest, "failed", 60)
+        worker.commit()
+        worker.execute("update public.async_jobs set status = 'queued' where guest_id = %s", (guest,))
+        cleaner.execute("set statement_timeout = '5s'")
+        assert one(cleaner, CLEANUP_GUESTS.format("")) == 1
+        cleaner.commit()
+        worker.commit()
+        assert one(worker, "select count(*) from public.guest_users where guest_id = %s", guest) == 1
+        assert one(worker, "select count(*) from public.guest_users where guest_id = %s", other) == 0
+        assert one(worker, "select count(*) from public.async_jobs where guest_id = %s", guest) == 1
 
 
 def test_guests_are_removed_oldest_first(rolled_back: Connection) -> None:

@@ -131,20 +131,22 @@ def test_the_connection_is_lost_in_the_middle(platform_url: str, files: Path) ->
     assert ("public", "slow") not in rows(platform_url, TABLES)
 
 
-def test_the_server_is_stopped_in_the_middle(files: Path, cli: Run) -> None:
+def test_the_server_is_stopped_in_the_middle(files: Path, cli: Run, tmp_path: Path) -> None:
     slow = write(files, "20260101000000_slow.sql", SLOW)
-    with local.throwaway() as server:
+    server = local.start(tmp_path)
+    try:
         running = start(server.url, files)
         wait_until_asleep(server.url)
         os.kill(server.pid, signal.SIGQUIT)  # what pg_ctl stop -m immediate sends
         out, err = running.communicate(timeout=20)
         assert running.returncode == 7, out + err
         assert "Traceback" not in out + err
-        directory = server.data_dir.parent.parent
-        again = local.start(directory)
+        again = local.start(tmp_path)
         slow.write_text(SLOW.replace("60", "0"))
         assert cli("apply", "--db-url", again.url, "--migrations", str(files)).code == 0
         assert cli("verify", "--db-url", again.url, "--migrations", str(files)).code == 0
+    finally:
+        local.remove(tmp_path)
 
 
 def test_a_failing_second_statement_leaves_the_database_as_it_was(applied_url: str, files: Path, cli: Run) -> None:

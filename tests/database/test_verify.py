@@ -1,6 +1,7 @@
 """`verify` on a live database: silent where nothing is wrong, and one story per fault: green, broken, named."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -11,19 +12,18 @@ from supabase_jobs.verify import structure
 from supabase_jobs.verify.areas import verify
 from tests.database.faults import FAULTS, Fault
 from tests.fix_cli import Run
-from tests.fix_db import Make
-
-VARIABLES = {"guest_header": "x-guest-id"}
+from tests.fix_db import PROMISE, Make
+from tests.impersonation import GUEST_A, USER_A, plant
 
 
 def errors(connection: Connection, *areas: str) -> list[Finding]:
     """The errors that these areas find."""
-    result = verify(connection, VARIABLES, areas or ("structure", "access"))
+    result = verify(connection, PROMISE, areas or ("structure", "access"))
     return [f for f in result.findings if f.severity is Severity.ERROR]
 
 
 def test_an_untouched_database_has_no_findings(rolled_back: Connection) -> None:
-    result = verify(rolled_back, VARIABLES)
+    result = verify(rolled_back, PROMISE)
     assert (result.findings, result.ok) == ((), True)
     assert result.checks > 600
 
@@ -57,7 +57,7 @@ def test_objects_of_the_users_own_are_left_alone(rolled_back: Connection) -> Non
         "create function public.their_function() returns int language sql as 'select 1';"
         "create index their_index on public.async_jobs (error); alter table public.async_jobs add column theirs text"
     )
-    result = verify(rolled_back, VARIABLES)
+    result = verify(rolled_back, PROMISE)
     assert result.ok
     assert {f.severity for f in result.findings} == {Severity.INFO}
     assert all("their" in f.message for f in result.findings)
@@ -72,7 +72,7 @@ def test_verify_leaves_no_trace(shared: Callable[[int], str], each_major: int) -
     )
     with psycopg.connect(shared(each_major), autocommit=True) as connection:
         before = connection.execute(counts).fetchone()
-        assert verify(connection, VARIABLES).ok
+        assert verify(connection, PROMISE).ok
         assert connection.execute(counts).fetchone() == before
 
 
@@ -83,7 +83,7 @@ def test_verify_takes_no_lock_stronger_than_a_row_lock(shared: Callable[[int], s
         psycopg.connect(shared(each_major), autocommit=True) as connection,
     ):
         other.execute("lock table public.async_jobs, public.guest_users in row exclusive mode")
-        assert verify(connection, VARIABLES).ok
+        assert verify(connection, PROMISE).ok
         other.rollback()
 
 
@@ -106,14 +106,65 @@ def test_a_trigger_on_auth_users_that_fails_is_reported_as_not_checked(make_data
             "create trigger refuse before insert on auth.users for each row execute function public.refuse()"
         )
     with psycopg.connect(database.url, autocommit=True) as connection:
-        result = verify(connection, VARIABLES, ("access",))
+        result = verify(connection, PROMISE, ("access",))
     [finding] = result.findings
     assert (finding.severity, result.grids) == (Severity.WARNING, ())
     assert "not checked" in finding.message
 
 
+def test_what_was_not_checked_is_never_passed(make_database: Make, cli: Run) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(
+            "create function public.refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$;"
+            "create trigger refuse before insert on auth.users for each row execute function public.refuse()"
+        )
+    ran = cli("verify", "--json", "--db-url", database.url)
+    assert (ran.code, ran.json["ok"], ran.json["unchecked"]) == (0, True, ["access"])
+    assert cli("verify", "--strict", "--db-url", database.url).code == 1
+    assert "NOT CHECKED: access" in cli("verify", "--db-url", database.url).out
+
+
+def test_a_broken_policy_does_not_make_verify_rewrite_a_large_table(make_database: Make) -> None:
+    with psycopg.connect(make_database("applied").url, autocommit=True) as connection:
+        plant(connection)
+        connection.execute(
+            "insert into public.async_jobs (url, user_id) select 'https://x.com/7', %s from generate_series(1, 20000)",
+            (USER_A,),
+        )
+        connection.execute('alter policy "guests update their own jobs" on public.async_jobs using (true)')
+        connection.execute('alter policy "users delete their own jobs" on public.async_jobs using (true)')
+        size = "select pg_relation_size('public.async_jobs')"
+        before = connection.execute(size).fetchone()
+        found = errors(connection, "access")
+        assert {"blind update", "blind delete"} <= {f.id.split(":")[-1] for f in found}
+        after = connection.execute(size).fetchone()
+        assert before
+        assert after
+        assert after[0] < before[0] * 1.2
+
+
+def test_rows_that_pretend_to_be_old_do_no_harm(rolled_back: Connection) -> None:
+    plant(rolled_back)
+    rolled_back.execute(
+        "insert into public.guest_users (guest_id, last_seen_at) values (gen_random_uuid(), '-infinity')"
+    )
+    rolled_back.execute(
+        "insert into public.async_jobs (url, status, guest_id, updated_at)"
+        " values ('https://x.com/8', 'completed', %s, '-infinity')",
+        (GUEST_A,),
+    )
+    assert verify(rolled_back, PROMISE).findings == ()
+
+
+def test_a_lock_of_somebody_elses_is_no_finding(applied_url: str, cli: Run) -> None:
+    with psycopg.connect(applied_url) as holder:
+        holder.execute("lock table public.async_jobs in access exclusive mode")
+        assert cli("verify", "--only", "access", "--json", "--db-url", applied_url).json["error"]["sqlstate"] == "55P03"
+
+
 def test_another_guest_header_is_what_verify_sends(rolled_back: Connection) -> None:
-    assert not verify(rolled_back, {"guest_header": "x-other"}, ("access",)).ok
+    assert not verify(rolled_back, replace(PROMISE, variables={"guest_header": "x-other"}), ("access",)).ok
 
 
 def test_the_recorded_structure_is_what_the_migrations_make(make_database: Make, each_major: int) -> None:

@@ -16,7 +16,7 @@ LAYERS = (
     {"settings", "variables", "drift"},
     {"sqlfiles"},
     {"render", "preflight"},
-    {"database", "ledger", "project"},
+    {"hosts", "conninfo", "database", "ledger", "project"},
     {"blockers"},
     {"runner"},
     {"untransacted", "rehearsal"},

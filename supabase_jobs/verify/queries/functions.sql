@@ -1,11 +1,12 @@
--- Functions: what they return, as whom they run, and with which search_path.
+-- Functions: what they return, as whom they run, and with which search_path. Others of the same names too:
+-- an overload is one more door.
 select
   f.object,
   v.kind,
   '' as name,
   v.value,
   v.mend,
-  '' as remove,
+  case v.kind when 'function' then format('drop function %s;', f.object) else '' end as remove,
   'error' as unexpected
 from (
   select
@@ -29,4 +30,4 @@ cross join lateral (
     format('alter function %s %s;', f.object,
       case f.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end))
 ) as v (kind, value, mend)
-where f.object = any($1)
+where split_part(f.object, '(', 1) in (select split_part(s.name, '(', 1) from unnest($1::text[]) as s (name) where s.name like '%(%')

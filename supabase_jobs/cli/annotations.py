@@ -1,0 +1,50 @@
+"""In a GitHub workflow, errors and findings also as annotations. They go to stderr: stdout stays data."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from supabase_jobs.errors import SupabaseJobsError
+
+if TYPE_CHECKING:
+    from supabase_jobs.findings import Verification
+
+
+def enabled() -> bool:
+    """Whether this runs in a GitHub workflow."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def annotate_error(error: SupabaseJobsError, message: str, hint: str | None) -> None:
+    """Annotate an error, at its file and line where it has them; `message` and `hint` are fit to be printed."""
+    if not enabled():
+        return
+    from supabase_jobs.report import github
+
+    text = message + (f"\nhint: {hint}" if hint else "")
+    code = f"supabase-jobs: {error.code}"
+    file = None if error.file is None else _in_workspace(Path(error.file))
+    line = None if file is None else error.line
+    click.echo(github.command("error", text, title=code, file=file, line=line), err=True)
+
+
+def annotate_findings(result: "Verification") -> None:
+    """Annotate every finding of a verification."""
+    if not enabled():
+        return
+    from supabase_jobs.report import github
+
+    for line in github.verification(result):
+        click.echo(line, err=True)
+
+
+def _in_workspace(file: Path) -> str | None:
+    """The file as GitHub names it: from the top of the checkout; None for one that is no file."""
+    if not file.exists():
+        return None
+    path, workspace = file.resolve(), os.environ.get("GITHUB_WORKSPACE")
+    if workspace and path.is_relative_to(Path(workspace).resolve()):
+        return path.relative_to(Path(workspace).resolve()).as_posix()
+    return str(file)

@@ -1,0 +1,115 @@
+"""Lines for the person who watches, on stderr, and below them one that tells how long a step has taken."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import cycle
+
+import click
+
+_ERASE = "\r\x1b[2K"
+_DELAY_SECONDS = 0.5  # what is faster needs no spinner
+_FRAME_SECONDS = 0.1
+_USUAL_COLUMNS = 80
+
+_lock = threading.RLock()
+_current: "_Spinner | None" = None
+
+
+def narrate(line: str) -> None:
+    """A line on stderr. Where nobody can read it any more, what is being done goes on."""
+    with suppress(OSError, ValueError):
+        _print(line, err=True)
+
+
+def output(line: str) -> None:
+    """A line of data on stdout, also while a step's spinner turns."""
+    _print(line, err=False)
+
+
+@contextmanager
+def progress(text: str) -> Iterator[None]:
+    """Tell what is being done, for as long as the block takes.
+
+    On a terminal it is a line with a spinner and the seconds, which goes away at the end and shows only where
+    the step is not done at once; elsewhere `text` is narrated once. Inside the block lines are to be printed
+    with `narrate` and `output`: they go above the spinner.
+    """
+    global _current
+    if _current is not None or not _is_terminal():
+        narrate(text)
+        yield
+        return
+    _current = _Spinner(text)
+    try:
+        with _current:
+            yield
+    finally:
+        _current = None
+
+
+def _print(line: str, *, err: bool) -> None:
+    with _lock:
+        if _current is not None:
+            _current.erase()
+        click.echo(line, err=err)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class _Spinner:
+    """Draws from a thread of its own, for the step's thread waits for the database."""
+
+    def __init__(self, text: str) -> None:
+        self._text = "".join(c if c.isprintable() else "?" for c in text)
+        self._started = time.monotonic()
+        self._frames = cycle("|/-\\")
+        self._drawn = False
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._turn, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_error: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self.erase()
+
+    def erase(self) -> None:
+        """Take the line away; the next frame draws it again."""
+        with _lock:
+            if self._drawn:
+                sys.stderr.write(_ERASE)
+                sys.stderr.flush()
+                self._drawn = False
+
+    def _turn(self) -> None:
+        if self._done.wait(_DELAY_SECONDS):
+            return
+        from rich.cells import set_cell_size
+
+        while True:
+            seconds = time.monotonic() - self._started
+            line = set_cell_size(f"{next(self._frames)} {seconds:.0f} s  {self._text}", _columns() - 1).rstrip()
+            try:
+                with _lock:
+                    sys.stderr.write(f"{_ERASE}{line}")
+                    sys.stderr.flush()
+                    self._drawn = True
+            except (OSError, ValueError):  # the terminal is gone
+                return
+            if self._done.wait(_FRAME_SECONDS):
+                return
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS  # 0: it does not know
+    except OSError:
+        return _USUAL_COLUMNS

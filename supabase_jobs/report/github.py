@@ -1,0 +1,35 @@
+"""Errors and findings as GitHub's workflow commands, which show them beside the lines of a pull request."""
+
+from supabase_jobs.findings import Severity, Verification
+
+_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+
+
+def command(level: str, message: str, *, title: str, file: str | None = None, line: int | None = None) -> str:
+    """One workflow command, `::error file=…,line=…,title=…::message`, on one line whatever the values hold.
+
+    `level` is error, warning or notice. Source of the form and its escapes: GitHub, workflow commands.
+    """
+    properties = {"file": file, "line": None if line is None else str(line), "title": title}
+    said = ",".join(f"{key}={_property(value)}" for key, value in properties.items() if value is not None)
+    return f"::{level} {said}::{_data(message)}"
+
+
+def verification(result: Verification) -> list[str]:
+    """A command for each finding, by its severity."""
+    return [
+        command(
+            _LEVELS[finding.severity],
+            f"{finding.object}: {finding.message}" + (f"\nfix: {finding.fix}" if finding.fix else ""),
+            title=f"supabase-jobs verify: {finding.id}",
+        )
+        for finding in result.findings
+    ]
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

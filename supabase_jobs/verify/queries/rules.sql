@@ -1,0 +1,14 @@
+-- Rewrite rules, which can copy every row elsewhere.
+select
+  format('%I.%I', n.nspname, c.relname) as object,
+  'rule' as kind,
+  r.rulename as name,
+  pg_get_ruledef(r.oid) as value,
+  pg_get_ruledef(r.oid) as mend,
+  format('drop rule %I on %I.%I;', r.rulename, n.nspname, c.relname) as remove,
+  'error' as unexpected
+from pg_rewrite as r
+inner join pg_class as c on r.ev_class = c.oid
+inner join pg_namespace as n on c.relnamespace = n.oid
+where format('%I.%I', n.nspname, c.relname) = any($1)
+  and r.rulename <> '_RETURN'

@@ -83,3 +83,14 @@ ensure_dev() {
     --no-deps --no-build-isolation --editable "$root" >&2 || fail "pip could not install the checkout"
   printf 'checkout %s\n' "$made" >>"$stamp"
 }
+
+# The Supabase CLI and PostgREST, which some tests drive; 1 where node is missing.
+ensure_node() {
+  command -v node >/dev/null && command -v npm >/dev/null || return 1
+  node_stamp=$root/tests/node_modules/.installed
+  [ "$(cat "$node_stamp" 2>/dev/null)" = "$(checksum "$root/tests/package-lock.json")" ] && return 0
+  say "installing tests/package-lock.json"
+  # `npm ci` starts from an empty folder
+  (cd "$root/tests" && npm ci --no-audit --no-fund --loglevel=error >&2) || fail "npm ci failed in tests/"
+  checksum "$root/tests/package-lock.json" >"$node_stamp"
+}

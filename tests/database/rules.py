@@ -8,17 +8,17 @@ from supabase_jobs.database import Connection
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: a check that raises AssertionError where it does not hold, and SQL that breaks it."""
+    """One rule: a check that raises AssertionError where it does not hold, and ways to break it in SQL."""
 
     name: str
     check: Callable[[Connection], None]
-    broken_by: str
+    broken_by: tuple[str, ...]
 
 
 RULES: list[Rule] = []
 
 
-def rule(broken_by: str) -> Callable[[Callable[[Connection], None]], Callable[[Connection], None]]:
+def rule(*broken_by: str) -> Callable[[Callable[[Connection], None]], Callable[[Connection], None]]:
     """Register a check under its function's name."""
 
     def register(check: Callable[[Connection], None]) -> Callable[[Connection], None]:

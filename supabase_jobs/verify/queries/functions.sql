@@ -30,4 +30,8 @@ cross join lateral (
     format('alter function %s %s;', f.object,
       case f.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end))
 ) as v (kind, value, mend)
-where split_part(f.object, '(', 1) in (select split_part(s.name, '(', 1) from unnest($1::text[]) as s (name) where s.name like '%(%')
+where split_part(f.object, '(', 1) in (
+  select split_part(s.name, '(', 1)
+  from unnest($1::text[]) as s (name)
+  where s.name like '%(%'
+)

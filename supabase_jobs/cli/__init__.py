@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TextIO
 
 import click
 
@@ -76,6 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except (OSError, ValueError, AttributeError):
         code = code or _unwritable()
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        sys.stderr = _nowhere()  # or Python would end with 120
     sys.exit(code)
 
 
@@ -108,11 +113,14 @@ def _run(words: Sequence[str]) -> int:
 
 def _unwritable() -> int:
     """Nobody reads our output any more (head, less), or its disk is full: there is nobody left to tell."""
-    # or Python would try once more at its end, and print a traceback
-    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    sys.stdout = _nowhere()  # or Python would try once more at its end, and print a traceback
     with suppress(OSError, ValueError):
         click.echo("error: the output could not be written", err=True)
     return UNWRITABLE
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  for as long as the process lives
 
 
 def _stop_like_an_interrupt() -> None:

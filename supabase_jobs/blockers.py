@@ -1,5 +1,6 @@
 """Who is in the way of a statement that waits for a lock, seen while it waits."""
 
+import re
 import threading
 from dataclasses import dataclass
 from types import TracebackType
@@ -23,6 +24,7 @@ inner join pg_catalog.pg_stat_activity as a on a.pid = b.pid
 order by a.xact_start
 """
 _QUERY_LENGTH = 80
+_PASSWORD = re.compile(r"(password\s*=?\s*)'(?:[^']|'')*'?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Blocker:
     query: str
 
     def __str__(self) -> str:
-        query = " ".join(self.query.split())
+        query = _PASSWORD.sub(r"\1'***'", " ".join(self.query.split()))
         cut = query if len(query) <= _QUERY_LENGTH else query[: _QUERY_LENGTH - 1] + "…"
         return f"pid {self.pid} ({self.application_name}, {self.state}, for {self.seconds:.0f} s): {cut}"
 
@@ -66,7 +68,8 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._done.set()
-        self._thread.join()
+        # not for long: where the pooler has no second connection to give, it waits for the one that is ours
+        self._thread.join(0.2)
 
     def _look(self) -> None:
         if self._done.wait(self._patience / 2):

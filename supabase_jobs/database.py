@@ -3,6 +3,7 @@
 Poolers are normal: nothing here is prepared, and no setting outlives a transaction.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from psycopg.conninfo import make_conninfo
 from supabase_jobs.conninfo import Conninfo, mask, read
 from supabase_jobs.errors import BusyError, ConfigError, ConnectError, PrivilegeError, SupabaseJobsError
 from supabase_jobs.hosts import Kind, Place, diagnose, is_local, reason
+
+# psycopg logs what it passes over while it rolls back, host and role included; our own error says what matters
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 OLDEST_MAJOR = 15
 NEWEST_TESTED_MAJOR = 18

@@ -37,6 +37,7 @@ def diff(text: str, applied: Sequence[str], name: str) -> str:
 
 def _meanings(statements: Sequence[str]) -> Iterator[str]:
     for statement in statements:
+        statement = statement.replace("\r\n", "\n")  # a checkout on Windows; it would also be in function bodies
         sense = meaning(statement)
         if sense is None:  # newer than the parser's grammar: then its text is all there is to compare
             yield statement

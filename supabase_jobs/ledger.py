@@ -42,7 +42,7 @@ def read(connection: Connection) -> list[Row]:
         return []
     query = _READ if {"name", "statements"} <= columns else _READ_OLD
     return [
-        Row(version, name, None if statements is None else tuple(statements))
+        Row(version, name, None if statements is None else tuple(s or "" for s in statements))
         for version, name, statements in connection.execute(query)
     ]
 

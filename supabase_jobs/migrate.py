@@ -9,7 +9,7 @@ from enum import StrEnum
 from supabase_jobs import ledger, preflight
 from supabase_jobs.database import Connection
 from supabase_jobs.drift import Difference, compare, diff
-from supabase_jobs.errors import ConfigError, DriftError
+from supabase_jobs.errors import BusyError, ConfigError, DriftError
 from supabase_jobs.findings import Verification
 from supabase_jobs.rehearsal import Rehearsal, rehearse
 from supabase_jobs.runner import Patience, TakenError, apply_file, prepare_ledger
@@ -94,6 +94,7 @@ _EXPLAINED = {
     State.REMOTE_ONLY: "the database has it and the files do not; get the file (git pull, or supabase migration fetch)"
     " before applying more",
 }
+_UNKNOWN = "cannot be compared: the ledger does not say what was applied"
 _LATE = "it is older than {}, which is applied; give it a newer version, or apply it late with --include-all"
 
 
@@ -180,8 +181,7 @@ def apply(
                 if migration.transactional:
                     apply_file(connection, migration, patience)
                 else:
-                    for line in apply_untransacted(connection, migration, patience):
-                        watcher.narrate(line)
+                    apply_untransacted(connection, migration, patience, watcher.narrate)
             applied.append(Applied(migration.version, migration.name, (time.monotonic() - started) * 1000))
             watcher.applied(applied[-1])
         except TakenError:
@@ -203,7 +203,13 @@ def dry_run(
     """Run what is pending in one transaction, with `check` at its end, and roll it back; raises what `apply` does."""
     found = plan(files, ledger.read(connection), to=to, include_all=include_all)
     stop_at_problems(found)
-    return rehearse(connection, found.pending, patience or Patience(), check), list(found.applied)
+    try:
+        return rehearse(connection, found.pending, patience or Patience(), check), list(found.applied)
+    except TakenError:
+        raise BusyError(
+            "another runner has applied a file of this rehearsal meanwhile",
+            hint="Wait until it is done, and rehearse again.",
+        ) from None
 
 
 def _check_taken(connection: Connection, migration: Migration) -> None:
@@ -223,9 +229,8 @@ def _entry(version: str, migration: Migration | None, row: ledger.Row | None) ->
         return Entry(version, row.name or "", State.REMOTE_ONLY, None, row)
     if row is None:
         return Entry(version, migration.name, State.PENDING, migration, None)
-    if not row.statements:
-        # old rows, and rows written by hand, hold no statements: then there is nothing to compare
-        return Entry(version, migration.name, State.APPLIED, migration, row)
+    if row.statements is None:
+        return Entry(version, migration.name, State.APPLIED, migration, row, _UNKNOWN)
     difference = compare(migration.text, row.statements)
     state = State.EDITED if difference is Difference.MEANING else State.APPLIED
     note = "differs from what was applied in layout or comments only" if difference is Difference.LAYOUT else None

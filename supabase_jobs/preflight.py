@@ -16,7 +16,7 @@ from supabase_jobs.statements import Statement, split
 HEADER = "--! transaction:false"
 
 # others' conventions for files that undo or check a migration; the Supabase CLI applies every one of them
-_BY_ACCIDENT = re.compile(r".*\.(down|undo|revert|rollback|verify|test)")
+_BY_ACCIDENT = re.compile(r".*\.(down|undo|revert|rollback|verify|test)", re.IGNORECASE)
 # the Supabase CLI passes over a first file of this name and age: its own, from before 2021-12-09
 _OLD_INIT, _OLD_INIT_BEFORE = "init", "20211209000000"
 
@@ -41,6 +41,7 @@ def check(pending: Sequence[Migration], strays: Sequence[Path] = ()) -> list[Ref
     found = [_stray(path) for path in strays]
     for migration in pending:
         found += _check_name(migration)
+        found += _check_directives(migration)
         statements = split(migration.text)
         trees = [(statement, syntax.parse(statement.text) or []) for statement in statements]
         if migration.transactional:
@@ -66,6 +67,13 @@ def _check_name(migration: Migration) -> Iterator[Refusal]:
         )
     if migration.name == _OLD_INIT and len(migration.version) == 14 and migration.version < _OLD_INIT_BEFORE:
         yield _refuse(migration, None, "has a name that the Supabase CLI skips; give it another name or version")
+
+
+def _check_directives(migration: Migration) -> Iterator[Refusal]:
+    for line, name, value in migration.directives:
+        if name != "transaction" or value not in ("true", "false"):
+            message = f"unknown directive --! {name}:{value}; the only one is {HEADER} (or true)"
+            yield Refusal(migration.version, migration.name, migration.label, line, message)
 
 
 def _check_statements(migration: Migration, trees: Trees) -> Iterator[Refusal]:
@@ -99,21 +107,26 @@ def _check_single(migration: Migration, statements: Sequence[Statement], trees: 
     for statement, nodes in trees:
         if any(syntax.ends_transaction(node) for node in nodes):
             yield _refuse(migration, statement, "begins or ends a transaction")
+        if any((index := syntax.concurrent_index(node)) and index[2] is None for node in nodes):
+            yield _refuse(
+                migration, statement, "give the index a name, or what a failure leaves INVALID could not be told"
+            )
 
 
 def _check_role(migration: Migration, trees: Trees) -> Iterator[Refusal]:
-    left_on: Statement | None = None
+    left_on: dict[str, Statement] = {}
     for statement, nodes in trees:
-        for node in nodes:
-            change = syntax.role_change(node)
-            if change is not None:
-                left_on = statement if change else None
-    if left_on is not None:
+        for name, changed in filter(None, map(syntax.role_change, nodes)):
+            if changed:
+                left_on[name] = statement
+            else:
+                left_on.pop(name, None)
+    for statement in left_on.values():
         yield _refuse(
             migration,
-            left_on,
+            statement,
             "sets another role and leaves it on, so the Supabase CLI would write the ledger as that role;"
-            " end with reset role",
+            " end with reset role (or reset session authorization)",
         )
 
 

@@ -48,7 +48,7 @@ class Lock:
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """A file that ran; `lock` is None where it touched no table that was there before."""
+    """A file that ran; `lock` is None where it took none on a table that was there, beyond those of earlier files."""
 
     version: str
     name: str
@@ -81,11 +81,12 @@ def rehearse(
     def work(seen: list[Blocker]) -> Rehearsal:
         with ledger_rights():
             ledger.ensure(connection)
+        taken = {row.version for row in ledger.read(connection)}
         tables: dict[int, str] = dict(connection.execute(_TABLES.encode()).fetchall())
         files = []
         with Watch(connection, patience.lock_timeout_ms, seen):
             for migration in todo:
-                if migration.transactional:
+                if migration.transactional and migration.version not in taken:
                     files.append(_run(connection, migration, patience, tables))
         return Rehearsal(tuple(files), passed_over, None if check is None else check(connection))
 

@@ -27,6 +27,11 @@ T = TypeVar("T")
 LOCK_KEY = 0x5355_5041_4A4F_4253
 _TRY_LOCK = "select pg_catalog.pg_try_advisory_xact_lock(%s)"
 _LOCK_TIMEOUT = "select pg_catalog.set_config('lock_timeout', %s, true)"
+# A statement whose client was killed would go on, and keep its locks, until it is done. Linux only.
+NOTICE_DEATH = """
+select pg_catalog.set_config('client_connection_check_interval', '2s', true)
+where pg_catalog.version() like '%linux%'
+"""
 _POLL_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
 
@@ -40,14 +45,35 @@ class Patience:
     runner_seconds: float = 30.0
 
 
+_MADE_MEANWHILE = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DuplicateSchema,
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.DuplicateColumn,
+)
+# somebody else was in the way, and may not be at the next try
+IN_THE_WAY = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
+
+
 class TakenError(Exception):
     """The ledger has this version already: another runner was faster."""
 
 
 def prepare_ledger(connection: Connection, patience: Patience) -> None:
     """Create the ledger where it is missing, in a transaction of its own, as the Supabase CLI does."""
-    with ledger_rights():
-        patiently(connection, patience, "the migration ledger", lambda _seen: ledger.ensure(connection))
+    for attempts_left in (2, 1, 0):
+        try:
+            with ledger_rights():
+                patiently(connection, patience, "the migration ledger", lambda _seen: ledger.ensure(connection))
+        except _MADE_MEANWHILE:  # by supabase db push, which takes no lock
+            if not attempts_left:
+                raise
+        else:
+            return
 
 
 def apply_file(connection: Connection, migration: Migration, patience: Patience) -> None:
@@ -73,6 +99,7 @@ def record_and_run(
     """Ledger row, every statement, and the checks that a commit would make, in the transaction that is open."""
     connection.execute("reset all")
     connection.execute(_LOCK_TIMEOUT, (f"{patience.lock_timeout_ms}ms",))
+    connection.execute(NOTICE_DEATH)
     record(connection, migration, statements)
     for statement in statements:
         _execute(connection, migration, statement)
@@ -108,7 +135,7 @@ def patiently(
     the transaction, so that it holds through a transaction-mode pooler and is never left behind. `work`
     fills its list with whoever blocks it. With `rollback` the transaction ends in a rollback in any case.
     """
-    deadline = time.monotonic() + patience.runner_seconds
+    deadline: float | None = None
     pauses = _growing_pauses(patience.retries)
     while True:
         seen: list[Blocker] = []
@@ -116,16 +143,20 @@ def patiently(
             with connection.transaction(force_rollback=rollback):
                 if connection.execute(_TRY_LOCK, (LOCK_KEY,)).fetchone() == (True,):
                     return work(seen)
-        except psycopg.errors.LockNotAvailable as error:
+        except IN_THE_WAY as error:
+            deadline = None
             pause = next(pauses, None)
             if pause is None:
+                waited = f"could not get a lock within {patience.lock_timeout_ms} ms"
+                if not isinstance(error, psycopg.errors.LockNotAvailable):
+                    waited = f"{error.diag.message_primary}"
                 raise BusyError(
-                    f"{what}: could not get a lock within {patience.lock_timeout_ms} ms,"
-                    f" tried {patience.retries + 1} times; {describe(seen)}",
+                    f"{what}: {waited}, tried {patience.retries + 1} times; {describe(seen)}",
                     hint="Nothing of it was kept. Try again when traffic is lower, or raise --lock-timeout.",
                     sqlstate=error.sqlstate,
                 ) from None
         else:
+            deadline = deadline or time.monotonic() + patience.runner_seconds
             if time.monotonic() > deadline:
                 raise BusyError(
                     f"another supabase-jobs has been applying migrations for {patience.runner_seconds:.0f} s",
@@ -179,7 +210,7 @@ def _refusals(connection: Connection, migration: Migration, statement: Statement
     """Turn what the server refuses into a MigrationError with the line that it points at."""
     try:
         yield
-    except psycopg.errors.LockNotAvailable:
+    except IN_THE_WAY:
         raise
     except psycopg.Error as error:
         if connection.broken:
@@ -196,7 +227,8 @@ def _refusals(connection: Connection, migration: Migration, statement: Statement
 
 def _execute(connection: Connection, migration: Migration, statement: Statement) -> None:
     with _refusals(connection, migration, statement):
-        connection.execute(statement.text.encode())
+        # by the extended protocol, as the CLI does: it takes one command, whatever the splitter thought of the text
+        connection.execute(statement.text.encode(), binary=True)
     if connection.info.transaction_status is not TransactionStatus.INTRANS:
         # preflight refuses what the parser can read, and the server what it cannot; this is for what neither foresaw
         raise MigrationError(

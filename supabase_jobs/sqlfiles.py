@@ -20,7 +20,7 @@ MANIFEST = "manifest.toml"
 _SOURCE = re.compile(r"([0-9]{3})_([a-z0-9_]+)\.sql")
 # what the Supabase CLI takes for a migration; it looks at nothing else, and not into folders
 _MIGRATION = re.compile(r"([0-9]+)_(.*)\.sql")
-_DIRECTIVE = re.compile(r"--! *([a-z_]+) *: *(\S+) *")
+_DIRECTIVE = re.compile(r"--! *([a-z_]+) *: *(.*)")
 # the Supabase CLI's own way to say the same, on the first line
 _CLI_DIRECTIVE = "-- pg-delta: transaction=false"
 # also where an editor has given the file other line ends or a byte order mark: it is ours, and edited
@@ -79,28 +79,23 @@ class Migration:
         return _ORIGIN.sub("", self.text, count=1) if self.origin else self.text
 
     @property
-    def transactional(self) -> bool:
-        """False where the file's header says `--! transaction:false`; ConfigError for any other directive.
-
-        The header is the comment lines and blank lines that the file starts with.
-        """
+    def directives(self) -> list[tuple[int, str, str]]:
+        """(line, name, value) of the `--! name:value` lines in the header: the comments that the file starts with."""
+        found = []
         for number, line in enumerate(self.text.removeprefix("\ufeff").splitlines(), 1):
             line = line.strip()
             if line and not line.startswith("--"):
                 break
             if line == _CLI_DIRECTIVE and number == 1:
-                return False
-            if line.startswith("--!"):
-                found = _DIRECTIVE.fullmatch(line)
-                if not found or found[1] != "transaction" or found[2] not in ("true", "false"):
-                    raise ConfigError(
-                        f"unknown directive {line!r}",
-                        hint="The only one is --! transaction:false (or true).",
-                        file=self.label,
-                        line=number,
-                    )
-                return found[2] == "true"
-        return True
+                found.append((number, "transaction", "false"))
+            elif directive := _DIRECTIVE.fullmatch(line):
+                found.append((number, directive[1], directive[2]))
+        return found
+
+    @property
+    def transactional(self) -> bool:
+        """False where the file's header says `--! transaction:false`."""
+        return ("transaction", "false") not in [(name, value) for _, name, value in self.directives]
 
     @property
     def file_name(self) -> str:

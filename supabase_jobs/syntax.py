@@ -47,11 +47,14 @@ def needs_no_transaction(node: Node) -> str | None:
         "CreateTableSpaceStmt": "create tablespace",
         "DropTableSpaceStmt": "drop tablespace",
         "AlterSystemStmt": "alter system",
+        "CreateSubscriptionStmt": "create subscription",
     }
     if kind in concurrently and fields.get("concurrent"):
         return concurrently[kind]
     if kind in always:
         return always[kind]
+    if kind == "AlterDatabaseStmt" and "tablespace" in _options(fields.get("options")):
+        return "alter database set tablespace"
     if kind == "VacuumStmt" and fields.get("is_vacuumcmd"):
         return "vacuum"
     if kind == "ClusterStmt" and "relation" not in fields:
@@ -59,7 +62,7 @@ def needs_no_transaction(node: Node) -> str | None:
     if kind == "DiscardStmt" and fields["target"] == "DISCARD_ALL":
         return "discard all"
     if kind == "ReindexStmt" and (
-        any(p["DefElem"]["defname"] == "concurrently" for p in fields.get("params", []))
+        "concurrently" in _options(fields.get("params"))
         or fields["kind"] in ("REINDEX_OBJECT_SCHEMA", "REINDEX_OBJECT_SYSTEM", "REINDEX_OBJECT_DATABASE")
     ):
         return "reindex"
@@ -74,15 +77,15 @@ def copies_to_client(node: Node) -> bool:
     return copy is not None and "filename" not in copy and not copy.get("is_program")
 
 
-def role_change(node: Node) -> bool | None:
-    """True: from here on the session acts as another role. False: as itself again. None: no change."""
+def role_change(node: Node) -> tuple[str, bool] | None:
+    """(role or session_authorization, whether it is another one from here on); None for no change."""
     if (setting := node.get("VariableSetStmt")) is not None and setting.get("name") in _ROLES:
-        values = [argument["A_Const"]["sval"]["sval"] for argument in setting.get("args", [])]
-        return setting["kind"] == "VAR_SET_VALUE" and values != ["none"]
+        changed = setting["kind"] == "VAR_SET_VALUE" and _texts(setting.get("args")) != ["none"]
+        return setting["name"], changed
     for call in _calls(node.get("SelectStmt"), "set_config"):
-        constants = [a.get("A_Const", {}).get("sval", {}).get("sval") for a in call.get("args", [])]
-        if constants and constants[0] in _ROLES:
-            return constants[1:2] not in (["none"], ["default"])
+        name, *value = [*_texts(call.get("args")), None]
+        if name in _ROLES:
+            return name, value[:1] not in (["none"], ["default"])
     return None
 
 
@@ -107,6 +110,32 @@ def function_bodies(text: str) -> dict[str, str]:
             if option["DefElem"]["defname"] == "as":
                 bodies[name] = option["DefElem"]["arg"]["List"]["items"][0]["String"]["sval"]
     return bodies
+
+
+def same_index(wanted: str, existing: str) -> bool:
+    """Whether two `create index` texts make the same index; `concurrently`, `if not exists` and schemas aside."""
+
+    def plain(text: str) -> Any:
+        index = dict(_without_positions(parse(text) or [{}])[0].get("IndexStmt", {}))
+        table = {key: part for key, part in index.pop("relation", {}).items() if key != "schemaname"}
+        return {key: part for key, part in index.items() if key not in ("concurrent", "if_not_exists")}, table
+
+    return bool(plain(wanted) == plain(existing) != ({}, {}))
+
+
+def is_psql_command(text: str) -> bool:
+    """Whether a text that is no SQL has a line that only psql understands."""
+    return any(line.lstrip().startswith("\\") for line in text.splitlines())
+
+
+def _options(definitions: Any) -> set[str]:
+    return {definition["DefElem"]["defname"] for definition in definitions or []}
+
+
+def _texts(arguments: Any) -> list[str | None]:
+    """The string constants among arguments, None for anything else."""
+    constants = [argument.get("A_Const", {}) for argument in arguments or []]
+    return [constant.get("sval", {}).get("sval") for constant in constants]
 
 
 def _detaches_concurrently(command: Node) -> bool:
@@ -134,6 +163,6 @@ def _without_positions(tree: Any) -> Any:
         return {
             key: _without_positions(part)
             for key, part in tree.items()
-            if key not in _POSITIONS and not key.endswith("location")
+            if not (isinstance(part, int) and (key in _POSITIONS or key.endswith("location")))
         }
     return tree

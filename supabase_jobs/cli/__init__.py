@@ -94,12 +94,12 @@ def _run(words: Sequence[str]) -> int:
         code = report_error(error, as_json)
     except click.ClickException as error:
         code = _report_usage(error, words, as_json)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; what was not committed by then has been rolled back.", err=True)
-        code = INTERRUPTED
     except _Terminated:
         click.echo("Terminated; what was not committed by then has been rolled back.", err=True)
         code = TERMINATED
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted; what was not committed by then has been rolled back.", err=True)
+        code = INTERRUPTED
     except SystemExit:  # click's own answer to a broken pipe
         code = _unwritable()
     except OSError as error:
@@ -134,8 +134,8 @@ def _stop_like_an_interrupt() -> None:
             signal.signal(number, stop)
 
 
-class _Terminated(BaseException):
-    """SIGTERM or SIGHUP has come."""
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP has come. psycopg cancels what the server does on a KeyboardInterrupt."""
 
 
 def _report_unforeseen(error: Exception, words: Sequence[str], as_json: bool) -> int:

@@ -151,7 +151,7 @@ def _rehearse(ctx: click.Context, given: "Settings", files: "Files", options: di
 
 def _print_rehearsal(rehearsal: "Rehearsal") -> None:
     for file in rehearsal.files:
-        lock = "no lock on a table that was there" if file.lock is None else file.lock.mode
+        lock = "no further lock on a table that was there" if file.lock is None else file.lock.mode
         tables = "" if file.lock is None else f" on {', '.join(file.lock.tables)}"
         click.echo(f"ran          {file.version}  {file.name}  {file.ms:.0f} ms  {lock}{tables}")
     for migration in rehearsal.passed_over:

@@ -51,6 +51,16 @@ def test_what_the_grammar_does_not_know_is_compared_by_its_text() -> None:
     assert compare(newer.replace("frobnicate ", "frobnicate  "), applied(newer)) is Difference.MEANING
 
 
+def test_line_ends_of_another_system_are_layout() -> None:
+    for source in load_sources().sources:
+        assert compare(source.text.replace("\n", "\r\n"), applied(source.text)) is Difference.LAYOUT
+
+
+def test_a_text_field_called_location_counts() -> None:
+    text = "create tablespace x location '/a'"
+    assert compare(text.replace("/a", "/b"), [text]) is Difference.MEANING
+
+
 def test_the_same_text() -> None:
     assert compare(APPLIED, applied()) is Difference.NONE
     for source in load_sources().sources:

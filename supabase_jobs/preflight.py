@@ -78,6 +78,8 @@ def _check_directives(migration: Migration) -> Iterator[Refusal]:
 
 def _check_statements(migration: Migration, trees: Trees) -> Iterator[Refusal]:
     for statement, nodes in trees:
+        if not nodes and syntax.is_psql_command(statement.text):
+            yield _refuse(migration, statement, "is a command of psql; a migration holds SQL only")
         for node in nodes:
             if syntax.ends_transaction(node):
                 yield _refuse(

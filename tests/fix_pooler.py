@@ -24,8 +24,8 @@ def _program() -> str:
 
 
 @pytest.fixture
-def pooled() -> Iterator[Callable[[str], str]]:
-    """`pooled(url)`: the URL of the same database through a pooler of its own."""
+def pooled() -> Iterator[Callable[..., str]]:
+    """`pooled(url)`: the URL of the same database through a pooler of its own, with more settings as keywords."""
     program = _program()
     running: list[subprocess.Popen[bytes]] = []
     # not below pytest's own folder, which only its user may enter; and pgbouncer does not run as root
@@ -35,7 +35,7 @@ def pooled() -> Iterator[Callable[[str], str]]:
         nobody = pwd.getpwnam("nobody")
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
 
-    def start(url: str) -> str:
+    def start(url: str, **settings: int) -> str:
         info = psycopg.conninfo.conninfo_to_dict(url)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -44,8 +44,9 @@ def pooled() -> Iterator[Callable[[str], str]]:
         configuration.write_text(
             f"[databases]\n* = host={info['host']} port={info['port']} user={info['user']}\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-            "pool_mode = transaction\nmax_client_conn = 100\ndefault_pool_size = 20\n"
+            "pool_mode = transaction\nmax_client_conn = 100\n"
             "ignore_startup_parameters = extra_float_digits,options\n"
+            + "".join(f"{name} = {value}\n" for name, value in ({"default_pool_size": 20} | settings).items())
         )
         user = {"user": "nobody", "group": nobody.pw_gid, "extra_groups": []} if as_root else {}
         running.append(

@@ -13,10 +13,8 @@ import click
 from supabase_jobs.cli.common import report_error, shared_options, wants_json
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 
-# as a shell reports a process that the signal of this number has ended
-INTERRUPTED = 128 + 2
+# as a shell reports a process that SIGPIPE has ended
 UNWRITABLE = 128 + 13
-TERMINATED = 128 + 15
 
 # one line each here, so that `--help` imports none of them
 COMMANDS = {
@@ -94,12 +92,9 @@ def _run(words: Sequence[str]) -> int:
         code = report_error(error, as_json)
     except click.ClickException as error:
         code = _report_usage(error, words, as_json)
-    except _Terminated:
-        click.echo("Terminated; what was not committed by then has been rolled back.", err=True)
-        code = TERMINATED
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted; what was not committed by then has been rolled back.", err=True)
-        code = INTERRUPTED
+        code = 128 + (_stopped_by or signal.SIGINT)
     except SystemExit:  # click's own answer to a broken pipe
         code = _unwritable()
     except OSError as error:
@@ -123,19 +118,20 @@ def _nowhere() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  for as long as the process lives
 
 
-def _stop_like_an_interrupt() -> None:
-    """SIGTERM and SIGHUP end what is being done as Ctrl-C does: a started server is stopped, files are removed."""
+_stopped_by = 0
 
-    def stop(_number: int, _frame: object) -> None:
-        raise _Terminated
+
+def _stop_like_an_interrupt() -> None:
+    """SIGTERM and SIGHUP end what is being done as Ctrl-C does: the server cancels, files are removed."""
+
+    def stop(number: int, _frame: object) -> None:
+        global _stopped_by
+        _stopped_by = number
+        raise KeyboardInterrupt  # on which psycopg cancels the statement that runs
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, stop)
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP has come. psycopg cancels what the server does on a KeyboardInterrupt."""
 
 
 def _report_unforeseen(error: Exception, words: Sequence[str], as_json: bool) -> int:

@@ -276,3 +276,34 @@ def test_a_role_without_rights_gets_7(make_database: Make, cli: Run) -> None:
     url = database.url.replace("postgres@", "authenticator@")
     ran = cli("apply", "--json", "--db-url", url)
     assert (ran.code, ran.json["error"]["sqlstate"]) == (7, "42501")
+
+
+def test_odd_ledger_rows(applied_url: str, cli: Run, files: Path) -> None:
+    write(files, "20260101000000_empty.sql", "")
+    write(files, "20260101000001_unknown.sql", "select 1;")
+    write(files, "20260101000002_null.sql", "select 1;")
+    insert = "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, 'x', %s)"
+    with psycopg.connect(applied_url) as connection:
+        connection.execute(insert, ("20260101000000", []))
+        connection.execute(insert, ("20260101000001", None))
+        connection.execute(insert, ("20260101000002", [None]))
+    there = ("--db-url", applied_url, "--migrations", str(files))
+
+    def states() -> dict[str, tuple[str, str | None]]:
+        found = cli("status", "--json", *there).json["migrations"]
+        return {m["name"]: (m["state"], m["note"]) for m in found}
+
+    assert states()["empty"] == ("applied", None)
+    assert states()["null"][0] == "edited"
+    assert "cannot be compared" in (states()["unknown"][1] or "")
+    write(files, "20260101000000_empty.sql", "select 2;")
+    assert states()["empty"][0] == "edited"
+
+
+def test_one_piece_that_holds_two_commands_is_refused_by_the_server(platform_url: str, cli: Run, files: Path) -> None:
+    """The CLI's splitter takes `a$b$` for the start of a dollar quote; neither program may run both at once."""
+    write(files, "20260101000000_x.sql", "create table public.a (a$b$ int); commit; create table public.b (a$b$ int);")
+    for words in (("apply", "--dry-run"), ("apply",)):
+        ran = cli(*words, "--json", "--to", "20260101000000", "--db-url", platform_url, "--migrations", str(files))
+        assert ran.code in (2, 6)
+    assert ("public", "a") not in rows(platform_url, TABLES)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -54,7 +55,7 @@ def wait_until_asleep(url: str) -> int:
 
 
 @pytest.mark.parametrize("through_pooler", [False, True], ids=["directly", "pgbouncer"])
-def test_eight_at_once(make_database: Make, pooled: Callable[[str], str], through_pooler: bool) -> None:
+def test_eight_at_once(make_database: Make, pooled: Callable[..., str], through_pooler: bool) -> None:
     database = make_database("platform")
     url = pooled(database.url) if through_pooler else database.url
 
@@ -80,7 +81,7 @@ def test_eight_at_once(make_database: Make, pooled: Callable[[str], str], throug
 
 
 def test_apply_and_verify_through_a_pooler(
-    platform_url: str, pooled: Callable[[str], str], cli: Run, files: Path
+    platform_url: str, pooled: Callable[..., str], cli: Run, files: Path
 ) -> None:
     url = pooled(platform_url)
     write(files, "20260101000000_t.sql", "create table public.t (id integer);")
@@ -96,11 +97,10 @@ def test_apply_and_verify_through_a_pooler(
 def test_killed_in_the_middle(platform_url: str, files: Path, cli: Run) -> None:
     slow = write(files, "20260101000000_slow.sql", SLOW)
     running = start(platform_url, files)
-    backend = wait_until_asleep(platform_url)
+    wait_until_asleep(platform_url)
     running.send_signal(signal.SIGKILL)
     running.communicate(timeout=10)
-    # the server notices a lost client at the next statement; an operator would not wait for that
-    rows(platform_url, f"select pg_terminate_backend({backend}, 5000)")
+    # nobody cleans up: the server itself has to notice that its client is gone
     assert ("public", "slow") not in rows(platform_url, TABLES)
     assert rows(platform_url, LEDGER)[-1][0] == packaged()[-1].version
     slow.write_text(SLOW.replace("60", "0"))
@@ -108,15 +108,19 @@ def test_killed_in_the_middle(platform_url: str, files: Path, cli: Run) -> None:
     assert ("public", "slow") in rows(platform_url, TABLES)
 
 
-def test_interrupted_in_the_middle(platform_url: str, files: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
+def test_interrupted_in_the_middle(platform_url: str, files: Path, number: signal.Signals, code: int) -> None:
     write(files, "20260101000000_slow.sql", SLOW)
     running = start(platform_url, files)
-    wait_until_asleep(platform_url)
-    running.send_signal(signal.SIGINT)
+    backend = wait_until_asleep(platform_url)
+    running.send_signal(number)
     out, err = running.communicate(timeout=20)
-    assert running.returncode == 130
+    assert running.returncode == code
     assert "Traceback" not in out + err
+    assert "ignored" not in err
     assert ("public", "slow") not in rows(platform_url, TABLES)
+    busy = f"select 1 from pg_stat_activity where pid = {backend} and state = 'active'"
+    assert rows(platform_url, busy) == []
 
 
 def test_the_connection_is_lost_in_the_middle(platform_url: str, files: Path) -> None:
@@ -197,3 +201,73 @@ def test_a_lock_that_is_let_go_is_waited_for(applied_url: str, files: Path) -> N
         holder.rollback()
         running.communicate(timeout=30)
     assert running.returncode == 0
+
+
+def test_what_a_file_sets_reaches_nobody_through_a_pooler(
+    platform_url: str, files: Path, pooled: Callable[..., str], cli: Run
+) -> None:
+    write(
+        files,
+        "20260101000000_sets.sql",
+        "set statement_timeout = '77s'; set default_transaction_read_only = on; select set_config('x.y', 'z', false);",
+    )
+    write(files, "20260101000001_next.sql", "create table public.next (id integer);")
+    url = pooled(platform_url, default_pool_size=1)
+    assert cli("apply", "--db-url", url, "--migrations", str(files)).code == 0
+    left = "select current_setting('statement_timeout'), current_setting('default_transaction_read_only')"
+    assert rows(url, left) == [("0", "off")]
+    assert ("public", "next") in rows(platform_url, TABLES)
+
+
+def test_a_pool_of_one_connection_is_not_waited_on(
+    platform_url: str, files: Path, pooled: Callable[..., str], cli: Run
+) -> None:
+    """The look for blockers, on a second connection, must not hold the first one up."""
+    write(files, "20260101000000_sleeps.sql", "select pg_sleep(2);")
+    url = pooled(platform_url, default_pool_size=1, query_wait_timeout=20)
+    started = time.monotonic()
+    ran = cli("apply", "--lock-timeout", "1s", "--db-url", url, "--migrations", str(files))
+    assert ran.code == 0
+    assert time.monotonic() - started < 8
+
+
+def test_a_ledger_that_push_creates_meanwhile(platform_url: str, files: Path) -> None:
+    with psycopg.connect(platform_url) as other:
+        other.execute("create schema supabase_migrations")
+        other.execute("create table supabase_migrations.schema_migrations (version text primary key)")
+        running = start(platform_url, files)
+        waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        while not rows(platform_url, waiting):
+            assert running.poll() is None
+        other.commit()
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 0, out + err
+
+
+def test_a_deadlock_is_tried_again(applied_url: str, files: Path) -> None:
+    """As with supabase db push, which holds the table and waits for our ledger row."""
+    write(files, "20260101000000_x.sql", "select pg_sleep(1); alter table public.async_jobs add column more text;")
+    with psycopg.connect(applied_url) as other:
+        other.execute("lock table public.async_jobs in share mode")
+        words = [sys.executable, "-m", "supabase_jobs", "apply", "--lock-timeout", "20s",
+                 "--db-url", applied_url, "--migrations", str(files)]  # fmt: skip
+        running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        asleep = "select 1 from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
+        while not rows(applied_url, asleep):
+            assert running.poll() is None
+        with suppress(psycopg.errors.DeadlockDetected):  # where the server chose the other one, ours went through
+            other.execute("insert into supabase_migrations.schema_migrations (version) values ('20260101000000')")
+        other.rollback()
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 0, out + err
+
+
+def test_a_rehearsal_beside_another_apply(platform_url: str, files: Path, cli: Run) -> None:
+    write(files, "20260101000000_slow.sql", SLOW.replace("60", "3"))
+    running = start(platform_url, files)
+    asleep = "select 1 from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
+    while not rows(platform_url, asleep):
+        assert running.poll() is None
+    ran = cli("apply", "--dry-run", "--db-url", platform_url, "--migrations", str(files))
+    running.communicate(timeout=30)
+    assert (running.returncode, ran.code) == (0, 0)

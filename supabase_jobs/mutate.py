@@ -15,7 +15,7 @@ import psycopg
 
 from supabase_jobs.conninfo import read
 from supabase_jobs.database import Connection
-from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.errors import ConfigError, VerificationError
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.hosts import is_local
 from supabase_jobs.project import Promise
@@ -130,13 +130,12 @@ def derive(connection: Connection, names: Sequence[str]) -> list[Fault]:
     return faults
 
 
-def run(
-    connection: Connection, promise: Promise, *, progress: Progress = lambda _line: nullcontext()
-) -> Mutation:
+def run(connection: Connection, promise: Promise, *, progress: Progress = lambda _line: nullcontext()) -> Mutation:
     """Plant every fault, run `verify` on it, and roll it back; nothing stays.
 
-    `verify` has to be silent before: where it is not, nothing can be said of the faults, and SupabaseJobsError
-    is raised; its exit code is 2. BusyError (5) where another session holds a lock.
+    `verify` has to find no error before: where it does, no fault would tell anything, and VerificationError (1) is
+    raised. Raises ConfigError (2) where other sources than the packaged ones have no recorded structure, and
+    psycopg's own errors where the connection is lost or another session's lock is in the way.
     """
     snapshot = structure.load(None if promise.directory is None else promise.directory / structure.DEFAULT_FILE.name)
     reasons = waivers(promise)
@@ -152,12 +151,12 @@ def run(
             for fault in planned:
                 try:
                     mutants.append(Mutant(fault, _killers(connection, promise, fault), reasons.get(fault.id)))
-                except _Refused as error:
+                except _RefusedError as error:
                     refused.append((fault, str(error)))
     return Mutation(tuple(mutants), tuple(refused))
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """The database did not let a fault in."""
 
 
@@ -172,7 +171,7 @@ def _killers(connection: Connection, promise: Promise, fault: Fault) -> tuple[st
         except psycopg.Error as error:
             if connection.broken:
                 raise
-            raise _Refused(f"{error.sqlstate}: {error.diag.message_primary}") from error
+            raise _RefusedError(f"{error.sqlstate}: {error.diag.message_primary}") from error
         try:
             found = next(_errors(connection, promise), ())
         except _NOT_AN_ANSWER:
@@ -194,7 +193,7 @@ def _errors(connection: Connection, promise: Promise) -> Iterator[Sequence[Findi
 
 def _must_be_sound(connection: Connection, promise: Promise) -> None:
     for found in _errors(connection, promise):
-        raise SupabaseJobsError(
+        raise VerificationError(
             f"verify finds errors before anything was broken, {found[0].id} for one: no fault would tell anything",
             hint="Run supabase-jobs verify, and mend what it names.",
         )

@@ -24,7 +24,8 @@ cross join lateral (
   ('default-dropped', 'its default is dropped',
     case when a.initial is not null then a.alter || format('alter %I drop default;', a.attname) end),
   ('default-changed', 'its default gives null',
-    a.alter || format('alter %I set default case when false then %s end;', a.attname, a.initial)),
+    case when a.initial is not null
+      then a.alter || format('alter %I set default case when false then %s end;', a.attname, a.initial) end),
   ('default-added', 'it has a default, null',
     case when a.initial is null
       then a.alter || format('alter %I set default case when false then null::%s end;', a.attname, a.type) end),

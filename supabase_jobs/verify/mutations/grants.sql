@@ -40,9 +40,9 @@ whole as (
     t.object,
     e.privilege,
     r.name as grantee,
-    exists (
-      select 1 from aclexplode(t.acl) as a
-      where a.grantee = r.oid and a.privilege_type = e.privilege
+    r.oid in (
+      select a.grantee from aclexplode(t.acl) as a
+      where a.privilege_type = e.privilege
     ) as held
   from target as t
   cross join lateral (
@@ -59,9 +59,9 @@ single as (
     a.attname,
     p.privilege,
     r.name as grantee,
-    exists (
-      select 1 from aclexplode(a.attacl) as x
-      where x.grantee = r.oid and x.privilege_type = p.privilege
+    r.oid in (
+      select x.grantee from aclexplode(a.attacl) as x
+      where x.privilege_type = p.privilege
     ) as held,
     has_column_privilege(r.name, c.oid, a.attnum, p.privilege) as effective
   from pg_attribute as a
@@ -89,6 +89,14 @@ select
   format('grant %s on %s %s to %s with grant option;', w.privilege, w.kind, w.object, w.grantee)
 from whole as w
 where w.held and w.grantee <> 'public'
+union all
+select
+  format('grant-option-column:%s:%s:%s:%s', s.object, s.attname, s.privilege, s.grantee),
+  s.object,
+  format('%s may hand on its %s of column "%s"', s.grantee, s.privilege, s.attname),
+  format('grant %s (%I) on table %s to %s with grant option;', s.privilege, s.attname, s.object, s.grantee)
+from single as s
+where s.held and s.grantee <> 'public'
 union all
 select
   format('%s-column:%s:%s:%s:%s', case when s.held then 'revoke' else 'grant' end, s.object, s.attname, s.privilege,

@@ -14,9 +14,9 @@ with policy as (
     ) as roles,
     pg_get_expr(p.polqual, p.polrelid) as visible,
     pg_get_expr(p.polwithcheck, p.polrelid) as allowed,
-    format('alter policy %I on %I.%I ', p.polname, n.nspname, c.relname) as alter,
-    format('drop policy %I on %I.%I;', p.polname, n.nspname, c.relname) as drop,
-    format('create policy %I on %I.%I ', p.polname, n.nspname, c.relname) as create
+    format('alter policy %I on %I.%I ', p.polname, n.nspname, c.relname) as altered,
+    format('drop policy %I on %I.%I;', p.polname, n.nspname, c.relname) as dropped,
+    format('create policy %I on %I.%I ', p.polname, n.nspname, c.relname) as created
   from pg_policy as p
   inner join pg_class as c on p.polrelid = c.oid
   inner join pg_namespace as n on c.relnamespace = n.oid
@@ -33,16 +33,16 @@ mutant as (
   from policy as p
   cross join lateral (
     values
-    ('drop', 'dropped', p.drop),
-    ('using-true', 'USING is true', case when p.visible <> 'true' then p.alter || 'using (true);' end),
-    ('using-negated', 'USING is negated', p.alter || 'using (not (' || p.visible || '));'),
+    ('drop', 'dropped', p.dropped),
+    ('using-true', 'USING is true', case when p.visible <> 'true' then p.altered || 'using (true);' end),
+    ('using-negated', 'USING is negated', p.altered || 'using (not (' || p.visible || '));'),
     ('check-true', 'WITH CHECK is true',
       case when p.allowed <> 'true' or (p.allowed is null and p.visible <> 'true' and p.command in ('update', 'all'))
-        then p.alter || 'with check (true);' end),
-    ('check-negated', 'WITH CHECK is negated', p.alter || 'with check (not (' || p.allowed || '));'),
-    ('to-public', 'for everybody', case when p.polroles <> '{0}' then p.alter || 'to public;' end),
+        then p.altered || 'with check (true);' end),
+    ('check-negated', 'WITH CHECK is negated', p.altered || 'with check (not (' || p.allowed || '));'),
+    ('to-public', 'for everybody', case when p.polroles <> '{0}' then p.altered || 'to public;' end),
     ('mode', p.other_mode,
-      p.drop || p.create || concat_ws(' ', 'as', p.other_mode, 'for', p.command, 'to', p.roles,
+      p.dropped || p.created || concat_ws(' ', 'as', p.other_mode, 'for', p.command, 'to', p.roles,
         'using (' || p.visible || ')', 'with check (' || p.allowed || ')') || ';')
   ) as v (operator, description, sql)
   union all
@@ -51,7 +51,7 @@ mutant as (
     p.polname,
     'to-' || r.name,
     format('for %s too', r.name),
-    p.alter || 'to ' || p.roles || format(', %I;', r.name)
+    p.altered || 'to ' || p.roles || format(', %I;', r.name)
   from policy as p
   cross join unnest(array['anon', 'authenticated', 'service_role']) as r (name)
   where p.polroles <> '{0}'
@@ -62,7 +62,7 @@ mutant as (
     p.polname,
     'for-' || w.command,
     format('for %s instead of %s', w.command, p.command),
-    p.drop || p.create || concat_ws(' ', 'as', p.mode, 'for', w.command, 'to', p.roles,
+    p.dropped || p.created || concat_ws(' ', 'as', p.mode, 'for', w.command, 'to', p.roles,
       case when w.command <> 'insert' then 'using (' || coalesce(p.visible, p.allowed) || ')' end,
       case when w.command not in ('select', 'delete') then 'with check (' || coalesce(p.allowed, p.visible) || ')' end)
     || ';'

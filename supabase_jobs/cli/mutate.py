@@ -55,6 +55,7 @@ def _document(found: "Mutation") -> dict[str, object]:
             {
                 "id": m.fault.id,
                 "killed": m.killed,
+                "waived": None if m.killed else m.waived,
                 "by": list(m.by),
                 "object": m.fault.object,
                 "description": m.fault.description,

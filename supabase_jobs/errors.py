@@ -57,6 +57,13 @@ class ConfigError(SupabaseJobsError):
     exit_code = 2
 
 
+class VerificationError(SupabaseJobsError):
+    """The database does not hold what the migrations promise."""
+
+    code = "verification_failed"
+    exit_code = 1
+
+
 class DriftError(SupabaseJobsError):
     """The database and the migration files disagree."""
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "apply": "Apply the pending migrations, each in a transaction of its own.",
     "status": "Show every migration: applied, pending, edited or remote-only.",
     "verify": "Check a live database against what the migrations promise.",
+    "mutate": "Break a local database on purpose, and report which faults verify catches.",
 }
 
 EPILOG = """\

@@ -251,6 +251,52 @@ FAULTS = [
         "structure",
     ),
     fault(
+        "a view that runs as its owner",
+        "create view public.all_jobs as select * from public.async_jobs; grant select on public.all_jobs to anon",
+        "public.all_jobs",
+        "structure",
+    ),
+    fault(
+        "a view of a view, the outer one as its owner",
+        "create view public.own_jobs with (security_invoker) as select * from public.async_jobs;"
+        "create view public.all_jobs as select * from public.own_jobs;"
+        "grant select on public.all_jobs to authenticated",
+        "public.all_jobs",
+        "structure",
+    ),
+    fault(
+        "a copy of all rows",
+        "create materialized view public.copy as select * from public.guest_users;"
+        "grant select on public.copy to authenticated",
+        "public.copy",
+        "structure",
+    ),
+    fault(
+        "a function that says nothing to a null",
+        "alter function private.migrate_guest_jobs strict",
+        "migrate_guest_jobs",
+        "structure",
+    ),
+    fault(
+        "private to be handed on",
+        "grant usage on schema private to anon with grant option",
+        "private",
+        "structure",
+    ),
+    fault(
+        "a column to be handed on",
+        "grant insert (guest_id) on public.guest_users to anon with grant option",
+        "public.guest_users",
+        "structure",
+    ),
+    fault(
+        "a column's grants revoked",
+        "revoke insert (guest_id), update (guest_id) on public.guest_users from anon",
+        "public.guest_users",
+        "structure",
+        "access",
+    ),
+    fault(
         "cleanup of any status",
         "create or replace function private.cleanup_old_jobs(p_days integer default 7, p_limit integer default null)"
         " returns table (deleted_count integer) language plpgsql security definer set search_path = '' as $$ begin"

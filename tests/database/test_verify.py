@@ -42,7 +42,9 @@ def test_a_fault_is_found_and_named(rolled_back: Connection, fault: Fault) -> No
     "name",
     ["index with another predicate", "trigger dropped", "one more permissive policy", "delete granted to anon",
      "metadata nullable", "xor constraint dropped", "row level security off", "search_path lost",
-     "guest may write who it became", "default changed", "definer made invoker", "private closed to the api"],
+     "guest may write who it became", "default changed", "definer made invoker", "private closed to the api",
+     "a view that runs as its owner", "a copy of all rows", "a function that says nothing to a null",
+     "private to be handed on", "a column to be handed on", "a column's grants revoked"],
 )  # fmt: skip
 def test_the_fix_of_a_structure_finding_mends_it(rolled_back: Connection, name: str) -> None:
     rolled_back.execute(next(f for f in FAULTS if f.name == name).sql.encode())
@@ -55,7 +57,8 @@ def test_objects_of_the_users_own_are_left_alone(rolled_back: Connection) -> Non
     rolled_back.execute(
         "create table public.theirs (id int); create index theirs_idx on public.theirs (id);"
         "create function public.their_function() returns int language sql as 'select 1';"
-        "create index their_index on public.async_jobs (error); alter table public.async_jobs add column theirs text"
+        "create index their_index on public.async_jobs (error); alter table public.async_jobs add column theirs text;"
+        "create view public.their_view with (security_invoker) as select * from public.async_jobs"
     )
     result = verify(rolled_back, PROMISE)
     assert result.ok

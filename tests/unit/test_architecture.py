@@ -22,6 +22,7 @@ LAYERS = (
     {"runner"},
     {"untransacted", "rehearsal"},
     {"migrate", "verify", "local", "report"},
+    {"mutate"},
     {"cli"},
     {"__main__"},
 )

@@ -4,7 +4,7 @@ select
   'column grant' as kind,
   format('%s to %s', a.attname, g.grantee) as name,
   g.privileges as value,
-  format('grant %s (%I) on table %I.%I to %s;', g.privileges, a.attname, n.nspname, c.relname, g.grantee) as mend,
+  format('grant %s on table %I.%I to %s;', g.each, n.nspname, c.relname, g.grantee) as mend,
   format('revoke all (%I) on table %I.%I from %s;', a.attname, n.nspname, c.relname, g.grantee) as remove,
   'error' as unexpected
 from pg_attribute as a
@@ -13,7 +13,9 @@ inner join pg_namespace as n on c.relnamespace = n.oid
 cross join lateral (
   select
     case x.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(x.grantee)) end as grantee,
-    string_agg(format('%s', x.privilege_type), ', ' order by x.privilege_type) as privileges
+    string_agg(x.privilege_type || case when x.is_grantable then ' with grant option' else '' end, ', '
+      order by x.privilege_type) as privileges,
+    string_agg(format('%s (%I)', x.privilege_type, a.attname), ', ' order by x.privilege_type) as each
   from aclexplode(a.attacl) as x
   where x.grantee = 0
     or pg_get_userbyid(x.grantee) in ('anon', 'authenticated', 'service_role', 'authenticator')

@@ -15,7 +15,12 @@ cross join lateral (
   values
   ('column', format_type(a.atttypid, a.atttypmod),
     format('alter column %I type %s;', a.attname, format_type(a.atttypid, a.atttypmod))),
-  ('nullability of column', case when a.attnotnull then 'not null' else 'null' end,
+  ('nullability of column', case when a.attnotnull then 'not null' else 'null' end
+    || case when exists (
+      -- PostgreSQL 18
+      select 1 from pg_constraint as k
+      where k.conrelid = c.oid and k.contype = 'n' and a.attnum = any(k.conkey) and not k.convalidated
+    ) then ' (not valid)' else '' end,
     format('alter column %I %s not null;', a.attname, case when a.attnotnull then 'set' else 'drop' end)),
   ('default of column', coalesce(pg_get_expr(d.adbin, d.adrelid), 'none'),
     case

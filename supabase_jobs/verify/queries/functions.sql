@@ -1,4 +1,4 @@
--- Functions: what they return, as whom they run, and with which search_path. Others of the same names too:
+-- Functions: what they return, as whom they run, with which search_path, and whether a null keeps them from running. Others of the same names too:
 -- an overload is one more door.
 select
   f.object,
@@ -28,7 +28,10 @@ cross join lateral (
     format('alter function %s set search_path = '''';', f.object)),
   ('volatility', case f.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end,
     format('alter function %s %s;', f.object,
-      case f.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end))
+      case f.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end)),
+  ('null input', case when f.proisstrict then 'returns null' else 'called' end,
+    format('alter function %s %s on null input;', f.object,
+      case when f.proisstrict then 'returns null' else 'called' end))
 ) as v (kind, value, mend)
 where split_part(f.object, '(', 1) in (
   select split_part(s.name, '(', 1)

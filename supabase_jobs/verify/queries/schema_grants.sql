@@ -12,7 +12,8 @@ from pg_namespace as n
 cross join lateral (
   select
     case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as grantee,
-    string_agg(a.privilege_type, ', ' order by a.privilege_type) as privileges
+    string_agg(a.privilege_type || case when a.is_grantable then ' with grant option' else '' end, ', '
+      order by a.privilege_type) as privileges
   from aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) as a
   where a.grantee = 0
     or pg_get_userbyid(a.grantee) in ('anon', 'authenticated', 'service_role', 'authenticator')

@@ -1,0 +1,52 @@
+-- Columns: default, NOT NULL, gone.
+select
+  format('%s:%s:%s', v.operator, a.object, a.attname) as id,
+  a.object,
+  format('column "%s": %s', a.attname, v.description) as description,
+  v.sql
+from (
+  select
+    t.*,
+    pg_get_expr(d.adbin, d.adrelid) as initial,
+    format_type(t.atttypid, t.atttypmod) as type,
+    format('%I.%I', n.nspname, c.relname) as object,
+    format('alter table %I.%I ', n.nspname, c.relname) as alter
+  from pg_attribute as t
+  inner join pg_class as c on t.attrelid = c.oid
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  left join pg_attrdef as d on t.attrelid = d.adrelid and t.attnum = d.adnum
+  where c.relkind in ('r', 'p')
+    and t.attnum > 0
+    and not t.attisdropped
+) as a
+cross join lateral (
+  values
+  ('default-dropped', 'its default is dropped',
+    case when a.initial is not null then a.alter || format('alter %I drop default;', a.attname) end),
+  ('default-changed', 'its default gives null',
+    case when a.initial is not null
+      then a.alter || format('alter %I set default case when false then %s end;', a.attname, a.initial) end),
+  ('default-added', 'it has a default, null',
+    case when a.initial is null
+      then a.alter || format('alter %I set default case when false then null::%s end;', a.attname, a.type) end),
+  ('nullable', 'it may be null',
+    case when a.attnotnull
+      and not exists (
+        select 1 from pg_index as x
+        where x.indrelid = a.attrelid and x.indisprimary and a.attnum = any(x.indkey)
+      )
+      then a.alter || format('alter %I drop not null;', a.attname) end),
+  ('not-null', 'it may not be null',
+    case when not a.attnotnull then a.alter || format('alter %I set not null;', a.attname) end),
+  ('not-null-not-valid', 'rows that are there may be null',
+    case when a.attnotnull and current_setting('server_version_num')::integer >= 180000
+      and not exists (
+        select 1 from pg_index as x
+        where x.indrelid = a.attrelid and x.indisprimary and a.attnum = any(x.indkey)
+      )
+      then a.alter || format('alter %I drop not null;', a.attname)
+        || a.alter || format('add constraint mutant not null %I not valid;', a.attname) end),
+  ('drop', 'dropped, with all that depends on it', a.alter || format('drop %I cascade;', a.attname))
+) as v (operator, description, sql)
+where a.object = any($1)
+  and v.sql is not null

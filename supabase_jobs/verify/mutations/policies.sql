@@ -1,0 +1,80 @@
+-- Policies: dropped, made true, negated, for more roles, for another command, restrictive.
+with policy as (
+  select
+    p.polname,
+    p.polroles,
+    format('%I.%I', n.nspname, c.relname) as object,
+    case p.polpermissive when true then 'permissive' else 'restrictive' end as mode,
+    case p.polpermissive when true then 'restrictive' else 'permissive' end as other_mode,
+    case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end
+      as command,
+    (
+      select string_agg(case r.oid when 0 then 'public' else quote_ident(pg_get_userbyid(r.oid)) end, ', ' order by 1)
+      from unnest(p.polroles) as r (oid)
+    ) as roles,
+    pg_get_expr(p.polqual, p.polrelid) as visible,
+    pg_get_expr(p.polwithcheck, p.polrelid) as allowed,
+    format('alter policy %I on %I.%I ', p.polname, n.nspname, c.relname) as altered,
+    format('drop policy %I on %I.%I;', p.polname, n.nspname, c.relname) as dropped,
+    format('create policy %I on %I.%I ', p.polname, n.nspname, c.relname) as created
+  from pg_policy as p
+  inner join pg_class as c on p.polrelid = c.oid
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  where format('%I.%I', n.nspname, c.relname) = any($1)
+),
+
+mutant as (
+  select
+    p.object,
+    p.polname,
+    v.operator,
+    v.description,
+    v.sql
+  from policy as p
+  cross join lateral (
+    values
+    ('drop', 'dropped', p.dropped),
+    ('using-true', 'USING is true', case when p.visible <> 'true' then p.altered || 'using (true);' end),
+    ('using-negated', 'USING is negated', p.altered || 'using (not (' || p.visible || '));'),
+    ('check-true', 'WITH CHECK is true',
+      case when p.allowed <> 'true' or (p.allowed is null and p.visible <> 'true' and p.command in ('update', 'all'))
+        then p.altered || 'with check (true);' end),
+    ('check-negated', 'WITH CHECK is negated', p.altered || 'with check (not (' || p.allowed || '));'),
+    ('to-public', 'for everybody', case when p.polroles <> '{0}' then p.altered || 'to public;' end),
+    ('mode', p.other_mode,
+      p.dropped || p.created || concat_ws(' ', 'as', p.other_mode, 'for', p.command, 'to', p.roles,
+        'using (' || p.visible || ')', 'with check (' || p.allowed || ')') || ';')
+  ) as v (operator, description, sql)
+  union all
+  select
+    p.object,
+    p.polname,
+    'to-' || r.name,
+    format('for %s too', r.name),
+    p.altered || 'to ' || p.roles || format(', %I;', r.name)
+  from policy as p
+  cross join unnest(array['anon', 'authenticated', 'service_role']) as r (name)
+  where p.polroles <> '{0}'
+    and not to_regrole(r.name)::oid = any(p.polroles)
+  union all
+  select
+    p.object,
+    p.polname,
+    'for-' || w.command,
+    format('for %s instead of %s', w.command, p.command),
+    p.dropped || p.created || concat_ws(' ', 'as', p.mode, 'for', w.command, 'to', p.roles,
+      case when w.command <> 'insert' then 'using (' || coalesce(p.visible, p.allowed) || ')' end,
+      case when w.command not in ('select', 'delete') then 'with check (' || coalesce(p.allowed, p.visible) || ')' end)
+    || ';'
+  from policy as p
+  cross join unnest(array['select', 'insert', 'update', 'delete', 'all']) as w (command)
+  where w.command <> p.command
+)
+
+select
+  format('%s:%s:%s', m.operator, m.object, m.polname) as id,
+  m.object,
+  format('policy "%s": %s', m.polname, m.description) as description,
+  m.sql
+from mutant as m
+where m.sql is not null

@@ -1,0 +1,60 @@
+-- Tables: row level security, one more policy, another owner, gone.
+select
+  format('%s:%s', v.operator, t.object) as id,
+  t.object,
+  v.description,
+  v.sql
+from (
+  select
+    c.*,
+    quote_ident(n.nspname) as schema,
+    format('%I.%I', n.nspname, c.relname) as object
+  from pg_class as c
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  where c.relkind in ('r', 'p')
+) as t
+cross join lateral (
+  select
+    'rls-' || case when t.relrowsecurity then 'off' else 'on' end as operator,
+    'row level security is ' || case when t.relrowsecurity then 'off' else 'on' end as description,
+    format('alter table %s %s row level security;', t.object, case when t.relrowsecurity then 'disable' else 'enable' end)
+      as sql
+  union all
+  select
+    'rls-forced',
+    'row level security for the owner is ' || case when t.relforcerowsecurity then 'off' else 'on' end,
+    format('alter table %s %s row level security;', t.object,
+      case when t.relforcerowsecurity then 'no force' else 'force' end)
+  union all
+  select
+    format('policy-%s-%s', w.command, r.name),
+    format('one more policy lets %s %s everything', r.name, w.command),
+    format('create policy mutant on %s for %s to %I %s %s;', t.object, w.command, r.name, w.visible, w.allowed)
+  from unnest(array['anon', 'authenticated', 'service_role']) as r (name)
+  cross join (
+    values
+    ('all', 'using (true)', 'with check (true)'),
+    ('select', 'using (true)', ''),
+    ('insert', '', 'with check (true)'),
+    ('update', 'using (true)', ''),
+    ('delete', 'using (true)', '')
+  ) as w (command, visible, allowed)
+  where to_regrole(r.name) is not null
+  union all
+  select
+    'policy-all-public',
+    'one more policy lets everybody do everything',
+    format('create policy mutant on %s to public using (true) with check (true);', t.object)
+  union all
+  select
+    'owner',
+    'owned by service_role',
+    format('grant create on schema %s to service_role; alter table %s owner to service_role;'
+      'revoke create on schema %s from service_role;', t.schema, t.object, t.schema)
+  union all
+  select
+    'drop',
+    'dropped, with all that depends on it',
+    format('drop table %s cascade;', t.object)
+) as v
+where t.object = any($1)

@@ -1,0 +1,34 @@
+-- Triggers: dropped, silent, at another time, for another command, never.
+select
+  format('%s:%s:%s', v.operator, t.object, t.tgname) as id,
+  t.object,
+  format('trigger "%s": %s', t.tgname, v.description) as description,
+  v.sql
+from (
+  select
+    g.*,
+    format('%I.%I', n.nspname, c.relname) as object,
+    format('drop trigger %I on %I.%I;', g.tgname, n.nspname, c.relname) as drop,
+    format('alter table %I.%I ', n.nspname, c.relname) as alter,
+    pg_get_triggerdef(g.oid) as definition
+  from pg_trigger as g
+  inner join pg_class as c on g.tgrelid = c.oid
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  where not g.tgisinternal
+) as t
+cross join lateral (
+  values
+  ('drop', 'dropped', t.drop),
+  ('disabled', 'disabled', t.alter || format('disable trigger %I;', t.tgname)),
+  ('replica', 'fires on replicas only', t.alter || format('enable replica trigger %I;', t.tgname)),
+  ('always', 'fires on replicas too', t.alter || format('enable always trigger %I;', t.tgname)),
+  ('after', 'fires afterwards', t.drop || replace(t.definition, ' BEFORE ', ' AFTER ') || ';'),
+  ('before', 'fires before', t.drop || replace(t.definition, ' AFTER ', ' BEFORE ') || ';'),
+  ('statement', 'fires once a statement', t.drop || replace(t.definition, ' FOR EACH ROW ', ' FOR EACH STATEMENT ') || ';'),
+  ('insert', 'fires for INSERT', t.drop || replace(t.definition, ' UPDATE ON ', ' INSERT ON ') || ';'),
+  ('update', 'fires for UPDATE', t.drop || regexp_replace(t.definition, ' (INSERT|DELETE) ON ', ' UPDATE ON ') || ';'),
+  ('never', 'fires where false',
+    t.drop || regexp_replace(t.definition, '( WHEN \(.*\))? EXECUTE FUNCTION ', ' WHEN (false) EXECUTE FUNCTION ') || ';')
+) as v (operator, description, sql)
+where t.object = any($1)
+  and v.sql <> t.drop || t.definition || ';'

@@ -1,0 +1,61 @@
+-- Views through which the API could go round a table's row level security: they run as their owner, over other
+-- views too, or are a copy (materialized), and public, anon or authenticated may use them.
+with recursive uses (view, base) as (
+  select
+    r.ev_class,
+    d.refobjid
+  from pg_rewrite as r
+  inner join pg_depend as d on r.oid = d.objid
+  where d.classid = 'pg_rewrite'::regclass
+    and d.refclassid = 'pg_class'::regclass
+    and d.refobjid <> r.ev_class
+),
+
+reach (view, base) as (
+  select
+    o.view,
+    c.oid
+  from uses as o
+  inner join pg_class as c on o.base = c.oid
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  where format('%I.%I', n.nspname, c.relname) = any($1)
+  union
+  select
+    o.view,
+    r.base
+  from reach as r
+  inner join uses as o on r.view = o.base
+)
+
+select
+  format('%I.%I', n.nspname, c.relname) as object,
+  'view that runs as its owner' as kind,
+  s.view as name,
+  'for ' || g.roles as value,
+  '' as mend,
+  case v.relkind
+    when 'v' then format('alter view %s set (security_invoker = true);', s.view)
+    else format('revoke all on table %s from public, anon, authenticated;', s.view)
+  end as remove,
+  'error' as unexpected
+from reach as r
+inner join pg_class as c on r.base = c.oid
+inner join pg_namespace as n on c.relnamespace = n.oid
+inner join pg_class as v on r.view = v.oid
+inner join pg_namespace as m on v.relnamespace = m.oid
+cross join lateral (select format('%I.%I', m.nspname, v.relname) as view) as s
+cross join lateral (
+  select string_agg(x.name, ', ' order by x.name) as roles
+  from unnest(array['public', 'anon', 'authenticated']) as x (name)
+  where (x.name = 'public' or to_regrole(x.name) is not null)
+    and (
+      has_any_column_privilege(x.name, v.oid, 'select, insert, update')
+      or has_table_privilege(x.name, v.oid, 'delete')
+    )
+) as g
+where v.relkind in ('v', 'm')
+  and g.roles is not null
+  and not exists (
+    select 1 from pg_options_to_table(v.reloptions) as o
+    where o.option_name = 'security_invoker' and o.option_value::boolean
+  )

@@ -305,4 +305,18 @@ FAULTS = [
         "private.cleanup_old_jobs",
         "structure",
     ),
+    fault(
+        "guests' insert policy with check true",
+        'alter policy "guests create their own jobs" on public.async_jobs with check (true)',
+        "guests create their own jobs",
+        "structure",
+        "access",
+    ),
+    fault(
+        "users' insert policy with check true",
+        'alter policy "users create their own jobs" on public.async_jobs with check (true)',
+        "users create their own jobs",
+        "structure",
+        "access",
+    ),
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supabase_jobs.cli.common import narrate, progress, report, settings, shared_options
+from supabase_jobs.cli.common import as_json, json_option, narrate, progress, report, settings, shared_options
 
 if TYPE_CHECKING:
     from supabase_jobs.local.server import ServerInfo
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: supabase-jobs demo --keep")
 @click.option("--keep", is_flag=True, help="Leave the database running as this directory's local server.")
 @shared_options
+@json_option
 @click.pass_context
 def command(ctx: click.Context, keep: bool) -> None:
     """From nothing to a verified database: start one like Supabase, render, apply, verify.
@@ -38,7 +39,7 @@ def command(ctx: click.Context, keep: bool) -> None:
         applied, before = migrate.apply(connection, files, watcher=migrate.Watcher(narrate, progress))
         narrate(f"{len(applied)} migrations applied, {len(before)} applied before; verifying")
         result = verify(connection, promise)
-    click.echo(report(result, "text"), nl=False)
+    click.echo(report(result, "json" if as_json(ctx) else "text"), nl=False)
     if keep:
         narrate(f"still running at {server.url}; stop it with: supabase-jobs local stop")
     ctx.exit(0 if result.ok else 1)

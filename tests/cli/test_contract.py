@@ -192,3 +192,4 @@ def test_demo_prints_the_matrix_and_leaves_nothing(cli: Run, tmp_path: Path) -> 
     for identity in ("guest, its own job", "user, its own job", "service_role"):
         assert any(line.startswith(identity) for line in lines)
     assert [p.name for p in tmp_path.iterdir()] == ["home"]
+    assert cli("demo", "--json").json["ok"] is True

@@ -1,9 +1,12 @@
 """The real Supabase CLI on the same files and the same ledger: either can follow the other."""
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from supabase_jobs.sqlfiles import load_migrations
 from tests.database.test_apply import LEDGER, rows
@@ -72,3 +75,21 @@ def test_both_write_the_same_ledger_to_the_letter(
     assert pushed.code == 0, pushed.err
     assert rows(platform_url, LEDGER) == ours
     assert len(ours) == 6
+
+
+@pytest.mark.parametrize("head_start", [0.0, 0.3, 0.5])
+def test_both_at_once(
+    root: Path, tmp_path: Path, platform_url: str, supabase: Run, cli: Run, head_start: float
+) -> None:
+    """The CLI takes no lock of the runners' and writes its row last; it may lose, we may not fail."""
+    there = project(root, tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        pushing = pool.submit(supabase, *PUSH, f"{platform_url}?sslmode=disable", cwd=there)
+        time.sleep(head_start)
+        applied = cli("apply", "--db-url", platform_url, cwd=there)
+        pushed = pushing.result()
+    assert applied.code in (0, 5), applied.err
+    assert 0 in (applied.code, pushed.code)
+    assert cli("apply", "--db-url", platform_url, cwd=there).code == 0
+    assert cli("status", "--exit-code", "--db-url", platform_url, cwd=there).code == 0
+    assert cli("verify", "--db-url", platform_url, cwd=there).code == 0

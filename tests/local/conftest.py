@@ -5,32 +5,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from supabase_jobs.local import server
-from supabase_jobs.local.binaries import EMBEDDED
 from supabase_jobs.local.server import ServerInfo
-
-MAJORS = [15, 16, 17, 18]
-
-
-def unavailable(reason: str) -> NoReturn:
-    """Skip a test that cannot run here; in CI, where everything has to be there, fail it."""
-    if os.environ.get("SUPABASE_JOBS_CI") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def debian_bin(major: int) -> Path | None:
-    """Debian's folder of a version that the wheel lacks; None for an embedded one."""
-    if major in EMBEDDED:
-        return None
-    folder = Path(f"/usr/lib/postgresql/{major}/bin")
-    if not (folder / "initdb").exists():
-        unavailable(f"PostgreSQL {major} is not installed in {folder}")
-    return folder
+from tests.parts import MAJORS, postgres_bin, unavailable
 
 
 def as_root() -> None:
@@ -62,7 +42,7 @@ def plain(request: pytest.FixtureRequest) -> Iterator[ServerInfo]:
     """A running server without the platform, one for each version."""
     major: int = request.param
     with server.throwaway(
-        major=None if debian_bin(major) else major, postgres_bin=debian_bin(major), platform=False
+        major=None if postgres_bin(major) else major, postgres_bin=postgres_bin(major), platform=False
     ) as info:
         yield info
 

@@ -9,8 +9,7 @@ import pytest
 from supabase_jobs.errors import ConfigError, LocalServerError
 from supabase_jobs.local import account, binaries, server
 from supabase_jobs.local import place as places
-
-from .conftest import as_root
+from tests.local.conftest import as_root
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import pytest
 
 from supabase_jobs.errors import ConfigError, LocalServerError
 from supabase_jobs.local import postmaster, server
-
-from .conftest import MAJORS, debian_bin
+from tests.parts import MAJORS, postgres_bin
 
 START = (
     "import sys, pathlib; from supabase_jobs.local import server; print(server.start(pathlib.Path(sys.argv[1])).url)"
@@ -35,7 +34,7 @@ def one(url: str, query: str) -> object:
 
 @pytest.mark.parametrize("major", MAJORS)
 def test_starts_and_stops(directory: Path, major: int) -> None:
-    folder = debian_bin(major)
+    folder = postgres_bin(major)
     info = server.start(directory, major=None if folder else major, postgres_bin=folder)
     assert info.major == major
     assert str(one(info.url, "show server_version")).startswith(f"{major}.")

@@ -20,8 +20,8 @@ from supabase_jobs.errors import BusyError, ConfigError, LocalServerError
 from supabase_jobs.local import account, binaries, postmaster, server
 from supabase_jobs.local import place as places
 from supabase_jobs.local import state as states
-
-from .conftest import as_root, unavailable
+from tests.local.conftest import as_root
+from tests.parts import unavailable
 
 
 def kill(info: server.ServerInfo) -> None:

@@ -21,6 +21,7 @@ from supabase_jobs.hosts import is_local
 from supabase_jobs.project import Promise
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify import areas, structure
+from supabase_jobs.verify.access import NOT_AN_ANSWER
 
 WAIVERS = "waivers.toml"
 
@@ -29,9 +30,6 @@ _OPERATORS = _VERIFY / "mutations"
 # So that names in expressions come out qualified, and no fault waits for somebody else's lock for long.
 _PREPARE = "select set_config('search_path', '', true), set_config('lock_timeout', '2s', true)"
 _SHOWN = 5  # findings by which a mutant was killed
-
-# somebody else's lock, or a slow server: says nothing of the fault
-_NOT_AN_ANSWER = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled)
 
 
 @dataclass(frozen=True)
@@ -166,7 +164,7 @@ def _killers(connection: Connection, promise: Promise, fault: Fault) -> tuple[st
         try:
             with connection.transaction():
                 connection.execute(fault.sql.encode())
-        except _NOT_AN_ANSWER:
+        except NOT_AN_ANSWER:
             raise
         except psycopg.Error as error:
             if connection.broken:
@@ -174,7 +172,7 @@ def _killers(connection: Connection, promise: Promise, fault: Fault) -> tuple[st
             raise _RefusedError(f"{error.sqlstate}: {error.diag.message_primary}") from error
         try:
             found = next(_errors(connection, promise), ())
-        except _NOT_AN_ANSWER:
+        except NOT_AN_ANSWER:
             raise
         except psycopg.Error as error:
             if connection.broken:

@@ -42,12 +42,13 @@ def check(pending: Sequence[Migration], strays: Sequence[Path] = ()) -> list[Ref
     for migration in pending:
         found += _check_name(migration)
         found += _check_directives(migration)
-        statements = split(migration.text)
-        trees = [(statement, syntax.parse(statement.text) or []) for statement in statements]
+        parsed = [(statement, syntax.parse(statement.text)) for statement in split(migration.text)]
+        trees = [(statement, nodes or []) for statement, nodes in parsed]
         if migration.transactional:
             found += _check_statements(migration, trees)
         else:
-            found += _check_single(migration, [s for s, nodes in trees if nodes != []], trees)
+            # only comment parses to nothing; what does not parse at all is a statement for the server to judge
+            found += _check_single(migration, [s for s, nodes in parsed if nodes != []], trees)
         found += _check_role(migration, trees)
     return found
 

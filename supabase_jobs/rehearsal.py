@@ -8,7 +8,7 @@ from supabase_jobs import ledger
 from supabase_jobs.blockers import Blocker, Watch
 from supabase_jobs.database import Connection
 from supabase_jobs.findings import Verification
-from supabase_jobs.runner import Patience, ledger_rights, patiently, record_and_run, told_when_lost
+from supabase_jobs.runner import Patience, ledger_rights, lost, patiently, record_and_run
 from supabase_jobs.sqlfiles import Migration
 from supabase_jobs.statements import split
 
@@ -93,7 +93,7 @@ def rehearse(
     last = todo[-1] if todo else None
     if last is None:
         return Rehearsal((), (), None if check is None else check(connection))
-    with told_when_lost(connection, last):
+    with lost(connection, last):
         return patiently(connection, patience, "the rehearsal", work, rollback=True)
 
 

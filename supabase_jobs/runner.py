@@ -7,7 +7,7 @@ other, `supabase db push` among them.
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -89,7 +89,7 @@ def apply_file(connection: Connection, migration: Migration, patience: Patience)
         with Watch(connection, patience.lock_timeout_ms, seen):
             record_and_run(connection, migration, statements, patience)
 
-    with told_when_lost(connection, migration):
+    with lost(connection, migration):
         patiently(connection, patience, migration.file_name, work)
 
 
@@ -167,20 +167,25 @@ def patiently(
 
 
 @contextmanager
-def told_when_lost(connection: Connection, migration: Migration) -> Iterator[None]:
-    """Turn a connection that breaks while a file is applied into an error that says what is left of the file."""
+def told_when_lost(connection: Connection, migration: Migration, what: str, hint: str) -> Iterator[None]:
+    """Turn a connection that breaks while a file is applied into an error (7) that says what is left of the file."""
     try:
         yield
     except psycopg.Error as error:
         if not connection.broken:
             raise
-        raise ConnectError(
-            f"the connection was lost while applying {migration.file_name}; nothing of it was kept,"
-            " unless it was lost in the moment of the commit",
-            hint="Run `supabase-jobs status` to see where the database is, then apply again.",
-            sqlstate=error.sqlstate,
-            file=migration.label,
-        ) from None
+        raise ConnectError(what, hint=hint, sqlstate=error.sqlstate, file=migration.label) from None
+
+
+def lost(connection: Connection, migration: Migration) -> AbstractContextManager[None]:
+    """`told_when_lost` for a file that runs in a transaction."""
+    return told_when_lost(
+        connection,
+        migration,
+        f"the connection was lost while applying {migration.file_name}; nothing of it was kept,"
+        " unless it was lost in the moment of the commit",
+        "Run `supabase-jobs status` to see where the database is, then apply again.",
+    )
 
 
 @contextmanager

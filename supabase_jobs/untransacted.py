@@ -7,7 +7,7 @@ COMMITTED), so `create index concurrently` does not wait for it.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -16,8 +16,8 @@ from psycopg import IsolationLevel, sql
 from supabase_jobs import ledger, syntax
 from supabase_jobs.blockers import Blocker
 from supabase_jobs.database import Connection, twin
-from supabase_jobs.errors import BusyError, ConnectError, MigrationError
-from supabase_jobs.runner import Patience, TakenError, patiently, record
+from supabase_jobs.errors import BusyError, MigrationError
+from supabase_jobs.runner import Patience, TakenError, patiently, record, told_when_lost
 from supabase_jobs.sqlfiles import Migration
 from supabase_jobs.statements import Statement, split
 
@@ -91,39 +91,26 @@ def apply_untransacted(
         patiently(keeper, patience, migration.file_name, work)
 
 
-@contextmanager
-def _second_connection(connection: Connection, migration: Migration) -> Iterator[None]:
+def _second_connection(connection: Connection, migration: Migration) -> AbstractContextManager[None]:
     """Say what it means when a pooler has no server connection left beside the one that holds the lock."""
-    try:
-        yield
-    except psycopg.Error as error:
-        if not connection.broken:
-            raise
-        raise ConnectError(
-            f"{migration.file_name} needs two connections at once, and the second was not to be had; nothing was done",
-            hint="Give the pooler a larger pool, or connect to the session pooler or the database itself (port 5432).",
-            sqlstate=error.sqlstate,
-            file=migration.label,
-        ) from None
+    return told_when_lost(
+        connection,
+        migration,
+        f"{migration.file_name} needs two connections at once, and the second was not to be had; nothing was done",
+        "Give the pooler a larger pool, or connect to the session pooler or the database itself (port 5432).",
+    )
 
 
 @contextmanager
 def _half_done(connection: Connection, migration: Migration, narrate: Callable[[str], None]) -> Iterator[None]:
     """Say that a file may be half done where its connection is lost or it is interrupted."""
+    what = f"the connection was lost while applying {migration.file_name}, outside a transaction; {_HALF}"
     try:
-        yield
+        with told_when_lost(connection, migration, what, "Run `supabase-jobs apply` again."):
+            yield
     except KeyboardInterrupt:
         narrate(f"{migration.file_name} ran outside a transaction; {_HALF}")
         raise
-    except psycopg.Error as error:
-        if not connection.broken:
-            raise
-        raise ConnectError(
-            f"the connection was lost while applying {migration.file_name}, outside a transaction; {_HALF}",
-            hint="Run `supabase-jobs apply` again.",
-            sqlstate=error.sqlstate,
-            file=migration.label,
-        ) from None
 
 
 def _built_before(connection: Connection, statement: Statement, narrate: Callable[[str], None]) -> bool:

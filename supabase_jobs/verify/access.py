@@ -31,7 +31,7 @@ _SET = "select set_config(%s, %s, true)"
 _RAISED_BY_POLICY = "ExecWithCheckOptions"
 
 # somebody else's lock, or a slow server: says nothing of who may do what
-_NOT_AN_ANSWER = (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
+NOT_AN_ANSWER = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled)
 
 Params = Mapping[str, uuid.UUID | None]
 
@@ -151,7 +151,7 @@ def probe(this: _Run, row: Row, action: Action, params: Params) -> str:
                 this.connection.execute(_SET, ("role", this.own_role))
                 count = _affected(this.connection.execute(action.reached.encode(), params))
             outcome = "rows" if count else "hidden"
-    except _NOT_AN_ANSWER:
+    except NOT_AN_ANSWER:
         raise
     except psycopg.errors.InsufficientPrivilege as error:
         return "violates" if error.diag.source_function == _RAISED_BY_POLICY else "denied"
@@ -181,7 +181,7 @@ def _control(this: _Run, action: Action, params: Params) -> str | None:
             if _affected(this.connection.execute((action.control or action.sql).encode(), params)):
                 return None
             return "finds nothing either"
-    except _NOT_AN_ANSWER:
+    except NOT_AN_ANSWER:
         raise
     except psycopg.Error as error:
         if this.connection.broken:

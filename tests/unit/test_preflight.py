@@ -81,6 +81,7 @@ def test_refused(text: str, line: int | None, said: str) -> None:
         "alter type e add value 'x'; refresh materialized view concurrently m;",
         "this is no SQL at all;",
         HEADER + "create index concurrently i on t (id);",
+        HEADER + "-- newer than the parser's grammar\nfrobnicate table t;\n-- end",
         "\n-- a comment\n" + HEADER + "\nvacuum t;",
         "-- pg-delta: transaction=false\nvacuum t;",
     ],

@@ -25,10 +25,26 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Case:
+    """One thing that was asked of the database, whatever the answer: it passed unless a finding has its id.
+
+    `name` says what is asked of `object`, in words. `script` is SQL that asks it again in psql, in a
+    transaction that is rolled back; '' where the area has none to show.
+    """
+
+    id: str
+    area: str
+    object: str
+    name: str
+    script: str = ""
+
+
+@dataclass(frozen=True)
 class Grid:
     """One access matrix: `cells[row][column]` is the outcome that was seen, '' where nothing was asked.
 
-    `wrong` holds the (row, column) pairs whose outcome is not the declared one.
+    `wrong` holds the (row, column) pairs whose outcome is not the declared one. The id of a cell's case is
+    `access:TITLE:ROW:COLUMN`.
     """
 
     title: str
@@ -40,16 +56,21 @@ class Grid:
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` found in all areas that were asked for; `checks` counts the comparisons made.
+    """What `verify` asked (`cases`) and found in all areas that it was to look at.
 
     `unchecked` are areas that could not be judged: a warning among the findings says why.
     """
 
     findings: tuple[Finding, ...]
-    checks: int
+    cases: tuple[Case, ...]
     milliseconds: float
     grids: tuple[Grid, ...] = field(default=())
     unchecked: tuple[str, ...] = field(default=())
+
+    @property
+    def checks(self) -> int:
+        """How many things were asked."""
+        return len(self.cases)
 
     @property
     def ok(self) -> bool:

@@ -12,10 +12,14 @@ import psycopg
 
 from supabase_jobs.database import Connection
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
-from supabase_jobs.findings import Finding, Grid, Severity
+from supabase_jobs.findings import Case, Finding, Grid, Severity
+from supabase_jobs.project import Promise
+from supabase_jobs.verify import declaration
+from supabase_jobs.verify.collected import Collected
 from supabase_jobs.verify.declaration import NULL, Action, Declaration, Identity, Matrix, Row
 
 AREA = "access"
+WRITES = True
 
 # everything by which a policy could recognise a caller; must be as at the start before every probe
 _STATE = """
@@ -36,15 +40,6 @@ NOT_AN_ANSWER = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetecte
 Params = Mapping[str, uuid.UUID | None]
 
 
-@dataclass
-class Result:
-    """What a run of the matrix saw."""
-
-    findings: list[Finding]
-    grids: list[Grid]
-    checks: int = 0
-
-
 @dataclass(frozen=True)
 class _Run:
     """What stays the same through one run: the connection, its own role, the ids made for it."""
@@ -56,56 +51,68 @@ class _Run:
     own_role: str
 
 
-def run(connection: Connection, declaration: Declaration, variables: Mapping[str, object]) -> Result:
+def check(connection: Connection, promise: Promise, result: Collected) -> None:
+    """The area: the matrix of these sources, against this database."""
+    if (file := result.declared(AREA, promise, declaration.DEFAULT_FILE)) is not None:
+        run(connection, declaration.load(file), promise.variables, result)
+
+
+def run(connection: Connection, declared: Declaration, variables: Mapping[str, object], result: Collected) -> None:
     """Try every cell of every matrix; one finding for each cell that is not as declared.
 
     `variables` fill the placeholders in headers that are not ids (`$guest_header`). Everything is
     undone by savepoints; the fixture rows stay until the caller rolls its transaction back.
     """
-    if missing := declaration.placeholders - set(variables):
+    if missing := declared.placeholders - set(variables):
         raise ConfigError(f"the access matrix uses ${min(missing)}, which is no id and no variable of the SQL sources")
-    ids = {name: uuid.uuid4() for name in declaration.ids}
+    ids = {name: uuid.uuid4() for name in declared.ids}
     state = _one(connection.execute(_STATE))
     texts = {name: str(value) for name, value in {**variables, **ids}.items()}
     this = _Run(connection, ids, texts, state, state[1])
     # A setting that no identity of this session has made yet does not exist at all; that case differs
     # from an empty one, so the probes of the first identity come before the first set_config.
-    result = Result([], [])
-    if (refused := _plant(this, declaration)) is not None:
-        result.findings.append(refused)
-        return result
-    for matrix in declaration.matrices:
-        _run_matrix(this, matrix, result)
-    return result
+    if _planted(this, declared, result):
+        for matrix in declared.matrices:
+            _run_matrix(this, matrix, result)
 
 
-def _plant(this: _Run, declaration: Declaration) -> Finding | None:
-    params = _params(this, {name: name for name in declaration.ids})
+def _planted(this: _Run, declared: Declaration, result: Collected) -> bool:
+    params = _params(this, {name: name for name in declared.ids})
     try:
         with this.connection.transaction():
-            for statement in declaration.fixture:
+            for statement in declared.fixture:
                 this.connection.execute(statement.encode(), params)
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
+        why = f"planting the test rows failed with {error.sqlstate}: {error.diag.message_primary}"
         # a missing object is a fault of the schema; anything else (a trigger of the project's own on
         # auth.users, say) means that we do not know, and not knowing is never reported as passed
-        broken = (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501"
-        return Finding(
-            id=f"{AREA}:fixture",
-            area=AREA,
-            severity=Severity.ERROR if broken else Severity.WARNING,
-            object="fixture",
-            message=f"access was not checked: planting the test rows failed with {error.sqlstate}:"
-            f" {error.diag.message_primary}",
-            fix="Apply the migrations first (supabase-jobs apply)."
-            if broken
-            else "Let the connecting role insert into these tables; a trigger of the project's own may be in the way.",
-        )
-    return None
+        if (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501":
+            result.unchecked.append(AREA)
+            result.findings.append(
+                Finding(
+                    id=f"{AREA}:fixture",
+                    area=AREA,
+                    severity=Severity.ERROR,
+                    object="fixture",
+                    message=f"access was not checked: {why}",
+                    fix="Apply the migrations first (supabase-jobs apply).",
+                )
+            )
+        else:
+            result.not_checked(
+                AREA,
+                "fixture",
+                why,
+                "Let the connecting role insert into these tables; a trigger of the project's own may be in the way.",
+                id=f"{AREA}:fixture",
+            )
+        return False
+    return True
 
 
-def _run_matrix(this: _Run, matrix: Matrix, result: Result) -> None:
+def _run_matrix(this: _Run, matrix: Matrix, result: Collected) -> None:
     cells, wrong = [], set()
     controls: dict[tuple[object, ...], str | None] = {}
     for r, row in enumerate(matrix.rows):
@@ -114,12 +121,11 @@ def _run_matrix(this: _Run, matrix: Matrix, result: Result) -> None:
         for c, action in enumerate(matrix.actions):
             outcome = probe(this, row, action, params)
             seen.append(outcome)
-            result.checks += 1
+            result.cases.append(Case(_id(matrix, row, action), AREA, matrix.title, f"{row.label}: {action.name}"))
             if outcome != row.expected[action.name]:
                 wrong.add((r, c))
                 result.findings.append(_deviation(matrix, row, action, outcome))
             elif outcome in ("hidden", "denied"):
-                result.checks += 1
                 key = (action.name, *sorted(row.binds.items()))
                 if key not in controls:
                     controls[key] = _control(this, action, params)
@@ -203,10 +209,14 @@ def _one(cursor: psycopg.Cursor[Any]) -> tuple[Any, ...]:
     return tuple(row)
 
 
+def _id(matrix: Matrix, row: Row, action: Action) -> str:
+    return f"{AREA}:{matrix.title}:{row.label}:{action.name}"
+
+
 def _deviation(matrix: Matrix, row: Row, action: Action, outcome: str) -> Finding:
     expected = row.expected[action.name]
     return Finding(
-        id=f"{AREA}:{matrix.title}:{row.label}:{action.name}",
+        id=_id(matrix, row, action),
         area=AREA,
         severity=Severity.ERROR,
         object=matrix.title,
@@ -218,7 +228,7 @@ def _deviation(matrix: Matrix, row: Row, action: Action, outcome: str) -> Findin
 
 def _empty(matrix: Matrix, row: Row, action: Action, outcome: str, reason: str) -> Finding:
     return Finding(
-        id=f"{AREA}:{matrix.title}:{row.label}:{action.name}:control",
+        id=_id(matrix, row, action),
         area=AREA,
         severity=Severity.ERROR,
         object=matrix.title,

@@ -1,18 +1,24 @@
-"""`verify` as one call: every area that was asked for, in one transaction that is rolled back."""
+"""`verify` as one call: every area that was asked for, in one transaction that is rolled back.
+
+An area is a module with `AREA`, its name, `WRITES`, whether it plants rows, and `check(connection, promise,
+collected)`.
+"""
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
-from supabase_jobs import syntax
+import psycopg
+
 from supabase_jobs.database import Connection
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import Finding, Grid, Severity, Verification
+from supabase_jobs.findings import Verification
 from supabase_jobs.project import Promise
-from supabase_jobs.verify import access, declaration, structure
+from supabase_jobs.verify import access, structure
+from supabase_jobs.verify.collected import Collected
 
-AREAS = (structure.AREA, access.AREA)
+# the quick ones first: `mutate` stops at the first that finds something
+_MODULES = {module.AREA: module for module in (structure, access)}
+AREAS = tuple(_MODULES)
 
 # So that no probe stands behind somebody else's lock for long; never met where nobody holds one.
 _LIMITS = """
@@ -20,6 +26,11 @@ select
   set_config('search_path', '', true),
   set_config('statement_timeout', '10s', true),
   set_config('lock_timeout', '2s', true)
+"""
+_READ_ONLY = """
+select
+  current_setting('transaction_read_only')::boolean,
+  case when pg_is_in_recovery() then 'a read-only replica' else 'a read-only transaction' end
 """
 
 
@@ -38,78 +49,36 @@ def parse(only: str | None) -> tuple[str, ...]:
 def verify(connection: Connection, promise: Promise, areas: Sequence[str] = AREAS) -> Verification:
     """Check a live database and leave no trace: everything happens in a transaction that is rolled back.
 
-    Takes no lock stronger than a row lock. An area whose declarations the sources do not bring along, or
-    whose test rows cannot be planted, is among `unchecked`, with a warning that says why: never passed.
+    Takes no lock stronger than a row lock. An area that could not be judged (its declarations are missing, its
+    test rows cannot be planted, the role lacks a right, the server only reads) is among `unchecked`, with a
+    warning that says why: never passed. Raises psycopg's errors where the connection is lost, and where
+    somebody else's lock is in the way.
     """
     started = time.monotonic()
     result = Collected()
     with connection.transaction(force_rollback=True):
         connection.execute(_LIMITS)
+        read_only = connection.execute(_READ_ONLY).fetchone()
         for area in areas:
-            _RUN[area](connection, promise, result)
+            if _MODULES[area].WRITES and read_only and read_only[0]:
+                result.not_checked(
+                    area, "database", f"this is {read_only[1]}, and test rows cannot be planted", "Ask the primary."
+                )
+            else:
+                _check(connection, area, promise, result)
     return Verification(
         tuple(result.findings),
-        result.checks,
+        tuple(result.cases),
         (time.monotonic() - started) * 1000,
         tuple(result.grids),
         tuple(result.unchecked),
     )
 
 
-@dataclass
-class Collected:
-    """What the areas have found so far."""
-
-    findings: list[Finding] = field(default_factory=list)
-    grids: list[Grid] = field(default_factory=list)
-    unchecked: list[str] = field(default_factory=list)
-    checks: int = 0
-
-
-def _structure(connection: Connection, promise: Promise, result: Collected) -> None:
-    file = _declared(structure.AREA, promise, structure.DEFAULT_FILE, result)
-    if file is None:
-        return
-    bodies = {name: body for text in promise.texts for name, body in syntax.function_bodies(text).items()}
-    for found, checks in (
-        structure.run(connection, structure.load(file)),
-        structure.run_bodies(connection, bodies),
-    ):
-        result.findings += found
-        result.checks += checks
-
-
-def _access(connection: Connection, promise: Promise, result: Collected) -> None:
-    file = _declared(access.AREA, promise, declaration.DEFAULT_FILE, result)
-    if file is None:
-        return
-    seen = access.run(connection, declaration.load(file), promise.variables)
-    result.findings += seen.findings
-    result.grids += seen.grids
-    result.checks += seen.checks
-    if not seen.grids:
-        result.unchecked.append(access.AREA)
-
-
-_RUN = {structure.AREA: _structure, access.AREA: _access}
-
-
-def _declared(area: str, promise: Promise, packaged: Path, result: Collected) -> Path | None:
-    """The file that declares an area: the packaged one, or the one of the same name beside other sources."""
-    if promise.directory is None:
-        return packaged
-    file = promise.directory / packaged.name
-    if file.is_file():
-        return file
-    result.unchecked.append(area)
-    result.findings.append(
-        Finding(
-            id=f"{area}:undeclared",
-            area=area,
-            severity=Severity.WARNING,
-            object=packaged.name,
-            message=f"{area} was not checked: {promise.directory} has no {packaged.name}",
-            fix=f"Declare what the sources promise in {file}.",
-        )
-    )
-    return None
+def _check(connection: Connection, area: str, promise: Promise, result: Collected) -> None:
+    try:
+        with connection.transaction(force_rollback=True):  # no area sees what another has planted
+            _MODULES[area].check(connection, promise, result)
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
+        why = f"it failed with {error.sqlstate}: {error.diag.message_primary}"
+        result.not_checked(area, "database", why, "Connect as postgres, the owner of what the migrations create.")

@@ -12,12 +12,16 @@ from typing import Any
 
 import psycopg
 
+from supabase_jobs import syntax
 from supabase_jobs.database import Connection
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.project import Promise
 from supabase_jobs.sqlfiles import fingerprint
+from supabase_jobs.verify.collected import Collected
 
 AREA = "structure"
+WRITES = False
 DEFAULT_FILE = Path(__file__).with_name("structure.json")
 
 _HERE = Path(__file__).parent
@@ -49,6 +53,11 @@ class Fact:
     def key(self) -> tuple[str, str, str]:
         """What a fact is about, whatever its value."""
         return self.object, self.kind, self.name
+
+    @property
+    def id(self) -> str:
+        """The key as the id of a case or a finding."""
+        return ":".join((AREA, *(part for part in self.key if part)))
 
     @property
     def subject(self) -> str:
@@ -100,40 +109,50 @@ def record(connection: Connection, made: Iterable[tuple[str, str]]) -> Snapshot:
     return Snapshot(scope, tuple(sorted(_facts(connection, scope), key=lambda fact: fact.key)))
 
 
-def run(connection: Connection, snapshot: Snapshot) -> tuple[list[Finding], int]:
-    """Findings, and how many facts were compared. Needs an empty search_path; only reads catalogs."""
+def check(connection: Connection, promise: Promise, result: Collected) -> None:
+    """The area: facts of the catalogs and bodies of functions. Needs an empty search_path; only reads catalogs."""
+    if (file := result.declared(AREA, promise, DEFAULT_FILE)) is None:
+        return
+    run(connection, load(file), result)
+    bodies = {name: body for text in promise.texts for name, body in syntax.function_bodies(text).items()}
+    run_bodies(connection, bodies, result)
+
+
+def run(connection: Connection, snapshot: Snapshot, result: Collected) -> None:
+    """Compare every recorded fact, and look for facts that nobody recorded."""
     found = {fact.key: fact for fact in _facts(connection, snapshot.scope)}
     expected = {fact.key: fact for fact in snapshot.facts}
     gone = {f.object for f in snapshot.facts if f.kind in _EXISTENCE and f.key not in found}
-    findings = [
-        finding for fact in snapshot.facts if (finding := _compared(fact, found.get(fact.key), gone)) is not None
-    ]
+    for fact in snapshot.facts:
+        result.cases.append(Case(fact.id, AREA, fact.object, f"{fact.subject}: {fact.value}"))
+        if (finding := _compared(fact, found.get(fact.key), gone)) is not None:
+            result.findings.append(finding)
     known = {fact.object for fact in snapshot.facts}
-    findings += [
+    result.findings += [
         _unexpected(fact)
         for key, fact in found.items()
         # of an object that is itself unexpected (an overload), that it is there says it all
         if key not in expected and (fact.object in known or fact.kind in _EXISTENCE)
     ]
-    return findings, len(expected)
 
 
-def run_bodies(connection: Connection, expected: Mapping[str, str]) -> tuple[list[Finding], int]:
+def run_bodies(connection: Connection, expected: Mapping[str, str], result: Collected) -> None:
     """Hold the bodies of functions against those in the SQL sources (`schema.name` → body), to the letter."""
-    findings = [
-        Finding(
-            id=f"{AREA}:{signature}:body",
-            area=AREA,
-            severity=Severity.ERROR,
-            object=signature,
-            message=f"the body of the function is not the migration's (sha256 {fingerprint(body)[:12]},"
-            f" expected {fingerprint(expected[name])[:12]})",
-            fix="Create the function again as the migration does, with create or replace.",
-        )
-        for name, signature, body in _read(connection, _BODIES, [list(expected)])
-        if body != expected[name]
-    ]
-    return findings, len(expected)
+    for name, signature, body in _read(connection, _BODIES, [list(expected)]):
+        id = f"{AREA}:{signature}:body"
+        result.cases.append(Case(id, AREA, signature, "the body of the function is the migration's"))
+        if body != expected[name]:
+            result.findings.append(
+                Finding(
+                    id=id,
+                    area=AREA,
+                    severity=Severity.ERROR,
+                    object=signature,
+                    message=f"the body of the function is not the migration's (sha256 {fingerprint(body)[:12]},"
+                    f" expected {fingerprint(expected[name])[:12]})",
+                    fix="Create the function again as the migration does, with create or replace.",
+                )
+            )
 
 
 def _facts(connection: Connection, scope: dict[str, list[str]]) -> list[Fact]:
@@ -170,7 +189,7 @@ def _unexpected(fact: Fact) -> Finding:
 
 def _finding(fact: Fact, severity: Severity, what: str, fix: str) -> Finding:
     return Finding(
-        id=":".join((AREA, *(part for part in fact.key if part))),
+        id=fact.id,
         area=AREA,
         severity=severity,
         object=fact.object,

@@ -17,6 +17,7 @@ from supabase_jobs.errors import ConfigError, VerificationError
 from supabase_jobs.project import Promise
 from supabase_jobs.verify import structure
 from supabase_jobs.verify.areas import verify
+from supabase_jobs.verify.collected import Collected
 from tests.fix_cli import Run
 from tests.fix_db import PROMISE
 
@@ -109,9 +110,9 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """A `verify` that has forgotten to look at indexes."""
     compare = structure.run
 
-    def weak(connection: Connection, snapshot: structure.Snapshot) -> Any:
-        findings, checks = compare(connection, snapshot)
-        return [f for f in findings if not f.message.startswith("index ")], checks
+    def weak(connection: Connection, snapshot: structure.Snapshot, result: Collected) -> None:
+        compare(connection, snapshot, result)
+        result.findings[:] = [f for f in result.findings if not f.message.startswith("index ")]
 
     monkeypatch.setattr(structure, "run", weak)
 

@@ -34,7 +34,7 @@ def test_findings_by_severity() -> None:
         Finding(f"id{n}", "access", severity, "public.t", "is open", "close it" if n else "")
         for n, severity in enumerate(Severity)
     )
-    assert github.verification(Verification(findings, 3, 1.0)) == [
+    assert github.verification(Verification(findings, (), 1.0)) == [
         "::error title=supabase-jobs verify%3A id0::public.t: is open",
         "::warning title=supabase-jobs verify%3A id1::public.t: is open%0Afix: close it",
         "::notice title=supabase-jobs verify%3A id2::public.t: is open%0Afix: close it",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from supabase_jobs.findings import Finding, Grid, Severity, Verification
+from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification
 from supabase_jobs.report import FORMATS, text
 
 GRID = Grid(
@@ -15,8 +15,9 @@ GRID = Grid(
     frozenset({(1, 8)}),
 )
 FINDING = Finding("access:x", "access", Severity.ERROR, "public.things", "user: is violates | not hidden", "fix it")
-BAD = Verification((FINDING,), 12, 345.6, (GRID,))
-GOOD = Verification((), 12, 345.6, (GRID,))
+CASES = tuple(Case(f"access:{name}", "access", "public.things", f"case {name}") for name in ("x", *range(11)))
+BAD = Verification((FINDING,), CASES, 345.6, (GRID,))
+GOOD = Verification((), CASES, 345.6, (GRID,))
 
 
 def test_json_is_the_contract() -> None:
@@ -63,5 +64,5 @@ def test_every_format_ends_in_a_line_end(form: str) -> None:
 
 def test_only_errors_fail() -> None:
     warning = Finding("x", "structure", Severity.WARNING, "o", "m", "")
-    assert Verification((warning,), 1, 1.0).ok
+    assert Verification((warning,), (), 1.0).ok
     assert not BAD.ok

@@ -1,0 +1,51 @@
+"""What the areas of `verify` have asked and found so far, and where an area's declarations are."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from supabase_jobs.findings import Case, Finding, Grid, Severity
+from supabase_jobs.project import Promise
+
+
+@dataclass
+class Collected:
+    """What one run has come to so far; every area adds to it."""
+
+    cases: list[Case] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    grids: list[Grid] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+
+    def not_checked(self, area: str, subject: str, why: str, fix: str, *, id: str | None = None) -> None:
+        """Say that an area, or a part of it, could not be judged: a warning, and never a pass."""
+        if area not in self.unchecked:
+            self.unchecked.append(area)
+        self.findings.append(
+            Finding(
+                id=id or f"{area}:unchecked",
+                area=area,
+                severity=Severity.WARNING,
+                object=subject,
+                message=f"{area} was not checked: {why}",
+                fix=fix,
+            )
+        )
+
+    def declared(self, area: str, promise: Promise, packaged: Path) -> Path | None:
+        """The file that declares an area: the packaged one, or the one of the same name beside other sources.
+
+        None, and the area is not checked, where other sources have none.
+        """
+        if promise.directory is None:
+            return packaged
+        file = promise.directory / packaged.name
+        if file.is_file():
+            return file
+        self.not_checked(
+            area,
+            packaged.name,
+            f"{promise.directory} has no {packaged.name}",
+            f"Declare what the sources promise in {file}.",
+            id=f"{area}:undeclared",
+        )
+        return None

@@ -101,33 +101,6 @@ def test_no_case_passes_on_an_empty_table(rolled_back: Connection) -> None:
     assert any("proves nothing" in f.message and "denied" in f.message for f in found)
 
 
-def test_a_trigger_on_auth_users_that_fails_is_reported_as_not_checked(make_database: Make) -> None:
-    database = make_database("applied")
-    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
-        connection.execute(
-            "create function public.refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$;"
-            "create trigger refuse before insert on auth.users for each row execute function public.refuse()"
-        )
-    with psycopg.connect(database.url, autocommit=True) as connection:
-        result = verify(connection, PROMISE, ("access",))
-    [finding] = result.findings
-    assert (finding.severity, result.grids) == (Severity.WARNING, ())
-    assert "not checked" in finding.message
-
-
-def test_what_was_not_checked_is_never_passed(make_database: Make, cli: Run) -> None:
-    database = make_database("applied")
-    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
-        connection.execute(
-            "create function public.refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$;"
-            "create trigger refuse before insert on auth.users for each row execute function public.refuse()"
-        )
-    ran = cli("verify", "--json", "--db-url", database.url)
-    assert (ran.code, ran.json["ok"], ran.json["unchecked"]) == (0, True, ["access"])
-    assert cli("verify", "--strict", "--db-url", database.url).code == 1
-    assert "NOT CHECKED: access" in cli("verify", "--db-url", database.url).out
-
-
 def test_a_broken_policy_does_not_make_verify_rewrite_a_large_table(make_database: Make) -> None:
     with psycopg.connect(make_database("applied").url, autocommit=True) as connection:
         plant(connection)

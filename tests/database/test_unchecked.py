@@ -1,0 +1,103 @@
+"""What `verify` could not check it says, with the reason, and never counts as passed; only `--strict` fails on it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from supabase_jobs import migrate
+from supabase_jobs.database import connect
+from supabase_jobs.findings import Severity
+from supabase_jobs.local import server
+from supabase_jobs.sqlfiles import Files
+from supabase_jobs.verify.areas import AREAS, verify
+from tests.fix_cli import Run
+from tests.fix_db import PROMISE, Make, packaged
+from tests.parts import DEFAULT_MAJOR, postgres_bin
+
+ONLY_READ = {"structure", "plans"} & set(AREAS)
+WRITE = set(AREAS) - ONLY_READ
+
+REFUSE = """
+create function public.refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
+create trigger refuse before insert on auth.users for each row execute function public.refuse()
+"""
+
+
+@pytest.fixture
+def refusing_url(make_database: Make) -> str:
+    """An applied database whose project has a trigger on auth.users that fails."""
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(REFUSE)
+    return database.url
+
+
+@pytest.fixture(scope="module")
+def replica_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real standby: a server whose data say that it follows another one."""
+    postgres_bin(DEFAULT_MAJOR)
+    directory = tmp_path_factory.mktemp("replica")
+    try:
+        info = server.start(directory, major=DEFAULT_MAJOR)
+        with connect(info.url) as connection:
+            migrate.apply(connection, Files(packaged()))
+            [data] = connection.execute("select current_setting('config_file')").fetchone() or [""]
+        server.stop(directory)
+        (Path(data).parent / "standby.signal").touch()
+        yield server.start(directory).url
+    finally:
+        server.remove(directory)
+
+
+def test_a_trigger_on_auth_users_that_fails(refusing_url: str) -> None:
+    with psycopg.connect(refusing_url, autocommit=True) as connection:
+        result = verify(connection, PROMISE, ("access",))
+    [finding] = result.findings
+    assert (finding.severity, result.grids) == (Severity.WARNING, ())
+    assert "not checked" in finding.message
+    assert "P0001: no" in finding.message
+
+
+def test_only_strict_fails_on_it(refusing_url: str, cli: Run) -> None:
+    ran = cli("verify", "--json", "--db-url", refusing_url)
+    assert (ran.code, ran.json["ok"], set(ran.json["unchecked"])) == (0, True, WRITE)
+    assert cli("verify", "--strict", "--db-url", refusing_url).code == 1
+    assert "NOT CHECKED: access" in cli("verify", "--db-url", refusing_url).out
+
+
+def test_on_a_read_only_replica_only_the_areas_that_read_are_checked(replica_url: str, cli: Run) -> None:
+    ran = cli("verify", "--json", "--db-url", replica_url)
+    assert (ran.code, set(ran.json["unchecked"])) == (0, WRITE)
+    assert {f["id"] for f in ran.json["findings"]} == {f"{area}:unchecked" for area in WRITE}
+    assert all("a read-only replica" in f["message"] for f in ran.json["findings"])
+    assert ran.json["summary"]["checks"] > 100
+    assert cli("verify", "--strict", "--db-url", replica_url).code == 1
+
+
+def test_a_replica_with_a_fault_is_still_found_out(replica_url: str, cli: Run, tmp_path: Path) -> None:
+    """Held against another header than its own: the body of a function is not the promised one."""
+    (tmp_path / "supabase-jobs.toml").write_text('[variables]\nguest_header = "x-other"\n')
+    ran = cli("verify", "--json", "--only", "structure", "--db-url", replica_url)
+    assert ran.code == 1
+    assert [f["severity"] for f in ran.json["findings"]] == ["error"]
+
+
+def test_a_session_that_is_set_to_read_only(applied_url: str, cli: Run) -> None:
+    ran = cli("verify", "--json", "--db-url", f"{applied_url}?options=-c%20default_transaction_read_only%3Don")
+    assert (ran.code, set(ran.json["unchecked"])) == (0, WRITE)
+    assert all("a read-only transaction" in f["message"] for f in ran.json["findings"])
+
+
+@pytest.mark.parametrize("role", ["authenticator", "stranger"])
+def test_a_role_that_lacks_rights(make_database: Make, cli: Run, role: str) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        if connection.execute("select to_regrole(%s) is null", (role,)).fetchone() == (True,):
+            connection.execute(psycopg.sql.SQL("create role {} login").format(psycopg.sql.Identifier(role)))
+    ran = cli("verify", "--json", "--db-url", database.server.url(database.name, role))
+    assert ran.code == 0
+    assert ran.json["ok"] is True
+    assert WRITE <= set(ran.json["unchecked"])
+    assert all(f["severity"] == "warning" and "not checked" in f["message"] for f in ran.json["findings"])

@@ -21,7 +21,7 @@ from supabase_jobs.hosts import is_local
 from supabase_jobs.project import Promise
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify import areas, structure
-from supabase_jobs.verify.access import NOT_AN_ANSWER
+from supabase_jobs.verify.impersonation import NOT_AN_ANSWER
 
 WAIVERS = "waivers.toml"
 

@@ -1,0 +1,135 @@
+"""Act as an identity on one connection, as PostgREST would, against rows planted for the purpose.
+
+What the areas that try things have in common; knows no table. Works inside a transaction that is rolled back.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from supabase_jobs.database import Connection
+from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.verify.collected import Collected
+from supabase_jobs.verify.declaration import NULL, Identity
+
+SET = "select set_config(%s, %s, true)"
+
+# everything by which a policy could recognise a caller; must be as at the start before every probe
+_STATE = """
+select
+  current_user::text, current_setting('role'),
+  coalesce(current_setting('request.jwt.claims', true), ''),
+  coalesce(current_setting('request.jwt.claim.sub', true), ''),
+  coalesce(current_setting('request.headers', true), '')
+"""
+
+# 42501 has two meanings; the C function that raised it tells them apart in every language of the server
+_RAISED_BY_POLICY = "ExecWithCheckOptions"
+
+# somebody else's lock, or a slow server: says nothing of who may do what
+NOT_AN_ANSWER = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled)
+
+Params = Mapping[str, uuid.UUID | None]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What stays the same through one run: the connection, its own role, the ids made for it.
+
+    `texts` fill the placeholders of identities; `state` is what `become` has to find.
+    """
+
+    connection: Connection
+    ids: Mapping[str, uuid.UUID]
+    texts: Mapping[str, str]
+    state: tuple[str, ...]
+    own_role: str
+
+    def params(self, binds: Mapping[str, str]) -> Params:
+        """The parameters of a statement: each name with the id that it is bound to, or null."""
+        return {name: None if bind == NULL else self.ids[bind] for name, bind in binds.items()}
+
+
+def begin(
+    connection: Connection, area: str, ids: Iterable[str], placeholders: Iterable[str], variables: Mapping[str, object]
+) -> Session:
+    """A session with a random id for each name in `ids`.
+
+    `variables` fill the placeholders that are not ids (`$guest_header`); ConfigError where one is neither.
+    """
+    if missing := set(placeholders) - set(variables):
+        raise ConfigError(
+            f"the declarations of {area} use ${min(missing)}, which is no id and no variable of the SQL sources"
+        )
+    made = {name: uuid.uuid4() for name in ids}
+    state = one(connection.execute(_STATE))
+    texts = {name: str(value) for name, value in {**variables, **made}.items()}
+    return Session(connection, made, texts, state, state[1])
+
+
+def plant(session: Session, area: str, fixture: Sequence[str], result: Collected) -> bool:
+    """Plant the test rows, as the connection's own role; False, and the area is not checked, where that fails."""
+    params = session.params({name: name for name in session.ids})
+    try:
+        with session.connection.transaction():
+            for statement in fixture:
+                session.connection.execute(statement.encode(), params)
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        why = f"planting the test rows failed with {error.sqlstate}: {error.diag.message_primary}"
+        # a missing object is a fault of the schema; anything else (a trigger of the project's own on
+        # auth.users, say) means that we do not know, and not knowing is never reported as passed
+        if (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501":
+            result.unchecked.append(area)
+            result.findings.append(
+                Finding(
+                    id=f"{area}:fixture",
+                    area=area,
+                    severity=Severity.ERROR,
+                    object="fixture",
+                    message=f"{area} was not checked: {why}",
+                    fix="Apply the migrations first (supabase-jobs apply).",
+                )
+            )
+        else:
+            result.not_checked(
+                area,
+                "fixture",
+                why,
+                "Let the connecting role insert into these tables; a trigger of the project's own may be in the way.",
+                id=f"{area}:fixture",
+            )
+        return False
+    return True
+
+
+def become(session: Session, identity: Identity) -> None:
+    """Take on an identity's settings and role, until the transaction or savepoint is rolled back."""
+    if (now := one(session.connection.execute(_STATE))) != session.state:
+        raise SupabaseJobsError(f"role, claims or headers were left over from an earlier probe: {now}")
+    with session.connection.pipeline():
+        for name, text in identity.settings_for(session.texts).items():
+            session.connection.execute(SET, (name, text))
+        session.connection.execute(SET, ("role", identity.role))
+        now = one(session.connection.execute("select current_user::text"))
+    if now[0] != identity.role:
+        raise SupabaseJobsError(f"could not take on the role {identity.role}: still {now[0]}")
+
+
+def refusal(error: psycopg.Error) -> str:
+    """What an error came to: `denied`, `violates` (a policy's WITH CHECK), or its SQLSTATE."""
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return "violates" if error.diag.source_function == _RAISED_BY_POLICY else "denied"
+    return error.sqlstate or "error"
+
+
+def one(cursor: psycopg.Cursor[Any]) -> tuple[Any, ...]:
+    """The one row of a select that has one whatever happens."""
+    row = cursor.fetchone()
+    assert row is not None  # noqa: S101  a select without FROM has one row
+    return tuple(row)

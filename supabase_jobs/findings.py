@@ -1,5 +1,6 @@
 """What a check reports. Plain values, so that every reporter prints every check alike."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -28,8 +29,9 @@ class Finding:
 class Case:
     """One thing that was asked of the database, whatever the answer: it passed unless a finding has its id.
 
-    `name` says what is asked of `object`, in words. `script` is SQL that asks it again in psql, in a
-    transaction that is rolled back; '' where the area has none to show.
+    `name` says what is asked of `object`, in words. `script` is SQL that asks it again in psql, after the opening
+    that it shares with others (`Verification.preambles`, by `preamble`, or by the area's name where that is ''), in
+    a transaction that is rolled back; '' where the area has none to show.
     """
 
     id: str
@@ -37,6 +39,7 @@ class Case:
     object: str
     name: str
     script: str = ""
+    preamble: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class Grid:
 class Verification:
     """What `verify` asked (`cases`) and found in all areas that it was to look at.
 
-    `unchecked` are areas that could not be judged: a warning among the findings says why.
+    `unchecked` are areas that could not be judged: a warning among the findings says why. `preambles` open the
+    scripts of the cases, each once.
     """
 
     findings: tuple[Finding, ...]
@@ -66,6 +70,11 @@ class Verification:
     milliseconds: float
     grids: tuple[Grid, ...] = field(default=())
     unchecked: tuple[str, ...] = field(default=())
+    preambles: Mapping[str, str] = field(default_factory=dict)
+
+    def script(self, case: Case) -> str:
+        """The whole SQL that asks a case again, to paste into psql; '' where there is none."""
+        return self.preambles.get(case.preamble or case.area, "") + case.script if case.script else ""
 
     @property
     def checks(self) -> int:

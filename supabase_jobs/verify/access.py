@@ -11,7 +11,7 @@ import psycopg
 from supabase_jobs.database import Connection
 from supabase_jobs.findings import Case, Finding, Grid, Severity
 from supabase_jobs.project import Promise
-from supabase_jobs.verify import declaration
+from supabase_jobs.verify import declaration, script
 from supabase_jobs.verify.collected import Collected
 from supabase_jobs.verify.declaration import Action, Declaration, Matrix, Row
 from supabase_jobs.verify.impersonation import NOT_AN_ANSWER, SET, Params, Session, become, begin, one, plant, refusal
@@ -35,6 +35,9 @@ def run(connection: Connection, declared: Declaration, variables: Mapping[str, o
     session = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     # A setting that no identity of this session has made yet does not exist at all; that case differs
     # from an empty one, so the probes of the first identity come before the first set_config.
+    result.preambles[AREA] = script.preamble(
+        "The access matrix: who may do what to whose rows.", declared.fixture, script.quoted(session.ids)
+    )
     if plant(session, AREA, declared.fixture, result):
         for matrix in declared.matrices:
             _run_matrix(session, matrix, result)
@@ -45,11 +48,14 @@ def _run_matrix(session: Session, matrix: Matrix, result: Collected) -> None:
     controls: dict[tuple[object, ...], str | None] = {}
     for r, row in enumerate(matrix.rows):
         params = session.params(row.binds)
+        literals = script.quoted(params)
+        identity = script.identity(row.identity.role, row.identity.settings_for(session.texts))
         seen = []
         for c, action in enumerate(matrix.actions):
             outcome = probe(session, row, action, params)
             seen.append(outcome)
-            result.cases.append(Case(_id(matrix, row, action), AREA, matrix.title, f"{row.label}: {action.name}"))
+            text = _script(session, row, action, identity, literals)
+            result.cases.append(Case(_id(matrix, row, action), AREA, matrix.title, f"{row.label}: {action.name}", text))
             if outcome != row.expected[action.name]:
                 wrong.add((r, c))
                 result.findings.append(_deviation(matrix, row, action, outcome))
@@ -69,6 +75,19 @@ def _run_matrix(session: Session, matrix: Matrix, result: Collected) -> None:
             tuple(cells),
             frozenset(wrong),
         )
+    )
+
+
+def _script(session: Session, row: Row, action: Action, identity: str, literals: Mapping[str, str]) -> str:
+    expected = row.expected[action.name]
+    return script.probe(
+        (f"{row.label}: {action.name}", f"declared: {_MEANING.get(expected, f'error {expected}')}"),
+        identity,
+        action.sql,
+        literals,
+        guard=action.allowed_if,
+        owner=session.own_role,
+        reached=action.reached,
     )
 
 
@@ -140,6 +159,13 @@ def _empty(matrix: Matrix, row: Row, action: Action, outcome: str, reason: str) 
         fix="Connect as the owner of the tables (postgres), so that the target row can be found.",
     )
 
+
+_MEANING = {
+    "rows": "rows (it reaches its target)",
+    "hidden": "hidden (it runs and reaches nothing)",
+    "denied": "denied (error 42501: no grant, or a function that refuses)",
+    "violates": "violates (error 42501: a policy refuses the new row)",
+}
 
 _FIXES = {
     "rows": "A grant or a policy that should allow this is missing, or asks for something else.",

@@ -15,18 +15,12 @@ from supabase_jobs.findings import Verification
 from supabase_jobs.project import Promise
 from supabase_jobs.verify import access, structure
 from supabase_jobs.verify.collected import Collected
+from supabase_jobs.verify.script import LIMITS
 
 # the quick ones first: `mutate` stops at the first that finds something
 _MODULES = {module.AREA: module for module in (structure, access)}
 AREAS = tuple(_MODULES)
 
-# So that no probe stands behind somebody else's lock for long; never met where nobody holds one.
-_LIMITS = """
-select
-  set_config('search_path', '', true),
-  set_config('statement_timeout', '10s', true),
-  set_config('lock_timeout', '2s', true)
-"""
 _READ_ONLY = """
 select
   current_setting('transaction_read_only')::boolean,
@@ -57,7 +51,7 @@ def verify(connection: Connection, promise: Promise, areas: Sequence[str] = AREA
     started = time.monotonic()
     result = Collected()
     with connection.transaction(force_rollback=True):
-        connection.execute(_LIMITS)
+        connection.execute(LIMITS)
         read_only = connection.execute(_READ_ONLY).fetchone()
         for area in areas:
             if _MODULES[area].WRITES and read_only and read_only[0]:
@@ -72,6 +66,7 @@ def verify(connection: Connection, promise: Promise, areas: Sequence[str] = AREA
         (time.monotonic() - started) * 1000,
         tuple(result.grids),
         tuple(result.unchecked),
+        result.preambles,
     )
 
 

@@ -15,6 +15,7 @@ class Collected:
     findings: list[Finding] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
+    preambles: dict[str, str] = field(default_factory=dict)
 
     def not_checked(self, area: str, subject: str, why: str, fix: str, *, id: str | None = None) -> None:
         """Say that an area, or a part of it, could not be judged: a warning, and never a pass."""

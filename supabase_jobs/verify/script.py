@@ -1,0 +1,95 @@
+"""What a probe does, as SQL that a person pastes into psql: the same statements, in a transaction that is undone.
+
+A script is an opening, which an area's probes share (`Collected.preambles`), and the probe's own part, which ends
+the transaction (`Case.script`). Nothing here is executed by us. Values are quoted by psycopg.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+
+from psycopg.sql import Literal
+
+# So that no probe stands behind somebody else's lock for long; never met where nobody holds one.
+LIMITS = """select
+  set_config('search_path', '', true),
+  set_config('statement_timeout', '10s', true),
+  set_config('lock_timeout', '2s', true)"""
+
+_OPENING = """\
+-- {about}
+-- To paste into psql. The rollback at the end undoes all of it; after an error, only the rollback counts.
+-- \\set VERBOSITY verbose shows an error's SQLSTATE.
+begin;
+"""
+_GUARDED = """\
+-- Asked first: true (t) means that the statement would reach every row, and it is not run.
+select ({condition}) as every_row \\gset
+\\echo every row: :every_row
+\\if :every_row
+\\else
+{statement}\\endif
+"""
+
+
+def quoted(values: Mapping[str, object]) -> dict[str, str]:
+    """Each value as an SQL literal, for `preamble` and `probe`; a None is NULL. Quoting costs more than filling in."""
+    return {name: _literal(value) for name, value in values.items()}
+
+
+def filled(statement: str, literals: Mapping[str, str] | None) -> str:
+    """A statement that ends in a semicolon, with a literal for each `%(name)s`, as psycopg takes it.
+
+    None for a statement that is executed without parameters, in which psycopg leaves every % alone.
+    """
+    text = (statement if literals is None else statement % literals).strip().rstrip(";").rstrip()
+    # a comment in the last line would hide the semicolon
+    return text + ("\n;\n" if "--" in text.rpartition("\n")[2] else ";\n")
+
+
+def preamble(about: str, fixture: Iterable[str] = (), literals: Mapping[str, str] | None = None) -> str:
+    """The opening that the probes of an area share: `begin`, the limits of verify, and the planted rows."""
+    planted = "".join(filled(statement, literals) for statement in fixture)
+    rows = f"\n-- The rows that it is about, planted as the owner.\n{planted}" if planted else ""
+    return _OPENING.format(about=_line(about)) + filled(LIMITS, None) + rows + "\n"
+
+
+def identity(role: str, settings: Mapping[str, str]) -> str:
+    """The statement that makes the rest of the transaction a request of this role, with these settings."""
+    made = [*settings.items(), ("role", role)]
+    calls = ", ".join(f"set_config({_literal(name)}, {_literal(value)}, true)" for name, value in made)
+    return f"-- As {_line(role)}:\nselect {calls};\n"
+
+
+def probe(
+    about: Sequence[str],
+    become: str,
+    statement: str,
+    literals: Mapping[str, str] | None = None,
+    *,
+    guard: str | None = None,
+    owner: str = "none",
+    reached: str | None = None,
+) -> str:
+    """The probe's own part. `about` are its comments, a line each; `become` comes from `identity`, or is ''.
+
+    `guard` is asked first, and the statement not run where it is true. `reached` is asked afterwards by `owner`,
+    the role that verify itself has (`current_setting('role')`).
+    """
+    run = filled(statement, literals)
+    if guard is not None:
+        run = _GUARDED.format(condition=filled(guard, literals).rstrip().rstrip(";"), statement=run)
+    parts = ["".join(f"-- {_line(line)}\n" for line in about) + become, f"-- The probe:\n{run}"]
+    if reached is not None:
+        back = f"select set_config('role', {_literal(owner)}, true);\n"
+        parts.append(f"-- As the owner again: did it reach its target?\n{back}{filled(reached, literals)}")
+    return "\n".join([*parts, "rollback;\n"])
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, uuid.UUID):  # with dashes, as it stands in the headers
+        return Literal(str(value)).as_string(None) + "::uuid"
+    return Literal(value).as_string(None).strip()
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())  # a line end would end the comment

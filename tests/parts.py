@@ -8,6 +8,9 @@ from typing import NoReturn
 
 import pytest
 
+from supabase_jobs.errors import LocalServerError
+from supabase_jobs.local.postgrest import find as find_postgrest
+
 MAJORS = (15, 16, 17, 18)
 EMBEDDED = (16, 18)
 DEFAULT_MAJOR = 16
@@ -44,3 +47,11 @@ def supabase_cli() -> Path:
     if not _CLI.exists() or shutil.which("node") is None:
         unavailable("the Supabase CLI is not installed (npm ci in tests/)")
     return _CLI
+
+
+def postgrest() -> Path:
+    """The real PostgREST: of tests/node_modules, else as `local start --api` finds it."""
+    try:
+        return find_postgrest(Path(__file__).parent)
+    except LocalServerError:
+        unavailable("PostgREST is not installed (npm ci in tests/)")

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from supabase_jobs.errors import LocalServerError
 from supabase_jobs.local import account as accounts
-from supabase_jobs.local import cluster, copies, info, postmaster
+from supabase_jobs.local import api_state, cluster, copies, info, postmaster
 from supabase_jobs.local import place as places
 from supabase_jobs.local import state as states
 from supabase_jobs.local.info import ServerInfo
@@ -59,14 +59,15 @@ def start(
 
 
 def stop(directory: Path) -> bool:
-    """Stop the server of a directory and keep its data; says whether one was running."""
+    """Stop the server of a directory and its API, and keep the data; says whether anything was running."""
     place = places.of(directory)
     with _system_errors(place):
         if states.load(place) is None:
             return False
         with states.locked(place, None):
+            halted = api_state.halt(place)
             state = states.load(place)
-            return state is not None and postmaster.stop_any(state.data_dir)
+            return (state is not None and postmaster.stop_any(state.data_dir)) or halted
 
 
 def status(directory: Path) -> ServerInfo | None:
@@ -174,6 +175,8 @@ def _start(place: Place, wanted: Wanted) -> ServerInfo:
     found = cluster.serve(
         place, state.data_dir, programs, account, port=wanted.port, preferred=state.port, settings=settings
     )
+    if found.port != state.port:
+        api_state.halt(place)  # what a crash left of it looks for the database on the old port
     state = replace(state, port=found.port, bin_dir=programs.bin_dir, settings=settings)
     states.save(place, state)
     return info.describe(state, found)
@@ -221,7 +224,8 @@ def _make(place: Place, wanted: Wanted, preferred: int | None = None) -> ServerI
 
 
 def _discard(place: Place) -> None:
-    """Stop the server if it lives, delete data and settings; the log stays."""
+    """Stop the server and its API if they live, delete data and settings; the logs and the API's keys stay."""
+    api_state.halt(place)
     for home in place.homes():
         if not _is_own_folder(home):
             continue

@@ -62,7 +62,8 @@ class Verification:
     """What `verify` asked (`cases`) and found in all areas that it was to look at.
 
     `unchecked` are areas that could not be judged: a warning among the findings says why. `preambles` open the
-    scripts of the cases, each once.
+    scripts of the cases, each once. `disputed` are the ids of findings that are errors only until the access matrix,
+    run at the same time, shows that nothing is different.
     """
 
     findings: tuple[Finding, ...]
@@ -71,6 +72,7 @@ class Verification:
     grids: tuple[Grid, ...] = field(default=())
     unchecked: tuple[str, ...] = field(default=())
     preambles: Mapping[str, str] = field(default_factory=dict)
+    disputed: frozenset[str] = field(default=frozenset())
 
     def script(self, case: Case) -> str:
         """The whole SQL that asks a case again, to paste into psql; '' where there is none."""

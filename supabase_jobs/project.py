@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from supabase_jobs.settings import Settings
+from supabase_jobs.errors import ConfigError
+from supabase_jobs.settings import Settings, read_toml
 from supabase_jobs.sqlfiles import Files, Migration, load_migrations, load_sources, strays
 from supabase_jobs.variables import Value, resolve
+
+# what the Supabase CLI serves where its config says nothing
+DEFAULT_EXPOSED = ("public", "graphql_public")
 
 
 def files(settings: Settings) -> Files:
@@ -35,14 +39,31 @@ class Promise:
     """What `verify` holds a database against: the sources as they render here, and where their declarations are.
 
     `directory` holds access.toml and structure.json of other sources than the packaged ones, for which it is None.
+    `exposed` are the schemas that the API serves.
     """
 
     variables: Mapping[str, Value]
     texts: tuple[str, ...]
     directory: Path | None = None
+    exposed: tuple[str, ...] = DEFAULT_EXPOSED
 
 
 def promise(settings: Settings) -> Promise:
     """What the sources of this project promise."""
     values = resolve(load_sources(settings.sql_dir).variables, settings.variables)
-    return Promise(values, tuple(m.text for m in rendered(settings)), settings.sql_dir)
+    return Promise(values, tuple(m.text for m in rendered(settings)), settings.sql_dir, exposed(settings.directory))
+
+
+def exposed(directory: Path) -> tuple[str, ...]:
+    """The schemas that the API of the project in a folder serves, by its supabase/config.toml.
+
+    ConfigError where that file is not TOML, or its [api] schemas are no list of names.
+    """
+    file = directory / "supabase" / "config.toml"
+    if not file.is_file():
+        return DEFAULT_EXPOSED
+    api = read_toml(file).get("api", {})
+    schemas = api.get("schemas", DEFAULT_EXPOSED) if isinstance(api, dict) else None
+    if not isinstance(schemas, list | tuple) or not all(isinstance(schema, str) for schema in schemas):
+        raise ConfigError(f"{file}: [api] schemas is no list of names", file=str(file))
+    return tuple(schemas)

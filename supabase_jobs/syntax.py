@@ -4,6 +4,7 @@ The grammar is PostgreSQL 17's. A statement that it cannot parse (newer syntax, 
 mistake) is None here: what it means is for the server to say.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 Node = dict[str, Any]
@@ -98,18 +99,80 @@ def concurrent_index(node: Node) -> tuple[str | None, str, str | None] | None:
     return table.get("schemaname"), table["relname"], index.get("idxname")
 
 
-def function_bodies(text: str) -> dict[str, str]:
-    """`schema.name` → body of the functions that a text creates with a schema and a string body; the last counts."""
-    bodies = {}
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a function; `default` is equal for two expressions that are the same but for casts."""
+
+    name: str
+    default: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """What the types of a function do not say. As text: its arguments."""
+
+    body: str
+    arguments: tuple[Argument, ...]
+
+    def __str__(self) -> str:
+        return ", ".join(argument.text for argument in self.arguments)
+
+
+def functions(text: str) -> dict[str, Function]:
+    """`schema.name` → the functions that a text creates with a schema and a string body; the last counts."""
+    found = {}
     for node in parse(text) or []:
         function = node.get("CreateFunctionStmt")
         if function is None or len(function["funcname"]) != 2:
             continue
         name = ".".join(part["String"]["sval"] for part in function["funcname"])
+        arguments = tuple(_argument(p["FunctionParameter"]) for p in function.get("parameters", []))
         for option in function["options"]:
             if option["DefElem"]["defname"] == "as":
-                bodies[name] = option["DefElem"]["arg"]["List"]["items"][0]["String"]["sval"]
-    return bodies
+                body = option["DefElem"]["arg"]["List"]["items"][0]["String"]["sval"]
+                found[name] = Function(body, arguments)
+    return found
+
+
+def _argument(parameter: Node) -> Argument:
+    name, default = parameter.get("name", ""), parameter.get("defexpr")
+    if default is None:
+        return Argument(name, None, name)
+    while "TypeCast" in default:
+        default = default["TypeCast"]["arg"]
+    value = next((v for key, v in default.get("A_Const", {}).items() if key != "location"), None)
+    if isinstance(value, dict):
+        value = next(iter(value.values()), 0)  # the parser leaves a zero out
+    text = "null" if value is True else "an expression" if value is None else value
+    return Argument(name, repr(_without_positions(default)), f"{name} default {text}")
+
+
+# what puts an expression together without asking for anything
+_CONNECTORS = {
+    "BoolExpr", "A_Expr", "NullTest", "BooleanTest", "SubLink", "SelectStmt", "ResTarget", "CoalesceExpr", "CaseExpr",
+    "CaseWhen", "TypeCast", "TypeName", "A_ArrayExpr", "RowExpr", "List", "String",
+}  # fmt: skip
+
+
+def ingredients(expression: str) -> frozenset[str]:
+    """What an SQL expression asks: columns, functions, constants and whatever else is more than logic around them."""
+    found: set[str] = set()
+
+    def walk(tree: Any) -> None:
+        if isinstance(tree, list):
+            for part in tree:
+                walk(part)
+        elif isinstance(tree, dict):
+            for key, part in tree.items():
+                if key[:1].isupper() and key not in _CONNECTORS:  # a node; fields are in lower case
+                    found.add(f"{key} {_without_positions(part)}")
+                elif key != "typeName":
+                    walk(part)
+
+    trees = parse(f"select {expression}")
+    walk(trees if trees is not None else [{"Unparsed": expression}])
+    return frozenset(found)
 
 
 def same_index(wanted: str, existing: str) -> bool:

@@ -12,7 +12,7 @@ from supabase_jobs.database import Connection
 from supabase_jobs.findings import Case, Finding, Grid, Severity
 from supabase_jobs.project import Promise
 from supabase_jobs.verify import declaration, script
-from supabase_jobs.verify.collected import Collected
+from supabase_jobs.verify.collected import Collected, Dispute
 from supabase_jobs.verify.declaration import Action, Declaration, Matrix, Row
 from supabase_jobs.verify.impersonation import NOT_AN_ANSWER, SET, Params, Session, become, begin, one, plant, refusal
 
@@ -53,6 +53,7 @@ def _run_matrix(session: Session, matrix: Matrix, result: Collected) -> None:
         seen = []
         for c, action in enumerate(matrix.actions):
             outcome = probe(session, row, action, params)
+            result.tried.add(Dispute(matrix.title, row.identity.role, action.command))
             seen.append(outcome)
             text = _script(session, row, action, identity, literals)
             result.cases.append(Case(_id(matrix, row, action), AREA, matrix.title, f"{row.label}: {action.name}", text))

@@ -60,6 +60,7 @@ def verify(connection: Connection, promise: Promise, areas: Sequence[str] = AREA
                 )
             else:
                 _check(connection, area, promise, result)
+    result.settle()
     return Verification(
         tuple(result.findings),
         tuple(result.cases),
@@ -67,6 +68,7 @@ def verify(connection: Connection, promise: Promise, areas: Sequence[str] = AREA
         tuple(result.grids),
         tuple(result.unchecked),
         result.preambles,
+        frozenset(result.disputed),
     )
 
 

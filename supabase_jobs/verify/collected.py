@@ -1,21 +1,45 @@
 """What the areas of `verify` have asked and found so far, and where an area's declarations are."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from supabase_jobs.findings import Case, Finding, Grid, Severity
 from supabase_jobs.project import Promise
 
 
+@dataclass(frozen=True)
+class Dispute:
+    """What has to be tried before a policy that is written otherwise can be called the same: a role's command."""
+
+    object: str
+    role: str
+    command: str
+
+
 @dataclass
 class Collected:
-    """What one run has come to so far; every area adds to it."""
+    """What one run has come to so far; every area adds to it.
+
+    `tried` is what the access matrix has cells for. `disputed` holds the ids of errors that are only a matter of
+    wording where all those cells are as declared.
+    """
 
     cases: list[Case] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     preambles: dict[str, str] = field(default_factory=dict)
+    tried: set[Dispute] = field(default_factory=set)
+    disputed: dict[str, list[Dispute]] = field(default_factory=dict)
+
+    def settle(self) -> None:
+        """Turn the disputed errors into warnings where the access matrix was tried and is as declared."""
+        sound = {grid.title for grid in self.grids if not grid.wrong}
+        for number, finding in enumerate(self.findings):
+            needed = self.disputed.get(finding.id)
+            if needed and all(dispute in self.tried and dispute.object in sound for dispute in needed):
+                message = f"{finding.message}; the access matrix shows no difference"
+                self.findings[number] = replace(finding, severity=Severity.WARNING, message=message)
 
     def not_checked(self, area: str, subject: str, why: str, fix: str, *, id: str | None = None) -> None:
         """Say that an area, or a part of it, could not be judged: a warning, and never a pass."""

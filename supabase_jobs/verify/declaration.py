@@ -60,6 +60,11 @@ class Action:
     control: str | None = None
     bound: int | None = None
 
+    @property
+    def command(self) -> str:
+        """The first word of the statement: `update`."""
+        return self.sql.split(maxsplit=1)[0].lower()
+
 
 @dataclass(frozen=True)
 class Row:

@@ -1,7 +1,10 @@
 """Hold the catalogs against a recorded snapshot of them: what the migrations made of an empty project.
 
-Every file in `queries/` asks one question and answers in the same seven columns, so a new check is one
+Every file in `queries/` asks one question and answers in the same eight columns, so a new check is one
 more file. Which objects are looked at stands in the snapshot; the engine knows none by name.
+
+An error is what changes who may do what or which rows can be there, a warning what differs without that, an info
+an object of the project's own. One deviation is one finding: of what is gone or strange itself, nothing more is said.
 """
 
 import json
@@ -18,11 +21,13 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.project import Promise
 from supabase_jobs.sqlfiles import fingerprint
-from supabase_jobs.verify.collected import Collected
+from supabase_jobs.verify.collected import Collected, Dispute
 
 AREA = "structure"
 WRITES = False
 DEFAULT_FILE = Path(__file__).with_name("structure.json")
+
+_AS_THE_MIGRATION = "Create it again as the migration does, with create or replace."
 
 _HERE = Path(__file__).parent
 _QUERIES = _HERE / "queries"
@@ -31,6 +36,8 @@ _BODIES = _HERE / "scope" / "bodies.sql"
 _PARTS = ("schemas", "relations", "functions")
 # these rows say that the object is there at all; without it, no other row about it is worth a finding
 _EXISTENCE = ("table", "function")
+# what all policies of a table come to for a role and a command: `anon update check`
+_POLICY, _EFFECT = "policy", "effect of policies"
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,8 @@ class Fact:
     """One thing that is so: `kind` `name` of `object` is `value`.
 
     `mend` is SQL that makes it so, `remove` SQL that takes it away, `unexpected` the severity of a
-    fact that nobody recorded. All three come from the catalog query.
+    fact that nobody recorded (None: not worth a word), `differs` the severity of one that is missing or has another
+    value. All four come from the catalog query.
     """
 
     object: str
@@ -47,12 +55,19 @@ class Fact:
     value: str
     mend: str
     remove: str
-    unexpected: str
+    unexpected: str | None
+    differs: str
 
     @property
     def key(self) -> tuple[str, str, str]:
         """What a fact is about, whatever its value."""
         return self.object, self.kind, self.name
+
+    @property
+    def parent(self) -> tuple[str, str, str] | None:
+        """The key of what a fact is a detail of: of a column, for its default or a grant on it."""
+        _, of, kind = self.kind.partition(" of ")
+        return (self.object, kind, self.name.split(" to ")[0] if "grant" in self.kind else self.name) if of else None
 
     @property
     def id(self) -> str:
@@ -79,8 +94,8 @@ def load(path: Path | None = None) -> Snapshot:
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
         facts = tuple(
-            Fact(subject, kind, name, value, mend, "", Severity.ERROR)
-            for subject, kind, name, value, mend in recorded["facts"]
+            Fact(subject, kind, name, value, mend, "", None, Severity(differs))
+            for subject, kind, name, value, mend, differs in recorded["facts"]
         )
         return Snapshot({part: recorded[part] for part in _PARTS}, facts)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -91,7 +106,8 @@ def dump(snapshot: Snapshot) -> str:
     """A snapshot as JSON text, one fact a line, so that a change of the SQL shows as a short diff."""
     lines = [f'  "{part}": {json.dumps(snapshot.scope[part])},' for part in _PARTS]
     facts = ",\n".join(
-        "    " + json.dumps([f.object, f.kind, f.name, f.value, f.mend], ensure_ascii=False) for f in snapshot.facts
+        "    " + json.dumps([f.object, f.kind, f.name, f.value, f.mend, f.differs], ensure_ascii=False)
+        for f in snapshot.facts
     )
     return "{\n" + "\n".join(lines) + '\n  "facts": [\n' + facts + "\n  ]\n}\n"
 
@@ -114,8 +130,7 @@ def check(connection: Connection, promise: Promise, result: Collected) -> None:
     if (file := result.declared(AREA, promise, DEFAULT_FILE)) is None:
         return
     run(connection, load(file), result)
-    bodies = {name: body for text in promise.texts for name, body in syntax.function_bodies(text).items()}
-    run_bodies(connection, bodies, result)
+    run_bodies(connection, promise.texts, promise.exposed, result)
 
 
 def run(connection: Connection, snapshot: Snapshot, result: Collected) -> None:
@@ -123,36 +138,82 @@ def run(connection: Connection, snapshot: Snapshot, result: Collected) -> None:
     found = {fact.key: fact for fact in _facts(connection, snapshot.scope)}
     expected = {fact.key: fact for fact in snapshot.facts}
     gone = {f.object for f in snapshot.facts if f.kind in _EXISTENCE and f.key not in found}
+    strange = {f.object for f in found.values() if f.kind in _EXISTENCE and f.key not in expected}
+    effects = _effects(expected, found)
+
+    def moot(fact: Fact, objects: set[str], there: Mapping[tuple[str, str, str], Fact]) -> bool:
+        if fact.kind == _EFFECT or (fact.kind == _POLICY and not effects.get(fact.object)):
+            return True  # policies are judged by what they come to, and named by themselves
+        if fact.kind in _EXISTENCE:
+            return False
+        return fact.object in objects or (fact.parent is not None and fact.parent not in there)
+
     for fact in snapshot.facts:
+        if fact.kind == _EFFECT:
+            continue
         result.cases.append(Case(fact.id, AREA, fact.object, f"{fact.subject}: {fact.value}"))
-        if (finding := _compared(fact, found.get(fact.key), gone)) is not None:
-            result.findings.append(finding)
-    known = {fact.object for fact in snapshot.facts}
+        now = found.get(fact.key)
+        if (now is None or now.value != fact.value) and not moot(fact, gone, found):
+            result.findings.append(_deviation(fact, now))
     result.findings += [
-        _unexpected(fact)
+        _finding(fact, Severity(fact.unexpected), f"is in no migration: {fact.value}", fact.remove)
         for key, fact in found.items()
-        # of an object that is itself unexpected (an overload), that it is there says it all
-        if key not in expected and (fact.object in known or fact.kind in _EXISTENCE)
+        if key not in expected and fact.unexpected is not None and not moot(fact, strange, expected)
     ]
+    for finding in result.findings:
+        policies = effects.get(finding.object, [])
+        if finding.area == AREA and finding.id.startswith(f"{AREA}:{finding.object}:{_POLICY}:") and all(policies):
+            result.disputed[finding.id] = [dispute for dispute in policies if dispute is not None]
 
 
-def run_bodies(connection: Connection, expected: Mapping[str, str], result: Collected) -> None:
-    """Hold the bodies of functions against those in the SQL sources (`schema.name` → body), to the letter."""
-    for name, signature, body in _read(connection, _BODIES, [list(expected)]):
+def _effects(
+    expected: Mapping[tuple[str, str, str], Fact], found: Mapping[tuple[str, str, str], Fact]
+) -> dict[str, list[Dispute | None]]:
+    """Object → where its policies do not come to what was recorded: what would have to be tried, or None.
+
+    It can be tried where another condition is asked of the same values as before; one that asks for more (a column,
+    a constant, the time of day) may show its difference on rows that nobody has planted.
+    """
+    effects: dict[str, list[Dispute | None]] = {}
+    for key in {key for facts in (expected, found) for key in facts if key[1] == _EFFECT}:
+        before, now = expected.get(key), found.get(key)
+        if before is not None and now is not None:
+            if before.value == now.value:
+                continue
+            same = syntax.ingredients(now.value) <= syntax.ingredients(before.value)
+            if same and now.differs != Severity.ERROR:
+                role, command, _ = key[2].rsplit(" ", 2)
+                effects.setdefault(key[0], []).append(Dispute(key[0], role.strip('"'), command))
+                continue
+        effects.setdefault(key[0], []).append(None)
+    return effects
+
+
+def run_bodies(connection: Connection, texts: Sequence[str], exposed: Sequence[str], result: Collected) -> None:
+    """Hold functions against the SQL sources: bodies to the letter, arguments by name and default.
+
+    Other defaults are errors in the schemas that the API exposes (`exposed`), where a request can leave an argument
+    out, and warnings elsewhere.
+    """
+    expected = {name: function for text in texts for name, function in syntax.functions(text).items()}
+    for name, signature, schema, definition in _read(connection, _BODIES, [list(expected)]):
+        wanted, found = expected[name], syntax.functions(definition)[name]
         id = f"{AREA}:{signature}:body"
         result.cases.append(Case(id, AREA, signature, "the body of the function is the migration's"))
-        if body != expected[name]:
-            result.findings.append(
-                Finding(
-                    id=id,
-                    area=AREA,
-                    severity=Severity.ERROR,
-                    object=signature,
-                    message=f"the body of the function is not the migration's (sha256 {fingerprint(body)[:12]},"
-                    f" expected {fingerprint(expected[name])[:12]})",
-                    fix="Create the function again as the migration does, with create or replace.",
-                )
+        if found.body != wanted.body:
+            what = (
+                f"the body of the function is not the migration's (sha256 {fingerprint(found.body)[:12]},"
+                f" expected {fingerprint(wanted.body)[:12]})"
             )
+            result.findings.append(Finding(id, AREA, Severity.ERROR, signature, what, _AS_THE_MIGRATION))
+        id = f"{AREA}:{signature}:arguments"
+        result.cases.append(Case(id, AREA, signature, f"the arguments of the function: {wanted}"))
+        if found.arguments != wanted.arguments:
+            names = [[argument.name for argument in function.arguments] for function in (found, wanted)]
+            severe = names[0] != names[1] or schema in exposed
+            severity = Severity.ERROR if severe else Severity.WARNING
+            what = f"the arguments of the function are ({found}); expected: ({wanted})"
+            result.findings.append(Finding(id, AREA, severity, signature, what, _AS_THE_MIGRATION))
 
 
 def _facts(connection: Connection, scope: dict[str, list[str]]) -> list[Fact]:
@@ -166,25 +227,14 @@ def _read(connection: Connection, path: Path, params: list[list[str]] | None = N
         return cursor.execute(path.read_bytes(), params).fetchall()
 
 
-def _compared(expected: Fact, found: Fact | None, gone: set[str]) -> Finding | None:
+def _deviation(expected: Fact, found: Fact | None) -> Finding:
+    severity = Severity(expected.differs)
     if found is None:
-        if expected.object in gone and expected.kind not in _EXISTENCE:
-            return None
         what = "is missing" if expected.name or expected.kind in _EXISTENCE else "cannot be read"
         fix = expected.mend or "Apply the migration that creates it again."
-        return _finding(expected, Severity.ERROR, f"{what}; expected: {expected.value}", fix)
-    if found.value == expected.value:
-        return None
-    return _finding(
-        expected,
-        Severity.ERROR,
-        f"is {found.value}; expected: {expected.value}",
-        " ".join(part for part in (found.remove, expected.mend) if part) or "Create it again as the migration does.",
-    )
-
-
-def _unexpected(fact: Fact) -> Finding:
-    return _finding(fact, Severity(fact.unexpected), f"is in no migration: {fact.value}", fact.remove)
+        return _finding(expected, severity, f"{what}; expected: {expected.value}", fix)
+    fix = " ".join(part for part in (found.remove, expected.mend) if part) or _AS_THE_MIGRATION
+    return _finding(expected, severity, f"is {found.value}; expected: {expected.value}", fix)
 
 
 def _finding(fact: Fact, severity: Severity, what: str, fix: str) -> Finding:

@@ -8,7 +8,9 @@ select
   format('alter table %I.%I add constraint %I %s;', n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid))
     as mend,
   format('alter table %I.%I drop constraint %I;', n.nspname, c.relname, k.conname) as remove,
-  'info' as unexpected
+  -- one that refuses rows which the migrations allow
+  case when k.contype in ('c', 'u', 'x') then 'warning' else 'info' end as unexpected,
+  'error' as differs
 from pg_constraint as k
 inner join pg_class as c on k.conrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid

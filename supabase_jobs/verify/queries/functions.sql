@@ -1,5 +1,5 @@
--- Functions: what they return, as whom they run, with which search_path, and whether a null keeps them from running. Others of the same names too:
--- an overload is one more door.
+-- Functions: what they return, as whom they run, with which search_path, whether a null keeps them from running, what the
+-- planner may take for granted. Others of the same names too: an overload is one more door.
 select
   f.object,
   v.kind,
@@ -7,7 +7,8 @@ select
   v.value,
   v.mend,
   case v.kind when 'function' then format('drop function %s;', f.object) else '' end as remove,
-  'error' as unexpected
+  'error' as unexpected,
+  case v.kind when 'cost' then 'warning' else 'error' end as differs
 from (
   select
     p.*,
@@ -16,6 +17,9 @@ from (
   inner join pg_namespace as n on p.pronamespace = n.oid
 ) as f
 inner join pg_language as l on f.prolang = l.oid
+cross join lateral (
+  select case f.proparallel when 's' then 'safe' when 'r' then 'restricted' else 'unsafe' end as parallel
+) as g
 cross join lateral (
   values
   ('function', pg_get_function_result(f.oid), ''),
@@ -31,7 +35,13 @@ cross join lateral (
       case f.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end)),
   ('null input', case when f.proisstrict then 'returns null' else 'called' end,
     format('alter function %s %s on null input;', f.object,
-      case when f.proisstrict then 'returns null' else 'called' end))
+      case when f.proisstrict then 'returns null' else 'called' end)),
+  ('parallel', g.parallel, format('alter function %s parallel %s;', f.object, g.parallel)),
+  ('leakproof', case when f.proleakproof then 'leakproof' else 'not leakproof' end,
+    format('alter function %s %s;', f.object, case when f.proleakproof then 'leakproof' else 'not leakproof' end)),
+  ('cost', format('%s, for %s rows', f.procost, f.prorows),
+    format('alter function %s cost %s', f.object, f.procost)
+    || case when f.proretset then format(' rows %s;', f.prorows) else ';' end)
 ) as v (kind, value, mend)
 where split_part(f.object, '(', 1) in (
   select split_part(s.name, '(', 1)

@@ -3,10 +3,12 @@ select
   format('%I.%I', n.nspname, c.relname) as object,
   'index' as kind,
   i.relname as name,
-  pg_get_indexdef(x.indexrelid) || case when x.indisvalid then '' else ' (invalid)' end as value,
+  pg_get_indexdef(x.indexrelid) || case when x.indisvalid and x.indisready then '' else ' (invalid)' end as value,
   pg_get_indexdef(x.indexrelid) || ';' as mend,
   format('drop index %I.%I;', n.nspname, i.relname) as remove,
-  'info' as unexpected
+  -- one that refuses rows which the migrations allow
+  case when x.indisunique then 'warning' else 'info' end as unexpected,
+  'error' as differs
 from pg_index as x
 inner join pg_class as i on x.indexrelid = i.oid
 inner join pg_class as c on x.indrelid = c.oid

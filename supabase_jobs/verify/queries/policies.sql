@@ -1,15 +1,91 @@
--- Policies: command, roles, USING and WITH CHECK. One that nobody declared can open the table.
+-- Policies: command, roles, USING and WITH CHECK; and what all those of a table come to for each role and command, by
+-- which two sets of policies are the same however they are named, split or written.
+--
+-- Written alike: a WITH CHECK that is left out is the USING, the sides of = in a fixed order, no alias in a sub-select.
+with policy as (
+  select
+    p.polname,
+    p.polcmd,
+    p.polpermissive,
+    p.polroles,
+    n.nspname,
+    c.relname,
+    format('%I.%I', n.nspname, c.relname) as object,
+    e.visible,
+    coalesce(e.allowed, case when p.polcmd in ('w', '*') then e.visible end) as allowed,
+    (
+      select string_agg(case r.oid when 0 then 'public' else quote_ident(pg_get_userbyid(r.oid)) end, ', ' order by 1)
+      from unnest(p.polroles) as r (oid)
+    ) as roles
+  from pg_policy as p
+  inner join pg_class as c on p.polrelid = c.oid
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  cross join lateral (
+    select
+      max(a.text) filter (where x.part = 1) as visible,
+      max(a.text) filter (where x.part = 2) as allowed
+    from (
+      values (1, pg_get_expr(p.polqual, p.polrelid)), (2, pg_get_expr(p.polwithcheck, p.polrelid))
+    ) as x (part, text)
+    cross join lateral (
+      select regexp_replace(x.text, '(\( SELECT [\w.]+\(\)) AS "?\w+"?\)', '\1)', 'g') as bare
+    ) as b
+    cross join lateral (select regexp_match(b.bare, '^\(([^=<>''"|]+) = ([^=<>''"|]+)\)$') as sides) as s
+    cross join lateral (
+      select
+        case
+          when s.sides is null or b.bare ~ '\m(AND|OR|NOT|ANY|ALL|CASE)\M' then b.bare
+          else format('(%s = %s)', least(s.sides[1] collate "C", s.sides[2]), greatest(s.sides[1] collate "C", s.sides[2]))
+        end as text
+    ) as a
+  ) as e
+  where format('%I.%I', n.nspname, c.relname) = any($1)
+),
+
+effect as (
+  select
+    p.object,
+    format('%s %s %s', case r.oid when 0 then 'public' else quote_ident(pg_get_userbyid(r.oid)) end, w.command, w.part)
+      as name,
+    string_agg(distinct w.condition, ' or ' order by w.condition) filter (where p.polpermissive) as permissive,
+    string_agg(distinct w.condition, ' and ' order by w.condition) filter (where not p.polpermissive) as restrictive,
+    bool_or(r.oid = 0 or a.rolbypassrls or a.rolsuper) as bypasses
+  from policy as p
+  cross join unnest(p.polroles) as r (oid)
+  left join pg_roles as a on r.oid = a.oid
+  cross join lateral (
+    values
+    ('select', 'using', '{r,*}'::"char"[], p.visible),
+    ('insert', 'check', '{a,*}', p.allowed),
+    ('update', 'using', '{w,*}', p.visible),
+    ('update', 'check', '{w,*}', p.allowed),
+    ('delete', 'using', '{d,*}', p.visible)
+  ) as w (command, part, commands, condition)
+  where p.polcmd = any(w.commands)
+  group by p.object, r.oid, w.command, w.part
+)
+
 select
-  format('%I.%I', n.nspname, c.relname) as object,
+  p.object,
   'policy' as kind,
   p.polname as name,
   s.spec as value,
-  format('create policy %I on %I.%I as %s;', p.polname, n.nspname, c.relname, s.spec) as mend,
-  format('drop policy %I on %I.%I;', p.polname, n.nspname, c.relname) as remove,
-  'error' as unexpected
-from pg_policy as p
-inner join pg_class as c on p.polrelid = c.oid
-inner join pg_namespace as n on c.relnamespace = n.oid
+  format('create policy %I on %s as %s;', p.polname, p.object, s.spec) as mend,
+  format('drop policy %I on %s;', p.polname, p.object) as remove,
+  -- one that narrows, or that speaks of a role that no request has, opens nothing to the API
+  case
+    when
+      p.polpermissive and exists (
+        select 1 from unnest(p.polroles) as r (oid)
+        where r.oid = 0
+          or pg_has_role(to_regrole('authenticator')::oid, r.oid, 'member')
+          or pg_get_userbyid(r.oid) in ('anon', 'authenticated', 'service_role', 'authenticator')
+      )
+      then 'error'
+    else 'warning'
+  end as unexpected,
+  'error' as differs
+from policy as p
 cross join lateral (
   select concat_ws(
     ' ',
@@ -17,12 +93,20 @@ cross join lateral (
     'for',
     case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
     'to',
-    (
-      select string_agg(case r.oid when 0 then 'public' else pg_get_userbyid(r.oid)::text end, ', ' order by 1)
-      from unnest(p.polroles) as r (oid)
-    ),
-    'using (' || pg_get_expr(p.polqual, p.polrelid) || ')',
-    'with check (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')'
+    p.roles,
+    'using (' || p.visible || ')',
+    'with check (' || p.allowed || ')'
   ) as spec
 ) as s
-where format('%I.%I', n.nspname, c.relname) = any($1)
+union all
+select
+  f.object,
+  'effect of policies',
+  f.name,
+  concat_ws(' and ', '(' || coalesce(f.permissive, 'false') || ')', f.restrictive),
+  '',
+  '',
+  null,
+  -- no probe can show what a policy does to a role that row level security does not hold
+  case when f.bypasses then 'error' else 'warning' end
+from effect as f

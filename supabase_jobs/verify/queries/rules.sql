@@ -6,7 +6,8 @@ select
   pg_get_ruledef(r.oid) as value,
   pg_get_ruledef(r.oid) as mend,
   format('drop rule %I on %I.%I;', r.rulename, n.nspname, c.relname) as remove,
-  'error' as unexpected
+  'error' as unexpected,
+  'error' as differs
 from pg_rewrite as r
 inner join pg_class as c on r.ev_class = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid

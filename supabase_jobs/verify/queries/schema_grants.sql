@@ -1,4 +1,4 @@
--- Who of public and the API's roles may look into the schemas that our helpers stand in.
+-- Who may look into the schemas that our helpers stand in.
 select
   format('%I', n.nspname) as object,
   'schema grant' as kind,
@@ -7,16 +7,19 @@ select
   format('grant %s on schema %I to %s;', g.privileges, n.nspname, g.grantee) as mend,
   format('revoke all on schema %I from %s;', n.nspname, g.grantee) as remove,
   -- looking into a schema of the project's own does no harm, creating objects in it does
-  case g.privileges when 'USAGE' then 'info' else 'error' end as unexpected
+  case when g.privileges = 'USAGE' then 'info'
+    when g.oid = 0 or pg_has_role(to_regrole('authenticator')::oid, g.oid, 'member')
+      or g.grantee in ('anon', 'authenticated', 'service_role', 'authenticator') then 'error' else 'info' end as unexpected,
+  'error' as differs
 from pg_namespace as n
 cross join lateral (
   select
+    a.grantee as oid,
     case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as grantee,
     string_agg(a.privilege_type || case when a.is_grantable then ' with grant option' else '' end, ', '
       order by a.privilege_type) as privileges
   from aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) as a
-  where a.grantee = 0
-    or pg_get_userbyid(a.grantee) in ('anon', 'authenticated', 'service_role', 'authenticator')
+  where a.grantee <> n.nspowner
   group by a.grantee
 ) as g
 where format('%I', n.nspname) = any($1)

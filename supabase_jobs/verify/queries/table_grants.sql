@@ -1,4 +1,4 @@
--- What public and the API's roles may do with a whole table. ALL is what the owner has by default on this server
+-- What roles other than the owner may do with a whole table. ALL is what the owner has by default on this server
 -- (PostgreSQL 17 added MAINTAIN).
 select
   format('%I.%I', n.nspname, c.relname) as object,
@@ -8,7 +8,10 @@ select
   format('grant %s on table %I.%I to %s;',
     case when g.privileges = every.privileges then 'ALL' else g.privileges end, n.nspname, c.relname, g.grantee) as mend,
   format('revoke all on table %I.%I from %s;', n.nspname, c.relname, g.grantee) as remove,
-  'error' as unexpected
+  -- a role that no request can take on opens nothing to the API
+  case when g.oid = 0 or pg_has_role(to_regrole('authenticator')::oid, g.oid, 'member')
+    or g.grantee in ('anon', 'authenticated', 'service_role', 'authenticator') then 'error' else 'warning' end as unexpected,
+  'error' as differs
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 cross join lateral (
@@ -18,12 +21,12 @@ cross join lateral (
 ) as every
 cross join lateral (
   select
+    a.grantee as oid,
     case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as grantee,
     string_agg(a.privilege_type || case when a.is_grantable then ' with grant option' else '' end, ', '
       order by a.privilege_type) as privileges
   from aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) as a
-  where a.grantee = 0
-    or pg_get_userbyid(a.grantee) in ('anon', 'authenticated', 'service_role', 'authenticator')
+  where a.grantee <> c.relowner
   group by a.grantee
 ) as g
 where format('%I.%I', n.nspname, c.relname) = any($1)

@@ -1,4 +1,5 @@
--- Which tables are there, whose are they, and is row level security on?
+-- Which tables are there, whose are they, is row level security on, do they outlive a crash; of views, what they show
+-- and as whom.
 select
   format('%I.%I', n.nspname, c.relname) as object,
   v.kind,
@@ -6,12 +7,13 @@ select
   v.value,
   v.mend,
   '' as remove,
-  'error' as unexpected
+  'error' as unexpected,
+  case v.kind when 'replica identity' then 'warning' else 'error' end as differs
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 cross join lateral (
   values
-  ('table', case c.relkind when 'p' then 'partitioned table' when 'v' then 'view' else 'table' end, ''),
+  ('table', case c.relkind when 'p' then 'partitioned table' when 'v' then 'view' when 'm' then 'materialized view' else 'table' end, ''),
   ('owner', pg_get_userbyid(c.relowner),
     format('alter table %I.%I owner to %I;', n.nspname, c.relname, pg_get_userbyid(c.relowner))),
   ('row level security', case when c.relrowsecurity then 'on' else 'off' end,
@@ -19,6 +21,17 @@ cross join lateral (
       case when c.relrowsecurity then 'enable' else 'disable' end)),
   ('row level security for the owner', case when c.relforcerowsecurity then 'forced' else 'not forced' end,
     format('alter table %I.%I %s row level security;', n.nspname, c.relname,
-      case when c.relforcerowsecurity then 'force' else 'no force' end))
+      case when c.relforcerowsecurity then 'force' else 'no force' end)),
+  ('persistence', case c.relpersistence when 'p' then 'permanent' when 'u' then 'unlogged' else 'temporary' end,
+    format('alter table %I.%I set logged;', n.nspname, c.relname)),
+  ('replica identity', case c.relreplident when 'd' then 'default' when 'n' then 'nothing' when 'f' then 'full' else 'index' end,
+    format('alter table %I.%I replica identity %s;', n.nspname, c.relname,
+      case c.relreplident when 'n' then 'nothing' when 'f' then 'full' else 'default' end)),
+  ('options', case when c.relkind in ('v', 'm') then coalesce(array_to_string(c.reloptions, ', '), 'none') end,
+    format('alter view %I.%I set (%s);', n.nspname, c.relname, array_to_string(c.reloptions, ', '))),
+  ('definition', case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end,
+    format('create or replace view %I.%I as %s', n.nspname, c.relname,
+      case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end))
 ) as v (kind, value, mend)
 where format('%I.%I', n.nspname, c.relname) = any($1)
+  and v.value is not null

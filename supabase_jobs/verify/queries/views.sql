@@ -37,7 +37,8 @@ select
     when 'v' then format('alter view %s set (security_invoker = true);', s.view)
     else format('revoke all on table %s from public, anon, authenticated;', s.view)
   end as remove,
-  'error' as unexpected
+  'error' as unexpected,
+  'error' as differs
 from reach as r
 inner join pg_class as c on r.base = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid

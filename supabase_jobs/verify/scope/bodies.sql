@@ -1,8 +1,10 @@
--- The bodies of all functions of some names.
+-- The functions of some names, as statements that would create them.
 select
   format('%I.%I', n.nspname, p.proname) as name,
   format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object,
-  p.prosrc as body
+  n.nspname as schema,
+  pg_get_functiondef(p.oid) as definition
 from pg_proc as p
 inner join pg_namespace as n on p.pronamespace = n.oid
 where format('%I.%I', n.nspname, p.proname) = any($1)
+  and p.prokind in ('f', 'p')

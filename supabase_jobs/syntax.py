@@ -127,7 +127,8 @@ def functions(text: str) -> dict[str, Function]:
         if function is None or len(function["funcname"]) != 2:
             continue
         name = ".".join(part["String"]["sval"] for part in function["funcname"])
-        arguments = tuple(_argument(p["FunctionParameter"]) for p in function.get("parameters", []))
+        parameters = [part["FunctionParameter"] for part in function.get("parameters", [])]
+        arguments = tuple(_argument(p) for p in parameters if p["mode"] != "FUNC_PARAM_TABLE")
         for option in function["options"]:
             if option["DefElem"]["defname"] == "as":
                 body = option["DefElem"]["arg"]["List"]["items"][0]["String"]["sval"]

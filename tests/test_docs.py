@@ -126,7 +126,7 @@ def test_the_demo_in_readme_is_the_real_output(cli: Run, applied_url: str) -> No
     assert re.sub(r"[\d.]+ s$", "… s", shown) == re.sub(r"[\d.]+ s$", "… s", "\n".join(real))
 
 
-def test_the_migration_guide_changes_the_days_and_verify_agrees(cli: Run, applied_url: str) -> None:
+def test_the_migration_guide_changes_the_days_and_verify_agrees(cli: Run, applied_url: str, tmp_path: Path) -> None:
     (statement,) = _blocks(_section(GUIDE, "Changing a variable later"), "sql")
     with psycopg.connect(applied_url) as connection:
         connection.execute(statement.encode())
@@ -135,7 +135,10 @@ def test_the_migration_guide_changes_the_days_and_verify_agrees(cli: Run, applie
         ).fetchone()
     assert default is not None
     assert "14" in default[0]
-    assert cli("verify", SUPABASE_DB_URL=applied_url).code == 0
+    assert cli("verify", SUPABASE_DB_URL=applied_url).code == 1
+    (tmp_path / "supabase-jobs.toml").write_text("[variables]\nretention_days = 14\n", encoding="utf-8")
+    ran = cli("verify", "--json", SUPABASE_DB_URL=applied_url)
+    assert (ran.code, [f["severity"] for f in ran.json["findings"]]) == (0, ["warning"])
 
 
 # everything that is not the platform's

@@ -146,7 +146,13 @@ def run(connection: Connection, snapshot: Snapshot, result: Collected) -> None:
             return True  # policies are judged by what they come to, and named by themselves
         if fact.kind in _EXISTENCE:
             return False
-        return fact.object in objects or (fact.parent is not None and fact.parent not in there)
+        if fact.object in objects:
+            return True
+        if fact.parent is None:
+            return False
+        # whoever writes a policy in other words takes its comment away
+        rewritten = fact.kind == f"comment of {_POLICY}" and _written(there, fact) != _written(expected, fact)
+        return fact.parent not in there or rewritten
 
     for fact in snapshot.facts:
         if fact.kind == _EFFECT:
@@ -154,7 +160,8 @@ def run(connection: Connection, snapshot: Snapshot, result: Collected) -> None:
         result.cases.append(Case(fact.id, AREA, fact.object, f"{fact.subject}: {fact.value}"))
         now = found.get(fact.key)
         if (now is None or now.value != fact.value) and not moot(fact, gone, found):
-            result.findings.append(_deviation(fact, now))
+            details = [f.mend for f in snapshot.facts if f.parent == fact.key]
+            result.findings.append(_deviation(fact, now, details))
     result.findings += [
         _finding(fact, Severity(fact.unexpected), f"is in no migration: {fact.value}", fact.remove)
         for key, fact in found.items()
@@ -164,6 +171,11 @@ def run(connection: Connection, snapshot: Snapshot, result: Collected) -> None:
         policies = effects.get(finding.object, [])
         if finding.area == AREA and finding.id.startswith(f"{AREA}:{finding.object}:{_POLICY}:") and all(policies):
             result.disputed[finding.id] = [dispute for dispute in policies if dispute is not None]
+
+
+def _written(facts: Mapping[tuple[str, str, str], Fact], detail: Fact) -> str | None:
+    whole = facts.get(detail.parent) if detail.parent else None
+    return None if whole is None else whole.mend
 
 
 def _effects(
@@ -227,14 +239,16 @@ def _read(connection: Connection, path: Path, params: list[list[str]] | None = N
         return cursor.execute(path.read_bytes(), params).fetchall()
 
 
-def _deviation(expected: Fact, found: Fact | None) -> Finding:
-    severity = Severity(expected.differs)
+def _deviation(expected: Fact, found: Fact | None, details: Sequence[str]) -> Finding:
+    """The finding; `details` mend what goes with a thing that has to be made anew (its comment, a column's default)."""
+    removed = "" if found is None else found.remove
+    parts = [removed, expected.mend, *(details if found is None or removed else ())]
+    fix = " ".join(part for part in parts if part) or _AS_THE_MIGRATION
     if found is None:
         what = "is missing" if expected.name or expected.kind in _EXISTENCE else "cannot be read"
-        fix = expected.mend or "Apply the migration that creates it again."
-        return _finding(expected, severity, f"{what}; expected: {expected.value}", fix)
-    fix = " ".join(part for part in (found.remove, expected.mend) if part) or _AS_THE_MIGRATION
-    return _finding(expected, severity, f"is {found.value}; expected: {expected.value}", fix)
+        return _finding(expected, Severity(expected.differs), f"{what}; expected: {expected.value}", fix)
+    what = f"is {found.value}; expected: {expected.value}"
+    return _finding(expected, Severity(expected.differs), what, fix)
 
 
 def _finding(fact: Fact, severity: Severity, what: str, fix: str) -> Finding:

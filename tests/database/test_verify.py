@@ -10,7 +10,8 @@ from supabase_jobs.database import Connection
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.verify import structure
 from supabase_jobs.verify.areas import verify
-from tests.database.faults import FAULTS, Fault
+from tests.database.fault import Fault
+from tests.database.faults import FAULTS
 from tests.fix_cli import Run
 from tests.fix_db import PROMISE, Make
 from tests.impersonation import GUEST_A, USER_A, plant

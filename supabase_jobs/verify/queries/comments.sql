@@ -38,7 +38,7 @@ with described as (
     n.nspname,
     c.relname,
     'comment of index',
-    i.relname,
+    i.relname as index_name,
     format('index %I.%I', n.nspname, i.relname),
     obj_description(i.oid, 'pg_class')
   from pg_index as x

@@ -11,6 +11,8 @@ with policy as (
     n.nspname,
     c.relname,
     format('%I.%I', n.nspname, c.relname) as object,
+    pg_get_expr(p.polqual, p.polrelid) as written_visible,
+    pg_get_expr(p.polwithcheck, p.polrelid) as written_allowed,
     e.visible,
     coalesce(e.allowed, case when p.polcmd in ('w', '*') then e.visible end) as allowed,
     (
@@ -69,8 +71,9 @@ select
   p.object,
   'policy' as kind,
   p.polname as name,
-  s.spec as value,
-  format('create policy %I on %s as %s;', p.polname, p.object, s.spec) as mend,
+  concat_ws(' ', s.spec, 'using (' || p.visible || ')', 'with check (' || p.allowed || ')') as value,
+  concat_ws(' ', format('create policy %I on %s as %s', p.polname, p.object, s.spec),
+    'using (' || p.written_visible || ')', 'with check (' || p.written_allowed || ')') || ';' as mend,
   format('drop policy %I on %s;', p.polname, p.object) as remove,
   -- one that narrows, or that speaks of a role that no request has, opens nothing to the API
   case
@@ -93,9 +96,7 @@ cross join lateral (
     'for',
     case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
     'to',
-    p.roles,
-    'using (' || p.visible || ')',
-    'with check (' || p.allowed || ')'
+    p.roles
   ) as spec
 ) as s
 union all

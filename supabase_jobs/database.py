@@ -66,6 +66,15 @@ def connect(url: str) -> Iterator[Connection]:
         yield connection
 
 
+async def connect_async(url: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """A connection for asyncio, in autocommit mode; the caller closes it. Errors as of `connect`, of connecting only."""
+    conninfo = read(url)
+    try:
+        return await psycopg.AsyncConnection.connect(conninfo.dsn, autocommit=True, prepare_threshold=None)
+    except psycopg.Error as error:
+        _explain(error, conninfo)
+
+
 @contextmanager
 def twin(connection: Connection) -> Iterator[Connection]:
     """A second connection to the same server and database, as the same role, with the same options.

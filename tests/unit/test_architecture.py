@@ -22,7 +22,7 @@ LAYERS = (
     {"runner"},
     {"untransacted", "rehearsal"},
     {"migrate", "verify", "local", "report"},
-    {"mutate"},
+    {"mutate", "testing"},
     {"cli"},
     {"__main__"},
 )

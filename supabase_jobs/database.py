@@ -67,7 +67,7 @@ def connect(url: str) -> Iterator[Connection]:
 
 
 async def connect_async(url: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
-    """A connection for asyncio, in autocommit mode; the caller closes it. Errors as of `connect`, of connecting only."""
+    """A connection for asyncio, in autocommit mode, which the caller closes. Raises what `connect` raises."""
     conninfo = read(url)
     try:
         return await psycopg.AsyncConnection.connect(conninfo.dsn, autocommit=True, prepare_threshold=None)

@@ -72,6 +72,12 @@ def test_reports_import_values_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_plugin_imports_pytest(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert path == PACKAGE / "testing" / "plugin.py" or "import pytest" not in text
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_module_is_longer_than_one_sitting(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
 

@@ -85,3 +85,20 @@ def test_the_installed_program_renders_the_committed_migrations(
 
 def test_the_installed_program_verifies_a_database(installed: Path, applied_url: str, tmp_path: Path) -> None:
     _run(installed / "supabase-jobs", "verify", "--db-url", applied_url, cwd=tmp_path)
+
+
+RLS_TEST = """
+def test_guests_see_nothing_of_users(rls):
+    user = rls.new_user()
+    rls.owner.execute("insert into async_jobs (url, user_id) values ('https://x.com/1', %s)", [user])
+    rls.as_guest("3f8a1f0e-6f0d-4c0e-9a51-1d4c0f1f2a3b").assert_hidden("select * from async_jobs")
+"""
+
+
+def test_the_installed_pytest_plugin_works(installed: Path, applied_url: str, tmp_path: Path) -> None:
+    (tmp_path / "test_rls.py").write_text(RLS_TEST)
+    # pytest's own plugins of the environment of the tests are there too, and pytest-asyncio warns of its settings
+    pytest_words = ("-m", "pytest", "-W", "error", "-p", "no:asyncio", "-p", "no:cacheprovider", "--rootdir", tmp_path)
+    ran = _run(installed / "python", *pytest_words, "--supabase-db-url", applied_url, cwd=tmp_path)
+    assert "supabase-jobs-0.1.0" in ran
+    assert "1 passed" in ran

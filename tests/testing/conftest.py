@@ -1,0 +1,81 @@
+"""A project's own tables, once in a transaction and once in a database, and pytest run on files as its users run it."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from pytest_postgresql.janitor import DatabaseJanitor
+
+from supabase_jobs.database import Connection
+from supabase_jobs.testing import Rls
+from tests.fix_db import Server, own
+from tests.parts import DEFAULT_MAJOR
+
+NOTES = Path(__file__).with_name("notes.sql").read_text(encoding="utf-8")
+HEADER = "X-Device"
+LOOPS = ("-o", "asyncio_default_fixture_loop_scope=function")
+
+
+@pytest.fixture
+def rls(rolled_back: Connection) -> Iterator[Rls]:
+    """What the plugin's fixture gives, on every version, with the tables of notes.sql."""
+    rolled_back.execute(NOTES.encode())
+    with Rls(rolled_back, guest_header=HEADER) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def notes_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database with the tables of notes.sql, for runs that roll back."""
+    server: Server = request.getfixturevalue(f"server_{DEFAULT_MAJOR}")
+    template = request.getfixturevalue(f"platform_{DEFAULT_MAJOR}").template_dbname
+    janitor = DatabaseJanitor(
+        user=server.user, host=server.host, port=server.port, password=server.password,
+        dbname=f"notes_{template}", template_dbname=template,
+    )  # fmt: skip
+    janitor.init()
+    own(server.url(janitor.dbname, server.user))
+    with psycopg.connect(server.url(janitor.dbname)) as connection:
+        connection.execute(NOTES.encode())
+    return server.url(janitor.dbname)
+
+
+@pytest.fixture
+def notes_left(notes_url: str) -> Iterator[Callable[[], int]]:
+    """How many notes are in that database; after the test there must be none."""
+
+    def count() -> int:
+        with psycopg.connect(notes_url) as connection:
+            row = connection.execute("select count(*) from public.notes").fetchone()
+        assert row is not None
+        number: int = row[0]
+        return number
+
+    yield count
+    assert count() == 0
+
+
+RunTests = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
+def run_tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunTests:
+    """`run_tests(text, "-n", "2", SUPABASE_DB_URL=url)`: pytest on a file, in a process of its own.
+
+    Warnings are errors. pytest-asyncio, which warns of a setting that it wants, is off; `LOOPS` switches it on.
+    """
+    for name in ("SUPABASE_DB_URL", "PYTEST_ADDOPTS", "PGPASSWORD", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(text: str, *words: str, **environ: str) -> pytest.RunResult:
+        pytester.makepyfile(text)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        header = () if "no:supabase_jobs" in words else ("-o", f"supabase_guest_header={HEADER}")
+        loops = () if set(LOOPS) <= set(words) else ("-p", "no:asyncio")
+        common = ("-W", "error", "-p", "no:cacheprovider", *header, *loops)
+        return pytester.run(sys.executable, "-m", "pytest", *common, *words)
+
+    return run

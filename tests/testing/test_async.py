@@ -1,0 +1,78 @@
+"""The same on psycopg.AsyncConnection, in the event loop of whoever runs the test."""
+
+import inspect
+from typing import Any
+
+import pytest
+
+from supabase_jobs.testing import AsyncCaller, AsyncRls, Caller, Rls
+from tests.testing.conftest import LOOPS, RunTests
+
+BODY = """
+import psycopg, pytest
+from supabase_jobs.testing import AsyncRls
+
+{mark}
+async def test_users(rls_async):
+    async with rls_async as rls:
+        ann, bob = await rls.new_user(), await rls.new_user()
+        await rls.owner.execute("insert into notes (owner, body) values (%s, 'hello')", [ann])
+        async with rls.as_user(ann) as db:
+            assert await db.rows("select body from notes") == [("hello",)]
+            assert await db.value("select auth.uid()") == ann
+            with pytest.raises(psycopg.errors.UndefinedTable):
+                await db.connection.execute("select * from nowhere")
+        assert await rls.owner.value("select current_setting('request.jwt.claims', true)") == ""
+        select = "select * from notes where owner = %s"
+        caller = rls.as_user(bob)
+        await caller.assert_hidden(select, [ann])
+        await caller.assert_denied("delete from notes")
+        await caller.assert_violates("insert into notes (owner) values (%s)", [ann])
+        await caller.assert_fails("42P01", "select * from nowhere")
+        await caller.assert_untouched(select, [ann], by="update notes set body = 'mine'")
+        assert (await caller.outcome(select, [ann])).name == "hidden"
+        assert await rls.as_user(ann).assert_allowed("select body from notes", count=1) == [("hello",)]
+        await rls.as_guest("d1").assert_hidden("select * from notes")
+        with pytest.raises(AssertionError, match="expected hidden, but it came to rows"):
+            await rls.as_user(ann).assert_hidden(select, [ann])
+
+{mark}
+async def test_on_a_connection_of_my_own(supabase_db_url):
+    async with await psycopg.AsyncConnection.connect(supabase_db_url) as connection:
+        async with AsyncRls(connection) as rls:
+            await rls.owner.execute("insert into notes (device) values ('d1')")
+            assert "as postgres" in repr(rls)
+"""
+ANYIO = "import pytest\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n"
+
+
+def test_with_pytest_asyncio(run_tests: RunTests, notes_url: str, notes_left: object) -> None:
+    result = run_tests(BODY.format(mark="@pytest.mark.asyncio"), "-p", "no:anyio", *LOOPS, SUPABASE_DB_URL=notes_url)
+    result.assert_outcomes(passed=2)
+
+
+def test_with_anyio(run_tests: RunTests, notes_url: str, notes_left: object) -> None:
+    result = run_tests(ANYIO + BODY.format(mark="@pytest.mark.anyio"), SUPABASE_DB_URL=notes_url)
+    result.assert_outcomes(passed=2)
+
+
+def test_another_machine_is_refused(run_tests: RunTests) -> None:
+    text = (
+        BODY.format(mark="@pytest.mark.asyncio")
+        + "\ndef test_repr(rls_async):\n    assert 'async with' in repr(rls_async)\n"
+    )
+    result = run_tests(text, *LOOPS, SUPABASE_DB_URL="postgresql://postgres@db.example.com/postgres")
+    result.assert_outcomes(errors=3)
+
+
+def surface(cls: type) -> dict[str, Any]:
+    return {
+        name.replace("__a", "__"): (str(inspect.signature(member)).replace("Async", ""), inspect.getdoc(member))
+        for name, member in vars(cls).items()
+        if inspect.isfunction(member) and name not in ("__init__", "_transaction", "__repr__")
+    }
+
+
+@pytest.mark.parametrize(("plain", "twin"), [(Rls, AsyncRls), (Caller, AsyncCaller)])
+def test_both_kinds_offer_the_same(plain: type, twin: type) -> None:
+    assert surface(plain) == surface(twin)

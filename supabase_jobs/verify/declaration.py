@@ -9,6 +9,8 @@ from typing import Any
 
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.settings import read_toml
+from supabase_jobs.verify import requests
+from supabase_jobs.verify.requests import Request
 
 DEFAULT_FILE = Path(__file__).with_name("access.toml")
 NULL = "null"
@@ -59,6 +61,7 @@ class Action:
     allowed_if: str | None = None
     control: str | None = None
     bound: int | None = None
+    api: Request | None = None
 
     @property
     def command(self) -> str:
@@ -90,12 +93,16 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Declaration:
-    """The whole file: `ids` become random UUIDs in each run, `fixture` is what the owner plants first."""
+    """The whole file: `ids` become random UUIDs in each run, `fixture` is what the owner plants first.
+
+    `cleanup` removes what a run over the API has committed: rows with ids between %(first)s and %(last)s.
+    """
 
     ids: tuple[str, ...]
     fixture: tuple[str, ...]
     matrices: tuple[Matrix, ...]
     placeholders: frozenset[str] = field(default=frozenset())
+    cleanup: tuple[str, ...] = ()
 
 
 def load(path: Path | None = None) -> Declaration:
@@ -118,12 +125,18 @@ def _declaration(toml: Mapping[str, Any]) -> Declaration:
     identities = {name: Identity(name, **table) for name, table in toml["identities"].items()}
     placeholders = {name for identity in identities.values() for name in identity.placeholders()}
     matrices = tuple(_matrix(table, identities, ids) for table in toml["matrix"])
-    return Declaration(ids, tuple(toml["fixture"]), matrices, frozenset(placeholders - set(ids)))
+    return Declaration(
+        ids,
+        tuple(toml["fixture"]),
+        matrices,
+        frozenset(placeholders - set(ids)),
+        tuple(toml.get("api", {}).get("cleanup", ())),
+    )
 
 
 def _matrix(table: Mapping[str, Any], identities: Mapping[str, Identity], ids: tuple[str, ...]) -> Matrix:
     title = table["title"]
-    actions = tuple(Action(name, **action) for name, action in table["actions"].items())
+    actions = tuple(_action(name, action) for name, action in table["actions"].items())
     expected = _grid(title, table["grid"], [action.name for action in actions])
     if set(expected) != set(table["rows"]):
         odd = sorted(set(expected) ^ set(table["rows"]))
@@ -132,12 +145,19 @@ def _matrix(table: Mapping[str, Any], identities: Mapping[str, Identity], ids: t
     rows = []
     for label, row in table["rows"].items():
         binds = {**{name: name for name in ids}, **row.get("with", {})}
+        if unbound := {name for a in actions if a.api for name in a.api.placeholders()} - set(binds):
+            raise ConfigError(f"{title}: row {label!r} has no ${min(unbound)}, which a request to the API uses")
         for unknown in (bind for bind in binds.values() if bind not in (*ids, NULL)):
             raise ConfigError(f"{title}: row {label!r} names {unknown!r}, which is not among the ids")
         if row["identity"] not in identities:
             raise ConfigError(f"{title}: row {label!r} names the unknown identity {row['identity']!r}")
         rows.append(Row(label, identities[row["identity"]], binds, expected[label]))
     return Matrix(title, actions, tuple(rows))
+
+
+def _action(name: str, table: Mapping[str, Any]) -> Action:
+    others = {key: value for key, value in table.items() if key != "api"}
+    return Action(name, **others, api=requests.parse(name, table["api"]) if "api" in table else None)
 
 
 def _grid(title: str, text: str, actions: list[str]) -> dict[str, dict[str, str]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["pytester", "tests.fix_db", "tests.fix_cli", "tests.fix_api", "tests.fix_pooler"]
+pytest_plugins = ["pytester", "tests.fix_db", "tests.fix_cli", "tests.fix_api", "tests.api.world", "tests.fix_pooler"]
 
 ROOT = Path(__file__).parent.parent
 

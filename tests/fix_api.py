@@ -12,6 +12,7 @@ import pytest
 from pytest_postgresql.janitor import DatabaseJanitor
 
 from supabase import Client, ClientOptions, create_client
+from supabase_jobs.database import Connection
 from supabase_jobs.local import api as local_api
 from supabase_jobs.local.api import ApiInfo
 from supabase_jobs.tokens import Keys
@@ -30,6 +31,7 @@ class Api:
     db_url: str
     major: int
     http: httpx.Client
+    db: Connection
 
     @property
     def url(self) -> str:
@@ -64,9 +66,8 @@ class Api:
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Run a statement as `postgres`, past the API and its row level security, and commit it."""
-        with psycopg.connect(self.db_url, autocommit=True) as connection:
-            cursor = connection.execute(statement.encode(), values)
-            return cursor.fetchall() if cursor.description else []
+        cursor = self.db.execute(statement.encode(), values or None)
+        return cursor.fetchall() if cursor.description else []
 
     def new_guest(self) -> uuid.UUID:
         """A guest of this test's own."""
@@ -85,11 +86,8 @@ class Api:
         values = {"id": uuid.uuid4(), "url": "https://x.com/1", "guest_id": guest, "user_id": user, **columns}
         names = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, values))
         marks = psycopg.sql.SQL(", ").join([psycopg.sql.Placeholder()] * len(values))
-        with psycopg.connect(self.db_url, autocommit=True) as connection:
-            connection.execute(
-                psycopg.sql.SQL("insert into public.async_jobs ({}) values ({})").format(names, marks),
-                list(values.values()),
-            )
+        statement = psycopg.sql.SQL("insert into public.async_jobs ({}) values ({})").format(names, marks)
+        self.db.execute(statement, list(values.values()))
         job: uuid.UUID = values["id"]
         return job
 
@@ -106,8 +104,9 @@ def serving(server: Server, database: str) -> Iterator[Api]:
     with (
         local_api.throwaway(server.port, database, postgrest_bin=postgrest()) as info,
         httpx.Client(timeout=30) as http,
+        psycopg.connect(server.url(database), autocommit=True) as db,
     ):
-        yield Api(info, server.url(database), server.major, http)
+        yield Api(info, server.url(database), server.major, http, db)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ COMMANDS = {
     "status": "Show every migration: applied, pending, edited or remote-only.",
     "verify": "Check a live database against what the migrations promise.",
     "mutate": "Break a local database on purpose, and report which faults verify catches.",
+    "cleanup": "Delete expired jobs and inactive guests, in short transactions.",
 }
 
 EPILOG = """\

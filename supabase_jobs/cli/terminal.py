@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import cycle
 
@@ -49,6 +49,32 @@ def progress(text: str) -> Iterator[None]:
             yield
     finally:
         _current = None
+
+
+@contextmanager
+def counter(text: str, total: Callable[[], int]) -> Iterator[Callable[[int], None]]:
+    """Show how far something is that is counted: `with counter("jobs", total) as advance: advance(1000)`.
+
+    On a terminal a bar with the rate and the time left, which goes away at the end; elsewhere nothing, and
+    `total` is not called. Inside the block no lines are to be printed.
+    """
+    if not _is_terminal():
+        yield lambda _number: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.finished_speed or task.speed or 0:,.0f}/s")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeLeft())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(text, total=None)
+        bar.update(task, total=total())
+        yield lambda number: bar.advance(task, number)
 
 
 def _print(line: str, *, err: bool) -> None:

@@ -21,7 +21,7 @@ LAYERS = (
     {"ledger", "blockers"},
     {"runner"},
     {"untransacted", "rehearsal"},
-    {"migrate", "verify", "local", "report"},
+    {"migrate", "verify", "local", "report", "operations"},
     {"mutate", "testing"},
     {"cli"},
     {"__main__"},

@@ -8,12 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from supabase_jobs.testing.api import RlsApi
     from supabase_jobs.testing.asynchronous import AsyncCaller, AsyncRls
     from supabase_jobs.testing.identity import Identity
     from supabase_jobs.testing.outcome import Outcome, Result
     from supabase_jobs.testing.synchronous import Caller, Rls
 
-__all__ = ["AsyncCaller", "AsyncRls", "Caller", "Identity", "Outcome", "Result", "Rls"]
+__all__ = ["AsyncCaller", "AsyncRls", "Caller", "Identity", "Outcome", "Result", "Rls", "RlsApi"]
 
 _HOMES = {
     "AsyncCaller": "asynchronous",
@@ -23,6 +24,7 @@ _HOMES = {
     "Outcome": "outcome",
     "Result": "outcome",
     "Rls": "synchronous",
+    "RlsApi": "api",
 }
 
 

@@ -132,21 +132,42 @@ def failure(
     more: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The text of an assertion that failed: what was expected, what happened, as whom, which SQL, what it means."""
-    identity = attempt.identity
     lines = [("happened", str(outcome))] if outcome is not None else []
-    lines += [("as", f"role {identity.role}")]
-    lines += [] if identity.claims is None else [("claims", _short(dict(identity.claims)))]
-    lines += [] if identity.headers is None else [("headers", _short(dict(identity.headers)))]
-    lines += [("settings", _short(dict(identity.settings)))] if identity.settings else []
+    lines += _who(attempt.identity)
     lines += [("SQL", " ".join(attempt.sql.split()))]
     lines += [] if attempt.params is None else [("params", _short(attempt.params))]
-    if outcome is not None and outcome.result.rows:
-        lines += [("got", _short(row)) for row in outcome.result.rows[:_SHOWN_ROWS]]
-        rest = len(outcome.result.rows) - _SHOWN_ROWS
-        lines += [("", f"… and {_rows(rest)} more")] if rest > 0 else []
+    lines += [] if outcome is None else _got(outcome)
     lines += more
-    lines += [("table", line) for table in tables for line in table.lines(identity.role)]
+    lines += [("table", line) for table in tables for line in table.lines(attempt.identity.role)]
     lines += [("usually", meaning)] if meaning else []
+    return _text(headline, lines)
+
+
+def request_failure(
+    headline: str, identity: Identity, request: str, body: object, outcome: Outcome, meaning: str = ""
+) -> str:
+    """The same for a request over the API; no key and no token is in it."""
+    lines = [("happened", str(outcome)), *_who(identity), ("request", request)]
+    lines += [("body", _short(body))] if body else []
+    lines += _got(outcome)
+    lines += [("usually", meaning)] if meaning else []
+    return _text(headline, lines)
+
+
+def _who(identity: Identity) -> list[tuple[str, str]]:
+    lines = [("as", f"role {identity.role}")]
+    lines += [] if identity.claims is None else [("claims", _short(dict(identity.claims)))]
+    lines += [] if identity.headers is None else [("headers", _short(dict(identity.headers)))]
+    return lines + ([("settings", _short(dict(identity.settings)))] if identity.settings else [])
+
+
+def _got(outcome: Outcome) -> list[tuple[str, str]]:
+    lines = [("got", _short(row)) for row in outcome.result.rows[:_SHOWN_ROWS]]
+    rest = len(outcome.result.rows) - _SHOWN_ROWS
+    return lines + ([("", f"… and {_rows(rest)} more")] if rest > 0 else [])
+
+
+def _text(headline: str, lines: Sequence[tuple[str, str]]) -> str:
     return "\n".join([headline, *(f"  {name + ':' if name else '':9} {text}" for name, text in lines)])
 
 

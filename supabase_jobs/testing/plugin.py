@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 if TYPE_CHECKING:
     import psycopg
 
+    from supabase_jobs.testing.api import RlsApi, Target
     from supabase_jobs.testing.asynchronous import AsyncRls
     from supabase_jobs.testing.synchronous import Rls
 
@@ -32,8 +34,10 @@ def _failing() -> Iterator[None]:
 
     try:
         yield
+        return
     except SupabaseJobsError as error:
-        pytest.fail(error.message + (f"\nhint: {error.hint}" if error.hint else ""), pytrace=False)
+        said = error.message + (f"\nhint: {error.hint}" if error.hint else "")
+    pytest.fail(said, pytrace=False)
 
 
 def _allow_remote(config: pytest.Config) -> bool:
@@ -92,3 +96,38 @@ def rls_async(supabase_db_url: str, pytestconfig: pytest.Config) -> "AsyncRls":
     return AsyncRls(
         supabase_db_url, guest_header=lambda: _guest_header(pytestconfig), allow_remote=_allow_remote(pytestconfig)
     )
+
+
+@pytest.fixture(scope="session")
+def supabase_api(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> "Iterator[Target]":
+    """The API under test: SUPABASE_URL and its keys, or PostgREST on the throwaway server. Override it to name one."""
+    from supabase_jobs.errors import ConfigError
+
+    with _failing():
+        if find_spec("supabase") is None:
+            raise ConfigError("rls_api needs supabase-py and PyJWT", hint="pip install 'supabase-jobs[api]'")
+        from supabase_jobs.testing.api import found
+
+        def db_url() -> str:
+            url: str = request.getfixturevalue("supabase_db_url")
+            return url
+
+        with found(db_url, pytestconfig.rootpath, allow_remote=_allow_remote(pytestconfig)) as target:
+            yield target
+
+
+@pytest.fixture
+def rls_api(supabase_api: "Target", request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> "Iterator[RlsApi]":
+    """Act as a guest, a user or the service over the API. What is written stays; see its `remove_after`."""
+    from supabase_jobs.testing.api import RlsApi
+
+    with _failing():
+        session = RlsApi(
+            supabase_api,
+            guest_header=lambda: _guest_header(pytestconfig),
+            db_url=lambda: request.getfixturevalue("supabase_db_url"),
+        )
+        try:
+            yield session
+        finally:
+            session.close()

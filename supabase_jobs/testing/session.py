@@ -20,6 +20,7 @@ insert into auth.users (id, aud, role, email, raw_app_meta_data, raw_user_meta_d
 values (gen_random_uuid(), 'authenticated', 'authenticated', %s, '{}', '{}', %s)
 returning id
 """
+FORGET_USER = "delete from auth.users where id = %s"
 
 
 class Session(Generic[C]):

@@ -9,6 +9,7 @@ from supabase_jobs import migrate, project
 from supabase_jobs.conninfo import mask, read
 from supabase_jobs.database import connect
 from supabase_jobs.errors import ConfigError, LocalServerError
+from supabase_jobs.local.info import ServerInfo
 from supabase_jobs.settings import DB_URL_VARIABLE, load_settings
 from supabase_jobs.testing.session import refuse_remote
 
@@ -22,9 +23,13 @@ _NO_DATABASE = (
 
 
 class DatabaseUrl(str):
-    """A URL that shows no password when pytest prints it, as it does with every argument of a test that fails."""
+    """A URL that shows no password when pytest prints it, as it does with every argument of a test that fails.
 
-    __slots__ = ()
+    `port` and `name` are those of this run's own throwaway server and its database; 0 and '' for any other.
+    """
+
+    port: int = 0
+    name: str = ""
 
     def __repr__(self) -> str:
         try:
@@ -46,8 +51,10 @@ def database(option: str | None, ini: str | None, directory: Path, *, allow_remo
         refuse_remote(given, allow_remote)
         yield DatabaseUrl(given)
         return
-    with _throwaway(directory) as url:
-        yield DatabaseUrl(url)
+    with _throwaway(directory) as info:
+        url = DatabaseUrl(info.url)
+        url.port, url.name = info.port, "postgres"
+        yield url
 
 
 def guest_header(ini: str | None, directory: Path) -> str:
@@ -59,7 +66,7 @@ def guest_header(ini: str | None, directory: Path) -> str:
 
 
 @contextmanager
-def _throwaway(directory: Path) -> Iterator[str]:
+def _throwaway(directory: Path) -> Iterator[ServerInfo]:
     from supabase_jobs.local.server import throwaway
 
     files = project.files(load_settings(directory, {}))
@@ -72,4 +79,4 @@ def _throwaway(directory: Path) -> Iterator[str]:
             ) from None
         with connect(info.url) as connection:
             migrate.apply(connection, files)
-        yield info.url
+        yield info

@@ -1,0 +1,228 @@
+"""What docs/security.md says, checked on a database: each test is a statement of it."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from supabase_jobs.testing import Rls
+from tests.security.conftest import ADD, ADD_USERS, READ, new_guest, new_user
+
+MIGRATE = "select migrated_count from migrate_guest_jobs(%s, %s)"
+UPDATE = "update async_jobs set status = 'cancelled' where id = %s"
+
+
+def test_the_anonymous_key_alone_sees_and_writes_nothing(rls: Rls) -> None:
+    job = new_guest(rls).job
+    rls.as_anon().assert_hidden(READ, [job])
+    rls.as_anon().assert_hidden("select * from guest_users")
+    rls.as_anon().assert_violates(ADD, [uuid4()])
+    rls.as_anon().assert_violates("insert into guest_users (guest_id) values (%s)", [uuid4()])
+
+
+def test_a_user_with_a_guests_header_is_that_user(rls: Rls) -> None:
+    guest, user = new_guest(rls), new_user(rls)
+    both = rls.as_user(user.id, headers={"X-Guest-Id": str(guest.id)})
+    both.assert_hidden(READ, [guest.job])
+    both.assert_allowed(READ, [user.job])
+
+
+def test_whoever_has_the_id_is_the_guest(rls: Rls) -> None:
+    guest = new_guest(rls)
+    thief = rls.as_guest(str(guest.id).upper())
+    thief.assert_allowed(READ, [guest.job])
+    thief.assert_allowed(UPDATE, [guest.job])
+    thief.assert_allowed(ADD, [guest.id])
+
+
+def test_with_an_account_a_thief_takes_the_jobs_over_for_good(rls: Rls) -> None:
+    guest, thief = new_guest(rls), rls.new_user()
+    with rls.as_user(thief, headers={"X-Guest-Id": str(guest.id)}) as db:
+        assert db.value(MIGRATE, [guest.id, thief]) == 1
+    guest.caller.assert_hidden(READ, [guest.job])
+    rls.as_user(thief).assert_allowed(READ, [guest.job])
+
+
+def test_the_client_chooses_the_id_also_a_poor_one(rls: Rls) -> None:
+    poor = UUID(int=1)
+    rls.as_guest(poor).assert_allowed("insert into guest_users (guest_id) values (%s)", [poor])
+
+
+def test_a_guest_cannot_delete_itself_or_its_jobs(rls: Rls) -> None:
+    guest = new_guest(rls)
+    guest.caller.assert_denied("delete from guest_users where guest_id = %s", [guest.id])
+    guest.caller.assert_denied("delete from async_jobs where id = %s", [guest.job])
+
+
+def test_after_a_hand_over_the_id_opens_only_what_is_new(rls: Rls) -> None:
+    guest, user = new_guest(rls), new_user(rls)
+    rls.as_service().execute(MIGRATE, [guest.id, user.id])
+    guest.caller.assert_hidden(READ, [guest.job])
+    guest.caller.assert_allowed(ADD, [guest.id])
+    assert rls.owner.value("select guest_id from async_jobs where id = %s", [guest.job]) is None
+
+
+def test_a_guest_needs_no_filter_to_see_its_own_rows(rls: Rls) -> None:
+    guest, _other = new_guest(rls), new_guest(rls)
+    assert guest.caller.rows("select id from async_jobs") == [(guest.job,)]
+    assert guest.caller.rows("select guest_id from guest_users") == [(guest.id,)]
+
+
+def test_a_guests_id_is_read_by_itself_and_the_service_only(rls: Rls) -> None:
+    guest, other, user = new_guest(rls), new_guest(rls), new_user(rls)
+    statement = "select guest_id from async_jobs where guest_id = %s"
+    guest.caller.assert_allowed(statement, [guest.id])
+    rls.as_service().assert_allowed(statement, [guest.id])
+    for caller in (other.caller, user.caller, rls.as_anon()):
+        caller.assert_hidden(statement, [guest.id])
+    user.caller.assert_denied("select guest_id from guest_users")
+
+
+@pytest.mark.parametrize("statement", [READ, UPDATE])
+def test_rows_of_others_are_hidden(rls: Rls, statement: str) -> None:
+    guest, user = new_guest(rls), new_user(rls)
+    for caller in (new_guest(rls).caller, new_user(rls).caller):
+        caller.assert_hidden(statement, [guest.job])
+        caller.assert_hidden(statement, [user.job])
+    new_user(rls).caller.assert_hidden("delete from async_jobs where id = %s", [user.job])
+
+
+def test_nobody_writes_for_others_or_for_two_or_none(rls: Rls) -> None:
+    guest, user = new_guest(rls), new_user(rls)
+    both = "insert into async_jobs (url, guest_id, user_id) values ('https://x.com/1', %s, %s)"
+    guest.caller.assert_violates(ADD, [new_guest(rls).id])
+    guest.caller.assert_violates(ADD_USERS, [user.id])
+    guest.caller.assert_violates(ADD, [None])
+    user.caller.assert_violates(ADD_USERS, [new_user(rls).id])
+    guest.caller.assert_fails("23514", both, [guest.id, user.id])
+    user.caller.assert_violates("update async_jobs set user_id = %s", [new_user(rls).id])
+    guest.caller.assert_violates("update async_jobs set guest_id = %s", [new_guest(rls).id])
+
+
+def test_no_truncate_for_guests_and_users(rls: Rls) -> None:
+    for caller in (new_guest(rls).caller, new_user(rls).caller):
+        caller.assert_denied("truncate async_jobs")
+        caller.assert_denied("truncate guest_users cascade")
+
+
+@pytest.mark.parametrize("column", ["migrated_to_user_id", "migrated_at"])
+def test_a_guest_does_not_write_what_marks_a_hand_over(rls: Rls, column: str) -> None:
+    new_guest(rls).caller.assert_denied(f"update guest_users set {column} = null")
+
+
+def test_count_counts_what_is_visible(rls: Rls) -> None:
+    guest = new_guest(rls)
+    new_guest(rls)
+    assert guest.caller.value("select count(*) from async_jobs") == 1
+
+
+def test_the_service_and_the_owner_bypass_it(rls: Rls) -> None:
+    job = new_guest(rls).job
+    rls.as_service().assert_allowed(READ, [job])
+    rls.owner.assert_allowed(READ, [job])
+
+
+def test_a_view_shows_everything_unless_it_runs_as_the_caller(rls: Rls) -> None:
+    new_guest(rls)
+    rls.owner.execute("create view all_jobs as select id from async_jobs; grant select on all_jobs to anon")
+    rls.as_anon().assert_allowed("select * from all_jobs")
+    rls.owner.execute("alter view all_jobs set (security_invoker = true)")
+    rls.as_anon().assert_hidden("select * from all_jobs")
+
+
+def test_a_new_table_is_open_to_the_world(rls: Rls) -> None:
+    rls.owner.execute("create table secrets (text text); insert into secrets values ('x')")
+    rls.as_anon().assert_allowed("select * from secrets")
+    rls.as_anon().assert_allowed("delete from secrets")
+    rls.owner.execute("alter table secrets enable row level security")
+    rls.as_anon().assert_hidden("select * from secrets")
+
+
+def test_truncate_asks_no_policy(rls: Rls) -> None:
+    rls.owner.execute("create table secrets (text text); alter table secrets enable row level security")
+    rls.owner.execute("insert into secrets values ('x')")
+    rls.as_anon().assert_hidden("delete from secrets")
+    rls.as_anon().execute("truncate secrets")
+    assert rls.owner.rows("select * from secrets") == []
+
+
+def test_without_a_header_as_in_realtime_a_guest_is_nobody(rls: Rls) -> None:
+    job = new_guest(rls).job
+    rls.as_role("anon", claims={"role": "anon"}).assert_hidden(READ, [job])
+
+
+JOB = "insert into async_jobs (id, url, guest_id) values (%s, 'https://x.com/1', %s)"
+UPSERT = JOB + " on conflict (id) do update set url = excluded.url"
+
+
+def test_a_constraint_tells_that_a_job_id_exists(rls: Rls) -> None:
+    guest, job = new_guest(rls), new_guest(rls).job
+    guest.caller.assert_fails("23505", JOB, [job, guest.id])
+    guest.caller.assert_violates(UPSERT, [job, guest.id])
+    guest.caller.assert_allowed(UPSERT, [uuid4(), guest.id])
+
+
+def test_guest_and_user_ids_cannot_be_tried_out(rls: Rls) -> None:
+    me, you = new_guest(rls), new_user(rls)
+    for there, absent in ((new_guest(rls).id, uuid4()),):
+        me.caller.assert_violates(ADD, [there])
+        me.caller.assert_violates(ADD, [absent])
+        me.caller.assert_violates("insert into guest_users (guest_id) values (%s)", [there])
+        me.caller.assert_violates("insert into guest_users (guest_id) values (%s)", [absent])
+        you.caller.assert_denied(MIGRATE, [there, you.id])
+        you.caller.assert_denied(MIGRATE, [absent, you.id])
+    for user in (new_user(rls).id, uuid4()):
+        you.caller.assert_violates(ADD_USERS, [user])
+        you.caller.assert_denied(MIGRATE, [me.id, user])
+
+
+def test_what_is_limited(rls: Rls) -> None:
+    guest = new_guest(rls)
+    job = "insert into async_jobs (url, status, progress, guest_id) values (%s, %s, %s, %s)"
+    guest.caller.assert_allowed(job, ["x" * 2048, "queued", 0, guest.id])
+    guest.caller.assert_fails("23514", job, ["x" * 2049, "queued", 0, guest.id])
+    guest.caller.assert_fails("23514", job, ["", "queued", 0, guest.id])
+    guest.caller.assert_fails("23514", job, ["x", "done", 0, guest.id])
+    guest.caller.assert_fails("23514", job, ["x", "queued", 101, guest.id])
+    stranger = uuid4()
+    rls.as_guest(stranger).assert_fails("23503", job, ["x", "queued", 0, stranger])
+
+
+def test_nothing_limits_how_many_guests_and_jobs(rls: Rls) -> None:
+    for _ in range(20):
+        guest = uuid4()
+        rls.as_guest(guest).execute("insert into guest_users (guest_id) values (%s)", [guest])
+    many = "insert into async_jobs (url, guest_id) select 'https://x.com/1', %s from generate_series(1, 2000)"
+    rls.as_guest(guest).assert_allowed(many, [guest], count=2000)
+
+
+def test_an_owner_invents_a_completed_job_with_a_result(rls: Rls) -> None:
+    guest = new_guest(rls)
+    invented = guest.caller.rows(
+        "insert into async_jobs (url, status, progress, result, error, metadata, created_at, updated_at, guest_id)"
+        """ values ('x', 'completed', 100, '{"a": 1}', 'e', '{"b": 2}', '1999-01-01', '1999-01-01', %s) returning id""",
+        [guest.id],
+    )
+    (job,) = invented[0]
+    guest.caller.execute(
+        "update async_jobs set created_at = '2099-01-01', updated_at = '2099-01-01' where id = %s", [job]
+    )
+    row = rls.owner.rows("select created_at > now(), updated_at = now() from async_jobs where id = %s", [job])
+    assert row == [(True, True)]
+
+
+def test_results_may_be_large_and_urls_anything(rls: Rls) -> None:
+    guest = new_guest(rls)
+    guest.caller.assert_allowed(
+        "update async_jobs set result = to_jsonb(repeat('x', 5000000)), url = 'javascript:alert(1)'", count=1
+    )
+
+
+def test_the_hand_over_takes_both_identities(rls: Rls) -> None:
+    guest, user = new_guest(rls), new_user(rls)
+    header = {"X-Guest-Id": str(guest.id)}
+    rls.as_user(user.id).assert_denied(MIGRATE, [guest.id, user.id])
+    guest.caller.assert_denied(MIGRATE, [guest.id, user.id])
+    rls.as_user(user.id, headers=header).assert_denied(MIGRATE, [new_guest(rls).id, user.id])
+    rls.as_user(user.id, headers=header).assert_denied(MIGRATE, [guest.id, new_user(rls).id])
+    rls.as_user(user.id, headers=header).assert_allowed(MIGRATE, [guest.id, user.id])
+    rls.as_service().assert_allowed(MIGRATE, [guest.id, user.id])

@@ -1,0 +1,155 @@
+"""The SQL and JavaScript of docs/security.md, run."""
+
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from supabase_jobs.testing import Rls
+from tests.fix_api import Api
+from tests.fix_db import Server
+from tests.parts import DEFAULT_MAJOR, unavailable
+from tests.security.conftest import ADD, ADD_USERS, EXAMPLES, READ, new_guest, new_user
+
+HERE = Path(__file__).parent
+MODULES = HERE.parent / "node_modules"
+MANY = "insert into async_jobs (url, guest_id) select 'https://x.com/1', %s from generate_series(1, %s)"
+MIGRATE = "select migrated_count from migrate_guest_jobs(%s, %s)"
+
+
+def test_there_are_all_examples() -> None:
+    assert set(EXAMPLES) == {"ceiling", "move", "close", "lock", "permanent", "clean"}
+
+
+def test_the_ceiling_refuses_one_job_too_many_also_in_bulk(rls: Rls) -> None:
+    rls.owner.execute(EXAMPLES["ceiling"])
+    guest, other = new_guest(rls), new_guest(rls)
+    guest.caller.assert_fails("PT429", MANY, [guest.id, 100])  # with the one that is there
+    guest.caller.execute(MANY, [guest.id, 99])
+    guest.caller.assert_fails("PT429", ADD, [guest.id])
+    other.caller.assert_allowed(ADD, [other.id])
+    rls.as_service().assert_allowed(MANY, [guest.id, 200])
+    user = new_user(rls)
+    many = "insert into async_jobs (url, user_id) select 'https://x.com/1', %s from generate_series(1, %s)"
+    user.caller.assert_fails("PT429", many, [user.id, 100])
+    user.caller.assert_allowed(many, [user.id, 99])
+
+
+def test_closing_takes_no_new_guests_and_lets_the_old_ones_move(rls: Rls) -> None:
+    guest, user = new_guest(rls), new_user(rls)
+    rls.owner.execute(EXAMPLES["close"])
+    someone = uuid4()
+    rls.as_guest(someone).assert_denied("insert into guest_users (guest_id) values (%s)", [someone])
+    guest.caller.assert_denied(ADD, [guest.id])
+    guest.caller.assert_allowed(READ, [guest.job])
+    user.caller.assert_allowed(ADD_USERS, [user.id])
+    both = rls.as_user(user.id, headers={"X-Guest-Id": str(guest.id)})
+    assert both.value(MIGRATE, [guest.id, user.id]) == 1
+
+
+def test_locking_leaves_guests_nothing(rls: Rls) -> None:
+    guest, user = new_guest(rls), new_user(rls)
+    rls.owner.execute(EXAMPLES["lock"])
+    guest.caller.assert_denied(READ, [guest.job])
+    guest.caller.assert_denied("update async_jobs set progress = 1")
+    guest.caller.assert_denied("update guest_users set last_seen_at = now()")
+    user.caller.assert_allowed(READ, [user.job])
+
+
+def test_some_things_take_an_account(rls: Rls) -> None:
+    user = new_user(rls)
+    rls.owner.execute(EXAMPLES["permanent"])
+    delete = "delete from async_jobs where id = %s"
+    rls.as_user(user.id, claims={"is_anonymous": True}).assert_hidden(delete, [user.job])
+    rls.as_user(user.id, claims={"is_anonymous": True}).assert_allowed(READ, [user.job])
+    rls.as_user(user.id, claims={"is_anonymous": False}).assert_allowed(delete, [user.job])
+    user.caller.assert_allowed(delete, [user.job])
+
+
+def test_cleaning_takes_old_anonymous_users_and_their_jobs(rls: Rls) -> None:
+    old, recent, account = (new_user(rls) for _ in range(3))
+    rls.owner.execute(
+        "update auth.users set created_at = now() - interval '31 days', is_anonymous = id <> %s where id in (%s, %s)",
+        [account.id, old.id, account.id],
+    )
+    rls.owner.execute("update auth.users set created_at = now(), is_anonymous = true where id = %s", [recent.id])
+    rls.owner.execute(EXAMPLES["clean"])
+    found = {job for (job,) in rls.owner.rows("select id from async_jobs")}
+    assert old.job not in found
+    assert {recent.job, account.job} <= found
+
+
+def test_signing_in_hands_the_jobs_over_and_forgets_the_guest(one_api: Api, tmp_path: Path) -> None:
+    """With the real supabase-js and PostgREST; only Auth, which takes Docker, is answered by sign_in.mjs."""
+    node = shutil.which("node")
+    if node is None or not (MODULES / "@supabase" / "supabase-js").exists():
+        unavailable("supabase-js is not installed (npm ci in tests/)")
+    guest, user = one_api.new_guest(), one_api.new_user()
+    job = one_api.new_job(guest=guest)
+    (tmp_path / "move.mjs").write_text(EXAMPLES["move"])
+    shutil.copy(HERE / "sign_in.mjs", tmp_path)
+    (tmp_path / "node_modules").symlink_to(MODULES)
+    settings = {
+        "url": one_api.url,
+        "key": one_api.keys.anon,
+        "guest": str(guest),
+        "user": {"id": str(user), "aud": "authenticated", "is_anonymous": True},
+        "token": one_api.keys.user(user, is_anonymous=True),
+    }
+    ran = subprocess.run(
+        [node, "sign_in.mjs", json.dumps(settings)], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == {
+        "user": str(user), "left": None, "again": str(user), "signups": 1, "jobs": [{"id": str(job), "guest_id": None}],
+    }  # fmt: skip
+
+
+def test_the_secret_makes_tokens_for_anybody(one_api: Api) -> None:
+    user = one_api.new_user()
+    one_api.new_job(user=user)
+    token = one_api.keys.user(user)
+    headers = {"apikey": one_api.keys.anon, "Authorization": f"Bearer {token}"}
+    assert len(one_api.request("GET", "async_jobs?select=id", headers=headers).json()) == 1
+
+
+def test_too_many_jobs_is_a_429_over_the_api(one_api: Api) -> None:
+    """By the code alone: the function of the example would stay for other tests."""
+    one_api.sql(
+        "create or replace function public.busy() returns void language plpgsql as"
+        " $$ begin raise exception 'too many jobs' using errcode = 'PT429'; end $$"
+    )
+    one_api.sql("notify pgrst, 'reload schema'")
+    try:
+        deadline = time.monotonic() + 20
+        while (status := one_api.request("POST", "rpc/busy", headers=one_api.headers()).status_code) == 404:
+            assert time.monotonic() < deadline  # until PostgREST has read the schema again
+            time.sleep(0.1)
+        assert status == 429
+    finally:
+        one_api.sql("drop function public.busy()")
+
+
+def test_the_local_server_asks_only_the_superuser_for_a_password(request: pytest.FixtureRequest) -> None:
+    server: Server = request.getfixturevalue(f"server_{DEFAULT_MAJOR}")
+    request.getfixturevalue(f"platform_{DEFAULT_MAJOR}")
+    place = f"{server.host}:{server.port}/postgres"
+    for role in ("postgres", "authenticator"):
+        psycopg.connect(f"postgresql://{role}@{place}").close()
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(f"postgresql://{server.user}@{place}")
+
+
+def test_everything_that_development_installs_has_a_hash(root: Path) -> None:
+    for name in ("dev", "demo"):
+        text = (root / "requirements" / f"{name}.txt").read_text().replace("\\\n", " ")
+        pinned = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+        assert pinned
+        assert all("==" in line and "--hash=sha256:" in line for line in pinned)
+    packages = json.loads((root / "tests" / "package-lock.json").read_text())["packages"]
+    assert all("integrity" in package for name, package in packages.items() if name)

@@ -13,7 +13,15 @@ from supabase_jobs.cli import cli as group
 from tests.fix_cli import Run
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/CI.md", "docs/MIGRATION_GUIDE.md")
+NAMES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/CI.md",
+    "docs/security.md",
+    "docs/testing-rls.md",
+    "docs/MIGRATION_GUIDE.md",
+)
 DOCUMENTS = [ROOT / name for name in NAMES]
 README = DOCUMENTS[0].read_text(encoding="utf-8")
 GUIDE = DOCUMENTS[-1].read_text(encoding="utf-8")

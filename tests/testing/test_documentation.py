@@ -10,6 +10,7 @@ from tests import parts
 from tests.testing.conftest import LOOPS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "testing-rls.md"
+README = DOCUMENT.parents[1] / "README.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"<!-- ([a-z-]+)(?:: (\S+))? -->\n```\w+\n(.*?)^```$", TEXT, flags=re.DOTALL | re.MULTILINE)
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -65,8 +66,12 @@ def test_all_other_examples(pytester: pytest.Pytester, monkeypatch: pytest.Monke
             write(pytester, name, text)
         elif kind == "runs":
             write(pytester, f"test_example_{number}.py", text)
+    (in_readme,) = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    write(pytester, "test_readme.py", in_readme)
     result = run(pytester)
-    expected = "\n".join(text for kind, _, text in BLOCKS if kind in ("file", "runs")).count("def test_") + 6  # 7 cases
+    expected = (
+        "\n".join(text for kind, _, text in BLOCKS if kind in ("file", "runs")).count("def test_") + 7
+    )  # README, 7 cases
     result.assert_outcomes(passed=expected)
 
 

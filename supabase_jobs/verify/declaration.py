@@ -103,6 +103,7 @@ class Declaration:
     matrices: tuple[Matrix, ...]
     placeholders: frozenset[str] = field(default=frozenset())
     cleanup: tuple[str, ...] = ()
+    identities: Mapping[str, Identity] = field(default_factory=dict)
 
 
 def load(path: Path | None = None) -> Declaration:
@@ -131,6 +132,7 @@ def _declaration(toml: Mapping[str, Any]) -> Declaration:
         matrices,
         frozenset(placeholders - set(ids)),
         tuple(toml.get("api", {}).get("cleanup", ())),
+        identities,
     )
 
 
@@ -169,11 +171,12 @@ def _grid(title: str, text: str, actions: list[str]) -> dict[str, dict[str, str]
         if len(cells) != len(actions):
             raise ConfigError(f"{title}: row {label!r} has {len(cells)} cells for {len(actions)} actions")
         for cell in cells:
-            if cell not in OUTCOMES and not _is_sqlstate(cell):
+            if cell not in OUTCOMES and not is_sqlstate(cell):
                 raise ConfigError(f"{title}: row {label!r} has {cell!r}, which is no outcome")
         grid[label] = dict(zip(head[1:], cells, strict=True))
     return grid
 
 
-def _is_sqlstate(text: str) -> bool:
+def is_sqlstate(text: str) -> bool:
+    """Whether a text has the form of an SQLSTATE."""
     return len(text) == 5 and text.isalnum() and text == text.upper()

@@ -110,15 +110,17 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Collected
 
 def become(session: Session, identity: Identity) -> None:
     """Take on an identity's settings and role, until the transaction or savepoint is rolled back."""
-    if (now := one(session.connection.execute(_STATE))) != session.state:
-        raise SupabaseJobsError(f"role, claims or headers were left over from an earlier probe: {now}")
     with session.connection.pipeline():
+        before = session.connection.execute(_STATE)
         for name, text in identity.settings_for(session.texts).items():
             session.connection.execute(SET, (name, text))
         session.connection.execute(SET, ("role", identity.role))
-        now = one(session.connection.execute("select current_user::text"))
-    if now[0] != identity.role:
-        raise SupabaseJobsError(f"could not take on the role {identity.role}: still {now[0]}")
+        after = session.connection.execute("select current_user::text")
+        if (found := one(before)) != session.state:
+            raise SupabaseJobsError(f"role, claims or headers were left over from an earlier probe: {found}")
+        [role] = one(after)
+    if role != identity.role:
+        raise SupabaseJobsError(f"could not take on the role {identity.role}: still {role}")
 
 
 def refusal(error: psycopg.Error) -> str:

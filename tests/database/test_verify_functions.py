@@ -1,0 +1,169 @@
+"""`verify --only functions`: silent where nothing is wrong; what functions do wrong is found by its effect."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from supabase_jobs.database import Connection
+from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.project import Promise
+from supabase_jobs.verify.areas import verify
+from supabase_jobs.verify.scenarios import load
+from tests.database.function_faults import FAULTS, Edit, Statement
+from tests.fix_cli import Run
+from tests.fix_db import PROMISE, Make
+from tests.impersonation import GUEST_A, USER_A, plant
+from tests.parts import DEFAULT_MAJOR
+
+
+def found(connection: Connection, promise: Promise = PROMISE) -> list[Finding]:
+    """What the area finds, alone."""
+    return list(verify(connection, promise, ("functions",)).findings)
+
+
+def test_an_untouched_database_has_no_findings(rolled_back: Connection) -> None:
+    result = verify(rolled_back, PROMISE, ("functions",))
+    assert result.findings == ()
+    assert [case.id for case in result.cases] == [f"functions:{s.subject}:{s.name}" for s in load().scenarios]
+    assert result.checks >= 80
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(fault, id=f"{group}: {fault.name}") for group, faults in FAULTS.items() for fault in faults],
+)
+def test_a_fault_is_found_by_its_effect(shared: Callable[[int], str], fault: Edit | Statement) -> None:
+    with (
+        psycopg.connect(shared(DEFAULT_MAJOR), autocommit=True) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        fault.plant(connection)
+        findings = found(connection)
+    assert any(fault.named in f.message for f in findings), [f.message for f in findings]
+    assert all(f.area == "functions" and f.id.startswith("functions:") and f.fix for f in findings)
+
+
+def test_another_default_is_a_warning(rolled_back: Connection) -> None:
+    [fault] = (f for f in FAULTS["cleanup"] if f.name == "another default")
+    fault.plant(rolled_back)
+    [finding] = found(rolled_back)
+    assert finding.severity is Severity.WARNING
+    assert found(rolled_back, replace(PROMISE, variables={**PROMISE.variables, "retention_days": 0})) == []
+
+
+def test_real_rows_are_neither_touched_nor_locked(shared: Callable[[int], str], each_major: int) -> None:
+    """Another session holds the rows that people have, old ones too; verify would wait, or count them."""
+    with (
+        psycopg.connect(shared(each_major)) as other,
+        psycopg.connect(shared(each_major), autocommit=True) as connection,
+    ):
+        try:
+            plant(other)
+            other.execute(
+                "insert into public.async_jobs (url, status, user_id, updated_at)"
+                " select 'https://x.com/8', 'completed', %s, now() - make_interval(days => n * 365)"
+                " from generate_series(1, 500) as n",
+                (USER_A,),
+            )
+            other.commit()
+            other.execute("select 1 from public.async_jobs for update")
+            other.execute("select 1 from public.guest_users for update")
+            other.execute("select 1 from auth.users for update")
+            assert found(connection) == []
+        finally:
+            other.rollback()
+            other.execute("delete from public.guest_users")
+            other.execute("delete from auth.users")
+            other.commit()
+
+
+def test_rows_that_pretend_to_be_older_still_do_no_harm(rolled_back: Connection) -> None:
+    plant(rolled_back)
+    rolled_back.execute(
+        "insert into public.guest_users (guest_id, last_seen_at) select gen_random_uuid(), '-infinity'"
+        " from generate_series(1, 3)"
+    )
+    rolled_back.execute(
+        "insert into public.async_jobs (url, status, guest_id, updated_at)"
+        " select 'https://x.com/8', 'completed', %s, '-infinity' from generate_series(1, 3)",
+        (GUEST_A,),
+    )
+    assert found(rolled_back) == []
+
+
+def test_what_would_go_too_far_is_not_tried(rolled_back: Connection) -> None:
+    """A limit that does not hold: 0 days would then mean every finished job there is."""
+    [fault] = (f for f in FAULTS["cleanup"] if f.name == "no limit")
+    fault.plant(rolled_back)
+    names = {case.name for case in verify(rolled_back, PROMISE, ("functions",)).cases}
+    assert "no more of them than the limit, longest untouched first" in names
+    assert not {"0 days means whatever is finished", "without a limit all of them go"} & names
+
+
+def test_nothing_is_left(shared: Callable[[int], str], each_major: int) -> None:
+    state = (
+        "select (select count(*) from public.async_jobs), (select count(*) from public.guest_users),"
+        " (select count(*) from auth.users), current_setting('role'), current_setting('search_path'),"
+        " coalesce(current_setting('request.headers', true), '')"
+    )
+    with psycopg.connect(shared(each_major), autocommit=True) as connection:
+        before = connection.execute(state.encode()).fetchone()
+        assert found(connection) == []
+        assert connection.execute(state.encode()).fetchone() == before
+
+
+def test_rows_that_are_not_there_prove_nothing(rolled_back: Connection) -> None:
+    rolled_back.execute(
+        "create function public.swallow() returns trigger language plpgsql as 'begin return null; end';"
+        "create trigger swallow before insert on public.async_jobs for each row execute function public.swallow()"
+    )
+    result = verify(rolled_back, PROMISE, ("functions",))
+    [finding] = result.findings
+    assert (finding.id, finding.severity, result.cases) == ("functions:fixture", Severity.ERROR, ())
+    assert "x_queued" in finding.message
+    assert result.unchecked == ("functions",)
+
+
+def test_a_trigger_of_the_projects_own_is_in_the_way(make_database: Make) -> None:
+    """Users cannot be deleted: that cascade is not checked, and everything else is."""
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(
+            "create function public.refuse() returns trigger language plpgsql as $$ begin raise 'keep it'; end $$;"
+            "create trigger refuse before delete on auth.users for each row execute function public.refuse()"
+        )
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        result = verify(connection, PROMISE, ("functions",))
+    [finding] = result.findings
+    assert (finding.severity, result.unchecked) == (Severity.WARNING, ("functions",))
+    assert "keep it" in finding.message
+    assert result.checks >= 80
+
+
+def test_a_database_without_the_migrations(platform_url: str, cli: Run) -> None:
+    ran = cli("verify", "--only", "functions", "--json", "--db-url", platform_url)
+    assert ran.code == 1
+    [finding] = ran.json["findings"]
+    assert (finding["id"], finding["severity"]) == ("functions:fixture", "error")
+    assert "functions was not checked" in finding["message"]
+
+
+def test_other_sources_declare_their_own(rolled_back: Connection, tmp_path: Path) -> None:
+    promise = replace(PROMISE, directory=tmp_path)
+    result = verify(rolled_back, promise, ("functions",))
+    assert result.unchecked == ("functions",)
+    (tmp_path / "functions.toml").write_text(
+        'ids = ["thing"]\nfixture = ["create table public.things (id uuid, n integer)",'
+        ' "insert into public.things values (%(thing)s, 1)"]\n'
+        'watch = "select jsonb_object_agg(id, to_jsonb(t)) from public.things as t"\n'
+        '[[scenario]]\nof = "x"\nname = "counts"\ncall = "update public.things set n = n + 1"\n'
+        "changes = { thing = { n = 2 } }\n"
+    )
+    assert verify(rolled_back, promise, ("functions",)).findings == ()
+    text = (tmp_path / "functions.toml").read_text().replace("n = 2", "n = 3")
+    (tmp_path / "functions.toml").write_text(text)
+    [finding] = found(rolled_back, promise)
+    assert finding.message == "counts: thing should be changed to n = 3 and is changed to n = 2"

@@ -6,6 +6,7 @@ rolled back.
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from string import Template
 from typing import Any
@@ -15,7 +16,7 @@ import psycopg
 from supabase_jobs.database import Connection
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.project import Promise
-from supabase_jobs.verify import scenarios
+from supabase_jobs.verify import scenarios, script
 from supabase_jobs.verify.collected import Collected
 from supabase_jobs.verify.declaration import NULL, Identity
 from supabase_jobs.verify.impersonation import NOT_AN_ANSWER, SET, Session, become, begin, one, plant, refusal
@@ -42,6 +43,8 @@ def run(connection: Connection, declared: Scenarios, variables: Mapping[str, obj
     transaction back.
     """
     session = begin(connection, AREA, declared.ids, declared.placeholders, variables)
+    scripts = _Scripts(session, declared)
+    result.preambles[AREA] = scripts.preamble
     if not plant(session, AREA, declared.fixture, result):
         return
     stage = _Stage(session, declared.watch, variables)
@@ -55,7 +58,7 @@ def run(connection: Connection, declared: Scenarios, variables: Mapping[str, obj
         if not deviating.isdisjoint(scenario.after):
             deviating.add(scenario.name)
             continue
-        result.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name))
+        result.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name, scripts.of(scenario)))
         try:
             deviations = list(stage.play(scenario, planted))
         except _InTheWayError as error:
@@ -103,8 +106,11 @@ class _Stage:
         """What was not as declared, in words; everything is undone when this is through."""
         with self._connection.transaction(force_rollback=True):
             before = self._given(scenario) if scenario.given else planted
-            outcomes = [self._outcome(step) for step in scenario.steps]
-            # an error has taken back whatever was done until then
+            if len(scenario.steps) == 1:  # after an error nothing more is asked here: no savepoint is needed
+                outcomes = [self._outcome(scenario.steps[0], nullcontext())]
+            else:
+                outcomes = [self._outcome(step, self._connection.transaction()) for step in scenario.steps]
+            # an error has taken back whatever its call had done until then
             after = before if all(outcome.error for outcome in outcomes) else self.look()
         for number, (step, outcome) in enumerate(zip(scenario.steps, outcomes, strict=True), 1):
             if outcome.error in scenario.unjudged:
@@ -129,9 +135,9 @@ class _Stage:
             raise _InTheWayError(why) from error
         return self.look()
 
-    def _outcome(self, step: Step) -> _Outcome:
+    def _outcome(self, step: Step, savepoint: AbstractContextManager[object]) -> _Outcome:
         try:
-            with self._connection.transaction():
+            with savepoint:
                 if step.identity is not None:
                     become(self._session, step.identity)
                 try:
@@ -191,6 +197,43 @@ class _CallError(Exception):
     def __init__(self, error: psycopg.Error) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+class _Scripts:
+    """Each scenario as SQL for psql. The array of all ids is a setting there, or nobody could read it."""
+
+    def __init__(self, session: Session, declared: Scenarios) -> None:
+        array = "{" + ",".join(map(str, session.ids.values())) + "}"
+        literals = script.quoted({**session.ids, ALL_IDS: array})
+        ids = f"select set_config('verify.ids', %({ALL_IDS})s, true) is not null as ids"
+        self.preamble = script.preamble(
+            "What functions, triggers and cascades do, by the rows that change.", [*declared.fixture, ids], literals
+        )
+        self._session = session
+        self._watch = declared.watch
+        self._literals = {**literals, ALL_IDS: "current_setting('verify.ids')::uuid[]"}
+        names = {name for scenario in declared.scenarios for step in scenario.steps for name in self._settings(step)}
+        self._back = script.setting({**dict.fromkeys(sorted(names), ""), "role": session.own_role})
+
+    def of(self, scenario: Scenario) -> str:
+        """The scenario's own part of its script."""
+        calls = [
+            (script.identity(step.identity.role, self._settings(step)) if step.identity else "", step.call)
+            for step in scenario.steps
+        ]
+        expected = [f"declared: {step.error or _shown(step.result)}" for step in scenario.steps]
+        changes = [f"declared: {name} is {_told(change)}" for name, change in scenario.changes.items()]
+        return script.story(
+            (f"{scenario.subject}: {scenario.name}", *expected, *changes),
+            scenario.given,
+            calls,
+            self._literals,
+            watch=self._watch,
+            back=self._back,
+        )
+
+    def _settings(self, step: Step) -> dict[str, str]:
+        return step.identity.settings_for(self._session.texts) if step.identity else {}
 
 
 def _shown(rows: tuple[tuple[str, ...], ...]) -> str:

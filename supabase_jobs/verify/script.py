@@ -21,6 +21,17 @@ _OPENING = """\
 -- \\set VERBOSITY verbose shows an error's SQLSTATE.
 begin;
 """
+_BEFORE = """\
+-- What is there now, to compare with afterwards.
+select set_config('verify.before', ({watch})::text, true) is not null as looked;
+"""
+_AFTER = """\
+-- What has changed: each row as it was and as it is.
+select key, before.value as before, after.value as after
+from jsonb_each(current_setting('verify.before')::jsonb) as before
+full join jsonb_each(({watch})) as after using (key)
+where before.value is distinct from after.value;
+"""
 _GUARDED = """\
 -- Asked first: true (t) means that the statement would reach every row, and it is not run.
 select ({condition}) as every_row \\gset
@@ -55,9 +66,13 @@ def preamble(about: str, fixture: Iterable[str] = (), literals: Mapping[str, str
 
 def identity(role: str, settings: Mapping[str, str]) -> str:
     """The statement that makes the rest of the transaction a request of this role, with these settings."""
-    made = [*settings.items(), ("role", role)]
-    calls = ", ".join(f"set_config({_literal(name)}, {_literal(value)}, true)" for name, value in made)
-    return f"-- As {_line(role)}:\nselect {calls};\n"
+    return f"-- As {_line(role)}:\n{setting({**settings, 'role': role})}"
+
+
+def setting(values: Mapping[str, str]) -> str:
+    """The statement that makes settings until the end of the transaction."""
+    calls = ", ".join(f"set_config({_literal(name)}, {_literal(value)}, true)" for name, value in values.items())
+    return f"select {calls};\n"
 
 
 def probe(
@@ -83,6 +98,32 @@ def probe(
         back = f"select set_config('role', {_literal(owner)}, true);\n"
         parts.append(f"-- As the owner again: did it reach its target?\n{back}{filled(reached, literals)}")
     return "\n".join([*parts, "rollback;\n"])
+
+
+def story(
+    about: Sequence[str],
+    given: Iterable[str],
+    calls: Iterable[tuple[str, str]],
+    literals: Mapping[str, str],
+    *,
+    watch: str,
+    back: str,
+) -> str:
+    """The own part of a probe that is judged by what it changed: what it starts from, its calls, and the difference.
+
+    `calls` are pairs of what `identity` gives, or '', and a statement. `watch` is a query for one JSON object of
+    key → row; `back` is what `setting` gives for the owner, after a call as somebody else.
+    """
+    looked = filled(watch, literals).rstrip().removesuffix(";").rstrip()
+    start = "".join(filled(statement, literals) for statement in given)
+    parts = [
+        "".join(f"-- {_line(line)}\n" for line in about) + (f"\n-- What it starts from:\n{start}" if start else ""),
+        _BEFORE.format(watch=looked),
+    ]
+    for become, statement in calls:
+        parts += [become or "-- As the owner:\n", f"-- The call:\n{filled(statement, literals)}"]
+        parts += [f"-- As the owner again:\n{back}"] if become else []
+    return "\n".join([*parts, _AFTER.format(watch=looked), "rollback;\n"])
 
 
 def _literal(value: object) -> str:

@@ -114,7 +114,8 @@ CLEANUP = (
 )  # fmt: skip
 
 INACTIVE = (
-    Edit("seen ones go", GUESTS, "g.last_seen_at <= cutoff\n", "true\n", "seen_edge should be as it was and is deleted"),
+    Edit("seen ones go", GUESTS, "g.last_seen_at <= cutoff\n", "true\n",
+         "seen_edge should be as it was and is deleted"),
     Edit("waiting ones go", GUESTS, "j.status in ('queued', 'processing')", "j.status in ('processing')",
          "waiting_job"),
     Edit("working ones go", GUESTS, "j.status in ('queued', 'processing')", "j.status in ('queued')", "working_job"),
@@ -128,7 +129,8 @@ INACTIVE = (
          "lost_first should be deleted"),
     Edit("all guests go", GUESTS, "where g.guest_id = any(candidates)\n    and g.last_seen_at <= cutoff", "where true",
          "should be as it was and is deleted"),
-    Edit("all jobs are locked", GUESTS, "\n    where j.guest_id = any(candidates)", "\n    where true", "are not locked"),
+    Edit("all jobs are locked", GUESTS, "\n    where j.guest_id = any(candidates)", "\n    where true",
+         "are not locked"),
     Edit("negative days", GUESTS, "or p_days < 0", "", "guests: a negative number"),
     Edit("null days", GUESTS, "p_days is null or ", "", "guests: no number of days"),
     Edit("a limit of 0", GUESTS, "p_limit < 1", "p_limit < 0", "guests: a limit of 0"),

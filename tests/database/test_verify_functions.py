@@ -1,5 +1,6 @@
 """`verify --only functions`: silent where nothing is wrong; what functions do wrong is found by its effect."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.fix_cli import Run
 from tests.fix_db import PROMISE, Make
 from tests.impersonation import GUEST_A, USER_A, plant
 from tests.parts import DEFAULT_MAJOR
+from tests.psql import paste
 
 
 def found(connection: Connection, promise: Promise = PROMISE) -> list[Finding]:
@@ -167,3 +169,36 @@ def test_other_sources_declare_their_own(rolled_back: Connection, tmp_path: Path
     (tmp_path / "functions.toml").write_text(text)
     [finding] = found(rolled_back, promise)
     assert finding.message == "counts: thing should be changed to n = 3 and is changed to n = 2"
+
+
+def test_every_scenario_can_be_pasted_into_psql(shared: Callable[[int], str]) -> None:
+    """It comes to the declared error, or shows exactly the rows that are declared to change."""
+    with psycopg.connect(shared(DEFAULT_MAJOR), autocommit=True) as connection:
+        result = verify(connection, PROMISE, ("functions",))
+    scenarios = load().scenarios
+    out, err = paste(shared(DEFAULT_MAJOR), "".join(result.script(case) for case in result.cases))
+    # 25P02: what follows an error, up to the rollback
+    states = [state for state in re.findall(r"^ERROR:  (\w{5}):", err, flags=re.MULTILINE) if state != "25P02"]
+    errors = [step.error for scenario in scenarios for step in scenario.steps if step.error]
+    assert states == ["42501" if error == "denied" else error for error in errors]
+    counts = [re.findall(r"^\((\d+) rows?\)$", part, flags=re.MULTILINE)[-1] for part in out.split("\nROLLBACK\n")[:-1]]
+    changing = [(s.name, len(s.changes)) for s in scenarios if not any(step.error for step in s.steps)]
+    shown = [
+        (s.name, int(count))
+        for s, count in zip(scenarios, counts, strict=True)
+        if not any(step.error for step in s.steps)
+    ]
+    assert shown == changing
+
+
+def test_a_pasted_scenario_shows_the_fault(make_database: Make) -> None:
+    url = make_database("applied").url
+    [fault] = (f for f in FAULTS["migrate"] if f.name == "jobs start anew")
+    with psycopg.connect(url, autocommit=True) as connection:
+        fault.plant(connection)
+        result = verify(connection, PROMISE, ("functions",))
+    wrong = {f.id for f in result.findings}
+    case = next(case for case in result.cases if case.id in wrong)
+    out, _ = paste(url, result.script(case))
+    assert '"progress": 30' in out
+    assert '"progress": 0' in out

@@ -46,7 +46,7 @@ def test_a_broken_matrix_is_refused(tmp_path: Path, old: str, new: str, said: st
 
 
 def test_areas() -> None:
-    assert areas.parse(None) == ("structure", "access")
+    assert areas.parse(None) == ("structure", "access", "functions")
     assert areas.parse(" access,structure") == ("structure", "access")
     for wrong in ("", ",", "access,plan"):
         with pytest.raises(ConfigError, match="--only"):

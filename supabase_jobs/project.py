@@ -38,7 +38,8 @@ def holds_ours(settings: Settings, files: Files) -> bool:
 class Promise:
     """What `verify` holds a database against: the sources as they render here, and where their declarations are.
 
-    `directory` holds access.toml and structure.json of other sources than the packaged ones, for which it is None.
+    `directory` holds access.toml, functions.toml and structure.json of other sources than the packaged ones, for which
+    it is None.
     `exposed` are the schemas that the API serves.
     """
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: supabase-jobs verify --only access --format markdown")
-@click.option("--only", metavar="AREA,…", help="Only these areas: structure, access.")
+@click.option("--only", metavar="AREA,…", help="Only these areas: structure, access, functions.")
 @click.option(
     "--format",
     "format_",

@@ -256,7 +256,7 @@ def _deviation(scenario: Scenario, deviations: list[str]) -> Finding:
     return Finding(
         id=_id(scenario),
         area=AREA,
-        severity=scenario.severity,
+        severity=Severity.ERROR,
         object=scenario.subject,
         message=f"{scenario.name}: {'; '.join(deviations)}",
         fix=f"Create {scenario.subject} again as the migration does. `verify --only structure` names what differs.",

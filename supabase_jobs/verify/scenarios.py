@@ -8,7 +8,6 @@ from string import Template
 from typing import Any
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import Severity
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify import declaration
 from supabase_jobs.verify.declaration import Identity, is_sqlstate
@@ -45,7 +44,6 @@ class Scenario:
     steps: tuple[Step, ...]
     given: tuple[str, ...] = ()
     changes: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
-    severity: Severity = Severity.ERROR
     after: tuple[str, ...] = ()
     unjudged: tuple[str, ...] = ()
 
@@ -108,7 +106,7 @@ def _identities(tables: Mapping[str, Any]) -> dict[str, Identity]:
 
 def _scenario(table: dict[str, Any], identities: Mapping[str, Identity], ids: tuple[str, ...]) -> Scenario:
     where = f"{table['of']}, {table['name']!r}"
-    _only(table, {"of", "name", "given", "steps", "changes", "severity", "after", "unjudged", *_STEP}, where)
+    _only(table, {"of", "name", "given", "steps", "changes", "after", "unjudged", *_STEP}, where)
     steps = table.get("steps", [])
     if "call" in table:
         steps = [{key: table[key] for key in _STEP if key in table}, *steps]
@@ -122,7 +120,6 @@ def _scenario(table: dict[str, Any], identities: Mapping[str, Identity], ids: tu
         tuple(_step(step, identities, where) for step in steps),
         tuple(table.get("given", ())),
         dict(_changes(table.get("changes", {}), ids, where)),
-        Severity(table.get("severity", Severity.ERROR)),
         tuple(table.get("after", ())),
         tuple(table.get("unjudged", ())),
     )

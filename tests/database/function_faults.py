@@ -104,7 +104,6 @@ CLEANUP = (
     Edit("a limit of 0", OLD, "p_limit < 1", "p_limit < 0", "limit of 0"),
     Edit("days overflow", OLD, "least(p_days, 1000000)", "p_days", "more days than time has"),
     Edit("the wrapper forgets the limit", OLD_WRAPPER, "(p_days, p_limit) as", "(p_days) as", "expired_cancelled"),
-    Edit("another default", OLD_WRAPPER, "p_days integer DEFAULT 7", "p_days integer DEFAULT 0", "comes to 0"),
     Statement("guests clean up", "grant execute on function public.cleanup_old_jobs, private.cleanup_old_jobs to anon",
               "a guest is refused"),
     Statement("a trigger keeps jobs",
@@ -136,7 +135,6 @@ INACTIVE = (
     Edit("a limit of 0", GUESTS, "p_limit < 1", "p_limit < 0", "guests: a limit of 0"),
     Edit("days overflow", GUESTS, "least(p_days, 1000000)", "p_days", "guests: more days"),
     Edit("the wrapper forgets the days", GUESTS_WRAPPER, "(p_days, p_limit) as", "(30, p_limit) as", "guests"),
-    Edit("another default", GUESTS_WRAPPER, "p_days integer DEFAULT 30", "p_days integer DEFAULT 3", "comes to 3"),
 )  # fmt: skip
 
 TRIGGERS = (

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import click
 import pytest
 
+from supabase_jobs.cli.verify import command
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.verify import areas
 from supabase_jobs.verify.declaration import DEFAULT_FILE, load
@@ -43,6 +45,12 @@ def test_a_broken_matrix_is_refused(tmp_path: Path, old: str, new: str, said: st
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(ConfigError, match=said):
         load(path)
+
+
+def test_the_help_names_every_area() -> None:
+    [only] = [option for option in command.params if option.name == "only"]
+    assert isinstance(only, click.Option)
+    assert only.help == f"Only these areas: {', '.join(areas.AREAS)}."
 
 
 def test_areas() -> None:

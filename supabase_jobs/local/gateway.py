@@ -16,16 +16,17 @@ from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
+from supabase_jobs.local import routes
 from supabase_jobs.local.request_body import Body, ClientGoneError, MalformedError
 
 HOST = "127.0.0.1"
 LISTENING = "listening on port "  # and the number: the line by which the starter learns it
 
-_PREFIX = "/rest/v1"
 _PIECE = 65536
 _DRAINED = 1 << 20  # bytes of a refused request that are still read, so that its sender sees the answer
 
@@ -36,7 +37,6 @@ _HOP = {
 }
 _EXPOSED = "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Preference-Applied, Server"
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-_ABSENT = {"auth": "Auth", "storage": "Storage", "realtime": "Realtime", "functions": "Edge Functions"}
 
 
 def command(settings_file: Path) -> list[str | Path]:
@@ -64,7 +64,7 @@ class Settings:
 
 
 class Gateway(ThreadingHTTPServer):
-    """The server; each connection has a thread."""
+    """The server, with a thread for each connection."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -81,8 +81,10 @@ class Gateway(ThreadingHTTPServer):
         self.server_name, self.server_port = HOST, self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """Name the fault in the log, and nothing of the request."""
+        """Name the fault in the log, and nothing of the request; that a client goes away is none."""
         fault = sys.exc_info()[1]
+        if isinstance(fault, ConnectionError | TimeoutError):
+            return
         trace = fault.__traceback__ if fault else None
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
@@ -111,19 +113,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve(self) -> None:
         """Answer one request, whatever its method."""
+        self.body = Body(self.headers, self.rfile)
         try:
-            self.body = Body(self.headers, self.rfile)
+            self.body.check()
             path, _, query = self.path.partition("?")
             if self._is_preflight():
-                self._answer(200, None)
-            elif path != _PREFIX and not path.startswith(f"{_PREFIX}/"):
-                self._refuse(*_not_here(path))
+                self._instead(200, None)
+            elif path != routes.PREFIX and not path.startswith(f"{routes.PREFIX}/"):
+                self._instead(*routes.not_here(path))
             elif problem := self._key_problem(query):
-                self._refuse(401, problem)
+                self._instead(401, problem)
             else:
-                self._pass_on(_target(path.removeprefix(_PREFIX) or "/", query))
+                self._pass_on(routes.target(path.removeprefix(routes.PREFIX) or "/", query))
         except MalformedError as error:
-            self._refuse(400, {"message": f"Malformed request: {error}"})
+            self._instead(400, {"message": f"Malformed request: {error}"})
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = serve  # noqa: N815 (the library's names)
 
@@ -156,7 +159,7 @@ class Handler(BaseHTTPRequestHandler):
             except (MalformedError, ClientGoneError):
                 raise
             except (TimeoutError, HTTPException, ConnectionError):
-                self._refuse(502, {"message": "PostgREST does not answer", "hint": "supabase-jobs local start --api"})
+                self._instead(502, {"message": "PostgREST does not answer", "hint": "supabase-jobs local start --api"})
                 return
             self._return(response)
         finally:
@@ -165,10 +168,10 @@ class Handler(BaseHTTPRequestHandler):
     def _send(self, upstream: HTTPConnection, target: str) -> None:
         try:
             upstream.putrequest(self.command, target, skip_host=True, skip_accept_encoding=True)
-            dropped = _HOP | _listed(self.headers.get_all("connection", []))
+            dropped = _HOP | routes.listed(self.headers.get_all("connection", []))
             for name, value in self.headers.items():
                 if name.lower() not in dropped:
-                    upstream.putheader(name, value)
+                    upstream.putheader(name, value.strip(" \t"))
             if "authorization" not in self.headers:
                 upstream.putheader("Authorization", f"Bearer {self._key(self.path.partition('?')[2])}")
             chunked = self.body.chunked
@@ -177,19 +180,18 @@ class Handler(BaseHTTPRequestHandler):
         except (ValueError, HTTPException) as error:
             raise MalformedError(f"its headers ({error})") from None
         upstream.endheaders()
-        for piece in self.body.pieces():
+        frames = chain((b"%x\r\n%b\r\n" % (len(piece), piece) for piece in self.body.pieces()), [b"0\r\n\r\n"])
+        for piece in frames if chunked else self.body.pieces():
             try:
-                upstream.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
-            except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True  # it has answered already; what the client still sends is not read
-                return
-        if chunked:
-            upstream.send(b"0\r\n\r\n")
+                upstream.send(piece)
+            except (BrokenPipeError, ConnectionResetError):  # it has answered; what still comes is not read
+                self.close_connection = True
+                break
 
     def _return(self, response: HTTPResponse) -> None:
         """Pass an answer back: its length if it has one, else in chunks."""
         self.send_response_only(response.status, response.reason)
-        dropped = _HOP | _listed(response.headers.get_all("connection", []))
+        dropped = _HOP | routes.listed(response.headers.get_all("connection", []))
         for name, value in response.getheaders():
             if name.lower() not in dropped and not name.lower().startswith("access-control-"):
                 self.send_header(name, value)
@@ -214,7 +216,7 @@ class Handler(BaseHTTPRequestHandler):
         elif response.length:  # cut off as well
             self.close_connection = True
 
-    def _refuse(self, status: int, document: dict[str, str]) -> None:
+    def _instead(self, status: int, document: dict[str, str] | None) -> None:
         """Answer instead of PostgREST, after some of the body, and let the connection go."""
         self.body.drain(_DRAINED)
         self.close_connection = True
@@ -243,6 +245,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
 
+    def handle_expect_100(self) -> bool:
+        """Ask for the body now: its sender waits."""
+        super().handle_expect_100()
+        self.wfile.flush()
+        return True
+
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
         """What the library refuses before there is a request: JSON too."""
         self.close_connection = True
@@ -254,27 +262,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log no request: its URL may hold what nobody else should read."""
-
-
-def _target(path: str, query: str) -> str:
-    """The path and query for PostgREST: without an `apikey`, and with nothing but ASCII."""
-    kept = "&".join(part for part in query.split("&") if part.partition("=")[0] != "apikey")
-    target = f"{path}?{kept}" if kept else path
-    return quote(target.encode("latin-1"), safe="".join(map(chr, range(33, 127))))
-
-
-def _not_here(path: str) -> tuple[int, dict[str, str]]:
-    name = path.split("/")[1]
-    if name not in _ABSENT:
-        return 404, {"message": "no Route matched with those values"}
-    return 501, {
-        "message": f"{_ABSENT[name]} is not provided by the local API, which is PostgREST alone",
-        "hint": "the REST API is under /rest/v1; the Supabase CLI's `supabase start` has the other services",
-    }
-
-
-def _listed(values: list[str]) -> set[str]:
-    return {name.strip().lower() for value in values for name in value.split(",")}
 
 
 def _bind(settings: Settings) -> Gateway:

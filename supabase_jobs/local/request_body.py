@@ -17,17 +17,24 @@ class ClientGoneError(ConnectionError):
 
 
 class Body:
-    """A body that can be read once. Raises MalformedError for what two servers could understand differently.
+    """A body that can be read once, after `check`."""
 
-    That is how a request is hidden in another: two lengths, a length and chunks, headers that are not headers.
-    """
+    chunked = False
 
     def __init__(self, headers: Message, source: BufferedIOBase) -> None:
+        self._headers = headers
         self._source = source
-        self._begun = False
-        lengths = {length.strip() for length in headers.get_all("content-length", [])}
-        codings = [coding.strip().lower() for coding in headers.get_all("transfer-encoding", [])]
-        if headers.defects:
+        self._untouched = False
+        self._length = 0
+
+    def check(self) -> None:
+        """Raise MalformedError for what two servers could understand differently.
+
+        That is how a request is hidden in another: two lengths, a length and chunks, headers that are not headers.
+        """
+        lengths = {length.strip() for length in self._headers.get_all("content-length", [])}
+        codings = [coding.strip().lower() for coding in self._headers.get_all("transfer-encoding", [])]
+        if self._headers.defects:
             raise MalformedError("its headers")
         if len(lengths) > 1 or (lengths and codings) or not all(n.isascii() and n.isdigit() for n in lengths):
             raise MalformedError("its length")
@@ -35,10 +42,11 @@ class Body:
             raise MalformedError("its transfer coding")
         self.chunked = bool(codings)
         self._length = int(lengths.pop()) if lengths else 0
+        self._untouched = True
 
     def pieces(self) -> Iterator[bytes]:
         """The body without the frames of its chunks. Raises MalformedError, ClientGoneError."""
-        self._begun = True
+        self._untouched = False
         if not self.chunked:
             yield from self._exactly(self._length)
             return
@@ -50,8 +58,11 @@ class Body:
             pass  # trailers
 
     def drain(self, limit: int) -> None:
-        """Read a body that nobody wants, some `limit` bytes of it, so that its sender comes to read the answer."""
-        if self._begun:
+        """Read a body that nobody wants, some `limit` bytes of it, so that its sender comes to read the answer.
+
+        What has been begun, or has no certain end, is left.
+        """
+        if not self._untouched:
             return
         pieces = self.pieces()
         with suppress(MalformedError, ClientGoneError):  # the answer may still reach its reader

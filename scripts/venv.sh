@@ -84,7 +84,7 @@ ensure_dev() {
   printf 'checkout %s\n' "$made" >>"$stamp"
 }
 
-# The Supabase CLI and PostgREST, which some tests drive; 1 where node is missing.
+# The Supabase CLI, PostgREST and supabase-js, which some tests drive; 1 where node is missing.
 ensure_node() {
   command -v node >/dev/null && command -v npm >/dev/null || return 1
   node_stamp=$root/tests/node_modules/.installed

@@ -18,6 +18,7 @@ NAMES = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/CI.md",
+    "docs/RESULT_FORMAT.md",
     "docs/client-guide.md",
     "docs/security.md",
     "docs/testing-rls.md",

@@ -27,6 +27,9 @@ COMMANDS = {
     "verify": "Check a live database against what the migrations promise.",
     "mutate": "Break a local database on purpose, and report which faults verify catches.",
     "cleanup": "Delete expired jobs and inactive guests, in short transactions.",
+    "migrate-guest": "Move a guest's jobs to a user.",
+    "stats": "Show jobs by state and age, what is slow or stuck, sizes, and the use of indexes.",
+    "check-results": "Sample completed jobs, and warn where result or metadata has another form than documented.",
 }
 
 EPILOG = """\
@@ -47,12 +50,12 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import `supabase_jobs.cli.NAME` and return its `command`."""
+        """Import `supabase_jobs.cli.NAME` (`a_b` for a-b) and return its `command`."""
         if cmd_name not in COMMANDS:
             return None
         from importlib import import_module
 
-        command: click.Command = import_module(f"supabase_jobs.cli.{cmd_name}").command
+        command: click.Command = import_module(f"supabase_jobs.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -27,7 +27,7 @@ def test_every_command_has_help_with_an_example(cli: Run, command: str) -> None:
     assert f"Example: supabase-jobs {command}" in shown.out
 
 
-@pytest.mark.parametrize("command", ["plan", "apply", "status", "verify", "mutate", "cleanup"])
+@pytest.mark.parametrize("command", ["plan", "apply", "status", "verify", "mutate", "cleanup", "stats", "check-results"])
 def test_without_a_database_the_three_ways_are_listed(cli: Run, command: str) -> None:
     ran = cli(command)
     assert (ran.code, ran.out) == (2, "")
@@ -43,7 +43,7 @@ def test_options_stand_before_or_after_the_command(cli: Run, applied_url: str) -
     assert cli("--db-url", applied_url, "status", SUPABASE_DB_URL="postgresql://127.0.0.1:1/none").code == 0
 
 
-@pytest.mark.parametrize("command", ["plan", "apply", "status", "verify", "cleanup"])
+@pytest.mark.parametrize("command", ["plan", "apply", "status", "verify", "cleanup", "stats", "check-results"])
 def test_the_target_is_named_on_stderr_and_stdout_is_json_alone(cli: Run, applied_url: str, command: str) -> None:
     for words in (("--json",), ("--format", "json"), ("--format=json",)):
         ran = cli(command, *words, "--db-url", applied_url)

@@ -1,0 +1,36 @@
+-- How old the jobs are: the active ones since they were created (idx_async_jobs_active), the finished ones since
+-- their last update (idx_async_jobs_cleanup). By the indexes alone.
+select
+  j.status as jobs,
+  count(*) filter (where j.created_at > pg_catalog.now() - interval '1 hour') as under_1_hour,
+  count(*) filter (
+    where j.created_at <= pg_catalog.now() - interval '1 hour' and j.created_at > pg_catalog.now() - interval '1 day'
+  ) as under_1_day,
+  count(*) filter (
+    where j.created_at <= pg_catalog.now() - interval '1 day' and j.created_at > pg_catalog.now() - interval '7 days'
+  ) as under_7_days,
+  count(*) filter (
+    where j.created_at <= pg_catalog.now() - interval '7 days' and j.created_at > pg_catalog.now() - interval '30 days'
+  ) as under_30_days,
+  count(*) filter (where j.created_at <= pg_catalog.now() - interval '30 days') as older
+from public.async_jobs as j
+where j.status in ('queued', 'processing')
+group by j.status
+
+union all
+
+select
+  'finished' as jobs,
+  count(*) filter (where j.updated_at > pg_catalog.now() - interval '1 hour') as under_1_hour,
+  count(*) filter (
+    where j.updated_at <= pg_catalog.now() - interval '1 hour' and j.updated_at > pg_catalog.now() - interval '1 day'
+  ) as under_1_day,
+  count(*) filter (
+    where j.updated_at <= pg_catalog.now() - interval '1 day' and j.updated_at > pg_catalog.now() - interval '7 days'
+  ) as under_7_days,
+  count(*) filter (
+    where j.updated_at <= pg_catalog.now() - interval '7 days' and j.updated_at > pg_catalog.now() - interval '30 days'
+  ) as under_30_days,
+  count(*) filter (where j.updated_at <= pg_catalog.now() - interval '30 days') as older
+from public.async_jobs as j
+where j.status in ('completed', 'failed', 'cancelled')

@@ -1,0 +1,26 @@
+-- How many jobs ended in each of the last 24 hours, the one that has begun included, in UTC: those whose last update
+-- lies in it. By idx_async_jobs_cleanup.
+with ended as (
+  select
+    pg_catalog.date_trunc('hour', j.updated_at, 'UTC') as hour,
+    count(*) filter (where j.status = 'completed') as completed,
+    count(*) filter (where j.status = 'failed') as failed,
+    count(*) filter (where j.status = 'cancelled') as cancelled
+  from public.async_jobs as j
+  where j.status in ('completed', 'failed', 'cancelled')
+    and j.updated_at >= pg_catalog.date_trunc('hour', pg_catalog.now(), 'UTC') - interval '23 hours'
+  group by pg_catalog.date_trunc('hour', j.updated_at, 'UTC')
+)
+
+select
+  pg_catalog.to_char(h.hour at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI"Z"') as hour,
+  coalesce(e.completed, 0) as completed,
+  coalesce(e.failed, 0) as failed,
+  coalesce(e.cancelled, 0) as cancelled
+from pg_catalog.generate_series(
+  pg_catalog.date_trunc('hour', pg_catalog.now(), 'UTC') - interval '23 hours',
+  pg_catalog.date_trunc('hour', pg_catalog.now(), 'UTC'),
+  interval '1 hour'
+) as h (hour)
+left join ended as e on h.hour = e.hour
+order by h.hour

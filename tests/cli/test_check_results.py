@@ -1,0 +1,55 @@
+"""`supabase-jobs check-results`: what it prints, how it exits, and what it says where jsonschema is missing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+
+from tests.database.test_samples import RESULT, changed, plant
+from tests.fix_cli import Run
+
+
+def test_it_warns(cli: Run, applied_url: str) -> None:
+    with psycopg.connect(applied_url) as connection:
+        plant(connection, RESULT)
+    fine = cli("check-results", "--strict", "--db-url", applied_url)
+    assert (fine.code, fine.out) == (0, "1 completed jobs sampled, the newest; ok: none of them deviates\n")
+    with psycopg.connect(applied_url) as connection:
+        plant(connection, changed(RESULT, "vision", ["secret"]), changed(RESULT, "vision", {"secret": "secret"}))
+        ids = {str(row[0]) for row in connection.execute("select id from public.async_jobs")}
+    ran = cli("check-results", "--db-url", applied_url)
+    assert ran.code == 0
+    assert "     2  result.vision  is not string or null\n" in ran.out
+    assert "3 completed jobs sampled, the newest; warning: 2 of them deviate" in ran.out
+    assert "secret" not in ran.out + ran.err
+    assert cli("check-results", "--strict", "--db-url", applied_url).code == 1
+    found = cli("check-results", "--json", "--db-url", applied_url).json
+    assert (found["sampled"], found["deviating"]) == (3, 2)
+    [deviation] = found["deviations"]
+    assert deviation.pop("example") in ids
+    assert deviation == {"path": "result.vision", "problem": "is not string or null", "rows": 2}
+    assert cli("check-results", "--sample", "1", "--json", "--db-url", applied_url).json["sampled"] == 1
+
+
+def test_no_jobs(cli: Run, applied_url: str) -> None:
+    assert cli("check-results", "--json", "--db-url", applied_url).json == {
+        "sampled": 0, "deviating": 0, "deviations": [],
+    }  # fmt: skip
+
+
+def test_what_is_refused(cli: Run, platform_url: str) -> None:
+    for number in ("0", "10001", "all"):
+        assert cli("check-results", "--sample", number, "--db-url", platform_url).code == 2
+    assert cli("check-results", "--json", "--db-url", platform_url).json["error"]["code"] == "not_applied"
+
+
+def test_without_jsonschema(applied_url: str, tmp_path: Path) -> None:
+    """A module of that name that cannot be imported stands for one that is not installed."""
+    (tmp_path / "jsonschema.py").write_text("raise ModuleNotFoundError('jsonschema')\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "supabase_jobs", "check-results", "--db-url", applied_url],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 2
+    assert "pip install 'supabase-jobs[schemas]'" in ran.stderr

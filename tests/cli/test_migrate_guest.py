@@ -1,0 +1,96 @@
+"""`supabase-jobs migrate-guest`: what it moves, prints and refuses, and that no guest's id gets into a log."""
+
+import uuid
+
+import psycopg
+import pytest
+
+from tests.fix_cli import Run
+from tests.fix_db import Make
+from tests.impersonation import JOBS, plant
+
+GUEST = uuid.UUID("6f1c2a52-6c1f-4f0e-9a43-1a2b3c4d5e6f")
+USER = uuid.UUID("0b9d8c7a-1234-4abc-8def-001122334455")
+UNKNOWN = uuid.UUID("dddddddd-dddd-4ddd-8ddd-dddddddddead")
+
+
+def prepare(url: str, jobs: int = 3) -> None:
+    with psycopg.connect(url) as connection:
+        plant(connection)
+        connection.execute("insert into auth.users (id) values (%s)", (USER,))
+        connection.execute("insert into public.guest_users (guest_id) values (%s)", (GUEST,))
+        connection.execute(
+            "insert into public.async_jobs (url, guest_id) select 'u', %s from generate_series(1, %s)", (GUEST, jobs)
+        )
+
+
+def of_user(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        [(number,)] = connection.execute(
+            "select count(*) from public.async_jobs where user_id = %s", (USER,)
+        ).fetchall()
+    return int(number)
+
+
+def test_it_moves_the_jobs_and_once_more_is_harmless(cli: Run, make_database: Make, each_major: int) -> None:
+    url = make_database("applied", each_major).url
+    prepare(url)
+    ran = cli("migrate-guest", str(GUEST).upper(), str(USER), "--json", "--db-url", url)
+    assert (ran.code, ran.json) == (0, {"migrated": 3, "guest_id": "…5e6f", "user_id": str(USER)})
+    assert of_user(url) == 3
+    again = cli("migrate-guest", str(GUEST), str(USER), "--db-url", url)
+    assert (again.code, again.out) == (0, f"moved 0 jobs of guest …5e6f to user {USER}\n")
+    assert cli("migrate-guest", str(UNKNOWN), str(USER), "--json", "--db-url", url).json["migrated"] == 0
+    assert of_user(url) == 3
+    with psycopg.connect(url) as connection:
+        assert connection.execute("select count(*) from public.async_jobs").fetchone() == (3 + len(JOBS),)
+
+
+def test_no_guests_id_is_printed(cli: Run, applied_url: str) -> None:
+    prepare(applied_url)
+    for words in ((GUEST, USER), (GUEST, UNKNOWN), (UNKNOWN, GUEST), (f"{GUEST}x", USER), (USER, f"x{GUEST}")):
+        for form in ([], ["--json"]):
+            ran = cli("migrate-guest", *map(str, words), *form, "--db-url", applied_url)
+            assert str(GUEST) not in ran.out + ran.err
+    ran = cli("migrate-guest", str(GUEST), str(USER), "--db-url", "postgresql://127.0.0.1:1/none")
+    assert ran.code == 7
+    assert str(GUEST) not in ran.out + ran.err
+
+
+def test_an_unknown_user(cli: Run, applied_url: str) -> None:
+    prepare(applied_url)
+    ran = cli("migrate-guest", str(GUEST), str(UNKNOWN), "--json", "--db-url", applied_url)
+    assert (ran.code, ran.json["error"]["code"], ran.json["error"]["sqlstate"]) == (2, "unknown_user", "23503")
+    assert "no user …dead" in ran.json["error"]["message"]
+    assert of_user(applied_url) == 0
+
+
+@pytest.mark.parametrize("wrong", ["", "garbage", str(GUEST)[:-1], GUEST.hex, f"{{{GUEST}}}", f" {GUEST}", "--", "🦊"])
+def test_an_argument_that_is_no_uuid_is_named(cli: Run, applied_url: str, wrong: str) -> None:
+    for words, name in (((wrong, str(USER)), "GUEST_ID"), ((str(GUEST), wrong), "USER_ID")):
+        ran = cli("migrate-guest", "--json", "--db-url", applied_url, *words)
+        assert (ran.code, ran.json["error"]["code"]) == (2, "usage")
+        assert wrong == "--" or name in ran.json["error"]["message"]
+
+
+def test_somebody_who_holds_the_guest(cli: Run, applied_url: str) -> None:
+    prepare(applied_url)
+    with psycopg.connect(applied_url) as other:
+        other.execute("select from public.guest_users for update")
+        ran = cli("migrate-guest", str(GUEST), str(USER), "--json", "--db-url", applied_url)
+        assert (ran.code, ran.json["error"]["code"]) == (5, "busy")
+
+
+def test_who_may_not(cli: Run, applied_url: str) -> None:
+    """The function is granted to authenticated and service_role; authenticator is neither until it becomes one."""
+    prepare(applied_url)
+    ran = cli(
+        "migrate-guest", str(GUEST), str(USER), "--json",
+        "--db-url", applied_url.replace("//postgres@", "//authenticator@"),
+    )  # fmt: skip
+    assert (ran.code, ran.json["error"]["code"]) == (7, "insufficient_privilege")
+
+
+def test_without_the_migrations(cli: Run, platform_url: str) -> None:
+    ran = cli("migrate-guest", str(GUEST), str(USER), "--json", "--db-url", platform_url)
+    assert (ran.code, ran.json["error"]["code"]) == (2, "not_applied")

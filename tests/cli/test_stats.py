@@ -1,0 +1,114 @@
+"""`supabase-jobs stats` on a terminal, in a pipe and as JSON."""
+
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from supabase_jobs.report.stats import text
+from tests.database.population import expired, populate
+from tests.fix_cli import Run
+
+HEADINGS = (
+    " jobs\n",
+    "by age",
+    "last 24 hours",
+    "slowest",
+    "processing without an update",
+    "queued for",
+    "table",
+    "index",
+)
+
+
+@pytest.fixture
+def url(applied_url: str) -> str:
+    with psycopg.connect(applied_url) as connection:
+        expired(connection, 10)
+        populate(connection)
+    return applied_url
+
+
+def test_json(cli: Run, url: str) -> None:
+    ran = cli("stats", "--stuck-after", "2000", "--json", "--db-url", url)
+    assert ran.code == 0
+    assert set(ran.json) == {
+        "jobs", "ages", "hours", "slowest", "stuck", "tables", "indexes", "stuck_after_minutes", "unanswered",
+    }  # fmt: skip
+    assert sum(row["jobs"] for row in ran.json["jobs"]) == 610
+    assert ran.json["stuck_after_minutes"] == 2000
+
+
+def test_a_pipe_has_no_bars(cli: Run, url: str) -> None:
+    ran = cli("stats", "--db-url", url)
+    assert ran.code == 0
+    assert all(heading in ran.out for heading in HEADINGS)
+    assert "█" not in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 80
+
+
+def test_a_terminal_has_bars_in_80_columns(url: str, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    subprocess.run(
+        [sys.executable, "-m", "supabase_jobs", "stats", "--db-url", url],
+        cwd=tmp_path, env={**os.environ, "TERM": "xterm"}, stdout=theirs, stderr=subprocess.DEVNULL, check=True,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # so a terminal's end is told
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    os.close(ours)
+    lines = shown.decode().splitlines()
+    assert any("completed" in line and "█" in line for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_nothing_of_anybody_is_shown(cli: Run, url: str) -> None:
+    with psycopg.connect(url) as connection:
+        owners = connection.execute("select guest_id::text, user_id::text, url from public.async_jobs").fetchall()
+    for form in ([], ["--json"]):
+        shown = cli("stats", *form, "--db-url", url).out
+        assert "x.com" not in shown
+        assert not [value for row in owners for value in row[:2] if value and value in shown]
+
+
+def test_large_numbers_fit() -> None:
+    jobs = 9_999_999_999
+    ages = dict.fromkeys(("under_1_hour", "under_1_day", "under_7_days", "under_30_days", "older"), 999_999_999)
+    shown = text(
+        {
+            "jobs": [{"status": "processing", "jobs": jobs}, {"status": "failed", "jobs": 1}],
+            "ages": [{"jobs": "processing", **ages}],
+            "hours": [
+                {"hour": "2026-01-01T00:00Z", "completed": 10**9 - 1, "failed": 10**9 - 1, "cancelled": 10**9 - 1},
+                {"hour": "2026-01-01T01:00Z", "completed": 0, "failed": 1, "cancelled": 0},
+            ],
+            "slowest": [],
+            "stuck": [{"status": "queued", "jobs": jobs, "id": "0" * 36, "seconds": 1e9}],
+            "tables": [
+                {"name": "public.guest_users", "rows": jobs, "bytes": 2**43, "index_bytes": 2**43,
+                 "dead_rows": 999_999_999, "vacuumed": "2026-01-01T00:00Z"},
+            ],
+            "indexes": [{"name": "idx_guest_users_migrated_to_user_id", "scans": jobs, "bytes": 2**43, "valid": False}],
+        },
+        ["slowest"],
+        15,
+        chart=True,
+    )  # fmt: skip
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "slowest: the server took longer than 10 s" in shown
+    assert "INVALID" in shown
+    rows = shown.splitlines()
+    assert [line for line in rows if line.startswith("  01:00") and line.endswith("░")]
+
+
+def test_what_is_refused(cli: Run, platform_url: str) -> None:
+    assert cli("stats", "--stuck-after", "0", "--db-url", platform_url).code == 2
+    ran = cli("stats", "--json", "--db-url", platform_url)
+    assert (ran.code, ran.json["error"]["code"]) == (2, "not_applied")

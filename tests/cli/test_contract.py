@@ -27,7 +27,9 @@ def test_every_command_has_help_with_an_example(cli: Run, command: str) -> None:
     assert f"Example: supabase-jobs {command}" in shown.out
 
 
-@pytest.mark.parametrize("command", ["plan", "apply", "status", "verify", "mutate", "cleanup", "stats", "check-results"])
+@pytest.mark.parametrize(
+    "command", ["plan", "apply", "status", "verify", "mutate", "cleanup", "stats", "check-results"]
+)
 def test_without_a_database_the_three_ways_are_listed(cli: Run, command: str) -> None:
     ran = cli(command)
     assert (ran.code, ran.out) == (2, "")

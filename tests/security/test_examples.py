@@ -10,9 +10,11 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from supabase_jobs.findings import Severity
 from supabase_jobs.testing import Rls
+from supabase_jobs.verify import areas
 from tests.fix_api import Api
-from tests.fix_db import Server
+from tests.fix_db import PROMISE, Server
 from tests.parts import DEFAULT_MAJOR, unavailable
 from tests.security.conftest import ADD, ADD_USERS, EXAMPLES, READ, new_guest, new_user
 
@@ -59,6 +61,13 @@ def test_locking_leaves_guests_nothing(rls: Rls) -> None:
     guest.caller.assert_denied("update async_jobs set progress = 1")
     guest.caller.assert_denied("update guest_users set last_seen_at = now()")
     user.caller.assert_allowed(READ, [user.job])
+
+
+@pytest.mark.parametrize("step", ["close", "lock"])
+def test_verify_reports_the_closed_door(rls: Rls, step: str) -> None:
+    rls.owner.execute(EXAMPLES[step])
+    found = areas.verify(rls.connection, PROMISE).findings
+    assert any("anon" in finding.message and finding.severity is Severity.ERROR for finding in found)
 
 
 def test_some_things_take_an_account(rls: Rls) -> None:

@@ -245,6 +245,18 @@ def test_a_failure_shows_that_a_role_bypasses_it(rls: Rls) -> None:
     assert "row level security is on, and service_role bypasses it" in text
 
 
+def test_a_failure_shows_that_the_owner_of_a_table_bypasses_it_unless_it_is_forced(rls: Rls) -> None:
+    rls.owner.execute("grant create on schema public to authenticated; create table bare (id int);"
+                      "alter table bare enable row level security; insert into bare values (1);"
+                      "create policy all_of_it on bare using (true);"
+                      "alter table bare owner to authenticated")  # fmt: skip
+    text = failing(lambda: rls.as_user(ANN).assert_hidden("select * from bare"))
+    assert "row level security is on, and authenticated bypasses it" in text
+    rls.owner.execute("alter table bare force row level security")
+    text = failing(lambda: rls.as_user(ANN).assert_hidden("select * from bare"))
+    assert "all_of_it for all using (true)" in text
+
+
 def test_a_failure_shows_that_no_policy_is_for_a_role(rls: Rls) -> None:
     rls.owner.execute("create table bare (id int); alter table bare enable row level security;"
                       "insert into bare values (1); grant select on bare to anon")  # fmt: skip

@@ -123,11 +123,18 @@ def test_an_error_that_the_block_swallows_leaves_nothing_either(rls: Rls) -> Non
     assert now(rls) == before
 
 
-def test_an_exception_of_python_leaves_nothing(rls: Rls) -> None:
+def test_an_exception_of_python_leaves_nothing_and_undoes_the_block(rls: Rls) -> None:
     before = now(rls)
-    with pytest.raises(ZeroDivisionError), rls.as_user(ANN):
-        _ = 1 / 0
+
+    def request() -> None:
+        with rls.as_user(ANN) as ann:
+            ann.execute("insert into notes (owner) values (%s)", [ANN])
+            _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        request()
     assert now(rls) == before
+    assert rls.owner.value("select count(*) from notes") == 0
 
 
 def test_a_refused_statement_does_not_abort_the_test(rls: Rls) -> None:

@@ -102,3 +102,13 @@ def test_the_installed_pytest_plugin_works(installed: Path, applied_url: str, tm
     ran = _run(installed / "python", *pytest_words, "--supabase-db-url", applied_url, cwd=tmp_path)
     assert "supabase-jobs-0.1.0" in ran
     assert "1 passed" in ran
+
+
+def test_pytest_in_a_program_that_has_loaded_the_package_does_not_warn(installed: Path, tmp_path: Path) -> None:
+    """Only where the files of the package are listed does pytest know what it would like to rewrite."""
+    (tmp_path / "test_nothing.py").write_text("def test_nothing():\n    pass\n")
+    code = (
+        "import sys, supabase_jobs.testing, pytest;"
+        " sys.exit(pytest.main(['-W', 'error', '-p', 'no:asyncio', '-p', 'no:cacheprovider', '--rootdir', '.']))"
+    )
+    assert "1 passed" in _run(installed / "python", "-W", "error", "-c", code, cwd=tmp_path)

@@ -43,6 +43,14 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Source:
+    """A line of a file, counted from 1; the file is named from the top of the repository, with slashes."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
 class Grid:
     """One access matrix: `cells[row][column]` is the outcome that was seen, '' where nothing was asked.
 
@@ -63,7 +71,10 @@ class Verification:
 
     `unchecked` are areas that could not be judged: a warning among the findings says why. `preambles` open the
     scripts of the cases, each once. `disputed` are the ids of findings that are errors only until the access matrix,
-    run at the same time, shows that nothing is different.
+    run at the same time, shows that nothing is different. `unexpected` show where findings come from that answer no
+    case: an object that is in no migration. `sources` says which lines create an object (`public.things`), or a part
+    of it (`public.things:its policy`), where a report asks for it. `database` says which one it was, without a
+    password.
     """
 
     findings: tuple[Finding, ...]
@@ -73,6 +84,15 @@ class Verification:
     unchecked: tuple[str, ...] = field(default=())
     preambles: Mapping[str, str] = field(default_factory=dict)
     disputed: frozenset[str] = field(default=frozenset())
+    unexpected: tuple[Case, ...] = field(default=())
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    database: str = ""
+
+    def source(self, subject: Case | Finding) -> Source | None:
+        """The line that creates what a case or finding is about: the part of the object that its id names, if any."""
+        name = subject.object.partition("(")[0]
+        part = subject.id.removeprefix(f"{subject.area}:{subject.object}:").partition(":")[2]
+        return self.sources.get(f"{name}:{part}") or self.sources.get(name)
 
     def script(self, case: Case) -> str:
         """The whole SQL that asks a case again, to paste into psql; '' where there is none."""

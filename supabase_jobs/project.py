@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from supabase_jobs import statements, syntax
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.findings import Source
 from supabase_jobs.settings import Settings, read_toml
 from supabase_jobs.sqlfiles import Files, Migration, load_migrations, load_sources, strays
 from supabase_jobs.variables import Value, resolve
@@ -68,3 +70,35 @@ def exposed(directory: Path) -> tuple[str, ...]:
     if not isinstance(schemas, list | tuple) or not all(isinstance(schema, str) for schema in schemas):
         raise ConfigError(f"{file}: [api] schemas is no list of names", file=str(file))
     return tuple(schemas)
+
+
+def origins(settings: Settings) -> dict[str, Source]:
+    """Where the SQL creates what: names as of `syntax.creates` → file and line; the last file counts.
+
+    Files are named from the top of the repository, as the consumers of reports want it. Packaged sources, of which a
+    project has no file, are named as they lie in this program's own repository.
+    """
+    found = {}
+    for file, text in _texts(settings):
+        for statement in statements.split(text):
+            for node in syntax.parse(statement.text) or []:
+                for name, byte in syntax.creates(node):
+                    at = len(statement.text.encode()[:byte].decode())
+                    found[name] = Source(file, statement.line_at(at + 1) if byte else statement.line)
+    return found
+
+
+def _texts(settings: Settings) -> list[tuple[str, str]]:
+    """(name from the top of the repository, text) of every file whose SQL counts."""
+    if settings.migrations is not None:
+        return [(_from_top(Path(m.label)), m.text) for m in load_migrations(settings.migrations)]
+    folder = "sql" if settings.sql_dir is None else _from_top(settings.sql_dir)
+    # a rendering has the lines of its template, below the one that names it
+    made = [(m.origin, m.body) for m in rendered(settings)]
+    return [(str(PurePosixPath(folder) / f"{origin[0]}.sql"), body) for origin, body in made if origin]
+
+
+def _from_top(path: Path) -> str:
+    path = path.absolute()
+    top = next((folder for folder in path.parents if (folder / ".git").exists()), Path.cwd())
+    return path.relative_to(top).as_posix() if path.is_relative_to(top) else path.as_posix()

@@ -11,6 +11,12 @@ Node = dict[str, Any]
 
 _SHARED_TRANSACTION = {"TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE", "TRANS_STMT_ROLLBACK_TO"}
 _ROLES = {"role", "session_authorization"}
+# where a statement that creates something names its table, and the part of it that it creates
+_TABLES = {
+    "CreateStmt": "relation", "ViewStmt": "view", "IndexStmt": "relation", "CreatePolicyStmt": "table",
+    "CreateTrigStmt": "relation",
+}  # fmt: skip
+_NAMED_PARTS = {"IndexStmt": "idxname", "CreatePolicyStmt": "policy_name", "CreateTrigStmt": "trigname"}
 _POSITIONS = {"stmt_len", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"}
 
 
@@ -174,6 +180,28 @@ def ingredients(expression: str) -> frozenset[str]:
     trees = parse(f"select {expression}")
     walk(trees if trees is not None else [{"Unparsed": expression}])
     return frozenset(found)
+
+
+def creates(node: Node) -> list[tuple[str, int]]:
+    """What a statement creates: (name, byte at which its definition starts), 0 for the statement itself.
+
+    Names are `schema`, `schema.object` (of functions, without arguments) and `schema.object:part`, where a part is a
+    column, constraint, index, policy or trigger. Objects without a schema are left out.
+    """
+    kind, fields = next(iter(node.items()))
+    if kind == "CreateSchemaStmt":
+        return [(fields["schemaname"], 0)]
+    if kind == "CreateFunctionStmt":
+        return [(".".join(part["String"]["sval"] for part in fields["funcname"]), 0)]
+    table = fields.get(_TABLES.get(kind, ""), {})
+    if "schemaname" not in table:
+        return []
+    name = f"{table['schemaname']}.{table['relname']}"
+    if kind in _NAMED_PARTS:
+        return [(f"{name}:{fields.get(_NAMED_PARTS[kind])}", 0)]
+    parts = [next(iter(part.values())) for part in fields.get("tableElts", [])]
+    named = [(part.get("colname") or part.get("conname"), part["location"]) for part in parts if "location" in part]
+    return [(name, 0), *((f"{name}:{part}", location) for part, location in named if part)]
 
 
 def same_index(wanted: str, existing: str) -> bool:

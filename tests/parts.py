@@ -65,3 +65,25 @@ def supabase_js(folder: Path) -> list[str]:
         unavailable("supabase-js is not installed (npm ci in tests/)")
     (folder / "node_modules").symlink_to(modules)
     return [node, "--experimental-websocket"]  # a browser and Node 22 have it without being asked
+
+
+def sarif_multitool() -> Path:
+    """Microsoft's SARIF validator, for Linux on x86-64; the official schema lies beside it."""
+    program = Path(__file__).parent / "node_modules" / "@microsoft" / "sarif-multitool-linux" / "Sarif.Multitool"
+    if not program.exists():
+        unavailable("Microsoft's SARIF Multitool is not installed (npm ci in tests/)")
+    program.chmod(0o755)
+    return program
+
+
+def axe() -> Path:
+    """axe-core, the accessibility rules that run inside a page."""
+    script = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        unavailable("axe-core is not installed (npm ci in tests/)")
+    return script
+
+
+def chromium() -> str:
+    """The system's Chromium."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or unavailable("Chromium is not installed")

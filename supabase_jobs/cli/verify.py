@@ -1,14 +1,26 @@
 """`supabase-jobs verify`."""
 
 import os
+import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from supabase_jobs.cli.annotations import annotate_findings
-from supabase_jobs.cli.common import JSON_HELP, connected, database_url, progress, report, settings, shared_options
+from supabase_jobs.cli.common import (
+    JSON_HELP,
+    connected,
+    database_url,
+    print_json,
+    progress,
+    report,
+    settings,
+    shared_options,
+)  # fmt: skip
 from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,18 +30,20 @@ if TYPE_CHECKING:
     from supabase_jobs.settings import Settings
     from supabase_jobs.verify.over_http import Target
 
+# also the keys of report.FORMATS, which `--help` does not load
+FORMATS = ("text", "json", "junit", "sarif", "markdown", "html")
 
-@click.command(epilog="Example: supabase-jobs verify --only access --format markdown")
+
+@click.command(epilog="Example: supabase-jobs verify --only access --format html --output report.html")
 @click.option("--only", metavar="AREA,…", help="Only these areas: structure, access, functions.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json", "markdown"]),
-    default=None,
-    help="Text if unsaid.",
-)
+@click.option("--format", "format_", type=click.Choice(FORMATS), default=None, help="Text if unsaid.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the report into this file.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report into this file; one that is there is replaced.",
+)
+@click.option("--explain", "id_", metavar="ID", help="Check nothing; print how the case of this id is asked, as SQL.")
 @click.option("--strict", is_flag=True, help="Exit 1 also where an area could not be checked.")
 @click.option(
     "--api-url",
@@ -48,6 +62,7 @@ def command(
     format_: str | None,
     as_json: bool,
     output: Path | None,
+    id_: str | None,
     strict: bool,
     api_url: str | None,
     allow_remote: bool,
@@ -57,26 +72,33 @@ def command(
     Everything it does to data happens in a transaction that is rolled back. Only what is asked through an API is
     committed: it is marked, and removed again.
     """
-    from supabase_jobs import project
-    from supabase_jobs.report import FORMATS
+    given = settings(ctx)
+    form = "json" if as_json else format_ or "text"
+    if as_json and format_ not in (None, "json"):
+        raise ConfigError(f"--json and --format {format_} ask for two reports", hint="Leave one of them out.")
+    _must_be_writable(output)
+    if id_ is not None:
+        _explain(given, id_, form, output)
+        return
+    if form == "html" and output is None and sys.stdout.isatty():
+        raise ConfigError("an HTML page is of no use on a terminal", hint="Say where it goes: --output report.html.")
+
+    from supabase_jobs import database, project
     from supabase_jobs.verify.areas import parse, verify
 
-    given = settings(ctx)
     areas = parse(only)
     promise = project.promise(given)
     target = None if api_url is None else _target(given, areas, api_url, allow_remote)
     with connected(given) as connection:
+        place = str(database.target(connection))
         result = verify(connection, promise, areas)
         if target is not None:
             result = _through_the_api(connection, promise, target, result)
-    form = "json" if as_json else format_ or "text"
+    result = replace(result, sources=project.origins(given), database=place)
     if output is None:
         click.echo(report(result, form), nl=False)
     else:
-        try:
-            output.write_text(FORMATS[form](result), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"cannot write {output}: {error.strerror}") from error
+        _write(output, report(result, form, terminal=False))
     annotate_findings(result)
     ctx.exit(0 if result.ok and not (strict and result.unchecked) else 1)
 
@@ -109,3 +131,38 @@ def _through_the_api(
         return result
     with progress(f"asking the API at {target.url}"), twin(connection) as guard:
         return over_http.run(connection, guard, promise, target, result)
+
+
+def _explain(given: "Settings", id_: str, form: str, output: Path | None) -> None:
+    from supabase_jobs import project
+    from supabase_jobs.verify.explain import explain
+
+    if form not in ("text", "json"):
+        raise ConfigError(f"--explain prints SQL, and {form} is no format of it", hint="Use --json, or no format.")
+
+    def connect() -> "AbstractContextManager[Connection]":
+        return connected(given)
+
+    found = explain(id_, project.promise(given), connect)
+    if output is not None:
+        import json
+
+        text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False) + "\n" if form == "json" else found.sql
+        _write(output, text)
+    elif form == "json":
+        print_json(found.as_dict())
+    else:
+        click.echo(found.sql, nl=False)
+
+
+def _must_be_writable(output: Path | None) -> None:
+    """Before the database is asked for a minute, not after."""
+    if output is not None and not output.parent.is_dir():
+        raise ConfigError(f"cannot write {output}: there is no folder {output.parent}", hint="Make the folder first.")
+
+
+def _write(output: Path, text: str) -> None:
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {output}: {error.strerror}") from error

@@ -1,12 +1,26 @@
-"""Findings and outcomes → text, JSON, Markdown. Pure: values in, one string out."""
+"""Findings and outcomes → text, JSON, JUnit, SARIF, Markdown, HTML. Pure: values in, one string out."""
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 
 from supabase_jobs.findings import Verification
-from supabase_jobs.report import document, markdown, text
+
+
+def _from(module: str) -> Callable[[Verification], str]:
+    """The module's `verification`, loaded when it is called: none needs another's library."""
+
+    def write(result: Verification) -> str:
+        text: str = import_module(f"{__name__}.{module}").verification(result)
+        return text
+
+    return write
+
 
 FORMATS: Mapping[str, Callable[[Verification], str]] = {
-    "text": text.verification,
-    "json": document.verification,
-    "markdown": markdown.verification,
+    "text": _from("text"),
+    "json": _from("document"),
+    "junit": _from("junit"),
+    "sarif": _from("sarif"),
+    "markdown": _from("markdown"),
+    "html": _from("html"),
 }

@@ -1,39 +1,95 @@
 """A verification in Markdown: for a job summary or a pull request."""
 
-from supabase_jobs.findings import Grid, Verification
+import re
+from collections.abc import Iterable, Sequence
+
+from supabase_jobs.findings import Finding, Grid, Verification
+from supabase_jobs.report import summary
+
+# GitHub shows no job summary above 1 MiB; room is left for what other steps write
+LIMIT_BYTES = 900_000
+
+# what Markdown or HTML would take for markup; an underscore inside a word is none
+_MARKUP = re.compile(r"[\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w)")
 
 
 def verification(result: Verification) -> str:
-    """The verdict, the findings, and each access matrix as a table."""
+    """The verdict, the areas, the findings, and each access matrix as a table that folds."""
     verdict = "passed" if result.ok else "**failed**"
     if result.unchecked:
         verdict += f" (**not checked: {', '.join(result.unchecked)}**)"
-    parts = [
+    head = [
         f"## supabase-jobs verify: {verdict}\n",
-        f"{result.checks} checks, {len(result.findings)} findings.\n",
+        f"{result.checks} checks, {len(result.findings)} findings."
+        + (f" {_plain(result.database)}" if result.database else "")
+        + "\n",
+        _table(
+            ("area", "cases", "failed", "other findings", "verdict"),
+            [(_plain(a.name), str(a.cases), str(a.failed), str(a.others), a.verdict) for a in summary.areas(result)],
+        ),
     ]
-    if result.findings:
-        parts.append(
-            _table(
-                ("severity", "object", "finding", "fix"),
-                [(f.severity, f"`{f.object}`", f.message, f"`{f.fix}`" if f.fix else "") for f in result.findings],
-            )
-        )
-    parts += [f"### {grid.title}\n\n{matrix(grid)}" for grid in result.grids]
-    return "\n".join(parts)
+    matrices = [_folded(grid) for grid in result.grids]
+    room = LIMIT_BYTES - sum(len(part.encode()) for part in (*head, *matrices))
+    return "\n".join([*head, *_findings(summary.grouped(result.findings), room), *matrices])
 
 
 def matrix(grid: Grid) -> str:
     """One access matrix: a row for each identity, a column for each action; a wrong cell is bold."""
     rows = []
     for r, (label, cells) in enumerate(zip(grid.rows, grid.cells, strict=True)):
-        marked = (f"**{cell}**" if (r, c) in grid.wrong else cell for c, cell in enumerate(cells))
-        rows.append((label, *marked))
-    return _table((grid.title, *grid.columns), rows)
+        marked = (f"**{_plain(cell)}**" if (r, c) in grid.wrong else _plain(cell) for c, cell in enumerate(cells))
+        rows.append((_plain(label), *marked))
+    return _table((_plain(grid.title), *map(_plain, grid.columns)), rows)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _folded(grid: Grid) -> str:
+    wrong = f": {len(grid.wrong)} cells are not as declared" if grid.wrong else ""
+    opened = " open" if grid.wrong else ""
+    title = _html(grid.title + wrong)
+    # the empty line lets Markdown stand inside
+    return f"<details{opened}><summary>Access to {title}</summary>\n\n{matrix(grid)}\n</details>\n"
+
+
+def _findings(groups: Sequence[Sequence[Finding]], room: int) -> list[str]:
+    """A table, cut where it would take more than `room` bytes, and then a line that says so."""
+    if not groups:
+        return []
+    rows, used, left = [], 0, 0
+    for group in groups:
+        first = group[0]
+        row = (
+            first.severity.value,
+            _code(first.object),
+            "<br>".join(_plain(finding.message) for finding in group),
+            _code(first.fix) if first.fix.endswith(";") else _plain(first.fix),
+        )
+        used += sum(len(cell.encode()) + 3 for cell in row)
+        if used > room:
+            left += len(group)
+        else:
+            rows.append(row)
+    table = _table(("severity", "object", "finding", "fix"), rows)
+    return [table] if not left else [table, f"{left} more findings have no room in a job summary.\n"]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
-    return "".join(
-        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |\n" for line in lines
-    )
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """A text that shows as it is, in one line, also inside a table."""
+    return _MARKUP.sub(lambda found: f"\\{found[0]}", _html(" ".join(text.split()), brackets=False))
+
+
+def _code(text: str) -> str:
+    """A code span; in a table only a bar has to be escaped in it. Its fence is longer than any inside."""
+    line = " ".join(text.split()).replace("|", "\\|")
+    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{pad}{line}{pad}{fence}" if line else ""
+
+
+def _html(text: str, *, brackets: bool = True) -> str:
+    text = text.replace("&", "&amp;")
+    return text.replace("<", "&lt;").replace(">", "&gt;") if brackets else text

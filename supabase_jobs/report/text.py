@@ -8,12 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from supabase_jobs.findings import Finding, Grid, Severity, Verification
+from supabase_jobs.report import summary
 
 WIDTH = 80
-LEGEND = (
-    "rows: reached its target · hidden: row level security shows nothing · denied: no grant, or refused ·"
-    " violates: a policy's check refuses the new row · five digits: the SQLSTATE of any other error"
-)
+LEGEND = " · ".join(f"{outcome}: {means}" for outcome, means in summary.OUTCOMES.items())
+LEGEND += f" · five digits: {summary.OTHER_OUTCOMES}"
 
 _COLOURS = {"rows": "green", "hidden": "cyan", "denied": "magenta", "violates": "yellow"}
 _SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
@@ -22,7 +21,7 @@ _LABEL = 26  # leaves room for six columns
 
 
 def verification(result: Verification, *, colour: bool = False) -> str:
-    """Matrices, findings, and one line of verdict; a wrong cell ends in `!`."""
+    """Matrices, findings, a line for each area, and one of verdict; a wrong cell ends in `!`."""
     console = Console(file=io.StringIO(), width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False)
     for grid in result.grids:
         for part in _parts(grid):
@@ -31,8 +30,13 @@ def verification(result: Verification, *, colour: bool = False) -> str:
     if result.grids:
         console.print(LEGEND, style="dim")
         console.print()
-    for finding in result.findings:
-        console.print(_finding(finding))
+    for group in summary.grouped(result.findings):
+        console.print(_findings(group))
+    if result.findings:
+        console.print("How each was asked: supabase-jobs verify --explain ID, with an id of --json.", style="dim")
+        console.print()
+    for area in summary.areas(result):
+        console.print(_area(area))
     errors = sum(f.severity is Severity.ERROR for f in result.findings)
     others = len(result.findings) - errors
     verdict = "ok" if result.ok else "FAILED"
@@ -82,10 +86,24 @@ def _cell(outcome: str, wrong: bool) -> Text:
     )
 
 
-def _finding(finding: Finding) -> Text:
+def _findings(group: list[Finding]) -> Text:
+    """What one thing mends, with that thing said once."""
+    first = group[0]
     text = Text()
-    text.append(f"{finding.severity}: ", style=f"bold {_SEVERITIES[finding.severity]}")
-    text.append(f"{finding.object}: {finding.message}\n")
-    if finding.fix:
-        text.append(f"  fix: {finding.fix}\n", style="dim")
+    text.append(f"{first.severity}: ", style=f"bold {_SEVERITIES[first.severity]}")
+    if len(group) == 1:
+        text.append(f"{first.object}: {first.message}\n")
+    else:
+        text.append(f"{first.object}, {len(group)} times:\n")
+        text.append("".join(f"  {finding.message}\n" for finding in group))
+    if first.fix:
+        text.append(f"  fix: {first.fix}\n", style="dim")
     return text
+
+
+def _area(area: summary.Area) -> Text:
+    said = [f"{area.failed} failed"] if area.failed else []
+    said += [f"{area.others} other findings"] if area.others else []
+    said += [] if area.checked else ["NOT CHECKED"]
+    style = "red" if area.failed else "" if area.checked else "yellow"
+    return Text(f"{area.name:<10} {area.cases:>4} cases: {', '.join(said) or 'ok'}", style=style)

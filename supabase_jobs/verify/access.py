@@ -14,7 +14,19 @@ from supabase_jobs.project import Promise
 from supabase_jobs.verify import declaration, script
 from supabase_jobs.verify.collected import Collected, Dispute
 from supabase_jobs.verify.declaration import Action, Declaration, Matrix, Row
-from supabase_jobs.verify.impersonation import NOT_AN_ANSWER, SET, Params, Session, become, begin, one, plant, refusal
+from supabase_jobs.verify.impersonation import (
+    NOT_AN_ANSWER,
+    SET,
+    Names,
+    Params,
+    Session,
+    become,
+    begin,
+    make_names,
+    one,
+    plant,
+    refusal,
+)  # fmt: skip
 
 AREA = "access"
 WRITES = True
@@ -26,6 +38,15 @@ def check(connection: Connection, promise: Promise, result: Collected) -> None:
         run(connection, declaration.load(file), promise.variables, result)
 
 
+def plan(promise: Promise, result: Collected) -> None:
+    """The cases, without a database."""
+    if (file := result.declared(AREA, promise, declaration.DEFAULT_FILE)) is not None:
+        declared = declaration.load(file)
+        names = make_names(AREA, declared.ids, declared.placeholders, promise.variables)
+        result.preambles[AREA] = _opening(declared, names)
+        result.cases += _cases(declared, names).values()
+
+
 def run(connection: Connection, declared: Declaration, variables: Mapping[str, object], result: Collected) -> None:
     """Try every cell of every matrix; one finding for each cell that is not as declared.
 
@@ -35,28 +56,24 @@ def run(connection: Connection, declared: Declaration, variables: Mapping[str, o
     session = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     # A setting that no identity of this session has made yet does not exist at all; that case differs
     # from an empty one, so the probes of the first identity come before the first set_config.
-    result.preambles[AREA] = script.preamble(
-        "The access matrix: who may do what to whose rows.", declared.fixture, script.quoted(session.ids)
-    )
+    result.preambles[AREA] = _opening(declared, session)
     if plant(session, AREA, declared.fixture, result):
+        cases = _cases(declared, session)
         for matrix in declared.matrices:
-            _run_matrix(session, matrix, result)
+            _run_matrix(session, matrix, cases, result)
 
 
-def _run_matrix(session: Session, matrix: Matrix, result: Collected) -> None:
+def _run_matrix(session: Session, matrix: Matrix, cases: Mapping[str, Case], result: Collected) -> None:
     cells, wrong = [], set()
     controls: dict[tuple[object, ...], str | None] = {}
     for r, row in enumerate(matrix.rows):
         params = session.params(row.binds)
-        literals = script.quoted(params)
-        identity = script.identity(row.identity.role, row.identity.settings_for(session.texts))
         seen = []
         for c, action in enumerate(matrix.actions):
             outcome = probe(session, row, action, params)
             result.tried.add(Dispute(matrix.title, row.identity.role, action.command))
             seen.append(outcome)
-            text = _script(session, row, action, identity, literals)
-            result.cases.append(Case(_id(matrix, row, action), AREA, matrix.title, f"{row.label}: {action.name}", text))
+            result.cases.append(cases[_id(matrix, row, action)])
             if outcome != row.expected[action.name]:
                 wrong.add((r, c))
                 result.findings.append(_deviation(matrix, row, action, outcome))
@@ -79,17 +96,34 @@ def _run_matrix(session: Session, matrix: Matrix, result: Collected) -> None:
     )
 
 
-def _script(session: Session, row: Row, action: Action, identity: str, literals: Mapping[str, str]) -> str:
-    expected = row.expected[action.name]
-    return script.probe(
-        (f"{row.label}: {action.name}", f"declared: {_MEANING.get(expected, f'error {expected}')}"),
-        identity,
-        action.sql,
-        literals,
-        guard=action.allowed_if,
-        owner=session.own_role,
-        reached=action.reached,
+def _opening(declared: Declaration, names: Names) -> str:
+    return script.preamble(
+        "The access matrix: who may do what to whose rows.", declared.fixture, script.quoted(names.ids)
     )
+
+
+def _cases(declared: Declaration, names: Names) -> dict[str, Case]:
+    """The case of each cell, by its id, with its script."""
+    cases = {}
+    for matrix in declared.matrices:
+        for row in matrix.rows:
+            literals = script.quoted(names.params(row.binds))
+            identity = script.identity(row.identity.role, row.identity.settings_for(names.texts))
+            for action in matrix.actions:
+                expected = row.expected[action.name]
+                name = f"{row.label}: {action.name}"
+                text = script.probe(
+                    (name, f"declared: {_MEANING.get(expected, f'error {expected}')}"),
+                    identity,
+                    action.sql,
+                    literals,
+                    guard=action.allowed_if,
+                    owner=names.own_role,
+                    reached=action.reached,
+                )
+                id = _id(matrix, row, action)
+                cases[id] = Case(id, AREA, matrix.title, name, text)
+    return cases
 
 
 def probe(session: Session, row: Row, action: Action, params: Params) -> str:

@@ -1,7 +1,7 @@
 """`verify` as one call: every area that was asked for, in one transaction that is rolled back.
 
 An area is a module with `AREA`, its name, `WRITES`, whether it plants rows, and `check(connection, promise,
-collected)`.
+collected)`. It may have `plan(promise, collected)`, which adds the cases that it would ask, without a database.
 """
 
 import time
@@ -61,14 +61,28 @@ def verify(connection: Connection, promise: Promise, areas: Sequence[str] = AREA
             else:
                 _check(connection, area, promise, result)
     result.settle()
+    return _verification(result, (time.monotonic() - started) * 1000)
+
+
+def planned(promise: Promise) -> Verification:
+    """The cases that can be told without a database, with their scripts; nothing was asked."""
+    result = Collected()
+    for module in _MODULES.values():
+        if (plan := getattr(module, "plan", None)) is not None:
+            plan(promise, result)
+    return _verification(result, 0.0)
+
+
+def _verification(result: Collected, milliseconds: float) -> Verification:
     return Verification(
         tuple(result.findings),
         tuple(result.cases),
-        (time.monotonic() - started) * 1000,
+        milliseconds,
         tuple(result.grids),
         tuple(result.unchecked),
         result.preambles,
         frozenset(result.disputed),
+        tuple(result.unexpected),
     )
 
 

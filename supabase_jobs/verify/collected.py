@@ -29,6 +29,7 @@ class Collected:
     grids: list[Grid] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     preambles: dict[str, str] = field(default_factory=dict)
+    unexpected: list[Case] = field(default_factory=list)
     tried: set[Dispute] = field(default_factory=set)
     disputed: dict[str, list[Dispute]] = field(default_factory=dict)
 

@@ -37,16 +37,14 @@ Params = Mapping[str, uuid.UUID | None]
 
 
 @dataclass(frozen=True)
-class Session:
-    """What stays the same through one run: the connection, its own role, the ids made for it.
+class Names:
+    """What the names in declarations stand for in one run: the ids made for it, and the connection's own role.
 
-    `texts` fill the placeholders of identities; `state` is what `become` has to find.
+    `texts` fill the placeholders of identities.
     """
 
-    connection: Connection
     ids: Mapping[str, uuid.UUID]
     texts: Mapping[str, str]
-    state: tuple[str, ...]
     own_role: str
 
     def params(self, binds: Mapping[str, str]) -> Params:
@@ -54,10 +52,18 @@ class Session:
         return {name: None if bind == NULL else self.ids[bind] for name, bind in binds.items()}
 
 
-def begin(
-    connection: Connection, area: str, ids: Iterable[str], placeholders: Iterable[str], variables: Mapping[str, object]
-) -> Session:
-    """A session with a random id for each name in `ids`.
+@dataclass(frozen=True)
+class Session(Names):
+    """What stays the same through one run; `state` is what `become` has to find."""
+
+    connection: Connection
+    state: tuple[str, ...]
+
+
+def make_names(
+    area: str, ids: Iterable[str], placeholders: Iterable[str], variables: Mapping[str, object], own_role: str = "none"
+) -> Names:
+    """A random id for each name in `ids`.
 
     `variables` fill the placeholders that are not ids (`$guest_header`); ConfigError where one is neither.
     """
@@ -66,9 +72,16 @@ def begin(
             f"the declarations of {area} use ${min(missing)}, which is no id and no variable of the SQL sources"
         )
     made = {name: uuid.uuid4() for name in ids}
+    return Names(made, {name: str(value) for name, value in {**variables, **made}.items()}, own_role)
+
+
+def begin(
+    connection: Connection, area: str, ids: Iterable[str], placeholders: Iterable[str], variables: Mapping[str, object]
+) -> Session:
+    """A session, with `make_names` for this connection's role."""
     state = one(connection.execute(_STATE))
-    texts = {name: str(value) for name, value in {**variables, **made}.items()}
-    return Session(connection, made, texts, state, state[1])
+    names = make_names(area, ids, placeholders, variables, own_role=state[1])
+    return Session(names.ids, names.texts, names.own_role, connection, state)
 
 
 def plant(session: Session, area: str, fixture: Sequence[str], result: Collected) -> bool:

@@ -93,7 +93,7 @@ def probe(
     run = filled(statement, literals)
     if guard is not None:
         run = _GUARDED.format(condition=filled(guard, literals).rstrip().rstrip(";"), statement=run)
-    parts = ["".join(f"-- {_line(line)}\n" for line in about) + become, f"-- The probe:\n{run}"]
+    parts = [comment(*about) + become, f"-- The probe:\n{run}"]
     if reached is not None:
         back = f"select set_config('role', {_literal(owner)}, true);\n"
         parts.append(f"-- As the owner again: did it reach its target?\n{back}{filled(reached, literals)}")
@@ -124,6 +124,11 @@ def story(
         parts += [become or "-- As the owner:\n", f"-- The call:\n{filled(statement, literals)}"]
         parts += [f"-- As the owner again:\n{back}"] if become else []
     return "\n".join([*parts, _AFTER.format(watch=looked), "rollback;\n"])
+
+
+def comment(*lines: str) -> str:
+    """Lines as SQL comments; empty ones are left out."""
+    return "".join(f"-- {_line(line)}\n" for line in lines if line)
 
 
 def _literal(value: object) -> str:

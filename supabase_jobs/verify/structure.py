@@ -21,6 +21,7 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.project import Promise
 from supabase_jobs.sqlfiles import fingerprint
+from supabase_jobs.verify import questions
 from supabase_jobs.verify.collected import Collected, Dispute
 
 AREA = "structure"
@@ -133,6 +134,12 @@ def check(connection: Connection, promise: Promise, result: Collected) -> None:
     run_bodies(connection, promise.texts, promise.exposed, result)
 
 
+def plan(promise: Promise, result: Collected) -> None:
+    """The cases about what was recorded, without a database."""
+    if (file := result.declared(AREA, promise, DEFAULT_FILE)) is not None:
+        result.cases += [questions.case(fact, result) for fact in load(file).facts if fact.kind != _EFFECT]
+
+
 def run(connection: Connection, snapshot: Snapshot, result: Collected) -> None:
     """Compare every recorded fact, and look for facts that nobody recorded."""
     found = {fact.key: fact for fact in _facts(connection, snapshot.scope)}
@@ -157,16 +164,18 @@ def run(connection: Connection, snapshot: Snapshot, result: Collected) -> None:
     for fact in snapshot.facts:
         if fact.kind == _EFFECT:
             continue
-        result.cases.append(Case(fact.id, AREA, fact.object, f"{fact.subject}: {fact.value}"))
         now = found.get(fact.key)
+        if now is None and fact.object in gone and fact.kind not in _EXISTENCE:
+            continue  # not asked, and so not passed
+        result.cases.append(questions.case(fact, result))
         if (now is None or now.value != fact.value) and not moot(fact, gone, found):
             details = [f.mend for f in snapshot.facts if f.parent == fact.key]
             result.findings.append(_deviation(fact, now, details))
-    result.findings += [
-        _finding(fact, Severity(fact.unexpected), f"is in no migration: {fact.value}", fact.remove)
-        for key, fact in found.items()
-        if key not in expected and fact.unexpected is not None and not moot(fact, strange, expected)
-    ]
+    for key, fact in found.items():
+        if key not in expected and fact.unexpected is not None and not moot(fact, strange, expected):
+            what = f"is in no migration: {fact.value}"
+            result.findings.append(_finding(fact, Severity(fact.unexpected), what, fact.remove))
+            result.unexpected.append(questions.case(fact, result))
     for finding in result.findings:
         policies = effects.get(finding.object, [])
         if finding.area == AREA and finding.id.startswith(f"{AREA}:{finding.object}:{_POLICY}:") and all(policies):
@@ -211,7 +220,8 @@ def run_bodies(connection: Connection, texts: Sequence[str], exposed: Sequence[s
     for name, signature, schema, definition in _read(connection, _BODIES, [list(expected)]):
         wanted, found = expected[name], syntax.functions(definition)[name]
         id = f"{AREA}:{signature}:body"
-        result.cases.append(Case(id, AREA, signature, "the body of the function is the migration's"))
+        said = "the body of the function is the migration's"
+        result.cases.append(questions.definition(Case(id, AREA, signature, said), name, result))
         if found.body != wanted.body:
             what = (
                 f"the body of the function is not the migration's (sha256 {fingerprint(found.body)[:12]},"
@@ -219,7 +229,8 @@ def run_bodies(connection: Connection, texts: Sequence[str], exposed: Sequence[s
             )
             result.findings.append(Finding(id, AREA, Severity.ERROR, signature, what, _AS_THE_MIGRATION))
         id = f"{AREA}:{signature}:arguments"
-        result.cases.append(Case(id, AREA, signature, f"the arguments of the function: {wanted}"))
+        said = f"the arguments of the function: {wanted}"
+        result.cases.append(questions.definition(Case(id, AREA, signature, said), name, result))
         if found.arguments != wanted.arguments:
             names = [[argument.name for argument in function.arguments] for function in (found, wanted)]
             severe = names[0] != names[1] or schema in exposed

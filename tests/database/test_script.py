@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.findings import Verification
-from supabase_jobs.verify import script
+from supabase_jobs.verify import script, structure
 from supabase_jobs.verify.areas import verify
 from tests.fix_db import PROMISE, Make
 from tests.psql import outcome, paste
@@ -84,3 +84,26 @@ def test_values_are_quoted(shared: Callable[[int], str], value: object) -> None:
 def test_a_statement_without_parameters_keeps_its_percent_signs() -> None:
     assert script.filled("select 'a%'; ", None) == "select 'a%';\n"
     assert script.filled("select 'a%%'", {}) == "select 'a%';\n"
+
+
+def test_a_pasted_question_to_the_catalogs_shows_the_fact(shared: Callable[[int], str], each_major: int) -> None:
+    """One of every kind of fact that was recorded, and a body."""
+    url = shared(each_major)
+    with psycopg.connect(url, autocommit=True) as connection:
+        result = verify(connection, PROMISE, ("structure",))
+    cases = {case.id: case for case in result.cases}
+    facts = {fact.kind: fact for fact in structure.load().facts if fact.id in cases}
+    assert len(facts) > 10
+    for fact in facts.values():
+        out, err = paste(url, result.script(cases[fact.id]))
+        assert (err, out.rstrip().endswith("DEALLOCATE")) == ("", True), fact
+        rows = [[cell.strip() for cell in line.split("|")] for line in out.splitlines()]
+        assert [fact.object, fact.kind, fact.name] in [row[:3] for row in rows], fact
+    body = next(id for id in cases if id.endswith(":body"))
+    assert "CREATE OR REPLACE" in paste(url, result.script(cases[body]))[0]
+
+
+def test_every_case_has_a_script(shared: Callable[[int], str]) -> None:
+    with psycopg.connect(shared(16), autocommit=True) as connection:
+        result = verify(connection, PROMISE)
+    assert [case.id for case in result.cases if not result.script(case).startswith("-- ")] == []

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["pytester", "tests.fix_db", "tests.fix_cli", "tests.fix_api", "tests.api.world", "tests.fix_pooler"]
+pytest_plugins = [
+    "pytester", "tests.fix_db", "tests.fix_cli", "tests.fix_api", "tests.api.world", "tests.fix_pooler",
+    "tests.fix_browser",
+]  # fmt: skip
 
 ROOT = Path(__file__).parent.parent
 

@@ -205,3 +205,19 @@ def test_rights_secrets_and_concurrency() -> None:
     assert WORKFLOW[True] == {"pull_request": None, "push": {"branches": ["main"]}}  # YAML 1.1 reads `on` so
     assert JOBS["rehearse"]["if"] == "github.event_name == 'pull_request'"
     assert JOBS["deploy"]["if"] == "github.event_name == 'push'"
+
+
+def test_the_reports_of_the_guide_are_written_whatever_is_found(checkout: Checkout, applied_url: str) -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "CI.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL)
+    step = yaml.safe_load(block)[0]
+    with psycopg.connect(applied_url) as connection:
+        connection.execute("grant truncate on public.async_jobs to anon")
+    ran = subprocess.run(
+        [_program("bash"), "-e", "-c", step["run"]], cwd=checkout.folder, check=False, capture_output=True, text=True,
+        env={**checkout.environ(), "SUPABASE_DB_URL": applied_url},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    written = [(checkout.folder / name).read_text(encoding="utf-8") for name in ("verify.sarif", "verify.html")]
+    assert all("TRUNCATE" in text for text in written)
+    assert "supabase/migrations/" in written[0]

@@ -45,5 +45,7 @@ SOURCES = {
     "public.things:i|j": Source("sql/ñ b.sql", 9),
 }
 OPENINGS = {"access": "-- The fixture.\nbegin;\n", "structure": "begin;\n"}
-GOOD = Verification((), (*STRUCTURE, *CASES), 345.6, (GRID,), preambles=OPENINGS, sources=SOURCES)
-BAD = replace(GOOD, findings=FINDINGS, unchecked=("plans",), database="host:5432/db")
+GOOD = Verification(
+    (), (*STRUCTURE, *CASES), 345.6, (replace(GRID, wrong=frozenset()),), preambles=OPENINGS, sources=SOURCES
+)
+BAD = replace(GOOD, findings=FINDINGS, grids=(GRID,), unchecked=("plans",), database="host:5432/db")

@@ -1,0 +1,47 @@
+"""Text and Markdown with many and awkward findings: every area has its line, nothing is taken for markup, all fits."""
+
+from dataclasses import replace
+
+from supabase_jobs.report import FORMATS, markdown, text
+from tests.verifications import AWKWARD, BAD, FINDINGS, GOOD, WRONG
+
+
+def test_text_has_a_line_for_each_area() -> None:
+    lines = FORMATS["text"](BAD).splitlines()
+    assert lines[-4:-1] == [
+        "structure     2 cases: 2 failed, 1 other findings",
+        "access       27 cases: 1 failed",
+        "plans         0 cases: 1 other findings, NOT CHECKED",
+    ]
+    assert "access       27 cases: ok" in FORMATS["text"](GOOD)
+
+
+def test_text_says_once_what_mends_several_findings() -> None:
+    more = tuple(replace(FINDINGS[0], id=f"{WRONG}{n}", message=f"message {n}") for n in range(40))
+    shown = FORMATS["text"](replace(BAD, findings=more))
+    assert shown.count("fix: fix it") == 1
+    assert "error: public.things, 40 times:\n  message 0\n  message 1\n" in shown
+    assert max(map(len, shown.splitlines())) <= text.WIDTH
+
+
+def test_markdown_takes_nothing_for_markup() -> None:
+    (line,) = [line for line in FORMATS["markdown"](BAD).splitlines() if "alert" in line]
+    assert r"a \| b \`c\` \<script\>alert(1)\</script\> &amp;" in line
+    assert r"\*f\* \_g\_" in line
+    assert "| ``select `1`;`` |" in line
+    assert line.replace(r"\|", "").count("|") == 5
+
+
+def test_markdown_folds_a_matrix_and_opens_one_with_a_wrong_cell() -> None:
+    assert "<details open><summary>Access to public.things: 1 cells are not as declared</summary>\n\n|" in FORMATS[
+        "markdown"
+    ](BAD)
+    assert "<details><summary>Access to public.things</summary>" in FORMATS["markdown"](GOOD)
+
+
+def test_markdown_stays_below_the_limit_and_says_what_it_left_out() -> None:
+    many = tuple(replace(FINDINGS[0], id=f"{WRONG}{n}", message=AWKWARD * 20, fix=f"select {n};") for n in range(2000))
+    shown = FORMATS["markdown"](replace(BAD, findings=many))
+    assert len(shown.encode()) < markdown.LIMIT_BYTES + 1000
+    assert " more findings have no room" in shown
+    assert "</details>" in shown

@@ -79,8 +79,7 @@ def start(
             return _describe(state.keys, state.port, before)
         program = postgrest.find(place.directory, postgrest_bin)
         shown = postgrest.exposed(place.directory)
-        if before:
-            before.stop()
+        states.halt(place)
         states.save(place, replace(state, processes=None))
         processes, number = _launch(
             home=server.data_dir.parent,
@@ -159,13 +158,13 @@ def _launch(
     server = postgrest.serve(
         postgrest.usable(program, account, home),
         account,
-        home,
+        home / states.POSTGREST_MARK,
         log_file=private / "postgrest.log",
         uri=uri,
         secret=keys.secret,
         shown=shown,
     )
-    mark = private / "gateway.json"
+    mark = private / states.GATEWAY_MARK
     settings = gateway.Settings(
         port,
         exact,
@@ -176,31 +175,30 @@ def _launch(
     try:
         pid, number = _start_gateway(account, mark, private / "gateway.log", settings)
     except BaseException:
-        background.stop(server.pid, postgrest.configuration_file(home))
-        postgrest.configuration_file(home).unlink(missing_ok=True)
+        background.clear(home / states.POSTGREST_MARK)
         raise
-    return Processes(server.pid, postgrest.configuration_file(home), server.port, pid, mark, database_port), number
+    return Processes(server.pid, home / states.POSTGREST_MARK, server.port, pid, mark, database_port), number
 
 
 def _start_gateway(account: Account, mark: Path, log_file: Path, settings: gateway.Settings) -> tuple[int, int]:
     """Start the gateway; returns its process id and port. As root it changes its account by itself."""
     states.write_private(mark, json.dumps(settings.__dict__))
-    pid = background.launch(replace(account, switches=False), gateway.command(mark), log_file)
-    deadline = time.monotonic() + START_TIMEOUT
+    said = ""
     try:
-        while time.monotonic() < deadline:
-            gone = not background.alive(pid, mark)
+        pid = background.launch(replace(account, switches=False), gateway.command(mark), mark, log_file)
+        deadline = time.monotonic() + START_TIMEOUT
+        living = True
+        while living and time.monotonic() < deadline:
+            living = background.alive(pid, mark)
             said = background.written(log_file)
             for line in said.splitlines():
                 if line.startswith(gateway.LISTENING):
                     return pid, int(line.removeprefix(gateway.LISTENING))
-            if gone:
-                break
             time.sleep(background.POLL)
     except BaseException:
-        background.stop(pid, mark)
+        background.clear(mark)
         raise
-    background.stop(pid, mark)
+    background.clear(mark)
     if "Address already in use" in said or "Permission denied" in said:
         raise ConfigError(
             f"port {settings.port} on 127.0.0.1 cannot be had: another program listens there, or it is reserved",

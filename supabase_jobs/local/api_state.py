@@ -11,6 +11,9 @@ from supabase_jobs.local import place as places
 from supabase_jobs.local.place import Place
 from supabase_jobs.tokens import Keys
 
+POSTGREST_MARK = "postgrest.conf"
+GATEWAY_MARK = "gateway.json"
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -34,7 +37,7 @@ class Processes:
         stopped = background.stop(self.gateway, self.gateway_mark)
         stopped = background.stop(self.postgrest, self.postgrest_mark) or stopped
         for mark in (self.postgrest_mark, self.gateway_mark):
-            mark.unlink(missing_ok=True)
+            background.clear(mark)
         return stopped
 
 
@@ -86,11 +89,19 @@ def halt(place: Place) -> bool:
     Keys and port are kept. The caller holds the directory's lock.
     """
     state = load(place)
-    if state is None or state.processes is None:
-        return False
-    stopped = state.processes.stop()
-    save(place, replace(state, processes=None))
+    stopped = False
+    if state is not None and state.processes is not None:
+        stopped = state.processes.stop()
+        save(place, replace(state, processes=None))
+    for mark in marks(place):  # of a start that was killed before it could save them
+        stopped = background.clear(mark) or stopped
     return stopped
+
+
+def marks(place: Place) -> list[Path]:
+    """Where a directory's processes can have their marks: only in folders that nobody else can write to."""
+    homes = [home for home in place.homes() if home.is_dir() and home.stat().st_uid == os.geteuid()]
+    return [home / name for home in homes for name in (POSTGREST_MARK, GATEWAY_MARK)]
 
 
 def write_private(path: Path, text: str) -> None:

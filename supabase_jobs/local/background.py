@@ -21,8 +21,11 @@ POLL = 0.01
 _DETACHED = 'exec "$@" </dev/null >&2 & echo "$!"'
 
 
-def launch(account: Account, command: Sequence[str | Path], log_file: Path) -> int:
-    """Start a program as an account, with a new log; returns its process id. Raises OSError."""
+def launch(account: Account, command: Sequence[str | Path], mark: Path, log_file: Path) -> int:
+    """Start a program as an account, with a new log; returns its process id. Raises OSError.
+
+    The id is also kept beside the mark, so that the process is found again when we are killed right afterwards.
+    """
     log_file.unlink(missing_ok=True)
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
@@ -31,7 +34,33 @@ def launch(account: Account, command: Sequence[str | Path], log_file: Path) -> i
         os.close(log)
     if not printed.isdigit():
         raise LocalServerError(f"{command[0]} could not be started: {written(log_file) or printed}")
+    partial = mark.with_suffix(".pid.new")
+    partial.unlink(missing_ok=True)
+    partial.write_text(printed, encoding="ascii")
+    partial.replace(_id_file(mark))
     return int(printed)
+
+
+def find(mark: Path) -> int | None:
+    """The process that was launched last with this mark, if it lives."""
+    try:
+        kept = _id_file(mark).read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return None
+    return int(kept) if kept.isdecimal() and alive(int(kept), mark) else None
+
+
+def clear(mark: Path) -> bool:
+    """Stop the process of a mark, if it lives, and remove the mark; says whether it lived."""
+    pid = find(mark)
+    stopped = pid is not None and stop(pid, mark)
+    _id_file(mark).unlink(missing_ok=True)
+    mark.unlink(missing_ok=True)
+    return stopped
+
+
+def _id_file(mark: Path) -> Path:
+    return mark.with_suffix(".pid")
 
 
 def written(log_file: Path) -> str:

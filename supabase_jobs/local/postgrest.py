@@ -108,29 +108,28 @@ def usable(program: Path, account: Account, home: Path) -> Path:
 
 
 def serve(
-    program: Path, account: Account, home: Path, *, log_file: Path, uri: str, secret: str, shown: Exposed
+    program: Path, account: Account, mark: Path, *, log_file: Path, uri: str, secret: str, shown: Exposed
 ) -> Running:
     """Start PostgREST on a free port of 127.0.0.1 and wait until it has read the schema.
 
-    `uri` is a connection string for `authenticator`. Raises LocalServerError with what it said.
+    `mark` is its configuration, which holds the JWT secret; only its account can read it. `uri` is a connection string
+    for `authenticator`. Raises LocalServerError with what it said.
     """
-    mark = configuration_file(home)
     for _ in range(10):
         port, admin_port = _two_free_ports()
         _write(mark, account, _configuration(uri, secret, shown, port, admin_port))
-        pid = background.launch(account, [program, mark], log_file)
-        if _wait_ready(pid, mark, port, admin_port):
-            return Running(pid, port)
-        said = background.written(log_file)
-        background.stop(pid, mark)
+        try:
+            pid = background.launch(account, [program, mark], mark, log_file)
+            if _wait_ready(pid, mark, port, admin_port):
+                return Running(pid, port)
+            said = background.written(log_file)
+        except BaseException:
+            background.clear(mark)
+            raise
+        background.clear(mark)
         if "in use" not in said and "busy" not in said:
             raise _failure(said)
     raise LocalServerError("no free port was found on 127.0.0.1 for PostgREST")
-
-
-def configuration_file(home: Path) -> Path:
-    """Where the configuration lies: it holds the JWT secret, and only PostgREST's account can read it."""
-    return home / "postgrest.conf"
 
 
 def _configuration(uri: str, secret: str, shown: Exposed, port: int, admin_port: int) -> str:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 
 from supabase import ClientOptions, create_client
 from supabase_jobs.local import background, server
+from supabase_jobs.local import place as places
 from tests.fix_cli import Ran, Run
 from tests.parts import postgrest
 
@@ -36,6 +38,11 @@ def here(cli: Run, tmp_path: Path) -> Iterator[Run]:
 
     yield run
     server.remove(tmp_path)
+
+
+def homes(folder: Path) -> list[Path]:
+    """PostgREST's id, where root's data lies outside of a folder that the server may not enter."""
+    return [path for home in places.of(folder).fallbacks() for path in home.glob("postgrest.pid")]
 
 
 def environment(ran: Ran) -> dict[str, str]:
@@ -104,7 +111,7 @@ def test_stop_stops_all_and_the_keys_stay(here: Run, tmp_path: Path) -> None:
     first, pids = environment(here("local", "start", "--api")), processes(tmp_path)
     assert here("local", "stop").code == 0
     assert not any(background.alive(*process) for process in pids)
-    assert not any(mark.exists() for _, mark in pids)
+    assert not any(mark.exists() or mark.with_suffix(".pid").exists() for _, mark in pids)
     assert here("local", "status").code == 1
     assert environment(here("local", "start", "--api")) == first
 
@@ -144,6 +151,34 @@ def test_a_stop_after_a_crash_leaves_nothing(here: Run, tmp_path: Path) -> None:
     os.kill(pids[1][0], signal.SIGKILL)
     assert here("local", "stop").code == 0
     assert not any(background.alive(*process) for process in pids)
+
+
+def test_a_start_that_is_killed_half_way_leaves_nothing_for_long(here: Run, tmp_path: Path) -> None:
+    slow = tmp_path / "postgrest"
+    slow.write_text('#!/bin/sh\nif [ "$1" = --version ]; then echo PostgREST; else sleep 60; fi\n')
+    slow.chmod(0o755)
+    tmp_path.chmod(0o755)
+    command = [sys.executable, "-m", "supabase_jobs", "local", "start", "--api", "--postgrest-bin", str(slow)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as start:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.rglob("postgrest.pid")) + list(homes(tmp_path)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        start.kill()
+    (kept,) = list(tmp_path.rglob("postgrest.pid")) + list(homes(tmp_path))
+    pid, mark = int(kept.read_text()), kept.with_suffix(".conf")
+    assert background.alive(pid, mark)
+    assert here("local", "stop").code == 0
+    assert not background.alive(pid, mark)
+    assert not kept.exists()
+    assert not mark.exists()
+
+
+def test_two_starts_at_once_give_one_api(here: Run, tmp_path: Path) -> None:
+    here("local", "start")
+    with ThreadPoolExecutor(3) as pool:
+        shown = list(pool.map(lambda _: environment(here("local", "start", "--api")), range(3)))
+    assert shown[0] == shown[1] == shown[2] == environment(here("local", "status", "--api"))
 
 
 def test_a_process_that_got_the_number_is_left_alone(here: Run, tmp_path: Path) -> None:

@@ -42,19 +42,21 @@ class Promise:
 
     `directory` holds access.toml, functions.toml and structure.json of other sources than the packaged ones, for which
     it is None.
-    `exposed` are the schemas that the API serves.
+    `exposed` are the schemas that the API serves, `doors` the views and functions of others that may reach our tables.
     """
 
     variables: Mapping[str, Value]
     texts: tuple[str, ...]
     directory: Path | None = None
     exposed: tuple[str, ...] = DEFAULT_EXPOSED
+    doors: frozenset[str] = frozenset()
 
 
 def promise(settings: Settings) -> Promise:
     """What the sources of this project promise."""
     values = resolve(load_sources(settings.sql_dir).variables, settings.variables)
-    return Promise(values, tuple(m.text for m in rendered(settings)), settings.sql_dir, exposed(settings.directory))
+    texts = tuple(m.text for m in rendered(settings))
+    return Promise(values, texts, settings.sql_dir, exposed(settings.directory), frozenset(settings.doors))
 
 
 def exposed(directory: Path) -> tuple[str, ...]:

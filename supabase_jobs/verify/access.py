@@ -11,9 +11,9 @@ import psycopg
 from supabase_jobs.database import Connection
 from supabase_jobs.findings import Case, Finding, Grid, Severity
 from supabase_jobs.project import Promise
-from supabase_jobs.verify import declaration, script
+from supabase_jobs.verify import declaration, script, structure, undeclared
 from supabase_jobs.verify.collected import Collected, Dispute
-from supabase_jobs.verify.declaration import Action, Declaration, Matrix, Row
+from supabase_jobs.verify.declaration import Action, Declaration, Identity, Matrix, Row
 from supabase_jobs.verify.impersonation import (
     NOT_AN_ANSWER,
     SET,
@@ -22,20 +22,33 @@ from supabase_jobs.verify.impersonation import (
     Session,
     become,
     begin,
+    follow,
     make_names,
     one,
     plant,
+    queue,
     refusal,
-)  # fmt: skip
+)
 
 AREA = "access"
 WRITES = True
 
+# one savepoint for all probes: going back to it is part of the next one
+_SAVEPOINT = "probe"
+_UNDO = "rollback to savepoint probe"
+
 
 def check(connection: Connection, promise: Promise, result: Collected) -> None:
     """The area: the matrix of these sources, against this database."""
-    if (file := result.declared(AREA, promise, declaration.DEFAULT_FILE)) is not None:
-        run(connection, declaration.load(file), promise.variables, result)
+    if (file := result.declared(AREA, promise, declaration.DEFAULT_FILE)) is None:
+        return
+    declared = declaration.load(file)
+    recorded = file.with_name(structure.DEFAULT_FILE.name)
+    tables = {table for table, _, _ in declared.privileges}
+    if recorded.is_file():
+        tables |= set(structure.load(recorded).scope["relations"])
+    undeclared.check(connection, AREA, declared, tables, promise, result)
+    run(connection, declared, promise.variables, result)
 
 
 def plan(promise: Promise, result: Collected) -> None:
@@ -59,29 +72,36 @@ def run(connection: Connection, declared: Declaration, variables: Mapping[str, o
     result.preambles[AREA] = _opening(declared, session)
     if plant(session, AREA, declared.fixture, result):
         cases = _cases(declared, session)
-        for matrix in declared.matrices:
-            _run_matrix(session, matrix, cases, result)
+        with connection.transaction(force_rollback=True, savepoint_name=_SAVEPOINT):
+            for matrix in declared.matrices:
+                _run_matrix(session, matrix, cases, result)
+        wrong = {f.object for f in result.findings if f.area == AREA}
+        result.sound |= {matrix.object for matrix in declared.matrices} - wrong
 
 
 def _run_matrix(session: Session, matrix: Matrix, cases: Mapping[str, Case], result: Collected) -> None:
     cells, wrong = [], set()
     controls: dict[tuple[object, ...], str | None] = {}
+    allowed: dict[tuple[str, str], bool] = {}
     for r, row in enumerate(matrix.rows):
         params = session.params(row.binds)
         seen = []
         for c, action in enumerate(matrix.actions):
-            outcome = probe(session, row, action, params)
-            result.tried.add(Dispute(matrix.title, row.identity.role, action.command))
+            key = (action.name, row.identity.role)
+            if action.allowed_if is not None and key not in allowed:
+                allowed[key] = _allowed(session, row.identity, action, params)
+            outcome = "rows" if allowed.get(key) else probe(session, row, action, params)
+            result.tried.add(Dispute(matrix.object, row.identity.role, action.command))
             seen.append(outcome)
             result.cases.append(cases[_id(matrix, row, action)])
             if outcome != row.expected[action.name]:
                 wrong.add((r, c))
                 result.findings.append(_deviation(matrix, row, action, outcome))
             elif outcome in ("hidden", "denied"):
-                key = (action.name, *sorted(row.binds.items()))
-                if key not in controls:
-                    controls[key] = _control(session, action, params)
-                if (reason := controls[key]) is not None:
+                target = (action.name, *((name, row.binds[name]) for name in action.target))
+                if target not in controls:
+                    controls[target] = _control(session, action, params)
+                if (reason := controls[target]) is not None:
                     wrong.add((r, c))
                     result.findings.append(_empty(matrix, row, action, outcome, reason))
         cells.append(tuple(seen))
@@ -102,13 +122,22 @@ def _opening(declared: Declaration, names: Names) -> str:
     )
 
 
+def _becoming(names: Names, identity: Identity) -> str:
+    settings = script.identity(identity.role, identity.settings_for(names.texts))
+    if identity.previous is None:
+        return settings
+    before = script.identity(identity.previous.role, identity.previous.settings_for(names.texts))
+    back = f"{script.filled(identity.did, None)}{script.setting({'role': names.own_role})}"
+    return f"-- Served just before, on the same connection:\n{before}{back}{settings}"
+
+
 def _cases(declared: Declaration, names: Names) -> dict[str, Case]:
     """The case of each cell, by its id, with its script."""
     cases = {}
     for matrix in declared.matrices:
         for row in matrix.rows:
             literals = script.quoted(names.params(row.binds))
-            identity = script.identity(row.identity.role, row.identity.settings_for(names.texts))
+            identity = _becoming(names, row.identity)
             for action in matrix.actions:
                 expected = row.expected[action.name]
                 name = f"{row.label}: {action.name}"
@@ -122,39 +151,58 @@ def _cases(declared: Declaration, names: Names) -> dict[str, Case]:
                     reached=action.reached,
                 )
                 id = _id(matrix, row, action)
-                cases[id] = Case(id, AREA, matrix.title, name, text)
+                cases[id] = Case(id, AREA, matrix.object, name, text)
     return cases
 
 
 def probe(session: Session, row: Row, action: Action, params: Params) -> str:
-    """The outcome of one action as one identity; undone before this returns."""
-    outcome = "rows"
+    """The outcome of one action as one identity; undone by the next, or by leaving the savepoint."""
+    connection = session.connection
+    became = None
     try:
-        with session.connection.transaction(force_rollback=True):
-            become(session, row.identity)
-            if action.allowed_if and one(session.connection.execute(action.allowed_if.encode(), params))[0]:
-                return outcome
-            count = _affected(session.connection.execute(action.sql.encode(), params))
-            if action.reached is not None and (action.bound is None or count < action.bound):
-                session.connection.execute(SET, ("role", session.own_role))
-                count = _affected(session.connection.execute(action.reached.encode(), params))
-            outcome = "rows" if count else "hidden"
+        if row.identity.previous is not None:
+            connection.execute(_UNDO)
+            follow(session, row.identity)
+        with connection.pipeline():  # one round trip for all of it
+            if row.identity.previous is None:
+                connection.execute(_UNDO)
+            became = queue(session, row.identity)
+            ran = connection.execute(action.sql.encode(), params)
+        became()
+        count = _affected(ran)
+        if action.reached is not None and (action.bound is None or count < action.bound):
+            with connection.pipeline():
+                connection.execute(SET, ("role", session.own_role))
+                ran = connection.execute(action.reached.encode(), params)
+            count = _affected(ran)
+        return "rows" if count else "hidden"
     except NOT_AN_ANSWER:
         raise
     except psycopg.Error as error:
-        if session.connection.broken:
+        if connection.broken:
+            raise
+        if became is not None:
+            became()
+        elif row.identity.previous is None:
             raise
         return refusal(error)
-    return outcome
+
+
+def _allowed(session: Session, role: Identity, action: Action, params: Params) -> bool:
+    """Whether a role reaches every row by the statement, which is then not run."""
+    session.connection.execute(_UNDO)
+    become(session, role)
+    assert action.allowed_if is not None  # noqa: S101
+    return bool(one(session.connection.execute(action.allowed_if.encode(), params))[0])
 
 
 def _control(session: Session, action: Action, params: Params) -> str | None:
     """None where the same statement as the owner finds its target; else why it did not."""
     try:
-        with session.connection.transaction(force_rollback=True):
-            if _affected(session.connection.execute((action.control or action.sql).encode(), params)):
-                return None
-            return "finds nothing either"
+        with session.connection.pipeline():
+            session.connection.execute(_UNDO)
+            ran = session.connection.execute((action.control or action.sql).encode(), params)
+        return None if _affected(ran) else "finds nothing either"
     except NOT_AN_ANSWER:
         raise
     except psycopg.Error as error:
@@ -177,7 +225,7 @@ def _deviation(matrix: Matrix, row: Row, action: Action, outcome: str) -> Findin
         id=_id(matrix, row, action),
         area=AREA,
         severity=Severity.ERROR,
-        object=matrix.title,
+        object=matrix.object,
         message=f"{row.label}: {action.name} should be {expected} and is {outcome}",
         fix=_FIXES.get(expected, "The constraint that should refuse this is missing or changed.")
         + " `verify --only structure` names the object that differs.",
@@ -189,7 +237,7 @@ def _empty(matrix: Matrix, row: Row, action: Action, outcome: str, reason: str) 
         id=_id(matrix, row, action),
         area=AREA,
         severity=Severity.ERROR,
-        object=matrix.title,
+        object=matrix.object,
         message=f"{row.label}: {action.name} is {outcome}, but that proves nothing: as the owner it {reason}",
         fix="Connect as the owner of the tables (postgres), so that the target row can be found.",
     )

@@ -20,8 +20,8 @@ class Dispute:
 class Collected:
     """What one run has come to so far; every area adds to it.
 
-    `tried` is what the access matrix has cells for. `disputed` holds the ids of errors that are only a matter of
-    wording where all those cells are as declared.
+    `tried` is what the access matrix has cells for, `sound` the tables where all of them are as declared. `disputed`
+    holds the ids of errors that are only a matter of wording where both is so.
     """
 
     cases: list[Case] = field(default_factory=list)
@@ -31,14 +31,14 @@ class Collected:
     preambles: dict[str, str] = field(default_factory=dict)
     unexpected: list[Case] = field(default_factory=list)
     tried: set[Dispute] = field(default_factory=set)
+    sound: set[str] = field(default_factory=set)
     disputed: dict[str, list[Dispute]] = field(default_factory=dict)
 
     def settle(self) -> None:
         """Turn the disputed errors into warnings where the access matrix was tried and is as declared."""
-        sound = {grid.title for grid in self.grids if not grid.wrong}
         for number, finding in enumerate(self.findings):
             needed = self.disputed.get(finding.id)
-            if needed and all(dispute in self.tried and dispute.object in sound for dispute in needed):
+            if needed and all(dispute in self.tried and dispute.object in self.sound for dispute in needed):
                 message = f"{finding.message}; the access matrix shows no difference"
                 self.findings[number] = replace(finding, severity=Severity.WARNING, message=message)
 

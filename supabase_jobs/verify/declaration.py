@@ -1,8 +1,10 @@
 """The access matrix as it is declared in TOML: identities, actions, rows, and the outcome of every cell."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -22,22 +24,27 @@ OUTCOMES = ("rows", "hidden", "denied", "violates")
 class Identity:
     """Who a request comes from: a role, its JWT's claims, its headers, and settings made as they stand.
 
-    Texts may hold `$name` placeholders. A setting that none of them makes is left alone.
+    Texts may hold `$name` placeholders. A setting that none of them makes is left alone. Where there is a `previous`
+    identity, the same connection served it just before, and it did what `did` says.
     """
 
     name: str
     role: str
-    claims: Mapping[str, str] | None = None
+    claims: Mapping[str, Any] | None = None
     headers: Mapping[str, str] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    previous: "Identity | None" = None
+    did: str = ""
 
     def settings_for(self, texts: Mapping[str, str]) -> dict[str, str]:
         """The settings that PostgREST would make for this identity; it lower-cases header names."""
 
-        def filled(text: str) -> str:
-            return Template(text).substitute(texts)
+        def filled(text: Any) -> Any:
+            return Template(text).substitute(texts) if isinstance(text, str) else text
 
-        made = {name: filled(text) for name, text in self.settings.items()}
+        # a setting that is local to a transaction reads '' in the next one
+        made = {} if self.previous is None else dict.fromkeys(self.previous.settings_for(texts), "")
+        made |= {name: filled(text) for name, text in self.settings.items()}
         if self.claims is not None:
             made["request.jwt.claims"] = json.dumps({k: filled(v) for k, v in self.claims.items()})
         if self.headers is not None:
@@ -45,10 +52,10 @@ class Identity:
         return made
 
     def placeholders(self) -> set[str]:
-        """The names of all placeholders in its texts."""
+        """The names of all placeholders in its texts, in lower case; see `impersonation.begin` for the other cases."""
         tables = (self.settings, self.claims or {}, self.headers or {})
-        texts = [text for table in tables for pair in table.items() for text in pair]
-        return {name for text in texts for name in Template(text).get_identifiers()}
+        texts = [text for table in tables for pair in table.items() for text in pair if isinstance(text, str)]
+        return {name.lower().removesuffix("_hex") for text in texts for name in Template(text).get_identifiers()}
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,12 @@ class Action:
     bound: int | None = None
     api: Request | None = None
 
-    @property
+    @cached_property
+    def target(self) -> tuple[str, ...]:
+        """The names of the parameters in what proves, as the owner, that the target is there."""
+        return tuple(sorted(set(re.findall(r"%\((\w+)\)s", self.control or self.sql))))
+
+    @cached_property
     def command(self) -> str:
         """The first word of the statement: `update`."""
         return self.sql.split(maxsplit=1)[0].lower()
@@ -84,9 +96,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Rows × actions on one table, or on the functions."""
+    """Rows × actions on one table, or on the functions; `object` is the table where the title says more than that."""
 
     title: str
+    object: str
     actions: tuple[Action, ...]
     rows: tuple[Row, ...]
 
@@ -95,6 +108,8 @@ class Matrix:
 class Declaration:
     """The whole file: `ids` become random UUIDs in each run, `fixture` is what the owner plants first.
 
+    `untried` maps tables to roles to the privileges that they have and that no cell tries; `hidden` are the schemas
+    that the API must not serve.
     `cleanup` removes what a run over the API has committed: rows with ids between %(first)s and %(last)s.
     """
 
@@ -104,6 +119,20 @@ class Declaration:
     placeholders: frozenset[str] = field(default=frozenset())
     cleanup: tuple[str, ...] = ()
     identities: Mapping[str, Identity] = field(default_factory=dict)
+    untried: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+
+    @property
+    def privileges(self) -> frozenset[tuple[str, str, str]]:
+        """Table, role and privilege, in upper case, of everything that has a cell or a line."""
+        cells = {
+            (m.object, row.identity.role, action.command)
+            for m in self.matrices
+            for row in m.rows
+            for action in m.actions
+        }
+        lines = {(table, role, p) for table, roles in self.untried.items() for role, ps in roles.items() for p in ps}
+        return frozenset((table, role, privilege.upper()) for table, role, privilege in cells | lines)
 
 
 def load(path: Path | None = None) -> Declaration:
@@ -123,23 +152,43 @@ def load(path: Path | None = None) -> Declaration:
 
 def _declaration(toml: Mapping[str, Any]) -> Declaration:
     ids = tuple(toml["ids"])
-    identities = {name: Identity(name, **table) for name, table in toml["identities"].items()}
+    identities: dict[str, Identity] = {}
+    for name, table in toml["identities"].items():
+        previous = {"previous": identities[table["previous"]]} if "previous" in table else {}
+        identities[name] = Identity(name, **{**table, **previous})
     placeholders = {name for identity in identities.values() for name in identity.placeholders()}
-    matrices = tuple(_matrix(table, identities, ids) for table in toml["matrix"])
+    matrices: list[Matrix] = []
+    for table in toml["matrix"]:
+        matrices.append(_matrix(table, identities, ids, {matrix.title: matrix for matrix in matrices}))
+    untried = {
+        table: {role: tuple(privileges) for role, privileges in roles.items()}
+        for table, roles in toml.get("untried", {}).items()
+    }
+    hidden = tuple(toml.get("hidden", ()))
+    cleanup = tuple(toml.get("api", {}).get("cleanup", ()))
     return Declaration(
         ids,
         tuple(toml["fixture"]),
-        matrices,
+        tuple(matrices),
         frozenset(placeholders - set(ids)),
-        tuple(toml.get("api", {}).get("cleanup", ())),
+        cleanup,
         identities,
+        untried,
+        hidden,
     )
 
 
-def _matrix(table: Mapping[str, Any], identities: Mapping[str, Identity], ids: tuple[str, ...]) -> Matrix:
+def _matrix(
+    table: Mapping[str, Any], identities: Mapping[str, Identity], ids: tuple[str, ...], others: Mapping[str, Matrix]
+) -> Matrix:
     title = table["title"]
-    actions = tuple(_action(name, action) for name, action in table["actions"].items())
-    expected = _grid(title, table["grid"], [action.name for action in actions])
+    head, grid = _cells(table["grid"])
+    if "like" in table:  # the same actions, or some of them, for other rows
+        like = others[table["like"]]
+        of, actions = like.object, tuple(action for action in like.actions if action.name in head)
+    else:
+        of, actions = title, tuple(_action(name, action) for name, action in table["actions"].items())
+    expected = _grid(title, head, grid, [action.name for action in actions])
     if set(expected) != set(table["rows"]):
         odd = sorted(set(expected) ^ set(table["rows"]))
         raise ConfigError(f"{title}: row {odd[0]!r} stands either in the grid or under rows, and must in both")
@@ -154,7 +203,7 @@ def _matrix(table: Mapping[str, Any], identities: Mapping[str, Identity], ids: t
         if row["identity"] not in identities:
             raise ConfigError(f"{title}: row {label!r} names the unknown identity {row['identity']!r}")
         rows.append(Row(label, identities[row["identity"]], binds, expected[label]))
-    return Matrix(title, actions, tuple(rows))
+    return Matrix(title, of, actions, tuple(rows))
 
 
 def _action(name: str, table: Mapping[str, Any]) -> Action:
@@ -162,10 +211,14 @@ def _action(name: str, table: Mapping[str, Any]) -> Action:
     return Action(name, **others, api=requests.parse(name, table["api"]) if "api" in table else None)
 
 
-def _grid(title: str, text: str, actions: list[str]) -> dict[str, dict[str, str]]:
+def _cells(text: str) -> tuple[list[str], list[list[str]]]:
     head, *lines = [[cell.strip() for cell in line.split("|")] for line in text.strip("\n").splitlines()]
-    if sorted(head[1:]) != sorted(actions):
-        raise ConfigError(f"{title}: the grid's columns {head[1:]} are not the actions {actions}")
+    return head[1:], lines
+
+
+def _grid(title: str, head: list[str], lines: list[list[str]], actions: list[str]) -> dict[str, dict[str, str]]:
+    if sorted(head) != sorted(actions):
+        raise ConfigError(f"{title}: the grid's columns {head} are not the actions {actions}")
     grid = {}
     for label, *cells in lines:
         if len(cells) != len(actions):
@@ -173,7 +226,7 @@ def _grid(title: str, text: str, actions: list[str]) -> dict[str, dict[str, str]
         for cell in cells:
             if cell not in OUTCOMES and not is_sqlstate(cell):
                 raise ConfigError(f"{title}: row {label!r} has {cell!r}, which is no outcome")
-        grid[label] = dict(zip(head[1:], cells, strict=True))
+        grid[label] = dict(zip(head, cells, strict=True))
     return grid
 
 

@@ -4,11 +4,12 @@ What the areas that try things have in common; knows no table. Works inside a tr
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg.pq import ExecStatus
 
 from supabase_jobs.database import Connection
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
@@ -17,6 +18,7 @@ from supabase_jobs.verify.collected import Collected
 from supabase_jobs.verify.declaration import NULL, Identity
 
 SET = "select set_config(%s, %s, true)"
+_SET_ALL = "select set_config(s.name, s.value, true) from unnest(%s::text[], %s::text[]) as s (name, value)"
 
 # everything by which a policy could recognise a caller; must be as at the start before every probe
 _STATE = """
@@ -61,26 +63,43 @@ class Session(Names):
 
 
 def make_names(
-    area: str, ids: Iterable[str], placeholders: Iterable[str], variables: Mapping[str, object], own_role: str = "none"
+    area: str,
+    ids: Iterable[str],
+    placeholders: Iterable[str],
+    variables: Mapping[str, object],
+    own_role: str = "none",
+    make: Callable[[], uuid.UUID] = uuid.uuid4,
 ) -> Names:
-    """A random id for each name in `ids`.
+    """An id for each name in `ids`, random ones if unsaid.
 
-    `variables` fill the placeholders that are not ids (`$guest_header`); ConfigError where one is neither.
+
+    In the texts of identities `$name` is an id or a variable, `$NAME` the same in upper case, `$name_hex` an id
+    without its hyphens. `variables` fill the placeholders that are not ids (`$guest_header`); ConfigError where one is
+    neither.
     """
     if missing := set(placeholders) - set(variables):
         raise ConfigError(
             f"the declarations of {area} use ${min(missing)}, which is no id and no variable of the SQL sources"
         )
-    made = {name: uuid.uuid4() for name in ids}
-    return Names(made, {name: str(value) for name, value in {**variables, **made}.items()}, own_role)
+    made = {name: make() for name in ids}
+    texts = {name: str(value) for name, value in {**variables, **made}.items()}
+    texts |= {name.upper(): text.upper() for name, text in texts.items()}
+    texts |= {f"{name}_hex": id.hex for name, id in made.items()}
+    return Names(made, texts, own_role)
 
 
 def begin(
-    connection: Connection, area: str, ids: Iterable[str], placeholders: Iterable[str], variables: Mapping[str, object]
+    connection: Connection,
+    area: str,
+    ids: Iterable[str],
+    placeholders: Iterable[str],
+    variables: Mapping[str, object],
+    *,
+    make: Callable[[], uuid.UUID] = uuid.uuid4,
 ) -> Session:
     """A session, with `make_names` for this connection's role."""
     state = one(connection.execute(_STATE))
-    names = make_names(area, ids, placeholders, variables, own_role=state[1])
+    names = make_names(area, ids, placeholders, variables, own_role=state[1], make=make)
     return Session(names.ids, names.texts, names.own_role, connection, state)
 
 
@@ -123,17 +142,40 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Collected
 
 def become(session: Session, identity: Identity) -> None:
     """Take on an identity's settings and role, until the transaction or savepoint is rolled back."""
-    with session.connection.pipeline():
-        before = session.connection.execute(_STATE)
-        for name, text in identity.settings_for(session.texts).items():
-            session.connection.execute(SET, (name, text))
-        session.connection.execute(SET, ("role", identity.role))
-        after = session.connection.execute("select current_user::text")
-        if (found := one(before)) != session.state:
-            raise SupabaseJobsError(f"role, claims or headers were left over from an earlier probe: {found}")
-        [role] = one(after)
-    if role != identity.role:
-        raise SupabaseJobsError(f"could not take on the role {identity.role}: still {role}")
+    follow(session, identity)
+    with session.connection.pipeline():  # fewer round trips
+        became = queue(session, identity)
+    became()
+
+
+def follow(session: Session, identity: Identity) -> None:
+    """Serve the previous identity first, where there is one; psycopg's errors where what it does fails."""
+    if identity.previous is not None:
+        become(session, identity.previous)
+        session.connection.execute(identity.did.encode())
+        session.connection.execute(SET, ("role", session.own_role))
+
+
+def queue(session: Session, identity: Identity) -> Callable[[], None]:
+    """Send what `become` does, in an open pipeline; what is returned raises where it has not come to that."""
+    state = session.connection.execute(_STATE)
+    took = _take_on(session, identity)
+
+    def became() -> None:
+        if took.pgresult is None or took.pgresult.status != ExecStatus.TUPLES_OK:
+            raise SupabaseJobsError(f"could not take on the role {identity.role}")
+        if identity.previous is None and (before := one(state)) != session.state:
+            raise SupabaseJobsError(f"role, claims or headers were left over from an earlier probe: {before}")
+        if (now := one(took)[0]) != identity.role:
+            raise SupabaseJobsError(f"could not take on the role {identity.role}: still {now}")
+
+    return became
+
+
+def _take_on(session: Session, identity: Identity) -> psycopg.Cursor[Any]:
+    made = {**identity.settings_for(session.texts), "role": identity.role}
+    session.connection.execute(_SET_ALL, (list(made), list(made.values())))
+    return session.connection.execute("select current_user::text")
 
 
 def refusal(error: psycopg.Error) -> str:

@@ -72,11 +72,9 @@ def run(
             "there is no access matrix to compare the API with",
             hint=f"{path.name} has to say under [api] how to clean up, and SQL has to have been asked the same.",
         )
-    ids = {name: _marked() for name in declared.ids}
-    session = replace(
-        impersonation.begin(connection, AREA, declared.ids, declared.placeholders, promise.variables), ids=ids
+    session = impersonation.begin(
+        connection, AREA, declared.ids, declared.placeholders, promise.variables, make=_marked
     )
-    session = replace(session, texts={**session.texts, **{name: str(value) for name, value in ids.items()}})
     this = _Run(connection, declared, session, target)
     started = time.monotonic()
     with guard.transaction():
@@ -162,9 +160,12 @@ class _Asked:
 
 
 def _sendable(identity: Identity) -> bool:
-    """Settings made as they stand cannot be sent, nor claims of another role than the one that is acted as."""
+    """Settings made as they stand cannot be sent, nor claims of another role than the one that is acted as.
+
+    What a connection served before is for SQL to choose.
+    """
     claimed = (identity.claims or {}).get("role", identity.role)
-    return not identity.settings and claimed == identity.role
+    return not identity.settings and claimed == identity.role and identity.previous is None
 
 
 def _matrix(this: _Run, matrix: Matrix, in_sql: Grid, verified: Verification) -> Verification:
@@ -242,7 +243,9 @@ def _client(this: _Run, identity: Identity) -> "Client":
         key = this.target.service_key if identity.role == SERVICE else this.target.anon_key
         headers = {filled(name): filled(value) for name, value in (identity.headers or {}).items()}
         if identity.role != SERVICE and identity.claims is not None:
-            claims = {name: filled(value) for name, value in identity.claims.items()}
+            claims = {
+                name: filled(value) if isinstance(value, str) else value for name, value in identity.claims.items()
+            }
             headers["Authorization"] = "Bearer " + tokens.sign(
                 this.target.jwt_secret,
                 {"aud": identity.role, **claims, "role": identity.role, "exp": int(time.time()) + tokens.USER_LIFETIME},

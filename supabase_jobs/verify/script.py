@@ -44,7 +44,7 @@ select ({condition}) as every_row \\gset
 
 def quoted(values: Mapping[str, object]) -> dict[str, str]:
     """Each value as an SQL literal, for `preamble` and `probe`; a None is NULL. Quoting costs more than filling in."""
-    return {name: _literal(value) for name, value in values.items()}
+    return {name: literal(value) for name, value in values.items()}
 
 
 def filled(statement: str, literals: Mapping[str, str] | None) -> str:
@@ -71,7 +71,7 @@ def identity(role: str, settings: Mapping[str, str]) -> str:
 
 def setting(values: Mapping[str, str]) -> str:
     """The statement that makes settings until the end of the transaction."""
-    calls = ", ".join(f"set_config({_literal(name)}, {_literal(value)}, true)" for name, value in values.items())
+    calls = ", ".join(f"set_config({literal(name)}, {literal(value)}, true)" for name, value in values.items())
     return f"select {calls};\n"
 
 
@@ -95,7 +95,7 @@ def probe(
         run = _GUARDED.format(condition=filled(guard, literals).rstrip().rstrip(";"), statement=run)
     parts = [comment(*about) + become, f"-- The probe:\n{run}"]
     if reached is not None:
-        back = f"select set_config('role', {_literal(owner)}, true);\n"
+        back = f"select set_config('role', {literal(owner)}, true);\n"
         parts.append(f"-- As the owner again: did it reach its target?\n{back}{filled(reached, literals)}")
     return "\n".join([*parts, "rollback;\n"])
 
@@ -131,7 +131,8 @@ def comment(*lines: str) -> str:
     return "".join(f"-- {_line(line)}\n" for line in lines if line)
 
 
-def _literal(value: object) -> str:
+def literal(value: object) -> str:
+    """A value as an SQL literal."""
     if isinstance(value, uuid.UUID):  # with dashes, as it stands in the headers
         return Literal(str(value)).as_string(None) + "::uuid"
     return Literal(value).as_string(None).strip()

@@ -28,6 +28,8 @@ AREA = "structure"
 WRITES = False
 DEFAULT_FILE = Path(__file__).with_name("structure.json")
 
+# the kinds of what leads round row level security, unless it is meant
+_DOOR = " that runs as its owner"
 _AS_THE_MIGRATION = "Create it again as the migration does, with create or replace."
 
 _HERE = Path(__file__).parent
@@ -130,7 +132,7 @@ def check(connection: Connection, promise: Promise, result: Collected) -> None:
     """The area: facts of the catalogs and bodies of functions. Needs an empty search_path; only reads catalogs."""
     if (file := result.declared(AREA, promise, DEFAULT_FILE)) is None:
         return
-    run(connection, load(file), result)
+    run(connection, load(file), result, promise.doors)
     run_bodies(connection, promise.texts, promise.exposed, result)
 
 
@@ -140,8 +142,8 @@ def plan(promise: Promise, result: Collected) -> None:
         result.cases += [questions.case(fact, result) for fact in load(file).facts if fact.kind != _EFFECT]
 
 
-def run(connection: Connection, snapshot: Snapshot, result: Collected) -> None:
-    """Compare every recorded fact, and look for facts that nobody recorded."""
+def run(connection: Connection, snapshot: Snapshot, result: Collected, doors: frozenset[str] = frozenset()) -> None:
+    """Compare every recorded fact, and look for facts that nobody recorded; `doors` are those that are meant."""
     found = {fact.key: fact for fact in _facts(connection, snapshot.scope)}
     expected = {fact.key: fact for fact in snapshot.facts}
     gone = {f.object for f in snapshot.facts if f.kind in _EXISTENCE and f.key not in found}
@@ -173,6 +175,8 @@ def run(connection: Connection, snapshot: Snapshot, result: Collected) -> None:
             result.findings.append(_deviation(fact, now, details))
     for key, fact in found.items():
         if key not in expected and fact.unexpected is not None and not moot(fact, strange, expected):
+            if fact.kind.endswith(_DOOR) and fact.name in doors:
+                continue
             what = f"is in no migration: {fact.value}"
             result.findings.append(_finding(fact, Severity(fact.unexpected), what, fact.remove))
             result.unexpected.append(questions.case(fact, result))

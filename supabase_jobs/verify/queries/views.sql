@@ -1,5 +1,6 @@
 -- Views through which the API could go round a table's row level security: they run as their owner, over other
--- views too, or are a copy (materialized), and public, anon or authenticated may use them.
+-- views too, or are a copy (materialized), and public or a role that the API takes on may use them. So with the rules of
+-- other tables, which run as the owner of the table.
 with recursive uses (view, base) as (
   select
     r.ev_class,
@@ -29,12 +30,13 @@ reach (view, base) as (
 
 select
   format('%I.%I', n.nspname, c.relname) as object,
-  'view that runs as its owner' as kind,
+  case when v.relkind in ('v', 'm') then 'view that runs as its owner' else 'rule that runs as its owner' end as kind,
   s.view as name,
   'for ' || g.roles as value,
   '' as mend,
   case v.relkind
     when 'v' then format('alter view %s set (security_invoker = true);', s.view)
+    when 'r' then format('revoke all on table %s from public, anon, authenticated;', s.view)
     else format('revoke all on table %s from public, anon, authenticated;', s.view)
   end as remove,
   'error' as unexpected,
@@ -47,14 +49,25 @@ inner join pg_namespace as m on v.relnamespace = m.oid
 cross join lateral (select format('%I.%I', m.nspname, v.relname) as view) as s
 cross join lateral (
   select string_agg(x.name, ', ' order by x.name) as roles
-  from unnest(array['public', 'anon', 'authenticated']) as x (name)
-  where (x.name = 'public' or to_regrole(x.name) is not null)
-    and (
-      has_any_column_privilege(x.name, v.oid, 'select, insert, update')
-      or has_table_privilege(x.name, v.oid, 'delete')
-    )
+  from (
+    select 'public' as name
+    union
+    select o.rolname::text
+    from pg_roles as o
+    where not o.rolbypassrls
+      and (
+        o.rolname in ('anon', 'authenticated')
+        or (o.rolname <> 'authenticator' and pg_has_role(to_regrole('authenticator')::oid, o.oid, 'member'))
+      )
+  ) as x
+  where (
+    v.relkind in ('v', 'm') and has_any_column_privilege(x.name, v.oid, 'select, insert, update')
+  )
+  or has_any_column_privilege(x.name, v.oid, 'insert, update')
+  or has_table_privilege(x.name, v.oid, 'delete')
 ) as g
-where v.relkind in ('v', 'm')
+where v.relkind in ('v', 'm', 'r', 'p')
+  and format('%I.%I', m.nspname, v.relname) <> all($1)
   and g.roles is not null
   and not exists (
     select 1 from pg_options_to_table(v.reloptions) as o

@@ -1,0 +1,182 @@
+"""`verify` on what leads to our tables past the matrix: undeclared privileges, views, rules, functions."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from supabase_jobs.database import Connection
+from supabase_jobs.errors import ConfigError
+from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.project import exposed
+from supabase_jobs.settings import load_settings
+from supabase_jobs.verify.areas import verify
+from tests.fix_db import PROMISE, Make
+
+JOBS = "public.async_jobs"
+
+
+def errors(connection: Connection, area: str, **changed: object) -> dict[str, Finding]:
+    """Id → the errors of an area."""
+    found = verify(connection, replace(PROMISE, **changed), (area,)).findings  # type: ignore[arg-type]
+    return {f.id: f for f in found if f.severity is Severity.ERROR}
+
+
+@pytest.mark.parametrize(
+    ("sql", "role", "privilege"),
+    [
+        (f"grant references on {JOBS} to anon", "anon", "REFERENCES"),
+        (f"grant trigger on {JOBS} to authenticated", "authenticated", "TRIGGER"),
+        (f"grant references (id) on {JOBS} to anon", "anon", "REFERENCES"),
+        (f"grant select on {JOBS} to public", "public", "SELECT"),
+        (f"create role staff; grant staff to authenticator; grant delete on {JOBS} to staff", "staff", "DELETE"),
+        (
+            f"create role staff; create role desk; grant staff to desk; grant desk to authenticator;"
+            f"grant update on {JOBS} to staff",
+            "desk",
+            "UPDATE",
+        ),
+    ],
+)
+def test_a_privilege_without_a_cell_or_a_line_is_undeclared(
+    rolled_back: Connection, sql: str, role: str, privilege: str
+) -> None:
+    rolled_back.execute(sql.encode())
+    finding = errors(rolled_back, "access")[f"access:{JOBS}:{role} may {privilege}"]
+    assert finding.message == f"undeclared: {role} may {privilege} {JOBS}, and no cell or line says so"
+    rolled_back.execute(finding.fix.encode())
+
+
+def test_one_of_a_role_that_no_request_acts_as_is_a_warning(rolled_back: Connection) -> None:
+    rolled_back.execute(f"create role reporting; grant select on {JOBS} to reporting".encode())
+    [finding] = verify(rolled_back, PROMISE, ("access",)).findings
+    assert (finding.severity, finding.id) == (Severity.WARNING, f"access:{JOBS}:reporting may SELECT")
+
+
+def test_a_privilege_that_a_cell_tries_is_left_to_the_cell(rolled_back: Connection) -> None:
+    rolled_back.execute(f"grant delete on {JOBS} to anon".encode())
+    assert all(":anon may " not in id for id in errors(rolled_back, "access"))
+    assert any(id.endswith(":delete") for id in errors(rolled_back, "access"))
+
+
+def test_maintain_is_a_privilege_from_17_on(rolled_back: Connection, each_major: int) -> None:
+    cases = {case.id for case in verify(rolled_back, PROMISE, ("access",)).cases}
+    assert (f"access:{JOBS}:service_role may MAINTAIN" in cases) is (each_major >= 17)
+
+
+def test_a_hidden_schema_that_the_projects_config_serves(rolled_back: Connection) -> None:
+    assert errors(rolled_back, "access") == {}
+    [(id, finding)] = errors(rolled_back, "access", exposed=("public", "private")).items()
+    assert (id, finding.object) == ("access:private:not served", "private")
+
+
+def test_a_hidden_schema_that_a_setting_of_the_database_serves(make_database: Make) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(
+            psycopg.sql.SQL("alter role authenticator in database {} set pgrst.db_schemas = 'public, private'").format(
+                psycopg.sql.Identifier(database.name)
+            )
+        )
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        assert set(errors(connection, "access")) == {"access:private:not served"}
+
+
+def test_the_served_schemas_stand_in_the_projects_config(tmp_path: Path) -> None:
+    assert exposed(tmp_path) == ("public", "graphql_public")
+    config = tmp_path / "supabase" / "config.toml"
+    config.parent.mkdir()
+    config.write_text('[api]\nschemas = ["public", "shop"]\n')
+    assert exposed(tmp_path) == ("public", "shop")
+    config.write_text("[db]\nmajor_version = 17\n")
+    assert exposed(tmp_path) == ("public", "graphql_public")
+    config.write_text("[api]\nschemas = 3\n")
+    with pytest.raises(ConfigError, match="schemas"):
+        exposed(tmp_path)
+
+
+DOORS = {
+    "a definer function in sql": (
+        f"create function public.all_jobs() returns setof {JOBS} language sql security definer as"
+        f" 'select * from {JOBS}'",
+        "function",
+        "public.all_jobs()",
+    ),
+    "one that builds its statement": (
+        "create function public.all_jobs(t text) returns setof text language plpgsql security definer as"
+        " $$ begin return query execute 'select url from \"async_jobs\"'; end $$",
+        "function",
+        "public.all_jobs(text)",
+    ),
+    "one whose body is parsed": (
+        "create function public.job_count() returns bigint language sql security definer"
+        f" begin atomic select count(*) from {JOBS}; end",
+        "function",
+        "public.job_count()",
+    ),
+    "one in another schema": (
+        "create schema shop; grant usage on schema shop to anon;"
+        f"create procedure shop.clear() language sql security definer as 'delete from {JOBS}'",
+        "function",
+        "shop.clear()",
+    ),
+    "a view that runs as its owner": (
+        f"create view public.all_jobs as select * from {JOBS}; grant select on public.all_jobs to anon",
+        "view",
+        "public.all_jobs",
+    ),
+    "a view for a role that the api takes on": (
+        "create role staff; grant staff to authenticator;"
+        f"create view public.all_jobs as select * from {JOBS};"
+        "revoke all on public.all_jobs from anon, authenticated; grant select on public.all_jobs to staff",
+        "view",
+        "public.all_jobs",
+    ),
+    "a rule of another table": (
+        "create table public.bell (x int); grant insert on public.bell to anon;"
+        f"create rule ring as on insert to public.bell do also delete from {JOBS}",
+        "rule",
+        "public.bell",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_a_door_is_found_mended_and_can_be_meant(rolled_back: Connection, name: str) -> None:
+    sql, kind, door = DOORS[name]
+    rolled_back.execute(sql.encode())
+    id = f"structure:{JOBS}:{kind} that runs as its owner:{door}"
+    finding = errors(rolled_back, "structure")[id]
+    assert errors(rolled_back, "structure", doors=frozenset({door})) == {}
+    rolled_back.execute(finding.fix.replace("function shop", "procedure shop").encode())
+    assert "staff" in sql or errors(rolled_back, "structure") == {}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"create function public.mine() returns setof {JOBS} language sql as 'select * from {JOBS}'",
+        f"create function public.backend() returns setof {JOBS} language sql security definer as"
+        f" 'select * from {JOBS}'; revoke all on function public.backend from public, anon, authenticated",
+        "create function public.other() returns int language sql security definer as"
+        " 'select 1 as my_async_jobs -- async_jobs_count'",
+        "create schema theirs; create table theirs.async_jobs (x int);"
+        "create function public.other() returns bigint language sql security definer as"
+        " 'select count(*) from theirs.async_jobs'",
+        f"create view public.mine with (security_invoker = on) as select * from {JOBS};"
+        "grant select on public.mine to anon",
+    ],
+)  # fmt: skip
+def test_what_is_no_door_is_left_alone(rolled_back: Connection, sql: str) -> None:
+    rolled_back.execute(sql.encode())
+    assert verify(rolled_back, PROMISE).findings == ()
+
+
+def test_a_door_needs_a_reason(tmp_path: Path) -> None:
+    file = tmp_path / "supabase-jobs.toml"
+    file.write_text('[doors]\n"public.stats()" = "counts only"\n')
+    assert load_settings(tmp_path, {}).doors == {"public.stats()": "counts only"}
+    file.write_text('[doors]\n"public.stats()" = ""\n')
+    with pytest.raises(ConfigError, match="needs a reason"):
+        load_settings(tmp_path, {})

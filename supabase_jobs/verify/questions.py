@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from supabase_jobs.verify.structure import Fact
 
 _QUERIES = Path(__file__).parent / "queries"
-_BODIES = Path(__file__).parent / "scope" / "bodies.sql"
+_SCOPE = Path(__file__).parent / "scope"
+_BODIES = _SCOPE / "bodies.sql"
 
 
 @cache
@@ -66,6 +67,11 @@ def case(fact: "Fact", result: Collected) -> Case:
 def definition(bare: Case, function: str, result: Collected) -> Case:
     """A case about how a function is defined, with the script that shows its definition."""
     return _asked(bare, (_BODIES,), function, (f"{bare.object}: {bare.name}",), result)
+
+
+def scope(bare: Case, query: str, name: str, result: Collected) -> Case:
+    """A case that a query in `scope/` answers, with the script that asks it about an object."""
+    return _asked(bare, (_SCOPE / query,), name, (f"{bare.object}: {bare.name}",), result)
 
 
 def _asked(bare: Case, queries: tuple[Path, ...], name: str, about: tuple[str, ...], result: Collected) -> Case:

@@ -11,6 +11,7 @@ import psycopg
 from supabase_jobs.database import Connection
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.project import Promise
+from supabase_jobs.verify import questions
 from supabase_jobs.verify.collected import Collected
 from supabase_jobs.verify.declaration import Declaration
 
@@ -24,7 +25,8 @@ def check(
     known = declared.privileges
     for object, role, privilege, reachable, fix in _rows(connection, "privileges.sql", [sorted(tables)]):
         id = f"{area}:{object}:{role} may {privilege}"
-        result.cases.append(Case(id, area, object, f"{role} may {privilege}: declared"))
+        case = Case(id, area, object, f"{role} may {privilege}: declared")
+        result.cases.append(questions.scope(case, "privileges.sql", object, result))
         if (object, role, privilege) not in known:
             severity = Severity.ERROR if reachable else Severity.WARNING
             message = f"undeclared: {role} may {privilege} {object}, and no cell or line says so"
@@ -32,7 +34,8 @@ def check(
     served = {*promise.exposed, *(schema for (schema,) in _rows(connection, "served.sql"))}
     for schema in declared.hidden:
         id = f"{area}:{schema}:not served"
-        result.cases.append(Case(id, area, schema, "the API does not serve this schema"))
+        case = Case(id, area, schema, "the API does not serve this schema")
+        result.cases.append(questions.scope(case, "served.sql", schema, result))
         if schema in served:
             message = "the API serves this schema, in which helpers and definer bodies stand"
             fix = "Take it out of the API's schemas: supabase/config.toml, or pgrst.db_schemas of authenticator."

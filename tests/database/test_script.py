@@ -60,7 +60,8 @@ def test_a_pasted_probe_shows_the_fault(make_database: Make) -> None:
 def test_every_cell_has_a_script_that_undoes_itself(shared: Callable[[int], str]) -> None:
     with psycopg.connect(shared(16), autocommit=True) as connection:
         result = verify(connection, PROMISE, ("access",))
-    for case in result.cases:
+    cells = outcomes(result)
+    for case in [case for case in result.cases if case.id in cells]:
         text = result.script(case)
         assert text.count("\nbegin;\n") == 1
         assert text.endswith("\nrollback;\n")

@@ -22,11 +22,24 @@ $$;
 
 -- Who is asking --------------------------------------------------------------------------------
 
+-- `create or replace` below is for a changed header; the first time it must replace nobody's function.
+do $$
+begin
+  if to_regprocedure('private.request_guest_id()') is not null then
+    raise exception 'function private.request_guest_id() already exists'
+      using errcode = 'duplicate_function',
+        hint = 'Rename it, or drop it if nothing uses it, and apply again.';
+  end if;
+end
+$$;
+
+-- What stands between these marks is rendered once more, as a new version, where the header's name changes.
+--! repeatable
 -- plpgsql, not sql, for the exception block: on PostgreSQL 15 there is no other way to ask whether
 -- a text is JSON, and a malformed header must make the caller nobody, never raise.
 -- Types are qualified here and in every function below: with an empty search_path PostgreSQL still looks for
 -- types in pg_temp first, where a caller can put its own (a domain whose CHECK runs code as the owner).
-create function private.request_guest_id() returns uuid
+create or replace function private.request_guest_id() returns uuid
 language plpgsql
 stable
 security invoker
@@ -48,6 +61,7 @@ exception
     return null;
 end
 $$;
+--! end
 
 comment on function private.request_guest_id() is
 'The guest id that this request sent in its header, or null where the header is absent, empty or malformed.';

@@ -1,6 +1,24 @@
 -- What the backend and a new user may ask for: hand over a guest's jobs, clean up old jobs and guests.
 -- Bodies are SECURITY DEFINER and stand in `private`, which the API does not expose; the functions that
 -- the API sees are invoker wrappers. EXECUTE is taken from everybody by name, then given to the roles meant.
+-- What stands between the marks `repeatable` and `end` is rendered once more, as a new version, where a variable
+-- changes.
+
+-- So `create or replace` stands there; the first time it must replace nobody's function.
+do $$
+declare
+  taken pg_catalog.regprocedure := coalesce(
+    to_regprocedure('public.cleanup_old_jobs(integer, integer)'),
+    to_regprocedure('public.cleanup_inactive_guests(integer, integer)')
+  );
+begin
+  if taken is not null then
+    raise exception 'function % already exists', taken
+      using errcode = 'duplicate_function',
+        hint = 'Rename it, or drop it if nothing uses it, and apply again.';
+  end if;
+end
+$$;
 
 
 -- migrate_guest_jobs ---------------------------------------------------------------------------
@@ -91,10 +109,7 @@ comment on function public.migrate_guest_jobs(uuid, uuid) is
 
 -- cleanup_old_jobs -----------------------------------------------------------------------------
 
-create function private.cleanup_old_jobs(
-  p_days integer default {{ retention_days }},
-  p_limit integer default null
-)
+create function private.cleanup_old_jobs(p_days integer, p_limit integer)
 returns table (deleted_count integer)
 language plpgsql
 volatile
@@ -142,7 +157,8 @@ $$;
 comment on function private.cleanup_old_jobs(integer, integer) is
 'Body of public.cleanup_old_jobs.';
 
-create function public.cleanup_old_jobs(
+--! repeatable
+create or replace function public.cleanup_old_jobs(
   p_days integer default {{ retention_days }},
   p_limit integer default null
 )
@@ -154,6 +170,7 @@ set search_path = ''
 as $$
   select c.deleted_count from private.cleanup_old_jobs(p_days, p_limit) as c;
 $$;
+--! end
 
 comment on function public.cleanup_old_jobs(integer, integer) is
 'Deletes completed, failed and cancelled jobs not updated for p_days days, oldest first, at most p_limit of '
@@ -162,10 +179,7 @@ comment on function public.cleanup_old_jobs(integer, integer) is
 
 -- cleanup_inactive_guests ----------------------------------------------------------------------
 
-create function private.cleanup_inactive_guests(
-  p_days integer default {{ guest_inactive_days }},
-  p_limit integer default null
-)
+create function private.cleanup_inactive_guests(p_days integer, p_limit integer)
 returns table (deleted_count integer)
 language plpgsql
 volatile
@@ -234,7 +248,8 @@ $$;
 comment on function private.cleanup_inactive_guests(integer, integer) is
 'Body of public.cleanup_inactive_guests.';
 
-create function public.cleanup_inactive_guests(
+--! repeatable
+create or replace function public.cleanup_inactive_guests(
   p_days integer default {{ guest_inactive_days }},
   p_limit integer default null
 )
@@ -246,6 +261,7 @@ set search_path = ''
 as $$
   select c.deleted_count from private.cleanup_inactive_guests(p_days, p_limit) as c;
 $$;
+--! end
 
 comment on function public.cleanup_inactive_guests(integer, integer) is
 'Deletes guests not seen for p_days days, with their finished jobs, longest unseen first, at most p_limit of them; '

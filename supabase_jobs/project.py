@@ -31,9 +31,15 @@ def rendered(settings: Settings) -> list[Migration]:
 
 
 def holds_ours(settings: Settings, files: Files) -> bool:
-    """Whether any of the sources is among the migrations; else there is nothing of ours to verify."""
-    stems = {source.stem for source in load_sources(settings.sql_dir).sources}
-    return any(m.origin is not None and m.origin[0] in stems for m in files.migrations)
+    """Whether what the sources make is there once the migrations are applied; else there is nothing to verify.
+
+    That is not so where the migrations hold none of the sources, nor after the one that uninstalls them.
+    """
+    sources = load_sources(settings.sql_dir)
+    stems = {source.stem for source in sources.sources}
+    last = max((m.version for m in files.migrations if m.origin and m.origin[0] in stems), default="")
+    removed = "" if sources.uninstall is None else sources.uninstall.stem
+    return bool(last) and not any(m.version > last for m in files.migrations if m.origin and m.origin[0] == removed)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from supabase_jobs.settings import read_toml
 from supabase_jobs.variables import Variable, parse_declarations
 
 MANIFEST = "manifest.toml"
+UNINSTALL = "uninstall"
 
 _SOURCE = re.compile(r"([0-9]{3})_([a-z0-9_]+)\.sql")
 # what the Supabase CLI takes for a migration; it looks at nothing else, and not into folders
@@ -49,6 +50,8 @@ class SourceSet:
     base_version: int
     variables: dict[str, Variable]
     sources: tuple[Source, ...]
+    # what takes all of it away again, where the folder has it: the one source in its folder `uninstall`
+    uninstall: Source | None = None
 
     def standard_version(self, source: Source) -> str:
         """The 14-digit version that a source has in a project without other migrations."""
@@ -116,9 +119,9 @@ def fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def origin_line(source: Source, body: str) -> str:
+def origin_line(stem: str, body: str) -> str:
     """The first line of a rendered file: which source it came from, and the fingerprint of the rest."""
-    return f"-- supabase-jobs: {source.stem} sha256:{fingerprint(body)}\n"
+    return f"-- supabase-jobs: {stem} sha256:{fingerprint(body)}\n"
 
 
 def packaged_sql() -> Path:
@@ -132,7 +135,7 @@ def load_sources(directory: Path | None = None) -> SourceSet:
     """The sources of a folder (default: the packaged ones), in order of their numbers.
 
     Raises ConfigError for a missing or malformed manifest, an `.sql` file whose name is not
-    `NNN_lower_case.sql`, a number used twice, no source at all, or a file that is not UTF-8.
+    `NNN_lower_case.sql`, a number used twice, no source at all, two that uninstall, or a file that is not UTF-8.
     """
     directory = directory or packaged_sql()
     manifest_path = directory / MANIFEST
@@ -149,6 +152,16 @@ def load_sources(directory: Path | None = None) -> SourceSet:
     if manifest:
         raise ConfigError(f"{MANIFEST}: unknown key {next(iter(manifest))!r}", file=str(manifest_path))
 
+    sources = _sources(directory)
+    if not sources:
+        raise ConfigError(f"{directory} holds no source named NNN_lower_case.sql")
+    uninstall = _sources(directory / UNINSTALL)
+    if len(uninstall) > 1:
+        raise ConfigError(f"{directory / UNINSTALL} holds {len(uninstall)} sources, and may hold one")
+    return SourceSet(directory, base, variables, sources, uninstall[0] if uninstall else None)
+
+
+def _sources(directory: Path) -> tuple[Source, ...]:
     sources: dict[int, Source] = {}
     for path in sorted(directory.glob("*.sql")):
         found = _SOURCE.fullmatch(path.name)
@@ -158,9 +171,7 @@ def load_sources(directory: Path | None = None) -> SourceSet:
         if number in sources:
             raise ConfigError(f"two sources have the number {found[1]}: {sources[number].stem}, {path.stem}")
         sources[number] = Source(number, found[2], read_sql(path))
-    if not sources:
-        raise ConfigError(f"{directory} holds no source named NNN_lower_case.sql")
-    return SourceSet(directory, base, variables, tuple(sources.values()))
+    return tuple(sources.values())
 
 
 def load_migrations(directory: Path) -> list[Migration]:

@@ -7,7 +7,7 @@ import pytest
 
 pytest_plugins = [
     "pytester", "tests.fix_db", "tests.fix_cli", "tests.fix_api", "tests.api.world", "tests.fix_pooler",
-    "tests.fix_browser",
+    "tests.fix_browser", "tests.fix_cron",
 ]  # fmt: skip
 
 ROOT = Path(__file__).parent.parent

@@ -1,7 +1,9 @@
 """The documents say what is so: every command is in them, their links resolve, their examples run."""
 
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,9 @@ import pytest
 
 from supabase_jobs.cli import cli as group
 from tests.fix_cli import Run
+from tests.fix_cron import Cron
+from tests.fix_cron import apply as apply_packaged
+from tests.parts import postgres_bin
 
 ROOT = Path(__file__).parents[1]
 NAMES = (
@@ -136,55 +141,57 @@ def test_the_demo_in_readme_is_the_real_output(cli: Run, applied_url: str) -> No
     assert re.sub(r"[\d.]+ s$", "… s", shown) == re.sub(r"[\d.]+ s$", "… s", "\n".join(real))
 
 
-def test_the_migration_guide_changes_the_days_and_verify_agrees(cli: Run, applied_url: str, tmp_path: Path) -> None:
-    (statement,) = _blocks(_section(GUIDE, "Changing a variable later"), "sql")
-    with psycopg.connect(applied_url) as connection:
-        connection.execute(statement.encode())
-        default = connection.execute(
-            "select pg_get_function_arguments('public.cleanup_old_jobs(integer, integer)'::regprocedure)"
-        ).fetchone()
-    assert default is not None
-    assert "14" in default[0]
-    assert cli("verify", SUPABASE_DB_URL=applied_url).code == 1
-    (tmp_path / "supabase-jobs.toml").write_text("[variables]\nretention_days = 14\n", encoding="utf-8")
-    ran = cli("verify", "--json", SUPABASE_DB_URL=applied_url)
-    assert (ran.code, [f["severity"] for f in ran.json["findings"]]) == (0, ["warning"])
+def test_the_migration_guide_changes_a_variable_and_undoes_everything(
+    cli: Run, platform_url: str, tmp_path: Path
+) -> None:
+    """Its commands, in its order, in one project."""
+
+    def follow(heading: str, block: int = 0) -> None:
+        for line in _blocks(_section(GUIDE, heading), "sh")[block].splitlines():
+            ran = cli(*shlex.split(line)[1:], SUPABASE_DB_URL=platform_url)
+            assert ran.code == 0, (line, ran.err)
+
+    def defaults() -> str | None:
+        with psycopg.connect(platform_url) as connection:
+            asked = (
+                "select string_agg(pg_get_function_arguments(oid), '') from pg_proc where proname = 'cleanup_old_jobs'"
+            )
+            [[found]] = connection.execute(asked)
+            return str(found) if found else None
+
+    for words in (["render"], ["apply"]):
+        assert cli(*words, SUPABASE_DB_URL=platform_url).code == 0
+    [toml] = _blocks(_section(GUIDE, "Changing a variable later"), "toml")
+    (tmp_path / "supabase-jobs.toml").write_text(toml)
+    assert "DEFAULT 7" in str(defaults())
+    follow("Changing a variable later")
+    assert "DEFAULT 14" in str(defaults())
+    follow("Undoing")
+    assert defaults() is None
+    follow("Undoing", 1)
+    assert cli("apply", SUPABASE_DB_URL=platform_url).code == 0
+    assert cli("verify", SUPABASE_DB_URL=platform_url).code == 0
 
 
-# everything that is not the platform's
-_LEFT = """
-select format('%s.%s', n.nspname, p.proname) from pg_proc as p join pg_namespace as n on p.pronamespace = n.oid
-where n.nspname in ('public', 'private')
-union all
-select format('%s.%s', n.nspname, c.relname) from pg_class as c join pg_namespace as n on c.relnamespace = n.oid
-where n.nspname in ('public', 'private')
-union all
-select nspname from pg_namespace where nspname = 'private'
-"""
-
-
-def _undo(url: str, before: str = "select 1") -> list[str]:
-    (statements,) = _blocks(_section(GUIDE, "Undoing"), "sql")
-    with psycopg.connect(url) as connection:
-        connection.execute(before.encode())
-        connection.execute(statements.encode())
-        return [name for (name,) in connection.execute(_LEFT)]
-
-
-def test_the_migration_guide_undoes_everything(applied_url: str) -> None:
-    assert _undo(applied_url) == []
-
-
-def test_undoing_leaves_what_else_is_in_the_schema_private(applied_url: str) -> None:
-    assert _undo(applied_url, "create table private.theirs ()") == ["private.theirs", "private"]
-
-
-def test_after_undoing_the_migrations_apply_again(cli: Run, applied_url: str) -> None:
-    _undo(applied_url)
-    with psycopg.connect(applied_url) as connection:
-        connection.execute("delete from supabase_migrations.schema_migrations")  # migration repair --status reverted
-    assert cli("apply", SUPABASE_DB_URL=applied_url).code == 0
-    assert cli("verify", SUPABASE_DB_URL=applied_url).code == 0
+def test_the_migration_guide_runs_the_schedule_again(cron: Cron, root: Path) -> None:
+    """Its psql line, on a server where pg_cron was switched on after the migrations were applied."""
+    [line, *_] = _blocks(_section(GUIDE, "Cleaning up by itself"), "sh")
+    assert line.startswith("psql ")
+    apply_packaged(cron.url)
+    cron.install()
+    ran = subprocess.run(
+        ["/bin/sh", "-c", line.replace("psql ", f"{postgres_bin(17)}/psql -v ON_ERROR_STOP=1 ")],
+        cwd=root,
+        env={**os.environ, "SUPABASE_DB_URL": cron.url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    [query] = _blocks(_section(GUIDE, "Cleaning up by itself"), "sql")
+    with psycopg.connect(cron.url) as connection:
+        assert connection.execute("select jobname from cron.job").fetchall() == [("async_jobs_cleanup",)]
+        connection.execute(query.encode())
 
 
 def _locked(name: str) -> set[str]:

@@ -1,4 +1,4 @@
--- supabase-jobs: 001_create_guest_users_table sha256:48e8b5f24ccad3e00baf32a7b59112d385d5ff5fd584560ddae82dfda0dbf81a
+-- supabase-jobs: 001_create_guest_users_table sha256:f1afa57c461906429c4d2362ddf510a894f2fb0f4e0e8697dfa618161ca6fec4
 -- Guests: people known only by the id that they send in a request header.
 
 -- Helpers and definer bodies live here; the API exposes `public` only. A project may have the schema
@@ -23,11 +23,24 @@ $$;
 
 -- Who is asking --------------------------------------------------------------------------------
 
+-- `create or replace` below is for a changed header; the first time it must replace nobody's function.
+do $$
+begin
+  if to_regprocedure('private.request_guest_id()') is not null then
+    raise exception 'function private.request_guest_id() already exists'
+      using errcode = 'duplicate_function',
+        hint = 'Rename it, or drop it if nothing uses it, and apply again.';
+  end if;
+end
+$$;
+
+-- What stands between these marks is rendered once more, as a new version, where the header's name changes.
+--! repeatable
 -- plpgsql, not sql, for the exception block: on PostgreSQL 15 there is no other way to ask whether
 -- a text is JSON, and a malformed header must make the caller nobody, never raise.
 -- Types are qualified here and in every function below: with an empty search_path PostgreSQL still looks for
 -- types in pg_temp first, where a caller can put its own (a domain whose CHECK runs code as the owner).
-create function private.request_guest_id() returns uuid
+create or replace function private.request_guest_id() returns uuid
 language plpgsql
 stable
 security invoker
@@ -49,6 +62,7 @@ exception
     return null;
 end
 $$;
+--! end
 
 comment on function private.request_guest_id() is
 'The guest id that this request sent in its header, or null where the header is absent, empty or malformed.';

@@ -1,7 +1,25 @@
--- supabase-jobs: 003_create_guest_job_functions sha256:c8644c13e185f06fe7452755a9710b531b455e81013f5eb19b5446b1effaf9e7
+-- supabase-jobs: 003_create_guest_job_functions sha256:087a0debfcf63423c2c302be340853fa156f47dbcf8bfad69fb841148fe6559d
 -- What the backend and a new user may ask for: hand over a guest's jobs, clean up old jobs and guests.
 -- Bodies are SECURITY DEFINER and stand in `private`, which the API does not expose; the functions that
 -- the API sees are invoker wrappers. EXECUTE is taken from everybody by name, then given to the roles meant.
+-- What stands between the marks `repeatable` and `end` is rendered once more, as a new version, where a variable
+-- changes.
+
+-- So `create or replace` stands there; the first time it must replace nobody's function.
+do $$
+declare
+  taken pg_catalog.regprocedure := coalesce(
+    to_regprocedure('public.cleanup_old_jobs(integer, integer)'),
+    to_regprocedure('public.cleanup_inactive_guests(integer, integer)')
+  );
+begin
+  if taken is not null then
+    raise exception 'function % already exists', taken
+      using errcode = 'duplicate_function',
+        hint = 'Rename it, or drop it if nothing uses it, and apply again.';
+  end if;
+end
+$$;
 
 
 -- migrate_guest_jobs ---------------------------------------------------------------------------
@@ -92,10 +110,7 @@ comment on function public.migrate_guest_jobs(uuid, uuid) is
 
 -- cleanup_old_jobs -----------------------------------------------------------------------------
 
-create function private.cleanup_old_jobs(
-  p_days integer default 7,
-  p_limit integer default null
-)
+create function private.cleanup_old_jobs(p_days integer, p_limit integer)
 returns table (deleted_count integer)
 language plpgsql
 volatile
@@ -143,7 +158,8 @@ $$;
 comment on function private.cleanup_old_jobs(integer, integer) is
 'Body of public.cleanup_old_jobs.';
 
-create function public.cleanup_old_jobs(
+--! repeatable
+create or replace function public.cleanup_old_jobs(
   p_days integer default 7,
   p_limit integer default null
 )
@@ -155,6 +171,7 @@ set search_path = ''
 as $$
   select c.deleted_count from private.cleanup_old_jobs(p_days, p_limit) as c;
 $$;
+--! end
 
 comment on function public.cleanup_old_jobs(integer, integer) is
 'Deletes completed, failed and cancelled jobs not updated for p_days days, oldest first, at most p_limit of '
@@ -163,10 +180,7 @@ comment on function public.cleanup_old_jobs(integer, integer) is
 
 -- cleanup_inactive_guests ----------------------------------------------------------------------
 
-create function private.cleanup_inactive_guests(
-  p_days integer default 30,
-  p_limit integer default null
-)
+create function private.cleanup_inactive_guests(p_days integer, p_limit integer)
 returns table (deleted_count integer)
 language plpgsql
 volatile
@@ -235,7 +249,8 @@ $$;
 comment on function private.cleanup_inactive_guests(integer, integer) is
 'Body of public.cleanup_inactive_guests.';
 
-create function public.cleanup_inactive_guests(
+--! repeatable
+create or replace function public.cleanup_inactive_guests(
   p_days integer default 30,
   p_limit integer default null
 )
@@ -247,6 +262,7 @@ set search_path = ''
 as $$
   select c.deleted_count from private.cleanup_inactive_guests(p_days, p_limit) as c;
 $$;
+--! end
 
 comment on function public.cleanup_inactive_guests(integer, integer) is
 'Deletes guests not seen for p_days days, with their finished jobs, longest unseen first, at most p_limit of them; '

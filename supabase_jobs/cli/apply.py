@@ -22,6 +22,8 @@ from supabase_jobs.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from psycopg.errors import Diagnostic
+
     from supabase_jobs.database import Connection
     from supabase_jobs.findings import Verification
     from supabase_jobs.migrate import Applied
@@ -95,6 +97,7 @@ def command(
     lost: list[OSError] = []
     watcher = migrate.Watcher(narrate, progress, lambda done: _print(done, lost) if text else None)
     with connected(given) as connection:
+        connection.add_notice_handler(_tell)
         applied, before = migrate.apply(connection, files, watcher=watcher, **options)
     if not text:
         print_json({"applied": [asdict(a) for a in applied], "already_applied": before, "dry_run": False})
@@ -102,6 +105,14 @@ def command(
         click.echo(f"Nothing to apply; {len(before)} migrations are applied already.")
     if lost:
         raise lost[0]
+
+
+def _tell(notice: "Diagnostic") -> None:
+    """What a migration has to say (RAISE NOTICE): that something was left out, for one."""
+    severity = (notice.severity_nonlocalized or "notice").lower()
+    narrate(f"{severity}: {notice.message_primary}")
+    if notice.message_hint:
+        narrate(f"hint: {notice.message_hint}")
 
 
 def _print(done: "Applied", lost: list[OSError]) -> None:
@@ -126,6 +137,7 @@ def _rehearse(ctx: click.Context, given: "Settings", files: "Files", options: di
         return verify(connection, promised)
 
     with connected(given) as connection, progress("rehearsing, to be rolled back"):
+        connection.add_notice_handler(_tell)
         rehearsal, before = migrate.dry_run(
             connection, files, check=None if promise is None else partial(check, promised=promise), **options
         )

@@ -37,6 +37,7 @@ OBJECTS = [
         "alter table public.async_jobs alter column status set default 'processing'",
         "status",
         "structure",
+        "access",
     ),
     fault(
         "trigger dropped",
@@ -50,7 +51,7 @@ OBJECTS = [
         "update_async_job_updated_at_trigger",
         "structure",
     ),
-    fault("column dropped", "alter table public.async_jobs drop column error", "error", "structure"),
+    fault("column dropped", "alter table public.async_jobs drop column error", "error", "structure", "access"),
     fault("table dropped", "drop table public.async_jobs cascade", "public.async_jobs", "structure", "access"),
     fault(
         "xor constraint not valid",

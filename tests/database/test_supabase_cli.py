@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from supabase_jobs.sqlfiles import load_migrations
+from supabase_jobs.sqlfiles import load_migrations, load_sources
 from tests.database.test_apply import LEDGER, rows
 from tests.fix_cli import Run
 
@@ -71,10 +71,11 @@ def test_both_write_the_same_ledger_to_the_letter(
         connection.execute("drop schema supabase_migrations, private cascade")
         connection.execute("drop table public.async_jobs, public.guest_users, public.t cascade")
         connection.execute("drop function migrate_guest_jobs, cleanup_old_jobs, cleanup_inactive_guests")
+        connection.execute("drop function heartbeat_job, complete_job, fail_job, requeue_stale_jobs")
     pushed = supabase(*PUSH, f"{platform_url}?sslmode=disable", cwd=there)
     assert pushed.code == 0, pushed.err
     assert rows(platform_url, LEDGER) == ours
-    assert len(ours) == 6
+    assert len(ours) == 3 + len(load_sources().sources)
 
 
 @pytest.mark.parametrize("head_start", [0.0, 0.3, 0.5])

@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # a module may import from layers further up in this list, and a package's modules from each other
 LAYERS = (
     {"errors", "findings", "statements", "syntax"},
-    {"settings", "variables", "drift", "tokens"},
+    {"settings", "variables", "drift", "repeatable", "tokens"},
     {"sqlfiles"},
     {"render", "preflight", "hosts"},
     {"conninfo", "project"},

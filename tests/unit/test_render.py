@@ -73,7 +73,7 @@ def test_only_what_is_new_is_added(tmp_path: Path, sources: Path) -> None:
     out.mkdir()
     (out / "20990101000000_theirs.sql").write_text("select 1;")
     first = render(out, sources)
-    (sources / "004_more.sql").write_text("select {{ retention_days }};\n")
+    (sources / "904_more.sql").write_text("select {{ retention_days }};\n")
     [new] = render(out, sources)
     assert new > max(first)
     assert (out / new).read_text().endswith("\nselect 7;\n")
@@ -85,15 +85,18 @@ def test_a_lost_file_comes_back_under_its_standard_version(tmp_path: Path) -> No
     assert render(tmp_path) == [names[1]]
 
 
-def test_a_released_file_is_never_rewritten(tmp_path: Path) -> None:
-    names = render(tmp_path)
-    edited = tmp_path / names[0]
+def test_a_released_file_is_never_rewritten(tmp_path: Path, sources: Path) -> None:
+    names = render(tmp_path / "out", sources)
+    edited = tmp_path / "out" / names[0]
     edited.write_text(edited.read_text() + "-- by hand\n")
-    loaded = load_sources()
-    rendering = compare_folder(loaded, render_sources(loaded, {"retention_days": 14}), tmp_path)
+    changed = sources / "002_create_async_jobs_table.sql"
+    changed.write_text(changed.read_text().replace("2048", "4096"))
+    loaded = load_sources(sources)
+    rendering = compare_folder(loaded, render_sources(loaded, {}), tmp_path / "out")
     assert [m.file_name for m in rendering.edited] == [names[0]]
-    assert [m.file_name for m in rendering.outdated] == [names[2]]
-    write(rendering, tmp_path)
+    assert [m.file_name for m in rendering.outdated] == [names[1]]
+    assert rendering.new == ()
+    write(rendering, tmp_path / "out")
     assert edited.read_text().endswith("-- by hand\n")
 
 
@@ -146,16 +149,16 @@ def test_an_unknown_variable_gets_a_suggestion() -> None:
      "{% include 'x' %}", "select {{ guest_header.no }};"],
 )  # fmt: skip
 def test_a_template_that_prints_anything_unquoted_is_refused(sources: Path, template: str) -> None:
-    (sources / "004_bad.sql").write_text(template)
+    (sources / "904_bad.sql").write_text(template)
     loaded = load_sources(sources)
     with pytest.raises(ConfigError) as refused:
         render_sources(loaded, {})
-    assert "004_bad.sql" in refused.value.message
+    assert "904_bad.sql" in refused.value.message
 
 
 def test_numbers_and_identifiers_without_braces_are_left_alone(sources: Path) -> None:
     text = "select '100%', '{not a variable}', $tag$ {# comment #}$tag$;\n"
-    (sources / "004_plain.sql").write_text(text)
+    (sources / "904_plain.sql").write_text(text)
     rendered = render_sources(load_sources(sources), {})[-1].text
     assert rendered.split("\n", 1)[1] == text.replace("{# comment #}", "")
 

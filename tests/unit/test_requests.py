@@ -10,7 +10,15 @@ from supabase_jobs.verify.over_http import FIRST, LAST
 from supabase_jobs.verify.requests import Request, parse
 
 # what a request would commit all over a table, or what no request can say
-NEVER_SENT = {"blind update", "blind take over", "blind delete", "blind touch", "truncate", "request_guest_id"}
+NEVER_SENT = {
+    "blind update",
+    "blind take over",
+    "blind delete",
+    "blind touch",
+    "truncate",
+    "request_guest_id",
+    "claim_jobs",
+}
 
 
 def test_a_request_is_a_verb_a_target_and_more() -> None:

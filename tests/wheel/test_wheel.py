@@ -54,7 +54,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _data_files(checkout: Path) -> set[str]:
     """SQL, TOML and JSON of the checkout, as they have to be called in a wheel."""
     package = {path.relative_to(checkout) for path in (checkout / "supabase_jobs").rglob("*") if path.suffix in DATA}
-    sources = {Path("supabase_jobs", path.relative_to(checkout)) for path in (checkout / "sql").iterdir()}
+    sources = {Path("supabase_jobs", path.relative_to(checkout)) for path in (checkout / "sql").rglob("*.*")}
     return {path.as_posix() for path in package | sources}
 
 

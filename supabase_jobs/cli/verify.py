@@ -35,7 +35,7 @@ FORMATS = ("text", "json", "junit", "sarif", "markdown", "html")
 
 
 @click.command(epilog="Example: supabase-jobs verify --only access --format html --output report.html")
-@click.option("--only", metavar="AREA,…", help="Only these areas: structure, access, functions.")
+@click.option("--only", metavar="AREA,…", help="Only these areas: structure, access, functions, plans.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default=None, help="Text if unsaid.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @click.option(

@@ -13,12 +13,13 @@ from supabase_jobs.database import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
 from supabase_jobs.project import Promise
-from supabase_jobs.verify import access, functions, structure
+from supabase_jobs.verify import access, functions, plans, structure
 from supabase_jobs.verify.collected import Collected
 from supabase_jobs.verify.script import LIMITS
 
-# the quick ones first: `mutate` stops at the first that finds something
-_MODULES = {module.AREA: module for module in (structure, access, functions)}
+# The quick ones first: `mutate` stops at the first that finds something. `plans` after `access`, which has to ask
+# before anything makes the settings of a request.
+_MODULES = {module.AREA: module for module in (structure, access, functions, plans)}
 AREAS = tuple(_MODULES)
 
 _READ_ONLY = """

@@ -21,7 +21,7 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.project import Promise
 from supabase_jobs.sqlfiles import fingerprint
-from supabase_jobs.verify import questions
+from supabase_jobs.verify import advice, questions
 from supabase_jobs.verify.collected import Collected, Dispute
 
 AREA = "structure"
@@ -129,11 +129,18 @@ def record(connection: Connection, made: Iterable[tuple[str, str]]) -> Snapshot:
 
 
 def check(connection: Connection, promise: Promise, result: Collected) -> None:
-    """The area: facts of the catalogs and bodies of functions. Needs an empty search_path; only reads catalogs."""
+    """The area: facts of the catalogs, bodies of functions, advice. Needs an empty search_path; only reads catalogs."""
     if (file := result.declared(AREA, promise, DEFAULT_FILE)) is None:
         return
-    run(connection, load(file), result, promise.doors)
+    snapshot = load(file)
+    run(connection, snapshot, result, promise.doors)
     run_bodies(connection, promise.texts, promise.exposed, result)
+    about = {
+        "scope": [name for names in snapshot.scope.values() for name in names],
+        "recorded": [fact.id.removeprefix(f"{AREA}:") for fact in snapshot.facts],
+        "exposed": promise.exposed,
+    }
+    advice.check(connection, AREA, about, result)
 
 
 def plan(promise: Promise, result: Collected) -> None:

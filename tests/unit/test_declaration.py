@@ -82,7 +82,7 @@ def test_what_is_declared_are_cells_and_lines() -> None:
 
 
 def test_areas() -> None:
-    assert areas.parse(None) == ("structure", "access", "functions")
+    assert areas.parse(None) == ("structure", "access", "functions", "plans")
     assert areas.parse(" access,structure") == ("structure", "access")
     for wrong in ("", ",", "access,plan"):
         with pytest.raises(ConfigError, match="--only"):

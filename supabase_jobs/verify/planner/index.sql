@@ -1,0 +1,32 @@
+-- Indexes by name: their table, whether queries may use them, their key columns in order, their predicate.
+-- A column with an operator class or a collation that is not its default says so, and so equals no declared one.
+select
+  format('%I.%I', n.nspname, i.relname) as name,
+  format('%I.%I', m.nspname, c.relname) as object,
+  -- as a plan names them, without quotes
+  i.relname::text as index,
+  m.nspname::text as schema,
+  c.relname::text as relation,
+  x.indisvalid and x.indisready and x.indislive as usable,
+  (
+    select array_agg(
+      concat(
+        pg_get_indexdef(x.indexrelid, k.number, true),
+        case when not o.opcdefault then ' (another operator class)' end,
+        case when x.indcollation[k.number - 1] <> coalesce(a.attcollation, 0) then ' (another collation)' end,
+        case when x.indoption[k.number - 1] & 1 = 1 then ' desc' end,
+        case x.indoption[k.number - 1] & 3 when 1 then ' nulls last' when 2 then ' nulls first' end
+      )
+      order by k.number
+    )
+    from generate_series(1, x.indnkeyatts::integer) as k (number)
+    inner join pg_opclass as o on x.indclass[k.number - 1] = o.oid
+    left join pg_attribute as a on x.indrelid = a.attrelid and x.indkey[k.number - 1] = a.attnum
+  ) as columns,
+  pg_get_expr(x.indpred, x.indrelid) as predicate
+from pg_index as x
+inner join pg_class as i on x.indexrelid = i.oid
+inner join pg_namespace as n on i.relnamespace = n.oid
+inner join pg_class as c on x.indrelid = c.oid
+inner join pg_namespace as m on c.relnamespace = m.oid
+where format('%I.%I', n.nspname, i.relname) = any($1)

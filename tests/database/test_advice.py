@@ -1,0 +1,158 @@
+"""Advice: each rule red → green, silent where the recorded structure speaks, and leaves others alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from supabase_jobs.database import Connection
+from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.verify import advice, structure
+from supabase_jobs.verify.areas import verify
+from supabase_jobs.verify.collected import Collected
+from tests.fix_db import PROMISE, Make
+from tests.psql import paste
+
+RULES = {path.stem.replace("_", " ") for path in (Path(advice.__file__).parent / "advice").glob("*.sql")}
+
+# A project with other sources: a table, a function and a view, recorded as they are, so that no fact speaks.
+NOTES = """
+create table public.notes (id uuid primary key, owner uuid, phone text, note text);
+alter table public.notes enable row level security;
+grant select, update on public.notes to authenticated;
+create policy own on public.notes to authenticated using (owner = (select auth.uid()));
+create view public.titles with (security_invoker) as select note from public.notes;
+create function public.mine() returns bigint language sql stable set search_path = ''
+  as 'select count(*) from public.notes';
+"""
+SCOPE = {"relations": ["public.notes", "public.titles"], "functions": ["public.mine()"], "schemas": []}
+
+STORIES = [
+    ("definer function exposed", "alter function public.mine() security definer", "warning",
+     "alter function public.mine() security invoker;"),
+    ("search path mutable", "alter function public.mine() reset all", "warning", "set search_path = '';"),
+    ("rls off in exposed schema", "alter table public.notes disable row level security", "error",
+     "alter table public.notes enable row level security;"),
+    ("rls without policies", "drop policy own on public.notes", "info", "create policy"),
+    ("several permissive policies", "create policy two on public.notes for select using (note = 'public')", "warning",
+     "restrictive"),
+    ("policy always true", "create policy two on public.notes for update using (true)", "error", "alter policy two"),
+    ("policy reads user metadata",
+     "alter policy own on public.notes using ((select auth.jwt()) -> 'user_metadata' ->> 'role' = 'admin')", "error",
+     "app_metadata"),
+    ("no primary key", "alter table public.notes drop constraint notes_pkey", "info", "add primary key"),
+    ("foreign key to auth", "alter table public.notes add foreign key (phone) references auth.users (phone)", "error",
+     "drop constraint"),
+    ("definer view", "alter view public.titles reset (security_invoker)", "error",
+     "alter view public.titles set (security_invoker = true);"),
+    ("definer view", "create materialized view public.copy as select * from public.notes", "error",
+     "revoke all on table public.copy"),
+    ("definer view", "create view public.outer_titles as select * from public.titles", "error", "security_invoker"),
+    ("auth users exposed",
+     "create or replace view public.titles with (security_invoker) as"
+     " select n.note from public.notes as n inner join auth.users as u on n.owner = u.id", "error", "revoke all"),
+    ("policies without rls",
+     "alter table public.notes set schema private; alter table private.notes disable row level security", "error",
+     "enable row level security;"),
+]  # fmt: skip
+
+
+def advised(connection: Connection) -> list[Finding]:
+    """What the advice comes to for the sources of `NOTES`, whatever their recorded structure says."""
+    result = Collected()
+    names = [name for part in SCOPE.values() for name in part] + ["private.notes"]
+    connection.execute("select set_config('search_path', '', true)")
+    advice.check(connection, "structure", {"scope": names, "recorded": [], "exposed": ["public"]}, result)
+    assert {f.id for f in result.findings} <= {case.id for case in result.cases}
+    return result.findings
+
+
+@pytest.mark.parametrize(("rule", "sql", "severity", "fix"), STORIES, ids=[f"{s[0]}: {s[1][:40]}" for s in STORIES])
+def test_each_rule_is_silent_then_speaks(rolled_back: Connection, rule: str, sql: str, severity: str, fix: str) -> None:
+    rolled_back.execute(NOTES.encode())
+    assert advised(rolled_back) == []
+    rolled_back.execute(sql.encode())
+    findings = [f for f in advised(rolled_back) if f.id.startswith(f"structure:advice:{rule}:")]
+    assert {f.severity.value for f in findings} == {severity}
+    assert all(fix in f.fix and f.area == "structure" for f in findings)
+
+
+def test_every_rule_has_a_story(make_database: Make) -> None:
+    """A foreign table needs a superuser to make one."""
+    assert {story[0] for story in STORIES} | {"foreign table exposed"} == RULES
+    with psycopg.connect(make_database("platform").superuser_url, autocommit=True) as connection:
+        connection.execute("create foreign data wrapper nothing; create server nowhere foreign data wrapper nothing")
+        connection.execute(
+            "create foreign table public.notes (a text) server nowhere; grant select on public.notes to anon"
+        )
+        [finding] = [f for f in advised(connection) if "foreign table" in f.id]
+        assert finding.severity is Severity.ERROR
+        connection.execute(finding.fix.encode())
+        assert advised(connection) == []
+
+
+@pytest.mark.parametrize("rule", ["definer function exposed", "search path mutable", "definer view"])
+def test_the_fix_mends_it(rolled_back: Connection, rule: str) -> None:
+    rolled_back.execute(NOTES.encode())
+    rolled_back.execute(next(sql for name, sql, _, _ in STORIES if name == rule).encode())
+    for finding in advised(rolled_back):
+        rolled_back.execute(finding.fix.encode())
+    assert advised(rolled_back) == []
+
+
+def test_our_own_are_clean_and_each_rule_is_a_case(rolled_back: Connection) -> None:
+    result = verify(rolled_back, PROMISE, ("structure",))
+    assert result.findings == ()
+    assert {f"structure:advice:{rule}" for rule in RULES} <= {case.id for case in result.cases}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "alter function public.migrate_guest_jobs security definer",
+        "alter function private.migrate_guest_jobs reset search_path",
+        "alter table public.async_jobs disable row level security",
+        "create view public.all_jobs as select * from public.async_jobs",
+        'alter policy "guests update their own jobs" on public.async_jobs using (true)',
+    ],
+)
+def test_where_the_structure_speaks_the_advice_is_silent(rolled_back: Connection, sql: str) -> None:
+    rolled_back.execute(sql.encode())
+    findings = verify(rolled_back, PROMISE, ("structure",)).findings
+    assert findings
+    assert [f.id for f in findings if ":advice:" in f.id] == []
+
+
+def test_a_recorded_promise_that_is_unwise_is_said(rolled_back: Connection, tmp_path: Path) -> None:
+    rolled_back.execute(NOTES.encode())
+    rolled_back.execute(
+        "alter function public.mine() security definer; alter view public.titles reset (security_invoker)"
+    )
+    rolled_back.execute("select set_config('search_path', '', true)")
+    made = [(part, name) for part, names in SCOPE.items() for name in names]
+    (tmp_path / "structure.json").write_text(structure.dump(structure.record(rolled_back, made)))
+    result = verify(rolled_back, replace(PROMISE, directory=tmp_path, texts=()), ("structure",))
+    assert {f.id for f in result.findings} == {
+        "structure:advice:definer function exposed:public.mine()",
+        "structure:advice:definer view:public.titles",
+    }
+
+
+def test_objects_of_others_are_left_alone(rolled_back: Connection) -> None:
+    rolled_back.execute(
+        "create table public.theirs (id int); grant all on public.theirs to anon;"
+        "create view public.people as select email from auth.users;"
+        "create function public.theirs() returns int language sql security definer as 'select 1'"
+    )
+    assert verify(rolled_back, PROMISE, ("structure",)).findings == ()
+
+
+def test_a_rule_can_be_pasted(shared: Callable[[int], str]) -> None:
+    with psycopg.connect(shared(16), autocommit=True) as connection:
+        result = verify(connection, PROMISE, ("structure",))
+    scripts = [result.script(case) for case in result.cases if ":advice:" in case.id]
+    out, err = paste(shared(16), "".join(scripts))
+    assert (len(scripts), err) == (len(RULES), "")
+    assert out.count("(0 rows)") == len(RULES)

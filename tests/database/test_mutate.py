@@ -15,7 +15,7 @@ from supabase_jobs.cli import main
 from supabase_jobs.database import Connection
 from supabase_jobs.errors import ConfigError, VerificationError
 from supabase_jobs.project import Promise
-from supabase_jobs.verify import structure
+from supabase_jobs.verify import plans, structure
 from supabase_jobs.verify.areas import verify
 from supabase_jobs.verify.collected import Collected
 from tests.fix_cli import Run
@@ -122,6 +122,7 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> None:
         result.findings[:] = [f for f in result.findings if not f.message.startswith("index ")]
 
     monkeypatch.setattr(structure, "run", weak)
+    monkeypatch.setattr(plans, "check", lambda *_: None)
 
 
 @pytest.mark.usefixtures("few", "blind")

@@ -73,3 +73,16 @@ def sign(secret: str, claims: dict[str, Any]) -> str:
             "PyJWT, which makes the keys of the API, is not installed", hint="pip install 'supabase-jobs[api]'"
         ) from None
     return jwt.encode(claims, secret, algorithm="HS256")
+
+
+def role_of(key: str) -> str | None:
+    """The role that a key says it stands for, whoever signed it; None where it is no JWT, or PyJWT is missing."""
+    try:
+        import jwt
+    except ImportError:
+        return None
+    try:
+        role = jwt.decode(key, options={"verify_signature": False}).get("role")
+    except jwt.PyJWTError:
+        return None
+    return role if isinstance(role, str) else None

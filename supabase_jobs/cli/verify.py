@@ -25,10 +25,10 @@ from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
     from supabase_jobs.database import Connection
+    from supabase_jobs.endpoint import Endpoint
     from supabase_jobs.findings import Verification
     from supabase_jobs.project import Promise
     from supabase_jobs.settings import Settings
-    from supabase_jobs.verify.over_http import Target
 
 # also the keys of report.FORMATS, which `--help` does not load
 FORMATS = ("text", "json", "junit", "sarif", "markdown", "html")
@@ -103,7 +103,7 @@ def command(
     ctx.exit(0 if result.ok and not (strict and result.unchecked) else 1)
 
 
-def _target(given: "Settings", areas: Sequence[str], url: str, allow_remote: bool) -> "Target":
+def _target(given: "Settings", areas: Sequence[str], url: str, allow_remote: bool) -> "Endpoint":
     from supabase_jobs import conninfo
     from supabase_jobs.cli.api_target import api_target
     from supabase_jobs.hosts import is_local
@@ -122,7 +122,7 @@ def _target(given: "Settings", areas: Sequence[str], url: str, allow_remote: boo
 
 
 def _through_the_api(
-    connection: "Connection", promise: "Promise", target: "Target", result: "Verification"
+    connection: "Connection", promise: "Promise", target: "Endpoint", result: "Verification"
 ) -> "Verification":
     from supabase_jobs.database import twin
     from supabase_jobs.verify import access, over_http

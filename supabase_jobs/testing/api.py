@@ -6,7 +6,6 @@ A request commits. Nothing here can be rolled back: what a test writes is remove
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -15,6 +14,7 @@ import httpx
 
 from supabase import Client, ClientOptions, PostgrestAPIError, create_client
 from supabase_jobs.database import connect
+from supabase_jobs.endpoint import ANON, SECRET, SERVICE, URL_VARIABLE, Endpoint, host_of, read_keys, read_url
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.hosts import is_local
 from supabase_jobs.testing.identity import Identity
@@ -26,60 +26,51 @@ from supabase_jobs.tokens import Keys, sign, user_token
 # all that the API tells of a refused row is this message of PostgreSQL's, in English on hosted projects
 _VIOLATES = "violates row-level security policy"
 _REFUSED = "42501"
-_VARIABLES = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET")
-
-
-@dataclass(frozen=True)
-class Target:
-    """An API and its keys; `keys.secret` is empty where users' tokens cannot be made."""
-
-    url: str
-    keys: Keys
 
 
 @contextmanager
-def found(db_url: Callable[[], str], directory: Path, *, allow_remote: bool) -> Iterator[Target]:
+def found(db_url: Callable[[], str], directory: Path, *, allow_remote: bool) -> Iterator[Endpoint]:
     """The API that the environment names, or else one on the throwaway server of this run.
 
     Raises ConfigError where neither is there, or the API is on another machine; LocalServerError without PostgREST.
     """
-    url, *keys = (os.environ.get(name, "") for name in _VARIABLES)
-    if url:
-        if not (allow_remote or is_local(httpx.URL(url).host)):
+    if given := os.environ.get(URL_VARIABLE):
+        url = read_url(given, URL_VARIABLE)
+        if not (allow_remote or is_local(host := host_of(url))):
             raise ConfigError(
-                f"{httpx.URL(url).host} is not this machine, and what is written over the API stays",
+                f"{host} is not this machine, and what is written over the API stays",
                 hint="Use a local one (supabase-jobs local start --api). If it is a project that nobody else uses, say"
                 " --supabase-allow-remote.",
             )
-        yield Target(url, _keys(*keys))
+        yield Endpoint(url, _keys(read_keys(os.environ)))
         return
     if (database := db_url()) and isinstance(database, DatabaseUrl) and database.port:
         from supabase_jobs.local.api import throwaway
 
         with throwaway(database.port, database.name, directory=directory) as info:
-            yield Target(info.url, info.keys)
+            yield Endpoint(info.url, info.keys)
         return
     raise ConfigError(
         "no API was named for this database",
-        hint=f"Set {', '.join(_VARIABLES)}, as supabase-jobs local start --api or supabase status print them. Where no"
-        " database is named either, tests start both by themselves.",
+        hint=f"Set {URL_VARIABLE}, {ANON}, {SERVICE} and {SECRET}, as supabase-jobs local start --api or supabase"
+        " status print them. Where no database is named either, tests start both by themselves.",
     )
 
 
-def _keys(anon: str, service_role: str, secret: str) -> Keys:
-    if not (anon and service_role):  # a gateway takes the project's own keys only, none made from the secret
+def _keys(keys: Keys) -> Keys:
+    if not (keys.anon and keys.service_role):  # a gateway takes the project's own keys only, none made from the secret
         raise ConfigError(
             "SUPABASE_URL is set, and its keys are not",
             hint="Set SUPABASE_ANON_KEY and SUPABASE_SERVICE_ROLE_KEY, and SUPABASE_JWT_SECRET to act as users.",
         )
-    return Keys(secret, anon, service_role)
+    return keys
 
 
 class RlsApi(Session[Client]):
     """One test's callers over the API; each is a supabase-py client. See the fixture `rls_api`."""
 
     def __init__(
-        self, target: Target, *, guest_header: str | Callable[[], str] | None, db_url: Callable[[], str]
+        self, target: Endpoint, *, guest_header: str | Callable[[], str] | None, db_url: Callable[[], str]
     ) -> None:
         super().__init__(guest_header)
         self.url = target.url
@@ -87,7 +78,7 @@ class RlsApi(Session[Client]):
         self._db_url = db_url
         self._callers: dict[str, Identity] = {}
         self._removals: list[tuple[str, Callable[[], object]]] = []
-        self._http = httpx.Client(timeout=30, follow_redirects=True)
+        self._http = target.client()
 
     def _caller(self, identity: Identity) -> Client:
         if identity.settings:

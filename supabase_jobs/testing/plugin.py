@@ -10,7 +10,8 @@ import pytest
 if TYPE_CHECKING:
     import psycopg
 
-    from supabase_jobs.testing.api import RlsApi, Target
+    from supabase_jobs.endpoint import Endpoint
+    from supabase_jobs.testing.api import RlsApi
     from supabase_jobs.testing.asynchronous import AsyncRls
     from supabase_jobs.testing.synchronous import Rls
 
@@ -99,7 +100,7 @@ def rls_async(supabase_db_url: str, pytestconfig: pytest.Config) -> "AsyncRls":
 
 
 @pytest.fixture(scope="session")
-def supabase_api(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> "Iterator[Target]":
+def supabase_api(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> "Iterator[Endpoint]":
     """The API under test: SUPABASE_URL and its keys, or PostgREST on the throwaway server. Override it to name one."""
     from supabase_jobs.errors import ConfigError
 
@@ -117,7 +118,9 @@ def supabase_api(request: pytest.FixtureRequest, pytestconfig: pytest.Config) ->
 
 
 @pytest.fixture
-def rls_api(supabase_api: "Target", request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> "Iterator[RlsApi]":
+def rls_api(
+    supabase_api: "Endpoint", request: pytest.FixtureRequest, pytestconfig: pytest.Config
+) -> "Iterator[RlsApi]":
     """Act as a guest, a user or the service over the API. What is written stays; see its `remove_after`."""
     from supabase_jobs.testing.api import RlsApi
 

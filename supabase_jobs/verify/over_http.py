@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from supabase_jobs import tokens
 from supabase_jobs.database import Connection
+from supabase_jobs.endpoint import Endpoint
 from supabase_jobs.errors import BusyError, ConfigError
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification
 from supabase_jobs.project import Promise
@@ -22,6 +23,8 @@ from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.declaration import Action, Declaration, Identity, Matrix, Row
 
 if TYPE_CHECKING:
+    import httpx
+
     from supabase import Client
 
 # A guest's real id is a random UUID, version 4: none begins like this and has version 8.
@@ -36,26 +39,17 @@ SERVICE = "service_role"
 
 
 @dataclass(frozen=True)
-class Target:
-    """An API, the two keys of its project, and the secret that signs its users' tokens."""
-
-    url: str
-    anon_key: str = field(repr=False)
-    service_key: str = field(repr=False)
-    jwt_secret: str = field(repr=False)
-
-
-@dataclass(frozen=True)
 class _Run:
     connection: Connection
     declared: Declaration
     session: impersonation.Session
-    target: Target
+    target: Endpoint
+    http: "httpx.Client"
     clients: dict[str, "Client"] = field(default_factory=dict)
 
 
 def run(
-    connection: Connection, guard: Connection, promise: Promise, target: Target, verified: Verification
+    connection: Connection, guard: Connection, promise: Promise, target: Endpoint, verified: Verification
 ) -> Verification:
     """Ask the API every cell that can be a request, and add an error for each whose answer is not that of SQL.
 
@@ -75,9 +69,9 @@ def run(
     session = impersonation.begin(
         connection, AREA, declared.ids, declared.placeholders, promise.variables, make=_marked
     )
-    this = _Run(connection, declared, session, target)
     started = time.monotonic()
-    with guard.transaction():
+    with target.client() as http, guard.transaction():
+        this = _Run(connection, declared, session, target, http)
         if guard.execute(_LOCK, (_LOCK_KEY,)).fetchone() != (True,):
             raise BusyError("another verify is asking the API of this database", hint="Wait until it has ended.")
         with _cleaned(this):
@@ -240,15 +234,17 @@ def _client(this: _Run, identity: Identity) -> "Client":
         def filled(text: str) -> str:
             return Template(text).substitute(this.session.texts)
 
-        key = this.target.service_key if identity.role == SERVICE else this.target.anon_key
+        key = this.target.keys.service_role if identity.role == SERVICE else this.target.keys.anon
         headers = {filled(name): filled(value) for name, value in (identity.headers or {}).items()}
         if identity.role != SERVICE and identity.claims is not None:
             claims = {
                 name: filled(value) if isinstance(value, str) else value for name, value in identity.claims.items()
             }
             headers["Authorization"] = "Bearer " + tokens.sign(
-                this.target.jwt_secret,
+                this.target.keys.secret,
                 {"aud": identity.role, **claims, "role": identity.role, "exp": int(time.time()) + tokens.USER_LIFETIME},
             )
-        this.clients[identity.name] = create_client(this.target.url, key, ClientOptions(headers=headers))
+        this.clients[identity.name] = create_client(
+            this.target.url, key, ClientOptions(headers=headers, httpx_client=this.http)
+        )
     return this.clients[identity.name]

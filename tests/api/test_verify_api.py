@@ -151,6 +151,8 @@ def test_nobody_answers(one_api: Api, cli: Run) -> None:
         (["--api-url", "https://abc.example"], "abc.example is not a local machine"),
         (["--api-url", "http://127.0.0.1:1/rest/v1"], "is not the URL of a project's API"),
         (["--api-url", "ftp://127.0.0.1"], "is not the URL of a project's API"),
+        (["--api-url", "http://:secret@127.0.0.1:1"], "is not the URL of a project's API"),
+        (["--api-url", "http://127.0.0.1:99999"], "is not the URL of a project's API"),
         (["--api-url", "http://127.0.0.1:1", "--only", "structure"], "leaves out"),
         (["--api-url"], "no API to ask"),
         (["--api-url", "http://127.0.0.1:1", "--db-url", "postgresql://db.example/x"], "is not a local database"),
@@ -160,6 +162,30 @@ def test_what_is_refused_before_anything_is_asked(one_api: Api, cli: Run, words:
     ran = cli("--db-url", one_api.db_url, "verify", *words, **environ(one_api))
     assert ran.code == 2
     assert said in ran.err
+    assert "secret" not in ran.err
+
+
+def test_a_key_with_a_line_end_is_sent_without_it(one_api: Api, cli: Run) -> None:
+    keys = {name: f"{key}\r\n" for name, key in environ(one_api).items()}
+    ran = cli("verify", "--only", "access", "--api-url", one_api.url, "--db-url", one_api.db_url, **keys)
+    assert ran.code == 0
+    assert not any(key in ran.err + ran.out for key in environ(one_api).values())
+
+
+def test_no_proxy_comes_between(one_api: Api, cli: Run) -> None:
+    proxies = {"HTTP_PROXY": "http://127.0.0.1:1", "ALL_PROXY": "socks5://127.0.0.1:1"}
+    ran = cli(
+        "verify",
+        "--only",
+        "access",
+        "--api-url",
+        one_api.url,
+        "--db-url",
+        one_api.db_url,
+        **environ(one_api),
+        **proxies,
+    )
+    assert ran.code == 0
 
 
 def test_two_runs_at_once(one_api: Api, cli: Run) -> None:

@@ -16,7 +16,7 @@ LAYERS = (
     {"settings", "variables", "drift", "repeatable", "tokens"},
     {"sqlfiles"},
     {"render", "preflight", "hosts"},
-    {"conninfo", "project"},
+    {"conninfo", "project", "endpoint"},
     {"database"},
     {"ledger", "blockers"},
     {"runner"},

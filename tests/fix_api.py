@@ -123,9 +123,11 @@ def api_on(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Api]]:
                     user=server.user, host=server.host, port=server.port, password=server.password,
                     dbname=f"api_{template}", template_dbname=template,
                 )  # fmt: skip
-                janitor.init()
-                own(server.url(janitor.dbname, server.user))
-                made[major] = stack.enter_context(serving(server, janitor.dbname))
+                with ExitStack() as made_so_far:  # nothing stays of what could not be served
+                    made_so_far.enter_context(janitor)
+                    own(server.url(janitor.dbname, server.user))
+                    made[major] = made_so_far.enter_context(serving(server, janitor.dbname))
+                    stack.enter_context(made_so_far.pop_all())
             return made[major]
 
         yield on

@@ -1,0 +1,28 @@
+"""Where PostgREST is missing, the tests that need it are skipped, all of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = [f"tests/api/test_gateway.py::{name}" for name in ("test_a_key_is_needed", "test_it_has_to_be_one_of_the_two")]
+PLUGIN = """
+from supabase_jobs.errors import LocalServerError
+from supabase_jobs.local import postgrest
+
+def find(*_):
+    raise LocalServerError("there is none")
+
+postgrest.find = find
+"""
+
+
+def test_each_test_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "without_postgrest.py").write_text(PLUGIN)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("SUPABASE", "PYTEST"))}
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "0", "-p", "without_postgrest", "-p", "no:cacheprovider", *TESTS],
+        cwd=Path(__file__).parents[2], env={**environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert " 2 skipped" in ran.stdout.splitlines()[-1], ran.stdout

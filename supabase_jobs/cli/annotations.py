@@ -1,6 +1,7 @@
 """In a GitHub workflow, errors and findings also as annotations. They go to stderr: stdout stays data."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,12 +32,14 @@ def annotate_error(error: SupabaseJobsError, message: str, hint: str | None) -> 
 
 
 def annotate_findings(result: "Verification") -> None:
-    """Annotate every finding of a verification."""
+    """Annotate every finding of a verification, at its line where the checkout has the file."""
     if not enabled():
         return
     from supabase_jobs.report import github
 
-    for line in github.verification(result):
+    top = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
+    there = {name: source for name, source in result.sources.items() if (top / source.file).is_file()}
+    for line in github.verification(replace(result, sources=there)):
         click.echo(line, err=True)
 
 

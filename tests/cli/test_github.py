@@ -84,10 +84,25 @@ def test_findings_of_verify(cli: Run, applied_url: str, form: str) -> None:
     assert ran.code == 1
     found = annotations(ran)
     assert found
-    assert all(line.startswith("::error title=supabase-jobs verify%3A ") for line in found)
+    assert all(line.startswith("::error title=supabase-jobs verify%3A ") for line in found)  # no file is here
     assert any("public.async_jobs" in line for line in found)
     if form == "json":
         assert len(json.loads(ran.out)["findings"]) == len(found)
+
+
+def test_findings_stand_where_the_checkout_creates_their_object(cli: Run, applied_url: str, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    project = tmp_path / "backend"
+    project.mkdir()
+    assert cli("render", cwd=project).code == 0
+    with psycopg.connect(applied_url) as connection:
+        connection.execute("alter table public.async_jobs disable row level security")
+    environ = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(tmp_path)}
+    ran = cli("verify", "--only", "structure", "--db-url", applied_url, cwd=project, **environ)
+    assert ran.code == 1
+    (file, number), *_ = re.findall(r"^::error file=(backend/supabase/[^,]+),line=(\d+),", ran.err, flags=re.MULTILINE)
+    line = (tmp_path / file).read_text().splitlines()[int(number) - 1]
+    assert "create table public.async_jobs" in line
 
 
 PROGRAM = """

@@ -17,7 +17,7 @@ _RULES = Path(__file__).parent / "advice"
 def check(connection: Connection, area: str, about: rules.About, result: Collected) -> None:
     """Ask every rule, in `area`, after its facts were compared.
 
-    `about` has three lists: `scope` (the names of our objects), `recorded` (the facts about them that are meant to be
-    so, `object:kind:name`), `exposed` (the schemas that the API serves).
+    `about` has lists: `scope` (the names of our objects), `recorded` (the facts about them that are meant to be so,
+    `object:kind:name`), `exposed` (the schemas that the API serves), `doors` (those that are meant).
     """
     rules.check(connection, area, f"{area}:advice", _RULES, about, result)

@@ -24,10 +24,12 @@ def check(connection: Connection, area: str, prefix: str, folder: Path, about: A
     """Ask every rule in a folder; only reads catalogs. Needs an empty search_path.
 
     `about` holds the lists that the rules look into: `scope` (the names of our objects), `recorded` (the facts that
-    are meant to be so), and whatever else the rules of this folder want. A case is `prefix:rule`, or one for each
+    are meant to be so), and whatever else the rules of this folder want. With `doors`, the names of doors that are
+    meant, a rule says nothing of what leads through one of them. A case is `prefix:rule`, or one for each
     finding, `prefix:rule:object:name`.
     """
     said = {finding.id for finding in result.findings if finding.severity is not Severity.INFO}
+    meant = tuple(f":{door}" for door in about.get("doors", ()))
     result.preambles.setdefault(prefix, script.preamble("A question to the catalogs."))
     parameter = Jsonb({key: list(names) for key, names in about.items()})
     for path in sorted(folder.glob("*.sql")):
@@ -47,6 +49,7 @@ def check(connection: Connection, area: str, prefix: str, folder: Path, about: A
             )
             for subject, name, message, fix, severity, facts in rows
             if said.isdisjoint(f"structure:{fact}" for fact in facts)
+            and not any(fact.endswith(meant) for fact in facts)
         ]
         result.findings += found
         for id, subject in [(f.id, f.object) for f in found] or [(f"{prefix}:{rule}", "database")]:

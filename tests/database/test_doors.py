@@ -139,6 +139,17 @@ DOORS = {
         "rule",
         "public.bell",
     ),
+    "a copy of all columns": (
+        f"create table public.jobs_backup as table {JOBS}",
+        "copy",
+        "public.jobs_backup",
+    ),
+    "an archive with a column more": (
+        f"create table public.jobs_archive (like {JOBS}, archived_at timestamptz);"
+        "grant select (url) on public.jobs_archive to anon",
+        "copy",
+        "public.jobs_archive",
+    ),
 }
 
 
@@ -146,7 +157,8 @@ DOORS = {
 def test_a_door_is_found_mended_and_can_be_meant(rolled_back: Connection, name: str) -> None:
     sql, kind, door = DOORS[name]
     rolled_back.execute(sql.encode())
-    id = f"structure:{JOBS}:{kind} that runs as its owner:{door}"
+    what = "without row level security" if kind == "copy" else "that runs as its owner"
+    id = f"structure:{JOBS}:{kind} {what}:{door}"
     finding = errors(rolled_back, "structure")[id]
     assert errors(rolled_back, "structure", doors=frozenset({door})) == {}
     rolled_back.execute(finding.fix.replace("function shop", "procedure shop").encode())
@@ -166,6 +178,9 @@ def test_a_door_is_found_mended_and_can_be_meant(rolled_back: Connection, name: 
         " 'select count(*) from theirs.async_jobs'",
         f"create view public.mine with (security_invoker = on) as select * from {JOBS};"
         "grant select on public.mine to anon",
+        f"create table public.kept as table {JOBS}; alter table public.kept enable row level security",
+        f"create table public.kept as table {JOBS}; revoke all on public.kept from anon, authenticated",
+        f"create table public.kept as select id, url, status from {JOBS}",
     ],
 )  # fmt: skip
 def test_what_is_no_door_is_left_alone(rolled_back: Connection, sql: str) -> None:

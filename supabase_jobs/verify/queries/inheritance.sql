@@ -17,7 +17,10 @@ inner join pg_namespace as m on h.relnamespace = m.oid
 cross join lateral (
   values
   (p.oid, 'child table', format('%I.%I', m.nspname, h.relname), 'its rows show here, and no foreign key holds them',
-    format('alter table %I.%I no inherit %I.%I;', m.nspname, h.relname, q.nspname, p.relname)),
+    -- on its own it is a copy of our rows
+    format('alter table %I.%I no inherit %I.%I;', m.nspname, h.relname, q.nspname, p.relname)
+    || case h.relkind when 'f' then '' else
+      format(' alter table %I.%I enable row level security;', m.nspname, h.relname) end),
   (h.oid, 'parent table', format('%I.%I', q.nspname, p.relname), 'whoever reads it reads the rows of this table too',
     format('alter table %I.%I no inherit %I.%I;', m.nspname, h.relname, q.nspname, p.relname))
 ) as v (ours, kind, other, value, remove)

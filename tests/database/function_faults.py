@@ -44,6 +44,8 @@ OLD = "private.cleanup_old_jobs(integer,integer)"
 OLD_WRAPPER = "public.cleanup_old_jobs(integer,integer)"
 GUESTS = "private.cleanup_inactive_guests(integer,integer)"
 GUESTS_WRAPPER = "public.cleanup_inactive_guests(integer,integer)"
+CLAIM = "public.claim_jobs(text,integer)"
+REQUEUE = "public.requeue_stale_jobs(interval,integer,integer)"
 WHO = "private.request_guest_id()"
 TOUCH = "private.update_async_job_updated_at()"
 TRIGGER = (
@@ -103,7 +105,7 @@ CLEANUP = (
     Edit("days are positive", OLD, "p_days < 0", "p_days <= 0", "0 days means"),
     Edit("a limit of 0", OLD, "p_limit < 1", "p_limit < 0", "limit of 0"),
     Edit("days overflow", OLD, "least(p_days, 1000000)", "p_days", "more days than time has"),
-    Edit("the wrapper forgets the limit", OLD_WRAPPER, "(p_days, p_limit) as", "(p_days) as", "expired_cancelled"),
+    Edit("the wrapper forgets the limit", OLD_WRAPPER, "(p_days, p_limit", "(p_days, null", "expired_cancelled"),
     Statement("guests clean up", "grant execute on function public.cleanup_old_jobs, private.cleanup_old_jobs to anon",
               "a guest is refused"),
     Statement("a trigger keeps jobs",
@@ -134,7 +136,7 @@ INACTIVE = (
     Edit("null days", GUESTS, "p_days is null or ", "", "guests: no number of days"),
     Edit("a limit of 0", GUESTS, "p_limit < 1", "p_limit < 0", "guests: a limit of 0"),
     Edit("days overflow", GUESTS, "least(p_days, 1000000)", "p_days", "guests: more days"),
-    Edit("the wrapper forgets the days", GUESTS_WRAPPER, "(p_days, p_limit) as", "(30, p_limit) as", "guests"),
+    Edit("the wrapper forgets the days", GUESTS_WRAPPER, "(p_days, p_limit", "(30, p_limit", "guests"),
 )  # fmt: skip
 
 TRIGGERS = (
@@ -169,6 +171,18 @@ CASCADES = (
               "guest_x should be changed to migrated_to_user_id = null and is deleted"),
 )  # fmt: skip
 
+CLAIMED = "private.is_claimed_by(public.async_jobs,text,uuid)"
+WORKERS = (
+    Edit("newest first", CLAIM, "order by j.created_at\n", "order by j.created_at desc\n", "next_first should be"),
+    Edit("retries start anew", CLAIM, "private.metadata_retry_count(j.metadata)", "0", "metadata.retry_count = 0"),
+    Edit("the worker's name would do", CLAIMED, "and (p_job).metadata ->> 'claim_id' = p_claim_id::pg_catalog.text",
+         "", "by another claim"),
+    Edit("any retry is the last", REQUEUE, ">= p_max_retries", ">= 0", "silent_first should be"),
+    Edit("a sign of life is taken at its word", REQUEUE, "least(private.metadata_time(j.metadata, 'last_check'), ",
+         "coalesce(private.metadata_time(j.metadata, 'last_check'), ", "silent_first should be changed"),
+    Edit("the claim stays", REQUEUE, "- 'claim_id'", "", "silent_first should be changed to"),
+)  # fmt: skip
+
 REQUEST = (
     Edit("any spelling", WHO, "sent ~ ", "sent is not null or sent ~ ", "in braces"),
     Edit("lower case only", WHO, "0-9a-fA-F", "0-9a-f", "upper case is the same guest"),
@@ -182,5 +196,6 @@ FAULTS = {
     "inactive": INACTIVE,
     "trigger": TRIGGERS,
     "cascade": CASCADES,
+    "workers": WORKERS,
     "request": REQUEST,
 }

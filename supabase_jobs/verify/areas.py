@@ -13,7 +13,7 @@ from supabase_jobs.database import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
 from supabase_jobs.project import Promise
-from supabase_jobs.verify import access, functions, plans, structure
+from supabase_jobs.verify import access, functions, http_cases, plans, structure
 from supabase_jobs.verify.collected import Collected
 from supabase_jobs.verify.script import LIMITS
 
@@ -66,11 +66,12 @@ def verify(connection: Connection, promise: Promise, areas: Sequence[str] = AREA
 
 
 def planned(promise: Promise) -> Verification:
-    """The cases that can be told without a database, with their scripts; nothing was asked."""
+    """The cases that can be told without a database, with their scripts, also those through an API; none was asked."""
     result = Collected()
     for module in _MODULES.values():
         if (plan := getattr(module, "plan", None)) is not None:
             plan(promise, result)
+    http_cases.plan(promise, result)
     return _verification(result, 0.0)
 
 

@@ -18,9 +18,10 @@ from supabase_jobs.endpoint import Endpoint
 from supabase_jobs.errors import BusyError, ConfigError
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification
 from supabase_jobs.project import Promise
-from supabase_jobs.verify import declaration, impersonation, requests
+from supabase_jobs.verify import declaration, http_cases, impersonation, requests
 from supabase_jobs.verify.access import AREA
-from supabase_jobs.verify.declaration import Action, Declaration, Identity, Matrix, Row
+from supabase_jobs.verify.declaration import Declaration, Identity, Matrix, Row
+from supabase_jobs.verify.http_cases import SERVICE, Asked
 
 if TYPE_CHECKING:
     import httpx
@@ -35,14 +36,13 @@ LAST = uuid.UUID(bytes=_MARK + b"\x8f\xff\xbf" + b"\xff" * 7)
 _LOCK = "select pg_try_advisory_xact_lock(%s)"
 _LOCK_KEY = int.from_bytes(b"vrfyhttp", "big", signed=True)
 
-SERVICE = "service_role"
-
 
 @dataclass(frozen=True)
 class _Run:
     connection: Connection
     declared: Declaration
     session: impersonation.Session
+    promise: Promise
     target: Endpoint
     http: "httpx.Client"
     clients: dict[str, "Client"] = field(default_factory=dict)
@@ -58,7 +58,7 @@ def run(
     is missing, BusyError (5) where another run is at work, ConnectError (7) where the API does not answer.
     """
     _must_have_client()
-    path = declaration.DEFAULT_FILE if promise.directory is None else promise.directory / declaration.DEFAULT_FILE.name
+    path = http_cases.declared_in(promise)
     declared = declaration.load(path)
     seen = {grid.title: grid for grid in verified.grids}
     if not declared.cleanup or not seen:
@@ -71,7 +71,7 @@ def run(
     )
     started = time.monotonic()
     with target.client() as http, guard.transaction():
-        this = _Run(connection, declared, session, target, http)
+        this = _Run(connection, declared, session, promise, target, http)
         if guard.execute(_LOCK, (_LOCK_KEY,)).fetchone() != (True,):
             raise BusyError("another verify is asking the API of this database", hint="Wait until it has ended.")
         with _cleaned(this):
@@ -124,11 +124,10 @@ def _must_be_the_same_database(this: _Run, seen: Mapping[str, Grid]) -> None:
     """What was planted here has to be there for the service: else every `hidden` would be right for nothing."""
     _plant(this)
     for matrix in this.declared.matrices:
-        for r, c, row, action in _requests(matrix):
-            if (row.identity.role, action.request.verb, seen[matrix.title].cells[r][c]) == (SERVICE, "select", "rows"):
-                if (
-                    outcome := requests.send(_client(this, row.identity), action.request, _params(this, row))
-                ) != "rows":
+        for cell in http_cases.asked(matrix):
+            in_sql = seen[matrix.title].cells[cell.r][cell.c]
+            if (cell.row.identity.role, cell.request.verb, in_sql) == (SERVICE, "select", "rows"):
+                if (outcome := _outcome(this, cell)) != "rows":
                     raise ConfigError(
                         f"the API at {this.target.url} does not show the service a row of {matrix.title} that was just"
                         f" planted in this database: {outcome}",
@@ -137,57 +136,30 @@ def _must_be_the_same_database(this: _Run, seen: Mapping[str, Grid]) -> None:
                 return
 
 
-def _requests(matrix: Matrix) -> Iterator[tuple[int, int, Row, "_Asked"]]:
-    """Every cell that can be a request, with its place in the matrix."""
-    for r, row in enumerate(matrix.rows):
-        for c, action in enumerate(matrix.actions):
-            if action.api is not None and _sendable(row.identity):
-                yield r, c, row, _Asked(action, action.api)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """An action that has a request."""
-
-    action: Action
-    request: requests.Request
-
-
-def _sendable(identity: Identity) -> bool:
-    """Settings made as they stand cannot be sent, nor claims of another role than the one that is acted as.
-
-    What a connection served before is for SQL to choose.
-    """
-    claimed = (identity.claims or {}).get("role", identity.role)
-    return not identity.settings and claimed == identity.role and identity.previous is None
-
-
 def _matrix(this: _Run, matrix: Matrix, in_sql: Grid, verified: Verification) -> Verification:
-    title = f"{matrix.title} (API)"
+    title = http_cases.title(matrix)
+    scripts = {case.id: case for case in verified.cases}
     cells = [["" for _ in matrix.actions] for _ in matrix.rows]
     cases: list[Case] = []
     findings: list[Finding] = []
     wrong: set[tuple[int, int]] = set()
     sound = False  # whether the rows are as they were planted
-    for r, c, row, asked in _requests(matrix):
+    for cell in http_cases.asked(matrix):
         if not sound:
             _plant(this)
-        outcome = cells[r][c] = _outcome(this, row, asked)
-        sound = asked.request.verb == "select" or outcome not in ("rows", "hidden")  # an error keeps nothing
-        name = f"{row.label}: {asked.action.name}"
-        case = Case(
-            f"{AREA}:{title}:{row.label}:{asked.action.name}", AREA, title, f"{name}, through the API as in SQL"
-        )
+        outcome = cells[cell.r][cell.c] = _outcome(this, cell)
+        sound = cell.request.verb == "select" or outcome not in ("rows", "hidden")  # an error keeps nothing
+        case = http_cases.case(matrix, cell, scripts[http_cases.sql_id(matrix, cell)], this.promise.variables)
         cases.append(case)
-        if outcome != (expected := in_sql.cells[r][c]):
-            wrong.add((r, c))
+        if outcome != (expected := in_sql.cells[cell.r][cell.c]):
+            wrong.add((cell.r, cell.c))
             findings.append(
                 Finding(
                     id=case.id,
                     area=AREA,
                     severity=Severity.ERROR,
                     object=title,
-                    message=f"{name} is {outcome} through the API, and {expected} in SQL",
+                    message=f"{cell.row.label}: {cell.action.name} is {outcome} through the API, and {expected} in SQL",
                     fix="The API has another role, schema or setting than SQL was asked with: look at its exposed"
                     " schemas, its db-pre-request function, and what stands between it and the client.",
                 )
@@ -214,11 +186,11 @@ def _narrowed(grid: Grid) -> Grid:
     )
 
 
-def _outcome(this: _Run, row: Row, asked: _Asked) -> str:
-    outcome = requests.send(_client(this, row.identity), asked.request, _params(this, row))
-    if asked.action.reached is None or outcome not in ("rows", "hidden"):
+def _outcome(this: _Run, cell: Asked) -> str:
+    outcome = requests.send(_client(this, cell.row.identity), cell.request, _params(this, cell.row))
+    if cell.action.reached is None or outcome not in ("rows", "hidden"):
         return outcome
-    reached = this.connection.execute(asked.action.reached.encode(), _params(this, row))
+    reached = this.connection.execute(cell.action.reached.encode(), _params(this, cell.row))
     return "rows" if reached.rowcount > 0 else "hidden"
 
 

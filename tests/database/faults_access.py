@@ -1,6 +1,7 @@
 """Faults of policies, grants and row level security."""
 
 from tests.database.fault import fault
+from tests.rls_faults import sql
 
 ACCESS = [
     fault(
@@ -12,7 +13,7 @@ ACCESS = [
     ),
     fault(
         "row level security off",
-        "alter table public.async_jobs disable row level security",
+        sql("Row level security is off"),
         "public.async_jobs",
         "structure",
         "access",
@@ -54,7 +55,7 @@ ACCESS = [
     ),
     fault(
         "guests' update policy with check true",
-        'alter policy "guests update their own jobs" on public.async_jobs with check (true)',
+        sql("UPDATE with check true"),
         "guests update their own jobs",
         "structure",
         "access",
@@ -75,7 +76,7 @@ ACCESS = [
     ),
     fault(
         "delete policy using true",
-        'alter policy "users delete their own jobs" on public.async_jobs using (true)',
+        sql("DELETE using true"),
         "users delete their own jobs",
         "structure",
         "access",

@@ -1,6 +1,7 @@
 """Faults of functions."""
 
 from tests.database.fault import fault
+from tests.rls_faults import sql
 
 FUNCTIONS = [
     fault(
@@ -53,7 +54,7 @@ FUNCTIONS = [
     ),
     fault(
         "search_path lost",
-        "alter function private.migrate_guest_jobs reset search_path",
+        sql("A definer without its search_path"),
         "migrate_guest_jobs",
         "structure",
     ),

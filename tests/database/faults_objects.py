@@ -1,11 +1,12 @@
 """Faults of columns, constraints, indexes, triggers, views, and whatever hangs on a table."""
 
 from tests.database.fault import fault
+from tests.rls_faults import sql
 
 OBJECTS = [
     fault(
         "xor constraint dropped",
-        "alter table public.async_jobs drop constraint chk_user_or_guest",
+        sql("A constraint dropped for an import"),
         "chk_user_or_guest",
         "structure",
         "access",
@@ -47,7 +48,7 @@ OBJECTS = [
     ),
     fault(
         "trigger disabled",
-        "alter table public.async_jobs disable trigger update_async_job_updated_at_trigger",
+        sql("A trigger that is disabled"),
         "update_async_job_updated_at_trigger",
         "structure",
     ),
@@ -55,8 +56,7 @@ OBJECTS = [
     fault("table dropped", "drop table public.async_jobs cascade", "public.async_jobs", "structure", "access"),
     fault(
         "xor constraint not valid",
-        "alter table public.async_jobs drop constraint chk_user_or_guest, add constraint chk_user_or_guest check ("
-        "(guest_id is not null and user_id is null) or (guest_id is null and user_id is not null)) not valid",
+        sql("A constraint that is NOT VALID"),
         "chk_user_or_guest",
         "structure",
     ),

@@ -1,0 +1,65 @@
+"""Write measured figures into the documents, between their marks: `<!-- bench … -->` and `<!-- /bench -->`."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks import report
+from benchmarks.programs import ROOT
+
+# which runs the documents show, and under which names their files stand in docs/
+SIZES: Mapping[int, str] = {1_000_000: "performance", 10_000_000: "performance-10m"}
+README_SIZE = 1_000_000
+
+# what README shows, of all figures
+HEADLINES = (
+    "active jobs of a guest, as guest: median time",
+    "active jobs of a user, as user: median time",
+    "latest job for a URL, as guest: median time",
+    "cleanup: time, next to one DELETE",
+    "cleanup: 99% of another's writes take",
+    "cleanup: the longest of them",
+    "8 workers, 10 at a time: jobs",
+    "verify: time",
+    "apply, nothing to do: time, next to `supabase db push`",
+    "first apply of this set: time, next to `supabase db push`",
+    "--help",
+)
+
+
+def record(document: Mapping[str, Any], root: Path = ROOT) -> None:
+    """Write the JSON file, the chart, and the tables of docs/performance.md and README.md."""
+    rows = document["rows"]
+    report.write(document, root / "docs", SIZES[rows])
+    _replace(root / "docs" / "performance.md", f"{rows:,} jobs", report.markdown(document))
+    if rows == README_SIZE:
+        _replace(root / "README.md", "headlines", headlines(document))
+
+
+def headlines(document: Mapping[str, Any]) -> str:
+    """README's table."""
+    by_name = {figure.name: figure for _, found in report.figures(document) for figure in found}
+    lines = ["| figure | measured | limit | |", "| --- | --- | --- | --- |"]
+    for figure in (by_name[name] for name in HEADLINES):
+        lines.append(f"| {figure.name} | {figure.shown()} | {report.limit(figure)} | {figure.detail} |")
+    return "\n".join(lines)
+
+
+def between(text: str, name: str) -> str:
+    """What stands between a document's marks."""
+    found = _marked(name).search(text)
+    if found is None:
+        raise ValueError(f"no marks for {name!r}")
+    return found[2]
+
+
+def _marked(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(<!-- bench {re.escape(name)} -->\n)(.*?)(\n<!-- /bench -->)", re.DOTALL)
+
+
+def _replace(path: Path, name: str, table: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    between(text, name)
+    made = _marked(name).sub(lambda found: found[1] + table.strip() + found[3], text)
+    path.write_text(made, encoding="utf-8")

@@ -1,0 +1,77 @@
+"""The measured document as text, Markdown, JSON and files."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks import chart
+from benchmarks.figures import Figure, from_dict
+
+TITLES = {
+    "queries": "Fast queries, with row level security",
+    "owners": "All jobs of an owner at once",
+    "cleanup": "Cleanup",
+    "workers": "Workers",
+    "verify": "verify and mutate",
+    "apply": "apply and the program itself",
+}
+_MARKS = {True: "ok", False: "MISSED", None: "-"}
+
+Document = Mapping[str, Any]
+
+
+def figures(document: Document) -> Iterator[tuple[str, list[Figure]]]:
+    """Each subject's title with its figures."""
+    for subject in document["subjects"]:
+        yield TITLES[subject["name"]], [from_dict(made) for made in subject["figures"]]
+
+
+def text(document: Document) -> str:
+    """The table for a terminal."""
+    lines = [about(document)]
+    for title, found in figures(document):
+        lines += ["", title]
+        width = max(len(figure.name) for figure in found)
+        for f in found:
+            line = f"  {_MARKS[f.ok]:<6}  {f.name:<{width}}  {f.shown():>12}  {f.wanted():<16}  {f.detail}"
+            lines.append(line.rstrip())
+    every = [figure for _, found in figures(document) for figure in found]
+    missed = sum(figure.ok is False for figure in every)
+    lines += ["", f"{'ok' if document['ok'] else 'FAILED'}: {len(every)} figures, {missed} past their limits"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def markdown(document: Document) -> str:
+    """One table for each subject."""
+    lines = [f"Measured with {about(document)}.", ""]
+    for title, found in figures(document):
+        lines += [f"### {title}", "", "| figure | measured | limit | |", "| --- | --- | --- | --- |"]
+        lines += [f"| {f.name} | {f.shown()} | {limit(f)} | {f.detail} |" for f in found]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def limit(figure: Figure) -> str:
+    """The limit as a Markdown cell, which says so where it is missed."""
+    return figure.wanted() + (" **missed**" if figure.ok is False else "")
+
+
+def about(document: Document) -> str:
+    """On what it was measured."""
+    machine = document["machine"]
+    return (
+        f"{document['rows']:,} jobs on PostgreSQL {machine['postgresql']}, Python {machine['python']},"
+        f" {machine['cores']} cores ({machine['system']}), load {machine['load_before']} before"
+    )
+
+
+def as_json(document: Document) -> str:
+    """One JSON document."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def write(document: Document, folder: Path, stem: str) -> None:
+    """The JSON file and the chart."""
+    (folder / f"{stem}.json").write_text(as_json(document), encoding="utf-8")
+    (folder / f"{stem}.svg").write_text(chart.draw(document), encoding="utf-8")

@@ -1,0 +1,118 @@
+"""`scripts/bench` from end to end, at a size at which it takes seconds: what it prints, writes and exits with."""
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmarks import __main__ as bench
+from benchmarks import applying, programs, verification
+from benchmarks.figures import Figure
+from benchmarks.programs import Programs, Ran
+from benchmarks.world import World
+from tests.parts import supabase_cli
+
+
+def run(*words: str) -> Result:
+    """The command in this process, with 2,000 jobs."""
+    result = CliRunner().invoke(bench.main, ["--rows", "2000", *words])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def figures(document: dict[str, Any], subject: str) -> dict[str, dict[str, Any]]:
+    """The figures of a subject by name."""
+    [found] = [s["figures"] for s in document["subjects"] if s["name"] == subject]
+    return {figure["name"]: figure for figure in found}
+
+
+def only(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
+    """Let the subject `queries` measure this."""
+
+    def measure(_world: World) -> list[Figure]:
+        return [figure]
+
+    monkeypatch.setattr(bench, "SUBJECTS", {"queries": measure})
+
+
+def test_the_subjects_that_use_the_table(tmp_path: Path) -> None:
+    result = run("--only", "queries,owners,cleanup,workers", "--json", "--output", str(tmp_path))
+    document = json.loads(result.stdout)
+    assert set(document) == {"rows", "machine", "subjects", "ok"}
+    assert set(document["machine"]) == {"system", "cores", "load_before", "postgresql", "python"}
+    assert json.loads((tmp_path / "performance.json").read_text(encoding="utf-8")) == document
+    assert ET.parse(tmp_path / "performance.svg").getroot().tag.endswith("svg")  # noqa: S314  our own
+    every = [figure for subject in document["subjects"] for figure in subject["figures"]]
+    assert all({"name", "value", "unit"} <= set(figure) for figure in every)
+    assert all(("limit" in figure) == ("ok" in figure) for figure in every)
+    assert document["ok"] == all(figure.get("ok", True) for figure in every)
+    assert result.exit_code == (0 if document["ok"] else 1)
+    # what does not depend on the size or on what else the machine does
+    assert len(figures(document, "queries")) == 27
+    assert len(figures(document, "owners")) == 3
+    assert figures(document, "cleanup")["cleanup: gone is what had expired, and nothing else"]["ok"]
+    for number in (1, 10):
+        assert figures(document, "workers")[f"8 workers, {number} at a time: each claimed exactly once"]["ok"]
+
+
+def test_verify_and_mutate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mutate takes a minute, and has tests of its own."""
+    real = Programs.ours
+
+    def quick(self: Programs, *words: str, url: str | None = None) -> Ran:
+        return Ran(0, '{"total": 200}', 61_000) if words[0] == "mutate" else real(self, *words, url=url)
+
+    monkeypatch.setattr(Programs, "ours", quick)
+    monkeypatch.setattr(verification, "_REPEAT", 1)
+    result = run("--only", "verify", "--json")
+    found = figures(json.loads(result.stdout), "verify")
+    assert found["verify: probes"]["ok"]
+    assert found["verify finds nothing, and no fault goes unnoticed"]["ok"]
+    assert not found["mutate: time"]["ok"]
+    assert result.exit_code == 1
+
+
+def test_apply(monkeypatch: pytest.MonkeyPatch) -> None:
+    supabase_cli()
+    monkeypatch.setattr(applying, "_REPEAT", 1)
+    found = figures(json.loads(run("--only", "apply", "--json").stdout), "apply")
+    assert found["apply, nothing to do: time, next to `supabase db push`"]["limit"] == 0.5
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("figure", "code"),
+    [
+        (Figure("time", 2, "ms", 1), 1),
+        (Figure("time", 1, "ms", 1), 0),
+        (Figure("time", 2, "ms"), 0),
+        (Figure("probes", 299, "checks", 300, least=True), 1),
+        (Figure("probes", 300, "checks", 300, least=True), 0),
+    ],
+)
+def test_a_broken_limit_exits_1(monkeypatch: pytest.MonkeyPatch, figure: Figure, code: int) -> None:
+    only(monkeypatch, figure)
+    result = run()
+    assert result.exit_code == code
+    assert ("MISSED" in result.stdout) == ("FAILED" in result.stdout) == bool(code)
+    assert json.loads(run("--json").stdout)["ok"] == (not code)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--only", "nonsense"), ("--record",), ("--only", "queries", "--record"), ("--rows", "2001"), ("--rows", "0")],
+)
+def test_wrong_usage(words: tuple[str, ...]) -> None:
+    result = run(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_without_the_supabase_cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(programs, "NODE_MODULES", tmp_path)
+    result = run("--only", "apply")
+    assert result.exit_code == 1
+    assert "the Supabase CLI is not installed" in result.stderr

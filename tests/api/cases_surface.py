@@ -43,6 +43,26 @@ FUNCTIONS = [
          body={"setting_name": "role", "new_value": "service_role", "is_local": True}),
 ]  # fmt: skip
 
+# the functions of workers, each with arguments that would reach the caller's own job
+WORKERS = {
+    "claim_jobs": {"p_worker": "w", "p_limit": 1},
+    "heartbeat_job": {"p_job_id": "$job_guest_a", "p_worker": "w", "p_claim_id": "$fresh"},
+    "complete_job": {"p_job_id": "$job_guest_a", "p_worker": "w", "p_claim_id": "$fresh", "p_result": {}},
+    "fail_job": {"p_job_id": "$job_guest_a", "p_worker": "w", "p_claim_id": "$fresh", "p_error": "why"},
+    "requeue_stale_jobs": {"p_timeout": "0 s"},
+}
+FUNCTIONS += [
+    Case(f"{who} may not call {name}", caller, f"POST rpc/{name}", status, "42501", body=body)
+    for who, caller, status in (("guest", "guest_a", 401), ("user", "user_a + guest_a", 403))
+    for name, body in WORKERS.items()
+]
+FUNCTIONS += [
+    Case(
+        f"service calls {name}, without the claim", "service", f"POST rpc/{name}", 200, body=WORKERS[name], says="false"
+    )
+    for name in ("heartbeat_job", "complete_job", "fail_job")
+]
+
 EMBEDDING = [
     Case("a guest's job with its guest", "guest_a", "GET async_jobs?select=id,guest_users(guest_id)", 200, rows=1,
          says='{"guest_id": "$guest_a"}'),

@@ -68,7 +68,17 @@ FAULTS = {
         ' alter policy "users read their own jobs" on public.async_jobs using (true)',
         f'alter policy "users update their own jobs" on public.async_jobs with check ({OWN_USER});'
         f' alter policy "users read their own jobs" on public.async_jobs using ({OWN_USER})',
-        ["user gives its job away", "user reads its own job only"],
+        ["user gives its job away by a blind update", "user gives its job away", "user reads its own job only"],
+    ),
+    "guests give their jobs away": (
+        'alter policy "guests update their own jobs" on public.async_jobs with check (true)',
+        f'alter policy "guests update their own jobs" on public.async_jobs with check ({OWN_GUEST})',
+        ["guest gives its job away by a blind update", "guest gives its job to a user by a blind update"],
+    ),
+    "users update any job": (
+        'alter policy "users update their own jobs" on public.async_jobs using (true)',
+        f'alter policy "users update their own jobs" on public.async_jobs using ({OWN_USER})',
+        ["user takes over everything by a blind update"],
     ),
     "guests insert for anybody": (
         'alter policy "guests create their own jobs" on public.async_jobs with check (true)',
@@ -89,6 +99,11 @@ FAULTS = {
         "grant execute on function public.cleanup_old_jobs, private.cleanup_old_jobs to anon",
         "revoke execute on function public.cleanup_old_jobs, private.cleanup_old_jobs from anon",
         ["guest may not clean up"],
+    ),
+    "guests may work": (
+        "grant execute on function public.claim_jobs, private.metadata_retry_count to anon",
+        "revoke execute on function public.claim_jobs, private.metadata_retry_count from anon",
+        ["guest may not call claim_jobs"],
     ),
 }
 

@@ -80,6 +80,28 @@ FAULTS = {
         f'alter policy "users update their own jobs" on public.async_jobs using ({OWN_USER})',
         ["user takes over everything by a blind update"],
     ),
+    "users delete any job": (
+        'alter policy "users delete their own jobs" on public.async_jobs using (true)',
+        f'alter policy "users delete their own jobs" on public.async_jobs using ({OWN_USER})',
+        ["blind delete without a filter"],
+    ),
+    "guests touch any guest": (
+        'alter policy "guests touch their own guest row" on public.guest_users using (true)',
+        f'alter policy "guests touch their own guest row" on public.guest_users using ({OWN_GUEST})',
+        ["guest touches itself alone by a blind update"],
+    ),
+    "everybody with the header is a guest": (
+        'alter policy "guests update their own jobs" on public.async_jobs to public',
+        'alter policy "guests update their own jobs" on public.async_jobs to anon',
+        ["both at once update the user's job alone, blindly"],
+    ),
+    "everybody with a subject is a user": (
+        'alter policy "users create their own jobs" on public.async_jobs to public;'
+        ' alter policy "users update their own jobs" on public.async_jobs to public',
+        'alter policy "users create their own jobs" on public.async_jobs to authenticated;'
+        ' alter policy "users update their own jobs" on public.async_jobs to authenticated',
+        ["role anon with a subject inserts nothing", "role anon with a subject updates nothing"],
+    ),
     "guests insert for anybody": (
         'alter policy "guests create their own jobs" on public.async_jobs with check (true)',
         f'alter policy "guests create their own jobs" on public.async_jobs with check ({OWN_GUEST})',

@@ -109,8 +109,11 @@ comment on function public.migrate_guest_jobs(uuid, uuid) is
 
 -- cleanup_old_jobs -----------------------------------------------------------------------------
 
-create function private.cleanup_old_jobs(p_days integer, p_limit integer)
-returns table (deleted_count integer)
+-- The body takes a place to begin at and returns the one to go on from, null at the end: a caller that deletes in many
+-- batches (004) so walks over no index entry twice. Without it each batch passes the entries of all that were deleted
+-- before it, as long as some old transaction keeps them from being marked as dead.
+create function private.cleanup_old_jobs(p_days integer, p_limit integer, p_from timestamptz)
+returns table (deleted_count integer, next_from timestamptz)
 language plpgsql
 volatile
 security definer
@@ -118,6 +121,8 @@ set search_path = ''
 as $$
 declare
   cutoff pg_catalog.timestamptz;
+  found_count pg_catalog.int8;
+  reached pg_catalog.timestamptz;
 begin
   if p_days is null or p_days < 0 then
     raise exception 'cleanup_old_jobs: p_days must be 0 or more, not %', coalesce(p_days::pg_catalog.text, 'null')
@@ -137,25 +142,42 @@ begin
   end;
 
   with expired as materialized (
-    select j.id
+    select
+      j.id,
+      j.updated_at
     from public.async_jobs j
     where j.status in ('completed', 'failed', 'cancelled')
       and j.updated_at <= cutoff
+      and j.updated_at >= p_from
     order by j.updated_at
     limit p_limit
     for update skip locked
+  ),
+  gone as (
+    delete from public.async_jobs j
+    using expired e
+    where j.id = e.id
+    returning j.id
   )
-  delete from public.async_jobs j
-  using expired e
-  where j.id = e.id;
-  get diagnostics deleted_count = row_count;
+  select
+    (select count(*) from gone),
+    count(*),
+    max(e.updated_at)
+  into deleted_count, found_count, reached
+  from expired e;
 
+  -- from the last row on, for others of its time may be left; past its time where the whole batch had been there
+  -- before and stayed
+  next_from := case
+    when found_count = p_limit and (deleted_count > 0 or reached > p_from) then reached
+    when found_count = p_limit and isfinite(reached) then reached + '1 microsecond'
+  end;
   return next;
 end
 $$;
 
-comment on function private.cleanup_old_jobs(integer, integer) is
-'Body of public.cleanup_old_jobs.';
+comment on function private.cleanup_old_jobs(integer, integer, timestamptz) is
+'Body of public.cleanup_old_jobs, from p_from on; next_from is where the next batch begins, null where there is none.';
 
 --! repeatable
 create or replace function public.cleanup_old_jobs(
@@ -168,7 +190,7 @@ volatile
 security invoker
 set search_path = ''
 as $$
-  select c.deleted_count from private.cleanup_old_jobs(p_days, p_limit) as c;
+  select c.deleted_count from private.cleanup_old_jobs(p_days, p_limit, '-infinity') as c;
 $$;
 --! end
 
@@ -179,8 +201,8 @@ comment on function public.cleanup_old_jobs(integer, integer) is
 
 -- cleanup_inactive_guests ----------------------------------------------------------------------
 
-create function private.cleanup_inactive_guests(p_days integer, p_limit integer)
-returns table (deleted_count integer)
+create function private.cleanup_inactive_guests(p_days integer, p_limit integer, p_from timestamptz)
+returns table (deleted_count integer, next_from timestamptz)
 language plpgsql
 volatile
 security definer
@@ -190,6 +212,7 @@ declare
   cutoff pg_catalog.timestamptz;
   candidates pg_catalog.uuid[];
   held pg_catalog.uuid[];
+  reached pg_catalog.timestamptz;
 begin
   if p_days is null or p_days < 0 then
     raise exception 'cleanup_inactive_guests: p_days must be 0 or more, not %', coalesce(p_days::pg_catalog.text, 'null')
@@ -210,9 +233,12 @@ begin
   -- nobody can add a job for it, once a job's row is locked nobody can change it, and only then does "has no
   -- active or newer job" stay true. Whoever holds a lock keeps its guest.
   with inactive as materialized (
-    select g.guest_id
+    select
+      g.guest_id,
+      g.last_seen_at
     from public.guest_users g
     where g.last_seen_at <= cutoff
+      and g.last_seen_at >= p_from
       and not exists (
         select 1 from public.async_jobs j
         where j.guest_id = g.guest_id
@@ -222,7 +248,11 @@ begin
     limit p_limit
     for update of g skip locked
   )
-  select array_agg(i.guest_id) into candidates from inactive i;
+  select
+    array_agg(i.guest_id),
+    max(i.last_seen_at)
+  into candidates, reached
+  from inactive i;
 
   with jobs as materialized (
     select j.id from public.async_jobs j
@@ -241,12 +271,17 @@ begin
     );
   get diagnostics deleted_count = row_count;
 
+  -- as in cleanup_old_jobs
+  next_from := case
+    when cardinality(candidates) = p_limit and (deleted_count > 0 or reached > p_from) then reached
+    when cardinality(candidates) = p_limit and isfinite(reached) then reached + '1 microsecond'
+  end;
   return next;
 end
 $$;
 
-comment on function private.cleanup_inactive_guests(integer, integer) is
-'Body of public.cleanup_inactive_guests.';
+comment on function private.cleanup_inactive_guests(integer, integer, timestamptz) is
+'Body of public.cleanup_inactive_guests, from p_from on; next_from as in private.cleanup_old_jobs.';
 
 --! repeatable
 create or replace function public.cleanup_inactive_guests(
@@ -259,7 +294,7 @@ volatile
 security invoker
 set search_path = ''
 as $$
-  select c.deleted_count from private.cleanup_inactive_guests(p_days, p_limit) as c;
+  select c.deleted_count from private.cleanup_inactive_guests(p_days, p_limit, '-infinity') as c;
 $$;
 --! end
 
@@ -276,12 +311,12 @@ revoke all on function public.migrate_guest_jobs(uuid, uuid) from public, anon, 
 grant execute on function private.migrate_guest_jobs(uuid, uuid) to authenticated, service_role;
 grant execute on function public.migrate_guest_jobs(uuid, uuid) to authenticated, service_role;
 
-revoke all on function private.cleanup_old_jobs(integer, integer) from public, anon, authenticated, service_role;
+revoke all on function private.cleanup_old_jobs(integer, integer, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function public.cleanup_old_jobs(integer, integer) from public, anon, authenticated, service_role;
-grant execute on function private.cleanup_old_jobs(integer, integer) to service_role;
+grant execute on function private.cleanup_old_jobs(integer, integer, timestamptz) to service_role;
 grant execute on function public.cleanup_old_jobs(integer, integer) to service_role;
 
-revoke all on function private.cleanup_inactive_guests(integer, integer) from public, anon, authenticated, service_role;
+revoke all on function private.cleanup_inactive_guests(integer, integer, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function public.cleanup_inactive_guests(integer, integer) from public, anon, authenticated, service_role;
-grant execute on function private.cleanup_inactive_guests(integer, integer) to service_role;
+grant execute on function private.cleanup_inactive_guests(integer, integer, timestamptz) to service_role;
 grant execute on function public.cleanup_inactive_guests(integer, integer) to service_role;

@@ -17,21 +17,24 @@ declare
   command constant pg_catalog.text := $cleanup$
 do $$
 declare
-  deleted pg_catalog.int4;
+  ordered constant pg_catalog.text[] := '{enable_bitmapscan, enable_hashjoin, enable_mergejoin, enable_sort}';
+  place pg_catalog.timestamptz := '-infinity';
 begin
   loop
-    -- fewer than asked for: there are no more
-    select c.deleted_count into strict deleted
-    from public.cleanup_old_jobs({{ retention_days }}, {{ cleanup_batch_size }}) as c;
+    -- by the indexes in their order: a plan that sorts or hashes reads all that is expired, anew for each batch
+    perform set_config(s.name, 'off', true) from unnest(ordered) as s (name);
+    select c.next_from into strict place
+    from private.cleanup_old_jobs({{ retention_days }}, {{ cleanup_batch_size }}, place) as c;
     commit;
-    exit when deleted < {{ cleanup_batch_size }};
+    exit when place is null;
   end loop;
+  place := '-infinity';
   loop
-    -- guests with a locked job are passed over, so that fewer than asked for may not be the last
-    select c.deleted_count into strict deleted
-    from public.cleanup_inactive_guests({{ guest_inactive_days }}, {{ cleanup_batch_size }}) as c;
+    perform set_config(s.name, 'off', true) from unnest(ordered) as s (name);
+    select c.next_from into strict place
+    from private.cleanup_inactive_guests({{ guest_inactive_days }}, {{ cleanup_batch_size }}, place) as c;
     commit;
-    exit when deleted = 0;
+    exit when place is null;
   end loop;
 end
 $$

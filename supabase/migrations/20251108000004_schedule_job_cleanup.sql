@@ -1,4 +1,4 @@
--- supabase-jobs: 004_schedule_job_cleanup sha256:c31f821a568485aca324461dc046f434f19cc244f097e7eecc89f78f19beca79
+-- supabase-jobs: 004_schedule_job_cleanup sha256:89544e929378086d76ccf99f350eb880bfaabe830d461570b2ebbdfbc576fe02
 --! repeatable
 -- Cleans up by itself, where pg_cron is installed: expired jobs first, then inactive guests, in batches that are a
 -- transaction each, so that no lock is held for long and a run that is cut off loses nothing.
@@ -18,21 +18,24 @@ declare
   command constant pg_catalog.text := $cleanup$
 do $$
 declare
-  deleted pg_catalog.int4;
+  ordered constant pg_catalog.text[] := '{enable_bitmapscan, enable_hashjoin, enable_mergejoin, enable_sort}';
+  place pg_catalog.timestamptz := '-infinity';
 begin
   loop
-    -- fewer than asked for: there are no more
-    select c.deleted_count into strict deleted
-    from public.cleanup_old_jobs(7, 1000) as c;
+    -- by the indexes in their order: a plan that sorts or hashes reads all that is expired, anew for each batch
+    perform set_config(s.name, 'off', true) from unnest(ordered) as s (name);
+    select c.next_from into strict place
+    from private.cleanup_old_jobs(7, 1000, place) as c;
     commit;
-    exit when deleted < 1000;
+    exit when place is null;
   end loop;
+  place := '-infinity';
   loop
-    -- guests with a locked job are passed over, so that fewer than asked for may not be the last
-    select c.deleted_count into strict deleted
-    from public.cleanup_inactive_guests(30, 1000) as c;
+    perform set_config(s.name, 'off', true) from unnest(ordered) as s (name);
+    select c.next_from into strict place
+    from private.cleanup_inactive_guests(30, 1000, place) as c;
     commit;
-    exit when deleted = 0;
+    exit when place is null;
   end loop;
 end
 $$

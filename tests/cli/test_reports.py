@@ -120,7 +120,7 @@ def test_every_id_is_explained(applied_url: str, cli: Run, tmp_path: Path) -> No
     cli("verify", "--format", "sarif", "--output", "log.sarif", "--db-url", applied_url)
     rules = json.loads((tmp_path / "log.sarif").read_text())["runs"][0]["tool"]["driver"]["rules"]
     assert len(rules) > 20
-    id = "structure:private.cleanup_old_jobs(integer,integer):body"
+    id = "structure:private.cleanup_old_jobs(integer,integer,timestamp with time zone):body"
     ran = cli("verify", "--explain", id, "--db-url", applied_url)
     assert "CREATE OR REPLACE FUNCTION private.cleanup_old_jobs" in paste(applied_url, ran.out)[0]
 

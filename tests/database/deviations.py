@@ -18,7 +18,7 @@ class Deviation:
 
 
 TABLE = "structure:public.async_jobs"
-CLEANUP = "structure:private.cleanup_old_jobs(integer,integer)"
+CLEANUP = "structure:private.cleanup_old_jobs(integer,integer,timestamp with time zone)"
 
 DEVIATIONS = {
     "comment of a table changed": Deviation("comment on table public.async_jobs is 'x'", WARNING, f"{TABLE}:comment"),
@@ -139,7 +139,7 @@ DEVIATIONS = {
     "another default of an argument": Deviation(
         "create or replace function public.cleanup_old_jobs(p_days integer default 0, p_limit integer default null)"
         " returns table (deleted_count integer) language sql volatile security invoker set search_path = '' as"
-        " $$\n  select c.deleted_count from private.cleanup_old_jobs(p_days, p_limit) as c;\n$$",
+        " $$\n  select c.deleted_count from private.cleanup_old_jobs(p_days, p_limit, '-infinity') as c;\n$$",
         ERROR,
         "structure:public.cleanup_old_jobs(integer,integer):arguments",
         mends=False,

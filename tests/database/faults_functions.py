@@ -74,8 +74,9 @@ FUNCTIONS = [
     ),
     fault(
         "cleanup of any status",
-        "create or replace function private.cleanup_old_jobs(p_days integer default 7, p_limit integer default null)"
-        " returns table (deleted_count integer) language plpgsql security definer set search_path = '' as $$ begin"
+        "create or replace function private.cleanup_old_jobs(p_days integer, p_limit integer, p_from timestamptz)"
+        " returns table (deleted_count integer, next_from timestamptz) language plpgsql security definer"
+        " set search_path = '' as $$ begin"
         " delete from public.async_jobs where updated_at < now() - make_interval(days => p_days);"
         " get diagnostics deleted_count = row_count; return next; end $$",
         "private.cleanup_old_jobs",

@@ -40,9 +40,9 @@ class Statement:
 
 BODY = "private.migrate_guest_jobs(uuid,uuid)"
 WRAPPER = "public.migrate_guest_jobs(uuid,uuid)"
-OLD = "private.cleanup_old_jobs(integer,integer)"
+OLD = "private.cleanup_old_jobs(integer,integer,timestamp with time zone)"
 OLD_WRAPPER = "public.cleanup_old_jobs(integer,integer)"
-GUESTS = "private.cleanup_inactive_guests(integer,integer)"
+GUESTS = "private.cleanup_inactive_guests(integer,integer,timestamp with time zone)"
 GUESTS_WRAPPER = "public.cleanup_inactive_guests(integer,integer)"
 CLAIM = "public.claim_jobs(text,integer)"
 REQUEUE = "public.requeue_stale_jobs(interval,integer,integer)"
@@ -90,7 +90,8 @@ CLEANUP = (
     Edit("active ones go", OLD, "j.status in ('completed', 'failed', 'cancelled')\n      and", "", "kept_queued"),
     Edit("cancelled ones stay", OLD, ", 'cancelled'", "", "expired_cancelled should be deleted"),
     Edit("processing counts as finished", OLD, "'cancelled'", "'cancelled', 'processing'", "kept_processing"),
-    Edit("goes by created_at", OLD, "j.updated_at", "j.created_at", "expired_completed should be deleted"),
+    Edit("goes by created_at", OLD, "j.updated_at <= cutoff", "j.created_at <= cutoff",
+         "expired_completed should be deleted"),
     Edit("not to the microsecond", OLD, ", secs => 0.000001", "", "kept_edge should be as it was"),
     Edit("a day late", OLD, "days => least(p_days, 1000000)", "days => least(p_days, 1000000) + 1",
          "expired_edge should be"),
@@ -99,13 +100,13 @@ CLEANUP = (
     Edit("newest first", OLD, "order by j.updated_at", "order by j.updated_at desc",
          "expired_failed should be deleted"),
     Edit("all jobs go", OLD, "where j.id = e.id", "where true", "x_queued should be as it was and is deleted"),
-    Edit("no count", OLD, "get diagnostics deleted_count = row_count", "deleted_count := 2", "comes to 2"),
+    Edit("no count", OLD, "(select count(*) from gone)", "2", "comes to 2"),
     Edit("null days", OLD, "p_days is null or ", "", "no number of days"),
     Edit("negative days", OLD, "or p_days < 0", "", "negative number of days"),
     Edit("days are positive", OLD, "p_days < 0", "p_days <= 0", "0 days means"),
     Edit("a limit of 0", OLD, "p_limit < 1", "p_limit < 0", "limit of 0"),
     Edit("days overflow", OLD, "least(p_days, 1000000)", "p_days", "more days than time has"),
-    Edit("the wrapper forgets the limit", OLD_WRAPPER, "(p_days, p_limit", "(p_days, null", "expired_cancelled"),
+    Edit("the wrapper forgets the limit", OLD_WRAPPER, "(p_days, p_limit,", "(p_days, null,", "expired_cancelled"),
     Statement("guests clean up", "grant execute on function public.cleanup_old_jobs, private.cleanup_old_jobs to anon",
               "a guest is refused"),
     Statement("a trigger keeps jobs",
@@ -136,7 +137,7 @@ INACTIVE = (
     Edit("null days", GUESTS, "p_days is null or ", "", "guests: no number of days"),
     Edit("a limit of 0", GUESTS, "p_limit < 1", "p_limit < 0", "guests: a limit of 0"),
     Edit("days overflow", GUESTS, "least(p_days, 1000000)", "p_days", "guests: more days"),
-    Edit("the wrapper forgets the days", GUESTS_WRAPPER, "(p_days, p_limit", "(30, p_limit", "guests"),
+    Edit("the wrapper forgets the days", GUESTS_WRAPPER, "(p_days, p_limit,", "(30, p_limit,", "guests"),
 )  # fmt: skip
 
 TRIGGERS = (

@@ -43,18 +43,20 @@ def test_a_schema_that_a_role_of_the_api_owns(rolled_back: Connection) -> None:
 
 def test_a_default_that_no_request_can_leave_to_the_function_is_a_warning(rolled_back: Connection) -> None:
     row = rolled_back.execute(
-        "select pg_get_functiondef('private.cleanup_old_jobs(integer, integer)'::regprocedure)"
+        "select pg_get_functiondef('private.cleanup_old_jobs(integer, integer, timestamptz)'::regprocedure)"
     ).fetchone()
     assert row is not None
-    rolled_back.execute(row[0].replace("p_limit integer)", "p_limit integer DEFAULT 3)").encode())
+    rolled_back.execute(
+        row[0].replace("p_from timestamp with time zone", "p_from timestamptz default '-infinity'").encode()
+    )
     [finding] = findings(rolled_back)
     assert finding.severity is Severity.WARNING
-    assert "(p_days, p_limit default 3); expected: (p_days, p_limit)" in finding.message
+    assert "(p_days, p_limit, p_from default -infinity); expected: (p_days, p_limit, p_from)" in finding.message
 
 
 def test_a_renamed_argument_is_an_error(rolled_back: Connection) -> None:
     row = rolled_back.execute(
-        "select pg_get_functiondef('private.cleanup_old_jobs(integer, integer)'::regprocedure)"
+        "select pg_get_functiondef('private.cleanup_old_jobs(integer, integer, timestamptz)'::regprocedure)"
     ).fetchone()
     assert row is not None
     rolled_back.execute("drop function private.cleanup_old_jobs")
@@ -62,7 +64,10 @@ def test_a_renamed_argument_is_an_error(rolled_back: Connection) -> None:
     rolled_back.execute("revoke all on function private.cleanup_old_jobs from public")
     rolled_back.execute("grant execute on function private.cleanup_old_jobs to service_role")
     found = {f.id: f.severity for f in findings(rolled_back)}
-    assert found["structure:private.cleanup_old_jobs(integer,integer):arguments"] is Severity.ERROR
+    assert (
+        found["structure:private.cleanup_old_jobs(integer,integer,timestamp with time zone):arguments"]
+        is Severity.ERROR
+    )
 
 
 def test_a_view_among_ours_shows_the_same_and_as_the_same_role(rolled_back: Connection) -> None:

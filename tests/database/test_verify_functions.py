@@ -215,6 +215,8 @@ NEEDS_ANOTHER_SESSION = (
     *(f"{fault}:{OLD}" for fault in ("lock-1", "skip-1")),
     *(f"{fault}:{GUESTS}" for fault in ("lock-1", "lock-2", "skip-1", "skip-2")),
     *(f"{fault}:{GUESTS}" for fault in ("or-and-3", "or-and-4", "unequal-1", "where-false-5")),
+    *(f"{fault}:{OLD}" for fault in ("greater-1", "greater-2")),
+    *(f"{fault}:{GUESTS}" for fault in ("greater-3", "greater-4")),
     f"perform-1:{BODY}",  # types of the caller's that this session has not looked up before
     f"if-false-4:{BODY}",  # saves work only
 )

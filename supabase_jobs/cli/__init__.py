@@ -126,16 +126,20 @@ def _nowhere() -> TextIO:
 _stopped_by = 0
 
 
+class _Stopped(KeyboardInterrupt):  # psycopg cancels on it the statement that runs
+    """A class of its own: after a plain one has left an exec(), `python -m` ends by SIGINT, whatever the exit code."""
+
+
 def _stop_like_an_interrupt() -> None:
-    """SIGTERM and SIGHUP end what is being done as Ctrl-C does: the server cancels, files are removed."""
+    """Ctrl-C, SIGTERM and SIGHUP end what is being done alike: the server cancels, files are removed."""
 
     def stop(number: int, _frame: object) -> None:
         global _stopped_by
         _stopped_by = number
-        raise KeyboardInterrupt  # on which psycopg cancels the statement that runs
+        raise _Stopped
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, stop)
 
 

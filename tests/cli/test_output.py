@@ -65,6 +65,19 @@ def test_apply_goes_on_to_the_end(platform_url: str, tmp_path: Path, nobody_read
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_during_an_exec_ends_with_its_own_code(tmp_path: Path, number: signal.Signals) -> None:
+    # as when an import makes a dataclass; after a plain KeyboardInterrupt, `python -m` ends by SIGINT
+    (tmp_path / "stopped.py").write_text(f"""
+from supabase_jobs import cli
+cli.cli.main = lambda **_: exec("import os, time; os.kill(os.getpid(), {number:d}); time.sleep(5)")
+cli.main(["demo"])
+""")
+    words = [sys.executable, "-m", "stopped"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, "Interrupted" in done.stderr, done.stdout) == (128 + number, True, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 @pytest.mark.parametrize("after", [0.35, 0.6, 0.9])
 def test_a_demo_that_is_stopped_leaves_nothing(tmp_path: Path, number: signal.Signals, after: float) -> None:
     temporary = tmp_path / "tmp"

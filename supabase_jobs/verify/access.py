@@ -74,6 +74,8 @@ def run(connection: Connection, declared: Declaration, variables: Mapping[str, o
         cases = _cases(declared, session)
         with connection.transaction(force_rollback=True, savepoint_name=_SAVEPOINT):
             for matrix in declared.matrices:
+                if result.enough:
+                    break
                 _run_matrix(session, matrix, cases, result)
         wrong = {f.object for f in result.findings if f.area == AREA}
         result.sound |= {matrix.object for matrix in declared.matrices} - wrong

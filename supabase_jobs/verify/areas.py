@@ -41,20 +41,24 @@ def parse(only: str | None) -> tuple[str, ...]:
     return tuple(area for area in AREAS if area in wanted)
 
 
-def verify(connection: Connection, promise: Promise, areas: Sequence[str] = AREAS) -> Verification:
+def verify(
+    connection: Connection, promise: Promise, areas: Sequence[str] = AREAS, *, one_will_do: bool = False
+) -> Verification:
     """Check a live database and leave no trace: everything happens in a transaction that is rolled back.
 
     Takes no lock stronger than a row lock. An area that could not be judged (its declarations are missing, its
     test rows cannot be planted, the role lacks a right, the server only reads) is among `unchecked`, with a
-    warning that says why: never passed. Raises psycopg's errors where the connection is lost, and where
-    somebody else's lock is in the way.
+    warning that says why: never passed. With `one_will_do` it may stop at an error. Raises psycopg's errors where
+    the connection is lost, and where somebody else's lock is in the way.
     """
     started = time.monotonic()
-    result = Collected()
+    result = Collected(one_will_do)
     with connection.transaction(force_rollback=True):
         connection.execute(LIMITS)
         read_only = connection.execute(_READ_ONLY).fetchone()
         for area in areas:
+            if result.enough:
+                break
             if _MODULES[area].WRITES and read_only and read_only[0]:
                 result.not_checked(
                     area, "database", f"this is {read_only[1]}, and test rows cannot be planted", "Ask the primary."

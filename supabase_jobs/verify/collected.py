@@ -21,8 +21,11 @@ class Collected:
     """What one run has come to so far; every area adds to it.
 
     `tried` is what the access matrix has cells for, `sound` the tables where all of them are as declared. `disputed`
-    holds the ids of errors that are only a matter of wording where both is so.
+    holds the ids of errors that are only a matter of wording where both is so. With `one_will_do`, an area may stop
+    where it has found an error.
     """
+
+    one_will_do: bool = False
 
     cases: list[Case] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -33,6 +36,16 @@ class Collected:
     tried: set[Dispute] = field(default_factory=set)
     sound: set[str] = field(default_factory=set)
     disputed: dict[str, list[Dispute]] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The errors that nothing can dispute."""
+        return [f for f in self.findings if f.severity is Severity.ERROR and f.id not in self.disputed]
+
+    @property
+    def enough(self) -> bool:
+        """Whether an area may stop here."""
+        return self.one_will_do and bool(self.errors)
 
     def settle(self) -> None:
         """Turn the disputed errors into warnings where the access matrix was tried and is as declared."""

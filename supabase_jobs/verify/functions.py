@@ -55,6 +55,8 @@ def run(connection: Connection, declared: Scenarios, variables: Mapping[str, obj
         return
     deviating: set[str] = set()
     for scenario in declared.scenarios:
+        if result.enough:
+            break
         if not deviating.isdisjoint(scenario.after):
             deviating.add(scenario.name)
             continue

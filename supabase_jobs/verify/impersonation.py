@@ -18,8 +18,6 @@ from supabase_jobs.verify.collected import Collected
 from supabase_jobs.verify.declaration import NULL, Identity
 
 SET = "select set_config(%s, %s, true)"
-_SET_ALL = "select set_config(s.name, s.value, true) from unnest(%s::text[], %s::text[]) as s (name, value)"
-
 # everything by which a policy could recognise a caller; must be as at the start before every probe
 _STATE = """
 select
@@ -28,6 +26,9 @@ select
   coalesce(current_setting('request.jwt.claim.sub', true), ''),
   coalesce(current_setting('request.headers', true), '')
 """
+# the same, then the settings of an identity, then who one is: columns are evaluated in their order
+_SETTINGS = "(select count(set_config(s.name, s.value, true)) from unnest(%s::text[], %s::text[]) as s (name, value))"
+_BECOME = f"{_STATE}, {_SETTINGS}, current_user::text"
 
 # 42501 has two meanings; the C function that raised it tells them apart in every language of the server
 _RAISED_BY_POLICY = "ExecWithCheckOptions"
@@ -158,24 +159,19 @@ def follow(session: Session, identity: Identity) -> None:
 
 def queue(session: Session, identity: Identity) -> Callable[[], None]:
     """Send what `become` does, in an open pipeline; what is returned raises where it has not come to that."""
-    state = session.connection.execute(_STATE)
-    took = _take_on(session, identity)
+    made = {**identity.settings_for(session.texts), "role": identity.role}
+    took = session.connection.execute(_BECOME, (list(made), list(made.values())))
 
     def became() -> None:
         if took.pgresult is None or took.pgresult.status != ExecStatus.TUPLES_OK:
             raise SupabaseJobsError(f"could not take on the role {identity.role}")
-        if identity.previous is None and (before := one(state)) != session.state:
+        *before, _, now = one(took)
+        if identity.previous is None and tuple(before) != session.state:
             raise SupabaseJobsError(f"role, claims or headers were left over from an earlier probe: {before}")
-        if (now := one(took)[0]) != identity.role:
+        if now != identity.role:
             raise SupabaseJobsError(f"could not take on the role {identity.role}: still {now}")
 
     return became
-
-
-def _take_on(session: Session, identity: Identity) -> psycopg.Cursor[Any]:
-    made = {**identity.settings_for(session.texts), "role": identity.role}
-    session.connection.execute(_SET_ALL, (list(made), list(made.values())))
-    return session.connection.execute("select current_user::text")
 
 
 def refusal(error: psycopg.Error) -> str:

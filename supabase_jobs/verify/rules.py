@@ -32,12 +32,12 @@ def check(connection: Connection, area: str, prefix: str, folder: Path, about: A
     meant = tuple(f":{door}" for door in about.get("doors", ()))
     result.preambles.setdefault(prefix, script.preamble("A question to the catalogs."))
     parameter = Jsonb({key: list(names) for key, names in about.items()})
-    for path in sorted(folder.glob("*.sql")):
-        text = path.read_text(encoding="utf-8")
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.sql"))}
+    with connection.pipeline():  # one round trip
+        answers = [psycopg.RawCursor(connection).execute(text.encode(), [parameter]) for text in texts.values()]
+    for (path, text), answer in zip(texts.items(), answers, strict=True):
         rule, title = path.stem.replace("_", " "), _title(text)
         asked = script.probe((title,), "", text.replace("$1", script.quoted({"": parameter})[""]))
-        with psycopg.RawCursor(connection) as cursor:
-            rows = cursor.execute(text.encode(), [parameter]).fetchall()
         found = [
             Finding(
                 id=":".join(part for part in (prefix, rule, subject, name) if part),
@@ -47,7 +47,7 @@ def check(connection: Connection, area: str, prefix: str, folder: Path, about: A
                 message=message,
                 fix=fix,
             )
-            for subject, name, message, fix, severity, facts in rows
+            for subject, name, message, fix, severity, facts in answer.fetchall()
             if said.isdisjoint(f"structure:{fact}" for fact in facts)
             and not any(fact.endswith(meant) for fact in facts)
         ]

@@ -134,6 +134,8 @@ def check(connection: Connection, promise: Promise, result: Collected) -> None:
         return
     snapshot = load(file)
     run(connection, snapshot, result, promise.doors)
+    if result.enough:
+        return
     run_bodies(connection, promise.texts, promise.exposed, result)
     about = {
         "scope": [name for names in snapshot.scope.values() for name in names],
@@ -253,13 +255,18 @@ def run_bodies(connection: Connection, texts: Sequence[str], exposed: Sequence[s
 
 def _facts(connection: Connection, scope: dict[str, list[str]]) -> list[Fact]:
     names = [name for part in _PARTS for name in scope[part]]
-    return [Fact(*row) for path in sorted(_QUERIES.glob("*.sql")) for row in _read(connection, path, [names])]
+    with connection.pipeline():  # one round trip
+        asked = [_ask(connection, path, [names]) for path in sorted(_QUERIES.glob("*.sql"))]
+    return [Fact(*row) for cursor in asked for row in cursor.fetchall()]
 
 
 def _read(connection: Connection, path: Path, params: list[list[str]] | None = None) -> Sequence[tuple[Any, ...]]:
+    return _ask(connection, path, params).fetchall()
+
+
+def _ask(connection: Connection, path: Path, params: list[list[str]] | None) -> psycopg.RawCursor[tuple[Any, ...]]:
     # raw: the names are $1, as in psql, so that format('%I') can stand in the query as it is
-    with psycopg.RawCursor(connection) as cursor:
-        return cursor.execute(path.read_bytes(), params).fetchall()
+    return psycopg.RawCursor(connection).execute(path.read_bytes(), params)
 
 
 def _deviation(expected: Fact, found: Fact | None, details: Sequence[str]) -> Finding:

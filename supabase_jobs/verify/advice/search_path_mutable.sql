@@ -15,6 +15,7 @@ from (
   from pg_proc as p
   inner join pg_namespace as n on p.pronamespace = n.oid
   where p.prokind in ('f', 'p')
+    and p.pronamespace <> 'pg_catalog'::regnamespace -- there are thousands
 ) as f
 where not exists (
     select 1 from unnest(f.proconfig) as c (setting)

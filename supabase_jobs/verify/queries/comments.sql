@@ -6,7 +6,9 @@ with described as (
     'comment' as kind,
     '' as name,
     format('table %I.%I', n.nspname, c.relname) as target,
-    obj_description(c.oid, 'pg_class') as comment
+    'pg_class'::regclass as catalog,
+    c.oid,
+    0 as part
   from pg_class as c
   inner join pg_namespace as n on c.relnamespace = n.oid
   where c.relkind in ('r', 'p')
@@ -17,7 +19,9 @@ with described as (
     'comment of column',
     a.attname,
     format('column %I.%I.%I', n.nspname, c.relname, a.attname),
-    col_description(c.oid, a.attnum)
+    'pg_class'::regclass,
+    c.oid,
+    a.attnum
   from pg_attribute as a
   inner join pg_class as c on a.attrelid = c.oid
   inner join pg_namespace as n on c.relnamespace = n.oid
@@ -29,7 +33,9 @@ with described as (
     'comment of constraint',
     k.conname,
     format('constraint %I on %I.%I', k.conname, n.nspname, c.relname),
-    obj_description(k.oid, 'pg_constraint')
+    'pg_constraint'::regclass,
+    k.oid,
+    0
   from pg_constraint as k
   inner join pg_class as c on k.conrelid = c.oid
   inner join pg_namespace as n on c.relnamespace = n.oid
@@ -40,7 +46,9 @@ with described as (
     'comment of index',
     i.relname as index_name,
     format('index %I.%I', n.nspname, i.relname),
-    obj_description(i.oid, 'pg_class')
+    'pg_class'::regclass,
+    i.oid,
+    0
   from pg_index as x
   inner join pg_class as i on x.indexrelid = i.oid
   inner join pg_class as c on x.indrelid = c.oid
@@ -52,7 +60,9 @@ with described as (
     'comment of trigger',
     t.tgname,
     format('trigger %I on %I.%I', t.tgname, n.nspname, c.relname),
-    obj_description(t.oid, 'pg_trigger')
+    'pg_trigger'::regclass,
+    t.oid,
+    0
   from pg_trigger as t
   inner join pg_class as c on t.tgrelid = c.oid
   inner join pg_namespace as n on c.relnamespace = n.oid
@@ -63,7 +73,9 @@ with described as (
     'comment of policy',
     p.polname,
     format('policy %I on %I.%I', p.polname, n.nspname, c.relname),
-    obj_description(p.oid, 'pg_policy')
+    'pg_policy'::regclass,
+    p.oid,
+    0
   from pg_policy as p
   inner join pg_class as c on p.polrelid = c.oid
   inner join pg_namespace as n on c.relnamespace = n.oid
@@ -75,33 +87,33 @@ all_described as (
     d.kind,
     d.name,
     d.target,
-    d.comment
+    d.catalog,
+    d.oid,
+    d.part
   from described as d
   union all
   select
-    f.object,
+    format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')),
     'comment',
     '',
-    'function ' || f.object,
-    f.comment
-  from (
-    select
-      format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object,
-      obj_description(p.oid, 'pg_proc') as comment
-    from pg_proc as p
-    inner join pg_namespace as n on p.pronamespace = n.oid
-  ) as f
+    format('function %I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')),
+    'pg_proc'::regclass,
+    p.oid,
+    0
+  from pg_proc as p
+  inner join pg_namespace as n on p.pronamespace = n.oid
+  where p.pronamespace <> 'pg_catalog'::regnamespace -- there are thousands
 )
 
 select
   a.object,
   a.kind,
   a.name,
-  a.comment as value,
-  format('comment on %s is %L;', a.target, a.comment) as mend,
+  c.description as value,
+  format('comment on %s is %L;', a.target, c.description) as mend,
   '' as remove,
   null as unexpected,
   'warning' as differs
 from all_described as a
+inner join pg_description as c on a.catalog = c.classoid and a.oid = c.objoid and a.part = c.objsubid
 where a.object = any($1)
-  and a.comment is not null

@@ -15,6 +15,7 @@ from (
     format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object
   from pg_proc as p
   inner join pg_namespace as n on p.pronamespace = n.oid
+  where p.pronamespace <> 'pg_catalog'::regnamespace -- there are thousands
 ) as f
 inner join pg_language as l on f.prolang = l.oid
 cross join lateral (

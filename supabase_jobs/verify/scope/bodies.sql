@@ -8,3 +8,4 @@ from pg_proc as p
 inner join pg_namespace as n on p.pronamespace = n.oid
 where format('%I.%I', n.nspname, p.proname) = any($1)
   and p.prokind in ('f', 'p')
+  and p.pronamespace <> 'pg_catalog'::regnamespace -- there are thousands

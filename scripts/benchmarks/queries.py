@@ -22,8 +22,8 @@ GROWTH = 2.0
 
 _EXPLAIN = "explain (analyze, verbose, buffers, timing off, format json) "
 _IDS = {"guest": GUEST, "user": USER}
-# repetitions of each query, fewer of one that is slow
-_MOST, _LEAST, _SECONDS = 400, 30, 4.0
+# for so long each pair is timed, but at least and at most so many times
+SECONDS, LEAST, MOST = 4.0, 30, 2000
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,12 @@ class Asked:
 def measure(world: World) -> list[Figure]:
     """Three figures for each query and identity: its plan, its time, and how its buffers grow with the table."""
     declared = planned.load()
-    found = {}
-    for name in dict.fromkeys((world.filled(min(SMALL, world.rows)), world.filled())):
+    found = []
+    # of the smaller table only the plans count
+    for name, seconds in ((world.filled(min(SMALL, world.rows)), 0.0), (world.filled(), SECONDS)):
         with connect(world.url(name)) as ours, connect(world.url(name)) as owners:
-            found[name] = {asked.name: measured(asked, declared, ours, owners) for asked in asked_for(declared)}
-    small, full = next(iter(found.values())), list(found.values())[-1]
+            found.append({a.name: measured(a, declared, ours, owners, seconds) for a in asked_for(declared)})
+    small, full = found
     return [figure for name, each in full.items() for figure in figures(name, each, small[name])]
 
 
@@ -86,8 +87,8 @@ class Measured:
     owners_ms: float
 
 
-def measured(asked: Asked, declared: planned.Plans, ours: Connection, owners: Connection) -> Measured:
-    """Ask both on two connections of the tables' owner, of which `ours` becomes the identity."""
+def measured(asked: Asked, declared: planned.Plans, ours: Connection, owners: Connection, seconds: float) -> Measured:
+    """Ask both for so many seconds, on two connections of the tables' owner, of which `ours` becomes the identity."""
     with ours.transaction(force_rollback=True), owners.transaction(force_rollback=True):
         for connection in (ours, owners):
             connection.execute("set local search_path = ''")
@@ -98,7 +99,7 @@ def measured(asked: Asked, declared: planned.Plans, ours: Connection, owners: Co
         impersonation.become(session, asked.identity)
         plan, owners_plan = _look(ours, asked.query.sql, session), _look(owners, asked.spelled_out, session)
         once = asks_once(plan, _look(owners, asked.query.sql, session))
-        times = _interleaved((ours, asked.query.sql), (owners, asked.spelled_out), session)
+        times = _interleaved((ours, asked.query.sql), (owners, asked.spelled_out), _params(session), seconds)
     return Measured(asked.query.index.rpartition(".")[2], plan, once, owners_plan, *times)
 
 
@@ -110,13 +111,14 @@ def _look(connection: Connection, text: str, session: Session) -> Plan:
     return plan
 
 
-def _interleaved(one: tuple[Connection, str], other: tuple[Connection, str], session: Session) -> tuple[float, float]:
+def _interleaved(
+    one: tuple[Connection, str], other: tuple[Connection, str], params: impersonation.Params, seconds: float
+) -> tuple[float, float]:
     """Medians in milliseconds: planned, run and received, but not turned into Python's values. They take turns."""
     sides: list[tuple[tuple[Connection, str], list[float]]] = [(one, []), (other, [])]
-    params = _params(session)
     began = time.perf_counter()
-    for number in range(_MOST):
-        if number >= _LEAST and time.perf_counter() - began > _SECONDS:
+    for number in range(MOST):
+        if number >= LEAST and time.perf_counter() - began > seconds:
             break
         for (connection, text), spent in sides if number % 2 else reversed(sides):
             started = time.perf_counter()

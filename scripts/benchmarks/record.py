@@ -43,7 +43,7 @@ def headlines(document: Mapping[str, Any]) -> str:
     lines = ["| figure | measured | limit | |", "| --- | --- | --- | --- |"]
     for figure in (by_name[name] for name in HEADLINES):
         lines.append(f"| {figure.name} | {figure.shown()} | {report.limit(figure)} | {figure.detail} |")
-    return "\n".join(lines)
+    return "\n".join(lines) + f"\n\n{report.busy(document).strip()}"
 
 
 def between(text: str, name: str) -> str:
@@ -55,7 +55,7 @@ def between(text: str, name: str) -> str:
 
 
 def _marked(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(<!-- bench {re.escape(name)} -->\n)(.*?)(\n<!-- /bench -->)", re.DOTALL)
+    return re.compile(rf"(<!-- bench {re.escape(name)} -->\n\n)(.*?)(\n\n<!-- /bench -->)", re.DOTALL)
 
 
 def _replace(path: Path, name: str, table: str) -> None:

@@ -44,7 +44,7 @@ def text(document: Document) -> str:
 
 def markdown(document: Document) -> str:
     """One table for each subject."""
-    lines = [f"Measured with {about(document)}.", ""]
+    lines = [f"Measured with {about(document)}.{busy(document)}", ""]
     for title, found in figures(document):
         lines += [f"### {title}", "", "| figure | measured | limit | |", "| --- | --- | --- | --- |"]
         lines += [f"| {f.name} | {f.shown()} | {limit(f)} | {f.detail} |" for f in found]
@@ -62,7 +62,18 @@ def about(document: Document) -> str:
     machine = document["machine"]
     return (
         f"{document['rows']:,} jobs on PostgreSQL {machine['postgresql']}, Python {machine['python']},"
-        f" {machine['cores']} cores ({machine['system']}), load {machine['load_before']} before"
+        f" {machine['cores']} cores ({machine['system']})"
+    )
+
+
+def busy(document: Document) -> str:
+    """What has to be said where other programs wanted the cores too."""
+    machine = document["machine"]
+    if machine["load_before"] <= machine["cores"] / 2:
+        return ""
+    return (
+        f" **The machine was busy** with other work (load {machine['load_before']} on {machine['cores']} cores): times"
+        " are longer than they need be, and those that are compared differ by chance."
     )
 
 

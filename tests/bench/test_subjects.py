@@ -23,13 +23,6 @@ using (guest_id::text = private.request_guest_id()::text)
 WITHOUT = "drop index public.idx_async_jobs_guest_active"
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each query is timed once."""
-    monkeypatch.setattr(queries, "_LEAST", 1)
-    monkeypatch.setattr(queries, "_SECONDS", 0.0)
-
-
 @pytest.fixture
 def filled(make_database: Make) -> Database:
     """A database with the migrations and 2,000 jobs."""
@@ -44,7 +37,7 @@ def look(database: Database, name: str) -> Measured:
     declared = planned.load()
     [asked] = [asked for asked in queries.asked_for(declared) if asked.name == name]
     with connect(database.url) as ours, connect(database.url) as owners:
-        return queries.measured(asked, declared, ours, owners)
+        return queries.measured(asked, declared, ours, owners, seconds=0)
 
 
 def plan_figure(found: Measured) -> Figure:

@@ -162,6 +162,11 @@ _CONNECTORS = {
 }  # fmt: skip
 
 
+# These keep an owner whole: what they let through shows with any other owner. Others may let through only some owners.
+_EQUALITY = {("=",), ("<>",)}
+_LOSSLESS = {("uuid",), ("text",)}
+
+
 def ingredients(expression: str) -> frozenset[str]:
     """What an SQL expression asks: columns, functions, constants and whatever else is more than logic around them."""
     found: set[str] = set()
@@ -174,12 +179,22 @@ def ingredients(expression: str) -> frozenset[str]:
             for key, part in tree.items():
                 if key[:1].isupper() and key not in _CONNECTORS:  # a node; fields are in lower case
                     found.add(f"{key} {_without_positions(part)}")
-                elif key != "typeName":
+                elif key == "A_Expr" and _strings(part["name"]) not in _EQUALITY:
+                    found.add(f"operator {_strings(part['name'])}")
+                    walk(part)
+                elif key == "typeName":
+                    if "typmods" in part or _strings(part["names"]) not in _LOSSLESS:
+                        found.add(f"type {_without_positions(part)}")
+                else:
                     walk(part)
 
     trees = parse(f"select {expression}")
     walk(trees if trees is not None else [{"Unparsed": expression}])
     return frozenset(found)
+
+
+def _strings(name: list[Node]) -> tuple[str, ...]:
+    return tuple(part["String"]["sval"] for part in name)
 
 
 def creates(node: Node) -> list[tuple[str, int]]:

@@ -232,7 +232,9 @@ def run_bodies(connection: Connection, texts: Sequence[str], exposed: Sequence[s
     """
     expected = {name: function for text in texts for name, function in syntax.functions(text).items()}
     for name, signature, schema, definition in _read(connection, _BODIES, [list(expected)]):
-        wanted, found = expected[name], syntax.functions(definition)[name]
+        wanted = expected[name]
+        # a body in another form (begin atomic, or newer syntax) is another body
+        found = syntax.functions(definition).get(name) or syntax.Function(definition, wanted.arguments)
         id = f"{AREA}:{signature}:body"
         said = "the body of the function is the migration's"
         result.cases.append(questions.definition(Case(id, AREA, signature, said), name, result))

@@ -167,6 +167,34 @@ def test_a_condition_that_asks_for_more_stays_an_error(rolled_back: Connection, 
     assert f"{TABLE}:policy:users read their own jobs" in {f.id for f in found.findings}
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["user_id::text::char(1) = (select auth.uid())::text::char(1)", "user_id operator(public.=) (select auth.uid())"],
+)
+def test_a_comparison_that_lets_only_some_owners_through_stays_an_error(rolled_back: Connection, written: str) -> None:
+    """The planted ids may not be those on which it shows."""
+    rolled_back.execute(
+        b"create function public.nearly(uuid, uuid) returns boolean language sql as"
+        b" $$ select $1 operator(pg_catalog.=) $2 or $2::text like '0000%' $$;"
+        b"create operator public.= (leftarg = uuid, rightarg = uuid, function = public.nearly)"
+    )
+    rolled_back.execute(f'alter policy "users read their own jobs" on public.async_jobs using ({written})'.encode())
+    found = verify(rolled_back, PROMISE, ("structure", "access"))
+    assert f"{TABLE}:policy:users read their own jobs" in {
+        f.id for f in found.findings if f.severity is Severity.ERROR
+    }
+
+
+def test_a_body_in_another_form_is_another_body(rolled_back: Connection) -> None:
+    rolled_back.execute(
+        b"create or replace function public.cleanup_old_jobs(p_days integer default 7, p_limit integer default null)"
+        b" returns table (deleted_count integer) language sql set search_path = '' begin atomic select 1; end"
+    )
+    found = {f.id: f.severity for f in findings(rolled_back, "structure")}
+    id = "structure:public.cleanup_old_jobs(integer,integer):body"
+    assert found[id] is Severity.ERROR
+
+
 TABLE = "structure:public.async_jobs"
 
 

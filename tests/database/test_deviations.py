@@ -180,9 +180,7 @@ def test_a_comparison_that_lets_only_some_owners_through_stays_an_error(rolled_b
     )
     rolled_back.execute(f'alter policy "users read their own jobs" on public.async_jobs using ({written})'.encode())
     found = verify(rolled_back, PROMISE, ("structure", "access"))
-    assert f"{TABLE}:policy:users read their own jobs" in {
-        f.id for f in found.findings if f.severity is Severity.ERROR
-    }
+    assert f"{TABLE}:policy:users read their own jobs" in {f.id for f in found.findings if f.severity is Severity.ERROR}
 
 
 def test_a_body_in_another_form_is_another_body(rolled_back: Connection) -> None:

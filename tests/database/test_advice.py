@@ -33,6 +33,11 @@ STORIES = [
     ("definer function exposed", "alter function public.mine() security definer", "warning",
      "alter function public.mine() security invoker;"),
     ("search path mutable", "alter function public.mine() reset all", "warning", "set search_path = '';"),
+    ("function takes on role", "alter function public.mine() set role = service_role", "error",
+     "revoke execute on function public.mine() from public, anon, authenticated;"),
+    ("function builds statements",
+     "create function public.run(q text) returns void language plpgsql security definer as"
+     " $$ begin execute q; end $$", "error", "alter function public.run(text) security invoker;"),
     ("rls off in exposed schema", "alter table public.notes disable row level security", "error",
      "alter table public.notes enable row level security;"),
     ("rls without policies", "drop policy own on public.notes", "info", "create policy"),

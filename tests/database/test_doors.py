@@ -121,6 +121,35 @@ DOORS = {
         "function",
         "shop.clear()",
     ),
+    "one in capitals": (
+        "create function public.job_count() returns bigint language sql security definer as"
+        " 'SELECT COUNT(*) FROM PUBLIC.ASYNC_JOBS'",
+        "function",
+        "public.job_count()",
+    ),
+    "one over a view that only its owner may read": (
+        f"create view public.every_job as select * from {JOBS};"
+        "revoke all on public.every_job from public, anon, authenticated;"
+        "create function public.all_jobs() returns setof public.every_job language sql security definer as"
+        " 'select * from public.every_job'",
+        "function",
+        "public.all_jobs()",
+    ),
+    "one that calls one that runs as its caller": (
+        f"create function private.every_job() returns setof {JOBS} language sql as 'select * from {JOBS}';"
+        f"create function public.all_jobs() returns setof {JOBS} language sql security definer"
+        " as 'select * from private.every_job()'",
+        "function",
+        "public.all_jobs()",
+    ),
+    "a trigger of a table that guests write to": (
+        "create table public.bell (x int); grant insert on public.bell to anon;"
+        "create function public.ring() returns trigger language plpgsql security definer as"
+        f" $$ begin delete from {JOBS}; return null; end $$;"
+        "create trigger ring after insert on public.bell execute function public.ring()",
+        "trigger",
+        "public.ring()",
+    ),
     "a view that runs as its owner": (
         f"create view public.all_jobs as select * from {JOBS}; grant select on public.all_jobs to anon",
         "view",
@@ -186,6 +215,75 @@ def test_a_door_is_found_mended_and_can_be_meant(rolled_back: Connection, name: 
 def test_what_is_no_door_is_left_alone(rolled_back: Connection, sql: str) -> None:
     rolled_back.execute(sql.encode())
     assert verify(rolled_back, PROMISE).findings == ()
+
+
+def test_a_trigger_that_only_adds_is_a_warning(rolled_back: Connection) -> None:
+    rolled_back.execute(
+        "create table public.uploads (owner uuid); grant insert on public.uploads to authenticated;"
+        "create function public.enqueue() returns trigger language plpgsql security definer as"
+        f" $$ begin insert into {JOBS} (url, user_id) values ('https://x.com', new.owner); return null; end $$;"
+        "create trigger enqueue after insert on public.uploads for each row execute function public.enqueue()".encode()
+    )
+    [finding] = verify(rolled_back, PROMISE, ("structure",)).findings
+    assert (finding.severity, "on public.uploads, for " in finding.message) == (Severity.WARNING, True)
+    rolled_back.execute("alter table public.uploads disable trigger enqueue")
+    assert verify(rolled_back, PROMISE, ("structure",)).findings == ()
+
+
+TAKES_ON = {
+    "by a setting": "returns void language sql set role = service_role as 'select'",
+    "by a statement": "returns void language plpgsql as $$ begin set local role service_role; end $$",
+    "by a statement that says to": "returns void language plpgsql as $$ begin SET ROLE TO service_role; end $$",
+    "by a call": "returns text language sql as $$ select set_config('role', 'service_role', true) $$",
+    "by claims": "returns void language plpgsql as"
+    " $$ begin perform set_config('request.jwt.claims', json_build_object('sub', p)::text, true); end $$",
+    "by a header, parsed": "returns text language sql begin atomic"
+    " select set_config('request.headers', json_build_object('x-guest-id', p)::text, true); end",
+}
+
+
+@pytest.mark.parametrize("how", TAKES_ON)
+def test_a_function_that_takes_on_another_identity(rolled_back: Connection, how: str) -> None:
+    rolled_back.execute(f"create function public.become(p text) {TAKES_ON[how]}".encode())
+    [(id, finding)] = errors(rolled_back, "structure").items()
+    assert id == "structure:advice:function takes on role:public.become(text)"
+    assert errors(rolled_back, "structure", doors=frozenset({"public.become(text)"})) == {}
+    rolled_back.execute(finding.fix.encode())
+    assert errors(rolled_back, "structure") == {}
+
+
+BUILDS = {
+    "a text": ("(q text) returns void language plpgsql security definer as $$ begin execute q; end $$", Severity.ERROR),
+    "an object": (
+        "(q jsonb) returns void language plpgsql security definer as $$ begin EXECUTE q->>'sql'; end $$",
+        Severity.ERROR,
+    ),
+    "an array, as xml": (
+        "(q text[]) returns xml language sql security definer as $$ select query_to_xml(q[1], true, true, '') $$",
+        Severity.ERROR,
+    ),
+    "a number": (
+        "(q int) returns void language plpgsql security definer as $$ begin execute 'analyze'; end $$",
+        Severity.WARNING,
+    ),
+    "as its caller": ("(q text) returns void language plpgsql as $$ begin execute q; end $$", None),
+    "an update of a column named role": (
+        "(q text) returns void language plpgsql as $$ begin update public.t set role = q, n = 1; end $$",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_a_function_that_builds_statements(rolled_back: Connection, name: str) -> None:
+    sql, severity = BUILDS[name]
+    rolled_back.execute(f"create function public.run{sql}".encode())
+    found = verify(rolled_back, PROMISE, ("structure",)).findings
+    assert [f.severity for f in found] == ([severity] if severity else [])
+    for finding in found:
+        assert finding.id.startswith("structure:advice:function builds statements:public.run(")
+        rolled_back.execute(finding.fix.encode())
+    assert verify(rolled_back, PROMISE, ("structure",)).findings == ()
 
 
 def test_a_door_needs_a_reason(tmp_path: Path) -> None:

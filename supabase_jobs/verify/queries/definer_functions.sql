@@ -1,61 +1,181 @@
--- Functions of nobody's migration that run as their owner, whom row level security does not hold back, speak of a table,
--- and can be called by a request that row level security would hold back. By name in the body, and by
--- dependency where the body is parsed (begin atomic).
-select
-  format('%I.%I', n.nspname, c.relname) as object,
-  'function that runs as its owner' as kind,
-  f.signature as name,
-  'for ' || g.roles as value,
-  '' as mend,
-  format('alter function %s security invoker;', f.signature) as remove,
-  'error' as unexpected,
-  'error' as differs
-from pg_class as c
-inner join pg_namespace as n on c.relnamespace = n.oid
-cross join lateral (
+-- Functions of nobody's migration that run as their owner, whom row level security does not hold back, and come to one
+-- of our tables: they name it, a view over it, or a function that does. A request can call them, or set them off as
+-- triggers of a table that it may write to.
+with recursive relation (ours, oid) as (
   select
-    '(?<![\w.$"])(' || regexp_replace(n.nspname, '(\W)', '\\\1', 'g') || '\.|"' || regexp_replace(n.nspname, '(\W)', '\\\1', 'g')
-    || '"\.)?"?' || regexp_replace(c.relname, '(\W)', '\\\1', 'g') || '"?(?![\w$])' as pattern
-) as m
-inner join lateral (
+    c.oid as ours,
+    c.oid
+  from pg_class as c
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  where format('%I.%I', n.nspname, c.relname) = any($1)
+    and c.relkind in ('r', 'p')
+  union
+  select
+    r.ours,
+    w.ev_class
+  from relation as r
+  inner join pg_depend as d
+    on r.oid = d.refobjid and d.refclassid = 'pg_class'::regclass and d.classid = 'pg_rewrite'::regclass
+  inner join pg_rewrite as w on d.objid = w.oid
+  inner join pg_class as v on w.ev_class = v.oid and v.relkind in ('v', 'm')
+  where w.ev_class <> r.oid
+),
+
+body as materialized (
   select
     p.oid,
     p.pronamespace,
-    format('%I.%I(%s)', s.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as signature
+    p.prosecdef,
+    p.prorettype,
+    t.text,
+    t.text ~* '\m(update|delete|truncate|merge)\M' as changes,
+    format('%I.%I', s.nspname, p.proname) as name,
+    format('%I.%I(%s)', s.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as signature,
+    case p.prokind when 'p' then 'procedure' else 'function' end as kind,
+    s.nspname,
+    p.proname
   from pg_proc as p
   inner join pg_namespace as s on p.pronamespace = s.oid
-  where p.prosecdef
-    and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
-    and (
-      p.prosrc ~ m.pattern
-      or exists (
-        select 1 from pg_depend as d
-        where d.classid = 'pg_proc'::regclass and d.objid = p.oid
-          and d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid
-      )
+  inner join pg_language as l on p.prolang = l.oid
+  cross join lateral (select coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) as text) as t
+  where s.nspname not in ('pg_catalog', 'information_schema')
+    and p.prokind in ('f', 'p')
+    and l.lanname not in ('c', 'internal')
+    and not exists (
+      select 1 from pg_depend as d
+      where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
     )
-) as f on true
-cross join lateral (
-  select string_agg(x.name, ', ' order by x.name) as roles
+),
+
+-- a name in a body, in any case, with or without its schema, quoted or not
+pattern (classid, oid, text) as materialized (
+  select
+    o.classid,
+    o.oid,
+    '(?<![\w.$"])(' || regexp_replace(o.nspname, '(\W)', '\\\1', 'g') || '\s*\.\s*|"'
+    || regexp_replace(o.nspname, '(\W)', '\\\1', 'g') || '"\s*\.\s*)?"?' || regexp_replace(o.name, '(\W)', '\\\1', 'g')
+    || o.ends
   from (
-    select 'public' as name
-    union
-    select o.rolname::text
-    from pg_roles as o
-    where not o.rolbypassrls
-      and (
-        o.rolname in ('anon', 'authenticated')
-        or (o.rolname <> 'authenticator' and pg_has_role(to_regrole('authenticator')::oid, o.oid, 'member'))
-      )
-  ) as x
-  where has_function_privilege(x.name, f.oid, 'execute')
-    and (has_schema_privilege(x.name, f.pronamespace, 'usage') or x.name = 'public')
-) as g
-where format('%I.%I', n.nspname, c.relname) = any($1)
-  and c.relkind in ('r', 'p')
+    select
+      'pg_class'::regclass as classid,
+      c.oid,
+      n.nspname,
+      c.relname as name,
+      '"?(?![\w$])' as ends
+    from (select distinct r.oid from relation as r) as r
+    inner join pg_class as c on r.oid = c.oid
+    inner join pg_namespace as n on c.relnamespace = n.oid
+    union all
+    select
+      'pg_proc'::regclass,
+      b.oid,
+      b.nspname,
+      b.proname,
+      '"?\s*\('
+    from body as b
+  ) as o
+),
+
+comes_to (ours, oid, changes) as (
+  select
+    r.ours,
+    b.oid,
+    b.changes
+  from relation as r
+  inner join pattern as m on r.oid = m.oid and m.classid = 'pg_class'::regclass
+  inner join body as b on b.text ~* m.text
+  union
+  select
+    t.ours,
+    b.oid,
+    t.changes or b.changes
+  from comes_to as t
+  inner join pattern as m on t.oid = m.oid and m.classid = 'pg_proc'::regclass
+  inner join body as b on t.oid <> b.oid and b.text ~* m.text
+),
+
+door as (
+  select
+    format('%I.%I', n.nspname, c.relname) as object,
+    t.changes,
+    b.oid,
+    b.pronamespace,
+    b.prorettype,
+    b.signature,
+    b.kind
+  from (
+    select
+      e.ours,
+      e.oid,
+      bool_or(e.changes) as changes
+    from comes_to as e
+    group by e.ours, e.oid
+  ) as t
+  inner join pg_class as c on t.ours = c.oid
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  inner join body as b on t.oid = b.oid and b.prosecdef
   -- of one more of a name of ours, it is said elsewhere
-  and split_part(f.signature, '(', 1) not in (
+  where b.name not in (
     select split_part(s.name, '(', 1)
     from unnest($1::text[]) as s (name)
+    where s.name like '%(%'
   )
+),
+
+caller as (
+  select
+    'public' as name,
+    null::oid as oid
+  union
+  select
+    o.rolname::text,
+    o.oid
+  from pg_roles as o
+  where not o.rolbypassrls
+    and (
+      o.rolname in ('anon', 'authenticated')
+      or (o.rolname <> 'authenticator' and pg_has_role(to_regrole('authenticator')::oid, o.oid, 'member'))
+    )
+)
+
+select
+  d.object,
+  'function that runs as its owner' as kind,
+  d.signature as name,
+  'for ' || g.roles as value,
+  '' as mend,
+  format('alter %s %s security invoker;', d.kind, d.signature) as remove,
+  'error' as unexpected,
+  'error' as differs
+from door as d
+cross join lateral (
+  select string_agg(x.name, ', ' order by x.name) as roles
+  from caller as x
+  where has_function_privilege(x.name, d.oid, 'execute')
+    and (x.name = 'public' or has_schema_privilege(x.name, d.pronamespace, 'usage'))
+) as g
+where d.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
   and g.roles is not null
+union all
+select
+  d.object,
+  'trigger that runs as its owner',
+  d.signature,
+  format('on %s', string_agg(distinct g.said, '; ' order by g.said)),
+  '',
+  format('alter function %s security invoker;', d.signature),
+  -- it shows its caller nothing, and what it only adds or looks up may be meant
+  case when d.changes then 'error' else 'warning' end,
+  'error'
+from door as d
+inner join pg_trigger as t on d.oid = t.tgfoid and t.tgenabled <> 'D'
+inner join pg_class as c on t.tgrelid = c.oid
+inner join pg_namespace as n on c.relnamespace = n.oid
+cross join lateral (
+  select format('%I.%I, for %s', n.nspname, c.relname, string_agg(x.name, ', ' order by x.name)) as said
+  from caller as x
+  where has_any_column_privilege(x.name, c.oid, 'insert, update')
+    or has_table_privilege(x.name, c.oid, 'delete')
+  having count(*) > 0
+) as g
+group by d.object, d.signature, d.changes

@@ -20,7 +20,7 @@ from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.hosts import is_local
 from supabase_jobs.project import Promise
 from supabase_jobs.settings import read_toml
-from supabase_jobs.verify import areas, structure
+from supabase_jobs.verify import areas, questions, structure
 from supabase_jobs.verify.impersonation import NOT_AN_ANSWER
 
 WAIVERS = "waivers.toml"
@@ -137,20 +137,21 @@ def run(connection: Connection, promise: Promise, *, progress: Progress = lambda
     """
     snapshot = structure.load(None if promise.directory is None else promise.directory / structure.DEFAULT_FILE.name)
     reasons = waivers(promise)
-    with connection.transaction(force_rollback=True):
-        connection.execute(_PREPARE)
-        faults = derive(connection, [name for names in snapshot.scope.values() for name in names])
-        _must_be_sound(connection, promise)
     mutants: list[Mutant] = []
     refused: list[tuple[Fault, str]] = []
-    for family, group in groupby(faults, key=lambda fault: fault.family):
-        planned = list(group)
-        with progress(f"{family}: {len(planned)} faults"):
-            for fault in planned:
-                try:
-                    mutants.append(Mutant(fault, _killers(connection, promise, fault), reasons.get(fault.id)))
-                except _RefusedError as error:
-                    refused.append((fault, str(error)))
+    with connection.transaction(force_rollback=True):
+        connection.execute(_PREPARE)
+        with questions.prepared(connection):
+            faults = derive(connection, [name for names in snapshot.scope.values() for name in names])
+            _must_be_sound(connection, promise)
+            for family, group in groupby(faults, key=lambda fault: fault.family):
+                planned = list(group)
+                with progress(f"{family}: {len(planned)} faults"):
+                    for fault in planned:
+                        try:
+                            mutants.append(Mutant(fault, _killers(connection, promise, fault), reasons.get(fault.id)))
+                        except _RefusedError as error:
+                            refused.append((fault, str(error)))
     return Mutation(tuple(mutants), tuple(refused))
 
 
@@ -160,7 +161,6 @@ class _RefusedError(Exception):
 
 def _killers(connection: Connection, promise: Promise, fault: Fault) -> tuple[str, ...]:
     with connection.transaction(force_rollback=True):
-        connection.execute(_PREPARE)
         try:
             with connection.transaction():
                 connection.execute(fault.sql.encode())
@@ -187,7 +187,7 @@ def _errors(connection: Connection, promise: Promise) -> Iterator[Sequence[Findi
     What the access matrix can dispute is left out: where it finds nothing, all areas together find no error either.
     """
     for area in areas.AREAS:
-        result = areas.verify(connection, promise, (area,), one_will_do=True)
+        result = areas.verify(connection, promise, (area,), repeated=True)
         found = [f for f in result.findings if f.severity is Severity.ERROR and f.id not in result.disputed]
         if found:
             yield found

@@ -4,7 +4,9 @@ The grammar is PostgreSQL 17's. A statement that it cannot parse (newer syntax, 
 mistake) is None here: what it means is for the server to say.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 Node = dict[str, Any]
@@ -125,7 +127,8 @@ class Function:
         return ", ".join(argument.text for argument in self.arguments)
 
 
-def functions(text: str) -> dict[str, Function]:
+@lru_cache(maxsize=256)  # `mutate` compares the same bodies for every fault
+def functions(text: str) -> Mapping[str, Function]:
     """`schema.name` → the functions that a text creates with a schema and a string body; the last counts."""
     found = {}
     for node in parse(text) or []:

@@ -71,7 +71,7 @@ def run(connection: Connection, declared: Declaration, variables: Mapping[str, o
     # from an empty one, so the probes of the first identity come before the first set_config.
     result.preambles[AREA] = _opening(declared, session)
     if plant(session, AREA, declared.fixture, result):
-        cases = _cases(declared, session)
+        cases = {} if result.repeated else _cases(declared, session)
         with connection.transaction(force_rollback=True, savepoint_name=_SAVEPOINT):
             for matrix in declared.matrices:
                 if result.enough:
@@ -95,7 +95,8 @@ def _run_matrix(session: Session, matrix: Matrix, cases: Mapping[str, Case], res
             outcome = "rows" if allowed.get(key) else probe(session, row, action, params)
             result.tried.add(Dispute(matrix.object, row.identity.role, action.command))
             seen.append(outcome)
-            result.cases.append(cases[_id(matrix, row, action)])
+            if not result.repeated:
+                result.cases.append(cases[_id(matrix, row, action)])
             if outcome != row.expected[action.name]:
                 wrong.add((r, c))
                 result.findings.append(_deviation(matrix, row, action, outcome))

@@ -42,17 +42,18 @@ def parse(only: str | None) -> tuple[str, ...]:
 
 
 def verify(
-    connection: Connection, promise: Promise, areas: Sequence[str] = AREAS, *, one_will_do: bool = False
+    connection: Connection, promise: Promise, areas: Sequence[str] = AREAS, *, repeated: bool = False
 ) -> Verification:
     """Check a live database and leave no trace: everything happens in a transaction that is rolled back.
 
     Takes no lock stronger than a row lock. An area that could not be judged (its declarations are missing, its
     test rows cannot be planted, the role lacks a right, the server only reads) is among `unchecked`, with a
-    warning that says why: never passed. With `one_will_do` it may stop at an error. Raises psycopg's errors where
-    the connection is lost, and where somebody else's lock is in the way.
+    warning that says why: never passed. One that is `repeated` stops at an error, names no cases, and needs what
+    `questions.prepared` prepares. Raises psycopg's errors where the connection is lost, and where somebody else's lock
+    is in the way.
     """
     started = time.monotonic()
-    result = Collected(one_will_do)
+    result = Collected(repeated)
     with connection.transaction(force_rollback=True):
         connection.execute(LIMITS)
         read_only = connection.execute(_READ_ONLY).fetchone()

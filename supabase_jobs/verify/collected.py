@@ -21,11 +21,11 @@ class Collected:
     """What one run has come to so far; every area adds to it.
 
     `tried` is what the access matrix has cells for, `sound` the tables where all of them are as declared. `disputed`
-    holds the ids of errors that are only a matter of wording where both is so. With `one_will_do`, an area may stop
-    where it has found an error.
+    holds the ids of errors that are only a matter of wording where both is so. A run that is `repeated` for one fault
+    after another wants a single error: an area may stop there, lists no cases, and asks what `questions` has prepared.
     """
 
-    one_will_do: bool = False
+    repeated: bool = False
 
     cases: list[Case] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Collected:
     @property
     def enough(self) -> bool:
         """Whether an area may stop here."""
-        return self.one_will_do and bool(self.errors)
+        return self.repeated and bool(self.errors)
 
     def settle(self) -> None:
         """Turn the disputed errors into warnings where the access matrix was tried and is as declared."""

@@ -60,7 +60,8 @@ def run(connection: Connection, declared: Scenarios, variables: Mapping[str, obj
         if not deviating.isdisjoint(scenario.after):
             deviating.add(scenario.name)
             continue
-        result.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name, scripts.of(scenario)))
+        if not result.repeated:
+            result.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name, scripts.of(scenario)))
         try:
             deviations = list(stage.play(scenario, planted))
         except _InTheWayError as error:

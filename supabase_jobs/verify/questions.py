@@ -5,11 +5,17 @@ letter, and what a person sees is what was asked.
 """
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg
+from psycopg import sql
+
+from supabase_jobs.database import Connection
 from supabase_jobs.findings import Case
 from supabase_jobs.verify import script
 from supabase_jobs.verify.collected import Collected
@@ -22,11 +28,54 @@ _SCOPE = Path(__file__).parent / "scope"
 _BODIES = _SCOPE / "bodies.sql"
 
 
+def ask(connection: Connection, names: Sequence[str], *, repeated: bool) -> list[tuple[Any, ...]]:
+    """The rows of all catalog queries about some names, in one round trip; `repeated` ones have to be `prepared`."""
+    paths = _queries()
+    with connection.pipeline():
+        if repeated:
+            asked = [connection.execute(statement) for statement in _executing(tuple(names))]
+        else:  # raw: the names are $1, as in psql, so that format('%I') can stand in the query as it is
+            asked = [psycopg.RawCursor(connection).execute(path.read_bytes(), [list(names)]) for path in paths]
+    return [row for cursor in asked for row in cursor.fetchall()]
+
+
+@contextmanager
+def prepared(connection: Connection) -> Iterator[None]:
+    """Prepare the catalog queries for one transaction, which has to be open: planning them takes longer than they do.
+
+    By SQL, because psycopg drops everything that is prepared at a rollback, once it has prepared something itself. Gone
+    at the end, because a pooler may give the server's session to somebody else.
+    """
+    named = list(zip(_prepared(_queries()), _queries(), strict=True))
+    threshold, connection.prepare_threshold = connection.prepare_threshold, None
+    try:
+        for name, path in named:
+            head = sql.SQL("prepare {} (text[]) as ").format(sql.Identifier(name)).as_bytes(connection)
+            connection.execute(head + path.read_bytes())
+        yield
+    finally:
+        connection.prepare_threshold = threshold
+        if connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
+            for name, _ in named:
+                connection.execute(sql.SQL("deallocate {}").format(sql.Identifier(name)))
+
+
+@lru_cache(maxsize=4)
+def _executing(names: tuple[str, ...]) -> list[bytes]:
+    execute, about = sql.SQL("execute {} ({})"), sql.Literal(list(names))
+    return [execute.format(sql.Identifier(name), about).as_bytes(None) for name in _prepared(_queries())]
+
+
+@cache
+def _queries() -> tuple[Path, ...]:
+    return tuple(sorted(_QUERIES.glob("*.sql")))
+
+
 @cache
 def files_of(kind: str) -> tuple[Path, ...]:
     """The queries whose rows can have this kind, told from their texts: so that they are known where no row is, too."""
     mention = re.compile(rf"'{re.escape(kind)}'(?: as kind|,)")
-    texts = {path: path.read_text(encoding="utf-8") for path in sorted(_QUERIES.glob("*.sql"))}
+    texts = {path: path.read_text(encoding="utf-8") for path in _queries()}
     found = [path for path, text in texts.items() if mention.search(text)]
     return tuple(found or [path for path, text in texts.items() if f"'{kind}'" in text])
 

@@ -35,9 +35,10 @@ def check(connection: Connection, area: str, prefix: str, folder: Path, about: A
     texts = {path: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.sql"))}
     with connection.pipeline():  # one round trip
         answers = [psycopg.RawCursor(connection).execute(text.encode(), [parameter]) for text in texts.values()]
+    literal = script.quoted({"": parameter})[""]
     for (path, text), answer in zip(texts.items(), answers, strict=True):
         rule, title = path.stem.replace("_", " "), _title(text)
-        asked = script.probe((title,), "", text.replace("$1", script.quoted({"": parameter})[""]))
+        asked = script.probe((title,), "", text.replace("$1", literal))
         found = [
             Finding(
                 id=":".join(part for part in (prefix, rule, subject, name) if part),

@@ -10,6 +10,7 @@ an object of the project's own. One deviation is one finding: of what is gone or
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ _DOORS = (" that runs as its owner", "copy without row level security")
 _AS_THE_MIGRATION = "Create it again as the migration does, with create or replace."
 
 _HERE = Path(__file__).parent
-_QUERIES = _HERE / "queries"
 _OBJECTS = _HERE / "scope" / "objects.sql"
 _BODIES = _HERE / "scope" / "bodies.sql"
 _PARTS = ("schemas", "relations", "functions")
@@ -95,14 +95,19 @@ def load(path: Path | None = None) -> Snapshot:
     """Read a recorded snapshot (default: the packaged one); ConfigError where it is not one."""
     path = path or DEFAULT_FILE
     try:
-        recorded = json.loads(path.read_text(encoding="utf-8"))
-        facts = tuple(
-            Fact(subject, kind, name, value, mend, "", None, Severity(differs))
-            for subject, kind, name, value, mend, differs in recorded["facts"]
-        )
-        return Snapshot({part: recorded[part] for part in _PARTS}, facts)
+        return _parsed(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is not a recorded structure: {error!r}", file=str(path)) from error
+
+
+@lru_cache(maxsize=4)  # `mutate` reads it for every fault
+def _parsed(text: str) -> Snapshot:
+    recorded = json.loads(text)
+    facts = tuple(
+        Fact(subject, kind, name, value, mend, "", None, Severity(differs))
+        for subject, kind, name, value, mend, differs in recorded["facts"]
+    )
+    return Snapshot({part: recorded[part] for part in _PARTS}, facts)
 
 
 def dump(snapshot: Snapshot) -> str:
@@ -137,6 +142,8 @@ def check(connection: Connection, promise: Promise, result: Collected) -> None:
     if result.enough:
         return
     run_bodies(connection, promise.texts, promise.exposed, result)
+    if result.enough:
+        return
     about = {
         "scope": [name for names in snapshot.scope.values() for name in names],
         "recorded": [fact.id.removeprefix(f"{AREA}:") for fact in snapshot.facts],
@@ -154,7 +161,7 @@ def plan(promise: Promise, result: Collected) -> None:
 
 def run(connection: Connection, snapshot: Snapshot, result: Collected, doors: frozenset[str] = frozenset()) -> None:
     """Compare every recorded fact, and look for facts that nobody recorded; `doors` are those that are meant."""
-    found = {fact.key: fact for fact in _facts(connection, snapshot.scope)}
+    found = {fact.key: fact for fact in _facts(connection, snapshot.scope, repeated=result.repeated)}
     expected = {fact.key: fact for fact in snapshot.facts}
     gone = {f.object for f in snapshot.facts if f.kind in _EXISTENCE and f.key not in found}
     strange = {f.object for f in found.values() if f.kind in _EXISTENCE and f.key not in expected}
@@ -179,7 +186,8 @@ def run(connection: Connection, snapshot: Snapshot, result: Collected, doors: fr
         now = found.get(fact.key)
         if now is None and fact.object in gone and fact.kind not in _EXISTENCE:
             continue  # not asked, and so not passed
-        result.cases.append(questions.case(fact, result))
+        if not result.repeated:
+            result.cases.append(questions.case(fact, result))
         if (now is None or now.value != fact.value) and not moot(fact, gone, found):
             details = [f.mend for f in snapshot.facts if f.parent == fact.key]
             result.findings.append(_deviation(fact, now, details))
@@ -255,20 +263,14 @@ def run_bodies(connection: Connection, texts: Sequence[str], exposed: Sequence[s
             result.findings.append(Finding(id, AREA, severity, signature, what, _AS_THE_MIGRATION))
 
 
-def _facts(connection: Connection, scope: dict[str, list[str]]) -> list[Fact]:
+def _facts(connection: Connection, scope: dict[str, list[str]], *, repeated: bool = False) -> list[Fact]:
     names = [name for part in _PARTS for name in scope[part]]
-    with connection.pipeline():  # one round trip
-        asked = [_ask(connection, path, [names]) for path in sorted(_QUERIES.glob("*.sql"))]
-    return [Fact(*row) for cursor in asked for row in cursor.fetchall()]
+    return [Fact(*row) for row in questions.ask(connection, names, repeated=repeated)]
 
 
 def _read(connection: Connection, path: Path, params: list[list[str]] | None = None) -> Sequence[tuple[Any, ...]]:
-    return _ask(connection, path, params).fetchall()
-
-
-def _ask(connection: Connection, path: Path, params: list[list[str]] | None) -> psycopg.RawCursor[tuple[Any, ...]]:
     # raw: the names are $1, as in psql, so that format('%I') can stand in the query as it is
-    return psycopg.RawCursor(connection).execute(path.read_bytes(), params)
+    return psycopg.RawCursor(connection).execute(path.read_bytes(), params).fetchall()
 
 
 def _deviation(expected: Fact, found: Fact | None, details: Sequence[str]) -> Finding:

@@ -19,7 +19,7 @@ as $$
 declare
   found pg_catalog.timestamptz;
 begin
-  found := p_metadata ->> p_key; -- null where metadata is no object
+  found := (p_metadata ->> p_key)::pg_catalog.timestamptz; -- null where metadata is no object
   return case when isfinite(found) then found end;
 exception
   when data_exception then -- not a time

@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:0695650878cdb72e131f48e52741a0f016ac12c1162e2d102a9ca811ffc759ea
+-- supabase-jobs: 005_create_worker_functions sha256:1c08e97755fdd78f8ff93b1682d31755729a3e2a6d7c5cca883e420871f3334d
 -- What workers call, with the service's key: take jobs from the queue, report progress, finish, fail, and put back
 -- the jobs of workers that went silent. service_role holds every right on the table that these need, so they run
 -- with its rights and not as their owner, and stand in `public` as they are.
@@ -20,7 +20,7 @@ as $$
 declare
   found pg_catalog.timestamptz;
 begin
-  found := p_metadata ->> p_key; -- null where metadata is no object
+  found := (p_metadata ->> p_key)::pg_catalog.timestamptz; -- null where metadata is no object
   return case when isfinite(found) then found end;
 exception
   when data_exception then -- not a time

@@ -47,8 +47,7 @@ ACCESS = [
     ),
     fault(
         "cleanup and its body executable by anon",
-        "grant execute on function public.cleanup_old_jobs(integer, integer) to anon;"
-        "grant execute on function private.cleanup_old_jobs(integer, integer) to anon",
+        "grant execute on function public.cleanup_old_jobs, private.cleanup_old_jobs to anon",
         "cleanup_old_jobs",
         "structure",
         "access",

@@ -20,7 +20,7 @@ PATH = "perform set_config('search_path', 'pg_catalog, pg_temp', true);"
 
 def careless(qualified: str, unqualified: str) -> bytes:
     """Our own migrate_guest_jobs with one precaution taken out."""
-    source = packaged()[-1].text
+    source = next(m.text for m in packaged() if m.name == "create_guest_job_functions")
     body = source[source.index("create function private.migrate_guest_jobs") :].split("\n$$;\n")[0] + "\n$$"
     assert qualified in body
     return body.replace("create function", "create or replace function").replace(qualified, unqualified).encode()

@@ -14,7 +14,7 @@ def test_locks_and_times_are_reported_per_file(applied_url: str, files: Path, cl
     write(files, "20260101000001_index.sql", "create index more on public.guest_users (created_at);")
     write(files, "20260101000002_new.sql", "create table public.fresh (id integer);")
     write(files, "20260101000003_rows.sql", "insert into public.guest_users default values;")
-    write(files, "20260101000004_drop.sql", "drop table public.async_jobs;")
+    write(files, "20260101000004_drop.sql", "drop table public.async_jobs cascade;")
     ran = cli("apply", "--dry-run", "--json", "--db-url", applied_url, "--migrations", str(files))
     found = {f["name"]: f["lock"] for f in ran.json["applied"]}
     assert found["column"] == {"mode": "AccessExclusiveLock", "tables": ["public.async_jobs"]}

@@ -20,6 +20,8 @@ cross join lateral (
       order by a.privilege_type) as privileges
   from aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) as a
   where a.grantee <> n.nspowner
+    -- whoever looks is no outsider: where the schema was there before our migrations, their role was let in
+    and a.grantee <> to_regrole(quote_ident(current_user))::oid
   group by a.grantee
 ) as g
 where format('%I', n.nspname) = any($1)

@@ -5,12 +5,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from supabase_jobs import ledger, migrate
+from supabase_jobs import migrate
 from supabase_jobs.database import connect
 from supabase_jobs.errors import BusyError
 from supabase_jobs.findings import Severity
 from supabase_jobs.runner import LOCK_KEY, Patience
-from supabase_jobs.sqlfiles import Files, load_migrations
+from supabase_jobs.sqlfiles import Files
 from supabase_jobs.verify.areas import verify
 from tests.fix_cli import Run
 from tests.fix_db import PROMISE, Make, packaged

@@ -1,0 +1,240 @@
+"""The move to partitions, as docs/operations.md tells it: what holds afterwards, and what it says no longer does."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.database.population import left, left_in, populate
+from tests.database.test_uninstall import catalogs
+from tests.database.test_workers import claim
+from tests.fix_api import serving
+from tests.fix_cli import Run
+from tests.fix_db import Database, Make
+from tests.impersonation import (
+    ANON,
+    GUEST_A,
+    GUEST_B,
+    JOBS,
+    SERVICE,
+    USER_A,
+    guest,
+    plant,
+    reached,
+    refusal,
+    user,
+    visible,
+)
+from tests.operations.conftest import BLOCKS, TEXT, Shell, query
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+MONDAY = TODAY + timedelta(days=14 - TODAY.weekday())
+NAMES = "select partition::text from private.async_jobs_partitions order by ends"
+ADD = "insert into public.async_jobs (url, guest_id, created_at) values ('u', %s, %s)"
+
+Move = Callable[..., str]
+
+
+@pytest.fixture
+def move(shell: Shell, tmp_path: Path) -> Move:
+    """`move(url, until=MONDAY)`: every step but the last, which is returned."""
+
+    def run(url: str, until: datetime = MONDAY) -> str:
+        shell("supabase-jobs render", url)
+        (tmp_path / "partitions").mkdir()
+        for name, text in BLOCKS.items():
+            if name.startswith("partitions/"):
+                (tmp_path / name).write_text(text)
+        shell(BLOCKS["move"], url, until=f"{until:%Y-%m-%d}")
+        apply, verify = BLOCKS["apply"].splitlines()
+        shell(apply, url)
+        return verify
+
+    return run
+
+
+@pytest.fixture
+def lived_in(make_database: Make) -> Database:
+    """A database with guests, users and jobs."""
+    return fill(make_database("applied"))
+
+
+def fill(database: Database) -> Database:
+    with psycopg.connect(database.url) as connection:
+        plant(connection)
+        populate(connection)
+        connection.execute("update public.guest_users set migrated_to_user_id = %s, migrated_at = now()", (USER_A,))
+    return database
+
+
+def sqlstate(url: str, statement: str, *values: object) -> str | None:
+    """The SQLSTATE that a statement of the owner's ends in, None where it succeeds."""
+    with psycopg.connect(url) as connection:
+        try:
+            connection.execute(statement.encode(), values)
+        except psycopg.Error as error:
+            return error.sqlstate
+    return None
+
+
+@pytest.mark.parametrize("major", [15, 18])
+def test_nothing_is_lost_and_everybody_still_sees_their_own(make_database: Make, major: int, move: Move) -> None:
+    url = fill(make_database("applied", major)).url
+    before = query(url, BLOCKS["fingerprint"])
+    move(url)
+    assert query(url, BLOCKS["fingerprint"]) == before
+    partitions = [name for (name,) in query(url, NAMES)]
+    with psycopg.connect(url) as connection:
+        for owner in (GUEST_A, GUEST_B):  # in the first partition, which has one of theirs, and in the second
+            connection.execute(ADD, (owner, datetime.now(UTC)))
+            connection.execute(ADD, (owner, MONDAY))
+        for owner in (GUEST_A, GUEST_B):
+            theirs = {job for (job,) in connection.execute("select id from async_jobs where guest_id = %s", (owner,))}
+            assert len(theirs) == 3
+            assert visible(connection, guest(owner)) == theirs
+        assert visible(connection, user(USER_A)) == {JOBS[USER_A]}
+        assert visible(connection, ANON) == set()
+        assert len(visible(connection, SERVICE)) == 4 + 600 + 4
+        assert reached(connection, user(USER_A), "delete from public.async_jobs returning id") == 1
+        assert refusal(connection, guest(GUEST_A), "update public.async_jobs set guest_id = %s", GUEST_B) == "42501"
+        assert refusal(connection, guest(GUEST_A), ADD, GUEST_B, MONDAY) == "42501"
+        for partition in partitions:
+            for caller in (guest(GUEST_A), user(USER_A), SERVICE):
+                assert refusal(connection, caller, f"select from {partition}") == "42501"
+
+
+def test_what_it_says_of_verify(lived_in: Database, move: Move, shell: Shell, cli: Run) -> None:
+    url = lived_in.url
+    assert "0 errors" in shell(move(url), url)
+    partitions = query(url, NAMES)
+    found = cli("verify", "--only", "structure,functions", "--json", "--db-url", url).json["findings"]
+    areas = [finding["area"] for finding in found]
+    assert {area: areas.count(area) for area in areas} == {"structure": 12 + len(partitions), "functions": 1}
+    assert "`structure` has 12 errors and one for each partition" in TEXT
+
+
+def test_what_depends_on_the_table_is_shown(applied_url: str) -> None:
+    depends = BLOCKS["depends"]
+    known = query(applied_url, depends)
+    assert {what.split("(")[0] for (what,) in known} == {"function private.is_claimed_by", "function claim_jobs"}
+    query(
+        applied_url,
+        "create view public.v as select id from public.async_jobs;"
+        "create table public.t (job uuid constraint to_jobs references public.async_jobs (id));"
+        "create function public.f(public.async_jobs) returns integer language sql as 'select 1'",
+    )
+    more = {what for (what,) in query(applied_url, depends)} - {what for (what,) in known}
+    assert sorted(what.split()[0] for what in more) == ["constraint", "function", "rule"]
+
+
+def test_keys_and_times_are_as_the_table_says(lived_in: Database, move: Move) -> None:
+    url = lived_in.url
+    move(url)
+    again = f"insert into public.async_jobs (id, url, guest_id) values ('{JOBS[GUEST_A]}', 'u', '{GUEST_A}')"
+    upsert = f"{again} on conflict ({{}}) do update set progress = 1"
+    assert sqlstate(url, again) is None
+    assert sqlstate(url, upsert.format("id")) == "42P10"
+    assert sqlstate(url, upsert.format("id, created_at")) is None
+    assert sqlstate(url, ADD, GUEST_A, MONDAY + timedelta(weeks=30)) == "23514"
+    assert sqlstate(url, ADD, GUEST_A, "infinity") == "23514"
+    assert sqlstate(url, ADD, "00000000-0000-0000-0000-000000000000", MONDAY) == "23503"
+    query(url, f"update public.async_jobs set created_at = '{MONDAY}' where guest_id = '{GUEST_B}'")
+    where = f"select tableoid::regclass::text from public.async_jobs where guest_id = '{GUEST_B}'"
+    assert query(url, where) == [(f"private.async_jobs_{MONDAY:%Y_%m_%d}",)]
+    query(url, f"delete from public.guest_users where guest_id = '{GUEST_B}'")
+    assert query(url, where) == []
+
+
+def test_workers_cleanup_and_stats_go_on(lived_in: Database, move: Move, cli: Run) -> None:
+    url = lived_in.url
+    move(url)
+    with psycopg.connect(url) as connection:
+        connection.execute("update public.async_jobs set created_at = now() - random() * interval '1 hour'")
+        connection.execute(ADD, (GUEST_A, MONDAY))
+        connection.commit()
+        oldest = connection.execute("select id from public.async_jobs where status = 'queued' order by created_at")
+        assert [job for job, _ in claim(connection, limit=1000)] == [job for (job,) in oldest]
+        connection.rollback()
+        connection.execute("select public.cleanup_old_jobs(), public.cleanup_inactive_guests()")
+        wanted = left_in(connection)
+        connection.rollback()
+    assert cli("cleanup", "--batch-size", "10", "--db-url", url).code == 0
+    assert left(url) == wanted
+    [ours] = [table for table in cli("stats", "--json", "--db-url", url).json["tables"] if "async" in table["name"]]
+    assert (ours["bytes"], ours["index_bytes"]) == (0, 0)
+
+
+def test_each_night_what_is_over_goes_and_new_weeks_come(lived_in: Database, move: Move) -> None:
+    """Moved five weeks ago, so that partitions are over by now."""
+    url, until = lived_in.url, MONDAY - timedelta(weeks=7)
+    query(url, "update public.async_jobs set created_at = now() - interval '90 days'")
+    move(url, until)
+    names = [name for (name,) in query(url, NAMES)]
+    weeks = [until + timedelta(weeks=n) for n in range(4)]
+    with psycopg.connect(url) as connection:
+        connection.execute("alter table public.async_jobs disable trigger user")
+        connection.execute("update public.async_jobs set status = 'failed', updated_at = now() - interval '8 days'")
+        for week, status, days in zip(weeks, ("completed", "queued", "failed", "failed"), (8, 8, 6, 8), strict=True):
+            connection.execute(
+                "insert into public.async_jobs (url, guest_id, created_at, status, updated_at)"
+                " values ('u', %s, %s, %s, now() - make_interval(days => %s))",
+                (GUEST_A, week, status, days),
+            )
+    with psycopg.connect(url) as connection:
+        dropped = connection.execute("select private.drop_async_jobs_partitions(7)").fetchall()
+        assert [name for (name,) in dropped] == [names[0], names[1], names[4]]  # not the active one, nor the young
+        connection.rollback()
+    assert sqlstate(url, "select private.drop_async_jobs_partitions(-1)") == "22023"
+    assert sqlstate(url, "select private.drop_async_jobs_partitions(null)") == "22023"
+    assert query(url, BLOCKS["ahead"])[0][1] is False
+    query(url, f"drop table {', '.join(names[9:])}")
+    assert query(url, BLOCKS["ahead"])[0][1] is True
+    query(url, BLOCKS["nightly"])
+    after = [name for (name,) in query(url, NAMES)]
+    assert after == [name for name in names if name not in (names[0], names[1], names[4])]
+    assert sqlstate(url, ADD, GUEST_A, until) == "23514"
+    assert query(url, BLOCKS["nightly"]) == []
+
+
+def test_the_api_shows_one_table(lived_in: Database, move: Move) -> None:
+    move(lived_in.url)
+    with serving(lived_in.server, lived_in.name) as api:
+        headers = api.headers(guest=GUEST_A)
+        [job] = api.request("GET", "async_jobs?select=id,guest_users(guest_id)", headers=headers).json()
+        assert job == {"id": str(JOBS[GUEST_A]), "guest_users": {"guest_id": str(GUEST_A)}}
+        assert api.request("GET", "async_jobs_first", headers=headers).status_code in (401, 404)
+        assert "/async_jobs_first" not in api.request("GET", "", headers=api.headers(service=True)).json()["paths"]
+        body = {**job, "url": "u", "guest_id": str(GUEST_A)}
+        del body["guest_users"]
+        merge = {**headers, "Prefer": "resolution=merge-duplicates"}
+        refused = api.request("POST", "async_jobs?on_conflict=id", headers=merge, json=body)
+        assert refused.json()["code"] == "42P10"
+
+
+def test_a_dump_of_partitions(make_database: Make, shell: Shell, move: Move) -> None:
+    """With the one option it holds no job, with the others all, also for a project without partitions."""
+    url = fill(make_database("applied", 17)).url
+    move(url)
+    before = query(url, BLOCKS["fingerprint"])
+    after = make_database("platform", 17).url
+    assert "`--table-and-children=public.async_jobs --load-via-partition-root`" in TEXT
+    shell(BLOCKS["dump"], url, major=17)
+    assert "async_jobs" not in shell("pg_restore --list jobs.dump | grep 'TABLE DATA'", url, major=17)
+    children = "--table-and-children=public.async_jobs --load-via-partition-root"
+    shell(BLOCKS["dump"].replace("--table=public.async_jobs", children), url, major=17)
+    shell("cd / && supabase-jobs apply", after, major=17)  # the packaged set, which knows no partitions
+    shell(BLOCKS["order"], after, major=17)
+    assert query(after, BLOCKS["fingerprint"]) == before
+
+
+def test_uninstalling_takes_the_partitions_along(make_database: Make, move: Move, shell: Shell) -> None:
+    url = make_database("platform").url
+    before = catalogs(url)
+    shell("supabase-jobs render && supabase-jobs apply", url)
+    fill(Database(url, url, make_database("applied").server, ""))
+    move(url)
+    query(url, BLOCKS["unpartition"])
+    shell(BLOCKS["uninstall"], url)
+    assert catalogs(url) == before

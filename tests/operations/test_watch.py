@@ -1,0 +1,196 @@
+"""The statements of docs/operations.md: each alert is seen, and none where all is well; sizes, workers, retention."""
+
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.database.population import populate
+from tests.database.test_workers import CLAIM, REQUEUE
+from tests.fix_cli import Run
+from tests.fix_db import Make
+from tests.impersonation import GUEST_A, JOBS, USER_A, plant
+from tests.operations.conftest import BLOCKS, LANGUAGES, TEXT, Shell, query
+
+WATCH = BLOCKS["watch"]
+OF_USER = f"user_id = '{USER_A}'"
+SILENT = "alter table public.async_jobs disable trigger user; update public.async_jobs set {} where " + OF_USER
+MANY = (
+    "insert into public.async_jobs (url, user_id, status, updated_at)"
+    f" select 'u', '{USER_A}', {{}} from generate_series(1, {{}}) as n"
+)
+GAVE_UP = "No sign of life from the worker; given up after 3 retries."
+
+# what to do, or leave out, so that one alert comes; what is just below the threshold comes to none
+ALERTS = {
+    "oldest queued": SILENT.format("created_at = now() - interval '{} minutes'"),
+    "processing without an update": SILENT.format("status = 'processing', updated_at = now() - interval '{} minutes'"),
+    "per cent failed": MANY.format("case when n <= {} then 'failed' else 'completed' end, now()", 20),
+    "given up": MANY.format("'failed', now() - interval '2 hours' + interval '{} minutes'", 1).replace(
+        "(url,", "(error, url,"
+    ).replace("select ", f"select '{GAVE_UP}', "),
+    "one owner": MANY.format("'queued', now()", "{}"),
+    "oldest finished": MANY.format("'completed', now() - interval '{} hours'", 1),
+}  # fmt: skip
+LIMITS = {
+    "oldest queued": (9, 12), "processing without an update": (9, 12), "per cent failed": (2, 3),
+    "given up": (0, 90), "one owner": (499, 500), "oldest finished": (9 * 24 - 1, 9 * 24 + 2),
+}  # fmt: skip
+
+
+@pytest.fixture
+def url(applied_url: str) -> str:
+    """A database with two guests and two users, a queued job each."""
+    with psycopg.connect(applied_url) as connection:
+        plant(connection)
+    return applied_url
+
+
+def alerts(url: str, statement: str = WATCH) -> list[str]:
+    return [alert for alert, _, _ in query(url, statement)]
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_comes_at_its_threshold_and_not_before(url: str, alert: str) -> None:
+    assert alerts(url) == []
+    below, above = LIMITS[alert]
+    query(url, ALERTS[alert].format(below))
+    assert alerts(url) == []
+    query(url, "delete from public.async_jobs where url = 'u'")
+    query(url, ALERTS[alert].format(above))
+    [found] = alerts(url)
+    assert alert in found
+
+
+def test_nineteen_jobs_are_too_few_to_speak_of_failures(url: str) -> None:
+    query(url, MANY.format("'failed', now()", 19))
+    assert alerts(url) == []
+
+
+def test_dead_rows_an_invalid_index_and_an_open_transaction(make_database: Make) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        plant(connection)
+        connection.execute("alter table public.async_jobs set (autovacuum_enabled = off)")
+        connection.execute(MANY.format("'completed', now()", 10000).encode())
+        connection.execute(f"delete from public.async_jobs where {OF_USER}".encode())
+        connection.execute("select pg_stat_force_next_flush()")
+        connection.execute("update pg_index set indisvalid = false where indexrelid = 'idx_async_jobs_url'::regclass")
+    dead, invalid = alerts(database.url)
+    assert ("dead" in dead, "invalid" in invalid) == (True, True)
+    sooner = WATCH.replace("min(xact_start)) / 60, 60", "min(xact_start)) / 60, -1")
+    assert len(alerts(database.url, sooner)) == 3
+    query(database.superuser_url, "update pg_index set indisvalid = true where not indisvalid")
+
+
+def test_times_without_end_alarm_nobody(url: str) -> None:
+    query(url, "update public.async_jobs set created_at = '-infinity'")
+    assert alerts(url) == []
+
+
+def test_who_has_a_transaction_open(url: str) -> None:
+    sooner = BLOCKS["transactions"].replace("10 minutes", "0 minutes")
+    with psycopg.connect(url, application_name="nightly-report") as other:
+        other.execute("select 1")
+        assert query(url, BLOCKS["transactions"]) == []
+        assert "nightly-report" in [row[2] for row in query(url, sooner)]
+
+
+def test_every_key_of_stats_is_one(url: str, cli: Run) -> None:
+    with psycopg.connect(url) as connection:
+        populate(connection)
+        connection.execute("alter table public.async_jobs disable trigger user")
+        connection.execute(
+            "update public.async_jobs set created_at = now() - interval '1 hour' where status = 'queued'"
+        )
+    found = cli("stats", "--json", "--db-url", url).json
+    keys = re.findall(r"`(\w+)\[\](?:\.(\w+))?`", BLOCKS_OF_KEYS)
+    assert len(keys) >= 12
+    for section, key in keys:
+        assert isinstance(found[section], list)
+        assert not key or key in found[section][0], (section, key)
+
+
+BLOCKS_OF_KEYS = TEXT.split("| alert | key |")[1].split("\n\n")[0]
+
+
+def test_the_commands_that_only_look(url: str, shell: Shell) -> None:
+    assert "0 errors" in shell(BLOCKS["look"], url)
+    before = query(url, "select count(*) from public.async_jobs")
+    assert "would delete" in shell(BLOCKS["count"], url)
+    assert query(url, "select count(*) from public.async_jobs") == before
+
+
+def test_cancelling_what_nobody_will_do(url: str) -> None:
+    query(url, f"update public.async_jobs set created_at = now() - interval '31 days' where {OF_USER}")
+    query(url, BLOCKS["cancel"])
+    cancelled = "select user_id::text from public.async_jobs where status = 'cancelled'"
+    assert query(url, cancelled) == [(str(USER_A),)]
+
+
+def test_requeueing_by_hand_and_what_was_given_up(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(CLAIM.encode(), ("w1", 10))
+        connection.execute("alter table public.async_jobs disable trigger user")
+        connection.execute(
+            f"update public.async_jobs set updated_at = now() - interval '3 minutes' where {OF_USER}".encode()
+        )
+    assert query(url, BLOCKS["requeue"]) == [(1, 0)]
+    query(url, CLAIM.replace("%s, %s", "'w2', 10"))
+    query(url, REQUEUE.replace("%s, %s, %s", "'0', 0, null"))  # every retry is one too many
+    assert len(query(url, BLOCKS["given-up"])) == 4
+    query(url, f"update public.async_jobs set metadata = '7' where {OF_USER}")  # an owner may
+    query(url, "update public.async_jobs set error = 'Timeout error' where id = (select id from public.async_jobs"
+               f" where guest_id = '{GUEST_A}')")  # fmt: skip
+    query(url, BLOCKS["put-back"])
+    assert query(url, BLOCKS["given-up"]) == []
+    states = "select id, status, metadata ? 'retry_count' from public.async_jobs"
+    found = {job: (status, retried) for job, status, retried in query(url, states)}
+    assert found.pop(JOBS[GUEST_A]) == ("failed", True)
+    assert set(found.values()) == {("queued", False)}
+
+
+def test_autovacuum_comes_sooner_and_verify_does_not_mind(url: str, cli: Run) -> None:
+    query(url, BLOCKS["autovacuum"])
+    [(options,)] = query(url, "select reloptions from pg_class where oid = 'public.async_jobs'::regclass")
+    assert "autovacuum_vacuum_scale_factor=0.02" in options
+    assert cli("verify", "--only", "structure", "--db-url", url).code == 0
+
+
+RESULT = (
+    "jsonb_build_object('transcription', (select string_agg(md5(n::text || k), ' ') from generate_series(1, 45) as k))"
+)
+
+
+@pytest.mark.parametrize(("row", "result"), [("without a result", "null"), ("with a result of 1.5 kB", RESULT)])
+def test_a_job_takes_as_many_bytes_as_it_says(url: str, row: str, result: str) -> None:
+    rows = re.findall(r"^\| (with.*?) \| ([\d,]+) B \| ([\d,]+) B \| ([\d,]+) B \|", TEXT, flags=re.MULTILINE)
+    [said] = [[int(n.replace(",", "")) for n in numbers] for name, *numbers in rows if name == row]
+    query(
+        url,
+        "truncate public.async_jobs;"
+        "insert into public.async_jobs (url, status, user_id, result, metadata, created_at, updated_at)"
+        " select 'https://x.com/someone/status/' || 1800000000000000000 + n, 'completed',"
+        f" '{USER_A}', {result}, '{METADATA}', now() - n * interval '1 s', now() - n * interval '1 s'"
+        " from generate_series(1, 5000) as n",
+    )
+    query(url, "vacuum (analyze) public.async_jobs")
+    [(_, rows_now, _, table, indexes)] = [row for row in query(url, BLOCKS["bytes"]) if row[0] == "async_jobs"]
+    assert rows_now == 5000
+    assert [table, indexes, table + indexes] == pytest.approx(said, rel=0.15)
+
+
+METADATA = (
+    '{"platform": "x", "server_id": "worker-1", "last_check": "2026-11-25T10:00:00+00:00", "retry_count": 0,'
+    ' "processing_time_ms": 12345}'
+)
+
+
+def test_every_block_is_run() -> None:
+    """Each has a name, by which one of the tests runs it."""
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert TEXT.count("```") == 2 * len(BLOCKS)
+    assert set(LANGUAGES.values()) == {"sh", "sql", "python", "crontab"}
+    for name in BLOCKS:
+        assert f'BLOCKS["{name}"]' in tests or name.startswith(("partitions/", "restore-")), name

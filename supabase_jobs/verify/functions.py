@@ -19,7 +19,17 @@ from supabase_jobs.project import Promise
 from supabase_jobs.verify import scenarios, script
 from supabase_jobs.verify.collected import Collected
 from supabase_jobs.verify.declaration import NULL, Identity
-from supabase_jobs.verify.impersonation import NOT_AN_ANSWER, SET, Session, become, begin, one, plant, refusal
+from supabase_jobs.verify.impersonation import (
+    NOT_AN_ANSWER,
+    SET,
+    THROWN_AWAY,
+    Session,
+    become,
+    begin,
+    one,
+    plant,
+    refusal,
+)
 from supabase_jobs.verify.scenarios import ALL_IDS, DELETED, INSERTED, Scenario, Scenarios, Step
 
 AREA = "functions"
@@ -273,5 +283,5 @@ def _nothing_there(missing: list[str]) -> Finding:
         severity=Severity.ERROR,
         object="fixture",
         message=f"{AREA} was not checked: the test rows {', '.join(missing)} are not there after planting them",
-        fix="Connect as the owner of the tables (postgres); a trigger may have thrown the rows away.",
+        fix=THROWN_AWAY,
     )

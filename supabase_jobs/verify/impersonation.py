@@ -30,6 +30,8 @@ select
 _SETTINGS = "(select count(set_config(s.name, s.value, true)) from unnest(%s::text[], %s::text[]) as s (name, value))"
 _BECOME = f"{_STATE}, {_SETTINGS}, current_user::text"
 
+THROWN_AWAY = "Connect as the owner of the tables (postgres); a trigger may have thrown the rows away."
+
 # 42501 has two meanings; the C function that raised it tells them apart in every language of the server
 _RAISED_BY_POLICY = "ExecWithCheckOptions"
 
@@ -115,9 +117,12 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Collected
         raise
     except psycopg.Error as error:
         why = f"planting the test rows failed with {error.sqlstate}: {error.diag.message_primary}"
-        # a missing object is a fault of the schema; anything else (a trigger of the project's own on
-        # auth.users, say) means that we do not know, and not knowing is never reported as passed
-        if (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501":
+        # A missing object is a fault of the schema, and so is a row of ours that is thrown away: what refers to it
+        # says so, itself and in nobody's function. Anything else (a trigger of the project's own on auth.users, say)
+        # means that we do not know, and not knowing is never reported as passed.
+        thrown_away = isinstance(error, psycopg.errors.ForeignKeyViolation) and error.diag.context is None
+        missing = (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501"
+        if missing or thrown_away:
             result.unchecked.append(area)
             result.findings.append(
                 Finding(
@@ -126,7 +131,7 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Collected
                     severity=Severity.ERROR,
                     object="fixture",
                     message=f"{area} was not checked: {why}",
-                    fix="Apply the migrations first (supabase-jobs apply).",
+                    fix=THROWN_AWAY if thrown_away else "Apply the migrations first (supabase-jobs apply).",
                 )
             )
         else:

@@ -47,7 +47,8 @@ ACCESS = [
     ),
     fault(
         "cleanup and its body executable by anon",
-        "grant execute on function public.cleanup_old_jobs, private.cleanup_old_jobs to anon",
+        "grant execute on function public.cleanup_old_jobs(integer, integer) to anon;"
+        "grant execute on function private.cleanup_old_jobs(integer, integer) to anon",
         "cleanup_old_jobs",
         "structure",
         "access",
@@ -140,6 +141,14 @@ ACCESS = [
         "users' insert policy with check true",
         'alter policy "users create their own jobs" on public.async_jobs with check (true)',
         "users create their own jobs",
+        "structure",
+        "access",
+    ),
+    fault(
+        "guests may leave their jobs to users",
+        'alter policy "guests update their own jobs" on public.async_jobs'
+        " with check (guest_id = (select private.request_guest_id()) or guest_id is null)",
+        "guests update their own jobs",
         "structure",
         "access",
     ),

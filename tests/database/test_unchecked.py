@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from supabase_jobs import migrate
-from supabase_jobs.database import connect
+from supabase_jobs.database import Connection, connect
 from supabase_jobs.findings import Severity
 from supabase_jobs.local import server
 from supabase_jobs.sqlfiles import Files
@@ -58,6 +58,37 @@ def test_a_trigger_on_auth_users_that_fails(refusing_url: str) -> None:
     assert (finding.severity, result.grids) == (Severity.WARNING, ())
     assert "not checked" in finding.message
     assert "P0001: no" in finding.message
+
+
+def test_rows_that_are_thrown_away_are_an_error(rolled_back: Connection) -> None:
+    """Nobody can create a guest any more, and what refers to one says so."""
+    rolled_back.execute(
+        "create function public.drop_it() returns trigger language plpgsql as 'begin return null; end';"
+        "create trigger drop_it before insert on public.guest_users for each row execute function public.drop_it()"
+    )
+    result = verify(rolled_back, PROMISE, ("access", "functions"))
+    assert [(f.id, f.severity) for f in result.findings] == [
+        ("access:fixture", Severity.ERROR),
+        ("functions:fixture", Severity.ERROR),
+    ]
+    assert "23503" in result.findings[0].message
+    assert "trigger" in result.findings[0].fix
+    assert result.unchecked == ("access", "functions")
+
+
+def test_rows_of_somebody_elses_that_refer_to_nothing_are_not(make_database: Make) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(
+            "create table public.plans (name text primary key);"
+            "create table public.profiles (plan text references public.plans);"
+            "create function public.profile() returns trigger language plpgsql security definer"
+            " as $$ begin insert into public.profiles values ('free'); return new; end $$;"
+            "create trigger profile before insert on auth.users for each row execute function public.profile()"
+        )
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        [finding] = verify(connection, PROMISE, ("access",)).findings
+    assert (finding.severity, "23503" in finding.message) == (Severity.WARNING, True)
 
 
 def test_only_strict_fails_on_it(refusing_url: str, cli: Run) -> None:

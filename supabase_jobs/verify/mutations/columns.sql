@@ -1,4 +1,4 @@
--- Columns: default, NOT NULL, gone.
+-- Columns: default, NOT NULL, type, collation, gone.
 select
   format('%s:%s:%s', v.operator, a.object, a.attname) as id,
   a.object,
@@ -10,7 +10,29 @@ from (
     pg_get_expr(d.adbin, d.adrelid) as initial,
     format_type(t.atttypid, t.atttypmod) as type,
     format('%I.%I', n.nspname, c.relname) as object,
-    format('alter table %I.%I ', n.nspname, c.relname) as alter
+    format('alter table %I.%I ', n.nspname, c.relname) as alter,
+    -- a type that takes the same values
+    case t.atttypid
+      when 'smallint'::regtype then 'integer'
+      when 'integer'::regtype then 'bigint'
+      when 'bigint'::regtype then 'numeric'
+      when 'numeric'::regtype then 'double precision'
+      when 'text'::regtype then 'character varying'
+      when 'character varying'::regtype then 'text'
+      when 'jsonb'::regtype then 'json'
+      when 'timestamptz'::regtype then 'timestamp'
+      when 'uuid'::regtype then 'text'
+    end as other,
+    -- policies, views and foreign keys hold a column to its type
+    exists (
+      select 1 from pg_depend as h
+      where h.refclassid = 'pg_class'::regclass and h.refobjid = c.oid and h.refobjsubid = t.attnum
+        and h.classid in ('pg_policy'::regclass, 'pg_rewrite'::regclass, 'pg_trigger'::regclass)
+    ) or exists (
+      select 1 from pg_constraint as k
+      where k.contype = 'f'
+        and ((k.conrelid = c.oid and t.attnum = any(k.conkey)) or (k.confrelid = c.oid and t.attnum = any(k.confkey)))
+    ) or t.attgenerated <> '' or t.attidentity <> '' as bound
   from pg_attribute as t
   inner join pg_class as c on t.attrelid = c.oid
   inner join pg_namespace as n on c.relnamespace = n.oid
@@ -46,6 +68,12 @@ cross join lateral (
       )
       then a.alter || format('alter %I drop not null;', a.attname)
         || a.alter || format('add constraint mutant not null %I not valid;', a.attname) end),
+  ('type', 'of type ' || a.other,
+    case when a.other is not null and not a.bound then a.alter || format('alter %I type %s;', a.attname, a.other) end),
+  ('collation', 'collated otherwise',
+    case when a.attcollation <> 0 and not a.bound
+      then a.alter || format('alter %I type %s collate %s;', a.attname, a.type,
+        case a.attcollation when 'pg_catalog."C"'::regcollation then 'pg_catalog."POSIX"' else 'pg_catalog."C"' end) end),
   ('drop', 'dropped, with all that depends on it', a.alter || format('drop %I cascade;', a.attname))
 ) as v (operator, description, sql)
 where a.object = any($1)

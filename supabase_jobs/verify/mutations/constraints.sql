@@ -1,4 +1,5 @@
--- Constraints: dropped, true, not valid, not enforced, deferred, other actions of foreign keys.
+-- Constraints: dropped, true, negated, not valid, not enforced, not inherited, deferred, other columns, and of foreign
+-- keys another table, other actions.
 select
   format('%s:%s:%s', v.operator, k.object, k.conname) as id,
   k.object,
@@ -49,6 +50,13 @@ cross join lateral (
     and current_setting('server_version_num')::integer >= 180000
   union all
   select
+    'no-inherit',
+    'not inherited',
+    k.add || k.definition || ' no inherit;'
+  where k.contype = 'c'
+    and not k.connoinherit
+  union all
+  select
     'deferred',
     'checked at the end of the transaction only',
     k.add || k.definition || ' deferrable initially deferred;'
@@ -62,15 +70,72 @@ cross join lateral (
   where k.contype = 'p'
   union all
   select
-    'on-delete-' || replace(a.action, ' ', '-'),
-    'on delete ' || a.action,
-    k.add || regexp_replace(k.definition, ' ON DELETE [A-Z]+( NULL| DEFAULT| ACTION)?( \([^)]*\))?', '')
-    || format(' on delete %s;', a.action)
+    format('on-%s-%s', e.event, replace(a.action, ' ', '-')),
+    format('on %s %s', e.event, a.action),
+    k.add || regexp_replace(k.definition, e.clause, '') || format(' on %s %s;', e.event, a.action)
   from (
     values
     ('a', 'no action'), ('r', 'restrict'), ('c', 'cascade'), ('n', 'set null'), ('d', 'set default')
   ) as a (code, action)
+  cross join (
+    values
+    ('delete', ' ON DELETE [A-Z]+( NULL| DEFAULT| ACTION)?( \([^)]*\))?'),
+    ('update', ' ON UPDATE [A-Z]+( NULL| DEFAULT| ACTION)?')
+  ) as e (event, clause)
   where k.contype = 'f'
-    and k.confdeltype <> a.code
+    and case e.event when 'delete' then k.confdeltype else k.confupdtype end <> a.code
+  union all
+  -- the columns of its own in reverse, where the types let them
+  select
+    'reversed',
+    'its columns in the other order',
+    k.add || regexp_replace(k.definition, '\([^)]*\)', format('(%s)', o.columns)) || ';'
+  from (
+    select
+      string_agg(quote_ident(a.attname), ', ' order by n.number desc) as columns,
+      array_agg(a.atttypid order by n.number desc) = array_agg(a.atttypid order by n.number) as fits
+    from unnest(k.conkey) with ordinality as n (attnum, number)
+    inner join pg_attribute as a on k.conrelid = a.attrelid and n.attnum = a.attnum
+  ) as o
+  where cardinality(k.conkey) > 1
+    and (k.contype in ('p', 'u') or (k.contype = 'f' and o.fits))
+  union all
+  select
+    format('without-%s', l.attnum),
+    format('without column "%s"', l.attname),
+    k.add || regexp_replace(k.definition, '\([^)]*\)', format('(%s)', (
+      select string_agg(quote_ident(a.attname), ', ' order by n.number)
+      from unnest(k.conkey) with ordinality as n (attnum, number)
+      inner join pg_attribute as a on k.conrelid = a.attrelid and n.attnum = a.attnum
+      where a.attnum <> l.attnum
+    ))) || ';'
+  from pg_attribute as l
+  where k.contype in ('p', 'u')
+    and cardinality(k.conkey) > 1
+    and l.attrelid = k.conrelid
+    and l.attnum = any(k.conkey)
+  union all
+  -- what another foreign key of the table refers to, where the types let it
+  select
+    format('elsewhere-%s', row_number() over (order by r.target)),
+    format('refers to %s', r.target),
+    k.add || regexp_replace(k.definition, ' REFERENCES [^(]*\([^)]*\)', format(' REFERENCES %s', r.target)) || ';'
+  from (
+    select distinct substring(pg_get_constraintdef(o.oid) from ' REFERENCES ([^(]*\([^)]*\))') as target
+    from pg_constraint as o
+    where o.conrelid = k.conrelid
+      and o.contype = 'f'
+      and (o.confrelid, o.confkey) <> (k.confrelid, k.confkey)
+      and (
+        select array_agg(a.atttypid order by n.number)
+        from unnest(o.conkey) with ordinality as n (attnum, number)
+        inner join pg_attribute as a on o.conrelid = a.attrelid and n.attnum = a.attnum
+      ) = (
+        select array_agg(a.atttypid order by n.number)
+        from unnest(k.conkey) with ordinality as n (attnum, number)
+        inner join pg_attribute as a on k.conrelid = a.attrelid and n.attnum = a.attnum
+      )
+  ) as r
+  where k.contype = 'f'
 ) as v
 where k.object = any($1)

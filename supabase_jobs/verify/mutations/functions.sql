@@ -1,15 +1,11 @@
--- Functions: as whom they run, with which search_path, how they are called, an empty body, one more door, gone.
-select
-  format('%s:%s', v.operator, f.object) as id,
-  f.object,
-  v.description,
-  v.sql
-from (
+-- Functions: as whom they run, with which search_path, how they are called, other arguments, an empty body, one more
+-- door, gone.
+with function as (
   select
     p.*,
     l.lanname,
     quote_ident(n.nspname) as schema,
-    format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object,
+    o.object,
     format('%I.%I', n.nspname, p.proname) as name,
     format_type(p.prorettype, null) as result,
     (
@@ -17,13 +13,35 @@ from (
       from unnest(p.proallargtypes, p.proargmodes) with ordinality as a (type, mode, number)
       where a.mode in ('o', 'b', 't')
     ) as outputs,
-    pg_get_functiondef(p.oid) as definition
+    pg_get_functiondef(p.oid) as definition,
+    pg_get_function_arguments(p.oid) as arguments,
+    pg_get_function_identity_arguments(p.oid) as bare,
+    -- To be made anew; not where others depend on it, which would have to go with it.
+    case when not exists (
+      select 1 from pg_depend as d
+      where d.refclassid = 'pg_proc'::regclass and d.refobjid = p.oid and d.deptype = 'n'
+    ) then format('drop function %s;', o.object) end as dropped,
+    format('; revoke all on function %s from public, anon, authenticated, service_role;', o.object) || (
+      select string_agg(format('grant execute on function %s to %s;', o.object,
+        case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end), '')
+      from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
+    ) as granted
   from pg_proc as p
   inner join pg_namespace as n on p.pronamespace = n.oid
   inner join pg_language as l on p.prolang = l.oid
+  cross join lateral (
+    select format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object
+  ) as o
   where p.prokind = 'f'
-    and format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) = any($1)
-) as f
+    and o.object = any($1)
+)
+
+select
+  format('%s:%s', v.operator, f.object) as id,
+  f.object,
+  v.description,
+  v.sql
+from function as f
 cross join lateral (
   values
   ('security', case when f.prosecdef then 'runs as its caller' else 'runs as its owner' end,
@@ -38,6 +56,8 @@ cross join lateral (
   ('strict', case when f.proisstrict then 'called on null input' else 'null on null input' end,
     format('alter function %s %s;', f.object,
       case when f.proisstrict then 'called on null input' else 'returns null on null input' end)),
+  ('parallel', case f.proparallel when 's' then 'not run in parallel' else 'run in parallel' end,
+    format('alter function %s parallel %s;', f.object, case f.proparallel when 's' then 'unsafe' else 'safe' end)),
   ('owner', 'owned by service_role',
     format('grant create on schema %s to service_role; alter function %s owner to service_role;'
       'revoke create on schema %s from service_role;', f.schema, f.object, f.schema)),
@@ -50,8 +70,27 @@ cross join lateral (
       when f.prosrc <> '' and f.lanname = 'sql'
       then replace(f.definition, f.prosrc, ' select ' || coalesce(f.outputs, 'null::' || f.result)
         || case when f.proretset then ' where false ' else ' ' end) || ';' end),
+  ('default-dropped', 'its arguments have no default',
+    case when f.pronargdefaults > 0
+      then f.dropped || replace(f.definition, f.arguments, f.bare) || f.granted end),
+  ('renamed', 'its first argument has another name',
+    case when f.pronargs > 0 and f.proargnames[1] ~ '^\w+$'
+      then f.dropped || regexp_replace(f.definition, format('\m%s\M', f.proargnames[1]), 'mutant', 'g') || f.granted end),
   ('overload', 'one more of its name that runs as its owner',
     format('create function %s(mutant "char") returns integer language sql security definer as ''select 1'';', f.name)),
   ('drop', 'dropped, with all that depends on it', format('drop function %s cascade;', f.object))
 ) as v (operator, description, sql)
 where v.sql is not null
+union all
+select
+  format('default-%s-%s:%s', v.operator, n.number, f.object),
+  f.object,
+  format('another default of its arguments (%s): %s', f.arguments, v.operator),
+  replace(f.definition, f.arguments, regexp_replace(f.arguments, v.pattern, v.replacement, 1, n.number::integer)) || ';'
+from function as f
+cross join (
+  values
+  ('null', ' DEFAULT (?!NULL)[^,]+', ' DEFAULT NULL'),
+  ('one', ' DEFAULT NULL::(smallint|integer|bigint|numeric|text)\M', ' DEFAULT ''1''::\1')
+) as v (operator, pattern, replacement)
+cross join lateral generate_series(1, regexp_count(f.arguments, v.pattern)) as n (number)

@@ -1,6 +1,9 @@
--- Policies: dropped, made true, negated, for more roles, for another command, restrictive.
+-- Policies: dropped, made true, negated, widened, with another's expression, for more or other roles, for another
+-- command, restrictive.
 with policy as (
   select
+    p.oid,
+    p.polrelid,
     p.polname,
     p.polroles,
     format('%I.%I', n.nspname, c.relname) as object,
@@ -28,6 +31,7 @@ mutant as (
     p.object,
     p.polname,
     v.operator,
+    '' as part,
     v.description,
     v.sql
   from policy as p
@@ -40,6 +44,13 @@ mutant as (
       case when p.allowed <> 'true' or (p.allowed is null and p.visible <> 'true' and p.command in ('update', 'all'))
         then p.altered || 'with check (true);' end),
     ('check-negated', 'WITH CHECK is negated', p.altered || 'with check (not (' || p.allowed || '));'),
+    ('check-left-out', 'no WITH CHECK',
+      case when p.allowed <> p.visible
+        then p.dropped || p.created || concat_ws(' ', 'as', p.mode, 'for', p.command, 'to', p.roles,
+          'using (' || p.visible || ');') end),
+    ('swapped', 'USING and WITH CHECK are swapped',
+      case when p.allowed <> p.visible
+        then p.altered || 'using (' || p.allowed || ') with check (' || p.visible || ');' end),
     ('to-public', 'for everybody', case when p.polroles <> '{0}' then p.altered || 'to public;' end),
     ('mode', p.other_mode,
       p.dropped || p.created || concat_ws(' ', 'as', p.other_mode, 'for', p.command, 'to', p.roles,
@@ -49,18 +60,73 @@ mutant as (
   select
     p.object,
     p.polname,
-    'to-' || r.name,
-    format('for %s too', r.name),
-    p.altered || 'to ' || p.roles || format(', %I;', r.name)
+    v.operator || r.name,
+    '',
+    format(v.description, r.name),
+    p.altered || v.roles || format('%I;', r.name)
   from policy as p
   cross join unnest(array['anon', 'authenticated', 'service_role']) as r (name)
+  cross join lateral (
+    values
+    ('to-', 'for %s too', 'to ' || p.roles || ', '),
+    ('to-only-', 'for %s instead', 'to ')
+  ) as v (operator, description, roles)
   where p.polroles <> '{0}'
     and not to_regrole(r.name)::oid = any(p.polroles)
   union all
   select
     p.object,
     p.polname,
+    v.operator,
+    ':' || a.attname,
+    format('%s lets through where column "%s" is null', v.clause, a.attname),
+    p.altered || format('%s (%s or %I is null);', v.clause, v.expression, a.attname)
+  from policy as p
+  cross join lateral (
+    values
+    ('using-or-null', 'using', p.visible),
+    ('check-or-null', 'with check', coalesce(p.allowed, case when p.command in ('update', 'all') then p.visible end))
+  ) as v (operator, clause, expression)
+  inner join pg_attribute as a on p.polrelid = a.attrelid and not a.attnotnull
+  where v.expression is not null
+    and exists (
+      select 1 from pg_depend as d
+      where d.classid = 'pg_policy'::regclass
+        and d.objid = p.oid
+        and d.refclassid = 'pg_class'::regclass
+        and d.refobjid = a.attrelid
+        and d.refobjsubid = a.attnum
+    )
+  union all
+  select
+    p.object,
+    p.polname,
+    v.operator,
+    ':' || o.polname,
+    format('%s is that of "%s"', v.clause, o.polname),
+    p.altered || format('%s (%s);', v.clause, o.expression)
+  from policy as p
+  cross join lateral (
+    values
+    ('using-of', 'using', p.visible),
+    ('check-of', 'with check', coalesce(p.allowed, case when p.command in ('update', 'all') then p.visible end))
+  ) as v (operator, clause, expression)
+  inner join (
+    select
+      q.object,
+      min(q.polname) as polname,
+      e.expression
+    from policy as q
+    cross join lateral (values (q.visible), (q.allowed)) as e (expression)
+    where e.expression not in ('true', 'false')
+    group by q.object, e.expression
+  ) as o on p.object = o.object and v.expression <> o.expression
+  union all
+  select
+    p.object,
+    p.polname,
     'for-' || w.command,
+    '',
     format('for %s instead of %s', w.command, p.command),
     p.dropped || p.created || concat_ws(' ', 'as', p.mode, 'for', w.command, 'to', p.roles,
       case when w.command <> 'insert' then 'using (' || coalesce(p.visible, p.allowed) || ')' end,
@@ -82,7 +148,7 @@ mutant as (
 )
 
 select
-  format('%s:%s:%s', m.operator, m.object, m.polname) as id,
+  format('%s:%s:%s%s', m.operator, m.object, m.polname, m.part) as id,
   m.object,
   format('policy "%s": %s', m.polname, m.description) as description,
   m.sql

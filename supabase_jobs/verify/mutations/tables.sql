@@ -1,4 +1,4 @@
--- Tables: row level security, one more policy, another owner, gone.
+-- Tables: row level security, one more policy, rows that come to nothing, another owner, gone.
 select
   format('%s:%s', v.operator, t.object) as id,
   t.object,
@@ -55,6 +55,20 @@ cross join lateral (
     'policy-all-public',
     'one more policy lets everybody do everything',
     format('create policy mutant on %s to public using (true) with check (true);', t.object)
+  union all
+  select
+    'rule-' || e.name,
+    format('a rule by which each %s comes to nothing', e.name),
+    format('create rule mutant as on %s to %s do instead nothing;', e.name, t.object)
+  from unnest(array['insert', 'update', 'delete']) as e (name)
+  union all
+  select
+    'trigger-' || e.name,
+    format('a trigger by which each %s comes to nothing', e.name),
+    format('create function %s.mutant() returns trigger language plpgsql as ''begin return null; end'';'
+      'create trigger mutant before %s on %s for each row execute function %s.mutant();',
+      t.schema, e.name, t.object, t.schema)
+  from unnest(array['insert', 'update', 'delete']) as e (name)
   union all
   select
     'owner',

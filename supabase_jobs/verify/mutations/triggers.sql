@@ -1,4 +1,4 @@
--- Triggers: dropped, silent, at another time, for another command, never.
+-- Triggers: dropped, silent, at another time, for another command or column, never.
 select
   format('%s:%s:%s', v.operator, t.object, t.tgname) as id,
   t.object,
@@ -10,10 +10,12 @@ from (
     format('%I.%I', n.nspname, c.relname) as object,
     format('drop trigger %I on %I.%I;', g.tgname, n.nspname, c.relname) as drop,
     format('alter table %I.%I ', n.nspname, c.relname) as alter,
-    pg_get_triggerdef(g.oid) as definition
+    pg_get_triggerdef(g.oid) as definition,
+    a.attname
   from pg_trigger as g
   inner join pg_class as c on g.tgrelid = c.oid
   inner join pg_namespace as n on c.relnamespace = n.oid
+  inner join pg_attribute as a on c.oid = a.attrelid and a.attnum = 1
   where not g.tgisinternal
 ) as t
 cross join lateral (
@@ -27,6 +29,8 @@ cross join lateral (
   ('statement', 'fires once a statement', t.drop || replace(t.definition, ' FOR EACH ROW ', ' FOR EACH STATEMENT ') || ';'),
   ('insert', 'fires for INSERT', t.drop || replace(t.definition, ' UPDATE ON ', ' INSERT ON ') || ';'),
   ('update', 'fires for UPDATE', t.drop || regexp_replace(t.definition, ' (INSERT|DELETE) ON ', ' UPDATE ON ') || ';'),
+  ('column', 'fires only where one column is named',
+    t.drop || replace(t.definition, ' UPDATE ON ', format(' UPDATE OF %I ON ', t.attname)) || ';'),
   ('never', 'fires where false',
     t.drop || regexp_replace(t.definition, '( WHEN \(.*\))? EXECUTE FUNCTION ', ' WHEN (false) EXECUTE FUNCTION ') || ';')
 ) as v (operator, description, sql)

@@ -143,6 +143,27 @@ def test_a_sample_of_the_newest(make_database: Make, each_major: int) -> None:
     assert ("result", "is not object", 1) in [(d.path, d.problem, d.rows) for d in everything.deviations]
 
 
+@pytest.mark.parametrize(
+    "unreadable",
+    ["'{\"n\": ' || repeat('9', 5000) || '}'", "repeat('[', 3000) || repeat(']', 3000)"],
+    ids=["number", "nesting"],
+)
+def test_what_cannot_be_read_is_a_deviation(applied_url: str, unreadable: str) -> None:
+    """Owners may write it into their own jobs; the others are looked at all the same."""
+    with psycopg.connect(applied_url) as connection:
+        plant(connection, RESULT, changed(RESULT, "vision", 1), RESULT)
+        connection.execute(
+            f"update public.async_jobs set metadata = ({unreadable})::jsonb where result -> 'vision' = '1'"
+        )
+    with connect(applied_url) as connection:
+        found = samples.check(connection, 10)
+    assert (found.size, found.deviating) == (3, 1)
+    assert [(d.path, d.problem) for d in found.deviations] == [
+        ("metadata", "holds a number too long, or is nested too deep, to be read"),
+        ("result.vision", "is not string or null"),
+    ]
+
+
 def test_the_sample_is_found_by_an_index(applied_url: str) -> None:
     with psycopg.connect(applied_url) as connection:
         plant(connection, *[RESULT] * 3000)

@@ -128,6 +128,19 @@ def test_times_without_end(applied_url: str) -> None:
     assert sum(row["jobs"] for row in collected(applied_url)["jobs"]) == 10
 
 
+@pytest.mark.parametrize("created", ["infinity", "-infinity", "2999-01-01"])
+def test_a_job_that_was_created_later_than_it_ended_is_not_the_slowest(
+    make_database: Make, each_major: int, created: str
+) -> None:
+    """Its owner may have said so, and keeps nobody from looking."""
+    url = make_database("applied", each_major).url
+    with psycopg.connect(url) as connection:
+        plant(connection, ("completed", 3, 2), ("completed", 3, 2))
+        connection.execute("alter table public.async_jobs disable trigger user")
+        connection.execute("update public.async_jobs set created_at = %s where url = 'u1'", (created,))
+    assert [row["seconds"] for row in collected(url)["slowest"]] == [60]
+
+
 @pytest.mark.parametrize(
     "setting", ["default_transaction_read_only = on", "default_transaction_isolation = serializable"]
 )

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -105,7 +106,14 @@ def measured(rows: int, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _stop(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _stop)  # on the way out the server is stopped and its data removed
     try:
         main()
     except SupabaseJobsError as error:

@@ -119,7 +119,10 @@ def _delete(
 
 @contextmanager
 def _stop_after_batch() -> Iterator[list[int]]:
-    """Within the block the first signal to stop is only noted, in the list; the second cancels what runs."""
+    """Within the block the first signal to stop is only noted, in the list; the second cancels what runs.
+
+    One that is ignored (SIGHUP under nohup, SIGINT in a shell's background) stays ignored.
+    """
     seen: list[int] = []
 
     def note(number: int, _frame: object) -> None:
@@ -127,7 +130,10 @@ def _stop_after_batch() -> Iterator[list[int]]:
         if len(seen) > 1:
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, note)
     try:
         yield seen
     finally:

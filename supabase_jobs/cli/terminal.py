@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import cycle
+from typing import IO, Any, cast
 
 import click
 
@@ -71,10 +72,29 @@ def counter(text: str, total: Callable[[], int]) -> Iterator[Callable[[int], Non
             return Text(f"{task.finished_speed or task.speed or 0:,.0f}/s")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeLeft())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(file=cast("IO[str]", _Patient(sys.stderr))), transient=True) as bar:
         task = bar.add_task(text, total=None)
         bar.update(task, total=total())
         yield lambda number: bar.advance(task, number)
+
+
+class _Patient:
+    """A stream that takes what cannot be written: where the terminal is gone, what is being done goes on."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _print(line: str, *, err: bool) -> None:

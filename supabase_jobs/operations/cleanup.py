@@ -65,7 +65,9 @@ def count(connection: Connection, kind: str, days: Mapping[str, int]) -> int:
 
     `days` holds `days` (jobs) and `guest_days`. Raises what `explained` raises.
     """
-    with explained(connection):
+    connection.isolation_level = IsolationLevel.READ_COMMITTED  # a replica knows no SERIALIZABLE
+    with explained(connection), connection.transaction():
+        load("cleanup/counting").run(connection, {})
         total: int = load(f"cleanup/{kind}/count").one(connection, days)["total"]
     return total
 

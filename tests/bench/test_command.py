@@ -1,6 +1,11 @@
 """`scripts/bench` from end to end, at a size at which it takes seconds: what it prints, writes and exits with."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -117,3 +122,21 @@ def test_without_the_supabase_cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     result = run("--only", "apply")
     assert result.exit_code == 1
     assert "the Supabase CLI is not installed" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_leaves_no_server(tmp_path: Path, number: signal.Signals) -> None:
+    environ = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(programs.ROOT / "scripts")}
+    words = [sys.executable, "-m", "benchmarks", "--rows", "20000", "--only", "cleanup"]
+    running = subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not (states := list(tmp_path.glob("*/.supabase-jobs/server.json"))) or not states[0].read_text():
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    home = Path(json.loads(states[0].read_text())["home"])
+    running.send_signal(number)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode, err
+    assert list(tmp_path.iterdir()) == []
+    assert not home.exists()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,9 @@ def slow_url(applied_url: str) -> str:
 
 
 @contextmanager
-def running(url: str, cwd: Path, *words: str, **more: Any) -> Iterator["subprocess.Popen[str]"]:
+def running(url: str, cwd: Path, *words: str, by: Sequence[str] = (), **more: Any) -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "supabase_jobs", "cleanup", "--db-url", url, *words],
+        [*by, sys.executable, "-m", "supabase_jobs", "cleanup", "--db-url", url, *words],
         cwd=cwd, text=True, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},
     )  # fmt: skip
     try:
@@ -121,6 +121,16 @@ def test_a_signal_ends_after_the_batch(slow_url: str, tmp_path: Path, number: si
     assert "Interrupted" in err
 
 
+def test_a_signal_that_is_ignored_stays_so(slow_url: str, tmp_path: Path) -> None:
+    """As nohup makes it, for a cleanup that is to outlive its terminal."""
+    with running(slow_url, tmp_path, "--batch-size", "100", by=["nohup"]) as process:
+        until(lambda: deleting(slow_url))
+        process.send_signal(signal.SIGHUP)
+        out, _ = process.communicate(timeout=20)
+    assert (process.returncode, jobs(slow_url)) == (0, 0)
+    assert out.startswith("deleted 300 jobs")
+
+
 def test_a_second_signal_cancels_the_batch(slow_url: str, tmp_path: Path) -> None:
     with running(slow_url, tmp_path, "--batch-size", "300", "--json") as process:
         until(lambda: deleting(slow_url))
@@ -170,6 +180,19 @@ def test_a_bar_on_a_terminal(slow_url: str, tmp_path: Path) -> None:
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert re.search(r"jobs .*\b[1-9]\d*0/300 +[1-9]\d*/s +0:00:0\d", text)
     assert all(len(line) <= 80 for line in re.split(r"[\r\n]", text))
+    assert out.startswith("deleted 300 jobs and 0 guests in 15 batches")
+
+
+def test_a_terminal_that_is_gone_stops_nothing(slow_url: str, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    with running(
+        slow_url, tmp_path, "--batch-size", "20", stderr=theirs, env={**os.environ, "TERM": "xterm"}
+    ) as process:
+        os.close(theirs)
+        until(lambda: b"jobs" in os.read(ours, 4096))
+        os.close(ours)
+        out, _ = process.communicate(timeout=20)
+    assert (process.returncode, jobs(slow_url)) == (0, 0)
     assert out.startswith("deleted 300 jobs and 0 guests in 15 batches")
 
 

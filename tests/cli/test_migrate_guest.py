@@ -46,6 +46,14 @@ def test_it_moves_the_jobs_and_once_more_is_harmless(cli: Run, make_database: Ma
         assert connection.execute("select count(*) from public.async_jobs").fetchone() == (3 + len(JOBS),)
 
 
+def test_an_encoding_without_the_ellipsis_hides_nothing_of_what_was_done(cli: Run, applied_url: str) -> None:
+    prepare(applied_url)
+    words = ("migrate-guest", str(GUEST), str(USER), "--db-url", applied_url)
+    ran = cli(*words, "--json", PYTHONIOENCODING="latin-1")
+    assert (ran.code, ran.json["migrated"], ran.json["guest_id"]) == (0, 3, "…5e6f")
+    assert "moved 0 jobs of guest" in cli(*words, PYTHONIOENCODING="latin-1").out
+
+
 def test_no_guests_id_is_printed(cli: Run, applied_url: str) -> None:
     prepare(applied_url)
     for words in ((GUEST, USER), (GUEST, UNKNOWN), (UNKNOWN, GUEST), (f"{GUEST}x", USER), (USER, f"x{GUEST}")):

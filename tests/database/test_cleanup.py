@@ -238,13 +238,18 @@ def test_a_role_that_row_security_holds_back_is_told(make_database: Make) -> Non
     database = make_database("applied")
     with psycopg.connect(database.superuser_url) as connection:
         expired(connection, 1)
-        connection.execute("create role janitor login; grant delete, select, update on public.async_jobs to janitor")
+        connection.execute(
+            "create role janitor login; grant delete, select, update on public.async_jobs, public.guest_users to janitor"
+        )
     try:
         with (
             pytest.raises(PrivilegeError, match="row-level security"),
             connect(database.server.url(database.name, "janitor")) as connection,
         ):
             list(cleanup.sweep(connection, "jobs", DEFAULT, cleanup.Tally()))
+        # nor does a dry run say that there is nothing to delete
+        with pytest.raises(PrivilegeError, match="row-level security"):
+            counted(database.server.url(database.name, "janitor"), DEFAULT)
     finally:
         with psycopg.connect(database.superuser_url) as connection:
             connection.execute("drop owned by janitor; drop role janitor")

@@ -118,6 +118,11 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set enable_sort = off
 as $$
 declare
   cutoff pg_catalog.timestamptz;
@@ -207,6 +212,11 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set enable_sort = off
 as $$
 declare
   cutoff pg_catalog.timestamptz;
@@ -263,11 +273,15 @@ begin
 
   delete from public.guest_users g
   where g.guest_id = any(candidates)
-    and g.last_seen_at <= cutoff
     and not exists (
       select 1 from public.async_jobs j
       where j.guest_id = g.guest_id
-        and (j.status in ('queued', 'processing') or j.updated_at > cutoff or j.id <> all(held))
+        and (
+          j.status in ('queued', 'processing')
+          or j.updated_at > cutoff
+          -- looked up in a hash table; `<> all(held)` would go through the whole array for each job
+          or j.id not in (select h.id from unnest(held) as h (id))
+        )
     );
   get diagnostics deleted_count = row_count;
 

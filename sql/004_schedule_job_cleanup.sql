@@ -17,12 +17,9 @@ declare
   command constant pg_catalog.text := $cleanup$
 do $$
 declare
-  ordered constant pg_catalog.text[] := '{enable_bitmapscan, enable_hashjoin, enable_mergejoin, enable_sort}';
   place pg_catalog.timestamptz := '-infinity';
 begin
   loop
-    -- by the indexes in their order: a plan that sorts or hashes reads all that is expired, anew for each batch
-    perform set_config(s.name, 'off', true) from unnest(ordered) as s (name);
     select c.next_from into strict place
     from private.cleanup_old_jobs({{ retention_days }}, {{ cleanup_batch_size }}, place) as c;
     commit;
@@ -30,7 +27,6 @@ begin
   end loop;
   place := '-infinity';
   loop
-    perform set_config(s.name, 'off', true) from unnest(ordered) as s (name);
     select c.next_from into strict place
     from private.cleanup_inactive_guests({{ guest_inactive_days }}, {{ cleanup_batch_size }}, place) as c;
     commit;

@@ -87,13 +87,22 @@ comment on function private.metadata_of_finished(jsonb) is
 
 -- claim_jobs -----------------------------------------------------------------------------------
 
+-- Which jobs are oldest is read from idx_async_jobs_active, in its order, whatever the statistics say. Otherwise the
+-- planner, where it thinks that there are many queued jobs, goes through all jobs in order of age until it meets
+-- them, at the very end; and where it knows of few, it reads and sorts all that wait, anew for each claim. So the
+-- order is by both columns of that index, which no other has; the status is compared with an array, because a
+-- column that equals a constant is left out of an order; and nothing is sorted.
 create function public.claim_jobs(p_worker text, p_limit integer default 1)
 returns setof public.async_jobs
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_sort = off
+set enable_incremental_sort = off
 as $$
+declare
+  taken pg_catalog.uuid;
 begin
   if coalesce(p_worker, '') = '' then
     raise exception 'claim_jobs: p_worker must name the worker'
@@ -104,16 +113,15 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
 
-  return query
-  with oldest as materialized (
+  for taken in
     select j.id
     from public.async_jobs j
-    where j.status = 'queued'
-    order by j.created_at
+    where j.status = any(array['queued'])
+    order by j.status desc, j.created_at
     limit p_limit
     for update skip locked -- what another worker is taking
-  ),
-  claimed as (
+  loop
+    return query
     update public.async_jobs j
     set
       status = 'processing',
@@ -124,12 +132,9 @@ begin
         'last_check', now(),
         'retry_count', private.metadata_retry_count(j.metadata)
       )
-    from oldest o
-    where j.id = o.id
-    returning j.*
-  )
-  select c.* from claimed c
-  order by c.created_at;
+    where j.id = taken
+    returning j.*;
+  end loop;
 end
 $$;
 
@@ -235,6 +240,7 @@ comment on function public.fail_job(uuid, text, uuid, text) is
 
 -- requeue_stale_jobs ---------------------------------------------------------------------------
 
+-- in the order of idx_async_jobs_active, as claim_jobs
 create function public.requeue_stale_jobs(
   p_timeout interval default '00:05:00',
   p_max_retries integer default 3,
@@ -245,6 +251,8 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_sort = off
+set enable_incremental_sort = off
 as $$
 declare
   cutoff pg_catalog.timestamptz;
@@ -272,9 +280,9 @@ begin
       j.id,
       private.metadata_retry_count(j.metadata) >= p_max_retries as given_up
     from public.async_jobs j
-    where j.status = 'processing'
+    where j.status = any(array['processing'])
       and least(private.metadata_time(j.metadata, 'last_check'), j.updated_at) <= cutoff
-    order by j.created_at
+    order by j.status desc, j.created_at
     limit p_limit
     for update skip locked
   ),

@@ -1,4 +1,4 @@
--- supabase-jobs: 003_create_guest_job_functions sha256:bf83b69804ffe16ec781d4586a94abfe4f674374d3fbd6130196aace1d19b561
+-- supabase-jobs: 003_create_guest_job_functions sha256:472aacd5f851e78685156585455d508afaf358adead742e8b8a77b3bf5f427c4
 -- What the backend and a new user may ask for: hand over a guest's jobs, clean up old jobs and guests.
 -- Bodies are SECURITY DEFINER and stand in `private`, which the API does not expose; the functions that
 -- the API sees are invoker wrappers. EXECUTE is taken from everybody by name, then given to the roles meant.
@@ -119,6 +119,11 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set enable_sort = off
 as $$
 declare
   cutoff pg_catalog.timestamptz;
@@ -208,6 +213,11 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set enable_sort = off
 as $$
 declare
   cutoff pg_catalog.timestamptz;
@@ -264,11 +274,15 @@ begin
 
   delete from public.guest_users g
   where g.guest_id = any(candidates)
-    and g.last_seen_at <= cutoff
     and not exists (
       select 1 from public.async_jobs j
       where j.guest_id = g.guest_id
-        and (j.status in ('queued', 'processing') or j.updated_at > cutoff or j.id <> all(held))
+        and (
+          j.status in ('queued', 'processing')
+          or j.updated_at > cutoff
+          -- looked up in a hash table; `<> all(held)` would go through the whole array for each job
+          or j.id not in (select h.id from unnest(held) as h (id))
+        )
     );
   get diagnostics deleted_count = row_count;
 

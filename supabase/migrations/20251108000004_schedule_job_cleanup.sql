@@ -1,4 +1,4 @@
--- supabase-jobs: 004_schedule_job_cleanup sha256:89544e929378086d76ccf99f350eb880bfaabe830d461570b2ebbdfbc576fe02
+-- supabase-jobs: 004_schedule_job_cleanup sha256:e73be138614bcb609baa3230b5f4cea7a6dae30619cf239c54c057a875fd2e3a
 --! repeatable
 -- Cleans up by itself, where pg_cron is installed: expired jobs first, then inactive guests, in batches that are a
 -- transaction each, so that no lock is held for long and a run that is cut off loses nothing.
@@ -18,12 +18,9 @@ declare
   command constant pg_catalog.text := $cleanup$
 do $$
 declare
-  ordered constant pg_catalog.text[] := '{enable_bitmapscan, enable_hashjoin, enable_mergejoin, enable_sort}';
   place pg_catalog.timestamptz := '-infinity';
 begin
   loop
-    -- by the indexes in their order: a plan that sorts or hashes reads all that is expired, anew for each batch
-    perform set_config(s.name, 'off', true) from unnest(ordered) as s (name);
     select c.next_from into strict place
     from private.cleanup_old_jobs(7, 1000, place) as c;
     commit;
@@ -31,7 +28,6 @@ begin
   end loop;
   place := '-infinity';
   loop
-    perform set_config(s.name, 'off', true) from unnest(ordered) as s (name);
     select c.next_from into strict place
     from private.cleanup_inactive_guests(30, 1000, place) as c;
     commit;

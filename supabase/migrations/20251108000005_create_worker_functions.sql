@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:1c08e97755fdd78f8ff93b1682d31755729a3e2a6d7c5cca883e420871f3334d
+-- supabase-jobs: 005_create_worker_functions sha256:e2e8bf092a559c138494c552932abcdfafd3f0c71b0a683cf98a3f6bf73a08e5
 -- What workers call, with the service's key: take jobs from the queue, report progress, finish, fail, and put back
 -- the jobs of workers that went silent. service_role holds every right on the table that these need, so they run
 -- with its rights and not as their owner, and stand in `public` as they are.
@@ -88,13 +88,22 @@ comment on function private.metadata_of_finished(jsonb) is
 
 -- claim_jobs -----------------------------------------------------------------------------------
 
+-- Which jobs are oldest is read from idx_async_jobs_active, in its order, whatever the statistics say. Otherwise the
+-- planner, where it thinks that there are many queued jobs, goes through all jobs in order of age until it meets
+-- them, at the very end; and where it knows of few, it reads and sorts all that wait, anew for each claim. So the
+-- order is by both columns of that index, which no other has; the status is compared with an array, because a
+-- column that equals a constant is left out of an order; and nothing is sorted.
 create function public.claim_jobs(p_worker text, p_limit integer default 1)
 returns setof public.async_jobs
 language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_sort = off
+set enable_incremental_sort = off
 as $$
+declare
+  taken pg_catalog.uuid;
 begin
   if coalesce(p_worker, '') = '' then
     raise exception 'claim_jobs: p_worker must name the worker'
@@ -105,16 +114,15 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
 
-  return query
-  with oldest as materialized (
+  for taken in
     select j.id
     from public.async_jobs j
-    where j.status = 'queued'
-    order by j.created_at
+    where j.status = any(array['queued'])
+    order by j.status desc, j.created_at
     limit p_limit
     for update skip locked -- what another worker is taking
-  ),
-  claimed as (
+  loop
+    return query
     update public.async_jobs j
     set
       status = 'processing',
@@ -125,12 +133,9 @@ begin
         'last_check', now(),
         'retry_count', private.metadata_retry_count(j.metadata)
       )
-    from oldest o
-    where j.id = o.id
-    returning j.*
-  )
-  select c.* from claimed c
-  order by c.created_at;
+    where j.id = taken
+    returning j.*;
+  end loop;
 end
 $$;
 
@@ -236,6 +241,7 @@ comment on function public.fail_job(uuid, text, uuid, text) is
 
 -- requeue_stale_jobs ---------------------------------------------------------------------------
 
+-- in the order of idx_async_jobs_active, as claim_jobs
 create function public.requeue_stale_jobs(
   p_timeout interval default '00:05:00',
   p_max_retries integer default 3,
@@ -246,6 +252,8 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_sort = off
+set enable_incremental_sort = off
 as $$
 declare
   cutoff pg_catalog.timestamptz;
@@ -273,9 +281,9 @@ begin
       j.id,
       private.metadata_retry_count(j.metadata) >= p_max_retries as given_up
     from public.async_jobs j
-    where j.status = 'processing'
+    where j.status = any(array['processing'])
       and least(private.metadata_time(j.metadata, 'last_check'), j.updated_at) <= cutoff
-    order by j.created_at
+    order by j.status desc, j.created_at
     limit p_limit
     for update skip locked
   ),

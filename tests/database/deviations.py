@@ -133,6 +133,11 @@ DEVIATIONS = {
     "a function that workers may run": Deviation(
         "alter function private.cleanup_old_jobs parallel safe", ERROR, f"{CLEANUP}:parallel"
     ),
+    "a function that goes by the planner's own mind": Deviation(
+        "alter function public.claim_jobs reset enable_incremental_sort",
+        ERROR,
+        "structure:public.claim_jobs(text,integer):settings",
+    ),
     "a function of another cost": Deviation(
         "alter function private.cleanup_old_jobs cost 1 rows 7", WARNING, f"{CLEANUP}:cost"
     ),

@@ -129,7 +129,7 @@ INACTIVE = (
     Edit("no limit", GUESTS, "limit p_limit", "", "lost_edge should be as it was"),
     Edit("newest first", GUESTS, "order by g.last_seen_at", "order by g.last_seen_at desc",
          "lost_first should be deleted"),
-    Edit("all guests go", GUESTS, "where g.guest_id = any(candidates)\n    and g.last_seen_at <= cutoff", "where true",
+    Edit("all guests go", GUESTS, "where g.guest_id = any(candidates)", "where true",
          "should be as it was and is deleted"),
     Edit("all jobs are locked", GUESTS, "\n    where j.guest_id = any(candidates)", "\n    where true",
          "are not locked"),
@@ -174,7 +174,7 @@ CASCADES = (
 
 CLAIMED = "private.is_claimed_by(public.async_jobs,text,uuid)"
 WORKERS = (
-    Edit("newest first", CLAIM, "order by j.created_at\n", "order by j.created_at desc\n", "next_first should be"),
+    Edit("newest first", CLAIM, "desc, j.created_at\n", "desc, j.created_at desc\n", "next_first should be"),
     Edit("retries start anew", CLAIM, "private.metadata_retry_count(j.metadata)", "0", "metadata.retry_count = 0"),
     Edit("the worker's name would do", CLAIMED, "and (p_job).metadata ->> 'claim_id' = p_claim_id::pg_catalog.text",
          "", "by another claim"),

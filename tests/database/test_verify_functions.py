@@ -219,4 +219,5 @@ NEEDS_ANOTHER_SESSION = (
     *(f"{fault}:{GUESTS}" for fault in ("greater-3", "greater-4")),
     f"perform-1:{BODY}",  # types of the caller's that this session has not looked up before
     f"if-false-4:{BODY}",  # saves work only
+    f"where-true-1:{CLAIM}",  # takes other jobs when no queued one is left, and no scenario claims a whole queue
 )

@@ -22,6 +22,21 @@ cross join lateral (
   select case f.proparallel when 's' then 'safe' when 'r' then 'restricted' else 'unsafe' end as parallel
 ) as g
 cross join lateral (
+  -- in an order of their own, for it does not matter; an empty search_path is kept as "", a list of one empty name
+  select
+    string_agg(c.setting, ', ' order by c.setting) as found,
+    string_agg(
+      format('set %s = %L', c.name, case c.value when '""' then '' else c.value end), ' ' order by c.setting
+    ) as wanted
+  from (
+    select
+      u.setting,
+      split_part(u.setting, '=', 1) as name,
+      substr(u.setting, strpos(u.setting, '=') + 1) as value
+    from unnest(f.proconfig) as u (setting)
+  ) as c
+) as s
+cross join lateral (
   values
   ('function', pg_get_function_result(f.oid), ''),
   ('owner', pg_get_userbyid(f.proowner)::text,
@@ -29,8 +44,8 @@ cross join lateral (
   ('language', l.lanname::text, ''),
   ('security', case when f.prosecdef then 'definer' else 'invoker' end,
     format('alter function %s security %s;', f.object, case when f.prosecdef then 'definer' else 'invoker' end)),
-  ('settings', coalesce(array_to_string(f.proconfig, ', '), 'none'),
-    format('alter function %s set search_path = '''';', f.object)),
+  ('settings', coalesce(s.found, 'none'),
+    format('alter function %s %s;', f.object, coalesce(s.wanted, 'reset all'))),
   ('volatility', case f.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end,
     format('alter function %s %s;', f.object,
       case f.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end)),

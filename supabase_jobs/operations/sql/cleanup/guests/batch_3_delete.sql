@@ -3,10 +3,6 @@
 with gone as (
   delete from public.guest_users as g
   where g.guest_id = any($2::pg_catalog.uuid[])
-    and g.last_seen_at <= case $1::pg_catalog.int4
-      when 0 then 'infinity'
-      else pg_catalog.now() - pg_catalog.make_interval(days => least($1::pg_catalog.int4, 1000000), secs => 0.000001)
-    end
     and not exists (
       select 1 from public.async_jobs as j
       where j.guest_id = g.guest_id
@@ -17,7 +13,8 @@ with gone as (
             else pg_catalog.now()
               - pg_catalog.make_interval(days => least($1::pg_catalog.int4, 1000000), secs => 0.000001)
           end
-          or j.id <> all($3::pg_catalog.uuid[])
+          -- looked up in a hash table; `<> all($3)` may go through the whole array for each job
+          or j.id not in (select h.id from pg_catalog.unnest($3::pg_catalog.uuid[]) as h (id))
         )
     )
   returning g.guest_id

@@ -239,7 +239,8 @@ def test_a_role_that_row_security_holds_back_is_told(make_database: Make) -> Non
     with psycopg.connect(database.superuser_url) as connection:
         expired(connection, 1)
         connection.execute(
-            "create role janitor login; grant delete, select, update on public.async_jobs, public.guest_users to janitor"
+            "create role janitor login;"
+            " grant delete, select, update on public.async_jobs, public.guest_users to janitor"
         )
     try:
         with (

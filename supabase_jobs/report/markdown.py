@@ -79,12 +79,12 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _plain(text: str) -> str:
     """A text that shows as it is, in one line, also inside a table."""
-    return _MARKUP.sub(lambda found: f"\\{found[0]}", _html(" ".join(text.split()), brackets=False))
+    return _MARKUP.sub(lambda found: f"\\{found[0]}", _html(summary.line(text), brackets=False))
 
 
 def _code(text: str) -> str:
     """A code span; in a table only a bar has to be escaped in it. Its fence is longer than any inside."""
-    line = " ".join(text.split()).replace("|", "\\|")
+    line = summary.line(text).replace("|", "\\|")
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{pad}{line}{pad}{fence}" if line else ""

@@ -1,5 +1,6 @@
 """What the reports say alike: the verdict, a line for each area, the legend of the access matrix."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ OUTCOMES = {
     "violates": "a policy's check refuses the new row",
 }
 OTHER_OUTCOMES = "the SQLSTATE of any other error"
+
+# what a terminal obeys, and what turns the direction of writing round; a name in a database can hold all of it
+_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -56,3 +60,13 @@ def grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
         key = (finding.severity, finding.area, finding.object, finding.fix or finding.id)
         groups.setdefault(key, []).append(finding)
     return sorted(groups.values(), key=lambda group: list(Severity).index(group[0].severity))
+
+
+def visible(text: str) -> str:
+    """A text whose control characters show, as in `\\x1b`, and do nothing; line ends are left."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def line(text: str) -> str:
+    """A text in one line, fit to be printed: nothing in it can look like a line of the report's own."""
+    return " ".join(visible(text).split())

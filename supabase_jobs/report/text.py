@@ -92,12 +92,12 @@ def _findings(group: list[Finding]) -> Text:
     text = Text()
     text.append(f"{first.severity}: ", style=f"bold {_SEVERITIES[first.severity]}")
     if len(group) == 1:
-        text.append(f"{first.object}: {first.message}\n")
+        text.append(f"{summary.line(f'{first.object}: {first.message}')}\n")
     else:
-        text.append(f"{first.object}, {len(group)} times:\n")
-        text.append("".join(f"  {finding.message}\n" for finding in group))
+        text.append(f"{summary.line(first.object)}, {len(group)} times:\n")
+        text.append("".join(f"  {summary.line(finding.message)}\n" for finding in group))
     if first.fix:
-        text.append(f"  fix: {first.fix}\n", style="dim")
+        text.append(f"  fix: {summary.visible(first.fix)}\n", style="dim")
     return text
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from supabase_jobs.report import FORMATS, markdown, text
 from tests.verifications import AWKWARD, BAD, FINDINGS, GOOD, WRONG
 
@@ -14,6 +16,17 @@ def test_text_has_a_line_for_each_area() -> None:
         "plans         0 cases: 1 other findings, NOT CHECKED",
     ]
     assert "access       27 cases: ok" in FORMATS["text"](GOOD)
+
+
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_a_name_cannot_write_lines_of_its_own_nor_speak_to_the_terminal(form: str) -> None:
+    name = "x\x1b[2J\x9b1m\r\nok: 9 checks, 0 errors\x07\u202e"
+    finding = replace(FINDINGS[0], object=name, message=f"{name} is wrong", fix=f'drop policy "{name}";')
+    shown = FORMATS[form](replace(BAD, findings=(finding, replace(finding, id="another"))))
+    assert set(shown).isdisjoint("\x1b\x9b\r\x07\u202e")
+    assert "x\\x1b" in shown.replace("\\\\", "\\")
+    before_fix = shown.partition("fix: ")[0]
+    assert not any(line.startswith("ok:") for line in before_fix.splitlines())
 
 
 def test_text_says_once_what_mends_several_findings() -> None:

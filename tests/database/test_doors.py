@@ -12,9 +12,8 @@ from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.project import exposed
 from supabase_jobs.settings import load_settings
 from supabase_jobs.verify.areas import verify
+from tests.database.doors import DOORS, JOBS
 from tests.fix_db import PROMISE, Make
-
-JOBS = "public.async_jobs"
 
 
 def errors(connection: Connection, area: str, **changed: object) -> dict[str, Finding]:
@@ -96,92 +95,6 @@ def test_the_served_schemas_stand_in_the_projects_config(tmp_path: Path) -> None
         exposed(tmp_path)
 
 
-DOORS = {
-    "a definer function in sql": (
-        f"create function public.all_jobs() returns setof {JOBS} language sql security definer as"
-        f" 'select * from {JOBS}'",
-        "function",
-        "public.all_jobs()",
-    ),
-    "one that builds its statement": (
-        "create function public.all_jobs(t text) returns setof text language plpgsql security definer as"
-        " $$ begin return query execute 'select url from \"async_jobs\"'; end $$",
-        "function",
-        "public.all_jobs(text)",
-    ),
-    "one whose body is parsed": (
-        "create function public.job_count() returns bigint language sql security definer"
-        f" begin atomic select count(*) from {JOBS}; end",
-        "function",
-        "public.job_count()",
-    ),
-    "one in another schema": (
-        "create schema shop; grant usage on schema shop to anon;"
-        f"create procedure shop.clear() language sql security definer as 'delete from {JOBS}'",
-        "function",
-        "shop.clear()",
-    ),
-    "one in capitals": (
-        "create function public.job_count() returns bigint language sql security definer as"
-        " 'SELECT COUNT(*) FROM PUBLIC.ASYNC_JOBS'",
-        "function",
-        "public.job_count()",
-    ),
-    "one over a view that only its owner may read": (
-        f"create view public.every_job as select * from {JOBS};"
-        "revoke all on public.every_job from public, anon, authenticated;"
-        "create function public.all_jobs() returns setof public.every_job language sql security definer as"
-        " 'select * from public.every_job'",
-        "function",
-        "public.all_jobs()",
-    ),
-    "one that calls one that runs as its caller": (
-        f"create function private.every_job() returns setof {JOBS} language sql as 'select * from {JOBS}';"
-        f"create function public.all_jobs() returns setof {JOBS} language sql security definer"
-        " as 'select * from private.every_job()'",
-        "function",
-        "public.all_jobs()",
-    ),
-    "a trigger of a table that guests write to": (
-        "create table public.bell (x int); grant insert on public.bell to anon;"
-        "create function public.ring() returns trigger language plpgsql security definer as"
-        f" $$ begin delete from {JOBS}; return null; end $$;"
-        "create trigger ring after insert on public.bell execute function public.ring()",
-        "trigger",
-        "public.ring()",
-    ),
-    "a view that runs as its owner": (
-        f"create view public.all_jobs as select * from {JOBS}; grant select on public.all_jobs to anon",
-        "view",
-        "public.all_jobs",
-    ),
-    "a view for a role that the api takes on": (
-        "create role staff; grant staff to authenticator;"
-        f"create view public.all_jobs as select * from {JOBS};"
-        "revoke all on public.all_jobs from anon, authenticated; grant select on public.all_jobs to staff",
-        "view",
-        "public.all_jobs",
-    ),
-    "a rule of another table": (
-        "create table public.bell (x int); grant insert on public.bell to anon;"
-        f"create rule ring as on insert to public.bell do also delete from {JOBS}",
-        "rule",
-        "public.bell",
-    ),
-    "a copy of all columns": (
-        f"create table public.jobs_backup as table {JOBS}",
-        "copy",
-        "public.jobs_backup",
-    ),
-    "an archive with a column more": (
-        f"create table public.jobs_archive (like {JOBS}, archived_at timestamptz);"
-        "grant select (url) on public.jobs_archive to anon",
-        "copy",
-        "public.jobs_archive",
-    ),
-}
-
-
 @pytest.mark.parametrize("name", DOORS)
 def test_a_door_is_found_mended_and_can_be_meant(rolled_back: Connection, name: str) -> None:
     sql, kind, door = DOORS[name]
@@ -215,6 +128,36 @@ def test_a_door_is_found_mended_and_can_be_meant(rolled_back: Connection, name: 
 def test_what_is_no_door_is_left_alone(rolled_back: Connection, sql: str) -> None:
     rolled_back.execute(sql.encode())
     assert verify(rolled_back, PROMISE).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("sql", "id"),
+    [
+        (
+            "create foreign data wrapper elsewhere; create server elsewhere foreign data wrapper elsewhere;"
+            "create foreign table public.every_job (id uuid, url text, status text, progress integer, result jsonb,"
+            " error text, guest_id uuid, user_id uuid, created_at timestamptz, updated_at timestamptz, metadata jsonb)"
+            " server elsewhere; grant select on public.every_job to public",
+            "copy without row level security:public.every_job",
+        ),
+        (
+            f"create function public.every_job() returns setof {JOBS} language sql security definer as"
+            f" 'select * from {JOBS}'; alter extension plpgsql add function public.every_job()",
+            "function that runs as its owner:public.every_job()",
+        ),
+    ],
+    ids=["a foreign table", "a function that an extension is said to have"],
+)
+def test_a_door_that_only_a_superuser_can_make(make_database: Make, sql: str, id: str) -> None:
+    database = make_database("applied")
+    with (
+        psycopg.connect(database.superuser_url, autocommit=True) as superuser,
+        psycopg.connect(database.url, autocommit=True) as connection,
+    ):
+        superuser.execute(sql.encode())
+        finding = errors(connection, "structure")[f"structure:{JOBS}:{id}"]
+        superuser.execute(finding.fix.encode())
+        assert errors(connection, "structure") == {}
 
 
 def test_a_trigger_that_only_adds_is_a_warning(rolled_back: Connection) -> None:

@@ -1,12 +1,16 @@
 -- Tables that have every column of one of ours and no row level security, and that public or a role that the API takes
--- on may read: a backup from before a change, an archive, something to try things on. No policy holds what was copied.
+-- on may read: a backup from before a change, an archive, something to try things on, a foreign table, which cannot have
+-- row level security. No policy holds what was copied.
 select
   o.name as object,
   'copy without row level security' as kind,
   s.name,
   'for ' || g.roles as value,
   '' as mend,
-  format('alter table %s enable row level security;', s.name) as remove,
+  case t.relkind
+    when 'f' then format('revoke all on table %s from %s;', s.name, g.identifiers)
+    else format('alter table %s enable row level security;', s.name)
+  end as remove,
   'error' as unexpected,
   'error' as differs
 from pg_class as c
@@ -16,7 +20,9 @@ cross join pg_class as t
 inner join pg_namespace as m on t.relnamespace = m.oid
 cross join lateral (select format('%I.%I', m.nspname, t.relname) as name) as s
 cross join lateral (
-  select string_agg(x.name, ', ' order by x.name) as roles
+  select
+    string_agg(x.name, ', ' order by x.name) as roles,
+    string_agg(quote_ident(x.name), ', ' order by x.name) as identifiers
   from (
     select 'public' as name
     union
@@ -31,7 +37,7 @@ cross join lateral (
   where has_any_column_privilege(x.name, t.oid, 'select')
 ) as g
 where c.relkind in ('r', 'p')
-  and t.relkind in ('r', 'p')
+  and t.relkind in ('r', 'p', 'f')
   and not t.relrowsecurity
   and o.name = any($1)
   and s.name <> all($1)

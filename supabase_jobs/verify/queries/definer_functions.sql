@@ -29,6 +29,7 @@ body as materialized (
     p.prorettype,
     t.text,
     t.text ~* '\m(update|delete|truncate|merge)\M' as changes,
+    t.text ~* '\mnew\s*\.\s*("[^"]+"|\w+)\s*:?=|\minto\s+(strict\s+)?new\M' as answers,
     format('%I.%I', s.nspname, p.proname) as name,
     format('%I.%I(%s)', s.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as signature,
     case p.prokind when 'p' then 'procedure' else 'function' end as kind,
@@ -41,10 +42,6 @@ body as materialized (
   where s.nspname not in ('pg_catalog', 'information_schema')
     and p.prokind in ('f', 'p')
     and l.lanname not in ('c', 'internal')
-    and not exists (
-      select 1 from pg_depend as d
-      where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
-    )
 ),
 
 -- a name in a body, in any case, with or without its schema, quoted or not
@@ -98,6 +95,7 @@ door as (
   select
     format('%I.%I', n.nspname, c.relname) as object,
     t.changes,
+    b.answers,
     b.oid,
     b.pronamespace,
     b.prorettype,
@@ -164,8 +162,8 @@ select
   format('on %s', string_agg(distinct g.said, '; ' order by g.said)),
   '',
   format('alter function %s security invoker;', d.signature),
-  -- it shows its caller nothing, and what it only adds or looks up may be meant
-  case when d.changes then 'error' else 'warning' end,
+  -- what it only adds or looks up may be meant, unless it writes it into the row, which its caller can read
+  case when d.changes or d.answers and bool_or(t.tgtype & 66 <> 0) then 'error' else 'warning' end,
   'error'
 from door as d
 inner join pg_trigger as t on d.oid = t.tgfoid and t.tgenabled <> 'D'
@@ -178,4 +176,4 @@ cross join lateral (
     or has_table_privilege(x.name, c.oid, 'delete')
   having count(*) > 0
 ) as g
-group by d.object, d.signature, d.changes
+group by d.object, d.signature, d.changes, d.answers

@@ -1,8 +1,9 @@
 -- Views through which the API could go round a table's row level security: they run as their owner, over other
 -- views too, or are a copy (materialized), and public or a role that the API takes on may use them. So with the rules of
--- other tables, which run as the owner of the table.
-with recursive uses (view, base) as (
+-- other tables and of views, which run as the owner even where the view itself runs as its caller.
+with recursive uses (rule, view, base) as (
   select
+    r.oid,
     r.ev_class,
     d.refobjid
   from pg_rewrite as r
@@ -12,8 +13,9 @@ with recursive uses (view, base) as (
     and d.refobjid <> r.ev_class
 ),
 
-reach (view, base) as (
+reach (rule, view, base) as (
   select
+    o.rule,
     o.view,
     c.oid
   from uses as o
@@ -22,21 +24,21 @@ reach (view, base) as (
   where format('%I.%I', n.nspname, c.relname) = any($1)
   union
   select
+    o.rule,
     o.view,
     r.base
   from reach as r
   inner join uses as o on r.view = o.base
 )
 
-select
+select distinct
   format('%I.%I', n.nspname, c.relname) as object,
-  case when v.relkind in ('v', 'm') then 'view that runs as its owner' else 'rule that runs as its owner' end as kind,
+  case when w.rulename = '_RETURN' then 'view that runs as its owner' else 'rule that runs as its owner' end as kind,
   s.view as name,
   'for ' || g.roles as value,
   '' as mend,
-  case v.relkind
-    when 'v' then format('alter view %s set (security_invoker = true);', s.view)
-    when 'r' then format('revoke all on table %s from public, anon, authenticated;', s.view)
+  case
+    when v.relkind = 'v' and w.rulename = '_RETURN' then format('alter view %s set (security_invoker = true);', s.view)
     else format('revoke all on table %s from public, anon, authenticated;', s.view)
   end as remove,
   'error' as unexpected,
@@ -44,6 +46,7 @@ select
 from reach as r
 inner join pg_class as c on r.base = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
+inner join pg_rewrite as w on r.rule = w.oid
 inner join pg_class as v on r.view = v.oid
 inner join pg_namespace as m on v.relnamespace = m.oid
 cross join lateral (select format('%I.%I', m.nspname, v.relname) as view) as s
@@ -61,7 +64,7 @@ cross join lateral (
       )
   ) as x
   where (
-    v.relkind in ('v', 'm') and has_any_column_privilege(x.name, v.oid, 'select, insert, update')
+    w.rulename = '_RETURN' and has_any_column_privilege(x.name, v.oid, 'select, insert, update')
   )
   or has_any_column_privilege(x.name, v.oid, 'insert, update')
   or has_table_privilege(x.name, v.oid, 'delete')
@@ -69,7 +72,10 @@ cross join lateral (
 where v.relkind in ('v', 'm', 'r', 'p')
   and format('%I.%I', m.nspname, v.relname) <> all($1)
   and g.roles is not null
-  and not exists (
-    select 1 from pg_options_to_table(v.reloptions) as o
-    where o.option_name = 'security_invoker' and o.option_value::boolean
+  and not (
+    w.rulename = '_RETURN'
+    and exists (
+      select 1 from pg_options_to_table(v.reloptions) as o
+      where o.option_name = 'security_invoker' and o.option_value::boolean
+    )
   )

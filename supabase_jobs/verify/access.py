@@ -173,7 +173,7 @@ def probe(session: Session, row: Row, action: Action, params: Params) -> str:
             ran = connection.execute(action.sql.encode(), params)
         became()
         count = _affected(ran)
-        if action.reached is not None and (action.bound is None or count < action.bound):
+        if action.reached is not None:
             with connection.pipeline():
                 connection.execute(SET, ("role", session.own_role))
                 ran = connection.execute(action.reached.encode(), params)
@@ -188,7 +188,7 @@ def probe(session: Session, row: Row, action: Action, params: Params) -> str:
             became()
         elif row.identity.previous is None:
             raise
-        return refusal(error)
+        return "rows" if error.sqlstate == action.bound else refusal(error)
 
 
 def _allowed(session: Session, role: Identity, action: Action, params: Params) -> bool:

@@ -67,7 +67,7 @@ class Action:
     reached: str | None = None
     allowed_if: str | None = None
     control: str | None = None
-    bound: int | None = None
+    bound: str | None = None
     api: Request | None = None
 
     @cached_property

@@ -11,6 +11,7 @@ from supabase_jobs.database import Connection, connect
 from supabase_jobs.findings import Severity
 from supabase_jobs.local import server
 from supabase_jobs.sqlfiles import Files
+from supabase_jobs.verify import areas, script
 from supabase_jobs.verify.areas import AREAS, verify
 from tests.fix_cli import Run
 from tests.fix_db import PROMISE, Make, packaged
@@ -132,3 +133,19 @@ def test_a_role_that_lacks_rights(make_database: Make, cli: Run, role: str) -> N
     assert ran.json["ok"] is True
     assert set(ran.json["unchecked"]) >= WRITE
     assert all(f["severity"] == "warning" and "not checked" in f["message"] for f in ran.json["findings"])
+
+
+def test_what_takes_too_long_ends_its_area_and_what_was_found_stands(
+    rolled_back: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row level security that is off, on a table of millions of rows: the worst time to say nothing but "timeout"."""
+    rolled_back.execute(
+        'alter policy "guests read their own jobs" on public.async_jobs using (true);'
+        'alter policy "users delete their own jobs" on public.async_jobs using (pg_sleep(9) is null)'
+    )
+    monkeypatch.setattr(areas, "LIMITS", script.LIMITS.replace("10s", "500ms"))
+    result = verify(rolled_back, PROMISE)
+    assert result.unchecked == ("access",)
+    assert "57014" in next(f.message for f in result.findings if f.id == "access:unchecked")
+    assert {f.area for f in result.findings if f.severity is Severity.ERROR} == {"structure", "access"}
+    assert {case.area for case in result.cases} == set(AREAS)

@@ -76,6 +76,15 @@ def test_real_rows_are_neither_touched_nor_locked(shared: Callable[[int], str], 
             other.commit()
 
 
+def test_without_row_level_security_real_rows_are_left_alone_too(make_database: Make) -> None:
+    url = make_database("applied").url
+    with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as connection:
+        plant(connection)
+        connection.execute("alter table public.async_jobs disable row level security")
+        other.execute("select from public.async_jobs for update")
+        assert found(connection)
+
+
 def test_rows_that_pretend_to_be_older_still_do_no_harm(rolled_back: Connection) -> None:
     plant(rolled_back)
     rolled_back.execute(

@@ -147,6 +147,18 @@ def test_keys_and_times_are_as_the_table_says(lived_in: Database, move: Move) ->
     assert query(url, where) == []
 
 
+def test_times_beyond_the_first_partition_are_put_right(lived_in: Database, move: Move, shell: Shell) -> None:
+    url = lived_in.url
+    query(url, f"update public.async_jobs set created_at = '{MONDAY}' where guest_id = '{GUEST_A}'")
+    with pytest.raises(AssertionError, match="async_jobs_until"):
+        move(url)
+    query(url, BLOCKS["beyond"].replace("2026-12-07", f"{MONDAY:%Y-%m-%d}"))
+    shell(BLOCKS["apply"].splitlines()[0], url)
+    assert query(url, f"select tableoid::regclass::text from public.async_jobs where guest_id = '{GUEST_A}'") == [
+        ("private.async_jobs_first",)
+    ]
+
+
 def test_workers_cleanup_and_stats_go_on(lived_in: Database, move: Move, cli: Run) -> None:
     url = lived_in.url
     move(url)

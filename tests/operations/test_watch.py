@@ -89,6 +89,15 @@ def test_times_without_end_alarm_nobody(url: str) -> None:
     assert alerts(url) == []
 
 
+def test_it_reads_no_table_from_end_to_end(url: str) -> None:
+    states = "case n % 50 when 0 then 'queued' when 1 then 'processing' else 'completed' end"
+    query(url, MANY.format(f"{states}, now() - n * interval '1 minute'", 20000))
+    query(url, "vacuum (analyze) public.async_jobs")
+    plan = "\n".join(line for (line,) in query(url, f"explain {WATCH}"))
+    assert "idx_async_jobs_cleanup" in plan
+    assert "Seq Scan on async_jobs" not in plan
+
+
 def test_who_has_a_transaction_open(url: str) -> None:
     sooner = BLOCKS["transactions"].replace("10 minutes", "0 minutes")
     with psycopg.connect(url, application_name="nightly-report") as other:
@@ -120,6 +129,12 @@ def test_the_commands_that_only_look(url: str, shell: Shell) -> None:
     before = query(url, "select count(*) from public.async_jobs")
     assert "would delete" in shell(BLOCKS["count"], url)
     assert query(url, "select count(*) from public.async_jobs") == before
+
+
+def test_the_newest_failures(url: str) -> None:
+    query(url, f"update public.async_jobs set status = 'failed', error = 'Timeout error' where {OF_USER}")
+    [(_, _, worker, error)] = query(url, BLOCKS["failures"])
+    assert (worker, error) == (None, "Timeout error")
 
 
 def test_cancelling_what_nobody_will_do(url: str) -> None:
@@ -179,6 +194,26 @@ def test_a_job_takes_as_many_bytes_as_it_says(url: str, row: str, result: str) -
     [(_, rows_now, _, table, indexes)] = [row for row in query(url, BLOCKS["bytes"]) if row[0] == "async_jobs"]
     assert rows_now == 5000
     assert [table, indexes, table + indexes] == pytest.approx(said, rel=0.15)
+
+
+def test_a_guest_takes_as_many_bytes_as_it_says(url: str) -> None:
+    [said] = re.findall(r"A guest takes (\d+) bytes", TEXT)
+    query(url, "insert into public.guest_users (guest_id) select gen_random_uuid() from generate_series(1, 5000)")
+    query(url, "vacuum (analyze) public.guest_users")
+    [(table, indexes)] = [row[3:] for row in query(url, BLOCKS["bytes"]) if row[0] == "guest_users"]
+    assert table + indexes == pytest.approx(int(said), rel=0.15)
+
+
+def test_a_heartbeat_writes_as_much_as_it_says(url: str) -> None:
+    [said] = re.findall(r"a heartbeat costs at least ([\d.]+) kB of write-ahead log", TEXT)
+    beat = "select heartbeat_job(id, 'w', (metadata ->> 'claim_id')::uuid, 5) from public.async_jobs"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(CLAIM.encode(), ("w", 10))
+        [(before,)] = connection.execute("select pg_current_wal_insert_lsn()").fetchall()
+        for _ in range(50):
+            assert connection.execute(beat).fetchall() == [(True,)] * 4
+        [(written,)] = connection.execute("select pg_current_wal_insert_lsn() - %s::pg_lsn", (before,)).fetchall()
+    assert float(written) / 200 == pytest.approx(float(said) * 1000, rel=0.3)
 
 
 METADATA = (

@@ -149,6 +149,7 @@ begin
   with expired as materialized (
     select
       j.id,
+      j.created_at,
       j.updated_at
     from public.async_jobs j
     where j.status in ('completed', 'failed', 'cancelled')
@@ -159,9 +160,10 @@ begin
     for update skip locked
   ),
   gone as (
+    -- created_at as well, for tables that were partitioned by it: there an id alone may be in two partitions
     delete from public.async_jobs j
     using expired e
-    where j.id = e.id
+    where j.id = e.id and j.created_at = e.created_at
     returning j.id
   )
   select

@@ -102,7 +102,7 @@ set enable_sort = off
 set enable_incremental_sort = off
 as $$
 declare
-  taken pg_catalog.uuid;
+  taken record;
 begin
   if coalesce(p_worker, '') = '' then
     raise exception 'claim_jobs: p_worker must name the worker'
@@ -114,7 +114,9 @@ begin
   end if;
 
   for taken in
-    select j.id
+    select
+      j.id,
+      j.created_at
     from public.async_jobs j
     where j.status = any(array['queued'])
     order by j.status desc, j.created_at
@@ -132,7 +134,8 @@ begin
         'last_check', now(),
         'retry_count', private.metadata_retry_count(j.metadata)
       )
-    where j.id = taken
+    where j.id = taken.id
+      and j.created_at = taken.created_at -- where the table was partitioned by it, an id may be in two partitions
     returning j.*;
   end loop;
 end
@@ -278,6 +281,7 @@ begin
   with silent as materialized (
     select
       j.id,
+      j.created_at,
       private.metadata_retry_count(j.metadata) >= p_max_retries as given_up
     from public.async_jobs j
     where j.status = any(array['processing'])
@@ -302,6 +306,7 @@ begin
         )
     from silent s
     where j.id = s.id
+      and j.created_at = s.created_at -- as in claim_jobs
     returning s.given_up
   )
   select

@@ -1,4 +1,4 @@
--- supabase-jobs: 003_create_guest_job_functions sha256:472aacd5f851e78685156585455d508afaf358adead742e8b8a77b3bf5f427c4
+-- supabase-jobs: 003_create_guest_job_functions sha256:fba48da67c51183f5f93004ac27c2a33fdf6ae173a9f09a87f9da725f70ef2cc
 -- What the backend and a new user may ask for: hand over a guest's jobs, clean up old jobs and guests.
 -- Bodies are SECURITY DEFINER and stand in `private`, which the API does not expose; the functions that
 -- the API sees are invoker wrappers. EXECUTE is taken from everybody by name, then given to the roles meant.
@@ -150,6 +150,7 @@ begin
   with expired as materialized (
     select
       j.id,
+      j.created_at,
       j.updated_at
     from public.async_jobs j
     where j.status in ('completed', 'failed', 'cancelled')
@@ -160,9 +161,10 @@ begin
     for update skip locked
   ),
   gone as (
+    -- created_at as well, for tables that were partitioned by it: there an id alone may be in two partitions
     delete from public.async_jobs j
     using expired e
-    where j.id = e.id
+    where j.id = e.id and j.created_at = e.created_at
     returning j.id
   )
   select

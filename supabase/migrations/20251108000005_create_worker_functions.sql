@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:e2e8bf092a559c138494c552932abcdfafd3f0c71b0a683cf98a3f6bf73a08e5
+-- supabase-jobs: 005_create_worker_functions sha256:aeb5772d78c1057707a2f873d2f743047eb3d6ece45a24ffef4420ee270cb14a
 -- What workers call, with the service's key: take jobs from the queue, report progress, finish, fail, and put back
 -- the jobs of workers that went silent. service_role holds every right on the table that these need, so they run
 -- with its rights and not as their owner, and stand in `public` as they are.
@@ -103,7 +103,7 @@ set enable_sort = off
 set enable_incremental_sort = off
 as $$
 declare
-  taken pg_catalog.uuid;
+  taken record;
 begin
   if coalesce(p_worker, '') = '' then
     raise exception 'claim_jobs: p_worker must name the worker'
@@ -115,7 +115,9 @@ begin
   end if;
 
   for taken in
-    select j.id
+    select
+      j.id,
+      j.created_at
     from public.async_jobs j
     where j.status = any(array['queued'])
     order by j.status desc, j.created_at
@@ -133,7 +135,8 @@ begin
         'last_check', now(),
         'retry_count', private.metadata_retry_count(j.metadata)
       )
-    where j.id = taken
+    where j.id = taken.id
+      and j.created_at = taken.created_at -- where the table was partitioned by it, an id may be in two partitions
     returning j.*;
   end loop;
 end
@@ -279,6 +282,7 @@ begin
   with silent as materialized (
     select
       j.id,
+      j.created_at,
       private.metadata_retry_count(j.metadata) >= p_max_retries as given_up
     from public.async_jobs j
     where j.status = any(array['processing'])
@@ -303,6 +307,7 @@ begin
         )
     from silent s
     where j.id = s.id
+      and j.created_at = s.created_at -- as in claim_jobs
     returning s.given_up
   )
   select

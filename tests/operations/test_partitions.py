@@ -178,6 +178,47 @@ def test_workers_cleanup_and_stats_go_on(lived_in: Database, move: Move, cli: Ru
     assert (ours["bytes"], ours["index_bytes"]) == (0, 0)
 
 
+DUPLICATE = (
+    "insert into public.async_jobs (id, url, guest_id, status, created_at, updated_at)"
+    " values (%s, 'u', %s, %s, %s, now() - interval '60 days')"
+)
+
+
+def test_the_id_of_anothers_job_reaches_nothing_of_theirs(lived_in: Database, move: Move) -> None:
+    """A guest adds jobs under the id of a user's job: what happens to these does not happen to that."""
+    url, theirs = lived_in.url, JOBS[USER_A]
+    query(url, f"delete from public.async_jobs where id <> '{theirs}'")
+    move(url)
+
+    def add(status: str) -> None:
+        with psycopg.connect(url) as connection:
+            values = (theirs, GUEST_A, status, MONDAY - timedelta(days=30))
+            connection.execute(DUPLICATE.encode(), values)
+
+    def untouched() -> bool:
+        jobs = query(url, f"select j from public.async_jobs as j where id = '{theirs}' and user_id is not null")
+        return jobs == before
+
+    query(url, f"update public.async_jobs set status = 'completed' where id = '{theirs}'")
+    before = query(url, f"select j from public.async_jobs as j where id = '{theirs}'")
+    add("queued")
+    assert query(url, "select guest_id from public.claim_jobs('w', 10)") == [(GUEST_A,)]
+    assert untouched()
+    assert query(url, "select requeued_count from public.requeue_stale_jobs('0')") == [(1,)]
+    assert untouched()
+    query(url, "select from public.claim_jobs('w', 10)")
+    complete = "select public.complete_job(id, 'w', (metadata ->> 'claim_id')::uuid, '7') from public.async_jobs"
+    assert query(url, f"{complete} where guest_id is not null") == [(True,)]
+    assert untouched()
+    query(url, "delete from public.async_jobs where guest_id is not null")
+    add("completed")
+    assert query(url, "select public.cleanup_old_jobs()") == [(1,)]
+    assert untouched()
+    add("completed")
+    query(url, "select public.cleanup_inactive_guests(0)")
+    assert untouched()
+
+
 def test_each_night_what_is_over_goes_and_new_weeks_come(lived_in: Database, move: Move) -> None:
     """Moved five weeks ago, so that partitions are over by now."""
     url, until = lived_in.url, MONDAY - timedelta(weeks=7)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -13,6 +14,9 @@ import psycopg
 import pytest
 
 from supabase_jobs.local.binaries import embedded
+from tests.database.population import populate
+from tests.fix_db import Database, Make
+from tests.impersonation import USER_A, plant
 from tests.parts import EMBEDDED, postgres_bin
 
 TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -59,3 +63,54 @@ def query(url: str, statements: str) -> list[tuple[Any, ...]]:
         while cursor.nextset():
             pass
         return cursor.fetchall() if cursor.description else []
+
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+MONDAY = TODAY + timedelta(days=14 - TODAY.weekday())
+NAMES = "select partition::text from private.async_jobs_partitions order by ends"
+ADD = "insert into public.async_jobs (url, guest_id, created_at) values ('u', %s, %s)"
+
+Move = Callable[..., str]
+
+
+@pytest.fixture
+def move(shell: Shell, tmp_path: Path) -> Move:
+    """`move(url, until=MONDAY)`: every step but the last, which is returned."""
+
+    def run(url: str, until: datetime = MONDAY) -> str:
+        shell("supabase-jobs render", url)
+        (tmp_path / "partitions").mkdir()
+        for name, text in BLOCKS.items():
+            if name.startswith("partitions/"):
+                (tmp_path / name).write_text(text)
+        shell(BLOCKS["move"], url, until=f"{until:%Y-%m-%d}")
+        apply, verify = BLOCKS["apply"].splitlines()
+        shell(apply, url)
+        return verify
+
+    return run
+
+
+@pytest.fixture
+def lived_in(make_database: Make) -> Database:
+    """A database with guests, users and jobs."""
+    return fill(make_database("applied"))
+
+
+def fill(database: Database) -> Database:
+    """Guests, users and jobs of every age and state."""
+    with psycopg.connect(database.url) as connection:
+        plant(connection)
+        populate(connection)
+        connection.execute("update public.guest_users set migrated_to_user_id = %s, migrated_at = now()", (USER_A,))
+    return database
+
+
+def sqlstate(url: str, statement: str, *values: object) -> str | None:
+    """The SQLSTATE that a statement of the owner's ends in, None where it succeeds."""
+    with psycopg.connect(url) as connection:
+        try:
+            connection.execute(statement.encode(), values)
+        except psycopg.Error as error:
+            return error.sqlstate
+    return None

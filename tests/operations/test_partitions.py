@@ -1,13 +1,11 @@
 """The move to partitions, as docs/operations.md tells it: what holds afterwards, and what it says no longer does."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.database.population import left, left_in, populate
+from tests.database.population import left, left_in
 from tests.database.test_uninstall import catalogs
 from tests.database.test_workers import claim
 from tests.fix_api import serving
@@ -21,62 +19,12 @@ from tests.impersonation import (
     SERVICE,
     USER_A,
     guest,
-    plant,
     reached,
     refusal,
     user,
     visible,
 )
-from tests.operations.conftest import BLOCKS, TEXT, Shell, query
-
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-MONDAY = TODAY + timedelta(days=14 - TODAY.weekday())
-NAMES = "select partition::text from private.async_jobs_partitions order by ends"
-ADD = "insert into public.async_jobs (url, guest_id, created_at) values ('u', %s, %s)"
-
-Move = Callable[..., str]
-
-
-@pytest.fixture
-def move(shell: Shell, tmp_path: Path) -> Move:
-    """`move(url, until=MONDAY)`: every step but the last, which is returned."""
-
-    def run(url: str, until: datetime = MONDAY) -> str:
-        shell("supabase-jobs render", url)
-        (tmp_path / "partitions").mkdir()
-        for name, text in BLOCKS.items():
-            if name.startswith("partitions/"):
-                (tmp_path / name).write_text(text)
-        shell(BLOCKS["move"], url, until=f"{until:%Y-%m-%d}")
-        apply, verify = BLOCKS["apply"].splitlines()
-        shell(apply, url)
-        return verify
-
-    return run
-
-
-@pytest.fixture
-def lived_in(make_database: Make) -> Database:
-    """A database with guests, users and jobs."""
-    return fill(make_database("applied"))
-
-
-def fill(database: Database) -> Database:
-    with psycopg.connect(database.url) as connection:
-        plant(connection)
-        populate(connection)
-        connection.execute("update public.guest_users set migrated_to_user_id = %s, migrated_at = now()", (USER_A,))
-    return database
-
-
-def sqlstate(url: str, statement: str, *values: object) -> str | None:
-    """The SQLSTATE that a statement of the owner's ends in, None where it succeeds."""
-    with psycopg.connect(url) as connection:
-        try:
-            connection.execute(statement.encode(), values)
-        except psycopg.Error as error:
-            return error.sqlstate
-    return None
+from tests.operations.conftest import ADD, BLOCKS, MONDAY, NAMES, TEXT, Move, Shell, fill, query, sqlstate
 
 
 @pytest.mark.parametrize("major", [15, 18])
@@ -217,38 +165,6 @@ def test_the_id_of_anothers_job_reaches_nothing_of_theirs(lived_in: Database, mo
     add("completed")
     query(url, "select public.cleanup_inactive_guests(0)")
     assert untouched()
-
-
-def test_each_night_what_is_over_goes_and_new_weeks_come(lived_in: Database, move: Move) -> None:
-    """Moved five weeks ago, so that partitions are over by now."""
-    url, until = lived_in.url, MONDAY - timedelta(weeks=7)
-    query(url, "update public.async_jobs set created_at = now() - interval '90 days'")
-    move(url, until)
-    names = [name for (name,) in query(url, NAMES)]
-    weeks = [until + timedelta(weeks=n) for n in range(4)]
-    with psycopg.connect(url) as connection:
-        connection.execute("alter table public.async_jobs disable trigger user")
-        connection.execute("update public.async_jobs set status = 'failed', updated_at = now() - interval '8 days'")
-        for week, status, days in zip(weeks, ("completed", "queued", "failed", "failed"), (8, 8, 6, 8), strict=True):
-            connection.execute(
-                "insert into public.async_jobs (url, guest_id, created_at, status, updated_at)"
-                " values ('u', %s, %s, %s, now() - make_interval(days => %s))",
-                (GUEST_A, week, status, days),
-            )
-    with psycopg.connect(url) as connection:
-        dropped = connection.execute("select private.drop_async_jobs_partitions(7)").fetchall()
-        assert [name for (name,) in dropped] == [names[0], names[1], names[4]]  # not the active one, nor the young
-        connection.rollback()
-    assert sqlstate(url, "select private.drop_async_jobs_partitions(-1)") == "22023"
-    assert sqlstate(url, "select private.drop_async_jobs_partitions(null)") == "22023"
-    assert query(url, BLOCKS["ahead"])[0][1] is False
-    query(url, f"drop table {', '.join(names[9:])}")
-    assert query(url, BLOCKS["ahead"])[0][1] is True
-    query(url, BLOCKS["nightly"])
-    after = [name for (name,) in query(url, NAMES)]
-    assert after == [name for name in names if name not in (names[0], names[1], names[4])]
-    assert sqlstate(url, ADD, GUEST_A, until) == "23514"
-    assert query(url, BLOCKS["nightly"]) == []
 
 
 def test_the_api_shows_one_table(lived_in: Database, move: Move) -> None:

@@ -5,32 +5,27 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.database.population import STATUSES, populate
+from tests.database.population import STATUSES
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make
-from tests.impersonation import GUEST_A, JOBS, USER_A, guest, plant, user, visible
-from tests.operations.conftest import BLOCKS, Shell, query
+from tests.impersonation import GUEST_A, JOBS, USER_A, guest, user, visible
+from tests.operations.conftest import BLOCKS, Shell, fill, query
 
 FINGERPRINT = BLOCKS["fingerprint"]
 # from an older version to a newer one, with the newer one's programs
 WAYS = [(15, 17), (16, 18)]
 
 
-def lived_in(database: Database) -> str:
-    """A database with guests, users and jobs of every age and state; its URL."""
-    with psycopg.connect(database.url) as connection:
-        plant(connection)
-        populate(connection)
-        connection.execute("update public.guest_users set migrated_to_user_id = %s, migrated_at = now()", (USER_A,))
-        connection.execute(
-            "update public.async_jobs set result = '{\"a\": [1.50, null, \"ñ\"]}' where status = 'completed'"
-        )
+def with_results(database: Database) -> str:
+    """A database with guests, users and jobs, results too; its URL."""
+    change = "update public.async_jobs set result = '{\"a\": [1.50, null, \"ñ\"]}' where status = 'completed'"
+    query(fill(database).url, change)
     return database.url
 
 
 @pytest.mark.parametrize(("source", "target"), WAYS)
 def test_the_round_trip(make_database: Make, shell: Shell, source: int, target: int) -> None:
-    before = lived_in(make_database("applied", source))
+    before = with_results(make_database("applied", source))
     after = make_database("platform", target).url
     shell(BLOCKS["dump"], before, major=target)
     for step in ("restore-1", "restore-2"):
@@ -58,7 +53,7 @@ def test_the_round_trip(make_database: Make, shell: Shell, source: int, target: 
     ],
 )
 def test_the_fingerprint_sees_a_difference(make_database: Make, change: str) -> None:
-    url = lived_in(make_database("applied"))
+    url = with_results(make_database("applied"))
     before = query(url, FINGERPRINT)
     query(url, "alter table public.async_jobs disable trigger user")
     query(url, change)
@@ -66,7 +61,7 @@ def test_the_fingerprint_sees_a_difference(make_database: Make, change: str) -> 
 
 
 def test_a_restore_is_all_or_nothing_and_users_may_be_there_already(make_database: Make, shell: Shell) -> None:
-    before = lived_in(make_database("applied"))
+    before = with_results(make_database("applied"))
     shell(BLOCKS["dump"], before)
     after = make_database("platform").url
     shell(BLOCKS["restore-1"], after)
@@ -88,7 +83,7 @@ def test_definitions_restored_from_a_dump_are_open_and_verify_says_so(
     make_database: Make, shell: Shell, cli: Run
 ) -> None:
     """Why the tables come from the migrations."""
-    before = lived_in(make_database("applied"))
+    before = with_results(make_database("applied"))
     after = make_database("platform").url
     shell('pg_dump "$SUPABASE_DB_URL" -Fc -f all.dump -n private -t public.guest_users -t public.async_jobs', before)
     shell('pg_restore -d "$SUPABASE_DB_URL" --no-owner all.dump || true', after)
@@ -101,7 +96,7 @@ def test_definitions_restored_from_a_dump_are_open_and_verify_says_so(
 
 
 def test_some_rows_come_back_by_way_of_a_local_server(make_database: Make, shell: Shell, tmp_path: Path) -> None:
-    url = lived_in(make_database("applied"))
+    url = with_results(make_database("applied"))
     theirs = f"select id, created_at, updated_at from public.async_jobs where user_id = '{USER_A}'"
     before, rest = query(url, theirs), query(url, FINGERPRINT)
     shell(BLOCKS["dump"], url)

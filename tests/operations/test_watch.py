@@ -224,7 +224,7 @@ METADATA = (
 
 def test_every_block_is_run() -> None:
     """Each has a name, by which one of the tests runs it."""
-    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("*.py"))
     assert TEXT.count("```") == 2 * len(BLOCKS)
     assert set(LANGUAGES.values()) == {"sh", "sql", "python", "crontab"}
     for name in BLOCKS:

@@ -128,12 +128,19 @@ def derive(connection: Connection, names: Sequence[str]) -> list[Fault]:
     return faults
 
 
-def run(connection: Connection, promise: Promise, *, progress: Progress = lambda _line: nullcontext()) -> Mutation:
+def run(
+    connection: Connection,
+    promise: Promise,
+    wanted: Sequence[str] = areas.AREAS,
+    *,
+    progress: Progress = lambda _line: nullcontext(),
+) -> Mutation:
     """Plant every fault, run `verify` on it, and roll it back; nothing stays.
 
-    `verify` has to find no error before: where it does, no fault would tell anything, and VerificationError (1) is
-    raised. Raises ConfigError (2) where other sources than the packaged ones have no recorded structure, and
-    psycopg's own errors where the connection is lost or another session's lock is in the way.
+    Only the areas that are `wanted` may notice it. They have to find no error before: where they do, no fault would
+    tell anything, and VerificationError (1) is raised. Raises ConfigError (2) where other sources than the packaged
+    ones have no recorded structure, and psycopg's own errors where the connection is lost or another session's lock is
+    in the way.
     """
     snapshot = structure.load(None if promise.directory is None else promise.directory / structure.DEFAULT_FILE.name)
     reasons = waivers(promise)
@@ -143,13 +150,14 @@ def run(connection: Connection, promise: Promise, *, progress: Progress = lambda
         connection.execute(_PREPARE)
         with questions.prepared(connection):
             faults = derive(connection, [name for names in snapshot.scope.values() for name in names])
-            _must_be_sound(connection, promise)
+            _must_be_sound(connection, promise, wanted)
             for family, group in groupby(faults, key=lambda fault: fault.family):
                 planned = list(group)
                 with progress(f"{family}: {len(planned)} faults"):
                     for fault in planned:
                         try:
-                            mutants.append(Mutant(fault, _killers(connection, promise, fault), reasons.get(fault.id)))
+                            by = _killers(connection, promise, wanted, fault)
+                            mutants.append(Mutant(fault, by, reasons.get(fault.id)))
                         except _RefusedError as error:
                             refused.append((fault, str(error)))
     return Mutation(tuple(mutants), tuple(refused))
@@ -159,7 +167,7 @@ class _RefusedError(Exception):
     """The database did not let a fault in."""
 
 
-def _killers(connection: Connection, promise: Promise, fault: Fault) -> tuple[str, ...]:
+def _killers(connection: Connection, promise: Promise, wanted: Sequence[str], fault: Fault) -> tuple[str, ...]:
     with connection.transaction(force_rollback=True):
         try:
             with connection.transaction():
@@ -171,7 +179,7 @@ def _killers(connection: Connection, promise: Promise, fault: Fault) -> tuple[st
                 raise
             raise _RefusedError(f"{error.sqlstate}: {error.diag.message_primary}") from error
         try:
-            found = next(_errors(connection, promise), ())
+            found = next(_errors(connection, promise, wanted), ())
         except NOT_AN_ANSWER:
             raise
         except psycopg.Error as error:
@@ -181,20 +189,26 @@ def _killers(connection: Connection, promise: Promise, fault: Fault) -> tuple[st
     return tuple(f.id for f in found[:_SHOWN])
 
 
-def _errors(connection: Connection, promise: Promise) -> Iterator[Sequence[Finding]]:
+def _errors(connection: Connection, promise: Promise, wanted: Sequence[str]) -> Iterator[Sequence[Finding]]:
     """The errors of each area that finds any; the quick areas come first, so that most faults need no other.
 
-    What the access matrix can dispute is left out: where it finds nothing, all areas together find no error either.
+    What the access matrix can dispute is left out at first, and in the end asked of all areas together.
     """
-    for area in areas.AREAS:
+    disputed = False
+    for area in wanted:
         result = areas.verify(connection, promise, (area,), repeated=True)
-        found = [f for f in result.findings if f.severity is Severity.ERROR and f.id not in result.disputed]
-        if found:
+        errors = [f for f in result.findings if f.severity is Severity.ERROR]
+        if found := [f for f in errors if f.id not in result.disputed]:
             yield found
+        disputed = disputed or bool(errors)
+    if disputed:
+        result = areas.verify(connection, promise, wanted, repeated=True)
+        if errors := [f for f in result.findings if f.severity is Severity.ERROR]:
+            yield errors
 
 
-def _must_be_sound(connection: Connection, promise: Promise) -> None:
-    for found in _errors(connection, promise):
+def _must_be_sound(connection: Connection, promise: Promise, wanted: Sequence[str]) -> None:
+    for found in _errors(connection, promise, wanted):
         raise VerificationError(
             f"verify finds errors before anything was broken, {found[0].id} for one: no fault would tell anything",
             hint="Run supabase-jobs verify, and mend what it names.",

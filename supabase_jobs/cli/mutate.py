@@ -23,25 +23,33 @@ if TYPE_CHECKING:
 SURVIVOR_EXIT_CODE = 1
 
 
-@click.command(epilog="Example: supabase-jobs mutate --json")
+@click.command(epilog="Example: supabase-jobs mutate --only access,functions,plans")
+@click.option(
+    "--only",
+    metavar="AREA,…",
+    help="Only these areas of verify may notice: structure, access, functions, plans. Without structure it shows what"
+    " is caught by its effect alone, and takes several times as long.",
+)
 @click.option("--allow-remote", is_flag=True, help="Also on a database that is not on this machine.")
 @shared_options
 @json_option
 @click.pass_context
-def command(ctx: click.Context, allow_remote: bool) -> None:
+def command(ctx: click.Context, only: str | None, allow_remote: bool) -> None:
     """Break a local database on purpose, one fault at a time, and report which faults verify catches.
 
     The faults are derived from the catalogs: policies, privileges, constraints, indexes, functions and so on.
     Each is planted in a transaction, verified and rolled back. Exits 1 where a fault went unnoticed.
     """
     from supabase_jobs import mutate, project
+    from supabase_jobs.verify.areas import parse
 
+    areas = parse(only)
     given = settings(ctx)
     if not allow_remote:
         mutate.refuse_remote(database_url(given))
     promise = project.promise(given)
     with connected(given) as connection:
-        found = mutate.run(connection, promise, progress=progress)
+        found = mutate.run(connection, promise, areas, progress=progress)
     if as_json(ctx):
         print_json(_document(found))
     else:

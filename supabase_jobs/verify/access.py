@@ -161,7 +161,7 @@ def _cases(declared: Declaration, names: Names) -> dict[str, Case]:
 def probe(session: Session, row: Row, action: Action, params: Params) -> str:
     """The outcome of one action as one identity; undone by the next, or by leaving the savepoint."""
     connection = session.connection
-    became = None
+    became, asked = None, False
     try:
         if row.identity.previous is not None:
             connection.execute(_UNDO)
@@ -171,6 +171,7 @@ def probe(session: Session, row: Row, action: Action, params: Params) -> str:
                 connection.execute(_UNDO)
             became = queue(session, row.identity)
             ran = connection.execute(action.sql.encode(), params)
+        asked = True
         became()
         count = _affected(ran)
         if action.reached is not None:
@@ -184,10 +185,10 @@ def probe(session: Session, row: Row, action: Action, params: Params) -> str:
     except psycopg.Error as error:
         if connection.broken:
             raise
-        if became is not None:
-            became()
-        elif row.identity.previous is None:
+        if became is None and row.identity.previous is None:
             raise
+        if became is not None and not asked:
+            became()
         return "rows" if error.sqlstate == action.bound else refusal(error)
 
 

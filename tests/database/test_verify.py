@@ -186,3 +186,11 @@ def test_an_unmigrated_database_fails_with_a_line_per_missing_object(platform_ur
     structural = [f for f in ran.json["findings"] if f["area"] == "structure"]
     assert 20 <= len(structural) <= 25
     assert any("access was not checked" in f["message"] for f in ran.json["findings"])
+
+
+def test_a_target_that_cannot_be_looked_for_is_a_deviation(rolled_back: Connection) -> None:
+    """The blind statement names no id and runs; what asks whether it reached its target cannot compare ids any more."""
+    rolled_back.execute("alter table public.async_jobs alter id type text")
+    found = {f.id: f for f in verify(rolled_back, PROMISE, ("access",)).findings}
+    finding = found["access:public.async_jobs:guest, its own job:blind update"]
+    assert (finding.severity, finding.message.endswith("should be rows and is 42883")) == (Severity.ERROR, True)

@@ -48,7 +48,7 @@ ACCESS = [
     fault(
         "cleanup and its body executable by anon",
         "grant execute on function public.cleanup_old_jobs(integer, integer) to anon;"
-        "grant execute on function private.cleanup_old_jobs(integer, integer) to anon",
+        "grant execute on function private.cleanup_old_jobs(integer, integer, timestamptz) to anon",
         "cleanup_old_jobs",
         "structure",
         "access",

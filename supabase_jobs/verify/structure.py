@@ -191,7 +191,7 @@ def run(connection: Connection, snapshot: Snapshot, result: Collected, doors: fr
         if (now is None or now.value != fact.value) and not moot(fact, gone, found):
             details = [f.mend for f in snapshot.facts if f.parent == fact.key]
             result.findings.append(_deviation(fact, now, details))
-    for key, fact in found.items():
+    for key, fact in sorted(found.items(), key=lambda item: item[0]):  # not as the catalogs happen to lie
         if key not in expected and fact.unexpected is not None and not moot(fact, strange, expected):
             if fact.kind.endswith(_DOORS) and fact.name in doors:
                 continue
@@ -239,7 +239,7 @@ def run_bodies(connection: Connection, texts: Sequence[str], exposed: Sequence[s
     out, and warnings elsewhere.
     """
     expected = {name: function for text in texts for name, function in syntax.functions(text).items()}
-    for name, signature, schema, definition in _read(connection, _BODIES, [list(expected)]):
+    for name, signature, schema, definition in sorted(_read(connection, _BODIES, [list(expected)])):
         wanted = expected[name]
         # a body in another form (begin atomic, or newer syntax) is another body
         found = syntax.functions(definition).get(name) or syntax.Function(definition, wanted.arguments)

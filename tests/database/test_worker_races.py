@@ -13,8 +13,16 @@ from supabase_jobs.database import Connection
 from tests.database.test_workers import COMPLETE, HEARTBEAT, REQUEUE, claim, silence, value
 from tests.fix_db import Make
 from tests.impersonation import JOBS, USER_A, plant
+from tests.parts import DEFAULT_MAJOR
 
-WORKERS, MANY = 8, 2000
+WORKERS = 8
+
+
+def many(major: int) -> int:
+    """How many jobs: ten thousand on one version, enough for the same races on the others."""
+    return 10_000 if major == DEFAULT_MAJOR else 1_000
+
+
 COUNTS = "select status, count(*) from public.async_jobs group by status"
 
 
@@ -73,14 +81,14 @@ class Work:
         return threads
 
 
-def finish(work: Work, deaths: float) -> None:
+def finish(work: Work, jobs: int, deaths: float) -> None:
     """Let the workers work, and put back what dead ones held, until every job is completed."""
     threads = work.start(deaths)
     try:
         with psycopg.connect(work.url, autocommit=True) as keeper:
             for _ in range(1200):
                 keeper.execute(REQUEUE.encode(), ("1 second", 1000, None))
-                if dict(keeper.execute(COUNTS).fetchall()) == {"completed": MANY} or work.errors:
+                if dict(keeper.execute(COUNTS).fetchall()) == {"completed": jobs} or work.errors:
                     break
                 work.over.wait(0.05)
     finally:
@@ -91,23 +99,23 @@ def finish(work: Work, deaths: float) -> None:
 
 def test_every_job_is_claimed_exactly_once(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
-    work = Work(url)
+    work, jobs = Work(url), many(each_major)
     with psycopg.connect(url) as connection:
-        fill(connection, MANY)
-    finish(work, deaths=0)
+        fill(connection, jobs)
+    finish(work, jobs, deaths=0)
     assert work.errors == []
-    assert (len(work.claimed), set(work.claimed.values())) == (MANY, {1})
-    assert (len(work.done), set(work.done.values())) == (MANY, {1})
+    assert (len(work.claimed), set(work.claimed.values())) == (jobs, {1})
+    assert (len(work.done), set(work.done.values())) == (jobs, {1})
 
 
 def test_no_job_is_lost_when_workers_die_and_none_is_finished_twice(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
-    work = Work(url)
+    work, jobs = Work(url), many(each_major)
     with psycopg.connect(url) as connection:
-        fill(connection, MANY)
-    finish(work, deaths=0.02)
+        fill(connection, jobs)
+    finish(work, jobs, deaths=0.02)
     assert work.errors == []
-    assert (len(work.done), set(work.done.values())) == (MANY, {1})
+    assert (len(work.done), set(work.done.values())) == (jobs, {1})
     assert max(work.claimed.values()) > 1
     with psycopg.connect(url) as connection:
         retried = "select count(*) from public.async_jobs where (metadata ->> 'retry_count')::integer > 0"

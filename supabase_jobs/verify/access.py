@@ -3,39 +3,26 @@
 Works for any declaration; knows no table. Expects to be called inside a transaction that is rolled back.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
 
 import psycopg
 
 from supabase_jobs.database import Connection
 from supabase_jobs.findings import Case, Finding, Grid, Severity
 from supabase_jobs.project import Promise
-from supabase_jobs.verify import declaration, script, structure, undeclared
+from supabase_jobs.verify import declaration, probing, script, theirs, undeclared
 from supabase_jobs.verify.collected import Collected, Dispute
 from supabase_jobs.verify.declaration import Action, Declaration, Identity, Matrix, Row
 from supabase_jobs.verify.impersonation import (
-    NOT_AN_ANSWER,
-    SET,
     Names,
-    Params,
     Session,
-    become,
     begin,
-    follow,
     make_names,
-    one,
     plant,
-    queue,
-    refusal,
 )
 
 AREA = "access"
 WRITES = True
-
-# one savepoint for all probes: going back to it is part of the next one
-_SAVEPOINT = "probe"
-_UNDO = "rollback to savepoint probe"
 
 
 def check(connection: Connection, promise: Promise, result: Collected) -> None:
@@ -43,12 +30,9 @@ def check(connection: Connection, promise: Promise, result: Collected) -> None:
     if (file := result.declared(AREA, promise, declaration.DEFAULT_FILE)) is None:
         return
     declared = declaration.load(file)
-    recorded = file.with_name(structure.DEFAULT_FILE.name)
-    tables = {table for table, _, _ in declared.privileges}
-    if recorded.is_file():
-        tables |= set(structure.load(recorded).scope["relations"])
+    tables = {table for table, _, _ in declared.privileges} | theirs.ours_beside(file)
     undeclared.check(connection, AREA, declared, tables, promise, result)
-    run(connection, declared, promise.variables, result)
+    run(connection, declared, promise.variables, result, theirs.ours_beside(file))
 
 
 def plan(promise: Promise, result: Collected) -> None:
@@ -60,11 +44,18 @@ def plan(promise: Promise, result: Collected) -> None:
         result.cases += _cases(declared, names).values()
 
 
-def run(connection: Connection, declared: Declaration, variables: Mapping[str, object], result: Collected) -> None:
+def run(
+    connection: Connection,
+    declared: Declaration,
+    variables: Mapping[str, object],
+    result: Collected,
+    ours: Collection[str] = (),
+) -> None:
     """Try every cell of every matrix; one finding for each cell that is not as declared.
 
-    `variables` fill the placeholders in headers that are not ids (`$guest_header`). Everything is
-    undone by savepoints; the fixture rows stay until the caller rolls its transaction back.
+    `variables` fill the placeholders in headers that are not ids (`$guest_header`). A cell that should reach its
+    target, and is stopped by a table that is not among `ours`, is not checked. Everything is undone by savepoints; the
+    fixture rows stay until the caller rolls its transaction back.
     """
     session = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     # A setting that no identity of this session has made yet does not exist at all; that case differs
@@ -72,42 +63,52 @@ def run(connection: Connection, declared: Declaration, variables: Mapping[str, o
     result.preambles[AREA] = _opening(declared, session)
     if plant(session, AREA, declared.fixture, result):
         cases = {} if result.repeated else _cases(declared, session)
-        with connection.transaction(force_rollback=True, savepoint_name=_SAVEPOINT):
+        with probing.begun(session):
             for matrix in declared.matrices:
                 if result.enough:
                     break
-                _run_matrix(session, matrix, cases, result)
+                _run_matrix(session, matrix, cases, ours, result)
         wrong = {f.object for f in result.findings if f.area == AREA}
         result.sound |= {matrix.object for matrix in declared.matrices} - wrong
 
 
-def _run_matrix(session: Session, matrix: Matrix, cases: Mapping[str, Case], result: Collected) -> None:
+def _run_matrix(
+    session: Session, matrix: Matrix, cases: Mapping[str, Case], ours: Collection[str], result: Collected
+) -> None:
     cells, wrong = [], set()
-    controls: dict[tuple[object, ...], str | None] = {}
+    unreached: list[tuple[int, int, str]] = []
     allowed: dict[tuple[str, str], bool] = {}
     for r, row in enumerate(matrix.rows):
         params = session.params(row.binds)
         seen = []
+        failed = probing.take_on(session, row.identity)
         for c, action in enumerate(matrix.actions):
             key = (action.name, row.identity.role)
-            if action.allowed_if is not None and key not in allowed:
-                allowed[key] = _allowed(session, row.identity, action, params)
-            outcome = "rows" if allowed.get(key) else probe(session, row, action, params)
+            if action.allowed_if is not None and key not in allowed and not failed:
+                allowed[key] = probing.allowed(session, action.allowed_if, params)
+            if allowed.get(key) or failed:
+                outcome, cause = failed or "rows", None
+            else:
+                outcome, cause = probing.probe(session, action, params)
             result.tried.add(Dispute(matrix.object, row.identity.role, action.command))
             seen.append(outcome)
             if not result.repeated:
                 result.cases.append(cases[_id(matrix, row, action)])
             if outcome != row.expected[action.name]:
                 wrong.add((r, c))
-                result.findings.append(_deviation(matrix, row, action, outcome))
+                _differs(session, matrix, row, action, outcome, cause, ours, result)
             elif outcome in ("hidden", "denied"):
-                target = (action.name, *((name, row.binds[name]) for name in action.target))
-                if target not in controls:
-                    controls[target] = _control(session, action, params)
-                if (reason := controls[target]) is not None:
-                    wrong.add((r, c))
-                    result.findings.append(_empty(matrix, row, action, outcome, reason))
+                unreached.append((r, c, outcome))
         cells.append(tuple(seen))
+    controls: dict[tuple[object, ...], str | None] = {}
+    for r, c, outcome in unreached:
+        row, action = matrix.rows[r], matrix.actions[c]
+        target = (action.name, *((name, row.binds[name]) for name in action.target))
+        if target not in controls:
+            controls[target] = probing.control(session, action, session.params(row.binds), ours)
+        if (reason := controls[target]) is not None:
+            wrong.add((r, c))
+            result.findings.append(_empty(matrix, row, action, outcome, reason))
     result.grids.append(
         Grid(
             matrix.title,
@@ -158,69 +159,32 @@ def _cases(declared: Declaration, names: Names) -> dict[str, Case]:
     return cases
 
 
-def probe(session: Session, row: Row, action: Action, params: Params) -> str:
-    """The outcome of one action as one identity; undone by the next, or by leaving the savepoint."""
-    connection = session.connection
-    became, asked = None, False
-    try:
-        if row.identity.previous is not None:
-            connection.execute(_UNDO)
-            follow(session, row.identity)
-        with connection.pipeline():  # one round trip for all of it
-            if row.identity.previous is None:
-                connection.execute(_UNDO)
-            became = queue(session, row.identity)
-            ran = connection.execute(action.sql.encode(), params)
-        asked = True
-        became()
-        count = _affected(ran)
-        if action.reached is not None:
-            with connection.pipeline():
-                connection.execute(SET, ("role", session.own_role))
-                ran = connection.execute(action.reached.encode(), params)
-            count = _affected(ran)
-        return "rows" if count else "hidden"
-    except NOT_AN_ANSWER:
-        raise
-    except psycopg.Error as error:
-        if connection.broken:
-            raise
-        if became is None and row.identity.previous is None:
-            raise
-        if became is not None and not asked:
-            became()
-        return "rows" if error.sqlstate == action.bound else refusal(error)
-
-
-def _allowed(session: Session, role: Identity, action: Action, params: Params) -> bool:
-    """Whether a role reaches every row by the statement, which is then not run."""
-    session.connection.execute(_UNDO)
-    become(session, role)
-    assert action.allowed_if is not None  # noqa: S101
-    return bool(one(session.connection.execute(action.allowed_if.encode(), params))[0])
-
-
-def _control(session: Session, action: Action, params: Params) -> str | None:
-    """None where the same statement as the owner finds its target; else why it did not."""
-    try:
-        with session.connection.pipeline():
-            session.connection.execute(_UNDO)
-            ran = session.connection.execute((action.control or action.sql).encode(), params)
-        return None if _affected(ran) else "finds nothing either"
-    except NOT_AN_ANSWER:
-        raise
-    except psycopg.Error as error:
-        if session.connection.broken:
-            raise
-        return f"fails with {error.sqlstate}: {error.diag.message_primary}"
-
-
-def _affected(cursor: psycopg.Cursor[Any]) -> int:
-    return max(cursor.rowcount, 0)
-
-
 def _id(matrix: Matrix, row: Row, action: Action) -> str:
     return f"{AREA}:{matrix.title}:{row.label}:{action.name}"
+
+
+def _differs(
+    session: Session,
+    matrix: Matrix,
+    row: Row,
+    action: Action,
+    outcome: str,
+    cause: psycopg.Error | None,
+    ours: Collection[str],
+    result: Collected,
+) -> None:
+    """Report a cell that is not as declared.
+
+    A table of the project's own says nothing of ours where it stops what should be done, or what may have reached other
+    rows than its target. What should have been refused and has come so far is an error, whatever stops it then.
+    """
+    if cause is not None and (row.expected[action.name] == "rows" or action.reached is not None):
+        found = probing.in_the_way(session, cause, ours)
+        if found is not None:
+            why = f"{row.label}: {action.name}: {found.why}"
+            result.not_checked(AREA, matrix.object, why, found.fix, id=_id(matrix, row, action))
+            return
+    result.findings.append(_deviation(matrix, row, action, outcome))
 
 
 def _deviation(matrix: Matrix, row: Row, action: Action, outcome: str) -> Finding:

@@ -29,6 +29,7 @@ select
 # the same, then the settings of an identity, then who one is: columns are evaluated in their order
 _SETTINGS = "(select count(set_config(s.name, s.value, true)) from unnest(%s::text[], %s::text[]) as s (name, value))"
 _BECOME = f"{_STATE}, {_SETTINGS}, current_user::text"
+_GIVE_UP = f"select {_SETTINGS}"
 
 THROWN_AWAY = "Connect as the owner of the tables (postgres); a trigger may have thrown the rows away."
 
@@ -177,6 +178,12 @@ def queue(session: Session, identity: Identity) -> Callable[[], None]:
             raise SupabaseJobsError(f"could not take on the role {identity.role}: still {now}")
 
     return became
+
+
+def give_up(session: Session, identity: Identity) -> None:
+    """Be the connection's own role again, without the settings of an identity, and keep what it did."""
+    made = {**dict.fromkeys(identity.settings_for(session.texts), ""), "role": session.own_role}
+    session.connection.execute(_GIVE_UP, (list(made), list(made.values())))
 
 
 def refusal(error: psycopg.Error) -> str:

@@ -5,8 +5,8 @@ letter, and what a person sees is what was asked.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from psycopg import sql
 
 from supabase_jobs.database import Connection
 from supabase_jobs.findings import Case
-from supabase_jobs.verify import script
+from supabase_jobs.verify import preparing, script
 from supabase_jobs.verify.collected import Collected
 
 if TYPE_CHECKING:
@@ -39,25 +39,10 @@ def ask(connection: Connection, names: Sequence[str], *, repeated: bool) -> list
     return [row for cursor in asked for row in cursor.fetchall()]
 
 
-@contextmanager
-def prepared(connection: Connection) -> Iterator[None]:
-    """Prepare the catalog queries for one transaction, which has to be open: planning them takes longer than they do.
-
-    By SQL, because psycopg drops everything that is prepared at a rollback, once it has prepared something itself. Gone
-    at the end, because a pooler may give the server's session to somebody else.
-    """
-    named = list(zip(_prepared(_queries()), _queries(), strict=True))
-    threshold, connection.prepare_threshold = connection.prepare_threshold, None
-    try:
-        for name, path in named:
-            head = sql.SQL("prepare {} (text[]) as ").format(sql.Identifier(name)).as_bytes(connection)
-            connection.execute(head + path.read_bytes())
-        yield
-    finally:
-        connection.prepare_threshold = threshold
-        if connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
-            for name, _ in named:
-                connection.execute(sql.SQL("deallocate {}").format(sql.Identifier(name)))
+def prepared(connection: Connection) -> AbstractContextManager[None]:
+    """Prepare the catalog queries for one transaction, which has to be open: they take longer to plan than to run."""
+    named = zip(_prepared(_queries()), _queries(), strict=True)
+    return preparing.prepared(connection, {name: path.read_bytes() for name, path in named}, " (text[])")
 
 
 @lru_cache(maxsize=4)

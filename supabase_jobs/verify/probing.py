@@ -1,0 +1,114 @@
+"""Try one cell of an access matrix after another on one connection; each is undone by what comes next.
+
+Works for any declaration; knows no table. Needs an open transaction.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from supabase_jobs.verify import theirs
+from supabase_jobs.verify.declaration import Action, Identity
+from supabase_jobs.verify.impersonation import (
+    NOT_AN_ANSWER,
+    SET,
+    Params,
+    Session,
+    follow,
+    one,
+    queue,
+    refusal,
+)
+
+# Two savepoints, and going back to one is part of what comes next: nobody has been taken on yet, and a row's identity
+# has. Taking it on costs more than most of what it then tries.
+_SAVEPOINT = "nobody"
+_BE_NOBODY = "rollback to savepoint nobody"
+_KEEP = "savepoint somebody"
+_UNDO = "rollback to savepoint somebody"
+
+
+@contextmanager
+def begun(session: Session) -> Iterator[None]:
+    """What all the rest needs to be inside of; everything is undone at the end."""
+    with session.connection.transaction(force_rollback=True, savepoint_name=_SAVEPOINT):
+        yield
+
+
+def take_on(session: Session, identity: Identity) -> str | None:
+    """Be an identity, and nobody else, until the next one is taken on; probes come back to where this has ended.
+
+    None, or what it came to where the identity served before could not do what it is said to have done.
+    """
+    session.connection.execute(_BE_NOBODY)
+    try:
+        follow(session, identity)
+    except NOT_AN_ANSWER:
+        raise
+    except psycopg.Error as error:
+        if session.connection.broken:
+            raise
+        return refusal(error)
+    with session.connection.pipeline():
+        became = queue(session, identity)
+        session.connection.execute(_KEEP)
+    became()
+    return None
+
+
+def probe(session: Session, action: Action, params: Params) -> tuple[str, psycopg.Error | None]:
+    """The outcome of one action as the identity taken on; undone by the next, or by leaving the savepoints."""
+    connection = session.connection
+    try:
+        with connection.pipeline():  # one round trip
+            connection.execute(_UNDO)
+            ran = connection.execute(action.sql.encode(), params)
+        count = _affected(ran)
+        if action.reached is not None:
+            with connection.pipeline():
+                connection.execute(SET, ("role", session.own_role))
+                ran = connection.execute(action.reached.encode(), params)
+            count = _affected(ran)
+        return "rows" if count else "hidden", None
+    except NOT_AN_ANSWER:
+        raise
+    except psycopg.Error as error:
+        if connection.broken:
+            raise
+        return "rows" if error.sqlstate == action.bound else refusal(error), error
+
+
+def allowed(session: Session, question: str, params: Params) -> bool:
+    """Whether the identity taken on reaches every row by a statement, which is then not run."""
+    session.connection.execute(_UNDO)
+    return bool(one(session.connection.execute(question.encode(), params))[0])
+
+
+def control(session: Session, action: Action, params: Params, ours: Collection[str]) -> str | None:
+    """None where the same statement as the owner finds its target; else why it did not."""
+    try:
+        with session.connection.pipeline():
+            session.connection.execute(_BE_NOBODY)
+            ran = session.connection.execute((action.control or action.sql).encode(), params)
+        return None if _affected(ran) else "finds nothing either"
+    except NOT_AN_ANSWER:
+        return refusal(error)
+    except psycopg.Error as error:
+        if session.connection.broken:
+            raise
+        session.connection.execute(_BE_NOBODY)
+        if theirs.in_the_way(session.connection, error, ours):  # which refers to the target, so that it is there
+            return None
+        return f"fails with {error.sqlstate}: {error.diag.message_primary}"
+
+
+def in_the_way(session: Session, cause: psycopg.Error, ours: Collection[str]) -> theirs.Theirs | None:
+    """What of the project's own a probe has met with, if that is what its error says."""
+    session.connection.execute(_UNDO)
+    return theirs.in_the_way(session.connection, cause, ours)
+
+
+def _affected(cursor: psycopg.Cursor[Any]) -> int:
+    return max(cursor.rowcount, 0)

@@ -94,7 +94,7 @@ def control(session: Session, action: Action, params: Params, ours: Collection[s
             ran = session.connection.execute((action.control or action.sql).encode(), params)
         return None if _affected(ran) else "finds nothing either"
     except NOT_AN_ANSWER:
-        return refusal(error)
+        raise
     except psycopg.Error as error:
         if session.connection.broken:
             raise

@@ -5,8 +5,8 @@ inner join pg_namespace as n on c.relnamespace = n.oid
 where
   n.nspname = $1
   and c.relname = $2
+  and c.oid::regclass::text <> all($3)
   and not exists (
-    select
-    from (select c.oid as relid union all select pg_partition_ancestors(c.oid)) as part
+    select from pg_partition_ancestors(c.oid) as part
     where part.relid::regclass::text = any($3)
   )

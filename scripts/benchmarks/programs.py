@@ -34,8 +34,10 @@ class Programs:
         shutil.copytree(ROOT / "supabase", self._project / "supabase", ignore=shutil.ignore_patterns(".*"))
         home = self._project / "home"
         home.mkdir()
+        # PYTHON…: an installed program is compiled; with PYTHONDONTWRITEBYTECODE it would compile itself at every start
+        foreign = ("PG", "SUPABASE", "GITHUB", "PYTHON")
         self._environ = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("PG", "SUPABASE", "GITHUB"))},
+            **{key: value for key, value in os.environ.items() if not key.startswith(foreign)},
             "HOME": str(home),
             "SUPABASE_TELEMETRY_DISABLED": "1",
             "SUPABASE_NO_UPDATE_NOTIFIER": "1",

@@ -79,19 +79,10 @@ def _run_matrix(
     unreached: list[tuple[int, int, str]] = []
     allowed: dict[tuple[str, str], bool] = {}
     for r, row in enumerate(matrix.rows):
-        params = session.params(row.binds)
-        seen = []
-        failed = probing.take_on(session, row.identity)
-        for c, action in enumerate(matrix.actions):
-            key = (action.name, row.identity.role)
-            if action.allowed_if is not None and key not in allowed and not failed:
-                allowed[key] = probing.allowed(session, action.allowed_if, params)
-            if allowed.get(key) or failed:
-                outcome, cause = failed or "rows", None
-            else:
-                outcome, cause = probing.probe(session, action, params)
+        seen = _run_row(session, matrix, row, allowed)
+        cells.append(tuple(outcome for outcome, _ in seen))
+        for c, (action, (outcome, cause)) in enumerate(zip(matrix.actions, seen, strict=True)):
             result.tried.add(Dispute(matrix.object, row.identity.role, action.command))
-            seen.append(outcome)
             if not result.repeated:
                 result.cases.append(cases[_id(matrix, row, action)])
             if outcome != row.expected[action.name]:
@@ -99,7 +90,6 @@ def _run_matrix(
                 _differs(session, matrix, row, action, outcome, cause, ours, result)
             elif outcome in ("hidden", "denied"):
                 unreached.append((r, c, outcome))
-        cells.append(tuple(seen))
     controls: dict[tuple[object, ...], str | None] = {}
     for r, c, outcome in unreached:
         row, action = matrix.rows[r], matrix.actions[c]
@@ -118,6 +108,30 @@ def _run_matrix(
             frozenset(wrong),
         )
     )
+
+
+def _run_row(
+    session: Session, matrix: Matrix, row: Row, allowed: dict[tuple[str, str], bool]
+) -> list[tuple[str, psycopg.Error | None]]:
+    """The outcome of each action of a row, and its error.
+
+    `allowed` keeps which actions reach every row as which role: those are not run.
+    """
+    params = session.params(row.binds)
+    if (failed := probing.take_on(session, row.identity)) is not None:
+        return [(failed, None)] * len(matrix.actions)
+    for action in matrix.actions:
+        key = (action.name, row.identity.role)
+        if action.allowed_if is not None and key not in allowed:
+            allowed[key] = probing.allowed(session, action.allowed_if, params)
+    known = {action.name: "rows" for action in matrix.actions if allowed.get((action.name, row.identity.role))}
+    harmless = [a for a in matrix.actions if a.name not in known and row.expected[a.name] in ("rows", "hidden")]
+    if (outcomes := probing.probe_together(session, harmless, params)) is not None:
+        known |= {action.name: outcome for action, outcome in zip(harmless, outcomes, strict=True)}
+    return [
+        (known[action.name], None) if action.name in known else probing.probe(session, action, params)
+        for action in matrix.actions
+    ]
 
 
 def _opening(declared: Declaration, names: Names) -> str:

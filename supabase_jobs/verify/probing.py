@@ -3,7 +3,7 @@
 Works for any declaration; knows no table. Needs an open transaction.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from supabase_jobs.verify.impersonation import (
     queue,
     refusal,
 )
+from supabase_jobs.verify.preparing import unprepared
 
 # Two savepoints, and going back to one is part of what comes next: nobody has been taken on yet, and a row's identity
 # has. Taking it on costs more than most of what it then tries.
@@ -33,7 +34,8 @@ _UNDO = "rollback to savepoint somebody"
 @contextmanager
 def begun(session: Session) -> Iterator[None]:
     """What all the rest needs to be inside of; everything is undone at the end."""
-    with session.connection.transaction(force_rollback=True, savepoint_name=_SAVEPOINT):
+    connection = session.connection
+    with unprepared(connection), connection.transaction(force_rollback=True, savepoint_name=_SAVEPOINT):
         yield
 
 
@@ -58,26 +60,45 @@ def take_on(session: Session, identity: Identity) -> str | None:
     return None
 
 
+def probe_together(session: Session, actions: Sequence[Action], params: Params) -> list[str] | None:
+    """The outcomes of several actions as the identity taken on, each undone by the next, in one round trip.
+
+    It takes a third of the time that one after another does. None where any of them fails: nothing is known then.
+    """
+    try:
+        with session.connection.pipeline():
+            asked = [_ask(session, action, params) for action in actions]
+    except NOT_AN_ANSWER:
+        raise
+    except psycopg.Error:
+        if session.connection.broken:
+            raise
+        return None
+    return ["rows" if _affected(ran) else "hidden" for ran in asked]
+
+
 def probe(session: Session, action: Action, params: Params) -> tuple[str, psycopg.Error | None]:
     """The outcome of one action as the identity taken on; undone by the next, or by leaving the savepoints."""
-    connection = session.connection
     try:
-        with connection.pipeline():  # one round trip
-            connection.execute(_UNDO)
-            ran = connection.execute(action.sql.encode(), params)
-        count = _affected(ran)
-        if action.reached is not None:
-            with connection.pipeline():
-                connection.execute(SET, ("role", session.own_role))
-                ran = connection.execute(action.reached.encode(), params)
-            count = _affected(ran)
-        return "rows" if count else "hidden", None
+        with session.connection.pipeline():
+            ran = _ask(session, action, params)
+        return "rows" if _affected(ran) else "hidden", None
     except NOT_AN_ANSWER:
         raise
     except psycopg.Error as error:
-        if connection.broken:
+        if session.connection.broken:
             raise
         return "rows" if error.sqlstate == action.bound else refusal(error), error
+
+
+def _ask(session: Session, action: Action, params: Params) -> psycopg.Cursor[Any]:
+    """Send an action in an open pipeline, and what its owner asks then; the cursor that tells whether it reached."""
+    session.connection.execute(_UNDO)
+    ran = session.connection.execute(action.sql.encode(), params)
+    if action.reached is not None:
+        session.connection.execute(SET, ("role", session.own_role))
+        ran = session.connection.execute(action.reached.encode(), params)
+    return ran
 
 
 def allowed(session: Session, question: str, params: Params) -> bool:

@@ -5,7 +5,9 @@ import pytest
 
 from supabase_jobs.database import Connection
 from supabase_jobs.findings import Severity, Verification
+from supabase_jobs.verify import functions, scenarios, theirs
 from supabase_jobs.verify.areas import verify
+from supabase_jobs.verify.collected import Collected
 from tests.fix_cli import Run
 from tests.fix_db import PROMISE, Database, Make
 
@@ -57,8 +59,8 @@ def test_a_cascade_that_our_own_table_lacks_is_ours_all_the_same(signing_up: Dat
     """Both are in the way, and the server names one of them; once theirs is gone, it names ours."""
     with psycopg.connect(signing_up.superuser_url, autocommit=True) as connection:
         connection.execute(NO_CASCADE)
-        with psycopg.connect(signing_up.url, autocommit=True) as theirs_too:
-            found = ids(verify(theirs_too, PROMISE), Severity.ERROR, "structure")
+        with psycopg.connect(signing_up.url, autocommit=True) as both:
+            found = ids(verify(both, PROMISE), Severity.ERROR, "structure")
         assert "structure:public.async_jobs:constraint:async_jobs_user_id_fkey" in found
         connection.execute("alter table public.profiles drop constraint profiles_id_fkey")
     with psycopg.connect(signing_up.url, autocommit=True) as ours_alone:
@@ -90,9 +92,6 @@ def test_what_got_as_far_as_their_table_should_have_been_refused(rolled_back: Co
 
 
 def test_where_nobody_said_what_is_ours_nothing_is_forgiven(rolled_back: Connection) -> None:
-    from supabase_jobs.verify import functions, scenarios
-    from supabase_jobs.verify.collected import Collected
-
     rolled_back.execute(INVOICES)
     result = Collected()
     functions.run(rolled_back, scenarios.load(scenarios.DEFAULT_FILE), PROMISE.variables, result)
@@ -107,3 +106,15 @@ def test_an_identity_that_could_not_be_served_before_is_an_error_of_its_cells(ro
     after = [f for f in result.findings if ":guest after the service:" in f.id]
     assert after
     assert all("is denied" in f.message for f in after)
+
+
+def test_a_partition_of_ours_is_ours(rolled_back: Connection) -> None:
+    rolled_back.execute(
+        "create table public.parted (id int check (id > 0)) partition by list (id);"
+        "create table public.parted_rest partition of public.parted default"
+    )
+    with pytest.raises(psycopg.errors.CheckViolation) as caught, rolled_back.transaction():
+        rolled_back.execute("insert into public.parted values (0)")
+    assert caught.value.diag.table_name == "parted_rest"
+    assert theirs.in_the_way(rolled_back, caught.value, {"public.parted"}) is None
+    assert theirs.in_the_way(rolled_back, caught.value, {"public.others"}) is not None

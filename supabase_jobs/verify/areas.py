@@ -15,7 +15,7 @@ from supabase_jobs.findings import Verification
 from supabase_jobs.project import Promise
 from supabase_jobs.verify import access, functions, http_cases, plans, structure
 from supabase_jobs.verify.collected import Collected
-from supabase_jobs.verify.script import LIMITS
+from supabase_jobs.verify.script import SETTINGS
 
 # The quick ones first: `mutate` stops at the first that finds something. `plans` after `access`, which has to ask
 # before anything makes the settings of a request.
@@ -55,7 +55,7 @@ def verify(
     started = time.monotonic()
     result = Collected(repeated)
     with connection.transaction(force_rollback=True):
-        connection.execute(LIMITS)
+        connection.execute(SETTINGS)
         read_only = connection.execute(_READ_ONLY).fetchone()
         for area in areas:
             if result.enough:

@@ -19,6 +19,7 @@ from supabase_jobs.verify.declaration import NULL, Identity
 
 SET = "select set_config(%s, %s, true)"
 # everything by which a policy could recognise a caller; must be as at the start before every probe
+_REQUEST = ("request.jwt.claims", "request.jwt.claim.sub", "request.headers")
 _STATE = """
 select
   current_user::text, current_setting('role'),
@@ -101,8 +102,14 @@ def begin(
     *,
     make: Callable[[], uuid.UUID] = uuid.uuid4,
 ) -> Session:
-    """A session, with `make_names` for this connection's role."""
+    """A session, with `make_names` for this connection's role.
+
+    What a database or a role has as a default for a request's settings is emptied: every request makes its own.
+    """
     state = one(connection.execute(_STATE))
+    if any(state[-len(_REQUEST) :]):
+        connection.execute(_GIVE_UP, (list(_REQUEST), [""] * len(_REQUEST)))
+        state = one(connection.execute(_STATE))
     names = make_names(area, ids, placeholders, variables, own_role=state[1], make=make)
     return Session(names.ids, names.texts, names.own_role, connection, state)
 

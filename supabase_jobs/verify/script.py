@@ -9,11 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from psycopg.sql import Literal
 
-# So that no probe stands behind somebody else's lock for long; never met where nobody holds one.
-LIMITS = """select
+# So that no probe stands behind somebody else's lock for long, and a database or role with settings of its own is seen
+# as any other is: the last five change how definitions are written and read, or refuse what row level security hides.
+SETTINGS = """select
   set_config('search_path', '', true),
   set_config('statement_timeout', '10s', true),
-  set_config('lock_timeout', '2s', true)"""
+  set_config('lock_timeout', '2s', true),
+  set_config('quote_all_identifiers', 'off', true),
+  set_config('standard_conforming_strings', 'on', true),
+  set_config('intervalstyle', 'postgres', true),
+  set_config('extra_float_digits', '1', true),
+  set_config('row_security', 'on', true)"""
 
 _OPENING = """\
 -- {about}
@@ -58,10 +64,10 @@ def filled(statement: str, literals: Mapping[str, str] | None) -> str:
 
 
 def preamble(about: str, fixture: Iterable[str] = (), literals: Mapping[str, str] | None = None) -> str:
-    """The opening that the probes of an area share: `begin`, the limits of verify, and the planted rows."""
+    """The opening that the probes of an area share: `begin`, the settings of verify, and the planted rows."""
     planted = "".join(filled(statement, literals) for statement in fixture)
     rows = f"\n-- The rows that it is about, planted as the owner.\n{planted}" if planted else ""
-    return _OPENING.format(about=_line(about)) + filled(LIMITS, None) + rows + "\n"
+    return _OPENING.format(about=_line(about)) + filled(SETTINGS, None) + rows + "\n"
 
 
 def identity(role: str, settings: Mapping[str, str]) -> str:

@@ -84,9 +84,45 @@ def test_each_rule_is_silent_then_speaks(rolled_back: Connection, rule: str, sql
     assert all(fix in f.fix and f.area == "structure" for f in findings)
 
 
+@pytest.mark.parametrize("where", ["", " in database {}"])
+@pytest.mark.parametrize(
+    ("rule", "setting", "severity"),
+    [
+        ("anonymous requests", "pgrst.db_anon_role = 'service_role'", "error"),
+        ("before every request", "pgrst.db_pre_request = 'public.limit_rates'", "info"),
+    ],
+)
+def test_settings_of_the_role_that_the_api_connects_as(
+    make_database: Make, rule: str, setting: str, severity: str, where: str
+) -> None:
+    """Nobody but a superuser may make them here; rolled back: databases share the role."""
+    database = make_database("platform")
+    target = psycopg.sql.SQL(where).format(psycopg.sql.Identifier(database.name)).as_string()
+    with psycopg.connect(database.superuser_url) as connection, connection.transaction(force_rollback=True):
+        connection.execute(f"alter role authenticator{target} set pgrst.db_anon_role = 'anon'".encode())
+        assert advised(connection) == []
+        connection.execute(f"alter role authenticator{target} set {setting}".encode())
+        [finding] = advised(connection)
+        id = f"structure:advice:{rule}:authenticator:{setting.partition(' ')[0]}"
+        assert (finding.id, finding.severity.value) == (id, severity)
+        if severity == "error":
+            connection.execute(finding.fix.encode())
+            assert advised(connection) == []
+
+
+def test_settings_for_another_database_are_not_ours(make_database: Make) -> None:
+    with (
+        psycopg.connect(make_database("platform").superuser_url) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        connection.execute("alter role authenticator in database template1 set pgrst.db_anon_role = 'postgres'")
+        assert advised(connection) == []
+
+
 def test_every_rule_has_a_story(make_database: Make) -> None:
     """A foreign table needs a superuser to make one."""
-    assert {story[0] for story in STORIES} | {"foreign table exposed"} == RULES
+    told = {story[0] for story in STORIES} | {"foreign table exposed", "anonymous requests", "before every request"}
+    assert told == RULES
     with psycopg.connect(make_database("platform").superuser_url, autocommit=True) as connection:
         connection.execute("create foreign data wrapper nothing; create server nowhere foreign data wrapper nothing")
         connection.execute(

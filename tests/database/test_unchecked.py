@@ -143,7 +143,7 @@ def test_what_takes_too_long_ends_its_area_and_what_was_found_stands(
         'alter policy "guests read their own jobs" on public.async_jobs using (true);'
         'alter policy "users delete their own jobs" on public.async_jobs using (pg_sleep(9) is null)'
     )
-    monkeypatch.setattr(areas, "LIMITS", script.LIMITS.replace("10s", "500ms"))
+    monkeypatch.setattr(areas, "SETTINGS", script.SETTINGS.replace("10s", "500ms"))
     result = verify(rolled_back, PROMISE)
     assert result.unchecked == ("access",)
     assert "57014" in next(f.message for f in result.findings if f.id == "access:unchecked")

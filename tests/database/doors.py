@@ -48,6 +48,20 @@ DOORS = {
         "function",
         "public.all_jobs()",
     ),
+    "one that names the database as well": (
+        "do $$ begin execute format('create function public.all_jobs() returns setof public.async_jobs language sql"
+        " security definer as %L', 'select * from ' || current_database() || '.public.async_jobs'); end $$",
+        "function",
+        "public.all_jobs()",
+    ),
+    "one that an aggregate calls": (
+        "create function private.add(text, uuid) returns text language sql security definer as"
+        f" $$ select $1 || (select url from {JOBS} where id = $2) $$;"
+        "revoke all on function private.add from public;"
+        "create aggregate public.urls(uuid) (sfunc = private.add, stype = text, initcond = '')",
+        "function",
+        "private.add(text,uuid)",
+    ),
     "a trigger of a table that guests write to": (
         "create table public.bell (x int); grant insert on public.bell to anon;"
         "create function public.ring() returns trigger language plpgsql security definer as"
@@ -78,6 +92,24 @@ DOORS = {
         "create table public.ask (x int, answer text); grant insert, select on public.ask to anon;"
         "create function public.reply() returns trigger language plpgsql security definer as"
         f" $$ begin new.answer := (select string_agg(url, ' ') from {JOBS}); return new; end $$;"
+        "create trigger reply before insert on public.ask for each row execute function public.reply()",
+        "trigger",
+        "public.reply()",
+    ),
+    "a trigger that answers with another row": (
+        "create table public.ask (x int, answer text); grant insert, select on public.ask to anon;"
+        "create function public.reply() returns trigger language plpgsql security definer as"
+        f" $$ declare r record; begin r := new; select string_agg(url, ' ') into r.answer from {JOBS};"
+        " return r; end $$;"
+        "create trigger reply before insert on public.ask for each row execute function public.reply()",
+        "trigger",
+        "public.reply()",
+    ),
+    "a trigger that makes the row anew": (
+        "create table public.ask (x int, answer text); grant insert, select on public.ask to anon;"
+        "create function public.reply() returns trigger language plpgsql security definer as"
+        " $$ begin new := jsonb_populate_record(new, jsonb_build_object('answer',"
+        f" (select string_agg(url, ' ') from {JOBS}))); return new; end $$;"
         "create trigger reply before insert on public.ask for each row execute function public.reply()",
         "trigger",
         "public.reply()",

@@ -160,12 +160,21 @@ def test_a_door_that_only_a_superuser_can_make(make_database: Make, sql: str, id
         assert errors(connection, "structure") == {}
 
 
-def test_a_trigger_that_only_adds_is_a_warning(rolled_back: Connection) -> None:
+@pytest.mark.parametrize(
+    ("when", "end"),
+    [
+        ("after", "null"),
+        ("before", "new"),
+        ("before", "case when tg_op = 'INSERT' then coalesce(new, old) else old end"),
+    ],
+)
+def test_a_trigger_that_only_adds_is_a_warning(rolled_back: Connection, when: str, end: str) -> None:
     rolled_back.execute(
         "create table public.uploads (owner uuid); grant insert on public.uploads to authenticated;"
         "create function public.enqueue() returns trigger language plpgsql security definer as"
-        f" $$ begin insert into {JOBS} (url, user_id) values ('https://x.com', new.owner); return null; end $$;"
-        "create trigger enqueue after insert on public.uploads for each row execute function public.enqueue()".encode()
+        f" $$ begin insert into {JOBS} (url, user_id) values ('https://x.com', new.owner); return {end}; end $$;"
+        f"create trigger enqueue {when} insert on public.uploads for each row"
+        " execute function public.enqueue()".encode()
     )
     [finding] = verify(rolled_back, PROMISE, ("structure",)).findings
     assert (finding.severity, "on public.uploads, for " in finding.message) == (Severity.WARNING, True)
@@ -180,6 +189,12 @@ TAKES_ON = {
     "by a call": "returns text language sql as $$ select set_config('role', 'service_role', true) $$",
     "by claims": "returns void language plpgsql as"
     " $$ begin perform set_config('request.jwt.claims', json_build_object('sub', p)::text, true); end $$",
+    "after a comment": "returns void language plpgsql as $$ begin -- see all\n set role service_role; end $$",
+    "by arguments that are named": "returns text language sql as"
+    " $$ select set_config(is_local => true, setting_name => 'role', new_value => 'service_role') $$",
+    "by what it calls": "returns text language sql as $$ select private.more() $$;"
+    'create function private.more() returns text language sql as $$ select "private"."as service" () $$;'
+    "create function private.\"as service\"() returns text language sql set role = service_role as 'select null'",
     "by a header, parsed": "returns text language sql begin atomic"
     " select set_config('request.headers', json_build_object('x-guest-id', p)::text, true); end",
 }
@@ -187,12 +202,41 @@ TAKES_ON = {
 
 @pytest.mark.parametrize("how", TAKES_ON)
 def test_a_function_that_takes_on_another_identity(rolled_back: Connection, how: str) -> None:
+    rolled_back.execute("set local check_function_bodies = off")
     rolled_back.execute(f"create function public.become(p text) {TAKES_ON[how]}".encode())
     [(id, finding)] = errors(rolled_back, "structure").items()
     assert id == "structure:advice:function takes on role:public.become(text)"
     assert errors(rolled_back, "structure", doors=frozenset({"public.become(text)"})) == {}
     rolled_back.execute(finding.fix.encode())
     assert errors(rolled_back, "structure") == {}
+
+
+def test_a_trigger_that_takes_on_another_identity_as_its_caller(rolled_back: Connection) -> None:
+    """It reads what its caller may not, and puts it into a row that the caller reads."""
+    rolled_back.execute(
+        "create table public.notes (note text); grant insert on public.notes to anon;"
+        "create function public.fill() returns trigger language plpgsql as $$ begin"
+        " perform set_config('role', 'service_role', true);"
+        f" new.note := (select string_agg(url, ' ') from {JOBS}); return new; end $$".encode()
+    )
+    assert errors(rolled_back, "structure") == {}  # nothing sets it off
+    rolled_back.execute("create trigger fill before insert on public.notes for each row execute function public.fill()")
+    [finding] = errors(rolled_back, "structure").values()
+    assert finding.id == "structure:advice:function takes on role:public.fill()"
+    assert "anon and authenticated may set it off by writing to public.notes" in finding.message
+    rolled_back.execute("alter table public.notes disable trigger fill")
+    assert errors(rolled_back, "structure") == {}
+
+
+def test_a_function_of_another_schema_takes_on_roles_by_itself(rolled_back: Connection) -> None:
+    """Helpers of a project's tests do, and no request comes to them; one of the same name elsewhere is another."""
+    rolled_back.execute(
+        "create schema tests; grant usage on schema tests to public;"
+        "create function tests.login() returns void language sql set role = service_role as 'select';"
+        "create schema app; create function app.login() returns void language sql as 'select';"
+        "create function public.enter() returns void language sql as 'select app.login()'"
+    )
+    assert verify(rolled_back, PROMISE, ("structure",)).findings == ()
 
 
 BUILDS = {
@@ -203,6 +247,15 @@ BUILDS = {
     ),
     "an array, as xml": (
         "(q text[]) returns xml language sql security definer as $$ select query_to_xml(q[1], true, true, '') $$",
+        Severity.ERROR,
+    ),
+    "a query of words": (
+        "(q text) returns setof text language sql security definer as $$ select word from ts_stat(q) $$",
+        Severity.ERROR,
+    ),
+    "a table of two ways": (
+        "(q text) returns setof record language plpgsql security definer as"
+        " $$ begin return query select * from extensions.crosstab(q) as t (a text, b int); end $$",
         Severity.ERROR,
     ),
     "a number": (

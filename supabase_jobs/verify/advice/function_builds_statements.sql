@@ -34,7 +34,7 @@ from (
     and p.prokind in ('f', 'p')
     and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
     and n.nspname not in ('pg_catalog', 'information_schema')
-    and p.prosrc ~* '(\mexecute\M(?!\s+(function|procedure|on)\M)|\m(query|table|cursor|schema|database)_to_xml|\mdblink)'
+    and p.prosrc ~* '(\mexecute\M(?!\s+(function|procedure|on)\M)|\m(query|table|cursor|schema|database)_to_xml|\mdblink|\m(crosstab|connectby|ts_stat))'
     and not exists (
       select 1 from pg_depend as d
       where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'

@@ -29,7 +29,11 @@ body as materialized (
     p.prorettype,
     t.text,
     t.text ~* '\m(update|delete|truncate|merge)\M' as changes,
-    t.text ~* '\mnew\s*\.\s*("[^"]+"|\w+)\s*:?=|\minto\s+(strict\s+)?new\M' as answers,
+    t.text ~* (
+      '\mnew\s*\.\s*("[^"]+"|\w+)\s*:?=|\minto\s+(strict\s+)?new\M|\mnew\s*:=|(;|\mbegin|\mthen|\melse|\mloop)\s*new\s*='
+      -- another row than the one that came
+      || '|\mreturn\s+(?!((new|old|null|coalesce|case|when|then|else|end|tg_op)\M|''[^'']*''|[\s(),=<>])*;)'
+    ) as answers,
     format('%I.%I', s.nspname, p.proname) as name,
     format('%I.%I(%s)', s.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as signature,
     case p.prokind when 'p' then 'procedure' else 'function' end as kind,
@@ -44,13 +48,13 @@ body as materialized (
     and l.lanname not in ('c', 'internal')
 ),
 
--- a name in a body, in any case, with or without its schema, quoted or not
+-- a name in a body, in any case, with or without its schema and that with or without the database, quoted or not
 pattern (classid, oid, text) as materialized (
   select
     o.classid,
     o.oid,
-    '(?<![\w.$"])(' || regexp_replace(o.nspname, '(\W)', '\\\1', 'g') || '\s*\.\s*|"'
-    || regexp_replace(o.nspname, '(\W)', '\\\1', 'g') || '"\s*\.\s*)?"?' || regexp_replace(o.name, '(\W)', '\\\1', 'g')
+    '(?<![\w.$"])(("?' || regexp_replace(current_database(), '(\W)', '\\\1', 'g') || '"?\s*\.\s*)?"?'
+    || regexp_replace(o.nspname, '(\W)', '\\\1', 'g') || '"?\s*\.\s*)?"?' || regexp_replace(o.name, '(\W)', '\\\1', 'g')
     || o.ends
   from (
     select
@@ -149,8 +153,16 @@ from door as d
 cross join lateral (
   select string_agg(x.name, ', ' order by x.name) as roles
   from caller as x
-  where has_function_privilege(x.name, d.oid, 'execute')
+  where (
+    has_function_privilege(x.name, d.oid, 'execute')
     and (x.name = 'public' or has_schema_privilege(x.name, d.pronamespace, 'usage'))
+  )
+  -- whoever calls an aggregate needs no right to the functions that it is made of
+  or exists (
+    select 1 from pg_aggregate as a
+    where has_function_privilege(x.name, a.aggfnoid, 'execute')
+      and d.oid in (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
+  )
 ) as g
 where d.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
   and g.roles is not null

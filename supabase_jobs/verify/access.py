@@ -30,7 +30,7 @@ def check(connection: Connection, promise: Promise, result: Collected) -> None:
     if (file := result.declared(AREA, promise, declaration.DEFAULT_FILE)) is None:
         return
     declared = declaration.load(file)
-    tables = {table for table, _, _ in declared.privileges} | theirs.ours_beside(file)
+    tables = {table for table, _, _ in declared.privileges} | theirs.tables_beside(file)
     undeclared.check(connection, AREA, declared, tables, promise, result)
     run(connection, declared, promise.variables, result, theirs.ours_beside(file))
 
@@ -54,14 +54,14 @@ def run(
     """Try every cell of every matrix; one finding for each cell that is not as declared.
 
     `variables` fill the placeholders in headers that are not ids (`$guest_header`). A cell that should reach its
-    target, and is stopped by a table that is not among `ours`, is not checked. Everything is undone by savepoints; the
-    fixture rows stay until the caller rolls its transaction back.
+    target, or a constraint, and is stopped by a table or a constraint that is not among `ours`, is not checked.
+    Everything is undone by savepoints; the fixture rows stay until the caller rolls its transaction back.
     """
     session = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     # A setting that no identity of this session has made yet does not exist at all; that case differs
     # from an empty one, so the probes of the first identity come before the first set_config.
     result.preambles[AREA] = _opening(declared, session)
-    if plant(session, AREA, declared.fixture, result):
+    if plant(session, AREA, declared.fixture, result, ours):
         cases = {} if result.repeated else _cases(declared, session)
         with probing.begun(session):
             for matrix in declared.matrices:
@@ -189,10 +189,12 @@ def _differs(
 ) -> None:
     """Report a cell that is not as declared.
 
-    A table of the project's own says nothing of ours where it stops what should be done, or what may have reached other
-    rows than its target. What should have been refused and has come so far is an error, whatever stops it then.
+    A table or a constraint of the project's own says nothing of ours where it stops what should be done, or come as far
+    as a constraint, or what may have reached other rows than its target. What a policy or a privilege should have
+    refused and has come so far is an error, whatever stops it then.
     """
-    if cause is not None and (row.expected[action.name] == "rows" or action.reached is not None):
+    expected = row.expected[action.name]
+    if cause is not None and (expected == "rows" or expected.startswith("23") or action.reached is not None):
         found = probing.in_the_way(session, cause, ours)
         if found is not None:
             why = f"{row.label}: {action.name}: {found.why}"

@@ -40,7 +40,7 @@ def run(
     session = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     scripts = _Scripts(session, declared)
     result.preambles[AREA] = scripts.preamble
-    if not plant(session, AREA, declared.fixture, result):
+    if not plant(session, AREA, declared.fixture, result, ours):
         return
     with on_stage(session, declared.watch, variables, ours) as stage:
         if missing := [name for name in declared.planted if name not in stage.planted]:

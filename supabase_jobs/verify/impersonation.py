@@ -4,7 +4,7 @@ What the areas that try things have in common; knows no table. Works inside a tr
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from psycopg.pq import ExecStatus
 from supabase_jobs.database import Connection
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.verify import theirs
 from supabase_jobs.verify.collected import Collected
 from supabase_jobs.verify.declaration import NULL, Identity
 
@@ -114,8 +115,11 @@ def begin(
     return Session(names.ids, names.texts, names.own_role, connection, state)
 
 
-def plant(session: Session, area: str, fixture: Sequence[str], result: Collected) -> bool:
-    """Plant the test rows, as the connection's own role; False, and the area is not checked, where that fails."""
+def plant(session: Session, area: str, fixture: Sequence[str], result: Collected, ours: Collection[str] = ()) -> bool:
+    """Plant the test rows, as the connection's own role; False, and the area is not checked, where that fails.
+
+    That a row of ours was thrown away is an error; what is not among `ours` and refuses one is not.
+    """
     params = session.params({name: name for name in session.ids})
     try:
         with session.connection.transaction():
@@ -129,8 +133,11 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Collected
         # says so, itself and in nobody's function. Anything else (a trigger of the project's own on auth.users, say)
         # means that we do not know, and not knowing is never reported as passed.
         thrown_away = isinstance(error, psycopg.errors.ForeignKeyViolation) and error.diag.context is None
+        found = theirs.in_the_way(session.connection, error, ours)
         missing = (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501"
-        if missing or thrown_away:
+        if found is not None:
+            result.not_checked(area, "fixture", f"planting the test rows: {found.why}", found.fix, id=f"{area}:fixture")
+        elif missing or thrown_away:
             result.unchecked.append(area)
             result.findings.append(
                 Finding(

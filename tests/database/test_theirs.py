@@ -1,4 +1,4 @@
-"""Tables of the project's own that refer to rows of ours: what they refuse is no fault of ours, and hides none."""
+"""Tables and constraints of the project's own: what they refuse is no fault of ours, and hides none."""
 
 import psycopg
 import pytest
@@ -24,6 +24,12 @@ create function public.invoice() returns trigger language plpgsql security defin
 as $$ begin insert into public.invoices values (new.id); return new; end $$;
 create trigger invoice after insert on public.async_jobs for each row execute function public.invoice()
 """
+# constraints of the project's own, on a table of ours
+FOR_PROFILES = """
+create table public.profiles (id uuid primary key);
+alter table public.async_jobs add constraint has_profile foreign key (user_id) references public.profiles
+"""
+FOR_POSTS = r"alter table public.async_jobs add constraint chk_post check (url ~ '/status/\d+$')"
 OFF = "alter table public.async_jobs disable row level security"
 NO_CASCADE = """
 alter table public.async_jobs drop constraint async_jobs_user_id_fkey,
@@ -89,6 +95,41 @@ def test_what_got_as_far_as_their_table_should_have_been_refused(rolled_back: Co
         f for f in result.findings if f.severity is Severity.ERROR and "should be hidden and is 23503" in f.message
     ]
     assert stopped
+
+
+@pytest.mark.parametrize(("sql", "name"), [(FOR_PROFILES, "has_profile"), (FOR_POSTS, "chk_post")])
+def test_a_constraint_of_theirs_on_a_table_of_ours(rolled_back: Connection, sql: str, name: str) -> None:
+    rolled_back.execute(sql.encode())
+    result = verify(rolled_back, PROMISE)
+    assert ids(result, Severity.ERROR, "access") | ids(result, Severity.ERROR, "functions") == set()
+    assert "access" in result.unchecked
+    stopped = [f for f in result.findings if f.area == "access"]
+    assert stopped
+    assert all(f'constraint "{name}" of public.async_jobs is one of the project\'s own' in f.message for f in stopped)
+    assert all(f'constraint "{name}" of public.async_jobs too' in f.fix for f in stopped)
+
+
+def test_a_constraint_of_theirs_hides_no_policy(rolled_back: Connection) -> None:
+    """A policy's WITH CHECK is asked before constraints: what comes to one has got past it."""
+    rolled_back.execute(FOR_POSTS.encode())
+    rolled_back.execute(OFF)
+    found = verify(rolled_back, PROMISE, ("access",)).findings
+    assert any(f.severity is Severity.ERROR and "should be violates and is 23514" in f.message for f in found)
+
+
+def test_a_constraint_of_ours_under_another_name_is_theirs_and_ours_is_missing(rolled_back: Connection) -> None:
+    rolled_back.execute("alter table public.async_jobs rename constraint chk_valid_status to chk_states")
+    found = ids(verify(rolled_back, PROMISE), Severity.ERROR, "structure")
+    assert found == {"structure:public.async_jobs:constraint:chk_valid_status"}
+
+
+def test_a_column_of_theirs_that_must_not_be_null(rolled_back: Connection) -> None:
+    rolled_back.execute("create table public.others (id int not null)")
+    with pytest.raises(psycopg.errors.NotNullViolation) as caught, rolled_back.transaction():
+        rolled_back.execute("insert into public.others values (null)")
+    found = theirs.in_the_way(rolled_back, caught.value, {"public.async_jobs"})
+    assert found is not None
+    assert found.fix == "Real rows meet what public.others refuses too."
 
 
 def test_where_nobody_said_what_is_ours_nothing_is_forgiven(rolled_back: Connection) -> None:

@@ -1,4 +1,5 @@
--- The name of a table, $1 and $2, that is none of ours, $3, and no part of one of ours; no row where it is.
+-- The name of a table, $1 and $2, and whether all of it is the project's own: none of ours, $4, and no part of one of
+-- ours. Or it is one of ours, and its constraint, $3, is not. No row where both are ours.
 with named as (
   select
     c.oid,
@@ -9,14 +10,18 @@ with named as (
   inner join pg_namespace as n on c.relnamespace = n.oid
 )
 
-select it.name
+select
+  it.name,
+  it.name <> all($4) as whole
 from named as it
 where
   it.nspname = $1
   and it.relname = $2
-  and it.name <> all($3)
-  and not exists (
-    select
-    from named as above
-    where above.name = any($3) and above.oid in (select part.relid from pg_partition_ancestors(it.oid) as part)
-  )
+  and case
+    when it.name = any($4) then it.name || ':' || $3 <> all($4)
+    else not exists (
+      select
+      from named as above
+      where above.name = any($4) and above.oid in (select part.relid from pg_partition_ancestors(it.oid) as part)
+    )
+  end

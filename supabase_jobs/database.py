@@ -24,6 +24,9 @@ NEWEST_TESTED_MAJOR = 18
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
+# whatever a database or PGCLIENTENCODING says: in another, names and texts may not arrive, or not as text
+_ENCODING = "utf8"
+
 
 @dataclass(frozen=True)
 class Target:
@@ -70,7 +73,9 @@ async def connect_async(url: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
     """A connection for asyncio, in autocommit mode, which the caller closes. Raises what `connect` raises."""
     conninfo = read(url)
     try:
-        return await psycopg.AsyncConnection.connect(conninfo.dsn, autocommit=True, prepare_threshold=None)
+        return await psycopg.AsyncConnection.connect(
+            conninfo.dsn, autocommit=True, prepare_threshold=None, client_encoding=_ENCODING
+        )
     except psycopg.Error as error:
         _explain(error, conninfo)
 
@@ -123,7 +128,7 @@ def target(connection: Connection) -> Target:
 
 
 def _open(dsn: str) -> Connection:
-    return psycopg.connect(dsn, autocommit=True, prepare_threshold=None)
+    return psycopg.connect(dsn, autocommit=True, prepare_threshold=None, client_encoding=_ENCODING)
 
 
 @contextmanager

@@ -1,9 +1,12 @@
 """`verify` on a database whose own settings change how definitions are written, read, or what a request begins with."""
 
+import asyncio
+
 import psycopg
 import pytest
 from psycopg import sql
 
+from supabase_jobs.database import connect, connect_async, twin
 from supabase_jobs.verify.areas import AREAS, verify
 from tests.fix_db import PROMISE, Make
 
@@ -32,3 +35,37 @@ def test_settings_of_a_database_are_no_finding(make_database: Make, name: str, v
         assert connection.execute("select current_setting(%s)", (name,)).fetchone() == (value,)
     assert result.findings == ()
     assert {case.area for case in result.cases} == set(AREAS)
+
+
+@pytest.mark.parametrize(("name", "value"), [("request.jwt.claim.sub", "somebody"), ("role", "postgres")])
+def test_settings_that_a_trigger_on_sign_up_makes_are_no_finding(make_database: Make, name: str, value: str) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(
+            "create function public.greet() returns trigger language plpgsql as"
+            f" $$ begin perform set_config('{name}', '{value}', true); return new; end $$;"
+            "create trigger greet after insert on auth.users for each row execute function public.greet()".encode()
+        )
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        result = verify(connection, PROMISE)
+    assert result.findings == ()
+    assert {case.area for case in result.cases} == set(AREAS)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_texts_arrive_whatever_encoding_a_database_asks_for(make_database: Make, encoding: str) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        parts = sql.Identifier(database.name), encoding
+        connection.execute(sql.SQL("alter database {} set client_encoding = {}").format(*parts))
+        connection.execute("comment on table public.async_jobs is 'Aufträge … ✓'")
+    said = b"select obj_description('public.async_jobs'::regclass)"
+
+    async def asked() -> object:
+        async with await connect_async(database.url) as connection:
+            return await (await connection.execute(said)).fetchone()
+
+    with connect(database.url) as first, twin(first) as second:
+        for connection in (first, second):
+            assert connection.execute(said).fetchone() == ("Aufträge … ✓",)
+    assert asyncio.run(asked()) == ("Aufträge … ✓",)

@@ -152,4 +152,20 @@ ACCESS = [
         "structure",
         "access",
     ),
+    fault(
+        "who has no id reads what has no user",
+        'alter policy "users read their own jobs" on public.async_jobs'
+        " using (user_id is not distinct from (select auth.uid()))",
+        "users read their own jobs",
+        "structure",
+        "access",
+    ),
+    fault(
+        "who has no id deletes what has no user",
+        'alter policy "users delete their own jobs" on public.async_jobs'
+        " using (user_id is not distinct from (select auth.uid()))",
+        "users delete their own jobs",
+        "structure",
+        "access",
+    ),
 ]

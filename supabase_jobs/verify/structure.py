@@ -36,6 +36,7 @@ _AS_THE_MIGRATION = "Create it again as the migration does, with create or repla
 _HERE = Path(__file__).parent
 _OBJECTS = _HERE / "scope" / "objects.sql"
 _BODIES = _HERE / "scope" / "bodies.sql"
+_SERVED = _HERE / "scope" / "served.sql"
 _PARTS = ("schemas", "relations", "functions")
 # these rows say that the object is there at all; without it, no other row about it is worth a finding
 _EXISTENCE = ("table", "function")
@@ -141,13 +142,14 @@ def check(connection: Connection, promise: Promise, result: Collected) -> None:
     run(connection, snapshot, result, promise.doors)
     if result.enough:
         return
-    run_bodies(connection, promise.texts, promise.exposed, result)
+    exposed = sorted({*promise.exposed, *(schema for (schema,) in _read(connection, _SERVED))})
+    run_bodies(connection, promise.texts, exposed, result)
     if result.enough:
         return
     about = {
         "scope": [name for names in snapshot.scope.values() for name in names],
         "recorded": [fact.id.removeprefix(f"{AREA}:") for fact in snapshot.facts],
-        "exposed": promise.exposed,
+        "exposed": exposed,
         "doors": sorted(promise.doors),
     }
     advice.check(connection, AREA, about, result)

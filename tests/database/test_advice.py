@@ -110,6 +110,19 @@ def test_settings_of_the_role_that_the_api_connects_as(
             assert advised(connection) == []
 
 
+def test_a_schema_that_the_api_serves_by_a_setting_is_exposed(make_database: Make) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url) as connection, connection.transaction(force_rollback=True):
+        connection.execute(
+            "create schema shop; grant usage on schema shop to anon;"
+            "create function shop.enter() returns void language sql set role = service_role as 'select'"
+        )
+        assert verify(connection, PROMISE, ("structure",)).findings == ()
+        connection.execute("alter role authenticator set pgrst.db_schemas = 'public, shop'")
+        [finding] = verify(connection, PROMISE, ("structure",)).findings
+        assert finding.id == "structure:advice:function takes on role:shop.enter()"
+
+
 def test_settings_for_another_database_are_not_ours(make_database: Make) -> None:
     with (
         psycopg.connect(make_database("platform").superuser_url) as connection,

@@ -190,6 +190,7 @@ TAKES_ON = {
     "by claims": "returns void language plpgsql as"
     " $$ begin perform set_config('request.jwt.claims', json_build_object('sub', p)::text, true); end $$",
     "after a comment": "returns void language plpgsql as $$ begin -- see all\n set role service_role; end $$",
+    "between comments": "returns void language plpgsql as $$ begin /* a */ set role service_role; /* b */ end $$",
     "by arguments that are named": "returns text language sql as"
     " $$ select set_config(is_local => true, setting_name => 'role', new_value => 'service_role') $$",
     "by what it calls": "returns text language sql as $$ select private.more() $$;"

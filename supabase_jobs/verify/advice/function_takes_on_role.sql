@@ -9,7 +9,7 @@ with recursive body as materialized (
     p.proconfig,
     t.text,
     -- a comment may stand before a statement, and what looks like one in a text
-    t.text || ';' || regexp_replace(t.text, '--[^\n]*|/\*.*?\*/', ' ', 'g') as read,
+    t.text || ';' || regexp_replace(regexp_replace(t.text, '/\*.*?\*/', ' ', 'g'), '--[^\n]*', ' ', 'g') as read,
     n.nspname,
     -- its name in a body, with or without its schema, quoted or not
     '(?<![\w.$"])("?' || regexp_replace(n.nspname, '(\W)', '\\\1', 'g') || '"?\s*\.\s*)?"?'

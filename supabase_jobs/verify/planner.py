@@ -33,7 +33,8 @@ class Planner:
     def plan(self, statement: str, identity: Identity | None, settings: Settings, params: Params | None = None) -> Plan:
         """The plan of a statement as an identity, or as the connection's own role; a % is one where `params` is None.
 
-        Raises NoPlanError where PostgreSQL refuses the statement, and psycopg's errors where the role may not ask.
+        Raises NoPlanError where PostgreSQL refuses the statement or a rule replaces it, and psycopg's errors where the
+        role may not ask.
         """
         connection = self._session.connection
         ready = False
@@ -54,8 +55,10 @@ class Planner:
             if own or connection.broken:
                 raise
             raise NoPlanError(f"{error.sqlstate}: {error.diag.message_primary}") from error
-        plan: Plan = row[0][0]["Plan"]
-        return plan
+        plans: list[Plan] = [part["Plan"] for part in row[0] if isinstance(part, dict) and "Plan" in part]
+        if not plans:
+            raise NoPlanError("a rule puts nothing that reads a table in its place")
+        return plans[-1]  # a rule that does something besides comes before what was asked
 
     def proves(self, statement: str) -> bool:
         """Whether the planner proves that a statement has no row, whatever is in its tables."""

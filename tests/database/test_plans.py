@@ -228,6 +228,22 @@ def test_what_the_structure_says_is_not_said_again(rolled_back: Connection) -> N
     assert finding.id == "plans:index:public.idx_async_jobs_url"
 
 
+@pytest.mark.parametrize("does", ["nothing", "notify jobs"])
+def test_a_statement_that_a_rule_takes_away_has_no_plan(rolled_back: Connection, does: str) -> None:
+    rolled_back.execute(f"create rule away as on delete to public.async_jobs do instead {does}".encode())
+    result = verify(rolled_back, PROMISE, ("plans",))
+    assert not result.ok
+    assert any("delete expired jobs" in f.id and "a rule puts nothing" in f.message for f in result.findings)
+
+
+def test_what_a_rule_does_besides_is_not_the_plan(rolled_back: Connection) -> None:
+    rolled_back.execute(
+        "create table public.gone (id uuid);"
+        "create rule besides as on delete to public.async_jobs do also insert into public.gone values (old.id)"
+    )
+    assert [f.id for f in verify(rolled_back, PROMISE, ("plans",)).findings] == []
+
+
 def test_plans_alone_catch_what_is_done_to_indexes_and_policies(rolled_back: Connection) -> None:
     """Every dropped or emptied index, and every owner check in other words: `mutate`, with this area only."""
     rolled_back.execute("select set_config('search_path', '', true)")

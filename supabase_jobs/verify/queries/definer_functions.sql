@@ -77,13 +77,18 @@ pattern (classid, oid, text) as materialized (
   ) as o
 ),
 
+-- by min, which no planner turns into a join: whatever the statistics say, only names that something has come to are
+-- looked for, and not each in each body
 comes_to (ours, oid, changes) as (
   select
     r.ours,
     b.oid,
     b.changes
   from relation as r
-  inner join pattern as m on r.oid = m.oid and m.classid = 'pg_class'::regclass
+  cross join lateral (
+    select min(p.text) as text from pattern as p
+    where p.oid = r.oid and p.classid = 'pg_class'::regclass
+  ) as m
   inner join body as b on b.text ~* m.text
   union
   select
@@ -91,7 +96,10 @@ comes_to (ours, oid, changes) as (
     b.oid,
     t.changes or b.changes
   from comes_to as t
-  inner join pattern as m on t.oid = m.oid and m.classid = 'pg_proc'::regclass
+  cross join lateral (
+    select min(p.text) as text from pattern as p
+    where p.oid = t.oid and p.classid = 'pg_proc'::regclass
+  ) as m
   inner join body as b on t.oid <> b.oid and b.text ~* m.text
 ),
 

@@ -79,6 +79,7 @@ def _run_matrix(
     unreached: list[tuple[int, int, str]] = []
     allowed: dict[tuple[str, str], bool] = {}
     for r, row in enumerate(matrix.rows):
+        result.must_be_in_time()
         seen = _run_row(session, matrix, row, allowed)
         cells.append(tuple(outcome for outcome, _ in seen))
         for c, (action, (outcome, cause)) in enumerate(zip(matrix.actions, seen, strict=True)):
@@ -95,6 +96,7 @@ def _run_matrix(
         row, action = matrix.rows[r], matrix.actions[c]
         target = (action.name, *((name, row.binds[name]) for name in action.target))
         if target not in controls:
+            result.must_be_in_time()
             controls[target] = probing.control(session, action, session.params(row.binds), ours)
         if (reason := controls[target]) is not None:
             wrong.add((r, c))

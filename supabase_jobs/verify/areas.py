@@ -14,13 +14,17 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
 from supabase_jobs.project import Promise
 from supabase_jobs.verify import access, functions, http_cases, plans, structure
-from supabase_jobs.verify.collected import Collected
+from supabase_jobs.verify.collected import Collected, TooLongError
 from supabase_jobs.verify.script import SETTINGS
 
 # The quick ones first: `mutate` stops at the first that finds something. `plans` after `access`, which has to ask
 # before anything makes the settings of a request.
 _MODULES = {module.AREA: module for module in (structure, access, functions, plans)}
 AREAS = tuple(_MODULES)
+
+# Each statement has its own limit; what makes all of them slow, a policy of the project's own say, must not add up to
+# an hour on a live database.
+LONGEST_S = 120
 
 _READ_ONLY = """
 select
@@ -47,13 +51,13 @@ def verify(
     """Check a live database and leave no trace: everything happens in a transaction that is rolled back.
 
     Takes no lock stronger than a row lock. An area that could not be judged (its declarations are missing, its
-    test rows cannot be planted, the role lacks a right, the server only reads, a statement takes too long) is among
-    `unchecked`, with a warning that says why: never passed. One that is `repeated` stops at an error, names no cases,
-    and needs what `questions.prepared` prepares. Raises psycopg's errors where the connection is lost, and where
+    test rows cannot be planted, the role lacks a right, the server only reads, it takes too long) is among `unchecked`,
+    with a warning that says why: never passed. One that is `repeated` stops at an error, names no cases, and needs what
+    `questions.prepared` prepares. Raises psycopg's errors where the connection is lost, and where
     somebody else's lock is in the way.
     """
     started = time.monotonic()
-    result = Collected(repeated)
+    result = Collected(repeated, started + LONGEST_S)
     with connection.transaction(force_rollback=True):
         connection.execute(SETTINGS)
         read_only = connection.execute(_READ_ONLY).fetchone()
@@ -100,6 +104,14 @@ def _check(connection: Connection, area: str, promise: Promise, result: Collecte
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
         why = f"it failed with {error.sqlstate}: {error.diag.message_primary}"
         result.not_checked(area, "database", why, "Connect as postgres, the owner of what the migrations create.")
+    except psycopg.errors.InvalidSqlStatementName as error:
+        why = (
+            f"it failed with {error.sqlstate}: {error.diag.message_primary}; something has dropped what it had prepared"
+        )
+        result.not_checked(area, "database", why, "Look for a trigger of the project's own that says deallocate.")
+    except TooLongError:
+        why = f"not to its end: {LONGEST_S} seconds are over, and each statement takes long"
+        result.not_checked(area, "database", why, "Mend what else was found, and look for what is slow in a policy.")
     except psycopg.errors.QueryCanceled as error:
         # a fault can be what makes it slow, on a large table: what has been found so far stands
         why = f"not to its end: a statement failed with {error.sqlstate}: {error.diag.message_primary}"

@@ -1,5 +1,7 @@
 """What the areas of `verify` have asked and found so far, and where an area's declarations are."""
 
+import math
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +18,10 @@ class Dispute:
     command: str
 
 
+class TooLongError(Exception):
+    """A run has taken all the time that it may take."""
+
+
 @dataclass
 class Collected:
     """What one run has come to so far; every area adds to it.
@@ -23,9 +29,11 @@ class Collected:
     `tried` is what the access matrix has cells for, `sound` the tables where all of them are as declared. `disputed`
     holds the ids of errors that are only a matter of wording where both is so. A run that is `repeated` for one fault
     after another wants a single error: an area may stop there, lists no cases, and asks what `questions` has prepared.
+    It may last until `until`, by `time.monotonic`.
     """
 
     repeated: bool = False
+    until: float = math.inf
 
     cases: list[Case] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -41,6 +49,11 @@ class Collected:
     def errors(self) -> list[Finding]:
         """The errors that nothing can dispute."""
         return [f for f in self.findings if f.severity is Severity.ERROR and f.id not in self.disputed]
+
+    def must_be_in_time(self) -> None:
+        """Called before each part that may take a while; raises TooLongError where there is no time left for it."""
+        if time.monotonic() > self.until:
+            raise TooLongError
 
     @property
     def enough(self) -> bool:

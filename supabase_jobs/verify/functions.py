@@ -55,6 +55,7 @@ def _play_all(stage: Stage, declared: Scenarios, scripts: "_Scripts", result: Co
     for scenario in declared.scenarios:
         if result.enough:
             break
+        result.must_be_in_time()
         if not deviating.isdisjoint(scenario.after):
             deviating.add(scenario.name)
             continue

@@ -135,7 +135,9 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Collected
         # means that we do not know, and not knowing is never reported as passed.
         thrown_away = isinstance(error, psycopg.errors.ForeignKeyViolation) and error.diag.context is None
         found = theirs.in_the_way(session.connection, error, ours)
-        missing = (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501"
+        missing = (
+            (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501" and error.diag.context is None
+        )
         if found is not None:
             result.not_checked(area, "fixture", f"planting the test rows: {found.why}", found.fix, id=f"{area}:fixture")
         elif missing or thrown_away:
@@ -164,9 +166,8 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Collected
 
 def _be_as_before(session: Session) -> None:
     """Make the settings of the start again, where a trigger of the project's own has made others."""
-    role, *request = session.state[1:]
     if one(session.connection.execute(_STATE)) != session.state:
-        session.connection.execute(_GIVE_UP, (["role", *_REQUEST], [role, *request]))
+        be_oneself(session)
 
 
 def become(session: Session, identity: Identity) -> None:
@@ -202,9 +203,10 @@ def queue(session: Session, identity: Identity) -> Callable[[], None]:
     return became
 
 
-def give_up(session: Session, identity: Identity) -> None:
-    """Be the connection's own role again, without the settings of an identity, and keep what it did."""
-    made = {**dict.fromkeys(identity.settings_for(session.texts), ""), "role": session.own_role}
+def be_oneself(session: Session, identity: Identity | None = None) -> None:
+    """Be the connection's own role again, and nobody's request: also after an identity, which keeps what it did."""
+    made = dict.fromkeys(identity.settings_for(session.texts) if identity else (), "")
+    made |= dict(zip(("role", *_REQUEST), session.state[1:], strict=True))
     session.connection.execute(_GIVE_UP, (list(made), list(made.values())))
 
 

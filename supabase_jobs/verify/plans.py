@@ -213,6 +213,7 @@ class _Judge:
         problem: tuple[str, str] | None,
         severity: Severity = Severity.ERROR,
     ) -> None:
+        self._result.must_be_in_time()
         self._result.cases.append(Case(id, AREA, subject, name, asked))
         if problem is not None:
             message, fix = problem

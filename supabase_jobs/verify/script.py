@@ -11,10 +11,12 @@ from psycopg.sql import Literal
 
 # So that no probe stands behind somebody else's lock for long, and a database or role with settings of its own is seen
 # as any other is: the last five change how definitions are written and read, or refuse what row level security hides.
+# Compiling a question to the catalogs takes ten times as long as answering it.
 SETTINGS = """select
   set_config('search_path', '', true),
   set_config('statement_timeout', '10s', true),
   set_config('lock_timeout', '2s', true),
+  set_config('jit', 'off', true),
   set_config('quote_all_identifiers', 'off', true),
   set_config('standard_conforming_strings', 'on', true),
   set_config('intervalstyle', 'postgres', true),

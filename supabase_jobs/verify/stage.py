@@ -17,7 +17,7 @@ from supabase_jobs.verify.declaration import NULL
 from supabase_jobs.verify.impersonation import (
     NOT_AN_ANSWER,
     Session,
-    give_up,
+    be_oneself,
     one,
     queue,
     refusal,
@@ -127,6 +127,7 @@ class Stage:
             with self._connection.pipeline():
                 for statement in scenario.given:
                     self._execute(statement)
+                be_oneself(self._session)
                 seen = self._connection.execute(_LOOK)
         except NOT_AN_ANSWER:
             raise
@@ -149,8 +150,7 @@ class Stage:
                 if step.identity is not None:
                     became = queue(self._session, step.identity)
                 called = self._execute(step.call)
-                if step.identity is not None:
-                    give_up(self._session, step.identity)
+                be_oneself(self._session, step.identity)
                 seen = self._connection.execute(_LOOK)
         except NOT_AN_ANSWER:
             raise

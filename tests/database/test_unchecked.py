@@ -149,3 +149,57 @@ def test_what_takes_too_long_ends_its_area_and_what_was_found_stands(
     assert "57014" in next(f.message for f in result.findings if f.id == "access:unchecked")
     assert {f.area for f in result.findings if f.severity is Severity.ERROR} == {"structure", "access"}
     assert {case.area for case in result.cases} == set(AREAS)
+
+
+def test_many_slow_statements_end_an_area_too(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No statement is over its limit; all of them would be an hour."""
+    rolled_back.execute(
+        'alter policy "guests read their own jobs" on public.async_jobs using (true);'
+        "create function public.slow() returns boolean language sql volatile as 'select pg_sleep(0.05) is not null';"
+        "create policy slow on public.async_jobs as restrictive using ((select public.slow()))"
+    )
+    monkeypatch.setattr(areas, "LONGEST_S", 2)
+    result = verify(rolled_back, PROMISE)
+    assert result.milliseconds < 4000
+    assert {"access", "functions"} <= set(result.unchecked)
+    assert "2 seconds are over" in next(f.message for f in result.findings if f.id == "access:unchecked")
+    assert not result.ok
+
+
+@pytest.mark.parametrize("area", ["access", "functions", "plans"])
+def test_an_area_for_which_no_time_is_left(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch, area: str) -> None:
+    monkeypatch.setattr(areas, "LONGEST_S", -1)
+    [finding] = verify(rolled_back, PROMISE, (area,)).findings
+    assert (finding.id, finding.severity) == (f"{area}:unchecked", Severity.WARNING)
+
+
+def test_a_trigger_that_makes_settings_of_a_request(rolled_back: Connection) -> None:
+    rolled_back.execute(
+        "create function public.claims() returns trigger language plpgsql as"
+        " $$ begin perform set_config('request.jwt.claims', '{\"sub\": \"x\"}', true); return new; end $$;"
+        "create trigger claims before update on public.async_jobs for each row execute function public.claims()"
+    )
+    result = verify(rolled_back, PROMISE)
+    assert result.unchecked == ()
+    assert {case.area for case in result.cases} == set(AREAS)
+
+
+def test_a_trigger_that_drops_what_is_prepared(rolled_back: Connection) -> None:
+    rolled_back.execute(
+        "create function public.forget() returns trigger language plpgsql as"
+        " $$ begin execute 'deallocate all'; return new; end $$;"
+        "create trigger forget before update on public.async_jobs for each row execute function public.forget()"
+    )
+    result = verify(rolled_back, PROMISE)
+    assert result.unchecked == ("functions",)
+    assert "deallocate" in next(f.fix for f in result.findings if f.id == "functions:unchecked")
+
+
+def test_what_a_trigger_on_sign_up_misses_is_not_ours(make_database: Make) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(REFUSE.replace("raise 'no'", "perform public.nowhere()"))
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        result = verify(connection, PROMISE)
+    assert (result.ok, set(result.unchecked)) == (True, WRITE)
+    assert all("42883" in f.message for f in result.findings if f.severity is Severity.WARNING)

@@ -28,7 +28,8 @@ WAIVERS = "waivers.toml"
 _VERIFY = Path(structure.__file__).parent
 _OPERATORS = _VERIFY / "mutations"
 # So that names in expressions come out qualified, and no fault waits for somebody else's lock for long.
-_PREPARE = "select set_config('search_path', '', true), set_config('lock_timeout', '2s', true)"
+_PREPARE = """select
+  set_config('search_path', '', true), set_config('lock_timeout', '2s', true), set_config('jit', 'off', true)"""
 _SHOWN = 5  # findings by which a mutant was killed
 
 

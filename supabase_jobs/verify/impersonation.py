@@ -34,6 +34,8 @@ _BECOME = f"{_STATE}, {_SETTINGS}, current_user::text"
 _GIVE_UP = f"select {_SETTINGS}"
 
 THROWN_AWAY = "Connect as the owner of the tables (postgres); a trigger may have thrown the rows away."
+_CHANGED = "A constraint is not as the migrations make it: `verify --only structure` says what differs."
+_APPLY_FIRST = "Apply the migrations first (supabase-jobs apply)."
 
 # 42501 has two meanings; the C function that raised it tells them apart in every language of the server
 _RAISED_BY_POLICY = "ExecWithCheckOptions"
@@ -130,17 +132,17 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Collected
         raise
     except psycopg.Error as error:
         why = f"planting the test rows failed with {error.sqlstate}: {error.diag.message_primary}"
-        # A missing object is a fault of the schema, and so is a row of ours that is thrown away: what refers to it
-        # says so, itself and in nobody's function. Anything else (a trigger of the project's own on auth.users, say)
-        # means that we do not know, and not knowing is never reported as passed.
-        thrown_away = isinstance(error, psycopg.errors.ForeignKeyViolation) and error.diag.context is None
+        # A missing object is a fault of the schema, and so are a constraint of ours that refuses what it should not and
+        # a row of ours that is thrown away: what refers to it says so, itself and in nobody's function. Anything else
+        # (a trigger of the project's own on auth.users, say) means that we do not know: never reported as passed.
+        itself = error.diag.context is None
+        thrown_away = isinstance(error, psycopg.errors.ForeignKeyViolation) and itself
+        refused = isinstance(error, psycopg.IntegrityError) and bool(ours) and itself
         found = theirs.in_the_way(session.connection, error, ours)
-        missing = (
-            (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501" and error.diag.context is None
-        )
+        missing = (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501" and itself
         if found is not None:
             result.not_checked(area, "fixture", f"planting the test rows: {found.why}", found.fix, id=f"{area}:fixture")
-        elif missing or thrown_away:
+        elif missing or thrown_away or refused:
             result.unchecked.append(area)
             result.findings.append(
                 Finding(
@@ -149,7 +151,7 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Collected
                     severity=Severity.ERROR,
                     object="fixture",
                     message=f"{area} was not checked: {why}",
-                    fix=THROWN_AWAY if thrown_away else "Apply the migrations first (supabase-jobs apply).",
+                    fix=THROWN_AWAY if thrown_away else _CHANGED if refused else _APPLY_FIRST,
                 )
             )
         else:

@@ -40,6 +40,12 @@ from jsonb_each(current_setting('verify.before')::jsonb) as before
 full join jsonb_each(({watch})) as after using (key)
 where before.value is distinct from after.value;
 """
+_ONE_OF_MANY = """\
+savepoint call;
+{call}\\if :ERROR
+rollback to savepoint call;
+\\endif
+"""
 _GUARDED = """\
 -- Asked first: true (t) means that the statement would reach every row, and it is not run.
 select ({condition}) as every_row \\gset
@@ -119,8 +125,8 @@ def story(
 ) -> str:
     """The own part of a probe that is judged by what it changed: what it starts from, its calls, and the difference.
 
-    `calls` are pairs of what `identity` gives, or '', and a statement. `watch` is a query for one JSON object of
-    key → row; `back` is what `setting` gives for the owner, after a call as somebody else.
+    `calls` are pairs of what `identity` gives, or '', and a statement; several go on after an error. `watch` is a query
+    for one JSON object of key → row; `back` is what `setting` gives for the owner, after a call as somebody else.
     """
     looked = filled(watch, literals).rstrip().removesuffix(";").rstrip()
     start = "".join(filled(statement, literals) for statement in given)
@@ -128,8 +134,11 @@ def story(
         "".join(f"-- {_line(line)}\n" for line in about) + (f"\n-- What it starts from:\n{start}" if start else ""),
         _BEFORE.format(watch=looked),
     ]
+    calls = tuple(calls)
+    alone = len(calls) == 1  # an error of one call must not keep the next from being made
     for become, statement in calls:
-        parts += [become or "-- As the owner:\n", f"-- The call:\n{filled(statement, literals)}"]
+        call = "\n".join((become or "-- As the owner:\n", f"-- The call:\n{filled(statement, literals)}"))
+        parts += [call if alone else _ONE_OF_MANY.format(call=call)]
         parts += [f"-- As the owner again:\n{back}"] if become else []
     return "\n".join([*parts, _AFTER.format(watch=looked), "rollback;\n"])
 

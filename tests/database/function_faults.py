@@ -173,6 +173,22 @@ CASCADES = (
               "guest_x should be changed to migrated_to_user_id = null and is deleted"),
 )  # fmt: skip
 
+DROP = "alter table public.async_jobs drop constraint {}"
+AGAIN = DROP + ", add constraint {} check ({})"
+CONSTRAINTS = (
+    Statement("no owner, or two", DROP.format("chk_user_or_guest"), "call 1 should come to 23514 and comes to no row"),
+    Statement("at most one owner", AGAIN.format(*["chk_user_or_guest"] * 2, "guest_id is null or user_id is null"),
+              "exactly one owner: call 1"),
+    Statement("any status", DROP.format("chk_valid_status"), "one of five: call 1"),
+    Statement("any progress", DROP.format("chk_valid_progress"), "0 to 100: call 1"),
+    Statement("99 is all", AGAIN.format(*["chk_valid_progress"] * 2, "progress >= 0 and progress < 100"),
+              "0 to 100: call 5"),
+    Statement("any URL", DROP.format("chk_url_length"), "2048 bytes: call 1"),
+    Statement("characters instead of bytes", AGAIN.format(*["chk_url_length"] * 2, "length(url) between 1 and 2048"),
+              "2048 bytes: call 3"),
+    Statement("no URL", "alter table public.async_jobs alter url drop not null", "2048 bytes: call 4"),
+)  # fmt: skip
+
 CLAIMED = "private.is_claimed_by(public.async_jobs,text,uuid)"
 WORKERS = (
     Edit("newest first", CLAIM, "desc, j.created_at\n", "desc, j.created_at desc\n", "next_first should be"),
@@ -198,6 +214,7 @@ FAULTS = {
     "inactive": INACTIVE,
     "trigger": TRIGGERS,
     "cascade": CASCADES,
+    "constraint": CONSTRAINTS,
     "workers": WORKERS,
     "request": REQUEST,
 }

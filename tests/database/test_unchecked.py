@@ -77,6 +77,18 @@ def test_rows_that_are_thrown_away_are_an_error(rolled_back: Connection) -> None
     assert result.unchecked == ("access", "functions")
 
 
+@pytest.mark.parametrize("area", ["access", "functions"])
+def test_a_constraint_of_ours_that_refuses_the_rows_is_an_error(rolled_back: Connection, area: str) -> None:
+    rolled_back.execute(
+        "alter table public.async_jobs drop constraint chk_user_or_guest,"
+        " add constraint chk_user_or_guest check (guest_id is null and user_id is null)"
+    )
+    [finding] = verify(rolled_back, PROMISE, (area,)).findings
+    assert (finding.id, finding.severity) == (f"{area}:fixture", Severity.ERROR)
+    assert "23514" in finding.message
+    assert "constraint" in finding.fix
+
+
 def test_rows_of_somebody_elses_that_refer_to_nothing_are_not(make_database: Make) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:

@@ -16,7 +16,7 @@ def test_the_packaged_scenarios() -> None:
         "private.cleanup_old_jobs", "public.cleanup_inactive_guests", "private.cleanup_inactive_guests",
         "update_async_job_updated_at_trigger", "public.guest_users", "auth.users", "private.request_guest_id",
         "public.claim_jobs", "public.heartbeat_job", "public.complete_job", "public.fail_job",
-        "public.requeue_stale_jobs",
+        "public.requeue_stale_jobs", "public.async_jobs",
     }  # fmt: skip
     assert declared.placeholders == {"guest_header"}
     assert set(declaration.load().ids) < set(declared.ids)

@@ -137,7 +137,8 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Collected
         # (a trigger of the project's own on auth.users, say) means that we do not know: never reported as passed.
         itself = error.diag.context is None
         thrown_away = isinstance(error, psycopg.errors.ForeignKeyViolation) and itself
-        refused = isinstance(error, psycopg.IntegrityError) and bool(ours) and itself
+        # a column that must not be null may be the project's own: that error names no constraint
+        refused = isinstance(error, psycopg.IntegrityError) and bool(ours and error.diag.constraint_name) and itself
         found = theirs.in_the_way(session.connection, error, ours)
         missing = (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501" and itself
         if found is not None:

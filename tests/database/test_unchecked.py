@@ -89,6 +89,13 @@ def test_a_constraint_of_ours_that_refuses_the_rows_is_an_error(rolled_back: Con
     assert "constraint" in finding.fix
 
 
+@pytest.mark.parametrize("area", ["access", "functions"])
+def test_a_column_of_theirs_that_must_not_be_null_is_not(rolled_back: Connection, area: str) -> None:
+    rolled_back.execute("alter table public.async_jobs add tenant uuid not null")
+    [finding] = verify(rolled_back, PROMISE, (area,)).findings
+    assert (finding.id, finding.severity) == (f"{area}:fixture", Severity.WARNING)
+
+
 def test_rows_of_somebody_elses_that_refer_to_nothing_are_not(make_database: Make) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:

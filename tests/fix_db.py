@@ -120,6 +120,12 @@ def each_major(request: pytest.FixtureRequest) -> int:
     return major
 
 
+# For many tests of one kind: what the catalogs say changes from one version to the next, and seldom back again.
+oldest_and_newest = pytest.mark.parametrize(
+    "each_major", [MAJORS[0], MAJORS[-1]], indirect=True, ids=lambda major: f"pg{major}"
+)
+
+
 @dataclass(frozen=True)
 class Database:
     """A database of one test: URLs for the role that applies migrations, and for the superuser."""

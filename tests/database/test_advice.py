@@ -12,6 +12,7 @@ from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.verify import advice, structure
 from supabase_jobs.verify.areas import verify
 from supabase_jobs.verify.collected import Collected
+from supabase_jobs.verify.script import SETTINGS
 from tests.fix_db import PROMISE, Make
 from tests.psql import paste
 
@@ -68,7 +69,7 @@ def advised(connection: Connection) -> list[Finding]:
     """What the advice comes to for the sources of `NOTES`, whatever their recorded structure says."""
     result = Collected()
     names = [name for part in SCOPE.values() for name in part] + ["private.notes"]
-    connection.execute("select set_config('search_path', '', true)")
+    connection.execute(SETTINGS)
     advice.check(connection, "structure", {"scope": names, "recorded": [], "exposed": ["public"]}, result)
     assert {f.id for f in result.findings} <= {case.id for case in result.cases}
     return result.findings

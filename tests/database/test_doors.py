@@ -13,7 +13,7 @@ from supabase_jobs.project import exposed
 from supabase_jobs.settings import load_settings
 from supabase_jobs.verify.areas import verify
 from tests.database.doors import DOORS, JOBS
-from tests.fix_db import PROMISE, Make
+from tests.fix_db import PROMISE, Make, oldest_and_newest
 
 
 def errors(connection: Connection, area: str, **changed: object) -> dict[str, Finding]:
@@ -95,6 +95,7 @@ def test_the_served_schemas_stand_in_the_projects_config(tmp_path: Path) -> None
         exposed(tmp_path)
 
 
+@oldest_and_newest
 @pytest.mark.parametrize("name", DOORS)
 def test_a_door_is_found_mended_and_can_be_meant(rolled_back: Connection, name: str) -> None:
     sql, kind, door = DOORS[name]
@@ -107,6 +108,7 @@ def test_a_door_is_found_mended_and_can_be_meant(rolled_back: Connection, name: 
     assert "staff" in sql or errors(rolled_back, "structure") == {}
 
 
+@oldest_and_newest
 @pytest.mark.parametrize(
     "sql",
     [

@@ -13,7 +13,7 @@ from supabase_jobs.verify.areas import verify
 from tests.database.fault import Fault
 from tests.database.faults import FAULTS
 from tests.fix_cli import Run
-from tests.fix_db import PROMISE, Make
+from tests.fix_db import PROMISE, Make, oldest_and_newest
 from tests.impersonation import GUEST_A, USER_A, plant
 
 
@@ -29,6 +29,7 @@ def test_an_untouched_database_has_no_findings(rolled_back: Connection) -> None:
     assert result.checks > 500
 
 
+@oldest_and_newest
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_is_found_and_named(rolled_back: Connection, fault: Fault) -> None:
     rolled_back.execute(fault.sql.encode())

@@ -1,6 +1,6 @@
 """What a check reports. Plain values, so that every reporter prints every check alike."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -31,15 +31,21 @@ class Case:
 
     `name` says what is asked of `object`, in words. `script` is SQL that asks it again in psql, after the opening
     that it shares with others (`Verification.preambles`, by `preamble`, or by the area's name where that is ''), in
-    a transaction that is rolled back; '' where the area has none to show.
+    a transaction that is rolled back; '' where the area has none to show. It may be what writes it: most reports ask
+    for none.
     """
 
     id: str
     area: str
     object: str
     name: str
-    script: str = ""
+    script: str | Callable[[], str] = ""
     preamble: str = ""
+
+    @property
+    def sql(self) -> str:
+        """Its own part of the script, as text."""
+        return self.script if isinstance(self.script, str) else self.script()
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ class Verification:
 
     def script(self, case: Case) -> str:
         """The whole SQL that asks a case again, to paste into psql; '' where there is none."""
-        return self.preambles.get(case.preamble or case.area, "") + case.script if case.script else ""
+        return self.preambles.get(case.preamble or case.area, "") + own if (own := case.sql) else ""
 
     @property
     def checks(self) -> int:

@@ -131,9 +131,11 @@ def database_url(given: Settings) -> str:
 
 def report(result: "Verification", form: str, *, terminal: bool | None = None) -> str:
     """A verification in one of the report formats; text has colours where a terminal (by default, stdout) shows it."""
-    from supabase_jobs.report import FORMATS, text
+    from supabase_jobs.report import FORMATS
 
     if form == "text" and (sys.stdout.isatty() if terminal is None else terminal) and "NO_COLOR" not in os.environ:
+        from supabase_jobs.report import text
+
         return text.verification(result, colour=True)
     return FORMATS[form](result)
 

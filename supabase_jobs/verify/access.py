@@ -41,7 +41,12 @@ def plan(promise: Promise, result: Collected) -> None:
         declared = declaration.load(file)
         names = make_names(AREA, declared.ids, declared.placeholders, promise.variables)
         result.preambles[AREA] = _opening(declared, names)
-        result.cases += _cases(declared, names).values()
+        result.cases += [
+            _case(matrix, row, action, names)
+            for matrix in declared.matrices
+            for row in matrix.rows
+            for action in matrix.actions
+        ]
 
 
 def run(
@@ -62,19 +67,16 @@ def run(
     # from an empty one, so the probes of the first identity come before the first set_config.
     result.preambles[AREA] = _opening(declared, session)
     if plant(session, AREA, declared.fixture, result, ours):
-        cases = {} if result.repeated else _cases(declared, session)
         with probing.begun(session):
             for matrix in declared.matrices:
                 if result.enough:
                     break
-                _run_matrix(session, matrix, cases, ours, result)
+                _run_matrix(session, matrix, ours, result)
         wrong = {f.object for f in result.findings if f.area == AREA}
         result.sound |= {matrix.object for matrix in declared.matrices} - wrong
 
 
-def _run_matrix(
-    session: Session, matrix: Matrix, cases: Mapping[str, Case], ours: Collection[str], result: Collected
-) -> None:
+def _run_matrix(session: Session, matrix: Matrix, ours: Collection[str], result: Collected) -> None:
     cells, wrong = [], set()
     unreached: list[tuple[int, int, str]] = []
     allowed: dict[tuple[str, str], bool] = {}
@@ -85,7 +87,7 @@ def _run_matrix(
         for c, (action, (outcome, cause)) in enumerate(zip(matrix.actions, seen, strict=True)):
             result.tried.add(Dispute(matrix.object, row.identity.role, action.command))
             if not result.repeated:
-                result.cases.append(cases[_id(matrix, row, action)])
+                result.cases.append(_case(matrix, row, action, session))
             if outcome != row.expected[action.name]:
                 wrong.add((r, c))
                 _differs(session, matrix, row, action, outcome, cause, ours, result)
@@ -151,28 +153,22 @@ def _becoming(names: Names, identity: Identity) -> str:
     return f"-- Served just before, on the same connection:\n{before}{back}{settings}"
 
 
-def _cases(declared: Declaration, names: Names) -> dict[str, Case]:
-    """The case of each cell, by its id, with its script."""
-    cases = {}
-    for matrix in declared.matrices:
-        for row in matrix.rows:
-            literals = script.quoted(names.params(row.binds))
-            identity = _becoming(names, row.identity)
-            for action in matrix.actions:
-                expected = row.expected[action.name]
-                name = f"{row.label}: {action.name}"
-                text = script.probe(
-                    (name, f"declared: {_MEANING.get(expected, f'error {expected}')}"),
-                    identity,
-                    action.sql,
-                    literals,
-                    guard=action.allowed_if,
-                    owner=names.own_role,
-                    reached=action.reached,
-                )
-                id = _id(matrix, row, action)
-                cases[id] = Case(id, AREA, matrix.object, name, text)
-    return cases
+def _case(matrix: Matrix, row: Row, action: Action, names: Names) -> Case:
+    name = f"{row.label}: {action.name}"
+    return Case(_id(matrix, row, action), AREA, matrix.object, name, lambda: _script(name, row, action, names))
+
+
+def _script(name: str, row: Row, action: Action, names: Names) -> str:
+    expected = row.expected[action.name]
+    return script.probe(
+        (name, f"declared: {_MEANING.get(expected, f'error {expected}')}"),
+        _becoming(names, row.identity),
+        action.sql,
+        script.quoted(names.params(row.binds)),
+        guard=action.allowed_if,
+        owner=names.own_role,
+        reached=action.reached,
+    )
 
 
 def _id(matrix: Matrix, row: Row, action: Action) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -142,6 +142,11 @@ def load(path: Path | None = None) -> Declaration:
     identity or id that is not declared, or a malformed file: an undeclared cell is never a passed one.
     """
     path = path or DEFAULT_FILE
+    return _loaded(path, path.read_bytes() if path.is_file() else b"")
+
+
+@lru_cache(maxsize=4)  # two areas read it, and `mutate` reads it for every fault
+def _loaded(path: Path, _content: bytes) -> Declaration:
     try:
         return _declaration(read_toml(path))
     except (KeyError, TypeError, AttributeError) as error:

@@ -5,6 +5,7 @@ rolled back.
 """
 
 from collections.abc import Collection, Mapping
+from functools import partial
 
 from supabase_jobs.database import Connection
 from supabase_jobs.findings import Case, Finding, Severity
@@ -60,7 +61,8 @@ def _play_all(stage: Stage, declared: Scenarios, scripts: "_Scripts", result: Co
             deviating.add(scenario.name)
             continue
         if not result.repeated:
-            result.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name, scripts.of(scenario)))
+            asked = partial(scripts.of, scenario)
+            result.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name, asked))
         try:
             deviations = list(stage.play(scenario))
         except InTheWayError as error:

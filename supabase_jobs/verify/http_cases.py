@@ -58,7 +58,7 @@ def case(matrix: Matrix, cell: Asked, in_sql: Case, variables: Mapping[str, obje
         "It has to come to what this comes to in SQL:",
     )
     id = _id(title(matrix), cell)
-    return Case(id, AREA, title(matrix), f"{name}, through the API as in SQL", about + in_sql.script)
+    return Case(id, AREA, title(matrix), f"{name}, through the API as in SQL", about + in_sql.sql)
 
 
 def sql_id(matrix: Matrix, cell: Asked) -> str:

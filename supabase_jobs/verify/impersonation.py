@@ -6,9 +6,11 @@ What the areas that try things have in common; knows no table. Works inside a tr
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.pq import ExecStatus
 
 from supabase_jobs.database import Connection
@@ -28,10 +30,6 @@ select
   coalesce(current_setting('request.jwt.claim.sub', true), ''),
   coalesce(current_setting('request.headers', true), '')
 """
-# the same, then the settings of an identity, then who one is: columns are evaluated in their order
-_SETTINGS = "(select count(set_config(s.name, s.value, true)) from unnest(%s::text[], %s::text[]) as s (name, value))"
-_BECOME = f"{_STATE}, {_SETTINGS}, current_user::text"
-_GIVE_UP = f"select {_SETTINGS}"
 
 THROWN_AWAY = "Connect as the owner of the tables (postgres); a trigger may have thrown the rows away."
 _CHANGED = "A constraint is not as the migrations make it: `verify --only structure` says what differs."
@@ -111,7 +109,7 @@ def begin(
     """
     state = one(connection.execute(_STATE))
     if any(state[-len(_REQUEST) :]):
-        connection.execute(_GIVE_UP, (list(_REQUEST), [""] * len(_REQUEST)))
+        _make(connection, dict.fromkeys(_REQUEST, ""))
         state = one(connection.execute(_STATE))
     names = make_names(area, ids, placeholders, variables, own_role=state[1], make=make)
     return Session(names.ids, names.texts, names.own_role, connection, state)
@@ -192,14 +190,15 @@ def follow(session: Session, identity: Identity) -> None:
 def queue(session: Session, identity: Identity) -> Callable[[], None]:
     """Send what `become` does, in an open pipeline; what is returned raises where it has not come to that."""
     made = {**identity.settings_for(session.texts), "role": identity.role}
-    took = session.connection.execute(_BECOME, (list(made), list(made.values())))
+    took = session.connection.execute(_making(len(made), whole=True), [part for pair in made.items() for part in pair])
 
     def became() -> None:
         if took.pgresult is None or took.pgresult.status != ExecStatus.TUPLES_OK:
             raise SupabaseJobsError(f"could not take on the role {identity.role}")
-        *before, _, now = one(took)
-        if identity.previous is None and tuple(before) != session.state:
-            raise SupabaseJobsError(f"role, claims or headers were left over from an earlier probe: {before}")
+        found = one(took)
+        before, now = found[: len(session.state)], found[-1]
+        if identity.previous is None and before != session.state:
+            raise SupabaseJobsError(f"role, claims or headers were left over from an earlier probe: {list(before)}")
         if now != identity.role:
             raise SupabaseJobsError(f"could not take on the role {identity.role}: still {now}")
 
@@ -210,7 +209,21 @@ def be_oneself(session: Session, identity: Identity | None = None) -> None:
     """Be the connection's own role again, and nobody's request: also after an identity, which keeps what it did."""
     made = dict.fromkeys(identity.settings_for(session.texts) if identity else (), "")
     made |= dict(zip(("role", *_REQUEST), session.state[1:], strict=True))
-    session.connection.execute(_GIVE_UP, (list(made), list(made.values())))
+    _make(session.connection, made)
+
+
+def _make(connection: Connection, settings: Mapping[str, str]) -> None:
+    connection.execute(_making(len(settings), whole=False), [part for pair in settings.items() for part in pair])
+
+
+@cache
+def _making(count: int, *, whole: bool) -> bytes:
+    """The statement that makes so many settings; `whole`: between who one was and who one is then.
+
+    Columns are evaluated in their order.
+    """
+    made = sql.SQL(", ").join([sql.SQL("set_config(%s, %s, true)")] * count)
+    return sql.SQL(f"{_STATE}, {{}}, current_user::text" if whole else "select {}").format(made).as_bytes()
 
 
 def refusal(error: psycopg.Error) -> str:

@@ -4,7 +4,7 @@ Works for any declaration; knows no function and no table. Needs an open transac
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from string import Template
@@ -30,6 +30,10 @@ NOW = "now"
 # one savepoint for all scenarios: going back to it is part of the next one
 _SAVEPOINT = "planted"
 _UNDO = "rollback to savepoint planted"
+# each of several steps has one of its own, so that an error takes back no other
+_STEP = "savepoint step"
+_STEP_BACK = "rollback to savepoint step"
+_STEP_ON = "release savepoint step"
 
 _WATCH = "supabase_jobs_watch"
 _LOOK = "execute supabase_jobs_watch"
@@ -101,7 +105,7 @@ class Stage:
         if scenario.given or len(scenario.steps) > 1:
             outcomes, before, after = self._at_length(scenario)
         else:
-            outcome, seen = self._ask(scenario.steps[0], _UNDO)
+            outcome, seen = self._ask(scenario.steps[0], [_UNDO], look=True)
             outcomes, before, after = [outcome], self.planted, self._seen(seen) if seen else self.planted
         for number, (step, outcome) in enumerate(zip(scenario.steps, outcomes, strict=True), 1):
             self._must_be_judged(scenario, step, outcome)
@@ -114,13 +118,13 @@ class Stage:
     def _at_length(self, scenario: Scenario) -> tuple[list[_Outcome], Rows, Rows]:
         self._connection.execute(_UNDO)
         before = self._given(scenario) if scenario.given else self.planted
-        outcomes, after = [], before
+        outcomes, first = [], [_STEP]
         for step in scenario.steps:
-            outcome, seen = self._ask(step, "savepoint step")
+            outcome, _ = self._ask(step, first, look=False)
             outcomes.append(outcome)
-            self._connection.execute("rollback to savepoint step" if outcome.cause else "release savepoint step")
-            after = self._seen(seen) if seen else after
-        return outcomes, before, after
+            first = [_STEP_BACK if outcome.cause else _STEP_ON, _STEP]
+        self._connection.execute(first[0])
+        return outcomes, before, self._seen(self._connection.execute(_LOOK))
 
     def _given(self, scenario: Scenario) -> Rows:
         try:
@@ -138,20 +142,22 @@ class Stage:
             raise InTheWayError(why) from error
         return self._seen(seen)
 
-    def _ask(self, step: Step, first: str) -> tuple[_Outcome, psycopg.Cursor[Any] | None]:
-        """Call as an identity, give it up, keep what it did, and look: all in one round trip, after `first`.
+    def _ask(self, step: Step, first: Sequence[str], *, look: bool) -> tuple[_Outcome, psycopg.Cursor[Any] | None]:
+        """Call as an identity, give it up, keep what it did, and look: all in one round trip, after what is `first`.
 
         An error has taken back whatever its call had done until then; nothing is seen after one.
         """
-        became = called = None
+        became = called = seen = None
         try:
             with self._connection.pipeline():
-                self._connection.execute(first)
+                for statement in first:
+                    self._connection.execute(statement.encode())
                 if step.identity is not None:
                     became = queue(self._session, step.identity)
                 called = self._execute(step.call)
                 be_oneself(self._session, step.identity)
-                seen = self._connection.execute(_LOOK)
+                if look:
+                    seen = self._connection.execute(_LOOK)
         except NOT_AN_ANSWER:
             raise
         except psycopg.Error as error:
@@ -177,7 +183,8 @@ class Stage:
             raise InTheWayError(f"{scenario.name}: {found.why}", found.fix)
 
     def _changes(self, before: Rows, after: Rows, scenario: Scenario) -> Iterator[str]:
-        for name in sorted({*before, *after, *scenario.changes}):
+        changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+        for name in sorted(changed | set(scenario.changes)):
             expected = scenario.changes.get(name)
             if isinstance(expected, Mapping):
                 expected = {column: self._filled(value) for column, value in expected.items()}

@@ -29,7 +29,7 @@ CLIENT = SyncPostgrestClient("http://localhost:1/rest/v1")
 
 def shown(case: str) -> list[str]:
     """The lines of the request in a case's script, without what is left of SQL."""
-    lines = [line.removeprefix("-- ") for line in PLANNED[case].script.splitlines()]
+    lines = [line.removeprefix("-- ") for line in PLANNED[case].sql.splitlines()]
     return lines[1 : lines.index("It has to come to what this comes to in SQL:")]
 
 
@@ -61,7 +61,7 @@ def test_null_is_asked_for_as_null() -> None:
     id = "access:public.async_jobs (API):guest, its own job:select"
     matrix, cell = CELLS[id]
     asked = replace(cell, request=Request("select", "things", where={"owner": "$own_user"}))
-    assert "-- GET /rest/v1/things?select=*&owner=is.null\n" in http_cases.case(matrix, asked, PLANNED[id], {}).script
+    assert "-- GET /rest/v1/things?select=*&owner=is.null\n" in http_cases.case(matrix, asked, PLANNED[id], {}).sql
 
 
 def lines_of(label: str, matrix: str = "public.async_jobs", action: str = "select") -> list[str]:

@@ -25,6 +25,8 @@ from supabase_jobs.local.state import locked
 from supabase_jobs.tokens import Keys, new_keys
 
 START_TIMEOUT = 30.0  # seconds
+# for one that lives and has lost its database: a new one takes about as long
+RECOVERY_TIMEOUT = 3.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def start(
         if state is None:
             state = ApiState(new_keys())
         before = state.processes
-        if before and before.alive() and before.database_port == server.port and port in (None, state.port):
+        found = before and before.alive() and before.database_port == server.port and port in (None, state.port)
+        if before and found and postgrest.serves(before.postgrest_port, RECOVERY_TIMEOUT):
             return _describe(state.keys, state.port, before)
         program = postgrest.find(place.directory, postgrest_bin)
         shown = postgrest.exposed(place.directory)

@@ -37,6 +37,8 @@ def _run(conninfo: str, names: list[str]) -> None:
     except psycopg.OperationalError as error:
         raise ConnectError(f"cannot connect to load the platform: {str(error).strip()}") from None
     with connection:
+        # else a server that crashes just after its start comes back without its roles, and never loads them again
+        connection.execute("set local synchronous_commit = on")
         for name in names:
             _run_file(connection, _HERE / name)
 

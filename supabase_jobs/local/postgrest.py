@@ -12,6 +12,7 @@ import socket
 import time
 import tomllib
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -130,6 +131,19 @@ def serve(
         if "in use" not in said and "busy" not in said:
             raise _failure(said)
     raise LocalServerError("no free port was found on 127.0.0.1 for PostgREST")
+
+
+def serves(port: int, within: float) -> bool:
+    """Whether a running one answers from its database, waiting so many seconds for it.
+
+    After the database has crashed it looks for it again, at growing intervals, and says 503 until it has found it.
+    """
+    deadline = time.monotonic() + within
+    while (status := _status(port, "/", "HEAD")) is None or status == HTTPStatus.SERVICE_UNAVAILABLE:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(background.POLL)
+    return True
 
 
 def _configuration(uri: str, secret: str, shown: Exposed, port: int, admin_port: int) -> str:

@@ -78,7 +78,6 @@ def make_names(
 ) -> Names:
     """An id for each name in `ids`, random ones if unsaid.
 
-
     In the texts of identities `$name` is an id or a variable, `$NAME` the same in upper case, `$name_hex` an id
     without its hyphens. `variables` fill the placeholders that are not ids (`$guest_header`); ConfigError where one is
     neither.

@@ -1,23 +1,23 @@
 """Record what the packaged migrations make of an empty Supabase project, for `verify` to hold databases against."""
 
-from supabase_jobs import migrate
-from supabase_jobs.database import connect
+from supabase_jobs.database.connection import connect
 from supabase_jobs.local.server import throwaway
-from supabase_jobs.project import rendered
+from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.settings import Settings
-from supabase_jobs.sqlfiles import Files, packaged_sql
-from supabase_jobs.verify import structure
+from supabase_jobs.sources.files import Files, packaged_sql
+from supabase_jobs.sources.project import rendered
+from supabase_jobs.verify.structure import snapshot
 
 
 def main() -> None:
     """Start a server, look, apply, look again, and write down what has been added."""
     with throwaway() as server, connect(server.url) as connection:
-        before = structure.objects(connection)
-        migrate.apply(connection, Files(rendered(Settings(packaged_sql().parent))))
-        made = structure.objects(connection) - before
+        before = snapshot.objects(connection)
+        apply_pending(connection, Files(rendered(Settings(packaged_sql().parent))))
+        made = snapshot.objects(connection) - before
         connection.execute("set search_path = ''")
-        text = structure.dump(structure.record(connection, made))
-    structure.DEFAULT_FILE.write_text(text, encoding="utf-8")
+        text = snapshot.dump(snapshot.record(connection, made))
+    snapshot.DEFAULT_FILE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

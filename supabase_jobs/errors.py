@@ -58,7 +58,7 @@ class ConfigError(SupabaseJobsError):
 
 
 class VerificationError(SupabaseJobsError):
-    """The database does not hold what the migrations promise."""
+    """The database does not hold what the migrations expectations."""
 
     code = "verification_failed"
     exit_code = 1

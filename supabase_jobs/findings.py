@@ -60,7 +60,7 @@ class Source:
 class Grid:
     """One access matrix: `cells[row][column]` is the outcome that was seen, '' where nothing was asked.
 
-    `wrong` holds the (row, column) pairs whose outcome is not the declared one. The id of a cell's case is
+    `mismatches` holds the (row, column) pairs whose outcome is not the declared one. The id of a cell's case is
     `access:TITLE:ROW:COLUMN`.
     """
 
@@ -68,7 +68,7 @@ class Grid:
     columns: tuple[str, ...]
     rows: tuple[str, ...]
     cells: tuple[tuple[str, ...], ...]
-    wrong: frozenset[tuple[int, int]] = frozenset()
+    mismatches: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Verification:
     """What `verify` asked (`cases`) and found in all areas that it was to look at.
 
     `unchecked` are areas that could not be judged: a warning among the findings says why. `preambles` open the
-    scripts of the cases, each once. `disputed` are the ids of findings that are errors only until the access matrix,
-    run at the same time, shows that nothing is different. `unexpected` show where findings come from that answer no
+    scripts of the cases, each once. `downgradable` are the ids of findings that are errors only until the access
+    matrix, run at the same time, shows no difference. `unexpected` show where findings come from that answer no
     case: an object that is in no migration. `sources` says which lines create an object (`public.things`), or a part
     of it (`public.things:its policy`), where a report asks for it. `database` says which one it was, without a
     password.
@@ -89,7 +89,7 @@ class Verification:
     grids: tuple[Grid, ...] = field(default=())
     unchecked: tuple[str, ...] = field(default=())
     preambles: Mapping[str, str] = field(default_factory=dict)
-    disputed: frozenset[str] = field(default=frozenset())
+    downgradable: frozenset[str] = field(default=frozenset())
     unexpected: tuple[Case, ...] = field(default=())
     sources: Mapping[str, Source] = field(default_factory=dict)
     database: str = ""

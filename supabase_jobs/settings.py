@@ -13,22 +13,24 @@ DB_URL_VARIABLE = "SUPABASE_DB_URL"
 DEFAULT_MIGRATIONS = Path("supabase") / "migrations"
 
 _PATHS = ("migrations", "sql_dir")
-_TABLES = ("variables", "doors")
+_TABLES = ("variables", "allowed_bypasses")
 _KNOWN = (*_TABLES, *_PATHS)
+# former keys: what they are called now
+_RENAMED = {"doors": "allowed_bypasses"}
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a command works with; every path is absolute.
 
-    `migrations` and `sql_dir` are None where nothing was said and the packaged set is meant. `doors` maps views and
-    functions of the project's own, through which the API reaches our tables, to the reason why that is meant.
+    `migrations` and `sql_dir` are None where neither option nor file names a folder: the packaged set applies.
+    `allowed_bypasses` maps user views and functions that bypass row level security to the reason for it.
     `db_url` never appears in a repr: it may hold a password.
     """
 
     directory: Path
     variables: Mapping[str, object] = field(default_factory=dict)
-    doors: Mapping[str, str] = field(default_factory=dict)
+    allowed_bypasses: Mapping[str, str] = field(default_factory=dict)
     migrations: Path | None = None
     sql_dir: Path | None = None
     db_url: str | None = field(default=None, repr=False)
@@ -55,7 +57,7 @@ def load_settings(
     return Settings(
         directory=directory,
         variables=from_file.get("variables", {}),
-        doors=from_file.get("doors", {}),
+        allowed_bypasses=from_file.get("allowed_bypasses", {}),
         migrations=found_migrations,
         sql_dir=_folder(directory, sql_dir, from_file.get("sql_dir"), "sql_dir"),
         db_url=db_url or environ.get(DB_URL_VARIABLE) or None,
@@ -79,6 +81,10 @@ def _read(path: Path) -> dict[str, Any]:
     values = read_toml(path)
     for key, value in values.items():
         wanted = dict if key in _TABLES else str
+        if key in _RENAMED:
+            raise ConfigError(
+                f"{FILE_NAME}: {key!r} is now called {_RENAMED[key]!r}", hint="Rename it in the file.", file=str(path)
+            )
         if key not in _KNOWN:
             raise ConfigError(
                 f"{FILE_NAME}: unknown key {key!r}",
@@ -90,9 +96,9 @@ def _read(path: Path) -> dict[str, Any]:
                 f"{FILE_NAME}: {key} must be a {'table' if wanted is dict else 'string'}, not {type(value).__name__}",
                 file=str(path),
             )
-    for name, reason in values.get("doors", {}).items():
+    for name, reason in values.get("allowed_bypasses", {}).items():
         if not isinstance(reason, str) or not reason.strip():
-            raise ConfigError(f"{FILE_NAME}: the door {name!r} needs a reason", file=str(path))
+            raise ConfigError(f"{FILE_NAME}: allowed_bypasses: {name!r} needs a reason", file=str(path))
     return values
 
 

@@ -12,10 +12,10 @@ import pytest
 from pytest_postgresql.janitor import DatabaseJanitor
 
 from supabase import Client, ClientOptions, create_client
-from supabase_jobs.database import Connection
+from supabase_jobs.api.keys import Keys
+from supabase_jobs.database.connection import Connection
 from supabase_jobs.local import api as local_api
 from supabase_jobs.local.api import ApiInfo
-from supabase_jobs.tokens import Keys
 from tests.fix_db import Server, own
 from tests.parts import DEFAULT_MAJOR, postgrest
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from supabase_jobs import migrate
-from supabase_jobs.database import Connection, connect
+from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.local import server
 from supabase_jobs.local.server import ServerInfo
-from supabase_jobs.render import render_sources, standard_migrations
-from supabase_jobs.sqlfiles import Files, load_sources
+from supabase_jobs.migrations.apply import apply_pending
+from supabase_jobs.sources.files import Files, load_sources
+from supabase_jobs.sources.render import render_sources, standard_migrations
 from tests.parts import postgres_bin, unavailable
 
 MAJOR = 17
@@ -82,7 +82,7 @@ def apply(url: str, **variables: object) -> list[str]:
     notices: list[str] = []
     with connect(url) as connection:
         connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
-        migrate.apply(connection, Files(standard_migrations(sources, render_sources(sources, variables))))
+        apply_pending(connection, Files(standard_migrations(sources, render_sources(sources, variables))))
     return notices
 
 

@@ -13,14 +13,14 @@ import pytest
 from pytest_postgresql import factories
 from pytest_postgresql.janitor import DatabaseJanitor
 
-from supabase_jobs import migrate
-from supabase_jobs.database import Connection, connect
+from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.local.platform import load_platform
 from supabase_jobs.local.server import throwaway
-from supabase_jobs.project import promise
-from supabase_jobs.render import render_sources, standard_migrations
+from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.settings import Settings
-from supabase_jobs.sqlfiles import Files, Migration, load_sources
+from supabase_jobs.sources.files import Files, Migration, load_sources
+from supabase_jobs.sources.render import render_sources, standard_migrations
+from supabase_jobs.verify.expectations import load_expectations
 from tests.parts import DEFAULT_MAJOR, MAJORS, postgres_bin
 
 
@@ -43,7 +43,7 @@ class Server:
         return f"postgresql://{login}@{self.host}:{self.port}/{database}"
 
 
-PROMISE = promise(Settings(Path()))
+EXPECTATIONS = load_expectations(Settings(Path()))
 
 
 def packaged() -> list[Migration]:
@@ -83,7 +83,7 @@ def _bare_platform(superuser_url: str, _url: str) -> None:
 def _migrations(superuser_url: str, url: str) -> None:
     own(superuser_url)
     with connect(url) as connection:
-        migrate.apply(connection, Files(packaged()))
+        apply_pending(connection, Files(packaged()))
 
 
 def _server(major: int) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from supabase_jobs.database import Connection
+from supabase_jobs.database.connection import Connection
 
 GUEST_A, GUEST_B, USER_A, USER_B = (uuid.UUID(int=n) for n in (0xA1, 0xB1, 0xA2, 0xB2))
 JOBS = {owner: uuid.UUID(int=owner.int << 16) for owner in (GUEST_A, GUEST_B, USER_A, USER_B)}

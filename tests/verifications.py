@@ -46,6 +46,6 @@ SOURCES = {
 }
 OPENINGS = {"access": "-- The fixture.\nbegin;\n", "structure": "begin;\n"}
 GOOD = Verification(
-    (), (*STRUCTURE, *CASES), 345.6, (replace(GRID, wrong=frozenset()),), preambles=OPENINGS, sources=SOURCES
+    (), (*STRUCTURE, *CASES), 345.6, (replace(GRID, mismatches=frozenset()),), preambles=OPENINGS, sources=SOURCES
 )
 BAD = replace(GOOD, findings=FINDINGS, grids=(GRID,), unchecked=("plans",), database="host:5432/db")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from benchmarks.figures import Figure, holds
 from benchmarks.world import World, run
 from benchmarks.writer import Waits, writing
-from supabase_jobs.database import Connection, connect
+from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.operations.cleanup import Tally, sweep
 
 RATIO = 6.0

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from benchmarks.figures import Figure
 from benchmarks.world import LARGE_GUEST, LARGE_USER, World
-from supabase_jobs.database import Connection, connect
+from supabase_jobs.database.connection import Connection, connect
 
 _REPEAT = 5
 _JOBS = "select count(*) from public.async_jobs where guest_id = %(guest)s or user_id = %(user)s"

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 from benchmarks.figures import Figure, holds
 from benchmarks.world import GUEST, HERE, SETTINGS, USER, World
-from supabase_jobs.database import Connection, connect
-from supabase_jobs.project import promise
+from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.settings import read_toml
-from supabase_jobs.verify import impersonation, planned, plantree
-from supabase_jobs.verify.declaration import Identity
+from supabase_jobs.verify import impersonation
+from supabase_jobs.verify.expectations import load_expectations
+from supabase_jobs.verify.identity import Identity
 from supabase_jobs.verify.impersonation import Session
-from supabase_jobs.verify.planned import Query
-from supabase_jobs.verify.plantree import Plan
+from supabase_jobs.verify.plans import queries, query_plan
+from supabase_jobs.verify.plans.queries import Query
+from supabase_jobs.verify.plans.query_plan import Plan
 
 SMALL = 50_000
 RATIO, ALLOWANCE_MS, SHORT_MS = 1.3, 0.2, 1.0
@@ -42,7 +43,7 @@ class Asked:
 
 def measure(world: World) -> list[Figure]:
     """Three figures for each query and identity: its plan, its time, and how its buffers grow with the table."""
-    declared = planned.load()
+    declared = queries.load()
     found = []
     # of the smaller table only the plans count
     for name, seconds in ((world.filled(min(SMALL, world.rows)), 0.0), (world.filled(), SECONDS)):
@@ -52,7 +53,7 @@ def measure(world: World) -> list[Figure]:
     return [figure for name, each in full.items() for figure in figures(name, each, small[name])]
 
 
-def asked_for(declared: planned.Plans) -> Iterator[Asked]:
+def asked_for(declared: queries.Plans) -> Iterator[Asked]:
     """What queries.toml names, as all identities that plans.toml names for it."""
     by_name = {query.name: query for query in declared.queries}
     for name, spelled_out in read_toml(HERE / "queries.toml").items():
@@ -66,8 +67,8 @@ def asks_once(ran: Plan, unguarded: Plan) -> bool:
 
     But for what the query itself calls: that stands in its plan for the tables' owner too.
     """
-    loops = [node["Actual Loops"] for node in plantree.nodes(ran) if node.get("Parent Relationship") == "InitPlan"]
-    return max(loops, default=0) <= 1 and not set(plantree.per_row(ran)) - set(plantree.per_row(unguarded))
+    loops = [node["Actual Loops"] for node in query_plan.nodes(ran) if node.get("Parent Relationship") == "InitPlan"]
+    return max(loops, default=0) <= 1 and not set(query_plan.per_row(ran)) - set(query_plan.per_row(unguarded))
 
 
 def latency_limit(plain_ms: float) -> float:
@@ -87,14 +88,19 @@ class Measured:
     owners_ms: float
 
 
-def measured(asked: Asked, declared: planned.Plans, ours: Connection, owners: Connection, seconds: float) -> Measured:
+def measured(asked: Asked, declared: queries.Plans, ours: Connection, owners: Connection, seconds: float) -> Measured:
     """Ask both for so many seconds, on two connections of the tables' owner, of which `ours` becomes the identity."""
     with ours.transaction(force_rollback=True), owners.transaction(force_rollback=True):
         for connection in (ours, owners):
             connection.execute("set local search_path = ''")
         ids = iter(_IDS[name] for name in declared.ids)
         session = impersonation.begin(
-            ours, "plans", declared.ids, declared.placeholders, promise(SETTINGS).variables, make=lambda: next(ids)
+            ours,
+            "plans",
+            declared.ids,
+            declared.placeholders,
+            load_expectations(SETTINGS).variables,
+            make=lambda: next(ids),
         )
         impersonation.become(session, asked.identity)
         plan, owners_plan = _look(ours, asked.query.sql, session), _look(owners, asked.spelled_out, session)
@@ -138,13 +144,13 @@ def _params(session: Session) -> impersonation.Params:
 
 def figures(name: str, full: Measured, small: Measured) -> list[Figure]:
     """A query's three; `small` is the same on the smaller table."""
-    scanned = [node["Node Type"] for node in plantree.nodes(full.plan)]
+    scanned = [node["Node Type"] for node in query_plan.nodes(full.plan)]
     pages, theirs, before = _buffers(full.plan), _buffers(full.owners_plan), _buffers(small.plan)
     return [
         holds(
             f"{name}: its index, no sequential scan, the owner asked once",
-            full.index in plantree.indexes(full.plan) and "Seq Scan" not in scanned and full.once,
-            plantree.scans(full.plan) + ("" if full.once else ", the owner asked for each row"),
+            full.index in query_plan.indexes(full.plan) and "Seq Scan" not in scanned and full.once,
+            query_plan.scans(full.plan) + ("" if full.once else ", the owner asked for each row"),
         ),
         Figure(
             f"{name}: median time",

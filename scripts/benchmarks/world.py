@@ -11,12 +11,12 @@ import click
 import psycopg
 from psycopg import sql
 
-from supabase_jobs import migrate
-from supabase_jobs.database import Connection, connect
+from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.local.server import ServerInfo, throwaway
-from supabase_jobs.project import rendered
+from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.settings import Settings
-from supabase_jobs.sqlfiles import Files, packaged_sql
+from supabase_jobs.sources.files import Files, packaged_sql
+from supabase_jobs.sources.project import rendered
 
 HERE = Path(__file__).parent
 SETTINGS = Settings(packaged_sql().parent)
@@ -74,7 +74,7 @@ class World:
             started = time.perf_counter()
             self._create(name, "postgres")
             with connect(self.server.url_for(name)) as connection:
-                migrate.apply(connection, Files(rendered(SETTINGS)))
+                apply_pending(connection, Files(rendered(SETTINGS)))
             with psycopg.connect(self.server.superuser_url_for(name), autocommit=True) as connection:
                 fill(connection, rows, shuffled=shuffled)
             self._made.add(name)

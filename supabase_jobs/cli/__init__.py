@@ -25,7 +25,7 @@ COMMANDS = {
     "plan": "Show what apply would do, and change nothing.",
     "apply": "Apply the pending migrations, each in a transaction of its own.",
     "status": "Show every migration: applied, pending, edited or remote-only.",
-    "verify": "Check a live database against what the migrations promise.",
+    "verify": "Check a live database against what the migrations expectations.",
     "mutate": "Break a local database on purpose, and report which faults verify catches.",
     "cleanup": "Delete expired jobs and inactive guests, in short transactions.",
     "migrate-guest": "Move a guest's jobs to a user.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from supabase_jobs.endpoint import Endpoint
+    from supabase_jobs.api.endpoint import Endpoint
 
 
 def api_target(url: str, directory: Path, environ: Mapping[str, str], *, allow_remote: bool) -> "Endpoint":
@@ -16,8 +16,17 @@ def api_target(url: str, directory: Path, environ: Mapping[str, str], *, allow_r
     Keys come from the environment; the local API's own are known. Raises ConfigError (2) for a URL that is none or
     not a local one, and for a key that is missing or cannot be one.
     """
-    from supabase_jobs.endpoint import ANON, SECRET, SERVICE, URL_VARIABLE, Endpoint, host_of, read_keys, read_url
-    from supabase_jobs.hosts import is_local
+    from supabase_jobs.api.endpoint import (
+        ANON,
+        SECRET,
+        SERVICE,
+        URL_VARIABLE,
+        Endpoint,
+        host_of,
+        read_keys,
+        read_url,
+    )
+    from supabase_jobs.database.hosts import is_local
     from supabase_jobs.local import api
 
     local = api.status(directory)

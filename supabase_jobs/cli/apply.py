@@ -24,13 +24,13 @@ from supabase_jobs.cli.common import (
 if TYPE_CHECKING:
     from psycopg.errors import Diagnostic
 
-    from supabase_jobs.database import Connection
+    from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import Verification
-    from supabase_jobs.migrate import Applied
-    from supabase_jobs.project import Promise
-    from supabase_jobs.rehearsal import Rehearsal
+    from supabase_jobs.migrations.apply import Applied
+    from supabase_jobs.migrations.dry_run import DryRun
     from supabase_jobs.settings import Settings
-    from supabase_jobs.sqlfiles import Files
+    from supabase_jobs.sources.files import Files
+    from supabase_jobs.verify.expectations import Expectations
 
 _UNITS = {"ms": 1, "s": 1000, "min": 60_000}
 
@@ -80,25 +80,26 @@ def command(
     Stops before anything runs where files and database disagree (exit 4) or a file is refused (exit 2). A
     statement that fails undoes its file and keeps the files before it (exit 6).
     """
-    from supabase_jobs import migrate, project
-    from supabase_jobs.runner import Patience
+    from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
+    from supabase_jobs.migrations.locks import LockOptions
+    from supabase_jobs.sources import project
 
     given = settings(ctx)
     files = project.files(given)
     options: dict[str, Any] = {
         "to": to,
         "include_all": include_all,
-        "patience": Patience(lock_timeout_ms=lock_timeout, retries=retries),
+        "lock_options": LockOptions(lock_timeout_ms=lock_timeout, retries=retries),
     }
     if dry_run:
-        _rehearse(ctx, given, files, options)
+        _dry_run(ctx, given, files, options)
         return
     text = not as_json(ctx)
     lost: list[OSError] = []
-    watcher = migrate.Watcher(narrate, progress, lambda done: _print(done, lost) if text else None)
+    observer = ApplyObserver(narrate, progress, lambda done: _print(done, lost) if text else None)
     with connected(given) as connection:
         connection.add_notice_handler(_tell)
-        applied, before = migrate.apply(connection, files, watcher=watcher, **options)
+        applied, before = apply_pending(connection, files, observer=observer, **options)
     if not text:
         print_json({"applied": [asdict(a) for a in applied], "already_applied": before, "dry_run": False})
     elif not applied:
@@ -126,52 +127,57 @@ def _print(done: "Applied", lost: list[OSError]) -> None:
         lost.append(error)
 
 
-def _rehearse(ctx: click.Context, given: "Settings", files: "Files", options: dict[str, Any]) -> None:
-    from supabase_jobs import migrate, project
+def _dry_run(ctx: click.Context, given: "Settings", files: "Files", options: dict[str, Any]) -> None:
+    from supabase_jobs.migrations.dry_run import dry_run
+    from supabase_jobs.sources import project
+    from supabase_jobs.verify.expectations import load_expectations
 
-    promise = project.promise(given) if project.holds_ours(given, files) else None
+    expectations = load_expectations(given) if project.holds_sources(given, files) else None
 
-    def check(connection: "Connection", promised: "Promise") -> "Verification":
-        from supabase_jobs.verify.areas import verify
+    def check(connection: "Connection", expectations: "Expectations") -> "Verification":
+        from supabase_jobs.verify.run import verify
 
-        return verify(connection, promised)
+        return verify(connection, expectations)
 
-    with connected(given) as connection, progress("rehearsing, to be rolled back"):
+    with connected(given) as connection, progress("running the pending files, to be rolled back"):
         connection.add_notice_handler(_tell)
-        rehearsal, before = migrate.dry_run(
-            connection, files, check=None if promise is None else partial(check, promised=promise), **options
+        run, before = dry_run(
+            connection,
+            files,
+            check=None if expectations is None else partial(check, expectations=expectations),
+            **options,
         )
     if as_json(ctx):
         from supabase_jobs.report import document
 
-        verified = rehearsal.verification
+        verified = run.verification
         print_json(
             {
-                "applied": [asdict(f) for f in rehearsal.files],
+                "applied": [asdict(f) for f in run.files],
                 "already_applied": before,
                 "dry_run": True,
-                "passed_over": [{"version": m.version, "name": m.name} for m in rehearsal.passed_over],
+                "skipped": [{"version": m.version, "name": m.name} for m in run.skipped],
                 "verify": None if verified is None else document.as_dict(verified),
             }
         )
     else:
-        _print_rehearsal(rehearsal)
-    if rehearsal.verification is not None:
-        annotate_findings(rehearsal.verification)
-    ctx.exit(0 if rehearsal.verification is None or rehearsal.verification.ok else 1)
+        _print_dry_run(run)
+    if run.verification is not None:
+        annotate_findings(run.verification)
+    ctx.exit(0 if run.verification is None or run.verification.ok else 1)
 
 
-def _print_rehearsal(rehearsal: "Rehearsal") -> None:
-    for file in rehearsal.files:
+def _print_dry_run(run: "DryRun") -> None:
+    for file in run.files:
         lock = "no further lock on a table that was there" if file.lock is None else file.lock.mode
         tables = "" if file.lock is None else f" on {', '.join(file.lock.tables)}"
         click.echo(f"ran          {file.version}  {file.name}  {file.ms:.0f} ms  {lock}{tables}")
-    for migration in rehearsal.passed_over:
-        click.echo(f"passed over  {migration.version}  {migration.name}  it cannot run in a transaction")
-    if not rehearsal.files and not rehearsal.passed_over:
+    for migration in run.skipped:
+        click.echo(f"skipped      {migration.version}  {migration.name}  it cannot run in a transaction")
+    if not run.files and not run.skipped:
         click.echo("Nothing to apply.")
-    if rehearsal.verification is not None:
-        verified = rehearsal.verification
+    if run.verification is not None:
+        verified = run.verification
         if verified.ok:
             narrate(f"verified afterwards: {verified.checks} checks, no errors")
         else:

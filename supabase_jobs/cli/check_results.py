@@ -8,7 +8,7 @@ import click
 from supabase_jobs.cli.common import as_json, connected, json_option, print_json, settings, shared_options
 
 if TYPE_CHECKING:
-    from supabase_jobs.operations.samples import Sample
+    from supabase_jobs.operations.check_results import Sample
 
 DEVIATION_EXIT_CODE = 1
 _MOST = 10_000
@@ -33,7 +33,7 @@ def command(ctx: click.Context, sample: int, strict: bool) -> None:
     The form is advice, given as two JSON Schemas in the package; the database takes any JSON. It only reads, and
     prints paths, counts and the id of a job, never what a job holds.
     """
-    from supabase_jobs.operations.samples import check
+    from supabase_jobs.operations.check_results import check
 
     with connected(settings(ctx)) as connection:
         found = check(connection, sample)

@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supabase_jobs.cli.common import as_json, connected, json_option, narrate, print_json, settings, shared_options
+from supabase_jobs.cli.common import (
+    as_json,
+    connected,
+    json_option,
+    narrate,
+    print_json,
+    settings,
+    shared_options,
+)
 from supabase_jobs.cli.terminal import counter
 from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from supabase_jobs.database import Connection
+    from supabase_jobs.database.connection import Connection
     from supabase_jobs.operations.cleanup import Tally
     from supabase_jobs.settings import Settings
 
@@ -81,8 +89,8 @@ def command(
 
 
 def _limits(given: "Settings", days: int | None, guest_days: int | None) -> dict[str, int]:
-    from supabase_jobs.sqlfiles import load_sources
-    from supabase_jobs.variables import resolve
+    from supabase_jobs.sources.files import load_sources
+    from supabase_jobs.sources.variables import resolve
 
     values = resolve(load_sources(given.sql_dir).variables, given.variables)
     limits: dict[str, int] = {}

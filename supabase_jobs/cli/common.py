@@ -19,7 +19,7 @@ from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.settings import DB_URL_VARIABLE, Settings, load_settings
 
 if TYPE_CHECKING:
-    from supabase_jobs.database import Connection
+    from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import Verification
 
 __all__ = [
@@ -102,7 +102,7 @@ def settings(ctx: click.Context) -> Settings:
 @contextmanager
 def connected(given: Settings) -> Iterator["Connection"]:
     """A connection to the target database, which is named on stderr first."""
-    from supabase_jobs.database import NEWEST_TESTED_MAJOR, connect, target
+    from supabase_jobs.database.connection import NEWEST_TESTED_MAJOR, connect, target
 
     with connect(database_url(given)) as connection:
         place = target(connection)

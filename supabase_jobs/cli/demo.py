@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supabase_jobs.cli.common import as_json, json_option, narrate, progress, report, settings, shared_options
+from supabase_jobs.cli.common import (
+    as_json,
+    json_option,
+    narrate,
+    progress,
+    report,
+    settings,
+    shared_options,
+)
 
 if TYPE_CHECKING:
     from supabase_jobs.local.server import ServerInfo
@@ -25,20 +33,22 @@ def command(ctx: click.Context, keep: bool) -> None:
     Prints the access matrix, and exits 1 where verify finds an error. Leaves nothing running unless --keep.
     The database is always a local one of its own: --db-url is not looked at.
     """
-    from supabase_jobs import migrate, project
-    from supabase_jobs.database import connect, target
-    from supabase_jobs.sqlfiles import Files
-    from supabase_jobs.verify.areas import verify
+    from supabase_jobs.database.connection import connect, target
+    from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
+    from supabase_jobs.sources import project
+    from supabase_jobs.sources.files import Files
+    from supabase_jobs.verify.expectations import load_expectations
+    from supabase_jobs.verify.run import verify
 
     given = settings(ctx)
     files = Files(project.rendered(given))
-    promise = project.promise(given)
+    expectations = load_expectations(given)
     started = time.monotonic()
     with _server(given, keep) as server, connect(server.url) as connection:
         narrate(f"database: {target(connection)}, started in {time.monotonic() - started:.1f} s")
-        applied, before = migrate.apply(connection, files, watcher=migrate.Watcher(narrate, progress))
+        applied, before = apply_pending(connection, files, observer=ApplyObserver(narrate, progress))
         narrate(f"{len(applied)} migrations applied, {len(before)} applied before; verifying")
-        result = verify(connection, promise)
+        result = verify(connection, expectations)
     click.echo(report(result, "json" if as_json(ctx) else "text"), nl=False)
     if keep:
         narrate(f"still running at {server.url}; stop it with: supabase-jobs local stop")

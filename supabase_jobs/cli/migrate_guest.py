@@ -34,7 +34,7 @@ def command(ctx: click.Context, guest: UUID, user: UUID) -> None:
     Once more is harmless; an unknown guest has 0 jobs, an unknown user is an error (2). A guest's id works like a
     password, so only its last four digits are printed.
     """
-    from supabase_jobs.operations.handover import hand_over, mask
+    from supabase_jobs.operations.migrate_guest import hand_over, mask
 
     with connected(settings(ctx)) as connection:
         moved = hand_over(connection, guest, user)

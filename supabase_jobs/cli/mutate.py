@@ -18,7 +18,7 @@ from supabase_jobs.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from supabase_jobs.mutate import Mutation
+    from supabase_jobs.mutation.run import Mutation
 
 SURVIVOR_EXIT_CODE = 1
 
@@ -40,16 +40,17 @@ def command(ctx: click.Context, only: str | None, allow_remote: bool) -> None:
     The faults are derived from the catalogs: policies, privileges, constraints, indexes, functions and so on.
     Each is planted in a transaction, verified and rolled back. Exits 1 where a fault went unnoticed.
     """
-    from supabase_jobs import mutate, project
-    from supabase_jobs.verify.areas import parse
+    from supabase_jobs.mutation.run import mutate, refuse_remote
+    from supabase_jobs.verify.expectations import load_expectations
+    from supabase_jobs.verify.run import parse
 
     areas = parse(only)
     given = settings(ctx)
     if not allow_remote:
-        mutate.refuse_remote(database_url(given))
-    promise = project.promise(given)
+        refuse_remote(database_url(given))
+    expectations = load_expectations(given)
     with connected(given) as connection:
-        found = mutate.run(connection, promise, areas, progress=progress)
+        found = mutate(connection, expectations, areas, progress=progress)
     if as_json(ctx):
         print_json(_document(found))
     else:

@@ -13,12 +13,14 @@ from supabase_jobs.cli.common import as_json, connected, json_option, print_json
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Show what apply would do. Only reads: nothing is created, not even the ledger."""
-    from supabase_jobs import ledger, migrate, project
+    from supabase_jobs.migrations import ledger
+    from supabase_jobs.migrations.plan import plan
+    from supabase_jobs.sources import project
 
     given = settings(ctx)
     files = project.files(given)
     with connected(given) as connection:
-        found = migrate.plan(files, ledger.read(connection))
+        found = plan(files, ledger.read(connection))
     if as_json(ctx):
         pending = [{"version": m.version, "name": m.name} for m in found.pending]
         print_json({"pending": pending, "problems": [asdict(p) for p in found.problems]})

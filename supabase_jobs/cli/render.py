@@ -30,8 +30,14 @@ def command(
     earlier are recognised by their first line and never rewritten: they may be applied already. Where a
     variable has changed, a new file makes the change.
     """
-    from supabase_jobs.render import compare_folder, render_sources, render_uninstall, uninstall_folder, write
-    from supabase_jobs.sqlfiles import load_sources
+    from supabase_jobs.sources.files import load_sources
+    from supabase_jobs.sources.render import (
+        compare_folder,
+        render_sources,
+        render_uninstall,
+        uninstall_folder,
+        write,
+    )
 
     if uninstall and reinstall:
         raise click.UsageError("--uninstall and --reinstall contradict each other.")

@@ -20,12 +20,14 @@ def command(ctx: click.Context, exit_code: bool) -> None:
 
     Files are compared with what was applied by their meaning; layout and comments alone are only noted.
     """
-    from supabase_jobs import ledger, migrate, project
+    from supabase_jobs.migrations import ledger
+    from supabase_jobs.migrations.plan import plan
+    from supabase_jobs.sources import project
 
     given = settings(ctx)
     files = project.files(given)
     with connected(given) as connection:
-        found = migrate.plan(files, ledger.read(connection))
+        found = plan(files, ledger.read(connection))
     late = {p.version for p in found.problems if p.kind == "out-of-order"}
     if as_json(ctx):
         print_json(

@@ -20,15 +20,15 @@ from supabase_jobs.cli.common import (
     report,
     settings,
     shared_options,
-)  # fmt: skip
+)
 from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from supabase_jobs.database import Connection
-    from supabase_jobs.endpoint import Endpoint
+    from supabase_jobs.api.endpoint import Endpoint
+    from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import Verification
-    from supabase_jobs.project import Promise
     from supabase_jobs.settings import Settings
+    from supabase_jobs.verify.expectations import Expectations
 
 # also the keys of report.FORMATS, which `--help` does not load
 FORMATS = ("text", "json", "junit", "sarif", "markdown", "html")
@@ -67,7 +67,7 @@ def command(
     api_url: str | None,
     allow_remote: bool,
 ) -> None:
-    """Check a live database against what the migrations promise; exits 1 where it finds an error.
+    """Check a live database against what the migrations expectations; exits 1 where it finds an error.
 
     Everything it does to data happens in a transaction that is rolled back. Only what is asked through an API is
     committed: it is marked, and removed again.
@@ -83,17 +83,19 @@ def command(
     if form == "html" and output is None and sys.stdout.isatty():
         raise ConfigError("an HTML page is of no use on a terminal", hint="Say where it goes: --output report.html.")
 
-    from supabase_jobs import database, project
-    from supabase_jobs.verify.areas import parse, verify
+    from supabase_jobs.database.connection import target as target_of
+    from supabase_jobs.sources import project
+    from supabase_jobs.verify.expectations import load_expectations
+    from supabase_jobs.verify.run import parse, verify
 
     areas = parse(only)
-    promise = project.promise(given)
+    expectations = load_expectations(given)
     target = None if api_url is None else _target(given, areas, api_url, allow_remote)
     with connected(given) as connection:
-        place = str(database.target(connection))
-        result = verify(connection, promise, areas)
+        place = str(target_of(connection))
+        result = verify(connection, expectations, areas)
         if target is not None:
-            result = _through_the_api(connection, promise, target, result)
+            result = _through_the_api(connection, expectations, target, result)
     result = replace(result, sources=project.origins(given), database=place)
     if output is None:
         click.echo(report(result, form), nl=False)
@@ -104,9 +106,9 @@ def command(
 
 
 def _target(given: "Settings", areas: Sequence[str], url: str, allow_remote: bool) -> "Endpoint":
-    from supabase_jobs import conninfo
     from supabase_jobs.cli.api_target import api_target
-    from supabase_jobs.hosts import is_local
+    from supabase_jobs.database import conninfo
+    from supabase_jobs.database.hosts import is_local
     from supabase_jobs.verify import access
 
     if access.AREA not in areas:
@@ -122,19 +124,20 @@ def _target(given: "Settings", areas: Sequence[str], url: str, allow_remote: boo
 
 
 def _through_the_api(
-    connection: "Connection", promise: "Promise", target: "Endpoint", result: "Verification"
+    connection: "Connection", expectations: "Expectations", target: "Endpoint", result: "Verification"
 ) -> "Verification":
-    from supabase_jobs.database import twin
-    from supabase_jobs.verify import access, over_http
+    from supabase_jobs.database.connection import twin
+    from supabase_jobs.verify import access
+    from supabase_jobs.verify.access import http
 
     if access.AREA in result.unchecked:  # there is nothing to compare with
         return result
     with progress(f"asking the API at {target.url}"), twin(connection) as guard:
-        return over_http.run(connection, guard, promise, target, result)
+        return http.run(connection, guard, expectations, target, result)
 
 
 def _explain(given: "Settings", id_: str, form: str, output: Path | None) -> None:
-    from supabase_jobs import project
+    from supabase_jobs.verify.expectations import load_expectations
     from supabase_jobs.verify.explain import explain
 
     if form not in ("text", "json"):
@@ -143,7 +146,7 @@ def _explain(given: "Settings", id_: str, form: str, output: Path | None) -> Non
     def connect() -> "AbstractContextManager[Connection]":
         return connected(given)
 
-    found = explain(id_, project.promise(given), connect)
+    found = explain(id_, load_expectations(given), connect)
     if output is not None:
         import json
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from supabase_jobs.api.keys import Keys, new_keys
 from supabase_jobs.errors import ConfigError, LocalServerError
 from supabase_jobs.local import account as accounts
 from supabase_jobs.local import api_state as states
@@ -22,7 +23,6 @@ from supabase_jobs.local.api_state import ApiState, Processes
 from supabase_jobs.local.info import HOST, ServerInfo
 from supabase_jobs.local.postgrest import Exposed
 from supabase_jobs.local.state import locked
-from supabase_jobs.tokens import Keys, new_keys
 
 START_TIMEOUT = 30.0  # seconds
 # for one that lives and has lost its database: a new one takes about as long

@@ -5,11 +5,11 @@ import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from supabase_jobs.api.keys import Keys
 from supabase_jobs.errors import LocalServerError
 from supabase_jobs.local import background
 from supabase_jobs.local import place as places
 from supabase_jobs.local.place import Place
-from supabase_jobs.tokens import Keys
 
 POSTGREST_MARK = "postgrest.conf"
 GATEWAY_MARK = "gateway.json"

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from psycopg import IsolationLevel
 
-from supabase_jobs.database import Connection
+from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import SupabaseJobsError
-from supabase_jobs.operations.statements import explained, load, load_all
+from supabase_jobs.operations.queries import explained, load, load_all
 
 # jobs first: a guest whose old jobs are gone may go too
 KINDS = ("jobs", "guests")
@@ -67,8 +67,8 @@ def count(connection: Connection, kind: str, days: Mapping[str, int]) -> int:
     """
     connection.isolation_level = IsolationLevel.READ_COMMITTED  # a replica knows no SERIALIZABLE
     with explained(connection), connection.transaction():
-        load("cleanup/counting").run(connection, {})
-        total: int = load(f"cleanup/{kind}/count").one(connection, days)["total"]
+        load("cleanup/counting").dicts(connection, {})
+        total: int = load(f"cleanup/{kind}/count").dicts(connection, days)[0]["total"]
     return total
 
 
@@ -90,9 +90,9 @@ def sweep(
         known: dict[str, object] = {**days, "after": after, "beyond": beyond, "size": pace.size}
         seconds = 0.0
         with _told(connection, tally), connection.transaction():
-            settings.run(connection, {})
+            settings.dicts(connection, {})
             for statement in statements:
-                row = statement.one(connection, known)
+                [row] = statement.dicts(connection, known)
                 seconds += row.pop("seconds")
                 known |= row
                 if not known["found"]:

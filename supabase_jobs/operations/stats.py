@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 from psycopg import IsolationLevel
 
-from supabase_jobs.database import Connection
-from supabase_jobs.operations.statements import explained, load, load_all
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.operations.queries import explained, load, load_all
 
 Rows = list[dict[str, Any]]
 
@@ -33,8 +33,8 @@ def collect(connection: Connection, values: Mapping[str, object]) -> Stats:
         with explained(connection):
             try:
                 with connection.transaction():
-                    load("stats/settings").run(connection, {})
-                    found.sections[name] = statement.run(connection, values)
+                    load("stats/settings").dicts(connection, {})
+                    found.sections[name] = statement.dicts(connection, values)
             except psycopg.errors.QueryCanceled:
                 found.sections[name] = []
                 found.unanswered.append(name)

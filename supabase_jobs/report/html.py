@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification
+from supabase_jobs.outcomes import OUTCOMES
 from supabase_jobs.report import summary
 
 
@@ -24,7 +25,7 @@ class _Cell:
     @property
     def kind(self) -> str:
         """The outcome as a class of the style sheet."""
-        return self.outcome if self.outcome in summary.OUTCOMES else "other"
+        return self.outcome if self.outcome in OUTCOMES else "other"
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def verification(result: Verification) -> str:
         cases={case.id: case for case in (*result.unexpected, *result.cases)},
         matrices=matrices,
         groups=list(_groups(result, findings, {cell.case.id for cell in _cells(matrices) if cell.case})),
-        outcomes=summary.OUTCOMES,
+        outcomes=OUTCOMES,
         other=summary.OTHER_OUTCOMES,
     )
 
@@ -88,13 +89,13 @@ def _matrices(result: Verification, findings: Mapping[str, list[Finding]]) -> It
     def cell(grid: Grid, r: int, c: int) -> _Cell:
         id = f"access:{grid.title}:{grid.rows[r]}:{grid.columns[c]}"
         said = tuple(findings.get(id, ()))
-        return _Cell(grid.cells[r][c], (r, c) in grid.wrong, f"probe-{next(numbers)}", cases.get(id), said)
+        return _Cell(grid.cells[r][c], (r, c) in grid.mismatches, f"probe-{next(numbers)}", cases.get(id), said)
 
     for number, grid in enumerate(result.grids, 1):
         rows = tuple(
             (label, tuple(cell(grid, r, c) for c in range(len(grid.columns)))) for r, label in enumerate(grid.rows)
         )
-        yield _Matrix(grid.title, f"matrix-{number}", grid.columns, rows, "access", len(grid.wrong))
+        yield _Matrix(grid.title, f"matrix-{number}", grid.columns, rows, "access", len(grid.mismatches))
 
 
 def _cells(matrices: list[_Matrix]) -> Iterator[_Cell]:

@@ -37,14 +37,14 @@ def matrix(grid: Grid) -> str:
     """One access matrix: a row for each identity, a column for each action; a wrong cell is bold."""
     rows = []
     for r, (label, cells) in enumerate(zip(grid.rows, grid.cells, strict=True)):
-        marked = (f"**{_plain(cell)}**" if (r, c) in grid.wrong else _plain(cell) for c, cell in enumerate(cells))
+        marked = (f"**{_plain(cell)}**" if (r, c) in grid.mismatches else _plain(cell) for c, cell in enumerate(cells))
         rows.append((_plain(label), *marked))
     return _table((_plain(grid.title), *map(_plain, grid.columns)), rows)
 
 
 def _folded(grid: Grid) -> str:
-    wrong = f": {len(grid.wrong)} cells are not as declared" if grid.wrong else ""
-    opened = " open" if grid.wrong else ""
+    wrong = f": {len(grid.mismatches)} cells are not as declared" if grid.mismatches else ""
+    opened = " open" if grid.mismatches else ""
     title = _html(grid.title + wrong)
     # the empty line lets Markdown stand inside
     return f"<details{opened}><summary>Access to {title}</summary>\n\n{matrix(grid)}\n</details>\n"

@@ -69,7 +69,7 @@ def _rule(rule: str) -> dict[str, Any]:
         "id": rule,
         "name": "".join(part.capitalize() for part in f"{area} {what}".split()),
         "shortDescription": {"text": f"{area}: {what}"},
-        "fullDescription": {"text": f"The database differs from what the migrations promise: {area}, {what}."},
+        "fullDescription": {"text": f"The database differs from what the migrations expectations: {area}, {what}."},
         "help": {
             "text": "The message says what mends it. `supabase-jobs verify --explain ID` prints the SQL that shows it."
         },

@@ -6,13 +6,6 @@ from dataclasses import dataclass
 
 from supabase_jobs.findings import Finding, Severity, Verification
 
-# outcome → what it means; any other outcome is an SQLSTATE
-OUTCOMES = {
-    "rows": "reached its target",
-    "hidden": "row level security shows nothing",
-    "denied": "no grant, or refused",
-    "violates": "a policy's check refuses the new row",
-}
 OTHER_OUTCOMES = "the SQLSTATE of any other error"
 
 # what a terminal obeys, and what turns the direction of writing round; a name in a database can hold all of it

@@ -8,10 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from supabase_jobs.findings import Finding, Grid, Severity, Verification
+from supabase_jobs.outcomes import OUTCOMES
 from supabase_jobs.report import summary
 
 WIDTH = 80
-LEGEND = " · ".join(f"{outcome}: {means}" for outcome, means in summary.OUTCOMES.items())
+LEGEND = " · ".join(f"{outcome}: {means}" for outcome, means in OUTCOMES.items())
 LEGEND += f" · five digits: {summary.OTHER_OUTCOMES}"
 
 _COLOURS = {"rows": "green", "hidden": "cyan", "denied": "magenta", "violates": "yellow"}
@@ -65,7 +66,7 @@ def _parts(grid: Grid) -> Iterator[Grid]:
             grid.columns[start:end],
             grid.rows,
             tuple(cells[start:end] for cells in grid.cells),
-            frozenset((r, c - start) for r, c in grid.wrong if start <= c < end),
+            frozenset((r, c - start) for r, c in grid.mismatches if start <= c < end),
         )
 
 
@@ -75,7 +76,7 @@ def _table(grid: Grid) -> Table:
     for column in grid.columns:
         table.add_column(column, width=_CELL, overflow="fold", vertical="bottom")
     for r, (label, cells) in enumerate(zip(grid.rows, grid.cells, strict=True)):
-        table.add_row(label, *(_cell(cell, (r, c) in grid.wrong) for c, cell in enumerate(cells)))
+        table.add_row(label, *(_cell(cell, (r, c) in grid.mismatches) for c, cell in enumerate(cells)))
     return table
 
 

@@ -13,15 +13,24 @@ from uuid import UUID
 import httpx
 
 from supabase import Client, ClientOptions, PostgrestAPIError, create_client
-from supabase_jobs.database import connect
-from supabase_jobs.endpoint import ANON, SECRET, SERVICE, URL_VARIABLE, Endpoint, host_of, read_keys, read_url
+from supabase_jobs.api.endpoint import (
+    ANON,
+    SECRET,
+    SERVICE,
+    URL_VARIABLE,
+    Endpoint,
+    host_of,
+    read_keys,
+    read_url,
+)
+from supabase_jobs.api.keys import Keys, sign, user_token
+from supabase_jobs.database.connection import connect
+from supabase_jobs.database.hosts import is_local
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
-from supabase_jobs.hosts import is_local
 from supabase_jobs.testing.identity import Identity
 from supabase_jobs.testing.outcome import Outcome, Result, request_failure, usually
 from supabase_jobs.testing.session import FORGET_USER, NEW_USER, Session
 from supabase_jobs.testing.target import DatabaseUrl
-from supabase_jobs.tokens import Keys, sign, user_token
 
 # all that the API tells of a refused row is this message of PostgreSQL's, in English on hosted projects
 _VIOLATES = "violates row-level security policy"

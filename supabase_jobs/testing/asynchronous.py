@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import tuple_row
 
-from supabase_jobs.database import connect_async
+from supabase_jobs.database.connection import connect_async
 from supabase_jobs.testing import assertions, steps
 from supabase_jobs.testing.assertions import Control
 from supabase_jobs.testing.identity import Identity

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     import psycopg
 
-    from supabase_jobs.endpoint import Endpoint
+    from supabase_jobs.api.endpoint import Endpoint
     from supabase_jobs.testing.api import RlsApi
     from supabase_jobs.testing.asynchronous import AsyncRls
     from supabase_jobs.testing.synchronous import Rls
@@ -69,7 +69,7 @@ def supabase_db_url(pytestconfig: pytest.Config) -> Iterator[str]:
 @pytest.fixture
 def rls_connection(supabase_db_url: str) -> "Iterator[psycopg.Connection[Any]]":
     """The connection that `rls` works on. Override it to hand over one of your own, from pytest-postgresql say."""
-    from supabase_jobs.database import connect
+    from supabase_jobs.database.connection import connect
 
     with _failing(), connect(supabase_db_url) as connection:
         yield connection

@@ -6,9 +6,9 @@ from typing import Generic, TypeVar
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from supabase_jobs.conninfo import read
+from supabase_jobs.database.conninfo import read
+from supabase_jobs.database.hosts import Place, is_local
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
-from supabase_jobs.hosts import Place, is_local
 from supabase_jobs.testing import identity as identities
 from supabase_jobs.testing.identity import Identity
 

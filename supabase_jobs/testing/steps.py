@@ -7,7 +7,6 @@ Each function is a generator: it yields a Step, is sent the Result, and has psyc
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,10 +14,12 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
+from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
+from supabase_jobs.outcomes import refusal
 from supabase_jobs.testing.identity import Identity
 from supabase_jobs.testing.outcome import Attempt, Outcome, Params, Result, Table
-from supabase_jobs.verify.impersonation import NOT_AN_ANSWER, refusal
+from supabase_jobs.verify.impersonation import NOT_AN_ANSWER
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,5 @@ def _undo(name: str) -> Steps[None]:
     yield from _release(name)
 
 
-@cache
 def _query(name: str) -> bytes:
-    return Path(__file__).with_name(f"{name}.sql").read_bytes()
+    return sql_file(Path(__file__).with_name(f"{name}.sql")).text.encode()

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from supabase_jobs import migrate, project
-from supabase_jobs.conninfo import mask, read
-from supabase_jobs.database import connect
+from supabase_jobs.database.connection import connect
+from supabase_jobs.database.conninfo import mask, read
 from supabase_jobs.errors import ConfigError, LocalServerError
 from supabase_jobs.local.info import ServerInfo
+from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.settings import DB_URL_VARIABLE, load_settings
+from supabase_jobs.sources import project
 from supabase_jobs.testing.session import refuse_remote
 
 _GUEST_HEADER = "guest_header"  # the variable of the SQL sources
@@ -61,7 +62,7 @@ def guest_header(ini: str | None, directory: Path) -> str:
     """The header by which a guest is known: the ini option, or the variable of the project's SQL sources; or `''`."""
     if ini:
         return ini
-    variables = project.promise(load_settings(directory, {})).variables
+    variables = project.variables(load_settings(directory, {}))
     return str(variables.get(_GUEST_HEADER, ""))
 
 
@@ -78,5 +79,5 @@ def _throwaway(directory: Path) -> Iterator[ServerInfo]:
                 f"no database was named, and a throwaway one cannot be started: {error.message}", hint=_NO_DATABASE
             ) from None
         with connect(info.url) as connection:
-            migrate.apply(connection, files)
+            apply_pending(connection, files)
         yield info

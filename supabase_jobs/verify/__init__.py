@@ -1,1 +1,1 @@
-"""Prove on a live database that what the migrations promise holds there."""
+"""Prove on a live database that what the migrations expectations holds there."""

@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 
-from supabase_jobs.database import Connection
+from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Case, Finding, Verification
-from supabase_jobs.project import Promise
-from supabase_jobs.verify import areas, script
+from supabase_jobs.verify import run, script
+from supabase_jobs.verify.expectations import Expectations
 
 _NEAREST = 5
 _CUTOFF = 0.5  # of difflib's 0 to 1; below it, ids have little in common
@@ -34,19 +34,21 @@ class Explanation:
         return asdict(self)
 
 
-def explain(id: str, promise: Promise, connect: Callable[[], AbstractContextManager[Connection]]) -> Explanation:
+def explain(
+    id: str, expectations: Expectations, connect: Callable[[], AbstractContextManager[Connection]]
+) -> Explanation:
     """The explanation of a case's or a finding's id; `connect` is called only where the declarations lack it.
 
     Raises ConfigError (2), with the nearest ids, where nothing has this id, and what `connect` and `verify` raise.
     """
-    declared = areas.planned(promise)
+    declared = run.declared_cases(expectations)
     if (found := _find(declared, id)) is not None:
         return found
     area = id.partition(":")[0]
-    if area not in areas.AREAS:
+    if area not in run.AREAS:
         raise _unknown(id, declared)
     with connect() as connection:
-        asked = areas.verify(connection, promise, (area,))
+        asked = run.verify(connection, expectations, (area,))
     if (found := _find(asked, id)) is None:
         raise _unknown(id, asked)
     return found

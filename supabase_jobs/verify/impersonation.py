@@ -13,12 +13,12 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import ExecStatus
 
-from supabase_jobs.database import Connection
+from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.findings import Finding, Severity
-from supabase_jobs.verify import theirs
-from supabase_jobs.verify.collected import Collected
-from supabase_jobs.verify.declaration import NULL, Identity
+from supabase_jobs.verify import ownership
+from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.identity import NULL, Identity
 
 SET = "select set_config(%s, %s, true)"
 # everything by which a policy could recognise a caller; must be as at the start before every probe
@@ -34,9 +34,6 @@ select
 THROWN_AWAY = "Connect as the owner of the tables (postgres); a trigger may have thrown the rows away."
 _CHANGED = "A constraint is not as the migrations make it: `verify --only structure` says what differs."
 _APPLY_FIRST = "Apply the migrations first (supabase-jobs apply)."
-
-# 42501 has two meanings; the C function that raised it tells them apart in every language of the server
-_RAISED_BY_POLICY = "ExecWithCheckOptions"
 
 # somebody else's lock, or a slow server: says nothing of who may do what
 NOT_AN_ANSWER = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled)
@@ -114,7 +111,7 @@ def begin(
     return Session(names.ids, names.texts, names.own_role, connection, state)
 
 
-def plant(session: Session, area: str, fixture: Sequence[str], result: Collected, ours: Collection[str] = ()) -> bool:
+def plant(session: Session, area: str, fixture: Sequence[str], result: Context, ours: Collection[str] = ()) -> bool:
     """Plant the test rows, as the connection's own role; False, and the area is not checked, where that fails.
 
     That a row of ours was thrown away is an error; what is not among `ours` and refuses one is not.
@@ -136,7 +133,7 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Collected
         thrown_away = isinstance(error, psycopg.errors.ForeignKeyViolation) and itself
         # a column that must not be null may be the project's own: that error names no constraint
         refused = isinstance(error, psycopg.IntegrityError) and bool(ours and error.diag.constraint_name) and itself
-        found = theirs.in_the_way(session.connection, error, ours)
+        found = ownership.in_the_way(session.connection, error, ours)
         missing = (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501" and itself
         if found is not None:
             result.not_checked(area, "fixture", f"planting the test rows: {found.why}", found.fix, id=f"{area}:fixture")
@@ -223,13 +220,6 @@ def _making(count: int, *, whole: bool) -> bytes:
     """
     made = sql.SQL(", ").join([sql.SQL("set_config(%s, %s, true)")] * count)
     return sql.SQL(f"{_STATE}, {{}}, current_user::text" if whole else "select {}").format(made).as_bytes()
-
-
-def refusal(error: psycopg.Error) -> str:
-    """What an error came to: `denied`, `violates` (a policy's WITH CHECK), or its SQLSTATE."""
-    if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return "violates" if error.diag.source_function == _RAISED_BY_POLICY else "denied"
-    return error.sqlstate or "error"
 
 
 def one(cursor: psycopg.Cursor[Any]) -> tuple[Any, ...]:

@@ -1,6 +1,6 @@
 """What a probe does, as SQL that a person pastes into psql: the same statements, in a transaction that is undone.
 
-A script is an opening, which an area's probes share (`Collected.preambles`), and the probe's own part, which ends
+A script is an opening, which an area's probes share (`Context.preambles`), and the probe's own part, which ends
 the transaction (`Case.script`). Nothing here is executed by us. Values are quoted by psycopg.
 """
 

@@ -6,9 +6,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.database.population import expired
 from tests.fix_api import Api, serving
 from tests.fix_db import Make
+from tests.sql.population import expired
 
 JOBS, GUESTS, LIMIT = 300, 300, 20
 # a row takes 5 ms, so that all of them take 1.5 s, twice as long as a call may

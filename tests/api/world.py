@@ -16,7 +16,7 @@ import httpx
 import jwt
 import pytest
 
-from supabase_jobs.tokens import sign
+from supabase_jobs.api.keys import sign
 from tests.fix_api import Api
 
 GUESTS = ("guest_a", "guest_b")

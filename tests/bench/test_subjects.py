@@ -11,8 +11,8 @@ from benchmarks.figures import Figure
 from benchmarks.queries import Measured
 from benchmarks.world import World, fill, run
 from benchmarks.writer import writing
-from supabase_jobs.database import connect
-from supabase_jobs.verify import planned
+from supabase_jobs.database.connection import connect
+from supabase_jobs.verify.plans.queries import load
 from tests.fix_db import Database, Make
 
 # as text: otherwise the planner compares the function with the query's own guest, once and before any row
@@ -34,7 +34,7 @@ def filled(make_database: Make) -> Database:
 
 def look(database: Database, name: str) -> Measured:
     """One query as one identity."""
-    declared = planned.load()
+    declared = load()
     [asked] = [asked for asked in queries.asked_for(declared) if asked.name == name]
     with connect(database.url) as ours, connect(database.url) as owners:
         return queries.measured(asked, declared, ours, owners, seconds=0)
@@ -59,7 +59,7 @@ def test_what_the_query_itself_calls_is_no_owner_check(filled: Database) -> None
 
 def test_both_sides_find_the_same(filled: Database) -> None:
     """What a query is compared with answers the same rows, and there are some."""
-    declared = planned.load()
+    declared = load()
     for asked in queries.asked_for(declared):
         found = look(filled, asked.name)
         assert found.plan["Actual Rows"] == found.owners_plan["Actual Rows"] > 0, asked.name

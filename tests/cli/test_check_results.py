@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psycopg
 
-from tests.database.test_samples import RESULT, changed, plant
 from tests.fix_cli import Run
+from tests.operations.test_check_results import RESULT, changed, plant
 
 
 def test_it_warns(cli: Run, applied_url: str) -> None:

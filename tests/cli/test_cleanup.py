@@ -15,8 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.database.population import expired, left, left_in, populate
 from tests.fix_cli import Run
+from tests.sql.population import expired, left, left_in, populate
 
 # a row takes 10 ms, so that there is time for a signal
 _SLOW = """

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.database.test_apply import LEDGER, rows
 from tests.fix_db import packaged
+from tests.migrations.test_apply import LEDGER, rows
 
 UNWRITABLE = 141
 

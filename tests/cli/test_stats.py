@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from supabase_jobs.report.stats import text
-from tests.database.population import expired, populate
 from tests.fix_cli import Run
+from tests.sql.population import expired, populate
 
 HEADINGS = (
     " jobs\n",

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from supabase_jobs.cli import main
-from supabase_jobs.conninfo import read
+from supabase_jobs.database.conninfo import read
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.settings import Settings
 from tests.fake_server import Behaviour, echo, fake_server, fatal, ready, silent

@@ -14,10 +14,10 @@ import psycopg
 import pytest
 
 from supabase_jobs.local.binaries import embedded
-from tests.database.population import populate
 from tests.fix_db import Database, Make
 from tests.impersonation import USER_A, plant
 from tests.parts import EMBEDDED, postgres_bin
+from tests.sql.population import populate
 
 TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 _FOUND = re.findall(r"^( *)<!-- ([\w: ./-]+) -->\n *```(\w+)\n(.*?)^ *```$", TEXT, flags=re.DOTALL | re.MULTILINE)

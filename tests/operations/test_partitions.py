@@ -5,9 +5,6 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from tests.database.population import left, left_in
-from tests.database.test_uninstall import catalogs
-from tests.database.test_workers import claim
 from tests.fix_api import serving
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make
@@ -25,6 +22,9 @@ from tests.impersonation import (
     visible,
 )
 from tests.operations.conftest import ADD, BLOCKS, MONDAY, NAMES, TEXT, Move, Shell, fill, query, sqlstate
+from tests.sql.population import left, left_in
+from tests.sql.test_uninstall import catalogs
+from tests.sql.test_workers import claim
 
 
 @pytest.mark.parametrize("major", [15, 18])

@@ -5,11 +5,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.database.population import STATUSES
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make
 from tests.impersonation import GUEST_A, JOBS, USER_A, guest, user, visible
 from tests.operations.conftest import BLOCKS, Shell, fill, query
+from tests.sql.population import STATUSES
 
 FINGERPRINT = BLOCKS["fingerprint"]
 # from an older version to a newer one, with the newer one's programs

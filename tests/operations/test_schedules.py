@@ -2,12 +2,12 @@
 
 import psycopg
 
-from tests.database.population import expired, left
 from tests.fix_api import serving
 from tests.fix_cron import Cron, apply, eventually
 from tests.fix_db import Make
 from tests.impersonation import plant
 from tests.operations.conftest import BLOCKS, Shell, query
+from tests.sql.population import expired, left
 
 STUCK = """
 alter table public.async_jobs disable trigger user;

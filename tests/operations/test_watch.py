@@ -6,12 +6,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.database.population import populate
-from tests.database.test_workers import CLAIM, REQUEUE
 from tests.fix_cli import Run
 from tests.fix_db import Make
 from tests.impersonation import GUEST_A, JOBS, USER_A, plant
 from tests.operations.conftest import BLOCKS, LANGUAGES, TEXT, Shell, query
+from tests.sql.population import populate
+from tests.sql.test_workers import CLAIM, REQUEUE
 
 WATCH = BLOCKS["watch"]
 OF_USER = f"user_id = '{USER_A}'"

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from supabase_jobs.database import Connection
+from supabase_jobs.database.connection import Connection
 from supabase_jobs.testing import Caller, Rls
 
 TEXT = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")

@@ -12,9 +12,9 @@ import pytest
 
 from supabase_jobs.findings import Severity
 from supabase_jobs.testing import Rls
-from supabase_jobs.verify import areas
+from supabase_jobs.verify import run
 from tests.fix_api import Api
-from tests.fix_db import PROMISE, Server
+from tests.fix_db import EXPECTATIONS, Server
 from tests.parts import DEFAULT_MAJOR, unavailable
 from tests.security.conftest import ADD, ADD_USERS, EXAMPLES, READ, new_guest, new_user
 
@@ -66,7 +66,7 @@ def test_locking_leaves_guests_nothing(rls: Rls) -> None:
 @pytest.mark.parametrize("step", ["close", "lock"])
 def test_verify_reports_the_closed_door(rls: Rls, step: str) -> None:
     rls.owner.execute(EXAMPLES[step])
-    found = areas.verify(rls.connection, PROMISE).findings
+    found = run.verify(rls.connection, EXPECTATIONS).findings
     assert any("anon" in finding.message and finding.severity is Severity.ERROR for finding in found)
 
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from pytest_postgresql.janitor import DatabaseJanitor
 
-from supabase_jobs.database import Connection
+from supabase_jobs.database.connection import Connection
 from supabase_jobs.testing import Rls
 from tests.fix_db import Server, own
 from tests.parts import DEFAULT_MAJOR

@@ -1,0 +1,1 @@
+"""Connections: addresses, libpq options, TLS, errors."""

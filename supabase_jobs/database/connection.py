@@ -1,0 +1,206 @@
+"""Connecting, and what goes wrong with connections, in our own errors. Knows no table.
+
+Poolers are normal: nothing here is prepared, and no setting outlives a transaction.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from supabase_jobs.database.conninfo import Conninfo, mask, read
+from supabase_jobs.database.hosts import Kind, Place, diagnose, is_local, reason
+from supabase_jobs.errors import (
+    BusyError,
+    ConfigError,
+    ConnectError,
+    PrivilegeError,
+    SupabaseJobsError,
+)
+
+# psycopg logs what it passes over while it rolls back, host and role included; our own error says what matters
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+
+OLDEST_MAJOR = 15
+NEWEST_TESTED_MAJOR = 18
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+# whatever a database or PGCLIENTENCODING says: in another, names and texts may not arrive, or not as text
+_ENCODING = "utf8"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which database a connection leads to, fit to be printed: it holds no password."""
+
+    host: str
+    port: int
+    database: str
+    server_version: str
+    role: str
+    kind: Kind | None = None
+    encrypted: bool = True
+
+    @property
+    def untested(self) -> bool:
+        """Whether the server is newer than what this was tested with."""
+        return int(self.server_version.partition(".")[0]) > NEWEST_TESTED_MAJOR
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        more = (f", {self.kind}" if self.kind else "") + ("" if self.encrypted else ", WITHOUT TLS")
+        return f"{host}:{self.port}/{self.database}, PostgreSQL {self.server_version}, role {self.role}{more}"
+
+
+@contextmanager
+def connect(url: str) -> Iterator[Connection]:
+    """A connection in autocommit mode, closed afterwards; errors inside the block become ours.
+
+    `url` is a libpq URL or keyword string. Where it is silent, the PG… variables, a service file and the password
+    file fill it in, and hosts that are not local are asked for TLS.
+    Raises ConfigError (exit 2) for a URL that cannot be used, ConnectError (exit 7) where nobody answers, the
+    server is older than PostgreSQL 15 or the connection is lost later, and what `translated` raises.
+    """
+    conninfo = read(url)
+    try:
+        connection = _open(conninfo.dsn)
+    except psycopg.Error as error:
+        _explain(error, conninfo)
+    with _kept(connection):
+        yield connection
+
+
+async def connect_async(url: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """A connection for asyncio, in autocommit mode, which the caller closes. Raises what `connect` raises."""
+    conninfo = read(url)
+    try:
+        return await psycopg.AsyncConnection.connect(
+            conninfo.dsn, autocommit=True, prepare_threshold=None, client_encoding=_ENCODING
+        )
+    except psycopg.Error as error:
+        _explain(error, conninfo)
+
+
+@contextmanager
+def twin(connection: Connection) -> Iterator[Connection]:
+    """A second connection to the same server and database, as the same role, with the same options.
+
+    Safe to open from another thread while the first one waits. Closed afterwards; raises what `connect` raises.
+    """
+    info = connection.info
+    options = {o.keyword.decode(): o.val.decode() for o in connection.pgconn.info if o.val is not None}
+    options.pop("service", None)  # all that it said is among the options
+    options.pop("passfile", None)
+    # of several hosts and addresses, the one that answered
+    options |= {"host": info.host, "hostaddr": info.hostaddr, "port": str(info.port)}
+    options |= {"password": info.password} if info.password else {}
+    place = _place(connection)
+    try:
+        other = _open(make_conninfo("", **options))
+    except psycopg.Error as error:
+        _explain(error, Conninfo({}, place, info.password, ""))
+    with _kept(other):
+        yield other
+
+
+@contextmanager
+def translated(connection: Connection) -> Iterator[None]:
+    """Turn psycopg's errors on a connection, which no caller foresaw, into ours; no password comes along.
+
+    Raises ConnectError (7) where the connection was lost, PrivilegeError (7) where the role may not do what was
+    asked, BusyError (5) where others are in the way, and SupabaseJobsError (2) for all else.
+    """
+    password, place = connection.info.password, _place(connection)
+    try:
+        yield
+    except psycopg.Error as error:
+        text = mask(error.diag.message_primary or reason(str(error)), password, place)
+        _translate(error, text, lost=connection.broken)
+
+
+def target(connection: Connection) -> Target:
+    """Host, port, database, version and role of a connection, without asking the server."""
+    info = connection.info
+    place = _place(connection)
+    encrypted = bool(connection.pgconn.ssl_in_use) or (is_local(info.host) and is_local(info.hostaddr))
+    return Target(
+        info.host or "local socket", info.port, info.dbname, _version(connection), info.user, place.kind, encrypted
+    )
+
+
+def _open(dsn: str) -> Connection:
+    return psycopg.connect(dsn, autocommit=True, prepare_threshold=None, client_encoding=_ENCODING)
+
+
+@contextmanager
+def _kept(connection: Connection) -> Iterator[None]:
+    try:
+        if connection.info.server_version < OLDEST_MAJOR * 10_000:
+            raise ConnectError(
+                f"the server runs PostgreSQL {_version(connection)}; {OLDEST_MAJOR} is the oldest that is supported",
+                hint="Upgrade it; Supabase's dashboard does so under Infrastructure.",
+            )
+        with translated(connection):
+            yield
+    finally:
+        connection.close()
+
+
+def _explain(error: psycopg.Error, conninfo: Conninfo) -> NoReturn:
+    """Raise what a failed attempt to connect means."""
+    place = conninfo.place
+    found = diagnose(mask(str(error), conninfo.password, place), place, conninfo.password_from)
+    kind = ConfigError if found.configuration else ConnectError
+    raise kind(f"cannot connect to {place}: {found.message}", hint=found.hint, sqlstate=error.sqlstate) from None
+
+
+# the server or an administrator ended the session
+_ENDED = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04", "08")
+_BUSY = ("55P03", "55006", "40P01", "40001")
+
+
+def _translate(error: psycopg.Error, text: str, *, lost: bool) -> NoReturn:
+    state = error.sqlstate or ""
+    if lost or state.startswith(_ENDED):
+        raise ConnectError(
+            f"the connection to the database was lost: {text}",
+            hint="What was not committed by then has been rolled back. Run the command again.",
+            sqlstate=error.sqlstate,
+        ) from None
+    if state == "42501":
+        raise PrivilegeError(
+            f"the role lacks a right: {text}",
+            hint="Connect as the role that owns the objects: postgres on Supabase.",
+            sqlstate=state,
+        ) from None
+    if state in _BUSY:
+        raise BusyError(
+            f"another session is in the way: {text}",
+            hint="What was not committed by then has been rolled back. Try again when it has ended.",
+            sqlstate=state,
+        ) from None
+    hint = None
+    if state == "57014":
+        hint = "Someone cancelled it, or the role's statement_timeout is too short for it."
+    elif state == "25006":
+        hint = "This is a replica, or a project that Supabase made read-only because its disk is full."
+    raise SupabaseJobsError(
+        f"the database refused a statement of supabase-jobs: {text}", hint=hint, sqlstate=error.sqlstate
+    ) from None
+
+
+def _place(connection: Connection) -> Place:
+    info = connection.info
+    options = {o.keyword: o.val for o in connection.pgconn.info}
+    timeout = (options.get(b"connect_timeout") or b"").decode()
+    return Place(info.host, str(info.port), info.user, info.dbname, info.hostaddr, timeout)
+
+
+def _version(connection: Connection) -> str:
+    number = connection.info.server_version
+    return f"{number // 10_000}.{number % 10_000}"

@@ -1,0 +1,56 @@
+"""The packaged `.sql` files: loaded once, run with their parameters `$1`, `$2`, … as PostgreSQL takes them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from supabase_jobs.database.connection import Connection
+
+# `-- $1 days, $2 after`, the first line of a file with named parameters
+_PARAMETER = re.compile(r"\$(\d+) (\w+)")
+
+
+@dataclass(frozen=True)
+class SqlFile:
+    """One statement from a file; `parameters` names `$1`, `$2`, … where the first line of the file does."""
+
+    path: Path
+    text: str
+    parameters: tuple[str, ...]
+
+    def execute(self, connection: Connection, params: Sequence[object] = ()) -> psycopg.Cursor[tuple[Any, ...]]:
+        """Run the statement; the parameters go in by position.
+
+        A raw cursor leaves `%` alone, so the file reads the same as in psql. Raises psycopg's errors.
+        """
+        return psycopg.RawCursor(connection).execute(self.text.encode(), params or None)
+
+    def rows(self, connection: Connection, *params: object) -> list[tuple[Any, ...]]:
+        """All rows of the statement. Raises psycopg's errors."""
+        return self.execute(connection, params).fetchall()
+
+    def dicts(self, connection: Connection, values: Mapping[str, object]) -> list[dict[str, Any]]:
+        """All rows as dicts; the parameters go in by name, and `values` may hold others besides."""
+        with psycopg.RawCursor(connection, row_factory=psycopg.rows.dict_row) as cursor:
+            cursor.execute(self.text.encode(), [values[name] for name in self.parameters])
+            return cursor.fetchall()
+
+
+@cache
+def sql_file(path: Path) -> SqlFile:
+    """The statement of a packaged file."""
+    text = path.read_text(encoding="utf-8")
+    first, _, _ = text.partition("\n")
+    numbered = {int(number): name for number, name in _PARAMETER.findall(first)}
+    return SqlFile(path, text, tuple(numbered[number] for number in range(1, len(numbered) + 1)))
+
+
+@cache
+def sql_files(folder: Path) -> dict[str, SqlFile]:
+    """The statements of a folder by the stems of their files, in the order of their names."""
+    return {path.stem: sql_file(path) for path in sorted(folder.glob("*.sql"))}

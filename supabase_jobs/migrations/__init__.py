@@ -1,0 +1,1 @@
+"""Migration files and the database: plan, apply, dry run, status."""

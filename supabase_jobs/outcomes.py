@@ -1,0 +1,32 @@
+"""The outcomes of a statement tried as a caller. Reports, declarations and the pytest plugin use these names."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psycopg
+
+# outcome → meaning; any other outcome is an SQLSTATE
+OUTCOMES = {
+    "rows": "reached its target",
+    "hidden": "row level security shows nothing",
+    "denied": "no grant, or refused",
+    "violates": "a policy's check refuses the new row",
+}
+# the outcomes that SQLSTATE 42501 stands for
+REFUSALS = ("denied", "violates")
+
+_INSUFFICIENT_PRIVILEGE = "42501"
+# 42501 has two meanings; the C function that raised it distinguishes them, whatever the server's language
+_RAISED_BY_POLICY = "ExecWithCheckOptions"
+
+
+def refusal(error: "psycopg.Error") -> str:
+    """The outcome of a statement that failed: `denied`, `violates` (a policy's WITH CHECK), or its SQLSTATE."""
+    if error.sqlstate == _INSUFFICIENT_PRIVILEGE:
+        return "violates" if error.diag.source_function == _RAISED_BY_POLICY else "denied"
+    return error.sqlstate or "error"
+
+
+def is_sqlstate(text: str) -> bool:
+    """Whether a text has the form of an SQLSTATE."""
+    return len(text) == 5 and text.isalnum() and text == text.upper()

@@ -1,0 +1,1 @@
+"""SQL text: statements and parse trees. Knows no database."""

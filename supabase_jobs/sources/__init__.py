@@ -1,0 +1,1 @@
+"""The SQL sources in `sql/`, rendered to Supabase migration files."""

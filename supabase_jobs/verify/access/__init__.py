@@ -1,0 +1,3 @@
+"""The access matrix: who may do what to whose rows."""
+
+AREA = "access"

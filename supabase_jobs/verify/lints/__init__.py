@@ -1,0 +1,1 @@
+"""Lints: one SQL file per rule."""

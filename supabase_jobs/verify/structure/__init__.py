@@ -1,0 +1,3 @@
+"""The catalogs, compared with a recorded snapshot."""
+
+AREA = "structure"

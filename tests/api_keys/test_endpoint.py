@@ -1,0 +1,88 @@
+"""An API's URL and keys as people give them: what is one, what is not, and that no message repeats a key."""
+
+import jwt
+import pytest
+
+from supabase_jobs.api.endpoint import Endpoint, host_of, read_keys, read_url
+from supabase_jobs.api.keys import Keys, new_keys, role_of
+from supabase_jobs.errors import ConfigError
+
+SECRET = "a secret of thirty-two characters or more"
+KEYS = new_keys(SECRET)
+
+
+@pytest.mark.parametrize(
+    ("given", "url", "host"),
+    [
+        ("http://127.0.0.1:54321", "http://127.0.0.1:54321", "127.0.0.1"),
+        ("http://[::1]:1/", "http://[::1]:1", "::1"),
+        (" https://abc.example\r\n", "https://abc.example", "abc.example"),
+        ("http://LOCALHOST:1?", "http://LOCALHOST:1", "localhost"),
+    ],
+)
+def test_a_url(given: str, url: str, host: str) -> None:
+    assert read_url(given, "SUPABASE_URL") == url
+    assert host_of(url) == host
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "", "127.0.0.1:1", "ftp://127.0.0.1", "http://", "http:///x", "http://[::1", "http://:1",
+        "http://127.0.0.1:1/rest/v1", "http://127.0.0.1:1?apikey=hidden", "http://127.0.0.1:1#hidden",
+        "http://me:hidden@127.0.0.1:1", "http://:hidden@127.0.0.1:1", "http://@127.0.0.1:1",
+        "http://127.0.0.1\\@hidden.example", "http://127.0.0.1:1@hidden.example", "http://,:1",
+        "http://127.0.0.1:99999", "http://127.0.0.1:port", "http://127.0.0.1:0",
+    ],
+)  # fmt: skip
+def test_what_is_no_url_of_an_api(given: str) -> None:
+    with pytest.raises(ConfigError, match="--api-url is not the URL of a project's API") as caught:
+        read_url(given, "--api-url")
+    assert "hidden" not in f"{caught.value} {caught.value.hint}"
+
+
+def environ(**changed: str) -> dict[str, str]:
+    keys = {
+        "SUPABASE_ANON_KEY": KEYS.anon,
+        "SUPABASE_SERVICE_ROLE_KEY": KEYS.service_role,
+        "SUPABASE_JWT_SECRET": SECRET,
+    }
+    return keys | changed
+
+
+def test_space_around_a_key_is_not_part_of_it() -> None:
+    assert read_keys({name: f" {key}\r\n" for name, key in environ().items()}) == KEYS
+    assert read_keys({}) == Keys("", "", "")
+
+
+@pytest.mark.parametrize("name", ["SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"])
+@pytest.mark.parametrize("odd", ["hid\nden", "hid den", "hídden", "hid\0den"])
+def test_a_key_that_cannot_be_sent(name: str, odd: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} has characters that no key has") as caught:
+        read_keys(environ(**{name: odd}))
+    assert odd not in f"{caught.value} {caught.value.hint}"
+
+
+def test_keys_that_were_exchanged() -> None:
+    with pytest.raises(ConfigError, match="SUPABASE_ANON_KEY is a key of the role service_role"):
+        read_keys(environ(SUPABASE_ANON_KEY=KEYS.service_role))
+    with pytest.raises(ConfigError, match="SUPABASE_SERVICE_ROLE_KEY is a key of the role anon"):
+        read_keys(environ(SUPABASE_SERVICE_ROLE_KEY=KEYS.anon))
+
+
+@pytest.mark.parametrize("key", ["sb_secret_x", "", "a.b.c", jwt.encode({}, SECRET), jwt.encode({"role": 1}, SECRET)])
+def test_not_every_key_says_whose_it_is(key: str) -> None:
+    assert role_of(key) is None
+    assert read_keys(environ(SUPABASE_ANON_KEY=key)).anon == key
+
+
+@pytest.mark.parametrize(("url", "proxied"), [("http://localhost:1", False), ("https://abc.example", True)])
+def test_this_machine_is_asked_directly(monkeypatch: pytest.MonkeyPatch, url: str, proxied: bool) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    with Endpoint(url, KEYS).client() as client:
+        assert client.trust_env is proxied
+        assert client.follow_redirects is False
+
+
+def test_no_key_is_shown_by_accident() -> None:
+    assert repr(Endpoint("http://localhost:1", KEYS)) == "Endpoint(url='http://localhost:1', keys=Keys())"

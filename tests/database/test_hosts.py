@@ -1,0 +1,207 @@
+"""Hosts and connection strings: what is recognised, what the hints say, and that no password gets into them."""
+
+import pytest
+
+from supabase_jobs.database.conninfo import mask, read
+from supabase_jobs.database.hosts import Kind, Place, diagnose, is_local, reason
+from supabase_jobs.errors import ConfigError
+
+REF = "abcdefghijklmnopqrst"
+DIRECT = f"db.{REF}.supabase.co"
+POOLER = "aws-0-eu-central-1.pooler.supabase.com"
+
+
+def place(host: str, port: str = "5432", user: str = "postgres", database: str = "postgres") -> Place:
+    return Place(host, port, user, database, timeout="10")
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGPASSWORD", "PGSSLMODE", "PGSERVICE", "PGAPPNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PGPASSFILE", "/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "kind"),
+    [
+        (DIRECT, "5432", Kind.DIRECT),
+        (DIRECT.upper(), "5432", Kind.DIRECT),
+        (DIRECT, "6543", Kind.DEDICATED),
+        (POOLER, "5432", Kind.SESSION),
+        (POOLER, "6543", Kind.TRANSACTION),
+        ("aws-1-us-east-2.pooler.supabase.com", "6543", Kind.TRANSACTION),
+        (f"{REF}.supabase.co", "5432", None),
+        (f"db.{REF}.supabase.co.example.com", "5432", None),
+        (f"evil-{DIRECT}", "5432", None),
+        ("localhost", "6543", None),
+        ("", "", None),
+    ],
+)
+def test_supabase_hosts_are_recognised(host: str, port: str, kind: Kind | None) -> None:
+    assert place(host, port).kind is kind
+
+
+def test_the_project_is_known_from_the_host_or_the_user() -> None:
+    assert place(DIRECT).ref == REF
+    assert place(POOLER, user=f"postgres.{REF}").ref == REF
+    assert place(POOLER).ref is None
+    assert place("localhost", user=f"postgres.{REF}").ref is None
+
+
+UNRESOLVED = f"failed to resolve host '{DIRECT}': [Errno -2] Name or service not known"
+UNREACHABLE = (
+    'connection failed: connection to server at "2a05:d014::1", port 5432 failed: Network is unreachable\n'
+    "\tIs the server running on that host and accepting TCP/IP connections?"
+)
+TENANT = (
+    'connection failed: connection to server at "18.1.2.3", port 5432 failed: SSL connection has been closed'
+    ' unexpectedly\nconnection to server at "18.1.2.3", port 5432 failed: FATAL:  Tenant or user not found'
+)
+
+
+@pytest.mark.parametrize("text", [UNRESOLVED, UNREACHABLE, "connection timeout expired"])
+@pytest.mark.parametrize("port", ["5432", "6543"])
+def test_the_direct_host_that_cannot_be_reached_leads_to_the_session_pooler(text: str, port: str) -> None:
+    hint = diagnose(text, place(DIRECT, port, database="other")).hint
+    assert f"postgresql://postgres.{REF}:PASSWORD@aws-N-REGION.pooler.supabase.com:5432/other" in hint
+    assert "IPv6" in hint
+
+
+def test_each_trouble_of_the_network_has_its_own_words() -> None:
+    texts = (UNRESOLVED, UNREACHABLE, "connection timeout expired", "Connection refused")
+    found = [diagnose(text, place(DIRECT)) for text in texts]
+    assert len({f.message for f in found}) == len({f.hint for f in found}) == 4
+    assert found[2].message == "no answer within 10 s"
+
+
+@pytest.mark.parametrize(
+    "text", [TENANT, "FATAL:  (ENOTFOUND) tenant/user postgres.x not found", "FATAL: no tenant identifier provided"]
+)
+def test_the_pooler_wants_the_project_in_the_user(text: str) -> None:
+    found = diagnose(text, place(POOLER, "6543"))
+    assert "the pooler knows no project" in found.message
+    assert f"postgresql://postgres.PROJECT_REF:PASSWORD@{POOLER}:6543/postgres" in found.hint
+    known = diagnose(text, place(POOLER, user=f"deploy.{REF}")).hint
+    assert f"postgresql://deploy.{REF}:PASSWORD@{POOLER}:5432/postgres" in known
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ('FATAL:  password authentication failed for user "x"', "refused the password", "taken from PGPASSWORD"),
+        ("FATAL:  SASL authentication failed", "refused the password", "%40 for @"),
+        ("fe_sendauth: no password supplied", "none was given", "PGPASSWORD"),
+        ("server does not support SSL, but SSL was required", "offers no TLS", "sslmode=disable"),
+        ('FATAL:  no pg_hba.conf entry for host "1", user "x", no encryption', "only with TLS", "sslmode=require"),
+        ("SSL error: certificate verify failed", "certificate", "sslrootcert=FILE"),
+        ("FATAL:  sorry, too many clients already", "no more connections", "Try again"),
+        ("FATAL:  MaxClientsInSessionMode: max clients reached", "no more connections", "Try again"),
+        ("FATAL:  the database system is starting up", "starting up", "in a moment"),
+        ('FATAL:  database "postgres" does not exist', 'no database "postgres"', "called postgres"),
+        ("FATAL:  something new", "something new", "Check host"),
+    ],
+)
+def test_what_the_server_says(text: str, message: str, hint: str) -> None:
+    preamble = 'connection failed: connection to server at "1.2.3.4", port 5432 failed: '
+    found = diagnose(preamble + text, place("db.example.com"), "PGPASSWORD")
+    assert message in found.message
+    assert hint in found.hint
+    assert "FATAL" not in found.message
+    assert not found.configuration
+
+
+@pytest.mark.parametrize("text", ['invalid sslmode value: "x"', "bad value for connect_timeout: 'x'"])
+def test_a_wrong_option_is_a_matter_of_configuration(text: str) -> None:
+    assert diagnose(text, place("db.example.com")).configuration
+
+
+def test_several_attempts_become_one_reason() -> None:
+    first = 'connection failed: connection to server at "::1", port 1 failed: A'
+    text = (
+        f"{first}\n"
+        "Multiple connection attempts failed. All failures were:\n"
+        f"- host: 'x', port: '1', hostaddr: '::1': {first}\n"
+        "- host: 'x', port: '1', hostaddr: '1.1.1.1': connection failed: FATAL:  B\n\tIs it running?"
+    )
+    assert reason(text) == "A; B"
+
+
+@pytest.mark.parametrize(
+    "hosts", ["", "localhost", "127.0.0.1", "::1", "/var/run", "@abstract", "127.0.0.1,localhost", ",", "127.9.9.9"]
+)
+def test_local_hosts(hosts: str) -> None:
+    assert is_local(hosts)
+
+
+@pytest.mark.parametrize("hosts", ["db.example.com", "10.0.0.1", "127.0.0.1,10.0.0.1", "localhost.example.com", "::2"])
+def test_hosts_elsewhere(hosts: str) -> None:
+    assert not is_local(hosts)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://postgres:p@ss@db.example.com/postgres",
+        "postgresql://postgres:p?p@ss@db.example.com/postgres",
+        "postgresql://postgres:p@ss/w@db.example.com/postgres",
+        "postgresql://postgres:12/ss@db.example.com:5432/postgres",
+        "postgres://postgres:/@db.example.com/postgres",
+    ],
+)
+def test_a_password_that_would_be_cut_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="ambiguous") as caught:
+        read(url)
+    assert "ss" not in caught.value.message.replace("password", "").replace("ambiguous", "")
+    assert "%40 for @" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:s3cret@host:port/x", "host=x password='s3cret", "postgresql://u:s3cret@h/x?s3cret=1"]
+)
+def test_what_libpq_cannot_parse_is_not_repeated(url: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be parsed") as caught:
+        read(url)
+    assert "s3cret" not in f"{caught.value.message}{caught.value.hint}"
+
+
+def test_an_sslmode_of_the_environment_is_a_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSSLMODE", "prefer")
+    assert "sslmode" not in read("postgresql://db.example.com/x").parameters
+
+
+@pytest.mark.parametrize(
+    ("url", "password"),
+    [
+        ("postgresql://u:a%40b%2Fc@db.example.com/x", "a@b/c"),
+        ("postgresql://u:a?b@db.example.com/x?options=a@b", "a?b"),
+        ("host=db.example.com password='a@b/c'", "a@b/c"),
+        ("postgresql://db.example.com/x?password=p%26q&application_name=a@b", "p&q"),
+        ("postgresql:///x?host=/tmp/a@b", ""),
+    ],
+)
+def test_other_passwords_are_read_in_full(url: str, password: str) -> None:
+    assert read(url).password == password
+
+
+def test_no_password_in_a_repr() -> None:
+    assert "s3cret" not in repr(read("postgresql://u:s3cret@db.example.com/x"))
+
+
+PLACE = place("db.example.com", user="postgres")
+
+
+@pytest.mark.parametrize(
+    ("text", "password", "masked"),
+    [
+        ("I do not like s3cr3t-p4ss", "s3cr3t-p4ss", "I do not like ***"),
+        ("I do not like s3cr3t-p4ssword", "s3cr3t-p4ss", "I do not like ***word"),
+        ("I do not like p%40ss%2Fword", "p@ss/word", "I do not like ***"),
+        ("pw: the pwd", "pw", "***: the pwd"),
+        ('role "postgres" is wrong', "postgres", 'role "postgres" is wrong'),
+        ("the host db", "db", "the host db"),
+        ("nothing to hide", "", "nothing to hide"),
+    ],
+)
+def test_passwords_are_masked(text: str, password: str, masked: str) -> None:
+    assert mask(text, password, PLACE) == masked

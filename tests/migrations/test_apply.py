@@ -1,0 +1,221 @@
+"""apply, plan and status against real databases: what they expectations when all is well and when it is not."""
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from supabase_jobs.database.connection import connect
+from supabase_jobs.errors import BusyError
+from supabase_jobs.findings import Severity
+from supabase_jobs.migrations.apply import apply_pending
+from supabase_jobs.migrations.locks import LOCK_KEY, LockOptions
+from supabase_jobs.sources.files import Files
+from supabase_jobs.verify.run import verify
+from tests.fix_cli import Run
+from tests.fix_db import EXPECTATIONS, Make, packaged
+
+LEDGER = "select version, name, statements from supabase_migrations.schema_migrations order by version"
+TABLES = (
+    "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+    " where n.nspname in ('public', 'private', 'supabase_migrations') order by 1, 2"
+)
+
+
+def rows(url: str, query: str) -> list[tuple[object, ...]]:
+    """What a query gives on a connection of its own."""
+    with psycopg.connect(url) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    """A migration file in a folder."""
+    path = folder / name
+    path.write_text(text, newline="")
+    return path
+
+
+@pytest.mark.parametrize("template", ["platform", "bare"], ids=["default privileges", "no default privileges"])
+def test_a_non_superuser_applies_and_verifies(make_database: Make, each_major: int, template: str) -> None:
+    database = make_database(template, each_major)
+    with connect(database.url) as connection:
+        assert connection.execute("select rolsuper from pg_roles where rolname = current_user").fetchone() == (False,)
+        applied, before = apply_pending(connection, Files(packaged()))
+        assert ([a.version for a in applied], before) == ([m.version for m in packaged()], [])
+        assert verify(connection, EXPECTATIONS).findings == ()
+
+
+@pytest.mark.parametrize("owner", ["postgres", "supabase_admin"])
+def test_a_project_may_have_a_schema_private_already(make_database: Make, owner: str) -> None:
+    database = make_database("platform")
+    with psycopg.connect(database.superuser_url) as connection:
+        connection.execute(f"create schema private authorization {owner}".encode())
+        connection.execute("grant create, usage on schema private to postgres with grant option")
+        connection.execute("create table private.theirs (id integer)")
+    with connect(database.url) as connection:
+        apply_pending(connection, Files(packaged()))
+        assert verify(connection, EXPECTATIONS).findings == ()
+    assert ("private", "theirs") in rows(database.url, TABLES)
+
+
+def test_a_schema_private_that_cannot_be_opened_stops_the_first_file(make_database: Make, cli: Run) -> None:
+    database = make_database("platform")
+    with psycopg.connect(database.superuser_url) as connection:
+        connection.execute("create schema private authorization supabase_admin")
+        connection.execute("grant create, usage on schema private to postgres")
+    ran = cli("apply", "--json", "--db-url", database.url)
+    assert (ran.code, ran.json["error"]["sqlstate"]) == (6, "42501")
+    assert "grant usage on schema private" in ran.json["error"]["hint"]
+
+
+def test_default_privileges_of_a_project_on_schema_private_do_no_harm(make_database: Make) -> None:
+    """Ours are granted as meant all the same; that the next function there would be open is warned of."""
+    database = make_database("platform")
+    with psycopg.connect(database.url) as connection:
+        connection.execute("create schema private")
+        connection.execute("alter default privileges in schema private grant all on functions to anon, authenticated")
+    with connect(database.url) as connection:
+        apply_pending(connection, Files(packaged()))
+        assert {(f.id, f.severity) for f in verify(connection, EXPECTATIONS).findings} == {
+            (f"structure:private:default privilege:{role} on functions of postgres", Severity.WARNING)
+            for role in ("anon", "authenticated")
+        }
+
+
+def test_plan_and_status_create_nothing(platform_url: str, cli: Run) -> None:
+    before = rows(platform_url, TABLES)
+    plan = cli("plan", "--json", "--db-url", platform_url)
+    status = cli("status", "--exit-code", "--json", "--db-url", platform_url)
+    assert (plan.code, status.code) == (0, 3)
+    assert [p["name"] for p in plan.json["pending"]] == [m.name for m in packaged()]
+    assert {m["state"] for m in status.json["migrations"]} == {"pending"}
+    assert rows(platform_url, TABLES) == before
+
+
+def test_apply_twice(platform_url: str, cli: Run) -> None:
+    first, second = (cli("apply", "--json", "--db-url", platform_url) for _ in range(2))
+    assert (first.code, second.code) == (0, 0)
+    assert [a["version"] for a in first.json["applied"]] == second.json["already_applied"]
+    assert all(a["ms"] > 0 for a in first.json["applied"])
+    assert (second.json["applied"], second.json["dry_run"]) == ([], False)
+    assert cli("status", "--exit-code", "--db-url", platform_url).code == 0
+
+
+def test_apply_up_to_a_version(platform_url: str, cli: Run) -> None:
+    version = packaged()[1].version
+    assert len(cli("apply", "--json", "--to", version, "--db-url", platform_url).json["applied"]) == 2
+    unknown = cli("apply", "--json", "--to", "20990101000000", "--db-url", platform_url)
+    assert unknown.code == 2
+    assert "20990101000000" in unknown.json["error"]["message"]
+
+
+def test_a_failing_statement_undoes_its_file_and_keeps_those_before(platform_url: str, cli: Run, files: Path) -> None:
+    write(files, "20260101000000_good.sql", "create table public.good (id integer);")
+    bad = write(files, "20260102000000_bad.sql", "create table public.bad (id integer);\n\n-- why\nselect 1 / 0;\n")
+    ran = cli("apply", "--json", "--db-url", platform_url, "--migrations", str(files))
+    error = ran.json["error"]
+    assert (ran.code, error["sqlstate"], error["file"], error["line"]) == (6, "22012", str(bad), 4)
+    found = rows(platform_url, TABLES)
+    assert ("public", "good") in found
+    assert ("public", "bad") not in found
+    assert rows(platform_url, LEDGER)[-1][0] == "20260101000000"
+
+
+def test_the_line_of_an_error_inside_a_statement(platform_url: str, cli: Run, files: Path) -> None:
+    write(files, "20260102000000_bad.sql", "-- head\nselect 1;\n\nselect\n  1,\n  no_such_column\n;\n")
+    error = cli("apply", "--json", "--db-url", platform_url, "--migrations", str(files)).json["error"]
+    assert (error["sqlstate"], error["line"]) == ("42703", 6)
+
+
+def test_a_row_of_the_users_own_that_exists_is_a_failed_migration(platform_url: str, cli: Run, files: Path) -> None:
+    write(
+        files,
+        "20260102000000_x.sql",
+        "create table public.x (id int primary key);insert into public.x values (1), (1);",
+    )
+    ran = cli("apply", "--json", "--db-url", platform_url, "--migrations", str(files))
+    assert (ran.code, ran.json["error"]["sqlstate"]) == (6, "23505")
+
+
+def test_settings_of_one_file_end_with_it(platform_url: str, cli: Run, files: Path) -> None:
+    write(files, "20260101000000_dump.sql", "select pg_catalog.set_config('search_path', '', false);")
+    write(files, "20260102000000_next.sql", "create table unqualified (id integer);")
+    assert cli("apply", "--db-url", platform_url, "--migrations", str(files)).code == 0
+    assert ("public", "unqualified") in rows(platform_url, TABLES)
+
+
+def test_a_table_lock_held_by_another_is_given_up_on_in_time(applied_url: str, cli: Run, files: Path) -> None:
+    write(files, "20260101000000_wants_a_lock.sql", "alter table public.async_jobs add column more text;")
+    with psycopg.connect(applied_url) as holder:
+        holder.execute("select 1 from public.async_jobs")
+        ran = cli(
+            "apply", "--json", "--lock-timeout", "100ms", "--retries", "1", "--db-url", applied_url,
+            "--migrations", str(files),
+        )  # fmt: skip
+    assert (ran.code, ran.json["error"]["sqlstate"]) == (5, "55P03")
+    assert rows(applied_url, LEDGER)[-1][0] == packaged()[-1].version
+
+
+def test_another_runner_at_work_is_waited_for_and_given_up_on(platform_url: str) -> None:
+    with psycopg.connect(platform_url) as other, connect(platform_url) as connection:
+        other.execute("select pg_advisory_xact_lock(%s)", (LOCK_KEY,))
+        with pytest.raises(BusyError, match="another supabase-jobs"):
+            apply_pending(connection, Files(packaged()), lock_options=LockOptions(runner_seconds=0.5))
+        other.rollback()
+        assert len(apply_pending(connection, Files(packaged()))[0]) == len(packaged())
+
+
+def test_refused_files_stop_apply_before_anything_runs(platform_url: str, cli: Run, files: Path) -> None:
+    write(files, "20260101000000_good.sql", "create table public.good (id integer);")
+    commits = write(files, "20260101000001_commits.sql", "create table public.kept (id integer);\ncommit;\n")
+    write(files, "20260101000002_x.down.sql", "drop table public.good;")
+    write(files, "forgotten.sql", "select 1;")
+    before = rows(platform_url, TABLES)
+    ran = cli("apply", "--json", "--db-url", platform_url, "--migrations", str(files))
+    error = ran.json["error"]
+    assert ran.code == 2
+    for word in ("forgotten.sql", f"{commits}:2", "x.down.sql"):
+        assert word in error["message"]
+    assert rows(platform_url, TABLES) == before
+    problems = cli("plan", "--json", "--db-url", platform_url, "--migrations", str(files)).json["problems"]
+    assert [(p["kind"], p["line"]) for p in problems] == [("refused", None), ("refused", 2), ("refused", None)]
+
+
+def test_a_refused_file_that_is_applied_already_stops_nothing(platform_url: str, cli: Run, files: Path) -> None:
+    write(files, "20240101000000_x.down.sql", "begin;")
+    with psycopg.connect(platform_url) as connection:
+        connection.execute("create schema supabase_migrations")
+        connection.execute(
+            "create table supabase_migrations.schema_migrations"
+            " (version text primary key, name text, statements text[])"
+        )
+        connection.execute(
+            "insert into supabase_migrations.schema_migrations values ('20240101000000', 'x.down', '{begin}')"
+        )
+    assert cli("apply", "--db-url", platform_url, "--migrations", str(files)).code == 0
+
+
+def test_a_procedure_that_commits_is_an_error_that_says_so(platform_url: str, cli: Run, files: Path) -> None:
+    write(
+        files,
+        "20260101000000_commits.sql",
+        "create procedure public.p() language plpgsql as $$ begin commit; end $$;\ncall public.p();\n",
+    )
+    ran = cli("apply", "--json", "--db-url", platform_url, "--migrations", str(files))
+    assert (ran.code, ran.json["error"]["sqlstate"]) == (6, "2D000")
+
+
+def test_a_role_without_rights_gets_7(make_database: Make, cli: Run) -> None:
+    database = make_database("platform")
+    url = database.url.replace("postgres@", "authenticator@")
+    ran = cli("apply", "--json", "--db-url", url)
+    assert (ran.code, ran.json["error"]["sqlstate"]) == (7, "42501")
+
+
+def test_one_piece_that_holds_two_commands_is_refused_by_the_server(platform_url: str, cli: Run, files: Path) -> None:
+    """The CLI's splitter takes `a$b$` for the start of a dollar quote; neither program may run both at once."""
+    write(files, "20260101000000_x.sql", "create table public.a (a$b$ int); commit; create table public.b (a$b$ int);")
+    for words in (("apply", "--dry-run"), ("apply",)):
+        ran = cli(*words, "--json", "--to", "20260101000000", "--db-url", platform_url, "--migrations", str(files))
+        assert ran.code in (2, 6)
+    assert ("public", "a") not in rows(platform_url, TABLES)

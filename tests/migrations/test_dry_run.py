@@ -1,0 +1,93 @@
+"""`apply --dry-run`: what it says of files that run, that cannot run in a transaction, and that fail."""
+
+from pathlib import Path
+
+import psycopg
+
+from tests.fix_cli import Run
+from tests.fix_db import packaged
+from tests.migrations.test_apply import LEDGER, TABLES, rows, write
+
+
+def test_locks_and_times_are_reported_per_file(applied_url: str, files: Path, cli: Run) -> None:
+    write(files, "20260101000000_column.sql", "alter table public.async_jobs add column more text;")
+    write(files, "20260101000001_index.sql", "create index more on public.guest_users (created_at);")
+    write(files, "20260101000002_new.sql", "create table public.fresh (id integer);")
+    write(files, "20260101000003_rows.sql", "insert into public.guest_users default values;")
+    write(files, "20260101000004_drop.sql", "drop table public.async_jobs cascade;")
+    ran = cli("apply", "--dry-run", "--json", "--db-url", applied_url, "--migrations", str(files))
+    found = {f["name"]: f["lock"] for f in ran.json["applied"]}
+    assert found["column"] == {"mode": "AccessExclusiveLock", "tables": ["public.async_jobs"]}
+    assert found["index"] == {"mode": "ShareLock", "tables": ["public.guest_users"]}
+    assert found["new"] is None
+    assert found["rows"] == {"mode": "RowExclusiveLock", "tables": ["public.guest_users"]}
+    assert "public.guest_users" in found["drop"]["tables"]  # whose foreign key goes too
+    assert all(f["ms"] > 0 for f in ran.json["applied"])
+    assert ran.json["dry_run"] is True
+
+
+def test_verify_runs_inside_and_its_errors_are_exit_1(applied_url: str, files: Path, cli: Run) -> None:
+    there = ("--dry-run", "--db-url", applied_url, "--migrations", str(files))
+    write(files, "20260101000000_fine.sql", "create table public.fine (id integer);")
+    good = cli("apply", "--json", *there)
+    assert (good.code, good.json["verify"]["ok"]) == (0, True)
+    write(files, "20260101000001_opens.sql", "alter table public.async_jobs disable row level security;")
+    bad = cli("apply", "--json", *there)
+    assert (bad.code, bad.json["verify"]["ok"]) == (1, False)
+    assert "FAILED" in cli("apply", *there).out
+    assert cli("verify", "--db-url", applied_url, "--migrations", str(files)).code == 0
+
+
+def test_a_first_rehearsal_creates_not_even_the_ledger(platform_url: str, cli: Run) -> None:
+    before = rows(platform_url, TABLES)
+    ran = cli("apply", "--dry-run", "--json", "--db-url", platform_url)
+    assert ran.code == 0
+    assert [f["version"] for f in ran.json["applied"]] == [m.version for m in packaged()]
+    assert ran.json["applied"][0]["lock"] == {"mode": "ShareRowExclusiveLock", "tables": ["auth.users"]}
+    assert rows(platform_url, TABLES) == before
+
+
+def test_files_outside_a_transaction_are_named_and_passed_over(applied_url: str, files: Path, cli: Run) -> None:
+    write(
+        files,
+        "20260101000000_i.sql",
+        "--! transaction:false\ncreate index concurrently i on public.async_jobs (error);",
+    )
+    ran = cli("apply", "--dry-run", "--json", "--db-url", applied_url, "--migrations", str(files))
+    assert (ran.code, ran.json["applied"]) == (0, [])
+    assert ran.json["skipped"] == [{"version": "20260101000000", "name": "i"}]
+    assert "skipped" in cli("apply", "--dry-run", "--db-url", applied_url, "--migrations", str(files)).out
+
+
+def test_migrations_without_ours_are_not_verified(platform_url: str, tmp_path: Path, cli: Run) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    write(folder, "20260101000000_t.sql", "create table public.t (id integer);")
+    ran = cli("apply", "--dry-run", "--json", "--db-url", platform_url, "--migrations", str(folder))
+    assert (ran.code, ran.json["verify"]) == (0, None)
+
+
+def test_a_deferred_constraint_fails_as_it_would_at_the_commit(applied_url: str, files: Path, cli: Run) -> None:
+    write(
+        files,
+        "20260101000000_deferred.sql",
+        "create table public.a (id int primary key);\n"
+        "create table public.b (a int references public.a deferrable initially deferred);\n"
+        "insert into public.b values (1);\n",
+    )
+    ran = cli("apply", "--dry-run", "--json", "--db-url", applied_url, "--migrations", str(files))
+    assert (ran.code, ran.json["error"]["sqlstate"]) == (6, "23503")
+    real = cli("apply", "--json", "--db-url", applied_url, "--migrations", str(files))
+    assert (real.code, real.json["error"]["sqlstate"]) == (6, "23503")
+    assert rows(applied_url, LEDGER)[-1][0] == packaged()[-1].version
+
+
+def test_a_rehearsal_gives_up_on_a_held_lock(applied_url: str, files: Path, cli: Run) -> None:
+    write(files, "20260101000000_wants_a_lock.sql", "alter table public.async_jobs add column more text;")
+    with psycopg.connect(applied_url) as holder:
+        holder.execute("select 1 from public.async_jobs")
+        ran = cli(
+            "apply", "--dry-run", "--json", "--lock-timeout", "200ms", "--retries", "0", "--db-url", applied_url,
+            "--migrations", str(files),
+        )  # fmt: skip
+    assert ran.code == 5

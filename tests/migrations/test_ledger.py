@@ -1,0 +1,106 @@
+"""What the ledger says next to the files: drift, late files, rows that others wrote."""
+
+from pathlib import Path
+
+import psycopg
+
+from supabase_jobs.database.connection import connect
+from supabase_jobs.migrations import ledger
+from supabase_jobs.migrations.apply import apply_pending
+from supabase_jobs.sources.files import Files, load_migrations
+from tests.fix_cli import Run
+from tests.fix_db import packaged
+from tests.migrations.test_apply import LEDGER, TABLES, rows, write
+
+
+def test_drift_stops_apply_before_anything_runs(applied_url: str, cli: Run, files: Path) -> None:
+    edited = next(files.glob("*_create_async_jobs_table.sql"))
+    edited.write_text(edited.read_text().replace("progress >= 0", "progress >= 1"), newline="")
+    next(files.glob("*_create_guest_users_table.sql")).unlink()
+    write(files, "20200101000000_late.sql", "create table public.late (id integer);")
+    write(files, "20990101000000_next.sql", "create table public.next (id integer);")
+    before = rows(applied_url, TABLES), rows(applied_url, LEDGER)
+    there = ("--db-url", applied_url, "--migrations", str(files))
+
+    ran = cli("apply", "--json", *there)
+    assert ran.code == 4
+    message = ran.json["error"]["message"]
+    for word in ("(edited)", "(remote-only)", "(out-of-order)", "create_async_jobs_table", "late"):
+        assert word in message
+    assert (rows(applied_url, TABLES), rows(applied_url, LEDGER)) == before
+
+    states = {m["name"]: m["state"] for m in cli("status", "--json", *there).json["migrations"]}
+    assert states == {
+        "late": "pending",
+        **{m.name: "applied" for m in packaged()},
+        "create_guest_users_table": "remote-only",
+        "create_async_jobs_table": "edited",
+        "next": "pending",
+    }
+    assert cli("status", "--exit-code", *there).code == 4
+    kinds = [p["kind"] for p in cli("plan", "--json", *there).json["problems"]]
+    assert kinds == ["out-of-order", "remote-only", "edited"]
+
+
+def test_include_all_applies_late_files(applied_url: str, cli: Run, files: Path) -> None:
+    write(files, "20200101000000_late.sql", "create table public.late (id integer);")
+    there = ("--db-url", applied_url, "--migrations", str(files))
+    assert cli("apply", *there).code == 4
+    ran = cli("apply", "--json", "--include-all", *there)
+    assert (ran.code, [a["version"] for a in ran.json["applied"]]) == (0, ["20200101000000"])
+
+
+def test_a_ledger_with_more_columns_or_fewer(platform_url: str, files: Path) -> None:
+    with psycopg.connect(platform_url, autocommit=True) as connection:
+        connection.execute("create schema supabase_migrations")
+        connection.execute("create table supabase_migrations.schema_migrations (version text primary key)")
+        connection.execute("insert into supabase_migrations.schema_migrations values ('20200101000000')")
+        assert ledger.read(connection) == [ledger.Row("20200101000000", None, None)]
+        connection.execute(
+            "alter table supabase_migrations.schema_migrations"
+            " add created_by text, add rollback text[], add idempotency_key text"
+        )
+    write(files, "20200101000000_first.sql", "select 1;")
+    with connect(platform_url) as connection:
+        applied, before = apply_pending(connection, Files(load_migrations(files)))
+    assert (len(applied), before) == (len(packaged()), ["20200101000000"])
+
+
+def test_layout_alone_is_noted_and_stops_nothing(applied_url: str, cli: Run, files: Path) -> None:
+    path = next(files.glob("*_create_async_jobs_table.sql"))
+    path.write_text(path.read_text().replace("create table", "CREATE   TABLE", 1) + "-- a comment\n", newline="")
+    there = ("--db-url", applied_url, "--migrations", str(files))
+    found = {m["name"]: m for m in cli("status", "--json", *there).json["migrations"]}["create_async_jobs_table"]
+    assert (found["state"], found["diff"]) == ("applied", None)
+    assert "layout or comments" in found["note"]
+    assert cli("apply", *there).code == 0
+
+
+def test_status_shows_how_an_edited_file_differs(applied_url: str, cli: Run, files: Path) -> None:
+    path = next(files.glob("*_create_async_jobs_table.sql"))
+    path.write_text(path.read_text().replace("progress <= 100", "progress <= 1000"), newline="")
+    ran = cli("status", "--db-url", applied_url, "--migrations", str(files))
+    assert "\n-  constraint chk_valid_progress check (progress >= 0 and progress <= 100)," in ran.out
+    assert "\n+  constraint chk_valid_progress check (progress >= 0 and progress <= 1000)," in ran.out
+
+
+def test_odd_ledger_rows(applied_url: str, cli: Run, files: Path) -> None:
+    write(files, "20260101000000_empty.sql", "")
+    write(files, "20260101000001_unknown.sql", "select 1;")
+    write(files, "20260101000002_null.sql", "select 1;")
+    insert = "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, 'x', %s)"
+    with psycopg.connect(applied_url) as connection:
+        connection.execute(insert, ("20260101000000", []))
+        connection.execute(insert, ("20260101000001", None))
+        connection.execute(insert, ("20260101000002", [None]))
+    there = ("--db-url", applied_url, "--migrations", str(files))
+
+    def states() -> dict[str, tuple[str, str | None]]:
+        found = cli("status", "--json", *there).json["migrations"]
+        return {m["name"]: (m["state"], m["note"]) for m in found}
+
+    assert states()["empty"] == ("applied", None)
+    assert states()["null"][0] == "edited"
+    assert "cannot be compared" in (states()["unknown"][1] or "")
+    write(files, "20260101000000_empty.sql", "select 2;")
+    assert states()["empty"][0] == "edited"

@@ -1,0 +1,166 @@
+"""Files that cannot run in a transaction: applied, half done, gone on with, and one runner at a time."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.fix_cli import Run
+from tests.fix_db import Make
+from tests.migrations.test_apply import LEDGER, rows, write
+from tests.migrations.test_night import start
+
+INDEX = "--! transaction:false\ncreate unique index concurrently {} on public.t (id);\n"
+VALID = "select indisvalid from pg_index where indexrelid = to_regclass('public.once')"
+
+
+def table(url: str, *values: int) -> None:
+    """A table with some values."""
+    with psycopg.connect(url) as connection:
+        connection.execute("create table public.t (id integer)")
+        for value in values:
+            connection.execute("insert into public.t values (%s)", (value,))
+
+
+def test_it_is_applied_and_recorded(applied_url: str, files: Path, cli: Run) -> None:
+    table(applied_url, 1, 2)
+    write(files, "20260101000000_i.sql", INDEX.format("once"))
+    there = ("--db-url", applied_url, "--migrations", str(files))
+    assert cli("apply", *there).code == 0
+    assert rows(applied_url, VALID) == [(True,)]
+    assert rows(applied_url, LEDGER)[-1] == ("20260101000000", "i", [INDEX.format("once").strip().rstrip(";")])
+    assert cli("status", "--exit-code", *there).code == 0
+
+
+def test_after_a_failure_the_invalid_index_is_named_and_the_next_run_goes_on(
+    applied_url: str, files: Path, cli: Run
+) -> None:
+    table(applied_url, 1, 1)
+    write(files, "20260101000000_i.sql", INDEX.format("if not exists once"))
+    there = ("--db-url", applied_url, "--migrations", str(files))
+    ran = cli("apply", "--json", *there)
+    error = ran.json["error"]
+    assert (ran.code, error["sqlstate"], error["line"]) == (6, "23505", 2)
+    assert 'left INVALID: "public"."once"' in error["message"]
+    assert "again" in error["hint"]
+    assert rows(applied_url, VALID) == [(False,)]
+    assert rows(applied_url, LEDGER)[-1][0] != "20260101000000"
+
+    with psycopg.connect(applied_url) as connection:
+        connection.execute("delete from public.t where ctid = (select max(ctid) from public.t)")
+    again = cli("apply", *there)
+    assert again.code == 0
+    assert "INVALID" in again.err
+    assert rows(applied_url, VALID) == [(True,)]
+
+
+def test_killed_in_the_middle_and_run_again(applied_url: str, files: Path, cli: Run) -> None:
+    table(applied_url, 1, 2)
+    write(files, "20260101000000_i.sql", INDEX.format("once"))
+    with psycopg.connect(applied_url) as writer:
+        writer.execute("insert into public.t values (3)")  # the index waits for this transaction
+        running = start(applied_url, files)
+        waiting = "select pid from pg_stat_activity where query like '%concurrently once%' and wait_event_type = 'Lock'"
+        while not (found := rows(applied_url, waiting)):
+            assert running.poll() is None
+        running.kill()
+        running.communicate(timeout=10)
+        rows(applied_url, f"select pg_terminate_backend({found[0][0]}, 5000)")
+    assert rows(applied_url, VALID) == [(False,)]
+    assert cli("apply", "--db-url", applied_url, "--migrations", str(files)).code == 0
+    assert rows(applied_url, VALID) == [(True,)]
+
+
+def test_two_runners_do_not_meet(applied_url: str, files: Path, pooled: Callable[[str], str]) -> None:
+    table(applied_url, 1, 2)
+    write(files, "20260101000000_i.sql", INDEX.format("once"))
+    url = pooled(applied_url)
+    with psycopg.connect(applied_url) as writer:
+        writer.execute("insert into public.t values (3)")
+        both = [start(url, files), start(applied_url, files)]
+        waiting = "select pid from pg_stat_activity where query like '%concurrently once%' and wait_event_type = 'Lock'"
+        while not rows(applied_url, waiting):
+            assert all(r.poll() is None for r in both)
+        writer.commit()
+    ended = [r.communicate(timeout=60) for r in both]
+    assert [r.returncode for r in both] == [0, 0], ended
+    assert rows(applied_url, VALID) == [(True,)]
+    assert [version for version, _, _ in rows(applied_url, LEDGER)].count("20260101000000") == 1
+
+
+def test_an_index_of_another_table_with_the_same_name_is_not_dropped(applied_url: str, files: Path, cli: Run) -> None:
+    table(applied_url, 1, 1)
+    with psycopg.connect(applied_url, autocommit=True) as connection:
+        connection.execute(
+            "create schema other; create table other.t (id integer); insert into other.t values (1), (1)"
+        )
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            connection.execute("create unique index concurrently once on other.t (id)")
+        connection.execute("delete from public.t")
+    write(files, "20260101000000_i.sql", INDEX.format("once"))
+    assert cli("apply", "--db-url", applied_url, "--migrations", str(files)).code == 0
+    assert rows(applied_url, "select count(*) from pg_index where indexrelid = 'other.once'::regclass") == [(1,)]
+
+
+def test_cut_off_between_the_index_and_the_ledger(applied_url: str, files: Path, cli: Run) -> None:
+    table(applied_url, 1, 2)
+    rows_of = "create unique index concurrently once on public.t (id)"
+    with psycopg.connect(applied_url, autocommit=True) as connection:
+        connection.execute(rows_of)
+    write(files, "20260101000000_i.sql", INDEX.format("once"))
+    ran = cli("apply", "--db-url", applied_url, "--migrations", str(files))
+    assert ran.code == 0
+    assert "there already" in ran.err
+    assert rows(applied_url, LEDGER)[-1][0] == "20260101000000"
+
+
+def test_another_index_of_that_name_is_not_taken_for_it(applied_url: str, files: Path, cli: Run) -> None:
+    table(applied_url, 1, 2)
+    with psycopg.connect(applied_url, autocommit=True) as connection:
+        connection.execute("create index once on public.t (id) where id > 1")
+    write(files, "20260101000000_i.sql", INDEX.format("once"))
+    ran = cli("apply", "--json", "--db-url", applied_url, "--migrations", str(files))
+    assert (ran.code, ran.json["error"]["sqlstate"]) == (6, "42P07")
+    assert "if [not] exists" in ran.json["error"]["hint"]
+
+
+def test_the_isolation_that_a_database_defaults_to_does_not_get_in_the_way(
+    make_database: Make, files: Path, cli: Run
+) -> None:
+    """In a transaction of that kind the lock's holder would keep a snapshot, and the index would wait for it."""
+    database = make_database("applied")
+    table(database.url, 1, 2)
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        default = "default_transaction_isolation = 'repeatable read'"
+        connection.execute(f"alter database {database.name} set {default}".encode())
+    write(files, "20260101000000_i.sql", INDEX.format("once"))
+    assert cli("apply", "--db-url", database.url, "--migrations", str(files)).code == 0
+    assert rows(database.url, VALID) == [(True,)]
+
+
+def test_a_lost_connection_says_what_is_half_done(applied_url: str, files: Path) -> None:
+    table(applied_url, 1, 2)
+    write(files, "20260101000000_i.sql", INDEX.format("once"))
+    with psycopg.connect(applied_url) as writer:
+        writer.execute("insert into public.t values (3)")
+        running = start(applied_url, files)
+        waiting = "select pid from pg_stat_activity where query like '%concurrently once%' and wait_event_type = 'Lock'"
+        while not (found := rows(applied_url, waiting)):
+            assert running.poll() is None
+        rows(applied_url, f"select pg_terminate_backend({found[0][0]}, 5000)")
+        out, _ = running.communicate(timeout=30)
+    assert running.returncode == 7
+    assert "half done" in out
+    assert "rolled back" not in out
+
+
+def test_a_pool_of_one_connection_is_an_error_that_says_so(
+    applied_url: str, files: Path, pooled: Callable[..., str], cli: Run
+) -> None:
+    table(applied_url, 1, 2)
+    write(files, "20260101000000_i.sql", INDEX.format("once"))
+    url = pooled(applied_url, default_pool_size=1, query_wait_timeout=2)
+    ran = cli("apply", "--json", "--db-url", url, "--migrations", str(files))
+    assert ran.code == 7
+    assert "two connections" in ran.json["error"]["message"]

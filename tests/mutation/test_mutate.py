@@ -1,0 +1,212 @@
+"""`mutate`: faults that nobody wrote by hand, each caught by `verify` or declared to be none; and no trace of them."""
+
+import io
+import json
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from supabase_jobs import mutation
+from supabase_jobs.cli import main
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.errors import ConfigError, VerificationError
+from supabase_jobs.mutation.run import Fault, derive, mutate, waivers
+from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.expectations import Expectations
+from supabase_jobs.verify.run import _CHECKS, verify
+from supabase_jobs.verify.structure import check, snapshot
+from tests.fix_cli import Run
+from tests.fix_db import EXPECTATIONS
+
+# what stands in the catalogs, to the letter, and how many rows there are
+# of pg_class nothing that a vacuum of the server's own changes
+STATE = """
+select
+  (
+    select md5(string_agg(
+      row(relname, relkind, relowner, relacl, relrowsecurity, relforcerowsecurity, reloptions, relfilenode)::text, ''
+      order by oid
+    ))
+    from pg_class where relnamespace = 'public'::regnamespace
+  ),
+  (select md5(string_agg(p::text, '' order by oid)) from pg_proc as p where pronamespace = 'private'::regnamespace),
+  (select md5(string_agg(p::text, '' order by oid)) from pg_policy as p),
+  (select count(*) from public.async_jobs), (select count(*) from public.guest_users),
+  (select count(*) from auth.users), current_setting('search_path'), current_setting('lock_timeout')
+"""
+
+
+def run(*words: str) -> tuple[int, str]:
+    """The command in this process: exit code and stdout."""
+    with redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as ended:
+        main(words)
+    return int(ended.value.code or 0), out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def whole(shared: Callable[[int], str]) -> tuple[int, Any, bool]:
+    """One run of everything on PostgreSQL 16: exit code, the JSON document, whether the catalogs are as before."""
+    with psycopg.connect(shared(16), autocommit=True) as connection:
+        before = connection.execute(STATE.encode()).fetchone()
+        code, out = run("mutate", "--json", "--db-url", shared(16))
+        return code, json.loads(out), connection.execute(STATE.encode()).fetchone() == before
+
+
+def test_every_mutant_is_killed_or_waived(whole: tuple[int, Any, bool]) -> None:
+    code, document, _ = whole
+    assert [m["id"] for m in document["mutants"] if not m["killed"] and not m["waived"]] == []
+    assert code == 0
+
+
+def test_there_are_many_mutants_few_waivers_and_all_can_be_planted(whole: tuple[int, Any, bool]) -> None:
+    _, document, _ = whole
+    assert document["total"] >= 800
+    assert len(document["waived"]) <= 5
+    assert document["not_planted"] == []
+
+
+def test_every_waiver_has_a_reason_and_is_needed(whole: tuple[int, Any, bool]) -> None:
+    _, document, _ = whole
+    assert {w["id"]: w["reason"] for w in document["waived"]} == waivers(EXPECTATIONS)
+
+
+def test_the_document_has_the_shape_that_others_rely_on(whole: tuple[int, Any, bool]) -> None:
+    _, document, _ = whole
+    assert document["total"] == len(document["mutants"]) == len({m["id"] for m in document["mutants"]})
+    assert document["killed"] == sum(m["killed"] for m in document["mutants"])
+    for mutant in document["mutants"]:
+        assert set(mutant) == {"id", "killed", "waived", "by", "object", "description", "sql"}
+        assert mutant["killed"] == bool(mutant["by"])
+        assert all(name.startswith(("structure:", "access:")) for name in mutant["by"])
+
+
+def test_it_leaves_no_trace(whole: tuple[int, Any, bool]) -> None:
+    assert whole[2]
+
+
+def test_every_family_of_operators_finds_something_to_break(whole: tuple[int, Any, bool]) -> None:
+    families = {m["id"].partition(":")[0] for m in whole[1]["mutants"]}
+    assert families == {path.stem for path in (Path(mutation.__file__).parent / "operators").glob("*.sql")}
+
+
+def test_nothing_survives_on_the_newest_version(shared: Callable[[int], str]) -> None:
+    with psycopg.connect(shared(18), autocommit=True) as connection:
+        found = mutate(connection, EXPECTATIONS)
+        assert [m.fault.id for m in found.survivors] == []
+        assert found.not_planted == ()
+        assert any(m.fault.id.startswith("constraints:not-enforced:") for m in found.mutants)
+        assert verify(connection, EXPECTATIONS).findings == ()
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the faults that drop an index."""
+
+    def some(connection: Connection, names: list[str]) -> list[Fault]:
+        return [fault for fault in derive(connection, names) if fault.id.startswith("indexes:drop:")]
+
+    monkeypatch.setattr("supabase_jobs.mutation.run.derive", some)
+
+
+@pytest.fixture
+def blind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `verify` that has forgotten to look at indexes."""
+    compare = check.compare
+
+    def weak(connection: Connection, snapshot: snapshot.Snapshot, result: Context, doors: frozenset[str]) -> None:
+        compare(connection, snapshot, result, doors)
+        result.findings[:] = [f for f in result.findings if not f.message.startswith("index ")]
+
+    monkeypatch.setattr(check, "compare", weak)
+    monkeypatch.setitem(_CHECKS, "plans", lambda *_: None)
+
+
+@pytest.mark.usefixtures("few", "blind")
+def test_a_check_that_is_missing_lets_mutants_survive(shared: Callable[[int], str]) -> None:
+    code, out = run("mutate", "--db-url", shared(16))
+    assert code == 1
+    assert out.startswith("SURVIVED  indexes:drop:public.")
+    assert "\n  drop index public." in out
+    assert out.splitlines()[-1].startswith("FAILED: 12 mutants, 0 killed, 0 waived, 12 survived")
+
+
+@pytest.mark.usefixtures("few")
+def test_the_text_counts_by_operator(shared: Callable[[int], str]) -> None:
+    code, out = run("mutate", "--db-url", shared(16))
+    assert (code, out.splitlines()) == (
+        0,
+        ["indexes drop    12 of   12 killed", "ok: 12 mutants, 12 killed, 0 waived, 0 survived; 0 not planted"],
+    )
+
+
+def test_a_fault_that_cannot_be_planted_does_not_count(
+    shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impossible = Fault("tables:none:x", "x", "not there", "drop table public.not_there")
+    monkeypatch.setattr("supabase_jobs.mutation.run.derive", lambda *_: [impossible])
+    code, out = run("mutate", "--json", "--db-url", shared(16))
+    document = json.loads(out)
+    assert (code, document["total"], document["mutants"]) == (0, 0, [])
+    [refused] = document["not_planted"]
+    assert refused["error"] == '42P01: table "not_there" does not exist'
+
+
+def test_a_verify_that_breaks_down_has_not_passed(
+    shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = Fault("tables:none:x", "x", "nothing", "select 1")
+    monkeypatch.setattr("supabase_jobs.mutation.run.derive", lambda *_: [fault])
+    monkeypatch.setattr("supabase_jobs.mutation.run._must_be_sound", lambda *_: None)
+
+    def broken(connection: Connection, *_: object) -> Any:
+        connection.execute("select 1 / 0")
+
+    monkeypatch.setattr(check, "compare", broken)
+    with psycopg.connect(shared(16), autocommit=True) as connection:
+        [mutant] = mutate(connection, EXPECTATIONS).mutants
+    assert mutant.by == ("verify failed with 22012",)
+
+
+def test_a_database_that_is_broken_already_tells_nothing(rolled_back: Connection) -> None:
+    rolled_back.execute("drop index public.idx_async_jobs_url")
+    with pytest.raises(VerificationError, match="idx_async_jobs_url") as raised:
+        mutate(rolled_back, EXPECTATIONS)
+    assert raised.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://postgres@db.example.invalid/postgres", "postgresql://postgres@localhost/postgres?hostaddr=192.0.2.1",
+     "postgresql://postgres@localhost:5432,db.example.invalid:5432/postgres"],
+)  # fmt: skip
+def test_a_database_that_is_not_local_is_refused(cli: Run, url: str) -> None:
+    ran = cli("mutate", "--json", "--db-url", url)
+    assert (ran.code, ran.json["error"]["code"]) == (2, "config")
+    assert "--allow-remote" in ran.json["error"]["hint"]
+
+
+def test_unless_it_is_allowed(cli: Run) -> None:
+    assert cli("mutate", "--allow-remote", "--db-url", "postgresql://postgres@db.example.invalid/postgres").code == 7
+
+
+def test_a_lock_of_somebody_elses_is_no_answer(applied_url: str, cli: Run) -> None:
+    with psycopg.connect(applied_url) as holder:
+        holder.execute("lock table public.async_jobs in access exclusive mode")
+        assert cli("mutate", "--db-url", applied_url).code == 5
+
+
+def test_a_waiver_needs_a_reason(tmp_path: Path) -> None:
+    expectations = Expectations({}, (), tmp_path)
+    assert waivers(expectations) == {}
+    (tmp_path / "waivers.toml").write_text('[waivers]\n"tables:drop:public.x" = " "\n')
+    with pytest.raises(ConfigError, match="reason"):
+        waivers(expectations)
+
+
+def test_a_project_without_a_recorded_structure_is_told_so(rolled_back: Connection, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="structure"):
+        mutate(rolled_back, Expectations({}, (), tmp_path))

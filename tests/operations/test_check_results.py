@@ -1,0 +1,180 @@
+"""The JSON Schemas of result and metadata, and the sample that is held against them."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from jsonschema import Draft202012Validator
+from psycopg.types.json import Jsonb
+
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.errors import PrivilegeError
+from supabase_jobs.operations import check_results
+from supabase_jobs.operations.queries import NotAppliedError, load
+from tests.fix_db import Make
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTED = [
+    json.loads(block)
+    for block in re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "RESULT_FORMAT.md").read_text("utf-8"), re.DOTALL)
+]
+RESULT, METADATA = DOCUMENTED
+NAMES = ("result", "metadata")
+
+
+def problems(result: Any = RESULT, metadata: Any = METADATA) -> dict[str, str]:
+    """The deviations of one job: path and problem."""
+    found = check_results.compare([{"id": "1", "result": result, "metadata": metadata}])
+    assert found.size == 1
+    assert found.deviating == bool(found.deviations)
+    return {deviation.path: deviation.problem for deviation in found.deviations}
+
+
+def changed(document: Any, path: str, value: Any) -> Any:
+    """A copy of a document with another value at a path like `media.type`; Ellipsis takes it away."""
+    copy = json.loads(json.dumps(document))
+    *steps, last = path.split(".")
+    place = copy
+    for step in steps:
+        place = place[int(step)] if step.isdigit() else place[step]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return copy
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_schemas_are_schemas_of_columns(name: str) -> None:
+    schema = json.loads((check_results.SCHEMAS / f"{name}.schema.json").read_text("utf-8"))
+    Draft202012Validator.check_schema(schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["$id"] == f"urn:supabase-jobs:{name}"
+    assert sorted(path.name for path in check_results.SCHEMAS.iterdir()) == sorted(f"{n}.schema.json" for n in NAMES)
+
+
+def test_what_is_documented_is_valid_and_complete() -> None:
+    assert problems() == {}
+    for name, document in zip(NAMES, DOCUMENTED, strict=True):
+        schema = json.loads((check_results.SCHEMAS / f"{name}.schema.json").read_text("utf-8"))
+        assert set(schema["properties"]) == set(document)
+
+
+def test_what_may_be_left_out_or_added() -> None:
+    result = RESULT
+    for path in ("media.video_url", "media.thumbnail_url", "transcription", "vision"):
+        result = changed(result, path, None)
+    for path in ("media.video_url", "entities.0.priority", "metrics.views", "tweet.author_name"):
+        result = changed(result, path, ...)
+    assert problems(changed(result, "more", 1), {}) == {}
+    assert problems(changed(result, "entities", []), {"more": None}) == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where", "problem"),
+    [
+        ("media", ..., "result.media", "is missing"),
+        ("tweet.text", ..., "result.tweet.text", "is missing"),
+        ("transcription", ["secret"], "result.transcription", "is not string or null"),
+        ("media.post_id", 1234567890, "result.media.post_id", "is not string"),
+        ("media.post_id", "", "result.media.post_id", "is shorter than 1"),
+        ("entities.0.name", {"secret": 1}, "result.entities[].name", "is not string"),
+        ("metrics.likes", -1, "result.metrics.likes", "is less than 0"),
+        ("metrics.likes", 1.5, "result.metrics.likes", "is not integer"),
+        ("tweet.author_handle", "secret", "result.tweet.author_handle", "does not match ^@"),
+    ],
+)
+def test_a_deviating_result(path: str, value: Any, where: str, problem: str) -> None:
+    assert problems(changed(RESULT, path, value)) == {where: problem}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "where"),
+    [
+        ([], "metadata"),
+        ({"retry_count": "0"}, "metadata.retry_count"),
+        ({"last_check": "yesterday"}, "metadata.last_check"),
+        ({"processing_time_ms": -1}, "metadata.processing_time_ms"),
+        ({"server_id": None}, "metadata.server_id"),
+    ],
+)
+def test_deviating_metadata(metadata: Any, where: str) -> None:
+    assert list(problems(metadata=metadata)) == [where]
+
+
+@pytest.mark.parametrize("result", [None, [], "secret", 1, {}])
+def test_a_result_that_is_none(result: Any) -> None:
+    found = problems(result)
+    assert len(found) == (6 if result == {} else 1)
+    assert not [text for text in (*found, *found.values()) if "secret" in text]
+
+
+def plant(connection: Connection, *results: Any, status: str = "completed") -> None:
+    """A job a minute with these results, the first one the newest."""
+    connection.execute(
+        "with u as (insert into auth.users (id) values (gen_random_uuid()) returning id)"
+        " insert into public.async_jobs (url, status, user_id, result, updated_at)"
+        " select 'u', %s, u.id, r, now() - n * interval '1 minute'"
+        " from u, unnest(%s::jsonb[]) with ordinality as t (r, n)",
+        (status, [None if result is None else Jsonb(result) for result in results]),
+    )
+
+
+def test_a_sample_of_the_newest(make_database: Make, each_major: int) -> None:
+    url = make_database("applied", each_major).url
+    wrong = changed(changed(RESULT, "vision", 1), "metrics", ...)
+    with psycopg.connect(url) as connection:
+        plant(connection, RESULT, wrong, changed(RESULT, "vision", 2), None, {})
+        plant(connection, 1, 2, 3, status="failed")
+        ids = [
+            str(row[0]) for row in connection.execute("select id from public.async_jobs order by updated_at desc, url")
+        ]
+        connection.execute("update public.async_jobs set metadata = jsonb_build_object('last_check', now())")
+    with connect(url) as connection:
+        three = check_results.check(connection, 3)
+        everything = check_results.check(connection, 100)
+    assert (three.size, everything.size, everything.deviating) == (3, 5, 4)
+    assert [(d.path, d.rows) for d in everything.deviations][:2] == [("result.metrics", 2), ("result.vision", 2)]
+    assert not [d for d in everything.deviations if d.path.startswith("metadata")]
+    assert {d.example for d in everything.deviations} <= set(ids)
+    assert ("result", "is not object", 1) in [(d.path, d.problem, d.rows) for d in everything.deviations]
+
+
+@pytest.mark.parametrize(
+    "unreadable",
+    ["'{\"n\": ' || repeat('9', 5000) || '}'", "repeat('[', 3000) || repeat(']', 3000)"],
+    ids=["number", "nesting"],
+)
+def test_what_cannot_be_read_is_a_deviation(applied_url: str, unreadable: str) -> None:
+    """Owners may write it into their own jobs; the others are looked at all the same."""
+    with psycopg.connect(applied_url) as connection:
+        plant(connection, RESULT, changed(RESULT, "vision", 1), RESULT)
+        connection.execute(
+            f"update public.async_jobs set metadata = ({unreadable})::jsonb where result -> 'vision' = '1'"
+        )
+    with connect(applied_url) as connection:
+        found = check_results.check(connection, 10)
+    assert (found.size, found.deviating) == (3, 1)
+    assert [(d.path, d.problem) for d in found.deviations] == [
+        ("metadata", "holds a number too long, or is nested too deep, to be read"),
+        ("result.vision", "is not string or null"),
+    ]
+
+
+def test_the_sample_is_found_by_an_index(applied_url: str) -> None:
+    with psycopg.connect(applied_url) as connection:
+        plant(connection, *[RESULT] * 3000)
+        connection.execute("analyze public.async_jobs")
+        statement = load("check_results/newest").text.replace("$1", "100")
+        plan = "\n".join(row[0] for row in connection.execute(f"explain {statement}".encode()))
+    assert "Index Scan Backward using idx_async_jobs_cleanup" in plan
+
+
+def test_who_may_not_and_what_is_not_there(applied_url: str, platform_url: str) -> None:
+    with pytest.raises(PrivilegeError), connect(applied_url.replace("//postgres@", "//authenticator@")) as connection:
+        check_results.check(connection, 1)
+    with pytest.raises(NotAppliedError), connect(platform_url) as connection:
+        check_results.check(connection, 1)

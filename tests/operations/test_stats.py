@@ -1,0 +1,173 @@
+"""operations.stats: each section against numbers counted another way, on every version; what it does not do."""
+
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.errors import PrivilegeError
+from supabase_jobs.operations import stats
+from supabase_jobs.operations.queries import NotAppliedError, load
+from tests.fix_db import Make
+from tests.sql.population import STATUSES
+
+_JOBS = """
+with u as (insert into auth.users (id) values (gen_random_uuid()) returning id)
+insert into public.async_jobs (url, status, user_id, created_at, updated_at)
+select 'u' || row_number() over (), s, u.id, now() - c * interval '1 minute', now() - d * interval '1 minute'
+from u, unnest(%s::text[], %s::integer[], %s::integer[]) as t (s, c, d)
+"""
+HOUR, DAY = 60, 24 * 60
+
+
+def plant(connection: Connection, *jobs: tuple[str, int, int]) -> None:
+    """Jobs: status, and how many minutes ago they were created and last updated."""
+    connection.execute(_JOBS, [list(column) for column in zip(*jobs, strict=True)])
+
+
+def collected(url: str, minutes: int = 15) -> dict[str, stats.Rows]:
+    with connect(url) as connection:
+        found = stats.collect(connection, {"minutes": minutes})
+    assert found.unanswered == []
+    return found.sections
+
+
+def only(rows: stats.Rows, name: str, value: str) -> dict[str, Any]:
+    """The row that has this value."""
+    [row] = [row for row in rows if row[name] == value]
+    return row
+
+
+@pytest.fixture
+def url(make_database: Make, each_major: int) -> str:
+    url = make_database("applied", each_major).url
+    with psycopg.connect(url) as connection:
+        plant(
+            connection,
+            ("queued", 5, 5), ("queued", 20, 1), ("queued", 2 * HOUR, 1),
+            ("processing", 3 * DAY, 2), ("processing", 40 * DAY, 16),
+            ("completed", 90, 30), ("completed", 10 * DAY, 2 * DAY), ("completed", 61, 1),
+            ("failed", DAY, 30), ("cancelled", 50 * DAY, 31 * DAY),
+        )  # fmt: skip
+    return url
+
+
+def test_jobs_and_ages(url: str) -> None:
+    found = collected(url)
+    assert [(row["status"], row["jobs"]) for row in found["jobs"]] == list(zip(STATUSES, (3, 2, 3, 1, 1), strict=True))
+    ages = {row.pop("jobs"): list(row.values()) for row in found["ages"]}
+    assert ages == {"queued": [2, 1, 0, 0, 0], "processing": [0, 0, 1, 0, 1], "finished": [3, 0, 1, 0, 1]}
+
+
+def test_hours(url: str) -> None:
+    rows = collected(url)["hours"]
+    assert len(rows) == 24
+    assert rows == sorted(rows, key=lambda row: str(row["hour"]))
+    with psycopg.connect(url) as connection:
+        [(last, half)] = connection.execute(
+            "select to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:00\"Z\"'),"
+            " to_char((now() - interval '30 minutes') at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:00\"Z\"')"
+        ).fetchall()
+    assert rows[-1]["hour"] >= last
+    assert {status: sum(row[status] for row in rows) for status in STATUSES[2:]} == {
+        "completed": 2, "failed": 1, "cancelled": 0,
+    }  # fmt: skip
+    assert only(rows, "failed", 1)["hour"] <= half  # type: ignore[arg-type]
+
+
+def test_slowest_and_stuck(url: str) -> None:
+    found = collected(url)
+    assert [round(row["seconds"] / 60) for row in found["slowest"]] == [60, 60]
+    stuck = [(row["status"], row["jobs"], round(row["seconds"] / 60)) for row in found["stuck"]]
+    assert stuck == [("processing", 1, 16), ("queued", 2, 120), ("queued", 2, 20)]
+    assert collected(url, 300)["stuck"] == []
+
+
+def test_tables_and_indexes(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        before = only(collected(url)["tables"], "name", "public.async_jobs")
+        assert (before["rows"], before["vacuumed"]) == (None, None)
+        connection.execute("vacuum analyze public.async_jobs")
+        connection.execute("delete from public.async_jobs where status = 'completed'")
+        connection.execute("select pg_stat_force_next_flush()")
+        [(size, indexes)] = connection.execute(
+            "select pg_table_size('public.async_jobs'), pg_indexes_size('public.async_jobs')"
+        ).fetchall()
+        names = {
+            row[0]
+            for row in connection.execute("select indexname from pg_catalog.pg_indexes where schemaname = 'public'")
+        }
+    found = collected(url)
+    jobs = only(found["tables"], "name", "public.async_jobs")
+    assert (jobs["rows"], jobs["bytes"], jobs["index_bytes"], jobs["dead_rows"]) == (10, size, indexes, 3)
+    assert jobs["vacuumed"] is not None
+    assert jobs["analyzed"] is not None
+    assert {row["name"] for row in found["indexes"]} == names
+    assert all(row["valid"] for row in found["indexes"])
+    assert only(found["indexes"], "name", "guest_users_pkey")["on_table"] == "public.guest_users"
+
+
+def test_an_empty_database(make_database: Make, each_major: int) -> None:
+    found = collected(make_database("applied", each_major).url)
+    assert {row["jobs"] for row in found["jobs"]} == {0}
+    assert (found["slowest"], found["stuck"], len(found["hours"])) == ([], [], 24)
+
+
+def test_times_without_end(applied_url: str) -> None:
+    with psycopg.connect(applied_url) as connection:
+        for status in STATUSES:
+            plant(connection, (status, 1, 1), (status, 1, 1))
+        connection.execute("alter table public.async_jobs disable trigger user")
+        connection.execute(
+            "update public.async_jobs set created_at = '-infinity', updated_at = 'infinity' where url = 'u1'"
+        )
+        connection.execute(
+            "update public.async_jobs set created_at = 'infinity', updated_at = '-infinity' where url = 'u2'"
+        )
+    assert sum(row["jobs"] for row in collected(applied_url)["jobs"]) == 10
+
+
+@pytest.mark.parametrize("created", ["infinity", "-infinity", "2999-01-01"])
+def test_a_job_that_was_created_later_than_it_ended_is_not_the_slowest(
+    make_database: Make, each_major: int, created: str
+) -> None:
+    """Its owner may have said so, and keeps nobody from looking."""
+    url = make_database("applied", each_major).url
+    with psycopg.connect(url) as connection:
+        plant(connection, ("completed", 3, 2), ("completed", 3, 2))
+        connection.execute("alter table public.async_jobs disable trigger user")
+        connection.execute("update public.async_jobs set created_at = %s where url = 'u1'", (created,))
+    assert [row["seconds"] for row in collected(url)["slowest"]] == [60]
+
+
+@pytest.mark.parametrize(
+    "setting", ["default_transaction_read_only = on", "default_transaction_isolation = serializable"]
+)
+def test_where_nothing_may_be_written(make_database: Make, setting: str) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute(f"alter database {database.name} set {setting}".encode())
+    assert len(collected(database.url)) == 7
+
+
+def test_what_takes_too_long_is_named(applied_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load("stats/settings")
+    quick = replace(settings, text=settings.text.replace("'10s'", "'100ms'"))
+    questions = {
+        "slow": replace(settings, text="select pg_catalog.pg_sleep(5)"),
+        "fast": replace(settings, text="select 1 as one"),
+    }
+    monkeypatch.setattr(stats, "load", lambda _name: quick)
+    monkeypatch.setattr(stats, "load_all", lambda _name: questions)
+    with connect(applied_url) as connection:
+        found = stats.collect(connection, {})
+    assert (found.unanswered, found.sections) == (["slow"], {"slow": [], "fast": [{"one": 1}]})
+
+
+def test_who_may_not_and_what_is_not_there(applied_url: str, platform_url: str) -> None:
+    with pytest.raises(PrivilegeError):
+        collected(applied_url.replace("//postgres@", "//authenticator@"))
+    with pytest.raises(NotAppliedError):
+        collected(platform_url)

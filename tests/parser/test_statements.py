@@ -1,0 +1,229 @@
+"""`split` against what the Supabase CLI 2.117.0 wrote into the ledger for the same files."""
+
+import random
+
+import pytest
+
+from supabase_jobs.parser.statements import Statement, split
+
+BODY = "create function f() returns int begin atomic"
+
+# what the file holds → `statements` of its row, as read from a ledger that the CLI had written
+# (by `migration repair --status applied`, which cuts files as `db push` does and does not run them)
+LEDGER: dict[str, tuple[str, list[str]]] = {
+    # nothing to keep
+    "empty file": ("", []),
+    "only white space": (" \n\t\r\n", []),
+    "only a byte order mark": ("\ufeff", []),
+    "only semicolons": (";;\n ;", []),
+    # where a statement begins and ends
+    "no final semicolon": ("select 1", ["select 1"]),
+    "two on one line": ("  select 1 ; \n select 2", ["select 1", "select 2"]),
+    "doubled semicolon": ("select 1;;select 2;", ["select 1", "select 2"]),
+    "byte order mark": ("\ufeffselect 1;\r\nselect 2;\r\n", ["select 1", "select 2"]),
+    "crlf stays inside": ("select\r\n  1\r\n;\r\n", ["select\r\n  1"]),
+    "unicode space goes": ("select 1;\u00a0\u2028\ufeff", ["select 1"]),
+    "next line is no space": ("select 1;\u0085", ["select 1", "\u0085"]),
+    "file separator is no space": ("select 1;\u001c", ["select 1", "\u001c"]),
+    "zero width space is no space": ("\u200bselect 1;", ["\u200bselect 1"]),
+    # comments
+    "comments stay": (
+        "-- one; two\nselect 1; -- three\n-- four; five\n",
+        ["-- one; two\nselect 1", "-- three\n-- four; five"],
+    ),
+    "a comment at the end loses its semicolons": ("select 1; -- last;;", ["select 1", "-- last"]),
+    "unless a line end follows": ("select 1; -- last;;\n", ["select 1", "-- last;;"]),
+    "a block comment alone": ("/* last; */", ["/* last; */"]),
+    "cr alone does not end a comment": ("-- a\rselect 1; select 2;", ["-- a\rselect 1; select 2"]),
+    "nested blocks": (
+        "/* a ; /* b ; */ ; */ select 1; select 2;",
+        ["/* a ; /* b ; */ ; */ select 1", "select 2"],
+    ),
+    "empty block": ("/**/select 1;", ["/**/select 1"]),
+    "block behind a slash": ("//* ; */select 1;", ["//* ; */select 1"]),
+    "slash star slash is a whole block": ("/*/ ; */ select 1;", ["/*/", "*/ select 1"]),
+    "also inside a block": (
+        "/* a /*/ b; */ select 1; */ select 2;",
+        ["/* a /*/ b; */ select 1", "*/ select 2"],
+    ),
+    "minus is no comment": ("select 1 - -1; select - 2;", ["select 1 - -1", "select - 2"]),
+    # quotes
+    "doubled quotes": (
+        "select 'it''s; ok', \"a\"\"b;\"; select 2;",
+        ["select 'it''s; ok', \"a\"\"b;\"", "select 2"],
+    ),
+    "a literal in two lines": ("select 'a\n;' \n ';b'; select 2", ["select 'a\n;' \n ';b'", "select 2"]),
+    "a backslash hides no quote": (
+        r"select E'it\'s; not'; select '2';",
+        [r"select E'it\'s", "not'; select '2'"],
+    ),
+    "two backslashes before a quote": (r"select E'\\;'; select 2;", [r"select E'\\;'", "select 2"]),
+    "a literal that ends with a backslash": (r"select 'C:\'; select 2;", [r"select 'C:\'", "select 2"]),
+    "a backslash outside quotes": (r"select 1 \; 2; select 3;", [r"select 1 \; 2", "select 3"]),
+    "a json literal": (
+        "select '{\"a\": \"b\\\\\"}', null, '{}'; select ''",
+        ["select '{\"a\": \"b\\\\\"}', null, '{}'", "select ''"],
+    ),
+    "a character of two utf-16 units": (
+        "select '\U0001f600;'; select 2;",
+        ["select '\U0001f600;'", "select 2"],
+    ),
+    "open single quote": ("select 'open; select 1;", ["select 'open; select 1"]),
+    "open double quote": ('select "open; 1;', ['select "open; 1']),
+    "open dollar quote": ("select $q$open; 1;", ["select $q$open; 1"]),
+    "open block": ("/* open; 1;", ["/* open; 1"]),
+    "open line comment": ("select 1 -- open;", ["select 1 -- open"]),
+    # dollars
+    "dollar quote": ("select $$a; 'b$$; select 2;", ["select $$a; 'b$$", "select 2"]),
+    "tags must be the same": (
+        "select $t$ ; $$ ; $T$ ; $t$; select 2",
+        ["select $t$ ; $$ ; $T$ ; $t$", "select 2"],
+    ),
+    "a tag with letters and digits": (
+        "select $\u00e9_1$ ; $\u00e9_1$; 1",
+        ["select $\u00e9_1$ ; $\u00e9_1$", "1"],
+    ),
+    "a tag of digits": ("select $1$ ; $1$; 2", ["select $1$ ; $1$", "2"]),
+    "a superscript is no digit": ("select $\u00b2$ ; $\u00b2$", ["select $\u00b2$", "$\u00b2$"]),
+    "a minus is no tag": ("select $a-$ ; $a-$; 2", ["select $a-$", "$a-$", "2"]),
+    "three dollars are a whole quote": ("select $$$ ; $$", ["select $$$", "$$"]),
+    "tags that share a dollar": ("select $a$a$ ; $a$", ["select $a$a$", "$a$"]),
+    "parameters": ("select $1; select $2;", ["select $1", "select $2"]),
+    "dollars in an identifier": ("select a$b$c; select 1;", ["select a$b$c; select 1"]),
+    # brackets
+    "semicolons in brackets": (
+        "create rule r as on insert to t do (delete from u; delete from v); select 1;",
+        ["create rule r as on insert to t do (delete from u; delete from v)", "select 1"],
+    ),
+    "one bracket closes all": ("select ((1 ; 2) ; 3);", ["select ((1 ; 2)", "3)"]),
+    "quoted brackets": ("select ')' , (';', ')'); select 2;", ["select ')' , (';', ')')", "select 2"]),
+    "quotes around a semicolon in brackets": ("(';';';);'", ["(';';';);'"]),
+    "open bracket": ("select (1; select 2;", ["select (1; select 2"]),
+    "bracket too many": ("select 1); select 2;", ["select 1)", "select 2"]),
+    "backslash before a bracket": (r"(\); select 2;", [r"(\)", "select 2"]),
+    # begin atomic
+    "body": (f"{BODY} select 1; select 2; end; select 3;", [f"{BODY} select 1; select 2; end", "select 3"]),
+    "body with space and capitals": (
+        "f() BEGIN\u00a0\n\tAtomic select 1; END; select 3;",
+        ["f() BEGIN\u00a0\n\tAtomic select 1; END", "select 3"],
+    ),
+    "quoted end": (
+        f"{BODY} select 'end;' as \"end;\"; end; 3",
+        [f"{BODY} select 'end;' as \"end;\"; end", "3"],
+    ),
+    "pending ends a body": (f"{BODY} select pending; end; 3;", [f"{BODY} select pending", "end", "3"]),
+    "case ends a body": (
+        f"{BODY} select case when true then 1 end; select 2; end;",
+        [f"{BODY} select case when true then 1 end", "select 2", "end"],
+    ),
+    "bracket inside a body": ("begin atomic (a; end); b; end; c;", ["begin atomic (a; end); b; end", "c"]),
+    "parameter before a body's end": (f"{BODY} select $1;end; 3;", [f"{BODY} select $1;end; 3"]),
+    "parameter well before it": (f"{BODY} select $1; end; 3;", [f"{BODY} select $1; end", "3"]),
+    "comment between the words": ("begin /**/ atomic select 1; end;", ["begin /**/ atomic select 1", "end"]),
+    "begin in a comment": ("-- begin\natomic; 1; end; 2;", ["-- begin\natomic; 1; end", "2"]),
+    "one word": ("beginatomic; select 1;", ["beginatomic", "select 1"]),
+    "longer second word": ("begin atomics; select 1;", ["begin atomics; select 1"]),
+    "longer first word": ("x_begin atomic; 1; end; 2", ["x_begin atomic", "1", "end", "2"]),
+    "longer first word, cyrillic": ("\u0436begin atomic; 1; end", ["\u0436begin atomic", "1", "end"]),
+    "longer first word, beyond utf-16": (
+        "\U0001d400begin atomic; 1; end",
+        ["\U0001d400begin atomic; 1; end"],
+    ),
+    "dotless i": ("beg\u0131n atom\u0131c; 1; end; 2", ["beg\u0131n atom\u0131c; 1; end", "2"]),
+    "atomic as a name": ("select 1 as atomic; select 2;", ["select 1 as atomic", "select 2"]),
+    # nothing special to the splitter
+    "transaction": ("begin; select 1; commit;", ["begin", "select 1", "commit"]),
+    "do block": ("do $$ begin perform 1; end $$; select 1;", ["do $$ begin perform 1; end $$", "select 1"]),
+    "copy data": (
+        "copy t from stdin;\n1\t2\n\\.\nselect 1;",
+        ["copy t from stdin", "1\t2\n\\.\nselect 1"],
+    ),
+    "transaction directive": (
+        "-- pg-delta: transaction=false\nselect 1; select 2;",
+        ["-- pg-delta: transaction=false\nselect 1", "select 2"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "ledger"), LEDGER.values(), ids=LEDGER)
+def test_statements_are_those_of_the_ledger(text: str, ledger: list[str]) -> None:
+    assert [statement.text for statement in split(text)] == ledger
+
+
+def test_line_is_that_of_the_code_behind_comments() -> None:
+    text = "-- one\n\n/* two\n /* three */ -- */\n  select 1;;\n\nselect\n2; select 3;\r\n-- four"
+    assert split(text) == [
+        Statement("-- one\n\n/* two\n /* three */ -- */\n  select 1", 5),
+        Statement("select\n2", 7),
+        Statement("select 3", 8),
+        Statement("-- four", 9),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("\n\n-- only\n-- comment", 3),
+        ("/* open\n", 1),
+        ("\ufeff\nselect 1", 2),
+        ("-- cr ends a comment for the server\rselect 1", 1),
+        ("/*/ select\n*/ select 1", 2),
+    ],
+)
+def test_line_of_a_single_statement(text: str, line: int) -> None:
+    assert [statement.line for statement in split(text)] == [line]
+
+
+def test_an_error_position_leads_to_its_line_of_the_file() -> None:
+    statement = split("select 1;\n\n-- why\nselect 1,\n  bad;\n")[1]
+    assert statement.line == 4
+    assert statement.line_at(statement.text.index("bad") + 1) == 5
+    assert statement.line_at(1) == 3
+    assert statement.line_at(0) == 3
+
+
+SIGNS = [*"'\"$-/\\;;()cdx", "$$", "$a$", "$1", "$1;", "--", "/*", "*/", "/*/", "'a;b'"]
+WORDS = ["begin", "atomic", "begin atomic ", "end", "pending", "\u0131", "\u00e9", "\U0001f600"]
+SPACES = [" ", "\n", "\r\n", "\u00a0", "\u0085", "\ufeff"]
+
+
+def chance(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311 - the same files in every run
+
+
+def garbage(seed: int) -> str:
+    source = chance(seed)
+    return "".join(source.choices(SIGNS + WORDS + SPACES, k=source.randint(0, 60)))
+
+
+@pytest.mark.parametrize("seed", range(500))
+def test_only_semicolons_and_white_space_are_left_out(seed: int) -> None:
+    text = garbage(seed)
+    at = 0
+    for statement in split(text):
+        start = text.index(statement.text, at)
+        assert not text[at:start].replace("\ufeff", "").strip(" \n\r\u00a0;")
+        assert statement.line_at(1) == 1 + text.count("\n", 0, start)
+        assert statement.line_at(1) <= statement.line <= statement.line_at(len(statement.text))
+        at = start + len(statement.text)
+    assert not text[at:].replace("\ufeff", "").strip(" \n\r\u00a0;")
+
+
+WHOLE = [
+    "select 1",
+    "create table t (a int, b text default 'x;y')",
+    "do $body$ begin perform ';'; end $body$",
+    f"{BODY}\n  select 1;\n  select (2);\nend",
+    "select 'it''s; ok' as \"c;\"",
+    "-- why; so\nselect 1 -- here\n + 1",
+    "/* a ; /* b ; */ */ select 2",
+]
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_a_file_is_the_statements_it_was_made_of(seed: int) -> None:
+    source = chance(seed)
+    expected = source.choices(WHOLE, k=source.randint(1, 8))
+    gaps = [source.choice(["", " ", "\n", "\r\n", "\n\n", ";", " ;\n"]) for _ in expected]
+    text = "".join(gap + statement + ";" for gap, statement in zip(gaps, expected, strict=True))
+    assert [statement.text for statement in split(text)] == expected

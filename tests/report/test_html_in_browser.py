@@ -1,0 +1,209 @@
+"""The HTML report as a person has it before them: in a real Chromium, on a phone, in the dark, by keyboard."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+from playwright.sync_api import Page
+
+from supabase_jobs.findings import Verification
+from supabase_jobs.report import FORMATS
+from supabase_jobs.verify.run import verify
+from tests.fix_browser import Open, Scheme, shoot
+from tests.fix_db import EXPECTATIONS
+from tests.parts import axe
+from tests.verifications import AWKWARD, BAD, GOOD
+
+CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
+WIDTHS = (320, 390, 1280)
+FAULTS = """
+alter policy "guests update their own jobs" on public.async_jobs using (true) with check (true);
+grant delete, truncate on public.async_jobs to anon;
+drop index public.idx_async_jobs_url;
+create policy "everyone reads <all>" on public.guest_users for select using (true);
+"""
+
+
+@pytest.fixture(scope="module")
+def real(request: pytest.FixtureRequest) -> dict[str, Verification]:
+    """What verify says of a database as it should be, and of one with faults."""
+    with psycopg.connect(request.getfixturevalue("shared")(16), autocommit=True) as connection:
+        good = verify(connection, EXPECTATIONS)
+        with connection.transaction(force_rollback=True):
+            connection.execute(FAULTS)
+            bad = verify(connection, EXPECTATIONS)
+    about = "127.0.0.1:54322/postgres, PostgreSQL 16, as postgres"
+    unchecked = replace(BAD, findings=BAD.findings[4:])
+    return {"good": replace(good, database=about), "bad": replace(bad, database=about), "unchecked": unchecked}
+
+
+def page_of(result: Verification) -> str:
+    return FORMATS["html"](result)
+
+
+def inside_its_width(page: Page) -> bool:
+    return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+
+
+@pytest.mark.parametrize("which", ["good", "bad", "unchecked"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_overflows_is_loaded_or_complains(
+    real: dict[str, Verification], open_page: Open, which: str, width: int
+) -> None:
+    opened = open_page(page_of(real[which]), width=width, scheme="dark" if width == 390 else "light")
+    shoot(opened.page, f"{which}-{width}")
+    assert inside_its_width(opened.page)
+    opened.page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    assert inside_its_width(opened.page)
+    assert opened.said == []
+    assert opened.asked_for == [opened.page.url]
+
+
+def test_the_widest_texts_do_not_overflow_either(open_page: Open) -> None:
+    finding = replace(BAD.findings[0], object="o" * 300, message="m" * 300, fix="f" * 300 + ";")
+    opened = open_page(page_of(replace(BAD, findings=(finding,), database="d" * 300)), width=320)
+    assert inside_its_width(opened.page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("which", ["good", "bad", "unchecked"])
+def test_every_text_has_contrast(real: dict[str, Verification], open_page: Open, which: str, scheme: Scheme) -> None:
+    page = open_page(page_of(real[which]), scheme=scheme).page
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    if page.locator("[popover]").count():
+        page.evaluate("document.querySelector('[popover]').showPopover()")
+    found = page.evaluate(CONTRAST)
+    assert found["seen"] > 50
+    assert found["bad"] == []
+
+
+def test_the_contrast_check_can_fail(open_page: Open) -> None:
+    page = open_page("<body style='background:#fff'><p style='color:#999'>grey</p><p>black</p></body>").page
+    assert page.evaluate(CONTRAST) == {"seen": 2, "bad": ["P. 2.85 grey"]}
+
+
+def test_light_and_dark_differ(open_page: Open) -> None:
+    colours = "getComputedStyle(document.body).backgroundColor + getComputedStyle(document.body).color"
+    seen = [open_page(page_of(GOOD), scheme=scheme).page.evaluate(colours) for scheme in ("light", "dark")]
+    assert seen[0] != seen[1]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("which", ["good", "bad"])
+def test_axe_finds_nothing(real: dict[str, Verification], open_page: Open, which: str, scheme: Scheme) -> None:
+    """Without the page's own policy, under which no script runs, axe's included."""
+    html = page_of(real[which])
+    policy = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+    assert policy in html
+    page = open_page(html.replace(policy, ""), width=390, scheme=scheme).page
+    page.evaluate(axe().read_text(encoding="utf-8"))
+    page.locator("button.cell").first.click()
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found["violations"]] == []
+    assert len(found["passes"]) > 15
+
+
+def test_the_grid_scrolls_in_its_own_region_beside_the_callers(real: dict[str, Verification], open_page: Open) -> None:
+    page = open_page(page_of(real["good"]), width=320).page
+    region = page.locator(".scroll:has(.matrix)").first
+    assert region.evaluate("e => e.scrollWidth > e.clientWidth && e.tabIndex === 0")
+    head = region.locator("tbody th").first
+    before = head.evaluate("e => e.getBoundingClientRect().x")
+    region.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(500)  # it scrolls smoothly
+    assert region.evaluate("e => e.scrollLeft") > 0
+    assert region.evaluate("e => { e.scrollLeft = 1e6; return e.scrollLeft }") > 300
+    assert head.evaluate("e => e.getBoundingClientRect().x") == before
+
+
+def test_the_first_tab_leads_past_the_header(open_page: Open) -> None:
+    page = open_page(page_of(GOOD)).page
+    page.keyboard.press("Tab")
+    focused = page.locator(":focus")
+    assert focused.inner_text() == "Skip to the content"
+    assert focused.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+    assert focused.evaluate("e => e.getBoundingClientRect().top >= 0")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_tab_reaches_every_probe_and_enter_opens_it(open_page: Open) -> None:
+    page = open_page(page_of(BAD)).page
+    buttons = page.locator("button.cell").count()
+    assert buttons == 27
+    met: list[str] = []
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        target = page.evaluate("document.activeElement.getAttribute('popovertarget')")
+        if target is None:
+            if met:
+                break
+            continue
+        met.append(target)
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        page.keyboard.press("Enter")
+        assert page.locator(f"#{target}").is_visible()
+        assert "select '<b>'" in page.locator(f"#{target}").inner_text()
+        page.keyboard.press("Escape")
+        assert not page.locator(f"#{target}").is_visible()
+        assert page.evaluate("document.activeElement.getAttribute('popovertarget')") == target
+    assert met == [f"probe-{number}" for number in range(1, buttons + 1)]
+
+
+def test_a_wrong_cell_says_so_in_words_and_shows_what_mends_it(open_page: Open) -> None:
+    page = open_page(page_of(BAD)).page
+    (wrong,) = page.locator("button.wrong").all()
+    assert wrong.text_content() == "✗ wrong: violates"
+    wrong.click()
+    shown = page.locator("[popover]:popover-open").inner_text()
+    assert "user: is violates | not hidden" in shown
+    assert "fix it" in shown
+
+
+def test_details_open_by_keyboard(open_page: Open) -> None:
+    page = open_page(page_of(BAD)).page
+    summary = page.locator("#cases ~ details > summary").first
+    summary.focus()
+    page.keyboard.press("Enter")
+    inner = page.locator("#cases ~ details[open] li summary").first
+    inner.focus()
+    page.keyboard.press("Space")
+    assert "select 1;" in page.locator("#cases ~ details[open]").inner_text()
+
+
+def test_a_link_to_a_beginning_opens_it(open_page: Open) -> None:
+    page = open_page(page_of(BAD)).page
+    page.locator(".finding summary").first.click()
+    page.locator(".finding a").first.click()
+    page.wait_for_selector("#openings ~ details[open]")
+    assert "-- The fixture." in page.locator("#openings ~ details[open]").inner_text()
+
+
+def test_awkward_texts_are_shown_and_not_run(open_page: Open) -> None:
+    opened = open_page(page_of(BAD))
+    assert AWKWARD.split("\x1b")[0].strip() in opened.page.locator("#findings ~ article").all_inner_texts()[1]
+    assert opened.page.locator("main script").count() == 0
+    assert opened.said == []
+
+
+def test_printed_it_shows_everything_but_the_controls(open_page: Open) -> None:
+    page = open_page(page_of(BAD)).page
+    page.emulate_media(media="print")
+    shoot(page, "print")
+    assert not page.locator("nav").is_visible()
+    assert page.locator(".scroll").last.evaluate("e => getComputedStyle(e).overflowX") == "visible"
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("result", "verdict"),
+    [(GOOD, "Passed"), (BAD, "Failed"), (replace(GOOD, unchecked=("plans",)), "Not everything was checked")],
+    ids=["good", "bad", "unchecked"],
+)
+def test_the_verdict_comes_first(open_page: Open, result: Verification, verdict: str) -> None:
+    page = open_page(page_of(result)).page
+    assert page.locator("h1").inner_text().endswith(verdict)
+    assert page.title().startswith(verdict)
+    assert page.locator("h1").count() == 1

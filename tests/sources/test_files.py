@@ -1,0 +1,123 @@
+"""Sources, migrations and settings: what is read, and what a broken file is told."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from supabase_jobs.errors import ConfigError
+from supabase_jobs.settings import Settings, load_settings
+from supabase_jobs.sources.files import load_migrations, load_sources
+from supabase_jobs.sources.variables import parse_declarations
+
+
+def write(folder: Path, **files: str) -> None:
+    """Write files; `_sql` at the end of a name becomes `.sql`."""
+    for name, text in files.items():
+        (folder / (name.removesuffix("_sql") + ".sql")).write_text(text)
+
+
+def test_migrations_sort_by_version_as_text(tmp_path: Path) -> None:
+    for name in ("10_b.sql", "9_c.sql", "1_a.sql", "20250101000000_d.sql"):
+        (tmp_path / name).write_text("")
+    assert [m.version for m in load_migrations(tmp_path)] == ["1", "10", "20250101000000", "9"]
+
+
+def test_other_files_are_not_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "1_folder.sql").mkdir()
+    for name in ("README.md", "seed.sql", "1_a.SQL", "x1_a.sql", "1-a.sql"):
+        (tmp_path / name).write_bytes(b"\xff")
+    (tmp_path / "2_a.down.sql").write_text("select 1")
+    assert [(m.version, m.name) for m in load_migrations(tmp_path)] == [("2", "a.down")]
+
+
+def test_two_files_with_one_version(tmp_path: Path) -> None:
+    (tmp_path / "1_a.sql").write_text("")
+    (tmp_path / "1_b.sql").write_text("")
+    with pytest.raises(ConfigError, match=r"1_a\.sql and 1_b\.sql"):
+        load_migrations(tmp_path)
+
+
+def test_a_file_that_is_not_utf8_names_its_line(tmp_path: Path) -> None:
+    (tmp_path / "1_a.sql").write_bytes(b"select 1;\n-- caf\xe9\n")
+    with pytest.raises(ConfigError) as refused:
+        load_migrations(tmp_path)
+    assert (refused.value.file, refused.value.line) == (str(tmp_path / "1_a.sql"), 2)
+
+
+def test_line_ends_and_marks_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "1_a.sql").write_bytes(b"\xef\xbb\xbfselect 1;\r\n")
+    assert load_migrations(tmp_path)[0].text == "\ufeffselect 1;\r\n"
+
+
+@pytest.fixture
+def sources(tmp_path: Path, root: Path) -> Path:
+    """A copy of the sources that a test may break."""
+    return Path(shutil.copytree(root / "sql", tmp_path / "sql"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("4_short.sql", "", "4_short.sql"),
+        ("003_twice.sql", "", "number 003"),
+        ("manifest.toml", "base_version = 2025", "14 digits"),
+        ("manifest.toml", "base_version = '20251108000000'", "14 digits"),
+        ("manifest.toml", "base_version = 20251108000000\nother = 1", "'other'"),
+        ("manifest.toml", "base_version = ", "not valid TOML"),
+        ("manifest.toml", "base_version = 20251108000000\n[variables.x]\ndefault = 1\nno = 2", "'x'"),
+        ("manifest.toml", "base_version = 20251108000000\n[variables.x]\ndefault = 1.5\ndescription = ''", "'x'"),
+    ],
+)
+def test_broken_sources(sources: Path, name: str, text: str, said: str) -> None:
+    (sources / name).write_text(text)
+    with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
+        load_sources(sources)
+
+
+def test_a_folder_without_sources(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"manifest\.toml"):
+        load_sources(tmp_path)
+    (tmp_path / "manifest.toml").write_text("base_version = 20251108000000")
+    with pytest.raises(ConfigError, match="no source"):
+        load_sources(tmp_path)
+
+
+def test_the_default_of_a_variable_has_to_pass_its_own_limits() -> None:
+    with pytest.raises(ConfigError, match="'days'"):
+        parse_declarations({"days": {"default": -1, "minimum": 0, "description": "days"}})
+
+
+def test_settings_come_from_options_then_file_then_defaults(tmp_path: Path) -> None:
+    assert load_settings(tmp_path, {}) == Settings(tmp_path)
+    (tmp_path / "db").mkdir()
+    (tmp_path / "supabase" / "migrations").mkdir(parents=True)
+    assert load_settings(tmp_path, {}).migrations == tmp_path / "supabase" / "migrations"
+    (tmp_path / "supabase-jobs.toml").write_text('migrations = "db"\n[variables]\nretention_days = 9\n')
+    given = load_settings(tmp_path, {"SUPABASE_DB_URL": "postgresql://env/"})
+    assert (given.migrations, given.variables, given.db_url) == (
+        tmp_path / "db",
+        {"retention_days": 9},
+        "postgresql://env/",
+    )
+    option = load_settings(
+        tmp_path, {"SUPABASE_DB_URL": "x"}, db_url="postgresql://option/", migrations=Path("supabase")
+    )
+    assert (option.migrations, option.db_url) == (tmp_path / "supabase", "postgresql://option/")
+    assert "option" not in repr(option).replace("option/", "") or "postgresql" not in repr(option)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("guest_header = 'x'", "'guest_header'"),
+        ("variables = 3", "variables must be a table"),
+        ("migrations = 3", "migrations must be a string"),
+        ("migrations = 'nowhere'", "nowhere"),
+        ("[variables", "not valid TOML"),
+    ],
+)
+def test_broken_settings(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "supabase-jobs.toml").write_text(text)
+    with pytest.raises(ConfigError, match=said.replace("[", r"\[")):
+        load_settings(tmp_path, {})

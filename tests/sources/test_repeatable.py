@@ -1,0 +1,217 @@
+"""A changed variable makes a new version of what it changes; uninstalling is a version too, and so is what follows."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supabase_jobs.errors import ConfigError
+from supabase_jobs.parser.statements import split
+from supabase_jobs.settings import Settings
+from supabase_jobs.sources.files import Files, load_migrations, load_sources
+from supabase_jobs.sources.project import holds_sources
+from supabase_jobs.sources.render import (
+    Rendering,
+    compare_folder,
+    render_sources,
+    render_uninstall,
+    standard_migrations,
+    uninstall_folder,
+    write,
+)
+from supabase_jobs.sources.repeatable import parts
+
+# variable, another value, and the sources that have to be rendered again for it
+CHANGES: list[tuple[str, Any, list[str]]] = [
+    ("guest_header", "x-client-id", ["create_guest_users_table"]),
+    ("retention_days", 14, ["create_guest_job_functions", "schedule_job_cleanup"]),
+    ("guest_inactive_days", 60, ["create_guest_job_functions", "schedule_job_cleanup"]),
+    ("cleanup_schedule", "30 4 * * *", ["schedule_job_cleanup"]),
+    ("cleanup_batch_size", 500, ["schedule_job_cleanup"]),
+    ("drop_data", True, []),
+]
+
+
+def compared(out: Path, *, reinstall: bool = False, sql_dir: Path | None = None, **variables: Any) -> Rendering:
+    """Hold a folder against the packaged sources."""
+    sources = load_sources(sql_dir)
+    return compare_folder(sources, render_sources(sources, variables), out, reinstall=reinstall)
+
+
+def render(out: Path, *, reinstall: bool = False, sql_dir: Path | None = None, **variables: Any) -> list[str]:
+    """Render into a folder; the names of the files that were new."""
+    rendering = compared(out, reinstall=reinstall, sql_dir=sql_dir, **variables)
+    write(rendering, out)
+    assert not rendering.edited
+    assert not rendering.outdated
+    return [m.file_name for m in rendering.new]
+
+
+def uninstall(out: Path, **variables: object) -> Rendering:
+    """Render what takes everything away."""
+    sources = load_sources()
+    rendering = uninstall_folder(sources, render_uninstall(sources, variables), out)
+    write(rendering, out)
+    return rendering
+
+
+@pytest.mark.parametrize(("variable", "value", "changed"), CHANGES, ids=[c[0] for c in CHANGES])
+def test_a_changed_variable_makes_new_versions(tmp_path: Path, variable: str, value: Any, changed: list[str]) -> None:
+    first = render(tmp_path)
+    before = {p.name: p.read_text() for p in tmp_path.iterdir()}
+    new = render(tmp_path, **{variable: value})
+    assert [name.split("_", 1)[1] for name in new] == [f"{stem}_again.sql" for stem in changed]
+    assert {p.name: p.read_text() for p in tmp_path.iterdir() if p.name in before} == before
+    assert sorted([*first, *new]) == [*first, *new]
+    assert render(tmp_path, **{variable: value}) == []
+    assert not compared(tmp_path, **{variable: value}).differs
+
+
+def test_every_variable_is_tried_and_stands_in_repeatable_parts_only() -> None:
+    sources = load_sources()
+    assert {c[0] for c in CHANGES} == set(sources.variables)
+    plain = render_sources(sources, {})
+    for variable, value, _ in CHANGES:
+        for one, other in zip(plain, render_sources(sources, {variable: value}), strict=True):
+            assert one.once == other.once
+            assert (one.text == other.text) == (one.again == other.again)
+
+
+def test_a_new_version_holds_no_more_than_what_may_be_repeated(tmp_path: Path) -> None:
+    render(tmp_path)
+    [name] = render(tmp_path, guest_header="x-client-id")
+    statements = [s.text for s in split((tmp_path / name).read_text())]
+    assert len(statements) == 1
+    assert "create or replace function private.request_guest_id()" in statements[0]
+    assert "lower('x-client-id')" in statements[0]
+    migration = next(m for m in load_migrations(tmp_path) if m.file_name == name)
+    assert migration.origin is not None
+    assert migration.origin[0] == "001_create_guest_users_table"
+
+
+def test_back_again_is_one_more_version(tmp_path: Path) -> None:
+    render(tmp_path)
+    [there] = render(tmp_path, guest_header="x-client-id")
+    [back] = render(tmp_path)
+    assert back > there
+    assert "lower('x-guest-id')" in (tmp_path / back).read_text()
+    assert render(tmp_path) == []
+    assert compared(tmp_path, guest_header="x-client-id").differs
+
+
+def test_in_a_foreign_project_too(tmp_path: Path) -> None:
+    (tmp_path / "20991231235959_theirs.sql").write_text("select 1;")
+    first = render(tmp_path)
+    (tmp_path / "20991231235999_later.sql").write_text("select 2;")
+    [new] = render(tmp_path, cleanup_schedule="@daily")
+    assert new > "20991231235999_later.sql" > max(first)
+
+
+def test_a_change_of_what_is_applied_once_makes_no_version(tmp_path: Path, root: Path) -> None:
+    sql = Path(shutil.copytree(root / "sql", tmp_path / "sql"))
+    out = tmp_path / "out"
+    names = render(out, sql_dir=sql)
+    source = sql / "001_create_guest_users_table.sql"
+    source.write_text(source.read_text() + "select 1;\n")
+    rendering = compared(out, sql_dir=sql, guest_header="x-client-id")
+    assert rendering.new == ()
+    assert [m.file_name for m in rendering.outdated] == [names[0]]
+
+
+def test_a_repeated_part_without_the_file_that_it_changes_is_not_right(tmp_path: Path) -> None:
+    names = render(tmp_path)
+    [again] = render(tmp_path, guest_header="x-client-id")
+    (tmp_path / names[0]).unlink()
+    rendering = compared(tmp_path, guest_header="x-client-id")
+    assert [m.file_name for m in rendering.outdated] == [again]
+
+
+@pytest.mark.parametrize("which", [0, -1], ids=["older", "newest"])
+def test_each_file_of_a_source_may_not_be_edited(tmp_path: Path, which: int) -> None:
+    files = [render(tmp_path)[0], *render(tmp_path, guest_header="x-client-id")]
+    edited = tmp_path / files[which]
+    edited.write_text(edited.read_text() + "-- by hand\n")
+    rendering = compared(tmp_path, guest_header="x-client-id")
+    assert [m.file_name for m in rendering.edited] == [files[which]]
+    assert rendering.differs
+    assert rendering.new == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("select 1;\n--! end\n", 2),
+        ("--! repeatable\n--! repeatable\n", 2),
+        ("--! repeteable\n", 1),
+        ("--! repeatable\n--! end\n--! ending\n", 3),
+    ],
+)
+def test_marks_without_a_counterpart_are_refused(text: str, line: int) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parts(text, "904_x.sql")
+    assert (refused.value.file, refused.value.line) == ("904_x.sql", line)
+
+
+def test_parts() -> None:
+    found = parts("a\n--! repeatable\nb\n --! end\nc\n--! repeatable\nd")
+    assert (found.once, found.again) == ("a\nc\n", "b\nd")
+
+
+def test_what_runs_outside_a_transaction_is_not_repeatable() -> None:
+    assert parts("--! transaction:false\nvacuum;").again == ""
+    with pytest.raises(ConfigError, match="transaction"):
+        parts("--! transaction:false\n--! repeatable\nvacuum;")
+
+
+def test_uninstalling_is_one_version_after_all_others(tmp_path: Path) -> None:
+    first = render(tmp_path)
+    [removal] = uninstall(tmp_path).new
+    assert removal.name == "uninstall_async_jobs"
+    assert removal.file_name > max(first)
+    assert uninstall(tmp_path).new == ()
+    with pytest.raises(ConfigError, match="rendered otherwise"):
+        uninstall(tmp_path, drop_data=True)
+
+
+def test_nothing_is_rendered_after_an_uninstall_unless_asked_for(tmp_path: Path) -> None:
+    first = render(tmp_path)
+    [removal] = uninstall(tmp_path).new
+    rendering = compared(tmp_path, retention_days=14)
+    assert not rendering.differs
+    assert rendering.removed_by is not None
+    assert rendering.removed_by.file_name == removal.file_name
+    again = render(tmp_path, reinstall=True, retention_days=14)
+    assert [n.split("_", 1)[1] for n in again] == [n.split("_", 1)[1] for n in first]
+    assert min(again) > removal.file_name
+    assert not compared(tmp_path, retention_days=14).differs
+    assert render(tmp_path, reinstall=True, retention_days=14) == []
+    [second] = uninstall(tmp_path, drop_data=True).new
+    assert second.file_name > max(again)
+
+
+def test_there_has_to_be_something_to_uninstall(tmp_path: Path, root: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing to uninstall"):
+        uninstall(tmp_path)
+    sql = Path(shutil.copytree(root / "sql", tmp_path / "sql"))
+    shutil.rmtree(sql / "uninstall")
+    with pytest.raises(ConfigError, match="no source that uninstalls"):
+        render_uninstall(load_sources(sql), {})
+
+
+def test_two_sources_that_uninstall_are_one_too_many(tmp_path: Path, root: Path) -> None:
+    sql = Path(shutil.copytree(root / "sql", tmp_path / "sql"))
+    (sql / "uninstall" / "998_more.sql").write_text("")
+    with pytest.raises(ConfigError, match="may hold one"):
+        load_sources(sql)
+
+
+def test_after_an_uninstall_there_is_nothing_to_verify(tmp_path: Path) -> None:
+    settings = Settings(tmp_path)
+    assert holds_sources(settings, Files(standard_migrations(load_sources(), render_sources(load_sources(), {}))))
+    render(tmp_path)
+    uninstall(tmp_path)
+    assert not holds_sources(settings, Files(load_migrations(tmp_path)))
+    render(tmp_path, reinstall=True)
+    assert holds_sources(settings, Files(load_migrations(tmp_path)))
+    assert not holds_sources(settings, Files([]))

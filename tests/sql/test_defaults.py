@@ -1,0 +1,73 @@
+"""`verify` on a database whose own settings change how definitions are written, read, or what a request begins with."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from supabase_jobs.database.connection import connect, connect_async, twin
+from supabase_jobs.verify.run import AREAS, verify
+from tests.fix_db import EXPECTATIONS, Make
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("quote_all_identifiers", "on"),
+        ("standard_conforming_strings", "off"),
+        ("intervalstyle", "iso_8601"),
+        ("extra_float_digits", "-10"),
+        ("row_security", "off"),
+        ("request.headers", '{"x-guest-id": "00000000-0000-4000-8000-000000000000"}'),
+        ("request.jwt.claims", '{"sub": "00000000-0000-4000-8000-000000000000", "role": "service_role"}'),
+        ("request.jwt.claim.sub", "00000000-0000-4000-8000-000000000000"),
+    ],
+)
+def test_settings_of_a_database_are_no_finding(make_database: Make, name: str, value: str) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        parts = sql.Identifier(database.name), sql.SQL(".").join(map(sql.Identifier, name.split("."))), value
+        connection.execute(sql.SQL("alter database {} set {} = {}").format(*parts))
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        assert connection.execute("select current_setting(%s)", (name,)).fetchone() == (value,)
+        result = verify(connection, EXPECTATIONS)
+        assert connection.execute("select current_setting(%s)", (name,)).fetchone() == (value,)
+    assert result.findings == ()
+    assert {case.area for case in result.cases} == set(AREAS)
+
+
+@pytest.mark.parametrize(("name", "value"), [("request.jwt.claim.sub", "somebody"), ("role", "postgres")])
+def test_settings_that_a_trigger_on_sign_up_makes_are_no_finding(make_database: Make, name: str, value: str) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(
+            "create function public.greet() returns trigger language plpgsql as"
+            f" $$ begin perform set_config('{name}', '{value}', true); return new; end $$;"
+            "create trigger greet after insert on auth.users for each row execute function public.greet()".encode()
+        )
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        result = verify(connection, EXPECTATIONS)
+    assert result.findings == ()
+    assert {case.area for case in result.cases} == set(AREAS)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_texts_arrive_whatever_encoding_a_database_asks_for(make_database: Make, encoding: str) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        parts = sql.Identifier(database.name), encoding
+        connection.execute(sql.SQL("alter database {} set client_encoding = {}").format(*parts))
+        connection.execute("comment on table public.async_jobs is 'Aufträge … ✓'")
+    said = b"select obj_description('public.async_jobs'::regclass)"
+
+    async def asked() -> object:
+        async with await connect_async(database.url) as connection:
+            return await (await connection.execute(said)).fetchone()
+
+    with connect(database.url) as first, twin(first) as second:
+        for connection in (first, second):
+            assert connection.execute(said).fetchone() == ("Aufträge … ✓",)
+    with ThreadPoolExecutor(1) as thread:  # a browser of other tests leaves an event loop running in this one
+        assert thread.submit(asyncio.run, asked()).result() == ("Aufträge … ✓",)

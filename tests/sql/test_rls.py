@@ -1,0 +1,28 @@
+"""The rules of the specification, one test each, by impersonation with the settings that PostgREST uses.
+
+Every rule is also seen red: each statement in `broken_by` breaks it, and then its check has to fail.
+"""
+
+import psycopg
+import pytest
+
+from supabase_jobs.database.connection import Connection
+from tests.impersonation import plant
+from tests.sql.rules import RULES, Rule
+
+
+@pytest.mark.parametrize("case", RULES, ids=lambda case: case.name)
+def test_rule_holds(rolled_back: Connection, case: Rule) -> None:
+    plant(rolled_back)
+    case.check(rolled_back)
+
+
+BROKEN = [pytest.param(r, sql, id=f"{r.name}-{n}") for r in RULES for n, sql in enumerate(r.broken_by, 1)]
+
+
+@pytest.mark.parametrize(("case", "broken_by"), BROKEN)
+def test_rule_is_seen_red_when_broken(rolled_back: Connection, case: Rule, broken_by: str) -> None:
+    plant(rolled_back)
+    rolled_back.execute(broken_by.encode())
+    with pytest.raises((AssertionError, psycopg.Error)):
+        case.check(rolled_back)

@@ -1,0 +1,121 @@
+"""Workers that are processes of their own and are killed with SIGKILL at random: no job is lost, none is done twice."""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from supabase_jobs.database.connection import Connection
+from tests.fix_db import Make
+from tests.sql.test_worker_races import COUNTS, fill
+from tests.sql.test_workers import COMPLETE, REQUEUE, claim, value
+
+WORKERS, JOBS, DEATHS = 8, 600, 25
+PROCESSES = get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.sql.test_worker_deaths"])
+
+# Every change of hands, written in the transaction that makes it: what a killed worker did not commit is not in it.
+WATCH = """
+create table public.history (
+  id integer generated always as identity,
+  job uuid not null,
+  status text not null,
+  claim text
+);
+create function public.note() returns trigger language plpgsql security definer as $$
+begin
+  insert into public.history (job, status, claim) values (new.id, new.status, new.metadata ->> 'claim_id');
+  return null;
+end
+$$;
+create trigger note after update on public.async_jobs for each row
+when ((old.status, old.metadata ->> 'claim_id') is distinct from (new.status, new.metadata ->> 'claim_id'))
+execute function public.note();
+"""
+
+
+def live(url: str, name: str) -> None:
+    """A worker's whole life: it ends when it is killed."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("set role service_role")
+        while True:
+            for job, claim_id in claim(connection, name, random.randint(1, 10)):  # noqa: S311  no secret
+                time.sleep(0.005)  # the work
+                value(connection, COMPLETE, job, name, claim_id, Jsonb({}))
+
+
+class Workers:
+    """Eight at a time; whoever is killed is replaced."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.running: list[BaseProcess] = []
+        self.deaths = 0
+
+    def start(self) -> None:
+        """Start the next one."""
+        name = f"worker-{self.deaths + len(self.running)}"
+        process = PROCESSES.Process(target=live, args=(self.url, name), daemon=True)
+        process.start()
+        self.running.append(process)
+
+    def kill_one(self) -> None:
+        """Kill any of them, whatever it is doing."""
+        process = self.running.pop(random.randrange(WORKERS))  # noqa: S311  no secret
+        assert process.is_alive(), "a worker ended by itself"
+        process.kill()
+        process.join()
+        self.deaths += 1
+
+
+@contextmanager
+def working(url: str) -> Iterator[Workers]:
+    """All of them, until the end of the block."""
+    workers = Workers(url)
+    try:
+        for _ in range(WORKERS):
+            workers.start()
+        yield workers
+    finally:
+        for process in workers.running:
+            process.kill()
+            process.join()
+
+
+def finish(keeper: Connection, workers: Workers) -> None:
+    """Kill a worker now and then, and put back what dead ones held, until every job is completed."""
+    deadline = time.monotonic() + 60
+    while dict(keeper.execute(COUNTS).fetchall()) != {"completed": JOBS}:
+        assert time.monotonic() < deadline, "jobs were lost"
+        time.sleep(random.uniform(0, 0.1))  # noqa: S311  no secret
+        if workers.deaths < DEATHS:
+            workers.kill_one()
+            workers.start()
+        keeper.execute(REQUEUE.encode(), ("1 second", 1000, None))
+
+
+def test_workers_killed_at_random_lose_no_job_and_do_none_twice(make_database: Make) -> None:
+    url = make_database("applied").url
+    with psycopg.connect(url, autocommit=True) as keeper:
+        fill(keeper, JOBS)
+        keeper.execute(WATCH.encode())
+        with working(url) as workers:
+            finish(keeper, workers)
+        histories: dict[str, list[tuple[str, str]]] = {}
+        for job, status, claim_id in keeper.execute("select job, status, claim from public.history order by id"):
+            histories.setdefault(job, []).append((status, claim_id))
+    assert len(histories) == JOBS
+    claims = [claim_id for steps in histories.values() for status, claim_id in steps if status == "processing"]
+    assert len(claims) == len(set(claims))
+    assert len(claims) > JOBS, "nobody was killed with a job in hand"
+    for steps in histories.values():
+        # handed out from the queue only, and ended once
+        legal = {("processing", "queued"), ("queued", "processing"), ("processing", "completed")}
+        assert {(a, b) for (a, _), (b, _) in pairwise(steps)} <= legal, steps
+        assert (steps[0][0], steps[-1][0]) == ("processing", "completed")

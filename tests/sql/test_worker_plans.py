@@ -1,0 +1,68 @@
+"""What a claim and a requeue look at: the jobs that they take, whatever the planner thinks that the table holds."""
+
+import psycopg
+import pytest
+
+from supabase_jobs.database.connection import Connection
+from tests.fix_db import Make
+from tests.impersonation import USER_A
+from tests.sql.test_workers import REQUEUE, claim
+
+FINISHED, ACTIVE, TAKEN = 10_000, 10_000, 5
+
+# finished jobs, and after them so many of another status, as they come to lie in a queue that fills up
+_FILL = """
+insert into public.async_jobs (url, user_id, status, created_at, updated_at)
+select 'https://x.com/' || n, %s, %s, now() - interval '3 days' + n * interval '1 second', now() - interval '1 day'
+from generate_series(%s::integer, %s) as n
+"""
+# rows of the table that this transaction has fetched, by whichever way
+_FETCHED = """
+select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables where relname = 'async_jobs'
+"""
+
+
+def fetched(connection: Connection) -> int:
+    """How many rows of jobs this transaction has looked at so far."""
+    [(rows,)] = connection.execute(_FETCHED).fetchall()
+    return int(rows)
+
+
+@pytest.fixture
+def full(make_database: Make, each_major: int, request: pytest.FixtureRequest) -> str:
+    """Many finished jobs and the active ones, which the planner knows of or, having looked before, does not."""
+    status, known = request.param
+    url = make_database("applied", each_major).url
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("alter table public.async_jobs set (autovacuum_enabled = off)")
+        connection.execute("insert into auth.users (id) values (%s)", (USER_A,))
+        connection.execute(_FILL, (USER_A, "completed", 1, FINISHED))
+        if not known:
+            connection.execute("vacuum analyze public.async_jobs")
+        connection.execute(_FILL, (USER_A, status, FINISHED + 1, FINISHED + ACTIVE))
+        if known:
+            connection.execute("vacuum analyze public.async_jobs")
+    return url
+
+
+@pytest.mark.parametrize(
+    "full", [("queued", True), ("queued", False)], ids=["analyzed since", "not analyzed since"], indirect=True
+)
+def test_a_claim_looks_at_what_it_takes(full: str) -> None:
+    """Not at the finished jobs, of which each is older, and not at all that wait."""
+    with psycopg.connect(full) as connection:
+        for _ in range(8):  # a plan that was kept may be another one
+            before = fetched(connection)
+            assert len(claim(connection, limit=TAKEN)) == TAKEN
+            assert fetched(connection) - before <= 4 * TAKEN
+
+
+@pytest.mark.parametrize(
+    "full", [("processing", True), ("processing", False)], ids=["analyzed since", "not analyzed since"], indirect=True
+)
+def test_a_bounded_requeue_looks_at_what_it_puts_back(full: str) -> None:
+    with psycopg.connect(full) as connection:
+        for _ in range(8):
+            before = fetched(connection)
+            assert connection.execute(REQUEUE.encode(), ("5 minutes", 3, TAKEN)).fetchone() == (TAKEN, 0)
+            assert fetched(connection) - before <= 4 * TAKEN

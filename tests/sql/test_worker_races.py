@@ -1,0 +1,172 @@
+"""Workers at once: no job to two of them, none lost, nothing waited for that somebody else holds."""
+
+import random
+import threading
+import time
+import uuid
+from collections import Counter
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from supabase_jobs.database.connection import Connection
+from tests.fix_db import Make
+from tests.impersonation import JOBS, USER_A, plant
+from tests.parts import DEFAULT_MAJOR
+from tests.sql.test_workers import COMPLETE, HEARTBEAT, REQUEUE, claim, silence, value
+
+WORKERS = 8
+
+
+def many(major: int) -> int:
+    """How many jobs: ten thousand on one version, enough for the same races on the others."""
+    return 10_000 if major == DEFAULT_MAJOR else 1_000
+
+
+COUNTS = "select status, count(*) from public.async_jobs group by status"
+
+
+def fill(connection: Connection, jobs: int) -> None:
+    """So many queued jobs of one user."""
+    connection.execute("insert into auth.users (id) values (%s)", (USER_A,))
+    connection.execute(
+        "insert into public.async_jobs (url, user_id, created_at)"
+        " select 'https://x.com/' || n, %s, now() - make_interval(secs => n) from generate_series(1, %s) as n",
+        (USER_A, jobs),
+    )
+
+
+class Work:
+    """What all workers of a test share: which claims and which results there were, and whether to go on."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.claimed: Counter[uuid.UUID] = Counter()
+        self.done: Counter[uuid.UUID] = Counter()
+        self.errors: list[BaseException] = []
+        self.over = threading.Event()
+
+    def run(self, number: int, deaths: float) -> None:
+        """A worker, until the queue stays empty; a dead one is replaced at once, under the same name."""
+        chance = random.Random(number)  # noqa: S311  which claim fails is no secret
+        try:
+            while not self.over.is_set():
+                self._live(f"worker-{number}", chance, deaths)
+        except BaseException as error:  # noqa: BLE001  a thread's failure is the test's
+            self.errors.append(error)
+
+    def _live(self, name: str, chance: random.Random, deaths: float) -> None:
+        with psycopg.connect(self.url) as connection:
+            while not self.over.is_set():
+                claimed = claim(connection, name, chance.randint(1, 10))
+                if chance.random() < deaths:
+                    return connection.close()  # killed before the claim was committed
+                connection.commit()
+                self.claimed.update(job for job, _ in claimed)
+                for job, claim_id in claimed:
+                    if chance.random() < deaths:
+                        return connection.close()  # killed with jobs in hand
+                    if value(connection, COMPLETE, job, name, claim_id, Jsonb({})):
+                        self.done[job] += 1
+                    connection.commit()
+                if not claimed:
+                    self.over.wait(0.02)
+        return None
+
+    def start(self, deaths: float) -> list[threading.Thread]:
+        """All workers, running."""
+        threads = [threading.Thread(target=self.run, args=(n, deaths)) for n in range(WORKERS)]
+        for thread in threads:
+            thread.start()
+        return threads
+
+
+def finish(work: Work, jobs: int, deaths: float) -> None:
+    """Let the workers work, and put back what dead ones held, until every job is completed."""
+    threads = work.start(deaths)
+    try:
+        with psycopg.connect(work.url, autocommit=True) as keeper:
+            for _ in range(1200):
+                keeper.execute(REQUEUE.encode(), ("1 second", 1000, None))
+                if dict(keeper.execute(COUNTS).fetchall()) == {"completed": jobs} or work.errors:
+                    break
+                work.over.wait(0.05)
+    finally:
+        work.over.set()
+        for thread in threads:
+            thread.join(30)
+
+
+def test_every_job_is_claimed_exactly_once(make_database: Make, each_major: int) -> None:
+    url = make_database("applied", each_major).url
+    work, jobs = Work(url), many(each_major)
+    with psycopg.connect(url) as connection:
+        fill(connection, jobs)
+    finish(work, jobs, deaths=0)
+    assert work.errors == []
+    assert (len(work.claimed), set(work.claimed.values())) == (jobs, {1})
+    assert (len(work.done), set(work.done.values())) == (jobs, {1})
+
+
+def test_no_job_is_lost_when_workers_die_and_none_is_finished_twice(make_database: Make, each_major: int) -> None:
+    url = make_database("applied", each_major).url
+    work, jobs = Work(url), many(each_major)
+    with psycopg.connect(url) as connection:
+        fill(connection, jobs)
+    finish(work, jobs, deaths=0.02)
+    assert work.errors == []
+    assert (len(work.done), set(work.done.values())) == (jobs, {1})
+    assert max(work.claimed.values()) > 1
+    with psycopg.connect(url) as connection:
+        retried = "select count(*) from public.async_jobs where (metadata ->> 'retry_count')::integer > 0"
+        assert value(connection, retried) > 0
+
+
+def test_a_claim_waits_for_nobody_and_a_crash_gives_its_jobs_back(make_database: Make, each_major: int) -> None:
+    url = make_database("applied", each_major).url
+    with psycopg.connect(url, autocommit=True) as other:
+        plant(other)
+        other.execute("set statement_timeout = '5s'")
+        first = psycopg.connect(url)
+        [(taken, _)] = claim(first)
+        assert {job for job, _ in claim(other, "w2", 10)} == set(JOBS.values()) - {taken}
+        assert claim(other, "w2") == []
+        first.close()  # without a commit
+        again: list[tuple[uuid.UUID, str]] = []
+        for _ in range(100):  # until the server has noticed
+            if again := claim(other, "w2"):
+                break
+            time.sleep(0.05)
+        assert [job for job, _ in again] == [taken]
+
+
+def test_a_job_that_is_reporting_right_now_is_not_put_back(make_database: Make, each_major: int) -> None:
+    url = make_database("applied", each_major).url
+    with psycopg.connect(url, autocommit=True) as keeper, psycopg.connect(url) as worker:
+        plant(keeper)
+        keeper.execute("set statement_timeout = '5s'")
+        [(job, claim_id)] = claim(keeper, "w1")
+        silence(keeper, job)
+        assert value(worker, HEARTBEAT, job, "w1", claim_id, 50)
+        assert keeper.execute(REQUEUE.encode(), ("5 minutes", 3, None)).fetchone() == (0, 0)
+        worker.commit()
+        assert keeper.execute(REQUEUE.encode(), ("5 minutes", 3, None)).fetchone() == (0, 0)
+        assert value(worker, COMPLETE, job, "w1", claim_id, Jsonb({}))
+
+
+def test_a_cancellation_and_a_result_at_once(make_database: Make, each_major: int) -> None:
+    """The result waits for the owner's transaction, and then finds the job cancelled."""
+    url = make_database("applied", each_major).url
+    with psycopg.connect(url, autocommit=True) as worker, psycopg.connect(url) as owner:
+        plant(worker)
+        [(job, claim_id)] = claim(worker, "w1")
+        owner.execute("update public.async_jobs set status = 'cancelled' where id = %s", (job,))
+        said: list[bool] = []
+        thread = threading.Thread(target=lambda: said.append(value(worker, COMPLETE, job, "w1", claim_id, Jsonb({}))))
+        thread.start()
+        thread.join(0.3)
+        assert thread.is_alive()
+        owner.commit()
+        thread.join(10)
+        assert said == [False]
+        assert value(worker, "select status from public.async_jobs where id = %s", job) == "cancelled"

@@ -1,0 +1,304 @@
+"""The worker functions: what they do, whom they refuse, and that nothing in a job's metadata can stop the queue."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from supabase_jobs.database.connection import Connection
+from tests.impersonation import (
+    ANON,
+    GUEST_A,
+    JOBS,
+    SERVICE,
+    USER_A,
+    USER_B,
+    acting,
+    guest,
+    plant,
+    refusal,
+    user,
+)
+
+CLAIM = "select id, status, metadata from public.claim_jobs(%s, %s)"
+HEARTBEAT = "select public.heartbeat_job(%s, %s, %s, %s)"
+COMPLETE = "select public.complete_job(%s, %s, %s, %s)"
+FAIL = "select public.fail_job(%s, %s, %s, %s)"
+REQUEUE = "select requeued_count, failed_count from public.requeue_stale_jobs(%s, %s, %s)"
+UNKNOWN = uuid.UUID(int=0xDEAD)
+
+# what owners may have left in metadata, which they can write
+POISON: list[Any] = [
+    [], "x", 5, None, True, {"retry_count": "many"}, {"retry_count": -1}, {"retry_count": 10**30}, {"retry_count": []},
+    {"retry_count": {"a": 1}}, {"last_check": "garbage"}, {"last_check": None}, {"last_check": 7},
+    {"last_check": "infinity"}, {"last_check": "-infinity"}, {"last_check": "9999999-01-01"}, {"last_check": ["x"]},
+    {"last_check": "2025-13-45T99:00:00Z"}, {"last_check": "2025-01-01 00:00 Nowhere/City"},
+    {"server_id": None, "claim_id": None}, {"server_id": {"a": 1}, "claim_id": 3, "claimed_at": "garbage"},
+    {"claimed_at": "infinity"}, {"claimed_at": "4713-01-01 BC"},
+]  # fmt: skip
+
+
+def value(connection: Connection, statement: str, *values: object) -> Any:
+    """The only value of the only row."""
+    [[found]] = connection.execute(statement.encode(), values).fetchall()
+    return found
+
+
+def job(connection: Connection, job_id: uuid.UUID) -> dict[str, Any]:
+    """A job as it is now."""
+    return dict(value(connection, "select to_jsonb(j) from public.async_jobs j where id = %s", job_id))
+
+
+def claim(connection: Connection, worker: str = "w1", limit: int = 1) -> list[tuple[uuid.UUID, str]]:
+    """(job, claim id) of the jobs that a worker is given."""
+    rows = connection.execute(CLAIM.encode(), (worker, limit)).fetchall()
+    return [(job_id, metadata["claim_id"]) for job_id, _, metadata in rows]
+
+
+def silence(connection: Connection, job_id: uuid.UUID, minutes: int = 10) -> None:
+    """Make it so long since the job was last heard of."""
+    connection.execute("alter table public.async_jobs disable trigger user")
+    connection.execute(
+        "update public.async_jobs set updated_at = now() - make_interval(mins => %(m)s), metadata ="
+        " metadata || jsonb_build_object('last_check', now() - make_interval(mins => %(m)s)) where id = %(id)s",
+        {"m": minutes, "id": job_id},
+    )
+    connection.execute("alter table public.async_jobs enable trigger user")
+
+
+@pytest.fixture
+def queue(rolled_back: Connection) -> Connection:
+    """Four queued jobs; user A's is the oldest."""
+    plant(rolled_back)
+    rolled_back.execute("update public.async_jobs set created_at = '2020-01-01' where id = %s", (JOBS[USER_A],))
+    return rolled_back
+
+
+def test_a_claim_gives_the_oldest_and_says_to_whom(queue: Connection) -> None:
+    [(job_id, status, metadata)] = queue.execute(CLAIM.encode(), ("w1", 1)).fetchall()
+    assert (job_id, status) == (JOBS[USER_A], "processing")
+    assert metadata == job(queue, job_id)["metadata"]
+    assert metadata["server_id"] == "w1"
+    assert metadata["retry_count"] == 0
+    assert metadata["last_check"] == metadata["claimed_at"]
+    assert uuid.UUID(metadata["claim_id"])
+    assert value(queue, "select (%s)::timestamptz = now()", metadata["last_check"])
+
+
+def test_a_claim_keeps_the_rest_of_metadata_and_no_job_goes_twice(queue: Connection) -> None:
+    queue.execute('update public.async_jobs set metadata = \'{"item_id": "a", "retry_count": 2}\'')
+    first, second = claim(queue, limit=3), claim(queue, "w2", limit=3)
+    assert (len(first), len(second), claim(queue)) == (3, 1, [])
+    assert {j for j, _ in first + second} == set(JOBS.values())
+    metadata = job(queue, first[0][0])["metadata"]
+    assert (metadata["item_id"], metadata["retry_count"]) == ("a", 2)
+
+
+def test_only_queued_jobs_are_claimed(queue: Connection) -> None:
+    for status in ("processing", "completed", "failed", "cancelled"):
+        queue.execute("update public.async_jobs set status = %s", (status,))
+        assert claim(queue, limit=10) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        (CLAIM, (None, 1)), (CLAIM, ("", 1)), (CLAIM, ("w", 0)), (CLAIM, ("w", -1)), (CLAIM, ("w", None)),
+        (HEARTBEAT, (UNKNOWN, "w", UNKNOWN, 101)), (HEARTBEAT, (UNKNOWN, "w", UNKNOWN, -1)),
+        (FAIL, (UNKNOWN, "w", UNKNOWN, None)), (FAIL, (UNKNOWN, "w", UNKNOWN, "")),
+        (REQUEUE, (None, 3, None)), (REQUEUE, ("-1 second", 3, None)), (REQUEUE, ("1 second", -1, None)),
+        (REQUEUE, ("1 second", None, None)), (REQUEUE, ("1 second", 3, 0)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_wrong_arguments(queue: Connection, statement: str, values: tuple[object, ...]) -> None:
+    assert refusal(queue, SERVICE, statement, *values) == "22023"
+
+
+def test_a_heartbeat_reports_progress(queue: Connection) -> None:
+    [(job_id, claim_id)] = claim(queue)
+    silence(queue, job_id)
+    assert value(queue, HEARTBEAT, job_id, "w1", claim_id, 40)
+    found = job(queue, job_id)
+    assert (found["progress"], found["status"]) == (40, "processing")
+    assert value(queue, "select (%s)::timestamptz = now()", found["metadata"]["last_check"])
+    assert value(queue, HEARTBEAT, job_id, "w1", claim_id, None)
+    assert job(queue, job_id)["progress"] == 40
+
+
+def test_a_finished_job(queue: Connection) -> None:
+    [(job_id, claim_id)] = claim(queue)
+    queue.execute(
+        "update public.async_jobs set metadata ="
+        " metadata || jsonb_build_object('claimed_at', now() - interval '1500 ms')"
+    )
+    assert value(queue, COMPLETE, job_id, "w1", claim_id, Jsonb({"vision": "a cat"}))
+    found = job(queue, job_id)
+    assert (found["status"], found["progress"], found["result"]) == ("completed", 100, {"vision": "a cat"})
+    assert found["metadata"]["processing_time_ms"] == 1500
+    assert found["metadata"]["server_id"] == "w1"
+    assert not {"claim_id", "claimed_at"} & set(found["metadata"])
+    assert not value(queue, COMPLETE, job_id, "w1", claim_id, Jsonb({}))
+
+
+def test_a_failed_job(queue: Connection) -> None:
+    [(job_id, claim_id)] = claim(queue)
+    value(queue, HEARTBEAT, job_id, "w1", claim_id, 40)
+    assert value(queue, FAIL, job_id, "w1", claim_id, "no video")
+    found = job(queue, job_id)
+    assert (found["status"], found["progress"], found["error"]) == ("failed", 40, "no video")
+    assert found["metadata"]["processing_time_ms"] == 0
+    assert not value(queue, FAIL, job_id, "w1", claim_id, "again")
+
+
+def reports(connection: Connection, job_id: uuid.UUID, worker: str, claim_id: object) -> list[bool]:
+    """What each report comes to for a worker that does not hold the job: nothing may change by it."""
+    before = job(connection, job_id)
+    said = [
+        value(connection, HEARTBEAT, job_id, worker, claim_id, 99),
+        value(connection, COMPLETE, job_id, worker, claim_id, Jsonb({"late": 1})),
+        value(connection, FAIL, job_id, worker, claim_id, "late"),
+    ]
+    assert job(connection, job_id) == before
+    return said
+
+
+def test_a_worker_reports_on_its_own_jobs_only(queue: Connection) -> None:
+    [(job_id, claim_id), (_, other)] = claim(queue, limit=2)
+    for worker, shown in (
+        ("w2", claim_id),
+        ("w1", other),
+        ("w1", UNKNOWN),
+        ("w1", None),
+        (None, claim_id),
+        ("", claim_id),
+    ):
+        assert reports(queue, job_id, worker, shown) == [False] * 3  # type: ignore[arg-type]
+    assert not value(queue, HEARTBEAT, UNKNOWN, "w1", claim_id, 1)
+
+
+@pytest.mark.parametrize("status", ["queued", "completed", "failed", "cancelled"])
+def test_what_the_owner_did_meanwhile_stays(queue: Connection, status: str) -> None:
+    """A cancelled job is never overwritten by a result, and the worker is told."""
+    [(job_id, claim_id)] = claim(queue)
+    with queue.transaction():
+        for name, text in (("request.jwt.claims", json.dumps({"sub": str(USER_A)})), ("role", "authenticated")):
+            queue.execute("select set_config(%s, %s, true)", (name, text))
+        assert queue.execute("update public.async_jobs set status = %s where id = %s", (status, job_id)).rowcount == 1
+        queue.execute("select set_config('role', 'postgres', true)")
+    assert reports(queue, job_id, "w1", claim_id) == [False] * 3
+
+
+def test_a_worker_that_comes_back_cannot_finish_what_went_to_another_or_to_itself(queue: Connection) -> None:
+    [(job_id, stale)] = claim(queue)
+    silence(queue, job_id)
+    assert queue.execute(REQUEUE.encode(), ("5 minutes", 3, None)).fetchone() == (1, 0)
+    assert reports(queue, job_id, "w1", stale) == [False] * 3
+    for worker in ("w2", "w1"):
+        [(again, fresh)] = claim(queue, worker)
+        assert again == job_id
+        assert reports(queue, job_id, "w1", stale) == [False] * 3
+        assert value(queue, HEARTBEAT, job_id, worker, fresh, 10)
+        silence(queue, job_id)
+        queue.execute(REQUEUE.encode(), ("5 minutes", 3, None))
+        assert reports(queue, job_id, worker, fresh) == [False] * 3
+
+
+def test_silent_jobs_go_back_and_fail_after_the_limit(queue: Connection) -> None:
+    for retry in (1, 2):
+        [(job_id, _)] = claim(queue)
+        assert job_id == JOBS[USER_A]
+        queue.execute("update public.async_jobs set progress = 70 where id = %s", (job_id,))
+        silence(queue, job_id)
+        assert queue.execute(REQUEUE.encode(), ("11 minutes", 2, None)).fetchone() == (0, 0)
+        assert queue.execute(REQUEUE.encode(), ("10 minutes", 2, None)).fetchone() == (1, 0)
+        found = job(queue, job_id)
+        assert (found["status"], found["progress"], found["metadata"]["retry_count"]) == ("queued", 0, retry)
+        assert not {"server_id", "claim_id", "claimed_at"} & set(found["metadata"])
+    [(job_id, _)] = claim(queue)
+    silence(queue, job_id)
+    assert queue.execute(REQUEUE.encode(), ("10 minutes", 2, None)).fetchone() == (0, 1)
+    found = job(queue, job_id)
+    assert (found["status"], found["metadata"]["retry_count"]) == ("failed", 2)
+    assert "2 retries" in found["error"]
+
+
+def test_a_requeue_is_bounded_and_leaves_the_living_alone(queue: Connection) -> None:
+    claimed = claim(queue, limit=4)
+    for job_id, _ in claimed[:3]:
+        silence(queue, job_id)
+    assert queue.execute(REQUEUE.encode(), ("5 minutes", 3, 2)).fetchone() == (2, 0)
+    assert queue.execute(REQUEUE.encode(), ("5 minutes", 3, None)).fetchone() == (1, 0)
+    assert job(queue, claimed[3][0])["status"] == "processing"
+
+
+@pytest.mark.parametrize("forged", ["infinity", "now", "2999-01-01", "garbage", None])
+def test_an_owner_cannot_keep_a_dead_job_alive_for_ever(queue: Connection, forged: object) -> None:
+    [(job_id, _)] = claim(queue)
+    silence(queue, job_id)
+    queue.execute("alter table public.async_jobs disable trigger user")
+    queue.execute("update public.async_jobs set metadata = metadata || %s", (Jsonb({"last_check": forged}),))
+    queue.execute("alter table public.async_jobs enable trigger user")
+    assert queue.execute(REQUEUE.encode(), ("5 minutes", 3, None)).fetchone() == (1, 0)
+
+
+def test_a_touch_by_the_owner_is_no_sign_of_life(queue: Connection) -> None:
+    [(job_id, _)] = claim(queue)
+    silence(queue, job_id)
+    queue.execute("update public.async_jobs set url = url || '?' where id = %s", (job_id,))
+    assert queue.execute(REQUEUE.encode(), ("5 minutes", 3, None)).fetchone() == (1, 0)
+
+
+@pytest.mark.parametrize("poison", POISON, ids=json.dumps)
+def test_a_poisoned_row_stops_nothing(queue: Connection, poison: object) -> None:
+    queue.execute("update public.async_jobs set metadata = %s where id = %s", (Jsonb(poison), JOBS[USER_A]))
+    claimed = dict(claim(queue, limit=10))
+    assert set(claimed) == set(JOBS.values())
+    for job_id, claim_id in claimed.items():
+        assert value(queue, HEARTBEAT, job_id, "w1", claim_id, 1)
+
+    # the same while it is processing
+    queue.execute("update public.async_jobs set metadata = %s where id = %s", (Jsonb(poison), JOBS[USER_A]))
+    assert not value(queue, COMPLETE, JOBS[USER_A], "w1", claimed[JOBS[USER_A]], Jsonb({}))
+    assert value(queue, COMPLETE, JOBS[USER_B], "w1", claimed[JOBS[USER_B]], Jsonb({}))
+    assert sum(queue.execute(REQUEUE.encode(), ("0", 3, None)).fetchone() or ()) == 3
+    assert queue.execute("select count(*) from public.async_jobs where status = 'queued'").fetchone() == (3,)
+
+
+@pytest.mark.parametrize("claimed_at", ["garbage", "infinity", "2999-01-01", "4713-01-01 BC", None, 5])
+def test_a_forged_start_does_not_keep_a_job_from_finishing(queue: Connection, claimed_at: object) -> None:
+    [(job_id, claim_id)] = claim(queue)
+    queue.execute("update public.async_jobs set metadata = metadata || %s", (Jsonb({"claimed_at": claimed_at}),))
+    assert value(queue, COMPLETE, job_id, "w1", claim_id, Jsonb({}))
+    assert ("processing_time_ms" in job(queue, job_id)["metadata"]) == (claimed_at == "4713-01-01 BC")
+
+
+CALLS = [
+    ("select * from public.claim_jobs('w', 1)", ()),
+    (HEARTBEAT, (JOBS[USER_A], "w", UNKNOWN, 1)),
+    (COMPLETE, (JOBS[USER_A], "w", UNKNOWN, Jsonb({}))),
+    (FAIL, (JOBS[USER_A], "w", UNKNOWN, "why")),
+    (REQUEUE, ("1 minute", 3, None)),
+    ("select private.metadata_time('{}', 'x')", ()),
+    ("select private.metadata_retry_count('{}')", ()),
+    ("select private.metadata_of_finished('{}')", ()),
+    ("select private.is_claimed_by(null, 'w', %s)", (UNKNOWN,)),
+]
+
+
+@pytest.mark.parametrize(("statement", "values"), CALLS, ids=[c[0].split("(")[0] for c in CALLS])
+def test_only_the_service_may_call_them(queue: Connection, statement: str, values: tuple[object, ...]) -> None:
+    for caller in (ANON, guest(GUEST_A), user(USER_A)):
+        assert refusal(queue, caller, statement, *values) == "42501"
+    assert refusal(queue, SERVICE, statement, *values) is None
+    queue.execute(statement.encode(), values)  # the owner
+
+
+def test_the_service_does_all_of_it(queue: Connection) -> None:
+    with acting(queue, SERVICE) as execute:
+        [(job_id, _, metadata)] = execute(CLAIM, "w1", 1)
+        assert execute(HEARTBEAT, job_id, "w1", metadata["claim_id"], 5) == [(True,)]
+        assert execute(COMPLETE, job_id, "w1", metadata["claim_id"], Jsonb({})) == [(True,)]
+        assert execute(REQUEUE, "0", 3, None) == [(0, 0)]

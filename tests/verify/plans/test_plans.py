@@ -1,0 +1,292 @@
+"""The area `plans`: each fast query can use its index, the owner is asked for once per query, indexes are sound."""
+
+import psycopg
+import pytest
+
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.mutation.run import derive
+from supabase_jobs.verify.impersonation import begin
+from supabase_jobs.verify.plans import queries
+from supabase_jobs.verify.plans.planner import Planner
+from supabase_jobs.verify.run import parse, verify
+from supabase_jobs.verify.structure import snapshot
+from tests.fix_db import EXPECTATIONS, Make
+from tests.psql import paste
+
+ACTIVE = "where guest_id is not null and status in ('queued', 'processing')"
+
+
+def found(connection: Connection, sql: str = "select 1") -> list[Finding]:
+    """What `plans` finds after some SQL."""
+    connection.execute(sql.encode())
+    result = verify(connection, EXPECTATIONS, ("plans",))
+    assert result.unchecked == ()
+    assert {f.id for f in result.findings} <= {case.id for case in result.cases}
+    return list(result.findings)
+
+
+def instead(name: str, definition: str) -> str:
+    """SQL that makes an index of ours anew, otherwise."""
+    return f"drop index public.{name}; create index {name} on {definition}"
+
+
+@pytest.mark.parametrize(
+    ("sql", "id", "said"),
+    [
+        ("drop index public.idx_async_jobs_guest_active", "index:public.idx_async_jobs_guest_active", "is missing"),
+        ("drop index public.idx_guest_users_last_seen_at", "index:public.idx_guest_users_last_seen_at", "is missing"),
+        (
+            instead("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where false"),
+            "jobs for cleanup:service", "only rows where false",
+        ),
+        (
+            instead("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where status in ('completed', 'failed')"),
+            "delete expired jobs:service", "only rows where",
+        ),
+        (
+            instead("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where status <> 'failed'"),
+            "jobs for cleanup:service", "only rows where",
+        ),
+        (
+            instead("idx_async_jobs_guest_active", f"public.async_jobs (guest_id) {ACTIVE}"),
+            "active jobs of a guest:guest", "begins with (guest_id), not with (guest_id, created_at desc)",
+        ),
+        (
+            instead("idx_async_jobs_guest_active", f"public.async_jobs (guest_id, created_at nulls first) {ACTIVE}"),
+            "active jobs of a guest:service", "nulls first",
+        ),
+        (
+            instead("idx_async_jobs_url", "public.async_jobs (created_at desc, url)"),
+            "latest job for a URL:user", "begins with (created_at desc, url)",
+        ),
+        (
+            instead("idx_async_jobs_url", "public.async_jobs (lower(url), created_at desc)"),
+            "latest job for a URL:guest", "lower(url)",
+        ),
+        (
+            instead("idx_async_jobs_url", "public.async_jobs (url collate \"C\", created_at desc)"),
+            "latest job for a URL:service", "another collation",
+        ),
+        (
+            instead("idx_async_jobs_status", "public.async_jobs using gist (tsrange(null, null))"),
+            "jobs of one status:service", "tsrange",
+        ),
+        (
+            instead("idx_async_jobs_url", "public.guest_users (created_at desc)"),
+            "latest job for a URL:service", "created_at desc",
+        ),
+        (
+            "drop index public.idx_async_jobs_guest_id",
+            "foreign key:public.async_jobs:async_jobs_guest_id_fkey", "has no index",
+        ),
+        (
+            "drop index public.idx_guest_users_migrated_to_user_id",
+            "foreign key:public.guest_users:guest_users_migrated_to_user_id_fkey", "each delete in auth.users",
+        ),
+        ("revoke execute on function private.request_guest_id() from anon", "all jobs of a guest:guest", "42501"),
+    ],
+)  # fmt: skip
+def test_an_index_that_a_query_cannot_use(rolled_back: Connection, sql: str, id: str, said: str) -> None:
+    findings = {f.id: f for f in found(rolled_back, sql)}
+    finding = findings[f"plans:{id}"]
+    assert finding.severity is Severity.ERROR
+    assert said in finding.message
+    assert finding.fix
+
+
+ONE_MORE = (
+    "public.async_jobs (guest_id, created_at desc)",
+    "public.async_jobs (guest_id, created_at desc) where status in ('queued', 'processing')",
+    "public.async_jobs (user_id, created_at desc) where status in ('queued', 'processing')",
+    "public.async_jobs (user_id, created_at desc) include (url, status, progress)",
+    "public.async_jobs (status, updated_at)",
+    "public.async_jobs (updated_at) where status in ('completed', 'failed')",
+    "public.async_jobs (created_at desc)",
+    "public.async_jobs (created_at, url)",
+    "public.async_jobs (status, guest_id, created_at desc)",
+    "public.async_jobs using hash (guest_id)",
+    "public.async_jobs using brin (updated_at)",
+    "public.async_jobs using gin (metadata)",
+    "public.guest_users (last_seen_at) include (guest_id)",
+)
+FILL = """
+insert into auth.users (id) select gen_random_uuid() from generate_series(1, %(rows)s / 50 + 1);
+insert into public.guest_users (guest_id) select gen_random_uuid() from generate_series(1, %(rows)s / 50 + 1);
+insert into public.async_jobs (url, status, guest_id, user_id, created_at, updated_at)
+select
+  'https://x.com/' || i %% 1000,
+  (array['queued', 'processing', 'completed', 'completed', 'failed', 'cancelled'])[1 + i %% 6],
+  case when i %% 2 = 0 then g.ids[1 + i %% cardinality(g.ids)] end,
+  case when i %% 2 = 1 then u.ids[1 + i %% cardinality(u.ids)] end,
+  now() - make_interval(mins => i), now() - make_interval(mins => i)
+from generate_series(1, %(rows)s) as i,
+  (select array_agg(guest_id) as ids from public.guest_users) as g, (select array_agg(id) as ids from auth.users) as u
+"""
+
+
+def test_neither_size_nor_statistics_nor_more_indexes_make_a_finding(make_database: Make, each_major: int) -> None:
+    """Nor the planner's taste: an index of somebody's that is as good, or better, is no fault of ours."""
+    url = make_database("applied", each_major).url
+    with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
+        for rows, analyzed, thorough in (
+            (0, False, True), (0, True, True), (3, False, False), (3, True, False),
+            (30_000, False, False), (0, True, True),
+        ):  # fmt: skip
+            if rows:
+                connection.execute(FILL, {"rows": rows})
+            if analyzed:
+                connection.execute("vacuum analyze public.async_jobs")
+                connection.execute("vacuum analyze public.guest_users")
+            assert found(connection) == []
+            for sql in _more(connection) if thorough else ():
+                with connection.transaction(force_rollback=True):
+                    assert found(connection, sql) == [], sql
+
+
+def _more(connection: Connection) -> list[str]:
+    """SQL for one more index; and for one of ours that is newer than the others: it wins ties, and they lose."""
+    definitions = "select indexname, indexdef from pg_indexes where schemaname = 'public' and indexname like 'idx%'"
+    again = [f"drop index public.{name}; {definition}" for name, definition in connection.execute(definitions)]
+    return [f"create index more on {more}" for more in ONE_MORE] + again
+
+
+def test_a_duplicate_is_named_and_the_recorded_one_kept(rolled_back: Connection) -> None:
+    [finding] = found(rolled_back, f"create index mine on public.async_jobs (guest_id, created_at desc) {ACTIVE}")
+    assert (finding.id, finding.severity) == ("plans:duplicate:public.async_jobs:mine", Severity.WARNING)
+    assert finding.fix == "drop index public.mine;"
+    assert found(rolled_back, finding.fix) == []
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "public.async_jobs (guest_id, created_at) " + ACTIVE,
+        "public.async_jobs (guest_id, created_at desc) where guest_id is not null",
+        "public.async_jobs (url text_pattern_ops, created_at desc)",
+        "public.async_jobs (error)",
+    ],
+)
+def test_what_is_no_duplicate(rolled_back: Connection, definition: str) -> None:
+    assert found(rolled_back, f"create index mine on {definition}") == []
+
+
+def test_the_beginning_of_another_index_is_worth_a_word(rolled_back: Connection) -> None:
+    [finding] = found(rolled_back, "create index mine on public.async_jobs (url)")
+    assert (finding.id, finding.severity) == ("plans:contained:public.async_jobs:mine", Severity.INFO)
+
+
+def test_foreign_keys_of_others(rolled_back: Connection) -> None:
+    """On our tables a warning, to them a word; covered ones, in any order of columns, nothing."""
+    findings = found(
+        rolled_back,
+        "create table public.theirs (job uuid references public.async_jobs (id));"
+        "alter table public.async_jobs add column team uuid references public.guest_users (guest_id);"
+        "create table public.pairs (a uuid, b uuid, primary key (a, b));"
+        "create table public.more (b uuid, a uuid, guest uuid primary key references public.guest_users (guest_id),"
+        " foreign key (a, b) references public.pairs (a, b))",
+    )
+    assert {(f.id.split(":")[-1], f.severity) for f in findings} == {
+        ("async_jobs_team_fkey", Severity.WARNING),
+        ("theirs_job_fkey", Severity.INFO),
+    }
+    for finding in findings:
+        rolled_back.execute(finding.fix.replace(" concurrently", "").encode())
+    assert found(rolled_back) == []
+
+
+def test_an_index_whose_predicate_follows_from_the_key_covers_it(rolled_back: Connection) -> None:
+    drop = "drop index public.idx_guest_users_migrated_to_user_id; create index x on public.guest_users "
+    assert found(rolled_back, drop + "(migrated_to_user_id)") == []
+    [finding] = found(
+        rolled_back, "drop index public.x; create index x on public.guest_users (migrated_to_user_id)"
+        " where migrated_at is not null"
+    )  # fmt: skip
+    assert finding.id == "plans:foreign key:public.guest_users:guest_users_migrated_to_user_id_fkey"
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    [("idx_async_jobs_url", "error"), ("idx_guest_users_migrated_to_user_id", "error"), ("mine", "warning")],
+)
+def test_an_invalid_index(make_database: Make, each_major: int, name: str, severity: str) -> None:
+    database = make_database("applied", each_major)
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute("create index mine on public.async_jobs (error)")
+        with psycopg.connect(database.superuser_url, autocommit=True) as superuser:
+            superuser.execute(
+                "update pg_index set indisvalid = false where indexrelid = %s::regclass", (f"public.{name}",)
+            )
+        about = [f for f in found(connection) if name in f.message]
+        assert [(f.severity.value, f.fix) for f in about] == [(severity, f"reindex index concurrently public.{name};")]
+        connection.execute(about[0].fix.encode())
+        assert found(connection) == []
+
+
+def test_what_the_structure_says_is_not_said_again(rolled_back: Connection) -> None:
+    rolled_back.execute("drop index public.idx_async_jobs_url")
+    [finding] = verify(rolled_back, EXPECTATIONS, ("structure", "plans")).findings
+    assert finding.area == "structure"
+    [finding] = verify(rolled_back, EXPECTATIONS, ("plans",)).findings
+    assert finding.id == "plans:index:public.idx_async_jobs_url"
+
+
+@pytest.mark.parametrize("does", ["nothing", "notify jobs"])
+def test_a_statement_that_a_rule_takes_away_has_no_plan(rolled_back: Connection, does: str) -> None:
+    rolled_back.execute(f"create rule away as on delete to public.async_jobs do instead {does}".encode())
+    result = verify(rolled_back, EXPECTATIONS, ("plans",))
+    assert not result.ok
+    assert any("delete expired jobs" in f.id and "a rule puts nothing" in f.message for f in result.findings)
+
+
+def test_what_a_rule_does_besides_is_not_the_plan(rolled_back: Connection) -> None:
+    rolled_back.execute(
+        "create table public.gone (at timestamptz default now());"
+        "create rule besides as on delete to public.async_jobs do also insert into public.gone default values"
+    )
+    planner = Planner(begin(rolled_back, "plans", (), (), {}))
+    assert planner.plan("delete from public.async_jobs", None, {})["Relation Name"] == "async_jobs"
+    assert verify(rolled_back, EXPECTATIONS, ("plans",)).findings == ()
+
+
+def test_plans_alone_catch_what_is_done_to_indexes_and_policies(rolled_back: Connection) -> None:
+    """Every dropped or emptied index, and every owner check in other words: `mutate`, with this area only."""
+    rolled_back.execute("select set_config('search_path', '', true)")
+    scope = [name for names in snapshot.load().scope.values() for name in names]
+    wanted = ("indexes:drop:", "indexes:empty:", "indexes:negated:")
+    faults = [fault for fault in derive(rolled_back, scope) if fault.id.startswith(wanted)]
+    assert len(faults) > 20
+    survived = []
+    for fault in faults:
+        with rolled_back.transaction(force_rollback=True):
+            rolled_back.execute(fault.sql.encode())
+            if verify(rolled_back, EXPECTATIONS, ("plans",)).ok:
+                survived.append(fault.id)
+    assert survived == []
+
+
+def test_nothing_is_locked_or_run(make_database: Make) -> None:
+    url = make_database("applied").url
+    with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as connection:
+        other.execute("lock table public.async_jobs in exclusive mode")  # whoever writes a row waits
+        connection.execute("set default_transaction_read_only = on")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            verify(connection, EXPECTATIONS, ("plans",))
+        other.rollback()
+        other.execute("lock table public.async_jobs in row exclusive mode")
+        assert verify(connection, EXPECTATIONS, ("plans",)).findings == ()
+
+
+def test_every_script_can_be_pasted(applied_url: str) -> None:
+    with psycopg.connect(applied_url, autocommit=True) as connection:
+        result = verify(connection, EXPECTATIONS, ("plans",))
+    scripts = [result.script(case) for case in result.cases]
+    assert all(scripts)
+    out, err = paste(applied_url, "".join(scripts))
+    assert err == ""
+    assert out.count("QUERY PLAN") > 30
+
+
+def test_the_area_is_known() -> None:
+    assert "plans" in parse("plans")
+    assert queries.DEFAULT_FILE.is_file()

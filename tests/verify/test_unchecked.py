@@ -1,0 +1,224 @@
+"""What `verify` could not check it says, with the reason, and never counts as passed; only `--strict` fails on it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.findings import Severity
+from supabase_jobs.local import server
+from supabase_jobs.migrations.apply import apply_pending
+from supabase_jobs.sources.files import Files
+from supabase_jobs.verify import script
+from supabase_jobs.verify.run import AREAS, verify
+from tests.fix_cli import Run
+from tests.fix_db import EXPECTATIONS, Make, packaged
+from tests.parts import DEFAULT_MAJOR, postgres_bin
+
+ONLY_READ = {"structure", "plans"} & set(AREAS)
+WRITE = set(AREAS) - ONLY_READ
+
+REFUSE = """
+create function public.refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
+create trigger refuse before insert on auth.users for each row execute function public.refuse()
+"""
+
+
+@pytest.fixture
+def refusing_url(make_database: Make) -> str:
+    """An applied database whose project has a trigger on auth.users that fails."""
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(REFUSE)
+    return database.url
+
+
+@pytest.fixture(scope="module")
+def replica_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real standby: a server whose data say that it follows another one."""
+    postgres_bin(DEFAULT_MAJOR)
+    directory = tmp_path_factory.mktemp("replica")
+    try:
+        info = server.start(directory, major=DEFAULT_MAJOR)
+        with connect(info.url) as connection:
+            apply_pending(connection, Files(packaged()))
+            [data] = connection.execute("select current_setting('config_file')").fetchone() or [""]
+        server.stop(directory)
+        (Path(data).parent / "standby.signal").touch()
+        yield server.start(directory).url
+    finally:
+        server.remove(directory)
+
+
+def test_a_trigger_on_auth_users_that_fails(refusing_url: str) -> None:
+    with psycopg.connect(refusing_url, autocommit=True) as connection:
+        result = verify(connection, EXPECTATIONS, ("access",))
+    [finding] = result.findings
+    assert (finding.severity, result.grids) == (Severity.WARNING, ())
+    assert "not checked" in finding.message
+    assert "P0001: no" in finding.message
+
+
+def test_rows_that_are_thrown_away_are_an_error(rolled_back: Connection) -> None:
+    """Nobody can create a guest any more, and what refers to one says so."""
+    rolled_back.execute(
+        "create function public.drop_it() returns trigger language plpgsql as 'begin return null; end';"
+        "create trigger drop_it before insert on public.guest_users for each row execute function public.drop_it()"
+    )
+    result = verify(rolled_back, EXPECTATIONS, ("access", "functions"))
+    assert [(f.id, f.severity) for f in result.findings] == [
+        ("access:fixture", Severity.ERROR),
+        ("functions:fixture", Severity.ERROR),
+    ]
+    assert "23503" in result.findings[0].message
+    assert "trigger" in result.findings[0].fix
+    assert result.unchecked == ("access", "functions")
+
+
+@pytest.mark.parametrize("area", ["access", "functions"])
+def test_a_constraint_of_ours_that_refuses_the_rows_is_an_error(rolled_back: Connection, area: str) -> None:
+    rolled_back.execute(
+        "alter table public.async_jobs drop constraint chk_user_or_guest,"
+        " add constraint chk_user_or_guest check (guest_id is null and user_id is null)"
+    )
+    [finding] = verify(rolled_back, EXPECTATIONS, (area,)).findings
+    assert (finding.id, finding.severity) == (f"{area}:fixture", Severity.ERROR)
+    assert "23514" in finding.message
+    assert "constraint" in finding.fix
+
+
+@pytest.mark.parametrize("area", ["access", "functions"])
+def test_a_column_of_theirs_that_must_not_be_null_is_not(rolled_back: Connection, area: str) -> None:
+    rolled_back.execute("alter table public.async_jobs add tenant uuid not null")
+    [finding] = verify(rolled_back, EXPECTATIONS, (area,)).findings
+    assert (finding.id, finding.severity) == (f"{area}:fixture", Severity.WARNING)
+
+
+def test_rows_of_somebody_elses_that_refer_to_nothing_are_not(make_database: Make) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(
+            "create table public.plans (name text primary key);"
+            "create table public.profiles (plan text references public.plans);"
+            "create function public.profile() returns trigger language plpgsql security definer"
+            " as $$ begin insert into public.profiles values ('free'); return new; end $$;"
+            "create trigger profile before insert on auth.users for each row execute function public.profile()"
+        )
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        [finding] = verify(connection, EXPECTATIONS, ("access",)).findings
+    assert (finding.severity, "23503" in finding.message) == (Severity.WARNING, True)
+
+
+def test_only_strict_fails_on_it(refusing_url: str, cli: Run) -> None:
+    ran = cli("verify", "--json", "--db-url", refusing_url)
+    assert (ran.code, ran.json["ok"], set(ran.json["unchecked"])) == (0, True, WRITE)
+    assert cli("verify", "--strict", "--db-url", refusing_url).code == 1
+    assert "NOT CHECKED: access" in cli("verify", "--db-url", refusing_url).out
+
+
+def test_on_a_read_only_replica_only_the_areas_that_read_are_checked(replica_url: str, cli: Run) -> None:
+    ran = cli("verify", "--json", "--db-url", replica_url)
+    assert (ran.code, set(ran.json["unchecked"])) == (0, WRITE)
+    assert {f["id"] for f in ran.json["findings"]} == {f"{area}:unchecked" for area in WRITE}
+    assert all("a read-only replica" in f["message"] for f in ran.json["findings"])
+    assert ran.json["summary"]["checks"] > 100
+    assert cli("verify", "--strict", "--db-url", replica_url).code == 1
+
+
+def test_a_replica_with_a_fault_is_still_found_out(replica_url: str, cli: Run, tmp_path: Path) -> None:
+    """Held against another header than its own: the body of a function is not the expected_ one."""
+    (tmp_path / "supabase-jobs.toml").write_text('[variables]\nguest_header = "x-other"\n')
+    ran = cli("verify", "--json", "--only", "structure", "--db-url", replica_url)
+    assert ran.code == 1
+    assert [f["severity"] for f in ran.json["findings"]] == ["error"]
+
+
+def test_a_session_that_is_set_to_read_only(applied_url: str, cli: Run) -> None:
+    ran = cli("verify", "--json", "--db-url", f"{applied_url}?options=-c%20default_transaction_read_only%3Don")
+    assert (ran.code, set(ran.json["unchecked"])) == (0, WRITE)
+    assert all("a read-only transaction" in f["message"] for f in ran.json["findings"])
+
+
+@pytest.mark.parametrize("role", ["authenticator", "stranger"])
+def test_a_role_that_lacks_rights(make_database: Make, cli: Run, role: str) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        if connection.execute("select to_regrole(%s) is null", (role,)).fetchone() == (True,):
+            connection.execute(psycopg.sql.SQL("create role {} login").format(psycopg.sql.Identifier(role)))
+    ran = cli("verify", "--json", "--db-url", database.server.url(database.name, role))
+    assert ran.code == 0
+    assert ran.json["ok"] is True
+    assert set(ran.json["unchecked"]) >= WRITE
+    assert all(f["severity"] == "warning" and "not checked" in f["message"] for f in ran.json["findings"])
+
+
+def test_what_takes_too_long_ends_its_area_and_what_was_found_stands(
+    rolled_back: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row level security that is off, on a table of millions of rows: the worst time to say nothing but "timeout"."""
+    rolled_back.execute(
+        'alter policy "guests read their own jobs" on public.async_jobs using (true);'
+        'alter policy "users delete their own jobs" on public.async_jobs using (pg_sleep(9) is null)'
+    )
+    monkeypatch.setattr("supabase_jobs.verify.run.SETTINGS", script.SETTINGS.replace("10s", "500ms"))
+    result = verify(rolled_back, EXPECTATIONS)
+    assert result.unchecked == ("access",)
+    assert "57014" in next(f.message for f in result.findings if f.id == "access:unchecked")
+    assert {f.area for f in result.findings if f.severity is Severity.ERROR} == {"structure", "access"}
+    assert {case.area for case in result.cases} == set(AREAS)
+
+
+def test_many_slow_statements_end_an_area_too(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No statement is over its limit; all of them would be an hour."""
+    rolled_back.execute(
+        'alter policy "guests read their own jobs" on public.async_jobs using (true);'
+        "create function public.slow() returns boolean language sql volatile as 'select pg_sleep(0.05) is not null';"
+        "create policy slow on public.async_jobs as restrictive using ((select public.slow()))"
+    )
+    monkeypatch.setattr("supabase_jobs.verify.run.LONGEST_S", 2)
+    result = verify(rolled_back, EXPECTATIONS)
+    assert result.milliseconds < 4000
+    assert {"access", "functions"} <= set(result.unchecked)
+    assert "2 seconds are over" in next(f.message for f in result.findings if f.id == "access:unchecked")
+    assert not result.ok
+
+
+@pytest.mark.parametrize("area", ["access", "functions", "plans"])
+def test_an_area_for_which_no_time_is_left(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch, area: str) -> None:
+    monkeypatch.setattr("supabase_jobs.verify.run.LONGEST_S", -1)
+    [finding] = verify(rolled_back, EXPECTATIONS, (area,)).findings
+    assert (finding.id, finding.severity) == (f"{area}:unchecked", Severity.WARNING)
+
+
+def test_a_trigger_that_makes_settings_of_a_request(rolled_back: Connection) -> None:
+    rolled_back.execute(
+        "create function public.claims() returns trigger language plpgsql as"
+        " $$ begin perform set_config('request.jwt.claims', '{\"sub\": \"x\"}', true); return new; end $$;"
+        "create trigger claims before update on public.async_jobs for each row execute function public.claims()"
+    )
+    result = verify(rolled_back, EXPECTATIONS)
+    assert result.unchecked == ()
+    assert {case.area for case in result.cases} == set(AREAS)
+
+
+def test_a_trigger_that_drops_what_is_prepared(rolled_back: Connection) -> None:
+    rolled_back.execute(
+        "create function public.forget() returns trigger language plpgsql as"
+        " $$ begin execute 'deallocate all'; return new; end $$;"
+        "create trigger forget before update on public.async_jobs for each row execute function public.forget()"
+    )
+    result = verify(rolled_back, EXPECTATIONS)
+    assert result.unchecked == ("functions",)
+    assert "deallocate" in next(f.fix for f in result.findings if f.id == "functions:unchecked")
+
+
+def test_what_a_trigger_on_sign_up_misses_is_not_ours(make_database: Make) -> None:
+    database = make_database("applied")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(REFUSE.replace("raise 'no'", "perform public.nowhere()"))
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        result = verify(connection, EXPECTATIONS)
+    assert (result.ok, set(result.unchecked)) == (True, WRITE)
+    assert all("42883" in f.message for f in result.findings if f.severity is Severity.WARNING)

@@ -1,0 +1,197 @@
+"""`verify` on a live database: silent where nothing is wrong, and one story per fault: green, broken, named."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.structure import snapshot
+from tests.fix_cli import Run
+from tests.fix_db import EXPECTATIONS, Make, oldest_and_newest
+from tests.impersonation import GUEST_A, USER_A, plant
+from tests.verify.fault import Fault
+from tests.verify.faults import FAULTS
+
+
+def errors(connection: Connection, *areas: str) -> list[Finding]:
+    """The errors that these areas find."""
+    result = verify(connection, EXPECTATIONS, areas or ("structure", "access"))
+    return [f for f in result.findings if f.severity is Severity.ERROR]
+
+
+def test_an_untouched_database_has_no_findings(rolled_back: Connection) -> None:
+    result = verify(rolled_back, EXPECTATIONS)
+    assert (result.findings, result.ok) == ((), True)
+    assert result.checks > 500
+
+
+@oldest_and_newest
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_is_found_and_named(rolled_back: Connection, fault: Fault) -> None:
+    rolled_back.execute(fault.sql.encode())
+    found = errors(rolled_back)
+    assert {f.area for f in found} == fault.areas
+    named = [f for f in found if fault.named in f.object + f.message]
+    assert named
+    assert all(f.fix for f in named)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["index with another predicate", "trigger dropped", "one more permissive policy", "delete granted to anon",
+     "metadata nullable", "xor constraint dropped", "row level security off", "search_path lost",
+     "guest may write who it became", "default changed", "definer made invoker", "private closed to the api",
+     "a view that runs as its owner", "a copy of all rows", "a function that says nothing to a null",
+     "private to be handed on", "a column to be handed on", "a column's grants revoked"],
+)  # fmt: skip
+def test_the_fix_of_a_structure_finding_mends_it(rolled_back: Connection, name: str) -> None:
+    rolled_back.execute(next(f for f in FAULTS if f.name == name).sql.encode())
+    for finding in errors(rolled_back, "structure"):
+        rolled_back.execute(finding.fix.encode())
+    assert errors(rolled_back) == []
+
+
+def test_objects_of_the_users_own_are_left_alone(rolled_back: Connection) -> None:
+    rolled_back.execute(
+        "create table public.theirs (id int); create index theirs_idx on public.theirs (id);"
+        "create function public.their_function() returns int language sql as 'select 1';"
+        "create index their_index on public.async_jobs (error); alter table public.async_jobs add column theirs text;"
+        "create view public.their_view with (security_invoker) as select * from public.async_jobs"
+    )
+    result = verify(rolled_back, EXPECTATIONS)
+    assert result.ok
+    assert {f.severity for f in result.findings} == {Severity.INFO}
+    assert all("their" in f.message for f in result.findings)
+
+
+def test_verify_leaves_no_trace(shared: Callable[[int], str], each_major: int) -> None:
+    counts = (
+        "select (select count(*) from public.async_jobs), (select count(*) from public.guest_users),"
+        " (select count(*) from auth.users), (select count(*) from pg_locks where locktype = 'advisory'),"
+        " current_setting('role'), coalesce(current_setting('request.headers', true), ''),"
+        " current_setting('search_path')"
+    )
+    with psycopg.connect(shared(each_major), autocommit=True) as connection:
+        before = connection.execute(counts).fetchone()
+        assert verify(connection, EXPECTATIONS).ok
+        assert connection.execute(counts).fetchone() == before
+
+
+def test_verify_takes_no_lock_stronger_than_a_row_lock(shared: Callable[[int], str], each_major: int) -> None:
+    """Another session writes, reads and even holds the table open while verify runs with a 2 s lock timeout."""
+    with (
+        psycopg.connect(shared(each_major)) as other,
+        psycopg.connect(shared(each_major), autocommit=True) as connection,
+    ):
+        other.execute("lock table public.async_jobs, public.guest_users in row exclusive mode")
+        assert verify(connection, EXPECTATIONS).ok
+        other.rollback()
+
+
+def test_no_case_passes_on_an_empty_table(rolled_back: Connection) -> None:
+    """A trigger that throws the planted rows away: hidden and denied would all 'hold', and prove nothing."""
+    rolled_back.execute(
+        "create function public.swallow() returns trigger language plpgsql as 'begin return null; end';"
+        "create trigger swallow before insert on public.async_jobs for each row execute function public.swallow()"
+    )
+    found = errors(rolled_back, "access")
+    assert any("proves nothing" in f.message and "hidden" in f.message for f in found)
+    assert any("proves nothing" in f.message and "denied" in f.message for f in found)
+
+
+def test_a_broken_policy_does_not_make_verify_go_through_a_large_table(make_database: Make) -> None:
+    with psycopg.connect(make_database("applied").url, autocommit=True) as connection:
+        plant(connection)
+        connection.execute(
+            "insert into public.async_jobs (url, user_id) select 'https://x.com/7', %s from generate_series(1, 20000)",
+            (USER_A,),
+        )
+        # true, and counts how often it is asked
+        connection.execute(
+            "create sequence private.asked; grant usage on private.asked to public;"
+            "create function private.any() returns boolean language sql as $$ select nextval('private.asked') > 0 $$;"
+            'alter policy "guests update their own jobs" on public.async_jobs using (private.any()) with check (true);'
+            'alter policy "users delete their own jobs" on public.async_jobs using (private.any())'
+        )
+        size = "select pg_relation_size('public.async_jobs')"
+        before = connection.execute(size).fetchone()
+        found = errors(connection, "access")
+        assert {"blind update", "blind take over", "blind delete"} <= {f.id.split(":")[-1] for f in found}
+        after = connection.execute(size).fetchone()
+        assert before
+        assert after
+        assert after[0] < before[0] * 1.5
+        [asked] = connection.execute("select last_value from private.asked").fetchone() or (0,)
+        assert 101 < asked < 20000
+
+
+def test_rows_that_pretend_to_be_old_do_no_harm(rolled_back: Connection) -> None:
+    plant(rolled_back)
+    rolled_back.execute(
+        "insert into public.guest_users (guest_id, last_seen_at) values (gen_random_uuid(), '-infinity')"
+    )
+    rolled_back.execute(
+        "insert into public.async_jobs (url, status, guest_id, updated_at)"
+        " values ('https://x.com/8', 'completed', %s, '-infinity')",
+        (GUEST_A,),
+    )
+    assert verify(rolled_back, EXPECTATIONS).findings == ()
+
+
+def test_a_lock_of_somebody_elses_is_no_finding(applied_url: str, cli: Run) -> None:
+    with psycopg.connect(applied_url) as holder:
+        holder.execute("lock table public.async_jobs in access exclusive mode")
+        assert cli("verify", "--only", "access", "--json", "--db-url", applied_url).json["error"]["sqlstate"] == "55P03"
+
+
+def test_another_guest_header_is_what_verify_sends(rolled_back: Connection) -> None:
+    assert not verify(rolled_back, replace(EXPECTATIONS, variables={"guest_header": "x-other"}), ("access",)).ok
+
+
+def test_the_recorded_structure_is_what_the_migrations_make(make_database: Make, each_major: int) -> None:
+    with psycopg.connect(make_database("applied", each_major).url, autocommit=True) as connection:
+        connection.execute("set search_path = ''")
+        recorded = snapshot.load()
+        made = [(part, name) for part, names in recorded.scope.items() for name in names]
+        assert snapshot.dump(snapshot.record(connection, made)) == snapshot.DEFAULT_FILE.read_text(encoding="utf-8")
+
+
+def test_the_recorded_scope_is_everything_that_the_migrations_make(make_database: Make) -> None:
+    with psycopg.connect(make_database("platform").url, autocommit=True) as connection:
+        before = snapshot.objects(connection)
+    with psycopg.connect(make_database("applied").url, autocommit=True) as connection:
+        made = snapshot.objects(connection) - before
+    assert made == {(part, name) for part, names in snapshot.load().scope.items() for name in names}
+
+
+def test_the_command_exits_1_and_names_the_object(applied_url: str, cli: Run) -> None:
+    assert cli("verify", "--db-url", applied_url).code == 0
+    with psycopg.connect(applied_url, autocommit=True) as connection:
+        connection.execute("drop index public.idx_async_jobs_url")
+    ran = cli("--db-url", applied_url, "verify", "--json")
+    assert ran.code == 1
+    assert ran.json["ok"] is False
+    [finding] = ran.json["findings"]
+    assert finding["severity"] == "error"
+    assert "idx_async_jobs_url" in finding["message"]
+    assert finding["fix"].startswith("CREATE INDEX idx_async_jobs_url ON public.async_jobs")
+
+
+def test_an_unmigrated_database_fails_with_a_line_per_missing_object(platform_url: str, cli: Run) -> None:
+    ran = cli("verify", "--db-url", platform_url, "--json")
+    assert ran.code == 1
+    structural = [f for f in ran.json["findings"] if f["area"] == "structure"]
+    assert 20 <= len(structural) <= 25
+    assert any("access was not checked" in f["message"] for f in ran.json["findings"])
+
+
+def test_a_target_that_cannot_be_looked_for_is_a_deviation(rolled_back: Connection) -> None:
+    """The blind statement names no id and runs; what asks whether it reached its target cannot compare ids any more."""
+    rolled_back.execute("alter table public.async_jobs alter id type text")
+    found = {f.id: f for f in verify(rolled_back, EXPECTATIONS, ("access",)).findings}
+    finding = found["access:public.async_jobs:guest, its own job:blind update"]
+    assert (finding.severity, finding.message.endswith("should be rows and is 42883")) == (Severity.ERROR, True)

@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-TESTS = [f"tests/api/test_gateway.py::{name}" for name in ("test_a_key_is_needed", "test_it_has_to_be_one_of_the_two")]
+NAMES = ("test_a_key_is_needed", "test_it_has_to_be_one_of_the_two")
+TESTS = [f"tests/local/test_gateway.py::{name}" for name in NAMES]
 PLUGIN = """
 from supabase_jobs.errors import LocalServerError
 from supabase_jobs.local import postgrest

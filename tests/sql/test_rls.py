@@ -8,6 +8,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from tests.impersonation import plant
+from tests.sql import rules_guests, rules_jobs  # noqa: F401  importing them registers their rules
 from tests.sql.rules import RULES, Rule
 
 

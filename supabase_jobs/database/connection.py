@@ -1,4 +1,4 @@
-"""Connecting, and what goes wrong with connections, in our own errors. Knows no table.
+"""Connecting, and what goes wrong with it, in our own errors. Knows no table.
 
 Poolers are normal: nothing here is prepared, and no setting outlives a transaction.
 """
@@ -12,15 +12,10 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from supabase_jobs.database.conninfo import Conninfo, mask, read
-from supabase_jobs.database.hosts import Kind, Place, diagnose, is_local, reason
-from supabase_jobs.errors import (
-    BusyError,
-    ConfigError,
-    ConnectError,
-    PrivilegeError,
-    SupabaseJobsError,
-)
+from supabase_jobs.database.conninfo import Conninfo, connected_place, mask, read
+from supabase_jobs.database.errors import translated
+from supabase_jobs.database.hosts import Kind, diagnose, is_local
+from supabase_jobs.errors import ConfigError, ConnectError
 
 # psycopg logs what it passes over while it rolls back, host and role included; our own error says what matters
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
@@ -64,7 +59,7 @@ def connect(url: str) -> Iterator[Connection]:
     `url` is a libpq URL or keyword string. Where it is silent, the PG… variables, a service file and the password
     file fill it in, and hosts that are not local are asked for TLS.
     Raises ConfigError (exit 2) for a URL that cannot be used, ConnectError (exit 7) where nobody answers, the
-    server is older than PostgreSQL 15 or the connection is lost later, and what `translated` raises.
+    server is older than PostgreSQL 15 or the connection is lost later, and what `errors.translated` raises.
     """
     conninfo = read(url)
     try:
@@ -99,7 +94,7 @@ def twin(connection: Connection) -> Iterator[Connection]:
     # of several hosts and addresses, the one that answered
     options |= {"host": info.host, "hostaddr": info.hostaddr, "port": str(info.port)}
     options |= {"password": info.password} if info.password else {}
-    place = _place(connection)
+    place = connected_place(connection)
     try:
         other = _open(make_conninfo("", **options))
     except psycopg.Error as error:
@@ -108,25 +103,10 @@ def twin(connection: Connection) -> Iterator[Connection]:
         yield other
 
 
-@contextmanager
-def translated(connection: Connection) -> Iterator[None]:
-    """Turn psycopg's errors on a connection, which no caller foresaw, into ours; no password comes along.
-
-    Raises ConnectError (7) where the connection was lost, PrivilegeError (7) where the role may not do what was
-    asked, BusyError (5) where others are in the way, and SupabaseJobsError (2) for all else.
-    """
-    password, place = connection.info.password, _place(connection)
-    try:
-        yield
-    except psycopg.Error as error:
-        text = mask(error.diag.message_primary or reason(str(error)), password, place)
-        _translate(error, text, lost=connection.broken)
-
-
 def target(connection: Connection) -> Target:
     """Host, port, database, version and role of a connection, without asking the server."""
     info = connection.info
-    place = _place(connection)
+    place = connected_place(connection)
     encrypted = bool(connection.pgconn.ssl_in_use) or (is_local(info.host) and is_local(info.hostaddr))
     return Target(
         info.host or "local socket", info.port, info.dbname, _version(connection), info.user, place.kind, encrypted
@@ -157,48 +137,6 @@ def _explain(error: psycopg.Error, conninfo: Conninfo) -> NoReturn:
     found = diagnose(mask(str(error), conninfo.password, place), place, conninfo.password_from)
     kind = ConfigError if found.configuration else ConnectError
     raise kind(f"cannot connect to {place}: {found.message}", hint=found.hint, sqlstate=error.sqlstate) from None
-
-
-# the server or an administrator ended the session
-_ENDED = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04", "08")
-_BUSY = ("55P03", "55006", "40P01", "40001")
-
-
-def _translate(error: psycopg.Error, text: str, *, lost: bool) -> NoReturn:
-    state = error.sqlstate or ""
-    if lost or state.startswith(_ENDED):
-        raise ConnectError(
-            f"the connection to the database was lost: {text}",
-            hint="What was not committed by then has been rolled back. Run the command again.",
-            sqlstate=error.sqlstate,
-        ) from None
-    if state == "42501":
-        raise PrivilegeError(
-            f"the role lacks a right: {text}",
-            hint="Connect as the role that owns the objects: postgres on Supabase.",
-            sqlstate=state,
-        ) from None
-    if state in _BUSY:
-        raise BusyError(
-            f"another session is in the way: {text}",
-            hint="What was not committed by then has been rolled back. Try again when it has ended.",
-            sqlstate=state,
-        ) from None
-    hint = None
-    if state == "57014":
-        hint = "Someone cancelled it, or the role's statement_timeout is too short for it."
-    elif state == "25006":
-        hint = "This is a replica, or a project that Supabase made read-only because its disk is full."
-    raise SupabaseJobsError(
-        f"the database refused a statement of supabase-jobs: {text}", hint=hint, sqlstate=error.sqlstate
-    ) from None
-
-
-def _place(connection: Connection) -> Place:
-    info = connection.info
-    options = {o.keyword: o.val for o in connection.pgconn.info}
-    timeout = (options.get(b"connect_timeout") or b"").decode()
-    return Place(info.host, str(info.port), info.user, info.dbname, info.hostaddr, timeout)
 
 
 def _version(connection: Connection) -> str:

@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -93,6 +94,14 @@ def mask(text: str, password: str, place: Place) -> str:
         pattern = re.escape(form) if len(form) >= _LONG_SECRET else rf"(?<!\w){re.escape(form)}(?!\w)"
         text = re.sub(pattern, "***", text)
     return text
+
+
+def connected_place(connection: psycopg.Connection[Any]) -> Place:
+    """Where an open connection leads to."""
+    info = connection.info
+    options = {o.keyword: o.val for o in connection.pgconn.info}
+    timeout = (options.get(b"connect_timeout") or b"").decode()
+    return Place(info.host, str(info.port), info.user, info.dbname, info.hostaddr, timeout)
 
 
 def _refuse_cut_password(url: str) -> None:

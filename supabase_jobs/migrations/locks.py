@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 import psycopg
 
 from supabase_jobs.database.connection import Connection, twin
+from supabase_jobs.database.errors import LOCK_ERRORS
 from supabase_jobs.errors import BusyError, SupabaseJobsError
 
 # Any number will do as long as every runner takes the same; advisory locks are per database.
@@ -111,14 +112,6 @@ class LockOptions:
     lock_timeout_ms: int = 4000
     retries: int = 5
     runner_seconds: float = 30.0
-
-
-# somebody else was in the way, and may not be at the next try
-LOCK_ERRORS = (
-    psycopg.errors.LockNotAvailable,
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,
-)
 
 
 def with_runner_lock(

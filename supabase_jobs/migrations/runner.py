@@ -11,15 +11,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import LOCK_ERRORS
 from supabase_jobs.errors import ConnectError, MigrationError, PrivilegeError
 from supabase_jobs.migrations import ledger
-from supabase_jobs.migrations.locks import (
-    LOCK_ERRORS,
-    BlockingSession,
-    BlockingSessionWatch,
-    LockOptions,
-    with_runner_lock,
-)
+from supabase_jobs.migrations.locks import BlockingSession, BlockingSessionWatch, LockOptions, with_runner_lock
 from supabase_jobs.parser.statements import Statement, split
 from supabase_jobs.sources.files import Migration
 

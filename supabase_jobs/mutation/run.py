@@ -15,13 +15,13 @@ import psycopg
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.conninfo import read
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.errors import ConfigError, VerificationError
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify.expectations import Expectations
-from supabase_jobs.verify.impersonation import NOT_AN_ANSWER
 from supabase_jobs.verify.run import AREAS, verify
 from supabase_jobs.verify.structure import catalog, snapshot
 
@@ -176,7 +176,7 @@ def _killers(
         try:
             with connection.transaction():
                 connection.execute(fault.sql.encode())
-        except NOT_AN_ANSWER:
+        except INCONCLUSIVE_ERRORS:
             raise
         except psycopg.Error as error:
             if connection.broken:
@@ -184,7 +184,7 @@ def _killers(
             raise _RefusedError(f"{error.sqlstate}: {error.diag.message_primary}") from error
         try:
             found = next(_errors(connection, expectations, wanted), ())
-        except NOT_AN_ANSWER:
+        except INCONCLUSIVE_ERRORS:
             raise
         except psycopg.Error as error:
             if connection.broken:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from supabase_jobs.database.connection import Connection, translated
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import translated
 from supabase_jobs.database.sql_files import SqlFile, sql_file, sql_files
 from supabase_jobs.errors import SupabaseJobsError
 
@@ -34,7 +35,7 @@ def load_all(name: str) -> dict[str, SqlFile]:
 def explained(connection: Connection) -> Iterator[None]:
     """Turn psycopg's errors into ours; what is not there means that the migrations are not applied.
 
-    Raises NotAppliedError (2), and what `database.translated` raises.
+    Raises NotAppliedError (2), and what `database.errors.translated` raises.
     """
     try:
         with translated(connection):

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.outcomes import refusal
 from supabase_jobs.testing.identity import Identity
 from supabase_jobs.testing.outcome import Attempt, Outcome, Params, Result, Table
-from supabase_jobs.verify.impersonation import NOT_AN_ANSWER
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def outcome(attempt: Attempt) -> Steps[Outcome]:
     """What a statement comes to for its identity; the statement is kept where it worked, see `undone`."""
     try:
         answer = yield from execute(attempt)
-    except NOT_AN_ANSWER:
+    except INCONCLUSIVE_ERRORS:
         raise
     except psycopg.Error as error:
         if error.sqlstate is None:  # never reached the server, or lost it

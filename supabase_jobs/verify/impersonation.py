@@ -35,9 +35,6 @@ THROWN_AWAY = "Connect as the owner of the tables (postgres); a trigger may have
 _CHANGED = "A constraint is not as the migrations make it: `verify --only structure` says what differs."
 _APPLY_FIRST = "Apply the migrations first (supabase-jobs apply)."
 
-# somebody else's lock, or a slow server: says nothing of who may do what
-NOT_AN_ANSWER = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled)
-
 Params = Mapping[str, uuid.UUID | None]
 
 

@@ -146,11 +146,11 @@ RAISE = "do $$ begin raise exception 'told' using errcode = '{}'; end $$"
 @pytest.mark.parametrize(
     ("statement", "kind", "code", "message"),
     [
-        (RAISE.format("55P03"), BusyError, 5, "in the way: told"),
-        (RAISE.format("40P01"), BusyError, 5, "in the way: told"),
-        (RAISE.format("40001"), BusyError, 5, "in the way: told"),
-        (RAISE.format("55006"), BusyError, 5, "in the way: told"),
-        (RAISE.format("42501"), PrivilegeError, 7, "lacks a right: told"),
+        (RAISE.format("55P03"), BusyError, 5, "blocked the statement: told"),
+        (RAISE.format("40P01"), BusyError, 5, "blocked the statement: told"),
+        (RAISE.format("40001"), BusyError, 5, "blocked the statement: told"),
+        (RAISE.format("55006"), BusyError, 5, "blocked the statement: told"),
+        (RAISE.format("42501"), PrivilegeError, 7, "lacks a privilege: told"),
         (RAISE.format("08006"), ConnectError, 7, "was lost: told"),
         (RAISE.format("53100"), SupabaseJobsError, 2, "refused a statement of supabase-jobs: told"),
         (RAISE.format("25006"), SupabaseJobsError, 2, "refused a statement of supabase-jobs: told"),

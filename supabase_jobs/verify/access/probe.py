@@ -9,12 +9,13 @@ from typing import Any
 
 import psycopg
 
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.prepare import unprepared
 from supabase_jobs.outcomes import refusal
 from supabase_jobs.verify import ownership
 from supabase_jobs.verify.access.declaration import Action
 from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import NOT_AN_ANSWER, SET, Params, Session, follow, one, queue
+from supabase_jobs.verify.impersonation import SET, Params, Session, follow, one, queue
 
 # Two savepoints, and going back to one is part of what comes next: nobody has been taken on yet, and a row's identity
 # has. Taking it on costs more than most of what it then tries.
@@ -40,7 +41,7 @@ def take_on(session: Session, identity: Identity) -> str | None:
     session.connection.execute(_BE_NOBODY)
     try:
         follow(session, identity)
-    except NOT_AN_ANSWER:
+    except INCONCLUSIVE_ERRORS:
         raise
     except psycopg.Error as error:
         if session.connection.broken:
@@ -61,7 +62,7 @@ def probe_together(session: Session, actions: Sequence[Action], params: Params) 
     try:
         with session.connection.pipeline():
             asked = [_ask(session, action, params) for action in actions]
-    except NOT_AN_ANSWER:
+    except INCONCLUSIVE_ERRORS:
         raise
     except psycopg.Error:
         if session.connection.broken:
@@ -76,7 +77,7 @@ def probe(session: Session, action: Action, params: Params) -> tuple[str, psycop
         with session.connection.pipeline():
             ran = _ask(session, action, params)
         return "rows" if _affected(ran) else "hidden", None
-    except NOT_AN_ANSWER:
+    except INCONCLUSIVE_ERRORS:
         raise
     except psycopg.Error as error:
         if session.connection.broken:
@@ -107,7 +108,7 @@ def control(session: Session, action: Action, params: Params, ours: Collection[s
             session.connection.execute(_BE_NOBODY)
             ran = session.connection.execute((action.control or action.sql).encode(), params)
         return None if _affected(ran) else "finds nothing either"
-    except NOT_AN_ANSWER:
+    except INCONCLUSIVE_ERRORS:
         raise
     except psycopg.Error as error:
         if session.connection.broken:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.errors import ConfigError, ConnectError, SupabaseJobsError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ _VIOLATES = "new row violates row-level security policy"
 # the token or the key was refused before anything was asked
 _TOKEN_REFUSED = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 # somebody else's lock, a slow server, no free connection: says nothing of who may do what
-_NO_ANSWER = ("55P03", "57014", "40P01", "PGRST000", "PGRST001", "PGRST002", "PGRST003")
+_NO_ANSWER = (*INCONCLUSIVE_SQLSTATES, "PGRST000", "PGRST001", "PGRST002", "PGRST003")
 
 
 @dataclass(frozen=True)

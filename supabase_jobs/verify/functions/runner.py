@@ -12,12 +12,13 @@ from typing import Any
 
 import psycopg
 
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.prepare import prepared
 from supabase_jobs.outcomes import refusal
 from supabase_jobs.verify import ownership
 from supabase_jobs.verify.functions.scenarios import ALL_IDS, DELETED, INSERTED, Scenario, Step
 from supabase_jobs.verify.identity import NULL
-from supabase_jobs.verify.impersonation import NOT_AN_ANSWER, Session, be_oneself, one, queue
+from supabase_jobs.verify.impersonation import Session, be_oneself, one, queue
 
 NOW = "now"
 
@@ -127,7 +128,7 @@ class Stage:
                     self._execute(statement)
                 be_oneself(self._session)
                 seen = self._connection.execute(_LOOK)
-        except NOT_AN_ANSWER:
+        except INCONCLUSIVE_ERRORS:
             raise
         except psycopg.Error as error:
             if self._connection.broken:
@@ -152,7 +153,7 @@ class Stage:
                 be_oneself(self._session, step.identity)
                 if look:
                     seen = self._connection.execute(_LOOK)
-        except NOT_AN_ANSWER:
+        except INCONCLUSIVE_ERRORS:
             raise
         except psycopg.Error as error:
             if self._connection.broken or (called is not None and called.pgresult is not None):

@@ -6,10 +6,11 @@ from typing import Any
 
 import psycopg
 
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.verify import impersonation, script
 from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import NOT_AN_ANSWER, SET, Params, Session
+from supabase_jobs.verify.impersonation import SET, Params, Session
 from supabase_jobs.verify.plans import query_plan
 from supabase_jobs.verify.plans.query_plan import Plan
 
@@ -49,7 +50,7 @@ class Planner:
                     impersonation.become(self._session, identity)
                 ready = True
                 row = impersonation.one(connection.execute((_EXPLAIN + statement).encode(), params))
-        except NOT_AN_ANSWER:
+        except INCONCLUSIVE_ERRORS:
             raise
         except psycopg.Error as error:
             # what the connection's own role may not do says nothing about the database

@@ -1,0 +1,66 @@
+"""Classification of PostgreSQL errors, and their translation into the errors of this program."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import psycopg
+from psycopg import errors
+
+from supabase_jobs.database.conninfo import connected_place, mask
+from supabase_jobs.database.hosts import reason
+from supabase_jobs.errors import BusyError, ConnectError, PrivilegeError, SupabaseJobsError
+
+# Caused by the locks of another session: the same statement may succeed when it is run again.
+LOCK_ERRORS = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
+# The statement was not carried out because of the load on the server, so its failure shows nothing about access.
+INCONCLUSIVE_ERRORS = (errors.LockNotAvailable, errors.DeadlockDetected, errors.QueryCanceled)
+INCONCLUSIVE_SQLSTATES = tuple(error.sqlstate for error in INCONCLUSIVE_ERRORS)
+
+_BUSY_ERRORS = (*LOCK_ERRORS, errors.ObjectInUse)
+# the server or an administrator ended the session; 08 is the class of connection exceptions
+_SESSION_ENDED = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04", "08")
+
+
+@contextmanager
+def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Translate the psycopg errors that no caller handles; the messages contain no password.
+
+    Raises ConnectError (7) if the connection was lost, PrivilegeError (7) if the role lacks a privilege, BusyError (5)
+    if another session blocked the statement, and SupabaseJobsError (2) for all other errors.
+    """
+    password, place = connection.info.password, connected_place(connection)
+    try:
+        yield
+    except psycopg.Error as error:
+        text = mask(error.diag.message_primary or reason(str(error)), password, place)
+        _translate(error, text, lost=connection.broken)
+
+
+def _translate(error: psycopg.Error, text: str, *, lost: bool) -> NoReturn:
+    if lost or (error.sqlstate or "").startswith(_SESSION_ENDED):
+        raise ConnectError(
+            f"the connection to the database was lost: {text}",
+            hint="Uncommitted changes were rolled back. Run the command again.",
+            sqlstate=error.sqlstate,
+        ) from None
+    if isinstance(error, errors.InsufficientPrivilege):
+        raise PrivilegeError(
+            f"the role lacks a privilege: {text}",
+            hint="Connect as the role that owns the objects: postgres on Supabase.",
+            sqlstate=error.sqlstate,
+        ) from None
+    if isinstance(error, _BUSY_ERRORS):
+        raise BusyError(
+            f"another session blocked the statement: {text}",
+            hint="Uncommitted changes were rolled back. Try again when the other session has ended.",
+            sqlstate=error.sqlstate,
+        ) from None
+    hint = None
+    if isinstance(error, errors.QueryCanceled):
+        hint = "The statement was cancelled, or the role's statement_timeout is too short for it."
+    elif isinstance(error, errors.ReadOnlySqlTransaction):
+        hint = "The server is a replica, or Supabase made the project read-only because its disk is full."
+    raise SupabaseJobsError(
+        f"the database refused a statement of supabase-jobs: {text}", hint=hint, sqlstate=error.sqlstate
+    ) from None

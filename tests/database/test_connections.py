@@ -244,7 +244,7 @@ def test_a_server_that_is_newer_is_said_to_be_untested_and_its_end_to_be_a_loss(
     assert "the newest this was tested with" in ran.err
     assert ran.code == 7
     assert "the connection to the database was lost" in ran.err
-    assert "has been rolled back" in ran.err
+    assert "were rolled back" in ran.err
 
 
 def test_a_url_where_none_belongs_is_not_repeated(cli: Run) -> None:

@@ -49,7 +49,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Source:
+class Location:
     """A line of a file, counted from 1; the file is named from the top of the repository, with slashes."""
 
     file: str
@@ -78,7 +78,7 @@ class Verification:
     `unchecked` are areas that could not be judged: a warning among the findings says why. `preambles` open the
     scripts of the cases, each once. `downgradable` are the ids of findings that are errors only until the access
     matrix, run at the same time, shows no difference. `unexpected` show where findings come from that answer no
-    case: an object that is in no migration. `sources` says which lines create an object (`public.things`), or a part
+    case: an object that is in no migration. `locations` says which lines create an object (`public.things`), or a part
     of it (`public.things:its policy`), where a report asks for it. `database` says which one it was, without a
     password.
     """
@@ -91,14 +91,14 @@ class Verification:
     preambles: Mapping[str, str] = field(default_factory=dict)
     downgradable: frozenset[str] = field(default=frozenset())
     unexpected: tuple[Case, ...] = field(default=())
-    sources: Mapping[str, Source] = field(default_factory=dict)
+    locations: Mapping[str, Location] = field(default_factory=dict)
     database: str = ""
 
-    def source(self, subject: Case | Finding) -> Source | None:
+    def location(self, subject: Case | Finding) -> Location | None:
         """The line that creates what a case or finding is about: the part of the object that its id names, if any."""
         name = subject.object.partition("(")[0]
         part = subject.id.removeprefix(f"{subject.area}:{subject.object}:").partition(":")[2]
-        return self.sources.get(f"{name}:{part}") or self.sources.get(name)
+        return self.locations.get(f"{name}:{part}") or self.locations.get(name)
 
     def script(self, case: Case) -> str:
         """The whole SQL that asks a case again, to paste into psql; '' where there is none."""

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from supabase_jobs.findings import Case, Finding, Grid, Severity, Source, Verification
+from supabase_jobs.findings import Case, Finding, Grid, Location, Severity, Verification
 
 GRID = Grid(
     "public.things",
@@ -41,11 +41,11 @@ FINDINGS = (
     Finding("plans:unchecked", "plans", Severity.WARNING, "database", "plans was not checked: 42501", "Ask."),
 )
 SOURCES = {
-    "public.things": Source("supabase/migrations/1_things.sql", 3),
-    "public.things:i|j": Source("sql/ñ b.sql", 9),
+    "public.things": Location("supabase/migrations/1_things.sql", 3),
+    "public.things:i|j": Location("sql/ñ b.sql", 9),
 }
 OPENINGS = {"access": "-- The fixture.\nbegin;\n", "structure": "begin;\n"}
 GOOD = Verification(
-    (), (*STRUCTURE, *CASES), 345.6, (replace(GRID, mismatches=frozenset()),), preambles=OPENINGS, sources=SOURCES
+    (), (*STRUCTURE, *CASES), 345.6, (replace(GRID, mismatches=frozenset()),), preambles=OPENINGS, locations=SOURCES
 )
 BAD = replace(GOOD, findings=FINDINGS, grids=(GRID,), unchecked=("plans",), database="host:5432/db")

@@ -12,7 +12,7 @@ from supabase_jobs.settings import read_toml
 from supabase_jobs.verify import impersonation
 from supabase_jobs.verify.expectations import load_expectations
 from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import Session
+from supabase_jobs.verify.impersonation import Impersonation
 from supabase_jobs.verify.plans import queries, query_plan
 from supabase_jobs.verify.plans.queries import Query
 from supabase_jobs.verify.plans.query_plan import Plan
@@ -102,14 +102,14 @@ def measured(asked: Asked, declared: queries.Plans, ours: Connection, owners: Co
             load_expectations(SETTINGS).variables,
             make=lambda: next(ids),
         )
-        impersonation.become(session, asked.identity)
+        impersonation.set_identity(session, asked.identity)
         plan, owners_plan = _look(ours, asked.query.sql, session), _look(owners, asked.spelled_out, session)
         once = asks_once(plan, _look(owners, asked.query.sql, session))
         times = _interleaved((ours, asked.query.sql), (owners, asked.spelled_out), _params(session), seconds)
     return Measured(asked.query.index.rpartition(".")[2], plan, once, owners_plan, *times)
 
 
-def _look(connection: Connection, text: str, session: Session) -> Plan:
+def _look(connection: Connection, text: str, session: Impersonation) -> Plan:
     """The plan as it ran the second time, when everything is in memory."""
     for _ in range(2):
         row = impersonation.one(connection.execute((_EXPLAIN + text).encode(), _params(session)))
@@ -138,7 +138,7 @@ def _buffers(plan: Plan) -> int:
     return pages
 
 
-def _params(session: Session) -> impersonation.Params:
+def _params(session: Impersonation) -> impersonation.Params:
     return session.params({name: name for name in session.ids})
 
 

@@ -38,8 +38,8 @@ def annotate_findings(result: "Verification") -> None:
     from supabase_jobs.report import github
 
     top = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
-    there = {name: source for name, source in result.sources.items() if (top / source.file).is_file()}
-    for line in github.verification(replace(result, sources=there)):
+    there = {name: source for name, source in result.locations.items() if (top / source.file).is_file()}
+    for line in github.verification(replace(result, locations=there)):
         click.echo(line, err=True)
 
 

@@ -10,7 +10,7 @@ from supabase_jobs.database.connection import Connection
 
 
 @contextmanager
-def unprepared(connection: Connection) -> Iterator[None]:
+def without_automatic_prepare(connection: Connection) -> Iterator[None]:
     """Keep psycopg from preparing: it drops all that is prepared at every rollback, also in the midst of a pipeline."""
     threshold, connection.prepare_threshold = connection.prepare_threshold, None
     try:
@@ -27,7 +27,7 @@ def prepared(connection: Connection, statements: Mapping[str, bytes], types: str
     `types` are those of their parameters, in brackets. By SQL, as psycopg's own do not outlive a rollback. Gone at the
     end, because a pooler may give the server's session to somebody else.
     """
-    with unprepared(connection):
+    with without_automatic_prepare(connection):
         try:
             for name, statement in statements.items():
                 head = b"prepare " + sql.Identifier(name).as_bytes(connection) + types.encode() + b" as "

@@ -1,6 +1,6 @@
 """Errors and findings as GitHub's workflow commands, which show them beside the lines of a pull request."""
 
-from supabase_jobs.findings import Finding, Severity, Source, Verification
+from supabase_jobs.findings import Finding, Location, Severity, Verification
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
@@ -17,10 +17,10 @@ def command(level: str, message: str, *, title: str, file: str | None = None, li
 
 def verification(result: Verification) -> list[str]:
     """A command for each finding, by its severity, at the line that creates what it is about where one is known."""
-    return [_finding(finding, result.source(finding)) for finding in result.findings]
+    return [_finding(finding, result.location(finding)) for finding in result.findings]
 
 
-def _finding(finding: Finding, source: Source | None) -> str:
+def _finding(finding: Finding, source: Location | None) -> str:
     return command(
         _LEVELS[finding.severity],
         f"{finding.object}: {finding.message}" + (f"\nfix: {finding.fix}" if finding.fix else ""),

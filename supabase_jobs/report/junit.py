@@ -53,7 +53,7 @@ def _suite(area: str, result: Verification) -> TestSuite:
 
 def _case(subject: Case | Finding, name: str, findings: Sequence[Finding], result: Verification) -> _Case:
     case = _Case(_text(name), classname=_text(f"{subject.area}.{subject.object}"), time=0)
-    if (source := result.source(subject)) is not None:
+    if (source := result.location(subject)) is not None:
         case.file = _text(source.file)
         case.line = source.line
     if errors := [finding for finding in findings if finding.severity is Severity.ERROR]:

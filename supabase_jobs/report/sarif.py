@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
 
-from supabase_jobs.findings import Case, Finding, Severity, Source, Verification
+from supabase_jobs.findings import Case, Finding, Location, Severity, Verification
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
@@ -18,7 +18,7 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: 
 # GitHub orders results by it: https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning
 _SECURITY = {"access": "8.5", "functions": "8.0", "structure": "6.0", "advice": "5.0"}
 # code scanning shows no result without a file; this one stands for all where there is no SQL file
-_NOWHERE = Source("supabase-jobs.toml", 1)
+_NOWHERE = Location("supabase-jobs.toml", 1)
 
 
 def verification(result: Verification) -> str:
@@ -80,7 +80,7 @@ def _rule(rule: str) -> dict[str, Any]:
 
 
 def _result(finding: Finding, rule: int, result: Verification) -> dict[str, Any]:
-    source = result.source(finding) or _anywhere(result)
+    source = result.location(finding) or _anywhere(result)
     fix = f"\nWhat to do: {finding.fix}" if finding.fix else ""
     return {
         "ruleId": _rule_id(finding),
@@ -101,10 +101,10 @@ def _result(finding: Finding, rule: int, result: Verification) -> dict[str, Any]
     }
 
 
-def _anywhere(result: Verification) -> Source:
+def _anywhere(result: Verification) -> Location:
     """For what no SQL file creates: the first of the files, which a project has, so that the result can be shown."""
-    files = sorted(source.file for source in result.sources.values())
-    return Source(files[0], 1) if files else _NOWHERE
+    files = sorted(source.file for source in result.locations.values())
+    return Location(files[0], 1) if files else _NOWHERE
 
 
 def _version() -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import Source
+from supabase_jobs.findings import Location
 from supabase_jobs.parser import statements, syntax
 from supabase_jobs.settings import Settings, read_toml
 from supabase_jobs.sources.files import Files, Migration, load_migrations, load_sources, strays
@@ -60,7 +60,7 @@ def exposed_schemas(directory: Path) -> tuple[str, ...]:
     return tuple(schemas)
 
 
-def origins(settings: Settings) -> dict[str, Source]:
+def origins(settings: Settings) -> dict[str, Location]:
     """Where the SQL creates what: names as of `syntax.creates` → file and line; the last file counts.
 
     Files are named from the top of the repository, as the consumers of reports want it. Packaged sources, of which a
@@ -72,7 +72,7 @@ def origins(settings: Settings) -> dict[str, Source]:
             for node in syntax.parse(statement.text) or []:
                 for name, byte in syntax.creates(node):
                     at = len(statement.text.encode()[:byte].decode())
-                    found[name] = Source(file, statement.line_at(at + 1) if byte else statement.line)
+                    found[name] = Location(file, statement.line_at(at + 1) if byte else statement.line)
     return found
 
 

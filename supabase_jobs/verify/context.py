@@ -26,14 +26,14 @@ class DeadlineError(Exception):
 class Context:
     """What one run has come to so far; every area adds to it.
 
-    `tried` is what the access matrix has cells for, `sound` the tables where all of them are as declared. `disputed`
+    `probed` is what the access matrix has cells for, `sound` the tables where all of them are as declared. `disputed`
     holds the ids of errors that are only a matter of wording where both is so. A run that is `repeated` for one fault
     after another wants a single error: an area may stop there, lists no cases, and asks what `questions` has prepared.
-    It may last until `until`, by `time.monotonic`.
+    It may last until `deadline`, by `time.monotonic`.
     """
 
     repeated: bool = False
-    until: float = math.inf
+    deadline: float = math.inf
 
     cases: list[Case] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Context:
     unchecked: list[str] = field(default_factory=list)
     preambles: dict[str, str] = field(default_factory=dict)
     unexpected: list[Case] = field(default_factory=list)
-    tried: set[EquivalenceCheck] = field(default_factory=set)
+    probed: set[EquivalenceCheck] = field(default_factory=set)
     matching: set[str] = field(default_factory=set)
     equivalences: dict[str, list[EquivalenceCheck]] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class Context:
 
     def check_deadline(self) -> None:
         """Called before each part that may take a while; raises DeadlineError where there is no time left for it."""
-        if time.monotonic() > self.until:
+        if time.monotonic() > self.deadline:
             raise DeadlineError
 
     @property
@@ -64,11 +64,11 @@ class Context:
         """Turn the disputed errors into warnings where the access matrix was tried and is as declared."""
         for number, finding in enumerate(self.findings):
             needed = self.equivalences.get(finding.id)
-            if needed and all(dispute in self.tried and dispute.object in self.matching for dispute in needed):
+            if needed and all(dispute in self.probed and dispute.object in self.matching for dispute in needed):
                 message = f"{finding.message}; the access matrix shows no difference"
                 self.findings[number] = replace(finding, severity=Severity.WARNING, message=message)
 
-    def not_checked(self, area: str, subject: str, why: str, fix: str, *, id: str | None = None) -> None:
+    def mark_unchecked(self, area: str, subject: str, why: str, fix: str, *, id: str | None = None) -> None:
         """Say that an area, or a part of it, could not be judged: a warning, and never a pass."""
         if area not in self.unchecked:
             self.unchecked.append(area)
@@ -83,12 +83,12 @@ class Context:
             )
         )
 
-    def declared(self, area: str, expectations: Expectations, name: str) -> Path | None:
+    def declaration_file(self, area: str, expectations: Expectations, name: str) -> Path | None:
         """The file `name` that declares an area; None, and the area is unchecked, where other sources have none."""
         file = expectations.declaration(name)
         if file.is_file():
             return file
-        self.not_checked(
+        self.mark_unchecked(
             area,
             name,
             f"{file.parent} has no {name}",

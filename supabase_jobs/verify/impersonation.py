@@ -31,7 +31,7 @@ select
   coalesce(current_setting('request.headers', true), '')
 """
 
-THROWN_AWAY = "Connect as the owner of the tables (postgres); a trigger may have thrown the rows away."
+FIX_DISCARDED_ROWS = "Connect as the owner of the tables (postgres); a trigger may have thrown the rows away."
 _CHANGED = "A constraint is not as the migrations make it: `verify --only structure` says what differs."
 _APPLY_FIRST = "Apply the migrations first (supabase-jobs apply)."
 
@@ -55,8 +55,8 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Session(Names):
-    """What stays the same through one run; `state` is what `become` has to find."""
+class Impersonation(Names):
+    """What stays the same through one run; `state` is what `set_identity` has to find."""
 
     connection: Connection
     state: tuple[str, ...]
@@ -95,7 +95,7 @@ def begin(
     variables: Mapping[str, object],
     *,
     make: Callable[[], uuid.UUID] = uuid.uuid4,
-) -> Session:
+) -> Impersonation:
     """A session, with `make_names` for this connection's role.
 
     What a database or a role has as a default for a request's settings is emptied: every request makes its own.
@@ -105,10 +105,12 @@ def begin(
         _make(connection, dict.fromkeys(_REQUEST, ""))
         state = one(connection.execute(_STATE))
     names = make_names(area, ids, placeholders, variables, own_role=state[1], make=make)
-    return Session(names.ids, names.texts, names.own_role, connection, state)
+    return Impersonation(names.ids, names.texts, names.own_role, connection, state)
 
 
-def plant(session: Session, area: str, fixture: Sequence[str], result: Context, ours: Collection[str] = ()) -> bool:
+def insert_fixture(
+    session: Impersonation, area: str, fixture: Sequence[str], result: Context, ours: Collection[str] = ()
+) -> bool:
     """Plant the test rows, as the connection's own role; False, and the area is not checked, where that fails.
 
     That a row of ours was thrown away is an error; what is not among `ours` and refuses one is not.
@@ -118,7 +120,7 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Context, 
         with session.connection.transaction():
             for statement in fixture:
                 session.connection.execute(statement.encode(), params)
-            _be_as_before(session)
+            _restore_settings(session)
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
@@ -130,10 +132,12 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Context, 
         thrown_away = isinstance(error, psycopg.errors.ForeignKeyViolation) and itself
         # a column that must not be null may be the project's own: that error names no constraint
         refused = isinstance(error, psycopg.IntegrityError) and bool(ours and error.diag.constraint_name) and itself
-        found = ownership.in_the_way(session.connection, error, ours)
+        found = ownership.user_object_conflict(session.connection, error, ours)
         missing = (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501" and itself
         if found is not None:
-            result.not_checked(area, "fixture", f"planting the test rows: {found.why}", found.fix, id=f"{area}:fixture")
+            result.mark_unchecked(
+                area, "fixture", f"planting the test rows: {found.why}", found.fix, id=f"{area}:fixture"
+            )
         elif missing or thrown_away or refused:
             result.unchecked.append(area)
             result.findings.append(
@@ -143,11 +147,11 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Context, 
                     severity=Severity.ERROR,
                     object="fixture",
                     message=f"{area} was not checked: {why}",
-                    fix=THROWN_AWAY if thrown_away else _CHANGED if refused else _APPLY_FIRST,
+                    fix=FIX_DISCARDED_ROWS if thrown_away else _CHANGED if refused else _APPLY_FIRST,
                 )
             )
         else:
-            result.not_checked(
+            result.mark_unchecked(
                 area,
                 "fixture",
                 why,
@@ -158,30 +162,30 @@ def plant(session: Session, area: str, fixture: Sequence[str], result: Context, 
     return True
 
 
-def _be_as_before(session: Session) -> None:
+def _restore_settings(session: Impersonation) -> None:
     """Make the settings of the start again, where a trigger of the project's own has made others."""
     if one(session.connection.execute(_STATE)) != session.state:
-        be_oneself(session)
+        reset_role(session)
 
 
-def become(session: Session, identity: Identity) -> None:
+def set_identity(session: Impersonation, identity: Identity) -> None:
     """Take on an identity's settings and role, until the transaction or savepoint is rolled back."""
-    follow(session, identity)
+    serve_previous(session, identity)
     with session.connection.pipeline():  # fewer round trips
-        became = queue(session, identity)
+        became = send_identity(session, identity)
     became()
 
 
-def follow(session: Session, identity: Identity) -> None:
+def serve_previous(session: Impersonation, identity: Identity) -> None:
     """Serve the previous identity first, where there is one; psycopg's errors where what it does fails."""
     if identity.previous is not None:
-        become(session, identity.previous)
+        set_identity(session, identity.previous)
         session.connection.execute(identity.did.encode())
         session.connection.execute(SET, ("role", session.own_role))
 
 
-def queue(session: Session, identity: Identity) -> Callable[[], None]:
-    """Send what `become` does, in an open pipeline; what is returned raises where it has not come to that."""
+def send_identity(session: Impersonation, identity: Identity) -> Callable[[], None]:
+    """Send what `set_identity` does, in an open pipeline; what is returned raises where it has not come to that."""
     made = {**identity.settings_for(session.texts), "role": identity.role}
     took = session.connection.execute(_making(len(made), whole=True), [part for pair in made.items() for part in pair])
 
@@ -198,7 +202,7 @@ def queue(session: Session, identity: Identity) -> Callable[[], None]:
     return became
 
 
-def be_oneself(session: Session, identity: Identity | None = None) -> None:
+def reset_role(session: Impersonation, identity: Identity | None = None) -> None:
     """Be the connection's own role again, and nobody's request: also after an identity, which keeps what it did."""
     made = dict.fromkeys(identity.settings_for(session.texts) if identity else (), "")
     made |= dict(zip(("role", *_REQUEST), session.state[1:], strict=True))

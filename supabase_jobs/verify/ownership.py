@@ -14,16 +14,16 @@ _OWNERSHIP = Path(__file__).with_name("ownership.sql")
 _REFUSING = ("constraint", "index")
 
 
-def tables_beside(file: Path) -> frozenset[str]:
+def managed_relations(file: Path) -> frozenset[str]:
     """The tables and views that the snapshot beside a file of declarations names as made by the migrations."""
     return frozenset(() if (recorded := _beside(file)) is None else recorded.scope["relations"])
 
 
-def ours_beside(file: Path) -> frozenset[str]:
+def managed_objects(file: Path) -> frozenset[str]:
     """The same, and the constraints and indexes of these tables, each as `table:name`."""
     recorded = _beside(file)
     parts = () if recorded is None else recorded.facts
-    return tables_beside(file) | {f"{part.object}:{part.name}" for part in parts if part.kind in _REFUSING}
+    return managed_relations(file) | {f"{part.object}:{part.name}" for part in parts if part.kind in _REFUSING}
 
 
 def _beside(file: Path) -> snapshot.Snapshot | None:
@@ -32,14 +32,16 @@ def _beside(file: Path) -> snapshot.Snapshot | None:
 
 
 @dataclass(frozen=True)
-class Theirs:
+class UserObjectConflict:
     """What of the project's own is in the way of a probe: why nothing can be said, and what helps."""
 
     why: str
     fix: str
 
 
-def in_the_way(connection: Connection, error: psycopg.Error, ours: Collection[str]) -> Theirs | None:
+def user_object_conflict(
+    connection: Connection, error: psycopg.Error, ours: Collection[str]
+) -> UserObjectConflict | None:
     """What an error says where it comes from a table that is none of `ours`, or from a constraint that is none.
 
     Asks the server: the transaction has to be fit for that again. None where nobody said what is ours.
@@ -52,7 +54,7 @@ def in_the_way(connection: Connection, error: psycopg.Error, ours: Collection[st
         return None
     [(table, whole)] = found
     constraint = f'constraint "{said.constraint_name}" of {table}' if said.constraint_name else f"what {table} refuses"
-    return Theirs(
+    return UserObjectConflict(
         f"it failed with {error.sqlstate} ({said.message_primary}), and {table if whole else constraint} is"
         f" {'a table' if whole else 'one'} of the project's own",
         f"Real rows meet {constraint} too; on delete cascade, say, lets them through."

@@ -78,7 +78,7 @@ def verify(
             if result.should_stop:
                 break
             if area in _WRITING and read_only and read_only[0]:
-                result.not_checked(
+                result.mark_unchecked(
                     area, "database", f"this is {read_only[1]}, and test rows cannot be planted", "Ask the primary."
                 )
             else:
@@ -114,16 +114,16 @@ def _check(connection: Connection, area: str, expectations: Expectations, result
             _CHECKS[area](connection, expectations, result)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
         why = f"it failed with {error.sqlstate}: {error.diag.message_primary}"
-        result.not_checked(area, "database", why, "Connect as postgres, the owner of what the migrations create.")
+        result.mark_unchecked(area, "database", why, "Connect as postgres, the owner of what the migrations create.")
     except psycopg.errors.InvalidSqlStatementName as error:
         why = (
             f"it failed with {error.sqlstate}: {error.diag.message_primary}; something has dropped what it had prepared"
         )
-        result.not_checked(area, "database", why, "Look for a trigger of the project's own that says deallocate.")
+        result.mark_unchecked(area, "database", why, "Look for a trigger of the project's own that says deallocate.")
     except DeadlineError:
         why = f"not to its end: {LONGEST_S} seconds are over, and each statement takes long"
-        result.not_checked(area, "database", why, "Mend what else was found, and look for what is slow in a policy.")
+        result.mark_unchecked(area, "database", why, "Mend what else was found, and look for what is slow in a policy.")
     except psycopg.errors.QueryCanceled as error:
         # a fault can be what makes it slow, on a large table: what has been found so far stands
         why = f"not to its end: a statement failed with {error.sqlstate}: {error.diag.message_primary}"
-        result.not_checked(area, "database", why, "Mend what else was found, and ask again when the server is idle.")
+        result.mark_unchecked(area, "database", why, "Mend what else was found, and ask again when the server is idle.")

@@ -114,7 +114,7 @@ def probe(
     return "\n".join([*parts, "rollback;\n"])
 
 
-def story(
+def scenario(
     about: Sequence[str],
     given: Iterable[str],
     calls: Iterable[tuple[str, str]],

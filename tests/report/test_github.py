@@ -2,7 +2,7 @@
 
 import pytest
 
-from supabase_jobs.findings import Finding, Severity, Source, Verification
+from supabase_jobs.findings import Finding, Location, Severity, Verification
 from supabase_jobs.report import github
 
 
@@ -43,8 +43,8 @@ def test_findings_by_severity() -> None:
 
 def test_a_finding_stands_at_the_line_that_creates_its_object() -> None:
     findings = tuple(Finding("access:public.t:x", "access", Severity.ERROR, name, "is open", "") for name in "tu")
-    sources = {"t": Source("backend/supabase/migrations/1_t.sql", 7)}
-    assert github.verification(Verification(findings, (), 1.0, sources=sources)) == [
+    sources = {"t": Location("backend/supabase/migrations/1_t.sql", 7)}
+    assert github.verification(Verification(findings, (), 1.0, locations=sources)) == [
         "::error file=backend/supabase/migrations/1_t.sql,line=7,title=supabase-jobs verify%3A access%3Apublic.t%3Ax"
         "::t: is open",
         "::error title=supabase-jobs verify%3A access%3Apublic.t%3Ax::u: is open",

@@ -76,7 +76,7 @@ def test_each_result_has_its_rule_level_object_and_place() -> None:
 def test_what_no_file_creates_has_a_place_nevertheless() -> None:
     found = results(BAD)["plans:unchecked"]["locations"][0]["physicalLocation"]
     assert found["artifactLocation"]["uri"] in ("sql/%C3%B1%20b.sql", "supabase/migrations/1_things.sql")
-    found = results(replace(BAD, sources={}))["plans:unchecked"]["locations"][0]["physicalLocation"]
+    found = results(replace(BAD, locations={}))["plans:unchecked"]["locations"][0]["physicalLocation"]
     assert found["artifactLocation"]["uri"] == "supabase-jobs.toml"
 
 
@@ -85,7 +85,7 @@ def test_the_same_findings_make_the_same_log_and_fingerprints_outlive_values() -
     moved = replace(
         BAD,
         findings=tuple(replace(f, message="else", severity=Severity.ERROR) for f in BAD.findings),
-        sources={},
+        locations={},
     )
     prints = [{id: one["partialFingerprints"] for id, one in results(result).items()} for result in (BAD, moved)]
     assert prints[0] == prints[1]

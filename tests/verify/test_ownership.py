@@ -128,7 +128,7 @@ def test_a_column_of_theirs_that_must_not_be_null(rolled_back: Connection) -> No
     rolled_back.execute("create table public.others (id int not null)")
     with pytest.raises(psycopg.errors.NotNullViolation) as caught, rolled_back.transaction():
         rolled_back.execute("insert into public.others values (null)")
-    found = ownership.in_the_way(rolled_back, caught.value, {"public.async_jobs"})
+    found = ownership.user_object_conflict(rolled_back, caught.value, {"public.async_jobs"})
     assert found is not None
     assert found.fix == "Real rows meet what public.others refuses too."
 
@@ -158,5 +158,5 @@ def test_a_partition_of_ours_is_ours(rolled_back: Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation) as caught, rolled_back.transaction():
         rolled_back.execute("insert into public.parted values (0)")
     assert caught.value.diag.table_name == "parted_rest"
-    assert ownership.in_the_way(rolled_back, caught.value, {"public.parted"}) is None
-    assert ownership.in_the_way(rolled_back, caught.value, {"public.others"}) is not None
+    assert ownership.user_object_conflict(rolled_back, caught.value, {"public.parted"}) is None
+    assert ownership.user_object_conflict(rolled_back, caught.value, {"public.others"}) is not None

@@ -11,26 +11,26 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Case, Finding, Grid, Severity
 from supabase_jobs.verify import ownership, script
 from supabase_jobs.verify.access import AREA, declaration, privileges, probe
-from supabase_jobs.verify.access.declaration import Action, Declaration, Matrix, Row
+from supabase_jobs.verify.access.declaration import Action, Declaration, Matrix, MatrixRow
 from supabase_jobs.verify.context import Context, EquivalenceCheck
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import Names, Session, begin, make_names, plant
+from supabase_jobs.verify.impersonation import Impersonation, Names, begin, insert_fixture, make_names
 
 
 def check(connection: Connection, expectations: Expectations, result: Context) -> None:
     """The area: the matrix of these sources, against this database."""
-    if (file := result.declared(AREA, expectations, declaration.FILE_NAME)) is None:
+    if (file := result.declaration_file(AREA, expectations, declaration.FILE_NAME)) is None:
         return
     declared = declaration.load(file)
-    tables = {table for table, _, _ in declared.privileges} | ownership.tables_beside(file)
+    tables = {table for table, _, _ in declared.privileges} | ownership.managed_relations(file)
     privileges.check(connection, AREA, declared, tables, expectations, result)
-    run(connection, declared, expectations.variables, result, ownership.ours_beside(file))
+    run(connection, declared, expectations.variables, result, ownership.managed_objects(file))
 
 
 def declared_cases(expectations: Expectations, result: Context) -> None:
     """The cases, without a database."""
-    if (file := result.declared(AREA, expectations, declaration.FILE_NAME)) is not None:
+    if (file := result.declaration_file(AREA, expectations, declaration.FILE_NAME)) is not None:
         declared = declaration.load(file)
         names = make_names(AREA, declared.ids, declared.placeholders, expectations.variables)
         result.preambles[AREA] = _opening(declared, names)
@@ -59,7 +59,7 @@ def run(
     # A setting that no identity of this session has made yet does not exist at all; that case differs
     # from an empty one, so the probes of the first identity come before the first set_config.
     result.preambles[AREA] = _opening(declared, session)
-    if plant(session, AREA, declared.fixture, result, ours):
+    if insert_fixture(session, AREA, declared.fixture, result, ours):
         with probe.begun(session):
             for matrix in declared.matrices:
                 if result.should_stop:
@@ -69,7 +69,7 @@ def run(
         result.matching |= {matrix.object for matrix in declared.matrices} - wrong
 
 
-def _run_matrix(session: Session, matrix: Matrix, ours: Collection[str], result: Context) -> None:
+def _run_matrix(session: Impersonation, matrix: Matrix, ours: Collection[str], result: Context) -> None:
     cells, wrong = [], set()
     unreached: list[tuple[int, int, str]] = []
     allowed: dict[tuple[str, str], bool] = {}
@@ -78,7 +78,7 @@ def _run_matrix(session: Session, matrix: Matrix, ours: Collection[str], result:
         seen = _run_row(session, matrix, row, allowed)
         cells.append(tuple(outcome for outcome, _ in seen))
         for c, (action, (outcome, cause)) in enumerate(zip(matrix.actions, seen, strict=True)):
-            result.tried.add(EquivalenceCheck(matrix.object, row.identity.role, action.command))
+            result.probed.add(EquivalenceCheck(matrix.object, row.identity.role, action.command))
             if not result.repeated:
                 result.cases.append(_case(matrix, row, action, session))
             if outcome != row.expected[action.name]:
@@ -108,7 +108,7 @@ def _run_matrix(session: Session, matrix: Matrix, ours: Collection[str], result:
 
 
 def _run_row(
-    session: Session, matrix: Matrix, row: Row, allowed: dict[tuple[str, str], bool]
+    session: Impersonation, matrix: Matrix, row: MatrixRow, allowed: dict[tuple[str, str], bool]
 ) -> list[tuple[str, psycopg.Error | None]]:
     """The outcome of each action of a row, and its error.
 
@@ -146,12 +146,12 @@ def _becoming(names: Names, identity: Identity) -> str:
     return f"-- Served just before, on the same connection:\n{before}{back}{settings}"
 
 
-def _case(matrix: Matrix, row: Row, action: Action, names: Names) -> Case:
+def _case(matrix: Matrix, row: MatrixRow, action: Action, names: Names) -> Case:
     name = f"{row.label}: {action.name}"
     return Case(_id(matrix, row, action), AREA, matrix.object, name, lambda: _script(name, row, action, names))
 
 
-def _script(name: str, row: Row, action: Action, names: Names) -> str:
+def _script(name: str, row: MatrixRow, action: Action, names: Names) -> str:
     expected = row.expected[action.name]
     return script.probe(
         (name, f"declared: {_MEANING.get(expected, f'error {expected}')}"),
@@ -164,14 +164,14 @@ def _script(name: str, row: Row, action: Action, names: Names) -> str:
     )
 
 
-def _id(matrix: Matrix, row: Row, action: Action) -> str:
+def _id(matrix: Matrix, row: MatrixRow, action: Action) -> str:
     return f"{AREA}:{matrix.title}:{row.label}:{action.name}"
 
 
 def _differs(
-    session: Session,
+    session: Impersonation,
     matrix: Matrix,
-    row: Row,
+    row: MatrixRow,
     action: Action,
     outcome: str,
     cause: psycopg.Error | None,
@@ -186,15 +186,15 @@ def _differs(
     """
     expected = row.expected[action.name]
     if cause is not None and (expected == "rows" or expected.startswith("23") or action.reached is not None):
-        found = probe.in_the_way(session, cause, ours)
+        found = probe.user_object_conflict(session, cause, ours)
         if found is not None:
             why = f"{row.label}: {action.name}: {found.why}"
-            result.not_checked(AREA, matrix.object, why, found.fix, id=_id(matrix, row, action))
+            result.mark_unchecked(AREA, matrix.object, why, found.fix, id=_id(matrix, row, action))
             return
     result.findings.append(_deviation(matrix, row, action, outcome))
 
 
-def _deviation(matrix: Matrix, row: Row, action: Action, outcome: str) -> Finding:
+def _deviation(matrix: Matrix, row: MatrixRow, action: Action, outcome: str) -> Finding:
     expected = row.expected[action.name]
     return Finding(
         id=_id(matrix, row, action),
@@ -207,7 +207,7 @@ def _deviation(matrix: Matrix, row: Row, action: Action, outcome: str) -> Findin
     )
 
 
-def _empty(matrix: Matrix, row: Row, action: Action, outcome: str, reason: str) -> Finding:
+def _empty(matrix: Matrix, row: MatrixRow, action: Action, outcome: str, reason: str) -> Finding:
     return Finding(
         id=_id(matrix, row, action),
         area=AREA,

@@ -43,7 +43,7 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Row:
+class MatrixRow:
     """An identity against whose rows: `binds` maps the SQL's parameters to the names of ids (or "null").
 
     `expected` maps each action to `rows`, `hidden`, `denied`, `violates`, or an SQLSTATE.
@@ -62,7 +62,7 @@ class Matrix:
     title: str
     object: str
     actions: tuple[Action, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[MatrixRow, ...]
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _matrix(
             raise ConfigError(f"{title}: row {label!r} names {unknown!r}, which is not among the ids")
         if row["identity"] not in identities:
             raise ConfigError(f"{title}: row {label!r} names the unknown identity {row['identity']!r}")
-        rows.append(Row(label, identities[row["identity"]], binds, expected[label]))
+        rows.append(MatrixRow(label, identities[row["identity"]], binds, expected[label]))
     return Matrix(title, of, actions, tuple(rows))
 
 

@@ -19,7 +19,7 @@ from supabase_jobs.errors import BusyError, ConfigError
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification
 from supabase_jobs.verify import impersonation
 from supabase_jobs.verify.access import AREA, declaration, http_cases, requests
-from supabase_jobs.verify.access.declaration import Declaration, Matrix, Row
+from supabase_jobs.verify.access.declaration import Declaration, Matrix, MatrixRow
 from supabase_jobs.verify.access.http_cases import SERVICE, Asked
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.identity import Identity
@@ -42,7 +42,7 @@ _LOCK_KEY = int.from_bytes(b"vrfyhttp", "big", signed=True)
 class _Run:
     connection: Connection
     declared: Declaration
-    session: impersonation.Session
+    session: impersonation.Impersonation
     expectations: Expectations
     target: Endpoint
     http: "httpx.Client"
@@ -195,7 +195,7 @@ def _outcome(this: _Run, cell: Asked) -> str:
     return "rows" if reached.rowcount > 0 else "hidden"
 
 
-def _params(this: _Run, row: Row) -> impersonation.Params:
+def _params(this: _Run, row: MatrixRow) -> impersonation.Params:
     return this.session.params(row.binds)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from supabase_jobs.findings import Case
 from supabase_jobs.verify import script
 from supabase_jobs.verify.access import AREA, declaration
-from supabase_jobs.verify.access.declaration import Action, Matrix, Row
+from supabase_jobs.verify.access.declaration import Action, Matrix, MatrixRow
 from supabase_jobs.verify.access.requests import Request
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
@@ -26,7 +26,7 @@ class Asked:
 
     r: int
     c: int
-    row: Row
+    row: MatrixRow
     action: Action
     request: Request
 
@@ -110,7 +110,7 @@ def _lines(cell: Asked, variables: Mapping[str, object]) -> Iterator[str]:
         yield json.dumps(_bound(request.values, cell.row), ensure_ascii=False)
 
 
-def _bound(values: Mapping[str, Any], row: Row) -> dict[str, Any]:
+def _bound(values: Mapping[str, Any], row: MatrixRow) -> dict[str, Any]:
     """Values with the names of the ids that they stand for in this row."""
 
     def name(value: Any) -> Any:

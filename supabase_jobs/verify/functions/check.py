@@ -15,13 +15,13 @@ from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.functions import AREA, scenarios
 from supabase_jobs.verify.functions.runner import InTheWayError, Stage, on_stage, shown, told
 from supabase_jobs.verify.functions.scenarios import ALL_IDS, Scenario, Scenarios, Step
-from supabase_jobs.verify.impersonation import THROWN_AWAY, Session, begin, plant
+from supabase_jobs.verify.impersonation import FIX_DISCARDED_ROWS, Impersonation, begin, insert_fixture
 
 
 def check(connection: Connection, expectations: Expectations, result: Context) -> None:
     """The area: the scenarios of these sources, against this database."""
-    if (file := result.declared(AREA, expectations, scenarios.FILE_NAME)) is not None:
-        run(connection, scenarios.load(file), expectations.variables, result, ownership.ours_beside(file))
+    if (file := result.declaration_file(AREA, expectations, scenarios.FILE_NAME)) is not None:
+        run(connection, scenarios.load(file), expectations.variables, result, ownership.managed_objects(file))
 
 
 def run(
@@ -39,7 +39,7 @@ def run(
     session = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     scripts = _Scripts(session, declared)
     result.preambles[AREA] = scripts.preamble
-    if not plant(session, AREA, declared.fixture, result, ours):
+    if not insert_fixture(session, AREA, declared.fixture, result, ours):
         return
     with on_stage(session, declared.watch, variables, ours) as stage:
         if missing := [name for name in declared.planted if name not in stage.planted]:
@@ -64,7 +64,7 @@ def _play_all(stage: Stage, declared: Scenarios, scripts: "_Scripts", result: Co
         try:
             deviations = list(stage.play(scenario))
         except InTheWayError as error:
-            result.not_checked(AREA, scenario.subject, str(error), error.fix, id=_id(scenario))
+            result.mark_unchecked(AREA, scenario.subject, str(error), error.fix, id=_id(scenario))
             continue
         if deviations:
             deviating.add(scenario.name)
@@ -74,7 +74,7 @@ def _play_all(stage: Stage, declared: Scenarios, scripts: "_Scripts", result: Co
 class _Scripts:
     """Each scenario as SQL for psql. The array of all ids is a setting there, or nobody could read it."""
 
-    def __init__(self, session: Session, declared: Scenarios) -> None:
+    def __init__(self, session: Impersonation, declared: Scenarios) -> None:
         array = "{" + ",".join(map(str, session.ids.values())) + "}"
         literals = script.quoted({**session.ids, ALL_IDS: array})
         ids = f"select set_config('verify.ids', %({ALL_IDS})s, true) is not null as ids"
@@ -95,7 +95,7 @@ class _Scripts:
         ]
         expected = [f"declared: {step.error or shown(step.result)}" for step in scenario.steps]
         changes = [f"declared: {name} is {told(change)}" for name, change in scenario.changes.items()]
-        return script.story(
+        return script.scenario(
             (f"{scenario.subject}: {scenario.name}", *expected, *changes),
             scenario.given,
             calls,
@@ -130,5 +130,5 @@ def _nothing_there(missing: list[str]) -> Finding:
         severity=Severity.ERROR,
         object="fixture",
         message=f"{AREA} was not checked: the test rows {', '.join(missing)} are not there after planting them",
-        fix=THROWN_AWAY,
+        fix=FIX_DISCARDED_ROWS,
     )

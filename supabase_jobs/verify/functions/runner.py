@@ -18,7 +18,7 @@ from supabase_jobs.outcomes import refusal
 from supabase_jobs.verify import ownership
 from supabase_jobs.verify.functions.scenarios import ALL_IDS, DELETED, INSERTED, Scenario, Step
 from supabase_jobs.verify.identity import NULL
-from supabase_jobs.verify.impersonation import Session, be_oneself, one, queue
+from supabase_jobs.verify.impersonation import Impersonation, one, reset_role, send_identity
 
 NOW = "now"
 
@@ -60,7 +60,7 @@ class _Outcome:
 
 @contextmanager
 def on_stage(
-    session: Session, watch: str, variables: Mapping[str, object], ours: Collection[str] = ()
+    session: Impersonation, watch: str, variables: Mapping[str, object], ours: Collection[str] = ()
 ) -> Iterator["Stage"]:
     """The planted rows, to play on; they are as they were when this is left.
 
@@ -81,7 +81,11 @@ class Stage:
     """Plays scenarios on one connection, and says how rows and values are called."""
 
     def __init__(
-        self, session: Session, params: Mapping[str, object], variables: Mapping[str, object], ours: Collection[str]
+        self,
+        session: Impersonation,
+        params: Mapping[str, object],
+        variables: Mapping[str, object],
+        ours: Collection[str],
     ) -> None:
         self._session = session
         self._connection = session.connection
@@ -126,7 +130,7 @@ class Stage:
             with self._connection.pipeline():
                 for statement in scenario.given:
                     self._execute(statement)
-                be_oneself(self._session)
+                reset_role(self._session)
                 seen = self._connection.execute(_LOOK)
         except INCONCLUSIVE_ERRORS:
             raise
@@ -148,9 +152,9 @@ class Stage:
                 for statement in first:
                     self._connection.execute(statement.encode())
                 if step.identity is not None:
-                    became = queue(self._session, step.identity)
+                    became = send_identity(self._session, step.identity)
                 called = self._execute(step.call)
-                be_oneself(self._session, step.identity)
+                reset_role(self._session, step.identity)
                 if look:
                     seen = self._connection.execute(_LOOK)
         except INCONCLUSIVE_ERRORS:
@@ -174,7 +178,7 @@ class Stage:
         if step.error is not None:  # it got past what should have refused it
             return
         self._connection.execute(_UNDO)
-        if (found := ownership.in_the_way(self._connection, outcome.cause, self._ours)) is not None:
+        if (found := ownership.user_object_conflict(self._connection, outcome.cause, self._ours)) is not None:
             raise InTheWayError(f"{scenario.name}: {found.why}", found.fix)
 
     def _changes(self, before: Rows, after: Rows, scenario: Scenario) -> Iterator[str]:

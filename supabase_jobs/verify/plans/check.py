@@ -41,8 +41,8 @@ _EVERY_ROW = {
 
 def check(connection: Connection, expectations: Expectations, result: Context) -> None:
     """The area: the declared queries, owner checks, and the indexes of our tables. Needs an empty search_path."""
-    file = result.declared(AREA, expectations, queries.FILE_NAME)
-    recorded = result.declared(AREA, expectations, structure_snapshot.FILE_NAME)
+    file = result.declaration_file(AREA, expectations, queries.FILE_NAME)
+    recorded = result.declaration_file(AREA, expectations, structure_snapshot.FILE_NAME)
     if file is None or recorded is None:
         return
     declared, snapshot = queries.load(file), structure_snapshot.load(recorded)
@@ -156,7 +156,7 @@ class _Judge:
         except NoPlanError as error:
             # never called passed: whether it could
             why = f"whether {query.name} can use {query.index} does not show: {error}"
-            self._result.not_checked(AREA, index.table, why, _STRUCTURE, id=f"{AREA}:{query.name}:{identity.name}")
+            self._result.mark_unchecked(AREA, index.table, why, _STRUCTURE, id=f"{AREA}:{query.name}:{identity.name}")
             return None
         if not implied:
             return f"{asked}: it holds only rows where {index.predicate}, and the query wants others too", _STRUCTURE

@@ -10,7 +10,7 @@ from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.verify import impersonation, script
 from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import SET, Params, Session
+from supabase_jobs.verify.impersonation import SET, Impersonation, Params
 from supabase_jobs.verify.plans import query_plan
 from supabase_jobs.verify.plans.query_plan import Plan
 
@@ -28,7 +28,7 @@ class NoPlanError(Exception):
 class Planner:
     """Plans of one session; `params` are what the declared statements are given."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Impersonation) -> None:
         self._session = session
         self.params = session.params({name: name for name in session.ids})
         self._literals = script.quoted(self.params)
@@ -47,7 +47,7 @@ class Planner:
                     for setting in settings.items():
                         connection.execute(SET, setting)
                 if identity is not None:
-                    impersonation.become(self._session, identity)
+                    impersonation.set_identity(self._session, identity)
                 ready = True
                 row = impersonation.one(connection.execute((_EXPLAIN + statement).encode(), params))
         except INCONCLUSIVE_ERRORS:

@@ -36,7 +36,7 @@ _POLICY, _EFFECT = "policy", "effect of policies"
 
 def check(connection: Connection, expectations: Expectations, result: Context) -> None:
     """The area: facts of the catalogs, bodies of functions, advice. Needs an empty search_path; only reads catalogs."""
-    if (file := result.declared(AREA, expectations, FILE_NAME)) is None:
+    if (file := result.declaration_file(AREA, expectations, FILE_NAME)) is None:
         return
     snapshot = load(file)
     compare(connection, snapshot, result, expectations.allowed_bypasses)
@@ -57,7 +57,7 @@ def check(connection: Connection, expectations: Expectations, result: Context) -
 
 def declared_cases(expectations: Expectations, result: Context) -> None:
     """The cases about what was recorded, without a database."""
-    if (file := result.declared(AREA, expectations, FILE_NAME)) is not None:
+    if (file := result.declaration_file(AREA, expectations, FILE_NAME)) is not None:
         result.cases += [catalog.case(fact, result) for fact in load(file).facts if fact.kind != _EFFECT]
 
 

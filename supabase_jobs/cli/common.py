@@ -102,12 +102,12 @@ def settings(ctx: click.Context) -> Settings:
 @contextmanager
 def connected(given: Settings) -> Iterator["Connection"]:
     """A connection to the target database, which is named on stderr first."""
-    from supabase_jobs.database.connection import NEWEST_TESTED_MAJOR, connect, target
+    from supabase_jobs.database.connection import NEWEST_TESTED_MAJOR, connect, describe
 
     with connect(database_url(given)) as connection:
-        place = target(connection)
-        narrate(f"database: {place}")
-        if place.untested:
+        database = describe(connection)
+        narrate(f"database: {database}")
+        if database.untested:
             narrate(
                 f"note: this server is newer than PostgreSQL {NEWEST_TESTED_MAJOR}, the newest this was tested with"
             )

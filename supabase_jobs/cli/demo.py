@@ -33,7 +33,7 @@ def command(ctx: click.Context, keep: bool) -> None:
     Prints the access matrix, and exits 1 where verify finds an error. Leaves nothing running unless --keep.
     The database is always a local one of its own: --db-url is not looked at.
     """
-    from supabase_jobs.database.connection import connect, target
+    from supabase_jobs.database.connection import connect, describe
     from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
     from supabase_jobs.sources import project
     from supabase_jobs.sources.files import Files
@@ -45,7 +45,7 @@ def command(ctx: click.Context, keep: bool) -> None:
     expectations = load_expectations(given)
     started = time.monotonic()
     with _server(given, keep) as server, connect(server.url) as connection:
-        narrate(f"database: {target(connection)}, started in {time.monotonic() - started:.1f} s")
+        narrate(f"database: {describe(connection)}, started in {time.monotonic() - started:.1f} s")
         applied, before = apply_pending(connection, files, observer=ApplyObserver(narrate, progress))
         narrate(f"{len(applied)} migrations applied, {len(before)} applied before; verifying")
         result = verify(connection, expectations)

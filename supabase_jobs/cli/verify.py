@@ -83,7 +83,7 @@ def command(
     if form == "html" and output is None and sys.stdout.isatty():
         raise ConfigError("an HTML page is of no use on a terminal", hint="Say where it goes: --output report.html.")
 
-    from supabase_jobs.database.connection import target as target_of
+    from supabase_jobs.database.connection import describe
     from supabase_jobs.sources import project
     from supabase_jobs.verify.expectations import load_expectations
     from supabase_jobs.verify.run import parse, verify
@@ -92,11 +92,11 @@ def command(
     expectations = load_expectations(given)
     target = None if api_url is None else _target(given, areas, api_url, allow_remote)
     with connected(given) as connection:
-        place = str(target_of(connection))
+        database = str(describe(connection))
         result = verify(connection, expectations, areas)
         if target is not None:
             result = _through_the_api(connection, expectations, target, result)
-    result = replace(result, locations=project.origins(given), database=place)
+    result = replace(result, locations=project.origins(given), database=database)
     if output is None:
         click.echo(report(result, form), nl=False)
     else:
@@ -114,10 +114,10 @@ def _target(given: "Settings", areas: Sequence[str], url: str, allow_remote: boo
     if access.AREA not in areas:
         raise ConfigError(f"--api-url asks the access matrix, which --only {','.join(areas)} leaves out")
     target = api_target(url, given.directory, os.environ, allow_remote=allow_remote)
-    place = conninfo.read(database_url(given)).place
-    if not allow_remote and not (is_local(place.host) and is_local(place.hostaddr)):
+    address = conninfo.read(database_url(given)).address
+    if not allow_remote and not (is_local(address.host) and is_local(address.hostaddr)):
         raise ConfigError(
-            f"verify through the API commits rows before it removes them again, and {place} is not a local database",
+            f"verify through the API commits rows before it removes them again, and {address} is not a local database",
             hint="If it is one on which that does no harm, say --allow-remote.",
         )
     return target

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from supabase_jobs.database.conninfo import Conninfo, connected_place, mask, read
+from supabase_jobs.database.conninfo import Conninfo, connected_address, mask, read
 from supabase_jobs.database.errors import translated
 from supabase_jobs.database.hosts import Kind, diagnose, is_local
 from supabase_jobs.errors import ConfigError, ConnectError
@@ -30,7 +30,7 @@ _ENCODING = "utf8"
 
 
 @dataclass(frozen=True)
-class Target:
+class ConnectedDatabase:
     """Which database a connection leads to, fit to be printed: it holds no password."""
 
     host: str
@@ -94,22 +94,22 @@ def twin(connection: Connection) -> Iterator[Connection]:
     # of several hosts and addresses, the one that answered
     options |= {"host": info.host, "hostaddr": info.hostaddr, "port": str(info.port)}
     options |= {"password": info.password} if info.password else {}
-    place = connected_place(connection)
+    address = connected_address(connection)
     try:
         other = _open(make_conninfo("", **options))
     except psycopg.Error as error:
-        _explain(error, Conninfo({}, place, info.password, ""))
+        _explain(error, Conninfo({}, address, info.password, ""))
     with _kept(other):
         yield other
 
 
-def target(connection: Connection) -> Target:
+def describe(connection: Connection) -> ConnectedDatabase:
     """Host, port, database, version and role of a connection, without asking the server."""
     info = connection.info
-    place = connected_place(connection)
+    address = connected_address(connection)
     encrypted = bool(connection.pgconn.ssl_in_use) or (is_local(info.host) and is_local(info.hostaddr))
-    return Target(
-        info.host or "local socket", info.port, info.dbname, _version(connection), info.user, place.kind, encrypted
+    return ConnectedDatabase(
+        info.host or "local socket", info.port, info.dbname, _version(connection), info.user, address.kind, encrypted
     )
 
 
@@ -133,10 +133,10 @@ def _kept(connection: Connection) -> Iterator[None]:
 
 def _explain(error: psycopg.Error, conninfo: Conninfo) -> NoReturn:
     """Raise what a failed attempt to connect means."""
-    place = conninfo.place
-    found = diagnose(mask(str(error), conninfo.password, place), place, conninfo.password_from)
+    address = conninfo.address
+    found = diagnose(mask(str(error), conninfo.password, address), address, conninfo.password_from)
     kind = ConfigError if found.configuration else ConnectError
-    raise kind(f"cannot connect to {place}: {found.message}", hint=found.hint, sqlstate=error.sqlstate) from None
+    raise kind(f"cannot connect to {address}: {found.message}", hint=found.hint, sqlstate=error.sqlstate) from None
 
 
 def _version(connection: Connection) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg import errors
 
-from supabase_jobs.database.conninfo import connected_place, mask
+from supabase_jobs.database.conninfo import connected_address, mask
 from supabase_jobs.database.hosts import reason
 from supabase_jobs.errors import BusyError, ConnectError, PrivilegeError, SupabaseJobsError
 
@@ -29,11 +29,11 @@ def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
     Raises ConnectError (7) if the connection was lost, PrivilegeError (7) if the role lacks a privilege, BusyError (5)
     if another session blocked the statement, and SupabaseJobsError (2) for all other errors.
     """
-    password, place = connection.info.password, connected_place(connection)
+    password, address = connection.info.password, connected_address(connection)
     try:
         yield
     except psycopg.Error as error:
-        text = mask(error.diag.message_primary or reason(str(error)), password, place)
+        text = mask(error.diag.message_primary or reason(str(error)), password, address)
         _translate(error, text, lost=connection.broken)
 
 

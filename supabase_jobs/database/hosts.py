@@ -1,11 +1,12 @@
-"""Hosts, those of Supabase among them, and what it means when one of them cannot be reached. Connects to nothing.
+"""Supabase hosts, and diagnoses of failed connections.
 
-A project answers at `db.<ref>.supabase.co` (as a rule over IPv6 only; 5432, and 6543 for its own pooler) and at
-the shared pooler of its region, `aws-<n>-<region>.pooler.supabase.com` (5432 session mode, 6543 transaction
-mode), where the user is `<role>.<ref>`. No message made here holds a password.
+A project listens at `db.<ref>.supabase.co` (usually IPv6 only; port 5432, and 6543 for its dedicated pooler) and at
+the shared pooler of its region, `aws-<n>-<region>.pooler.supabase.com` (5432 session mode, 6543 transaction mode),
+where the user is `<role>.<ref>`. No message from this module contains a password.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
@@ -19,7 +20,7 @@ TRANSACTION_PORT = "6543"
 
 
 class Kind(StrEnum):
-    """The ways to a hosted project."""
+    """Endpoint of a hosted project."""
 
     DIRECT = "Supabase, direct"
     DEDICATED = "Supabase, dedicated pooler"
@@ -28,8 +29,8 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a connection goes, as libpq understands it: no password. `host` may be a list with commas."""
+class Address:
+    """Connection parameters as libpq resolves them, without the password. `host` may be a comma-separated list."""
 
     host: str
     port: str
@@ -40,7 +41,7 @@ class Place:
 
     @property
     def kind(self) -> Kind | None:
-        """Which way to a hosted project this is, None for any other server."""
+        """The endpoint of a hosted project; None for any other server."""
         pooled = self.port == TRANSACTION_PORT
         if _DIRECT.fullmatch(self.host.lower()):
             return Kind.DEDICATED if pooled else Kind.DIRECT
@@ -50,14 +51,14 @@ class Place:
 
     @property
     def ref(self) -> str | None:
-        """The project's reference, from the host or else from the pooler's user."""
+        """The project ref, from the host or from the pooler user."""
         if found := _DIRECT.fullmatch(self.host.lower()):
             return found[1]
         return self.user.partition(".")[2] or None if _SHARED.fullmatch(self.host.lower()) else None
 
     @property
     def shared_url(self) -> str:
-        """The URL of the same project through the shared pooler, with PASSWORD where the password goes."""
+        """The URL of the same project through the shared pooler; PASSWORD stands for the password."""
         role = self.user.partition(".")[0] if self.kind in (Kind.SESSION, Kind.TRANSACTION) else self.user
         host = self.host if _SHARED.fullmatch(self.host.lower()) else _SOME_POOLER
         port = self.port if host == self.host else "5432"
@@ -71,7 +72,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Why connecting failed, and what to do; `configuration` where it is the options that are wrong."""
+    """Why a connection failed, and a hint. `configuration`: the cause is an invalid option, not the server."""
 
     message: str
     hint: str
@@ -79,30 +80,30 @@ class Diagnosis:
 
 
 def is_local(hosts: str | None) -> bool:
-    """Whether every host of a libpq list is this machine: a socket, a loopback address, or localhost."""
+    """Whether every host in a libpq list is this machine: a socket, a loopback address or localhost."""
     return all(_is_local(host) for host in (hosts or "").split(","))
 
 
-def diagnose(text: str, place: Place, password_from: str = "") -> Diagnosis:
-    """What is behind libpq's words about a connection that failed.
+def diagnose(text: str, address: Address, password_from: str = "") -> Diagnosis:
+    """Diagnose libpq's error message about a failed connection.
 
-    `password_from` says where the password came from ("the URL"), `''` where there was none. Symptoms that are
-    known are told in our words; of others the reason is repeated, so `text` must be masked by the caller.
+    `password_from` names the source of the password ("the URL"), or is '' without a password. An unknown error
+    is repeated, so the caller must mask `text`.
     """
-    for symptom, words in _SYMPTOMS:
-        if re.search(words, text, flags=re.IGNORECASE):
-            return _EXPLAINED[symptom](text, place, password_from)
+    for pattern, diagnosis in _DIAGNOSES:
+        if re.search(pattern, text, flags=re.IGNORECASE):
+            return diagnosis(text, address, password_from)
     return Diagnosis(reason(text), "Check host, port, user and password, and that the server is running.")
 
 
 def reason(text: str) -> str:
-    """What libpq says in the end, without its preamble and its own hints; several attempts are joined."""
-    found: dict[str, None] = {}
+    """The cause in libpq's message, without preamble and hints; the causes of several attempts are joined."""
+    causes: dict[str, None] = {}
     for line in text.splitlines():
         if line and not line[0].isspace() and not line.startswith(("Multiple connection attempts", "HINT:", "DETAIL:")):
             last = line.rpartition("failed: ")[2]
-            found[re.sub(r"^(FATAL|ERROR|error): +", "", last)] = None
-    return "; ".join(found) or "no reason was given"
+            causes[re.sub(r"^(FATAL|ERROR|error): +", "", last)] = None
+    return "; ".join(causes) or "no reason was given"
 
 
 def _is_local(host: str) -> bool:
@@ -114,157 +115,128 @@ def _is_local(host: str) -> bool:
         return False
 
 
-class _Symptom(StrEnum):
-    CONFIGURATION = "configuration"
-    TENANT = "tenant"
-    PASSWORD = "password"  # noqa: S105  a name
-    NO_PASSWORD = "no password"  # noqa: S105
-    NO_TLS = "no TLS"
-    TLS_WANTED = "TLS wanted"
-    CERTIFICATE = "certificate"
-    FULL = "full"
-    STARTING = "starting"
-    NO_DATABASE = "no database"
-    REFUSED = "refused"
-    TIMEOUT = "timeout"
-    UNRESOLVED = "unresolved"
-    UNREACHABLE = "unreachable"
-
-
-# the first that matches holds; what the server itself said comes before what the network said
-_SYMPTOMS = (
-    (_Symptom.TENANT, r"tenant\b.*\bnot found|no tenant identifier|ENOIDENTIFIER"),
-    (_Symptom.NO_PASSWORD, r"no password supplied"),
-    (_Symptom.PASSWORD, r"password authentication failed|SASL authentication failed|wrong password"),
-    (_Symptom.NO_TLS, r"does not support SSL|SSL was required"),
-    (_Symptom.TLS_WANTED, r"no pg_hba\.conf entry.*no encryption|SSL connection is required"),
-    (_Symptom.CERTIFICATE, r"certificate verify failed|root certificate|certificate for .* does not match"),
-    (_Symptom.FULL, r"too many (clients|connections)|connection slots|max ?clients"),
-    (_Symptom.STARTING, r"the database system is|cannot connect now"),
-    (_Symptom.NO_DATABASE, r'database ".*" does not exist'),
-    (_Symptom.CONFIGURATION, r"invalid .* value|bad value for|invalid integer value|may not be used with"),
-    (_Symptom.REFUSED, r"connection refused|no such file or directory"),
-    (_Symptom.TIMEOUT, r"timeout expired|timed out"),
-    (_Symptom.UNREACHABLE, r"network is unreachable|cannot assign requested address|no route to host|address family"),
-    (_Symptom.UNRESOLVED, r"failed to resolve host|could not translate host name|name or service not known"),
-)
-
 _ENCODE = "In a URL, write %40 for @, %3A for :, %2F for / and %25 for % inside the password."
-_COPY = "N and REGION, or the whole URL, stand in the project's dashboard under Connect, Session pooler."
+_COPY = "The project's dashboard shows the whole URL under Connect, Session pooler."
 
 
-def _configuration(text: str, _place: Place, _from: str) -> Diagnosis:
+def _configuration(text: str, _address: Address, _from: str) -> Diagnosis:
     return Diagnosis(reason(text), "Correct that option in the URL, the service file or the PG… variable.", True)
 
 
-def _tenant(_text: str, place: Place, _from: str) -> Diagnosis:
+def _tenant(_text: str, address: Address, _from: str) -> Diagnosis:
     return Diagnosis(
-        f'the pooler knows no project for the user "{place.user}"',
-        f"There the user is ROLE.{place.ref or _SOME_REF}, and the region has to be the project's own:"
-        f" {place.shared_url}",
+        f'the pooler knows no project for the user "{address.user}"',
+        f"The user must be ROLE.{address.ref or _SOME_REF}, and the region must be the project's region:"
+        f" {address.shared_url}",
     )
 
 
-def _password(_text: str, place: Place, password_from: str) -> Diagnosis:
-    source = f"It was taken from {password_from}. " if password_from else ""
-    where = "Supabase's dashboard sets a new one under Database, Settings. " if place.kind else ""
-    return Diagnosis(f'the server refused the password of the role "{place.user}"', source + where + _ENCODE)
+def _password(_text: str, address: Address, password_from: str) -> Diagnosis:
+    source = f"The password came from {password_from}. " if password_from else ""
+    reset = "Reset it in Supabase's dashboard under Database, Settings. " if address.kind else ""
+    return Diagnosis(f'the server refused the password of the role "{address.user}"', source + reset + _ENCODE)
 
 
-def _no_password(_text: str, place: Place, _from: str) -> Diagnosis:
+def _no_password(_text: str, address: Address, _from: str) -> Diagnosis:
     return Diagnosis(
-        f'the server wants a password for the role "{place.user}", and none was given',
-        "Put it into the URL, PGPASSWORD, or ~/.pgpass. " + _ENCODE,
+        f'the server requires a password for the role "{address.user}", and none was given',
+        "Put it into the URL, PGPASSWORD or ~/.pgpass. " + _ENCODE,
     )
 
 
-def _no_tls(_text: str, _place: Place, _from: str) -> Diagnosis:
+def _no_tls(_text: str, _address: Address, _from: str) -> Diagnosis:
     return Diagnosis(
-        "the server offers no TLS, and without it nothing is sent to a host that is not local",
-        "Switch TLS on there. Only where you trust the whole network in between: add ?sslmode=disable to the URL.",
+        "the server offers no TLS, which connections to other machines require",
+        "Enable TLS on the server. If you trust the whole network, add ?sslmode=disable to the URL.",
     )
 
 
-def _tls_wanted(_text: str, _place: Place, _from: str) -> Diagnosis:
+def _tls_required(_text: str, _address: Address, _from: str) -> Diagnosis:
     return Diagnosis("the server accepts this role only with TLS", "Add ?sslmode=require to the URL.")
 
 
-def _certificate(text: str, place: Place, _from: str) -> Diagnosis:
-    where = " Supabase's is in the dashboard under Database, Settings, SSL." if place.kind else ""
+def _certificate(text: str, address: Address, _from: str) -> Diagnosis:
+    download = " Download Supabase's from the dashboard: Database, Settings, SSL." if address.kind else ""
     return Diagnosis(
-        f"the server's certificate could not be checked: {reason(text)}",
-        f"Name the authority's certificate with sslrootcert=FILE in the URL.{where}",
+        f"the server's certificate could not be verified: {reason(text)}",
+        f"Pass the certificate authority's file with sslrootcert=FILE in the URL.{download}",
     )
 
 
-def _full(text: str, place: Place, _from: str) -> Diagnosis:
-    other = (
-        f" The transaction pooler (port {TRANSACTION_PORT}) has room for more." if place.kind is Kind.SESSION else ""
+def _too_many_connections(text: str, address: Address, _from: str) -> Diagnosis:
+    other = f" The transaction pooler (port {TRANSACTION_PORT}) accepts more." if address.kind is Kind.SESSION else ""
+    return Diagnosis(
+        f"the server accepts no more connections: {reason(text)}", f"Try again when some have ended.{other}"
     )
-    return Diagnosis(f"the server takes no more connections: {reason(text)}", f"Try again when some have ended.{other}")
 
 
-def _starting(text: str, _place: Place, _from: str) -> Diagnosis:
+def _starting(text: str, _address: Address, _from: str) -> Diagnosis:
     return Diagnosis(reason(text), "Try again in a moment.")
 
 
-def _no_database(_text: str, place: Place, _from: str) -> Diagnosis:
-    return Diagnosis(f'there is no database "{place.database}"', "On Supabase the database is called postgres.")
+def _no_database(_text: str, address: Address, _from: str) -> Diagnosis:
+    return Diagnosis(f'the database "{address.database}" does not exist', "On Supabase the database is named postgres.")
 
 
-def _refused(_text: str, place: Place, _from: str) -> Diagnosis:
-    if place.kind:
+def _refused(_text: str, address: Address, _from: str) -> Diagnosis:
+    if address.kind:
         return Diagnosis(
-            "the connection was refused", f"Supabase listens on 5432 and {TRANSACTION_PORT}; is the project paused?"
+            "the connection was refused",
+            f"Supabase listens on ports 5432 and {TRANSACTION_PORT}. Check whether the project is paused.",
         )
-    if is_local(place.host):
-        return Diagnosis("nobody listens there", "Is the server running? `supabase-jobs local start` starts one.")
+    if is_local(address.host):
+        return Diagnosis(
+            "no server listens there", "Start the server. `supabase-jobs local start` starts an embedded one."
+        )
     return Diagnosis("the connection was refused", "Check host and port, and that the server is running.")
 
 
-def _timeout(_text: str, place: Place, _from: str) -> Diagnosis:
-    hint = "A firewall may be in between. connect_timeout=SECONDS in the URL, or PGCONNECT_TIMEOUT, allows more."
-    if place.kind in (Kind.DIRECT, Kind.DEDICATED):
-        hint = f"{_ipv6(place)} {hint}"
-    elif place.kind:
-        hint = f"Is the project paused, or are its network restrictions in the way? {hint}"
-    return Diagnosis(f"no answer within {place.timeout} s", hint)
+def _timeout(_text: str, address: Address, _from: str) -> Diagnosis:
+    hint = "A firewall may drop the packets. connect_timeout=SECONDS in the URL, or PGCONNECT_TIMEOUT, waits longer."
+    if address.kind in (Kind.DIRECT, Kind.DEDICATED):
+        hint = f"{_ipv6(address)} {hint}"
+    elif address.kind:
+        hint = f"Check whether the project is paused, and its network restrictions. {hint}"
+    return Diagnosis(f"no answer within {address.timeout} s", hint)
 
 
-def _unreachable(_text: str, place: Place, _from: str) -> Diagnosis:
-    if place.kind in (Kind.DIRECT, Kind.DEDICATED):
-        return Diagnosis("the network does not reach it", _ipv6(place))
-    return Diagnosis("the network does not reach it", "Check the host, and the way there: VPN, routes, IPv6.")
+def _unreachable(_text: str, address: Address, _from: str) -> Diagnosis:
+    if address.kind in (Kind.DIRECT, Kind.DEDICATED):
+        return Diagnosis("the host is unreachable from this network", _ipv6(address))
+    return Diagnosis("the host is unreachable from this network", "Check the host, and VPN, routes and IPv6.")
 
 
-def _unresolved(_text: str, place: Place, _from: str) -> Diagnosis:
-    if place.kind in (Kind.DIRECT, Kind.DEDICATED):
-        return Diagnosis("the name cannot be resolved", f"{_ipv6(place)} A paused or deleted project has no name.")
-    if place.kind:
-        return Diagnosis("the name cannot be resolved", f"Check the region in it. {_COPY}")
-    return Diagnosis("the name cannot be resolved", "Check how the host is spelled, and the network.")
+def _unresolved(_text: str, address: Address, _from: str) -> Diagnosis:
+    if address.kind in (Kind.DIRECT, Kind.DEDICATED):
+        hint = f"{_ipv6(address)} The name of a paused or deleted project does not resolve."
+    elif address.kind:
+        hint = f"Check the region in the name. {_COPY}"
+    else:
+        hint = "Check the spelling of the host, and the network."
+    return Diagnosis("the host name cannot be resolved", hint)
 
 
-def _ipv6(place: Place) -> str:
+def _ipv6(address: Address) -> str:
     return (
-        "This host has an IPv6 address only, as a rule. Where the network lacks IPv6, use the session pooler:"
-        f" {place.shared_url} ({_COPY})"
+        "This host usually has an IPv6 address only. If your network has no IPv6, use the session pooler:"
+        f" {address.shared_url} ({_COPY})"
     )
 
 
-_EXPLAINED = {
-    _Symptom.CONFIGURATION: _configuration,
-    _Symptom.TENANT: _tenant,
-    _Symptom.PASSWORD: _password,
-    _Symptom.NO_PASSWORD: _no_password,
-    _Symptom.NO_TLS: _no_tls,
-    _Symptom.TLS_WANTED: _tls_wanted,
-    _Symptom.CERTIFICATE: _certificate,
-    _Symptom.FULL: _full,
-    _Symptom.STARTING: _starting,
-    _Symptom.NO_DATABASE: _no_database,
-    _Symptom.REFUSED: _refused,
-    _Symptom.TIMEOUT: _timeout,
-    _Symptom.UNREACHABLE: _unreachable,
-    _Symptom.UNRESOLVED: _unresolved,
-}
+# The first match counts: errors of the server precede errors of the network.
+_DIAGNOSES: tuple[tuple[str, Callable[[str, Address, str], Diagnosis]], ...] = (
+    (r"tenant\b.*\bnot found|no tenant identifier|ENOIDENTIFIER", _tenant),
+    (r"no password supplied", _no_password),
+    (r"password authentication failed|SASL authentication failed|wrong password", _password),
+    (r"does not support SSL|SSL was required", _no_tls),
+    (r"no pg_hba\.conf entry.*no encryption|SSL connection is required", _tls_required),
+    (r"certificate verify failed|root certificate|certificate for .* does not match", _certificate),
+    (r"too many (clients|connections)|connection slots|max ?clients", _too_many_connections),
+    (r"the database system is|cannot connect now", _starting),
+    (r'database ".*" does not exist', _no_database),
+    (r"invalid .* value|bad value for|invalid integer value|may not be used with", _configuration),
+    (r"connection refused|no such file or directory", _refused),
+    (r"timeout expired|timed out", _timeout),
+    (r"network is unreachable|cannot assign requested address|no route to host|address family", _unreachable),
+    (r"failed to resolve host|could not translate host name|name or service not known", _unresolved),
+)

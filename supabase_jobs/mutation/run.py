@@ -97,10 +97,10 @@ Progress = Callable[[str], AbstractContextManager[None]]
 
 def refuse_remote(url: str) -> None:
     """ConfigError (2) where a URL, or whatever libpq fills it in with, leads to another machine."""
-    place = read(url).place
-    if not (is_local(place.host) and is_local(place.hostaddr)):
+    address = read(url).address
+    if not (is_local(address.host) and is_local(address.hostaddr)):
         raise ConfigError(
-            f"mutate breaks the database on purpose, and {place} is not a local one",
+            f"mutate breaks the database on purpose, and {address} is not a local one",
             hint="Everything is rolled back, but locks out everybody else meanwhile. If it is a copy that nobody"
             " uses, say --allow-remote.",
         )

@@ -7,7 +7,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from supabase_jobs.database.conninfo import read
-from supabase_jobs.database.hosts import Place, is_local
+from supabase_jobs.database.hosts import Address, is_local
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.testing import identity as identities
 from supabase_jobs.testing.identity import Identity
@@ -70,10 +70,10 @@ class Session(Generic[C]):
 
 def refuse_remote(where: psycopg.ConnectionInfo | str, allow_remote: bool) -> None:
     """ConfigError where a connection, or a URL, leads to another machine and nobody said that it may."""
-    place: psycopg.ConnectionInfo | Place = read(where).place if isinstance(where, str) else where
-    if not (allow_remote or (is_local(place.host) and is_local(place.hostaddr))):
+    address: psycopg.ConnectionInfo | Address = read(where).address if isinstance(where, str) else where
+    if not (allow_remote or (is_local(address.host) and is_local(address.hostaddr))):
         raise ConfigError(
-            f"{place.host or place.hostaddr} is not this machine, and tests write before they roll back",
+            f"{address.host or address.hostaddr} is not this machine, and tests write before they roll back",
             hint="Locks keep everybody else out meanwhile, and sequences advance. If nobody else uses that database,"
             " say --supabase-allow-remote.",
         )

@@ -37,7 +37,7 @@ class DatabaseUrl(str):
             conninfo = read(self)
         except ConfigError:
             return "'(a database URL)'"
-        return repr(mask(str(self), conninfo.password, conninfo.place))
+        return repr(mask(str(self), conninfo.password, conninfo.address))
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def test_an_unknown_authority_is_told(cli: Run, tls: ssl.SSLContext) -> None:
         where = f"u:{ENCODED}@{ELSEWHERE}:{fake.port}/x?hostaddr=127.0.0.1&sslmode=verify-full"
         ran = cli("status", "--db-url", f"postgresql://{where}")
     assert ran.code == 7
-    assert "certificate could not be checked" in ran.err
+    assert "certificate could not be verified" in ran.err
     assert "sslrootcert=FILE" in ran.err
 
 
@@ -186,7 +186,7 @@ def test_passwords_from_everywhere(cli: Run, server: Server, tmp_path: Path, sou
     assert password not in ran.out + ran.err
     if not right:
         assert f'refused the password of the role "{server.user}"' in ran.err
-        assert f"It was taken from {source}" in ran.err
+        assert f"The password came from {source}" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from supabase_jobs.database.conninfo import mask, read
-from supabase_jobs.database.hosts import Kind, Place, diagnose, is_local, reason
+from supabase_jobs.database.hosts import Address, Kind, diagnose, is_local, reason
 from supabase_jobs.errors import ConfigError
 
 REF = "abcdefghijklmnopqrst"
@@ -11,8 +11,8 @@ DIRECT = f"db.{REF}.supabase.co"
 POOLER = "aws-0-eu-central-1.pooler.supabase.com"
 
 
-def place(host: str, port: str = "5432", user: str = "postgres", database: str = "postgres") -> Place:
-    return Place(host, port, user, database, timeout="10")
+def address(host: str, port: str = "5432", user: str = "postgres", database: str = "postgres") -> Address:
+    return Address(host, port, user, database, timeout="10")
 
 
 @pytest.fixture(autouse=True)
@@ -39,14 +39,14 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_supabase_hosts_are_recognised(host: str, port: str, kind: Kind | None) -> None:
-    assert place(host, port).kind is kind
+    assert address(host, port).kind is kind
 
 
 def test_the_project_is_known_from_the_host_or_the_user() -> None:
-    assert place(DIRECT).ref == REF
-    assert place(POOLER, user=f"postgres.{REF}").ref == REF
-    assert place(POOLER).ref is None
-    assert place("localhost", user=f"postgres.{REF}").ref is None
+    assert address(DIRECT).ref == REF
+    assert address(POOLER, user=f"postgres.{REF}").ref == REF
+    assert address(POOLER).ref is None
+    assert address("localhost", user=f"postgres.{REF}").ref is None
 
 
 UNRESOLVED = f"failed to resolve host '{DIRECT}': [Errno -2] Name or service not known"
@@ -63,14 +63,14 @@ TENANT = (
 @pytest.mark.parametrize("text", [UNRESOLVED, UNREACHABLE, "connection timeout expired"])
 @pytest.mark.parametrize("port", ["5432", "6543"])
 def test_the_direct_host_that_cannot_be_reached_leads_to_the_session_pooler(text: str, port: str) -> None:
-    hint = diagnose(text, place(DIRECT, port, database="other")).hint
+    hint = diagnose(text, address(DIRECT, port, database="other")).hint
     assert f"postgresql://postgres.{REF}:PASSWORD@aws-N-REGION.pooler.supabase.com:5432/other" in hint
     assert "IPv6" in hint
 
 
 def test_each_trouble_of_the_network_has_its_own_words() -> None:
     texts = (UNRESOLVED, UNREACHABLE, "connection timeout expired", "Connection refused")
-    found = [diagnose(text, place(DIRECT)) for text in texts]
+    found = [diagnose(text, address(DIRECT)) for text in texts]
     assert len({f.message for f in found}) == len({f.hint for f in found}) == 4
     assert found[2].message == "no answer within 10 s"
 
@@ -79,17 +79,17 @@ def test_each_trouble_of_the_network_has_its_own_words() -> None:
     "text", [TENANT, "FATAL:  (ENOTFOUND) tenant/user postgres.x not found", "FATAL: no tenant identifier provided"]
 )
 def test_the_pooler_wants_the_project_in_the_user(text: str) -> None:
-    found = diagnose(text, place(POOLER, "6543"))
+    found = diagnose(text, address(POOLER, "6543"))
     assert "the pooler knows no project" in found.message
     assert f"postgresql://postgres.PROJECT_REF:PASSWORD@{POOLER}:6543/postgres" in found.hint
-    known = diagnose(text, place(POOLER, user=f"deploy.{REF}")).hint
+    known = diagnose(text, address(POOLER, user=f"deploy.{REF}")).hint
     assert f"postgresql://deploy.{REF}:PASSWORD@{POOLER}:5432/postgres" in known
 
 
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ('FATAL:  password authentication failed for user "x"', "refused the password", "taken from PGPASSWORD"),
+        ('FATAL:  password authentication failed for user "x"', "refused the password", "came from PGPASSWORD"),
         ("FATAL:  SASL authentication failed", "refused the password", "%40 for @"),
         ("fe_sendauth: no password supplied", "none was given", "PGPASSWORD"),
         ("server does not support SSL, but SSL was required", "offers no TLS", "sslmode=disable"),
@@ -98,13 +98,13 @@ def test_the_pooler_wants_the_project_in_the_user(text: str) -> None:
         ("FATAL:  sorry, too many clients already", "no more connections", "Try again"),
         ("FATAL:  MaxClientsInSessionMode: max clients reached", "no more connections", "Try again"),
         ("FATAL:  the database system is starting up", "starting up", "in a moment"),
-        ('FATAL:  database "postgres" does not exist', 'no database "postgres"', "called postgres"),
+        ('FATAL:  database "postgres" does not exist', 'the database "postgres" does not exist', "named postgres"),
         ("FATAL:  something new", "something new", "Check host"),
     ],
 )
 def test_what_the_server_says(text: str, message: str, hint: str) -> None:
     preamble = 'connection failed: connection to server at "1.2.3.4", port 5432 failed: '
-    found = diagnose(preamble + text, place("db.example.com"), "PGPASSWORD")
+    found = diagnose(preamble + text, address("db.example.com"), "PGPASSWORD")
     assert message in found.message
     assert hint in found.hint
     assert "FATAL" not in found.message
@@ -113,7 +113,7 @@ def test_what_the_server_says(text: str, message: str, hint: str) -> None:
 
 @pytest.mark.parametrize("text", ['invalid sslmode value: "x"', "bad value for connect_timeout: 'x'"])
 def test_a_wrong_option_is_a_matter_of_configuration(text: str) -> None:
-    assert diagnose(text, place("db.example.com")).configuration
+    assert diagnose(text, address("db.example.com")).configuration
 
 
 def test_several_attempts_become_one_reason() -> None:
@@ -188,7 +188,7 @@ def test_no_password_in_a_repr() -> None:
     assert "s3cret" not in repr(read("postgresql://u:s3cret@db.example.com/x"))
 
 
-PLACE = place("db.example.com", user="postgres")
+ADDRESS = address("db.example.com", user="postgres")
 
 
 @pytest.mark.parametrize(
@@ -204,4 +204,4 @@ PLACE = place("db.example.com", user="postgres")
     ],
 )
 def test_passwords_are_masked(text: str, password: str, masked: str) -> None:
-    assert mask(text, password, PLACE) == masked
+    assert mask(text, password, ADDRESS) == masked

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from supabase_jobs.database.connection import Connection, connect, target, twin
+from supabase_jobs.database.connection import Connection, connect, describe, twin
 from supabase_jobs.errors import BusyError, ConnectError, PrivilegeError, SupabaseJobsError
 from tests.fix_db import Server
 
@@ -55,9 +55,9 @@ def test_the_application_is_named_unless_the_user_names_it(
 
 def test_the_target_says_what_is_not_encrypted(platform_url: str) -> None:
     with connect(f"{platform_url.replace('127.0.0.1', ELSEWHERE)}?hostaddr=127.0.0.1&sslmode=disable") as connection:
-        assert str(target(connection)).endswith("role postgres, WITHOUT TLS")
+        assert str(describe(connection)).endswith("role postgres, WITHOUT TLS")
     with connect(platform_url) as connection:
-        assert str(target(connection)).endswith("role postgres")
+        assert str(describe(connection)).endswith("role postgres")
 
 
 def test_a_twin_is_another_session_at_the_same_place(platform_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

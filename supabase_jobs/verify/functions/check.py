@@ -1,7 +1,6 @@
-"""Call functions, fire triggers, delete what cascades, and judge each by what rows changed; all rolled back.
+"""Run the declared scenarios of functions, triggers and cascades; report each that deviates.
 
-Works for any declaration; knows no function and no table. Expects to be called inside a transaction that is
-rolled back.
+Must run inside a transaction that the caller rolls back.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,88 +12,94 @@ from supabase_jobs.verify import ownership, script
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.functions import AREA, scenarios
-from supabase_jobs.verify.functions.runner import InTheWayError, Stage, on_stage, shown, told
-from supabase_jobs.verify.functions.scenarios import ALL_IDS, Scenario, Scenarios, Step
+from supabase_jobs.verify.functions.runner import (
+    ScenarioRunner,
+    UncheckedError,
+    format_change,
+    format_rows,
+    scenario_runner,
+)
+from supabase_jobs.verify.functions.scenarios import ALL_IDS, Scenario, Scenarios, ScenarioStep
 from supabase_jobs.verify.impersonation import FIX_DISCARDED_ROWS, Impersonation, begin, insert_fixture
 
 
-def check(connection: Connection, expectations: Expectations, result: Context) -> None:
-    """The area: the scenarios of these sources, against this database."""
-    if (file := result.declaration_file(AREA, expectations, scenarios.FILE_NAME)) is not None:
-        run(connection, scenarios.load(file), expectations.variables, result, ownership.managed_objects(file))
+def check(connection: Connection, expectations: Expectations, context: Context) -> None:
+    """Check the area: run the scenarios of these sources against this database."""
+    if (file := context.declaration_file(AREA, expectations, scenarios.FILE_NAME)) is not None:
+        run(connection, scenarios.load(file), expectations.variables, context, ownership.managed_objects(file))
 
 
 def run(
     connection: Connection,
     declared: Scenarios,
     variables: Mapping[str, object],
-    result: Context,
-    ours: Collection[str] = (),
+    context: Context,
+    managed: Collection[str] = (),
 ) -> None:
-    """Run every scenario, undone by a savepoint; one finding for each that is not as declared.
+    """Run every scenario inside a savepoint; add one finding for each that deviates.
 
-    `variables` fill the placeholders that are not ids. Where a table that is not among `ours` is in the way, the
-    scenario is not checked. The fixture rows stay until the caller rolls its transaction back.
+    `variables` fill the placeholders that are not ids. If a table that is not among `managed` makes a scenario fail,
+    the scenario counts as unchecked. The fixture rows stay until the caller rolls its transaction back.
     """
-    session = begin(connection, AREA, declared.ids, declared.placeholders, variables)
-    scripts = _Scripts(session, declared)
-    result.preambles[AREA] = scripts.preamble
-    if not insert_fixture(session, AREA, declared.fixture, result, ours):
+    impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
+    scripts = _Scripts(impersonation, declared)
+    context.preambles[AREA] = scripts.preamble
+    if not insert_fixture(impersonation, AREA, declared.fixture, context, managed):
         return
-    with on_stage(session, declared.watch, variables, ours) as stage:
-        if missing := [name for name in declared.planted if name not in stage.planted]:
-            result.unchecked.append(AREA)
-            result.findings.append(_nothing_there(missing))
+    with scenario_runner(impersonation, declared.watch, variables, managed) as runner:
+        if missing := [name for name in declared.fixture_ids if name not in runner.fixture_rows]:
+            context.unchecked.append(AREA)
+            context.findings.append(_fixture_missing(missing))
         else:
-            _play_all(stage, declared, scripts, result)
+            _run_all(runner, declared, scripts, context)
 
 
-def _play_all(stage: Stage, declared: Scenarios, scripts: "_Scripts", result: Context) -> None:
+def _run_all(runner: ScenarioRunner, declared: Scenarios, scripts: "_Scripts", context: Context) -> None:
     deviating: set[str] = set()
     for scenario in declared.scenarios:
-        if result.should_stop:
+        if context.should_stop:
             break
-        result.check_deadline()
-        if not deviating.isdisjoint(scenario.after):
+        context.check_deadline()
+        if not deviating.isdisjoint(scenario.requires):
             deviating.add(scenario.name)
             continue
-        if not result.repeated:
-            asked = partial(scripts.of, scenario)
-            result.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name, asked))
+        if not context.repeated:
+            script_of = partial(scripts.of, scenario)
+            context.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name, script_of))
         try:
-            deviations = list(stage.play(scenario))
-        except InTheWayError as error:
-            result.mark_unchecked(AREA, scenario.subject, str(error), error.fix, id=_id(scenario))
+            deviations = list(runner.run(scenario))
+        except UncheckedError as error:
+            context.mark_unchecked(AREA, scenario.subject, str(error), error.fix, id=_id(scenario))
             continue
         if deviations:
             deviating.add(scenario.name)
-            result.findings.append(_deviation(scenario, deviations))
+            context.findings.append(_deviation(scenario, deviations))
 
 
 class _Scripts:
-    """Each scenario as SQL for psql. The array of all ids is a setting there, or nobody could read it."""
+    """Each scenario as SQL for psql. A setting holds the array of all ids, so that the statements stay readable."""
 
-    def __init__(self, session: Impersonation, declared: Scenarios) -> None:
-        array = "{" + ",".join(map(str, session.ids.values())) + "}"
-        literals = script.quoted({**session.ids, ALL_IDS: array})
+    def __init__(self, impersonation: Impersonation, declared: Scenarios) -> None:
+        array = "{" + ",".join(map(str, impersonation.ids.values())) + "}"
+        literals = script.quoted({**impersonation.ids, ALL_IDS: array})
         ids = f"select set_config('verify.ids', %({ALL_IDS})s, true) is not null as ids"
         self.preamble = script.preamble(
-            "What functions, triggers and cascades do, by the rows that change.", [*declared.fixture, ids], literals
+            "Scenarios of functions, triggers and cascades.", [*declared.fixture, ids], literals
         )
-        self._session = session
+        self._impersonation = impersonation
         self._watch = declared.watch
         self._literals = {**literals, ALL_IDS: "current_setting('verify.ids')::uuid[]"}
         names = {name for scenario in declared.scenarios for step in scenario.steps for name in self._settings(step)}
-        self._back = script.setting({**dict.fromkeys(sorted(names), ""), "role": session.own_role})
+        self._back = script.setting({**dict.fromkeys(sorted(names), ""), "role": impersonation.own_role})
 
     def of(self, scenario: Scenario) -> str:
-        """The scenario's own part of its script."""
+        """The scenario's part of its script."""
         calls = [
             (script.identity(step.identity.role, self._settings(step)) if step.identity else "", step.call)
             for step in scenario.steps
         ]
-        expected = [f"declared: {step.error or shown(step.result)}" for step in scenario.steps]
-        changes = [f"declared: {name} is {told(change)}" for name, change in scenario.changes.items()]
+        expected = [f"declared: {step.error or format_rows(step.result)}" for step in scenario.steps]
+        changes = [f"declared: {name} is {format_change(change)}" for name, change in scenario.changes.items()]
         return script.scenario(
             (f"{scenario.subject}: {scenario.name}", *expected, *changes),
             scenario.given,
@@ -104,8 +109,8 @@ class _Scripts:
             back=self._back,
         )
 
-    def _settings(self, step: Step) -> dict[str, str]:
-        return step.identity.settings_for(self._session.texts) if step.identity else {}
+    def _settings(self, step: ScenarioStep) -> dict[str, str]:
+        return step.identity.settings_for(self._impersonation.texts) if step.identity else {}
 
 
 def _id(scenario: Scenario) -> str:
@@ -119,16 +124,16 @@ def _deviation(scenario: Scenario, deviations: list[str]) -> Finding:
         severity=Severity.ERROR,
         object=scenario.subject,
         message=f"{scenario.name}: {'; '.join(deviations)}",
-        fix=f"Create {scenario.subject} again as the migration does. `verify --only structure` names what differs.",
+        fix=f"Create {scenario.subject} again as in the migration. `verify --only structure` reports the difference.",
     )
 
 
-def _nothing_there(missing: list[str]) -> Finding:
+def _fixture_missing(missing: list[str]) -> Finding:
     return Finding(
         id=f"{AREA}:fixture",
         area=AREA,
         severity=Severity.ERROR,
         object="fixture",
-        message=f"{AREA} was not checked: the test rows {', '.join(missing)} are not there after planting them",
+        message=f"{AREA} was not checked: the fixture rows {', '.join(missing)} are missing after their insert",
         fix=FIX_DISCARDED_ROWS,
     )

@@ -1,7 +1,4 @@
-"""Play scenarios against planted rows, and tell in words what did not go as declared.
-
-Works for any declaration; knows no function and no table. Needs an open transaction.
-"""
+"""Run scenarios against the fixture rows and describe every deviation. Needs an open transaction."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,28 +13,28 @@ from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.prepare import prepared
 from supabase_jobs.outcomes import refusal
 from supabase_jobs.verify import ownership
-from supabase_jobs.verify.functions.scenarios import ALL_IDS, DELETED, INSERTED, Scenario, Step
+from supabase_jobs.verify.functions.scenarios import ALL_IDS, DELETED, INSERTED, Scenario, ScenarioStep
 from supabase_jobs.verify.identity import NULL
 from supabase_jobs.verify.impersonation import Impersonation, one, reset_role, send_identity
 
 NOW = "now"
 
-# one savepoint for all scenarios: going back to it is part of the next one
-_SAVEPOINT = "planted"
-_UNDO = "rollback to savepoint planted"
-# each of several steps has one of its own, so that an error takes back no other
-_STEP = "savepoint step"
-_STEP_BACK = "rollback to savepoint step"
-_STEP_ON = "release savepoint step"
+# one savepoint for all scenarios: each scenario begins with a rollback to it
+_SAVEPOINT = "fixture"
+_RESET = "rollback to savepoint fixture"
+# each of several steps has a savepoint of its own, so that an error undoes no other step
+_STEP_SAVEPOINT = "savepoint step"
+_STEP_ROLLBACK = "rollback to savepoint step"
+_STEP_RELEASE = "release savepoint step"
 
 _WATCH = "supabase_jobs_watch"
-_LOOK = "execute supabase_jobs_watch"
+_RUN_WATCH = "execute supabase_jobs_watch"
 
 Rows = Mapping[str, Mapping[str, Any]]
 
 
-class InTheWayError(Exception):
-    """A scenario could not be played, for a reason that says nothing of what it is about; `fix` is what helps."""
+class UncheckedError(Exception):
+    """A scenario could not be checked, for a reason outside the managed objects; `fix` is the hint."""
 
     def __init__(self, message: str, fix: str = "Connect as postgres.") -> None:
         super().__init__(message)
@@ -45,8 +42,8 @@ class InTheWayError(Exception):
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """What a step came to: the rows it returned, or its error, as declarations call it and as it is."""
+class _Result:
+    """The rows that a step returned, or its error: as declarations name it (`error`), and psycopg's (`cause`)."""
 
     rows: tuple[tuple[str, ...], ...] = ()
     error: str | None = None
@@ -54,179 +51,182 @@ class _Outcome:
 
     def __str__(self) -> str:
         if self.cause is None:
-            return shown(self.rows)
+            return format_rows(self.rows)
         return f"{self.error} ({self.cause.diag.message_primary or ''})"
 
 
 @contextmanager
-def on_stage(
-    session: Impersonation, watch: str, variables: Mapping[str, object], ours: Collection[str] = ()
-) -> Iterator["Stage"]:
-    """The planted rows, to play on; they are as they were when this is left.
+def scenario_runner(
+    impersonation: Impersonation, watch: str, variables: Mapping[str, object], managed: Collection[str] = ()
+) -> Iterator["ScenarioRunner"]:
+    """A runner for scenarios on the fixture rows; leaving the context undoes all changes.
 
-    `watch` is the query by which changes are seen, and `variables` fill in the declared values. A constraint of a table
-    that is not among `ours` is the project's own, and says nothing of ours.
+    `watch` is the query that shows changes. `variables` fill the placeholders of declared values. A constraint of a
+    table that is not among `managed` is a user object.
     """
-    connection = session.connection
-    params = {**session.ids, ALL_IDS: list(session.ids.values())}
-    look = psycopg.ClientCursor(connection).mogrify(watch.encode(), params).encode()
+    connection = impersonation.connection
+    params = {**impersonation.ids, ALL_IDS: list(impersonation.ids.values())}
+    query = psycopg.ClientCursor(connection).mogrify(watch.encode(), params).encode()
     with (
-        prepared(connection, {_WATCH: look}),
+        prepared(connection, {_WATCH: query}),
         connection.transaction(force_rollback=True, savepoint_name=_SAVEPOINT),
     ):
-        yield Stage(session, params, variables, ours)
+        yield ScenarioRunner(impersonation, params, variables, managed)
 
 
-class Stage:
-    """Plays scenarios on one connection, and says how rows and values are called."""
+class ScenarioRunner:
+    """Runs scenarios on one connection and compares results and changed rows with the declaration."""
 
     def __init__(
         self,
-        session: Impersonation,
+        impersonation: Impersonation,
         params: Mapping[str, object],
         variables: Mapping[str, object],
-        ours: Collection[str],
+        managed: Collection[str],
     ) -> None:
-        self._session = session
-        self._connection = session.connection
-        self._ours = ours
+        self._impersonation = impersonation
+        self._connection = impersonation.connection
+        self._managed = managed
         self._variables = {name: str(value) for name, value in variables.items()}
         self._params = params
-        self._names = {str(id): f"${name}" for name, id in session.ids.items()}
+        self._names = {str(id): f"${name}" for name, id in impersonation.ids.items()}
         self._names[one(self._connection.execute("select to_jsonb(now())"))[0]] = NOW
-        self.planted = self._seen(self._connection.execute(_LOOK))
+        self.fixture_rows = self._rows(self._connection.execute(_RUN_WATCH))
 
-    def play(self, scenario: Scenario) -> Iterator[str]:
-        """What was not as declared, in words; undone by the next, or by leaving the stage.
+    def run(self, scenario: Scenario) -> Iterator[str]:
+        """Yield a description of each deviation. The next scenario undoes the changes, and so does the context's end.
 
-        Raises InTheWayError where something of the project's own kept it from being played.
+        Raises UncheckedError if a user object prevents the run.
         """
         if scenario.given or len(scenario.steps) > 1:
-            outcomes, before, after = self._at_length(scenario)
+            results, before, after = self._run_steps(scenario)
         else:
-            outcome, seen = self._ask(scenario.steps[0], [_UNDO], look=True)
-            outcomes, before, after = [outcome], self.planted, self._seen(seen) if seen else self.planted
-        for number, (step, outcome) in enumerate(zip(scenario.steps, outcomes, strict=True), 1):
-            self._must_be_judged(scenario, step, outcome)
-            expected = _Outcome(tuple(tuple(map(self._filled, row)) for row in step.result), step.error)
-            if (outcome.rows, outcome.error) != (expected.rows, expected.error):
+            result, watched = self._call(scenario.steps[0], [_RESET], watch=True)
+            results, before = [result], self.fixture_rows
+            after = self._rows(watched) if watched else self.fixture_rows
+        for number, (step, result) in enumerate(zip(scenario.steps, results, strict=True), 1):
+            self._check_judgeable(scenario, step, result)
+            expected = _Result(tuple(tuple(map(self._fill, row)) for row in step.result), step.error)
+            if (result.rows, result.error) != (expected.rows, expected.error):
                 call = f"call {number}" if len(scenario.steps) > 1 else "the call"
-                yield f"{call} should come to {step.error or shown(expected.rows)} and comes to {outcome}"
-        yield from self._changes(before, after, scenario)
+                yield f"{call} should result in {step.error or format_rows(expected.rows)}, but results in {result}"
+        yield from self._deviating_changes(before, after, scenario)
 
-    def _at_length(self, scenario: Scenario) -> tuple[list[_Outcome], Rows, Rows]:
-        self._connection.execute(_UNDO)
-        before = self._given(scenario) if scenario.given else self.planted
-        outcomes, first = [], [_STEP]
+    def _run_steps(self, scenario: Scenario) -> tuple[list[_Result], Rows, Rows]:
+        self._connection.execute(_RESET)
+        before = self._run_given(scenario) if scenario.given else self.fixture_rows
+        results, first = [], [_STEP_SAVEPOINT]
         for step in scenario.steps:
-            outcome, _ = self._ask(step, first, look=False)
-            outcomes.append(outcome)
-            first = [_STEP_BACK if outcome.cause else _STEP_ON, _STEP]
+            result, _ = self._call(step, first, watch=False)
+            results.append(result)
+            first = [_STEP_ROLLBACK if result.cause else _STEP_RELEASE, _STEP_SAVEPOINT]
         self._connection.execute(first[0])
-        return outcomes, before, self._seen(self._connection.execute(_LOOK))
+        return results, before, self._rows(self._connection.execute(_RUN_WATCH))
 
-    def _given(self, scenario: Scenario) -> Rows:
+    def _run_given(self, scenario: Scenario) -> Rows:
         try:
             with self._connection.pipeline():
                 for statement in scenario.given:
                     self._execute(statement)
-                reset_role(self._session)
-                seen = self._connection.execute(_LOOK)
+                reset_role(self._impersonation)
+                watched = self._connection.execute(_RUN_WATCH)
         except INCONCLUSIVE_ERRORS:
             raise
         except psycopg.Error as error:
             if self._connection.broken:
                 raise
-            why = f"{scenario.name}: what it starts from failed with {error.sqlstate}: {error.diag.message_primary}"
-            raise InTheWayError(why) from error
-        return self._seen(seen)
+            reason = f"`given` failed with {error.sqlstate}: {error.diag.message_primary}"
+            raise UncheckedError(f"{scenario.name}: {reason}") from error
+        return self._rows(watched)
 
-    def _ask(self, step: Step, first: Sequence[str], *, look: bool) -> tuple[_Outcome, psycopg.Cursor[Any] | None]:
-        """Call as an identity, give it up, keep what it did, and look: all in one round trip, after what is `first`.
+    def _call(
+        self, step: ScenarioStep, first: Sequence[str], *, watch: bool
+    ) -> tuple[_Result, psycopg.Cursor[Any] | None]:
+        """Run the statements `first`, the call as its identity, and the watch query, in one round trip.
 
-        An error has taken back whatever its call had done until then; nothing is seen after one.
+        After an error the second value is None: the error undid the call.
         """
-        became = called = seen = None
+        check_identity = called = watched = None
         try:
             with self._connection.pipeline():
                 for statement in first:
                     self._connection.execute(statement.encode())
                 if step.identity is not None:
-                    became = send_identity(self._session, step.identity)
+                    check_identity = send_identity(self._impersonation, step.identity)
                 called = self._execute(step.call)
-                reset_role(self._session, step.identity)
-                if look:
-                    seen = self._connection.execute(_LOOK)
+                reset_role(self._impersonation, step.identity)
+                if watch:
+                    watched = self._connection.execute(_RUN_WATCH)
         except INCONCLUSIVE_ERRORS:
             raise
         except psycopg.Error as error:
             if self._connection.broken or (called is not None and called.pgresult is not None):
                 raise
-            if became is not None:
-                became()
-            return _Outcome(error=refusal(error), cause=error), None
-        if became is not None:
-            became()
-        found = called.fetchall() if called.description else []
-        return _Outcome(tuple(tuple(self._called(value) for value in row) for row in found)), seen
+            if check_identity is not None:
+                check_identity()
+            return _Result(error=refusal(error), cause=error), None
+        if check_identity is not None:
+            check_identity()
+        rows = called.fetchall() if called.description else []
+        return _Result(tuple(tuple(self._declared(value) for value in row) for row in rows)), watched
 
-    def _must_be_judged(self, scenario: Scenario, step: Step, outcome: _Outcome) -> None:
-        if outcome.cause is None:
+    def _check_judgeable(self, scenario: Scenario, step: ScenarioStep, result: _Result) -> None:
+        if result.cause is None:
             return
-        if outcome.error in scenario.unjudged:
-            raise InTheWayError(f"{scenario.name}: it failed with {outcome}")
-        if step.error is not None:  # it got past what should have refused it
+        if result.error in scenario.unchecked_errors:
+            raise UncheckedError(f"{scenario.name}: it failed with {result}")
+        if step.error is not None:  # the call got past the expected error, so a later error is a deviation
             return
-        self._connection.execute(_UNDO)
-        if (found := ownership.user_object_conflict(self._connection, outcome.cause, self._ours)) is not None:
-            raise InTheWayError(f"{scenario.name}: {found.why}", found.fix)
+        self._connection.execute(_RESET)
+        if (conflict := ownership.user_object_conflict(self._connection, result.cause, self._managed)) is not None:
+            raise UncheckedError(f"{scenario.name}: {conflict.why}", conflict.fix)
 
-    def _changes(self, before: Rows, after: Rows, scenario: Scenario) -> Iterator[str]:
+    def _deviating_changes(self, before: Rows, after: Rows, scenario: Scenario) -> Iterator[str]:
         changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
         for name in sorted(changed | set(scenario.changes)):
             expected = scenario.changes.get(name)
             if isinstance(expected, Mapping):
-                expected = {column: self._filled(value) for column, value in expected.items()}
-            found = self._change(before.get(name), after.get(name))
-            if found != expected:
-                yield f"{name} should be {told(expected)} and is {told(found)}"
+                expected = {column: self._fill(value) for column, value in expected.items()}
+            actual = self._change(before.get(name), after.get(name))
+            if actual != expected:
+                yield f"{name} should be {format_change(expected)}, but is {format_change(actual)}"
 
     def _change(self, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str | dict[str, str] | None:
         if before == after:
             return None
         if before is None or after is None:
             return INSERTED if before is None else DELETED
-        return {c: self._called(after.get(c)) for c in {**before, **after} if before.get(c) != after.get(c)}
+        return {c: self._declared(after.get(c)) for c in {**before, **after} if before.get(c) != after.get(c)}
 
     def _execute(self, statement: str) -> psycopg.Cursor[Any]:
         return self._connection.execute(statement.encode(), self._params)
 
-    def _seen(self, looked: psycopg.Cursor[Any]) -> Rows:
-        """Every watched row, by the name of its id, or by its key where it has none."""
-        [found] = one(looked)
-        return {self._names.get(key, key).removeprefix("$"): row for key, row in (found or {}).items()}
+    def _rows(self, watched: psycopg.Cursor[Any]) -> Rows:
+        """The result of the watch query: each row by the name of its id, or by its key if the id has no name."""
+        [rows] = one(watched)
+        return {self._names.get(key, key).removeprefix("$"): row for key, row in (rows or {}).items()}
 
-    def _called(self, value: object) -> str:
-        """A value as declarations write it: ids by their `$name`, the transaction's time as `now`."""
+    def _declared(self, value: object) -> str:
+        """A value as declarations write it: an id as `$name`, the time of the transaction as `now`."""
         if value is None:
             return NULL
         text = value if isinstance(value, str) else json.dumps(value, default=str).strip('"')
         return self._names.get(text, text)
 
-    def _filled(self, text: str) -> str:
-        """A declared value with the variables filled in; ids keep their names."""
+    def _fill(self, text: str) -> str:
+        """A declared value with the variables filled in; the names of ids stay."""
         return Template(text).safe_substitute(self._variables)
 
 
-def shown(rows: tuple[tuple[str, ...], ...]) -> str:
-    """The rows of an answer, in words."""
+def format_rows(rows: tuple[tuple[str, ...], ...]) -> str:
+    """The rows of a result as text."""
     return "; ".join(", ".join(row) for row in rows) or "no row"
 
 
-def told(change: str | Mapping[str, str] | None) -> str:
-    """A change of a row, in words."""
+def format_change(change: str | Mapping[str, str] | None) -> str:
+    """The change of a row as text."""
     if change is None:
-        return "as it was"
+        return "unchanged"
     if isinstance(change, str):
         return change
     return "changed to " + ", ".join(f"{column} = {value}" for column, value in sorted(change.items()))

@@ -1,4 +1,4 @@
-"""What functions, triggers and cascades must do, as it is declared in TOML: scenarios, and the rows they change."""
+"""Read functions.toml: scenarios of functions, triggers and cascades, with the rows that each may change."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from string import Template
 from typing import Any
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.outcomes import is_sqlstate
+from supabase_jobs.outcomes import REFUSALS, is_sqlstate
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify.access import declaration
 from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
@@ -16,16 +16,23 @@ from supabase_jobs.verify.identity import Identity
 
 FILE_NAME = "functions.toml"
 DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME
-REFUSALS = ("denied", "violates")
 INSERTED, DELETED = "inserted", "deleted"
 ALL_IDS = "ids"
 
+# former key → its name today
+_RENAMED = {
+    "of": "subject",
+    "uses": "access_matrix",
+    "absent": "absent_ids",
+    "after": "requires",
+    "unjudged": "unchecked_errors",
+}
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
 @dataclass(frozen=True)
-class Step:
-    """One statement, as an identity (None: the connection's own role), and the rows or the error it must come to."""
+class ScenarioStep:
+    """One statement, its identity (None: the connection's own role), and the rows or the error it must result in."""
 
     call: str
     identity: Identity | None = None
@@ -35,32 +42,32 @@ class Step:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Steps in a row on top of what `given` makes, and every change of rows that they may leave behind.
+    """Consecutive steps, and every change of rows that they may make.
 
-    `changes` maps the name of an id to `inserted`, `deleted`, or the new values of the columns that change. The
-    scenario is not run where one of those named in `after` was not as declared. Errors in `unjudged` mean that
-    something of the project's own was in the way.
+    `given` prepares the rows before the first step. `changes` maps the name of an id to `inserted`, `deleted`, or the
+    new values of the changed columns. `requires` names scenarios: if one of them deviates, this one is not run. The
+    scenario counts as unchecked if a step fails with one of `unchecked_errors`: a user object raised it.
     """
 
     subject: str
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[ScenarioStep, ...]
     given: tuple[str, ...] = ()
     changes: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
-    after: tuple[str, ...] = ()
-    unjudged: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    unchecked_errors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Scenarios:
-    """The whole file, and what it takes over from an access matrix.
+    """The whole file, with the ids, identities and fixture of its access matrix.
 
-    `watch` is the query by which changes are seen, one JSON object of key → row; each id in `planted` must have a row
-    in it before anything is tried.
+    `watch` is the query that shows changes: one JSON object of key → row. Each id in `fixture_ids` must have a row in
+    its result before the first scenario.
     """
 
     ids: tuple[str, ...]
-    planted: tuple[str, ...]
+    fixture_ids: tuple[str, ...]
     fixture: tuple[str, ...]
     watch: str
     scenarios: tuple[Scenario, ...]
@@ -68,10 +75,10 @@ class Scenarios:
 
 
 def load(path: Path | None = None) -> Scenarios:
-    """Read a declaration (default: the packaged functions.toml), and the access matrix that it `uses`.
+    """Read a declaration (default: the packaged functions.toml) and its `access_matrix`.
 
-    Raises ConfigError for an unknown key, identity, id, parameter or scenario, an outcome that is none, a scenario
-    that is declared twice, or a malformed file.
+    Raises ConfigError for an unknown or renamed key, an unknown identity, id, parameter, scenario or outcome, a
+    scenario that is declared twice, or a malformed file.
     """
     path = path or DEFAULT_FILE
     try:
@@ -83,70 +90,72 @@ def load(path: Path | None = None) -> Scenarios:
 
 
 def _scenarios(path: Path, toml: dict[str, Any]) -> Scenarios:
-    _only(toml, {"uses", "ids", "absent", "fixture", "identities", "watch", "scenario"}, "the file")
-    used = declaration.load(path.with_name(toml["uses"])) if "uses" in toml else None
-    planted, absent = tuple(toml["ids"]), tuple(toml.get("absent", ()))
-    ids = (*(used.ids if used else ()), *planted, *absent)
-    if twice := {name for name in ids if ids.count(name) > 1}:
-        raise ConfigError(f"the id {min(twice)!r} is declared twice")
-    identities = {**(used.identities if used else {}), **_identities(toml.get("identities", {}))}
+    known = {"access_matrix", "ids", "absent_ids", "fixture", "identities", "watch", "scenario"}
+    _check_keys(toml, known, "the file")
+    matrix = declaration.load(path.with_name(toml["access_matrix"])) if "access_matrix" in toml else None
+    fixture_ids, absent_ids = tuple(toml["ids"]), tuple(toml.get("absent_ids", ()))
+    ids = (*(matrix.ids if matrix else ()), *fixture_ids, *absent_ids)
+    if duplicates := {name for name in ids if ids.count(name) > 1}:
+        raise ConfigError(f"the id {min(duplicates)!r} is declared twice")
+    identities = {**(matrix.identities if matrix else {}), **_identities(toml.get("identities", {}))}
     scenarios = tuple(_scenario(table, identities, ids) for table in toml["scenario"])
-    made = Scenarios(
+    declared = Scenarios(
         ids,
-        planted,
-        (*(used.fixture if used else ()), *toml["fixture"]),
+        fixture_ids,
+        (*(matrix.fixture if matrix else ()), *toml["fixture"]),
         toml["watch"],
         scenarios,
         frozenset(name for text in _texts(scenarios) for name in Template(text).get_identifiers()) - set(ids),
     )
-    _names_are_known(made)
-    return made
+    _check_names(declared)
+    return declared
 
 
 def _identities(tables: Mapping[str, Any]) -> dict[str, Identity]:
     return {name: Identity(name, **table) for name, table in tables.items()}
 
 
+_STEP_KEYS = {"call", "as", "result", "error"}
+_SCENARIO_KEYS = {"subject", "name", "given", "steps", "changes", "requires", "unchecked_errors", *_STEP_KEYS}
+
+
 def _scenario(table: dict[str, Any], identities: Mapping[str, Identity], ids: tuple[str, ...]) -> Scenario:
-    where = f"{table['of']}, {table['name']!r}"
-    _only(table, {"of", "name", "given", "steps", "changes", "after", "unjudged", *_STEP}, where)
+    where = f"{table.get('subject')}, {table['name']!r}"
+    _check_keys(table, _SCENARIO_KEYS, where)
     steps = table.get("steps", [])
     if "call" in table:
-        steps = [{key: table[key] for key in _STEP if key in table}, *steps]
-    elif stray := sorted(_STEP & set(table)):
-        raise ConfigError(f"{where}: {stray[0]!r} stands beside no call")
+        steps = [{key: table[key] for key in _STEP_KEYS if key in table}, *steps]
+    elif stray := sorted(_STEP_KEYS & set(table)):
+        raise ConfigError(f"{where}: the key {stray[0]!r} needs a call")
     if not steps:
-        raise ConfigError(f"{where}: nothing is called")
+        raise ConfigError(f"{where}: has no call")
     return Scenario(
-        table["of"],
+        table["subject"],
         table["name"],
         tuple(_step(step, identities, where) for step in steps),
         tuple(table.get("given", ())),
         dict(_changes(table.get("changes", {}), ids, where)),
-        tuple(table.get("after", ())),
-        tuple(table.get("unjudged", ())),
+        tuple(table.get("requires", ())),
+        tuple(table.get("unchecked_errors", ())),
     )
 
 
-_STEP = {"call", "as", "result", "error"}
-
-
-def _step(table: dict[str, Any], identities: Mapping[str, Identity], where: str) -> Step:
-    _only(table, _STEP, where)
+def _step(table: dict[str, Any], identities: Mapping[str, Identity], where: str) -> ScenarioStep:
+    _check_keys(table, _STEP_KEYS, where)
     identity = table.get("as")
     if isinstance(identity, str):
         if identity not in identities:
-            raise ConfigError(f"{where}: the unknown identity {identity!r}")
+            raise ConfigError(f"{where}: unknown identity {identity!r}")
         identity = identities[identity]
     elif identity is not None:
         identity = Identity("", **identity)
     error = table.get("error")
     if error is not None and "result" in table:
-        raise ConfigError(f"{where}: a result and an error, and it can only come to one of them")
+        raise ConfigError(f"{where}: a call has either a result or an error")
     if error is not None and error not in REFUSALS and not is_sqlstate(error):
-        raise ConfigError(f"{where}: {error!r} is no SQLSTATE, nor one of {', '.join(REFUSALS)}")
+        raise ConfigError(f"{where}: {error!r} is neither an SQLSTATE nor one of {', '.join(REFUSALS)}")
     rows = tuple(tuple(_text(value) for value in row) for row in table.get("result", ()))
-    return Step(table["call"], identity, rows, error)
+    return ScenarioStep(table["call"], identity, rows, error)
 
 
 def _changes(
@@ -154,10 +163,12 @@ def _changes(
 ) -> Iterator[tuple[str, str | Mapping[str, str]]]:
     for names, change in table.items():
         if isinstance(change, str) and change not in (INSERTED, DELETED):
-            raise ConfigError(f"{where}: {names!r} is {change!r}, and not {INSERTED}, {DELETED} or a table of columns")
+            raise ConfigError(
+                f"{where}: the change of {names!r} is {change!r}; allowed: {INSERTED}, {DELETED} or a table of columns"
+            )
         for name in names.split():
             if name not in ids:
-                raise ConfigError(f"{where}: {name!r} is to change, and is not among the ids")
+                raise ConfigError(f"{where}: changes names {name!r}, which is not among the ids")
             yield name, change if isinstance(change, str) else {c: _text(v) for c, v in change.items()}
 
 
@@ -166,7 +177,7 @@ def _text(value: object) -> str:
 
 
 def _texts(scenarios: tuple[Scenario, ...]) -> Iterator[str]:
-    """Every text of the scenarios in which a placeholder may stand."""
+    """Every text of the scenarios that may contain a placeholder."""
     for scenario in scenarios:
         for step in scenario.steps:
             yield from (value for row in step.result for value in row)
@@ -175,22 +186,24 @@ def _texts(scenarios: tuple[Scenario, ...]) -> Iterator[str]:
             yield from change.values() if isinstance(change, Mapping) else ()
 
 
-def _names_are_known(made: Scenarios) -> None:
-    statements = [*made.fixture, made.watch]
-    seen: set[str] = set()
-    for scenario in made.scenarios:
+def _check_names(declared: Scenarios) -> None:
+    statements = [*declared.fixture, declared.watch]
+    earlier: set[str] = set()
+    for scenario in declared.scenarios:
         where = f"{scenario.subject}, {scenario.name!r}"
-        if unknown := set(scenario.after) - seen:
-            raise ConfigError(f"{where}: comes after {min(unknown)!r}, and no scenario before it has that name")
-        if scenario.name in seen:
-            raise ConfigError(f"{where}: the name is taken; `after` goes by it")
-        seen.add(scenario.name)
+        if unknown := set(scenario.requires) - earlier:
+            raise ConfigError(f"{where}: requires {min(unknown)!r}, but no earlier scenario has that name")
+        if scenario.name in earlier:
+            raise ConfigError(f"{where}: an earlier scenario has the same name")
+        earlier.add(scenario.name)
         statements += [*scenario.given, *(step.call for step in scenario.steps)]
     for statement in statements:
-        if unknown := set(_PARAMETER.findall(statement)) - {*made.ids, ALL_IDS}:
+        if unknown := set(_PARAMETER.findall(statement)) - {*declared.ids, ALL_IDS}:
             raise ConfigError(f"%({min(unknown)})s in a statement is not among the ids")
 
 
-def _only(table: Mapping[str, Any], known: set[str], where: str) -> None:
-    if unknown := set(table) - known:
-        raise ConfigError(f"{where}: unknown key {min(unknown)!r}")
+def _check_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key in sorted(set(table) - known):
+        if key in _RENAMED:
+            raise ConfigError(f"{where}: {key!r} is now called {_RENAMED[key]!r}", hint="Rename it in the file.")
+        raise ConfigError(f"{where}: unknown key {key!r}")

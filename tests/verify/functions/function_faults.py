@@ -66,7 +66,7 @@ MIGRATE = (
     Edit("every guest is marked", BODY, "where g.guest_id = p_guest_id\n    and", "where", "guest_y"),
     Edit("no guest is marked", BODY, "migrated_at = now()", "migrated_at = null", "migrated_at = now"),
     Edit("seen, too", BODY, "migrated_at = now()", "migrated_at = now(), last_seen_at = now()", "last_seen_at = now"),
-    Edit("no count", BODY, "get diagnostics migrated_count = row_count", "migrated_count := 1", "comes to 1"),
+    Edit("no count", BODY, "get diagnostics migrated_count = row_count", "migrated_count := 1", "results in 1"),
     Edit("no proof of the guest", BODY, "or p_guest_id is distinct from private.request_guest_id()", "",
          "without the guest's header"),
     Edit("no proof of the user", BODY, "p_user_id is distinct from auth.uid()\n      or", "", "names another user"),
@@ -83,7 +83,7 @@ MIGRATE = (
     Edit("another error", BODY, "'foreign_key_violation'", "'raise_exception'", "P0001"),
     Edit("arguments the other way round", WRAPPER, "(p_guest_id, p_user_id) as", "(p_user_id, p_guest_id) as",
          "x_queued"),
-    Statement("its search_path leaks", f"alter function {BODY} reset search_path", "settings should be as it was"),
+    Statement("its search_path leaks", f"alter function {BODY} reset search_path", "settings should be unchanged"),
 )  # fmt: skip
 
 CLEANUP = (
@@ -92,16 +92,16 @@ CLEANUP = (
     Edit("processing counts as finished", OLD, "'cancelled'", "'cancelled', 'processing'", "kept_processing"),
     Edit("goes by created_at", OLD, "j.updated_at <= cutoff", "j.created_at <= cutoff",
          "expired_completed should be deleted"),
-    Edit("not to the microsecond", OLD, ", secs => 0.000001", "", "kept_edge should be as it was"),
+    Edit("not to the microsecond", OLD, ", secs => 0.000001", "", "kept_edge should be unchanged"),
     Edit("a day late", OLD, "days => least(p_days, 1000000)", "days => least(p_days, 1000000) + 1",
          "expired_edge should be"),
-    Edit("no limit", OLD, "limit p_limit", "", "expired_cancelled should be as it was"),
-    Edit("always a limit", OLD, "limit p_limit", "limit least(p_limit, 3)", "comes to 3"),
+    Edit("no limit", OLD, "limit p_limit", "", "expired_cancelled should be unchanged"),
+    Edit("always a limit", OLD, "limit p_limit", "limit least(p_limit, 3)", "results in 3"),
     Edit("newest first", OLD, "order by j.updated_at", "order by j.updated_at desc",
          "expired_failed should be deleted"),
     Edit("all jobs go", OLD, "where j.id = e.id and j.created_at = e.created_at", "where true",
-         "x_queued should be as it was and is deleted"),
-    Edit("no count", OLD, "(select count(*) from gone)", "2", "comes to 2"),
+         "x_queued should be unchanged, but is deleted"),
+    Edit("no count", OLD, "(select count(*) from gone)", "2", "results in 2"),
     Edit("null days", OLD, "p_days is null or ", "", "no number of days"),
     Edit("negative days", OLD, "or p_days < 0", "", "negative number of days"),
     Edit("days are positive", OLD, "p_days < 0", "p_days <= 0", "0 days means"),
@@ -113,25 +113,25 @@ CLEANUP = (
     Statement("a trigger keeps jobs",
               "create function public.keep() returns trigger language plpgsql as 'begin return null; end';"
               "create trigger keep before delete on public.async_jobs for each row execute function public.keep()",
-              "expired_completed should be deleted and is as it was"),
+              "expired_completed should be deleted, but is unchanged"),
 )  # fmt: skip
 
 INACTIVE = (
     Edit("seen ones go", GUESTS, "g.last_seen_at <= cutoff\n", "true\n",
-         "seen_edge should be as it was and is deleted"),
+         "seen_edge should be unchanged, but is deleted"),
     Edit("waiting ones go", GUESTS, "j.status in ('queued', 'processing')", "j.status in ('processing')",
          "waiting_job"),
     Edit("working ones go", GUESTS, "j.status in ('queued', 'processing')", "j.status in ('queued')", "working_job"),
-    Edit("recent ones go", GUESTS, " or j.updated_at > cutoff", "", "recent_job should be as it was and is deleted"),
+    Edit("recent ones go", GUESTS, " or j.updated_at > cutoff", "", "recent_job should be unchanged, but is deleted"),
     Edit("a finished job keeps its guest", GUESTS, "j.updated_at > cutoff", "j.updated_at < cutoff",
          "lost_first should be deleted"),
     Edit("candidates are not looked at", GUESTS, "\n        where j.guest_id = g.guest_id", "\n        where false",
          "no more guests than the limit"),
-    Edit("no limit", GUESTS, "limit p_limit", "", "lost_edge should be as it was"),
+    Edit("no limit", GUESTS, "limit p_limit", "", "lost_edge should be unchanged"),
     Edit("newest first", GUESTS, "order by g.last_seen_at", "order by g.last_seen_at desc",
          "lost_first should be deleted"),
     Edit("all guests go", GUESTS, "where g.guest_id = any(candidates)", "where true",
-         "should be as it was and is deleted"),
+         "should be unchanged, but is deleted"),
     Edit("all jobs are locked", GUESTS, "\n    where j.guest_id = any(candidates)", "\n    where true",
          "are not locked"),
     Edit("negative days", GUESTS, "or p_days < 0", "", "guests: a negative number"),
@@ -170,13 +170,14 @@ CASCADES = (
     Statement("guests go with the user they became", FOREIGN_KEY.format(
               "guest_users", *["guest_users_migrated_to_user_id_fkey"] * 2, "migrated_to_user_id",
               "auth.users on delete cascade"),
-              "guest_x should be changed to migrated_to_user_id = null and is deleted"),
+              "guest_x should be changed to migrated_to_user_id = null, but is deleted"),
 )  # fmt: skip
 
 DROP = "alter table public.async_jobs drop constraint {}"
 AGAIN = DROP + ", add constraint {} check ({})"
 CONSTRAINTS = (
-    Statement("no owner, or two", DROP.format("chk_user_or_guest"), "call 1 should come to 23514 and comes to no row"),
+    Statement("no owner, or two", DROP.format("chk_user_or_guest"),
+              "call 1 should result in 23514, but results in no row"),
     Statement("at most one owner", AGAIN.format(*["chk_user_or_guest"] * 2, "guest_id is null or user_id is null"),
               "exactly one owner: call 1"),
     Statement("any status", DROP.format("chk_valid_status"), "one of five: call 1"),

@@ -1,5 +1,6 @@
-"""functions.toml: a scenario that is half declared, or names what is not there, is refused before anything runs."""
+"""functions.toml: what it declares, and the errors for a malformed or incomplete declaration."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from supabase_jobs.verify.functions.scenarios import DEFAULT_FILE, load
 from supabase_jobs.verify.identity import Identity
 
 
-def test_the_packaged_scenarios() -> None:
+def test_packaged_scenarios_cover_every_function() -> None:
     declared = load()
     assert {s.subject for s in declared.scenarios} == {
         "public.migrate_guest_jobs", "private.migrate_guest_jobs", "public.cleanup_old_jobs",
@@ -23,9 +24,9 @@ def test_the_packaged_scenarios() -> None:
     assert set(declaration.load().ids) < set(declared.ids)
 
 
-SOUND = """
+VALID = """
 ids = ["thing"]
-absent = ["nothing"]
+absent_ids = ["nothing"]
 fixture = ["insert into public.things values (%(thing)s)"]
 watch = "select jsonb_object_agg(id, to_jsonb(t)) from public.things as t where id = any(%(ids)s)"
 
@@ -34,7 +35,7 @@ role = "anon"
 headers = { "x-thing" = "$thing" }
 
 [[scenario]]
-of = "public.f"
+subject = "public.f"
 name = "does it"
 as = "somebody"
 call = "select public.f(%(nothing)s)"
@@ -42,71 +43,93 @@ result = [[1, true, "null"]]
 changes = { "thing" = { n = 2 } }
 
 [[scenario]]
-of = "public.f"
+subject = "public.f"
 name = "does it again"
 given = ["select 1"]
-after = ["does it"]
+requires = ["does it"]
 steps = [{ as = { role = "anon" }, call = "select public.f(null)", error = "22004" }]
 """
 
 
-def read(tmp_path: Path, text: str) -> None:
+def load_text(tmp_path: Path, text: str) -> None:
     path = tmp_path / "functions.toml"
     path.write_text(text, encoding="utf-8")
     load(path)
 
 
-def test_a_declaration_needs_no_access_matrix(tmp_path: Path) -> None:
+def test_access_matrix_is_optional(tmp_path: Path) -> None:
     path = tmp_path / "functions.toml"
-    path.write_text(SOUND, encoding="utf-8")
+    path.write_text(VALID, encoding="utf-8")
     declared = load(path)
-    assert (declared.ids, declared.planted) == (("thing", "nothing"), ("thing",))
+    assert (declared.ids, declared.fixture_ids) == (("thing", "nothing"), ("thing",))
     first, second = declared.scenarios
     assert (first.steps[0].result, dict(first.changes)) == ((("1", "true", "null"),), {"thing": {"n": "2"}})
     assert first.steps[0].identity == Identity("somebody", "anon", headers={"x-thing": "$thing"})
-    assert (second.steps[0].error, second.after) == ("22004", ("does it",))
+    assert (second.steps[0].error, second.requires) == ("22004", ("does it",))
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('as = "somebody"', 'as = "nobody"', "unknown identity 'nobody'"),
         ("%(nothing)s", "%(nobody)s", r"%\(nobody\)s in a statement is not among the ids"),
         ("%(ids)s", "%(id)s", r"%\(id\)s in a statement"),
-        ('{ "thing" = { n = 2 } }', '{ "things" = { n = 2 } }', "'things' is to change, and is not among the ids"),
-        ('{ "thing" = { n = 2 } }', '{ "thing" = "gone" }', "'gone', and not inserted, deleted or a table"),
-        ('error = "22004"', 'error = "hidden"', "'hidden' is no SQLSTATE"),
-        ('error = "22004"', 'error = "22004", result = [[1]]', "a result and an error"),
-        ('after = ["does it"]', 'after = ["does that"]', "after 'does that', and no scenario before"),
-        ('after = ["does it"]', 'after = ["does it again"]', "no scenario before it"),
-        ('name = "does it again"', 'name = "does it"', "the name is taken"),
-        ('absent = ["nothing"]', 'absent = ["thing"]', "'thing' is declared twice"),
-        ('call = "select public.f(%(nothing)s)"', "", "stands beside no call"),
+        ('{ "thing" = { n = 2 } }', '{ "things" = { n = 2 } }', "changes names 'things', which is not among the ids"),
+        ('{ "thing" = { n = 2 } }', '{ "thing" = "gone" }', "is 'gone'; allowed: inserted, deleted or a table"),
+        ('error = "22004"', 'error = "hidden"', "'hidden' is neither an SQLSTATE"),
+        ('error = "22004"', 'error = "22004", result = [[1]]', "either a result or an error"),
+        ('requires = ["does it"]', 'requires = ["does that"]', "requires 'does that', but no earlier scenario"),
+        ('requires = ["does it"]', 'requires = ["does it again"]', "no earlier scenario has"),
+        ('name = "does it again"', 'name = "does it"', "an earlier scenario has the same name"),
+        ('absent_ids = ["nothing"]', 'absent_ids = ["thing"]', "'thing' is declared twice"),
+        ('call = "select public.f(%(nothing)s)"', "", "the key 'as' needs a call"),
         ("steps = [{", "stops = [{", "unknown key 'stops'"),
         ('call = "select public.f(null)"', 'sql = "select public.f(null)"', "unknown key 'sql'"),
         ("fixture = [", "fixtures = [", "unknown key 'fixtures'"),
         ('result = [[1, true, "null"]]', "result = 1", "does not declare scenarios"),
         ('as = { role = "anon" }', 'as = { rule = "anon" }', "does not declare scenarios"),
-        ('of = "public.f"', "", "does not declare scenarios"),
+        ('subject = "public.f"', "", "does not declare scenarios"),
         ('watch = "', 'watched = "', "unknown key 'watched'"),
         ("ids = [", "ids = ", "not valid TOML"),
-        ('ids = ["thing"]', 'ids = ["thing"]\nuses = "access.toml"', "access.toml"),
+        ('ids = ["thing"]', 'ids = ["thing"]\naccess_matrix = "access.toml"', "access.toml"),
     ],
 )
-def test_a_broken_declaration_is_refused(tmp_path: Path, old: str, new: str, said: str) -> None:
-    assert old in SOUND
-    with pytest.raises(ConfigError, match=said) as caught:
-        read(tmp_path, SOUND.replace(old, new, 1))
+def test_malformed_declaration_raises_config_error(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in VALID
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_text(tmp_path, VALID.replace(old, new, 1))
     assert str(tmp_path) in str(caught.value.file)
 
 
-def test_a_scenario_calls_something(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nothing is called"):
-        read(tmp_path, SOUND + '[[scenario]]\nof = "public.f"\nname = "nothing"\n')
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        ("subject", "of"),
+        ("requires", "after"),
+        ("absent_ids", "absent"),
+    ],
+)
+def test_former_key_raises_an_error_with_the_new_name(tmp_path: Path, new: str, old: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{old}' is now called '{new}'"):
+        load_text(tmp_path, re.sub(f"(?m)^{new} = ", f"{old} = ", VALID, count=1))
 
 
-def test_a_fault_in_the_matrix_it_uses_is_the_matrixs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "new"),
+    [('uses = "access.toml"\n', "access_matrix"), ('unjudged = ["P0001"]\n', "unchecked_errors")],
+)
+def test_former_optional_key_raises_an_error_with_the_new_name(tmp_path: Path, line: str, new: str) -> None:
+    with pytest.raises(ConfigError, match=f"is now called '{new}'"):
+        load_text(tmp_path, line + VALID if new == "access_matrix" else VALID + line)
+
+
+def test_scenario_without_call_raises_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has no call"):
+        load_text(tmp_path, VALID + '[[scenario]]\nsubject = "public.f"\nname = "nothing"\n')
+
+
+def test_error_in_access_matrix_names_that_file(tmp_path: Path) -> None:
     (tmp_path / "access.toml").write_text("ids = []", encoding="utf-8")
     with pytest.raises(ConfigError, match="not an access matrix") as caught:
-        read(tmp_path, DEFAULT_FILE.read_text(encoding="utf-8"))
+        load_text(tmp_path, DEFAULT_FILE.read_text(encoding="utf-8"))
     assert caught.value.file == str(tmp_path / "access.toml")

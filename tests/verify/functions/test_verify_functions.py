@@ -1,4 +1,4 @@
-"""`verify --only functions`: silent where nothing is wrong; what functions do wrong is found by its effect."""
+"""`verify --only functions`: no finding on an untouched database; every fault is found by its effect on rows."""
 
 import re
 from collections.abc import Callable
@@ -22,12 +22,12 @@ from tests.psql import paste
 from tests.verify.functions.function_faults import BODY, CLAIM, FAULTS, GUESTS, OLD, REQUEUE, Edit, Statement
 
 
-def found(connection: Connection, expectations: Expectations = EXPECTATIONS) -> list[Finding]:
-    """What the area finds, alone."""
+def findings_of(connection: Connection, expectations: Expectations = EXPECTATIONS) -> list[Finding]:
+    """The findings of this area."""
     return list(verify(connection, expectations, ("functions",)).findings)
 
 
-def test_an_untouched_database_has_no_findings(rolled_back: Connection) -> None:
+def test_untouched_database_has_no_findings(rolled_back: Connection) -> None:
     result = verify(rolled_back, EXPECTATIONS, ("functions",))
     assert result.findings == ()
     assert [case.id for case in result.cases] == [f"functions:{s.subject}:{s.name}" for s in load().scenarios]
@@ -44,13 +44,13 @@ def test_a_fault_is_found_by_its_effect(shared: Callable[[int], str], fault: Edi
         connection.transaction(force_rollback=True),
     ):
         fault.plant(connection)
-        findings = found(connection)
+        findings = findings_of(connection)
     assert any(fault.named in f.message for f in findings), [f.message for f in findings]
     assert all(f.area == "functions" and f.id.startswith("functions:") and f.fix for f in findings)
 
 
-def test_real_rows_are_neither_touched_nor_locked(shared: Callable[[int], str], each_major: int) -> None:
-    """Another session holds the rows that people have, old ones too; verify would wait, or count them."""
+def test_user_rows_are_neither_changed_nor_locked(shared: Callable[[int], str], each_major: int) -> None:
+    """Another session locks all user rows, old ones too: verify must not wait for them or count them."""
     with (
         psycopg.connect(shared(each_major)) as other,
         psycopg.connect(shared(each_major), autocommit=True) as connection,
@@ -67,7 +67,7 @@ def test_real_rows_are_neither_touched_nor_locked(shared: Callable[[int], str], 
             other.execute("select 1 from public.async_jobs for update")
             other.execute("select 1 from public.guest_users for update")
             other.execute("select 1 from auth.users for update")
-            assert found(connection) == []
+            assert findings_of(connection) == []
         finally:
             other.rollback()
             other.execute("delete from public.guest_users")
@@ -75,16 +75,16 @@ def test_real_rows_are_neither_touched_nor_locked(shared: Callable[[int], str], 
             other.commit()
 
 
-def test_without_row_level_security_real_rows_are_left_alone_too(make_database: Make) -> None:
+def test_user_rows_stay_unlocked_without_row_level_security(make_database: Make) -> None:
     url = make_database("applied").url
     with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as connection:
         plant(connection)
         connection.execute("alter table public.async_jobs disable row level security")
         other.execute("select from public.async_jobs for update")
-        assert found(connection)
+        assert findings_of(connection)
 
 
-def test_rows_that_pretend_to_be_older_still_do_no_harm(rolled_back: Connection) -> None:
+def test_user_rows_dated_minus_infinity_cause_no_finding(rolled_back: Connection) -> None:
     plant(rolled_back)
     rolled_back.execute(
         "insert into public.guest_users (guest_id, last_seen_at) select gen_random_uuid(), '-infinity'"
@@ -95,11 +95,11 @@ def test_rows_that_pretend_to_be_older_still_do_no_harm(rolled_back: Connection)
         " select 'https://x.com/8', 'completed', %s, '-infinity' from generate_series(1, 3)",
         (GUEST_A,),
     )
-    assert found(rolled_back) == []
+    assert findings_of(rolled_back) == []
 
 
-def test_what_would_go_too_far_is_not_tried(rolled_back: Connection) -> None:
-    """A limit that does not hold: 0 days would then mean every finished job there is."""
+def test_scenario_is_not_run_after_a_required_one_deviates(rolled_back: Connection) -> None:
+    """Without a working limit, 0 days would delete every finished job."""
     [fault] = (f for f in FAULTS["cleanup"] if f.name == "no limit")
     fault.plant(rolled_back)
     names = {case.name for case in verify(rolled_back, EXPECTATIONS, ("functions",)).cases}
@@ -107,7 +107,7 @@ def test_what_would_go_too_far_is_not_tried(rolled_back: Connection) -> None:
     assert not {"0 days means whatever is finished", "without a limit all of them go"} & names
 
 
-def test_nothing_is_left(shared: Callable[[int], str], each_major: int) -> None:
+def test_verify_leaves_no_rows_and_no_settings(shared: Callable[[int], str], each_major: int) -> None:
     state = (
         "select (select count(*) from public.async_jobs), (select count(*) from public.guest_users),"
         " (select count(*) from auth.users), current_setting('role'), current_setting('search_path'),"
@@ -115,11 +115,11 @@ def test_nothing_is_left(shared: Callable[[int], str], each_major: int) -> None:
     )
     with psycopg.connect(shared(each_major), autocommit=True) as connection:
         before = connection.execute(state.encode()).fetchone()
-        assert found(connection) == []
+        assert findings_of(connection) == []
         assert connection.execute(state.encode()).fetchone() == before
 
 
-def test_rows_that_are_not_there_prove_nothing(rolled_back: Connection) -> None:
+def test_missing_fixture_rows_are_an_error(rolled_back: Connection) -> None:
     rolled_back.execute(
         "create function public.swallow() returns trigger language plpgsql as 'begin return null; end';"
         "create trigger swallow before insert on public.async_jobs for each row execute function public.swallow()"
@@ -131,8 +131,8 @@ def test_rows_that_are_not_there_prove_nothing(rolled_back: Connection) -> None:
     assert result.unchecked == ("functions",)
 
 
-def test_a_trigger_of_the_projects_own_is_in_the_way(make_database: Make) -> None:
-    """Users cannot be deleted: that cascade is not checked, and everything else is."""
+def test_user_trigger_that_blocks_a_cascade_makes_it_unchecked(make_database: Make) -> None:
+    """Users cannot be deleted: that cascade is unchecked; everything else is checked."""
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute(
@@ -147,7 +147,7 @@ def test_a_trigger_of_the_projects_own_is_in_the_way(make_database: Make) -> Non
     assert result.checks >= 80
 
 
-def test_a_database_without_the_migrations(platform_url: str, cli: Run) -> None:
+def test_database_without_migrations_is_an_error(platform_url: str, cli: Run) -> None:
     ran = cli("verify", "--only", "functions", "--json", "--db-url", platform_url)
     assert ran.code == 1
     [finding] = ran.json["findings"]
@@ -155,7 +155,7 @@ def test_a_database_without_the_migrations(platform_url: str, cli: Run) -> None:
     assert "functions was not checked" in finding["message"]
 
 
-def test_other_sources_declare_their_own(rolled_back: Connection, tmp_path: Path) -> None:
+def test_other_sources_have_their_own_declaration(rolled_back: Connection, tmp_path: Path) -> None:
     expectations = replace(EXPECTATIONS, directory=tmp_path)
     result = verify(rolled_back, expectations, ("functions",))
     assert result.unchecked == ("functions",)
@@ -163,61 +163,61 @@ def test_other_sources_declare_their_own(rolled_back: Connection, tmp_path: Path
         'ids = ["thing"]\nfixture = ["create table public.things (id uuid, n integer)",'
         ' "insert into public.things values (%(thing)s, 1)"]\n'
         'watch = "select jsonb_object_agg(id, to_jsonb(t)) from public.things as t"\n'
-        '[[scenario]]\nof = "x"\nname = "counts"\ncall = "update public.things set n = n + 1"\n'
+        '[[scenario]]\nsubject = "x"\nname = "counts"\ncall = "update public.things set n = n + 1"\n'
         "changes = { thing = { n = 2 } }\n"
     )
     assert verify(rolled_back, expectations, ("functions",)).findings == ()
     text = (tmp_path / "functions.toml").read_text().replace("n = 2", "n = 3")
     (tmp_path / "functions.toml").write_text(text)
-    [finding] = found(rolled_back, expectations)
-    assert finding.message == "counts: thing should be changed to n = 3 and is changed to n = 2"
+    [finding] = findings_of(rolled_back, expectations)
+    assert finding.message == "counts: thing should be changed to n = 3, but is changed to n = 2"
 
 
-def test_every_scenario_can_be_pasted_into_psql(shared: Callable[[int], str]) -> None:
-    """It comes to the declared error, or shows exactly the rows that are declared to change."""
+def test_script_of_every_scenario_runs_in_psql(shared: Callable[[int], str]) -> None:
+    """Each script results in the declared error, or prints exactly the rows that are declared to change."""
     with psycopg.connect(shared(DEFAULT_MAJOR), autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS, ("functions",))
     scenarios = load().scenarios
     out, err = paste(shared(DEFAULT_MAJOR), "".join(result.script(case) for case in result.cases))
-    # 25P02: what follows an error, up to the rollback
+    # 25P02: a statement after an error, before the rollback
     states = [state for state in re.findall(r"^ERROR:  (\w{5}):", err, flags=re.MULTILINE) if state != "25P02"]
     errors = [step.error for scenario in scenarios for step in scenario.steps if step.error]
     assert states == ["42501" if error == "denied" else error for error in errors]
     parts = re.split(r"^BEGIN$", out, flags=re.MULTILINE)[1:]
     counts = [re.findall(r"^\((\d+) rows?\)$", part, flags=re.MULTILINE)[-1] for part in parts]
-    # of several calls, one that fails does not keep the others from being made
-    through = [len(s.steps) > 1 or not s.steps[0].error for s in scenarios]
-    changing = [(s.name, len(s.changes)) for s, whole in zip(scenarios, through, strict=True) if whole]
-    shown = [(s.name, int(n)) for s, n, whole in zip(scenarios, counts, through, strict=True) if whole]
-    assert shown == changing
+    # with several calls, a failed one does not prevent the others
+    completes = [len(s.steps) > 1 or not s.steps[0].error for s in scenarios]
+    changing = [(s.name, len(s.changes)) for s, complete in zip(scenarios, completes, strict=True) if complete]
+    printed = [(s.name, int(n)) for s, n, complete in zip(scenarios, counts, completes, strict=True) if complete]
+    assert printed == changing
 
 
-def test_a_pasted_scenario_shows_the_fault(make_database: Make) -> None:
+def test_script_of_a_deviating_scenario_shows_the_fault(make_database: Make) -> None:
     url = make_database("applied").url
     [fault] = (f for f in FAULTS["migrate"] if f.name == "jobs start anew")
     with psycopg.connect(url, autocommit=True) as connection:
         fault.plant(connection)
         result = verify(connection, EXPECTATIONS, ("functions",))
-    wrong = {f.id for f in result.findings}
-    case = next(case for case in result.cases if case.id in wrong)
+    deviating = {f.id for f in result.findings}
+    case = next(case for case in result.cases if case.id in deviating)
     out, _ = paste(url, result.script(case))
     assert '"progress": 30' in out
     assert '"progress": 0' in out
 
 
-def test_what_only_a_look_at_the_body_shows(shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the faults that `mutate` derives in bodies, those that no effect in one session gives away."""
+def test_only_known_mutants_of_bodies_survive(shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutants of function bodies survive only if a single session cannot observe their effect."""
     monkeypatch.setattr("supabase_jobs.verify.run.AREAS", ("functions",))
     monkeypatch.setattr(
         "supabase_jobs.mutation.run.derive", lambda *given: [f for f in derive(*given) if f.family == "bodies"]
     )
     with psycopg.connect(shared(DEFAULT_MAJOR), autocommit=True) as connection:
-        found = mutate(connection, EXPECTATIONS)
-    assert {m.fault.id.removeprefix("bodies:") for m in found.survivors} <= set(NEEDS_ANOTHER_SESSION)
-    assert found.killed >= 150
+        result = mutate(connection, EXPECTATIONS)
+    assert {m.fault.id.removeprefix("bodies:") for m in result.survivors} <= set(NEEDS_ANOTHER_SESSION)
+    assert result.killed >= 150
 
 
-# rows that are locked or looked at once more because of what other sessions do meanwhile
+# mutants of locks and rechecks; only a concurrent session shows their effect
 NEEDS_ANOTHER_SESSION = (
     *(f"{fault}:{worker}" for fault in ("lock-1", "skip-1") for worker in (CLAIM, REQUEUE)),
     *(f"{fault}:{OLD}" for fault in ("lock-1", "skip-1")),
@@ -225,7 +225,7 @@ NEEDS_ANOTHER_SESSION = (
     *(f"{fault}:{GUESTS}" for fault in ("or-and-3", "or-and-4", "unequal-1", "where-false-5")),
     *(f"{fault}:{OLD}" for fault in ("greater-1", "greater-2")),
     *(f"{fault}:{GUESTS}" for fault in ("greater-3", "greater-4")),
-    f"perform-1:{BODY}",  # types of the caller's that this session has not looked up before
-    f"if-false-4:{BODY}",  # saves work only
-    f"where-true-1:{CLAIM}",  # takes other jobs when no queued one is left, and no scenario claims a whole queue
+    f"perform-1:{BODY}",  # user types that this session has not resolved before
+    f"if-false-4:{BODY}",  # skips work only
+    f"where-true-1:{CLAIM}",  # claims other jobs after the queue is empty; no scenario claims a whole queue
 )

@@ -108,9 +108,7 @@ def connected(given: Settings) -> Iterator["Connection"]:
         database = describe(connection)
         narrate(f"database: {database}")
         if database.untested:
-            narrate(
-                f"note: this server is newer than PostgreSQL {NEWEST_TESTED_MAJOR}, the newest this was tested with"
-            )
+            narrate(f"note: the server is newer than the newest tested version, PostgreSQL {NEWEST_TESTED_MAJOR}")
         yield connection
 
 

@@ -126,13 +126,13 @@ def _target(given: "Settings", areas: Sequence[str], url: str, allow_remote: boo
 def _through_the_api(
     connection: "Connection", expectations: "Expectations", target: "Endpoint", result: "Verification"
 ) -> "Verification":
-    from supabase_jobs.database.connection import twin
+    from supabase_jobs.database.connection import second_connection
     from supabase_jobs.verify import access
     from supabase_jobs.verify.access import http
 
     if access.AREA in result.unchecked:  # there is nothing to compare with
         return result
-    with progress(f"asking the API at {target.url}"), twin(connection) as guard:
+    with progress(f"asking the API at {target.url}"), second_connection(connection) as guard:
         return http.run(connection, guard, expectations, target, result)
 
 

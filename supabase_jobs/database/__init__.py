@@ -1,1 +1,1 @@
-"""Connections: addresses, libpq options, TLS, errors."""
+"""Connections to PostgreSQL, and the SQL files that run on them."""

@@ -1,6 +1,6 @@
-"""Connecting, and what goes wrong with it, in our own errors. Knows no table.
+"""Connections to PostgreSQL, directly or through a pooler.
 
-Poolers are normal: nothing here is prepared, and no setting outlives a transaction.
+Poolers reuse server sessions, so connections use no prepared statements and no settings that outlive a transaction.
 """
 
 import logging
@@ -17,7 +17,7 @@ from supabase_jobs.database.errors import translated
 from supabase_jobs.database.hosts import Kind, diagnose, is_local
 from supabase_jobs.errors import ConfigError, ConnectError
 
-# psycopg logs what it passes over while it rolls back, host and role included; our own error says what matters
+# psycopg logs errors of a rollback with host and role; the error that is raised covers them
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 OLDEST_MAJOR = 15
@@ -25,13 +25,13 @@ NEWEST_TESTED_MAJOR = 18
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# whatever a database or PGCLIENTENCODING says: in another, names and texts may not arrive, or not as text
+# overrides the database's encoding and PGCLIENTENCODING, in which names and texts might not be representable
 _ENCODING = "utf8"
 
 
 @dataclass(frozen=True)
 class ConnectedDatabase:
-    """Which database a connection leads to, fit to be printed: it holds no password."""
+    """The database of an open connection, for display: contains no password."""
 
     host: str
     port: int
@@ -43,7 +43,7 @@ class ConnectedDatabase:
 
     @property
     def untested(self) -> bool:
-        """Whether the server is newer than what this was tested with."""
+        """Whether the server is newer than the newest tested version."""
         return int(self.server_version.partition(".")[0]) > NEWEST_TESTED_MAJOR
 
     def __str__(self) -> str:
@@ -54,57 +54,57 @@ class ConnectedDatabase:
 
 @contextmanager
 def connect(url: str) -> Iterator[Connection]:
-    """A connection in autocommit mode, closed afterwards; errors inside the block become ours.
+    """Open a connection in autocommit mode and close it after the block; translate errors of the block.
 
-    `url` is a libpq URL or keyword string. Where it is silent, the PG… variables, a service file and the password
-    file fill it in, and hosts that are not local are asked for TLS.
-    Raises ConfigError (exit 2) for a URL that cannot be used, ConnectError (exit 7) where nobody answers, the
-    server is older than PostgreSQL 15 or the connection is lost later, and what `errors.translated` raises.
+    `url` is a libpq URL or keyword string; `conninfo.read` adds defaults. Raises ConfigError (2) for an invalid URL,
+    ConnectError (7) if no server answers, if it is older than PostgreSQL 15 or if the connection is lost later, and
+    what `errors.translated` raises.
     """
     conninfo = read(url)
     try:
         connection = _open(conninfo.dsn)
     except psycopg.Error as error:
-        _explain(error, conninfo)
-    with _kept(connection):
+        _raise_diagnosis(error, conninfo)
+    with _checked(connection):
         yield connection
 
 
 async def connect_async(url: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
-    """A connection for asyncio, in autocommit mode, which the caller closes. Raises what `connect` raises."""
+    """Open an asyncio connection in autocommit mode, which the caller closes. Raises what `connect` raises."""
     conninfo = read(url)
     try:
         return await psycopg.AsyncConnection.connect(
             conninfo.dsn, autocommit=True, prepare_threshold=None, client_encoding=_ENCODING
         )
     except psycopg.Error as error:
-        _explain(error, conninfo)
+        _raise_diagnosis(error, conninfo)
 
 
 @contextmanager
-def twin(connection: Connection) -> Iterator[Connection]:
-    """A second connection to the same server and database, as the same role, with the same options.
+def second_connection(connection: Connection) -> Iterator[Connection]:
+    """Open a second connection to the same server and database, with the same role and options.
 
-    Safe to open from another thread while the first one waits. Closed afterwards; raises what `connect` raises.
+    Another thread may call this while the first connection runs a query. Closed after the block; raises what
+    `connect` raises.
     """
     info = connection.info
     options = {o.keyword.decode(): o.val.decode() for o in connection.pgconn.info if o.val is not None}
-    options.pop("service", None)  # all that it said is among the options
+    options.pop("service", None)  # its settings are already among the options
     options.pop("passfile", None)
-    # of several hosts and addresses, the one that answered
+    # a list of hosts is narrowed to the one that is connected
     options |= {"host": info.host, "hostaddr": info.hostaddr, "port": str(info.port)}
     options |= {"password": info.password} if info.password else {}
     address = connected_address(connection)
     try:
         other = _open(make_conninfo("", **options))
     except psycopg.Error as error:
-        _explain(error, Conninfo({}, address, info.password, ""))
-    with _kept(other):
+        _raise_diagnosis(error, Conninfo({}, address, info.password, ""))
+    with _checked(other):
         yield other
 
 
 def describe(connection: Connection) -> ConnectedDatabase:
-    """Host, port, database, version and role of a connection, without asking the server."""
+    """Host, port, database, version and role of a connection, without a query."""
     info = connection.info
     address = connected_address(connection)
     encrypted = bool(connection.pgconn.ssl_in_use) or (is_local(info.host) and is_local(info.hostaddr))
@@ -118,12 +118,13 @@ def _open(dsn: str) -> Connection:
 
 
 @contextmanager
-def _kept(connection: Connection) -> Iterator[None]:
+def _checked(connection: Connection) -> Iterator[None]:
+    """Check the server's version, translate errors of the block, close the connection."""
     try:
         if connection.info.server_version < OLDEST_MAJOR * 10_000:
             raise ConnectError(
-                f"the server runs PostgreSQL {_version(connection)}; {OLDEST_MAJOR} is the oldest that is supported",
-                hint="Upgrade it; Supabase's dashboard does so under Infrastructure.",
+                f"the server runs PostgreSQL {_version(connection)}; the oldest supported version is {OLDEST_MAJOR}",
+                hint="Upgrade the server, on Supabase in the dashboard under Infrastructure.",
             )
         with translated(connection):
             yield
@@ -131,12 +132,14 @@ def _kept(connection: Connection) -> Iterator[None]:
         connection.close()
 
 
-def _explain(error: psycopg.Error, conninfo: Conninfo) -> NoReturn:
-    """Raise what a failed attempt to connect means."""
+def _raise_diagnosis(error: psycopg.Error, conninfo: Conninfo) -> NoReturn:
+    """Raise the diagnosis of a failed attempt to connect."""
     address = conninfo.address
-    found = diagnose(mask(str(error), conninfo.password, address), address, conninfo.password_from)
-    kind = ConfigError if found.configuration else ConnectError
-    raise kind(f"cannot connect to {address}: {found.message}", hint=found.hint, sqlstate=error.sqlstate) from None
+    diagnosis = diagnose(mask(str(error), conninfo.password, address), address, conninfo.password_from)
+    error_class = ConfigError if diagnosis.configuration else ConnectError
+    raise error_class(
+        f"cannot connect to {address}: {diagnosis.message}", hint=diagnosis.hint, sqlstate=error.sqlstate
+    ) from None
 
 
 def _version(connection: Connection) -> str:

@@ -1,4 +1,4 @@
-"""Prepare statements for a while by SQL, on whatever connection, and take them away again."""
+"""Temporary prepared statements, made with PREPARE and removed with DEALLOCATE."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from supabase_jobs.database.connection import Connection
 
 @contextmanager
 def without_automatic_prepare(connection: Connection) -> Iterator[None]:
-    """Keep psycopg from preparing: it drops all that is prepared at every rollback, also in the midst of a pipeline."""
+    """Disable psycopg's own prepared statements: psycopg deallocates them at each rollback, even inside a pipeline."""
     threshold, connection.prepare_threshold = connection.prepare_threshold, None
     try:
-        connection.execute("select")  # by now psycopg has dropped what it had prepared before
+        connection.execute("select")  # psycopg sends pending DEALLOCATE commands first
         yield
     finally:
         connection.prepare_threshold = threshold
@@ -22,10 +22,11 @@ def without_automatic_prepare(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def prepared(connection: Connection, statements: Mapping[str, bytes], types: str = "") -> Iterator[None]:
-    """Prepare statements, by their names, in a transaction that is open: those that take longer to plan than to run.
+    """Prepare the statements of a mapping (name → SQL) in an open transaction, for the block.
 
-    `types` are those of their parameters, in brackets. By SQL, as psycopg's own do not outlive a rollback. Gone at the
-    end, because a pooler may give the server's session to somebody else.
+    Worthwhile for statements that take longer to plan than to run. `types` are the parameter types in parentheses.
+    PREPARE is used because psycopg's prepared statements do not survive a rollback. They are deallocated at the end
+    because a pooler may give the server session to another client.
     """
     with without_automatic_prepare(connection):
         try:

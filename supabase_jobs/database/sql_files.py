@@ -1,4 +1,4 @@
-"""The packaged `.sql` files: loaded once, run with their parameters `$1`, `$2`, … as PostgreSQL takes them."""
+"""Loader of the packaged `.sql` files; each file is one statement with PostgreSQL parameters `$1`, `$2`, …"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,22 +11,22 @@ import psycopg
 
 from supabase_jobs.database.connection import Connection
 
-# `-- $1 days, $2 after`, the first line of a file with named parameters
+# `-- $1 days, $2 after`: the first line of a file names its parameters
 _PARAMETER = re.compile(r"\$(\d+) (\w+)")
 
 
 @dataclass(frozen=True)
 class SqlFile:
-    """One statement from a file; `parameters` names `$1`, `$2`, … where the first line of the file does."""
+    """The statement of a file; `parameters` are the names of `$1`, `$2`, … from the first line, if it names them."""
 
     path: Path
     text: str
     parameters: tuple[str, ...]
 
     def execute(self, connection: Connection, params: Sequence[object] = ()) -> psycopg.Cursor[tuple[Any, ...]]:
-        """Run the statement; the parameters go in by position.
+        """Run the statement with positional parameters.
 
-        A raw cursor leaves `%` alone, so the file reads the same as in psql. Raises psycopg's errors.
+        A raw cursor does not interpret `%`, so the same text runs in psql. Raises psycopg's errors.
         """
         return psycopg.RawCursor(connection).execute(self.text.encode(), params or None)
 
@@ -35,7 +35,7 @@ class SqlFile:
         return self.execute(connection, params).fetchall()
 
     def dicts(self, connection: Connection, values: Mapping[str, object]) -> list[dict[str, Any]]:
-        """All rows as dicts; the parameters go in by name, and `values` may hold others besides."""
+        """All rows as dicts; parameters are passed by name, and `values` may contain more names."""
         with psycopg.RawCursor(connection, row_factory=psycopg.rows.dict_row) as cursor:
             cursor.execute(self.text.encode(), [values[name] for name in self.parameters])
             return cursor.fetchall()
@@ -52,5 +52,5 @@ def sql_file(path: Path) -> SqlFile:
 
 @cache
 def sql_files(folder: Path) -> dict[str, SqlFile]:
-    """The statements of a folder by the stems of their files, in the order of their names."""
+    """The statements of a folder by file stem, sorted by file name."""
     return {path.stem: sql_file(path) for path in sorted(folder.glob("*.sql"))}

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 import psycopg
 
-from supabase_jobs.database.connection import Connection, twin
+from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.errors import LOCK_ERRORS
 from supabase_jobs.errors import BusyError, SupabaseJobsError
 
@@ -87,7 +87,7 @@ class BlockingSessionWatch:
         if self._done.wait(self._lock_options / 2):
             return
         try:
-            with twin(self._connection) as other:
+            with second_connection(self._connection) as other:
                 while True:
                     if rows := other.execute(_BLOCKING, (self._pid,)).fetchall():
                         self._seen[:] = [BlockingSession(*row) for row in rows]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import IsolationLevel, sql
 
-from supabase_jobs.database.connection import Connection, twin
+from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.errors import BusyError, MigrationError
 from supabase_jobs.migrations import ledger
 from supabase_jobs.migrations.locks import BlockingSession, LockOptions, with_runner_lock
@@ -87,7 +87,7 @@ def apply_nontransactional(
             connection.execute("reset all")
             record(connection, migration, split(migration.text))
 
-    with twin(connection) as keeper:
+    with second_connection(connection) as keeper:
         keeper.isolation_level = IsolationLevel.READ_COMMITTED
         with_runner_lock(keeper, lock_options, migration.file_name, work)
 

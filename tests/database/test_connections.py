@@ -1,4 +1,4 @@
-"""Connections: TLS, passwords, timeouts and hints against servers that misbehave; twins and lost connections."""
+"""Connections: TLS, passwords, timeouts and hints against servers that misbehave; second and lost connections."""
 
 import os
 import shutil
@@ -234,14 +234,14 @@ def test_a_server_that_is_too_old_is_refused(cli: Run) -> None:
     with fake_server(ready("14.9")) as fake:
         ran = cli("status", "--db-url", f"postgresql://u@127.0.0.1:{fake.port}/x")
     assert ran.code == 7
-    assert "PostgreSQL 14.9; 15 is the oldest" in ran.err
+    assert "PostgreSQL 14.9; the oldest supported version is 15" in ran.err
 
 
 def test_a_server_that_is_newer_is_said_to_be_untested_and_its_end_to_be_a_loss(cli: Run) -> None:
     with fake_server(ready("19.0")) as fake:
         ran = cli("status", "--db-url", f"postgresql://u@127.0.0.1:{fake.port}/x")
     assert "PostgreSQL 19.0" in ran.err
-    assert "the newest this was tested with" in ran.err
+    assert "newer than the newest tested version" in ran.err
     assert ran.code == 7
     assert "the connection to the database was lost" in ran.err
     assert "were rolled back" in ran.err

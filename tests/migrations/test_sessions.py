@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from supabase_jobs.database.connection import Connection, connect, describe, twin
+from supabase_jobs.database.connection import Connection, connect, describe, second_connection
 from supabase_jobs.errors import BusyError, ConnectError, PrivilegeError, SupabaseJobsError
 from tests.fix_db import Server
 
@@ -69,7 +69,7 @@ def test_a_twin_is_another_session_at_the_same_place(platform_url: str, monkeypa
     with connect(f"{platform_url}?application_name=mine") as one:
         monkeypatch.delenv("PGOPTIONS")
         monkeypatch.setenv("PGHOST", ELSEWHERE)
-        with twin(one) as two:
+        with second_connection(one) as two:
             first, second = (c.execute(query).fetchone() for c in (one, two))
             assert two.autocommit
     assert first is not None
@@ -94,14 +94,14 @@ def test_a_twin_has_the_same_password(
     with connect(url) as one:
         monkeypatch.setenv("PGPASSFILE", "/nowhere")
         monkeypatch.setenv("PGPASSWORD", "other")
-        with twin(one) as two:
+        with second_connection(one) as two:
             assert two.info.user == server.user
 
 
 def test_a_twin_goes_to_the_host_that_answered(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = {"host": "127.0.0.1,localhost", "port": f"1,{server.port}", "user": server.user, "dbname": "postgres"}
     monkeypatch.setenv("PGSERVICEFILE", service_file(tmp_path, **place, password=server.password))
-    with connect("service=there") as one, twin(one) as two:
+    with connect("service=there") as one, second_connection(one) as two:
         assert {o.keyword: o.val for o in two.pgconn.info}[b"host"] == b"localhost"
         assert two.info.port == server.port
 
@@ -110,14 +110,14 @@ def test_a_twin_that_cannot_be_made_is_our_error(server: Server, platform_url: s
     with connect(server.url("postgres", server.user)) as admin, connect(platform_url) as one:
         admin.execute("alter role postgres connection limit 0")
         try:
-            with pytest.raises(ConnectError, match="too many connections"), twin(one):
+            with pytest.raises(ConnectError, match="too many connections"), second_connection(one):
                 pass
         finally:
             admin.execute("alter role postgres connection limit -1")
 
 
 def test_errors_inside_a_twin_are_translated(platform_url: str) -> None:
-    with connect(platform_url) as one, pytest.raises(PrivilegeError), twin(one) as two:
+    with connect(platform_url) as one, pytest.raises(PrivilegeError), second_connection(one) as two:
         two.execute("create table pg_catalog.mine ()")
 
 

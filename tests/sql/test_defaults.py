@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from supabase_jobs.database.connection import connect, connect_async, twin
+from supabase_jobs.database.connection import connect, connect_async, second_connection
 from supabase_jobs.verify.run import AREAS, verify
 from tests.fix_db import EXPECTATIONS, Make
 
@@ -66,7 +66,7 @@ def test_texts_arrive_whatever_encoding_a_database_asks_for(make_database: Make,
         async with await connect_async(database.url) as connection:
             return await (await connection.execute(said)).fetchone()
 
-    with connect(database.url) as first, twin(first) as second:
+    with connect(database.url) as first, second_connection(first) as second:
         for connection in (first, second):
             assert connection.execute(said).fetchone() == ("Aufträge … ✓",)
     with ThreadPoolExecutor(1) as thread:  # a browser of other tests leaves an event loop running in this one

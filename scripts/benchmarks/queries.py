@@ -15,7 +15,7 @@ from supabase_jobs.verify.identity import Identity
 from supabase_jobs.verify.impersonation import Impersonation
 from supabase_jobs.verify.plans import queries, query_plan
 from supabase_jobs.verify.plans.queries import Query
-from supabase_jobs.verify.plans.query_plan import Plan
+from supabase_jobs.verify.plans.query_plan import QueryPlan
 
 SMALL = 50_000
 RATIO, ALLOWANCE_MS, SHORT_MS = 1.3, 0.2, 1.0
@@ -53,7 +53,7 @@ def measure(world: World) -> list[Figure]:
     return [figure for name, each in full.items() for figure in figures(name, each, small[name])]
 
 
-def asked_for(declared: queries.Plans) -> Iterator[Asked]:
+def asked_for(declared: queries.FastQueries) -> Iterator[Asked]:
     """What queries.toml names, as all identities that plans.toml names for it."""
     by_name = {query.name: query for query in declared.queries}
     for name, spelled_out in read_toml(HERE / "queries.toml").items():
@@ -62,7 +62,7 @@ def asked_for(declared: queries.Plans) -> Iterator[Asked]:
             yield Asked(query, identity, spelled_out.get(identity.name, query.sql))
 
 
-def asks_once(ran: Plan, unguarded: Plan) -> bool:
+def asks_once(ran: QueryPlan, unguarded: QueryPlan) -> bool:
     """Whether a plan that ran asks who the caller is once: each such sub-select ran once, nothing runs for each row.
 
     But for what the query itself calls: that stands in its plan for the tables' owner too.
@@ -81,14 +81,16 @@ class Measured:
     """What one of them came to, as asked and as the owner asks it; `once`: it asks who the caller is once."""
 
     index: str
-    plan: Plan
+    plan: QueryPlan
     once: bool
-    owners_plan: Plan
+    owners_plan: QueryPlan
     ours_ms: float
     owners_ms: float
 
 
-def measured(asked: Asked, declared: queries.Plans, ours: Connection, owners: Connection, seconds: float) -> Measured:
+def measured(
+    asked: Asked, declared: queries.FastQueries, ours: Connection, owners: Connection, seconds: float
+) -> Measured:
     """Ask both for so many seconds, on two connections of the tables' owner, of which `ours` becomes the identity."""
     with ours.transaction(force_rollback=True), owners.transaction(force_rollback=True):
         for connection in (ours, owners):
@@ -109,11 +111,11 @@ def measured(asked: Asked, declared: queries.Plans, ours: Connection, owners: Co
     return Measured(asked.query.index.rpartition(".")[2], plan, once, owners_plan, *times)
 
 
-def _look(connection: Connection, text: str, session: Impersonation) -> Plan:
+def _look(connection: Connection, text: str, session: Impersonation) -> QueryPlan:
     """The plan as it ran the second time, when everything is in memory."""
     for _ in range(2):
         row = impersonation.one(connection.execute((_EXPLAIN + text).encode(), _params(session)))
-    plan: Plan = row[0][0]["Plan"]
+    plan: QueryPlan = row[0][0]["Plan"]
     return plan
 
 
@@ -133,7 +135,7 @@ def _interleaved(
     return statistics.median(sides[0][1]), statistics.median(sides[1][1])
 
 
-def _buffers(plan: Plan) -> int:
+def _buffers(plan: QueryPlan) -> int:
     pages: int = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
     return pages
 

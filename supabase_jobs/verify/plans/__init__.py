@@ -1,3 +1,3 @@
-"""Query plans: each fast query can use its index, and policies ask for the owner once per query."""
+"""Query plans: each fast query can use its index, and policies evaluate the owner check once per query."""
 
 AREA = "plans"

@@ -1,7 +1,7 @@
-"""Ask the planner, and run nothing: can each fast query use its index, is the owner asked for once per query?
+"""Check that each fast query can use its index, and that policies evaluate the owner check once per query.
 
-Only EXPLAIN (never ANALYZE) and the catalogs, so it needs no rows, writes nothing, and runs on a replica. What no
-plan shows is a policy's WITH CHECK: its expression is planned by itself, as a condition.
+Uses EXPLAIN without ANALYZE, and the catalogs: needs no rows, writes nothing, and runs on a replica. A plan does not
+show WITH CHECK, so that expression is planned as the condition of a query.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,54 +17,53 @@ from supabase_jobs.verify.lints.run import run_lints
 from supabase_jobs.verify.plans import AREA, queries, query_plan
 from supabase_jobs.verify.plans.planner import NoPlanError, Planner
 from supabase_jobs.verify.plans.queries import Query
-from supabase_jobs.verify.plans.query_plan import Plan
+from supabase_jobs.verify.plans.query_plan import QueryPlan
 from supabase_jobs.verify.structure import snapshot as structure_snapshot
 
-# In which moods the planner is asked for an index. A plan that takes it in one of them proves that it can. The
-# second makes it dear to look at rows that another index, without the predicate, would bring along; the third is
-# for indexes that only bitmaps can use (brin, gin).
+# An index is usable if the planner chooses it under one of these settings. The second makes it expensive to filter the
+# extra rows of an index without the predicate. The third is for index types that only support bitmap scans (brin, gin).
 _PLAIN = {"enable_seqscan": "off", "enable_sort": "off", "enable_incremental_sort": "off", "enable_bitmapscan": "off"}
-_MOODS: Sequence[Mapping[str, str]] = (
+_PLANNER_SETTINGS: Sequence[Mapping[str, str]] = (
     _PLAIN,
     {**_PLAIN, "cpu_operator_cost": "1000"},
     {"enable_seqscan": "off", "enable_indexscan": "off"},
 )
-# Here every row is looked at, so what a policy asks stands in a filter: a large part of a table is read so, and
-# whatever is asked for a row rather than once shows, however good an index there is.
-_EVERY_ROW = {
+# A sequential scan evaluates every policy expression in its filter, so its plan shows each call per row.
+_SEQUENTIAL_SCAN = {
     "enable_seqscan": "on",
     "enable_indexscan": "off",
     "enable_indexonlyscan": "off",
     "enable_bitmapscan": "off",
 }
+_STRUCTURE = "`verify --only structure` reports the table, index or policy that differs, and the SQL that fixes it."
 
 
-def check(connection: Connection, expectations: Expectations, result: Context) -> None:
-    """The area: the declared queries, owner checks, and the indexes of our tables. Needs an empty search_path."""
-    file = result.declaration_file(AREA, expectations, queries.FILE_NAME)
-    recorded = result.declaration_file(AREA, expectations, structure_snapshot.FILE_NAME)
+def check(connection: Connection, expectations: Expectations, context: Context) -> None:
+    """Check the declared queries, the owner checks, and the indexes of managed tables. Needs an empty search_path."""
+    file = context.declaration_file(AREA, expectations, queries.FILE_NAME)
+    recorded = context.declaration_file(AREA, expectations, structure_snapshot.FILE_NAME)
     if file is None or recorded is None:
         return
     declared, snapshot = queries.load(file), structure_snapshot.load(recorded)
     session = impersonation.begin(connection, AREA, declared.ids, declared.placeholders, expectations.variables)
-    result.preambles[AREA] = script.preamble("Plans: what the planner makes of it, and nothing is run.")
-    judge = _Judge(Planner(session), result)
+    context.preambles[AREA] = script.preamble("Query plans. EXPLAIN plans the statements and does not run them.")
+    checker = _PlanChecker(Planner(session), context)
     tables = snapshot.scope["relations"]
-    judge.queries(declared.queries)
-    judge.owner_checks(tables, declared.identities)
+    checker.queries(declared.queries)
+    checker.owner_checks(tables, declared.identities)
     facts = [fact.id.removeprefix(f"{structure.AREA}:") for fact in snapshot.facts]
-    judge.foreign_keys(tables, facts)
+    checker.foreign_keys(tables, facts)
     about = {
         "scope": tables,
         "recorded": facts,
         "asked": [query.index for query in declared.queries],
     }
-    run_lints(connection, AREA, AREA, AREA, about, result)
+    run_lints(connection, AREA, AREA, AREA, about, context)
 
 
 @dataclass(frozen=True)
 class _Index:
-    """What the catalogs say of an index. `index`, `schema` and `relation` are as plans name them, without quotes."""
+    """An index in the catalogs. `index`, `schema` and `relation` are unquoted, as in plans."""
 
     name: str
     table: str
@@ -76,154 +75,156 @@ class _Index:
     predicate: str | None
 
 
-class _Judge:
-    """Asks for plans, and adds cases and findings to a result."""
+class _PlanChecker:
+    """Plans statements, and adds a case and at most one finding for each to a context."""
 
-    def __init__(self, planner: Planner, result: Context) -> None:
+    def __init__(self, planner: Planner, context: Context) -> None:
         self._planner = planner
-        self._result = result
+        self._context = context
 
     def queries(self, queries: Sequence[Query]) -> None:
-        """Each query, as each of its identities, can use the index named for it."""
-        found = {row[0]: _Index(*row) for row in self._planner.ask("index", [query.index for query in queries])}
-        for index in dict.fromkeys(query.index for query in queries):
-            named = [query.name for query in queries if query.index == index]
-            there = found.get(index)
-            if there is None or not there.usable:
-                if self._is_said(index):
+        """Each query, as each of its identities, can use its declared index."""
+        rows = self._planner.catalog("index", [query.index for query in queries])
+        indexes = {row[0]: _Index(*row) for row in rows}
+        for name in dict.fromkeys(query.index for query in queries):
+            affected = [query.name for query in queries if query.index == name]
+            index = indexes.get(name)
+            if index is None or not index.usable:
+                if self._is_reported(name):
                     continue
-                problem = _unusable(index, there is None, named)
-                asked = self._planner.question("index", [index])
-                self._judge(f"{AREA}:index:{index}", index, f"usable, for: {', '.join(named)}", asked, problem)
+                problem = _unusable(name, index is None, affected)
+                psql_script = self._planner.catalog_script("index", [name])
+                self._add(f"{AREA}:index:{name}", name, f"usable, for: {', '.join(affected)}", psql_script, problem)
                 continue
-            for query in (query for query in queries if query.index == index):
+            for query in (query for query in queries if query.index == name):
                 for identity in query.identities:
-                    self._judge(
+                    self._add(
                         f"{AREA}:{query.name}:{identity.name}",
-                        there.table,
-                        f"{query.name}, as {identity.name}, can use {index}",
+                        index.table,
+                        f"{query.name}, as {identity.name}, can use {name}",
                         self._planner.script(query.sql, identity, _PLAIN, declared=True),
-                        self._cannot_use(query, identity, there),
+                        self._index_problem(query, identity, index),
                     )
 
     def owner_checks(self, tables: Sequence[str], identities: Sequence[Identity]) -> None:
-        """What the policies of our tables ask is evaluated once per query, as each identity and for each command."""
+        """The policies of managed tables evaluate their calls once per query, for each identity and command."""
         by_role = {identity.role: identity for identity in identities}
-        for table, role, command, statement, policies in self._planner.ask("commands", list(tables), list(by_role)):
+        for table, role, command, statement, policies in self._planner.catalog("commands", list(tables), list(by_role)):
             identity = by_role[role]
-            asker = f"{command} as {identity.name}"
-            self._once(f"{AREA}:once:{table}:{command}:{identity.name}", table, asker, policies, statement, identity)
-        for table, policy, statement in self._planner.ask("checks", list(tables)):
-            asker = f'WITH CHECK of "{policy}"'
-            self._once(f"{AREA}:once:{table}:check:{policy}", table, asker, f'"{policy}"', statement, None)
+            title = f"{command} as {identity.name}"
+            id = f"{AREA}:once:{table}:{command}:{identity.name}"
+            self._evaluated_once(id, table, title, policies, statement, identity)
+        for table, policy, statement in self._planner.catalog("checks", list(tables)):
+            title = f'WITH CHECK of "{policy}"'
+            id = f"{AREA}:once:{table}:check:{policy}"
+            self._evaluated_once(id, table, title, f'"{policy}"', statement, None)
 
     def foreign_keys(self, tables: Sequence[str], recorded: Sequence[str]) -> None:
-        """Whoever deletes a row finds the rows that refer to it by an index."""
-        for table, name, ours, referenced, fix, covered, proofs in self._planner.ask("foreign_keys", list(tables)):
-            found = covered or any(self._planner.proves(proof) for proof in proofs)
+        """Each foreign key of or to a managed table has an index on its referencing columns."""
+        for table, name, managed, referenced, fix, covered, proofs in self._planner.catalog(
+            "foreign_keys", list(tables)
+        ):
+            has_index = covered or any(self._planner.proves_empty(proof) for proof in proofs)
             problem = f'foreign key "{name}" has no index: each delete in {referenced} reads all of {table}'
             severity = Severity.ERROR if f"{table}:constraint:{name}" in recorded else Severity.WARNING
-            self._judge(
+            self._add(
                 f"{AREA}:foreign key:{table}:{name}",
                 table,
                 f'foreign key "{name}" has an index',
-                self._planner.question("foreign_keys", list(tables)),
-                None if found else (problem, fix),
-                severity if ours else Severity.INFO,
+                self._planner.catalog_script("foreign_keys", list(tables)),
+                None if has_index else (problem, fix),
+                severity if managed else Severity.INFO,
             )
 
-    def _cannot_use(self, query: Query, identity: Identity, index: _Index) -> tuple[str, str] | None:
-        """None where the query can use its index; else why not, and what to do."""
-        asked = f"{query.name}, as {identity.name}, cannot"
-        begins = index.columns[: len(query.columns)]
-        named = [_column(name) for name in begins] == [_column(name) for name in query.columns]
-        plans: list[Plan] = []
-        for mood in _MOODS:
+    def _index_problem(self, query: Query, identity: Identity, index: _Index) -> tuple[str, str] | None:
+        """Why a query cannot use its index, and the fix; None if it can."""
+        subject = f"{query.name}, as {identity.name}, cannot"
+        first = index.columns[: len(query.columns)]
+        columns_match = [_column(name) for name in first] == [_column(name) for name in query.columns]
+        plans: list[QueryPlan] = []
+        for settings in _PLANNER_SETTINGS:
             try:
-                plans.append(self._planner.plan(query.sql, identity, mood, self._planner.params))
+                plans.append(self._planner.plan(query.sql, identity, settings, self._planner.params))
             except NoPlanError as error:
-                return f"{asked} be planned: {error}", _STRUCTURE
+                return f"{subject} be planned: {error}", _STRUCTURE
             if index.index in query_plan.indexes(plans[-1]) and not (query.ordered and query_plan.sorts(plans[-1])):
-                if named:  # by its first columns, and not by reading all of it
+                if columns_match:  # otherwise the plan may read the whole index
                     return None
                 break
-        asked += f" use {query.index}"
-        if not named or (query.ordered and tuple(begins) != query.columns):
-            found, wanted = ", ".join(index.columns), ", ".join(query.columns)
-            return f"{asked}: it begins with ({found}), not with ({wanted})", _STRUCTURE
+        subject += f" use {query.index}"
+        if not columns_match or (query.ordered and tuple(first) != query.columns):
+            actual, expected = ", ".join(index.columns), ", ".join(query.columns)
+            return f"{subject}: it begins with ({actual}), not with ({expected})", _STRUCTURE
         try:
             implied = index.predicate is None or self._implies(query, index, index.predicate)
         except NoPlanError as error:
-            # never called passed: whether it could
-            why = f"whether {query.name} can use {query.index} does not show: {error}"
-            self._result.mark_unchecked(AREA, index.table, why, _STRUCTURE, id=f"{AREA}:{query.name}:{identity.name}")
+            reason = f"no plan shows whether {query.name} can use {query.index}: {error}"
+            id = f"{AREA}:{query.name}:{identity.name}"
+            self._context.mark_unchecked(AREA, index.table, reason, _STRUCTURE, id=id)
             return None
         if not implied:
-            return f"{asked}: it holds only rows where {index.predicate}, and the query wants others too", _STRUCTURE
+            return f"{subject}: it contains only rows where {index.predicate}, and the query reads others", _STRUCTURE
         if not query_plan.indexes(plans[0]):
-            return f"{asked}: the planner takes {query_plan.scans(plans[0])}", _STRUCTURE
-        return None  # another one is as cheap in every mood
+            return f"{subject}: the planner chooses {query_plan.scans(plans[0])}", _STRUCTURE
+        return None  # another index is equally cheap under all settings
 
     def _implies(self, query: Query, index: _Index, predicate: str) -> bool:
-        """Whether the planner proves an index's predicate from the conditions of a query. Raises NoPlanError.
+        """Whether the planner proves the predicate of an index from the conditions of a query. Raises NoPlanError.
 
-        The conditions are those of its plan, as the owner, whom no policy adds anything to.
+        The conditions come from the owner's plan, to which no policy adds any.
         """
-        plan = self._planner.plan(query.sql, None, _EVERY_ROW, self._planner.params)
+        plan = self._planner.plan(query.sql, None, _SEQUENTIAL_SCAN, self._planner.params)
         for alias, condition in query_plan.conditions(plan, index.schema, index.relation):
-            [(statement,)] = self._planner.ask("implied", index.table, alias, condition, predicate)
-            if self._planner.proves(statement):
+            [(statement,)] = self._planner.catalog("implied", index.table, alias, condition, predicate)
+            if self._planner.proves_empty(statement):
                 return True
         return False
 
-    def _once(
-        self, id: str, table: str, asker: str, policies: str | None, statement: str, identity: Identity | None
+    def _evaluated_once(
+        self, id: str, table: str, title: str, policies: str | None, statement: str, identity: Identity | None
     ) -> None:
         problem = None
         try:
-            found = query_plan.per_row(self._planner.plan(statement, identity, _EVERY_ROW))
+            calls = query_plan.per_row(self._planner.plan(statement, identity, _SEQUENTIAL_SCAN))
         except NoPlanError as error:
-            problem = (f"{asker} cannot be planned: {error}", _STRUCTURE)
+            problem = (f"{title} cannot be planned: {error}", _STRUCTURE)
         else:
-            if found:
-                where = _short(next(iter(found.values())))
+            if calls:
+                condition = _shorten(next(iter(calls.values())))
                 problem = (
-                    f"{asker}: {' and '.join(found)} runs for each row, not once per query: {where}",
-                    f"In policy {policies}, ask who the caller is in a sub-select that names no column of the row,"
-                    " as in (select auth.uid()), and compare the row with that.",
+                    f"{title}: {' and '.join(calls)} runs for each row, not once per query: {condition}",
+                    f"In policy {policies}, move the call into a sub-select that uses no column of the row, for example"
+                    " (select auth.uid()), and compare the row with its result.",
                 )
-        asked = self._planner.script(statement, identity, _EVERY_ROW)
-        self._judge(id, table, f"{asker} asks for the owner once per query", asked, problem)
+        psql_script = self._planner.script(statement, identity, _SEQUENTIAL_SCAN)
+        self._add(id, table, f"{title} evaluates the owner check once per query", psql_script, problem)
 
-    def _is_said(self, index: str) -> bool:
-        """Whether the recorded structure has been compared in this run, and this index found missing or different."""
+    def _is_reported(self, index: str) -> bool:
+        """Whether the structure area of this run has reported this index as missing or different."""
         end = f":index:{_bare(index)}"
-        return any(f.area == structure.AREA and f.id.endswith(end) for f in self._result.findings)
+        return any(f.area == structure.AREA and f.id.endswith(end) for f in self._context.findings)
 
-    def _judge(
+    def _add(
         self,
         id: str,
         subject: str,
         name: str,
-        asked: str,
+        psql_script: str,
         problem: tuple[str, str] | None,
         severity: Severity = Severity.ERROR,
     ) -> None:
-        self._result.check_deadline()
-        self._result.cases.append(Case(id, AREA, subject, name, asked))
+        self._context.check_deadline()
+        self._context.cases.append(Case(id, AREA, subject, name, psql_script))
         if problem is not None:
             message, fix = problem
-            self._result.findings.append(Finding(id, AREA, severity, subject, message, fix))
-
-
-_STRUCTURE = "`verify --only structure` names the table, index or policy that differs, and the SQL that mends it."
+            self._context.findings.append(Finding(id, AREA, severity, subject, message, fix))
 
 
 def _unusable(index: str, missing: bool, queries: Sequence[str]) -> tuple[str, str]:
-    wanted = f"these queries want it: {', '.join(queries)}"
+    affected = f"these queries need it: {', '.join(queries)}"
     if missing:
-        return f"index {index} is missing; {wanted}", _STRUCTURE
-    return f"index {index} is invalid, so no query uses it; {wanted}", f"reindex index concurrently {index};"
+        return f"index {index} is missing; {affected}", _STRUCTURE
+    return f"index {index} is invalid, so no query uses it; {affected}", f"reindex index concurrently {index};"
 
 
 def _bare(name: str) -> str:
@@ -234,5 +235,5 @@ def _column(declared: str) -> str:
     return declared.removesuffix(" nulls last").removesuffix(" nulls first").removesuffix(" desc")
 
 
-def _short(condition: str) -> str:
+def _shorten(condition: str) -> str:
     return condition if len(condition) <= 160 else condition[:157] + "…"

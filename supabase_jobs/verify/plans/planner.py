@@ -1,4 +1,4 @@
-"""Ask PostgreSQL's planner, as an identity or as the connection's own role, and run nothing."""
+"""Plan statements with EXPLAIN, as an identity or as the connection's own role, and query the catalogs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,32 +12,34 @@ from supabase_jobs.verify import impersonation, script
 from supabase_jobs.verify.identity import Identity
 from supabase_jobs.verify.impersonation import SET, Impersonation, Params
 from supabase_jobs.verify.plans import query_plan
-from supabase_jobs.verify.plans.query_plan import Plan
+from supabase_jobs.verify.plans.query_plan import QueryPlan
 
 Settings = Mapping[str, str]
 
-_QUESTIONS = Path(__file__).with_name("catalog")
+_CATALOG = Path(__file__).with_name("catalog")
 _EXPLAIN = "explain (verbose, costs off, format json) "
 _PROOF = {"constraint_exclusion": "on"}
 
 
 class NoPlanError(Exception):
-    """The planner refuses a statement; the message is why."""
+    """PostgreSQL cannot plan a statement; the message is the reason."""
 
 
 class Planner:
-    """Plans of one session; `params` are what the declared statements are given."""
+    """Plans statements on one connection; `params` are the parameters of declared statements."""
 
     def __init__(self, session: Impersonation) -> None:
         self._session = session
         self.params = session.params({name: name for name in session.ids})
         self._literals = script.quoted(self.params)
 
-    def plan(self, statement: str, identity: Identity | None, settings: Settings, params: Params | None = None) -> Plan:
-        """The plan of a statement as an identity, or as the connection's own role; a % is one where `params` is None.
+    def plan(
+        self, statement: str, identity: Identity | None, settings: Settings, params: Params | None = None
+    ) -> QueryPlan:
+        """The plan of a statement. Without an identity, the connection's own role plans it.
 
-        Raises NoPlanError where PostgreSQL refuses the statement or a rule replaces it, and psycopg's errors where the
-        role may not ask.
+        With `params` None, a % in the statement is literal. Raises NoPlanError if PostgreSQL rejects the statement or
+        a rule replaces it. Raises psycopg's error if the connection's own role lacks a privilege.
         """
         connection = self._session.connection
         ready = False
@@ -53,31 +55,31 @@ class Planner:
         except INCONCLUSIVE_ERRORS:
             raise
         except psycopg.Error as error:
-            # what the connection's own role may not do says nothing about the database
+            # missing privileges of the connection's own role are no property of the database
             own = not ready or (identity is None and isinstance(error, psycopg.errors.InsufficientPrivilege))
             if own or connection.broken:
                 raise
             raise NoPlanError(f"{error.sqlstate}: {error.diag.message_primary}") from error
-        plans: list[Plan] = [part["Plan"] for part in row[0] if isinstance(part, dict) and "Plan" in part]
+        plans: list[QueryPlan] = [part["Plan"] for part in row[0] if isinstance(part, dict) and "Plan" in part]
         if not plans:
-            raise NoPlanError("a rule puts nothing that reads a table in its place")
-        return plans[-1]  # a rule that does something besides comes before what was asked
+            raise NoPlanError("a rule replaces the statement, and no table is read")
+        return plans[-1]  # EXPLAIN lists the statements of DO ALSO rules before the original one
 
-    def proves(self, statement: str) -> bool:
-        """Whether the planner proves that a statement has no row, whatever is in its tables."""
+    def proves_empty(self, statement: str) -> bool:
+        """Whether the planner proves that a statement returns no row, whatever its tables contain."""
         return query_plan.is_empty(self.plan(statement, None, _PROOF))
 
-    def ask(self, question: str, *params: Any) -> Sequence[tuple[Any, ...]]:
-        """The answer to one of the files in `planner/`, whose parameters are $1, $2."""
-        return sql_file(_QUESTIONS / f"{question}.sql").rows(self._session.connection, *params)
+    def catalog(self, name: str, *params: Any) -> Sequence[tuple[Any, ...]]:
+        """The rows of the query `catalog/<name>.sql`, whose parameters are $1, $2, …."""
+        return sql_file(_CATALOG / f"{name}.sql").rows(self._session.connection, *params)
 
-    def question(self, question: str, names: Sequence[str]) -> str:
-        """One of these files about `names`, to paste into psql."""
-        text = sql_file(_QUESTIONS / f"{question}.sql").text
-        return script.probe((), "", text.replace("$1", script.quoted({"": list(names)})[""]))
+    def catalog_script(self, name: str, objects: Sequence[str]) -> str:
+        """The query `catalog/<name>.sql` for these objects, as a script for psql."""
+        text = sql_file(_CATALOG / f"{name}.sql").text
+        return script.probe((), "", text.replace("$1", script.quoted({"": list(objects)})[""]))
 
     def script(self, statement: str, identity: Identity | None, settings: Settings, *, declared: bool = False) -> str:
-        """The same as `plan`, to paste into psql; `declared` statements have parameters."""
-        made = {**settings, **(identity.settings_for(self._session.texts) if identity else {})}
-        become = script.identity(identity.role if identity else self._session.own_role, made)
+        """The EXPLAIN that `plan` runs, as a script for psql; only `declared` statements have parameters."""
+        values = {**settings, **(identity.settings_for(self._session.texts) if identity else {})}
+        become = script.identity(identity.role if identity else self._session.own_role, values)
         return script.probe((), become, "explain (verbose) " + statement, self._literals if declared else None)

@@ -1,4 +1,4 @@
-"""The fast queries as they are declared in TOML: each with the index that it can use, and as whom."""
+"""Read plans.toml: the fast queries, each with its index and its identities."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _KEYS = {"name", "sql", "index", "columns", "ordered", "as"}
 
 @dataclass(frozen=True)
 class Query:
-    """One query; see the head of plans.toml for what each part means."""
+    """One query; the comment at the top of plans.toml describes each key."""
 
     name: str
     sql: str
@@ -29,8 +29,8 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Plans:
-    """The whole file: `ids` become random UUIDs in each run; `placeholders` are what else its identities need."""
+class FastQueries:
+    """The whole file. Each run replaces `ids` with random UUIDs; variables must fill `placeholders`."""
 
     ids: tuple[str, ...]
     identities: tuple[Identity, ...]
@@ -38,44 +38,44 @@ class Plans:
     placeholders: frozenset[str]
 
 
-def load(path: Path | None = None) -> Plans:
+def load(path: Path | None = None) -> FastQueries:
     """Read a declaration (default: the packaged plans.toml).
 
-    Raises ConfigError for an identity that is not declared, two queries of one name, an unknown or missing key,
-    a query that nobody asks, or a malformed file.
+    Raises ConfigError for an unknown identity, two queries of one name, an unknown or missing key, a query without an
+    identity, or a malformed file.
     """
     path = path or DEFAULT_FILE
     try:
-        return _plans(read_toml(path))
+        return _fast_queries(read_toml(path))
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path.name} does not declare fast queries: {error!r}", file=str(path)) from error
     except ConfigError as error:
         raise ConfigError(f"{path.name}: {error.message}", hint=error.hint, file=str(path)) from error
 
 
-def _plans(toml: Mapping[str, Any]) -> Plans:
+def _fast_queries(toml: Mapping[str, Any]) -> FastQueries:
     ids = tuple(toml["ids"])
     identities = {name: Identity(name, **table) for name, table in toml["identities"].items()}
     placeholders = {name for identity in identities.values() for name in identity.placeholders()}
     queries = tuple(_query(table, identities) for table in toml["query"])
     names = [query.name for query in queries]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ConfigError(f"two queries are called {min(twice)!r}")
-    return Plans(ids, tuple(identities.values()), queries, frozenset(placeholders - set(ids)))
+    if duplicates := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"two queries have the name {min(duplicates)!r}")
+    return FastQueries(ids, tuple(identities.values()), queries, frozenset(placeholders - set(ids)))
 
 
 def _query(table: Mapping[str, Any], identities: Mapping[str, Identity]) -> Query:
     name = table["name"]
     if unknown := set(table) - _KEYS:
-        raise ConfigError(f"query {name!r} has the unknown key {min(unknown)!r}")
+        raise ConfigError(f"query {name!r}: unknown key {min(unknown)!r}")
     for identity in table["as"]:
         if identity not in identities:
-            raise ConfigError(f"query {name!r} names the unknown identity {identity!r}")
+            raise ConfigError(f"query {name!r}: unknown identity {identity!r}")
     for key in ("as", "columns"):
         if not isinstance(table[key], list) or not table[key]:
-            raise ConfigError(f"query {name!r} needs a list under {key!r} that is not empty")
+            raise ConfigError(f"query {name!r}: {key!r} must be a list that is not empty")
     if "." not in table["index"]:
-        raise ConfigError(f"query {name!r} needs its index with a schema, not {table['index']!r}")
+        raise ConfigError(f"query {name!r}: index {table['index']!r} has no schema")
     return Query(
         name,
         table["sql"],

@@ -1,60 +1,59 @@
-"""Read a plan of PostgreSQL's (`explain (verbose, format json)`): which indexes it takes, what it does for each row.
+"""Read the output of `explain (verbose, format json)`: the indexes of a plan, and the calls that run for each row.
 
-Pure; written for plans that were made with an empty search_path, in which every function outside pg_catalog is
-shown with its schema.
+Expects plans that were made with an empty search_path: they qualify every function outside pg_catalog.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
-Plan = dict[str, Any]
+QueryPlan = dict[str, Any]
 
-# what a node evaluates for each row that it looks at; a One-Time Filter and what is only put out are not among it
+# properties that a node evaluates for each row; a One-Time Filter and the Output are not among them
 _CONDITIONS = (
     "Filter", "Join Filter", "Index Cond", "Recheck Cond", "Hash Cond", "Merge Cond", "TID Cond", "Order By",
 )  # fmt: skip
 _SORTS = ("Sort", "Incremental Sort")
 
-# PostgreSQL's own functions that tell who asks: they read a setting, and as a rule JSON is parsed on top
-_OF_THE_CALLER = ("current_setting",)
+# functions of pg_catalog that identify the caller: they read a setting, often as JSON
+_CALLER_FUNCTIONS = ("current_setting",)
 
 _NAME = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
-# a text (which may look like anything) is read over; a name is one where a parenthesis follows at once
+# string literals match first and are ignored; a name directly before a parenthesis is a call
 _TOKEN = re.compile(
     rf"E?'(?:[^']|'')*'|(?P<hashed>hashed SubPlan)|(?P<subplan>SubPlan \d+)"
     rf"|(?P<call>{_NAME}(?:\.{_NAME})*)(?P<open>\()?"
 )
 
-# how a plan names the values of its sub-selects: "InitPlan 1", and "InitPlan 1 (returns $0)" before PostgreSQL 17
+# the names of sub-selects: "InitPlan 1", and "InitPlan 1 (returns $0)" before PostgreSQL 17
 _RESULT = re.compile(r"\$\d+|^InitPlan \d+$")
 _VALUE = re.compile(r"\$\d+|\(InitPlan \d+\)\.col\d+")
 
 
-def nodes(plan: Plan) -> Iterator[Plan]:
-    """Every node of a plan, those of its sub-selects too."""
+def nodes(plan: QueryPlan) -> Iterator[QueryPlan]:
+    """Every node of a plan, including its sub-selects."""
     yield plan
     for child in plan.get("Plans", ()):
         yield from nodes(child)
 
 
-def indexes(plan: Plan) -> set[str]:
-    """The names of the indexes that a plan takes, as EXPLAIN gives them: without their schemas."""
+def indexes(plan: QueryPlan) -> set[str]:
+    """The names of the indexes in a plan. EXPLAIN prints them without schema."""
     return {node["Index Name"] for node in nodes(plan) if "Index Name" in node}
 
 
-def sorts(plan: Plan) -> bool:
-    """Whether anything is sorted."""
+def sorts(plan: QueryPlan) -> bool:
+    """Whether the plan contains a sort."""
     return any(node["Node Type"] in _SORTS for node in nodes(plan))
 
 
-def is_empty(plan: Plan) -> bool:
-    """Whether the planner has proved that there can be no row."""
+def is_empty(plan: QueryPlan) -> bool:
+    """Whether the planner has proved that the statement returns no row."""
     return any(node.get("One-Time Filter") == "false" for node in nodes(plan))
 
 
-def scans(plan: Plan) -> str:
-    """What a plan scans, in words: `Index Scan on idx_b`, `Seq Scan on t`."""
+def scans(plan: QueryPlan) -> str:
+    """The scans of a plan as text: `Index Scan on idx_b`, `Seq Scan on t`."""
     named = [
         f"{node['Node Type']} on {node.get('Index Name') or node.get('Relation Name')}"
         for node in nodes(plan)
@@ -63,25 +62,26 @@ def scans(plan: Plan) -> str:
     return " and ".join(named) or plan["Node Type"]
 
 
-def per_row(plan: Plan) -> dict[str, str]:
-    """What is called for each row and need not be, each with the condition that it stands in.
+def per_row(plan: QueryPlan) -> dict[str, str]:
+    """The avoidable calls that run for each row: call → the condition that contains it.
 
-    That is each function outside pg_catalog, each of PostgreSQL's that asks who the caller is, and each sub-select
-    that runs again for each row (not those that run once, an InitPlan or a hashed SubPlan, and what is in them).
+    These are functions outside pg_catalog, functions of pg_catalog that identify the caller, and sub-selects that run
+    for each row. An InitPlan and a hashed SubPlan run once, and so do the calls inside them.
     """
-    found: dict[str, str] = {}
+    calls: dict[str, str] = {}
     for node in _each_row(plan):
         for key in _CONDITIONS:
             for condition in _texts(node.get(key)):
-                for what in _calls(condition):
-                    found.setdefault(what, condition)
-    return found
+                for call in _calls(condition):
+                    calls.setdefault(call, condition)
+    return calls
 
 
-def conditions(plan: Plan, schema: str, relation: str) -> Iterator[tuple[str, str]]:
-    """(alias, filter) of each scan of a table, as conditions that stand by themselves.
+def conditions(plan: QueryPlan, schema: str, relation: str) -> Iterator[tuple[str, str]]:
+    """(alias, filter) of each scan of a table.
 
-    The value of a sub-select, which a plan calls $0 or (InitPlan 1).col1, is written out where it reads no table.
+    A plan refers to the value of a sub-select as $0 or (InitPlan 1).col1. The filter contains the sub-select instead,
+    unless it reads a table.
     """
     values: dict[str, str] = {}
     for node in nodes(plan):
@@ -91,13 +91,13 @@ def conditions(plan: Plan, schema: str, relation: str) -> Iterator[tuple[str, st
                 values |= {f"({name}).col{number}": value, name: value}
     for node in nodes(plan):
         if (node.get("Schema"), node.get("Relation Name")) == (schema, relation) and "Filter" in node:
-            yield node["Alias"], _VALUE.sub(lambda found: values.get(found[0], found[0]), node["Filter"])
+            yield node["Alias"], _VALUE.sub(lambda match: values.get(match[0], match[0]), node["Filter"])
 
 
-def _each_row(plan: Plan) -> Iterator[Plan]:
+def _each_row(plan: QueryPlan) -> Iterator[QueryPlan]:
     yield plan
     for child in plan.get("Plans", ()):
-        # a sub-select that does run for each row is named in the condition that it belongs to
+        # the condition of the parent names a sub-select that runs for each row
         if child.get("Parent Relationship") not in ("InitPlan", "SubPlan"):
             yield from _each_row(child)
 
@@ -110,5 +110,5 @@ def _calls(condition: str) -> Iterator[str]:
     for token in _TOKEN.finditer(condition):
         if token["subplan"]:
             yield f"a sub-select ({token['subplan']})"
-        elif token["open"] and ("." in token["call"] or token["call"] in _OF_THE_CALLER):
+        elif token["open"] and ("." in token["call"] or token["call"] in _CALLER_FUNCTIONS):
             yield f"{token['call']}()"

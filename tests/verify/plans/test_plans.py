@@ -1,4 +1,4 @@
-"""The area `plans`: each fast query can use its index, the owner is asked for once per query, indexes are sound."""
+"""The area `plans`: fast queries can use their indexes, and managed tables have no missing or superfluous index."""
 
 import psycopg
 import pytest
@@ -17,8 +17,8 @@ from tests.psql import paste
 ACTIVE = "where guest_id is not null and status in ('queued', 'processing')"
 
 
-def found(connection: Connection, sql: str = "select 1") -> list[Finding]:
-    """What `plans` finds after some SQL."""
+def findings_of(connection: Connection, sql: str = "select 1") -> list[Finding]:
+    """The findings of `plans` after some SQL."""
     connection.execute(sql.encode())
     result = verify(connection, EXPECTATIONS, ("plans",))
     assert result.unchecked == ()
@@ -26,54 +26,54 @@ def found(connection: Connection, sql: str = "select 1") -> list[Finding]:
     return list(result.findings)
 
 
-def instead(name: str, definition: str) -> str:
-    """SQL that makes an index of ours anew, otherwise."""
+def redefine(name: str, definition: str) -> str:
+    """SQL that replaces a managed index with another definition."""
     return f"drop index public.{name}; create index {name} on {definition}"
 
 
 @pytest.mark.parametrize(
-    ("sql", "id", "said"),
+    ("sql", "id", "message"),
     [
         ("drop index public.idx_async_jobs_guest_active", "index:public.idx_async_jobs_guest_active", "is missing"),
         ("drop index public.idx_guest_users_last_seen_at", "index:public.idx_guest_users_last_seen_at", "is missing"),
         (
-            instead("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where false"),
+            redefine("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where false"),
             "jobs for cleanup:service", "only rows where false",
         ),
         (
-            instead("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where status in ('completed', 'failed')"),
+            redefine("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where status in ('completed', 'failed')"),
             "delete expired jobs:service", "only rows where",
         ),
         (
-            instead("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where status <> 'failed'"),
+            redefine("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where status <> 'failed'"),
             "jobs for cleanup:service", "only rows where",
         ),
         (
-            instead("idx_async_jobs_guest_active", f"public.async_jobs (guest_id) {ACTIVE}"),
+            redefine("idx_async_jobs_guest_active", f"public.async_jobs (guest_id) {ACTIVE}"),
             "active jobs of a guest:guest", "begins with (guest_id), not with (guest_id, created_at desc)",
         ),
         (
-            instead("idx_async_jobs_guest_active", f"public.async_jobs (guest_id, created_at nulls first) {ACTIVE}"),
+            redefine("idx_async_jobs_guest_active", f"public.async_jobs (guest_id, created_at nulls first) {ACTIVE}"),
             "active jobs of a guest:service", "nulls first",
         ),
         (
-            instead("idx_async_jobs_url", "public.async_jobs (created_at desc, url)"),
+            redefine("idx_async_jobs_url", "public.async_jobs (created_at desc, url)"),
             "latest job for a URL:user", "begins with (created_at desc, url)",
         ),
         (
-            instead("idx_async_jobs_url", "public.async_jobs (lower(url), created_at desc)"),
+            redefine("idx_async_jobs_url", "public.async_jobs (lower(url), created_at desc)"),
             "latest job for a URL:guest", "lower(url)",
         ),
         (
-            instead("idx_async_jobs_url", "public.async_jobs (url collate \"C\", created_at desc)"),
+            redefine("idx_async_jobs_url", "public.async_jobs (url collate \"C\", created_at desc)"),
             "latest job for a URL:service", "another collation",
         ),
         (
-            instead("idx_async_jobs_status", "public.async_jobs using gist (tsrange(null, null))"),
+            redefine("idx_async_jobs_status", "public.async_jobs using gist (tsrange(null, null))"),
             "jobs of one status:service", "tsrange",
         ),
         (
-            instead("idx_async_jobs_url", "public.guest_users (created_at desc)"),
+            redefine("idx_async_jobs_url", "public.guest_users (created_at desc)"),
             "latest job for a URL:service", "created_at desc",
         ),
         (
@@ -87,15 +87,15 @@ def instead(name: str, definition: str) -> str:
         ("revoke execute on function private.request_guest_id() from anon", "all jobs of a guest:guest", "42501"),
     ],
 )  # fmt: skip
-def test_an_index_that_a_query_cannot_use(rolled_back: Connection, sql: str, id: str, said: str) -> None:
-    findings = {f.id: f for f in found(rolled_back, sql)}
+def test_unusable_index_is_an_error(rolled_back: Connection, sql: str, id: str, message: str) -> None:
+    findings = {f.id: f for f in findings_of(rolled_back, sql)}
     finding = findings[f"plans:{id}"]
     assert finding.severity is Severity.ERROR
-    assert said in finding.message
+    assert message in finding.message
     assert finding.fix
 
 
-ONE_MORE = (
+USER_INDEXES = (
     "public.async_jobs (guest_id, created_at desc)",
     "public.async_jobs (guest_id, created_at desc) where status in ('queued', 'processing')",
     "public.async_jobs (user_id, created_at desc) where status in ('queued', 'processing')",
@@ -125,11 +125,11 @@ from generate_series(1, %(rows)s) as i,
 """
 
 
-def test_neither_size_nor_statistics_nor_more_indexes_make_a_finding(make_database: Make, each_major: int) -> None:
-    """Nor the planner's taste: an index of somebody's that is as good, or better, is no fault of ours."""
+def test_size_statistics_and_user_indexes_cause_no_finding(make_database: Make, each_major: int) -> None:
+    """The planner may prefer an equally good or better user index."""
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
-        for rows, analyzed, thorough in (
+        for rows, analyzed, with_more_indexes in (
             (0, False, True), (0, True, True), (3, False, False), (3, True, False),
             (30_000, False, False), (0, True, True),
         ):  # fmt: skip
@@ -138,24 +138,24 @@ def test_neither_size_nor_statistics_nor_more_indexes_make_a_finding(make_databa
             if analyzed:
                 connection.execute("vacuum analyze public.async_jobs")
                 connection.execute("vacuum analyze public.guest_users")
-            assert found(connection) == []
-            for sql in _more(connection) if thorough else ():
+            assert findings_of(connection) == []
+            for sql in _more_indexes(connection) if with_more_indexes else ():
                 with connection.transaction(force_rollback=True):
-                    assert found(connection, sql) == [], sql
+                    assert findings_of(connection, sql) == [], sql
 
 
-def _more(connection: Connection) -> list[str]:
-    """SQL for one more index; and for one of ours that is newer than the others: it wins ties, and they lose."""
+def _more_indexes(connection: Connection) -> list[str]:
+    """SQL that creates one more index, or recreates a managed index: the newest index wins ties."""
     definitions = "select indexname, indexdef from pg_indexes where schemaname = 'public' and indexname like 'idx%'"
-    again = [f"drop index public.{name}; {definition}" for name, definition in connection.execute(definitions)]
-    return [f"create index more on {more}" for more in ONE_MORE] + again
+    recreated = [f"drop index public.{name}; {definition}" for name, definition in connection.execute(definitions)]
+    return [f"create index more on {more}" for more in USER_INDEXES] + recreated
 
 
-def test_a_duplicate_is_named_and_the_recorded_one_kept(rolled_back: Connection) -> None:
-    [finding] = found(rolled_back, f"create index mine on public.async_jobs (guest_id, created_at desc) {ACTIVE}")
+def test_duplicate_of_a_managed_index_is_a_warning(rolled_back: Connection) -> None:
+    [finding] = findings_of(rolled_back, f"create index mine on public.async_jobs (guest_id, created_at desc) {ACTIVE}")
     assert (finding.id, finding.severity) == ("plans:duplicate:public.async_jobs:mine", Severity.WARNING)
     assert finding.fix == "drop index public.mine;"
-    assert found(rolled_back, finding.fix) == []
+    assert findings_of(rolled_back, finding.fix) == []
 
 
 @pytest.mark.parametrize(
@@ -167,20 +167,20 @@ def test_a_duplicate_is_named_and_the_recorded_one_kept(rolled_back: Connection)
         "public.async_jobs (error)",
     ],
 )
-def test_what_is_no_duplicate(rolled_back: Connection, definition: str) -> None:
-    assert found(rolled_back, f"create index mine on {definition}") == []
+def test_different_index_is_no_duplicate(rolled_back: Connection, definition: str) -> None:
+    assert findings_of(rolled_back, f"create index mine on {definition}") == []
 
 
-def test_the_beginning_of_another_index_is_worth_a_word(rolled_back: Connection) -> None:
-    [finding] = found(rolled_back, "create index mine on public.async_jobs (url)")
+def test_index_contained_in_another_is_an_info(rolled_back: Connection) -> None:
+    [finding] = findings_of(rolled_back, "create index mine on public.async_jobs (url)")
     assert (finding.id, finding.severity) == ("plans:contained:public.async_jobs:mine", Severity.INFO)
 
 
-def test_foreign_keys_of_others(rolled_back: Connection) -> None:
-    """On our tables a warning, to them a word; covered ones, in any order of columns, nothing."""
-    findings = found(
+def test_user_foreign_keys_without_index_are_reported(rolled_back: Connection) -> None:
+    """On a managed table a warning, to a managed table an info; with an index (columns in any order) nothing."""
+    findings = findings_of(
         rolled_back,
-        "create table public.theirs (job uuid references public.async_jobs (id));"
+        "create table public.reviews (job uuid references public.async_jobs (id));"
         "alter table public.async_jobs add column team uuid references public.guest_users (guest_id);"
         "create table public.pairs (a uuid, b uuid, primary key (a, b));"
         "create table public.more (b uuid, a uuid, guest uuid primary key references public.guest_users (guest_id),"
@@ -188,17 +188,17 @@ def test_foreign_keys_of_others(rolled_back: Connection) -> None:
     )
     assert {(f.id.split(":")[-1], f.severity) for f in findings} == {
         ("async_jobs_team_fkey", Severity.WARNING),
-        ("theirs_job_fkey", Severity.INFO),
+        ("reviews_job_fkey", Severity.INFO),
     }
     for finding in findings:
         rolled_back.execute(finding.fix.replace(" concurrently", "").encode())
-    assert found(rolled_back) == []
+    assert findings_of(rolled_back) == []
 
 
-def test_an_index_whose_predicate_follows_from_the_key_covers_it(rolled_back: Connection) -> None:
+def test_partial_index_implied_by_the_key_covers_it(rolled_back: Connection) -> None:
     drop = "drop index public.idx_guest_users_migrated_to_user_id; create index x on public.guest_users "
-    assert found(rolled_back, drop + "(migrated_to_user_id)") == []
-    [finding] = found(
+    assert findings_of(rolled_back, drop + "(migrated_to_user_id)") == []
+    [finding] = findings_of(
         rolled_back, "drop index public.x; create index x on public.guest_users (migrated_to_user_id)"
         " where migrated_at is not null"
     )  # fmt: skip
@@ -209,7 +209,7 @@ def test_an_index_whose_predicate_follows_from_the_key_covers_it(rolled_back: Co
     ("name", "severity"),
     [("idx_async_jobs_url", "error"), ("idx_guest_users_migrated_to_user_id", "error"), ("mine", "warning")],
 )
-def test_an_invalid_index(make_database: Make, each_major: int, name: str, severity: str) -> None:
+def test_invalid_index_is_reported(make_database: Make, each_major: int, name: str, severity: str) -> None:
     database = make_database("applied", each_major)
     with psycopg.connect(database.url, autocommit=True) as connection:
         connection.execute("create index mine on public.async_jobs (error)")
@@ -217,13 +217,13 @@ def test_an_invalid_index(make_database: Make, each_major: int, name: str, sever
             superuser.execute(
                 "update pg_index set indisvalid = false where indexrelid = %s::regclass", (f"public.{name}",)
             )
-        about = [f for f in found(connection) if name in f.message]
+        about = [f for f in findings_of(connection) if name in f.message]
         assert [(f.severity.value, f.fix) for f in about] == [(severity, f"reindex index concurrently public.{name};")]
         connection.execute(about[0].fix.encode())
-        assert found(connection) == []
+        assert findings_of(connection) == []
 
 
-def test_what_the_structure_says_is_not_said_again(rolled_back: Connection) -> None:
+def test_finding_of_structure_is_not_repeated(rolled_back: Connection) -> None:
     rolled_back.execute("drop index public.idx_async_jobs_url")
     [finding] = verify(rolled_back, EXPECTATIONS, ("structure", "plans")).findings
     assert finding.area == "structure"
@@ -232,14 +232,14 @@ def test_what_the_structure_says_is_not_said_again(rolled_back: Connection) -> N
 
 
 @pytest.mark.parametrize("does", ["nothing", "notify jobs"])
-def test_a_statement_that_a_rule_takes_away_has_no_plan(rolled_back: Connection, does: str) -> None:
+def test_statement_replaced_by_a_rule_is_an_error(rolled_back: Connection, does: str) -> None:
     rolled_back.execute(f"create rule away as on delete to public.async_jobs do instead {does}".encode())
     result = verify(rolled_back, EXPECTATIONS, ("plans",))
     assert not result.ok
-    assert any("delete expired jobs" in f.id and "a rule puts nothing" in f.message for f in result.findings)
+    assert any("delete expired jobs" in f.id and "a rule replaces the statement" in f.message for f in result.findings)
 
 
-def test_what_a_rule_does_besides_is_not_the_plan(rolled_back: Connection) -> None:
+def test_additional_action_of_a_rule_is_ignored(rolled_back: Connection) -> None:
     rolled_back.execute(
         "create table public.gone (at timestamptz default now());"
         "create rule besides as on delete to public.async_jobs do also insert into public.gone default values"
@@ -249,8 +249,8 @@ def test_what_a_rule_does_besides_is_not_the_plan(rolled_back: Connection) -> No
     assert verify(rolled_back, EXPECTATIONS, ("plans",)).findings == ()
 
 
-def test_plans_alone_catch_what_is_done_to_indexes_and_policies(rolled_back: Connection) -> None:
-    """Every dropped or emptied index, and every owner check in other words: `mutate`, with this area only."""
+def test_plans_alone_detect_faults_of_indexes(rolled_back: Connection) -> None:
+    """Every mutant that drops, empties or negates an index is killed by this area alone."""
     rolled_back.execute("select set_config('search_path', '', true)")
     scope = [name for names in snapshot.load().scope.values() for name in names]
     wanted = ("indexes:drop:", "indexes:empty:", "indexes:negated:")
@@ -265,10 +265,10 @@ def test_plans_alone_catch_what_is_done_to_indexes_and_policies(rolled_back: Con
     assert survived == []
 
 
-def test_nothing_is_locked_or_run(make_database: Make) -> None:
+def test_plans_take_no_lock_and_run_nothing(make_database: Make) -> None:
     url = make_database("applied").url
     with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as connection:
-        other.execute("lock table public.async_jobs in exclusive mode")  # whoever writes a row waits
+        other.execute("lock table public.async_jobs in exclusive mode")  # blocks writers
         connection.execute("set default_transaction_read_only = on")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             verify(connection, EXPECTATIONS, ("plans",))
@@ -277,7 +277,7 @@ def test_nothing_is_locked_or_run(make_database: Make) -> None:
         assert verify(connection, EXPECTATIONS, ("plans",)).findings == ()
 
 
-def test_every_script_can_be_pasted(applied_url: str) -> None:
+def test_every_script_runs_in_psql(applied_url: str) -> None:
     with psycopg.connect(applied_url, autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS, ("plans",))
     scripts = [result.script(case) for case in result.cases]
@@ -287,6 +287,6 @@ def test_every_script_can_be_pasted(applied_url: str) -> None:
     assert out.count("QUERY PLAN") > 30
 
 
-def test_the_area_is_known() -> None:
+def test_area_has_a_packaged_declaration() -> None:
     assert "plans" in parse("plans")
     assert queries.DEFAULT_FILE.is_file()

@@ -1,10 +1,10 @@
-"""The owner is asked for once per query, by what the plans show: an error where it is asked for each row."""
+"""Owner checks: a policy that evaluates them for each row is an error, by the plan."""
 
 import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Severity
-from tests.verify.plans.test_plans import found
+from tests.verify.plans.test_plans import findings_of
 
 HELPER = """
 create function private.is_mine(owner uuid) returns boolean language sql stable security definer set search_path = ''
@@ -24,7 +24,7 @@ SCALAR = "guest_id = (select g.guest_id from public.guest_users g where g.guest_
 
 
 @pytest.mark.parametrize(
-    ("sql", "id", "said"),
+    ("sql", "id", "call"),
     [
         (
             policy("guests read their own jobs", "guest_id = private.request_guest_id()"),
@@ -59,10 +59,10 @@ SCALAR = "guest_id = (select g.guest_id from public.guest_users g where g.guest_
         ),
     ],
 )  # fmt: skip
-def test_an_owner_check_for_each_row_is_an_error(rolled_back: Connection, sql: str, id: str, said: str) -> None:
-    [finding] = found(rolled_back, sql)
+def test_owner_check_for_each_row_is_an_error(rolled_back: Connection, sql: str, id: str, call: str) -> None:
+    [finding] = findings_of(rolled_back, sql)
     assert (finding.id, finding.severity) == (f"plans:once:public.async_jobs:{id}", Severity.ERROR)
-    assert said in finding.message
+    assert call in finding.message
     assert "for each row, not once per query" in finding.message
     assert "sub-select" in finding.fix
 
@@ -81,5 +81,5 @@ def test_an_owner_check_for_each_row_is_an_error(rolled_back: Connection, sql: s
         " on public.async_jobs for update to anon using (guest_id = (select private.request_guest_id()))",
     ],
 )  # fmt: skip
-def test_the_same_in_other_words_is_fine(rolled_back: Connection, sql: str) -> None:
-    assert [f for f in found(rolled_back, sql) if ":once:" in f.id] == []
+def test_reworded_owner_check_is_accepted(rolled_back: Connection, sql: str) -> None:
+    assert [f for f in findings_of(rolled_back, sql) if ":once:" in f.id] == []

@@ -1,4 +1,4 @@
-"""Other sources than ours: their tables, their fast queries, their identities."""
+"""The area `plans` with the declarations of other sources."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,61 +30,63 @@ alter table public.notes enable row level security;
 grant select on public.notes to authenticated;
 create policy "own" on public.notes for select to authenticated using (owner = (select auth.uid()) and note like '%');
 """
-# newer, and as cheap: the planner takes it, and whether it could take the declared one is left to a proof
+# newer and equally cheap: the planner chooses it, so only a proof shows that the declared index is usable
 RIVAL = "create index rival on public.notes (owner) where not owner is null and true"
 
 
 @pytest.fixture
-def theirs(tmp_path: Path) -> Path:
-    """A folder of sources with declarations."""
+def declarations(tmp_path: Path) -> Path:
+    """A folder with the declarations of other sources."""
     (tmp_path / "structure.json").write_text(STRUCTURE)
     (tmp_path / "plans.toml").write_text(DECLARED)
     return tmp_path
 
 
-def ask(connection: Connection, folder: Path) -> Verification:
+def verify_plans(connection: Connection, folder: Path) -> Verification:
     return verify(connection, replace(EXPECTATIONS, directory=folder), ("plans",))
 
 
 @pytest.mark.parametrize("missing", ["plans.toml", "structure.json"])
-def test_undeclared_is_not_checked(rolled_back: Connection, theirs: Path, missing: str) -> None:
-    (theirs / missing).unlink()
-    result = ask(rolled_back, theirs)
+def test_missing_declaration_is_unchecked(rolled_back: Connection, declarations: Path, missing: str) -> None:
+    (declarations / missing).unlink()
+    result = verify_plans(rolled_back, declarations)
     assert result.unchecked == ("plans",)
     assert [(f.severity, f.object) for f in result.findings] == [(Severity.WARNING, missing)]
 
 
-def test_declared_is_checked(rolled_back: Connection, theirs: Path) -> None:
+def test_declared_queries_are_checked(rolled_back: Connection, declarations: Path) -> None:
     rolled_back.execute(NOTES.encode())
-    result = ask(rolled_back, theirs)
+    result = verify_plans(rolled_back, declarations)
     assert (result.findings, result.unchecked) == ((), ())
     assert "plans:mine:user" in {case.id for case in result.cases}
     rolled_back.execute('alter policy "own" on public.notes using (owner = auth.uid()); drop index public.notes_owner')
-    assert {f.id for f in ask(rolled_back, theirs).findings} == {
+    assert {f.id for f in verify_plans(rolled_back, declarations).findings} == {
         "plans:once:public.notes:select:user",
         "plans:index:public.notes_owner",
     }
 
 
 @pytest.mark.parametrize("rival", ["create index rival on public.notes using hash (owner)", RIVAL])
-def test_a_proof_where_another_index_is_as_cheap(rolled_back: Connection, theirs: Path, rival: str) -> None:
+def test_predicate_is_proved_if_another_index_is_as_cheap(
+    rolled_back: Connection, declarations: Path, rival: str
+) -> None:
     rolled_back.execute(NOTES.encode())
     rolled_back.execute(rival.encode())
-    assert [f for f in ask(rolled_back, theirs).findings if f.id == "plans:mine:user"] == []
+    assert [f for f in verify_plans(rolled_back, declarations).findings if f.id == "plans:mine:user"] == []
     rolled_back.execute(
         "drop index public.notes_owner; create index notes_owner on public.notes (owner) where note > 'b'"
     )
-    [finding] = [f for f in ask(rolled_back, theirs).findings if f.id == "plans:mine:user"]
+    [finding] = [f for f in verify_plans(rolled_back, declarations).findings if f.id == "plans:mine:user"]
     assert finding.severity is Severity.ERROR
 
 
-def test_what_cannot_be_proved_is_not_checked(rolled_back: Connection, theirs: Path) -> None:
-    """A condition that another table's rows decide cannot stand by itself."""
+def test_query_without_proof_is_unchecked(rolled_back: Connection, declarations: Path) -> None:
+    """The condition depends on the rows of a table."""
     text = DECLARED.replace("(select auth.uid())", "(select parent from public.notes limit 1)")
-    (theirs / "plans.toml").write_text(text)
+    (declarations / "plans.toml").write_text(text)
     rolled_back.execute(NOTES.encode())
     rolled_back.execute("create index rival on public.notes using hash (owner)")
-    result = ask(rolled_back, theirs)
+    result = verify_plans(rolled_back, declarations)
     assert result.unchecked == ("plans",)
     [finding] = result.findings
     assert (finding.id, finding.severity) == ("plans:mine:user", Severity.WARNING)

@@ -1,4 +1,4 @@
-"""Reading plans: what is done for each row, and what only looks like it."""
+"""Reading plans: the calls that run for each row, indexes, sorts and conditions."""
 
 from typing import Any
 
@@ -27,12 +27,12 @@ def sub_select(kind: str, **node: str) -> dict[str, Any]:
         ("(private.a(t.a) AND private.b(t.a))", ["private.a()", "private.b()"]),
     ],
 )
-def test_what_runs_for_each_row(condition: str, calls: list[str]) -> None:
+def test_calls_per_row_are_found(condition: str, calls: list[str]) -> None:
     assert list(query_plan.per_row(scan(condition))) == calls
 
 
 @pytest.mark.parametrize("key", ["Filter", "Join Filter", "Index Cond", "Recheck Cond", "Hash Cond", "Order By"])
-def test_in_every_condition(key: str) -> None:
+def test_calls_are_found_in_every_condition(key: str) -> None:
     assert query_plan.per_row(scan("(t.a = private.me())", key=key)) == {"private.me()": "(t.a = private.me())"}
 
 
@@ -51,21 +51,21 @@ def test_in_every_condition(key: str) -> None:
         "(t.at < (now() - '7 days'::interval))",
     ],
 )
-def test_what_does_not(condition: str) -> None:
+def test_lookalikes_are_no_calls_per_row(condition: str) -> None:
     assert query_plan.per_row(scan(condition)) == {}
 
 
 @pytest.mark.parametrize("kind", ["InitPlan", "SubPlan"])
-def test_what_is_in_a_sub_select_is_the_sub_selects_matter(kind: str) -> None:
+def test_calls_inside_a_sub_select_are_ignored(kind: str) -> None:
     assert query_plan.per_row(scan("(t.a = $0)", sub_select(kind, Filter="(auth.uid() = u.id)"))) == {}
 
 
-def test_what_is_put_out_or_asked_once_is_no_matter() -> None:
+def test_output_and_one_time_filter_are_ignored() -> None:
     plan = {"Node Type": "Result", "Output": ["private.me()"], "One-Time Filter": "(private.me() IS NOT NULL)"}
     assert query_plan.per_row(plan) == {}
 
 
-def test_children_count() -> None:
+def test_calls_of_children_are_found() -> None:
     plan = {"Node Type": "Append", "Plans": [{**scan("private.me()"), "Parent Relationship": "Member"}]}
     assert list(query_plan.per_row(plan)) == ["private.me()"]
 
@@ -80,7 +80,7 @@ def test_indexes_sorts_and_proofs() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("InitPlan 1", "(InitPlan 1).col1"), ("InitPlan 1 (returns $0)", "$0")])
-def test_conditions_stand_by_themselves(name: str, value: str) -> None:
+def test_conditions_contain_the_sub_selects(name: str, value: str) -> None:
     result = sub_select("InitPlan", **{"Subplan Name": name})
     plan = {**scan(f"((t.a = {value}) AND t.b)", {**result, "Output": ["auth.uid()"]}), "Schema": "s", "Alias": "x"}
     assert list(query_plan.conditions(plan, "s", "t")) == [("x", "((t.a = (select auth.uid())) AND t.b)")]

@@ -1,5 +1,5 @@
--- The WITH CHECK of each policy as a condition that a query filters by: a plan shows no WITH CHECK, but it does show
--- how the same expression is evaluated.
+-- The WITH CHECK of each policy as the condition of a query. A plan does not show WITH CHECK, but it shows how the same
+-- expression is evaluated as a filter.
 select
   o.object,
   p.polname::text as policy,

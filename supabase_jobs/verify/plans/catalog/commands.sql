@@ -1,5 +1,5 @@
--- What each role ($2) may do with each table that has row level security: statements that touch every row. They
--- read no column, so that only the policies of their own command show in the plan.
+-- For each role ($2) and each managed table ($1) with row level security: the permitted commands, as statements on every
+-- row. The statements read no column, so that their plans contain only the policies of their own command.
 select
   o.object,
   r.role,

@@ -1,17 +1,17 @@
--- Foreign keys of and to our tables ($1), and by which indexes a row's referencing rows can be found: `covered`
--- where one without a predicate begins with the key's columns; else `proofs`, for each such index with a
--- predicate a statement whose plan is empty where the predicate follows from looking up by the key.
+-- Foreign keys of and to managed tables ($1), and the indexes that find their referencing rows. `covered`: an index
+-- without a predicate begins with the columns of the key. `proofs`: one statement for each such index with a predicate;
+-- its plan is empty if a lookup by the key implies the predicate.
 select
   format('%I.%I', n.nspname, c.relname) as object,
   k.conname::text as name,
-  format('%I.%I', n.nspname, c.relname) = any($1) as ours,
+  format('%I.%I', n.nspname, c.relname) = any($1) as managed,
   format('%I.%I', m.nspname, t.relname) as referenced,
   format('create index concurrently on %I.%I (%s);', n.nspname, c.relname, columns.list) as fix,
   coalesce(bool_or(x.indexrelid is not null and x.indpred is null), false) as covered,
   coalesce(
     array_agg(
       format('select from %I.%I where %s and not (%s)',
-        n.nspname, c.relname, columns.looked_up, pg_get_expr(x.indpred, x.indrelid))
+        n.nspname, c.relname, columns.lookup, pg_get_expr(x.indpred, x.indrelid))
     ) filter (where x.indpred is not null),
     '{}'
   ) as proofs
@@ -23,7 +23,7 @@ inner join pg_namespace as m on t.relnamespace = m.oid
 cross join lateral (
   select
     string_agg(quote_ident(a.attname), ', ' order by f.number) as list,
-    string_agg(format('%I = (select null::%s)', a.attname, format_type(a.atttypid, a.atttypmod)), ' and ') as looked_up
+    string_agg(format('%I = (select null::%s)', a.attname, format_type(a.atttypid, a.atttypmod)), ' and ') as lookup
   from unnest(k.conkey) with ordinality as f (attnum, number)
   inner join pg_attribute as a on k.conrelid = a.attrelid and f.attnum = a.attnum
 ) as columns

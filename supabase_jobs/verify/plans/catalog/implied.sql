@@ -1,6 +1,6 @@
--- A statement whose plan is empty where all rows of a table ($1, called $2) that a condition ($3) lets through are rows
--- for which a predicate ($4) is true. For such a proof the planner passes over conditions that hold a stable
--- function, as auth.uid() is in the end; in a sub-select, its value is a constant.
+-- A statement whose plan is empty if a condition ($3) on a table ($1, alias $2) implies a predicate ($4). The planner
+-- ignores conditions with stable functions such as auth.uid() in this proof. Inside a sub-select their value is a
+-- constant.
 select
   format(
     'select from %s as %I where (%s) and not (%s)',

@@ -1,9 +1,9 @@
--- Indexes by name: their table, whether queries may use them, their key columns in order, their predicate.
--- A column with an operator class or a collation that is not its default says so, and so equals no declared one.
+-- Indexes by name: their table, whether they are usable, their key columns in order, their predicate. A column with a
+-- non-default operator class or collation has a suffix, and so it matches no declared column.
 select
   format('%I.%I', n.nspname, i.relname) as name,
   format('%I.%I', m.nspname, c.relname) as object,
-  -- as a plan names them, without quotes
+  -- without quotes, as in plans
   i.relname::text as index,
   m.nspname::text as schema,
   c.relname::text as relation,

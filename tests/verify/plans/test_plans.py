@@ -26,7 +26,7 @@ def findings_of(connection: Connection, sql: str = "select 1") -> list[Finding]:
     return list(result.findings)
 
 
-def redefine(name: str, definition: str) -> str:
+def changed(name: str, definition: str) -> str:
     """SQL that replaces a managed index with another definition."""
     return f"drop index public.{name}; create index {name} on {definition}"
 
@@ -37,43 +37,43 @@ def redefine(name: str, definition: str) -> str:
         ("drop index public.idx_async_jobs_guest_active", "index:public.idx_async_jobs_guest_active", "is missing"),
         ("drop index public.idx_guest_users_last_seen_at", "index:public.idx_guest_users_last_seen_at", "is missing"),
         (
-            redefine("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where false"),
+            changed("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where false"),
             "jobs for cleanup:service", "only rows where false",
         ),
         (
-            redefine("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where status in ('completed', 'failed')"),
+            changed("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where status in ('completed', 'failed')"),
             "delete expired jobs:service", "only rows where",
         ),
         (
-            redefine("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where status <> 'failed'"),
+            changed("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where status <> 'failed'"),
             "jobs for cleanup:service", "only rows where",
         ),
         (
-            redefine("idx_async_jobs_guest_active", f"public.async_jobs (guest_id) {ACTIVE}"),
+            changed("idx_async_jobs_guest_active", f"public.async_jobs (guest_id) {ACTIVE}"),
             "active jobs of a guest:guest", "begins with (guest_id), not with (guest_id, created_at desc)",
         ),
         (
-            redefine("idx_async_jobs_guest_active", f"public.async_jobs (guest_id, created_at nulls first) {ACTIVE}"),
+            changed("idx_async_jobs_guest_active", f"public.async_jobs (guest_id, created_at nulls first) {ACTIVE}"),
             "active jobs of a guest:service", "nulls first",
         ),
         (
-            redefine("idx_async_jobs_url", "public.async_jobs (created_at desc, url)"),
+            changed("idx_async_jobs_url", "public.async_jobs (created_at desc, url)"),
             "latest job for a URL:user", "begins with (created_at desc, url)",
         ),
         (
-            redefine("idx_async_jobs_url", "public.async_jobs (lower(url), created_at desc)"),
+            changed("idx_async_jobs_url", "public.async_jobs (lower(url), created_at desc)"),
             "latest job for a URL:guest", "lower(url)",
         ),
         (
-            redefine("idx_async_jobs_url", "public.async_jobs (url collate \"C\", created_at desc)"),
+            changed("idx_async_jobs_url", "public.async_jobs (url collate \"C\", created_at desc)"),
             "latest job for a URL:service", "another collation",
         ),
         (
-            redefine("idx_async_jobs_status", "public.async_jobs using gist (tsrange(null, null))"),
+            changed("idx_async_jobs_status", "public.async_jobs using gist (tsrange(null, null))"),
             "jobs of one status:service", "tsrange",
         ),
         (
-            redefine("idx_async_jobs_url", "public.guest_users (created_at desc)"),
+            changed("idx_async_jobs_url", "public.guest_users (created_at desc)"),
             "latest job for a URL:service", "created_at desc",
         ),
         (

@@ -4,7 +4,7 @@ from supabase_jobs.database.connection import connect
 from supabase_jobs.local.server import throwaway
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.settings import Settings
-from supabase_jobs.sources.files import Files, packaged_sql
+from supabase_jobs.sources.files import MigrationFiles, packaged_sql
 from supabase_jobs.sources.project import rendered
 from supabase_jobs.verify.structure import snapshot
 
@@ -13,7 +13,7 @@ def main() -> None:
     """Start a server, look, apply, look again, and write down what has been added."""
     with throwaway() as server, connect(server.url) as connection:
         before = snapshot.objects(connection)
-        apply_pending(connection, Files(rendered(Settings(packaged_sql().parent))))
+        apply_pending(connection, MigrationFiles(rendered(Settings(packaged_sql().parent))))
         made = snapshot.objects(connection) - before
         connection.execute("set search_path = ''")
         text = snapshot.dump(snapshot.record(connection, made))

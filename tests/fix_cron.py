@@ -12,7 +12,7 @@ from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.local import server
 from supabase_jobs.local.server import ServerInfo
 from supabase_jobs.migrations.apply import apply_pending
-from supabase_jobs.sources.files import Files, load_sources
+from supabase_jobs.sources.files import MigrationFiles, load_sources
 from supabase_jobs.sources.render import render_sources, standard_migrations
 from tests.parts import postgres_bin, unavailable
 
@@ -82,7 +82,7 @@ def apply(url: str, **variables: object) -> list[str]:
     notices: list[str] = []
     with connect(url) as connection:
         connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
-        apply_pending(connection, Files(standard_migrations(sources, render_sources(sources, variables))))
+        apply_pending(connection, MigrationFiles(standard_migrations(sources, render_sources(sources, variables))))
     return notices
 
 

@@ -18,7 +18,7 @@ from supabase_jobs.local.platform import load_platform
 from supabase_jobs.local.server import throwaway
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.settings import Settings
-from supabase_jobs.sources.files import Files, Migration, load_sources
+from supabase_jobs.sources.files import Migration, MigrationFiles, load_sources
 from supabase_jobs.sources.render import render_sources, standard_migrations
 from supabase_jobs.verify.expectations import load_expectations
 from tests.parts import DEFAULT_MAJOR, MAJORS, postgres_bin
@@ -83,7 +83,7 @@ def _bare_platform(superuser_url: str, _url: str) -> None:
 def _migrations(superuser_url: str, url: str) -> None:
     own(superuser_url)
     with connect(url) as connection:
-        apply_pending(connection, Files(packaged()))
+        apply_pending(connection, MigrationFiles(packaged()))
 
 
 def _server(major: int) -> Any:

@@ -15,7 +15,7 @@ from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.local.server import ServerInfo, throwaway
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.settings import Settings
-from supabase_jobs.sources.files import Files, packaged_sql
+from supabase_jobs.sources.files import MigrationFiles, packaged_sql
 from supabase_jobs.sources.project import rendered
 
 HERE = Path(__file__).parent
@@ -74,7 +74,7 @@ class World:
             started = time.perf_counter()
             self._create(name, "postgres")
             with connect(self.server.url_for(name)) as connection:
-                apply_pending(connection, Files(rendered(SETTINGS)))
+                apply_pending(connection, MigrationFiles(rendered(SETTINGS)))
             with psycopg.connect(self.server.superuser_url_for(name), autocommit=True) as connection:
                 fill(connection, rows, shuffled=shuffled)
             self._made.add(name)

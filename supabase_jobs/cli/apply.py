@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import Verification
-    from supabase_jobs.migrations.apply import Applied
+    from supabase_jobs.migrations.apply import AppliedMigration
     from supabase_jobs.migrations.dry_run import DryRun
     from supabase_jobs.settings import Settings
-    from supabase_jobs.sources.files import Files
+    from supabase_jobs.sources.files import MigrationFiles
     from supabase_jobs.verify.expectations import Expectations
 
 _UNITS = {"ms": 1, "s": 1000, "min": 60_000}
@@ -116,7 +116,7 @@ def _tell(notice: "Diagnostic") -> None:
         narrate(f"hint: {notice.message_hint}")
 
 
-def _print(done: "Applied", lost: list[OSError]) -> None:
+def _print(done: "AppliedMigration", lost: list[OSError]) -> None:
     """A line as soon as a file is applied: a later one may fail, and this one is kept.
 
     Where it cannot be written the rest is applied all the same; `lost` is for the exit code at the end.
@@ -127,12 +127,12 @@ def _print(done: "Applied", lost: list[OSError]) -> None:
         lost.append(error)
 
 
-def _dry_run(ctx: click.Context, given: "Settings", files: "Files", options: dict[str, Any]) -> None:
+def _dry_run(ctx: click.Context, given: "Settings", files: "MigrationFiles", options: dict[str, Any]) -> None:
     from supabase_jobs.migrations.dry_run import dry_run
     from supabase_jobs.sources import project
     from supabase_jobs.verify.expectations import load_expectations
 
-    expectations = load_expectations(given) if project.holds_sources(given, files) else None
+    expectations = load_expectations(given) if project.installs_sources(given, files) else None
 
     def check(connection: "Connection", expectations: "Expectations") -> "Verification":
         from supabase_jobs.verify.run import verify

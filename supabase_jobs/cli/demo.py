@@ -36,12 +36,12 @@ def command(ctx: click.Context, keep: bool) -> None:
     from supabase_jobs.database.connection import connect, describe
     from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
     from supabase_jobs.sources import project
-    from supabase_jobs.sources.files import Files
+    from supabase_jobs.sources.files import MigrationFiles
     from supabase_jobs.verify.expectations import load_expectations
     from supabase_jobs.verify.run import verify
 
     given = settings(ctx)
-    files = Files(project.rendered(given))
+    files = MigrationFiles(project.rendered(given))
     expectations = load_expectations(given)
     started = time.monotonic()
     with _server(given, keep) as server, connect(server.url) as connection:

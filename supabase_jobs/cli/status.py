@@ -41,17 +41,17 @@ def command(ctx: click.Context, exit_code: bool) -> None:
                         "note": e.note,
                         "diff": e.diff,
                     }
-                    for e in found.entries
+                    for e in found.statuses
                 ]
             }
         )
     else:
-        for entry in found.entries:
+        for entry in found.statuses:
             note = "older than an applied one" if entry.version in late else entry.note
             click.echo(f"{entry.state:<11}  {entry.version}  {entry.name}" + (f"  ({note})" if note else ""))
-        for text in (e.diff for e in found.entries if e.diff):
+        for text in (e.diff for e in found.statuses if e.diff):
             click.echo(f"\n{text}", nl=False)
-        if not found.entries:
+        if not found.statuses:
             click.echo("No migrations, neither in the files nor in the database.")
     if exit_code:
         if any(p.kind != "refused" for p in found.problems):

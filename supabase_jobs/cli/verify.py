@@ -96,7 +96,7 @@ def command(
         result = verify(connection, expectations, areas)
         if target is not None:
             result = _through_the_api(connection, expectations, target, result)
-    result = replace(result, locations=project.origins(given), database=database)
+    result = replace(result, locations=project.object_locations(given), database=database)
     if output is None:
         click.echo(report(result, form), nl=False)
     else:

@@ -37,6 +37,19 @@ def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
         _translate(error, text, lost=connection.broken)
 
 
+@contextmanager
+def explain_lost_connection(
+    connection: psycopg.Connection[Any], message: str, *, hint: str, file: str
+) -> Iterator[None]:
+    """Raise ConnectError (7) with this message if the connection is lost inside the block."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if not connection.broken:
+            raise
+        raise ConnectError(message, hint=hint, sqlstate=error.sqlstate, file=file) from None
+
+
 def _translate(error: psycopg.Error, text: str, *, lost: bool) -> NoReturn:
     if lost or (error.sqlstate or "").startswith(_SESSION_ENDED):
         raise ConnectError(

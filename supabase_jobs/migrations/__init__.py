@@ -1,1 +1,1 @@
-"""Migration files and the database: plan, apply, dry run, status."""
+"""Migration files and the ledger: plan, status, apply, dry run."""

@@ -1,45 +1,52 @@
-"""How a file differs from what the ledger says was applied: not at all, in layout only, or in meaning."""
+"""Detect edited files: compare a migration file with the statements that were applied."""
 
 from collections.abc import Iterator, Sequence
 from difflib import unified_diff
 from enum import Enum
 
-from supabase_jobs.parser.statements import split
 from supabase_jobs.parser.syntax import meaning
+from supabase_jobs.sources.files import Migration
 
 
 class Difference(Enum):
-    """What a comparison of two lists of statements comes to."""
+    """How a file differs from the statements that were applied."""
 
     NONE = "none"
     LAYOUT = "layout or comments only"
     MEANING = "meaning"
+    UNKNOWN = "unknown, because the ledger does not contain the statements"
 
 
-def compare(text: str, applied: Sequence[str]) -> Difference:
-    """Compare a file with the statements that were recorded when it was applied."""
-    ours = [statement.text for statement in split(text)]
-    if ours == list(applied):
+def compare(migration: Migration, applied: Sequence[str] | None) -> Difference:
+    """Compare a file with the `statements` of its ledger row."""
+    if applied is None:
+        return Difference.UNKNOWN
+    current = _texts(migration)
+    if current == list(applied):
         return Difference.NONE
-    same = list(_meanings(ours)) == list(_meanings(applied))
+    same = list(_meanings(current)) == list(_meanings(applied))
     return Difference.LAYOUT if same else Difference.MEANING
 
 
-def diff(text: str, applied: Sequence[str], name: str) -> str:
-    """A unified diff from what was applied to what the file says, statement ends restored."""
+def diff(migration: Migration, applied: Sequence[str]) -> str:
+    """A unified diff from the applied statements to those of the file, each with its semicolon."""
 
     def lines(statements: Sequence[str]) -> list[str]:
         return "".join(f"{statement};\n\n" for statement in statements).splitlines(keepends=True)
 
-    ours = [statement.text for statement in split(text)]
-    return "".join(unified_diff(lines(applied), lines(ours), f"{name} as applied", f"{name} now"))
+    name = migration.file_name
+    return "".join(unified_diff(lines(applied), lines(_texts(migration)), f"{name} as applied", f"{name} now"))
+
+
+def _texts(migration: Migration) -> list[str]:
+    return [statement.text for statement in migration.statements]
 
 
 def _meanings(statements: Sequence[str]) -> Iterator[str]:
     for statement in statements:
-        statement = statement.replace("\r\n", "\n")  # a checkout on Windows; it would also be in function bodies
-        sense = meaning(statement)
-        if sense is None:  # newer than the parser's grammar: then its text is all there is to compare
+        statement = statement.replace("\r\n", "\n")  # a checkout on Windows also changes function bodies
+        parsed = meaning(statement)
+        if parsed is None:  # newer than the parser's grammar: compare the text
             yield statement
-        elif sense != "[]":  # only comment
-            yield sense
+        elif parsed != "[]":  # "[]" is a comment without a statement
+            yield parsed

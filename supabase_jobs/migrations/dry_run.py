@@ -1,4 +1,4 @@
-"""`apply --dry-run`: really run every pending file, look at what that took, and roll all of it back."""
+"""`apply --dry-run`: run every pending file in one transaction, report its locks, and roll back."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,11 +8,11 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import BusyError
 from supabase_jobs.findings import Verification
 from supabase_jobs.migrations import ledger
+from supabase_jobs.migrations.apply import explain_lost_transaction, record_and_run
+from supabase_jobs.migrations.ledger import AlreadyAppliedError
 from supabase_jobs.migrations.locks import BlockingSession, BlockingSessionWatch, LockOptions, with_runner_lock
-from supabase_jobs.migrations.plan import plan, stop_at_problems
-from supabase_jobs.migrations.runner import AlreadyAppliedError, ledger_rights, lost, record_and_run
-from supabase_jobs.parser.statements import split
-from supabase_jobs.sources.files import Files, Migration
+from supabase_jobs.migrations.plan import plan, raise_problems
+from supabase_jobs.sources.files import Migration, MigrationFiles
 
 _TABLES = """
 select c.oid::bigint, pg_catalog.format('%I.%I', n.nspname, c.relname)
@@ -22,13 +22,13 @@ where c.relkind in ('r', 'p', 'm', 'f')
   and n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'supabase_migrations')
 """
-_HELD = """
+_HELD_LOCKS = """
 select relation::bigint, mode
 from pg_catalog.pg_locks
 where pid = pg_catalog.pg_backend_pid() and locktype = 'relation' and granted
 """
-# weakest first; the names are pg_locks'
-_STRENGTH = (
+# as in pg_locks, weakest first
+_MODES = (
     "AccessShareLock",
     "RowShareLock",
     "RowExclusiveLock",
@@ -41,8 +41,8 @@ _STRENGTH = (
 
 
 @dataclass(frozen=True)
-class Lock:
-    """The strongest lock that a file takes on tables that were there before, and on which of them."""
+class TableLock:
+    """The strongest lock that a file takes on existing tables, and those tables."""
 
     mode: str
     tables: tuple[str, ...]
@@ -50,17 +50,17 @@ class Lock:
 
 @dataclass(frozen=True)
 class DryRunFile:
-    """A file that ran; `lock` is None where it took none on a table that was there, beyond those of earlier files."""
+    """A file that ran. `lock` is None if it took no lock on an existing table beyond those of earlier files."""
 
     version: str
     name: str
     ms: float
-    lock: Lock | None
+    lock: TableLock | None
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What ran, what was passed over because it cannot run in a transaction, and what `check` said afterwards."""
+    """The files that ran, the nontransactional files that were skipped, and the result of `check` afterwards."""
 
     files: tuple[DryRunFile, ...]
     skipped: tuple[Migration, ...]
@@ -69,76 +69,70 @@ class DryRun:
 
 def dry_run(
     connection: Connection,
-    files: Files,
+    files: MigrationFiles,
     *,
     to: str | None = None,
     include_all: bool = False,
     lock_options: LockOptions | None = None,
     check: Callable[[Connection], Verification] | None = None,
 ) -> tuple[DryRun, list[str]]:
-    """Run what is pending in one transaction, with `check` at its end, and roll it back; raises what `apply` does."""
-    found = plan(files, ledger.read(connection), to=to, include_all=include_all)
-    stop_at_problems(found)
+    """Run the pending files and then `check` in one transaction that is rolled back.
+
+    Returns the run, and the versions that were applied before. Raises what `apply_pending` raises. Sequences
+    keep their new values: PostgreSQL never rolls them back.
+    """
+    migration_plan = plan(files, ledger.read(connection), to=to, include_all=include_all)
+    raise_problems(migration_plan)
     try:
-        return _run_all(connection, found.pending, lock_options or LockOptions(), check), list(found.applied)
+        run = _run_all(connection, migration_plan.pending, lock_options or LockOptions(), check)
     except AlreadyAppliedError:
         raise BusyError(
-            "another runner has applied a file of this dry run meanwhile",
-            hint="Wait until it is done, and start it again.",
+            "another runner applied a file during the dry run",
+            hint="Wait until it has finished, then start the dry run again.",
         ) from None
+    return run, list(migration_plan.applied)
 
 
 def _run_all(
     connection: Connection,
-    todo: Sequence[Migration],
+    pending: Sequence[Migration],
     lock_options: LockOptions,
     check: Callable[[Connection], Verification] | None,
 ) -> DryRun:
-    """Run the pending files in one transaction, then `check` in it, and roll it back.
+    skipped = tuple(m for m in pending if not m.transactional)
 
-    Sequences keep the values they were advanced to: PostgreSQL never takes these back. Raises what applying
-    raises: BusyError (5), MigrationError (6) with file and line, ConnectError (7).
-    """
-    skipped = tuple(m for m in todo if not m.transactional)
-
-    def work(seen: list[BlockingSession]) -> DryRun:
-        with ledger_rights():
-            ledger.ensure(connection)
-        taken = {row.version for row in ledger.read(connection)}
+    def work(blocking: list[BlockingSession]) -> DryRun:
+        ledger.create_if_missing(connection)
+        applied = {row.version for row in ledger.read(connection)}
         tables: dict[int, str] = dict(connection.execute(_TABLES.encode()).fetchall())
         files = []
-        with BlockingSessionWatch(connection, lock_options.lock_timeout_ms, seen):
-            for migration in todo:
-                if migration.transactional and migration.version not in taken:
+        with BlockingSessionWatch(connection, lock_options.lock_timeout_ms, blocking):
+            for migration in pending:
+                if migration.transactional and migration.version not in applied:
                     files.append(_run(connection, migration, lock_options, tables))
         return DryRun(tuple(files), skipped, None if check is None else check(connection))
 
-    last = todo[-1] if todo else None
-    if last is None:
+    if not pending:
         return DryRun((), (), None if check is None else check(connection))
-    with lost(connection, last):
+    with explain_lost_transaction(connection, pending[-1]):
         return with_runner_lock(connection, lock_options, "the dry run", work, rollback=True)
 
 
 def _run(connection: Connection, migration: Migration, lock_options: LockOptions, tables: dict[int, str]) -> DryRunFile:
-    before = _held(connection)
+    before = _held_locks(connection)
     started = time.monotonic()
-    record_and_run(connection, migration, split(migration.text), lock_options)
-    return DryRunFile(
-        migration.version,
-        migration.name,
-        (time.monotonic() - started) * 1000,
-        _strongest(_held(connection) - before, tables),
-    )
+    record_and_run(connection, migration, lock_options)
+    ms = (time.monotonic() - started) * 1000
+    return DryRunFile(migration.version, migration.name, ms, _strongest(_held_locks(connection) - before, tables))
 
 
-def _held(connection: Connection) -> set[tuple[int, str]]:
-    return set(connection.execute(_HELD).fetchall())
+def _held_locks(connection: Connection) -> set[tuple[int, str]]:
+    return set(connection.execute(_HELD_LOCKS).fetchall())
 
 
-def _strongest(held: set[tuple[int, str]], tables: dict[int, str]) -> Lock | None:
-    old = {(tables[relation], mode) for relation, mode in held if relation in tables}
-    if not old:
+def _strongest(locks: set[tuple[int, str]], tables: dict[int, str]) -> TableLock | None:
+    on_existing = {(tables[relation], mode) for relation, mode in locks if relation in tables}
+    if not on_existing:
         return None
-    mode = max((mode for _, mode in old), key=_STRENGTH.index)
-    return Lock(mode, tuple(sorted(name for name, m in old if m == mode)))
+    mode = max((mode for _, mode in on_existing), key=_MODES.index)
+    return TableLock(mode, tuple(sorted(name for name, m in on_existing if m == mode)))

@@ -1,4 +1,4 @@
-"""Lock waits: the runner lock, the lock timeout with its retries, and the sessions that block."""
+"""Lock waits: the runner lock, the retry after a lock timeout, and the blocking sessions."""
 
 import random
 import re
@@ -15,13 +15,11 @@ from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.errors import LOCK_ERRORS
 from supabase_jobs.errors import BusyError, SupabaseJobsError
 
-# Any number will do as long as every runner takes the same; advisory locks are per database.
+# The same number for every runner; advisory locks are per database.
 LOCK_KEY = 0x5355_5041_4A4F_4253
 _TRY_LOCK = "select pg_catalog.pg_try_advisory_xact_lock(%s)"
 _POLL_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
-
-T = TypeVar("T")
 
 _PID = "select pg_catalog.pg_backend_pid()"
 _BLOCKING = """
@@ -38,10 +36,21 @@ order by a.xact_start
 _QUERY_LENGTH = 80
 _PASSWORD = re.compile(r"(password\s*=?\s*)'(?:[^']|'')*'?", re.IGNORECASE)
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LockOptions:
+    """How long to wait for a lock, how often to retry after that, and how long to wait for another runner."""
+
+    lock_timeout_ms: int = 4000
+    retries: int = 5
+    runner_seconds: float = 30.0
+
 
 @dataclass(frozen=True)
 class BlockingSession:
-    """A session that holds a lock: its transaction is `seconds` old."""
+    """A session that holds a lock; `seconds` is the age of its transaction."""
 
     pid: int
     application_name: str
@@ -51,24 +60,73 @@ class BlockingSession:
 
     def __str__(self) -> str:
         query = _PASSWORD.sub(r"\1'***'", " ".join(self.query.split()))
-        cut = query if len(query) <= _QUERY_LENGTH else query[: _QUERY_LENGTH - 1] + "…"
-        return f"pid {self.pid} ({self.application_name}, {self.state}, for {self.seconds:.0f} s): {cut}"
+        short = query if len(query) <= _QUERY_LENGTH else query[: _QUERY_LENGTH - 1] + "…"
+        return f"pid {self.pid} ({self.application_name}, {self.state}, for {self.seconds:.0f} s): {short}"
+
+
+def with_runner_lock(
+    connection: Connection,
+    lock_options: LockOptions,
+    what: str,
+    work: Callable[[list[BlockingSession]], T],
+    *,
+    rollback: bool = False,
+) -> T:
+    """Run `work` in a transaction that holds the runner lock; retry it after a lock error.
+
+    The runner lock is polled, because waiting for it would make `create index concurrently` deadlock. It belongs to the
+    transaction, so it also works through a transaction-mode pooler and is always released. `work` fills its list
+    with the sessions that block it. With `rollback` the transaction always ends in a rollback.
+    Raises BusyError (5) after the last retry, or if another runner holds the lock for too long.
+    """
+    deadline: float | None = None
+    pauses = _growing_pauses(lock_options.retries)
+    while True:
+        blocking: list[BlockingSession] = []
+        try:
+            with connection.transaction(force_rollback=rollback):
+                if connection.execute(_TRY_LOCK, (LOCK_KEY,)).fetchone() == (True,):
+                    return work(blocking)
+        except LOCK_ERRORS as error:
+            deadline = None
+            pause = next(pauses, None)
+            if pause is None:
+                timed_out = isinstance(error, psycopg.errors.LockNotAvailable)
+                cause = (
+                    f"could not get a lock within {lock_options.lock_timeout_ms} ms"
+                    if timed_out
+                    else f"{error.diag.message_primary}"
+                )
+                raise BusyError(
+                    f"{what}: {cause}, tried {lock_options.retries + 1} times; {_describe(blocking)}",
+                    hint="It was rolled back. Try again when traffic is lower, or raise --lock-timeout.",
+                    sqlstate=error.sqlstate,
+                ) from None
+        else:
+            deadline = deadline or time.monotonic() + lock_options.runner_seconds
+            if time.monotonic() > deadline:
+                raise BusyError(
+                    f"another supabase-jobs has been applying migrations for {lock_options.runner_seconds:.0f} s",
+                    hint="Wait until it has finished; `supabase-jobs status` shows its progress.",
+                )
+            pause = _POLL_SECONDS * _jitter()
+        time.sleep(pause)
 
 
 class BlockingSessionWatch:
-    """Looks, on a second connection, for whoever blocks this one, once it has waited for half its lock timeout.
+    """Find the sessions that block a transaction once a statement may have waited for half the lock timeout.
 
-    A statement that does not wait costs no connection. Entered inside the transaction to watch:
-    through a pooler only that says which server process it is. `seen` is filled with what was seen last.
+    Enter it inside the transaction: only then does a pooler name the right server process. It opens a second connection
+    only after that time. `blocking` holds the sessions that were seen last.
     """
 
-    def __init__(self, connection: Connection, lock_timeout_ms: int, seen: list[BlockingSession]) -> None:
+    def __init__(self, connection: Connection, lock_timeout_ms: int, blocking: list[BlockingSession]) -> None:
         self._connection = connection
-        self._lock_options = lock_timeout_ms / 1000
+        self._timeout_seconds = lock_timeout_ms / 1000
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._watch, daemon=True)
         self._pid = 0
-        self._seen = seen
+        self._blocking = blocking
 
     def __enter__(self) -> Self:
         row = self._connection.execute(_PID).fetchone()
@@ -80,83 +138,28 @@ class BlockingSessionWatch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._done.set()
-        # not for long: where the pooler has no second connection to give, it waits for the one that is ours
+        # briefly: in a pool of one connection the thread waits for the connection that is in use here
         self._thread.join(0.2)
 
-    def _look(self) -> None:
-        if self._done.wait(self._lock_options / 2):
+    def _watch(self) -> None:
+        if self._done.wait(self._timeout_seconds / 2):
             return
         try:
-            with second_connection(self._connection) as other:
+            with second_connection(self._connection) as second:
                 while True:
-                    if rows := other.execute(_BLOCKING, (self._pid,)).fetchall():
-                        self._seen[:] = [BlockingSession(*row) for row in rows]
-                    if self._done.wait(self._lock_options / 10):
+                    if rows := second.execute(_BLOCKING, (self._pid,)).fetchall():
+                        self._blocking[:] = [BlockingSession(*row) for row in rows]
+                    if self._done.wait(self._timeout_seconds / 10):
                         return
         except (psycopg.Error, SupabaseJobsError):
-            # no second connection to be had: then the message names nobody
+            # without a second connection the message names no session
             return
 
 
-def describe(blocking: list[BlockingSession]) -> str:
-    """The blocking as lines to stand below a message; what to say where none was seen."""
+def _describe(blocking: list[BlockingSession]) -> str:
     if not blocking:
-        return "who holds it could not be seen"
-    return "it is held by\n" + "\n".join(f"  {session}" for session in blocking)
-
-
-@dataclass(frozen=True)
-class LockOptions:
-    """How long to wait for others: for a table lock, how often to try again, for another runner."""
-
-    lock_timeout_ms: int = 4000
-    retries: int = 5
-    runner_seconds: float = 30.0
-
-
-def with_runner_lock(
-    connection: Connection,
-    lock_options: LockOptions,
-    what: str,
-    work: Callable[[list[BlockingSession]], T],
-    *,
-    rollback: bool = False,
-) -> T:
-    """Do some work in a transaction that holds the runners' lock; try again where others are in the way.
-
-    The lock is tried, never waited on (a waiter makes `create index concurrently` deadlock), and belongs to
-    the transaction, so that it holds through a transaction-mode pooler and is never left behind. `work`
-    fills its list with whoever blocks it. With `rollback` the transaction ends in a rollback in any case.
-    """
-    deadline: float | None = None
-    pauses = _growing_pauses(lock_options.retries)
-    while True:
-        seen: list[BlockingSession] = []
-        try:
-            with connection.transaction(force_rollback=rollback):
-                if connection.execute(_TRY_LOCK, (LOCK_KEY,)).fetchone() == (True,):
-                    return work(seen)
-        except LOCK_ERRORS as error:
-            deadline = None
-            pause = next(pauses, None)
-            if pause is None:
-                waited = f"could not get a lock within {lock_options.lock_timeout_ms} ms"
-                if not isinstance(error, psycopg.errors.LockNotAvailable):
-                    waited = f"{error.diag.message_primary}"
-                raise BusyError(
-                    f"{what}: {waited}, tried {lock_options.retries + 1} times; {describe(seen)}",
-                    hint="Nothing of it was kept. Try again when traffic is lower, or raise --lock-timeout.",
-                    sqlstate=error.sqlstate,
-                ) from None
-        else:
-            deadline = deadline or time.monotonic() + lock_options.runner_seconds
-            if time.monotonic() > deadline:
-                raise BusyError(
-                    f"another supabase-jobs has been applying migrations for {lock_options.runner_seconds:.0f} s",
-                    hint="Wait for it to finish; `supabase-jobs status` shows how far it is.",
-                )
-            pause = _POLL_SECONDS * _jitter()
-        time.sleep(pause)
+        return "the blocking session could not be determined"
+    return "blocked by\n" + "\n".join(f"  {session}" for session in blocking)
 
 
 def _growing_pauses(retries: int) -> Iterator[float]:
@@ -165,4 +168,4 @@ def _growing_pauses(retries: int) -> Iterator[float]:
 
 
 def _jitter() -> float:
-    return random.uniform(0.5, 1.5)  # noqa: S311  so that runners do not try in step; no secret
+    return random.uniform(0.5, 1.5)  # noqa: S311  keeps runners from retrying in step; not a secret

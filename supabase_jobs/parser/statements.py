@@ -43,10 +43,15 @@ class Statement:
     text: str
     line: int
 
-    def line_at(self, position: int) -> int:
-        """The line of the file with character `position` of `text`, counted from 1 as PostgreSQL does."""
+    def line_at(self, position: int | str | None) -> int:
+        """The line of the file at character `position` of `text`, counted from 1 as PostgreSQL does.
+
+        Without a position it is `line`.
+        """
+        if position is None:
+            return self.line
         code = _code_start(self.text)
-        return self.line - self.text.count("\n", 0, code) + self.text.count("\n", 0, max(position - 1, 0))
+        return self.line - self.text.count("\n", 0, code) + self.text.count("\n", 0, max(int(position) - 1, 0))
 
 
 def split(text: str) -> list[Statement]:

@@ -1,27 +1,27 @@
-"""Which files a command works on: a folder of migrations, or the packaged sources rendered in memory."""
+"""The SQL files and the configuration of the project that a command works on."""
 
 from pathlib import Path, PurePosixPath
 
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Location
-from supabase_jobs.parser import statements, syntax
+from supabase_jobs.parser import syntax
 from supabase_jobs.settings import Settings, read_toml
-from supabase_jobs.sources.files import Files, Migration, load_migrations, load_sources, strays
+from supabase_jobs.sources.files import Migration, MigrationFiles, load_migrations, load_sources, unrecognized_files
 from supabase_jobs.sources.variables import Value, resolve
 
-# what the Supabase CLI serves where its config says nothing
+# the Supabase CLI's default for [api] schemas
 DEFAULT_EXPOSED = ("public", "graphql_public")
 
 
-def files(settings: Settings) -> Files:
-    """`--migrations` if given, else supabase/migrations where it exists, else what the package ships."""
+def files(settings: Settings) -> MigrationFiles:
+    """The files of the `migrations` folder of the settings; without one, the packaged sources rendered in memory."""
     if settings.migrations is not None:
-        return Files(load_migrations(settings.migrations), strays(settings.migrations))
-    return Files(rendered(settings))
+        return MigrationFiles(load_migrations(settings.migrations), unrecognized_files(settings.migrations))
+    return MigrationFiles(rendered(settings))
 
 
 def rendered(settings: Settings) -> list[Migration]:
-    """The sources as migrations under their standard versions, whatever folder of migrations there is."""
+    """The sources as migrations with their standard versions, whether or not there is a folder of migrations."""
     from supabase_jobs.sources.render import render_sources, standard_migrations
 
     sources = load_sources(settings.sql_dir)
@@ -33,22 +33,22 @@ def variables(settings: Settings) -> dict[str, Value]:
     return resolve(load_sources(settings.sql_dir).variables, settings.variables)
 
 
-def holds_sources(settings: Settings, files: Files) -> bool:
-    """Whether what the sources make is there once the migrations are applied; else there is nothing to verify.
+def installs_sources(settings: Settings, files: MigrationFiles) -> bool:
+    """Whether the objects of the sources exist after these migrations; if not, there is nothing to verify.
 
-    That is not so where the migrations hold none of the sources, nor after the one that uninstalls them.
+    They do not exist if no migration was rendered from a source, or if the last such migration uninstalls them.
     """
     sources = load_sources(settings.sql_dir)
     stems = {source.stem for source in sources.sources}
     last = max((m.version for m in files.migrations if m.origin and m.origin[0] in stems), default="")
-    removed = "" if sources.uninstall is None else sources.uninstall.stem
-    return bool(last) and not any(m.version > last for m in files.migrations if m.origin and m.origin[0] == removed)
+    uninstall = "" if sources.uninstall is None else sources.uninstall.stem
+    return bool(last) and not any(m.version > last for m in files.migrations if m.origin and m.origin[0] == uninstall)
 
 
 def exposed_schemas(directory: Path) -> tuple[str, ...]:
-    """The schemas that the API of the project in a folder serves, by its supabase/config.toml.
+    """The schemas that the API of a project exposes: `[api] schemas` of its supabase/config.toml, else the default.
 
-    ConfigError where that file is not TOML, or its [api] schemas are no list of names.
+    ConfigError if the file is not TOML, or `schemas` is not a list of names.
     """
     file = directory / "supabase" / "config.toml"
     if not file.is_file():
@@ -56,34 +56,37 @@ def exposed_schemas(directory: Path) -> tuple[str, ...]:
     api = read_toml(file).get("api", {})
     schemas = api.get("schemas", DEFAULT_EXPOSED) if isinstance(api, dict) else None
     if not isinstance(schemas, list | tuple) or not all(isinstance(schema, str) for schema in schemas):
-        raise ConfigError(f"{file}: [api] schemas is no list of names", file=str(file))
+        raise ConfigError(f"{file}: [api] schemas is not a list of names", file=str(file))
     return tuple(schemas)
 
 
-def origins(settings: Settings) -> dict[str, Location]:
-    """Where the SQL creates what: names as of `syntax.creates` → file and line; the last file counts.
+def object_locations(settings: Settings) -> dict[str, Location]:
+    """Object name (see `syntax.creates`) → file and line of the SQL that creates it last.
 
-    Files are named from the top of the repository, as the consumers of reports want it. Packaged sources, of which a
-    project has no file, are named as they lie in this program's own repository.
+    Paths are relative to the top of the repository, as consumers of reports expect. For packaged sources, of which the
+    project has no file, they are relative to the repository of supabase-jobs.
     """
-    found = {}
-    for file, text in _texts(settings):
-        for statement in statements.split(text):
+    locations = {}
+    for path, migration in _paths(settings):
+        for statement in migration.statements:
             for node in syntax.parse(statement.text) or []:
                 for name, byte in syntax.creates(node):
-                    at = len(statement.text.encode()[:byte].decode())
-                    found[name] = Location(file, statement.line_at(at + 1) if byte else statement.line)
-    return found
+                    character = len(statement.text.encode()[:byte].decode())
+                    locations[name] = Location(path, statement.line_at(character + 1 if byte else None))
+    return locations
 
 
-def _texts(settings: Settings) -> list[tuple[str, str]]:
-    """(name from the top of the repository, text) of every file whose SQL counts."""
+def _paths(settings: Settings) -> list[tuple[str, Migration]]:
+    """(path from the top of the repository, migration) of every file that counts."""
     if settings.migrations is not None:
-        return [(_from_top(Path(m.label)), m.text) for m in load_migrations(settings.migrations)]
+        return [(_from_top(Path(m.label)), m) for m in load_migrations(settings.migrations)]
     folder = "sql" if settings.sql_dir is None else _from_top(settings.sql_dir)
-    # a rendering has the lines of its template, below the one that names it
-    made = [(m.origin, m.body) for m in rendered(settings)]
-    return [(str(PurePosixPath(folder) / f"{origin[0]}.sql"), body) for origin, body in made if origin]
+    return [
+        # a rendered file has the lines of its template, after the line that names its origin
+        (str(PurePosixPath(folder) / f"{m.origin[0]}.sql"), Migration(m.version, m.name, m.body, m.label))
+        for m in rendered(settings)
+        if m.origin
+    ]
 
 
 def _from_top(path: Path) -> str:

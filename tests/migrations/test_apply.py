@@ -10,7 +10,7 @@ from supabase_jobs.errors import BusyError
 from supabase_jobs.findings import Severity
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.migrations.locks import LOCK_KEY, LockOptions
-from supabase_jobs.sources.files import Files
+from supabase_jobs.sources.files import MigrationFiles
 from supabase_jobs.verify.run import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, packaged
@@ -40,7 +40,7 @@ def test_a_non_superuser_applies_and_verifies(make_database: Make, each_major: i
     database = make_database(template, each_major)
     with connect(database.url) as connection:
         assert connection.execute("select rolsuper from pg_roles where rolname = current_user").fetchone() == (False,)
-        applied, before = apply_pending(connection, Files(packaged()))
+        applied, before = apply_pending(connection, MigrationFiles(packaged()))
         assert ([a.version for a in applied], before) == ([m.version for m in packaged()], [])
         assert verify(connection, EXPECTATIONS).findings == ()
 
@@ -53,7 +53,7 @@ def test_a_project_may_have_a_schema_private_already(make_database: Make, owner:
         connection.execute("grant create, usage on schema private to postgres with grant option")
         connection.execute("create table private.theirs (id integer)")
     with connect(database.url) as connection:
-        apply_pending(connection, Files(packaged()))
+        apply_pending(connection, MigrationFiles(packaged()))
         assert verify(connection, EXPECTATIONS).findings == ()
     assert ("private", "theirs") in rows(database.url, TABLES)
 
@@ -75,7 +75,7 @@ def test_default_privileges_of_a_project_on_schema_private_do_no_harm(make_datab
         connection.execute("create schema private")
         connection.execute("alter default privileges in schema private grant all on functions to anon, authenticated")
     with connect(database.url) as connection:
-        apply_pending(connection, Files(packaged()))
+        apply_pending(connection, MigrationFiles(packaged()))
         assert {(f.id, f.severity) for f in verify(connection, EXPECTATIONS).findings} == {
             (f"structure:private:default privilege:{role} on functions of postgres", Severity.WARNING)
             for role in ("anon", "authenticated")
@@ -160,9 +160,9 @@ def test_another_runner_at_work_is_waited_for_and_given_up_on(platform_url: str)
     with psycopg.connect(platform_url) as other, connect(platform_url) as connection:
         other.execute("select pg_advisory_xact_lock(%s)", (LOCK_KEY,))
         with pytest.raises(BusyError, match="another supabase-jobs"):
-            apply_pending(connection, Files(packaged()), lock_options=LockOptions(runner_seconds=0.5))
+            apply_pending(connection, MigrationFiles(packaged()), lock_options=LockOptions(runner_seconds=0.5))
         other.rollback()
-        assert len(apply_pending(connection, Files(packaged()))[0]) == len(packaged())
+        assert len(apply_pending(connection, MigrationFiles(packaged()))[0]) == len(packaged())
 
 
 def test_refused_files_stop_apply_before_anything_runs(platform_url: str, cli: Run, files: Path) -> None:

@@ -1,16 +1,19 @@
-"""Text that means the same is the same; anything else is an edit, and its diff shows where."""
+"""Drift: a file is edited if its meaning differs from what was applied; the diff shows the changed lines."""
 
 import pytest
 
 from supabase_jobs.migrations.drift import Difference, compare, diff
-from supabase_jobs.parser.statements import split
-from supabase_jobs.sources.files import load_sources
+from supabase_jobs.sources.files import Migration, load_sources
 
 APPLIED = "-- why\ncreate table public.t (id integer, b text);\n\nselect 1;\n"
 
 
+def migration(text: str) -> Migration:
+    return Migration("1", "x", text, "1_x.sql")
+
+
 def applied(text: str = APPLIED) -> list[str]:
-    return [s.text for s in split(text)]
+    return [s.text for s in migration(text).statements]
 
 
 @pytest.mark.parametrize(
@@ -21,8 +24,8 @@ def applied(text: str = APPLIED) -> list[str]:
         "/* other */ create table public.t (\n  id integer, -- here\n  b text\n);\nselect 1;\n-- end",
     ],
 )
-def test_layout_and_comments(text: str) -> None:
-    assert compare(text, applied()) is Difference.LAYOUT
+def test_layout_and_comments_are_not_an_edit(text: str) -> None:
+    assert compare(migration(text), applied()) is Difference.LAYOUT
 
 
 @pytest.mark.parametrize(
@@ -36,39 +39,43 @@ def test_layout_and_comments(text: str) -> None:
         APPLIED.replace("select 1", "select '1'"),
     ],
 )
-def test_edits(text: str) -> None:
-    assert compare(text, applied()) is Difference.MEANING
+def test_another_meaning_is_an_edit(text: str) -> None:
+    assert compare(migration(text), applied()) is Difference.MEANING
 
 
-def test_a_function_body_is_compared_to_the_letter() -> None:
+def test_function_bodies_are_compared_literally() -> None:
     body = "create function f() returns int language sql as $$ select 1 $$;"
-    assert compare(body.replace("select 1", "select  1"), applied(body)) is Difference.MEANING
+    assert compare(migration(body.replace("select 1", "select  1")), applied(body)) is Difference.MEANING
 
 
-def test_what_the_grammar_does_not_know_is_compared_by_its_text() -> None:
+def test_statements_that_cannot_be_parsed_are_compared_as_text() -> None:
     newer = "frobnicate table t;\nselect 1;"
-    assert compare(newer.replace("select 1", "select  1"), applied(newer)) is Difference.LAYOUT
-    assert compare(newer.replace("frobnicate ", "frobnicate  "), applied(newer)) is Difference.MEANING
+    assert compare(migration(newer.replace("select 1", "select  1")), applied(newer)) is Difference.LAYOUT
+    assert compare(migration(newer.replace("frobnicate ", "frobnicate  ")), applied(newer)) is Difference.MEANING
 
 
-def test_line_ends_of_another_system_are_layout() -> None:
+def test_crlf_is_layout() -> None:
     for source in load_sources().sources:
-        assert compare(source.text.replace("\n", "\r\n"), applied(source.text)) is Difference.LAYOUT
+        assert compare(migration(source.text.replace("\n", "\r\n")), applied(source.text)) is Difference.LAYOUT
 
 
-def test_a_text_field_called_location_counts() -> None:
+def test_the_location_of_a_tablespace_is_not_a_parse_position() -> None:
     text = "create tablespace x location '/a'"
-    assert compare(text.replace("/a", "/b"), [text]) is Difference.MEANING
+    assert compare(migration(text.replace("/a", "/b")), [text]) is Difference.MEANING
 
 
-def test_the_same_text() -> None:
-    assert compare(APPLIED, applied()) is Difference.NONE
+def test_the_same_text_is_no_difference() -> None:
+    assert compare(migration(APPLIED), applied()) is Difference.NONE
     for source in load_sources().sources:
-        assert compare(source.text, applied(source.text)) is Difference.NONE
+        assert compare(migration(source.text), applied(source.text)) is Difference.NONE
 
 
-def test_the_diff_shows_the_changed_line_only() -> None:
-    text = diff(APPLIED.replace("b text", "b varchar"), applied(), "1_x.sql")
+def test_a_ledger_row_without_statements_cannot_be_compared() -> None:
+    assert compare(migration(APPLIED), None) is Difference.UNKNOWN
+
+
+def test_the_diff_shows_only_the_changed_line() -> None:
+    text = diff(migration(APPLIED.replace("b text", "b varchar")), applied())
     changed = [line for line in text.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
     assert changed == [
         "-create table public.t (id integer, b text);",

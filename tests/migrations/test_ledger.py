@@ -7,7 +7,7 @@ import psycopg
 from supabase_jobs.database.connection import connect
 from supabase_jobs.migrations import ledger
 from supabase_jobs.migrations.apply import apply_pending
-from supabase_jobs.sources.files import Files, load_migrations
+from supabase_jobs.sources.files import MigrationFiles, load_migrations
 from tests.fix_cli import Run
 from tests.fix_db import packaged
 from tests.migrations.test_apply import LEDGER, TABLES, rows, write
@@ -55,14 +55,14 @@ def test_a_ledger_with_more_columns_or_fewer(platform_url: str, files: Path) -> 
         connection.execute("create schema supabase_migrations")
         connection.execute("create table supabase_migrations.schema_migrations (version text primary key)")
         connection.execute("insert into supabase_migrations.schema_migrations values ('20200101000000')")
-        assert ledger.read(connection) == [ledger.Row("20200101000000", None, None)]
+        assert ledger.read(connection) == [ledger.LedgerRow("20200101000000", None, None)]
         connection.execute(
             "alter table supabase_migrations.schema_migrations"
             " add created_by text, add rollback text[], add idempotency_key text"
         )
     write(files, "20200101000000_first.sql", "select 1;")
     with connect(platform_url) as connection:
-        applied, before = apply_pending(connection, Files(load_migrations(files)))
+        applied, before = apply_pending(connection, MigrationFiles(load_migrations(files)))
     assert (len(applied), before) == (len(packaged()), ["20200101000000"])
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.migrations.preflight import check
-from supabase_jobs.sources.files import Migration, strays
+from supabase_jobs.sources.files import Migration, unrecognized_files
 
 HEADER = "--! transaction:false\n"
 
@@ -104,7 +104,7 @@ def test_a_first_file_that_the_supabase_cli_passes_over() -> None:
 def test_stray_files(tmp_path: Path) -> None:
     for name in ("create_x.sql", "2025-01-01_x.sql", "1_x.SQL", "README.md", "1_ok.sql"):
         (tmp_path / name).write_text("")
-    found = check([], strays(tmp_path))
+    found = check([], unrecognized_files(tmp_path))
     assert [r.name for r in found] == ["1_x.SQL", "2025-01-01_x.sql", "create_x.sql"]
     assert all("would skip it" in r.message for r in found)
 

@@ -11,7 +11,7 @@ import pytest
 from supabase_jobs.database.connection import connect
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.settings import Settings
-from supabase_jobs.sources.files import Files
+from supabase_jobs.sources.files import MigrationFiles
 from supabase_jobs.sources.project import rendered
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_db import Make
@@ -40,7 +40,7 @@ def project(make_database: Make, tmp_path: Path) -> Project:
     shutil.copytree(NOTES, folder)
     with connect(url) as connection:
         before = snapshot.objects(connection)
-        apply_pending(connection, Files(rendered(Settings(folder, sql_dir=folder))))
+        apply_pending(connection, MigrationFiles(rendered(Settings(folder, sql_dir=folder))))
         made = snapshot.objects(connection) - before
         connection.execute("set search_path = ''")
         text = snapshot.dump(snapshot.record(connection, made))

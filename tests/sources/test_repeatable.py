@@ -9,8 +9,8 @@ import pytest
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.parser.statements import split
 from supabase_jobs.settings import Settings
-from supabase_jobs.sources.files import Files, load_migrations, load_sources
-from supabase_jobs.sources.project import holds_sources
+from supabase_jobs.sources.files import MigrationFiles, load_migrations, load_sources
+from supabase_jobs.sources.project import installs_sources
 from supabase_jobs.sources.render import (
     Rendering,
     compare_folder,
@@ -208,10 +208,11 @@ def test_two_sources_that_uninstall_are_one_too_many(tmp_path: Path, root: Path)
 
 def test_after_an_uninstall_there_is_nothing_to_verify(tmp_path: Path) -> None:
     settings = Settings(tmp_path)
-    assert holds_sources(settings, Files(standard_migrations(load_sources(), render_sources(load_sources(), {}))))
+    packaged = standard_migrations(load_sources(), render_sources(load_sources(), {}))
+    assert installs_sources(settings, MigrationFiles(packaged))
     render(tmp_path)
     uninstall(tmp_path)
-    assert not holds_sources(settings, Files(load_migrations(tmp_path)))
+    assert not installs_sources(settings, MigrationFiles(load_migrations(tmp_path)))
     render(tmp_path, reinstall=True)
-    assert holds_sources(settings, Files(load_migrations(tmp_path)))
-    assert not holds_sources(settings, Files([]))
+    assert installs_sources(settings, MigrationFiles(load_migrations(tmp_path)))
+    assert not installs_sources(settings, MigrationFiles([]))

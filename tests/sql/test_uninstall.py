@@ -9,7 +9,7 @@ import pytest
 from supabase_jobs.database.connection import connect
 from supabase_jobs.errors import MigrationError
 from supabase_jobs.migrations.apply import apply_pending
-from supabase_jobs.sources.files import Files, Migration, load_sources
+from supabase_jobs.sources.files import Migration, MigrationFiles, load_sources
 from supabase_jobs.sources.render import render_uninstall
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make, packaged
@@ -67,7 +67,7 @@ def apply(url: str, *migrations: Migration) -> list[str]:
     notices: list[str] = []
     with connect(url) as connection:
         connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
-        apply_pending(connection, Files([*packaged(), *migrations]))
+        apply_pending(connection, MigrationFiles([*packaged(), *migrations]))
     return notices
 
 
@@ -156,7 +156,7 @@ def test_an_older_set_without_the_later_files_goes_too(make_database: Make) -> N
     url = make_database("platform").url
     before = catalogs(url)
     with connect(url) as connection:
-        apply_pending(connection, Files([*packaged()[:3], removal()]))
+        apply_pending(connection, MigrationFiles([*packaged()[:3], removal()]))
     assert catalogs(url) == before
 
 

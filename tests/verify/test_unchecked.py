@@ -10,7 +10,7 @@ from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Severity
 from supabase_jobs.local import server
 from supabase_jobs.migrations.apply import apply_pending
-from supabase_jobs.sources.files import Files
+from supabase_jobs.sources.files import MigrationFiles
 from supabase_jobs.verify import script
 from supabase_jobs.verify.run import AREAS, verify
 from tests.fix_cli import Run
@@ -43,7 +43,7 @@ def replica_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         info = server.start(directory, major=DEFAULT_MAJOR)
         with connect(info.url) as connection:
-            apply_pending(connection, Files(packaged()))
+            apply_pending(connection, MigrationFiles(packaged()))
             [data] = connection.execute("select current_setting('config_file')").fetchone() or [""]
         server.stop(directory)
         (Path(data).parent / "standby.signal").touch()

@@ -253,11 +253,11 @@ def test_an_untouched_database_beside_a_rich_project_has_no_findings(
 ) -> None:
     """Before and after our migrations; with default privileges on (platform) and off (bare)."""
     from supabase_jobs.migrations.apply import apply_pending
-    from supabase_jobs.sources.files import Files
+    from supabase_jobs.sources.files import MigrationFiles
     from tests.fix_db import packaged
 
     with psycopg.connect(make_database(template, each_major).url, autocommit=True) as connection:
-        apply_pending(connection, Files(packaged()))
+        apply_pending(connection, MigrationFiles(packaged()))
         assert verify(connection, EXPECTATIONS).findings == ()
         connection.execute(BESIDE.encode())
         result = verify(connection, EXPECTATIONS)

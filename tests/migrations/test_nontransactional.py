@@ -111,7 +111,7 @@ def test_cut_off_between_the_index_and_the_ledger(applied_url: str, files: Path,
     write(files, "20260101000000_i.sql", INDEX.format("once"))
     ran = cli("apply", "--db-url", applied_url, "--migrations", str(files))
     assert ran.code == 0
-    assert "there already" in ran.err
+    assert "exists already" in ran.err
     assert rows(applied_url, LEDGER)[-1][0] == "20260101000000"
 
 

@@ -202,7 +202,7 @@ def test_there_has_to_be_something_to_uninstall(tmp_path: Path, root: Path) -> N
 def test_two_sources_that_uninstall_are_one_too_many(tmp_path: Path, root: Path) -> None:
     sql = Path(shutil.copytree(root / "sql", tmp_path / "sql"))
     (sql / "uninstall" / "998_more.sql").write_text("")
-    with pytest.raises(ConfigError, match="may hold one"):
+    with pytest.raises(ConfigError, match="may contain only one"):
         load_sources(sql)
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.request import request_settings
 
 GUEST_A, GUEST_B, USER_A, USER_B = (uuid.UUID(int=n) for n in (0xA1, 0xB1, 0xA2, 0xB2))
 JOBS = {owner: uuid.UUID(int=owner.int << 16) for owner in (GUEST_A, GUEST_B, USER_A, USER_B)}
@@ -49,8 +49,8 @@ def acting(connection: Connection, caller: Caller) -> Iterator[Callable[..., lis
         return cursor.fetchall() if cursor.description else [()] * max(cursor.rowcount, 0)
 
     with connection.transaction(force_rollback=True):
-        for name, value in (("request.jwt.claims", claims), ("request.headers", headers)):
-            connection.execute("select set_config(%s, %s::text, true)", (name, Jsonb(value)))
+        for name, value in request_settings(claims, headers).items():
+            connection.execute("select set_config(%s, %s, true)", (name, value))
         connection.execute("select set_config('role', %s, true)", (caller.role,))
         yield execute
 

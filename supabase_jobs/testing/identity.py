@@ -4,18 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# What PostgREST sets in the transaction of a request, in its newer and its older form: whoever takes on an identity
-# sets every one of them, so that nothing of another identity shines through.
-REQUEST_SETTINGS = (
-    "request.jwt.claims",
-    "request.jwt.claim.sub",
-    "request.jwt.claim.role",
-    "request.jwt.claim.email",
-    "request.headers",
-    "request.cookies",
-    "request.method",
-    "request.path",
-)
+from supabase_jobs.database.request import REQUEST_SETTINGS, request_settings
 
 
 @dataclass(frozen=True)
@@ -32,12 +21,8 @@ class Identity:
 
     def made(self) -> dict[str, str]:
         """Every setting, the role among them; PostgREST lower-cases the names of headers."""
-        found = dict.fromkeys(REQUEST_SETTINGS, "")
-        if self.claims is not None:
-            found["request.jwt.claims"] = json.dumps(self.claims, default=str)
-        if self.headers is not None:
-            found["request.headers"] = json.dumps({name.lower(): value for name, value in self.headers.items()})
-        return {**found, **self.settings, "role": self.role}
+        made = dict.fromkeys(REQUEST_SETTINGS, "") | request_settings(self.claims, self.headers)
+        return {**made, **self.settings, "role": self.role}
 
     def __str__(self) -> str:
         parts = [self.role]

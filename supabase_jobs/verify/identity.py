@@ -1,21 +1,22 @@
-"""The identity of a request: its role, JWT claims and headers, and the settings that PostgREST makes for them."""
+"""The identity of a request, as declared in TOML: role, JWT claims, headers, and the settings that they result in."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from string import Template
 from typing import Any
 
-# how declarations write null where the name of an id may stand
+from supabase_jobs.database.request import request_settings
+
+# stands for null in declarations, where an id is expected
 NULL = "null"
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a request comes from: a role, its JWT's claims, its headers, and settings made as they stand.
+    """The role, JWT claims and headers of a request, and settings that are set without conversion.
 
-    Texts may hold `$name` placeholders. A setting that none of them makes is left alone. Where there is a `previous`
-    identity, the same connection served it just before, and it did what `did` says.
+    Texts may contain `$name` placeholders. If there is a `previous` identity, the same connection served it before,
+    and ran the statement `previous_statement`.
     """
 
     name: str
@@ -24,25 +25,31 @@ class Identity:
     headers: Mapping[str, str] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     previous: "Identity | None" = None
-    did: str = ""
+    previous_statement: str = ""
+
+    def claims_for(self, texts: Mapping[str, str]) -> dict[str, Any] | None:
+        """The claims with their placeholders replaced."""
+        return None if self.claims is None else {name: _filled(value, texts) for name, value in self.claims.items()}
+
+    def headers_for(self, texts: Mapping[str, str]) -> dict[str, str] | None:
+        """The headers with their placeholders replaced."""
+        if self.headers is None:
+            return None
+        return {_filled(name, texts): _filled(value, texts) for name, value in self.headers.items()}
 
     def settings_for(self, texts: Mapping[str, str]) -> dict[str, str]:
-        """The settings that PostgREST would make for this identity; it lower-cases header names."""
-
-        def filled(text: Any) -> Any:
-            return Template(text).substitute(texts) if isinstance(text, str) else text
-
-        # a setting that is local to a transaction reads '' in the next one
-        made = {} if self.previous is None else dict.fromkeys(self.previous.settings_for(texts), "")
-        made |= {name: filled(text) for name, text in self.settings.items()}
-        if self.claims is not None:
-            made["request.jwt.claims"] = json.dumps({k: filled(v) for k, v in self.claims.items()})
-        if self.headers is not None:
-            made["request.headers"] = json.dumps({filled(k).lower(): filled(v) for k, v in self.headers.items()})
-        return made
+        """The settings that PostgREST would make for this identity."""
+        # a setting that is local to a transaction is '' in the next transaction
+        settings = {} if self.previous is None else dict.fromkeys(self.previous.settings_for(texts), "")
+        settings |= {name: _filled(value, texts) for name, value in self.settings.items()}
+        return settings | request_settings(self.claims_for(texts), self.headers_for(texts))
 
     def placeholders(self) -> set[str]:
-        """The names of all placeholders in its texts, in lower case; see `impersonation.begin` for the other cases."""
+        """The names of all placeholders, in lower case and without `_hex`; `impersonation.make_names` has all forms."""
         tables = (self.settings, self.claims or {}, self.headers or {})
         texts = [text for table in tables for pair in table.items() for text in pair if isinstance(text, str)]
         return {name.lower().removesuffix("_hex") for text in texts for name in Template(text).get_identifiers()}
+
+
+def _filled(value: Any, texts: Mapping[str, str]) -> Any:
+    return Template(value).substitute(texts) if isinstance(value, str) else value

@@ -14,6 +14,7 @@ from psycopg import sql
 from psycopg.pq import ExecStatus
 
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.verify import ownership
@@ -21,15 +22,14 @@ from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.identity import NULL, Identity
 
 SET = "select set_config(%s, %s, true)"
-# everything by which a policy could recognise a caller; must be as at the start before every probe
-_REQUEST = ("request.jwt.claims", "request.jwt.claim.sub", "request.headers")
-_STATE = """
-select
-  current_user::text, current_setting('role'),
-  coalesce(current_setting('request.jwt.claims', true), ''),
-  coalesce(current_setting('request.jwt.claim.sub', true), ''),
-  coalesce(current_setting('request.headers', true), '')
-"""
+# who the session is, for policies; must be the same before every probe
+_STATE = ", ".join(
+    (
+        "select current_user::text",
+        "current_setting('role')",
+        *(f"coalesce(current_setting('{name}', true), '')" for name in REQUEST_SETTINGS),
+    )
+)
 
 FIX_DISCARDED_ROWS = "Connect as the owner of the tables (postgres); a trigger may have thrown the rows away."
 _CHANGED = "A constraint is not as the migrations make it: `verify --only structure` says what differs."
@@ -101,8 +101,8 @@ def begin(
     What a database or a role has as a default for a request's settings is emptied: every request makes its own.
     """
     state = one(connection.execute(_STATE))
-    if any(state[-len(_REQUEST) :]):
-        _make(connection, dict.fromkeys(_REQUEST, ""))
+    if any(state[-len(REQUEST_SETTINGS) :]):
+        _make(connection, dict.fromkeys(REQUEST_SETTINGS, ""))
         state = one(connection.execute(_STATE))
     names = make_names(area, ids, placeholders, variables, own_role=state[1], make=make)
     return Impersonation(names.ids, names.texts, names.own_role, connection, state)
@@ -180,7 +180,7 @@ def serve_previous(session: Impersonation, identity: Identity) -> None:
     """Serve the previous identity first, where there is one; psycopg's errors where what it does fails."""
     if identity.previous is not None:
         set_identity(session, identity.previous)
-        session.connection.execute(identity.did.encode())
+        session.connection.execute(identity.previous_statement.encode())
         session.connection.execute(SET, ("role", session.own_role))
 
 
@@ -205,7 +205,7 @@ def send_identity(session: Impersonation, identity: Identity) -> Callable[[], No
 def reset_role(session: Impersonation, identity: Identity | None = None) -> None:
     """Be the connection's own role again, and nobody's request: also after an identity, which keeps what it did."""
     made = dict.fromkeys(identity.settings_for(session.texts) if identity else (), "")
-    made |= dict(zip(("role", *_REQUEST), session.state[1:], strict=True))
+    made |= dict(zip(("role", *REQUEST_SETTINGS), session.state[1:], strict=True))
     _make(session.connection, made)
 
 

@@ -142,7 +142,7 @@ def _becoming(names: Names, identity: Identity) -> str:
     if identity.previous is None:
         return settings
     before = script.identity(identity.previous.role, identity.previous.settings_for(names.texts))
-    back = f"{script.filled(identity.did, None)}{script.setting({'role': names.own_role})}"
+    back = f"{script.filled(identity.previous_statement, None)}{script.setting({'role': names.own_role})}"
     return f"-- Served just before, on the same connection:\n{before}{back}{settings}"
 
 

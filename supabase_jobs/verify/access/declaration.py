@@ -117,9 +117,11 @@ def _loaded(path: Path, _content: bytes) -> Declaration:
 
 
 def _declaration(toml: Mapping[str, Any]) -> Declaration:
+    _must_have_no_old_key(toml, {"hidden": "unexposed_schemas"})
     ids = tuple(toml["ids"])
     identities: dict[str, Identity] = {}
     for name, table in toml["identities"].items():
+        _must_have_no_old_key(table, {"did": "previous_statement"})
         previous = {"previous": identities[table["previous"]]} if "previous" in table else {}
         identities[name] = Identity(name, **{**table, **previous})
     placeholders = {name for identity in identities.values() for name in identity.placeholders()}
@@ -130,8 +132,6 @@ def _declaration(toml: Mapping[str, Any]) -> Declaration:
         table: {role: tuple(privileges) for role, privileges in roles.items()}
         for table, roles in toml.get("untried", {}).items()
     }
-    if "hidden" in toml:
-        raise ConfigError("'hidden' is now called 'unexposed_schemas'", hint="Rename it in the file.")
     unexposed_schemas = tuple(toml.get("unexposed_schemas", ()))
     cleanup = tuple(toml.get("api", {}).get("cleanup", ()))
     return Declaration(
@@ -144,6 +144,12 @@ def _declaration(toml: Mapping[str, Any]) -> Declaration:
         untried,
         unexposed_schemas,
     )
+
+
+def _must_have_no_old_key(table: Mapping[str, Any], renamed: Mapping[str, str]) -> None:
+    for old, new in renamed.items():
+        if old in table:
+            raise ConfigError(f"{old!r} is now called {new!r}", hint="Rename the key in the file.")
 
 
 def _matrix(

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from string import Template
 from typing import TYPE_CHECKING
 
 from supabase_jobs.api import keys
@@ -204,15 +203,9 @@ def _client(this: _Run, identity: Identity) -> "Client":
     if identity.name not in this.clients:
         from supabase import ClientOptions, create_client
 
-        def filled(text: str) -> str:
-            return Template(text).substitute(this.session.texts)
-
         key = this.target.keys.service_role if identity.role == SERVICE else this.target.keys.anon
-        headers = {filled(name): filled(value) for name, value in (identity.headers or {}).items()}
-        if identity.role != SERVICE and identity.claims is not None:
-            claims = {
-                name: filled(value) if isinstance(value, str) else value for name, value in identity.claims.items()
-            }
+        headers = identity.headers_for(this.session.texts) or {}
+        if identity.role != SERVICE and (claims := identity.claims_for(this.session.texts)) is not None:
             headers["Authorization"] = "Bearer " + keys.sign(
                 this.target.keys.secret,
                 {"aud": identity.role, **claims, "role": identity.role, "exp": int(time.time()) + keys.USER_LIFETIME},

@@ -1,4 +1,4 @@
-"""The client guide: all its code in one program a language, driven through a guest's whole life, on the real API."""
+"""docs/client-guide.md: the code of each language runs as one program, from guest to user, on the real API."""
 
 import json
 import os
@@ -24,77 +24,77 @@ import json
 from types import SimpleNamespace
 
 session = SimpleNamespace(access_token=os.environ["ACCESS_TOKEN"], user=SimpleNamespace(id=os.environ["USER_ID"]))
-arrive()
-arrive()
+register_guest()
+register_guest()
 a, b, c = (create_job(f"https://x.com/{name}")["id"] for name in "abc")
-said = {"guest": guest_id(), "active": [job["url"][-1] for job in active_jobs()]}
-said["cancelled"] = [cancel(b), cancel(b)]
-first = take_job()
-work(first)
-second = take_job()
-give_up(second, "Timeout error")
-said["taken"] = [first["url"][-1], second["url"][-1], take_job()]
-said["revived"] = step(b, status="completed")
-said["ends"] = [finished(job, 0.01) for job in (a, b, c)]
+output = {"guest": guest_id(), "active": [job["url"][-1] for job in active_jobs()]}
+output["cancelled"] = [cancel(b), cancel(b)]
+first = claim_job()
+process_job(first)
+second = claim_job()
+fail_job(second, "Timeout error")
+output["claimed"] = [first["url"][-1], second["url"][-1], claim_job()]
+output["updated_after_cancel"] = update_job(b, status="completed")
+output["final"] = [wait_for_job(job, 0.01) for job in (a, b, c)]
 d = create_job("https://x.com/d")["id"]
-said["moved"] = [hand_over(session), hand_over(session)]
-said["left"] = [active_jobs(), finished(d, 0.01)]
-said["mine"] = len(user_client(session).table("async_jobs").select("id").execute().data)
-print(json.dumps(said))
+output["migrated"] = [migrate_guest(session), migrate_guest(session)]
+output["guest_jobs"] = [active_jobs(), wait_for_job(d, 0.01)]
+output["user_jobs"] = len(user_client(session).table("async_jobs").select("id").execute().data)
+print(json.dumps(output))
 """
 
-# a page has these; Node has them in newer versions, or in another way
+# what a browser provides and older versions of Node do not
 JS_BEFORE = """
 const { SUPABASE_URL, SUPABASE_ANON_KEY } = process.env
-const kept = new Map()
+const items = new Map()
 Object.defineProperty(globalThis, 'localStorage', {
-  value: { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) },
+  value: { getItem: (key) => items.get(key) ?? null, setItem: (key, value) => items.set(key, value) },
 })
 """
 
 JS_AFTER = """
 const session = { access_token: process.env.ACCESS_TOKEN, user: { id: process.env.USER_ID } }
-await arrive()
-await arrive()
+await registerGuest()
+await registerGuest()
 const jobs = []
 for (const name of 'abc') jobs.push((await createJob(`https://x.com/${name}`)).id)
 const [a, b, c] = jobs
-const said = { guest: guestId(), active: (await activeJobs()).map((job) => job.url.at(-1)) }
-said.cancelled = [await cancel(b), await cancel(b)]
-const first = await takeJob()
-await work(first)
-const second = await takeJob()
-await giveUp(second, 'Timeout error')
-said.taken = [first.url.at(-1), second.url.at(-1), await takeJob()]
-said.revived = await step(b, { status: 'completed' })
-said.ends = []
-for (const id of jobs) said.ends.push(await finished(id, 0.01))
+const output = { guest: guestId(), active: (await activeJobs()).map((job) => job.url.at(-1)) }
+output.cancelled = [await cancel(b), await cancel(b)]
+const first = await claimJob()
+await processJob(first)
+const second = await claimJob()
+await failJob(second, 'Timeout error')
+output.claimed = [first.url.at(-1), second.url.at(-1), await claimJob()]
+output.updated_after_cancel = await updateJob(b, { status: 'completed' })
+output.final = []
+for (const id of jobs) output.final.push(await waitForJob(id, 0.01))
 const d = (await createJob('https://x.com/d')).id
-said.moved = [await handOver(session), await handOver(session)]
-said.left = [await activeJobs(), await finished(d, 0.01)]
-said.mine = (await userClient(session).from('async_jobs').select('id')).data.length
-console.log(JSON.stringify(said))
+output.migrated = [await migrateGuest(session), await migrateGuest(session)]
+output.guest_jobs = [await activeJobs(), await waitForJob(d, 0.01)]
+output.user_jobs = (await userClient(session).from('async_jobs').select('id')).data.length
+console.log(JSON.stringify(output))
 process.exit(0)
 """
 
 
 def code(language: str) -> str:
     """The guide's code in a language, as one program."""
-    found = [text for name, text in BLOCKS if name == language]
-    assert len(found) >= 7
-    return "".join(found)
+    blocks = [text for name, text in BLOCKS if name == language]
+    assert len(blocks) >= 7
+    return "".join(blocks)
 
 
 @pytest.fixture
 def fresh(make_database: Make) -> Iterator[Api]:
-    """An API on a database in which nobody else leaves jobs for a worker to take."""
+    """An API on a database of its own, so that its worker claims no jobs of other tests."""
     database = make_database("applied")
     with serving(database.server, database.name) as api:
         yield api
 
 
 def run(command: list[str], script: Path, api: Api) -> dict[str, Any]:
-    """Run a program as an application, and give what it says at its end."""
+    """Run a program with the variables of an application; return the JSON of its last line."""
     user = api.new_user()
     environ = {
         "PATH": os.environ["PATH"],
@@ -109,50 +109,50 @@ def run(command: list[str], script: Path, api: Api) -> dict[str, Any]:
         [*command, str(script)], env=environ, cwd=script.parent, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    output: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     owners = api.sql("select distinct guest_id, user_id from public.async_jobs")
     assert owners == [(None, user)]
-    ((migrated_to,),) = api.sql("select migrated_to_user_id from public.guest_users where guest_id = %s", said["guest"])
+    ((migrated_to,),) = api.sql("select migrated_to_user_id from public.guest_users where guest_id = %s", output["guest"])
     assert migrated_to == user
-    return said
+    return output
 
 
-def as_promised(said: dict[str, Any]) -> None:
-    """The same story in both languages."""
-    assert said.pop("guest")
-    assert said == {
+def assert_output(output: dict[str, Any]) -> None:
+    """Assert the output, which is the same in both languages."""
+    assert output.pop("guest")
+    assert output == {
         "active": ["c", "b", "a"],
         "cancelled": [True, False],
-        "taken": ["a", "c", None],
-        "revived": False,
-        "ends": [
+        "claimed": ["a", "c", None],
+        "updated_after_cancel": False,
+        "final": [
             {"status": "completed", "progress": 100, "result": {"transcription": "…", "entities": []}, "error": None},
             {"status": "cancelled", "progress": 0, "result": None, "error": None},
             {"status": "failed", "progress": 0, "result": None, "error": "Timeout error"},
         ],
-        "moved": [4, 0],
-        "left": [[], None],
-        "mine": 4,
+        "migrated": [4, 0],
+        "guest_jobs": [[], None],
+        "user_jobs": 4,
     }
 
 
-def test_every_block_is_run() -> None:
+def test_every_block_is_python_or_javascript() -> None:
     assert {language for language, _ in BLOCKS} == {"js", "python"}
 
 
-def test_the_python_examples(fresh: Api, tmp_path: Path) -> None:
+def test_python_examples_run(fresh: Api, tmp_path: Path) -> None:
     script = tmp_path / "guide.py"
     script.write_text(code("python") + PYTHON, encoding="utf-8")
-    as_promised(run([sys.executable], script, fresh))
+    assert_output(run([sys.executable], script, fresh))
 
 
-def test_the_javascript_examples(fresh: Api, tmp_path: Path) -> None:
+def test_javascript_examples_run(fresh: Api, tmp_path: Path) -> None:
     script = tmp_path / "guide.mjs"
     script.write_text(JS_BEFORE + code("js") + JS_AFTER, encoding="utf-8")
-    as_promised(run(supabase_js(tmp_path), script, fresh))
+    assert_output(run(supabase_js(tmp_path), script, fresh))
 
 
-def test_the_errors_are_those_of_the_cases() -> None:
+def test_documented_errors_occur_in_the_cases() -> None:
     rows = re.findall(r"^\| (\d{3}) \| (\w+) \|", GUIDE, flags=re.MULTILINE)
     cases = {(case.status, case.code) for case in [*cases_rows.CASES, *cases_identity.CASES, *cases_surface.CASES]}
     assert len(rows) == 10

@@ -1,34 +1,34 @@
-"""Tests of row level security, for a project's own tables: the pytest plugin and what its fixtures give.
+"""The pytest plugin for tests of row level security, and the classes behind its fixtures.
 
-Loading this costs next to nothing, because pytest loads the plugin wherever this package is installed: the names
-below are looked up when they are used.
+pytest loads this package in every run, so the names below are imported only when they are used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from supabase_jobs.testing.api import RlsApi
-    from supabase_jobs.testing.asynchronous import AsyncCaller, AsyncRls
+    from supabase_jobs.testing.assertions import Outcome
     from supabase_jobs.testing.identity import Identity
-    from supabase_jobs.testing.outcome import Outcome, Result
-    from supabase_jobs.testing.synchronous import Caller, Rls
+    from supabase_jobs.testing.impersonation import Result
+    from supabase_jobs.testing.rls import Caller, Rls
+    from supabase_jobs.testing.rls_api import RlsApi
+    from supabase_jobs.testing.rls_async import AsyncCaller, AsyncRls
 
 __all__ = ["AsyncCaller", "AsyncRls", "Caller", "Identity", "Outcome", "Result", "Rls", "RlsApi"]
 
-_HOMES = {
-    "AsyncCaller": "asynchronous",
-    "AsyncRls": "asynchronous",
-    "Caller": "synchronous",
+_MODULES = {
+    "AsyncCaller": "rls_async",
+    "AsyncRls": "rls_async",
+    "Caller": "rls",
     "Identity": "identity",
-    "Outcome": "outcome",
-    "Result": "outcome",
-    "Rls": "synchronous",
-    "RlsApi": "api",
+    "Outcome": "assertions",
+    "Result": "impersonation",
+    "Rls": "rls",
+    "RlsApi": "rls_api",
 }
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

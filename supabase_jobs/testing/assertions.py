@@ -1,95 +1,323 @@
-"""The assertions, as steps: each tries something that is undone, and fails in words where it came out otherwise.
+"""Assertions about outcomes: they run a statement, roll it back, and raise AssertionError with the likely cause.
 
-What was hidden has to be there: the same statement as the owner must reach something, or else the test proves
-nothing and fails.
+An assertion about hidden rows has a control: the same statement, run as the owner, must find a row. Otherwise the
+assertion is inconclusive and fails. Queries are generators, as in `impersonation`.
 """
 
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.sql import SQL, Composed
+
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
+from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.outcomes import refusal
 from supabase_jobs.testing.identity import Identity
-from supabase_jobs.testing.outcome import Attempt, Outcome, Params, Result, failure, usually
-from supabase_jobs.testing.steps import Steps, execute, outcome, tables, undone
+from supabase_jobs.testing.impersonation import (
+    Attempt,
+    DriverQuery,
+    Params,
+    QueryGenerator,
+    Result,
+    execute,
+    impersonate,
+    rolled_back,
+)
 
 Control = str | tuple[str, Params] | None
+FailureLines = Sequence[tuple[str, str]]
 
-_NOTHING = "this proves nothing: {what}"
+_TABLE_ACCESS = Path(__file__).with_name("table_access.sql")
+_SHOWN_ROWS = 3
+_LONGEST_VALUE = 200
 
 
-def expect(owner: Identity, attempt: Attempt, expected: str, *, control: Control = None) -> Steps[Outcome]:
+@dataclass(frozen=True)
+class Outcome:
+    """`name` is rows, hidden, denied, violates, or the SQLSTATE of another error.
+
+    rows: the statement returned or affected rows, or has no row count. hidden: it succeeded with no row.
+    denied: 42501, a privilege is missing or a function raised it. violates: 42501 from a policy's WITH CHECK.
+    """
+
+    name: str
+    result: Result = field(default_factory=Result)
+    sqlstate: str | None = None
+    message: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the outcome is hidden, denied or violates."""
+        return self.name in ("hidden", "denied", "violates")
+
+    def __str__(self) -> str:
+        if self.name == "rows":
+            return "rows: the statement succeeded" + (f", {_rows(self.result.count)}" if self.result.count >= 0 else "")
+        if self.name == "hidden":
+            return "hidden: the statement succeeded, 0 rows"
+        error = f"{self.sqlstate} {self.message}"
+        return f"{self.name}: {error}" if self.name in ("denied", "violates") else f"error {error}"
+
+
+def outcome(attempt: Attempt) -> QueryGenerator[Outcome]:
+    """The outcome of a statement for its identity; its changes are kept, see `rolled_back`."""
+    try:
+        result = yield from execute(attempt)
+    except INCONCLUSIVE_ERRORS:
+        raise
+    except psycopg.Error as error:
+        if error.sqlstate is None:  # the connection failed
+            raise
+        return Outcome(refusal(error), Result(), error.sqlstate, error.diag.message_primary or "")
+    return Outcome("hidden" if result.count == 0 else "rows", result)
+
+
+def expect(owner: Identity, attempt: Attempt, expected: str, *, control: Control = None) -> QueryGenerator[Outcome]:
     """The outcome of an attempt, which must be `expected`: rows, hidden, denied, violates, or an SQLSTATE."""
     __tracebackhide__ = True
-    found = yield from undone(lambda: outcome(attempt))
-    if found.name != expected:
-        headline = f"expected {expected}, but it came to {found.name}"
-        more = []
-        if found.name == "hidden":
-            as_owner = yield from undone(lambda: outcome(Attempt(owner, attempt.sql, attempt.params)))
-            more = [("as owner", str(as_owner))]
-        about = yield from tables(owner, attempt)
-        raise AssertionError(failure(headline, attempt, found, usually(expected, found), about, more))
+    actual = yield from rolled_back(lambda: outcome(attempt))
+    if actual.name != expected:
+        owner_lines = []
+        if actual.name == "hidden":
+            as_owner = yield from rolled_back(lambda: outcome(Attempt(owner, attempt.sql, attempt.params)))
+            owner_lines = [("as owner", str(as_owner))]
+        tables = yield from table_access(owner, attempt)
+        headline = f"expected {expected}, got {actual.name}"
+        raise AssertionError(failure(headline, attempt, actual, hint(expected, actual), tables, owner_lines))
     if expected == "hidden":
-        yield from _prove(owner, attempt, found, control)
-    return found
+        yield from _run_control(owner, attempt, actual, control)
+    return actual
 
 
-def expect_rows(owner: Identity, attempt: Attempt, count: int | None) -> Steps[Result]:
-    """The rows of an attempt that must be allowed, and must reach `count` rows where that is given."""
+def expect_rows(owner: Identity, attempt: Attempt, count: int | None) -> QueryGenerator[Result]:
+    """The result of an attempt whose outcome must be rows, and exactly `count` of them if given."""
     __tracebackhide__ = True
-    found = yield from expect(owner, attempt, "rows")
-    if count is not None and found.result.count != count:
-        about = yield from tables(owner, attempt)
-        raise AssertionError(
-            failure(f"expected {count} rows, but it reached {found.result.count}", attempt, found, "", about)
-        )
-    return found.result
+    actual = yield from expect(owner, attempt, "rows")
+    if count is not None and actual.result.count != count:
+        tables = yield from table_access(owner, attempt)
+        headline = f"expected {_rows(count)}, got {actual.result.count}"
+        raise AssertionError(failure(headline, attempt, actual, tables=tables))
+    return actual.result
 
 
-def expect_untouched(owner: Identity, attempt: Attempt, target: tuple[str, Params]) -> Steps[Outcome]:
-    """What `target` selects as the owner must be the same after the attempt, which may be refused in any way.
+def expect_untouched(owner: Identity, attempt: Attempt, target: tuple[str, Params]) -> QueryGenerator[Outcome]:
+    """The owner's result of the query `target` must be the same after the attempt, which may be refused.
 
-    For statements without WHERE, and functions: their count does not say whose rows they reached.
+    For statements without WHERE, and functions: their row count does not show whose rows they changed.
     """
     __tracebackhide__ = True
-    look = Attempt(owner, *target)
-    shown = [("target", " ".join(look.sql.split()))]
-    before = yield from execute(look)
+    query = Attempt(owner, *target)
+    target_lines = [("target", " ".join(query.sql.split()))]
+    before = yield from execute(query)
     if not before.rows:
-        headline = _NOTHING.format(what="as the owner, the target finds no row")
-        raise AssertionError(failure(headline, attempt, more=shown))
+        headline = "inconclusive: the target query returns no row for the owner"
+        raise AssertionError(failure(headline, attempt, more=target_lines))
 
-    found, after = yield from undone(lambda: _look_after(attempt, look))
-    if found.name != "rows" and not found.refused:
-        headline = f"expected the target to stay untouched, but the statement failed with {found.sqlstate}"
-        raise AssertionError(failure(headline, attempt, found, usually("untouched", found), more=shown))
-    if sorted(map(repr, before.rows)) != sorted(map(repr, after.rows)):
-        about = yield from tables(owner, attempt)
-        more = [*shown, *(("before", repr(r)) for r in before.rows[:3]), *(("after", repr(r)) for r in after.rows[:3])]
-        more += [] if after.rows else [("after", "no row")]
-        headline = "expected the target to stay untouched, but it was changed"
-        raise AssertionError(failure(headline, attempt, found, usually("hidden", found), about, more))
+    actual, after = yield from rolled_back(lambda: _outcome_and_target(attempt, query))
+    if actual.name != "rows" and not actual.refused:
+        headline = f"expected an unchanged target, but the statement failed with {actual.sqlstate}"
+        raise AssertionError(failure(headline, attempt, actual, hint("untouched", actual), more=target_lines))
+    if not _same_rows(before, after):
+        tables = yield from table_access(owner, attempt)
+        more = [*target_lines, *_row_lines("before", before), *_row_lines("after", after)]
+        headline = "expected an unchanged target, but the statement changed it"
+        raise AssertionError(failure(headline, attempt, actual, hint("hidden", actual), tables, more))
 
-    tried, changed = yield from undone(lambda: _look_after(Attempt(owner, attempt.sql, attempt.params), look))
-    if sorted(map(repr, before.rows)) == sorted(map(repr, changed.rows)):
-        headline = _NOTHING.format(what="the same statement as the owner leaves the target as it is, too")
-        raise AssertionError(failure(headline, attempt, found, more=[*shown, ("as owner", str(tried))]))
-    return found
-
-
-def _look_after(attempt: Attempt, look: Attempt) -> Steps[tuple[Outcome, Result]]:
-    found = yield from outcome(attempt)
-    return found, (yield from execute(look))
+    as_owner = Attempt(owner, attempt.sql, attempt.params)
+    owner_outcome, owner_after = yield from rolled_back(lambda: _outcome_and_target(as_owner, query))
+    if _same_rows(before, owner_after):
+        headline = "inconclusive: the statement does not change the target for the owner either"
+        more = [*target_lines, ("as owner", str(owner_outcome))]
+        raise AssertionError(failure(headline, attempt, actual, more=more))
+    return actual
 
 
-def _prove(owner: Identity, attempt: Attempt, found: Outcome, control: Control) -> Steps[None]:
+def _outcome_and_target(attempt: Attempt, query: Attempt) -> QueryGenerator[tuple[Outcome, Result]]:
+    actual = yield from outcome(attempt)
+    return actual, (yield from execute(query))
+
+
+def _same_rows(before: Result, after: Result) -> bool:
+    return sorted(map(repr, before.rows)) == sorted(map(repr, after.rows))
+
+
+def _row_lines(name: str, result: Result) -> FailureLines:
+    return [(name, repr(row)) for row in result.rows[:_SHOWN_ROWS]] or [(name, "no row")]
+
+
+def _run_control(owner: Identity, attempt: Attempt, actual: Outcome, control: Control) -> QueryGenerator[None]:
     __tracebackhide__ = True
     sql, params = control if isinstance(control, tuple) else (control or attempt.sql, attempt.params)
-    as_owner = yield from undone(lambda: outcome(Attempt(owner, sql, params)))
-    # a constraint that is hurt by writing a row shows that there is one
+    as_owner = yield from rolled_back(lambda: outcome(Attempt(owner, sql, params)))
+    # class 23: only an existing row can violate a constraint here
     if as_owner.name == "rows" or (as_owner.sqlstate or "").startswith("23"):
         return
-    what = "as the owner it reaches no row either" if as_owner.name == "hidden" else "as the owner it fails"
-    meaning = (
-        "the row was never inserted, or the WHERE asks for another one. Insert it first, as rls.owner."
-        if as_owner.name == "hidden"
-        else 'Say control="select …", which shows, as the owner, that the row is there.'
-    )
+    if as_owner.name == "hidden":
+        headline = "inconclusive: the owner finds no row either"
+        cause = "the row was not inserted, or the WHERE clause selects another one. Insert it first with rls.owner."
+    else:
+        headline = "inconclusive: the statement fails for the owner"
+        cause = 'pass control="select …" with a query that finds the row as the owner.'
     more = [("as owner", str(as_owner))] + ([] if control is None else [("control", " ".join(sql.split()))])
-    raise AssertionError(failure(_NOTHING.format(what=what), attempt, found, meaning, more=more))
+    raise AssertionError(failure(headline, attempt, actual, cause, more=more))
+
+
+@dataclass(frozen=True)
+class TableAccess:
+    """A table of a statement, and what applies to a role there; a row of table_access.sql."""
+
+    name: str
+    row_security: bool
+    bypassed: bool
+    privileges: Sequence[str]
+    policies: Sequence[str]
+
+    def lines(self, role: str) -> list[str]:
+        """The privileges, the state of row level security, and the policies."""
+        if not self.row_security:
+            state = "row level security is off, only the privileges apply"
+        elif self.bypassed:
+            state = f"row level security is on, and {role} bypasses it"
+        elif not self.policies:
+            state = f"row level security is on, and no policy applies to {role}"
+        else:
+            state = f"row level security is on; policies for {role}:"
+        policies = self.policies if self.row_security and not self.bypassed else ()
+        privileges = ", ".join(self.privileges) or "no privilege"
+        return [f"{self.name}: {role} has {privileges}; {state}", *(f"  {policy}" for policy in policies)]
+
+
+def table_access(owner: Identity, attempt: Attempt) -> QueryGenerator[list[TableAccess]]:
+    """The tables in the plan of a statement; none if it has no plan.
+
+    Only for the failure message, so errors are ignored.
+    """
+    with suppress(psycopg.Error):
+        return (yield from rolled_back(lambda: _table_access(owner, attempt)))
+    return []
+
+
+def _table_access(owner: Identity, attempt: Attempt) -> QueryGenerator[list[TableAccess]]:
+    yield from impersonate(owner)
+    explain = Composed([SQL("explain (verbose, format json) "), SQL(attempt.sql)])
+    result = yield DriverQuery(explain, attempt.params, internal=False, as_tuples=True)
+    relations = sorted(set(_relations(result.rows[0][0])))
+    if not relations:
+        return []
+    schemas_and_names = [list(column) for column in zip(*relations, strict=True)]
+    query = sql_file(_TABLE_ACCESS).text.encode()
+    result = yield DriverQuery(query, (*schemas_and_names, attempt.identity.role))
+    return [TableAccess(*row) for row in result.rows]
+
+
+def _relations(plan: Any) -> Generator[tuple[str, str]]:
+    if isinstance(plan, dict):
+        if "Relation Name" in plan and "Schema" in plan:
+            yield plan["Schema"], plan["Relation Name"]
+        plan = list(plan.values())
+    if isinstance(plan, list):
+        for part in plan:
+            yield from _relations(part)
+
+
+_USING_ALLOWS = "row level security is off on the table, or a policy's USING allows these rows"
+_IF_INTENDED = "If this is intended, use {}."
+
+# (expected, actual): likely cause
+_HINTS = {
+    ("hidden", "rows"): _USING_ALLOWS + ". Permissive policies for the same command are combined with OR.",
+    ("hidden", "denied"): "a privilege is missing, so no policy was evaluated. " + _IF_INTENDED.format("assert_denied"),
+    ("hidden", "violates"): "only a policy's WITH CHECK refused the row. " + _IF_INTENDED.format("assert_violates"),
+    ("denied", "rows"): "the privilege is granted. Supabase's default privileges grant everything on a new table in"
+    " public to the API roles: revoke it from anon and authenticated by name.",
+    ("denied", "hidden"): "the privilege is granted, and only policies hide the rows. "
+    + _IF_INTENDED.format("assert_hidden"),
+    ("denied", "violates"): "the privilege is granted, and only a policy's WITH CHECK refused the row. "
+    + _IF_INTENDED.format("assert_violates"),
+    ("violates", "rows"): "row level security is off on the table, or a policy's WITH CHECK allows this row.",
+    ("violates", "hidden"): "the statement affected no row, so WITH CHECK was not evaluated. "
+    + _IF_INTENDED.format("assert_hidden"),
+    ("violates", "denied"): "a privilege is missing, so no policy was evaluated. "
+    + _IF_INTENDED.format("assert_denied"),
+    ("rows", "hidden"): "no policy's USING allows the row, or the row does not exist.",
+    ("rows", "denied"): "a GRANT is missing: on the table, on its schema, or EXECUTE on a function in a policy.",
+    ("rows", "violates"): "no policy's WITH CHECK allows the new row. RETURNING also requires a policy for SELECT.",
+}
+_ERROR_HINTS = {
+    "42P01": "the table does not exist, or its schema is not in the search_path: write schema.table.",
+    "42703": "the column does not exist.",
+    "42883": "no function accepts arguments of these types.",
+    "42P17": "a policy on the table queries the same table: move the query into a SECURITY DEFINER function.",
+    "22P02": "a value has an invalid format. A policy that casts a claim or a header raises this for a malformed one.",
+}
+
+
+def hint(expected: str, actual: Outcome) -> str:
+    """The likely cause of an unexpected outcome; `''` if it is unknown."""
+    if (cause := _HINTS.get((expected, actual.name))) is not None:
+        return cause
+    sqlstate = actual.sqlstate or ""
+    if sqlstate.startswith("23"):
+        return "a constraint failed, before or after row level security was checked: use values that it accepts."
+    return _ERROR_HINTS.get(sqlstate, "")
+
+
+def failure(
+    headline: str,
+    attempt: Attempt,
+    actual: Outcome | None = None,
+    cause: str = "",
+    tables: Sequence[TableAccess] = (),
+    more: FailureLines = (),
+) -> str:
+    """The message of a failed assertion: the actual outcome, the identity, the SQL, its tables, and a hint."""
+    lines = [("actual", str(actual))] if actual is not None else []
+    lines += _identity_lines(attempt.identity)
+    lines += [("SQL", " ".join(attempt.sql.split()))]
+    lines += [] if attempt.params is None else [("params", _short(attempt.params))]
+    lines += [] if actual is None else _result_lines(actual)
+    lines += more
+    lines += [("table", line) for table in tables for line in table.lines(attempt.identity.role)]
+    lines += [("hint", cause)] if cause else []
+    return _message(headline, lines)
+
+
+def request_failure(
+    headline: str, identity: Identity, request: str, body: object, actual: Outcome, cause: str = ""
+) -> str:
+    """The message of a failed assertion about a request over the API; it contains no key and no token."""
+    lines = [("actual", str(actual)), *_identity_lines(identity), ("request", request)]
+    lines += [("body", _short(body))] if body else []
+    lines += _result_lines(actual)
+    lines += [("hint", cause)] if cause else []
+    return _message(headline, lines)
+
+
+def _identity_lines(identity: Identity) -> list[tuple[str, str]]:
+    lines = [("as", f"role {identity.role}")]
+    lines += [] if identity.claims is None else [("claims", _short(dict(identity.claims)))]
+    lines += [] if identity.headers is None else [("headers", _short(dict(identity.headers)))]
+    return lines + ([("settings", _short(dict(identity.settings)))] if identity.settings else [])
+
+
+def _result_lines(actual: Outcome) -> list[tuple[str, str]]:
+    lines = [("row", _short(row)) for row in actual.result.rows[:_SHOWN_ROWS]]
+    rest = len(actual.result.rows) - _SHOWN_ROWS
+    return lines + ([("", f"… and {_rows(rest)} more")] if rest > 0 else [])
+
+
+def _message(headline: str, lines: FailureLines) -> str:
+    return "\n".join([headline, *(f"  {name + ':' if name else '':9} {text}" for name, text in lines)])
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"

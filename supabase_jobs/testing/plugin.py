@@ -1,4 +1,4 @@
-"""The pytest plugin: options and fixtures. pytest loads it in every run, so it imports only pytest until it is used."""
+"""The pytest plugin: options and fixtures. pytest loads it in every run, so it imports other modules only on use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,34 +11,41 @@ if TYPE_CHECKING:
     import psycopg
 
     from supabase_jobs.api.endpoint import Endpoint
-    from supabase_jobs.testing.api import RlsApi
-    from supabase_jobs.testing.asynchronous import AsyncRls
-    from supabase_jobs.testing.synchronous import Rls
+    from supabase_jobs.testing.rls import Rls
+    from supabase_jobs.testing.rls_api import RlsApi
+    from supabase_jobs.testing.rls_async import AsyncRls
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The database, whether it may be remote, and the guests' header."""
+    """The options of the database, of remote databases, and of the guest header."""
     group = parser.getgroup("supabase-jobs", "row level security (supabase-jobs)")
-    group.addoption("--supabase-db-url", metavar="URL", help="database that the rls fixtures act on, in transactions "
-                    "that they roll back; else SUPABASE_DB_URL, else the ini option, else a throwaway one")  # fmt: skip
-    group.addoption("--supabase-allow-remote", action="store_true", help="let the rls fixtures write to a database "
-                    "on another machine, before they roll back")  # fmt: skip
-    parser.addini("supabase_db_url", "database that the rls fixtures act on (option --supabase-db-url)")
-    parser.addini("supabase_allow_remote", "as --supabase-allow-remote", type="bool", default=False)
-    parser.addini("supabase_guest_header", "request header with a guest's id (default: the project's guest_header)")
+    group.addoption("--supabase-db-url", metavar="URL", help="database under test; the rls fixtures roll back their "
+                    "changes (default: SUPABASE_DB_URL, then the ini option, then a throwaway server)")  # fmt: skip
+    group.addoption("--supabase-allow-remote", action="store_true", help="allow the rls fixtures to use a database on "
+                    "another machine; they write to it before they roll back")  # fmt: skip
+    parser.addini("supabase_db_url", "database under test (option --supabase-db-url)")
+    parser.addini(
+        "supabase_allow_remote",
+        "allow a database on another machine (option --supabase-allow-remote)",
+        type="bool",
+        default=False,
+    )
+    parser.addini(
+        "supabase_guest_header", "request header with the guest id (default: guest_header of supabase-jobs.toml)"
+    )
 
 
 @contextmanager
-def _failing() -> Iterator[None]:
-    """Say what is wrong with the database in two lines, not in a traceback."""
+def _short_errors() -> Iterator[None]:
+    """Report an error of this package as its message and hint, without a traceback."""
     from supabase_jobs.errors import SupabaseJobsError
 
     try:
         yield
         return
     except SupabaseJobsError as error:
-        said = error.message + (f"\nhint: {error.hint}" if error.hint else "")
-    pytest.fail(said, pytrace=False)
+        text = error.message + (f"\nhint: {error.hint}" if error.hint else "")
+    pytest.fail(text, pytrace=False)
 
 
 def _allow_remote(config: pytest.Config) -> bool:
@@ -53,46 +60,46 @@ def _guest_header(config: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def supabase_db_url(pytestconfig: pytest.Config) -> Iterator[str]:
-    """The URL of the database under test. Override it in conftest.py to name, or make, one yourself.
+    """The URL of the database under test. Override it in conftest.py to provide one yourself.
 
-    Default: --supabase-db-url, SUPABASE_DB_URL, the ini option supabase_db_url; where none is given, a throwaway
-    server (extra `local`), one a pytest-xdist worker, with the project's supabase/migrations.
+    Default: --supabase-db-url, SUPABASE_DB_URL, the ini option supabase_db_url; otherwise a throwaway server (extra
+    `local`), one per pytest-xdist worker, with the project's supabase/migrations.
     """
     from supabase_jobs.testing.target import database
 
-    with _failing():
-        given = pytestconfig.getoption("--supabase-db-url"), pytestconfig.getini("supabase_db_url")
-        with database(*given, pytestconfig.rootpath, allow_remote=_allow_remote(pytestconfig)) as url:
+    with _short_errors():
+        option, ini = pytestconfig.getoption("--supabase-db-url"), pytestconfig.getini("supabase_db_url")
+        with database(option, ini, pytestconfig.rootpath, allow_remote=_allow_remote(pytestconfig)) as url:
             yield url
 
 
 @pytest.fixture
 def rls_connection(supabase_db_url: str) -> "Iterator[psycopg.Connection[Any]]":
-    """The connection that `rls` works on. Override it to hand over one of your own, from pytest-postgresql say."""
+    """The connection of `rls`. Override it to use your own, for example from pytest-postgresql."""
     from supabase_jobs.database.connection import connect
 
-    with _failing(), connect(supabase_db_url) as connection:
+    with _short_errors(), connect(supabase_db_url) as connection:
         yield connection
 
 
 @pytest.fixture
 def rls(rls_connection: "psycopg.Connection[Any]", pytestconfig: pytest.Config) -> "Iterator[Rls]":
-    """Act as a guest, a user, the service or any role, in a transaction that is rolled back after the test."""
-    from supabase_jobs.testing.synchronous import Rls
+    """Impersonate a guest, a user, the service or any role, in a transaction that is rolled back after the test."""
+    from supabase_jobs.testing.rls import Rls
 
     with (
-        _failing(),
+        _short_errors(),
         Rls(
             rls_connection, guest_header=lambda: _guest_header(pytestconfig), allow_remote=_allow_remote(pytestconfig)
-        ) as session,
+        ) as rls,
     ):
-        yield session
+        yield rls
 
 
 @pytest.fixture
 def rls_async(supabase_db_url: str, pytestconfig: pytest.Config) -> "AsyncRls":
-    """The same for asyncio: `async with rls_async as rls:` connects in the test's own event loop."""
-    from supabase_jobs.testing.asynchronous import AsyncRls
+    """`rls` for asyncio: `async with rls_async as rls:` connects in the event loop of the test."""
+    from supabase_jobs.testing.rls_async import AsyncRls
 
     return AsyncRls(
         supabase_db_url, guest_header=lambda: _guest_header(pytestconfig), allow_remote=_allow_remote(pytestconfig)
@@ -101,36 +108,36 @@ def rls_async(supabase_db_url: str, pytestconfig: pytest.Config) -> "AsyncRls":
 
 @pytest.fixture(scope="session")
 def supabase_api(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> "Iterator[Endpoint]":
-    """The API under test: SUPABASE_URL and its keys, or PostgREST on the throwaway server. Override it to name one."""
+    """The API under test: SUPABASE_URL and its keys, or PostgREST on the throwaway server. Override it for another."""
     from supabase_jobs.errors import ConfigError
 
-    with _failing():
+    with _short_errors():
         if find_spec("supabase") is None:
-            raise ConfigError("rls_api needs supabase-py and PyJWT", hint="pip install 'supabase-jobs[api]'")
-        from supabase_jobs.testing.api import found
+            raise ConfigError("rls_api requires supabase-py and PyJWT", hint="pip install 'supabase-jobs[api]'")
+        from supabase_jobs.testing.rls_api import endpoint
 
         def db_url() -> str:
             url: str = request.getfixturevalue("supabase_db_url")
             return url
 
-        with found(db_url, pytestconfig.rootpath, allow_remote=_allow_remote(pytestconfig)) as target:
-            yield target
+        with endpoint(db_url, pytestconfig.rootpath, allow_remote=_allow_remote(pytestconfig)) as api:
+            yield api
 
 
 @pytest.fixture
 def rls_api(
     supabase_api: "Endpoint", request: pytest.FixtureRequest, pytestconfig: pytest.Config
 ) -> "Iterator[RlsApi]":
-    """Act as a guest, a user or the service over the API. What is written stays; see its `remove_after`."""
-    from supabase_jobs.testing.api import RlsApi
+    """Impersonate a guest, a user or the service over the API. Requests commit; remove rows with `remove_after`."""
+    from supabase_jobs.testing.rls_api import RlsApi
 
-    with _failing():
-        session = RlsApi(
+    with _short_errors():
+        rls_api = RlsApi(
             supabase_api,
             guest_header=lambda: _guest_header(pytestconfig),
             db_url=lambda: request.getfixturevalue("supabase_db_url"),
         )
         try:
-            yield session
+            yield rls_api
         finally:
-            session.close()
+            rls_api.close()

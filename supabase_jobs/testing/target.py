@@ -1,32 +1,34 @@
-"""Which database the fixtures work on, and what a project calls its guests' header."""
+"""The database under test: a configured URL or a throwaway server; and the name of the guest header."""
 
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psycopg
+
 from supabase_jobs.database.connection import connect
 from supabase_jobs.database.conninfo import mask, read
+from supabase_jobs.database.hosts import Address, is_local
 from supabase_jobs.errors import ConfigError, LocalServerError
 from supabase_jobs.local.info import ServerInfo
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.settings import DB_URL_VARIABLE, load_settings
 from supabase_jobs.sources import project
-from supabase_jobs.testing.session import refuse_remote
 
 _GUEST_HEADER = "guest_header"  # the variable of the SQL sources
 
 _NO_DATABASE = (
-    "Say which database to test: --supabase-db-url, SUPABASE_DB_URL, supabase_db_url in pytest's configuration, or a"
-    " fixture supabase_db_url or rls_connection of your own. Or install supabase-jobs[local]: tests then start a"
-    " throwaway one and apply the project's migrations."
+    "Set --supabase-db-url, SUPABASE_DB_URL or supabase_db_url in pytest's configuration, or override the fixture"
+    " supabase_db_url or rls_connection. Or install supabase-jobs[local]: the tests then start a throwaway server and"
+    " apply the project's migrations."
 )
 
 
 class DatabaseUrl(str):
-    """A URL that shows no password when pytest prints it, as it does with every argument of a test that fails.
+    """A URL whose repr masks the password, because pytest prints the arguments of a failed test.
 
-    `port` and `name` are those of this run's own throwaway server and its database; 0 and '' for any other.
+    `port` and `name` are the port of the throwaway server and the name of its database; 0 and '' for other servers.
     """
 
     port: int = 0
@@ -42,15 +44,15 @@ class DatabaseUrl(str):
 
 @contextmanager
 def database(option: str | None, ini: str | None, directory: Path, *, allow_remote: bool) -> Iterator[str]:
-    """The URL that was given (option, environment, ini, in this order), or else that of a throwaway server.
+    """The configured URL (option, environment, ini, in this order), otherwise the URL of a throwaway server.
 
-    The throwaway one holds what `supabase-jobs apply` would apply in `directory`. Raises ConfigError for a URL that
-    leads to another machine, and what starting and applying raise.
+    The throwaway server has the migrations that `supabase-jobs apply` would apply in `directory`. Raises ConfigError
+    for a URL of another machine, LocalServerError if the server does not start, and the errors of the migrations.
     """
-    given = option or os.environ.get(DB_URL_VARIABLE) or ini
-    if given:
-        refuse_remote(given, allow_remote)
-        yield DatabaseUrl(given)
+    configured = option or os.environ.get(DB_URL_VARIABLE) or ini
+    if configured:
+        require_local(configured, allow_remote)
+        yield DatabaseUrl(configured)
         return
     with _throwaway(directory) as info:
         url = DatabaseUrl(info.url)
@@ -58,8 +60,19 @@ def database(option: str | None, ini: str | None, directory: Path, *, allow_remo
         yield url
 
 
+def require_local(database: psycopg.ConnectionInfo | str, allow_remote: bool) -> None:
+    """Raise ConfigError for a connection or a URL of another machine, unless `allow_remote`."""
+    address: psycopg.ConnectionInfo | Address = read(database).address if isinstance(database, str) else database
+    if not (allow_remote or (is_local(address.host) and is_local(address.hostaddr))):
+        raise ConfigError(
+            f"{address.host or address.hostaddr} is not this machine, and tests write before they roll back",
+            hint="Tests hold locks and advance sequences. If nobody else uses this database, pass"
+            " --supabase-allow-remote.",
+        )
+
+
 def guest_header(ini: str | None, directory: Path) -> str:
-    """The header by which a guest is known: the ini option, or the variable of the project's SQL sources; or `''`."""
+    """The name of the guest header: the ini option, or the variable of the project's SQL sources; or `''`."""
     if ini:
         return ini
     variables = project.variables(load_settings(directory, {}))
@@ -76,7 +89,7 @@ def _throwaway(directory: Path) -> Iterator[ServerInfo]:
             info = stack.enter_context(throwaway())
         except (ConfigError, LocalServerError) as error:
             raise LocalServerError(
-                f"no database was named, and a throwaway one cannot be started: {error.message}", hint=_NO_DATABASE
+                f"no database is configured, and a throwaway server cannot start: {error.message}", hint=_NO_DATABASE
             ) from None
         with connect(info.url) as connection:
             apply_pending(connection, files)

@@ -112,8 +112,8 @@ def run(command: list[str], script: Path, api: Api) -> dict[str, Any]:
     output: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     owners = api.sql("select distinct guest_id, user_id from public.async_jobs")
     assert owners == [(None, user)]
-    ((migrated_to,),) = api.sql("select migrated_to_user_id from public.guest_users where guest_id = %s", output["guest"])
-    assert migrated_to == user
+    migrated_to = "select migrated_to_user_id from public.guest_users where guest_id = %s"
+    assert api.sql(migrated_to, output["guest"]) == [(user,)]
     return output
 
 

@@ -1,4 +1,4 @@
-"""A project's own tables, once in a transaction and once in a database, and pytest run on files as its users run it."""
+"""Fixtures: user tables in a transaction and in a database of their own, and pytest runs in a subprocess."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -20,10 +20,10 @@ LOOPS = ("-o", "asyncio_default_fixture_loop_scope=function")
 
 @pytest.fixture
 def rls(rolled_back: Connection) -> Iterator[Rls]:
-    """What the plugin's fixture gives, on every version, with the tables of notes.sql."""
+    """The plugin's class on every PostgreSQL version, with the tables of notes.sql."""
     rolled_back.execute(NOTES.encode())
-    with Rls(rolled_back, guest_header=HEADER) as session:
-        yield session
+    with Rls(rolled_back, guest_header=HEADER) as rls:
+        yield rls
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +43,8 @@ def notes_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def notes_left(notes_url: str) -> Iterator[Callable[[], int]]:
-    """How many notes are in that database; after the test there must be none."""
+def count_notes(notes_url: str) -> Iterator[Callable[[], int]]:
+    """Count the notes in the database; after the test it must be empty."""
 
     def count() -> int:
         with psycopg.connect(notes_url) as connection:
@@ -62,20 +62,20 @@ RunTests = Callable[..., pytest.RunResult]
 
 @pytest.fixture
 def run_tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunTests:
-    """`run_tests(text, "-n", "2", SUPABASE_DB_URL=url)`: pytest on a file, in a process of its own.
+    """`run_tests(text, "-n", "2", SUPABASE_DB_URL=url)`: run pytest on a file in a subprocess.
 
-    Warnings are errors. pytest-asyncio, which warns of a setting that it wants, is off; `LOOPS` switches it on.
+    Warnings are errors. pytest-asyncio is disabled, because it warns about a missing setting; `LOOPS` enables it.
     """
     for name in ("SUPABASE_DB_URL", "PYTEST_ADDOPTS", "PGPASSWORD", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
-    def run(text: str, *words: str, **environ: str) -> pytest.RunResult:
+    def run(text: str, *arguments: str, **environ: str) -> pytest.RunResult:
         pytester.makepyfile(text)
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
-        header = () if "no:supabase_jobs" in words else ("-o", f"supabase_guest_header={HEADER}")
-        loops = () if set(LOOPS) <= set(words) else ("-p", "no:asyncio")
+        header = () if "no:supabase_jobs" in arguments else ("-o", f"supabase_guest_header={HEADER}")
+        loops = () if set(LOOPS) <= set(arguments) else ("-p", "no:asyncio")
         common = ("-W", "error", "-p", "no:cacheprovider", *header, *loops)
-        return pytester.run(sys.executable, "-m", "pytest", *common, *words)
+        return pytester.run(sys.executable, "-m", "pytest", *common, *arguments)
 
     return run

@@ -1,4 +1,4 @@
--- A project's own table, for the tests of the pytest plugin: notes of users and of devices, known by a header.
+-- User tables for the tests of the pytest plugin: notes of users, and of devices identified by a header.
 create table public.notes (
   id bigint generated always as identity,
   owner uuid,

@@ -1,4 +1,4 @@
-"""The same on psycopg.AsyncConnection, in the event loop of whoever runs the test."""
+"""rls_async: the methods of rls on a psycopg.AsyncConnection, with pytest-asyncio and with anyio."""
 
 import inspect
 from typing import Any
@@ -33,11 +33,11 @@ async def test_users(rls_async):
         assert (await caller.outcome(select, [ann])).name == "hidden"
         assert await rls.as_user(ann).assert_allowed("select body from notes", count=1) == [("hello",)]
         await rls.as_guest("d1").assert_hidden("select * from notes")
-        with pytest.raises(AssertionError, match="expected hidden, but it came to rows"):
+        with pytest.raises(AssertionError, match="expected hidden, got rows"):
             await rls.as_user(ann).assert_hidden(select, [ann])
 
 {mark}
-async def test_on_a_connection_of_my_own(supabase_db_url):
+async def test_on_my_connection(supabase_db_url):
     async with await psycopg.AsyncConnection.connect(supabase_db_url) as connection:
         async with AsyncRls(connection) as rls:
             await rls.owner.execute("insert into notes (device) values ('d1')")
@@ -46,17 +46,17 @@ async def test_on_a_connection_of_my_own(supabase_db_url):
 ANYIO = "import pytest\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n"
 
 
-def test_with_pytest_asyncio(run_tests: RunTests, notes_url: str, notes_left: object) -> None:
+def test_runs_with_pytest_asyncio(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
     result = run_tests(BODY.format(mark="@pytest.mark.asyncio"), "-p", "no:anyio", *LOOPS, SUPABASE_DB_URL=notes_url)
     result.assert_outcomes(passed=2)
 
 
-def test_with_anyio(run_tests: RunTests, notes_url: str, notes_left: object) -> None:
+def test_runs_with_anyio(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
     result = run_tests(ANYIO + BODY.format(mark="@pytest.mark.anyio"), SUPABASE_DB_URL=notes_url)
     result.assert_outcomes(passed=2)
 
 
-def test_another_machine_is_refused(run_tests: RunTests) -> None:
+def test_a_remote_database_is_rejected(run_tests: RunTests) -> None:
     text = (
         BODY.format(mark="@pytest.mark.asyncio")
         + "\ndef test_repr(rls_async):\n    assert 'async with' in repr(rls_async)\n"
@@ -65,7 +65,7 @@ def test_another_machine_is_refused(run_tests: RunTests) -> None:
     result.assert_outcomes(errors=3)
 
 
-def surface(cls: type) -> dict[str, Any]:
+def methods(cls: type) -> dict[str, Any]:
     return {
         name.replace("__a", "__"): (str(inspect.signature(member)).replace("Async", ""), inspect.getdoc(member))
         for name, member in vars(cls).items()
@@ -73,6 +73,6 @@ def surface(cls: type) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("plain", "twin"), [(Rls, AsyncRls), (Caller, AsyncCaller)])
-def test_both_kinds_offer_the_same(plain: type, twin: type) -> None:
-    assert surface(plain) == surface(twin)
+@pytest.mark.parametrize(("sync", "asynchronous"), [(Rls, AsyncRls), (Caller, AsyncCaller)])
+def test_sync_and_async_methods_are_equal(sync: type, asynchronous: type) -> None:
+    assert methods(sync) == methods(asynchronous)

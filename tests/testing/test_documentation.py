@@ -1,4 +1,4 @@
-"""docs/testing-rls.md: each example runs, and the output it shows is the real one."""
+"""docs/testing-rls.md: every example runs, and the printed output is real."""
 
 import re
 import sys
@@ -17,13 +17,13 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @pytest.fixture(autouse=True)
-def _alone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def _without_environment(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SUPABASE_DB_URL", "SUPABASE_URL", "PYTEST_ADDOPTS", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
 
-def run(pytester: pytest.Pytester, *words: str) -> pytest.RunResult:
-    return pytester.run(sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *LOOPS, *words)
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return pytester.run(sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *LOOPS, *arguments)
 
 
 def write(pytester: pytest.Pytester, name: str, text: str) -> None:
@@ -32,14 +32,14 @@ def write(pytester: pytest.Pytester, name: str, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def test_every_python_example_is_one_that_runs() -> None:
+def test_every_example_has_a_marker() -> None:
     assert TEXT.count("```python") == len([kind for kind, name, _ in BLOCKS if kind != "output" and "sql" not in name])
     assert TEXT.count("```text") == len([kind for kind, _, _ in BLOCKS if kind == "output"])
 
 
-def test_from_nothing_to_a_failing_test_and_to_a_green_one(pytester: pytest.Pytester) -> None:
-    """The files up to each shown output; its lines come in this order, ids aside."""
-    shown = []
+def test_quick_start_fails_then_passes(pytester: pytest.Pytester) -> None:
+    """pytest runs on the files before each output block, and prints its lines in this order, except for ids."""
+    runs = []
     for kind, name, text in BLOCKS:
         if kind == "file":
             write(pytester, name, text)
@@ -47,11 +47,11 @@ def test_from_nothing_to_a_failing_test_and_to_a_green_one(pytester: pytest.Pyte
             result = run(pytester)
             printed = [UUID.sub("ID", line) for line in result.outlines]
             for line in (UUID.sub("ID", line) for line in text.splitlines()):
-                found = [n for n, real in enumerate(printed) if line in real]
-                assert found, f"not printed: {line}"
-                printed = printed[found[0] + 1 :]
-            shown.append((result.parseoutcomes(), text))
-    assert [outcomes for outcomes, _ in shown] == [{"failed": 1}, {"passed": 1}]
+                matches = [number for number, actual in enumerate(printed) if line in actual]
+                assert matches, f"not printed: {line}"
+                printed = printed[matches[0] + 1 :]
+            runs.append(result.parseoutcomes())
+    assert runs == [{"failed": 1}, {"passed": 1}]
 
 
 def test_the_first_test_file_has_ten_lines() -> None:
@@ -59,15 +59,17 @@ def test_the_first_test_file_has_ten_lines() -> None:
     assert len(first.splitlines()) == 10
 
 
-def test_all_other_examples(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_other_examples_pass(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_JOBS_POSTGREST_BIN", str(parts.postgrest()))
     for number, (kind, name, text) in enumerate(BLOCKS):
         if kind == "file":
             write(pytester, name, text)
         elif kind == "runs":
             write(pytester, f"test_example_{number}.py", text)
-    (in_readme,) = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    write(pytester, "test_readme.py", in_readme)
+    (readme_example,) = re.findall(
+        r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    write(pytester, "test_readme.py", readme_example)
     result = run(pytester)
     expected = (
         "\n".join(text for kind, _, text in BLOCKS if kind in ("file", "runs")).count("def test_") + 7
@@ -75,17 +77,19 @@ def test_all_other_examples(pytester: pytest.Pytester, monkeypatch: pytest.Monke
     result.assert_outcomes(passed=expected)
 
 
-def test_on_pytest_postgresql(pytester: pytest.Pytester, request: pytest.FixtureRequest) -> None:
+def test_pytest_postgresql_example_passes(pytester: pytest.Pytester, request: pytest.FixtureRequest) -> None:
     server = request.getfixturevalue("server_16")
-    request.getfixturevalue("platform_16")  # the roles, which belong to the whole server
+    request.getfixturevalue("platform_16")  # creates the roles of the server
     (text,) = (text for kind, _, text in BLOCKS if kind == "pytest-postgresql")
     login = f'port={server.port}, user="{server.user}", password="{server.password}"'
-    write(pytester, "test_theirs.py", text.replace('port=54322, user="postgres", password="postgres"', login))
-    assert server.password in (pytester.path / "test_theirs.py").read_text()
+    write(
+        pytester, "test_pytest_postgresql.py", text.replace('port=54322, user="postgres", password="postgres"', login)
+    )
+    assert server.password in (pytester.path / "test_pytest_postgresql.py").read_text()
     run(pytester).assert_outcomes(passed=1)
 
 
-def test_every_method_is_in_the_document() -> None:
+def test_every_method_is_documented() -> None:
     from supabase_jobs.testing import Caller, Rls, RlsApi
 
     for cls in (Caller, Rls, RlsApi):
@@ -94,7 +98,7 @@ def test_every_method_is_in_the_document() -> None:
                 assert re.search(rf"\b{name}\b", TEXT), name
 
 
-def test_every_option_is_in_the_document(pytester: pytest.Pytester) -> None:
+def test_every_option_is_documented(pytester: pytest.Pytester) -> None:
     listed = re.findall(r"--supabase-[a-z-]+|supabase_[a-z_]+(?= \()", str(run(pytester, "--help").stdout))
     assert len(listed) >= 5
     assert all(name in TEXT for name in listed)

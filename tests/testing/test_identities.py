@@ -1,4 +1,4 @@
-"""Acting as somebody: what the database is told, and that nothing of it stays."""
+"""Impersonation: the role and settings of each caller, and that both are restored."""
 
 from uuid import UUID, uuid4
 
@@ -20,16 +20,16 @@ def who(caller: Caller) -> dict[str, object]:
     return {"role": role, "claims": claims, "headers": headers, "tenant": tenant, "uid": uid}
 
 
-def now(rls: Rls) -> tuple[object, ...]:
-    """Who the connection itself is at the moment, without any help."""
+def current(rls: Rls) -> tuple[object, ...]:
+    """The role and settings of the connection itself."""
     row = rls.connection.execute(WHO).fetchone()
     assert row is not None
     return tuple(value or "" for value in row)
 
 
-def test_a_guest_is_known_by_its_header_in_lower_case(rls: Rls) -> None:
-    seen = who(rls.as_guest(ANN))
-    assert (seen["role"], seen["headers"], seen["uid"]) == ("anon", f'{{"x-device": "{ANN}"}}', None)
+def test_a_guest_sends_its_header_in_lower_case(rls: Rls) -> None:
+    request = who(rls.as_guest(ANN))
+    assert (request["role"], request["headers"], request["uid"]) == ("anon", f'{{"x-device": "{ANN}"}}', None)
 
 
 def test_a_guest_may_send_other_headers(rls: Rls) -> None:
@@ -43,64 +43,64 @@ def test_an_anonymous_caller_has_no_headers(rls: Rls) -> None:
 
 
 def test_a_user_has_claims_and_an_id(rls: Rls) -> None:
-    seen = who(rls.as_user(ANN, claims={"app_metadata": {"teams": [1, 2]}}))
-    assert (seen["role"], seen["uid"]) == ("authenticated", ANN)
-    assert '"app_metadata": {"teams": [1, 2]}' in str(seen["claims"])
+    request = who(rls.as_user(ANN, claims={"app_metadata": {"teams": [1, 2]}}))
+    assert (request["role"], request["uid"]) == ("authenticated", ANN)
+    assert '"app_metadata": {"teams": [1, 2]}' in str(request["claims"])
 
 
 def test_claims_of_a_user_can_be_replaced(rls: Rls) -> None:
     assert who(rls.as_user(ANN, claims={"sub": str(BOB)}))["uid"] == BOB
 
 
-def test_the_service_is_the_service(rls: Rls) -> None:
+def test_the_service_has_the_role_service_role(rls: Rls) -> None:
     assert who(rls.as_service())["role"] == "service_role"
 
 
-def test_any_role_with_settings_of_its_own(rls: Rls) -> None:
-    seen = who(rls.as_role("authenticated", settings={"app.tenant": "acme"}))
-    assert (seen["tenant"], seen["claims"]) == ("acme", '{"role": "authenticated"}')
+def test_a_role_can_have_settings(rls: Rls) -> None:
+    request = who(rls.as_role("authenticated", settings={"app.tenant": "acme"}))
+    assert (request["tenant"], request["claims"]) == ("acme", '{"role": "authenticated"}')
 
 
 def test_the_owner_sends_no_request(rls: Rls) -> None:
-    seen = who(rls.owner)
-    assert (seen["role"], seen["claims"], seen["headers"]) == ("postgres", "", "")
+    request = who(rls.owner)
+    assert (request["role"], request["claims"], request["headers"]) == ("postgres", "", "")
 
 
-def test_nothing_of_an_identity_is_left(rls: Rls) -> None:
-    before = now(rls)
+def test_role_and_settings_are_restored(rls: Rls) -> None:
+    before = current(rls)
     with rls.as_role("anon", claims={"sub": str(ANN)}, headers={"x": "y"}, settings={"app.tenant": "acme"}):
-        assert now(rls) != before
-    assert now(rls) == before
+        assert current(rls) != before
+    assert current(rls) == before
 
 
-def test_two_identities_in_a_row_share_nothing(rls: Rls) -> None:
+def test_an_identity_has_no_settings_of_the_previous_one(rls: Rls) -> None:
     with rls.as_role("anon", headers={"x": "y"}, settings={"app.tenant": "acme"}):
         pass
     with rls.as_user(ANN):
-        assert now(rls)[2:] == ("{}", "", ANN)
+        assert current(rls)[2:] == ("{}", "", ANN)
 
 
-def test_identities_nest_and_the_outer_one_comes_back(rls: Rls) -> None:
+def test_nested_identities_restore_the_outer_one(rls: Rls) -> None:
     with rls.as_guest(ANN) as outer:
-        before = now(rls)
+        before = current(rls)
         with rls.as_user(BOB) as inner:
-            assert now(rls)[0] == "authenticated"
-            assert who(outer)["role"] == "anon"  # a caller stays who it is, whoever the connection is
+            assert current(rls)[0] == "authenticated"
+            assert who(outer)["role"] == "anon"  # a caller keeps its identity inside the block of another
             assert who(inner)["uid"] == BOB
-        assert now(rls) == before
+        assert current(rls) == before
         assert who(rls.owner)["role"] == "postgres"
-        assert now(rls) == before
+        assert current(rls) == before
 
 
 def test_a_caller_can_be_entered_again_inside_itself(rls: Rls) -> None:
     ann = rls.as_user(ANN)
     with ann, rls.as_anon(), ann:
-        assert now(rls)[4] == ANN
-    assert now(rls)[0] == "postgres"
+        assert current(rls)[4] == ANN
+    assert current(rls)[0] == "postgres"
 
 
-def test_an_error_inside_leaves_nothing_and_undoes_the_block(rls: Rls) -> None:
-    before = now(rls)
+def test_a_database_error_restores_the_identity_and_rolls_back_the_block(rls: Rls) -> None:
+    before = current(rls)
 
     def request() -> None:
         with rls.as_user(ANN) as ann:
@@ -109,22 +109,22 @@ def test_an_error_inside_leaves_nothing_and_undoes_the_block(rls: Rls) -> None:
 
     with pytest.raises(psycopg.errors.CheckViolation):
         request()
-    assert now(rls) == before
+    assert current(rls) == before
     assert rls.owner.value("select count(*) from notes") == 0
 
 
-def test_an_error_that_the_block_swallows_leaves_nothing_either(rls: Rls) -> None:
-    before = now(rls)
+def test_a_caught_database_error_restores_the_identity(rls: Rls) -> None:
+    before = current(rls)
     with rls.as_user(ANN):
         with pytest.raises(psycopg.errors.UndefinedTable):
             rls.connection.execute("select * from nowhere")
         with pytest.raises(psycopg.errors.InFailedSqlTransaction):
             rls.connection.execute("select 1")
-    assert now(rls) == before
+    assert current(rls) == before
 
 
-def test_an_exception_of_python_leaves_nothing_and_undoes_the_block(rls: Rls) -> None:
-    before = now(rls)
+def test_a_python_exception_restores_the_identity_and_rolls_back_the_block(rls: Rls) -> None:
+    before = current(rls)
 
     def request() -> None:
         with rls.as_user(ANN) as ann:
@@ -133,11 +133,11 @@ def test_an_exception_of_python_leaves_nothing_and_undoes_the_block(rls: Rls) ->
 
     with pytest.raises(ZeroDivisionError):
         request()
-    assert now(rls) == before
+    assert current(rls) == before
     assert rls.owner.value("select count(*) from notes") == 0
 
 
-def test_a_refused_statement_does_not_abort_the_test(rls: Rls) -> None:
+def test_a_failed_statement_does_not_abort_the_transaction(rls: Rls) -> None:
     with rls.as_user(ANN) as ann:
         ann.execute("insert into notes (owner) values (%s)", [ANN])
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -145,7 +145,7 @@ def test_a_refused_statement_does_not_abort_the_test(rls: Rls) -> None:
         assert ann.value("select count(*) from notes") == 1
 
 
-def test_code_under_test_may_take_the_connection_and_use_transactions(rls: Rls) -> None:
+def test_code_under_test_can_use_transactions_on_the_connection(rls: Rls) -> None:
     def add_note(connection: psycopg.Connection[tuple[object, ...]]) -> None:
         with connection.transaction():
             connection.execute("insert into notes (owner) values (auth.uid())")
@@ -155,7 +155,7 @@ def test_code_under_test_may_take_the_connection_and_use_transactions(rls: Rls) 
     assert rls.owner.rows("select owner from notes") == [(ANN,)]
 
 
-def test_what_a_caller_does_stays_for_the_next(rls: Rls) -> None:
+def test_the_next_caller_sees_the_changes(rls: Rls) -> None:
     rls.as_user(ANN).execute("insert into notes (owner, body) values (%s, 'hello')", [ANN])
     assert rls.as_user(ANN).rows("select body from notes") == [("hello",)]
     assert rls.as_user(BOB).rows("select body from notes") == []
@@ -168,24 +168,27 @@ def test_a_new_user_is_in_auth_users(rls: Rls) -> None:
     assert row == [("ann@example.com", True)]
 
 
-def test_a_role_that_is_not_there_is_said(rls: Rls) -> None:
+def test_an_unknown_role_is_an_error(rls: Rls) -> None:
     with pytest.raises(SupabaseJobsError, match="cannot act as the role nobody_here"):
         rls.as_role("nobody_here").rows("select 1")
-    assert now(rls)[0] == "postgres"
+    assert current(rls)[0] == "postgres"
 
 
-def test_a_role_that_the_connection_may_not_become_is_said(rls: Rls) -> None:
+def test_a_role_without_membership_is_an_error(rls: Rls) -> None:
     with pytest.raises(SupabaseJobsError, match="cannot act as the role supabase_admin") as caught:
         rls.as_role("supabase_admin").rows("select 1")
     assert "member" in (caught.value.hint or "")
 
 
-def test_without_a_known_header_there_are_no_guests(rls: Rls) -> None:
-    with Rls(rls.connection) as other, pytest.raises(ConfigError, match="no header is known"):
+def test_as_guest_requires_the_guest_header(rls: Rls) -> None:
+    with (
+        Rls(rls.connection) as other,
+        pytest.raises(ConfigError, match="the name of the guest header is not configured"),
+    ):
         other.as_guest(uuid4())
 
 
-def test_a_connection_with_dictionaries_for_rows(rls: Rls) -> None:
+def test_the_row_factory_of_the_connection_is_used(rls: Rls) -> None:
     with Rls(rls.connection) as other:
         other.connection.row_factory = psycopg.rows.dict_row
         try:
@@ -197,30 +200,30 @@ def test_a_connection_with_dictionaries_for_rows(rls: Rls) -> None:
             other.connection.row_factory = psycopg.rows.tuple_row
 
 
-def test_a_connection_that_commits_by_itself_is_rolled_back(notes_url: str, notes_left: object) -> None:
+def test_an_autocommit_connection_is_rolled_back(notes_url: str, count_notes: object) -> None:
     with psycopg.connect(notes_url, autocommit=True) as connection, Rls(connection) as rls:
         rls.owner.execute("insert into notes (owner) values (%s)", [ANN])
 
 
-def test_a_commit_inside_is_noticed(notes_url: str) -> None:
+def test_a_commit_inside_the_test_is_an_error(notes_url: str) -> None:
     with psycopg.connect(notes_url, autocommit=True) as connection:
-        with pytest.raises(SupabaseJobsError, match="has ended inside it"), Rls(connection) as rls:
+        with pytest.raises(SupabaseJobsError, match="ended inside the test"), Rls(connection) as rls:
             rls.connection.execute("commit")
-        with pytest.raises(SupabaseJobsError, match="has ended inside it"), Rls(connection) as rls, rls.as_anon():
+        with pytest.raises(SupabaseJobsError, match="ended inside the test"), Rls(connection) as rls, rls.as_anon():
             rls.connection.execute("commit")
 
 
-def test_nobody_waits_for_ever_for_a_lock(rls: Rls) -> None:
+def test_the_default_lock_timeout_is_ten_seconds(rls: Rls) -> None:
     assert rls.owner.value("show lock_timeout") == "10s"
 
 
-def test_a_lock_timeout_of_ones_own_is_kept(rls: Rls) -> None:
+def test_the_lock_timeout_of_the_connection_is_kept(rls: Rls) -> None:
     rls.connection.execute("set local lock_timeout = '1s'")
     with Rls(rls.connection) as other:
         assert other.owner.value("show lock_timeout") == "1s"
 
 
-def test_repr_says_where_and_who(rls: Rls) -> None:
+def test_repr_shows_database_and_identity(rls: Rls) -> None:
     assert " as postgres>" in repr(rls)
     assert repr(rls.as_guest("g", headers={"A": "b"})) == (
         '<Caller anon, claims {"role": "anon"}, headers {"A": "b", "X-Device": "g"}>'

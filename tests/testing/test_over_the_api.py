@@ -1,4 +1,4 @@
-"""rls_api: through the real PostgREST, of a throwaway server or one that is named; what was to go is gone."""
+"""rls_api: requests through the real PostgREST, on a throwaway server or a configured API, and removal of rows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +23,8 @@ def test_users(rls_api):
     note = {"owner": str(ann), "body": "hello"}
     rls_api.assert_allowed(notes(rls_api.as_user(ann)).insert(note), count=1)
     rls_api.assert_violates(notes(rls_api.as_user(bob)).insert(note))
-    there = notes(rls_api.as_service()).select("id").eq("owner", ann)
-    rls_api.assert_hidden(notes(rls_api.as_user(bob)).select("*"), control=there)
+    control = notes(rls_api.as_service()).select("id").eq("owner", ann)
+    rls_api.assert_hidden(notes(rls_api.as_user(bob)).select("*"), control=control)
     rls_api.assert_denied(notes(rls_api.as_user(ann)).delete().eq("owner", ann))
     rls_api.assert_fails("23514", notes(rls_api.as_user(ann)).insert({**note, "body": "x" * 100}))
     assert rls_api.assert_allowed(notes(rls_api.as_user(ann)).select("body")) == [{"body": "hello"}]
@@ -32,9 +32,9 @@ def test_users(rls_api):
 def test_guests(rls_api):
     rls_api.remove_after("notes", device="d1")
     rls_api.assert_allowed(notes(rls_api.as_guest("d1")).insert({"device": "d1"}))
-    there = notes(rls_api.as_service()).select("id").eq("device", "d1")
-    rls_api.assert_hidden(notes(rls_api.as_guest("d2")).select("*"), control=there)
-    rls_api.assert_hidden(notes(rls_api.as_anon()).select("*"), control=there)
+    control = notes(rls_api.as_service()).select("id").eq("device", "d1")
+    rls_api.assert_hidden(notes(rls_api.as_guest("d2")).select("*"), control=control)
+    rls_api.assert_hidden(notes(rls_api.as_anon()).select("*"), control=control)
 
 def test_claims(rls_api):
     ann = rls_api.new_user()
@@ -44,7 +44,7 @@ def test_claims(rls_api):
 def test_minimal(rls_api):
     rls_api.remove_after("notes", device="d3")
     insert = {"device": "d3"}
-    with pytest.raises(ConfigError, match="does not say whether a row was reached"):
+    with pytest.raises(ConfigError, match="does not show whether a row was affected"):
         rls_api.outcome(notes(rls_api.as_guest("d3")).insert(insert, returning="minimal"))
     minimal = notes(rls_api.as_guest("d3")).insert(insert, returning="minimal", count="exact")
     assert rls_api.outcome(minimal).name == "rows"
@@ -57,7 +57,7 @@ def test_mistakes(rls_api):
 
 def test_nothing_there(rls_api):
     nothing = notes(rls_api.as_service()).select("id").eq("device", "nobody")
-    with pytest.raises(AssertionError, match="this proves nothing: the control came to hidden"):
+    with pytest.raises(AssertionError, match="inconclusive: expected rows from the control, got hidden"):
         rls_api.assert_hidden(notes(rls_api.as_anon()).select("*"), control=nothing)
 """
 FAILING = """
@@ -82,43 +82,43 @@ def migrations(pytester: pytest.Pytester) -> None:
 
 @pytest.fixture
 def run_api(run_tests: RunTests) -> RunTests:
-    """Runs that find PostgREST, without the variables of another API."""
+    """`run_tests` with the path of PostgREST and without the variables of another API."""
 
-    def run(text: str, *words: str, **environ: str) -> pytest.RunResult:
+    def run(text: str, *arguments: str, **environ: str) -> pytest.RunResult:
         binary = {"SUPABASE_JOBS_POSTGREST_BIN": str(parts.postgrest())}
-        return run_tests(text, *words, **{"SUPABASE_URL": "", **binary, **environ})
+        return run_tests(text, *arguments, **{"SUPABASE_URL": "", **binary, **environ})
 
     return run
 
 
-def test_on_a_throwaway_server_with_an_api(run_api: RunTests, migrations: None) -> None:
+def test_rls_api_runs_on_a_throwaway_server(run_api: RunTests, migrations: None) -> None:
     result = run_api(TESTS)
     result.assert_outcomes(passed=6)
     assert str(result.stderr) == ""
 
 
-def test_a_failure_says_what_was_sent_and_no_key(run_api: RunTests, migrations: None) -> None:
+def test_a_failure_shows_the_request_and_no_key(run_api: RunTests, migrations: None) -> None:
     result = run_api(FAILING)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([
-        "E       AssertionError: expected hidden, but it came to rows",
+        "E       AssertionError: expected hidden, got rows",
         "E         as:       role anon",
         "E         headers:  {'X-Device': 'd1'}",
         "E         request:  GET /rest/v1/notes?select=device&device=eq.d1",
-        "E         got:      {'device': 'd1'}",
-        "E         usually:  row level security is off*",
+        "E         row:      {'device': 'd1'}",
+        "E         hint:     row level security is off*",
     ])  # fmt: skip
     assert "Bearer" not in str(result.stdout)
     assert "eyJ" not in str(result.stdout)
 
 
-def test_what_could_not_be_removed_is_said(run_api: RunTests, migrations: None) -> None:
+def test_a_failed_removal_is_reported(run_api: RunTests, migrations: None) -> None:
     result = run_api(LEFT)
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines("what the test wrote is still there: nowhere {'id': 1}: *")
+    result.stdout.fnmatch_lines("rows of the test could not be removed: nowhere {'id': 1}: *")
 
 
-WITH_A_NAMED_API = """
+CONFIGURED_API = """
 def test_guests(rls_api):
     guest, job = "{guest}", "{job}"
     user = rls_api.new_user()
@@ -126,8 +126,8 @@ def test_guests(rls_api):
     me = rls_api.as_guest(guest)
     rls_api.assert_allowed(me.table("guest_users").insert({{"guest_id": guest}}))
     rls_api.assert_allowed(me.table("async_jobs").insert({{"id": job, "url": "https://x.com/1", "guest_id": guest}}))
-    there = rls_api.as_service().table("async_jobs").select("id").eq("id", job)
-    rls_api.assert_hidden(rls_api.as_user(user).table("async_jobs").select("*").eq("id", job), control=there)
+    control = rls_api.as_service().table("async_jobs").select("id").eq("id", job)
+    rls_api.assert_hidden(rls_api.as_user(user).table("async_jobs").select("*").eq("id", job), control=control)
     rls_api.assert_denied(me.table("async_jobs").delete().eq("id", job))
     mine = {{"url": "https://x.com/2", "user_id": str(user)}}
     rls_api.assert_allowed(rls_api.as_user(user).table("async_jobs").insert(mine))
@@ -147,7 +147,7 @@ def environment(api: Api, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def nothing_left(one_api: Api) -> Callable[[], None]:
+def assert_removed(one_api: Api) -> Callable[[], None]:
     def check() -> None:
         with psycopg.connect(one_api.db_url) as connection:
             for statement in (
@@ -159,37 +159,39 @@ def nothing_left(one_api: Api) -> Callable[[], None]:
     return check
 
 
-def test_on_an_api_that_is_named(run_api: RunTests, one_api: Api, nothing_left: Callable[[], None]) -> None:
-    text = WITH_A_NAMED_API.format(guest=GUEST, job=JOB)
+def test_rls_api_uses_a_configured_api(run_api: RunTests, one_api: Api, assert_removed: Callable[[], None]) -> None:
+    text = CONFIGURED_API.format(guest=GUEST, job=JOB)
     run_api(text, "-o", "supabase_guest_header=", **environment(one_api)).assert_outcomes(passed=1)
-    nothing_left()
+    assert_removed()
 
 
-def test_what_was_written_is_removed_also_after_a_failure(
-    run_api: RunTests, one_api: Api, nothing_left: Callable[[], None]
+def test_rows_are_removed_after_a_failed_test(
+    run_api: RunTests, one_api: Api, assert_removed: Callable[[], None]
 ) -> None:
-    text = WITH_A_NAMED_API.format(guest=GUEST, job=JOB) + "    assert not rls_api\n"
+    text = CONFIGURED_API.format(guest=GUEST, job=JOB) + "    assert not rls_api\n"
     run_api(text, "-o", "supabase_guest_header=", **environment(one_api)).assert_outcomes(failed=1)
-    nothing_left()
+    assert_removed()
 
 
 @pytest.mark.parametrize(
-    ("missing", "said"),
+    ("variables", "message"),
     [
-        ({"SUPABASE_URL": ""}, "no API was named for this database"),
-        ({"SUPABASE_ANON_KEY": ""}, "SUPABASE_URL is set, and its keys are not"),
+        ({"SUPABASE_URL": ""}, "no API is configured for this database"),
+        ({"SUPABASE_ANON_KEY": ""}, "SUPABASE_URL is set, but its keys are not"),
         ({"SUPABASE_URL": "https://abc.supabase.co"}, "abc.supabase.co is not this machine"),
-        ({"SUPABASE_JWT_SECRET": ""}, "*the JWT secret is needed to act as a user"),
+        ({"SUPABASE_JWT_SECRET": ""}, "*the JWT secret is required to act as a user"),
     ],
 )
-def test_what_is_missing_is_said(run_api: RunTests, one_api: Api, missing: dict[str, str], said: str) -> None:
-    text = WITH_A_NAMED_API.format(guest=GUEST, job=JOB)
-    result = run_api(text, "-o", "supabase_guest_header=", **environment(one_api, **missing))
+def test_missing_configuration_is_reported(
+    run_api: RunTests, one_api: Api, variables: dict[str, str], message: str
+) -> None:
+    text = CONFIGURED_API.format(guest=GUEST, job=JOB)
+    result = run_api(text, "-o", "supabase_guest_header=", **environment(one_api, **variables))
     assert result.ret == 1
-    result.stdout.fnmatch_lines(f"{said}*")
+    result.stdout.fnmatch_lines(f"{message}*")
 
 
-def test_without_the_extra_it_says_how_to_get_it(run_api: RunTests) -> None:
+def test_without_the_extra_api_the_error_has_an_install_command(run_api: RunTests) -> None:
     result = run_api("import sys\nsys.modules['supabase'] = None\ndef test_a(rls_api):\n    pass\n")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines("hint: pip install 'supabase-jobs[[]api]'")

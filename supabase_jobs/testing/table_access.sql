@@ -1,8 +1,8 @@
--- What keeps a role ($3) from the rows of tables (schemas $1, names $2): grants, row level security, and the policies
--- that are for it. For the words of a test that fails.
+-- Privileges of a role ($3) on tables (schemas $1, names $2), the state of row level security, and the policies that
+-- apply to the role. For the message of a failed assertion.
 select
   format('%I.%I', n.nspname, c.relname) as name,
-  c.relrowsecurity as secured,
+  c.relrowsecurity as row_security,
   (
     r.rolsuper or r.rolbypassrls
     or (pg_has_role(r.oid, c.relowner, 'usage') and not c.relforcerowsecurity)

@@ -1,4 +1,4 @@
-"""Acting as somebody on a psycopg.AsyncConnection: the twin of `synchronous`, word for word."""
+"""The fixture `rls_async`: impersonation on a psycopg.AsyncConnection, with the same methods as in `rls`."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -9,55 +9,64 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from supabase_jobs.database.connection import connect_async
-from supabase_jobs.testing import assertions, steps
-from supabase_jobs.testing.assertions import Control
+from supabase_jobs.testing import assertions, impersonation
+from supabase_jobs.testing.assertions import Control, Outcome
 from supabase_jobs.testing.identity import Identity
-from supabase_jobs.testing.outcome import Attempt, Outcome, Params, Result
-from supabase_jobs.testing.session import NEW_USER, Session, aborted, refuse_remote
-from supabase_jobs.testing.steps import Entered, Step, Steps
+from supabase_jobs.testing.impersonation import (
+    NEW_USER,
+    Attempt,
+    CallerFactory,
+    DriverQuery,
+    Params,
+    QueryGenerator,
+    Result,
+    SavedState,
+    is_aborted,
+)
+from supabase_jobs.testing.target import require_local
 
 T = TypeVar("T")
 
 
-async def run(connection: psycopg.AsyncConnection[Any], work: Steps[T]) -> T:
-    """Carry out steps, and hand psycopg's errors back to them."""
+async def run(connection: psycopg.AsyncConnection[Any], queries: QueryGenerator[T]) -> T:
+    """Execute the queries of a generator; psycopg's errors are thrown into it."""
     __tracebackhide__ = True
     try:
-        step = next(work)
+        query = next(queries)
         while True:
             try:
-                answer = await _execute(connection, step)
-            except BaseException as error:  # noqa: BLE001  also an interrupt: the steps go back to their savepoint
-                step = work.throw(error)
+                result = await _execute(connection, query)
+            except BaseException as error:  # noqa: BLE001  also an interrupt, so that the generator rolls back
+                query = queries.throw(error)
             else:
-                step = work.send(answer)
+                query = queries.send(result)
     except StopIteration as stop:
         return cast(T, stop.value)
 
 
-async def _execute(connection: psycopg.AsyncConnection[Any], step: Step) -> Result:
+async def _execute(connection: psycopg.AsyncConnection[Any], query: DriverQuery) -> Result:
     cursor: psycopg.AsyncCursor[Any]
-    if step.ours:
+    if query.internal:
         cursor = psycopg.AsyncRawCursor(connection, row_factory=tuple_row)
     else:
-        cursor = connection.cursor(row_factory=tuple_row) if step.plain else connection.cursor()
+        cursor = connection.cursor(row_factory=tuple_row) if query.as_tuples else connection.cursor()
     async with cursor:
-        await cursor.execute(step.query, step.params)
+        await cursor.execute(query.query, query.params)
         while cursor.nextset():
             pass
         return Result(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
 
 
-class AsyncRls(Session["AsyncCaller"]):
-    """One test's session on a connection: everybody it can act as. See the fixture `rls_async`.
+class AsyncRls(CallerFactory["AsyncCaller"]):
+    """Creates callers on one connection, in a transaction that is rolled back; see the fixture `rls_async`.
 
-    `async with AsyncRls(connection) as rls:` does without the fixture; given a URL, it connects by itself, in the event
-    loop that it is entered in. Everything done inside is rolled back.
+    Without the fixture, use `async with AsyncRls(connection) as rls:`. Given a URL, it connects in the event loop of
+    the `async with` statement.
     """
 
     connection: psycopg.AsyncConnection[Any]
     owner: "AsyncCaller"
-    """The connection's own role: plants rows, sees them all where it owns the tables."""
+    """The role of the connection: it inserts fixture rows, and reads all rows of the tables that it owns."""
 
     def __init__(
         self,
@@ -67,7 +76,7 @@ class AsyncRls(Session["AsyncCaller"]):
         allow_remote: bool = False,
     ) -> None:
         super().__init__(guest_header)
-        self._given = connection
+        self._source = connection
         self._allow_remote = allow_remote
         self._open: AbstractAsyncContextManager[None] | None = None
 
@@ -83,42 +92,42 @@ class AsyncRls(Session["AsyncCaller"]):
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            if isinstance(self._given, str):
-                refuse_remote(self._given, self._allow_remote)
-                self.connection = await stack.enter_async_context(await connect_async(self._given))
+            if isinstance(self._source, str):
+                require_local(self._source, self._allow_remote)
+                self.connection = await stack.enter_async_context(await connect_async(self._source))
             else:
-                self.connection = self._given
-            refuse_remote(self.connection.info, self._allow_remote)
+                self.connection = self._source
+            require_local(self.connection.info, self._allow_remote)
             await stack.enter_async_context(self.connection.transaction(force_rollback=True))
-            self.owner = self._caller(await run(self.connection, steps.begin()))
+            self.owner = self._caller(await run(self.connection, impersonation.begin()))
             yield
-            aborted(self.connection.info)
+            is_aborted(self.connection.info)  # raises an error if the test ended the transaction
 
     def _caller(self, identity: Identity) -> "AsyncCaller":
         return AsyncCaller(self, identity)
 
     async def new_user(self, *, email: str | None = None, is_anonymous: bool = False) -> UUID:
-        """The id of a new row in auth.users, made as the owner; gone after the test like everything else."""
+        """Insert a row into auth.users as the owner, and return its id; it is rolled back after the test."""
         return cast(UUID, await self.owner.value(NEW_USER, (email, is_anonymous)))
 
     def __repr__(self) -> str:
         if self._open is None:
-            return "<AsyncRls, to be entered with async with>"
+            return "<AsyncRls, not connected: use async with>"
         info = self.connection.info
         return f"<AsyncRls on {info.host}:{info.port}/{info.dbname} as {info.user}>"
 
 
 class AsyncCaller:
-    """Somebody to act as.
+    """Runs statements as one identity.
 
-    `execute`, `rows` and `value` keep what they do until the test ends. The assertions and `outcome` undo what they
-    try. As a context manager it makes the connection itself act as this caller, for code that takes a connection.
+    `execute`, `rows` and `value` keep their changes until the test ends. The assertions and `outcome` roll back their
+    statement. As a context manager it makes the connection itself act as this caller, for code that takes a connection.
     """
 
     def __init__(self, rls: AsyncRls, identity: Identity) -> None:
         self._rls = rls
         self.identity = identity
-        self._entered: list[Entered] = []
+        self._saved: list[SavedState] = []
 
     @property
     def connection(self) -> psycopg.AsyncConnection[Any]:
@@ -126,71 +135,71 @@ class AsyncCaller:
         return self._rls.connection
 
     async def __aenter__(self) -> Self:
-        self._entered.append(await self._run(steps.enter(self.identity)))
+        self._saved.append(await self._run(impersonation.impersonate(self.identity)))
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # after an error that aborted the transaction, all of the block is undone, as all of a request would be
-        undo = aborted(self.connection.info) or kind is not None
-        await self._run(steps.leave(self._entered.pop(), undo=undo))
+        # an aborted transaction rolls back the whole block, as it would roll back a whole request
+        rollback = is_aborted(self.connection.info) or kind is not None
+        await self._run(impersonation.restore(self._saved.pop(), rollback=rollback))
 
     async def execute(self, sql: str, params: Params = None) -> Result:
-        """Run a statement and keep what it did. Where it fails, psycopg's error is raised and only it is undone."""
-        return await self._run(steps.execute(self._attempt(sql, params)))
+        """Run a statement and keep its changes. If it fails, psycopg's error is raised and only it is rolled back."""
+        return await self._run(impersonation.execute(self._attempt(sql, params)))
 
     async def rows(self, sql: str, params: Params = None) -> list[Any]:
-        """The rows that a statement returns."""
+        """Run a statement and return its rows."""
         return (await self.execute(sql, params)).rows
 
     async def value(self, sql: str, params: Params = None) -> Any:
-        """The first value of the first row; None where there is no row."""
+        """Run a statement and return the first value of its first row; None without a row."""
         rows = (await self.execute(sql, params)).rows
         if not rows:
             return None
         return next(iter(rows[0].values() if isinstance(rows[0], dict) else rows[0]))
 
     async def outcome(self, sql: str, params: Params = None) -> Outcome:
-        """What a statement comes to, undone. Its `hidden` has no control: prefer the assertions."""
+        """The outcome of a statement, which is rolled back. `hidden` has no control here: prefer the assertions."""
         attempt = self._attempt(sql, params)
-        return await self._run(steps.undone(lambda: steps.outcome(attempt)))
+        return await self._run(impersonation.rolled_back(lambda: assertions.outcome(attempt)))
 
     async def assert_allowed(self, sql: str, params: Params = None, *, count: int | None = None) -> list[Any]:
-        """A statement reaches at least one row, or exactly `count`; returns the rows that it returned."""
+        """The statement returns or affects at least one row, or exactly `count`. Returns its rows."""
         __tracebackhide__ = True
         attempt = self._attempt(sql, params)
         return (await self._run(assertions.expect_rows(self._rls.owner.identity, attempt, count))).rows
 
     async def assert_hidden(self, sql: str, params: Params = None, *, control: Control = None) -> None:
-        """A SELECT, UPDATE or DELETE runs and reaches no row, although the owner reaches one with it.
+        """A SELECT, UPDATE or DELETE succeeds with no row, and with at least one row for the owner.
 
-        `control` is SQL (or SQL and its parameters) that finds the row as the owner, where the statement itself
-        would fail for the owner.
+        Pass `control`, SQL or a tuple of SQL and its parameters, if the statement itself fails for the owner. It must
+        find the row as the owner.
         """
         __tracebackhide__ = True
         await self._expect("hidden", sql, params, control)
 
     async def assert_denied(self, sql: str, params: Params = None) -> None:
-        """A privilege is missing, or a function refuses: 42501, and no policy's WITH CHECK."""
+        """The statement fails with 42501: a privilege is missing or a function raised it, not WITH CHECK."""
         __tracebackhide__ = True
         await self._expect("denied", sql, params)
 
     async def assert_violates(self, sql: str, params: Params = None) -> None:
-        """A policy's WITH CHECK refuses the new row."""
+        """The statement fails with 42501 because a policy's WITH CHECK refuses the row."""
         __tracebackhide__ = True
         await self._expect("violates", sql, params)
 
     async def assert_fails(self, sqlstate: str, sql: str, params: Params = None) -> None:
-        """A statement fails with an SQLSTATE: `"23514"` for a check constraint."""
+        """The statement fails with this SQLSTATE: `"23514"` for a check constraint."""
         __tracebackhide__ = True
         await self._expect(sqlstate, sql, params)
 
     async def assert_untouched(
         self, target: str, target_params: Params = None, *, by: str, params: Params = None
     ) -> None:
-        """What `target` selects as the owner is the same after the statement `by`, allowed or not.
+        """The owner's result of the query `target` is the same after the statement `by`, which may be refused.
 
-        For an UPDATE or DELETE without WHERE, and for functions: their count does not say whose rows they reached.
-        Fails also where the owner's own try of the statement would leave the target as it is.
+        For an UPDATE or DELETE without WHERE, and for functions: their row count does not show whose rows they
+        changed. Also fails if the statement would not change the target for the owner either.
         """
         __tracebackhide__ = True
         attempt = self._attempt(by, params)
@@ -204,9 +213,9 @@ class AsyncCaller:
     def _attempt(self, sql: str, params: Params) -> Attempt:
         return Attempt(self.identity, sql, params)
 
-    async def _run(self, work: Steps[T]) -> T:
+    async def _run(self, queries: QueryGenerator[T]) -> T:
         __tracebackhide__ = True
-        return await run(self.connection, work)
+        return await run(self.connection, queries)
 
     def __repr__(self) -> str:
         return f"<AsyncCaller {self.identity}>"

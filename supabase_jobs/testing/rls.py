@@ -1,4 +1,4 @@
-"""Acting as somebody on a psycopg.Connection."""
+"""The fixture `rls`: impersonation on a psycopg.Connection."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,53 +8,62 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import tuple_row
 
-from supabase_jobs.testing import assertions, steps
-from supabase_jobs.testing.assertions import Control
+from supabase_jobs.testing import assertions, impersonation
+from supabase_jobs.testing.assertions import Control, Outcome
 from supabase_jobs.testing.identity import Identity
-from supabase_jobs.testing.outcome import Attempt, Outcome, Params, Result
-from supabase_jobs.testing.session import NEW_USER, Session, aborted, refuse_remote
-from supabase_jobs.testing.steps import Entered, Step, Steps
+from supabase_jobs.testing.impersonation import (
+    NEW_USER,
+    Attempt,
+    CallerFactory,
+    DriverQuery,
+    Params,
+    QueryGenerator,
+    Result,
+    SavedState,
+    is_aborted,
+)
+from supabase_jobs.testing.target import require_local
 
 T = TypeVar("T")
 
 
-def run(connection: psycopg.Connection[Any], work: Steps[T]) -> T:
-    """Carry out steps, and hand psycopg's errors back to them."""
+def run(connection: psycopg.Connection[Any], queries: QueryGenerator[T]) -> T:
+    """Execute the queries of a generator; psycopg's errors are thrown into it."""
     __tracebackhide__ = True
     try:
-        step = next(work)
+        query = next(queries)
         while True:
             try:
-                answer = _execute(connection, step)
-            except BaseException as error:  # noqa: BLE001  also an interrupt: the steps go back to their savepoint
-                step = work.throw(error)
+                result = _execute(connection, query)
+            except BaseException as error:  # noqa: BLE001  also an interrupt, so that the generator rolls back
+                query = queries.throw(error)
             else:
-                step = work.send(answer)
+                query = queries.send(result)
     except StopIteration as stop:
         return cast(T, stop.value)
 
 
-def _execute(connection: psycopg.Connection[Any], step: Step) -> Result:
+def _execute(connection: psycopg.Connection[Any], query: DriverQuery) -> Result:
     cursor: psycopg.Cursor[Any]
-    if step.ours:
+    if query.internal:
         cursor = psycopg.RawCursor(connection, row_factory=tuple_row)
     else:
-        cursor = connection.cursor(row_factory=tuple_row) if step.plain else connection.cursor()
+        cursor = connection.cursor(row_factory=tuple_row) if query.as_tuples else connection.cursor()
     with cursor:
-        cursor.execute(step.query, step.params)
+        cursor.execute(query.query, query.params)
         while cursor.nextset():
             pass
         return Result(cursor.fetchall() if cursor.description else [], cursor.rowcount)
 
 
-class Rls(Session["Caller"]):
-    """One test's session on a connection: everybody it can act as. See the fixture `rls`.
+class Rls(CallerFactory["Caller"]):
+    """Creates callers on one connection, in a transaction that is rolled back; see the fixture `rls`.
 
-    `with Rls(connection) as rls:` does without the fixture; everything done inside is rolled back.
+    Without the fixture, use `with Rls(connection) as rls:`.
     """
 
     owner: "Caller"
-    """The connection's own role: plants rows, sees them all where it owns the tables."""
+    """The role of the connection: it inserts fixture rows, and reads all rows of the tables that it owns."""
 
     def __init__(
         self,
@@ -69,7 +78,7 @@ class Rls(Session["Caller"]):
         self._open: AbstractContextManager[None] | None = None
 
     def __enter__(self) -> Self:
-        refuse_remote(self.connection.info, self._allow_remote)
+        require_local(self.connection.info, self._allow_remote)
         self._open = self._transaction()
         self._open.__enter__()
         return self
@@ -81,15 +90,15 @@ class Rls(Session["Caller"]):
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with self.connection.transaction(force_rollback=True):
-            self.owner = self._caller(run(self.connection, steps.begin()))
+            self.owner = self._caller(run(self.connection, impersonation.begin()))
             yield
-            aborted(self.connection.info)
+            is_aborted(self.connection.info)  # raises an error if the test ended the transaction
 
     def _caller(self, identity: Identity) -> "Caller":
         return Caller(self, identity)
 
     def new_user(self, *, email: str | None = None, is_anonymous: bool = False) -> UUID:
-        """The id of a new row in auth.users, made as the owner; gone after the test like everything else."""
+        """Insert a row into auth.users as the owner, and return its id; it is rolled back after the test."""
         return cast(UUID, self.owner.value(NEW_USER, (email, is_anonymous)))
 
     def __repr__(self) -> str:
@@ -98,16 +107,16 @@ class Rls(Session["Caller"]):
 
 
 class Caller:
-    """Somebody to act as.
+    """Runs statements as one identity.
 
-    `execute`, `rows` and `value` keep what they do until the test ends. The assertions and `outcome` undo what they
-    try. As a context manager it makes the connection itself act as this caller, for code that takes a connection.
+    `execute`, `rows` and `value` keep their changes until the test ends. The assertions and `outcome` roll back their
+    statement. As a context manager it makes the connection itself act as this caller, for code that takes a connection.
     """
 
     def __init__(self, rls: Rls, identity: Identity) -> None:
         self._rls = rls
         self.identity = identity
-        self._entered: list[Entered] = []
+        self._saved: list[SavedState] = []
 
     @property
     def connection(self) -> psycopg.Connection[Any]:
@@ -115,69 +124,69 @@ class Caller:
         return self._rls.connection
 
     def __enter__(self) -> Self:
-        self._entered.append(self._run(steps.enter(self.identity)))
+        self._saved.append(self._run(impersonation.impersonate(self.identity)))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # after an error that aborted the transaction, all of the block is undone, as all of a request would be
-        undo = aborted(self.connection.info) or kind is not None
-        self._run(steps.leave(self._entered.pop(), undo=undo))
+        # an aborted transaction rolls back the whole block, as it would roll back a whole request
+        rollback = is_aborted(self.connection.info) or kind is not None
+        self._run(impersonation.restore(self._saved.pop(), rollback=rollback))
 
     def execute(self, sql: str, params: Params = None) -> Result:
-        """Run a statement and keep what it did. Where it fails, psycopg's error is raised and only it is undone."""
-        return self._run(steps.execute(self._attempt(sql, params)))
+        """Run a statement and keep its changes. If it fails, psycopg's error is raised and only it is rolled back."""
+        return self._run(impersonation.execute(self._attempt(sql, params)))
 
     def rows(self, sql: str, params: Params = None) -> list[Any]:
-        """The rows that a statement returns."""
+        """Run a statement and return its rows."""
         return self.execute(sql, params).rows
 
     def value(self, sql: str, params: Params = None) -> Any:
-        """The first value of the first row; None where there is no row."""
+        """Run a statement and return the first value of its first row; None without a row."""
         rows = self.execute(sql, params).rows
         if not rows:
             return None
         return next(iter(rows[0].values() if isinstance(rows[0], dict) else rows[0]))
 
     def outcome(self, sql: str, params: Params = None) -> Outcome:
-        """What a statement comes to, undone. Its `hidden` has no control: prefer the assertions."""
+        """The outcome of a statement, which is rolled back. `hidden` has no control here: prefer the assertions."""
         attempt = self._attempt(sql, params)
-        return self._run(steps.undone(lambda: steps.outcome(attempt)))
+        return self._run(impersonation.rolled_back(lambda: assertions.outcome(attempt)))
 
     def assert_allowed(self, sql: str, params: Params = None, *, count: int | None = None) -> list[Any]:
-        """A statement reaches at least one row, or exactly `count`; returns the rows that it returned."""
+        """The statement returns or affects at least one row, or exactly `count`. Returns its rows."""
         __tracebackhide__ = True
         attempt = self._attempt(sql, params)
         return self._run(assertions.expect_rows(self._rls.owner.identity, attempt, count)).rows
 
     def assert_hidden(self, sql: str, params: Params = None, *, control: Control = None) -> None:
-        """A SELECT, UPDATE or DELETE runs and reaches no row, although the owner reaches one with it.
+        """A SELECT, UPDATE or DELETE succeeds with no row, and with at least one row for the owner.
 
-        `control` is SQL (or SQL and its parameters) that finds the row as the owner, where the statement itself
-        would fail for the owner.
+        Pass `control`, SQL or a tuple of SQL and its parameters, if the statement itself fails for the owner. It must
+        find the row as the owner.
         """
         __tracebackhide__ = True
         self._expect("hidden", sql, params, control)
 
     def assert_denied(self, sql: str, params: Params = None) -> None:
-        """A privilege is missing, or a function refuses: 42501, and no policy's WITH CHECK."""
+        """The statement fails with 42501: a privilege is missing or a function raised it, not WITH CHECK."""
         __tracebackhide__ = True
         self._expect("denied", sql, params)
 
     def assert_violates(self, sql: str, params: Params = None) -> None:
-        """A policy's WITH CHECK refuses the new row."""
+        """The statement fails with 42501 because a policy's WITH CHECK refuses the row."""
         __tracebackhide__ = True
         self._expect("violates", sql, params)
 
     def assert_fails(self, sqlstate: str, sql: str, params: Params = None) -> None:
-        """A statement fails with an SQLSTATE: `"23514"` for a check constraint."""
+        """The statement fails with this SQLSTATE: `"23514"` for a check constraint."""
         __tracebackhide__ = True
         self._expect(sqlstate, sql, params)
 
     def assert_untouched(self, target: str, target_params: Params = None, *, by: str, params: Params = None) -> None:
-        """What `target` selects as the owner is the same after the statement `by`, allowed or not.
+        """The owner's result of the query `target` is the same after the statement `by`, which may be refused.
 
-        For an UPDATE or DELETE without WHERE, and for functions: their count does not say whose rows they reached.
-        Fails also where the owner's own try of the statement would leave the target as it is.
+        For an UPDATE or DELETE without WHERE, and for functions: their row count does not show whose rows they
+        changed. Also fails if the statement would not change the target for the owner either.
         """
         __tracebackhide__ = True
         attempt = self._attempt(by, params)
@@ -191,9 +200,9 @@ class Caller:
     def _attempt(self, sql: str, params: Params) -> Attempt:
         return Attempt(self.identity, sql, params)
 
-    def _run(self, work: Steps[T]) -> T:
+    def _run(self, queries: QueryGenerator[T]) -> T:
         __tracebackhide__ = True
-        return run(self.connection, work)
+        return run(self.connection, queries)
 
     def __repr__(self) -> str:
         return f"<Caller {self.identity}>"

@@ -1,0 +1,208 @@
+"""Impersonation of an identity on a connection, for both kinds of psycopg connection.
+
+Functions that run queries are generators: they yield a DriverQuery and are sent its Result, or psycopg's error is
+thrown into them. `rls.run` and `rls_async.run` execute the queries, inside the transaction of the test.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Generic, TypeVar
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.sql import SQL, Composed, Identifier
+
+from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.testing import identity as identities
+from supabase_jobs.testing.identity import Identity
+
+T = TypeVar("T")
+C = TypeVar("C")
+Params = Sequence[Any] | Mapping[str, Any] | None
+
+_READ_SETTINGS = b"select s.name, coalesce(current_setting(s.name, true), '') from unnest($1::text[]) as s (name)"
+_SET_SETTINGS = b"select set_config(s.name, s.value, true) from unnest($1::text[], $2::text[]) as s (name, value)"
+# the lock timeout limits how long a test waits for another session
+_BEGIN = b"""
+select current_user::text, set_config(
+  'lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), '10s'), true
+)
+"""
+# the columns that Supabase Auth fills in; triggers of projects often read email
+NEW_USER = """
+insert into auth.users (id, aud, role, email, raw_app_meta_data, raw_user_meta_data, is_anonymous)
+values (gen_random_uuid(), 'authenticated', 'authenticated', %s, '{}', '{}', %s)
+returning id
+"""
+DELETE_USER = "delete from auth.users where id = %s"
+
+_savepoint_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The rows that a statement returned, and how many it affected; `count` is -1 for a statement without a count."""
+
+    rows: list[Any] = field(default_factory=list)
+    count: int = -1
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A statement and the identity that runs it."""
+
+    identity: Identity
+    sql: str
+    params: Params = None
+
+
+@dataclass(frozen=True)
+class DriverQuery:
+    """One query for psycopg.
+
+    `internal`: $1 parameters and tuples, for the plugin's own queries. A query of the user has %s parameters and the
+    connection's row factory, or tuples with `as_tuples`.
+    """
+
+    query: bytes | Composed
+    params: Params = None
+    internal: bool = True
+    as_tuples: bool = False
+
+
+QueryGenerator = Generator[DriverQuery, Result, T]
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """What `restore` restores: the settings before an impersonation, and the savepoint at its start."""
+
+    savepoint: str
+    settings: dict[str, str]
+
+
+def begin() -> QueryGenerator[Identity]:
+    """The identity of the connection itself, at the start of the test's transaction: its role, without a request."""
+    result = yield DriverQuery(_BEGIN)
+    return Identity(result.rows[0][0])
+
+
+def impersonate(identity: Identity) -> QueryGenerator[SavedState]:
+    """Set the role and the settings of an identity, until `restore`."""
+    settings = identity.made()
+    result = yield DriverQuery(_READ_SETTINGS, (list(settings),))
+    saved = SavedState((yield from _savepoint()), dict(result.rows))
+    try:
+        yield DriverQuery(_SET_SETTINGS, (list(settings), list(settings.values())))
+    except psycopg.Error as error:
+        yield from _rollback_to(saved.savepoint)
+        if error.sqlstate in ("22023", "42501"):  # set role: unknown role, or not a member
+            raise SupabaseJobsError(
+                f"cannot act as the role {identity.role}: {error.diag.message_primary}",
+                hint="Connect as a member of this role. In a Supabase project postgres is a member of the API roles.",
+                sqlstate=error.sqlstate,
+            ) from None
+        raise
+    return saved
+
+
+def restore(saved: SavedState, *, rollback: bool) -> QueryGenerator[None]:
+    """Restore the role and the settings from before an impersonation; `rollback` also rolls back all changes since."""
+    if rollback:
+        yield from _rollback_to(saved.savepoint)
+    else:
+        yield DriverQuery(_SET_SETTINGS, (list(saved.settings), list(saved.settings.values())))
+        yield from _release(saved.savepoint)
+
+
+def execute(attempt: Attempt) -> QueryGenerator[Result]:
+    """Run a statement as its identity and keep its changes; if it fails, only this statement is rolled back."""
+    saved = yield from impersonate(attempt.identity)
+    try:
+        result = yield DriverQuery(attempt.sql.encode(), attempt.params, internal=False)
+    except BaseException:
+        yield from restore(saved, rollback=True)
+        raise
+    yield from restore(saved, rollback=False)
+    return result
+
+
+def rolled_back(work: Callable[[], QueryGenerator[T]]) -> QueryGenerator[T]:
+    """Run queries, then roll back their changes."""
+    savepoint = yield from _savepoint()
+    try:
+        return (yield from work())
+    finally:
+        yield from _rollback_to(savepoint)
+
+
+def _savepoint() -> QueryGenerator[str]:
+    name = f"rls_{next(_savepoint_numbers)}"
+    yield DriverQuery(SQL("savepoint {}").format(Identifier(name)))
+    return name
+
+
+def _release(savepoint: str) -> QueryGenerator[None]:
+    yield DriverQuery(SQL("release savepoint {}").format(Identifier(savepoint)))
+
+
+def _rollback_to(savepoint: str) -> QueryGenerator[None]:
+    yield DriverQuery(SQL("rollback to savepoint {}").format(Identifier(savepoint)))
+    yield from _release(savepoint)
+
+
+def is_aborted(info: psycopg.ConnectionInfo) -> bool:
+    """Whether an error has aborted the transaction. Raises SupabaseJobsError if the transaction has ended."""
+    if info.transaction_status in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN):
+        raise SupabaseJobsError(
+            "the transaction of the test ended inside the test (commit, rollback, or a lost connection)",
+            hint="Committed rows are still in the database: remove them. Test code that commits over the API, or on a"
+            " database of its own.",
+        )
+    return info.transaction_status == TransactionStatus.INERROR
+
+
+class CallerFactory(Generic[C]):
+    """Creates a caller for each identity: a `Caller`, an `AsyncCaller`, or a client of the API."""
+
+    def __init__(self, guest_header: str | Callable[[], str] | None) -> None:
+        self._guest_header = guest_header
+
+    def _caller(self, identity: Identity) -> C:
+        raise NotImplementedError
+
+    def as_anon(self, *, headers: Mapping[str, str] | None = None) -> C:
+        """A caller with the anonymous key and no guest id."""
+        return self._caller(identities.anonymous(headers))
+
+    def as_guest(self, guest_id: object, *, headers: Mapping[str, str] | None = None) -> C:
+        """A guest, identified by the id in its request header (ini option `supabase_guest_header`)."""
+        header = self._guest_header() if callable(self._guest_header) else self._guest_header
+        if not header:
+            raise ConfigError(
+                "the name of the guest header is not configured",
+                hint="Set supabase_guest_header in pytest's configuration, or use as_anon(headers={…}).",
+            )
+        return self._caller(identities.guest(header, guest_id, headers))
+
+    def as_user(
+        self, user_id: object, *, claims: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
+    ) -> C:
+        """A signed-in user. `claims` add to the claims of its JWT or replace them: `{"is_anonymous": True}`."""
+        return self._caller(identities.user(user_id, claims, headers))
+
+    def as_service(self, *, headers: Mapping[str, str] | None = None) -> C:
+        """The backend, which holds the service key."""
+        return self._caller(identities.service(headers))
+
+    def as_role(
+        self,
+        role: str,
+        *,
+        claims: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> C:
+        """A request with any role that the connection may set; `settings` are set literally."""
+        return self._caller(identities.role(role, claims, headers, settings))

@@ -1,0 +1,229 @@
+"""The fixture `rls_api`: impersonation over the REST API, with supabase-py clients and the real PostgREST.
+
+Requests commit, so nothing is rolled back; a test names the rows to remove after it.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+
+from supabase import Client, ClientOptions, PostgrestAPIError, create_client
+from supabase_jobs.api.endpoint import (
+    ANON,
+    SECRET,
+    SERVICE,
+    URL_VARIABLE,
+    Endpoint,
+    host_of,
+    read_keys,
+    read_url,
+)
+from supabase_jobs.api.keys import Keys, sign, user_token
+from supabase_jobs.database.connection import connect
+from supabase_jobs.database.hosts import is_local
+from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.testing.assertions import Outcome, hint, request_failure
+from supabase_jobs.testing.identity import Identity
+from supabase_jobs.testing.impersonation import DELETE_USER, NEW_USER, CallerFactory, Result
+from supabase_jobs.testing.target import DatabaseUrl
+
+# the API returns the message of an error, in English on hosted projects, but not the function that raised it
+_VIOLATES = "violates row-level security policy"
+_INSUFFICIENT_PRIVILEGE = "42501"
+
+
+@contextmanager
+def endpoint(db_url: Callable[[], str], directory: Path, *, allow_remote: bool) -> Iterator[Endpoint]:
+    """The API of the environment variables, otherwise a PostgREST on the throwaway server of this run.
+
+    Raises ConfigError if there is neither, or the API is on another machine; LocalServerError without PostgREST.
+    """
+    if configured := os.environ.get(URL_VARIABLE):
+        url = read_url(configured, URL_VARIABLE)
+        if not (allow_remote or is_local(host := host_of(url))):
+            raise ConfigError(
+                f"{host} is not this machine, and writes over the API are not rolled back",
+                hint="Use a local API (supabase-jobs local start --api). If nobody else uses this project, pass"
+                " --supabase-allow-remote.",
+            )
+        yield Endpoint(url, _keys(read_keys(os.environ)))
+        return
+    if (database := db_url()) and isinstance(database, DatabaseUrl) and database.port:
+        from supabase_jobs.local.api import throwaway
+
+        with throwaway(database.port, database.name, directory=directory) as info:
+            yield Endpoint(info.url, info.keys)
+        return
+    raise ConfigError(
+        "no API is configured for this database",
+        hint=f"Set {URL_VARIABLE}, {ANON}, {SERVICE} and {SECRET}, as printed by supabase-jobs local start --api or"
+        " supabase status. If no database is configured either, the tests start both.",
+    )
+
+
+def _keys(keys: Keys) -> Keys:
+    if not (keys.anon and keys.service_role):  # a gateway rejects keys that are only signed with the project's secret
+        raise ConfigError(
+            "SUPABASE_URL is set, but its keys are not",
+            hint="Set SUPABASE_ANON_KEY and SUPABASE_SERVICE_ROLE_KEY, and SUPABASE_JWT_SECRET to act as users.",
+        )
+    return keys
+
+
+class RlsApi(CallerFactory[Client]):
+    """Creates callers over the API; each is a supabase-py client. See the fixture `rls_api`."""
+
+    def __init__(
+        self, target: Endpoint, *, guest_header: str | Callable[[], str] | None, db_url: Callable[[], str]
+    ) -> None:
+        super().__init__(guest_header)
+        self.url = target.url
+        self._keys = target.keys
+        self._db_url = db_url
+        self._callers: dict[str, Identity] = {}
+        self._removals: list[tuple[str, Callable[[], object]]] = []
+        self._http = target.client()
+
+    def _caller(self, identity: Identity) -> Client:
+        if identity.settings:
+            raise ConfigError("settings cannot be sent over the API", hint="Use the fixture rls to test settings.")
+        keys = {"anon": self._keys.anon, "service_role": self._keys.service_role}
+        key = self._keys.service_role if identity.role == "service_role" else self._keys.anon
+        role_only = identity.claims == {"role": identity.role}
+        token = keys[identity.role] if role_only and identity.role in keys else self._token(identity)
+        headers = {**(identity.headers or {}), "Authorization": f"Bearer {token}"}
+        self._callers[headers["Authorization"]] = identity
+        return create_client(self.url, key, ClientOptions(headers=headers, httpx_client=self._http))
+
+    def _token(self, identity: Identity) -> str:
+        if not self._keys.secret:
+            raise ConfigError("the JWT secret is required to act as a user", hint="Set SUPABASE_JWT_SECRET.")
+        claims = dict(identity.claims or {})
+        if "sub" in claims:
+            return user_token(self._keys.secret, str(claims.pop("sub")), **claims)
+        return sign(self._keys.secret, claims)
+
+    def new_user(self, *, email: str | None = None, is_anonymous: bool = False) -> UUID:
+        """Insert a row into auth.users on a database connection, and return its id; it is deleted after the test.
+
+        Rows that refer to it are deleted too if their foreign keys are `on delete cascade`. Otherwise the test ends
+        with an error.
+        """
+        with connect(self._db_url()) as connection:
+            row = connection.execute(NEW_USER.encode(), (email, is_anonymous)).fetchone()
+        user = cast(UUID, row[0] if row else None)
+        self._removals.append((f"user {user}", lambda: self._delete_user(user)))
+        return user
+
+    def _delete_user(self, user: UUID) -> None:
+        with connect(self._db_url()) as connection:
+            connection.execute(DELETE_USER.encode(), (user,))
+
+    def remove_after(self, table: str, **equals: object) -> None:
+        """After the test, delete the rows of a table in which these columns have these values, as the service.
+
+        Call it before the rows are written, so that they are removed after any error. The last call is removed first.
+        """
+        if not equals:
+            raise ConfigError(f"remove_after({table!r}) names no column", hint="Without one it deletes all rows.")
+
+        def remove() -> None:
+            query = self.as_service().table(table).delete()
+            for column, value in equals.items():
+                query = query.eq(column, str(value))
+            query.execute()
+
+        self._removals.append((f"{table} {equals}", remove))
+
+    def outcome(self, query: Any) -> Outcome:
+        """The outcome of a request; `query` is a query of supabase-py: `client.table("notes").select("*")`.
+
+        A response without rows counts as hidden, so a request with `returning="minimal"` must request a count.
+        """
+        sent = getattr(query, "request", query)
+        if "return=minimal" in (prefer := sent.headers.get("prefer", "")) and "count=" not in prefer:
+            raise ConfigError(
+                'a response to returning="minimal" does not show whether a row was affected', hint='Add count="exact".'
+            )
+        try:
+            response = query.execute()
+        except PostgrestAPIError as error:
+            code, message = error.code or "error", error.message or ""
+            name = code
+            if code == _INSUFFICIENT_PRIVILEGE:
+                name = "violates" if _VIOLATES in message else "denied"
+            return Outcome(name, Result(), code, message)
+        data, count = response.data, getattr(response, "count", None)
+        rows = data if isinstance(data, list) else [] if data is None else [data]
+        count = len(rows) if count is None else count
+        return Outcome("rows" if count else "hidden", Result(rows, count))
+
+    def assert_allowed(self, query: Any, *, count: int | None = None) -> list[Any]:
+        """The request returns or affects at least one row, or exactly `count`. Returns its rows; it is committed."""
+        __tracebackhide__ = True
+        actual = self._expect("rows", query)
+        if count is not None and actual.result.count != count:
+            self._fail(f"expected {count} rows, got {actual.result.count}", query, actual, "")
+        return actual.result.rows
+
+    def assert_hidden(self, query: Any, *, control: Any) -> None:
+        """The request returns or affects no row, and `control`, a request of the service, finds the row."""
+        __tracebackhide__ = True
+        actual = self._expect("hidden", query)
+        if (control_outcome := self.outcome(control)).name != "rows":
+            self._fail(f"inconclusive: expected rows from the control, got {control_outcome}", query, actual, "")
+
+    def assert_denied(self, query: Any) -> None:
+        """The request fails with 42501, not from a policy's WITH CHECK according to the message."""
+        __tracebackhide__ = True
+        self._expect("denied", query)
+
+    def assert_violates(self, query: Any) -> None:
+        """The request fails with 42501 from a policy's WITH CHECK, according to the message."""
+        __tracebackhide__ = True
+        self._expect("violates", query)
+
+    def assert_fails(self, code: str, query: Any) -> None:
+        """The request fails with this code: an SQLSTATE, or a code of PostgREST (`"PGRST301"`: invalid token)."""
+        __tracebackhide__ = True
+        self._expect(code, query)
+
+    def _expect(self, expected: str, query: Any) -> Outcome:
+        __tracebackhide__ = True
+        actual = self.outcome(query)
+        if actual.name != expected:
+            self._fail(f"expected {expected}, got {actual.name}", query, actual, hint(expected, actual))
+        return actual
+
+    def _fail(self, headline: str, query: Any, actual: Outcome, cause: str) -> None:
+        __tracebackhide__ = True
+        sent = getattr(query, "request", query)
+        path = str(sent.path).removeprefix(self.url)
+        request = f"{sent.http_method} {path}" + (f"?{sent.params}" if str(sent.params) else "")
+        identity = self._callers.get(sent.headers.get("authorization", ""), Identity("(unknown)"))
+        raise AssertionError(request_failure(headline, identity, request, sent.json, actual, cause))
+
+    def __repr__(self) -> str:
+        return f"<RlsApi on {self.url}>"
+
+    def close(self) -> None:
+        """Run all removals, also after one fails; raises SupabaseJobsError with the rows that were not removed."""
+        failed = []
+        with ExitStack() as stack:
+            stack.callback(self._http.close)
+            while self._removals:
+                rows, remove = self._removals.pop()
+                try:
+                    remove()
+                except (PostgrestAPIError, httpx.HTTPError, SupabaseJobsError) as error:
+                    failed.append(f"{rows}: {getattr(error, 'message', None) or error}")
+        if failed:
+            raise SupabaseJobsError(
+                f"rows of the test could not be removed: {'; '.join(failed)}",
+                hint="Remove them, because they can affect later tests.",
+            )

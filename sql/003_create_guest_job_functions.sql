@@ -107,6 +107,26 @@ comment on function public.migrate_guest_jobs(uuid, uuid) is
 '42501: not allowed; 23503: no such user; 22004: a null. An unknown guest has 0 jobs.';
 
 
+-- The cleanup's rule ----------------------------------------------------------------------------
+
+-- Older than p_days means at least a microsecond older, the resolution of a timestamp. 0 days means everything finished,
+-- also what this very transaction has finished; and no timestamp reaches back further than some two million days.
+create function private.cleanup_cutoff(p_days integer) returns timestamptz
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select case p_days
+    when 0 then 'infinity'::pg_catalog.timestamptz
+    else now() - make_interval(days => least(p_days, 1000000), secs => 0.000001)
+  end;
+$$;
+
+comment on function private.cleanup_cutoff(integer) is
+'The newest time that is older than p_days days; infinity for 0 days.';
+
+
 -- cleanup_old_jobs -----------------------------------------------------------------------------
 
 -- The body takes a place to begin at and returns the one to go on from, null at the end: a caller that deletes in many
@@ -138,13 +158,7 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
 
-  -- The newest time that is old enough; older than p_days, so a microsecond (a timestamp's resolution) before.
-  -- 0 days means everything finished, also what this very transaction has finished; and no timestamp reaches
-  -- back further than some two million days.
-  cutoff := case p_days
-    when 0 then 'infinity'
-    else now() - make_interval(days => least(p_days, 1000000), secs => 0.000001)
-  end;
+  cutoff := private.cleanup_cutoff(p_days);
 
   with expired as materialized (
     select
@@ -206,6 +220,23 @@ comment on function public.cleanup_old_jobs(integer, integer) is
 'them, passing over locked rows; returns how many. 22023: p_days null or negative, or p_limit below 1.';
 
 
+-- What cleanup_old_jobs would delete, for a dry run and the total of a progress bar.
+create function private.count_old_jobs(p_days integer) returns bigint
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select count(*)
+  from public.async_jobs as j
+  where j.status in ('completed', 'failed', 'cancelled')
+    and j.updated_at <= (select private.cleanup_cutoff(p_days));
+$$;
+
+comment on function private.count_old_jobs(integer) is
+'How many jobs public.cleanup_old_jobs(p_days) would delete if no row were locked.';
+
+
 -- cleanup_inactive_guests ----------------------------------------------------------------------
 
 create function private.cleanup_inactive_guests(p_days integer, p_limit integer, p_from timestamptz)
@@ -235,11 +266,7 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
 
-  -- as in cleanup_old_jobs
-  cutoff := case p_days
-    when 0 then 'infinity'
-    else now() - make_interval(days => least(p_days, 1000000), secs => 0.000001)
-  end;
+  cutoff := private.cleanup_cutoff(p_days);
 
   -- Three statements, because each sees what has been committed when it starts. Once a guest's row is locked
   -- nobody can add a job for it, once a job's row is locked nobody can change it, and only then does "has no
@@ -320,6 +347,30 @@ comment on function public.cleanup_inactive_guests(integer, integer) is
 '22023: p_days null or negative, or p_limit below 1.';
 
 
+-- What cleanup_inactive_guests would delete once cleanup_old_jobs has run: a job that this deletes keeps no guest.
+create function private.count_inactive_guests(p_days integer, p_job_days integer) returns bigint
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select count(*)
+  from public.guest_users as g
+  where g.last_seen_at <= (select private.cleanup_cutoff(p_days))
+    and not exists (
+      select 1 from public.async_jobs as j
+      where j.guest_id = g.guest_id
+        and (
+          j.status in ('queued', 'processing')
+          or j.updated_at > (select greatest(private.cleanup_cutoff(p_days), private.cleanup_cutoff(p_job_days)))
+        )
+    );
+$$;
+
+comment on function private.count_inactive_guests(integer, integer) is
+'How many guests public.cleanup_inactive_guests(p_days) would delete after public.cleanup_old_jobs(p_job_days).';
+
+
 -- Who may call what ----------------------------------------------------------------------------
 
 revoke all on function private.migrate_guest_jobs(uuid, uuid) from public, anon, authenticated, service_role;
@@ -336,3 +387,11 @@ revoke all on function private.cleanup_inactive_guests(integer, integer, timesta
 revoke all on function public.cleanup_inactive_guests(integer, integer) from public, anon, authenticated, service_role;
 grant execute on function private.cleanup_inactive_guests(integer, integer, timestamptz) to service_role;
 grant execute on function public.cleanup_inactive_guests(integer, integer) to service_role;
+
+-- cleanup_cutoff for the invoker functions that call it
+revoke all on function private.cleanup_cutoff(integer) from public, anon, authenticated, service_role;
+revoke all on function private.count_old_jobs(integer) from public, anon, authenticated, service_role;
+revoke all on function private.count_inactive_guests(integer, integer) from public, anon, authenticated, service_role;
+grant execute on function private.cleanup_cutoff(integer) to service_role;
+grant execute on function private.count_old_jobs(integer) to service_role;
+grant execute on function private.count_inactive_guests(integer, integer) to service_role;

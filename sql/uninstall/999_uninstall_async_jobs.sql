@@ -56,6 +56,9 @@ drop function if exists public.cleanup_inactive_guests(integer, integer);
 drop function if exists private.migrate_guest_jobs(uuid, uuid);
 drop function if exists private.cleanup_old_jobs(integer, integer, timestamptz);
 drop function if exists private.cleanup_inactive_guests(integer, integer, timestamptz);
+drop function if exists private.count_old_jobs(integer);
+drop function if exists private.count_inactive_guests(integer, integer);
+drop function if exists private.cleanup_cutoff(integer);
 
 -- their policies, indexes and triggers go with them
 drop table if exists public.async_jobs;

@@ -22,31 +22,32 @@ from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
     from supabase_jobs.database.connection import Connection
-    from supabase_jobs.operations.cleanup import Tally
+    from supabase_jobs.operations.cleanup import Deleted
     from supabase_jobs.settings import Settings
 
-_MOST = 2**31 - 1
-# which variable of the sources says so where the option does not
+_MAX_INTEGER = 2**31 - 1
+# the variable of the SQL sources that holds the default of an option
 _VARIABLES = {"days": "retention_days", "guest_days": "guest_inactive_days"}
 
 
 @click.command(epilog="Example: supabase-jobs cleanup --days 30 --dry-run")
 @click.option(
     "--days",
-    type=click.IntRange(0, _MOST),
-    help="Keep finished jobs that were updated in the last N days; else the variable retention_days (7). 0: keep none.",
+    type=click.IntRange(0, _MAX_INTEGER),
+    help=f"Keep finished jobs that were updated in the last N days; 0 keeps none."
+    f" Default: the variable {_VARIABLES['days']}.",
 )
 @click.option(
     "--guest-days",
-    type=click.IntRange(0, _MOST),
-    help="Keep guests that were seen in the last N days; else the variable guest_inactive_days (30).",
+    type=click.IntRange(0, _MAX_INTEGER),
+    help=f"Keep guests that were seen in the last N days. Default: the variable {_VARIABLES['guest_days']}.",
 )
 @click.option(
     "--batch-size",
-    type=click.IntRange(1, _MOST),
-    help="Rows in one transaction; else as many as take about 50 ms.",
+    type=click.IntRange(1, _MAX_INTEGER),
+    help="Rows in one transaction. Default: as many as take about 50 ms.",
 )
-@click.option("--dry-run", is_flag=True, help="Only count what would be deleted.")
+@click.option("--dry-run", is_flag=True, help="Only count the rows that would be deleted.")
 @shared_options
 @json_option
 @click.pass_context
@@ -55,95 +56,95 @@ def command(
 ) -> None:
     """Delete expired jobs, then inactive guests, in short transactions; for databases without pg_cron.
 
-    Finished jobs go oldest first; rows that somebody has locked are left for the next run. A guest with a queued or
-    processing job, or a newer one, stays. Ctrl-C ends after the current batch (a second one at once), says how
-    much was deleted, and exits 130 (SIGTERM: 143). Running it again goes on.
+    Deletes the oldest rows first and skips locked rows. A guest is kept while it has a queued or processing job, or
+    a job updated more recently than --guest-days. Ctrl-C stops after the current batch (a second Ctrl-C cancels the
+    batch), prints how many rows were deleted, and exits 130 (SIGTERM: 143). Run the command again to continue.
     """
-    given = settings(ctx)
-    limits = _limits(given, days, guest_days)
-    from supabase_jobs.operations.cleanup import KINDS, Tally, count
+    configuration = settings(ctx)
+    limits = _limits(configuration, days, guest_days)
+    from supabase_jobs.operations.cleanup import KINDS, Deleted, count_expired
 
-    tally = Tally()
+    deleted = Deleted()
     started = time.monotonic()
     finished = True
-    with connected(given) as connection:
+    with connected(configuration) as connection:
         if dry_run:
-            tally.deleted = {kind: count(connection, kind, limits) for kind in KINDS}
+            deleted.rows = {kind: count_expired(connection, kind, limits) for kind in KINDS}
         else:
-            with _stop_after_batch() as stop:
+            with _stop_after_batch() as signals:
                 try:
-                    finished = _delete(connection, limits, batch_size, tally, stop)
-                except KeyboardInterrupt:  # the second: its batch was rolled back
+                    finished = _delete(connection, limits, batch_size, deleted, signals)
+                except KeyboardInterrupt:  # the second signal: its batch was rolled back
                     finished = False
-    code = 0 if finished else 128 + stop[-1]
+    code = 0 if finished else 128 + signals[-1]
     if not finished:
-        narrate("Interrupted; what was deleted by then stays deleted. Run it again to go on.")
+        narrate("Interrupted. The rows of committed batches stay deleted; run the command again to continue.")
     if as_json(ctx):
-        numbers = {f"{kind}_deleted": number for kind, number in tally.deleted.items()}
-        print_json({**numbers, "batches": tally.batches, "dry_run": dry_run, "interrupted": not finished})
+        numbers = {f"{kind}_deleted": number for kind, number in deleted.rows.items()}
+        print_json({**numbers, "batches": deleted.batches, "dry_run": dry_run, "interrupted": not finished})
     elif dry_run:
-        click.echo(f"would delete {tally}")
+        click.echo(f"would delete {deleted}")
     else:
-        click.echo(f"deleted {tally} in {tally.batches:,} batches, {time.monotonic() - started:.1f} s")
+        click.echo(f"deleted {deleted} in {deleted.batches:,} batches, {time.monotonic() - started:.1f} s")
     ctx.exit(code)
 
 
-def _limits(given: "Settings", days: int | None, guest_days: int | None) -> dict[str, int]:
+def _limits(configuration: "Settings", days: int | None, guest_days: int | None) -> dict[str, int]:
+    """The days of each option; the variable of the SQL sources where an option is missing."""
     from supabase_jobs.sources.files import load_sources
     from supabase_jobs.sources.variables import resolve
 
-    values = resolve(load_sources(given.sql_dir).variables, given.variables)
+    values = resolve(load_sources(configuration.sql_dir).variables, configuration.variables)
     limits: dict[str, int] = {}
     for name, option in (("days", days), ("guest_days", guest_days)):
         value = values.get(_VARIABLES[name]) if option is None else option
         if type(value) is not int:
-            flag = "--" + name.replace("_", "-")
             raise ConfigError(
-                f"the sources have no variable {_VARIABLES[name]} to say how many days are kept",
-                hint=f"Say so with {flag}.",
+                f"the SQL sources declare no whole number {_VARIABLES[name]}",
+                hint=f"Pass --{name.replace('_', '-')} N.",
             )
         limits[name] = value
     return limits
 
 
 def _delete(
-    connection: "Connection", limits: dict[str, int], batch_size: int | None, tally: "Tally", stop: list[int]
+    connection: "Connection", limits: dict[str, int], batch_size: int | None, deleted: "Deleted", signals: list[int]
 ) -> bool:
-    """Delete batch by batch until all is done or a signal has come; says whether all is done."""
-    from supabase_jobs.operations.cleanup import KINDS, count, sweep
+    """Delete batch by batch until no row is left or a signal was received; returns whether no row is left."""
+    from supabase_jobs.operations.cleanup import KINDS, count_expired, delete_expired
 
     for kind in KINDS:
-        with counter(kind, lambda kind=kind: count(connection, kind, limits)) as advance:  # type: ignore[misc]
-            batches = sweep(connection, kind, limits, tally, batch_size)
+        with counter(kind, lambda kind=kind: count_expired(connection, kind, limits)) as advance:  # type: ignore[misc]
+            batches = delete_expired(connection, kind, limits, deleted, batch_size)
             while True:
-                if stop:
+                if signals:
                     return False
-                deleted = next(batches, None)
-                if deleted is None:
+                rows = next(batches, None)
+                if rows is None:
                     break
-                advance(deleted)
+                advance(rows)
     return True
 
 
 @contextmanager
 def _stop_after_batch() -> Iterator[list[int]]:
-    """Within the block the first signal to stop is only noted, in the list; the second cancels what runs.
+    """Record the first SIGINT, SIGTERM or SIGHUP in the list; raise KeyboardInterrupt at the second.
 
-    One that is ignored (SIGHUP under nohup, SIGINT in a shell's background) stays ignored.
+    A signal that is ignored (SIGHUP under nohup, SIGINT in the background of a shell) stays ignored.
     """
-    seen: list[int] = []
+    received: list[int] = []
 
-    def note(number: int, _frame: object) -> None:
-        seen.append(number)
-        if len(seen) > 1:
+    def record(number: int, _frame: object) -> None:
+        received.append(number)
+        if len(received) > 1:
             raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     for number in before:
-        signal.signal(number, note)
+        signal.signal(number, record)
     try:
-        yield seen
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

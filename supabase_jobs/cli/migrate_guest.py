@@ -12,13 +12,13 @@ _EXAMPLE = "6f1c2a52-6c1f-4f0e-9a43-1a2b3c4d5e6f 0b9d8c7a-1234-4abc-8def-0011223
 
 
 class _Id(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """A UUID in its usual form; one that is wrong is not repeated, for it may be a mistyped secret."""
+    """A UUID in its usual form; the error does not repeat the value, which may be a mistyped secret."""
 
     name = "uuid"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> UUID:
         if not _FORM.fullmatch(value):
-            self.fail("not a UUID, which looks like 01234567-89ab-cdef-0123-456789abcdef", param, ctx)
+            self.fail("not a UUID; the form is 01234567-89ab-cdef-0123-456789abcdef", param, ctx)
         return UUID(value)
 
 
@@ -29,15 +29,15 @@ class _Id(click.ParamType):  # type: ignore[type-arg]  # generic in newer versio
 @json_option
 @click.pass_context
 def command(ctx: click.Context, guest: UUID, user: UUID) -> None:
-    """Move all jobs of a guest to a user, mark the guest, and print how many jobs moved.
+    """Move all jobs of a guest to a user, mark the guest as migrated, and print the number of jobs.
 
-    Once more is harmless; an unknown guest has 0 jobs, an unknown user is an error (2). A guest's id works like a
-    password, so only its last four digits are printed.
+    Running it again does no harm. An unknown guest has 0 jobs; an unknown user is an error (exit code 2). A guest's
+    id works like a password, so only its last four digits are printed.
     """
-    from supabase_jobs.operations.migrate_guest import hand_over, mask
+    from supabase_jobs.operations.migrate_guest import mask, migrate_guest
 
     with connected(settings(ctx)) as connection:
-        moved = hand_over(connection, guest, user)
+        moved = migrate_guest(connection, guest, user)
     if as_json(ctx):
         print_json({"migrated": moved, "guest_id": mask(guest), "user_id": str(user)})
     else:

@@ -15,24 +15,24 @@ from supabase_jobs.cli.common import as_json, connected, json_option, print_json
     default=15,
     show_default=True,
     metavar="MINUTES",
-    help="When a job is thought to be stuck: processing without an update, or queued, for so long.",
+    help="A job is stuck when it was processing without an update, or queued, for longer than this.",
 )
 @shared_options
 @json_option
 @click.pass_context
 def command(ctx: click.Context, stuck_after: int) -> None:
-    """Show jobs by state and age, those that are slow or stuck, sizes, the use of indexes, dead rows.
+    """Show jobs by status and age, slow and stuck jobs, sizes, index usage, and dead rows.
 
-    It only reads, also on a replica, and gives up on what takes longer than 10 s. It shows ids of jobs, and neither
-    their URLs nor whose they are. On a terminal there are bars.
+    Only reads, also on a replica; a query that takes longer than 10 s is cancelled. Prints ids of jobs, but no URLs
+    and no owners. Draws bars on a terminal.
     """
     from supabase_jobs.operations.stats import collect
     from supabase_jobs.report.stats import text
 
     with connected(settings(ctx)) as connection:
-        found = collect(connection, {"minutes": stuck_after})
+        stats = collect(connection, {"minutes": stuck_after})
     if as_json(ctx):
-        print_json({**found.sections, "stuck_after_minutes": stuck_after, "unanswered": found.unanswered})
+        print_json({**stats.sections, "stuck_after_minutes": stuck_after, "unanswered": stats.unanswered})
     else:
         chart = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-        click.echo(text(found.sections, found.unanswered, stuck_after, chart=chart), nl=False)
+        click.echo(text(stats.sections, stats.unanswered, stuck_after, chart=chart), nl=False)

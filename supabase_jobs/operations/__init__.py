@@ -1,4 +1,4 @@
-"""What is done with a database after its migrations: cleaning up, handing jobs over, looking at how it is.
+"""Operations on a database with the migrations: cleanup, migrate_guest, stats, check_results.
 
-The statements stand in `sql/`, and only they know the tables.
+Their statements are in `sql/`; only these name tables and functions.
 """

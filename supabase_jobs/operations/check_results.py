@@ -1,6 +1,6 @@
-"""Hold a sample of the JSON in a database against the schemas in `supabase_jobs/operations/schemas/`, which are advice.
+"""Validate a sample of result and metadata against the JSON Schemas in `schemas/`, which are advice.
 
-What is reported are paths and rules of the schemas with how many rows deviate, never a value.
+The report holds paths, broken rules and numbers of rows, never a value.
 """
 
 import json
@@ -15,20 +15,20 @@ from psycopg import IsolationLevel
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.operations.queries import explained, load
+from supabase_jobs.operations.statements import requires_migrations, statement
 
 SCHEMAS = Path(__file__).with_name("schemas")
 
 # (path, problem)
 Problem = tuple[str, str]
 
-# stands for JSON that PostgreSQL takes and Python does not
+# JSON that PostgreSQL accepts and Python does not
 UNREADABLE = object()
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """`rows` of the sample break one rule of a schema; `example` is the id of one of them."""
+    """`rows` jobs of the sample break one rule of a schema; `example` is the id of one of them."""
 
     path: str
     problem: str
@@ -38,7 +38,7 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Sample:
-    """How many rows were looked at, how many of them deviate, and how, the most frequent first."""
+    """The number of sampled jobs, how many of them deviate, and the deviations, most frequent first."""
 
     size: int
     deviating: int
@@ -46,21 +46,21 @@ class Sample:
 
 
 def check(connection: Connection, size: int) -> Sample:
-    """Check the newest `size` rows, or as many as there are, in a read-only transaction of at most 10 s.
+    """Check the `size` newest completed jobs, or all if there are fewer, in a read-only transaction of at most 10 s.
 
-    Raises ConfigError where jsonschema is not installed, and what `explained` raises.
+    Raises ConfigError if jsonschema is not installed, and what `requires_migrations` raises.
     """
-    _validators()  # before anything is asked of a database
+    _validators()  # fails before the first query
     connection.read_only = True
     connection.isolation_level = IsolationLevel.READ_COMMITTED
-    with explained(connection), connection.transaction():
-        load("stats/settings").dicts(connection, {})
-        rows = load("check_results/newest").dicts(connection, {"size": size})
+    with requires_migrations(connection), connection.transaction():
+        statement("stats/settings").execute(connection)
+        rows = statement("check_results/newest").dicts(connection, {"size": size})
     return compare({"id": row["id"], **{column: read(row[column]) for column in _validators()}} for row in rows)
 
 
 def read(text: str | None) -> Any:
-    """A value from its JSON, or UNREADABLE: an owner may write numbers of any length, and nest as deep as it likes."""
+    """Parse a JSON text; UNREADABLE if a number is too long or the nesting too deep for Python."""
     try:
         return None if text is None else json.loads(text)
     except (ValueError, RecursionError):
@@ -68,7 +68,7 @@ def read(text: str | None) -> Any:
 
 
 def compare(rows: Iterable[Mapping[str, Any]]) -> Sample:
-    """Hold rows (`id`, and a value for each schema's column) against the schemas."""
+    """Validate rows (`id`, and a value for the column of each schema)."""
     counts: Counter[Problem] = Counter()
     examples: dict[Problem, str] = {}
     size = deviating = 0
@@ -85,12 +85,12 @@ def compare(rows: Iterable[Mapping[str, Any]]) -> Sample:
 
 @cache
 def _validators() -> dict[str, Any]:
-    """A validator for each column that has a schema."""
+    """The validator of each column that has a schema."""
     try:
         from jsonschema import Draft202012Validator
     except ImportError as error:
         raise ConfigError(
-            "checking against JSON Schemas needs the package jsonschema, which is not installed",
+            "validation against JSON Schemas needs the package jsonschema, which is not installed",
             hint="pip install 'supabase-jobs[schemas]'",
         ) from error
     return {
@@ -104,18 +104,18 @@ def _problems(column: str, value: Any) -> Iterable[Problem]:
         yield column, "holds a number too long, or is nested too deep, to be read"
         return
     for error in _validators()[column].iter_errors(value):
-        # Only properties that a schema names are looked into, so a path holds no word of the data.
+        # The schemas descend only into properties that they name, so a path discloses no key of the data.
         path = "".join("[]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
-        rule, wanted = error.validator, error.validator_value
+        rule, expected = error.validator, error.validator_value
         if rule == "required":
-            yield from ((f"{column}{path}.{name}", "is missing") for name in wanted if name not in error.instance)
+            yield from ((f"{column}{path}.{name}", "is missing") for name in expected if name not in error.instance)
         else:
-            yield f"{column}{path}", _in_words(rule, wanted)
+            yield f"{column}{path}", _problem(rule, expected)
 
 
-def _in_words(rule: str, wanted: Any) -> str:
-    """What is wrong, from the schema alone: the library's own message quotes the value."""
+def _problem(rule: str, expected: Any) -> str:
+    """Describe a broken rule from the schema alone; the library's message quotes the value."""
     if rule == "type":
-        return f"is not {' or '.join([wanted] if isinstance(wanted, str) else wanted)}"
-    words = {"minimum": "is less than {}", "minLength": "is shorter than {}", "pattern": "does not match {}"}
-    return words.get(rule, f"breaks the rule {rule}: {{}}").format(wanted)
+        return f"is not {' or '.join([expected] if isinstance(expected, str) else expected)}"
+    formats = {"minimum": "is less than {}", "minLength": "is shorter than {}", "pattern": "does not match {}"}
+    return formats.get(rule, f"breaks the rule {rule}: {{}}").format(expected)

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import PrivilegeError
 from supabase_jobs.operations import check_results
-from supabase_jobs.operations.queries import NotAppliedError, load
+from supabase_jobs.operations.statements import NotAppliedError, statement
 from tests.fix_db import Make
 
 ROOT = Path(__file__).parents[2]
@@ -168,8 +168,8 @@ def test_the_sample_is_found_by_an_index(applied_url: str) -> None:
     with psycopg.connect(applied_url) as connection:
         plant(connection, *[RESULT] * 3000)
         connection.execute("analyze public.async_jobs")
-        statement = load("check_results/newest").text.replace("$1", "100")
-        plan = "\n".join(row[0] for row in connection.execute(f"explain {statement}".encode()))
+        query = statement("check_results/newest").text.replace("$1", "100")
+        plan = "\n".join(row[0] for row in connection.execute(f"explain {query}".encode()))
     assert "Index Scan Backward using idx_async_jobs_cleanup" in plan
 
 

@@ -9,7 +9,7 @@ import pytest
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import PrivilegeError
 from supabase_jobs.operations import stats
-from supabase_jobs.operations.queries import NotAppliedError, load
+from supabase_jobs.operations.statements import NotAppliedError, statement
 from tests.fix_db import Make
 from tests.sql.population import STATUSES
 
@@ -153,14 +153,14 @@ def test_where_nothing_may_be_written(make_database: Make, setting: str) -> None
 
 
 def test_what_takes_too_long_is_named(applied_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = load("stats/settings")
+    settings = statement("stats/settings")
     quick = replace(settings, text=settings.text.replace("'10s'", "'100ms'"))
-    questions = {
+    queries = {
         "slow": replace(settings, text="select pg_catalog.pg_sleep(5)"),
         "fast": replace(settings, text="select 1 as one"),
     }
-    monkeypatch.setattr(stats, "load", lambda _name: quick)
-    monkeypatch.setattr(stats, "load_all", lambda _name: questions)
+    monkeypatch.setattr(stats, "statement", lambda _name: quick)
+    monkeypatch.setattr(stats, "statements", lambda _name: queries)
     with connect(applied_url) as connection:
         found = stats.collect(connection, {})
     assert (found.unanswered, found.sections) == (["slow"], {"slow": [], "fast": [{"one": 1}]})

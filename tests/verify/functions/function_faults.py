@@ -41,6 +41,9 @@ class Statement:
 BODY = "private.migrate_guest_jobs(uuid,uuid)"
 WRAPPER = "public.migrate_guest_jobs(uuid,uuid)"
 OLD = "private.cleanup_old_jobs(integer,integer,timestamp with time zone)"
+CUTOFF = "private.cleanup_cutoff(integer)"
+COUNT_OLD = "private.count_old_jobs(integer)"
+COUNT_GUESTS = "private.count_inactive_guests(integer,integer)"
 OLD_WRAPPER = "public.cleanup_old_jobs(integer,integer)"
 GUESTS = "private.cleanup_inactive_guests(integer,integer,timestamp with time zone)"
 GUESTS_WRAPPER = "public.cleanup_inactive_guests(integer,integer)"
@@ -92,8 +95,8 @@ CLEANUP = (
     Edit("processing counts as finished", OLD, "'cancelled'", "'cancelled', 'processing'", "kept_processing"),
     Edit("goes by created_at", OLD, "j.updated_at <= cutoff", "j.created_at <= cutoff",
          "expired_completed should be deleted"),
-    Edit("not to the microsecond", OLD, ", secs => 0.000001", "", "kept_edge should be unchanged"),
-    Edit("a day late", OLD, "days => least(p_days, 1000000)", "days => least(p_days, 1000000) + 1",
+    Edit("not to the microsecond", CUTOFF, ", secs => 0.000001", "", "kept_edge should be unchanged"),
+    Edit("a day late", CUTOFF, "days => least(p_days, 1000000)", "days => least(p_days, 1000000) + 1",
          "expired_edge should be"),
     Edit("no limit", OLD, "limit p_limit", "", "expired_cancelled should be unchanged"),
     Edit("always a limit", OLD, "limit p_limit", "limit least(p_limit, 3)", "results in 3"),
@@ -106,7 +109,7 @@ CLEANUP = (
     Edit("negative days", OLD, "or p_days < 0", "", "negative number of days"),
     Edit("days are positive", OLD, "p_days < 0", "p_days <= 0", "0 days means"),
     Edit("a limit of 0", OLD, "p_limit < 1", "p_limit < 0", "limit of 0"),
-    Edit("days overflow", OLD, "least(p_days, 1000000)", "p_days", "more days than time has"),
+    Edit("days overflow", CUTOFF, "least(p_days, 1000000)", "p_days", "more days than time has"),
     Edit("the wrapper forgets the limit", OLD_WRAPPER, "(p_days, p_limit,", "(p_days, null,", "expired_cancelled"),
     Statement("guests clean up", "grant execute on function public.cleanup_old_jobs, private.cleanup_old_jobs to anon",
               "a guest is refused"),
@@ -137,7 +140,7 @@ INACTIVE = (
     Edit("negative days", GUESTS, "or p_days < 0", "", "guests: a negative number"),
     Edit("null days", GUESTS, "p_days is null or ", "", "guests: no number of days"),
     Edit("a limit of 0", GUESTS, "p_limit < 1", "p_limit < 0", "guests: a limit of 0"),
-    Edit("days overflow", GUESTS, "least(p_days, 1000000)", "p_days", "guests: more days"),
+    Edit("days overflow", CUTOFF, "least(p_days, 1000000)", "p_days", "guests: more days"),
     Edit("the wrapper forgets the days", GUESTS_WRAPPER, "(p_days, p_limit,", "(30, p_limit,", "guests"),
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ def test_packaged_scenarios_cover_every_function() -> None:
     assert {s.subject for s in declared.scenarios} == {
         "public.migrate_guest_jobs", "private.migrate_guest_jobs", "public.cleanup_old_jobs",
         "private.cleanup_old_jobs", "public.cleanup_inactive_guests", "private.cleanup_inactive_guests",
+        "private.count_old_jobs", "private.count_inactive_guests",
         "update_async_job_updated_at_trigger", "public.guest_users", "auth.users", "private.request_guest_id",
         "public.claim_jobs", "public.heartbeat_job", "public.complete_job", "public.fail_job",
         "public.requeue_stale_jobs", "public.async_jobs",

@@ -1,6 +1,6 @@
 -- $1 size
--- The jobs completed last, with the columns that have a schema of their name, as texts. By idx_async_jobs_cleanup,
--- backwards.
+-- The newest completed jobs, with each column that has a JSON Schema of its name, as text. Uses a backward scan of
+-- idx_async_jobs_cleanup.
 select
   j.id::pg_catalog.text as id,
   j.result::pg_catalog.text as result,

@@ -1,2 +1,2 @@
--- For one transaction: a guest whose jobs somebody is changing is not waited for without end.
+-- For one transaction: the limit of the wait for another session that locks the guest or its jobs.
 select pg_catalog.set_config('lock_timeout', '4s', true) as setting

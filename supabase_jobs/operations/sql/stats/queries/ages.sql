@@ -1,5 +1,5 @@
--- How old the jobs are: the active ones since they were created (idx_async_jobs_active), the finished ones since
--- their last update (idx_async_jobs_cleanup). By the indexes alone.
+-- Jobs by age: active jobs since their creation (idx_async_jobs_active), finished jobs since their last update
+-- (idx_async_jobs_cleanup). Uses index-only scans.
 select
   j.status as jobs,
   count(*) filter (where j.created_at > pg_catalog.now() - interval '1 hour') as under_1_hour,

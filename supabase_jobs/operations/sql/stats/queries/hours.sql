@@ -1,5 +1,5 @@
--- How many jobs ended in each of the last 24 hours, the one that has begun included, in UTC: those whose last update
--- lies in it. By idx_async_jobs_cleanup.
+-- Finished jobs by the UTC hour of their last update, in the last 24 hours including the current one. Uses
+-- idx_async_jobs_cleanup.
 with ended as (
   select
     pg_catalog.date_trunc('hour', j.updated_at, 'UTC') as hour,

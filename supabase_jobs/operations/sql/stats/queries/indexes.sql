@@ -1,4 +1,4 @@
--- How large each index is and how often it was used since the statistics were last reset, the least used first.
+-- Size of each index, and its scans since the last reset of the statistics, least used first.
 select
   i.relname as name,
   pg_catalog.format('%s.%s', n.nspname, c.relname) as on_table,

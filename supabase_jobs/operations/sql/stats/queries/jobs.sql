@@ -1,4 +1,4 @@
--- How many jobs there are of each status. By idx_async_jobs_status alone.
+-- Jobs by status. Uses an index-only scan of idx_async_jobs_status.
 select
   s.status,
   coalesce(c.jobs, 0) as jobs

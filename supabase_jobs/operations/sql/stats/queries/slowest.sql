@@ -1,5 +1,5 @@
--- The jobs completed in the last 24 hours that took longest from their creation to their last update, waiting
--- included; created_at is what its owner says. By idx_async_jobs_cleanup.
+-- The jobs completed in the last 24 hours with the longest time from creation to last update, which includes the time
+-- in the queue. Clients write created_at, so its order with updated_at is not certain. Uses idx_async_jobs_cleanup.
 select
   j.id::pg_catalog.text as id,
   extract(epoch from j.updated_at - j.created_at)::pg_catalog.float8 as seconds

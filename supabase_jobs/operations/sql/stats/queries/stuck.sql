@@ -1,6 +1,6 @@
 -- $1 minutes
--- How many jobs are being processed without an update for so long, or wait for so long, and the longest of each.
--- By idx_async_jobs_active.
+-- The jobs that have been processing without an update, or queued, for longer than $1 minutes: the number of each, and
+-- the longest five. Uses idx_async_jobs_active.
 select
   t.status,
   t.jobs,

@@ -1,4 +1,4 @@
--- How large the tables are, and how autovacuum keeps up. Rows are its estimate, null before the first one.
+-- Sizes of the tables, and the work of autovacuum. rows is an estimate, null before the first vacuum or analyze.
 select
   pg_catalog.format('%s.%s', n.nspname, c.relname) as name,
   nullif(c.reltuples, -1)::pg_catalog.int8 as rows,

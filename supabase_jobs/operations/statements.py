@@ -1,4 +1,4 @@
-"""The statements in `sql/`, by name, and the errors of a database that lacks the migrations."""
+"""The packaged statements in `sql/`, and the error that reports missing migrations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,28 +12,28 @@ from supabase_jobs.errors import SupabaseJobsError
 _FOLDER = Path(__file__).with_name("sql")
 
 # undefined table, column, function, schema
-_MISSING = ("42P01", "42703", "42883", "3F000")
+_UNDEFINED = ("42P01", "42703", "42883", "3F000")
 
 
 class NotAppliedError(SupabaseJobsError):
-    """The database lacks what this command works on."""
+    """The database lacks an object that this command needs."""
 
     code = "not_applied"
 
 
-def load(name: str) -> SqlFile:
+def statement(name: str) -> SqlFile:
     """The statement of `sql/NAME.sql`."""
     return sql_file(_FOLDER / f"{name}.sql")
 
 
-def load_all(name: str) -> dict[str, SqlFile]:
-    """The statements of the folder `sql/NAME` by the stems of their files, in the order of their names."""
-    return sql_files(_FOLDER / name)
+def statements(folder: str) -> dict[str, SqlFile]:
+    """The statements of `sql/FOLDER` by file stem, sorted."""
+    return sql_files(_FOLDER / folder)
 
 
 @contextmanager
-def explained(connection: Connection) -> Iterator[None]:
-    """Turn psycopg's errors into ours; what is not there means that the migrations are not applied.
+def requires_migrations(connection: Connection) -> Iterator[None]:
+    """Translate psycopg's errors; an undefined object means that migrations are missing.
 
     Raises NotAppliedError (2), and what `database.errors.translated` raises.
     """
@@ -41,10 +41,10 @@ def explained(connection: Connection) -> Iterator[None]:
         with translated(connection):
             yield
     except SupabaseJobsError as error:
-        if error.sqlstate not in _MISSING:
+        if error.sqlstate not in _UNDEFINED:
             raise
         raise NotAppliedError(
-            f"this database lacks what the command works on: {error.message.rpartition(': ')[2]}",
+            f"this database lacks an object that the command needs: {error.message.rpartition(': ')[2]}",
             hint="Apply the migrations first: supabase-jobs apply. `supabase-jobs status` shows which are missing.",
             sqlstate=error.sqlstate,
         ) from None

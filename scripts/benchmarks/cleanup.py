@@ -8,7 +8,7 @@ from benchmarks.figures import Figure, holds
 from benchmarks.world import World, run
 from benchmarks.writer import Waits, writing
 from supabase_jobs.database.connection import Connection, connect
-from supabase_jobs.operations.cleanup import Tally, sweep
+from supabase_jobs.operations.cleanup import Deleted, delete_expired
 
 RATIO = 6.0
 P99_MS, WORST_MS = 100.0, 500.0
@@ -28,7 +28,7 @@ def in_one(connection: Connection) -> int:
 
 def in_batches(connection: Connection) -> int:
     """As `supabase-jobs cleanup --days 4` deletes them."""
-    return sum(sweep(connection, "jobs", _DAYS, Tally()))
+    return sum(delete_expired(connection, "jobs", _DAYS, Deleted()))
 
 
 def naively(connection: Connection) -> int:

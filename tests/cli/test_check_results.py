@@ -14,14 +14,14 @@ def test_it_warns(cli: Run, applied_url: str) -> None:
     with psycopg.connect(applied_url) as connection:
         plant(connection, RESULT)
     fine = cli("check-results", "--strict", "--db-url", applied_url)
-    assert (fine.code, fine.out) == (0, "1 completed jobs sampled, the newest; ok: none of them deviates\n")
+    assert (fine.code, fine.out) == (0, "1 newest completed jobs sampled; ok: none of them deviates\n")
     with psycopg.connect(applied_url) as connection:
         plant(connection, changed(RESULT, "vision", ["secret"]), changed(RESULT, "vision", {"secret": "secret"}))
         ids = {str(row[0]) for row in connection.execute("select id from public.async_jobs")}
     ran = cli("check-results", "--db-url", applied_url)
     assert ran.code == 0
     assert "     2  result.vision  is not string or null\n" in ran.out
-    assert "3 completed jobs sampled, the newest; warning: 2 of them deviate" in ran.out
+    assert "3 newest completed jobs sampled; warning: 2 of them deviate" in ran.out
     assert "secret" not in ran.out + ran.err
     assert cli("check-results", "--strict", "--db-url", applied_url).code == 1
     found = cli("check-results", "--json", "--db-url", applied_url).json

@@ -69,7 +69,7 @@ def test_an_unknown_user(cli: Run, applied_url: str) -> None:
     prepare(applied_url)
     ran = cli("migrate-guest", str(GUEST), str(UNKNOWN), "--json", "--db-url", applied_url)
     assert (ran.code, ran.json["error"]["code"], ran.json["error"]["sqlstate"]) == (2, "unknown_user", "23503")
-    assert "no user …dead" in ran.json["error"]["message"]
+    assert "user …dead does not exist" in ran.json["error"]["message"]
     assert of_user(applied_url) == 0
 
 

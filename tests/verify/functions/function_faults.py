@@ -110,6 +110,9 @@ CLEANUP = (
     Edit("days are positive", OLD, "p_days < 0", "p_days <= 0", "0 days means"),
     Edit("a limit of 0", OLD, "p_limit < 1", "p_limit < 0", "limit of 0"),
     Edit("days overflow", CUTOFF, "least(p_days, 1000000)", "p_days", "more days than time has"),
+    Edit("active ones are counted", COUNT_OLD, "j.status in ('completed', 'failed', 'cancelled')\n    and", "",
+         "the count of old jobs"),
+    Edit("cancelled ones are not counted", COUNT_OLD, ", 'cancelled'", "", "results in 3"),
     Edit("the wrapper forgets the limit", OLD_WRAPPER, "(p_days, p_limit,", "(p_days, null,", "expired_cancelled"),
     Statement("guests clean up", "grant execute on function public.cleanup_old_jobs, private.cleanup_old_jobs to anon",
               "a guest is refused"),
@@ -141,6 +144,11 @@ INACTIVE = (
     Edit("null days", GUESTS, "p_days is null or ", "", "guests: no number of days"),
     Edit("a limit of 0", GUESTS, "p_limit < 1", "p_limit < 0", "guests: a limit of 0"),
     Edit("days overflow", CUTOFF, "least(p_days, 1000000)", "p_days", "guests: more days"),
+    Edit("all inactive ones are counted", COUNT_GUESTS, "and not exists", "or not exists",
+         "the count of inactive guests"),
+    Edit("deleted jobs count", COUNT_GUESTS,
+         "greatest(private.cleanup_cutoff(p_days), private.cleanup_cutoff(p_job_days))",
+         "private.cleanup_cutoff(p_days)", "a job that cleanup_old_jobs deletes"),
     Edit("the wrapper forgets the days", GUESTS_WRAPPER, "(p_days, p_limit,", "(30, p_limit,", "guests"),
 )  # fmt: skip
 

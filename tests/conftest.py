@@ -24,6 +24,17 @@ def pytest_report_header() -> list[str]:
     ]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tests to `scripts/test --all`, unless one is named by its id."""
+    from tests.parts import EVERYTHING
+
+    if EVERYTHING or any("::" in argument for argument in config.args):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    items[:] = [item for item in items if item not in slow]
+    config.hook.pytest_deselected(items=slow)
+
+
 @pytest.fixture
 def root() -> Path:
     """The checkout."""

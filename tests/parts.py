@@ -11,9 +11,12 @@ import pytest
 from supabase_jobs.errors import LocalServerError
 from supabase_jobs.local.postgrest import find as find_postgrest
 
-MAJORS = (15, 16, 17, 18)
+ALL_MAJORS = (15, 16, 17, 18)
 EMBEDDED = (16, 18)
 DEFAULT_MAJOR = 16
+# everything: each PostgreSQL version and the tests marked `slow`; otherwise one version
+EVERYTHING = bool(os.environ.get("SUPABASE_JOBS_TEST_ALL"))
+MAJORS = ALL_MAJORS if EVERYTHING else (DEFAULT_MAJOR,)
 
 _CLI = Path(__file__).parent / "node_modules" / ".bin" / "supabase"
 

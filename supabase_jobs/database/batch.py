@@ -1,0 +1,107 @@
+"""Many statements in one network round trip, in groups that fail alone.
+
+libpq's pipeline mode sends all groups before the first answer arrives. A group ends with a sync: an error skips the
+rest of its group and no other. psycopg's own pipeline raises the first error and drops the answers behind it.
+"""
+
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import psycopg
+from psycopg import generators
+from psycopg.adapt import Transformer
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
+
+from supabase_jobs.database.connection import Connection
+
+_FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL with psycopg's placeholders; None: the text has none, and a `%` is a `%`."""
+
+    sql: str
+    params: Mapping[str, Any] | Sequence[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The result of one statement; `count` is the number of rows it returned or changed."""
+
+    rows: Sequence[tuple[Any, ...]] = ()
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """The answers of a group, up to the statement that failed; `error` is that statement's."""
+
+    answers: tuple[Answer, ...]
+    error: psycopg.Error | None = None
+
+    def answer(self) -> Answer:
+        """The last answer; raises the group's error."""
+        if self.error is not None:
+            raise self.error
+        return self.answers[-1]
+
+
+def run_groups(connection: Connection, groups: Sequence[Sequence[Statement]]) -> list[GroupResult]:
+    """Run groups of statements in order, in one round trip; one result for each group.
+
+    Needs an open transaction: outside of one, each group would be a transaction of its own. After a failed group the
+    transaction is aborted until a later group goes back to a savepoint. Values are quoted into the text, so nothing is
+    prepared and any pooler will do. Raises psycopg's OperationalError where the connection is lost.
+    """
+    if not groups:
+        return []
+    quote = psycopg.ClientCursor(connection)
+    texts = [
+        [s.sql.encode() if s.params is None else quote.mogrify(s.sql.encode(), s.params).encode() for s in group]
+        for group in groups
+    ]
+    with connection.lock:
+        results = iter(connection.wait(_exchange(connection, texts)))
+    return [_group(connection, [next(results) for _ in group], next(results)) for group in texts]
+
+
+def _exchange(connection: Connection, texts: Sequence[Sequence[bytes]]) -> Generator[Any, Any, list[list[PGresult]]]:
+    """Send every group and collect a list of results for each statement and for each sync (a psycopg generator)."""
+    pgconn = connection.pgconn
+    pgconn.enter_pipeline_mode()
+    try:
+        commands: deque[Any] = deque()
+        for group in texts:
+            commands += [partial(pgconn.send_query_params, text, None) for text in group]
+            commands.append(pgconn.pipeline_sync)
+        expected = len(commands)
+        results: list[list[PGresult]] = list((yield from generators.pipeline_communicate(pgconn, commands)))
+        while len(results) < expected:
+            results.append((yield from generators.fetch_many(pgconn)))
+    finally:
+        if pgconn.status == psycopg.pq.ConnStatus.OK:
+            pgconn.exit_pipeline_mode()
+    return results
+
+
+def _group(connection: Connection, results: Sequence[list[PGresult]], _sync: list[PGresult]) -> GroupResult:
+    answers: list[Answer] = []
+    for [result] in results:
+        if result.status in _FAILED:
+            return GroupResult(tuple(answers), psycopg.errors.error_from_result(result, connection.info.encoding))
+        answers.append(_answer(connection, result))
+    return GroupResult(tuple(answers))
+
+
+def _answer(connection: Connection, result: PGresult) -> Answer:
+    if result.status != ExecStatus.TUPLES_OK:
+        return Answer((), result.command_tuples or 0)
+    transformer = Transformer(connection)
+    transformer.set_pgresult(result)
+    rows = transformer.load_rows(0, result.ntuples, tuple)
+    return Answer(rows, result.ntuples)

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from supabase_jobs.testing.assertions import Outcome
-    from supabase_jobs.testing.identity import Identity
-    from supabase_jobs.testing.impersonation import Result
+    from supabase_jobs.testing.impersonation import CallerIdentity, Result
     from supabase_jobs.testing.rls import Caller, Rls
     from supabase_jobs.testing.rls_api import RlsApi
     from supabase_jobs.testing.rls_async import AsyncCaller, AsyncRls
 
-__all__ = ["AsyncCaller", "AsyncRls", "Caller", "Identity", "Outcome", "Result", "Rls", "RlsApi"]
+__all__ = ["AsyncCaller", "AsyncRls", "Caller", "CallerIdentity", "Outcome", "Result", "Rls", "RlsApi"]
 
 _MODULES = {
     "AsyncCaller": "rls_async",
     "AsyncRls": "rls_async",
     "Caller": "rls",
-    "Identity": "identity",
+    "CallerIdentity": "impersonation",
     "Outcome": "assertions",
     "Result": "impersonation",
     "Rls": "rls",

@@ -16,9 +16,9 @@ from psycopg.sql import SQL, Composed
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.outcomes import refusal
-from supabase_jobs.testing.identity import Identity
 from supabase_jobs.testing.impersonation import (
     Attempt,
+    CallerIdentity,
     DriverQuery,
     Params,
     QueryGenerator,
@@ -76,7 +76,9 @@ def outcome(attempt: Attempt) -> QueryGenerator[Outcome]:
     return Outcome("hidden" if result.count == 0 else "rows", result)
 
 
-def expect(owner: Identity, attempt: Attempt, expected: str, *, control: Control = None) -> QueryGenerator[Outcome]:
+def expect(
+    owner: CallerIdentity, attempt: Attempt, expected: str, *, control: Control = None
+) -> QueryGenerator[Outcome]:
     """The outcome of an attempt, which must be `expected`: rows, hidden, denied, violates, or an SQLSTATE."""
     __tracebackhide__ = True
     actual = yield from rolled_back(lambda: outcome(attempt))
@@ -93,7 +95,7 @@ def expect(owner: Identity, attempt: Attempt, expected: str, *, control: Control
     return actual
 
 
-def expect_rows(owner: Identity, attempt: Attempt, count: int | None) -> QueryGenerator[Result]:
+def expect_rows(owner: CallerIdentity, attempt: Attempt, count: int | None) -> QueryGenerator[Result]:
     """The result of an attempt whose outcome must be rows, and exactly `count` of them if given."""
     __tracebackhide__ = True
     actual = yield from expect(owner, attempt, "rows")
@@ -104,7 +106,7 @@ def expect_rows(owner: Identity, attempt: Attempt, count: int | None) -> QueryGe
     return actual.result
 
 
-def expect_untouched(owner: Identity, attempt: Attempt, target: tuple[str, Params]) -> QueryGenerator[Outcome]:
+def expect_untouched(owner: CallerIdentity, attempt: Attempt, target: tuple[str, Params]) -> QueryGenerator[Outcome]:
     """The owner's result of the query `target` must be the same after the attempt, which may be refused.
 
     For statements without WHERE, and functions: their row count does not show whose rows they changed.
@@ -149,7 +151,7 @@ def _row_lines(name: str, result: Result) -> FailureLines:
     return [(name, repr(row)) for row in result.rows[:_SHOWN_ROWS]] or [(name, "no row")]
 
 
-def _run_control(owner: Identity, attempt: Attempt, actual: Outcome, control: Control) -> QueryGenerator[None]:
+def _run_control(owner: CallerIdentity, attempt: Attempt, actual: Outcome, control: Control) -> QueryGenerator[None]:
     __tracebackhide__ = True
     sql, params = control if isinstance(control, tuple) else (control or attempt.sql, attempt.params)
     as_owner = yield from rolled_back(lambda: outcome(Attempt(owner, sql, params)))
@@ -191,7 +193,7 @@ class TableAccess:
         return [f"{self.name}: {role} has {privileges}; {state}", *(f"  {policy}" for policy in policies)]
 
 
-def table_access(owner: Identity, attempt: Attempt) -> QueryGenerator[list[TableAccess]]:
+def table_access(owner: CallerIdentity, attempt: Attempt) -> QueryGenerator[list[TableAccess]]:
     """The tables in the plan of a statement; none if it has no plan.
 
     Only for the failure message, so errors are ignored.
@@ -201,7 +203,7 @@ def table_access(owner: Identity, attempt: Attempt) -> QueryGenerator[list[Table
     return []
 
 
-def _table_access(owner: Identity, attempt: Attempt) -> QueryGenerator[list[TableAccess]]:
+def _table_access(owner: CallerIdentity, attempt: Attempt) -> QueryGenerator[list[TableAccess]]:
     yield from impersonate(owner)
     explain = Composed([SQL("explain (verbose, format json) "), SQL(attempt.sql)])
     result = yield DriverQuery(explain, attempt.params, internal=False, as_tuples=True)
@@ -287,7 +289,7 @@ def failure(
 
 
 def request_failure(
-    headline: str, identity: Identity, request: str, body: object, actual: Outcome, cause: str = ""
+    headline: str, identity: CallerIdentity, request: str, body: object, actual: Outcome, cause: str = ""
 ) -> str:
     """The message of a failed assertion about a request over the API; it contains no key and no token."""
     lines = [("actual", str(actual)), *_identity_lines(identity), ("request", request)]
@@ -297,7 +299,7 @@ def request_failure(
     return _message(headline, lines)
 
 
-def _identity_lines(identity: Identity) -> list[tuple[str, str]]:
+def _identity_lines(identity: CallerIdentity) -> list[tuple[str, str]]:
     lines = [("as", f"role {identity.role}")]
     lines += [] if identity.claims is None else [("claims", _short(dict(identity.claims)))]
     lines += [] if identity.headers is None else [("headers", _short(dict(identity.headers)))]

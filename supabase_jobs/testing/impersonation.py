@@ -4,6 +4,7 @@ Functions that run queries are generators: they yield a DriverQuery and are sent
 thrown into them. `rls.run` and `rls_async.run` execute the queries, inside the transaction of the test.
 """
 
+import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -13,9 +14,8 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Composed, Identifier
 
+from supabase_jobs.database.request import REQUEST_SETTINGS, request_settings
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
-from supabase_jobs.testing import identity as identities
-from supabase_jobs.testing.identity import Identity
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -41,6 +41,31 @@ _savepoint_numbers = count(1)
 
 
 @dataclass(frozen=True)
+class CallerIdentity:
+    """The role, JWT claims and headers of a request, and settings that are set literally.
+
+    With `claims` or `headers` None their setting is empty, as on a connection without a request.
+    """
+
+    role: str
+    claims: Mapping[str, object] | None = None
+    headers: Mapping[str, str] | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def all_settings(self) -> dict[str, str]:
+        """The role, and every setting of a request; those that the identity does not have are empty."""
+        request = dict.fromkeys(REQUEST_SETTINGS, "") | request_settings(self.claims, self.headers)
+        return {**request, **self.settings, "role": self.role}
+
+    def __str__(self) -> str:
+        parts = [self.role]
+        parts += [] if self.claims is None else [f"claims {json.dumps(self.claims, default=str)}"]
+        parts += [f"headers {json.dumps(dict(self.headers))}"] if self.headers else []
+        parts += [f"{name} = {value!r}" for name, value in self.settings.items()]
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
 class Result:
     """The rows that a statement returned, and how many it affected; `count` is -1 for a statement without a count."""
 
@@ -52,7 +77,7 @@ class Result:
 class Attempt:
     """A statement and the identity that runs it."""
 
-    identity: Identity
+    identity: CallerIdentity
     sql: str
     params: Params = None
 
@@ -82,15 +107,15 @@ class SavedState:
     settings: dict[str, str]
 
 
-def begin() -> QueryGenerator[Identity]:
+def begin() -> QueryGenerator[CallerIdentity]:
     """The identity of the connection itself, at the start of the test's transaction: its role, without a request."""
     result = yield DriverQuery(_BEGIN)
-    return Identity(result.rows[0][0])
+    return CallerIdentity(result.rows[0][0])
 
 
-def impersonate(identity: Identity) -> QueryGenerator[SavedState]:
+def impersonate(identity: CallerIdentity) -> QueryGenerator[SavedState]:
     """Set the role and the settings of an identity, until `restore`."""
-    settings = identity.made()
+    settings = identity.all_settings()
     result = yield DriverQuery(_READ_SETTINGS, (list(settings),))
     saved = SavedState((yield from _savepoint()), dict(result.rows))
     try:
@@ -169,12 +194,12 @@ class CallerFactory(Generic[C]):
     def __init__(self, guest_header: str | Callable[[], str] | None) -> None:
         self._guest_header = guest_header
 
-    def _caller(self, identity: Identity) -> C:
+    def _caller(self, identity: CallerIdentity) -> C:
         raise NotImplementedError
 
     def as_anon(self, *, headers: Mapping[str, str] | None = None) -> C:
         """A caller with the anonymous key and no guest id."""
-        return self._caller(identities.anonymous(headers))
+        return self._caller(CallerIdentity("anon", {"role": "anon"}, headers or {}))
 
     def as_guest(self, guest_id: object, *, headers: Mapping[str, str] | None = None) -> C:
         """A guest, identified by the id in its request header (ini option `supabase_guest_header`)."""
@@ -184,17 +209,18 @@ class CallerFactory(Generic[C]):
                 "the name of the guest header is not configured",
                 hint="Set supabase_guest_header in pytest's configuration, or use as_anon(headers={…}).",
             )
-        return self._caller(identities.guest(header, guest_id, headers))
+        return self.as_anon(headers={**(headers or {}), header: str(guest_id)})
 
     def as_user(
         self, user_id: object, *, claims: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
     ) -> C:
         """A signed-in user. `claims` add to the claims of its JWT or replace them: `{"is_anonymous": True}`."""
-        return self._caller(identities.user(user_id, claims, headers))
+        standard = {"sub": str(user_id), "role": "authenticated", "aud": "authenticated"}
+        return self._caller(CallerIdentity("authenticated", {**standard, **(claims or {})}, headers or {}))
 
     def as_service(self, *, headers: Mapping[str, str] | None = None) -> C:
         """The backend, which holds the service key."""
-        return self._caller(identities.service(headers))
+        return self._caller(CallerIdentity("service_role", {"role": "service_role"}, headers or {}))
 
     def as_role(
         self,
@@ -205,4 +231,4 @@ class CallerFactory(Generic[C]):
         settings: Mapping[str, str] | None = None,
     ) -> C:
         """A request with any role that the connection may set; `settings` are set literally."""
-        return self._caller(identities.role(role, claims, headers, settings))
+        return self._caller(CallerIdentity(role, {"role": role, **(claims or {})}, headers or {}, settings or {}))

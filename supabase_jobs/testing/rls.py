@@ -10,11 +10,11 @@ from psycopg.rows import tuple_row
 
 from supabase_jobs.testing import assertions, impersonation
 from supabase_jobs.testing.assertions import Control, Outcome
-from supabase_jobs.testing.identity import Identity
 from supabase_jobs.testing.impersonation import (
     NEW_USER,
     Attempt,
     CallerFactory,
+    CallerIdentity,
     DriverQuery,
     Params,
     QueryGenerator,
@@ -94,7 +94,7 @@ class Rls(CallerFactory["Caller"]):
             yield
             is_aborted(self.connection.info)  # raises an error if the test ended the transaction
 
-    def _caller(self, identity: Identity) -> "Caller":
+    def _caller(self, identity: CallerIdentity) -> "Caller":
         return Caller(self, identity)
 
     def new_user(self, *, email: str | None = None, is_anonymous: bool = False) -> UUID:
@@ -113,7 +113,7 @@ class Caller:
     statement. As a context manager it makes the connection itself act as this caller, for code that takes a connection.
     """
 
-    def __init__(self, rls: Rls, identity: Identity) -> None:
+    def __init__(self, rls: Rls, identity: CallerIdentity) -> None:
         self._rls = rls
         self.identity = identity
         self._saved: list[SavedState] = []

@@ -28,8 +28,7 @@ from supabase_jobs.database.connection import connect
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.testing.assertions import Outcome, hint, request_failure
-from supabase_jobs.testing.identity import Identity
-from supabase_jobs.testing.impersonation import DELETE_USER, NEW_USER, CallerFactory, Result
+from supabase_jobs.testing.impersonation import DELETE_USER, NEW_USER, CallerFactory, CallerIdentity, Result
 from supabase_jobs.testing.target import DatabaseUrl
 
 # the API returns the message of an error, in English on hosted projects, but not the function that raised it
@@ -85,11 +84,11 @@ class RlsApi(CallerFactory[Client]):
         self.url = target.url
         self._keys = target.keys
         self._db_url = db_url
-        self._callers: dict[str, Identity] = {}
+        self._callers: dict[str, CallerIdentity] = {}
         self._removals: list[tuple[str, Callable[[], object]]] = []
         self._http = target.client()
 
-    def _caller(self, identity: Identity) -> Client:
+    def _caller(self, identity: CallerIdentity) -> Client:
         if identity.settings:
             raise ConfigError("settings cannot be sent over the API", hint="Use the fixture rls to test settings.")
         keys = {"anon": self._keys.anon, "service_role": self._keys.service_role}
@@ -100,7 +99,7 @@ class RlsApi(CallerFactory[Client]):
         self._callers[headers["Authorization"]] = identity
         return create_client(self.url, key, ClientOptions(headers=headers, httpx_client=self._http))
 
-    def _token(self, identity: Identity) -> str:
+    def _token(self, identity: CallerIdentity) -> str:
         if not self._keys.secret:
             raise ConfigError("the JWT secret is required to act as a user", hint="Set SUPABASE_JWT_SECRET.")
         claims = dict(identity.claims or {})
@@ -205,7 +204,7 @@ class RlsApi(CallerFactory[Client]):
         sent = getattr(query, "request", query)
         path = str(sent.path).removeprefix(self.url)
         request = f"{sent.http_method} {path}" + (f"?{sent.params}" if str(sent.params) else "")
-        identity = self._callers.get(sent.headers.get("authorization", ""), Identity("(unknown)"))
+        identity = self._callers.get(sent.headers.get("authorization", ""), CallerIdentity("(unknown)"))
         raise AssertionError(request_failure(headline, identity, request, sent.json, actual, cause))
 
     def __repr__(self) -> str:

@@ -11,11 +11,11 @@ from psycopg.rows import tuple_row
 from supabase_jobs.database.connection import connect_async
 from supabase_jobs.testing import assertions, impersonation
 from supabase_jobs.testing.assertions import Control, Outcome
-from supabase_jobs.testing.identity import Identity
 from supabase_jobs.testing.impersonation import (
     NEW_USER,
     Attempt,
     CallerFactory,
+    CallerIdentity,
     DriverQuery,
     Params,
     QueryGenerator,
@@ -103,7 +103,7 @@ class AsyncRls(CallerFactory["AsyncCaller"]):
             yield
             is_aborted(self.connection.info)  # raises an error if the test ended the transaction
 
-    def _caller(self, identity: Identity) -> "AsyncCaller":
+    def _caller(self, identity: CallerIdentity) -> "AsyncCaller":
         return AsyncCaller(self, identity)
 
     async def new_user(self, *, email: str | None = None, is_anonymous: bool = False) -> UUID:
@@ -124,7 +124,7 @@ class AsyncCaller:
     statement. As a context manager it makes the connection itself act as this caller, for code that takes a connection.
     """
 
-    def __init__(self, rls: AsyncRls, identity: Identity) -> None:
+    def __init__(self, rls: AsyncRls, identity: CallerIdentity) -> None:
         self._rls = rls
         self.identity = identity
         self._saved: list[SavedState] = []

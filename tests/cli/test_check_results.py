@@ -1,4 +1,4 @@
-"""`supabase-jobs check-results`: what it prints, how it exits, and what it says where jsonschema is missing."""
+"""`supabase-jobs check-results`: output, exit codes, and the error without jsonschema."""
 
 import subprocess
 import sys
@@ -7,16 +7,16 @@ from pathlib import Path
 import psycopg
 
 from tests.fix_cli import Run
-from tests.operations.test_check_results import RESULT, changed, plant
+from tests.operations.test_check_results import RESULT, changed, insert_jobs
 
 
-def test_it_warns(cli: Run, applied_url: str) -> None:
+def test_deviations_are_warnings_and_errors_with_strict(cli: Run, applied_url: str) -> None:
     with psycopg.connect(applied_url) as connection:
-        plant(connection, RESULT)
-    fine = cli("check-results", "--strict", "--db-url", applied_url)
-    assert (fine.code, fine.out) == (0, "1 newest completed jobs sampled; ok: none of them deviates\n")
+        insert_jobs(connection, RESULT)
+    valid = cli("check-results", "--strict", "--db-url", applied_url)
+    assert (valid.code, valid.out) == (0, "1 newest completed jobs sampled; ok: none of them deviates\n")
     with psycopg.connect(applied_url) as connection:
-        plant(connection, changed(RESULT, "vision", ["secret"]), changed(RESULT, "vision", {"secret": "secret"}))
+        insert_jobs(connection, changed(RESULT, "vision", ["secret"]), changed(RESULT, "vision", {"secret": "secret"}))
         ids = {str(row[0]) for row in connection.execute("select id from public.async_jobs")}
     ran = cli("check-results", "--db-url", applied_url)
     assert ran.code == 0
@@ -24,28 +24,28 @@ def test_it_warns(cli: Run, applied_url: str) -> None:
     assert "3 newest completed jobs sampled; warning: 2 of them deviate" in ran.out
     assert "secret" not in ran.out + ran.err
     assert cli("check-results", "--strict", "--db-url", applied_url).code == 1
-    found = cli("check-results", "--json", "--db-url", applied_url).json
-    assert (found["sampled"], found["deviating"]) == (3, 2)
-    [deviation] = found["deviations"]
+    sample = cli("check-results", "--json", "--db-url", applied_url).json
+    assert (sample["sampled"], sample["deviating"]) == (3, 2)
+    [deviation] = sample["deviations"]
     assert deviation.pop("example") in ids
     assert deviation == {"path": "result.vision", "problem": "is not string or null", "rows": 2}
     assert cli("check-results", "--sample", "1", "--json", "--db-url", applied_url).json["sampled"] == 1
 
 
-def test_no_jobs(cli: Run, applied_url: str) -> None:
+def test_a_database_without_jobs(cli: Run, applied_url: str) -> None:
     assert cli("check-results", "--json", "--db-url", applied_url).json == {
         "sampled": 0, "deviating": 0, "deviations": [],
     }  # fmt: skip
 
 
-def test_what_is_refused(cli: Run, platform_url: str) -> None:
+def test_invalid_sample_and_missing_migrations_exit_2(cli: Run, platform_url: str) -> None:
     for number in ("0", "10001", "all"):
         assert cli("check-results", "--sample", number, "--db-url", platform_url).code == 2
     assert cli("check-results", "--json", "--db-url", platform_url).json["error"]["code"] == "not_applied"
 
 
-def test_without_jsonschema(applied_url: str, tmp_path: Path) -> None:
-    """A module of that name that cannot be imported stands for one that is not installed."""
+def test_missing_jsonschema_exits_2(applied_url: str, tmp_path: Path) -> None:
+    """A module that raises ModuleNotFoundError replaces the package."""
     (tmp_path / "jsonschema.py").write_text("raise ModuleNotFoundError('jsonschema')\n")
     ran = subprocess.run(
         [sys.executable, "-m", "supabase_jobs", "check-results", "--db-url", applied_url],

@@ -1,4 +1,4 @@
-"""`supabase-jobs migrate-guest`: what it moves, prints and refuses, and that no guest's id gets into a log."""
+"""`supabase-jobs migrate-guest`: moved jobs, output, errors, and masked ids."""
 
 import uuid
 
@@ -24,7 +24,7 @@ def prepare(url: str, jobs: int = 3) -> None:
         )
 
 
-def of_user(url: str) -> int:
+def jobs_of_user(url: str) -> int:
     with psycopg.connect(url) as connection:
         [(number,)] = connection.execute(
             "select count(*) from public.async_jobs where user_id = %s", (USER,)
@@ -32,21 +32,21 @@ def of_user(url: str) -> int:
     return int(number)
 
 
-def test_it_moves_the_jobs_and_once_more_is_harmless(cli: Run, make_database: Make, each_major: int) -> None:
+def test_migrate_guest_moves_the_jobs_and_can_be_repeated(cli: Run, make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     prepare(url)
     ran = cli("migrate-guest", str(GUEST).upper(), str(USER), "--json", "--db-url", url)
     assert (ran.code, ran.json) == (0, {"migrated": 3, "guest_id": "…5e6f", "user_id": str(USER)})
-    assert of_user(url) == 3
+    assert jobs_of_user(url) == 3
     again = cli("migrate-guest", str(GUEST), str(USER), "--db-url", url)
     assert (again.code, again.out) == (0, f"moved 0 jobs of guest …5e6f to user {USER}\n")
     assert cli("migrate-guest", str(UNKNOWN), str(USER), "--json", "--db-url", url).json["migrated"] == 0
-    assert of_user(url) == 3
+    assert jobs_of_user(url) == 3
     with psycopg.connect(url) as connection:
         assert connection.execute("select count(*) from public.async_jobs").fetchone() == (3 + len(JOBS),)
 
 
-def test_an_encoding_without_the_ellipsis_hides_nothing_of_what_was_done(cli: Run, applied_url: str) -> None:
+def test_an_encoding_without_the_ellipsis_prints_the_result(cli: Run, applied_url: str) -> None:
     prepare(applied_url)
     words = ("migrate-guest", str(GUEST), str(USER), "--db-url", applied_url)
     ran = cli(*words, "--json", PYTHONIOENCODING="latin-1")
@@ -54,7 +54,7 @@ def test_an_encoding_without_the_ellipsis_hides_nothing_of_what_was_done(cli: Ru
     assert "moved 0 jobs of guest" in cli(*words, PYTHONIOENCODING="latin-1").out
 
 
-def test_no_guests_id_is_printed(cli: Run, applied_url: str) -> None:
+def test_the_id_of_a_guest_is_never_printed(cli: Run, applied_url: str) -> None:
     prepare(applied_url)
     for words in ((GUEST, USER), (GUEST, UNKNOWN), (UNKNOWN, GUEST), (f"{GUEST}x", USER), (USER, f"x{GUEST}")):
         for form in ([], ["--json"]):
@@ -65,23 +65,23 @@ def test_no_guests_id_is_printed(cli: Run, applied_url: str) -> None:
     assert str(GUEST) not in ran.out + ran.err
 
 
-def test_an_unknown_user(cli: Run, applied_url: str) -> None:
+def test_an_unknown_user_exits_2(cli: Run, applied_url: str) -> None:
     prepare(applied_url)
     ran = cli("migrate-guest", str(GUEST), str(UNKNOWN), "--json", "--db-url", applied_url)
     assert (ran.code, ran.json["error"]["code"], ran.json["error"]["sqlstate"]) == (2, "unknown_user", "23503")
     assert "user …dead does not exist" in ran.json["error"]["message"]
-    assert of_user(applied_url) == 0
+    assert jobs_of_user(applied_url) == 0
 
 
 @pytest.mark.parametrize("wrong", ["", "garbage", str(GUEST)[:-1], GUEST.hex, f"{{{GUEST}}}", f" {GUEST}", "--", "🦊"])
-def test_an_argument_that_is_no_uuid_is_named(cli: Run, applied_url: str, wrong: str) -> None:
+def test_an_argument_that_is_not_a_uuid_is_named(cli: Run, applied_url: str, wrong: str) -> None:
     for words, name in (((wrong, str(USER)), "GUEST_ID"), ((str(GUEST), wrong), "USER_ID")):
         ran = cli("migrate-guest", "--json", "--db-url", applied_url, *words)
         assert (ran.code, ran.json["error"]["code"]) == (2, "usage")
         assert wrong == "--" or name in ran.json["error"]["message"]
 
 
-def test_somebody_who_holds_the_guest(cli: Run, applied_url: str) -> None:
+def test_a_locked_guest_exits_5(cli: Run, applied_url: str) -> None:
     prepare(applied_url)
     with psycopg.connect(applied_url) as other:
         other.execute("select from public.guest_users for update")
@@ -89,8 +89,8 @@ def test_somebody_who_holds_the_guest(cli: Run, applied_url: str) -> None:
         assert (ran.code, ran.json["error"]["code"]) == (5, "busy")
 
 
-def test_who_may_not(cli: Run, applied_url: str) -> None:
-    """The function is granted to authenticated and service_role; authenticator is neither until it becomes one."""
+def test_a_role_without_privileges_exits_7(cli: Run, applied_url: str) -> None:
+    """The function is granted to authenticated and service_role; authenticator inherits neither."""
     prepare(applied_url)
     ran = cli(
         "migrate-guest", str(GUEST), str(USER), "--json",
@@ -99,6 +99,6 @@ def test_who_may_not(cli: Run, applied_url: str) -> None:
     assert (ran.code, ran.json["error"]["code"]) == (7, "insufficient_privilege")
 
 
-def test_without_the_migrations(cli: Run, platform_url: str) -> None:
+def test_missing_migrations_exit_2(cli: Run, platform_url: str) -> None:
     ran = cli("migrate-guest", str(GUEST), str(USER), "--json", "--db-url", platform_url)
     assert (ran.code, ran.json["error"]["code"]) == (2, "not_applied")

@@ -1,4 +1,4 @@
-"""`supabase-jobs stats` on a terminal, in a pipe and as JSON."""
+"""`supabase-jobs stats`: terminal, pipe, JSON, privacy, and errors."""
 
 import os
 import pty
@@ -34,7 +34,7 @@ def url(applied_url: str) -> str:
     return applied_url
 
 
-def test_json(cli: Run, url: str) -> None:
+def test_json_has_a_key_for_each_section(cli: Run, url: str) -> None:
     ran = cli("stats", "--stuck-after", "2000", "--json", "--db-url", url)
     assert ran.code == 0
     assert set(ran.json) == {
@@ -44,7 +44,7 @@ def test_json(cli: Run, url: str) -> None:
     assert ran.json["stuck_after_minutes"] == 2000
 
 
-def test_a_pipe_has_no_bars(cli: Run, url: str) -> None:
+def test_no_bars_in_a_pipe(cli: Run, url: str) -> None:
     ran = cli("stats", "--db-url", url)
     assert ran.code == 0
     assert all(heading in ran.out for heading in HEADINGS)
@@ -52,24 +52,24 @@ def test_a_pipe_has_no_bars(cli: Run, url: str) -> None:
     assert max(map(len, ran.out.splitlines())) <= 80
 
 
-def test_a_terminal_has_bars_in_80_columns(url: str, tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
+def test_bars_on_a_terminal_fit_80_columns(url: str, tmp_path: Path) -> None:
+    terminal, child_end = pty.openpty()
     subprocess.run(
         [sys.executable, "-m", "supabase_jobs", "stats", "--db-url", url],
-        cwd=tmp_path, env={**os.environ, "TERM": "xterm"}, stdout=theirs, stderr=subprocess.DEVNULL, check=True,
+        cwd=tmp_path, env={**os.environ, "TERM": "xterm"}, stdout=child_end, stderr=subprocess.DEVNULL, check=True,
     )  # fmt: skip
-    os.close(theirs)
+    os.close(child_end)
     shown = b""
-    with suppress(OSError):  # so a terminal's end is told
-        while chunk := os.read(ours, 4096):
+    with suppress(OSError):  # raised at the end of a pseudo-terminal
+        while chunk := os.read(terminal, 4096):
             shown += chunk
-    os.close(ours)
+    os.close(terminal)
     lines = shown.decode().splitlines()
     assert any("completed" in line and "█" in line for line in lines)
     assert max(map(len, lines)) <= 80
 
 
-def test_nothing_of_anybody_is_shown(cli: Run, url: str) -> None:
+def test_owners_and_urls_are_not_printed(cli: Run, url: str) -> None:
     with psycopg.connect(url) as connection:
         owners = connection.execute("select guest_id::text, user_id::text, url from public.async_jobs").fetchall()
     for form in ([], ["--json"]):
@@ -78,7 +78,7 @@ def test_nothing_of_anybody_is_shown(cli: Run, url: str) -> None:
         assert not [value for row in owners for value in row[:2] if value and value in shown]
 
 
-def test_large_numbers_fit() -> None:
+def test_large_numbers_fit_80_columns() -> None:
     jobs = 9_999_999_999
     ages = dict.fromkeys(("under_1_hour", "under_1_day", "under_7_days", "under_30_days", "older"), 999_999_999)
     shown = text(
@@ -108,7 +108,7 @@ def test_large_numbers_fit() -> None:
     assert [line for line in rows if line.startswith("  01:00") and line.endswith("░")]
 
 
-def test_what_is_refused(cli: Run, platform_url: str) -> None:
+def test_invalid_option_and_missing_migrations_exit_2(cli: Run, platform_url: str) -> None:
     assert cli("stats", "--stuck-after", "0", "--db-url", platform_url).code == 2
     ran = cli("stats", "--json", "--db-url", platform_url)
     assert (ran.code, ran.json["error"]["code"]) == (2, "not_applied")

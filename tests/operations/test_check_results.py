@@ -1,4 +1,4 @@
-"""The JSON Schemas of result and metadata, and the sample that is held against them."""
+"""operations.check_results: the JSON Schemas of result and metadata, and the sample."""
 
 import json
 import re
@@ -27,28 +27,28 @@ NAMES = ("result", "metadata")
 
 def problems(result: Any = RESULT, metadata: Any = METADATA) -> dict[str, str]:
     """The deviations of one job: path and problem."""
-    found = check_results.compare([{"id": "1", "result": result, "metadata": metadata}])
-    assert found.size == 1
-    assert found.deviating == bool(found.deviations)
-    return {deviation.path: deviation.problem for deviation in found.deviations}
+    sample = check_results.compare([{"id": "1", "result": result, "metadata": metadata}])
+    assert sample.size == 1
+    assert sample.deviating == bool(sample.deviations)
+    return {deviation.path: deviation.problem for deviation in sample.deviations}
 
 
 def changed(document: Any, path: str, value: Any) -> Any:
-    """A copy of a document with another value at a path like `media.type`; Ellipsis takes it away."""
+    """A copy of a document with another value at a path like `media.type`; Ellipsis removes the key."""
     copy = json.loads(json.dumps(document))
-    *steps, last = path.split(".")
-    place = copy
-    for step in steps:
-        place = place[int(step)] if step.isdigit() else place[step]
+    *keys, last = path.split(".")
+    parent = copy
+    for key in keys:
+        parent = parent[int(key)] if key.isdigit() else parent[key]
     if value is ...:
-        del place[last]
+        del parent[last]
     else:
-        place[last] = value
+        parent[last] = value
     return copy
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_schemas_are_schemas_of_columns(name: str) -> None:
+def test_each_schema_is_valid_and_named_after_a_column(name: str) -> None:
     schema = json.loads((check_results.SCHEMAS / f"{name}.schema.json").read_text("utf-8"))
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
@@ -56,14 +56,14 @@ def test_the_schemas_are_schemas_of_columns(name: str) -> None:
     assert sorted(path.name for path in check_results.SCHEMAS.iterdir()) == sorted(f"{n}.schema.json" for n in NAMES)
 
 
-def test_what_is_documented_is_valid_and_complete() -> None:
+def test_documented_examples_are_valid_and_show_every_property() -> None:
     assert problems() == {}
     for name, document in zip(NAMES, DOCUMENTED, strict=True):
         schema = json.loads((check_results.SCHEMAS / f"{name}.schema.json").read_text("utf-8"))
         assert set(schema["properties"]) == set(document)
 
 
-def test_what_may_be_left_out_or_added() -> None:
+def test_optional_and_additional_properties_are_valid() -> None:
     result = RESULT
     for path in ("media.video_url", "media.thumbnail_url", "transcription", "vision"):
         result = changed(result, path, None)
@@ -74,7 +74,7 @@ def test_what_may_be_left_out_or_added() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "where", "problem"),
+    ("path", "value", "reported_path", "problem"),
     [
         ("media", ..., "result.media", "is missing"),
         ("tweet.text", ..., "result.tweet.text", "is missing"),
@@ -87,12 +87,12 @@ def test_what_may_be_left_out_or_added() -> None:
         ("tweet.author_handle", "secret", "result.tweet.author_handle", "does not match ^@"),
     ],
 )
-def test_a_deviating_result(path: str, value: Any, where: str, problem: str) -> None:
-    assert problems(changed(RESULT, path, value)) == {where: problem}
+def test_a_deviating_result_is_reported(path: str, value: Any, reported_path: str, problem: str) -> None:
+    assert problems(changed(RESULT, path, value)) == {reported_path: problem}
 
 
 @pytest.mark.parametrize(
-    ("metadata", "where"),
+    ("metadata", "path"),
     [
         ([], "metadata"),
         ({"retry_count": "0"}, "metadata.retry_count"),
@@ -101,19 +101,19 @@ def test_a_deviating_result(path: str, value: Any, where: str, problem: str) -> 
         ({"server_id": None}, "metadata.server_id"),
     ],
 )
-def test_deviating_metadata(metadata: Any, where: str) -> None:
-    assert list(problems(metadata=metadata)) == [where]
+def test_deviating_metadata_is_reported(metadata: Any, path: str) -> None:
+    assert list(problems(metadata=metadata)) == [path]
 
 
 @pytest.mark.parametrize("result", [None, [], "secret", 1, {}])
-def test_a_result_that_is_none(result: Any) -> None:
-    found = problems(result)
-    assert len(found) == (6 if result == {} else 1)
-    assert not [text for text in (*found, *found.values()) if "secret" in text]
+def test_a_result_of_another_type_is_reported_without_its_value(result: Any) -> None:
+    reported = problems(result)
+    assert len(reported) == (6 if result == {} else 1)
+    assert not [text for text in (*reported, *reported.values()) if "secret" in text]
 
 
-def plant(connection: Connection, *results: Any, status: str = "completed") -> None:
-    """A job a minute with these results, the first one the newest."""
+def insert_jobs(connection: Connection, *results: Any, status: str = "completed") -> None:
+    """Insert a job for each result, a minute apart, the newest first."""
     connection.execute(
         "with u as (insert into auth.users (id) values (gen_random_uuid()) returning id)"
         " insert into public.async_jobs (url, status, user_id, result, updated_at)"
@@ -123,12 +123,12 @@ def plant(connection: Connection, *results: Any, status: str = "completed") -> N
     )
 
 
-def test_a_sample_of_the_newest(make_database: Make, each_major: int) -> None:
+def test_the_sample_holds_the_newest_completed_jobs(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     wrong = changed(changed(RESULT, "vision", 1), "metrics", ...)
     with psycopg.connect(url) as connection:
-        plant(connection, RESULT, wrong, changed(RESULT, "vision", 2), None, {})
-        plant(connection, 1, 2, 3, status="failed")
+        insert_jobs(connection, RESULT, wrong, changed(RESULT, "vision", 2), None, {})
+        insert_jobs(connection, 1, 2, 3, status="failed")
         ids = [
             str(row[0]) for row in connection.execute("select id from public.async_jobs order by updated_at desc, url")
         ]
@@ -148,32 +148,32 @@ def test_a_sample_of_the_newest(make_database: Make, each_major: int) -> None:
     ["'{\"n\": ' || repeat('9', 5000) || '}'", "repeat('[', 3000) || repeat(']', 3000)"],
     ids=["number", "nesting"],
 )
-def test_what_cannot_be_read_is_a_deviation(applied_url: str, unreadable: str) -> None:
-    """Owners may write it into their own jobs; the others are looked at all the same."""
+def test_json_that_python_cannot_parse_is_a_deviation(applied_url: str, unreadable: str) -> None:
+    """Owners may write it into their own jobs; the other jobs are still checked."""
     with psycopg.connect(applied_url) as connection:
-        plant(connection, RESULT, changed(RESULT, "vision", 1), RESULT)
+        insert_jobs(connection, RESULT, changed(RESULT, "vision", 1), RESULT)
         connection.execute(
             f"update public.async_jobs set metadata = ({unreadable})::jsonb where result -> 'vision' = '1'"
         )
     with connect(applied_url) as connection:
-        found = check_results.check(connection, 10)
-    assert (found.size, found.deviating) == (3, 1)
-    assert [(d.path, d.problem) for d in found.deviations] == [
+        sample = check_results.check(connection, 10)
+    assert (sample.size, sample.deviating) == (3, 1)
+    assert [(d.path, d.problem) for d in sample.deviations] == [
         ("metadata", "holds a number too long, or is nested too deep, to be read"),
         ("result.vision", "is not string or null"),
     ]
 
 
-def test_the_sample_is_found_by_an_index(applied_url: str) -> None:
+def test_the_sample_uses_an_index_scan(applied_url: str) -> None:
     with psycopg.connect(applied_url) as connection:
-        plant(connection, *[RESULT] * 3000)
+        insert_jobs(connection, *[RESULT] * 3000)
         connection.execute("analyze public.async_jobs")
         query = statement("check_results/newest").text.replace("$1", "100")
         plan = "\n".join(row[0] for row in connection.execute(f"explain {query}".encode()))
     assert "Index Scan Backward using idx_async_jobs_cleanup" in plan
 
 
-def test_who_may_not_and_what_is_not_there(applied_url: str, platform_url: str) -> None:
+def test_missing_privileges_and_missing_migrations_raise(applied_url: str, platform_url: str) -> None:
     with pytest.raises(PrivilegeError), connect(applied_url.replace("//postgres@", "//authenticator@")) as connection:
         check_results.check(connection, 1)
     with pytest.raises(NotAppliedError), connect(platform_url) as connection:

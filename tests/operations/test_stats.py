@@ -1,4 +1,4 @@
-"""operations.stats: each section against numbers counted another way, on every version; what it does not do."""
+"""operations.stats: each section on every PostgreSQL version, read-only databases, timeouts, and errors."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,20 +22,20 @@ from u, unnest(%s::text[], %s::integer[], %s::integer[]) as t (s, c, d)
 HOUR, DAY = 60, 24 * 60
 
 
-def plant(connection: Connection, *jobs: tuple[str, int, int]) -> None:
-    """Jobs: status, and how many minutes ago they were created and last updated."""
+def insert_jobs(connection: Connection, *jobs: tuple[str, int, int]) -> None:
+    """Insert jobs: status, and the minutes since they were created and last updated."""
     connection.execute(_JOBS, [list(column) for column in zip(*jobs, strict=True)])
 
 
 def collected(url: str, minutes: int = 15) -> dict[str, stats.Rows]:
     with connect(url) as connection:
-        found = stats.collect(connection, {"minutes": minutes})
-    assert found.unanswered == []
-    return found.sections
+        result = stats.collect(connection, {"minutes": minutes})
+    assert result.unanswered == []
+    return result.sections
 
 
 def only(rows: stats.Rows, name: str, value: str) -> dict[str, Any]:
-    """The row that has this value."""
+    """The one row with this value."""
     [row] = [row for row in rows if row[name] == value]
     return row
 
@@ -44,7 +44,7 @@ def only(rows: stats.Rows, name: str, value: str) -> dict[str, Any]:
 def url(make_database: Make, each_major: int) -> str:
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as connection:
-        plant(
+        insert_jobs(
             connection,
             ("queued", 5, 5), ("queued", 20, 1), ("queued", 2 * HOUR, 1),
             ("processing", 3 * DAY, 2), ("processing", 40 * DAY, 16),
@@ -54,14 +54,16 @@ def url(make_database: Make, each_major: int) -> str:
     return url
 
 
-def test_jobs_and_ages(url: str) -> None:
-    found = collected(url)
-    assert [(row["status"], row["jobs"]) for row in found["jobs"]] == list(zip(STATUSES, (3, 2, 3, 1, 1), strict=True))
-    ages = {row.pop("jobs"): list(row.values()) for row in found["ages"]}
+def test_jobs_by_status_and_age(url: str) -> None:
+    sections = collected(url)
+    assert [(row["status"], row["jobs"]) for row in sections["jobs"]] == list(
+        zip(STATUSES, (3, 2, 3, 1, 1), strict=True)
+    )
+    ages = {row.pop("jobs"): list(row.values()) for row in sections["ages"]}
     assert ages == {"queued": [2, 1, 0, 0, 0], "processing": [0, 0, 1, 0, 1], "finished": [3, 0, 1, 0, 1]}
 
 
-def test_hours(url: str) -> None:
+def test_finished_jobs_by_hour(url: str) -> None:
     rows = collected(url)["hours"]
     assert len(rows) == 24
     assert rows == sorted(rows, key=lambda row: str(row["hour"]))
@@ -77,15 +79,15 @@ def test_hours(url: str) -> None:
     assert only(rows, "failed", 1)["hour"] <= half  # type: ignore[arg-type]
 
 
-def test_slowest_and_stuck(url: str) -> None:
-    found = collected(url)
-    assert [round(row["seconds"] / 60) for row in found["slowest"]] == [60, 60]
-    stuck = [(row["status"], row["jobs"], round(row["seconds"] / 60)) for row in found["stuck"]]
+def test_slowest_and_stuck_jobs(url: str) -> None:
+    sections = collected(url)
+    assert [round(row["seconds"] / 60) for row in sections["slowest"]] == [60, 60]
+    stuck = [(row["status"], row["jobs"], round(row["seconds"] / 60)) for row in sections["stuck"]]
     assert stuck == [("processing", 1, 16), ("queued", 2, 120), ("queued", 2, 20)]
     assert collected(url, 300)["stuck"] == []
 
 
-def test_tables_and_indexes(url: str) -> None:
+def test_sizes_dead_rows_and_indexes(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         before = only(collected(url)["tables"], "name", "public.async_jobs")
         assert (before["rows"], before["vacuumed"]) == (None, None)
@@ -99,26 +101,26 @@ def test_tables_and_indexes(url: str) -> None:
             row[0]
             for row in connection.execute("select indexname from pg_catalog.pg_indexes where schemaname = 'public'")
         }
-    found = collected(url)
-    jobs = only(found["tables"], "name", "public.async_jobs")
+    sections = collected(url)
+    jobs = only(sections["tables"], "name", "public.async_jobs")
     assert (jobs["rows"], jobs["bytes"], jobs["index_bytes"], jobs["dead_rows"]) == (10, size, indexes, 3)
     assert jobs["vacuumed"] is not None
     assert jobs["analyzed"] is not None
-    assert {row["name"] for row in found["indexes"]} == names
-    assert all(row["valid"] for row in found["indexes"])
-    assert only(found["indexes"], "name", "guest_users_pkey")["on_table"] == "public.guest_users"
+    assert {row["name"] for row in sections["indexes"]} == names
+    assert all(row["valid"] for row in sections["indexes"])
+    assert only(sections["indexes"], "name", "guest_users_pkey")["on_table"] == "public.guest_users"
 
 
 def test_an_empty_database(make_database: Make, each_major: int) -> None:
-    found = collected(make_database("applied", each_major).url)
-    assert {row["jobs"] for row in found["jobs"]} == {0}
-    assert (found["slowest"], found["stuck"], len(found["hours"])) == ([], [], 24)
+    sections = collected(make_database("applied", each_major).url)
+    assert {row["jobs"] for row in sections["jobs"]} == {0}
+    assert (sections["slowest"], sections["stuck"], len(sections["hours"])) == ([], [], 24)
 
 
-def test_times_without_end(applied_url: str) -> None:
+def test_infinite_timestamps_raise_no_error(applied_url: str) -> None:
     with psycopg.connect(applied_url) as connection:
         for status in STATUSES:
-            plant(connection, (status, 1, 1), (status, 1, 1))
+            insert_jobs(connection, (status, 1, 1), (status, 1, 1))
         connection.execute("alter table public.async_jobs disable trigger user")
         connection.execute(
             "update public.async_jobs set created_at = '-infinity', updated_at = 'infinity' where url = 'u1'"
@@ -130,13 +132,13 @@ def test_times_without_end(applied_url: str) -> None:
 
 
 @pytest.mark.parametrize("created", ["infinity", "-infinity", "2999-01-01"])
-def test_a_job_that_was_created_later_than_it_ended_is_not_the_slowest(
+def test_a_job_created_after_its_last_update_is_not_the_slowest(
     make_database: Make, each_major: int, created: str
 ) -> None:
-    """Its owner may have said so, and keeps nobody from looking."""
+    """Owners may write any created_at."""
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as connection:
-        plant(connection, ("completed", 3, 2), ("completed", 3, 2))
+        insert_jobs(connection, ("completed", 3, 2), ("completed", 3, 2))
         connection.execute("alter table public.async_jobs disable trigger user")
         connection.execute("update public.async_jobs set created_at = %s where url = 'u1'", (created,))
     assert [row["seconds"] for row in collected(url)["slowest"]] == [60]
@@ -145,14 +147,14 @@ def test_a_job_that_was_created_later_than_it_ended_is_not_the_slowest(
 @pytest.mark.parametrize(
     "setting", ["default_transaction_read_only = on", "default_transaction_isolation = serializable"]
 )
-def test_where_nothing_may_be_written(make_database: Make, setting: str) -> None:
+def test_stats_of_a_read_only_or_serializable_database(make_database: Make, setting: str) -> None:
     database = make_database("applied")
     with psycopg.connect(database.url, autocommit=True) as connection:
         connection.execute(f"alter database {database.name} set {setting}".encode())
     assert len(collected(database.url)) == 7
 
 
-def test_what_takes_too_long_is_named(applied_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_that_times_out_is_reported_as_unanswered(applied_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = statement("stats/settings")
     quick = replace(settings, text=settings.text.replace("'10s'", "'100ms'"))
     queries = {
@@ -162,11 +164,11 @@ def test_what_takes_too_long_is_named(applied_url: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(stats, "statement", lambda _name: quick)
     monkeypatch.setattr(stats, "statements", lambda _name: queries)
     with connect(applied_url) as connection:
-        found = stats.collect(connection, {})
-    assert (found.unanswered, found.sections) == (["slow"], {"slow": [], "fast": [{"one": 1}]})
+        result = stats.collect(connection, {})
+    assert (result.unanswered, result.sections) == (["slow"], {"slow": [], "fast": [{"one": 1}]})
 
 
-def test_who_may_not_and_what_is_not_there(applied_url: str, platform_url: str) -> None:
+def test_missing_privileges_and_missing_migrations_raise(applied_url: str, platform_url: str) -> None:
     with pytest.raises(PrivilegeError):
         collected(applied_url.replace("//postgres@", "//authenticator@"))
     with pytest.raises(NotAppliedError):

@@ -25,6 +25,7 @@ NAMES = (
     "docs/CI.md",
     "docs/RESULT_FORMAT.md",
     "docs/client-guide.md",
+    "docs/lints.md",
     "docs/operations.md",
     "docs/performance.md",
     "docs/rls-faults.md",

@@ -16,7 +16,7 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _HELP = "https://supabase.com/docs/guides/database/postgres/row-level-security"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 # GitHub orders results by it: https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning
-_SECURITY = {"access": "8.5", "functions": "8.0", "structure": "6.0", "advice": "5.0"}
+_SECURITY = {"access": "8.5", "functions": "8.0", "structure": "6.0", "lint": "5.0"}
 # code scanning shows no result without a file; this one stands for all where there is no SQL file
 _NOWHERE = Location("supabase-jobs.toml", 1)
 

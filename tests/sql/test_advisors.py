@@ -24,7 +24,7 @@ BOTH = [
     ("security_definer_view", "create view public.all_jobs as select * from public.async_jobs", "structure:"),
     ("function_search_path_mutable", "alter function private.migrate_guest_jobs reset search_path",
      "structure:private.migrate_guest_jobs(uuid,uuid):settings"),
-    ("duplicate_index", "create index twice on public.async_jobs (created_at)", "plans:duplicate"),
+    ("duplicate_index", "create index twice on public.async_jobs (created_at)", "plans:duplicate_index"),
 ]  # fmt: skip
 
 # says of each index of a new database that no query has used it yet

@@ -31,7 +31,7 @@ def check(
     for object, role, privilege, reachable, fix in rows:
         id = f"{area}:{object}:{role} may {privilege}"
         case = Case(id, area, object, f"{role} may {privilege}: declared")
-        result.cases.append(catalog.scope(case, "access/privileges.sql", object, result))
+        result.cases.append(catalog.with_script(case, _PRIVILEGES, object, result))
         if (object, role, privilege) not in known:
             severity = Severity.ERROR if reachable else Severity.WARNING
             message = f"undeclared: {role} may {privilege} {object}, and no cell or line says so"
@@ -43,7 +43,7 @@ def check(
     for schema in declared.unexposed_schemas:
         id = f"{area}:{schema}:not served"
         case = Case(id, area, schema, "the API does not serve this schema")
-        result.cases.append(catalog.scope(case, "served.sql", schema, result))
+        result.cases.append(catalog.with_script(case, _SERVED, schema, result))
         if schema in served:
             message = "the API serves this schema, in which helpers and definer bodies stand"
             fix = "Take it out of the API's schemas: supabase/config.toml, or pgrst.db_schemas of authenticator."

@@ -1,8 +1,8 @@
-"""Rules of one SQL file each: a query that answers with what breaks the rule, and with nothing where all is well.
+"""Run the lints: one SQL file for each rule, which selects the objects that break it.
 
-The first sentence of the file's comment is the rule. Its columns are object, name (of what in the object, or ''),
-message, fix, severity, and facts: the facts of the recorded structure (`object:kind:name`) that say the same. Where
-one of these is found wrong, the rule says nothing more. Its one parameter, $1, is JSON: lists of names.
+The first sentence of the file's comment states the rule. Its columns are object, name (of a part of the object, or
+''), message, fix, severity and facts: the recorded facts (`object:kind:name`) that describe the same problem. If the
+structure check has reported one of them, the lint reports nothing. The parameter $1 is a JSON object of name lists.
 """
 
 import re
@@ -19,44 +19,45 @@ from supabase_jobs.verify.context import Context
 
 _HERE = Path(__file__).parent
 
-About = Mapping[str, Sequence[str]]
+Parameters = Mapping[str, Sequence[str]]
 
 
-def run_lints(connection: Connection, area: str, prefix: str, group: str, about: About, result: Context) -> None:
-    """Ask every rule in the folder `group`; only reads catalogs. Needs an empty search_path.
+def run_lints(
+    connection: Connection, area: str, prefix: str, folder: str, parameters: Parameters, context: Context
+) -> None:
+    """Run every lint of a folder in one round trip. Needs an empty search_path; only reads catalogs.
 
-    `about` holds the lists that the rules look into: `scope` (the names of our objects), `recorded` (the facts that
-    are meant to be so), and whatever else the rules of this folder want. With `doors`, the names of doors that are
-    meant, a rule says nothing of what leads through one of them. A case is `prefix:rule`, or one for each
-    finding, `prefix:rule:object:name`.
+    All lints read the lists `managed` (names of the managed objects) and `recorded` (recorded facts); the lints of a
+    folder may read more. `allowed_bypasses` names objects that are not reported. A lint without findings is the case
+    `prefix:stem`; a finding has the id `prefix:stem:object:name`.
     """
-    said = {finding.id for finding in result.findings if finding.severity is not Severity.INFO}
-    meant = tuple(f":{door}" for door in about.get("allowed_bypasses", ()))
-    result.preambles.setdefault(prefix, script.preamble("A question to the catalogs."))
-    parameter = Jsonb({key: list(names) for key, names in about.items()})
-    rules = sql_files(_HERE / group)
-    with connection.pipeline():  # one round trip
-        answers = [rule.execute(connection, [parameter]) for rule in rules.values()]
+    reported = {finding.id for finding in context.findings if finding.severity is not Severity.INFO}
+    allowed = tuple(f":{name}" for name in parameters.get("allowed_bypasses", ()))
+    context.preambles.setdefault(prefix, script.preamble("A lint of verify."))
+    parameter = Jsonb({key: list(names) for key, names in parameters.items()})
+    lints = sql_files(_HERE / folder)
+    with connection.pipeline():
+        cursors = [lint.execute(connection, [parameter]) for lint in lints.values()]
     literal = script.quoted({"": parameter})[""]
-    for (stem, file), answer in zip(rules.items(), answers, strict=True):
-        rule, title = stem.replace("_", " "), _title(file.text)
-        asked = script.probe((title,), "", file.text.replace("$1", literal))
-        found = [
+    for (stem, file), cursor in zip(lints.items(), cursors, strict=True):
+        title = _title(file.text)
+        probe = script.probe((title,), "", file.text.replace("$1", literal))
+        findings = [
             Finding(
-                id=":".join(part for part in (prefix, rule, subject, name) if part),
+                id=":".join(part for part in (prefix, stem, subject, name) if part),
                 area=area,
                 severity=Severity(severity),
                 object=subject,
                 message=message,
                 fix=fix,
             )
-            for subject, name, message, fix, severity, facts in answer.fetchall()
-            if said.isdisjoint(f"structure:{fact}" for fact in facts)
-            and not any(fact.endswith(meant) for fact in facts)
+            for subject, name, message, fix, severity, facts in cursor.fetchall()
+            if reported.isdisjoint(f"structure:{fact}" for fact in facts)
+            and not any(fact.endswith(allowed) for fact in facts)
         ]
-        result.findings += found
-        for id, subject in [(f.id, f.object) for f in found] or [(f"{prefix}:{rule}", "database")]:
-            result.cases.append(Case(id, area, subject, title, asked, preamble=prefix))
+        context.findings += findings
+        for id, subject in [(f.id, f.object) for f in findings] or [(f"{prefix}:{stem}", "database")]:
+            context.cases.append(Case(id, area, subject, title, probe, preamble=prefix))
 
 
 def _title(text: str) -> str:

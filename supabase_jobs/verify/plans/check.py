@@ -54,9 +54,9 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     facts = [fact.id.removeprefix(f"{structure.AREA}:") for fact in snapshot.facts]
     checker.foreign_keys(tables, facts)
     about = {
-        "scope": tables,
+        "managed": tables,
         "recorded": facts,
-        "asked": [query.index for query in declared.queries],
+        "query_indexes": [query.index for query in declared.queries],
     }
     run_lints(connection, AREA, AREA, AREA, about, context)
 

@@ -1,3 +1,3 @@
-"""The catalogs, compared with a recorded snapshot."""
+"""The area `structure`: the system catalogs compared with the recorded structure."""
 
 AREA = "structure"

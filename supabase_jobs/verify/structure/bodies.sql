@@ -1,4 +1,4 @@
--- The functions of some names, as statements that would create them.
+-- Definitions of the functions with the names in $1, as CREATE statements.
 select
   format('%I.%I', n.nspname, p.proname) as name,
   format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object,
@@ -8,4 +8,4 @@ from pg_proc as p
 inner join pg_namespace as n on p.pronamespace = n.oid
 where format('%I.%I', n.nspname, p.proname) = any($1)
   and p.prokind in ('f', 'p')
-  and p.pronamespace <> 'pg_catalog'::regnamespace -- there are thousands
+  and p.pronamespace <> 'pg_catalog'::regnamespace -- which has thousands of functions

@@ -1,16 +1,14 @@
-"""The catalog queries as scripts: which file answers for a kind of fact, with the names of one object filled in.
+"""Facts that the catalog queries report about managed objects, and the psql scripts that show them.
 
-The query is prepared and executed with the names that the area gives it, so that it stands in the script to the
-letter, and what a person sees is what was asked.
+Every file in `queries/` takes the names of objects as `$1` and selects the columns of `Fact`, in its order.
 """
 
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
@@ -20,36 +18,72 @@ from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case
 from supabase_jobs.verify import script
 from supabase_jobs.verify.context import Context
-
-if TYPE_CHECKING:
-    from supabase_jobs.verify.structure.snapshot import Fact
+from supabase_jobs.verify.structure import AREA
 
 _QUERIES = Path(__file__).parent / "queries"
-_VERIFY = Path(__file__).parents[1]
-_BODIES = Path(__file__).with_name("bodies.sql")
 
 
-def ask(connection: Connection, names: Sequence[str], *, repeated: bool) -> list[tuple[Any, ...]]:
-    """The rows of all catalog queries about some names, in one round trip; `repeated` ones have to be `prepared`."""
+@dataclass(frozen=True)
+class Fact:
+    """The `value` of one property (`kind`, `name`) of an object.
+
+    `create_sql` restores the fact and `drop_sql` removes it; each is '' if no SQL does. `unexpected_severity` applies
+    to a fact that is not recorded (None: not reported), `deviation_severity` to a recorded fact that is missing or has
+    another value.
+    """
+
+    object: str
+    kind: str
+    name: str
+    value: str
+    create_sql: str
+    drop_sql: str
+    unexpected_severity: str | None
+    deviation_severity: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The object, the kind and the name: what identifies the fact."""
+        return self.object, self.kind, self.name
+
+    @property
+    def parent(self) -> tuple[str, str, str] | None:
+        """The key of the fact that this one belongs to: the column of a default, the policy of a comment."""
+        _, of, kind = self.kind.partition(" of ")
+        return (self.object, kind, self.name.split(" to ")[0] if "grant" in self.kind else self.name) if of else None
+
+    @property
+    def id(self) -> str:
+        """The id of the fact's case or finding."""
+        return ":".join((AREA, *(part for part in self.key if part)))
+
+    @property
+    def subject(self) -> str:
+        """The kind and the name for messages: `policy "guests read their own jobs"`."""
+        return f'{self.kind} "{self.name}"' if self.name else self.kind
+
+
+def read_facts(connection: Connection, names: Sequence[str], *, repeated: bool = False) -> list[Fact]:
+    """All facts about the objects with these names, in one round trip; `repeated` runs `prepared` statements."""
     paths = _queries()
     with connection.pipeline():
         if repeated:
-            asked = [connection.execute(statement) for statement in _executing(tuple(names))]
+            cursors = [connection.execute(statement) for statement in _execute_statements(tuple(names))]
         else:
-            asked = [sql_file(path).execute(connection, [list(names)]) for path in paths]
-    return [row for cursor in asked for row in cursor.fetchall()]
+            cursors = [sql_file(path).execute(connection, [list(names)]) for path in paths]
+    return [Fact(*row) for cursor in cursors for row in cursor.fetchall()]
 
 
 def prepared(connection: Connection) -> AbstractContextManager[None]:
-    """Prepare the catalog queries for one transaction, which has to be open: they take longer to plan than to run."""
-    named = zip(_prepared(_queries()), _queries(), strict=True)
-    return prepare.prepared(connection, {name: sql_file(path).text.encode() for name, path in named}, " (text[])")
+    """Prepare the catalog queries for the open transaction: planning them takes longer than running them."""
+    statements = {_statement_name(path): sql_file(path).text.encode() for path in _queries()}
+    return prepare.prepared(connection, statements, " (text[])")
 
 
 @lru_cache(maxsize=4)
-def _executing(names: tuple[str, ...]) -> list[bytes]:
-    execute, about = sql.SQL("execute {} ({})"), sql.Literal(list(names))
-    return [execute.format(sql.Identifier(name), about).as_bytes(None) for name in _prepared(_queries())]
+def _execute_statements(names: tuple[str, ...]) -> list[bytes]:
+    execute, argument = sql.SQL("execute {} ({})"), sql.Literal(list(names))
+    return [execute.format(sql.Identifier(_statement_name(path)), argument).as_bytes(None) for path in _queries()]
 
 
 @cache
@@ -57,65 +91,60 @@ def _queries() -> tuple[Path, ...]:
     return tuple(sorted(_QUERIES.glob("*.sql")))
 
 
+def fact_case(fact: Fact, context: Context) -> Case:
+    """The case of a fact; its script runs the catalog queries for the fact's kind."""
+    name = f"{fact.subject}: {fact.value}"
+    case = Case(fact.id, AREA, fact.object, name)
+    comments = (f"{fact.object}, {name}", f"The row to look for: kind {fact.kind}, name {fact.name or 'empty'}")
+    return _scripted(case, queries, fact.object, comments, context) if (queries := queries_of(fact.kind)) else case
+
+
+def with_script(case: Case, query: Path, name: str, context: Context) -> Case:
+    """A case with a script that runs a query file for the object `name`; the shared opening goes to the context."""
+    return _scripted(case, (query,), name, (f"{case.object}: {case.name}",), context)
+
+
 @cache
-def files_of(kind: str) -> tuple[Path, ...]:
-    """The queries whose rows can have this kind, told from their texts: so that they are known where no row is, too."""
-    mention = re.compile(rf"'{re.escape(kind)}'(?: as kind|,)")
+def queries_of(kind: str) -> tuple[Path, ...]:
+    """The query files whose text contains this kind, so that they are known without a row."""
+    column = re.compile(rf"'{re.escape(kind)}'(?: as kind|,)")
     texts = {path: sql_file(path).text for path in _queries()}
-    found = [path for path, text in texts.items() if mention.search(text)]
-    return tuple(found or [path for path, text in texts.items() if f"'{kind}'" in text])
+    matches = [path for path, text in texts.items() if column.search(text)]
+    return tuple(matches or [path for path, text in texts.items() if f"'{kind}'" in text])
+
+
+def _scripted(case: Case, queries: tuple[Path, ...], name: str, comments: tuple[str, ...], context: Context) -> Case:
+    key = _preamble_key(queries)
+    context.preambles[key] = _preamble(queries)
+    return replace(case, script=script.probe(comments, "", _executes(queries, name)) + _ending(queries), preamble=key)
 
 
 @cache
-def _opening(queries: tuple[Path, ...]) -> str:
-    """The part of the scripts that every question to these queries shares."""
-    prepared = "\n".join(
-        f"prepare {name} (text[]) as\n{script.filled(sql_file(query).text, None)}"
-        for name, query in zip(_prepared(queries), queries, strict=True)
+def _preamble(queries: tuple[Path, ...]) -> str:
+    """The part that all scripts of these queries share: each query, prepared."""
+    prepares = "\n".join(
+        f"prepare {_statement_name(query)} (text[]) as\n{script.filled(sql_file(query).text, None)}"
+        for query in queries
     )
-    return script.preamble(f"{_key(queries)}: what verify asks the catalogs.") + prepared + "\n"
+    return script.preamble(f"The catalog query of verify: {_preamble_key(queries)}.") + prepares + "\n"
+
+
+@cache
+def _executes(queries: tuple[Path, ...], name: str) -> str:
+    (names,) = script.quoted({"names": [name]}).values()
+    return ";\n".join(f"execute {_statement_name(query)} ({names})" for query in queries)
 
 
 @cache
 def _ending(queries: tuple[Path, ...]) -> str:
-    """After the rollback, which does not undo a prepare."""
-    return "".join(f"deallocate {name};\n" for name in _prepared(queries))
+    """The statements after the rollback, which keeps prepared statements."""
+    return "".join(f"deallocate {_statement_name(query)};\n" for query in queries)
 
 
-def _prepared(queries: tuple[Path, ...]) -> list[str]:
-    return [f"supabase_jobs_{query.stem}" for query in queries]
+def _statement_name(query: Path) -> str:
+    return f"supabase_jobs_{query.stem}"
 
 
 @cache
-def _key(queries: tuple[Path, ...]) -> str:
+def _preamble_key(queries: tuple[Path, ...]) -> str:
     return " and ".join(f"{query.parent.name}/{query.name}" for query in queries)
-
-
-def case(fact: "Fact", result: Context) -> Case:
-    """The case of a fact, with the script that shows it; its opening goes to the others."""
-    name = f"{fact.subject}: {fact.value}"
-    bare = Case(fact.id, fact.id.partition(":")[0], fact.object, name)
-    about = (f"{fact.object}, {name}", f"The row to look for: kind {fact.kind}, name {fact.name or 'empty'}")
-    return _asked(bare, queries, fact.object, about, result) if (queries := files_of(fact.kind)) else bare
-
-
-def definition(bare: Case, function: str, result: Context) -> Case:
-    """A case about how a function is defined, with the script that shows its definition."""
-    return _asked(bare, (_BODIES,), function, (f"{bare.object}: {bare.name}",), result)
-
-
-def scope(bare: Case, query: str, name: str, result: Context) -> Case:
-    """A case that a query file, named from `verify/`, answers, with the script that asks it about an object."""
-    return _asked(bare, (_VERIFY / query,), name, (f"{bare.object}: {bare.name}",), result)
-
-
-def _asked(bare: Case, queries: tuple[Path, ...], name: str, about: tuple[str, ...], result: Context) -> Case:
-    key = _key(queries)
-    result.preambles[key] = _opening(queries)
-    return replace(bare, script=script.probe(about, "", _executed(queries, name)) + _ending(queries), preamble=key)
-
-
-@cache
-def _executed(queries: tuple[Path, ...], name: str) -> str:
-    (names,) = script.quoted({"names": [name]}).values()
-    return ";\n".join(f"execute {prepared} ({names})" for prepared in _prepared(queries))

@@ -1,10 +1,7 @@
-"""Hold the catalogs against a recorded snapshot of them: what the migrations made of an empty project.
+"""Compare the system catalogs with the recorded structure, and function definitions with the migrations.
 
-Every file in `queries/` asks one question and answers in the same eight columns, so a new check is one
-more file. Which objects are looked at stands in the snapshot; the engine knows none by name.
-
-An error is what changes who may do what or which rows can be there, a warning what differs without that, an info
-an object of the project's own. One deviation is one finding: of what is gone or strange itself, nothing more is said.
+An error changes who can do what, or which rows can exist. A warning is any other deviation. An info is a harmless user
+object. One deviation is one finding: facts about a missing or unexpected object are not reported besides the object.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,114 +16,117 @@ from supabase_jobs.verify.context import Context, EquivalenceCheck
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.lints.run import run_lints
 from supabase_jobs.verify.structure import AREA, catalog
-from supabase_jobs.verify.structure.snapshot import FILE_NAME, Fact, Snapshot, load, read_facts
+from supabase_jobs.verify.structure.catalog import Fact
+from supabase_jobs.verify.structure.snapshot import FILE_NAME, Snapshot, load
 
-# the kinds of what leads round row level security, unless it is meant
-_DOORS = (" that runs as its owner", "copy without row level security")
-_AS_THE_MIGRATION = "Create it again as the migration does, with create or replace."
+_BYPASSES = (" that bypasses row level security", "copy without row level security")
+# the kinds of fact that state that an object exists
+_EXISTENCE = ("table", "function")
+# `effect of policies`: the combined expression of all policies of a table for a role and a command, `anon update check`
+_POLICY, _EFFECT = "policy", "effect of policies"
+_RECREATE = "Run the statement of the migration again, with CREATE OR REPLACE."
 
 _HERE = Path(__file__).parent
 _BODIES = _HERE / "bodies.sql"
 _SERVED = _HERE.parent / "served.sql"
-# these rows say that the object is there at all; without it, no other row about it is worth a finding
-_EXISTENCE = ("table", "function")
-# what all policies of a table come to for a role and a command: `anon update check`
-_POLICY, _EFFECT = "policy", "effect of policies"
+
+Facts = Mapping[tuple[str, str, str], Fact]
 
 
-def check(connection: Connection, expectations: Expectations, result: Context) -> None:
-    """The area: facts of the catalogs, bodies of functions, advice. Needs an empty search_path; only reads catalogs."""
-    if (file := result.declaration_file(AREA, expectations, FILE_NAME)) is None:
+def check(connection: Connection, expectations: Expectations, context: Context) -> None:
+    """Run the area: recorded facts, function definitions, lints. Needs an empty search_path; only reads catalogs."""
+    if (file := context.declaration_file(AREA, expectations, FILE_NAME)) is None:
         return
     snapshot = load(file)
-    compare(connection, snapshot, result, expectations.allowed_bypasses)
-    if result.should_stop:
+    compare(connection, snapshot, context, expectations.allowed_bypasses)
+    if context.should_stop:
         return
     exposed = sorted({*expectations.exposed_schemas, *(schema for (schema,) in sql_file(_SERVED).rows(connection))})
-    compare_functions(connection, expectations.texts, exposed, result)
-    if result.should_stop:
+    compare_functions(connection, expectations.texts, exposed, context)
+    if context.should_stop:
         return
-    about = {
-        "scope": [name for names in snapshot.scope.values() for name in names],
+    parameters = {
+        "managed": snapshot.names,
         "recorded": [fact.id.removeprefix(f"{AREA}:") for fact in snapshot.facts],
         "exposed": exposed,
         "allowed_bypasses": sorted(expectations.allowed_bypasses),
     }
-    run_lints(connection, AREA, f"{AREA}:advice", AREA, about, result)
+    run_lints(connection, AREA, f"{AREA}:lint", AREA, parameters, context)
 
 
-def declared_cases(expectations: Expectations, result: Context) -> None:
-    """The cases about what was recorded, without a database."""
-    if (file := result.declaration_file(AREA, expectations, FILE_NAME)) is not None:
-        result.cases += [catalog.case(fact, result) for fact in load(file).facts if fact.kind != _EFFECT]
+def declared_cases(expectations: Expectations, context: Context) -> None:
+    """Add the case of each recorded fact, without a database."""
+    if (file := context.declaration_file(AREA, expectations, FILE_NAME)) is not None:
+        context.cases += [catalog.fact_case(fact, context) for fact in load(file).facts if fact.kind != _EFFECT]
 
 
-def compare(connection: Connection, snapshot: Snapshot, result: Context, doors: frozenset[str] = frozenset()) -> None:
-    """Compare every recorded fact, and look for facts that nobody recorded; `doors` are those that are meant."""
-    found = {fact.key: fact for fact in read_facts(connection, snapshot.scope, repeated=result.repeated)}
-    expected = {fact.key: fact for fact in snapshot.facts}
-    gone = {f.object for f in snapshot.facts if f.kind in _EXISTENCE and f.key not in found}
-    strange = {f.object for f in found.values() if f.kind in _EXISTENCE and f.key not in expected}
-    effects = _effects(expected, found)
+def compare(
+    connection: Connection, snapshot: Snapshot, context: Context, allowed_bypasses: frozenset[str] = frozenset()
+) -> None:
+    """Report recorded facts that are missing or have another value, and facts that are not recorded."""
+    actual = {fact.key: fact for fact in catalog.read_facts(connection, snapshot.names, repeated=context.repeated)}
+    recorded = {fact.key: fact for fact in snapshot.facts}
+    missing = {f.object for f in snapshot.facts if f.kind in _EXISTENCE and f.key not in actual}
+    unexpected = {f.object for f in actual.values() if f.kind in _EXISTENCE and f.key not in recorded}
+    changed_effects = _changed_effects(recorded, actual)
 
-    def moot(fact: Fact, objects: set[str], there: Mapping[tuple[str, str, str], Fact]) -> bool:
-        if fact.kind == _EFFECT or (fact.kind == _POLICY and not effects.get(fact.object)):
-            return True  # policies are judged by what they come to, and named by themselves
+    def redundant(fact: Fact, reported_objects: set[str], others: Facts) -> bool:
+        """Whether another finding covers the fact, or it is a policy that changes no effect."""
+        if fact.kind == _EFFECT or (fact.kind == _POLICY and not changed_effects.get(fact.object)):
+            return True
         if fact.kind in _EXISTENCE:
             return False
-        if fact.object in objects:
+        if fact.object in reported_objects:
             return True
         if fact.parent is None:
             return False
-        # whoever writes a policy in other words takes its comment away
-        rewritten = fact.kind == f"comment of {_POLICY}" and _written(there, fact) != _written(expected, fact)
-        return fact.parent not in there or rewritten
+        # a policy that was created again under its name has lost its comment
+        rewritten = fact.kind == f"comment of {_POLICY}" and _parent_sql(others, fact) != _parent_sql(recorded, fact)
+        return fact.parent not in others or rewritten
 
     for fact in snapshot.facts:
         if fact.kind == _EFFECT:
             continue
-        now = found.get(fact.key)
-        if now is None and fact.object in gone and fact.kind not in _EXISTENCE:
-            continue  # not asked, and so not passed
-        if not result.repeated:
-            result.cases.append(catalog.case(fact, result))
-        if (now is None or now.value != fact.value) and not moot(fact, gone, found):
-            details = [f.mend for f in snapshot.facts if f.parent == fact.key]
-            result.findings.append(_deviation(fact, now, details))
-    for key, fact in sorted(found.items(), key=lambda item: item[0]):  # not as the catalogs happen to lie
-        if key not in expected and fact.unexpected is not None and not moot(fact, strange, expected):
-            if fact.kind.endswith(_DOORS) and fact.name in doors:
+        now = actual.get(fact.key)
+        if now is None and fact.object in missing and fact.kind not in _EXISTENCE:
+            continue  # not checked: it gets no case that could pass
+        if not context.repeated:
+            context.cases.append(catalog.fact_case(fact, context))
+        if (now is None or now.value != fact.value) and not redundant(fact, missing, actual):
+            details = [f.create_sql for f in snapshot.facts if f.parent == fact.key]
+            context.findings.append(_deviation(fact, now, details))
+    for key, fact in sorted(actual.items(), key=lambda item: item[0]):
+        if key not in recorded and fact.unexpected_severity is not None and not redundant(fact, unexpected, recorded):
+            if fact.kind.endswith(_BYPASSES) and fact.name in allowed_bypasses:
                 continue
-            what = f"is in no migration: {fact.value}"
-            result.findings.append(_finding(fact, Severity(fact.unexpected), what, fact.remove))
-            result.unexpected.append(catalog.case(fact, result))
-    for finding in result.findings:
-        policies = effects.get(finding.object, [])
-        if finding.area == AREA and finding.id.startswith(f"{AREA}:{finding.object}:{_POLICY}:") and all(policies):
-            result.equivalences[finding.id] = [dispute for dispute in policies if dispute is not None]
+            problem = f"is not in any migration: {fact.value}"
+            context.findings.append(_finding(fact, Severity(fact.unexpected_severity), problem, fact.drop_sql))
+            context.unexpected.append(catalog.fact_case(fact, context))
+    for finding in context.findings:
+        checks = changed_effects.get(finding.object, [])
+        if finding.area == AREA and finding.id.startswith(f"{AREA}:{finding.object}:{_POLICY}:") and all(checks):
+            context.equivalences[finding.id] = [check for check in checks if check is not None]
 
 
-def _written(facts: Mapping[tuple[str, str, str], Fact], detail: Fact) -> str | None:
-    whole = facts.get(detail.parent) if detail.parent else None
-    return None if whole is None else whole.mend
+def _parent_sql(facts: Facts, detail: Fact) -> str | None:
+    parent = facts.get(detail.parent) if detail.parent else None
+    return None if parent is None else parent.create_sql
 
 
-def _effects(
-    expected: Mapping[tuple[str, str, str], Fact], found: Mapping[tuple[str, str, str], Fact]
-) -> dict[str, list[EquivalenceCheck | None]]:
-    """Object → where its policies do not come to what was recorded: what would have to be tried, or None.
+def _changed_effects(recorded: Facts, actual: Facts) -> dict[str, list[EquivalenceCheck | None]]:
+    """Object → the effects of its policies that differ from the recorded ones, as equivalence checks.
 
-    It can be tried where another condition is asked of the same values as before; one that asks for more (a column,
-    a constant, the time of day) may show its difference on rows that nobody has planted.
+    None stands for an effect that the access matrix cannot judge: it reads more than the recorded expression (another
+    column, a constant, the time), so that the difference may only show on rows that the matrix does not insert.
     """
     effects: dict[str, list[EquivalenceCheck | None]] = {}
-    for key in {key for facts in (expected, found) for key in facts if key[1] == _EFFECT}:
-        before, now = expected.get(key), found.get(key)
+    for key in {key for facts in (recorded, actual) for key in facts if key[1] == _EFFECT}:
+        before, now = recorded.get(key), actual.get(key)
         if before is not None and now is not None:
             if before.value == now.value:
                 continue
-            same = syntax.ingredients(now.value) <= syntax.ingredients(before.value)
-            if same and now.differs != Severity.ERROR:
+            reads_no_more = syntax.ingredients(now.value) <= syntax.ingredients(before.value)
+            if reads_no_more and now.deviation_severity != Severity.ERROR:
                 role, command, _ = key[2].rsplit(" ", 2)
                 effects.setdefault(key[0], []).append(EquivalenceCheck(key[0], role.strip('"'), command))
                 continue
@@ -134,55 +134,53 @@ def _effects(
     return effects
 
 
-def compare_functions(connection: Connection, texts: Sequence[str], exposed: Sequence[str], result: Context) -> None:
-    """Hold functions against the SQL sources: bodies to the letter, arguments by name and default.
+def compare_functions(connection: Connection, texts: Sequence[str], exposed: Sequence[str], context: Context) -> None:
+    """Compare functions with the SQL of the migrations: bodies literally, arguments by name and default.
 
-    Other defaults are errors in the schemas that the API exposes (`exposed`), where a request can leave an argument
-    out, and warnings elsewhere.
+    Another default is an error in an `exposed` schema, where a request can omit the argument, and a warning elsewhere.
     """
     expected = {name: function for text in texts for name, function in syntax.functions(text).items()}
     for name, signature, schema, definition in sorted(sql_file(_BODIES).rows(connection, list(expected))):
         wanted = expected[name]
-        # a body in another form (begin atomic, or newer syntax) is another body
-        found = syntax.functions(definition).get(name) or syntax.Function(definition, wanted.arguments)
-        id = f"{AREA}:{signature}:body"
-        said = "the body of the function is the migration's"
-        result.cases.append(catalog.definition(Case(id, AREA, signature, said), name, result))
-        if found.body != wanted.body:
-            what = (
-                f"the body of the function is not the migration's (sha256 {fingerprint(found.body)[:12]},"
+        # a definition that the parser does not know (BEGIN ATOMIC, newer syntax) counts as a different body
+        actual = syntax.functions(definition).get(name) or syntax.Function(definition, wanted.arguments)
+        case = Case(f"{AREA}:{signature}:body", AREA, signature, "the body of the function is that of the migration")
+        context.cases.append(catalog.with_script(case, _BODIES, name, context))
+        if actual.body != wanted.body:
+            message = (
+                f"the body of the function differs from the migration (sha256 {fingerprint(actual.body)[:12]},"
                 f" expected {fingerprint(wanted.body)[:12]})"
             )
-            result.findings.append(Finding(id, AREA, Severity.ERROR, signature, what, _AS_THE_MIGRATION))
-        id = f"{AREA}:{signature}:arguments"
-        said = f"the arguments of the function: {wanted}"
-        result.cases.append(catalog.definition(Case(id, AREA, signature, said), name, result))
-        if found.arguments != wanted.arguments:
-            names = [[argument.name for argument in function.arguments] for function in (found, wanted)]
-            severe = names[0] != names[1] or schema in exposed
-            severity = Severity.ERROR if severe else Severity.WARNING
-            what = f"the arguments of the function are ({found}); expected: ({wanted})"
-            result.findings.append(Finding(id, AREA, severity, signature, what, _AS_THE_MIGRATION))
+            context.findings.append(Finding(case.id, AREA, Severity.ERROR, signature, message, _RECREATE))
+        case = Case(f"{AREA}:{signature}:arguments", AREA, signature, f"the arguments of the function: {wanted}")
+        context.cases.append(catalog.with_script(case, _BODIES, name, context))
+        if actual.arguments != wanted.arguments:
+            names = [[argument.name for argument in function.arguments] for function in (actual, wanted)]
+            is_error = names[0] != names[1] or schema in exposed
+            severity = Severity.ERROR if is_error else Severity.WARNING
+            message = f"the arguments of the function are ({actual}); expected: ({wanted})"
+            context.findings.append(Finding(case.id, AREA, severity, signature, message, _RECREATE))
 
 
-def _deviation(expected: Fact, found: Fact | None, details: Sequence[str]) -> Finding:
-    """The finding; `details` mend what goes with a thing that has to be made anew (its comment, a column's default)."""
-    removed = "" if found is None else found.remove
-    parts = [removed, expected.mend, *(details if found is None or removed else ())]
-    fix = " ".join(part for part in parts if part) or _AS_THE_MIGRATION
-    if found is None:
-        what = "is missing" if expected.name or expected.kind in _EXISTENCE else "cannot be read"
-        return _finding(expected, Severity(expected.differs), f"{what}; expected: {expected.value}", fix)
-    what = f"is {found.value}; expected: {expected.value}"
-    return _finding(expected, Severity(expected.differs), what, fix)
+def _deviation(expected: Fact, actual: Fact | None, details: Sequence[str]) -> Finding:
+    """A finding for a recorded fact; `details` restore what an object that is created again loses, such as comments."""
+    drop_sql = "" if actual is None else actual.drop_sql
+    parts = [drop_sql, expected.create_sql, *(details if actual is None or drop_sql else ())]
+    fix = " ".join(part for part in parts if part) or _RECREATE
+    if actual is None:
+        problem = "is missing" if expected.name or expected.kind in _EXISTENCE else "cannot be read"
+    else:
+        problem = f"is {actual.value}"
+    severity = Severity(expected.deviation_severity)
+    return _finding(expected, severity, f"{problem}; expected: {expected.value}", fix)
 
 
-def _finding(fact: Fact, severity: Severity, what: str, fix: str) -> Finding:
+def _finding(fact: Fact, severity: Severity, problem: str, fix: str) -> Finding:
     return Finding(
         id=fact.id,
         area=AREA,
         severity=severity,
         object=fact.object,
-        message=f"{fact.subject} {what}",
+        message=f"{fact.subject} {problem}",
         fix=fix,
     )

@@ -1,5 +1,5 @@
--- Every table, function and schema of the project, none of PostgreSQL's or the platform's: what the difference of
--- two answers shows is what was created between them.
+-- Every relation, function and schema of the database, except those of PostgreSQL and of the migration ledger. The
+-- difference between two results is what was created in between.
 select
   'relations' as part,
   format('%I.%I', n.nspname, c.relname) as object

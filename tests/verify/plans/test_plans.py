@@ -153,7 +153,7 @@ def _more_indexes(connection: Connection) -> list[str]:
 
 def test_duplicate_of_a_managed_index_is_a_warning(rolled_back: Connection) -> None:
     [finding] = findings_of(rolled_back, f"create index mine on public.async_jobs (guest_id, created_at desc) {ACTIVE}")
-    assert (finding.id, finding.severity) == ("plans:duplicate:public.async_jobs:mine", Severity.WARNING)
+    assert (finding.id, finding.severity) == ("plans:duplicate_index:public.async_jobs:mine", Severity.WARNING)
     assert finding.fix == "drop index public.mine;"
     assert findings_of(rolled_back, finding.fix) == []
 
@@ -171,9 +171,9 @@ def test_different_index_is_no_duplicate(rolled_back: Connection, definition: st
     assert findings_of(rolled_back, f"create index mine on {definition}") == []
 
 
-def test_index_contained_in_another_is_an_info(rolled_back: Connection) -> None:
+def test_index_that_is_a_prefix_of_another_is_an_info(rolled_back: Connection) -> None:
     [finding] = findings_of(rolled_back, "create index mine on public.async_jobs (url)")
-    assert (finding.id, finding.severity) == ("plans:contained:public.async_jobs:mine", Severity.INFO)
+    assert (finding.id, finding.severity) == ("plans:redundant_index:public.async_jobs:mine", Severity.INFO)
 
 
 def test_user_foreign_keys_without_index_are_reported(rolled_back: Connection) -> None:
@@ -252,7 +252,7 @@ def test_additional_action_of_a_rule_is_ignored(rolled_back: Connection) -> None
 def test_plans_alone_detect_faults_of_indexes(rolled_back: Connection) -> None:
     """Every mutant that drops, empties or negates an index is killed by this area alone."""
     rolled_back.execute("select set_config('search_path', '', true)")
-    scope = [name for names in snapshot.load().scope.values() for name in names]
+    scope = snapshot.load().names
     wanted = ("indexes:drop:", "indexes:empty:", "indexes:negated:")
     faults = [fault for fault in derive(rolled_back, scope) if fault.id.startswith(wanted)]
     assert len(faults) > 20

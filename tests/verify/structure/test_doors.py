@@ -100,7 +100,7 @@ def test_the_served_schemas_stand_in_the_projects_config(tmp_path: Path) -> None
 def test_a_door_is_found_mended_and_can_be_meant(rolled_back: Connection, name: str) -> None:
     sql, kind, door = DOORS[name]
     rolled_back.execute(sql.encode())
-    what = "without row level security" if kind == "copy" else "that runs as its owner"
+    what = "without row level security" if kind == "copy" else "that bypasses row level security"
     id = f"structure:{JOBS}:{kind} {what}:{door}"
     finding = errors(rolled_back, "structure")[id]
     assert errors(rolled_back, "structure", allowed_bypasses=frozenset({door})) == {}
@@ -145,7 +145,7 @@ def test_what_is_no_door_is_left_alone(rolled_back: Connection, sql: str) -> Non
         (
             f"create function public.every_job() returns setof {JOBS} language sql security definer as"
             f" 'select * from {JOBS}'; alter extension plpgsql add function public.every_job()",
-            "function that runs as its owner:public.every_job()",
+            "function that bypasses row level security:public.every_job()",
         ),
     ],
     ids=["a foreign table", "a function that an extension is said to have"],
@@ -208,7 +208,7 @@ def test_a_function_that_takes_on_another_identity(rolled_back: Connection, how:
     rolled_back.execute("set local check_function_bodies = off")
     rolled_back.execute(f"create function public.become(p text) {TAKES_ON[how]}".encode())
     [(id, finding)] = errors(rolled_back, "structure").items()
-    assert id == "structure:advice:function takes on role:public.become(text)"
+    assert id == "structure:lint:function_sets_role:public.become(text)"
     assert errors(rolled_back, "structure", allowed_bypasses=frozenset({"public.become(text)"})) == {}
     rolled_back.execute(finding.fix.encode())
     assert errors(rolled_back, "structure") == {}
@@ -225,8 +225,8 @@ def test_a_trigger_that_takes_on_another_identity_as_its_caller(rolled_back: Con
     assert errors(rolled_back, "structure") == {}  # nothing sets it off
     rolled_back.execute("create trigger fill before insert on public.notes for each row execute function public.fill()")
     [finding] = errors(rolled_back, "structure").values()
-    assert finding.id == "structure:advice:function takes on role:public.fill()"
-    assert "anon and authenticated may set it off by writing to public.notes" in finding.message
+    assert finding.id == "structure:lint:function_sets_role:public.fill()"
+    assert "anon and authenticated can fire it by writing to public.notes" in finding.message
     rolled_back.execute("alter table public.notes disable trigger fill")
     assert errors(rolled_back, "structure") == {}
 
@@ -280,7 +280,7 @@ def test_a_function_that_builds_statements(rolled_back: Connection, name: str) -
     found = verify(rolled_back, EXPECTATIONS, ("structure",)).findings
     assert [f.severity for f in found] == ([severity] if severity else [])
     for finding in found:
-        assert finding.id.startswith("structure:advice:function builds statements:public.run(")
+        assert finding.id.startswith("structure:lint:security_definer_dynamic_sql:public.run(")
         rolled_back.execute(finding.fix.encode())
     assert verify(rolled_back, EXPECTATIONS, ("structure",)).findings == ()
 

@@ -1,9 +1,9 @@
--- No view of ours that the API exposes shows auth.users: it holds addresses and password hashes.
--- Supabase's advisor 0002.
+-- No view in an exposed schema reads auth.users: the table contains email addresses and password hashes.
+-- Supabase's advisor 0002. It checks managed views, and user views that read a managed table too.
 select distinct
   o.object,
   '' as name,
-  format('%s may read it through the API, and it shows rows of auth.users', callers.names) as message,
+  format('%s can read it through the API, and it returns rows of auth.users', callers.names) as message,
   format('revoke all on table %s from public, anon, authenticated;', o.object) as fix,
   'error' as severity,
   '{}'::text[] as facts
@@ -24,8 +24,8 @@ where d.refclassid = 'pg_class'::regclass
   and callers.names is not null
   and ($1::jsonb -> 'exposed') ? n.nspname
   and (
-    ($1::jsonb -> 'scope') ? o.object
-    -- somebody else's view, where it joins our tables
+    ($1::jsonb -> 'managed') ? o.object
+    -- a user view that reads a managed table
     or exists (
       select 1
       from pg_depend as e
@@ -34,6 +34,6 @@ where d.refclassid = 'pg_class'::regclass
       where e.objid = r.oid
         and e.classid = 'pg_rewrite'::regclass
         and e.refclassid = 'pg_class'::regclass
-        and ($1::jsonb -> 'scope') ? format('%I.%I', m.nspname, t.relname)
+        and ($1::jsonb -> 'managed') ? format('%I.%I', m.nspname, t.relname)
     )
   )

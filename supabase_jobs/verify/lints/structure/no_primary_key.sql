@@ -1,9 +1,9 @@
--- Every table has a primary key: without one a row cannot be named, nor replicated.
+-- Every managed table has a primary key: without one, its rows cannot be identified or replicated.
 -- Supabase's advisor 0004.
 select
   o.object,
   '' as name,
-  'it has no primary key: a row of it can be neither named nor replicated' as message,
+  'the table has no primary key: its rows cannot be identified or replicated' as message,
   format('alter table %s add primary key (…);', o.object) as fix,
   'info' as severity,
   (
@@ -19,4 +19,4 @@ where c.relkind in ('r', 'p')
     select 1 from pg_index as x
     where x.indrelid = c.oid and x.indisprimary
   )
-  and ($1::jsonb -> 'scope') ? o.object
+  and ($1::jsonb -> 'managed') ? o.object

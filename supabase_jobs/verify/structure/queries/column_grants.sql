@@ -1,15 +1,15 @@
--- What roles other than the owner may do with single columns, beyond the whole table.
+-- Column privileges of roles other than the owner.
 select
   format('%I.%I', n.nspname, c.relname) as object,
   'grant of column' as kind,
   format('%s to %s', a.attname, g.grantee) as name,
   g.privileges as value,
-  format('grant %s on table %I.%I to %s;', g.each, n.nspname, c.relname, g.grantee) as mend,
-  format('revoke all (%I) on table %I.%I from %s;', a.attname, n.nspname, c.relname, g.grantee) as remove,
-  -- a role that no request can take on opens nothing to the API
+  format('grant %s on table %I.%I to %s;', g.each, n.nspname, c.relname, g.grantee) as create_sql,
+  format('revoke all (%I) on table %I.%I from %s;', a.attname, n.nspname, c.relname, g.grantee) as drop_sql,
+  -- a warning if no request can act as the role
   case when g.oid = 0 or pg_has_role(to_regrole('authenticator')::oid, g.oid, 'member')
-    or g.grantee in ('anon', 'authenticated', 'service_role', 'authenticator') then 'error' else 'warning' end as unexpected,
-  'error' as differs
+    or g.grantee in ('anon', 'authenticated', 'service_role', 'authenticator') then 'error' else 'warning' end as unexpected_severity,
+  'error' as deviation_severity
 from pg_attribute as a
 inner join pg_class as c on a.attrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid

@@ -1,13 +1,13 @@
--- Columns: type, collation, nullability, default, where their values come from and how they are stored.
+-- Columns: type, collation, nullability, default, identity or generation expression, storage.
 select
   format('%I.%I', n.nspname, c.relname) as object,
   v.kind,
   a.attname as name,
   v.value,
-  format('alter table %I.%I ', n.nspname, c.relname) || v.mend as mend,
-  coalesce(format('alter table %I.%I ', n.nspname, c.relname) || v.remove, '') as remove,
-  'info' as unexpected,
-  case v.kind when 'storage of column' then 'warning' else 'error' end as differs
+  format('alter table %I.%I ', n.nspname, c.relname) || v.create_sql as create_sql,
+  coalesce(format('alter table %I.%I ', n.nspname, c.relname) || v.drop_sql, '') as drop_sql,
+  'info' as unexpected_severity,
+  case v.kind when 'storage of column' then 'warning' else 'error' end as deviation_severity
 from pg_attribute as a
 inner join pg_class as c on a.attrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
@@ -54,7 +54,7 @@ cross join lateral (
     end,
     '', format('alter column %I set storage %s;', a.attname,
       case y.typstorage when 'p' then 'plain' when 'e' then 'external' when 'm' then 'main' else 'extended' end))
-) as v (kind, value, mend, remove)
+) as v (kind, value, create_sql, drop_sql)
 where format('%I.%I', n.nspname, c.relname) = any($1)
   and a.attnum > 0
   and not a.attisdropped

@@ -1,4 +1,4 @@
--- Comments: what a reader of the schema is told. Nothing depends on them.
+-- Comments on tables, columns, constraints, indexes, triggers, policies and functions.
 with relation as (
   select
     c.oid,
@@ -90,7 +90,7 @@ described as (
     0
   from pg_proc as p
   inner join pg_namespace as n on p.pronamespace = n.oid
-  where p.pronamespace <> 'pg_catalog'::regnamespace -- there are thousands
+  where p.pronamespace <> 'pg_catalog'::regnamespace -- which has thousands of functions
     and format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) = any($1)
 )
 
@@ -99,9 +99,9 @@ select
   d.kind,
   d.name,
   c.description as value,
-  format('comment on %s is %L;', d.target, c.description) as mend,
-  '' as remove,
-  null as unexpected,
-  'warning' as differs
+  format('comment on %s is %L;', d.target, c.description) as create_sql,
+  '' as drop_sql,
+  null as unexpected_severity,
+  'warning' as deviation_severity
 from described as d
 inner join pg_description as c on d.catalog = c.classoid and d.oid = c.objoid and d.part = c.objsubid

@@ -1,15 +1,15 @@
--- What public and the API's roles will be given on objects yet to be created in our helpers' schemas: the next function
--- or table there would be open before anybody has thought about it.
+-- Default privileges that grant PUBLIC or the API's roles privileges on future tables, sequences and functions in
+-- managed schemas.
 select
   format('%I', n.nspname) as object,
   'default privilege' as kind,
   format('%s on %s of %I', g.grantee, t.name, pg_get_userbyid(d.defaclrole)) as name,
   g.privileges as value,
-  '' as mend,
+  '' as create_sql,
   format('alter default privileges for role %I%s revoke all on %s from %s;', pg_get_userbyid(d.defaclrole),
-    case when d.defaclnamespace <> 0 then format(' in schema %I', n.nspname) else '' end, t.name, g.grantee) as remove,
-  'warning' as unexpected,
-  'warning' as differs
+    case when d.defaclnamespace <> 0 then format(' in schema %I', n.nspname) else '' end, t.name, g.grantee) as drop_sql,
+  'warning' as unexpected_severity,
+  'warning' as deviation_severity
 from pg_default_acl as d
 inner join pg_namespace as n on d.defaclnamespace in (0, n.oid)
 inner join (values ('r'::"char", 'tables'), ('f', 'functions'), ('S', 'sequences')) as t (code, name)
@@ -23,7 +23,7 @@ cross join lateral (
     a.grantee = 0
     or pg_get_userbyid(a.grantee) in ('anon', 'authenticated', 'service_role', 'authenticator')
   )
-  -- an entry for all schemas repeats what PostgreSQL gives everybody anyway
+  -- a global entry repeats the built-in EXECUTE privilege of PUBLIC
   and not (d.defaclnamespace = 0 and a.grantee = 0 and d.defaclobjtype = 'f')
   group by a.grantee
 ) as g

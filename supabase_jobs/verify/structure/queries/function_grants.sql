@@ -1,15 +1,15 @@
--- Who may execute a function, its owner left out.
+-- EXECUTE privileges on functions of roles other than the owner.
 select
   f.object,
   'execute' as kind,
   g.grantee as name,
   'EXECUTE' || case when g.is_grantable then ' with grant option' else '' end as value,
-  format('grant execute on function %s to %s;', f.object, g.grantee) as mend,
-  format('revoke all on function %s from %s;', f.object, g.grantee) as remove,
-  -- a role that no request can take on opens nothing to the API
+  format('grant execute on function %s to %s;', f.object, g.grantee) as create_sql,
+  format('revoke all on function %s from %s;', f.object, g.grantee) as drop_sql,
+  -- a warning if no request can act as the role
   case when g.oid = 0 or pg_has_role(to_regrole('authenticator')::oid, g.oid, 'member')
-    or g.grantee in ('anon', 'authenticated', 'service_role', 'authenticator') then 'error' else 'warning' end as unexpected,
-  'error' as differs
+    or g.grantee in ('anon', 'authenticated', 'service_role', 'authenticator') then 'error' else 'warning' end as unexpected_severity,
+  'error' as deviation_severity
 from (
   select
     p.proacl,
@@ -17,7 +17,7 @@ from (
     format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object
   from pg_proc as p
   inner join pg_namespace as n on p.pronamespace = n.oid
-  where p.pronamespace <> 'pg_catalog'::regnamespace -- there are thousands
+  where p.pronamespace <> 'pg_catalog'::regnamespace -- which has thousands of functions
 ) as f
 cross join lateral (
   select

@@ -1,28 +1,28 @@
--- Functions: what they return, as whom they run, with which search_path, whether a null keeps them from running, what the
--- planner may take for granted. Others of the same names too: an overload is one more door.
+-- Functions: result, owner, language, security, settings, volatility, null input, parallel safety, leakproof, cost. It
+-- includes overloads of managed functions that the migrations do not create, because a request can call them.
 select
   f.object,
   v.kind,
   '' as name,
   v.value,
-  v.mend,
-  case v.kind when 'function' then format('drop function %s;', f.object) else '' end as remove,
-  'error' as unexpected,
-  case v.kind when 'cost' then 'warning' else 'error' end as differs
+  v.create_sql,
+  case v.kind when 'function' then format('drop function %s;', f.object) else '' end as drop_sql,
+  'error' as unexpected_severity,
+  case v.kind when 'cost' then 'warning' else 'error' end as deviation_severity
 from (
   select
     p.*,
     format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as object
   from pg_proc as p
   inner join pg_namespace as n on p.pronamespace = n.oid
-  where p.pronamespace <> 'pg_catalog'::regnamespace -- there are thousands
+  where p.pronamespace <> 'pg_catalog'::regnamespace -- which has thousands of functions
 ) as f
 inner join pg_language as l on f.prolang = l.oid
 cross join lateral (
   select case f.proparallel when 's' then 'safe' when 'r' then 'restricted' else 'unsafe' end as parallel
 ) as g
 cross join lateral (
-  -- in an order of their own, for it does not matter; an empty search_path is kept as "", a list of one empty name
+  -- sorted, because the order has no meaning; an empty search_path is stored as "", a list of one empty name
   select
     string_agg(c.setting, ', ' order by c.setting) as found,
     string_agg(
@@ -58,7 +58,7 @@ cross join lateral (
   ('cost', format('%s, for %s rows', f.procost, f.prorows),
     format('alter function %s cost %s', f.object, f.procost)
     || case when f.proretset then format(' rows %s;', f.prorows) else ';' end)
-) as v (kind, value, mend)
+) as v (kind, value, create_sql)
 where split_part(f.object, '(', 1) in (
   select split_part(s.name, '(', 1)
   from unnest($1::text[]) as s (name)

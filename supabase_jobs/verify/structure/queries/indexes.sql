@@ -1,14 +1,14 @@
--- Indexes, columns and predicate included, but for those that belong to a constraint.
+-- Indexes with their columns and predicates, except those of constraints.
 select
   format('%I.%I', n.nspname, c.relname) as object,
   'index' as kind,
   i.relname as name,
   pg_get_indexdef(x.indexrelid) || case when x.indisvalid and x.indisready then '' else ' (invalid)' end as value,
-  pg_get_indexdef(x.indexrelid) || ';' as mend,
-  format('drop index %I.%I;', n.nspname, i.relname) as remove,
-  -- one that refuses rows which the migrations allow
-  case when x.indisunique then 'warning' else 'info' end as unexpected,
-  'error' as differs
+  pg_get_indexdef(x.indexrelid) || ';' as create_sql,
+  format('drop index %I.%I;', n.nspname, i.relname) as drop_sql,
+  -- a unique index can reject rows that the migrations allow
+  case when x.indisunique then 'warning' else 'info' end as unexpected_severity,
+  'error' as deviation_severity
 from pg_index as x
 inner join pg_class as i on x.indexrelid = i.oid
 inner join pg_class as c on x.indrelid = c.oid

@@ -1,7 +1,8 @@
--- Policies: command, roles, USING and WITH CHECK; and what all those of a table come to for each role and command, by
--- which two sets of policies are the same however they are named, split or written.
+-- Policies: command, roles, USING and WITH CHECK; and the effect of all policies of a table for each role and command.
+-- Two sets of policies with the same effect are equivalent, whatever their names and number.
 --
--- Written alike: a WITH CHECK that is left out is the USING, the sides of = in a fixed order, no alias in a sub-select.
+-- Expressions are normalized: an omitted WITH CHECK is the USING expression, the operands of = are sorted, and aliases
+-- in sub-selects are removed.
 with policy as (
   select
     p.polname,
@@ -73,9 +74,9 @@ select
   p.polname as name,
   concat_ws(' ', s.spec, 'using (' || p.visible || ')', 'with check (' || p.allowed || ')') as value,
   concat_ws(' ', format('create policy %I on %s as %s', p.polname, p.object, s.spec),
-    'using (' || p.written_visible || ')', 'with check (' || p.written_allowed || ')') || ';' as mend,
-  format('drop policy %I on %s;', p.polname, p.object) as remove,
-  -- one that narrows, or that speaks of a role that no request has, opens nothing to the API
+    'using (' || p.written_visible || ')', 'with check (' || p.written_allowed || ')') || ';' as create_sql,
+  format('drop policy %I on %s;', p.polname, p.object) as drop_sql,
+  -- a warning if it is restrictive or if no request can act as its roles
   case
     when
       p.polpermissive and exists (
@@ -86,8 +87,8 @@ select
       )
       then 'error'
     else 'warning'
-  end as unexpected,
-  'error' as differs
+  end as unexpected_severity,
+  'error' as deviation_severity
 from policy as p
 cross join lateral (
   select concat_ws(
@@ -108,6 +109,6 @@ select
   '',
   '',
   null,
-  -- no probe can show what a policy does to a role that row level security does not hold
+  -- a probe cannot show the effect of a policy on a role that bypasses row level security
   case when f.bypasses then 'error' else 'warning' end
 from effect as f

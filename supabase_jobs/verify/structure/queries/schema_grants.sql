@@ -1,16 +1,16 @@
--- Who may look into the schemas that our helpers stand in.
+-- Privileges on managed schemas of roles other than the owner.
 select
   format('%I', n.nspname) as object,
   'schema grant' as kind,
   g.grantee as name,
   g.privileges as value,
-  format('grant %s on schema %I to %s;', g.privileges, n.nspname, g.grantee) as mend,
-  format('revoke all on schema %I from %s;', n.nspname, g.grantee) as remove,
-  -- looking into a schema of the project's own does no harm, creating objects in it does
+  format('grant %s on schema %I to %s;', g.privileges, n.nspname, g.grantee) as create_sql,
+  format('revoke all on schema %I from %s;', n.nspname, g.grantee) as drop_sql,
+  -- USAGE alone gives no access to an object; CREATE does
   case when g.privileges = 'USAGE' then 'info'
     when g.oid = 0 or pg_has_role(to_regrole('authenticator')::oid, g.oid, 'member')
-      or g.grantee in ('anon', 'authenticated', 'service_role', 'authenticator') then 'error' else 'info' end as unexpected,
-  'error' as differs
+      or g.grantee in ('anon', 'authenticated', 'service_role', 'authenticator') then 'error' else 'info' end as unexpected_severity,
+  'error' as deviation_severity
 from pg_namespace as n
 cross join lateral (
   select
@@ -20,7 +20,7 @@ cross join lateral (
       order by a.privilege_type) as privileges
   from aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) as a
   where a.grantee <> n.nspowner
-    -- whoever looks is no outsider: where the schema was there before our migrations, their role was let in
+    -- the role that applied the migrations holds a grant if the schema existed before
     and a.grantee <> to_regrole(quote_ident(current_user))::oid
   group by a.grantee
 ) as g

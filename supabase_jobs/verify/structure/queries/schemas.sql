@@ -1,5 +1,5 @@
--- Schemas: whose our helpers' is (the project may have had it before; only a role of the API must not own it), and whether
--- the API's roles may create objects where our tables stand.
+-- Schemas: a managed schema must not belong to a role of the API (it may have existed before the migrations, with any
+-- other owner), and the API's roles must not create objects in the schemas of managed tables.
 select
   format('%I', n.nspname) as object,
   'owner' as kind,
@@ -10,10 +10,10 @@ select
       then pg_get_userbyid(n.nspowner)
     else 'no role of the API'
   end as value,
-  format('alter schema %I owner to postgres;', n.nspname) as mend,
-  '' as remove,
-  'error' as unexpected,
-  'error' as differs
+  format('alter schema %I owner to postgres;', n.nspname) as create_sql,
+  '' as drop_sql,
+  'error' as unexpected_severity,
+  'error' as deviation_severity
 from pg_namespace as n
 where format('%I', n.nspname) = any($1)
 union all
@@ -21,7 +21,7 @@ select
   format('%I', n.nspname),
   'right to create objects',
   g.grantee,
-  'where tables of ours stand',
+  'in a schema with managed tables',
   '',
   format('revoke create on schema %I from %s;', n.nspname, g.grantee),
   'warning',

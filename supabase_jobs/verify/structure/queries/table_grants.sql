@@ -1,17 +1,17 @@
--- What roles other than the owner may do with a whole table. ALL is what the owner has by default on this server
--- (PostgreSQL 17 added MAINTAIN).
+-- Table privileges of roles other than the owner. ALL stands for the owner's default privileges on this server:
+-- PostgreSQL 17 added MAINTAIN.
 select
   format('%I.%I', n.nspname, c.relname) as object,
   'grant' as kind,
   g.grantee as name,
   case when g.privileges = every.privileges then 'ALL' else g.privileges end as value,
   format('grant %s on table %I.%I to %s;',
-    case when g.privileges = every.privileges then 'ALL' else g.privileges end, n.nspname, c.relname, g.grantee) as mend,
-  format('revoke all on table %I.%I from %s;', n.nspname, c.relname, g.grantee) as remove,
-  -- a role that no request can take on opens nothing to the API
+    case when g.privileges = every.privileges then 'ALL' else g.privileges end, n.nspname, c.relname, g.grantee) as create_sql,
+  format('revoke all on table %I.%I from %s;', n.nspname, c.relname, g.grantee) as drop_sql,
+  -- a warning if no request can act as the role
   case when g.oid = 0 or pg_has_role(to_regrole('authenticator')::oid, g.oid, 'member')
-    or g.grantee in ('anon', 'authenticated', 'service_role', 'authenticator') then 'error' else 'warning' end as unexpected,
-  'error' as differs
+    or g.grantee in ('anon', 'authenticated', 'service_role', 'authenticator') then 'error' else 'warning' end as unexpected_severity,
+  'error' as deviation_severity
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 cross join lateral (

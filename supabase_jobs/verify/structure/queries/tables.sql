@@ -1,14 +1,13 @@
--- Which tables are there, whose are they, is row level security on, do they outlive a crash; of views, what they show
--- and as whom.
+-- Tables: owner, row level security, persistence, replica identity. Views: options and definition.
 select
   format('%I.%I', n.nspname, c.relname) as object,
   v.kind,
   '' as name,
   v.value,
-  v.mend,
-  '' as remove,
-  'error' as unexpected,
-  case v.kind when 'replica identity' then 'warning' else 'error' end as differs
+  v.create_sql,
+  '' as drop_sql,
+  'error' as unexpected_severity,
+  case v.kind when 'replica identity' then 'warning' else 'error' end as deviation_severity
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 cross join lateral (
@@ -32,6 +31,6 @@ cross join lateral (
   ('definition', case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end,
     format('create or replace view %I.%I as %s', n.nspname, c.relname,
       case when c.relkind in ('v', 'm') then pg_get_viewdef(c.oid) end))
-) as v (kind, value, mend)
+) as v (kind, value, create_sql)
 where format('%I.%I', n.nspname, c.relname) = any($1)
   and v.value is not null

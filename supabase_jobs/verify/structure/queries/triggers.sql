@@ -1,15 +1,15 @@
--- Triggers, and whether they fire.
+-- Triggers with their definitions, and whether they are enabled.
 select
   format('%I.%I', n.nspname, c.relname) as object,
   'trigger' as kind,
   t.tgname as name,
   pg_get_triggerdef(t.oid) || case t.tgenabled when 'O' then '' when 'D' then ' (disabled)' when 'A' then ' (always)' else ' (replica only)' end
     as value,
-  pg_get_triggerdef(t.oid) || ';' as mend,
-  format('drop trigger %I on %I.%I;', t.tgname, n.nspname, c.relname) as remove,
-  -- one that fires before can change or swallow a row
-  case when t.tgtype & 2 <> 0 then 'warning' else 'info' end as unexpected,
-  'error' as differs
+  pg_get_triggerdef(t.oid) || ';' as create_sql,
+  format('drop trigger %I on %I.%I;', t.tgname, n.nspname, c.relname) as drop_sql,
+  -- a BEFORE trigger can change or discard a row
+  case when t.tgtype & 2 <> 0 then 'warning' else 'info' end as unexpected_severity,
+  'error' as deviation_severity
 from pg_trigger as t
 inner join pg_class as c on t.tgrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid

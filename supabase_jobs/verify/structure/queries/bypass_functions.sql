@@ -1,0 +1,200 @@
+-- SECURITY DEFINER functions of the user that reach a managed table: they run as their owner, who bypasses row level
+-- security. They name the table, a view of it, or a function that reaches it. A request can call them, or fire them as
+-- triggers of a table that it may write to.
+with recursive relation (managed, oid) as (
+  select
+    c.oid as managed,
+    c.oid
+  from pg_class as c
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  where format('%I.%I', n.nspname, c.relname) = any($1)
+    and c.relkind in ('r', 'p')
+  union
+  select
+    r.managed,
+    w.ev_class
+  from relation as r
+  inner join pg_depend as d
+    on r.oid = d.refobjid and d.refclassid = 'pg_class'::regclass and d.classid = 'pg_rewrite'::regclass
+  inner join pg_rewrite as w on d.objid = w.oid
+  inner join pg_class as v on w.ev_class = v.oid and v.relkind in ('v', 'm')
+  where w.ev_class <> r.oid
+),
+
+body as materialized (
+  select
+    p.oid,
+    p.pronamespace,
+    p.prosecdef,
+    p.prorettype,
+    t.text,
+    t.text ~* '\m(update|delete|truncate|merge)\M' as changes,
+    t.text ~* (
+      '\mnew\s*\.\s*("[^"]+"|\w+)\s*:?=|\minto\s+(strict\s+)?new\M|\mnew\s*:=|(;|\mbegin|\mthen|\melse|\mloop)\s*new\s*='
+      -- returns another row than NEW or OLD
+      || '|\mreturn\s+(?!((new|old|null|coalesce|case|when|then|else|end|tg_op)\M|''[^'']*''|[\s(),=<>])*;)'
+    ) as changes_row,
+    format('%I.%I', s.nspname, p.proname) as name,
+    format('%I.%I(%s)', s.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as signature,
+    case p.prokind when 'p' then 'procedure' else 'function' end as kind,
+    s.nspname,
+    p.proname
+  from pg_proc as p
+  inner join pg_namespace as s on p.pronamespace = s.oid
+  inner join pg_language as l on p.prolang = l.oid
+  cross join lateral (select coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) as text) as t
+  where s.nspname not in ('pg_catalog', 'information_schema')
+    and p.prokind in ('f', 'p')
+    and l.lanname not in ('c', 'internal')
+),
+
+-- matches a name in a body: any case, quoted or not, alone, with its schema, or with its database and schema
+pattern (classid, oid, text) as materialized (
+  select
+    o.classid,
+    o.oid,
+    '(?<![\w.$"])(("?' || regexp_replace(current_database(), '(\W)', '\\\1', 'g') || '"?\s*\.\s*)?"?'
+    || regexp_replace(o.nspname, '(\W)', '\\\1', 'g') || '"?\s*\.\s*)?"?' || regexp_replace(o.name, '(\W)', '\\\1', 'g')
+    || o.ends
+  from (
+    select
+      'pg_class'::regclass as classid,
+      c.oid,
+      n.nspname,
+      c.relname as name,
+      '"?(?![\w$])' as ends
+    from (select distinct r.oid from relation as r) as r
+    inner join pg_class as c on r.oid = c.oid
+    inner join pg_namespace as n on c.relnamespace = n.oid
+    union all
+    select
+      'pg_proc'::regclass,
+      b.oid,
+      b.nspname,
+      b.proname,
+      '"?\s*\('
+    from body as b
+  ) as o
+),
+
+-- The subquery uses min() because the planner cannot turn an aggregate into a join. With wrong statistics it could
+-- otherwise match every name against every body instead of only the names that were reached.
+reaches (managed, oid, changes) as (
+  select
+    r.managed,
+    b.oid,
+    b.changes
+  from relation as r
+  cross join lateral (
+    select min(p.text) as text from pattern as p
+    where p.oid = r.oid and p.classid = 'pg_class'::regclass
+  ) as m
+  inner join body as b on b.text ~* m.text
+  union
+  select
+    t.managed,
+    b.oid,
+    t.changes or b.changes
+  from reaches as t
+  cross join lateral (
+    select min(p.text) as text from pattern as p
+    where p.oid = t.oid and p.classid = 'pg_proc'::regclass
+  ) as m
+  inner join body as b on t.oid <> b.oid and b.text ~* m.text
+),
+
+bypass as (
+  select
+    format('%I.%I', n.nspname, c.relname) as object,
+    t.changes,
+    b.changes_row,
+    b.oid,
+    b.pronamespace,
+    b.prorettype,
+    b.signature,
+    b.kind
+  from (
+    select
+      e.managed,
+      e.oid,
+      bool_or(e.changes) as changes
+    from reaches as e
+    group by e.managed, e.oid
+  ) as t
+  inner join pg_class as c on t.managed = c.oid
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  inner join body as b on t.oid = b.oid and b.prosecdef
+  -- functions.sql reports overloads of managed functions
+  where b.name not in (
+    select split_part(s.name, '(', 1)
+    from unnest($1::text[]) as s (name)
+    where s.name like '%(%'
+  )
+),
+
+caller as (
+  select
+    'public' as name,
+    null::oid as oid
+  union
+  select
+    o.rolname::text,
+    o.oid
+  from pg_roles as o
+  where not o.rolbypassrls
+    and (
+      o.rolname in ('anon', 'authenticated')
+      or (o.rolname <> 'authenticator' and pg_has_role(to_regrole('authenticator')::oid, o.oid, 'member'))
+    )
+)
+
+select
+  d.object,
+  'function that bypasses row level security' as kind,
+  d.signature as name,
+  'executable by ' || g.roles as value,
+  '' as create_sql,
+  format('alter %s %s security invoker;', d.kind, d.signature) as drop_sql,
+  'error' as unexpected_severity,
+  'error' as deviation_severity
+from bypass as d
+cross join lateral (
+  select string_agg(x.name, ', ' order by x.name) as roles
+  from caller as x
+  where (
+    has_function_privilege(x.name, d.oid, 'execute')
+    and (x.name = 'public' or has_schema_privilege(x.name, d.pronamespace, 'usage'))
+  )
+  -- the caller of an aggregate needs no privilege on its support functions
+  or exists (
+    select 1 from pg_aggregate as a
+    where has_function_privilege(x.name, a.aggfnoid, 'execute')
+      and d.oid in (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)
+  )
+) as g
+where d.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
+  and g.roles is not null
+union all
+select
+  d.object,
+  'trigger that bypasses row level security',
+  d.signature,
+  format('on %s', string_agg(distinct g.writers, '; ' order by g.writers)),
+  '',
+  format('alter function %s security invoker;', d.signature),
+  -- A trigger that only inserts or reads can be intended. A BEFORE or INSTEAD OF trigger that puts a query result into
+  -- the row is an error, because the caller can read that row.
+  case when d.changes or d.changes_row and bool_or(t.tgtype & 66 <> 0) then 'error' else 'warning' end,
+  'error'
+from bypass as d
+inner join pg_trigger as t on d.oid = t.tgfoid and t.tgenabled <> 'D'
+inner join pg_class as c on t.tgrelid = c.oid
+inner join pg_namespace as n on c.relnamespace = n.oid
+cross join lateral (
+  select format('%I.%I, for %s', n.nspname, c.relname, string_agg(x.name, ', ' order by x.name)) as writers
+  from caller as x
+  where has_any_column_privilege(x.name, c.oid, 'insert, update')
+    or has_table_privilege(x.name, c.oid, 'delete')
+  having count(*) > 0
+) as g
+group by d.object, d.signature, d.changes, d.changes_row

@@ -1,0 +1,77 @@
+"""The stories of the lints: one TOML file for each lint, with the lint's stem, in the lint's folder.
+
+Each story breaks the project `NOTES` (`break`, after `given`), names the one finding (`id`, `severity`, `fix`), and
+repairs the project by the printed fix, or by `repair` if the fix is not SQL. `superuser` runs it as a superuser.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.findings import Finding
+from supabase_jobs.verify import lints
+from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.lints.run import run_lints
+from supabase_jobs.verify.script import SETTINGS
+
+# A project with other sources: a table, a function and a view. No fact about them is recorded, so that every lint runs.
+NOTES = """
+create table public.notes (id uuid primary key, owner uuid, phone text, note text);
+alter table public.notes enable row level security;
+grant select, update on public.notes to authenticated;
+create policy own on public.notes to authenticated using (owner = (select auth.uid()));
+create view public.titles with (security_invoker) as select note from public.notes;
+create function public.mine() returns bigint language sql stable set search_path = ''
+  as 'select count(*) from public.notes';
+"""
+SCOPE = {"relations": ["public.notes", "public.titles"], "functions": ["public.mine()"], "schemas": []}
+
+LINTS = Path(lints.__file__).parent
+STEMS = {folder: {path.stem for path in (LINTS / folder).glob("*.sql")} for folder in ("structure", "plans")}
+PREFIXES = {"structure": "structure:lint", "plans": "plans"}
+
+
+@dataclass(frozen=True)
+class Story:
+    """One way to break a rule."""
+
+    folder: str
+    stem: str
+    break_sql: str
+    id: str
+    severity: str
+    fix: str
+    given: str = ""
+    repair: str = ""
+    superuser: bool = False
+
+    @property
+    def finding(self) -> tuple[str, str, str]:
+        """The id, the severity and the fix of the finding."""
+        return self.id, self.severity, self.fix
+
+    @property
+    def repair_sql(self) -> str:
+        """The SQL that repairs the project inside a transaction."""
+        return self.repair or self.fix.replace(" concurrently", "")
+
+
+def load() -> list[Story]:
+    """All stories, in the order of their files."""
+    return [
+        Story(path.parent.name, path.stem, **{"break_sql" if key == "break" else key: story[key] for key in story})
+        for path in sorted(Path(__file__).parent.glob("*/*.toml"))
+        for story in tomllib.loads(path.read_text(encoding="utf-8"))["stories"]
+    ]
+
+
+def run(connection: Connection, folder: str = "structure") -> list[Finding]:
+    """The findings of a folder's lints about the objects of `NOTES`."""
+    context = Context()
+    names = [name for part in SCOPE.values() for name in part] + ["private.notes"]
+    connection.execute(SETTINGS)
+    parameters = {"managed": names, "recorded": [], "exposed": ["public"], "query_indexes": []}
+    run_lints(connection, folder, PREFIXES[folder], folder, parameters, context)
+    assert {f.id for f in context.findings} <= {case.id for case in context.cases}
+    return context.findings

@@ -14,8 +14,8 @@ from pytest_postgresql.janitor import DatabaseJanitor
 from supabase import Client, ClientOptions, create_client
 from supabase_jobs.api.keys import Keys
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.local import api as local_api
-from supabase_jobs.local.api import ApiInfo
+from supabase_jobs.local.api import service
+from supabase_jobs.local.api.service import ApiInfo
 from tests.fix_db import Server, own
 from tests.parts import DEFAULT_MAJOR, postgrest
 
@@ -102,7 +102,7 @@ def rows(response: Any) -> list[dict[str, Any]]:
 def serving(server: Server, database: str) -> Iterator[Api]:
     """An API on a database of a test server, gone afterwards."""
     with (
-        local_api.throwaway(server.port, database, postgrest_bin=postgrest()) as info,
+        service.throwaway(server.port, database, postgrest_bin=postgrest()) as info,
         httpx.Client(timeout=30) as http,
         psycopg.connect(server.url(database), autocommit=True) as db,
     ):

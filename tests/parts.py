@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from supabase_jobs.errors import LocalServerError
-from supabase_jobs.local.postgrest import find as find_postgrest
+from supabase_jobs.local.api.postgrest import find as find_postgrest
 
 ALL_MAJORS = (15, 16, 17, 18)
 EMBEDDED = (16, 18)

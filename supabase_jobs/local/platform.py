@@ -1,4 +1,4 @@
-"""Make a database look like a Supabase project before its first migration (see the SQL files beside this one)."""
+"""Prepare a database as a Supabase project before its first migration (see the SQL files in this folder)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,32 +12,32 @@ _HERE = Path(__file__).parent
 
 
 def load_platform(conninfo: str, *, default_privileges: bool) -> None:
-    """Load the platform into the database of `conninfo`, in one transaction; running it again changes nothing.
+    """Load the platform into the database of `conninfo` in one transaction; loading it again changes nothing.
 
-    `conninfo` is a URL or connection string of a superuser that is not `postgres`. Roles belong to the whole
-    cluster, the rest to this database, which `postgres` owns afterwards. `default_privileges` grants
-    everything made in schema public to the API roles, as older Supabase projects do.
+    `conninfo` is a URL or connection string of a superuser other than `postgres`. Roles belong to the whole cluster,
+    the rest to this database, which `postgres` owns afterwards. `default_privileges` grants all new objects in schema
+    public to the API roles, as older Supabase projects do.
 
-    Raises ConnectError, LocalServerError with the sqlstate.
+    Raises ConnectError, LocalServerError with the SQLSTATE.
     """
     names = ["owner.sql", "platform.sql"] + (["default_privileges.sql"] if default_privileges else [])
     _run(conninfo, names)
 
 
 def load_owner(conninfo: str) -> None:
-    """Only the role `postgres` and its ownership of the database: a plain PostgreSQL, no Supabase."""
+    """Create only the role `postgres` as the owner of the database: PostgreSQL without Supabase."""
     _run(conninfo, ["owner.sql"])
 
 
 def _run(conninfo: str, names: list[str]) -> None:
-    import psycopg  # loaded only where a database is made
+    import psycopg  # needed only when a database is created
 
     try:
         connection = psycopg.connect(conninfo, connect_timeout=10)
     except psycopg.OperationalError as error:
         raise ConnectError(f"cannot connect to load the platform: {str(error).strip()}") from None
     with connection:
-        # else a server that crashes just after its start comes back without its roles, and never loads them again
+        # With synchronous_commit = off, a crash just after the first start would lose the roles for good.
         connection.execute("set local synchronous_commit = on")
         for name in names:
             _run_file(connection, _HERE / name)
@@ -46,8 +46,10 @@ def _run(conninfo: str, names: list[str]) -> None:
 def _run_file(connection: "psycopg.Connection[tuple[object, ...]]", path: Path) -> None:
     import psycopg
 
+    from supabase_jobs.database.sql_files import sql_file
+
     try:
-        connection.execute(path.read_bytes())
+        sql_file(path).execute(connection)
     except psycopg.Error as error:
         raise LocalServerError(
             f"{path.name} failed: {error.diag.message_primary or str(error).strip()}",

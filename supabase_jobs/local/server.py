@@ -1,36 +1,137 @@
-"""Start, stop and ask after the embedded server of a directory.
+"""Start, stop, reset and remove the embedded server of a directory.
 
-The server listens on 127.0.0.1 only, outlives the process that started it, and runs with `fsync = off`: its data
-is throwaway, a crash of the computer may lose it. Every role but the superuser gets in without a password, so
-another user of the same computer can use it (and on PostgreSQL 15, where CREATEROLE reaches far, run programs as
-the server's account): no real data belongs there. One directory has at most one server.
+The server listens on 127.0.0.1 only and outlives the process that started it. It runs with `fsync = off`, so a crash
+of the computer may lose its data. Only the superuser needs a password: every user of the computer can connect as any
+other role (and on PostgreSQL 15, where CREATEROLE is more powerful, run programs as the server's account). Store no
+production data in it. A directory has at most one server.
 """
 
 import errno
-import os
+import re
 import secrets
 import shutil
-import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from supabase_jobs.errors import LocalServerError
+from supabase_jobs.errors import ConfigError, LocalServerError
 from supabase_jobs.local import account as accounts
-from supabase_jobs.local import api_state, cluster, copies, info, postmaster
-from supabase_jobs.local import place as places
-from supabase_jobs.local import state as states
-from supabase_jobs.local.info import ServerInfo
-from supabase_jobs.local.options import Wanted, find_binaries
-from supabase_jobs.local.place import Place
+from supabase_jobs.local import binaries as programs
+from supabase_jobs.local import directory as directories
+from supabase_jobs.local import postgres
+from supabase_jobs.local.api import state as api_state
+from supabase_jobs.local.directory import ServerDirectory, ServerSettings
 from supabase_jobs.local.platform import load_owner, load_platform
-from supabase_jobs.local.state import State
+from supabase_jobs.local.ports import HOST
+from supabase_jobs.local.postgres import SUPERUSER, Postmaster
 
-__all__ = ["ServerInfo", "remove", "reset", "running_url", "start", "status", "stop", "throwaway"]
+# settings that the local server sets itself
+_RESERVED = {
+    *("port", "listen_addresses", "unix_socket_directories", "data_directory"),
+    *("config_file", "hba_file", "ident_file", "external_pid_file"),
+}
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """A server that accepts connections. `url` is for the role `postgres` and contains no password."""
+
+    url: str
+    host: str
+    port: int
+    pid: int
+    data_dir: Path
+    bin_dir: Path
+    major: int
+    platform: bool
+    default_privileges: bool
+    superuser_password: str = field(repr=False)
+
+    def url_for(self, database: str, role: str = "postgres") -> str:
+        """The URL of a database for a role that needs no password; the names are not percent-encoded."""
+        return _url(self.port, database, role)
+
+    def superuser_url_for(self, database: str) -> str:
+        """The URL of a database for the superuser. It contains the password: never print it."""
+        return _url(self.port, database, f"{SUPERUSER}:{self.superuser_password}")
+
+    @property
+    def superuser_url(self) -> str:
+        """The superuser's URL of the database `postgres`. It contains the password: never print it."""
+        return self.superuser_url_for("postgres")
+
+    @property
+    def own_url(self) -> str:
+        """The superuser's URL with the parameters that the caller's PG… variables could otherwise change."""
+        return f"{self.superuser_url}?hostaddr={self.host}&sslmode=disable&options="
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """The options of a start. None stands for the setting of the existing server, else for the default."""
+
+    major: int | None = None
+    postgres_bin: Path | None = None
+    port: int | None = None
+    platform: bool | None = None
+    default_privileges: bool | None = None
+    settings: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for invalid options."""
+        if self.port is not None and not 1 <= self.port <= 65535:
+            raise ConfigError(f"port {self.port} does not exist", hint="pass a port from 1 to 65535")
+        if self.platform is False and self.default_privileges:
+            raise ConfigError("default privileges are part of the platform, which is switched off")
+        for name, value in (self.settings or {}).items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", name) or "\0" in value:
+                raise ConfigError(f"{name!r} is not a PostgreSQL setting")
+            if name.lower() in _RESERVED:
+                raise ConfigError(f"the local server sets {name} itself")
+
+    def with_settings_of(self, old: ServerSettings) -> "ServerOptions":
+        """The same options; those that are None come from an existing server."""
+        other_version = self.major not in (None, old.major)
+        default_privileges = self.default_privileges
+        if default_privileges is None and self.platform is not False and old.platform:
+            default_privileges = old.default_privileges
+        return ServerOptions(
+            major=self.major if self.major or self.postgres_bin else old.major,
+            postgres_bin=self.postgres_bin or (None if other_version else old.postgres_bin),
+            port=self.port,
+            platform=old.platform if self.platform is None else self.platform,
+            default_privileges=default_privileges,
+            settings=old.settings if self.settings is None else self.settings,
+        )
+
+    def check_existing(self, existing: ServerSettings) -> None:
+        """Raise ConfigError for an option that the existing database contradicts."""
+        postgres_bin = self.postgres_bin and programs.check_folder(self.postgres_bin)
+        differences: list[tuple[str, object, object]] = [
+            ("PostgreSQL version", self.major, existing.major),
+            ("--postgres-bin", postgres_bin, existing.postgres_bin),
+            ("platform", self.platform, existing.platform),
+            ("default privileges", self.default_privileges, existing.default_privileges),
+        ]
+        for name, requested, actual in differences:
+            if requested is not None and requested != actual:
+                raise ConfigError(
+                    f"the local database of this directory was made with {name}: {_shown(actual)}, "
+                    f"not {_shown(requested)}",
+                    hint="run `supabase-jobs local reset` with the new option; it makes a new, empty database",
+                )
+
+    def check_running(self, running: ServerSettings, port: int) -> None:
+        """Raise ConfigError for an option that requires a restart of the running server."""
+        hint = "run `supabase-jobs local stop` first (`local reset` also empties the database)"
+        if self.port not in (None, port):
+            raise ConfigError(f"the local server of this directory runs on port {port}, not on {self.port}", hint=hint)
+        if self.settings is not None and {**running.settings, **self.settings} != running.settings:
+            raise ConfigError("the local server of this directory runs with other settings", hint=hint)
 
 
 def start(
@@ -43,50 +144,50 @@ def start(
     default_privileges: bool | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> ServerInfo:
-    """Start the server of a directory, or find it running.
+    """Start the server of a directory, or return the running one.
 
-    The first start makes the data; later ones take its version and content, and the same port if that is free.
-    By default: the embedded PostgreSQL 16, a free port, the Supabase platform with its default privileges.
-    `settings` are PostgreSQL's own (`{"shared_preload_libraries": "pg_cron"}`).
+    The first start creates the database. Later starts keep its version and content, and its port if that is free.
+    Defaults: the embedded PostgreSQL 16, a free port, the Supabase platform with its default privileges.
+    `settings` are PostgreSQL settings (`{"shared_preload_libraries": "pg_cron"}`).
 
-    Raises ConfigError where an option contradicts what is there or the port is taken, LocalServerError
-    where the server does not come up (nothing half-made is left), BusyError where another start hangs.
+    Raises ConfigError if an option contradicts the existing database or the port is in use, LocalServerError if the
+    server does not start (an incomplete database is removed), BusyError if another start holds the lock for too long.
     """
-    wanted = Wanted(major, postgres_bin, port, platform, default_privileges, settings)
-    place = places.of(directory)
-    with _system_errors(place), states.locked(place, accounts.current()):
-        return _start(place, wanted)
+    options = ServerOptions(major, postgres_bin, port, platform, default_privileges, settings)
+    server_directory = directories.of(directory)
+    with _system_errors(server_directory), directories.locked(server_directory, accounts.current()):
+        return _start(server_directory, options)
 
 
 def stop(directory: Path) -> bool:
-    """Stop the server of a directory and its API, and keep the data; says whether anything was running."""
-    place = places.of(directory)
-    with _system_errors(place):
-        if states.load(place) is None:
+    """Stop the server of a directory and its API, keeping the data; return whether anything was running."""
+    server_directory = directories.of(directory)
+    with _system_errors(server_directory):
+        if directories.load_settings(server_directory) is None:
             return False
-        with states.locked(place, None):
-            halted = api_state.halt(place)
-            state = states.load(place)
-            return (state is not None and postmaster.stop_any(state.data_dir)) or halted
+        with directories.locked(server_directory, None):
+            api_stopped = api_state.stop(server_directory)
+            settings = directories.load_settings(server_directory)
+            return (settings is not None and postgres.stop(settings.data_dir)) or api_stopped
 
 
 def status(directory: Path) -> ServerInfo | None:
-    """The server of a directory, when it lives and accepts connections."""
-    place = places.of(directory)
-    with _system_errors(place):
-        state = states.load(place)
-    found = info.running(state)
-    if state is None or found is None or not found.ready or not postmaster.answers(found.port):
+    """The server of a directory, if it accepts connections."""
+    server_directory = directories.of(directory)
+    with _system_errors(server_directory):
+        settings = directories.load_settings(server_directory)
+    postmaster = _running(settings)
+    if settings is None or postmaster is None or not postmaster.ready:
         return None
-    return info.describe(state, found)
+    return _info(settings, postmaster) if postgres.accepts_connections(postmaster.port) else None
 
 
 def running_url(directory: Path) -> str | None:
-    """The URL of a directory's running server; reads two small files and checks the process."""
-    place = places.of(directory)
-    with _system_errors(place):
-        found = info.running(states.load(place))
-    return None if found is None else info.url(found.port)
+    """The URL of a directory's running server. Reads two small files and checks the process."""
+    server_directory = directories.of(directory)
+    with _system_errors(server_directory):
+        postmaster = _running(directories.load_settings(server_directory))
+    return None if postmaster is None else _url(postmaster.port)
 
 
 def reset(
@@ -99,32 +200,32 @@ def reset(
     default_privileges: bool | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> ServerInfo:
-    """Throw the data away and start anew, with the same settings where no others are given."""
-    wanted = Wanted(major, postgres_bin, port, platform, default_privileges, settings)
-    place = places.of(directory)
-    with _system_errors(place), states.locked(place, accounts.current()):
+    """Delete the data and create a new database; options that are None keep their setting."""
+    options = ServerOptions(major, postgres_bin, port, platform, default_privileges, settings)
+    server_directory = directories.of(directory)
+    with _system_errors(server_directory), directories.locked(server_directory, accounts.current()):
         try:
-            old = states.load(place)
+            old = directories.load_settings(server_directory)
         except LocalServerError:
-            old = None  # not usable: a reset is what mends it
+            old = None  # the file is not usable; reset replaces it
         if old is not None:
-            wanted = wanted.as_before(old)
-        # what cannot be carried out is refused before anything is deleted
-        find_binaries(wanted.major, wanted.postgres_bin, accounts.current())
-        _discard(place)
-        return _make(place, wanted, preferred=None if old is None else old.port)
+            options = options.with_settings_of(old)
+        # fails for missing programs before anything is deleted
+        programs.find(options.major, options.postgres_bin, accounts.current())
+        _discard(server_directory)
+        return _create(server_directory, options, preferred=None if old is None else old.port)
 
 
 def remove(directory: Path) -> None:
-    """Stop the server and remove everything that was made for the directory."""
-    place = places.of(directory)
-    with _system_errors(place):
-        if not places.exists(place):
+    """Stop the server and remove all files that were created for the directory."""
+    server_directory = directories.of(directory)
+    with _system_errors(server_directory):
+        if not directories.exists(server_directory):
             return
-        with states.locked(place, None):
-            _discard(place)
-            for home in place.homes():
-                if _is_own_folder(home):
+        with directories.locked(server_directory, None):
+            _discard(server_directory)
+            for home in server_directory.homes():
+                if directories.is_own_folder(home):
                     shutil.rmtree(home)
 
 
@@ -137,7 +238,7 @@ def throwaway(
     default_privileges: bool | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[ServerInfo]:
-    """A server in a temporary directory; both are gone afterwards."""
+    """A server in a temporary directory, both removed after the block."""
     directory = Path(tempfile.mkdtemp(prefix="supabase-jobs-"))
     try:
         yield start(
@@ -155,93 +256,94 @@ def throwaway(
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start(place: Place, wanted: Wanted) -> ServerInfo:
-    state = states.load(place)
-    if state is not None and not (state.prepared and (state.data_dir / "PG_VERSION").exists()):
-        _discard(place)  # an earlier start was killed half-way, or the data was deleted
-        state = None
-    if state is None:
-        return _make(place, wanted)
-    wanted.check_against(state)
-    found = postmaster.find(state.data_dir)
-    if found is not None:
-        wanted.check_against_running(state, found.port)
-        ready = postmaster.wait_ready(found.pid, state.data_dir)
+def _start(directory: ServerDirectory, options: ServerOptions) -> ServerInfo:
+    saved = directories.load_settings(directory)
+    if saved is not None and not (saved.prepared and (saved.data_dir / "PG_VERSION").exists()):
+        _discard(directory)  # an earlier start was killed, or the data was deleted
+        saved = None
+    if saved is None:
+        return _create(directory, options)
+    options.check_existing(saved)
+    postmaster = postgres.find(saved.data_dir)
+    if postmaster is not None:
+        options.check_running(saved, postmaster.port)
+        ready = postgres.wait_ready(postmaster.pid, saved.data_dir)
         if ready is not None:
-            return info.describe(state, ready)
+            return _info(saved, ready)
     account = accounts.current()
-    programs = copies.usable(find_binaries(state.major, state.postgres_bin, account), account, state.home)
-    settings = {**state.settings, **(wanted.settings or {})}
-    found = cluster.serve(
-        place, state.data_dir, programs, account, port=wanted.port, preferred=state.port, settings=settings
+    installed = programs.find(saved.major, saved.postgres_bin, account)
+    binaries = programs.executable_by(account, installed, saved.home)
+    settings = {**saved.settings, **(options.settings or {})}
+    postmaster = postgres.start(
+        directory, saved.data_dir, binaries, account, port=options.port, preferred=saved.port, settings=settings
     )
-    if found.port != state.port:
-        api_state.halt(place)  # what a crash left of it looks for the database on the old port
-    state = replace(state, port=found.port, bin_dir=programs.bin_dir, settings=settings)
-    states.save(place, state)
-    return info.describe(state, found)
+    if postmaster.port != saved.port:
+        api_state.stop(directory)  # after a crash, the API may still connect to the old port
+    saved = replace(saved, port=postmaster.port, bin_dir=binaries.bin_dir, settings=settings)
+    directories.save_settings(directory, saved)
+    return _info(saved, postmaster)
 
 
-def _make(place: Place, wanted: Wanted, preferred: int | None = None) -> ServerInfo:
-    """Make the data, start, load the platform: all of it or nothing."""
+def _create(directory: ServerDirectory, options: ServerOptions, preferred: int | None = None) -> ServerInfo:
+    """Create the data directory, start the server, load the platform; after an error remove everything."""
     account = accounts.current()
-    programs = find_binaries(wanted.major, wanted.postgres_bin, account)
-    home = places.home_for(place, account)
+    binaries = programs.find(options.major, options.postgres_bin, account)
+    home = directories.home_for(directory, account)
     if (home / "data").exists():
         raise LocalServerError(
-            f"{home / 'data'} holds a database, but its settings ({place.state_file}) are gone",
+            f"{home / 'data'} contains a database, but its settings ({directory.settings_file}) are missing",
             hint="run `supabase-jobs local reset`; it makes a new, empty database",
         )
     try:
-        programs = copies.usable(programs, account, home)
-        platform = wanted.platform is not False
-        state = State(
+        binaries = programs.executable_by(account, binaries, home)
+        platform = options.platform is not False
+        created = ServerSettings(
             home=home,
-            major=programs.major,
+            major=binaries.major,
             port=0,
-            bin_dir=programs.bin_dir,
-            postgres_bin=programs.bin_dir if wanted.postgres_bin else None,
+            bin_dir=binaries.bin_dir,
+            postgres_bin=binaries.bin_dir if options.postgres_bin else None,
             platform=platform,
-            default_privileges=platform and wanted.default_privileges is not False,
-            settings=dict(wanted.settings or {}),
+            default_privileges=platform and options.default_privileges is not False,
+            settings=dict(options.settings or {}),
             password=secrets.token_urlsafe(24),
         )
-        states.save(place, state)
-        data_dir = cluster.create(place, home, programs, account, state.password)
-        process = cluster.serve(
-            place, data_dir, programs, account, port=wanted.port, preferred=preferred, settings=state.settings
+        directories.save_settings(directory, created)
+        data_dir = postgres.initialize(directory, home, binaries, account, created.password)
+        postmaster = postgres.start(
+            directory, data_dir, binaries, account, port=options.port, preferred=preferred, settings=created.settings
         )
-        described = info.describe(state, process)
+        info = _info(created, postmaster)
         if platform:
-            load_platform(described.own_url, default_privileges=state.default_privileges)
+            load_platform(info.own_url, default_privileges=created.default_privileges)
         else:
-            load_owner(described.own_url)
-        states.save(place, replace(state, port=process.port, prepared=True))
+            load_owner(info.own_url)
+        directories.save_settings(directory, replace(created, port=postmaster.port, prepared=True))
     except BaseException:
-        _discard(place)
+        _discard(directory)
         raise
-    return described
+    return info
 
 
-def _discard(place: Place) -> None:
-    """Stop the server and its API if they live, delete data and settings; the logs and the API's keys stay."""
-    api_state.halt(place)
-    for home in place.homes():
-        if not _is_own_folder(home):
+def _discard(directory: ServerDirectory) -> None:
+    """Stop the server and its API, delete data and settings; keep the logs and the API's keys."""
+    api_state.stop(directory)
+    for home in directory.homes():
+        if not directories.is_own_folder(home):
             continue
         data_dir = home / "data"
         if data_dir.is_symlink():
-            raise LocalServerError(f"{data_dir} is a link; it is not followed", hint="remove the link yourself")
-        postmaster.stop_any(data_dir)
+            raise LocalServerError(f"{data_dir} is a link and is not followed", hint=f"remove the link: rm {data_dir}")
+        postgres.stop(data_dir)
         if data_dir.exists():
-            _remove(data_dir)
-        if home != place.root and not any(home.iterdir()):
+            _remove_folder(data_dir)
+        if home != directory.root and not any(home.iterdir()):
             home.rmdir()
-    place.state_file.unlink(missing_ok=True)
+    directory.settings_file.unlink(missing_ok=True)
 
 
-def _remove(folder: Path) -> None:
-    """Delete a folder, in which a process that has just been killed may still make its last file."""
+def _remove_folder(folder: Path) -> None:
+    """Delete a folder in which a killed process may still create a last file."""
     for _ in range(40):
         try:
             shutil.rmtree(folder)
@@ -257,12 +359,36 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _is_own_folder(folder: Path) -> bool:
-    try:
-        found = folder.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+def _running(settings: ServerSettings | None) -> Postmaster | None:
+    """The process of a server whose database is complete."""
+    return None if settings is None or not settings.prepared else postgres.find(settings.data_dir)
+
+
+def _info(settings: ServerSettings, postmaster: Postmaster) -> ServerInfo:
+    return ServerInfo(
+        url=_url(postmaster.port),
+        host=HOST,
+        port=postmaster.port,
+        pid=postmaster.pid,
+        data_dir=settings.data_dir,
+        bin_dir=settings.bin_dir,
+        major=settings.major,
+        platform=settings.platform,
+        default_privileges=settings.default_privileges,
+        superuser_password=settings.password,
+    )
+
+
+def _url(port: int, database: str = "postgres", login: str = "postgres") -> str:
+    return f"postgresql://{login}@{HOST}:{port}/{database}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
 
 
 _HINTS = {
@@ -275,15 +401,15 @@ _HINTS = {
 
 
 @contextmanager
-def _system_errors(place: Place) -> Iterator[None]:
-    """Say what the operating system refused, and where."""
+def _system_errors(directory: ServerDirectory) -> Iterator[None]:
+    """Translate errors of the operating system into LocalServerError with the path."""
     try:
         yield
     except OSError as error:
-        where = error.filename or place.root
+        path = error.filename or directory.root
         raise LocalServerError(
-            f"the local server's files cannot be handled: {error.strerror or error} ({where})",
+            f"cannot access the files of the local server: {error.strerror or error} ({path})",
             hint=_HINTS.get(error.errno or 0),
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise LocalServerError(f"a program did not end within {error.timeout:.0f} s: {error.cmd[0]}") from error
+        raise LocalServerError(f"{error.cmd[0]} did not finish within {error.timeout:.0f} s") from error

@@ -2,15 +2,11 @@
 
 from pathlib import Path, PurePosixPath
 
-from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Location
 from supabase_jobs.parser import syntax
-from supabase_jobs.settings import Settings, read_toml
+from supabase_jobs.settings import Settings
 from supabase_jobs.sources.files import Migration, MigrationFiles, load_migrations, load_sources, unrecognized_files
 from supabase_jobs.sources.variables import Value, resolve
-
-# the Supabase CLI's default for [api] schemas
-DEFAULT_EXPOSED = ("public", "graphql_public")
 
 
 def files(settings: Settings) -> MigrationFiles:
@@ -43,21 +39,6 @@ def installs_sources(settings: Settings, files: MigrationFiles) -> bool:
     last = max((m.version for m in files.migrations if m.origin and m.origin[0] in stems), default="")
     uninstall = "" if sources.uninstall is None else sources.uninstall.stem
     return bool(last) and not any(m.version > last for m in files.migrations if m.origin and m.origin[0] == uninstall)
-
-
-def exposed_schemas(directory: Path) -> tuple[str, ...]:
-    """The schemas that the API of a project exposes: `[api] schemas` of its supabase/config.toml, else the default.
-
-    ConfigError if the file is not TOML, or `schemas` is not a list of names.
-    """
-    file = directory / "supabase" / "config.toml"
-    if not file.is_file():
-        return DEFAULT_EXPOSED
-    api = read_toml(file).get("api", {})
-    schemas = api.get("schemas", DEFAULT_EXPOSED) if isinstance(api, dict) else None
-    if not isinstance(schemas, list | tuple) or not all(isinstance(schema, str) for schema in schemas):
-        raise ConfigError(f"{file}: [api] schemas is not a list of names", file=str(file))
-    return tuple(schemas)
 
 
 def object_locations(settings: Settings) -> dict[str, Location]:

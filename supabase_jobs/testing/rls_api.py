@@ -53,7 +53,7 @@ def endpoint(db_url: Callable[[], str], directory: Path, *, allow_remote: bool) 
         yield Endpoint(url, _keys(read_keys(os.environ)))
         return
     if (database := db_url()) and isinstance(database, DatabaseUrl) and database.port:
-        from supabase_jobs.local.api import throwaway
+        from supabase_jobs.local.api.service import throwaway
 
         with throwaway(database.port, database.name, directory=directory) as info:
             yield Endpoint(info.url, info.keys)

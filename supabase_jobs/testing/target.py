@@ -11,7 +11,7 @@ from supabase_jobs.database.connection import connect
 from supabase_jobs.database.conninfo import mask, read
 from supabase_jobs.database.hosts import Address, is_local
 from supabase_jobs.errors import ConfigError, LocalServerError
-from supabase_jobs.local.info import ServerInfo
+from supabase_jobs.local.server import ServerInfo
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.settings import DB_URL_VARIABLE, load_settings
 from supabase_jobs.sources import project

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supabase_jobs.settings import Settings
-from supabase_jobs.sources.project import DEFAULT_EXPOSED, exposed_schemas, rendered, variables
+from supabase_jobs.sources.config_toml import ApiSettings, load_api_settings
+from supabase_jobs.sources.project import rendered, variables
 from supabase_jobs.sources.variables import Value
 
 # the declarations of the packaged sources, in one folder, as other sources have theirs
@@ -25,7 +26,7 @@ class Expectations:
     variables: Mapping[str, Value]
     texts: tuple[str, ...]
     directory: Path | None = None
-    exposed_schemas: tuple[str, ...] = DEFAULT_EXPOSED
+    exposed_schemas: tuple[str, ...] = ApiSettings.schemas
     allowed_bypasses: frozenset[str] = frozenset()
 
     def declaration(self, name: str) -> Path:
@@ -36,5 +37,5 @@ class Expectations:
 def load_expectations(settings: Settings) -> Expectations:
     """The expectations of the sources of this project."""
     texts = tuple(m.text for m in rendered(settings))
-    exposed = exposed_schemas(settings.directory)
+    exposed = load_api_settings(settings.directory).schemas
     return Expectations(variables(settings), texts, settings.sql_dir, exposed, frozenset(settings.allowed_bypasses))

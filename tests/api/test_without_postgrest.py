@@ -9,7 +9,7 @@ NAMES = ("test_a_key_is_needed", "test_it_has_to_be_one_of_the_two")
 TESTS = [f"tests/local/test_gateway.py::{name}" for name in NAMES]
 PLUGIN = """
 from supabase_jobs.errors import LocalServerError
-from supabase_jobs.local import postgrest
+from supabase_jobs.local.api import postgrest
 
 def find(*_):
     raise LocalServerError("there is none")

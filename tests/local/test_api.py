@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from supabase import ClientOptions, create_client
-from supabase_jobs.local import background, server
-from supabase_jobs.local import place as places
+from supabase_jobs.local import directory as directories
+from supabase_jobs.local import process, server
 from tests.fix_cli import Ran, Run
 from tests.parts import postgrest
 
@@ -42,7 +43,7 @@ def here(cli: Run, tmp_path: Path) -> Iterator[Run]:
 
 def homes(folder: Path) -> list[Path]:
     """PostgREST's id, where root's data lies outside of a folder that the server may not enter."""
-    return [path for home in places.of(folder).fallbacks() for path in home.glob("postgrest.pid")]
+    return [path for home in directories.of(folder).fallbacks() for path in home.glob("postgrest.pid")]
 
 
 def environment(ran: Ran) -> dict[str, str]:
@@ -60,7 +61,7 @@ def state(folder: Path) -> dict[str, Any]:
 def processes(folder: Path) -> list[tuple[int, Path]]:
     """The process ids of PostgREST and the gateway, each with its mark."""
     found = state(folder)["processes"]
-    return [(found[name], Path(found[f"{name}_mark"])) for name in ("postgrest", "gateway")]
+    return [(found[name], Path(found[f"{name}_config"])) for name in ("postgrest", "gateway")]
 
 
 def status_of(env: dict[str, str], path: str = "async_jobs", key: str = "ANON_KEY") -> int:
@@ -110,7 +111,7 @@ def test_status_and_json(here: Run) -> None:
 def test_stop_stops_all_and_the_keys_stay(here: Run, tmp_path: Path) -> None:
     first, pids = environment(here("local", "start", "--api")), processes(tmp_path)
     assert here("local", "stop").code == 0
-    assert not any(background.alive(*process) for process in pids)
+    assert not any(process.alive(*ids) for ids in pids)
     assert not any(mark.exists() or mark.with_suffix(".pid").exists() for _, mark in pids)
     assert here("local", "status").code == 1
     assert environment(here("local", "start", "--api")) == first
@@ -133,7 +134,7 @@ def test_a_crash_of_either_is_mended(here: Run, tmp_path: Path, which: int) -> N
     assert here("local", "status").code == 0
     assert environment(here("local", "start", "--api")) == first
     assert status_of(first, "") == 200
-    assert not background.alive(*pids[1 - which])
+    assert not process.alive(*pids[1 - which])
 
 
 def test_a_crash_of_the_database_is_mended(here: Run, tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_a_stop_after_a_crash_leaves_nothing(here: Run, tmp_path: Path) -> None:
     pids = processes(tmp_path)
     os.kill(pids[1][0], signal.SIGKILL)
     assert here("local", "stop").code == 0
-    assert not any(background.alive(*process) for process in pids)
+    assert not any(process.alive(*ids) for ids in pids)
 
 
 def test_a_start_that_is_killed_half_way_leaves_nothing_for_long(here: Run, tmp_path: Path) -> None:
@@ -167,9 +168,9 @@ def test_a_start_that_is_killed_half_way_leaves_nothing_for_long(here: Run, tmp_
         start.kill()
     (kept,) = list(tmp_path.rglob("postgrest.pid")) + list(homes(tmp_path))
     pid, mark = int(kept.read_text()), kept.with_suffix(".conf")
-    assert background.alive(pid, mark)
+    assert process.alive(pid, mark)
     assert here("local", "stop").code == 0
-    assert not background.alive(pid, mark)
+    assert not process.alive(pid, mark)
     assert not kept.exists()
     assert not mark.exists()
 
@@ -194,7 +195,7 @@ def test_a_process_that_got_the_number_is_left_alone(here: Run, tmp_path: Path) 
         finally:
             stranger.kill()
             for pid, mark in real:
-                background.stop(pid, mark)
+                process.stop(pid, mark)
 
 
 def test_a_state_that_others_could_write_is_not_believed(here: Run, tmp_path: Path) -> None:
@@ -287,3 +288,21 @@ def test_the_schemas_of_config_toml_are_served(here: Run, tmp_path: Path) -> Non
     for wrong in ("[api", "[api]\nschemas = []", "[api]\nschemas = 'public'", "[api]\nmax_rows = 0"):
         config.write_text(wrong)
         assert here("local", "start", "--api").code == 2
+
+
+def test_a_schema_that_does_not_exist_is_served_once_it_is_created(here: Run, tmp_path: Path) -> None:
+    config = tmp_path / "supabase" / "config.toml"
+    config.parent.mkdir()
+    config.write_text('[api]\nschemas = ["public", "later"]\n')
+    env = environment(here("local", "start", "--api"))
+    assert status_of(env, "") == 200
+    with psycopg.connect(env["DB_URL"]) as connection:
+        connection.execute(
+            "create schema later; grant usage on schema later to anon; "
+            "create table later.things (); grant select on later.things to anon"
+        )
+    headers = {"apikey": env["ANON_KEY"], "Accept-Profile": "later"}
+    deadline = time.monotonic() + 10
+    while httpx.get(f"{env['REST_URL']}/things", headers=headers, timeout=20).status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

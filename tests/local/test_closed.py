@@ -8,7 +8,7 @@ import pytest
 
 from supabase_jobs.errors import ConfigError, LocalServerError
 from supabase_jobs.local import account, binaries, server
-from supabase_jobs.local import place as places
+from supabase_jobs.local import directory as directories
 from tests.local.conftest import as_root
 
 
@@ -66,25 +66,25 @@ def test_ordinary_users_run_the_installed_programs(directory: Path, closed_packa
 
 def test_a_folder_that_somebody_else_put_there_is_refused(closed: Path) -> None:
     as_root()
-    planted = places.of(closed).fallbacks()[0]
-    planted.mkdir(mode=0o700)
-    os.chown(planted, account.current().uid, -1)
+    foreign = directories.of(closed).fallbacks()[0]
+    foreign.mkdir(mode=0o700)
+    os.chown(foreign, account.current().uid, -1)
     try:
-        with pytest.raises(LocalServerError, match="not ours"):
+        with pytest.raises(LocalServerError, match="belongs to another user"):
             server.start(closed)
     finally:
-        planted.rmdir()
+        foreign.rmdir()
 
 
 def test_a_link_that_somebody_put_there_is_refused(closed: Path, directory: Path) -> None:
     as_root()
-    planted = places.of(closed).fallbacks()[0]
-    planted.symlink_to(directory)
+    foreign = directories.of(closed).fallbacks()[0]
+    foreign.symlink_to(directory)
     try:
-        with pytest.raises(LocalServerError, match="not ours"):
+        with pytest.raises(LocalServerError, match="belongs to another user"):
             server.start(closed)
     finally:
-        planted.unlink()
+        foreign.unlink()
 
 
 def test_a_link_instead_of_our_folder_is_refused(directory: Path) -> None:
@@ -151,5 +151,5 @@ def test_a_folder_without_a_server_is_refused(directory: Path) -> None:
 
 
 def test_a_folder_of_another_version_is_refused(directory: Path) -> None:
-    with pytest.raises(ConfigError, match="not 18"):
+    with pytest.raises(ConfigError, match="16, not 18"):
         server.start(directory, major=18, postgres_bin=binaries.embedded(16).bin_dir)

@@ -227,7 +227,7 @@ def test_clients_that_go_away_leave_no_trace(one_api: Api) -> None:
 
 def test_the_log_holds_no_request_and_no_fault(one_api: Api) -> None:
     """After all that the tests of this session have sent."""
-    log = one_api.info.processes.gateway_mark.with_name("gateway.log")
+    log = one_api.info.processes.gateway_config.with_name("gateway.log")
     assert log.read_text() == f"listening on port {port(one_api)}\n"
 
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.errors import ConfigError, LocalServerError
-from supabase_jobs.local import postmaster, server
+from supabase_jobs.local import process, server
 from tests.parts import MAJORS, postgres_bin
 
 START = (
@@ -96,7 +96,7 @@ def test_remove_leaves_nothing(closed: Path) -> None:
     server.remove(closed)
     assert list(closed.iterdir()) == []
     assert not info.data_dir.parent.exists()
-    assert not postmaster.alive(info.pid, info.data_dir)
+    assert not process.alive(info.pid, info.data_dir)
 
 
 def test_reset_empties_and_keeps_the_settings(directory: Path) -> None:

@@ -17,9 +17,8 @@ import psycopg
 import pytest
 
 from supabase_jobs.errors import BusyError, ConfigError, LocalServerError
-from supabase_jobs.local import account, binaries, postmaster, server
-from supabase_jobs.local import place as places
-from supabase_jobs.local import state as states
+from supabase_jobs.local import account, binaries, process, server
+from supabase_jobs.local import directory as directories
 from tests.local.conftest import as_root
 from tests.parts import unavailable
 
@@ -28,7 +27,7 @@ def kill(info: server.ServerInfo) -> None:
     """End the postmaster as a crash does: its files stay."""
     os.kill(info.pid, signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while postmaster.alive(info.pid, info.data_dir) and time.monotonic() < deadline:
+    while process.alive(info.pid, info.data_dir) and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
@@ -83,14 +82,14 @@ def test_a_process_id_given_to_another_process_is_not_believed(directory: Path) 
 
 def test_a_start_that_was_killed_half_way_is_begun_anew(directory: Path) -> None:
     first = server.start(directory)
-    place = places.of(directory)
-    state = states.load(place)
-    assert state is not None
-    states.save(place, replace(state, prepared=False))
+    server_directory = directories.of(directory)
+    settings = directories.load_settings(server_directory)
+    assert settings is not None
+    directories.save_settings(server_directory, replace(settings, prepared=False))
     assert server.running_url(directory) is None
     again = server.start(directory)
     assert again.pid != first.pid
-    assert not postmaster.alive(first.pid, first.data_dir)
+    assert not process.alive(first.pid, first.data_dir)
 
 
 def test_deleted_data_is_made_anew(directory: Path) -> None:
@@ -112,10 +111,10 @@ def test_lost_settings_ask_for_a_reset(directory: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"home": "/etc"}'])
 def test_broken_settings_ask_for_a_reset(directory: Path, content: str) -> None:
-    place = places.of(directory)
-    places.prepare(place, account.current())
-    place.state_file.touch(mode=0o600)
-    place.state_file.write_text(content)
+    server_directory = directories.of(directory)
+    directories.create(server_directory, account.current())
+    server_directory.settings_file.touch(mode=0o600)
+    server_directory.settings_file.write_text(content)
     for command in (server.start, server.stop, server.status, server.running_url):
         with pytest.raises(LocalServerError) as caught:
             command(directory)
@@ -124,9 +123,9 @@ def test_broken_settings_ask_for_a_reset(directory: Path, content: str) -> None:
 
 def test_reset_mends_broken_settings(directory: Path) -> None:
     first = server.start(directory)
-    places.of(directory).state_file.write_text("{")
+    directories.of(directory).settings_file.write_text("{")
     assert server.reset(directory).url == server.running_url(directory)
-    assert not postmaster.alive(first.pid, first.data_dir)
+    assert not process.alive(first.pid, first.data_dir)
 
 
 def test_a_taken_port_is_named(directory: Path) -> None:
@@ -175,8 +174,8 @@ def test_a_setting_that_postgres_refuses_does_not_harm_the_data(directory: Path)
 
 
 def test_a_lock_that_is_held_too_long(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(states, "LOCK_TIMEOUT", 0.1)
-    with states.locked(places.of(directory), account.current()), pytest.raises(BusyError):
+    monkeypatch.setattr(directories, "LOCK_TIMEOUT", 0.1)
+    with directories.locked(directories.of(directory), account.current()), pytest.raises(BusyError):
         server.start(directory)
 
 

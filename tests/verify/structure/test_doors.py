@@ -10,7 +10,6 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.settings import load_settings
-from supabase_jobs.sources.project import exposed_schemas
 from supabase_jobs.verify.run import verify
 from tests.fix_db import EXPECTATIONS, Make, oldest_and_newest
 from tests.verify.structure.doors import DOORS, JOBS
@@ -80,19 +79,6 @@ def test_a_hidden_schema_that_a_setting_of_the_database_serves(make_database: Ma
         )
     with psycopg.connect(database.url, autocommit=True) as connection:
         assert set(errors(connection, "access")) == {"access:private:not served"}
-
-
-def test_the_served_schemas_stand_in_the_projects_config(tmp_path: Path) -> None:
-    assert exposed_schemas(tmp_path) == ("public", "graphql_public")
-    config = tmp_path / "supabase" / "config.toml"
-    config.parent.mkdir()
-    config.write_text('[api]\nschemas = ["public", "shop"]\n')
-    assert exposed_schemas(tmp_path) == ("public", "shop")
-    config.write_text("[db]\nmajor_version = 17\n")
-    assert exposed_schemas(tmp_path) == ("public", "graphql_public")
-    config.write_text("[api]\nschemas = 3\n")
-    with pytest.raises(ConfigError, match="schemas"):
-        exposed_schemas(tmp_path)
 
 
 @oldest_and_newest

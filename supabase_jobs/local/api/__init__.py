@@ -1,0 +1,1 @@
+"""REST API of the embedded server: PostgREST behind a gateway that checks API keys."""

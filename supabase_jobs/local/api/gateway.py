@@ -1,0 +1,414 @@
+"""HTTP gateway on 127.0.0.1 that serves PostgREST under /rest/v1, like the gateway of a hosted project.
+
+It requires an `apikey`, uses it as the bearer token if a request has none, answers CORS preflights, and streams
+requests and responses unchanged. It runs as a process of its own, started with `command`, and imports only the
+standard library and modules of this package that do the same.
+"""
+
+import encodings.idna
+import encodings.latin_1  # noqa: F401 (else loaded later, when the account may be unable to read them)
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from email.message import Message
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from supabase_jobs.local.ports import HOST
+
+PREFIX = "/rest/v1"
+LISTENING = "listening on port "  # followed by the number, in the log: read by the process that starts the gateway
+
+_BLOCK_BYTES = 65536
+# read from a rejected request before it is answered: many clients read the answer only after sending their body
+_DRAIN_BYTES = 1 << 20
+
+# paths of a hosted project that the local API does not serve
+_OTHER_SERVICES = {"auth": "Auth", "storage": "Storage", "realtime": "Realtime", "functions": "Edge Functions"}
+
+# hop-by-hop headers, which are not forwarded
+_HOP_BY_HOP = {
+    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
+    *("te", "trailer", "transfer-encoding", "upgrade", "expect"),
+}
+_EXPOSED = "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Preference-Applied, Server"
+_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+
+def command(settings_file: Path) -> list[str | Path]:
+    """The command that runs the gateway with a settings file, independent of environment and installed packages."""
+    start = "import sys; sys.path.append(sys.argv[1]); from supabase_jobs.local.api import gateway; gateway.main()"
+    return [sys.executable, "-I", "-S", "-c", start, Path(__file__).parents[3], settings_file]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the gateway.
+
+    `port` is the port to listen on (0: any free one); without `exact`, another port is used if it is taken.
+    `upstream` is PostgREST's port, `keys` are the accepted API keys, `account` the (uid, gid) to change to.
+    """
+
+    port: int
+    exact: bool
+    upstream: int
+    keys: tuple[str, ...]
+    account: tuple[int, int] | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> "Settings":
+        """Read a JSON file with these keys."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        account = tuple(values["account"]) if values["account"] else None
+        return cls(values["port"], values["exact"], values["upstream"], tuple(values["keys"]), account)
+
+
+class MalformedError(Exception):
+    """A request that cannot be forwarded."""
+
+
+class ClientGoneError(ConnectionError):
+    """The client closed the connection, or stopped sending."""
+
+
+class Body:
+    """The body of a request; it can be read once, after `check`."""
+
+    chunked = False
+
+    def __init__(self, headers: Message, source: BufferedIOBase) -> None:
+        self._headers = headers
+        self._source = source
+        self._unread = False
+        self._length = 0
+
+    def check(self) -> None:
+        """Raise MalformedError for a framing that two servers could interpret differently (request smuggling).
+
+        These are several lengths, a length with chunks, and invalid headers.
+        """
+        lengths = {length.strip() for length in self._headers.get_all("content-length", [])}
+        codings = [coding.strip().lower() for coding in self._headers.get_all("transfer-encoding", [])]
+        if self._headers.defects:
+            raise MalformedError("invalid headers")
+        if len(lengths) > 1 or (lengths and codings) or not all(n.isascii() and n.isdigit() for n in lengths):
+            raise MalformedError("ambiguous length")
+        if codings not in ([], ["chunked"]):
+            raise MalformedError("unsupported transfer coding")
+        self.chunked = bool(codings)
+        self._length = int(lengths.pop()) if lengths else 0
+        self._unread = True
+
+    def blocks(self) -> Iterator[bytes]:
+        """The body without chunk framing. Raises MalformedError, ClientGoneError."""
+        self._unread = False
+        if not self.chunked:
+            yield from self._exactly(self._length)
+            return
+        while size := self._chunk_size():
+            yield from self._exactly(size)
+            if self._line(3) not in (b"\r\n", b"\n"):
+                raise MalformedError("invalid chunks")
+        while self._line(_BLOCK_BYTES) not in (b"\r\n", b"\n"):
+            pass  # trailers are dropped
+
+    def drain(self, limit: int) -> None:
+        """Read and discard about `limit` bytes of the body, so that the client reads the answer.
+
+        Does nothing if reading has begun, or if the framing is malformed.
+        """
+        if not self._unread:
+            return
+        blocks = self.blocks()
+        with suppress(MalformedError, ClientGoneError):  # the client may still read the answer
+            while limit > 0 and (block := next(blocks, b"")):
+                limit -= len(block)
+
+    def _chunk_size(self) -> int:
+        digits = self._line(1024).partition(b";")[0].strip()
+        if not digits or len(digits) > 16 or digits.strip(b"0123456789abcdefABCDEF"):
+            raise MalformedError("invalid chunks")
+        return int(digits, 16)
+
+    def _exactly(self, count: int) -> Iterator[bytes]:
+        while count:
+            block = self._read(min(count, _BLOCK_BYTES))
+            count -= len(block)
+            yield block
+
+    def _read(self, most: int) -> bytes:
+        try:
+            block = self._source.read1(most)
+        except (ConnectionError, TimeoutError):
+            raise ClientGoneError from None
+        if not block:
+            raise ClientGoneError
+        return block
+
+    def _line(self, most: int) -> bytes:
+        try:
+            line = self._source.readline(most)
+        except (ConnectionError, TimeoutError):
+            raise ClientGoneError from None
+        if not line:
+            raise ClientGoneError
+        return line
+
+
+class Gateway(ThreadingHTTPServer):
+    """The server, with a thread for each connection."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, settings: Settings) -> None:
+        self.settings = settings
+        super().__init__((HOST, port), Handler)
+
+    def server_bind(self) -> None:
+        """Bind without looking up the host name, which can take a while."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = HOST, self.server_address[1]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """Log the class and place of an error, nothing of the request. A client that disconnects is no error."""
+        error = sys.exc_info()[1]
+        if isinstance(error, ConnectionError | TimeoutError):
+            return
+        trace = error.__traceback__ if error else None
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+        sys.stderr.write(f"error in the gateway: {type(error).__name__} at {where}\n")
+        sys.stderr.flush()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """A client's connection."""
+
+    server: Gateway
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    timeout = 120.0
+    wbufsize = -1
+    headers = Message()  # of the current request
+    body: Body
+
+    def handle(self) -> None:
+        """Serve requests until the client disconnects, which it may do at any time."""
+        try:
+            super().handle()
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+
+    def serve(self) -> None:
+        """Answer one request of any method."""
+        self.body = Body(self.headers, self.rfile)
+        try:
+            self.body.check()
+            path, _, query = self.path.partition("?")
+            if self._is_preflight():
+                self._respond_directly(200, None)
+            elif path != PREFIX and not path.startswith(f"{PREFIX}/"):
+                self._respond_directly(*_not_served(path))
+            elif problem := self._key_problem(query):
+                self._respond_directly(401, problem)
+            else:
+                self._forward(_upstream_path(path.removeprefix(PREFIX) or "/", query))
+        except MalformedError as error:
+            self._respond_directly(400, {"message": f"Malformed request: {error}"})
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = serve  # noqa: N815 (the library's names)
+
+    def _is_preflight(self) -> bool:
+        return self.command == "OPTIONS" and "access-control-request-method" in self.headers
+
+    def _key(self, query: str) -> str | None:
+        return self.headers.get("apikey") or dict(parse_qsl(query)).get("apikey")
+
+    def _key_problem(self, query: str) -> dict[str, str] | None:
+        key = self._key(query)
+        if not key:
+            return {
+                "message": "No API key found in request",
+                "hint": "No `apikey` request header or url param was found.",
+            }
+        if key not in self.server.settings.keys:
+            return {
+                "message": "Invalid API key",
+                "hint": "Double check your Supabase `anon` or `service_role` API key.",
+            }
+        return None
+
+    def _forward(self, target: str) -> None:
+        upstream = HTTPConnection(HOST, self.server.settings.upstream, timeout=60)
+        try:
+            try:
+                self._send(upstream, target)
+                response = upstream.getresponse()
+            except (MalformedError, ClientGoneError):
+                raise
+            except (TimeoutError, HTTPException, ConnectionError):
+                self._respond_directly(
+                    502, {"message": "PostgREST does not answer", "hint": "supabase-jobs local start --api"}
+                )
+                return
+            self._relay(response)
+        finally:
+            upstream.close()
+
+    def _send(self, upstream: HTTPConnection, target: str) -> None:
+        try:
+            upstream.putrequest(self.command, target, skip_host=True, skip_accept_encoding=True)
+            dropped = _HOP_BY_HOP | _header_names(self.headers.get_all("connection", []))
+            for name, value in self.headers.items():
+                if name.lower() not in dropped:
+                    upstream.putheader(name, value.strip(" \t"))
+            if "authorization" not in self.headers:
+                upstream.putheader("Authorization", f"Bearer {self._key(self.path.partition('?')[2])}")
+            chunked = self.body.chunked
+            if chunked:
+                upstream.putheader("Transfer-Encoding", "chunked")
+        except (ValueError, HTTPException) as error:
+            raise MalformedError(f"invalid headers ({error})") from None
+        upstream.endheaders()
+        frames = chain((b"%x\r\n%b\r\n" % (len(block), block) for block in self.body.blocks()), [b"0\r\n\r\n"])
+        for block in frames if chunked else self.body.blocks():
+            try:
+                upstream.send(block)
+            except (BrokenPipeError, ConnectionResetError):  # PostgREST has answered without reading the rest
+                self.close_connection = True
+                break
+
+    def _relay(self, response: HTTPResponse) -> None:
+        """Return PostgREST's response to the client, in chunks if its length is unknown."""
+        self.send_response_only(response.status, response.reason)
+        dropped = _HOP_BY_HOP | _header_names(response.headers.get_all("connection", []))
+        for name, value in response.getheaders():
+            if name.lower() not in dropped and not name.lower().startswith("access-control-"):
+                self.send_header(name, value)
+        bodiless = self.command == "HEAD" or response.status in (204, 304)
+        chunked = not bodiless and response.length is None and self.request_version == "HTTP/1.1"
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        elif not bodiless and response.length is None:
+            self.close_connection = True  # the end of the connection ends the body
+        self._send_end_of_headers()
+        if bodiless:
+            return
+        try:
+            while block := response.read1(_BLOCK_BYTES):
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
+                self.wfile.flush()
+        except HTTPException:  # incomplete: without a disconnect the client would take the response for complete
+            self.close_connection = True
+            return
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+        elif response.length:  # incomplete as well
+            self.close_connection = True
+
+    def _respond_directly(self, status: int, document: dict[str, str] | None) -> None:
+        """Respond without PostgREST, then close the connection."""
+        self.body.drain(_DRAIN_BYTES)
+        self.close_connection = True
+        self._write_response(status, document)
+
+    def _write_response(self, status: int, document: dict[str, str] | None) -> None:
+        body = b"" if document is None else json.dumps(document).encode()
+        self.send_response(status)
+        if document is not None:
+            self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self._send_end_of_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _send_end_of_headers(self) -> None:
+        """Add the CORS headers and end the headers. Every origin and header is allowed: the keys restrict access."""
+        self.send_header("Access-Control-Allow-Origin", "*")
+        if self._is_preflight():
+            self.send_header("Access-Control-Allow-Methods", _METHODS)
+            self.send_header("Access-Control-Allow-Headers", self.headers.get("access-control-request-headers", "*"))
+            self.send_header("Access-Control-Max-Age", "3600")
+        else:
+            self.send_header("Access-Control-Expose-Headers", _EXPOSED)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+    def handle_expect_100(self) -> bool:
+        """Send 100 Continue at once: the client waits for it."""
+        super().handle_expect_100()
+        self.wfile.flush()
+        return True
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """Respond with JSON to a request that the library rejects."""
+        self.close_connection = True
+        self._write_response(code, {"message": message or self.responses.get(code, ("", ""))[0]})
+
+    def version_string(self) -> str:
+        """The value of the header Server in direct responses."""
+        return "supabase-jobs"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log no requests: their URLs may contain secrets."""
+
+
+def _upstream_path(path: str, query: str) -> str:
+    """The path and query for PostgREST: without `apikey`, percent-encoded to ASCII."""
+    kept = "&".join(part for part in query.split("&") if part.partition("=")[0] != "apikey")
+    target = f"{path}?{kept}" if kept else path
+    return quote(target.encode("latin-1"), safe="".join(map(chr, range(33, 127))))
+
+
+def _not_served(path: str) -> tuple[int, dict[str, str]]:
+    """Status and document for a path outside of PREFIX."""
+    name = path.split("/")[1]
+    if name not in _OTHER_SERVICES:
+        return 404, {"message": "no Route matched with those values"}
+    return 501, {
+        "message": f"{_OTHER_SERVICES[name]} is not part of the local API, which serves PostgREST only",
+        "hint": "the REST API is under /rest/v1; the Supabase CLI's `supabase start` has the other services",
+    }
+
+
+def _header_names(values: list[str]) -> set[str]:
+    """The header names that a header such as Connection lists, in lower case."""
+    return {name.strip().lower() for value in values for name in value.split(",")}
+
+
+def _bind(settings: Settings) -> Gateway:
+    try:
+        return Gateway(settings.port, settings)
+    except OSError:
+        if settings.exact or settings.port == 0:
+            raise
+        return Gateway(0, settings)
+
+
+def main() -> None:
+    """Listen, log the port, change to the configured account, serve until SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    settings = Settings.read(Path(sys.argv[2]))
+    gateway = _bind(settings)
+    if settings.account is not None:
+        os.setgroups([])
+        os.setgid(settings.account[1])
+        os.setuid(settings.account[0])
+    sys.stderr.write(f"{LISTENING}{gateway.server_port}\n")
+    sys.stderr.flush()
+    gateway.serve_forever()

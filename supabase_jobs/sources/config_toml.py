@@ -1,0 +1,43 @@
+"""Section `[api]` of the project's supabase/config.toml, with the defaults of the Supabase CLI."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supabase_jobs.errors import ConfigError
+from supabase_jobs.settings import read_toml
+
+CONFIG_TOML = Path("supabase") / "config.toml"
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """The schemas that the API serves, the schemas that it adds to `search_path`, and the most rows of a response."""
+
+    schemas: tuple[str, ...] = ("public", "graphql_public")
+    extra_search_path: tuple[str, ...] = ("public", "extensions")
+    max_rows: int = 1000
+
+
+def load_api_settings(project: Path) -> ApiSettings:
+    """The API settings of a project. Raises ConfigError for invalid TOML, or a key of the wrong type."""
+    file = project / CONFIG_TOML
+    section = read_toml(file).get("api", {}) if file.is_file() else {}
+    if not isinstance(section, dict):
+        raise ConfigError(f"{file}: api is not a table, so its schemas are unknown", file=str(file))
+    default = ApiSettings()
+    max_rows = section.get("max_rows", default.max_rows)
+    if not isinstance(max_rows, int) or isinstance(max_rows, bool):
+        raise ConfigError(f"{file}: [api] max_rows is not a number", file=str(file))
+    return ApiSettings(
+        _names(file, section, "schemas", default.schemas),
+        _names(file, section, "extra_search_path", default.extra_search_path),
+        max_rows,
+    )
+
+
+def _names(file: Path, section: dict[str, Any], key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    names = section.get(key, list(default))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{file}: [api] {key} is not a list of names", file=str(file))
+    return tuple(names)

@@ -99,7 +99,7 @@ def rows(response: Any) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def serving(server: Server, database: str) -> Iterator[Api]:
+def serve_api(server: Server, database: str) -> Iterator[Api]:
     """An API on a database of a test server, gone afterwards."""
     with (
         service.throwaway(server.port, database, postgrest_bin=postgrest()) as info,
@@ -126,7 +126,7 @@ def api_on(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Api]]:
                 janitor.init()
                 try:
                     own(server.url(janitor.dbname, server.user))
-                    made[major] = stack.enter_context(serving(server, janitor.dbname))
+                    made[major] = stack.enter_context(serve_api(server, janitor.dbname))
                 except BaseException:  # a skip, too: the next test begins anew
                     janitor.drop()
                     raise

@@ -1,4 +1,4 @@
-"""Acting as a guest, a user or the service, with the settings that PostgREST uses; two of each, a job each."""
+"""Impersonation in SQL with the settings of PostgREST, and fixture rows: two guests and two users with one job each."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ JOBS = {owner: uuid.UUID(int=owner.int << 16) for owner in (GUEST_A, GUEST_B, US
 
 
 @dataclass(frozen=True)
-class Caller:
+class RequestIdentity:
     """A request's role, JWT subject and guest header."""
 
     role: str
@@ -24,23 +24,23 @@ class Caller:
     guest: object = None
 
 
-ANON = Caller("anon")
-SERVICE = Caller("service_role")
+ANON = RequestIdentity("anon")
+SERVICE = RequestIdentity("service_role")
 
 
-def guest(guest_id: object) -> Caller:
-    """A guest, known by its header."""
-    return Caller("anon", guest=guest_id)
+def guest(guest_id: object) -> RequestIdentity:
+    """A guest, identified by its header."""
+    return RequestIdentity("anon", guest=guest_id)
 
 
-def user(user_id: uuid.UUID, header: object = None) -> Caller:
-    """A user, known by its JWT, who may send a guest's header besides."""
-    return Caller("authenticated", sub=user_id, guest=header)
+def user(user_id: uuid.UUID, header: object = None) -> RequestIdentity:
+    """A user, identified by its JWT; `header` adds a guest header."""
+    return RequestIdentity("authenticated", sub=user_id, guest=header)
 
 
 @contextmanager
-def acting(connection: Connection, caller: Caller) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
-    """Run statements as a caller, as PostgREST would; all of it is undone."""
+def acting_as(connection: Connection, caller: RequestIdentity) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
+    """Run statements as a caller, with the settings of PostgREST; everything is rolled back."""
     claims = {"role": caller.role} | ({"sub": str(caller.sub)} if caller.sub else {})
     headers = {"accept": "*/*"} | ({"x-guest-id": str(caller.guest)} if caller.guest is not None else {})
 
@@ -55,8 +55,8 @@ def acting(connection: Connection, caller: Caller) -> Iterator[Callable[..., lis
         yield execute
 
 
-def plant(connection: Connection) -> None:
-    """Two guests and two users, a job each."""
+def insert_fixture_rows(connection: Connection) -> None:
+    """Insert two guests and two users with one job each."""
     connection.execute("insert into auth.users (id) values (%s), (%s)", (USER_A, USER_B))
     connection.execute("insert into public.guest_users (guest_id) values (%s), (%s)", (GUEST_A, GUEST_B))
     for owner, job in JOBS.items():
@@ -69,25 +69,25 @@ def plant(connection: Connection) -> None:
         )
 
 
-def visible(connection: Connection, caller: Caller) -> set[uuid.UUID]:
-    """The jobs that a caller sees."""
-    with acting(connection, caller) as execute:
+def visible_jobs(connection: Connection, caller: RequestIdentity) -> set[uuid.UUID]:
+    """The ids of the jobs that a caller reads."""
+    with acting_as(connection, caller) as execute:
         return {job for (job,) in execute("select id from public.async_jobs")}
 
 
-def refusal(connection: Connection, caller: Caller, statement: str, *values: object) -> str | None:
-    """The SQLSTATE that a statement ends in for a caller, None where it succeeds."""
+def sqlstate_of(connection: Connection, caller: RequestIdentity, statement: str, *values: object) -> str | None:
+    """The SQLSTATE with which a statement fails for a caller, None if it succeeds."""
     try:
-        with acting(connection, caller) as execute:
+        with acting_as(connection, caller) as execute:
             execute(statement, *values)
     except psycopg.Error as error:
         return error.sqlstate
     return None
 
 
-def reached(connection: Connection, caller: Caller, statement: str, *values: object) -> int:
-    """How many rows a caller's statement reached."""
-    with acting(connection, caller) as execute:
+def row_count(connection: Connection, caller: RequestIdentity, statement: str, *values: object) -> int:
+    """The number of rows that a caller's statement returns or affects."""
+    with acting_as(connection, caller) as execute:
         return len(execute(statement, *values))
 
 

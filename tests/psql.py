@@ -1,4 +1,4 @@
-"""The real psql, and what a pasted probe came to in it."""
+"""Run scripts in the real psql, and read the outcome of a probe from its output."""
 
 import re
 import subprocess
@@ -6,36 +6,37 @@ from pathlib import Path
 
 from tests.parts import DEFAULT_MAJOR, find, unavailable
 
-_DONE = re.compile(r"^(?:\((\d+) rows?\)|(?:UPDATE|DELETE|INSERT 0) (\d+)|(TRUNCATE TABLE))$", flags=re.MULTILINE)
+_ROWS = re.compile(r"^(?:\((\d+) rows?\)|(?:UPDATE|DELETE|INSERT 0) (\d+)|(TRUNCATE TABLE))$", flags=re.MULTILINE)
 
 
 def psql() -> Path:
-    """The embedded server's psql."""
+    """The psql of the embedded server."""
     folder = find(DEFAULT_MAJOR)
     program = (folder or Path()) / "pginstall" / "bin" / "psql"
     if not program.exists():
-        unavailable("psql is not there (the extra local)")
+        unavailable("psql is not installed (extra local)")
     return program
 
 
-def paste(url: str, script: str) -> tuple[str, str]:
-    """(stdout, stderr) of psql given a script on its input; errors do not stop it, as nothing stops a person."""
-    done = subprocess.run(
+def run_in_psql(url: str, script: str) -> tuple[str, str]:
+    """Run a script on psql's standard input and return (stdout, stderr); psql continues after an error."""
+    completed = subprocess.run(
         [psql(), "--no-psqlrc", "-v", "ON_ERROR_STOP=0", "-v", "VERBOSITY=verbose", url],
         input=script, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    return done.stdout, done.stderr
+    return completed.stdout, completed.stderr
 
 
-def outcome(url: str, script: str) -> str:
-    """What a pasted probe came to, in the words of the access matrix, read off psql's output."""
-    out, err = paste(url, script)
+def psql_outcome(url: str, script: str) -> str:
+    """The outcome of a probe script, named as in the access matrix."""
+    out, err = run_in_psql(url, script)
     assert out.rstrip().endswith("ROLLBACK")
     if error := re.search(r"ERROR:  (\w{5}): ", err):
-        denied = "violates" if "ExecWithCheckOptions" in err else "denied"
-        return denied if error[1] == "42501" else error[1]
+        if error[1] != "42501":
+            return error[1]
+        return "violates" if "ExecWithCheckOptions" in err else "denied"
     assert err == ""
     if "every row: t" in out:
         return "rows"
-    count, tag, truncated = _DONE.findall(out)[-1]
+    count, tag, truncated = _ROWS.findall(out)[-1]
     return "rows" if truncated or int(count or tag) else "hidden"

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.fix_api import Api, serving
+from tests.fix_api import Api, serve_api
 from tests.fix_db import Make
 from tests.sql.population import expired
 
@@ -34,7 +34,7 @@ def short_of_time(make_database: Make) -> Iterator[Api]:
         connection.execute(
             psycopg.sql.SQL("alter role authenticator in database {} set statement_timeout = '750ms'").format(name)
         )
-    with serving(database.server, database.name) as api:
+    with serve_api(database.server, database.name) as api:
         yield api
 
 

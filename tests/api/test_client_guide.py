@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.api import cases_identity, cases_rows, cases_surface
-from tests.fix_api import Api, serving
+from tests.fix_api import Api, serve_api
 from tests.fix_db import Make
 from tests.parts import supabase_js
 
@@ -89,7 +89,7 @@ def code(language: str) -> str:
 def fresh(make_database: Make) -> Iterator[Api]:
     """An API on a database of its own, so that its worker claims no jobs of other tests."""
     database = make_database("applied")
-    with serving(database.server, database.name) as api:
+    with serve_api(database.server, database.name) as api:
         yield api
 
 

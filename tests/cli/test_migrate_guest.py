@@ -7,7 +7,7 @@ import pytest
 
 from tests.fix_cli import Run
 from tests.fix_db import Make
-from tests.impersonation import JOBS, plant
+from tests.impersonation import JOBS, insert_fixture_rows
 
 GUEST = uuid.UUID("6f1c2a52-6c1f-4f0e-9a43-1a2b3c4d5e6f")
 USER = uuid.UUID("0b9d8c7a-1234-4abc-8def-001122334455")
@@ -16,7 +16,7 @@ UNKNOWN = uuid.UUID("dddddddd-dddd-4ddd-8ddd-dddddddddead")
 
 def prepare(url: str, jobs: int = 3) -> None:
     with psycopg.connect(url) as connection:
-        plant(connection)
+        insert_fixture_rows(connection)
         connection.execute("insert into auth.users (id) values (%s)", (USER,))
         connection.execute("insert into public.guest_users (guest_id) values (%s)", (GUEST,))
         connection.execute(

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.fix_cli import Run
-from tests.psql import outcome, paste
+from tests.psql import psql_outcome, run_in_psql
 
 CELL = "access:public.async_jobs:guest, its own job:take over"
 
@@ -94,8 +94,8 @@ def test_what_is_declared_is_explained_without_a_database(cli: Run, id: str) -> 
 
 
 def test_an_explanation_works_in_psql(applied_url: str, cli: Run) -> None:
-    assert outcome(applied_url, cli("verify", "--explain", CELL).out) == "violates"
-    out, err = paste(applied_url, cli("verify", "--explain", "structure:public.async_jobs:grant:anon").out)
+    assert psql_outcome(applied_url, cli("verify", "--explain", CELL).out) == "violates"
+    out, err = run_in_psql(applied_url, cli("verify", "--explain", "structure:public.async_jobs:grant:anon").out)
     assert (err, "INSERT, SELECT, UPDATE" in out) == ("", True)
 
 
@@ -104,7 +104,7 @@ def test_an_object_that_is_in_no_migration_is_explained_from_the_database(faulty
     assert id in [finding["id"] for finding in cli("verify", "--json", "--db-url", faulty_url).json["findings"]]
     ran = cli("verify", "--explain", id, "--db-url", faulty_url)
     assert ran.code == 0
-    assert "it's mine" in paste(faulty_url, ran.out)[0]
+    assert "it's mine" in run_in_psql(faulty_url, ran.out)[0]
     assert cli("verify", "--explain", id).code == 2
 
 
@@ -122,7 +122,7 @@ def test_every_id_is_explained(applied_url: str, cli: Run, tmp_path: Path) -> No
     assert len(rules) > 20
     id = "structure:private.cleanup_old_jobs(integer,integer,timestamp with time zone):body"
     ran = cli("verify", "--explain", id, "--db-url", applied_url)
-    assert "CREATE OR REPLACE FUNCTION private.cleanup_old_jobs" in paste(applied_url, ran.out)[0]
+    assert "CREATE OR REPLACE FUNCTION private.cleanup_old_jobs" in run_in_psql(applied_url, ran.out)[0]
 
 
 @pytest.mark.parametrize(

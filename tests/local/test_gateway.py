@@ -13,7 +13,7 @@ from contextlib import closing
 import httpx
 import pytest
 
-from tests.fix_api import Api, serving
+from tests.fix_api import Api, serve_api
 from tests.fix_db import Make
 
 Connect = Callable[[], http.client.HTTPConnection]
@@ -233,7 +233,7 @@ def test_the_log_holds_no_request_and_no_fault(one_api: Api) -> None:
 
 def test_postgrest_gone_is_said(make_database: Make) -> None:
     database = make_database("applied")
-    with serving(database.server, database.name) as api:
+    with serve_api(database.server, database.name) as api:
         os.kill(api.info.processes.postgrest, signal.SIGKILL)
         response = api.request("POST", "async_jobs", headers=api.headers(), content=b"{}")
         assert response.status_code == 502

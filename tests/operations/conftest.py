@@ -15,7 +15,7 @@ import pytest
 
 from supabase_jobs.local.binaries import embedded
 from tests.fix_db import Database, Make
-from tests.impersonation import USER_A, plant
+from tests.impersonation import USER_A, insert_fixture_rows
 from tests.parts import EMBEDDED, postgres_bin
 from tests.sql.population import populate
 
@@ -100,7 +100,7 @@ def lived_in(make_database: Make) -> Database:
 def fill(database: Database) -> Database:
     """Guests, users and jobs of every age and state."""
     with psycopg.connect(database.url) as connection:
-        plant(connection)
+        insert_fixture_rows(connection)
         populate(connection)
         connection.execute("update public.guest_users set migrated_to_user_id = %s, migrated_at = now()", (USER_A,))
     return database

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from tests.fix_api import serving
+from tests.fix_api import serve_api
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make
 from tests.impersonation import (
@@ -16,10 +16,10 @@ from tests.impersonation import (
     SERVICE,
     USER_A,
     guest,
-    reached,
-    refusal,
+    row_count,
+    sqlstate_of,
     user,
-    visible,
+    visible_jobs,
 )
 from tests.operations.conftest import ADD, BLOCKS, MONDAY, NAMES, TEXT, Move, Shell, fill, query, sqlstate
 from tests.sql.population import left, left_in
@@ -41,16 +41,16 @@ def test_nothing_is_lost_and_everybody_still_sees_their_own(make_database: Make,
         for owner in (GUEST_A, GUEST_B):
             theirs = {job for (job,) in connection.execute("select id from async_jobs where guest_id = %s", (owner,))}
             assert len(theirs) == 3
-            assert visible(connection, guest(owner)) == theirs
-        assert visible(connection, user(USER_A)) == {JOBS[USER_A]}
-        assert visible(connection, ANON) == set()
-        assert len(visible(connection, SERVICE)) == 4 + 600 + 4
-        assert reached(connection, user(USER_A), "delete from public.async_jobs returning id") == 1
-        assert refusal(connection, guest(GUEST_A), "update public.async_jobs set guest_id = %s", GUEST_B) == "42501"
-        assert refusal(connection, guest(GUEST_A), ADD, GUEST_B, MONDAY) == "42501"
+            assert visible_jobs(connection, guest(owner)) == theirs
+        assert visible_jobs(connection, user(USER_A)) == {JOBS[USER_A]}
+        assert visible_jobs(connection, ANON) == set()
+        assert len(visible_jobs(connection, SERVICE)) == 4 + 600 + 4
+        assert row_count(connection, user(USER_A), "delete from public.async_jobs returning id") == 1
+        assert sqlstate_of(connection, guest(GUEST_A), "update public.async_jobs set guest_id = %s", GUEST_B) == "42501"
+        assert sqlstate_of(connection, guest(GUEST_A), ADD, GUEST_B, MONDAY) == "42501"
         for partition in partitions:
             for caller in (guest(GUEST_A), user(USER_A), SERVICE):
-                assert refusal(connection, caller, f"select from {partition}") == "42501"
+                assert sqlstate_of(connection, caller, f"select from {partition}") == "42501"
 
 
 def test_what_it_says_of_verify(lived_in: Database, move: Move, shell: Shell, cli: Run) -> None:
@@ -169,7 +169,7 @@ def test_the_id_of_anothers_job_reaches_nothing_of_theirs(lived_in: Database, mo
 
 def test_the_api_shows_one_table(lived_in: Database, move: Move) -> None:
     move(lived_in.url)
-    with serving(lived_in.server, lived_in.name) as api:
+    with serve_api(lived_in.server, lived_in.name) as api:
         headers = api.headers(guest=GUEST_A)
         [job] = api.request("GET", "async_jobs?select=id,guest_users(guest_id)", headers=headers).json()
         assert job == {"id": str(JOBS[GUEST_A]), "guest_users": {"guest_id": str(GUEST_A)}}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make
-from tests.impersonation import GUEST_A, JOBS, USER_A, guest, user, visible
+from tests.impersonation import GUEST_A, JOBS, USER_A, guest, user, visible_jobs
 from tests.operations.conftest import BLOCKS, Shell, fill, query
 from tests.sql.population import STATUSES
 
@@ -40,8 +40,8 @@ def test_the_round_trip(make_database: Make, shell: Shell, source: int, target: 
     assert query(after, users) == query(before, users)
     assert query(after, ledger) == query(before, ledger)
     with psycopg.connect(after) as connection:
-        assert visible(connection, guest(GUEST_A)) == {JOBS[GUEST_A]}
-        assert visible(connection, user(USER_A)) == {JOBS[USER_A]}
+        assert visible_jobs(connection, guest(GUEST_A)) == {JOBS[GUEST_A]}
+        assert visible_jobs(connection, user(USER_A)) == {JOBS[USER_A]}
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 import psycopg
 
-from tests.fix_api import serving
+from tests.fix_api import serve_api
 from tests.fix_cron import Cron, apply, eventually
 from tests.fix_db import Make
-from tests.impersonation import plant
+from tests.impersonation import insert_fixture_rows
 from tests.operations.conftest import BLOCKS, Shell, query
 from tests.sql.population import expired, left
 
@@ -26,7 +26,7 @@ def test_with_pg_cron(cron: Cron) -> None:
     names = "select jobname from cron.job order by 1"
     assert query(cron.url, names) == [("async_jobs_cleanup",), ("async_jobs_requeue",), ("cron_history",)]
     with psycopg.connect(cron.url, autocommit=True) as connection:
-        plant(connection)
+        insert_fixture_rows(connection)
         connection.execute(STUCK.encode())
         connection.execute("select cron.alter_job(jobid, schedule := '1 seconds') from cron.job")
         eventually(connection, REQUEUED)
@@ -62,7 +62,7 @@ def test_by_cron_from_outside(applied_url: str, shell: Shell) -> None:
         expired(connection, 25)
     assert '"jobs_deleted": 25' in shell(cleanup, applied_url)
     with psycopg.connect(applied_url) as connection:
-        plant(connection)
+        insert_fixture_rows(connection)
         connection.execute(STUCK.encode())
     shell(requeue, applied_url)
     assert query(applied_url, REQUEUED) == [(True,)]
@@ -71,7 +71,7 @@ def test_by_cron_from_outside(applied_url: str, shell: Shell) -> None:
 def test_with_nothing_but_the_api(make_database: Make) -> None:
     database = make_database("applied")
     with psycopg.connect(database.url) as connection:
-        plant(connection)
+        insert_fixture_rows(connection)
         connection.execute(STUCK.encode())
         expired(connection, 2500)
         connection.execute(
@@ -82,7 +82,7 @@ def test_with_nothing_but_the_api(make_database: Make) -> None:
     exec(BLOCKS["api"], defined)  # noqa: S102  it is our own document
     clean_up = defined["clean_up"]
     assert callable(clean_up)
-    with serving(database.server, database.name) as api:
+    with serve_api(database.server, database.name) as api:
         clean_up(api.client(service=True))
     jobs, guests = left(database.url)
     assert (len(jobs), len(guests)) == (4, 2)

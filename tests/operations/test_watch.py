@@ -8,7 +8,7 @@ import pytest
 
 from tests.fix_cli import Run
 from tests.fix_db import Make
-from tests.impersonation import GUEST_A, JOBS, USER_A, plant
+from tests.impersonation import GUEST_A, JOBS, USER_A, insert_fixture_rows
 from tests.operations.conftest import BLOCKS, LANGUAGES, TEXT, Shell, query
 from tests.sql.population import populate
 from tests.sql.test_workers import CLAIM, REQUEUE
@@ -43,7 +43,7 @@ LIMITS = {
 def url(applied_url: str) -> str:
     """A database with two guests and two users, a queued job each."""
     with psycopg.connect(applied_url) as connection:
-        plant(connection)
+        insert_fixture_rows(connection)
     return applied_url
 
 
@@ -71,7 +71,7 @@ def test_nineteen_jobs_are_too_few_to_speak_of_failures(url: str) -> None:
 def test_dead_rows_an_invalid_index_and_an_open_transaction(make_database: Make) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
-        plant(connection)
+        insert_fixture_rows(connection)
         connection.execute("alter table public.async_jobs set (autovacuum_enabled = off)")
         connection.execute(MANY.format("'completed', now()", 10000).encode())
         connection.execute(f"delete from public.async_jobs where {OF_USER}".encode())

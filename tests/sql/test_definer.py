@@ -5,7 +5,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from tests.fix_db import Make, packaged
-from tests.impersonation import GUEST_A, MIGRATE, USER_A, plant, user
+from tests.impersonation import GUEST_A, MIGRATE, USER_A, insert_fixture_rows, user
 
 TYPES = ("name", "uuid", "text", "json", "jsonb", "timestamptz", "interval")
 
@@ -55,7 +55,7 @@ def caught(connection: Connection, kind: str) -> set[str]:
 
 
 def prepare(connection: Connection) -> None:
-    plant(connection)
+    insert_fixture_rows(connection)
     database = psycopg.sql.Identifier(connection.info.dbname).as_string(None)
     connection.execute(EVIL.format(database=database).encode())
 
@@ -83,7 +83,7 @@ def test_without_our_precautions_they_would(
 
 
 def test_the_callers_search_path_is_left_as_it_was(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     rolled_back.execute("set local search_path = public, extensions")
     rolled_back.execute(MIGRATE.encode(), (GUEST_A, USER_A))
     assert rolled_back.execute("show search_path").fetchone() == ("public, extensions",)
@@ -104,7 +104,7 @@ def test_a_trigger_on_sign_up_hands_the_jobs_over(make_database: Make, each_majo
     """The owner's own function, called by the auth service: no API role stands behind it."""
     database = make_database("applied", each_major)
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
-        plant(connection)
+        insert_fixture_rows(connection)
         connection.execute("grant create on schema public to postgres")
         connection.execute("set role postgres")
         connection.execute("create schema if not exists private")
@@ -120,7 +120,7 @@ def test_a_trigger_on_sign_up_hands_the_jobs_over(make_database: Make, each_majo
 
 
 def test_a_users_request_through_a_careless_definer_function_still_proves_both(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     rolled_back.execute(
         "create function public.careless(g uuid, u uuid) returns integer language sql security definer"
         " as 'select migrated_count from public.migrate_guest_jobs(g, u)'"

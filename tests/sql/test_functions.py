@@ -9,7 +9,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from tests.fix_db import Make
-from tests.impersonation import GUEST_A, GUEST_B, JOBS, MIGRATE, USER_A, USER_B, plant
+from tests.impersonation import GUEST_A, GUEST_B, JOBS, MIGRATE, USER_A, USER_B, insert_fixture_rows
 
 UNKNOWN = uuid.UUID(int=0xDEAD)
 
@@ -38,7 +38,7 @@ def marked(connection: Connection, guest: uuid.UUID) -> Any:
 
 
 def test_migrate_moves_the_jobs_and_marks_the_guest(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     assert one(rolled_back, MIGRATE, GUEST_A, USER_A) == 1
     owners = rolled_back.execute("select guest_id, user_id from public.async_jobs where id = %s", (JOBS[GUEST_A],))
     assert owners.fetchone() == (None, USER_A)
@@ -47,7 +47,7 @@ def test_migrate_moves_the_jobs_and_marks_the_guest(rolled_back: Connection) -> 
 
 
 def test_migrate_again_changes_nothing(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     one(rolled_back, MIGRATE, GUEST_A, USER_A)
     rolled_back.execute("update public.guest_users set migrated_at = '2020-01-01' where guest_id = %s", (GUEST_A,))
     before = marked(rolled_back, GUEST_A)
@@ -56,7 +56,7 @@ def test_migrate_again_changes_nothing(rolled_back: Connection) -> None:
 
 
 def test_migrate_to_another_user_moves_what_there_is_by_then(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     one(rolled_back, MIGRATE, GUEST_A, USER_A)
     rolled_back.execute("insert into public.async_jobs (url, guest_id) values ('https://x.com/3', %s)", (GUEST_A,))
     assert one(rolled_back, MIGRATE, GUEST_A, USER_B) == 1
@@ -65,7 +65,7 @@ def test_migrate_to_another_user_moves_what_there_is_by_then(rolled_back: Connec
 
 
 def test_migrate_errors(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     assert one(rolled_back, MIGRATE, UNKNOWN, USER_A) == 0
     assert sqlstate(rolled_back, MIGRATE, GUEST_A, UNKNOWN) == "23503"
     assert sqlstate(rolled_back, MIGRATE, UNKNOWN, UNKNOWN) == "23503"
@@ -79,7 +79,7 @@ def test_migrate_waits_for_a_job_that_is_being_inserted_and_takes_it_along(
     url = make_database("applied", each_major).url
     moved: list[Any] = []
     with psycopg.connect(url) as writer, psycopg.connect(url) as mover:
-        plant(writer)
+        insert_fixture_rows(writer)
         writer.commit()
         writer.execute("insert into public.async_jobs (url, guest_id) values ('https://x.com/late', %s)", (GUEST_A,))
 
@@ -116,7 +116,7 @@ CLEANUP_GUESTS = "select deleted_count from public.cleanup_inactive_guests({})"
 
 
 def test_cleanup_deletes_finished_jobs_older_than_seven_days(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     finished(rolled_back, 6, 7, 8)
     for status in ("failed", "cancelled"):
         finished(rolled_back, 8, status=status)
@@ -128,7 +128,7 @@ def test_cleanup_deletes_finished_jobs_older_than_seven_days(rolled_back: Connec
 
 
 def test_cleanup_is_bounded_oldest_first(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     young, old, oldest = finished(rolled_back, 9, 10, 11)
     assert one(rolled_back, CLEANUP.format("7, 2")) == 2
     assert one(rolled_back, "select id from public.async_jobs where status = 'completed'") == young
@@ -136,7 +136,7 @@ def test_cleanup_is_bounded_oldest_first(rolled_back: Connection) -> None:
 
 
 def test_cleanup_of_zero_days_takes_everything_finished(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     finished(rolled_back, 0, -1)
     assert one(rolled_back, CLEANUP.format("0")) == 2
     assert one(rolled_back, "select count(*) from public.async_jobs") == 4
@@ -156,7 +156,7 @@ def test_cleanup_takes_any_number_of_days(rolled_back: Connection, function: str
 def test_cleanup_passes_over_locked_jobs(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as worker, psycopg.connect(url) as cleaner:
-        plant(worker)
+        insert_fixture_rows(worker)
         locked, _ = finished(worker, 30, 20)
         worker.commit()
         worker.execute("select 1 from public.async_jobs where id = %s for update", (locked,))
@@ -185,7 +185,7 @@ def job_of(connection: Connection, guest: uuid.UUID, status: str, days: int) -> 
 
 
 def test_guests_are_removed_after_thirty_days_with_their_finished_jobs(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     gone = old_guest(rolled_back, 31)
     job_of(rolled_back, gone, "completed", 31)
     kept = {old_guest(rolled_back, 29), GUEST_A, GUEST_B}
@@ -199,7 +199,7 @@ def test_guests_are_removed_after_thirty_days_with_their_finished_jobs(rolled_ba
 
 
 def test_zero_days_reach_times_that_clients_made_up(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     rolled_back.execute("update public.async_jobs set status = 'completed' where guest_id = %s", (GUEST_A,))
     rolled_back.execute("alter table public.async_jobs disable trigger user")
     rolled_back.execute("update public.async_jobs set updated_at = 'infinity' where guest_id = %s", (GUEST_A,))
@@ -210,7 +210,7 @@ def test_zero_days_reach_times_that_clients_made_up(rolled_back: Connection) -> 
 
 
 def test_exactly_the_limit_is_kept_and_a_microsecond_more_is_not(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     kept, gone = finished(rolled_back, 7, 7)
     rolled_back.execute("alter table public.async_jobs disable trigger user")
     older = "update public.async_jobs set updated_at = updated_at - interval '1 microsecond' where id = %s"
@@ -223,7 +223,7 @@ def test_a_guest_whose_job_is_being_taken_up_again_is_kept(make_database: Make, 
     """A worker has set an old failed job back to queued, and not committed yet."""
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as worker, psycopg.connect(url) as cleaner:
-        plant(worker)
+        insert_fixture_rows(worker)
         guest = old_guest(worker, 60)
         other = old_guest(worker, 60)
         job_of(worker, guest, "failed", 60)
@@ -245,7 +245,7 @@ def test_guests_are_removed_oldest_first(rolled_back: Connection) -> None:
 
 
 def test_cleanup_of_zero_days_takes_every_guest_without_active_jobs(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     rolled_back.execute("update public.async_jobs set status = 'completed' where guest_id = %s", (GUEST_A,))
     assert one(rolled_back, CLEANUP_GUESTS.format("0")) == 1
     assert one(rolled_back, "select guest_id from public.guest_users") == GUEST_B
@@ -288,7 +288,7 @@ def test_a_guest_that_gets_a_job_meanwhile_is_kept(make_database: Make, each_maj
         psycopg.connect(url) as cleaner,
         psycopg.connect(url, autocommit=True) as watcher,
     ):
-        plant(guest)
+        insert_fixture_rows(guest)
         inactive = old_guest(guest, 90)
         job_of(guest, inactive, "completed", 60)  # for the cleanup to look at, whatever its plan
         guest.execute(SLOW_JOBS.encode() + (NAIVE.encode() if naive else b""))

@@ -7,14 +7,14 @@ import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
-from tests.impersonation import plant
+from tests.impersonation import insert_fixture_rows
 from tests.sql import rules_guests, rules_jobs  # noqa: F401  importing them registers their rules
 from tests.sql.rules import RULES, Rule
 
 
 @pytest.mark.parametrize("case", RULES, ids=lambda case: case.name)
 def test_rule_holds(rolled_back: Connection, case: Rule) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     case.check(rolled_back)
 
 
@@ -23,7 +23,7 @@ BROKEN = [pytest.param(r, sql, id=f"{r.name}-{n}") for r in RULES for n, sql in 
 
 @pytest.mark.parametrize(("case", "broken_by"), BROKEN)
 def test_rule_is_seen_red_when_broken(rolled_back: Connection, case: Rule, broken_by: str) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     rolled_back.execute(broken_by.encode())
     with pytest.raises((AssertionError, psycopg.Error)):
         case.check(rolled_back)

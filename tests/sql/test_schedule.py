@@ -13,7 +13,7 @@ from supabase_jobs.sources.files import load_sources
 from supabase_jobs.sources.render import render_sources
 from tests.fix_cli import Run
 from tests.fix_cron import Cron, apply, eventually
-from tests.impersonation import USER_A, plant
+from tests.impersonation import USER_A, insert_fixture_rows
 
 JOBS = "select jobid, jobname, schedule, command, username, database, active from cron.job"
 PREFIX = "no cleanup was scheduled: "
@@ -32,7 +32,7 @@ BATCHES = "select what, count(*) from public.deleted group by xid, what order by
 
 def fill(connection: Connection, jobs: int, guests: int) -> None:
     """Expired jobs of a user, and guests that were not seen for long."""
-    plant(connection)
+    insert_fixture_rows(connection)
     connection.execute(
         "insert into public.async_jobs (url, status, user_id, updated_at)"
         " select 'https://x.com/old', 'completed', %s, now() - interval '8 days' - make_interval(secs => n)"

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
-from tests.impersonation import GUEST_A, USER_A, acting, guest, plant, user
+from tests.impersonation import GUEST_A, USER_A, acting_as, guest, insert_fixture_rows, user
 
 COLUMNS = {
     "id": ("uuid", "NO", "gen_random_uuid()"),
@@ -74,7 +74,7 @@ def test_indexes(rolled_back: Connection) -> None:
     ],
 )
 def test_constraints_refuse(rolled_back: Connection, constraint: str, column: str, value: object) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     statement = psycopg.sql.SQL("update public.async_jobs set {} = %s").format(psycopg.sql.Identifier(column))
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
         rolled_back.execute(statement, (value,))
@@ -83,20 +83,20 @@ def test_constraints_refuse(rolled_back: Connection, constraint: str, column: st
 
 @pytest.mark.parametrize("url", ["x", "x" * 2048, "ñ" * 1024], ids=len)
 def test_urls_up_to_the_limit_fit_their_index(rolled_back: Connection, url: str) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     # no repetition, so that nothing is compressed away
     noise = "".join(uuid.uuid4().hex for _ in range(64))[: len(url)] if url[0] == "x" else url
     assert rolled_back.execute("update public.async_jobs set url = %s", (noise,)).rowcount == 4
 
 
 def test_a_deleted_guest_takes_its_jobs_along(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     rolled_back.execute("delete from public.guest_users where guest_id = %s", (GUEST_A,))
     assert rolled_back.execute("select count(*) from public.async_jobs").fetchone() == (3,)
 
 
 def test_a_deleted_user_takes_its_jobs_along_and_is_forgotten_by_guests(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     rolled_back.execute("select * from public.migrate_guest_jobs(%s, %s)", (GUEST_A, USER_A))
     rolled_back.execute("delete from auth.users where id = %s", (USER_A,))
     assert rolled_back.execute("select count(*) from public.async_jobs").fetchone() == (2,)
@@ -144,7 +144,7 @@ def spec() -> str:
 
 
 def test_examples_of_a_guest_run_as_written(rolled_back: Connection, spec: str) -> None:
-    with acting(rolled_back, guest(GUEST_ID)) as execute:
+    with acting_as(rolled_back, guest(GUEST_ID)) as execute:
         execute("insert into public.guest_users (guest_id) values (%s)", GUEST_ID)
         [row] = execute(example(spec, "Crear Job (Guest)"))
         job = str(row[0])
@@ -161,14 +161,14 @@ def test_examples_of_a_guest_run_as_written(rolled_back: Connection, spec: str) 
 
 
 def test_examples_of_a_user_run_as_written(rolled_back: Connection, spec: str) -> None:
-    plant(rolled_back)
-    with acting(rolled_back, user(USER_A)) as execute:
+    insert_fixture_rows(rolled_back)
+    with acting_as(rolled_back, user(USER_A)) as execute:
         assert len(execute(example(spec, "Crear Job (Authenticated User)"))) == 1
         assert len(execute(example(spec, "Obtener Jobs Activos de User"))) == 2
 
 
 def test_examples_of_the_owner_run_as_written(rolled_back: Connection, spec: str) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     call = (
         example(spec, "Migrar Jobs de Guest a User")
         .replace("guest-uuid", str(GUEST_A))

@@ -13,7 +13,7 @@ from supabase_jobs.sources.files import Migration, MigrationFiles, load_sources
 from supabase_jobs.sources.render import render_uninstall
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make, packaged
-from tests.impersonation import plant
+from tests.impersonation import insert_fixture_rows
 
 # everything that a migration could leave behind, whoever made it; the ledger is the runner's and stays
 CATALOGS = """
@@ -92,7 +92,7 @@ def test_data_is_deleted_only_where_that_was_said(make_database: Make) -> None:
     before = catalogs(url)
     apply(url)
     with psycopg.connect(url) as connection:
-        plant(connection)
+        insert_fixture_rows(connection)
     full = catalogs(url)
     with pytest.raises(MigrationError, match="deletes every one") as refused:
         apply(url, removal())
@@ -107,7 +107,7 @@ def test_data_is_deleted_only_where_that_was_said(make_database: Make) -> None:
 def test_rows_of_either_table_hold_it_back(make_database: Make, kept: str) -> None:
     url = make_database("applied").url
     with psycopg.connect(url) as connection:
-        plant(connection)
+        insert_fixture_rows(connection)
         if kept == "public.guest_users":
             connection.execute("delete from public.async_jobs")
         else:

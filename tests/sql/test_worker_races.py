@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from supabase_jobs.database.connection import Connection
 from tests.fix_db import Make
-from tests.impersonation import JOBS, USER_A, plant
+from tests.impersonation import JOBS, USER_A, insert_fixture_rows
 from tests.parts import DEFAULT_MAJOR
 from tests.sql.test_workers import COMPLETE, HEARTBEAT, REQUEUE, claim, silence, value
 
@@ -125,7 +125,7 @@ def test_no_job_is_lost_when_workers_die_and_none_is_finished_twice(make_databas
 def test_a_claim_waits_for_nobody_and_a_crash_gives_its_jobs_back(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True) as other:
-        plant(other)
+        insert_fixture_rows(other)
         other.execute("set statement_timeout = '5s'")
         first = psycopg.connect(url)
         [(taken, _)] = claim(first)
@@ -143,7 +143,7 @@ def test_a_claim_waits_for_nobody_and_a_crash_gives_its_jobs_back(make_database:
 def test_a_job_that_is_reporting_right_now_is_not_put_back(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True) as keeper, psycopg.connect(url) as worker:
-        plant(keeper)
+        insert_fixture_rows(keeper)
         keeper.execute("set statement_timeout = '5s'")
         [(job, claim_id)] = claim(keeper, "w1")
         silence(keeper, job)
@@ -158,7 +158,7 @@ def test_a_cancellation_and_a_result_at_once(make_database: Make, each_major: in
     """The result waits for the owner's transaction, and then finds the job cancelled."""
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True) as worker, psycopg.connect(url) as owner:
-        plant(worker)
+        insert_fixture_rows(worker)
         [(job, claim_id)] = claim(worker, "w1")
         owner.execute("update public.async_jobs set status = 'cancelled' where id = %s", (job,))
         said: list[bool] = []

@@ -15,10 +15,10 @@ from tests.impersonation import (
     SERVICE,
     USER_A,
     USER_B,
-    acting,
+    acting_as,
     guest,
-    plant,
-    refusal,
+    insert_fixture_rows,
+    sqlstate_of,
     user,
 )
 
@@ -71,7 +71,7 @@ def silence(connection: Connection, job_id: uuid.UUID, minutes: int = 10) -> Non
 @pytest.fixture
 def queue(rolled_back: Connection) -> Connection:
     """Four queued jobs; user A's is the oldest."""
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     rolled_back.execute("update public.async_jobs set created_at = '2020-01-01' where id = %s", (JOBS[USER_A],))
     return rolled_back
 
@@ -114,7 +114,7 @@ def test_only_queued_jobs_are_claimed(queue: Connection) -> None:
     ids=str,
 )  # fmt: skip
 def test_wrong_arguments(queue: Connection, statement: str, values: tuple[object, ...]) -> None:
-    assert refusal(queue, SERVICE, statement, *values) == "22023"
+    assert sqlstate_of(queue, SERVICE, statement, *values) == "22023"
 
 
 def test_a_heartbeat_reports_progress(queue: Connection) -> None:
@@ -291,13 +291,13 @@ CALLS = [
 @pytest.mark.parametrize(("statement", "values"), CALLS, ids=[c[0].split("(")[0] for c in CALLS])
 def test_only_the_service_may_call_them(queue: Connection, statement: str, values: tuple[object, ...]) -> None:
     for caller in (ANON, guest(GUEST_A), user(USER_A)):
-        assert refusal(queue, caller, statement, *values) == "42501"
-    assert refusal(queue, SERVICE, statement, *values) is None
+        assert sqlstate_of(queue, caller, statement, *values) == "42501"
+    assert sqlstate_of(queue, SERVICE, statement, *values) is None
     queue.execute(statement.encode(), values)  # the owner
 
 
 def test_the_service_does_all_of_it(queue: Connection) -> None:
-    with acting(queue, SERVICE) as execute:
+    with acting_as(queue, SERVICE) as execute:
         [(job_id, _, metadata)] = execute(CLAIM, "w1", 1)
         assert execute(HEARTBEAT, job_id, "w1", metadata["claim_id"], 5) == [(True,)]
         assert execute(COMPLETE, job_id, "w1", metadata["claim_id"], Jsonb({})) == [(True,)]

@@ -11,7 +11,7 @@ from supabase_jobs.verify import script
 from supabase_jobs.verify.run import verify
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_db import EXPECTATIONS, Make
-from tests.psql import outcome, paste
+from tests.psql import psql_outcome, run_in_psql
 
 
 def outcomes(result: Verification) -> dict[str, str]:
@@ -40,7 +40,7 @@ def test_a_pasted_probe_comes_to_the_same_outcome(shared: Callable[[int], str], 
     cases = {case.id: case for case in result.cases}
     sampled = samples(result)
     assert {"rows", "hidden", "denied", "violates", "23514", "23505"} <= set(sampled.values())
-    assert {id: outcome(shared(each_major), result.script(cases[id])) for id in sampled} == sampled
+    assert {id: psql_outcome(shared(each_major), result.script(cases[id])) for id in sampled} == sampled
 
 
 def test_a_pasted_probe_shows_the_fault(make_database: Make) -> None:
@@ -55,7 +55,7 @@ def test_a_pasted_probe_shows_the_fault(make_database: Make) -> None:
     seen = outcomes(result)
     wrong = [f.id for f in result.findings]
     assert {id.rsplit(":", 1)[1] for id in wrong} >= {"truncate", "blind touch", "take over", "blind take over"}
-    assert {id: outcome(url, result.script(cases[id])) for id in wrong} == {id: seen[id] for id in wrong}
+    assert {id: psql_outcome(url, result.script(cases[id])) for id in wrong} == {id: seen[id] for id in wrong}
 
 
 def test_every_cell_has_a_script_that_undoes_itself(shared: Callable[[int], str]) -> None:
@@ -78,7 +78,7 @@ def test_values_are_quoted(shared: Callable[[int], str], value: object) -> None:
         "select %(value)s::text is not distinct from nullif(current_setting('verify.value'), 'None') -- and ';'",
         script.quoted({"value": value}),
     )
-    out, err = paste(shared(16), text)
+    out, err = run_in_psql(shared(16), text)
     assert err == ""
     assert "\n t\n" in out
 
@@ -97,12 +97,12 @@ def test_a_pasted_question_to_the_catalogs_shows_the_fact(shared: Callable[[int]
     facts = {fact.kind: fact for fact in snapshot.load().facts if fact.id in cases}
     assert len(facts) > 10
     for fact in facts.values():
-        out, err = paste(url, result.script(cases[fact.id]))
+        out, err = run_in_psql(url, result.script(cases[fact.id]))
         assert (err, out.rstrip().endswith("DEALLOCATE")) == ("", True), fact
         rows = [[cell.strip() for cell in line.split("|")] for line in out.splitlines()]
         assert [fact.object, fact.kind, fact.name] in [row[:3] for row in rows], fact
     body = next(id for id in cases if id.endswith(":body"))
-    assert "CREATE OR REPLACE" in paste(url, result.script(cases[body]))[0]
+    assert "CREATE OR REPLACE" in run_in_psql(url, result.script(cases[body]))[0]
 
 
 def test_every_case_has_a_script(shared: Callable[[int], str]) -> None:

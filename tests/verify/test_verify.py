@@ -12,7 +12,7 @@ from supabase_jobs.verify.run import verify
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, oldest_and_newest
-from tests.impersonation import GUEST_A, USER_A, plant
+from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
 from tests.verify.fault import Fault
 from tests.verify.faults import FAULTS
 
@@ -105,7 +105,7 @@ def test_no_case_passes_on_an_empty_table(rolled_back: Connection) -> None:
 
 def test_a_broken_policy_does_not_make_verify_go_through_a_large_table(make_database: Make) -> None:
     with psycopg.connect(make_database("applied").url, autocommit=True) as connection:
-        plant(connection)
+        insert_fixture_rows(connection)
         connection.execute(
             "insert into public.async_jobs (url, user_id) select 'https://x.com/7', %s from generate_series(1, 20000)",
             (USER_A,),
@@ -130,7 +130,7 @@ def test_a_broken_policy_does_not_make_verify_go_through_a_large_table(make_data
 
 
 def test_rows_that_pretend_to_be_old_do_no_harm(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     rolled_back.execute(
         "insert into public.guest_users (guest_id, last_seen_at) values (gen_random_uuid(), '-infinity')"
     )

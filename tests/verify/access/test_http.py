@@ -15,7 +15,7 @@ import pytest
 from supabase_jobs.local import server
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.http import FIRST, LAST
-from tests.fix_api import Api, serving
+from tests.fix_api import Api, serve_api
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make
 from tests.parts import postgrest
@@ -62,7 +62,7 @@ def place(make_database: Make) -> Iterator[tuple[Database, Api]]:
     database = make_database("applied")
     with psycopg.connect(database.url, autocommit=True) as connection:
         connection.execute(THEIRS)
-    with serving(database.server, database.name) as api:
+    with serve_api(database.server, database.name) as api:
         yield database, api
 
 

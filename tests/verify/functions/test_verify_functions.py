@@ -16,9 +16,9 @@ from supabase_jobs.verify.functions.scenarios import load
 from supabase_jobs.verify.run import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make
-from tests.impersonation import GUEST_A, USER_A, plant
+from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
 from tests.parts import DEFAULT_MAJOR
-from tests.psql import paste
+from tests.psql import run_in_psql
 from tests.verify.functions.function_faults import BODY, CLAIM, FAULTS, GUESTS, OLD, REQUEUE, Edit, Statement
 
 
@@ -56,7 +56,7 @@ def test_user_rows_are_neither_changed_nor_locked(shared: Callable[[int], str], 
         psycopg.connect(shared(each_major), autocommit=True) as connection,
     ):
         try:
-            plant(other)
+            insert_fixture_rows(other)
             other.execute(
                 "insert into public.async_jobs (url, status, user_id, updated_at)"
                 " select 'https://x.com/8', 'completed', %s, now() - make_interval(days => n * 365)"
@@ -78,14 +78,14 @@ def test_user_rows_are_neither_changed_nor_locked(shared: Callable[[int], str], 
 def test_user_rows_stay_unlocked_without_row_level_security(make_database: Make) -> None:
     url = make_database("applied").url
     with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as connection:
-        plant(connection)
+        insert_fixture_rows(connection)
         connection.execute("alter table public.async_jobs disable row level security")
         other.execute("select from public.async_jobs for update")
         assert findings_of(connection)
 
 
 def test_user_rows_dated_minus_infinity_cause_no_finding(rolled_back: Connection) -> None:
-    plant(rolled_back)
+    insert_fixture_rows(rolled_back)
     rolled_back.execute(
         "insert into public.guest_users (guest_id, last_seen_at) select gen_random_uuid(), '-infinity'"
         " from generate_series(1, 3)"
@@ -178,7 +178,7 @@ def test_script_of_every_scenario_runs_in_psql(shared: Callable[[int], str]) -> 
     with psycopg.connect(shared(DEFAULT_MAJOR), autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS, ("functions",))
     scenarios = load().scenarios
-    out, err = paste(shared(DEFAULT_MAJOR), "".join(result.script(case) for case in result.cases))
+    out, err = run_in_psql(shared(DEFAULT_MAJOR), "".join(result.script(case) for case in result.cases))
     # 25P02: a statement after an error, before the rollback
     states = [state for state in re.findall(r"^ERROR:  (\w{5}):", err, flags=re.MULTILINE) if state != "25P02"]
     errors = [step.error for scenario in scenarios for step in scenario.steps if step.error]
@@ -200,7 +200,7 @@ def test_script_of_a_deviating_scenario_shows_the_fault(make_database: Make) -> 
         result = verify(connection, EXPECTATIONS, ("functions",))
     deviating = {f.id for f in result.findings}
     case = next(case for case in result.cases if case.id in deviating)
-    out, _ = paste(url, result.script(case))
+    out, _ = run_in_psql(url, result.script(case))
     assert '"progress": 30' in out
     assert '"progress": 0' in out
 

@@ -14,7 +14,7 @@ from supabase_jobs.findings import Finding
 from supabase_jobs.verify.run import verify
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_db import EXPECTATIONS, Make
-from tests.psql import paste
+from tests.psql import run_in_psql
 from tests.verify.lints import stories
 from tests.verify.lints.stories import NOTES, SCOPE, STEMS, Story
 
@@ -161,6 +161,6 @@ def test_the_script_of_a_lint_runs_in_psql(shared: Callable[[int], str]) -> None
         result = verify(connection, EXPECTATIONS, ("structure", "plans"))
     ids = {f"{stories.PREFIXES[folder]}:{stem}" for folder, stems in STEMS.items() for stem in stems}
     scripts = [result.script(case) for case in result.cases if case.id in ids]
-    out, err = paste(shared(16), "".join(scripts))
+    out, err = run_in_psql(shared(16), "".join(scripts))
     assert (len(scripts), err) == (len(ids), "")
     assert out.count("(0 rows)") == len(ids)

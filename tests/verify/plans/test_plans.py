@@ -12,7 +12,7 @@ from supabase_jobs.verify.plans.planner import Planner
 from supabase_jobs.verify.run import parse, verify
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_db import EXPECTATIONS, Make
-from tests.psql import paste
+from tests.psql import run_in_psql
 
 ACTIVE = "where guest_id is not null and status in ('queued', 'processing')"
 
@@ -282,7 +282,7 @@ def test_every_script_runs_in_psql(applied_url: str) -> None:
         result = verify(connection, EXPECTATIONS, ("plans",))
     scripts = [result.script(case) for case in result.cases]
     assert all(scripts)
-    out, err = paste(applied_url, "".join(scripts))
+    out, err = run_in_psql(applied_url, "".join(scripts))
     assert err == ""
     assert out.count("QUERY PLAN") > 30
 

@@ -1,11 +1,11 @@
--- Guests: people known only by the id that they send in a request header.
+-- Guests: people without an account, identified by an id in a request header.
 
--- Helpers and definer bodies live here; the API exposes `public` only. A project may have the schema
--- already, so nothing but USAGE for the three API roles is taken for granted or changed.
+-- Schema for helpers and definer bodies; the API exposes only `public`. A project may already have the schema, so
+-- this file grants USAGE to the three API roles and changes nothing else about it.
 create schema if not exists private;
 grant usage on schema private to anon, authenticated, service_role;
 
--- GRANT only warns where another role owns the schema; without USAGE every request would fail later.
+-- GRANT only warns if another role owns the schema. Without USAGE every request would fail later.
 do $$
 begin
   if not has_schema_privilege('anon', 'private', 'usage')
@@ -20,25 +20,25 @@ end
 $$;
 
 
--- Who is asking --------------------------------------------------------------------------------
+-- Identity of the caller ------------------------------------------------------------------------
 
--- `create or replace` below is for a changed header; the first time it must replace nobody's function.
+-- `create or replace` below serves a changed header. The first run must not replace a user function.
 do $$
 begin
   if to_regprocedure('private.request_guest_id()') is not null then
     raise exception 'function private.request_guest_id() already exists'
       using errcode = 'duplicate_function',
-        hint = 'Rename it, or drop it if nothing uses it, and apply again.';
+        hint = 'Rename it, or drop it if nothing uses it. Then apply again.';
   end if;
 end
 $$;
 
--- What stands between these marks is rendered once more, as a new version, where the header's name changes.
+-- If the name of the header changes, `render` writes the section between these marks again, as a new version.
 --! repeatable
--- plpgsql, not sql, for the exception block: on PostgreSQL 15 there is no other way to ask whether
--- a text is JSON, and a malformed header must make the caller nobody, never raise.
--- Types are qualified here and in every function below: with an empty search_path PostgreSQL still looks for
--- types in pg_temp first, where a caller can put its own (a domain whose CHECK runs code as the owner).
+-- plpgsql has an exception block: PostgreSQL 15 has no other test for valid JSON. A malformed header must result in
+-- no identity, not in an error. Types are qualified here and in every function below. Even with an empty search_path,
+-- PostgreSQL looks up types in pg_temp first, and a caller can create a type there (a domain whose CHECK runs code as
+-- the owner).
 create or replace function private.request_guest_id() returns uuid
 language plpgsql
 stable
@@ -48,10 +48,10 @@ as $$
 declare
   sent pg_catalog.text;
 begin
-  -- PostgREST lower-cases header names; a setting made local to an earlier transaction reads ''
+  -- PostgREST lower-cases header names. A setting that was local to an earlier transaction reads as ''.
   sent := nullif(current_setting('request.headers', true), '')::pg_catalog.json ->> lower({{ guest_header }});
 
-  -- the uuid type takes other spellings too (braces, no hyphens); a guest id has this one
+  -- the uuid type accepts other spellings (braces, no hyphens); a guest id has only this one
   if sent ~ '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$' then
     return sent::pg_catalog.uuid;
   end if;
@@ -64,7 +64,7 @@ $$;
 --! end
 
 comment on function private.request_guest_id() is
-'The guest id that this request sent in its header, or null where the header is absent, empty or malformed.';
+'The guest id in the header of this request. Null if the header is absent, empty or malformed.';
 
 revoke all on function private.request_guest_id() from public, anon, authenticated, service_role;
 grant execute on function private.request_guest_id() to anon, authenticated, service_role;
@@ -85,39 +85,39 @@ create table public.guest_users (
 
 alter table public.guest_users enable row level security;
 
--- By name as well as from public: a project's default privileges may have granted ALL to each of
--- them, TRUNCATE included, which row level security does not hold back.
+-- Default privileges of a project may grant ALL to each of these roles by name. That includes TRUNCATE, which row
+-- level security does not restrict.
 revoke all on table public.guest_users from public, anon, authenticated, service_role;
 grant all on table public.guest_users to service_role;
 grant select on table public.guest_users to anon;
--- By column, so that a guest never writes migrated_*. An upsert through the API also sets guest_id, to itself.
+-- Column privileges keep a guest from writing migrated_*. An upsert through the API also sets guest_id, to itself.
 grant insert (guest_id, last_seen_at) on table public.guest_users to anon;
 grant update (guest_id, last_seen_at) on table public.guest_users to anon;
 
 comment on table public.guest_users is
-'People who have not signed up, each known by a random id that works as a bearer secret.';
+'Guests: people who have not signed up. The random id of a guest is a bearer secret.';
 comment on column public.guest_users.guest_id is
-'Random UUID v4 and a bearer secret: keep it out of URLs, logs and other tables'' readable columns.';
+'Random UUID v4 and bearer secret. Keep it out of URLs, logs and readable columns of other tables.';
 comment on column public.guest_users.last_seen_at is
-'Touched by the guest itself; cleanup_inactive_guests goes by it.';
+'Time of the last visit, updated by the guest. cleanup_inactive_guests compares it.';
 comment on column public.guest_users.migrated_to_user_id is
-'The user this guest became; set by migrate_guest_jobs only.';
+'The user that this guest became. Only migrate_guest_jobs sets it.';
 comment on column public.guest_users.migrated_at is
-'When migrate_guest_jobs first handed this guest''s jobs to that user.';
+'Time when migrate_guest_jobs first moved the guest''s jobs to that user.';
 
 
 -- Indexes --------------------------------------------------------------------------------------
 
--- cleanup_inactive_guests, which goes through guests oldest first
+-- cleanup_inactive_guests: guests in order of last_seen_at
 create index idx_guest_users_last_seen_at on public.guest_users (last_seen_at);
 
--- the cascade of a deleted user (on delete set null)
+-- ON DELETE SET NULL of a deleted user
 create index idx_guest_users_migrated_to_user_id on public.guest_users (migrated_to_user_id)
 where migrated_to_user_id is not null;
 
 
 -- Policies -------------------------------------------------------------------------------------
--- Helpers stand in a sub-select, so that they run once per query and not once per row.
+-- A helper in a sub-select runs once per query, not once per row.
 
 create policy "guests read their own guest row" on public.guest_users
 for select to anon
@@ -138,10 +138,10 @@ using (true)
 with check (true);
 
 comment on policy "guests read their own guest row" on public.guest_users is
-'A guest sees the row of the id in its header, and no other.';
+'A guest sees only the row with the id in its header.';
 comment on policy "guests create their own guest row" on public.guest_users is
-'Guests create themselves, before their first job.';
+'A guest creates its own row before its first job.';
 comment on policy "guests touch their own guest row" on public.guest_users is
-'For last_seen_at, also as an upsert; which columns is a matter of the grants.';
+'For last_seen_at, also by upsert. The grants limit the columns.';
 comment on policy "the service has full access to guests" on public.guest_users is
-'The backend; true also where service_role has no bypassrls.';
+'For the backend. Also covers a service_role without BYPASSRLS.';

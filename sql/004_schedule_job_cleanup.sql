@@ -1,36 +1,35 @@
 --! repeatable
--- Cleans up by itself, where pg_cron is installed: expired jobs first, then inactive guests, in batches that are a
--- transaction each, so that no lock is held for long and a run that is cut off loses nothing.
+-- Schedules the cleanup if pg_cron is installed: first expired jobs, then inactive guests. Each batch is one
+-- transaction, so locks are short and an interrupted run keeps its completed batches.
 --
--- This file may be run as often as one likes, also by hand once pg_cron has been switched on: there is one schedule,
--- under one name, and cron.schedule of a name that is there changes its schedule and command and nothing else.
--- Where pg_cron cannot be used it says why, and succeeds; whatever else goes wrong (a malformed schedule: 22023) is
--- an error.
+-- This file can be run repeatedly, also by hand after pg_cron was enabled. There is one cron job, found by its name:
+-- cron.schedule only updates its schedule and command. If pg_cron cannot be used, the file raises a notice with the
+-- reason and succeeds. Any other problem (a malformed schedule: 22023) is an error.
 --
--- The command is a DO block, because only a block or a procedure without a search_path of its own may commit on its
--- way (both do under pg_cron, over a connection as in a background worker), and a block leaves no object that
--- somebody else could call. It runs as the role that applies this file. Two runs at once do no harm: both pass over
--- rows that the other has locked.
+-- The command is a DO block: only a block, or a procedure without a search_path of its own, can commit between
+-- batches. This works in pg_cron over a connection and in a background worker. A block leaves no object that another
+-- role could call. It runs as the role that applies this file. Concurrent runs are harmless: each skips rows that the
+-- other has locked.
 do $schedule$
 declare
   job constant pg_catalog.text := 'async_jobs_cleanup';
   command constant pg_catalog.text := $cleanup$
 do $$
 declare
-  place pg_catalog.timestamptz := '-infinity';
+  next_start pg_catalog.timestamptz := '-infinity';
 begin
   loop
-    select c.next_from into strict place
-    from private.cleanup_old_jobs({{ retention_days }}, {{ cleanup_batch_size }}, place) as c;
+    select c.next_from into strict next_start
+    from private.cleanup_old_jobs({{ retention_days }}, {{ cleanup_batch_size }}, next_start) as c;
     commit;
-    exit when place is null;
+    exit when next_start is null;
   end loop;
-  place := '-infinity';
+  next_start := '-infinity';
   loop
-    select c.next_from into strict place
-    from private.cleanup_inactive_guests({{ guest_inactive_days }}, {{ cleanup_batch_size }}, place) as c;
+    select c.next_from into strict next_start
+    from private.cleanup_inactive_guests({{ guest_inactive_days }}, {{ cleanup_batch_size }}, next_start) as c;
     commit;
-    exit when place is null;
+    exit when next_start is null;
   end loop;
 end
 $$
@@ -41,13 +40,13 @@ begin
   begin
     if not exists (select from pg_catalog.pg_extension as e where e.extname = 'pg_cron') then
       missing := 'pg_cron is not installed in this database';
-    -- its settings exist where its library is loaded, and only there
+    -- its settings exist only if its library is loaded
     elsif current_setting('cron.log_run', true) is null then
       missing := 'pg_cron is not among shared_preload_libraries';
     elsif cron_schema is null or not has_schema_privilege(cron_schema, 'usage') then
       missing := format('%I has no USAGE on schema cron', current_user);
     elsif to_regprocedure('cron.schedule(text, text, text)') is null then
-      missing := 'this pg_cron is older than 1.3 and knows no names';
+      missing := 'pg_cron is older than 1.3 and does not support job names';
     else
       perform cron.schedule(job, {{ cleanup_schedule }}, command);
       return;
@@ -58,6 +57,6 @@ begin
   end;
 
   raise notice 'no cleanup was scheduled: %', missing
-    using hint = 'Run this file once more when pg_cron can be used, or run supabase-jobs cleanup from outside.';
+    using hint = 'Run this file again when pg_cron can be used, or schedule supabase-jobs cleanup elsewhere.';
 end
 $schedule$;

@@ -1,6 +1,6 @@
--- Takes away everything that these migrations made: the schedule, the functions, the tables with their data. What is
--- not ours stays: a schema `private` that holds more, and whatever depends on our tables, which stops this file
--- instead of being dropped along (2BP01).
+-- Drops everything that these migrations created: the schedule, the functions, and the tables with their data. User
+-- objects stay. A schema `private` with other objects stays. A user object that depends on these tables makes this
+-- file fail (2BP01); it is not dropped.
 
 do $$
 begin
@@ -9,14 +9,14 @@ begin
     exists (select from public.async_jobs)
     or exists (select from public.guest_users)
   ) then
-    raise exception 'there are jobs or guests, and uninstalling deletes every one of them'
+    raise exception 'the tables contain jobs or guests, and uninstalling deletes all of them'
       using errcode = 'object_not_in_prerequisite_state',
         hint = 'Take a backup, delete this file, and render it again: supabase-jobs render --uninstall --drop-data';
   end if;
 end
 $$;
 
--- The schedule of 004, where pg_cron was there to make one.
+-- The schedule of 004, if pg_cron is installed.
 do $$
 declare
   cron_schema pg_catalog.oid := (select n.oid from pg_catalog.pg_namespace as n where n.nspname = 'cron');
@@ -60,14 +60,14 @@ drop function if exists private.count_old_jobs(integer);
 drop function if exists private.count_inactive_guests(integer, integer);
 drop function if exists private.cleanup_cutoff(integer);
 
--- their policies, indexes and triggers go with them
+-- also drops their policies, indexes and triggers
 drop table if exists public.async_jobs;
 drop table if exists public.guest_users;
 drop function if exists private.update_async_job_updated_at();
 drop function if exists private.request_guest_id();
 
--- The schema only where it is ours and nothing else is in it. Where it stays, so does its use for the API's roles,
--- which may have had it before.
+-- Drop the schema only if this role owns it and it is empty. Otherwise the API roles keep USAGE on it, which they may
+-- have had before.
 do $$
 begin
   drop schema private;

@@ -1,5 +1,5 @@
--- supabase-jobs: 002_create_async_jobs_table sha256:90feb0e9d0fe14cee42f1f55c5f33dfc2891f8af227651c192b5386b80502f9e
--- Jobs that run long, owned by a guest or by a user and never by both.
+-- supabase-jobs: 002_create_async_jobs_table sha256:7e2ace0ae735d83b39511c3e1cc0f8aeb5d83a1d48e2d847dd2daa00aba61c98
+-- Long-running jobs. Each job is owned by either a guest or a user.
 
 create table public.async_jobs (
   id uuid not null default gen_random_uuid(),
@@ -18,7 +18,7 @@ create table public.async_jobs (
   foreign key (guest_id) references public.guest_users (guest_id) on delete cascade,
   constraint async_jobs_user_id_fkey
   foreign key (user_id) references auth.users (id) on delete cascade,
-  -- the rule that the whole table stands on: exactly one owner
+  -- exactly one owner
   constraint chk_user_or_guest check (
     (guest_id is not null and user_id is null)
     or (guest_id is null and user_id is not null)
@@ -27,75 +27,75 @@ create table public.async_jobs (
     status in ('queued', 'processing', 'completed', 'failed', 'cancelled')
   ),
   constraint chk_valid_progress check (progress >= 0 and progress <= 100),
-  -- a b-tree entry holds 2704 bytes: a longer URL would fail in idx_async_jobs_url, unclearly
+  -- a b-tree entry has at most 2704 bytes; a longer URL would raise an unclear error of idx_async_jobs_url
   constraint chk_url_length check (octet_length(url) between 1 and 2048)
 );
 
 alter table public.async_jobs enable row level security;
 
--- By name as well as from public: see 001.
+-- By name because of default privileges: see 001.
 revoke all on table public.async_jobs from public, anon, authenticated, service_role;
 grant all on table public.async_jobs to service_role;
 grant select, insert, update, delete on table public.async_jobs to authenticated;
 grant select, insert, update on table public.async_jobs to anon;
 
 comment on table public.async_jobs is
-'Long-running jobs, each owned by a guest or by a user (never both), shared through row level security.';
+'Long-running jobs, each owned by either a guest or a user. Row level security separates the owners.';
 comment on column public.async_jobs.url is
-'What to process, a post on X for instance; 1 to 2048 bytes.';
+'The URL to process, for example a post on X. 1 to 2048 bytes.';
 comment on column public.async_jobs.status is
 'queued, processing, completed, failed or cancelled.';
 comment on column public.async_jobs.progress is
 'Percent, 0 to 100.';
 comment on column public.async_jobs.result is
-'What a completed job found: media, transcription, vision, entities, metrics, tweet.';
+'Result of a completed job: media, transcription, vision, entities, metrics, tweet.';
 comment on column public.async_jobs.error is
-'Why a failed job failed.';
+'Error message of a failed job.';
 comment on column public.async_jobs.guest_id is
-'The owner where it is a guest; then user_id is null.';
+'The owner, if it is a guest. Otherwise null.';
 comment on column public.async_jobs.user_id is
-'The owner where it is a user; then guest_id is null.';
+'The owner, if it is a user. Otherwise null.';
 comment on column public.async_jobs.updated_at is
-'Time of the last UPDATE, set by update_async_job_updated_at_trigger whatever the client sent.';
+'Time of the last UPDATE. update_async_job_updated_at_trigger overwrites the value of the client.';
 comment on column public.async_jobs.metadata is
-'About the run: item_id, platform, retry_count, last_check, processing_time_ms, server_id.';
+'Data about the run: item_id, platform, retry_count, last_check, processing_time_ms, server_id.';
 
 
 -- Indexes --------------------------------------------------------------------------------------
 
--- a guest's jobs whatever their status; the policies of anon; the cascade of a deleted guest
+-- all jobs of a guest; policies of anon; cascade of a deleted guest
 create index idx_async_jobs_guest_id on public.async_jobs (guest_id)
 where guest_id is not null;
 
--- a user's jobs whatever their status; the policies of authenticated; the cascade of a deleted user
+-- all jobs of a user; policies of authenticated; cascade of a deleted user
 create index idx_async_jobs_user_id on public.async_jobs (user_id)
 where user_id is not null;
 
--- counts and lists by status, finished ones included
+-- counts and lists by any status
 create index idx_async_jobs_status on public.async_jobs (status);
 
--- the newest or oldest jobs overall
+-- newest or oldest jobs
 create index idx_async_jobs_created_at on public.async_jobs (created_at);
 
--- the jobs changed since a given time, for pollers and exports
+-- jobs changed since a given time, for polling and exports
 create index idx_async_jobs_updated_at on public.async_jobs (updated_at);
 
--- the latest job for a URL: where url = $1 order by created_at desc limit 1
+-- latest job for a URL: where url = $1 order by created_at desc limit 1
 create index idx_async_jobs_url on public.async_jobs (url, created_at desc);
 
--- workers: active jobs of one status in order of age
+-- workers: active jobs of one status in order of creation
 create index idx_async_jobs_active on public.async_jobs (status, created_at desc)
 where status in ('queued', 'processing');
 
--- a guest's active jobs, newest first
+-- active jobs of a guest, newest first
 create index idx_async_jobs_guest_active on public.async_jobs (guest_id, created_at desc)
 where guest_id is not null and status in ('queued', 'processing');
 
--- a user's active jobs, newest first
+-- active jobs of a user, newest first
 create index idx_async_jobs_user_active on public.async_jobs (user_id, created_at desc)
 where user_id is not null and status in ('queued', 'processing');
 
--- cleanup_old_jobs: finished jobs, longest untouched first
+-- cleanup_old_jobs: finished jobs in order of updated_at
 create index idx_async_jobs_cleanup on public.async_jobs (updated_at)
 where status in ('completed', 'failed', 'cancelled');
 
@@ -114,9 +114,9 @@ end
 $$;
 
 comment on function private.update_async_job_updated_at() is
-'Sets updated_at to the time of the transaction, whatever the client sent.';
+'Sets updated_at to the time of the transaction and ignores the value of the client.';
 
--- nobody calls it: a trigger needs no EXECUTE
+-- a trigger needs no EXECUTE
 revoke all on function private.update_async_job_updated_at() from public, anon, authenticated, service_role;
 
 create trigger update_async_job_updated_at_trigger
@@ -124,12 +124,12 @@ before update on public.async_jobs
 for each row execute function private.update_async_job_updated_at();
 
 comment on trigger update_async_job_updated_at_trigger on public.async_jobs is
-'Keeps updated_at true: cleanup_old_jobs goes by it.';
+'Keeps updated_at correct, because cleanup_old_jobs compares it.';
 
 
 -- Policies -------------------------------------------------------------------------------------
--- Only anon is a guest: an authenticated caller who also sends a guest's header sees its own rows and
--- nothing else. Helpers stand in a sub-select, so that they run once per query and not once per row.
+-- Only anon is a guest. A user who also sends the header of a guest sees only its own rows as a user. A helper in a
+-- sub-select runs once per query, not once per row.
 
 create policy "guests read their own jobs" on public.async_jobs
 for select to anon
@@ -167,18 +167,18 @@ using (true)
 with check (true);
 
 comment on policy "guests read their own jobs" on public.async_jobs is
-'A guest sees the jobs of the id in its header, and no others.';
+'A guest sees only the jobs of the id in its header.';
 comment on policy "guests create their own jobs" on public.async_jobs is
-'A guest adds jobs in its own name only.';
+'A guest creates jobs only for itself.';
 comment on policy "guests update their own jobs" on public.async_jobs is
-'A guest changes its own jobs, and cannot hand them to anyone: WITH CHECK holds the new row too.';
+'A guest changes its own jobs. WITH CHECK keeps it from giving them to another owner.';
 comment on policy "users read their own jobs" on public.async_jobs is
-'A user sees the jobs of its own JWT subject, and no others.';
+'A user sees only the jobs of the subject of its JWT.';
 comment on policy "users create their own jobs" on public.async_jobs is
-'A user adds jobs in its own name only.';
+'A user creates jobs only for itself.';
 comment on policy "users update their own jobs" on public.async_jobs is
-'A user changes its own jobs, and cannot hand them to anyone: WITH CHECK holds the new row too.';
+'A user changes its own jobs. WITH CHECK keeps it from giving them to another owner.';
 comment on policy "users delete their own jobs" on public.async_jobs is
-'A user deletes its own jobs; guests have no DELETE.';
+'A user deletes its own jobs. Guests have no DELETE privilege.';
 comment on policy "the service has full access to jobs" on public.async_jobs is
-'The backend; true also where service_role has no bypassrls.';
+'For the backend. Also covers a service_role without BYPASSRLS.';

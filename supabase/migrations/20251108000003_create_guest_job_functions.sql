@@ -1,11 +1,10 @@
--- supabase-jobs: 003_create_guest_job_functions sha256:6f77dd88cb03a6d830a92e780e75d83a2ac5695a7787a70ad382d60e6a4884e6
--- What the backend and a new user may ask for: hand over a guest's jobs, clean up old jobs and guests.
--- Bodies are SECURITY DEFINER and stand in `private`, which the API does not expose; the functions that
--- the API sees are invoker wrappers. EXECUTE is taken from everybody by name, then given to the roles meant.
--- What stands between the marks `repeatable` and `end` is rendered once more, as a new version, where a variable
--- changes.
+-- supabase-jobs: 003_create_guest_job_functions sha256:20ff7005a2cb13249dcd62e53c0ecd064ac361587a3ec13228abc13e8db2e0fb
+-- Functions for the backend and for new users: move the jobs of a guest to a user, delete old jobs and inactive
+-- guests. The bodies are SECURITY DEFINER in schema `private`, which the API does not expose. The API exposes invoker
+-- wrappers. EXECUTE is revoked from every role by name, then granted to the intended roles. If a variable changes,
+-- `render` writes the sections between the marks `repeatable` and `end` again, as a new version.
 
--- So `create or replace` stands there; the first time it must replace nobody's function.
+-- Those sections use `create or replace`. The first run must not replace a user function.
 do $$
 declare
   taken pg_catalog.regprocedure := coalesce(
@@ -16,7 +15,7 @@ begin
   if taken is not null then
     raise exception 'function % already exists', taken
       using errcode = 'duplicate_function',
-        hint = 'Rename it, or drop it if nothing uses it, and apply again.';
+        hint = 'Rename it, or drop it if nothing uses it. Then apply again.';
   end if;
 end
 $$;
@@ -32,11 +31,11 @@ security definer
 set search_path = ''
 as $$
 declare
-  -- inside a definer function current_user is the owner; this is the role that the request acts as
+  -- the role of the request; current_user is the owner inside a definer function
   caller pg_catalog.name := coalesce(nullif(current_setting('role'), 'none'), session_user);
 begin
-  -- auth.uid() names types without their schema and has no search_path of its own: give it one in which
-  -- pg_temp comes last. It ends with this function.
+  -- auth.uid() uses unqualified types and has no search_path of its own. This one puts pg_temp last; it ends with
+  -- this function.
   perform set_config('search_path', 'pg_catalog, pg_temp', true);
 
   if p_guest_id is null or p_user_id is null then
@@ -44,10 +43,9 @@ begin
       using errcode = 'null_value_not_allowed';
   end if;
 
-  -- The owner and whoever may act as the service may hand over any guest's jobs; so may the owner's own
-  -- definer functions, where no API role stands behind them (a trigger on auth.users). Everybody else, that
-  -- is each request through the API, proves that it holds both identities: the user by its JWT, the guest
-  -- by its header.
+  -- The owner and members of service_role may move the jobs of any guest. So may definer functions of the owner that
+  -- no API role has called (a trigger on auth.users). Every other caller, that is each request through the API, must
+  -- prove both identities: the user by its JWT, the guest by its header.
   if caller <> current_user
     and not pg_has_role(caller, 'service_role', 'usage')
     and (pg_has_role(caller, 'authenticated', 'member') or pg_has_role(caller, 'anon', 'member'))
@@ -58,7 +56,7 @@ begin
   then
     raise exception 'migrate_guest_jobs: not allowed for this guest and user'
       using errcode = 'insufficient_privilege',
-        hint = 'Send the JWT of the user and the header of the guest whose jobs it takes over.';
+        hint = 'Send the JWT of the user and the header of the guest.';
   end if;
 
   if not exists (select 1 from auth.users u where u.id = p_user_id) then
@@ -66,8 +64,8 @@ begin
       using errcode = 'foreign_key_violation';
   end if;
 
-  -- Waits for jobs that are being inserted for this guest right now (a foreign key locks the guest's
-  -- row), so that the update below, which sees what has been committed by then, takes them along.
+  -- Wait for concurrent inserts of this guest's jobs: their foreign key locks the guest's row. The update below then
+  -- sees and moves these jobs too.
   perform 1 from public.guest_users g where g.guest_id = p_guest_id for update;
   if not found then
     migrated_count := 0;
@@ -103,15 +101,15 @@ as $$
 $$;
 
 comment on function public.migrate_guest_jobs(uuid, uuid) is
-'Hands all jobs of a guest to a user, marks the guest, and returns how many jobs moved. Once more is harmless. '
-'The service may call it for anyone, a user for itself with the guest''s header. '
-'42501: not allowed; 23503: no such user; 22004: a null. An unknown guest has 0 jobs.';
+'Moves all jobs of a guest to a user, marks the guest, and returns the number of jobs. Repeated calls are harmless. '
+'The service may call it for any user, a user only for itself with the header of the guest. '
+'42501: not allowed; 23503: unknown user; 22004: null argument. Returns 0 for an unknown guest.';
 
 
--- The cleanup's rule ----------------------------------------------------------------------------
+-- Expiry ----------------------------------------------------------------------------------------
 
--- Older than p_days means at least a microsecond older, the resolution of a timestamp. 0 days means everything finished,
--- also what this very transaction has finished; and no timestamp reaches back further than some two million days.
+-- Older than p_days means at least one microsecond older, the resolution of a timestamp. 0 days includes every finished
+-- job, even one that this transaction has finished. The limit of a million days keeps the result in range.
 create function private.cleanup_cutoff(p_days integer) returns timestamptz
 language sql
 stable
@@ -125,14 +123,14 @@ as $$
 $$;
 
 comment on function private.cleanup_cutoff(integer) is
-'The newest time that is older than p_days days; infinity for 0 days.';
+'The newest time that is older than p_days days. Infinity for 0 days.';
 
 
 -- cleanup_old_jobs -----------------------------------------------------------------------------
 
--- The body takes a place to begin at and returns the one to go on from, null at the end: a caller that deletes in many
--- batches (004) so walks over no index entry twice. Without it each batch passes the entries of all that were deleted
--- before it, as long as some old transaction keeps them from being marked as dead.
+-- The body starts at p_from and returns next_from, the start of the next batch; null after the last batch. So a
+-- caller with many batches (004) reads no index entry twice. Otherwise each batch reads the entries of all rows that
+-- were deleted before, as long as an old transaction keeps PostgreSQL from marking them as dead.
 create function private.cleanup_old_jobs(p_days integer, p_limit integer, p_from timestamptz)
 returns table (deleted_count integer, next_from timestamptz)
 language plpgsql
@@ -175,7 +173,7 @@ begin
     for update skip locked
   ),
   gone as (
-    -- created_at as well, for tables that were partitioned by it: there an id alone may be in two partitions
+    -- created_at too: in a table that is partitioned by it, two partitions may contain the same id
     delete from public.async_jobs j
     using expired e
     where j.id = e.id and j.created_at = e.created_at
@@ -188,8 +186,8 @@ begin
   into deleted_count, found_count, reached
   from expired e;
 
-  -- from the last row on, for others of its time may be left; past its time where the whole batch had been there
-  -- before and stayed
+  -- Continue at the time of the last row, because more rows may have the same time. Continue after that time if the
+  -- batch started there and deleted nothing.
   next_from := case
     when found_count = p_limit and (deleted_count > 0 or reached > p_from) then reached
     when found_count = p_limit and isfinite(reached) then reached + '1 microsecond'
@@ -199,7 +197,7 @@ end
 $$;
 
 comment on function private.cleanup_old_jobs(integer, integer, timestamptz) is
-'Body of public.cleanup_old_jobs, from p_from on; next_from is where the next batch begins, null where there is none.';
+'Body of public.cleanup_old_jobs. Starts at p_from; next_from is the start of the next batch, null after the last.';
 
 --! repeatable
 create or replace function public.cleanup_old_jobs(
@@ -217,11 +215,11 @@ $$;
 --! end
 
 comment on function public.cleanup_old_jobs(integer, integer) is
-'Deletes completed, failed and cancelled jobs not updated for p_days days, oldest first, at most p_limit of '
-'them, passing over locked rows; returns how many. 22023: p_days null or negative, or p_limit below 1.';
+'Deletes completed, failed and cancelled jobs that were not updated for p_days days, oldest first, at most p_limit. '
+'Skips locked rows. Returns the number of jobs. 22023: p_days null or negative, or p_limit below 1.';
 
 
--- What cleanup_old_jobs would delete, for a dry run and the total of a progress bar.
+-- for dry runs and the total of a progress bar
 create function private.count_old_jobs(p_days integer) returns bigint
 language sql
 stable
@@ -235,7 +233,7 @@ as $$
 $$;
 
 comment on function private.count_old_jobs(integer) is
-'How many jobs public.cleanup_old_jobs(p_days) would delete if no row were locked.';
+'The number of jobs that public.cleanup_old_jobs(p_days) would delete if no row were locked.';
 
 
 -- cleanup_inactive_guests ----------------------------------------------------------------------
@@ -269,9 +267,8 @@ begin
 
   cutoff := private.cleanup_cutoff(p_days);
 
-  -- Three statements, because each sees what has been committed when it starts. Once a guest's row is locked
-  -- nobody can add a job for it, once a job's row is locked nobody can change it, and only then does "has no
-  -- active or newer job" stay true. Whoever holds a lock keeps its guest.
+  -- Three statements, because each has a new snapshot. The lock on a guest blocks new jobs, the lock on a job blocks
+  -- changes of it. Only then does "has no active or newer job" stay true. A guest with a locked row is kept.
   with inactive as materialized (
     select
       g.guest_id,
@@ -309,7 +306,7 @@ begin
         and (
           j.status in ('queued', 'processing')
           or j.updated_at > cutoff
-          -- looked up in a hash table; `<> all(held)` would go through the whole array for each job
+          -- uses a hash table; `<> all(held)` would scan the whole array for each job
           or j.id not in (select h.id from unnest(held) as h (id))
         )
     );
@@ -325,7 +322,7 @@ end
 $$;
 
 comment on function private.cleanup_inactive_guests(integer, integer, timestamptz) is
-'Body of public.cleanup_inactive_guests, from p_from on; next_from as in private.cleanup_old_jobs.';
+'Body of public.cleanup_inactive_guests. p_from and next_from work as in private.cleanup_old_jobs.';
 
 --! repeatable
 create or replace function public.cleanup_inactive_guests(
@@ -343,12 +340,12 @@ $$;
 --! end
 
 comment on function public.cleanup_inactive_guests(integer, integer) is
-'Deletes guests not seen for p_days days, with their finished jobs, longest unseen first, at most p_limit of them; '
-'never one with a queued or processing job, or a job updated more recently. Returns how many guests. '
+'Deletes guests that were not seen for p_days days, and their finished jobs, longest unseen first, at most p_limit. '
+'Keeps guests with a queued or processing job or a more recently updated job. Returns the number of guests. '
 '22023: p_days null or negative, or p_limit below 1.';
 
 
--- What cleanup_inactive_guests would delete once cleanup_old_jobs has run: a job that this deletes keeps no guest.
+-- A job that cleanup_old_jobs deletes first does not keep its guest.
 create function private.count_inactive_guests(p_days integer, p_job_days integer) returns bigint
 language sql
 stable
@@ -369,10 +366,11 @@ as $$
 $$;
 
 comment on function private.count_inactive_guests(integer, integer) is
-'How many guests public.cleanup_inactive_guests(p_days) would delete after public.cleanup_old_jobs(p_job_days).';
+'The number of guests that public.cleanup_inactive_guests(p_days) would delete after '
+'public.cleanup_old_jobs(p_job_days).';
 
 
--- Who may call what ----------------------------------------------------------------------------
+-- Privileges -----------------------------------------------------------------------------------
 
 revoke all on function private.migrate_guest_jobs(uuid, uuid) from public, anon, authenticated, service_role;
 revoke all on function public.migrate_guest_jobs(uuid, uuid) from public, anon, authenticated, service_role;

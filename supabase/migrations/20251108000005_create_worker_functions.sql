@@ -1,16 +1,16 @@
--- supabase-jobs: 005_create_worker_functions sha256:aeb5772d78c1057707a2f873d2f743047eb3d6ece45a24ffef4420ee270cb14a
--- What workers call, with the service's key: take jobs from the queue, report progress, finish, fail, and put back
--- the jobs of workers that went silent. service_role holds every right on the table that these need, so they run
--- with its rights and not as their owner, and stand in `public` as they are.
+-- supabase-jobs: 005_create_worker_functions sha256:bc34b548410cd7bbf0aa5bf22b6fd1c9797b079dcf5f1d6ab00e104b647da15f
+-- Functions for workers, which use the service key: claim jobs, report progress, complete or fail a job, and requeue
+-- the jobs of silent workers. service_role has all privileges that they need on the table, so they are SECURITY
+-- INVOKER functions in `public`.
 --
--- Who holds a job stands in its metadata, which the job's owner may write as well. An owner who forges it can spoil
--- its own job, as it could by its status, and no other: whatever stands in metadata, nothing here raises over it,
--- and no row keeps a claim or a requeue from the rows of others.
+-- The metadata of a job contains its claim, and the job's owner can write the metadata too. An owner who forges it
+-- can only damage its own job, as it could with the status. No content of metadata makes these functions raise an
+-- error, and no row prevents a claim or a requeue of other rows.
 
 
--- Reading what may be anything -----------------------------------------------------------------
+-- Reading metadata -----------------------------------------------------------------------------
 
--- plpgsql, not sql, for the exception block: on PostgreSQL 15 there is no other way to ask whether a text is a time.
+-- plpgsql has an exception block: PostgreSQL 15 has no other test for a valid timestamp.
 create function private.metadata_time(p_metadata jsonb, p_key text) returns timestamptz
 language plpgsql
 stable
@@ -20,18 +20,18 @@ as $$
 declare
   found pg_catalog.timestamptz;
 begin
-  found := (p_metadata ->> p_key)::pg_catalog.timestamptz; -- null where metadata is no object
+  found := (p_metadata ->> p_key)::pg_catalog.timestamptz; -- null if metadata is not an object
   return case when isfinite(found) then found end;
 exception
-  when data_exception then -- not a time
+  when data_exception then -- not a timestamp
     return null;
 end
 $$;
 
 comment on function private.metadata_time(jsonb, text) is
-'A time from a job''s metadata, or null where there is none or something else stands there.';
+'The timestamp at a key of a job''s metadata. Null if the key is missing or its value is not a timestamp.';
 
--- Retries so far; anything but a small whole number counts as none.
+-- Anything but a small whole number counts as 0 retries.
 create function private.metadata_retry_count(p_metadata jsonb) returns integer
 language sql
 immutable
@@ -45,10 +45,10 @@ as $$
 $$;
 
 comment on function private.metadata_retry_count(jsonb) is
-'How often a job has been put back into the queue, by its metadata; 0 where that holds something else.';
+'The number of requeues in a job''s metadata. 0 if the value is not a small whole number.';
 
--- Whether a worker holds a job by a claim. The worker's name alone would not do: the job may have gone to another
--- and come back to it, and what is left over of its first try must not finish the second.
+-- The name of the worker is not enough: the same worker may claim a job again after a requeue, and a late report of
+-- the first run must not complete the second.
 create function private.is_claimed_by(p_job public.async_jobs, p_worker text, p_claim_id uuid) returns boolean
 language sql
 immutable
@@ -64,9 +64,8 @@ as $$
 $$;
 
 comment on function private.is_claimed_by(public.async_jobs, text, uuid) is
-'Whether a job is being processed by this worker, under this very claim.';
+'Whether this worker is processing the job under this claim.';
 
--- The metadata of a job that has come to its end: with the time that it took, without the claim.
 create function private.metadata_of_finished(p_metadata jsonb) returns jsonb
 language sql
 stable
@@ -83,16 +82,16 @@ as $$
 $$;
 
 comment on function private.metadata_of_finished(jsonb) is
-'A job''s metadata as it is kept when the job ends: processing_time_ms is new, the claim is gone.';
+'The metadata of a finished job: adds processing_time_ms and removes the claim.';
 
 
 -- claim_jobs -----------------------------------------------------------------------------------
 
--- Which jobs are oldest is read from idx_async_jobs_active, in its order, whatever the statistics say. Otherwise the
--- planner, where it thinks that there are many queued jobs, goes through all jobs in order of age until it meets
--- them, at the very end; and where it knows of few, it reads and sorts all that wait, anew for each claim. So the
--- order is by both columns of that index, which no other has; the status is compared with an array, because a
--- column that equals a constant is left out of an order; and nothing is sorted.
+-- The query must read the oldest jobs from idx_async_jobs_active in index order, independent of the statistics.
+-- Otherwise the planner reads all jobs in order of age if it expects many queued jobs, and reads and sorts all queued
+-- jobs for each claim if it expects few. Therefore the query orders by both columns of that index; it compares the
+-- status with an array, because the planner drops a column that equals a constant from the order; and sorting is
+-- disabled.
 create function public.claim_jobs(p_worker text, p_limit integer default 1)
 returns setof public.async_jobs
 language plpgsql
@@ -122,7 +121,7 @@ begin
     where j.status = any(array['queued'])
     order by j.status desc, j.created_at
     limit p_limit
-    for update skip locked -- what another worker is taking
+    for update skip locked -- rows that another worker is claiming
   loop
     return query
     update public.async_jobs j
@@ -136,16 +135,16 @@ begin
         'retry_count', private.metadata_retry_count(j.metadata)
       )
     where j.id = taken.id
-      and j.created_at = taken.created_at -- where the table was partitioned by it, an id may be in two partitions
+      and j.created_at = taken.created_at -- two partitions by created_at may contain the same id
     returning j.*;
   end loop;
 end
 $$;
 
 comment on function public.claim_jobs(text, integer) is
-'Hands up to p_limit queued jobs to a worker, oldest first, passing over those that others are taking, and returns '
-'them as processing. Each goes to one worker. metadata.claim_id is what the worker shows when it reports on a job. '
-'22023: no worker named, or p_limit null or below 1.';
+'Claims up to p_limit queued jobs for a worker, oldest first, and returns them as processing. Skips jobs that another '
+'worker is claiming, so each job has one worker. The worker passes metadata.claim_id when it reports on a job. '
+'22023: p_worker null or empty, or p_limit null or below 1.';
 
 
 -- heartbeat_job --------------------------------------------------------------------------------
@@ -164,7 +163,7 @@ set search_path = ''
 as $$
 begin
   if p_progress < 0 or p_progress > 100 then
-    raise exception 'heartbeat_job: p_progress must be 0 to 100, or null to leave it, not %', p_progress
+    raise exception 'heartbeat_job: p_progress must be 0 to 100, or null to keep the value, not %', p_progress
       using errcode = 'invalid_parameter_value';
   end if;
 
@@ -179,8 +178,8 @@ end
 $$;
 
 comment on function public.heartbeat_job(uuid, text, uuid, integer) is
-'Says that the worker is alive, and how far the job is. Returns whether the job is still its own: false when it was '
-'cancelled, deleted, or put back into the queue; then the worker drops it. 22023: p_progress not 0 to 100.';
+'Reports that the worker is alive, and the progress of the job. Returns whether the worker still holds the job: false '
+'if it was cancelled, deleted or requeued; the worker then drops it. 22023: p_progress not 0 to 100.';
 
 
 -- complete_job ---------------------------------------------------------------------------------
@@ -207,8 +206,8 @@ end
 $$;
 
 comment on function public.complete_job(uuid, text, uuid, jsonb) is
-'Finishes a job with its result. Returns false, and changes nothing, where the job is no longer the worker''s own: '
-'cancelled, deleted, put back into the queue, or finished already.';
+'Completes a job with its result. Returns false and changes nothing if the worker no longer holds the job: it was '
+'cancelled, deleted, requeued, or has already ended.';
 
 
 -- fail_job -------------------------------------------------------------------------------------
@@ -222,7 +221,7 @@ set search_path = ''
 as $$
 begin
   if coalesce(p_error, '') = '' then
-    raise exception 'fail_job: p_error must say why'
+    raise exception 'fail_job: p_error must not be null or empty'
       using errcode = 'invalid_parameter_value';
   end if;
 
@@ -238,13 +237,13 @@ end
 $$;
 
 comment on function public.fail_job(uuid, text, uuid, text) is
-'Ends a job with an error. Returns false, and changes nothing, where the job is no longer the worker''s own. '
-'22023: no error given.';
+'Fails a job with an error. Returns false and changes nothing if the worker no longer holds the job. '
+'22023: p_error null or empty.';
 
 
 -- requeue_stale_jobs ---------------------------------------------------------------------------
 
--- in the order of idx_async_jobs_active, as claim_jobs
+-- reads idx_async_jobs_active in index order, as claim_jobs does
 create function public.requeue_stale_jobs(
   p_timeout interval default '00:05:00',
   p_max_retries integer default 3,
@@ -277,8 +276,8 @@ begin
   end if;
   cutoff := now() - p_timeout;
 
-  -- The last sign of life is last_check, and never later than the row's last change: every heartbeat sets both, so a
-  -- later time, or none that can be read, was put there by somebody else. A row that is locked is being worked on.
+  -- The last heartbeat is last_check, but never later than updated_at: every heartbeat sets both, so the job's owner
+  -- wrote a later or unreadable value. A locked row belongs to a worker that is alive.
   with silent as materialized (
     select
       j.id,
@@ -307,7 +306,7 @@ begin
         )
     from silent s
     where j.id = s.id
-      and j.created_at = s.created_at -- as in claim_jobs
+      and j.created_at = s.created_at -- see claim_jobs
     returning s.given_up
   )
   select
@@ -321,12 +320,12 @@ end
 $$;
 
 comment on function public.requeue_stale_jobs(interval, integer, integer) is
-'Puts jobs back into the queue whose worker has not been heard of for p_timeout, at most p_limit of them; after '
-'p_max_retries times such a job fails instead. Returns how many of each. Call it every minute, with a p_timeout of '
-'several heartbeats. 22023: p_timeout null or negative, p_max_retries null or negative, or p_limit below 1.';
+'Requeues jobs whose worker has sent no heartbeat for p_timeout, at most p_limit; fails a job that was requeued '
+'p_max_retries times. Returns the number of each. Call it every minute with a p_timeout of several heartbeats. '
+'22023: p_timeout null or negative, p_max_retries null or negative, or p_limit below 1.';
 
 
--- Who may call what ----------------------------------------------------------------------------
+-- Privileges -----------------------------------------------------------------------------------
 
 revoke all on function private.metadata_time(jsonb, text) from public, anon, authenticated, service_role;
 revoke all on function private.metadata_retry_count(jsonb) from public, anon, authenticated, service_role;

@@ -81,7 +81,7 @@ def test_a_changed_schedule_reaches_the_same_job_and_a_pause_stays(cron: Cron) -
         again(cron.url, cleanup_schedule="30 4 * * *", retention_days=14)
         [found] = connection.execute(JOBS.encode()).fetchall()
     assert (found[0], found[2], found[6]) == (before[0], "30 4 * * *", False)
-    assert "cleanup_old_jobs(14, 1000, place)" in found[3]
+    assert "cleanup_old_jobs(14, 1000, next_start)" in found[3]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_it_runs_and_deletes_in_bounded_transactions(cron: Cron) -> None:
         kept = connection.execute("select count(*) from public.guest_users, public.async_jobs").fetchone()
     # the locked job is passed over and stops nothing; jobs come before guests
     assert batches == [("async_jobs", n) for n in (10, 10, 10, 4)] + [("guest_users", n) for n in (10, 10, 5)]
-    assert (message, "cleanup_inactive_guests(30, 10, place)" in command) == ("DO", True)
+    assert (message, "cleanup_inactive_guests(30, 10, next_start)" in command) == ("DO", True)
     assert kept == (2 * 4,)
 
 

@@ -12,6 +12,7 @@ OUTCOMES = {
     "denied": "no grant, or refused",
     "violates": "a policy's check refuses the new row",
 }
+SQLSTATE_MEANING = "the SQLSTATE of any other error"
 # the outcomes that SQLSTATE 42501 stands for
 REFUSALS = ("denied", "violates")
 

@@ -148,7 +148,7 @@ def _dry_run(ctx: click.Context, given: "Settings", files: "MigrationFiles", opt
             **options,
         )
     if as_json(ctx):
-        from supabase_jobs.report import document
+        from supabase_jobs.report.json import as_dict
 
         verified = run.verification
         print_json(
@@ -157,7 +157,7 @@ def _dry_run(ctx: click.Context, given: "Settings", files: "MigrationFiles", opt
                 "already_applied": before,
                 "dry_run": True,
                 "skipped": [{"version": m.version, "name": m.name} for m in run.skipped],
-                "verify": None if verified is None else document.as_dict(verified),
+                "verify": None if verified is None else as_dict(verified),
             }
         )
     else:

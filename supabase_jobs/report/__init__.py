@@ -1,4 +1,4 @@
-"""Findings and outcomes → text, JSON, JUnit, SARIF, Markdown, HTML. Pure: values in, one string out."""
+"""A verification as text, JSON, JUnit, SARIF, Markdown or HTML. Pure functions: values in, one string out."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -7,18 +7,18 @@ from supabase_jobs.findings import Verification
 
 
 def _from(module: str) -> Callable[[Verification], str]:
-    """The module's `verification`, loaded when it is called: none needs another's library."""
+    """The `verification` function of a module; the first call imports the module and its library."""
 
-    def write(result: Verification) -> str:
+    def verification(result: Verification) -> str:
         text: str = import_module(f"{__name__}.{module}").verification(result)
         return text
 
-    return write
+    return verification
 
 
 FORMATS: Mapping[str, Callable[[Verification], str]] = {
     "text": _from("text"),
-    "json": _from("document"),
+    "json": _from("json"),
     "junit": _from("junit"),
     "sarif": _from("sarif"),
     "markdown": _from("markdown"),

@@ -1,4 +1,4 @@
-"""Errors and findings as GitHub's workflow commands, which show them beside the lines of a pull request."""
+"""Errors and findings as GitHub workflow commands, which annotate the lines of a pull request."""
 
 from supabase_jobs.findings import Finding, Location, Severity, Verification
 
@@ -6,17 +6,17 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: 
 
 
 def command(level: str, message: str, *, title: str, file: str | None = None, line: int | None = None) -> str:
-    """One workflow command, `::error file=…,line=…,title=…::message`, on one line whatever the values hold.
+    """One workflow command on one line, with all values escaped: `::error file=…,line=…,title=…::message`.
 
-    `level` is error, warning or notice. Source of the form and its escapes: GitHub, workflow commands.
+    `level` is error, warning or notice. Source of the syntax and its escapes: GitHub Docs, workflow commands.
     """
     properties = {"file": file, "line": None if line is None else str(line), "title": title}
-    said = ",".join(f"{key}={_property(value)}" for key, value in properties.items() if value is not None)
-    return f"::{level} {said}::{_data(message)}"
+    pairs = ",".join(f"{key}={_property(value)}" for key, value in properties.items() if value is not None)
+    return f"::{level} {pairs}::{_data(message)}"
 
 
 def verification(result: Verification) -> list[str]:
-    """A command for each finding, by its severity, at the line that creates what it is about where one is known."""
+    """A command for each finding, at the line that creates its object if the line is known."""
     return [_finding(finding, result.location(finding)) for finding in result.findings]
 
 

@@ -1,4 +1,4 @@
-"""A verification as one HTML page that needs nothing else: no script, no font, no image, no network."""
+"""A verification as one self-contained HTML page: no script, no font, no image, no network."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,41 +8,41 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification
-from supabase_jobs.outcomes import OUTCOMES
+from supabase_jobs.outcomes import OUTCOMES, SQLSTATE_MEANING
 from supabase_jobs.report import summary
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """A cell of a grid: `case` is None where nothing was asked; `anchor` is unique in the page."""
+    """A cell of a grid: `case` is None if the cell was not probed; `anchor` is unique in the page."""
 
     outcome: str
-    wrong: bool
+    mismatch: bool
     anchor: str
     case: Case | None
     findings: tuple[Finding, ...]
 
     @property
     def kind(self) -> str:
-        """The outcome as a class of the style sheet."""
+        """The CSS class of the outcome."""
         return self.outcome if self.outcome in OUTCOMES else "other"
 
 
 @dataclass(frozen=True)
 class _Matrix:
-    """A grid with what its cells open."""
+    """A grid with the cases of its cells."""
 
     title: str
     anchor: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[_Cell, ...]], ...]
     area: str
-    wrong: int
+    mismatches: int
 
 
 @dataclass(frozen=True)
 class _Group:
-    """The cases about one object that are in no grid."""
+    """The cases of one object that are in no grid."""
 
     area: str
     object: str
@@ -50,12 +50,12 @@ class _Group:
 
     @property
     def failed(self) -> int:
-        """How many of them have an error."""
+        """The number of cases with an error."""
         return sum(any(f.severity is Severity.ERROR for f in findings) for _, findings in self.cases)
 
 
 def verification(result: Verification) -> str:
-    """The page: verdict, findings with their fixes, matrices, and for each case how it was asked."""
+    """The page: verdict, findings with their fixes, matrices, and the SQL of each case."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -78,7 +78,7 @@ def verification(result: Verification) -> str:
         matrices=matrices,
         groups=list(_groups(result, findings, {cell.case.id for cell in _cells(matrices) if cell.case})),
         outcomes=OUTCOMES,
-        other=summary.OTHER_OUTCOMES,
+        sqlstate_meaning=SQLSTATE_MEANING,
     )
 
 
@@ -88,8 +88,8 @@ def _matrices(result: Verification, findings: Mapping[str, list[Finding]]) -> It
 
     def cell(grid: Grid, r: int, c: int) -> _Cell:
         id = f"access:{grid.title}:{grid.rows[r]}:{grid.columns[c]}"
-        said = tuple(findings.get(id, ()))
-        return _Cell(grid.cells[r][c], (r, c) in grid.mismatches, f"probe-{next(numbers)}", cases.get(id), said)
+        anchor = f"probe-{next(numbers)}"
+        return _Cell(grid.cells[r][c], (r, c) in grid.mismatches, anchor, cases.get(id), tuple(findings.get(id, ())))
 
     for number, grid in enumerate(result.grids, 1):
         rows = tuple(
@@ -104,10 +104,10 @@ def _cells(matrices: list[_Matrix]) -> Iterator[_Cell]:
             yield from cells
 
 
-def _groups(result: Verification, findings: Mapping[str, list[Finding]], shown: set[str]) -> Iterator[_Group]:
+def _groups(result: Verification, findings: Mapping[str, list[Finding]], in_matrix: set[str]) -> Iterator[_Group]:
     grouped: dict[tuple[str, str], list[tuple[Case, tuple[Finding, ...]]]] = {}
     for case in result.cases:
-        if case.id not in shown:
+        if case.id not in in_matrix:
             grouped.setdefault((case.area, case.object), []).append((case, tuple(findings.get(case.id, ()))))
     for (area, subject), cases in grouped.items():
         yield _Group(area, subject, tuple(cases))

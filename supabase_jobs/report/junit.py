@@ -1,7 +1,7 @@
 """A verification as JUnit XML: a test suite for each area, a test case for each case.
 
-Written for what GitLab, Jenkins and GitHub's actions read: `classname`, `name`, `time`, `file`, and one `failure` or
-`skipped` a test case. junitparser writes the XML.
+It uses the attributes that GitLab, Jenkins and GitHub Actions read: `classname`, `name`, `time`, `file`, and at most
+one `failure` or `skipped` per test case.
 """
 
 import re
@@ -11,28 +11,28 @@ from junitparser import Attr, Failure, IntAttr, JUnitXml, Skipped, TestCase, Tes
 
 from supabase_jobs.findings import Case, Finding, Severity, Verification
 
-# what XML 1.0 cannot hold, in whatever form
+# characters that XML 1.0 cannot represent, not even escaped
 _FORBIDDEN = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class _Case(TestCase):
-    """A test case that says where its object is created."""
+    """A test case with the line that creates its object."""
 
     file = Attr()
     line = IntAttr()
 
 
 def verification(result: Verification) -> str:
-    """The XML, to be written as UTF-8.
+    """The XML, to be encoded as UTF-8.
 
-    An error is a failure. A warning, and an area that was not checked, is skipped with the reason: not passed, and
-    not failed. Findings that answer no case (an object that is in no migration) are test cases of their own.
+    An error is a failure. A warning and an unchecked area are skipped with the reason, so they count neither as passed
+    nor as failed. A finding without a case (an object that is in no migration) is a test case of its own.
     """
     xml = JUnitXml("supabase-jobs verify")
     for area in dict.fromkeys([*(case.area for case in result.cases), *(finding.area for finding in result.findings)]):
         xml.add_testsuite(_suite(area, result))
     xml.update_statistics()  # type: ignore[no-untyped-call]
-    xml.time = round(result.milliseconds / 1000, 3)  # of the whole: cases are not timed one by one
+    xml.time = round(result.milliseconds / 1000, 3)  # in total; single cases are not timed
     data: bytes = xml.tostring()  # type: ignore[no-untyped-call]
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{data.decode()}\n'
 
@@ -46,8 +46,8 @@ def _suite(area: str, result: Verification) -> TestSuite:
     for case in result.cases:
         if case.area == area:
             suite.add_testcase(_case(case, case.name, findings.pop(case.id, []), result))
-    for left in findings.values():
-        suite.add_testcase(_case(left[0], left[0].message, left, result))
+    for without_case in findings.values():
+        suite.add_testcase(_case(without_case[0], without_case[0].message, without_case, result))
     return suite
 
 
@@ -57,16 +57,16 @@ def _case(subject: Case | Finding, name: str, findings: Sequence[Finding], resul
         case.file = _text(source.file)
         case.line = source.line
     if errors := [finding for finding in findings if finding.severity is Severity.ERROR]:
-        case.result = [_told(Failure, errors)]
+        case.result = [_result(Failure, errors)]
     elif findings:
-        case.result = [_told(Skipped, findings)]
+        case.result = [_result(Skipped, findings)]
     return case
 
 
-def _told(kind: type[Failure | Skipped], findings: Sequence[Finding]) -> Failure | Skipped:
-    told = kind(_text("; ".join(finding.message for finding in findings)), _text(findings[0].severity))
-    told.text = _text("\n".join(_lines(finding) for finding in findings))
-    return told
+def _result(kind: type[Failure | Skipped], findings: Sequence[Finding]) -> Failure | Skipped:
+    result = kind(_text("; ".join(finding.message for finding in findings)), _text(findings[0].severity))
+    result.text = _text("\n".join(_lines(finding) for finding in findings))
+    return result
 
 
 def _lines(finding: Finding) -> str:

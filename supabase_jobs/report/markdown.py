@@ -1,4 +1,4 @@
-"""A verification in Markdown: for a job summary or a pull request."""
+"""A verification as Markdown, for a job summary or a pull request."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from supabase_jobs.findings import Finding, Grid, Verification
 from supabase_jobs.report import summary
 
-# GitHub shows no job summary above 1 MiB; room is left for what other steps write
+# GitHub shows no job summary above 1 MiB; the rest is for other steps
 LIMIT_BYTES = 900_000
 
-# what Markdown or HTML would take for markup; an underscore inside a word is none
+# markup of Markdown and HTML; an underscore inside a word is not markup
 _MARKUP = re.compile(r"[\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w)")
 
 
 def verification(result: Verification) -> str:
-    """The verdict, the areas, the findings, and each access matrix as a table that folds."""
+    """The verdict, the areas, the findings, and each access matrix in a collapsible table."""
     verdict = "passed" if result.ok else "**failed**"
     if result.unchecked:
         verdict += f" (**not checked: {', '.join(result.unchecked)}**)"
@@ -34,7 +34,7 @@ def verification(result: Verification) -> str:
 
 
 def matrix(grid: Grid) -> str:
-    """One access matrix: a row for each identity, a column for each action; a wrong cell is bold."""
+    """One access matrix: a row for each identity, a column for each action; a mismatching cell is bold."""
     rows = []
     for r, (label, cells) in enumerate(zip(grid.rows, grid.cells, strict=True)):
         marked = (f"**{_plain(cell)}**" if (r, c) in grid.mismatches else _plain(cell) for c, cell in enumerate(cells))
@@ -43,18 +43,18 @@ def matrix(grid: Grid) -> str:
 
 
 def _folded(grid: Grid) -> str:
-    wrong = f": {len(grid.mismatches)} cells are not as declared" if grid.mismatches else ""
-    opened = " open" if grid.mismatches else ""
-    title = _html(grid.title + wrong)
-    # the empty line lets Markdown stand inside
-    return f"<details{opened}><summary>Access to {title}</summary>\n\n{matrix(grid)}\n</details>\n"
+    mismatches = f": {len(grid.mismatches)} cells are not as declared" if grid.mismatches else ""
+    open_attribute = " open" if grid.mismatches else ""
+    title = _html(grid.title + mismatches)
+    # Markdown inside HTML needs an empty line before it
+    return f"<details{open_attribute}><summary>Access to {title}</summary>\n\n{matrix(grid)}\n</details>\n"
 
 
 def _findings(groups: Sequence[Sequence[Finding]], room: int) -> list[str]:
-    """A table, cut where it would take more than `room` bytes, and then a line that says so."""
+    """A table of at most `room` bytes, and a line with the number of omitted findings."""
     if not groups:
         return []
-    rows, used, left = [], 0, 0
+    rows, used, omitted = [], 0, 0
     for group in groups:
         first = group[0]
         row = (
@@ -65,11 +65,11 @@ def _findings(groups: Sequence[Sequence[Finding]], room: int) -> list[str]:
         )
         used += sum(len(cell.encode()) + 3 for cell in row)
         if used > room:
-            left += len(group)
+            omitted += len(group)
         else:
             rows.append(row)
     table = _table(("severity", "object", "finding", "fix"), rows)
-    return [table] if not left else [table, f"{left} more findings have no room in a job summary.\n"]
+    return [table] if not omitted else [table, f"{omitted} more findings do not fit into a job summary.\n"]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -78,12 +78,12 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text that shows as it is, in one line, also inside a table."""
-    return _MARKUP.sub(lambda found: f"\\{found[0]}", _html(summary.line(text), brackets=False))
+    """A text in one line, escaped for a table cell."""
+    return _MARKUP.sub(lambda match: f"\\{match[0]}", _html(summary.line(text), brackets=False))
 
 
 def _code(text: str) -> str:
-    """A code span; in a table only a bar has to be escaped in it. Its fence is longer than any inside."""
+    """A code span for a table cell: bars are escaped, and the fence is longer than any run of backquotes inside."""
     line = summary.line(text).replace("|", "\\|")
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""

@@ -1,6 +1,6 @@
 """A verification as SARIF 2.1.0, for code scanning: a rule for each kind of finding, a result for each finding.
 
-Plain dictionaries: the one library with SARIF's object model is no longer kept.
+Plain dictionaries, because the only Python library with the object model of SARIF is unmaintained.
 """
 
 import hashlib
@@ -15,21 +15,21 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 _HELP = "https://supabase.com/docs/guides/database/postgres/row-level-security"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
-# GitHub orders results by it: https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning
+# GitHub sorts results by it: https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning
 _SECURITY = {"access": "8.5", "functions": "8.0", "structure": "6.0", "lint": "5.0"}
-# code scanning shows no result without a file; this one stands for all where there is no SQL file
-_NOWHERE = Location("supabase-jobs.toml", 1)
+# code scanning shows no result without a file; the location of results without any SQL file
+_DEFAULT_LOCATION = Location("supabase-jobs.toml", 1)
 
 
 def verification(result: Verification) -> str:
-    """The log as text. Equal for equal findings: it holds no time, no random id and nothing of the machine."""
+    """The log as text. Equal findings have equal logs: no time, no random id, no machine name."""
     return json.dumps(as_dict(result), indent=2, ensure_ascii=False) + "\n"
 
 
 def as_dict(result: Verification) -> dict[str, Any]:
-    """The log of one run. What was not checked is also among the run's notifications: it is no clean bill.
+    """The log of one run. Unchecked areas are also notifications of the run.
 
-    The rules are all kinds of cases that were asked, so that they are the same whatever was found.
+    The rules are derived from all cases, so they do not depend on the findings.
     """
     rules = sorted({_rule_id(subject) for subjects in (result.cases, result.findings) for subject in subjects})
     driver = {"name": "supabase-jobs", "semanticVersion": _version(), "rules": [_rule(rule) for rule in rules]}
@@ -52,9 +52,9 @@ def as_dict(result: Verification) -> dict[str, Any]:
 
 
 def _rule_id(subject: Case | Finding) -> str:
-    """`structure/policy`, `access/blind-update`, `access/unchecked`: the part of an id that is no name of an object.
+    """`structure/policy`, `access/blind-update`, `access/unchecked`: the part of an id without the object's name.
 
-    Of a cell of a matrix it is the action, which comes last.
+    For a cell of a matrix this is the action, the last part.
     """
     kind, *more = subject.id.removeprefix(f"{subject.area}:").removeprefix(f"{subject.object}:").split(":")
     if subject.area != "structure" and more:
@@ -69,10 +69,8 @@ def _rule(rule: str) -> dict[str, Any]:
         "id": rule,
         "name": "".join(part.capitalize() for part in f"{area} {what}".split()),
         "shortDescription": {"text": f"{area}: {what}"},
-        "fullDescription": {"text": f"The database differs from what the migrations expectations: {area}, {what}."},
-        "help": {
-            "text": "The message says what mends it. `supabase-jobs verify --explain ID` prints the SQL that shows it."
-        },
+        "fullDescription": {"text": f"The database deviates from the expectations of the migrations: {area}, {what}."},
+        "help": {"text": "The message holds the fix. `supabase-jobs verify --explain ID` prints the SQL of the check."},
         "helpUri": _HELP,
         "defaultConfiguration": {"level": "error"},
         "properties": {"tags": ["security", area], "security-severity": _SECURITY.get(area, "4.0")},
@@ -80,8 +78,8 @@ def _rule(rule: str) -> dict[str, Any]:
 
 
 def _result(finding: Finding, rule: int, result: Verification) -> dict[str, Any]:
-    source = result.location(finding) or _anywhere(result)
-    fix = f"\nWhat to do: {finding.fix}" if finding.fix else ""
+    source = result.location(finding) or _any_location(result)
+    fix = f"\nfix: {finding.fix}" if finding.fix else ""
     return {
         "ruleId": _rule_id(finding),
         "ruleIndex": rule,
@@ -96,19 +94,19 @@ def _result(finding: Finding, rule: int, result: Verification) -> dict[str, Any]
                 "logicalLocations": [{"fullyQualifiedName": finding.object, "kind": "resource"}],
             }
         ],
-        # the id stays when the line moves; the value found is no part of it
+        # the id stays the same when the line or the actual value changes
         "partialFingerprints": {"supabaseJobsId/v1": hashlib.sha256(finding.id.encode()).hexdigest()},
     }
 
 
-def _anywhere(result: Verification) -> Location:
-    """For what no SQL file creates: the first of the files, which a project has, so that the result can be shown."""
+def _any_location(result: Verification) -> Location:
+    """The first SQL file of the project, for an object that no file creates."""
     files = sorted(source.file for source in result.locations.values())
-    return Location(files[0], 1) if files else _NOWHERE
+    return Location(files[0], 1) if files else _DEFAULT_LOCATION
 
 
 def _version() -> str:
     try:
         return version("supabase-jobs")
-    except PackageNotFoundError:  # a checkout that is not installed
+    except PackageNotFoundError:  # not installed
         return "0.0.0"

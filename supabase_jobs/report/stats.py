@@ -1,4 +1,4 @@
-"""The sections of `stats` as text that fits 80 columns; with a chart for a terminal."""
+"""The sections of `stats` as text in 80 columns, with bars for a terminal."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,18 +11,23 @@ _AGES = ("under_1_hour", "under_1_day", "under_7_days", "under_30_days", "older"
 
 
 def text(sections: Mapping[str, Sequence[Row]], unanswered: Iterable[str], minutes: int, *, chart: bool) -> str:
-    """Every section under a heading. `minutes` is after how many a job counts as stuck."""
-    made = {
+    """Every section with a heading. `minutes` is the age at which a job counts as stuck."""
+    texts = {
         "jobs": _jobs(sections["jobs"], chart),
         "ages": _ages(sections["ages"]),
         "hours": _hours(sections["hours"], chart),
-        "slowest": _list("slowest jobs completed in the last 24 hours, waiting included", sections["slowest"]),
+        "slowest": _list(
+            "slowest jobs completed in the last 24 hours, including time in the queue", sections["slowest"]
+        ),
         "stuck": _stuck(sections["stuck"], minutes),
         "tables": _tables(sections["tables"]),
         "indexes": _indexes(sections["indexes"]),
     }
-    late = set(unanswered)
-    return "\n".join(f"{name}: the server took longer than 10 s\n" if name in late else made[name] for name in made)
+    timed_out = set(unanswered)
+    return "\n".join(
+        f"{name}: the query took longer than 10 s\n" if name in timed_out else section
+        for name, section in texts.items()
+    )
 
 
 def _jobs(rows: Sequence[Row], chart: bool) -> str:
@@ -59,11 +64,12 @@ def _list(heading: str, rows: Sequence[Row]) -> str:
 
 def _stuck(rows: Sequence[Row], minutes: int) -> str:
     parts = []
-    for status, what in (("processing", "processing without an update"), ("queued", "queued")):
-        mine = [row for row in rows if row["status"] == status]
-        number = mine[0]["jobs"] if mine else 0
-        heading = f"{number:,} {what} for more than {minutes} min" + (", the longest:" if number > len(mine) else "")
-        parts.append(_list(heading, mine) if mine else f"{heading}\n")
+    for status, heading in (("processing", "processing without an update"), ("queued", "queued")):
+        longest = [row for row in rows if row["status"] == status]
+        number = longest[0]["jobs"] if longest else 0
+        line = f"{number:,} {heading} for more than {minutes} min"
+        line += ", the longest:" if number > len(longest) else ""
+        parts.append(_list(line, longest) if longest else f"{line}\n")
     return "".join(parts)
 
 
@@ -102,10 +108,10 @@ def _bar(share: float, chart: bool) -> str:
 def _stacked(completed: int, failed: int, most: int, chart: bool) -> str:
     if not chart or not most:
         return ""
-    # whatever is not nothing shows
-    light = max(round(failed / most * _BAR), 1) if failed else 0
-    full = max(min(round(completed / most * _BAR), _BAR - light), 1) if completed else 0
-    return "  " + "█" * full + "░" * light
+    # a number above 0 has at least one character
+    failed_width = max(round(failed / most * _BAR), 1) if failed else 0
+    completed_width = max(min(round(completed / most * _BAR), _BAR - failed_width), 1) if completed else 0
+    return "  " + "█" * completed_width + "░" * failed_width
 
 
 def _span(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What the reports say alike: the verdict, a line for each area, the legend of the access matrix."""
+"""Parts that several reports share: areas with their verdicts, grouped findings, escaped text."""
 
 import re
 from collections.abc import Iterable
@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 from supabase_jobs.findings import Finding, Severity, Verification
 
-OTHER_OUTCOMES = "the SQLSTATE of any other error"
-
-# what a terminal obeys, and what turns the direction of writing round; a name in a database can hold all of it
+# control characters, and those that change the direction of writing; names in a database can contain them
 _CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
 class Area:
-    """How many cases an area asked, how many ids have an error, how many another finding; whether it was checked."""
+    """The number of cases of an area, of ids with an error and of ids with another finding; and if it was checked."""
 
     name: str
     cases: int
@@ -24,14 +22,14 @@ class Area:
 
     @property
     def verdict(self) -> str:
-        """`ok`, `FAILED` or `NOT CHECKED`; what failed, failed, even where not all of it was checked."""
+        """`ok`, `FAILED` or `NOT CHECKED`; an error counts as failed even if the area was only partly checked."""
         if self.failed:
             return "FAILED"
         return "ok" if self.checked else "NOT CHECKED"
 
 
 def areas(result: Verification) -> list[Area]:
-    """A line for each area that asked or found anything, in the order in which they ran."""
+    """Each area with a case or a finding, in the order of the run."""
     names = dict.fromkeys([*(case.area for case in result.cases), *(finding.area for finding in result.findings)])
     return [
         Area(
@@ -46,20 +44,20 @@ def areas(result: Verification) -> list[Area]:
 
 
 def grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Findings of one kind together, errors first: those about one object that the same thing mends."""
+    """Findings grouped by severity, area, object and fix; errors first."""
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
-        # what nothing mends has nothing in common
+        # findings without a fix are not grouped
         key = (finding.severity, finding.area, finding.object, finding.fix or finding.id)
         groups.setdefault(key, []).append(finding)
     return sorted(groups.values(), key=lambda group: list(Severity).index(group[0].severity))
 
 
 def visible(text: str) -> str:
-    """A text whose control characters show, as in `\\x1b`, and do nothing; line ends are left."""
+    """A text with its control characters escaped, as in `\\x1b`; line ends are kept."""
     return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def line(text: str) -> str:
-    """A text in one line, fit to be printed: nothing in it can look like a line of the report's own."""
+    """A text in one line, so that no part of it looks like another line of the report."""
     return " ".join(visible(text).split())

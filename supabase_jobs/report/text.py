@@ -1,4 +1,4 @@
-"""A verification as text for a terminal: the matrices as grids that fit 80 columns, then the findings."""
+"""A verification as text for a terminal: matrices that fit 80 columns, then the findings."""
 
 import io
 from collections.abc import Iterator
@@ -8,21 +8,21 @@ from rich.table import Table
 from rich.text import Text
 
 from supabase_jobs.findings import Finding, Grid, Severity, Verification
-from supabase_jobs.outcomes import OUTCOMES
+from supabase_jobs.outcomes import OUTCOMES, SQLSTATE_MEANING
 from supabase_jobs.report import summary
 
 WIDTH = 80
-LEGEND = " · ".join(f"{outcome}: {means}" for outcome, means in OUTCOMES.items())
-LEGEND += f" · five digits: {summary.OTHER_OUTCOMES}"
+LEGEND = " · ".join(f"{outcome}: {meaning}" for outcome, meaning in OUTCOMES.items())
+LEGEND += f" · five digits: {SQLSTATE_MEANING}"
 
 _COLOURS = {"rows": "green", "hidden": "cyan", "denied": "magenta", "violates": "yellow"}
 _SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 _CELL = 8
-_LABEL = 26  # leaves room for six columns
+_LABEL = 26  # leaves space for six columns
 
 
 def verification(result: Verification, *, colour: bool = False) -> str:
-    """Matrices, findings, a line for each area, and one of verdict; a wrong cell ends in `!`."""
+    """Matrices, findings, a line for each area, and the verdict; a mismatching cell ends in `!`."""
     console = Console(file=io.StringIO(), width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False)
     for grid in result.grids:
         for part in _parts(grid):
@@ -34,7 +34,7 @@ def verification(result: Verification, *, colour: bool = False) -> str:
     for group in summary.grouped(result.findings):
         console.print(_findings(group))
     if result.findings:
-        console.print("How each was asked: supabase-jobs verify --explain ID, with an id of --json.", style="dim")
+        console.print("To see the SQL of a finding: supabase-jobs verify --explain ID (ids: --json).", style="dim")
         console.print()
     for area in summary.areas(result):
         console.print(_area(area))
@@ -51,12 +51,12 @@ def verification(result: Verification, *, colour: bool = False) -> str:
         )
     )
     file = console.file
-    assert isinstance(file, io.StringIO)  # noqa: S101  made above
+    assert isinstance(file, io.StringIO)  # noqa: S101  created above
     return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
 
 
 def _parts(grid: Grid) -> Iterator[Grid]:
-    """Cut a grid that is too wide into several, each with all its rows and some of its columns."""
+    """Split a grid that is too wide by columns."""
     label = min(max(len(row) for row in grid.rows), _LABEL)
     fit = max(1, (WIDTH - label) // (_CELL + 1))
     for start in range(0, len(grid.columns), fit):
@@ -80,15 +80,15 @@ def _table(grid: Grid) -> Table:
     return table
 
 
-def _cell(outcome: str, wrong: bool) -> Text:
+def _cell(outcome: str, mismatch: bool) -> Text:
     return Text(
-        f"{outcome[: _CELL - 1]}!" if wrong else outcome,
-        style="bold red" if wrong else _COLOURS.get(outcome, ""),
+        f"{outcome[: _CELL - 1]}!" if mismatch else outcome,
+        style="bold red" if mismatch else _COLOURS.get(outcome, ""),
     )
 
 
 def _findings(group: list[Finding]) -> Text:
-    """What one thing mends, with that thing said once."""
+    """Findings with the same fix, which is printed once."""
     first = group[0]
     text = Text()
     text.append(f"{first.severity}: ", style=f"bold {_SEVERITIES[first.severity]}")
@@ -103,8 +103,8 @@ def _findings(group: list[Finding]) -> Text:
 
 
 def _area(area: summary.Area) -> Text:
-    said = [f"{area.failed} failed"] if area.failed else []
-    said += [f"{area.others} other findings"] if area.others else []
-    said += [] if area.checked else ["NOT CHECKED"]
+    parts = [f"{area.failed} failed"] if area.failed else []
+    parts += [f"{area.others} other findings"] if area.others else []
+    parts += [] if area.checked else ["NOT CHECKED"]
     style = "red" if area.failed else "" if area.checked else "yellow"
-    return Text(f"{area.name:<10} {area.cases:>4} cases: {', '.join(said) or 'ok'}", style=style)
+    return Text(f"{area.name:<10} {area.cases:>4} cases: {', '.join(parts) or 'ok'}", style=style)

@@ -102,7 +102,7 @@ def test_large_numbers_fit_80_columns() -> None:
         chart=True,
     )  # fmt: skip
     assert max(map(len, shown.splitlines())) <= 80
-    assert "slowest: the server took longer than 10 s" in shown
+    assert "slowest: the query took longer than 10 s" in shown
     assert "INVALID" in shown
     rows = shown.splitlines()
     assert [line for line in rows if line.startswith("  01:00") and line.endswith("░")]

@@ -1,4 +1,4 @@
-"""Workflow commands: one line each, with GitHub's escapes, whatever the values hold."""
+"""Workflow commands: syntax, escapes, levels, and locations."""
 
 import pytest
 
@@ -6,12 +6,12 @@ from supabase_jobs.findings import Finding, Location, Severity, Verification
 from supabase_jobs.report import github
 
 
-def test_a_command_with_everything() -> None:
-    made = github.command("error", "it is wrong", title="a title", file="a/b.sql", line=3)
-    assert made == "::error file=a/b.sql,line=3,title=a title::it is wrong"
+def test_a_command_with_all_properties() -> None:
+    command = github.command("error", "it is wrong", title="a title", file="a/b.sql", line=3)
+    assert command == "::error file=a/b.sql,line=3,title=a title::it is wrong"
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_properties_are_omitted() -> None:
     assert github.command("notice", "so it is", title="t") == "::notice title=t::so it is"
 
 
@@ -25,11 +25,11 @@ def test_what_is_not_known_is_left_out() -> None:
         ("::error::x", "::error::x", "%3A%3Aerror%3A%3Ax"),
     ],
 )
-def test_escapes(text: str, message: str, title: str) -> None:
+def test_messages_and_properties_are_escaped(text: str, message: str, title: str) -> None:
     assert github.command("error", text, title=text) == f"::error title={title}::{message}"
 
 
-def test_findings_by_severity() -> None:
+def test_the_level_is_the_severity_of_the_finding() -> None:
     findings = tuple(
         Finding(f"id{n}", "access", severity, "public.t", "is open", "close it" if n else "")
         for n, severity in enumerate(Severity)
@@ -41,10 +41,10 @@ def test_findings_by_severity() -> None:
     ]
 
 
-def test_a_finding_stands_at_the_line_that_creates_its_object() -> None:
+def test_a_finding_is_annotated_at_the_line_that_creates_its_object() -> None:
     findings = tuple(Finding("access:public.t:x", "access", Severity.ERROR, name, "is open", "") for name in "tu")
-    sources = {"t": Location("backend/supabase/migrations/1_t.sql", 7)}
-    assert github.verification(Verification(findings, (), 1.0, locations=sources)) == [
+    locations = {"t": Location("backend/supabase/migrations/1_t.sql", 7)}
+    assert github.verification(Verification(findings, (), 1.0, locations=locations)) == [
         "::error file=backend/supabase/migrations/1_t.sql,line=7,title=supabase-jobs verify%3A access%3Apublic.t%3Ax"
         "::t: is open",
         "::error title=supabase-jobs verify%3A access%3Apublic.t%3Ax::u: is open",

@@ -1,4 +1,4 @@
-"""The HTML report as a person has it before them: in a real Chromium, on a phone, in the dark, by keyboard."""
+"""The HTML report in Chromium: widths, dark mode, contrast, keyboard, accessibility, print."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,43 +27,43 @@ create policy "everyone reads <all>" on public.guest_users for select using (tru
 
 @pytest.fixture(scope="module")
 def real(request: pytest.FixtureRequest) -> dict[str, Verification]:
-    """What verify says of a database as it should be, and of one with faults."""
+    """The results of verify for a database without and with faults."""
     with psycopg.connect(request.getfixturevalue("shared")(16), autocommit=True) as connection:
         good = verify(connection, EXPECTATIONS)
         with connection.transaction(force_rollback=True):
             connection.execute(FAULTS)
             bad = verify(connection, EXPECTATIONS)
-    about = "127.0.0.1:54322/postgres, PostgreSQL 16, as postgres"
+    database = "127.0.0.1:54322/postgres, PostgreSQL 16, as postgres"
     unchecked = replace(BAD, findings=BAD.findings[4:])
-    return {"good": replace(good, database=about), "bad": replace(bad, database=about), "unchecked": unchecked}
+    return {"good": replace(good, database=database), "bad": replace(bad, database=database), "unchecked": unchecked}
 
 
 def page_of(result: Verification) -> str:
     return FORMATS["html"](result)
 
 
-def inside_its_width(page: Page) -> bool:
+def fits_its_width(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
 
 
 @pytest.mark.parametrize("which", ["good", "bad", "unchecked"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_overflows_is_loaded_or_complains(
+def test_the_page_fits_loads_nothing_and_logs_nothing(
     real: dict[str, Verification], open_page: Open, which: str, width: int
 ) -> None:
     opened = open_page(page_of(real[which]), width=width, scheme="dark" if width == 390 else "light")
     shoot(opened.page, f"{which}-{width}")
-    assert inside_its_width(opened.page)
+    assert fits_its_width(opened.page)
     opened.page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
-    assert inside_its_width(opened.page)
+    assert fits_its_width(opened.page)
     assert opened.said == []
     assert opened.asked_for == [opened.page.url]
 
 
-def test_the_widest_texts_do_not_overflow_either(open_page: Open) -> None:
+def test_long_texts_do_not_overflow(open_page: Open) -> None:
     finding = replace(BAD.findings[0], object="o" * 300, message="m" * 300, fix="f" * 300 + ";")
     opened = open_page(page_of(replace(BAD, findings=(finding,), database="d" * 300)), width=320)
-    assert inside_its_width(opened.page)
+    assert fits_its_width(opened.page)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -73,38 +73,38 @@ def test_every_text_has_contrast(real: dict[str, Verification], open_page: Open,
     page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     if page.locator("[popover]").count():
         page.evaluate("document.querySelector('[popover]').showPopover()")
-    found = page.evaluate(CONTRAST)
-    assert found["seen"] > 50
-    assert found["bad"] == []
+    result = page.evaluate(CONTRAST)
+    assert result["seen"] > 50
+    assert result["bad"] == []
 
 
-def test_the_contrast_check_can_fail(open_page: Open) -> None:
+def test_the_contrast_check_reports_grey_text(open_page: Open) -> None:
     page = open_page("<body style='background:#fff'><p style='color:#999'>grey</p><p>black</p></body>").page
     assert page.evaluate(CONTRAST) == {"seen": 2, "bad": ["P. 2.85 grey"]}
 
 
-def test_light_and_dark_differ(open_page: Open) -> None:
+def test_light_and_dark_mode_have_different_colours(open_page: Open) -> None:
     colours = "getComputedStyle(document.body).backgroundColor + getComputedStyle(document.body).color"
-    seen = [open_page(page_of(GOOD), scheme=scheme).page.evaluate(colours) for scheme in ("light", "dark")]
-    assert seen[0] != seen[1]
+    shown = [open_page(page_of(GOOD), scheme=scheme).page.evaluate(colours) for scheme in ("light", "dark")]
+    assert shown[0] != shown[1]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("which", ["good", "bad"])
-def test_axe_finds_nothing(real: dict[str, Verification], open_page: Open, which: str, scheme: Scheme) -> None:
-    """Without the page's own policy, under which no script runs, axe's included."""
+def test_axe_reports_no_violation(real: dict[str, Verification], open_page: Open, which: str, scheme: Scheme) -> None:
+    """The content security policy of the page is removed, because it blocks the script of axe too."""
     html = page_of(real[which])
     policy = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
     assert policy in html
     page = open_page(html.replace(policy, ""), width=390, scheme=scheme).page
     page.evaluate(axe().read_text(encoding="utf-8"))
     page.locator("button.cell").first.click()
-    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found["violations"]] == []
-    assert len(found["passes"]) > 15
+    result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in result["violations"]] == []
+    assert len(result["passes"]) > 15
 
 
-def test_the_grid_scrolls_in_its_own_region_beside_the_callers(real: dict[str, Verification], open_page: Open) -> None:
+def test_the_matrix_scrolls_beside_a_fixed_first_column(real: dict[str, Verification], open_page: Open) -> None:
     page = open_page(page_of(real["good"]), width=320).page
     region = page.locator(".scroll:has(.matrix)").first
     assert region.evaluate("e => e.scrollWidth > e.clientWidth && e.tabIndex === 0")
@@ -112,13 +112,13 @@ def test_the_grid_scrolls_in_its_own_region_beside_the_callers(real: dict[str, V
     before = head.evaluate("e => e.getBoundingClientRect().x")
     region.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(500)  # it scrolls smoothly
+    page.wait_for_timeout(500)  # scrolling is animated
     assert region.evaluate("e => e.scrollLeft") > 0
     assert region.evaluate("e => { e.scrollLeft = 1e6; return e.scrollLeft }") > 300
     assert head.evaluate("e => e.getBoundingClientRect().x") == before
 
 
-def test_the_first_tab_leads_past_the_header(open_page: Open) -> None:
+def test_the_first_tab_focuses_the_skip_link(open_page: Open) -> None:
     page = open_page(page_of(GOOD)).page
     page.keyboard.press("Tab")
     focused = page.locator(":focus")
@@ -133,15 +133,15 @@ def test_tab_reaches_every_probe_and_enter_opens_it(open_page: Open) -> None:
     page = open_page(page_of(BAD)).page
     buttons = page.locator("button.cell").count()
     assert buttons == 27
-    met: list[str] = []
+    visited: list[str] = []
     for _ in range(200):
         page.keyboard.press("Tab")
         target = page.evaluate("document.activeElement.getAttribute('popovertarget')")
         if target is None:
-            if met:
+            if visited:
                 break
             continue
-        met.append(target)
+        visited.append(target)
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
         page.keyboard.press("Enter")
         assert page.locator(f"#{target}").is_visible()
@@ -149,20 +149,20 @@ def test_tab_reaches_every_probe_and_enter_opens_it(open_page: Open) -> None:
         page.keyboard.press("Escape")
         assert not page.locator(f"#{target}").is_visible()
         assert page.evaluate("document.activeElement.getAttribute('popovertarget')") == target
-    assert met == [f"probe-{number}" for number in range(1, buttons + 1)]
+    assert visited == [f"probe-{number}" for number in range(1, buttons + 1)]
 
 
-def test_a_wrong_cell_says_so_in_words_and_shows_what_mends_it(open_page: Open) -> None:
+def test_a_mismatching_cell_is_marked_and_shows_its_fix(open_page: Open) -> None:
     page = open_page(page_of(BAD)).page
-    (wrong,) = page.locator("button.wrong").all()
-    assert wrong.text_content() == "✗ wrong: violates"
-    wrong.click()
+    (cell,) = page.locator("button.mismatch").all()
+    assert cell.text_content() == "✗ mismatch: violates"
+    cell.click()
     shown = page.locator("[popover]:popover-open").inner_text()
     assert "user: is violates | not hidden" in shown
     assert "fix it" in shown
 
 
-def test_details_open_by_keyboard(open_page: Open) -> None:
+def test_details_open_with_the_keyboard(open_page: Open) -> None:
     page = open_page(page_of(BAD)).page
     summary = page.locator("#cases ~ details > summary").first
     summary.focus()
@@ -173,22 +173,22 @@ def test_details_open_by_keyboard(open_page: Open) -> None:
     assert "select 1;" in page.locator("#cases ~ details[open]").inner_text()
 
 
-def test_a_link_to_a_beginning_opens_it(open_page: Open) -> None:
+def test_a_link_to_a_preamble_opens_it(open_page: Open) -> None:
     page = open_page(page_of(BAD)).page
     page.locator(".finding summary").first.click()
     page.locator(".finding a").first.click()
-    page.wait_for_selector("#openings ~ details[open]")
-    assert "-- The fixture." in page.locator("#openings ~ details[open]").inner_text()
+    page.wait_for_selector("#preambles ~ details[open]")
+    assert "-- The fixture." in page.locator("#preambles ~ details[open]").inner_text()
 
 
-def test_awkward_texts_are_shown_and_not_run(open_page: Open) -> None:
+def test_markup_in_texts_is_escaped(open_page: Open) -> None:
     opened = open_page(page_of(BAD))
     assert AWKWARD.split("\x1b")[0].strip() in opened.page.locator("#findings ~ article").all_inner_texts()[1]
     assert opened.page.locator("main script").count() == 0
     assert opened.said == []
 
 
-def test_printed_it_shows_everything_but_the_controls(open_page: Open) -> None:
+def test_print_hides_the_navigation_and_shows_whole_matrices(open_page: Open) -> None:
     page = open_page(page_of(BAD)).page
     page.emulate_media(media="print")
     shoot(page, "print")
@@ -202,7 +202,7 @@ def test_printed_it_shows_everything_but_the_controls(open_page: Open) -> None:
     [(GOOD, "Passed"), (BAD, "Failed"), (replace(GOOD, unchecked=("plans",)), "Not everything was checked")],
     ids=["good", "bad", "unchecked"],
 )
-def test_the_verdict_comes_first(open_page: Open, result: Verification, verdict: str) -> None:
+def test_the_title_and_the_heading_hold_the_verdict(open_page: Open, result: Verification, verdict: str) -> None:
     page = open_page(page_of(result)).page
     assert page.locator("h1").inner_text().endswith(verdict)
     assert page.title().startswith(verdict)

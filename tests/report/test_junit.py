@@ -1,4 +1,4 @@
-"""JUnit XML: what its consumers read, valid by a schema, and read back by a library that did not write it."""
+"""JUnit XML: valid by the schema, and the attributes that consumers read."""
 
 from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring
@@ -18,16 +18,16 @@ def read(result: Verification) -> Element:
 
 
 def case(root: Element, name: str) -> Element:
-    (found,) = [element for element in root.iter("testcase") if element.get("name") == name]
-    return found
+    (testcase,) = [element for element in root.iter("testcase") if element.get("name") == name]
+    return testcase
 
 
 @pytest.mark.parametrize("result", [GOOD, BAD, Verification((), (), 0.0)], ids=["good", "bad", "empty"])
-def test_it_is_valid(result: Verification) -> None:
+def test_the_xml_is_valid_by_the_schema(result: Verification) -> None:
     SCHEMA.validate(FORMATS["junit"](result).encode())
 
 
-def test_the_schema_can_fail() -> None:
+def test_the_schema_rejects_a_broken_report() -> None:
     assert not SCHEMA.is_valid(FORMATS["junit"](BAD).replace("classname=", "class=").encode())
 
 
@@ -42,10 +42,10 @@ def test_a_suite_for_each_area_and_a_case_for_each_case() -> None:
 
 
 def test_an_error_is_a_failure_with_message_fix_and_id() -> None:
-    found = case(read(BAD), "user, a thing of somebody else: action 8")
-    assert found.get("classname") == "access.public.things"
-    assert (found.get("file"), found.get("line")) == ("supabase/migrations/1_things.sql", "3")
-    (failure,) = found
+    element = case(read(BAD), "user, a thing of somebody else: action 8")
+    assert element.get("classname") == "access.public.things"
+    assert (element.get("file"), element.get("line")) == ("supabase/migrations/1_things.sql", "3")
+    (failure,) = element
     assert (failure.tag, failure.get("type")) == ("failure", "error")
     assert failure.get("message") == "user: is violates | not hidden"
     assert failure.text is not None
@@ -53,22 +53,22 @@ def test_an_error_is_a_failure_with_message_fix_and_id() -> None:
     assert "id: access:public.things:user" in failure.text
 
 
-def test_what_was_not_checked_is_skipped_with_its_reason() -> None:
+def test_an_unchecked_area_is_skipped_with_its_reason() -> None:
     (skipped,) = case(read(BAD), "plans was not checked: 42501")
     assert (skipped.tag, skipped.get("message")) == ("skipped", "plans was not checked: 42501")
 
 
-def test_a_finding_without_a_case_is_a_failing_case_of_its_own() -> None:
+def test_a_finding_without_a_case_is_a_failed_test_case() -> None:
     (failure,) = case(read(BAD), "in no migration")
     assert failure.tag == "failure"
 
 
-def test_awkward_texts_arrive() -> None:
+def test_markup_and_control_characters_are_escaped() -> None:
     (failure,) = case(read(BAD), 'index "i|j": btree')
-    said = failure.get("message") or ""
-    assert "<script>alert(1)</script> & \"d\" 'e'" in said
-    assert said.endswith("]]> \ufffd[31m \ufffd ñ 😀")
+    message = failure.get("message") or ""
+    assert "<script>alert(1)</script> & \"d\" 'e'" in message
+    assert message.endswith("]]> \ufffd[31m \ufffd ñ 😀")
 
 
-def test_nothing_that_passed_has_a_result() -> None:
+def test_passed_cases_have_no_result() -> None:
     assert [element for element in read(GOOD).iter("testcase") if len(element)] == []

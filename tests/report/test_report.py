@@ -1,4 +1,4 @@
-"""Reports: the same verification as text, JSON and Markdown."""
+"""One verification as text, JSON and Markdown."""
 
 import json
 
@@ -20,7 +20,7 @@ BAD = Verification((FINDING,), CASES, 345.6, (GRID,))
 GOOD = Verification((), CASES, 345.6, (GRID,))
 
 
-def test_json_is_the_contract() -> None:
+def test_json_has_the_keys_of_the_contract() -> None:
     document = json.loads(FORMATS["json"](BAD))
     assert document["ok"] is False
     assert document["summary"] == {"checks": 12, "failed": 1, "ms": 345.6}
@@ -45,7 +45,7 @@ def test_text_fits_eighty_columns_and_has_every_row_and_column() -> None:
     assert lines[-1].startswith("FAILED: 12 checks, 1 errors")
 
 
-def test_text_marks_the_wrong_cell_and_colours_only_when_asked() -> None:
+def test_text_marks_the_mismatching_cell_and_has_colours_on_request_only() -> None:
     assert "violate!" in FORMATS["text"](BAD)
     assert "\x1b[" in text.verification(BAD, colour=True)
 
@@ -58,11 +58,11 @@ def test_markdown_has_a_row_for_each_identity_and_escapes_bars() -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_format_ends_in_a_line_end(form: str) -> None:
+def test_every_format_ends_with_a_newline(form: str) -> None:
     assert FORMATS[form](GOOD).endswith("\n")
 
 
-def test_only_errors_fail() -> None:
+def test_warnings_do_not_fail_the_verification() -> None:
     warning = Finding("x", "structure", Severity.WARNING, "o", "m", "")
     assert Verification((warning,), (), 1.0).ok
     assert not BAD.ok

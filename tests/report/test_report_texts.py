@@ -1,4 +1,4 @@
-"""Text and Markdown with many and awkward findings: every area has its line, nothing is taken for markup, all fits."""
+"""Text and Markdown with many findings and with markup in their texts: areas, escapes, grouping, size limit."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def test_text_has_a_line_for_each_area() -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "markdown"])
-def test_a_name_cannot_write_lines_of_its_own_nor_speak_to_the_terminal(form: str) -> None:
+def test_control_characters_and_line_ends_in_a_name_are_escaped(form: str) -> None:
     name = "x\x1b[2J\x9b1m\r\nok: 9 checks, 0 errors\x07\u202e"
     finding = replace(FINDINGS[0], object=name, message=f"{name} is wrong", fix=f'drop policy "{name}";')
     shown = FORMATS[form](replace(BAD, findings=(finding, replace(finding, id="another"))))
@@ -29,7 +29,7 @@ def test_a_name_cannot_write_lines_of_its_own_nor_speak_to_the_terminal(form: st
     assert not any(line.startswith("ok:") for line in before_fix.splitlines())
 
 
-def test_text_says_once_what_mends_several_findings() -> None:
+def test_text_prints_the_common_fix_of_several_findings_once() -> None:
     more = tuple(replace(FINDINGS[0], id=f"{WRONG}{n}", message=f"message {n}") for n in range(40))
     shown = FORMATS["text"](replace(BAD, findings=more))
     assert shown.count("fix: fix it") == 1
@@ -37,7 +37,7 @@ def test_text_says_once_what_mends_several_findings() -> None:
     assert max(map(len, shown.splitlines())) <= text.WIDTH
 
 
-def test_markdown_takes_nothing_for_markup() -> None:
+def test_markdown_escapes_markup() -> None:
     (line,) = [line for line in FORMATS["markdown"](BAD).splitlines() if "alert" in line]
     assert r"a \| b \`c\` \<script\>alert(1)\</script\> &amp;" in line
     assert r"\*f\* \_g\_" in line
@@ -45,16 +45,16 @@ def test_markdown_takes_nothing_for_markup() -> None:
     assert line.replace(r"\|", "").count("|") == 5
 
 
-def test_markdown_folds_a_matrix_and_opens_one_with_a_wrong_cell() -> None:
+def test_markdown_collapses_a_matrix_and_opens_one_with_a_mismatch() -> None:
     assert "<details open><summary>Access to public.things: 1 cells are not as declared</summary>\n\n|" in FORMATS[
         "markdown"
     ](BAD)
     assert "<details><summary>Access to public.things</summary>" in FORMATS["markdown"](GOOD)
 
 
-def test_markdown_stays_below_the_limit_and_says_what_it_left_out() -> None:
+def test_markdown_stays_below_the_limit_and_reports_omitted_findings() -> None:
     many = tuple(replace(FINDINGS[0], id=f"{WRONG}{n}", message=AWKWARD * 20, fix=f"select {n};") for n in range(2000))
     shown = FORMATS["markdown"](replace(BAD, findings=many))
     assert len(shown.encode()) < markdown.LIMIT_BYTES + 1000
-    assert " more findings have no room" in shown
+    assert " more findings do not fit" in shown
     assert "</details>" in shown

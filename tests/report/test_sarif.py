@@ -1,4 +1,4 @@
-"""SARIF 2.1.0: by its official schema, by Microsoft's validator with GitHub's rules, and by what is shown of it."""
+"""SARIF 2.1.0: valid by the official schema and by Microsoft's validator with the rules of GitHub; contents."""
 
 import json
 import subprocess
@@ -15,8 +15,8 @@ from tests.parts import sarif_multitool
 from tests.verifications import BAD, GOOD, WRONG
 
 EACH = pytest.mark.parametrize("result", [GOOD, BAD, Verification((), (), 0.0)], ids=["good", "bad", "empty"])
-# reachable addresses, texts taken from tables, the commit: none of which a report without network can have
-NOT_OURS = {"SARIF2002", "SARIF2003", "SARIF2005", "SARIF2006", "SARIF2012"}
+# rules about reachable URLs, message tables and commits, which a report without network cannot satisfy
+IGNORED_RULES = {"SARIF2002", "SARIF2003", "SARIF2005", "SARIF2006", "SARIF2012"}
 
 
 def log(result: Verification) -> dict[str, Any]:
@@ -25,11 +25,11 @@ def log(result: Verification) -> dict[str, Any]:
 
 
 def results(result: Verification) -> dict[str, Any]:
-    return {found["message"]["text"].rpartition("id: ")[2]: found for found in log(result)["runs"][0]["results"]}
+    return {one["message"]["text"].rpartition("id: ")[2]: one for one in log(result)["runs"][0]["results"]}
 
 
 @EACH
-def test_it_is_valid_by_the_official_schema(result: Verification) -> None:
+def test_the_log_is_valid_by_the_official_schema(result: Verification) -> None:
     schema = json.loads((sarif_multitool().parent / "sarif-2.1.0.json").read_text(encoding="utf-8"))
     jsonschema.validate(log(result), schema)
     broken = log(result)
@@ -38,49 +38,58 @@ def test_it_is_valid_by_the_official_schema(result: Verification) -> None:
         jsonschema.validate(broken, schema)
 
 
-def complaints(document: str, folder: Path) -> set[str]:
+def violations(document: str, folder: Path) -> set[str]:
     """The rules of Microsoft's validator, with those of GitHub's code scanning, that a log breaks."""
     (folder / "log.sarif").write_text(document, encoding="utf-8")
-    words = ["validate", "log.sarif", "--rule-kind", "Sarif;Ghas", "--level", "Error;Warning", "--output", "said.sarif"]
+    words = [
+        "validate",
+        "log.sarif",
+        "--rule-kind",
+        "Sarif;Ghas",
+        "--level",
+        "Error;Warning",
+        "--output",
+        "output.sarif",
+    ]
     ran = subprocess.run([sarif_multitool(), *words], cwd=folder, capture_output=True, text=True, check=False)
-    assert (folder / "said.sarif").exists(), ran.stdout
-    said = json.loads((folder / "said.sarif").read_text(encoding="utf-8"))
-    return {found["ruleId"] for found in said["runs"][0]["results"]} - NOT_OURS
+    assert (folder / "output.sarif").exists(), ran.stdout
+    output = json.loads((folder / "output.sarif").read_text(encoding="utf-8"))
+    return {found["ruleId"] for found in output["runs"][0]["results"]} - IGNORED_RULES
 
 
 @EACH
-def test_it_is_what_github_takes(result: Verification, tmp_path: Path) -> None:
-    assert complaints(FORMATS["sarif"](result), tmp_path) == set()
+def test_the_log_satisfies_the_rules_of_github(result: Verification, tmp_path: Path) -> None:
+    assert violations(FORMATS["sarif"](result), tmp_path) == set()
 
 
-def test_the_validator_can_complain(tmp_path: Path) -> None:
+def test_the_validator_reports_a_broken_log(tmp_path: Path) -> None:
     document = log(BAD)
     del document["runs"][0]["results"][0]["ruleId"], document["runs"][0]["results"][0]["ruleIndex"]
-    assert complaints(json.dumps(document), tmp_path) != set()
+    assert violations(json.dumps(document), tmp_path) != set()
 
 
-def test_each_result_has_its_rule_level_object_and_place() -> None:
-    found = results(BAD)
-    assert [found[id]["level"] for id in (WRONG, "structure:public.things:column:more", "plans:unchecked")] == [
+def test_each_result_has_its_rule_level_object_and_location() -> None:
+    by_id = results(BAD)
+    assert [by_id[id]["level"] for id in (WRONG, "structure:public.things:column:more", "plans:unchecked")] == [
         "error", "note", "warning",
     ]  # fmt: skip
     rules = [rule["id"] for rule in log(BAD)["runs"][0]["tool"]["driver"]["rules"]]
-    assert all(rules[one["ruleIndex"]] == one["ruleId"] for one in found.values())
-    assert found[WRONG]["ruleId"] == "access/action-8"
-    (place,) = found["structure:public.things:index:i|j"]["locations"]
-    assert place["logicalLocations"][0]["fullyQualifiedName"] == "public.things"
-    assert place["physicalLocation"]["artifactLocation"]["uri"] == "sql/%C3%B1%20b.sql"
-    assert place["physicalLocation"]["region"] == {"startLine": 9}
+    assert all(rules[one["ruleIndex"]] == one["ruleId"] for one in by_id.values())
+    assert by_id[WRONG]["ruleId"] == "access/action-8"
+    (location,) = by_id["structure:public.things:index:i|j"]["locations"]
+    assert location["logicalLocations"][0]["fullyQualifiedName"] == "public.things"
+    assert location["physicalLocation"]["artifactLocation"]["uri"] == "sql/%C3%B1%20b.sql"
+    assert location["physicalLocation"]["region"] == {"startLine": 9}
 
 
-def test_what_no_file_creates_has_a_place_nevertheless() -> None:
-    found = results(BAD)["plans:unchecked"]["locations"][0]["physicalLocation"]
-    assert found["artifactLocation"]["uri"] in ("sql/%C3%B1%20b.sql", "supabase/migrations/1_things.sql")
-    found = results(replace(BAD, locations={}))["plans:unchecked"]["locations"][0]["physicalLocation"]
-    assert found["artifactLocation"]["uri"] == "supabase-jobs.toml"
+def test_an_object_that_no_file_creates_has_a_default_location() -> None:
+    location = results(BAD)["plans:unchecked"]["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"]["uri"] in ("sql/%C3%B1%20b.sql", "supabase/migrations/1_things.sql")
+    location = results(replace(BAD, locations={}))["plans:unchecked"]["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"]["uri"] == "supabase-jobs.toml"
 
 
-def test_the_same_findings_make_the_same_log_and_fingerprints_outlive_values() -> None:
+def test_equal_findings_make_equal_logs_and_fingerprints_ignore_values() -> None:
     assert FORMATS["sarif"](BAD) == FORMATS["sarif"](replace(BAD, milliseconds=1.0))
     moved = replace(
         BAD,
@@ -92,12 +101,12 @@ def test_the_same_findings_make_the_same_log_and_fingerprints_outlive_values() -
     assert len({json.dumps(one) for one in prints[0].values()}) == len(BAD.findings)
 
 
-def test_rules_do_not_depend_on_what_was_found() -> None:
+def test_rules_do_not_depend_on_the_findings() -> None:
     rules = [{rule["id"] for rule in log(result)["runs"][0]["tool"]["driver"]["rules"]} for result in (GOOD, BAD)]
     assert rules[0] < rules[1]
     assert "structure/policy" in rules[0]
 
 
-def test_what_was_not_checked_is_said() -> None:
+def test_unchecked_areas_are_notifications() -> None:
     (invocation,) = log(BAD)["runs"][0]["invocations"]
     assert "plans was not checked" in json.dumps(invocation)

@@ -12,7 +12,7 @@ def verification(result: Verification) -> str:
 
 
 def as_dict(result: Verification) -> dict[str, object]:
-    """`{"ok", "findings", "summary", "unchecked", "matrix"}`; the first three are the CLI's contract."""
+    """`{"ok", "findings", "summary", "unchecked", "matrix"}`; all but the last are the contract of the CLI."""
     return {
         "ok": result.ok,
         "findings": [asdict(finding) for finding in result.findings],

@@ -94,7 +94,7 @@ def test_data_is_deleted_only_where_that_was_said(make_database: Make) -> None:
     with psycopg.connect(url) as connection:
         insert_fixture_rows(connection)
     full = catalogs(url)
-    with pytest.raises(MigrationError, match="deletes every one") as refused:
+    with pytest.raises(MigrationError, match="deletes all of them") as refused:
         apply(url, removal())
     assert refused.value.sqlstate == "55000"
     assert "--drop-data" in (refused.value.hint or "")
@@ -115,7 +115,7 @@ def test_rows_of_either_table_hold_it_back(make_database: Make, kept: str) -> No
                 "update public.async_jobs set guest_id = null, user_id = (select id from auth.users limit 1)"
             )
             connection.execute("delete from public.guest_users")
-    with pytest.raises(MigrationError, match="deletes every one"):
+    with pytest.raises(MigrationError, match="deletes all of them"):
         apply(url, removal())
 
 

@@ -1,0 +1,90 @@
+"""A TCP proxy that adds network distance to a server on this machine, and counts the round trips through it."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+
+@dataclass
+class Distance:
+    """A running proxy: its port, and the round trips of all its connections so far, those of connecting included."""
+
+    port: int
+    round_trips: int = 0
+
+
+@contextmanager
+def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
+    """A proxy on a free port of 127.0.0.1 before `target_port`; every byte arrives `one_way_seconds` later.
+
+    A round trip is counted whenever a client sends after it has received. Chunks keep their order and overlap in
+    flight, as on a network: a pipeline takes one round trip, however many packets it has.
+    """
+    loop = asyncio.new_event_loop()
+    started: threading.Event = threading.Event()
+    state = Distance(0)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  inside a coroutine
+        tasks.add(task)
+        try:
+            their_reader, their_writer = await asyncio.open_connection("127.0.0.1", target_port)
+        except OSError:
+            writer.close()
+            return
+        client_is_sending = False
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, from_client: bool) -> None:
+            nonlocal client_is_sending
+            flights: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+            async def land() -> None:
+                while True:
+                    arrival, data = await flights.get()
+                    await asyncio.sleep(max(arrival - loop.time(), 0))
+                    if not data:
+                        sink.close()
+                        return
+                    sink.write(data)
+                    await sink.drain()
+
+            landing = asyncio.create_task(land())
+            with suppress(OSError):
+                while data := await source.read(1 << 16):
+                    if from_client and not client_is_sending:
+                        state.round_trips += 1
+                    client_is_sending = from_client
+                    flights.put_nowait((loop.time() + one_way_seconds, data))
+            flights.put_nowait((loop.time() + one_way_seconds, b""))
+            with suppress(OSError):
+                await landing
+
+        await asyncio.gather(
+            pump(reader, their_writer, from_client=True), pump(their_reader, writer, from_client=False)
+        )
+        tasks.discard(task)
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        state.port = server.sockets[0].getsockname()[1]
+        started.set()
+        await stopping.wait()
+        server.close()
+        for task in list(tasks):
+            task.cancel()
+
+    stopping = asyncio.Event()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(main()), daemon=True)
+    thread.start()
+    started.wait()
+    try:
+        yield state
+    finally:
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join(5)
+        if not loop.is_running():
+            loop.close()

@@ -1,4 +1,4 @@
-"""`supabase-jobs.toml`, the environment and the options, made into one frozen value."""
+"""Settings from `supabase-jobs.toml`, the environment and the options."""
 
 import tomllib
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ DEFAULT_MIGRATIONS = Path("supabase") / "migrations"
 _PATHS = ("migrations", "sql_dir")
 _TABLES = ("variables", "allowed_bypasses")
 _KNOWN = (*_TABLES, *_PATHS)
-# former keys: what they are called now
+# former key → new key
 _RENAMED = {"doors": "allowed_bypasses"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a command works with; every path is absolute.
+    """The settings of a command; every path is absolute.
 
-    `migrations` and `sql_dir` are None where neither option nor file names a folder: the packaged set applies.
-    `allowed_bypasses` maps user views and functions that bypass row level security to the reason for it.
-    `db_url` never appears in a repr: it may hold a password.
+    `migrations` and `sql_dir` are None if neither an option nor the file names a folder: the packaged sources are used.
+    `allowed_bypasses` maps each user view or function that bypasses row level security to the reason for it.
+    `db_url` is left out of the repr, because it may contain a password.
     """
 
     directory: Path
@@ -44,10 +44,10 @@ def load_settings(
     migrations: Path | None = None,
     sql_dir: Path | None = None,
 ) -> Settings:
-    """Settings for a command run in `directory`: options win over the file, the file over defaults.
+    """The settings of a command in `directory`: options override the file, and the file overrides the defaults.
 
-    Raises ConfigError (exit 2) for a file that is not TOML, an unknown key, a value of the wrong
-    type, or a path that does not exist.
+    Raises ConfigError (exit 2) for a file that is not TOML, an unknown key, a value of the wrong type, or a path
+    that does not exist.
     """
     directory = directory.absolute()
     from_file = _read(directory / FILE_NAME)
@@ -65,7 +65,7 @@ def load_settings(
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a dict; ConfigError names the file where it cannot be read or parsed."""
+    """Parse a TOML file; ConfigError names a file that cannot be read or parsed."""
     try:
         with path.open("rb") as stream:
             return tomllib.load(stream)
@@ -88,7 +88,7 @@ def _read(path: Path) -> dict[str, Any]:
         if key not in _KNOWN:
             raise ConfigError(
                 f"{FILE_NAME}: unknown key {key!r}",
-                hint=f"Known keys: {', '.join(_KNOWN)}. Variables of the SQL stand under [variables].",
+                hint=f"Known keys: {', '.join(_KNOWN)}. The variables of the SQL belong under [variables].",
                 file=str(path),
             )
         if not isinstance(value, wanted):
@@ -109,7 +109,7 @@ def _folder(directory: Path, option: Path | None, from_file: str | None, name: s
     path = directory / Path(chosen)
     if not path.is_dir():
         raise ConfigError(
-            f"{name}: there is no folder {path}",
-            hint="Name an existing folder, or leave the option out to use the SQL that the package ships.",
+            f"{name}: the folder {path} does not exist",
+            hint="Name an existing folder, or omit the option to use the packaged SQL.",
         )
     return path

@@ -36,49 +36,49 @@ _UNITS = {"ms": 1, "s": 1000, "min": 60_000}
 
 
 class Duration(click.ParamType[int]):
-    """`500ms`, `4s`, `1min`, as PostgreSQL writes durations; a bare number is milliseconds. Gives milliseconds."""
+    """A duration as PostgreSQL writes it (`500ms`, `4s`, `1min`; milliseconds without a unit), in milliseconds."""
 
     name = "duration"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Milliseconds, at least 1: 0 would switch the timeout off."""
+        """Parse the duration; it is at least 1 ms, because 0 would disable the timeout."""
         if isinstance(value, int):
             return value
-        found = re.fullmatch(r"(\d{1,9})(ms|s|min)?", str(value))
-        milliseconds = int(found[1]) * _UNITS[found[2] or "ms"] if found else 0
+        match = re.fullmatch(r"(\d{1,9})(ms|s|min)?", str(value))
+        milliseconds = int(match[1]) * _UNITS[match[2] or "ms"] if match else 0
         if not 1 <= milliseconds < 2**31:
-            self.fail(f"{value!r} is no duration such as 500ms, 4s or 1min", param, ctx)
+            self.fail(f"{value!r} is not a duration such as 500ms, 4s or 1min", param, ctx)
         return milliseconds
 
 
 @click.command(epilog="Example: supabase-jobs apply --lock-timeout 2s --retries 10")
-@click.option("--dry-run", is_flag=True, help="Run everything pending in one transaction, verify, and roll it back.")
-@click.option("--to", metavar="VERSION", help="Apply up to and including this version.")
+@click.option("--dry-run", is_flag=True, help="Run all pending files in one transaction, verify, and roll back.")
+@click.option("--to", metavar="VERSION", help="Apply only up to this version, inclusive.")
 @click.option(
     "--lock-timeout",
     type=Duration(),
     default="4s",
     show_default=True,
-    help="How long a statement may wait for a lock.",
+    help="How long a statement waits for a lock.",
 )
 @click.option(
     "--retries",
     type=click.IntRange(0, 100),
     default=5,
     show_default=True,
-    help="How often a file is tried again after that.",
+    help="How often a file is retried after a lock timeout.",
 )
-@click.option("--include-all", is_flag=True, help="Apply also pending files older than the newest applied one.")
+@click.option("--include-all", is_flag=True, help="Also apply pending files older than the newest applied one.")
 @shared_options
 @json_option
 @click.pass_context
 def command(
     ctx: click.Context, dry_run: bool, to: str | None, lock_timeout: int, retries: int, include_all: bool
 ) -> None:
-    """Apply the pending migrations, each file in a transaction of its own, as `supabase db push` records them.
+    """Apply the pending migrations, each file in a transaction, and record them as `supabase db push` does.
 
-    Stops before anything runs where files and database disagree (exit 4) or a file is refused (exit 2). A
-    statement that fails undoes its file and keeps the files before it (exit 6).
+    Stops before anything runs if files and database disagree (exit 4) or a file is refused (exit 2). If a
+    statement fails, its file is rolled back and the files before it are kept (exit 6).
     """
     from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
     from supabase_jobs.migrations.locks import LockOptions
@@ -95,36 +95,38 @@ def command(
         _dry_run(ctx, given, files, options)
         return
     text = not as_json(ctx)
-    lost: list[OSError] = []
-    observer = ApplyObserver(narrate, progress, lambda done: _print(done, lost) if text else None)
+    write_errors: list[OSError] = []
+    observer = ApplyObserver(
+        narrate, progress, lambda migration: _print_applied(migration, write_errors) if text else None
+    )
     with connected(given) as connection:
-        connection.add_notice_handler(_tell)
+        connection.add_notice_handler(_narrate_notice)
         applied, before = apply_pending(connection, files, observer=observer, **options)
     if not text:
         print_json({"applied": [asdict(a) for a in applied], "already_applied": before, "dry_run": False})
     elif not applied:
         click.echo(f"Nothing to apply; {len(before)} migrations are applied already.")
-    if lost:
-        raise lost[0]
+    if write_errors:
+        raise write_errors[0]
 
 
-def _tell(notice: "Diagnostic") -> None:
-    """What a migration has to say (RAISE NOTICE): that something was left out, for one."""
+def _narrate_notice(notice: "Diagnostic") -> None:
+    """Print a notice of a migration (RAISE NOTICE)."""
     severity = (notice.severity_nonlocalized or "notice").lower()
     narrate(f"{severity}: {notice.message_primary}")
     if notice.message_hint:
         narrate(f"hint: {notice.message_hint}")
 
 
-def _print(done: "AppliedMigration", lost: list[OSError]) -> None:
-    """A line as soon as a file is applied: a later one may fail, and this one is kept.
+def _print_applied(migration: "AppliedMigration", write_errors: list[OSError]) -> None:
+    """Print an applied file at once, because a later file may fail.
 
-    Where it cannot be written the rest is applied all the same; `lost` is for the exit code at the end.
+    If stdout cannot be written, the other files are still applied; the error determines the exit code at the end.
     """
     try:
-        output(f"applied  {done.version}  {done.name}  {done.ms:.0f} ms")
+        output(f"applied  {migration.version}  {migration.name}  {migration.ms:.0f} ms")
     except OSError as error:
-        lost.append(error)
+        write_errors.append(error)
 
 
 def _dry_run(ctx: click.Context, given: "Settings", files: "MigrationFiles", options: dict[str, Any]) -> None:
@@ -139,8 +141,8 @@ def _dry_run(ctx: click.Context, given: "Settings", files: "MigrationFiles", opt
 
         return verify(connection, expectations)
 
-    with connected(given) as connection, progress("running the pending files, to be rolled back"):
-        connection.add_notice_handler(_tell)
+    with connected(given) as connection, progress("running the pending files in a dry run"):
+        connection.add_notice_handler(_narrate_notice)
         run, before = dry_run(
             connection,
             files,
@@ -150,14 +152,14 @@ def _dry_run(ctx: click.Context, given: "Settings", files: "MigrationFiles", opt
     if as_json(ctx):
         from supabase_jobs.report.json import as_dict
 
-        verified = run.verification
+        verification = run.verification
         print_json(
             {
                 "applied": [asdict(f) for f in run.files],
                 "already_applied": before,
                 "dry_run": True,
                 "skipped": [{"version": m.version, "name": m.name} for m in run.skipped],
-                "verify": None if verified is None else as_dict(verified),
+                "verify": None if verification is None else as_dict(verification),
             }
         )
     else:
@@ -169,17 +171,16 @@ def _dry_run(ctx: click.Context, given: "Settings", files: "MigrationFiles", opt
 
 def _print_dry_run(run: "DryRun") -> None:
     for file in run.files:
-        lock = "no further lock on a table that was there" if file.lock is None else file.lock.mode
+        lock = "no further lock on an existing table" if file.lock is None else file.lock.mode
         tables = "" if file.lock is None else f" on {', '.join(file.lock.tables)}"
         click.echo(f"ran          {file.version}  {file.name}  {file.ms:.0f} ms  {lock}{tables}")
     for migration in run.skipped:
-        click.echo(f"skipped      {migration.version}  {migration.name}  it cannot run in a transaction")
+        click.echo(f"skipped      {migration.version}  {migration.name}  cannot run in a transaction")
     if not run.files and not run.skipped:
         click.echo("Nothing to apply.")
     if run.verification is not None:
-        verified = run.verification
-        if verified.ok:
-            narrate(f"verified afterwards: {verified.checks} checks, no errors")
+        if run.verification.ok:
+            narrate(f"verified: {run.verification.checks} checks, no errors")
         else:
-            click.echo(report(verified, "text"), nl=False)
-    narrate("Everything was rolled back.")
+            click.echo(report(run.verification, "text"), nl=False)
+    narrate("All changes were rolled back.")

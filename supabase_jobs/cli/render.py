@@ -12,12 +12,12 @@ from supabase_jobs.settings import DEFAULT_MIGRATIONS
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to write into; supabase/migrations if unsaid.",
+    help="Folder to write into (default: supabase/migrations).",
 )
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 where the rendered files differ.")
-@click.option("--uninstall", is_flag=True, help="Render a migration that takes all of it away again.")
-@click.option("--drop-data", is_flag=True, help="With --uninstall: also where the tables hold rows.")
-@click.option("--reinstall", is_flag=True, help="After an uninstall: render everything anew, in later versions.")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if the rendered files differ.")
+@click.option("--uninstall", is_flag=True, help="Render a migration that drops all managed objects.")
+@click.option("--drop-data", is_flag=True, help="With --uninstall: drop the tables even if they contain rows.")
+@click.option("--reinstall", is_flag=True, help="After an uninstall: render all sources again, with later versions.")
 @shared_options
 @json_option
 @click.pass_context
@@ -26,9 +26,9 @@ def command(
 ) -> None:
     """Render the SQL sources into Supabase migration files.
 
-    In a project that has other migrations, the files get versions after its newest one. Files rendered
-    earlier are recognised by their first line and never rewritten: they may be applied already. Where a
-    variable has changed, a new file makes the change.
+    In a project with other migrations, the files get versions after its newest one. Files rendered earlier
+    are recognized by their first line and never rewritten, because they may be applied already. A changed variable
+    results in a new file.
     """
     from supabase_jobs.sources.files import load_sources
     from supabase_jobs.sources.render import (
@@ -40,35 +40,35 @@ def command(
     )
 
     if uninstall and reinstall:
-        raise click.UsageError("--uninstall and --reinstall contradict each other.")
+        raise click.UsageError("--uninstall and --reinstall cannot be combined.")
     if drop_data and not uninstall:
-        raise click.UsageError("--drop-data goes with --uninstall only.")
+        raise click.UsageError("--drop-data requires --uninstall.")
     given = settings(ctx)
     out = given.directory / (out or given.migrations or DEFAULT_MIGRATIONS)
     sources = load_sources(given.sql_dir)
     if uninstall:
         variables = {**given.variables, **({"drop_data": True} if drop_data else {})}
-        rendering = uninstall_folder(sources, render_uninstall(sources, variables), out)
+        comparison = uninstall_folder(sources, render_uninstall(sources, variables), out)
     else:
-        rendering = compare_folder(sources, render_sources(sources, given.variables), out, reinstall=reinstall)
+        comparison = compare_folder(sources, render_sources(sources, given.variables), out, reinstall=reinstall)
 
-    for migration in rendering.edited:
-        narrate(f"{migration.file_name} was changed by hand since it was rendered")
-    for migration in rendering.outdated:
+    for migration in comparison.edited:
+        narrate(f"{migration.file_name} was edited after it was rendered")
+    for migration in comparison.outdated:
         narrate(f"{migration.file_name} was rendered from other sources or variables; a change needs a new version")
-    for migration in rendering.new:
+    for migration in comparison.new:
         narrate(f"{'missing' if check else 'writing'} {migration.file_name}")
-    if rendering.removed_by is not None:
-        narrate(f"{rendering.removed_by.file_name} takes all of it away again; --reinstall renders it anew")
+    if comparison.uninstalled_by is not None:
+        narrate(f"{comparison.uninstalled_by.file_name} uninstalls all sources; pass --reinstall to render them again")
     if not check:
-        write(rendering, out)
+        write(comparison, out)
 
     if as_json(ctx):
         names = {
-            state: [m.file_name for m in getattr(rendering, state)]
+            state: [m.file_name for m in getattr(comparison, state)]
             for state in ("new", "unchanged", "edited", "outdated")
         }
         print_json({**names, "out": str(out), "check": check})
-    elif not rendering.differs and rendering.removed_by is None:
-        narrate(f"{out}: all {len(rendering.unchanged)} files are as rendered")
-    ctx.exit(1 if check and rendering.differs else 0)
+    elif not comparison.differs and comparison.uninstalled_by is None:
+        narrate(f"{out}: all {len(comparison.unchanged)} files are up to date")
+    ctx.exit(1 if check and comparison.differs else 0)

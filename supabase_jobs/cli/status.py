@@ -3,22 +3,20 @@
 import click
 
 from supabase_jobs.cli.common import as_json, connected, json_option, print_json, settings, shared_options
+from supabase_jobs.errors import DriftError
 
 PENDING_EXIT_CODE = 3
-DRIFT_EXIT_CODE = 4
 
 
 @click.command(epilog="Example: supabase-jobs status --exit-code")
-@click.option(
-    "--exit-code", is_flag=True, help="Exit 3 where migrations are pending, 4 where files and database disagree."
-)
+@click.option("--exit-code", is_flag=True, help="Exit 3 if migrations are pending, 4 if files and database disagree.")
 @shared_options
 @json_option
 @click.pass_context
 def command(ctx: click.Context, exit_code: bool) -> None:
     """Show every migration: applied, pending, edited (the file differs from what was applied), remote-only.
 
-    Files are compared with what was applied by their meaning; layout and comments alone are only noted.
+    The comparison ignores layout and comments; if only these differ, the output notes it.
     """
     from supabase_jobs.migrations import ledger
     from supabase_jobs.migrations.plan import plan
@@ -27,34 +25,34 @@ def command(ctx: click.Context, exit_code: bool) -> None:
     given = settings(ctx)
     files = project.files(given)
     with connected(given) as connection:
-        found = plan(files, ledger.read(connection))
-    late = {p.version for p in found.problems if p.kind == "out-of-order"}
+        migration_plan = plan(files, ledger.read(connection))
+    out_of_order = {p.version for p in migration_plan.problems if p.kind == "out-of-order"}
     if as_json(ctx):
         print_json(
             {
                 "migrations": [
                     {
-                        "version": e.version,
-                        "name": e.name,
-                        "state": e.state,
-                        "out_of_order": e.version in late,
-                        "note": e.note,
-                        "diff": e.diff,
+                        "version": s.version,
+                        "name": s.name,
+                        "state": s.state,
+                        "out_of_order": s.version in out_of_order,
+                        "note": s.note,
+                        "diff": s.diff,
                     }
-                    for e in found.statuses
+                    for s in migration_plan.statuses
                 ]
             }
         )
     else:
-        for entry in found.statuses:
-            note = "older than an applied one" if entry.version in late else entry.note
-            click.echo(f"{entry.state:<11}  {entry.version}  {entry.name}" + (f"  ({note})" if note else ""))
-        for text in (e.diff for e in found.statuses if e.diff):
+        for status in migration_plan.statuses:
+            note = "older than an applied one" if status.version in out_of_order else status.note
+            click.echo(f"{status.state:<11}  {status.version}  {status.name}" + (f"  ({note})" if note else ""))
+        for text in (s.diff for s in migration_plan.statuses if s.diff):
             click.echo(f"\n{text}", nl=False)
-        if not found.statuses:
-            click.echo("No migrations, neither in the files nor in the database.")
+        if not migration_plan.statuses:
+            click.echo("No migrations in the files or in the database.")
     if exit_code:
-        if any(p.kind != "refused" for p in found.problems):
-            ctx.exit(DRIFT_EXIT_CODE)
-        if found.pending:
+        if any(p.kind != "refused" for p in migration_plan.problems):
+            ctx.exit(DriftError.exit_code)
+        if migration_plan.pending:
             ctx.exit(PENDING_EXIT_CODE)

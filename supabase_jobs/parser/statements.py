@@ -1,30 +1,30 @@
-"""Split a migration file into statements the way `supabase db push` does; knows no database.
+"""Split a migration file into statements exactly as the Supabase CLI does. Knows no database.
 
-The Supabase CLI stores the pieces of every file it applies in the ledger, and drift is read by
-comparing them. So the pieces have to be the CLI's to the letter, also where its idea of SQL is not
-PostgreSQL's. Measured on version 2.117.0; `tests/parser/test_statements.py` holds what it answered.
+The CLI stores the statements of each file in the ledger, and drift detection compares them. So the split must be the
+same as the CLI's, even if its SQL differs from PostgreSQL's. `tests/parser/test_statements.py` contains the results of
+version 2.117.0.
 
-Where the CLI strays from PostgreSQL (each can cut a valid file in the wrong place, or fail to cut it):
+The CLI differs from PostgreSQL in these cases, each of which can split a valid file wrongly:
 
 * a backslash outside quotes hides the next character, and inside `E'…'` it hides nothing;
 * `/*/` opens and closes a comment, and in `/* … /*/` the inner one is closed at once;
 * `$` opens a dollar quote in the middle of an identifier, and a tag may begin with a digit;
-* one `)` closes all brackets that were opened without anything else between them;
-* a `begin atomic` body ends at the first letters `end`, those of `pending` or `case … end` included,
-  and `begin` as the last word of a comment counts;
-* `;` inside brackets or such a body goes unseen, also by a quote, tag or dash that stands before it.
+* one `)` closes all directly nested brackets;
+* a `begin atomic` body ends at the first letters `end`, even those of `pending` or `case … end`, and `begin` may be the
+  last word of a comment;
+* `;` inside brackets or such a body is ignored, even directly after a quote, a tag or a dash.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# What the CLI's runtime takes for white space: not U+0085 or U+001C to U+001F, but U+FEFF, as in a BOM.
+# White space to the CLI's runtime: U+FEFF (a byte order mark) is, U+0085 and U+001C to U+001F are not.
 _SPACE = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
 _SPACE += "\u2028\u2029\u202f\u205f\u3000\ufeff"
 
-# Everything that can change the state: a single character, or the last letter of `atomic` or `end`.
-# A dotless i (U+0131) is an upper-case I to the CLI.
+# The characters that can change the state; for `atomic` and `end` it is their last letter.
+# The CLI treats a dotless i (U+0131) as an upper-case I.
 _MARK = re.compile("['\"$/\\\\;()-]|(?<=[aA][tT][oO][mM][iI\u0131])[cC]|(?<=[eE][nN])[dD]")
 _BLOCK = re.compile(r"/(?=\*)|\*(?=/)")
 _BLOCK_WHOLE = re.compile(r"/\*|\*/")
@@ -33,11 +33,10 @@ _LINE_END = re.compile(r"[\n\r]")
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement as the ledger holds it, and where its code starts.
+    """One statement as the ledger stores it, and the line where its code starts.
 
-    `text` keeps comments, and has neither the final `;` nor white space around it. `line` is the line
-    of the file, counted from 1, with the first character that is neither blank nor comment (with the
-    first character at all where there is only comment).
+    `text` includes comments, but neither the final `;` nor surrounding white space. `line` is the line of the file,
+    counted from 1, of the first character that is neither white space nor comment, else of the first character.
     """
 
     text: str
@@ -55,10 +54,10 @@ class Statement:
 
 
 def split(text: str) -> list[Statement]:
-    r"""The statements of a migration file, in order; none for a file without any.
+    r"""The statements of a migration file, in order.
 
-    `text` is the file decoded as UTF-8 with its line ends as they are: text mode's `\r\n` → `\n` would
-    change the ledger row. A byte order mark may stay.
+    `text` is the decoded file with its original line ends, because `\r\n` → `\n` would change the ledger row. It may
+    start with a byte order mark.
     """
     statements = []
     start, line = 0, 1
@@ -74,8 +73,8 @@ def split(text: str) -> list[Statement]:
 
 
 def _ends(text: str) -> Iterator[int]:
-    """The offset behind each `;` that ends a statement, then that of the end of the text."""
-    closers: list[str] = []  # for each bracket or body that is open: what closes it
+    """The offset after each `;` that ends a statement, then the end of the text."""
+    closers: list[str] = []  # the closing word of each open bracket or body
     at = 0
     while mark := _MARK.search(text, at):
         char, at = mark[0], mark.end()
@@ -101,15 +100,15 @@ def _ends(text: str) -> Iterator[int]:
                 at = _after_slash(text, at)
             case "$":
                 at = _after_dollar(text, at, nested)
-            case _:  # a backslash; the bracket behind it closes all the same
+            case _:  # a backslash; a bracket after it still closes
                 at += not text.startswith(")", at)
     yield len(text)
 
 
 def _after_quote(text: str, at: int, quote: str, nested: bool) -> int:
-    """Where the quote opened before `at` is over; a doubled delimiter does not end it."""
+    """The offset after the quote that was opened before `at`; a doubled delimiter does not end it."""
     while (close := text.find(quote, at)) >= 0:
-        after = _unseen(text, close + 1, nested)
+        after = _skip_semicolons(text, close + 1, nested)
         if not text.startswith(quote, after):
             return after
         at = after + 1
@@ -117,8 +116,8 @@ def _after_quote(text: str, at: int, quote: str, nested: bool) -> int:
 
 
 def _after_dash(text: str, at: int, nested: bool) -> int:
-    """Where the line comment is over if a second dash follows, else where to read on."""
-    at = _unseen(text, at, nested)
+    """The offset after the line comment if a second dash follows, else the offset to continue at."""
+    at = _skip_semicolons(text, at, nested)
     if not text.startswith("-", at):
         return at
     newline = text.find("\n", at)
@@ -126,9 +125,9 @@ def _after_dash(text: str, at: int, nested: bool) -> int:
 
 
 def _after_slash(text: str, at: int) -> int:
-    """Where the block comment is over if a star follows, else where to read on.
+    """The offset after the block comment if a star follows, else the offset to continue at.
 
-    Openings and closings may share a character, that is how `/*/` comes to be a whole comment.
+    The opening and the closing may share a character, so `/*/` is a complete comment.
     """
     if not text.startswith("*", at):
         return at
@@ -141,19 +140,19 @@ def _after_slash(text: str, at: int) -> int:
 
 
 def _after_dollar(text: str, at: int, nested: bool) -> int:
-    """Where the dollar quote is over if a tag and a second `$` follow, else where to read on."""
+    """The offset after the dollar quote if a tag and a second `$` follow, else the offset to continue at."""
     start = at - 1
     while at < len(text) and (_in_name(text[at]) or (nested and text[at] == ";")):
         at += 1
     if not text.startswith("$", at):
         return at
     tag = text[start : at + 1]
-    close = text.find(tag, start + 1)  # the closing tag may begin with the last character of the opening one
+    close = text.find(tag, start + 1)  # the closing tag may share the `$` of the opening tag
     return len(text) if close < 0 else close + len(tag)
 
 
-def _unseen(text: str, at: int, nested: bool) -> int:
-    """Past the semicolons at `at`, which nothing takes notice of inside brackets and bodies."""
+def _skip_semicolons(text: str, at: int, nested: bool) -> int:
+    """The offset after the semicolons at `at`, which are ignored inside brackets and bodies."""
     while nested and text.startswith(";", at):
         at += 1
     return at
@@ -169,17 +168,17 @@ def _is_begin_atomic(text: str, end: int) -> bool:
     if gap == word or begin < 0 or text[begin:gap].upper() != "BEGIN":
         return False
     before = text[begin - 1 : begin]
-    # the CLI looks at half a character where one takes two UTF-16 units, and finds no letter
+    # of a character with two UTF-16 units the CLI sees the second unit, which is not a letter
     return not before or before > "\uffff" or not (_in_name(before) or before == "$")
 
 
 def _in_name(char: str) -> bool:
-    """Whether the CLI takes the character for part of a name or of a dollar quote's tag."""
+    """Whether the CLI accepts the character in a name or in the tag of a dollar quote."""
     return char.isalpha() or char.isdecimal() or char == "_"
 
 
 def _code_start(text: str) -> int:
-    """Where PostgreSQL sees the first character that is neither blank nor comment, else the first one."""
+    """The offset of the first character that PostgreSQL reads as code, else of the first character."""
     at = first = len(text) - len(text.lstrip(_SPACE))
     while at < len(text):
         if text[at] in _SPACE:
@@ -195,7 +194,7 @@ def _code_start(text: str) -> int:
 
 
 def _after_block(text: str, at: int) -> int:
-    """Where PostgreSQL ends the block comment that starts at `at`."""
+    """The offset after the block comment that starts at `at`, as PostgreSQL reads it."""
     depth = 0
     for sign in _BLOCK_WHOLE.finditer(text, at):
         depth += 1 if sign[0] == "/*" else -1

@@ -1,7 +1,7 @@
-"""What a statement is, by PostgreSQL's own grammar (libpg_query); knows no database.
+"""Properties of statements, from their parse trees (libpg_query). Knows no database.
 
-The grammar is PostgreSQL 17's. A statement that it cannot parse (newer syntax, a psql command, a plain
-mistake) is None here: what it means is for the server to say.
+The grammar is that of PostgreSQL 17. A statement that it cannot parse (newer syntax, a psql command, a syntax error)
+has no properties; the server judges it.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ Node = dict[str, Any]
 
 _SHARED_TRANSACTION = {"TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE", "TRANS_STMT_ROLLBACK_TO"}
 _ROLES = {"role", "session_authorization"}
-# where a statement that creates something names its table, and the part of it that it creates
+# statement kind → the field with the table, and the field with the part of it that is created
 _TABLES = {
     "CreateStmt": "relation", "ViewStmt": "view", "IndexStmt": "relation", "CreatePolicyStmt": "table",
     "CreateTrigStmt": "relation",
@@ -23,8 +23,8 @@ _POSITIONS = {"stmt_len", "list_start", "list_end", "rexpr_list_start", "rexpr_l
 
 
 def parse(text: str) -> list[Node] | None:
-    """The statements of a text as {kind: fields}; none where there is only comment; None where it cannot be parsed."""
-    import pgparse  # takes 20 ms, and `--help` needs none of it
+    """The statements of a text as {kind: fields}; [] for only comment, None if it cannot be parsed."""
+    import pgparse  # takes 20 ms, which `--help` does not need
 
     try:
         return [tree["stmt"] for tree in pgparse.parse(text.strip("\ufeff"))]
@@ -33,18 +33,18 @@ def parse(text: str) -> list[Node] | None:
 
 
 def meaning(text: str) -> str | None:
-    """A text that is equal for two statements that differ in layout and comments only; None where unknown."""
+    """A text that is equal for statements that differ only in layout and comments; None if it cannot be parsed."""
     trees = parse(text)
     return None if trees is None else repr(_without_positions(trees))
 
 
 def ends_transaction(node: Node) -> bool:
-    """Whether a statement begins or ends a transaction; savepoints do not."""
+    """Whether a statement begins or ends a transaction; savepoint commands do not."""
     return "TransactionStmt" in node and node["TransactionStmt"]["kind"] not in _SHARED_TRANSACTION
 
 
 def needs_no_transaction(node: Node) -> str | None:
-    """What a statement is called that PostgreSQL refuses inside a transaction; None for all others."""
+    """The name of a statement that PostgreSQL refuses inside a transaction; None for all others."""
     kind, fields = next(iter(node.items()))
     concurrently = {
         "IndexStmt": "create index concurrently",
@@ -81,13 +81,13 @@ def needs_no_transaction(node: Node) -> str | None:
 
 
 def copies_to_client(node: Node) -> bool:
-    """Whether a statement is COPY FROM STDIN or TO STDOUT: no migration file brings data along or takes it."""
+    """Whether a statement is COPY FROM STDIN or COPY TO STDOUT."""
     copy = node.get("CopyStmt")
     return copy is not None and "filename" not in copy and not copy.get("is_program")
 
 
 def role_change(node: Node) -> tuple[str, bool] | None:
-    """(role or session_authorization, whether it is another one from here on); None for no change."""
+    """(role or session_authorization, whether it is set rather than reset); None for other statements."""
     if (setting := node.get("VariableSetStmt")) is not None and setting.get("name") in _ROLES:
         changed = setting["kind"] == "VAR_SET_VALUE" and _texts(setting.get("args")) != ["none"]
         return setting["name"], changed
@@ -109,7 +109,7 @@ def concurrent_index(node: Node) -> tuple[str | None, str, str | None] | None:
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of a function; `default` is equal for two expressions that are the same but for casts."""
+    """An argument of a function; `default` is equal for expressions that differ only in casts."""
 
     name: str
     default: str | None
@@ -118,7 +118,7 @@ class Argument:
 
 @dataclass(frozen=True)
 class Function:
-    """What the types of a function do not say. As text: its arguments."""
+    """The body and the arguments of a function. As text: its arguments."""
 
     body: str
     arguments: tuple[Argument, ...]
@@ -129,8 +129,8 @@ class Function:
 
 @lru_cache(maxsize=256)  # `mutate` compares the same bodies for every fault
 def functions(text: str) -> Mapping[str, Function]:
-    """`schema.name` → the functions that a text creates with a schema and a string body; the last counts."""
-    found = {}
+    """`schema.name` → function, for those with a schema and a string body; the last one counts."""
+    by_name = {}
     for node in parse(text) or []:
         function = node.get("CreateFunctionStmt")
         if function is None or len(function["funcname"]) != 2:
@@ -141,8 +141,8 @@ def functions(text: str) -> Mapping[str, Function]:
         for option in function["options"]:
             if option["DefElem"]["defname"] == "as":
                 body = option["DefElem"]["arg"]["List"]["items"][0]["String"]["sval"]
-                found[name] = Function(body, arguments)
-    return found
+                by_name[name] = Function(body, arguments)
+    return by_name
 
 
 def _argument(parameter: Node) -> Argument:
@@ -158,21 +158,22 @@ def _argument(parameter: Node) -> Argument:
     return Argument(name, repr(_without_positions(default)), f"{name} default {text}")
 
 
-# what puts an expression together without asking for anything
+# the nodes that only combine other parts of an expression
 _CONNECTORS = {
     "BoolExpr", "A_Expr", "NullTest", "BooleanTest", "SubLink", "SelectStmt", "ResTarget", "CoalesceExpr", "CaseExpr",
     "CaseWhen", "TypeCast", "TypeName", "A_ArrayExpr", "RowExpr", "List", "String",
 }  # fmt: skip
 
 
-# These keep an owner whole: what they let through shows with any other owner. Others may let through only some owners.
+# Operators and types that preserve distinct owners: an access that they allow shows with any owner. Other operators and
+# types may allow only some owners.
 _EQUALITY = {("=",), ("<>",)}
 _LOSSLESS = {("uuid",), ("text",)}
 
 
-def ingredients(expression: str) -> frozenset[str]:
-    """What an SQL expression asks: columns, functions, constants and whatever else is more than logic around them."""
-    found: set[str] = set()
+def expression_atoms(expression: str) -> frozenset[str]:
+    """The parts of an SQL expression that are not plain logic: columns, functions, constants, operators, types."""
+    atoms: set[str] = set()
 
     def walk(tree: Any) -> None:
         if isinstance(tree, list):
@@ -181,19 +182,19 @@ def ingredients(expression: str) -> frozenset[str]:
         elif isinstance(tree, dict):
             for key, part in tree.items():
                 if key[:1].isupper() and key not in _CONNECTORS:  # a node; fields are in lower case
-                    found.add(f"{key} {_without_positions(part)}")
+                    atoms.add(f"{key} {_without_positions(part)}")
                 elif key == "A_Expr" and _strings(part["name"]) not in _EQUALITY:
-                    found.add(f"operator {_strings(part['name'])}")
+                    atoms.add(f"operator {_strings(part['name'])}")
                     walk(part)
                 elif key == "typeName":
                     if "typmods" in part or _strings(part["names"]) not in _LOSSLESS:
-                        found.add(f"type {_without_positions(part)}")
+                        atoms.add(f"type {_without_positions(part)}")
                 else:
                     walk(part)
 
     trees = parse(f"select {expression}")
     walk(trees if trees is not None else [{"Unparsed": expression}])
-    return frozenset(found)
+    return frozenset(atoms)
 
 
 def _strings(name: list[Node]) -> tuple[str, ...]:
@@ -201,10 +202,10 @@ def _strings(name: list[Node]) -> tuple[str, ...]:
 
 
 def creates(node: Node) -> list[tuple[str, int]]:
-    """What a statement creates: (name, byte at which its definition starts), 0 for the statement itself.
+    """The objects that a statement creates: (name, byte offset of the definition; 0 for the whole statement).
 
-    Names are `schema`, `schema.object` (of functions, without arguments) and `schema.object:part`, where a part is a
-    column, constraint, index, policy or trigger. Objects without a schema are left out.
+    Names are `schema`, `schema.object` (functions without arguments) and `schema.object:part`, where a part is a
+    column, constraint, index, policy or trigger. Objects without a schema are omitted.
     """
     kind, fields = next(iter(node.items()))
     if kind == "CreateSchemaStmt":
@@ -223,7 +224,7 @@ def creates(node: Node) -> list[tuple[str, int]]:
 
 
 def same_index(wanted: str, existing: str) -> bool:
-    """Whether two `create index` texts make the same index; `concurrently`, `if not exists` and schemas aside."""
+    """Whether two `create index` texts define the same index; ignores `concurrently`, `if not exists` and schemas."""
 
     def plain(text: str) -> Any:
         index = dict(_without_positions(parse(text) or [{}])[0].get("IndexStmt", {}))
@@ -234,7 +235,7 @@ def same_index(wanted: str, existing: str) -> bool:
 
 
 def is_psql_command(text: str) -> bool:
-    """Whether a text that is no SQL has a line that only psql understands."""
+    """Whether a text that cannot be parsed contains a psql command."""
     return any(line.lstrip().startswith("\\") for line in text.splitlines())
 
 
@@ -243,7 +244,7 @@ def _options(definitions: Any) -> set[str]:
 
 
 def _texts(arguments: Any) -> list[str | None]:
-    """The string constants among arguments, None for anything else."""
+    """Each argument as a string constant, or None."""
     constants = [argument.get("A_Const", {}) for argument in arguments or []]
     return [constant.get("sval", {}).get("sval") for constant in constants]
 
@@ -254,16 +255,16 @@ def _detaches_concurrently(command: Node) -> bool:
 
 
 def _calls(tree: Any, function: str) -> list[Node]:
-    """Every call of a function, by its last name, anywhere in a tree."""
+    """Every call of a function, by its unqualified name, anywhere in a tree."""
     if isinstance(tree, list):
         return [call for part in tree for call in _calls(part, function)]
     if not isinstance(tree, dict):
         return []
-    found = [call for part in tree.values() for call in _calls(part, function)]
+    calls = [call for part in tree.values() for call in _calls(part, function)]
     call = tree.get("FuncCall")
     if isinstance(call, dict) and call["funcname"][-1]["String"]["sval"] == function:
-        found.append(call)
-    return found
+        calls.append(call)
+    return calls
 
 
 def _without_positions(tree: Any) -> Any:

@@ -1,54 +1,52 @@
-"""The parts of a SQL source that may be applied again, so that a changed variable makes a new version of them.
+"""The repeatable sections of a SQL source, which a changed variable applies again in a new version.
 
-They stand between a line `--! repeatable` and a line `--! end`; the last of them may go on to the end of the file.
-The rest is applied once and never again.
+A section stands between a line `--! repeatable` and a line `--! end`; the last one may extend to the end of the file.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from supabase_jobs.errors import ConfigError
 
 BEGIN, END = "--! repeatable", "--! end"
-_HEADER_ONLY = "--! transaction"
+_HEADER_DIRECTIVE = "--! transaction"
 
 
-@dataclass(frozen=True)
-class Parts:
-    """A source or a rendered file taken apart: what is applied `once`, and what may be applied `again` (or "")."""
+class Sections(NamedTuple):
+    """The text of a file that is applied only once, and its repeatable sections (or "")."""
 
-    once: str
-    again: str
+    fixed: str
+    repeatable: str
 
 
-def parts(text: str, file: str = "") -> Parts:
-    """Take a text apart at its marks, which belong to neither part.
+def sections(text: str, file: str = "") -> Sections:
+    """Separate the repeatable sections of a source or a rendered file; the directives belong to neither part.
 
-    Raises ConfigError, with file and line, for a mark that is none, one that has no counterpart, and repeatable
-    parts in a file that runs outside a transaction.
+    Raises ConfigError, with file and line, for an unknown or unpaired directive, and for repeatable sections in a
+    nontransactional file.
     """
-    once: list[str] = []
-    again: list[str] = []
-    began = 0
-    untransacted = False
+    fixed: list[str] = []
+    repeatable: list[str] = []
+    inside = False
+    nontransactional = False
     for number, line in enumerate(text.splitlines(keepends=True), 1):
-        mark = line.strip()
-        if not mark.startswith("--!"):
-            (again if began else once).append(line)
-        elif mark == BEGIN and not began:
-            began = number
-        elif mark == END and began:
-            began = 0
-        elif mark.startswith(_HEADER_ONLY):
-            once.append(line)
-            untransacted = untransacted or mark.endswith("false")
+        directive = line.strip()
+        if not directive.startswith("--!"):
+            (repeatable if inside else fixed).append(line)
+        elif directive == BEGIN and not inside:
+            inside = True
+        elif directive == END and inside:
+            inside = False
+        elif directive.startswith(_HEADER_DIRECTIVE):
+            fixed.append(line)
+            nontransactional = nontransactional or directive.endswith("false")
         else:
             raise ConfigError(
-                f"{file}: {mark!r} has no counterpart, or is no mark",
-                hint=f"A part that may be applied again stands between {BEGIN!r} and {END!r}.",
+                f"{file}: {directive!r} is unknown or unpaired",
+                hint=f"A repeatable section stands between {BEGIN!r} and {END!r}.",
                 file=file,
                 line=number,
             )
-    found = Parts("".join(once), "".join(again))
-    if untransacted and found.again:
-        raise ConfigError(f"{file}: what runs outside a transaction cannot be repeatable", file=file)
-    return found
+    result = Sections("".join(fixed), "".join(repeatable))
+    if nontransactional and result.repeatable:
+        raise ConfigError(f"{file}: a file that runs outside a transaction cannot have repeatable sections", file=file)
+    return result

@@ -1,4 +1,4 @@
-"""The variables of a set of SQL sources: declared once in its manifest, overridden by a project."""
+"""The variables of SQL sources: declared in their manifest, overridden by a project."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _INTEGER_MAX = 2**31 - 1
 
 @dataclass(frozen=True)
 class Variable:
-    """A declared variable. Its default gives its type; `pattern` must match a whole string."""
+    """A declared variable. Its type is that of its default; `pattern` must match the whole string."""
 
     name: str
     default: Value
@@ -26,15 +26,15 @@ class Variable:
 
 
 def parse_declarations(tables: Mapping[str, Any]) -> dict[str, Variable]:
-    """The `[variables.*]` tables of a manifest as Variables; ConfigError for a malformed one."""
+    """Parse the `[variables.*]` tables of a manifest; ConfigError for a malformed one."""
     return {name: _declaration(name, table) for name, table in tables.items()}
 
 
 def resolve(declared: Mapping[str, Variable], overrides: Mapping[str, object]) -> dict[str, Value]:
-    """The value of every declared variable: the override where there is one, else the default.
+    """The value of every declared variable: its override, else its default.
 
-    Raises ConfigError (exit 2), naming the variable, for one that is not declared, has the wrong
-    type, or breaks its declared limits.
+    Raises ConfigError (exit 2) with the name of a variable that is not declared, has the wrong type, or is out of its
+    limits.
     """
     for name in overrides:
         if name not in declared:
@@ -50,7 +50,7 @@ def _declaration(name: str, table: Any) -> Variable:
     try:
         variable = Variable(name, **table)
     except TypeError as error:
-        raise ConfigError(f"manifest: variable {name!r} is declared wrongly: {error}") from error
+        raise ConfigError(f"manifest: the declaration of variable {name!r} is malformed: {error}") from error
     if type(variable.default) not in _TYPES:
         raise ConfigError(f"manifest: the default of variable {name!r} must be a string, an integer or a boolean")
     _checked(variable, variable.default)
@@ -58,25 +58,25 @@ def _declaration(name: str, table: Any) -> Variable:
 
 
 def _checked(variable: Variable, value: object) -> Value:
-    def refuse(why: str) -> ConfigError:
-        return ConfigError(f"variable {variable.name!r}: {why}", hint=f"It is {variable.description}.")
+    def invalid(why: str) -> ConfigError:
+        return ConfigError(f"variable {variable.name!r}: {why}", hint=f"Description: {variable.description}.")
 
     wanted = type(variable.default)
-    if type(value) is not wanted:  # not isinstance: true is an int, and no number of days
-        raise refuse(f"must be {_TYPES[wanted]}, not {value!r}")
+    if type(value) is not wanted:  # not isinstance: True is an int
+        raise invalid(f"must be {_TYPES[wanted]}, not {value!r}")
     if isinstance(value, str):
         if any(ord(c) < 32 or c in "\\$\x7f" for c in value):
-            # A backslash needs an E'' literal, at which the Supabase CLI splits statements wrongly; a
-            # dollar sign could end the $$ of a function body that the value stands in.
-            raise refuse(f"must hold no backslash, dollar sign or control character, but is {value!r}")
+            # The Supabase CLI splits statements wrongly at the E'' literal that a backslash needs. A dollar sign could
+            # end the $$ quote of a function body that contains the value.
+            raise invalid(f"must not contain a backslash, a dollar sign or a control character, but is {value!r}")
         if variable.pattern and not re.fullmatch(variable.pattern, value):
-            raise refuse(f"{value!r} does not match {variable.pattern}")
+            raise invalid(f"{value!r} does not match {variable.pattern}")
         return value
     if isinstance(value, bool):
         return value
     assert isinstance(value, int)  # noqa: S101  the types were compared above
     if variable.minimum is not None and value < variable.minimum:
-        raise refuse(f"must be {variable.minimum} or more, not {value}")
+        raise invalid(f"must be {variable.minimum} or more, not {value}")
     if abs(value) > _INTEGER_MAX:
-        raise refuse(f"{value} does not fit a PostgreSQL integer")
+        raise invalid(f"{value} does not fit a PostgreSQL integer")
     return value

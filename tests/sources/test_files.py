@@ -1,4 +1,4 @@
-"""Sources, migrations and settings: what is read, and what a broken file is told."""
+"""Reading sources, migrations and settings, and the errors of malformed files."""
 
 import shutil
 from pathlib import Path
@@ -17,13 +17,13 @@ def write(folder: Path, **files: str) -> None:
         (folder / (name.removesuffix("_sql") + ".sql")).write_text(text)
 
 
-def test_migrations_sort_by_version_as_text(tmp_path: Path) -> None:
+def test_migrations_are_sorted_by_version_as_text(tmp_path: Path) -> None:
     for name in ("10_b.sql", "9_c.sql", "1_a.sql", "20250101000000_d.sql"):
         (tmp_path / name).write_text("")
     assert [m.version for m in load_migrations(tmp_path)] == ["1", "10", "20250101000000", "9"]
 
 
-def test_other_files_are_not_looked_at(tmp_path: Path) -> None:
+def test_files_without_the_name_of_a_migration_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "1_folder.sql").mkdir()
     for name in ("README.md", "seed.sql", "1_a.SQL", "x1_a.sql", "1-a.sql"):
         (tmp_path / name).write_bytes(b"\xff")
@@ -31,33 +31,33 @@ def test_other_files_are_not_looked_at(tmp_path: Path) -> None:
     assert [(m.version, m.name) for m in load_migrations(tmp_path)] == [("2", "a.down")]
 
 
-def test_two_files_with_one_version(tmp_path: Path) -> None:
+def test_two_files_with_the_same_version_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "1_a.sql").write_text("")
     (tmp_path / "1_b.sql").write_text("")
     with pytest.raises(ConfigError, match=r"1_a\.sql and 1_b\.sql"):
         load_migrations(tmp_path)
 
 
-def test_a_file_that_is_not_utf8_names_its_line(tmp_path: Path) -> None:
+def test_the_error_of_a_file_that_is_not_utf8_has_its_line(tmp_path: Path) -> None:
     (tmp_path / "1_a.sql").write_bytes(b"select 1;\n-- caf\xe9\n")
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError) as caught:
         load_migrations(tmp_path)
-    assert (refused.value.file, refused.value.line) == (str(tmp_path / "1_a.sql"), 2)
+    assert (caught.value.file, caught.value.line) == (str(tmp_path / "1_a.sql"), 2)
 
 
-def test_line_ends_and_marks_are_kept(tmp_path: Path) -> None:
+def test_line_ends_and_byte_order_marks_are_kept(tmp_path: Path) -> None:
     (tmp_path / "1_a.sql").write_bytes(b"\xef\xbb\xbfselect 1;\r\n")
     assert load_migrations(tmp_path)[0].text == "\ufeffselect 1;\r\n"
 
 
 @pytest.fixture
 def sources(tmp_path: Path, root: Path) -> Path:
-    """A copy of the sources that a test may break."""
+    """A copy of the sources that a test may change."""
     return Path(shutil.copytree(root / "sql", tmp_path / "sql"))
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("4_short.sql", "", "4_short.sql"),
         ("003_twice.sql", "", "number 003"),
@@ -69,13 +69,13 @@ def sources(tmp_path: Path, root: Path) -> Path:
         ("manifest.toml", "base_version = 20251108000000\n[variables.x]\ndefault = 1.5\ndescription = ''", "'x'"),
     ],
 )
-def test_broken_sources(sources: Path, name: str, text: str, said: str) -> None:
+def test_malformed_sources_are_errors(sources: Path, name: str, text: str, message: str) -> None:
     (sources / name).write_text(text)
-    with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
+    with pytest.raises(ConfigError, match=message):
         load_sources(sources)
 
 
-def test_a_folder_without_sources(tmp_path: Path) -> None:
+def test_a_folder_without_manifest_or_sources_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"manifest\.toml"):
         load_sources(tmp_path)
     (tmp_path / "manifest.toml").write_text("base_version = 20251108000000")
@@ -83,12 +83,12 @@ def test_a_folder_without_sources(tmp_path: Path) -> None:
         load_sources(tmp_path)
 
 
-def test_the_default_of_a_variable_has_to_pass_its_own_limits() -> None:
+def test_a_default_out_of_its_limits_is_an_error() -> None:
     with pytest.raises(ConfigError, match="'days'"):
         parse_declarations({"days": {"default": -1, "minimum": 0, "description": "days"}})
 
 
-def test_settings_come_from_options_then_file_then_defaults(tmp_path: Path) -> None:
+def test_options_override_the_file_and_the_file_overrides_defaults(tmp_path: Path) -> None:
     assert load_settings(tmp_path, {}) == Settings(tmp_path)
     (tmp_path / "db").mkdir()
     (tmp_path / "supabase" / "migrations").mkdir(parents=True)
@@ -108,7 +108,7 @@ def test_settings_come_from_options_then_file_then_defaults(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("guest_header = 'x'", "'guest_header'"),
         ("variables = 3", "variables must be a table"),
@@ -117,7 +117,7 @@ def test_settings_come_from_options_then_file_then_defaults(tmp_path: Path) -> N
         ("[variables", "not valid TOML"),
     ],
 )
-def test_broken_settings(tmp_path: Path, text: str, said: str) -> None:
+def test_malformed_settings_are_errors(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "supabase-jobs.toml").write_text(text)
-    with pytest.raises(ConfigError, match=said.replace("[", r"\[")):
+    with pytest.raises(ConfigError, match=message):
         load_settings(tmp_path, {})

@@ -1,4 +1,4 @@
-"""Rendering: variables reach SQL quoted or not at all; files are recognised and never rewritten."""
+"""`render`: variables are quoted, versions sort after existing ones, existing files are never rewritten."""
 
 import re
 import shutil
@@ -13,11 +13,11 @@ from supabase_jobs.sources.render import compare_folder, render_sources, standar
 
 
 def render(out: Path, sql_dir: Path | None = None, **variables: object) -> list[str]:
-    """Render into a folder; the names of the files that were new."""
+    """Render into a folder; returns the names of the new files."""
     sources = load_sources(sql_dir)
-    rendering = compare_folder(sources, render_sources(sources, variables), out)
-    write(rendering, out)
-    return [m.file_name for m in rendering.new]
+    comparison = compare_folder(sources, render_sources(sources, variables), out)
+    write(comparison, out)
+    return [m.file_name for m in comparison.new]
 
 
 @pytest.fixture
@@ -28,19 +28,19 @@ def sources(tmp_path: Path, root: Path) -> Path:
 
 def test_the_committed_migrations_are_the_rendered_sources(root: Path) -> None:
     loaded = load_sources()
-    rendering = compare_folder(loaded, render_sources(loaded, {}), root / "supabase" / "migrations")
-    assert not rendering.differs
-    assert len(rendering.unchanged) == len(loaded.sources)
+    comparison = compare_folder(loaded, render_sources(loaded, {}), root / "supabase" / "migrations")
+    assert not comparison.differs
+    assert len(comparison.unchanged) == len(loaded.sources)
 
 
-def test_standard_versions_and_first_lines(tmp_path: Path) -> None:
+def test_files_get_standard_versions_and_name_their_source(tmp_path: Path) -> None:
     names = render(tmp_path)
     assert names[0] == "20251108000001_create_guest_users_table.sql"
     for name in names:
         first, body = (tmp_path / name).read_text().split("\n", 1)
-        found = re.fullmatch(r"-- supabase-jobs: (\d{3})_(\w+) sha256:([0-9a-f]{64})", first)
-        assert found
-        assert (found[2] + ".sql", found[3]) == (name.split("_", 1)[1], fingerprint(body))
+        match = re.fullmatch(r"-- supabase-jobs: (\d{3})_(\w+) sha256:([0-9a-f]{64})", first)
+        assert match
+        assert (match[2] + ".sql", match[3]) == (name.split("_", 1)[1], fingerprint(body))
 
 
 def test_a_second_render_writes_nothing(tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_a_second_render_writes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("newest", ["20260101120000", "20991231235959", "0001", "3"])
-def test_in_a_foreign_project_versions_come_after_its_newest(tmp_path: Path, newest: str) -> None:
-    (tmp_path / f"{newest}_theirs.sql").write_text("select 1;")
+def test_versions_sort_after_the_newest_migration_of_a_project(tmp_path: Path, newest: str) -> None:
+    (tmp_path / f"{newest}_users.sql").write_text("select 1;")
     names = render(tmp_path)
     versions = [newest, *(name.split("_")[0] for name in names)]
     assert versions == sorted(set(versions))
@@ -62,16 +62,16 @@ def test_in_a_foreign_project_versions_come_after_its_newest(tmp_path: Path, new
     assert render(tmp_path) == []
 
 
-def test_no_version_is_left_after_the_newest(tmp_path: Path) -> None:
+def test_no_version_after_the_newest_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "99999999999999_last.sql").write_text("select 1;")
     with pytest.raises(ConfigError, match="99999999999999"):
         render(tmp_path)
 
 
-def test_only_what_is_new_is_added(tmp_path: Path, sources: Path) -> None:
+def test_only_new_sources_are_added(tmp_path: Path, sources: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / "20990101000000_theirs.sql").write_text("select 1;")
+    (out / "20990101000000_users.sql").write_text("select 1;")
     first = render(out, sources)
     (sources / "904_more.sql").write_text("select {{ retention_days }};\n")
     [new] = render(out, sources)
@@ -79,29 +79,29 @@ def test_only_what_is_new_is_added(tmp_path: Path, sources: Path) -> None:
     assert (out / new).read_text().endswith("\nselect 7;\n")
 
 
-def test_a_lost_file_comes_back_under_its_standard_version(tmp_path: Path) -> None:
+def test_a_deleted_file_is_rendered_with_its_standard_version(tmp_path: Path) -> None:
     names = render(tmp_path)
     (tmp_path / names[1]).unlink()
     assert render(tmp_path) == [names[1]]
 
 
-def test_a_released_file_is_never_rewritten(tmp_path: Path, sources: Path) -> None:
+def test_an_existing_file_is_never_rewritten(tmp_path: Path, sources: Path) -> None:
     names = render(tmp_path / "out", sources)
     edited = tmp_path / "out" / names[0]
     edited.write_text(edited.read_text() + "-- by hand\n")
     changed = sources / "002_create_async_jobs_table.sql"
     changed.write_text(changed.read_text().replace("2048", "4096"))
     loaded = load_sources(sources)
-    rendering = compare_folder(loaded, render_sources(loaded, {}), tmp_path / "out")
-    assert [m.file_name for m in rendering.edited] == [names[0]]
-    assert [m.file_name for m in rendering.outdated] == [names[1]]
-    assert rendering.new == ()
-    write(rendering, tmp_path / "out")
+    comparison = compare_folder(loaded, render_sources(loaded, {}), tmp_path / "out")
+    assert [m.file_name for m in comparison.edited] == [names[0]]
+    assert [m.file_name for m in comparison.outdated] == [names[1]]
+    assert comparison.new == ()
+    write(comparison, tmp_path / "out")
     assert edited.read_text().endswith("-- by hand\n")
 
 
 @pytest.mark.parametrize("header", ["it's", "x-client-id", "X-Guest-Id", "a`b|c~d", "'", "''"])
-def test_a_value_arrives_as_one_quoted_literal(header: str) -> None:
+def test_a_value_becomes_one_quoted_literal(header: str) -> None:
     loaded = load_sources()
     text = render_sources(loaded, {"guest_header": header})[0].text
     assert "lower('" + header.replace("'", "''") + "')" in text
@@ -129,17 +129,17 @@ def test_a_value_arrives_as_one_quoted_literal(header: str) -> None:
         ("retention_dais", 7),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(variable: str, value: object) -> None:
-    with pytest.raises(ConfigError) as refused:
+def test_an_invalid_value_is_an_error_that_names_the_variable(variable: str, value: object) -> None:
+    with pytest.raises(ConfigError) as caught:
         render_sources(load_sources(), {variable: value})
-    assert variable in refused.value.message
-    assert refused.value.exit_code == 2
+    assert variable in caught.value.message
+    assert caught.value.exit_code == 2
 
 
 def test_an_unknown_variable_gets_a_suggestion() -> None:
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError) as caught:
         render_sources(load_sources(), {"retention_dais": 7})
-    assert "retention_days" in (refused.value.hint or "")
+    assert "retention_days" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -148,15 +148,15 @@ def test_an_unknown_variable_gets_a_suggestion() -> None:
      "select {{ guest_header ~ retention_days }};", "select {{", "{% for x in retention_days %}{% endfor %}",
      "{% include 'x' %}", "select {{ guest_header.no }};"],
 )  # fmt: skip
-def test_a_template_that_prints_anything_unquoted_is_refused(sources: Path, template: str) -> None:
+def test_a_template_that_prints_anything_unquoted_is_an_error(sources: Path, template: str) -> None:
     (sources / "904_bad.sql").write_text(template)
     loaded = load_sources(sources)
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError) as caught:
         render_sources(loaded, {})
-    assert "904_bad.sql" in refused.value.message
+    assert "904_bad.sql" in caught.value.message
 
 
-def test_numbers_and_identifiers_without_braces_are_left_alone(sources: Path) -> None:
+def test_text_without_template_syntax_is_unchanged(sources: Path) -> None:
     text = "select '100%', '{not a variable}', $tag$ {# comment #}$tag$;\n"
     (sources / "904_plain.sql").write_text(text)
     rendered = render_sources(load_sources(sources), {})[-1].text
@@ -169,7 +169,7 @@ def test_an_unwritable_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
         render(tmp_path / "file" / "migrations")
 
 
-def test_in_memory_migrations_are_the_written_ones(tmp_path: Path) -> None:
+def test_migrations_in_memory_equal_the_written_files(tmp_path: Path) -> None:
     render(tmp_path)
     loaded = load_sources()
     for migration in standard_migrations(loaded, render_sources(loaded, {})):

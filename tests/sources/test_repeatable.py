@@ -1,4 +1,4 @@
-"""A changed variable makes a new version of what it changes; uninstalling is a version too, and so is what follows."""
+"""Repeatable sections: a changed variable results in a new version, and so do uninstall and reinstall."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ from supabase_jobs.settings import Settings
 from supabase_jobs.sources.files import MigrationFiles, load_migrations, load_sources
 from supabase_jobs.sources.project import installs_sources
 from supabase_jobs.sources.render import (
-    Rendering,
+    FolderComparison,
     compare_folder,
     render_sources,
     render_uninstall,
@@ -20,9 +20,9 @@ from supabase_jobs.sources.render import (
     uninstall_folder,
     write,
 )
-from supabase_jobs.sources.repeatable import parts
+from supabase_jobs.sources.repeatable import sections
 
-# variable, another value, and the sources that have to be rendered again for it
+# variable, another value, and the sources that it changes
 CHANGES: list[tuple[str, Any, list[str]]] = [
     ("guest_header", "x-client-id", ["create_guest_users_table"]),
     ("retention_days", 14, ["create_guest_job_functions", "schedule_job_cleanup"]),
@@ -33,31 +33,33 @@ CHANGES: list[tuple[str, Any, list[str]]] = [
 ]
 
 
-def compared(out: Path, *, reinstall: bool = False, sql_dir: Path | None = None, **variables: Any) -> Rendering:
-    """Hold a folder against the packaged sources."""
+def compared(out: Path, *, reinstall: bool = False, sql_dir: Path | None = None, **variables: Any) -> FolderComparison:
+    """Compare a folder with the packaged sources."""
     sources = load_sources(sql_dir)
     return compare_folder(sources, render_sources(sources, variables), out, reinstall=reinstall)
 
 
 def render(out: Path, *, reinstall: bool = False, sql_dir: Path | None = None, **variables: Any) -> list[str]:
-    """Render into a folder; the names of the files that were new."""
-    rendering = compared(out, reinstall=reinstall, sql_dir=sql_dir, **variables)
-    write(rendering, out)
-    assert not rendering.edited
-    assert not rendering.outdated
-    return [m.file_name for m in rendering.new]
+    """Render into a folder; returns the names of the new files."""
+    comparison = compared(out, reinstall=reinstall, sql_dir=sql_dir, **variables)
+    write(comparison, out)
+    assert not comparison.edited
+    assert not comparison.outdated
+    return [m.file_name for m in comparison.new]
 
 
-def uninstall(out: Path, **variables: object) -> Rendering:
-    """Render what takes everything away."""
+def uninstall(out: Path, **variables: object) -> FolderComparison:
+    """Render the uninstall source into a folder."""
     sources = load_sources()
-    rendering = uninstall_folder(sources, render_uninstall(sources, variables), out)
-    write(rendering, out)
-    return rendering
+    comparison = uninstall_folder(sources, render_uninstall(sources, variables), out)
+    write(comparison, out)
+    return comparison
 
 
 @pytest.mark.parametrize(("variable", "value", "changed"), CHANGES, ids=[c[0] for c in CHANGES])
-def test_a_changed_variable_makes_new_versions(tmp_path: Path, variable: str, value: Any, changed: list[str]) -> None:
+def test_a_changed_variable_results_in_new_versions(
+    tmp_path: Path, variable: str, value: Any, changed: list[str]
+) -> None:
     first = render(tmp_path)
     before = {p.name: p.read_text() for p in tmp_path.iterdir()}
     new = render(tmp_path, **{variable: value})
@@ -68,17 +70,17 @@ def test_a_changed_variable_makes_new_versions(tmp_path: Path, variable: str, va
     assert not compared(tmp_path, **{variable: value}).differs
 
 
-def test_every_variable_is_tried_and_stands_in_repeatable_parts_only() -> None:
+def test_variables_are_used_in_repeatable_sections_only() -> None:
     sources = load_sources()
     assert {c[0] for c in CHANGES} == set(sources.variables)
     plain = render_sources(sources, {})
     for variable, value, _ in CHANGES:
         for one, other in zip(plain, render_sources(sources, {variable: value}), strict=True):
-            assert one.once == other.once
-            assert (one.text == other.text) == (one.again == other.again)
+            assert one.fixed == other.fixed
+            assert (one.text == other.text) == (one.update == other.update)
 
 
-def test_a_new_version_holds_no_more_than_what_may_be_repeated(tmp_path: Path) -> None:
+def test_a_new_version_contains_only_the_repeatable_sections(tmp_path: Path) -> None:
     render(tmp_path)
     [name] = render(tmp_path, guest_header="x-client-id")
     statements = [s.text for s in split((tmp_path / name).read_text())]
@@ -90,7 +92,7 @@ def test_a_new_version_holds_no_more_than_what_may_be_repeated(tmp_path: Path) -
     assert migration.origin[0] == "001_create_guest_users_table"
 
 
-def test_back_again_is_one_more_version(tmp_path: Path) -> None:
+def test_a_variable_set_back_results_in_one_more_version(tmp_path: Path) -> None:
     render(tmp_path)
     [there] = render(tmp_path, guest_header="x-client-id")
     [back] = render(tmp_path)
@@ -100,42 +102,42 @@ def test_back_again_is_one_more_version(tmp_path: Path) -> None:
     assert compared(tmp_path, guest_header="x-client-id").differs
 
 
-def test_in_a_foreign_project_too(tmp_path: Path) -> None:
-    (tmp_path / "20991231235959_theirs.sql").write_text("select 1;")
+def test_a_new_version_sorts_after_the_newest_migration_of_a_project(tmp_path: Path) -> None:
+    (tmp_path / "20991231235959_users.sql").write_text("select 1;")
     first = render(tmp_path)
     (tmp_path / "20991231235999_later.sql").write_text("select 2;")
     [new] = render(tmp_path, cleanup_schedule="@daily")
     assert new > "20991231235999_later.sql" > max(first)
 
 
-def test_a_change_of_what_is_applied_once_makes_no_version(tmp_path: Path, root: Path) -> None:
+def test_a_change_outside_repeatable_sections_makes_a_file_outdated(tmp_path: Path, root: Path) -> None:
     sql = Path(shutil.copytree(root / "sql", tmp_path / "sql"))
     out = tmp_path / "out"
     names = render(out, sql_dir=sql)
     source = sql / "001_create_guest_users_table.sql"
     source.write_text(source.read_text() + "select 1;\n")
-    rendering = compared(out, sql_dir=sql, guest_header="x-client-id")
-    assert rendering.new == ()
-    assert [m.file_name for m in rendering.outdated] == [names[0]]
+    comparison = compared(out, sql_dir=sql, guest_header="x-client-id")
+    assert comparison.new == ()
+    assert [m.file_name for m in comparison.outdated] == [names[0]]
 
 
-def test_a_repeated_part_without_the_file_that_it_changes_is_not_right(tmp_path: Path) -> None:
+def test_an_update_without_its_original_file_is_outdated(tmp_path: Path) -> None:
     names = render(tmp_path)
     [again] = render(tmp_path, guest_header="x-client-id")
     (tmp_path / names[0]).unlink()
-    rendering = compared(tmp_path, guest_header="x-client-id")
-    assert [m.file_name for m in rendering.outdated] == [again]
+    comparison = compared(tmp_path, guest_header="x-client-id")
+    assert [m.file_name for m in comparison.outdated] == [again]
 
 
 @pytest.mark.parametrize("which", [0, -1], ids=["older", "newest"])
-def test_each_file_of_a_source_may_not_be_edited(tmp_path: Path, which: int) -> None:
+def test_an_edited_file_of_a_source_is_reported(tmp_path: Path, which: int) -> None:
     files = [render(tmp_path)[0], *render(tmp_path, guest_header="x-client-id")]
     edited = tmp_path / files[which]
     edited.write_text(edited.read_text() + "-- by hand\n")
-    rendering = compared(tmp_path, guest_header="x-client-id")
-    assert [m.file_name for m in rendering.edited] == [files[which]]
-    assert rendering.differs
-    assert rendering.new == ()
+    comparison = compared(tmp_path, guest_header="x-client-id")
+    assert [m.file_name for m in comparison.edited] == [files[which]]
+    assert comparison.differs
+    assert comparison.new == ()
 
 
 @pytest.mark.parametrize(
@@ -147,40 +149,40 @@ def test_each_file_of_a_source_may_not_be_edited(tmp_path: Path, which: int) -> 
         ("--! repeatable\n--! end\n--! ending\n", 3),
     ],
 )
-def test_marks_without_a_counterpart_are_refused(text: str, line: int) -> None:
-    with pytest.raises(ConfigError) as refused:
-        parts(text, "904_x.sql")
-    assert (refused.value.file, refused.value.line) == ("904_x.sql", line)
+def test_unknown_and_unpaired_directives_are_errors(text: str, line: int) -> None:
+    with pytest.raises(ConfigError) as caught:
+        sections(text, "904_x.sql")
+    assert (caught.value.file, caught.value.line) == ("904_x.sql", line)
 
 
-def test_parts() -> None:
-    found = parts("a\n--! repeatable\nb\n --! end\nc\n--! repeatable\nd")
-    assert (found.once, found.again) == ("a\nc\n", "b\nd")
+def test_sections_are_separated_at_the_directives() -> None:
+    text = "a\n--! repeatable\nb\n --! end\nc\n--! repeatable\nd"
+    assert sections(text) == ("a\nc\n", "b\nd")
 
 
-def test_what_runs_outside_a_transaction_is_not_repeatable() -> None:
-    assert parts("--! transaction:false\nvacuum;").again == ""
+def test_a_nontransactional_file_has_no_repeatable_sections() -> None:
+    assert sections("--! transaction:false\nvacuum;").repeatable == ""
     with pytest.raises(ConfigError, match="transaction"):
-        parts("--! transaction:false\n--! repeatable\nvacuum;")
+        sections("--! transaction:false\n--! repeatable\nvacuum;")
 
 
-def test_uninstalling_is_one_version_after_all_others(tmp_path: Path) -> None:
+def test_uninstall_is_one_version_after_all_others(tmp_path: Path) -> None:
     first = render(tmp_path)
     [removal] = uninstall(tmp_path).new
     assert removal.name == "uninstall_async_jobs"
     assert removal.file_name > max(first)
     assert uninstall(tmp_path).new == ()
-    with pytest.raises(ConfigError, match="rendered otherwise"):
+    with pytest.raises(ConfigError, match="already uninstalls the sources, but its text differs"):
         uninstall(tmp_path, drop_data=True)
 
 
-def test_nothing_is_rendered_after_an_uninstall_unless_asked_for(tmp_path: Path) -> None:
+def test_after_an_uninstall_only_reinstall_renders(tmp_path: Path) -> None:
     first = render(tmp_path)
     [removal] = uninstall(tmp_path).new
-    rendering = compared(tmp_path, retention_days=14)
-    assert not rendering.differs
-    assert rendering.removed_by is not None
-    assert rendering.removed_by.file_name == removal.file_name
+    comparison = compared(tmp_path, retention_days=14)
+    assert not comparison.differs
+    assert comparison.uninstalled_by is not None
+    assert comparison.uninstalled_by.file_name == removal.file_name
     again = render(tmp_path, reinstall=True, retention_days=14)
     assert [n.split("_", 1)[1] for n in again] == [n.split("_", 1)[1] for n in first]
     assert min(again) > removal.file_name
@@ -190,16 +192,16 @@ def test_nothing_is_rendered_after_an_uninstall_unless_asked_for(tmp_path: Path)
     assert second.file_name > max(again)
 
 
-def test_there_has_to_be_something_to_uninstall(tmp_path: Path, root: Path) -> None:
+def test_uninstall_needs_rendered_sources_and_an_uninstall_source(tmp_path: Path, root: Path) -> None:
     with pytest.raises(ConfigError, match="nothing to uninstall"):
         uninstall(tmp_path)
     sql = Path(shutil.copytree(root / "sql", tmp_path / "sql"))
     shutil.rmtree(sql / "uninstall")
-    with pytest.raises(ConfigError, match="no source that uninstalls"):
+    with pytest.raises(ConfigError, match="no uninstall source"):
         render_uninstall(load_sources(sql), {})
 
 
-def test_two_sources_that_uninstall_are_one_too_many(tmp_path: Path, root: Path) -> None:
+def test_two_uninstall_sources_are_an_error(tmp_path: Path, root: Path) -> None:
     sql = Path(shutil.copytree(root / "sql", tmp_path / "sql"))
     (sql / "uninstall" / "998_more.sql").write_text("")
     with pytest.raises(ConfigError, match="may contain only one"):

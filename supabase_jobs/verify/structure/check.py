@@ -125,7 +125,7 @@ def _changed_effects(recorded: Facts, actual: Facts) -> dict[str, list[Equivalen
         if before is not None and now is not None:
             if before.value == now.value:
                 continue
-            reads_no_more = syntax.ingredients(now.value) <= syntax.ingredients(before.value)
+            reads_no_more = syntax.expression_atoms(now.value) <= syntax.expression_atoms(before.value)
             if reads_no_more and now.deviation_severity != Severity.ERROR:
                 role, command, _ = key[2].rsplit(" ", 2)
                 effects.setdefault(key[0], []).append(EquivalenceCheck(key[0], role.strip('"'), command))

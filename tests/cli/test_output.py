@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fix_db import packaged
-from tests.migrations.test_apply import LEDGER, rows
+from tests.migrations.helpers import LEDGER, rows
 
 UNWRITABLE = 141
 

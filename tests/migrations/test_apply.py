@@ -1,4 +1,4 @@
-"""apply, plan and status against real databases: what they expectations when all is well and when it is not."""
+"""`apply`, `plan` and `status` against real databases."""
 
 from pathlib import Path
 
@@ -6,33 +6,13 @@ import psycopg
 import pytest
 
 from supabase_jobs.database.connection import connect
-from supabase_jobs.errors import BusyError
 from supabase_jobs.findings import Severity
 from supabase_jobs.migrations.apply import apply_pending
-from supabase_jobs.migrations.locks import LOCK_KEY, LockOptions
 from supabase_jobs.sources.files import MigrationFiles
 from supabase_jobs.verify.run import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, packaged
-
-LEDGER = "select version, name, statements from supabase_migrations.schema_migrations order by version"
-TABLES = (
-    "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-    " where n.nspname in ('public', 'private', 'supabase_migrations') order by 1, 2"
-)
-
-
-def rows(url: str, query: str) -> list[tuple[object, ...]]:
-    """What a query gives on a connection of its own."""
-    with psycopg.connect(url) as connection:
-        return connection.execute(query.encode()).fetchall()
-
-
-def write(folder: Path, name: str, text: str) -> Path:
-    """A migration file in a folder."""
-    path = folder / name
-    path.write_text(text, newline="")
-    return path
+from tests.migrations.helpers import LEDGER, TABLES, dump, rows, write
 
 
 @pytest.mark.parametrize("template", ["platform", "bare"], ids=["default privileges", "no default privileges"])
@@ -46,7 +26,7 @@ def test_a_non_superuser_applies_and_verifies(make_database: Make, each_major: i
 
 
 @pytest.mark.parametrize("owner", ["postgres", "supabase_admin"])
-def test_a_project_may_have_a_schema_private_already(make_database: Make, owner: str) -> None:
+def test_an_existing_schema_private_is_used(make_database: Make, owner: str) -> None:
     database = make_database("platform")
     with psycopg.connect(database.superuser_url) as connection:
         connection.execute(f"create schema private authorization {owner}".encode())
@@ -58,7 +38,7 @@ def test_a_project_may_have_a_schema_private_already(make_database: Make, owner:
     assert ("private", "theirs") in rows(database.url, TABLES)
 
 
-def test_a_schema_private_that_cannot_be_opened_stops_the_first_file(make_database: Make, cli: Run) -> None:
+def test_a_schema_private_without_grant_option_fails_the_first_file(make_database: Make, cli: Run) -> None:
     database = make_database("platform")
     with psycopg.connect(database.superuser_url) as connection:
         connection.execute("create schema private authorization supabase_admin")
@@ -68,7 +48,7 @@ def test_a_schema_private_that_cannot_be_opened_stops_the_first_file(make_databa
     assert "grant usage on schema private" in ran.json["error"]["hint"]
 
 
-def test_default_privileges_of_a_project_on_schema_private_do_no_harm(make_database: Make) -> None:
+def test_default_privileges_on_schema_private_are_a_warning(make_database: Make) -> None:
     """Ours are granted as meant all the same; that the next function there would be open is warned of."""
     database = make_database("platform")
     with psycopg.connect(database.url) as connection:
@@ -92,7 +72,7 @@ def test_plan_and_status_create_nothing(platform_url: str, cli: Run) -> None:
     assert rows(platform_url, TABLES) == before
 
 
-def test_apply_twice(platform_url: str, cli: Run) -> None:
+def test_a_second_apply_does_nothing(platform_url: str, cli: Run) -> None:
     first, second = (cli("apply", "--json", "--db-url", platform_url) for _ in range(2))
     assert (first.code, second.code) == (0, 0)
     assert [a["version"] for a in first.json["applied"]] == second.json["already_applied"]
@@ -109,7 +89,7 @@ def test_apply_up_to_a_version(platform_url: str, cli: Run) -> None:
     assert "20990101000000" in unknown.json["error"]["message"]
 
 
-def test_a_failing_statement_undoes_its_file_and_keeps_those_before(platform_url: str, cli: Run, files: Path) -> None:
+def test_a_failed_statement_rolls_back_its_file_only(platform_url: str, cli: Run, files: Path) -> None:
     write(files, "20260101000000_good.sql", "create table public.good (id integer);")
     bad = write(files, "20260102000000_bad.sql", "create table public.bad (id integer);\n\n-- why\nselect 1 / 0;\n")
     ran = cli("apply", "--json", "--db-url", platform_url, "--migrations", str(files))
@@ -121,13 +101,22 @@ def test_a_failing_statement_undoes_its_file_and_keeps_those_before(platform_url
     assert rows(platform_url, LEDGER)[-1][0] == "20260101000000"
 
 
-def test_the_line_of_an_error_inside_a_statement(platform_url: str, cli: Run, files: Path) -> None:
+def test_a_failed_file_leaves_the_database_unchanged(applied_url: str, files: Path, cli: Run) -> None:
+    bad = write(files, "20260101000000_bad.sql", "alter table public.async_jobs add more text;\n\nselect 1 / 0;\n")
+    before = dump(applied_url)
+    ran = cli("apply", "--json", "--db-url", applied_url, "--migrations", str(files))
+    error = ran.json["error"]
+    assert (ran.code, error["file"], error["line"]) == (6, str(bad), 3)
+    assert dump(applied_url) == before
+
+
+def test_an_error_has_the_line_inside_its_statement(platform_url: str, cli: Run, files: Path) -> None:
     write(files, "20260102000000_bad.sql", "-- head\nselect 1;\n\nselect\n  1,\n  no_such_column\n;\n")
     error = cli("apply", "--json", "--db-url", platform_url, "--migrations", str(files)).json["error"]
     assert (error["sqlstate"], error["line"]) == ("42703", 6)
 
 
-def test_a_row_of_the_users_own_that_exists_is_a_failed_migration(platform_url: str, cli: Run, files: Path) -> None:
+def test_a_duplicate_user_row_is_a_failed_migration(platform_url: str, cli: Run, files: Path) -> None:
     write(
         files,
         "20260102000000_x.sql",
@@ -137,32 +126,11 @@ def test_a_row_of_the_users_own_that_exists_is_a_failed_migration(platform_url: 
     assert (ran.code, ran.json["error"]["sqlstate"]) == (6, "23505")
 
 
-def test_settings_of_one_file_end_with_it(platform_url: str, cli: Run, files: Path) -> None:
+def test_settings_of_a_file_end_with_it(platform_url: str, cli: Run, files: Path) -> None:
     write(files, "20260101000000_dump.sql", "select pg_catalog.set_config('search_path', '', false);")
     write(files, "20260102000000_next.sql", "create table unqualified (id integer);")
     assert cli("apply", "--db-url", platform_url, "--migrations", str(files)).code == 0
     assert ("public", "unqualified") in rows(platform_url, TABLES)
-
-
-def test_a_table_lock_held_by_another_is_given_up_on_in_time(applied_url: str, cli: Run, files: Path) -> None:
-    write(files, "20260101000000_wants_a_lock.sql", "alter table public.async_jobs add column more text;")
-    with psycopg.connect(applied_url) as holder:
-        holder.execute("select 1 from public.async_jobs")
-        ran = cli(
-            "apply", "--json", "--lock-timeout", "100ms", "--retries", "1", "--db-url", applied_url,
-            "--migrations", str(files),
-        )  # fmt: skip
-    assert (ran.code, ran.json["error"]["sqlstate"]) == (5, "55P03")
-    assert rows(applied_url, LEDGER)[-1][0] == packaged()[-1].version
-
-
-def test_another_runner_at_work_is_waited_for_and_given_up_on(platform_url: str) -> None:
-    with psycopg.connect(platform_url) as other, connect(platform_url) as connection:
-        other.execute("select pg_advisory_xact_lock(%s)", (LOCK_KEY,))
-        with pytest.raises(BusyError, match="another supabase-jobs"):
-            apply_pending(connection, MigrationFiles(packaged()), lock_options=LockOptions(runner_seconds=0.5))
-        other.rollback()
-        assert len(apply_pending(connection, MigrationFiles(packaged()))[0]) == len(packaged())
 
 
 def test_refused_files_stop_apply_before_anything_runs(platform_url: str, cli: Run, files: Path) -> None:
@@ -181,7 +149,7 @@ def test_refused_files_stop_apply_before_anything_runs(platform_url: str, cli: R
     assert [(p["kind"], p["line"]) for p in problems] == [("refused", None), ("refused", 2), ("refused", None)]
 
 
-def test_a_refused_file_that_is_applied_already_stops_nothing(platform_url: str, cli: Run, files: Path) -> None:
+def test_an_applied_file_is_not_refused(platform_url: str, cli: Run, files: Path) -> None:
     write(files, "20240101000000_x.down.sql", "begin;")
     with psycopg.connect(platform_url) as connection:
         connection.execute("create schema supabase_migrations")
@@ -195,7 +163,7 @@ def test_a_refused_file_that_is_applied_already_stops_nothing(platform_url: str,
     assert cli("apply", "--db-url", platform_url, "--migrations", str(files)).code == 0
 
 
-def test_a_procedure_that_commits_is_an_error_that_says_so(platform_url: str, cli: Run, files: Path) -> None:
+def test_a_procedure_that_commits_fails(platform_url: str, cli: Run, files: Path) -> None:
     write(
         files,
         "20260101000000_commits.sql",
@@ -205,14 +173,14 @@ def test_a_procedure_that_commits_is_an_error_that_says_so(platform_url: str, cl
     assert (ran.code, ran.json["error"]["sqlstate"]) == (6, "2D000")
 
 
-def test_a_role_without_rights_gets_7(make_database: Make, cli: Run) -> None:
+def test_a_role_without_privileges_exits_7(make_database: Make, cli: Run) -> None:
     database = make_database("platform")
     url = database.url.replace("postgres@", "authenticator@")
     ran = cli("apply", "--json", "--db-url", url)
     assert (ran.code, ran.json["error"]["sqlstate"]) == (7, "42501")
 
 
-def test_one_piece_that_holds_two_commands_is_refused_by_the_server(platform_url: str, cli: Run, files: Path) -> None:
+def test_two_commands_in_one_statement_are_refused_by_the_server(platform_url: str, cli: Run, files: Path) -> None:
     """The CLI's splitter takes `a$b$` for the start of a dollar quote; neither program may run both at once."""
     write(files, "20260101000000_x.sql", "create table public.a (a$b$ int); commit; create table public.b (a$b$ int);")
     for words in (("apply", "--dry-run"), ("apply",)):

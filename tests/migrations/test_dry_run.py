@@ -1,12 +1,12 @@
-"""`apply --dry-run`: what it says of files that run, that cannot run in a transaction, and that fail."""
+"""`apply --dry-run`: locks, verification, errors, and that nothing is left."""
 
 from pathlib import Path
 
-import psycopg
+import pytest
 
 from tests.fix_cli import Run
 from tests.fix_db import packaged
-from tests.migrations.test_apply import LEDGER, TABLES, rows, write
+from tests.migrations.helpers import LEDGER, TABLES, dump, rows, write
 
 
 def test_locks_and_times_are_reported_per_file(applied_url: str, files: Path, cli: Run) -> None:
@@ -26,7 +26,7 @@ def test_locks_and_times_are_reported_per_file(applied_url: str, files: Path, cl
     assert ran.json["dry_run"] is True
 
 
-def test_verify_runs_inside_and_its_errors_are_exit_1(applied_url: str, files: Path, cli: Run) -> None:
+def test_errors_of_verify_exit_1(applied_url: str, files: Path, cli: Run) -> None:
     there = ("--dry-run", "--db-url", applied_url, "--migrations", str(files))
     write(files, "20260101000000_fine.sql", "create table public.fine (id integer);")
     good = cli("apply", "--json", *there)
@@ -38,7 +38,7 @@ def test_verify_runs_inside_and_its_errors_are_exit_1(applied_url: str, files: P
     assert cli("verify", "--db-url", applied_url, "--migrations", str(files)).code == 0
 
 
-def test_a_first_rehearsal_creates_not_even_the_ledger(platform_url: str, cli: Run) -> None:
+def test_a_first_dry_run_does_not_create_the_ledger(platform_url: str, cli: Run) -> None:
     before = rows(platform_url, TABLES)
     ran = cli("apply", "--dry-run", "--json", "--db-url", platform_url)
     assert ran.code == 0
@@ -47,7 +47,7 @@ def test_a_first_rehearsal_creates_not_even_the_ledger(platform_url: str, cli: R
     assert rows(platform_url, TABLES) == before
 
 
-def test_files_outside_a_transaction_are_named_and_passed_over(applied_url: str, files: Path, cli: Run) -> None:
+def test_nontransactional_files_are_reported_and_skipped(applied_url: str, files: Path, cli: Run) -> None:
     write(
         files,
         "20260101000000_i.sql",
@@ -59,7 +59,7 @@ def test_files_outside_a_transaction_are_named_and_passed_over(applied_url: str,
     assert "skipped" in cli("apply", "--dry-run", "--db-url", applied_url, "--migrations", str(files)).out
 
 
-def test_migrations_without_ours_are_not_verified(platform_url: str, tmp_path: Path, cli: Run) -> None:
+def test_migrations_without_sources_are_not_verified(platform_url: str, tmp_path: Path, cli: Run) -> None:
     folder = tmp_path / "theirs"
     folder.mkdir()
     write(folder, "20260101000000_t.sql", "create table public.t (id integer);")
@@ -67,7 +67,7 @@ def test_migrations_without_ours_are_not_verified(platform_url: str, tmp_path: P
     assert (ran.code, ran.json["verify"]) == (0, None)
 
 
-def test_a_deferred_constraint_fails_as_it_would_at_the_commit(applied_url: str, files: Path, cli: Run) -> None:
+def test_a_deferred_constraint_fails_as_at_the_commit(applied_url: str, files: Path, cli: Run) -> None:
     write(
         files,
         "20260101000000_deferred.sql",
@@ -82,12 +82,12 @@ def test_a_deferred_constraint_fails_as_it_would_at_the_commit(applied_url: str,
     assert rows(applied_url, LEDGER)[-1][0] == packaged()[-1].version
 
 
-def test_a_rehearsal_gives_up_on_a_held_lock(applied_url: str, files: Path, cli: Run) -> None:
-    write(files, "20260101000000_wants_a_lock.sql", "alter table public.async_jobs add column more text;")
-    with psycopg.connect(applied_url) as holder:
-        holder.execute("select 1 from public.async_jobs")
-        ran = cli(
-            "apply", "--dry-run", "--json", "--lock-timeout", "200ms", "--retries", "0", "--db-url", applied_url,
-            "--migrations", str(files),
-        )  # fmt: skip
-    assert ran.code == 5
+@pytest.mark.parametrize(
+    "text", ["create table public.t (id integer);", "create table public.t (id integer);\nselect 1 / 0;"]
+)
+def test_a_dry_run_leaves_the_database_unchanged(platform_url: str, files: Path, cli: Run, text: str) -> None:
+    write(files, "20260101000000_t.sql", text)
+    before = dump(platform_url)
+    ran = cli("apply", "--dry-run", "--db-url", platform_url, "--migrations", str(files))
+    assert ran.code == (6 if "1 / 0" in text else 0)
+    assert dump(platform_url) == before

@@ -1,4 +1,4 @@
-"""What the ledger says next to the files: drift, late files, rows that others wrote."""
+"""The ledger next to the files: drift, late files, rows of other programs."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 from tests.fix_cli import Run
 from tests.fix_db import packaged
-from tests.migrations.test_apply import LEDGER, TABLES, rows, write
+from tests.migrations.helpers import LEDGER, TABLES, rows, write
 
 
 def test_drift_stops_apply_before_anything_runs(applied_url: str, cli: Run, files: Path) -> None:
@@ -42,7 +42,7 @@ def test_drift_stops_apply_before_anything_runs(applied_url: str, cli: Run, file
     assert kinds == ["out-of-order", "remote-only", "edited"]
 
 
-def test_include_all_applies_late_files(applied_url: str, cli: Run, files: Path) -> None:
+def test_include_all_applies_out_of_order_files(applied_url: str, cli: Run, files: Path) -> None:
     write(files, "20200101000000_late.sql", "create table public.late (id integer);")
     there = ("--db-url", applied_url, "--migrations", str(files))
     assert cli("apply", *there).code == 4
@@ -50,7 +50,7 @@ def test_include_all_applies_late_files(applied_url: str, cli: Run, files: Path)
     assert (ran.code, [a["version"] for a in ran.json["applied"]]) == (0, ["20200101000000"])
 
 
-def test_a_ledger_with_more_columns_or_fewer(platform_url: str, files: Path) -> None:
+def test_a_ledger_may_have_more_columns_or_fewer(platform_url: str, files: Path) -> None:
     with psycopg.connect(platform_url, autocommit=True) as connection:
         connection.execute("create schema supabase_migrations")
         connection.execute("create table supabase_migrations.schema_migrations (version text primary key)")
@@ -66,7 +66,7 @@ def test_a_ledger_with_more_columns_or_fewer(platform_url: str, files: Path) -> 
     assert (len(applied), before) == (len(packaged()), ["20200101000000"])
 
 
-def test_layout_alone_is_noted_and_stops_nothing(applied_url: str, cli: Run, files: Path) -> None:
+def test_a_change_of_layout_is_noted_and_not_drift(applied_url: str, cli: Run, files: Path) -> None:
     path = next(files.glob("*_create_async_jobs_table.sql"))
     path.write_text(path.read_text().replace("create table", "CREATE   TABLE", 1) + "-- a comment\n", newline="")
     there = ("--db-url", applied_url, "--migrations", str(files))
@@ -84,7 +84,7 @@ def test_status_shows_how_an_edited_file_differs(applied_url: str, cli: Run, fil
     assert "\n+  constraint chk_valid_progress check (progress >= 0 and progress <= 1000)," in ran.out
 
 
-def test_odd_ledger_rows(applied_url: str, cli: Run, files: Path) -> None:
+def test_ledger_rows_with_empty_or_null_statements(applied_url: str, cli: Run, files: Path) -> None:
     write(files, "20260101000000_empty.sql", "")
     write(files, "20260101000001_unknown.sql", "select 1;")
     write(files, "20260101000002_null.sql", "select 1;")

@@ -1,4 +1,4 @@
-"""Files that cannot run in a transaction: applied, half done, gone on with, and one runner at a time."""
+"""Files that cannot run in a transaction: applied, half done, resumed, one runner at a time."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +8,11 @@ import pytest
 
 from tests.fix_cli import Run
 from tests.fix_db import Make
-from tests.migrations.test_apply import LEDGER, rows, write
-from tests.migrations.test_night import start
+from tests.migrations.helpers import LEDGER, rows, start, write
 
 INDEX = "--! transaction:false\ncreate unique index concurrently {} on public.t (id);\n"
+
+
 VALID = "select indisvalid from pg_index where indexrelid = to_regclass('public.once')"
 
 
@@ -23,7 +24,7 @@ def table(url: str, *values: int) -> None:
             connection.execute("insert into public.t values (%s)", (value,))
 
 
-def test_it_is_applied_and_recorded(applied_url: str, files: Path, cli: Run) -> None:
+def test_a_nontransactional_file_is_applied_and_recorded(applied_url: str, files: Path, cli: Run) -> None:
     table(applied_url, 1, 2)
     write(files, "20260101000000_i.sql", INDEX.format("once"))
     there = ("--db-url", applied_url, "--migrations", str(files))
@@ -33,9 +34,7 @@ def test_it_is_applied_and_recorded(applied_url: str, files: Path, cli: Run) -> 
     assert cli("status", "--exit-code", *there).code == 0
 
 
-def test_after_a_failure_the_invalid_index_is_named_and_the_next_run_goes_on(
-    applied_url: str, files: Path, cli: Run
-) -> None:
+def test_a_failure_names_the_invalid_index_and_the_next_run_resumes(applied_url: str, files: Path, cli: Run) -> None:
     table(applied_url, 1, 1)
     write(files, "20260101000000_i.sql", INDEX.format("if not exists once"))
     there = ("--db-url", applied_url, "--migrations", str(files))
@@ -55,7 +54,7 @@ def test_after_a_failure_the_invalid_index_is_named_and_the_next_run_goes_on(
     assert rows(applied_url, VALID) == [(True,)]
 
 
-def test_killed_in_the_middle_and_run_again(applied_url: str, files: Path, cli: Run) -> None:
+def test_a_killed_run_is_resumed(applied_url: str, files: Path, cli: Run) -> None:
     table(applied_url, 1, 2)
     write(files, "20260101000000_i.sql", INDEX.format("once"))
     with psycopg.connect(applied_url) as writer:
@@ -72,7 +71,7 @@ def test_killed_in_the_middle_and_run_again(applied_url: str, files: Path, cli: 
     assert rows(applied_url, VALID) == [(True,)]
 
 
-def test_two_runners_do_not_meet(applied_url: str, files: Path, pooled: Callable[[str], str]) -> None:
+def test_only_one_runner_applies_the_file(applied_url: str, files: Path, pooled: Callable[[str], str]) -> None:
     table(applied_url, 1, 2)
     write(files, "20260101000000_i.sql", INDEX.format("once"))
     url = pooled(applied_url)
@@ -89,7 +88,7 @@ def test_two_runners_do_not_meet(applied_url: str, files: Path, pooled: Callable
     assert [version for version, _, _ in rows(applied_url, LEDGER)].count("20260101000000") == 1
 
 
-def test_an_index_of_another_table_with_the_same_name_is_not_dropped(applied_url: str, files: Path, cli: Run) -> None:
+def test_an_index_of_another_table_with_the_same_name_is_kept(applied_url: str, files: Path, cli: Run) -> None:
     table(applied_url, 1, 1)
     with psycopg.connect(applied_url, autocommit=True) as connection:
         connection.execute(
@@ -103,7 +102,7 @@ def test_an_index_of_another_table_with_the_same_name_is_not_dropped(applied_url
     assert rows(applied_url, "select count(*) from pg_index where indexrelid = 'other.once'::regclass") == [(1,)]
 
 
-def test_cut_off_between_the_index_and_the_ledger(applied_url: str, files: Path, cli: Run) -> None:
+def test_a_built_index_without_ledger_row_is_recorded(applied_url: str, files: Path, cli: Run) -> None:
     table(applied_url, 1, 2)
     rows_of = "create unique index concurrently once on public.t (id)"
     with psycopg.connect(applied_url, autocommit=True) as connection:
@@ -115,7 +114,7 @@ def test_cut_off_between_the_index_and_the_ledger(applied_url: str, files: Path,
     assert rows(applied_url, LEDGER)[-1][0] == "20260101000000"
 
 
-def test_another_index_of_that_name_is_not_taken_for_it(applied_url: str, files: Path, cli: Run) -> None:
+def test_a_different_index_of_the_same_name_is_an_error(applied_url: str, files: Path, cli: Run) -> None:
     table(applied_url, 1, 2)
     with psycopg.connect(applied_url, autocommit=True) as connection:
         connection.execute("create index once on public.t (id) where id > 1")
@@ -125,7 +124,7 @@ def test_another_index_of_that_name_is_not_taken_for_it(applied_url: str, files:
     assert "if [not] exists" in ran.json["error"]["hint"]
 
 
-def test_the_isolation_that_a_database_defaults_to_does_not_get_in_the_way(
+def test_the_default_isolation_of_the_database_does_not_block_the_index(
     make_database: Make, files: Path, cli: Run
 ) -> None:
     """In a transaction of that kind the lock's holder would keep a snapshot, and the index would wait for it."""
@@ -139,7 +138,7 @@ def test_the_isolation_that_a_database_defaults_to_does_not_get_in_the_way(
     assert rows(database.url, VALID) == [(True,)]
 
 
-def test_a_lost_connection_says_what_is_half_done(applied_url: str, files: Path) -> None:
+def test_a_lost_connection_reports_a_half_done_file(applied_url: str, files: Path) -> None:
     table(applied_url, 1, 2)
     write(files, "20260101000000_i.sql", INDEX.format("once"))
     with psycopg.connect(applied_url) as writer:
@@ -155,7 +154,7 @@ def test_a_lost_connection_says_what_is_half_done(applied_url: str, files: Path)
     assert "rolled back" not in out
 
 
-def test_a_pool_of_one_connection_is_an_error_that_says_so(
+def test_a_pool_of_one_connection_is_an_error(
     applied_url: str, files: Path, pooled: Callable[..., str], cli: Run
 ) -> None:
     table(applied_url, 1, 2)

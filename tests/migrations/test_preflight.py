@@ -1,4 +1,4 @@
-"""What is refused before anything runs, with the line it stands on; and what is not."""
+"""Preflight: files that are refused, with the line of the cause, and files that are not."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def migration(text: str, name: str = "x", version: str = "20260101000000") -> Mi
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "message"),
     [
         ("select 1;\nbegin;\nselect 2;", 2, "transaction"),
         ("select 1;\n\n-- done\nCOMMIT;", 4, "transaction"),
@@ -56,10 +56,10 @@ def migration(text: str, name: str = "x", version: str = "20260101000000") -> Mi
         (HEADER + "begin", 2, "transaction"),
     ],
 )
-def test_refused(text: str, line: int | None, said: str) -> None:
+def test_a_file_is_refused(text: str, line: int | None, message: str) -> None:
     [refusal] = check([migration(text)])
     assert (refusal.line, refusal.file) == (line, "20260101000000_x.sql")
-    assert said in refusal.message
+    assert message in refusal.message
 
 
 @pytest.mark.parametrize(
@@ -86,27 +86,27 @@ def test_refused(text: str, line: int | None, said: str) -> None:
         "-- pg-delta: transaction=false\nvacuum t;",
     ],
 )
-def test_not_refused(text: str) -> None:
+def test_a_file_is_not_refused(text: str) -> None:
     assert check([migration(text)]) == []
 
 
 @pytest.mark.parametrize("name", ["x.down", "x.verify", "x.undo", "x.rollback", "x.revert", "x.test", "X.DOWN"])
-def test_files_taken_by_accident(name: str) -> None:
+def test_files_that_undo_or_check_a_migration_are_refused(name: str) -> None:
     [refusal] = check([migration("select 1", name)])
     assert "would be applied" in refusal.message
 
 
-def test_a_first_file_that_the_supabase_cli_passes_over() -> None:
+def test_a_file_that_the_supabase_cli_skips_is_refused() -> None:
     assert check([migration("select 1", "init", "20211208000000")])
     assert not check([migration("select 1", "init", "20211209000000")])
 
 
-def test_stray_files(tmp_path: Path) -> None:
+def test_files_that_are_not_migrations_are_refused(tmp_path: Path) -> None:
     for name in ("create_x.sql", "2025-01-01_x.sql", "1_x.SQL", "README.md", "1_ok.sql"):
         (tmp_path / name).write_text("")
-    found = check([], unrecognized_files(tmp_path))
-    assert [r.name for r in found] == ["1_x.SQL", "2025-01-01_x.sql", "create_x.sql"]
-    assert all("would skip it" in r.message for r in found)
+    refusals = check([], unrecognized_files(tmp_path))
+    assert [r.name for r in refusals] == ["1_x.SQL", "2025-01-01_x.sql", "create_x.sql"]
+    assert all("would skip it" in r.message for r in refusals)
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,11 @@ def test_stray_files(tmp_path: Path) -> None:
         ("-- x", True),
     ],
 )
-def test_the_directive(header: str, transactional: bool) -> None:
+def test_the_directive_makes_a_file_nontransactional(header: str, transactional: bool) -> None:
     assert migration(f"-- first\n\n{header}\nselect 1").transactional is transactional
 
 
-def test_a_directive_below_the_header_is_a_comment() -> None:
+def test_a_directive_after_the_header_is_a_comment() -> None:
     assert migration(f"select 1;\n{HEADER}").transactional
 
 

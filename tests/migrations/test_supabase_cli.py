@@ -10,7 +10,7 @@ import pytest
 
 from supabase_jobs.sources.files import load_migrations, load_sources
 from tests.fix_cli import Run
-from tests.migrations.test_apply import LEDGER, rows
+from tests.migrations.helpers import LEDGER, rows
 
 PUSH = ("db", "push", "--yes", "--db-url")
 

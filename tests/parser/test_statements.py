@@ -1,4 +1,4 @@
-"""`split` against what the Supabase CLI 2.117.0 wrote into the ledger for the same files."""
+"""`split` results in the statements that the Supabase CLI 2.117.0 wrote into the ledger for the same files."""
 
 import random
 
@@ -8,10 +8,10 @@ from supabase_jobs.parser.statements import Statement, split
 
 BODY = "create function f() returns int begin atomic"
 
-# what the file holds → `statements` of its row, as read from a ledger that the CLI had written
-# (by `migration repair --status applied`, which cuts files as `db push` does and does not run them)
+# text of the file → `statements` of its ledger row, written by the CLI
+# (by `migration repair --status applied`, which splits files like `db push` but does not run them)
 LEDGER: dict[str, tuple[str, list[str]]] = {
-    # nothing to keep
+    # no statement
     "empty file": ("", []),
     "only white space": (" \n\t\r\n", []),
     "only a byte order mark": ("\ufeff", []),
@@ -131,7 +131,7 @@ LEDGER: dict[str, tuple[str, list[str]]] = {
     ),
     "dotless i": ("beg\u0131n atom\u0131c; 1; end; 2", ["beg\u0131n atom\u0131c; 1; end", "2"]),
     "atomic as a name": ("select 1 as atomic; select 2;", ["select 1 as atomic", "select 2"]),
-    # nothing special to the splitter
+    # not special to the splitter
     "transaction": ("begin; select 1; commit;", ["begin", "select 1", "commit"]),
     "do block": ("do $$ begin perform 1; end $$; select 1;", ["do $$ begin perform 1; end $$", "select 1"]),
     "copy data": (
@@ -146,11 +146,11 @@ LEDGER: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize(("text", "ledger"), LEDGER.values(), ids=LEDGER)
-def test_statements_are_those_of_the_ledger(text: str, ledger: list[str]) -> None:
+def test_statements_equal_those_in_the_ledger(text: str, ledger: list[str]) -> None:
     assert [statement.text for statement in split(text)] == ledger
 
 
-def test_line_is_that_of_the_code_behind_comments() -> None:
+def test_the_line_of_a_statement_is_that_of_its_code() -> None:
     text = "-- one\n\n/* two\n /* three */ -- */\n  select 1;;\n\nselect\n2; select 3;\r\n-- four"
     assert split(text) == [
         Statement("-- one\n\n/* two\n /* three */ -- */\n  select 1", 5),
@@ -170,16 +170,17 @@ def test_line_is_that_of_the_code_behind_comments() -> None:
         ("/*/ select\n*/ select 1", 2),
     ],
 )
-def test_line_of_a_single_statement(text: str, line: int) -> None:
+def test_the_line_of_a_single_statement(text: str, line: int) -> None:
     assert [statement.line for statement in split(text)] == [line]
 
 
-def test_an_error_position_leads_to_its_line_of_the_file() -> None:
+def test_an_error_position_is_converted_to_a_line_of_the_file() -> None:
     statement = split("select 1;\n\n-- why\nselect 1,\n  bad;\n")[1]
     assert statement.line == 4
     assert statement.line_at(statement.text.index("bad") + 1) == 5
     assert statement.line_at(1) == 3
     assert statement.line_at(0) == 3
+    assert statement.line_at(None) == 4
 
 
 SIGNS = [*"'\"$-/\\;;()cdx", "$$", "$a$", "$1", "$1;", "--", "/*", "*/", "/*/", "'a;b'"]
@@ -197,7 +198,7 @@ def garbage(seed: int) -> str:
 
 
 @pytest.mark.parametrize("seed", range(500))
-def test_only_semicolons_and_white_space_are_left_out(seed: int) -> None:
+def test_only_semicolons_and_white_space_are_removed(seed: int) -> None:
     text = garbage(seed)
     at = 0
     for statement in split(text):
@@ -221,7 +222,7 @@ WHOLE = [
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_a_file_is_the_statements_it_was_made_of(seed: int) -> None:
+def test_a_file_is_split_into_the_statements_it_was_joined_from(seed: int) -> None:
     source = chance(seed)
     expected = source.choices(WHOLE, k=source.randint(1, 8))
     gaps = [source.choice(["", " ", "\n", "\r\n", "\n\n", ";", " ;\n"]) for _ in expected]

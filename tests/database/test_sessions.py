@@ -1,17 +1,14 @@
-"""Sessions: their names and settings, a second one like the first, and what is said when one is lost or refused."""
+"""Sessions: application name, encryption, and a second connection like the first."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from supabase_jobs.database.connection import Connection, connect, describe, second_connection
-from supabase_jobs.errors import BusyError, ConnectError, PrivilegeError, SupabaseJobsError
+from supabase_jobs.database.connection import connect, describe, second_connection
+from supabase_jobs.errors import ConnectError, PrivilegeError
 from tests.fix_db import Server
 
-REF = "abcdefghijklmnopqrst"
-SECRET = "s3cr3t/p4ss"
-ENCODED = "s3cr3t%2Fp4ss"
 ELSEWHERE = "db.example.invalid"
 
 
@@ -42,7 +39,7 @@ def named(url: str) -> object:
         return row[0]
 
 
-def test_the_application_is_named_unless_the_user_names_it(
+def test_the_application_name_is_set_unless_the_user_sets_it(
     platform_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert named(platform_url) == "supabase-jobs"
@@ -53,14 +50,16 @@ def test_the_application_is_named_unless_the_user_names_it(
     assert named(platform_url) == "environment"
 
 
-def test_the_target_says_what_is_not_encrypted(platform_url: str) -> None:
+def test_an_unencrypted_connection_is_described_as_such(platform_url: str) -> None:
     with connect(f"{platform_url.replace('127.0.0.1', ELSEWHERE)}?hostaddr=127.0.0.1&sslmode=disable") as connection:
         assert str(describe(connection)).endswith("role postgres, WITHOUT TLS")
     with connect(platform_url) as connection:
         assert str(describe(connection)).endswith("role postgres")
 
 
-def test_a_twin_is_another_session_at_the_same_place(platform_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_connection_is_another_session_with_the_same_options(
+    platform_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=1234")
     query = (
         "select pg_backend_pid(), current_user, current_database(), current_setting('statement_timeout'),"
@@ -79,7 +78,7 @@ def test_a_twin_is_another_session_at_the_same_place(platform_url: str, monkeypa
 
 
 @pytest.mark.parametrize("source", ["URL", "PGPASSWORD", "file"])
-def test_a_twin_has_the_same_password(
+def test_a_second_connection_uses_the_same_password(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     url = f"postgresql://{server.user}@127.0.0.1:{server.port}/postgres"
@@ -98,7 +97,9 @@ def test_a_twin_has_the_same_password(
             assert two.info.user == server.user
 
 
-def test_a_twin_goes_to_the_host_that_answered(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_connection_goes_to_the_host_that_answered(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = {"host": "127.0.0.1,localhost", "port": f"1,{server.port}", "user": server.user, "dbname": "postgres"}
     monkeypatch.setenv("PGSERVICEFILE", service_file(tmp_path, **place, password=server.password))
     with connect("service=there") as one, second_connection(one) as two:
@@ -106,7 +107,7 @@ def test_a_twin_goes_to_the_host_that_answered(server: Server, tmp_path: Path, m
         assert two.info.port == server.port
 
 
-def test_a_twin_that_cannot_be_made_is_our_error(server: Server, platform_url: str) -> None:
+def test_a_refused_second_connection_is_a_connect_error(server: Server, platform_url: str) -> None:
     with connect(server.url("postgres", server.user)) as admin, connect(platform_url) as one:
         admin.execute("alter role postgres connection limit 0")
         try:
@@ -116,54 +117,6 @@ def test_a_twin_that_cannot_be_made_is_our_error(server: Server, platform_url: s
             admin.execute("alter role postgres connection limit -1")
 
 
-def test_errors_inside_a_twin_are_translated(platform_url: str) -> None:
+def test_errors_of_a_second_connection_are_translated(platform_url: str) -> None:
     with connect(platform_url) as one, pytest.raises(PrivilegeError), second_connection(one) as two:
         two.execute("create table pg_catalog.mine ()")
-
-
-def test_a_lost_connection_says_so_and_leaves_nothing(server: Server, platform_url: str) -> None:
-    def lose(connection: Connection) -> None:
-        connection.execute("create table public.half ()")
-        with connect(server.url("postgres", server.user)) as admin:
-            admin.execute("select pg_terminate_backend(%s)", (connection.info.backend_pid,))
-        connection.execute("select 1")
-
-    with (
-        pytest.raises(ConnectError, match="the connection to the database was lost") as caught,
-        connect(platform_url) as connection,
-        connection.transaction(),
-    ):
-        lose(connection)
-    assert "were rolled back" in str(caught.value.hint)
-    assert caught.value.sqlstate == "57P01"
-    with connect(platform_url) as connection:
-        assert connection.execute("select to_regclass('public.half')").fetchone() == (None,)
-
-
-RAISE = "do $$ begin raise exception 'told' using errcode = '{}'; end $$"
-
-
-@pytest.mark.parametrize(
-    ("statement", "kind", "code", "message"),
-    [
-        (RAISE.format("55P03"), BusyError, 5, "blocked the statement: told"),
-        (RAISE.format("40P01"), BusyError, 5, "blocked the statement: told"),
-        (RAISE.format("40001"), BusyError, 5, "blocked the statement: told"),
-        (RAISE.format("55006"), BusyError, 5, "blocked the statement: told"),
-        (RAISE.format("42501"), PrivilegeError, 7, "lacks a privilege: told"),
-        (RAISE.format("08006"), ConnectError, 7, "was lost: told"),
-        (RAISE.format("53100"), SupabaseJobsError, 2, "refused a statement of supabase-jobs: told"),
-        (RAISE.format("25006"), SupabaseJobsError, 2, "refused a statement of supabase-jobs: told"),
-        ("select 1/0", SupabaseJobsError, 2, "division by zero"),
-        ("select pg_sleep(9)", SupabaseJobsError, 2, "statement timeout"),
-    ],
-    ids=["lock", "deadlock", "serialization", "in use", "right", "lost", "disk", "read-only", "other", "timeout"],
-)
-def test_errors_are_called_what_they_are(
-    platform_url: str, statement: str, kind: type[SupabaseJobsError], code: int, message: str
-) -> None:
-    url = f"{platform_url}?options=-c%20statement_timeout%3D200"
-    with pytest.raises(kind, match=message) as caught, connect(url) as connection:
-        connection.execute(statement.encode())
-    assert (type(caught.value), caught.value.exit_code) == (kind, code)
-    assert "connection failed" not in caught.value.message

@@ -1,0 +1,70 @@
+"""Classification of database errors: kind, exit code and message by SQLSTATE."""
+
+import os
+
+import pytest
+
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.errors import BusyError, ConnectError, PrivilegeError, SupabaseJobsError
+from tests.fix_db import Server
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PGPASSFILE", "/nowhere")
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Server:
+    found: Server = request.getfixturevalue("server_16")
+    return found
+
+
+def test_a_lost_connection_is_reported_and_rolled_back(server: Server, platform_url: str) -> None:
+    def lose(connection: Connection) -> None:
+        connection.execute("create table public.half ()")
+        with connect(server.url("postgres", server.user)) as admin:
+            admin.execute("select pg_terminate_backend(%s)", (connection.info.backend_pid,))
+        connection.execute("select 1")
+
+    with (
+        pytest.raises(ConnectError, match="the connection to the database was lost") as caught,
+        connect(platform_url) as connection,
+        connection.transaction(),
+    ):
+        lose(connection)
+    assert "were rolled back" in str(caught.value.hint)
+    assert caught.value.sqlstate == "57P01"
+    with connect(platform_url) as connection:
+        assert connection.execute("select to_regclass('public.half')").fetchone() == (None,)
+
+
+RAISE = "do $$ begin raise exception 'details' using errcode = '{}'; end $$"
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "code", "message"),
+    [
+        (RAISE.format("55P03"), BusyError, 5, "blocked the statement: details"),
+        (RAISE.format("40P01"), BusyError, 5, "blocked the statement: details"),
+        (RAISE.format("40001"), BusyError, 5, "blocked the statement: details"),
+        (RAISE.format("55006"), BusyError, 5, "blocked the statement: details"),
+        (RAISE.format("42501"), PrivilegeError, 7, "lacks a privilege: details"),
+        (RAISE.format("08006"), ConnectError, 7, "was lost: details"),
+        (RAISE.format("53100"), SupabaseJobsError, 2, "refused a statement of supabase-jobs: details"),
+        (RAISE.format("25006"), SupabaseJobsError, 2, "refused a statement of supabase-jobs: details"),
+        ("select 1/0", SupabaseJobsError, 2, "division by zero"),
+        ("select pg_sleep(9)", SupabaseJobsError, 2, "statement timeout"),
+    ],
+    ids=["lock", "deadlock", "serialization", "in use", "privilege", "lost", "disk", "read-only", "other", "timeout"],
+)
+def test_errors_are_classified_by_sqlstate(
+    platform_url: str, statement: str, kind: type[SupabaseJobsError], code: int, message: str
+) -> None:
+    url = f"{platform_url}?options=-c%20statement_timeout%3D200"
+    with pytest.raises(kind, match=message) as caught, connect(url) as connection:
+        connection.execute(statement.encode())
+    assert (type(caught.value), caught.value.exit_code) == (kind, code)
+    assert "connection failed" not in caught.value.message

@@ -1,0 +1,80 @@
+"""Several runners on one database: each file is applied once, and no lock or setting is left behind."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from supabase_jobs.database.connection import connect
+from supabase_jobs.errors import BusyError
+from supabase_jobs.migrations.apply import apply_pending
+from supabase_jobs.migrations.locks import LOCK_KEY, LockOptions
+from supabase_jobs.sources.files import MigrationFiles
+from tests.fix_cli import Run
+from tests.fix_db import Make, packaged
+from tests.migrations.helpers import LEDGER, SLOW, rows, start, write
+
+
+@pytest.mark.parametrize("through_pooler", [False, True], ids=["directly", "pgbouncer"])
+def test_eight_concurrent_runs_apply_each_file_once(
+    make_database: Make, pooled: Callable[..., str], through_pooler: bool
+) -> None:
+    database = make_database("platform")
+    url = pooled(database.url) if through_pooler else database.url
+
+    def run(_: int) -> tuple[int, str]:
+        words = [sys.executable, "-m", "supabase_jobs", "apply", "--db-url", url]
+        ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+        return ran.returncode, ran.stdout + ran.stderr
+
+    with ThreadPoolExecutor(8) as pool:
+        ended = list(pool.map(run, range(8)))
+    assert {code for code, _ in ended} <= {0, 5}, ended
+    assert not [text for _, text in ended if "Traceback" in text]
+    applied = [line for _, text in ended for line in text.splitlines() if line.startswith("applied")]
+    assert sorted(line.split()[1] for line in applied) == [m.version for m in packaged()]
+    assert [version for version, _, _ in rows(database.url, LEDGER)] == [m.version for m in packaged()]
+    assert rows(database.url, "select * from pg_locks where locktype = 'advisory'") == []
+    left = (
+        "select name, setting from pg_settings where source = 'session'"
+        " and name in ('lock_timeout', 'search_path', 'role')"
+    )
+    for _ in range(3):
+        assert rows(url, left) == []
+
+
+def test_apply_waits_for_another_runner_and_then_gives_up(platform_url: str) -> None:
+    with psycopg.connect(platform_url) as other, connect(platform_url) as connection:
+        other.execute("select pg_advisory_xact_lock(%s)", (LOCK_KEY,))
+        with pytest.raises(BusyError, match="another supabase-jobs"):
+            apply_pending(connection, MigrationFiles(packaged()), lock_options=LockOptions(runner_seconds=0.5))
+        other.rollback()
+        assert len(apply_pending(connection, MigrationFiles(packaged()))[0]) == len(packaged())
+
+
+def test_a_dry_run_waits_for_another_runner(platform_url: str, files: Path, cli: Run) -> None:
+    write(files, "20260101000000_slow.sql", SLOW.replace("60", "3"))
+    running = start(platform_url, files)
+    asleep = "select 1 from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
+    while not rows(platform_url, asleep):
+        assert running.poll() is None
+    ran = cli("apply", "--dry-run", "--db-url", platform_url, "--migrations", str(files))
+    running.communicate(timeout=30)
+    assert (running.returncode, ran.code) == (0, 0)
+
+
+def test_a_ledger_that_push_creates_concurrently_is_used(platform_url: str, files: Path) -> None:
+    with psycopg.connect(platform_url) as other:
+        other.execute("create schema supabase_migrations")
+        other.execute("create table supabase_migrations.schema_migrations (version text primary key)")
+        running = start(platform_url, files)
+        waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        while not rows(platform_url, waiting):
+            assert running.poll() is None
+        other.commit()
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 0, out + err

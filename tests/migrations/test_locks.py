@@ -1,0 +1,84 @@
+"""Lock timeouts: retries, blocking sessions, deadlocks."""
+
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+
+from tests.fix_cli import Run
+from tests.fix_db import packaged
+from tests.migrations.helpers import LEDGER, TABLES, rows, write
+
+
+def test_the_blocking_session_is_named(applied_url: str, files: Path, cli: Run) -> None:
+    write(files, "20260101000000_wants_a_lock.sql", "alter table public.async_jobs add column more text;")
+    with psycopg.connect(applied_url, application_name="nightly-report") as holder:
+        holder.execute("select 'a rather long query that is cut short', repeat('x', 200) from public.async_jobs")
+        ran = cli(
+            "apply", "--json", "--lock-timeout", "600ms", "--retries", "0", "--db-url", applied_url,
+            "--migrations", str(files),
+        )  # fmt: skip
+        message = ran.json["error"]["message"]
+        assert ran.code == 5
+        for word in (f"pid {holder.info.backend_pid}", "nightly-report", "idle in transaction", "a rather long query"):
+            assert word in message
+        assert len(message.splitlines()[-1]) < 200
+    assert ("public", "async_jobs") in rows(applied_url, TABLES)
+
+
+def test_apply_succeeds_when_the_lock_is_released(applied_url: str, files: Path) -> None:
+    write(files, "20260101000000_wants_a_lock.sql", "alter table public.async_jobs add column more text;")
+    with psycopg.connect(applied_url) as holder:
+        holder.execute("select 1 from public.async_jobs")
+        words = [sys.executable, "-m", "supabase_jobs", "apply", "--lock-timeout", "200ms", "--retries", "20",
+                 "--db-url", applied_url, "--migrations", str(files)]  # fmt: skip
+        running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(1.5)
+        assert running.poll() is None
+        holder.rollback()
+        running.communicate(timeout=30)
+    assert running.returncode == 0
+
+
+def test_a_deadlock_is_retried(applied_url: str, files: Path) -> None:
+    """As with supabase db push, which holds the table and waits for our ledger row."""
+    write(files, "20260101000000_x.sql", "select pg_sleep(1); alter table public.async_jobs add column more text;")
+    with psycopg.connect(applied_url) as other:
+        other.execute("lock table public.async_jobs in share mode")
+        words = [sys.executable, "-m", "supabase_jobs", "apply", "--lock-timeout", "20s",
+                 "--db-url", applied_url, "--migrations", str(files)]  # fmt: skip
+        running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        asleep = "select 1 from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
+        while not rows(applied_url, asleep):
+            assert running.poll() is None
+        with suppress(psycopg.errors.DeadlockDetected):  # where the server chose the other one, ours went through
+            other.execute("insert into supabase_migrations.schema_migrations (version) values ('20260101000000')")
+        other.rollback()
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 0, out + err
+
+
+def test_apply_gives_up_after_the_last_retry(applied_url: str, cli: Run, files: Path) -> None:
+    write(files, "20260101000000_wants_a_lock.sql", "alter table public.async_jobs add column more text;")
+    with psycopg.connect(applied_url) as holder:
+        holder.execute("select 1 from public.async_jobs")
+        ran = cli(
+            "apply", "--json", "--lock-timeout", "100ms", "--retries", "1", "--db-url", applied_url,
+            "--migrations", str(files),
+        )  # fmt: skip
+    assert (ran.code, ran.json["error"]["sqlstate"]) == (5, "55P03")
+    assert rows(applied_url, LEDGER)[-1][0] == packaged()[-1].version
+
+
+def test_a_dry_run_gives_up_after_the_lock_timeout(applied_url: str, files: Path, cli: Run) -> None:
+    write(files, "20260101000000_wants_a_lock.sql", "alter table public.async_jobs add column more text;")
+    with psycopg.connect(applied_url) as holder:
+        holder.execute("select 1 from public.async_jobs")
+        ran = cli(
+            "apply", "--dry-run", "--json", "--lock-timeout", "200ms", "--retries", "0", "--db-url", applied_url,
+            "--migrations", str(files),
+        )  # fmt: skip
+    assert ran.code == 5

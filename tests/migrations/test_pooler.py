@@ -1,0 +1,50 @@
+"""`apply` through a transaction-mode pooler."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.fix_cli import Run
+from tests.migrations.helpers import TABLES, rows, write
+
+
+def test_apply_and_verify_work_through_a_pooler(
+    platform_url: str, pooled: Callable[..., str], cli: Run, files: Path
+) -> None:
+    url = pooled(platform_url)
+    write(files, "20260101000000_t.sql", "create table public.t (id integer);")
+    write(files, "20260101000001_i.sql", "--! transaction:false\ncreate index concurrently i on public.t (id);")
+    there = ("--db-url", url, "--migrations", str(files))
+    assert cli("apply", "--dry-run", *there).code == 0
+    assert cli("apply", *there).code == 0
+    assert cli("status", "--exit-code", *there).code == 0
+    assert cli("verify", *there).code == 0
+    assert rows(platform_url, "select * from pg_locks where locktype = 'advisory'") == []
+
+
+def test_settings_of_a_file_do_not_reach_other_clients(
+    platform_url: str, files: Path, pooled: Callable[..., str], cli: Run
+) -> None:
+    write(
+        files,
+        "20260101000000_sets.sql",
+        "set statement_timeout = '77s'; set default_transaction_read_only = on; select set_config('x.y', 'z', false);",
+    )
+    write(files, "20260101000001_next.sql", "create table public.next (id integer);")
+    url = pooled(platform_url, default_pool_size=1)
+    assert cli("apply", "--db-url", url, "--migrations", str(files)).code == 0
+    left = "select current_setting('statement_timeout'), current_setting('default_transaction_read_only')"
+    assert rows(url, left) == [("0", "off")]
+    assert ("public", "next") in rows(platform_url, TABLES)
+
+
+def test_a_pool_of_one_connection_does_not_delay_apply(
+    platform_url: str, files: Path, pooled: Callable[..., str], cli: Run
+) -> None:
+    """The look for blockers, on a second connection, must not hold the first one up."""
+    write(files, "20260101000000_sleeps.sql", "select pg_sleep(2);")
+    url = pooled(platform_url, default_pool_size=1, query_wait_timeout=20)
+    started = time.monotonic()
+    ran = cli("apply", "--lock-timeout", "1s", "--db-url", url, "--migrations", str(files))
+    assert ran.code == 0
+    assert time.monotonic() - started < 8

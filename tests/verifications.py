@@ -1,4 +1,4 @@
-"""Verifications as values, for the tests of reports: with findings of every severity, and with awkward texts."""
+"""Verifications for the tests of reports: findings of every severity, and texts with markup."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ GRID = Grid(
     (("rows",) * 9, ("hidden",) * 8 + ("violates",), ("23514",) * 9),
     frozenset({(1, 8)}),
 )
-WRONG = "access:public.things:user, a thing of somebody else:action 8"
+MISMATCH = "access:public.things:user, a thing of somebody else:action 8"
 CASES = tuple(
     Case(
         f"access:public.things:{row}:{column}",
@@ -23,29 +23,29 @@ CASES = tuple(
     for row in GRID.rows
     for column in GRID.columns
 )
-# what no report may pass on as it is
-AWKWARD = "a | b `c` <script>alert(1)</script> & \"d\" 'e' *f* _g_ ]]> \x1b[31m ￾ ñ 😀"
+# every report must escape it
+MARKUP = "a | b `c` <script>alert(1)</script> & \"d\" 'e' *f* _g_ ]]> \x1b[31m ￾ ñ 😀"
 STRUCTURE = (
     Case(
-        "structure:public.things:policy:theirs", "structure", "public.things", 'policy "theirs": for all', "select 1;"
+        "structure:public.things:policy:readers", "structure", "public.things", 'policy "readers": for all', "select 1;"
     ),
     Case("structure:public.things:index:i|j", "structure", "public.things", 'index "i|j": btree'),
 )
 FINDINGS = (
-    Finding(WRONG, "access", Severity.ERROR, "public.things", "user: is violates | not hidden", "fix it"),
-    Finding("structure:public.things:index:i|j", "structure", Severity.ERROR, "public.things", AWKWARD, "select `1`;"),
+    Finding(MISMATCH, "access", Severity.ERROR, "public.things", "user: is violates | not hidden", "fix it"),
+    Finding("structure:public.things:index:i|j", "structure", Severity.ERROR, "public.things", MARKUP, "select `1`;"),
     Finding("structure:public.things:column:more", "structure", Severity.INFO, "public.things", "is more", ""),
     Finding(
         "structure:public.things:rule:new", "structure", Severity.ERROR, "public.things", "in no migration", "drop"
     ),
     Finding("plans:unchecked", "plans", Severity.WARNING, "database", "plans was not checked: 42501", "Ask."),
 )
-SOURCES = {
+LOCATIONS = {
     "public.things": Location("supabase/migrations/1_things.sql", 3),
     "public.things:i|j": Location("sql/ñ b.sql", 9),
 }
-OPENINGS = {"access": "-- The fixture.\nbegin;\n", "structure": "begin;\n"}
+PREAMBLES = {"access": "-- The fixture.\nbegin;\n", "structure": "begin;\n"}
 GOOD = Verification(
-    (), (*STRUCTURE, *CASES), 345.6, (replace(GRID, mismatches=frozenset()),), preambles=OPENINGS, locations=SOURCES
+    (), (*STRUCTURE, *CASES), 345.6, (replace(GRID, mismatches=frozenset()),), preambles=PREAMBLES, locations=LOCATIONS
 )
 BAD = replace(GOOD, findings=FINDINGS, grids=(GRID,), unchecked=("plans",), database="host:5432/db")

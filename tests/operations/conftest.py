@@ -1,4 +1,4 @@
-"""What docs/operations.md tells an operator to run, by name, and a way to run it as one does."""
+"""The named blocks of docs/operations.md, and fixtures that run them as an operator does."""
 
 import os
 import re
@@ -28,7 +28,7 @@ Shell = Callable[..., str]
 
 
 def programs(major: int) -> Path:
-    """The folder of a version's psql, pg_dump and pg_restore."""
+    """The folder with psql, pg_dump and pg_restore of a version."""
     if major in EMBEDDED:
         return embedded(major).bin_dir
     found = postgres_bin(major)
@@ -38,14 +38,14 @@ def programs(major: int) -> Path:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """`shell(text, url, major=17, until="…")`: a script's stdout, with programs of that version; it has to succeed."""
+    """`shell(text, url, major=17, until="…")`: run a script, which must succeed; returns its stdout."""
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SUPABASE", "PG", "GITHUB"))}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("SUPABASE", "PG", "GITHUB"))}
 
     def run(text: str, url: str, *, major: int = 16, cwd: Path = tmp_path, **variables: str) -> str:
         path = os.pathsep.join([str(programs(major)), str(Path(sys.executable).parent), os.environ["PATH"]])
-        environ = {**kept, "HOME": str(home), "PATH": path, "SUPABASE_DB_URL": url, **variables}
+        environ = {**environment, "HOME": str(home), "PATH": path, "SUPABASE_DB_URL": url, **variables}
         done = subprocess.run(
             ["/bin/sh", "-eu", "-c", text], cwd=cwd, env=environ, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=120, check=False,
@@ -57,7 +57,7 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def query(url: str, statements: str) -> list[tuple[Any, ...]]:
-    """Run a block as postgres, outside a transaction, as psql does; the rows of its last statement."""
+    """Run a block as postgres without a transaction, as psql does; returns the rows of the last statement."""
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(statements.encode())
         while cursor.nextset():
@@ -75,7 +75,7 @@ Move = Callable[..., str]
 
 @pytest.fixture
 def move(shell: Shell, tmp_path: Path) -> Move:
-    """`move(url, until=MONDAY)`: every step but the last, which is returned."""
+    """`move(url, until=MONDAY)`: run every step but the last; returns the last one."""
 
     def run(url: str, until: datetime = MONDAY) -> str:
         shell("supabase-jobs render", url)
@@ -92,7 +92,7 @@ def move(shell: Shell, tmp_path: Path) -> Move:
 
 
 @pytest.fixture
-def lived_in(make_database: Make) -> Database:
+def filled(make_database: Make) -> Database:
     """A database with guests, users and jobs."""
     return fill(make_database("applied"))
 
@@ -107,7 +107,7 @@ def fill(database: Database) -> Database:
 
 
 def sqlstate(url: str, statement: str, *values: object) -> str | None:
-    """The SQLSTATE that a statement of the owner's ends in, None where it succeeds."""
+    """The SQLSTATE of a statement of the owner, None if it succeeds."""
     with psycopg.connect(url) as connection:
         try:
             connection.execute(statement.encode(), values)

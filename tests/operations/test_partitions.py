@@ -1,4 +1,4 @@
-"""The move to partitions, as docs/operations.md tells it: what holds afterwards, and what it says no longer does."""
+"""The move to partitions of docs/operations.md: rows, access, keys, workers, dumps, uninstall."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -28,20 +28,20 @@ from tests.sql.test_workers import claim
 
 
 @pytest.mark.parametrize("major", [15, 18])
-def test_nothing_is_lost_and_everybody_still_sees_their_own(make_database: Make, major: int, move: Move) -> None:
+def test_the_move_keeps_all_rows_and_their_visibility(make_database: Make, major: int, move: Move) -> None:
     url = fill(make_database("applied", major)).url
     before = query(url, BLOCKS["fingerprint"])
     move(url)
     assert query(url, BLOCKS["fingerprint"]) == before
     partitions = [name for (name,) in query(url, NAMES)]
     with psycopg.connect(url) as connection:
-        for owner in (GUEST_A, GUEST_B):  # in the first partition, which has one of theirs, and in the second
+        for owner in (GUEST_A, GUEST_B):  # in the first partition, which holds one job of each, and in the second
             connection.execute(ADD, (owner, datetime.now(UTC)))
             connection.execute(ADD, (owner, MONDAY))
         for owner in (GUEST_A, GUEST_B):
-            theirs = {job for (job,) in connection.execute("select id from async_jobs where guest_id = %s", (owner,))}
-            assert len(theirs) == 3
-            assert visible_jobs(connection, guest(owner)) == theirs
+            jobs = {job for (job,) in connection.execute("select id from async_jobs where guest_id = %s", (owner,))}
+            assert len(jobs) == 3
+            assert visible_jobs(connection, guest(owner)) == jobs
         assert visible_jobs(connection, user(USER_A)) == {JOBS[USER_A]}
         assert visible_jobs(connection, ANON) == set()
         assert len(visible_jobs(connection, SERVICE)) == 4 + 600 + 4
@@ -53,17 +53,17 @@ def test_nothing_is_lost_and_everybody_still_sees_their_own(make_database: Make,
                 assert sqlstate_of(connection, caller, f"select from {partition}") == "42501"
 
 
-def test_what_it_says_of_verify(lived_in: Database, move: Move, shell: Shell, cli: Run) -> None:
-    url = lived_in.url
+def test_verify_reports_the_documented_findings(filled: Database, move: Move, shell: Shell, cli: Run) -> None:
+    url = filled.url
     assert "0 errors" in shell(move(url), url)
     partitions = query(url, NAMES)
-    found = cli("verify", "--only", "structure,functions", "--json", "--db-url", url).json["findings"]
-    areas = [finding["area"] for finding in found]
+    findings = cli("verify", "--only", "structure,functions", "--json", "--db-url", url).json["findings"]
+    areas = [finding["area"] for finding in findings]
     assert {area: areas.count(area) for area in areas} == {"structure": 12 + len(partitions), "functions": 1}
     assert "`structure` has 12 errors and one for each partition" in TEXT
 
 
-def test_what_depends_on_the_table_is_shown(applied_url: str) -> None:
+def test_dependent_objects_are_listed(applied_url: str) -> None:
     depends = BLOCKS["depends"]
     known = query(applied_url, depends)
     assert {what.split("(")[0] for (what,) in known} == {"function private.is_claimed_by", "function claim_jobs"}
@@ -77,8 +77,8 @@ def test_what_depends_on_the_table_is_shown(applied_url: str) -> None:
     assert sorted(what.split()[0] for what in more) == ["constraint", "function", "rule"]
 
 
-def test_keys_and_times_are_as_the_table_says(lived_in: Database, move: Move) -> None:
-    url = lived_in.url
+def test_the_documented_keys_and_times(filled: Database, move: Move) -> None:
+    url = filled.url
     move(url)
     again = f"insert into public.async_jobs (id, url, guest_id) values ('{JOBS[GUEST_A]}', 'u', '{GUEST_A}')"
     upsert = f"{again} on conflict ({{}}) do update set progress = 1"
@@ -95,8 +95,8 @@ def test_keys_and_times_are_as_the_table_says(lived_in: Database, move: Move) ->
     assert query(url, where) == []
 
 
-def test_times_beyond_the_first_partition_are_put_right(lived_in: Database, move: Move, shell: Shell) -> None:
-    url = lived_in.url
+def test_times_after_the_first_partition_are_corrected(filled: Database, move: Move, shell: Shell) -> None:
+    url = filled.url
     query(url, f"update public.async_jobs set created_at = '{MONDAY}' where guest_id = '{GUEST_A}'")
     with pytest.raises(AssertionError, match="async_jobs_until"):
         move(url)
@@ -107,8 +107,8 @@ def test_times_beyond_the_first_partition_are_put_right(lived_in: Database, move
     ]
 
 
-def test_workers_cleanup_and_stats_go_on(lived_in: Database, move: Move, cli: Run) -> None:
-    url = lived_in.url
+def test_workers_cleanup_and_stats_work_with_partitions(filled: Database, move: Move, cli: Run) -> None:
+    url = filled.url
     move(url)
     with psycopg.connect(url) as connection:
         connection.execute("update public.async_jobs set created_at = now() - random() * interval '1 hour'")
@@ -122,8 +122,10 @@ def test_workers_cleanup_and_stats_go_on(lived_in: Database, move: Move, cli: Ru
         connection.rollback()
     assert cli("cleanup", "--batch-size", "10", "--db-url", url).code == 0
     assert left(url) == wanted
-    [ours] = [table for table in cli("stats", "--json", "--db-url", url).json["tables"] if "async" in table["name"]]
-    assert (ours["bytes"], ours["index_bytes"]) == (0, 0)
+    [jobs_table] = [
+        table for table in cli("stats", "--json", "--db-url", url).json["tables"] if "async" in table["name"]
+    ]
+    assert (jobs_table["bytes"], jobs_table["index_bytes"]) == (0, 0)
 
 
 DUPLICATE = (
@@ -132,44 +134,44 @@ DUPLICATE = (
 )
 
 
-def test_the_id_of_anothers_job_reaches_nothing_of_theirs(lived_in: Database, move: Move) -> None:
-    """A guest adds jobs under the id of a user's job: what happens to these does not happen to that."""
-    url, theirs = lived_in.url, JOBS[USER_A]
-    query(url, f"delete from public.async_jobs where id <> '{theirs}'")
+def test_a_duplicate_id_does_not_reach_the_job_of_another_owner(filled: Database, move: Move) -> None:
+    """A guest inserts jobs with the id of a job of a user."""
+    url, job_id = filled.url, JOBS[USER_A]
+    query(url, f"delete from public.async_jobs where id <> '{job_id}'")
     move(url)
 
     def add(status: str) -> None:
         with psycopg.connect(url) as connection:
-            values = (theirs, GUEST_A, status, MONDAY - timedelta(days=30))
+            values = (job_id, GUEST_A, status, MONDAY - timedelta(days=30))
             connection.execute(DUPLICATE.encode(), values)
 
-    def untouched() -> bool:
-        jobs = query(url, f"select j from public.async_jobs as j where id = '{theirs}' and user_id is not null")
+    def unchanged() -> bool:
+        jobs = query(url, f"select j from public.async_jobs as j where id = '{job_id}' and user_id is not null")
         return jobs == before
 
-    query(url, f"update public.async_jobs set status = 'completed' where id = '{theirs}'")
-    before = query(url, f"select j from public.async_jobs as j where id = '{theirs}'")
+    query(url, f"update public.async_jobs set status = 'completed' where id = '{job_id}'")
+    before = query(url, f"select j from public.async_jobs as j where id = '{job_id}'")
     add("queued")
     assert query(url, "select guest_id from public.claim_jobs('w', 10)") == [(GUEST_A,)]
-    assert untouched()
+    assert unchanged()
     assert query(url, "select requeued_count from public.requeue_stale_jobs('0')") == [(1,)]
-    assert untouched()
+    assert unchanged()
     query(url, "select from public.claim_jobs('w', 10)")
     complete = "select public.complete_job(id, 'w', (metadata ->> 'claim_id')::uuid, '7') from public.async_jobs"
     assert query(url, f"{complete} where guest_id is not null") == [(True,)]
-    assert untouched()
+    assert unchanged()
     query(url, "delete from public.async_jobs where guest_id is not null")
     add("completed")
     assert query(url, "select public.cleanup_old_jobs()") == [(1,)]
-    assert untouched()
+    assert unchanged()
     add("completed")
     query(url, "select public.cleanup_inactive_guests(0)")
-    assert untouched()
+    assert unchanged()
 
 
-def test_the_api_shows_one_table(lived_in: Database, move: Move) -> None:
-    move(lived_in.url)
-    with serve_api(lived_in.server, lived_in.name) as api:
+def test_the_api_exposes_one_table(filled: Database, move: Move) -> None:
+    move(filled.url)
+    with serve_api(filled.server, filled.name) as api:
         headers = api.headers(guest=GUEST_A)
         [job] = api.request("GET", "async_jobs?select=id,guest_users(guest_id)", headers=headers).json()
         assert job == {"id": str(JOBS[GUEST_A]), "guest_users": {"guest_id": str(GUEST_A)}}
@@ -182,8 +184,10 @@ def test_the_api_shows_one_table(lived_in: Database, move: Move) -> None:
         assert refused.json()["code"] == "42P10"
 
 
-def test_a_dump_of_partitions(make_database: Make, shell: Shell, move: Move) -> None:
-    """With the one option it holds no job, with the others all, also for a project without partitions."""
+def test_a_dump_of_partitions_restores_into_an_unpartitioned_table(
+    make_database: Make, shell: Shell, move: Move
+) -> None:
+    """`--table` alone dumps no job of a partitioned table."""
     url = fill(make_database("applied", 17)).url
     move(url)
     before = query(url, BLOCKS["fingerprint"])
@@ -193,12 +197,12 @@ def test_a_dump_of_partitions(make_database: Make, shell: Shell, move: Move) -> 
     assert "async_jobs" not in shell("pg_restore --list jobs.dump | grep 'TABLE DATA'", url, major=17)
     children = "--table-and-children=public.async_jobs --load-via-partition-root"
     shell(BLOCKS["dump"].replace("--table=public.async_jobs", children), url, major=17)
-    shell("cd / && supabase-jobs apply", after, major=17)  # the packaged set, which knows no partitions
+    shell("cd / && supabase-jobs apply", after, major=17)  # the packaged migrations, without partitions
     shell(BLOCKS["order"], after, major=17)
     assert query(after, BLOCKS["fingerprint"]) == before
 
 
-def test_uninstalling_takes_the_partitions_along(make_database: Make, move: Move, shell: Shell) -> None:
+def test_uninstall_drops_the_partitions(make_database: Make, move: Move, shell: Shell) -> None:
     url = make_database("platform").url
     before = catalogs(url)
     shell("supabase-jobs render && supabase-jobs apply", url)

@@ -1,4 +1,4 @@
-"""Partitions as they come and go, as docs/operations.md has it each night; no job goes that is still needed."""
+"""The nightly maintenance of partitions in docs/operations.md; no job is deleted too early."""
 
 import threading
 from datetime import timedelta
@@ -11,9 +11,9 @@ from tests.impersonation import GUEST_A
 from tests.operations.conftest import ADD, BLOCKS, MONDAY, NAMES, Move, query, sqlstate
 
 
-def test_each_night_what_is_over_goes_and_new_weeks_come(lived_in: Database, move: Move) -> None:
-    """Moved five weeks ago, so that partitions are over by now."""
-    url, until = lived_in.url, MONDAY - timedelta(weeks=7)
+def test_nightly_drops_expired_partitions_and_creates_new_ones(filled: Database, move: Move) -> None:
+    """The move is five weeks old, so some partitions have expired."""
+    url, until = filled.url, MONDAY - timedelta(weeks=7)
     query(url, "update public.async_jobs set created_at = now() - interval '90 days'")
     move(url, until)
     names = [name for (name,) in query(url, NAMES)]
@@ -43,8 +43,8 @@ def test_each_night_what_is_over_goes_and_new_weeks_come(lived_in: Database, mov
     assert query(url, BLOCKS["nightly"]) == []
 
 
-def test_a_job_that_is_being_added_keeps_its_partition(make_database: Make, move: Move) -> None:
-    """It was not there yet when the partition was looked at, and is when nobody can add one any more."""
+def test_an_uncommitted_job_keeps_its_partition(make_database: Make, move: Move) -> None:
+    """It is committed after the partition was found empty, and before the partition is locked."""
     url, until = make_database("applied").url, MONDAY - timedelta(weeks=7)
     move(url, until)
     with psycopg.connect(url) as connection:

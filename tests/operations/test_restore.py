@@ -1,4 +1,4 @@
-"""A dump and its restoring with the real programs: every row, every policy, the ledger; and what must not be done."""
+"""Dump and restore with pg_dump and pg_restore: rows, policies, ledger, and refused restores."""
 
 from pathlib import Path
 
@@ -12,19 +12,21 @@ from tests.operations.conftest import BLOCKS, Shell, fill, query
 from tests.sql.population import STATUSES
 
 FINGERPRINT = BLOCKS["fingerprint"]
-# from an older version to a newer one, with the newer one's programs
-WAYS = [(15, 17), (16, 18)]
+# from an older version to a newer one, with the programs of the newer one
+UPGRADES = [(15, 17), (16, 18)]
 
 
 def with_results(database: Database) -> str:
-    """A database with guests, users and jobs, results too; its URL."""
+    """Fill a database with guests, users, jobs and results; returns its URL."""
     change = "update public.async_jobs set result = '{\"a\": [1.50, null, \"ñ\"]}' where status = 'completed'"
     query(fill(database).url, change)
     return database.url
 
 
-@pytest.mark.parametrize(("source", "target"), WAYS)
-def test_the_round_trip(make_database: Make, shell: Shell, source: int, target: int) -> None:
+@pytest.mark.parametrize(("source", "target"), UPGRADES)
+def test_restore_reproduces_rows_users_ledger_and_policies(
+    make_database: Make, shell: Shell, source: int, target: int
+) -> None:
     before = with_results(make_database("applied", source))
     after = make_database("platform", target).url
     shell(BLOCKS["dump"], before, major=target)
@@ -52,7 +54,7 @@ def test_the_round_trip(make_database: Make, shell: Shell, source: int, target: 
         "update public.guest_users set last_seen_at = last_seen_at + interval '1 microsecond'",
     ],
 )
-def test_the_fingerprint_sees_a_difference(make_database: Make, change: str) -> None:
+def test_the_fingerprint_detects_a_difference(make_database: Make, change: str) -> None:
     url = with_results(make_database("applied"))
     before = query(url, FINGERPRINT)
     query(url, "alter table public.async_jobs disable trigger user")
@@ -60,7 +62,7 @@ def test_the_fingerprint_sees_a_difference(make_database: Make, change: str) -> 
     assert query(url, FINGERPRINT) != before
 
 
-def test_a_restore_is_all_or_nothing_and_users_may_be_there_already(make_database: Make, shell: Shell) -> None:
+def test_restore_is_atomic_and_accepts_existing_users(make_database: Make, shell: Shell) -> None:
     before = with_results(make_database("applied"))
     shell(BLOCKS["dump"], before)
     after = make_database("platform").url
@@ -79,10 +81,8 @@ def test_a_restore_is_all_or_nothing_and_users_may_be_there_already(make_databas
     assert query(after, FINGERPRINT) == query(before, FINGERPRINT)
 
 
-def test_definitions_restored_from_a_dump_are_open_and_verify_says_so(
-    make_database: Make, shell: Shell, cli: Run
-) -> None:
-    """Why the tables come from the migrations."""
+def test_verify_reports_grants_of_restored_definitions(make_database: Make, shell: Shell, cli: Run) -> None:
+    """The reason why the migrations, not the dump, create the tables."""
     before = with_results(make_database("applied"))
     after = make_database("platform").url
     shell('pg_dump "$SUPABASE_DB_URL" -Fc -f all.dump -n private -t public.guest_users -t public.async_jobs', before)

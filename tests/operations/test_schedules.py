@@ -1,4 +1,4 @@
-"""What has to run: under the real pg_cron, by cron from outside, and through the API."""
+"""The scheduled tasks of docs/operations.md: with pg_cron, with cron, and over the API."""
 
 import psycopg
 
@@ -17,8 +17,8 @@ alter table public.async_jobs enable trigger user;
 REQUEUED = "select count(*) = 4 from public.async_jobs where status = 'queued' and metadata ->> 'retry_count' = '1'"
 
 
-def test_with_pg_cron(cron: Cron) -> None:
-    """Scheduled once, whatever the number of times; each does its work; and all of it goes again."""
+def test_pg_cron_runs_the_scheduled_tasks(cron: Cron) -> None:
+    """Scheduling twice results in one job each; the jobs succeed, and can be unscheduled."""
     cron.install()
     apply(cron.url)
     query(cron.url, BLOCKS["schedule"])
@@ -54,7 +54,7 @@ def test_with_pg_cron(cron: Cron) -> None:
     assert query(cron.url, names) == [("async_jobs_cleanup",), ("broken",), ("cron_history",)]
 
 
-def test_by_cron_from_outside(applied_url: str, shell: Shell) -> None:
+def test_crontab_runs_cleanup_and_requeue(applied_url: str, shell: Shell) -> None:
     lines = [line.split(" ", 5) for line in BLOCKS["crontab"].splitlines()]
     assert [" ".join(line[:5]) for line in lines] == ["0 3 * * *", "* * * * *"]
     cleanup, requeue = (line[5] for line in lines)
@@ -68,7 +68,7 @@ def test_by_cron_from_outside(applied_url: str, shell: Shell) -> None:
     assert query(applied_url, REQUEUED) == [(True,)]
 
 
-def test_with_nothing_but_the_api(make_database: Make) -> None:
+def test_cleanup_and_requeue_over_the_api(make_database: Make) -> None:
     database = make_database("applied")
     with psycopg.connect(database.url) as connection:
         insert_fixture_rows(connection)

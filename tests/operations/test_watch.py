@@ -1,4 +1,4 @@
-"""The statements of docs/operations.md: each alert is seen, and none where all is well; sizes, workers, retention."""
+"""The statements of docs/operations.md: alerts, sizes, workers, retention."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ MANY = (
 )
 GAVE_UP = "No sign of life from the worker; given up after 3 retries."
 
-# what to do, or leave out, so that one alert comes; what is just below the threshold comes to none
+# statements that raise one alert; just below the threshold they raise none
 ALERTS = {
     "oldest queued": SILENT.format("created_at = now() - interval '{} minutes'"),
     "processing without an update": SILENT.format("status = 'processing', updated_at = now() - interval '{} minutes'"),
@@ -52,23 +52,23 @@ def alerts(url: str, statement: str = WATCH) -> list[str]:
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_an_alert_comes_at_its_threshold_and_not_before(url: str, alert: str) -> None:
+def test_an_alert_is_raised_at_its_threshold(url: str, alert: str) -> None:
     assert alerts(url) == []
     below, above = LIMITS[alert]
     query(url, ALERTS[alert].format(below))
     assert alerts(url) == []
     query(url, "delete from public.async_jobs where url = 'u'")
     query(url, ALERTS[alert].format(above))
-    [found] = alerts(url)
-    assert alert in found
+    [raised] = alerts(url)
+    assert alert in raised
 
 
-def test_nineteen_jobs_are_too_few_to_speak_of_failures(url: str) -> None:
+def test_nineteen_failed_jobs_raise_no_alert(url: str) -> None:
     query(url, MANY.format("'failed', now()", 19))
     assert alerts(url) == []
 
 
-def test_dead_rows_an_invalid_index_and_an_open_transaction(make_database: Make) -> None:
+def test_dead_rows_an_invalid_index_and_an_open_transaction_raise_alerts(make_database: Make) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         insert_fixture_rows(connection)
@@ -84,12 +84,12 @@ def test_dead_rows_an_invalid_index_and_an_open_transaction(make_database: Make)
     query(database.superuser_url, "update pg_index set indisvalid = true where not indisvalid")
 
 
-def test_times_without_end_alarm_nobody(url: str) -> None:
+def test_infinite_timestamps_raise_no_alert(url: str) -> None:
     query(url, "update public.async_jobs set created_at = '-infinity'")
     assert alerts(url) == []
 
 
-def test_it_reads_no_table_from_end_to_end(url: str) -> None:
+def test_the_alerts_need_no_sequential_scan(url: str) -> None:
     states = "case n % 50 when 0 then 'queued' when 1 then 'processing' else 'completed' end"
     query(url, MANY.format(f"{states}, now() - n * interval '1 minute'", 20000))
     query(url, "vacuum (analyze) public.async_jobs")
@@ -98,7 +98,7 @@ def test_it_reads_no_table_from_end_to_end(url: str) -> None:
     assert "Seq Scan on async_jobs" not in plan
 
 
-def test_who_has_a_transaction_open(url: str) -> None:
+def test_open_transactions_are_listed(url: str) -> None:
     sooner = BLOCKS["transactions"].replace("10 minutes", "0 minutes")
     with psycopg.connect(url, application_name="nightly-report") as other:
         other.execute("select 1")
@@ -106,45 +106,45 @@ def test_who_has_a_transaction_open(url: str) -> None:
         assert "nightly-report" in [row[2] for row in query(url, sooner)]
 
 
-def test_every_key_of_stats_is_one(url: str, cli: Run) -> None:
+def test_every_documented_key_of_stats_exists(url: str, cli: Run) -> None:
     with psycopg.connect(url) as connection:
         populate(connection)
         connection.execute("alter table public.async_jobs disable trigger user")
         connection.execute(
             "update public.async_jobs set created_at = now() - interval '1 hour' where status = 'queued'"
         )
-    found = cli("stats", "--json", "--db-url", url).json
+    document = cli("stats", "--json", "--db-url", url).json
     keys = re.findall(r"`(\w+)\[\](?:\.(\w+))?`", BLOCKS_OF_KEYS)
     assert len(keys) >= 12
     for section, key in keys:
-        assert isinstance(found[section], list)
-        assert not key or key in found[section][0], (section, key)
+        assert isinstance(document[section], list)
+        assert not key or key in document[section][0], (section, key)
 
 
 BLOCKS_OF_KEYS = TEXT.split("| alert | key |")[1].split("\n\n")[0]
 
 
-def test_the_commands_that_only_look(url: str, shell: Shell) -> None:
+def test_the_read_only_commands_change_nothing(url: str, shell: Shell) -> None:
     assert "0 errors" in shell(BLOCKS["look"], url)
     before = query(url, "select count(*) from public.async_jobs")
     assert "would delete" in shell(BLOCKS["count"], url)
     assert query(url, "select count(*) from public.async_jobs") == before
 
 
-def test_the_newest_failures(url: str) -> None:
+def test_the_newest_failures_are_listed(url: str) -> None:
     query(url, f"update public.async_jobs set status = 'failed', error = 'Timeout error' where {OF_USER}")
     [(_, _, worker, error)] = query(url, BLOCKS["failures"])
     assert (worker, error) == (None, "Timeout error")
 
 
-def test_cancelling_what_nobody_will_do(url: str) -> None:
+def test_old_queued_jobs_are_cancelled(url: str) -> None:
     query(url, f"update public.async_jobs set created_at = now() - interval '31 days' where {OF_USER}")
     query(url, BLOCKS["cancel"])
     cancelled = "select user_id::text from public.async_jobs where status = 'cancelled'"
     assert query(url, cancelled) == [(str(USER_A),)]
 
 
-def test_requeueing_by_hand_and_what_was_given_up(url: str) -> None:
+def test_jobs_are_requeued_and_given_up_jobs_are_put_back(url: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute(CLAIM.encode(), ("w1", 10))
         connection.execute("alter table public.async_jobs disable trigger user")
@@ -153,20 +153,20 @@ def test_requeueing_by_hand_and_what_was_given_up(url: str) -> None:
         )
     assert query(url, BLOCKS["requeue"]) == [(1, 0)]
     query(url, CLAIM.replace("%s, %s", "'w2', 10"))
-    query(url, REQUEUE.replace("%s, %s, %s", "'0', 0, null"))  # every retry is one too many
+    query(url, REQUEUE.replace("%s, %s, %s", "'0', 0, null"))  # no retry is allowed
     assert len(query(url, BLOCKS["given-up"])) == 4
-    query(url, f"update public.async_jobs set metadata = '7' where {OF_USER}")  # an owner may
+    query(url, f"update public.async_jobs set metadata = '7' where {OF_USER}")  # owners may write it
     query(url, "update public.async_jobs set error = 'Timeout error' where id = (select id from public.async_jobs"
                f" where guest_id = '{GUEST_A}')")  # fmt: skip
     query(url, BLOCKS["put-back"])
     assert query(url, BLOCKS["given-up"]) == []
     states = "select id, status, metadata ? 'retry_count' from public.async_jobs"
-    found = {job: (status, retried) for job, status, retried in query(url, states)}
-    assert found.pop(JOBS[GUEST_A]) == ("failed", True)
-    assert set(found.values()) == {("queued", False)}
+    jobs = {job: (status, retried) for job, status, retried in query(url, states)}
+    assert jobs.pop(JOBS[GUEST_A]) == ("failed", True)
+    assert set(jobs.values()) == {("queued", False)}
 
 
-def test_autovacuum_comes_sooner_and_verify_does_not_mind(url: str, cli: Run) -> None:
+def test_verify_accepts_the_autovacuum_settings(url: str, cli: Run) -> None:
     query(url, BLOCKS["autovacuum"])
     [(options,)] = query(url, "select reloptions from pg_class where oid = 'public.async_jobs'::regclass")
     assert "autovacuum_vacuum_scale_factor=0.02" in options
@@ -179,9 +179,9 @@ RESULT = (
 
 
 @pytest.mark.parametrize(("row", "result"), [("without a result", "null"), ("with a result of 1.5 kB", RESULT)])
-def test_a_job_takes_as_many_bytes_as_it_says(url: str, row: str, result: str) -> None:
+def test_the_documented_size_of_a_job(url: str, row: str, result: str) -> None:
     rows = re.findall(r"^\| (with.*?) \| ([\d,]+) B \| ([\d,]+) B \| ([\d,]+) B \|", TEXT, flags=re.MULTILINE)
-    [said] = [[int(n.replace(",", "")) for n in numbers] for name, *numbers in rows if name == row]
+    [documented] = [[int(n.replace(",", "")) for n in numbers] for name, *numbers in rows if name == row]
     query(
         url,
         "truncate public.async_jobs;"
@@ -193,20 +193,20 @@ def test_a_job_takes_as_many_bytes_as_it_says(url: str, row: str, result: str) -
     query(url, "vacuum (analyze) public.async_jobs")
     [(_, rows_now, _, table, indexes)] = [row for row in query(url, BLOCKS["bytes"]) if row[0] == "async_jobs"]
     assert rows_now == 5000
-    assert [table, indexes, table + indexes] == pytest.approx(said, rel=0.15)
+    assert [table, indexes, table + indexes] == pytest.approx(documented, rel=0.15)
 
 
-def test_a_guest_takes_as_many_bytes_as_it_says(url: str) -> None:
-    [said] = re.findall(r"A guest takes (\d+) bytes", TEXT)
+def test_the_documented_size_of_a_guest(url: str) -> None:
+    [documented] = re.findall(r"A guest takes (\d+) bytes", TEXT)
     query(url, "insert into public.guest_users (guest_id) select gen_random_uuid() from generate_series(1, 5000)")
     query(url, "vacuum (analyze) public.guest_users")
     [(table, indexes)] = [row[3:] for row in query(url, BLOCKS["bytes"]) if row[0] == "guest_users"]
-    # ids come in no order, so a page of the index may be half full or full
-    assert table + indexes == pytest.approx(int(said), rel=0.3)
+    # ids are random, so the pages of the index are between half full and full
+    assert table + indexes == pytest.approx(int(documented), rel=0.3)
 
 
-def test_a_heartbeat_writes_as_much_as_it_says(url: str) -> None:
-    [said] = re.findall(r"a heartbeat costs at least ([\d.]+) kB of write-ahead log", TEXT)
+def test_the_documented_wal_of_a_heartbeat(url: str) -> None:
+    [documented] = re.findall(r"a heartbeat costs at least ([\d.]+) kB of write-ahead log", TEXT)
     beat = "select heartbeat_job(id, 'w', (metadata ->> 'claim_id')::uuid, 5) from public.async_jobs"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(CLAIM.encode(), ("w", 10))
@@ -214,7 +214,7 @@ def test_a_heartbeat_writes_as_much_as_it_says(url: str) -> None:
         for _ in range(50):
             assert connection.execute(beat).fetchall() == [(True,)] * 4
         [(written,)] = connection.execute("select pg_current_wal_insert_lsn() - %s::pg_lsn", (before,)).fetchall()
-    assert float(written) / 200 == pytest.approx(float(said) * 1000, rel=0.3)
+    assert float(written) / 200 == pytest.approx(float(documented) * 1000, rel=0.3)
 
 
 METADATA = (
@@ -223,8 +223,7 @@ METADATA = (
 )
 
 
-def test_every_block_is_run() -> None:
-    """Each has a name, by which one of the tests runs it."""
+def test_every_block_of_the_document_is_run_by_a_test() -> None:
     tests = "".join(path.read_text() for path in Path(__file__).parent.glob("*.py"))
     assert TEXT.count("```") == 2 * len(BLOCKS)
     assert set(LANGUAGES.values()) == {"sh", "sql", "python", "crontab"}

@@ -13,7 +13,7 @@ from supabase_jobs.verify.run import verify
 from tests.fix_browser import Open, Scheme, shoot
 from tests.fix_db import EXPECTATIONS
 from tests.parts import axe
-from tests.verifications import AWKWARD, BAD, GOOD
+from tests.verifications import BAD, GOOD, MARKUP
 
 CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
 WIDTHS = (320, 390, 1280)
@@ -56,8 +56,8 @@ def test_the_page_fits_loads_nothing_and_logs_nothing(
     assert fits_its_width(opened.page)
     opened.page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     assert fits_its_width(opened.page)
-    assert opened.said == []
-    assert opened.asked_for == [opened.page.url]
+    assert opened.messages == []
+    assert opened.requests == [opened.page.url]
 
 
 def test_long_texts_do_not_overflow(open_page: Open) -> None:
@@ -183,9 +183,9 @@ def test_a_link_to_a_preamble_opens_it(open_page: Open) -> None:
 
 def test_markup_in_texts_is_escaped(open_page: Open) -> None:
     opened = open_page(page_of(BAD))
-    assert AWKWARD.split("\x1b")[0].strip() in opened.page.locator("#findings ~ article").all_inner_texts()[1]
+    assert MARKUP.split("\x1b")[0].strip() in opened.page.locator("#findings ~ article").all_inner_texts()[1]
     assert opened.page.locator("main script").count() == 0
-    assert opened.said == []
+    assert opened.messages == []
 
 
 def test_print_hides_the_navigation_and_shows_whole_matrices(open_page: Open) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from supabase_jobs.report import FORMATS, markdown, text
-from tests.verifications import AWKWARD, BAD, FINDINGS, GOOD, WRONG
+from tests.verifications import BAD, FINDINGS, GOOD, MARKUP, MISMATCH
 
 
 def test_text_has_a_line_for_each_area() -> None:
@@ -30,7 +30,7 @@ def test_control_characters_and_line_ends_in_a_name_are_escaped(form: str) -> No
 
 
 def test_text_prints_the_common_fix_of_several_findings_once() -> None:
-    more = tuple(replace(FINDINGS[0], id=f"{WRONG}{n}", message=f"message {n}") for n in range(40))
+    more = tuple(replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=f"message {n}") for n in range(40))
     shown = FORMATS["text"](replace(BAD, findings=more))
     assert shown.count("fix: fix it") == 1
     assert "error: public.things, 40 times:\n  message 0\n  message 1\n" in shown
@@ -53,7 +53,9 @@ def test_markdown_collapses_a_matrix_and_opens_one_with_a_mismatch() -> None:
 
 
 def test_markdown_stays_below_the_limit_and_reports_omitted_findings() -> None:
-    many = tuple(replace(FINDINGS[0], id=f"{WRONG}{n}", message=AWKWARD * 20, fix=f"select {n};") for n in range(2000))
+    many = tuple(
+        replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=MARKUP * 20, fix=f"select {n};") for n in range(2000)
+    )
     shown = FORMATS["markdown"](replace(BAD, findings=many))
     assert len(shown.encode()) < markdown.LIMIT_BYTES + 1000
     assert " more findings do not fit" in shown

@@ -12,7 +12,7 @@ import pytest
 from supabase_jobs.findings import Severity, Verification
 from supabase_jobs.report import FORMATS
 from tests.parts import sarif_multitool
-from tests.verifications import BAD, GOOD, WRONG
+from tests.verifications import BAD, GOOD, MISMATCH
 
 EACH = pytest.mark.parametrize("result", [GOOD, BAD, Verification((), (), 0.0)], ids=["good", "bad", "empty"])
 # rules about reachable URLs, message tables and commits, which a report without network cannot satisfy
@@ -70,12 +70,12 @@ def test_the_validator_reports_a_broken_log(tmp_path: Path) -> None:
 
 def test_each_result_has_its_rule_level_object_and_location() -> None:
     by_id = results(BAD)
-    assert [by_id[id]["level"] for id in (WRONG, "structure:public.things:column:more", "plans:unchecked")] == [
+    assert [by_id[id]["level"] for id in (MISMATCH, "structure:public.things:column:more", "plans:unchecked")] == [
         "error", "note", "warning",
     ]  # fmt: skip
     rules = [rule["id"] for rule in log(BAD)["runs"][0]["tool"]["driver"]["rules"]]
     assert all(rules[one["ruleIndex"]] == one["ruleId"] for one in by_id.values())
-    assert by_id[WRONG]["ruleId"] == "access/action-8"
+    assert by_id[MISMATCH]["ruleId"] == "access/action-8"
     (location,) = by_id["structure:public.things:index:i|j"]["locations"]
     assert location["logicalLocations"][0]["fullyQualifiedName"] == "public.things"
     assert location["physicalLocation"]["artifactLocation"]["uri"] == "sql/%C3%B1%20b.sql"

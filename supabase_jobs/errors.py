@@ -1,15 +1,28 @@
-"""One root exception and its family; the exit codes of `docs/cli` stand here and nowhere else.
+"""Exceptions of this package and the exit codes of its commands.
 
-A class docstring is the default message. Each error says what was found and why it matters;
-`hint` says what to do. `sqlstate`, `file` and `line` are filled where they are known.
+The docstring of a class is its default message. `hint` states what to do; `sqlstate`, `file` and `line` are set if
+they are known.
 """
 
 from dataclasses import asdict, dataclass
 
+# the meaning of each exit code, as in `--help` and README
+EXIT_CODES = {
+    0: "done, nothing wrong",
+    1: "verification failed, rendered files differ, or a mutant survived",
+    2: "wrong usage or configuration",
+    3: "`status --exit-code`: migrations are pending",
+    4: "drift: an applied file was edited, the database holds versions that the files do not, "
+    "or a file would be applied out of order",
+    5: "could not get a lock in time, or another runner is at work",
+    6: "a migration's SQL failed; nothing of that file was kept",
+    7: "cannot connect, or the role lacks a right that is needed",
+}
+
 
 @dataclass(frozen=True)
 class Report:
-    """What `--json` prints of an error; the field names are part of the CLI contract."""
+    """An error as `--json` prints it; the field names are part of the CLI contract."""
 
     code: str
     message: str
@@ -24,7 +37,7 @@ class Report:
 
 
 class SupabaseJobsError(Exception):
-    """The command could not be carried out."""
+    """The command failed."""
 
     code = "error"
     exit_code = 2
@@ -46,7 +59,7 @@ class SupabaseJobsError(Exception):
         self.line = line
 
     def report(self) -> Report:
-        """The error as the flat record that `--json` prints."""
+        """The error as `--json` prints it."""
         return Report(self.code, self.message, self.hint, self.sqlstate, self.file, self.line)
 
 
@@ -58,7 +71,7 @@ class ConfigError(SupabaseJobsError):
 
 
 class VerificationError(SupabaseJobsError):
-    """The database does not hold what the migrations expectations."""
+    """Verification of the database failed."""
 
     code = "verification_failed"
     exit_code = 1
@@ -72,7 +85,7 @@ class DriftError(SupabaseJobsError):
 
 
 class BusyError(SupabaseJobsError):
-    """Another runner is at work, or a lock could not be had in time."""
+    """A lock could not be acquired in time, or another runner is at work."""
 
     code = "busy"
     exit_code = 5
@@ -93,7 +106,7 @@ class ConnectError(SupabaseJobsError):
 
 
 class PrivilegeError(SupabaseJobsError):
-    """The role lacks a right that this command needs."""
+    """The role lacks a privilege that this command needs."""
 
     code = "insufficient_privilege"
     exit_code = 7

@@ -195,7 +195,7 @@ def test_deploying_tells_when_verify_finds_something(checkout: Checkout, applied
 def test_deploying_without_the_secret_fails(checkout: Checkout) -> None:
     steps = checkout.run("deploy")
     assert last(steps) == ("Apply", 2)
-    assert "no database to work on" in annotations(steps)[0]
+    assert "no target database" in annotations(steps)[0]
 
 
 def test_rights_secrets_and_concurrency() -> None:

@@ -1,4 +1,4 @@
-"""The command line: parse, call one function, report, exit. A module a command, imported when it is used."""
+"""Entry point of the command line: commands, signals, exit codes. Each command has a module, imported on use."""
 
 import errno
 import os
@@ -12,25 +12,25 @@ from typing import TextIO
 import click
 
 from supabase_jobs.cli.common import report_error, shared_options, wants_json
-from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.errors import EXIT_CODES, ConfigError, SupabaseJobsError
 
-# as a shell reports a process that SIGPIPE has ended
+# exit code of a process that SIGPIPE terminates, as a shell reports it
 UNWRITABLE = 128 + 13
 
-# one line each here, so that `--help` imports none of them
+# name → help, here so that `--help` imports no command
 COMMANDS = {
     "demo": "Start a throwaway database, apply the migrations, verify, print the access matrix.",
-    "local": "Start, stop and look after the embedded server of this directory.",
+    "local": "Start, stop, inspect and reset the embedded server of this directory.",
     "render": "Render the SQL sources into Supabase migration files.",
-    "plan": "Show what apply would do, and change nothing.",
-    "apply": "Apply the pending migrations, each in a transaction of its own.",
+    "plan": "Show what apply would do; changes nothing.",
+    "apply": "Apply the pending migrations, each in its own transaction.",
     "status": "Show every migration: applied, pending, edited or remote-only.",
-    "verify": "Check a live database against what the migrations expectations.",
-    "mutate": "Break a local database on purpose, and report which faults verify catches.",
+    "verify": "Check a live database against the expectations of the migrations.",
+    "mutate": "Break a local database on purpose and report which faults verify catches.",
     "cleanup": "Delete expired jobs and inactive guests, in short transactions.",
     "migrate-guest": "Move a guest's jobs to a user.",
-    "stats": "Show jobs by state and age, what is slow or stuck, sizes, and the use of indexes.",
-    "check-results": "Sample completed jobs, and warn where result or metadata has another form than documented.",
+    "stats": "Show jobs by state and age, slow and stuck jobs, sizes, and index usage.",
+    "check-results": "Sample completed jobs and warn about result or metadata in an undocumented form.",
 }
 
 EPILOG = """\
@@ -44,7 +44,7 @@ Example: supabase-jobs demo
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported one at a time, when they are called."""
+    """A group that imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order of COMMANDS."""
@@ -60,24 +60,26 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands from COMMANDS, without importing any."""
+        """List COMMANDS, without importing any, and the exit codes."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
 
 
 @click.command(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="supabase-jobs", prog_name="supabase-jobs")
 @shared_options
 def cli() -> None:
-    """Versioned SQL for Supabase jobs shared by guests and users: rendered, applied, and proved live."""
+    """Migrations for jobs that guests and users share on Supabase: render, apply and verify them on a live database."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with the code of docs; no error ends in a traceback."""
+    """Run the command line and exit with its code (`errors.EXIT_CODES`); no error ends in a traceback."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr is: not every encoding has every character
-    _stop_like_an_interrupt()
+        sys.stdout.reconfigure(errors="backslashreplace")  # like stderr: some encodings lack characters
+    _handle_signals()
     code = _run(words)
     try:
         sys.stdout.flush()
@@ -86,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):
-        sys.stderr = _nowhere()  # or Python would end with 120
+        sys.stderr = _nowhere()  # else Python exits with 120
     sys.exit(code)
 
 
@@ -94,47 +96,47 @@ def _run(words: Sequence[str]) -> int:
     as_json = wants_json(words)
     try:
         if sys.stdout is None:
-            raise ConfigError("stdout is closed, so there is nowhere to print to", hint="Redirect it to /dev/null.")
+            raise ConfigError("stdout is closed", hint="Redirect it, for example to /dev/null.")
         code = cli.main(args=list(words), prog_name="supabase-jobs", standalone_mode=False)
     except SupabaseJobsError as error:
         code = report_error(error, as_json)
     except click.ClickException as error:
         code = _report_usage(error, words, as_json)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; what was not committed by then has been rolled back.", err=True)
+        click.echo("Interrupted; uncommitted changes were rolled back.", err=True)
         code = 128 + (_stopped_by or signal.SIGINT)
-    except SystemExit:  # click's own answer to a broken pipe
+    except SystemExit:  # raised by click for a broken pipe
         code = _unwritable()
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
             raise
         code = _unwritable()
     except Exception as error:  # noqa: BLE001  no error ends in a traceback
-        code = _report_unforeseen(error, words, as_json)
+        code = _report_internal_error(error, words, as_json)
     return code if isinstance(code, int) else 0
 
 
 def _unwritable() -> int:
-    """Nobody reads our output any more (head, less), or its disk is full: there is nobody left to tell."""
-    sys.stdout = _nowhere()  # or Python would try once more at its end, and print a traceback
+    """Report that stdout cannot be written: the reader of a pipe (head, less) has exited, or the disk is full."""
+    sys.stdout = _nowhere()  # else Python flushes it again at exit and prints a traceback
     with suppress(OSError, ValueError):
         click.echo("error: the output could not be written", err=True)
     return UNWRITABLE
 
 
 def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  for as long as the process lives
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  never closed
 
 
 _stopped_by = 0
 
 
-class _Stopped(KeyboardInterrupt):  # psycopg cancels on it the statement that runs
-    """A class of its own: after a plain one has left an exec(), `python -m` ends by SIGINT, whatever the exit code."""
+class _Stopped(KeyboardInterrupt):  # psycopg cancels the running statement on a KeyboardInterrupt
+    """Interrupt by a signal. After a plain KeyboardInterrupt from exec(), `python -m` ignores the exit code."""
 
 
-def _stop_like_an_interrupt() -> None:
-    """Ctrl-C, SIGTERM and SIGHUP end what is being done alike: the server cancels, files are removed."""
+def _handle_signals() -> None:
+    """Let SIGTERM and SIGHUP end a command like Ctrl-C: the server cancels the statement, files are removed."""
 
     def stop(number: int, _frame: object) -> None:
         global _stopped_by
@@ -146,36 +148,36 @@ def _stop_like_an_interrupt() -> None:
             signal.signal(number, stop)
 
 
-def _report_unforeseen(error: Exception, words: Sequence[str], as_json: bool) -> int:
-    unforeseen = SupabaseJobsError(
-        f"unforeseen {type(error).__name__}; this is a fault of supabase-jobs",
-        hint="Set SUPABASE_JOBS_TRACEBACK=1 to see where, and report it.",
+def _report_internal_error(error: Exception, words: Sequence[str], as_json: bool) -> int:
+    internal = SupabaseJobsError(
+        f"unexpected {type(error).__name__}; this is a bug in supabase-jobs",
+        hint="Set SUPABASE_JOBS_TRACEBACK=1 to print a traceback, and report it.",
     )
-    unforeseen.code = "internal"
-    code = report_error(unforeseen, as_json)
+    internal.code = "internal"
+    code = report_error(internal, as_json)
     if os.environ.get("SUPABASE_JOBS_TRACEBACK"):
         import traceback
 
-        from supabase_jobs.cli.secrets import without_these
+        from supabase_jobs.cli.masking import mask_all
 
-        click.echo(without_these("".join(traceback.format_exception(error)), words, os.environ), err=True)
+        click.echo(mask_all("".join(traceback.format_exception(error)), words, os.environ), err=True)
     return code
 
 
 def _report_usage(error: click.ClickException, words: Sequence[str], as_json: bool) -> int:
-    """Say what is wrong with a command line, which may hold a URL with a password where none belongs."""
+    """Report an invalid command line, which may contain a password anywhere."""
     from io import StringIO
 
     from supabase_jobs.cli.annotations import annotate_error
-    from supabase_jobs.cli.secrets import without_these
+    from supabase_jobs.cli.masking import mask_all
 
-    message = without_these(error.format_message(), words, os.environ)
+    message = mask_all(error.format_message(), words, os.environ)
     usage = SupabaseJobsError(message, hint="supabase-jobs --help")
     usage.code = "usage"
     if as_json:
         return report_error(usage, as_json)
     shown = StringIO()
     error.show(file=shown)
-    click.echo(without_these(shown.getvalue(), words, os.environ), err=True, nl=False)
+    click.echo(mask_all(shown.getvalue(), words, os.environ), err=True, nl=False)
     annotate_error(usage, message, None)
     return usage.exit_code

@@ -1,4 +1,4 @@
-"""In a GitHub workflow, errors and findings also as annotations. They go to stderr: stdout stays data."""
+"""GitHub annotations of errors and findings, printed on stderr inside a workflow."""
 
 import os
 from dataclasses import replace
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def enabled() -> bool:
-    """Whether this runs in a GitHub workflow."""
+    """Whether the program runs in a GitHub workflow."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 def annotate_error(error: SupabaseJobsError, message: str, hint: str | None) -> None:
-    """Annotate an error, at its file and line where it has them; `message` and `hint` are fit to be printed."""
+    """Annotate an error, at its file and line if known. `message` and `hint` must contain no password."""
     if not enabled():
         return
     from supabase_jobs.report import github
@@ -32,19 +32,19 @@ def annotate_error(error: SupabaseJobsError, message: str, hint: str | None) -> 
 
 
 def annotate_findings(result: "Verification") -> None:
-    """Annotate every finding of a verification, at its line where the checkout has the file."""
+    """Annotate every finding of a verification, at its line if the checkout contains the file."""
     if not enabled():
         return
     from supabase_jobs.report import github
 
     top = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
-    there = {name: source for name, source in result.locations.items() if (top / source.file).is_file()}
-    for line in github.verification(replace(result, locations=there)):
+    existing = {name: location for name, location in result.locations.items() if (top / location.file).is_file()}
+    for line in github.verification(replace(result, locations=existing)):
         click.echo(line, err=True)
 
 
 def _in_workspace(file: Path) -> str | None:
-    """The file as GitHub names it: from the top of the checkout; None for one that is no file."""
+    """The path relative to the checkout, as GitHub expects; None if the file does not exist."""
     if not file.exists():
         return None
     path, workspace = file.resolve(), os.environ.get("GITHUB_WORKSPACE")

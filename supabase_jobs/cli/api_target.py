@@ -1,4 +1,4 @@
-"""Which API `verify --api-url` asks, and with which keys."""
+"""URL and keys of the API that `verify --api-url` tests."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def api_target(url: str, directory: Path, environ: Mapping[str, str], *, allow_remote: bool) -> "Endpoint":
-    """The API at `url`; where that is '', at SUPABASE_URL, else the local one of this directory.
+    """The API at `url`, or if that is '' at SUPABASE_URL, or else the local API of this directory.
 
-    Keys come from the environment; the local API's own are known. Raises ConfigError (2) for a URL that is none or
-    not a local one, and for a key that is missing or cannot be one.
+    Keys come from the environment, those of the local API from its state. Raises ConfigError (2) for an invalid or
+    remote URL, and for a missing or invalid key.
     """
     from supabase_jobs.api.endpoint import (
         ANON,
@@ -33,15 +33,14 @@ def api_target(url: str, directory: Path, environ: Mapping[str, str], *, allow_r
     given = url or environ.get(URL_VARIABLE) or (local.url if local else "")
     if not given:
         raise ConfigError(
-            "no API to ask",
-            hint=f"Give one with --api-url URL, or set {URL_VARIABLE}, or start one here: local start --api.",
+            "no target API",
+            hint=f"Pass --api-url URL, or set {URL_VARIABLE}, or start one here: supabase-jobs local start --api.",
         )
     url = read_url(given, "--api-url" if url else URL_VARIABLE)
     if not allow_remote and not is_local(host := host_of(url)):
         raise ConfigError(
-            f"verify through the API commits rows before it removes them again, and {host} is not a local machine",
-            hint="If it is a project on which that does no harm (no worker takes up queued jobs, for one), say"
-            " --allow-remote.",
+            f"verify through the API commits rows and removes them again, and {host} is not a local machine",
+            hint="If that does no harm to the project (no worker processes queued jobs), pass --allow-remote.",
         )
     if local is not None and url.replace("//localhost:", "//127.0.0.1:") == local.url:
         return Endpoint(local.url, local.keys)
@@ -50,6 +49,6 @@ def api_target(url: str, directory: Path, environ: Mapping[str, str], *, allow_r
     if missing := [name for name, key in named.items() if not key]:
         raise ConfigError(
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
-            hint="The keys are on the API settings of the project; `supabase status -o env` prints a local one's.",
+            hint="See API settings in the dashboard; `supabase status -o env` prints the keys of a local project.",
         )
     return Endpoint(url, keys)

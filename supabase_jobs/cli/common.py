@@ -1,4 +1,4 @@
-"""What commands share: options that go before or after the command's name, the target database, output."""
+"""Shared by commands: options before or after the command name, the target database, JSON, errors."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from supabase_jobs.cli.annotations import annotate_error
-from supabase_jobs.cli.secrets import without_passwords
+from supabase_jobs.cli.masking import mask_passwords
 from supabase_jobs.cli.terminal import narrate, output, progress
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.settings import DB_URL_VARIABLE, Settings, load_settings
@@ -33,7 +33,7 @@ JSON_HELP = "Print one JSON document on stdout and nothing else."
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    """Keep an option's value for the command, wherever on the line it stood; the later one wins."""
+    """Save the value of a shared option in the context; the last occurrence on the command line wins."""
     kept: dict[str, object] = ctx.ensure_object(dict)
     if value is not None and param.name is not None:
         kept[param.name] = value
@@ -48,27 +48,27 @@ _SHARED = (
     _shared(
         "--db-url",
         metavar="URL",
-        help=f"The database; else {DB_URL_VARIABLE}, else this directory's local server.",
+        help=f"Target database (default: {DB_URL_VARIABLE}, else the local server of this directory).",
     ),
     _shared(
         "--migrations",
         metavar="DIR",
         type=_FOLDER,
-        help="Migration files; else supabase/migrations, else the packaged set.",
+        help="Migration files (default: supabase/migrations, else the packaged files).",
     ),
-    _shared("--sql-dir", metavar="DIR", type=_FOLDER, help="SQL sources to use instead of the packaged ones."),
+    _shared("--sql-dir", metavar="DIR", type=_FOLDER, help="SQL sources (default: the packaged ones)."),
 )
 
 
 def shared_options(function: F) -> F:
-    """`--db-url`, `--migrations` and `--sql-dir`, accepted before and after the command's name."""
+    """Add `--db-url`, `--migrations` and `--sql-dir`, accepted before and after the command name."""
     for option in reversed(_SHARED):
         function = option(function)
     return function
 
 
 def json_option(function: F) -> F:
-    """`--json`, or `--format json`; the command asks `as_json`."""
+    """Add `--json` and `--format json`; the command calls `as_json`."""
     kept: dict[str, Any] = {"expose_value": False, "callback": _keep}
     formats = click.Choice(["text", "json"])
     function = click.option("--format", "format_", type=formats, help="json is the same as --json.", **kept)(function)
@@ -76,19 +76,19 @@ def json_option(function: F) -> F:
 
 
 def as_json(ctx: click.Context) -> bool:
-    """Whether this command was asked for JSON."""
+    """Whether the command was called with `--json` or `--format json`."""
     kept = ctx.ensure_object(dict)
     return bool(kept.get("json_")) or kept.get("format_") == "json"
 
 
 def wants_json(words: Sequence[str]) -> bool:
-    """Whether a command line asks for JSON, told from its words alone: it may be too wrong to be parsed."""
+    """Whether a command line requests JSON. Looks at its words only, because it may be impossible to parse."""
     pairs = pairwise(words)
     return "--json" in words or "--format=json" in words or ("--format", "json") in pairs
 
 
 def settings(ctx: click.Context) -> Settings:
-    """The settings for this command: its options, supabase-jobs.toml and the environment."""
+    """The settings of this command, from its options, supabase-jobs.toml and the environment."""
     kept = ctx.ensure_object(dict)
     return load_settings(
         Path.cwd(),
@@ -101,7 +101,7 @@ def settings(ctx: click.Context) -> Settings:
 
 @contextmanager
 def connected(given: Settings) -> Iterator["Connection"]:
-    """A connection to the target database, which is named on stderr first."""
+    """Connect to the target database and print on stderr which one it is."""
     from supabase_jobs.database.connection import NEWEST_TESTED_MAJOR, connect, describe
 
     with connect(database_url(given)) as connection:
@@ -113,22 +113,22 @@ def connected(given: Settings) -> Iterator["Connection"]:
 
 
 def database_url(given: Settings) -> str:
-    """The target database's URL: the option, the environment, this directory's local server, in this order."""
+    """The URL of the target database: from the option, the environment, or the local server of this directory."""
     if given.db_url:
         return given.db_url
     from supabase_jobs.local.server import running_url
 
     if url := running_url(given.directory):
-        # whatever PGSSLMODE and PGHOSTADDR say of other servers does not hold for this one
+        # PGSSLMODE and PGHOSTADDR concern other servers
         return f"{url}?sslmode=disable&hostaddr=127.0.0.1"
     raise ConfigError(
-        "no database to work on",
-        hint=f"Give one with --db-url URL, or set {DB_URL_VARIABLE}, or start one here: supabase-jobs local start.",
+        "no target database",
+        hint=f"Pass --db-url URL, or set {DB_URL_VARIABLE}, or start a local server here: supabase-jobs local start.",
     )
 
 
 def report(result: "Verification", form: str, *, terminal: bool | None = None) -> str:
-    """A verification in one of the report formats; text has colours where a terminal (by default, stdout) shows it."""
+    """A verification in a report format. Text is coloured on a terminal (default: if stdout is one)."""
     from supabase_jobs.report import FORMATS
 
     if form == "text" and (sys.stdout.isatty() if terminal is None else terminal) and "NO_COLOR" not in os.environ:
@@ -139,17 +139,17 @@ def report(result: "Verification", form: str, *, terminal: bool | None = None) -
 
 
 def print_json(document: object) -> None:
-    """The one JSON document of a command, on stdout."""
+    """Print the JSON document of a command on stdout."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def report_error(error: SupabaseJobsError, as_json: bool) -> int:
-    """Say what went wrong, as JSON on stdout or as text on stderr; returns the exit code.
+    """Print an error, as JSON on stdout or as text on stderr; return its exit code.
 
-    In a GitHub workflow it is also an annotation, on stderr.
+    In a GitHub workflow, also print an annotation on stderr.
     """
-    message = without_passwords(error.message)
-    hint = without_passwords(error.hint) if error.hint else None
+    message = mask_passwords(error.message)
+    hint = mask_passwords(error.hint) if error.hint else None
     if as_json:
         print_json(replace(error.report(), message=message, hint=hint).as_json())
     else:

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def command(ctx: click.Context, keep: bool) -> None:
-    """From nothing to a verified database: start one like Supabase, render, apply, verify.
+    """Start a database like Supabase, apply the rendered migrations, verify, and print the access matrix.
 
-    Prints the access matrix, and exits 1 where verify finds an error. Leaves nothing running unless --keep.
-    The database is always a local one of its own: --db-url is not looked at.
+    Exits 1 if verify finds an error. Leaves nothing running without --keep. The database is always a new local one:
+    --db-url is ignored.
     """
     from supabase_jobs.database.connection import connect, describe
     from supabase_jobs.migrations.apply import ApplyObserver, apply_pending

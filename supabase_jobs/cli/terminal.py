@@ -1,4 +1,4 @@
-"""Lines for the person who watches, on stderr, and below them one that tells how long a step has taken."""
+"""Narration on stderr, with a spinner and the elapsed time of the current step on a terminal."""
 
 import os
 import sys
@@ -12,32 +12,31 @@ from typing import IO, Any, cast
 import click
 
 _ERASE = "\r\x1b[2K"
-_DELAY_SECONDS = 0.5  # what is faster needs no spinner
+_DELAY_SECONDS = 0.5  # shorter steps show no spinner
 _FRAME_SECONDS = 0.1
-_USUAL_COLUMNS = 80
+_DEFAULT_COLUMNS = 80
 
 _lock = threading.RLock()
 _current: "_Spinner | None" = None
 
 
 def narrate(line: str) -> None:
-    """A line on stderr. Where nobody can read it any more, what is being done goes on."""
+    """Print a line on stderr. The command continues if stderr cannot be written."""
     with suppress(OSError, ValueError):
         _print(line, err=True)
 
 
 def output(line: str) -> None:
-    """A line of data on stdout, also while a step's spinner turns."""
+    """Print a line of data on stdout; the spinner of a step is redrawn below it."""
     _print(line, err=False)
 
 
 @contextmanager
 def progress(text: str) -> Iterator[None]:
-    """Tell what is being done, for as long as the block takes.
+    """Show the current step while the block runs.
 
-    On a terminal it is a line with a spinner and the seconds, which goes away at the end and shows only where
-    the step is not done at once; elsewhere `text` is narrated once. Inside the block lines are to be printed
-    with `narrate` and `output`: they go above the spinner.
+    On a terminal, a line with a spinner and the elapsed seconds appears after a delay and disappears at the end;
+    elsewhere `text` is printed once. Code in the block must print with `narrate` and `output`, above the spinner.
     """
     global _current
     if _current is not None or not _is_terminal():
@@ -54,10 +53,10 @@ def progress(text: str) -> Iterator[None]:
 
 @contextmanager
 def counter(text: str, total: Callable[[], int]) -> Iterator[Callable[[int], None]]:
-    """Show how far something is that is counted: `with counter("jobs", total) as advance: advance(1000)`.
+    """Show the progress of a count: `with counter("jobs", total) as advance: advance(1000)`.
 
-    On a terminal a bar with the rate and the time left, which goes away at the end; elsewhere nothing, and
-    `total` is not called. Inside the block no lines are to be printed.
+    On a terminal, a progress bar with rate and remaining time, which disappears at the end; elsewhere nothing, and
+    `total` is not called. Code in the block must print nothing.
     """
     if not _is_terminal():
         yield lambda _number: None
@@ -72,14 +71,14 @@ def counter(text: str, total: Callable[[], int]) -> Iterator[Callable[[int], Non
             return Text(f"{task.finished_speed or task.speed or 0:,.0f}/s")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeLeft())
-    with Progress(*columns, console=Console(file=cast("IO[str]", _Patient(sys.stderr))), transient=True) as bar:
+    with Progress(*columns, console=Console(file=cast("IO[str]", _IgnoringErrors(sys.stderr))), transient=True) as bar:
         task = bar.add_task(text, total=None)
         bar.update(task, total=total())
         yield lambda number: bar.advance(task, number)
 
 
-class _Patient:
-    """A stream that takes what cannot be written: where the terminal is gone, what is being done goes on."""
+class _IgnoringErrors:
+    """A stream that ignores write errors: the command continues if the terminal is gone."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -109,7 +108,7 @@ def _is_terminal() -> bool:
 
 
 class _Spinner:
-    """Draws from a thread of its own, for the step's thread waits for the database."""
+    """Draws in a thread of its own, because the thread of the step waits for the database."""
 
     def __init__(self, text: str) -> None:
         self._text = "".join(c if c.isprintable() else "?" for c in text)
@@ -117,7 +116,7 @@ class _Spinner:
         self._frames = cycle("|/-\\")
         self._drawn = False
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._turn, daemon=True)
+        self._thread = threading.Thread(target=self._draw, daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -128,14 +127,14 @@ class _Spinner:
         self.erase()
 
     def erase(self) -> None:
-        """Take the line away; the next frame draws it again."""
+        """Erase the line; the next frame draws it again."""
         with _lock:
             if self._drawn:
                 sys.stderr.write(_ERASE)
                 sys.stderr.flush()
                 self._drawn = False
 
-    def _turn(self) -> None:
+    def _draw(self) -> None:
         if self._done.wait(_DELAY_SECONDS):
             return
         from rich.cells import set_cell_size
@@ -156,6 +155,6 @@ class _Spinner:
 
 def _columns() -> int:
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or _USUAL_COLUMNS  # 0: it does not know
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _DEFAULT_COLUMNS  # 0: unknown
     except OSError:
-        return _USUAL_COLUMNS
+        return _DEFAULT_COLUMNS

@@ -1,16 +1,38 @@
 """The command line as others program against it: options anywhere, JSON alone on stdout, exit codes, no password."""
 
 import json
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
 from supabase_jobs.cli import COMMANDS
+from supabase_jobs.errors import EXIT_CODES, SupabaseJobsError
 from tests.fix_cli import Run
 from tests.fix_db import packaged
 
 SECRET = "s3cr3t-p4ss"
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_exit_codes_is_that_of_the_program() -> None:
+    rows = re.findall(r"^\| (\d) \| (.*) \|$", README, flags=re.MULTILINE)
+    assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
+
+
+def test_help_lists_the_exit_codes(cli: Run) -> None:
+    _, _, shown = " ".join(cli("--help").out.split()).partition("Exit codes:")
+    assert all(f"{code} {meaning}" in shown for code, meaning in EXIT_CODES.items())
+
+
+def test_every_error_has_an_exit_code_with_a_meaning() -> None:
+    family = [SupabaseJobsError]
+    for error in family:
+        family += error.__subclasses__()
+    assert {error.exit_code for error in family} == {1, 2, 4, 5, 6, 7} <= EXIT_CODES.keys()
 
 
 def test_version_and_help(cli: Run) -> None:

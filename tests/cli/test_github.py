@@ -65,7 +65,7 @@ def test_a_file_outside_the_checkout_keeps_its_path(cli: Run, platform_url: str,
 def test_errors_without_a_file(cli: Run) -> None:
     ran = cli("apply", GITHUB_ACTIONS="true")
     (line,) = annotations(ran)
-    assert line.startswith("::error title=supabase-jobs%3A config::no database to work on%0Ahint: ")
+    assert line.startswith("::error title=supabase-jobs%3A config::no target database%0Ahint: ")
     assert ran.code == 2
 
 

@@ -154,7 +154,7 @@ def test_nobody_answers(one_api: Api, cli: Run) -> None:
         (["--api-url", "http://:secret@127.0.0.1:1"], "is not the URL of a project's API"),
         (["--api-url", "http://127.0.0.1:99999"], "is not the URL of a project's API"),
         (["--api-url", "http://127.0.0.1:1", "--only", "structure"], "leaves out"),
-        (["--api-url"], "no API to ask"),
+        (["--api-url"], "no target API"),
         (["--api-url", "http://127.0.0.1:1", "--db-url", "postgresql://db.example/x"], "is not a local database"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = [
-    "pytester", "tests.fix_db", "tests.fix_cli", "tests.fix_api", "tests.api.world", "tests.fix_pooler",
+    "pytester", "tests.fix_db", "tests.fix_cli", "tests.fix_api", "tests.api.case_runner", "tests.fix_pooler",
     "tests.fix_browser", "tests.fix_cron",
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The API as clients see it: the real PostgREST as `authenticator` on an applied database, behind /rest/v1."""
+"""Fixtures of the REST API: the real PostgREST with the role `authenticator` on an applied database."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,9 +22,9 @@ from tests.parts import DEFAULT_MAJOR, postgrest
 
 @dataclass(frozen=True)
 class Api:
-    """An API and the database behind it; `db_url` is for the role `postgres`.
+    """An API and its database; `db_url` has the role `postgres`.
 
-    Rows that a test commits stay until the session ends: tests take ids of their own, which nobody else has.
+    Committed rows stay until the end of the session, so every test uses new ids.
     """
 
     info: ApiInfo
@@ -35,72 +35,72 @@ class Api:
 
     @property
     def url(self) -> str:
-        """What clients are given."""
+        """The URL of the project, without /rest/v1."""
         return self.info.url
 
     @property
     def keys(self) -> Keys:
-        """The keys, which also make users' tokens."""
+        """The keys, which also sign tokens of users."""
         return self.info.keys
 
     def headers(self, *, guest: object = None, user: object = None, service: bool = False) -> dict[str, str]:
-        """The headers of a guest, a user (an id, or claims with a `sub`), both at once, the service, or nobody."""
+        """The headers of a guest, a user (an id, or claims with a `sub`), both at once, the service, or anon."""
         key = self.keys.service_role if service else self.keys.anon
-        sent = {"apikey": key, "Authorization": f"Bearer {key}"}
+        headers = {"apikey": key, "Authorization": f"Bearer {key}"}
         if user is not None:
             claims = user if isinstance(user, dict) else {"sub": str(user)}
-            sent["Authorization"] = f"Bearer {self.keys.user(**claims)}"
+            headers["Authorization"] = f"Bearer {self.keys.user(**claims)}"
         if guest is not None:
-            sent["X-Guest-Id"] = str(guest)
-        return sent
+            headers["X-Guest-Id"] = str(guest)
+        return headers
 
     def client(self, *, guest: object = None, user: object = None, service: bool = False) -> Client:
-        """A supabase-py client for a guest, a user, both at once, the service, or nobody."""
+        """A supabase-py client for a guest, a user, both at once, the service, or anon."""
         headers = self.headers(guest=guest, user=user, service=service)
         key = headers.pop("apikey")
         return create_client(self.url, key, ClientOptions(headers=headers, httpx_client=self.http))
 
     def request(self, method: str, path: str, *, headers: Any = None, **more: Any) -> httpx.Response:
-        """A raw request below /rest/v1, with the headers given and no others of ours."""
+        """Send a raw request below /rest/v1 with only these headers."""
         return self.http.request(method, f"{self.info.rest_url}/{path}", headers=headers, **more)
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Run a statement as `postgres`, past the API and its row level security, and commit it."""
+        """Run a statement as `postgres` on a direct connection, without row level security, and commit it."""
         cursor = self.db.execute(statement.encode(), values or None)
         return cursor.fetchall() if cursor.description else []
 
     def new_guest(self) -> uuid.UUID:
-        """A guest of this test's own."""
+        """Insert a guest and return its id."""
         guest = uuid.uuid4()
         self.sql("insert into public.guest_users (guest_id) values (%s)", guest)
         return guest
 
     def new_user(self) -> uuid.UUID:
-        """A user of this test's own, who has signed up."""
+        """Insert a user and return its id."""
         user = uuid.uuid4()
         self.sql("insert into auth.users (id, aud, role) values (%s, 'authenticated', 'authenticated')", user)
         return user
 
     def new_job(self, *, guest: uuid.UUID | None = None, user: uuid.UUID | None = None, **columns: Any) -> uuid.UUID:
-        """A job of a guest or a user, with more columns as keywords."""
+        """Insert a job of a guest or a user and return its id; keywords set other columns."""
         values = {"id": uuid.uuid4(), "url": "https://x.com/1", "guest_id": guest, "user_id": user, **columns}
         names = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, values))
-        marks = psycopg.sql.SQL(", ").join([psycopg.sql.Placeholder()] * len(values))
-        statement = psycopg.sql.SQL("insert into public.async_jobs ({}) values ({})").format(names, marks)
+        placeholders = psycopg.sql.SQL(", ").join([psycopg.sql.Placeholder()] * len(values))
+        statement = psycopg.sql.SQL("insert into public.async_jobs ({}) values ({})").format(names, placeholders)
         self.db.execute(statement, list(values.values()))
         job: uuid.UUID = values["id"]
         return job
 
 
 def rows(response: Any) -> list[dict[str, Any]]:
-    """The rows of a supabase-py response, whose own type is any JSON."""
+    """The rows of a supabase-py response, with their type."""
     data: list[dict[str, Any]] = response.data
     return data
 
 
 @contextmanager
 def serve_api(server: Server, database: str) -> Iterator[Api]:
-    """An API on a database of a test server, gone afterwards."""
+    """Run an API on a database of a test server."""
     with (
         service.throwaway(server.port, database, postgrest_bin=postgrest()) as info,
         httpx.Client(timeout=30) as http,
@@ -111,12 +111,12 @@ def serve_api(server: Server, database: str) -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def api_on(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Api]]:
-    """`api_on(17)`: the one API of this session on an applied database of that version."""
-    made: dict[int, Api] = {}
+    """`api_on(17)`: the API of this session on an applied database of PostgreSQL 17."""
+    apis: dict[int, Api] = {}
     with ExitStack() as stack:
 
         def on(major: int) -> Api:
-            if major not in made:
+            if major not in apis:
                 server: Server = request.getfixturevalue(f"server_{major}")
                 template = request.getfixturevalue(f"applied_{major}").template_dbname
                 janitor = DatabaseJanitor(
@@ -126,22 +126,22 @@ def api_on(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Api]]:
                 janitor.init()
                 try:
                     own(server.url(janitor.dbname, server.user))
-                    made[major] = stack.enter_context(serve_api(server, janitor.dbname))
-                except BaseException:  # a skip, too: the next test begins anew
+                    apis[major] = stack.enter_context(serve_api(server, janitor.dbname))
+                except BaseException:  # also a skip: the next test creates the database again
                     janitor.drop()
                     raise
-            return made[major]
+            return apis[major]
 
         yield on
 
 
 @pytest.fixture
 def api(api_on: Callable[[int], Api], each_major: int) -> Api:
-    """The API on every version."""
+    """The API on every PostgreSQL version."""
     return api_on(each_major)
 
 
 @pytest.fixture
 def one_api(api_on: Callable[[int], Api]) -> Api:
-    """The API on the default version, for what does not depend on it."""
+    """The API on the default PostgreSQL version."""
     return api_on(DEFAULT_MAJOR)

@@ -1,22 +1,22 @@
-"""Every case against the real PostgREST, on every version of PostgreSQL; planted faults, and cases that see them."""
+"""Every case on the real PostgREST and on every PostgreSQL version, and faults with the cases that detect them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from tests.api import cases_identity, cases_rows, cases_surface
-from tests.api.world import Case, World
+from tests.api import cases_credentials, cases_functions, cases_rows, cases_schema
+from tests.api.case_runner import Case, CaseRunner
 
-ALL = [*cases_rows.CASES, *cases_identity.CASES, *cases_surface.CASES]
+ALL = [*cases_rows.CASES, *cases_credentials.CASES, *cases_functions.CASES, *cases_schema.CASES]
 CASES = {case.name: case for case in ALL}
 
 
-def check(world: World, case: Case) -> None:
-    """Make a case's request and assert what it has to end in."""
-    before = world.owned()
-    response = world.send(case)
-    after = world.owned()
+def check(runner: CaseRunner, case: Case) -> None:
+    """Send the request of a case and assert the response and the rows."""
+    before = runner.rows_by_owner()
+    response = runner.send(case)
+    after = runner.rows_by_owner()
 
     shown = f"{response.status_code} {response.text}"
     assert response.status_code == case.status, shown
@@ -26,124 +26,140 @@ def check(world: World, case: Case) -> None:
         assert len(response.json()) == case.rows, shown
     if case.total is not None:
         assert response.headers["content-range"].split("/")[1] == case.total
-    if case.says is not None:
-        assert world.fill(case.says) in response.text, shown
+    if case.contains is not None:
+        assert runner.fill(case.contains) in response.text, shown
     if case.jobs is not None:
-        caller = case.who.split(" + ")[0]
+        caller = case.caller.split(" + ")[0]
         assert sum("id" in row for row in after[caller]) == case.jobs
 
-    # whatever the case: what was refused or only read left no trace, and others' rows stay whole and out of sight
+    # in every case: refused and read-only requests change nothing, and rows of others are neither changed nor returned
     if case.status >= 400 or case.request.startswith(("GET", "HEAD")):
         assert after == before
-    if "service" not in case.who:
-        others = before.keys() - world.callers(case)
+    if "service" not in case.caller:
+        others = before.keys() - runner.callers(case)
         assert {name: after[name] for name in others} == {name: before[name] for name in others}
-        assert [name for name in world.hidden(case) if world.ids[name] in response.text.lower()] == []
+        assert [name for name in runner.hidden(case) if runner.ids[name] in response.text.lower()] == []
     if "private" not in str(case.headers):
         assert "private" not in response.text
 
 
-def test_the_cases_have_names_of_their_own() -> None:
+def test_case_names_are_unique() -> None:
     assert len(CASES) == len(ALL)
     assert len(CASES) >= 80
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_case(world: World, name: str) -> None:
-    check(world, CASES[name])
+def test_case(case_runner: CaseRunner, name: str) -> None:
+    check(case_runner, CASES[name])
 
 
 OWN_GUEST = "guest_id = (select private.request_guest_id())"
 OWN_USER = "user_id = (select auth.uid())"
 
-# what is broken, how it is mended, and cases that have to fail meanwhile
+# fault: the SQL that causes it, the SQL that fixes it, and cases that detect it
 FAULTS = {
-    "jobs shown to every guest": (
+    "guests read any job": (
         'alter policy "guests read their own jobs" on public.async_jobs using (true)',
         f'alter policy "guests read their own jobs" on public.async_jobs using ({OWN_GUEST})',
-        ["nobody sees no job", "or() shows no more", "count=exact counts no other's", "garbage is nobody"],
+        [
+            "anon reads no job",
+            "or() returns only the guest's job",
+            "count=exact counts only the guest's own job",
+            "invalid guest id is no guest",
+        ],
     ),
-    "users give their jobs away": (
+    "users assign their jobs to others": (
         'alter policy "users update their own jobs" on public.async_jobs with check (true);'
         ' alter policy "users read their own jobs" on public.async_jobs using (true)',
         f'alter policy "users update their own jobs" on public.async_jobs with check ({OWN_USER});'
         f' alter policy "users read their own jobs" on public.async_jobs using ({OWN_USER})',
-        ["user gives its job away by a blind update", "user gives its job away", "user reads its own job only"],
+        [
+            "user assigns its job to another user with return=minimal",
+            "user assigns its job to another user",
+            "user reads its own job only",
+        ],
     ),
-    "guests give their jobs away": (
+    "guests assign their jobs to others": (
         'alter policy "guests update their own jobs" on public.async_jobs with check (true)',
         f'alter policy "guests update their own jobs" on public.async_jobs with check ({OWN_GUEST})',
-        ["guest gives its job away by a blind update", "guest gives its job to a user by a blind update"],
+        [
+            "guest assigns its job to another guest with return=minimal",
+            "guest assigns its job to a user with return=minimal",
+        ],
     ),
     "users update any job": (
         'alter policy "users update their own jobs" on public.async_jobs using (true)',
         f'alter policy "users update their own jobs" on public.async_jobs using ({OWN_USER})',
-        ["user takes over everything by a blind update"],
+        ["user takes over all jobs with return=minimal"],
     ),
     "users delete any job": (
         'alter policy "users delete their own jobs" on public.async_jobs using (true)',
         f'alter policy "users delete their own jobs" on public.async_jobs using ({OWN_USER})',
-        ["blind delete without a filter"],
+        ["user deletes without a filter and return=minimal"],
     ),
-    "guests touch any guest": (
+    "guests update any guest": (
         'alter policy "guests touch their own guest row" on public.guest_users using (true)',
         f'alter policy "guests touch their own guest row" on public.guest_users using ({OWN_GUEST})',
-        ["guest touches itself alone by a blind update"],
+        ["guest updates without a filter only its own last_seen_at"],
     ),
-    "everybody with the header is a guest": (
+    "callers with a guest header are guests": (
         'alter policy "guests update their own jobs" on public.async_jobs to public',
         'alter policy "guests update their own jobs" on public.async_jobs to anon',
-        ["both at once update the user's job alone, blindly"],
+        ["user with a guest header updates only the user's job"],
     ),
-    "everybody with a subject is a user": (
+    "callers with a subject are users": (
         'alter policy "users create their own jobs" on public.async_jobs to public;'
         ' alter policy "users update their own jobs" on public.async_jobs to public',
         'alter policy "users create their own jobs" on public.async_jobs to authenticated;'
         ' alter policy "users update their own jobs" on public.async_jobs to authenticated',
         ["role anon with a subject inserts nothing", "role anon with a subject updates nothing"],
     ),
-    "guests insert for anybody": (
+    "guests insert for others": (
         'alter policy "guests create their own jobs" on public.async_jobs with check (true)',
         f'alter policy "guests create their own jobs" on public.async_jobs with check ({OWN_GUEST})',
-        ["guest forges another guest", "bulk that mixes guests keeps nothing", "nobody inserts for a guest"],
+        ["guest inserts for another guest", "bulk insert for two guests keeps nothing", "anon inserts for a guest"],
     ),
     "row level security off": (
         "alter table public.async_jobs disable row level security",
         "alter table public.async_jobs enable row level security",
-        ["upsert on another guest's job", "blind update without a filter", "user deletes another's job"],
+        [
+            "guest upserts another guest's job",
+            "guest updates without a filter and return=minimal",
+            "user deletes another user's job",
+        ],
     ),
-    "guests may delete": (
+    "guests delete": (
         "grant delete on public.async_jobs to anon",
         "revoke delete on public.async_jobs from anon",
-        ["guest deletes without a filter", "guest may not delete its own job"],
+        ["guest deletes without a filter", "guest deletes its own job"],
     ),
-    "anybody may clean up": (
+    "guests clean up": (
         "grant execute on function public.cleanup_old_jobs, private.cleanup_old_jobs to anon",
         "revoke execute on function public.cleanup_old_jobs, private.cleanup_old_jobs from anon",
-        ["guest may not clean up"],
+        ["guest calls cleanup_old_jobs"],
     ),
-    "guests may work": (
+    "guests claim jobs": (
         "grant execute on function public.claim_jobs, private.metadata_retry_count to anon",
         "revoke execute on function public.claim_jobs, private.metadata_retry_count from anon",
-        ["guest may not call claim_jobs"],
+        ["guest calls claim_jobs"],
     ),
 }
 
 
 @contextmanager
-def broken(world: World, fault: str) -> Iterator[list[str]]:
-    """Plant a fault, and mend it again; gives the cases that have to see it."""
-    breaks, mends, seen_by = FAULTS[fault]
-    world.api.sql(breaks)
+def injected(runner: CaseRunner, fault: str) -> Iterator[list[str]]:
+    """Inject a fault, yield the names of the cases that detect it, and fix it."""
+    break_sql, fix_sql, detected_by = FAULTS[fault]
+    runner.api.sql(break_sql)
     try:
-        yield seen_by
+        yield detected_by
     finally:
-        world.api.sql(mends)
+        runner.api.sql(fix_sql)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_seen(world: World, fault: str) -> None:
-    with broken(world, fault) as names:
+def test_cases_detect_the_fault(case_runner: CaseRunner, fault: str) -> None:
+    with injected(case_runner, fault) as names:
         for name in names:
             with pytest.raises(AssertionError):
-                check(world, CASES[name])
+                check(case_runner, CASES[name])

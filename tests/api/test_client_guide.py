@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.api import cases_identity, cases_rows, cases_surface
+from tests.api.test_cases import ALL
 from tests.fix_api import Api, serve_api
 from tests.fix_db import Make
 from tests.parts import supabase_js
@@ -154,6 +154,6 @@ def test_javascript_examples_run(fresh: Api, tmp_path: Path) -> None:
 
 def test_documented_errors_occur_in_the_cases() -> None:
     rows = re.findall(r"^\| (\d{3}) \| (\w+) \|", GUIDE, flags=re.MULTILINE)
-    cases = {(case.status, case.code) for case in [*cases_rows.CASES, *cases_identity.CASES, *cases_surface.CASES]}
+    cases = {(case.status, case.code) for case in ALL}
     assert len(rows) == 10
-    assert {(int(status), code) for status, code in rows} - cases == {(500, "57014")}  # see test_surface
+    assert {(int(status), code) for status, code in rows} - cases == {(500, "57014")}  # see test_timeouts

@@ -1,4 +1,4 @@
-"""Where PostgREST is missing, the tests that need it are skipped, all of them."""
+"""Without PostgREST, the tests that require it are skipped."""
 
 import os
 import subprocess
@@ -12,18 +12,18 @@ from supabase_jobs.errors import LocalServerError
 from supabase_jobs.local.api import postgrest
 
 def find(*_):
-    raise LocalServerError("there is none")
+    raise LocalServerError("PostgREST is not installed")
 
 postgrest.find = find
 """
 
 
-def test_each_test_is_skipped(tmp_path: Path) -> None:
+def test_tests_are_skipped_without_postgrest(tmp_path: Path) -> None:
     (tmp_path / "without_postgrest.py").write_text(PLUGIN)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("SUPABASE", "PYTEST"))}
-    ran = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "pytest", "-n", "0", "-p", "without_postgrest", "-p", "no:cacheprovider", *TESTS],
         cwd=Path(__file__).parents[2], env={**environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    assert " 2 skipped" in ran.stdout.splitlines()[-1], ran.stdout
+    assert " 2 skipped" in completed.stdout.splitlines()[-1], completed.stdout

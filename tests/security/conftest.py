@@ -1,4 +1,4 @@
-"""Two guests and two users with a job each, on every version; the examples of docs/security.md."""
+"""The plugin's rls fixture on every PostgreSQL version, owners with a job, and the examples of docs/security.md."""
 
 import re
 from collections.abc import Iterator
@@ -26,36 +26,36 @@ ADD_USERS = "insert into async_jobs (url, user_id) values ('https://x.com/1', %s
 
 @pytest.fixture
 def rls(rolled_back: Connection) -> Iterator[Rls]:
-    with Rls(rolled_back, guest_header="X-Guest-Id") as session:
-        yield session
+    with Rls(rolled_back, guest_header="X-Guest-Id") as rls:
+        yield rls
 
 
 @dataclass(frozen=True)
-class Owner:
-    """A guest or a user: its id, its job's, and how to act as it."""
+class JobOwner:
+    """A guest or a user: its id, the id of its job, and its caller."""
 
     id: UUID
     job: UUID
     caller: Caller
 
 
-def _owner(rls: Rls, column: str, owner: UUID, caller: Caller) -> Owner:
+def _insert_job(rls: Rls, column: str, owner: UUID, caller: Caller) -> JobOwner:
     job = uuid4()
     guest, user = (owner, None) if column == "guest_id" else (None, owner)
     rls.owner.execute(
         "insert into async_jobs (id, url, guest_id, user_id) values (%s, 'https://x.com/1', %s, %s)", [job, guest, user]
     )
-    return Owner(owner, job, caller)
+    return JobOwner(owner, job, caller)
 
 
-def new_guest(rls: Rls) -> Owner:
-    """A guest with a job."""
+def new_guest(rls: Rls) -> JobOwner:
+    """Insert a guest with a job."""
     guest = uuid4()
     rls.owner.execute("insert into guest_users (guest_id) values (%s)", [guest])
-    return _owner(rls, "guest_id", guest, rls.as_guest(guest))
+    return _insert_job(rls, "guest_id", guest, rls.as_guest(guest))
 
 
-def new_user(rls: Rls) -> Owner:
-    """A user with a job."""
+def new_user(rls: Rls) -> JobOwner:
+    """Insert a user with a job."""
     user = rls.new_user()
-    return _owner(rls, "user_id", user, rls.as_user(user))
+    return _insert_job(rls, "user_id", user, rls.as_user(user))

@@ -1,4 +1,4 @@
-"""What docs/security.md says, checked on a database: each test is a statement of it."""
+"""The statements of docs/security.md marked with ✓, one test each."""
 
 from uuid import UUID, uuid4
 
@@ -11,7 +11,7 @@ MIGRATE = "select migrated_count from migrate_guest_jobs(%s, %s)"
 UPDATE = "update async_jobs set status = 'cancelled' where id = %s"
 
 
-def test_the_anonymous_key_alone_sees_and_writes_nothing(rls: Rls) -> None:
+def test_the_anonymous_key_alone_reads_and_writes_nothing(rls: Rls) -> None:
     job = new_guest(rls).job
     rls.as_anon().assert_hidden(READ, [job])
     rls.as_anon().assert_hidden("select * from guest_users")
@@ -19,14 +19,14 @@ def test_the_anonymous_key_alone_sees_and_writes_nothing(rls: Rls) -> None:
     rls.as_anon().assert_violates("insert into guest_users (guest_id) values (%s)", [uuid4()])
 
 
-def test_a_user_with_a_guests_header_is_that_user(rls: Rls) -> None:
+def test_a_user_with_a_guest_header_is_only_that_user(rls: Rls) -> None:
     guest, user = new_guest(rls), new_user(rls)
     both = rls.as_user(user.id, headers={"X-Guest-Id": str(guest.id)})
     both.assert_hidden(READ, [guest.job])
     both.assert_allowed(READ, [user.job])
 
 
-def test_whoever_has_the_id_is_the_guest(rls: Rls) -> None:
+def test_the_guest_id_alone_identifies_the_guest(rls: Rls) -> None:
     guest = new_guest(rls)
     thief = rls.as_guest(str(guest.id).upper())
     thief.assert_allowed(READ, [guest.job])
@@ -34,7 +34,7 @@ def test_whoever_has_the_id_is_the_guest(rls: Rls) -> None:
     thief.assert_allowed(ADD, [guest.id])
 
 
-def test_with_an_account_a_thief_takes_the_jobs_over_for_good(rls: Rls) -> None:
+def test_a_user_with_the_guest_id_can_migrate_the_jobs_to_itself(rls: Rls) -> None:
     guest, thief = new_guest(rls), rls.new_user()
     with rls.as_user(thief, headers={"X-Guest-Id": str(guest.id)}) as db:
         assert db.value(MIGRATE, [guest.id, thief]) == 1
@@ -42,9 +42,9 @@ def test_with_an_account_a_thief_takes_the_jobs_over_for_good(rls: Rls) -> None:
     rls.as_user(thief).assert_allowed(READ, [guest.job])
 
 
-def test_the_client_chooses_the_id_also_a_poor_one(rls: Rls) -> None:
-    poor = UUID(int=1)
-    rls.as_guest(poor).assert_allowed("insert into guest_users (guest_id) values (%s)", [poor])
+def test_the_database_accepts_guessable_guest_ids(rls: Rls) -> None:
+    guessable = UUID(int=1)
+    rls.as_guest(guessable).assert_allowed("insert into guest_users (guest_id) values (%s)", [guessable])
 
 
 def test_a_guest_cannot_delete_itself_or_its_jobs(rls: Rls) -> None:
@@ -86,7 +86,7 @@ def test_rows_of_others_are_hidden(rls: Rls, statement: str) -> None:
     new_user(rls).caller.assert_hidden("delete from async_jobs where id = %s", [user.job])
 
 
-def test_nobody_writes_for_others_or_for_two_or_none(rls: Rls) -> None:
+def test_rows_of_others_of_two_owners_or_none_cannot_be_written(rls: Rls) -> None:
     guest, user = new_guest(rls), new_user(rls)
     both = "insert into async_jobs (url, guest_id, user_id) values ('https://x.com/1', %s, %s)"
     guest.caller.assert_violates(ADD, [new_guest(rls).id])
@@ -98,30 +98,30 @@ def test_nobody_writes_for_others_or_for_two_or_none(rls: Rls) -> None:
     guest.caller.assert_violates("update async_jobs set guest_id = %s", [new_guest(rls).id])
 
 
-def test_no_truncate_for_guests_and_users(rls: Rls) -> None:
+def test_guests_and_users_cannot_truncate(rls: Rls) -> None:
     for caller in (new_guest(rls).caller, new_user(rls).caller):
         caller.assert_denied("truncate async_jobs")
         caller.assert_denied("truncate guest_users cascade")
 
 
 @pytest.mark.parametrize("column", ["migrated_to_user_id", "migrated_at"])
-def test_a_guest_does_not_write_what_marks_a_hand_over(rls: Rls, column: str) -> None:
+def test_a_guest_cannot_write_the_migration_columns(rls: Rls, column: str) -> None:
     new_guest(rls).caller.assert_denied(f"update guest_users set {column} = null")
 
 
-def test_count_counts_what_is_visible(rls: Rls) -> None:
+def test_count_includes_only_visible_rows(rls: Rls) -> None:
     guest = new_guest(rls)
     new_guest(rls)
     assert guest.caller.value("select count(*) from async_jobs") == 1
 
 
-def test_the_service_and_the_owner_bypass_it(rls: Rls) -> None:
+def test_the_service_and_the_owner_bypass_row_level_security(rls: Rls) -> None:
     job = new_guest(rls).job
     rls.as_service().assert_allowed(READ, [job])
     rls.owner.assert_allowed(READ, [job])
 
 
-def test_a_view_shows_everything_unless_it_runs_as_the_caller(rls: Rls) -> None:
+def test_a_view_returns_all_rows_without_security_invoker(rls: Rls) -> None:
     new_guest(rls)
     rls.owner.execute("create view all_jobs as select id from async_jobs; grant select on all_jobs to anon")
     rls.as_anon().assert_allowed("select * from all_jobs")
@@ -129,7 +129,7 @@ def test_a_view_shows_everything_unless_it_runs_as_the_caller(rls: Rls) -> None:
     rls.as_anon().assert_hidden("select * from all_jobs")
 
 
-def test_a_new_table_is_open_to_the_world(rls: Rls) -> None:
+def test_a_new_table_is_open_to_anon(rls: Rls) -> None:
     rls.owner.execute("create table secrets (text text); insert into secrets values ('x')")
     rls.as_anon().assert_allowed("select * from secrets")
     rls.as_anon().assert_allowed("delete from secrets")
@@ -137,7 +137,7 @@ def test_a_new_table_is_open_to_the_world(rls: Rls) -> None:
     rls.as_anon().assert_hidden("select * from secrets")
 
 
-def test_truncate_asks_no_policy(rls: Rls) -> None:
+def test_no_policy_applies_to_truncate(rls: Rls) -> None:
     rls.owner.execute("create table secrets (text text); alter table secrets enable row level security")
     rls.owner.execute("insert into secrets values ('x')")
     rls.as_anon().assert_hidden("delete from secrets")
@@ -145,7 +145,7 @@ def test_truncate_asks_no_policy(rls: Rls) -> None:
     assert rls.owner.rows("select * from secrets") == []
 
 
-def test_without_a_header_as_in_realtime_a_guest_is_nobody(rls: Rls) -> None:
+def test_a_guest_without_a_header_reads_nothing_as_in_realtime(rls: Rls) -> None:
     job = new_guest(rls).job
     rls.as_role("anon", claims={"role": "anon"}).assert_hidden(READ, [job])
 
@@ -154,28 +154,28 @@ JOB = "insert into async_jobs (id, url, guest_id) values (%s, 'https://x.com/1',
 UPSERT = JOB + " on conflict (id) do update set url = excluded.url"
 
 
-def test_a_constraint_tells_that_a_job_id_exists(rls: Rls) -> None:
+def test_a_constraint_error_reveals_that_a_job_id_exists(rls: Rls) -> None:
     guest, job = new_guest(rls), new_guest(rls).job
     guest.caller.assert_fails("23505", JOB, [job, guest.id])
     guest.caller.assert_violates(UPSERT, [job, guest.id])
     guest.caller.assert_allowed(UPSERT, [uuid4(), guest.id])
 
 
-def test_guest_and_user_ids_cannot_be_tried_out(rls: Rls) -> None:
+def test_guest_and_user_ids_cannot_be_probed(rls: Rls) -> None:
     me, you = new_guest(rls), new_user(rls)
-    for there, absent in ((new_guest(rls).id, uuid4()),):
-        me.caller.assert_violates(ADD, [there])
+    for existing, absent in ((new_guest(rls).id, uuid4()),):
+        me.caller.assert_violates(ADD, [existing])
         me.caller.assert_violates(ADD, [absent])
-        me.caller.assert_violates("insert into guest_users (guest_id) values (%s)", [there])
+        me.caller.assert_violates("insert into guest_users (guest_id) values (%s)", [existing])
         me.caller.assert_violates("insert into guest_users (guest_id) values (%s)", [absent])
-        you.caller.assert_denied(MIGRATE, [there, you.id])
+        you.caller.assert_denied(MIGRATE, [existing, you.id])
         you.caller.assert_denied(MIGRATE, [absent, you.id])
     for user in (new_user(rls).id, uuid4()):
         you.caller.assert_violates(ADD_USERS, [user])
         you.caller.assert_denied(MIGRATE, [me.id, user])
 
 
-def test_what_is_limited(rls: Rls) -> None:
+def test_url_status_progress_and_owner_are_limited(rls: Rls) -> None:
     guest = new_guest(rls)
     job = "insert into async_jobs (url, status, progress, guest_id) values (%s, %s, %s, %s)"
     guest.caller.assert_allowed(job, ["x" * 2048, "queued", 0, guest.id])
@@ -187,7 +187,7 @@ def test_what_is_limited(rls: Rls) -> None:
     rls.as_guest(stranger).assert_fails("23503", job, ["x", "queued", 0, stranger])
 
 
-def test_nothing_limits_how_many_guests_and_jobs(rls: Rls) -> None:
+def test_the_number_of_guests_and_jobs_is_not_limited(rls: Rls) -> None:
     for _ in range(20):
         guest = uuid4()
         rls.as_guest(guest).execute("insert into guest_users (guest_id) values (%s)", [guest])
@@ -195,14 +195,14 @@ def test_nothing_limits_how_many_guests_and_jobs(rls: Rls) -> None:
     rls.as_guest(guest).assert_allowed(many, [guest], count=2000)
 
 
-def test_an_owner_invents_a_completed_job_with_a_result(rls: Rls) -> None:
+def test_an_owner_can_fabricate_a_completed_job_with_a_result(rls: Rls) -> None:
     guest = new_guest(rls)
-    invented = guest.caller.rows(
+    fabricated = guest.caller.rows(
         "insert into async_jobs (url, status, progress, result, error, metadata, created_at, updated_at, guest_id)"
         """ values ('x', 'completed', 100, '{"a": 1}', 'e', '{"b": 2}', '1999-01-01', '1999-01-01', %s) returning id""",
         [guest.id],
     )
-    (job,) = invented[0]
+    (job,) = fabricated[0]
     guest.caller.execute(
         "update async_jobs set created_at = '2099-01-01', updated_at = '2099-01-01' where id = %s", [job]
     )
@@ -210,14 +210,14 @@ def test_an_owner_invents_a_completed_job_with_a_result(rls: Rls) -> None:
     assert row == [(True, True)]
 
 
-def test_results_may_be_large_and_urls_anything(rls: Rls) -> None:
+def test_result_size_and_url_content_are_not_limited(rls: Rls) -> None:
     guest = new_guest(rls)
     guest.caller.assert_allowed(
         "update async_jobs set result = to_jsonb(repeat('x', 5000000)), url = 'javascript:alert(1)'", count=1
     )
 
 
-def test_the_hand_over_takes_both_identities(rls: Rls) -> None:
+def test_migration_requires_both_identities(rls: Rls) -> None:
     guest, user = new_guest(rls), new_user(rls)
     header = {"X-Guest-Id": str(guest.id)}
     rls.as_user(user.id).assert_denied(MIGRATE, [guest.id, user.id])

@@ -1,4 +1,4 @@
-"""The SQL and JavaScript of docs/security.md, run."""
+"""The SQL and JavaScript examples of docs/security.md."""
 
 import json
 import shutil
@@ -24,14 +24,14 @@ MANY = "insert into async_jobs (url, guest_id) select 'https://x.com/1', %s from
 MIGRATE = "select migrated_count from migrate_guest_jobs(%s, %s)"
 
 
-def test_there_are_all_examples() -> None:
+def test_every_example_has_a_test() -> None:
     assert set(EXAMPLES) == {"ceiling", "move", "close", "lock", "permanent", "clean"}
 
 
-def test_the_ceiling_refuses_one_job_too_many_also_in_bulk(rls: Rls) -> None:
+def test_the_ceiling_rejects_the_101st_job_also_in_bulk(rls: Rls) -> None:
     rls.owner.execute(EXAMPLES["ceiling"])
     guest, other = new_guest(rls), new_guest(rls)
-    guest.caller.assert_fails("PT429", MANY, [guest.id, 100])  # with the one that is there
+    guest.caller.assert_fails("PT429", MANY, [guest.id, 100])  # 101 with the existing job
     guest.caller.execute(MANY, [guest.id, 99])
     guest.caller.assert_fails("PT429", ADD, [guest.id])
     other.caller.assert_allowed(ADD, [other.id])
@@ -42,7 +42,7 @@ def test_the_ceiling_refuses_one_job_too_many_also_in_bulk(rls: Rls) -> None:
     user.caller.assert_allowed(many, [user.id, 99])
 
 
-def test_closing_takes_no_new_guests_and_lets_the_old_ones_move(rls: Rls) -> None:
+def test_close_rejects_new_guests_and_allows_migration(rls: Rls) -> None:
     guest, user = new_guest(rls), new_user(rls)
     rls.owner.execute(EXAMPLES["close"])
     someone = uuid4()
@@ -54,7 +54,7 @@ def test_closing_takes_no_new_guests_and_lets_the_old_ones_move(rls: Rls) -> Non
     assert both.value(MIGRATE, [guest.id, user.id]) == 1
 
 
-def test_locking_leaves_guests_nothing(rls: Rls) -> None:
+def test_lock_revokes_all_access_of_guests(rls: Rls) -> None:
     guest, user = new_guest(rls), new_user(rls)
     rls.owner.execute(EXAMPLES["lock"])
     guest.caller.assert_denied(READ, [guest.job])
@@ -64,13 +64,13 @@ def test_locking_leaves_guests_nothing(rls: Rls) -> None:
 
 
 @pytest.mark.parametrize("step", ["close", "lock"])
-def test_verify_reports_the_closed_door(rls: Rls, step: str) -> None:
+def test_verify_reports_the_revoked_privileges(rls: Rls, step: str) -> None:
     rls.owner.execute(EXAMPLES[step])
-    found = run.verify(rls.connection, EXPECTATIONS).findings
-    assert any("anon" in finding.message and finding.severity is Severity.ERROR for finding in found)
+    findings = run.verify(rls.connection, EXPECTATIONS).findings
+    assert any("anon" in finding.message and finding.severity is Severity.ERROR for finding in findings)
 
 
-def test_some_things_take_an_account(rls: Rls) -> None:
+def test_permanent_reserves_delete_for_accounts(rls: Rls) -> None:
     user = new_user(rls)
     rls.owner.execute(EXAMPLES["permanent"])
     delete = "delete from async_jobs where id = %s"
@@ -80,7 +80,7 @@ def test_some_things_take_an_account(rls: Rls) -> None:
     user.caller.assert_allowed(delete, [user.job])
 
 
-def test_cleaning_takes_old_anonymous_users_and_their_jobs(rls: Rls) -> None:
+def test_clean_deletes_old_anonymous_users_and_their_jobs(rls: Rls) -> None:
     old, recent, account = (new_user(rls) for _ in range(3))
     rls.owner.execute(
         "update auth.users set created_at = now() - interval '31 days', is_anonymous = id <> %s where id in (%s, %s)",
@@ -88,13 +88,13 @@ def test_cleaning_takes_old_anonymous_users_and_their_jobs(rls: Rls) -> None:
     )
     rls.owner.execute("update auth.users set created_at = now(), is_anonymous = true where id = %s", [recent.id])
     rls.owner.execute(EXAMPLES["clean"])
-    found = {job for (job,) in rls.owner.rows("select id from async_jobs")}
-    assert old.job not in found
-    assert {recent.job, account.job} <= found
+    remaining = {job for (job,) in rls.owner.rows("select id from async_jobs")}
+    assert old.job not in remaining
+    assert {recent.job, account.job} <= remaining
 
 
-def test_signing_in_hands_the_jobs_over_and_forgets_the_guest(one_api: Api, tmp_path: Path) -> None:
-    """With the real supabase-js and PostgREST; only Auth, which takes Docker, is answered by sign_in.mjs."""
+def test_move_migrates_the_jobs_and_deletes_the_stored_guest_id(one_api: Api, tmp_path: Path) -> None:
+    """With the real supabase-js and PostgREST; sign_in.mjs answers for Auth, which requires Docker."""
     node = shutil.which("node")
     if node is None or not (MODULES / "@supabase" / "supabase-js").exists():
         unavailable("supabase-js is not installed (npm ci in tests/)")
@@ -110,16 +110,17 @@ def test_signing_in_hands_the_jobs_over_and_forgets_the_guest(one_api: Api, tmp_
         "user": {"id": str(user), "aud": "authenticated", "is_anonymous": True},
         "token": one_api.keys.user(user, is_anonymous=True),
     }
-    ran = subprocess.run(
+    completed = subprocess.run(
         [node, "sign_in.mjs", json.dumps(settings)], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout) == {
-        "user": str(user), "left": None, "again": str(user), "signups": 1, "jobs": [{"id": str(job), "guest_id": None}],
+    assert completed.returncode == 0, completed.stderr
+    assert json.loads(completed.stdout) == {
+        "user": str(user), "stored_guest_id": None, "next_visit_user": str(user), "signups": 1,
+        "jobs": [{"id": str(job), "guest_id": None}],
     }  # fmt: skip
 
 
-def test_the_secret_makes_tokens_for_anybody(one_api: Api) -> None:
+def test_the_jwt_secret_signs_tokens_for_any_user(one_api: Api) -> None:
     user = one_api.new_user()
     one_api.new_job(user=user)
     token = one_api.keys.user(user)
@@ -127,8 +128,8 @@ def test_the_secret_makes_tokens_for_anybody(one_api: Api) -> None:
     assert len(one_api.request("GET", "async_jobs?select=id", headers=headers).json()) == 1
 
 
-def test_too_many_jobs_is_a_429_over_the_api(one_api: Api) -> None:
-    """By the code alone: the function of the example would stay for other tests."""
+def test_sqlstate_pt429_is_http_status_429(one_api: Api) -> None:
+    """With a function of its own, because the example would affect other tests on this database."""
     one_api.sql(
         "create or replace function public.busy() returns void language plpgsql as"
         " $$ begin raise exception 'too many jobs' using errcode = 'PT429'; end $$"
@@ -137,24 +138,24 @@ def test_too_many_jobs_is_a_429_over_the_api(one_api: Api) -> None:
     try:
         deadline = time.monotonic() + 20
         while (status := one_api.request("POST", "rpc/busy", headers=one_api.headers()).status_code) == 404:
-            assert time.monotonic() < deadline  # until PostgREST has read the schema again
+            assert time.monotonic() < deadline  # until PostgREST has reloaded the schema
             time.sleep(0.1)
         assert status == 429
     finally:
         one_api.sql("drop function public.busy()")
 
 
-def test_the_local_server_asks_only_the_superuser_for_a_password(request: pytest.FixtureRequest) -> None:
+def test_the_local_server_requires_a_password_only_from_the_superuser(request: pytest.FixtureRequest) -> None:
     server: Server = request.getfixturevalue(f"server_{DEFAULT_MAJOR}")
     request.getfixturevalue(f"platform_{DEFAULT_MAJOR}")
-    place = f"{server.host}:{server.port}/postgres"
+    address = f"{server.host}:{server.port}/postgres"
     for role in ("postgres", "authenticator"):
-        psycopg.connect(f"postgresql://{role}@{place}").close()
+        psycopg.connect(f"postgresql://{role}@{address}").close()
     with pytest.raises(psycopg.OperationalError, match="password"):
-        psycopg.connect(f"postgresql://{server.user}@{place}")
+        psycopg.connect(f"postgresql://{server.user}@{address}")
 
 
-def test_everything_that_development_installs_has_a_hash(root: Path) -> None:
+def test_development_dependencies_are_pinned_with_hashes(root: Path) -> None:
     for name in ("dev", "demo"):
         text = (root / "requirements" / f"{name}.txt").read_text().replace("\\\n", " ")
         pinned = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]

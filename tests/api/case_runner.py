@@ -1,7 +1,6 @@
-"""Two guests and two users with a job each, who else may ask, and the requests that they make.
+"""Cases of the API: a caller, a request and the expected response, run on two guests and two users with one job each.
 
-A case is data: who asks, what for, and what has to come back. Whatever it is, nobody but the service may change or
-see what belongs to others; the runner checks that after every case.
+After every case the test checks that only the service read or changed rows of others.
 """
 
 import json
@@ -25,15 +24,15 @@ USERS = ("user_a", "user_b")
 
 @dataclass(frozen=True)
 class Case:
-    """One request and what it has to end in.
+    """One request and its expected response.
 
-    `$guest_a`, `$job_guest_a`, … in path, body and headers stand for the ids of this test's own rows.
-    `rows`: how many come back; `total`: what Content-Range says there are; `jobs`: how many the caller has afterwards
-    (it starts with one).
+    `$guest_a`, `$job_guest_a`, … in path, body and headers are replaced with the ids of the fixture rows.
+    `rows`: the number of returned rows; `total`: the total in Content-Range; `contains`: a text of the response;
+    `jobs`: the number of jobs of the caller afterwards (one before).
     """
 
     name: str
-    who: str
+    caller: str
     request: str
     status: int
     code: str | None = None
@@ -43,36 +42,36 @@ class Case:
     rows: int | None = None
     total: str | None = None
     jobs: int | None = None
-    says: str | None = None
+    contains: str | None = None
 
 
 @dataclass(frozen=True)
-class World:
-    """The ids of a test's own rows."""
+class CaseRunner:
+    """Sends requests with the ids of the fixture rows."""
 
     api: Api
     ids: dict[str, str]
 
     def fill(self, text: str) -> str:
-        """A text with the ids in it."""
+        """Replace the placeholders in a text with ids."""
         return Template(text).substitute(self.ids)
 
-    def headers(self, who: str) -> list[tuple[str, str]]:
+    def headers(self, caller: str) -> list[tuple[str, str]]:
         """The headers of a caller: `guest_a`, `user_a + guest_b`, `expired user_a`, …"""
         sent = [("apikey", self.api.keys.anon)]
-        parts = who.split(" + ")
+        parts = caller.split(" + ")
         if "service" in parts:
             sent = [("apikey", self.api.keys.service_role)]
         for part in parts:
             if part in GUESTS:
                 sent.append(("X-Guest-Id", self.ids[part]))
-            elif part not in ("nobody", "service"):
+            elif part not in ("anon", "service"):
                 sent.append(("Authorization", f"Bearer {self.token(part)}"))
         return sent
 
-    def token(self, who: str) -> str:
-        """A user's token, or one that is wrong in some way."""
-        *flaw, name = who.split(" ")
+    def token(self, caller: str) -> str:
+        """A user's token, or an invalid one."""
+        *flaw, name = caller.split(" ")
         now = int(time.time())
         sub = self.fill(name) if name.startswith("$") else self.ids[name]
         claims = {"sub": sub, "role": "authenticated", "aud": "authenticated", "exp": now + 60}
@@ -84,13 +83,13 @@ class World:
                 return self.api.keys.user(sub, is_anonymous=True)
             case ["expired"]:
                 return sign(secret, {**claims, "exp": now - 3600})
-            case ["early"]:
+            case ["not-yet-valid"]:
                 return sign(secret, {**claims, "nbf": now + 3600})
             case ["forged"]:
                 return sign("another secret of enough characters", claims)
             case ["unsigned"]:
                 return jwt.encode(claims, "", algorithm="none")
-            case ["sha512"]:
+            case ["HS512"]:
                 return jwt.encode(claims, secret.ljust(64, "x"), algorithm="HS512")
             case ["tampered"]:
                 head, _, signature = self.api.keys.user(sub).split(".")
@@ -98,50 +97,52 @@ class World:
                 return f"{head}.{other}.{signature}"
             case ["role", role]:
                 return sign(secret, {**claims, "role": role})
-            case ["roleless"]:
+            case ["no-role"]:
                 return sign(secret, {key: value for key, value in claims.items() if key != "role"})
-            case ["subless"]:
+            case ["no-sub"]:
                 return sign(secret, {key: value for key, value in claims.items() if key != "sub"})
             case ["not-uuid"]:
                 return sign(secret, {**claims, "sub": "42"})
-        raise AssertionError(f"no such token: {who}")
+        raise AssertionError(f"unknown kind of token: {caller}")
 
     def send(self, case: Case) -> httpx.Response:
-        """Make a case's request."""
+        """Send the request of a case."""
         method, path = self.fill(case.request).split(" ", 1)
-        given = [(name, self.fill(value)) for name, value in case.headers.items()]
+        headers = [(name, self.fill(value)) for name, value in case.headers.items()]
         if case.prefer:
-            given.append(("Prefer", case.prefer))
+            headers.append(("Prefer", case.prefer))
         content = None
         if case.body is not None:
             content = self.fill(case.body if isinstance(case.body, str) else json.dumps(case.body))
-            if not any(name.lower() == "content-type" for name, _ in given):
-                given.append(("Content-Type", "application/json"))
-        return self.api.request(method, path, headers=self.headers(case.who) + given, content=content)
+            if not any(name.lower() == "content-type" for name, _ in headers):
+                headers.append(("Content-Type", "application/json"))
+        return self.api.request(method, path, headers=self.headers(case.caller) + headers, content=content)
 
     def callers(self, case: Case) -> set[str]:
-        """Whose rows a case may touch: whom it names in full, whether or not it proves it."""
-        named = {part.split(" ")[-1] for part in case.who.split(" + ")} & {*GUESTS, *USERS}
-        sent = {value.strip().lower() for name, value in case.headers.items() if name.lower() == "x-guest-id"}
-        return named | {name for name in (*GUESTS, "fresh") if self.ids[name] in {self.fill(v).lower() for v in sent}}
+        """The owners whose rows a case may read and change: those whose full id it sends, with or without proof."""
+        named = {part.split(" ")[-1] for part in case.caller.split(" + ")} & {*GUESTS, *USERS}
+        header_values = {value.strip().lower() for name, value in case.headers.items() if name.lower() == "x-guest-id"}
+        return named | {
+            name for name in (*GUESTS, "fresh") if self.ids[name] in {self.fill(v).lower() for v in header_values}
+        }
 
     def hidden(self, case: Case) -> list[str]:
-        """The ids that the answer to a case may not hold: others', where the request does not hold them itself."""
+        """The ids that the response must not contain: ids of others that are not in the request."""
         request = self.fill(json.dumps([case.request, case.body, *case.headers.values()])).lower()
         own = self.callers(case)
         others = [name for name in self.ids if name.removeprefix("job_") not in own and name != "GUEST_A"]
         return [name for name in others if self.ids[name] not in request]
 
-    def owned(self) -> dict[str, list[Any]]:
-        """Every row of everybody, by owner: jobs, then the guest's own."""
-        found: dict[str, list[Any]] = {name: [] for name in (*GUESTS, *USERS, "fresh")}
-        owners = {self.ids[name]: name for name in found}
-        for owner, row in self.api.sql(_OWNED, *[list(map(uuid.UUID, owners))] * 3):
-            found[owners[owner]].append(row)
-        return found
+    def rows_by_owner(self) -> dict[str, list[Any]]:
+        """All rows by owner: the jobs, and the guest's own row."""
+        rows: dict[str, list[Any]] = {name: [] for name in (*GUESTS, *USERS, "fresh")}
+        owners = {self.ids[name]: name for name in rows}
+        for owner, row in self.api.sql(_ROWS_BY_OWNER, *[list(map(uuid.UUID, owners))] * 3):
+            rows[owners[owner]].append(row)
+        return rows
 
 
-_OWNED = """
+_ROWS_BY_OWNER = """
 select coalesce(guest_id, user_id)::text, to_jsonb(j) from public.async_jobs as j
 where guest_id = any(%s) or user_id = any(%s)
 union all
@@ -150,7 +151,7 @@ order by 2
 """
 
 
-_PLANT = """
+_INSERT_OWNERS = """
 with users as (insert into auth.users (id, aud, role) select u, 'authenticated', 'authenticated' from unnest(%s) as u),
 guests as (insert into public.guest_users (guest_id) select unnest(%s))
 select 1
@@ -158,15 +159,15 @@ select 1
 
 
 @pytest.fixture
-def world(api: Api) -> Iterator[World]:
-    """The rows of one test; gone afterwards."""
+def case_runner(api: Api) -> Iterator[CaseRunner]:
+    """A runner with fixture rows, which are deleted after the test."""
     ids = {name: uuid.uuid4() for name in (*GUESTS, *USERS, "fresh")}
-    api.sql(_PLANT, [ids[name] for name in USERS], [ids[name] for name in GUESTS])
+    api.sql(_INSERT_OWNERS, [ids[name] for name in USERS], [ids[name] for name in GUESTS])
     jobs = {f"job_{name}": api.new_job(guest=ids[name]) for name in GUESTS}
     jobs |= {f"job_{name}": api.new_job(user=ids[name]) for name in USERS}
     texts = {name: str(value) for name, value in (ids | jobs).items()}
-    yield World(api, texts | {"GUEST_A": texts["guest_a"].upper()})
-    made = list(ids.values())
-    api.sql("delete from public.async_jobs where guest_id = any(%s) or user_id = any(%s)", made, made)
-    api.sql("delete from public.guest_users where guest_id = any(%s)", made)
-    api.sql("delete from auth.users where id = any(%s)", made)
+    yield CaseRunner(api, texts | {"GUEST_A": texts["guest_a"].upper()})
+    owners = list(ids.values())
+    api.sql("delete from public.async_jobs where guest_id = any(%s) or user_id = any(%s)", owners, owners)
+    api.sql("delete from public.guest_users where guest_id = any(%s)", owners)
+    api.sql("delete from auth.users where id = any(%s)", owners)

@@ -18,8 +18,8 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue("server_16")
-    return found
+    server: Server = request.getfixturevalue("server_16")
+    return server
 
 
 def test_a_lost_connection_is_reported_and_rolled_back(server: Server, platform_url: str) -> None:

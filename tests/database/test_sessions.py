@@ -21,8 +21,8 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue("server_16")
-    return found
+    server: Server = request.getfixturevalue("server_16")
+    return server
 
 
 def service_file(folder: Path, **settings: object) -> str:

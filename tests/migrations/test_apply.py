@@ -31,11 +31,11 @@ def test_an_existing_schema_private_is_used(make_database: Make, owner: str) -> 
     with psycopg.connect(database.superuser_url) as connection:
         connection.execute(f"create schema private authorization {owner}".encode())
         connection.execute("grant create, usage on schema private to postgres with grant option")
-        connection.execute("create table private.theirs (id integer)")
+        connection.execute("create table private.existing (id integer)")
     with connect(database.url) as connection:
         apply_pending(connection, MigrationFiles(packaged()))
         assert verify(connection, EXPECTATIONS).findings == ()
-    assert ("private", "theirs") in rows(database.url, TABLES)
+    assert ("private", "existing") in rows(database.url, TABLES)
 
 
 def test_a_schema_private_without_grant_option_fails_the_first_file(make_database: Make, cli: Run) -> None:
@@ -49,7 +49,7 @@ def test_a_schema_private_without_grant_option_fails_the_first_file(make_databas
 
 
 def test_default_privileges_on_schema_private_are_a_warning(make_database: Make) -> None:
-    """Ours are granted as meant all the same; that the next function there would be open is warned of."""
+    """The managed functions get the declared grants; the warning is about functions that are created later."""
     database = make_database("platform")
     with psycopg.connect(database.url) as connection:
         connection.execute("create schema private")
@@ -95,9 +95,9 @@ def test_a_failed_statement_rolls_back_its_file_only(platform_url: str, cli: Run
     ran = cli("apply", "--json", "--db-url", platform_url, "--migrations", str(files))
     error = ran.json["error"]
     assert (ran.code, error["sqlstate"], error["file"], error["line"]) == (6, "22012", str(bad), 4)
-    found = rows(platform_url, TABLES)
-    assert ("public", "good") in found
-    assert ("public", "bad") not in found
+    tables = rows(platform_url, TABLES)
+    assert ("public", "good") in tables
+    assert ("public", "bad") not in tables
     assert rows(platform_url, LEDGER)[-1][0] == "20260101000000"
 
 

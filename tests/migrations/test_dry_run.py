@@ -16,12 +16,12 @@ def test_locks_and_times_are_reported_per_file(applied_url: str, files: Path, cl
     write(files, "20260101000003_rows.sql", "insert into public.guest_users default values;")
     write(files, "20260101000004_drop.sql", "drop table public.async_jobs cascade;")
     ran = cli("apply", "--dry-run", "--json", "--db-url", applied_url, "--migrations", str(files))
-    found = {f["name"]: f["lock"] for f in ran.json["applied"]}
-    assert found["column"] == {"mode": "AccessExclusiveLock", "tables": ["public.async_jobs"]}
-    assert found["index"] == {"mode": "ShareLock", "tables": ["public.guest_users"]}
-    assert found["new"] is None
-    assert found["rows"] == {"mode": "RowExclusiveLock", "tables": ["public.guest_users"]}
-    assert "public.guest_users" in found["drop"]["tables"]  # whose foreign key goes too
+    locks = {f["name"]: f["lock"] for f in ran.json["applied"]}
+    assert locks["column"] == {"mode": "AccessExclusiveLock", "tables": ["public.async_jobs"]}
+    assert locks["index"] == {"mode": "ShareLock", "tables": ["public.guest_users"]}
+    assert locks["new"] is None
+    assert locks["rows"] == {"mode": "RowExclusiveLock", "tables": ["public.guest_users"]}
+    assert "public.guest_users" in locks["drop"]["tables"]  # because the foreign key is dropped too
     assert all(f["ms"] > 0 for f in ran.json["applied"])
     assert ran.json["dry_run"] is True
 
@@ -60,7 +60,7 @@ def test_nontransactional_files_are_reported_and_skipped(applied_url: str, files
 
 
 def test_migrations_without_sources_are_not_verified(platform_url: str, tmp_path: Path, cli: Run) -> None:
-    folder = tmp_path / "theirs"
+    folder = tmp_path / "other"
     folder.mkdir()
     write(folder, "20260101000000_t.sql", "create table public.t (id integer);")
     ran = cli("apply", "--dry-run", "--json", "--db-url", platform_url, "--migrations", str(folder))

@@ -18,7 +18,7 @@ def test_apply_resumes_after_sigkill(platform_url: str, files: Path, cli: Run) -
     wait_until_asleep(platform_url)
     running.send_signal(signal.SIGKILL)
     running.communicate(timeout=10)
-    # nobody cleans up: the server itself has to notice that its client is gone
+    # the server itself must notice that its client is gone
     assert ("public", "slow") not in rows(platform_url, TABLES)
     assert rows(platform_url, LEDGER)[-1][0] == packaged()[-1].version
     slow.write_text(SLOW.replace("60", "0"))

@@ -70,9 +70,9 @@ def test_a_change_of_layout_is_noted_and_not_drift(applied_url: str, cli: Run, f
     path = next(files.glob("*_create_async_jobs_table.sql"))
     path.write_text(path.read_text().replace("create table", "CREATE   TABLE", 1) + "-- a comment\n", newline="")
     there = ("--db-url", applied_url, "--migrations", str(files))
-    found = {m["name"]: m for m in cli("status", "--json", *there).json["migrations"]}["create_async_jobs_table"]
-    assert (found["state"], found["diff"]) == ("applied", None)
-    assert "layout or comments" in found["note"]
+    status = {m["name"]: m for m in cli("status", "--json", *there).json["migrations"]}["create_async_jobs_table"]
+    assert (status["state"], status["diff"]) == ("applied", None)
+    assert "layout or comments" in status["note"]
     assert cli("apply", *there).code == 0
 
 
@@ -96,8 +96,8 @@ def test_ledger_rows_with_empty_or_null_statements(applied_url: str, cli: Run, f
     there = ("--db-url", applied_url, "--migrations", str(files))
 
     def states() -> dict[str, tuple[str, str | None]]:
-        found = cli("status", "--json", *there).json["migrations"]
-        return {m["name"]: (m["state"], m["note"]) for m in found}
+        migrations = cli("status", "--json", *there).json["migrations"]
+        return {m["name"]: (m["state"], m["note"]) for m in migrations}
 
     assert states()["empty"] == ("applied", None)
     assert states()["null"][0] == "edited"

@@ -44,7 +44,7 @@ def test_apply_succeeds_when_the_lock_is_released(applied_url: str, files: Path)
 
 
 def test_a_deadlock_is_retried(applied_url: str, files: Path) -> None:
-    """As with supabase db push, which holds the table and waits for our ledger row."""
+    """The other session acts like supabase db push: it holds the table and waits for the ledger row of apply."""
     write(files, "20260101000000_x.sql", "select pg_sleep(1); alter table public.async_jobs add column more text;")
     with psycopg.connect(applied_url) as other:
         other.execute("lock table public.async_jobs in share mode")
@@ -54,7 +54,7 @@ def test_a_deadlock_is_retried(applied_url: str, files: Path) -> None:
         asleep = "select 1 from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
         while not rows(applied_url, asleep):
             assert running.poll() is None
-        with suppress(psycopg.errors.DeadlockDetected):  # where the server chose the other one, ours went through
+        with suppress(psycopg.errors.DeadlockDetected):  # if the server cancels the other session
             other.execute("insert into supabase_migrations.schema_migrations (version) values ('20260101000000')")
         other.rollback()
     out, err = running.communicate(timeout=60)

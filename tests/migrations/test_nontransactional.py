@@ -17,7 +17,7 @@ VALID = "select indisvalid from pg_index where indexrelid = to_regclass('public.
 
 
 def table(url: str, *values: int) -> None:
-    """A table with some values."""
+    """Create a table with some values."""
     with psycopg.connect(url) as connection:
         connection.execute("create table public.t (id integer)")
         for value in values:
@@ -61,11 +61,11 @@ def test_a_killed_run_is_resumed(applied_url: str, files: Path, cli: Run) -> Non
         writer.execute("insert into public.t values (3)")  # the index waits for this transaction
         running = start(applied_url, files)
         waiting = "select pid from pg_stat_activity where query like '%concurrently once%' and wait_event_type = 'Lock'"
-        while not (found := rows(applied_url, waiting)):
+        while not (processes := rows(applied_url, waiting)):
             assert running.poll() is None
         running.kill()
         running.communicate(timeout=10)
-        rows(applied_url, f"select pg_terminate_backend({found[0][0]}, 5000)")
+        rows(applied_url, f"select pg_terminate_backend({processes[0][0]}, 5000)")
     assert rows(applied_url, VALID) == [(False,)]
     assert cli("apply", "--db-url", applied_url, "--migrations", str(files)).code == 0
     assert rows(applied_url, VALID) == [(True,)]
@@ -104,9 +104,9 @@ def test_an_index_of_another_table_with_the_same_name_is_kept(applied_url: str, 
 
 def test_a_built_index_without_ledger_row_is_recorded(applied_url: str, files: Path, cli: Run) -> None:
     table(applied_url, 1, 2)
-    rows_of = "create unique index concurrently once on public.t (id)"
+    statement = "create unique index concurrently once on public.t (id)"
     with psycopg.connect(applied_url, autocommit=True) as connection:
-        connection.execute(rows_of)
+        connection.execute(statement)
     write(files, "20260101000000_i.sql", INDEX.format("once"))
     ran = cli("apply", "--db-url", applied_url, "--migrations", str(files))
     assert ran.code == 0
@@ -127,7 +127,7 @@ def test_a_different_index_of_the_same_name_is_an_error(applied_url: str, files:
 def test_the_default_isolation_of_the_database_does_not_block_the_index(
     make_database: Make, files: Path, cli: Run
 ) -> None:
-    """In a transaction of that kind the lock's holder would keep a snapshot, and the index would wait for it."""
+    """In a repeatable read transaction the lock holder would keep a snapshot, and the index would wait for it."""
     database = make_database("applied")
     table(database.url, 1, 2)
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
@@ -145,9 +145,9 @@ def test_a_lost_connection_reports_a_half_done_file(applied_url: str, files: Pat
         writer.execute("insert into public.t values (3)")
         running = start(applied_url, files)
         waiting = "select pid from pg_stat_activity where query like '%concurrently once%' and wait_event_type = 'Lock'"
-        while not (found := rows(applied_url, waiting)):
+        while not (processes := rows(applied_url, waiting)):
             assert running.poll() is None
-        rows(applied_url, f"select pg_terminate_backend({found[0][0]}, 5000)")
+        rows(applied_url, f"select pg_terminate_backend({processes[0][0]}, 5000)")
         out, _ = running.communicate(timeout=30)
     assert running.returncode == 7
     assert "half done" in out

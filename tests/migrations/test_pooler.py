@@ -41,7 +41,7 @@ def test_settings_of_a_file_do_not_reach_other_clients(
 def test_a_pool_of_one_connection_does_not_delay_apply(
     platform_url: str, files: Path, pooled: Callable[..., str], cli: Run
 ) -> None:
-    """The look for blockers, on a second connection, must not hold the first one up."""
+    """The second connection, which looks for blocking sessions, must not block the first one."""
     write(files, "20260101000000_sleeps.sql", "select pg_sleep(2);")
     url = pooled(platform_url, default_pool_size=1, query_wait_timeout=20)
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""The real Supabase CLI on the same files and the same ledger: either can follow the other."""
+"""The real Supabase CLI and supabase-jobs on the same files and the same ledger, in any order."""
 
 import shutil
 import time
@@ -22,7 +22,9 @@ def project(root: Path, tmp_path: Path) -> Path:
     return copy
 
 
-def test_push_then_status_and_verify(root: Path, tmp_path: Path, platform_url: str, supabase: Run, cli: Run) -> None:
+def test_status_and_verify_pass_after_push(
+    root: Path, tmp_path: Path, platform_url: str, supabase: Run, cli: Run
+) -> None:
     there = project(root, tmp_path)
     pushed = supabase(*PUSH, f"{platform_url}?sslmode=disable", cwd=there)
     assert pushed.code == 0, pushed.err
@@ -34,7 +36,7 @@ def test_push_then_status_and_verify(root: Path, tmp_path: Path, platform_url: s
     assert (again.code, again.json["applied"]) == (0, [])
 
 
-def test_apply_then_push_says_up_to_date(
+def test_push_reports_up_to_date_after_apply(
     root: Path, tmp_path: Path, platform_url: str, supabase: Run, cli: Run
 ) -> None:
     there = project(root, tmp_path)
@@ -44,7 +46,7 @@ def test_apply_then_push_says_up_to_date(
     assert "up to date" in pushed.out + pushed.err
 
 
-def test_half_by_one_and_half_by_the_other(
+def test_push_continues_after_a_partial_apply(
     root: Path, tmp_path: Path, platform_url: str, supabase: Run, cli: Run
 ) -> None:
     there = project(root, tmp_path)
@@ -54,7 +56,7 @@ def test_half_by_one_and_half_by_the_other(
     assert cli("status", "--exit-code", "--db-url", platform_url, cwd=there).code == 0
 
 
-def test_both_write_the_same_ledger_to_the_letter(
+def test_apply_and_push_write_identical_ledger_rows(
     root: Path, tmp_path: Path, platform_url: str, supabase: Run, cli: Run
 ) -> None:
     there = project(root, tmp_path)
@@ -66,7 +68,7 @@ def test_both_write_the_same_ledger_to_the_letter(
     (there / "supabase" / "migrations" / "20260101000001_crlf.sql").write_text("select 1;\r\nselect 2;\r\n", newline="")
     (there / "supabase" / "migrations" / "20260101000002_empty.sql").write_text("", newline="")
     assert cli("apply", "--db-url", platform_url, cwd=there).code == 0
-    ours = rows(platform_url, LEDGER)
+    written_by_apply = rows(platform_url, LEDGER)
     with psycopg.connect(platform_url) as connection:
         connection.execute("drop schema supabase_migrations, private cascade")
         connection.execute("drop table public.async_jobs, public.guest_users, public.t cascade")
@@ -74,15 +76,15 @@ def test_both_write_the_same_ledger_to_the_letter(
         connection.execute("drop function heartbeat_job, complete_job, fail_job, requeue_stale_jobs")
     pushed = supabase(*PUSH, f"{platform_url}?sslmode=disable", cwd=there)
     assert pushed.code == 0, pushed.err
-    assert rows(platform_url, LEDGER) == ours
-    assert len(ours) == 3 + len(load_sources().sources)
+    assert rows(platform_url, LEDGER) == written_by_apply
+    assert len(written_by_apply) == 3 + len(load_sources().sources)
 
 
 @pytest.mark.parametrize("head_start", [0.0, 0.3, 0.5])
-def test_both_at_once(
+def test_apply_succeeds_during_a_push(
     root: Path, tmp_path: Path, platform_url: str, supabase: Run, cli: Run, head_start: float
 ) -> None:
-    """The CLI takes no lock of the runners' and writes its row last; it may lose, we may not fail."""
+    """The CLI does not take the runner lock and writes its row last: it may fail, but apply may not."""
     there = project(root, tmp_path)
     with ThreadPoolExecutor(2) as pool:
         pushing = pool.submit(supabase, *PUSH, f"{platform_url}?sslmode=disable", cwd=there)

@@ -1,4 +1,4 @@
-"""Record what the packaged migrations make of an empty Supabase project, for `verify` to hold databases against."""
+"""Record the objects that the packaged migrations create in an empty Supabase project as structure.json."""
 
 from supabase_jobs.database.connection import connect
 from supabase_jobs.local.server import throwaway
@@ -10,13 +10,13 @@ from supabase_jobs.verify.structure import snapshot
 
 
 def main() -> None:
-    """Start a server, look, apply, look again, and write down what has been added."""
+    """Apply the migrations to a throwaway server, and write the facts about the created objects."""
     with throwaway() as server, connect(server.url) as connection:
         before = snapshot.objects(connection)
         apply_pending(connection, MigrationFiles(rendered(Settings(packaged_sql().parent))))
-        made = snapshot.objects(connection) - before
+        created = snapshot.objects(connection) - before
         connection.execute("set search_path = ''")
-        text = snapshot.dump(snapshot.record(connection, made))
+        text = snapshot.dump(snapshot.record(connection, created))
     snapshot.DEFAULT_FILE.write_text(text, encoding="utf-8")
 
 

@@ -18,7 +18,7 @@ from supabase_jobs.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from supabase_jobs.mutation.run import Mutation
+    from supabase_jobs.mutation.run import MutationResult
 
 SURVIVOR_EXIT_CODE = 1
 
@@ -27,18 +27,18 @@ SURVIVOR_EXIT_CODE = 1
 @click.option(
     "--only",
     metavar="AREA,…",
-    help="Only these areas of verify may notice: structure, access, functions, plans. Without structure it shows what"
-    " is caught by its effect alone, and takes several times as long.",
+    help="Areas of verify that may kill a mutant (default: all): structure, access, functions, plans. Without"
+    " structure, only the effect of a fault kills it, and the command takes several times as long.",
 )
-@click.option("--allow-remote", is_flag=True, help="Also on a database that is not on this machine.")
+@click.option("--allow-remote", is_flag=True, help="Allow a database on another machine.")
 @shared_options
 @json_option
 @click.pass_context
 def command(ctx: click.Context, only: str | None, allow_remote: bool) -> None:
-    """Break a local database on purpose, one fault at a time, and report which faults verify catches.
+    """Inject faults into a local database, one at a time, and report which of them verify finds.
 
-    The faults are derived from the catalogs: policies, privileges, constraints, indexes, functions and so on.
-    Each is planted in a transaction, verified and rolled back. Exits 1 where a fault went unnoticed.
+    The faults are derived from the catalogs: policies, privileges, constraints, indexes, functions and others. Each is
+    injected in a transaction, verified and rolled back. Exits 1 if a mutant survived.
     """
     from supabase_jobs.mutation.run import mutate, refuse_remote
     from supabase_jobs.verify.expectations import load_expectations
@@ -50,15 +50,15 @@ def command(ctx: click.Context, only: str | None, allow_remote: bool) -> None:
         refuse_remote(database_url(given))
     expectations = load_expectations(given)
     with connected(given) as connection:
-        found = mutate(connection, expectations, areas, progress=progress)
+        result = mutate(connection, expectations, areas, progress=progress)
     if as_json(ctx):
-        print_json(_document(found))
+        print_json(_document(result))
     else:
-        _print(found)
-    ctx.exit(SURVIVOR_EXIT_CODE if found.survivors else 0)
+        _print(result)
+    ctx.exit(SURVIVOR_EXIT_CODE if result.survivors else 0)
 
 
-def _document(found: "Mutation") -> dict[str, object]:
+def _document(result: "MutationResult") -> dict[str, object]:
     return {
         "mutants": [
             {
@@ -70,36 +70,36 @@ def _document(found: "Mutation") -> dict[str, object]:
                 "description": m.fault.description,
                 "sql": m.fault.sql,
             }
-            for m in found.mutants
+            for m in result.mutants
         ],
-        "killed": found.killed,
-        "total": len(found.mutants),
-        "waived": [{"id": m.fault.id, "reason": m.waived} for m in found.waived],
-        "not_planted": [{"id": fault.id, "error": error, "sql": fault.sql} for fault, error in found.not_planted],
+        "killed": result.killed,
+        "total": len(result.mutants),
+        "waived": [{"id": m.fault.id, "reason": m.waived} for m in result.waived],
+        "not_injected": [{"id": fault.id, "error": error, "sql": fault.sql} for fault, error in result.not_injected],
     }
 
 
-def _print(found: "Mutation") -> None:
-    for mutant in found.survivors:
+def _print(result: "MutationResult") -> None:
+    for mutant in result.survivors:
         click.echo(f"SURVIVED  {mutant.fault.id}\n  {mutant.fault.object}: {mutant.fault.description}")
         click.echo("".join(f"  {line}\n" for line in mutant.fault.sql.splitlines()))
-    for mutant in found.waived:
+    for mutant in result.waived:
         click.echo(f"waived  {mutant.fault.id}\n  {mutant.waived}\n")
-    for fault, error in found.not_planted:
-        narrate(f"not planted: {fault.id}: {error}")
-    planted = Counter(_operator(m.fault.id) for m in found.mutants)
-    killed = Counter(_operator(m.fault.id) for m in found.mutants if m.killed)
-    width = max((len(name) for name in planted), default=0)
-    for name, total in planted.items():
+    for fault, error in result.not_injected:
+        narrate(f"not injected: {fault.id}: {error}")
+    totals = Counter(_operator(m.fault.id) for m in result.mutants)
+    killed = Counter(_operator(m.fault.id) for m in result.mutants if m.killed)
+    width = max((len(name) for name in totals), default=0)
+    for name, total in totals.items():
         click.echo(f"{name:<{width}}  {killed[name]:>4} of {total:>4} killed")
-    verdict = "FAILED" if found.survivors else "ok"
+    verdict = "FAILED" if result.survivors else "ok"
     click.echo(
-        f"{verdict}: {len(found.mutants)} mutants, {found.killed} killed, {len(found.waived)} waived,"
-        f" {len(found.survivors)} survived; {len(found.not_planted)} not planted"
+        f"{verdict}: {len(result.mutants)} mutants, {result.killed} killed, {len(result.waived)} waived,"
+        f" {len(result.survivors)} survived; {len(result.not_injected)} not injected"
     )
 
 
-def _operator(name: str) -> str:
-    """`bodies if-true` for bodies:if-true-2:private.f(): without the number of the place."""
-    family, operator, *_ = name.split(":")
+def _operator(fault_id: str) -> str:
+    """The family and the operator of a fault: `bodies if-true` for `bodies:if-true-2:private.f()`."""
+    family, operator, *_ = fault_id.split(":")
     return f"{family} {operator.rstrip('0123456789').rstrip('-')}"

@@ -1,1 +1,1 @@
-"""Mutation testing: plant faults in a database and see which of them `verify` finds."""
+"""Mutation testing of `verify`: inject faults into a database and report which of them it finds."""

@@ -1,8 +1,7 @@
-"""Break a database on purpose, one fault at a time, and see whether `verify` notices: the test of the tests.
+"""Mutation testing of `verify`: inject one fault at a time into a database, run `verify`, and roll back.
 
-Every file in `mutation/operators/` derives one family of faults from the catalogs and answers in the same four
-columns (id, object, description, SQL), so a new operator is a few more lines there. The engine knows no object
-by name: which ones are broken stands in the recorded structure.
+Each file in `mutation/operators/` derives a family of faults from the catalogs, for the object names in `$1`, and
+selects id, object, description and SQL.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,15 +28,15 @@ WAIVERS = "waivers.toml"
 
 _HERE = Path(__file__).parent
 _OPERATORS = _HERE / "operators"
-# So that names in expressions come out qualified, and no fault waits for somebody else's lock for long.
-_PREPARE = """select
+# An empty search_path qualifies the names in expressions.
+_SETTINGS = """select
   set_config('search_path', '', true), set_config('lock_timeout', '2s', true), set_config('jit', 'off', true)"""
-_SHOWN = 5  # findings by which a mutant was killed
+_MAX_KILLERS = 5  # ids of findings that a mutant lists
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to break an object: SQL that does it. The id is `family:operator:object…`, stable between runs."""
+    """SQL that breaks an object. The id, `family:operator:object…`, is the same in every run."""
 
     id: str
     object: str
@@ -46,13 +45,13 @@ class Fault:
 
     @property
     def family(self) -> str:
-        """The file of the operators that it comes from."""
+        """The stem of the operator file."""
         return self.id.partition(":")[0]
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A fault that was planted. `by` holds the ids of the first findings that are errors; none: it survived."""
+    """An injected fault. `by` has the ids of the first errors that `verify` found."""
 
     fault: Fault
     by: tuple[str, ...]
@@ -65,30 +64,30 @@ class Mutant:
 
     @property
     def survived(self) -> bool:
-        """Whether nothing noticed it, and no reason is written down why nothing has to."""
+        """Whether `verify` found no error and no waiver exists."""
         return not self.by and self.waived is None
 
 
 @dataclass(frozen=True)
-class Mutation:
-    """What became of all faults; `not_planted` are those that the database refused, with its reason."""
+class MutationResult:
+    """The mutants, and the faults that the database rejected (`not_injected`) with its errors."""
 
     mutants: tuple[Mutant, ...]
-    not_planted: tuple[tuple[Fault, str], ...]
+    not_injected: tuple[tuple[Fault, str], ...]
 
     @property
     def killed(self) -> int:
-        """How many mutants `verify` caught."""
+        """The number of killed mutants."""
         return sum(m.killed for m in self.mutants)
 
     @property
     def waived(self) -> tuple[Mutant, ...]:
-        """The mutants that nothing caught and that are declared to be no fault."""
+        """The mutants that were not killed and have a waiver."""
         return tuple(m for m in self.mutants if not m.killed and m.waived is not None)
 
     @property
     def survivors(self) -> tuple[Mutant, ...]:
-        """The mutants that should have been caught."""
+        """The mutants that were neither killed nor waived."""
         return tuple(m for m in self.mutants if m.survived)
 
 
@@ -96,33 +95,30 @@ Progress = Callable[[str], AbstractContextManager[None]]
 
 
 def refuse_remote(url: str) -> None:
-    """ConfigError (2) where a URL, or whatever libpq fills it in with, leads to another machine."""
+    """Raise ConfigError (2) if the URL, with libpq's defaults, points to another machine."""
     address = read(url).address
     if not (is_local(address.host) and is_local(address.hostaddr)):
         raise ConfigError(
-            f"mutate breaks the database on purpose, and {address} is not a local one",
-            hint="Everything is rolled back, but locks out everybody else meanwhile. If it is a copy that nobody"
-            " uses, say --allow-remote.",
+            f"mutate injects faults into the database, and {address} is not local",
+            hint="Every fault is rolled back, but holds locks until then. For a copy that nobody uses, pass"
+            " --allow-remote.",
         )
 
 
 def waivers(expectations: Expectations) -> Mapping[str, str]:
-    """Fault id → why it need not be caught: the packaged ones, or those of waivers.toml beside other sources.
-
-    Raises ConfigError (2) for a waiver without a written reason.
-    """
+    """The waivers (fault id → reason) of waivers.toml. Raises ConfigError (2) for a waiver without a reason."""
     path = expectations.declaration(WAIVERS)
     if not path.is_file():
         return {}
-    found = read_toml(path).get("waivers", {})
-    for name, reason in found.items():
+    reasons = read_toml(path).get("waivers", {})
+    for name, reason in reasons.items():
         if not isinstance(reason, str) or not reason.strip():
             raise ConfigError(f"{WAIVERS}: {name!r} needs a reason", file=str(path))
-    return dict(found)
+    return dict(reasons)
 
 
 def derive(connection: Connection, names: Sequence[str]) -> list[Fault]:
-    """Every fault that the operators make of these objects, by family. Needs an empty search_path; only reads."""
+    """All faults of the objects with these names, by family. Needs an empty search_path; only reads catalogs."""
     faults = []
     for stem, file in sql_files(_OPERATORS).items():
         rows = file.rows(connection, list(names))
@@ -133,45 +129,42 @@ def derive(connection: Connection, names: Sequence[str]) -> list[Fault]:
 def mutate(
     connection: Connection,
     expectations: Expectations,
-    wanted: Sequence[str] = AREAS,
+    areas: Sequence[str] = AREAS,
     *,
     progress: Progress = lambda _line: nullcontext(),
-) -> Mutation:
-    """Plant every fault, run `verify` on it, and roll it back; nothing stays.
+) -> MutationResult:
+    """Inject every fault, run these areas of `verify` on it, and roll it back.
 
-    Only the areas that are `wanted` may notice it. They have to find no error before: where they do, no fault would
-    tell anything, and VerificationError (1) is raised. Raises ConfigError (2) where other sources than the packaged
-    ones have no recorded structure, and psycopg's own errors where the connection is lost or another session's lock is
-    in the way.
+    Raises VerificationError (1) if `verify` finds an error before the first fault, ConfigError (2) if the sources have
+    no recorded structure, and psycopg's errors if the connection is lost or another session holds a conflicting lock.
     """
     recorded = snapshot.load(expectations.declaration(snapshot.FILE_NAME))
     reasons = waivers(expectations)
     mutants: list[Mutant] = []
-    refused: list[tuple[Fault, str]] = []
+    not_injected: list[tuple[Fault, str]] = []
     with connection.transaction(force_rollback=True):
-        connection.execute(_PREPARE)
+        connection.execute(_SETTINGS)
         with catalog.prepared(connection):
-            faults = derive(connection, [name for names in recorded.scope.values() for name in names])
-            _must_be_sound(connection, expectations, wanted)
+            faults = derive(connection, recorded.names)
+            _check_no_errors(connection, expectations, areas)
             for family, group in groupby(faults, key=lambda fault: fault.family):
-                planned = list(group)
-                with progress(f"{family}: {len(planned)} faults"):
-                    for fault in planned:
+                family_faults = list(group)
+                with progress(f"{family}: {len(family_faults)} faults"):
+                    for fault in family_faults:
                         try:
-                            by = _killers(connection, expectations, wanted, fault)
+                            by = _killers(connection, expectations, areas, fault)
                             mutants.append(Mutant(fault, by, reasons.get(fault.id)))
-                        except _RefusedError as error:
-                            refused.append((fault, str(error)))
-    return Mutation(tuple(mutants), tuple(refused))
+                        except _NotInjectedError as error:
+                            not_injected.append((fault, str(error)))
+    return MutationResult(tuple(mutants), tuple(not_injected))
 
 
-class _RefusedError(Exception):
-    """The database did not let a fault in."""
+class _NotInjectedError(Exception):
+    """The database rejected the SQL of a fault."""
 
 
-def _killers(
-    connection: Connection, expectations: Expectations, wanted: Sequence[str], fault: Fault
-) -> tuple[str, ...]:
+def _killers(connection: Connection, expectations: Expectations, areas: Sequence[str], fault: Fault) -> tuple[str, ...]:
+    """The ids of the first errors that `verify` finds after the fault."""
     with connection.transaction(force_rollback=True):
         try:
             with connection.transaction():
@@ -181,39 +174,39 @@ def _killers(
         except psycopg.Error as error:
             if connection.broken:
                 raise
-            raise _RefusedError(f"{error.sqlstate}: {error.diag.message_primary}") from error
+            raise _NotInjectedError(f"{error.sqlstate}: {error.diag.message_primary}") from error
         try:
-            found = next(_errors(connection, expectations, wanted), ())
+            errors = next(_errors(connection, expectations, areas), ())
         except INCONCLUSIVE_ERRORS:
             raise
         except psycopg.Error as error:
             if connection.broken:
                 raise
-            return (f"verify failed with {error.sqlstate}",)  # and so did not pass
-    return tuple(f.id for f in found[:_SHOWN])
+            return (f"verify failed with {error.sqlstate}",)  # it did not pass
+    return tuple(f.id for f in errors[:_MAX_KILLERS])
 
 
-def _errors(connection: Connection, expectations: Expectations, wanted: Sequence[str]) -> Iterator[Sequence[Finding]]:
-    """The errors of each area that finds any; the quick areas come first, so that most faults need no other.
+def _errors(connection: Connection, expectations: Expectations, areas: Sequence[str]) -> Iterator[Sequence[Finding]]:
+    """The errors of each area that has any; the fastest areas come first, and most faults need no other.
 
-    What the access matrix can dispute is left out at first, and in the end asked of all areas together.
+    Errors that the access matrix may downgrade count only after a run of all areas together.
     """
-    disputed = False
-    for area in wanted:
+    downgradable = False
+    for area in areas:
         result = verify(connection, expectations, (area,), repeated=True)
         errors = [f for f in result.findings if f.severity is Severity.ERROR]
-        if found := [f for f in errors if f.id not in result.downgradable]:
-            yield found
-        disputed = disputed or bool(errors)
-    if disputed:
-        result = verify(connection, expectations, wanted, repeated=True)
+        if certain := [f for f in errors if f.id not in result.downgradable]:
+            yield certain
+        downgradable = downgradable or bool(errors)
+    if downgradable:
+        result = verify(connection, expectations, areas, repeated=True)
         if errors := [f for f in result.findings if f.severity is Severity.ERROR]:
             yield errors
 
 
-def _must_be_sound(connection: Connection, expectations: Expectations, wanted: Sequence[str]) -> None:
-    for found in _errors(connection, expectations, wanted):
+def _check_no_errors(connection: Connection, expectations: Expectations, areas: Sequence[str]) -> None:
+    for errors in _errors(connection, expectations, areas):
         raise VerificationError(
-            f"verify finds errors before anything was broken, {found[0].id} for one: no fault would tell anything",
-            hint="Run supabase-jobs verify, and mend what it names.",
+            f"verify finds an error before the first fault: {errors[0].id}",
+            hint="Run supabase-jobs verify, and fix what it reports.",
         )

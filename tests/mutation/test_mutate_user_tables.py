@@ -1,4 +1,4 @@
-"""`mutate` on a table of a project's own: what its declarations do not try survives."""
+"""`mutate` on user tables: mutants survive that the declarations do not cover."""
 
 import json
 import shutil
@@ -35,33 +35,33 @@ class Project:
 
 @pytest.fixture
 def project(make_database: Make, tmp_path: Path) -> Project:
-    """The notes, applied to a new database, with their recorded structure."""
+    """The notes project, applied to a new database, with its recorded structure."""
     folder, url = tmp_path / "sql", make_database("platform").url
     shutil.copytree(NOTES, folder)
     with connect(url) as connection:
         before = snapshot.objects(connection)
         apply_pending(connection, MigrationFiles(rendered(Settings(folder, sql_dir=folder))))
-        made = snapshot.objects(connection) - before
+        created = snapshot.objects(connection) - before
         connection.execute("set search_path = ''")
-        text = snapshot.dump(snapshot.record(connection, made))
+        text = snapshot.dump(snapshot.record(connection, created))
     (folder / snapshot.DEFAULT_FILE.name).write_text(text)
     return Project(folder, url)
 
 
 def survivors(document: Any) -> list[str]:
-    """The ids of what nothing noticed."""
+    """The ids of the mutants that survived."""
     return [m["id"] for m in document["mutants"] if not m["killed"] and not m["waived"]]
 
 
-def test_a_good_declaration_lets_none_survive(project: Project) -> None:
+def test_no_mutant_survives_complete_declarations(project: Project) -> None:
     code, document = project.mutate()
-    assert (code, survivors(document), document["not_planted"]) == (0, [], [])
+    assert (code, survivors(document), document["not_injected"]) == (0, [], [])
     assert document["total"] >= 150
     assert {m["object"] for m in document["mutants"]} == {"public.notes"}
 
 
-def test_what_a_weak_one_does_not_try_survives(project: Project) -> None:
-    """Nobody tries to leave a note to nobody, so a policy that lets a user do that is taken for the same."""
+def test_a_mutant_survives_if_no_cell_covers_it(project: Project) -> None:
+    """No cell sets an owner to null, so that a policy that allows it counts as equivalent."""
     file = project.folder / "access.toml"
     file.write_text(file.read_text().replace('note = "note_ann", to = "null"', 'note = "note_ann", to = "bob"'))
     file.write_text(file.read_text().replace('note = "note_nobody", to = "null"', 'note = "note_nobody", to = "bob"'))
@@ -70,21 +70,21 @@ def test_what_a_weak_one_does_not_try_survives(project: Project) -> None:
     assert "policies:check-or-null:public.notes:users change their own notes:owner" in survivors(document)
 
 
-def test_a_policy_that_nothing_has_tried_is_not_taken_for_the_same(project: Project) -> None:
-    """Without a matrix only the recorded structure can tell, and it does."""
+def test_a_policy_without_a_matrix_does_not_count_as_equivalent(project: Project) -> None:
+    """Without an access matrix, the recorded structure kills the mutants of policies."""
     (project.folder / "access.toml").unlink()
     assert [name for name in survivors(project.mutate()[1]) if name.startswith("policies:")] == []
 
 
-def test_only_the_areas_that_were_named_may_notice(project: Project) -> None:
-    """What changes nothing for a request is not noticed by the matrix, and a waiver says that it need not be."""
+def test_only_the_given_areas_kill_mutants(project: Project) -> None:
+    """The matrix does not kill a mutant that changes nothing for a request; a waiver accepts one of them."""
     dropped = "constraints:drop:public.notes:notes_body_check"
-    (project.folder / "waivers.toml").write_text(f'[waivers]\n"{dropped}" = "length is a matter of taste"\n')
+    (project.folder / "waivers.toml").write_text(f'[waivers]\n"{dropped}" = "any length is accepted"\n')
     code, document = project.mutate("--only", "access")
     assert code == 1
     assert [w["id"] for w in document["waived"]] == [dropped]
     assert {name.partition(":")[0] for m in document["mutants"] for name in m["by"]} == {"access"}
-    alive = survivors(document)
-    assert "constraints:true:public.notes:notes_body_check" in alive
-    assert not any(name.startswith("policies:check-") for name in alive)
+    survived = survivors(document)
+    assert "constraints:true:public.notes:notes_body_check" in survived
+    assert not any(name.startswith("policies:check-") for name in survived)
     assert project.mutate("--only", "structure")[1]["killed"] > document["killed"]

@@ -1,5 +1,5 @@
--- Bodies of functions: the n-th condition made true or false, weakened, its comparison turned; guards and locks taken
--- out. By pattern, in what is neither a comment nor a string; what does not compile is not planted.
+-- Function bodies: the n-th condition replaced by true or false or negated, a comparison changed, a guard, lock or
+-- statement removed. Patterns match outside comments and strings. A body that does not compile is not injected.
 with function as (
   select
     p.prosrc,
@@ -20,26 +20,26 @@ operator as (
   from (
     values
     ('if-true', 'the guard is always true', '(?<!\mend )\mif\M.*?\mthen\M', 'if true then'),
-    ('if-false', 'the guard is taken out', '(?<!\mend )\mif\M.*?\mthen\M', 'if false then'),
+    ('if-false', 'the guard is always false', '(?<!\mend )\mif\M.*?\mthen\M', 'if false then'),
     ('where-true', 'the condition is always true', '\mwhere\M', 'where true or'),
     ('where-false', 'the condition is never true', '\mwhere\M', 'where false and'),
-    ('and-or', 'AND is OR', '\mand\M', 'or'),
-    ('or-and', 'OR is AND', '\mor\M', 'and'),
-    ('null', 'IS NULL is IS NOT NULL', '\mis null\M', 'is not null'),
-    ('distinct', 'IS DISTINCT FROM is IS NOT DISTINCT FROM', '\mis distinct from\M', 'is not distinct from'),
-    ('not', 'NOT is left out', '(?<!\mis )\mnot\M(?! null)', ''),
-    ('equal', '= is <>', '(?<=\m(where|and|or|on)\M\s+[\w.]+) = ', ' <> '),
-    ('unequal', '<> is =', '<>', '='),
-    ('less', '< is <=', '<(?![=>])', '<='),
-    ('less-or-equal', '<= is <', '<=', '<'),
-    ('greater', '> is >=', '(?<![-<=>])>(?![=>])', '>='),
-    ('greater-or-equal', '>= is >', '>=', '>'),
-    ('raise', 'nothing is refused', '\mraise exception\M', 'raise debug'),
-    ('limit', 'no limit', '\mlimit \w+', ''),
-    ('lock', 'no row is locked', '\mfor update( of \w+)?( skip locked| nowait)?', ''),
-    ('skip', 'it waits for locked rows', '\mskip locked\M', ''),
-    ('perform', 'a statement is left out', '\mperform [^;]*;', 'null;'),
-    ('assign', 'an assignment gives null', ':= [^;]*;', ':= null;')
+    ('and-or', 'AND replaced by OR', '\mand\M', 'or'),
+    ('or-and', 'OR replaced by AND', '\mor\M', 'and'),
+    ('null', 'IS NULL replaced by IS NOT NULL', '\mis null\M', 'is not null'),
+    ('distinct', 'IS DISTINCT FROM replaced by IS NOT DISTINCT FROM', '\mis distinct from\M', 'is not distinct from'),
+    ('not', 'NOT removed', '(?<!\mis )\mnot\M(?! null)', ''),
+    ('equal', '= replaced by <>', '(?<=\m(where|and|or|on)\M\s+[\w.]+) = ', ' <> '),
+    ('unequal', '<> replaced by =', '<>', '='),
+    ('less', '< replaced by <=', '<(?![=>])', '<='),
+    ('less-or-equal', '<= replaced by <', '<=', '<'),
+    ('greater', '> replaced by >=', '(?<![-<=>])>(?![=>])', '>='),
+    ('greater-or-equal', '>= replaced by >', '>=', '>'),
+    ('raise', 'RAISE EXCEPTION replaced by RAISE DEBUG', '\mraise exception\M', 'raise debug'),
+    ('limit', 'LIMIT removed', '\mlimit \w+', ''),
+    ('lock', 'the row lock is removed', '\mfor update( of \w+)?( skip locked| nowait)?', ''),
+    ('skip', 'SKIP LOCKED removed', '\mskip locked\M', ''),
+    ('perform', 'a PERFORM statement is removed', '\mperform [^;]*;', 'null;'),
+    ('assign', 'null is assigned', ':= [^;]*;', ':= null;')
   ) as o (name, description, pattern, replacement)
 ),
 

@@ -1,4 +1,4 @@
--- Columns: default, NOT NULL, type, collation, gone.
+-- Columns: default, NOT NULL, type or collation changed, column dropped.
 select
   format('%s:%s:%s', v.operator, a.object, a.attname) as id,
   a.object,
@@ -11,7 +11,7 @@ from (
     format_type(t.atttypid, t.atttypmod) as type,
     format('%I.%I', n.nspname, c.relname) as object,
     format('alter table %I.%I ', n.nspname, c.relname) as alter,
-    -- a type that takes the same values
+    -- a type that accepts the same values
     case t.atttypid
       when 'smallint'::regtype then 'integer'
       when 'integer'::regtype then 'bigint'
@@ -23,7 +23,7 @@ from (
       when 'timestamptz'::regtype then 'timestamp'
       when 'uuid'::regtype then 'text'
     end as other,
-    -- policies, views and foreign keys hold a column to its type
+    -- the type of a column that a policy, view, trigger or foreign key uses cannot change
     exists (
       select 1 from pg_depend as h
       where h.refclassid = 'pg_class'::regclass and h.refobjid = c.oid and h.refobjsubid = t.attnum
@@ -43,24 +43,24 @@ from (
 ) as a
 cross join lateral (
   values
-  ('default-dropped', 'its default is dropped',
+  ('default-dropped', 'default dropped',
     case when a.initial is not null then a.alter || format('alter %I drop default;', a.attname) end),
-  ('default-changed', 'its default gives null',
+  ('default-changed', 'default replaced by null',
     case when a.initial is not null
       then a.alter || format('alter %I set default case when false then %s end;', a.attname, a.initial) end),
-  ('default-added', 'it has a default, null',
+  ('default-added', 'default null added',
     case when a.initial is null
       then a.alter || format('alter %I set default case when false then null::%s end;', a.attname, a.type) end),
-  ('nullable', 'it may be null',
+  ('nullable', 'NOT NULL dropped',
     case when a.attnotnull
       and not exists (
         select 1 from pg_index as x
         where x.indrelid = a.attrelid and x.indisprimary and a.attnum = any(x.indkey)
       )
       then a.alter || format('alter %I drop not null;', a.attname) end),
-  ('not-null', 'it may not be null',
+  ('not-null', 'NOT NULL added',
     case when not a.attnotnull then a.alter || format('alter %I set not null;', a.attname) end),
-  ('not-null-not-valid', 'rows that are there may be null',
+  ('not-null-not-valid', 'NOT NULL not validated for existing rows',
     case when a.attnotnull and current_setting('server_version_num')::integer >= 180000
       and not exists (
         select 1 from pg_index as x
@@ -68,13 +68,13 @@ cross join lateral (
       )
       then a.alter || format('alter %I drop not null;', a.attname)
         || a.alter || format('add constraint mutant not null %I not valid;', a.attname) end),
-  ('type', 'of type ' || a.other,
+  ('type', 'type changed to ' || a.other,
     case when a.other is not null and not a.bound then a.alter || format('alter %I type %s;', a.attname, a.other) end),
-  ('collation', 'collated otherwise',
+  ('collation', 'collation changed',
     case when a.attcollation <> 0 and not a.bound
       then a.alter || format('alter %I type %s collate %s;', a.attname, a.type,
         case a.attcollation when 'pg_catalog."C"'::regcollation then 'pg_catalog."POSIX"' else 'pg_catalog."C"' end) end),
-  ('drop', 'dropped, with all that depends on it', a.alter || format('drop %I cascade;', a.attname))
+  ('drop', 'dropped with CASCADE', a.alter || format('drop %I cascade;', a.attname))
 ) as v (operator, description, sql)
 where a.object = any($1)
   and v.sql is not null

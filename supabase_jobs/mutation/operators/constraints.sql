@@ -1,5 +1,5 @@
--- Constraints: dropped, true, negated, not valid, not enforced, not inherited, deferred, other columns, and of foreign
--- keys another table, other actions.
+-- Constraints: dropped, always true, negated, not valid, not enforced, not inherited, deferred, other columns; foreign
+-- keys with another referenced table or other actions.
 select
   format('%s:%s:%s', v.operator, k.object, k.conname) as id,
   k.object,
@@ -37,7 +37,7 @@ cross join lateral (
   union all
   select
     'not-valid',
-    'not valid for the rows that are there',
+    'not validated for existing rows',
     k.add || k.definition || ' not valid;'
   where k.contype in ('c', 'f')
     and k.convalidated
@@ -85,10 +85,10 @@ cross join lateral (
   where k.contype = 'f'
     and case e.event when 'delete' then k.confdeltype else k.confupdtype end <> a.code
   union all
-  -- the columns of its own in reverse, where the types let them
+  -- its columns in reverse order, if the types allow it
   select
     'reversed',
-    'its columns in the other order',
+    'columns in reverse order',
     k.add || regexp_replace(k.definition, '\([^)]*\)', format('(%s)', o.columns)) || ';'
   from (
     select
@@ -115,10 +115,10 @@ cross join lateral (
     and l.attrelid = k.conrelid
     and l.attnum = any(k.conkey)
   union all
-  -- what another foreign key of the table refers to, where the types let it
+  -- the referenced table of another foreign key, if the types allow it
   select
     format('elsewhere-%s', row_number() over (order by r.target)),
-    format('refers to %s', r.target),
+    format('references %s', r.target),
     k.add || regexp_replace(k.definition, ' REFERENCES [^(]*\([^)]*\)', format(' REFERENCES %s', r.target)) || ';'
   from (
     select distinct substring(pg_get_constraintdef(o.oid) from ' REFERENCES ([^(]*\([^)]*\))') as target

@@ -1,5 +1,6 @@
--- Expressions of policies, CHECK constraints and index predicates: AND for OR, a part left out, a comparison turned, a
--- bound or a list changed. By pattern, outside strings, in what pg_get_expr gives: it has each part in parentheses.
+-- Expressions of policies, CHECK constraints and index predicates: AND and OR exchanged, a condition removed, a
+-- comparison, bound or list changed. Patterns match outside strings in the result of pg_get_expr, which puts each
+-- condition in parentheses.
 with expression as (
   select
     format('%I.%I', n.nspname, c.relname) as object,
@@ -60,23 +61,23 @@ operator as (
     '(?<=^([^'']|''[^'']*'')*)' || o.pattern as pattern
   from (
     values
-    ('and-or', 'AND is OR', ' AND ', ' OR '),
-    ('or-and', 'OR is AND', ' OR ', ' AND '),
-    ('before-and', 'the condition before AND is left out', '\) AND ', ' OR true) AND '),
-    ('after-and', 'the condition after AND is left out', ' AND \((?! ?SELECT)', ' AND (true OR '),
-    ('before-or', 'the condition before OR is left out', '\) OR ', ' AND false) OR '),
-    ('after-or', 'the condition after OR is left out', ' OR \((?! ?SELECT)', ' OR (false AND '),
-    ('not', 'NOT is left out', '\(NOT ', '('),
-    ('null', 'IS NULL is IS NOT NULL', ' IS NULL', ' IS NOT NULL'),
-    ('not-null', 'IS NOT NULL is IS NULL', ' IS NOT NULL', ' IS NULL'),
-    ('equal', '= is <>', ' = (?!ANY)', ' <> '),
-    ('unequal', '<> is =', ' <> (?!ALL)', ' = '),
-    ('less', '< is <=', ' < ', ' <= '),
-    ('less-or-equal', '<= is <', ' <= ', ' < '),
-    ('greater', '> is >=', ' > ', ' >= '),
-    ('greater-or-equal', '>= is >', ' >= ', ' > '),
-    ('more', 'a number is one more', '(?<![\w.:''])(\d+)(?![\w.''])', '(\2 + 1)'),
-    ('list', 'a value of a list is left out',
+    ('and-or', 'AND replaced by OR', ' AND ', ' OR '),
+    ('or-and', 'OR replaced by AND', ' OR ', ' AND '),
+    ('before-and', 'the condition before AND removed', '\) AND ', ' OR true) AND '),
+    ('after-and', 'the condition after AND removed', ' AND \((?! ?SELECT)', ' AND (true OR '),
+    ('before-or', 'the condition before OR removed', '\) OR ', ' AND false) OR '),
+    ('after-or', 'the condition after OR removed', ' OR \((?! ?SELECT)', ' OR (false AND '),
+    ('not', 'NOT removed', '\(NOT ', '('),
+    ('null', 'IS NULL replaced by IS NOT NULL', ' IS NULL', ' IS NOT NULL'),
+    ('not-null', 'IS NOT NULL replaced by IS NULL', ' IS NOT NULL', ' IS NULL'),
+    ('equal', '= replaced by <>', ' = (?!ANY)', ' <> '),
+    ('unequal', '<> replaced by =', ' <> (?!ALL)', ' = '),
+    ('less', '< replaced by <=', ' < ', ' <= '),
+    ('less-or-equal', '<= replaced by <', ' <= ', ' < '),
+    ('greater', '> replaced by >=', ' > ', ' >= '),
+    ('greater-or-equal', '>= replaced by >', ' >= ', ' > '),
+    ('more', 'a number incremented', '(?<![\w.:''])(\d+)(?![\w.''])', '(\2 + 1)'),
+    ('list', 'a value of a list removed',
       '((?<=\[)''[^'']*''::\w+( \w+)*, |, ''[^'']*''::\w+( \w+)*(?=[,\]]))', '')
   ) as o (name, description, pattern, replacement)
 )
@@ -90,5 +91,5 @@ from expression as e
 cross join operator as o
 cross join lateral generate_series(1, regexp_count(e.text, o.pattern)) as i (number)
 where e.object = any($1)
-  -- of a single condition, that is the negated one of other files
+  -- for a single condition, other operators negate the whole expression
   and not (o.name in ('not', 'null', 'not-null', 'equal', 'unequal') and e.text !~ ' (AND|OR) ')

@@ -1,5 +1,5 @@
--- Functions: as whom they run, with which search_path, how they are called, other arguments, an empty body, one more
--- door, gone.
+-- Functions: security, settings, volatility, null input, parallel safety, owner, arguments or defaults changed, body
+-- emptied, an overload added, function dropped.
 with function as (
   select
     p.*,
@@ -16,7 +16,7 @@ with function as (
     pg_get_functiondef(p.oid) as definition,
     pg_get_function_arguments(p.oid) as arguments,
     pg_get_function_identity_arguments(p.oid) as bare,
-    -- To be made anew; not where others depend on it, which would have to go with it.
+    -- null if other objects depend on the function: it cannot be dropped and created again
     case when not exists (
       select 1 from pg_depend as d
       where d.refclassid = 'pg_proc'::regclass and d.refobjid = p.oid and d.deptype = 'n'
@@ -44,24 +44,24 @@ select
 from function as f
 cross join lateral (
   values
-  ('security', case when f.prosecdef then 'runs as its caller' else 'runs as its owner' end,
+  ('security', case when f.prosecdef then 'SECURITY INVOKER' else 'SECURITY DEFINER' end,
     format('alter function %s security %s;', f.object, case when f.prosecdef then 'invoker' else 'definer' end)),
-  ('search-path-reset', 'has no search_path of its own',
+  ('search-path-reset', 'search_path reset',
     case when f.proconfig::text like '%search_path%'
       then format('alter function %s reset search_path;', f.object) end),
-  ('search-path-public', 'its search_path is public', format('alter function %s set search_path = public;', f.object)),
-  ('setting', 'has one more setting', format('alter function %s set row_security = off;', f.object)),
-  ('volatility', 'of another volatility',
+  ('search-path-public', 'search_path set to public', format('alter function %s set search_path = public;', f.object)),
+  ('setting', 'a setting added', format('alter function %s set row_security = off;', f.object)),
+  ('volatility', 'volatility changed',
     format('alter function %s %s;', f.object, case f.provolatile when 'i' then 'volatile' else 'immutable' end)),
-  ('strict', case when f.proisstrict then 'called on null input' else 'null on null input' end,
+  ('strict', case when f.proisstrict then 'called on null input' else 'returns null on null input' end,
     format('alter function %s %s;', f.object,
       case when f.proisstrict then 'called on null input' else 'returns null on null input' end)),
-  ('parallel', case f.proparallel when 's' then 'not run in parallel' else 'run in parallel' end,
+  ('parallel', case f.proparallel when 's' then 'PARALLEL UNSAFE' else 'PARALLEL SAFE' end,
     format('alter function %s parallel %s;', f.object, case f.proparallel when 's' then 'unsafe' else 'safe' end)),
   ('owner', 'owned by service_role',
     format('grant create on schema %s to service_role; alter function %s owner to service_role;'
       'revoke create on schema %s from service_role;', f.schema, f.object, f.schema)),
-  ('empty', 'its body is empty',
+  ('empty', 'body emptied',
     case when f.prosrc <> '' and f.lanname = 'plpgsql'
       then replace(f.definition, f.prosrc, case
         when f.prorettype = 'pg_catalog.trigger'::regtype then ' begin return new; end '
@@ -70,22 +70,22 @@ cross join lateral (
       when f.prosrc <> '' and f.lanname = 'sql'
       then replace(f.definition, f.prosrc, ' select ' || coalesce(f.outputs, 'null::' || f.result)
         || case when f.proretset then ' where false ' else ' ' end) || ';' end),
-  ('default-dropped', 'its arguments have no default',
+  ('default-dropped', 'defaults of its arguments removed',
     case when f.pronargdefaults > 0
       then f.dropped || replace(f.definition, f.arguments, f.bare) || f.granted end),
-  ('renamed', 'its first argument has another name',
+  ('renamed', 'first argument renamed',
     case when f.pronargs > 0 and f.proargnames[1] ~ '^\w+$'
       then f.dropped || regexp_replace(f.definition, format('\m%s\M', f.proargnames[1]), 'mutant', 'g') || f.granted end),
-  ('overload', 'one more of its name that runs as its owner',
+  ('overload', 'a SECURITY DEFINER overload added',
     format('create function %s(mutant "char") returns integer language sql security definer as ''select 1'';', f.name)),
-  ('drop', 'dropped, with all that depends on it', format('drop function %s cascade;', f.object))
+  ('drop', 'dropped with CASCADE', format('drop function %s cascade;', f.object))
 ) as v (operator, description, sql)
 where v.sql is not null
 union all
 select
   format('default-%s-%s:%s', v.operator, n.number, f.object),
   f.object,
-  format('another default of its arguments (%s): %s', f.arguments, v.operator),
+  format('default of an argument (%s) replaced by %s', f.arguments, v.operator),
   replace(f.definition, f.arguments, regexp_replace(f.arguments, v.pattern, v.replacement, 1, n.number::integer)) || ';'
 from function as f
 cross join (

@@ -1,5 +1,5 @@
--- Privileges of public and the API's roles on tables, columns, schemas and functions: each one that is not there is
--- granted, each one that is there is revoked, and given with grant option.
+-- Privileges of PUBLIC and the API's roles on tables, columns, schemas and functions: each missing privilege is
+-- granted, each existing one is revoked, or granted with grant option.
 with role as (
   select
     r.name,
@@ -85,7 +85,7 @@ union all
 select
   format('grant-option:%s:%s:%s', w.object, w.privilege, w.grantee),
   w.object,
-  format('%s may hand on its %s', w.grantee, w.privilege),
+  format('%s granted to %s with grant option', w.privilege, w.grantee),
   format('grant %s on %s %s to %s with grant option;', w.privilege, w.kind, w.object, w.grantee)
 from whole as w
 where w.held and w.grantee <> 'public'
@@ -93,7 +93,7 @@ union all
 select
   format('grant-option-column:%s:%s:%s:%s', s.object, s.attname, s.privilege, s.grantee),
   s.object,
-  format('%s may hand on its %s of column "%s"', s.grantee, s.privilege, s.attname),
+  format('%s of column "%s" granted to %s with grant option', s.privilege, s.attname, s.grantee),
   format('grant %s (%I) on table %s to %s with grant option;', s.privilege, s.attname, s.object, s.grantee)
 from single as s
 where s.held and s.grantee <> 'public'

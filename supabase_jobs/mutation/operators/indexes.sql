@@ -1,4 +1,4 @@
--- Indexes that belong to no constraint: dropped, other rows, other columns, another order or method, unique or not.
+-- Indexes without a constraint: dropped, or with another predicate, other columns, another order, method or uniqueness.
 with index as (
   select
     x.*,
@@ -6,7 +6,7 @@ with index as (
     format('%I.%I', n.nspname, c.relname) as object,
     format('drop index %I.%I;', n.nspname, k.relname) as drop,
     pg_get_indexdef(x.indexrelid) as definition,
-    -- where none is an expression that holds a comma or a parenthesis
+    -- valid if no column is an expression that contains a comma or a parenthesis
     regexp_split_to_array(substring(pg_get_indexdef(x.indexrelid) from ' USING \w+ \(([^()]*)\)'), ', ') as columns,
     ' WHERE ' || pg_get_expr(x.indpred, x.indrelid) as predicate
   from pg_index as x
@@ -35,14 +35,14 @@ cross join lateral (
   ('unique', case when i.indisunique then 'no longer unique' else 'unique' end,
     case when i.indisunique then replace(i.definition, 'CREATE UNIQUE INDEX', 'CREATE INDEX')
       else replace(i.definition, 'CREATE INDEX', 'CREATE UNIQUE INDEX') end || ';'),
-  ('reversed', 'its columns in reverse',
+  ('reversed', 'columns in reverse order',
     case when i.indnkeyatts > 1
       then replace(i.definition, array_to_string(i.columns, ', '), (
         select string_agg(c.text, ', ' order by c.number desc) from unnest(i.columns) with ordinality as c (text, number)
       )) || ';' end),
   ('not-included', 'without its included columns',
     case when i.indnatts > i.indnkeyatts then regexp_replace(i.definition, ' INCLUDE \([^)]*\)', '') || ';' end),
-  ('hash', 'hashed, which knows no order',
+  ('hash', 'a hash index, which has no order',
     case when i.indnatts = 1 and not i.indisunique and i.definition !~ ' (DESC|NULLS)'
       then replace(i.definition, ' USING btree ', ' USING hash ') || ';' end)
 ) as v (operator, description, definition)
@@ -58,7 +58,7 @@ from index as i
 cross join lateral unnest(i.columns) with ordinality as c (text, number)
 cross join lateral (
   values
-  ('descending', 'in the other order', case when i.definition ~ ' USING btree ' then format('(%s)', (
+  ('descending', 'in the opposite order', case when i.definition ~ ' USING btree ' then format('(%s)', (
     select
       string_agg(case
         when o.number <> c.number then o.text
@@ -67,12 +67,12 @@ cross join lateral (
       end, ', ' order by o.number)
     from unnest(i.columns) with ordinality as o (text, number)
   )) end),
-  ('without', 'left out', case when i.indnkeyatts > 1 then format('(%s)', (
+  ('without', 'removed', case when i.indnkeyatts > 1 then format('(%s)', (
     select string_agg(o.text, ', ' order by o.number)
     from unnest(i.columns) with ordinality as o (text, number)
     where o.number <> c.number
   )) end),
-  ('included', 'no more than included',
+  ('included', 'moved to INCLUDE',
     case when i.indnkeyatts > 1 and i.indnatts = i.indnkeyatts and i.definition ~ ' USING btree ' then format('(%s) include (%s)', (
       select string_agg(o.text, ', ' order by o.number)
       from unnest(i.columns) with ordinality as o (text, number)

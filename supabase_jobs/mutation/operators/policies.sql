@@ -1,5 +1,5 @@
--- Policies: dropped, made true, negated, widened, with another's expression, for more or other roles, for another
--- command, restrictive.
+-- Policies: dropped, always true, negated, extended to nulls, with the expression of another policy, for more or other
+-- roles, for another command, restrictive instead of permissive.
 with policy as (
   select
     p.oid,
@@ -44,14 +44,14 @@ mutant as (
       case when p.allowed <> 'true' or (p.allowed is null and p.visible <> 'true' and p.command in ('update', 'all'))
         then p.altered || 'with check (true);' end),
     ('check-negated', 'WITH CHECK is negated', p.altered || 'with check (not (' || p.allowed || '));'),
-    ('check-left-out', 'no WITH CHECK',
+    ('check-left-out', 'WITH CHECK removed',
       case when p.allowed <> p.visible
         then p.dropped || p.created || concat_ws(' ', 'as', p.mode, 'for', p.command, 'to', p.roles,
           'using (' || p.visible || ');') end),
-    ('swapped', 'USING and WITH CHECK are swapped',
+    ('swapped', 'USING and WITH CHECK swapped',
       case when p.allowed <> p.visible
         then p.altered || 'using (' || p.allowed || ') with check (' || p.visible || ');' end),
-    ('to-public', 'for everybody', case when p.polroles <> '{0}' then p.altered || 'to public;' end),
+    ('to-public', 'for PUBLIC', case when p.polroles <> '{0}' then p.altered || 'to public;' end),
     ('mode', p.other_mode,
       p.dropped || p.created || concat_ws(' ', 'as', p.other_mode, 'for', p.command, 'to', p.roles,
         'using (' || p.visible || ')', 'with check (' || p.allowed || ')') || ';')
@@ -79,7 +79,7 @@ mutant as (
     p.polname,
     v.operator,
     ':' || a.attname,
-    format('%s lets through where column "%s" is null', v.clause, a.attname),
+    format('%s also passes if column "%s" is null', v.clause, a.attname),
     p.altered || format('%s (%s or %I is null);', v.clause, v.expression, a.attname)
   from policy as p
   cross join lateral (
@@ -135,7 +135,7 @@ mutant as (
   from policy as p
   cross join unnest(array['select', 'insert', 'update', 'delete', 'all']) as w (command)
   where w.command <> p.command
-    -- for all instead of one changes nothing where the others say the same
+    -- FOR ALL changes nothing if policies with the same expressions cover the other commands
     and not (w.command = 'all' and not exists (
       select 1 from unnest(array['select', 'insert', 'update', 'delete']) as c (command)
       where not exists (

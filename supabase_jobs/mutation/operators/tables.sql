@@ -1,4 +1,5 @@
--- Tables: row level security, one more policy, rows that come to nothing, another owner, gone.
+-- Tables: row level security switched, a policy added, a rule or trigger that discards writes, owner changed, table
+-- dropped.
 select
   format('%s:%s', v.operator, t.object) as id,
   t.object,
@@ -28,7 +29,7 @@ cross join lateral (
   union all
   select
     format('policy-%s-%s', w.command, r.name),
-    format('one more policy lets %s %s everything', r.name, w.command),
+    format('a policy added that allows %s every row for %s', r.name, w.command),
     format('create policy mutant on %s for %s to %I %s %s;', t.object, w.command, r.name, w.visible, w.allowed)
   from unnest(array['anon', 'authenticated', 'service_role']) as r (name)
   cross join (
@@ -40,7 +41,7 @@ cross join lateral (
     ('delete', 'using (true)', '')
   ) as w (command, visible, allowed)
   where to_regrole(r.name) is not null
-    -- one more changes nothing where another lets the role do everything
+    -- changes nothing if a policy already allows the role everything
     and not exists (
       select 1 from pg_policy as p
       where p.polrelid = t.oid
@@ -53,18 +54,18 @@ cross join lateral (
   union all
   select
     'policy-all-public',
-    'one more policy lets everybody do everything',
+    'a policy added that allows PUBLIC everything',
     format('create policy mutant on %s to public using (true) with check (true);', t.object)
   union all
   select
     'rule-' || e.name,
-    format('a rule by which each %s comes to nothing', e.name),
+    format('a rule that discards every %s', e.name),
     format('create rule mutant as on %s to %s do instead nothing;', e.name, t.object)
   from unnest(array['insert', 'update', 'delete']) as e (name)
   union all
   select
     'trigger-' || e.name,
-    format('a trigger by which each %s comes to nothing', e.name),
+    format('a trigger that discards every %s', e.name),
     format('create function %s.mutant() returns trigger language plpgsql as ''begin return null; end'';'
       'create trigger mutant before %s on %s for each row execute function %s.mutant();',
       t.schema, e.name, t.object, t.schema)
@@ -78,7 +79,7 @@ cross join lateral (
   union all
   select
     'drop',
-    'dropped, with all that depends on it',
+    'dropped with CASCADE',
     format('drop table %s cascade;', t.object)
 ) as v
 where t.object = any($1)

@@ -1,4 +1,4 @@
--- Triggers: dropped, silent, at another time, for another command or column, never.
+-- Triggers: dropped, disabled, with another timing, event, level or condition.
 select
   format('%s:%s:%s', v.operator, t.object, t.tgname) as id,
   t.object,
@@ -23,15 +23,15 @@ cross join lateral (
   ('drop', 'dropped', t.drop),
   ('disabled', 'disabled', t.alter || format('disable trigger %I;', t.tgname)),
   ('replica', 'fires on replicas only', t.alter || format('enable replica trigger %I;', t.tgname)),
-  ('always', 'fires on replicas too', t.alter || format('enable always trigger %I;', t.tgname)),
-  ('after', 'fires afterwards', t.drop || replace(t.definition, ' BEFORE ', ' AFTER ') || ';'),
-  ('before', 'fires before', t.drop || replace(t.definition, ' AFTER ', ' BEFORE ') || ';'),
-  ('statement', 'fires once a statement', t.drop || replace(t.definition, ' FOR EACH ROW ', ' FOR EACH STATEMENT ') || ';'),
-  ('insert', 'fires for INSERT', t.drop || replace(t.definition, ' UPDATE ON ', ' INSERT ON ') || ';'),
-  ('update', 'fires for UPDATE', t.drop || regexp_replace(t.definition, ' (INSERT|DELETE) ON ', ' UPDATE ON ') || ';'),
-  ('column', 'fires only where one column is named',
+  ('always', 'fires on replicas as well', t.alter || format('enable always trigger %I;', t.tgname)),
+  ('after', 'AFTER instead of BEFORE', t.drop || replace(t.definition, ' BEFORE ', ' AFTER ') || ';'),
+  ('before', 'BEFORE instead of AFTER', t.drop || replace(t.definition, ' AFTER ', ' BEFORE ') || ';'),
+  ('statement', 'FOR EACH STATEMENT', t.drop || replace(t.definition, ' FOR EACH ROW ', ' FOR EACH STATEMENT ') || ';'),
+  ('insert', 'fires on INSERT', t.drop || replace(t.definition, ' UPDATE ON ', ' INSERT ON ') || ';'),
+  ('update', 'fires on UPDATE', t.drop || regexp_replace(t.definition, ' (INSERT|DELETE) ON ', ' UPDATE ON ') || ';'),
+  ('column', 'fires only if UPDATE sets the first column',
     t.drop || replace(t.definition, ' UPDATE ON ', format(' UPDATE OF %I ON ', t.attname)) || ';'),
-  ('never', 'fires where false',
+  ('never', 'WHEN (false)',
     t.drop || regexp_replace(t.definition, '( WHEN \(.*\))? EXECUTE FUNCTION ', ' WHEN (false) EXECUTE FUNCTION ') || ';')
 ) as v (operator, description, sql)
 where t.object = any($1)

@@ -1,6 +1,6 @@
--- Doors: views and functions that run as their owner, whom row level security does not hold back, copies, and what lets
--- the API reach them.
-with door as (
+-- Bypasses of row level security: views and SECURITY DEFINER functions that run as the owner of the table, and copies
+-- of the table, with privileges for a role of the API.
+with bypass as (
   select
     format('%I.%I', n.nspname, c.relname) as object,
     r.name as role,
@@ -21,20 +21,20 @@ with door as (
 select
   format('%s:%s:%s', v.operator, d.object, d.role) as id,
   d.object,
-  format('%s, for %s', v.description, d.role) as description,
+  format('%s, with privileges for %s', v.description, d.role) as description,
   v.sql || format('revoke all on %s from public, anon, authenticated; grant %s on %s to %s;',
     d.mutant, v.privilege, d.mutant, d.role) as sql
-from door as d
+from bypass as d
 cross join lateral (
   values
-  ('definer', 'a view that runs as its owner', 'select',
+  ('definer', 'a view without security_invoker', 'select',
     format('create view %s as select * from %s;', d.mutant, d.object)),
-  ('written', 'a view that runs as its owner, to write through', 'insert, update, delete',
+  ('writable', 'a writable view without security_invoker', 'insert, update, delete',
     format('create view %s as select * from %s;', d.mutant, d.object)),
   ('materialized', 'a materialized view', 'select',
     format('create materialized view %s as select * from %s;', d.mutant, d.object)),
-  ('copy', 'a copy', 'select', format('create table %s as select * from %s;', d.mutant, d.object)),
-  ('nested', 'a view of a view, which runs as its owner', 'select',
+  ('copy', 'a copy of the table', 'select', format('create table %s as select * from %s;', d.mutant, d.object)),
+  ('nested', 'a view without security_invoker over another view', 'select',
     format('create view %s with (security_invoker = true) as select * from %s; create view %s as select * from %s;'
       'revoke all on %s from public, anon, authenticated;',
       d.inner_mutant, d.object, d.mutant, d.inner_mutant, d.inner_mutant))
@@ -43,10 +43,10 @@ union all
 select
   format('%s:%s:%s', v.operator, d.object, d.role),
   d.object,
-  format('a function that runs as its owner and %s, for %s', v.description, d.role),
+  format('a SECURITY DEFINER function that %s, executable by %s', v.description, d.role),
   v.sql || format('revoke all on function %s() from public, anon, authenticated; grant execute on function %s() to %s;',
     d.mutant, d.mutant, d.role)
-from door as d
+from bypass as d
 cross join lateral (
   values
   ('function', 'returns the rows',

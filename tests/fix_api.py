@@ -49,7 +49,7 @@ class Api:
         headers = {"apikey": key, "Authorization": f"Bearer {key}"}
         if user is not None:
             claims = user if isinstance(user, dict) else {"sub": str(user)}
-            headers["Authorization"] = f"Bearer {self.keys.user(**claims)}"
+            headers["Authorization"] = f"Bearer {self.keys.user_token(**claims)}"
         if guest is not None:
             headers["X-Guest-Id"] = str(guest)
         return headers

@@ -1,1 +1,1 @@
-"""The HTTP API of a Supabase project: its URL and its keys."""
+"""HTTP API of a Supabase project: its URL and its keys."""

@@ -1,6 +1,6 @@
-"""The API of a project as people name it, by URL and keys: read, checked, and asked only where it is.
+"""URL and keys of a project's API: validation, environment variables, HTTP client.
 
-Connects to nothing by itself. No message made here holds a key.
+No message from this module contains a key.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from supabase_jobs.api.keys import Keys, role_of
+from supabase_jobs.api.keys import Keys, claimed_role
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.errors import ConfigError
 
@@ -16,65 +16,67 @@ if TYPE_CHECKING:
     from httpx import Client
 
 URL_VARIABLE = "SUPABASE_URL"
-ANON, SERVICE, SECRET = "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET"
+ANON_VARIABLE = "SUPABASE_ANON_KEY"
+SERVICE_VARIABLE = "SUPABASE_SERVICE_ROLE_KEY"
+JWT_VARIABLE = "SUPABASE_JWT_SECRET"
 
 _TIMEOUT = 30  # seconds
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An API and its keys; a key that is not known is ''."""
+    """An API and its keys; an unknown key is ''."""
 
     url: str
     keys: Keys
 
     def client(self) -> "Client":
-        """An HTTP client (extra `api`) that takes the keys to this host and to no other.
+        """An HTTP client (extra `api`) that sends the keys to this host only.
 
-        It follows no redirect, and asks this machine directly, whatever proxy the environment names.
+        It follows no redirects, and uses no proxy for this machine.
         """
         import httpx
 
         return httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=not is_local(host_of(self.url)))
 
 
-def read_url(given: str, source: str) -> str:
-    """An API's URL, which ends with its host and port; `source` says where it was given.
+def parse_url(given: str, source: str) -> str:
+    """The normalized URL of an API: scheme, host and port. `source` names where the URL comes from.
 
-    Raises ConfigError for one with a user, a path, a query, or a port that does not exist.
+    Raises ConfigError for a URL with a user, a path, a query or an invalid port.
     """
     try:
         parts = urlsplit(given.strip())
-        odd = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0
-    except ValueError:  # brackets, or a port, that are none
-        raise _no_url(source) from None
-    if odd or parts.path.strip("/") or parts.query or parts.fragment or set(parts.netloc) & set("@,\\"):
-        raise _no_url(source)
+        invalid = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0
+    except ValueError:  # invalid brackets or port
+        raise _invalid_url(source) from None
+    if invalid or parts.path.strip("/") or parts.query or parts.fragment or set(parts.netloc) & set("@,\\"):
+        raise _invalid_url(source)
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def host_of(url: str) -> str:
-    """The host in a URL of `read_url`."""
+    """The host of a URL that `parse_url` has returned."""
     return urlsplit(url).hostname or ""
 
 
-def _no_url(source: str) -> ConfigError:
+def _invalid_url(source: str) -> ConfigError:
     return ConfigError(
         f"{source} is not the URL of a project's API",
-        hint="It has the form https://PROJECT.example, without /rest/v1, without a user and without a key.",
+        hint="The form is https://PROJECT.example, without /rest/v1, user and key.",
     )
 
 
-def read_keys(environ: Mapping[str, str]) -> Keys:
-    """The keys that the environment holds, '' for one that it does not; space around them is cut off.
+def keys_from_environment(environ: Mapping[str, str]) -> Keys:
+    """The keys in the environment, '' for a missing one; surrounding white space is removed.
 
-    Raises ConfigError for a key that cannot be sent, or that is known to be the other one.
+    Raises ConfigError for a key with invalid characters, and for keys that are swapped.
     """
-    found = {name: environ.get(name, "").strip() for name in (ANON, SERVICE, SECRET)}
-    for name, role in ((ANON, "anon"), (SERVICE, "service_role")):
-        key = found[name]
+    values = {name: environ.get(name, "").strip() for name in (ANON_VARIABLE, SERVICE_VARIABLE, JWT_VARIABLE)}
+    for name, role in ((ANON_VARIABLE, "anon"), (SERVICE_VARIABLE, "service_role")):
+        key = values[name]
         if not (key.isascii() and key.isprintable()) or " " in key:
-            raise ConfigError(f"{name} has characters that no key has", hint="Copy it once more, on one line.")
-        if (other := role_of(key)) not in (None, role):
-            raise ConfigError(f"{name} is a key of the role {other}", hint=f"Give the key of the role {role}.")
-    return Keys(found[SECRET], found[ANON], found[SERVICE])
+            raise ConfigError(f"{name} contains characters that no key contains", hint="Copy it again, on one line.")
+        if (other := claimed_role(key)) not in (None, role):
+            raise ConfigError(f"{name} is a key of the role {other}", hint=f"Set it to the key of the role {role}.")
+    return Keys(values[JWT_VARIABLE], values[ANON_VARIABLE], values[SERVICE_VARIABLE])

@@ -1,4 +1,4 @@
-"""The keys of an API: HS256 tokens like those of a Supabase project, made with PyJWT (extra `api`)."""
+"""Keys and access tokens of an API: HS256 JWTs as in a Supabase project, signed with PyJWT (extra `api`)."""
 
 import secrets
 import time
@@ -8,38 +8,38 @@ from typing import Any
 
 from supabase_jobs.errors import ConfigError
 
-SHORTEST_SECRET = 32  # characters; PostgREST refuses less
+SHORTEST_SECRET = 32  # characters; PostgREST rejects shorter ones
 KEY_LIFETIME = 10 * 365 * 24 * 3600  # seconds
-USER_LIFETIME = 3600  # as Supabase Auth has it by default
+USER_LIFETIME = 3600  # seconds; the default of Supabase Auth
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The signing secret and the two keys of a project; all of them open doors, so none is in its `repr`."""
+    """The signing secret and the two keys of a project; `repr` omits them because each grants access."""
 
     secret: str = field(repr=False)
     anon: str = field(repr=False)
     service_role: str = field(repr=False)
 
-    def user(self, sub: uuid.UUID | str, **claims: Any) -> str:
-        """A signed-in user's access token; see `user_token`."""
+    def user_token(self, sub: uuid.UUID | str, **claims: Any) -> str:
+        """The access token of a signed-in user; see the function `user_token`."""
         return user_token(self.secret, sub, **claims)
 
 
 def new_keys(secret: str | None = None) -> Keys:
-    """The two keys for a secret, a random one if unsaid. Raises ConfigError, also where PyJWT is missing."""
+    """Keys signed with a secret, by default a random one. Raises what `sign` raises."""
     signing = secrets.token_urlsafe(48) if secret is None else secret
     return Keys(signing, role_token(signing, "anon"), role_token(signing, "service_role"))
 
 
 def role_token(secret: str, role: str) -> str:
-    """A key that stands for a role and no person, as `anon` and `service_role` keys do; good for ten years."""
+    """A key for a role without a user, like the `anon` and `service_role` keys; valid for ten years."""
     now = int(time.time())
     return sign(secret, {"iss": "supabase-jobs", "role": role, "iat": now, "exp": now + KEY_LIFETIME})
 
 
 def user_token(secret: str, sub: uuid.UUID | str, **claims: Any) -> str:
-    """An access token as Supabase Auth issues it: role `authenticated`, one hour; `claims` add or replace."""
+    """An access token like those of Supabase Auth, valid for an hour; `claims` override its claims."""
     now = int(time.time())
     standard = {
         "iss": "supabase-jobs",
@@ -60,23 +60,23 @@ def user_token(secret: str, sub: uuid.UUID | str, **claims: Any) -> str:
 
 
 def sign(secret: str, claims: dict[str, Any]) -> str:
-    """Sign claims as they are. Raises ConfigError for a secret that is too short, or where PyJWT is missing."""
+    """Sign claims unchanged. Raises ConfigError if the secret is too short or PyJWT is missing."""
     if len(secret) < SHORTEST_SECRET:
         raise ConfigError(
             f"the JWT secret has {len(secret)} characters, fewer than {SHORTEST_SECRET}",
-            hint="take the JWT secret of the project, as its settings show it",
+            hint="use the JWT secret of the project, from its settings",
         )
     try:
-        import jwt  # extra `api`, loaded only where a token is made
+        import jwt  # extra `api`, loaded only to sign
     except ImportError:
         raise ConfigError(
-            "PyJWT, which makes the keys of the API, is not installed", hint="pip install 'supabase-jobs[api]'"
+            "PyJWT, which signs the keys of the API, is not installed", hint="pip install 'supabase-jobs[api]'"
         ) from None
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
-def role_of(key: str) -> str | None:
-    """The role that a key says it stands for, whoever signed it; None where it is no JWT, or PyJWT is missing."""
+def claimed_role(key: str) -> str | None:
+    """The role claim of a key, without checking its signature; None if it is not a JWT or PyJWT is missing."""
     try:
         import jwt
     except ImportError:

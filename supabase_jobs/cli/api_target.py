@@ -17,14 +17,14 @@ def api_target(url: str, directory: Path, environ: Mapping[str, str], *, allow_r
     remote URL, and for a missing or invalid key.
     """
     from supabase_jobs.api.endpoint import (
-        ANON,
-        SECRET,
-        SERVICE,
+        ANON_VARIABLE,
+        JWT_VARIABLE,
+        SERVICE_VARIABLE,
         URL_VARIABLE,
         Endpoint,
         host_of,
-        read_keys,
-        read_url,
+        keys_from_environment,
+        parse_url,
     )
     from supabase_jobs.database.hosts import is_local
     from supabase_jobs.local.api import service
@@ -36,7 +36,7 @@ def api_target(url: str, directory: Path, environ: Mapping[str, str], *, allow_r
             "no target API",
             hint=f"Pass --api-url URL, or set {URL_VARIABLE}, or start one here: supabase-jobs local start --api.",
         )
-    url = read_url(given, "--api-url" if url else URL_VARIABLE)
+    url = parse_url(given, "--api-url" if url else URL_VARIABLE)
     if not allow_remote and not is_local(host := host_of(url)):
         raise ConfigError(
             f"verify through the API commits rows and removes them again, and {host} is not a local machine",
@@ -44,8 +44,8 @@ def api_target(url: str, directory: Path, environ: Mapping[str, str], *, allow_r
         )
     if local is not None and url.replace("//localhost:", "//127.0.0.1:") == local.url:
         return Endpoint(local.url, local.keys)
-    keys = read_keys(environ)
-    named = {ANON: keys.anon, SERVICE: keys.service_role, SECRET: keys.secret}
+    keys = keys_from_environment(environ)
+    named = {ANON_VARIABLE: keys.anon, SERVICE_VARIABLE: keys.service_role, JWT_VARIABLE: keys.secret}
     if missing := [name for name, key in named.items() if not key]:
         raise ConfigError(
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",

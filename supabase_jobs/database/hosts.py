@@ -20,7 +20,7 @@ TRANSACTION_PORT = "6543"
 
 
 class Kind(StrEnum):
-    """Endpoint of a hosted project."""
+    """How a hosted project is reached."""
 
     DIRECT = "Supabase, direct"
     DEDICATED = "Supabase, dedicated pooler"
@@ -41,7 +41,7 @@ class Address:
 
     @property
     def kind(self) -> Kind | None:
-        """The endpoint of a hosted project; None for any other server."""
+        """How the hosted project is reached; None for any other server."""
         pooled = self.port == TRANSACTION_PORT
         if _DIRECT.fullmatch(self.host.lower()):
             return Kind.DEDICATED if pooled else Kind.DIRECT

@@ -14,14 +14,14 @@ import httpx
 
 from supabase import Client, ClientOptions, PostgrestAPIError, create_client
 from supabase_jobs.api.endpoint import (
-    ANON,
-    SECRET,
-    SERVICE,
+    ANON_VARIABLE,
+    JWT_VARIABLE,
+    SERVICE_VARIABLE,
     URL_VARIABLE,
     Endpoint,
     host_of,
-    read_keys,
-    read_url,
+    keys_from_environment,
+    parse_url,
 )
 from supabase_jobs.api.keys import Keys, sign, user_token
 from supabase_jobs.database.connection import connect
@@ -43,14 +43,14 @@ def endpoint(db_url: Callable[[], str], directory: Path, *, allow_remote: bool) 
     Raises ConfigError if there is neither, or the API is on another machine; LocalServerError without PostgREST.
     """
     if configured := os.environ.get(URL_VARIABLE):
-        url = read_url(configured, URL_VARIABLE)
+        url = parse_url(configured, URL_VARIABLE)
         if not (allow_remote or is_local(host := host_of(url))):
             raise ConfigError(
                 f"{host} is not this machine, and writes over the API are not rolled back",
                 hint="Use a local API (supabase-jobs local start --api). If nobody else uses this project, pass"
                 " --supabase-allow-remote.",
             )
-        yield Endpoint(url, _keys(read_keys(os.environ)))
+        yield Endpoint(url, _keys(keys_from_environment(os.environ)))
         return
     if (database := db_url()) and isinstance(database, DatabaseUrl) and database.port:
         from supabase_jobs.local.api.service import throwaway
@@ -60,8 +60,8 @@ def endpoint(db_url: Callable[[], str], directory: Path, *, allow_remote: bool) 
         return
     raise ConfigError(
         "no API is configured for this database",
-        hint=f"Set {URL_VARIABLE}, {ANON}, {SERVICE} and {SECRET}, as printed by supabase-jobs local start --api or"
-        " supabase status. If no database is configured either, the tests start both.",
+        hint=f"Set {URL_VARIABLE}, {ANON_VARIABLE}, {SERVICE_VARIABLE} and {JWT_VARIABLE}, as printed by supabase-jobs"
+        " local start --api or supabase status. If no database is configured either, the tests start both.",
     )
 
 

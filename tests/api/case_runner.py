@@ -78,9 +78,9 @@ class CaseRunner:
         secret = self.api.keys.secret
         match flaw:
             case []:
-                return self.api.keys.user(sub)
+                return self.api.keys.user_token(sub)
             case ["anonymous"]:
-                return self.api.keys.user(sub, is_anonymous=True)
+                return self.api.keys.user_token(sub, is_anonymous=True)
             case ["expired"]:
                 return sign(secret, {**claims, "exp": now - 3600})
             case ["not-yet-valid"]:
@@ -92,7 +92,7 @@ class CaseRunner:
             case ["HS512"]:
                 return jwt.encode(claims, secret.ljust(64, "x"), algorithm="HS512")
             case ["tampered"]:
-                head, _, signature = self.api.keys.user(sub).split(".")
+                head, _, signature = self.api.keys.user_token(sub).split(".")
                 other = jwt.encode({**claims, "role": "service_role"}, secret, algorithm="HS256").split(".")[1]
                 return f"{head}.{other}.{signature}"
             case ["role", role]:

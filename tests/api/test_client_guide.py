@@ -102,7 +102,7 @@ def run(command: list[str], script: Path, api: Api) -> dict[str, Any]:
         "SUPABASE_URL": api.url,
         "SUPABASE_ANON_KEY": api.keys.anon,
         "SUPABASE_SERVICE_ROLE_KEY": api.keys.service_role,
-        "ACCESS_TOKEN": api.keys.user(user),
+        "ACCESS_TOKEN": api.keys.user_token(user),
         "USER_ID": str(user),
     }
     done = subprocess.run(

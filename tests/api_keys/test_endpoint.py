@@ -3,8 +3,8 @@
 import jwt
 import pytest
 
-from supabase_jobs.api.endpoint import Endpoint, host_of, read_keys, read_url
-from supabase_jobs.api.keys import Keys, new_keys, role_of
+from supabase_jobs.api.endpoint import Endpoint, host_of, keys_from_environment, parse_url
+from supabase_jobs.api.keys import Keys, claimed_role, new_keys
 from supabase_jobs.errors import ConfigError
 
 SECRET = "a secret of thirty-two characters or more"
@@ -21,7 +21,7 @@ KEYS = new_keys(SECRET)
     ],
 )
 def test_a_url(given: str, url: str, host: str) -> None:
-    assert read_url(given, "SUPABASE_URL") == url
+    assert parse_url(given, "SUPABASE_URL") == url
     assert host_of(url) == host
 
 
@@ -37,7 +37,7 @@ def test_a_url(given: str, url: str, host: str) -> None:
 )  # fmt: skip
 def test_what_is_no_url_of_an_api(given: str) -> None:
     with pytest.raises(ConfigError, match="--api-url is not the URL of a project's API") as caught:
-        read_url(given, "--api-url")
+        parse_url(given, "--api-url")
     assert "hidden" not in f"{caught.value} {caught.value.hint}"
 
 
@@ -51,29 +51,29 @@ def environ(**changed: str) -> dict[str, str]:
 
 
 def test_space_around_a_key_is_not_part_of_it() -> None:
-    assert read_keys({name: f" {key}\r\n" for name, key in environ().items()}) == KEYS
-    assert read_keys({}) == Keys("", "", "")
+    assert keys_from_environment({name: f" {key}\r\n" for name, key in environ().items()}) == KEYS
+    assert keys_from_environment({}) == Keys("", "", "")
 
 
 @pytest.mark.parametrize("name", ["SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"])
 @pytest.mark.parametrize("odd", ["hid\nden", "hid den", "hídden", "hid\0den"])
 def test_a_key_that_cannot_be_sent(name: str, odd: str) -> None:
-    with pytest.raises(ConfigError, match=f"{name} has characters that no key has") as caught:
-        read_keys(environ(**{name: odd}))
+    with pytest.raises(ConfigError, match=f"{name} contains characters that no key contains") as caught:
+        keys_from_environment(environ(**{name: odd}))
     assert odd not in f"{caught.value} {caught.value.hint}"
 
 
 def test_keys_that_were_exchanged() -> None:
     with pytest.raises(ConfigError, match="SUPABASE_ANON_KEY is a key of the role service_role"):
-        read_keys(environ(SUPABASE_ANON_KEY=KEYS.service_role))
+        keys_from_environment(environ(SUPABASE_ANON_KEY=KEYS.service_role))
     with pytest.raises(ConfigError, match="SUPABASE_SERVICE_ROLE_KEY is a key of the role anon"):
-        read_keys(environ(SUPABASE_SERVICE_ROLE_KEY=KEYS.anon))
+        keys_from_environment(environ(SUPABASE_SERVICE_ROLE_KEY=KEYS.anon))
 
 
 @pytest.mark.parametrize("key", ["sb_secret_x", "", "a.b.c", jwt.encode({}, SECRET), jwt.encode({"role": 1}, SECRET)])
 def test_not_every_key_says_whose_it_is(key: str) -> None:
-    assert role_of(key) is None
-    assert read_keys(environ(SUPABASE_ANON_KEY=key)).anon == key
+    assert claimed_role(key) is None
+    assert keys_from_environment(environ(SUPABASE_ANON_KEY=key)).anon == key
 
 
 @pytest.mark.parametrize(("url", "proxied"), [("http://localhost:1", False), ("https://abc.example", True)])

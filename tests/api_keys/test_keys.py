@@ -28,7 +28,9 @@ def test_the_two_keys_stand_for_roles_for_ten_years() -> None:
 
 def test_a_users_token_is_like_that_of_supabase_auth() -> None:
     user = uuid.uuid4()
-    found = claims(new_keys(SECRET).user(user, email="a@example.org", is_anonymous=True), audience="authenticated")
+    found = claims(
+        new_keys(SECRET).user_token(user, email="a@example.org", is_anonymous=True), audience="authenticated"
+    )
     assert (found["sub"], found["role"], found["email"]) == (str(user), "authenticated", "a@example.org")
     assert found["is_anonymous"] is True
     assert 3500 < int(str(found["exp"])) - time.time() <= 3600

@@ -55,7 +55,7 @@ def test_a_key_is_needed(one_api: Api) -> None:
 
 
 def test_it_has_to_be_one_of_the_two(one_api: Api) -> None:
-    key = one_api.keys.user(uuid.uuid4())
+    key = one_api.keys.user_token(uuid.uuid4())
     response = one_api.request("POST", "async_jobs", headers={"apikey": key}, content=b"x" * 300_000)
     assert (response.status_code, response.json()["message"]) == (401, "Invalid API key")
 

@@ -108,7 +108,7 @@ def test_move_migrates_the_jobs_and_deletes_the_stored_guest_id(one_api: Api, tm
         "key": one_api.keys.anon,
         "guest": str(guest),
         "user": {"id": str(user), "aud": "authenticated", "is_anonymous": True},
-        "token": one_api.keys.user(user, is_anonymous=True),
+        "token": one_api.keys.user_token(user, is_anonymous=True),
     }
     completed = subprocess.run(
         [node, "sign_in.mjs", json.dumps(settings)], cwd=tmp_path, capture_output=True, text=True, timeout=60
@@ -123,7 +123,7 @@ def test_move_migrates_the_jobs_and_deletes_the_stored_guest_id(one_api: Api, tm
 def test_the_jwt_secret_signs_tokens_for_any_user(one_api: Api) -> None:
     user = one_api.new_user()
     one_api.new_job(user=user)
-    token = one_api.keys.user(user)
+    token = one_api.keys.user_token(user)
     headers = {"apikey": one_api.keys.anon, "Authorization": f"Bearer {token}"}
     assert len(one_api.request("GET", "async_jobs?select=id", headers=headers).json()) == 1
 

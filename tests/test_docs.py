@@ -165,21 +165,21 @@ def test_the_migration_guide_changes_a_variable_and_undoes_everything(
 
     for words in (["render"], ["apply"]):
         assert cli(*words, SUPABASE_DB_URL=platform_url).code == 0
-    [toml] = _blocks(_section(GUIDE, "Changing a variable later"), "toml")
+    [toml] = _blocks(_section(GUIDE, "Changing a variable"), "toml")
     (tmp_path / "supabase-jobs.toml").write_text(toml)
     assert "DEFAULT 7" in str(defaults())
-    follow("Changing a variable later")
+    follow("Changing a variable")
     assert "DEFAULT 14" in str(defaults())
-    follow("Undoing")
+    follow("Uninstalling")
     assert defaults() is None
-    follow("Undoing", 1)
+    follow("Uninstalling", 1)
     assert cli("apply", SUPABASE_DB_URL=platform_url).code == 0
     assert cli("verify", SUPABASE_DB_URL=platform_url).code == 0
 
 
 def test_the_migration_guide_runs_the_schedule_again(cron: Cron, root: Path) -> None:
     """Its psql line, on a server where pg_cron was switched on after the migrations were applied."""
-    [line, *_] = _blocks(_section(GUIDE, "Cleaning up by itself"), "sh")
+    [line, *_] = _blocks(_section(GUIDE, "Scheduled cleanup"), "sh")
     assert line.startswith("psql ")
     apply_packaged(cron.url)
     cron.install()
@@ -192,7 +192,7 @@ def test_the_migration_guide_runs_the_schedule_again(cron: Cron, root: Path) -> 
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    [query] = _blocks(_section(GUIDE, "Cleaning up by itself"), "sql")
+    [query] = _blocks(_section(GUIDE, "Scheduled cleanup"), "sql")
     with psycopg.connect(cron.url) as connection:
         assert connection.execute("select jobname from cron.job").fetchall() == [("async_jobs_cleanup",)]
         connection.execute(query.encode())

@@ -1,1 +1,1 @@
-"""What `scripts/bench` measures: a module a subject, each a function from a world (see world.py) to figures."""
+"""What `scripts/bench` measures: a module a subject, each a function from a databases (see databases.py) to figures."""

@@ -1,4 +1,4 @@
-"""The figures that are best seen, as bars in one SVG file."""
+"""A bar chart of some figures, as an SVG file."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks.cleanup import CLEANUP, NAIVE, ONE_DELETE
 
-_MANY = "jobs for cleanup"
+_MANY_ROWS = "jobs for cleanup"
 _LEFT, _WIDTH, _ROW, _HEAD = 300, 300, 22, 46
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A labelled length; `plain` ones are what the others are compared with."""
+    """A labelled length; a `plain` bar is a reference for the others."""
 
     label: str
     value: float
@@ -32,49 +32,54 @@ class Panel:
 
 
 def draw(document: Mapping[str, Any]) -> str:
-    """The SVG. It has a ground of its own, so that it can be read on any page, and follows light and dark."""
-    found = {f["name"]: f for subject in document["subjects"] for f in subject["figures"]}
-    every = (_queries(found, many=False), _queries(found, many=True), _seconds(found), _waits(found))
+    """The SVG, with its own background, in light and dark mode."""
+    figures = {f["name"]: f for subject in document["subjects"] for f in subject["figures"]}
+    every = (
+        _queries(figures, many_rows=False),
+        _queries(figures, many_rows=True),
+        _deletion(figures),
+        _writes(figures),
+    )
     panels = [panel for panel in every if panel.bars]
-    placed, top = [], 16
+    positioned, top = [], 16
     for panel in panels:
-        most = max(bar.value for bar in panel.bars) or 1.0
-        rows = [(bar, top + _HEAD + _ROW * n, _WIDTH * bar.value / most) for n, bar in enumerate(panel.bars)]
-        placed.append((panel, top + 24, rows))
+        longest = max(bar.value for bar in panel.bars) or 1.0
+        rows = [(bar, top + _HEAD + _ROW * n, _WIDTH * bar.value / longest) for n, bar in enumerate(panel.bars)]
+        positioned.append((panel, top + 24, rows))
         top += _HEAD + _ROW * len(panel.bars) + 12
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     template = environment.get_template("chart.svg.jinja")
-    return template.render(panels=placed, height=top, left=_LEFT) + "\n"
+    return template.render(panels=positioned, height=top, left=_LEFT) + "\n"
 
 
-def _queries(found: Mapping[str, Any], *, many: bool) -> Panel:
-    """Those that answer few rows, or the one that answers many: next to it the others could not be seen."""
+def _queries(figures: Mapping[str, Any], *, many_rows: bool) -> Panel:
+    """The queries with few rows, or the one with many rows, which needs another scale."""
     bars = []
-    for name, figure in found.items():
-        if name.endswith(": median time") and name.startswith(_MANY) == many:
-            also = figure["also"]["without_rls_ms"]
+    for name, figure in figures.items():
+        if name.endswith(": median time") and name.startswith(_MANY_ROWS) == many_rows:
+            without_rls = figure["also"]["without_rls_ms"]
             label = name.removesuffix(": median time")
             bars.append(Bar(label, figure["value"], f"{figure['value']:.2f} ms"))
-            bars.append(Bar("without row level security", also, f"{also:.2f} ms", plain=True))
-    return Panel(f"Queries that answer {'2,000 jobs' if many else 'a few jobs'}: median time", tuple(bars))
+            bars.append(Bar("without row level security", without_rls, f"{without_rls:.2f} ms", plain=True))
+    return Panel(f"Queries that return {'2,000 jobs' if many_rows else 'a few jobs'}: median time", tuple(bars))
 
 
-def _seconds(found: Mapping[str, Any]) -> Panel:
-    figures = {name: found.get(f"{name}: time, next to one DELETE") for name in (CLEANUP, NAIVE)}
-    bars = [Bar(name, f["also"]["seconds"], f"{f['also']['seconds']:.1f} s") for name, f in figures.items() if f]
-    if figure := figures[CLEANUP]:
+def _deletion(figures: Mapping[str, Any]) -> Panel:
+    ratios = {name: figures.get(f"{name}: time relative to one DELETE") for name in (CLEANUP, NAIVE)}
+    bars = [Bar(name, f["also"]["seconds"], f"{f['also']['seconds']:.1f} s") for name, f in ratios.items() if f]
+    if figure := ratios[CLEANUP]:
         plain = figure["also"]["one_delete_seconds"]
         bars.append(Bar(ONE_DELETE, plain, f"{plain:.1f} s", plain=True))
     return Panel("Deleting the expired jobs", tuple(bars))
 
 
-def _waits(found: Mapping[str, Any]) -> Panel:
-    return Panel("Longest wait of somebody who writes meanwhile", tuple(_longest(found)))
+def _writes(figures: Mapping[str, Any]) -> Panel:
+    return Panel("Longest concurrent write", tuple(_longest_writes(figures)))
 
 
-def _longest(found: Mapping[str, Any]) -> Iterator[Bar]:
-    for name, what in ((CLEANUP, "the longest of them"), (ONE_DELETE, "the longest of another's writes")):
-        if figure := found.get(f"{name}: {what}"):
+def _longest_writes(figures: Mapping[str, Any]) -> Iterator[Bar]:
+    for name in (CLEANUP, ONE_DELETE):
+        if figure := figures.get(f"{name}: concurrent writes, maximum"):
             yield Bar(name, figure["value"], f"{figure['value']:,.0f} ms", plain=name == ONE_DELETE)

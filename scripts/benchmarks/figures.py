@@ -1,4 +1,4 @@
-"""A measured number, what it must not go past, and whether it does."""
+"""A measured number with its limit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from typing import Any
 class Figure:
     """One row of the table. Without a limit it is only reported.
 
-    `unit` is `ms`, `s`, `×`, `/s`, a noun, or `yes/no`, where 1 is yes. `least`: the limit is a lower one.
-    `detail` is for the reader, in a few words; `also` are other numbers of the same measurement.
+    `unit` is `ms`, `s`, `×`, `/s`, a noun, or `yes/no` (1 is yes). With `least` the limit is a minimum. `detail` is a
+    short text for readers; `also` holds other numbers of the same measurement.
     """
 
     name: str
@@ -23,10 +23,10 @@ class Figure:
 
     @property
     def ok(self) -> bool | None:
-        """Whether it keeps its limit; None where it has none."""
+        """Whether the value is within the limit; None without a limit."""
         if self.limit is None:
             return None
-        # as they are written down: a figure out of a file is judged as it was when it was measured
+        # rounded as in the JSON file, so that a figure from the file gets the same result
         value, limit = _rounded(self.value), _rounded(self.limit)
         return value >= limit if self.least else value <= limit
 
@@ -34,8 +34,8 @@ class Figure:
         """The value with its unit."""
         return _amount(self.value, self.unit)
 
-    def wanted(self) -> str:
-        """The limit in words; empty where there is none."""
+    def limit_text(self) -> str:
+        """The limit in words; empty without a limit."""
         if self.limit is None:
             return ""
         if self.unit == "yes/no":
@@ -43,26 +43,26 @@ class Figure:
         return f"{'at least' if self.least else 'at most'} {_amount(self.limit, self.unit)}"
 
     def as_dict(self) -> dict[str, Any]:
-        """For the JSON file."""
-        made: dict[str, Any] = {"name": self.name, "value": _rounded(self.value), "unit": self.unit}
+        """The object in the JSON file."""
+        document: dict[str, Any] = {"name": self.name, "value": _rounded(self.value), "unit": self.unit}
         if self.limit is not None:
-            made |= {"limit": _rounded(self.limit), "at_least": self.least, "ok": self.ok}
+            document |= {"limit": _rounded(self.limit), "at_least": self.least, "ok": self.ok}
         if self.detail:
-            made["detail"] = self.detail
+            document["detail"] = self.detail
         if self.also:
-            made["also"] = {name: _rounded(value) for name, value in self.also.items()}
-        return made
+            document["also"] = {name: _rounded(value) for name, value in self.also.items()}
+        return document
 
 
-def from_dict(made: Mapping[str, Any]) -> Figure:
-    """A figure out of the JSON file."""
-    least = made.get("at_least", False)
-    detail, also = made.get("detail", ""), made.get("also")
-    return Figure(made["name"], made["value"], made["unit"], made.get("limit"), least, detail, also)
+def from_dict(document: Mapping[str, Any]) -> Figure:
+    """A figure from the JSON file."""
+    least = document.get("at_least", False)
+    detail, also = document.get("detail", ""), document.get("also")
+    return Figure(document["name"], document["value"], document["unit"], document.get("limit"), least, detail, also)
 
 
 def holds(name: str, true: bool, detail: str = "") -> Figure:
-    """A figure that has to be yes."""
+    """A figure that must be yes."""
     return Figure(name, float(true), "yes/no", 1, least=True, detail=detail)
 
 

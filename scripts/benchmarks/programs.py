@@ -1,4 +1,4 @@
-"""The two programs as their users run them, in a project that holds the rendered migrations."""
+"""`supabase-jobs` and `supabase db push`, run as programs in a project with the rendered migrations."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ import click
 
 ROOT = Path(__file__).parents[2]
 NODE_MODULES = ROOT / "tests" / "node_modules"
-_OURS = Path(sys.executable).with_name("supabase-jobs")
+_SUPABASE_JOBS = Path(sys.executable).with_name("supabase-jobs")
 
 
 @dataclass(frozen=True)
-class Ran:
-    """How a command ended, what it printed, and how long it took in milliseconds."""
+class CompletedCommand:
+    """Exit code, stdout, and time in milliseconds."""
 
     code: int
     out: str
@@ -26,7 +26,7 @@ class Ran:
 
 
 class Programs:
-    """A project of its own; use as a context manager."""
+    """A temporary project. Use as a context manager."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="supabase-jobs-bench-")
@@ -34,10 +34,10 @@ class Programs:
         shutil.copytree(ROOT / "supabase", self._project / "supabase", ignore=shutil.ignore_patterns(".*"))
         home = self._project / "home"
         home.mkdir()
-        # PYTHON…: an installed program is compiled; with PYTHONDONTWRITEBYTECODE it would compile itself at every start
-        foreign = ("PG", "SUPABASE", "GITHUB", "PYTHON")
+        # PYTHON…: with PYTHONDONTWRITEBYTECODE the program would be compiled at every start
+        removed = ("PG", "SUPABASE", "GITHUB", "PYTHON")
         self._environ = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(foreign)},
+            **{key: value for key, value in os.environ.items() if not key.startswith(removed)},
             "HOME": str(home),
             "SUPABASE_TELEMETRY_DISABLED": "1",
             "SUPABASE_NO_UPDATE_NOTIFIER": "1",
@@ -50,15 +50,15 @@ class Programs:
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
-    def ours(self, *words: str, url: str | None = None) -> Ran:
-        """`supabase-jobs` with these words."""
-        return self._run(str(_OURS), *words, *(("--db-url", url) if url else ()))
+    def supabase_jobs(self, *words: str, url: str | None = None) -> CompletedCommand:
+        """Run `supabase-jobs` with these arguments."""
+        return self._run(str(_SUPABASE_JOBS), *words, *(("--db-url", url) if url else ()))
 
-    def push(self, url: str) -> Ran:
-        """`supabase db push`, without the CLI's Node wrapper, which would add to its time."""
+    def db_push(self, url: str) -> CompletedCommand:
+        """Run `supabase db push` without the Node wrapper of the CLI, which would add to the time."""
         return self._run(str(_supabase()), "db", "push", "--yes", "--db-url", f"{url}?sslmode=disable")
 
-    def _run(self, *words: str) -> Ran:
+    def _run(self, *words: str) -> CompletedCommand:
         started = time.perf_counter()
         done = subprocess.run(
             words,
@@ -69,15 +69,15 @@ class Programs:
             text=True,
             check=False,
         )
-        spent = (time.perf_counter() - started) * 1000
-        if done.returncode > 1:  # 1: an answer that one may not like
+        ms = (time.perf_counter() - started) * 1000
+        if done.returncode > 1:  # 1 is a negative result
             raise click.ClickException(f"{' '.join(words[:2])} exited {done.returncode}:\n{done.stdout}{done.stderr}")
-        return Ran(done.returncode, done.stdout, spent)
+        return CompletedCommand(done.returncode, done.stdout, ms)
 
 
 def _supabase() -> Path:
-    """The CLI's own binary, as `npm ci` in tests/ installs it."""
+    """The binary of the Supabase CLI that `npm ci` installs in tests/."""
     found = sorted((NODE_MODULES / "@supabase").glob("cli-*/bin/supabase"))
     if not found:
-        raise click.ClickException("the Supabase CLI is not installed; scripts/bench installs it where there is npm")
+        raise click.ClickException("the Supabase CLI is not installed; scripts/bench installs it if npm is available")
     return found[0]

@@ -1,12 +1,12 @@
-"""The specification's fast queries under row level security, next to the same asked by the tables' owner."""
+"""The fast queries of the specification with row level security, compared with the owner of the tables."""
 
 import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from benchmarks.databases import GUEST, HERE, SETTINGS, USER, Databases
 from benchmarks.figures import Figure, holds
-from benchmarks.world import GUEST, HERE, SETTINGS, USER, World
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify import impersonation
@@ -23,17 +23,17 @@ GROWTH = 2.0
 
 _EXPLAIN = "explain (analyze, verbose, buffers, timing off, format json) "
 _IDS = {"guest": GUEST, "user": USER}
-# for so long each pair is timed, but at least and at most so many times
-SECONDS, LEAST, MOST = 4.0, 30, 2000
+# how long each pair is timed, with a minimum and a maximum number of runs
+SECONDS, MIN_RUNS, MAX_RUNS = 4.0, 30, 2000
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A query as one identity, and the text that the owner asks instead."""
+class QueryCase:
+    """A query as one identity, and the equivalent query of the owner."""
 
     query: Query
     identity: Identity
-    spelled_out: str
+    owner_sql: str
 
     @property
     def name(self) -> str:
@@ -41,78 +41,78 @@ class Asked:
         return f"{self.query.name}, as {self.identity.name}"
 
 
-def measure(world: World) -> list[Figure]:
+def measure(databases: Databases) -> list[Figure]:
     """Three figures for each query and identity: its plan, its time, and how its buffers grow with the table."""
     declared = queries.load()
-    found = []
-    # of the smaller table only the plans count
-    for name, seconds in ((world.filled(min(SMALL, world.rows)), 0.0), (world.filled(), SECONDS)):
-        with connect(world.url(name)) as ours, connect(world.url(name)) as owners:
-            found.append({a.name: measured(a, declared, ours, owners, seconds) for a in asked_for(declared)})
-    small, full = found
-    return [figure for name, each in full.items() for figure in figures(name, each, small[name])]
+    by_size = []
+    # on the smaller table only the plans are compared
+    for name, seconds in ((databases.filled(min(SMALL, databases.rows)), 0.0), (databases.filled(), SECONDS)):
+        with connect(databases.url(name)) as caller, connect(databases.url(name)) as owner:
+            by_size.append({case.name: run_case(case, declared, caller, owner, seconds) for case in cases(declared)})
+    small, full = by_size
+    return [figure for name, result in full.items() for figure in figures(name, result, small[name])]
 
 
-def asked_for(declared: queries.FastQueries) -> Iterator[Asked]:
-    """What queries.toml names, as all identities that plans.toml names for it."""
+def cases(declared: queries.FastQueries) -> Iterator[QueryCase]:
+    """The queries of queries.toml, as each of their identities in plans.toml."""
     by_name = {query.name: query for query in declared.queries}
-    for name, spelled_out in read_toml(HERE / "queries.toml").items():
+    for name, owner_sql in read_toml(HERE / "queries.toml").items():
         query = by_name[name]
         for identity in query.identities:
-            yield Asked(query, identity, spelled_out.get(identity.name, query.sql))
+            yield QueryCase(query, identity, owner_sql.get(identity.name, query.sql))
 
 
-def asks_once(ran: QueryPlan, unguarded: QueryPlan) -> bool:
-    """Whether a plan that ran asks who the caller is once: each such sub-select ran once, nothing runs for each row.
+def evaluates_owner_once(plan: QueryPlan, owner_plan: QueryPlan) -> bool:
+    """Whether the policies evaluate the owner once per query: each InitPlan ran once, no function per row.
 
-    But for what the query itself calls: that stands in its plan for the tables' owner too.
+    Functions that the query itself calls are ignored: they are in the plan of the owner of the tables too.
     """
-    loops = [node["Actual Loops"] for node in query_plan.nodes(ran) if node.get("Parent Relationship") == "InitPlan"]
-    return max(loops, default=0) <= 1 and not set(query_plan.per_row(ran)) - set(query_plan.per_row(unguarded))
+    loops = [node["Actual Loops"] for node in query_plan.nodes(plan) if node.get("Parent Relationship") == "InitPlan"]
+    return max(loops, default=0) <= 1 and not set(query_plan.per_row(plan)) - set(query_plan.per_row(owner_plan))
 
 
-def latency_limit(plain_ms: float) -> float:
-    """What the query may take at most, by what it takes without row level security."""
-    return max(RATIO * plain_ms, plain_ms + ALLOWANCE_MS if plain_ms < SHORT_MS else 0.0)
+def latency_limit(without_rls_ms: float) -> float:
+    """The maximum time of a query with row level security."""
+    return max(RATIO * without_rls_ms, without_rls_ms + ALLOWANCE_MS if without_rls_ms < SHORT_MS else 0.0)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one of them came to, as asked and as the owner asks it; `once`: it asks who the caller is once."""
+class CaseResult:
+    """Plans and median times of a case and of the owner; `once`: the policies evaluate the owner once."""
 
     index: str
     plan: QueryPlan
     once: bool
-    owners_plan: QueryPlan
-    ours_ms: float
-    owners_ms: float
+    owner_plan: QueryPlan
+    ms: float
+    owner_ms: float
 
 
-def measured(
-    asked: Asked, declared: queries.FastQueries, ours: Connection, owners: Connection, seconds: float
-) -> Measured:
-    """Ask both for so many seconds, on two connections of the tables' owner, of which `ours` becomes the identity."""
-    with ours.transaction(force_rollback=True), owners.transaction(force_rollback=True):
-        for connection in (ours, owners):
+def run_case(
+    case: QueryCase, declared: queries.FastQueries, caller: Connection, owner: Connection, seconds: float
+) -> CaseResult:
+    """Run a query as the identity and as the owner, in turns; both connections belong to the owner of the tables."""
+    with caller.transaction(force_rollback=True), owner.transaction(force_rollback=True):
+        for connection in (caller, owner):
             connection.execute("set local search_path = ''")
         ids = iter(_IDS[name] for name in declared.ids)
         session = impersonation.begin(
-            ours,
+            caller,
             "plans",
             declared.ids,
             declared.placeholders,
             load_expectations(SETTINGS).variables,
             make=lambda: next(ids),
         )
-        impersonation.set_identity(session, asked.identity)
-        plan, owners_plan = _look(ours, asked.query.sql, session), _look(owners, asked.spelled_out, session)
-        once = asks_once(plan, _look(owners, asked.query.sql, session))
-        times = _interleaved((ours, asked.query.sql), (owners, asked.spelled_out), _params(session), seconds)
-    return Measured(asked.query.index.rpartition(".")[2], plan, once, owners_plan, *times)
+        impersonation.set_identity(session, case.identity)
+        plan, owner_plan = _explain(caller, case.query.sql, session), _explain(owner, case.owner_sql, session)
+        once = evaluates_owner_once(plan, _explain(owner, case.query.sql, session))
+        times = _interleaved((caller, case.query.sql), (owner, case.owner_sql), _params(session), seconds)
+    return CaseResult(case.query.index.rpartition(".")[2], plan, once, owner_plan, *times)
 
 
-def _look(connection: Connection, text: str, session: Impersonation) -> QueryPlan:
-    """The plan as it ran the second time, when everything is in memory."""
+def _explain(connection: Connection, text: str, session: Impersonation) -> QueryPlan:
+    """The plan of the second run, with all pages in memory."""
     for _ in range(2):
         row = impersonation.one(connection.execute((_EXPLAIN + text).encode(), _params(session)))
     plan: QueryPlan = row[0][0]["Plan"]
@@ -122,16 +122,16 @@ def _look(connection: Connection, text: str, session: Impersonation) -> QueryPla
 def _interleaved(
     one: tuple[Connection, str], other: tuple[Connection, str], params: impersonation.Params, seconds: float
 ) -> tuple[float, float]:
-    """Medians in milliseconds: planned, run and received, but not turned into Python's values. They take turns."""
+    """Median milliseconds of alternating runs: planning, execution and transfer, without conversion to Python."""
     sides: list[tuple[tuple[Connection, str], list[float]]] = [(one, []), (other, [])]
-    began = time.perf_counter()
-    for number in range(MOST):
-        if number >= LEAST and time.perf_counter() - began > seconds:
+    first = time.perf_counter()
+    for number in range(MAX_RUNS):
+        if number >= MIN_RUNS and time.perf_counter() - first > seconds:
             break
-        for (connection, text), spent in sides if number % 2 else reversed(sides):
+        for (connection, text), times in sides if number % 2 else reversed(sides):
             started = time.perf_counter()
             connection.execute(text.encode(), params)
-            spent.append((time.perf_counter() - started) * 1000)
+            times.append((time.perf_counter() - started) * 1000)
     return statistics.median(sides[0][1]), statistics.median(sides[1][1])
 
 
@@ -144,35 +144,35 @@ def _params(session: Impersonation) -> impersonation.Params:
     return session.params({name: name for name in session.ids})
 
 
-def figures(name: str, full: Measured, small: Measured) -> list[Figure]:
-    """A query's three; `small` is the same on the smaller table."""
+def figures(name: str, full: CaseResult, small: CaseResult) -> list[Figure]:
+    """The three figures of a case; `small` is its result on the smaller table."""
     scanned = [node["Node Type"] for node in query_plan.nodes(full.plan)]
-    pages, theirs, before = _buffers(full.plan), _buffers(full.owners_plan), _buffers(small.plan)
+    buffers, without_rls, before = _buffers(full.plan), _buffers(full.owner_plan), _buffers(small.plan)
     return [
         holds(
-            f"{name}: its index, no sequential scan, the owner asked once",
+            f"{name}: uses its index, no sequential scan, evaluates the owner once",
             full.index in query_plan.indexes(full.plan) and "Seq Scan" not in scanned and full.once,
-            query_plan.scans(full.plan) + ("" if full.once else ", the owner asked for each row"),
+            query_plan.scans(full.plan) + ("" if full.once else ", evaluates the owner for each row"),
         ),
         Figure(
             f"{name}: median time",
-            full.ours_ms,
+            full.ms,
             "ms",
-            latency_limit(full.owners_ms),
-            detail=f"{full.owners_ms:.2f} ms without RLS, {pages:,} and {theirs:,} buffers",
+            latency_limit(full.owner_ms),
+            detail=f"{full.owner_ms:.2f} ms without RLS, {buffers:,} and {without_rls:,} buffers",
             also={
-                "without_rls_ms": full.owners_ms,
-                "ratio": full.ours_ms / full.owners_ms,
-                "buffers": pages,
-                "without_rls_buffers": theirs,
+                "without_rls_ms": full.owner_ms,
+                "ratio": full.ms / full.owner_ms,
+                "buffers": buffers,
+                "without_rls_buffers": without_rls,
             },
         ),
         Figure(
-            f"{name}: buffers, next to those at {SMALL:,} jobs",
-            pages / max(before, 1),
+            f"{name}: buffers relative to {SMALL:,} jobs",
+            buffers / max(before, 1),
             "×",
             GROWTH,
-            detail=f"{before:,} before, {pages:,} now",
-            also={"before": before, "now": pages},
+            detail=f"{before:,} and {buffers:,} buffers",
+            also={"before": before, "now": buffers},
         ),
     ]

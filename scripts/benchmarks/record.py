@@ -1,4 +1,4 @@
-"""Write measured figures into the documents, between their marks: `<!-- bench … -->` and `<!-- /bench -->`."""
+"""Write figures into the documents, between the marks `<!-- bench … -->` and `<!-- /bench -->`."""
 
 import re
 from collections.abc import Mapping
@@ -8,22 +8,22 @@ from typing import Any
 from benchmarks import report
 from benchmarks.programs import ROOT
 
-# which runs the documents show, and under which names their files stand in docs/
+# rows of the recorded runs → stem of their files in docs/
 SIZES: Mapping[int, str] = {1_000_000: "performance", 10_000_000: "performance-10m"}
 README_SIZE = 1_000_000
 
-# what README shows, of all figures
+# the figures that README shows
 HEADLINES = (
     "active jobs of a guest, as guest: median time",
     "active jobs of a user, as user: median time",
     "latest job for a URL, as guest: median time",
-    "cleanup: time, next to one DELETE",
-    "cleanup: 99% of another's writes take",
-    "cleanup: the longest of them",
+    "cleanup: time relative to one DELETE",
+    "cleanup: concurrent writes, 99th percentile",
+    "cleanup: concurrent writes, maximum",
     "8 workers, 10 at a time: jobs",
     "verify: time",
-    "apply, nothing to do: time, next to `supabase db push`",
-    "first apply of this set: time, next to `supabase db push`",
+    "apply without pending files: time relative to `supabase db push`",
+    "first apply: time relative to `supabase db push`",
     "--help",
 )
 
@@ -38,8 +38,8 @@ def record(document: Mapping[str, Any], root: Path = ROOT) -> None:
 
 
 def headlines(document: Mapping[str, Any]) -> str:
-    """README's table."""
-    by_name = {figure.name: figure for _, found in report.figures(document) for figure in found}
+    """The table in README."""
+    by_name = {figure.name: figure for _, figures in report.figures(document) for figure in figures}
     lines = ["| figure | measured | limit | |", "| --- | --- | --- | --- |"]
     for figure in (by_name[name] for name in HEADLINES):
         lines.append(f"| {figure.name} | {figure.shown()} | {report.limit(figure)} | {figure.detail} |")
@@ -47,11 +47,11 @@ def headlines(document: Mapping[str, Any]) -> str:
 
 
 def between(text: str, name: str) -> str:
-    """What stands between a document's marks."""
-    found = _marked(name).search(text)
-    if found is None:
+    """The text between the marks of a document."""
+    match = _marked(name).search(text)
+    if match is None:
         raise ValueError(f"no marks for {name!r}")
-    return found[2]
+    return match[2]
 
 
 def _marked(name: str) -> re.Pattern[str]:
@@ -61,5 +61,5 @@ def _marked(name: str) -> re.Pattern[str]:
 def _replace(path: Path, name: str, table: str) -> None:
     text = path.read_text(encoding="utf-8")
     between(text, name)
-    made = _marked(name).sub(lambda found: found[1] + table.strip() + found[3], text)
-    path.write_text(made, encoding="utf-8")
+    replaced = _marked(name).sub(lambda match: match[1] + table.strip() + match[3], text)
+    path.write_text(replaced, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The measured document as text, Markdown, JSON and files."""
+"""A document of figures as text, Markdown, JSON and files."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from benchmarks.figures import Figure, from_dict
 
 TITLES = {
     "queries": "Fast queries, with row level security",
-    "owners": "All jobs of an owner at once",
+    "owners": "All jobs of an owner",
     "cleanup": "Cleanup",
     "workers": "Workers",
     "verify": "verify and mutate",
@@ -22,43 +22,43 @@ Document = Mapping[str, Any]
 
 
 def figures(document: Document) -> Iterator[tuple[str, list[Figure]]]:
-    """Each subject's title with its figures."""
+    """The title and the figures of each subject."""
     for subject in document["subjects"]:
-        yield TITLES[subject["name"]], [from_dict(made) for made in subject["figures"]]
+        yield TITLES[subject["name"]], [from_dict(figure) for figure in subject["figures"]]
 
 
 def text(document: Document) -> str:
-    """The table for a terminal."""
+    """A table for a terminal."""
     lines = [about(document)]
-    for title, found in figures(document):
+    for title, measured in figures(document):
         lines += ["", title]
-        width = max(len(figure.name) for figure in found)
-        for f in found:
-            line = f"  {_MARKS[f.ok]:<6}  {f.name:<{width}}  {f.shown():>12}  {f.wanted():<16}  {f.detail}"
+        width = max(len(figure.name) for figure in measured)
+        for f in measured:
+            line = f"  {_MARKS[f.ok]:<6}  {f.name:<{width}}  {f.shown():>12}  {f.limit_text():<16}  {f.detail}"
             lines.append(line.rstrip())
-    every = [figure for _, found in figures(document) for figure in found]
+    every = [figure for _, measured in figures(document) for figure in measured]
     missed = sum(figure.ok is False for figure in every)
-    lines += ["", f"{'ok' if document['ok'] else 'FAILED'}: {len(every)} figures, {missed} past their limits"]
+    lines += ["", f"{'ok' if document['ok'] else 'FAILED'}: {len(every)} figures, {missed} outside their limits"]
     return "".join(f"{line}\n" for line in lines)
 
 
 def markdown(document: Document) -> str:
-    """One table for each subject."""
+    """A table for each subject."""
     lines = [f"Measured with {about(document)}.{busy(document)}", ""]
-    for title, found in figures(document):
+    for title, measured in figures(document):
         lines += [f"### {title}", "", "| figure | measured | limit | |", "| --- | --- | --- | --- |"]
-        lines += [f"| {f.name} | {f.shown()} | {limit(f)} | {f.detail} |" for f in found]
+        lines += [f"| {f.name} | {f.shown()} | {limit(f)} | {f.detail} |" for f in measured]
         lines.append("")
     return "\n".join(lines)
 
 
 def limit(figure: Figure) -> str:
-    """The limit as a Markdown cell, which says so where it is missed."""
-    return figure.wanted() + (" **missed**" if figure.ok is False else "")
+    """The limit as a Markdown cell, with a mark if it was missed."""
+    return figure.limit_text() + (" **missed**" if figure.ok is False else "")
 
 
 def about(document: Document) -> str:
-    """On what it was measured."""
+    """The machine, the versions and the size."""
     machine = document["machine"]
     return (
         f"{document['rows']:,} jobs on PostgreSQL {machine['postgresql']}, Python {machine['python']},"
@@ -67,22 +67,22 @@ def about(document: Document) -> str:
 
 
 def busy(document: Document) -> str:
-    """What has to be said where other programs wanted the cores too."""
+    """A note if other programs used the cores; empty otherwise."""
     machine = document["machine"]
     if machine["load_before"] <= machine["cores"] / 2:
         return ""
     return (
         f" **The machine was busy** with other work (load {machine['load_before']} on {machine['cores']} cores): times"
-        " are longer than they need be, and those that are compared differ by chance."
+        " are too long, and ratios vary by chance."
     )
 
 
 def as_json(document: Document) -> str:
-    """One JSON document."""
+    """The document as JSON text."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def write(document: Document, folder: Path, stem: str) -> None:
-    """The JSON file and the chart."""
+    """Write the JSON file and the chart."""
     (folder / f"{stem}.json").write_text(as_json(document), encoding="utf-8")
     (folder / f"{stem}.svg").write_text(chart.draw(document), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Workers at once, each a process of its own, that take jobs from the queue and finish them."""
+"""Concurrent workers, each in its own process, that claim and complete jobs."""
 
 import time
 import uuid
@@ -8,31 +8,31 @@ from multiprocessing.connection import Connection as Pipe
 
 import psycopg
 
+from benchmarks.databases import Databases
 from benchmarks.figures import Figure, holds
-from benchmarks.world import World
 
 WORKERS, JOBS = 8, 10_000
-_AT_ONCE = (1, 10)
+_CLAIM_SIZES = (1, 10)
 _PROCESSES = get_context("spawn")
 
 _CLAIM = "select id, metadata ->> 'claim_id' from public.claim_jobs(%s, %s)"
 _COMPLETE = """select public.complete_job(%s, %s, %s, '{"transcription": "…"}')"""
 
 
-def measure(world: World) -> list[Figure]:
-    """One at a time, then ten at a time, from a queue of 2% of the jobs."""
-    queued = world.rows // 50
-    share = min(JOBS, queued // len(_AT_ONCE)) // WORKERS
-    with world.copy(world.filled()) as url:
-        return [figure for number in _AT_ONCE for figure in figures(url, share, number)]
+def measure(databases: Databases) -> list[Figure]:
+    """Claim one job at a time, then ten, from a queue of 2% of the jobs."""
+    queued = databases.rows // 50
+    share = min(JOBS, queued // len(_CLAIM_SIZES)) // WORKERS
+    with databases.copy(databases.filled()) as url:
+        return [figure for number in _CLAIM_SIZES for figure in figures(url, share, number)]
 
 
 def figures(url: str, share: int, at_once: int) -> Iterator[Figure]:
-    """Let each worker take its share of the queue, so many at once."""
-    claimed, finished, claiming, seconds = _work(url, share, at_once)
+    """Each worker processes `share` jobs of the queue, `at_once` per claim."""
+    claimed, completed, claiming, seconds = _work(url, share, at_once)
     total = share * WORKERS
     name = f"{WORKERS} workers, {at_once} at a time"
-    detail = f"{total:,} in {seconds:.1f} s, each claim and each end committed"
+    detail = f"{total:,} in {seconds:.1f} s, each claim and each completion committed"
     yield Figure(f"{name}: jobs", total / seconds, "/s", detail=detail, also={"seconds": seconds})
     yield Figure(
         f"{name}: claims",
@@ -42,21 +42,23 @@ def figures(url: str, share: int, at_once: int) -> Iterator[Figure]:
     )
     yield holds(
         f"{name}: each claimed exactly once",
-        len(claimed) == len(set(claimed)) == finished == total,
-        f"{len(claimed):,} claimed, {len(set(claimed)):,} different, {finished:,} finished",
+        len(claimed) == len(set(claimed)) == completed == total,
+        f"{len(claimed):,} claimed, {len(set(claimed)):,} different, {completed:,} completed",
     )
 
 
 def _work(url: str, share: int, at_once: int) -> tuple[list[uuid.UUID], int, float, float]:
-    """All ids claimed, how many were finished, the seconds of all claims together, the seconds from start to end."""
+    """All claimed ids, the number of completed jobs, the seconds of all claims, and the seconds from start to end."""
     pipes = []
     processes = []
     for number in range(WORKERS):
-        ours, theirs = _PROCESSES.Pipe()
-        process = _PROCESSES.Process(target=_live, args=(url, f"worker-{number}", share, at_once, theirs), daemon=True)
+        pipe, child_pipe = _PROCESSES.Pipe()
+        process = _PROCESSES.Process(
+            target=_process_jobs, args=(url, f"worker-{number}", share, at_once, child_pipe), daemon=True
+        )
         process.start()
-        theirs.close()
-        pipes.append(ours)
+        child_pipe.close()
+        pipes.append(pipe)
         processes.append(process)
     try:
         for pipe in pipes:
@@ -64,7 +66,7 @@ def _work(url: str, share: int, at_once: int) -> tuple[list[uuid.UUID], int, flo
         started = time.perf_counter()
         for pipe in pipes:
             pipe.send(None)
-        answers = [pipe.recv() for pipe in pipes]
+        results = [pipe.recv() for pipe in pipes]
         seconds = time.perf_counter() - started
         for process in processes:
             process.join(30)
@@ -72,13 +74,13 @@ def _work(url: str, share: int, at_once: int) -> tuple[list[uuid.UUID], int, flo
         for process in processes:
             process.kill()
             process.join()
-    ids = [id for claimed, _, _ in answers for id in claimed]
-    return ids, sum(finished for _, finished, _ in answers), sum(spent for _, _, spent in answers), seconds
+    ids = [id for claimed, _, _ in results for id in claimed]
+    return ids, sum(completed for _, completed, _ in results), sum(claiming for _, _, claiming in results), seconds
 
 
-def _live(url: str, name: str, share: int, at_once: int, pipe: Pipe) -> None:
+def _process_jobs(url: str, name: str, share: int, at_once: int, pipe: Pipe) -> None:
     claimed: list[uuid.UUID] = []
-    finished, claiming = 0, 0.0
+    completed, claiming = 0, 0.0
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("set role service_role")
         pipe.send(None)
@@ -89,5 +91,5 @@ def _live(url: str, name: str, share: int, at_once: int, pipe: Pipe) -> None:
             claiming += time.perf_counter() - started
             claimed += [id for id, _ in rows]
             for id, claim in rows:
-                finished += connection.execute(_COMPLETE, (id, name, claim)).fetchone() == (True,)
-    pipe.send((claimed, finished, claiming))
+                completed += connection.execute(_COMPLETE, (id, name, claim)).fetchone() == (True,)
+    pipe.send((claimed, completed, claiming))

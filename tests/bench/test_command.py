@@ -1,4 +1,4 @@
-"""`scripts/bench` from end to end, at a size at which it takes seconds: what it prints, writes and exits with."""
+"""`scripts/bench` with few rows: output, files, exit codes, and signals."""
 
 import json
 import os
@@ -14,15 +14,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks import __main__ as bench
-from benchmarks import applying, programs, queries, verification
+from benchmarks import apply, programs, queries, verify
+from benchmarks.databases import Databases
 from benchmarks.figures import Figure
-from benchmarks.programs import Programs, Ran
-from benchmarks.world import World
+from benchmarks.programs import CompletedCommand, Programs
 from tests.parts import supabase_cli
 
 
 def run(*words: str) -> Result:
-    """The command in this process, with 2,000 jobs."""
+    """Run the command in this process, with 2,000 jobs."""
     result = CliRunner().invoke(bench.main, ["--rows", "2000", *words])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -31,63 +31,65 @@ def run(*words: str) -> Result:
 
 def figures(document: dict[str, Any], subject: str) -> dict[str, dict[str, Any]]:
     """The figures of a subject by name."""
-    [found] = [s["figures"] for s in document["subjects"] if s["name"] == subject]
-    return {figure["name"]: figure for figure in found}
+    [measured] = [s["figures"] for s in document["subjects"] if s["name"] == subject]
+    return {figure["name"]: figure for figure in measured}
 
 
 def only(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
-    """Let the subject `queries` measure this."""
+    """Replace the subjects by one that returns this figure."""
 
-    def measure(_world: World) -> list[Figure]:
+    def measure(_databases: Databases) -> list[Figure]:
         return [figure]
 
     monkeypatch.setattr(bench, "SUBJECTS", {"queries": measure})
 
 
-def test_the_subjects_that_use_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_subjects_that_use_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(queries, "SECONDS", 0.0)
     result = run("--only", "queries,owners,cleanup,workers", "--json", "--output", str(tmp_path))
     document = json.loads(result.stdout)
     assert set(document) == {"rows", "machine", "subjects", "ok"}
     assert set(document["machine"]) == {"system", "cores", "load_before", "postgresql", "python"}
     assert json.loads((tmp_path / "performance.json").read_text(encoding="utf-8")) == document
-    assert ET.parse(tmp_path / "performance.svg").getroot().tag.endswith("svg")  # noqa: S314  our own
+    assert ET.parse(tmp_path / "performance.svg").getroot().tag.endswith("svg")  # noqa: S314  written by this test
     every = [figure for subject in document["subjects"] for figure in subject["figures"]]
     assert all({"name", "value", "unit"} <= set(figure) for figure in every)
     assert all(("limit" in figure) == ("ok" in figure) for figure in every)
     assert document["ok"] == all(figure.get("ok", True) for figure in every)
     assert result.exit_code == (0 if document["ok"] else 1)
-    # what does not depend on the size or on what else the machine does
+    # independent of the size and of the load of the machine
     assert len(figures(document, "queries")) == 27
     assert len(figures(document, "owners")) == 3
-    assert figures(document, "cleanup")["cleanup: gone is what had expired, and nothing else"]["ok"]
+    assert figures(document, "cleanup")["cleanup: deletes exactly the expired jobs"]["ok"]
     for number in (1, 10):
         assert figures(document, "workers")[f"8 workers, {number} at a time: each claimed exactly once"]["ok"]
 
 
-def test_verify_and_mutate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """mutate takes a minute, and has tests of its own."""
-    real = Programs.ours
+def test_subject_verify(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mutate takes a minute and is replaced; it has its own tests."""
+    supabase_jobs = Programs.supabase_jobs
 
-    def quick(self: Programs, *words: str, url: str | None = None) -> Ran:
-        return Ran(0, '{"total": 200}', 61_000) if words[0] == "mutate" else real(self, *words, url=url)
+    def without_mutate(self: Programs, *words: str, url: str | None = None) -> CompletedCommand:
+        if words[0] == "mutate":
+            return CompletedCommand(0, '{"total": 200}', 61_000)
+        return supabase_jobs(self, *words, url=url)
 
-    monkeypatch.setattr(Programs, "ours", quick)
-    monkeypatch.setattr(verification, "_REPEAT", 1)
+    monkeypatch.setattr(Programs, "supabase_jobs", without_mutate)
+    monkeypatch.setattr(verify, "_REPEAT", 1)
     result = run("--only", "verify", "--json")
-    found = figures(json.loads(result.stdout), "verify")
-    assert found["verify: probes"]["ok"]
-    assert found["verify finds nothing, and no fault goes unnoticed"]["ok"]
-    assert not found["mutate: time"]["ok"]
+    measured = figures(json.loads(result.stdout), "verify")
+    assert measured["verify: probes"]["ok"]
+    assert measured["verify reports no error, and no mutant survives"]["ok"]
+    assert not measured["mutate: time"]["ok"]
     assert result.exit_code == 1
 
 
-def test_apply(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_subject_apply(monkeypatch: pytest.MonkeyPatch) -> None:
     supabase_cli()
-    monkeypatch.setattr(applying, "_REPEAT", 1)
-    found = figures(json.loads(run("--only", "apply", "--json").stdout), "apply")
-    assert found["apply, nothing to do: time, next to `supabase db push`"]["limit"] == 0.5
-    assert len(found) == 3
+    monkeypatch.setattr(apply, "_REPEAT", 1)
+    measured = figures(json.loads(run("--only", "apply", "--json").stdout), "apply")
+    assert measured["apply without pending files: time relative to `supabase db push`"]["limit"] == 0.5
+    assert len(measured) == 3
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_apply(monkeypatch: pytest.MonkeyPatch) -> None:
         (Figure("probes", 300, "checks", 300, least=True), 0),
     ],
 )
-def test_a_broken_limit_exits_1(monkeypatch: pytest.MonkeyPatch, figure: Figure, code: int) -> None:
+def test_a_missed_limit_exits_1(monkeypatch: pytest.MonkeyPatch, figure: Figure, code: int) -> None:
     only(monkeypatch, figure)
     result = run()
     assert result.exit_code == code
@@ -112,12 +114,12 @@ def test_a_broken_limit_exits_1(monkeypatch: pytest.MonkeyPatch, figure: Figure,
     "words",
     [("--only", "nonsense"), ("--record",), ("--only", "queries", "--record"), ("--rows", "2001"), ("--rows", "0")],
 )
-def test_wrong_usage(words: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_2(words: tuple[str, ...]) -> None:
     result = run(*words)
     assert (result.exit_code, result.stdout) == (2, "")
 
 
-def test_without_the_supabase_cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_supabase_cli_exits_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(programs, "NODE_MODULES", tmp_path)
     result = run("--only", "apply")
     assert result.exit_code == 1
@@ -125,7 +127,7 @@ def test_without_the_supabase_cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_a_signal_leaves_no_server(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_stops_the_server(tmp_path: Path, number: signal.Signals) -> None:
     environ = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(programs.ROOT / "scripts")}
     words = [sys.executable, "-m", "benchmarks", "--rows", "20000", "--only", "cleanup"]
     running = subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

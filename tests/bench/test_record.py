@@ -1,4 +1,4 @@
-"""The documents show what was measured last; nothing here compares a figure with this machine."""
+"""Recorded figures: the documents equal their JSON files; no figure is compared with this machine."""
 
 import json
 import shutil
@@ -21,56 +21,56 @@ def load_document(name: str) -> dict[str, Any]:
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """A folder with the documents."""
+    """A copy of the documents."""
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     shutil.copy(ROOT / "README.md", tmp_path)
     return tmp_path
 
 
-def test_a_million_jobs_are_recorded() -> None:
+def test_a_run_with_a_million_jobs_is_recorded() -> None:
     assert "performance" in RECORDED
 
 
 @each_recorded
-def test_recording_the_same_changes_nothing(copied: Path, name: str) -> None:
+def test_recording_the_same_figures_changes_nothing(copied: Path, name: str) -> None:
     record.record(load_document(name), copied)
     for path in ("README.md", "docs/performance.md", f"docs/{name}.json", f"docs/{name}.svg"):
         assert (copied / path).read_text(encoding="utf-8") == (ROOT / path).read_text(encoding="utf-8"), path
 
 
-def test_recording_replaces_the_figures(copied: Path) -> None:
+def test_recording_replaces_figures(copied: Path) -> None:
     document = load_document("performance")
     [figure] = [f for s in document["subjects"] for f in s["figures"] if f["name"] == "verify: time"]
     figure["value"], figure["ok"] = 123.4, False
     record.record(document, copied)
-    shown = "| verify: time | 123 s | at most 1 s **missed** |"
-    assert shown in record.between((copied / "README.md").read_text(encoding="utf-8"), "headlines")
-    assert shown in (copied / "docs" / "performance.md").read_text(encoding="utf-8")
+    row = "| verify: time | 123 s | at most 1 s **missed** |"
+    assert row in record.between((copied / "README.md").read_text(encoding="utf-8"), "headlines")
+    assert row in (copied / "docs" / "performance.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("load", "said"), [(0.9, False), (9.6, True)])
-def test_a_busy_machine_is_no_secret(copied: Path, load: float, said: bool) -> None:
+@pytest.mark.parametrize(("load", "noted"), [(0.9, False), (9.6, True)])
+def test_a_busy_machine_is_noted(copied: Path, load: float, noted: bool) -> None:
     document = load_document("performance")
     document["machine"] |= {"load_before": load, "cores": 2}
     record.record(document, copied)
     for name in ("README.md", "docs/performance.md"):
-        assert ("The machine was busy" in (copied / name).read_text(encoding="utf-8")) == said
+        assert ("The machine was busy" in (copied / name).read_text(encoding="utf-8")) == noted
 
 
-def test_a_document_without_the_marks(copied: Path) -> None:
+def test_a_document_without_marks_is_an_error(copied: Path) -> None:
     (copied / "docs" / "performance.md").write_text("# Performance\n", encoding="utf-8")
     with pytest.raises(ValueError, match="no marks"):
         record.record(load_document("performance"), copied)
 
 
-def test_the_chart_shows_each_figure_that_it_is_about() -> None:
+def test_the_chart_has_a_bar_for_each_figure() -> None:
     drawn = chart.draw(load_document("performance"))
     assert drawn.count('class="bar"') == 9 + 2 + 1
     assert drawn.count('class="plain"') == 9 + 1 + 1
     assert "prefers-color-scheme: dark" in drawn
 
 
-def test_the_table_says_what_is_missed_and_what_is_only_reported() -> None:
+def test_the_table_marks_missed_limits() -> None:
     figures = [
         {"name": "slow", "value": 2, "unit": "ms", "limit": 1, "at_least": False, "ok": False},
         {"name": "there", "value": 1, "unit": "yes/no", "limit": 1, "at_least": True, "ok": True},

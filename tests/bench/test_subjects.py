@@ -1,4 +1,4 @@
-"""What the benchmarks look at is seen when it is not as it should be."""
+"""The benchmarks detect a missing index, a slow policy, waiting writes, and jobs claimed twice."""
 
 import threading
 from collections.abc import Iterator
@@ -7,20 +7,20 @@ import psycopg
 import pytest
 
 from benchmarks import cleanup, queries, workers
+from benchmarks.concurrent_writer import concurrent_writes
+from benchmarks.databases import Databases, fill, run
 from benchmarks.figures import Figure
-from benchmarks.queries import Measured
-from benchmarks.world import World, fill, run
-from benchmarks.writer import writing
+from benchmarks.queries import CaseResult
 from supabase_jobs.database.connection import connect
 from supabase_jobs.verify.plans.queries import load
 from tests.fix_db import Database, Make
 
-# as text: otherwise the planner compares the function with the query's own guest, once and before any row
+# as text; otherwise the planner evaluates the comparison with the guest of the query once
 PER_ROW = """
 alter policy "guests read their own jobs" on public.async_jobs
 using (guest_id::text = private.request_guest_id()::text)
 """
-WITHOUT = "drop index public.idx_async_jobs_guest_active"
+NO_INDEX = "drop index public.idx_async_jobs_guest_active"
 
 
 @pytest.fixture
@@ -32,60 +32,59 @@ def filled(make_database: Make) -> Database:
     return database
 
 
-def look(database: Database, name: str) -> Measured:
-    """One query as one identity."""
+def run_query(database: Database, name: str) -> CaseResult:
+    """Run one query as one identity."""
     declared = load()
-    [asked] = [asked for asked in queries.asked_for(declared) if asked.name == name]
-    with connect(database.url) as ours, connect(database.url) as owners:
-        return queries.measured(asked, declared, ours, owners, seconds=0)
+    [case] = [case for case in queries.cases(declared) if case.name == name]
+    with connect(database.url) as caller, connect(database.url) as owner:
+        return queries.run_case(case, declared, caller, owner, seconds=0)
 
 
-def plan_figure(found: Measured) -> Figure:
-    return queries.figures("…", found, found)[0]
+def plan_figure(result: CaseResult) -> Figure:
+    return queries.figures("…", result, result)[0]
 
 
-@pytest.mark.parametrize("fault", [PER_ROW, WITHOUT], ids=["owner asked for each row", "no index"])
-def test_a_plan_that_is_not_as_it_should_be(filled: Database, fault: str) -> None:
+@pytest.mark.parametrize("fault", [PER_ROW, NO_INDEX], ids=["owner evaluated for each row", "no index"])
+def test_a_slow_plan_misses_its_figure(filled: Database, fault: str) -> None:
     name = "active jobs of a guest, as guest"
-    assert plan_figure(look(filled, name)).ok
+    assert plan_figure(run_query(filled, name)).ok
     with connect(filled.url) as connection:
         connection.execute(fault.encode())
-    assert not plan_figure(look(filled, name)).ok
+    assert not plan_figure(run_query(filled, name)).ok
 
 
-def test_what_the_query_itself_calls_is_no_owner_check(filled: Database) -> None:
-    assert look(filled, "active jobs of the caller, as user").once
+def test_functions_of_the_query_itself_are_ignored(filled: Database) -> None:
+    assert run_query(filled, "active jobs of the caller, as user").once
 
 
-def test_both_sides_find_the_same(filled: Database) -> None:
-    """What a query is compared with answers the same rows, and there are some."""
+def test_caller_and_owner_read_the_same_number_of_rows(filled: Database) -> None:
     declared = load()
-    for asked in queries.asked_for(declared):
-        found = look(filled, asked.name)
-        assert found.plan["Actual Rows"] == found.owners_plan["Actual Rows"] > 0, asked.name
+    for case in queries.cases(declared):
+        result = run_query(filled, case.name)
+        assert result.plan["Actual Rows"] == result.owner_plan["Actual Rows"] > 0, case.name
 
 
-@pytest.mark.parametrize(("plain", "limit"), [(0.1, 0.3), (0.6, 0.8), (0.9, 1.17), (1.0, 1.3), (10.0, 13.0)])
-def test_how_long_a_query_may_take(plain: float, limit: float) -> None:
-    assert queries.latency_limit(plain) == pytest.approx(limit)
+@pytest.mark.parametrize(("without_rls", "limit"), [(0.1, 0.3), (0.6, 0.8), (0.9, 1.17), (1.0, 1.3), (10.0, 13.0)])
+def test_the_latency_limit_of_a_query(without_rls: float, limit: float) -> None:
+    assert queries.latency_limit(without_rls) == pytest.approx(limit)
 
 
-def test_a_writer_that_has_to_wait_is_seen(filled: Database) -> None:
-    with connect(filled.url) as connection, writing(filled.url) as waits, connection.transaction():
-        run(connection, "delete")
+def test_a_waiting_write_is_measured(filled: Database) -> None:
+    with connect(filled.url) as connection, concurrent_writes(filled.url) as writes, connection.transaction():
+        run(connection, "delete_expired")
         threading.Event().wait(0.4)
-    assert waits.percentile(100) >= 350
-    assert waits.percentile(1) < 350
+    assert writes.percentile(100) >= 350
+    assert writes.percentile(1) < 350
 
 
-@pytest.mark.parametrize("deletes", [cleanup.in_one, cleanup.in_batches, cleanup.naively])
-def test_all_that_is_compared_deletes_the_same(filled: Database, deletes: cleanup.Work) -> None:
+@pytest.mark.parametrize("delete", [cleanup.in_one, cleanup.in_batches, cleanup.in_naive_batches])
+def test_all_deletions_delete_the_expired_jobs(filled: Database, delete: cleanup.Deletion) -> None:
     with connect(filled.url) as connection:
-        assert deletes(connection) == World(2000).expired
-        assert run(connection, "left") == 0
+        assert delete(connection) == Databases(2000).expired
+        assert run(connection, "expired") == 0
 
 
-def test_a_job_that_is_claimed_twice_is_seen(filled: Database) -> None:
+def test_a_job_claimed_twice_misses_the_figure(filled: Database) -> None:
     with connect(filled.url) as connection:
         connection.execute("alter function public.claim_jobs(text, integer) rename to claim_jobs_once")
         connection.execute(

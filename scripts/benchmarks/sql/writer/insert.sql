@@ -1,4 +1,4 @@
--- A guest's new job.
+-- Insert a job of a guest.
 insert into public.async_jobs (url, guest_id)
 select
   'https://x.com/user/status/1',

@@ -1,4 +1,4 @@
--- Progress of a job that is being processed.
+-- Update the progress of a job that is being processed.
 update public.async_jobs
 set progress = progress % 100 + 1
 where id = (

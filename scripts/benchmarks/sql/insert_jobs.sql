@@ -1,12 +1,12 @@
 -- $1 rows, $2 named guests, $3 named users, $4 shuffled
--- The oldest first, as production inserts them, or shuffled. By age, whatever the number of rows:
---   the oldest 2,000 (at most 5%)     finished 8 to 10 days ago, what a night leaves for the next cleanup
---   the oldest 300,000 (at most 30%)  finished 4 to 7 days ago, what `cleanup --days 4` deletes with the former
+-- Insert the oldest first, as an application does, or in random order. By age:
+--   the oldest 2,000 (at most 5%)     finished 8 to 10 days ago, the jobs of one day for the next cleanup
+--   the oldest 300,000 (at most 30%)  finished 4 to 7 days ago, deleted by `cleanup --days 4`, with the former
 --   up to the first 96%               finished less than 4 days ago
 --   2%, 2%                            processing, queued
--- Owners take turns. The first named guest and user have 100 jobs each at every size, 4 of them active, so that an
--- answer stays the same while the table grows; the second have 5,000 each, at fewer than a million rows 5%.
--- Ten jobs share a URL, but for number 123, which the first named guest and user asked for too.
+-- Owners alternate. The first named guest and user have 100 jobs each at every size, 4 of them active, so that the
+-- results of the queries do not grow with the table; the second have 5,000 each (5% of fewer than a million rows).
+-- Ten jobs share a URL; URL 123 has additional jobs of the first named guest and user.
 with owners as materialized (
   select
     (

@@ -1,5 +1,5 @@
 -- $1 guests, $2 users, $3 named guests, $4 named users
--- So many of each, some of them under ids that are given.
+-- Insert guests and users; the first ones get the given ids.
 with guests as (
   insert into public.guest_users (guest_id)
   select coalesce(($3::uuid[])[n], gen_random_uuid())

@@ -1,4 +1,4 @@
-"""The databases that are measured: a server of their own, the migrations applied, filled, and copies of them."""
+"""The server of a benchmark run, its databases with migrations and rows, and copies of them."""
 
 import time
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ HERE = Path(__file__).parent
 SETTINGS = Settings(packaged_sql().parent)
 
 OWNERS = 10_000
-# of the guests and users that are asked for by name, those with few jobs and those with many
+# the guests and users of the queries: one of each with few jobs, one of each with many
 GUEST, LARGE_GUEST = UUID("6b1d3c5e-8f21-4a7b-9c44-0d2e5f7a9b10"), UUID("6b1d3c5e-8f21-4a7b-9c44-0d2e5f7a9b11")
 USER, LARGE_USER = UUID("6b1d3c5e-8f21-4a7b-9c44-0d2e5f7a9b20"), UUID("6b1d3c5e-8f21-4a7b-9c44-0d2e5f7a9b21")
 
-# As a hosted database has it: what is committed is on the disk. Otherwise PostgreSQL's own defaults, 128 MB of
-# shared_buffers among them, but for the room for WAL.
+# Commits are flushed to disk, as in a hosted database. Apart from max_wal_size, the defaults of PostgreSQL hold, for
+# example 128 MB of shared_buffers.
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "max_wal_size": "4GB"}
 
 
@@ -38,22 +38,22 @@ def statement(name: str) -> bytes:
 
 
 def run(connection: Connection, name: str, *params: object) -> int:
-    """Run one of these files, whose parameters are $1, $2; how many rows it touched."""
+    """Run `sql/NAME.sql` with its parameters $1, $2, …; returns the number of affected rows."""
     with psycopg.RawCursor(connection) as cursor:
         return cursor.execute(statement(name), params).rowcount
 
 
-class World:
-    """The server, started when it is first asked for, and the databases on it. Use as a context manager."""
+class Databases:
+    """The server, started on first use, and its databases. Use as a context manager."""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
-        self.expired = min(300_000, rows * 3 // 10)  # as jobs.sql ages them
+        self.expired = min(300_000, rows * 3 // 10)  # as insert_jobs.sql dates them
         self._stack = ExitStack()
         self._server: ServerInfo | None = None
-        self._made: set[str] = set()
+        self._filled: set[str] = set()
 
-    def __enter__(self) -> "World":
+    def __enter__(self) -> "Databases":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,33 +61,33 @@ class World:
 
     @property
     def server(self) -> ServerInfo:
-        """A server whose commits are durable."""
+        """A server with durable commits."""
         if self._server is None:
             self._server = self._stack.enter_context(throwaway(settings=DURABLE))
         return self._server
 
     def filled(self, rows: int | None = None, *, shuffled: bool = False) -> str:
-        """The name of a database with so many jobs (else `self.rows`), vacuumed and analyzed; made at its first use."""
+        """The name of a vacuumed database with this many jobs (default: `self.rows`), created on first use."""
         rows = rows or self.rows
         name = f"jobs_{rows}{'_shuffled' if shuffled else ''}"
-        if name not in self._made:
+        if name not in self._filled:
             started = time.perf_counter()
             self._create(name, "postgres")
             with connect(self.server.url_for(name)) as connection:
                 apply_pending(connection, MigrationFiles(rendered(SETTINGS)))
             with psycopg.connect(self.server.superuser_url_for(name), autocommit=True) as connection:
                 fill(connection, rows, shuffled=shuffled)
-            self._made.add(name)
-            say(f"{name}: {rows:,} jobs in {time.perf_counter() - started:.0f} s")
+            self._filled.add(name)
+            log(f"{name}: {rows:,} jobs in {time.perf_counter() - started:.0f} s")
         return name
 
     def url(self, name: str) -> str:
-        """The URL of one of them, for the tables' owner."""
+        """The URL of a database for the owner of the tables."""
         return self.server.url_for(name)
 
     @contextmanager
     def copy(self, name: str) -> Iterator[str]:
-        """The URL of a copy, on the disk already; it is dropped afterwards."""
+        """The URL of a copy, written to disk; it is dropped after the block."""
         copied = f"{name}_copy"
         self._create(copied, name)
         try:
@@ -96,30 +96,30 @@ class World:
             self._administer("drop database {} with (force)", copied)
 
     def drop(self, name: str) -> None:
-        """Give the room back."""
+        """Drop a database to free disk space."""
         self._administer("drop database {} with (force)", name)
-        self._made.discard(name)
+        self._filled.discard(name)
 
     def _create(self, name: str, template: str) -> None:
-        # a copy of the files; by default every page would go through the WAL
+        # the default strategy writes every page to the WAL
         self._administer("create database {} template {} owner postgres strategy file_copy", name, template)
 
     def _administer(self, text: str, *names: str) -> None:
         with psycopg.connect(self.server.superuser_url_for("template1"), autocommit=True) as connection:
             connection.execute(sql.SQL(text).format(*map(sql.Identifier, names)))
-            connection.execute("checkpoint")  # of the copying, not of what is measured
+            connection.execute("checkpoint")  # flush the copy before the measurement
 
 
 def fill(connection: Connection, rows: int, *, shuffled: bool = False) -> None:
-    """Owners and jobs, as a superuser in autocommit mode, into a database with the migrations."""
+    """Insert owners and jobs into a database with the migrations, as a superuser in autocommit mode."""
     guests, users = [GUEST, LARGE_GUEST], [USER, LARGE_USER]
-    run(connection, "owners", OWNERS, OWNERS, guests, users)
+    run(connection, "insert_owners", OWNERS, OWNERS, guests, users)
     connection.execute("analyze public.guest_users, auth.users")
-    connection.execute("set session_replication_role = replica")  # these owners are there: asks no foreign key
-    run(connection, "jobs", rows, guests, users, shuffled)
+    connection.execute("set session_replication_role = replica")  # skips the foreign keys: the owners exist
+    run(connection, "insert_jobs", rows, guests, users, shuffled)
     connection.execute("vacuum analyze")
 
 
-def say(text: str) -> None:
-    """Narration, to stderr."""
+def log(text: str) -> None:
+    """Print progress to stderr."""
     click.echo(text, err=True)

@@ -1,4 +1,4 @@
--- What has expired, in one statement. The same rule as `cleanup --days 4`.
+-- Delete the expired jobs in one statement. The rule of `cleanup --days 4`.
 delete from public.async_jobs
 where status in ('completed', 'failed', 'cancelled')
   and updated_at < now() - interval '4 days'

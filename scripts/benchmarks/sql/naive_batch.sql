@@ -1,4 +1,4 @@
--- A batch as one would write it at first: by id, and each looks for the oldest anew.
+-- A naive batch: by id, starting at the oldest index entry.
 delete from public.async_jobs
 where id in (
   select j.id

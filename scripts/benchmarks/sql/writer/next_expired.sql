@@ -1,5 +1,5 @@
--- $1 after
--- A job that is about to be deleted, or is being deleted just now.
+-- $1 start
+-- One of the next jobs that a cleanup deletes.
 select
   j.id,
   j.updated_at

@@ -1,4 +1,4 @@
--- The expired jobs that are there.
+-- The expired jobs.
 select j.id
 from public.async_jobs as j
 where j.status in ('completed', 'failed', 'cancelled')

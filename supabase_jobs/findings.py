@@ -1,4 +1,4 @@
-"""What a check reports. Plain values, so that every reporter prints every check alike."""
+"""The values that checks produce and reports print: findings, cases, grids, verifications."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How bad a finding is; only an error makes `verify` exit 1."""
+    """The severity of a finding; only an error makes `verify` exit 1."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -15,7 +15,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One deviation: what was expected, what was found, and what mends it. Field names are the CLI contract's."""
+    """A deviation and its fix. The field names are those of `verify --json`."""
 
     id: str
     area: str
@@ -27,12 +27,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that was asked of the database, whatever the answer: it passed unless a finding has its id.
+    """One check of `object`: it passed unless a finding has its id.
 
-    `name` says what is asked of `object`, in words. `script` is SQL that asks it again in psql, after the opening
-    that it shares with others (`Verification.preambles`, by `preamble`, or by the area's name where that is ''), in
-    a transaction that is rolled back; '' where the area has none to show. It may be what writes it: most reports ask
-    for none.
+    `name` describes the check. `script` is SQL that repeats it in psql and ends with a rollback; '' if there is none.
+    It may be a function, because most reports print no scripts. The script needs the preamble that it shares with other
+    cases: the value of `Verification.preambles` for the key `preamble`, or for the area if that is ''.
     """
 
     id: str
@@ -44,13 +43,13 @@ class Case:
 
     @property
     def sql(self) -> str:
-        """Its own part of the script, as text."""
+        """The part of the script after the preamble."""
         return self.script if isinstance(self.script, str) else self.script()
 
 
 @dataclass(frozen=True)
 class Location:
-    """A line of a file, counted from 1; the file is named from the top of the repository, with slashes."""
+    """A line of a file, counted from 1. The path is relative to the top of the repository, with slashes."""
 
     file: str
     line: int
@@ -58,9 +57,9 @@ class Location:
 
 @dataclass(frozen=True)
 class Grid:
-    """One access matrix: `cells[row][column]` is the outcome that was seen, '' where nothing was asked.
+    """An access matrix: `cells[row][column]` is the actual outcome, or '' if the cell was not run.
 
-    `mismatches` holds the (row, column) pairs whose outcome is not the declared one. The id of a cell's case is
+    `mismatches` holds the (row, column) pairs whose outcome is not the expected one. The id of a cell's case is
     `access:TITLE:ROW:COLUMN`.
     """
 
@@ -73,14 +72,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` asked (`cases`) and found in all areas that it was to look at.
+    """The result of `verify`: its cases and findings.
 
-    `unchecked` are areas that could not be judged: a warning among the findings says why. `preambles` open the
-    scripts of the cases, each once. `downgradable` are the ids of findings that are errors only until the access
-    matrix, run at the same time, shows no difference. `unexpected` show where findings come from that answer no
-    case: an object that is in no migration. `locations` says which lines create an object (`public.things`), or a part
-    of it (`public.things:its policy`), where a report asks for it. `database` says which one it was, without a
-    password.
+    `unchecked` are the areas that could not be checked; a warning gives the reason. `preambles` begin the scripts of
+    the cases. `downgradable` are the ids of errors that become warnings if the access matrix shows no difference.
+    `unexpected` are cases of findings that are not among `cases`: objects that no migration creates. `locations` maps
+    an object (`public.things`), or a part of it (`public.things:its policy`), to the line that creates it. `database`
+    describes the database, without a password.
     """
 
     findings: tuple[Finding, ...]
@@ -95,18 +93,18 @@ class Verification:
     database: str = ""
 
     def location(self, subject: Case | Finding) -> Location | None:
-        """The line that creates what a case or finding is about: the part of the object that its id names, if any."""
+        """The line that creates the object of a case or finding, or the part of the object that its id names."""
         name = subject.object.partition("(")[0]
         part = subject.id.removeprefix(f"{subject.area}:{subject.object}:").partition(":")[2]
         return self.locations.get(f"{name}:{part}") or self.locations.get(name)
 
     def script(self, case: Case) -> str:
-        """The whole SQL that asks a case again, to paste into psql; '' where there is none."""
+        """The whole script of a case, to paste into psql; '' if there is none."""
         return self.preambles.get(case.preamble or case.area, "") + own if (own := case.sql) else ""
 
     @property
     def checks(self) -> int:
-        """How many things were asked."""
+        """The number of cases."""
         return len(self.cases)
 
     @property

@@ -1,4 +1,4 @@
-"""The outcomes of a statement tried as a caller. Reports, declarations and the pytest plugin use these names."""
+"""The outcomes of a statement run as a caller, as declarations, reports and the pytest plugin name them."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ SQLSTATE_MEANING = "the SQLSTATE of any other error"
 REFUSALS = ("denied", "violates")
 
 _INSUFFICIENT_PRIVILEGE = "42501"
-# 42501 has two meanings; the C function that raised it distinguishes them, whatever the server's language
+# 42501 has two meanings. The name of the C function that raised it tells them apart in every language of the server.
 _RAISED_BY_POLICY = "ExecWithCheckOptions"
 
 

@@ -1,4 +1,4 @@
-"""`supabase-jobs verify`."""
+"""The command `supabase-jobs verify`."""
 
 import os
 import sys
@@ -30,30 +30,32 @@ if TYPE_CHECKING:
     from supabase_jobs.settings import Settings
     from supabase_jobs.verify.expectations import Expectations
 
-# also the keys of report.FORMATS, which `--help` does not load
+# the keys of report.FORMATS, which `--help` does not load
 FORMATS = ("text", "json", "junit", "sarif", "markdown", "html")
 
 
 @click.command(epilog="Example: supabase-jobs verify --only access --format html --output report.html")
 @click.option("--only", metavar="AREA,…", help="Only these areas: structure, access, functions, plans.")
-@click.option("--format", "format_", type=click.Choice(FORMATS), default=None, help="Text if unsaid.")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), default=None, help="The format of the report (default: text)."
+)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the report into this file; one that is there is replaced.",
+    help="Write the report to this file; an existing file is replaced.",
 )
-@click.option("--explain", "id_", metavar="ID", help="Check nothing; print how the case of this id is asked, as SQL.")
-@click.option("--strict", is_flag=True, help="Exit 1 also where an area could not be checked.")
+@click.option("--explain", "id_", metavar="ID", help="Print the SQL of the case with this id, and check nothing.")
+@click.option("--strict", is_flag=True, help="Exit 1 also if an area could not be checked.")
 @click.option(
     "--api-url",
     metavar="[URL]",
     is_flag=False,
     flag_value="",
-    help="Ask the access matrix through this API too (else SUPABASE_URL, else the local one), with the keys in"
+    help="Check the access matrix also through this API (default: SUPABASE_URL, else the local API), with the keys in"
     " SUPABASE_ANON_KEY, SUPABASE_SERVICE_ROLE_KEY, SUPABASE_JWT_SECRET.",
 )
-@click.option("--allow-remote", is_flag=True, help="Also an API, and its database, that are not on this machine.")
+@click.option("--allow-remote", is_flag=True, help="Allow an API and a database that are not on this machine.")
 @shared_options
 @click.pass_context
 def command(
@@ -67,21 +69,21 @@ def command(
     api_url: str | None,
     allow_remote: bool,
 ) -> None:
-    """Check a live database against what the migrations expectations; exits 1 where it finds an error.
+    """Check a live database against the migrations; exit 1 if it finds an error.
 
-    Everything it does to data happens in a transaction that is rolled back. Only what is asked through an API is
-    committed: it is marked, and removed again.
+    Changes to rows happen in a transaction that is rolled back. Only requests to an API are committed; their rows are
+    marked, and deleted at the end.
     """
     given = settings(ctx)
     form = "json" if as_json else format_ or "text"
     if as_json and format_ not in (None, "json"):
-        raise ConfigError(f"--json and --format {format_} ask for two reports", hint="Leave one of them out.")
+        raise ConfigError(f"--json conflicts with --format {format_}", hint="Pass only one of them.")
     _must_be_writable(output)
     if id_ is not None:
         _explain(given, id_, form, output)
         return
     if form == "html" and output is None and sys.stdout.isatty():
-        raise ConfigError("an HTML page is of no use on a terminal", hint="Say where it goes: --output report.html.")
+        raise ConfigError("an HTML report cannot be shown on a terminal", hint="Pass --output report.html.")
 
     from supabase_jobs.database.connection import describe
     from supabase_jobs.sources import project
@@ -90,50 +92,53 @@ def command(
 
     areas = parse(only)
     expectations = load_expectations(given)
-    target = None if api_url is None else _target(given, areas, api_url, allow_remote)
+    endpoint = None if api_url is None else _endpoint(given, areas, api_url, allow_remote)
     with connected(given) as connection:
         database = str(describe(connection))
-        result = verify(connection, expectations, areas)
-        if target is not None:
-            result = _through_the_api(connection, expectations, target, result)
-    result = replace(result, locations=project.object_locations(given), database=database)
+        verification = verify(connection, expectations, areas)
+        if endpoint is not None:
+            verification = _verify_api(connection, expectations, endpoint, verification)
+    verification = replace(verification, locations=project.object_locations(given), database=database)
     if output is None:
-        click.echo(report(result, form), nl=False)
+        click.echo(report(verification, form), nl=False)
     else:
-        _write(output, report(result, form, terminal=False))
-    annotate_findings(result)
-    ctx.exit(0 if result.ok and not (strict and result.unchecked) else 1)
+        _write(output, report(verification, form, terminal=False))
+    annotate_findings(verification)
+    ctx.exit(0 if verification.ok and not (strict and verification.unchecked) else 1)
 
 
-def _target(given: "Settings", areas: Sequence[str], url: str, allow_remote: bool) -> "Endpoint":
+def _endpoint(given: "Settings", areas: Sequence[str], url: str, allow_remote: bool) -> "Endpoint":
     from supabase_jobs.cli.api_target import api_target
     from supabase_jobs.database import conninfo
     from supabase_jobs.database.hosts import is_local
     from supabase_jobs.verify import access
 
     if access.AREA not in areas:
-        raise ConfigError(f"--api-url asks the access matrix, which --only {','.join(areas)} leaves out")
-    target = api_target(url, given.directory, os.environ, allow_remote=allow_remote)
+        raise ConfigError(
+            f"--api-url needs the area access, which --only {','.join(areas)} leaves out",
+            hint="Pass --only access, or leave --only out.",
+        )
+    endpoint = api_target(url, given.directory, os.environ, allow_remote=allow_remote)
     address = conninfo.read(database_url(given)).address
     if not allow_remote and not (is_local(address.host) and is_local(address.hostaddr)):
         raise ConfigError(
             f"verify through the API commits rows before it removes them again, and {address} is not a local database",
-            hint="If it is one on which that does no harm, say --allow-remote.",
+            hint="If these rows can do no harm there, pass --allow-remote.",
         )
-    return target
+    return endpoint
 
 
-def _through_the_api(
-    connection: "Connection", expectations: "Expectations", target: "Endpoint", result: "Verification"
+def _verify_api(
+    connection: "Connection", expectations: "Expectations", endpoint: "Endpoint", verification: "Verification"
 ) -> "Verification":
     from supabase_jobs.database.connection import second_connection
     from supabase_jobs.verify import access
     from supabase_jobs.verify.access import http
 
-    if access.AREA in result.unchecked:  # there is nothing to compare with
-        return result
-    with progress(f"asking the API at {target.url}"), second_connection(connection) as guard:
-        return http.run(connection, guard, expectations, target, result)
+    if access.AREA in verification.unchecked:  # there are no outcomes to compare with
+        return verification
+    with progress(f"checking the API at {endpoint.url}"), second_connection(connection) as guard:
+        return http.run(connection, guard, expectations, endpoint, verification)
 
 
 def _explain(given: "Settings", id_: str, form: str, output: Path | None) -> None:
@@ -141,27 +146,27 @@ def _explain(given: "Settings", id_: str, form: str, output: Path | None) -> Non
     from supabase_jobs.verify.explain import explain
 
     if form not in ("text", "json"):
-        raise ConfigError(f"--explain prints SQL, and {form} is no format of it", hint="Use --json, or no format.")
+        raise ConfigError(f"--explain cannot print {form}", hint="Pass --json, or no format.")
 
     def connect() -> "AbstractContextManager[Connection]":
         return connected(given)
 
-    found = explain(id_, load_expectations(given), connect)
+    explanation = explain(id_, load_expectations(given), connect)
     if output is not None:
         import json
 
-        text = json.dumps(found.as_dict(), indent=2, ensure_ascii=False) + "\n" if form == "json" else found.sql
-        _write(output, text)
+        document = json.dumps(explanation.as_dict(), indent=2, ensure_ascii=False) + "\n"
+        _write(output, document if form == "json" else explanation.sql)
     elif form == "json":
-        print_json(found.as_dict())
+        print_json(explanation.as_dict())
     else:
-        click.echo(found.sql, nl=False)
+        click.echo(explanation.sql, nl=False)
 
 
 def _must_be_writable(output: Path | None) -> None:
-    """Before the database is asked for a minute, not after."""
+    """Raise ConfigError for a missing folder before verify runs, which may take a minute."""
     if output is not None and not output.parent.is_dir():
-        raise ConfigError(f"cannot write {output}: there is no folder {output.parent}", hint="Make the folder first.")
+        raise ConfigError(f"cannot write {output}: no folder {output.parent}", hint="Create the folder.")
 
 
 def _write(output: Path, text: str) -> None:

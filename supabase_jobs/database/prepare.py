@@ -1,4 +1,4 @@
-"""Temporary prepared statements, made with PREPARE and removed with DEALLOCATE."""
+"""Prepared statements with fixed names, and a switch for psycopg's automatic ones."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from supabase_jobs.database.connection import Connection
 
 @contextmanager
 def without_automatic_prepare(connection: Connection) -> Iterator[None]:
-    """Disable psycopg's own prepared statements: psycopg deallocates them at each rollback, even inside a pipeline."""
+    """Keep psycopg from preparing statements: it drops all of its own at every rollback, even inside a pipeline."""
     threshold, connection.prepare_threshold = connection.prepare_threshold, None
     try:
-        connection.execute("select")  # psycopg sends pending DEALLOCATE commands first
+        connection.execute("select")  # here psycopg drops the statements that it prepared before
         yield
     finally:
         connection.prepare_threshold = threshold
@@ -22,11 +22,11 @@ def without_automatic_prepare(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def prepared(connection: Connection, statements: Mapping[str, bytes], types: str = "") -> Iterator[None]:
-    """Prepare the statements of a mapping (name → SQL) in an open transaction, for the block.
+    """Prepare statements under these names, in an open transaction; useful if planning takes longer than running.
 
-    Worthwhile for statements that take longer to plan than to run. `types` are the parameter types in parentheses.
-    PREPARE is used because psycopg's prepared statements do not survive a rollback. They are deallocated at the end
-    because a pooler may give the server session to another client.
+    `types` are the types of their parameters, in parentheses. The statements are prepared with SQL, because psycopg's
+    own do not outlive a rollback. They are deallocated at the end, because a pooler may give the server's session to
+    another client.
     """
     with without_automatic_prepare(connection):
         try:

@@ -1,1 +1,1 @@
-"""Prove on a live database that what the migrations expectations holds there."""
+"""Check a live database against the SQL sources and their declarations."""

@@ -1,4 +1,4 @@
-"""What the areas of `verify` have asked and found so far, and where an area's declarations are."""
+"""The state that the areas share during one run of `verify`: cases, findings, deadline, equivalences."""
 
 import math
 import time
@@ -11,7 +11,7 @@ from supabase_jobs.verify.expectations import Expectations
 
 @dataclass(frozen=True)
 class EquivalenceCheck:
-    """What has to be tried before a policy that is written otherwise can be called the same: a role's command."""
+    """Cell that must pass before a reworded policy counts as equivalent."""
 
     object: str
     role: str
@@ -19,17 +19,17 @@ class EquivalenceCheck:
 
 
 class DeadlineError(Exception):
-    """A run has taken all the time that it may take."""
+    """The run has exceeded its time limit."""
 
 
 @dataclass
 class Context:
-    """What one run has come to so far; every area adds to it.
+    """The cases and findings of one run; every area adds its own.
 
-    `probed` is what the access matrix has cells for, `sound` the tables where all of them are as declared. `disputed`
-    holds the ids of errors that are only a matter of wording where both is so. A run that is `repeated` for one fault
-    after another wants a single error: an area may stop there, lists no cases, and asks what `questions` has prepared.
-    It may last until `deadline`, by `time.monotonic`.
+    `probed` are the cells of the access matrix that were run, `matching` the objects whose cells all match.
+    `equivalences` maps the id of an error to the cells that must match for it to become a warning. A `repeated` run
+    belongs to a series (one run for each fault): it stops at the first error, lists no cases, and needs the queries
+    that `structure.catalog.prepared` prepares. `deadline` is a value of `time.monotonic`.
     """
 
     repeated: bool = False
@@ -47,52 +47,39 @@ class Context:
 
     @property
     def errors(self) -> list[Finding]:
-        """The errors that nothing can dispute."""
+        """The errors that no equivalence can turn into warnings."""
         return [f for f in self.findings if f.severity is Severity.ERROR and f.id not in self.equivalences]
 
     def check_deadline(self) -> None:
-        """Called before each part that may take a while; raises DeadlineError where there is no time left for it."""
+        """Raise DeadlineError if the deadline has passed; call this before each part that may be slow."""
         if time.monotonic() > self.deadline:
             raise DeadlineError
 
     @property
     def should_stop(self) -> bool:
-        """Whether an area may stop here."""
+        """Whether the run may stop, because it is `repeated` and has found an error."""
         return self.repeated and bool(self.errors)
 
     def downgrade_equivalent(self) -> None:
-        """Turn the disputed errors into warnings where the access matrix was tried and is as declared."""
+        """Turn errors into warnings if all cells of their equivalences were run and match."""
         for number, finding in enumerate(self.findings):
-            needed = self.equivalences.get(finding.id)
-            if needed and all(dispute in self.probed and dispute.object in self.matching for dispute in needed):
+            checks = self.equivalences.get(finding.id)
+            if checks and all(check in self.probed and check.object in self.matching for check in checks):
                 message = f"{finding.message}; the access matrix shows no difference"
                 self.findings[number] = replace(finding, severity=Severity.WARNING, message=message)
 
     def mark_unchecked(self, area: str, subject: str, why: str, fix: str, *, id: str | None = None) -> None:
-        """Say that an area, or a part of it, could not be judged: a warning, and never a pass."""
+        """Record that an area, or a part of it, was not checked: a warning, which never counts as passed."""
         if area not in self.unchecked:
             self.unchecked.append(area)
-        self.findings.append(
-            Finding(
-                id=id or f"{area}:unchecked",
-                area=area,
-                severity=Severity.WARNING,
-                object=subject,
-                message=f"{area} was not checked: {why}",
-                fix=fix,
-            )
-        )
+        message = f"{area} was not checked: {why}"
+        self.findings.append(Finding(id or f"{area}:unchecked", area, Severity.WARNING, subject, message, fix))
 
     def declaration_file(self, area: str, expectations: Expectations, name: str) -> Path | None:
-        """The file `name` that declares an area; None, and the area is unchecked, where other sources have none."""
+        """The file that declares an area. If it is missing, mark the area as unchecked and return None."""
         file = expectations.declaration(name)
         if file.is_file():
             return file
-        self.mark_unchecked(
-            area,
-            name,
-            f"{file.parent} has no {name}",
-            f"Declare what the sources promise in {file}.",
-            id=f"{area}:undeclared",
-        )
+        why, fix = f"{file.parent} has no {name}", f"Declare what the sources must result in, in {file}."
+        self.mark_unchecked(area, name, why, fix, id=f"{area}:undeclared")
         return None

@@ -1,26 +1,28 @@
-"""What `verify` expects of a database: the SQL sources as they render here, and the declarations beside them."""
+"""What `verify` compares a database with: the rendered SQL sources of a project, and their declarations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.settings import Settings
 from supabase_jobs.sources.config_toml import ApiSettings, load_api_settings
 from supabase_jobs.sources.project import rendered, variables
 from supabase_jobs.sources.variables import Value
 
-# the declarations of the packaged sources, in one folder, as other sources have theirs
 PACKAGED_DECLARATIONS = Path(__file__).with_name("declarations")
+
+EXPOSED_SCHEMAS = Path(__file__).with_name("exposed_schemas.sql")
 
 
 @dataclass(frozen=True)
 class Expectations:
-    """What `verify` holds a database against: the sources as they render here, and where their declarations are.
+    """The rendered SQL sources (`texts`), and the folder of their declarations.
 
-    `directory` holds access.toml, functions.toml and structure.json of other sources than the packaged ones, for which
-    it is None.
-    `exposed_schemas` are the schemas that the API serves, `allowed_bypasses` the user views and functions that bypass
-    row level security on purpose.
+    `directory` holds access.toml, functions.toml, plans.toml and structure.json of other sources; it is None for the
+    packaged sources. `exposed_schemas` are the API's schemas according to config.toml. `allowed_bypasses` are the user
+    views and functions that bypass row level security on purpose.
     """
 
     variables: Mapping[str, Value]
@@ -30,12 +32,17 @@ class Expectations:
     allowed_bypasses: frozenset[str] = frozenset()
 
     def declaration(self, name: str) -> Path:
-        """The file that declares an area (`access.toml`), whether it exists or not."""
+        """The path of a declaration file (`access.toml`); the file may be missing."""
         return (self.directory or PACKAGED_DECLARATIONS) / name
+
+    def all_exposed_schemas(self, connection: Connection) -> set[str]:
+        """The schemas that the API exposes according to config.toml and to this database."""
+        in_database = {schema for (schema,) in sql_file(EXPOSED_SCHEMAS).rows(connection)}
+        return {*self.exposed_schemas, *in_database}
 
 
 def load_expectations(settings: Settings) -> Expectations:
-    """The expectations of the sources of this project."""
-    texts = tuple(m.text for m in rendered(settings))
+    """The expectations of a project's sources."""
+    texts = tuple(migration.text for migration in rendered(settings))
     exposed = load_api_settings(settings.directory).schemas
     return Expectations(variables(settings), texts, settings.sql_dir, exposed, frozenset(settings.allowed_bypasses))

@@ -1,7 +1,7 @@
-"""`verify --explain ID`: how one case was asked, as a script for psql.
+"""`verify --explain ID`: the script for psql that repeats one case.
 
-What is declared is explained from the declarations, without a database. Anything else (an object that is in no
-migration, an area whose cases come from the database) is looked for among what `verify` asks and finds there.
+Declared cases are explained without a database. For other ids (an object that no migration creates, an area whose cases
+depend on the database), `verify` runs and its cases are searched.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from supabase_jobs.findings import Case, Finding, Verification
 from supabase_jobs.verify import run, script
 from supabase_jobs.verify.expectations import Expectations
 
-_NEAREST = 5
-_CUTOFF = 0.5  # of difflib's 0 to 1; below it, ids have little in common
+_SUGGESTIONS = 5
+_CUTOFF = 0.5  # similarity according to difflib, from 0 to 1
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """How a case was asked: `sql` is a whole script for psql, which undoes itself."""
+    """A case and its script for psql (`sql`), which ends with a rollback."""
 
     id: str
     area: str
@@ -30,55 +30,57 @@ class Explanation:
     sql: str
 
     def as_dict(self) -> dict[str, str]:
-        """What `--json` prints."""
+        """The JSON document of `--explain --json`."""
         return asdict(self)
 
 
 def explain(
     id: str, expectations: Expectations, connect: Callable[[], AbstractContextManager[Connection]]
 ) -> Explanation:
-    """The explanation of a case's or a finding's id; `connect` is called only where the declarations lack it.
+    """Explain the case or finding with this id; `connect` is called only for an id that is not declared.
 
-    Raises ConfigError (2), with the nearest ids, where nothing has this id, and what `connect` and `verify` raise.
+    Raises ConfigError (2), which suggests similar ids, if the id is unknown, and what `connect` and `verify` raise.
     """
     declared = run.declared_cases(expectations)
-    if (found := _find(declared, id)) is not None:
-        return found
+    if (explanation := _find(declared, id)) is not None:
+        return explanation
     area = id.partition(":")[0]
     if area not in run.AREAS:
         raise _unknown(id, declared)
     with connect() as connection:
-        asked = run.verify(connection, expectations, (area,))
-    if (found := _find(asked, id)) is None:
-        raise _unknown(id, asked)
-    return found
+        verification = run.verify(connection, expectations, (area,))
+    if (explanation := _find(verification, id)) is None:
+        raise _unknown(id, verification)
+    return explanation
 
 
-def _find(result: Verification, id: str) -> Explanation | None:
-    cases = {case.id: case for case in (*result.unexpected, *result.cases)}
-    finding = next((f for f in result.findings if f.id == id), None)
+def _find(verification: Verification, id: str) -> Explanation | None:
+    cases = {case.id: case for case in (*verification.unexpected, *verification.cases)}
     if (case := cases.get(id)) is not None:
-        return Explanation(id, case.area, case.object, case.name, result.script(case) or _unscripted(case))
-    return None if finding is None else _of_finding(finding, result)
+        return Explanation(id, case.area, case.object, case.name, verification.script(case) or _without_script(case))
+    finding = next((finding for finding in verification.findings if finding.id == id), None)
+    return None if finding is None else _of_finding(finding, verification)
 
 
-def _of_finding(finding: Finding, result: Verification) -> Explanation:
-    """A finding that is about no case: the area could not be asked at all."""
-    opening = result.preambles.get(finding.area, "")
-    told = script.comment(f"{finding.object}: {finding.message}", f"What to do: {finding.fix}" if finding.fix else "")
-    sql = told + (f"-- This is where it starts.\n{opening}rollback;\n" if opening else "")
+def _of_finding(finding: Finding, verification: Verification) -> Explanation:
+    """Explain a finding that belongs to no case, because its area could not be checked."""
+    preamble = verification.preambles.get(finding.area, "")
+    comment = script.comment(f"{finding.object}: {finding.message}", f"Fix: {finding.fix}" if finding.fix else "")
+    sql = comment + (
+        f"-- The statements before the cases of {finding.area}:\n{preamble}rollback;\n" if preamble else ""
+    )
     return Explanation(finding.id, finding.area, finding.object, finding.message, sql)
 
 
-def _unscripted(case: Case) -> str:
+def _without_script(case: Case) -> str:
     return script.comment(f"{case.object}: {case.name}", "No single statement shows this.")
 
 
-def _unknown(id: str, result: Verification) -> ConfigError:
-    ids = [*(case.id for case in result.cases), *(finding.id for finding in result.findings)]
-    near = get_close_matches(id, ids, _NEAREST, _CUTOFF)
-    hint = f"Did you mean {' or '.join(repr(name) for name in near)}?" if near else None
+def _unknown(id: str, verification: Verification) -> ConfigError:
+    ids = [*(case.id for case in verification.cases), *(finding.id for finding in verification.findings)]
+    similar = get_close_matches(id, ids, _SUGGESTIONS, _CUTOFF)
+    hint = f"Did you mean {' or '.join(repr(name) for name in similar)}?" if similar else None
     return ConfigError(
-        f"--explain: nothing has the id {id!r}",
-        hint=hint or "Ids stand in the findings of `supabase-jobs verify --json`.",
+        f"--explain: no case or finding has the id {id!r}",
+        hint=hint or "`supabase-jobs verify --json` prints the ids of its findings.",
     )

@@ -1,6 +1,6 @@
-"""Act as an identity on one connection, as PostgREST would, against rows planted for the purpose.
+"""Act on one connection as PostgREST would for an identity, with fixture rows to act on.
 
-What the areas that try things have in common; knows no table. Works inside a transaction that is rolled back.
+Everything works inside a transaction that the caller rolls back.
 """
 
 import uuid
@@ -22,8 +22,9 @@ from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.identity import NULL, Identity
 
 SET = "select set_config(%s, %s, true)"
-# who the session is, for policies; must be the same before every probe
-_STATE = ", ".join(
+
+# what policies can read about the caller; must be the same before every probe
+_CALLER = ", ".join(
     (
         "select current_user::text",
         "current_setting('role')",
@@ -31,18 +32,19 @@ _STATE = ", ".join(
     )
 )
 
-FIX_DISCARDED_ROWS = "Connect as the owner of the tables (postgres); a trigger may have thrown the rows away."
-_CHANGED = "A constraint is not as the migrations make it: `verify --only structure` says what differs."
-_APPLY_FIRST = "Apply the migrations first (supabase-jobs apply)."
+FIX_DISCARDED_ROWS = "Connect as the owner of the tables (postgres). A trigger may have discarded the rows."
+_FIX_CONSTRAINT = "A constraint differs from the migrations: `verify --only structure` reports the difference."
+_FIX_MISSING = "Apply the migrations first: supabase-jobs apply."
+_FIX_UNKNOWN = "Grant the connecting role INSERT on these tables. A user trigger may block the insert."
 
 Params = Mapping[str, uuid.UUID | None]
 
 
 @dataclass(frozen=True)
 class Names:
-    """What the names in declarations stand for in one run: the ids made for it, and the connection's own role.
+    """The values of the names in declarations during one run.
 
-    `texts` fill the placeholders of identities.
+    `ids` are the ids made for this run, `texts` the values of placeholders, `own_role` the connection's `role` setting.
     """
 
     ids: Mapping[str, uuid.UUID]
@@ -50,16 +52,16 @@ class Names:
     own_role: str
 
     def params(self, binds: Mapping[str, str]) -> Params:
-        """The parameters of a statement: each name with the id that it is bound to, or null."""
+        """The parameters of a statement: for each name the id that it is bound to, or None for null."""
         return {name: None if bind == NULL else self.ids[bind] for name, bind in binds.items()}
 
 
 @dataclass(frozen=True)
 class Impersonation(Names):
-    """What stays the same through one run; `state` is what `set_identity` has to find."""
+    """The connection that acts as identities. `caller` is what policies read about the connection's own role."""
 
     connection: Connection
-    state: tuple[str, ...]
+    caller: tuple[str, ...]
 
 
 def make_names(
@@ -70,15 +72,15 @@ def make_names(
     own_role: str = "none",
     make: Callable[[], uuid.UUID] = uuid.uuid4,
 ) -> Names:
-    """An id for each name in `ids`, random ones if unsaid.
+    """Make an id for each name in `ids`: by default a random one.
 
-    In the texts of identities `$name` is an id or a variable, `$NAME` the same in upper case, `$name_hex` an id
-    without its hyphens. `variables` fill the placeholders that are not ids (`$guest_header`); ConfigError where one is
-    neither.
+    In the texts of identities, `$name` is an id or a variable, `$NAME` the same in upper case, and `$name_hex` an id
+    without hyphens. `variables` fill the placeholders that are not ids (`$guest_header`). Raises ConfigError for a
+    placeholder that is neither.
     """
     if missing := set(placeholders) - set(variables):
         raise ConfigError(
-            f"the declarations of {area} use ${min(missing)}, which is no id and no variable of the SQL sources"
+            f"the declarations of {area} use ${min(missing)}, which is neither an id nor a variable of the SQL sources"
         )
     made = {name: make() for name in ids}
     texts = {name: str(value) for name, value in {**variables, **made}.items()}
@@ -96,135 +98,132 @@ def begin(
     *,
     make: Callable[[], uuid.UUID] = uuid.uuid4,
 ) -> Impersonation:
-    """A session, with `make_names` for this connection's role.
+    """Make the names of a run (see `make_names`) for this connection.
 
-    What a database or a role has as a default for a request's settings is emptied: every request makes its own.
+    Request settings that the database or the role sets by default are set to '': each request makes its own.
     """
-    state = one(connection.execute(_STATE))
-    if any(state[-len(REQUEST_SETTINGS) :]):
-        _make(connection, dict.fromkeys(REQUEST_SETTINGS, ""))
-        state = one(connection.execute(_STATE))
-    names = make_names(area, ids, placeholders, variables, own_role=state[1], make=make)
-    return Impersonation(names.ids, names.texts, names.own_role, connection, state)
+    caller = one(connection.execute(_CALLER))
+    if any(caller[-len(REQUEST_SETTINGS) :]):
+        _set(connection, dict.fromkeys(REQUEST_SETTINGS, ""))
+        caller = one(connection.execute(_CALLER))
+    names = make_names(area, ids, placeholders, variables, own_role=caller[1], make=make)
+    return Impersonation(names.ids, names.texts, names.own_role, connection, caller)
 
 
 def insert_fixture(
-    session: Impersonation, area: str, fixture: Sequence[str], result: Context, ours: Collection[str] = ()
+    impersonation: Impersonation, area: str, fixture: Sequence[str], context: Context, managed: Collection[str] = ()
 ) -> bool:
-    """Plant the test rows, as the connection's own role; False, and the area is not checked, where that fails.
+    """Insert the fixture rows as the connection's own role. If that fails, mark the area as unchecked; return False.
 
-    That a row of ours was thrown away is an error; what is not among `ours` and refuses one is not.
+    The failure is an error if a managed object causes it (one of `managed`), and otherwise a warning.
     """
-    params = session.params({name: name for name in session.ids})
+    connection = impersonation.connection
+    params = impersonation.params({name: name for name in impersonation.ids})
     try:
-        with session.connection.transaction():
+        with connection.transaction():
             for statement in fixture:
-                session.connection.execute(statement.encode(), params)
-            _restore_settings(session)
+                connection.execute(statement.encode(), params)
+            _restore_caller(impersonation)
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
-        why = f"planting the test rows failed with {error.sqlstate}: {error.diag.message_primary}"
-        # A missing object is a fault of the schema, and so are a constraint of ours that refuses what it should not and
-        # a row of ours that is thrown away: what refers to it says so, itself and in nobody's function. Anything else
-        # (a trigger of the project's own on auth.users, say) means that we do not know: never reported as passed.
-        itself = error.diag.context is None
-        thrown_away = isinstance(error, psycopg.errors.ForeignKeyViolation) and itself
-        # a column that must not be null may be the project's own: that error names no constraint
-        refused = isinstance(error, psycopg.IntegrityError) and bool(ours and error.diag.constraint_name) and itself
-        found = ownership.user_object_conflict(session.connection, error, ours)
-        missing = (error.sqlstate or "").startswith(("42", "3F")) and error.sqlstate != "42501" and itself
-        if found is not None:
-            result.mark_unchecked(
-                area, "fixture", f"planting the test rows: {found.why}", found.fix, id=f"{area}:fixture"
-            )
-        elif missing or thrown_away or refused:
-            result.unchecked.append(area)
-            result.findings.append(
-                Finding(
-                    id=f"{area}:fixture",
-                    area=area,
-                    severity=Severity.ERROR,
-                    object="fixture",
-                    message=f"{area} was not checked: {why}",
-                    fix=FIX_DISCARDED_ROWS if thrown_away else _CHANGED if refused else _APPLY_FIRST,
-                )
-            )
+        conflict = ownership.user_object_conflict(connection, error, managed)
+        if conflict is not None:
+            reason = f"inserting the fixture rows: {conflict.why}"
+            context.mark_unchecked(area, "fixture", reason, conflict.fix, id=f"{area}:fixture")
+            return False
+        reason = f"inserting the fixture rows failed with {error.sqlstate}: {error.diag.message_primary}"
+        if (fix := _fix_of_schema_fault(error, managed)) is None:
+            context.mark_unchecked(area, "fixture", reason, _FIX_UNKNOWN, id=f"{area}:fixture")
         else:
-            result.mark_unchecked(
-                area,
-                "fixture",
-                why,
-                "Let the connecting role insert into these tables; a trigger of the project's own may be in the way.",
-                id=f"{area}:fixture",
-            )
+            context.unchecked.append(area)
+            message = f"{area} was not checked: {reason}"
+            context.findings.append(Finding(f"{area}:fixture", area, Severity.ERROR, "fixture", message, fix))
         return False
     return True
 
 
-def _restore_settings(session: Impersonation) -> None:
-    """Make the settings of the start again, where a trigger of the project's own has made others."""
-    if one(session.connection.execute(_STATE)) != session.state:
-        reset_role(session)
+def _fix_of_schema_fault(error: psycopg.Error, managed: Collection[str]) -> str | None:
+    """The hint for a fixture that fails because of the managed schema; None if the cause is unknown."""
+    if error.diag.context is not None:  # raised inside a function, for example in a user trigger
+        return None
+    if isinstance(error, psycopg.errors.ForeignKeyViolation):  # the row that it refers to was discarded
+        return FIX_DISCARDED_ROWS
+    # without a constraint's name, the column that must not be null may be a user column
+    if isinstance(error, psycopg.IntegrityError) and managed and error.diag.constraint_name:
+        return _FIX_CONSTRAINT
+    sqlstate = error.sqlstate or ""
+    return _FIX_MISSING if sqlstate.startswith(("42", "3F")) and sqlstate != "42501" else None
 
 
-def set_identity(session: Impersonation, identity: Identity) -> None:
-    """Take on an identity's settings and role, until the transaction or savepoint is rolled back."""
-    serve_previous(session, identity)
-    with session.connection.pipeline():  # fewer round trips
-        became = send_identity(session, identity)
-    became()
+def _restore_caller(impersonation: Impersonation) -> None:
+    """Undo the settings that a user trigger has changed."""
+    if one(impersonation.connection.execute(_CALLER)) != impersonation.caller:
+        reset_role(impersonation)
 
 
-def serve_previous(session: Impersonation, identity: Identity) -> None:
-    """Serve the previous identity first, where there is one; psycopg's errors where what it does fails."""
+def set_identity(impersonation: Impersonation, identity: Identity) -> None:
+    """Set an identity's role and request settings, until the transaction or savepoint is rolled back."""
+    serve_previous(impersonation, identity)
+    with impersonation.connection.pipeline():  # fewer round trips
+        check_identity = send_identity(impersonation, identity)
+    check_identity()
+
+
+def serve_previous(impersonation: Impersonation, identity: Identity) -> None:
+    """Run the previous identity's statement, if there is one. Raises psycopg's errors if it fails."""
     if identity.previous is not None:
-        set_identity(session, identity.previous)
-        session.connection.execute(identity.previous_statement.encode())
-        session.connection.execute(SET, ("role", session.own_role))
+        set_identity(impersonation, identity.previous)
+        impersonation.connection.execute(identity.previous_statement.encode())
+        impersonation.connection.execute(SET, ("role", impersonation.own_role))
 
 
-def send_identity(session: Impersonation, identity: Identity) -> Callable[[], None]:
-    """Send what `set_identity` does, in an open pipeline; what is returned raises where it has not come to that."""
-    made = {**identity.settings_for(session.texts), "role": identity.role}
-    took = session.connection.execute(_making(len(made), whole=True), [part for pair in made.items() for part in pair])
+def send_identity(impersonation: Impersonation, identity: Identity) -> Callable[[], None]:
+    """Send the statement of `set_identity` in an open pipeline.
 
-    def became() -> None:
-        if took.pgresult is None or took.pgresult.status != ExecStatus.TUPLES_OK:
-            raise SupabaseJobsError(f"could not take on the role {identity.role}")
-        found = one(took)
-        before, now = found[: len(session.state)], found[-1]
-        if identity.previous is None and before != session.state:
-            raise SupabaseJobsError(f"role, claims or headers were left over from an earlier probe: {list(before)}")
-        if now != identity.role:
-            raise SupabaseJobsError(f"could not take on the role {identity.role}: still {now}")
+    After the pipeline, call the returned function: it raises SupabaseJobsError if the identity was not set.
+    """
+    settings = {**identity.settings_for(impersonation.texts), "role": identity.role}
+    statement = _set_statement(len(settings), with_caller=True)
+    cursor = impersonation.connection.execute(statement, [part for pair in settings.items() for part in pair])
 
-    return became
+    def check_identity() -> None:
+        if cursor.pgresult is None or cursor.pgresult.status != ExecStatus.TUPLES_OK:
+            raise SupabaseJobsError(f"could not set the role {identity.role}")
+        row = one(cursor)
+        before, role = row[: len(impersonation.caller)], row[-1]
+        if identity.previous is None and before != impersonation.caller:
+            raise SupabaseJobsError(f"an earlier probe left its role or request settings behind: {list(before)}")
+        if role != identity.role:
+            raise SupabaseJobsError(f"could not set the role {identity.role}: current_user is {role}")
 
-
-def reset_role(session: Impersonation, identity: Identity | None = None) -> None:
-    """Be the connection's own role again, and nobody's request: also after an identity, which keeps what it did."""
-    made = dict.fromkeys(identity.settings_for(session.texts) if identity else (), "")
-    made |= dict(zip(("role", *REQUEST_SETTINGS), session.state[1:], strict=True))
-    _make(session.connection, made)
+    return check_identity
 
 
-def _make(connection: Connection, settings: Mapping[str, str]) -> None:
-    connection.execute(_making(len(settings), whole=False), [part for pair in settings.items() for part in pair])
+def reset_role(impersonation: Impersonation, identity: Identity | None = None) -> None:
+    """Reset the role and the request settings, also those of `identity`; keep the changes to rows."""
+    settings = dict.fromkeys(identity.settings_for(impersonation.texts) if identity else (), "")
+    settings |= dict(zip(("role", *REQUEST_SETTINGS), impersonation.caller[1:], strict=True))
+    _set(impersonation.connection, settings)
+
+
+def _set(connection: Connection, settings: Mapping[str, str]) -> None:
+    statement = _set_statement(len(settings), with_caller=False)
+    connection.execute(statement, [part for pair in settings.items() for part in pair])
 
 
 @cache
-def _making(count: int, *, whole: bool) -> bytes:
-    """The statement that makes so many settings; `whole`: between who one was and who one is then.
+def _set_statement(count: int, *, with_caller: bool) -> bytes:
+    """A select that makes `count` settings; `with_caller`: between the caller before and current_user after.
 
-    Columns are evaluated in their order.
+    PostgreSQL evaluates the columns in their order.
     """
-    made = sql.SQL(", ").join([sql.SQL("set_config(%s, %s, true)")] * count)
-    return sql.SQL(f"{_STATE}, {{}}, current_user::text" if whole else "select {}").format(made).as_bytes()
+    calls = sql.SQL(", ").join([sql.SQL("set_config(%s, %s, true)")] * count)
+    return sql.SQL(f"{_CALLER}, {{}}, current_user::text" if with_caller else "select {}").format(calls).as_bytes()
 
 
 def one(cursor: psycopg.Cursor[Any]) -> tuple[Any, ...]:
-    """The one row of a select that has one whatever happens."""
+    """The row of a select that always returns one."""
     row = cursor.fetchone()
     assert row is not None  # noqa: S101  a select without FROM has one row
     return tuple(row)

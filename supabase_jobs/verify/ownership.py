@@ -1,4 +1,4 @@
-"""Tell the project's own tables and constraints, which say nothing of what the migrations expectations, from ours."""
+"""Distinguish user objects from managed objects: those that the migrations create."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,54 +10,61 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.verify.structure import snapshot
 
-_OWNERSHIP = Path(__file__).with_name("ownership.sql")
-_REFUSING = ("constraint", "index")
+_USER_OBJECT = Path(__file__).with_name("user_object.sql")
+# the kinds of objects that refuse rows
+_CONSTRAINTS = ("constraint", "index")
 
 
-def managed_relations(file: Path) -> frozenset[str]:
-    """The tables and views that the snapshot beside a file of declarations names as made by the migrations."""
-    return frozenset(() if (recorded := _beside(file)) is None else recorded.scope["relations"])
+def managed_relations(declarations: Path) -> frozenset[str]:
+    """The managed tables and views: those in the structure snapshot next to a file of declarations."""
+    recorded = _snapshot(declarations)
+    return frozenset(() if recorded is None else recorded.scope["relations"])
 
 
-def managed_objects(file: Path) -> frozenset[str]:
-    """The same, and the constraints and indexes of these tables, each as `table:name`."""
-    recorded = _beside(file)
-    parts = () if recorded is None else recorded.facts
-    return managed_relations(file) | {f"{part.object}:{part.name}" for part in parts if part.kind in _REFUSING}
+def managed_objects(declarations: Path) -> frozenset[str]:
+    """The managed tables and views, and their constraints and indexes, each as `table:name`."""
+    recorded = _snapshot(declarations)
+    facts = () if recorded is None else recorded.facts
+    parts = {f"{fact.object}:{fact.name}" for fact in facts if fact.kind in _CONSTRAINTS}
+    return managed_relations(declarations) | parts
 
 
-def _beside(file: Path) -> snapshot.Snapshot | None:
-    recorded = file.with_name(snapshot.FILE_NAME)
-    return snapshot.load(recorded) if recorded.is_file() else None
+def _snapshot(declarations: Path) -> snapshot.Snapshot | None:
+    file = declarations.with_name(snapshot.FILE_NAME)
+    return snapshot.load(file) if file.is_file() else None
 
 
 @dataclass(frozen=True)
 class UserObjectConflict:
-    """What of the project's own is in the way of a probe: why nothing can be said, and what helps."""
+    """A user object that blocks a probe: why the probe shows nothing, and a hint."""
 
     why: str
     fix: str
 
 
 def user_object_conflict(
-    connection: Connection, error: psycopg.Error, ours: Collection[str]
+    connection: Connection, error: psycopg.Error, managed: Collection[str]
 ) -> UserObjectConflict | None:
-    """What an error says where it comes from a table that is none of `ours`, or from a constraint that is none.
+    """The conflict, if a table or constraint that is not among `managed` raised the error.
 
-    Asks the server: the transaction has to be fit for that again. None where nobody said what is ours.
+    Queries the catalogs, so the transaction must not be in a failed state. None if `managed` is empty.
     """
-    if not ours or not isinstance(error, psycopg.IntegrityError) or error.diag.table_name is None:
+    if not managed or not isinstance(error, psycopg.IntegrityError) or error.diag.table_name is None:
         return None
-    said = error.diag
-    found = sql_file(_OWNERSHIP).rows(connection, said.schema_name, said.table_name, said.constraint_name, list(ours))
-    if not found:
-        return None
-    [(table, whole)] = found
-    constraint = f'constraint "{said.constraint_name}" of {table}' if said.constraint_name else f"what {table} refuses"
-    return UserObjectConflict(
-        f"it failed with {error.sqlstate} ({said.message_primary}), and {table if whole else constraint} is"
-        f" {'a table' if whole else 'one'} of the project's own",
-        f"Real rows meet {constraint} too; on delete cascade, say, lets them through."
-        if isinstance(error, psycopg.errors.ForeignKeyViolation)
-        else f"Real rows meet {constraint} too.",
+    diag = error.diag
+    rows = sql_file(_USER_OBJECT).rows(
+        connection, diag.schema_name, diag.table_name, diag.constraint_name, list(managed)
     )
+    if not rows:
+        return None
+    [(table, whole_table)] = rows
+    constraint = (
+        f'constraint "{diag.constraint_name}" of {table}'
+        if diag.constraint_name
+        else f'the NOT NULL constraint of column "{diag.column_name}" of {table}'
+    )
+    blocking = f"table {table}" if whole_table else constraint
+    why = f"it failed with {error.sqlstate} ({diag.message_primary}), and {blocking} is a user object"
+    if isinstance(error, psycopg.errors.ForeignKeyViolation):
+        return UserObjectConflict(why, f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE.")
+    return UserObjectConflict(why, f"Production writes hit {constraint} too.")

@@ -1,6 +1,6 @@
-"""`verify` as one call: every area that was asked for, in one transaction that is rolled back.
+"""Run the areas of `verify` in one transaction that is rolled back.
 
-Each area is a package whose module `check` has `check(connection, expectations, context)`.
+Each area is a package whose module `check` has the function `check(connection, expectations, context)`.
 """
 
 import time
@@ -12,7 +12,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
 from supabase_jobs.verify import access, functions, plans, structure
-from supabase_jobs.verify.access import http_cases
+from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.check import check as check_access
 from supabase_jobs.verify.access.check import declared_cases as access_cases
 from supabase_jobs.verify.context import Context, DeadlineError
@@ -29,15 +29,14 @@ _CHECKS = {
     functions.AREA: check_functions,
     plans.AREA: check_plans,
 }
-# Areas in the order they run: the fastest first, because `mutate` stops at the first area with an error. `plans` runs
-# after `access`, which has to run before any request setting exists in the session.
+# Areas in the order they run: the fastest first, because `mutate` stops at the first area with an error. `access` runs
+# before the areas that make request settings, because one of its identities has none.
 AREAS = tuple(_CHECKS)
-# areas that insert test rows, and so need a primary server
+# areas that insert fixture rows, and so need a primary server
 _WRITING = (access.AREA, functions.AREA)
 
-# Each statement has its own limit; what makes all of them slow, a policy of the project's own say, must not add up to
-# an hour on a live database.
-LONGEST_S = 120
+# for all statements together: each has its own limit, but a slow user policy can make all of them slow
+TIME_LIMIT_S = 120
 
 _READ_ONLY = """
 select
@@ -47,7 +46,7 @@ select
 
 
 def parse(only: str | None) -> tuple[str, ...]:
-    """The areas named in a comma-separated list, in the order they run; all for None. ConfigError for others."""
+    """The areas of a comma-separated list, in the order they run; all areas for None. ConfigError for other names."""
     if only is None:
         return AREAS
     wanted = {part.strip() for part in only.split(",") if part.strip()}
@@ -61,69 +60,70 @@ def parse(only: str | None) -> tuple[str, ...]:
 def verify(
     connection: Connection, expectations: Expectations, areas: Sequence[str] = AREAS, *, repeated: bool = False
 ) -> Verification:
-    """Check a live database and leave no trace: everything happens in a transaction that is rolled back.
+    """Check a live database. Everything happens in a transaction that is rolled back.
 
-    Takes no lock stronger than a row lock. An area that could not be judged (its declarations are missing, its
-    test rows cannot be planted, the role lacks a right, the server only reads, it takes too long) is among `unchecked`,
-    with a warning that says why: never passed. One that is `repeated` stops at an error, names no cases, and needs what
-    `questions.prepared` prepares. Raises psycopg's errors where the connection is lost, and where
-    somebody else's lock is in the way.
+    Takes no lock stronger than a row lock. An area that cannot be checked (its declarations are missing, its fixture
+    rows cannot be inserted, the role lacks a privilege, the server is read-only, it takes too long) is listed in
+    `unchecked`, and a warning gives the reason. For `repeated`, see `Context`. Raises psycopg's errors if the
+    connection is lost, or if another session's lock blocks a statement.
     """
     started = time.monotonic()
-    result = Context(repeated, started + LONGEST_S)
+    context = Context(repeated, started + TIME_LIMIT_S)
     with connection.transaction(force_rollback=True):
         connection.execute(SETTINGS)
         read_only = connection.execute(_READ_ONLY).fetchone()
         for area in areas:
-            if result.should_stop:
+            if context.should_stop:
                 break
             if area in _WRITING and read_only and read_only[0]:
-                result.mark_unchecked(
-                    area, "database", f"this is {read_only[1]}, and test rows cannot be planted", "Ask the primary."
-                )
+                why = f"this is {read_only[1]}, and fixture rows cannot be inserted"
+                context.mark_unchecked(area, "database", why, "Connect to the primary.")
             else:
-                _check(connection, area, expectations, result)
-    result.downgrade_equivalent()
-    return _verification(result, (time.monotonic() - started) * 1000)
+                _check(connection, area, expectations, context)
+    context.downgrade_equivalent()
+    return _verification(context, (time.monotonic() - started) * 1000)
 
 
 def declared_cases(expectations: Expectations) -> Verification:
-    """The cases that can be told without a database, with their scripts, also those through an API; none was asked."""
-    result = Context()
-    for cases in (structure_cases, access_cases, http_cases.declared_cases):
-        cases(expectations, result)
-    return _verification(result, 0.0)
+    """The cases that are known without a database, with their scripts, including those through the API; none is run."""
+    context = Context()
+    for cases in (structure_cases, access_cases, http.declared_cases):
+        cases(expectations, context)
+    return _verification(context, 0.0)
 
 
-def _verification(result: Context, milliseconds: float) -> Verification:
+def _verification(context: Context, milliseconds: float) -> Verification:
     return Verification(
-        tuple(result.findings),
-        tuple(result.cases),
+        tuple(context.findings),
+        tuple(context.cases),
         milliseconds,
-        tuple(result.grids),
-        tuple(result.unchecked),
-        result.preambles,
-        frozenset(result.equivalences),
-        tuple(result.unexpected),
+        tuple(context.grids),
+        tuple(context.unchecked),
+        context.preambles,
+        frozenset(context.equivalences),
+        tuple(context.unexpected),
     )
 
 
-def _check(connection: Connection, area: str, expectations: Expectations, result: Context) -> None:
+def _check(connection: Connection, area: str, expectations: Expectations, context: Context) -> None:
     try:
-        with connection.transaction(force_rollback=True):  # no area sees what another has planted
-            _CHECKS[area](connection, expectations, result)
+        with connection.transaction(force_rollback=True):  # no area sees the fixture rows of another
+            _CHECKS[area](connection, expectations, context)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
-        why = f"it failed with {error.sqlstate}: {error.diag.message_primary}"
-        result.mark_unchecked(area, "database", why, "Connect as postgres, the owner of what the migrations create.")
+        why, fix = f"it failed with {_described(error)}", "Connect as postgres, the owner of the managed objects."
+        context.mark_unchecked(area, "database", why, fix)
     except psycopg.errors.InvalidSqlStatementName as error:
-        why = (
-            f"it failed with {error.sqlstate}: {error.diag.message_primary}; something has dropped what it had prepared"
-        )
-        result.mark_unchecked(area, "database", why, "Look for a trigger of the project's own that says deallocate.")
+        why = f"it failed with {_described(error)}; something deallocated the prepared statements of verify"
+        context.mark_unchecked(area, "database", why, "Look for a user trigger that executes DEALLOCATE.")
     except DeadlineError:
-        why = f"not to its end: {LONGEST_S} seconds are over, and each statement takes long"
-        result.mark_unchecked(area, "database", why, "Mend what else was found, and look for what is slow in a policy.")
+        why = f"it was stopped after the time limit of {TIME_LIMIT_S} seconds, because many statements are slow"
+        context.mark_unchecked(area, "database", why, "Fix the other findings, and look for a slow policy.")
     except psycopg.errors.QueryCanceled as error:
-        # a fault can be what makes it slow, on a large table: what has been found so far stands
-        why = f"not to its end: a statement failed with {error.sqlstate}: {error.diag.message_primary}"
-        result.mark_unchecked(area, "database", why, "Mend what else was found, and ask again when the server is idle.")
+        # the cause may be a fault that makes a statement slow on a large table, so earlier findings are kept
+        why = f"it was stopped: a statement failed with {_described(error)}"
+        fix = "Fix the other findings, and run verify again when the server is idle."
+        context.mark_unchecked(area, "database", why, fix)
+
+
+def _described(error: psycopg.Error) -> str:
+    return f"{error.sqlstate}: {error.diag.message_primary}"

@@ -1,7 +1,7 @@
-"""What a probe does, as SQL that a person pastes into psql: the same statements, in a transaction that is undone.
+"""Scripts for psql that repeat what verify runs: the same statements, in a transaction that is rolled back.
 
-A script is an opening, which an area's probes share (`Context.preambles`), and the probe's own part, which ends
-the transaction (`Case.script`). Nothing here is executed by us. Values are quoted by psycopg.
+A script is a preamble, which the cases of an area share (`Context.preambles`), and the case's part, which ends the
+transaction (`Case.script`). Nothing here is executed by verify itself. psycopg quotes all values.
 """
 
 import uuid
@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from psycopg.sql import Literal
 
-# So that no probe stands behind somebody else's lock for long, and a database or role with settings of its own is seen
-# as any other is: the last five change how definitions are written and read, or refuse what row level security hides.
-# Compiling a question to the catalogs takes ten times as long as answering it.
+# The timeouts keep a probe from waiting long for another session's lock. `jit` is off because compiling a catalog query
+# takes ten times as long as running it. The last five override settings of the database or role that change how
+# definitions are written and read, or that turn rows hidden by row level security into errors.
 SETTINGS = """select
   set_config('search_path', '', true),
   set_config('statement_timeout', '10s', true),
@@ -23,31 +23,31 @@ SETTINGS = """select
   set_config('extra_float_digits', '1', true),
   set_config('row_security', 'on', true)"""
 
-_OPENING = """\
+_PREAMBLE = """\
 -- {about}
--- To paste into psql. The rollback at the end undoes all of it; after an error, only the rollback counts.
--- \\set VERBOSITY verbose shows an error's SQLSTATE.
+-- Paste this into psql. The rollback at the end undoes everything; after an error, only the rollback has an effect.
+-- \\set VERBOSITY verbose shows the SQLSTATE of an error.
 begin;
 """
 _BEFORE = """\
--- What is there now, to compare with afterwards.
-select set_config('verify.before', ({watch})::text, true) is not null as looked;
+-- Save the rows before the calls.
+select set_config('verify.before', ({watch})::text, true) is not null as saved;
 """
 _AFTER = """\
--- What has changed: each row as it was and as it is.
+-- The changes: each row before and after.
 select key, before.value as before, after.value as after
 from jsonb_each(current_setting('verify.before')::jsonb) as before
 full join jsonb_each(({watch})) as after using (key)
 where before.value is distinct from after.value;
 """
-_ONE_OF_MANY = """\
+_ONE_OF_SEVERAL = """\
 savepoint call;
 {call}\\if :ERROR
 rollback to savepoint call;
 \\endif
 """
 _GUARDED = """\
--- Asked first: true (t) means that the statement would reach every row, and it is not run.
+-- If this is true (t), the statement would reach every row, and it is not run.
 select ({condition}) as every_row \\gset
 \\echo every row: :every_row
 \\if :every_row
@@ -57,14 +57,14 @@ select ({condition}) as every_row \\gset
 
 
 def quoted(values: Mapping[str, object]) -> dict[str, str]:
-    """Each value as an SQL literal, for `preamble` and `probe`; a None is NULL. Quoting costs more than filling in."""
+    """Each value as an SQL literal; None is NULL. Quote once and fill in often: quoting is the slower part."""
     return {name: literal(value) for name, value in values.items()}
 
 
 def filled(statement: str, literals: Mapping[str, str] | None) -> str:
-    """A statement that ends in a semicolon, with a literal for each `%(name)s`, as psycopg takes it.
+    """A statement with a semicolon, in which each `%(name)s` is replaced by its literal.
 
-    None for a statement that is executed without parameters, in which psycopg leaves every % alone.
+    Pass None for a statement that is run without parameters: psycopg then leaves every % unchanged.
     """
     text = (statement if literals is None else statement % literals).strip().rstrip(";").rstrip()
     # a comment in the last line would hide the semicolon
@@ -72,14 +72,14 @@ def filled(statement: str, literals: Mapping[str, str] | None) -> str:
 
 
 def preamble(about: str, fixture: Iterable[str] = (), literals: Mapping[str, str] | None = None) -> str:
-    """The opening that the probes of an area share: `begin`, the settings of verify, and the planted rows."""
-    planted = "".join(filled(statement, literals) for statement in fixture)
-    rows = f"\n-- The rows that it is about, planted as the owner.\n{planted}" if planted else ""
-    return _OPENING.format(about=_line(about)) + filled(SETTINGS, None) + rows + "\n"
+    """The beginning that the scripts of an area share: `begin`, the settings of verify, and the fixture rows."""
+    inserts = "".join(filled(statement, literals) for statement in fixture)
+    rows = f"\n-- Insert the fixture rows as the owner.\n{inserts}" if inserts else ""
+    return _PREAMBLE.format(about=_line(about)) + filled(SETTINGS, None) + rows + "\n"
 
 
 def identity(role: str, settings: Mapping[str, str]) -> str:
-    """The statement that makes the rest of the transaction a request of this role, with these settings."""
+    """The statement that makes the rest of the transaction a request of this role with these settings."""
     return f"-- As {_line(role)}:\n{setting({**settings, 'role': role})}"
 
 
@@ -91,7 +91,7 @@ def setting(values: Mapping[str, str]) -> str:
 
 def probe(
     about: Sequence[str],
-    become: str,
+    identity_sql: str,
     statement: str,
     literals: Mapping[str, str] | None = None,
     *,
@@ -99,18 +99,18 @@ def probe(
     owner: str = "none",
     reached: str | None = None,
 ) -> str:
-    """The probe's own part. `about` are its comments, a line each; `become` comes from `identity`, or is ''.
+    """The script of a probe. `about` are comment lines; `identity_sql` is a result of `identity`, or ''.
 
-    `guard` is asked first, and the statement not run where it is true. `reached` is asked afterwards by `owner`,
-    the role that verify itself has (`current_setting('role')`).
+    If the query `guard` returns true, the statement is not run. `reached` is a query that `owner` (the `role` setting
+    of verify's own connection) runs after the statement.
     """
     run = filled(statement, literals)
     if guard is not None:
         run = _GUARDED.format(condition=filled(guard, literals).rstrip().rstrip(";"), statement=run)
-    parts = [comment(*about) + become, f"-- The probe:\n{run}"]
+    parts = [comment(*about) + identity_sql, f"-- The statement:\n{run}"]
     if reached is not None:
-        back = f"select set_config('role', {literal(owner)}, true);\n"
-        parts.append(f"-- As the owner again: did it reach its target?\n{back}{filled(reached, literals)}")
+        reset = f"select set_config('role', {literal(owner)}, true);\n"
+        parts.append(f"-- As the owner: did the statement reach its target?\n{reset}{filled(reached, literals)}")
     return "\n".join([*parts, "rollback;\n"])
 
 
@@ -123,37 +123,37 @@ def scenario(
     watch: str,
     back: str,
 ) -> str:
-    """The own part of a probe that is judged by what it changed: what it starts from, its calls, and the difference.
+    """The script of a scenario: the statements `given`, its calls, and the rows that have changed.
 
-    `calls` are pairs of what `identity` gives, or '', and a statement; several go on after an error. `watch` is a query
-    for one JSON object of key → row; `back` is what `setting` gives for the owner, after a call as somebody else.
+    `calls` are pairs of a result of `identity`, or '', and a statement; several calls continue after an error. `watch`
+    is a query for one JSON object of key → row. `back` is the statement that resets the identity after a call.
     """
-    looked = filled(watch, literals).rstrip().removesuffix(";").rstrip()
+    watch_sql = filled(watch, literals).rstrip().removesuffix(";").rstrip()
     start = "".join(filled(statement, literals) for statement in given)
     parts = [
-        "".join(f"-- {_line(line)}\n" for line in about) + (f"\n-- What it starts from:\n{start}" if start else ""),
-        _BEFORE.format(watch=looked),
+        "".join(f"-- {_line(line)}\n" for line in about) + (f"\n-- Prepare the rows:\n{start}" if start else ""),
+        _BEFORE.format(watch=watch_sql),
     ]
     calls = tuple(calls)
-    alone = len(calls) == 1  # an error of one call must not keep the next from being made
-    for become, statement in calls:
-        call = "\n".join((become or "-- As the owner:\n", f"-- The call:\n{filled(statement, literals)}"))
-        parts += [call if alone else _ONE_OF_MANY.format(call=call)]
-        parts += [f"-- As the owner again:\n{back}"] if become else []
-    return "\n".join([*parts, _AFTER.format(watch=looked), "rollback;\n"])
+    alone = len(calls) == 1  # otherwise an error of one call must not prevent the next
+    for identity_sql, statement in calls:
+        call = "\n".join((identity_sql or "-- As the owner:\n", f"-- The call:\n{filled(statement, literals)}"))
+        parts += [call if alone else _ONE_OF_SEVERAL.format(call=call)]
+        parts += [f"-- As the owner again:\n{back}"] if identity_sql else []
+    return "\n".join([*parts, _AFTER.format(watch=watch_sql), "rollback;\n"])
 
 
 def comment(*lines: str) -> str:
-    """Lines as SQL comments; empty ones are left out."""
+    """Lines as SQL comments; empty lines are left out."""
     return "".join(f"-- {_line(line)}\n" for line in lines if line)
 
 
 def literal(value: object) -> str:
     """A value as an SQL literal."""
-    if isinstance(value, uuid.UUID):  # with dashes, as it stands in the headers
+    if isinstance(value, uuid.UUID):  # with hyphens, as in the headers
         return Literal(str(value)).as_string(None) + "::uuid"
     return Literal(value).as_string(None).strip()
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())  # a line end would end the comment
+    return " ".join(text.split())  # a line break would end the comment

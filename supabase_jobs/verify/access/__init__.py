@@ -1,3 +1,7 @@
-"""The access matrix: who may do what to whose rows."""
+"""The access area: which identity may do what with whose rows.
+
+`matrix` reads access.toml, `cells` runs and judges every cell, `probe` runs one statement, `privileges` looks for
+undeclared privileges, and `http` repeats the cells through the API.
+"""
 
 AREA = "access"

@@ -1,34 +1,42 @@
-"""The access matrix once more, through the API: does a browser's request come to what SQL impersonation came to?
+"""Repeat the access matrix through the API, and compare the outcomes with those of SQL.
 
-What a request writes is committed. So every id of a run is marked (it begins with the letters `verify`), the marked
-rows are removed after each request that wrote, at the end whatever happens, and at the start of the next run.
+What a request writes is committed. So every id of a run is marked: it begins with the letters `verify`. The marked rows
+are deleted after each request that wrote, at the end of the run also after an error, and at the start of the next run.
 """
 
+import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from string import Template
+from typing import TYPE_CHECKING, Any
 
 from supabase_jobs.api import keys
 from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.errors import BusyError, ConfigError
+from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
+from supabase_jobs.errors import BusyError, ConfigError, ConnectError, SupabaseJobsError
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification
-from supabase_jobs.verify import impersonation
-from supabase_jobs.verify.access import AREA, declaration, http_cases, requests
-from supabase_jobs.verify.access.declaration import Declaration, Matrix, MatrixRow
-from supabase_jobs.verify.access.http_cases import SERVICE, Asked
+from supabase_jobs.verify import script
+from supabase_jobs.verify.access import AREA
+from supabase_jobs.verify.access.cells import Cell
+from supabase_jobs.verify.access.matrix import FILE_NAME, AccessDeclaration, Matrix, MatrixRow, Request, load
+from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
-from supabase_jobs.verify.identity import Identity
+from supabase_jobs.verify.identity import NULL, Identity
+from supabase_jobs.verify.impersonation import Impersonation, Params, begin
 
 if TYPE_CHECKING:
     import httpx
 
     from supabase import Client
 
-# A guest's real id is a random UUID, version 4: none begins like this and has version 8.
+SERVICE = "service_role"
+
+# A guest's real id is a random UUID of version 4: none begins like this and has version 8.
 _MARK = b"verify"
 FIRST = uuid.UUID(bytes=_MARK + b"\x80\x00\x80" + bytes(7))
 LAST = uuid.UUID(bytes=_MARK + b"\x8f\xff\xbf" + b"\xff" * 7)
@@ -36,145 +44,246 @@ LAST = uuid.UUID(bytes=_MARK + b"\x8f\xff\xbf" + b"\xff" * 7)
 _LOCK = "select pg_try_advisory_xact_lock(%s)"
 _LOCK_KEY = int.from_bytes(b"vrfyhttp", "big", signed=True)
 
+_METHODS = {"select": "GET", "update": "PATCH", "delete": "DELETE"}  # all others: POST
+
+# PostgREST's message for a failed WITH CHECK, which has the same SQLSTATE as a missing grant
+_VIOLATES = "new row violates row-level security policy"
+# the API refused the token or the key before it ran a statement
+_TOKEN_REFUSED = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
+# the load on the server, or no free connection
+_INCONCLUSIVE = (*INCONCLUSIVE_SQLSTATES, "PGRST000", "PGRST001", "PGRST002", "PGRST003")
+
+
+@dataclass(frozen=True)
+class ApiCell:
+    """A cell that can be a request, and its place in the grid."""
+
+    r: int
+    c: int
+    cell: Cell
+    request: Request
+
+
+def api_cells(matrix: Matrix) -> Iterator[ApiCell]:
+    """Every cell of a matrix that can be a request."""
+    for r, row in enumerate(matrix.rows):
+        for c, action in enumerate(matrix.actions):
+            if action.api is not None and _can_send(row.identity):
+                yield ApiCell(r, c, Cell(matrix, row, action), action.api)
+
+
+def _can_send(identity: Identity) -> bool:
+    """Whether a client can send a request of this identity.
+
+    It cannot choose the settings, claims of another role, or what the connection has served before.
+    """
+    claimed = (identity.claims or {}).get("role", identity.role)
+    return not identity.settings and claimed == identity.role and identity.previous is None
+
+
+# Cases
+
+
+def declared_cases(expectations: Expectations, context: Context) -> None:
+    """Add the cases of the requests to those of SQL, without an API or a database."""
+    file = expectations.declaration(FILE_NAME)
+    if not file.is_file():  # the area is already marked as unchecked
+        return
+    in_sql = {case.id: case for case in context.cases}
+    for matrix in load(file).matrices:
+        for api_cell in api_cells(matrix):
+            context.cases.append(api_case(api_cell, in_sql[api_cell.cell.id], expectations.variables))
+
+
+def api_title(matrix: Matrix) -> str:
+    """The title of the matrix through the API."""
+    return f"{matrix.title} (API)"
+
+
+def api_case(api_cell: ApiCell, in_sql: Case, variables: Mapping[str, object]) -> Case:
+    """The case of a request: the request as comments, then the script of the SQL case that it is compared with."""
+    cell = api_cell.cell
+    about = script.comment(
+        f"{cell.name}, through the API. $… are the keys of the project, and the ids of rows that are inserted before:",
+        *(f"  {line}" for line in _request_lines(api_cell, variables)),
+        "The outcome must be that of this SQL:",
+    )
+    title = api_title(cell.matrix)
+    id = f"{AREA}:{title}:{cell.row.label}:{cell.action.name}"
+    return Case(id, AREA, title, f"{cell.name}, through the API as in SQL", about + in_sql.sql)
+
+
+def _request_lines(api_cell: ApiCell, variables: Mapping[str, object]) -> Iterator[str]:
+    """The HTTP request, without the headers that supabase-py always adds."""
+    request, row = api_cell.request, api_cell.cell.row
+    identity = row.identity
+    service = identity.role == SERVICE
+    texts = {name: str(value) for name, value in variables.items()}
+    texts |= {name.upper(): text.upper() for name, text in texts.items()}
+    path = f"rpc/{request.target}" if request.verb == "rpc" else request.target
+    query = [f"select={','.join(request.columns)}"] if request.verb == "select" else []
+    query += [f"on_conflict={request.on_conflict}"] if request.on_conflict else []
+    for column, value in _with_id_names(request.where, row).items():
+        query.append(f"{column}=is.null" if value is None else f"{column}=eq.{value}")
+    yield f"{_METHODS.get(request.verb, 'POST')} /rest/v1/{path}{'?' if query else ''}{'&'.join(query)}"
+    yield f"apikey: {'$SUPABASE_SERVICE_ROLE_KEY' if service else '$SUPABASE_ANON_KEY'}"
+    if identity.claims is not None and not service:
+        yield f"Authorization: Bearer (a token with the claims {json.dumps(dict(identity.claims))})"
+    for name, value in (identity.headers or {}).items():
+        yield f"{Template(name).safe_substitute(texts)}: {Template(value).safe_substitute(texts)}"
+    if request.verb not in ("select", "rpc"):
+        merge = ["resolution=merge-duplicates"] if request.verb == "upsert" else []
+        response = ["return=representation"] if request.returning else ["return=minimal", "count=exact"]
+        yield f"Prefer: {','.join([*merge, *response])}"
+    if request.verb not in ("select", "delete"):
+        yield json.dumps(_with_id_names(request.values, row), ensure_ascii=False)
+
+
+def _with_id_names(values: Mapping[str, Any], row: MatrixRow) -> dict[str, Any]:
+    """Values in which each parameter is replaced by the name of the id that it has in this row."""
+
+    def name(value: Any) -> Any:
+        if not (isinstance(value, str) and value.startswith("$")):
+            return value
+        bound = row.binds[value[1:]]
+        return None if bound == NULL else f"${bound}"
+
+    return {column: name(value) for column, value in values.items()}
+
+
+# The run
+
 
 @dataclass(frozen=True)
 class _Run:
     connection: Connection
-    declared: Declaration
-    session: impersonation.Impersonation
+    declared: AccessDeclaration
+    impersonation: Impersonation
     expectations: Expectations
-    target: Endpoint
+    endpoint: Endpoint
     http: "httpx.Client"
     clients: dict[str, "Client"] = field(default_factory=dict)
 
 
 def run(
-    connection: Connection, guard: Connection, expectations: Expectations, target: Endpoint, verified: Verification
+    connection: Connection, guard: Connection, expectations: Expectations, endpoint: Endpoint, verified: Verification
 ) -> Verification:
-    """Ask the API every cell that can be a request, and add an error for each whose answer is not that of SQL.
+    """Send every cell that can be a request, and add an error for each outcome that differs from that in SQL.
 
-    `guard` is a second connection to the same database, which keeps two runs apart. `verified` is what `verify` found
-    on this database. Raises ConfigError (2) where the API refuses the keys, serves another database, or an extra
-    is missing, BusyError (5) where another run is at work, ConnectError (7) where the API does not answer.
+    `guard` is a second connection to the same database, which holds the lock against a second run. `verified` is the
+    result of `verify` on this database. Raises ConfigError (2) if the API refuses the keys or serves another database,
+    or if an extra is missing, BusyError (5) if another run is in progress, ConnectError (7) if the API does not answer.
     """
-    _must_have_client()
-    path = expectations.declaration(declaration.FILE_NAME)
-    declared = declaration.load(path)
-    seen = {grid.title: grid for grid in verified.grids}
-    if not declared.cleanup or not seen:
+    if find_spec("supabase") is None:
+        raise ConfigError("the client for the API is not installed", hint="pip install 'supabase-jobs[api]'")
+    path = expectations.declaration(FILE_NAME)
+    declared = load(path)
+    in_sql = {grid.title: grid for grid in verified.grids}
+    if not declared.cleanup or not in_sql:
         raise ConfigError(
             "there is no access matrix to compare the API with",
-            hint=f"{path.name} has to say under [api] how to clean up, and SQL has to have been asked the same.",
+            hint=f"Declare in {path.name}, under [api], how to clean up, and check the access area in the same run.",
         )
-    session = impersonation.begin(
-        connection, AREA, declared.ids, declared.placeholders, expectations.variables, make=_marked
+    impersonation = begin(
+        connection, AREA, declared.ids, declared.placeholders, expectations.variables, make=_marked_id
     )
     started = time.monotonic()
-    with target.client() as http, guard.transaction():
-        this = _Run(connection, declared, session, expectations, target, http)
+    with endpoint.client() as http, guard.transaction():
+        this = _Run(connection, declared, impersonation, expectations, endpoint, http)
         if guard.execute(_LOCK, (_LOCK_KEY,)).fetchone() != (True,):
-            raise BusyError("another verify is asking the API of this database", hint="Wait until it has ended.")
-        with _cleaned(this):
-            _must_be_the_same_database(this, seen)
+            raise BusyError("another verify is using the API of this database", hint="Wait until it has ended.")
+        with _cleaned_up(this):
+            _require_same_database(this, in_sql)
             for matrix in declared.matrices:
-                verified = _matrix(this, matrix, seen[matrix.title], verified)
+                verified = _run_matrix(this, matrix, in_sql[matrix.title], verified)
     return replace(verified, milliseconds=verified.milliseconds + (time.monotonic() - started) * 1000)
 
 
-def _marked() -> uuid.UUID:
+def _marked_id() -> uuid.UUID:
     random = bytearray(uuid.uuid4().bytes)
     random[:6] = _MARK
     random[6] = 0x80 | (random[6] & 0x0F)
     return uuid.UUID(bytes=bytes(random))
 
 
-def _must_have_client() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("supabase") is None:
-        raise ConfigError("the client for the API is not installed", hint="pip install 'supabase-jobs[api]'")
-
-
 @contextmanager
-def _cleaned(this: _Run) -> Iterator[None]:
-    """Remove what an earlier run has left, and whatever this one leaves."""
-    _clean(this)
+def _cleaned_up(this: _Run) -> Iterator[None]:
+    """Delete the marked rows of an earlier run, and at the end those of this one."""
+    _delete_marked(this)
     try:
         yield
     finally:
-        _clean(this)
+        _delete_marked(this)
 
 
-def _clean(this: _Run) -> None:
-    """Remove the marked rows, in one transaction."""
+def _delete_marked(this: _Run) -> None:
     with this.connection.transaction():
         for statement in this.declared.cleanup:
             this.connection.execute(statement.encode(), {"first": FIRST, "last": LAST})
 
 
-def _plant(this: _Run) -> None:
-    _clean(this)
-    params = this.session.params({name: name for name in this.declared.ids})
+def _insert_fixture(this: _Run) -> None:
+    _delete_marked(this)
+    params = this.impersonation.params({name: name for name in this.declared.ids})
     with this.connection.transaction():
         for statement in this.declared.fixture:
             this.connection.execute(statement.encode(), params)
 
 
-def _must_be_the_same_database(this: _Run, seen: Mapping[str, Grid]) -> None:
-    """What was planted here has to be there for the service: else every `hidden` would be right for nothing."""
-    _plant(this)
+def _require_same_database(this: _Run, in_sql: Mapping[str, Grid]) -> None:
+    """Raise ConfigError if the API does not show service_role a fixture row of this database.
+
+    With another database, every `hidden` would match without proving anything.
+    """
+    _insert_fixture(this)
     for matrix in this.declared.matrices:
-        for cell in http_cases.asked(matrix):
-            in_sql = seen[matrix.title].cells[cell.r][cell.c]
-            if (cell.row.identity.role, cell.request.verb, in_sql) == (SERVICE, "select", "rows"):
-                if (outcome := _outcome(this, cell)) != "rows":
+        for api_cell in api_cells(matrix):
+            outcome_in_sql = in_sql[matrix.title].cells[api_cell.r][api_cell.c]
+            if (api_cell.cell.row.identity.role, api_cell.request.verb, outcome_in_sql) == (SERVICE, "select", "rows"):
+                if (outcome := _outcome(this, api_cell)) != "rows":
                     raise ConfigError(
-                        f"the API at {this.target.url} does not show the service a row of {matrix.title} that was just"
-                        f" planted in this database: {outcome}",
-                        hint="Give the URL of the API that serves this database, or have it read its schema again.",
+                        f"the API at {this.endpoint.url} does not show service_role a row of {matrix.title} that was"
+                        f" just inserted in this database: {outcome}",
+                        hint="Pass the URL of the API that serves this database, or reload the API's schema cache.",
                     )
                 return
 
 
-def _matrix(this: _Run, matrix: Matrix, in_sql: Grid, verified: Verification) -> Verification:
-    title = http_cases.title(matrix)
-    scripts = {case.id: case for case in verified.cases}
-    cells = [["" for _ in matrix.actions] for _ in matrix.rows]
+def _run_matrix(this: _Run, matrix: Matrix, in_sql: Grid, verified: Verification) -> Verification:
+    title = api_title(matrix)
+    sql_cases = {case.id: case for case in verified.cases}
+    outcomes = [["" for _ in matrix.actions] for _ in matrix.rows]
     cases: list[Case] = []
     findings: list[Finding] = []
-    wrong: set[tuple[int, int]] = set()
-    sound = False  # whether the rows are as they were planted
-    for cell in http_cases.asked(matrix):
-        if not sound:
-            _plant(this)
-        outcome = cells[cell.r][cell.c] = _outcome(this, cell)
-        sound = cell.request.verb == "select" or outcome not in ("rows", "hidden")  # an error keeps nothing
-        case = http_cases.case(matrix, cell, scripts[http_cases.sql_id(matrix, cell)], this.expectations.variables)
+    mismatches: set[tuple[int, int]] = set()
+    unchanged = False  # whether the fixture rows are as they were inserted
+    for api_cell in api_cells(matrix):
+        cell, r, c = api_cell.cell, api_cell.r, api_cell.c
+        if not unchanged:
+            _insert_fixture(this)
+        outcome = outcomes[r][c] = _outcome(this, api_cell)
+        unchanged = api_cell.request.verb == "select" or outcome not in ("rows", "hidden")  # an error writes nothing
+        case = api_case(api_cell, sql_cases[cell.id], this.expectations.variables)
         cases.append(case)
-        if outcome != (expected := in_sql.cells[cell.r][cell.c]):
-            wrong.add((cell.r, cell.c))
-            findings.append(
-                Finding(
-                    id=case.id,
-                    area=AREA,
-                    severity=Severity.ERROR,
-                    object=title,
-                    message=f"{cell.row.label}: {cell.action.name} is {outcome} through the API, and {expected} in SQL",
-                    fix="The API has another role, schema or setting than SQL was asked with: look at its exposed"
-                    " schemas, its db-pre-request function, and what stands between it and the client.",
-                )
+        if outcome != (expected := in_sql.cells[r][c]):
+            mismatches.add((r, c))
+            message = f"{cell.name} is {outcome} through the API, and {expected} in SQL"
+            fix = (
+                "The API uses another role, schema or setting than SQL. Check its exposed schemas, its db-pre-request"
+                " function, and any proxy between the client and the API."
             )
-    grid = _narrowed(Grid(title, in_sql.columns, in_sql.rows, tuple(map(tuple, cells)), frozenset(wrong)))
+            findings.append(Finding(case.id, AREA, Severity.ERROR, title, message, fix))
+    grid = Grid(title, in_sql.columns, in_sql.rows, tuple(map(tuple, outcomes)), frozenset(mismatches))
     return replace(
         verified,
         findings=(*verified.findings, *findings),
         cases=(*verified.cases, *cases),
-        grids=(*verified.grids, grid),
+        grids=(*verified.grids, _without_empty(grid)),
     )
 
 
-def _narrowed(grid: Grid) -> Grid:
-    """The grid without the rows and the columns of which nothing was asked."""
+def _without_empty(grid: Grid) -> Grid:
+    """The grid without the rows and columns that have no outcome."""
     rows = [r for r, cells in enumerate(grid.cells) if any(cells)]
     columns = [c for c in range(len(grid.columns)) if any(cells[c] for cells in grid.cells)]
     return Grid(
@@ -186,31 +295,108 @@ def _narrowed(grid: Grid) -> Grid:
     )
 
 
-def _outcome(this: _Run, cell: Asked) -> str:
-    outcome = requests.send(_client(this, cell.row.identity), cell.request, _params(this, cell.row))
-    if cell.action.reached is None or outcome not in ("rows", "hidden"):
+# Requests
+
+
+def _outcome(this: _Run, api_cell: ApiCell) -> str:
+    row, action = api_cell.cell.row, api_cell.cell.action
+    params: Params = this.impersonation.params(row.binds)
+    outcome = send(_client(this, row.identity), api_cell.request, params)
+    if action.reached is None or outcome not in ("rows", "hidden"):
         return outcome
-    reached = this.connection.execute(cell.action.reached.encode(), _params(this, cell.row))
-    return "rows" if reached.rowcount > 0 else "hidden"
-
-
-def _params(this: _Run, row: MatrixRow) -> impersonation.Params:
-    return this.session.params(row.binds)
+    return "rows" if this.connection.execute(action.reached.encode(), params).rowcount > 0 else "hidden"
 
 
 def _client(this: _Run, identity: Identity) -> "Client":
-    """A client as supabase-py's documentation makes it: the key of the project, headers of the caller's own."""
+    """A client made as supabase-py documents it: with a key of the project and the headers of the identity."""
     if identity.name not in this.clients:
         from supabase import ClientOptions, create_client
 
-        key = this.target.keys.service_role if identity.role == SERVICE else this.target.keys.anon
-        headers = identity.headers_for(this.session.texts) or {}
-        if identity.role != SERVICE and (claims := identity.claims_for(this.session.texts)) is not None:
-            headers["Authorization"] = "Bearer " + keys.sign(
-                this.target.keys.secret,
-                {"aud": identity.role, **claims, "role": identity.role, "exp": int(time.time()) + keys.USER_LIFETIME},
-            )
+        project = this.endpoint.keys
+        headers = identity.headers_for(this.impersonation.texts) or {}
+        if identity.role != SERVICE and (claims := identity.claims_for(this.impersonation.texts)) is not None:
+            expires = int(time.time()) + keys.USER_LIFETIME
+            token = keys.sign(project.secret, {"aud": identity.role, **claims, "role": identity.role, "exp": expires})
+            headers["Authorization"] = f"Bearer {token}"
         this.clients[identity.name] = create_client(
-            this.target.url, key, ClientOptions(headers=headers, httpx_client=this.http)
+            this.endpoint.url,
+            project.service_role if identity.role == SERVICE else project.anon,
+            ClientOptions(headers=headers, httpx_client=this.http),
         )
     return this.clients[identity.name]
+
+
+def send(client: "Client", request: Request, params: Mapping[str, Any]) -> str:
+    """Send a request; return its outcome: `rows`, `hidden`, `denied`, `violates`, or the code of the error.
+
+    Raises ConfigError (2) if the API refuses the key or the token, ConnectError (7) if it does not answer.
+    """
+    import httpx
+    from postgrest.exceptions import APIError
+
+    try:
+        response = builder(client, request, params).execute()
+    except APIError as error:
+        return _refusal(error)
+    except httpx.HTTPError as error:
+        raise ConnectError(f"the API does not answer: {error or type(error).__name__}") from error
+    return "rows" if response.data or response.count else "hidden"
+
+
+def _refusal(error: Any) -> str:
+    code, message = str(error.code or ""), str(error.message or "")
+    # a proxy before PostgREST sends no code, or the client reports the HTTP status as the code
+    if code in (*_TOKEN_REFUSED, "", "401", "403"):
+        raise ConfigError(
+            f"the API refuses the key or the token: {message or code}",
+            hint="Pass the keys of the project at this URL; if it uses signing keys, its legacy JWT secret.",
+        )
+    if code in _INCONCLUSIVE or (code.isdigit() and len(code) == len("503")):
+        raise ConnectError(f"the API could not answer: {code} {message}")
+    if code == "42501":
+        return "violates" if message.startswith(_VIOLATES) else "denied"
+    return code
+
+
+def builder(client: "Client", request: Request, params: Mapping[str, Any]) -> Any:
+    """The request builder of supabase-py for a request."""
+    from postgrest import CountMethod, ReturnMethod
+
+    values = _with_values(request.values, params)
+    # without the rows, the response contains their number
+    response: dict[str, Any] = (
+        {"returning": ReturnMethod.representation}
+        if request.returning
+        else {"returning": ReturnMethod.minimal, "count": CountMethod.exact}
+    )
+    built: Any
+    match request.verb:
+        case "rpc":
+            built = client.rpc(request.target, values)
+        case "select":
+            built = client.table(request.target).select(*request.columns)
+        case "insert":
+            built = client.table(request.target).insert(values, **response)
+        case "upsert":
+            built = client.table(request.target).upsert(values, on_conflict=request.on_conflict, **response)
+        case "update":
+            built = client.table(request.target).update(values, **response)
+        case "delete":
+            built = client.table(request.target).delete(**response)
+        case other:  # `parse_request` refuses other verbs
+            raise SupabaseJobsError(f"unknown verb: {other}")
+    for column, value in _with_values(request.where, params).items():
+        built = built.is_(column, "null") if value is None else built.eq(column, value)
+    return built
+
+
+def _with_values(texts: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Texts in which each parameter is replaced by its value."""
+
+    def value(text: Any) -> Any:
+        if not (isinstance(text, str) and text.startswith("$")):
+            return text
+        param = params[text[1:]]
+        return None if param is None else str(param)
+
+    return {name: value(text) for name, text in texts.items()}

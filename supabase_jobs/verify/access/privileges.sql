@@ -1,5 +1,6 @@
--- Who of those that a request can act as, and of everybody else who was granted something, may do what with some tables:
--- $1. What a role has through another one counts where a request can act as it. One row for public stands for all.
+-- $1 tables
+-- The privileges on these tables of every role that a request can act as, and of every other grantee; PUBLIC is one row.
+-- A role that a request can act as also has the privileges of the roles that it is a member of.
 with relation as (
   select
     c.oid,

@@ -1,6 +1,6 @@
-"""Try one cell of an access matrix after another on one connection; each is undone by what comes next.
+"""Run the statement of one cell of the access matrix as an identity; every probe undoes the one before.
 
-Works for any declaration; knows no table. Needs an open transaction.
+Needs an open transaction.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -13,128 +13,124 @@ from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.prepare import without_automatic_prepare
 from supabase_jobs.outcomes import refusal
 from supabase_jobs.verify import ownership
-from supabase_jobs.verify.access.declaration import Action
+from supabase_jobs.verify.access.matrix import Action
 from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import (
-    SET,
-    Impersonation,
-    Params,
-    one,
-    send_identity,
-    serve_previous,
-)
+from supabase_jobs.verify.impersonation import SET, Impersonation, Params, one, send_identity, serve_previous
 
-# Two savepoints, and going back to one is part of what comes next: nobody has been taken on yet, and a row's identity
-# has. Taking it on costs more than most of what it then tries.
-_SAVEPOINT = "nobody"
-_BE_NOBODY = "rollback to savepoint nobody"
-_KEEP = "savepoint somebody"
-_UNDO = "rollback to savepoint somebody"
+# One savepoint before the identity is set and one after it: setting the identity takes longer than most probes. Each
+# probe begins with a rollback, which needs no round trip of its own.
+_OWN_ROLE = "own_role"
+_RESET_ROLE = "rollback to savepoint own_role"
+_KEEP_IDENTITY = "savepoint identity"
+_UNDO_PROBE = "rollback to savepoint identity"
 
 
 @contextmanager
-def begun(session: Impersonation) -> Iterator[None]:
-    """What all the rest needs to be inside of; everything is undone at the end."""
-    connection = session.connection
-    with without_automatic_prepare(connection), connection.transaction(force_rollback=True, savepoint_name=_SAVEPOINT):
+def savepoints(impersonation: Impersonation) -> Iterator[None]:
+    """The context that all other functions of this module need; leaving it undoes all probes."""
+    connection = impersonation.connection
+    with without_automatic_prepare(connection), connection.transaction(force_rollback=True, savepoint_name=_OWN_ROLE):
         yield
 
 
-def take_on(session: Impersonation, identity: Identity) -> str | None:
-    """Be an identity, and nobody else, until the next one is taken on; probes come back to where this has ended.
+def set_identity(impersonation: Impersonation, identity: Identity) -> str | None:
+    """Set the identity of the following probes. None, or the outcome of the previous identity's statement if it fails.
 
-    None, or what it came to where the identity served before could not do what it is said to have done.
+    See `Identity.previous`.
     """
-    session.connection.execute(_BE_NOBODY)
+    impersonation.connection.execute(_RESET_ROLE)
     try:
-        serve_previous(session, identity)
+        serve_previous(impersonation, identity)
     except INCONCLUSIVE_ERRORS:
         raise
     except psycopg.Error as error:
-        if session.connection.broken:
+        if impersonation.connection.broken:
             raise
         return refusal(error)
-    with session.connection.pipeline():
-        became = send_identity(session, identity)
-        session.connection.execute(_KEEP)
-    became()
+    with impersonation.connection.pipeline():
+        check_identity = send_identity(impersonation, identity)
+        impersonation.connection.execute(_KEEP_IDENTITY)
+    check_identity()
     return None
 
 
-def probe_together(session: Impersonation, actions: Sequence[Action], params: Params) -> list[str] | None:
-    """The outcomes of several actions as the identity taken on, each undone by the next, in one round trip.
+def run_together(impersonation: Impersonation, actions: Sequence[Action], params: Params) -> list[str] | None:
+    """The outcomes of several actions, run in one round trip: a third of the time of separate probes.
 
-    It takes a third of the time that one after another does. None where any of them fails: nothing is known then.
+    None if any of them fails; then no outcome is known.
     """
     try:
-        with session.connection.pipeline():
-            asked = [_ask(session, action, params) for action in actions]
+        with impersonation.connection.pipeline():
+            cursors = [_send(impersonation, action, params) for action in actions]
     except INCONCLUSIVE_ERRORS:
         raise
     except psycopg.Error:
-        if session.connection.broken:
+        if impersonation.connection.broken:
             raise
         return None
-    return ["rows" if _affected(ran) else "hidden" for ran in asked]
+    return ["rows" if _row_count(cursor) else "hidden" for cursor in cursors]
 
 
-def probe(session: Impersonation, action: Action, params: Params) -> tuple[str, psycopg.Error | None]:
-    """The outcome of one action as the identity taken on; undone by the next, or by leaving the savepoints."""
+def run(impersonation: Impersonation, action: Action, params: Params) -> tuple[str, psycopg.Error | None]:
+    """The outcome of one action, and its error if it failed."""
     try:
-        with session.connection.pipeline():
-            ran = _ask(session, action, params)
-        return "rows" if _affected(ran) else "hidden", None
+        with impersonation.connection.pipeline():
+            cursor = _send(impersonation, action, params)
+        return "rows" if _row_count(cursor) else "hidden", None
     except INCONCLUSIVE_ERRORS:
         raise
     except psycopg.Error as error:
-        if session.connection.broken:
+        if impersonation.connection.broken:
             raise
-        return "rows" if error.sqlstate == action.bound else refusal(error), error
+        return "rows" if error.sqlstate == action.row_limit_error else refusal(error), error
 
 
-def _ask(session: Impersonation, action: Action, params: Params) -> psycopg.Cursor[Any]:
-    """Send an action in an open pipeline, and what its owner asks then; the cursor that tells whether it reached."""
-    session.connection.execute(_UNDO)
-    ran = session.connection.execute(action.sql.encode(), params)
+def _send(impersonation: Impersonation, action: Action, params: Params) -> psycopg.Cursor[Any]:
+    """Send an action in an open pipeline; return the cursor whose row count shows whether it reached its target."""
+    connection = impersonation.connection
+    connection.execute(_UNDO_PROBE)
+    cursor = connection.execute(action.sql.encode(), params)
     if action.reached is not None:
-        session.connection.execute(SET, ("role", session.own_role))
-        ran = session.connection.execute(action.reached.encode(), params)
-    return ran
+        connection.execute(SET, ("role", impersonation.own_role))
+        cursor = connection.execute(action.reached.encode(), params)
+    return cursor
 
 
-def allowed(session: Impersonation, question: str, params: Params) -> bool:
-    """Whether the identity taken on reaches every row by a statement, which is then not run."""
-    session.connection.execute(_UNDO)
-    return bool(one(session.connection.execute(question.encode(), params))[0])
+def is_unrestricted(impersonation: Impersonation, query: str, params: Params) -> bool:
+    """The result of an action's `unrestricted_if` query: true if its statement would reach every row."""
+    impersonation.connection.execute(_UNDO_PROBE)
+    return bool(one(impersonation.connection.execute(query.encode(), params))[0])
 
 
-def control(session: Impersonation, action: Action, params: Params, ours: Collection[str]) -> str | None:
-    """None where the same statement as the owner finds its target; else why it did not."""
+def control_failure(
+    impersonation: Impersonation, action: Action, params: Params, managed: Collection[str]
+) -> str | None:
+    """None if the control statement, run as the owner, reaches the target; otherwise how it fails."""
+    connection = impersonation.connection
     try:
-        with session.connection.pipeline():
-            session.connection.execute(_BE_NOBODY)
-            ran = session.connection.execute((action.control or action.sql).encode(), params)
-        return None if _affected(ran) else "finds nothing either"
+        with connection.pipeline():
+            connection.execute(_RESET_ROLE)
+            cursor = connection.execute((action.control or action.sql).encode(), params)
+        return None if _row_count(cursor) else "finds nothing either"
     except INCONCLUSIVE_ERRORS:
         raise
     except psycopg.Error as error:
-        if session.connection.broken:
+        if connection.broken:
             raise
-        session.connection.execute(_BE_NOBODY)
-        if ownership.user_object_conflict(
-            session.connection, error, ours
-        ):  # which refers to the target, so that it is there
+        connection.execute(_RESET_ROLE)
+        # a user object that refers to the target shows that the target exists
+        if ownership.user_object_conflict(connection, error, managed):
             return None
         return f"fails with {error.sqlstate}: {error.diag.message_primary}"
 
 
 def user_object_conflict(
-    session: Impersonation, cause: psycopg.Error, ours: Collection[str]
+    impersonation: Impersonation, error: psycopg.Error, managed: Collection[str]
 ) -> ownership.UserObjectConflict | None:
-    """What of the project's own a probe has met with, if that is what its error says."""
-    session.connection.execute(_UNDO)
-    return ownership.user_object_conflict(session.connection, cause, ours)
+    """The user object that raised the error of a probe, if any."""
+    impersonation.connection.execute(_UNDO_PROBE)
+    return ownership.user_object_conflict(impersonation.connection, error, managed)
 
 
-def _affected(cursor: psycopg.Cursor[Any]) -> int:
+def _row_count(cursor: psycopg.Cursor[Any]) -> int:
     return max(cursor.rowcount, 0)

@@ -10,7 +10,7 @@ from typing import Any
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.outcomes import REFUSALS, is_sqlstate
 from supabase_jobs.settings import read_toml
-from supabase_jobs.verify.access import declaration
+from supabase_jobs.verify.access.matrix import load as load_access
 from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
 from supabase_jobs.verify.identity import Identity
 
@@ -92,7 +92,7 @@ def load(path: Path | None = None) -> Scenarios:
 def _scenarios(path: Path, toml: dict[str, Any]) -> Scenarios:
     known = {"access_matrix", "ids", "absent_ids", "fixture", "identities", "watch", "scenario"}
     _check_keys(toml, known, "the file")
-    matrix = declaration.load(path.with_name(toml["access_matrix"])) if "access_matrix" in toml else None
+    matrix = load_access(path.with_name(toml["access_matrix"])) if "access_matrix" in toml else None
     fixture_ids, absent_ids = tuple(toml["ids"]), tuple(toml.get("absent_ids", ()))
     ids = (*(matrix.ids if matrix else ()), *fixture_ids, *absent_ids)
     if duplicates := {name for name in ids if ids.count(name) > 1}:

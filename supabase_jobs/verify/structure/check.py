@@ -28,7 +28,6 @@ _RECREATE = "Run the statement of the migration again, with CREATE OR REPLACE."
 
 _HERE = Path(__file__).parent
 _BODIES = _HERE / "bodies.sql"
-_SERVED = _HERE.parent / "served.sql"
 
 Facts = Mapping[tuple[str, str, str], Fact]
 
@@ -41,7 +40,7 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     compare(connection, snapshot, context, expectations.allowed_bypasses)
     if context.should_stop:
         return
-    exposed = sorted({*expectations.exposed_schemas, *(schema for (schema,) in sql_file(_SERVED).rows(connection))})
+    exposed = sorted(expectations.all_exposed_schemas(connection))
     compare_functions(connection, expectations.texts, exposed, context)
     if context.should_stop:
         return

@@ -1,5 +1,6 @@
-"""`verify --api-url`: the matrix through the real PostgREST, compared with SQL, and nothing left behind."""
+"""`verify --api-url`: the matrix through PostgREST compared with SQL, the cleanup, and the scripts of the requests."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,20 +8,29 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
+from urllib.parse import parse_qsl
 
 import psycopg
 import pytest
+from postgrest import SyncPostgrestClient
 
+from supabase_jobs.errors import ConfigError
 from supabase_jobs.local import server
+from supabase_jobs.verify import run
 from supabase_jobs.verify.access import http
-from supabase_jobs.verify.access.http import FIRST, LAST
+from supabase_jobs.verify.access.http import FIRST, LAST, api_case, api_cells
+from supabase_jobs.verify.access.matrix import VERBS, Request, load
+from supabase_jobs.verify.explain import explain
+from supabase_jobs.verify.identity import NULL
 from tests.fix_api import Api, serve_api
 from tests.fix_cli import Run
-from tests.fix_db import Database, Make
+from tests.fix_db import EXPECTATIONS, Database, Make
 from tests.parts import postgrest
 
-ALL = """
+ALL_ROWS = """
 select md5(coalesce(string_agg(x, '' order by x), '')) from (
   select t::text as x from public.async_jobs as t union all
   select t::text from public.guest_users as t union all
@@ -32,7 +42,7 @@ select count(*) from (
   select id from public.async_jobs union all select guest_id from public.guest_users union all select id from auth.users
 ) as x where id between %s and %s
 """
-THEIRS = """
+USER_ROWS = """
 insert into auth.users (id, aud) values ('00000000-0000-4000-8000-000000000001', 'authenticated');
 insert into public.guest_users (guest_id) values ('00000000-0000-4000-8000-000000000002');
 insert into public.async_jobs (url, user_id) values ('https://x.com/verify', '00000000-0000-4000-8000-000000000001');
@@ -49,8 +59,8 @@ def environ(api: Api) -> dict[str, str]:
     }
 
 
-def marked(url: str) -> int:
-    """How many rows bear the mark of a run."""
+def marked_rows(url: str) -> int:
+    """The number of rows with a marked id."""
     with psycopg.connect(url) as connection:
         [count] = connection.execute(MARKED, (FIRST, LAST)).fetchone() or [0]
         return int(count)
@@ -58,10 +68,10 @@ def marked(url: str) -> int:
 
 @pytest.fixture
 def place(make_database: Make) -> Iterator[tuple[Database, Api]]:
-    """A database of this test's own with some rows of others, and the API that serves it."""
+    """A new database with user rows, and the API that serves it."""
     database = make_database("applied")
     with psycopg.connect(database.url, autocommit=True) as connection:
-        connection.execute(THEIRS)
+        connection.execute(USER_ROWS)
     with serve_api(database.server, database.name) as api:
         yield database, api
 
@@ -70,30 +80,32 @@ def test_sql_and_http_agree_on_every_cell_that_can_be_sent(api: Api, cli: Run) -
     ran = cli("verify", "--json", "--only", "access", "--api-url", api.url, "--db-url", api.db_url, **environ(api))
     assert (ran.code, ran.json["findings"]) == (0, [])
     grids = {grid["title"]: grid for grid in ran.json["matrix"]}
-    asked = 0
+    sent = 0
     for title in [title for title in grids if title.endswith(" (API)")]:
         in_sql = {row["identity"]: row["outcomes"] for row in grids[title.removesuffix(" (API)")]["rows"]}
         for row in grids[title]["rows"]:
             for action, outcome in row["outcomes"].items():
                 assert outcome == in_sql[row["identity"]][action]
-                asked += 1
-    assert asked >= 200
-    tried = sum(len(row["outcomes"]) for title, grid in grids.items() if "(API)" not in title for row in grid["rows"])
-    declared = ran.json["summary"]["checks"] - asked - tried
-    assert 20 < declared < 40  # privileges, and the schemas that the API serves: no cells
-    assert marked(api.db_url) == 0
+                sent += 1
+    assert sent >= 200
+    in_sql_cells = sum(
+        len(row["outcomes"]) for title, grid in grids.items() if "(API)" not in title for row in grid["rows"]
+    )
+    declared = ran.json["summary"]["checks"] - sent - in_sql_cells
+    assert 20 < declared < 40  # privileges and exposed schemas, which are not cells
+    assert marked_rows(api.db_url) == 0
 
 
-def test_rows_of_others_stay_as_they_are(place: tuple[Database, Api], cli: Run) -> None:
+def test_other_rows_stay_unchanged(place: tuple[Database, Api], cli: Run) -> None:
     database, api = place
     with psycopg.connect(database.url, autocommit=True) as connection:
-        before = connection.execute(ALL).fetchone()
+        before = connection.execute(ALL_ROWS).fetchone()
         ran = cli("verify", "--api-url", api.url, "--db-url", database.url, **environ(api))
-        assert (ran.code, connection.execute(ALL).fetchone()) == (0, before)
+        assert (ran.code, connection.execute(ALL_ROWS).fetchone()) == (0, before)
 
 
-def test_what_only_the_api_lets_through_is_found(place: tuple[Database, Api], cli: Run) -> None:
-    """Policies and grants are sound, but a function that PostgREST calls first makes everybody the service."""
+def test_access_that_only_the_api_allows_is_an_error(place: tuple[Database, Api], cli: Run) -> None:
+    """A pre-request function sets the role service_role for every request; policies and grants are unchanged."""
     database, api = place
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute(
@@ -115,38 +127,38 @@ def test_what_only_the_api_lets_through_is_found(place: tuple[Database, Api], cl
     messages = [f["message"] for f in ran.json["findings"]]
     assert "guest, another guest's job: select is rows through the API, and hidden in SQL" in messages
     assert all(f["object"].endswith(" (API)") for f in ran.json["findings"])
-    assert marked(database.url) == 0
+    assert marked_rows(database.url) == 0
 
 
-def test_an_api_of_another_database_is_told(one_api: Api, applied_url: str, cli: Run) -> None:
+def test_an_api_of_another_database_is_refused(one_api: Api, applied_url: str, cli: Run) -> None:
     ran = cli("verify", "--only", "access", "--api-url", one_api.url, "--db-url", applied_url, **environ(one_api))
     assert ran.code == 2
-    assert "does not show the service a row of public.async_jobs that was just planted" in ran.err
-    assert marked(applied_url) == 0
+    assert "does not show service_role a row of public.async_jobs that was just inserted" in ran.err
+    assert marked_rows(applied_url) == 0
 
 
 @pytest.mark.parametrize("name", ["SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET"])
 @pytest.mark.parametrize("wrong", ["", "wrong" * 10], ids=["missing", "wrong"])
-def test_a_key_that_is_missing_or_refused(one_api: Api, cli: Run, name: str, wrong: str) -> None:
+def test_a_missing_or_wrong_key_is_refused(one_api: Api, cli: Run, name: str, wrong: str) -> None:
     keys = environ(one_api) | {name: wrong}
     ran = cli("verify", "--only", "access", "--api-url", one_api.url, "--db-url", one_api.db_url, **keys)
     assert ran.code == 2
     assert (f"{name} is not set" if not wrong else "refuses the key or the token") in ran.err
     assert not any(key in ran.err + ran.out for key in environ(one_api).values())
-    assert marked(one_api.db_url) == 0
+    assert marked_rows(one_api.db_url) == 0
 
 
-def test_nobody_answers(one_api: Api, cli: Run) -> None:
+def test_an_api_that_does_not_answer_is_a_connection_error(one_api: Api, cli: Run) -> None:
     ran = cli(
         "verify", "--only", "access", "--api-url", "http://127.0.0.1:1", "--db-url", one_api.db_url, **environ(one_api)
     )
     assert ran.code == 7
     assert "the API does not answer" in ran.err
-    assert marked(one_api.db_url) == 0
+    assert marked_rows(one_api.db_url) == 0
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--api-url", "https://abc.example"], "abc.example is not a local machine"),
         (["--api-url", "http://127.0.0.1:1/rest/v1"], "is not the URL of a project's API"),
@@ -158,21 +170,21 @@ def test_nobody_answers(one_api: Api, cli: Run) -> None:
         (["--api-url", "http://127.0.0.1:1", "--db-url", "postgresql://db.example/x"], "is not a local database"),
     ],
 )
-def test_what_is_refused_before_anything_is_asked(one_api: Api, cli: Run, words: list[str], said: str) -> None:
+def test_invalid_options_are_refused_before_any_request(one_api: Api, cli: Run, words: list[str], message: str) -> None:
     ran = cli("--db-url", one_api.db_url, "verify", *words, **environ(one_api))
     assert ran.code == 2
-    assert said in ran.err
+    assert message in ran.err
     assert "secret" not in ran.err
 
 
-def test_a_key_with_a_line_end_is_sent_without_it(one_api: Api, cli: Run) -> None:
+def test_line_ends_of_keys_are_stripped(one_api: Api, cli: Run) -> None:
     keys = {name: f"{key}\r\n" for name, key in environ(one_api).items()}
     ran = cli("verify", "--only", "access", "--api-url", one_api.url, "--db-url", one_api.db_url, **keys)
     assert ran.code == 0
     assert not any(key in ran.err + ran.out for key in environ(one_api).values())
 
 
-def test_no_proxy_comes_between(one_api: Api, cli: Run) -> None:
+def test_proxies_are_not_used_for_a_local_api(one_api: Api, cli: Run) -> None:
     proxies = {"HTTP_PROXY": "http://127.0.0.1:1", "ALL_PROXY": "socks5://127.0.0.1:1"}
     ran = cli(
         "verify",
@@ -188,7 +200,7 @@ def test_no_proxy_comes_between(one_api: Api, cli: Run) -> None:
     assert ran.code == 0
 
 
-def test_two_runs_at_once(one_api: Api, cli: Run) -> None:
+def test_a_second_run_at_the_same_time_is_refused(one_api: Api, cli: Run) -> None:
     with psycopg.connect(one_api.db_url) as other:
         other.execute("select pg_advisory_xact_lock(%s)", (http._LOCK_KEY,))
         ran = cli(
@@ -199,40 +211,40 @@ def test_two_runs_at_once(one_api: Api, cli: Run) -> None:
 
 
 @contextmanager
-def half_way(database: Database, api: Api, cwd: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run that has just planted its first rows."""
+def started_run(database: Database, api: Api, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run that has inserted its first rows."""
     words = ["verify", "--only", "access", "--api-url", api.url, "--db-url", database.url]
     with subprocess.Popen(
         [sys.executable, "-m", "supabase_jobs", *words], cwd=cwd, env={**os.environ, **environ(api)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
         deadline = time.monotonic() + 30
-        while not marked(database.url) and time.monotonic() < deadline:
+        while not marked_rows(database.url) and time.monotonic() < deadline:
             time.sleep(0.01)
         yield process
 
 
-def test_killed_half_way_the_next_run_cleans_up(place: tuple[Database, Api], cli: Run, tmp_path: Path) -> None:
+def test_the_next_run_cleans_up_after_a_killed_run(place: tuple[Database, Api], cli: Run, tmp_path: Path) -> None:
     database, api = place
     with psycopg.connect(database.url, autocommit=True) as connection:
-        before = connection.execute(ALL).fetchone()
-        with half_way(database, api, tmp_path) as process:
+        before = connection.execute(ALL_ROWS).fetchone()
+        with started_run(database, api, tmp_path) as process:
             process.kill()
-        assert marked(database.url) > 0
+        assert marked_rows(database.url) > 0
         ran = cli("verify", "--only", "access", "--api-url", api.url, "--db-url", database.url, **environ(api))
-        assert (ran.code, connection.execute(ALL).fetchone()) == (0, before)
+        assert (ran.code, connection.execute(ALL_ROWS).fetchone()) == (0, before)
 
 
-def test_stopped_half_way_it_cleans_up_itself(place: tuple[Database, Api], tmp_path: Path) -> None:
+def test_a_terminated_run_cleans_up(place: tuple[Database, Api], tmp_path: Path) -> None:
     database, api = place
-    with half_way(database, api, tmp_path) as process:
+    with started_run(database, api, tmp_path) as process:
         process.send_signal(signal.SIGTERM)
         assert "Traceback" not in process.communicate(timeout=30)[0]
     assert process.returncode == 128 + signal.SIGTERM
-    assert marked(database.url) == 0
+    assert marked_rows(database.url) == 0
 
 
-def test_without_the_client_it_says_what_to_install(one_api: Api, cli: Run, tmp_path: Path) -> None:
+def test_a_missing_client_is_an_error_with_the_install_command(one_api: Api, cli: Run, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as u\nfound = u.find_spec\n"
         "u.find_spec = lambda name, package=None: None if name == 'supabase' else found(name, package)\n"
@@ -254,3 +266,79 @@ def test_the_local_api_needs_no_keys(cli: Run, tmp_path: Path) -> None:
         assert "public.async_jobs (API)" in ran.out
     finally:
         server.remove(tmp_path)
+
+
+def test_marked_ids_differ_from_guest_ids() -> None:
+    assert (FIRST.version, LAST.version) == (8, 8)
+    assert FIRST.bytes[:6] == LAST.bytes[:6] == b"verify"
+
+
+CASES = {case.id: case for case in run.declared_cases(EXPECTATIONS).cases}
+API_CELLS = {
+    f"access:{http.api_title(matrix)}:{cell.cell.row.label}:{cell.cell.action.name}": cell
+    for matrix in load().matrices
+    for cell in api_cells(matrix)
+}
+CLIENT = SyncPostgrestClient("http://localhost:1/rest/v1")
+
+
+def request_lines(id: str) -> list[str]:
+    """The lines of the request in a case's script."""
+    lines = [line.removeprefix("-- ") for line in CASES[id].sql.splitlines()]
+    return lines[1 : lines.index("The outcome must be that of this SQL:")]
+
+
+def headers(label: str, matrix: str = "public.async_jobs", action: str = "select") -> list[str]:
+    """The header lines of a request."""
+    return request_lines(f"access:{matrix} (API):{label}:{action}")[1:]
+
+
+def test_every_cell_that_can_be_sent_has_a_case() -> None:
+    assert len(API_CELLS) > 300
+    assert {id for id in CASES if " (API):" in id} == set(API_CELLS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_script_shows_the_request_that_the_client_sends(verb: str) -> None:
+    cells = {id: cell for id, cell in API_CELLS.items() if cell.request.verb == verb}
+    assert cells
+    for id, cell in cells.items():
+        params = {name: None if bind == NULL else f"${bind}" for name, bind in cell.cell.row.binds.items()}
+        sent = http.builder(cast(Any, CLIENT), cell.request, params).request
+        first, *lines = request_lines(id)
+        method, _, address = first.partition(" ")
+        path, _, query = address.partition("?")
+        assert (method, path) == (sent.http_method, sent.path.path)
+        assert sorted(parse_qsl(query)) == sorted(p for p in sent.params.multi_items() if p[0] != "columns")
+        prefer = [line.removeprefix("Prefer: ") for line in lines if line.startswith("Prefer: ")]
+        assert set(",".join(prefer).split(",")) - {""} == set(sent.headers.get("prefer", "").split(",")) - {""}
+        body = [json.loads(line) for line in lines if line.startswith("{")]
+        assert body == ([sent.json] if sent.json else [])
+
+
+def test_null_is_a_filter_with_is() -> None:
+    id = "access:public.async_jobs (API):guest, its own job:select"
+    cell = replace(API_CELLS[id], request=Request("select", "things", where={"owner": "$own_user"}))
+    assert "-- GET /rest/v1/things?select=*&owner=is.null\n" in api_case(cell, CASES[id], {}).sql
+
+
+def test_a_script_shows_the_headers_of_the_identity() -> None:
+    anon = "apikey: $SUPABASE_ANON_KEY"
+    assert headers("guest, its own job") == [anon, "x-guest-id: $guest_a"]
+    assert headers("guest, header in caps", "public.async_jobs, odd requests") == [anon, "X-GUEST-ID: $guest_a"]
+    assert headers("user, its own job") == [
+        anon, 'Authorization: Bearer (a token with the claims {"sub": "$user_a", "role": "authenticated"})',
+    ]  # fmt: skip
+    assert headers("service_role, user's job") == ["apikey: $SUPABASE_SERVICE_ROLE_KEY"]
+
+
+def test_explain_prints_the_request_and_the_sql_that_it_is_compared_with() -> None:
+    def connect() -> None:
+        raise ConfigError("no database is needed")
+
+    id = "access:public.async_jobs (API):guest, its own job:take over"
+    explanation = explain(id, EXPECTATIONS, connect)  # type: ignore[arg-type]
+    assert (explanation.id, explanation.object) == (id, "public.async_jobs (API)")
+    assert "-- PATCH /rest/v1/async_jobs?id=eq.$job_guest_a\n" in explanation.sql
+    assert "update public.async_jobs set guest_id" in explanation.sql
+    assert "insert into public.async_jobs" in explanation.sql.partition("-- PATCH")[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.verify.access import declaration
+from supabase_jobs.verify.access import matrix
 from supabase_jobs.verify.functions.scenarios import DEFAULT_FILE, load
 from supabase_jobs.verify.identity import Identity
 
@@ -22,7 +22,7 @@ def test_packaged_scenarios_cover_every_function() -> None:
         "public.requeue_stale_jobs", "public.async_jobs",
     }  # fmt: skip
     assert declared.placeholders == {"guest_header"}
-    assert set(declaration.load().ids) < set(declared.ids)
+    assert set(matrix.load().ids) < set(declared.ids)
 
 
 VALID = """

@@ -1,4 +1,4 @@
--- The schemas that PostgREST serves by a setting of the role it connects as, beside what its configuration says.
+-- The schemas that the API exposes by a setting of the role authenticator, in addition to its configuration file.
 select btrim(s.name) as schema
 from pg_db_role_setting as r
 cross join unnest(r.setconfig) as c (setting)

@@ -1,0 +1,248 @@
+"""The access matrix as declared in access.toml: identities, actions, rows, and the outcome of every cell."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from supabase_jobs.errors import ConfigError
+from supabase_jobs.outcomes import OUTCOMES, is_sqlstate
+from supabase_jobs.settings import read_toml
+from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
+from supabase_jobs.verify.identity import NULL, Identity
+
+FILE_NAME = "access.toml"
+DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME
+
+VERBS = ("select", "insert", "upsert", "update", "delete", "rpc")
+
+# former keys of access.toml, and their present names
+_RENAMED_KEYS = {"hidden": "unexposed_schemas", "untried": "untested_privileges"}
+_RENAMED_IDENTITY_KEYS = {"did": "previous_statement"}
+_RENAMED_ACTION_KEYS = {"bound": "row_limit_error", "allowed_if": "unrestricted_if"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """An action as a request to the API. `verb` is one of VERBS, `target` a table or a function of the API.
+
+    `columns` are the columns of a select, `values` the row or the arguments, `where` the columns that must be equal.
+    A text `$name` is the parameter of that name. `returning`: the response contains the written rows; otherwise it
+    contains only their number.
+    """
+
+    verb: str
+    target: str
+    columns: Sequence[str] = ("*",)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    where: Mapping[str, Any] = field(default_factory=dict)
+    returning: bool = False
+    on_conflict: str = ""
+
+    def placeholders(self) -> set[str]:
+        """The names of its parameters."""
+        texts = (*self.values.values(), *self.where.values())
+        return {text[1:] for text in texts if isinstance(text, str) and text.startswith("$")}
+
+
+@dataclass(frozen=True)
+class Action:
+    """A statement to run as each identity, and how to find its outcome; see the head of access.toml."""
+
+    name: str
+    sql: str
+    reached: str | None = None
+    unrestricted_if: str | None = None
+    control: str | None = None
+    row_limit_error: str | None = None
+    api: Request | None = None
+
+    @cached_property
+    def target(self) -> tuple[str, ...]:
+        """The names of the parameters that the control statement uses."""
+        return tuple(sorted(set(re.findall(r"%\((\w+)\)s", self.control or self.sql))))
+
+    @cached_property
+    def command(self) -> str:
+        """The first word of the statement: `update`."""
+        return self.sql.split(maxsplit=1)[0].lower()
+
+
+@dataclass(frozen=True)
+class MatrixRow:
+    """An identity, and the target rows of its actions: `binds` maps SQL parameters to the names of ids, or to "null".
+
+    `expected` maps each action to `rows`, `hidden`, `denied`, `violates`, or an SQLSTATE.
+    """
+
+    label: str
+    identity: Identity
+    binds: Mapping[str, str]
+    expected: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows and actions for the table `object`, or for the functions. Several matrices may share an object."""
+
+    title: str
+    object: str
+    actions: tuple[Action, ...]
+    rows: tuple[MatrixRow, ...]
+
+
+@dataclass(frozen=True)
+class AccessDeclaration:
+    """The contents of access.toml. `ids` become random UUIDs in each run; the owner inserts the `fixture` rows first.
+
+    `untested_privileges` maps tables to roles to privileges that a role has and that no cell tests.
+    `unexposed_schemas` are the schemas that the API must not expose. The statements `cleanup` delete what a run through
+    the API has committed: rows with ids between %(first)s and %(last)s.
+    """
+
+    ids: tuple[str, ...]
+    fixture: tuple[str, ...]
+    matrices: tuple[Matrix, ...]
+    placeholders: frozenset[str] = field(default=frozenset())
+    cleanup: tuple[str, ...] = ()
+    identities: Mapping[str, Identity] = field(default_factory=dict)
+    untested_privileges: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    unexposed_schemas: tuple[str, ...] = ()
+
+    @property
+    def privileges(self) -> frozenset[tuple[str, str, str]]:
+        """Every declared privilege, tested or not: table, role, and privilege in upper case."""
+        tested = {
+            (matrix.object, row.identity.role, action.command)
+            for matrix in self.matrices
+            for row in matrix.rows
+            for action in matrix.actions
+        }
+        untested = {
+            (table, role, privilege)
+            for table, roles in self.untested_privileges.items()
+            for role, privileges in roles.items()
+            for privilege in privileges
+        }
+        return frozenset((table, role, privilege.upper()) for table, role, privilege in tested | untested)
+
+
+def load(path: Path | None = None) -> AccessDeclaration:
+    """Read a declaration (default: the packaged access.toml).
+
+    Raises ConfigError for a cell without an outcome, an unknown outcome, row, action, identity, id or key, and a
+    malformed file.
+    """
+    path = path or DEFAULT_FILE
+    return _loaded(path, path.read_bytes() if path.is_file() else b"")
+
+
+@lru_cache(maxsize=4)  # two areas read it, and `mutate` reads it for every fault
+def _loaded(path: Path, _content: bytes) -> AccessDeclaration:
+    try:
+        return _declaration(read_toml(path))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path.name} is not an access matrix: {error!r}", file=str(path)) from error
+    except ConfigError as error:
+        raise ConfigError(f"{path.name}: {error.message}", hint=error.hint, file=str(path)) from error
+
+
+def _declaration(toml: Mapping[str, Any]) -> AccessDeclaration:
+    _refuse_renamed(toml, _RENAMED_KEYS)
+    ids = tuple(toml["ids"])
+    identities: dict[str, Identity] = {}
+    for name, table in toml["identities"].items():
+        _refuse_renamed(table, _RENAMED_IDENTITY_KEYS)
+        previous = {"previous": identities[table["previous"]]} if "previous" in table else {}
+        identities[name] = Identity(name, **{**table, **previous})
+    placeholders = {name for identity in identities.values() for name in identity.placeholders()}
+    matrices: list[Matrix] = []
+    for table in toml["matrix"]:
+        matrices.append(_matrix(table, identities, ids, {matrix.title: matrix for matrix in matrices}))
+    untested_privileges = {
+        table: {role: tuple(privileges) for role, privileges in roles.items()}
+        for table, roles in toml.get("untested_privileges", {}).items()
+    }
+    return AccessDeclaration(
+        ids,
+        tuple(toml["fixture"]),
+        tuple(matrices),
+        frozenset(placeholders - set(ids)),
+        tuple(toml.get("api", {}).get("cleanup", ())),
+        identities,
+        untested_privileges,
+        tuple(toml.get("unexposed_schemas", ())),
+    )
+
+
+def _refuse_renamed(table: Mapping[str, Any], renamed: Mapping[str, str]) -> None:
+    for old, new in renamed.items():
+        if old in table:
+            raise ConfigError(f"{old!r} is now called {new!r}", hint="Rename the key in the file.")
+
+
+def _matrix(
+    table: Mapping[str, Any], identities: Mapping[str, Identity], ids: tuple[str, ...], earlier: Mapping[str, Matrix]
+) -> Matrix:
+    title = table["title"]
+    columns, lines = _cells(table["grid"])
+    if "like" in table:
+        like = earlier[table["like"]]
+        object, actions = like.object, tuple(action for action in like.actions if action.name in columns)
+    else:
+        object, actions = title, tuple(_action(name, action) for name, action in table["actions"].items())
+    expected = _expected(title, columns, lines, [action.name for action in actions])
+    if unmatched := sorted(set(expected) ^ set(table["rows"])):
+        raise ConfigError(f"{title}: row {unmatched[0]!r} is only in the grid or only under rows, but must be in both")
+
+    rows = []
+    for label, row in table["rows"].items():
+        binds = {**{name: name for name in ids}, **row.get("with", {})}
+        if unbound := {name for a in actions if a.api for name in a.api.placeholders()} - set(binds):
+            raise ConfigError(f"{title}: row {label!r} has no ${min(unbound)}, which a request to the API uses")
+        for unknown in (bind for bind in binds.values() if bind not in (*ids, NULL)):
+            raise ConfigError(f"{title}: row {label!r} names {unknown!r}, which is not among the ids")
+        if row["identity"] not in identities:
+            raise ConfigError(f"{title}: row {label!r} names the unknown identity {row['identity']!r}")
+        rows.append(MatrixRow(label, identities[row["identity"]], binds, expected[label]))
+    return Matrix(title, object, actions, tuple(rows))
+
+
+def _action(name: str, table: Mapping[str, Any]) -> Action:
+    _refuse_renamed(table, _RENAMED_ACTION_KEYS)
+    others = {key: value for key, value in table.items() if key != "api"}
+    return Action(name, **others, api=parse_request(name, table["api"]) if "api" in table else None)
+
+
+def parse_request(action: str, table: Mapping[str, Any]) -> Request:
+    """The request that the `api` table of an action describes. Raises ConfigError if the table is not a request."""
+    verbs = [verb for verb in VERBS if verb in table]
+    others = {key: value for key, value in table.items() if key not in VERBS}
+    if len(verbs) != 1:
+        raise ConfigError(f"action {action!r}: its api table must have exactly one of {', '.join(VERBS)}")
+    try:
+        return Request(verbs[0], table[verbs[0]], **others)
+    except TypeError as error:
+        raise ConfigError(f"action {action!r}: its api table is not a request: {error}") from error
+
+
+def _cells(grid: str) -> tuple[list[str], list[list[str]]]:
+    columns, *lines = [[cell.strip() for cell in line.split("|")] for line in grid.strip("\n").splitlines()]
+    return columns[1:], lines
+
+
+def _expected(title: str, columns: list[str], lines: list[list[str]], actions: list[str]) -> dict[str, dict[str, str]]:
+    """The expected outcome of each action, by the label of the row."""
+    if sorted(columns) != sorted(actions):
+        raise ConfigError(f"{title}: the grid's columns {columns} are not the actions {actions}")
+    expected = {}
+    for label, *cells in lines:
+        if len(cells) != len(actions):
+            raise ConfigError(f"{title}: row {label!r} has {len(cells)} cells for {len(actions)} actions")
+        for cell in cells:
+            if cell not in OUTCOMES and not is_sqlstate(cell):
+                raise ConfigError(f"{title}: row {label!r} has {cell!r}, which is not an outcome")
+        expected[label] = dict(zip(columns, cells, strict=True))
+    return expected

@@ -114,7 +114,7 @@ def _check(connection: Connection, area: str, expectations: Expectations, contex
         context.mark_unchecked(area, "database", why, fix)
     except psycopg.errors.InvalidSqlStatementName as error:
         why = f"it failed with {_described(error)}; something deallocated the prepared statements of verify"
-        context.mark_unchecked(area, "database", why, "Look for a user trigger that executes DEALLOCATE.")
+        context.mark_unchecked(area, "database", why, "Look for a user trigger that runs deallocate.")
     except DeadlineError:
         why = f"it was stopped after the time limit of {TIME_LIMIT_S} seconds, because many statements are slow"
         context.mark_unchecked(area, "database", why, "Fix the other findings, and look for a slow policy.")

@@ -69,7 +69,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_asked(cl
 def test_two_reports_at_once_are_refused(cli: Run) -> None:
     ran = cli("verify", "--json", "--format", "html", "--output", "x.html")
     assert ran.code == 2
-    assert "two reports" in ran.json["error"]["message"]
+    assert "--json conflicts with --format html" in ran.json["error"]["message"]
 
 
 def test_a_terminal_is_no_place_for_html(applied_url: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tables and constraints of the project's own: what they refuse is no fault of ours, and hides none."""
+"""User tables and user constraints: what they refuse is no fault of the managed objects, and hides no such fault."""
 
 import psycopg
 import pytest
@@ -12,7 +12,7 @@ from supabase_jobs.verify.run import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database, Make
 
-# a table that a trigger fills, and that nothing may be deleted from under
+# a trigger fills the table; its foreign key prevents deletes of users
 PROFILES = """
 create table public.profiles (id uuid primary key references auth.users);
 create function public.profile() returns trigger language plpgsql security definer
@@ -25,7 +25,7 @@ create function public.invoice() returns trigger language plpgsql security defin
 as $$ begin insert into public.invoices values (new.id); return new; end $$;
 create trigger invoice after insert on public.async_jobs for each row execute function public.invoice()
 """
-# constraints of the project's own, on a table of ours
+# user constraints on a managed table
 FOR_PROFILES = """
 create table public.profiles (id uuid primary key);
 alter table public.async_jobs add constraint has_profile foreign key (user_id) references public.profiles
@@ -50,45 +50,45 @@ def signing_up(make_database: Make) -> Database:
     return database
 
 
-def test_a_user_whom_a_table_of_theirs_holds_back(signing_up: Database, cli: Run) -> None:
+def test_a_user_table_that_prevents_the_delete_of_a_user_is_a_warning(signing_up: Database, cli: Run) -> None:
     ran = cli("verify", "--json", "--db-url", signing_up.url)
     assert (ran.code, ran.json["ok"], ran.json["unchecked"]) == (0, True, ["functions"])
     [finding] = [f for f in ran.json["findings"] if f["severity"] == "warning"]
     assert finding["object"] == "auth.users"
     assert "not checked" in finding["message"]
     assert "23503" in finding["message"]
-    assert "public.profiles is a table of the project's own" in finding["message"]
+    assert "table public.profiles is a user object" in finding["message"]
     assert 'constraint "profiles_id_fkey" of public.profiles' in finding["fix"]
     assert cli("verify", "--strict", "--db-url", signing_up.url).code == 1
 
 
-def test_a_cascade_that_our_own_table_lacks_is_ours_all_the_same(signing_up: Database) -> None:
-    """Both are in the way, and the server names one of them; once theirs is gone, it names ours."""
+def test_a_missing_cascade_of_a_managed_table_is_an_error_despite_a_user_table(signing_up: Database) -> None:
+    """Both foreign keys block the delete, and the server names only one of them."""
     with psycopg.connect(signing_up.superuser_url, autocommit=True) as connection:
         connection.execute(NO_CASCADE)
-        with psycopg.connect(signing_up.url, autocommit=True) as both:
-            found = ids(verify(both, EXPECTATIONS), Severity.ERROR, "structure")
+        with psycopg.connect(signing_up.url, autocommit=True) as other:
+            found = ids(verify(other, EXPECTATIONS), Severity.ERROR, "structure")
         assert "structure:public.async_jobs:constraint:async_jobs_user_id_fkey" in found
         connection.execute("alter table public.profiles drop constraint profiles_id_fkey")
-    with psycopg.connect(signing_up.url, autocommit=True) as ours_alone:
-        result = verify(ours_alone, EXPECTATIONS, ("functions",))
+    with psycopg.connect(signing_up.url, autocommit=True) as other:
+        result = verify(other, EXPECTATIONS, ("functions",))
     assert any(id.startswith("functions:auth.users:") for id in ids(result, Severity.ERROR, "functions"))
 
 
-def test_jobs_that_a_table_of_theirs_holds_back(rolled_back: Connection) -> None:
+def test_a_user_table_that_prevents_the_delete_of_jobs_is_a_warning(rolled_back: Connection) -> None:
     rolled_back.execute(INVOICES)
     result = verify(rolled_back, EXPECTATIONS, ("access", "functions"))
     assert {f.severity for f in result.findings} == {Severity.WARNING}
     assert result.unchecked == ("access", "functions")
-    assert all("public.invoices is a table of the project's own" in f.message for f in result.findings)
+    assert all("table public.invoices is a user object" in f.message for f in result.findings)
     deleting = ids(result, Severity.WARNING, "access")
     assert deleting
     assert all("delete" in id or "cleanup" in id for id in deleting)
     assert any("cleanup_old_jobs" in id for id in ids(result, Severity.WARNING, "functions"))
 
 
-def test_what_got_as_far_as_their_table_should_have_been_refused(rolled_back: Connection) -> None:
-    """Without row level security another's delete ends at the foreign key: it has reached the row."""
+def test_a_delete_that_policies_should_have_refused_is_an_error_despite_a_user_table(rolled_back: Connection) -> None:
+    """Without row level security, another caller's delete reaches the row, and then the foreign key fails."""
     rolled_back.execute(INVOICES)
     rolled_back.execute(OFF)
     result = verify(rolled_back, EXPECTATIONS, ("access",))
@@ -99,49 +99,49 @@ def test_what_got_as_far_as_their_table_should_have_been_refused(rolled_back: Co
 
 
 @pytest.mark.parametrize(("sql", "name"), [(FOR_PROFILES, "has_profile"), (FOR_POSTS, "chk_post")])
-def test_a_constraint_of_theirs_on_a_table_of_ours(rolled_back: Connection, sql: str, name: str) -> None:
+def test_a_user_constraint_on_a_managed_table_is_a_warning(rolled_back: Connection, sql: str, name: str) -> None:
     rolled_back.execute(sql.encode())
     result = verify(rolled_back, EXPECTATIONS)
     assert ids(result, Severity.ERROR, "access") | ids(result, Severity.ERROR, "functions") == set()
     assert "access" in result.unchecked
     stopped = [f for f in result.findings if f.area == "access"]
     assert stopped
-    assert all(f'constraint "{name}" of public.async_jobs is one of the project\'s own' in f.message for f in stopped)
+    assert all(f'constraint "{name}" of public.async_jobs is a user object' in f.message for f in stopped)
     assert all(f'constraint "{name}" of public.async_jobs too' in f.fix for f in stopped)
 
 
-def test_a_constraint_of_theirs_hides_no_policy(rolled_back: Connection) -> None:
-    """A policy's WITH CHECK is asked before constraints: what comes to one has got past it."""
+def test_a_user_constraint_hides_no_broken_policy(rolled_back: Connection) -> None:
+    """WITH CHECK is evaluated before constraints, so a constraint error means that WITH CHECK was true."""
     rolled_back.execute(FOR_POSTS.encode())
     rolled_back.execute(OFF)
     found = verify(rolled_back, EXPECTATIONS, ("access",)).findings
     assert any(f.severity is Severity.ERROR and "should be violates and is 23514" in f.message for f in found)
 
 
-def test_a_constraint_of_ours_under_another_name_is_theirs_and_ours_is_missing(rolled_back: Connection) -> None:
+def test_a_renamed_managed_constraint_is_missing_and_counts_as_a_user_object(rolled_back: Connection) -> None:
     rolled_back.execute("alter table public.async_jobs rename constraint chk_valid_status to chk_states")
     found = ids(verify(rolled_back, EXPECTATIONS), Severity.ERROR, "structure")
     assert found == {"structure:public.async_jobs:constraint:chk_valid_status"}
 
 
-def test_a_column_of_theirs_that_must_not_be_null(rolled_back: Connection) -> None:
+def test_a_not_null_column_of_a_user_table_is_a_conflict(rolled_back: Connection) -> None:
     rolled_back.execute("create table public.others (id int not null)")
     with pytest.raises(psycopg.errors.NotNullViolation) as caught, rolled_back.transaction():
         rolled_back.execute("insert into public.others values (null)")
-    found = ownership.user_object_conflict(rolled_back, caught.value, {"public.async_jobs"})
-    assert found is not None
-    assert found.fix == "Real rows meet what public.others refuses too."
+    conflict = ownership.user_object_conflict(rolled_back, caught.value, {"public.async_jobs"})
+    assert conflict is not None
+    assert conflict.fix == 'Production writes hit the NOT NULL constraint of column "id" of public.others too.'
 
 
-def test_where_nobody_said_what_is_ours_nothing_is_forgiven(rolled_back: Connection) -> None:
+def test_without_a_list_of_managed_objects_a_conflict_is_an_error(rolled_back: Connection) -> None:
     rolled_back.execute(INVOICES)
     result = Context()
     check.run(rolled_back, scenarios.load(scenarios.DEFAULT_FILE), EXPECTATIONS.variables, result)
     assert Severity.ERROR in {f.severity for f in result.findings}
 
 
-def test_an_identity_that_could_not_be_served_before_is_an_error_of_its_cells(rolled_back: Connection) -> None:
-    """Another request came first on the connection, and was refused: no reason to stop the whole area."""
+def test_a_refused_previous_identity_is_an_error_of_its_cells(rolled_back: Connection) -> None:
+    """The area goes on after the request that the connection served before was refused."""
     rolled_back.execute("revoke select on public.async_jobs from service_role")
     result = verify(rolled_back, EXPECTATIONS, ("access",))
     assert result.unchecked == ()
@@ -150,7 +150,7 @@ def test_an_identity_that_could_not_be_served_before_is_an_error_of_its_cells(ro
     assert all("is denied" in f.message for f in after)
 
 
-def test_a_partition_of_ours_is_ours(rolled_back: Connection) -> None:
+def test_a_partition_of_a_managed_table_is_managed(rolled_back: Connection) -> None:
     rolled_back.execute(
         "create table public.parted (id int check (id > 0)) partition by list (id);"
         "create table public.parted_rest partition of public.parted default"

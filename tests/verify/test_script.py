@@ -1,4 +1,4 @@
-"""The scripts that show how a case was probed: pasted into the real psql they come to the same outcome."""
+"""The scripts of cases: pasted into psql, they have the same outcome as in verify."""
 
 import uuid
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def samples(result: Verification) -> dict[str, str]:
     return {id: seen[id] for id in kinds.values()}
 
 
-def test_a_pasted_probe_comes_to_the_same_outcome(shared: Callable[[int], str], each_major: int) -> None:
+def test_a_pasted_probe_has_the_same_outcome(shared: Callable[[int], str], each_major: int) -> None:
     with psycopg.connect(shared(each_major), autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS, ("access",))
     cases = {case.id: case for case in result.cases}
@@ -58,7 +58,7 @@ def test_a_pasted_probe_shows_the_fault(make_database: Make) -> None:
     assert {id: psql_outcome(url, result.script(cases[id])) for id in wrong} == {id: seen[id] for id in wrong}
 
 
-def test_every_cell_has_a_script_that_undoes_itself(shared: Callable[[int], str]) -> None:
+def test_the_script_of_every_cell_ends_with_a_rollback(shared: Callable[[int], str]) -> None:
     with psycopg.connect(shared(16), autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS, ("access",))
     cells = outcomes(result)
@@ -88,8 +88,8 @@ def test_a_statement_without_parameters_keeps_its_percent_signs() -> None:
     assert script.filled("select 'a%%'", {}) == "select 'a%';\n"
 
 
-def test_a_pasted_question_to_the_catalogs_shows_the_fact(shared: Callable[[int], str], each_major: int) -> None:
-    """One of every kind of fact that was recorded, and a body."""
+def test_a_pasted_catalog_query_shows_the_fact(shared: Callable[[int], str], each_major: int) -> None:
+    """One fact of every recorded kind, and a function body."""
     url = shared(each_major)
     with psycopg.connect(url, autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS, ("structure",))

@@ -1,4 +1,4 @@
-"""What `verify` could not check it says, with the reason, and never counts as passed; only `--strict` fails on it."""
+"""Areas that `verify` cannot check: a warning with the reason, never passed; only `--strict` exits 1."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +17,7 @@ from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, packaged
 from tests.parts import DEFAULT_MAJOR, postgres_bin
 
-ONLY_READ = {"structure", "plans"} & set(AREAS)
-WRITE = set(AREAS) - ONLY_READ
+WRITING_AREAS = set(AREAS) - {"structure", "plans"}
 
 REFUSE = """
 create function public.refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
@@ -28,7 +27,7 @@ create trigger refuse before insert on auth.users for each row execute function 
 
 @pytest.fixture
 def refusing_url(make_database: Make) -> str:
-    """An applied database whose project has a trigger on auth.users that fails."""
+    """A database with the migrations and a user trigger on auth.users that fails."""
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute(REFUSE)
@@ -37,7 +36,7 @@ def refusing_url(make_database: Make) -> str:
 
 @pytest.fixture(scope="module")
 def replica_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real standby: a server whose data say that it follows another one."""
+    """A standby: a server that was started with standby.signal."""
     postgres_bin(DEFAULT_MAJOR)
     directory = tmp_path_factory.mktemp("replica")
     try:
@@ -52,7 +51,7 @@ def replica_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.remove(directory)
 
 
-def test_a_trigger_on_auth_users_that_fails(refusing_url: str) -> None:
+def test_a_failing_user_trigger_on_auth_users_is_a_warning(refusing_url: str) -> None:
     with psycopg.connect(refusing_url, autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS, ("access",))
     [finding] = result.findings
@@ -61,8 +60,8 @@ def test_a_trigger_on_auth_users_that_fails(refusing_url: str) -> None:
     assert "P0001: no" in finding.message
 
 
-def test_rows_that_are_thrown_away_are_an_error(rolled_back: Connection) -> None:
-    """Nobody can create a guest any more, and what refers to one says so."""
+def test_discarded_fixture_rows_are_an_error(rolled_back: Connection) -> None:
+    """A trigger discards each guest, so the foreign key of a job fails."""
     rolled_back.execute(
         "create function public.drop_it() returns trigger language plpgsql as 'begin return null; end';"
         "create trigger drop_it before insert on public.guest_users for each row execute function public.drop_it()"
@@ -78,7 +77,7 @@ def test_rows_that_are_thrown_away_are_an_error(rolled_back: Connection) -> None
 
 
 @pytest.mark.parametrize("area", ["access", "functions"])
-def test_a_constraint_of_ours_that_refuses_the_rows_is_an_error(rolled_back: Connection, area: str) -> None:
+def test_a_managed_constraint_that_refuses_the_fixture_is_an_error(rolled_back: Connection, area: str) -> None:
     rolled_back.execute(
         "alter table public.async_jobs drop constraint chk_user_or_guest,"
         " add constraint chk_user_or_guest check (guest_id is null and user_id is null)"
@@ -90,13 +89,13 @@ def test_a_constraint_of_ours_that_refuses_the_rows_is_an_error(rolled_back: Con
 
 
 @pytest.mark.parametrize("area", ["access", "functions"])
-def test_a_column_of_theirs_that_must_not_be_null_is_not(rolled_back: Connection, area: str) -> None:
+def test_a_user_column_that_is_not_null_makes_the_area_unchecked(rolled_back: Connection, area: str) -> None:
     rolled_back.execute("alter table public.async_jobs add tenant uuid not null")
     [finding] = verify(rolled_back, EXPECTATIONS, (area,)).findings
     assert (finding.id, finding.severity) == (f"{area}:fixture", Severity.WARNING)
 
 
-def test_rows_of_somebody_elses_that_refer_to_nothing_are_not(make_database: Make) -> None:
+def test_a_foreign_key_error_in_a_user_trigger_makes_the_area_unchecked(make_database: Make) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute(
@@ -111,38 +110,38 @@ def test_rows_of_somebody_elses_that_refer_to_nothing_are_not(make_database: Mak
     assert (finding.severity, "23503" in finding.message) == (Severity.WARNING, True)
 
 
-def test_only_strict_fails_on_it(refusing_url: str, cli: Run) -> None:
+def test_only_strict_exits_1_for_an_unchecked_area(refusing_url: str, cli: Run) -> None:
     ran = cli("verify", "--json", "--db-url", refusing_url)
-    assert (ran.code, ran.json["ok"], set(ran.json["unchecked"])) == (0, True, WRITE)
+    assert (ran.code, ran.json["ok"], set(ran.json["unchecked"])) == (0, True, WRITING_AREAS)
     assert cli("verify", "--strict", "--db-url", refusing_url).code == 1
     assert "NOT CHECKED: access" in cli("verify", "--db-url", refusing_url).out
 
 
-def test_on_a_read_only_replica_only_the_areas_that_read_are_checked(replica_url: str, cli: Run) -> None:
+def test_a_replica_is_checked_by_the_areas_that_only_read(replica_url: str, cli: Run) -> None:
     ran = cli("verify", "--json", "--db-url", replica_url)
-    assert (ran.code, set(ran.json["unchecked"])) == (0, WRITE)
-    assert {f["id"] for f in ran.json["findings"]} == {f"{area}:unchecked" for area in WRITE}
+    assert (ran.code, set(ran.json["unchecked"])) == (0, WRITING_AREAS)
+    assert {f["id"] for f in ran.json["findings"]} == {f"{area}:unchecked" for area in WRITING_AREAS}
     assert all("a read-only replica" in f["message"] for f in ran.json["findings"])
     assert ran.json["summary"]["checks"] > 100
     assert cli("verify", "--strict", "--db-url", replica_url).code == 1
 
 
-def test_a_replica_with_a_fault_is_still_found_out(replica_url: str, cli: Run, tmp_path: Path) -> None:
-    """Held against another header than its own: the body of a function is not the expected_ one."""
+def test_a_fault_on_a_replica_is_an_error(replica_url: str, cli: Run, tmp_path: Path) -> None:
+    """The expectations have another guest header than the database, so a function's body differs."""
     (tmp_path / "supabase-jobs.toml").write_text('[variables]\nguest_header = "x-other"\n')
     ran = cli("verify", "--json", "--only", "structure", "--db-url", replica_url)
     assert ran.code == 1
     assert [f["severity"] for f in ran.json["findings"]] == ["error"]
 
 
-def test_a_session_that_is_set_to_read_only(applied_url: str, cli: Run) -> None:
+def test_a_read_only_session_leaves_the_writing_areas_unchecked(applied_url: str, cli: Run) -> None:
     ran = cli("verify", "--json", "--db-url", f"{applied_url}?options=-c%20default_transaction_read_only%3Don")
-    assert (ran.code, set(ran.json["unchecked"])) == (0, WRITE)
+    assert (ran.code, set(ran.json["unchecked"])) == (0, WRITING_AREAS)
     assert all("a read-only transaction" in f["message"] for f in ran.json["findings"])
 
 
 @pytest.mark.parametrize("role", ["authenticator", "stranger"])
-def test_a_role_that_lacks_rights(make_database: Make, cli: Run, role: str) -> None:
+def test_a_role_without_privileges_leaves_the_writing_areas_unchecked(make_database: Make, cli: Run, role: str) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         if connection.execute("select to_regrole(%s) is null", (role,)).fetchone() == (True,):
@@ -150,14 +149,14 @@ def test_a_role_that_lacks_rights(make_database: Make, cli: Run, role: str) -> N
     ran = cli("verify", "--json", "--db-url", database.server.url(database.name, role))
     assert ran.code == 0
     assert ran.json["ok"] is True
-    assert set(ran.json["unchecked"]) >= WRITE
+    assert set(ran.json["unchecked"]) >= WRITING_AREAS
     assert all(f["severity"] == "warning" and "not checked" in f["message"] for f in ran.json["findings"])
 
 
-def test_what_takes_too_long_ends_its_area_and_what_was_found_stands(
+def test_a_statement_timeout_ends_the_area_and_keeps_its_findings(
     rolled_back: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Row level security that is off, on a table of millions of rows: the worst time to say nothing but "timeout"."""
+    """One fault is found before another makes a statement slow, as on a table with millions of rows."""
     rolled_back.execute(
         'alter policy "guests read their own jobs" on public.async_jobs using (true);'
         'alter policy "users delete their own jobs" on public.async_jobs using (pg_sleep(9) is null)'
@@ -170,29 +169,29 @@ def test_what_takes_too_long_ends_its_area_and_what_was_found_stands(
     assert {case.area for case in result.cases} == set(AREAS)
 
 
-def test_many_slow_statements_end_an_area_too(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No statement is over its limit; all of them would be an hour."""
+def test_the_time_limit_of_a_run_ends_the_area(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each statement is below its own limit."""
     rolled_back.execute(
         'alter policy "guests read their own jobs" on public.async_jobs using (true);'
         "create function public.slow() returns boolean language sql volatile as 'select pg_sleep(0.05) is not null';"
         "create policy slow on public.async_jobs as restrictive using ((select public.slow()))"
     )
-    monkeypatch.setattr("supabase_jobs.verify.run.LONGEST_S", 2)
+    monkeypatch.setattr("supabase_jobs.verify.run.TIME_LIMIT_S", 2)
     result = verify(rolled_back, EXPECTATIONS)
     assert result.milliseconds < 4000
     assert {"access", "functions"} <= set(result.unchecked)
-    assert "2 seconds are over" in next(f.message for f in result.findings if f.id == "access:unchecked")
+    assert "time limit of 2 seconds" in next(f.message for f in result.findings if f.id == "access:unchecked")
     assert not result.ok
 
 
 @pytest.mark.parametrize("area", ["access", "functions", "plans"])
-def test_an_area_for_which_no_time_is_left(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch, area: str) -> None:
-    monkeypatch.setattr("supabase_jobs.verify.run.LONGEST_S", -1)
+def test_no_area_runs_after_the_time_limit(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch, area: str) -> None:
+    monkeypatch.setattr("supabase_jobs.verify.run.TIME_LIMIT_S", -1)
     [finding] = verify(rolled_back, EXPECTATIONS, (area,)).findings
     assert (finding.id, finding.severity) == (f"{area}:unchecked", Severity.WARNING)
 
 
-def test_a_trigger_that_makes_settings_of_a_request(rolled_back: Connection) -> None:
+def test_a_trigger_may_change_request_settings(rolled_back: Connection) -> None:
     rolled_back.execute(
         "create function public.claims() returns trigger language plpgsql as"
         " $$ begin perform set_config('request.jwt.claims', '{\"sub\": \"x\"}', true); return new; end $$;"
@@ -203,7 +202,7 @@ def test_a_trigger_that_makes_settings_of_a_request(rolled_back: Connection) -> 
     assert {case.area for case in result.cases} == set(AREAS)
 
 
-def test_a_trigger_that_drops_what_is_prepared(rolled_back: Connection) -> None:
+def test_a_trigger_that_deallocates_makes_the_area_unchecked(rolled_back: Connection) -> None:
     rolled_back.execute(
         "create function public.forget() returns trigger language plpgsql as"
         " $$ begin execute 'deallocate all'; return new; end $$;"
@@ -214,11 +213,11 @@ def test_a_trigger_that_drops_what_is_prepared(rolled_back: Connection) -> None:
     assert "deallocate" in next(f.fix for f in result.findings if f.id == "functions:unchecked")
 
 
-def test_what_a_trigger_on_sign_up_misses_is_not_ours(make_database: Make) -> None:
+def test_a_missing_function_in_a_user_trigger_is_no_error(make_database: Make) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute(REFUSE.replace("raise 'no'", "perform public.nowhere()"))
     with psycopg.connect(database.url, autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS)
-    assert (result.ok, set(result.unchecked)) == (True, WRITE)
+    assert (result.ok, set(result.unchecked)) == (True, WRITING_AREAS)
     assert all("42883" in f.message for f in result.findings if f.severity is Severity.WARNING)

@@ -1,13 +1,18 @@
-"""`verify` on a live database: silent where nothing is wrong, and one story per fault: green, broken, named."""
+"""`verify` on a live database: no findings without a fault, and a named finding for each fault."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
+import click
 import psycopg
 import pytest
 
+from supabase_jobs.cli.verify import command
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.verify import run
 from supabase_jobs.verify.run import verify
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_cli import Run
@@ -48,37 +53,37 @@ def test_a_fault_is_found_and_named(rolled_back: Connection, fault: Fault) -> No
      "a view that runs as its owner", "a copy of all rows", "a function that says nothing to a null",
      "private to be handed on", "a column to be handed on", "a column's grants revoked"],
 )  # fmt: skip
-def test_the_fix_of_a_structure_finding_mends_it(rolled_back: Connection, name: str) -> None:
+def test_running_the_fixes_of_structure_findings_removes_them(rolled_back: Connection, name: str) -> None:
     rolled_back.execute(next(f for f in FAULTS if f.name == name).sql.encode())
     for finding in errors(rolled_back, "structure"):
         rolled_back.execute(finding.fix.encode())
     assert errors(rolled_back) == []
 
 
-def test_objects_of_the_users_own_are_left_alone(rolled_back: Connection) -> None:
+def test_user_objects_are_no_errors(rolled_back: Connection) -> None:
     rolled_back.execute(
-        "create table public.theirs (id int); create index theirs_idx on public.theirs (id);"
-        "create function public.their_function() returns int language sql as 'select 1';"
-        "create index their_index on public.async_jobs (error); alter table public.async_jobs add column theirs text;"
-        "create view public.their_view with (security_invoker) as select * from public.async_jobs"
+        "create table public.user_table (id int); create index user_table_idx on public.user_table (id);"
+        "create function public.user_function() returns int language sql as 'select 1';"
+        "create index user_index on public.async_jobs (error); alter table public.async_jobs add column user_note text;"
+        "create view public.user_view with (security_invoker) as select * from public.async_jobs"
     )
     result = verify(rolled_back, EXPECTATIONS)
     assert result.ok
     assert {f.severity for f in result.findings} == {Severity.INFO}
-    assert all("their" in f.message for f in result.findings)
+    assert all(re.search(r"\buser_(table|function|index|note|view)", f.message) for f in result.findings)
 
 
-def test_verify_leaves_no_trace(shared: Callable[[int], str], each_major: int) -> None:
-    counts = (
+def test_verify_changes_nothing(shared: Callable[[int], str], each_major: int) -> None:
+    state = (
         "select (select count(*) from public.async_jobs), (select count(*) from public.guest_users),"
         " (select count(*) from auth.users), (select count(*) from pg_locks where locktype = 'advisory'),"
         " current_setting('role'), coalesce(current_setting('request.headers', true), ''),"
         " current_setting('search_path')"
     )
     with psycopg.connect(shared(each_major), autocommit=True) as connection:
-        before = connection.execute(counts).fetchone()
+        before = connection.execute(state).fetchone()
         assert verify(connection, EXPECTATIONS).ok
-        assert connection.execute(counts).fetchone() == before
+        assert connection.execute(state).fetchone() == before
 
 
 def test_verify_takes_no_lock_stronger_than_a_row_lock(shared: Callable[[int], str], each_major: int) -> None:
@@ -93,7 +98,7 @@ def test_verify_takes_no_lock_stronger_than_a_row_lock(shared: Callable[[int], s
 
 
 def test_no_case_passes_on_an_empty_table(rolled_back: Connection) -> None:
-    """A trigger that throws the planted rows away: hidden and denied would all 'hold', and prove nothing."""
+    """A trigger discards the fixture rows, so every `hidden` and `denied` matches without proving anything."""
     rolled_back.execute(
         "create function public.swallow() returns trigger language plpgsql as 'begin return null; end';"
         "create trigger swallow before insert on public.async_jobs for each row execute function public.swallow()"
@@ -103,17 +108,17 @@ def test_no_case_passes_on_an_empty_table(rolled_back: Connection) -> None:
     assert any("proves nothing" in f.message and "denied" in f.message for f in found)
 
 
-def test_a_broken_policy_does_not_make_verify_go_through_a_large_table(make_database: Make) -> None:
+def test_a_broken_policy_does_not_make_verify_update_a_large_table(make_database: Make) -> None:
     with psycopg.connect(make_database("applied").url, autocommit=True) as connection:
         insert_fixture_rows(connection)
         connection.execute(
             "insert into public.async_jobs (url, user_id) select 'https://x.com/7', %s from generate_series(1, 20000)",
             (USER_A,),
         )
-        # true, and counts how often it is asked
+        # a condition that is true and counts its evaluations
         connection.execute(
-            "create sequence private.asked; grant usage on private.asked to public;"
-            "create function private.any() returns boolean language sql as $$ select nextval('private.asked') > 0 $$;"
+            "create sequence private.calls; grant usage on private.calls to public;"
+            "create function private.any() returns boolean language sql as $$ select nextval('private.calls') > 0 $$;"
             'alter policy "guests update their own jobs" on public.async_jobs using (private.any()) with check (true);'
             'alter policy "users delete their own jobs" on public.async_jobs using (private.any())'
         )
@@ -125,11 +130,11 @@ def test_a_broken_policy_does_not_make_verify_go_through_a_large_table(make_data
         assert before
         assert after
         assert after[0] < before[0] * 1.5
-        [asked] = connection.execute("select last_value from private.asked").fetchone() or (0,)
-        assert 101 < asked < 20000
+        [calls] = connection.execute("select last_value from private.calls").fetchone() or (0,)
+        assert 101 < calls < 20000
 
 
-def test_rows_that_pretend_to_be_old_do_no_harm(rolled_back: Connection) -> None:
+def test_existing_rows_older_than_the_fixture_are_no_findings(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     rolled_back.execute(
         "insert into public.guest_users (guest_id, last_seen_at) values (gen_random_uuid(), '-infinity')"
@@ -142,17 +147,17 @@ def test_rows_that_pretend_to_be_old_do_no_harm(rolled_back: Connection) -> None
     assert verify(rolled_back, EXPECTATIONS).findings == ()
 
 
-def test_a_lock_of_somebody_elses_is_no_finding(applied_url: str, cli: Run) -> None:
+def test_a_lock_of_another_session_is_an_error_and_no_finding(applied_url: str, cli: Run) -> None:
     with psycopg.connect(applied_url) as holder:
         holder.execute("lock table public.async_jobs in access exclusive mode")
         assert cli("verify", "--only", "access", "--json", "--db-url", applied_url).json["error"]["sqlstate"] == "55P03"
 
 
-def test_another_guest_header_is_what_verify_sends(rolled_back: Connection) -> None:
+def test_verify_sends_the_configured_guest_header(rolled_back: Connection) -> None:
     assert not verify(rolled_back, replace(EXPECTATIONS, variables={"guest_header": "x-other"}), ("access",)).ok
 
 
-def test_the_recorded_structure_is_what_the_migrations_make(make_database: Make, each_major: int) -> None:
+def test_the_recorded_structure_is_that_of_the_migrations(make_database: Make, each_major: int) -> None:
     with psycopg.connect(make_database("applied", each_major).url, autocommit=True) as connection:
         connection.execute("set search_path = ''")
         recorded = snapshot.load()
@@ -160,7 +165,7 @@ def test_the_recorded_structure_is_what_the_migrations_make(make_database: Make,
         assert snapshot.dump(snapshot.record(connection, made)) == snapshot.DEFAULT_FILE.read_text(encoding="utf-8")
 
 
-def test_the_recorded_scope_is_everything_that_the_migrations_make(make_database: Make) -> None:
+def test_the_recorded_scope_is_all_objects_of_the_migrations(make_database: Make) -> None:
     with psycopg.connect(make_database("platform").url, autocommit=True) as connection:
         before = snapshot.objects(connection)
     with psycopg.connect(make_database("applied").url, autocommit=True) as connection:
@@ -181,7 +186,7 @@ def test_the_command_exits_1_and_names_the_object(applied_url: str, cli: Run) ->
     assert finding["fix"].startswith("CREATE INDEX idx_async_jobs_url ON public.async_jobs")
 
 
-def test_an_unmigrated_database_fails_with_a_line_per_missing_object(platform_url: str, cli: Run) -> None:
+def test_each_object_that_is_missing_without_migrations_is_one_error(platform_url: str, cli: Run) -> None:
     ran = cli("verify", "--db-url", platform_url, "--json")
     assert ran.code == 1
     structural = [f for f in ran.json["findings"] if f["area"] == "structure"]
@@ -189,9 +194,23 @@ def test_an_unmigrated_database_fails_with_a_line_per_missing_object(platform_ur
     assert any("access was not checked" in f["message"] for f in ran.json["findings"])
 
 
-def test_a_target_that_cannot_be_looked_for_is_a_deviation(rolled_back: Connection) -> None:
-    """The blind statement names no id and runs; what asks whether it reached its target cannot compare ids any more."""
+def test_a_failing_reached_query_is_a_deviation(rolled_back: Connection) -> None:
+    """The blind statement runs, but the `reached` query cannot compare a text column with a uuid."""
     rolled_back.execute("alter table public.async_jobs alter id type text")
     found = {f.id: f for f in verify(rolled_back, EXPECTATIONS, ("access",)).findings}
     finding = found["access:public.async_jobs:guest, its own job:blind update"]
     assert (finding.severity, finding.message.endswith("should be rows and is 42883")) == (Severity.ERROR, True)
+
+
+def test_only_names_areas_in_any_order() -> None:
+    assert run.parse(None) == ("structure", "access", "functions", "plans")
+    assert run.parse(" access,structure") == ("structure", "access")
+    for wrong in ("", ",", "access,plan"):
+        with pytest.raises(ConfigError, match="--only"):
+            run.parse(wrong)
+
+
+def test_the_help_names_every_area() -> None:
+    [only] = [option for option in command.params if option.name == "only"]
+    assert isinstance(only, click.Option)
+    assert only.help == f"Only these areas: {', '.join(run.AREAS)}."

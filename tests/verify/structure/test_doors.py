@@ -42,7 +42,7 @@ def test_a_privilege_without_a_cell_or_a_line_is_undeclared(
 ) -> None:
     rolled_back.execute(sql.encode())
     finding = errors(rolled_back, "access")[f"access:{JOBS}:{role} may {privilege}"]
-    assert finding.message == f"undeclared: {role} may {privilege} {JOBS}, and no cell or line says so"
+    assert finding.message == f"undeclared: {role} may {privilege} {JOBS}, but access.toml neither tests nor lists this"
     rolled_back.execute(finding.fix.encode())
 
 

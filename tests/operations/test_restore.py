@@ -97,8 +97,8 @@ def test_verify_reports_grants_of_restored_definitions(make_database: Make, shel
 
 def test_some_rows_come_back_by_way_of_a_local_server(make_database: Make, shell: Shell, tmp_path: Path) -> None:
     url = with_results(make_database("applied"))
-    theirs = f"select id, created_at, updated_at from public.async_jobs where user_id = '{USER_A}'"
-    before, rest = query(url, theirs), query(url, FINGERPRINT)
+    jobs_of_user = f"select id, created_at, updated_at from public.async_jobs where user_id = '{USER_A}'"
+    before, rest = query(url, jobs_of_user), query(url, FINGERPRINT)
     shell(BLOCKS["dump"], url)
     query(url, f"delete from public.async_jobs where user_id = '{USER_A}'")
     assert query(url, FINGERPRINT) != rest
@@ -106,5 +106,5 @@ def test_some_rows_come_back_by_way_of_a_local_server(make_database: Make, shell
         shell(BLOCKS["some"], url, user_id=str(USER_A))
     finally:
         shell("cd rescue && supabase-jobs local stop", url)
-    assert query(url, theirs) == before
+    assert query(url, jobs_of_user) == before
     assert query(url, FINGERPRINT) == rest

@@ -19,8 +19,8 @@ operator as (
     '(?<=^([^''-]|-[^''-]|--[^\n]*\n|''[^'']*'')*)' || o.pattern as pattern
   from (
     values
-    ('if-true', 'the guard is always true', '(?<!\mend )\mif\M.*?\mthen\M', 'if true then'),
-    ('if-false', 'the guard is always false', '(?<!\mend )\mif\M.*?\mthen\M', 'if false then'),
+    ('if-true', 'the guard is always true', '(?<!\yend )\mif\M.*?\mthen\M', 'if true then'),
+    ('if-false', 'the guard is always false', '(?<!\yend )\mif\M.*?\mthen\M', 'if false then'),
     ('where-true', 'the condition is always true', '\mwhere\M', 'where true or'),
     ('where-false', 'the condition is never true', '\mwhere\M', 'where false and'),
     ('and-or', 'AND replaced by OR', '\mand\M', 'or'),

@@ -1,4 +1,4 @@
-"""A server that speaks as much of PostgreSQL's protocol as it takes to refuse a connection in a certain way."""
+"""Simulated PostgreSQL server that rejects or drops connections in a chosen way."""
 
 import socket
 import ssl
@@ -14,18 +14,18 @@ Behaviour = Callable[[socket.socket], None]
 
 
 @dataclass
-class Fake:
-    """`started` holds what each client said that got as far as saying who it is."""
+class FakeServer:
+    """A running server; `startup_messages` are the StartupMessages that clients have sent."""
 
     port: int
-    started: list[bytes] = field(default_factory=list)
+    startup_messages: list[bytes] = field(default_factory=list)
 
 
 @contextmanager
-def fake_server(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[Fake]:
-    """Serve on a free port of 127.0.0.1, with TLS if `tls` says how: `behave` for each client that goes on then."""
+def fake_server(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[FakeServer]:
+    """Listen on a free port, with TLS if `tls` is given, and run `behave` for each client after its StartupMessage."""
     listener = socket.create_server(("127.0.0.1", 0))
-    fake = Fake(listener.getsockname()[1])
+    fake = FakeServer(listener.getsockname()[1])
     ended = threading.Event()
 
     def serve() -> None:
@@ -39,10 +39,10 @@ def fake_server(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Iterato
                     return
                 client.settimeout(20)
                 try:
-                    greeted = _greet(client, fake, tls)
-                    if greeted is not None:
-                        with greeted:
-                            behave(greeted)
+                    connected = _read_startup(client, fake, tls)
+                    if connected is not None:
+                        with connected:
+                            behave(connected)
                 except OSError:
                     continue
 
@@ -58,12 +58,12 @@ def fake_server(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Iterato
 
 
 def fatal(text: str, sqlstate: str = "XX000") -> Behaviour:
-    """Refuse the client with these words."""
+    """Reject the client with this message."""
     return lambda client: client.sendall(_error(text, sqlstate))
 
 
 def echo(client: socket.socket) -> None:
-    """Ask for the password as it is, and repeat it in the refusal."""
+    """Request the password in clear text and repeat it in the error message."""
     client.sendall(_message(b"R", struct.pack("!I", 3)))
     client.recv(1)
     password = _body(client).rstrip(b"\0").decode()
@@ -71,12 +71,12 @@ def echo(client: socket.socket) -> None:
 
 
 def silent(client: socket.socket) -> None:
-    """Say nothing until the client goes away."""
+    """Send nothing until the client disconnects."""
     client.recv(1)
 
 
 def ready(version: str) -> Behaviour:
-    """Let the client in as a server of this version, then hang up at its first query."""
+    """Accept the client as a server of this version, and disconnect at its first query."""
 
     def behave(client: socket.socket) -> None:
         parameters = {"server_version": version, "client_encoding": "UTF8", "standard_conforming_strings": "on"}
@@ -91,7 +91,7 @@ def ready(version: str) -> Behaviour:
     return behave
 
 
-def _greet(client: socket.socket, fake: Fake, tls: ssl.SSLContext | None) -> socket.socket | None:
+def _read_startup(client: socket.socket, fake: FakeServer, tls: ssl.SSLContext | None) -> socket.socket | None:
     while True:
         body = _body(client)
         if not body:
@@ -103,12 +103,12 @@ def _greet(client: socket.socket, fake: Fake, tls: ssl.SSLContext | None) -> soc
         elif code in (_SSL, _GSS):
             client.sendall(b"N")
         else:
-            fake.started.append(body[4:])
+            fake.startup_messages.append(body[4:])
             return client
 
 
 def _body(client: socket.socket) -> bytes:
-    length = client.recv(4)  # small enough to come in one piece
+    length = client.recv(4)  # four bytes arrive together
     return client.recv(struct.unpack("!I", length)[0] - 4) if len(length) == 4 else b""
 
 

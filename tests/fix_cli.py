@@ -1,4 +1,4 @@
-"""Running the command line as its users do: a process of its own, in a folder of its own."""
+"""Fixtures that run command lines in a new process and an empty folder."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.parts import supabase_cli
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command printed and how it ended."""
+    """Output and exit code of a command."""
 
     code: int
     out: str
@@ -24,7 +24,7 @@ class Ran:
 
     @property
     def json(self) -> Any:
-        """Its stdout, which has to be one JSON document and nothing else."""
+        """Its stdout, which must be exactly one JSON document."""
         return json.loads(self.out)
 
 
@@ -54,7 +54,7 @@ def cli(tmp_path: Path) -> Run:
 
 @pytest.fixture
 def supabase(tmp_path: Path) -> Run:
-    """The real Supabase CLI, kept off the network: `supabase("db", "push", …, cwd=project)`."""
+    """The real Supabase CLI without network access: `supabase("db", "push", …, cwd=project)`."""
     program = supabase_cli()
     home = tmp_path / "supabase-home"
     home.mkdir()

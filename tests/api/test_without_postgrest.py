@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("test_a_key_is_needed", "test_it_has_to_be_one_of_the_two")
+NAMES = ("test_a_request_without_a_key_is_rejected", "test_a_key_other_than_anon_and_service_role_is_rejected")
 TESTS = [f"tests/local/test_gateway.py::{name}" for name in NAMES]
 PLUGIN = """
 from supabase_jobs.errors import LocalServerError

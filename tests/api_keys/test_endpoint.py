@@ -1,4 +1,4 @@
-"""An API's URL and keys as people give them: what is one, what is not, and that no message repeats a key."""
+"""Validation of an API's URL and keys; no message contains a key."""
 
 import jwt
 import pytest
@@ -20,7 +20,7 @@ KEYS = new_keys(SECRET)
         ("http://LOCALHOST:1?", "http://LOCALHOST:1", "localhost"),
     ],
 )
-def test_a_url(given: str, url: str, host: str) -> None:
+def test_a_url_is_normalized(given: str, url: str, host: str) -> None:
     assert parse_url(given, "SUPABASE_URL") == url
     assert host_of(url) == host
 
@@ -35,7 +35,7 @@ def test_a_url(given: str, url: str, host: str) -> None:
         "http://127.0.0.1:99999", "http://127.0.0.1:port", "http://127.0.0.1:0",
     ],
 )  # fmt: skip
-def test_what_is_no_url_of_an_api(given: str) -> None:
+def test_an_invalid_api_url_is_rejected_and_not_printed(given: str) -> None:
     with pytest.raises(ConfigError, match="--api-url is not the URL of a project's API") as caught:
         parse_url(given, "--api-url")
     assert "hidden" not in f"{caught.value} {caught.value.hint}"
@@ -50,20 +50,20 @@ def environ(**changed: str) -> dict[str, str]:
     return keys | changed
 
 
-def test_space_around_a_key_is_not_part_of_it() -> None:
+def test_white_space_around_a_key_is_removed() -> None:
     assert keys_from_environment({name: f" {key}\r\n" for name, key in environ().items()}) == KEYS
     assert keys_from_environment({}) == Keys("", "", "")
 
 
 @pytest.mark.parametrize("name", ["SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"])
 @pytest.mark.parametrize("odd", ["hid\nden", "hid den", "hídden", "hid\0den"])
-def test_a_key_that_cannot_be_sent(name: str, odd: str) -> None:
+def test_a_key_with_invalid_characters_is_rejected(name: str, odd: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} contains characters that no key contains") as caught:
         keys_from_environment(environ(**{name: odd}))
     assert odd not in f"{caught.value} {caught.value.hint}"
 
 
-def test_keys_that_were_exchanged() -> None:
+def test_swapped_keys_are_rejected() -> None:
     with pytest.raises(ConfigError, match="SUPABASE_ANON_KEY is a key of the role service_role"):
         keys_from_environment(environ(SUPABASE_ANON_KEY=KEYS.service_role))
     with pytest.raises(ConfigError, match="SUPABASE_SERVICE_ROLE_KEY is a key of the role anon"):
@@ -71,18 +71,18 @@ def test_keys_that_were_exchanged() -> None:
 
 
 @pytest.mark.parametrize("key", ["sb_secret_x", "", "a.b.c", jwt.encode({}, SECRET), jwt.encode({"role": 1}, SECRET)])
-def test_not_every_key_says_whose_it_is(key: str) -> None:
+def test_a_key_without_a_role_claim_is_accepted(key: str) -> None:
     assert claimed_role(key) is None
     assert keys_from_environment(environ(SUPABASE_ANON_KEY=key)).anon == key
 
 
 @pytest.mark.parametrize(("url", "proxied"), [("http://localhost:1", False), ("https://abc.example", True)])
-def test_this_machine_is_asked_directly(monkeypatch: pytest.MonkeyPatch, url: str, proxied: bool) -> None:
+def test_no_proxy_is_used_for_this_machine(monkeypatch: pytest.MonkeyPatch, url: str, proxied: bool) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     with Endpoint(url, KEYS).client() as client:
         assert client.trust_env is proxied
         assert client.follow_redirects is False
 
 
-def test_no_key_is_shown_by_accident() -> None:
+def test_repr_contains_no_key() -> None:
     assert repr(Endpoint("http://localhost:1", KEYS)) == "Endpoint(url='http://localhost:1', keys=Keys())"

@@ -1,4 +1,4 @@
-"""Keys and access tokens: what stands in them, and what may not sign them."""
+"""Claims of keys and access tokens; secrets that are too short."""
 
 import time
 import uuid
@@ -17,7 +17,7 @@ def claims(token: str, **more: str) -> dict[str, object]:
     return found
 
 
-def test_the_two_keys_stand_for_roles_for_ten_years() -> None:
+def test_keys_contain_their_role_and_expire_after_ten_years() -> None:
     keys = new_keys(SECRET)
     for key, role in ((keys.anon, "anon"), (keys.service_role, "service_role")):
         found = claims(key)
@@ -26,7 +26,7 @@ def test_the_two_keys_stand_for_roles_for_ten_years() -> None:
         assert int(str(found["exp"])) - time.time() > 9 * 365 * 24 * 3600
 
 
-def test_a_users_token_is_like_that_of_supabase_auth() -> None:
+def test_a_user_token_has_the_claims_of_supabase_auth() -> None:
     user = uuid.uuid4()
     found = claims(
         new_keys(SECRET).user_token(user, email="a@example.org", is_anonymous=True), audience="authenticated"
@@ -36,16 +36,16 @@ def test_a_users_token_is_like_that_of_supabase_auth() -> None:
     assert 3500 < int(str(found["exp"])) - time.time() <= 3600
 
 
-def test_each_project_has_a_secret_of_its_own() -> None:
+def test_each_project_gets_a_new_secret() -> None:
     assert new_keys().secret != new_keys().secret
 
 
-def test_a_short_secret_is_refused() -> None:
+def test_a_short_secret_is_rejected() -> None:
     with pytest.raises(ConfigError, match="32"):
         sign("short", {})
 
 
-def test_no_secret_is_shown_by_accident() -> None:
+def test_repr_contains_no_secret() -> None:
     keys = new_keys(SECRET)
     assert not any(hidden in repr(keys) for hidden in (keys.secret, keys.anon, keys.service_role))
     assert repr(keys) == "Keys()"

@@ -1,4 +1,4 @@
-"""The command line as others program against it: options anywhere, JSON alone on stdout, exit codes, no password."""
+"""The command line's contract: position of options, JSON on stdout, exit codes, no password in the output."""
 
 import json
 import re
@@ -18,7 +18,7 @@ SECRET = "s3cr3t-p4ss"
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_table_of_exit_codes_is_that_of_the_program() -> None:
+def test_readme_lists_the_exit_codes() -> None:
     rows = re.findall(r"^\| (\d) \| (.*) \|$", README, flags=re.MULTILINE)
     assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
@@ -28,7 +28,7 @@ def test_help_lists_the_exit_codes(cli: Run) -> None:
     assert all(f"{code} {meaning}" in shown for code, meaning in EXIT_CODES.items())
 
 
-def test_every_error_has_an_exit_code_with_a_meaning() -> None:
+def test_every_error_has_a_documented_exit_code() -> None:
     family = [SupabaseJobsError]
     for error in family:
         family += error.__subclasses__()
@@ -52,14 +52,14 @@ def test_every_command_has_help_with_an_example(cli: Run, command: str) -> None:
 @pytest.mark.parametrize(
     "command", ["plan", "apply", "status", "verify", "mutate", "cleanup", "stats", "check-results"]
 )
-def test_without_a_database_the_three_ways_are_listed(cli: Run, command: str) -> None:
+def test_without_a_database_the_hint_lists_three_ways_to_name_one(cli: Run, command: str) -> None:
     ran = cli(command)
     assert (ran.code, ran.out) == (2, "")
     for way in ("--db-url", "SUPABASE_DB_URL", "supabase-jobs local start"):
         assert way in ran.err
 
 
-def test_options_stand_before_or_after_the_command(cli: Run, applied_url: str) -> None:
+def test_shared_options_work_before_and_after_the_command(cli: Run, applied_url: str) -> None:
     for words in (("--db-url", applied_url, "status", "--json"), ("status", "--json", "--db-url", applied_url)):
         assert {m["state"] for m in cli(*words).json["migrations"]} == {"applied"}
     assert cli("status", SUPABASE_DB_URL=applied_url).code == 0
@@ -68,7 +68,9 @@ def test_options_stand_before_or_after_the_command(cli: Run, applied_url: str) -
 
 
 @pytest.mark.parametrize("command", ["plan", "apply", "status", "verify", "cleanup", "stats", "check-results"])
-def test_the_target_is_named_on_stderr_and_stdout_is_json_alone(cli: Run, applied_url: str, command: str) -> None:
+def test_the_target_is_printed_on_stderr_and_stdout_contains_only_json(
+    cli: Run, applied_url: str, command: str
+) -> None:
     for words in (("--json",), ("--format", "json"), ("--format=json",)):
         ran = cli(command, *words, "--db-url", applied_url)
         assert ran.code == 0
@@ -79,7 +81,7 @@ def test_the_target_is_named_on_stderr_and_stdout_is_json_alone(cli: Run, applie
 
 
 def closed_port() -> int:
-    """A port on which nobody listens."""
+    """A port on which no program listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -87,7 +89,7 @@ def closed_port() -> int:
 
 
 def bad_urls() -> list[tuple[str, int]]:
-    """URLs with a password that fail, each in its own way, and the exit code."""
+    """URLs with a password that fail for different reasons, and the exit code."""
     return [
         (f"postgresql://postgres:{SECRET}@127.0.0.1:{closed_port()}/postgres", 7),
         (f"postgresql://postgres:{SECRET}@no-such-host.invalid/postgres", 7),
@@ -112,7 +114,7 @@ def test_no_password_in_any_error(cli: Run, number: int, as_json: bool) -> None:
         assert ran.err.startswith("error: ")
 
 
-def test_a_wrong_password_of_a_role_that_needs_one(cli: Run, request: pytest.FixtureRequest) -> None:
+def test_a_wrong_password_is_a_connect_error(cli: Run, request: pytest.FixtureRequest) -> None:
     server = request.getfixturevalue("server_16")
     ran = cli("status", "--json", "--db-url", f"postgresql://supabase_admin:{SECRET}@127.0.0.1:{server.port}/postgres")
     assert (ran.code, ran.json["error"]["code"]) == (7, "cannot_connect")
@@ -134,7 +136,7 @@ def test_a_password_from_the_environment_works_and_is_not_printed(cli: Run, requ
      ("status", "--migrations", "nowhere"), ("render", "--sql-dir", "nowhere"), ("local",), ("local", "bogus")],
     ids=" ".join,
 )  # fmt: skip
-def test_wrong_usage_is_2(cli: Run, words: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_2(cli: Run, words: tuple[str, ...]) -> None:
     assert cli(*words).code == 2
     if words[0] not in ("local", "bogus") and words[-1] != "--out":
         error = cli(*words, "--json").json["error"]
@@ -152,7 +154,7 @@ def test_variables_from_the_configuration_file(cli: Run, tmp_path: Path) -> None
     assert "lower('it''s')" in next((tmp_path / "supabase" / "migrations").glob("*guest_users*")).read_text()
 
 
-def test_render_check(cli: Run, tmp_path: Path) -> None:
+def test_render_check_exits_1_if_files_differ(cli: Run, tmp_path: Path) -> None:
     assert cli("render", "--check").code == 1
     assert not (tmp_path / "supabase").exists()
     assert cli("render").code == 0
@@ -163,13 +165,15 @@ def test_render_check(cli: Run, tmp_path: Path) -> None:
     assert (checked.code, checked.json["edited"]) == (1, [first.name])
 
 
-def test_the_packaged_set_is_used_where_there_are_no_files(cli: Run, platform_url: str, tmp_path: Path) -> None:
+def test_the_packaged_migrations_are_applied_without_a_migrations_folder(
+    cli: Run, platform_url: str, tmp_path: Path
+) -> None:
     ran = cli("apply", "--json", "--db-url", platform_url)
     assert [a["version"] for a in ran.json["applied"]] == [m.version for m in packaged()]
     assert not (tmp_path / "supabase").exists()
 
 
-def test_a_changed_guest_header_holds_from_render_to_verify(cli: Run, platform_url: str, tmp_path: Path) -> None:
+def test_render_apply_and_verify_use_a_changed_guest_header(cli: Run, platform_url: str, tmp_path: Path) -> None:
     (tmp_path / "supabase-jobs.toml").write_text("[variables]\nguest_header = 'X-Client'\nretention_days = 30\n")
     assert cli("render").code == 0
     assert cli("apply", "--db-url", platform_url).code == 0
@@ -187,8 +191,8 @@ def test_verify_writes_its_report_into_a_file(cli: Run, applied_url: str, tmp_pa
     assert cli("verify", "--output", "no/such/folder", "--db-url", applied_url).code == 2
 
 
-def test_local_and_demo(cli: Run, tmp_path: Path) -> None:
-    """One directory's server from start to reset, seen from the outside."""
+def test_local_commands_and_demo_share_the_server_of_a_directory(cli: Run, tmp_path: Path) -> None:
+    """The server of a directory from start to stop."""
     assert cli("local", "status").code == 1
     started = cli("local", "start")
     try:
@@ -209,7 +213,7 @@ def test_local_and_demo(cli: Run, tmp_path: Path) -> None:
     assert json.loads(cli("local", "stop", "--json").out) == {"stopped": False}
 
 
-def test_demo_prints_the_matrix_and_leaves_nothing(cli: Run, tmp_path: Path) -> None:
+def test_demo_prints_the_matrix_and_leaves_no_files(cli: Run, tmp_path: Path) -> None:
     ran = cli("demo")
     assert ran.code == 0
     lines = ran.out.splitlines()

@@ -1,11 +1,7 @@
-"""In a GitHub workflow errors and findings are also annotations, on stderr; on a terminal long steps have a spinner."""
+"""In a GitHub workflow, errors and findings are annotated on stderr."""
 
 import json
-import os
-import pty
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
@@ -47,7 +43,7 @@ def test_a_failed_migration_is_annotated_at_its_line(
 
 
 @pytest.mark.parametrize("value", [None, "", "false"])
-def test_elsewhere_nothing_is_annotated(cli: Run, platform_url: str, tmp_path: Path, value: str | None) -> None:
+def test_nothing_is_annotated_outside_of_github(cli: Run, platform_url: str, tmp_path: Path, value: str | None) -> None:
     broken(tmp_path)
     ran = cli("apply", "--db-url", platform_url, **({} if value is None else {"GITHUB_ACTIONS": value}))
     assert ran.code == 6
@@ -62,7 +58,7 @@ def test_a_file_outside_the_checkout_keeps_its_path(cli: Run, platform_url: str,
     assert annotations(ran)[0].startswith(f"::error file={file},line=3,")
 
 
-def test_errors_without_a_file(cli: Run) -> None:
+def test_an_error_without_a_file_is_annotated(cli: Run) -> None:
     ran = cli("apply", GITHUB_ACTIONS="true")
     (line,) = annotations(ran)
     assert line.startswith("::error title=supabase-jobs%3A config::no target database%0Ahint: ")
@@ -70,14 +66,14 @@ def test_errors_without_a_file(cli: Run) -> None:
 
 
 @pytest.mark.parametrize("words", [("bogus",), ("apply", "--bogus"), ("apply", "--bogus", "--json")], ids=" ".join)
-def test_wrong_usage(cli: Run, words: tuple[str, ...]) -> None:
+def test_wrong_usage_is_annotated(cli: Run, words: tuple[str, ...]) -> None:
     ran = cli(*words, GITHUB_ACTIONS="true")
     (line,) = annotations(ran)
     assert line.startswith("::error title=supabase-jobs%3A usage::No such ")
 
 
 @pytest.mark.parametrize("form", ["text", "json", "markdown"])
-def test_findings_of_verify(cli: Run, applied_url: str, form: str) -> None:
+def test_findings_of_verify_are_annotated(cli: Run, applied_url: str, form: str) -> None:
     with psycopg.connect(applied_url) as connection:
         connection.execute("alter table public.async_jobs disable row level security")
     ran = cli("verify", "--format", form, "--db-url", applied_url, GITHUB_ACTIONS="true")
@@ -90,7 +86,9 @@ def test_findings_of_verify(cli: Run, applied_url: str, form: str) -> None:
         assert len(json.loads(ran.out)["findings"]) == len(found)
 
 
-def test_findings_stand_where_the_checkout_creates_their_object(cli: Run, applied_url: str, tmp_path: Path) -> None:
+def test_findings_are_annotated_where_the_checkout_creates_their_object(
+    cli: Run, applied_url: str, tmp_path: Path
+) -> None:
     (tmp_path / ".git").mkdir()
     project = tmp_path / "backend"
     project.mkdir()
@@ -103,82 +101,3 @@ def test_findings_stand_where_the_checkout_creates_their_object(cli: Run, applie
     (file, number), *_ = re.findall(r"^::error file=(backend/supabase/[^,]+),line=(\d+),", ran.err, flags=re.MULTILINE)
     line = (tmp_path / file).read_text().splitlines()[int(number) - 1]
     assert "create table public.async_jobs" in line
-
-
-PROGRAM = """
-import sys, time
-from supabase_jobs.cli.common import narrate, output, progress
-narrate("before")
-with progress("applying a migration with a name that is far longer than any terminal is wide " * 3):
-    time.sleep(1.3)
-    narrate("a line in between")
-    output("data in between")
-    time.sleep(0.3)
-with progress("a quick one"):
-    pass
-narrate("after")
-"""
-
-
-def on_terminal(tmp_path: Path, program: str, term: str = "xterm") -> tuple[int, str, str]:
-    """Exit code, stdout (a file) and what was written to a terminal as stderr."""
-    master, slave = pty.openpty()
-    with (tmp_path / "out").open("w+") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-c", program], stdin=slave, stdout=out, stderr=slave, env={**os.environ, "TERM": term}
-        )
-        os.close(slave)
-        written = b""
-        while True:
-            try:
-                chunk = os.read(master, 4096)
-            except OSError:  # Linux: nobody has the other end any more
-                break
-            if not chunk:
-                break
-            written += chunk
-        os.close(master)
-        code = process.wait(30)
-        out.seek(0)
-        return code, out.read(), written.decode().replace("\r\n", "\n")
-
-
-def screen(written: str) -> list[str]:
-    """The lines as they stand on the terminal in the end: `ESC [2K` empties a line."""
-    return [line.rpartition("\x1b[2K")[2] for line in written.split("\n")]
-
-
-def test_a_long_step_has_a_line_that_goes_away(tmp_path: Path) -> None:
-    code, out, written = on_terminal(tmp_path, PROGRAM)
-    assert (code, out) == (0, "data in between\n")
-    assert screen(written) == ["before", "a line in between", "after", ""]
-    assert re.search(r"\x1b\[2K[-/|\\] 1 s  applying a migration", written)
-    assert max(len(frame) for frame in re.findall(r"\x1b\[2K([^\r\n]*)", written)) < 80
-    assert "a quick one" not in written
-
-
-def test_an_error_ends_the_line(tmp_path: Path) -> None:
-    program = (
-        "import time\nfrom supabase_jobs.cli.common import narrate, progress\n"
-        "try:\n    with progress('step'):\n        time.sleep(0.8)\n        raise ValueError\n"
-        "except ValueError:\n    narrate('error: it failed')\n"
-    )
-    _code, _out, written = on_terminal(tmp_path, program)
-    assert "step" in written
-    assert screen(written) == ["error: it failed", ""]
-
-
-def test_without_a_terminal_the_step_is_told_once(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    assert done.stdout == "data in between\n"
-    lines = done.stderr.splitlines()
-    assert [line.strip()[:20] for line in lines] == [
-        "before", "applying a migration", "a line in between", "a quick one", "after",
-    ]  # fmt: skip
-    assert "\x1b" not in done.stderr
-
-
-def test_a_dumb_terminal_gets_no_spinner(tmp_path: Path) -> None:
-    _code, _out, written = on_terminal(tmp_path, PROGRAM, term="dumb")
-    assert "\x1b" not in written
-    assert "a quick one" in written

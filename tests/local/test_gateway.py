@@ -1,4 +1,4 @@
-"""The gateway before PostgREST: keys, CORS, and clients that send bodies in odd ways or go away."""
+"""The gateway: keys, paths, CORS, bodies, malformed requests, clients that disconnect."""
 
 import http.client
 import json
@@ -30,14 +30,14 @@ def connection(one_api: Api) -> Iterator[http.client.HTTPConnection]:
 
 
 def exchange(api: Api, request: bytes) -> bytes:
-    """Send bytes as they are and read until the server closes."""
+    """Send raw bytes and read until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", port(api)), timeout=20) as opened:
         opened.sendall(request)
         return b"".join(iter(lambda: opened.recv(65536), b""))
 
 
 def head(api: Api, method: bytes, *lines: bytes, path: bytes = b"/rest/v1/async_jobs") -> bytes:
-    """The head of a request of nobody, with these header lines."""
+    """The head of an anonymous request with these header lines."""
     fixed = (b"%b %b HTTP/1.1" % (method, path), b"Host: x", b"apikey: " + api.keys.anon.encode())
     return b"\r\n".join([*fixed, *lines, b"", b""])
 
@@ -49,18 +49,18 @@ def metadata(size: int) -> dict[str, str]:
 # ---------------------------------------------------------------------------------- keys
 
 
-def test_a_key_is_needed(one_api: Api) -> None:
+def test_a_request_without_a_key_is_rejected(one_api: Api) -> None:
     response = one_api.request("GET", "async_jobs")
     assert (response.status_code, response.json()["message"]) == (401, "No API key found in request")
 
 
-def test_it_has_to_be_one_of_the_two(one_api: Api) -> None:
+def test_a_key_other_than_anon_and_service_role_is_rejected(one_api: Api) -> None:
     key = one_api.keys.user_token(uuid.uuid4())
     response = one_api.request("POST", "async_jobs", headers={"apikey": key}, content=b"x" * 300_000)
     assert (response.status_code, response.json()["message"]) == (401, "Invalid API key")
 
 
-def test_the_key_stands_in_for_a_missing_token(one_api: Api) -> None:
+def test_the_key_is_the_token_of_a_request_without_one(one_api: Api) -> None:
     guest = one_api.new_guest()
     one_api.new_job(guest=guest)
     path = f"async_jobs?guest_id=eq.{guest}"
@@ -70,7 +70,7 @@ def test_the_key_stands_in_for_a_missing_token(one_api: Api) -> None:
     assert one_api.request("GET", path, headers=both).json() == []
 
 
-def test_the_key_may_stand_in_the_url_and_goes_no_further(one_api: Api) -> None:
+def test_a_key_in_the_url_is_accepted_and_not_forwarded(one_api: Api) -> None:
     guest = one_api.new_guest()
     one_api.new_job(guest=guest)
     key = one_api.keys.service_role
@@ -86,13 +86,13 @@ def test_the_key_may_stand_in_the_url_and_goes_no_further(one_api: Api) -> None:
     ("/realtime/v1/websocket", 501, "Realtime"), ("/functions/v1/x", 501, "Edge Functions"),
     ("/", 404, "Route"), ("/rest/v2/x", 404, "Route"), ("/rest/v1x", 404, "Route"),
 ])  # fmt: skip
-def test_what_is_not_here_says_so(one_api: Api, path: str, status: int, word: str) -> None:
+def test_other_paths_are_not_served(one_api: Api, path: str, status: int, word: str) -> None:
     response = one_api.http.post(one_api.url + path, content=b"{}")
     assert response.status_code == status
     assert word in response.json()["message"]
 
 
-def test_the_root_with_and_without_a_slash(one_api: Api) -> None:
+def test_the_root_path_works_with_and_without_a_slash(one_api: Api) -> None:
     headers = one_api.headers()
     bare = one_api.http.get(one_api.info.rest_url, headers=headers)
     assert bare.status_code == 200
@@ -113,7 +113,7 @@ def test_a_browser_may_send_the_guest_header(one_api: Api) -> None:
 
 
 @pytest.mark.parametrize("with_key", [True, False])
-def test_a_browser_may_read_the_answer(one_api: Api, with_key: bool) -> None:
+def test_a_browser_may_read_the_response(one_api: Api, with_key: bool) -> None:
     headers = (one_api.headers() if with_key else {}) | {"Origin": "http://localhost:3000"}
     response = one_api.request("GET", "async_jobs", headers=headers)
     assert response.headers.get_list("access-control-allow-origin") == ["*"]
@@ -133,7 +133,7 @@ def test_one_connection_serves_many_requests(one_api: Api, connection: http.clie
         assert connection.sock is opened
 
 
-def test_head_has_headers_and_no_body(one_api: Api) -> None:
+def test_a_head_response_has_headers_and_no_body(one_api: Api) -> None:
     user = one_api.new_user()
     one_api.new_job(user=user)
     response = one_api.request("HEAD", "async_jobs", headers={**one_api.headers(user=user), "Prefer": "count=exact"})
@@ -141,7 +141,9 @@ def test_head_has_headers_and_no_body(one_api: Api) -> None:
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-def test_megabytes_go_both_ways(one_api: Api, connection: http.client.HTTPConnection, chunked: bool) -> None:
+def test_large_bodies_pass_in_both_directions(
+    one_api: Api, connection: http.client.HTTPConnection, chunked: bool
+) -> None:
     user = one_api.new_user()
     sent = {"url": "https://x.com/1", "user_id": str(user), "metadata": metadata(3_000_000)}
     body = json.dumps(sent, ensure_ascii=False).encode()
@@ -154,7 +156,7 @@ def test_megabytes_go_both_ways(one_api: Api, connection: http.client.HTTPConnec
     assert row["metadata"] == sent["metadata"]
 
 
-def test_a_client_that_waits_to_be_asked_is_asked(one_api: Api) -> None:
+def test_expect_100_continue_is_answered(one_api: Api) -> None:
     body = b'{"url":"https://x.com/1"}'
     lines = [b"Content-Type: application/json", b"Content-Length: %d" % len(body), b"Connection: close"]
     with socket.create_connection(("127.0.0.1", port(one_api)), timeout=5) as opened:
@@ -164,18 +166,18 @@ def test_a_client_that_waits_to_be_asked_is_asked(one_api: Api) -> None:
         assert opened.recv(12) == b"HTTP/1.1 401"
 
 
-def test_many_clients_at_once(one_api: Api) -> None:
+def test_concurrent_clients_get_their_own_rows(one_api: Api) -> None:
     users = [one_api.new_user() for _ in range(40)]
     for user in users:
         one_api.new_job(user=user)
 
-    def ask(user: uuid.UUID) -> list[str]:
+    def visible_owners(user: uuid.UUID) -> list[str]:
         with httpx.Client(timeout=20) as client:
             found = client.get(f"{one_api.info.rest_url}/async_jobs?select=user_id", headers=one_api.headers(user=user))
         return [row["user_id"] for row in found.json()]
 
     with ThreadPoolExecutor(20) as pool:
-        assert list(pool.map(ask, users)) == [[str(user)] for user in users]
+        assert list(pool.map(visible_owners, users)) == [[str(user)] for user in users]
 
 
 @pytest.mark.parametrize("lines", [
@@ -183,7 +185,7 @@ def test_many_clients_at_once(one_api: Api) -> None:
     [b"Content-Length: -1"], [b"Content-Length: 1_0"], [b"Transfer-Encoding: gzip, chunked"], [b"X-Guest-Id"],
     [b"Content-Length : 5"],
 ])  # fmt: skip
-def test_what_could_hide_another_request_is_refused(one_api: Api, lines: list[bytes]) -> None:
+def test_request_smuggling_is_rejected(one_api: Api, lines: list[bytes]) -> None:
     hidden = head(one_api, b"GET", b"Connection: close")
     answer = exchange(one_api, head(one_api, b"POST", *lines) + b"0\r\n\r\n" + hidden)
     assert answer.startswith(b"HTTP/1.1 400")
@@ -191,25 +193,25 @@ def test_what_could_hide_another_request_is_refused(one_api: Api, lines: list[by
 
 
 @pytest.mark.parametrize("body", [b"zz\r\n", b"\r\n", b"2\r\nabc\r\n", b"fffffffffffffffff\r\n"])
-def test_chunks_that_are_none_are_refused(one_api: Api, body: bytes) -> None:
+def test_invalid_chunks_are_rejected(one_api: Api, body: bytes) -> None:
     answer = exchange(one_api, head(one_api, b"POST", b"Transfer-Encoding: chunked") + body)
     assert answer.startswith(b"HTTP/1.1 400")
 
 
-def test_a_url_that_is_too_long_is_said_in_json(one_api: Api) -> None:
+def test_a_url_that_is_too_long_is_rejected_with_json(one_api: Api) -> None:
     answer = exchange(one_api, head(one_api, b"GET", path=b"/rest/v1/async_jobs?url=eq." + b"a" * 70_000))
     assert answer.startswith(b"HTTP/1.1 414")
     assert "message" in json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
-def test_bytes_in_the_url_reach_postgrest(one_api: Api) -> None:
+def test_non_ascii_bytes_in_the_url_reach_postgrest(one_api: Api) -> None:
     answer = exchange(
         one_api, head(one_api, b"GET", b"Connection: close", path="/rest/v1/async_jobs?url=eq.ñ".encode())
     )
     assert answer.startswith(b"HTTP/1.1 200")
 
 
-def test_clients_that_go_away_leave_no_trace(one_api: Api) -> None:
+def test_clients_that_disconnect_change_nothing(one_api: Api) -> None:
     before = one_api.sql("select count(*) from public.async_jobs")
     for request in (
         head(one_api, b"POST", b"Content-Length: 1000000") + b'{"url":',
@@ -225,13 +227,13 @@ def test_clients_that_go_away_leave_no_trace(one_api: Api) -> None:
     assert one_api.sql("select count(*) from public.async_jobs") == before
 
 
-def test_the_log_holds_no_request_and_no_fault(one_api: Api) -> None:
-    """After all that the tests of this session have sent."""
+def test_the_log_contains_no_request_and_no_error(one_api: Api) -> None:
+    """After all requests of the test session."""
     log = one_api.info.processes.gateway_config.with_name("gateway.log")
     assert log.read_text() == f"listening on port {port(one_api)}\n"
 
 
-def test_postgrest_gone_is_said(make_database: Make) -> None:
+def test_a_crashed_postgrest_results_in_502(make_database: Make) -> None:
     database = make_database("applied")
     with serve_api(database.server, database.name) as api:
         os.kill(api.info.processes.postgrest, signal.SIGKILL)

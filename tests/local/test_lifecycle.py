@@ -1,4 +1,4 @@
-"""Start, stop, status, reset, remove: what a user sees in one directory."""
+"""Start, stop, status, reset and remove the server of a directory."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ START = (
 
 
 def start_elsewhere(directory: Path) -> str:
-    """Start in a process of its own, as `$(supabase-jobs local start)` does."""
+    """Start in another process, as `$(supabase-jobs local start)` does."""
     done = subprocess.run(
         [sys.executable, "-c", START, str(directory)], capture_output=True, text=True, timeout=60, check=True
     )
@@ -33,7 +33,7 @@ def one(url: str, query: str) -> object:
 
 
 @pytest.mark.parametrize("major", MAJORS)
-def test_starts_and_stops(directory: Path, major: int) -> None:
+def test_start_and_stop(directory: Path, major: int) -> None:
     folder = postgres_bin(major)
     info = server.start(directory, major=None if folder else major, postgres_bin=folder)
     assert info.major == major
@@ -83,7 +83,7 @@ def test_concurrent_starts_give_one_server(directory: Path) -> None:
     assert urls == {server.running_url(directory)}
 
 
-def test_nothing_is_made_by_asking(directory: Path) -> None:
+def test_status_and_stop_create_no_files(directory: Path) -> None:
     assert server.status(directory) is None
     assert server.running_url(directory) is None
     assert server.stop(directory) is False
@@ -91,7 +91,7 @@ def test_nothing_is_made_by_asking(directory: Path) -> None:
     assert list(directory.iterdir()) == []
 
 
-def test_remove_leaves_nothing(closed: Path) -> None:
+def test_remove_deletes_all_files(closed: Path) -> None:
     info = server.start(closed)
     server.remove(closed)
     assert list(closed.iterdir()) == []
@@ -99,7 +99,7 @@ def test_remove_leaves_nothing(closed: Path) -> None:
     assert not process.alive(info.pid, info.data_dir)
 
 
-def test_reset_empties_and_keeps_the_settings(directory: Path) -> None:
+def test_reset_empties_the_database_and_keeps_the_settings(directory: Path) -> None:
     first = server.start(directory, major=18, default_privileges=False, settings={"work_mem": "7MB"})
     with psycopg.connect(first.url) as connection:
         connection.execute("create table public.gone (id integer)")
@@ -109,32 +109,32 @@ def test_reset_empties_and_keeps_the_settings(directory: Path) -> None:
     assert one(again.url, "show work_mem") == "7MB"
 
 
-def test_reset_takes_another_version(directory: Path) -> None:
+def test_reset_changes_the_version(directory: Path) -> None:
     server.start(directory, major=16)
     assert server.reset(directory, major=18).major == 18
 
 
-def test_reset_refuses_before_it_deletes(directory: Path) -> None:
+def test_reset_with_invalid_options_deletes_nothing(directory: Path) -> None:
     info = server.start(directory)
     with pytest.raises(ConfigError):
         server.reset(directory, major=12)
     assert server.status(directory) == info
 
 
-def test_another_version_than_the_data_needs_a_reset(directory: Path) -> None:
+def test_a_version_other_than_that_of_the_data_is_rejected(directory: Path) -> None:
     server.start(directory, major=16)
     with pytest.raises(ConfigError, match="made with PostgreSQL version: 16") as caught:
         server.start(directory, major=18)
     assert "local reset" in str(caught.value.hint)
 
 
-def test_another_port_than_the_running_one_is_refused(directory: Path) -> None:
+def test_a_port_other_than_the_running_one_is_rejected(directory: Path) -> None:
     info = server.start(directory)
     with pytest.raises(ConfigError, match=f"port {info.port}"):
         server.start(directory, port=info.port + 1)
 
 
-def test_settings_reach_the_server_and_stay(directory: Path) -> None:
+def test_settings_persist_across_restarts(directory: Path) -> None:
     server.start(directory, settings={"work_mem": "9MB", "application_name": "it's \\ one"})
     server.stop(directory)
     info = server.start(directory)
@@ -143,7 +143,7 @@ def test_settings_reach_the_server_and_stay(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["listen_addresses", "port", "hba_file", "no such", "x'; --"])
-def test_settings_of_our_own_are_refused(directory: Path, name: str) -> None:
+def test_reserved_and_invalid_settings_are_rejected(directory: Path, name: str) -> None:
     with pytest.raises(ConfigError):
         server.start(directory, settings={name: "*"})
 
@@ -154,7 +154,7 @@ def test_a_server_without_the_platform(directory: Path) -> None:
     assert one(info.url, "select current_user::text") == "postgres"
 
 
-def test_a_directory_with_an_awkward_name(directory: Path) -> None:
+def test_a_directory_name_with_special_characters(directory: Path) -> None:
     awkward = directory / 'it\'s "a" $(test) `x` ñ -D'
     awkward.mkdir()
     try:
@@ -164,7 +164,9 @@ def test_a_directory_with_an_awkward_name(directory: Path) -> None:
         server.remove(awkward)
 
 
-def test_the_environment_of_the_caller_does_not_matter(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_the_caller_does_not_affect_the_server(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     strange = {"PGDATA": "/nowhere", "LC_ALL": "xx_XX", "TZ": "CET"}
     libpq = {"PGOPTIONS": "-c nonsense=1", "PGSSLMODE": "require", "PGHOSTADDR": "192.0.2.1"}
     for name, value in {**strange, **libpq}.items():
@@ -175,6 +177,6 @@ def test_the_environment_of_the_caller_does_not_matter(directory: Path, monkeypa
     assert one(info.url, "select current_setting('timezone')") == "UTC"
 
 
-def test_a_missing_directory_is_said(directory: Path) -> None:
+def test_a_missing_directory_is_reported(directory: Path) -> None:
     with pytest.raises(LocalServerError, match="no such directory"):
         server.start(directory / "missing")

@@ -1,4 +1,4 @@
-"""The facts of a Supabase database before its first migration, on every version."""
+"""Roles, schemas, privileges and functions of a Supabase database before its first migration, on every version."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,7 @@ def new_database(server: ServerInfo) -> str:
 
 @pytest.fixture(scope="module")
 def names(plain: ServerInfo) -> dict[bool, str]:
-    """Two databases of one cluster: with and without the default privileges."""
+    """Two databases of a cluster, with and without the default privileges."""
     made = {switch: new_database(plain) for switch in (True, False)}
     for switch, name in made.items():
         load_platform(plain.superuser_url_for(name), default_privileges=switch)
@@ -38,7 +38,7 @@ def names(plain: ServerInfo) -> dict[bool, str]:
 
 @pytest.fixture
 def postgres(plain: ServerInfo, names: dict[bool, str]) -> Iterator[Connection]:
-    """Connected as the project's owner; nothing is kept."""
+    """A connection as `postgres`, rolled back afterwards."""
     with psycopg.connect(plain.url_for(names[True])) as connection:
         yield connection
         connection.rollback()
@@ -88,13 +88,13 @@ def test_role_settings(postgres: Connection, role: str, settings: set[str]) -> N
 
 @pytest.mark.parametrize("login", ["postgres", "authenticator"])
 @pytest.mark.parametrize("role", API_ROLES)
-def test_who_may_become_an_api_role(plain: ServerInfo, names: dict[bool, str], login: str, role: str) -> None:
+def test_logins_that_can_set_an_api_role(plain: ServerInfo, names: dict[bool, str], login: str, role: str) -> None:
     with psycopg.connect(plain.url_for(names[True], login)) as connection:
         connection.execute(sql.SQL("set local role {}").format(sql.Identifier(role)))
         assert value(connection, "select current_user::text") == role
 
 
-def test_authenticator_itself_has_no_rights_of_the_api_roles(plain: ServerInfo, names: dict[bool, str]) -> None:
+def test_authenticator_does_not_inherit_the_api_roles(plain: ServerInfo, names: dict[bool, str]) -> None:
     with psycopg.connect(plain.url_for(names[True], "authenticator")) as connection:
         assert value(connection, "select has_schema_privilege('auth', 'usage')") is False
 
@@ -116,12 +116,12 @@ def test_api_roles_use_schemas_but_do_not_create(postgres: Connection, role: str
 
 
 @pytest.mark.parametrize("role", API_ROLES)
-def test_api_roles_have_nothing_on_users(postgres: Connection, role: str) -> None:
+def test_api_roles_have_no_privilege_on_users(postgres: Connection, role: str) -> None:
     rights = "select, insert, update, delete, truncate, references, trigger"
     assert value(postgres, "select has_table_privilege(%s, 'auth.users', %s)", role, rights) is False
 
 
-def test_auth_belongs_to_its_admin(postgres: Connection) -> None:
+def test_supabase_auth_admin_owns_auth(postgres: Connection) -> None:
     assert value(postgres, "select relowner::regrole::text from pg_class where oid = 'auth.users'::regclass") == (
         "supabase_auth_admin"
     )
@@ -131,7 +131,7 @@ def test_auth_belongs_to_its_admin(postgres: Connection) -> None:
     assert value(postgres, "select has_schema_privilege('postgres', 'auth', 'create')") is False
 
 
-def test_postgres_writes_users_and_refers_to_them(postgres: Connection) -> None:
+def test_postgres_writes_and_references_users(postgres: Connection) -> None:
     postgres.execute("create table public.owned (user_id uuid references auth.users (id) on delete cascade)")
     postgres.execute("insert into auth.users (id, email, is_anonymous) values (%s, 'a@example.com', false)", [USER])
     postgres.execute("insert into public.owned values (%s)", [USER])
@@ -167,14 +167,14 @@ def test_claims_of_an_earlier_transaction_are_gone(postgres: Connection) -> None
     assert value(postgres, "select num_nulls(auth.uid(), auth.role(), auth.email(), auth.jwt())") == 4
 
 
-def test_the_other_claim_functions(postgres: Connection) -> None:
+def test_auth_role_email_and_jwt(postgres: Connection) -> None:
     claims = '{"role": "authenticated", "email": "a@example.com", "is_anonymous": true}'
     postgres.execute("select set_config('request.jwt.claims', %s, true)", [claims])
     row = postgres.execute("select auth.role(), auth.email(), auth.jwt() -> 'is_anonymous'").fetchone()
     assert row == ("authenticated", "a@example.com", True)
 
 
-def test_the_realtime_publication_is_empty_and_the_owners(postgres: Connection) -> None:
+def test_the_realtime_publication_is_empty_and_owned_by_postgres(postgres: Connection) -> None:
     assert value(postgres, "select pubowner::regrole::text from pg_publication") == "postgres"
     assert value(postgres, "select count(*) from pg_publication_tables") == 0
     postgres.execute("create table public.live (id integer primary key)")
@@ -187,48 +187,50 @@ def test_default_privileges(plain: ServerInfo, names: dict[bool, str], owner: st
     name = names[switch]
     url = plain.superuser_url_for(name) if owner == "supabase_admin" else plain.url_for(name)
     with psycopg.connect(url) as connection:
-        connection.execute("create table public.trap (id bigint generated always as identity)")
-        connection.execute("create function public.trap() returns integer language sql as 'select 1'")
-        connection.execute("revoke execute on function public.trap() from public")
+        connection.execute("create table public.probe (id bigint generated always as identity)")
+        connection.execute("create function public.probe() returns integer language sql as 'select 1'")
+        connection.execute("revoke execute on function public.probe() from public")
         for role in API_ROLES:
             held = {
                 right
                 for right in ("select", "insert", "update", "delete", "truncate", "references", "trigger")
-                if value(connection, "select has_table_privilege(%s, 'public.trap', %s)", role, right)
+                if value(connection, "select has_table_privilege(%s, 'public.probe', %s)", role, right)
             }
             assert len(held) == (7 if switch else 0)
-            executes = value(connection, "select has_function_privilege(%s, 'public.trap()', 'execute')", role)
+            executes = value(connection, "select has_function_privilege(%s, 'public.probe()', 'execute')", role)
             assert executes is switch
-            uses = value(connection, "select has_sequence_privilege(%s, 'public.trap_id_seq', 'usage')", role)
+            uses = value(connection, "select has_sequence_privilege(%s, 'public.probe_id_seq', 'usage')", role)
             assert uses is switch
         connection.rollback()
 
 
-def test_it_can_be_loaded_again(plain: ServerInfo, names: dict[bool, str]) -> None:
+def test_the_platform_can_be_loaded_twice(plain: ServerInfo, names: dict[bool, str]) -> None:
     load_platform(plain.superuser_url_for(names[True]), default_privileges=True)
 
 
-def test_it_can_be_loaded_into_several_databases_at_once(plain: ServerInfo) -> None:
+def test_the_platform_can_be_loaded_into_several_databases_concurrently(plain: ServerInfo) -> None:
     urls = [plain.superuser_url_for(new_database(plain)) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda url: load_platform(url, default_privileges=True), urls))
 
 
-def test_a_clone_has_it_all(plain: ServerInfo, names: dict[bool, str]) -> None:
+def test_a_clone_keeps_the_default_privileges(plain: ServerInfo, names: dict[bool, str]) -> None:
     with psycopg.connect(plain.superuser_url, autocommit=True) as connection:
         connection.execute(
             sql.SQL("create database clone template {} owner postgres").format(sql.Identifier(names[True]))
         )
     with psycopg.connect(plain.url_for("clone")) as connection:
-        connection.execute("create table public.trap (id integer)")
-        assert value(connection, "select has_table_privilege('anon', 'public.trap', 'truncate')") is True
+        connection.execute("create table public.probe (id integer)")
+        assert value(connection, "select has_table_privilege('anon', 'public.probe', 'truncate')") is True
 
 
-def test_only_the_platforms_superuser_may_load_it(plain: ServerInfo, names: dict[bool, str]) -> None:
+def test_loading_the_platform_requires_a_superuser_other_than_postgres(
+    plain: ServerInfo, names: dict[bool, str]
+) -> None:
     with pytest.raises(LocalServerError, match="superuser other than postgres"):
         load_platform(plain.url_for(names[True]), default_privileges=True)
 
 
-def test_a_server_that_is_not_there(plain: ServerInfo) -> None:
+def test_a_failed_connection_is_a_connect_error(plain: ServerInfo) -> None:
     with pytest.raises(ConnectError):
         load_platform(plain.superuser_url_for("no_such_database"), default_privileges=True)

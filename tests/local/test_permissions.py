@@ -1,4 +1,4 @@
-"""Directories and links of other people, and root with everything closed to `nobody`."""
+"""Directories and links of other users, and directories that the server's account cannot enter."""
 
 import os
 import shutil
@@ -9,12 +9,12 @@ import pytest
 from supabase_jobs.errors import ConfigError, LocalServerError
 from supabase_jobs.local import account, binaries, server
 from supabase_jobs.local import directory as directories
-from tests.local.conftest import as_root
+from tests.local.conftest import require_root
 
 
 @pytest.fixture
 def closed_package(closed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The extra `local`, installed below a folder that only we may enter."""
+    """The extra `local`, installed below a folder that only we can enter."""
     package = binaries.embedded(16).package
     assert package is not None
     copy = closed / "site-packages" / package.name
@@ -27,8 +27,8 @@ def closed_package(closed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
-def test_root_in_a_closed_directory_keeps_the_data_elsewhere(closed: Path) -> None:
-    as_root()
+def test_root_keeps_the_data_of_a_closed_directory_elsewhere(closed: Path) -> None:
+    require_root()
     info = server.start(closed)
     assert closed not in info.data_dir.parents
     assert info.data_dir.stat().st_uid == account.current().uid
@@ -37,7 +37,7 @@ def test_root_in_a_closed_directory_keeps_the_data_elsewhere(closed: Path) -> No
 
 
 def test_root_with_a_closed_virtualenv_copies_the_programs_once(directory: Path, closed_package: Path) -> None:
-    as_root()
+    require_root()
     info = server.start(directory)
     assert info.bin_dir.is_relative_to(info.data_dir.parent)
     made = info.bin_dir.stat().st_ctime_ns
@@ -50,8 +50,8 @@ def test_root_with_a_closed_virtualenv_copies_the_programs_once(directory: Path,
     assert len(copies) == 1
 
 
-def test_a_copy_cut_short_is_made_again(directory: Path, closed_package: Path) -> None:
-    as_root()
+def test_an_incomplete_copy_is_replaced(directory: Path, closed_package: Path) -> None:
+    require_root()
     info = server.start(directory)
     server.stop(directory)
     (info.bin_dir / "postgres").unlink()
@@ -64,8 +64,8 @@ def test_ordinary_users_run_the_installed_programs(directory: Path, closed_packa
     assert server.start(directory).bin_dir == closed_package / "pginstall" / "bin"
 
 
-def test_a_folder_that_somebody_else_put_there_is_refused(closed: Path) -> None:
-    as_root()
+def test_a_fallback_folder_of_another_user_is_rejected(closed: Path) -> None:
+    require_root()
     foreign = directories.of(closed).fallbacks()[0]
     foreign.mkdir(mode=0o700)
     os.chown(foreign, account.current().uid, -1)
@@ -76,8 +76,8 @@ def test_a_folder_that_somebody_else_put_there_is_refused(closed: Path) -> None:
         foreign.rmdir()
 
 
-def test_a_link_that_somebody_put_there_is_refused(closed: Path, directory: Path) -> None:
-    as_root()
+def test_a_link_instead_of_the_fallback_folder_is_rejected(closed: Path, directory: Path) -> None:
+    require_root()
     foreign = directories.of(closed).fallbacks()[0]
     foreign.symlink_to(directory)
     try:
@@ -87,7 +87,7 @@ def test_a_link_that_somebody_put_there_is_refused(closed: Path, directory: Path
         foreign.unlink()
 
 
-def test_a_link_instead_of_our_folder_is_refused(directory: Path) -> None:
+def test_a_link_instead_of_the_server_directory_is_rejected(directory: Path) -> None:
     (directory / "precious").mkdir()
     (directory / ".supabase-jobs").symlink_to("precious")
     try:
@@ -111,7 +111,7 @@ def test_a_link_instead_of_the_data_is_not_followed(directory: Path) -> None:
         (directory / ".supabase-jobs" / "data").unlink()
 
 
-def test_settings_that_others_could_have_written_are_refused(directory: Path) -> None:
+def test_settings_writable_by_others_are_rejected(directory: Path) -> None:
     server.start(directory)
     path = directory / ".supabase-jobs" / "server.json"
     path.chmod(0o644)
@@ -121,7 +121,7 @@ def test_settings_that_others_could_have_written_are_refused(directory: Path) ->
 
 
 def test_a_server_of_another_user_is_named(directory: Path) -> None:
-    as_root()
+    require_root()
     (directory / ".supabase-jobs").mkdir()
     os.chown(directory / ".supabase-jobs", account.current().uid, -1)
     try:
@@ -131,7 +131,7 @@ def test_a_server_of_another_user_is_named(directory: Path) -> None:
         (directory / ".supabase-jobs").rmdir()
 
 
-def test_the_missing_extra_is_named(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_hint_names_it(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binaries, "find_spec", lambda name: None)
     with pytest.raises(LocalServerError) as caught:
         server.start(directory)
@@ -139,17 +139,17 @@ def test_the_missing_extra_is_named(directory: Path, monkeypatch: pytest.MonkeyP
     assert "--postgres-bin" in str(caught.value.hint)
 
 
-def test_a_version_that_is_not_embedded_names_the_way_out(directory: Path) -> None:
+def test_a_version_that_is_not_embedded_leads_to_a_hint_with_postgres_bin(directory: Path) -> None:
     with pytest.raises(ConfigError, match="16 and 18") as caught:
         server.start(directory, major=17)
     assert "--postgres-bin" in str(caught.value.hint)
 
 
-def test_a_folder_without_a_server_is_refused(directory: Path) -> None:
+def test_a_folder_without_a_server_is_rejected(directory: Path) -> None:
     with pytest.raises(ConfigError, match="no initdb and no postgres"):
         server.start(directory, postgres_bin=directory)
 
 
-def test_a_folder_of_another_version_is_refused(directory: Path) -> None:
+def test_a_folder_of_another_version_is_rejected(directory: Path) -> None:
     with pytest.raises(ConfigError, match="16, not 18"):
         server.start(directory, major=18, postgres_bin=binaries.embedded(16).bin_dir)

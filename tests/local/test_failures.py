@@ -1,4 +1,4 @@
-"""Crashes, taken ports, full and read-only disks: what is said, and that nothing half-made stays."""
+"""Crashes, ports in use, full and read-only disks: errors, hints, and no incomplete database left."""
 
 import os
 import signal
@@ -19,12 +19,12 @@ import pytest
 from supabase_jobs.errors import BusyError, ConfigError, LocalServerError
 from supabase_jobs.local import account, binaries, process, server
 from supabase_jobs.local import directory as directories
-from tests.local.conftest import as_root
+from tests.local.conftest import require_root
 from tests.parts import unavailable
 
 
 def kill(info: server.ServerInfo) -> None:
-    """End the postmaster as a crash does: its files stay."""
+    """Kill the postmaster; its files remain, as after a crash."""
     os.kill(info.pid, signal.SIGKILL)
     deadline = time.monotonic() + 10
     while process.alive(info.pid, info.data_dir) and time.monotonic() < deadline:
@@ -32,8 +32,8 @@ def kill(info: server.ServerInfo) -> None:
 
 
 @contextmanager
-def stranger() -> Iterator[int]:
-    """A process of the account that runs our servers, and none of them."""
+def unrelated_process() -> Iterator[int]:
+    """A process of the account that runs the servers, which is not one of them."""
     who = account.current()
     process = subprocess.Popen(
         ["/bin/sleep", "60"],
@@ -49,7 +49,7 @@ def stranger() -> Iterator[int]:
 
 
 def shim(directory: Path, initdb: str) -> Path:
-    """A folder of binaries whose initdb is a script of ours."""
+    """A folder of programs in which initdb is a script."""
     folder = directory / "bin"
     folder.mkdir()
     (folder / "postgres").symlink_to(binaries.embedded().postgres)
@@ -59,7 +59,7 @@ def shim(directory: Path, initdb: str) -> Path:
     return folder
 
 
-def test_after_a_crash_it_starts_again(directory: Path) -> None:
+def test_start_after_a_crash_of_the_server(directory: Path) -> None:
     first = server.start(directory)
     kill(first)
     assert server.status(directory) is None
@@ -67,20 +67,20 @@ def test_after_a_crash_it_starts_again(directory: Path) -> None:
     assert server.start(directory).pid != first.pid
 
 
-def test_a_process_id_given_to_another_process_is_not_believed(directory: Path) -> None:
+def test_a_reused_process_id_is_not_trusted(directory: Path) -> None:
     first = server.start(directory)
     server.stop(directory)
-    with stranger() as pid:
+    with unrelated_process() as pid:
         lines = [str(pid), str(first.data_dir), "1", str(first.port), "", "127.0.0.1", "", "ready", ""]
         (first.data_dir / "postmaster.pid").write_text("\n".join(lines))
         assert server.running_url(directory) is None
         assert server.status(directory) is None
         assert server.stop(directory) is False
         assert server.start(directory).pid != pid
-        os.kill(pid, 0)  # it still lives
+        os.kill(pid, 0)  # it is still alive
 
 
-def test_a_start_that_was_killed_half_way_is_begun_anew(directory: Path) -> None:
+def test_start_replaces_an_incomplete_database(directory: Path) -> None:
     first = server.start(directory)
     server_directory = directories.of(directory)
     settings = directories.load_settings(server_directory)
@@ -92,14 +92,14 @@ def test_a_start_that_was_killed_half_way_is_begun_anew(directory: Path) -> None
     assert not process.alive(first.pid, first.data_dir)
 
 
-def test_deleted_data_is_made_anew(directory: Path) -> None:
+def test_start_recreates_deleted_data(directory: Path) -> None:
     info = server.start(directory)
     server.stop(directory)
     subprocess.run(["/bin/rm", "-r", str(info.data_dir)], check=True)
     assert server.start(directory).data_dir == info.data_dir
 
 
-def test_lost_settings_ask_for_a_reset(directory: Path) -> None:
+def test_missing_settings_require_a_reset(directory: Path) -> None:
     server.start(directory)
     server.stop(directory)
     (directory / ".supabase-jobs" / "server.json").unlink()
@@ -110,7 +110,7 @@ def test_lost_settings_ask_for_a_reset(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"home": "/etc"}'])
-def test_broken_settings_ask_for_a_reset(directory: Path, content: str) -> None:
+def test_invalid_settings_require_a_reset(directory: Path, content: str) -> None:
     server_directory = directories.of(directory)
     directories.create(server_directory, account.current())
     server_directory.settings_file.touch(mode=0o600)
@@ -121,14 +121,14 @@ def test_broken_settings_ask_for_a_reset(directory: Path, content: str) -> None:
         assert "local reset" in str(caught.value.hint)
 
 
-def test_reset_mends_broken_settings(directory: Path) -> None:
+def test_reset_replaces_invalid_settings(directory: Path) -> None:
     first = server.start(directory)
     directories.of(directory).settings_file.write_text("{")
     assert server.reset(directory).url == server.running_url(directory)
     assert not process.alive(first.pid, first.data_dir)
 
 
-def test_a_taken_port_is_named(directory: Path) -> None:
+def test_a_port_in_use_is_reported(directory: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(ConfigError, match=str(port)):
@@ -136,7 +136,7 @@ def test_a_taken_port_is_named(directory: Path) -> None:
     assert server.start(directory, port=port).port == port
 
 
-def test_another_port_where_the_last_one_is_taken(directory: Path) -> None:
+def test_start_uses_another_port_if_the_last_one_is_in_use(directory: Path) -> None:
     first = server.start(directory)
     server.stop(directory)
     with socket.create_server(("127.0.0.1", first.port)):
@@ -144,12 +144,12 @@ def test_another_port_where_the_last_one_is_taken(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
-def test_a_port_that_does_not_exist(directory: Path, port: int) -> None:
+def test_an_invalid_port_is_rejected(directory: Path, port: int) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         server.start(directory, port=port)
 
 
-def test_initdb_that_fails_leaves_no_data_and_the_next_start_works(directory: Path) -> None:
+def test_a_failed_initdb_leaves_no_data_and_the_next_start_works(directory: Path) -> None:
     folder = shim(directory, 'mkdir "$2/base"; echo "initdb: error: could not write: No space left on device"; exit 1')
     with pytest.raises(LocalServerError, match="No space left") as caught:
         server.start(directory, postgres_bin=folder)
@@ -158,14 +158,14 @@ def test_initdb_that_fails_leaves_no_data_and_the_next_start_works(directory: Pa
     assert server.start(directory).pid
 
 
-def test_a_server_that_does_not_come_up_shows_its_log(directory: Path) -> None:
+def test_a_failed_start_reports_the_log(directory: Path) -> None:
     with pytest.raises(LocalServerError, match="no_such_library") as caught:
         server.start(directory, settings={"shared_preload_libraries": "no_such_library"})
     assert "shared_preload_libraries" in str(caught.value.hint)
     assert not (directory / ".supabase-jobs" / "data").exists()
 
 
-def test_a_setting_that_postgres_refuses_does_not_harm_the_data(directory: Path) -> None:
+def test_a_setting_that_postgres_rejects_keeps_the_data(directory: Path) -> None:
     server.start(directory)
     server.stop(directory)
     with pytest.raises(LocalServerError, match="no_such_setting"):
@@ -173,13 +173,13 @@ def test_a_setting_that_postgres_refuses_does_not_harm_the_data(directory: Path)
     assert server.start(directory).pid
 
 
-def test_a_lock_that_is_held_too_long(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_held_too_long_is_a_busy_error(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directories, "LOCK_TIMEOUT", 0.1)
     with directories.locked(directories.of(directory), account.current()), pytest.raises(BusyError):
         server.start(directory)
 
 
-def test_a_read_only_directory(directory: Path) -> None:
+def test_a_read_only_directory_is_reported(directory: Path) -> None:
     if os.geteuid() == 0:
         run_in_mount("ro,size=1m", directory, "expect('Read-only')")
         return
@@ -190,8 +190,8 @@ def test_a_read_only_directory(directory: Path) -> None:
     directory.chmod(0o755)
 
 
-def test_a_full_disk(directory: Path) -> None:
-    as_root()
+def test_a_full_disk_is_reported(directory: Path) -> None:
+    require_root()
     run_in_mount(
         "size=20m,mode=755",
         directory,
@@ -205,7 +205,7 @@ def test_a_full_disk(directory: Path) -> None:
     )
 
 
-def test_a_file_size_limit(directory: Path) -> None:
+def test_a_file_size_limit_leaves_no_data(directory: Path) -> None:
     script = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)); expect('')"
     run_script(script, directory)
     assert not (directory / ".supabase-jobs" / "data").exists()
@@ -239,14 +239,14 @@ def run_script(script: str, directory: Path, *prefix: str) -> None:
 
 
 def run_in_mount(options: str, directory: Path, script: str) -> None:
-    """Run a script with a small file system over the directory, in a mount namespace of its own."""
+    """Run a script with a small file system mounted on the directory, in a new mount namespace."""
     if subprocess.run(["/bin/sh", "-c", "unshare -m true"], capture_output=True).returncode != 0:
         unavailable("needs the right to mount")
     mount = 'mount -t tmpfs -o "$0" none "$1" && shift && exec "$@"'
     run_script(script, directory, "unshare", "-m", "/bin/sh", "-c", mount, options, str(directory))
 
 
-def test_the_password_is_kept_from_others(directory: Path) -> None:
+def test_the_superuser_password_is_private(directory: Path) -> None:
     info = server.start(directory)
     folder = directory / ".supabase-jobs"
     assert stat.S_IMODE((folder / "server.json").stat().st_mode) == 0o600
@@ -258,7 +258,7 @@ def test_the_password_is_kept_from_others(directory: Path) -> None:
         psycopg.connect(info.url_for("postgres", "supabase_admin"))
 
 
-def test_failing_statements_stay_out_of_the_log(directory: Path) -> None:
+def test_failed_statements_are_not_logged(directory: Path) -> None:
     info = server.start(directory)
     with psycopg.connect(info.url) as connection, pytest.raises(psycopg.errors.UndefinedTable):
         connection.execute("select 'a guest secret' from nowhere")

@@ -1,0 +1,86 @@
+"""Narration: a spinner for long steps on a terminal, plain lines elsewhere."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import sys, time
+from supabase_jobs.cli.common import narrate, output, progress
+narrate("before")
+with progress("applying a migration with a name that is far longer than any terminal is wide " * 3):
+    time.sleep(1.3)
+    narrate("a line in between")
+    output("data in between")
+    time.sleep(0.3)
+with progress("a quick one"):
+    pass
+narrate("after")
+"""
+
+
+def on_terminal(tmp_path: Path, program: str, term: str = "xterm") -> tuple[int, str, str]:
+    """Exit code, stdout (a file), and the output on a terminal that is stderr."""
+    master, slave = pty.openpty()
+    with (tmp_path / "out").open("w+") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], stdin=slave, stdout=out, stderr=slave, env={**os.environ, "TERM": term}
+        )
+        os.close(slave)
+        written = b""
+        while True:
+            try:
+                chunk = os.read(master, 4096)
+            except OSError:  # Linux: the other end is closed
+                break
+            if not chunk:
+                break
+            written += chunk
+        os.close(master)
+        code = process.wait(30)
+        out.seek(0)
+        return code, out.read(), written.decode().replace("\r\n", "\n")
+
+
+def screen(written: str) -> list[str]:
+    """The final lines on the terminal; `ESC [2K` erases a line."""
+    return [line.rpartition("\x1b[2K")[2] for line in written.split("\n")]
+
+
+def test_a_long_step_shows_a_spinner_until_its_end(tmp_path: Path) -> None:
+    code, out, written = on_terminal(tmp_path, PROGRAM)
+    assert (code, out) == (0, "data in between\n")
+    assert screen(written) == ["before", "a line in between", "after", ""]
+    assert re.search(r"\x1b\[2K[-/|\\] 1 s  applying a migration", written)
+    assert max(len(frame) for frame in re.findall(r"\x1b\[2K([^\r\n]*)", written)) < 80
+    assert "a quick one" not in written
+
+
+def test_an_error_erases_the_spinner(tmp_path: Path) -> None:
+    program = (
+        "import time\nfrom supabase_jobs.cli.common import narrate, progress\n"
+        "try:\n    with progress('step'):\n        time.sleep(0.8)\n        raise ValueError\n"
+        "except ValueError:\n    narrate('error: it failed')\n"
+    )
+    _code, _out, written = on_terminal(tmp_path, program)
+    assert "step" in written
+    assert screen(written) == ["error: it failed", ""]
+
+
+def test_without_a_terminal_a_step_is_printed_once(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    assert done.stdout == "data in between\n"
+    lines = done.stderr.splitlines()
+    assert [line.strip()[:20] for line in lines] == [
+        "before", "applying a migration", "a line in between", "a quick one", "after",
+    ]  # fmt: skip
+    assert "\x1b" not in done.stderr
+
+
+def test_a_dumb_terminal_gets_no_spinner(tmp_path: Path) -> None:
+    _code, _out, written = on_terminal(tmp_path, PROGRAM, term="dumb")
+    assert "\x1b" not in written
+    assert "a quick one" in written

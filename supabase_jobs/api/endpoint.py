@@ -40,13 +40,13 @@ class Endpoint:
         return httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=not is_local(host_of(self.url)))
 
 
-def parse_url(given: str, source: str) -> str:
+def parse_url(url: str, source: str) -> str:
     """The normalized URL of an API: scheme, host and port. `source` names where the URL comes from.
 
     Raises ConfigError for a URL with a user, a path, a query or an invalid port.
     """
     try:
-        parts = urlsplit(given.strip())
+        parts = urlsplit(url.strip())
         invalid = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0
     except ValueError:  # invalid brackets or port
         raise _invalid_url(source) from None

@@ -30,13 +30,13 @@ def api_target(url: str, directory: Path, environ: Mapping[str, str], *, allow_r
     from supabase_jobs.local.api import service
 
     local = service.status(directory)
-    given = url or environ.get(URL_VARIABLE) or (local.url if local else "")
-    if not given:
+    configured = url or environ.get(URL_VARIABLE) or (local.url if local else "")
+    if not configured:
         raise ConfigError(
             "no target API",
             hint=f"Pass --api-url URL, or set {URL_VARIABLE}, or start one here: supabase-jobs local start --api.",
         )
-    url = parse_url(given, "--api-url" if url else URL_VARIABLE)
+    url = parse_url(configured, "--api-url" if url else URL_VARIABLE)
     if not allow_remote and not is_local(host := host_of(url)):
         raise ConfigError(
             f"verify through the API commits rows and removes them again, and {host} is not a local machine",

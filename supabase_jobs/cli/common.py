@@ -100,11 +100,11 @@ def settings(ctx: click.Context) -> Settings:
 
 
 @contextmanager
-def connected(given: Settings) -> Iterator["Connection"]:
+def connected(command_settings: Settings) -> Iterator["Connection"]:
     """Connect to the target database and print on stderr which one it is."""
     from supabase_jobs.database.connection import NEWEST_TESTED_MAJOR, connect, describe
 
-    with connect(database_url(given)) as connection:
+    with connect(database_url(command_settings)) as connection:
         database = describe(connection)
         narrate(f"database: {database}")
         if database.untested:
@@ -112,13 +112,13 @@ def connected(given: Settings) -> Iterator["Connection"]:
         yield connection
 
 
-def database_url(given: Settings) -> str:
+def database_url(command_settings: Settings) -> str:
     """The URL of the target database: from the option, the environment, or the local server of this directory."""
-    if given.db_url:
-        return given.db_url
+    if command_settings.db_url:
+        return command_settings.db_url
     from supabase_jobs.local.server import running_url
 
-    if url := running_url(given.directory):
+    if url := running_url(command_settings.directory):
         # PGSSLMODE and PGHOSTADDR concern other servers
         return f"{url}?sslmode=disable&hostaddr=127.0.0.1"
     raise ConfigError(

@@ -40,11 +40,11 @@ def command(ctx: click.Context, keep: bool) -> None:
     from supabase_jobs.verify.expectations import load_expectations
     from supabase_jobs.verify.run import verify
 
-    given = settings(ctx)
-    files = MigrationFiles(project.rendered(given))
-    expectations = load_expectations(given)
+    command_settings = settings(ctx)
+    files = MigrationFiles(project.rendered(command_settings))
+    expectations = load_expectations(command_settings)
     started = time.monotonic()
-    with _server(given, keep) as server, connect(server.url) as connection:
+    with _server(command_settings, keep) as server, connect(server.url) as connection:
         narrate(f"database: {describe(connection)}, started in {time.monotonic() - started:.1f} s")
         applied, before = apply_pending(connection, files, observer=ApplyObserver(narrate, progress))
         narrate(f"{len(applied)} migrations applied, {len(before)} applied before; verifying")
@@ -56,11 +56,11 @@ def command(ctx: click.Context, keep: bool) -> None:
 
 
 @contextmanager
-def _server(given: "Settings", keep: bool) -> Iterator["ServerInfo"]:
+def _server(command_settings: "Settings", keep: bool) -> Iterator["ServerInfo"]:
     from supabase_jobs.local.server import start, throwaway
 
     if keep:
-        yield start(given.directory)
+        yield start(command_settings.directory)
     else:
         with throwaway() as server:
             yield server

@@ -1,5 +1,6 @@
--- The trap: whatever postgres or supabase_admin creates in schema public is granted, entirely, to the API roles.
--- A migration that only grants leaves anon with DELETE and TRUNCATE. Newer projects can switch this off.
+-- The API roles get all privileges on every object that postgres or supabase_admin creates in schema public.
+-- A migration that only grants, and does not revoke, leaves anon with DELETE and TRUNCATE. Newer projects can disable
+-- these default privileges.
 
 alter default privileges for role postgres, supabase_admin in schema public
   grant all on tables to postgres, anon, authenticated, service_role;

@@ -1,16 +1,16 @@
--- The role `postgres` of a hosted project: not a superuser, it owns the database and what migrations create.
--- Run by the superuser supabase_admin. Roles belong to the cluster and may be there already.
+-- The role `postgres` of a hosted project: it is not a superuser; it owns the database and what migrations create.
+-- Run by the superuser supabase_admin. Roles belong to the cluster and may already exist.
 
 do $$
 begin
   if not (select rolsuper from pg_catalog.pg_roles where rolname = current_user) or current_user = 'postgres' then
-    raise exception 'the platform is loaded by a superuser other than postgres, not by %', current_user
-      using hint = 'on Supabase the superuser is supabase_admin, and postgres is an ordinary role';
+    raise exception 'the platform must be loaded by a superuser other than postgres, not by %', current_user
+      using hint = 'connect as supabase_admin; on Supabase, postgres is not a superuser';
   end if;
 end;
 $$;
 
--- Two databases of one cluster can be loaded at the same time; pg_authid is shared by both, advisory locks are not.
+-- Two databases of a cluster can be loaded concurrently. They share pg_authid; advisory locks are per database.
 lock table pg_catalog.pg_authid in share row exclusive mode;
 
 do $$

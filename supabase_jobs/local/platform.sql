@@ -1,6 +1,6 @@
 -- A Supabase project before its first migration: roles, schemas, auth.users and the claim functions.
 -- Run after owner.sql, in the same transaction, by the superuser supabase_admin, on PostgreSQL 15 to 18.
--- It may be run again, and in several databases of one cluster: roles that exist are set to what is said here.
+-- It can be run again, and in several databases of a cluster: existing roles are altered.
 
 -- ---------------------------------------------------------------------------------------------------- roles
 
@@ -18,7 +18,7 @@ begin
 end;
 $$;
 
--- the API roles: PostgREST becomes one of them for each request
+-- the API roles: PostgREST switches to one of them for each request
 alter role anon with nologin noinherit;
 alter role authenticated with nologin noinherit;
 alter role service_role with nologin noinherit bypassrls;
@@ -40,8 +40,8 @@ grant anon to authenticator;
 grant authenticated to authenticator;
 grant service_role to authenticator;
 
--- The owner of the project may become each API role. From version 16 on, CREATEROLE alone no longer lets it hand
--- those roles on, so hosted projects give it the admin option.
+-- The owner of the project can switch to each API role. Since PostgreSQL 16, CREATEROLE alone does not allow it to
+-- grant these roles, so hosted projects grant them with the admin option.
 do $$
 begin
   if current_setting('server_version_num')::integer >= 160000 then
@@ -57,7 +57,7 @@ $$;
 
 -- ------------------------------------------------------------------------------------------- schema public
 
--- its owner stays pg_database_owner, which is postgres as the owner of the database
+-- owned by pg_database_owner, whose member is postgres as the owner of the database
 grant usage, create on schema public to postgres;
 grant usage on schema public to anon, authenticated, service_role;
 
@@ -67,7 +67,7 @@ create schema if not exists extensions;
 alter schema extensions owner to postgres;
 grant usage on schema extensions to anon, authenticated, service_role;
 
--- contrib is not part of every installation; core has gen_random_uuid() and sha256()
+-- not every installation includes contrib; gen_random_uuid() and sha256() are built in
 do $$
 declare
   extension text;
@@ -126,9 +126,9 @@ create table if not exists auth.users (
   constraint users_phone_key unique (phone),
   constraint users_email_change_confirm_status_check check (email_change_confirm_status between 0 and 2)
 );
-comment on table auth.users is 'Who can sign in, anonymous sign-ins included. The Auth server writes it.';
+comment on table auth.users is 'Users, including anonymous ones. Written by the Auth server.';
 
--- single sign-on may bring the same address twice
+-- users of single sign-on may have the same address
 create unique index if not exists users_email_partial_key on auth.users (email) where is_sso_user = false;
 create index if not exists users_instance_id_idx on auth.users (instance_id);
 create index if not exists users_is_anonymous_idx on auth.users (is_anonymous);
@@ -136,12 +136,12 @@ create index if not exists users_is_anonymous_idx on auth.users (is_anonymous);
 alter table auth.users owner to supabase_auth_admin;
 alter table auth.users enable row level security;
 
--- the project's owner may use the table, and let others read it; the API roles have nothing on it
+-- the project's owner can use the table and grant SELECT on it; the API roles have no privilege on it
 grant all on auth.users to postgres;
 grant select on auth.users to postgres with grant option;
 
--- Claims of the current request. Older PostgREST set one setting a claim, newer ones set all claims as one JSON
--- document. A setting that was local to an earlier transaction reads as '', which means "none".
+-- Claims of the current request. Older versions of PostgREST set one setting per claim, newer ones set all claims as a
+-- JSON document. A setting that was local to an earlier transaction is '', which means no claims.
 
 create or replace function auth.uid() returns uuid
 language sql stable
@@ -203,8 +203,7 @@ alter publication supabase_realtime owner to postgres;
 
 -- --------------------------------------------------------------------------------------------------- the API
 
--- PostgREST reads the schema once. On a hosted project these two tell it of every change, so that a migration shows
--- in the API by itself.
+-- PostgREST caches the schema. As on a hosted project, these triggers make it reload the schema after each change.
 
 create or replace function extensions.pgrst_ddl_watch() returns event_trigger
 language plpgsql
@@ -241,8 +240,8 @@ begin
 end
 $$;
 
-comment on function extensions.pgrst_ddl_watch() is 'Tells PostgREST to read the schema again.';
-comment on function extensions.pgrst_drop_watch() is 'Tells PostgREST to read the schema again.';
+comment on function extensions.pgrst_ddl_watch() is 'Makes PostgREST reload the schema.';
+comment on function extensions.pgrst_drop_watch() is 'Makes PostgREST reload the schema.';
 
 do $$
 begin

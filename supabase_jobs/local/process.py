@@ -84,7 +84,7 @@ def alive(pid: int, path: Path) -> bool:
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError, OverflowError):
-        return False  # we may signal every process of ours: we are root, or it runs as our user
+        return False  # not one of our processes, which we have permission to signal
     return _has_argument(pid, path)
 
 

@@ -35,12 +35,12 @@ def check_settings(served: ApiSettings) -> None:
                 raise ConfigError(f"{CONFIG_TOML}: [api] {key}: PostgREST does not support the name {name!r}")
 
 
-def find(directory: Path, given: Path | None = None) -> Path:
-    """The PostgREST program: `given`, or from the environment, PATH, or node_modules of the folder or a parent.
+def find(directory: Path, postgrest_bin: Path | None = None) -> Path:
+    """The PostgREST program: `postgrest_bin`, or from the environment, PATH, or node_modules of the folder or a parent.
 
     Raises ConfigError if the named program does not exist, LocalServerError if there is none.
     """
-    named = given or (Path(os.environ[BIN_VARIABLE]) if os.environ.get(BIN_VARIABLE) else None)
+    named = postgrest_bin or (Path(os.environ[BIN_VARIABLE]) if os.environ.get(BIN_VARIABLE) else None)
     if named is not None:
         path = named.expanduser().resolve()
         if path.is_dir():

@@ -42,7 +42,7 @@ FIRST = uuid.UUID(bytes=_MARK + b"\x80\x00\x80" + bytes(7))
 LAST = uuid.UUID(bytes=_MARK + b"\x8f\xff\xbf" + b"\xff" * 7)
 
 _LOCK = "select pg_try_advisory_xact_lock(%s)"
-_LOCK_KEY = int.from_bytes(b"vrfyhttp", "big", signed=True)
+LOCK_KEY = int.from_bytes(b"vrfyhttp", "big", signed=True)
 
 _METHODS = {"select": "GET", "update": "PATCH", "delete": "DELETE"}  # all others: POST
 
@@ -190,7 +190,7 @@ def run(
     started = time.monotonic()
     with endpoint.client() as http, guard.transaction():
         this = _Run(connection, declared, impersonation, expectations, endpoint, http)
-        if guard.execute(_LOCK, (_LOCK_KEY,)).fetchone() != (True,):
+        if guard.execute(_LOCK, (LOCK_KEY,)).fetchone() != (True,):
             raise BusyError("another verify is using the API of this database", hint="Wait until it has ended.")
         with _cleaned_up(this):
             _require_same_database(this, in_sql)

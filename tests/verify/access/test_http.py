@@ -202,7 +202,7 @@ def test_proxies_are_not_used_for_a_local_api(one_api: Api, cli: Run) -> None:
 
 def test_a_second_run_at_the_same_time_is_refused(one_api: Api, cli: Run) -> None:
     with psycopg.connect(one_api.db_url) as other:
-        other.execute("select pg_advisory_xact_lock(%s)", (http._LOCK_KEY,))
+        other.execute("select pg_advisory_xact_lock(%s)", (http.LOCK_KEY,))
         ran = cli(
             "verify", "--only", "access", "--api-url", one_api.url, "--db-url", one_api.db_url, **environ(one_api)
         )

@@ -131,13 +131,13 @@ def annotations(steps: list[Step]) -> list[str]:
     return [line for step in steps for line in step.err.splitlines() if line.startswith("::")]
 
 
-def test_a_pull_request_is_rehearsed_applied_and_verified(checkout: Checkout) -> None:
+def test_pull_request_runs_dry_run_apply_and_verify(checkout: Checkout) -> None:
     (checkout.migrations / OWN).write_text("create table public.own (id int primary key);\n")
-    steps = checkout.run("rehearse")
+    steps = checkout.run("dry-run")
     assert last(steps) == ("Verify", 0), steps[-1].err
     by_name = {step.name: step for step in steps}
-    assert by_name["What this pull request adds"].out == "pending  20991231000000  own\n"
-    assert "20991231000000" in by_name["Rehearsal"].out
+    assert by_name["New migrations"].out == "pending  20991231000000  own\n"
+    assert "20991231000000" in by_name["Dry run"].out
     assert by_name["Apply"].out.startswith("applied  20991231000000  own")
     assert "\n| guest" in checkout.summary.read_text()
     assert annotations(steps) == []
@@ -145,8 +145,8 @@ def test_a_pull_request_is_rehearsed_applied_and_verified(checkout: Checkout) ->
 
 def test_a_broken_migration_fails_with_an_annotation_at_its_line(checkout: Checkout) -> None:
     (checkout.migrations / OWN).write_text("create table public.own (id int);\n\nselect no_such_column;\n")
-    steps = checkout.run("rehearse")
-    assert last(steps) == ("Rehearsal", 6)
+    steps = checkout.run("dry-run")
+    assert last(steps) == ("Dry run", 6)
     (line,) = annotations(steps)
     assert line.startswith(f"::error file=supabase/migrations/{OWN},line=3,title=")
     assert "no_such_column" in line
@@ -155,15 +155,15 @@ def test_a_broken_migration_fails_with_an_annotation_at_its_line(checkout: Check
 def test_an_edited_migration_fails(checkout: Checkout) -> None:
     first = min(checkout.migrations.iterdir())
     first.write_text(first.read_text() + "\ncreate table public.more ();\n")
-    steps = checkout.run("rehearse")
-    assert last(steps) == ("Rehearsal", 4)
+    steps = checkout.run("dry-run")
+    assert last(steps) == ("Dry run", 4)
     assert annotations(steps)[0].startswith(f"::error file=supabase/migrations/{first.name},title=")
 
 
 def test_a_migration_that_opens_a_table_fails(checkout: Checkout) -> None:
     (checkout.migrations / OWN).write_text("alter table public.async_jobs disable row level security;\n")
-    steps = checkout.run("rehearse")
-    assert last(steps) == ("Rehearsal", 1)
+    steps = checkout.run("dry-run")
+    assert last(steps) == ("Dry run", 1)
 
 
 def test_the_first_pull_request_of_all(checkout: Checkout) -> None:
@@ -171,7 +171,7 @@ def test_the_first_pull_request_of_all(checkout: Checkout) -> None:
     checkout.git("rm", "-r", "--cached", "supabase")
     checkout.git("commit", "--message", "none")
     checkout.git("push", "origin", "HEAD:main")
-    steps = checkout.run("rehearse")
+    steps = checkout.run("dry-run")
     assert last(steps) == ("Verify", 0), steps[-1].err
 
 
@@ -200,10 +200,10 @@ def test_deploying_without_the_secret_fails(checkout: Checkout) -> None:
 
 def test_rights_secrets_and_concurrency() -> None:
     assert WORKFLOW["permissions"] == {"contents": "read"}
-    assert "secrets" not in yaml.safe_dump(JOBS["rehearse"])
+    assert "secrets" not in yaml.safe_dump(JOBS["dry-run"])
     assert JOBS["deploy"]["concurrency"] == {"group": "supabase-migrations", "cancel-in-progress": False}
     assert WORKFLOW[True] == {"pull_request": None, "push": {"branches": ["main"]}}  # YAML 1.1 reads `on` so
-    assert JOBS["rehearse"]["if"] == "github.event_name == 'pull_request'"
+    assert JOBS["dry-run"]["if"] == "github.event_name == 'pull_request'"
     assert JOBS["deploy"]["if"] == "github.event_name == 'push'"
 
 

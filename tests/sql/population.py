@@ -1,4 +1,4 @@
-"""Many jobs and guests of every age and state, also those that lie on a limit."""
+"""Insert jobs and guests of every age and state, including ages at a limit."""
 
 import random
 
@@ -7,7 +7,7 @@ import psycopg
 from supabase_jobs.database.connection import Connection
 
 STATUSES = ("queued", "processing", "completed", "failed", "cancelled")
-# days; the fractions lie a microsecond on either side of the usual limits, the last ones in the future
+# days; the fractions are a microsecond before and after the default limits, the last one is in the future
 AGES = (0.0, 1.0, 6.0, 7.0, 7 - 1 / 86_400e6, 7 + 1 / 86_400e6, 8.0, 29.0, 30.0, 31.0, 100.0, -1.0)
 
 _GUESTS = """
@@ -22,7 +22,7 @@ from unnest(%s::uuid[], %s::text[], %s::float8[]) as t (g, s, a)
 
 
 def populate(connection: Connection, guests: int = 200, jobs: int = 600, seed: int = 1) -> None:
-    """Guests, most of them with jobs; everything is drawn from `seed`."""
+    """Insert guests, most of them with jobs; `seed` determines all values."""
     draw = random.Random(seed)  # noqa: S311  no secret, and the same every time
     ids = [row[0] for row in connection.execute(_GUESTS, ([draw.choice(AGES) for _ in range(guests)],))]
     owners = [draw.choice(ids[: guests * 2 // 3]) for _ in range(jobs)]
@@ -31,7 +31,7 @@ def populate(connection: Connection, guests: int = 200, jobs: int = 600, seed: i
 
 
 def expired(connection: Connection, number: int, *, tied: bool = False) -> None:
-    """`number` completed jobs of a fresh user, 8 days old and older, each older than the next; or all of one time."""
+    """Insert `number` completed jobs of a new user, 8 days old and older, oldest first; `tied`: all of one time."""
     connection.execute(
         "with u as (insert into auth.users (id) values (gen_random_uuid()) returning id)"
         " insert into public.async_jobs (url, status, user_id, updated_at)"
@@ -43,13 +43,13 @@ def expired(connection: Connection, number: int, *, tied: bool = False) -> None:
 
 
 def left(url: str) -> tuple[set[str], set[str]]:
-    """The ids of the jobs and of the guests that are there."""
+    """The ids of all jobs and of all guests."""
     with psycopg.connect(url) as connection:
         return left_in(connection)
 
 
 def left_in(connection: Connection) -> tuple[set[str], set[str]]:
-    """`left`, as a connection sees it."""
+    """The same in the transaction of a connection."""
     jobs = connection.execute("select id::text from public.async_jobs").fetchall()
     guests = connection.execute("select guest_id::text from public.guest_users").fetchall()
     return {row[0] for row in jobs}, {row[0] for row in guests}

@@ -1,4 +1,4 @@
-"""A registry of rules: each a check and the SQL that breaks it."""
+"""A registry of rules: each has a check and the SQL that breaks it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from supabase_jobs.database.connection import Connection
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: a check that raises AssertionError where it does not hold, and ways to break it in SQL."""
+    """One rule: a check that raises AssertionError if it is broken, and SQL statements that break it."""
 
     name: str
     check: Callable[[Connection], None]

@@ -1,4 +1,4 @@
-"""Supabase's own advisors and linter on our database: nothing to say, and where they speak, so does `verify`."""
+"""Supabase's advisors and linter report nothing on these migrations; `verify` finds the same faults as they do."""
 
 import json
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from supabase_jobs.verify.run import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make
 
-# What Supabase's own advisors call it, and what breaks it; each is theirs and ours.
-BOTH = [
+# (name in Supabase's advisors, SQL that causes it, start of the id in verify)
+ADVISORIES = [
     ("unindexed_foreign_keys", "drop index public.idx_guest_users_migrated_to_user_id", "plans:foreign key"),
     ("auth_rls_initplan", 'alter policy "users read their own jobs" on public.async_jobs using (user_id = auth.uid())',
      "plans:once"),
@@ -27,40 +27,42 @@ BOTH = [
     ("duplicate_index", "create index twice on public.async_jobs (created_at)", "plans:duplicate_index"),
 ]  # fmt: skip
 
-# says of each index of a new database that no query has used it yet
+# reported for every index of a new database
 UNUSED = {"unused_index"}
 
-Ask = Callable[[str], set[str]]
+Advisors = Callable[[str], set[str]]
 
 
 @pytest.fixture
-def advisors(supabase: Run, tmp_path: Path) -> Ask:
+def advisors(supabase: Run, tmp_path: Path) -> Advisors:
     """The names of what Supabase's advisors report about a database."""
 
-    def ask(url: str) -> set[str]:
+    def run(url: str) -> set[str]:
         options = ("--level", "info", "--output-format", "json")
         ran = supabase("db", "advisors", "--db-url", f"{url}?sslmode=disable", *options, cwd=tmp_path)
         assert ran.code == 0, ran.err
         return {issue["name"] for issue in json.loads(ran.out)["results"]} - UNUSED
 
-    return ask
+    return run
 
 
-def test_the_advisors_have_nothing_to_say(make_database: Make, each_major: int, advisors: Ask) -> None:
+def test_advisors_report_nothing(make_database: Make, each_major: int, advisors: Advisors) -> None:
     assert advisors(make_database("applied", each_major).url) == set()
 
 
-@pytest.mark.parametrize(("name", "sql", "ours"), BOTH, ids=[name for name, _, _ in BOTH])
-def test_where_they_speak_so_does_verify(applied_url: str, advisors: Ask, name: str, sql: str, ours: str) -> None:
+@pytest.mark.parametrize(("name", "sql", "id"), ADVISORIES, ids=[name for name, _, _ in ADVISORIES])
+def test_verify_finds_what_the_advisors_report(
+    applied_url: str, advisors: Advisors, name: str, sql: str, id: str
+) -> None:
     with psycopg.connect(applied_url, autocommit=True) as connection:
         connection.execute(sql.encode())
         findings = verify(connection, EXPECTATIONS, ("structure", "plans")).findings
     assert name in advisors(applied_url)
-    assert any(f.id.startswith(ours) for f in findings)
+    assert any(f.id.startswith(id) for f in findings)
 
 
-def test_the_linter_has_nothing_to_say(make_database: Make, supabase: Run, tmp_path: Path) -> None:
-    """`db lint` asks plpgsql_check, which Debian has for PostgreSQL 17."""
+def test_linter_reports_nothing(make_database: Make, supabase: Run, tmp_path: Path) -> None:
+    """`db lint` uses plpgsql_check, which Debian packages for PostgreSQL 17."""
     database = make_database("applied", 17)
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute("create extension plpgsql_check with schema extensions")

@@ -1,4 +1,4 @@
-"""`verify` on a database whose own settings change how definitions are written, read, or what a request begins with."""
+"""`verify` and connections on a database with unusual default settings."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ from tests.fix_db import EXPECTATIONS, Make
         ("request.jwt.claim.sub", "00000000-0000-4000-8000-000000000000"),
     ],
 )
-def test_settings_of_a_database_are_no_finding(make_database: Make, name: str, value: str) -> None:
+def test_database_settings_cause_no_finding(make_database: Make, name: str, value: str) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         parts = sql.Identifier(database.name), sql.SQL(".").join(map(sql.Identifier, name.split("."))), value
@@ -39,7 +39,7 @@ def test_settings_of_a_database_are_no_finding(make_database: Make, name: str, v
 
 
 @pytest.mark.parametrize(("name", "value"), [("request.jwt.claim.sub", "somebody"), ("role", "postgres")])
-def test_settings_that_a_trigger_on_sign_up_makes_are_no_finding(make_database: Make, name: str, value: str) -> None:
+def test_settings_of_a_sign_up_trigger_cause_no_finding(make_database: Make, name: str, value: str) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute(
@@ -54,20 +54,20 @@ def test_settings_that_a_trigger_on_sign_up_makes_are_no_finding(make_database: 
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
-def test_texts_arrive_whatever_encoding_a_database_asks_for(make_database: Make, encoding: str) -> None:
+def test_text_is_utf8_whatever_the_database_encoding(make_database: Make, encoding: str) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         parts = sql.Identifier(database.name), encoding
         connection.execute(sql.SQL("alter database {} set client_encoding = {}").format(*parts))
         connection.execute("comment on table public.async_jobs is 'Aufträge … ✓'")
-    said = b"select obj_description('public.async_jobs'::regclass)"
+    query = b"select obj_description('public.async_jobs'::regclass)"
 
-    async def asked() -> object:
+    async def comment() -> object:
         async with await connect_async(database.url) as connection:
-            return await (await connection.execute(said)).fetchone()
+            return await (await connection.execute(query)).fetchone()
 
     with connect(database.url) as first, second_connection(first) as second:
         for connection in (first, second):
-            assert connection.execute(said).fetchone() == ("Aufträge … ✓",)
-    with ThreadPoolExecutor(1) as thread:  # a browser of other tests leaves an event loop running in this one
-        assert thread.submit(asyncio.run, asked()).result() == ("Aufträge … ✓",)
+            assert connection.execute(query).fetchone() == ("Aufträge … ✓",)
+    with ThreadPoolExecutor(1) as thread:  # other tests leave an event loop running in this thread
+        assert thread.submit(asyncio.run, comment()).result() == ("Aufträge … ✓",)

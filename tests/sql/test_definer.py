@@ -1,4 +1,4 @@
-"""SECURITY DEFINER bodies run nothing of their caller's: not through pg_temp, not through a careless wrapper."""
+"""SECURITY DEFINER bodies never run code of the caller, through pg_temp or an insecure wrapper."""
 
 import psycopg
 import pytest
@@ -18,8 +18,8 @@ grant temporary on database {database} to authenticated;
 PATH = "perform set_config('search_path', 'pg_catalog, pg_temp', true);"
 
 
-def careless(qualified: str, unqualified: str) -> bytes:
-    """Our own migrate_guest_jobs with one precaution taken out."""
+def weakened(qualified: str, unqualified: str) -> bytes:
+    """migrate_guest_jobs without one of its precautions."""
     source = next(m.text for m in packaged() if m.name == "create_guest_job_functions")
     body = source[source.index("create function private.migrate_guest_jobs") :].split("\n$$;\n")[0] + "\n$$"
     assert qualified in body
@@ -27,7 +27,7 @@ def careless(qualified: str, unqualified: str) -> bytes:
 
 
 def shadowing(kind: str) -> bytes:
-    """A domain in pg_temp that takes a type's name and tells who evaluates its check."""
+    """SQL for a domain in pg_temp with the name of a type; its check records the current role."""
     return (
         "create function pg_temp.evil(v anyelement) returns boolean language plpgsql as $$ begin"
         " insert into public.caught values (current_user); return true; end $$;"
@@ -36,7 +36,7 @@ def shadowing(kind: str) -> bytes:
 
 
 def caught(connection: Connection, kind: str) -> set[str]:
-    """As whom a caller's code ran while it called the function with a type of its own in pg_temp."""
+    """The roles that evaluated the check of a type in pg_temp during a call of the function."""
     with connection.transaction(force_rollback=True):
         connection.execute("set local role authenticated")
         connection.execute("set local search_path = public, pg_catalog")
@@ -61,7 +61,7 @@ def prepare(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_types_of_the_callers_run_nothing_as_the_owner(rolled_back: Connection, kind: str) -> None:
+def test_types_of_the_caller_never_run_as_owner(rolled_back: Connection, kind: str) -> None:
     prepare(rolled_back)
     assert "postgres" not in caught(rolled_back, kind)
 
@@ -69,20 +69,20 @@ def test_types_of_the_callers_run_nothing_as_the_owner(rolled_back: Connection, 
 @pytest.mark.parametrize(
     ("kind", "qualified", "unqualified"),
     [("name", "pg_catalog.name", "name"), ("uuid", PATH, ""), ("jsonb", PATH, "")],
-    ids=["a type without its schema", "uuid in auth.uid", "jsonb in auth.uid"],
+    ids=["unqualified type", "uuid in auth.uid", "jsonb in auth.uid"],
 )
-def test_without_our_precautions_they_would(
+def test_types_of_the_caller_run_as_owner_without_precautions(
     make_database: Make, each_major: int, kind: str, qualified: str, unqualified: str
 ) -> None:
     url = make_database("applied", each_major).url
-    with psycopg.connect(url) as connection:  # another session, or the types would have been looked up already
-        connection.execute(careless(qualified, unqualified))
+    with psycopg.connect(url) as connection:  # a separate session: this one caches its types
+        connection.execute(weakened(qualified, unqualified))
     with psycopg.connect(url) as connection:
         prepare(connection)
         assert "postgres" in caught(connection, kind)
 
 
-def test_the_callers_search_path_is_left_as_it_was(rolled_back: Connection) -> None:
+def test_search_path_of_the_caller_is_unchanged(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     rolled_back.execute("set local search_path = public, extensions")
     rolled_back.execute(MIGRATE.encode(), (GUEST_A, USER_A))
@@ -100,8 +100,8 @@ create trigger on_sign_up after insert on auth.users for each row execute functi
 """
 
 
-def test_a_trigger_on_sign_up_hands_the_jobs_over(make_database: Make, each_major: int) -> None:
-    """The owner's own function, called by the auth service: no API role stands behind it."""
+def test_sign_up_trigger_migrates_the_jobs(make_database: Make, each_major: int) -> None:
+    """The auth service calls a function of the owner; no API role is involved."""
     database = make_database("applied", each_major)
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         insert_fixture_rows(connection)
@@ -119,7 +119,7 @@ def test_a_trigger_on_sign_up_hands_the_jobs_over(make_database: Make, each_majo
         assert moved.fetchone() == (0,)
 
 
-def test_a_users_request_through_a_careless_definer_function_still_proves_both(rolled_back: Connection) -> None:
+def test_insecure_definer_wrapper_still_needs_both_identities(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     rolled_back.execute(
         "create function public.careless(g uuid, u uuid) returns integer language sql security definer"

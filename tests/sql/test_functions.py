@@ -1,4 +1,4 @@
-"""migrate_guest_jobs, cleanup_old_jobs and cleanup_inactive_guests: results, errors, and what they leave alone."""
+"""migrate_guest_jobs, cleanup_old_jobs and cleanup_inactive_guests: results, errors, and unchanged rows."""
 
 import threading
 import uuid
@@ -15,13 +15,13 @@ UNKNOWN = uuid.UUID(int=0xDEAD)
 
 
 def one(connection: Connection, statement: str, *values: object) -> Any:
-    """The only value of the only row."""
+    """The single value of a result."""
     [[value]] = connection.execute(statement.encode(), values).fetchall()
     return value
 
 
 def sqlstate(connection: Connection, statement: str, *values: object) -> str | None:
-    """The SQLSTATE that a statement of the owner ends in."""
+    """The SQLSTATE of a statement as the owner, or None."""
     try:
         with connection.transaction():
             connection.execute(statement.encode(), values)
@@ -30,41 +30,41 @@ def sqlstate(connection: Connection, statement: str, *values: object) -> str | N
     return None
 
 
-def marked(connection: Connection, guest: uuid.UUID) -> Any:
-    """(user, time) that a guest is marked with."""
+def migration_of(connection: Connection, guest: uuid.UUID) -> Any:
+    """(user, time) of the migration of a guest."""
     return connection.execute(
         "select migrated_to_user_id, migrated_at from public.guest_users where guest_id = %s", (guest,)
     ).fetchone()
 
 
-def test_migrate_moves_the_jobs_and_marks_the_guest(rolled_back: Connection) -> None:
+def test_migrate_moves_jobs_and_marks_guest(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     assert one(rolled_back, MIGRATE, GUEST_A, USER_A) == 1
     owners = rolled_back.execute("select guest_id, user_id from public.async_jobs where id = %s", (JOBS[GUEST_A],))
     assert owners.fetchone() == (None, USER_A)
-    assert marked(rolled_back, GUEST_A)[0] == USER_A
-    assert marked(rolled_back, GUEST_B) == (None, None)
+    assert migration_of(rolled_back, GUEST_A)[0] == USER_A
+    assert migration_of(rolled_back, GUEST_B) == (None, None)
 
 
-def test_migrate_again_changes_nothing(rolled_back: Connection) -> None:
+def test_repeated_migrate_changes_nothing(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     one(rolled_back, MIGRATE, GUEST_A, USER_A)
     rolled_back.execute("update public.guest_users set migrated_at = '2020-01-01' where guest_id = %s", (GUEST_A,))
-    before = marked(rolled_back, GUEST_A)
+    before = migration_of(rolled_back, GUEST_A)
     assert one(rolled_back, MIGRATE, GUEST_A, USER_A) == 0
-    assert marked(rolled_back, GUEST_A) == before
+    assert migration_of(rolled_back, GUEST_A) == before
 
 
-def test_migrate_to_another_user_moves_what_there_is_by_then(rolled_back: Connection) -> None:
+def test_migrate_to_another_user_moves_only_newer_jobs(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     one(rolled_back, MIGRATE, GUEST_A, USER_A)
     rolled_back.execute("insert into public.async_jobs (url, guest_id) values ('https://x.com/3', %s)", (GUEST_A,))
     assert one(rolled_back, MIGRATE, GUEST_A, USER_B) == 1
-    assert marked(rolled_back, GUEST_A)[0] == USER_B
+    assert migration_of(rolled_back, GUEST_A)[0] == USER_B
     assert one(rolled_back, "select count(*) from public.async_jobs where user_id = %s", USER_A) == 2
 
 
-def test_migrate_errors(rolled_back: Connection) -> None:
+def test_migrate_rejects_invalid_arguments(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     assert one(rolled_back, MIGRATE, UNKNOWN, USER_A) == 0
     assert sqlstate(rolled_back, MIGRATE, GUEST_A, UNKNOWN) == "23503"
@@ -73,9 +73,7 @@ def test_migrate_errors(rolled_back: Connection) -> None:
     assert sqlstate(rolled_back, MIGRATE, GUEST_A, None) == "22004"
 
 
-def test_migrate_waits_for_a_job_that_is_being_inserted_and_takes_it_along(
-    make_database: Make, each_major: int
-) -> None:
+def test_migrate_waits_for_a_concurrent_insert_and_moves_it(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     moved: list[Any] = []
     with psycopg.connect(url) as writer, psycopg.connect(url) as mover:
@@ -97,7 +95,7 @@ def test_migrate_waits_for_a_job_that_is_being_inserted_and_takes_it_along(
 
 
 def finished(connection: Connection, *ages: int, status: str = "completed") -> list[uuid.UUID]:
-    """Jobs of user A that were last updated so many days ago."""
+    """Insert jobs of user A that were last updated `ages` days ago."""
     return [
         one(
             connection,
@@ -127,7 +125,7 @@ def test_cleanup_deletes_finished_jobs_older_than_seven_days(rolled_back: Connec
     assert one(rolled_back, left) == 4
 
 
-def test_cleanup_is_bounded_oldest_first(rolled_back: Connection) -> None:
+def test_limited_cleanup_deletes_oldest_first(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     young, old, oldest = finished(rolled_back, 9, 10, 11)
     assert one(rolled_back, CLEANUP.format("7, 2")) == 2
@@ -135,7 +133,7 @@ def test_cleanup_is_bounded_oldest_first(rolled_back: Connection) -> None:
     assert {old, oldest}
 
 
-def test_cleanup_of_zero_days_takes_everything_finished(rolled_back: Connection) -> None:
+def test_cleanup_of_zero_days_deletes_all_finished_jobs(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     finished(rolled_back, 0, -1)
     assert one(rolled_back, CLEANUP.format("0")) == 2
@@ -144,16 +142,16 @@ def test_cleanup_of_zero_days_takes_everything_finished(rolled_back: Connection)
 
 @pytest.mark.parametrize("function", [CLEANUP, CLEANUP_GUESTS], ids=["jobs", "guests"])
 @pytest.mark.parametrize("arguments", ["null", "-1", "7, 0", "7, -5"])
-def test_cleanup_refuses(rolled_back: Connection, function: str, arguments: str) -> None:
+def test_cleanup_rejects_invalid_arguments(rolled_back: Connection, function: str, arguments: str) -> None:
     assert sqlstate(rolled_back, function.format(arguments)) == "22023"
 
 
 @pytest.mark.parametrize("function", [CLEANUP, CLEANUP_GUESTS], ids=["jobs", "guests"])
-def test_cleanup_takes_any_number_of_days(rolled_back: Connection, function: str) -> None:
+def test_cleanup_accepts_any_number_of_days(rolled_back: Connection, function: str) -> None:
     assert one(rolled_back, function.format("2147483647, 2147483647")) == 0
 
 
-def test_cleanup_passes_over_locked_jobs(make_database: Make, each_major: int) -> None:
+def test_cleanup_skips_locked_jobs(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as worker, psycopg.connect(url) as cleaner:
         insert_fixture_rows(worker)
@@ -166,7 +164,7 @@ def test_cleanup_passes_over_locked_jobs(make_database: Make, each_major: int) -
 
 
 def old_guest(connection: Connection, days: int) -> uuid.UUID:
-    """A guest not seen for so many days."""
+    """Insert a guest that was not seen for `days` days."""
     guest: uuid.UUID = one(
         connection,
         "insert into public.guest_users (last_seen_at) values (now() - make_interval(days => %s)) returning guest_id",
@@ -176,7 +174,7 @@ def old_guest(connection: Connection, days: int) -> uuid.UUID:
 
 
 def job_of(connection: Connection, guest: uuid.UUID, status: str, days: int) -> None:
-    """A job of a guest, last updated so many days ago."""
+    """Insert a job of a guest that was last updated `days` days ago."""
     connection.execute(
         "insert into public.async_jobs (url, status, guest_id, updated_at)"
         " values ('https://x.com/5', %s, %s, now() - make_interval(days => %s))",
@@ -184,7 +182,7 @@ def job_of(connection: Connection, guest: uuid.UUID, status: str, days: int) -> 
     )
 
 
-def test_guests_are_removed_after_thirty_days_with_their_finished_jobs(rolled_back: Connection) -> None:
+def test_inactive_guests_are_deleted_with_their_finished_jobs(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     gone = old_guest(rolled_back, 31)
     job_of(rolled_back, gone, "completed", 31)
@@ -198,7 +196,7 @@ def test_guests_are_removed_after_thirty_days_with_their_finished_jobs(rolled_ba
     assert one(rolled_back, "select count(*) from public.async_jobs where guest_id = %s", gone) == 0
 
 
-def test_zero_days_reach_times_that_clients_made_up(rolled_back: Connection) -> None:
+def test_zero_days_include_infinite_timestamps(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     rolled_back.execute("update public.async_jobs set status = 'completed' where guest_id = %s", (GUEST_A,))
     rolled_back.execute("alter table public.async_jobs disable trigger user")
@@ -209,7 +207,7 @@ def test_zero_days_reach_times_that_clients_made_up(rolled_back: Connection) -> 
     assert one(rolled_back, CLEANUP_GUESTS.format("0")) == 1
 
 
-def test_exactly_the_limit_is_kept_and_a_microsecond_more_is_not(rolled_back: Connection) -> None:
+def test_job_at_the_limit_is_kept_and_one_microsecond_older_deleted(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     kept, gone = finished(rolled_back, 7, 7)
     rolled_back.execute("alter table public.async_jobs disable trigger user")
@@ -219,8 +217,8 @@ def test_exactly_the_limit_is_kept_and_a_microsecond_more_is_not(rolled_back: Co
     assert one(rolled_back, "select id from public.async_jobs where status = 'completed'") == kept
 
 
-def test_a_guest_whose_job_is_being_taken_up_again_is_kept(make_database: Make, each_major: int) -> None:
-    """A worker has set an old failed job back to queued, and not committed yet."""
+def test_guest_with_a_concurrently_requeued_job_is_kept(make_database: Make, each_major: int) -> None:
+    """A worker has requeued an old failed job and not committed yet."""
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as worker, psycopg.connect(url) as cleaner:
         insert_fixture_rows(worker)
@@ -238,20 +236,20 @@ def test_a_guest_whose_job_is_being_taken_up_again_is_kept(make_database: Make, 
         assert one(worker, "select count(*) from public.async_jobs where guest_id = %s", guest) == 1
 
 
-def test_guests_are_removed_oldest_first(rolled_back: Connection) -> None:
+def test_guests_are_deleted_longest_unseen_first(rolled_back: Connection) -> None:
     young, _, _ = (old_guest(rolled_back, days) for days in (40, 60, 50))
     assert one(rolled_back, CLEANUP_GUESTS.format("30, 2")) == 2
     assert one(rolled_back, "select guest_id from public.guest_users") == young
 
 
-def test_cleanup_of_zero_days_takes_every_guest_without_active_jobs(rolled_back: Connection) -> None:
+def test_cleanup_of_zero_days_deletes_all_guests_without_active_jobs(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     rolled_back.execute("update public.async_jobs set status = 'completed' where guest_id = %s", (GUEST_A,))
     assert one(rolled_back, CLEANUP_GUESTS.format("0")) == 1
     assert one(rolled_back, "select guest_id from public.guest_users") == GUEST_B
 
 
-# one statement, one snapshot: what it thinks of a guest can be out of date when it has the guest's lock
+# a single statement has one snapshot, which can be out of date when it gets the lock on a guest
 NAIVE = """
 create or replace function private.cleanup_inactive_guests(p_days integer, p_limit integer, p_from timestamptz)
 returns table (deleted_count integer, next_from timestamptz)
@@ -269,18 +267,18 @@ begin
 end $$
 """
 
-# jobs are read through a view that waits for a lock, so that the first look at them takes as long as the test likes
+# a view on the jobs that waits for a lock; the test controls the duration of the first read
 SLOW_JOBS = """
 alter table public.async_jobs rename to real_jobs;
-create function public.pause() returns boolean language plpgsql cost 0.0001 as -- asked before any other condition
+create function public.pause() returns boolean language plpgsql cost 0.0001 as -- evaluated before any other condition
   $$ begin perform pg_advisory_xact_lock_shared(1); return true; end $$;
 create view public.async_jobs as select * from public.real_jobs where public.pause();
 """
 
 
-@pytest.mark.parametrize("naive", [False, True], ids=["ours", "naive"])
-def test_a_guest_that_gets_a_job_meanwhile_is_kept(make_database: Make, each_major: int, naive: bool) -> None:
-    """The job is committed after the cleanup's first snapshot and before it has the guest's lock."""
+@pytest.mark.parametrize("naive", [False, True], ids=["packaged", "naive"])
+def test_guest_with_a_concurrently_inserted_job_is_kept(make_database: Make, each_major: int, naive: bool) -> None:
+    """The job is committed after the first snapshot of the cleanup and before it locks the guest."""
     url = make_database("applied", each_major).url
     deleted: list[Any] = []
     with (
@@ -290,7 +288,7 @@ def test_a_guest_that_gets_a_job_meanwhile_is_kept(make_database: Make, each_maj
     ):
         insert_fixture_rows(guest)
         inactive = old_guest(guest, 90)
-        job_of(guest, inactive, "completed", 60)  # for the cleanup to look at, whatever its plan
+        job_of(guest, inactive, "completed", 60)  # so that every plan reads a job
         guest.execute(SLOW_JOBS.encode() + (NAIVE.encode() if naive else b""))
         guest.commit()
         guest.execute("select pg_advisory_xact_lock(1)")
@@ -309,5 +307,5 @@ def test_a_guest_that_gets_a_job_meanwhile_is_kept(make_database: Make, each_maj
         guest.commit()
         thread.join(10)
         kept = one(watcher, "select count(*) from public.guest_users where guest_id = %s", inactive)
-        # the naive function loses a job that was queued a moment ago: this is what the test can see
+        # the naive function deletes the job that was just queued, so this test can fail
         assert (deleted, kept) == (([1], 0) if naive else ([0], 1))

@@ -1,6 +1,6 @@
-"""The rules of the specification, one test each, by impersonation with the settings that PostgREST uses.
+"""The rules of the specification, one test each, by impersonation with the settings of PostgREST.
 
-Every rule is also seen red: each statement in `broken_by` breaks it, and then its check has to fail.
+Each statement in `broken_by` breaks its rule, and the check must then fail.
 """
 
 import psycopg
@@ -8,7 +8,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from tests.impersonation import insert_fixture_rows
-from tests.sql import rules_guests, rules_jobs  # noqa: F401  importing them registers their rules
+from tests.sql import rules_guests, rules_jobs  # noqa: F401  registers their rules
 from tests.sql.rules import RULES, Rule
 
 
@@ -22,7 +22,7 @@ BROKEN = [pytest.param(r, sql, id=f"{r.name}-{n}") for r in RULES for n, sql in 
 
 
 @pytest.mark.parametrize(("case", "broken_by"), BROKEN)
-def test_rule_is_seen_red_when_broken(rolled_back: Connection, case: Rule, broken_by: str) -> None:
+def test_check_fails_if_rule_is_broken(rolled_back: Connection, case: Rule, broken_by: str) -> None:
     insert_fixture_rows(rolled_back)
     rolled_back.execute(broken_by.encode())
     with pytest.raises((AssertionError, psycopg.Error)):

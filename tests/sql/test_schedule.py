@@ -1,4 +1,4 @@
-"""004: the cleanup under the real pg_cron, and what is said where it cannot be used."""
+"""004: the scheduled cleanup under pg_cron, and its notices if pg_cron cannot be used."""
 
 import shutil
 import threading
@@ -18,7 +18,7 @@ from tests.impersonation import USER_A, insert_fixture_rows
 JOBS = "select jobid, jobname, schedule, command, username, database, active from cron.job"
 PREFIX = "no cleanup was scheduled: "
 
-# every job and guest that is deleted, and in which transaction
+# records each deleted job and guest with its transaction
 WATCH = """
 create table public.deleted (xid xid8 not null default pg_current_xact_id(), what text not null);
 create function public.note() returns trigger language plpgsql security definer as
@@ -31,7 +31,7 @@ BATCHES = "select what, count(*) from public.deleted group by xid, what order by
 
 
 def fill(connection: Connection, jobs: int, guests: int) -> None:
-    """Expired jobs of a user, and guests that were not seen for long."""
+    """Insert expired jobs of a user and inactive guests."""
     insert_fixture_rows(connection)
     connection.execute(
         "insert into public.async_jobs (url, status, user_id, updated_at)"
@@ -45,8 +45,8 @@ def fill(connection: Connection, jobs: int, guests: int) -> None:
     )
 
 
-def again(url: str, **variables: object) -> list[str]:
-    """Run the file once more, by hand; the notices that came."""
+def run_again(url: str, **variables: object) -> list[str]:
+    """Run the file again by hand; returns its notices."""
     notices: list[str] = []
     [text] = [r.text for r in render_sources(load_sources(), variables) if r.source.name == "schedule_job_cleanup"]
     with psycopg.connect(url, autocommit=True) as connection:
@@ -55,7 +55,7 @@ def again(url: str, **variables: object) -> list[str]:
     return notices
 
 
-def test_it_is_scheduled_once_however_often_it_is_applied(cron: Cron) -> None:
+def test_repeated_runs_keep_one_schedule(cron: Cron) -> None:
     cron.install()
     assert apply(cron.url) == []
     with psycopg.connect(cron.url, autocommit=True) as connection:
@@ -67,18 +67,18 @@ def test_it_is_scheduled_once_however_often_it_is_applied(cron: Cron) -> None:
             "postgres",
             True,
         )
-        again(cron.url)
-        again(cron.url)
+        run_again(cron.url)
+        run_again(cron.url)
         assert connection.execute(JOBS.encode()).fetchall() == [job]
 
 
-def test_a_changed_schedule_reaches_the_same_job_and_a_pause_stays(cron: Cron) -> None:
+def test_changed_schedule_updates_the_job_and_keeps_the_pause(cron: Cron) -> None:
     cron.install()
     apply(cron.url)
     with psycopg.connect(cron.url, autocommit=True) as connection:
         [before] = connection.execute(JOBS.encode()).fetchall()
         connection.execute("select cron.alter_job(%s, active => false)", (before[0],))
-        again(cron.url, cleanup_schedule="30 4 * * *", retention_days=14)
+        run_again(cron.url, cleanup_schedule="30 4 * * *", retention_days=14)
         [found] = connection.execute(JOBS.encode()).fetchall()
     assert (found[0], found[2], found[6]) == (before[0], "30 4 * * *", False)
     assert "cleanup_old_jobs(14, 1000, next_start)" in found[3]
@@ -90,7 +90,7 @@ def test_a_changed_schedule_reaches_the_same_job_and_a_pause_stays(cron: Cron) -
     ids=["connection", "background worker"],
     indirect=True,
 )
-def test_it_runs_and_deletes_in_bounded_transactions(cron: Cron) -> None:
+def test_scheduled_cleanup_deletes_in_batches(cron: Cron) -> None:
     cron.install()
     apply(cron.url)
     with psycopg.connect(cron.url, autocommit=True) as connection, psycopg.connect(cron.url) as worker:
@@ -99,7 +99,7 @@ def test_it_runs_and_deletes_in_bounded_transactions(cron: Cron) -> None:
         worker.execute(
             "select id from public.async_jobs where status = 'completed' order by updated_at limit 1 for update"
         )
-        again(cron.url, cleanup_schedule="1 seconds", cleanup_batch_size=10)
+        run_again(cron.url, cleanup_schedule="1 seconds", cleanup_batch_size=10)
         eventually(connection, "select count(*) = 25 from public.deleted where what = 'guest_users'")
         batches = connection.execute(BATCHES.encode()).fetchall()
         worker.rollback()
@@ -110,13 +110,13 @@ def test_it_runs_and_deletes_in_bounded_transactions(cron: Cron) -> None:
         )
         [(command, message)] = runs.fetchall()
         kept = connection.execute("select count(*) from public.guest_users, public.async_jobs").fetchone()
-    # the locked job is passed over and stops nothing; jobs come before guests
+    # the locked job is skipped; jobs are deleted before guests
     assert batches == [("async_jobs", n) for n in (10, 10, 10, 4)] + [("guest_users", n) for n in (10, 10, 5)]
     assert (message, "cleanup_inactive_guests(30, 10, next_start)" in command) == ("DO", True)
     assert kept == (2 * 4,)
 
 
-def test_two_runs_at_once_do_no_harm(cron: Cron) -> None:
+def test_concurrent_runs_delete_every_row_once(cron: Cron) -> None:
     cron.install()
     apply(cron.url, cleanup_batch_size=5)
     errors: list[BaseException] = []
@@ -142,7 +142,7 @@ def test_two_runs_at_once_do_no_harm(cron: Cron) -> None:
     assert left == [("async_jobs", 300), ("guest_users", 300)]
 
 
-def test_without_pg_cron_it_says_so_and_succeeds(cli: Run, platform_url: str) -> None:
+def test_without_pg_cron_it_raises_a_notice_and_succeeds(cli: Run, platform_url: str) -> None:
     ran = cli("apply", "--json", "--db-url", platform_url)
     assert ran.code == 0
     assert "schedule_job_cleanup" in [m["name"] for m in ran.json["applied"]]
@@ -150,31 +150,31 @@ def test_without_pg_cron_it_says_so_and_succeeds(cli: Run, platform_url: str) ->
     assert "supabase-jobs cleanup" in ran.err
 
 
-def test_preloaded_and_not_installed(cron: Cron) -> None:
+def test_notice_if_pg_cron_is_not_installed(cron: Cron) -> None:
     assert apply(cron.url) == [f"{PREFIX}pg_cron is not installed in this database"]
 
 
-def test_installed_and_not_allowed_to_this_role(cron: Cron) -> None:
+def test_notice_if_the_role_lacks_privileges(cron: Cron) -> None:
     cron.install(grants=False)
     cron.as_superuser("revoke all on schema cron from public; revoke pg_read_all_data from postgres")
     cron.as_superuser("revoke all on all functions in schema cron from public")
     assert apply(cron.url) == [f"{PREFIX}postgres has no USAGE on schema cron"]
     cron.as_superuser("grant usage on schema cron to postgres")
-    assert again(cron.url) == [f"{PREFIX}permission denied for function schedule"]
+    assert run_again(cron.url) == [f"{PREFIX}permission denied for function schedule"]
     cron.as_superuser("grant all on all functions in schema cron to postgres")
-    assert again(cron.url) == []
+    assert run_again(cron.url) == []
     with psycopg.connect(cron.url) as connection:
         assert connection.execute("select jobname from cron.job").fetchall() == [("async_jobs_cleanup",)]
 
 
-def test_installed_and_no_longer_preloaded(cron: Cron) -> None:
+def test_notice_if_pg_cron_is_not_preloaded(cron: Cron) -> None:
     cron.install()
     server.stop(cron.directory)
     info = server.start(cron.directory, settings={"shared_preload_libraries": ""})
     assert apply(info.url) == [f"{PREFIX}pg_cron is not among shared_preload_libraries"]
 
 
-def test_a_malformed_schedule_is_an_error(cron: Cron, cli: Run, tmp_path: Path) -> None:
+def test_malformed_schedule_is_an_error(cron: Cron, cli: Run, tmp_path: Path) -> None:
     cron.install()
     (tmp_path / "supabase-jobs.toml").write_text('[variables]\ncleanup_schedule = "every night"\n')
     ran = cli("apply", "--json", "--db-url", cron.url)
@@ -184,7 +184,9 @@ def test_a_malformed_schedule_is_an_error(cron: Cron, cli: Run, tmp_path: Path) 
         assert connection.execute("select count(*) from cron.job").fetchone() == (0,)
 
 
-def test_supabase_db_push_schedules_it_too(cron: Cron, supabase: Run, cli: Run, root: Path, tmp_path: Path) -> None:
+def test_supabase_db_push_schedules_the_cleanup(
+    cron: Cron, supabase: Run, cli: Run, root: Path, tmp_path: Path
+) -> None:
     cron.install()
     shutil.copytree(root / "supabase", tmp_path / "supabase", ignore=shutil.ignore_patterns(".temp", ".branches"))
     pushed = supabase("db", "push", "--yes", "--db-url", f"{cron.url}?sslmode=disable", cwd=tmp_path)
@@ -195,7 +197,7 @@ def test_supabase_db_push_schedules_it_too(cron: Cron, supabase: Run, cli: Run, 
         connection.execute(command)
 
 
-def test_verify_and_uninstall_with_a_schedule(cron: Cron, cli: Run) -> None:
+def test_verify_and_uninstall_with_schedule(cron: Cron, cli: Run) -> None:
     cron.install()
     assert cli("render").code == 0
     assert cli("apply", "--db-url", cron.url).code == 0

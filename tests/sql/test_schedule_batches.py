@@ -1,4 +1,4 @@
-"""What 004 schedules, run by hand on every version: each batch costs the same, also while an old snapshot is open."""
+"""The command that 004 schedules: each batch costs the same, also while an old snapshot is open."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ BATCH = 50
 
 
 def command(**variables: object) -> str:
-    """The command that is given to pg_cron, with these variables."""
+    """The command of the cron job with these variables."""
     rendered = render_sources(load_sources(), {"cleanup_batch_size": BATCH, **variables})
     [text] = [r.text for r in rendered if r.source.name == "schedule_job_cleanup"]
     _, found, _ = text.split("$cleanup$")
@@ -31,7 +31,7 @@ def run(url: str, statements: str) -> None:
 
 @contextmanager
 def old_snapshot(url: str) -> Iterator[None]:
-    """Somebody else's transaction, which still sees every row that is deleted from here on."""
+    """A transaction of another session that still sees all rows deleted after its start."""
     with psycopg.connect(url) as other:
         other.execute("set transaction isolation level repeatable read")
         other.execute("select count(*) from public.async_jobs")
@@ -40,7 +40,7 @@ def old_snapshot(url: str) -> Iterator[None]:
 
 
 def inactive(connection: Connection, number: int) -> None:
-    """So many guests without jobs, each not seen for longer than the next."""
+    """Insert `number` guests without jobs, longest unseen first."""
     connection.execute(
         "insert into public.guest_users (last_seen_at)"
         " select now() - interval '90 days' + n * interval '1 second' from generate_series(1, %s) as n",
@@ -48,8 +48,8 @@ def inactive(connection: Connection, number: int) -> None:
     )
 
 
-# How many blocks of the table and entries of its index in order of age had been looked at by the end of each batch.
-# A DO block reports its statistics when it ends, so that these are sums over all batches so far.
+# The blocks of the table and entries of its index read by the end of each batch. A DO block reports its statistics at
+# its end, so these are sums over all batches so far.
 WATCH = """
 create table public.watched (id integer generated always as identity, blocks bigint, entries bigint);
 create function public.watch() returns trigger language plpgsql security definer as $$
@@ -68,7 +68,7 @@ GUESTS = WATCH.format("guest_users", "idx_guest_users_last_seen_at")
 
 
 def costs(url: str) -> list[tuple[int, int]]:
-    """The (blocks, entries) of each full batch, in order; an empty one at the end is left out."""
+    """The (blocks, entries) of each full batch, in order; without an empty one at the end."""
     with psycopg.connect(url) as connection:
         sums = connection.execute("select blocks, entries from public.watched order by id").fetchall()
     steps = [(b - a, d - c) for (a, c), (b, d) in pairwise([(0, 0), *sums])]
@@ -76,8 +76,8 @@ def costs(url: str) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("kind", ["jobs", "guests"])
-def test_no_batch_costs_more_than_the_one_before(make_database: Make, each_major: int, kind: str) -> None:
-    """An old snapshot keeps the entries of what is deleted from being marked as dead and passed over."""
+def test_batches_do_not_get_more_expensive(make_database: Make, each_major: int, kind: str) -> None:
+    """An old snapshot prevents PostgreSQL from marking the index entries of deleted rows as dead."""
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as connection:
         (expired if kind == "jobs" else inactive)(connection, 2000)
@@ -88,25 +88,27 @@ def test_no_batch_costs_more_than_the_one_before(make_database: Make, each_major
     batches = costs(url)
     assert len(batches) >= 2000 / BATCH
     early, late = batches[1:11], batches[-11:-1]
-    for place in (0, 1):  # blocks, entries
-        assert sum(cost[place] for cost in late) <= 1.5 * sum(cost[place] for cost in early)
+    for index in (0, 1):  # blocks, entries
+        assert sum(cost[index] for cost in late) <= 1.5 * sum(cost[index] for cost in early)
     assert max(entries for _, entries in batches) <= 2 * BATCH
 
 
 @pytest.mark.parametrize(("days", "guest_days"), [(7, 30), (30, 7), (0, 0)])
-def test_the_rows_are_those_of_the_functions(make_database: Make, days: int, guest_days: int) -> None:
+def test_scheduled_cleanup_deletes_the_same_rows_as_the_functions(
+    make_database: Make, days: int, guest_days: int
+) -> None:
     url = make_database("applied").url
     with psycopg.connect(url) as connection:
         populate(connection, seed=days)
         connection.commit()
         connection.execute("select public.cleanup_old_jobs(%s), public.cleanup_inactive_guests(%s)", (days, guest_days))
-        wanted = left_in(connection)
+        expected = left_in(connection)
         connection.rollback()
     run(url, command(retention_days=days, guest_inactive_days=guest_days, cleanup_batch_size=7))
-    assert left(url) == wanted
+    assert left(url) == expected
 
 
-def test_many_of_one_time(make_database: Make) -> None:
+def test_many_rows_with_one_timestamp_are_deleted(make_database: Make) -> None:
     url = make_database("applied").url
     with psycopg.connect(url) as connection:
         expired(connection, 300, tied=True)
@@ -115,8 +117,8 @@ def test_many_of_one_time(make_database: Make) -> None:
 
 
 @pytest.mark.parametrize("time", ["now() - interval '60 days'", "'-infinity'"])
-def test_a_batch_of_guests_who_must_stay_ends(make_database: Make, time: str) -> None:
-    """All of one time and their jobs locked: it goes on behind them, and where there is no behind it ends."""
+def test_cleanup_ends_if_a_whole_batch_must_stay(make_database: Make, time: str) -> None:
+    """All guests have one timestamp and locked jobs: the cleanup continues after them, or ends."""
     url = make_database("applied").url
     with psycopg.connect(url) as connection:
         connection.execute(

@@ -1,4 +1,4 @@
-"""The table as the specification describes it, and its example queries as written there."""
+"""The tables match the specification, and its example queries run unchanged."""
 
 import re
 import uuid
@@ -73,7 +73,9 @@ def test_indexes(rolled_back: Connection) -> None:
         ("chk_url_length", "url", "ñ" * 1025),
     ],
 )
-def test_constraints_refuse(rolled_back: Connection, constraint: str, column: str, value: object) -> None:
+def test_constraints_reject_invalid_values(
+    rolled_back: Connection, constraint: str, column: str, value: object
+) -> None:
     insert_fixture_rows(rolled_back)
     statement = psycopg.sql.SQL("update public.async_jobs set {} = %s").format(psycopg.sql.Identifier(column))
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
@@ -82,20 +84,20 @@ def test_constraints_refuse(rolled_back: Connection, constraint: str, column: st
 
 
 @pytest.mark.parametrize("url", ["x", "x" * 2048, "ñ" * 1024], ids=len)
-def test_urls_up_to_the_limit_fit_their_index(rolled_back: Connection, url: str) -> None:
+def test_longest_url_fits_its_index(rolled_back: Connection, url: str) -> None:
     insert_fixture_rows(rolled_back)
     # no repetition, so that nothing is compressed away
     noise = "".join(uuid.uuid4().hex for _ in range(64))[: len(url)] if url[0] == "x" else url
     assert rolled_back.execute("update public.async_jobs set url = %s", (noise,)).rowcount == 4
 
 
-def test_a_deleted_guest_takes_its_jobs_along(rolled_back: Connection) -> None:
+def test_deleting_a_guest_deletes_its_jobs(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     rolled_back.execute("delete from public.guest_users where guest_id = %s", (GUEST_A,))
     assert rolled_back.execute("select count(*) from public.async_jobs").fetchone() == (3,)
 
 
-def test_a_deleted_user_takes_its_jobs_along_and_is_forgotten_by_guests(rolled_back: Connection) -> None:
+def test_deleting_a_user_deletes_its_jobs_and_resets_guests(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     rolled_back.execute("select * from public.migrate_guest_jobs(%s, %s)", (GUEST_A, USER_A))
     rolled_back.execute("delete from auth.users where id = %s", (USER_A,))
@@ -104,8 +106,8 @@ def test_a_deleted_user_takes_its_jobs_along_and_is_forgotten_by_guests(rolled_b
     assert row.fetchone() == (None,)
 
 
-def test_every_table_policy_function_and_trigger_has_a_comment(rolled_back: Connection) -> None:
-    bare = rolled_back.execute(
+def test_every_object_has_a_comment(rolled_back: Connection) -> None:
+    uncommented = rolled_back.execute(
         """
         select 'policy', polname::text from pg_policy where obj_description(oid, 'pg_policy') is null
         union all select 'trigger', tgname from pg_trigger
@@ -119,10 +121,10 @@ def test_every_table_policy_function_and_trigger_has_a_comment(rolled_back: Conn
           and obj_description(oid, 'pg_proc') is null
         """
     ).fetchall()
-    assert bare == []
+    assert uncommented == []
 
 
-def test_every_index_has_a_comment_that_says_which_query_needs_it(root: Path) -> None:
+def test_every_index_definition_has_a_comment(root: Path) -> None:
     for path in (root / "sql").glob("*.sql"):
         lines = path.read_text().splitlines()
         for number, line in enumerate(lines):
@@ -131,7 +133,7 @@ def test_every_index_has_a_comment_that_says_which_query_needs_it(root: Path) ->
 
 
 def example(spec: str, heading: str) -> str:
-    """The SQL of the example below a heading of the specification."""
+    """The SQL example under a heading of the specification."""
     found = re.search(rf"### {re.escape(heading)}\n```sql\n(.*?)```", spec, re.DOTALL)
     assert found, heading
     return found[1]
@@ -139,11 +141,11 @@ def example(spec: str, heading: str) -> str:
 
 @pytest.fixture(scope="session")
 def spec() -> str:
-    """The specification's examples; the project keeps its own copy of them."""
+    """The examples of the specification, from a copy in this repository."""
     return (Path(__file__).parent / "spec_examples.md").read_text(encoding="utf-8")
 
 
-def test_examples_of_a_guest_run_as_written(rolled_back: Connection, spec: str) -> None:
+def test_guest_examples_run_unchanged(rolled_back: Connection, spec: str) -> None:
     with acting_as(rolled_back, guest(GUEST_ID)) as execute:
         execute("insert into public.guest_users (guest_id) values (%s)", GUEST_ID)
         [row] = execute(example(spec, "Crear Job (Guest)"))
@@ -154,20 +156,20 @@ def test_examples_of_a_guest_run_as_written(rolled_back: Connection, spec: str) 
             ("Completar Job", 0),
             ("Marcar como Fallido", 0),
         ):
-            # the examples' own placeholders: job-uuid stands for an id, … and [...] for anything
+            # placeholders of the examples: job-uuid is an id, … and [...] any value
             statement = example(spec, heading).replace("job-uuid", job).replace("[...]", "[]").replace("{...}", "{}")
             assert len(execute(statement)) == 1, heading
             assert len(execute(example(spec, "Obtener Jobs Activos de Guest"))) == active
 
 
-def test_examples_of_a_user_run_as_written(rolled_back: Connection, spec: str) -> None:
+def test_user_examples_run_unchanged(rolled_back: Connection, spec: str) -> None:
     insert_fixture_rows(rolled_back)
     with acting_as(rolled_back, user(USER_A)) as execute:
         assert len(execute(example(spec, "Crear Job (Authenticated User)"))) == 1
         assert len(execute(example(spec, "Obtener Jobs Activos de User"))) == 2
 
 
-def test_examples_of_the_owner_run_as_written(rolled_back: Connection, spec: str) -> None:
+def test_owner_examples_run_unchanged(rolled_back: Connection, spec: str) -> None:
     insert_fixture_rows(rolled_back)
     call = (
         example(spec, "Migrar Jobs de Guest a User")
@@ -191,13 +193,13 @@ end $$
 @pytest.mark.parametrize(
     "heading", ["Jobs activos por guest (RÁPIDO)", "Jobs para cleanup (RÁPIDO)", "Buscar job por URL (RÁPIDO)"]
 )
-def test_fast_queries_can_use_the_index_named_for_them(rolled_back: Connection, spec: str, heading: str) -> None:
+def test_fast_queries_can_use_their_index(rolled_back: Connection, spec: str, heading: str) -> None:
     text = example(spec, heading)
     index = re.search(r"-- Usa: (\w+)", text)
     assert index
     rolled_back.execute("set local enable_seqscan = off")
     rolled_back.execute("select set_config('test.index', %s, true)", [index[1]])
-    rolled_back.execute(OTHERS.encode())  # of an empty table the planner takes whichever it likes
+    rolled_back.execute(OTHERS.encode())  # on an empty table all indexes are equally cheap
     statement = f"explain {text}".replace("$1", "%s")
     values = [] if "%s" not in statement else [GUEST_A if "guest_id" in text else "https://x.com/1"]
     plan = rolled_back.execute(statement.encode(), values or None).fetchall()

@@ -1,4 +1,4 @@
-"""Uninstalling is a migration: nothing of ours is left, nothing of others' is gone, and no data goes by surprise."""
+"""The uninstall migration drops all managed objects, keeps user objects, and deletes data only with --drop-data."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tests.fix_cli import Run
 from tests.fix_db import Database, Make, packaged
 from tests.impersonation import insert_fixture_rows
 
-# everything that a migration could leave behind, whoever made it; the ledger is the runner's and stays
+# all objects and privileges that a migration could leave; the ledger belongs to the runner and stays
 CATALOGS = """
 with space as (
   select oid, nspname, nspacl from pg_namespace where nspname !~ '^pg_' and nspname <> 'supabase_migrations'
@@ -51,19 +51,19 @@ order by 1, 2, 3
 
 
 def catalogs(url: str) -> list[tuple[Any, ...]]:
-    """What there is in a database."""
+    """The objects and privileges of a database."""
     with psycopg.connect(url) as connection:
         return connection.execute(CATALOGS.encode()).fetchall()
 
 
 def removal(**variables: object) -> Migration:
-    """The uninstall migration, as it is rendered after all others."""
+    """The uninstall migration with a version after all others."""
     rendered = render_uninstall(load_sources(), variables)
     return Migration("20990101000000", rendered.source.name, rendered.text, "uninstall.sql")
 
 
 def apply(url: str, *migrations: Migration) -> list[str]:
-    """Apply them after the packaged ones; the notices that came."""
+    """Apply migrations after the packaged ones; returns the notices."""
     notices: list[str] = []
     with connect(url) as connection:
         connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
@@ -78,7 +78,7 @@ def run(database: Database, statements: str) -> None:
 
 
 @pytest.mark.parametrize("template", ["platform", "bare"])
-def test_nothing_of_ours_is_left(make_database: Make, each_major: int, template: str) -> None:
+def test_uninstall_restores_the_original_catalogs(make_database: Make, each_major: int, template: str) -> None:
     url = make_database(template, each_major).url
     before = catalogs(url)
     apply(url)
@@ -87,7 +87,7 @@ def test_nothing_of_ours_is_left(make_database: Make, each_major: int, template:
     assert catalogs(url) == before
 
 
-def test_data_is_deleted_only_where_that_was_said(make_database: Make) -> None:
+def test_data_is_deleted_only_with_drop_data(make_database: Make) -> None:
     url = make_database("platform").url
     before = catalogs(url)
     apply(url)
@@ -104,7 +104,7 @@ def test_data_is_deleted_only_where_that_was_said(make_database: Make) -> None:
 
 
 @pytest.mark.parametrize("kept", ["public.guest_users", "public.async_jobs"])
-def test_rows_of_either_table_hold_it_back(make_database: Make, kept: str) -> None:
+def test_rows_in_either_table_prevent_uninstall(make_database: Make, kept: str) -> None:
     url = make_database("applied").url
     with psycopg.connect(url) as connection:
         insert_fixture_rows(connection)
@@ -119,9 +119,9 @@ def test_rows_of_either_table_hold_it_back(make_database: Make, kept: str) -> No
         apply(url, removal())
 
 
-def test_a_schema_that_holds_more_stays(make_database: Make) -> None:
+def test_schema_with_user_objects_stays(make_database: Make) -> None:
     database = make_database("platform")
-    run(database, "create schema private; create table private.theirs (a integer)")
+    run(database, "create schema private; create table private.user_table (a integer)")
     before = catalogs(database.url)
     apply(database.url)
     [notice] = apply(database.url, removal())
@@ -130,7 +130,7 @@ def test_a_schema_that_holds_more_stays(make_database: Make) -> None:
     assert [row for row in after if row[1] != "private"] == [row for row in before if row[1] != "private"]
 
 
-def test_a_schema_of_another_role_stays(make_database: Make) -> None:
+def test_schema_of_another_role_stays(make_database: Make) -> None:
     database = make_database("platform")
     with psycopg.connect(database.superuser_url) as connection:
         connection.execute("create schema private; grant all on schema private to postgres")
@@ -142,9 +142,9 @@ def test_a_schema_of_another_role_stays(make_database: Make) -> None:
     assert catalogs(database.url) == before
 
 
-def test_what_depends_on_our_tables_stops_it(make_database: Make) -> None:
+def test_dependent_user_object_prevents_uninstall(make_database: Make) -> None:
     database = make_database("applied")
-    run(database, "create view public.theirs as select id from public.async_jobs")
+    run(database, "create view public.user_view as select id from public.async_jobs")
     full = catalogs(database.url)
     with pytest.raises(MigrationError) as refused:
         apply(database.url, removal(drop_data=True))
@@ -152,7 +152,7 @@ def test_what_depends_on_our_tables_stops_it(make_database: Make) -> None:
     assert catalogs(database.url) == full
 
 
-def test_an_older_set_without_the_later_files_goes_too(make_database: Make) -> None:
+def test_uninstall_works_without_the_later_versions(make_database: Make) -> None:
     url = make_database("platform").url
     before = catalogs(url)
     with connect(url) as connection:
@@ -160,7 +160,7 @@ def test_an_older_set_without_the_later_files_goes_too(make_database: Make) -> N
     assert catalogs(url) == before
 
 
-def test_uninstall_and_reinstall_as_a_user_does(cli: Run, supabase: Run, platform_url: str, tmp_path: Path) -> None:
+def test_uninstall_and_reinstall_with_the_commands(cli: Run, supabase: Run, platform_url: str, tmp_path: Path) -> None:
     before = catalogs(platform_url)
     assert cli("render").code == 0
     assert cli("apply", "--db-url", platform_url).code == 0
@@ -187,12 +187,12 @@ def test_uninstall_and_reinstall_as_a_user_does(cli: Run, supabase: Run, platfor
     [(["--uninstall"], 2), (["--drop-data"], 2), (["--uninstall", "--reinstall"], 2), (["--reinstall"], 0)],
     ids=str,
 )
-def test_options_that_make_no_sense(cli: Run, words: list[str], code: int) -> None:
+def test_contradictory_render_options_are_rejected(cli: Run, words: list[str], code: int) -> None:
     assert cli("render", *words).code == code
 
 
-def test_a_changed_variable_is_applied_and_verified(cli: Run, platform_url: str, tmp_path: Path) -> None:
-    """The files of one source follow each other, and verify holds the database against the newest."""
+def test_changed_variable_is_rendered_applied_and_verified(cli: Run, platform_url: str, tmp_path: Path) -> None:
+    """One source has several versions, and verify compares the database with the newest."""
     assert cli("render").code == 0
     assert cli("apply", "--db-url", platform_url).code == 0
     (tmp_path / "supabase-jobs.toml").write_text('[variables]\nguest_header = "x-client-id"\nretention_days = 14\n')
@@ -209,7 +209,7 @@ def test_a_changed_variable_is_applied_and_verified(cli: Run, platform_url: str,
         assert "p_days integer DEFAULT 14" in str(connection.execute(default).fetchone())
 
 
-def test_a_foreign_function_of_one_of_our_names_is_not_replaced(make_database: Make, each_major: int) -> None:
+def test_user_function_with_a_managed_name_is_not_replaced(make_database: Make, each_major: int) -> None:
     for name in ("private.request_guest_id()", "public.cleanup_old_jobs(integer, integer)"):
         database = make_database("platform", each_major)
         run(database, f"create schema if not exists private; create function {name} returns int return 1")

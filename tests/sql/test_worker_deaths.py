@@ -1,4 +1,4 @@
-"""Workers that are processes of their own and are killed with SIGKILL at random: no job is lost, none is done twice."""
+"""Worker processes killed with SIGKILL at random: no job is lost, and none ends twice."""
 
 import random
 import time
@@ -20,7 +20,7 @@ WORKERS, JOBS, DEATHS = 8, 600, 25
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.sql.test_worker_deaths"])
 
-# Every change of hands, written in the transaction that makes it: what a killed worker did not commit is not in it.
+# Records each claim and status change in its own transaction, so uncommitted changes of a killed worker are not in it.
 WATCH = """
 create table public.history (
   id integer generated always as identity,
@@ -41,7 +41,7 @@ execute function public.note();
 
 
 def live(url: str, name: str) -> None:
-    """A worker's whole life: it ends when it is killed."""
+    """Run a worker until it is killed."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("set role service_role")
         while True:
@@ -51,7 +51,7 @@ def live(url: str, name: str) -> None:
 
 
 class Workers:
-    """Eight at a time; whoever is killed is replaced."""
+    """Eight worker processes; each killed one is replaced."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -59,14 +59,14 @@ class Workers:
         self.deaths = 0
 
     def start(self) -> None:
-        """Start the next one."""
+        """Start another worker."""
         name = f"worker-{self.deaths + len(self.running)}"
         process = PROCESSES.Process(target=live, args=(self.url, name), daemon=True)
         process.start()
         self.running.append(process)
 
     def kill_one(self) -> None:
-        """Kill any of them, whatever it is doing."""
+        """Kill a random worker."""
         process = self.running.pop(random.randrange(WORKERS))  # noqa: S311  no secret
         assert process.is_alive(), "a worker ended by itself"
         process.kill()
@@ -76,7 +76,7 @@ class Workers:
 
 @contextmanager
 def working(url: str) -> Iterator[Workers]:
-    """All of them, until the end of the block."""
+    """Run all workers until the end of the block."""
     workers = Workers(url)
     try:
         for _ in range(WORKERS):
@@ -89,7 +89,7 @@ def working(url: str) -> Iterator[Workers]:
 
 
 def finish(keeper: Connection, workers: Workers) -> None:
-    """Kill a worker now and then, and put back what dead ones held, until every job is completed."""
+    """Kill workers at random and requeue their jobs until every job is completed."""
     deadline = time.monotonic() + 60
     while dict(keeper.execute(COUNTS).fetchall()) != {"completed": JOBS}:
         assert time.monotonic() < deadline, "jobs were lost"
@@ -100,7 +100,7 @@ def finish(keeper: Connection, workers: Workers) -> None:
         keeper.execute(REQUEUE.encode(), ("1 second", 1000, None))
 
 
-def test_workers_killed_at_random_lose_no_job_and_do_none_twice(make_database: Make) -> None:
+def test_killed_workers_lose_no_job_and_end_none_twice(make_database: Make) -> None:
     url = make_database("applied").url
     with psycopg.connect(url, autocommit=True) as keeper:
         fill(keeper, JOBS)
@@ -113,9 +113,9 @@ def test_workers_killed_at_random_lose_no_job_and_do_none_twice(make_database: M
     assert len(histories) == JOBS
     claims = [claim_id for steps in histories.values() for status, claim_id in steps if status == "processing"]
     assert len(claims) == len(set(claims))
-    assert len(claims) > JOBS, "nobody was killed with a job in hand"
+    assert len(claims) > JOBS, "no worker was killed while it held a job"
     for steps in histories.values():
-        # handed out from the queue only, and ended once
+        # claimed only from the queue, and ended once
         legal = {("processing", "queued"), ("queued", "processing"), ("processing", "completed")}
         assert {(a, b) for (a, _), (b, _) in pairwise(steps)} <= legal, steps
         assert (steps[0][0], steps[-1][0]) == ("processing", "completed")

@@ -1,4 +1,4 @@
-"""What a claim and a requeue look at: the jobs that they take, whatever the planner thinks that the table holds."""
+"""Claims and limited requeues read only the jobs that they return, whatever the statistics."""
 
 import psycopg
 import pytest
@@ -10,27 +10,27 @@ from tests.sql.test_workers import REQUEUE, claim
 
 FINISHED, ACTIVE, TAKEN = 10_000, 10_000, 5
 
-# finished jobs, and after them so many of another status, as they come to lie in a queue that fills up
+# finished jobs, then jobs of another status, in the order of a growing queue
 _FILL = """
 insert into public.async_jobs (url, user_id, status, created_at, updated_at)
 select 'https://x.com/' || n, %s, %s, now() - interval '3 days' + n * interval '1 second', now() - interval '1 day'
 from generate_series(%s::integer, %s) as n
 """
-# rows of the table that this transaction has fetched, by whichever way
+# rows of the table that this transaction has read by any scan
 _FETCHED = """
 select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables where relname = 'async_jobs'
 """
 
 
 def fetched(connection: Connection) -> int:
-    """How many rows of jobs this transaction has looked at so far."""
+    """The number of jobs that this transaction has read."""
     [(rows,)] = connection.execute(_FETCHED).fetchall()
     return int(rows)
 
 
 @pytest.fixture
 def full(make_database: Make, each_major: int, request: pytest.FixtureRequest) -> str:
-    """Many finished jobs and the active ones, which the planner knows of or, having looked before, does not."""
+    """Many finished and active jobs; ANALYZE ran either after or before the active ones were inserted."""
     status, known = request.param
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True) as connection:
@@ -48,10 +48,10 @@ def full(make_database: Make, each_major: int, request: pytest.FixtureRequest) -
 @pytest.mark.parametrize(
     "full", [("queued", True), ("queued", False)], ids=["analyzed since", "not analyzed since"], indirect=True
 )
-def test_a_claim_looks_at_what_it_takes(full: str) -> None:
-    """Not at the finished jobs, of which each is older, and not at all that wait."""
+def test_claim_reads_only_what_it_returns(full: str) -> None:
+    """Neither the finished jobs, which are all older, nor the other queued jobs."""
     with psycopg.connect(full) as connection:
-        for _ in range(8):  # a plan that was kept may be another one
+        for _ in range(8):  # later calls may use a generic plan
             before = fetched(connection)
             assert len(claim(connection, limit=TAKEN)) == TAKEN
             assert fetched(connection) - before <= 4 * TAKEN
@@ -60,7 +60,7 @@ def test_a_claim_looks_at_what_it_takes(full: str) -> None:
 @pytest.mark.parametrize(
     "full", [("processing", True), ("processing", False)], ids=["analyzed since", "not analyzed since"], indirect=True
 )
-def test_a_bounded_requeue_looks_at_what_it_puts_back(full: str) -> None:
+def test_limited_requeue_reads_only_what_it_requeues(full: str) -> None:
     with psycopg.connect(full) as connection:
         for _ in range(8):
             before = fetched(connection)

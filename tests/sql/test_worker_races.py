@@ -1,4 +1,4 @@
-"""Workers at once: no job to two of them, none lost, nothing waited for that somebody else holds."""
+"""Concurrent workers: no job is claimed twice or lost, and no claim waits for a lock."""
 
 import random
 import threading
@@ -19,7 +19,7 @@ WORKERS = 8
 
 
 def many(major: int) -> int:
-    """How many jobs: ten thousand on one version, enough for the same races on the others."""
+    """The number of jobs: ten thousand on one version, fewer on the others."""
     return 10_000 if major == DEFAULT_MAJOR else 1_000
 
 
@@ -27,7 +27,7 @@ COUNTS = "select status, count(*) from public.async_jobs group by status"
 
 
 def fill(connection: Connection, jobs: int) -> None:
-    """So many queued jobs of one user."""
+    """Insert `jobs` queued jobs of one user."""
     connection.execute("insert into auth.users (id) values (%s)", (USER_A,))
     connection.execute(
         "insert into public.async_jobs (url, user_id, created_at)"
@@ -37,7 +37,7 @@ def fill(connection: Connection, jobs: int) -> None:
 
 
 class Work:
-    """What all workers of a test share: which claims and which results there were, and whether to go on."""
+    """State shared by the workers of a test: claims, results, errors and the stop signal."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -47,7 +47,7 @@ class Work:
         self.over = threading.Event()
 
     def run(self, number: int, deaths: float) -> None:
-        """A worker, until the queue stays empty; a dead one is replaced at once, under the same name."""
+        """Run a worker until the queue stays empty; a dead worker is replaced under the same name."""
         chance = random.Random(number)  # noqa: S311  which claim fails is no secret
         try:
             while not self.over.is_set():
@@ -74,7 +74,7 @@ class Work:
         return None
 
     def start(self, deaths: float) -> list[threading.Thread]:
-        """All workers, running."""
+        """Start all workers."""
         threads = [threading.Thread(target=self.run, args=(n, deaths)) for n in range(WORKERS)]
         for thread in threads:
             thread.start()
@@ -82,7 +82,7 @@ class Work:
 
 
 def finish(work: Work, jobs: int, deaths: float) -> None:
-    """Let the workers work, and put back what dead ones held, until every job is completed."""
+    """Requeue the jobs of dead workers until every job is completed."""
     threads = work.start(deaths)
     try:
         with psycopg.connect(work.url, autocommit=True) as keeper:
@@ -108,7 +108,7 @@ def test_every_job_is_claimed_exactly_once(make_database: Make, each_major: int)
     assert (len(work.done), set(work.done.values())) == (jobs, {1})
 
 
-def test_no_job_is_lost_when_workers_die_and_none_is_finished_twice(make_database: Make, each_major: int) -> None:
+def test_dying_workers_lose_no_job_and_complete_none_twice(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     work, jobs = Work(url), many(each_major)
     with psycopg.connect(url) as connection:
@@ -122,7 +122,7 @@ def test_no_job_is_lost_when_workers_die_and_none_is_finished_twice(make_databas
         assert value(connection, retried) > 0
 
 
-def test_a_claim_waits_for_nobody_and_a_crash_gives_its_jobs_back(make_database: Make, each_major: int) -> None:
+def test_claim_skips_locked_jobs_and_a_crash_releases_them(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True) as other:
         insert_fixture_rows(other)
@@ -140,7 +140,7 @@ def test_a_claim_waits_for_nobody_and_a_crash_gives_its_jobs_back(make_database:
         assert [job for job, _ in again] == [taken]
 
 
-def test_a_job_that_is_reporting_right_now_is_not_put_back(make_database: Make, each_major: int) -> None:
+def test_job_with_a_concurrent_heartbeat_is_not_requeued(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True) as keeper, psycopg.connect(url) as worker:
         insert_fixture_rows(keeper)
@@ -154,8 +154,8 @@ def test_a_job_that_is_reporting_right_now_is_not_put_back(make_database: Make, 
         assert value(worker, COMPLETE, job, "w1", claim_id, Jsonb({}))
 
 
-def test_a_cancellation_and_a_result_at_once(make_database: Make, each_major: int) -> None:
-    """The result waits for the owner's transaction, and then finds the job cancelled."""
+def test_result_after_a_concurrent_cancellation_is_rejected(make_database: Make, each_major: int) -> None:
+    """complete_job waits for the transaction of the owner and then finds the job cancelled."""
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True) as worker, psycopg.connect(url) as owner:
         insert_fixture_rows(worker)

@@ -1,4 +1,4 @@
-"""The worker functions: what they do, whom they refuse, and that nothing in a job's metadata can stop the queue."""
+"""The worker functions: results, errors, privileges, and robustness against forged metadata."""
 
 import json
 import uuid
@@ -29,7 +29,7 @@ FAIL = "select public.fail_job(%s, %s, %s, %s)"
 REQUEUE = "select requeued_count, failed_count from public.requeue_stale_jobs(%s, %s, %s)"
 UNKNOWN = uuid.UUID(int=0xDEAD)
 
-# what owners may have left in metadata, which they can write
+# values that owners can write into metadata
 POISON: list[Any] = [
     [], "x", 5, None, True, {"retry_count": "many"}, {"retry_count": -1}, {"retry_count": 10**30}, {"retry_count": []},
     {"retry_count": {"a": 1}}, {"last_check": "garbage"}, {"last_check": None}, {"last_check": 7},
@@ -41,24 +41,24 @@ POISON: list[Any] = [
 
 
 def value(connection: Connection, statement: str, *values: object) -> Any:
-    """The only value of the only row."""
+    """The single value of a result."""
     [[found]] = connection.execute(statement.encode(), values).fetchall()
     return found
 
 
 def job(connection: Connection, job_id: uuid.UUID) -> dict[str, Any]:
-    """A job as it is now."""
+    """The current row of a job."""
     return dict(value(connection, "select to_jsonb(j) from public.async_jobs j where id = %s", job_id))
 
 
 def claim(connection: Connection, worker: str = "w1", limit: int = 1) -> list[tuple[uuid.UUID, str]]:
-    """(job, claim id) of the jobs that a worker is given."""
+    """Claim jobs; returns (job, claim id) of each."""
     rows = connection.execute(CLAIM.encode(), (worker, limit)).fetchall()
     return [(job_id, metadata["claim_id"]) for job_id, _, metadata in rows]
 
 
 def silence(connection: Connection, job_id: uuid.UUID, minutes: int = 10) -> None:
-    """Make it so long since the job was last heard of."""
+    """Set the last heartbeat of a job to `minutes` ago."""
     connection.execute("alter table public.async_jobs disable trigger user")
     connection.execute(
         "update public.async_jobs set updated_at = now() - make_interval(mins => %(m)s), metadata ="
@@ -70,13 +70,13 @@ def silence(connection: Connection, job_id: uuid.UUID, minutes: int = 10) -> Non
 
 @pytest.fixture
 def queue(rolled_back: Connection) -> Connection:
-    """Four queued jobs; user A's is the oldest."""
+    """Four queued jobs; the job of user A is the oldest."""
     insert_fixture_rows(rolled_back)
     rolled_back.execute("update public.async_jobs set created_at = '2020-01-01' where id = %s", (JOBS[USER_A],))
     return rolled_back
 
 
-def test_a_claim_gives_the_oldest_and_says_to_whom(queue: Connection) -> None:
+def test_claim_returns_the_oldest_job_with_its_claim(queue: Connection) -> None:
     [(job_id, status, metadata)] = queue.execute(CLAIM.encode(), ("w1", 1)).fetchall()
     assert (job_id, status) == (JOBS[USER_A], "processing")
     assert metadata == job(queue, job_id)["metadata"]
@@ -87,7 +87,7 @@ def test_a_claim_gives_the_oldest_and_says_to_whom(queue: Connection) -> None:
     assert value(queue, "select (%s)::timestamptz = now()", metadata["last_check"])
 
 
-def test_a_claim_keeps_the_rest_of_metadata_and_no_job_goes_twice(queue: Connection) -> None:
+def test_claim_keeps_other_metadata_and_claims_no_job_twice(queue: Connection) -> None:
     queue.execute('update public.async_jobs set metadata = \'{"item_id": "a", "retry_count": 2}\'')
     first, second = claim(queue, limit=3), claim(queue, "w2", limit=3)
     assert (len(first), len(second), claim(queue)) == (3, 1, [])
@@ -113,11 +113,11 @@ def test_only_queued_jobs_are_claimed(queue: Connection) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_wrong_arguments(queue: Connection, statement: str, values: tuple[object, ...]) -> None:
+def test_invalid_arguments_are_rejected(queue: Connection, statement: str, values: tuple[object, ...]) -> None:
     assert sqlstate_of(queue, SERVICE, statement, *values) == "22023"
 
 
-def test_a_heartbeat_reports_progress(queue: Connection) -> None:
+def test_heartbeat_sets_progress_and_last_check(queue: Connection) -> None:
     [(job_id, claim_id)] = claim(queue)
     silence(queue, job_id)
     assert value(queue, HEARTBEAT, job_id, "w1", claim_id, 40)
@@ -128,7 +128,7 @@ def test_a_heartbeat_reports_progress(queue: Connection) -> None:
     assert job(queue, job_id)["progress"] == 40
 
 
-def test_a_finished_job(queue: Connection) -> None:
+def test_complete_job_sets_result_and_processing_time(queue: Connection) -> None:
     [(job_id, claim_id)] = claim(queue)
     queue.execute(
         "update public.async_jobs set metadata ="
@@ -143,7 +143,7 @@ def test_a_finished_job(queue: Connection) -> None:
     assert not value(queue, COMPLETE, job_id, "w1", claim_id, Jsonb({}))
 
 
-def test_a_failed_job(queue: Connection) -> None:
+def test_fail_job_sets_error_and_keeps_progress(queue: Connection) -> None:
     [(job_id, claim_id)] = claim(queue)
     value(queue, HEARTBEAT, job_id, "w1", claim_id, 40)
     assert value(queue, FAIL, job_id, "w1", claim_id, "no video")
@@ -154,20 +154,20 @@ def test_a_failed_job(queue: Connection) -> None:
 
 
 def reports(connection: Connection, job_id: uuid.UUID, worker: str, claim_id: object) -> list[bool]:
-    """What each report comes to for a worker that does not hold the job: nothing may change by it."""
+    """The results of all reports of a worker that does not hold the job; asserts that nothing changes."""
     before = job(connection, job_id)
-    said = [
+    results = [
         value(connection, HEARTBEAT, job_id, worker, claim_id, 99),
         value(connection, COMPLETE, job_id, worker, claim_id, Jsonb({"late": 1})),
         value(connection, FAIL, job_id, worker, claim_id, "late"),
     ]
     assert job(connection, job_id) == before
-    return said
+    return results
 
 
-def test_a_worker_reports_on_its_own_jobs_only(queue: Connection) -> None:
+def test_worker_reports_only_on_jobs_that_it_holds(queue: Connection) -> None:
     [(job_id, claim_id), (_, other)] = claim(queue, limit=2)
-    for worker, shown in (
+    for worker, claimed in (
         ("w2", claim_id),
         ("w1", other),
         ("w1", UNKNOWN),
@@ -175,13 +175,13 @@ def test_a_worker_reports_on_its_own_jobs_only(queue: Connection) -> None:
         (None, claim_id),
         ("", claim_id),
     ):
-        assert reports(queue, job_id, worker, shown) == [False] * 3  # type: ignore[arg-type]
+        assert reports(queue, job_id, worker, claimed) == [False] * 3  # type: ignore[arg-type]
     assert not value(queue, HEARTBEAT, UNKNOWN, "w1", claim_id, 1)
 
 
 @pytest.mark.parametrize("status", ["queued", "completed", "failed", "cancelled"])
-def test_what_the_owner_did_meanwhile_stays(queue: Connection, status: str) -> None:
-    """A cancelled job is never overwritten by a result, and the worker is told."""
+def test_status_set_by_the_owner_stays(queue: Connection, status: str) -> None:
+    """A result never overwrites a cancelled job, and the worker gets false."""
     [(job_id, claim_id)] = claim(queue)
     with queue.transaction():
         for name, text in (("request.jwt.claims", json.dumps({"sub": str(USER_A)})), ("role", "authenticated")):
@@ -191,7 +191,7 @@ def test_what_the_owner_did_meanwhile_stays(queue: Connection, status: str) -> N
     assert reports(queue, job_id, "w1", claim_id) == [False] * 3
 
 
-def test_a_worker_that_comes_back_cannot_finish_what_went_to_another_or_to_itself(queue: Connection) -> None:
+def test_late_worker_cannot_complete_a_job_that_was_claimed_again(queue: Connection) -> None:
     [(job_id, stale)] = claim(queue)
     silence(queue, job_id)
     assert queue.execute(REQUEUE.encode(), ("5 minutes", 3, None)).fetchone() == (1, 0)
@@ -206,7 +206,7 @@ def test_a_worker_that_comes_back_cannot_finish_what_went_to_another_or_to_itsel
         assert reports(queue, job_id, worker, fresh) == [False] * 3
 
 
-def test_silent_jobs_go_back_and_fail_after_the_limit(queue: Connection) -> None:
+def test_silent_jobs_are_requeued_and_fail_after_the_retry_limit(queue: Connection) -> None:
     for retry in (1, 2):
         [(job_id, _)] = claim(queue)
         assert job_id == JOBS[USER_A]
@@ -225,7 +225,7 @@ def test_silent_jobs_go_back_and_fail_after_the_limit(queue: Connection) -> None
     assert "2 retries" in found["error"]
 
 
-def test_a_requeue_is_bounded_and_leaves_the_living_alone(queue: Connection) -> None:
+def test_requeue_respects_the_limit_and_skips_live_jobs(queue: Connection) -> None:
     claimed = claim(queue, limit=4)
     for job_id, _ in claimed[:3]:
         silence(queue, job_id)
@@ -235,7 +235,7 @@ def test_a_requeue_is_bounded_and_leaves_the_living_alone(queue: Connection) -> 
 
 
 @pytest.mark.parametrize("forged", ["infinity", "now", "2999-01-01", "garbage", None])
-def test_an_owner_cannot_keep_a_dead_job_alive_for_ever(queue: Connection, forged: object) -> None:
+def test_forged_last_check_does_not_prevent_requeue(queue: Connection, forged: object) -> None:
     [(job_id, _)] = claim(queue)
     silence(queue, job_id)
     queue.execute("alter table public.async_jobs disable trigger user")
@@ -244,7 +244,7 @@ def test_an_owner_cannot_keep_a_dead_job_alive_for_ever(queue: Connection, forge
     assert queue.execute(REQUEUE.encode(), ("5 minutes", 3, None)).fetchone() == (1, 0)
 
 
-def test_a_touch_by_the_owner_is_no_sign_of_life(queue: Connection) -> None:
+def test_update_by_the_owner_is_no_heartbeat(queue: Connection) -> None:
     [(job_id, _)] = claim(queue)
     silence(queue, job_id)
     queue.execute("update public.async_jobs set url = url || '?' where id = %s", (job_id,))
@@ -252,7 +252,7 @@ def test_a_touch_by_the_owner_is_no_sign_of_life(queue: Connection) -> None:
 
 
 @pytest.mark.parametrize("poison", POISON, ids=json.dumps)
-def test_a_poisoned_row_stops_nothing(queue: Connection, poison: object) -> None:
+def test_forged_metadata_blocks_no_other_job(queue: Connection, poison: object) -> None:
     queue.execute("update public.async_jobs set metadata = %s where id = %s", (Jsonb(poison), JOBS[USER_A]))
     claimed = dict(claim(queue, limit=10))
     assert set(claimed) == set(JOBS.values())
@@ -268,7 +268,7 @@ def test_a_poisoned_row_stops_nothing(queue: Connection, poison: object) -> None
 
 
 @pytest.mark.parametrize("claimed_at", ["garbage", "infinity", "2999-01-01", "4713-01-01 BC", None, 5])
-def test_a_forged_start_does_not_keep_a_job_from_finishing(queue: Connection, claimed_at: object) -> None:
+def test_forged_claimed_at_does_not_prevent_completion(queue: Connection, claimed_at: object) -> None:
     [(job_id, claim_id)] = claim(queue)
     queue.execute("update public.async_jobs set metadata = metadata || %s", (Jsonb({"claimed_at": claimed_at}),))
     assert value(queue, COMPLETE, job_id, "w1", claim_id, Jsonb({}))
@@ -289,14 +289,16 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("statement", "values"), CALLS, ids=[c[0].split("(")[0] for c in CALLS])
-def test_only_the_service_may_call_them(queue: Connection, statement: str, values: tuple[object, ...]) -> None:
+def test_only_the_service_may_call_worker_functions(
+    queue: Connection, statement: str, values: tuple[object, ...]
+) -> None:
     for caller in (ANON, guest(GUEST_A), user(USER_A)):
         assert sqlstate_of(queue, caller, statement, *values) == "42501"
     assert sqlstate_of(queue, SERVICE, statement, *values) is None
     queue.execute(statement.encode(), values)  # the owner
 
 
-def test_the_service_does_all_of_it(queue: Connection) -> None:
+def test_service_runs_a_whole_job(queue: Connection) -> None:
     with acting_as(queue, SERVICE) as execute:
         [(job_id, _, metadata)] = execute(CLAIM, "w1", 1)
         assert execute(HEARTBEAT, job_id, "w1", metadata["claim_id"], 5) == [(True,)]

@@ -1,6 +1,7 @@
 """`supabase-jobs apply`."""
 
 import re
+import sys
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from supabase_jobs.cli.common import (
     settings,
     shared_options,
 )
+from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
     from psycopg.errors import Diagnostic
@@ -52,19 +54,25 @@ class Duration(click.ParamType[int]):
 
 
 @click.command(epilog="Example: supabase-jobs apply --lock-timeout 2s --retries 10")
-@click.option("--dry-run", is_flag=True, help="Run all pending files in one transaction, verify, and roll back.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Run all pending files in one transaction and roll back; on a local database, verify before that.",
+)
+@click.option("--verify", is_flag=True, help="With --dry-run: verify on a remote database too, and hold its locks.")
+@click.option("--allow-remote", is_flag=True, help="With --verify: hold locks on a remote database without asking.")
 @click.option("--to", metavar="VERSION", help="Apply only up to this version, inclusive.")
 @click.option(
     "--lock-timeout",
     type=Duration(),
-    default="4s",
+    default="500ms",
     show_default=True,
     help="How long a statement waits for a lock.",
 )
 @click.option(
     "--retries",
     type=click.IntRange(0, 100),
-    default=5,
+    default=20,
     show_default=True,
     help="How often a file is retried after a lock timeout.",
 )
@@ -73,7 +81,14 @@ class Duration(click.ParamType[int]):
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, dry_run: bool, to: str | None, lock_timeout: int, retries: int, include_all: bool
+    ctx: click.Context,
+    dry_run: bool,
+    verify: bool,
+    allow_remote: bool,
+    to: str | None,
+    lock_timeout: int,
+    retries: int,
+    include_all: bool,
 ) -> None:
     """Apply the pending migrations, each file in a transaction, and record them as `supabase db push` does.
 
@@ -92,8 +107,12 @@ def command(
         "lock_options": LockOptions(lock_timeout_ms=lock_timeout, retries=retries),
     }
     if dry_run:
-        _dry_run(ctx, given, files, options)
+        _dry_run(ctx, given, files, options, verify_remote=verify, allow_remote=allow_remote)
         return
+    if verify or allow_remote:
+        raise ConfigError(
+            "--verify and --allow-remote belong to --dry-run", hint="Run supabase-jobs verify afterwards."
+        )
     text = not as_json(ctx)
     write_errors: list[OSError] = []
     observer = ApplyObserver(
@@ -129,7 +148,16 @@ def _print_applied(migration: "AppliedMigration", write_errors: list[OSError]) -
         write_errors.append(error)
 
 
-def _dry_run(ctx: click.Context, given: "Settings", files: "MigrationFiles", options: dict[str, Any]) -> None:
+def _dry_run(
+    ctx: click.Context,
+    given: "Settings",
+    files: "MigrationFiles",
+    options: dict[str, Any],
+    *,
+    verify_remote: bool,
+    allow_remote: bool,
+) -> None:
+    from supabase_jobs.database.conninfo import connected_address
     from supabase_jobs.migrations.dry_run import dry_run
     from supabase_jobs.sources import project
     from supabase_jobs.verify.expectations import load_expectations
@@ -141,14 +169,23 @@ def _dry_run(ctx: click.Context, given: "Settings", files: "MigrationFiles", opt
 
         return verify(connection, expectations)
 
-    with connected(given) as connection, progress("running the pending files in a dry run"):
+    with connected(given) as connection:
         connection.add_notice_handler(_narrate_notice)
-        run, before = dry_run(
-            connection,
-            files,
-            check=None if expectations is None else partial(check, expectations=expectations),
-            **options,
-        )
+        address = connected_address(connection)
+        with progress("running the pending files in a dry run"):
+            run, before = dry_run(
+                connection,
+                files,
+                check=partial(check, expectations=expectations) if expectations and address.is_local else None,
+                **options,
+            )
+        if expectations and not address.is_local:
+            if verify_remote:
+                _confirm_locks(run, str(address), allow_remote=allow_remote)
+                with progress("running them again, and verifying with the locks held"):
+                    run, before = dry_run(connection, files, check=partial(check, expectations=expectations), **options)
+            else:
+                narrate("note: not verified, because verify would hold the locks of the files on a remote database")
     if as_json(ctx):
         from supabase_jobs.report.json import as_dict
 
@@ -167,6 +204,20 @@ def _dry_run(ctx: click.Context, given: "Settings", files: "MigrationFiles", opt
     if run.verification is not None:
         annotate_findings(run.verification)
     ctx.exit(0 if run.verification is None or run.verification.ok else 1)
+
+
+def _confirm_locks(run: "DryRun", address: str, *, allow_remote: bool) -> None:
+    """Warn about the locks that verify prolongs on a remote database, and ask for consent."""
+    tables = sorted({table for file in run.files if file.lock for table in file.lock.tables})
+    narrate(f"warning: verify holds the locks of the files until it ends; blocked: {', '.join(tables) or 'no table'}")
+    if allow_remote:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"verify would hold locks on {address}, which is not a local database",
+            hint="Pass --allow-remote if nobody uses it, or leave out --verify.",
+        )
+    click.confirm("Continue?", abort=True, err=True)
 
 
 def _print_dry_run(run: "DryRun") -> None:

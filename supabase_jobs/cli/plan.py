@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from supabase_jobs.cli.common import as_json, connected, json_option, print_json, settings, shared_options
+from supabase_jobs.cli.common import as_json, connected, json_option, narrate, print_json, settings, shared_options
 
 
 @click.command(epilog="Example: supabase-jobs plan --json")
@@ -14,6 +14,7 @@ from supabase_jobs.cli.common import as_json, connected, json_option, print_json
 def command(ctx: click.Context) -> None:
     """Show what apply would do. Read-only: creates nothing, not even the ledger."""
     from supabase_jobs.migrations import ledger
+    from supabase_jobs.migrations.locks import policy_locks
     from supabase_jobs.migrations.plan import plan
     from supabase_jobs.sources import project
 
@@ -21,14 +22,17 @@ def command(ctx: click.Context) -> None:
     files = project.files(given)
     with connected(given) as connection:
         migration_plan = plan(files, ledger.read(connection))
+        locks = policy_locks(connection, migration_plan.pending)
     if as_json(ctx):
         pending = [{"version": m.version, "name": m.name} for m in migration_plan.pending]
-        print_json({"pending": pending, "problems": [asdict(p) for p in migration_plan.problems]})
+        print_json({"pending": pending, "problems": [asdict(p) for p in migration_plan.problems], "locks": locks})
         return
     for migration in migration_plan.pending:
         click.echo(f"pending  {migration.version}  {migration.name}")
     for problem in migration_plan.problems:
         line = f" (line {problem.line})" if problem.line else ""
         click.echo(f"problem  {problem.version}  {problem.name}{line}: {problem.kind}: {problem.message}")
+    for file, tables in locks.items():
+        narrate(f"note: {file} changes policies, so it locks {', '.join(tables)} until it commits")
     if not migration_plan.pending and not migration_plan.problems:
         click.echo("Nothing to apply.")

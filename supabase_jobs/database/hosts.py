@@ -40,6 +40,11 @@ class Address:
     timeout: str = ""
 
     @property
+    def is_local(self) -> bool:
+        """Whether both host and hostaddr are this machine."""
+        return is_local(self.host) and is_local(self.hostaddr)
+
+    @property
     def kind(self) -> Kind | None:
         """How the hosted project is reached; None for any other server."""
         pooled = self.port == TRANSACTION_PORT

@@ -1,17 +1,31 @@
 """`apply --dry-run`: run every pending file in one transaction, report its locks, and roll back."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import BusyError
 from supabase_jobs.findings import Verification
 from supabase_jobs.migrations import ledger
-from supabase_jobs.migrations.apply import explain_lost_transaction, record_and_run
 from supabase_jobs.migrations.ledger import AlreadyAppliedError
-from supabase_jobs.migrations.locks import BlockingSession, BlockingSessionWatch, LockOptions, with_runner_lock
+from supabase_jobs.migrations.locks import (
+    LOCK_KEY,
+    BlockingSession,
+    BlockingSessionWatch,
+    LockOptions,
+    retry_while_locked,
+)
 from supabase_jobs.migrations.plan import plan, raise_problems
+from supabase_jobs.migrations.transaction import (
+    Command,
+    Step,
+    explain_lost_transaction,
+    file_commands,
+    send,
+    setup_commands,
+)
 from supabase_jobs.sources.files import Migration, MigrationFiles
 
 _TABLES = """
@@ -22,11 +36,14 @@ where c.relkind in ('r', 'p', 'm', 'f')
   and n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'supabase_migrations')
 """
+# the server's time in milliseconds with each lock; pg_locks itself is locked by the query, so there is always a row
 _HELD_LOCKS = """
-select relation::bigint, mode
+select extract(epoch from pg_catalog.statement_timestamp()) * 1000, relation::bigint, mode
 from pg_catalog.pg_locks
 where pid = pg_catalog.pg_backend_pid() and locktype = 'relation' and granted
 """
+# Division by zero if another runner holds the lock.
+_CHECK_RUNNER_LOCK = "select 1 / pg_catalog.pg_try_advisory_xact_lock(%s)::pg_catalog.int4"
 # as in pg_locks, weakest first
 _MODES = (
     "AccessShareLock",
@@ -38,6 +55,9 @@ _MODES = (
     "ExclusiveLock",
     "AccessExclusiveLock",
 )
+
+
+LockRow = tuple[Any, ...]  # milliseconds, relation, mode
 
 
 @dataclass(frozen=True)
@@ -76,21 +96,27 @@ def dry_run(
     lock_options: LockOptions | None = None,
     check: Callable[[Connection], Verification] | None = None,
 ) -> tuple[DryRun, list[str]]:
-    """Run the pending files and then `check` in one transaction that is rolled back.
+    """Run the pending files in one transaction that is rolled back, and `check` in it if there is one.
 
-    Returns the run, and the versions that were applied before. Raises what `apply_pending` raises. Sequences
-    keep their new values: PostgreSQL never rolls them back.
+    The files, the queries for their locks and the rollback take one round trip, so locks are held for the time of the
+    server; `check` prolongs that. Returns the run, and the versions that were applied before. Raises what
+    `apply_pending` raises. Sequences keep their new values: PostgreSQL never rolls them back.
     """
-    migration_plan = plan(files, ledger.read(connection), to=to, include_all=include_all)
-    raise_problems(migration_plan)
-    try:
-        run = _run_all(connection, migration_plan.pending, lock_options or LockOptions(), check)
-    except AlreadyAppliedError:
-        raise BusyError(
-            "another runner applied a file during the dry run",
-            hint="Wait until it has finished, then start the dry run again.",
-        ) from None
-    return run, list(migration_plan.applied)
+    attempts_left = 2
+    while True:
+        migration_plan = plan(files, ledger.read(connection), to=to, include_all=include_all)
+        raise_problems(migration_plan)
+        try:
+            run = _run_all(connection, migration_plan.pending, lock_options or LockOptions(), check)
+        except AlreadyAppliedError:  # by another runner, since the plan was made
+            if not attempts_left:
+                raise BusyError(
+                    "other runners applied files during the dry run",
+                    hint="Wait until they have finished, then start the dry run again.",
+                ) from None
+            attempts_left -= 1
+        else:
+            return run, list(migration_plan.applied)
 
 
 def _run_all(
@@ -99,38 +125,54 @@ def _run_all(
     lock_options: LockOptions,
     check: Callable[[Connection], Verification] | None,
 ) -> DryRun:
+    transactional = [m for m in pending if m.transactional]
     skipped = tuple(m for m in pending if not m.transactional)
-
-    def work(blocking: list[BlockingSession]) -> DryRun:
-        ledger.create_if_missing(connection)
-        applied = {row.version for row in ledger.read(connection)}
-        tables: dict[int, str] = dict(connection.execute(_TABLES.encode()).fetchall())
-        files = []
-        with BlockingSessionWatch(connection, lock_options.lock_timeout_ms, blocking):
-            for migration in pending:
-                if migration.transactional and migration.version not in applied:
-                    files.append(_run(connection, migration, lock_options, tables))
-        return DryRun(tuple(files), skipped, None if check is None else check(connection))
-
     if not pending:
         return DryRun((), (), None if check is None else check(connection))
+    begin = [
+        Command(Statement("begin")),
+        *setup_commands(lock_options),
+        Command(Statement(_CHECK_RUNNER_LOCK, [LOCK_KEY]), Step.RUNNER_LOCK),
+    ]
+    create = [] if ledger.is_complete(connection) else [Command(s) for s in ledger.create_statements()]
+    look = [Command(Statement(_TABLES)), Command(Statement(_HELD_LOCKS))]
+    blocks = [[*file_commands(m, lock_options), Command(Statement(_HELD_LOCKS))] for m in transactional]
+    end = [Command(Statement("rollback"))] if check is None else []
+    commands = [*begin, *create, *look, *(command for block in blocks for command in block), *end]
+
+    def attempt(blocking: list[BlockingSession]) -> DryRun:
+        pid = connection.info.backend_pid
+        with BlockingSessionWatch(connection, pid, lock_options.lock_timeout_ms, blocking):
+            answers = send(connection, commands)
+        first = len(begin) + len(create)
+        tables: dict[int, str] = dict(answers[first].rows)
+        files, held, position = [], answers[first + 1].rows, first + 1
+        for migration, block in zip(transactional, blocks, strict=True):
+            position += len(block)
+            files.append(_file(migration, held, answers[position].rows, tables))
+            held = answers[position].rows
+        if check is None:
+            return DryRun(tuple(files), skipped, None)
+        try:
+            return DryRun(tuple(files), skipped, check(connection))
+        finally:
+            if not connection.broken:
+                connection.rollback()
+
     with explain_lost_transaction(connection, pending[-1]):
-        return with_runner_lock(connection, lock_options, "the dry run", work, rollback=True)
+        return retry_while_locked(lock_options, "the dry run", attempt)
 
 
-def _run(connection: Connection, migration: Migration, lock_options: LockOptions, tables: dict[int, str]) -> DryRunFile:
-    before = _held_locks(connection)
-    started = time.monotonic()
-    record_and_run(connection, migration, lock_options)
-    ms = (time.monotonic() - started) * 1000
-    return DryRunFile(migration.version, migration.name, ms, _strongest(_held_locks(connection) - before, tables))
+def _file(
+    migration: Migration, before: Sequence[LockRow], after: Sequence[LockRow], tables: dict[int, str]
+) -> DryRunFile:
+    """The time and the locks of one file, from the locks before and after it."""
+    [started], [ended] = {row[0] for row in before}, {row[0] for row in after}
+    new = {(relation, mode) for _, relation, mode in after} - {(relation, mode) for _, relation, mode in before}
+    return DryRunFile(migration.version, migration.name, float(ended - started), _strongest(new, tables))
 
 
-def _held_locks(connection: Connection) -> set[tuple[int, str]]:
-    return set(connection.execute(_HELD_LOCKS).fetchall())
-
-
-def _strongest(locks: set[tuple[int, str]], tables: dict[int, str]) -> TableLock | None:
+def _strongest(locks: Collection[tuple[int, str]], tables: dict[int, str]) -> TableLock | None:
     on_existing = {(tables[relation], mode) for relation, mode in locks if relation in tables}
     if not on_existing:
         return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import PrivilegeError
 from supabase_jobs.sources.files import Migration
@@ -28,11 +29,23 @@ _CREATE = (
     "alter table supabase_migrations.schema_migrations add column if not exists statements text[]",
     "alter table supabase_migrations.schema_migrations add column if not exists name text",
 )
+# Which versions are applied, and a digest of each text: whether the ledger has changed since the plan was made.
+DIGESTS = "select version, pg_catalog.md5(statements::text) from supabase_migrations.schema_migrations"
+# Division by zero unless the row is there: a trigger, or the file itself, may have removed or suppressed it.
+_CHECK_ROW = """
+select 1 / pg_catalog.count(*)::pg_catalog.int4, pg_catalog.min(pg_catalog.md5(statements::text))
+from supabase_migrations.schema_migrations
+where version = %s and coalesce(pg_catalog.cardinality(statements), 0) = %s
+"""
 _INSERT = "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)"
 
 
 class AlreadyAppliedError(Exception):
     """The ledger already contains the version: another runner has applied it."""
+
+
+class LedgerChangedError(Exception):
+    """The ledger has changed since the plan was made: another runner is at work."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,7 @@ class LedgerRow:
 
 def read(connection: Connection) -> list[LedgerRow]:
     """The applied migrations, by version as text. Without a ledger the list is empty, and no ledger is created."""
-    columns = _columns(connection)
+    columns = {name for (name,) in connection.execute(_COLUMNS)}
     if not columns:
         return []
     query = _READ if {"name", "statements"} <= columns else _READ_OLD
@@ -56,31 +69,52 @@ def read(connection: Connection) -> list[LedgerRow]:
     ]
 
 
-def create_if_missing(connection: Connection) -> None:
-    """Create the ledger, or add its newer columns, in the open transaction."""
-    if {"version", "name", "statements"} <= _columns(connection):
-        return
-    with _explain_missing_privilege():
-        for statement in _CREATE:
-            connection.execute(statement)
+def digests(connection: Connection) -> dict[str, str | None]:
+    """The digest of the text of each applied version, from a complete ledger."""
+    return dict(connection.execute(DIGESTS.encode()).fetchall())
+
+
+def is_complete(connection: Connection) -> bool:
+    """Whether the ledger exists with all its columns."""
+    return {"version", "name", "statements"} <= {name for (name,) in connection.execute(_COLUMNS)}
+
+
+def create_statements() -> list[Statement]:
+    """The statements that create the ledger, or add its newer columns, in the open transaction."""
+    return [Statement(sql) for sql in _CREATE]
+
+
+def insert_statement(migration: Migration) -> Statement:
+    """The statement that writes the row of a migration; UniqueViolation if another runner has written it."""
+    statements = [statement.text for statement in migration.statements]
+    return Statement(_INSERT, (migration.version, migration.name, statements))
 
 
 def insert(connection: Connection, migration: Migration) -> None:
     """Write the row of a migration; AlreadyAppliedError if another runner has written it."""
-    statements = [statement.text for statement in migration.statements]
+    statement = insert_statement(migration)
+    with explain_insert():
+        connection.execute(statement.sql.encode(), statement.params)
+
+
+def check_statement(migration: Migration) -> Statement:
+    """The statement that fails unless the row of a migration is there; its second column is the row's digest."""
+    return Statement(_CHECK_ROW, (migration.version, len(migration.statements)))
+
+
+@contextmanager
+def explain_insert() -> Iterator[None]:
+    """Translate the errors of writing a row: AlreadyAppliedError, and PrivilegeError (7)."""
     try:
-        with _explain_missing_privilege():
-            connection.execute(_INSERT, (migration.version, migration.name, statements))
+        with explain_missing_privilege():
+            yield
     except psycopg.errors.UniqueViolation as error:
         raise AlreadyAppliedError from error
 
 
-def _columns(connection: Connection) -> set[str]:
-    return {name for (name,) in connection.execute(_COLUMNS)}
-
-
 @contextmanager
-def _explain_missing_privilege() -> Iterator[None]:
+def explain_missing_privilege() -> Iterator[None]:
+    """Raise PrivilegeError (7) if the role may not write the ledger."""
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:

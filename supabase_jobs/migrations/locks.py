@@ -4,7 +4,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
@@ -14,14 +14,16 @@ import psycopg
 from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.errors import LOCK_ERRORS
 from supabase_jobs.errors import BusyError, SupabaseJobsError
+from supabase_jobs.parser import syntax
+from supabase_jobs.sources.files import Migration
 
 # The same number for every runner; advisory locks are per database.
 LOCK_KEY = 0x5355_5041_4A4F_4253
-_TRY_LOCK = "select pg_catalog.pg_try_advisory_xact_lock(%s)"
+TRY_LOCK = "select pg_catalog.pg_try_advisory_xact_lock(%s)"
 _POLL_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 10.0
+_FIRST_PAUSE_SECONDS = 0.3
+_LONGEST_PAUSE_SECONDS = 5.0
 
-_PID = "select pg_catalog.pg_backend_pid()"
 _BLOCKING = """
 select
   a.pid,
@@ -33,6 +35,13 @@ from unnest(pg_catalog.pg_blocking_pids(%s)) as b (pid)
 inner join pg_catalog.pg_stat_activity as a on a.pid = b.pid
 order by a.xact_start
 """
+# role → tables, as JSON; each statement about a policy locks the tables of its role ACCESS EXCLUSIVE
+_POLICY_GRANTS = """
+select coalesce(pg_catalog.array_agg(t.name order by t.name), '{}')
+from pg_catalog.jsonb_array_elements_text(
+  nullif(pg_catalog.current_setting('supautils.policy_grants', true), '')::pg_catalog.jsonb -> current_user::text
+) as t (name)
+"""
 _QUERY_LENGTH = 80
 _PASSWORD = re.compile(r"(password\s*=?\s*)'(?:[^']|'')*'?", re.IGNORECASE)
 
@@ -43,8 +52,8 @@ T = TypeVar("T")
 class LockOptions:
     """How long to wait for a lock, how often to retry after that, and how long to wait for another runner."""
 
-    lock_timeout_ms: int = 4000
-    retries: int = 5
+    lock_timeout_ms: int = 500
+    retries: int = 20
     runner_seconds: float = 30.0
 
 
@@ -64,19 +73,40 @@ class BlockingSession:
         return f"pid {self.pid} ({self.application_name}, {self.state}, for {self.seconds:.0f} s): {short}"
 
 
-def with_runner_lock(
-    connection: Connection,
-    lock_options: LockOptions,
-    what: str,
-    work: Callable[[list[BlockingSession]], T],
-    *,
-    rollback: bool = False,
-) -> T:
-    """Run `work` in a transaction that holds the runner lock; retry it after a lock error.
+def policy_lock_tables(connection: Connection) -> tuple[str, ...]:
+    """The tables that each CREATE, ALTER or DROP POLICY of this role locks until commit, on hosts with supautils.
 
-    The runner lock is polled, because waiting for it would make `create index concurrently` deadlock. It belongs to the
-    transaction, so it also works through a transaction-mode pooler and is always released. `work` fills its list
-    with the sessions that block it. With `rollback` the transaction always ends in a rollback.
+    Empty where the setting `supautils.policy_grants` does not exist or cannot be read.
+    """
+    try:
+        row = connection.execute(_POLICY_GRANTS).fetchone()
+    except psycopg.Error:
+        if connection.broken:
+            raise
+        return ()
+    return tuple(row[0]) if row else ()
+
+
+def policy_locks(connection: Connection, pending: Sequence[Migration]) -> dict[str, tuple[str, ...]]:
+    """File name → the tables that the file locks because it changes policies; see `policy_lock_tables`."""
+    files = [m.file_name for m in pending if any(map(syntax.changes_policy, _nodes(m)))]
+    if not files or not (tables := policy_lock_tables(connection)):
+        return {}
+    return dict.fromkeys(files, tables)
+
+
+def _nodes(migration: Migration) -> list[syntax.Node]:
+    return [node for statement in migration.statements for node in syntax.parse(statement.text) or []]
+
+
+class RunnerBusyError(Exception):
+    """Another runner holds the runner lock."""
+
+
+def retry_while_locked(lock_options: LockOptions, what: str, attempt: Callable[[list[BlockingSession]], T]) -> T:
+    """Run `attempt` until it raises neither a lock error nor RunnerBusyError, with pauses that grow and vary.
+
+    `attempt` leaves no transaction open when it raises, and fills its list with the sessions that block it.
     Raises BusyError (5) after the last retry, or if another runner holds the lock for too long.
     """
     deadline: float | None = None
@@ -84,9 +114,7 @@ def with_runner_lock(
     while True:
         blocking: list[BlockingSession] = []
         try:
-            with connection.transaction(force_rollback=rollback):
-                if connection.execute(_TRY_LOCK, (LOCK_KEY,)).fetchone() == (True,):
-                    return work(blocking)
+            return attempt(blocking)
         except LOCK_ERRORS as error:
             deadline = None
             pause = next(pauses, None)
@@ -102,35 +130,50 @@ def with_runner_lock(
                     hint="It was rolled back. Try again when traffic is lower, or raise --lock-timeout.",
                     sqlstate=error.sqlstate,
                 ) from None
-        else:
+        except RunnerBusyError:
             deadline = deadline or time.monotonic() + lock_options.runner_seconds
             if time.monotonic() > deadline:
                 raise BusyError(
                     f"another supabase-jobs has been applying migrations for {lock_options.runner_seconds:.0f} s",
                     hint="Wait until it has finished; `supabase-jobs status` shows its progress.",
-                )
+                ) from None
             pause = _POLL_SECONDS * _jitter()
         time.sleep(pause)
+
+
+def with_runner_lock(connection: Connection, lock_options: LockOptions, what: str, work: Callable[[], T]) -> T:
+    """Run `work` in a transaction that holds the runner lock; retry it after a lock error.
+
+    The runner lock is polled, because waiting for it would make `create index concurrently` deadlock. It belongs to the
+    transaction, so it also works through a transaction-mode pooler and is always released.
+    Raises what `retry_while_locked` raises.
+    """
+
+    def attempt(_blocking: list[BlockingSession]) -> T:
+        with connection.transaction():
+            if connection.execute(TRY_LOCK, (LOCK_KEY,)).fetchone() != (True,):
+                raise RunnerBusyError
+            return work()
+
+    return retry_while_locked(lock_options, what, attempt)
 
 
 class BlockingSessionWatch:
     """Find the sessions that block a transaction once a statement may have waited for half the lock timeout.
 
-    Enter it inside the transaction: only then does a pooler name the right server process. It opens a second connection
-    only after that time. `blocking` holds the sessions that were seen last.
+    `pid` is the server process of the transaction, which a pooler may change between two of them. A second connection
+    is opened only after that time. `blocking` holds the sessions that were seen last.
     """
 
-    def __init__(self, connection: Connection, lock_timeout_ms: int, blocking: list[BlockingSession]) -> None:
+    def __init__(self, connection: Connection, pid: int, lock_timeout_ms: int, blocking: list[BlockingSession]) -> None:
         self._connection = connection
+        self._pid = pid
         self._timeout_seconds = lock_timeout_ms / 1000
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._pid = 0
         self._blocking = blocking
 
     def __enter__(self) -> Self:
-        row = self._connection.execute(_PID).fetchone()
-        self._pid = row[0] if row else 0
         self._thread.start()
         return self
 
@@ -164,7 +207,7 @@ def _describe(blocking: list[BlockingSession]) -> str:
 
 def _growing_pauses(retries: int) -> Iterator[float]:
     for attempt in range(retries):
-        yield min(0.5 * 2.0**attempt, _LONGEST_PAUSE_SECONDS) * _jitter()
+        yield min(_FIRST_PAUSE_SECONDS * 1.5**attempt, _LONGEST_PAUSE_SECONDS) * _jitter()
 
 
 def _jitter() -> float:

@@ -17,8 +17,8 @@ from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.errors import explain_lost_connection
 from supabase_jobs.errors import BusyError, MigrationError
 from supabase_jobs.migrations import ledger
-from supabase_jobs.migrations.ledger import AlreadyAppliedError
-from supabase_jobs.migrations.locks import BlockingSession, LockOptions, with_runner_lock
+from supabase_jobs.migrations.ledger import LedgerChangedError
+from supabase_jobs.migrations.locks import LockOptions, with_runner_lock
 from supabase_jobs.parser import syntax
 from supabase_jobs.parser.statements import Statement
 from supabase_jobs.sources.files import Migration
@@ -65,22 +65,27 @@ class _Index:
 
 
 def apply_nontransactional(
-    connection: Connection, migration: Migration, lock_options: LockOptions, narrate: Callable[[str], None]
+    connection: Connection,
+    migration: Migration,
+    digests: dict[str, str | None],
+    lock_options: LockOptions,
+    narrate: Callable[[str], None],
 ) -> None:
     """Apply a file of one statement outside a transaction.
 
     A second run resumes: it drops the INVALID index that a failed `create index concurrently` has left, and only
-    records a valid one whose run was cut off before the ledger row. Raises AlreadyAppliedError, BusyError (5),
-    ConnectError (7), and MigrationError (6), which names the indexes left INVALID.
+    records a valid one whose run was cut off before the ledger row. Raises LedgerChangedError if the ledger no
+    longer has these `digests`, BusyError (5), ConnectError (7), and MigrationError (6), which names the indexes left
+    INVALID.
     """
     [statement] = [s for s in migration.statements if syntax.parse(s.text) != []]
 
-    def work(_blocking: list[BlockingSession]) -> None:
+    def work() -> None:
         lock_holder.execute(_DISABLE_TIMEOUTS)
         with _explain_exhausted_pool(connection, migration):
-            rows = ledger.read(connection)
-        if any(row.version == migration.version for row in rows):
-            raise AlreadyAppliedError
+            current = ledger.digests(connection)
+        if current != digests:
+            raise LedgerChangedError
         with _explain_half_done(connection, migration, narrate):
             connection.execute("reset all")
             if not _built_before(connection, statement, narrate):

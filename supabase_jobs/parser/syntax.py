@@ -80,6 +80,12 @@ def needs_no_transaction(node: Node) -> str | None:
     return None
 
 
+def changes_policy(node: Node) -> bool:
+    """Whether a statement creates, alters or drops a policy."""
+    drop = node.get("DropStmt", {})
+    return bool({"CreatePolicyStmt", "AlterPolicyStmt"} & set(node)) or drop.get("removeType") == "OBJECT_POLICY"
+
+
 def copies_to_client(node: Node) -> bool:
     """Whether a statement is COPY FROM STDIN or COPY TO STDOUT."""
     copy = node.get("CopyStmt")

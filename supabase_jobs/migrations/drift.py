@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from difflib import unified_diff
 from enum import Enum
 
+from supabase_jobs.parser.statements import after_separator, split
 from supabase_jobs.parser.syntax import meaning
 from supabase_jobs.sources.files import Migration
 
@@ -18,13 +19,16 @@ class Difference(Enum):
 
 
 def compare(migration: Migration, applied: Sequence[str] | None) -> Difference:
-    """Compare a file with the `statements` of its ledger row."""
+    """Compare a file with the `statements` of its ledger row, as a whole.
+
+    The pieces of the row are not compared one by one, because each version of the Supabase CLI splits some files
+    differently.
+    """
     if applied is None:
         return Difference.UNKNOWN
-    current = _texts(migration)
-    if current == list(applied):
+    if _consists_of(migration.text, applied):
         return Difference.NONE
-    same = list(_meanings(current)) == list(_meanings(applied))
+    same = list(_meanings(_texts(migration))) == list(_meanings(_whole_statements(applied)))
     return Difference.LAYOUT if same else Difference.MEANING
 
 
@@ -34,8 +38,25 @@ def diff(migration: Migration, applied: Sequence[str]) -> str:
     def lines(statements: Sequence[str]) -> list[str]:
         return "".join(f"{statement};\n\n" for statement in statements).splitlines(keepends=True)
 
-    name = migration.file_name
-    return "".join(unified_diff(lines(applied), lines(_texts(migration)), f"{name} as applied", f"{name} now"))
+    name, before, after = migration.file_name, _whole_statements(applied), _texts(migration)
+    return "".join(unified_diff(lines(before), lines(after), f"{name} as applied", f"{name} now"))
+
+
+def _consists_of(text: str, pieces: Sequence[str]) -> bool:
+    """Whether a text consists of the pieces in their order, separated by `;` and white space only."""
+    at = 0
+    for number, piece in enumerate(pieces):
+        start = after_separator(text, at)
+        if not text.startswith(piece, start) or (number and ";" not in text[at:start]):
+            return False
+        at = start + len(piece)
+    return after_separator(text, at) == len(text)
+
+
+def _whole_statements(pieces: Sequence[str]) -> list[str]:
+    """The statements of a ledger row, even if it was split inside a statement."""
+    # on a line of its own, because a piece may end in a line comment
+    return [statement.text for statement in split("\n;\n".join(pieces))]
 
 
 def _texts(migration: Migration) -> list[str]:

@@ -1,34 +1,36 @@
-"""Split a migration file into statements exactly as the Supabase CLI does. Knows no database.
+"""Split a migration file into statements as PostgreSQL's lexer and grammar do. Knows no database.
 
-The CLI stores the statements of each file in the ledger, and drift detection compares them. So the split must be the
-same as the CLI's, even if its SQL differs from PostgreSQL's. `tests/parser/test_statements.py` contains the results of
-version 2.117.0.
+The statements are those that version 3 of the Supabase CLI writes into the ledger: `tests/parser/test_statements.py`
+contains its results. Version 2 splits some files differently, but it can only push files that it splits as PostgreSQL
+does: the server accepts one statement at a time.
 
-The CLI differs from PostgreSQL in these cases, each of which can split a valid file wrongly:
-
-* a backslash outside quotes hides the next character, and inside `E'…'` it hides nothing;
-* `/*/` opens and closes a comment, and in `/* … /*/` the inner one is closed at once;
-* `$` opens a dollar quote in the middle of an identifier, and a tag may begin with a digit;
-* one `)` closes all directly nested brackets;
-* a `begin atomic` body ends at the first letters `end`, even those of `pending` or `case … end`, and `begin` may be the
-  last word of a comment;
-* `;` inside brackets or such a body is ignored, even directly after a quote, a tag or a dash.
+A `;` ends a statement unless it is inside a literal, a quoted name, a comment, parentheses (the commands of `create
+rule`), or a `begin atomic` body. Such a body ends at an `end` that follows a `;`; the `end` of a `case` never does.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# White space to the CLI's runtime: U+FEFF (a byte order mark) is, U+0085 and U+001C to U+001F are not.
+# White space to the CLI's runtime, which it removes around a statement: U+FEFF (a byte order mark) is, U+0085 and
+# U+001C to U+001F are not.
 _SPACE = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
 _SPACE += "\u2028\u2029\u202f\u205f\u3000\ufeff"
 
-# The characters that can change the state; for `atomic` and `end` it is their last letter.
-# The CLI treats a dotless i (U+0131) as an upper-case I.
-_MARK = re.compile("['\"$/\\\\;()-]|(?<=[aA][tT][oO][mM][iI\u0131])[cC]|(?<=[eE][nN])[dD]")
-_BLOCK = re.compile(r"/(?=\*)|\*(?=/)")
-_BLOCK_WHOLE = re.compile(r"/\*|\*/")
+# The first characters of everything that can contain a `;` or ends a statement. Each alternative starts with a
+# character, not with a lookbehind, which makes the search fast.
+_MARK = re.compile(r"""[;()'"$]|--|/\*|[bB](?=[eE][gG][iI][nN])""")
+_IN_NAME = re.compile(r"[A-Za-z0-9_$\u0080-\U0010ffff]")
+_WORD = re.compile(r"[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*")
+_DOLLAR_TAG = re.compile(r"\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$")
+# After the opening quote. A literal continues after white space that contains a line end.
+_ESCAPE_STRING = re.compile(
+    r"""(?:[^'\\]|\\.|''|'(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:\s|--[^\n\r]*+[\n\r])*+')*+'""", re.DOTALL | re.ASCII
+)
 _LINE_END = re.compile(r"[\n\r]")
+_BLANK = re.compile(rf"(?:[{_SPACE}]+|--[^\n\r]*)*+")
+_SEPARATOR = re.compile(rf"[;{_SPACE}]*+")
+_BLOCK_SIGN = re.compile(r"/\*|\*/")
 
 
 @dataclass(frozen=True)
@@ -72,132 +74,115 @@ def split(text: str) -> list[Statement]:
     return statements
 
 
+def after_separator(text: str, at: int) -> int:
+    """The offset after the `;` and white space at `at`, which the ledger does not contain between statements."""
+    return _SEPARATOR.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing
+
+
 def _ends(text: str) -> Iterator[int]:
     """The offset after each `;` that ends a statement, then the end of the text."""
-    closers: list[str] = []  # the closing word of each open bracket or body
-    at = 0
+    start = at = 0
+    depth = 0  # of the open parentheses
+    in_body = False
     while mark := _MARK.search(text, at):
         char, at = mark[0], mark.end()
-        nested = bool(closers)
-        match char:
-            case ";":
-                if not nested:
-                    yield at
-            case "(":
-                closers.append(")")
-            case "c" | "C":
-                if _is_begin_atomic(text, at):
-                    closers.append("end")
-            case ")" | "d" | "D":
-                closer = ")" if char == ")" else "end"
-                while closers and closers[-1] == closer:
-                    closers.pop()
-            case "'" | '"':
-                at = _after_quote(text, at, char, nested)
-            case "-":
-                at = _after_dash(text, at, nested)
-            case "/":
-                at = _after_slash(text, at)
-            case "$":
-                at = _after_dollar(text, at, nested)
-            case _:  # a backslash; a bracket after it still closes
-                at += not text.startswith(")", at)
+        if char == ";":
+            if in_body:
+                in_body = _next_word(text, at)[0] != "end"
+            elif depth == 0:
+                yield at
+                start = at
+        elif char == "(":
+            depth += 1
+        elif char == ")":
+            depth = max(depth - 1, 0)
+        elif char == "'":
+            at = _after_literal(text, at)
+        elif char == '"':
+            at = _after(text, '"', at)  # a doubled quote ends the name and opens it again
+        elif char == "$":
+            at = _after_dollar(text, at)
+        elif char == "--":
+            at = _after_line(text, at)
+        elif char == "/*":
+            at = _after_block(text, at - 2)
+        elif not in_body and (body := _after_begin_atomic(text, start, at - 1)) is not None:
+            at = body
+            in_body = _next_word(text, at)[0] != "end"
     yield len(text)
 
 
-def _after_quote(text: str, at: int, quote: str, nested: bool) -> int:
-    """The offset after the quote that was opened before `at`; a doubled delimiter does not end it."""
-    while (close := text.find(quote, at)) >= 0:
-        after = _skip_semicolons(text, close + 1, nested)
-        if not text.startswith(quote, after):
-            return after
-        at = after + 1
-    return len(text)
+def _after(text: str, closing: str, at: int) -> int:
+    """The offset after the next `closing`, else the end of the text."""
+    found = text.find(closing, at)
+    return len(text) if found < 0 else found + len(closing)
 
 
-def _after_dash(text: str, at: int, nested: bool) -> int:
-    """The offset after the line comment if a second dash follows, else the offset to continue at."""
-    at = _skip_semicolons(text, at, nested)
-    if not text.startswith("-", at):
-        return at
-    newline = text.find("\n", at)
-    return len(text) if newline < 0 else newline + 1
+def _after_literal(text: str, at: int) -> int:
+    """The offset after the literal whose quote precedes `at`; a backslash escapes a character only in `E'…'`."""
+    is_escape = text[at - 2 : at - 1] in ("e", "E") and not (at > 2 and _IN_NAME.match(text, at - 3))
+    if not is_escape:
+        return _after(text, "'", at)
+    literal = _ESCAPE_STRING.match(text, at)
+    return literal.end() if literal else len(text)
 
 
-def _after_slash(text: str, at: int) -> int:
-    """The offset after the block comment if a star follows, else the offset to continue at.
-
-    The opening and the closing may share a character, so `/*/` is a complete comment.
-    """
-    if not text.startswith("*", at):
-        return at
-    depth = 1
-    for sign in _BLOCK.finditer(text, at):
-        depth += 1 if sign[0] == "/" else -1
-        if depth == 0:
-            return sign.end() + 1
-    return len(text)
-
-
-def _after_dollar(text: str, at: int, nested: bool) -> int:
-    """The offset after the dollar quote if a tag and a second `$` follow, else the offset to continue at."""
+def _after_dollar(text: str, at: int) -> int:
+    """The offset after the dollar-quoted literal that starts before `at`; `at` if that `$` starts none."""
     start = at - 1
-    while at < len(text) and (_in_name(text[at]) or (nested and text[at] == ";")):
-        at += 1
-    if not text.startswith("$", at):
+    tag = _DOLLAR_TAG.match(text, start)
+    if tag is None or (start > 0 and _IN_NAME.match(text, start - 1)):
         return at
-    tag = text[start : at + 1]
-    close = text.find(tag, start + 1)  # the closing tag may share the `$` of the opening tag
-    return len(text) if close < 0 else close + len(tag)
+    return _after(text, tag[0], tag.end())
 
 
-def _skip_semicolons(text: str, at: int, nested: bool) -> int:
-    """The offset after the semicolons at `at`, which are ignored inside brackets and bodies."""
-    while nested and text.startswith(";", at):
-        at += 1
-    return at
-
-
-def _is_begin_atomic(text: str, end: int) -> bool:
-    """Whether the word `atomic` that ends at `end` has `begin` and only white space before it."""
-    word = end - len("atomic")
-    gap = word
-    while gap > 0 and text[gap - 1] in _SPACE:
-        gap -= 1
-    begin = gap - len("begin")
-    if gap == word or begin < 0 or text[begin:gap].upper() != "BEGIN":
-        return False
-    before = text[begin - 1 : begin]
-    # of a character with two UTF-16 units the CLI sees the second unit, which is not a letter
-    return not before or before > "\uffff" or not (_in_name(before) or before == "$")
-
-
-def _in_name(char: str) -> bool:
-    """Whether the CLI accepts the character in a name or in the tag of a dollar quote."""
-    return char.isalpha() or char.isdecimal() or char == "_"
-
-
-def _code_start(text: str) -> int:
-    """The offset of the first character that PostgreSQL reads as code, else of the first character."""
-    at = first = len(text) - len(text.lstrip(_SPACE))
-    while at < len(text):
-        if text[at] in _SPACE:
-            at += 1
-        elif text.startswith("--", at):
-            stop = _LINE_END.search(text, at)
-            at = stop.start() if stop else len(text)
-        elif text.startswith("/*", at):
-            at = _after_block(text, at)
-        else:
-            return at
-    return first
+def _after_line(text: str, at: int) -> int:
+    """The offset of the line end after `at`."""
+    found = _LINE_END.search(text, at)
+    return found.start() if found else len(text)
 
 
 def _after_block(text: str, at: int) -> int:
-    """The offset after the block comment that starts at `at`, as PostgreSQL reads it."""
+    """The offset after the block comment that starts at `at`; comments nest."""
     depth = 0
-    for sign in _BLOCK_WHOLE.finditer(text, at):
+    for sign in _BLOCK_SIGN.finditer(text, at):
         depth += 1 if sign[0] == "/*" else -1
         if depth == 0:
             return sign.end()
     return len(text)
+
+
+def _after_begin_atomic(text: str, start: int, at: int) -> int | None:
+    """The offset after `begin atomic` at `at`; None unless the statement from `start` creates a function."""
+    if at > 0 and _IN_NAME.match(text, at - 1):
+        return None
+    begin, after_begin = _next_word(text, at)
+    atomic, after_atomic = _next_word(text, after_begin)
+    if (begin, atomic) != ("begin", "atomic"):
+        return None
+    create, end = _next_word(text, start)
+    kind, end = _next_word(text, end)
+    if kind == "or":
+        _, end = _next_word(text, end)
+        kind, _ = _next_word(text, end)
+    return after_atomic if create == "create" and kind in ("function", "procedure") else None
+
+
+def _next_word(text: str, at: int) -> tuple[str, int]:
+    """The keyword or name at `at`, in lower case, and the offset after it; "" if something else is there."""
+    code = _skip_blank(text, at)
+    word = _WORD.match(text, code)
+    return (word[0].lower(), word.end()) if word else ("", code)
+
+
+def _skip_blank(text: str, at: int) -> int:
+    """The offset of the first character from `at` that is neither white space nor comment."""
+    while (blank := _BLANK.match(text, at)) and text.startswith("/*", blank.end()):
+        at = _after_block(text, blank.end())
+    return blank.end() if blank else at
+
+
+def _code_start(text: str) -> int:
+    """The offset of the first character that PostgreSQL reads as code, else of the first character."""
+    code = _skip_blank(text, 0)
+    return code if code < len(text) else len(text) - len(text.lstrip(_SPACE))

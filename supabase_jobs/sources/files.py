@@ -80,7 +80,7 @@ class Migration:
 
     @cached_property
     def statements(self) -> tuple[Statement, ...]:
-        """The statements, split as the Supabase CLI splits them."""
+        """The statements, split as PostgreSQL does; the ledger contains them."""
         return tuple(split(self.text))
 
     @property

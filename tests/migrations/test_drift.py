@@ -82,3 +82,46 @@ def test_the_diff_shows_only_the_changed_line() -> None:
         "+create table public.t (id integer, b varchar);",
     ]
     assert "1_x.sql as applied" in text
+
+
+BODY = "create function public.f() returns int language sql begin atomic"
+# files, and their ledger rows as the Supabase CLI 2.117.0 writes them (`migration repair --status applied`)
+ROWS_OF_CLI_2: dict[str, tuple[str, list[str]]] = {
+    "escape string": (r"select E'it\'s; not'; select '2';", [r"select E'it\'s", "not'; select '2'"]),
+    "case in a body": (
+        f"{BODY} select case when true then 1 end; select 2; end;\nselect 3;\n",
+        [f"{BODY} select case when true then 1 end", "select 2", "end", "select 3"],
+    ),
+    "pending in a body": (f"{BODY} select pending; end; -- x\n", [f"{BODY} select pending", "end", "-- x"]),
+    "dollars in a name": ("select 1 as a$b$c; select 1;", ["select 1 as a$b$c; select 1"]),
+    "nested comments": ("/* a /*/ b; */ c; */ select 1;", ["/* a /*/ b; */ c", "*/ select 1"]),
+    "carriage return": ("-- a\rselect 1; select 2;", ["-- a\rselect 1; select 2"]),
+    "commands of a rule": (
+        "create rule r as on insert to t do also (insert into u values (1); delete from u);",
+        ["create rule r as on insert to t do also (insert into u values (1)", "delete from u)"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "row"), ROWS_OF_CLI_2.values(), ids=ROWS_OF_CLI_2)
+def test_a_row_that_was_split_inside_a_statement_is_no_difference(text: str, row: list[str]) -> None:
+    assert compare(migration(text), row) is Difference.NONE
+
+
+@pytest.mark.parametrize(("text", "row"), ROWS_OF_CLI_2.values(), ids=ROWS_OF_CLI_2)
+def test_an_added_statement_is_an_edit_of_a_row_that_was_split_inside_a_statement(text: str, row: list[str]) -> None:
+    assert compare(migration(text + "\n;select 9"), row) is Difference.MEANING
+    assert compare(migration(text), [*row, "select 9"]) is Difference.MEANING
+
+
+def test_layout_and_meaning_of_a_row_that_was_split_inside_a_statement() -> None:
+    text, row = ROWS_OF_CLI_2["case in a body"]
+    assert compare(migration(text.replace("select case", "select -- why\n  case")), row) is Difference.LAYOUT
+    assert compare(migration(text.replace("then 1", "then 2")), row) is Difference.MEANING
+    changed = diff(migration(text.replace("select 3", "select 4")), row).splitlines()
+    assert changed[-3:] == ["-select 3;", "+select 4;", " "]
+
+
+def test_two_words_that_became_one_are_an_edit() -> None:
+    assert compare(migration("select 12"), ["select 1", "2"]) is Difference.MEANING
+    assert compare(migration("select 1 2"), ["select 1", "2"]) is Difference.MEANING

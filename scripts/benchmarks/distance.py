@@ -32,7 +32,7 @@ def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
         assert task is not None  # noqa: S101  inside a coroutine
         tasks.add(task)
         try:
-            their_reader, their_writer = await asyncio.open_connection("127.0.0.1", target_port)
+            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", target_port)
         except OSError:
             writer.close()
             return
@@ -53,6 +53,8 @@ def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
                     await sink.drain()
 
             landing = asyncio.create_task(land())
+            tasks.add(landing)
+            landing.add_done_callback(tasks.discard)
             with suppress(OSError):
                 while data := await source.read(1 << 16):
                     if from_client and not client_is_sending:
@@ -63,10 +65,16 @@ def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
             with suppress(OSError):
                 await landing
 
-        await asyncio.gather(
-            pump(reader, their_writer, from_client=True), pump(their_reader, writer, from_client=False)
-        )
-        tasks.discard(task)
+        try:
+            await asyncio.gather(
+                pump(reader, server_writer, from_client=True), pump(server_reader, writer, from_client=False)
+            )
+        finally:
+            tasks.discard(task)
+            for stream in (writer, server_writer):
+                stream.close()
+                with suppress(OSError):
+                    await stream.wait_closed()
 
     async def main() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -76,6 +84,7 @@ def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
         server.close()
         for task in list(tasks):
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     stopping = asyncio.Event()
     thread = threading.Thread(target=lambda: loop.run_until_complete(main()), daemon=True)

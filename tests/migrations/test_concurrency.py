@@ -1,5 +1,6 @@
 """Several runners on one database: each file is applied once, and no lock or setting is left behind."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -78,3 +79,19 @@ def test_a_ledger_that_push_creates_concurrently_is_used(platform_url: str, file
         other.commit()
     out, err = running.communicate(timeout=30)
     assert running.returncode == 0, out + err
+
+
+def test_of_three_folders_with_different_files_one_is_applied(platform_url: str, files: Path) -> None:
+    folders = []
+    for name in "abc":
+        folder = files.parent / name
+        shutil.copytree(files, folder)
+        write(folder, f"20260101000000_{name}.sql", f"create table public.only_in_{name} (id integer primary key)")
+        folders.append(folder)
+
+    running = [start(platform_url, folder) for folder in folders]
+    ended = [process.communicate(timeout=60) for process in running]
+    codes = sorted(process.returncode for process in running)
+    assert codes == [0, 4, 4], ended
+    assert len(rows(platform_url, "select from pg_tables where tablename like 'only_in_%'")) == 1
+    assert len(rows(platform_url, LEDGER)) == len(packaged()) + 1

@@ -104,3 +104,28 @@ def test_ledger_rows_with_empty_or_null_statements(applied_url: str, cli: Run, f
     assert "cannot be compared" in (states()["unknown"][1] or "")
     write(files, "20260101000000_empty.sql", "select 2;")
     assert states()["empty"][0] == "edited"
+
+
+SUPPRESS = """
+create function public.suppress() returns trigger language plpgsql as $$ begin return null; end $$;
+create trigger suppress before insert on supabase_migrations.schema_migrations
+  for each row execute function public.suppress();
+"""
+
+
+def test_a_trigger_that_suppresses_ledger_rows_is_an_error(applied_url: str, cli: Run, files: Path) -> None:
+    with psycopg.connect(applied_url, autocommit=True) as connection:
+        connection.execute(SUPPRESS)
+    write(files, "20260101000000_new.sql", "create table public.new (id integer primary key)")
+    ran = cli("apply", "--db-url", applied_url, "--migrations", str(files))
+    assert ran.code == 6
+    assert "the ledger row of 20260101000000_new.sql is missing" in ran.err
+    assert rows(applied_url, "select from pg_tables where tablename = 'new'") == []
+
+
+def test_a_file_that_deletes_its_ledger_row_is_rolled_back(applied_url: str, cli: Run, files: Path) -> None:
+    delete = "delete from supabase_migrations.schema_migrations where version = '20260101000000'"
+    write(files, "20260101000000_new.sql", f"create table public.new (id integer primary key);\n{delete}")
+    ran = cli("apply", "--json", "--db-url", applied_url, "--migrations", str(files))
+    assert (ran.code, ran.json["error"]["code"]) == (6, "migration_failed")
+    assert rows(applied_url, "select from pg_tables where tablename = 'new'") == []

@@ -36,9 +36,12 @@ class SqlFile:
 
     def dicts(self, connection: Connection, values: Mapping[str, object]) -> list[dict[str, Any]]:
         """All rows as dicts; parameters are passed by name, and `values` may contain more names."""
-        with psycopg.RawCursor(connection, row_factory=psycopg.rows.dict_row) as cursor:
-            cursor.execute(self.text.encode(), [values[name] for name in self.parameters])
-            return cursor.fetchall()
+        return self.send(connection, values).fetchall()
+
+    def send(self, connection: Connection, values: Mapping[str, object]) -> psycopg.Cursor[dict[str, Any]]:
+        """Run the statement as `dicts` does; in an open pipeline, the cursor has the rows after the pipeline."""
+        cursor = psycopg.RawCursor(connection, row_factory=psycopg.rows.dict_row)
+        return cursor.execute(self.text.encode(), [values[name] for name in self.parameters])
 
 
 @cache

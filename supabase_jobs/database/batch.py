@@ -5,14 +5,14 @@ rest of its group and no other. psycopg's own pipeline raises the first error an
 """
 
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import psycopg
 from psycopg import generators
-from psycopg.adapt import Transformer
+from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
@@ -23,10 +23,14 @@ _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
 
 @dataclass(frozen=True)
 class Statement:
-    """SQL with psycopg's placeholders; None: the text has none, and a `%` is a `%`."""
+    """SQL with psycopg's placeholders; None: the text has none, and a `%` is a `%`.
+
+    `numbered`: the placeholders are PostgreSQL's own, `$1`, `$2`, …, and the server gets the values beside the text.
+    """
 
     sql: str
     params: Mapping[str, Any] | Sequence[Any] | None = None
+    numbered: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,29 +59,42 @@ def run_groups(connection: Connection, groups: Sequence[Sequence[Statement]]) ->
     """Run groups of statements in order, in one round trip; one result for each group.
 
     Needs an open transaction: outside of one, each group would be a transaction of its own. After a failed group the
-    transaction is aborted until a later group goes back to a savepoint. Values are quoted into the text, so nothing is
-    prepared and any pooler will do. Raises psycopg's OperationalError where the connection is lost.
+    transaction is aborted until a later group goes back to a savepoint. Nothing is prepared, so any pooler will do.
+    Raises psycopg's OperationalError where the connection is lost.
     """
     if not groups:
         return []
     quote = psycopg.ClientCursor(connection)
-    texts = [
-        [s.sql.encode() if s.params is None else quote.mogrify(s.sql.encode(), s.params).encode() for s in group]
-        for group in groups
-    ]
+    commands = [[_command(connection, quote, statement) for statement in group] for group in groups]
     with connection.lock:
-        results = iter(connection.wait(_exchange(connection, texts)))
-    return [_group(connection, [next(results) for _ in group], next(results)) for group in texts]
+        results = iter(connection.wait(_exchange(connection, commands)))
+    return [_group(connection, [next(results) for _ in group], next(results)) for group in groups]
 
 
-def _exchange(connection: Connection, texts: Sequence[Sequence[bytes]]) -> Generator[Any, Any, list[list[PGresult]]]:
+def _command(
+    connection: Connection, quote: psycopg.ClientCursor[tuple[Any, ...]], statement: Statement
+) -> Callable[[], None]:
+    """The function that sends a statement."""
+    send, text = connection.pgconn.send_query_params, statement.sql.encode()
+    if statement.params is None:
+        return partial(send, text, None)
+    if not statement.numbered:
+        return partial(send, quote.mogrify(text, statement.params).encode(), None)
+    transformer, params = Transformer(connection), list(statement.params)
+    values = transformer.dump_sequence(params, [PyFormat.AUTO] * len(params))
+    return partial(send, text, values, transformer.types, transformer.formats)
+
+
+def _exchange(
+    connection: Connection, groups: Sequence[Sequence[Callable[[], None]]]
+) -> Generator[Any, Any, list[list[PGresult]]]:
     """Send every group and collect a list of results for each statement and for each sync (a psycopg generator)."""
     pgconn = connection.pgconn
     pgconn.enter_pipeline_mode()
     try:
         commands: deque[Any] = deque()
-        for group in texts:
-            commands += [partial(pgconn.send_query_params, text, None) for text in group]
+        for group in groups:
+            commands += group
             commands.append(pgconn.pipeline_sync)
         expected = len(commands)
         results: list[list[PGresult]] = list((yield from generators.pipeline_communicate(pgconn, commands)))

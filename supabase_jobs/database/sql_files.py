@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 
 # `-- $1 days, $2 after`: the first line of a file names its parameters
@@ -29,6 +30,10 @@ class SqlFile:
         A raw cursor does not interpret `%`, so the same text runs in psql. Raises psycopg's errors.
         """
         return psycopg.RawCursor(connection).execute(self.text.encode(), params or None)
+
+    def statement(self, *params: object) -> Statement:
+        """The statement for `batch.run_groups`, with positional parameters."""
+        return Statement(self.text, params or None, numbered=True)
 
     def rows(self, connection: Connection, *params: object) -> list[tuple[Any, ...]]:
         """All rows of the statement. Raises psycopg's errors."""

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import ExecStatus
 
+from supabase_jobs.database.batch import Answer, Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
@@ -162,12 +163,35 @@ def _restore_caller(impersonation: Impersonation) -> None:
         reset_role(impersonation)
 
 
+def identity_statements(impersonation: Impersonation, identity: Identity) -> list[Statement]:
+    """The statements of `set_identity`, for a batch; `check_identity` checks their answers."""
+    settings = {**identity.settings_for(impersonation.texts), "role": identity.role}
+    text = _set_statement(len(settings), with_caller=True).decode()
+    statement = Statement(text, [part for pair in settings.items() for part in pair])
+    if identity.previous is None:
+        return [statement]
+    return [
+        *identity_statements(impersonation, identity.previous),
+        Statement(identity.previous_statement),
+        Statement(SET, ("role", impersonation.own_role)),
+        statement,
+    ]
+
+
+def check_identity(impersonation: Impersonation, identity: Identity, answers: Sequence[Answer]) -> None:
+    """Raise SupabaseJobsError if the answers to `identity_statements` show that the identity was not set."""
+    if identity.previous is not None:
+        check_identity(impersonation, identity.previous, answers[:-3])
+    [row] = answers[-1].rows
+    _check_state(impersonation, identity, row)
+
+
 def set_identity(impersonation: Impersonation, identity: Identity) -> None:
     """Set an identity's role and request settings, until the transaction or savepoint is rolled back."""
     serve_previous(impersonation, identity)
     with impersonation.connection.pipeline():  # fewer round trips
-        check_identity = send_identity(impersonation, identity)
-    check_identity()
+        check = send_identity(impersonation, identity)
+    check()
 
 
 def serve_previous(impersonation: Impersonation, identity: Identity) -> None:
@@ -187,17 +211,21 @@ def send_identity(impersonation: Impersonation, identity: Identity) -> Callable[
     statement = _set_statement(len(settings), with_caller=True)
     cursor = impersonation.connection.execute(statement, [part for pair in settings.items() for part in pair])
 
-    def check_identity() -> None:
+    def check() -> None:
         if cursor.pgresult is None or cursor.pgresult.status != ExecStatus.TUPLES_OK:
             raise SupabaseJobsError(f"could not set the role {identity.role}")
-        row = one(cursor)
-        before, role = row[: len(impersonation.caller)], row[-1]
-        if identity.previous is None and before != impersonation.caller:
-            raise SupabaseJobsError(f"an earlier probe left its role or request settings behind: {list(before)}")
-        if role != identity.role:
-            raise SupabaseJobsError(f"could not set the role {identity.role}: current_user is {role}")
+        _check_state(impersonation, identity, one(cursor))
 
-    return check_identity
+    return check
+
+
+def _check_state(impersonation: Impersonation, identity: Identity, row: Sequence[object]) -> None:
+    """Check what setting an identity returned: the caller before it, and current_user after it."""
+    before, role = tuple(row[: len(impersonation.caller)]), row[-1]
+    if identity.previous is None and before != impersonation.caller:
+        raise SupabaseJobsError(f"an earlier probe left its role or request settings behind: {list(before)}")
+    if role != identity.role:
+        raise SupabaseJobsError(f"could not set the role {identity.role}: current_user is {role}")
 
 
 def reset_role(impersonation: Impersonation, identity: Identity | None = None) -> None:

@@ -50,3 +50,9 @@ def test_a_lost_connection_is_an_error(applied_url: str) -> None:
 
         with pytest.raises(psycopg.OperationalError):
             lose()
+
+
+def test_numbered_parameters_are_sent_beside_the_text(rolled_back: Connection) -> None:
+    text = "select $1::text, '100%', count(*) from unnest($2::text[]) -- %s"
+    [result] = run_groups(rolled_back, [[Statement(text, ["it's", ["a", "b"]], numbered=True)]])
+    assert result.answer().rows == [("it's", "100%", 2)]

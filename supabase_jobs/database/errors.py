@@ -26,8 +26,8 @@ _SESSION_ENDED = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04",
 def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Translate the psycopg errors that no caller handles; the messages contain no password.
 
-    Raises ConnectError (7) if the connection was lost, PrivilegeError (7) if the role lacks a privilege, BusyError (5)
-    if another session blocked the statement, and SupabaseJobsError (2) for all other errors.
+    Raises ConnectError (7) if the connection was lost, PrivilegeError (7) if the role lacks a privilege or may only
+    read, BusyError (5) if another session blocked the statement, and SupabaseJobsError (2) for all other errors.
     """
     password, address = connection.info.password, connected_address(connection)
     try:
@@ -63,6 +63,13 @@ def _translate(error: psycopg.Error, text: str, *, lost: bool) -> NoReturn:
             hint="Connect as the role that owns the objects: postgres on Supabase.",
             sqlstate=error.sqlstate,
         ) from None
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        raise PrivilegeError(
+            f"the database is read-only for this role: {text}",
+            hint="The role has default_transaction_read_only, the server is a replica, or Supabase made the project"
+            " read-only because its disk is full.",
+            sqlstate=error.sqlstate,
+        ) from None
     if isinstance(error, _BUSY_ERRORS):
         raise BusyError(
             f"another session blocked the statement: {text}",
@@ -72,8 +79,6 @@ def _translate(error: psycopg.Error, text: str, *, lost: bool) -> NoReturn:
     hint = None
     if isinstance(error, errors.QueryCanceled):
         hint = "The statement was cancelled, or the role's statement_timeout is too short for it."
-    elif isinstance(error, errors.ReadOnlySqlTransaction):
-        hint = "The server is a replica, or Supabase made the project read-only because its disk is full."
     raise SupabaseJobsError(
         f"the database refused a statement of supabase-jobs: {text}", hint=hint, sqlstate=error.sqlstate
     ) from None

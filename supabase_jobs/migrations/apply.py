@@ -95,6 +95,8 @@ def apply_pending(
     pending = list(migration_plan.pending)
     if pending:
         _create_ledger(connection, lock_options)
+        for warning in (warning for migration in pending for warning in migration.transaction_warnings):
+            observer.narrate(f"warning: {warning}")
         for file, tables in policy_locks(connection, pending).items():
             observer.narrate(f"note: {file} changes policies, so it locks {', '.join(tables)} until it commits")
     digests = ledger.digests(connection) if pending else {}

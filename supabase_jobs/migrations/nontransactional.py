@@ -145,7 +145,7 @@ def _run(connection: Connection, migration: Migration, statement: Statement) -> 
     try:
         connection.execute(statement.text.encode(), binary=True)
     except psycopg.Error as error:
-        if connection.broken:
+        if connection.broken or isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             raise
         invalid = sorted(map(str, _invalid_indexes(connection) - before))
         state = f"it left INVALID: {', '.join(invalid)}" if invalid else "it left no INVALID index"

@@ -57,7 +57,9 @@ def check(pending: Sequence[Migration], unrecognized: Sequence[Path] = ()) -> li
 
 
 def _refuse_unrecognized(path: Path) -> Refusal:
-    message = "is not a migration: its name is not VERSION_name.sql, so the Supabase CLI would skip it"
+    message = (
+        "is not a migration: its name is not VERSION_name.sql, so the Supabase CLI would skip it; rename or move it"
+    )
     return Refusal("", path.name, str(path), None, f"{path.name} {message}")
 
 
@@ -66,7 +68,8 @@ def _check_name(migration: Migration) -> Iterator[Refusal]:
         yield _refuse(
             migration,
             None,
-            "has the name of a file that undoes or checks a migration, but it would be applied as one",
+            "has the name of a file that undoes or checks a migration, but it would be applied as one; move it to"
+            " another folder, or rename it",
         )
     if migration.name == _OLD_INIT and len(migration.version) == 14 and migration.version < _OLD_INIT_BEFORE:
         yield _refuse(migration, None, "has a name and version that the Supabase CLI skips; change one of them")
@@ -80,17 +83,13 @@ def _check_directives(migration: Migration) -> Iterator[Refusal]:
 
 
 def _check_statements(migration: Migration, trees: Trees) -> Iterator[Refusal]:
+    for statement, message in migration.transaction_control.rejected:
+        yield _refuse(migration, statement, message)
     for statement, nodes in trees:
         if not nodes and syntax.is_psql_command(statement.text):
-            yield _refuse(migration, statement, "is a psql command; a migration contains SQL only")
+            yield _refuse(migration, statement, "is a psql command; remove it, because a migration contains SQL only")
         for node in nodes:
-            if syntax.ends_transaction(node):
-                yield _refuse(
-                    migration,
-                    statement,
-                    "begins or ends a transaction; remove it, because each file already runs in a transaction",
-                )
-            elif (what := syntax.needs_no_transaction(node)) is not None:
+            if (what := syntax.needs_no_transaction(node)) is not None:
                 yield _refuse(
                     migration,
                     statement,
@@ -110,11 +109,11 @@ def _check_single(migration: Migration, statements: Sequence[Statement], trees: 
             migration,
             statements[1] if len(statements) > 1 else None,
             f"a file with {HEADER} must contain one statement, not {len(statements)}: after a failure it"
-            " would be unknown which of them have run",
+            " would be unknown which of them have run; give each statement a file of its own",
         )
     for statement, nodes in trees:
         if any(syntax.ends_transaction(node) for node in nodes):
-            yield _refuse(migration, statement, "begins or ends a transaction")
+            yield _refuse(migration, statement, "begins or ends a transaction; remove it")
         if any((index := syntax.concurrent_index(node)) and index[2] is None for node in nodes):
             yield _refuse(
                 migration, statement, "give the index a name, so that an INVALID index can be found after a failure"

@@ -72,11 +72,11 @@ def file_commands(migration: Migration, lock_options: LockOptions) -> list[Comma
     commands = [
         *setup_commands(lock_options),
         Command(ledger.insert_statement(migration), Step.INSERT_ROW, migration),
-        *(Command(Statement(s.text), Step.FILE, migration, s) for s in migration.statements),
+        *(Command(Statement(s.text), Step.FILE, migration, s) for s in migration.executable_statements),
     ]
-    if migration.statements:
+    if migration.executable_statements:
         # here the error of a deferred constraint names the file; at the commit it would not
-        last = migration.statements[-1]
+        last = migration.executable_statements[-1]
         commands.append(Command(Statement("set constraints all immediate"), Step.FILE, migration, last))
     return [
         *commands,

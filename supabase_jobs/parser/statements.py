@@ -74,6 +74,11 @@ def split(text: str) -> list[Statement]:
     return statements
 
 
+def first_word(text: str) -> str:
+    """The first keyword or name of a statement after its comments, in lower case; "" if it starts otherwise."""
+    return _next_word(text, 0)[0]
+
+
 def after_separator(text: str, at: int) -> int:
     """The offset after the `;` and white space at `at`, which the ledger does not contain between statements."""
     return _SEPARATOR.match(text, at).end()  # type: ignore[union-attr]  # it also matches nothing

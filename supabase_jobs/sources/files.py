@@ -1,7 +1,9 @@
 """Read SQL files: sources (`sql/001_….sql`, templates with a manifest) and migrations. Knows no database."""
 
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +12,7 @@ from pathlib import Path
 
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.parser.statements import Statement, split
+from supabase_jobs.parser.transactions import TransactionControl, transaction_control
 from supabase_jobs.settings import read_toml
 from supabase_jobs.sources.variables import Variable, parse_declarations
 
@@ -82,6 +85,26 @@ class Migration:
     def statements(self) -> tuple[Statement, ...]:
         """The statements, split as PostgreSQL does; the ledger contains them."""
         return tuple(split(self.text))
+
+    @cached_property
+    def transaction_control(self) -> TransactionControl:
+        """The pairs of `begin` and `commit`, and the rejected statements; nothing for a nontransactional file."""
+        return transaction_control(self.statements) if self.transactional else TransactionControl()
+
+    @property
+    def executable_statements(self) -> tuple[Statement, ...]:
+        """The statements to run: without paired `begin` and `commit`, because each file runs in one transaction."""
+        paired = self.transaction_control.paired
+        return tuple(statement for statement in self.statements if statement not in paired)
+
+    @property
+    def transaction_warnings(self) -> tuple[str, ...]:
+        """A message for each pair of `begin` and `commit` that is not run."""
+        return tuple(
+            f"{self.file_name}: begin (line {block.begin.line}) and commit (line {block.commit.line}) are not run,"
+            " because the whole file is one transaction"
+            for block in self.transaction_control.blocks
+        )
 
     @property
     def directives(self) -> list[tuple[int, str, str]]:
@@ -179,7 +202,8 @@ def _sources(directory: Path) -> tuple[Source, ...]:
 def load_migrations(directory: Path) -> list[Migration]:
     """The migrations of a folder, by version as text like the ledger; other files are ignored.
 
-    Raises ConfigError for a file that is not UTF-8, and for two files with the same version.
+    Raises ConfigError for a file or file name that is not UTF-8, for a `.sql` file that is not a regular file (it is
+    not opened), and for two files with the same version.
     """
     try:
         paths = sorted(directory.iterdir())
@@ -188,6 +212,8 @@ def load_migrations(directory: Path) -> list[Migration]:
     migrations: dict[str, Migration] = {}
     for path in paths:
         match = _MIGRATION.fullmatch(path.name)
+        if path.suffix.lower() == ".sql":
+            _check_name(path)
         if not match or path.is_dir():
             continue
         migration = Migration(match[1], match[2], read_sql(path), str(path))
@@ -209,9 +235,30 @@ def unrecognized_files(directory: Path) -> list[Path]:
     )
 
 
-def read_sql(path: Path) -> str:
-    """The text of a SQL file; ConfigError with file and line if it is not UTF-8 or contains a NUL."""
+def _check_name(path: Path) -> None:
+    """Raise ConfigError for a file name that is not UTF-8."""
     try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        name = os.fsencode(path.name).decode(errors="backslashreplace")
+        raise ConfigError(
+            f"the name of the file {name} in {path.parent} is not UTF-8",
+            hint="Rename the file; its version and name are written into the ledger.",
+        ) from error
+
+
+def read_sql(path: Path) -> str:
+    """The text of a SQL file; ConfigError if it is not a regular file, not UTF-8 (with its line) or contains a NUL.
+
+    A FIFO or a socket is not opened, because that could wait forever.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigError(
+                f"{path} is not a regular file",
+                hint="Replace it with a file that contains the SQL, or remove it.",
+                file=str(path),
+            )
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", file=str(path)) from error

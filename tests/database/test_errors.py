@@ -54,7 +54,7 @@ RAISE = "do $$ begin raise exception 'details' using errcode = '{}'; end $$"
         (RAISE.format("42501"), PrivilegeError, 7, "lacks a privilege: details"),
         (RAISE.format("08006"), ConnectError, 7, "was lost: details"),
         (RAISE.format("53100"), SupabaseJobsError, 2, "refused a statement of supabase-jobs: details"),
-        (RAISE.format("25006"), SupabaseJobsError, 2, "refused a statement of supabase-jobs: details"),
+        (RAISE.format("25006"), PrivilegeError, 7, "read-only for this role: details"),
         ("select 1/0", SupabaseJobsError, 2, "division by zero"),
         ("select pg_sleep(9)", SupabaseJobsError, 2, "statement timeout"),
     ],

@@ -187,3 +187,60 @@ def test_two_commands_in_one_statement_are_refused_by_the_server(platform_url: s
         ran = cli(*words, "--json", "--to", "20260101000000", "--db-url", platform_url, "--migrations", str(files))
         assert ran.code in (2, 6)
     assert ("public", "a") not in rows(platform_url, TABLES)
+
+
+WRAPPED = "-- why\nbegin;\ncreate table public.a (id integer);\ncommit;\n"
+PARTLY = "create table public.b ();\nbegin;\ncreate table public.c ();\ncommit;\nselect 1/{};\n"
+
+
+def test_begin_and_commit_are_skipped_and_recorded(platform_url: str, tmp_path: Path, cli: Run) -> None:
+    write(tmp_path, "1_wrapped.sql", WRAPPED)
+    write(tmp_path, "2_partly.sql", PARTLY.format(1))
+    there = ("--db-url", platform_url, "--migrations", str(tmp_path))
+    ran = cli("apply", "--json", *there)
+    assert ran.code == 0
+    assert "warning: 1_wrapped.sql: begin (line 2) and commit (line 4) are not run" in ran.err
+    assert "warning: 2_partly.sql: begin (line 2) and commit (line 4) are not run" in ran.err
+    assert rows(platform_url, LEDGER) == [
+        ("1", "wrapped", ["-- why\nbegin", "create table public.a (id integer)", "commit"]),
+        ("2", "partly", ["create table public.b ()", "begin", "create table public.c ()", "commit", "select 1/1"]),
+    ]
+    assert cli("status", "--exit-code", *there).code == 0
+    assert [table for _, table in rows(platform_url, TABLES) if len(str(table)) == 1] == ["a", "b", "c"]
+
+
+def test_a_file_with_begin_and_commit_is_atomic(platform_url: str, tmp_path: Path, cli: Run) -> None:
+    write(tmp_path, "1_partly.sql", PARTLY.format(0))
+    there = ("--db-url", platform_url, "--migrations", str(tmp_path))
+    ran = cli("apply", "--json", *there)
+    assert (ran.code, ran.json["error"]["sqlstate"], ran.json["error"]["line"]) == (6, "22012", 5)
+    assert [table for _, table in rows(platform_url, TABLES) if len(str(table)) == 1] == []
+    assert rows(platform_url, LEDGER) == []
+
+
+def test_a_dry_run_skips_begin_and_commit(platform_url: str, tmp_path: Path, cli: Run) -> None:
+    write(tmp_path, "1_wrapped.sql", WRAPPED)
+    write(tmp_path, "2_empty.sql", "begin;\ncommit;\n")
+    assert cli("apply", "--dry-run", "--db-url", platform_url, "--migrations", str(tmp_path)).code == 0
+    assert rows(platform_url, TABLES) == []
+
+
+@pytest.mark.parametrize("text", ["create table public.t ();", "--! transaction:false\nvacuum;"])
+@pytest.mark.parametrize("option", [(), ("--dry-run",)], ids=["apply", "dry run"])
+def test_a_read_only_database_exits_7(
+    make_database: Make, tmp_path: Path, cli: Run, text: str, option: tuple[str, ...]
+) -> None:
+    database = make_database("platform")
+    write(tmp_path, "1_first.sql", "select 1;")
+    there = ("--db-url", database.url, "--migrations", str(tmp_path))
+    assert cli("apply", *there).code == 0
+    write(tmp_path, "2_second.sql", text)
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(f"alter database {database.name} set default_transaction_read_only = on".encode())
+    ran = cli("apply", "--json", *option, *there)
+    if option and text.startswith("--!"):
+        assert ran.code == 0  # the dry run skips the file
+        return
+    assert (ran.code, ran.json["error"]["code"]) == (7, "insufficient_privilege")
+    assert ran.json["error"]["sqlstate"] == "25006"
+    assert "read-only" in ran.json["error"]["message"]

@@ -18,6 +18,8 @@ def migration(text: str, name: str = "x", version: str = "20260101000000") -> Mi
     ("text", "line", "message"),
     [
         ("select 1;\nbegin;\nselect 2;", 2, "transaction"),
+        ("begin;\nselect 1;\nrollback;", 3, "rolls back the transaction; remove it"),
+        ("begin;\nset local a.b = 1;\ncommit;\nselect 1;", 2, "reset a.b"),
         ("select 1;\n\n-- done\nCOMMIT;", 4, "transaction"),
         ("start transaction", 1, "transaction"),
         ("rollback and chain", 1, "transaction"),
@@ -53,7 +55,7 @@ def migration(text: str, name: str = "x", version: str = "20260101000000") -> Mi
         ("select pg_catalog.set_config('role', 'anon', true)", 1, "another role"),
         (HEADER + "create index concurrently i on t (id);\nselect 1;", 3, "one statement, not 2"),
         (HEADER + "-- nothing", None, "one statement, not 0"),
-        (HEADER + "begin", 2, "transaction"),
+        (HEADER + "begin", 2, "transaction; remove it"),
     ],
 )
 def test_a_file_is_refused(text: str, line: int | None, message: str) -> None:
@@ -71,6 +73,8 @@ def test_a_file_is_refused(text: str, line: int | None, message: str) -> None:
         "create function f() returns int begin atomic select 1; end;",
         "do $$ begin raise notice 'x'; end $$;",
         "savepoint a; rollback to a; release a;",
+        "begin;\ncreate table t (id int);\ncommit;\n",
+        "select 1; begin; select 2; commit; select 3; start transaction; select 4; end;",
         "set role anon;\nselect 1;\nreset role;",
         "set local role anon; set role none;",
         "set session authorization anon; set session authorization default;",
@@ -93,7 +97,7 @@ def test_a_file_is_not_refused(text: str) -> None:
 @pytest.mark.parametrize("name", ["x.down", "x.verify", "x.undo", "x.rollback", "x.revert", "x.test", "X.DOWN"])
 def test_files_that_undo_or_check_a_migration_are_refused(name: str) -> None:
     [refusal] = check([migration("select 1", name)])
-    assert "would be applied" in refusal.message
+    assert "would be applied as one; move it" in refusal.message
 
 
 def test_a_file_that_the_supabase_cli_skips_is_refused() -> None:
@@ -106,7 +110,7 @@ def test_files_that_are_not_migrations_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
     refusals = check([], unrecognized_files(tmp_path))
     assert [r.name for r in refusals] == ["1_x.SQL", "2025-01-01_x.sql", "create_x.sql"]
-    assert all("would skip it" in r.message for r in refusals)
+    assert all("would skip it; rename or move it" in r.message for r in refusals)
 
 
 @pytest.mark.parametrize(

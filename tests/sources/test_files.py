@@ -1,6 +1,8 @@
 """Reading sources, migrations and settings, and the errors of malformed files."""
 
+import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,44 @@ def test_the_error_of_a_file_that_is_not_utf8_has_its_line(tmp_path: Path) -> No
     with pytest.raises(ConfigError) as caught:
         load_migrations(tmp_path)
     assert (caught.value.file, caught.value.line) == (str(tmp_path / "1_a.sql"), 2)
+
+
+def test_a_fifo_is_an_error_and_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "1_a.sql")
+    with pytest.raises(ConfigError, match=r"1_a\.sql is not a regular file") as caught:
+        load_migrations(tmp_path)
+    assert caught.value.file == str(tmp_path / "1_a.sql")
+
+
+def test_a_link_to_a_fifo_is_an_error_and_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "1_a.sql").symlink_to(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="not a regular file"):
+        load_migrations(tmp_path)
+
+
+def test_a_socket_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket may not be long
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("1_a.sql")
+        with pytest.raises(ConfigError, match="not a regular file"):
+            load_migrations(tmp_path)
+
+
+def test_a_link_to_a_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("select 1")
+    (tmp_path / "1_a.sql").symlink_to(tmp_path / "a")
+    assert [m.text for m in load_migrations(tmp_path)] == ["select 1"]
+
+
+@pytest.mark.parametrize("name", [b"1_caf\xe9.sql", b"caf\xe9.sql", b"1_caf\xe9.SQL"])
+def test_a_file_name_that_is_not_utf8_is_an_error(tmp_path: Path, name: bytes) -> None:
+    path = os.path.join(os.fsencode(tmp_path), name)  # noqa: PTH118  pathlib has no paths of bytes
+    with open(path, "wb"):  # noqa: PTH123
+        pass
+    with pytest.raises(ConfigError, match=r"caf\\xe9\.(sql|SQL) .* is not UTF-8") as caught:
+        load_migrations(tmp_path)
+    caught.value.message.encode()
 
 
 def test_line_ends_and_byte_order_marks_are_kept(tmp_path: Path) -> None:

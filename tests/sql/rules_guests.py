@@ -22,7 +22,7 @@ from tests.impersonation import (
 from tests.sql.rules import rule
 
 
-@rule('alter policy "guests read their own guest row" on public.guest_users using (true)')
+@rule("guests' select policy of guest rows is true")
 def a_guest_reads_its_own_guest_row_only(connection: Connection) -> None:
     with acting_as(connection, guest(GUEST_A)) as execute:
         assert execute("select guest_id from public.guest_users") == [(GUEST_A,)]
@@ -31,7 +31,7 @@ def a_guest_reads_its_own_guest_row_only(connection: Connection) -> None:
 CREATE_GUEST = "insert into public.guest_users (guest_id) values (%s)"
 
 
-@rule('alter policy "guests create their own guest row" on public.guest_users with check (true)')
+@rule("guests' insert policy of guest rows with check true")
 def a_guest_creates_itself_only(connection: Connection) -> None:
     new = uuid.uuid4()
     assert sqlstate_of(connection, guest(new), CREATE_GUEST, new) is None
@@ -41,20 +41,14 @@ def a_guest_creates_itself_only(connection: Connection) -> None:
 TOUCH_ALL = "update public.guest_users set last_seen_at = now()"
 
 
-@rule(
-    'alter policy "guests touch their own guest row" on public.guest_users using (true) with check (true)',
-    'alter policy "guests touch their own guest row" on public.guest_users with check (true)',
-)
+@rule("guests' update policy of guest rows is true", "guests' update policy of guest rows with check true")
 def a_guest_touches_its_own_row_only(connection: Connection) -> None:
     assert row_count(connection, guest(GUEST_A), TOUCH_ALL) == 1
     other_id = "update public.guest_users set guest_id = %s"
     assert sqlstate_of(connection, guest(GUEST_A), other_id, uuid.uuid4()) == "42501"
 
 
-@rule(
-    "revoke update (guest_id) on public.guest_users from anon",
-    "revoke insert (last_seen_at) on public.guest_users from anon",
-)
+@rule("UPDATE of guest_id revoked from anon", "INSERT of last_seen_at revoked from anon")
 def a_guest_upserts_itself(connection: Connection) -> None:
     upsert = (
         "insert into public.guest_users (guest_id, last_seen_at) values (%s, now()) on conflict (guest_id)"
@@ -65,9 +59,9 @@ def a_guest_upserts_itself(connection: Connection) -> None:
 
 
 @rule(
-    "grant insert, update on public.guest_users to anon",
-    "grant update (migrated_to_user_id) on public.guest_users to anon",
-    "grant insert (migrated_at) on public.guest_users to anon",
+    "INSERT and UPDATE on all columns of guest rows granted to anon",
+    "UPDATE of migrated_to_user_id granted to anon",
+    "INSERT of migrated_at granted to anon",
 )
 def a_guest_never_writes_who_it_became(connection: Connection) -> None:
     for column, value in (("migrated_to_user_id", USER_A), ("migrated_at", "2020-01-01")):
@@ -80,9 +74,9 @@ def a_guest_never_writes_who_it_became(connection: Connection) -> None:
 
 
 @rule(
-    "grant select on public.guest_users to authenticated",
-    "grant update on public.guest_users to authenticated",
-    "grant delete on public.guest_users to authenticated",
+    "SELECT of guest rows granted to users",
+    "UPDATE of guest rows granted to users",
+    "DELETE of guest rows granted to users",
 )
 def users_have_no_access_to_guests(connection: Connection) -> None:
     for statement in ("select 1 from public.guest_users", TOUCH_ALL, "delete from public.guest_users"):
@@ -90,12 +84,10 @@ def users_have_no_access_to_guests(connection: Connection) -> None:
 
 
 @rule(
-    "grant execute on function public.cleanup_old_jobs to anon;"
-    "grant execute on function private.cleanup_old_jobs to anon",
-    "grant execute on function public.cleanup_inactive_guests to authenticated;"
-    "grant execute on function private.cleanup_inactive_guests to authenticated",
-    "revoke execute on function private.cleanup_old_jobs from service_role",
-    "revoke execute on function public.cleanup_inactive_guests from service_role",
+    "anon may execute both cleanup functions of jobs",
+    "users may execute the cleanup of guests and its body",
+    "EXECUTE of the cleanup's body revoked from the service",
+    "EXECUTE of the cleanup of guests revoked from the service",
 )
 def only_the_service_cleans_up(connection: Connection) -> None:
     for call in ("select * from public.cleanup_old_jobs()", "select * from public.cleanup_inactive_guests()"):
@@ -104,23 +96,12 @@ def only_the_service_cleans_up(connection: Connection) -> None:
         assert sqlstate_of(connection, SERVICE, call) is None
 
 
-UNCHECKED = (
-    "create or replace function private.migrate_guest_jobs(p_guest_id uuid, p_user_id uuid)"
-    " returns table (migrated_count integer) language plpgsql security definer set search_path = '' as $$ begin"
-    " update public.async_jobs set guest_id = null, user_id = p_user_id where guest_id = p_guest_id;"
-    " get diagnostics migrated_count = row_count; return next; end $$"
-)
-
-
-@rule(
-    UNCHECKED + ";grant execute on function public.migrate_guest_jobs to anon;"
-    "grant execute on function private.migrate_guest_jobs to anon"
-)
+@rule("migration without its ownership check, open to anon")
 def a_guest_cannot_migrate(connection: Connection) -> None:
     assert sqlstate_of(connection, guest(GUEST_A), MIGRATE, GUEST_A, USER_A) == "42501"
 
 
-@rule(UNCHECKED)
+@rule("migration without its ownership check")
 def a_user_migrates_only_a_guest_whose_id_it_sends(connection: Connection) -> None:
     assert sqlstate_of(connection, user(USER_A, header=GUEST_A), MIGRATE, GUEST_A, USER_A) is None
     assert sqlstate_of(connection, user(USER_A), MIGRATE, GUEST_A, USER_A) == "42501"
@@ -128,18 +109,18 @@ def a_user_migrates_only_a_guest_whose_id_it_sends(connection: Connection) -> No
     assert sqlstate_of(connection, user(USER_A, header="garbage"), MIGRATE, GUEST_A, USER_A) == "42501"
 
 
-@rule(UNCHECKED)
+@rule("migration without its ownership check")
 def a_user_migrates_only_to_itself(connection: Connection) -> None:
     assert sqlstate_of(connection, user(USER_A, header=GUEST_A), MIGRATE, GUEST_A, USER_B) == "42501"
     assert sqlstate_of(connection, RequestIdentity("authenticated", guest=GUEST_A), MIGRATE, GUEST_A, USER_A) == "42501"
 
 
-@rule("revoke execute on function private.migrate_guest_jobs from service_role")
+@rule("EXECUTE of the migration's body revoked from the service")
 def the_service_migrates_any_guest(connection: Connection) -> None:
     assert sqlstate_of(connection, SERVICE, MIGRATE, GUEST_A, USER_A) is None
 
 
-@rule("alter table public.async_jobs disable trigger update_async_job_updated_at_trigger")
+@rule("A trigger that is disabled")
 def every_update_sets_updated_at(connection: Connection) -> None:
     with acting_as(connection, guest(GUEST_A)) as execute:
         sent = "update public.async_jobs set updated_at = '2000-01-01' returning updated_at = now()"

@@ -1,11 +1,14 @@
-"""docs/rls-faults.md is what happens: each fault is planted, and what `verify` then says is what stands there.
+"""docs/rls-faults.md shows what happens: `verify` prints its outputs for the SQL of the fault catalogues.
 
-`SUPABASE_JOBS_RECORD=1` writes the outputs and the verdicts of the table anew; `scripts/record` does it.
+A fault has a row of the table and a section of the same number and name, with one `sql` block and one `text` block.
+`SUPABASE_JOBS_RECORD=1` writes both blocks and the verdicts of the table again; `scripts/record` does it.
 """
 
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,19 +18,69 @@ from supabase_jobs.report import summary, text
 from supabase_jobs.verify.run import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS
-from tests.rls_faults import DOCUMENT, Documented, load, rewrite, table
+from tests.verify.catalogue import check, every_catalogue
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "rls-faults.md"
 MAJOR = 16
 RECORD = bool(os.environ.get("SUPABASE_JOBS_RECORD"))
-FAULTS = load()
-LINES = 6  # of a finding; of several that one thing mends, three stand in them
+MAX_LINES = 6  # of a finding; of several with one fix, three are shown in them
 NUMBERS = r"\b\d+(?= (times|cases|failed|checks|errors|other|more)\b)"
+
+_SECTION = re.compile(r"^## (\d+)\. (.+?)\n(.*?)(?=^## |\Z)", flags=re.DOTALL | re.MULTILINE)
+_ROW = re.compile(r"^\| (\d+) \| \[(.+?)\]\(#.+?\) \| .+? \| (.+?) \|$", flags=re.MULTILINE)
+_BLOCK = "```{}\n(.*?)```\n"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One fault in the document; `verdict` is the last cell of its row: the exit code, and the areas with findings."""
+
+    number: int
+    name: str
+    sql: str
+    output: str
+    verdict: str
+
+
+def table(document: str) -> dict[int, tuple[str, str]]:
+    """Number → name and verdict, from the rows of the table."""
+    return {int(number): (name, verdict) for number, name, verdict in _ROW.findall(document)}
+
+
+def load() -> list[Section]:
+    """The sections in the document's order. AssertionError if one has no row, or not one block of each kind."""
+    document = DOCUMENT.read_text(encoding="utf-8")
+    rows = table(document)
+    sections = []
+    for number, name, body in _SECTION.findall(document):
+        [sql] = re.findall(_BLOCK.format("sql"), body, flags=re.DOTALL)
+        [output] = re.findall(_BLOCK.format("text"), body, flags=re.DOTALL)
+        sections.append(Section(int(number), name, sql, output, rows[int(number)][1]))
+    return sections
+
+
+def record(section: Section, sql: str, output: str, verdict: str) -> None:
+    """Replace the blocks and the verdict of a section, and keep everything else."""
+    document = DOCUMENT.read_text(encoding="utf-8")
+    start = document.index(f"\n## {section.number}. ")
+    head, body = document[:start], document[start:]
+    for language, block in (("sql", sql), ("text", output)):
+        shown = re.search(_BLOCK.format(language), body, flags=re.DOTALL)
+        assert shown
+        body = body[: shown.start(1)] + block + body[shown.end(1) :]
+    head = re.sub(
+        rf"^(\| {section.number} \| .+ \| ).+? \|$", lambda row: f"{row[1]}{verdict} |", head, flags=re.MULTILINE
+    )
+    DOCUMENT.write_text(head + body, encoding="utf-8")
+
+
+SECTIONS = load()
 
 
 def shown(report: str, findings: Sequence[Finding]) -> str:
-    """The lines of a text report that the document shows: of each area its first finding, then the verdict.
+    """The lines of a text report that the document shows: the first finding of each area, then the result.
 
-    A long finding is cut, and what is left out is counted. The time that the run took is left out.
+    A long finding is cut, the other findings are counted, and the duration is omitted.
     """
     blocks = re.findall(r"^(?:error|warning|info): .*?(?=^$)", report, flags=re.DOTALL | re.MULTILINE)
     groups = summary.grouped(findings)
@@ -50,12 +103,12 @@ def shown(report: str, findings: Sequence[Finding]) -> str:
 def _cut(block: list[str], *, several: bool) -> list[str]:
     if several:
         fix = next((n for n, line in enumerate(block) if line.startswith("  fix: ")), len(block))
-        return block[:fix] if fix <= LINES else [*block[: LINES - 2], "  …"]
-    return block if len(block) <= LINES + 1 else [*block[:LINES], "  …"]
+        return block[:fix] if fix <= MAX_LINES else [*block[: MAX_LINES - 2], "  …"]
+    return block if len(block) <= MAX_LINES + 1 else [*block[:MAX_LINES], "  …"]
 
 
 def verdict(result: Verification) -> str:
-    """The last cell of a row: the exit code, and the areas that report an error, or else something less."""
+    """The last cell of a row: the exit code, and the areas with an error, or with a warning if no area has an error."""
     caught = [
         area.name if area.failed else f"{area.name} (warning)"
         for area in summary.areas(result)
@@ -65,13 +118,13 @@ def verdict(result: Verification) -> str:
 
 
 def without_counts(output: str) -> str:
-    """What has to be the same. How many cases `verify` asks grows with it, and says nothing about a fault."""
+    """The output without the numbers of cases and findings, which grow with later versions."""
     return re.sub(r" +(?=N )", " ", re.sub(NUMBERS, "N", output))
 
 
 @pytest.fixture
 def connection(shared: Callable[[int], str]) -> Iterator[psycopg.Connection]:
-    """A transaction on the version that the document names; undone after the test."""
+    """A transaction on the version that the document names; rolled back after the test."""
     with (
         psycopg.connect(shared(MAJOR), autocommit=True) as connection,
         connection.transaction(force_rollback=True),
@@ -79,39 +132,45 @@ def connection(shared: Callable[[int], str]) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_verify_says_what_the_document_shows(connection: psycopg.Connection, fault: Documented) -> None:
-    connection.execute(fault.sql.encode())
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.name)
+def test_verify_prints_what_the_document_shows(connection: psycopg.Connection, section: Section) -> None:
+    fault = every_catalogue()[section.name]
+    fault.insert(connection)
     result = verify(connection, EXPECTATIONS)
-    seen = shown(text.verification(result), result.findings), verdict(result)
+    check(result, fault)
+    output = shown(text.verification(result), result.findings)
     if RECORD:
-        rewrite(fault, *seen)
+        record(section, fault.sql, output, verdict(result))
         return
-    assert without_counts(seen[0]) == without_counts(fault.output)
-    assert seen[1] == fault.verdict
+    assert section.sql == fault.sql
+    assert without_counts(section.output) == without_counts(output)
+    assert section.verdict == verdict(result)
 
 
-def test_the_command_says_it_too(cli: Run, applied_url: str) -> None:
-    """For the first fault: a process of its own, on a database in which the fault is committed."""
+def test_command_prints_what_the_document_shows(cli: Run, applied_url: str) -> None:
+    """For the first fault, committed, in a process of its own."""
     with psycopg.connect(applied_url, autocommit=True) as connection:
-        connection.execute(FAULTS[0].sql.encode())
+        every_catalogue()[SECTIONS[0].name].insert(connection)
         findings = verify(connection, EXPECTATIONS).findings
     ran = cli("verify", SUPABASE_DB_URL=applied_url)
     assert without_counts(shown(ran.out, findings)) == without_counts(load()[0].output)
     assert f"{ran.code}: " == load()[0].verdict[:3]
 
 
-def test_every_fault_has_a_row_and_each_row_its_section() -> None:
+def test_documented_faults_are_the_sections() -> None:
+    assert {fault.name for fault in every_catalogue().values() if fault.documented} == {s.name for s in SECTIONS}
+
+
+def test_every_section_has_a_row() -> None:
     rows = table(DOCUMENT.read_text(encoding="utf-8"))
-    assert {fault.number: (fault.name, fault.verdict) for fault in load()} == rows
+    assert {section.number: (section.name, section.verdict) for section in load()} == rows
     assert list(rows) == list(range(1, len(rows) + 1))
 
 
-def test_each_of_at_least_twenty_is_caught() -> None:
-    """Where a row says 0, something less than an error is reported, and the document says so."""
-    assert all(re.fullmatch(r"1: .+|0: .+ \(warning\)", fault.verdict) for fault in load())
-    assert sum(fault.verdict.startswith("1: ") for fault in load()) >= 20
+def test_at_least_twenty_faults_fail_verify_and_the_others_are_warnings() -> None:
+    assert all(re.fullmatch(r"1: .+|0: .+ \(warning\)", section.verdict) for section in load())
+    assert sum(section.verdict.startswith("1: ") for section in load()) >= 20
 
 
-def test_the_document_says_on_which_version_it_was_recorded() -> None:
+def test_document_names_the_recorded_version() -> None:
     assert f"PostgreSQL {MAJOR}" in DOCUMENT.read_text(encoding="utf-8")

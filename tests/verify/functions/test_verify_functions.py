@@ -19,7 +19,13 @@ from tests.fix_db import EXPECTATIONS, Make
 from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
 from tests.parts import DEFAULT_MAJOR
 from tests.psql import run_in_psql
-from tests.verify.functions.function_faults import BODY, CLAIM, FAULTS, GUESTS, OLD, REQUEUE, Edit, Statement
+from tests.verify.catalogue import catalogue
+
+BODY = "private.migrate_guest_jobs(uuid,uuid)"
+OLD = "private.cleanup_old_jobs(integer,integer,timestamp with time zone)"
+GUESTS = "private.cleanup_inactive_guests(integer,integer,timestamp with time zone)"
+CLAIM = "public.claim_jobs(text,integer)"
+REQUEUE = "public.requeue_stale_jobs(interval,integer,integer)"
 
 
 def findings_of(connection: Connection, expectations: Expectations = EXPECTATIONS) -> list[Finding]:
@@ -32,21 +38,6 @@ def test_untouched_database_has_no_findings(rolled_back: Connection) -> None:
     assert result.findings == ()
     assert [case.id for case in result.cases] == [f"functions:{s.subject}:{s.name}" for s in load().scenarios]
     assert result.checks >= 80
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [pytest.param(fault, id=f"{group}: {fault.name}") for group, faults in FAULTS.items() for fault in faults],
-)
-def test_a_fault_is_found_by_its_effect(shared: Callable[[int], str], fault: Edit | Statement) -> None:
-    with (
-        psycopg.connect(shared(DEFAULT_MAJOR), autocommit=True) as connection,
-        connection.transaction(force_rollback=True),
-    ):
-        fault.plant(connection)
-        findings = findings_of(connection)
-    assert any(fault.named in f.message for f in findings), [f.message for f in findings]
-    assert all(f.area == "functions" and f.id.startswith("functions:") and f.fix for f in findings)
 
 
 def test_user_rows_are_neither_changed_nor_locked(shared: Callable[[int], str], each_major: int) -> None:
@@ -100,8 +91,7 @@ def test_user_rows_dated_minus_infinity_cause_no_finding(rolled_back: Connection
 
 def test_scenario_is_not_run_after_a_required_one_deviates(rolled_back: Connection) -> None:
     """Without a working limit, 0 days would delete every finished job."""
-    [fault] = (f for f in FAULTS["cleanup"] if f.name == "no limit")
-    fault.plant(rolled_back)
+    catalogue("functions")["cleanup: no limit"].insert(rolled_back)
     names = {case.name for case in verify(rolled_back, EXPECTATIONS, ("functions",)).cases}
     assert "no more of them than the limit, longest untouched first" in names
     assert not {"0 days means whatever is finished", "without a limit all of them go"} & names
@@ -194,9 +184,8 @@ def test_script_of_every_scenario_runs_in_psql(shared: Callable[[int], str]) -> 
 
 def test_script_of_a_deviating_scenario_shows_the_fault(make_database: Make) -> None:
     url = make_database("applied").url
-    [fault] = (f for f in FAULTS["migrate"] if f.name == "jobs start anew")
     with psycopg.connect(url, autocommit=True) as connection:
-        fault.plant(connection)
+        catalogue("functions")["migrate: progress is reset"].insert(connection)
         result = verify(connection, EXPECTATIONS, ("functions",))
     deviating = {f.id for f in result.findings}
     case = next(case for case in result.cases if case.id in deviating)

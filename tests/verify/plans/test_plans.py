@@ -26,75 +26,6 @@ def findings_of(connection: Connection, sql: str = "select 1") -> list[Finding]:
     return list(result.findings)
 
 
-def changed(name: str, definition: str) -> str:
-    """SQL that replaces a managed index with another definition."""
-    return f"drop index public.{name}; create index {name} on {definition}"
-
-
-@pytest.mark.parametrize(
-    ("sql", "id", "message"),
-    [
-        ("drop index public.idx_async_jobs_guest_active", "index:public.idx_async_jobs_guest_active", "is missing"),
-        ("drop index public.idx_guest_users_last_seen_at", "index:public.idx_guest_users_last_seen_at", "is missing"),
-        (
-            changed("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where false"),
-            "jobs for cleanup:service", "only rows where false",
-        ),
-        (
-            changed("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where status in ('completed', 'failed')"),
-            "delete expired jobs:service", "only rows where",
-        ),
-        (
-            changed("idx_async_jobs_cleanup", "public.async_jobs (updated_at) where status <> 'failed'"),
-            "jobs for cleanup:service", "only rows where",
-        ),
-        (
-            changed("idx_async_jobs_guest_active", f"public.async_jobs (guest_id) {ACTIVE}"),
-            "active jobs of a guest:guest", "begins with (guest_id), not with (guest_id, created_at desc)",
-        ),
-        (
-            changed("idx_async_jobs_guest_active", f"public.async_jobs (guest_id, created_at nulls first) {ACTIVE}"),
-            "active jobs of a guest:service", "nulls first",
-        ),
-        (
-            changed("idx_async_jobs_url", "public.async_jobs (created_at desc, url)"),
-            "latest job for a URL:user", "begins with (created_at desc, url)",
-        ),
-        (
-            changed("idx_async_jobs_url", "public.async_jobs (lower(url), created_at desc)"),
-            "latest job for a URL:guest", "lower(url)",
-        ),
-        (
-            changed("idx_async_jobs_url", "public.async_jobs (url collate \"C\", created_at desc)"),
-            "latest job for a URL:service", "another collation",
-        ),
-        (
-            changed("idx_async_jobs_status", "public.async_jobs using gist (tsrange(null, null))"),
-            "jobs of one status:service", "tsrange",
-        ),
-        (
-            changed("idx_async_jobs_url", "public.guest_users (created_at desc)"),
-            "latest job for a URL:service", "created_at desc",
-        ),
-        (
-            "drop index public.idx_async_jobs_guest_id",
-            "foreign key:public.async_jobs:async_jobs_guest_id_fkey", "has no index",
-        ),
-        (
-            "drop index public.idx_guest_users_migrated_to_user_id",
-            "foreign key:public.guest_users:guest_users_migrated_to_user_id_fkey", "each delete in auth.users",
-        ),
-        ("revoke execute on function private.request_guest_id() from anon", "all jobs of a guest:guest", "42501"),
-    ],
-)  # fmt: skip
-def test_unusable_index_is_an_error(rolled_back: Connection, sql: str, id: str, message: str) -> None:
-    findings = {f.id: f for f in findings_of(rolled_back, sql)}
-    finding = findings[f"plans:{id}"]
-    assert finding.severity is Severity.ERROR
-    assert message in finding.message
-    assert finding.fix
-
-
 USER_INDEXES = (
     "public.async_jobs (guest_id, created_at desc)",
     "public.async_jobs (guest_id, created_at desc) where status in ('queued', 'processing')",
@@ -151,13 +82,6 @@ def _more_indexes(connection: Connection) -> list[str]:
     return [f"create index more on {more}" for more in USER_INDEXES] + recreated
 
 
-def test_duplicate_of_a_managed_index_is_a_warning(rolled_back: Connection) -> None:
-    [finding] = findings_of(rolled_back, f"create index mine on public.async_jobs (guest_id, created_at desc) {ACTIVE}")
-    assert (finding.id, finding.severity) == ("plans:duplicate_index:public.async_jobs:mine", Severity.WARNING)
-    assert finding.fix == "drop index public.mine;"
-    assert findings_of(rolled_back, finding.fix) == []
-
-
 @pytest.mark.parametrize(
     "definition",
     [
@@ -169,11 +93,6 @@ def test_duplicate_of_a_managed_index_is_a_warning(rolled_back: Connection) -> N
 )
 def test_different_index_is_no_duplicate(rolled_back: Connection, definition: str) -> None:
     assert findings_of(rolled_back, f"create index mine on {definition}") == []
-
-
-def test_index_that_is_a_prefix_of_another_is_an_info(rolled_back: Connection) -> None:
-    [finding] = findings_of(rolled_back, "create index mine on public.async_jobs (url)")
-    assert (finding.id, finding.severity) == ("plans:redundant_index:public.async_jobs:mine", Severity.INFO)
 
 
 def test_user_foreign_keys_without_index_are_reported(rolled_back: Connection) -> None:
@@ -198,11 +117,6 @@ def test_user_foreign_keys_without_index_are_reported(rolled_back: Connection) -
 def test_partial_index_implied_by_the_key_covers_it(rolled_back: Connection) -> None:
     drop = "drop index public.idx_guest_users_migrated_to_user_id; create index x on public.guest_users "
     assert findings_of(rolled_back, drop + "(migrated_to_user_id)") == []
-    [finding] = findings_of(
-        rolled_back, "drop index public.x; create index x on public.guest_users (migrated_to_user_id)"
-        " where migrated_at is not null"
-    )  # fmt: skip
-    assert finding.id == "plans:foreign key:public.guest_users:guest_users_migrated_to_user_id_fkey"
 
 
 @pytest.mark.parametrize(
@@ -229,14 +143,6 @@ def test_finding_of_structure_is_not_repeated(rolled_back: Connection) -> None:
     assert finding.area == "structure"
     [finding] = verify(rolled_back, EXPECTATIONS, ("plans",)).findings
     assert finding.id == "plans:index:public.idx_async_jobs_url"
-
-
-@pytest.mark.parametrize("does", ["nothing", "notify jobs"])
-def test_statement_replaced_by_a_rule_is_an_error(rolled_back: Connection, does: str) -> None:
-    rolled_back.execute(f"create rule away as on delete to public.async_jobs do instead {does}".encode())
-    result = verify(rolled_back, EXPECTATIONS, ("plans",))
-    assert not result.ok
-    assert any("delete expired jobs" in f.id and "a rule replaces the statement" in f.message for f in result.findings)
 
 
 def test_additional_action_of_a_rule_is_ignored(rolled_back: Connection) -> None:

@@ -1,0 +1,159 @@
+"""The fault catalogues: `tests/verify/AREA/faults/*.toml`, and `tests/sql/faults.toml` for faults of the SQL alone.
+
+One table per fault, under the fault's name. The keys above the first table of a file are the defaults of its faults:
+
+    areas = ["structure"]     # the areas that `verify` runs
+
+    [faults."an index dropped"]
+    sql = "drop index public.idx_async_jobs_url"
+    finds = ["error structure:public.async_jobs:index:idx_async_jobs_url"]
+    only = ["structure"]      # these areas report nothing that is not listed
+    fix = ["structure"]       # running the fixes of these areas leaves no finding
+
+`Fault` describes all keys; `check` what they assert.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.findings import Finding, Verification
+from supabase_jobs.verify.run import verify
+from tests.fix_db import EXPECTATIONS
+from tests.parts import DEFAULT_MAJOR, MAJORS
+
+TESTS = Path(__file__).parents[1]
+VERSIONS = {"all": MAJORS, "oldest and newest": sorted({MAJORS[0], MAJORS[-1]}), "default": (DEFAULT_MAJOR,)}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A finding that `verify` reports: its severity and id (`error plans:…`), and a text in its object or message."""
+
+    id: str
+    message: str = ""
+
+    def matches(self, finding: Finding) -> bool:
+        """Whether a finding is the expected one."""
+        return self.id == f"{finding.severity} {finding.id}" and self.message in f"{finding.object}: {finding.message}"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One entry of a catalogue.
+
+    `sql` inserts the fault, or else `with_` (key `with`) in place of `replace` in the definition of `function`.
+    `bypass` is a key of `[allowed_bypasses]` with which nothing is reported. `documented` faults are the sections of
+    docs/rls-faults.md. With `chance`, the random ids of the test rows decide what other areas report.
+    """
+
+    name: str
+    sql: str = ""
+    function: str = ""
+    replace: str = ""
+    with_: str = ""
+    areas: tuple[str, ...] = ()
+    finds: tuple[Expected, ...] = ()
+    only: tuple[str, ...] = ()
+    fix: tuple[str, ...] = ()
+    bypass: str = ""
+    documented: bool = False
+    chance: bool = False
+    versions: str = "oldest and newest"
+
+    def insert(self, connection: Connection) -> None:
+        """Insert the fault into a database."""
+        if self.sql:
+            connection.execute(self.sql.encode())
+            return
+        row = connection.execute("select pg_get_functiondef(%s::regprocedure)", (self.function,)).fetchone()
+        assert row is not None
+        assert self.replace in row[0], f"{self.function} does not contain {self.replace!r}"
+        connection.execute(row[0].replace(self.replace, self.with_).encode())
+
+
+_KEYS = {field.name.rstrip("_") for field in fields(Fault)} - {"name"}
+
+
+def read(path: Path) -> list[Fault]:
+    """The faults of one file."""
+    with path.open("rb") as file:
+        defaults = tomllib.load(file)
+    faults = defaults.pop("faults")
+    return [_fault(name, {**defaults, **table}) for name, table in faults.items()]
+
+
+def _fault(name: str, table: dict[str, Any]) -> Fault:
+    assert table.keys() <= _KEYS, f"{name}: unknown keys {sorted(table.keys() - _KEYS)}"
+    assert ("sql" in table) is not ("function" in table), f"{name}: either sql or function"
+    finds = table.pop("finds", ())
+    table["with_"] = table.pop("with", "")
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    expected = tuple(Expected(item) if isinstance(item, str) else Expected(**item) for item in finds)
+    return Fault(name, finds=expected, **values)
+
+
+@cache
+def catalogue(area: str) -> Mapping[str, Fault]:
+    """Name → fault, of the catalogue of an area of `verify`."""
+    return _by_name(sorted((TESTS / "verify" / area / "faults").glob("*.toml")))
+
+
+@cache
+def every_catalogue() -> Mapping[str, Fault]:
+    """Name → fault, of all catalogues."""
+    return _by_name([*sorted((TESTS / "verify").glob("*/faults/*.toml")), TESTS / "sql" / "faults.toml"])
+
+
+def _by_name(paths: list[Path]) -> Mapping[str, Fault]:
+    faults = [fault for path in paths for fault in read(path)]
+    by_name = {fault.name: fault for fault in faults}
+    assert len(by_name) == len(faults), f"a name is used twice in {paths}"
+    return by_name
+
+
+def each_fault(area: str) -> pytest.MarkDecorator:
+    """Run a test, which uses `rolled_back`, for every fault of an area on the versions of its entry."""
+    cases = [
+        pytest.param(major, fault, id=f"pg{major}-{fault.name}")
+        for fault in catalogue(area).values()
+        for major in VERSIONS[fault.versions]
+    ]
+    return pytest.mark.parametrize(("each_major", "fault"), cases, indirect=["each_major"])
+
+
+def assert_reported(connection: Connection, fault: Fault) -> Verification:
+    """Insert a fault; check what `verify` reports, with its bypass allowed, and after the printed fixes."""
+    fault.insert(connection)
+    result = verify(connection, EXPECTATIONS, fault.areas)
+    check(result, fault)
+    if fault.bypass:
+        allowed = replace(EXPECTATIONS, allowed_bypasses=frozenset({fault.bypass}))
+        assert verify(connection, allowed, fault.areas).findings == ()
+    if fault.fix:
+        for finding in result.findings:
+            if finding.area in fault.fix:
+                connection.execute(finding.fix.encode())
+        assert verify(connection, EXPECTATIONS, fault.areas).findings == ()
+    return result
+
+
+def check(result: Verification, fault: Fault) -> None:
+    """Check the findings against an entry: the expected ones, and no area with a severity that the entry does not name.
+
+    Each finding has a fix, and the id begins with the area.
+    """
+    assert fault.finds
+    for expected in fault.finds:
+        assert any(map(expected.matches, result.findings)), f"{expected} is not in {result.findings}"
+    listed = [finding for finding in result.findings if any(e.matches(finding) for e in fault.finds)]
+    assert [f for f in result.findings if f.area in fault.only and f not in listed] == []
+    if not fault.chance:
+        assert {(f.area, f.severity) for f in result.findings} == {(f.area, f.severity) for f in listed}
+    assert all(finding.fix and finding.id.startswith(f"{finding.area}:") for finding in result.findings)

@@ -1,0 +1,9 @@
+"""The functions area reports each fault of its catalogue by its effect on the rows."""
+
+from supabase_jobs.database.connection import Connection
+from tests.verify.catalogue import Fault, assert_reported, each_fault
+
+
+@each_fault("functions")
+def test_fault_is_reported(rolled_back: Connection, fault: Fault) -> None:
+    assert_reported(rolled_back, fault)

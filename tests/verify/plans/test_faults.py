@@ -1,0 +1,13 @@
+"""The plans area reports each fault of its catalogue."""
+
+from supabase_jobs.database.connection import Connection
+from tests.verify.catalogue import Fault, assert_reported, each_fault
+
+
+@each_fault("plans")
+def test_fault_is_reported(rolled_back: Connection, fault: Fault) -> None:
+    result = assert_reported(rolled_back, fault)
+    assert result.unchecked == ()
+    findings = [finding for finding in result.findings if finding.area == "plans"]
+    assert {finding.id for finding in findings} <= {case.id for case in result.cases}
+    assert all("sub-select" in finding.fix for finding in findings if "for each row" in finding.message)

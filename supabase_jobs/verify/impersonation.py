@@ -228,11 +228,18 @@ def _check_state(impersonation: Impersonation, identity: Identity, row: Sequence
         raise SupabaseJobsError(f"could not set the role {identity.role}: current_user is {role}")
 
 
-def reset_role(impersonation: Impersonation, identity: Identity | None = None) -> None:
-    """Reset the role and the request settings, also those of `identity`; keep the changes to rows."""
+def reset_role(impersonation: Impersonation) -> None:
+    """Reset the role and the request settings; keep the changes to rows."""
+    statement = reset_statement(impersonation)
+    impersonation.connection.execute(statement.sql.encode(), statement.params)
+
+
+def reset_statement(impersonation: Impersonation, identity: Identity | None = None) -> Statement:
+    """The statement of `reset_role`, for a batch; it also resets the settings of `identity`."""
     settings = dict.fromkeys(identity.settings_for(impersonation.texts) if identity else (), "")
     settings |= dict(zip(("role", *REQUEST_SETTINGS), impersonation.caller[1:], strict=True))
-    _set(impersonation.connection, settings)
+    text = _set_statement(len(settings), with_caller=False).decode()
+    return Statement(text, [part for pair in settings.items() for part in pair])
 
 
 def _set(connection: Connection, settings: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 Must run inside a transaction that the caller rolls back.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from supabase_jobs.database.connection import Connection
@@ -21,6 +21,10 @@ from supabase_jobs.verify.functions.runner import (
 )
 from supabase_jobs.verify.functions.scenarios import ALL_IDS, Scenario, Scenarios, ScenarioStep
 from supabase_jobs.verify.impersonation import FIX_DISCARDED_ROWS, Impersonation, begin, insert_fixture
+
+# Scenarios in a round trip. A `repeated` run is local, and stops after the batch of the first deviation.
+_BATCH = 100
+_REPEATED_BATCH = 8
 
 
 def check(connection: Connection, expectations: Expectations, context: Context) -> None:
@@ -55,25 +59,51 @@ def run(
 
 
 def _run_all(runner: ScenarioRunner, declared: Scenarios, scripts: "_Scripts", context: Context) -> None:
+    outcomes: dict[str, list[str] | UncheckedError] = {}
+    try:
+        _run_batches(runner, declared.scenarios, outcomes, context)
+    finally:  # after an error too: it keeps what was found before
+        for scenario in declared.scenarios:
+            if (outcome := outcomes.get(scenario.name)) is not None:
+                _report(scenario, outcome, scripts, context)
+
+
+def _run_batches(
+    runner: ScenarioRunner,
+    scenarios: Sequence[Scenario],
+    outcomes: dict[str, list[str] | UncheckedError],
+    context: Context,
+) -> None:
+    """Run the scenarios in batches; a scenario runs after the batches of those that it requires.
+
+    Fills `outcomes`, up to the first deviation if the run is `repeated`.
+    """
     deviating: set[str] = set()
-    for scenario in declared.scenarios:
-        if context.should_stop:
-            break
+    pending = {scenario.name: scenario for scenario in scenarios}
+    while pending:
         context.check_deadline()
-        if not deviating.isdisjoint(scenario.requires):
-            deviating.add(scenario.name)
-            continue
-        if not context.repeated:
-            script_of = partial(scripts.of, scenario)
-            context.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name, script_of))
-        try:
-            deviations = list(runner.run(scenario))
-        except UncheckedError as error:
-            context.mark_unchecked(AREA, scenario.subject, str(error), error.fix, id=_id(scenario))
-            continue
-        if deviations:
-            deviating.add(scenario.name)
-            context.findings.append(_deviation(scenario, deviations))
+        ready = [scenario for scenario in pending.values() if pending.keys().isdisjoint(scenario.requires)]
+        for scenario, outcome in runner.run(ready[: _REPEATED_BATCH if context.repeated else _BATCH]):
+            outcomes[scenario.name] = outcome
+            del pending[scenario.name]
+            if isinstance(outcome, list) and outcome:
+                if context.repeated:
+                    return
+                deviating.add(scenario.name)
+        for scenario in [*pending.values()]:
+            if not deviating.isdisjoint(scenario.requires):
+                deviating.add(scenario.name)
+                del pending[scenario.name]
+
+
+def _report(scenario: Scenario, outcome: list[str] | UncheckedError, scripts: "_Scripts", context: Context) -> None:
+    if not context.repeated:
+        script_of = partial(scripts.of, scenario)
+        context.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name, script_of))
+    if isinstance(outcome, UncheckedError):
+        context.mark_unchecked(AREA, scenario.subject, str(outcome), outcome.fix, id=_id(scenario))
+    elif outcome:
+        context.findings.append(_deviation(scenario, outcome))
 
 
 class _Scripts:

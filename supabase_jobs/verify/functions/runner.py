@@ -9,26 +9,35 @@ from typing import Any
 
 import psycopg
 
+from supabase_jobs.database.batch import Answer, GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
-from supabase_jobs.database.prepare import prepared
+from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.outcomes import refusal
-from supabase_jobs.verify import ownership
+from supabase_jobs.verify import ownership, time_slice
 from supabase_jobs.verify.functions.scenarios import ALL_IDS, DELETED, INSERTED, Scenario, ScenarioStep
 from supabase_jobs.verify.identity import NULL
-from supabase_jobs.verify.impersonation import Impersonation, one, reset_role, send_identity
+from supabase_jobs.verify.impersonation import (
+    Impersonation,
+    check_identity,
+    identity_statements,
+    reset_statement,
+)
 
 NOW = "now"
 
-# one savepoint for all scenarios: each scenario begins with a rollback to it
-_SAVEPOINT = "fixture"
-_RESET = "rollback to savepoint fixture"
-# each of several steps has a savepoint of its own, so that an error undoes no other step
-_STEP_SAVEPOINT = "savepoint step"
-_STEP_ROLLBACK = "rollback to savepoint step"
-_STEP_RELEASE = "release savepoint step"
-
 _WATCH = "supabase_jobs_watch"
-_RUN_WATCH = "execute supabase_jobs_watch"
+_RUN_WATCH = Statement("execute supabase_jobs_watch")
+
+# one savepoint for all scenarios: each scenario begins with a rollback to it
+_SAVEPOINT = Statement("savepoint fixture")
+_RESET = Statement("rollback to savepoint fixture")
+_RELEASE = Statement("release savepoint fixture")
+_BEGIN = [_RESET, time_slice.CHECK]
+# Each of several steps has a savepoint, so that an error undoes no other step. After the step, a second savepoint of
+# the same name hides the first one, except in an aborted transaction. So the rollback that follows undoes the step if
+# it failed, and otherwise nothing.
+_STEP_SAVEPOINT = Statement("savepoint step")
+_STEP_ROLLBACK = Statement("rollback to savepoint step")
 
 Rows = Mapping[str, Mapping[str, Any]]
 
@@ -66,12 +75,17 @@ def scenario_runner(
     """
     connection = impersonation.connection
     params = {**impersonation.ids, ALL_IDS: list(impersonation.ids.values())}
-    query = psycopg.ClientCursor(connection).mogrify(watch.encode(), params).encode()
-    with (
-        prepared(connection, {_WATCH: query}),
-        connection.transaction(force_rollback=True, savepoint_name=_SAVEPOINT),
-    ):
-        yield ScenarioRunner(impersonation, params, variables, managed)
+    query = psycopg.ClientCursor(connection).mogrify(watch.encode(), params)
+    # planning the watch query takes longer than running it
+    prepare, now = Statement(f"prepare {_WATCH} as {query}"), Statement("select to_jsonb(now())")
+    [begun] = run_groups(connection, [[prepare, _SAVEPOINT, now, _RUN_WATCH]])
+    begun.answer()
+    try:
+        yield ScenarioRunner(impersonation, params, variables, managed, begun.answers[-2:])
+    finally:
+        if not connection.broken:
+            [ended] = run_groups(connection, [[_RESET, _RELEASE, Statement(f"deallocate {_WATCH}")]])
+            ended.answer()
 
 
 class ScenarioRunner:
@@ -83,6 +97,7 @@ class ScenarioRunner:
         params: Mapping[str, object],
         variables: Mapping[str, object],
         managed: Collection[str],
+        begun: Sequence[Answer],
     ) -> None:
         self._impersonation = impersonation
         self._connection = impersonation.connection
@@ -90,20 +105,46 @@ class ScenarioRunner:
         self._variables = {name: str(value) for name, value in variables.items()}
         self._params = params
         self._names = {str(id): f"${name}" for name, id in impersonation.ids.items()}
-        self._names[one(self._connection.execute("select to_jsonb(now())"))[0]] = NOW
-        self.fixture_rows = self._rows(self._connection.execute(_RUN_WATCH))
+        now, watched = begun
+        self._names[now.rows[0][0]] = NOW
+        self.fixture_rows = self._rows(watched)
 
-    def run(self, scenario: Scenario) -> Iterator[str]:
-        """Yield a description of each deviation. The next scenario undoes the changes, and so does the context's end.
+    def run(self, scenarios: Sequence[Scenario]) -> Iterator[tuple[Scenario, "list[str] | UncheckedError"]]:
+        """Run scenarios in one round trip; yield each with a description of each deviation.
 
-        Raises UncheckedError if a user object prevents the run.
+        Leaves out the last scenarios if the batch takes too long. An UncheckedError: a user object prevents the run.
+        Raises psycopg's errors if a statement fails that is not a call.
         """
-        if scenario.given or len(scenario.steps) > 1:
-            results, before, after = self._run_steps(scenario)
-        else:
-            result, watched = self._call(scenario.steps[0], [_RESET], watch=True)
-            results, before = [result], self.fixture_rows
-            after = self._rows(watched) if watched else self.fixture_rows
+        batches = [self._groups(scenario) for scenario in scenarios]
+        begin = [_RESET, _RELEASE, time_slice.BEGIN, _SAVEPOINT]
+        groups = [begin, *(group for batch in batches for group in batch), [_RESET]]
+        begun, *results = run_groups(self._connection, groups)
+        begun.answer()
+        for scenario, batch in zip(scenarios, batches, strict=True):
+            own, results = results[: len(batch)], results[len(batch) :]
+            if time_slice.was_skipped(own[0], _BEGIN.index(time_slice.CHECK)):
+                return
+            try:
+                yield scenario, list(self._deviations(scenario, own))
+            except UncheckedError as error:
+                yield scenario, error
+
+    def _groups(self, scenario: Scenario) -> list[list[Statement]]:
+        """The statements of a scenario. The next scenario undoes the changes, and so does the end of the batch."""
+        if _is_one_group(scenario):
+            return [[*_BEGIN, *self._step(scenario.steps[0]), _RUN_WATCH]]
+        given = [Statement(statement, self._params) for statement in scenario.given]
+        groups = [[*_BEGIN, *given, reset_statement(self._impersonation), _RUN_WATCH] if given else _BEGIN]
+        for step in scenario.steps:
+            groups += [[_STEP_SAVEPOINT, *self._step(step)], [_STEP_SAVEPOINT], [_STEP_ROLLBACK]]
+        return [*groups, [_RUN_WATCH]]
+
+    def _step(self, step: ScenarioStep) -> list[Statement]:
+        identity = identity_statements(self._impersonation, step.identity) if step.identity else []
+        return [*identity, Statement(step.call, self._params), reset_statement(self._impersonation, step.identity)]
+
+    def _deviations(self, scenario: Scenario, groups: Sequence[GroupResult]) -> Iterator[str]:
+        results, before, after = self._results(scenario, groups)
         for number, (step, result) in enumerate(zip(scenario.steps, results, strict=True), 1):
             self._check_judgeable(scenario, step, result)
             expected = _Result(tuple(tuple(map(self._fill, row)) for row in step.result), step.error)
@@ -112,63 +153,42 @@ class ScenarioRunner:
                 yield f"{call} should result in {step.error or format_rows(expected.rows)}, but results in {result}"
         yield from self._deviating_changes(before, after, scenario)
 
-    def _run_steps(self, scenario: Scenario) -> tuple[list[_Result], Rows, Rows]:
-        self._connection.execute(_RESET)
-        before = self._run_given(scenario) if scenario.given else self.fixture_rows
-        results, first = [], [_STEP_SAVEPOINT]
-        for step in scenario.steps:
-            result, _ = self._call(step, first, watch=False)
-            results.append(result)
-            first = [_STEP_ROLLBACK if result.cause else _STEP_RELEASE, _STEP_SAVEPOINT]
-        self._connection.execute(first[0])
-        return results, before, self._rows(self._connection.execute(_RUN_WATCH))
+    def _results(self, scenario: Scenario, groups: Sequence[GroupResult]) -> tuple[list[_Result], Rows, Rows]:
+        """The result of each step, and the watched rows before and after the steps."""
+        if _is_one_group(scenario):
+            [group] = groups
+            result = self._result(scenario.steps[0], group, len(_BEGIN))
+            return [result], self.fixture_rows, self.fixture_rows if result.cause else self._rows(group.answer())
+        begun, *steps, watched = groups
+        before = self._given_rows(scenario, begun) if scenario.given else self.fixture_rows
+        results = [self._result(step, group, 1) for step, group in zip(scenario.steps, steps[::3], strict=True)]
+        return results, before, self._rows(watched.answer())
 
-    def _run_given(self, scenario: Scenario) -> Rows:
-        try:
-            with self._connection.pipeline():
-                for statement in scenario.given:
-                    self._execute(statement)
-                reset_role(self._impersonation)
-                watched = self._connection.execute(_RUN_WATCH)
-        except INCONCLUSIVE_ERRORS:
-            raise
-        except psycopg.Error as error:
-            if self._connection.broken:
-                raise
-            reason = f"`given` failed with {error.sqlstate}: {error.diag.message_primary}"
-            raise UncheckedError(f"{scenario.name}: {reason}") from error
-        return self._rows(watched)
+    def _given_rows(self, scenario: Scenario, group: GroupResult) -> Rows:
+        error = group.error
+        if error is None:
+            return self._rows(group.answer())
+        if isinstance(error, INCONCLUSIVE_ERRORS) or len(group.answers) < len(_BEGIN):
+            raise error
+        reason = f"`given` failed with {error.sqlstate}: {error.diag.message_primary}"
+        raise UncheckedError(f"{scenario.name}: {reason}") from error
 
-    def _call(
-        self, step: ScenarioStep, first: Sequence[str], *, watch: bool
-    ) -> tuple[_Result, psycopg.Cursor[Any] | None]:
-        """Run the statements `first`, the call as its identity, and the watch query, in one round trip.
-
-        After an error the second value is None: the error undid the call.
-        """
-        check_identity = called = watched = None
-        try:
-            with self._connection.pipeline():
-                for statement in first:
-                    self._connection.execute(statement.encode())
-                if step.identity is not None:
-                    check_identity = send_identity(self._impersonation, step.identity)
-                called = self._execute(step.call)
-                reset_role(self._impersonation, step.identity)
-                if watch:
-                    watched = self._connection.execute(_RUN_WATCH)
-        except INCONCLUSIVE_ERRORS:
-            raise
-        except psycopg.Error as error:
-            if self._connection.broken or (called is not None and called.pgresult is not None):
-                raise
-            if check_identity is not None:
-                check_identity()
-            return _Result(error=refusal(error), cause=error), None
-        if check_identity is not None:
-            check_identity()
-        rows = called.fetchall() if called.description else []
-        return _Result(tuple(tuple(self._declared(value) for value in row) for row in rows)), watched
+    def _result(self, step: ScenarioStep, group: GroupResult, start: int) -> _Result:
+        """The result of a step, whose statements begin at a position of its group."""
+        call, error = start, group.error
+        if isinstance(error, INCONCLUSIVE_ERRORS):
+            raise error
+        if step.identity is not None:
+            call += len(identity_statements(self._impersonation, step.identity))
+            if error is not None and start <= len(group.answers) < call:
+                raise SupabaseJobsError(f"could not set the role {step.identity.role}") from error
+            check_identity(self._impersonation, step.identity, group.answers[start:call])
+        if error is not None:
+            if len(group.answers) != call:
+                raise error
+            return _Result(error=refusal(error), cause=error)
+        rows = group.answers[call].rows
+        return _Result(tuple(tuple(self._declared(value) for value in row) for row in rows))
 
     def _check_judgeable(self, scenario: Scenario, step: ScenarioStep, result: _Result) -> None:
         if result.cause is None:
@@ -177,7 +197,6 @@ class ScenarioRunner:
             raise UncheckedError(f"{scenario.name}: it failed with {result}")
         if step.error is not None:  # the call got past the expected error, so a later error is a deviation
             return
-        self._connection.execute(_RESET)
         if (conflict := ownership.user_object_conflict(self._connection, result.cause, self._managed)) is not None:
             raise UncheckedError(f"{scenario.name}: {conflict.why}", conflict.fix)
 
@@ -198,12 +217,9 @@ class ScenarioRunner:
             return INSERTED if before is None else DELETED
         return {c: self._declared(after.get(c)) for c in {**before, **after} if before.get(c) != after.get(c)}
 
-    def _execute(self, statement: str) -> psycopg.Cursor[Any]:
-        return self._connection.execute(statement.encode(), self._params)
-
-    def _rows(self, watched: psycopg.Cursor[Any]) -> Rows:
+    def _rows(self, watched: Answer) -> Rows:
         """The result of the watch query: each row by the name of its id, or by its key if the id has no name."""
-        [rows] = one(watched)
+        [[rows]] = watched.rows
         return {self._names.get(key, key).removeprefix("$"): row for key, row in (rows or {}).items()}
 
     def _declared(self, value: object) -> str:
@@ -216,6 +232,11 @@ class ScenarioRunner:
     def _fill(self, text: str) -> str:
         """A declared value with the variables filled in; the names of ids stay."""
         return Template(text).safe_substitute(self._variables)
+
+
+def _is_one_group(scenario: Scenario) -> bool:
+    """Whether one step is all, so that no error of a step precedes other statements."""
+    return len(scenario.steps) == 1 and not scenario.given
 
 
 def format_rows(rows: tuple[tuple[str, ...], ...]) -> str:

@@ -1,4 +1,4 @@
-"""`verify --only functions`: no finding on an untouched database; every fault is found by its effect on rows."""
+"""`verify --only functions`: no finding on an untouched database, user rows stay unchanged, scripts run in psql."""
 
 import re
 from collections.abc import Callable

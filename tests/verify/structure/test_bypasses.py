@@ -30,9 +30,9 @@ def errors(connection: Connection) -> dict[str, Finding]:
         f" 'select * from {JOBS}'; revoke all on function public.backend from public, anon, authenticated",
         "create function public.other() returns int language sql security definer as"
         " 'select 1 as my_async_jobs -- async_jobs_count'",
-        "create schema theirs; create table theirs.async_jobs (x int);"
+        "create schema shop; create table shop.async_jobs (x int);"
         "create function public.other() returns bigint language sql security definer as"
-        " 'select count(*) from theirs.async_jobs'",
+        " 'select count(*) from shop.async_jobs'",
         f"create view public.mine with (security_invoker = on) as select * from {JOBS};"
         "grant select on public.mine to anon",
         f"create table public.kept as table {JOBS}; alter table public.kept enable row level security",
@@ -78,14 +78,14 @@ def test_bypass_that_only_a_superuser_can_create_is_reported_until_fixed(
 
 
 def test_invoker_trigger_that_sets_a_role_is_reported_while_enabled(rolled_back: Connection) -> None:
-    """It reads what its caller may not, and puts it into a row that the caller reads."""
+    """It reads rows that its caller may not read, and writes them into a row that the caller reads."""
     rolled_back.execute(
         "create table public.notes (note text); grant insert on public.notes to anon;"
         "create function public.fill() returns trigger language plpgsql as $$ begin"
         " perform set_config('role', 'service_role', true);"
         f" new.note := (select string_agg(url, ' ') from {JOBS}); return new; end $$".encode()
     )
-    assert errors(rolled_back) == {}  # nothing sets it off
+    assert errors(rolled_back) == {}  # no trigger calls it
     rolled_back.execute("create trigger fill before insert on public.notes for each row execute function public.fill()")
     [finding] = errors(rolled_back).values()
     assert finding.id == "structure:lint:function_sets_role:public.fill()"
@@ -95,7 +95,7 @@ def test_invoker_trigger_that_sets_a_role_is_reported_while_enabled(rolled_back:
 
 
 def test_function_that_sets_a_role_outside_the_exposed_schemas_is_not_reported(rolled_back: Connection) -> None:
-    """Helpers of a project's tests do, and no request comes to them; one of the same name elsewhere is another."""
+    """No request reaches the helpers of a project's tests; a function of the same name in another schema is not one."""
     rolled_back.execute(
         "create schema tests; grant usage on schema tests to public;"
         "create function tests.login() returns void language sql set role = service_role as 'select';"

@@ -80,6 +80,14 @@ def _bare_platform(superuser_url: str, _url: str) -> None:
     load_platform(superuser_url, default_privileges=False)
 
 
+def _older_platform(superuser_url: str, _url: str) -> None:
+    load_platform(superuser_url, default_privileges=True, older_image=True)
+
+
+def _older_bare_platform(superuser_url: str, _url: str) -> None:
+    load_platform(superuser_url, default_privileges=False, older_image=True)
+
+
 def _migrations(superuser_url: str, url: str) -> None:
     own(superuser_url)
     with connect(url) as connection:
@@ -99,12 +107,16 @@ def _server(major: int) -> Any:
 
 for _major in ALL_MAJORS:
     # server_16: it runs; platform_16: a template like a new Supabase project, bare_16: one whose default
-    # privileges are off; applied_16: with our migrations; the postgresql_* are a copy for one test
+    # privileges are off; applied_16: with our migrations; the postgresql_* are a copy for one test.
+    # older_server_16, older_16, older_bare_16: the same of an older image; roles belong to the whole server
     globals()[f"server_{_major}"] = _server(_major)
+    globals()[f"older_server_{_major}"] = _server(_major)
     for _name, _base, _work in (
         ("platform", "server", _platform),
         ("bare", "server", _bare_platform),
         ("applied", "platform", _migrations),
+        ("older", "older_server", _older_platform),
+        ("older_bare", "older_server", _older_bare_platform),
     ):
         _template = f"{_name}_{_major}"
         globals()[_template] = factories.postgresql_noproc(
@@ -141,10 +153,11 @@ Make = Callable[..., Database]
 
 @pytest.fixture
 def make_database(request: pytest.FixtureRequest) -> Make:
-    """`make_database("platform", 17)`: a fresh copy of a template (platform, bare, applied)."""
+    """`make_database("platform", 17)`: a fresh copy of a template (platform, bare, applied, older, older_bare)."""
 
     def make(template: str, major: int = DEFAULT_MAJOR) -> Database:
-        server: Server = request.getfixturevalue(f"server_{major}")
+        kind = "older_server" if template.startswith("older") else "server"
+        server: Server = request.getfixturevalue(f"{kind}_{major}")
         copy: psycopg.Connection[Any] = request.getfixturevalue(f"postgresql_{template}_{major}")
         name = copy.info.dbname
         own(server.url(name, server.user))

@@ -22,7 +22,8 @@ def _server_options(function: F) -> F:
         click.option(
             "--default-privileges/--no-default-privileges",
             default=None,
-            help="Grant all new tables and functions to the API roles, as many hosted projects do (default: on).",
+            help='Like the switch "expose new tables" of a hosted project: on grants all privileges on new tables, '
+            "sequences and functions to the API roles, off only those that no request uses (default: on).",
         ),
         click.option("--port", type=click.IntRange(1, 65535), help="Port of the server (default: a free one)."),
         click.option(

@@ -11,16 +11,19 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 
 
-def load_platform(conninfo: str, *, default_privileges: bool) -> None:
+def load_platform(conninfo: str, *, default_privileges: bool, older_image: bool = False) -> None:
     """Load the platform into the database of `conninfo` in one transaction; loading it again changes nothing.
 
     `conninfo` is a URL or connection string of a superuser other than `postgres`. Roles belong to the whole cluster,
-    the rest to this database, which `postgres` owns afterwards. `default_privileges` grants all new objects in schema
-    public to the API roles, as older Supabase projects do.
+    the rest to this database, which `postgres` owns afterwards. `default_privileges` is the switch "expose new tables"
+    of a project: on, the API roles get all privileges on each new object in schema public; off, only those that no
+    request uses, such as TRUNCATE. `older_image` creates the API roles and the owner of schema auth as older projects
+    have them.
 
     Raises ConnectError, LocalServerError with the SQLSTATE.
     """
-    names = ["owner.sql", "platform.sql"] + (["default_privileges.sql"] if default_privileges else [])
+    names = ["owner.sql", "platform.sql", *(["older_image.sql"] if older_image else [])]
+    names += ["default_privileges.sql", *([] if default_privileges else ["default_privileges_off.sql"])]
     _run(conninfo, names)
 
 

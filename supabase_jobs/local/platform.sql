@@ -1,4 +1,5 @@
--- A Supabase project before its first migration: roles, schemas, auth.users and the claim functions.
+-- A Supabase project before its first migration: roles, schemas, auth.users and the claim functions, as in today's
+-- images; older_image.sql changes what older ones have different.
 -- Run after owner.sql, in the same transaction, by the superuser supabase_admin, on PostgreSQL 15 to 18.
 -- It can be run again, and in several databases of a cluster: existing roles are altered.
 
@@ -19,9 +20,9 @@ end;
 $$;
 
 -- the API roles: PostgREST switches to one of them for each request
-alter role anon with nologin noinherit;
-alter role authenticated with nologin noinherit;
-alter role service_role with nologin noinherit bypassrls;
+alter role anon with nologin inherit;
+alter role authenticated with nologin inherit;
+alter role service_role with nologin inherit bypassrls;
 
 -- PostgREST connects as this role. On hosted projects it also preloads safeupdate, which plain PostgreSQL lacks.
 alter role authenticator with login noinherit;
@@ -83,7 +84,8 @@ $$;
 -- --------------------------------------------------------------------------------------------- schema auth
 
 create schema if not exists auth;
-alter schema auth owner to supabase_auth_admin;
+alter schema auth owner to supabase_admin;
+grant all on schema auth to supabase_auth_admin;
 grant usage on schema auth to postgres, anon, authenticated, service_role;
 
 create table if not exists auth.users (

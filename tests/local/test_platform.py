@@ -10,7 +10,8 @@ from psycopg import sql
 
 from supabase_jobs.errors import ConnectError, LocalServerError
 from supabase_jobs.local.platform import load_platform
-from supabase_jobs.local.server import ServerInfo
+from supabase_jobs.local.server import ServerInfo, throwaway
+from tests.parts import MAJORS, postgres_bin
 
 USER = "7c9f0c1e-8a53-4c27-9f6e-2f8f0f1f5a01"
 OTHER = "7c9f0c1e-8a53-4c27-9f6e-2f8f0f1f5a02"
@@ -36,6 +37,16 @@ def names(plain: ServerInfo) -> dict[bool, str]:
     return made
 
 
+@pytest.fixture(scope="module", params=MAJORS)
+def older(request: pytest.FixtureRequest) -> Iterator[ServerInfo]:
+    """A server like an older project: roles belong to the cluster, so it is a server of its own."""
+    major: int = request.param
+    folder = postgres_bin(major)
+    with throwaway(major=None if folder else major, postgres_bin=folder, platform=False) as info:
+        load_platform(info.superuser_url, default_privileges=True, older_image=True)
+        yield info
+
+
 @pytest.fixture
 def postgres(plain: ServerInfo, names: dict[bool, str]) -> Iterator[Connection]:
     """A connection as `postgres`, rolled back afterwards."""
@@ -55,21 +66,30 @@ def value(connection: Connection, query: str, *args: object) -> object:
     [
         ("supabase_admin", "super inherit createrole createdb login replication bypassrls"),
         ("postgres", "inherit createrole createdb login replication bypassrls"),
-        ("anon", ""),
-        ("authenticated", ""),
-        ("service_role", "bypassrls"),
+        ("anon", "inherit"),
+        ("authenticated", "inherit"),
+        ("service_role", "inherit bypassrls"),
         ("authenticator", "login"),
         ("supabase_auth_admin", "login"),
     ],
 )
 def test_role_attributes(postgres: Connection, role: str, attributes: str) -> None:
+    assert role_attributes(postgres, role) == set(attributes.split())
+
+
+def role_attributes(connection: Connection, role: str) -> set[str]:
     columns = ["super", "inherit", "createrole", "createdb", "canlogin", "replication", "bypassrls"]
-    row = postgres.execute(
+    row = connection.execute(
         f"select {', '.join('rol' + name for name in columns)} from pg_roles where rolname = %s", [role]
     ).fetchone()
     assert row is not None
-    held = {name.removeprefix("can") for name, there in zip(columns, row, strict=True) if there}
-    assert held == set(attributes.split())
+    return {name.removeprefix("can") for name, there in zip(columns, row, strict=True) if there}
+
+
+def test_the_api_roles_of_an_older_image_do_not_inherit(older: ServerInfo) -> None:
+    with psycopg.connect(older.url) as connection:
+        attributes = {role: role_attributes(connection, role) for role in API_ROLES}
+    assert attributes == {"anon": set(), "authenticated": set(), "service_role": {"bypassrls"}}
 
 
 @pytest.mark.parametrize(
@@ -121,14 +141,23 @@ def test_api_roles_have_no_privilege_on_users(postgres: Connection, role: str) -
     assert value(postgres, "select has_table_privilege(%s, 'auth.users', %s)", role, rights) is False
 
 
-def test_supabase_auth_admin_owns_auth(postgres: Connection) -> None:
-    assert value(postgres, "select relowner::regrole::text from pg_class where oid = 'auth.users'::regclass") == (
-        "supabase_auth_admin"
-    )
-    assert value(postgres, "select nspowner::regrole::text from pg_namespace where nspname = 'auth'") == (
-        "supabase_auth_admin"
-    )
+def test_owners_of_schema_auth_and_its_table(postgres: Connection) -> None:
+    assert owners(postgres) == ("supabase_admin", "supabase_auth_admin")
     assert value(postgres, "select has_schema_privilege('postgres', 'auth', 'create')") is False
+    assert value(postgres, "select has_schema_privilege('supabase_auth_admin', 'auth', 'create')") is True
+
+
+def test_supabase_auth_admin_owns_auth_in_an_older_image(older: ServerInfo) -> None:
+    with psycopg.connect(older.url) as connection:
+        assert owners(connection) == ("supabase_auth_admin", "supabase_auth_admin")
+        assert value(connection, "select has_schema_privilege('postgres', 'auth', 'create')") is False
+
+
+def owners(connection: Connection) -> tuple[object, object]:
+    return (
+        value(connection, "select nspowner::regrole::text from pg_namespace where nspname = 'auth'"),
+        value(connection, "select relowner::regrole::text from pg_class where oid = 'auth.users'::regclass"),
+    )
 
 
 def test_postgres_writes_and_references_users(postgres: Connection) -> None:
@@ -181,11 +210,33 @@ def test_the_realtime_publication_is_empty_and_owned_by_postgres(postgres: Conne
     postgres.execute("alter publication supabase_realtime add table public.live")
 
 
-@pytest.mark.parametrize("switch", [True, False], ids=["on", "off"])
-@pytest.mark.parametrize("owner", ["postgres", "supabase_admin"])
-def test_default_privileges(plain: ServerInfo, names: dict[bool, str], owner: str, switch: bool) -> None:
+TABLE_PRIVILEGES = {"select", "insert", "update", "delete", "truncate", "references", "trigger"}
+
+
+@pytest.mark.parametrize(
+    ("owner", "switch", "table", "sequence", "function"),
+    [
+        ("postgres", True, TABLE_PRIVILEGES, {"usage", "select", "update"}, True),
+        ("postgres", False, {"truncate", "references", "trigger"}, {"update"}, False),
+        ("supabase_admin", True, TABLE_PRIVILEGES, {"usage", "select", "update"}, True),
+        ("supabase_admin", False, TABLE_PRIVILEGES, {"usage", "select", "update"}, True),
+    ],
+    ids=["postgres-on", "postgres-off", "supabase_admin-on", "supabase_admin-off"],
+)
+def test_default_privileges(
+    plain: ServerInfo,
+    names: dict[bool, str],
+    owner: str,
+    switch: bool,
+    table: set[str],
+    sequence: set[str],
+    function: bool,
+) -> None:
+    """With the switch "expose new tables" off, only the privileges of requests are revoked, and those of postgres."""
     name = names[switch]
     url = plain.superuser_url_for(name) if owner == "supabase_admin" else plain.url_for(name)
+    # PostgreSQL 17 added MAINTAIN
+    maintain = {"maintain"} if plain.major >= 17 else set()
     with psycopg.connect(url) as connection:
         connection.execute("create table public.probe (id bigint generated always as identity)")
         connection.execute("create function public.probe() returns integer language sql as 'select 1'")
@@ -193,19 +244,31 @@ def test_default_privileges(plain: ServerInfo, names: dict[bool, str], owner: st
         for role in API_ROLES:
             held = {
                 right
-                for right in ("select", "insert", "update", "delete", "truncate", "references", "trigger")
+                for right in TABLE_PRIVILEGES | maintain
                 if value(connection, "select has_table_privilege(%s, 'public.probe', %s)", role, right)
             }
-            assert len(held) == (7 if switch else 0)
+            assert held == table | maintain
+            held = {
+                right
+                for right in ("usage", "select", "update")
+                if value(connection, "select has_sequence_privilege(%s, 'public.probe_id_seq', %s)", role, right)
+            }
+            assert held == sequence
             executes = value(connection, "select has_function_privilege(%s, 'public.probe()', 'execute')", role)
-            assert executes is switch
-            uses = value(connection, "select has_sequence_privilege(%s, 'public.probe_id_seq', 'usage')", role)
-            assert uses is switch
+            assert executes is function
         connection.rollback()
 
 
 def test_the_platform_can_be_loaded_twice(plain: ServerInfo, names: dict[bool, str]) -> None:
     load_platform(plain.superuser_url_for(names[True]), default_privileges=True)
+
+
+def test_the_platform_can_be_loaded_again_in_the_other_form(older: ServerInfo) -> None:
+    for older_image, inherits, owner in ((False, True, "supabase_admin"), (True, False, "supabase_auth_admin")):
+        load_platform(older.superuser_url, default_privileges=True, older_image=older_image)
+        with psycopg.connect(older.url) as connection:
+            assert ("inherit" in role_attributes(connection, "anon")) is inherits
+            assert owners(connection)[0] == owner
 
 
 def test_the_platform_can_be_loaded_into_several_databases_concurrently(plain: ServerInfo) -> None:

@@ -1,4 +1,4 @@
--- supabase-jobs: 004_schedule_job_cleanup sha256:9721ce7a777c29b3342ccdd06feacc1487987ece4a651955db5ab886813baff6
+-- supabase-jobs: 004_schedule_job_cleanup sha256:572343ee5384a4e3215dedab9e5e55dba889cdc9d51b3d1e59d1d48d650a3166
 --! repeatable
 -- Schedules the cleanup if pg_cron is installed: first expired jobs, then inactive guests. Each batch is one
 -- transaction, so locks are short and an interrupted run keeps its completed batches.
@@ -11,6 +11,10 @@
 -- batches. This works in pg_cron over a connection and in a background worker. A block leaves no object that another
 -- role could call. It runs as the role that applies this file. Concurrent runs are harmless: each skips rows that the
 -- other has locked.
+--
+-- The block is one statement for statement_timeout, which cannot be changed for a running statement. A `set` before the
+-- block would prevent its commits. So a run ends when half of the timeout has passed for jobs, and three quarters for
+-- guests; the next run continues.
 do $schedule$
 declare
   job constant pg_catalog.text := 'async_jobs_cleanup';
@@ -18,19 +22,22 @@ declare
 do $$
 declare
   next_start pg_catalog.timestamptz := '-infinity';
+  started constant pg_catalog.timestamptz := clock_timestamp();
+  -- null: no timeout
+  timeout constant pg_catalog.interval := nullif(current_setting('statement_timeout')::pg_catalog.interval, '0');
 begin
   loop
     select c.next_from into strict next_start
     from private.cleanup_old_jobs(7, 1000, next_start) as c;
     commit;
-    exit when next_start is null;
+    exit when next_start is null or clock_timestamp() - started > timeout * 0.5;
   end loop;
   next_start := '-infinity';
   loop
     select c.next_from into strict next_start
     from private.cleanup_inactive_guests(30, 1000, next_start) as c;
     commit;
-    exit when next_start is null;
+    exit when next_start is null or clock_timestamp() - started > timeout * 0.75;
   end loop;
 end
 $$

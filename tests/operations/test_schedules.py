@@ -54,6 +54,19 @@ def test_pg_cron_runs_the_scheduled_tasks(cron: Cron) -> None:
     assert query(cron.url, names) == [("async_jobs_cleanup",), ("broken",), ("cron_history",)]
 
 
+def test_more_time_for_the_scheduled_cleanup(cron: Cron) -> None:
+    """The timeout of the role in this database applies to the runs, whatever the default of the server is."""
+    cron.install()
+    apply(cron.url)
+    cron.as_superuser("alter system set statement_timeout = '1s'")
+    cron.as_superuser("select pg_reload_conf()")
+    query(cron.url, BLOCKS["timeout"])
+    with psycopg.connect(cron.url, autocommit=True) as connection:
+        assert connection.execute("show statement_timeout").fetchone() == ("30min",)
+        connection.execute("select cron.schedule('show', '1 seconds', 'select pg_sleep(1.2)')")
+        eventually(connection, "select exists (select from cron.job_run_details where status = 'succeeded')")
+
+
 def test_crontab_runs_cleanup_and_requeue(applied_url: str, shell: Shell) -> None:
     lines = [line.split(" ", 5) for line in BLOCKS["crontab"].splitlines()]
     assert [" ".join(line[:5]) for line in lines] == ["0 3 * * *", "* * * * *"]

@@ -144,6 +144,16 @@ def test_old_queued_jobs_are_cancelled(url: str) -> None:
     assert query(url, cancelled) == [(str(USER_A),)]
 
 
+def test_jobs_of_soft_deleted_users_stay_until_they_are_deleted(url: str) -> None:
+    count = f"select count(*) from public.async_jobs where {OF_USER}"
+    before = query(url, "select count(*) from public.async_jobs")
+    query(url, f"update auth.users set deleted_at = now() where id = '{USER_A}'")
+    assert query(url, count) == [(1,)]
+    query(url, BLOCKS["soft-deleted"])
+    assert query(url, count) == [(0,)]
+    assert query(url, "select count(*) + 1 from public.async_jobs") == before  # those of other owners stay
+
+
 def test_jobs_are_requeued_and_given_up_jobs_are_put_back(url: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute(CLAIM.encode(), ("w1", 10))

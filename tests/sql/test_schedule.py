@@ -116,6 +116,41 @@ def test_scheduled_cleanup_deletes_in_batches(cron: Cron) -> None:
     assert kept == (2 * 4,)
 
 
+# each batch of jobs or guests takes a quarter of a second
+SLOW = """
+create function public.slow() returns trigger language plpgsql as
+  $$ begin perform pg_sleep(0.25); return null; end $$;
+create trigger slow after delete on public.async_jobs for each statement execute function public.slow();
+create trigger slow after delete on public.guest_users for each statement execute function public.slow();
+"""
+ENDED = "select status, count(*) from cron.job_run_details where status in ('failed', 'succeeded') group by status"
+
+
+@pytest.mark.parametrize(
+    "cron",
+    [{"cron.use_background_workers": "off"}, {"cron.use_background_workers": "on"}],
+    ids=["connection", "background worker"],
+    indirect=True,
+)
+def test_statement_timeout_of_the_role_does_not_interrupt_the_cleanup(cron: Cron) -> None:
+    """Each run ends before the timeout and deletes jobs and guests; the following runs delete the rest."""
+    cron.install()
+    apply(cron.url)
+    with psycopg.connect(cron.url, autocommit=True) as connection:
+        connection.execute(WATCH.encode())
+        connection.execute(SLOW.encode())
+        fill(connection, jobs=100, guests=50)
+        connection.execute("alter role postgres in database postgres set statement_timeout = '2s'")
+        run_again(cron.url, cleanup_schedule="1 seconds", cleanup_batch_size=10)
+        eventually(connection, "select exists (select from public.deleted where what = 'guest_users')")
+        jobs_left = connection.execute("select count(*) > 4 from public.async_jobs").fetchone()
+        eventually(connection, "select count(*) = 150 from public.deleted")
+        runs = dict(connection.execute(ENDED.encode()).fetchall())
+    assert jobs_left == (True,)  # guests do not wait until the last job is deleted
+    assert "failed" not in runs
+    assert runs["succeeded"] >= 2
+
+
 def test_concurrent_runs_delete_every_row_once(cron: Cron) -> None:
     cron.install()
     apply(cron.url, cleanup_batch_size=5)

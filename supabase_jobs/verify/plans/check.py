@@ -4,8 +4,11 @@ Uses EXPLAIN without ANALYZE, and the catalogs: needs no rows, writes nothing, a
 show WITH CHECK, so that expression is planned as the condition of a query.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Case, Finding, Severity
@@ -15,8 +18,8 @@ from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.identity import Identity
 from supabase_jobs.verify.lints.run import run_lints
 from supabase_jobs.verify.plans import AREA, queries, query_plan
-from supabase_jobs.verify.plans.planner import NoPlanError, Planner
-from supabase_jobs.verify.plans.queries import Query
+from supabase_jobs.verify.plans.planner import Check, Explain, NoPlanError, Planner, catalog, plan, proves_empty
+from supabase_jobs.verify.plans.queries import FastQueries, Query
 from supabase_jobs.verify.plans.query_plan import QueryPlan
 from supabase_jobs.verify.structure import snapshot as structure_snapshot
 
@@ -47,12 +50,9 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     declared, snapshot = queries.load(file), structure_snapshot.load(recorded)
     session = impersonation.begin(connection, AREA, declared.ids, declared.placeholders, expectations.variables)
     context.preambles[AREA] = script.preamble("Query plans. EXPLAIN plans the statements and does not run them.")
-    checker = _PlanChecker(Planner(session), context)
-    tables = snapshot.scope["relations"]
-    checker.queries(declared.queries)
-    checker.owner_checks(tables, declared.identities)
     facts = [fact.id.removeprefix(f"{structure.AREA}:") for fact in snapshot.facts]
-    checker.foreign_keys(tables, facts)
+    tables = snapshot.scope["relations"]
+    _PlanChecker(Planner(session, context), context).run(declared, tables, facts)
     about = {
         "managed": tables,
         "recorded": facts,
@@ -75,6 +75,24 @@ class _Index:
     predicate: str | None
 
 
+@dataclass(frozen=True)
+class _Problem:
+    """Why a case failed, and the fix. `unchecked`: it neither failed nor passed."""
+
+    message: str
+    fix: str
+    severity: Severity = Severity.ERROR
+    unchecked: bool = False
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """A case, and its problem if it did not pass."""
+
+    case: Case
+    problem: _Problem | None
+
+
 class _PlanChecker:
     """Plans statements, and adds a case and at most one finding for each to a context."""
 
@@ -82,71 +100,104 @@ class _PlanChecker:
         self._planner = planner
         self._context = context
 
-    def queries(self, queries: Sequence[Query]) -> None:
+    def run(self, declared: FastQueries, tables: Sequence[str], recorded: Sequence[str]) -> None:
+        """Check the queries, the owner checks and the foreign keys, in a few round trips together."""
+        by_role = {identity.role: identity for identity in declared.identities}
+        catalogs: list[Sequence[tuple[Any, ...]]] = []
+        self._planner.run(
+            [
+                catalog("index", [query.index for query in declared.queries]),
+                catalog("commands", list(tables), list(by_role)),
+                catalog("checks", list(tables)),
+                catalog("foreign_keys", list(tables)),
+            ],
+            catalogs,
+        )
+        indexes, commands, with_checks, foreign_keys = catalogs
+        outcomes: list[_Outcome] = []
+        try:
+            self._planner.run(
+                [
+                    *self._queries(declared.queries, {row[0]: _Index(*row) for row in indexes}),
+                    *self._owner_checks(commands, with_checks, by_role),
+                    *self._foreign_keys(foreign_keys, tables, recorded),
+                ],
+                outcomes,
+            )
+        finally:
+            for outcome in outcomes:
+                self._add(outcome)
+
+    def _queries(self, queries: Sequence[Query], indexes: Mapping[str, _Index]) -> Iterator[Check[_Outcome]]:
         """Each query, as each of its identities, can use its declared index."""
-        rows = self._planner.catalog("index", [query.index for query in queries])
-        indexes = {row[0]: _Index(*row) for row in rows}
         for name in dict.fromkeys(query.index for query in queries):
             affected = [query.name for query in queries if query.index == name]
             index = indexes.get(name)
             if index is None or not index.usable:
                 if self._is_reported(name):
                     continue
-                problem = _unusable(name, index is None, affected)
-                psql_script = self._planner.catalog_script("index", [name])
-                self._add(f"{AREA}:index:{name}", name, f"usable, for: {', '.join(affected)}", psql_script, problem)
+                yield _checked(
+                    f"{AREA}:index:{name}",
+                    name,
+                    f"usable, for: {', '.join(affected)}",
+                    partial(self._planner.catalog_script, "index", [name]),
+                    _known(_unusable(name, index is None, affected)),
+                )
                 continue
             for query in (query for query in queries if query.index == name):
                 for identity in query.identities:
-                    self._add(
+                    yield _checked(
                         f"{AREA}:{query.name}:{identity.name}",
                         index.table,
                         f"{query.name}, as {identity.name}, can use {name}",
-                        self._planner.script(query.sql, identity, _PLAIN, declared=True),
+                        partial(self._planner.script, query.sql, identity, _PLAIN, declared=True),
                         self._index_problem(query, identity, index),
                     )
 
-    def owner_checks(self, tables: Sequence[str], identities: Sequence[Identity]) -> None:
+    def _owner_checks(
+        self,
+        commands: Sequence[tuple[Any, ...]],
+        with_checks: Sequence[tuple[Any, ...]],
+        by_role: Mapping[str, Identity],
+    ) -> Iterator[Check[_Outcome]]:
         """The policies of managed tables evaluate their calls once per query, for each identity and command."""
-        by_role = {identity.role: identity for identity in identities}
-        for table, role, command, statement, policies in self._planner.catalog("commands", list(tables), list(by_role)):
+        for table, role, command, statement, policies in commands:
             identity = by_role[role]
             title = f"{command} as {identity.name}"
             id = f"{AREA}:once:{table}:{command}:{identity.name}"
-            self._evaluated_once(id, table, title, policies, statement, identity)
-        for table, policy, statement in self._planner.catalog("checks", list(tables)):
+            yield self._evaluated_once(id, table, title, policies, statement, identity)
+        for table, policy, statement in with_checks:
             title = f'WITH CHECK of "{policy}"'
             id = f"{AREA}:once:{table}:check:{policy}"
-            self._evaluated_once(id, table, title, f'"{policy}"', statement, None)
+            yield self._evaluated_once(id, table, title, f'"{policy}"', statement, None)
 
-    def foreign_keys(self, tables: Sequence[str], recorded: Sequence[str]) -> None:
+    def _foreign_keys(
+        self, foreign_keys: Sequence[tuple[Any, ...]], tables: Sequence[str], recorded: Sequence[str]
+    ) -> Iterator[Check[_Outcome]]:
         """Each foreign key of or to a managed table has an index on its referencing columns."""
-        for table, name, managed, referenced, fix, covered, proofs in self._planner.catalog(
-            "foreign_keys", list(tables)
-        ):
-            has_index = covered or any(self._planner.proves_empty(proof) for proof in proofs)
-            problem = f'foreign key "{name}" has no index: each delete in {referenced} reads all of {table}'
+        for table, name, managed, referenced, fix, covered, proofs in foreign_keys:
+            message = f'foreign key "{name}" has no index: each delete in {referenced} reads all of {table}'
             severity = Severity.ERROR if f"{table}:constraint:{name}" in recorded else Severity.WARNING
-            self._add(
+            problem = _Problem(message, fix, severity if managed else Severity.INFO)
+            yield _checked(
                 f"{AREA}:foreign key:{table}:{name}",
                 table,
                 f'foreign key "{name}" has an index',
-                self._planner.catalog_script("foreign_keys", list(tables)),
-                None if has_index else (problem, fix),
-                severity if managed else Severity.INFO,
+                partial(self._planner.catalog_script, "foreign_keys", list(tables)),
+                _known(None) if covered else _unless_proved(proofs, problem),
             )
 
-    def _index_problem(self, query: Query, identity: Identity, index: _Index) -> tuple[str, str] | None:
-        """Why a query cannot use its index, and the fix; None if it can."""
+    def _index_problem(self, query: Query, identity: Identity, index: _Index) -> Check[_Problem | None]:
+        """Why a query cannot use its index; None if it can."""
         subject = f"{query.name}, as {identity.name}, cannot"
         first = index.columns[: len(query.columns)]
         columns_match = [_column(name) for name in first] == [_column(name) for name in query.columns]
         plans: list[QueryPlan] = []
         for settings in _PLANNER_SETTINGS:
             try:
-                plans.append(self._planner.plan(query.sql, identity, settings, self._planner.params))
+                plans.append((yield from plan(Explain(query.sql, identity, settings, self._planner.params))))
             except NoPlanError as error:
-                return f"{subject} be planned: {error}", _STRUCTURE
+                return _Problem(f"{subject} be planned: {error}", _STRUCTURE)
             if index.index in query_plan.indexes(plans[-1]) and not (query.ordered and query_plan.sorts(plans[-1])):
                 if columns_match:  # otherwise the plan may read the whole index
                     return None
@@ -154,77 +205,104 @@ class _PlanChecker:
         subject += f" use {query.index}"
         if not columns_match or (query.ordered and tuple(first) != query.columns):
             actual, expected = ", ".join(index.columns), ", ".join(query.columns)
-            return f"{subject}: it begins with ({actual}), not with ({expected})", _STRUCTURE
+            return _Problem(f"{subject}: it begins with ({actual}), not with ({expected})", _STRUCTURE)
         try:
-            implied = index.predicate is None or self._implies(query, index, index.predicate)
+            implied = index.predicate is None or (yield from self._implies(query, index, index.predicate))
         except NoPlanError as error:
             reason = f"no plan shows whether {query.name} can use {query.index}: {error}"
-            id = f"{AREA}:{query.name}:{identity.name}"
-            self._context.mark_unchecked(AREA, index.table, reason, _STRUCTURE, id=id)
-            return None
+            return _Problem(reason, _STRUCTURE, unchecked=True)
         if not implied:
-            return f"{subject}: it contains only rows where {index.predicate}, and the query reads others", _STRUCTURE
+            reason = f"it contains only rows where {index.predicate}, and the query reads others"
+            return _Problem(f"{subject}: {reason}", _STRUCTURE)
         if not query_plan.indexes(plans[0]):
-            return f"{subject}: the planner chooses {query_plan.scans(plans[0])}", _STRUCTURE
+            return _Problem(f"{subject}: the planner chooses {query_plan.scans(plans[0])}", _STRUCTURE)
         return None  # another index is equally cheap under all settings
 
-    def _implies(self, query: Query, index: _Index, predicate: str) -> bool:
+    def _implies(self, query: Query, index: _Index, predicate: str) -> Check[bool]:
         """Whether the planner proves the predicate of an index from the conditions of a query. Raises NoPlanError.
 
         The conditions come from the owner's plan, to which no policy adds any.
         """
-        plan = self._planner.plan(query.sql, None, _SEQUENTIAL_SCAN, self._planner.params)
-        for alias, condition in query_plan.conditions(plan, index.schema, index.relation):
-            [(statement,)] = self._planner.catalog("implied", index.table, alias, condition, predicate)
-            if self._planner.proves_empty(statement):
+        owner_plan = yield from plan(Explain(query.sql, None, _SEQUENTIAL_SCAN, self._planner.params))
+        for alias, condition in query_plan.conditions(owner_plan, index.schema, index.relation):
+            [(statement,)] = yield from catalog("implied", index.table, alias, condition, predicate)
+            if (yield from proves_empty(statement)):
                 return True
         return False
 
     def _evaluated_once(
         self, id: str, table: str, title: str, policies: str | None, statement: str, identity: Identity | None
-    ) -> None:
-        problem = None
-        try:
-            calls = query_plan.per_row(self._planner.plan(statement, identity, _SEQUENTIAL_SCAN))
-        except NoPlanError as error:
-            problem = (f"{title} cannot be planned: {error}", _STRUCTURE)
-        else:
-            if calls:
-                condition = _shorten(next(iter(calls.values())))
-                problem = (
-                    f"{title}: {' and '.join(calls)} runs for each row, not once per query: {condition}",
-                    f"In policy {policies}, move the call into a sub-select that uses no column of the row, for example"
-                    " (select auth.uid()), and compare the row with its result.",
-                )
-        psql_script = self._planner.script(statement, identity, _SEQUENTIAL_SCAN)
-        self._add(id, table, f"{title} evaluates the owner check once per query", psql_script, problem)
+    ) -> Check[_Outcome]:
+        return _checked(
+            id,
+            table,
+            f"{title} evaluates the owner check once per query",
+            partial(self._planner.script, statement, identity, _SEQUENTIAL_SCAN),
+            _per_row_problem(title, policies, Explain(statement, identity, _SEQUENTIAL_SCAN)),
+        )
 
     def _is_reported(self, index: str) -> bool:
         """Whether the structure area of this run has reported this index as missing or different."""
         end = f":index:{_bare(index)}"
         return any(f.area == structure.AREA and f.id.endswith(end) for f in self._context.findings)
 
-    def _add(
-        self,
-        id: str,
-        subject: str,
-        name: str,
-        psql_script: str,
-        problem: tuple[str, str] | None,
-        severity: Severity = Severity.ERROR,
-    ) -> None:
-        self._context.check_deadline()
-        self._context.cases.append(Case(id, AREA, subject, name, psql_script))
-        if problem is not None:
-            message, fix = problem
-            self._context.findings.append(Finding(id, AREA, severity, subject, message, fix))
+    def _add(self, outcome: _Outcome) -> None:
+        case, problem = outcome.case, outcome.problem
+        self._context.cases.append(case)
+        if problem is None:
+            return
+        if problem.unchecked:
+            self._context.mark_unchecked(AREA, case.object, problem.message, problem.fix, id=case.id)
+        else:
+            finding = Finding(case.id, AREA, problem.severity, case.object, problem.message, problem.fix)
+            self._context.findings.append(finding)
 
 
-def _unusable(index: str, missing: bool, queries: Sequence[str]) -> tuple[str, str]:
+def _checked(
+    id: str, subject: str, name: str, psql_script: Callable[[], str], problem: Check[_Problem | None]
+) -> Check[_Outcome]:
+    """The outcome of a case, by the check that finds its problem."""
+    return _Outcome(Case(id, AREA, subject, name, psql_script), (yield from problem))
+
+
+def _known(problem: _Problem | None) -> Check[_Problem | None]:
+    """A check that needs no plan."""
+    yield from ()
+    return problem
+
+
+def _unless_proved(proofs: Sequence[str], problem: _Problem) -> Check[_Problem | None]:
+    """The problem, unless the planner proves that one of the statements returns no row."""
+    for proof in proofs:
+        with suppress(NoPlanError):  # an operator outside pg_catalog
+            if (yield from proves_empty(proof)):
+                return None
+    return problem
+
+
+def _per_row_problem(title: str, policies: str | None, request: Explain) -> Check[_Problem | None]:
+    """The calls of policies that run for each row."""
+    try:
+        calls = query_plan.per_row((yield from plan(request)))
+    except NoPlanError as error:
+        return _Problem(f"{title} cannot be planned: {error}", _STRUCTURE)
+    if not calls:
+        return None
+    condition = _shorten(next(iter(calls.values())))
+    return _Problem(
+        f"{title}: {' and '.join(calls)} runs for each row, not once per query: {condition}",
+        f"In policy {policies}, move the call into a sub-select that uses no column of the row, for example"
+        " (select auth.uid()), and compare the row with its result.",
+    )
+
+
+def _unusable(index: str, missing: bool, queries: Sequence[str]) -> _Problem:
     affected = f"these queries need it: {', '.join(queries)}"
     if missing:
-        return f"index {index} is missing; {affected}", _STRUCTURE
-    return f"index {index} is invalid, so no query uses it; {affected}", f"reindex index concurrently {index};"
+        return _Problem(f"index {index} is missing; {affected}", _STRUCTURE)
+    return _Problem(
+        f"index {index} is invalid, so no query uses it; {affected}", f"reindex index concurrently {index};"
+    )
 
 
 def _bare(name: str) -> str:

@@ -6,9 +6,11 @@ import pytest
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.mutation.run import derive
+from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.impersonation import begin
 from supabase_jobs.verify.plans import queries
-from supabase_jobs.verify.plans.planner import Planner
+from supabase_jobs.verify.plans.planner import Explain, Planner, plan
+from supabase_jobs.verify.plans.query_plan import QueryPlan
 from supabase_jobs.verify.run import parse, verify
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_db import EXPECTATIONS, Make
@@ -150,8 +152,10 @@ def test_additional_action_of_a_rule_is_ignored(rolled_back: Connection) -> None
         "create table public.gone (at timestamptz default now());"
         "create rule besides as on delete to public.async_jobs do also insert into public.gone default values"
     )
-    planner = Planner(begin(rolled_back, "plans", (), (), {}))
-    assert planner.plan("delete from public.async_jobs", None, {})["Relation Name"] == "async_jobs"
+    plans: list[QueryPlan] = []
+    planner = Planner(begin(rolled_back, "plans", (), (), {}), Context())
+    planner.run([plan(Explain("delete from public.async_jobs", None, {"enable_seqscan": "on"}))], plans)
+    assert plans[0]["Relation Name"] == "async_jobs"
     assert verify(rolled_back, EXPECTATIONS, ("plans",)).findings == ()
 
 

@@ -145,7 +145,7 @@ def test_statement_timeout_of_the_role_does_not_interrupt_the_cleanup(cron: Cron
         eventually(connection, "select exists (select from public.deleted where what = 'guest_users')")
         jobs_left = connection.execute("select count(*) > 4 from public.async_jobs").fetchone()
         eventually(connection, "select count(*) = 150 from public.deleted")
-        runs = dict(connection.execute(ENDED.encode()).fetchall())
+        runs: dict[str, int] = dict(connection.execute(ENDED.encode()).fetchall())
     assert jobs_left == (True,)  # guests do not wait until the last job is deleted
     assert "failed" not in runs
     assert runs["succeeded"] >= 2

@@ -52,15 +52,38 @@ def cli(tmp_path: Path) -> Run:
     return run
 
 
+@dataclass(frozen=True)
+class SupabaseCli:
+    """A version of the real Supabase CLI without network access."""
+
+    major: int
+    run: Run
+
+    def __call__(self, *words: str, url: str, cwd: Path) -> Ran:
+        """Run a command on a database: `supabase("db", "push", "--yes", url=url, cwd=project)`."""
+        url = f"{url}?sslmode=disable"
+        return self.run(*words, *(("--db-url", url) if self.major == 2 else (f"--remote={url}",)), cwd=cwd)
+
+
 @pytest.fixture
-def supabase(tmp_path: Path) -> Run:
-    """The real Supabase CLI without network access: `supabase("db", "push", …, cwd=project)`."""
-    program = supabase_cli()
+def supabase(tmp_path: Path) -> SupabaseCli:
+    """Version 3 of the Supabase CLI."""
+    return _supabase(3, tmp_path)
+
+
+@pytest.fixture(params=[3, 2], ids=lambda major: f"cli{major}")
+def each_supabase(request: pytest.FixtureRequest, tmp_path: Path) -> SupabaseCli:
+    """Each major version of the Supabase CLI."""
+    return _supabase(request.param, tmp_path)
+
+
+def _supabase(major: int, tmp_path: Path) -> SupabaseCli:
+    command = supabase_cli(major)
     home = tmp_path / "supabase-home"
     home.mkdir()
     quiet = {"SUPABASE_TELEMETRY_DISABLED": "1", "DO_NOT_TRACK": "1", "SUPABASE_NO_UPDATE_NOTIFIER": "1"}
 
     def run(*words: str, cwd: Path) -> Ran:
-        return _run([str(program), *words], cwd, {"PATH": os.environ["PATH"], "HOME": str(home), **quiet})
+        return _run([*command, *words], cwd, {"PATH": os.environ["PATH"], "HOME": str(home), **quiet})
 
-    return run
+    return SupabaseCli(major, run)

@@ -18,7 +18,12 @@ DEFAULT_MAJOR = 16
 EVERYTHING = bool(os.environ.get("SUPABASE_JOBS_TEST_ALL"))
 MAJORS = ALL_MAJORS if EVERYTHING else (DEFAULT_MAJOR,)
 
-_CLI = Path(__file__).parent / "node_modules" / ".bin" / "supabase"
+_MODULES = Path(__file__).parent / "node_modules"
+# major version of the Supabase CLI → its program, and the words before its arguments
+_CLI = {
+    3: (_MODULES / "supabase-v3" / "bin" / "supabase", []),
+    2: (_MODULES / "supabase-v2" / "dist" / "supabase.js", ["node"]),
+}
 
 
 def unavailable(reason: str) -> NoReturn:
@@ -45,11 +50,12 @@ def postgres_bin(major: int) -> Path | None:
     return None if major in EMBEDDED else found
 
 
-def supabase_cli() -> Path:
-    """The real Supabase CLI."""
-    if not _CLI.exists() or shutil.which("node") is None:
-        unavailable("the Supabase CLI is not installed (npm ci in tests/)")
-    return _CLI
+def supabase_cli(major: int) -> list[str]:
+    """The command of the real Supabase CLI 2 or 3. Version 3 is installed on Linux on x86-64 only."""
+    program, words = _CLI[major]
+    if not program.exists() or any(shutil.which(word) is None for word in words):
+        unavailable(f"version {major} of the Supabase CLI is not installed (npm ci in tests/)")
+    return [*words, str(program)]
 
 
 def postgrest() -> Path:

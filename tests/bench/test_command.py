@@ -85,7 +85,7 @@ def test_subject_verify(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_subject_apply(monkeypatch: pytest.MonkeyPatch) -> None:
-    supabase_cli()
+    supabase_cli(2)
     monkeypatch.setattr(apply, "_REPEAT", 1)
     measured = figures(json.loads(run("--only", "apply", "--json").stdout), "apply")
     assert measured["apply without pending files: time relative to `supabase db push`"]["limit"] == 0.5

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.verify.run import verify
-from tests.fix_cli import Run
+from tests.fix_cli import SupabaseCli
 from tests.fix_db import EXPECTATIONS, Make
 
 # (name in Supabase's advisors, SQL that causes it, start of the id in verify)
@@ -34,12 +34,12 @@ Advisors = Callable[[str], set[str]]
 
 
 @pytest.fixture
-def advisors(supabase: Run, tmp_path: Path) -> Advisors:
+def advisors(supabase: SupabaseCli, tmp_path: Path) -> Advisors:
     """The names of what Supabase's advisors report about a database."""
 
     def run(url: str) -> set[str]:
         options = ("--level", "info", "--output-format", "json")
-        ran = supabase("db", "advisors", "--db-url", f"{url}?sslmode=disable", *options, cwd=tmp_path)
+        ran = supabase("db", "advisors", *options, url=url, cwd=tmp_path)
         assert ran.code == 0, ran.err
         return {issue["name"] for issue in json.loads(ran.out)["results"]} - UNUSED
 
@@ -61,17 +61,17 @@ def test_verify_finds_what_the_advisors_report(
     assert any(f.id.startswith(id) for f in findings)
 
 
-def test_linter_reports_nothing(make_database: Make, supabase: Run, tmp_path: Path) -> None:
+def test_linter_reports_nothing(make_database: Make, supabase: SupabaseCli, tmp_path: Path) -> None:
     """`db lint` uses plpgsql_check, which Debian packages for PostgreSQL 17."""
     database = make_database("applied", 17)
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute("create extension plpgsql_check with schema extensions")
         connection.execute("grant usage on schema extensions to public")
-    lint = ("db", "lint", "--level", "warning", "--fail-on", "warning", "--output-format", "json", "--db-url")
-    ran = supabase(*lint, f"{database.url}?sslmode=disable", cwd=tmp_path)
+    lint = ("db", "lint", "--level", "warning", "--fail-on", "warning", "--output-format", "json")
+    ran = supabase(*lint, url=database.url, cwd=tmp_path)
     assert ran.code == 0, ran.out + ran.err
     with psycopg.connect(database.url, autocommit=True) as connection:
         connection.execute(
             "create function public.broken() returns int language plpgsql as $$ begin return nothing; end $$"
         )
-    assert supabase(*lint, f"{database.url}?sslmode=disable", cwd=tmp_path).code == 1
+    assert supabase(*lint, url=database.url, cwd=tmp_path).code == 1

@@ -11,7 +11,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.local import server
 from supabase_jobs.sources.files import load_sources
 from supabase_jobs.sources.render import render_sources
-from tests.fix_cli import Run
+from tests.fix_cli import Run, SupabaseCli
 from tests.fix_cron import Cron, apply, eventually
 from tests.impersonation import USER_A, insert_fixture_rows
 
@@ -220,11 +220,11 @@ def test_malformed_schedule_is_an_error(cron: Cron, cli: Run, tmp_path: Path) ->
 
 
 def test_supabase_db_push_schedules_the_cleanup(
-    cron: Cron, supabase: Run, cli: Run, root: Path, tmp_path: Path
+    cron: Cron, supabase: SupabaseCli, cli: Run, root: Path, tmp_path: Path
 ) -> None:
     cron.install()
     shutil.copytree(root / "supabase", tmp_path / "supabase", ignore=shutil.ignore_patterns(".temp", ".branches"))
-    pushed = supabase("db", "push", "--yes", "--db-url", f"{cron.url}?sslmode=disable", cwd=tmp_path)
+    pushed = supabase("db", "push", "--yes", url=cron.url, cwd=tmp_path)
     assert pushed.code == 0, pushed.err
     assert cli("status", "--exit-code", "--db-url", cron.url).code == 0
     with psycopg.connect(cron.url, autocommit=True) as connection:

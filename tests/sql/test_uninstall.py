@@ -11,7 +11,7 @@ from supabase_jobs.errors import MigrationError
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.sources.files import Migration, MigrationFiles, load_sources
 from supabase_jobs.sources.render import render_uninstall
-from tests.fix_cli import Run
+from tests.fix_cli import Run, SupabaseCli
 from tests.fix_db import Database, Make, packaged
 from tests.impersonation import insert_fixture_rows
 
@@ -160,7 +160,9 @@ def test_uninstall_works_without_the_later_versions(make_database: Make) -> None
     assert catalogs(url) == before
 
 
-def test_uninstall_and_reinstall_with_the_commands(cli: Run, supabase: Run, platform_url: str, tmp_path: Path) -> None:
+def test_uninstall_and_reinstall_with_the_commands(
+    cli: Run, supabase: SupabaseCli, platform_url: str, tmp_path: Path
+) -> None:
     before = catalogs(platform_url)
     assert cli("render").code == 0
     assert cli("apply", "--db-url", platform_url).code == 0
@@ -169,7 +171,7 @@ def test_uninstall_and_reinstall_with_the_commands(cli: Run, supabase: Run, plat
     [name] = rendered.json["new"]
     assert cli("render", "--check").code == 0
     assert cli("apply", "--dry-run", "--db-url", platform_url).code == 0
-    pushed = supabase("db", "push", "--yes", "--db-url", f"{platform_url}?sslmode=disable", cwd=tmp_path)
+    pushed = supabase("db", "push", "--yes", url=platform_url, cwd=tmp_path)
     assert pushed.code == 0, pushed.err
     assert cli("status", "--exit-code", "--db-url", platform_url).code == 0
     assert catalogs(platform_url) == before

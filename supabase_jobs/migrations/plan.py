@@ -67,7 +67,7 @@ class MigrationPlan:
 _DRIFT = {
     State.EDITED: "the file differs from what was applied; restore it, and make the change in a new migration",
     State.REMOTE_ONLY: "the database has this version, but the files do not; get the file (git pull, or supabase"
-    " migration fetch) before you apply more",
+    " migration fetch --remote) before you apply more",
 }
 _OUT_OF_ORDER = "it is older than {}, which is applied; give it a newer version, or pass --include-all to apply it"
 _NOTES = {

@@ -1,11 +1,13 @@
 """operations.stats: each section on every PostgreSQL version, read-only databases, timeouts, and errors."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 
+from benchmarks.distance import distance
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import PrivilegeError
 from supabase_jobs.operations import stats
@@ -166,6 +168,40 @@ def test_a_query_that_times_out_is_reported_as_unanswered(applied_url: str, monk
     with connect(applied_url) as connection:
         result = stats.collect(connection, {})
     assert (result.unanswered, result.sections) == (["slow"], {"slow": [], "fast": [{"one": 1}]})
+
+
+def test_a_query_after_one_that_times_out_may_time_out_too(applied_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = statement("stats/settings")
+    quick, slow, fast = (
+        replace(settings, text=text)
+        for text in (
+            settings.text.replace("'10s'", "'100ms'"), "select pg_catalog.pg_sleep(5)",
+            "select current_setting('statement_timeout') as timeout",
+        )
+    )  # fmt: skip
+    monkeypatch.setattr(stats, "statement", lambda _name: quick)
+    monkeypatch.setattr(stats, "statements", lambda _name: {"a": fast, "b": slow, "c": slow, "d": fast, "e": slow})
+    with connect(applied_url) as connection:
+        result = stats.collect(connection, {})
+        assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    assert result.unanswered == ["b", "c", "e"]
+    assert result.sections == {"a": [{"timeout": "100ms"}], "b": [], "c": [], "d": [{"timeout": "100ms"}], "e": []}
+
+
+def test_stats_takes_one_round_trip(applied_url: str) -> None:
+    info = psycopg.conninfo.conninfo_to_dict(applied_url)
+    with (
+        distance(int(info["port"] or 0), 0) as proxy,
+        connect(f"postgresql://postgres@127.0.0.1:{proxy.port}/{info['dbname']}") as connection,
+    ):
+        before = proxy.round_trips
+        assert len(stats.collect(connection, {"minutes": 15}).sections) == 7
+        assert proxy.round_trips - before == 1
+
+
+def test_stats_through_a_pooler(applied_url: str, pooled: Callable[..., str]) -> None:
+    url = pooled(applied_url)
+    assert collected(url).keys() == collected(applied_url).keys()
 
 
 def test_missing_privileges_and_missing_migrations_raise(applied_url: str, platform_url: str) -> None:

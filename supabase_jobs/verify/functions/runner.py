@@ -29,9 +29,9 @@ _WATCH = "supabase_jobs_watch"
 _RUN_WATCH = Statement("execute supabase_jobs_watch")
 
 # one savepoint for all scenarios: each scenario begins with a rollback to it
-_SAVEPOINT = Statement("savepoint fixture")
-_RESET = Statement("rollback to savepoint fixture")
-_RELEASE = Statement("release savepoint fixture")
+_SAVEPOINT = Statement("savepoint scenario")
+_RESET = Statement("rollback to savepoint scenario")
+_RELEASE = Statement("release savepoint scenario")
 _BEGIN = [_RESET, time_slice.CHECK]
 # Each of several steps has a savepoint, so that an error undoes no other step. After the step, a second savepoint of
 # the same name hides the first one, except in an aborted transaction. So the rollback that follows undoes the step if

@@ -1,6 +1,7 @@
 """`verify --only functions`: no finding on an untouched database, user rows stay unchanged, scripts run in psql."""
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.mutation.run import derive, mutate
+from supabase_jobs.verify import time_slice
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.functions.scenarios import load
 from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.time_slice import BEGIN
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make
 from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
@@ -161,6 +164,100 @@ def test_other_sources_have_their_own_declaration(rolled_back: Connection, tmp_p
     (tmp_path / "functions.toml").write_text(text)
     [finding] = findings_of(rolled_back, expectations)
     assert finding.message == "counts: thing should be changed to n = 3, but is changed to n = 2"
+
+
+STEPS = """
+ids = ["thing", "other"]
+fixture = [
+  "create table public.things (id uuid, n integer check (n < 9))",
+  "insert into public.things values (%(thing)s, 1), (%(other)s, 1)",
+]
+watch = "select jsonb_object_agg(id, to_jsonb(t)) from public.things as t"
+
+[[scenario]]
+subject = "x"
+name = "failed steps are undone, and no others"
+steps = [
+  { call = "update public.things set n = 2 where id = %(thing)s" },
+  { call = "update public.things set n = 9", error = "23514" },
+  { call = "select n from public.things where id = %(thing)s", result = [[2]] },
+  { call = "delete from public.nothing", error = "42P01" },
+  { call = "update public.things set n = n + 1 where id = %(thing)s returning n", result = [[3]] },
+  { call = "update public.things set n = 9", error = "23514" },
+]
+changes = { thing = { n = 3 } }
+
+[[scenario]]
+subject = "x"
+name = "its preparation fails"
+given = ["delete from public.things", "select 1 / 0"]
+steps = [{ call = "delete from public.things" }, { call = "select 1 / 0", error = "22012" }]
+
+[[scenario]]
+subject = "x"
+name = "the rows are as before"
+call = "select count(*), sum(n) from public.things"
+result = [[2, 2]]
+
+[[scenario]]
+subject = "x"
+name = "deviates"
+call = "update public.things set n = 5 where id = %(other)s"
+
+[[scenario]]
+subject = "x"
+name = "requires what passes"
+requires = ["the rows are as before"]
+call = "delete from public.things where id = %(other)s"
+changes = { other = "deleted" }
+
+[[scenario]]
+subject = "x"
+name = "requires what deviates"
+requires = ["the rows are as before", "deviates"]
+call = "delete from public.things"
+
+[[scenario]]
+subject = "x"
+name = "requires what is not run"
+requires = ["requires what deviates"]
+call = "delete from public.things"
+"""
+
+
+@pytest.mark.parametrize("slice", ["4 seconds", "1 millisecond"])
+def test_each_scenario_is_judged_alone_and_after_those_it_requires(
+    rolled_back: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice: str
+) -> None:
+    monkeypatch.setattr(time_slice, "BEGIN", replace(BEGIN, sql=BEGIN.sql.replace("4 seconds", slice)))
+    (tmp_path / "functions.toml").write_text(STEPS)
+    result = verify(rolled_back, replace(EXPECTATIONS, directory=tmp_path), ("functions",))
+    assert [f"{f.severity}: {f.message}" for f in result.findings] == [
+        "warning: functions was not checked: its preparation fails: `given` failed with 22012: division by zero",
+        "error: deviates: other should be unchanged, but is changed to n = 5",
+    ]
+    assert [case.name for case in result.cases] == [
+        "failed steps are undone, and no others", "its preparation fails", "the rows are as before", "deviates",
+        "requires what passes",
+    ]  # fmt: skip
+
+
+def test_a_lock_delays_a_batch_for_seconds_and_not_each_of_its_scenarios(make_database: Make) -> None:
+    """Each call waits for a lock for 2 s at most; the first that fails stops the area."""
+    url = make_database("applied").url
+    slow = (
+        "create or replace function private.request_guest_id() returns uuid language plpgsql stable as"
+        " $$ begin begin perform pg_sleep(1); exception when query_canceled then null; end; return null; end $$"
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(slow)
+        started = time.monotonic()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("supabase_jobs.verify.run.TIME_LIMIT_S", 3)
+            result = verify(connection, EXPECTATIONS, ("functions",))
+        assert time.monotonic() - started < 15
+    assert result.unchecked == ("functions",)
+    assert "stopped after the time limit" in result.findings[-1].message
 
 
 def test_script_of_every_scenario_runs_in_psql(shared: Callable[[int], str]) -> None:

@@ -1,20 +1,27 @@
 """The area `plans`: fast queries can use their indexes, and managed tables have no missing or superfluous index."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.mutation.run import derive
+from supabase_jobs.verify import time_slice
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.impersonation import begin
 from supabase_jobs.verify.plans import queries
-from supabase_jobs.verify.plans.planner import Explain, Planner, plan
+from supabase_jobs.verify.plans.planner import Check, Explain, NoPlanError, Planner, catalog, plan
 from supabase_jobs.verify.plans.query_plan import QueryPlan
 from supabase_jobs.verify.run import parse, verify
 from supabase_jobs.verify.structure import snapshot
+from supabase_jobs.verify.time_slice import BEGIN
 from tests.fix_db import EXPECTATIONS, Make
+from tests.parts import DEFAULT_MAJOR
 from tests.psql import run_in_psql
+from tests.verify.distance import round_trips
 
 ACTIVE = "where guest_id is not null and status in ('queued', 'processing')"
 
@@ -185,6 +192,38 @@ def test_plans_take_no_lock_and_run_nothing(make_database: Make) -> None:
         other.rollback()
         other.execute("lock table public.async_jobs in row exclusive mode")
         assert verify(connection, EXPECTATIONS, ("plans",)).findings == ()
+
+
+def test_checks_before_one_that_fails_are_completed(rolled_back: Connection) -> None:
+    def check(*requests: Explain) -> Check[str]:
+        for request in requests:
+            yield from plan(request)
+        return requests[-1].statement
+
+    def failing() -> Check[str]:
+        return str((yield from catalog("index")))  # without its parameter
+
+    one, two, broken = (Explain(f"select {what}", None, {"enable_sort": "off"}) for what in ("1", "2", "nothing"))
+    results: list[str] = []
+    planner = Planner(begin(rolled_back, "plans", (), (), {}), Context())
+    with pytest.raises(psycopg.errors.ProtocolViolation):
+        planner.run([check(one, two), check(one), failing(), check(one)], results)
+    assert results == ["select 2", "select 1"]
+    with pytest.raises(NoPlanError, match='42703: column "nothing" does not exist'):
+        planner.run([check(one, broken)], results)
+
+
+def test_checks_left_out_of_a_batch_run_in_the_next(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = BEGIN.sql.replace("4 seconds", "1 millisecond")
+    assert short != BEGIN.sql
+    monkeypatch.setattr(time_slice, "BEGIN", replace(BEGIN, sql=short))
+    cases = verify(rolled_back, EXPECTATIONS, ("plans",)).cases
+    monkeypatch.undo()
+    assert [case.id for case in verify(rolled_back, EXPECTATIONS, ("plans",)).cases] == [case.id for case in cases]
+
+
+def test_plans_take_twelve_round_trips_at_most(shared: Callable[[int], str]) -> None:
+    assert round_trips(shared(DEFAULT_MAJOR), "plans") <= 12
 
 
 def test_every_script_runs_in_psql(applied_url: str) -> None:

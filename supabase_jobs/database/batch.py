@@ -71,6 +71,13 @@ def run_groups(connection: Connection, groups: Sequence[Sequence[Statement]]) ->
     return [_group(connection, [next(results) for _ in group], next(results)) for group in groups]
 
 
+def read(connection: Connection, statements: Sequence[Statement]) -> list[Sequence[tuple[Any, ...]]]:
+    """The rows of each statement, in one round trip. Raises psycopg's error of the first that fails."""
+    [result] = run_groups(connection, [statements])
+    result.answer()
+    return [answer.rows for answer in result.answers]
+
+
 def _command(
     connection: Connection, quote: psycopg.ClientCursor[tuple[Any, ...]], statement: Statement
 ) -> Callable[[], None]:

@@ -1,11 +1,9 @@
 """What `verify` compares a database with: the rendered SQL sources of a project, and their declarations."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.settings import Settings
 from supabase_jobs.sources.config_toml import ApiSettings, load_api_settings
 from supabase_jobs.sources.project import rendered, variables
@@ -35,10 +33,9 @@ class Expectations:
         """The path of a declaration file (`access.toml`); the file may be missing."""
         return (self.directory or PACKAGED_DECLARATIONS) / name
 
-    def all_exposed_schemas(self, connection: Connection) -> set[str]:
-        """The schemas that the API exposes according to config.toml and to this database."""
-        in_database = {schema for (schema,) in sql_file(EXPOSED_SCHEMAS).rows(connection)}
-        return {*self.exposed_schemas, *in_database}
+    def all_exposed_schemas(self, rows: Iterable[Sequence[str]]) -> set[str]:
+        """The schemas that the API exposes according to config.toml and to a database: the rows of EXPOSED_SCHEMAS."""
+        return {*self.exposed_schemas, *(schema for (schema,) in rows)}
 
 
 def load_expectations(settings: Settings) -> Expectations:

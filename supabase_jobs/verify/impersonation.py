@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import ExecStatus
 
-from supabase_jobs.database.batch import Answer, Statement
+from supabase_jobs.database.batch import Answer, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
@@ -120,14 +120,12 @@ def insert_fixture(
     """
     connection = impersonation.connection
     params = impersonation.params({name: name for name in impersonation.ids})
-    try:
-        with connection.transaction():
-            for statement in fixture:
-                connection.execute(statement.encode(), params)
-            _restore_caller(impersonation)
-    except psycopg.OperationalError:
-        raise
-    except psycopg.Error as error:
+    statements = [Statement(text, params) for text in fixture]
+    [result] = run_groups(connection, [[Statement("savepoint fixture"), *statements, Statement(_CALLER)]])
+    if (error := result.error) is not None:
+        if isinstance(error, psycopg.OperationalError):
+            raise error
+        connection.execute("rollback to savepoint fixture")
         conflict = ownership.user_object_conflict(connection, error, managed)
         if conflict is not None:
             reason = f"inserting the fixture rows: {conflict.why}"
@@ -141,6 +139,8 @@ def insert_fixture(
             message = f"{area} was not checked: {reason}"
             context.findings.append(Finding(f"{area}:fixture", area, Severity.ERROR, "fixture", message, fix))
         return False
+    if result.answer().rows != [impersonation.caller]:
+        reset_role(impersonation)  # undoes the settings that a user trigger has changed
     return True
 
 
@@ -155,12 +155,6 @@ def _fix_of_schema_fault(error: psycopg.Error, managed: Collection[str]) -> str 
         return _FIX_CONSTRAINT
     sqlstate = error.sqlstate or ""
     return _FIX_MISSING if sqlstate.startswith(("42", "3F")) and sqlstate != "42501" else None
-
-
-def _restore_caller(impersonation: Impersonation) -> None:
-    """Undo the settings that a user trigger has changed."""
-    if one(impersonation.connection.execute(_CALLER)) != impersonation.caller:
-        reset_role(impersonation)
 
 
 def identity_statements(impersonation: Impersonation, identity: Identity) -> list[Statement]:

@@ -4,10 +4,13 @@ Each area is a package whose module `check` has the function `check(connection, 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
+from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
@@ -69,17 +72,19 @@ def verify(
     """
     started = time.monotonic()
     context = Context(repeated, started + TIME_LIMIT_S)
-    with connection.transaction(force_rollback=True):
-        connection.execute(SETTINGS)
-        read_only = connection.execute(_READ_ONLY).fetchone()
+    with _rolled_back(connection) as (is_read_only, kind):
+        used = False
         for area in areas:
             if context.should_stop:
                 break
-            if area in _WRITING and read_only and read_only[0]:
-                why = f"this is {read_only[1]}, and fixture rows cannot be inserted"
+            if area in _WRITING and is_read_only:
+                why = f"this is {kind}, and fixture rows cannot be inserted"
                 context.mark_unchecked(area, "database", why, "Connect to the primary.")
-            else:
-                _check(connection, area, expectations, context)
+                continue
+            if used:  # no area sees the fixture rows of another
+                connection.execute("rollback to savepoint area")
+            used = True
+            _check(connection, area, expectations, context)
     context.downgrade_equivalent()
     return _verification(context, (time.monotonic() - started) * 1000)
 
@@ -90,6 +95,21 @@ def declared_cases(expectations: Expectations) -> Verification:
     for cases in (structure_cases, access_cases, http.declared_cases):
         cases(expectations, context)
     return _verification(context, 0.0)
+
+
+@contextmanager
+def _rolled_back(connection: Connection) -> Iterator[tuple[bool, str]]:
+    """A transaction, or a savepoint in an open one, that is rolled back. Yields the row of `_READ_ONLY`."""
+    nested = connection.info.transaction_status != TransactionStatus.IDLE
+    start = "savepoint verify" if nested else "begin"
+    try:
+        [result] = run_groups(connection, [list(map(Statement, (start, SETTINGS, "savepoint area", _READ_ONLY)))])
+        [(is_read_only, kind)] = result.answer().rows
+        yield is_read_only, kind
+    finally:
+        if not connection.broken:
+            ends = ("rollback to savepoint verify", "release savepoint verify") if nested else ("rollback",)
+            run_groups(connection, [list(map(Statement, ends))])
 
 
 def _verification(context: Context, milliseconds: float) -> Verification:
@@ -107,8 +127,7 @@ def _verification(context: Context, milliseconds: float) -> Verification:
 
 def _check(connection: Connection, area: str, expectations: Expectations, context: Context) -> None:
     try:
-        with connection.transaction(force_rollback=True):  # no area sees the fixture rows of another
-            _CHECKS[area](connection, expectations, context)
+        _CHECKS[area](connection, expectations, context)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
         why, fix = f"it failed with {_described(error)}", "Connect as postgres, the owner of the managed objects."
         context.mark_unchecked(area, "database", why, fix)

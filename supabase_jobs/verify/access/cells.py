@@ -1,17 +1,19 @@
 """Run every cell of an access matrix, and judge its outcome against the declared one."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import psycopg
 
 from supabase_jobs.findings import Case, Finding, Grid, Severity
 from supabase_jobs.outcomes import OUTCOMES
 from supabase_jobs.verify import script
-from supabase_jobs.verify.access import AREA, probe
+from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.matrix import Action, Matrix, MatrixRow
+from supabase_jobs.verify.access.probe import ControlProbe, Prober, QuestionsProbe, RowProbe
 from supabase_jobs.verify.context import Context, EquivalenceCheck
-from supabase_jobs.verify.identity import Identity
+from supabase_jobs.verify.identity import NULL, Identity
 from supabase_jobs.verify.impersonation import Impersonation, Names
 
 _FIXES = {
@@ -22,6 +24,14 @@ _FIXES = {
 }
 _FIX_CONSTRAINT = "The constraint that should refuse this is missing or changed."
 _FIX_CONTROL = "Connect as the owner of the tables (postgres), so that the control statement can find the target row."
+
+_WITHOUT_ERROR = ("rows", "hidden")
+_NEEDS_CONTROL = ("hidden", "denied")
+# the deadline holds between round trips, and each row of one is small
+_CHUNK_CELLS = 200
+
+_Row = tuple["_MatrixRun", int]  # a matrix and the number of a row
+_Target = tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -74,61 +84,184 @@ def _identity_sql(names: Names, identity: Identity) -> str:
     return f"-- The same connection served this identity before:\n{previous}{statement}{reset}{settings}"
 
 
-def run_matrix(impersonation: Impersonation, matrix: Matrix, managed: Collection[str], context: Context) -> None:
-    """Run every cell of a matrix; add its grid, and a finding for each cell whose outcome is not the declared one."""
-    outcomes: list[tuple[str, ...]] = []
-    mismatches: set[tuple[int, int]] = set()
-    unrestricted: dict[tuple[str, str], bool] = {}
-    for r, row in enumerate(matrix.rows):
-        context.check_deadline()
-        results = _run_row(impersonation, matrix, row, unrestricted)
-        outcomes.append(tuple(outcome for outcome, _ in results))
-        for c, (action, (outcome, error)) in enumerate(zip(matrix.actions, results, strict=True)):
-            cell = Cell(matrix, row, action)
-            context.probed.add(EquivalenceCheck(matrix.object, row.identity.role, action.command))
-            if not context.repeated:
-                context.cases.append(cell.case(impersonation))
-            if not judge_cell(impersonation, cell, outcome, error, managed, context):
-                mismatches.add((r, c))
-    mismatches |= _run_controls(impersonation, matrix, outcomes, mismatches, managed, context)
-    context.grids.append(
-        Grid(
-            matrix.title,
-            tuple(action.name for action in matrix.actions),
-            tuple(row.label for row in matrix.rows),
-            tuple(outcomes),
-            frozenset(mismatches),
-        )
-    )
+def run_matrices(
+    impersonation: Impersonation, matrices: Sequence[Matrix], managed: Collection[str], context: Context
+) -> None:
+    """Run every cell; add the grid of each matrix, and a finding for each cell whose outcome is not the declared one.
 
-
-def _run_row(
-    impersonation: Impersonation, matrix: Matrix, row: MatrixRow, unrestricted: dict[tuple[str, str], bool]
-) -> list[tuple[str, psycopg.Error | None]]:
-    """The outcome of each action of a row, and its error if it failed.
-
-    `unrestricted` caches which actions reach every row as which role. Those actions are not run.
+    A run that may stop does so between two chunks of rows; the rows of a chunk share a round trip.
     """
-    params = impersonation.params(row.binds)
-    if (failed := probe.set_identity(impersonation, row.identity)) is not None:
-        return [(failed, None)] * len(matrix.actions)
-    for action in matrix.actions:
-        key = (action.name, row.identity.role)
-        if action.unrestricted_if is not None and key not in unrestricted:
-            unrestricted[key] = probe.is_unrestricted(impersonation, action.unrestricted_if, params)
-    known = {action.name: "rows" for action in matrix.actions if unrestricted.get((action.name, row.identity.role))}
-    # actions that should not fail are sent together
-    together = [a for a in matrix.actions if a.name not in known and row.expected[a.name] in ("rows", "hidden")]
-    if (outcomes := probe.run_together(impersonation, together, params)) is not None:
-        known |= {action.name: outcome for action, outcome in zip(together, outcomes, strict=True)}
-    return [
-        (known[action.name], None) if action.name in known else probe.run(impersonation, action, params)
-        for action in matrix.actions
-    ]
+    prober = Prober(impersonation, context)
+    runs = [_MatrixRun(prober, impersonation, matrix, managed, context) for matrix in matrices]
+    rows = [(run, number) for run in runs for number in range(len(run.probes))]
+    # A request setting that was never made in this session is null, and differs from an empty one. So the rows at the
+    # beginning whose identities make no settings are complete before the next row makes some.
+    first = list(takewhile(lambda row: not row[0].makes_settings(row[1]), rows))
+    for part in (first, rows[len(first) :]):
+        if context.should_stop:
+            return
+        _find_unrestricted(prober, part)
+        for chunk in _chunks(part):
+            if context.should_stop:
+                return
+            controls = [control for run, number in chunk for control in run.add_controls(number)]
+            try:
+                prober.run([*(run.probes[number] for run, number in chunk), *controls])
+            finally:
+                if not impersonation.connection.broken:
+                    for run, number in chunk:
+                        run.judge_row(number)
+            for run in dict.fromkeys(run for run, _ in chunk):
+                run.finish()
 
 
-def judge_cell(
-    impersonation: Impersonation,
+def _chunks(rows: Sequence["_Row"]) -> Iterator[list["_Row"]]:
+    """Split rows into chunks with a limited number of cells."""
+    chunk: list[_Row] = []
+    cells = 0
+    for run, number in rows:
+        if chunk and cells + len(run.matrix.actions) > _CHUNK_CELLS:
+            yield chunk
+            chunk, cells = [], 0
+        chunk.append((run, number))
+        cells += len(run.matrix.actions)
+    if chunk:
+        yield chunk
+
+
+def _find_unrestricted(prober: Prober, rows: Sequence["_Row"]) -> None:
+    """Run the `unrestricted_if` queries, once for each role. The actions that reach every row are not run."""
+    questions: dict[tuple[_MatrixRun, str], QuestionsProbe] = {}
+    for run, number in rows:
+        role = run.matrix.rows[number].identity.role
+        if run.guarded and role not in run.unrestricted and (run, role) not in questions:
+            questions[run, role] = run.question(number)
+    prober.run(list(questions.values()))
+    for (run, role), question in questions.items():
+        answers = zip(run.guarded, question.answers or (), strict=True)
+        run.unrestricted[role] = {action.name for action, reaches_all in answers if reaches_all}
+    for run, number in rows:
+        for name in run.unrestricted.get(run.matrix.rows[number].identity.role, ()):
+            run.probes[number].results[name] = ("rows", None)
+
+
+class _MatrixRun:
+    """A matrix while it runs: the probes of its rows, the controls of its cells, and the mismatches so far.
+
+    `guarded` are the actions with an `unrestricted_if` query, `unrestricted` the names of those that reach every row as
+    a role.
+    """
+
+    def __init__(
+        self,
+        prober: Prober,
+        impersonation: Impersonation,
+        matrix: Matrix,
+        managed: Collection[str],
+        context: Context,
+    ) -> None:
+        self._prober = prober
+        self._impersonation = impersonation
+        self._managed = managed
+        self._context = context
+        self.matrix = matrix
+        literals = {**script.quoted(impersonation.ids), NULL: script.literal(None)}
+        self._literals = [{name: literals[bind] for name, bind in row.binds.items()} for row in matrix.rows]
+        self.probes = [
+            RowProbe(row.identity, matrix.actions, values, {n for n, e in row.expected.items() if e in _WITHOUT_ERROR})
+            for row, values in zip(matrix.rows, self._literals, strict=True)
+        ]
+        self.guarded = [action for action in matrix.actions if action.unrestricted_if is not None]
+        self.unrestricted: dict[str, set[str]] = {}
+        self._controls: dict[_Target, ControlProbe] = {}
+        self._judged: set[int] = set()
+        self._mismatches: set[tuple[int, int]] = set()
+
+    def makes_settings(self, number: int) -> bool:
+        """Whether the identity of a row makes request settings."""
+        identity = self.matrix.rows[number].identity
+        return identity.previous is not None or bool(identity.settings_for(self._impersonation.texts))
+
+    def question(self, number: int) -> QuestionsProbe:
+        """The `unrestricted_if` queries, run as the identity of a row."""
+        queries = [a.unrestricted_if % self._literals[number] for a in self.guarded if a.unrestricted_if is not None]
+        return QuestionsProbe(replace(self.matrix.rows[number].identity, previous=None), queries)
+
+    def add_controls(self, number: int) -> Iterator[ControlProbe]:
+        """The controls that a row needs and no row before it, if its outcomes are the declared ones."""
+        row = self.matrix.rows[number]
+        for action in self.matrix.actions:
+            target = _target(row, action)
+            if row.expected[action.name] in _NEEDS_CONTROL and target not in self._controls:
+                control = ControlProbe((action.control or action.sql) % self._literals[number])
+                self._controls[target] = control
+                yield control
+
+    def judge_row(self, number: int) -> None:
+        """Judge every cell of a row, if it is complete."""
+        probe, row = self.probes[number], self.matrix.rows[number]
+        if not probe.complete:
+            return
+        self._judged.add(number)
+        for c, action in enumerate(self.matrix.actions):
+            cell = Cell(self.matrix, row, action)
+            self._context.probed.add(EquivalenceCheck(self.matrix.object, row.identity.role, action.command))
+            if not self._context.repeated:
+                self._context.cases.append(cell.case(self._impersonation))
+            outcome, error = probe.results[action.name]
+            if not _judge_cell(self._prober, cell, outcome, error, self._managed, self._context):
+                self._mismatches.add((number, c))
+
+    def finish(self) -> None:
+        """Once every row is judged, judge the controls and add the grid."""
+        rows = self.matrix.rows
+        if len(self._judged) < len(rows):
+            return
+        self._mismatches |= self._judge_controls()
+        outcomes = tuple(tuple(probe.results[a.name][0] for a in self.matrix.actions) for probe in self.probes)
+        self._context.grids.append(
+            Grid(
+                self.matrix.title,
+                tuple(action.name for action in self.matrix.actions),
+                tuple(row.label for row in rows),
+                outcomes,
+                frozenset(self._mismatches),
+            )
+        )
+
+    def _judge_controls(self) -> set[tuple[int, int]]:
+        """Judge the control of each cell that is `hidden` or `denied` as declared; return the cells that fail it.
+
+        Such an outcome proves something only if the owner can reach the target row.
+        """
+        failed = set()
+        failures: dict[_Target, str | None] = {}
+        for r, row in enumerate(self.matrix.rows):
+            for c, action in enumerate(self.matrix.actions):
+                outcome, _ = self.probes[r].results[action.name]
+                if outcome not in _NEEDS_CONTROL or (r, c) in self._mismatches:
+                    continue
+                target = _target(row, action)
+                if target not in failures:
+                    failures[target] = self._prober.control_failure(self._controls[target], self._managed)
+                if (failure := failures[target]) is not None:
+                    failed.add((r, c))
+                    cell = Cell(self.matrix, row, action)
+                    message = (
+                        f"{cell.name} is {outcome}, but this proves nothing: as the owner, the statement {failure}"
+                    )
+                    finding = Finding(cell.id, AREA, Severity.ERROR, self.matrix.object, message, _FIX_CONTROL)
+                    self._context.findings.append(finding)
+        return failed
+
+
+def _target(row: MatrixRow, action: Action) -> "_Target":
+    """What the control statement of a cell depends on: the action, and the ids of its parameters."""
+    return (action.name, *((name, row.binds[name]) for name in action.target))
+
+
+def _judge_cell(
+    prober: Prober,
     cell: Cell,
     outcome: str,
     error: psycopg.Error | None,
@@ -145,7 +278,7 @@ def judge_cell(
     if outcome == expected:
         return True
     if error is not None and (expected == "rows" or expected.startswith("23") or cell.action.reached is not None):
-        conflict = probe.user_object_conflict(impersonation, error, managed)
+        conflict = prober.conflict(error, managed)
         if conflict is not None:
             context.mark_unchecked(AREA, cell.matrix.object, f"{cell.name}: {conflict.why}", conflict.fix, id=cell.id)
             return False
@@ -153,35 +286,3 @@ def judge_cell(
     fix = f"{_FIXES.get(expected, _FIX_CONSTRAINT)} `verify --only structure` names the object that differs."
     context.findings.append(Finding(cell.id, AREA, Severity.ERROR, cell.matrix.object, message, fix))
     return False
-
-
-def _run_controls(
-    impersonation: Impersonation,
-    matrix: Matrix,
-    outcomes: list[tuple[str, ...]],
-    mismatches: set[tuple[int, int]],
-    managed: Collection[str],
-    context: Context,
-) -> set[tuple[int, int]]:
-    """Run the control statement of each cell that is `hidden` or `denied` as declared; return the cells that fail it.
-
-    Such an outcome proves something only if the owner can reach the target row.
-    """
-    failed = set()
-    failures: dict[tuple[object, ...], str | None] = {}
-    for r, row in enumerate(matrix.rows):
-        for c, action in enumerate(matrix.actions):
-            outcome = outcomes[r][c]
-            if outcome not in ("hidden", "denied") or (r, c) in mismatches:
-                continue
-            target = (action.name, *((name, row.binds[name]) for name in action.target))
-            if target not in failures:
-                context.check_deadline()
-                params = impersonation.params(row.binds)
-                failures[target] = probe.control_failure(impersonation, action, params, managed)
-            if (failure := failures[target]) is not None:
-                failed.add((r, c))
-                cell = Cell(matrix, row, action)
-                message = f"{cell.name} is {outcome}, but this proves nothing: as the owner, the statement {failure}"
-                context.findings.append(Finding(cell.id, AREA, Severity.ERROR, matrix.object, message, _FIX_CONTROL))
-    return failed

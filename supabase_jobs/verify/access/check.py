@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.verify import ownership, script
-from supabase_jobs.verify.access import AREA, privileges, probe
-from supabase_jobs.verify.access.cells import Cell, run_matrix
+from supabase_jobs.verify.access import AREA, privileges
+from supabase_jobs.verify.access.cells import Cell, run_matrices
 from supabase_jobs.verify.access.matrix import FILE_NAME, AccessDeclaration, load
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
@@ -49,16 +49,10 @@ def run(
     blocks a cell, the cell is unchecked. The fixture rows stay until the caller rolls its transaction back.
     """
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
-    # A request setting that was never made in this session is null, and differs from an empty one. So the cells of the
-    # first identity run before the first set_config.
     context.preambles[AREA] = _preamble(declared, impersonation)
     if not insert_fixture(impersonation, AREA, declared.fixture, context, managed):
         return
-    with probe.savepoints(impersonation):
-        for matrix in declared.matrices:
-            if context.should_stop:
-                break
-            run_matrix(impersonation, matrix, managed, context)
+    run_matrices(impersonation, declared.matrices, managed, context)
     deviating = {finding.object for finding in context.findings if finding.area == AREA}
     context.matching |= {matrix.object for matrix in declared.matrices} - deviating
 

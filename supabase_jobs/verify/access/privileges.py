@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
@@ -26,7 +27,9 @@ def check(
     An undeclared privilege is an error if a request can have it, and otherwise a warning.
     """
     privileges = declared.privileges
-    for table, role, privilege, reachable, fix in sql_file(_PRIVILEGES).rows(connection, sorted(tables)):
+    queries = [sql_file(_PRIVILEGES).statement(sorted(tables)), sql_file(EXPOSED_SCHEMAS).statement()]
+    actual, exposed_rows = read(connection, queries)
+    for table, role, privilege, reachable, fix in actual:
         id = f"{AREA}:{table}:{role} may {privilege}"
         case = Case(id, AREA, table, f"{role} may {privilege}: declared")
         context.cases.append(catalog.with_script(case, _PRIVILEGES, table, context))
@@ -34,7 +37,7 @@ def check(
             severity = Severity.ERROR if reachable else Severity.WARNING
             message = f"undeclared: {role} may {privilege} {table}, but access.toml neither tests nor lists this"
             context.findings.append(Finding(id, AREA, severity, table, message, fix))
-    exposed = expectations.all_exposed_schemas(connection)
+    exposed = expectations.all_exposed_schemas(exposed_rows)
     for schema in declared.unexposed_schemas:
         id = f"{AREA}:{schema}:not served"
         case = Case(id, AREA, schema, "the API does not expose this schema")

@@ -1,136 +1,252 @@
-"""Run the statement of one cell of the access matrix as an identity; every probe undoes the one before.
+"""Run the statements of access matrices as identities, many in one round trip; every probe undoes the one before.
 
 Needs an open transaction.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Protocol
 
 import psycopg
 
+from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
-from supabase_jobs.database.prepare import without_automatic_prepare
 from supabase_jobs.outcomes import refusal
 from supabase_jobs.verify import ownership
 from supabase_jobs.verify.access.matrix import Action
+from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import SET, Impersonation, Params, one, send_identity, serve_previous
+from supabase_jobs.verify.impersonation import SET, Impersonation, check_identity, identity_statements
 
-# One savepoint before the identity is set and one after it: setting the identity takes longer than most probes. Each
-# probe begins with a rollback, which needs no round trip of its own.
-_OWN_ROLE = "own_role"
-_RESET_ROLE = "rollback to savepoint own_role"
-_KEEP_IDENTITY = "savepoint identity"
-_UNDO_PROBE = "rollback to savepoint identity"
+# One savepoint before the identity is set and one after it: setting the identity takes longer than most probes. A
+# rollback to the first destroys the second, so if an identity cannot be set, its probes fail at their rollback.
+_SAVE_OWN_ROLE = Statement("savepoint own_role")
+_RESET_ROLE = Statement("rollback to savepoint own_role")
+_SAVE_IDENTITY = Statement("savepoint identity")
+_UNDO_PROBE = Statement("rollback to savepoint identity")
+
+_CLOCK = Statement("select extract(epoch from clock_timestamp())::float8")
+_STOP_AFTER = "select 1 / (clock_timestamp() < to_timestamp({}))::integer"
+# A probe that begins later is sent again: after a statement that ran into its timeout, no other may do the same.
+_BATCH_SECONDS = 2.0
+
+Literals = Mapping[str, str]
+Groups = list[list[Statement]]
 
 
-@contextmanager
-def savepoints(impersonation: Impersonation) -> Iterator[None]:
-    """The context that all other functions of this module need; leaving it undoes all probes."""
-    connection = impersonation.connection
-    with without_automatic_prepare(connection), connection.transaction(force_rollback=True, savepoint_name=_OWN_ROLE):
-        yield
+class Probe(Protocol):
+    """Statements to run, and how to read their results. The first group begins as the connection's own role."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all results are known."""
+        ...
+
+    def groups(self, impersonation: Impersonation) -> Groups:
+        """The groups of statements to send next."""
+        ...
+
+    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
+        """Read the results of `groups`. Raises psycopg's error if it shows nothing about access."""
+        ...
 
 
-def set_identity(impersonation: Impersonation, identity: Identity) -> str | None:
-    """Set the identity of the following probes. None, or the outcome of the previous identity's statement if it fails.
+@dataclass(eq=False)
+class RowProbe:
+    """Actions to run as an identity. `results` has the outcome of each, by name, and its error if it failed.
 
-    See `Identity.previous`.
+    The actions `together` should not fail: they share a group, which takes less time. If one fails, those behind it run
+    again, each in a group of its own. `literals` are the values of the parameters.
     """
-    impersonation.connection.execute(_RESET_ROLE)
-    try:
-        serve_previous(impersonation, identity)
-    except INCONCLUSIVE_ERRORS:
-        raise
-    except psycopg.Error as error:
-        if impersonation.connection.broken:
-            raise
-        return refusal(error)
-    with impersonation.connection.pipeline():
-        check_identity = send_identity(impersonation, identity)
-        impersonation.connection.execute(_KEEP_IDENTITY)
-    check_identity()
-    return None
+
+    identity: Identity
+    actions: Sequence[Action]
+    literals: Literals
+    together: Collection[str]
+    results: dict[str, tuple[str, psycopg.Error | None]] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every action has a result."""
+        return len(self.results) == len(self.actions)
+
+    def groups(self, impersonation: Impersonation) -> Groups:
+        """A group that sets the identity, and the groups of the actions without a result."""
+        identity = [*identity_statements(impersonation, self.identity), _SAVE_IDENTITY]
+        parts = self._parts()
+        return [identity, *([s for action in part for s in self._run(impersonation, action)] for part in parts)]
+
+    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
+        """Read the outcomes. If the previous identity's statement failed, this is the outcome of every action."""
+        identity, *others = results
+        if identity.error is not None:
+            outcome = _refusal(identity.error)
+            if len(identity.answers) >= len(identity_statements(impersonation, self.identity)) - 1:
+                raise identity.error
+            self.results = dict.fromkeys((action.name for action in self.actions), (outcome, None))
+            return
+        check_identity(impersonation, self.identity, identity.answers[:-1])
+        for part, result in zip(self._parts(), others, strict=True):
+            self._read_part(part, result)
+        self.together = ()
+
+    def _parts(self) -> list[list[Action]]:
+        """The actions without a result: those of each group."""
+        left = [action for action in self.actions if action.name not in self.results]
+        together = [action for action in left if action.name in self.together]
+        return [*([together] if together else []), *([a] for a in left if a.name not in self.together)]
+
+    def _run(self, impersonation: Impersonation, action: Action) -> list[Statement]:
+        statements = [_UNDO_PROBE, Statement(action.sql % self.literals)]
+        if action.reached is not None:
+            reset = Statement(SET, ("role", impersonation.own_role))
+            statements += [reset, Statement(action.reached % self.literals)]
+        return statements
+
+    def _read_part(self, part: Sequence[Action], result: GroupResult) -> None:
+        answers = iter(result.answers)
+        for action in part:
+            expected = 2 if action.reached is None else 4
+            read = tuple(islice(answers, expected))
+            if len(read) == expected:  # the count of the last shows whether the action reached its target
+                self.results[action.name] = ("rows" if read[-1].count else "hidden", None)
+                continue
+            error = result.error
+            assert error is not None  # noqa: S101  otherwise every statement has an answer
+            outcome = _refusal(error)
+            self.results[action.name] = ("rows" if error.sqlstate == action.row_limit_error else outcome, error)
+            return
 
 
-def run_together(impersonation: Impersonation, actions: Sequence[Action], params: Params) -> list[str] | None:
-    """The outcomes of several actions, run in one round trip: a third of the time of separate probes.
+@dataclass(eq=False)
+class QuestionsProbe:
+    """Queries to run as an identity, each of which returns a boolean."""
 
-    None if any of them fails; then no outcome is known.
-    """
-    try:
-        with impersonation.connection.pipeline():
-            cursors = [_send(impersonation, action, params) for action in actions]
-    except INCONCLUSIVE_ERRORS:
-        raise
-    except psycopg.Error:
-        if impersonation.connection.broken:
-            raise
-        return None
-    return ["rows" if _row_count(cursor) else "hidden" for cursor in cursors]
+    identity: Identity
+    queries: Sequence[str]
+    answers: tuple[bool, ...] | None = None
 
+    @property
+    def complete(self) -> bool:
+        """Whether the queries were answered."""
+        return self.answers is not None
 
-def run(impersonation: Impersonation, action: Action, params: Params) -> tuple[str, psycopg.Error | None]:
-    """The outcome of one action, and its error if it failed."""
-    try:
-        with impersonation.connection.pipeline():
-            cursor = _send(impersonation, action, params)
-        return "rows" if _row_count(cursor) else "hidden", None
-    except INCONCLUSIVE_ERRORS:
-        raise
-    except psycopg.Error as error:
-        if impersonation.connection.broken:
-            raise
-        return "rows" if error.sqlstate == action.row_limit_error else refusal(error), error
+    def groups(self, impersonation: Impersonation) -> Groups:
+        """One group: the identity and the queries."""
+        return [[*identity_statements(impersonation, self.identity), *map(Statement, self.queries)]]
+
+    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
+        """Read the answers; every error is raised."""
+        [result] = results
+        result.answer()
+        first = len(result.answers) - len(self.queries)
+        check_identity(impersonation, self.identity, result.answers[:first])
+        self.answers = tuple(bool(answer.rows[0][0]) for answer in result.answers[first:])
 
 
-def _send(impersonation: Impersonation, action: Action, params: Params) -> psycopg.Cursor[Any]:
-    """Send an action in an open pipeline; return the cursor whose row count shows whether it reached its target."""
-    connection = impersonation.connection
-    connection.execute(_UNDO_PROBE)
-    cursor = connection.execute(action.sql.encode(), params)
-    if action.reached is not None:
-        connection.execute(SET, ("role", impersonation.own_role))
-        cursor = connection.execute(action.reached.encode(), params)
-    return cursor
+@dataclass(eq=False)
+class ControlProbe:
+    """The control statement of an action, run as the owner."""
+
+    statement: str
+    result: GroupResult | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the statement was run."""
+        return self.result is not None
+
+    def groups(self, impersonation: Impersonation) -> Groups:  # noqa: ARG002  of the protocol
+        """One group: the statement."""
+        return [[Statement(self.statement)]]
+
+    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:  # noqa: ARG002
+        """Keep the result."""
+        [result] = results
+        if result.error is not None:
+            _refusal(result.error)
+        self.result = result
 
 
-def is_unrestricted(impersonation: Impersonation, query: str, params: Params) -> bool:
-    """The result of an action's `unrestricted_if` query: true if its statement would reach every row."""
-    impersonation.connection.execute(_UNDO_PROBE)
-    return bool(one(impersonation.connection.execute(query.encode(), params))[0])
+class Prober:
+    """Runs probes on one connection. It leaves a savepoint, so the caller must roll back to a point before it."""
 
+    def __init__(self, impersonation: Impersonation, context: Context) -> None:
+        self._impersonation = impersonation
+        self._connection = impersonation.connection
+        self._context = context
+        self._clock_offset: float | None = None  # of the server's clock, from time.monotonic
 
-def control_failure(
-    impersonation: Impersonation, action: Action, params: Params, managed: Collection[str]
-) -> str | None:
-    """None if the control statement, run as the owner, reaches the target; otherwise how it fails."""
-    connection = impersonation.connection
-    try:
-        with connection.pipeline():
-            connection.execute(_RESET_ROLE)
-            cursor = connection.execute((action.control or action.sql).encode(), params)
-        return None if _row_count(cursor) else "finds nothing either"
-    except INCONCLUSIVE_ERRORS:
-        raise
-    except psycopg.Error as error:
-        if connection.broken:
-            raise
-        connection.execute(_RESET_ROLE)
+    def run(self, probes: Sequence[Probe]) -> None:
+        """Run the probes in order; one round trip suffices unless one of them fails or takes long.
+
+        Raises DeadlineError, and the error of a probe whose results cannot be read, once those before it are complete.
+        """
+        stopped: psycopg.Error | None = None
+        while pending := [probe for probe in probes if not probe.complete]:
+            self._context.check_deadline()
+            for probe, results in self._send(pending):
+                try:
+                    probe.read(self._impersonation, results)
+                except psycopg.Error as error:
+                    stopped, probes = error, pending[: pending.index(probe)]
+                    break
+        if stopped is not None:
+            raise stopped
+
+    def conflict(self, error: psycopg.Error, managed: Collection[str]) -> ownership.UserObjectConflict | None:
+        """The user object that raised the error of a probe, if any."""
+        self._connection.execute(_RESET_ROLE.sql)
+        return ownership.user_object_conflict(self._connection, error, managed)
+
+    def control_failure(self, probe: ControlProbe, managed: Collection[str]) -> str | None:
+        """None if the control statement reached its target; otherwise how it fails."""
+        assert probe.result is not None  # noqa: S101  it was run
+        error = probe.result.error
+        if error is None:
+            return None if probe.result.answer().count else "finds nothing either"
         # a user object that refers to the target shows that the target exists
-        if ownership.user_object_conflict(connection, error, managed):
+        if self.conflict(error, managed):
             return None
         return f"fails with {error.sqlstate}: {error.diag.message_primary}"
 
+    def _send(self, probes: Sequence[Probe]) -> Iterator[tuple[Probe, Sequence[GroupResult]]]:
+        """Run the groups of these probes in one round trip; yield their results, up to the first that began too late.
 
-def user_object_conflict(
-    impersonation: Impersonation, error: psycopg.Error, managed: Collection[str]
-) -> ownership.UserObjectConflict | None:
-    """The user object that raised the error of a probe, if any."""
-    impersonation.connection.execute(_UNDO_PROBE)
-    return ownership.user_object_conflict(impersonation.connection, error, managed)
+        The first has no guard, so at least its results are yielded.
+        """
+        started = self._clock_offset is not None
+        groups: Groups = [] if started else [[_SAVE_OWN_ROLE, _CLOCK]]
+        guard = self._guard()
+        sizes: list[tuple[int, int]] = []
+        for number, probe in enumerate(probes):
+            prefix = [_RESET_ROLE, *(guard if number else ())]
+            first, *others = probe.groups(self._impersonation)
+            groups += [[*prefix, *first], *others]
+            sizes.append((len(prefix), len(others)))
+        results = iter(run_groups(self._connection, groups))
+        if not started:
+            self._clock_offset = next(results).answer().rows[0][0] - time.monotonic()
+        for probe, (prefix_size, more) in zip(probes, sizes, strict=True):
+            result, rest = next(results), list(islice(results, more))
+            if result.error is not None and len(result.answers) < prefix_size:
+                if isinstance(result.error, psycopg.errors.DivisionByZero):
+                    return
+                raise result.error
+            yield probe, [replace(result, answers=result.answers[prefix_size:]), *rest]
+
+    def _guard(self) -> list[Statement]:
+        """A statement that fails from the deadline on, or when this round trip has taken long enough."""
+        if self._clock_offset is None:
+            return []
+        limit = min(time.monotonic() + _BATCH_SECONDS, self._context.deadline) + self._clock_offset
+        return [Statement(_STOP_AFTER.format(f"{limit:.3f}"))]
 
 
-def _row_count(cursor: psycopg.Cursor[Any]) -> int:
-    return max(cursor.rowcount, 0)
+def _refusal(error: psycopg.Error) -> str:
+    """The outcome of a failed statement. Raises the error if it shows nothing about access."""
+    if isinstance(error, INCONCLUSIVE_ERRORS):
+        raise error
+    return refusal(error)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from psycopg.types.json import Jsonb
 
+from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.findings import Case, Finding, Severity
@@ -36,10 +37,9 @@ def run_lints(
     context.preambles.setdefault(prefix, script.preamble("A lint of verify."))
     parameter = Jsonb({key: list(names) for key, names in parameters.items()})
     lints = sql_files(_HERE / folder)
-    with connection.pipeline():
-        cursors = [lint.execute(connection, [parameter]) for lint in lints.values()]
+    results = read(connection, [lint.statement(parameter) for lint in lints.values()])
     literal = script.quoted({"": parameter})[""]
-    for (stem, file), cursor in zip(lints.items(), cursors, strict=True):
+    for (stem, file), rows in zip(lints.items(), results, strict=True):
         title = _title(file.text)
         probe = script.probe((title,), "", file.text.replace("$1", literal))
         findings = [
@@ -51,7 +51,7 @@ def run_lints(
                 message=message,
                 fix=fix,
             )
-            for subject, name, message, fix, severity, facts in cursor.fetchall()
+            for subject, name, message, fix, severity, facts in rows
             if reported.isdisjoint(f"structure:{fact}" for fact in facts)
             and not any(fact.endswith(allowed) for fact in facts)
         ]

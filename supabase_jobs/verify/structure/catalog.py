@@ -13,6 +13,7 @@ from pathlib import Path
 from psycopg import sql
 
 from supabase_jobs.database import prepare
+from supabase_jobs.database.batch import Statement, read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case
@@ -65,13 +66,11 @@ class Fact:
 
 def read_facts(connection: Connection, names: Sequence[str], *, repeated: bool = False) -> list[Fact]:
     """All facts about the objects with these names, in one round trip; `repeated` runs `prepared` statements."""
-    paths = _queries()
-    with connection.pipeline():
-        if repeated:
-            cursors = [connection.execute(statement) for statement in _execute_statements(tuple(names))]
-        else:
-            cursors = [sql_file(path).execute(connection, [list(names)]) for path in paths]
-    return [Fact(*row) for cursor in cursors for row in cursor.fetchall()]
+    if repeated:
+        statements = _execute_statements(tuple(names))
+    else:
+        statements = [sql_file(path).statement(list(names)) for path in _queries()]
+    return [Fact(*row) for rows in read(connection, statements) for row in rows]
 
 
 def prepared(connection: Connection) -> AbstractContextManager[None]:
@@ -81,9 +80,10 @@ def prepared(connection: Connection) -> AbstractContextManager[None]:
 
 
 @lru_cache(maxsize=4)
-def _execute_statements(names: tuple[str, ...]) -> list[bytes]:
+def _execute_statements(names: tuple[str, ...]) -> list[Statement]:
     execute, argument = sql.SQL("execute {} ({})"), sql.Literal(list(names))
-    return [execute.format(sql.Identifier(_statement_name(path)), argument).as_bytes(None) for path in _queries()]
+    names_of = [sql.Identifier(_statement_name(path)) for path in _queries()]
+    return [Statement(execute.format(name, argument).as_string(None)) for name in names_of]
 
 
 @cache

@@ -7,13 +7,14 @@ object. One deviation is one finding: facts about a missing or unexpected object
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.parser import syntax
 from supabase_jobs.sources.files import fingerprint
 from supabase_jobs.verify.context import Context, EquivalenceCheck
-from supabase_jobs.verify.expectations import Expectations
+from supabase_jobs.verify.expectations import EXPOSED_SCHEMAS, Expectations
 from supabase_jobs.verify.lints.run import run_lints
 from supabase_jobs.verify.structure import AREA, catalog
 from supabase_jobs.verify.structure.catalog import Fact
@@ -40,8 +41,11 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     compare(connection, snapshot, context, expectations.allowed_bypasses)
     if context.should_stop:
         return
-    exposed = sorted(expectations.all_exposed_schemas(connection))
-    compare_functions(connection, expectations.texts, exposed, context)
+    wanted = {name: function for text in expectations.texts for name, function in syntax.functions(text).items()}
+    queries = [sql_file(EXPOSED_SCHEMAS).statement(), sql_file(_BODIES).statement(list(wanted))]
+    exposed_rows, definitions = read(connection, queries)
+    exposed = sorted(expectations.all_exposed_schemas(exposed_rows))
+    _compare_functions(definitions, wanted, exposed, context)
     if context.should_stop:
         return
     parameters = {
@@ -133,13 +137,17 @@ def _changed_effects(recorded: Facts, actual: Facts) -> dict[str, list[Equivalen
     return effects
 
 
-def compare_functions(connection: Connection, texts: Sequence[str], exposed: Sequence[str], context: Context) -> None:
-    """Compare functions with the SQL of the migrations: bodies literally, arguments by name and default.
+def _compare_functions(
+    definitions: Sequence[tuple[str, ...]],
+    expected: Mapping[str, syntax.Function],
+    exposed: Sequence[str],
+    context: Context,
+) -> None:
+    """Compare functions (the rows of `_BODIES`) with the migrations: bodies literally, arguments by name and default.
 
     Another default is an error in an `exposed` schema, where a request can omit the argument, and a warning elsewhere.
     """
-    expected = {name: function for text in texts for name, function in syntax.functions(text).items()}
-    for name, signature, schema, definition in sorted(sql_file(_BODIES).rows(connection, list(expected))):
+    for name, signature, schema, definition in sorted(definitions):
         wanted = expected[name]
         # a definition that the parser does not know (BEGIN ATOMIC, newer syntax) counts as a different body
         actual = syntax.functions(definition).get(name) or syntax.Function(definition, wanted.arguments)

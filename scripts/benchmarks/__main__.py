@@ -13,7 +13,7 @@ from typing import Any
 import click
 import psycopg
 
-from benchmarks import apply, cleanup, owners, queries, record, report, verify, workers
+from benchmarks import apply, cleanup, hosted, owners, queries, record, report, verify, workers
 from benchmarks.databases import Databases, log
 from benchmarks.figures import Figure
 from supabase_jobs.errors import SupabaseJobsError
@@ -25,6 +25,7 @@ SUBJECTS: Mapping[str, Callable[[Databases], list[Figure]]] = {
     "workers": workers.measure,
     "verify": verify.measure,
     "apply": apply.measure,
+    "hosted": hosted.measure,
 }
 
 

@@ -26,7 +26,7 @@ def measure(_databases: Databases) -> list[Figure]:
         times.setdefault(name, []).append(command.ms)
 
     with throwaway() as server, Programs() as programs:
-        new_database = _database_factory(server)
+        new_database = database_factory(server)
         commands = (("apply", lambda url: programs.supabase_jobs("apply", url=url)), ("push", programs.db_push))
         for _, program in commands:
             program(new_database())  # fills the caches of the operating system
@@ -55,7 +55,8 @@ def _ratio(name: str, apply_ms: float, push_ms: float) -> Figure:
     )
 
 
-def _database_factory(server: ServerInfo) -> Callable[[], str]:
+def database_factory(server: ServerInfo) -> Callable[[], str]:
+    """A function that creates a database like a new project, and returns its URL."""
     count = 0
 
     def create() -> str:

@@ -15,6 +15,7 @@ TITLES = {
     "workers": "Workers",
     "verify": "verify and mutate",
     "apply": "apply and the program itself",
+    "hosted": "A database 50 ms away",
 }
 _MARKS = {True: "ok", False: "MISSED", None: "-"}
 

@@ -55,8 +55,8 @@ class Programs:
         return self._run(str(_SUPABASE_JOBS), *words, *(("--db-url", url) if url else ()))
 
     def db_push(self, url: str) -> CompletedCommand:
-        """Run `supabase db push` without the Node wrapper of the CLI, which would add to the time."""
-        return self._run(str(_supabase()), "db", "push", "--yes", "--db-url", f"{url}?sslmode=disable")
+        """Run `supabase db push` of version 3 of the CLI, without its Node wrapper, which would add to the time."""
+        return self._run(str(_supabase()), "db", "push", "--yes", f"--remote={url}?sslmode=disable")
 
     def _run(self, *words: str) -> CompletedCommand:
         started = time.perf_counter()
@@ -77,7 +77,7 @@ class Programs:
 
 def _supabase() -> Path:
     """The binary of the Supabase CLI that `npm ci` installs in tests/."""
-    found = sorted((NODE_MODULES / "@supabase").glob("cli-*/bin/supabase"))
-    if not found:
+    program = NODE_MODULES / "supabase-v3" / "bin" / "supabase"
+    if not program.is_file():
         raise click.ClickException("the Supabase CLI is not installed; scripts/bench installs it if npm is available")
-    return found[0]
+    return program

@@ -186,6 +186,8 @@ def _dry_run(
                     run, before = dry_run(connection, files, check=partial(check, expectations=expectations), **options)
             else:
                 narrate("note: not verified, because verify would hold the locks of the files on a remote database")
+    for warning in run.warnings:
+        narrate(f"warning: {warning}")
     if as_json(ctx):
         from supabase_jobs.report.json import as_dict
 

@@ -1,7 +1,7 @@
 """`apply --dry-run`: run every pending file in one transaction, report its locks, and roll back."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from supabase_jobs.database.batch import Statement
@@ -80,11 +80,15 @@ class DryRunFile:
 
 @dataclass(frozen=True)
 class DryRun:
-    """The files that ran, the nontransactional files that were skipped, and the result of `check` afterwards."""
+    """The files that ran, the nontransactional files that were skipped, and the result of `check` afterwards.
+
+    `warnings` are about transaction control in the files that is not run.
+    """
 
     files: tuple[DryRunFile, ...]
     skipped: tuple[Migration, ...]
     verification: Verification | None
+    warnings: tuple[str, ...] = ()
 
 
 def dry_run(
@@ -116,7 +120,8 @@ def dry_run(
                 ) from None
             attempts_left -= 1
         else:
-            return run, list(migration_plan.applied)
+            warnings = tuple(w for migration in migration_plan.pending for w in migration.transaction_warnings)
+            return replace(run, warnings=warnings), list(migration_plan.applied)
 
 
 def _run_all(

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks import __main__ as bench
-from benchmarks import apply, programs, queries, verify
+from benchmarks import apply, hosted, programs, queries, verify
 from benchmarks.databases import Databases
 from benchmarks.figures import Figure
 from benchmarks.programs import CompletedCommand, Programs
@@ -85,11 +85,21 @@ def test_subject_verify(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_subject_apply(monkeypatch: pytest.MonkeyPatch) -> None:
-    supabase_cli(2)
+    supabase_cli(3)
     monkeypatch.setattr(apply, "_REPEAT", 1)
     measured = figures(json.loads(run("--only", "apply", "--json").stdout), "apply")
-    assert measured["apply without pending files: time relative to `supabase db push`"]["limit"] == 0.5
+    assert measured["apply without pending files: time relative to `supabase db push`"]["limit"] == 0.4
     assert len(measured) == 3
+
+
+@pytest.mark.slow
+def test_subject_hosted(monkeypatch: pytest.MonkeyPatch) -> None:
+    supabase_cli(3)
+    monkeypatch.setattr(hosted, "_REPEAT", 1)
+    measured = figures(json.loads(run("--only", "hosted", "--json").stdout), "hosted")
+    trips = {name: figure for name, figure in measured.items() if figure["unit"] == "round trips"}
+    assert len(trips) == 5
+    assert all(figure["ok"] for figure in trips.values()), trips
 
 
 @pytest.mark.parametrize(

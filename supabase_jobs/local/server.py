@@ -182,6 +182,17 @@ def status(directory: Path) -> ServerInfo | None:
     return _info(settings, postmaster) if postgres.accepts_connections(postmaster.port) else None
 
 
+def existing_major(directory: Path) -> int | None:
+    """The PostgreSQL version of a directory's database; None if the next start creates one."""
+    server_directory = directories.of(directory)
+    with _system_errors(server_directory):
+        try:
+            settings = directories.load_settings(server_directory)
+        except LocalServerError:
+            return None  # a start reports it, a reset replaces it
+    return None if settings is None or not _is_complete(settings) else settings.major
+
+
 def running_url(directory: Path) -> str | None:
     """The URL of a directory's running server. Reads two small files and checks the process."""
     server_directory = directories.of(directory)
@@ -258,7 +269,7 @@ def throwaway(
 
 def _start(directory: ServerDirectory, options: ServerOptions) -> ServerInfo:
     saved = directories.load_settings(directory)
-    if saved is not None and not (saved.prepared and (saved.data_dir / "PG_VERSION").exists()):
+    if saved is not None and not _is_complete(saved):
         _discard(directory)  # an earlier start was killed, or the data was deleted
         saved = None
     if saved is None:
@@ -357,6 +368,10 @@ def _remove_folder(folder: Path) -> None:
             return
         time.sleep(0.05)
     shutil.rmtree(folder)
+
+
+def _is_complete(settings: ServerSettings) -> bool:
+    return settings.prepared and (settings.data_dir / "PG_VERSION").exists()
 
 
 def _running(settings: ServerSettings | None) -> Postmaster | None:

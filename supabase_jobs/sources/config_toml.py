@@ -1,4 +1,4 @@
-"""Section `[api]` of the project's supabase/config.toml, with the defaults of the Supabase CLI."""
+"""Settings of the project's supabase/config.toml: `[api]`, with the defaults of the Supabase CLI, and the version."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,7 @@ class ApiSettings:
 def load_api_settings(project: Path) -> ApiSettings:
     """The API settings of a project. Raises ConfigError for invalid TOML, or a key of the wrong type."""
     file = project / CONFIG_TOML
-    section = read_toml(file).get("api", {}) if file.is_file() else {}
-    if not isinstance(section, dict):
-        raise ConfigError(f"{file}: api is not a table, so its schemas are unknown", file=str(file))
+    section = _section(file, "api", "schemas")
     default = ApiSettings()
     max_rows = section.get("max_rows", default.max_rows)
     if not isinstance(max_rows, int) or isinstance(max_rows, bool):
@@ -34,6 +32,24 @@ def load_api_settings(project: Path) -> ApiSettings:
         _names(file, section, "extra_search_path", default.extra_search_path),
         max_rows,
     )
+
+
+def load_major_version(project: Path) -> int | None:
+    """`[db] major_version` of a project; None if it is not set. Raises ConfigError as `load_api_settings`."""
+    file = project / CONFIG_TOML
+    version = _section(file, "db", "major_version").get("major_version")
+    if version is None or (isinstance(version, int) and not isinstance(version, bool)):
+        return version
+    raise ConfigError(
+        f"{file}: [db] major_version is not a number", hint="Set it to that of the hosted project: 17.", file=str(file)
+    )
+
+
+def _section(file: Path, name: str, key: str) -> dict[str, Any]:
+    section = read_toml(file).get(name, {}) if file.is_file() else {}
+    if not isinstance(section, dict):
+        raise ConfigError(f"{file}: {name} is not a table, so its {key} is unknown", file=str(file))
+    return section
 
 
 def _names(file: Path, section: dict[str, Any], key: str, default: tuple[str, ...]) -> tuple[str, ...]:

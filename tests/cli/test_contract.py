@@ -194,7 +194,7 @@ def test_verify_writes_its_report_into_a_file(cli: Run, applied_url: str, tmp_pa
 def test_local_commands_and_demo_share_the_server_of_a_directory(cli: Run, tmp_path: Path) -> None:
     """The server of a directory from start to stop."""
     assert cli("local", "status").code == 1
-    started = cli("local", "start")
+    started = cli("local", "start", "--postgres", "16")
     try:
         url = started.out.strip()
         assert url.startswith("postgresql://postgres@127.0.0.1:")

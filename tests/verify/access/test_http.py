@@ -259,7 +259,7 @@ def test_a_missing_client_is_an_error_with_the_install_command(one_api: Api, cli
 
 def test_the_local_api_needs_no_keys(cli: Run, tmp_path: Path) -> None:
     try:
-        assert cli("local", "start", "--api", "--postgrest-bin", str(postgrest())).code == 0
+        assert cli("local", "start", "--postgres", "16", "--api", "--postgrest-bin", str(postgrest())).code == 0
         assert cli("apply").code == 0
         ran = cli("verify", "--only", "access", "--api-url")
         assert ran.code == 0

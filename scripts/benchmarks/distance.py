@@ -66,9 +66,11 @@ def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
                 await landing
 
         try:
-            await asyncio.gather(
-                pump(reader, server_writer, from_client=True), pump(server_reader, writer, from_client=False)
-            )
+            # cancelled at the end of the block
+            with suppress(asyncio.CancelledError):
+                await asyncio.gather(
+                    pump(reader, server_writer, from_client=True), pump(server_reader, writer, from_client=False)
+                )
         finally:
             tasks.discard(task)
             for stream in (writer, server_writer):

@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from http import HTTPStatus
 from importlib.util import find_spec
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -50,6 +52,9 @@ _METHODS = {"select": "GET", "update": "PATCH", "delete": "DELETE"}  # all other
 _VIOLATES = "new row violates row-level security policy"
 # the API refused the token or the key before it ran a statement
 _TOKEN_REFUSED = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
+# no such path, and no such table
+_NOT_SERVED = ("PGRST125", "PGRST205")
+_SHOWN_CHARACTERS = 300  # of a response
 # the load on the server, or no free connection
 _INCONCLUSIVE = (*INCONCLUSIVE_SQLSTATES, "PGRST000", "PGRST001", "PGRST002", "PGRST003")
 
@@ -171,8 +176,9 @@ def run(
     """Send every cell that can be a request, and add an error for each outcome that differs from that in SQL.
 
     `guard` is a second connection to the same database, which holds the lock against a second run. `verified` is the
-    result of `verify` on this database. Raises ConfigError (2) if the API refuses the keys or serves another database,
-    or if an extra is missing, BusyError (5) if another run is in progress, ConnectError (7) if the API does not answer.
+    result of `verify` on this database. Raises ConfigError (2) if the API refuses the keys, does not serve the
+    tables, or serves another database, or if an extra is missing, BusyError (5) if another run is in
+    progress, ConnectError (7) if the API does not answer.
     """
     if find_spec("supabase") is None:
         raise ConfigError("the client for the API is not installed", hint="pip install 'supabase-jobs[api]'")
@@ -189,6 +195,7 @@ def run(
     )
     started = time.monotonic()
     with endpoint.client() as http, guard.transaction():
+        http.event_hooks["response"] = [partial(_require_served, endpoint)]
         this = _Run(connection, declared, impersonation, expectations, endpoint, http)
         if guard.execute(_LOCK, (LOCK_KEY,)).fetchone() != (True,):
             raise BusyError("another verify is using the API of this database", hint="Wait until it has ended.")
@@ -296,6 +303,35 @@ def _without_empty(grid: Grid) -> Grid:
 
 
 # Requests
+
+
+def _require_served(endpoint: Endpoint, response: "httpx.Response") -> None:
+    """Raise ConfigError, with the request and the response, if the URL has no REST API or the API has no such table.
+
+    A 404 with another code is an outcome: a function or table that does not exist in the database.
+    """
+    if not response.is_client_error:
+        return
+    response.read()
+    try:
+        code = response.json().get("code")
+    except (ValueError, AttributeError):
+        code = None
+    if code not in _NOT_SERVED and (code or response.status_code != HTTPStatus.NOT_FOUND):
+        return
+    body = " ".join(response.text.split())
+    for key in (endpoint.keys.anon, endpoint.keys.service_role, endpoint.keys.secret):
+        body = body.replace(key, "***") if key else body
+    shown = body[:_SHOWN_CHARACTERS] + ("…" if len(body) > _SHOWN_CHARACTERS else "")
+    request = response.request
+    raise ConfigError(
+        f"the API does not serve this request: {request.method} {request.url} returned "
+        f"{response.status_code} {shown}".rstrip(),
+        hint="Expose the schema in the settings of the API, or reload its schema cache: notify pgrst, 'reload schema';"
+        if code == "PGRST205"
+        else "Pass the URL before /rest/v1, such as API_URL of `supabase status -o env`. A bare PostgREST has"
+        " no /rest/v1; `supabase-jobs local start --api` starts both.",
+    )
 
 
 def _outcome(this: _Run, api_cell: ApiCell) -> str:

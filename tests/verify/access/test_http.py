@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -145,6 +147,82 @@ def test_a_missing_or_wrong_key_is_refused(one_api: Api, cli: Run, name: str, wr
     assert ran.code == 2
     assert (f"{name} is not set" if not wrong else "refuses the key or the token") in ran.err
     assert not any(key in ran.err + ran.out for key in environ(one_api).values())
+    assert marked_rows(one_api.db_url) == 0
+
+
+@contextmanager
+def answering(status: int, content_type: str, body: str) -> Iterator[str]:
+    """The URL of a server that answers every request the same."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            content = body.replace("$APIKEY", self.headers["apikey"]).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Print nothing."""
+
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listener.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.server_port}"
+    finally:
+        listener.shutdown()
+        thread.join()
+        listener.server_close()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/html", "<h1>404 Not\n Found</h1>"),
+        ("application/json", "{}"),
+        ("application/json", '{"message": "no Route matched", "apikey": "$APIKEY"}'),
+        ("application/json", '{"code": "PGRST125", "message": "Invalid path specified in request URL"}'),
+        ("application/json", '{"code": "PGRST205", "message": "Could not find the table in the schema cache"}'),
+        ("text/plain", "x" * 10_000),
+        ("text/plain", ""),
+    ],
+    ids=["html", "empty document", "key", "PGRST125", "PGRST205", "long", "empty"],
+)
+def test_an_api_without_the_table_is_a_configuration_error(
+    one_api: Api, cli: Run, content_type: str, body: str
+) -> None:
+    with answering(404, content_type, body) as url:
+        ran = cli("verify", "--only", "access", "--api-url", url, "--db-url", one_api.db_url, **environ(one_api))
+    assert ran.code == 2
+    assert f"GET {url}/rest/v1/async_jobs?select=" in ran.err
+    [line] = [line for line in ran.err.splitlines() if line.startswith("error")]
+    assert "404" in line
+    assert " ".join(body.replace("$APIKEY", "***").split())[:200] in line
+    assert len(line) < 600
+    assert ("notify pgrst, 'reload schema'" in ran.err) is ("PGRST205" in body)
+    assert not any(key in ran.err + ran.out for key in environ(one_api).values())
+    assert marked_rows(one_api.db_url) == 0
+
+
+def test_another_code_of_a_404_is_an_outcome(one_api: Api, cli: Run) -> None:
+    """Such as a table that does not exist in the database of the API."""
+    with answering(404, "application/json", '{"code": "42P01", "message": "no table"}') as url:
+        ran = cli("verify", "--only", "access", "--api-url", url, "--db-url", one_api.db_url, **environ(one_api))
+    assert ran.code == 2
+    assert "was just inserted in this database: 42P01" in ran.err
+
+
+def test_a_bare_postgrest_is_a_configuration_error(one_api: Api, cli: Run) -> None:
+    """It serves the tables at its root: there is no /rest/v1."""
+    url = one_api.info.postgrest_url
+    ran = cli("verify", "--only", "access", "--api-url", url, "--db-url", one_api.db_url, **environ(one_api))
+    assert ran.code == 2
+    assert f"GET {url}/rest/v1/async_jobs?select=" in ran.err
+    assert "/rest/v1" in ran.err.split("hint")[-1]
     assert marked_rows(one_api.db_url) == 0
 
 

@@ -13,11 +13,13 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.verify import run
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.run import AREAS, verify
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make
 from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
+from tests.parts import DEFAULT_MAJOR
+from tests.verify.distance import round_trips
 
 
 def errors(connection: Connection, *areas: str) -> list[Finding]:
@@ -30,6 +32,10 @@ def test_an_untouched_database_has_no_findings(rolled_back: Connection) -> None:
     result = verify(rolled_back, EXPECTATIONS)
     assert (result.findings, result.ok) == ((), True)
     assert result.checks > 500
+
+
+def test_verify_takes_sixty_round_trips_at_most(shared: Callable[[int], str]) -> None:
+    assert round_trips(shared(DEFAULT_MAJOR), *AREAS) <= 60
 
 
 def test_user_objects_are_no_errors(rolled_back: Connection) -> None:

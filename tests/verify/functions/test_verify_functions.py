@@ -23,6 +23,7 @@ from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
 from tests.parts import DEFAULT_MAJOR
 from tests.psql import run_in_psql
 from tests.verify.catalogue import catalogue
+from tests.verify.distance import round_trips
 
 BODY = "private.migrate_guest_jobs(uuid,uuid)"
 OLD = "private.cleanup_old_jobs(integer,integer,timestamp with time zone)"
@@ -258,6 +259,10 @@ def test_a_lock_delays_a_batch_for_seconds_and_not_each_of_its_scenarios(make_da
         assert time.monotonic() - started < 15
     assert result.unchecked == ("functions",)
     assert "stopped after the time limit" in result.findings[-1].message
+
+
+def test_functions_take_twelve_round_trips_at_most(shared: Callable[[int], str]) -> None:
+    assert round_trips(shared(DEFAULT_MAJOR), "functions") <= 12
 
 
 def test_script_of_every_scenario_runs_in_psql(shared: Callable[[int], str]) -> None:

@@ -20,7 +20,8 @@ def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
     """A proxy on a free port of 127.0.0.1 before `target_port`; every byte arrives `one_way_seconds` later.
 
     A round trip is counted whenever a client sends after it has received. Chunks keep their order and overlap in
-    flight, as on a network: a pipeline takes one round trip, however many packets it has.
+    flight, as on a network: a pipeline takes one round trip, however many packets it has. Without distance the first
+    answers of a pipeline arrive before its end is sent, and it may count as several.
     """
     loop = asyncio.new_event_loop()
     started: threading.Event = threading.Event()

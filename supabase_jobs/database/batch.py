@@ -4,7 +4,6 @@ libpq's pipeline mode sends all groups before the first answer arrives. A group 
 rest of its group and no other. psycopg's own pipeline raises the first error and drops the answers behind it.
 """
 
-from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from psycopg import generators
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
+from psycopg.waiting import Ready, Wait
 
 from supabase_jobs.database.connection import Connection
 
@@ -99,13 +99,16 @@ def _exchange(
     pgconn = connection.pgconn
     pgconn.enter_pipeline_mode()
     try:
-        commands: deque[Any] = deque()
         for group in groups:
-            commands += group
-            commands.append(pgconn.pipeline_sync)
-        expected = len(commands)
-        results: list[list[PGresult]] = list((yield from generators.pipeline_communicate(pgconn, commands)))
-        while len(results) < expected:
+            for send in group:
+                send()
+            pgconn.pipeline_sync()
+        # read while sending: a server whose answers nobody reads stops reading
+        while pgconn.flush():
+            if (yield Wait.RW) & Ready.R:
+                pgconn.consume_input()
+        results: list[list[PGresult]] = []
+        for _ in range(sum(map(len, groups)) + len(groups)):
             results.append((yield from generators.fetch_many(pgconn)))
     finally:
         if pgconn.status == psycopg.pq.ConnStatus.OK:

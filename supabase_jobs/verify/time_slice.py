@@ -3,14 +3,30 @@
 A batch cannot be stopped. Without a limit, a lock or a slow policy could delay each of its statements in turn.
 """
 
+import math
+import time
+
 import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement
 
-# runs in a group before the savepoint that later groups go back to, because a rollback undoes settings
-BEGIN = Statement("select set_config('verify.slice_ends', (clock_timestamp() + interval '4 seconds')::text, true)")
+SECONDS = 4.0
+
+
+def begin(deadline: float = math.inf) -> Statement:
+    """The statement that starts the limit, which ends at the `deadline` (a value of `time.monotonic`) at the latest.
+
+    It runs in a group before the savepoint that later groups go back to, because a rollback undoes settings.
+    """
+    seconds = max(min(SECONDS, deadline - time.monotonic()), 0)
+    ends = f"extract(epoch from clock_timestamp() + interval '{seconds:.3f} seconds')::text"
+    return Statement(f"select set_config('verify.slice_ends', {ends}, true)")
+
+
 # fails after that time; the group goes back to a savepoint before it
-CHECK = Statement("select 1 / (clock_timestamp() < current_setting('verify.slice_ends')::timestamptz)::integer")
+CHECK = Statement(
+    "select 1 / (extract(epoch from clock_timestamp()) < current_setting('verify.slice_ends')::numeric)::integer"
+)
 
 
 def was_skipped(group: GroupResult, position: int) -> bool:

@@ -3,7 +3,6 @@
 Needs an open transaction.
 """
 
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -14,7 +13,7 @@ import psycopg
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.outcomes import refusal
-from supabase_jobs.verify import ownership
+from supabase_jobs.verify import ownership, time_slice
 from supabase_jobs.verify.access.matrix import Action
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.identity import Identity
@@ -24,13 +23,11 @@ from supabase_jobs.verify.impersonation import SET, Impersonation, check_identit
 # rollback to the first destroys the second, so if an identity cannot be set, its probes fail at their rollback.
 _SAVE_OWN_ROLE = Statement("savepoint own_role")
 _RESET_ROLE = Statement("rollback to savepoint own_role")
+_RELEASE_OWN_ROLE = Statement("release savepoint own_role")
 _SAVE_IDENTITY = Statement("savepoint identity")
 _UNDO_PROBE = Statement("rollback to savepoint identity")
 
-_CLOCK = Statement("select extract(epoch from clock_timestamp())::float8")
-_STOP_AFTER = "select 1 / (clock_timestamp() < to_timestamp({}))::integer"
-# A probe that begins later is sent again: after a statement that ran into its timeout, no other may do the same.
-_BATCH_SECONDS = 2.0
+_BEGIN = [_RESET_ROLE, time_slice.CHECK]
 
 Literals = Mapping[str, str]
 Groups = list[list[Statement]]
@@ -177,7 +174,7 @@ class Prober:
         self._impersonation = impersonation
         self._connection = impersonation.connection
         self._context = context
-        self._clock_offset: float | None = None  # of the server's clock, from time.monotonic
+        self._started = False
 
     def run(self, probes: Sequence[Probe]) -> None:
         """Run the probes in order; one round trip suffices unless one of them fails or takes long.
@@ -213,36 +210,22 @@ class Prober:
         return f"fails with {error.sqlstate}: {error.diag.message_primary}"
 
     def _send(self, probes: Sequence[Probe]) -> Iterator[tuple[Probe, Sequence[GroupResult]]]:
-        """Run the groups of these probes in one round trip; yield their results, up to the first that began too late.
-
-        The first has no guard, so at least its results are yielded.
-        """
-        started = self._clock_offset is not None
-        groups: Groups = [] if started else [[_SAVE_OWN_ROLE, _CLOCK]]
-        guard = self._guard()
-        sizes: list[tuple[int, int]] = []
-        for number, probe in enumerate(probes):
-            prefix = [_RESET_ROLE, *(guard if number else ())]
-            first, *others = probe.groups(self._impersonation)
-            groups += [[*prefix, *first], *others]
-            sizes.append((len(prefix), len(others)))
-        results = iter(run_groups(self._connection, groups))
-        if not started:
-            self._clock_offset = next(results).answer().rows[0][0] - time.monotonic()
-        for probe, (prefix_size, more) in zip(probes, sizes, strict=True):
-            result, rest = next(results), list(islice(results, more))
-            if result.error is not None and len(result.answers) < prefix_size:
-                if isinstance(result.error, psycopg.errors.DivisionByZero):
-                    return
-                raise result.error
-            yield probe, [replace(result, answers=result.answers[prefix_size:]), *rest]
-
-    def _guard(self) -> list[Statement]:
-        """A statement that fails from the deadline on, or when this round trip has taken long enough."""
-        if self._clock_offset is None:
-            return []
-        limit = min(time.monotonic() + _BATCH_SECONDS, self._context.deadline) + self._clock_offset
-        return [Statement(_STOP_AFTER.format(f"{limit:.3f}"))]
+        """Run the groups of these probes in one round trip; yield their results, except those that were skipped."""
+        begin = [_RESET_ROLE, _RELEASE_OWN_ROLE] if self._started else []
+        begin += [time_slice.begin(self._context.deadline), _SAVE_OWN_ROLE]
+        groups = [probe.groups(self._impersonation) for probe in probes]
+        sent = [begin, *(group for first, *others in groups for group in ([*_BEGIN, *first], *others))]
+        first_result, *results = run_groups(self._connection, sent)
+        first_result.answer()
+        self._started = True
+        rest = iter(results)
+        for probe, probe_groups in zip(probes, groups, strict=True):
+            first, *others = islice(rest, len(probe_groups))
+            if time_slice.was_skipped(first, _BEGIN.index(time_slice.CHECK)):
+                continue
+            if len(first.answers) < len(_BEGIN):
+                first.answer()
+            yield probe, [replace(first, answers=first.answers[len(_BEGIN) :]), *others]
 
 
 def _refusal(error: psycopg.Error) -> str:

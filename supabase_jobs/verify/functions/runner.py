@@ -116,7 +116,7 @@ class ScenarioRunner:
         Raises psycopg's errors if a statement fails that is not a call.
         """
         batches = [self._groups(scenario) for scenario in scenarios]
-        begin = [_RESET, _RELEASE, time_slice.BEGIN, _SAVEPOINT]
+        begin = [_RESET, _RELEASE, time_slice.begin(), _SAVEPOINT]
         groups = [begin, *(group for batch in batches for group in batch), [_RESET]]
         begun, *results = run_groups(self._connection, groups)
         begun.answer()

@@ -108,7 +108,10 @@ class Planner:
         while requests:
             self._context.check_deadline()
             groups = [[*_BEGIN, *self._statements(request)] for request in requests]
-            begin, end = [time_slice.BEGIN, _SAVEPOINT], [_RESET, Statement("release savepoint planner")]
+            begin, end = (
+                [time_slice.begin(self._context.deadline), _SAVEPOINT],
+                [_RESET, Statement("release savepoint planner")],
+            )
             begun, *results, ended = run_groups(self._session.connection, [begin, *groups, end])
             begun.answer()
             ended.answer()

@@ -1,0 +1,74 @@
+"""The access matrix in batches: round trips, the time limit of a batch, and an identity that cannot be set."""
+
+import time
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.verify import time_slice
+from supabase_jobs.verify.access.matrix import Action
+from supabase_jobs.verify.access.probe import Prober, RowProbe
+from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.identity import Identity
+from supabase_jobs.verify.impersonation import begin
+from supabase_jobs.verify.run import AREAS, verify
+from tests.fix_db import EXPECTATIONS
+from tests.parts import DEFAULT_MAJOR
+from tests.verify.distance import round_trips
+
+
+@pytest.mark.parametrize(("areas", "most"), [(("access",), 14), (("structure",), 5), (AREAS, 40)])
+def test_verify_takes_few_round_trips(shared: Callable[[int], str], areas: tuple[str, ...], most: int) -> None:
+    assert round_trips(shared(DEFAULT_MAJOR), *areas) <= most
+
+
+def test_rows_left_out_of_a_batch_run_in_the_next(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = verify(rolled_back, EXPECTATIONS, ("access",))
+    monkeypatch.setattr(time_slice, "SECONDS", 0.002)
+    result = verify(rolled_back, EXPECTATIONS, ("access",))
+    assert (result.findings, result.grids) == ((), expected.grids)
+    assert [case.id for case in result.cases] == [case.id for case in expected.cases]
+
+
+def test_a_slow_statement_ends_its_batch_soon(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a statement that ran into its timeout, no other row may do the same."""
+    monkeypatch.setattr(time_slice, "SECONDS", 0.1)
+    rolled_back.execute("set local statement_timeout = '200ms'")
+    rows = [probe(Identity("anon", "anon"), "select pg_sleep(1)") for _ in range(20)]
+    started = time.monotonic()
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        prober(rolled_back).run(rows)
+    assert time.monotonic() - started < 2
+
+
+def test_no_statement_runs_as_the_identity_before_one_that_cannot_be_set(rolled_back: Connection) -> None:
+    rolled_back.execute("create sequence public.calls; grant usage on sequence public.calls to public")
+    call = "select nextval('public.calls')"
+    first, refused = probe(Identity("anon", "anon"), call), probe(Identity("nobody", "nobody"), call)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="nobody"):
+        prober(rolled_back).run([first, refused])
+    assert first.results == {"call": ("rows", None)}
+    assert not refused.complete
+    rolled_back.execute("rollback to savepoint own_role")
+    assert rolled_back.execute("select last_value from public.calls").fetchone() == (1,)
+
+
+def test_actions_behind_one_that_fails_run_again(rolled_back: Connection) -> None:
+    """Also if they share its group."""
+    statements = ("select 1", "select 1 / 0", "select 1 where false", "select from pg_authid", "select 2")
+    actions = [Action(sql, sql) for sql in statements]
+    row = RowProbe(Identity("anon", "anon"), actions, {}, set(statements))
+    prober(rolled_back).run([row])
+    assert [row.results[sql][0] for sql in statements] == ["rows", "22012", "hidden", "denied", "rows"]
+
+
+def probe(identity: Identity, sql: str) -> RowProbe:
+    """A probe of one action, `call`."""
+    return RowProbe(identity, [Action("call", sql)], {}, {"call"})
+
+
+def prober(connection: Connection) -> Prober:
+    """A prober without fixture rows."""
+    return Prober(begin(connection, "access", (), (), {}), Context())

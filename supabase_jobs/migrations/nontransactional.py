@@ -20,7 +20,7 @@ from supabase_jobs.migrations import ledger
 from supabase_jobs.migrations.ledger import LedgerChangedError
 from supabase_jobs.migrations.locks import LockOptions, with_runner_lock
 from supabase_jobs.parser import syntax
-from supabase_jobs.parser.statements import Statement
+from supabase_jobs.parser.statements import FileStatement
 from supabase_jobs.sources.files import Migration
 
 # the transaction that holds the lock is idle while the statement runs; transaction_timeout is new in PostgreSQL 17
@@ -74,7 +74,7 @@ def apply_nontransactional(
     """Apply a file of one statement outside a transaction.
 
     A second run resumes: it drops the INVALID index that a failed `create index concurrently` has left, and only
-    records a valid one whose run was cut off before the ledger row. Raises LedgerChangedError if the ledger no
+    records a valid one whose run was interrupted before the ledger row. Raises LedgerChangedError if the ledger no
     longer has these `digests`, BusyError (5), ConnectError (7), and MigrationError (6), which names the indexes left
     INVALID.
     """
@@ -121,7 +121,7 @@ def _explain_half_done(connection: Connection, migration: Migration, narrate: Ca
         raise
 
 
-def _built_before(connection: Connection, statement: Statement, narrate: Callable[[str], None]) -> bool:
+def _built_before(connection: Connection, statement: FileStatement, narrate: Callable[[str], None]) -> bool:
     """Whether an earlier run has built the index; drops one that it has left INVALID."""
     for node in syntax.parse(statement.text) or []:
         wanted = syntax.concurrent_index(node)
@@ -135,12 +135,12 @@ def _built_before(connection: Connection, statement: Statement, narrate: Callabl
                 connection.execute(sql.SQL("drop index concurrently {}").format(index.identifier))
                 narrate(f"dropped {index}, which an earlier run had left INVALID")
             elif syntax.same_index(statement.text, definition):
-                narrate(f"{index} exists already, built by a run that was cut off; it is recorded as applied")
+                narrate(f"{index} exists already: an interrupted run has built it; it is recorded as applied")
                 return True
     return False
 
 
-def _run(connection: Connection, migration: Migration, statement: Statement) -> None:
+def _run(connection: Connection, migration: Migration, statement: FileStatement) -> None:
     before = _invalid_indexes(connection)
     try:
         connection.execute(statement.text.encode(), binary=True)
@@ -152,8 +152,8 @@ def _run(connection: Connection, migration: Migration, statement: Statement) -> 
         message = f"{migration.file_name} failed outside a transaction: {error.diag.message_primary or error}; {state}"
         hint = (
             "Fix the cause and run apply again: it first drops an INVALID index of the file's own name. Drop any other"
-            " (…_ccnew) with: drop index concurrently NAME. If an earlier run was cut off after its work,"
-            " write if [not] exists."
+            " (…_ccnew) with: drop index concurrently NAME. If an earlier run was interrupted after"
+            " the statement had succeeded, add if [not] exists to it."
         )
         if isinstance(error, psycopg.errors.LockNotAvailable):
             raise BusyError(message, hint=hint, sqlstate=error.sqlstate, file=migration.label) from None

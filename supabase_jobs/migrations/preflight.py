@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supabase_jobs.parser import syntax
-from supabase_jobs.parser.statements import Statement
+from supabase_jobs.parser.statements import FileStatement
 from supabase_jobs.sources.files import Migration
 
 HEADER = "--! transaction:false"
@@ -32,7 +32,7 @@ class Refusal:
     message: str
 
 
-Trees = Sequence[tuple[Statement, list[syntax.Node]]]
+Trees = Sequence[tuple[FileStatement, list[syntax.Node]]]
 
 
 def check(pending: Sequence[Migration], unrecognized: Sequence[Path] = ()) -> list[Refusal]:
@@ -103,7 +103,7 @@ def _check_statements(migration: Migration, trees: Trees) -> Iterator[Refusal]:
                 )
 
 
-def _check_single(migration: Migration, statements: Sequence[Statement], trees: Trees) -> Iterator[Refusal]:
+def _check_single(migration: Migration, statements: Sequence[FileStatement], trees: Trees) -> Iterator[Refusal]:
     if len(statements) != 1:
         yield _refuse(
             migration,
@@ -121,7 +121,7 @@ def _check_single(migration: Migration, statements: Sequence[Statement], trees: 
 
 
 def _check_role(migration: Migration, trees: Trees) -> Iterator[Refusal]:
-    unreset: dict[str, Statement] = {}
+    unreset: dict[str, FileStatement] = {}
     for statement, nodes in trees:
         for name, changed in filter(None, map(syntax.role_change, nodes)):
             if changed:
@@ -137,6 +137,6 @@ def _check_role(migration: Migration, trees: Trees) -> Iterator[Refusal]:
         )
 
 
-def _refuse(migration: Migration, statement: Statement | None, message: str) -> Refusal:
+def _refuse(migration: Migration, statement: FileStatement | None, message: str) -> Refusal:
     line = None if statement is None else statement.line
     return Refusal(migration.version, migration.name, migration.label, line, message)

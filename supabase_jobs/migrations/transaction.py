@@ -14,7 +14,7 @@ from supabase_jobs.database.errors import LOCK_ERRORS, explain_lost_connection
 from supabase_jobs.errors import MigrationError
 from supabase_jobs.migrations import ledger
 from supabase_jobs.migrations.locks import LOCK_KEY, LockOptions, RunnerBusyError
-from supabase_jobs.parser.statements import Statement as FileStatement
+from supabase_jobs.parser.statements import FileStatement
 from supabase_jobs.sources.files import Migration
 
 _LOCK_TIMEOUT = "select pg_catalog.set_config('lock_timeout', %s, true)"

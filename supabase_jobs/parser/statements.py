@@ -34,8 +34,8 @@ _BLOCK_SIGN = re.compile(r"/\*|\*/")
 
 
 @dataclass(frozen=True)
-class Statement:
-    """One statement as the ledger stores it, and the line where its code starts.
+class FileStatement:
+    """One statement of a file as the ledger stores it, and the line where its code starts.
 
     `text` includes comments, but neither the final `;` nor surrounding white space. `line` is the line of the file,
     counted from 1, of the first character that is neither white space nor comment, else of the first character.
@@ -55,7 +55,7 @@ class Statement:
         return self.line - self.text.count("\n", 0, code) + self.text.count("\n", 0, max(int(position) - 1, 0))
 
 
-def split(text: str) -> list[Statement]:
+def split(text: str) -> list[FileStatement]:
     r"""The statements of a migration file, in order.
 
     `text` is the decoded file with its original line ends, because `\r\n` → `\n` would change the ledger row. It may
@@ -68,7 +68,7 @@ def split(text: str) -> list[Statement]:
         piece = kept.strip(_SPACE)
         if piece:
             code = len(kept) - len(kept.lstrip(_SPACE)) + _code_start(piece)
-            statements.append(Statement(piece, line + kept.count("\n", 0, code)))
+            statements.append(FileStatement(piece, line + kept.count("\n", 0, code)))
         line += text.count("\n", start, end)
         start = end
     return statements

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from supabase_jobs.parser import syntax
-from supabase_jobs.parser.statements import Statement, first_word
+from supabase_jobs.parser.statements import FileStatement, first_word
 
 # The first words of transaction control, and of a setting that ends with its transaction; only these are parsed.
 _WORDS = {"begin", "start", "commit", "end", "rollback", "abort", "prepare"}
@@ -17,8 +17,8 @@ _IN_A_TRANSACTION = "because each file already runs in a transaction"
 class TransactionBlock:
     """A `begin` and its `commit`."""
 
-    begin: Statement
-    commit: Statement
+    begin: FileStatement
+    commit: FileStatement
 
 
 @dataclass(frozen=True)
@@ -26,25 +26,25 @@ class TransactionControl:
     """The transaction blocks of a file, and the rejected statements, each with the reason and the remedy."""
 
     blocks: tuple[TransactionBlock, ...] = ()
-    rejected: tuple[tuple[Statement, str], ...] = ()
+    rejected: tuple[tuple[FileStatement, str], ...] = ()
 
     @property
-    def paired(self) -> frozenset[Statement]:
+    def paired(self) -> frozenset[FileStatement]:
         """Every `begin` and `commit` that belongs to a block."""
         return frozenset(statement for block in self.blocks for statement in (block.begin, block.commit))
 
 
-def transaction_control(statements: Sequence[Statement]) -> TransactionControl:
+def transaction_control(statements: Sequence[FileStatement]) -> TransactionControl:
     """Find the transaction blocks of a file that runs in one transaction.
 
     Rejected are a statement without its counterpart, a rollback, and what means something else in one transaction: a
     transaction mode, a chained or prepared transaction, and a `set local` that would outlast its block.
     """
     blocks: list[TransactionBlock] = []
-    rejected: list[tuple[Statement, str]] = []
-    begin: Statement | None = None
-    local: dict[str, Statement] = {}  # the settings of the open block, and of all finished ones
-    outlasting: dict[str, Statement] = {}
+    rejected: list[tuple[FileStatement, str]] = []
+    begin: FileStatement | None = None
+    local: dict[str, FileStatement] = {}  # the settings of the open block, and of all finished ones
+    outlasting: dict[str, FileStatement] = {}
     for statement in statements:
         word = first_word(statement.text)
         node = _only_node(statement) if word in _WORDS or (word in _SETTING_WORDS and begin) else {}
@@ -77,12 +77,12 @@ def transaction_control(statements: Sequence[Statement]) -> TransactionControl:
     return TransactionControl(tuple(blocks), tuple(rejected))
 
 
-def _only_node(statement: Statement) -> syntax.Node:
+def _only_node(statement: FileStatement) -> syntax.Node:
     nodes = syntax.parse(statement.text) or [{}]
     return nodes[0]
 
 
-def _track(setting: syntax.Node, statement: Statement, local: dict[str, Statement]) -> None:
+def _track(setting: syntax.Node, statement: FileStatement, local: dict[str, FileStatement]) -> None:
     """Add a `set local` to the settings of the open block, or remove one that is reset."""
     name = setting.get("name", "")
     if setting["kind"] in ("VAR_RESET", "VAR_SET_DEFAULT"):

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.parser.statements import Statement, split
+from supabase_jobs.parser.statements import FileStatement, split
 from supabase_jobs.parser.transactions import TransactionControl, transaction_control
 from supabase_jobs.settings import read_toml
 from supabase_jobs.sources.variables import Variable, parse_declarations
@@ -82,7 +82,7 @@ class Migration:
         return _ORIGIN.sub("", self.text, count=1) if self.origin else self.text
 
     @cached_property
-    def statements(self) -> tuple[Statement, ...]:
+    def statements(self) -> tuple[FileStatement, ...]:
         """The statements, split as PostgreSQL does; the ledger contains them."""
         return tuple(split(self.text))
 
@@ -92,7 +92,7 @@ class Migration:
         return transaction_control(self.statements) if self.transactional else TransactionControl()
 
     @property
-    def executable_statements(self) -> tuple[Statement, ...]:
+    def executable_statements(self) -> tuple[FileStatement, ...]:
         """The statements to run: without paired `begin` and `commit`, because each file runs in one transaction."""
         paired = self.transaction_control.paired
         return tuple(statement for statement in self.statements if statement not in paired)

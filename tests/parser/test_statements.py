@@ -6,7 +6,7 @@ import time
 import pgparse
 import pytest
 
-from supabase_jobs.parser.statements import Statement, split
+from supabase_jobs.parser.statements import FileStatement, split
 from supabase_jobs.sources.files import load_sources
 
 BODY = "create function f() returns int begin atomic"
@@ -255,10 +255,10 @@ def test_statements_are_those_of_postgresql_where_the_cli_differs(text: str, sta
 def test_the_line_of_a_statement_is_that_of_its_code() -> None:
     text = "-- one\n\n/* two\n /* three */ -- */\n  select 1;;\n\nselect\n2; select 3;\r\n-- four"
     assert split(text) == [
-        Statement("-- one\n\n/* two\n /* three */ -- */\n  select 1", 5),
-        Statement("select\n2", 7),
-        Statement("select 3", 8),
-        Statement("-- four", 9),
+        FileStatement("-- one\n\n/* two\n /* three */ -- */\n  select 1", 5),
+        FileStatement("select\n2", 7),
+        FileStatement("select 3", 8),
+        FileStatement("-- four", 9),
     ]
 
 

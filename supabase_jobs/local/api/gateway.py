@@ -52,7 +52,7 @@ def command(settings_file: Path) -> list[str | Path]:
 
 
 @dataclass(frozen=True)
-class Settings:
+class GatewaySettings:
     """Settings of the gateway.
 
     `port` is the port to listen on (0: any free one); without `exact`, another port is used if it is taken.
@@ -66,7 +66,7 @@ class Settings:
     account: tuple[int, int] | None = None
 
     @classmethod
-    def read(cls, path: Path) -> "Settings":
+    def read(cls, path: Path) -> "GatewaySettings":
         """Read a JSON file with these keys."""
         values = json.loads(path.read_text(encoding="utf-8"))
         account = tuple(values["account"]) if values["account"] else None
@@ -171,7 +171,7 @@ class Gateway(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, settings: Settings) -> None:
+    def __init__(self, port: int, settings: GatewaySettings) -> None:
         self.settings = settings
         super().__init__((HOST, port), Handler)
 
@@ -391,7 +391,7 @@ def _header_names(values: list[str]) -> set[str]:
     return {name.strip().lower() for value in values for name in value.split(",")}
 
 
-def _bind(settings: Settings) -> Gateway:
+def _bind(settings: GatewaySettings) -> Gateway:
     try:
         return Gateway(settings.port, settings)
     except OSError:
@@ -403,7 +403,7 @@ def _bind(settings: Settings) -> Gateway:
 def main() -> None:
     """Listen, log the port, change to the configured account, serve until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    settings = Settings.read(Path(sys.argv[2]))
+    settings = GatewaySettings.read(Path(sys.argv[2]))
     gateway = _bind(settings)
     if settings.account is not None:
         os.setgroups([])

@@ -177,7 +177,7 @@ def _launch(launch: _Launch) -> tuple[Processes, int]:
         served=launch.served,
     )
     gateway_config = launch.private / state.GATEWAY_CONFIG
-    settings = gateway.Settings(
+    settings = gateway.GatewaySettings(
         launch.port,
         launch.exact,
         postgrest_port,
@@ -193,7 +193,9 @@ def _launch(launch: _Launch) -> tuple[Processes, int]:
     return processes, port
 
 
-def _start_gateway(account: Account, config_file: Path, log_file: Path, settings: gateway.Settings) -> tuple[int, int]:
+def _start_gateway(
+    account: Account, config_file: Path, log_file: Path, settings: gateway.GatewaySettings
+) -> tuple[int, int]:
     """Start the gateway; return its process id and port. If we are root, the gateway itself changes its account."""
     directories.write_private(config_file, json.dumps(asdict(settings)))
     log = ""

@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2154
 # Sourced by the other scripts: the checkout's own virtualenv, filled from a lock. Needs Python 3.11
-# or newer and nothing else. stdout is left alone; what happens is said on stderr.
+# or newer and nothing else. Messages go to stderr; stdout stays empty.
 
 venv=$root/.venv
 stamp=$venv/.installed # "LOCK CHECKSUM" for each lock that is installed

@@ -1,4 +1,4 @@
-"""Versioned SQL for Supabase, carried to a database and proved there.
+"""Versioned SQL migrations for Supabase, and their verification on the live database.
 
-PYTEST_DONT_REWRITE: a pytest that is started by a program which has loaded this package does not warn of it.
+PYTEST_DONT_REWRITE: pytest does not warn if the package was imported before its plugin.
 """

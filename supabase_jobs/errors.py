@@ -14,9 +14,9 @@ EXIT_CODES = {
     3: "`status --exit-code`: migrations are pending",
     4: "drift: an applied file was edited, the database holds versions that the files do not, "
     "or a file would be applied out of order",
-    5: "could not get a lock in time, or another runner is at work",
+    5: "could not get a lock in time, or another runner is active",
     6: "a migration's SQL failed; nothing of that file was kept",
-    7: "cannot connect, or the role lacks a right that is needed",
+    7: "cannot connect, or the role lacks a privilege",
 }
 
 
@@ -85,7 +85,7 @@ class DriftError(SupabaseJobsError):
 
 
 class BusyError(SupabaseJobsError):
-    """A lock could not be acquired in time, or another runner is at work."""
+    """A lock could not be acquired in time, or another runner is active."""
 
     code = "busy"
     exit_code = 5

@@ -1,1 +1,1 @@
-"""What `scripts/bench` measures: a module a subject, each a function from a databases (see databases.py) to figures."""
+"""The benchmarks of `scripts/bench`: a module for each subject, whose function takes Databases and returns figures."""

@@ -26,10 +26,10 @@ COMMANDS = {
     "apply": "Apply the pending migrations, each in its own transaction.",
     "status": "Show every migration: applied, pending, edited or remote-only.",
     "verify": "Check a live database against the expectations of the migrations.",
-    "mutate": "Break a local database on purpose and report which faults verify catches.",
+    "mutate": "Inject faults into a local database and report which of them verify finds.",
     "cleanup": "Delete expired jobs and inactive guests, in short transactions.",
     "migrate-guest": "Move a guest's jobs to a user.",
-    "stats": "Show jobs by state and age, slow and stuck jobs, sizes, and index usage.",
+    "stats": "Show jobs by status and age, slow and stuck jobs, sizes, and index usage.",
     "check-results": "Sample completed jobs and warn about result or metadata in an undocumented form.",
 }
 

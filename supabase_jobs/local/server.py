@@ -84,7 +84,7 @@ class ServerOptions:
     def __post_init__(self) -> None:
         """Raise ConfigError for invalid options."""
         if self.port is not None and not 1 <= self.port <= 65535:
-            raise ConfigError(f"port {self.port} does not exist", hint="pass a port from 1 to 65535")
+            raise ConfigError(f"{self.port} is not a port", hint="pass a port from 1 to 65535")
         if self.platform is False and self.default_privileges:
             raise ConfigError("default privileges are part of the platform, which is switched off")
         for name, value in (self.settings or {}).items():

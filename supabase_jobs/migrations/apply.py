@@ -78,7 +78,7 @@ def apply_pending(
 
     The plan is checked again under the runner lock of each file. Raises ConfigError (2) for an unknown `to` or a file
     that cannot be applied, before anything runs; DriftError (4) if files and ledger disagree, before or during the run;
-    BusyError (5) after the last retry of a lock timeout or if another runner is at work; and MigrationError (6) with
+    BusyError (5) after the last retry of a lock timeout or if another runner is active; and MigrationError (6) with
     file and line if a statement fails, which rolls back its file and keeps the files before it.
     """
     lock_options = lock_options or LockOptions()

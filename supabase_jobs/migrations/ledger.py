@@ -45,7 +45,7 @@ class AlreadyAppliedError(Exception):
 
 
 class LedgerChangedError(Exception):
-    """The ledger has changed since the plan was made: another runner is at work."""
+    """The ledger has changed since the plan was made: another runner is active."""
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def _validators() -> dict[str, Any]:
 
 def _problems(column: str, value: Any) -> Iterable[Problem]:
     if value is UNREADABLE:
-        yield column, "holds a number too long, or is nested too deep, to be read"
+        yield column, "cannot be read: a number is too long, or the nesting too deep"
         return
     for error in _validators()[column].iter_errors(value):
         # The schemas descend only into properties that they name, so a path discloses no key of the data.

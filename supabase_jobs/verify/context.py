@@ -80,6 +80,6 @@ class Context:
         file = expectations.declaration(name)
         if file.is_file():
             return file
-        why, fix = f"{file.parent} has no {name}", f"Declare what the sources must result in, in {file}."
+        why, fix = f"{file.parent} has no {name}", f"Write the expectations of the sources into {file}."
         self.mark_unchecked(area, name, why, fix, id=f"{area}:undeclared")
         return None

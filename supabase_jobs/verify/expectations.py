@@ -1,4 +1,4 @@
-"""What `verify` compares a database with: the rendered SQL sources of a project, and their declarations."""
+"""The expectations of `verify`: the rendered SQL sources of a project, and their declarations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

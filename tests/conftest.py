@@ -1,4 +1,4 @@
-"""What every test may use. Fixtures by theme stand in the `fix_*` modules."""
+"""The pytest plugins of the tests, and the selection of slow tests; most fixtures are in the `fix_*` modules."""
 
 import os
 from pathlib import Path
@@ -14,11 +14,11 @@ ROOT = Path(__file__).parent.parent
 
 
 def pytest_report_header() -> list[str]:
-    """Say which servers this run has, and what a missing one means."""
+    """The servers of this run, and whether a missing program skips a test or fails it."""
     from tests.parts import MAJORS, find
 
     found = [str(major) for major in MAJORS if find(major) is not None]
-    strict = "a missing part fails" if os.environ.get("SUPABASE_JOBS_CI") else "a missing part is skipped"
+    strict = "a missing program fails" if os.environ.get("SUPABASE_JOBS_CI") else "a missing program skips"
     return [
         f"PostgreSQL: {', '.join(found) or 'none'}; {strict}; as {'root' if os.geteuid() == 0 else 'an ordinary user'}"
     ]

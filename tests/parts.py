@@ -1,4 +1,4 @@
-"""The real parts that tests need, where they are, and what happens where they are not."""
+"""The programs that tests need: their paths, and a skip or a failure if one is missing."""
 
 import os
 import shutil
@@ -81,7 +81,7 @@ def supabase_js(folder: Path) -> list[str]:
     if node is None or not (modules / "@supabase" / "supabase-js").exists():
         unavailable("supabase-js is not installed (npm ci in tests/)")
     (folder / "node_modules").symlink_to(modules)
-    return [node, "--experimental-websocket"]  # a browser and Node 22 have it without being asked
+    return [node, "--experimental-websocket"]  # Node 22 needs no option
 
 
 def sarif_multitool() -> Path:

@@ -1,4 +1,4 @@
-"""The documents say what is so: every command is in them, their links resolve, their examples run."""
+"""README and the guides: every command is in them, their links resolve, their examples run."""
 
 import os
 import re
@@ -85,7 +85,7 @@ def _anchors(text: str) -> set[str]:
 
 
 @each_command
-def test_every_command_says_what_it_does(words: tuple[str, ...]) -> None:
+def test_every_command_has_a_description(words: tuple[str, ...]) -> None:
     assert COMMANDS[words].help
 
 
@@ -157,10 +157,10 @@ def test_the_migration_guide_changes_a_variable_and_undoes_everything(
 
     def defaults() -> str | None:
         with psycopg.connect(platform_url) as connection:
-            asked = (
+            query = (
                 "select string_agg(pg_get_function_arguments(oid), '') from pg_proc where proname = 'cleanup_old_jobs'"
             )
-            [[found]] = connection.execute(asked)
+            [[found]] = connection.execute(query)
             return str(found) if found else None
 
     for words in (["render"], ["apply"]):

@@ -183,7 +183,7 @@ def test_deploying_applies_and_verifies_and_again_does_no_harm(checkout: Checkou
     assert checkout.summary.read_text().count("\n| service_role") >= 2
 
 
-def test_deploying_tells_when_verify_finds_something(checkout: Checkout, applied_url: str) -> None:
+def test_deploying_fails_if_verify_finds_an_error(checkout: Checkout, applied_url: str) -> None:
     with psycopg.connect(applied_url) as connection:
         connection.execute("grant truncate on public.async_jobs to anon")
     steps = checkout.run("deploy", SUPABASE_DB_URL=applied_url)
@@ -198,7 +198,7 @@ def test_deploying_without_the_secret_fails(checkout: Checkout) -> None:
     assert "no target database" in annotations(steps)[0]
 
 
-def test_rights_secrets_and_concurrency() -> None:
+def test_permissions_secrets_and_concurrency() -> None:
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert "secrets" not in yaml.safe_dump(JOBS["dry-run"])
     assert JOBS["deploy"]["concurrency"] == {"group": "supabase-migrations", "cancel-in-progress": False}
@@ -207,7 +207,7 @@ def test_rights_secrets_and_concurrency() -> None:
     assert JOBS["deploy"]["if"] == "github.event_name == 'push'"
 
 
-def test_the_reports_of_the_guide_are_written_whatever_is_found(checkout: Checkout, applied_url: str) -> None:
+def test_the_reports_of_the_guide_are_written_despite_errors(checkout: Checkout, applied_url: str) -> None:
     guide = (Path(__file__).parents[1] / "docs" / "CI.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL)
     step = yaml.safe_load(block)[0]

@@ -26,7 +26,7 @@ def faulty_url(applied_url: str) -> str:
     return applied_url
 
 
-def test_every_format_says_what_is_wrong(faulty_url: str, cli: Run, tmp_path: Path) -> None:
+def test_every_format_reports_the_finding(faulty_url: str, cli: Run, tmp_path: Path) -> None:
     for form, suffix in (("text", "txt"), ("markdown", "md"), ("html", "html"), ("junit", "xml"), ("sarif", "sarif")):
         ran = cli("verify", "--format", form, "--output", f"report.{suffix}", "--db-url", faulty_url)
         assert (ran.code, ran.out) == (1, "")
@@ -36,7 +36,7 @@ def test_every_format_says_what_is_wrong(faulty_url: str, cli: Run, tmp_path: Pa
         assert cli("verify", "--format", form, "--db-url", faulty_url).out.startswith(text[:40])
 
 
-def test_results_are_at_the_lines_that_create_things(faulty_url: str, cli: Run, files: Path, tmp_path: Path) -> None:
+def test_results_are_at_the_lines_of_their_objects(faulty_url: str, cli: Run, files: Path, tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     ran = cli("verify", "--only", "structure", "--format", "sarif", "--db-url", faulty_url)
     places = {
@@ -52,45 +52,45 @@ def test_results_are_at_the_lines_that_create_things(faulty_url: str, cli: Run, 
     assert {case.get("file") for case in failed} == {uri}
 
 
-def test_an_output_that_is_there_is_replaced(applied_url: str, cli: Run, tmp_path: Path) -> None:
+def test_an_existing_output_is_replaced(applied_url: str, cli: Run, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("x" * 500_000)
     assert cli("verify", "--json", "--output", "report.json", "--db-url", applied_url).code == 0
     assert json.loads((tmp_path / "report.json").read_text())["ok"] is True
 
 
 @pytest.mark.parametrize("output", ["no/such/folder/report.html", "."])
-def test_an_output_that_cannot_be_written_is_refused_before_anything_is_asked(cli: Run, output: str) -> None:
+def test_an_output_that_cannot_be_written_is_refused_before_verify_runs(cli: Run, output: str) -> None:
     ran = cli("verify", "--format", "html", "--output", output, SUPABASE_DB_URL="postgresql://127.0.0.1:1/none")
     assert ran.code == 2
     assert output.split("/")[0] in ran.err
     assert "database:" not in ran.err
 
 
-def test_two_reports_at_once_are_refused(cli: Run) -> None:
+def test_json_conflicts_with_another_format(cli: Run) -> None:
     ran = cli("verify", "--json", "--format", "html", "--output", "x.html")
     assert ran.code == 2
     assert "--json conflicts with --format html" in ran.json["error"]["message"]
 
 
-def test_a_terminal_is_no_place_for_html(applied_url: str, tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
+def test_an_html_report_on_a_terminal_is_refused(applied_url: str, tmp_path: Path) -> None:
+    controller, terminal = pty.openpty()
     words = [sys.executable, "-m", "supabase_jobs", "verify", "--format", "html", "--db-url", applied_url]
-    ran = subprocess.run(words, cwd=tmp_path, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
-    os.close(theirs)
-    os.close(ours)
+    ran = subprocess.run(words, cwd=tmp_path, stdout=terminal, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(terminal)
+    os.close(controller)
     assert ran.returncode == 2
     assert "--output report.html" in ran.stderr
 
 
 @pytest.mark.parametrize("id", [CELL, "structure:public.async_jobs:index:idx_async_jobs_url"])
-def test_what_is_declared_is_explained_without_a_database(cli: Run, id: str) -> None:
+def test_a_declared_case_is_explained_without_a_database(cli: Run, id: str) -> None:
     ran = cli("verify", "--explain", id)
     assert (ran.code, ran.err) == (0, "")
     assert "\nbegin;\n" in ran.out
     assert "rollback;\n" in ran.out
-    told = cli("verify", "--explain", id, "--json").json
-    assert set(told) == {"id", "area", "object", "name", "sql"}
-    assert (told["id"], told["object"]) == (id, "public.async_jobs")
+    explanation = cli("verify", "--explain", id, "--json").json
+    assert set(explanation) == {"id", "area", "object", "name", "sql"}
+    assert (explanation["id"], explanation["object"]) == (id, "public.async_jobs")
 
 
 def test_an_explanation_works_in_psql(applied_url: str, cli: Run) -> None:
@@ -108,7 +108,7 @@ def test_an_object_that_is_in_no_migration_is_explained_from_the_database(faulty
     assert cli("verify", "--explain", id).code == 2
 
 
-def test_an_area_that_could_not_be_asked_is_explained(platform_url: str, cli: Run) -> None:
+def test_an_area_that_was_not_checked_is_explained(platform_url: str, cli: Run) -> None:
     ran = cli("verify", "--explain", "access:fixture", "--db-url", platform_url)
     assert ran.code == 0
     assert "was not checked" in ran.out.splitlines()[0]
@@ -133,13 +133,13 @@ def test_every_id_is_explained(applied_url: str, cli: Run, tmp_path: Path) -> No
         ("acess:public.async_jobs:guest, its own job:take over", CELL),
     ],
 )
-def test_an_unknown_id_is_refused_with_the_nearest(applied_url: str, cli: Run, id: str, meant: str) -> None:
+def test_an_unknown_id_is_refused_with_similar_ids(applied_url: str, cli: Run, id: str, meant: str) -> None:
     ran = cli("verify", "--explain", id, "--json", "--db-url", applied_url)
     assert ran.code == 2
     assert meant in ran.json["error"]["hint"]
 
 
-def test_nonsense_is_refused_without_a_guess(applied_url: str, cli: Run) -> None:
+def test_an_id_without_similar_ids_gets_no_suggestion(applied_url: str, cli: Run) -> None:
     ran = cli("verify", "--explain", "???", "--db-url", applied_url)
     assert ran.code == 2
     assert "--json" in ran.err

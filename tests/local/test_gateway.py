@@ -100,12 +100,12 @@ def test_the_root_path_works_with_and_without_a_slash(one_api: Api) -> None:
 
 
 def test_a_browser_may_send_the_guest_header(one_api: Api) -> None:
-    asked = {
+    preflight = {
         "Origin": "http://localhost:3000",
         "Access-Control-Request-Method": "PATCH",
         "Access-Control-Request-Headers": "apikey,authorization,content-type,prefer,x-guest-id",
     }
-    response = one_api.request("OPTIONS", "async_jobs", headers=asked)
+    response = one_api.request("OPTIONS", "async_jobs", headers=preflight)
     assert response.status_code == 200
     assert response.headers["access-control-allow-origin"] == "*"
     assert "PATCH" in response.headers["access-control-allow-methods"]

@@ -113,7 +113,7 @@ def test_readers_wait_briefly_while_apply_waits_behind_a_long_transaction(busy_p
         assert applied == (5,) if running.returncode == 0 else applied is not None
 
 
-def test_a_remote_dry_run_does_not_verify_unless_it_is_asked_to(busy_project: Database, files: Path, cli: Run) -> None:
+def test_a_remote_dry_run_verifies_only_with_the_option(busy_project: Database, files: Path, cli: Run) -> None:
     with distance(busy_project.server.port, 0) as proxy:
         there = ("--db-url", remote_url(busy_project, proxy), "--migrations", str(files))
         ran = cli("apply", "--dry-run", "--json", *there)

@@ -159,7 +159,7 @@ def test_json_that_python_cannot_parse_is_a_deviation(applied_url: str, unreadab
         sample = check_results.check(connection, 10)
     assert (sample.size, sample.deviating) == (3, 1)
     assert [(d.path, d.problem) for d in sample.deviations] == [
-        ("metadata", "holds a number too long, or is nested too deep, to be read"),
+        ("metadata", "cannot be read: a number is too long, or the nesting too deep"),
         ("result.vision", "is not string or null"),
     ]
 

@@ -1,4 +1,4 @@
--- A project's own table: notes, some of them nobody's.
+-- A table of another project: notes, some of them without an owner.
 create table public.notes (
   id uuid not null default gen_random_uuid(),
   owner uuid,

@@ -176,11 +176,11 @@ class ScenarioRunner:
     def _result(self, step: ScenarioStep, group: GroupResult, start: int) -> _Result:
         """The result of a step, whose statements begin at a position of its group."""
         call, error = start, group.error
-        if isinstance(error, INCONCLUSIVE_ERRORS):
+        if error is not None and (isinstance(error, INCONCLUSIVE_ERRORS) or len(group.answers) < start):
             raise error
         if step.identity is not None:
             call += len(identity_statements(self._impersonation, step.identity))
-            if error is not None and start <= len(group.answers) < call:
+            if error is not None and len(group.answers) < call:
                 raise SupabaseJobsError(f"could not set the role {step.identity.role}") from error
             check_identity(self._impersonation, step.identity, group.answers[start:call])
         if error is not None:

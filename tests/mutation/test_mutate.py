@@ -92,6 +92,7 @@ def test_every_operator_file_derives_faults(whole: tuple[int, Any, bool]) -> Non
     assert families == {path.stem for path in (Path(mutation.__file__).parent / "operators").glob("*.sql")}
 
 
+@pytest.mark.slow
 def test_nothing_survives_on_the_newest_version(shared: Callable[[int], str]) -> None:
     with psycopg.connect(shared(18), autocommit=True) as connection:
         result = mutate(connection, EXPECTATIONS)

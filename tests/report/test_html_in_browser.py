@@ -89,6 +89,7 @@ def test_light_and_dark_mode_have_different_colours(open_page: Open) -> None:
     assert shown[0] != shown[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("which", ["good", "bad"])
 def test_axe_reports_no_violation(real: dict[str, Verification], open_page: Open, which: str, scheme: Scheme) -> None:

@@ -22,6 +22,11 @@ _BUSY_ERRORS = (*LOCK_ERRORS, errors.ObjectInUse)
 _SESSION_ENDED = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04", "08")
 
 
+def sqlstate_and_message(error: psycopg.Error) -> str:
+    """An error of the server in one line, as a reason in a finding."""
+    return f"{error.sqlstate}: {error.diag.message_primary}"
+
+
 @contextmanager
 def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Translate the psycopg errors that no caller handles; the messages contain no password.

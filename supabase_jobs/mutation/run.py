@@ -14,7 +14,7 @@ import psycopg
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.conninfo import read
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.errors import ConfigError, VerificationError
@@ -174,7 +174,7 @@ def _killers(connection: Connection, expectations: Expectations, areas: Sequence
         except psycopg.Error as error:
             if connection.broken:
                 raise
-            raise _NotInjectedError(f"{error.sqlstate}: {error.diag.message_primary}") from error
+            raise _NotInjectedError(sqlstate_and_message(error)) from error
         try:
             errors = next(_errors(connection, expectations, areas), ())
         except INCONCLUSIVE_ERRORS:

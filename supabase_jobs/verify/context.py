@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from supabase_jobs.findings import Case, Finding, Grid, Severity
@@ -59,14 +59,6 @@ class Context:
     def should_stop(self) -> bool:
         """Whether the run may stop, because it is `repeated` and has found an error."""
         return self.repeated and bool(self.errors)
-
-    def downgrade_equivalent(self) -> None:
-        """Turn errors into warnings if all cells of their equivalences were run and match."""
-        for number, finding in enumerate(self.findings):
-            checks = self.equivalences.get(finding.id)
-            if checks and all(check in self.probed and check.object in self.matching for check in checks):
-                message = f"{finding.message}; the access matrix shows no difference"
-                self.findings[number] = replace(finding, severity=Severity.WARNING, message=message)
 
     def mark_unchecked(self, area: str, subject: str, why: str, fix: str, *, id: str | None = None) -> None:
         """Record that an area, or a part of it, was not checked: a warning, which never counts as passed."""

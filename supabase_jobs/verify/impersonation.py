@@ -15,6 +15,7 @@ from psycopg.pq import ExecStatus
 
 from supabase_jobs.database.batch import Answer, Statement, run_groups
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.findings import Finding, Severity
@@ -131,7 +132,7 @@ def insert_fixture(
             reason = f"inserting the fixture rows: {conflict.why}"
             context.mark_unchecked(area, "fixture", reason, conflict.fix, id=f"{area}:fixture")
             return False
-        reason = f"inserting the fixture rows failed with {error.sqlstate}: {error.diag.message_primary}"
+        reason = f"inserting the fixture rows failed with {sqlstate_and_message(error)}"
         if (fix := _fix_of_schema_fault(error, managed)) is None:
             context.mark_unchecked(area, "fixture", reason, _FIX_UNKNOWN, id=f"{area}:fixture")
         else:

@@ -12,9 +12,10 @@ from psycopg.pq import TransactionStatus
 
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
-from supabase_jobs.verify import access, functions, plans, structure
+from supabase_jobs.verify import access, equivalence, functions, plans, structure
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.check import check as check_access
 from supabase_jobs.verify.access.check import declared_cases as access_cases
@@ -85,7 +86,7 @@ def verify(
                 connection.execute("rollback to savepoint area")
             used = True
             _check(connection, area, expectations, context)
-    context.downgrade_equivalent()
+    equivalence.downgrade(context)
     return _verification(context, (time.monotonic() - started) * 1000)
 
 
@@ -129,20 +130,16 @@ def _check(connection: Connection, area: str, expectations: Expectations, contex
     try:
         _CHECKS[area](connection, expectations, context)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
-        why, fix = f"it failed with {_described(error)}", "Connect as postgres, the owner of the managed objects."
-        context.mark_unchecked(area, "database", why, fix)
+        why = f"it failed with {sqlstate_and_message(error)}"
+        context.mark_unchecked(area, "database", why, "Connect as postgres, the owner of the managed objects.")
     except psycopg.errors.InvalidSqlStatementName as error:
-        why = f"it failed with {_described(error)}; something deallocated the prepared statements of verify"
+        why = f"it failed with {sqlstate_and_message(error)}; something deallocated the prepared statements of verify"
         context.mark_unchecked(area, "database", why, "Look for a user trigger that runs deallocate.")
     except DeadlineError:
         why = f"it was stopped after the time limit of {TIME_LIMIT_S} seconds, because many statements are slow"
         context.mark_unchecked(area, "database", why, "Fix the other findings, and look for a slow policy.")
     except psycopg.errors.QueryCanceled as error:
         # the cause may be a fault that makes a statement slow on a large table, so earlier findings are kept
-        why = f"it was stopped: a statement failed with {_described(error)}"
+        why = f"it was stopped: a statement failed with {sqlstate_and_message(error)}"
         fix = "Fix the other findings, and run verify again when the server is idle."
         context.mark_unchecked(area, "database", why, fix)
-
-
-def _described(error: psycopg.Error) -> str:
-    return f"{error.sqlstate}: {error.diag.message_primary}"

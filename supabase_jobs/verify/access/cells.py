@@ -11,7 +11,7 @@ from supabase_jobs.outcomes import OUTCOMES
 from supabase_jobs.verify import script
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.matrix import Action, Matrix, MatrixRow
-from supabase_jobs.verify.access.probe import ControlProbe, Prober, QuestionsProbe, RowProbe
+from supabase_jobs.verify.access.probe import ControlProbe, GuardProbe, Prober, RowProbe
 from supabase_jobs.verify.context import Context, EquivalenceCheck
 from supabase_jobs.verify.identity import NULL, Identity
 from supabase_jobs.verify.impersonation import Impersonation, Names
@@ -131,14 +131,14 @@ def _chunks(rows: Sequence["_Row"]) -> Iterator[list["_Row"]]:
 
 def _find_unrestricted(prober: Prober, rows: Sequence["_Row"]) -> None:
     """Run the `unrestricted_if` queries, once for each role. The actions that reach every row are not run."""
-    questions: dict[tuple[_MatrixRun, str], QuestionsProbe] = {}
+    guards: dict[tuple[_MatrixRun, str], GuardProbe] = {}
     for run, number in rows:
         role = run.matrix.rows[number].identity.role
-        if run.guarded and role not in run.unrestricted and (run, role) not in questions:
-            questions[run, role] = run.question(number)
-    prober.run(list(questions.values()))
-    for (run, role), question in questions.items():
-        answers = zip(run.guarded, question.answers or (), strict=True)
+        if run.guarded and role not in run.unrestricted and (run, role) not in guards:
+            guards[run, role] = run.guard_probe(number)
+    prober.run(list(guards.values()))
+    for (run, role), guard in guards.items():
+        answers = zip(run.guarded, guard.answers or (), strict=True)
         run.unrestricted[role] = {action.name for action, reaches_all in answers if reaches_all}
     for run, number in rows:
         for name in run.unrestricted.get(run.matrix.rows[number].identity.role, ()):
@@ -182,10 +182,10 @@ class _MatrixRun:
         identity = self.matrix.rows[number].identity
         return identity.previous is not None or bool(identity.settings_for(self._impersonation.texts))
 
-    def question(self, number: int) -> QuestionsProbe:
+    def guard_probe(self, number: int) -> GuardProbe:
         """The `unrestricted_if` queries, run as the identity of a row."""
         queries = [a.unrestricted_if % self._literals[number] for a in self.guarded if a.unrestricted_if is not None]
-        return QuestionsProbe(replace(self.matrix.rows[number].identity, previous=None), queries)
+        return GuardProbe(replace(self.matrix.rows[number].identity, previous=None), queries)
 
     def add_controls(self, number: int) -> Iterator[ControlProbe]:
         """The controls that a row needs and no row before it, if its outcomes are the declared ones."""

@@ -11,7 +11,7 @@ from typing import Protocol
 import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.outcomes import refusal
 from supabase_jobs.verify import ownership, time_slice
 from supabase_jobs.verify.access.matrix import Action
@@ -118,8 +118,8 @@ class RowProbe:
 
 
 @dataclass(eq=False)
-class QuestionsProbe:
-    """Queries to run as an identity, each of which returns a boolean."""
+class GuardProbe:
+    """The `unrestricted_if` queries of actions, run as an identity; each returns a boolean."""
 
     identity: Identity
     queries: Sequence[str]
@@ -207,7 +207,7 @@ class Prober:
         # a user object that refers to the target shows that the target exists
         if self.conflict(error, managed):
             return None
-        return f"fails with {error.sqlstate}: {error.diag.message_primary}"
+        return f"fails with {sqlstate_and_message(error)}"
 
     def _send(self, probes: Sequence[Probe]) -> Iterator[tuple[Probe, Sequence[GroupResult]]]:
         """Run the groups of these probes in one round trip; yield their results, except those that were skipped."""

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from supabase_jobs.database.batch import Answer, GroupResult, Statement, run_groups
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.outcomes import refusal
 from supabase_jobs.verify import ownership, time_slice
@@ -170,7 +170,7 @@ class ScenarioRunner:
             return self._rows(group.answer())
         if isinstance(error, INCONCLUSIVE_ERRORS) or len(group.answers) < len(_BEGIN):
             raise error
-        reason = f"`given` failed with {error.sqlstate}: {error.diag.message_primary}"
+        reason = f"`given` failed with {sqlstate_and_message(error)}"
         raise UncheckedError(f"{scenario.name}: {reason}") from error
 
     def _result(self, step: ScenarioStep, group: GroupResult, start: int) -> _Result:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.verify import script, time_slice
@@ -148,7 +148,7 @@ class Planner:
         if request.identity is not None:
             check_identity(self._session, request.identity, result.answers[start:explain])
         if error is not None:
-            return NoPlanError(f"{error.sqlstate}: {error.diag.message_primary}")
+            return NoPlanError(sqlstate_and_message(error))
         [[parts]] = result.answer().rows
         plans: list[QueryPlan] = [part["Plan"] for part in parts if isinstance(part, dict) and "Plan" in part]
         # EXPLAIN lists the statements of DO ALSO rules before the original one

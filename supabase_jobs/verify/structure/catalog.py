@@ -4,7 +4,7 @@ Every file in `queries/` takes the names of objects as `$1` and selects the colu
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -62,6 +62,10 @@ class Fact:
     def subject(self) -> str:
         """The kind and the name for messages: `policy "guests read their own jobs"`."""
         return f'{self.kind} "{self.name}"' if self.name else self.kind
+
+
+# facts by their keys
+Facts = Mapping[tuple[str, str, str], Fact]
 
 
 def read_facts(connection: Connection, names: Sequence[str], *, repeated: bool = False) -> list[Fact]:

@@ -13,24 +13,22 @@ from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.parser import syntax
 from supabase_jobs.sources.files import fingerprint
-from supabase_jobs.verify.context import Context, EquivalenceCheck
+from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.equivalence import EFFECT, changed_effects
 from supabase_jobs.verify.expectations import EXPOSED_SCHEMAS, Expectations
 from supabase_jobs.verify.lints.run import run_lints
 from supabase_jobs.verify.structure import AREA, catalog
-from supabase_jobs.verify.structure.catalog import Fact
+from supabase_jobs.verify.structure.catalog import Fact, Facts
 from supabase_jobs.verify.structure.snapshot import FILE_NAME, Snapshot, load
 
 _BYPASSES = (" that bypasses row level security", "copy without row level security")
 # the kinds of fact that state that an object exists
 _EXISTENCE = ("table", "function")
-# `effect of policies`: the combined expression of all policies of a table for a role and a command, `anon update check`
-_POLICY, _EFFECT = "policy", "effect of policies"
+_POLICY = "policy"
 _RECREATE = "Run the statement of the migration again, with CREATE OR REPLACE."
 
 _HERE = Path(__file__).parent
 _BODIES = _HERE / "bodies.sql"
-
-Facts = Mapping[tuple[str, str, str], Fact]
 
 
 def check(connection: Connection, expectations: Expectations, context: Context) -> None:
@@ -60,7 +58,7 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
 def declared_cases(expectations: Expectations, context: Context) -> None:
     """Add the case of each recorded fact, without a database."""
     if (file := context.declaration_file(AREA, expectations, FILE_NAME)) is not None:
-        context.cases += [catalog.fact_case(fact, context) for fact in load(file).facts if fact.kind != _EFFECT]
+        context.cases += [catalog.fact_case(fact, context) for fact in load(file).facts if fact.kind != EFFECT]
 
 
 def compare(
@@ -71,11 +69,11 @@ def compare(
     recorded = {fact.key: fact for fact in snapshot.facts}
     missing = {f.object for f in snapshot.facts if f.kind in _EXISTENCE and f.key not in actual}
     unexpected = {f.object for f in actual.values() if f.kind in _EXISTENCE and f.key not in recorded}
-    changed_effects = _changed_effects(recorded, actual)
+    effects = changed_effects(recorded, actual)
 
     def redundant(fact: Fact, reported_objects: set[str], others: Facts) -> bool:
         """Whether another finding covers the fact, or it is a policy that changes no effect."""
-        if fact.kind == _EFFECT or (fact.kind == _POLICY and not changed_effects.get(fact.object)):
+        if fact.kind == EFFECT or (fact.kind == _POLICY and not effects.get(fact.object)):
             return True
         if fact.kind in _EXISTENCE:
             return False
@@ -88,7 +86,7 @@ def compare(
         return fact.parent not in others or rewritten
 
     for fact in snapshot.facts:
-        if fact.kind == _EFFECT:
+        if fact.kind == EFFECT:
             continue
         now = actual.get(fact.key)
         if now is None and fact.object in missing and fact.kind not in _EXISTENCE:
@@ -106,7 +104,7 @@ def compare(
             context.findings.append(_finding(fact, Severity(fact.unexpected_severity), problem, fact.drop_sql))
             context.unexpected.append(catalog.fact_case(fact, context))
     for finding in context.findings:
-        checks = changed_effects.get(finding.object, [])
+        checks = effects.get(finding.object, [])
         if finding.area == AREA and finding.id.startswith(f"{AREA}:{finding.object}:{_POLICY}:") and all(checks):
             context.equivalences[finding.id] = [check for check in checks if check is not None]
 
@@ -114,27 +112,6 @@ def compare(
 def _parent_sql(facts: Facts, detail: Fact) -> str | None:
     parent = facts.get(detail.parent) if detail.parent else None
     return None if parent is None else parent.create_sql
-
-
-def _changed_effects(recorded: Facts, actual: Facts) -> dict[str, list[EquivalenceCheck | None]]:
-    """Object → the effects of its policies that differ from the recorded ones, as equivalence checks.
-
-    None stands for an effect that the access matrix cannot judge: it reads more than the recorded expression (another
-    column, a constant, the time), so that the difference may only show on rows that the matrix does not insert.
-    """
-    effects: dict[str, list[EquivalenceCheck | None]] = {}
-    for key in {key for facts in (recorded, actual) for key in facts if key[1] == _EFFECT}:
-        before, now = recorded.get(key), actual.get(key)
-        if before is not None and now is not None:
-            if before.value == now.value:
-                continue
-            reads_no_more = syntax.expression_atoms(now.value) <= syntax.expression_atoms(before.value)
-            if reads_no_more and now.deviation_severity != Severity.ERROR:
-                role, command, _ = key[2].rsplit(" ", 2)
-                effects.setdefault(key[0], []).append(EquivalenceCheck(key[0], role.strip('"'), command))
-                continue
-        effects.setdefault(key[0], []).append(None)
-    return effects
 
 
 def _compare_functions(

@@ -1,4 +1,4 @@
-"""Each lint is red → green, reports nothing that the structure check reports, and ignores user objects."""
+"""Each lint reports its faults until they are fixed, repeats no finding of `structure`, and ignores user objects."""
 
 import re
 from collections.abc import Callable
@@ -15,53 +15,53 @@ from supabase_jobs.verify.run import verify
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_db import EXPECTATIONS, Make
 from tests.psql import run_in_psql
-from tests.verify.lints import stories
-from tests.verify.lints.stories import NOTES, SCOPE, STEMS, Story
+from tests.verify.lints import faults
+from tests.verify.lints.faults import NOTES, SCOPE, STEMS, LintFault
 
-STORIES = stories.load()
+FAULTS = faults.load()
 DOCUMENT = Path(__file__).parents[3] / "docs" / "lints.md"
 
 
 def each(superuser: bool) -> pytest.MarkDecorator:
-    """Run a test for each story that needs a superuser, or for each that needs none."""
-    chosen = [story for story in STORIES if story.superuser is superuser]
-    return pytest.mark.parametrize("story", chosen, ids=[f"{story.stem}: {story.break_sql[:40]}" for story in chosen])
+    """Run a test for each fault that needs a superuser, or for each that needs none."""
+    chosen = [fault for fault in FAULTS if fault.superuser is superuser]
+    return pytest.mark.parametrize("fault", chosen, ids=[f"{fault.stem}: {fault.break_sql[:40]}" for fault in chosen])
 
 
-def tell(connection: Connection, story: Story) -> None:
+def assert_reported_until_fixed(connection: Connection, fault: LintFault) -> None:
     """No finding, the SQL that breaks the rule, one finding, its fix, no finding."""
-    connection.execute(f"{NOTES};{story.given}".encode())
-    assert stories.run(connection, story.folder) == []
-    connection.execute(story.break_sql.encode())
-    [finding] = stories.run(connection, story.folder)
-    assert (finding.id, finding.severity.value, finding.fix) == story.finding
-    assert (finding.area, finding.id.startswith(f"{stories.PREFIXES[story.folder]}:{story.stem}:")) == (
-        story.folder,
+    connection.execute(f"{NOTES};{fault.given}".encode())
+    assert faults.run(connection, fault.folder) == []
+    connection.execute(fault.break_sql.encode())
+    [finding] = faults.run(connection, fault.folder)
+    assert (finding.id, finding.severity.value, finding.fix) == fault.finding
+    assert (finding.area, finding.id.startswith(f"{faults.PREFIXES[fault.folder]}:{fault.stem}:")) == (
+        fault.folder,
         True,
     )
-    connection.execute(story.repair_sql.encode())
-    assert stories.run(connection, story.folder) == []
+    connection.execute(fault.repair_sql.encode())
+    assert faults.run(connection, fault.folder) == []
 
 
 @each(superuser=False)
-def test_a_lint_reports_one_finding_until_it_is_fixed(rolled_back: Connection, story: Story) -> None:
-    tell(rolled_back, story)
+def test_a_lint_reports_one_finding_until_it_is_fixed(rolled_back: Connection, fault: LintFault) -> None:
+    assert_reported_until_fixed(rolled_back, fault)
 
 
 @each(superuser=True)
-def test_a_lint_that_only_a_superuser_can_break(make_database: Make, story: Story) -> None:
+def test_a_lint_that_only_a_superuser_can_break(make_database: Make, fault: LintFault) -> None:
     """In a transaction that is rolled back: the databases of a server share its roles."""
     database = make_database("platform")
     texts: dict[str, Any] = {
-        key: value.replace("{database}", database.name) for key, value in vars(story).items() if isinstance(value, str)
+        key: value.replace("{database}", database.name) for key, value in vars(fault).items() if isinstance(value, str)
     }
     with psycopg.connect(database.superuser_url) as connection, connection.transaction(force_rollback=True):
-        tell(connection, replace(story, **texts))
+        assert_reported_until_fixed(connection, replace(fault, **texts))
 
 
 @pytest.mark.parametrize("folder", STEMS)
-def test_every_lint_has_a_story(folder: str) -> None:
-    assert {story.stem for story in STORIES if story.folder == folder} == STEMS[folder]
+def test_every_lint_has_a_fault(folder: str) -> None:
+    assert {fault.stem for fault in FAULTS if fault.folder == folder} == STEMS[folder]
 
 
 def test_every_lint_has_a_section_with_its_severity() -> None:
@@ -69,7 +69,7 @@ def test_every_lint_has_a_section_with_its_severity() -> None:
     sections = re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", DOCUMENT.read_text(encoding="utf-8"), flags=re.M | re.S)
     assert [stem for stem, _ in sections] == [*sorted(STEMS["structure"]), *sorted(STEMS["plans"])]
     for stem, text in sections:
-        severities = {story.severity for story in STORIES if story.stem == stem}
+        severities = {fault.severity for fault in FAULTS if fault.stem == stem}
         stated = re.search(r"^Severity: (.+?)\.", text, flags=re.M)
         assert stated
         assert severities <= set(re.findall(r"error|warning|info", stated[1])), stem
@@ -80,7 +80,7 @@ def test_a_lint_names_the_same_advisor_as_its_section() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     for folder, stems in STEMS.items():
         for stem in stems:
-            lint = (stories.LINTS / folder / f"{stem}.sql").read_text(encoding="utf-8").partition("select")[0]
+            lint = (faults.LINTS / folder / f"{stem}.sql").read_text(encoding="utf-8").partition("select")[0]
             section = text.split(f"\n## {stem}\n", 1)[1].split("\n## ", 1)[0]
             assert set(re.findall(r"\b00\d\d\b", lint)) == set(re.findall(r"\b00\d\d\b", section)), stem
 
@@ -104,13 +104,13 @@ def test_settings_of_another_database_are_ignored(make_database: Make) -> None:
         connection.transaction(force_rollback=True),
     ):
         connection.execute("alter role authenticator in database template1 set pgrst.db_anon_role = 'postgres'")
-        assert stories.run(connection) == []
+        assert faults.run(connection) == []
 
 
 def test_managed_objects_have_no_findings_and_each_lint_is_a_case(rolled_back: Connection) -> None:
     result = verify(rolled_back, EXPECTATIONS, ("structure", "plans"))
     assert result.findings == ()
-    ids = {f"{stories.PREFIXES[folder]}:{stem}" for folder, stems in STEMS.items() for stem in stems}
+    ids = {f"{faults.PREFIXES[folder]}:{stem}" for folder, stems in STEMS.items() for stem in stems}
     assert ids <= {case.id for case in result.cases}
 
 
@@ -159,7 +159,7 @@ def test_user_objects_are_ignored(rolled_back: Connection) -> None:
 def test_the_script_of_a_lint_runs_in_psql(shared: Callable[[int], str]) -> None:
     with psycopg.connect(shared(16), autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS, ("structure", "plans"))
-    ids = {f"{stories.PREFIXES[folder]}:{stem}" for folder, stems in STEMS.items() for stem in stems}
+    ids = {f"{faults.PREFIXES[folder]}:{stem}" for folder, stems in STEMS.items() for stem in stems}
     scripts = [result.script(case) for case in result.cases if case.id in ids]
     out, err = run_in_psql(shared(16), "".join(scripts))
     assert (len(scripts), err) == (len(ids), "")

@@ -1,6 +1,6 @@
-"""The stories of the lints: one TOML file for each lint, with the lint's stem, in the lint's folder.
+"""Faults that the lints report: one TOML file for each lint, with the stem of the lint, in the folder of the lint.
 
-Each story breaks the project `NOTES` (`break`, after `given`), names the one finding (`id`, `severity`, `fix`), and
+Each fault breaks the project `NOTES` (`break`, after `given`), names the one finding (`id`, `severity`, `fix`), and
 repairs the project by the printed fix, or by `repair` if the fix is not SQL. `superuser` runs it as a superuser.
 """
 
@@ -33,7 +33,7 @@ PREFIXES = {"structure": "structure:lint", "plans": "plans"}
 
 
 @dataclass(frozen=True)
-class Story:
+class LintFault:
     """One way to break a rule."""
 
     folder: str
@@ -57,12 +57,12 @@ class Story:
         return self.repair or self.fix.replace(" concurrently", "")
 
 
-def load() -> list[Story]:
-    """All stories, in the order of their files."""
+def load() -> list[LintFault]:
+    """All faults, in the order of their files."""
     return [
-        Story(path.parent.name, path.stem, **{"break_sql" if key == "break" else key: story[key] for key in story})
+        LintFault(path.parent.name, path.stem, **{"break_sql" if key == "break" else key: fault[key] for key in fault})
         for path in sorted(Path(__file__).parent.glob("*/*.toml"))
-        for story in tomllib.loads(path.read_text(encoding="utf-8"))["stories"]
+        for fault in tomllib.loads(path.read_text(encoding="utf-8"))["faults"]
     ]
 
 

@@ -1,5 +1,5 @@
 -- A Supabase project before its first migration: roles, schemas, auth.users and the claim functions, as in today's
--- images; older_image.sql changes what older ones have different.
+-- images; older_image.sql applies the differences of older images.
 -- Run after owner.sql, in the same transaction, by the superuser supabase_admin, on PostgreSQL 15 to 18.
 -- It can be run again, and in several databases of a cluster: existing roles are altered.
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 def pytest_report_header() -> list[str]:
     """The servers of this run, and whether a missing program skips a test or fails it."""
-    from tests.parts import MAJORS, find
+    from tests.programs import MAJORS, find
 
     found = [str(major) for major in MAJORS if find(major) is not None]
     strict = "a missing program fails" if os.environ.get("SUPABASE_JOBS_CI") else "a missing program skips"
@@ -26,7 +26,7 @@ def pytest_report_header() -> list[str]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the slow tests to `scripts/test --all`, unless one is named by its id."""
-    from tests.parts import EVERYTHING
+    from tests.programs import EVERYTHING
 
     if EVERYTHING or any("::" in argument for argument in config.args):
         return

@@ -17,7 +17,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.local.api import service
 from supabase_jobs.local.api.service import ApiInfo
 from tests.fix_db import Server, own
-from tests.parts import DEFAULT_MAJOR, postgrest
+from tests.programs import DEFAULT_MAJOR, postgrest
 
 
 @dataclass(frozen=True)

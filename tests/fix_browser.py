@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.parts import chromium
+from tests.programs import chromium
 
 Scheme = Literal["light", "dark"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.parts import supabase_cli
+from tests.programs import supabase_cli
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from supabase_jobs.local.server import ServerInfo
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.sources.files import MigrationFiles, load_sources
 from supabase_jobs.sources.render import render_sources, standard_migrations
-from tests.parts import postgres_bin, unavailable
+from tests.programs import postgres_bin, unavailable
 
 MAJOR = 17
 SETTINGS = {

@@ -21,7 +21,7 @@ from supabase_jobs.settings import Settings
 from supabase_jobs.sources.files import Migration, MigrationFiles, load_sources
 from supabase_jobs.sources.render import render_sources, standard_migrations
 from supabase_jobs.verify.expectations import load_expectations
-from tests.parts import ALL_MAJORS, DEFAULT_MAJOR, EMBEDDED, MAJORS, postgres_bin
+from tests.programs import ALL_MAJORS, DEFAULT_MAJOR, EMBEDDED, MAJORS, postgres_bin
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.parts import unavailable
+from tests.programs import unavailable
 
 
 def _program() -> str:

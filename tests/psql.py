@@ -4,7 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.parts import DEFAULT_MAJOR, find, unavailable
+from tests.programs import DEFAULT_MAJOR, find, unavailable
 
 _ROWS = re.compile(r"^(?:\((\d+) rows?\)|(?:UPDATE|DELETE|INSERT 0) (\d+)|(TRUNCATE TABLE))$", flags=re.MULTILINE)
 

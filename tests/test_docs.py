@@ -15,7 +15,7 @@ from supabase_jobs.cli import cli as group
 from tests.fix_cli import Run
 from tests.fix_cron import Cron
 from tests.fix_cron import apply as apply_packaged
-from tests.parts import postgres_bin
+from tests.programs import postgres_bin
 
 ROOT = Path(__file__).parents[1]
 NAMES = (

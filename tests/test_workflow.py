@@ -16,7 +16,7 @@ import yaml  # type: ignore[import-untyped]
 
 from supabase_jobs.local import server
 from tests.fix_db import packaged
-from tests.parts import unavailable
+from tests.programs import unavailable
 
 WORKFLOW: dict[Any, Any] = yaml.safe_load(
     (Path(__file__).parents[1] / "docs" / "github-workflow.yml").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ import pytest
 from tests.api.test_cases import ALL
 from tests.fix_api import Api, serve_api
 from tests.fix_db import Make
-from tests.parts import supabase_js
+from tests.programs import supabase_js
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "client-guide.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", GUIDE, flags=re.DOTALL | re.MULTILINE)

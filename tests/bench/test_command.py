@@ -18,7 +18,7 @@ from benchmarks import apply, hosted, programs, queries, verify
 from benchmarks.databases import Databases
 from benchmarks.figures import Figure
 from benchmarks.programs import CompletedCommand, Programs
-from tests.parts import supabase_cli
+from tests.programs import supabase_cli
 
 
 def run(*words: str) -> Result:

@@ -17,7 +17,7 @@ from supabase_jobs.settings import Settings
 from tests.fake_server import Behaviour, echo, fake_server, fatal, ready, silent
 from tests.fix_cli import Run
 from tests.fix_db import Server
-from tests.parts import unavailable
+from tests.programs import unavailable
 
 REF = "abcdefghijklmnopqrst"
 SECRET = "s3cr3t/p4ss"

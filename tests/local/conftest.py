@@ -10,7 +10,7 @@ import pytest
 
 from supabase_jobs.local import server
 from supabase_jobs.local.server import ServerInfo
-from tests.parts import MAJORS, postgres_bin, unavailable
+from tests.programs import MAJORS, postgres_bin, unavailable
 
 
 def require_root() -> None:

@@ -24,7 +24,7 @@ from supabase import ClientOptions, create_client
 from supabase_jobs.local import directory as directories
 from supabase_jobs.local import process, server
 from tests.fix_cli import Ran, Run
-from tests.parts import DEFAULT_MAJOR, postgrest
+from tests.programs import DEFAULT_MAJOR, postgrest
 
 NAMES = ["API_URL", "REST_URL", "DB_URL", "ANON_KEY", "SERVICE_ROLE_KEY", "JWT_SECRET"]
 

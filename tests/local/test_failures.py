@@ -20,7 +20,7 @@ from supabase_jobs.errors import BusyError, ConfigError, LocalServerError
 from supabase_jobs.local import account, binaries, process, server
 from supabase_jobs.local import directory as directories
 from tests.local.conftest import require_root
-from tests.parts import unavailable
+from tests.programs import unavailable
 
 
 def kill(info: server.ServerInfo) -> None:

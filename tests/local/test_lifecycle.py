@@ -10,7 +10,7 @@ import pytest
 
 from supabase_jobs.errors import ConfigError, LocalServerError
 from supabase_jobs.local import process, server
-from tests.parts import MAJORS, postgres_bin
+from tests.programs import MAJORS, postgres_bin
 
 START = (
     "import sys, pathlib; from supabase_jobs.local import server; print(server.start(pathlib.Path(sys.argv[1])).url)"

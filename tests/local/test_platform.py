@@ -11,7 +11,7 @@ from psycopg import sql
 from supabase_jobs.errors import ConnectError, LocalServerError
 from supabase_jobs.local.platform import load_platform
 from supabase_jobs.local.server import ServerInfo, throwaway
-from tests.parts import MAJORS, postgres_bin
+from tests.programs import MAJORS, postgres_bin
 
 USER = "7c9f0c1e-8a53-4c27-9f6e-2f8f0f1f5a01"
 OTHER = "7c9f0c1e-8a53-4c27-9f6e-2f8f0f1f5a02"

@@ -12,7 +12,7 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.local import account, binaries, server
 from supabase_jobs.sources.config_toml import load_major_version
 from tests.fix_cli import Run
-from tests.parts import embedded_postgres, postgres_bin
+from tests.programs import embedded_postgres, postgres_bin
 
 Invoke = Callable[..., Result]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.parts import find
+from tests.programs import find
 
 LEDGER = "select version, name, statements from supabase_migrations.schema_migrations order by version"
 

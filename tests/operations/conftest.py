@@ -16,7 +16,7 @@ import pytest
 from supabase_jobs.local.binaries import embedded
 from tests.fix_db import Database, Make
 from tests.impersonation import USER_A, insert_fixture_rows
-from tests.parts import EMBEDDED, postgres_bin
+from tests.programs import EMBEDDED, postgres_bin
 from tests.sql.population import populate
 
 TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from supabase_jobs.report import FORMATS
 from supabase_jobs.verify.run import verify
 from tests.fix_browser import Open, Scheme, shoot
 from tests.fix_db import EXPECTATIONS
-from tests.parts import axe
+from tests.programs import axe
 from tests.verifications import BAD, GOOD, MARKUP
 
 CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 
 from supabase_jobs.findings import Severity, Verification
 from supabase_jobs.report import FORMATS
-from tests.parts import sarif_multitool
+from tests.programs import sarif_multitool
 from tests.verifications import BAD, GOOD, MISMATCH
 
 EACH = pytest.mark.parametrize("result", [GOOD, BAD, Verification((), (), 0.0)], ids=["good", "bad", "empty"])

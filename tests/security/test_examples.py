@@ -15,7 +15,7 @@ from supabase_jobs.testing import Rls
 from supabase_jobs.verify import run
 from tests.fix_api import Api
 from tests.fix_db import EXPECTATIONS, Server
-from tests.parts import DEFAULT_MAJOR, unavailable
+from tests.programs import DEFAULT_MAJOR, unavailable
 from tests.security.conftest import ADD, ADD_USERS, EXAMPLES, READ, new_guest, new_user
 
 HERE = Path(__file__).parent

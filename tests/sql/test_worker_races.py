@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from supabase_jobs.database.connection import Connection
 from tests.fix_db import Make
 from tests.impersonation import JOBS, USER_A, insert_fixture_rows
-from tests.parts import DEFAULT_MAJOR
+from tests.programs import DEFAULT_MAJOR
 from tests.sql.test_workers import COMPLETE, HEARTBEAT, REQUEUE, claim, silence, value
 
 WORKERS = 8

@@ -11,7 +11,7 @@ from pytest_postgresql.janitor import DatabaseJanitor
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.testing import Rls
 from tests.fix_db import Server, own
-from tests.parts import DEFAULT_MAJOR
+from tests.programs import DEFAULT_MAJOR
 
 NOTES = Path(__file__).with_name("notes.sql").read_text(encoding="utf-8")
 HEADER = "X-Device"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import parts
+from tests import programs
 from tests.testing.conftest import LOOPS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "testing-rls.md"
@@ -60,7 +60,7 @@ def test_the_first_test_file_has_ten_lines() -> None:
 
 
 def test_all_other_examples_pass(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUPABASE_JOBS_POSTGREST_BIN", str(parts.postgrest()))
+    monkeypatch.setenv("SUPABASE_JOBS_POSTGREST_BIN", str(programs.postgrest()))
     for number, (kind, name, text) in enumerate(BLOCKS):
         if kind == "file":
             write(pytester, name, text)

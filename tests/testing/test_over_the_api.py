@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests import parts
+from tests import programs
 from tests.fix_api import Api
 from tests.testing.conftest import RunTests
 
@@ -85,7 +85,7 @@ def run_api(run_tests: RunTests) -> RunTests:
     """`run_tests` with the path of PostgREST and without the variables of another API."""
 
     def run(text: str, *arguments: str, **environ: str) -> pytest.RunResult:
-        binary = {"SUPABASE_JOBS_POSTGREST_BIN": str(parts.postgrest())}
+        binary = {"SUPABASE_JOBS_POSTGREST_BIN": str(programs.postgrest())}
         return run_tests(text, *arguments, **{"SUPABASE_URL": "", **binary, **environ})
 
     return run

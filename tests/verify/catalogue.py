@@ -26,7 +26,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Verification
 from supabase_jobs.verify.run import verify
 from tests.fix_db import EXPECTATIONS
-from tests.parts import DEFAULT_MAJOR, MAJORS
+from tests.programs import DEFAULT_MAJOR, MAJORS
 
 TESTS = Path(__file__).parents[1]
 VERSIONS = {"all": MAJORS, "oldest and newest": sorted({MAJORS[0], MAJORS[-1]}), "default": (DEFAULT_MAJOR,)}

@@ -15,7 +15,7 @@ from supabase_jobs.verify import script
 from supabase_jobs.verify.run import AREAS, verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, packaged
-from tests.parts import DEFAULT_MAJOR, postgres_bin
+from tests.programs import DEFAULT_MAJOR, postgres_bin
 
 WRITING_AREAS = set(AREAS) - {"structure", "plans"}
 

@@ -18,7 +18,7 @@ from supabase_jobs.verify.structure import snapshot
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make
 from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
-from tests.parts import DEFAULT_MAJOR
+from tests.programs import DEFAULT_MAJOR
 from tests.verify.distance import round_trips
 
 

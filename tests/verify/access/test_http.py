@@ -30,7 +30,7 @@ from supabase_jobs.verify.identity import NULL
 from tests.fix_api import Api, serve_api
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database, Make
-from tests.parts import postgrest
+from tests.programs import postgrest
 
 ALL_ROWS = """
 select md5(coalesce(string_agg(x, '' order by x), '')) from (

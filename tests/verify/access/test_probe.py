@@ -15,7 +15,7 @@ from supabase_jobs.verify.identity import Identity
 from supabase_jobs.verify.impersonation import begin
 from supabase_jobs.verify.run import AREAS, verify
 from tests.fix_db import EXPECTATIONS
-from tests.parts import DEFAULT_MAJOR
+from tests.programs import DEFAULT_MAJOR
 from tests.verify.distance import round_trips
 
 

@@ -19,7 +19,7 @@ from supabase_jobs.verify.run import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make
 from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
-from tests.parts import DEFAULT_MAJOR
+from tests.programs import DEFAULT_MAJOR
 from tests.psql import run_in_psql
 from tests.verify.catalogue import catalogue
 from tests.verify.distance import round_trips

@@ -17,7 +17,7 @@ from supabase_jobs.verify.plans.query_plan import QueryPlan
 from supabase_jobs.verify.run import parse, verify
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_db import EXPECTATIONS, Make
-from tests.parts import DEFAULT_MAJOR
+from tests.programs import DEFAULT_MAJOR
 from tests.psql import run_in_psql
 from tests.verify.distance import round_trips
 

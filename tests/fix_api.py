@@ -9,14 +9,13 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from pytest_postgresql.janitor import DatabaseJanitor
 
 from supabase import Client, ClientOptions, create_client
 from supabase_jobs.api.keys import Keys
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.local.api import service
 from supabase_jobs.local.api.service import ApiInfo
-from tests.fix_db import Server, own
+from tests.fix_db import Server, session_copy
 from tests.programs import DEFAULT_MAJOR, postgrest
 
 
@@ -117,15 +116,8 @@ def api_on(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Api]]:
 
         def on(major: int) -> Api:
             if major not in apis:
-                server: Server = request.getfixturevalue(f"server_{major}")
-                template = request.getfixturevalue(f"applied_{major}").template_dbname
-                janitor = DatabaseJanitor(
-                    user=server.user, host=server.host, port=server.port, password=server.password,
-                    dbname=f"api_{template}", template_dbname=template,
-                )  # fmt: skip
-                janitor.init()
+                server, janitor = session_copy(request, "api", "applied", major)
                 try:
-                    own(server.url(janitor.dbname, server.user))
                     apis[major] = stack.enter_context(serve_api(server, janitor.dbname))
                 except BaseException:  # also a skip: the next test creates the database again
                     janitor.drop()

@@ -178,6 +178,21 @@ def applied_url(make_database: Make) -> str:
     return make_database("applied").url
 
 
+def session_copy(
+    request: pytest.FixtureRequest, prefix: str, template: str, major: int
+) -> tuple[Server, DatabaseJanitor]:
+    """Copy a template for the whole session; return the server, and the janitor that can drop the database."""
+    server: Server = request.getfixturevalue(f"server_{major}")
+    original = request.getfixturevalue(f"{template}_{major}").template_dbname
+    janitor = DatabaseJanitor(
+        user=server.user, host=server.host, port=server.port, password=server.password,
+        dbname=f"{prefix}_{original}", template_dbname=original,
+    )  # fmt: skip
+    janitor.init()
+    own(server.url(janitor.dbname, server.user))
+    return server, janitor
+
+
 @pytest.fixture(scope="session")
 def shared(request: pytest.FixtureRequest) -> Callable[[int], str]:
     """`shared(17)`: the URL of one applied database of that version, for tests that roll everything back.
@@ -188,14 +203,7 @@ def shared(request: pytest.FixtureRequest) -> Callable[[int], str]:
 
     def url(major: int) -> str:
         if major not in made:
-            server: Server = request.getfixturevalue(f"server_{major}")
-            template = request.getfixturevalue(f"applied_{major}").template_dbname
-            janitor = DatabaseJanitor(
-                user=server.user, host=server.host, port=server.port, password=server.password,
-                dbname=f"shared_{template}", template_dbname=template,
-            )  # fmt: skip
-            janitor.init()
-            own(server.url(janitor.dbname, server.user))
+            server, janitor = session_copy(request, "shared", "applied", major)
             made[major] = server.url(janitor.dbname)
         return made[major]
 

@@ -1,6 +1,5 @@
 """Connections: TLS, passwords, timeouts and hints, tested against real and simulated servers."""
 
-import os
 import shutil
 import ssl
 import subprocess
@@ -14,6 +13,7 @@ from supabase_jobs.cli import main
 from supabase_jobs.database.conninfo import read
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.settings import Settings
+from tests.database.conftest import service_file
 from tests.fake_server import Behaviour, echo, fake_server, fatal, ready, silent
 from tests.fix_cli import Run
 from tests.fix_db import Server
@@ -23,26 +23,6 @@ REF = "abcdefghijklmnopqrst"
 SECRET = "s3cr3t/p4ss"
 ENCODED = "s3cr3t%2Fp4ss"
 REMOTE_HOST = "db.example.invalid"
-
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("PG")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PGPASSFILE", "/nowhere")
-
-
-@pytest.fixture
-def server(request: pytest.FixtureRequest) -> Server:
-    found: Server = request.getfixturevalue("server_16")
-    return found
-
-
-def service_file(folder: Path, **settings: object) -> str:
-    """A service file with one service, `there`; returns its path."""
-    path = folder / "services.conf"
-    path.write_text("[there]\n" + "".join(f"{key}={value}\n" for key, value in settings.items()))
-    return str(path)
 
 
 # each connects to a server without TLS on 127.0.0.1 under a remote name

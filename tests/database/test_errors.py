@@ -1,25 +1,10 @@
 """Classification of database errors: kind, exit code and message by SQLSTATE."""
 
-import os
-
 import pytest
 
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import BusyError, ConnectError, PrivilegeError, SupabaseJobsError
 from tests.fix_db import Server
-
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("PG")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PGPASSFILE", "/nowhere")
-
-
-@pytest.fixture
-def server(request: pytest.FixtureRequest) -> Server:
-    server: Server = request.getfixturevalue("server_16")
-    return server
 
 
 def test_a_lost_connection_is_reported_and_rolled_back(server: Server, platform_url: str) -> None:

@@ -15,13 +15,6 @@ def address(host: str, port: str = "5432", user: str = "postgres", database: str
     return Address(host, port, user, database, timeout="10")
 
 
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGPASSWORD", "PGSSLMODE", "PGSERVICE", "PGAPPNAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PGPASSFILE", "/nowhere")
-
-
 @pytest.mark.parametrize(
     ("host", "port", "kind"),
     [

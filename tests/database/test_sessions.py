@@ -1,35 +1,15 @@
 """Sessions: application name, encryption, and a second connection like the first."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from supabase_jobs.database.connection import connect, describe, second_connection
 from supabase_jobs.errors import ConnectError, PrivilegeError
+from tests.database.conftest import service_file
 from tests.fix_db import Server
 
 ELSEWHERE = "db.example.invalid"
-
-
-@pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("PG")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PGPASSFILE", "/nowhere")
-
-
-@pytest.fixture
-def server(request: pytest.FixtureRequest) -> Server:
-    server: Server = request.getfixturevalue("server_16")
-    return server
-
-
-def service_file(folder: Path, **settings: object) -> str:
-    """A service file with one service, `there`; returns its path."""
-    path = folder / "services.conf"
-    path.write_text("[there]\n" + "".join(f"{key}={value}\n" for key, value in settings.items()))
-    return str(path)
 
 
 def named(url: str) -> object:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from pytest_postgresql.janitor import DatabaseJanitor
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.testing import Rls
-from tests.fix_db import Server, own
+from tests.fix_db import session_copy
 from tests.programs import DEFAULT_MAJOR
 
 NOTES = Path(__file__).with_name("notes.sql").read_text(encoding="utf-8")
@@ -29,14 +28,7 @@ def rls(rolled_back: Connection) -> Iterator[Rls]:
 @pytest.fixture(scope="session")
 def notes_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database with the tables of notes.sql, for runs that roll back."""
-    server: Server = request.getfixturevalue(f"server_{DEFAULT_MAJOR}")
-    template = request.getfixturevalue(f"platform_{DEFAULT_MAJOR}").template_dbname
-    janitor = DatabaseJanitor(
-        user=server.user, host=server.host, port=server.port, password=server.password,
-        dbname=f"notes_{template}", template_dbname=template,
-    )  # fmt: skip
-    janitor.init()
-    own(server.url(janitor.dbname, server.user))
+    server, janitor = session_copy(request, "notes", "platform", DEFAULT_MAJOR)
     with psycopg.connect(server.url(janitor.dbname)) as connection:
         connection.execute(NOTES.encode())
     return server.url(janitor.dbname)

@@ -26,7 +26,7 @@ COMMANDS = {
     "apply": "Apply the pending migrations, each in its own transaction.",
     "status": "Show every migration: applied, pending, edited or remote-only.",
     "verify": "Check a live database against the expectations of the migrations.",
-    "mutate": "Inject faults into a local database and report which of them verify finds.",
+    "mutate": "Inject faults into a local database and report which of them verify detects.",
     "cleanup": "Delete expired jobs and inactive guests, in short transactions.",
     "migrate-guest": "Move a guest's jobs to a user.",
     "stats": "Show jobs by status and age, slow and stuck jobs, sizes, and index usage.",

@@ -35,7 +35,7 @@ SURVIVOR_EXIT_CODE = 1
 @json_option
 @click.pass_context
 def command(ctx: click.Context, only: str | None, allow_remote: bool) -> None:
-    """Inject faults into a local database, one at a time, and report which of them verify finds.
+    """Inject faults into a local database, one at a time, and report which of them verify detects.
 
     The faults are derived from the catalogs: policies, privileges, constraints, indexes, functions and others. Each is
     injected in a transaction, verified and rolled back. Exits 1 if a mutant survived.

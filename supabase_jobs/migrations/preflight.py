@@ -17,7 +17,7 @@ HEADER = "--! transaction:false"
 
 # other tools' names for files that undo or check a migration; the Supabase CLI would apply them
 _NOT_FORWARD = re.compile(r".*\.(down|undo|revert|rollback|verify|test)", re.IGNORECASE)
-# the Supabase CLI skips a first file of this name and age: its own, from before 2021-12-09
+# the Supabase CLI skips a first file with this name and an older version, because it once created such files
 _OLD_INIT, _OLD_INIT_BEFORE = "init", "20211209000000"
 
 

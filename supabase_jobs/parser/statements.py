@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# White space to the CLI's runtime, which it removes around a statement: U+FEFF (a byte order mark) is, U+0085 and
-# U+001C to U+001F are not.
+# The white space that the CLI removes around a statement. It includes U+FEFF (the byte order mark), but neither U+0085
+# nor U+001C to U+001F.
 _SPACE = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
 _SPACE += "\u2028\u2029\u202f\u205f\u3000\ufeff"
 

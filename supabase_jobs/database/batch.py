@@ -26,16 +26,18 @@ class Statement:
     """SQL with psycopg's placeholders; None: the text has none, and a `%` is a `%`.
 
     `numbered`: the placeholders are PostgreSQL's own, `$1`, `$2`, …, and the server gets the values beside the text.
+    `decoded` is False if nobody reads the rows, some of which Python cannot represent (`infinity`).
     """
 
     sql: str
     params: Mapping[str, Any] | Sequence[Any] | None = None
     numbered: bool = False
+    decoded: bool = True
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The result of one statement; `count` is the number of rows it returned or changed."""
+    """The result of one statement: its rows if they are decoded, and the number of rows it returned or changed."""
 
     rows: Sequence[tuple[Any, ...]] = ()
     count: int = 0
@@ -68,7 +70,7 @@ def run_groups(connection: Connection, groups: Sequence[Sequence[Statement]]) ->
     commands = [[_command(connection, quote, statement) for statement in group] for group in groups]
     with connection.lock:
         results = iter(connection.wait(_exchange(connection, commands)))
-    return [_group(connection, [next(results) for _ in group], next(results)) for group in groups]
+    return [_group(connection, group, [next(results) for _ in group], next(results)) for group in groups]
 
 
 def read(connection: Connection, statements: Sequence[Statement]) -> list[Sequence[tuple[Any, ...]]]:
@@ -116,17 +118,19 @@ def _exchange(
     return results
 
 
-def _group(connection: Connection, results: Sequence[list[PGresult]], _sync: list[PGresult]) -> GroupResult:
+def _group(
+    connection: Connection, group: Sequence[Statement], results: Sequence[list[PGresult]], _sync: list[PGresult]
+) -> GroupResult:
     answers: list[Answer] = []
-    for [result] in results:
+    for statement, [result] in zip(group, results, strict=True):
         if result.status in _FAILED:
             return GroupResult(tuple(answers), psycopg.errors.error_from_result(result, connection.info.encoding))
-        answers.append(_answer(connection, result))
+        answers.append(_answer(connection, statement, result))
     return GroupResult(tuple(answers))
 
 
-def _answer(connection: Connection, result: PGresult) -> Answer:
-    if result.status != ExecStatus.TUPLES_OK:
+def _answer(connection: Connection, statement: Statement, result: PGresult) -> Answer:
+    if result.status != ExecStatus.TUPLES_OK or not statement.decoded:
         return Answer((), result.command_tuples or 0)
     transformer = Transformer(connection)
     transformer.set_pgresult(result)

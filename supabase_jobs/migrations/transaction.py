@@ -72,7 +72,7 @@ def file_commands(migration: Migration, lock_options: LockOptions) -> list[Comma
     commands = [
         *setup_commands(lock_options),
         Command(ledger.insert_statement(migration), Step.INSERT_ROW, migration),
-        *(Command(Statement(s.text), Step.FILE, migration, s) for s in migration.executable_statements),
+        *(Command(Statement(s.text, decoded=False), Step.FILE, migration, s) for s in migration.executable_statements),
     ]
     if migration.executable_statements:
         # here the error of a deferred constraint names the file; at the commit it would not

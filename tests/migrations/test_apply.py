@@ -247,3 +247,12 @@ def test_a_read_only_database_exits_7(
     assert (ran.code, ran.json["error"]["code"]) == (7, "insufficient_privilege")
     assert ran.json["error"]["sqlstate"] == "25006"
     assert "read-only" in ran.json["error"]["message"]
+
+
+def test_results_that_python_cannot_represent_are_ignored(platform_url: str, tmp_path: Path, cli: Run) -> None:
+    write(tmp_path, "1_infinity.sql", "select 'infinity'::timestamptz;\nselect '0044-03-15 BC'::date;\n")
+    there = ("--json", "--db-url", platform_url, "--migrations", str(tmp_path))
+    for words in (("apply", "--dry-run"), ("apply",)):
+        ran = cli(*words, *there)
+        assert ran.code == 0
+        assert [row["version"] for row in ran.json["applied"]] == ["1"]

@@ -43,6 +43,21 @@ def ends_transaction(node: Node) -> bool:
     return "TransactionStmt" in node and node["TransactionStmt"]["kind"] not in _SHARED_TRANSACTION
 
 
+def sets_first_mode(node: Node) -> bool:
+    """Whether a statement sets a mode of its transaction that PostgreSQL accepts only before the first query.
+
+    READ COMMITTED, the default, is accepted at any time.
+    """
+    setting = node.get("VariableSetStmt", {})
+    name, arguments = setting.get("name"), setting.get("args")
+    if name == "TRANSACTION":
+        values = {mode["DefElem"]["defname"]: _texts([mode["DefElem"]["arg"]]) for mode in arguments}
+    else:
+        values = {name: _texts(arguments)} if setting.get("kind") == "VAR_SET_VALUE" else {}
+    isolation = str(values.get("transaction_isolation", ["read committed"])[0]).lower()
+    return name == "TRANSACTION SNAPSHOT" or "transaction_deferrable" in values or isolation != "read committed"
+
+
 def needs_no_transaction(node: Node) -> str | None:
     """The name of a statement that PostgreSQL refuses inside a transaction; None for all others."""
     kind, fields = next(iter(node.items()))

@@ -10,6 +10,9 @@ from supabase_jobs.parser.statements import FileStatement, first_word
 _WORDS = {"begin", "start", "commit", "end", "rollback", "abort", "prepare"}
 _SETTING_WORDS = {"set", "reset"}
 _BEGIN = ("TRANS_STMT_BEGIN", "TRANS_STMT_START")
+_NOT_APPLIED = (
+    "sets a mode of the transaction, which must come before its first statement; remove it, because it is not applied"
+)
 _IN_A_TRANSACTION = "because each file already runs in a transaction"
 
 
@@ -47,8 +50,10 @@ def transaction_control(statements: Sequence[FileStatement]) -> TransactionContr
     outlasting: dict[str, FileStatement] = {}
     for statement in statements:
         word = first_word(statement.text)
-        node = _only_node(statement) if word in _WORDS or (word in _SETTING_WORDS and begin) else {}
-        if begin is not None and "VariableSetStmt" in node:
+        node = _only_node(statement) if word in _WORDS or (word in _SETTING_WORDS) else {}
+        if syntax.sets_first_mode(node):
+            rejected.append((statement, _NOT_APPLIED))
+        elif begin is not None and "VariableSetStmt" in node:
             _track(node["VariableSetStmt"], statement, local)
         if not syntax.ends_transaction(node):
             if outlasting and syntax.parse(statement.text) != []:

@@ -22,6 +22,9 @@ from supabase_jobs.parser.transactions import transaction_control
         ("begin;\nset local search_path = '';\nreset all;\ncommit;\nselect 1;", [(1, 4)]),
         ("begin;\nset search_path = '';\ncommit;\nselect 1;", [(1, 3)]),
         ("set local search_path = '';\nbegin;\ncommit;\nselect 1;", [(2, 3)]),
+        ("begin;\nset transaction read only;\ncommit;", [(1, 3)]),
+        ("begin;\nset transaction isolation level read committed;\ncommit;", [(1, 3)]),
+        ("set session characteristics as transaction isolation level serializable;\nselect 1;", []),
     ],
 )
 def test_pairs_are_found(text: str, lines: list[tuple[int, int]]) -> None:
@@ -41,6 +44,9 @@ def test_pairs_are_found(text: str, lines: list[tuple[int, int]]) -> None:
         ("select 1;\nabort;", 2, "rolls back the transaction; remove it"),
         ("begin isolation level serializable;\nselect 1;\ncommit;", 1, "remove the mode"),
         ("begin read only;\nselect 1;", 1, "remove the mode"),
+        ("set transaction isolation level serializable;\nselect 1;", 1, "remove it, because it is not applied"),
+        ("begin;\nset transaction deferrable;\nselect 1;\ncommit;", 2, "remove it, because it is not applied"),
+        ("set local transaction_isolation = 'serializable';", 1, "remove it, because it is not applied"),
         ("begin;\nselect 1;\ncommit and chain;\ncommit;", 3, "begins or ends a transaction"),
         ("prepare transaction 'x';", 1, "begins or ends a transaction"),
         ("commit prepared 'x';", 1, "begins or ends a transaction"),

@@ -27,6 +27,11 @@ def sqlstate_and_message(error: psycopg.Error) -> str:
     return f"{error.sqlstate}: {error.diag.message_primary}"
 
 
+def session_ended(error: psycopg.Error) -> bool:
+    """Whether the server or an administrator ended the session."""
+    return (error.sqlstate or "").startswith(_SESSION_ENDED)
+
+
 @contextmanager
 def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Translate the psycopg errors that no caller handles; the messages contain no password.
@@ -44,7 +49,7 @@ def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
 
 @contextmanager
 def explain_lost_connection(
-    connection: psycopg.Connection[Any], message: str, *, hint: str, file: str
+    connection: psycopg.Connection[Any], message: str, *, hint: str, file: str | None = None
 ) -> Iterator[None]:
     """Raise ConnectError (7) with this message if the connection is lost inside the block."""
     try:
@@ -56,7 +61,7 @@ def explain_lost_connection(
 
 
 def _translate(error: psycopg.Error, text: str, *, lost: bool) -> NoReturn:
-    if lost or (error.sqlstate or "").startswith(_SESSION_ENDED):
+    if lost or session_ended(error):
         raise ConnectError(
             f"the connection to the database was lost: {text}",
             hint="Uncommitted changes were rolled back. Run the command again.",

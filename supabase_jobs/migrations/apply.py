@@ -110,8 +110,8 @@ def apply_pending(
                 else:
                     apply_nontransactional(connection, migration, digests, lock_options, observer.narrate)
                     digests = ledger.digests(connection)
-        except (AlreadyAppliedError, LedgerChangedError):
-            _check_same_text(connection, migration)
+        except (AlreadyAppliedError, LedgerChangedError) as error:
+            _check_same_text(connection, migration, error)
             own = {done.version for done in applied}
             now_applied = make_plan()
             for other in [m for m in pending if m.version in now_applied.applied]:
@@ -143,10 +143,18 @@ def _create_ledger(connection: Connection, lock_options: LockOptions) -> None:
             return
 
 
-def _check_same_text(connection: Connection, migration: Migration) -> None:
-    """Raise DriftError if another runner has applied a different migration under this version."""
+def _check_same_text(
+    connection: Connection, migration: Migration, error: AlreadyAppliedError | LedgerChangedError
+) -> None:
+    """Raise DriftError if another runner has applied a different migration under this version.
+
+    Raises MigrationError if the ledger rejects the row for another reason.
+    """
     row = next((r for r in ledger.read(connection) if r.version == migration.version), None)
-    if row is not None and status_of(migration.version, migration, row).state is State.EDITED:
+    if row is None:
+        if isinstance(error, AlreadyAppliedError):
+            raise error.rejection from None
+    elif status_of(migration.version, migration, row).state is State.EDITED:
         raise DriftError(
             f"{migration.file_name}: another runner has just applied a different text under this version",
             hint="Give one of the two migrations a version of its own.",

@@ -6,7 +6,8 @@ from typing import Any
 
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.errors import BusyError
+from supabase_jobs.database.errors import explain_lost_connection
+from supabase_jobs.errors import BusyError, MigrationError
 from supabase_jobs.findings import Verification
 from supabase_jobs.migrations import ledger
 from supabase_jobs.migrations.ledger import AlreadyAppliedError
@@ -21,7 +22,6 @@ from supabase_jobs.migrations.plan import plan, raise_problems
 from supabase_jobs.migrations.transaction import (
     Command,
     Step,
-    explain_lost_transaction,
     file_commands,
     send,
     setup_commands,
@@ -44,6 +44,29 @@ where pid = pg_catalog.pg_backend_pid() and locktype = 'relation' and granted
 """
 # Division by zero if another runner holds the lock.
 _CHECK_RUNNER_LOCK = "select 1 / pg_catalog.pg_try_advisory_xact_lock(%s)::pg_catalog.int4"
+# Each file makes all constraints immediate at its end; a commit would make them as they were declared.
+_RESET_CONSTRAINTS = (
+    "set constraints all deferred",
+    """
+do $$
+declare
+  immediate constant text := (
+    select pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ')
+    from pg_catalog.pg_constraint as c
+    inner join pg_catalog.pg_namespace as n on c.connamespace = n.oid
+    where c.condeferrable
+      and not c.condeferred
+      and n.nspname !~ '^pg_'
+      and pg_catalog.has_schema_privilege(n.oid, 'usage')
+  );
+begin
+  if immediate is not null then
+    execute 'set constraints ' || immediate || ' immediate';
+  end if;
+end $$
+""",
+)
+_UNSAFE_NEW_ENUM_VALUE = "55P04"
 # as in pg_locks, weakest first
 _MODES = (
     "AccessShareLock",
@@ -112,7 +135,9 @@ def dry_run(
         raise_problems(migration_plan)
         try:
             run = _run_all(connection, migration_plan.pending, lock_options or LockOptions(), check)
-        except AlreadyAppliedError:  # by another runner, since the plan was made
+        except AlreadyAppliedError as error:  # by another runner, since the plan was made
+            if error.migration.version not in {row.version for row in ledger.read(connection)}:
+                raise error.rejection from None
             if not attempts_left:
                 raise BusyError(
                     "other runners applied files during the dry run",
@@ -141,7 +166,8 @@ def _run_all(
     ]
     create = [] if ledger.is_complete(connection) else [Command(s) for s in ledger.create_statements()]
     look = [Command(Statement(_TABLES)), Command(Statement(_HELD_LOCKS))]
-    blocks = [[*file_commands(m, lock_options), Command(Statement(_HELD_LOCKS))] for m in transactional]
+    reset = [Command(Statement(sql)) for sql in _RESET_CONSTRAINTS]
+    blocks = [[*reset, *file_commands(m, lock_options), Command(Statement(_HELD_LOCKS))] for m in transactional]
     end = [Command(Statement("rollback"))] if check is None else []
     commands = [*begin, *create, *look, *(command for block in blocks for command in block), *end]
 
@@ -164,8 +190,18 @@ def _run_all(
             if not connection.broken:
                 connection.rollback()
 
-    with explain_lost_transaction(connection, pending[-1]):
-        return retry_while_locked(lock_options, "the dry run", attempt)
+    with explain_lost_connection(
+        connection, "the connection was lost during the dry run; nothing was changed", hint="Run the command again."
+    ):
+        try:
+            return retry_while_locked(lock_options, "the dry run", attempt)
+        except MigrationError as error:
+            if error.sqlstate == _UNSAFE_NEW_ENUM_VALUE and error.file != transactional[0].label:
+                error.hint = (
+                    "A new enum value can be used after a commit; apply commits each file, the dry run does not. If an"
+                    " earlier file adds the value, apply up to that file with --to VERSION, then repeat the dry run."
+                )
+            raise
 
 
 def _file(

@@ -11,7 +11,8 @@ import psycopg
 
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.errors import PrivilegeError
+from supabase_jobs.database.errors import LOCK_ERRORS, session_ended
+from supabase_jobs.errors import MigrationError, PrivilegeError
 from supabase_jobs.sources.files import Migration
 
 _COLUMNS = """
@@ -41,7 +42,15 @@ _INSERT = "insert into supabase_migrations.schema_migrations (version, name, sta
 
 
 class AlreadyAppliedError(Exception):
-    """The ledger already contains the version: another runner has applied it."""
+    """The ledger already contains the version: another runner has applied it.
+
+    If it does not contain the version, another unique constraint has rejected the row, and `rejection` is the error.
+    """
+
+    def __init__(self, migration: Migration, rejection: MigrationError) -> None:
+        super().__init__(migration.version)
+        self.migration = migration
+        self.rejection = rejection
 
 
 class LedgerChangedError(Exception):
@@ -91,9 +100,9 @@ def insert_statement(migration: Migration) -> Statement:
 
 
 def insert(connection: Connection, migration: Migration) -> None:
-    """Write the row of a migration; AlreadyAppliedError if another runner has written it."""
+    """Write the row of a migration. Raises what `explain_insert` raises."""
     statement = insert_statement(migration)
-    with explain_insert():
+    with explain_insert(migration):
         connection.execute(statement.sql.encode(), statement.params)
 
 
@@ -103,13 +112,31 @@ def check_statement(migration: Migration) -> Statement:
 
 
 @contextmanager
-def explain_insert() -> Iterator[None]:
-    """Translate the errors of writing a row: AlreadyAppliedError, and PrivilegeError (7)."""
+def explain_insert(migration: Migration) -> Iterator[None]:
+    """Translate the errors of writing a row: AlreadyAppliedError, PrivilegeError (7), and MigrationError (6).
+
+    Errors of a lock, of a read-only database and of the connection are raised as they are.
+    """
     try:
         with explain_missing_privilege():
             yield
     except psycopg.errors.UniqueViolation as error:
-        raise AlreadyAppliedError from error
+        raise AlreadyAppliedError(migration, _rejection(migration, error)) from error
+    except (*LOCK_ERRORS, psycopg.errors.ReadOnlySqlTransaction):
+        raise
+    except psycopg.Error as error:
+        if error.sqlstate is None or session_ended(error):
+            raise
+        raise _rejection(migration, error) from None
+
+
+def _rejection(migration: Migration, error: psycopg.Error) -> MigrationError:
+    return MigrationError(
+        f"the ledger row of {migration.file_name} could not be written: {error.diag.message_primary or error}",
+        hint="Look for a trigger, a constraint or a column that was added to supabase_migrations.schema_migrations.",
+        sqlstate=error.sqlstate,
+        file=migration.label,
+    )
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def _raise(command: Command, error: psycopg.Error, connection: Connection) -> No
         raise error
     match command.step:
         case Step.INSERT_ROW:
-            with ledger.explain_insert():
+            with ledger.explain_insert(migration):
                 raise error
         case Step.CHECK_TRANSACTION if isinstance(error, psycopg.errors.DivisionByZero):
             raise MigrationError(

@@ -98,3 +98,43 @@ def test_a_dry_run_warns_about_transaction_control_that_it_skips(applied_url: st
     ran = cli("apply", "--dry-run", "--db-url", applied_url, "--migrations", str(files))
     assert ran.code == 0
     assert "warning: 20260101000000_wrapped.sql: begin (line 1) and commit (line 3) are not run" in ran.err
+
+
+def test_deferred_constraints_are_deferred_in_every_file(platform_url: str, tmp_path: Path, cli: Run) -> None:
+    tables = "create table public.{0} (id int primary key); create table public.{1} (id int references public.{0} {2});"
+    rows_of = "insert into public.{1} values (1);\ninsert into public.{0} values (1);\n"
+    deferred = "deferrable initially deferred"
+    write(tmp_path, "1_tables.sql", tables.format("a", "b", deferred))
+    write(tmp_path, "2_rows.sql", rows_of.format("a", "b"))
+    write(tmp_path, "3_both.sql", tables.format("c", "d", deferred) + rows_of.format("c", "d"))
+    write(tmp_path, "4_immediate.sql", tables.format("e", "f", "deferrable"))
+    # fails if the check of the new row is pending
+    write(
+        tmp_path,
+        "5_alter.sql",
+        "insert into public.e values (1);\ninsert into public.f values (1);\nalter table public.f add x int;",
+    )
+    there = ("--db-url", platform_url, "--migrations", str(tmp_path))
+    for words in (("apply", "--dry-run"), ("apply", "--to", "3"), ("apply", "--dry-run"), ("apply",)):
+        ran = cli(*words, *there)
+        assert ran.code == 0, ran.err
+
+
+def test_an_enum_value_of_an_earlier_file_is_explained(platform_url: str, tmp_path: Path, cli: Run) -> None:
+    write(tmp_path, "1_type.sql", "create type public.mood as enum ('good');")
+    there = ("--db-url", platform_url, "--migrations", str(tmp_path))
+    assert cli("apply", *there).code == 0
+    write(tmp_path, "2_value.sql", "alter type public.mood add value 'bad';")
+    write(tmp_path, "3_use.sql", "select 'bad'::public.mood;")
+    ran = cli("apply", "--dry-run", "--json", *there)
+    assert (ran.code, ran.json["error"]["sqlstate"]) == (6, "55P04")
+    assert "apply commits each file" in ran.json["error"]["hint"]
+    assert cli("apply", *there).code == 0
+
+
+def test_a_connection_lost_in_a_dry_run_changes_nothing(platform_url: str, tmp_path: Path, cli: Run) -> None:
+    write(tmp_path, "1_first.sql", "select pg_terminate_backend(pg_backend_pid());")
+    write(tmp_path, "2_second.sql", "select 1;")
+    ran = cli("apply", "--dry-run", "--json", "--db-url", platform_url, "--migrations", str(tmp_path))
+    assert ran.code == 7
+    assert ran.json["error"]["message"] == "the connection was lost during the dry run; nothing was changed"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from supabase_jobs.database.connection import connect
 from supabase_jobs.migrations import ledger
@@ -129,3 +130,30 @@ def test_a_file_that_deletes_its_ledger_row_is_rolled_back(applied_url: str, cli
     ran = cli("apply", "--json", "--db-url", applied_url, "--migrations", str(files))
     assert (ran.code, ran.json["error"]["code"]) == (6, "migration_failed")
     assert rows(applied_url, "select from pg_tables where tablename = 'new'") == []
+
+
+UNIQUE_NAMES = "alter table supabase_migrations.schema_migrations add unique (name)"
+REJECT = """
+create function public.reject() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
+create trigger reject before insert on supabase_migrations.schema_migrations
+  for each row execute function public.reject();
+"""
+
+
+@pytest.mark.parametrize("option", [(), ("--dry-run",)], ids=["apply", "dry run"])
+@pytest.mark.parametrize(("cause", "sqlstate"), [(UNIQUE_NAMES, "23505"), (REJECT, "P0001")])
+@pytest.mark.parametrize("text", ["select 1;", "--! transaction:false\nselect 1;"], ids=["transaction", "none"])
+def test_a_row_that_the_ledger_rejects_is_an_error(
+    applied_url: str, cli: Run, files: Path, cause: str, sqlstate: str, text: str, option: tuple[str, ...]
+) -> None:
+    name = packaged()[0].name
+    with psycopg.connect(applied_url, autocommit=True) as connection:
+        connection.execute(cause.encode())
+    file = write(files, f"20260101000000_{name}.sql", text)
+    ran = cli("apply", *option, "--json", "--db-url", applied_url, "--migrations", str(files))
+    if option and text.startswith("--!"):
+        assert ran.code == 0  # the dry run skips the file
+        return
+    error = ran.json["error"]
+    assert (ran.code, error["sqlstate"], error["file"]) == (6, sqlstate, str(file))
+    assert f"the ledger row of {file.name} could not be written" in error["message"]

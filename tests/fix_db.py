@@ -132,7 +132,7 @@ def each_major(request: pytest.FixtureRequest) -> int:
     return major
 
 
-# For many tests of one kind: what the catalogs say changes from one version to the next, and seldom back again.
+# For many similar tests: if catalogs differ between two versions, they rarely differ only in a version between them.
 oldest_and_newest = pytest.mark.parametrize(
     "each_major", sorted({MAJORS[0], MAJORS[-1]}), indirect=True, ids=lambda major: f"pg{major}"
 )

@@ -105,7 +105,7 @@ def test_the_installed_pytest_plugin_works(installed: Path, applied_url: str, tm
 
 
 def test_pytest_in_a_program_that_has_loaded_the_package_does_not_warn(installed: Path, tmp_path: Path) -> None:
-    """Only where the files of the package are listed does pytest know what it would like to rewrite."""
+    """pytest rewrites the modules of installed packages whose files are listed, so the wheel must be installed."""
     (tmp_path / "test_nothing.py").write_text("def test_nothing():\n    pass\n")
     code = (
         "import sys, supabase_jobs.testing, pytest;"

@@ -13,7 +13,7 @@ import psycopg
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.outcomes import refusal
-from supabase_jobs.verify import ownership, time_slice
+from supabase_jobs.verify import batch_limit, ownership
 from supabase_jobs.verify.access.matrix import Action
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.identity import Identity
@@ -27,7 +27,7 @@ _RELEASE_OWN_ROLE = Statement("release savepoint own_role")
 _SAVE_IDENTITY = Statement("savepoint identity")
 _UNDO_PROBE = Statement("rollback to savepoint identity")
 
-_BEGIN = [_RESET_ROLE, time_slice.CHECK]
+_BEGIN = [_RESET_ROLE, batch_limit.CHECK]
 
 Literals = Mapping[str, str]
 Groups = list[list[Statement]]
@@ -212,7 +212,7 @@ class Prober:
     def _send(self, probes: Sequence[Probe]) -> Iterator[tuple[Probe, Sequence[GroupResult]]]:
         """Run the groups of these probes in one round trip; yield their results, except those that were skipped."""
         begin = [_RESET_ROLE, _RELEASE_OWN_ROLE] if self._started else []
-        begin += [time_slice.begin(self._context.deadline), _SAVE_OWN_ROLE]
+        begin += [batch_limit.begin(self._context.deadline), _SAVE_OWN_ROLE]
         groups = [probe.groups(self._impersonation) for probe in probes]
         sent = [begin, *(group for first, *others in groups for group in ([*_BEGIN, *first], *others))]
         first_result, *results = run_groups(self._connection, sent)
@@ -221,7 +221,7 @@ class Prober:
         rest = iter(results)
         for probe, probe_groups in zip(probes, groups, strict=True):
             first, *others = islice(rest, len(probe_groups))
-            if time_slice.was_skipped(first, _BEGIN.index(time_slice.CHECK)):
+            if batch_limit.was_skipped(first, _BEGIN.index(batch_limit.CHECK)):
                 continue
             if len(first.answers) < len(_BEGIN):
                 first.answer()

@@ -13,7 +13,7 @@ from supabase_jobs.database.batch import Answer, GroupResult, Statement, run_gro
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.outcomes import refusal
-from supabase_jobs.verify import ownership, time_slice
+from supabase_jobs.verify import batch_limit, ownership
 from supabase_jobs.verify.functions.scenarios import ALL_IDS, DELETED, INSERTED, Scenario, ScenarioStep
 from supabase_jobs.verify.identity import NULL
 from supabase_jobs.verify.impersonation import (
@@ -32,7 +32,7 @@ _RUN_WATCH = Statement("execute supabase_jobs_watch")
 _SAVEPOINT = Statement("savepoint scenario")
 _RESET = Statement("rollback to savepoint scenario")
 _RELEASE = Statement("release savepoint scenario")
-_BEGIN = [_RESET, time_slice.CHECK]
+_BEGIN = [_RESET, batch_limit.CHECK]
 # Each of several steps has a savepoint, so that an error undoes no other step. After the step, a second savepoint of
 # the same name hides the first one, except in an aborted transaction. So the rollback that follows undoes the step if
 # it failed, and otherwise nothing.
@@ -116,13 +116,13 @@ class ScenarioRunner:
         Raises psycopg's errors if a statement fails that is not a call.
         """
         batches = [self._groups(scenario) for scenario in scenarios]
-        begin = [_RESET, _RELEASE, time_slice.begin(), _SAVEPOINT]
+        begin = [_RESET, _RELEASE, batch_limit.begin(), _SAVEPOINT]
         groups = [begin, *(group for batch in batches for group in batch), [_RESET]]
         begun, *results = run_groups(self._connection, groups)
         begun.answer()
         for scenario, batch in zip(scenarios, batches, strict=True):
             own, results = results[: len(batch)], results[len(batch) :]
-            if time_slice.was_skipped(own[0], _BEGIN.index(time_slice.CHECK)):
+            if batch_limit.was_skipped(own[0], _BEGIN.index(batch_limit.CHECK)):
                 return
             try:
                 yield scenario, list(self._deviations(scenario, own))

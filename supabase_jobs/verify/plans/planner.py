@@ -11,7 +11,7 @@ from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
-from supabase_jobs.verify import script, time_slice
+from supabase_jobs.verify import batch_limit, script
 from supabase_jobs.verify.context import Context, DeadlineError
 from supabase_jobs.verify.identity import Identity
 from supabase_jobs.verify.impersonation import Impersonation, Params, check_identity, identity_statements
@@ -26,7 +26,7 @@ _PROOF = {"constraint_exclusion": "on"}
 
 _SAVEPOINT = Statement("savepoint planner")
 _RESET = Statement("rollback to savepoint planner")
-_BEGIN = [_RESET, time_slice.CHECK]
+_BEGIN = [_RESET, batch_limit.CHECK]
 
 
 class NoPlanError(Exception):
@@ -109,13 +109,13 @@ class Planner:
             self._context.check_deadline()
             groups = [[*_BEGIN, *self._statements(request)] for request in requests]
             begin, end = (
-                [time_slice.begin(self._context.deadline), _SAVEPOINT],
+                [batch_limit.begin(self._context.deadline), _SAVEPOINT],
                 [_RESET, Statement("release savepoint planner")],
             )
             begun, *results, ended = run_groups(self._session.connection, [begin, *groups, end])
             begun.answer()
             ended.answer()
-            skipped = [time_slice.was_skipped(result, _BEGIN.index(time_slice.CHECK)) for result in results]
+            skipped = [batch_limit.was_skipped(result, _BEGIN.index(batch_limit.CHECK)) for result in results]
             count = skipped.index(True) if True in skipped else len(requests)
             for request, result in zip(requests[:count], results, strict=False):
                 yield self._answer(request, result)

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.verify import time_slice
+from supabase_jobs.verify import batch_limit
 from supabase_jobs.verify.access.matrix import Action
 from supabase_jobs.verify.access.probe import Prober, RowProbe
 from supabase_jobs.verify.context import Context
@@ -26,15 +26,15 @@ def test_verify_takes_few_round_trips(shared: Callable[[int], str], areas: tuple
 
 def test_rows_left_out_of_a_batch_run_in_the_next(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = verify(rolled_back, EXPECTATIONS, ("access",))
-    monkeypatch.setattr(time_slice, "SECONDS", 0.002)
+    monkeypatch.setattr(batch_limit, "SECONDS", 0.002)
     result = verify(rolled_back, EXPECTATIONS, ("access",))
     assert (result.findings, result.grids) == ((), expected.grids)
     assert [case.id for case in result.cases] == [case.id for case in expected.cases]
 
 
 def test_a_slow_statement_ends_its_batch_soon(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind a statement that ran into its timeout, no other row may do the same."""
-    monkeypatch.setattr(time_slice, "SECONDS", 0.1)
+    """After a statement that reached its timeout, the other rows of the batch are skipped."""
+    monkeypatch.setattr(batch_limit, "SECONDS", 0.1)
     rolled_back.execute("set local statement_timeout = '200ms'")
     rows = [probe(Identity("anon", "anon"), "select pg_sleep(1)") for _ in range(20)]
     started = time.monotonic()

@@ -12,7 +12,7 @@ import pytest
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.mutation.run import derive, mutate
-from supabase_jobs.verify import time_slice
+from supabase_jobs.verify import batch_limit
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.functions.scenarios import load
 from supabase_jobs.verify.run import verify
@@ -229,7 +229,7 @@ call = "delete from public.things"
 def test_each_scenario_is_judged_alone_and_after_those_it_requires(
     rolled_back: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    monkeypatch.setattr(time_slice, "SECONDS", seconds)
+    monkeypatch.setattr(batch_limit, "SECONDS", seconds)
     (tmp_path / "functions.toml").write_text(STEPS)
     result = verify(rolled_back, replace(EXPECTATIONS, directory=tmp_path), ("functions",))
     assert [f"{f.severity}: {f.message}" for f in result.findings] == [

@@ -8,7 +8,7 @@ import pytest
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.mutation.run import derive
-from supabase_jobs.verify import time_slice
+from supabase_jobs.verify import batch_limit
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.impersonation import begin
 from supabase_jobs.verify.plans import queries
@@ -212,7 +212,7 @@ def test_checks_before_one_that_fails_are_completed(rolled_back: Connection) -> 
 
 
 def test_checks_left_out_of_a_batch_run_in_the_next(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time_slice, "SECONDS", 0.001)
+    monkeypatch.setattr(batch_limit, "SECONDS", 0.001)
     cases = verify(rolled_back, EXPECTATIONS, ("plans",)).cases
     monkeypatch.undo()
     assert [case.id for case in verify(rolled_back, EXPECTATIONS, ("plans",)).cases] == [case.id for case in cases]

@@ -20,12 +20,12 @@ def begin(deadline: float = math.inf) -> Statement:
     """
     seconds = max(min(SECONDS, deadline - time.monotonic()), 0)
     ends = f"extract(epoch from clock_timestamp() + interval '{seconds:.3f} seconds')::text"
-    return Statement(f"select set_config('verify.slice_ends', {ends}, true)")
+    return Statement(f"select set_config('verify.batch_ends', {ends}, true)")
 
 
 # fails after that time; the group goes back to a savepoint before it
 CHECK = Statement(
-    "select 1 / (extract(epoch from clock_timestamp()) < current_setting('verify.slice_ends')::numeric)::integer"
+    "select 1 / (extract(epoch from clock_timestamp()) < current_setting('verify.batch_ends')::numeric)::integer"
 )
 
 

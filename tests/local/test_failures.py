@@ -145,7 +145,7 @@ def test_start_uses_another_port_if_the_last_one_is_in_use(directory: Path) -> N
 
 @pytest.mark.parametrize("port", [0, -1, 65536])
 def test_an_invalid_port_is_rejected(directory: Path, port: int) -> None:
-    with pytest.raises(ConfigError, match="does not exist"):
+    with pytest.raises(ConfigError, match=f"{port} is not a port"):
         server.start(directory, port=port)
 
 

@@ -4,7 +4,7 @@ The grammar is that of PostgreSQL 17. A statement that it cannot parse (newer sy
 has no properties; the server judges it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -51,11 +51,20 @@ def sets_first_mode(node: Node) -> bool:
     setting = node.get("VariableSetStmt", {})
     name, arguments = setting.get("name"), setting.get("args")
     if name == "TRANSACTION":
-        values = {mode["DefElem"]["defname"]: _texts([mode["DefElem"]["arg"]]) for mode in arguments}
-    else:
-        values = {name: _texts(arguments)} if setting.get("kind") == "VAR_SET_VALUE" else {}
-    isolation = str(values.get("transaction_isolation", ["read committed"])[0]).lower()
-    return name == "TRANSACTION SNAPSHOT" or "transaction_deferrable" in values or isolation != "read committed"
+        return changes_isolation(arguments) or "transaction_deferrable" in _options(arguments)
+    isolation = name == "transaction_isolation" and setting["kind"] == "VAR_SET_VALUE"
+    return name == "TRANSACTION SNAPSHOT" or (isolation and str(_texts(arguments)[0]).lower() != "read committed")
+
+
+def changes_mode(modes: Sequence[Node]) -> bool:
+    """Whether the modes of a `begin` differ from READ COMMITTED and READ WRITE; DEFERRABLE alone has no effect."""
+    read_only = [mode["A_Const"]["ival"] for mode in _arguments(modes, "transaction_read_only")]
+    return any(read_only) or changes_isolation(modes)
+
+
+def changes_isolation(modes: Sequence[Node]) -> bool:
+    """Whether the modes of a transaction contain an isolation level other than READ COMMITTED."""
+    return set(_texts(_arguments(modes, "transaction_isolation"))) - {"read committed"} != set()
 
 
 def needs_no_transaction(node: Node) -> str | None:
@@ -262,6 +271,11 @@ def is_psql_command(text: str) -> bool:
 
 def _options(definitions: Any) -> set[str]:
     return {definition["DefElem"]["defname"] for definition in definitions or []}
+
+
+def _arguments(definitions: Any, name: str) -> list[Node]:
+    options = [definition["DefElem"] for definition in definitions or []]
+    return [option["arg"] for option in options if option["defname"] == name]
 
 
 def _texts(arguments: Any) -> list[str | None]:

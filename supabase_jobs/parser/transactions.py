@@ -64,7 +64,7 @@ def transaction_control(statements: Sequence[FileStatement]) -> TransactionContr
         if control["kind"] in _BEGIN:
             if begin is not None:
                 rejected.append((statement, f"begins a transaction inside another; remove it, {_IN_A_TRANSACTION}"))
-            elif "options" in control:
+            elif syntax.changes_mode(control.get("options", [])):
                 rejected.append((statement, "sets the mode of a transaction; remove the mode, which is not applied"))
                 begin = statement
             else:

@@ -23,6 +23,8 @@ from supabase_jobs.parser.transactions import transaction_control
         ("begin;\nset search_path = '';\ncommit;\nselect 1;", [(1, 3)]),
         ("set local search_path = '';\nbegin;\ncommit;\nselect 1;", [(2, 3)]),
         ("begin;\nset transaction read only;\ncommit;", [(1, 3)]),
+        ("begin read write;\nselect 1;\ncommit;", [(1, 3)]),
+        ("start transaction isolation level READ COMMITTED, not deferrable;\nselect 1;\ncommit;", [(1, 3)]),
         ("begin;\nset transaction isolation level read committed;\ncommit;", [(1, 3)]),
         ("set session characteristics as transaction isolation level serializable;\nselect 1;", []),
     ],

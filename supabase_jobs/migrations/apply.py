@@ -30,6 +30,7 @@ from supabase_jobs.migrations.locks import (
 from supabase_jobs.migrations.nontransactional import apply_nontransactional
 from supabase_jobs.migrations.plan import MigrationPlan, State, plan, raise_problems, status_of
 from supabase_jobs.migrations.transaction import (
+    BEGIN,
     Command,
     explain_lost_transaction,
     file_commands,
@@ -171,7 +172,7 @@ def _apply_file(
     MigrationError (6), and ConnectError (7) if the connection is lost.
     """
     begin = [
-        Command(Statement("begin")),
+        Command(BEGIN),
         *setup_commands(lock_options),
         Command(Statement(_PID)),
         Command(Statement(TRY_LOCK, [LOCK_KEY])),

@@ -20,6 +20,7 @@ from supabase_jobs.migrations.locks import (
 )
 from supabase_jobs.migrations.plan import plan, raise_problems
 from supabase_jobs.migrations.transaction import (
+    BEGIN,
     Command,
     Step,
     file_commands,
@@ -160,7 +161,7 @@ def _run_all(
     if not pending:
         return DryRun((), (), None if check is None else check(connection))
     begin = [
-        Command(Statement("begin")),
+        Command(BEGIN),
         *setup_commands(lock_options),
         Command(Statement(_CHECK_RUNNER_LOCK, [LOCK_KEY]), Step.RUNNER_LOCK),
     ]

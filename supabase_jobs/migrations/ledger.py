@@ -131,9 +131,12 @@ def explain_insert(migration: Migration) -> Iterator[None]:
 
 
 def _rejection(migration: Migration, error: psycopg.Error) -> MigrationError:
+    hint = "Look for a trigger, a constraint or a column that was added to supabase_migrations.schema_migrations."
+    if isinstance(error, psycopg.errors.UntranslatableCharacter):
+        hint = "Remove the character from the file: the encoding of the database does not contain it."
     return MigrationError(
         f"the ledger row of {migration.file_name} could not be written: {error.diag.message_primary or error}",
-        hint="Look for a trigger, a constraint or a column that was added to supabase_migrations.schema_migrations.",
+        hint=hint,
         sqlstate=error.sqlstate,
         file=migration.label,
     )

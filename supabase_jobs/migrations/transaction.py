@@ -17,6 +17,8 @@ from supabase_jobs.migrations.locks import LOCK_KEY, LockOptions, RunnerBusyErro
 from supabase_jobs.parser.statements import FileStatement
 from supabase_jobs.sources.files import Migration
 
+# READ COMMITTED, so that the ledger is read as it is after the runner lock was taken
+BEGIN = Statement("begin isolation level read committed")
 _LOCK_TIMEOUT = "select pg_catalog.set_config('lock_timeout', %s, true)"
 # Without it the server finishes the statement of a killed client, and keeps its locks until then. Linux only.
 _CHECK_CLIENT = """

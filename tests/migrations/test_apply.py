@@ -256,3 +256,36 @@ def test_results_that_python_cannot_represent_are_ignored(platform_url: str, tmp
         ran = cli(*words, *there)
         assert ran.code == 0
         assert [row["version"] for row in ran.json["applied"]] == ["1"]
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_a_file_runs_in_read_committed(make_database: Make, tmp_path: Path, cli: Run, isolation: str) -> None:
+    """In another isolation level the ledger would be read as it was before the runner lock was taken."""
+    database = make_database("platform")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(f"alter database {database.name} set default_transaction_isolation = '{isolation}'".encode())
+    write(tmp_path, "1_level.sql", "create table public.level as select current_setting('transaction_isolation');")
+    write(
+        tmp_path,
+        "2_check.sql",
+        "do $$ begin assert current_setting('transaction_isolation') = 'read committed'; end $$",
+    )
+    there = ("--db-url", database.url, "--migrations", str(tmp_path))
+    assert cli("apply", "--dry-run", *there).code == 0
+    assert cli("apply", *there).code == 0
+    assert rows(database.url, "select * from public.level") == [("read committed",)]
+
+
+@pytest.mark.parametrize("option", [(), ("--dry-run",)], ids=["apply", "dry run"])
+def test_a_character_that_the_database_cannot_store_is_explained(
+    make_database: Make, tmp_path: Path, cli: Run, option: tuple[str, ...]
+) -> None:
+    database = make_database("platform")
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute("drop database if exists latin1")
+        connection.execute("create database latin1 encoding 'LATIN1' locale 'C' template template0 owner postgres")
+    file = write(tmp_path, "1_x.sql", "-- \u6f22\nselect 1;")
+    url = database.server.url("latin1")
+    ran = cli("apply", *option, "--json", "--db-url", url, "--migrations", str(tmp_path))
+    assert (ran.code, ran.json["error"]["sqlstate"], ran.json["error"]["file"]) == (6, "22P05", str(file))
+    assert "the encoding of the database" in ran.json["error"]["hint"]

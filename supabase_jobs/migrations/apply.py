@@ -39,7 +39,6 @@ from supabase_jobs.migrations.transaction import (
 )
 from supabase_jobs.sources.files import Migration, MigrationFiles
 
-_PID = "select pg_catalog.pg_backend_pid()"
 _CREATED_CONCURRENTLY = (
     psycopg.errors.UniqueViolation,
     psycopg.errors.DuplicateSchema,
@@ -174,21 +173,20 @@ def _apply_file(
     begin = [
         Command(BEGIN),
         *setup_commands(lock_options),
-        Command(Statement(_PID)),
         Command(Statement(TRY_LOCK, [LOCK_KEY])),
         Command(Statement(ledger.DIGESTS)),
     ]
     run = [*file_commands(migration, lock_options), Command(Statement("commit"), migration=migration)]
 
     def attempt(blocking: list[BlockingSession]) -> str | None:
-        *_, pid, lock, current = send(connection, begin)
+        *_, lock, current = send(connection, begin)
         if lock.rows[0] != (True,):
             connection.rollback()
             raise RunnerBusyError
         if dict(current.rows) != digests:
             connection.rollback()
             raise LedgerChangedError
-        with BlockingSessionWatch(connection, pid.rows[0][0], lock_options.lock_timeout_ms, blocking):
+        with BlockingSessionWatch(connection, lock_options.lock_timeout_ms, blocking):
             *_, row, _commit = send(connection, run)
         digest: str | None = row.rows[0][1]
         return digest

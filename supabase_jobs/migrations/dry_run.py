@@ -173,8 +173,7 @@ def _run_all(
     commands = [*begin, *create, *look, *(command for block in blocks for command in block), *end]
 
     def attempt(blocking: list[BlockingSession]) -> DryRun:
-        pid = connection.info.backend_pid
-        with BlockingSessionWatch(connection, pid, lock_options.lock_timeout_ms, blocking):
+        with BlockingSessionWatch(connection, lock_options.lock_timeout_ms, blocking):
             answers = send(connection, commands)
         first = len(begin) + len(create)
         tables: dict[int, str] = dict(answers[first].rows)

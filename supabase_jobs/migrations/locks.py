@@ -25,6 +25,7 @@ _POLL_SECONDS = 0.2
 _FIRST_PAUSE_SECONDS = 0.3
 _LONGEST_PAUSE_SECONDS = 5.0
 
+# The transaction is that which holds the runner lock: through a pooler the client does not know its server process.
 _BLOCKING = """
 select
   a.pid,
@@ -32,8 +33,14 @@ select
   coalesce(a.state, 'state not visible'),
   coalesce(extract(epoch from pg_catalog.clock_timestamp() - a.xact_start), 0)::float8,
   coalesce(a.query, '')
-from unnest(pg_catalog.pg_blocking_pids(%s)) as b (pid)
+from pg_catalog.pg_locks as r
+cross join unnest(pg_catalog.pg_blocking_pids(r.pid)) as b (pid)
 inner join pg_catalog.pg_stat_activity as a on a.pid = b.pid
+where r.locktype = 'advisory'
+  and r.database = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database())
+  and (r.classid::pg_catalog.int8 << 32) | r.objid::pg_catalog.int8 = %s
+  and r.objsubid = 1
+  and r.granted
 order by a.xact_start
 """
 # role → tables, as JSON; each statement about a policy locks the tables of its role ACCESS EXCLUSIVE
@@ -129,7 +136,8 @@ def retry_while_locked(lock_options: LockOptions, what: str, attempt: Callable[[
                     else f"{error.diag.message_primary}"
                 )
                 raise BusyError(
-                    f"{what}: {cause}, tried {lock_options.retries + 1} times; {_describe(blocking)}",
+                    f"{_locked_file(error) or what}: {cause}, tried {lock_options.retries + 1} times;"
+                    f" {_describe(blocking)}",
                     hint="It was rolled back. Try again when traffic is lower, or raise --lock-timeout.",
                     sqlstate=error.sqlstate,
                 ) from None
@@ -162,15 +170,13 @@ def with_runner_lock(connection: Connection, lock_options: LockOptions, what: st
 
 
 class BlockingSessionWatch:
-    """Find the sessions that block a transaction once a statement may have waited for half the lock timeout.
+    """Find the sessions that block this runner once a statement may have waited for half the lock timeout.
 
-    `pid` is the server process of the transaction, which a pooler may change between two of them. A second connection
-    is opened only after that time. `blocking` holds the sessions that were seen last.
+    A second connection is opened only after that time. `blocking` holds the sessions that were seen last.
     """
 
-    def __init__(self, connection: Connection, pid: int, lock_timeout_ms: int, blocking: list[BlockingSession]) -> None:
+    def __init__(self, connection: Connection, lock_timeout_ms: int, blocking: list[BlockingSession]) -> None:
         self._connection = connection
-        self._pid = pid
         self._timeout_seconds = lock_timeout_ms / 1000
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -193,13 +199,22 @@ class BlockingSessionWatch:
         try:
             with second_connection(self._connection) as second:
                 while True:
-                    if rows := second.execute(_BLOCKING, (self._pid,)).fetchall():
+                    if rows := second.execute(_BLOCKING, (LOCK_KEY,)).fetchall():
                         self._blocking[:] = [BlockingSession(*row) for row in rows]
                     if self._done.wait(self._timeout_seconds / 10):
                         return
         except (psycopg.Error, SupabaseJobsError):
             # without a second connection the message names no session
             return
+
+
+def note_locked_file(error: psycopg.Error, migration: Migration) -> None:
+    """Add the file whose statement failed to a lock error, for the message of `retry_while_locked`."""
+    error.add_note(migration.file_name)
+
+
+def _locked_file(error: psycopg.Error) -> str | None:
+    return next(iter(getattr(error, "__notes__", ())), None)
 
 
 def _describe(blocking: list[BlockingSession]) -> str:

@@ -13,7 +13,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, explain_lost_connection
 from supabase_jobs.errors import MigrationError
 from supabase_jobs.migrations import ledger
-from supabase_jobs.migrations.locks import LOCK_KEY, LockOptions, RunnerBusyError
+from supabase_jobs.migrations.locks import LOCK_KEY, LockOptions, RunnerBusyError, note_locked_file
 from supabase_jobs.parser.statements import FileStatement
 from supabase_jobs.sources.files import Migration
 
@@ -107,7 +107,10 @@ def _raise(command: Command, error: psycopg.Error, connection: Connection) -> No
     migration = command.migration
     if command.step is Step.RUNNER_LOCK and isinstance(error, psycopg.errors.DivisionByZero):
         raise RunnerBusyError from None
-    if migration is None or connection.broken or isinstance(error, LOCK_ERRORS):
+    if migration is None or connection.broken:
+        raise error
+    if isinstance(error, LOCK_ERRORS):
+        note_locked_file(error, migration)
         raise error
     match command.step:
         case Step.INSERT_ROW:

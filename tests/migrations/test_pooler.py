@@ -4,6 +4,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
+import pytest
+
 from tests.fix_cli import Run
 from tests.migrations.helpers import TABLES, rows, write
 
@@ -48,3 +51,22 @@ def test_a_pool_of_one_connection_does_not_delay_apply(
     ran = cli("apply", "--lock-timeout", "1s", "--db-url", url, "--migrations", str(files))
     assert ran.code == 0
     assert time.monotonic() - started < 8
+
+
+@pytest.mark.parametrize("option", [(), ("--dry-run",)], ids=["apply", "dry run"])
+def test_the_blocking_session_is_named_through_a_pooler(
+    platform_url: str, tmp_path: Path, pooled: Callable[..., str], cli: Run, option: tuple[str, ...]
+) -> None:
+    write(tmp_path, "1_first.sql", "select 1;")
+    url = pooled(platform_url)
+    with psycopg.connect(platform_url) as owner:
+        owner.execute("create table public.held (id integer)")
+    write(tmp_path, "2_second.sql", "alter table public.held add column more text;")
+    with psycopg.connect(platform_url) as holder:
+        holder.execute("select from public.held")
+        words = ("apply", *option, "--json", "--retries", "0", "--lock-timeout", "900ms", "--db-url", url)
+        ran = cli(*words, "--migrations", str(tmp_path))
+        assert ran.code == 5
+        message = ran.json["error"]["message"]
+        assert message.startswith("2_second.sql: could not get a lock within 900 ms")
+        assert f"pid {holder.info.backend_pid}" in message

@@ -131,7 +131,8 @@ def _create_ledger(connection: Connection, lock_options: LockOptions) -> None:
     """Create the ledger if it is missing, in a transaction of its own, as the Supabase CLI does."""
     if ledger.is_complete(connection):
         return
-    commands = [Command(s) for s in (Statement("begin"), *ledger.create_statements(), Statement("commit"))]
+    create = [Command(statement) for statement in (*ledger.create_statements(), Statement("commit"))]
+    commands = [Command(BEGIN), *setup_commands(lock_options), *create]
     for attempts_left in (2, 1, 0):
         try:
             with ledger.explain_missing_privilege():

@@ -22,9 +22,8 @@ where attrelid = pg_catalog.to_regclass('supabase_migrations.schema_migrations')
 _READ = 'select version, name, statements from supabase_migrations.schema_migrations order by version collate "C"'
 _READ_OLD = 'select version, null, null from supabase_migrations.schema_migrations order by version collate "C"'
 
-# the statements of the Supabase CLI, with its lock timeout; each may be run again
+# the statements of the Supabase CLI; each may be run again
 _CREATE = (
-    "set local lock_timeout = '4s'",
     "create schema if not exists supabase_migrations",
     "create table if not exists supabase_migrations.schema_migrations (version text not null primary key)",
     "alter table supabase_migrations.schema_migrations add column if not exists statements text[]",

@@ -82,3 +82,18 @@ def test_a_dry_run_gives_up_after_the_lock_timeout(applied_url: str, files: Path
             "--migrations", str(files),
         )  # fmt: skip
     assert ran.code == 5
+
+
+def test_the_lock_timeout_applies_to_the_ledger(platform_url: str, tmp_path: Path, cli: Run) -> None:
+    write(tmp_path, "1_first.sql", "select 1;")
+    with psycopg.connect(platform_url, autocommit=True) as connection:
+        connection.execute("create schema supabase_migrations")
+        connection.execute("create table supabase_migrations.schema_migrations (version text primary key)")
+    with psycopg.connect(platform_url) as holder:
+        holder.execute("select from supabase_migrations.schema_migrations")
+        started = time.monotonic()
+        words = ("apply", "--json", "--lock-timeout", "200ms", "--retries", "0", "--db-url", platform_url)
+        ran = cli(*words, "--migrations", str(tmp_path))
+    assert (ran.code, ran.json["error"]["sqlstate"]) == (5, "55P03")
+    assert "the migration ledger: could not get a lock within 200 ms" in ran.json["error"]["message"]
+    assert time.monotonic() - started < 3

@@ -52,6 +52,7 @@ def check(pending: Sequence[Migration], unrecognized: Sequence[Path] = ()) -> li
         else:
             # [] is only comment; None cannot be parsed and is a statement for the server to judge
             refusals += _check_single(migration, [s for s, nodes in parsed if nodes != []], trees)
+        refusals += _check_copy(migration, trees)
         refusals += _check_role(migration, trees)
     return refusals
 
@@ -95,12 +96,6 @@ def _check_statements(migration: Migration, trees: Trees) -> Iterator[Refusal]:
                     statement,
                     f"{what} cannot run in a transaction; move it to a file of its own that starts with {HEADER}",
                 )
-            elif syntax.copies_to_client(node):
-                yield _refuse(
-                    migration,
-                    statement,
-                    "copy from stdin and to stdout need a client that sends or reads data; use insert",
-                )
 
 
 def _check_single(migration: Migration, statements: Sequence[FileStatement], trees: Trees) -> Iterator[Refusal]:
@@ -117,6 +112,14 @@ def _check_single(migration: Migration, statements: Sequence[FileStatement], tre
         if any((index := syntax.concurrent_index(node)) and index[2] is None for node in nodes):
             yield _refuse(
                 migration, statement, "give the index a name, so that an INVALID index can be found after a failure"
+            )
+
+
+def _check_copy(migration: Migration, trees: Trees) -> Iterator[Refusal]:
+    for statement, nodes in trees:
+        if any(map(syntax.copies_to_client, nodes)):
+            yield _refuse(
+                migration, statement, "copy from stdin and to stdout need a client that sends or reads data; use insert"
             )
 
 

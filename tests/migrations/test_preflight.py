@@ -56,6 +56,7 @@ def migration(text: str, name: str = "x", version: str = "20260101000000") -> Mi
         (HEADER + "create index concurrently i on t (id);\nselect 1;", 3, "one statement, not 2"),
         (HEADER + "-- nothing", None, "one statement, not 0"),
         (HEADER + "begin", 2, "transaction; remove it"),
+        (HEADER + "copy t to stdout", 2, "to stdout"),
     ],
 )
 def test_a_file_is_refused(text: str, line: int | None, message: str) -> None:

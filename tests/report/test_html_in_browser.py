@@ -15,6 +15,8 @@ from tests.fix_db import EXPECTATIONS
 from tests.programs import axe
 from tests.verifications import BAD, GOOD, MARKUP
 
+pytestmark = pytest.mark.slow
+
 CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
 WIDTHS = (320, 390, 1280)
 FAULTS = """
@@ -89,7 +91,6 @@ def test_light_and_dark_mode_have_different_colours(open_page: Open) -> None:
     assert shown[0] != shown[1]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("which", ["good", "bad"])
 def test_axe_reports_no_violation(real: dict[str, Verification], open_page: Open, which: str, scheme: Scheme) -> None:

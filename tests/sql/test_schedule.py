@@ -15,6 +15,8 @@ from tests.fix_cli import Run, SupabaseCli
 from tests.fix_cron import Cron, apply, eventually
 from tests.impersonation import USER_A, insert_fixture_rows
 
+pytestmark = pytest.mark.slow
+
 JOBS = "select jobid, jobname, schedule, command, username, database, active from cron.job"
 PREFIX = "no cleanup was scheduled: "
 

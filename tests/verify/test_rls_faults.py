@@ -20,6 +20,8 @@ from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS
 from tests.verify.catalogue import check, every_catalogue
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "rls-faults.md"
 MAJOR = 16
 RECORD = bool(os.environ.get("SUPABASE_JOBS_RECORD"))

@@ -19,6 +19,8 @@ from supabase_jobs.sources.files import load_sources
 from tests.fix_cli import Run
 from tests.sql.population import expired, left, left_in, populate
 
+pytestmark = pytest.mark.slow
+
 # a row takes 10 ms, which leaves time for a signal
 _SLOW = """
 create function private.slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.01); return old; end $$;

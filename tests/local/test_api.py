@@ -26,6 +26,8 @@ from supabase_jobs.local import process, server
 from tests.fix_cli import Ran, Run
 from tests.programs import DEFAULT_MAJOR, postgrest
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["API_URL", "REST_URL", "DB_URL", "ANON_KEY", "SERVICE_ROLE_KEY", "JWT_SECRET"]
 
 

@@ -22,6 +22,8 @@ from supabase_jobs.local import directory as directories
 from tests.local.conftest import require_root
 from tests.programs import unavailable
 
+pytestmark = pytest.mark.slow
+
 
 def kill(info: server.ServerInfo) -> None:
     """Kill the postmaster; its files remain, as after a crash."""

@@ -15,6 +15,8 @@ from benchmarks.distance import Distance, distance
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make
 
+pytestmark = pytest.mark.slow
+
 ONE_WAY_SECONDS = 0.025
 # as supautils does for the tables in supautils.policy_grants
 LOCK_ON_POLICY = """

@@ -14,6 +14,8 @@ from tests.fix_cli import Run, SupabaseCli
 from tests.fix_db import Make
 from tests.migrations.helpers import LEDGER, rows
 
+pytestmark = pytest.mark.slow
+
 BODY = "create function public.{}() returns integer language sql begin atomic"
 # files that both versions push, although version 2 splits similar files wrongly
 PUSHED_BY_BOTH = {

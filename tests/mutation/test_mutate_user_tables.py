@@ -17,6 +17,8 @@ from supabase_jobs.verify.structure import snapshot
 from tests.fix_db import Make
 from tests.mutation.test_mutate import run
 
+pytestmark = pytest.mark.slow
+
 NOTES = Path(__file__).parents[1] / "data" / "notes"
 
 

@@ -10,6 +10,8 @@ from tests import programs
 from tests.fix_api import Api
 from tests.testing.conftest import RunTests
 
+pytestmark = pytest.mark.slow
+
 TESTS = """
 import pytest
 from supabase_jobs.errors import ConfigError

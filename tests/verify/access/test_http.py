@@ -32,6 +32,8 @@ from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database, Make
 from tests.programs import postgrest
 
+pytestmark = pytest.mark.slow
+
 ALL_ROWS = """
 select md5(coalesce(string_agg(x, '' order by x), '')) from (
   select t::text as x from public.async_jobs as t union all

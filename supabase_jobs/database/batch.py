@@ -5,6 +5,7 @@ rest of its group and no other. psycopg's own pipeline raises the first error an
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -112,9 +113,12 @@ def _exchange(
         results: list[list[PGresult]] = []
         for _ in range(sum(map(len, groups)) + len(groups)):
             results.append((yield from generators.fetch_many(pgconn)))
-    finally:
-        if pgconn.status == psycopg.pq.ConnStatus.OK:
+    except BaseException:
+        # answers are still on their way, as after an interrupt; the reason must not be replaced by that
+        with suppress(psycopg.Error):
             pgconn.exit_pipeline_mode()
+        raise
+    pgconn.exit_pipeline_mode()
     return results
 
 

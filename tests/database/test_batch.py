@@ -1,8 +1,12 @@
 """Groups of statements in one round trip: each fails alone, and a lost connection is an error."""
 
+from contextlib import closing
+from functools import partial
+
 import psycopg
 import pytest
 
+from supabase_jobs.database import batch
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection, connect
 
@@ -56,3 +60,14 @@ def test_numbered_parameters_are_sent_beside_the_text(rolled_back: Connection) -
     text = "select $1::text, '100%', count(*) from unnest($2::text[]) -- %s"
     [result] = run_groups(rolled_back, [[Statement(text, ["it's", ["a", "b"]], numbered=True)]])
     assert result.answer().rows == [("it's", "100%", 2)]
+
+
+def test_an_interrupt_while_answers_are_on_their_way_is_not_replaced(applied_url: str) -> None:
+    with closing(psycopg.connect(applied_url, autocommit=True)) as connection:
+        sleep = partial(connection.pgconn.send_query_params, b"select pg_sleep(0.2)", None)
+        exchange = batch._exchange(connection, [[sleep]])
+        next(exchange)
+        sleep()
+        connection.pgconn.pipeline_sync()
+        with pytest.raises(KeyboardInterrupt):
+            exchange.throw(KeyboardInterrupt)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from difflib import unified_diff
 from enum import Enum
 
-from supabase_jobs.parser.statements import after_separator, split
-from supabase_jobs.parser.syntax import meaning
+from supabase_jobs.database.parser.statements import after_separator, split
+from supabase_jobs.database.parser.syntax import meaning
 from supabase_jobs.sources.files import Migration
 
 

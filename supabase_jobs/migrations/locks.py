@@ -13,9 +13,9 @@ import psycopg
 
 from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.errors import LOCK_ERRORS
+from supabase_jobs.database.parser import syntax
+from supabase_jobs.database.parser.statements import first_word
 from supabase_jobs.errors import BusyError, SupabaseJobsError
-from supabase_jobs.parser import syntax
-from supabase_jobs.parser.statements import first_word
 from supabase_jobs.sources.files import Migration
 
 # The same number for every runner; advisory locks are per database.

@@ -15,12 +15,12 @@ from psycopg import IsolationLevel, sql
 
 from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.errors import explain_lost_connection
+from supabase_jobs.database.parser import syntax
+from supabase_jobs.database.parser.statements import FileStatement
 from supabase_jobs.errors import BusyError, MigrationError
 from supabase_jobs.migrations import ledger
 from supabase_jobs.migrations.ledger import LedgerChangedError
 from supabase_jobs.migrations.locks import LockOptions, with_runner_lock
-from supabase_jobs.parser import syntax
-from supabase_jobs.parser.statements import FileStatement
 from supabase_jobs.sources.files import Migration
 
 # the transaction that holds the lock is idle while the statement runs; transaction_timeout is new in PostgreSQL 17

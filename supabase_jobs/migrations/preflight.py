@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from supabase_jobs.parser import syntax
-from supabase_jobs.parser.statements import FileStatement
+from supabase_jobs.database.parser import syntax
+from supabase_jobs.database.parser.statements import FileStatement
 from supabase_jobs.sources.files import Migration
 
 HEADER = "--! transaction:false"

@@ -11,10 +11,10 @@ import psycopg
 from supabase_jobs.database.batch import Answer, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, explain_lost_connection
+from supabase_jobs.database.parser.statements import FileStatement
 from supabase_jobs.errors import MigrationError
 from supabase_jobs.migrations import ledger
 from supabase_jobs.migrations.locks import LOCK_KEY, LockOptions, RunnerBusyError, note_locked_file
-from supabase_jobs.parser.statements import FileStatement
 from supabase_jobs.sources.files import Migration
 
 # READ COMMITTED, so that the ledger is read as it is after the runner lock was taken

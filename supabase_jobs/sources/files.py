@@ -10,9 +10,9 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
+from supabase_jobs.database.parser.statements import FileStatement, split
+from supabase_jobs.database.parser.transactions import TransactionControl, transaction_control
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.parser.statements import FileStatement, split
-from supabase_jobs.parser.transactions import TransactionControl, transaction_control
 from supabase_jobs.settings import read_toml
 from supabase_jobs.sources.variables import Variable, parse_declarations
 

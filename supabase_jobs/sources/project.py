@@ -2,8 +2,8 @@
 
 from pathlib import Path, PurePosixPath
 
+from supabase_jobs.database.parser import syntax
 from supabase_jobs.findings import Location
-from supabase_jobs.parser import syntax
 from supabase_jobs.settings import Settings
 from supabase_jobs.sources.files import Migration, MigrationFiles, load_migrations, load_sources, unrecognized_files
 from supabase_jobs.sources.variables import Value, resolve

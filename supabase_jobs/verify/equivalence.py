@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from supabase_jobs.database.parser import syntax
 from supabase_jobs.findings import Severity
-from supabase_jobs.parser import syntax
 from supabase_jobs.verify.context import Context, EquivalenceCheck
 from supabase_jobs.verify.structure.catalog import Facts
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from supabase_jobs.database.parser.statements import split
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.parser.statements import split
 from supabase_jobs.sources.files import fingerprint, load_sources
 from supabase_jobs.sources.render import compare_folder, render_sources, standard_migrations, write
 

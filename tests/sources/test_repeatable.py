@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from supabase_jobs.database.parser.statements import split
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.parser.statements import split
 from supabase_jobs.settings import Settings
 from supabase_jobs.sources.files import MigrationFiles, load_migrations, load_sources
 from supabase_jobs.sources.project import installs_sources

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
-from supabase_jobs.parser import syntax
 from supabase_jobs.sources.files import fingerprint
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.equivalence import EFFECT, changed_effects

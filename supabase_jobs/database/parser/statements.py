@@ -1,8 +1,8 @@
 """Split a migration file into statements as PostgreSQL's lexer and grammar do. Knows no database.
 
-The statements are those that version 3 of the Supabase CLI writes into the ledger: `tests/parser/test_statements.py`
-contains its results. Version 2 splits some files differently, but it can only push files that it splits as PostgreSQL
-does: the server accepts one statement at a time.
+The statements are those that version 3 of the Supabase CLI writes into the ledger:
+`tests/database/parser/test_statements.py` contains its results. Version 2 splits some files differently, but it can
+only push files that it splits as PostgreSQL does: the server accepts one statement at a time.
 
 A `;` ends a statement unless it is inside a literal, a quoted name, a comment, parentheses (the commands of `create
 rule`), or a `begin atomic` body. Such a body ends at an `end` that follows a `;`; the `end` of a `case` never does.

@@ -2,8 +2,8 @@
 
 import pytest
 
-from supabase_jobs.parser.statements import split
-from supabase_jobs.parser.transactions import transaction_control
+from supabase_jobs.database.parser.statements import split
+from supabase_jobs.database.parser.transactions import transaction_control
 
 
 @pytest.mark.parametrize(

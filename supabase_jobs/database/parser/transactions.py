@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from supabase_jobs.parser import syntax
-from supabase_jobs.parser.statements import FileStatement, first_word
+from supabase_jobs.database.parser import syntax
+from supabase_jobs.database.parser.statements import FileStatement, first_word
 
 # The first words of transaction control, and of a setting that ends with its transaction; only these are parsed.
 _WORDS = {"begin", "start", "commit", "end", "rollback", "abort", "prepare"}

@@ -6,7 +6,7 @@ import time
 import pgparse
 import pytest
 
-from supabase_jobs.parser.statements import FileStatement, split
+from supabase_jobs.database.parser.statements import FileStatement, split
 from supabase_jobs.sources.files import load_sources
 
 BODY = "create function f() returns int begin atomic"

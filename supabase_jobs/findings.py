@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """The severity of a finding; only an error makes `verify` exit 1."""
+    """The severity of a finding. An error makes `verify` exit 1, and so does a warning that something is unchecked."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -74,8 +74,10 @@ class Grid:
 class Verification:
     """The result of `verify`: its cases and findings.
 
-    `unchecked` are the areas that could not be checked; a warning gives the reason. `preambles` begin the scripts of
-    the cases. `downgradable` are the ids of errors that become warnings if the access matrix shows no difference.
+    `unchecked` are the areas that could not be checked completely; a warning gives the reason. `accepted_unchecked`
+    maps the id of each finding about something unchecked that the project accepts to its reason. `preambles` begin the
+    scripts of the cases. `downgradable` are the ids of errors that become warnings if the access matrix shows no
+    difference.
     `unexpected` are cases of findings that are not among `cases`: objects that no migration creates. `locations` maps
     an object (`public.things`), or a part of it (`public.things:its policy`), to the line that creates it. `database`
     describes the database, without a password.
@@ -91,6 +93,7 @@ class Verification:
     unexpected: tuple[Case, ...] = field(default=())
     locations: Mapping[str, Location] = field(default_factory=dict)
     database: str = ""
+    accepted_unchecked: Mapping[str, str] = field(default_factory=dict)
 
     def location(self, subject: Case | Finding) -> Location | None:
         """The line that creates the object of a case or finding, or the part of the object that its id names."""
@@ -108,6 +111,11 @@ class Verification:
         return len(self.cases)
 
     @property
+    def has_errors(self) -> bool:
+        """Whether a finding is an error."""
+        return any(f.severity is Severity.ERROR for f in self.findings)
+
+    @property
     def ok(self) -> bool:
-        """Whether no finding is an error."""
-        return not any(f.severity is Severity.ERROR for f in self.findings)
+        """Whether everything was checked, or its omission accepted, and no finding is an error."""
+        return not self.has_errors and not self.unchecked

@@ -1,5 +1,6 @@
 """Settings from `supabase-jobs.toml`, the environment and the options."""
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ DB_URL_VARIABLE = "SUPABASE_DB_URL"
 DEFAULT_MIGRATIONS = Path("supabase") / "migrations"
 
 _PATHS = ("migrations", "sql_dir")
-_TABLES = ("variables", "allowed_bypasses")
+_REASONS = ("allowed_bypasses", "accepted_unchecked")
+_TABLES = ("variables", *_REASONS)
 _KNOWN = (*_TABLES, *_PATHS)
 # former key → new key
 _RENAMED = {"doors": "allowed_bypasses"}
@@ -25,12 +27,14 @@ class Settings:
 
     `migrations` and `sql_dir` are None if neither an option nor the file names a folder: the packaged sources are used.
     `allowed_bypasses` maps each user view or function that bypasses row level security to the reason for it.
+    `accepted_unchecked` maps each area or id of a case that `verify` may leave unchecked to the reason for it.
     `db_url` is left out of the repr, because it may contain a password.
     """
 
     directory: Path
     variables: Mapping[str, object] = field(default_factory=dict)
     allowed_bypasses: Mapping[str, str] = field(default_factory=dict)
+    accepted_unchecked: Mapping[str, str] = field(default_factory=dict)
     migrations: Path | None = None
     sql_dir: Path | None = None
     db_url: str | None = field(default=None, repr=False)
@@ -58,6 +62,7 @@ def load_settings(
         directory=directory,
         variables=from_file.get("variables", {}),
         allowed_bypasses=from_file.get("allowed_bypasses", {}),
+        accepted_unchecked=from_file.get("accepted_unchecked", {}),
         migrations=found_migrations,
         sql_dir=_folder(directory, sql_dir, from_file.get("sql_dir"), "sql_dir"),
         db_url=db_url or environ.get(DB_URL_VARIABLE) or None,
@@ -96,10 +101,28 @@ def _read(path: Path) -> dict[str, Any]:
                 f"{FILE_NAME}: {key} must be a {'table' if wanted is dict else 'string'}, not {type(value).__name__}",
                 file=str(path),
             )
-    for name, reason in values.get("allowed_bypasses", {}).items():
-        if not isinstance(reason, str) or not reason.strip():
-            raise ConfigError(f"{FILE_NAME}: allowed_bypasses: {name!r} needs a reason", file=str(path))
+    for table in _REASONS:
+        for name, reason in values.get(table, {}).items():
+            if not isinstance(reason, str) or not reason.strip():
+                raise ConfigError(
+                    f"{FILE_NAME}: {table}: {name!r} needs a reason",
+                    hint=f'Write it after the name: [{table}] {toml_string(name)} = "the reason"',
+                    file=str(path),
+                    line=_line(path, name),
+                )
     return values
+
+
+def toml_string(name: str) -> str:
+    """A text as a TOML string, which may also be a key."""
+    return json.dumps(name, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _line(path: Path, name: str) -> int | None:
+    """The first line with the name as a quoted key, if it is written in one of the usual ways."""
+    keys = (toml_string(name), f"'{name}'")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next((number for number, line in enumerate(lines, 1) if any(key in line for key in keys)), None)
 
 
 def _folder(directory: Path, option: Path | None, from_file: str | None, name: str) -> Path | None:

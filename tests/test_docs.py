@@ -12,6 +12,9 @@ import psycopg
 import pytest
 
 from supabase_jobs.cli import cli as group
+from supabase_jobs.settings import load_settings
+from supabase_jobs.verify.functions import scenarios
+from supabase_jobs.verify.run import AREAS
 from tests.fix_cli import Run
 from tests.fix_cron import Cron
 from tests.fix_cron import apply as apply_packaged
@@ -175,6 +178,18 @@ def test_the_migration_guide_changes_a_variable_and_undoes_everything(
     follow("Uninstalling", 1)
     assert cli("apply", SUPABASE_DB_URL=platform_url).code == 0
     assert cli("verify", SUPABASE_DB_URL=platform_url).code == 0
+
+
+def test_the_settings_in_the_documents_load_and_accept_checks_that_exist(tmp_path: Path) -> None:
+    declared = scenarios.load(scenarios.DEFAULT_FILE).scenarios
+    names = {*AREAS, *(f"functions:{scenario.subject}:{scenario.name}" for scenario in declared)}
+    accepted: set[str] = set()
+    (tmp_path / "sql").mkdir()
+    for block in (block for path in DOCUMENTS for block in _blocks(path.read_text(encoding="utf-8"), "toml")):
+        (tmp_path / "supabase-jobs.toml").write_text(block.replace('migrations = "supabase/migrations"\n', ""))
+        accepted |= load_settings(tmp_path, {}).accepted_unchecked.keys()
+    assert len(accepted) >= 2
+    assert accepted <= names
 
 
 def test_the_migration_guide_runs_the_schedule_again(cron: Cron, root: Path) -> None:

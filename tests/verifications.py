@@ -49,3 +49,13 @@ GOOD = Verification(
     (), (*STRUCTURE, *CASES), 345.6, (replace(GRID, mismatches=frozenset()),), preambles=PREAMBLES, locations=LOCATIONS
 )
 BAD = replace(GOOD, findings=FINDINGS, grids=(GRID,), unchecked=("plans",), database="host:5432/db")
+_REASON = "no index matters here"
+ACCEPTED = replace(
+    BAD,
+    findings=(
+        *FINDINGS[:-1],
+        replace(FINDINGS[-1], severity=Severity.INFO, message=f"{FINDINGS[-1].message}; accepted: {_REASON}"),
+    ),
+    unchecked=(),
+    accepted_unchecked={"plans:unchecked": _REASON},
+)

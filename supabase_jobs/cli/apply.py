@@ -232,8 +232,11 @@ def _print_dry_run(run: "DryRun") -> None:
     if not run.files and not run.skipped:
         click.echo("Nothing to apply.")
     if run.verification is not None:
+        from supabase_jobs.report import summary
+
         if run.verification.ok:
-            narrate(f"verified: {run.verification.checks} checks, no errors")
+            unchecked = summary.unchecked(run.verification)
+            narrate(f"verified: {run.verification.checks} checks, no errors{unchecked and f'; {unchecked}'}")
         else:
             click.echo(report(run.verification, "text"), nl=False)
     narrate("All changes were rolled back.")

@@ -12,7 +12,7 @@ def verification(result: Verification) -> str:
 
 
 def as_dict(result: Verification) -> dict[str, object]:
-    """`{"ok", "findings", "summary", "unchecked", "matrix"}`; all but the last are the contract of the CLI."""
+    """The contract of the CLI (`ok`, `findings`, `summary`, `unchecked`), `accepted_unchecked` and `matrix`."""
     return {
         "ok": result.ok,
         "findings": [asdict(finding) for finding in result.findings],
@@ -22,6 +22,7 @@ def as_dict(result: Verification) -> dict[str, object]:
             "ms": round(result.milliseconds, 1),
         },
         "unchecked": list(result.unchecked),
+        "accepted_unchecked": [{"id": id, "reason": reason} for id, reason in result.accepted_unchecked.items()],
         "matrix": [_matrix(grid) for grid in result.grids],
     }
 

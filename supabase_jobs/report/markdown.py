@@ -16,8 +16,8 @@ _MARKUP = re.compile(r"[\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w)")
 def verification(result: Verification) -> str:
     """The verdict, the areas, the findings, and each access matrix in a collapsible table."""
     verdict = "passed" if result.ok else "**failed**"
-    if result.unchecked:
-        verdict += f" (**not checked: {', '.join(result.unchecked)}**)"
+    if unchecked := summary.unchecked(result):
+        verdict += f" (**{unchecked}**)"
     head = [
         f"## supabase-jobs verify: {verdict}\n",
         f"{result.checks} checks, {len(result.findings)} findings."

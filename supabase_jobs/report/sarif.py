@@ -96,7 +96,16 @@ def _result(finding: Finding, rule: int, result: Verification) -> dict[str, Any]
         ],
         # the id stays the same when the line or the actual value changes
         "partialFingerprints": {"supabaseJobsId/v1": hashlib.sha256(finding.id.encode()).hexdigest()},
+        **_suppression(finding, result),
     }
+
+
+def _suppression(finding: Finding, result: Verification) -> dict[str, Any]:
+    """What was not checked, and is accepted, is a suppressed result with the reason."""
+    if finding.id not in result.accepted_unchecked:
+        return {}
+    reason = result.accepted_unchecked[finding.id]
+    return {"suppressions": [{"kind": "external", "status": "accepted", "justification": reason}]}
 
 
 def _any_location(result: Verification) -> Location:

@@ -43,6 +43,14 @@ def areas(result: Verification) -> list[Area]:
     ]
 
 
+def unchecked(result: Verification) -> str:
+    """What was not checked: `NOT CHECKED: access; accepted unchecked: functions`, or ''."""
+    accepted = {finding.area: None for finding in result.findings if finding.id in result.accepted_unchecked}
+    parts = [f"NOT CHECKED: {', '.join(result.unchecked)}"] if result.unchecked else []
+    parts += [f"accepted unchecked: {', '.join(accepted)}"] if accepted else []
+    return "; ".join(parts)
+
+
 def grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
     """Findings grouped by severity, area, object and fix; errors first."""
     groups: dict[tuple[str, ...], list[Finding]] = {}

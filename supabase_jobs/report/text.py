@@ -41,8 +41,8 @@ def verification(result: Verification, *, colour: bool = False) -> str:
     errors = sum(f.severity is Severity.ERROR for f in result.findings)
     others = len(result.findings) - errors
     verdict = "ok" if result.ok else "FAILED"
-    if result.unchecked:
-        verdict += f" (NOT CHECKED: {', '.join(result.unchecked)})"
+    if unchecked := summary.unchecked(result):
+        verdict += f" ({unchecked})"
     console.print(
         Text(
             f"{verdict}: {result.checks} checks, {errors} errors, {others} other findings,"

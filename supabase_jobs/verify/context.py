@@ -29,7 +29,8 @@ class Context:
     `probed` are the cells of the access matrix that were run, `matching` the objects whose cells all match.
     `equivalences` maps the id of an error to the cells that must match for it to become a warning. A `repeated` run
     belongs to a series (one run for each fault): it stops at the first error, lists no cases, and needs the queries
-    that `structure.catalog.prepared` prepares. `deadline` is a value of `time.monotonic`.
+    that `structure.catalog.prepared` prepares. `deadline` is a value of `time.monotonic`. `unchecked` maps the id of
+    each finding about something that was not checked to its area.
     """
 
     repeated: bool = False
@@ -38,7 +39,7 @@ class Context:
     cases: list[Case] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
-    unchecked: list[str] = field(default_factory=list)
+    unchecked: dict[str, str] = field(default_factory=dict)
     preambles: dict[str, str] = field(default_factory=dict)
     unexpected: list[Case] = field(default_factory=list)
     probed: set[EquivalenceCheck] = field(default_factory=set)
@@ -60,12 +61,23 @@ class Context:
         """Whether the run may stop, because it is `repeated` and has found an error."""
         return self.repeated and bool(self.errors)
 
-    def mark_unchecked(self, area: str, subject: str, why: str, fix: str, *, id: str | None = None) -> None:
-        """Record that an area, or a part of it, was not checked: a warning, which never counts as passed."""
-        if area not in self.unchecked:
-            self.unchecked.append(area)
-        message = f"{area} was not checked: {why}"
-        self.findings.append(Finding(id or f"{area}:unchecked", area, Severity.WARNING, subject, message, fix))
+    def mark_unchecked(
+        self,
+        area: str,
+        subject: str,
+        why: str,
+        fix: str,
+        *,
+        id: str | None = None,
+        severity: Severity = Severity.WARNING,
+    ) -> None:
+        """Record that an area, or a part of it, was not checked, so that the run does not pass.
+
+        A warning can be accepted by name; an error shows that a managed object is the cause.
+        """
+        finding = Finding(id or f"{area}:unchecked", area, severity, subject, f"{area} was not checked: {why}", fix)
+        self.unchecked[finding.id] = area
+        self.findings.append(finding)
 
     def declaration_file(self, area: str, expectations: Expectations, name: str) -> Path | None:
         """The file that declares an area. If it is missing, mark the area as unchecked and return None."""

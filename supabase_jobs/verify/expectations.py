@@ -1,7 +1,7 @@
 """The expectations of `verify`: the rendered SQL sources of a project, and their declarations."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from supabase_jobs.settings import Settings
@@ -20,7 +20,8 @@ class Expectations:
 
     `directory` holds access.toml, functions.toml, plans.toml and structure.json of other sources; it is None for the
     packaged sources. `exposed_schemas` are the API's schemas according to config.toml. `allowed_bypasses` are the user
-    views and functions that bypass row level security on purpose.
+    views and functions that bypass row level security on purpose. `accepted_unchecked` maps areas and ids of cases that
+    may stay unchecked to the reason.
     """
 
     variables: Mapping[str, Value]
@@ -28,6 +29,7 @@ class Expectations:
     directory: Path | None = None
     exposed_schemas: tuple[str, ...] = ApiSettings.schemas
     allowed_bypasses: frozenset[str] = frozenset()
+    accepted_unchecked: Mapping[str, str] = field(default_factory=dict)
 
     def declaration(self, name: str) -> Path:
         """The path of a declaration file (`access.toml`); the file may be missing."""
@@ -42,4 +44,11 @@ def load_expectations(settings: Settings) -> Expectations:
     """The expectations of a project's sources."""
     texts = tuple(migration.text for migration in rendered(settings))
     exposed = load_api_settings(settings.directory).schemas
-    return Expectations(variables(settings), texts, settings.sql_dir, exposed, frozenset(settings.allowed_bypasses))
+    return Expectations(
+        variables(settings),
+        texts,
+        settings.sql_dir,
+        exposed,
+        frozenset(settings.allowed_bypasses),
+        settings.accepted_unchecked,
+    )

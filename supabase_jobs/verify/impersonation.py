@@ -18,7 +18,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
-from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.findings import Severity
 from supabase_jobs.verify import ownership
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.identity import NULL, Identity
@@ -133,12 +133,9 @@ def insert_fixture(
             context.mark_unchecked(area, "fixture", reason, conflict.fix, id=f"{area}:fixture")
             return False
         reason = f"inserting the fixture rows failed with {sqlstate_and_message(error)}"
-        if (fix := _fix_of_schema_fault(error, managed)) is None:
-            context.mark_unchecked(area, "fixture", reason, _FIX_UNKNOWN, id=f"{area}:fixture")
-        else:
-            context.unchecked.append(area)
-            message = f"{area} was not checked: {reason}"
-            context.findings.append(Finding(f"{area}:fixture", area, Severity.ERROR, "fixture", message, fix))
+        fix = _fix_of_schema_fault(error, managed)
+        severity = Severity.ERROR if fix else Severity.WARNING
+        context.mark_unchecked(area, "fixture", reason, fix or _FIX_UNKNOWN, id=f"{area}:fixture", severity=severity)
         return False
     if result.answer().rows != [impersonation.caller]:
         reset_role(impersonation)  # undoes the settings that a user trigger has changed

@@ -4,7 +4,7 @@ Each area is a package whose module `check` has the function `check(connection, 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -15,7 +15,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
-from supabase_jobs.verify import access, equivalence, functions, plans, structure
+from supabase_jobs.verify import acceptance, access, equivalence, functions, plans, structure
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.check import check as check_access
 from supabase_jobs.verify.access.check import declared_cases as access_cases
@@ -68,8 +68,8 @@ def verify(
 
     Takes no lock stronger than a row lock. An area that cannot be checked (its declarations are missing, its fixture
     rows cannot be inserted, the role lacks a privilege, the server is read-only, it takes too long) is listed in
-    `unchecked`, and a warning gives the reason. For `repeated`, see `Context`. Raises psycopg's errors if the
-    connection is lost, or if another session's lock blocks a statement.
+    `unchecked`, and a warning gives the reason, unless the project accepts it. For `repeated`, see `Context`. Raises
+    psycopg's errors if the connection is lost, or if another session's lock blocks a statement.
     """
     started = time.monotonic()
     context = Context(repeated, started + TIME_LIMIT_S)
@@ -87,7 +87,8 @@ def verify(
             used = True
             _check(connection, area, expectations, context)
     equivalence.downgrade(context)
-    return _verification(context, (time.monotonic() - started) * 1000)
+    accepted = acceptance.accept(context, expectations.accepted_unchecked, areas, AREAS)
+    return _verification(context, (time.monotonic() - started) * 1000, accepted)
 
 
 def declared_cases(expectations: Expectations) -> Verification:
@@ -95,7 +96,7 @@ def declared_cases(expectations: Expectations) -> Verification:
     context = Context()
     for cases in (structure_cases, access_cases, http.declared_cases):
         cases(expectations, context)
-    return _verification(context, 0.0)
+    return _verification(context, 0.0, {})
 
 
 @contextmanager
@@ -113,16 +114,17 @@ def _rolled_back(connection: Connection) -> Iterator[tuple[bool, str]]:
             run_groups(connection, [list(map(Statement, ends))])
 
 
-def _verification(context: Context, milliseconds: float) -> Verification:
+def _verification(context: Context, milliseconds: float, accepted: Mapping[str, str]) -> Verification:
     return Verification(
         tuple(context.findings),
         tuple(context.cases),
         milliseconds,
         tuple(context.grids),
-        tuple(context.unchecked),
+        tuple(dict.fromkeys(area for id, area in context.unchecked.items() if id not in accepted)),
         context.preambles,
         frozenset(context.equivalences),
         tuple(context.unexpected),
+        accepted_unchecked=accepted,
     )
 
 

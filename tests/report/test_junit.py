@@ -8,7 +8,7 @@ import xmlschema
 
 from supabase_jobs.findings import Verification
 from supabase_jobs.report import FORMATS
-from tests.verifications import BAD, CASES, GOOD, STRUCTURE
+from tests.verifications import ACCEPTED, BAD, CASES, GOOD, STRUCTURE
 
 SCHEMA = xmlschema.XMLSchema(Path(__file__).parents[1] / "data" / "junit.xsd")
 
@@ -56,6 +56,11 @@ def test_an_error_is_a_failure_with_message_fix_and_id() -> None:
 def test_an_unchecked_area_is_skipped_with_its_reason() -> None:
     (skipped,) = case(read(BAD), "plans was not checked: 42501")
     assert (skipped.tag, skipped.get("message")) == ("skipped", "plans was not checked: 42501")
+
+
+def test_what_is_accepted_unchecked_is_skipped_with_the_reason() -> None:
+    (skipped,) = case(read(ACCEPTED), "plans was not checked: 42501; accepted: no index matters here")
+    assert (skipped.tag, skipped.get("type")) == ("skipped", "info")
 
 
 def test_a_finding_without_a_case_is_a_failed_test_case() -> None:

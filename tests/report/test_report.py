@@ -1,11 +1,13 @@
 """One verification as text, JSON and Markdown."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification
 from supabase_jobs.report import FORMATS, text
+from tests.verifications import ACCEPTED
 
 GRID = Grid(
     "public.things",
@@ -62,7 +64,21 @@ def test_every_format_ends_with_a_newline(form: str) -> None:
     assert FORMATS[form](GOOD).endswith("\n")
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_has_the_reason_for_what_is_accepted_unchecked(form: str) -> None:
+    assert "no index matters here" in " ".join(FORMATS[form](ACCEPTED).split())
+
+
+@pytest.mark.parametrize(("form", "verdict"), [("text", "ok"), ("markdown", "passed")])
+def test_the_verdict_says_what_was_not_checked(form: str, verdict: str) -> None:
+    accepted = FORMATS[form](replace(ACCEPTED, findings=ACCEPTED.findings[-1:])).replace("*", "")
+    assert f"{verdict} (accepted unchecked: plans)" in accepted
+    unchecked = FORMATS[form](replace(GOOD, unchecked=("plans",))).replace("*", "")
+    assert "failed (not checked: plans)" in unchecked.lower()
+
+
 def test_warnings_do_not_fail_the_verification() -> None:
     warning = Finding("x", "structure", Severity.WARNING, "o", "m", "")
     assert Verification((warning,), (), 1.0).ok
+    assert not Verification((warning,), (), 1.0, unchecked=("structure",)).ok
     assert not BAD.ok

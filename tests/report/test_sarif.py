@@ -12,9 +12,11 @@ import pytest
 from supabase_jobs.findings import Severity, Verification
 from supabase_jobs.report import FORMATS
 from tests.programs import sarif_multitool
-from tests.verifications import BAD, GOOD, MISMATCH
+from tests.verifications import ACCEPTED, BAD, GOOD, MISMATCH
 
-EACH = pytest.mark.parametrize("result", [GOOD, BAD, Verification((), (), 0.0)], ids=["good", "bad", "empty"])
+EACH = pytest.mark.parametrize(
+    "result", [GOOD, BAD, ACCEPTED, Verification((), (), 0.0)], ids=["good", "bad", "accepted", "empty"]
+)
 # rules about reachable URLs, message tables and commits, which a report without network cannot satisfy
 IGNORED_RULES = {"SARIF2002", "SARIF2003", "SARIF2005", "SARIF2006", "SARIF2012"}
 
@@ -105,6 +107,14 @@ def test_rules_do_not_depend_on_the_findings() -> None:
     rules = [{rule["id"] for rule in log(result)["runs"][0]["tool"]["driver"]["rules"]} for result in (GOOD, BAD)]
     assert rules[0] < rules[1]
     assert "structure/policy" in rules[0]
+
+
+def test_what_is_accepted_unchecked_is_a_suppressed_result_with_the_reason() -> None:
+    (suppression,) = results(ACCEPTED)["plans:unchecked"]["suppressions"]
+    assert suppression == {"kind": "external", "status": "accepted", "justification": "no index matters here"}
+    assert [id for id, one in results(ACCEPTED).items() if "suppressions" in one] == ["plans:unchecked"]
+    (invocation,) = log(ACCEPTED)["runs"][0]["invocations"]
+    assert invocation["toolExecutionNotifications"] == []
 
 
 def test_unchecked_areas_are_notifications() -> None:

@@ -1,10 +1,13 @@
 """User tables and user constraints: what they refuse is no fault of the managed objects, and hides no such fault."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Severity, Verification
+from supabase_jobs.settings import toml_string
 from supabase_jobs.verify import ownership
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.functions import check, scenarios
@@ -50,16 +53,23 @@ def signing_up(make_database: Make) -> Database:
     return database
 
 
-def test_a_user_table_that_prevents_the_delete_of_a_user_is_a_warning(signing_up: Database, cli: Run) -> None:
+def test_a_user_table_that_prevents_the_delete_of_a_user_is_unchecked_until_accepted(
+    signing_up: Database, cli: Run, tmp_path: Path
+) -> None:
     ran = cli("verify", "--json", "--db-url", signing_up.url)
-    assert (ran.code, ran.json["ok"], ran.json["unchecked"]) == (0, True, ["functions"])
+    assert (ran.code, ran.json["ok"], ran.json["unchecked"]) == (1, False, ["functions"])
     [finding] = [f for f in ran.json["findings"] if f["severity"] == "warning"]
     assert finding["object"] == "auth.users"
     assert "not checked" in finding["message"]
     assert "23503" in finding["message"]
     assert "table public.profiles is a user object" in finding["message"]
     assert 'constraint "profiles_id_fkey" of public.profiles' in finding["fix"]
-    assert cli("verify", "--strict", "--db-url", signing_up.url).code == 1
+    (tmp_path / "supabase-jobs.toml").write_text(
+        f"[accepted_unchecked]\n{toml_string(finding['id'])} = 'users are never deleted'\n"
+    )
+    ran = cli("verify", "--json", "--db-url", signing_up.url)
+    assert (ran.code, ran.json["unchecked"]) == (0, [])
+    assert [one["id"] for one in ran.json["accepted_unchecked"]] == [finding["id"]]
 
 
 def test_a_missing_cascade_of_a_managed_table_is_an_error_despite_a_user_table(signing_up: Database) -> None:
@@ -80,7 +90,8 @@ def test_a_user_table_that_prevents_the_delete_of_jobs_is_a_warning(rolled_back:
     result = verify(rolled_back, EXPECTATIONS, ("access", "functions"))
     assert {f.severity for f in result.findings} == {Severity.WARNING}
     assert result.unchecked == ("access", "functions")
-    assert all("table public.invoices is a user object" in f.message for f in result.findings)
+    stopped = [f for f in result.findings if "it requires " not in f.message]
+    assert all("table public.invoices is a user object" in f.message for f in stopped)
     deleting = ids(result, Severity.WARNING, "access")
     assert deleting
     assert all("delete" in id or "cleanup" in id for id in deleting)

@@ -1,15 +1,18 @@
-"""Areas that `verify` cannot check: a warning with the reason, never passed; only `--strict` exits 1."""
+"""Areas that `verify` cannot check: a warning with the reason, and exit 1 unless the project accepts it by name."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Severity
 from supabase_jobs.local import server
 from supabase_jobs.migrations.apply import apply_pending
+from supabase_jobs.settings import load_settings
 from supabase_jobs.sources.files import MigrationFiles
 from supabase_jobs.verify import script
 from supabase_jobs.verify.run import AREAS, verify
@@ -110,20 +113,83 @@ def test_a_foreign_key_error_in_a_user_trigger_makes_the_area_unchecked(make_dat
     assert (finding.severity, "23503" in finding.message) == (Severity.WARNING, True)
 
 
-def test_only_strict_exits_1_for_an_unchecked_area(refusing_url: str, cli: Run) -> None:
+def test_an_unchecked_area_exits_1(refusing_url: str, cli: Run) -> None:
     ran = cli("verify", "--json", "--db-url", refusing_url)
-    assert (ran.code, ran.json["ok"], set(ran.json["unchecked"])) == (0, True, WRITING_AREAS)
-    assert cli("verify", "--strict", "--db-url", refusing_url).code == 1
-    assert "NOT CHECKED: access" in cli("verify", "--db-url", refusing_url).out
+    assert (ran.code, ran.json["ok"], set(ran.json["unchecked"])) == (1, False, WRITING_AREAS)
+    assert ran.json["accepted_unchecked"] == []
+    ran = cli("verify", "--db-url", refusing_url)
+    assert (ran.code, "FAILED (NOT CHECKED: access, functions)" in ran.out) == (1, True)
+
+
+def test_strict_names_what_replaced_it(cli: Run) -> None:
+    error = cli("verify", "--strict", "--json").json["error"]
+    assert (error["code"], "by default" in error["message"], "[accepted_unchecked]" in error["hint"]) == (
+        "config", True, True,
+    )  # fmt: skip
+    assert "--strict" not in cli("verify", "--help").out
+
+
+def test_accepted_areas_exit_0_with_the_reasons(refusing_url: str, cli: Run, tmp_path: Path) -> None:
+    config = tmp_path / "supabase-jobs.toml"
+    config.write_text('[accepted_unchecked]\n"access" = "sign-up is off"\n')
+    ran = cli("verify", "--json", "--db-url", refusing_url)
+    assert (ran.code, ran.json["unchecked"]) == (1, ["functions"])
+    config.write_text(config.read_text() + '"functions:fixture" = "also off"\n')
+    ran = cli("verify", "--json", "--db-url", refusing_url)
+    assert (ran.code, ran.json["ok"], ran.json["unchecked"]) == (0, True, [])
+    assert ran.json["accepted_unchecked"] == [
+        {"id": "access:fixture", "reason": "sign-up is off"},
+        {"id": "functions:fixture", "reason": "also off"},
+    ]
+    assert {f["severity"] for f in ran.json["findings"]} == {"info"}
+    ran = cli("verify", "--db-url", refusing_url)
+    assert "ok (accepted unchecked: access, functions)" in ran.out
+    assert "accepted: sign-up is off" in " ".join(ran.out.split())
+
+
+@pytest.mark.parametrize("name", ["plans", "access:fixture", "misspelt"])
+def test_an_accepted_name_without_effect_is_an_info(rolled_back: Connection, name: str) -> None:
+    expectations = replace(EXPECTATIONS, accepted_unchecked={name: "because"})
+    result = verify(rolled_back, expectations, ("structure", "access", "plans"))
+    [finding] = result.findings
+    assert (finding.severity, f'"{name}" has no effect' in finding.message, result.ok) == (Severity.INFO, True, True)
+
+
+def test_an_accepted_name_of_an_area_that_is_not_run_is_not_reported(rolled_back: Connection) -> None:
+    expectations = replace(EXPECTATIONS, accepted_unchecked={"plans": "because", "access:fixture": "because"})
+    assert verify(rolled_back, expectations, ("structure",)).findings == ()
+
+
+def test_an_error_is_not_accepted(rolled_back: Connection) -> None:
+    """A trigger on a managed table discards the fixture rows."""
+    rolled_back.execute(
+        "create function public.drop_it() returns trigger language plpgsql as 'begin return null; end';"
+        "create trigger drop_it before insert on public.guest_users for each row execute function public.drop_it()"
+    )
+    accepted = replace(EXPECTATIONS, accepted_unchecked={"access": "because"})
+    result = verify(rolled_back, accepted, ("access",))
+    assert (result.ok, result.unchecked, result.accepted_unchecked) == (False, ("access",), {})
+    assert {(f.id, f.severity) for f in result.findings} == {
+        ("access:fixture", Severity.ERROR),
+        ("access:accepted_unchecked:access", Severity.INFO),
+    }
+
+
+@pytest.mark.parametrize("reason", ['""', '" "', "1"])
+def test_an_accepted_name_needs_a_reason(tmp_path: Path, reason: str) -> None:
+    (tmp_path / "supabase-jobs.toml").write_text(f'[accepted_unchecked]\n"plans" = {reason}\n')
+    with pytest.raises(ConfigError, match="accepted_unchecked: 'plans' needs a reason") as caught:
+        load_settings(tmp_path, {})
+    assert caught.value.line == 2
 
 
 def test_a_replica_is_checked_by_the_areas_that_only_read(replica_url: str, cli: Run) -> None:
     ran = cli("verify", "--json", "--db-url", replica_url)
-    assert (ran.code, set(ran.json["unchecked"])) == (0, WRITING_AREAS)
+    assert (ran.code, set(ran.json["unchecked"])) == (1, WRITING_AREAS)
     assert {f["id"] for f in ran.json["findings"]} == {f"{area}:unchecked" for area in WRITING_AREAS}
     assert all("a read-only replica" in f["message"] for f in ran.json["findings"])
     assert ran.json["summary"]["checks"] > 100
-    assert cli("verify", "--strict", "--db-url", replica_url).code == 1
+    assert cli("verify", "--only", "structure,plans", "--db-url", replica_url).code == 0
 
 
 def test_a_fault_on_a_replica_is_an_error(replica_url: str, cli: Run, tmp_path: Path) -> None:
@@ -136,7 +202,7 @@ def test_a_fault_on_a_replica_is_an_error(replica_url: str, cli: Run, tmp_path: 
 
 def test_a_read_only_session_leaves_the_writing_areas_unchecked(applied_url: str, cli: Run) -> None:
     ran = cli("verify", "--json", "--db-url", f"{applied_url}?options=-c%20default_transaction_read_only%3Don")
-    assert (ran.code, set(ran.json["unchecked"])) == (0, WRITING_AREAS)
+    assert (ran.code, set(ran.json["unchecked"])) == (1, WRITING_AREAS)
     assert all("a read-only transaction" in f["message"] for f in ran.json["findings"])
 
 
@@ -147,8 +213,7 @@ def test_a_role_without_privileges_leaves_the_writing_areas_unchecked(make_datab
         if connection.execute("select to_regrole(%s) is null", (role,)).fetchone() == (True,):
             connection.execute(psycopg.sql.SQL("create role {} login").format(psycopg.sql.Identifier(role)))
     ran = cli("verify", "--json", "--db-url", database.server.url(database.name, role))
-    assert ran.code == 0
-    assert ran.json["ok"] is True
+    assert (ran.code, ran.json["ok"]) == (1, False)
     assert set(ran.json["unchecked"]) >= WRITING_AREAS
     assert all(f["severity"] == "warning" and "not checked" in f["message"] for f in ran.json["findings"])
 
@@ -219,5 +284,5 @@ def test_a_missing_function_in_a_user_trigger_is_no_error(make_database: Make) -
         connection.execute(REFUSE.replace("raise 'no'", "perform public.nowhere()"))
     with psycopg.connect(database.url, autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS)
-    assert (result.ok, set(result.unchecked)) == (True, WRITING_AREAS)
+    assert (result.has_errors, set(result.unchecked)) == (False, WRITING_AREAS)
     assert all("42883" in f.message for f in result.findings if f.severity is Severity.WARNING)

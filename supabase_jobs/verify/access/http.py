@@ -185,7 +185,7 @@ def run(
     path = expectations.declaration(FILE_NAME)
     declared = load(path)
     in_sql = {grid.title: grid for grid in verified.grids}
-    if not declared.cleanup or not in_sql:
+    if not declared.cleanup or any(matrix.title not in in_sql for matrix in declared.matrices):
         raise ConfigError(
             "there is no access matrix to compare the API with",
             hint=f"Declare in {path.name}, under [api], how to clean up, and check the access area in the same run.",

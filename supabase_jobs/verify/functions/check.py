@@ -26,6 +26,8 @@ from supabase_jobs.verify.impersonation import FIX_DISCARDED_ROWS, Impersonation
 _BATCH = 100
 _REPEATED_BATCH = 8
 
+_FIX_REQUIRED = "Fix or accept what blocks the scenario that it requires."
+
 
 def check(connection: Connection, expectations: Expectations, context: Context) -> None:
     """Check the area: run the scenarios of these sources against this database."""
@@ -52,8 +54,9 @@ def run(
         return
     with scenario_runner(impersonation, declared.watch, variables, managed) as runner:
         if missing := [name for name in declared.fixture_ids if name not in runner.fixture_rows]:
-            context.unchecked.append(AREA)
-            context.findings.append(_fixture_missing(missing))
+            why = f"the fixture rows {', '.join(missing)} are missing after their insert"
+            id, severity = f"{AREA}:fixture", Severity.ERROR
+            context.mark_unchecked(AREA, "fixture", why, FIX_DISCARDED_ROWS, id=id, severity=severity)
         else:
             _run_all(runner, declared, scripts, context)
 
@@ -76,9 +79,11 @@ def _run_batches(
 ) -> None:
     """Run the scenarios in batches; a scenario runs after the batches of those that it requires.
 
-    Fills `outcomes`, up to the first deviation if the run is `repeated`.
+    Fills `outcomes`, up to the first deviation if the run is `repeated`. A scenario that requires one without a result
+    is not run. It is unchecked too, unless an error explains why.
     """
     deviating: set[str] = set()
+    unchecked: set[str] = set()
     pending = {scenario.name: scenario for scenario in scenarios}
     while pending:
         context.check_deadline()
@@ -86,7 +91,9 @@ def _run_batches(
         for scenario, outcome in runner.run(ready[: _REPEATED_BATCH if context.repeated else _BATCH]):
             outcomes[scenario.name] = outcome
             del pending[scenario.name]
-            if isinstance(outcome, list) and outcome:
+            if isinstance(outcome, UncheckedError):
+                unchecked.add(scenario.name)
+            elif outcome:
                 if context.repeated:
                     return
                 deviating.add(scenario.name)
@@ -94,6 +101,11 @@ def _run_batches(
             if not deviating.isdisjoint(scenario.requires):
                 deviating.add(scenario.name)
                 del pending[scenario.name]
+            elif blocking := [name for name in scenario.requires if name in unchecked]:
+                unchecked.add(scenario.name)
+                del pending[scenario.name]
+                why = f'{scenario.name}: it requires "{blocking[0]}", which was not checked'
+                outcomes[scenario.name] = UncheckedError(why, _FIX_REQUIRED)
 
 
 def _report(scenario: Scenario, outcome: list[str] | UncheckedError, scripts: "_Scripts", context: Context) -> None:
@@ -155,15 +167,4 @@ def _deviation(scenario: Scenario, deviations: list[str]) -> Finding:
         object=scenario.subject,
         message=f"{scenario.name}: {'; '.join(deviations)}",
         fix=f"Create {scenario.subject} again as in the migration. `verify --only structure` reports the difference.",
-    )
-
-
-def _fixture_missing(missing: list[str]) -> Finding:
-    return Finding(
-        id=f"{AREA}:fixture",
-        area=AREA,
-        severity=Severity.ERROR,
-        object="fixture",
-        message=f"{AREA} was not checked: the fixture rows {', '.join(missing)} are missing after their insert",
-        fix=FIX_DISCARDED_ROWS,
     )

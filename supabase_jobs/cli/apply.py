@@ -227,6 +227,8 @@ def _print_dry_run(run: "DryRun") -> None:
         lock = "no further lock on an existing table" if file.lock is None else file.lock.mode
         tables = "" if file.lock is None else f" on {', '.join(file.lock.tables)}"
         click.echo(f"ran          {file.version}  {file.name}  {file.ms:.0f} ms  {lock}{tables}")
+        if file.locks:
+            narrate(f"note: {file.file_name} locks until it commits: {'; '.join(map(str, file.locks))}")
     for migration in run.skipped:
         click.echo(f"skipped      {migration.version}  {migration.name}  cannot run in a transaction")
     if not run.files and not run.skipped:

@@ -4,35 +4,59 @@ from dataclasses import asdict
 
 import click
 
-from supabase_jobs.cli.common import as_json, connected, json_option, narrate, print_json, settings, shared_options
+from supabase_jobs.cli.common import (
+    as_json,
+    connected,
+    json_option,
+    narrate,
+    print_json,
+    progress,
+    settings,
+    shared_options,
+)
 
 
 @click.command(epilog="Example: supabase-jobs plan --json")
+@click.option(
+    "--locks",
+    "with_dry_run",
+    is_flag=True,
+    help="Also find the locks of code that the files run: run the files in a dry run, which takes these locks briefly.",
+)
 @shared_options
 @json_option
 @click.pass_context
-def command(ctx: click.Context) -> None:
-    """Show what apply would do. Read-only: creates nothing, not even the ledger."""
+def command(ctx: click.Context, with_dry_run: bool) -> None:
+    """Show what apply would do, and the locks of the pending files on tables that the files do not create.
+
+    Read-only: creates nothing, not even the ledger. With --locks, the files run in a transaction that is rolled back.
+    """
     from supabase_jobs.migrations import ledger
-    from supabase_jobs.migrations.locks import policy_locks
+    from supabase_jobs.migrations.dry_run import dry_run
     from supabase_jobs.migrations.plan import plan
+    from supabase_jobs.migrations.table_locks import expected_locks, merged
     from supabase_jobs.sources import project
 
     given = settings(ctx)
     files = project.files(given)
     with connected(given) as connection:
-        migration_plan = plan(files, ledger.read(connection))
-        locks = policy_locks(connection, migration_plan.pending)
+        migration_plan = plan(files, ledger.read(connection).rows)
+        locks = expected_locks(connection, files.migrations, migration_plan.pending)
+        if with_dry_run and migration_plan.pending and not migration_plan.problems:
+            with progress("running the pending files in a dry run"):
+                run, _ = dry_run(connection, files)
+            locks = merged(locks, {file.file_name: file.locks for file in run.files})
     if as_json(ctx):
         pending = [{"version": m.version, "name": m.name} for m in migration_plan.pending]
-        print_json({"pending": pending, "problems": [asdict(p) for p in migration_plan.problems], "locks": locks})
+        by_file = {file: [asdict(lock) for lock in found] for file, found in locks.items()}
+        print_json({"pending": pending, "problems": [asdict(p) for p in migration_plan.problems], "locks": by_file})
         return
     for migration in migration_plan.pending:
         click.echo(f"pending  {migration.version}  {migration.name}")
     for problem in migration_plan.problems:
         line = f" (line {problem.line})" if problem.line else ""
         click.echo(f"problem  {problem.version}  {problem.name}{line}: {problem.kind}: {problem.message}")
-    for file, tables in locks.items():
-        narrate(f"note: {file} changes policies, so it locks {', '.join(tables)} until it commits")
+    for file, found in locks.items():
+        narrate(f"note: {file} locks until it commits: {'; '.join(map(str, found))}")
     if not migration_plan.pending and not migration_plan.problems:
         click.echo("Nothing to apply.")

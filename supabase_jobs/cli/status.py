@@ -25,7 +25,7 @@ def command(ctx: click.Context, exit_code: bool) -> None:
     given = settings(ctx)
     files = project.files(given)
     with connected(given) as connection:
-        migration_plan = plan(files, ledger.read(connection))
+        migration_plan = plan(files, ledger.read(connection).rows)
     out_of_order = {p.version for p in migration_plan.problems if p.kind == "out-of-order"}
     if as_json(ctx):
         print_json(

@@ -16,7 +16,7 @@ from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import DriftError
 from supabase_jobs.migrations import ledger
-from supabase_jobs.migrations.ledger import AlreadyAppliedError, LedgerChangedError
+from supabase_jobs.migrations.ledger import AlreadyAppliedError, Ledger, LedgerChangedError
 from supabase_jobs.migrations.locks import (
     LOCK_KEY,
     TRY_LOCK,
@@ -24,11 +24,11 @@ from supabase_jobs.migrations.locks import (
     BlockingSessionWatch,
     LockOptions,
     RunnerBusyError,
-    policy_locks,
     retry_while_locked,
 )
 from supabase_jobs.migrations.nontransactional import apply_nontransactional
 from supabase_jobs.migrations.plan import MigrationPlan, State, plan, raise_problems, status_of
+from supabase_jobs.migrations.table_locks import expected_locks
 from supabase_jobs.migrations.transaction import (
     BEGIN,
     Command,
@@ -84,22 +84,24 @@ def apply_pending(
     lock_options = lock_options or LockOptions()
     observer = observer or ApplyObserver()
 
-    def make_plan() -> MigrationPlan:
-        migration_plan = plan(files, ledger.read(connection), to=to, include_all=include_all)
+    def make_plan() -> tuple[Ledger, MigrationPlan]:
+        current = ledger.read(connection, lock_options)
+        migration_plan = plan(files, current.rows, to=to, include_all=include_all)
         raise_problems(migration_plan)
-        return migration_plan
+        return current, migration_plan
 
-    migration_plan = make_plan()
+    current, migration_plan = make_plan()
     applied: list[AppliedMigration] = []
     before = list(migration_plan.applied)
     pending = list(migration_plan.pending)
     if pending:
-        _create_ledger(connection, lock_options)
+        if not current.is_complete:
+            _create_ledger(connection, lock_options)
         for warning in (warning for migration in pending for warning in migration.transaction_warnings):
             observer.narrate(f"warning: {warning}")
-        for file, tables in policy_locks(connection, pending).items():
-            observer.narrate(f"note: {file} changes policies, so it locks {', '.join(tables)} until it commits")
-    digests = ledger.digests(connection) if pending else {}
+        for file, locks in expected_locks(connection, files.migrations, pending).items():
+            observer.narrate(f"note: {file} locks until it commits: {'; '.join(map(str, locks))}")
+    digests = current.digests
     while pending:
         migration = pending[0]
         started = time.monotonic()
@@ -113,12 +115,12 @@ def apply_pending(
         except (AlreadyAppliedError, LedgerChangedError) as error:
             _check_same_text(connection, migration, error)
             own = {done.version for done in applied}
-            now_applied = make_plan()
+            current, now_applied = make_plan()
             for other in [m for m in pending if m.version in now_applied.applied]:
                 observer.narrate(f"{other.file_name}: another runner has just applied it")
             before = [version for version in now_applied.applied if version not in own]
             pending = list(now_applied.pending)
-            digests = ledger.digests(connection)
+            digests = current.digests
         else:
             del pending[0]
             ms = (time.monotonic() - started) * 1000
@@ -128,9 +130,7 @@ def apply_pending(
 
 
 def _create_ledger(connection: Connection, lock_options: LockOptions) -> None:
-    """Create the ledger if it is missing, in a transaction of its own, as the Supabase CLI does."""
-    if ledger.is_complete(connection):
-        return
+    """Create the ledger, or its newer columns, in a transaction of its own, as the Supabase CLI does."""
     create = [Command(statement) for statement in (*ledger.create_statements(), Statement("commit"))]
     commands = [Command(BEGIN), *setup_commands(lock_options), *create]
     for attempts_left in (2, 1, 0):
@@ -151,7 +151,7 @@ def _check_same_text(
 
     Raises MigrationError if the ledger rejects the row for another reason.
     """
-    row = next((r for r in ledger.read(connection) if r.version == migration.version), None)
+    row = next((r for r in ledger.read(connection).rows if r.version == migration.version), None)
     if row is None:
         if isinstance(error, AlreadyAppliedError):
             raise error.rejection from None

@@ -1,16 +1,17 @@
 """`apply --dry-run`: run every pending file in one transaction, report its locks, and roll back."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import explain_lost_connection
+from supabase_jobs.database.parser.locks import MODES
 from supabase_jobs.errors import BusyError, MigrationError
 from supabase_jobs.findings import Verification
 from supabase_jobs.migrations import ledger
-from supabase_jobs.migrations.ledger import AlreadyAppliedError
+from supabase_jobs.migrations.ledger import AlreadyAppliedError, Ledger
 from supabase_jobs.migrations.locks import (
     LOCK_KEY,
     BlockingSession,
@@ -19,6 +20,7 @@ from supabase_jobs.migrations.locks import (
     retry_while_locked,
 )
 from supabase_jobs.migrations.plan import plan, raise_problems
+from supabase_jobs.migrations.table_locks import TableLock, created_tables, grouped
 from supabase_jobs.migrations.transaction import (
     BEGIN,
     Command,
@@ -30,7 +32,7 @@ from supabase_jobs.migrations.transaction import (
 from supabase_jobs.sources.files import Migration, MigrationFiles
 
 _TABLES = """
-select c.oid::bigint, pg_catalog.format('%I.%I', n.nspname, c.relname)
+select c.oid::bigint, n.nspname::text, c.relname::text, pg_catalog.format('%I.%I', n.nspname, c.relname)
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
 where c.relkind in ('r', 'p', 'm', 'f')
@@ -68,38 +70,26 @@ end $$
 """,
 )
 _UNSAFE_NEW_ENUM_VALUE = "55P04"
-# as in pg_locks, weakest first
-_MODES = (
-    "AccessShareLock",
-    "RowShareLock",
-    "RowExclusiveLock",
-    "ShareUpdateExclusiveLock",
-    "ShareLock",
-    "ShareRowExclusiveLock",
-    "ExclusiveLock",
-    "AccessExclusiveLock",
-)
-
-
 LockRow = tuple[Any, ...]  # milliseconds, relation, mode
 
 
 @dataclass(frozen=True)
-class TableLock:
-    """The strongest lock that a file takes on existing tables, and those tables."""
-
-    mode: str
-    tables: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class DryRunFile:
-    """A file that ran. `lock` is None if it took no lock on an existing table beyond those of earlier files."""
+    """A file that ran. `lock` is its strongest lock on existing tables beyond those of earlier files, or None.
+
+    `locks` are those that block writers, on existing tables that the migration files do not create.
+    """
 
     version: str
     name: str
     ms: float
     lock: TableLock | None
+    locks: tuple[TableLock, ...]
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file."""
+        return f"{self.version}_{self.name}.sql"
 
 
 @dataclass(frozen=True)
@@ -130,14 +120,16 @@ def dry_run(
     server; `check` prolongs that. Returns the run, and the versions that were applied before. Raises what
     `apply_pending` raises. Sequences keep their new values: PostgreSQL never rolls them back.
     """
+    lock_options = lock_options or LockOptions()
     attempts_left = 2
     while True:
-        migration_plan = plan(files, ledger.read(connection), to=to, include_all=include_all)
+        current = ledger.read(connection, lock_options)
+        migration_plan = plan(files, current.rows, to=to, include_all=include_all)
         raise_problems(migration_plan)
         try:
-            run = _run_all(connection, migration_plan.pending, lock_options or LockOptions(), check)
+            run = _run_all(connection, files, migration_plan.pending, current, lock_options, check)
         except AlreadyAppliedError as error:  # by another runner, since the plan was made
-            if error.migration.version not in {row.version for row in ledger.read(connection)}:
+            if error.migration.version not in ledger.read(connection, lock_options).digests:
                 raise error.rejection from None
             if not attempts_left:
                 raise BusyError(
@@ -152,7 +144,9 @@ def dry_run(
 
 def _run_all(
     connection: Connection,
+    files: MigrationFiles,
     pending: Sequence[Migration],
+    current: Ledger,
     lock_options: LockOptions,
     check: Callable[[Connection], Verification] | None,
 ) -> DryRun:
@@ -165,7 +159,7 @@ def _run_all(
         *setup_commands(lock_options),
         Command(Statement(_CHECK_RUNNER_LOCK, [LOCK_KEY]), Step.RUNNER_LOCK),
     ]
-    create = [] if ledger.is_complete(connection) else [Command(s) for s in ledger.create_statements()]
+    create = [] if current.is_complete else [Command(s) for s in ledger.create_statements()]
     look = [Command(Statement(_TABLES)), Command(Statement(_HELD_LOCKS))]
     reset = [Command(Statement(sql)) for sql in _RESET_CONSTRAINTS]
     blocks = [[*reset, *file_commands(m, lock_options), Command(Statement(_HELD_LOCKS))] for m in transactional]
@@ -176,16 +170,17 @@ def _run_all(
         with BlockingSessionWatch(connection, lock_options.lock_timeout_ms, blocking):
             answers = send(connection, commands)
         first = len(begin) + len(create)
-        tables: dict[int, str] = dict(answers[first].rows)
-        files, held, position = [], answers[first + 1].rows, first + 1
+        tables = {oid: (schema, name, table) for oid, schema, name, table in answers[first].rows}
+        created = created_tables(files.migrations, {name for _, name, _ in tables.values()})
+        ran, held, position = [], answers[first + 1].rows, first + 1
         for migration, block in zip(transactional, blocks, strict=True):
             position += len(block)
-            files.append(_file(migration, held, answers[position].rows, tables))
+            ran.append(_file(migration, held, answers[position].rows, tables, created))
             held = answers[position].rows
         if check is None:
-            return DryRun(tuple(files), skipped, None)
+            return DryRun(tuple(ran), skipped, None)
         try:
-            return DryRun(tuple(files), skipped, check(connection))
+            return DryRun(tuple(ran), skipped, check(connection))
         finally:
             if not connection.broken:
                 connection.rollback()
@@ -205,17 +200,23 @@ def _run_all(
 
 
 def _file(
-    migration: Migration, before: Sequence[LockRow], after: Sequence[LockRow], tables: dict[int, str]
+    migration: Migration,
+    before: Sequence[LockRow],
+    after: Sequence[LockRow],
+    tables: Mapping[int, tuple[str, str, str]],
+    created: Collection[tuple[str, str]],
 ) -> DryRunFile:
     """The time and the locks of one file, from the locks before and after it."""
     [started], [ended] = {row[0] for row in before}, {row[0] for row in after}
     new = {(relation, mode) for _, relation, mode in after} - {(relation, mode) for _, relation, mode in before}
-    return DryRunFile(migration.version, migration.name, float(ended - started), _strongest(new, tables))
+    on_existing = [(*tables[relation], mode) for relation, mode in new if relation in tables]
+    others = [(table, mode) for schema, name, table, mode in on_existing if (schema, name) not in created]
+    lock = _strongest([(table, mode) for _, _, table, mode in on_existing])
+    return DryRunFile(migration.version, migration.name, float(ended - started), lock, grouped(others))
 
 
-def _strongest(locks: Collection[tuple[int, str]], tables: dict[int, str]) -> TableLock | None:
-    on_existing = {(tables[relation], mode) for relation, mode in locks if relation in tables}
-    if not on_existing:
+def _strongest(locks: Collection[tuple[str, str]]) -> TableLock | None:
+    if not locks:
         return None
-    mode = max((mode for _, mode in on_existing), key=_MODES.index)
-    return TableLock(mode, tuple(sorted(name for name, m in on_existing if m == mode)))
+    mode = max((mode for _, mode in locks), key=MODES.index)
+    return TableLock(mode, tuple(sorted(table for table, m in locks if m == mode)))

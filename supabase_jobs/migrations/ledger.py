@@ -3,24 +3,30 @@
 Columns are always named, because hosted projects may have more of them and old ones fewer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 
-from supabase_jobs.database.batch import Statement
+from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, session_ended
 from supabase_jobs.errors import MigrationError, PrivilegeError
+from supabase_jobs.migrations.locks import BlockingSession, LockOptions, lock_timeout_statement, retry_while_locked
 from supabase_jobs.sources.files import Migration
 
 _COLUMNS = """
 select attname::text from pg_catalog.pg_attribute
 where attrelid = pg_catalog.to_regclass('supabase_migrations.schema_migrations') and attnum > 0 and not attisdropped
 """
-_READ = 'select version, name, statements from supabase_migrations.schema_migrations order by version collate "C"'
-_READ_OLD = 'select version, null, null from supabase_migrations.schema_migrations order by version collate "C"'
+_READ = """
+select version, name, statements, pg_catalog.md5(statements::text)
+from supabase_migrations.schema_migrations
+order by version collate "C"
+"""
+_READ_OLD = 'select version, null, null, null from supabase_migrations.schema_migrations order by version collate "C"'
+_ALL_COLUMNS = {"version", "name", "statements"}
 
 # the statements of the Supabase CLI; each may be run again
 _CREATE = (
@@ -58,33 +64,66 @@ class LedgerChangedError(Exception):
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """One applied migration. `statements` and `name` are None if an old CLI did not write them."""
+    """One applied migration. `statements` and `name` are None if an old CLI did not write them.
+
+    `digest` is that of `DIGESTS`.
+    """
 
     version: str
     name: str | None
     statements: tuple[str, ...] | None
+    digest: str | None = field(default=None, compare=False)
 
 
-def read(connection: Connection) -> list[LedgerRow]:
-    """The applied migrations, by version as text. Without a ledger the list is empty, and no ledger is created."""
-    columns = {name for (name,) in connection.execute(_COLUMNS)}
-    if not columns:
-        return []
-    query = _READ if {"name", "statements"} <= columns else _READ_OLD
-    return [
-        LedgerRow(version, name, None if statements is None else tuple(s or "" for s in statements))
-        for version, name, statements in connection.execute(query)
+@dataclass(frozen=True)
+class Ledger:
+    """The applied migrations, by version as text; none, and not complete, if the ledger does not exist.
+
+    `is_complete`: it exists with all its columns.
+    """
+
+    rows: tuple[LedgerRow, ...]
+    is_complete: bool
+
+    @property
+    def digests(self) -> dict[str, str | None]:
+        """The digest of the text of each applied version."""
+        return {row.version: row.digest for row in self.rows}
+
+
+def read(connection: Connection, lock_options: LockOptions | None = None) -> Ledger:
+    """Read the ledger in one round trip; it is not created. Needs a connection without an open transaction.
+
+    Raises BusyError (5) if another session's lock blocks it until the last retry.
+    """
+    lock_options = lock_options or LockOptions()
+    groups = [
+        [Statement("begin"), lock_timeout_statement(lock_options), Statement(_COLUMNS), Statement("savepoint columns")],
+        [Statement(_READ)],
+        [Statement("rollback to savepoint columns"), Statement(_READ_OLD)],
+        [Statement("rollback")],
     ]
+
+    def attempt(_blocking: list[BlockingSession]) -> Ledger:
+        begin, new, old, _end = run_groups(connection, groups)
+        begin.answer()
+        columns = {name for (name,) in begin.answers[2].rows}
+        if not columns:
+            return Ledger((), is_complete=False)
+        is_complete = columns >= _ALL_COLUMNS
+        rows = (new if is_complete else old).answer().rows
+        return Ledger(tuple(LedgerRow(v, name, _texts(texts), md5) for v, name, texts, md5 in rows), is_complete)
+
+    return retry_while_locked(lock_options, "the migration ledger", attempt)
+
+
+def _texts(statements: Sequence[str | None] | None) -> tuple[str, ...] | None:
+    return None if statements is None else tuple(statement or "" for statement in statements)
 
 
 def digests(connection: Connection) -> dict[str, str | None]:
     """The digest of the text of each applied version, from a complete ledger."""
     return dict(connection.execute(DIGESTS.encode()).fetchall())
-
-
-def is_complete(connection: Connection) -> bool:
-    """Whether the ledger exists with all its columns."""
-    return {"version", "name", "statements"} <= {name for (name,) in connection.execute(_COLUMNS)}
 
 
 def create_statements() -> list[Statement]:

@@ -4,23 +4,23 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
 import psycopg
 
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.errors import LOCK_ERRORS
-from supabase_jobs.database.parser import syntax
-from supabase_jobs.database.parser.statements import first_word
 from supabase_jobs.errors import BusyError, SupabaseJobsError
 from supabase_jobs.sources.files import Migration
 
 # The same number for every runner; advisory locks are per database.
 LOCK_KEY = 0x5355_5041_4A4F_4253
 TRY_LOCK = "select pg_catalog.pg_try_advisory_xact_lock(%s)"
+_LOCK_TIMEOUT = "select pg_catalog.set_config('lock_timeout', %s, true)"
 _POLL_SECONDS = 0.2
 _FIRST_PAUSE_SECONDS = 0.3
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -42,13 +42,6 @@ where r.locktype = 'advisory'
   and r.objsubid = 1
   and r.granted
 order by a.xact_start
-"""
-# role → tables, as JSON; each statement about a policy locks the tables of its role ACCESS EXCLUSIVE
-_POLICY_GRANTS = """
-select coalesce(pg_catalog.array_agg(t.name order by t.name), '{}')
-from pg_catalog.jsonb_array_elements_text(
-  nullif(pg_catalog.current_setting('supautils.policy_grants', true), '')::pg_catalog.jsonb -> current_user::text
-) as t (name)
 """
 _QUERY_LENGTH = 80
 _PASSWORD = re.compile(r"(password\s*=?\s*)'(?:[^']|'')*'?", re.IGNORECASE)
@@ -81,32 +74,9 @@ class BlockingSession:
         return f"pid {self.pid} ({self.application_name}, {self.state}, for {self.seconds:.0f} s): {short}"
 
 
-def policy_lock_tables(connection: Connection) -> tuple[str, ...]:
-    """The tables that each CREATE, ALTER or DROP POLICY of this role locks until commit, on hosts with supautils.
-
-    Empty where the setting `supautils.policy_grants` does not exist or cannot be read.
-    """
-    try:
-        row = connection.execute(_POLICY_GRANTS).fetchone()
-    except psycopg.Error:
-        if connection.broken:
-            raise
-        return ()
-    return tuple(row[0]) if row else ()
-
-
-def policy_locks(connection: Connection, pending: Sequence[Migration]) -> dict[str, tuple[str, ...]]:
-    """File name → the tables that the file locks because it changes policies; see `policy_lock_tables`."""
-    files = [m.file_name for m in pending if any(map(syntax.changes_policy, _nodes(m)))]
-    if not files or not (tables := policy_lock_tables(connection)):
-        return {}
-    return dict.fromkeys(files, tables)
-
-
-def _nodes(migration: Migration) -> list[syntax.Node]:
-    # parsing the rows of a long insert takes seconds
-    texts = [s.text for s in migration.statements if first_word(s.text) in ("create", "alter", "drop")]
-    return [node for text in texts for node in syntax.parse(text) or []]
+def lock_timeout_statement(lock_options: LockOptions) -> Statement:
+    """The statement that sets the lock timeout of the open transaction."""
+    return Statement(_LOCK_TIMEOUT, [f"{lock_options.lock_timeout_ms}ms"])
 
 
 class RunnerBusyError(Exception):

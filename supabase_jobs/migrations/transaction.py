@@ -14,12 +14,17 @@ from supabase_jobs.database.errors import LOCK_ERRORS, explain_lost_connection
 from supabase_jobs.database.parser.statements import FileStatement
 from supabase_jobs.errors import MigrationError
 from supabase_jobs.migrations import ledger
-from supabase_jobs.migrations.locks import LOCK_KEY, LockOptions, RunnerBusyError, note_locked_file
+from supabase_jobs.migrations.locks import (
+    LOCK_KEY,
+    LockOptions,
+    RunnerBusyError,
+    lock_timeout_statement,
+    note_locked_file,
+)
 from supabase_jobs.sources.files import Migration
 
 # READ COMMITTED, so that the ledger is read as it is after the runner lock was taken
 BEGIN = Statement("begin isolation level read committed")
-_LOCK_TIMEOUT = "select pg_catalog.set_config('lock_timeout', %s, true)"
 # Without it the server finishes the statement of a killed client, and keeps its locks until then. Linux only.
 _CHECK_CLIENT = """
 select pg_catalog.set_config('client_connection_check_interval', '2s', true)
@@ -61,7 +66,7 @@ def setup_commands(lock_options: LockOptions) -> list[Command]:
     """The settings of a transaction that runs files."""
     return [
         Command(Statement("reset all")),
-        Command(Statement(_LOCK_TIMEOUT, [f"{lock_options.lock_timeout_ms}ms"])),
+        Command(lock_timeout_statement(lock_options)),
         Command(Statement(_CHECK_CLIENT)),
     ]
 

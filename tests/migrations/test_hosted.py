@@ -141,6 +141,8 @@ def test_plan_and_apply_name_the_tables_that_policies_lock(make_database: Make, 
         )
     there = ("--db-url", database.url, "--migrations", str(files))
     ran = cli("plan", "--json", *there)
-    assert ran.json["locks"]["20251108000002_create_async_jobs_table.sql"] == ["auth.users", "storage.objects"]
+    [lock] = ran.json["locks"]["20251108000002_create_async_jobs_table.sql"]
+    assert lock == {"mode": "AccessExclusiveLock", "tables": ["auth.users", "storage.objects"]}
     assert "20251108000004_schedule_job_cleanup.sql" not in ran.json["locks"]
-    assert "note: 20251108000002_create_async_jobs_table.sql changes policies" in cli("apply", *there).err
+    note = "note: 20251108000002_create_async_jobs_table.sql locks until it commits: auth.users, storage.objects"
+    assert f"{note} (AccessExclusiveLock: reads and writes wait)" in cli("apply", *there).err

@@ -6,8 +6,10 @@ import psycopg
 import pytest
 
 from supabase_jobs.database.connection import connect
+from supabase_jobs.errors import BusyError
 from supabase_jobs.migrations import ledger
 from supabase_jobs.migrations.apply import apply_pending
+from supabase_jobs.migrations.locks import LockOptions
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 from tests.fix_cli import Run
 from tests.fix_db import packaged
@@ -56,7 +58,9 @@ def test_a_ledger_may_have_more_columns_or_fewer(platform_url: str, files: Path)
         connection.execute("create schema supabase_migrations")
         connection.execute("create table supabase_migrations.schema_migrations (version text primary key)")
         connection.execute("insert into supabase_migrations.schema_migrations values ('20200101000000')")
-        assert ledger.read(connection) == [ledger.LedgerRow("20200101000000", None, None)]
+        assert ledger.read(connection) == ledger.Ledger(
+            (ledger.LedgerRow("20200101000000", None, None),), is_complete=False
+        )
         connection.execute(
             "alter table supabase_migrations.schema_migrations"
             " add created_by text, add rollback text[], add idempotency_key text"
@@ -157,3 +161,12 @@ def test_a_row_that_the_ledger_rejects_is_an_error(
     error = ran.json["error"]
     assert (ran.code, error["sqlstate"], error["file"]) == (6, sqlstate, str(file))
     assert f"the ledger row of {file.name} could not be written" in error["message"]
+
+
+def test_a_locked_ledger_is_reported_and_not_waited_for(applied_url: str) -> None:
+    with psycopg.connect(applied_url, application_name="holder") as holder, connect(applied_url) as connection:
+        holder.execute("lock table supabase_migrations.schema_migrations")
+        with pytest.raises(BusyError, match="migration ledger: could not get a lock within 50 ms, tried 2 times"):
+            ledger.read(connection, LockOptions(lock_timeout_ms=50, retries=1))
+        holder.rollback()
+        assert ledger.read(connection).is_complete

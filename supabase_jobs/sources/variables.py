@@ -1,28 +1,35 @@
 """The variables of SQL sources: declared in their manifest, overridden by a project."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.sources import cron
 
 Value = str | int | bool
 
 _TYPES: Mapping[type, str] = {str: "a string", int: "an integer", bool: "true or false"}
+# format → the function that returns what is wrong with a string, or None
+_FORMATS: Mapping[str, Callable[[str], str | None]] = {"cron": cron.problem}
 _INTEGER_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class Variable:
-    """A declared variable. Its type is that of its default; `pattern` must match the whole string."""
+    """A declared variable. Its type is that of its default.
+
+    `pattern` must match the whole string; `format` is a key of `_FORMATS`.
+    """
 
     name: str
     default: Value
     description: str
     pattern: str | None = None
     minimum: int | None = None
+    format: str | None = None
 
 
 def parse_declarations(tables: Mapping[str, Any]) -> dict[str, Variable]:
@@ -53,6 +60,8 @@ def _declaration(name: str, table: Any) -> Variable:
         raise ConfigError(f"manifest: the declaration of variable {name!r} is malformed: {error}") from error
     if type(variable.default) not in _TYPES:
         raise ConfigError(f"manifest: the default of variable {name!r} must be a string, an integer or a boolean")
+    if variable.format is not None and variable.format not in _FORMATS:
+        raise ConfigError(f"manifest: the format of variable {name!r} must be one of {', '.join(_FORMATS)}")
     _checked(variable, variable.default)
     return variable
 
@@ -71,6 +80,8 @@ def _checked(variable: Variable, value: object) -> Value:
             raise invalid(f"must not contain a backslash, a dollar sign or a control character, but is {value!r}")
         if variable.pattern and not re.fullmatch(variable.pattern, value):
             raise invalid(f"{value!r} does not match {variable.pattern}")
+        if variable.format and (problem := _FORMATS[variable.format](value)):
+            raise invalid(problem)
         return value
     if isinstance(value, bool):
         return value

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -9,6 +10,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.local import server
+from supabase_jobs.sources.cron import problem
 from supabase_jobs.sources.files import load_sources
 from supabase_jobs.sources.render import render_sources
 from tests.fix_cli import Run, SupabaseCli
@@ -211,14 +213,38 @@ def test_notice_if_pg_cron_is_not_preloaded(cron: Cron) -> None:
     assert apply(info.url) == [f"{PREFIX}pg_cron is not among shared_preload_libraries"]
 
 
-def test_malformed_schedule_is_an_error(cron: Cron, cli: Run, tmp_path: Path) -> None:
+VALID = (
+    "0 3 * * *", "*/5 * * * *", "0 0 1,15 * *", "30 4 * jan,JUL mon-fri", "0-30/10 1-5 * * 7", "1 seconds", "59 second",
+    "@hourly", "@midnight", "0  3 * * *",
+)  # fmt: skip
+INVALID = (
+    "every night", "0 3 * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * 32 * *", "* * * 13 *",
+    "* * * * 8", "* * * * day", "0 seconds", "60 seconds", "@nightly", "a * * * *", "*/x * * * *", "1, * * * *",
+)  # fmt: skip
+
+
+def test_a_malformed_schedule_is_reported_before_anything_runs(cron: Cron, cli: Run, tmp_path: Path) -> None:
+    """The schedules that pg_cron refuses are refused beforehand, and no others."""
     cron.install()
+    with psycopg.connect(cron.url, autocommit=True) as connection:
+        for schedule in VALID:
+            assert connection.execute("select cron.schedule('x', %s, 'select 1')", [schedule]).fetchone()
+            assert problem(schedule) is None
+        connection.execute("select cron.unschedule('x')")
+        assert all(map(problem, INVALID))
+        accepted = []
+        for schedule in INVALID:
+            with suppress(psycopg.errors.InvalidParameterValue):
+                connection.execute("select cron.schedule('x', %s, 'select 1')", [schedule])
+                accepted.append(schedule)
+        assert accepted == []
+    assert problem("0 3 * * * *")  # pg_cron ignores the sixth field
     (tmp_path / "supabase-jobs.toml").write_text('[variables]\ncleanup_schedule = "every night"\n')
     ran = cli("apply", "--json", "--db-url", cron.url)
-    assert (ran.code, ran.json["error"]["sqlstate"]) == (6, "22023")
-    assert "schedule_job_cleanup" in ran.json["error"]["message"] + ran.json["error"]["file"]
-    with psycopg.connect(cron.url) as connection:
-        assert connection.execute("select count(*) from cron.job").fetchone() == (0,)
+    assert (ran.code, ran.json["error"]["message"]) == (
+        2, "variable 'cleanup_schedule': 'every night' has 2 fields; cron notation has 5, as in '0 3 * * *'",
+    )  # fmt: skip
+    assert cli("render").code == 2
 
 
 def test_supabase_db_push_schedules_the_cleanup(

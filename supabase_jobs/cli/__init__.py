@@ -59,6 +59,19 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(f"supabase_jobs.cli.{cmd_name.replace('-', '_')}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the command that an unknown name resembles."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            if near := get_close_matches(args[0], COMMANDS, n=1):
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List COMMANDS, without importing any, and the exit codes."""
         with formatter.section("Commands"):
@@ -105,8 +118,8 @@ def _run(words: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted; uncommitted changes were rolled back.", err=True)
         code = 128 + (_stopped_by or signal.SIGINT)
-    except SystemExit:  # raised by click for a broken pipe
-        code = _unwritable()
+    except SystemExit as stop:  # raised by click: 0 after shell completion, 1 for a broken pipe
+        code = 0 if stop.code == 0 else _unwritable()
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
             raise
@@ -166,18 +179,13 @@ def _report_internal_error(error: Exception, words: Sequence[str], as_json: bool
 
 def _report_usage(error: click.ClickException, words: Sequence[str], as_json: bool) -> int:
     """Report an invalid command line, which may contain a password anywhere."""
-    from io import StringIO
-
-    from supabase_jobs.cli.annotations import annotate_error
     from supabase_jobs.cli.masking import mask_all
 
+    context = error.ctx if isinstance(error, click.UsageError) else None
     message = mask_all(error.format_message(), words, os.environ)
-    usage = SupabaseJobsError(message, hint="supabase-jobs --help")
+    usage = SupabaseJobsError(
+        message[:1].lower() + message[1:].rstrip("."),
+        hint=f"{'supabase-jobs' if context is None else context.command_path} --help",
+    )
     usage.code = "usage"
-    if as_json:
-        return report_error(usage, as_json)
-    shown = StringIO()
-    error.show(file=shown)
-    click.echo(mask_all(shown.getvalue(), words, os.environ), err=True, nl=False)
-    annotate_error(usage, message, None)
-    return usage.exit_code
+    return report_error(usage, as_json)

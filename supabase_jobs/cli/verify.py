@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # the keys of report.FORMATS, which `--help` does not load
 FORMATS = ("text", "json", "junit", "sarif", "markdown", "html")
+# those of verify.run, which `--help` does not load
+_AREAS = ("structure", "access", "functions", "plans")
 
 
 def _refuse_strict(_ctx: click.Context, _option: click.Parameter, given: bool) -> None:
@@ -45,7 +47,12 @@ def _refuse_strict(_ctx: click.Context, _option: click.Parameter, given: bool) -
 
 
 @click.command(epilog="Example: supabase-jobs verify --only access --format html --output report.html")
-@click.option("--only", metavar="AREA,…", help="Only these areas: structure, access, functions, plans.")
+@click.option(
+    "--only",
+    metavar="AREA,…",
+    help=f"Only these areas: {', '.join(_AREAS)}.",
+    shell_complete=lambda _ctx, _option, incomplete: [area for area in _AREAS if area.startswith(incomplete)],
+)
 @click.option(
     "--format", "format_", type=click.Choice(FORMATS), default=None, help="The format of the report (default: text)."
 )

@@ -144,6 +144,24 @@ def test_wrong_usage_exits_2(cli: Run, words: tuple[str, ...]) -> None:
         assert error["code"] in ("usage", "config")
 
 
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (("verfy",), "no such command 'verfy'. Did you mean 'verify'?", "supabase-jobs --help"),
+        (("xyz",), "no such command 'xyz'", "supabase-jobs --help"),
+        (
+            ("verify", "--formt", "x"),
+            "no such option '--formt'. Did you mean '--format'?",
+            "supabase-jobs verify --help",
+        ),
+        (("migrate-guest",), "missing argument 'GUEST_ID'", "supabase-jobs migrate-guest --help"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
+)
+def test_wrong_usage_is_reported_like_other_errors(cli: Run, words: tuple[str, ...], message: str, hint: str) -> None:
+    assert cli(*words).err == f"error: {message}\nhint: {hint}\n"
+
+
 def test_variables_from_the_configuration_file(cli: Run, tmp_path: Path) -> None:
     (tmp_path / "supabase-jobs.toml").write_text("[variables]\nretention_days = 'soon; drop table x'\n")
     ran = cli("render", "--json")

@@ -69,7 +69,7 @@ def test_an_error_without_a_file_is_annotated(cli: Run) -> None:
 def test_wrong_usage_is_annotated(cli: Run, words: tuple[str, ...]) -> None:
     ran = cli(*words, GITHUB_ACTIONS="true")
     (line,) = annotations(ran)
-    assert line.startswith("::error title=supabase-jobs%3A usage::No such ")
+    assert line.startswith("::error title=supabase-jobs%3A usage::no such ")
 
 
 @pytest.mark.parametrize("form", ["text", "json", "markdown"])

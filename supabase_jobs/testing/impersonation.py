@@ -8,14 +8,18 @@ import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
+from uuid import UUID, uuid4
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Composed, Identifier
 
+from supabase_jobs.database.batch import Answer, GroupResult, Statement
 from supabase_jobs.database.request import REQUEST_SETTINGS, request_settings
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.verify import sign_up
+from supabase_jobs.verify.sign_up import NewUser, SignedUp
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -28,12 +32,6 @@ _BEGIN = b"""
 select current_user::text, set_config(
   'lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), '10s'), true
 )
-"""
-# the columns that Supabase Auth fills in; triggers of projects often read email
-NEW_USER = """
-insert into auth.users (id, aud, role, email, raw_app_meta_data, raw_user_meta_data, is_anonymous)
-values (gen_random_uuid(), 'authenticated', 'authenticated', %s, '{}', '{}', %s)
-returning id
 """
 DELETE_USER = "delete from auth.users where id = %s"
 
@@ -151,6 +149,46 @@ def execute(attempt: Attempt) -> QueryGenerator[Result]:
         raise
     yield from restore(saved, rollback=False)
     return result
+
+
+def new_user(
+    owner: CallerIdentity | None, email: str | None, is_anonymous: bool, metadata: Mapping[str, object] | None
+) -> QueryGenerator[tuple[UUID, SignedUp]]:
+    """Create a user as Auth does, as the owner if there is one; return its id and what was inserted.
+
+    Raises SignUpRejectedError if a trigger or constraint rejects the user whatever its metadata and address.
+    """
+    saved = None if owner is None else (yield from impersonate(owner))
+    user = NewUser(uuid4(), email=email, is_anonymous=is_anonymous, metadata=metadata or {})
+    attempts = sign_up.sign_up([user])
+    try:
+        signed_up = yield from _drive(attempts)
+    except BaseException:
+        if saved is not None:
+            yield from restore(saved, rollback=True)
+        raise
+    if saved is not None:
+        yield from restore(saved, rollback=False)
+    return user.id, signed_up
+
+
+def _drive(attempts: Generator[Sequence[Statement], GroupResult, T]) -> QueryGenerator[T]:
+    """Run the groups of statements of a generator; an error ends its group only."""
+    try:
+        group = next(attempts)
+        while True:
+            answers: list[Answer] = []
+            failed: psycopg.Error | None = None
+            for statement in group:
+                try:
+                    result = yield DriverQuery(statement.sql.encode(), statement.params)
+                except psycopg.Error as error:
+                    failed = error
+                    break
+                answers.append(Answer(result.rows, result.count))
+            group = attempts.send(GroupResult(tuple(answers), failed))
+    except StopIteration as stop:
+        return cast(T, stop.value)
 
 
 def rolled_back(work: Callable[[], QueryGenerator[T]]) -> QueryGenerator[T]:

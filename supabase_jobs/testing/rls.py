@@ -1,6 +1,6 @@
 """The fixture `rls`: impersonation on a psycopg.Connection."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self, TypeVar, cast
 from uuid import UUID
@@ -11,7 +11,6 @@ from psycopg.rows import tuple_row
 from supabase_jobs.testing import assertions, impersonation
 from supabase_jobs.testing.assertions import Control, Outcome
 from supabase_jobs.testing.impersonation import (
-    NEW_USER,
     Attempt,
     CallerFactory,
     CallerIdentity,
@@ -97,9 +96,22 @@ class Rls(CallerFactory["Caller"]):
     def _caller(self, identity: CallerIdentity) -> "Caller":
         return Caller(self, identity)
 
-    def new_user(self, *, email: str | None = None, is_anonymous: bool = False) -> UUID:
-        """Insert a row into auth.users as the owner, and return its id; it is rolled back after the test."""
-        return cast(UUID, self.owner.value(NEW_USER, (email, is_anonymous)))
+    def new_user(
+        self,
+        *,
+        email: str | None = None,
+        is_anonymous: bool = False,
+        metadata: Mapping[str, object] | None = None,
+    ) -> UUID:
+        """Create a user as Auth does at sign-up, as the owner, and return its id; it is rolled back after the test.
+
+        A user has an address, made up unless `email` is given; an anonymous user has none. `metadata` are keys of
+        raw_user_meta_data in addition to name, full_name, user_name and avatar_url. If a trigger or constraint of the
+        project requires other values, these are found where possible; otherwise raises SignUpRejectedError.
+        """
+        queries = impersonation.new_user(self.owner.identity, email, is_anonymous, metadata)
+        user, _ = run(self.connection, queries)
+        return user
 
     def __repr__(self) -> str:
         info = self.connection.info

@@ -4,10 +4,10 @@ Requests commit, so nothing is rolled back; a test names the rows to remove afte
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -27,9 +27,12 @@ from supabase_jobs.api.keys import Keys, sign, user_token
 from supabase_jobs.database.connection import connect
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.testing import impersonation
 from supabase_jobs.testing.assertions import Outcome, hint, request_failure
-from supabase_jobs.testing.impersonation import DELETE_USER, NEW_USER, CallerFactory, CallerIdentity, Result
+from supabase_jobs.testing.impersonation import DELETE_USER, CallerFactory, CallerIdentity, Result
+from supabase_jobs.testing.rls import run
 from supabase_jobs.testing.target import DatabaseUrl
+from supabase_jobs.verify.sign_up import SignedUp, clean_up
 
 # the API returns the message of an error, in English on hosted projects, but not the function that raised it
 _VIOLATES = "violates row-level security policy"
@@ -107,21 +110,28 @@ class RlsApi(CallerFactory[Client]):
             return user_token(self._keys.secret, str(claims.pop("sub")), **claims)
         return sign(self._keys.secret, claims)
 
-    def new_user(self, *, email: str | None = None, is_anonymous: bool = False) -> UUID:
-        """Insert a row into auth.users on a database connection, and return its id; it is deleted after the test.
+    def new_user(
+        self,
+        *,
+        email: str | None = None,
+        is_anonymous: bool = False,
+        metadata: Mapping[str, object] | None = None,
+    ) -> UUID:
+        """Create a user as Auth does, on a database connection, and return its id; it is deleted after the test.
 
-        Rows that refer to it are deleted too if their foreign keys are `on delete cascade`. Otherwise the test ends
-        with an error.
+        The parameters are those of `Rls.new_user`. Rows that were added to an allow-list are deleted too, and so are
+        rows that refer to the user if their foreign keys are `on delete cascade`. Otherwise the test ends with an
+        error.
         """
-        with connect(self._db_url()) as connection:
-            row = connection.execute(NEW_USER.encode(), (email, is_anonymous)).fetchone()
-        user = cast(UUID, row[0] if row else None)
-        self._removals.append((f"user {user}", lambda: self._delete_user(user)))
+        with connect(self._db_url()) as connection, connection.transaction():
+            user, signed_up = run(connection, impersonation.new_user(None, email, is_anonymous, metadata))
+        self._removals.append((f"user {user}", lambda: self._delete_user(user, signed_up)))
         return user
 
-    def _delete_user(self, user: UUID) -> None:
-        with connect(self._db_url()) as connection:
+    def _delete_user(self, user: UUID, signed_up: SignedUp) -> None:
+        with connect(self._db_url()) as connection, connection.transaction():
             connection.execute(DELETE_USER.encode(), (user,))
+            clean_up(connection, signed_up)
 
     def remove_after(self, table: str, **equals: object) -> None:
         """After the test, delete the rows of a table in which these columns have these values, as the service.

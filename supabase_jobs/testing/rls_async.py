@@ -1,6 +1,6 @@
 """The fixture `rls_async`: impersonation on a psycopg.AsyncConnection, with the same methods as in `rls`."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeVar, cast
 from uuid import UUID
@@ -12,7 +12,6 @@ from supabase_jobs.database.connection import connect_async
 from supabase_jobs.testing import assertions, impersonation
 from supabase_jobs.testing.assertions import Control, Outcome
 from supabase_jobs.testing.impersonation import (
-    NEW_USER,
     Attempt,
     CallerFactory,
     CallerIdentity,
@@ -106,9 +105,22 @@ class AsyncRls(CallerFactory["AsyncCaller"]):
     def _caller(self, identity: CallerIdentity) -> "AsyncCaller":
         return AsyncCaller(self, identity)
 
-    async def new_user(self, *, email: str | None = None, is_anonymous: bool = False) -> UUID:
-        """Insert a row into auth.users as the owner, and return its id; it is rolled back after the test."""
-        return cast(UUID, await self.owner.value(NEW_USER, (email, is_anonymous)))
+    async def new_user(
+        self,
+        *,
+        email: str | None = None,
+        is_anonymous: bool = False,
+        metadata: Mapping[str, object] | None = None,
+    ) -> UUID:
+        """Create a user as Auth does at sign-up, as the owner, and return its id; it is rolled back after the test.
+
+        A user has an address, made up unless `email` is given; an anonymous user has none. `metadata` are keys of
+        raw_user_meta_data in addition to name, full_name, user_name and avatar_url. If a trigger or constraint of the
+        project requires other values, these are found where possible; otherwise raises SignUpRejectedError.
+        """
+        queries = impersonation.new_user(self.owner.identity, email, is_anonymous, metadata)
+        user, _ = await run(self.connection, queries)
+        return user
 
     def __repr__(self) -> str:
         if self._open is None:

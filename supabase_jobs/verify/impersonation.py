@@ -1,10 +1,10 @@
-"""Act on one connection as PostgREST would for an identity, with fixture rows to act on.
+"""Act on one connection as PostgREST would for an identity.
 
 Everything works inside a transaction that the caller rolls back.
 """
 
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,31 +13,22 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import ExecStatus
 
-from supabase_jobs.database.batch import Answer, Statement, run_groups
+from supabase_jobs.database.batch import Answer, Statement
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
-from supabase_jobs.findings import Severity
-from supabase_jobs.verify import ownership
-from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.identity import NULL, Identity
 
 SET = "select set_config(%s, %s, true)"
 
 # what policies can read about the caller; must be the same before every probe
-_CALLER = ", ".join(
+CALLER = ", ".join(
     (
         "select current_user::text",
         "current_setting('role')",
         *(f"coalesce(current_setting('{name}', true), '')" for name in REQUEST_SETTINGS),
     )
 )
-
-FIX_DISCARDED_ROWS = "Connect as the owner of the tables (postgres). A trigger may have discarded the rows."
-_FIX_CONSTRAINT = "A constraint differs from the migrations: `verify --only structure` reports the difference."
-_FIX_MISSING = "Apply the migrations first: supabase-jobs apply."
-_FIX_UNKNOWN = "Grant the connecting role INSERT on these tables. A user trigger may block the insert."
 
 Params = Mapping[str, uuid.UUID | None]
 
@@ -104,55 +95,12 @@ def begin(
 
     Request settings that the database or the role sets by default are set to '': each request makes its own.
     """
-    caller = one(connection.execute(_CALLER))
+    caller = one(connection.execute(CALLER))
     if any(caller[-len(REQUEST_SETTINGS) :]):
         _set(connection, dict.fromkeys(REQUEST_SETTINGS, ""))
-        caller = one(connection.execute(_CALLER))
+        caller = one(connection.execute(CALLER))
     names = make_names(area, ids, placeholders, variables, own_role=caller[1], make=make)
     return Impersonation(names.ids, names.texts, names.own_role, connection, caller)
-
-
-def insert_fixture(
-    impersonation: Impersonation, area: str, fixture: Sequence[str], context: Context, managed: Collection[str] = ()
-) -> bool:
-    """Insert the fixture rows as the connection's own role. If that fails, mark the area as unchecked; return False.
-
-    The failure is an error if a managed object causes it (one of `managed`), and otherwise a warning.
-    """
-    connection = impersonation.connection
-    params = impersonation.params({name: name for name in impersonation.ids})
-    statements = [Statement(text, params) for text in fixture]
-    [result] = run_groups(connection, [[Statement("savepoint fixture"), *statements, Statement(_CALLER)]])
-    if (error := result.error) is not None:
-        if isinstance(error, psycopg.OperationalError):
-            raise error
-        connection.execute("rollback to savepoint fixture")
-        conflict = ownership.user_object_conflict(connection, error, managed)
-        if conflict is not None:
-            reason = f"inserting the fixture rows: {conflict.why}"
-            context.mark_unchecked(area, "fixture", reason, conflict.fix, id=f"{area}:fixture")
-            return False
-        reason = f"inserting the fixture rows failed with {sqlstate_and_message(error)}"
-        fix = _fix_of_schema_fault(error, managed)
-        severity = Severity.ERROR if fix else Severity.WARNING
-        context.mark_unchecked(area, "fixture", reason, fix or _FIX_UNKNOWN, id=f"{area}:fixture", severity=severity)
-        return False
-    if result.answer().rows != [impersonation.caller]:
-        reset_role(impersonation)  # undoes the settings that a user trigger has changed
-    return True
-
-
-def _fix_of_schema_fault(error: psycopg.Error, managed: Collection[str]) -> str | None:
-    """The hint for a fixture that fails because of the managed schema; None if the cause is unknown."""
-    if error.diag.context is not None:  # raised inside a function, for example in a user trigger
-        return None
-    if isinstance(error, psycopg.errors.ForeignKeyViolation):  # the row that it refers to was discarded
-        return FIX_DISCARDED_ROWS
-    # without a constraint's name, the column that must not be null may be a user column
-    if isinstance(error, psycopg.IntegrityError) and managed and error.diag.constraint_name:
-        return _FIX_CONSTRAINT
-    sqlstate = error.sqlstate or ""
-    return _FIX_MISSING if sqlstate.startswith(("42", "3F")) and sqlstate != "42501" else None
 
 
 def identity_statements(impersonation: Impersonation, identity: Identity) -> list[Statement]:
@@ -246,7 +194,7 @@ def _set_statement(count: int, *, with_caller: bool) -> bytes:
     PostgreSQL evaluates the columns in their order.
     """
     calls = sql.SQL(", ").join([sql.SQL("set_config(%s, %s, true)")] * count)
-    return sql.SQL(f"{_CALLER}, {{}}, current_user::text" if with_caller else "select {}").format(calls).as_bytes()
+    return sql.SQL(f"{CALLER}, {{}}, current_user::text" if with_caller else "select {}").format(calls).as_bytes()
 
 
 def one(cursor: psycopg.Cursor[Any]) -> tuple[Any, ...]:

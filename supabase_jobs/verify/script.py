@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from psycopg.sql import Literal
 
+from supabase_jobs.database.batch import Statement
+
 # The timeouts keep a probe from waiting long for another session's lock. `jit` is off because compiling a catalog query
 # takes ten times as long as running it. The last five override settings of the database or role that change how
 # definitions are written and read, or that turn rows hidden by row level security into errors.
@@ -71,10 +73,17 @@ def filled(statement: str, literals: Mapping[str, str] | None) -> str:
     return text + ("\n;\n" if "--" in text.rpartition("\n")[2] else ";\n")
 
 
-def preamble(about: str, fixture: Iterable[str] = (), literals: Mapping[str, str] | None = None) -> str:
+def numbered(statement: Statement) -> str:
+    """A statement with a semicolon, in which PostgreSQL's placeholders are replaced by the literals of its values."""
+    text = statement.sql.partition("\n")[2] if statement.sql.startswith("-- $1") else statement.sql
+    for number, value in reversed([*enumerate(statement.params or (), 1)]):
+        text = text.replace(f"${number}", literal(value))
+    return filled(text, None)
+
+
+def preamble(about: str, fixture: str = "") -> str:
     """The beginning that the scripts of an area share: `begin`, the settings of verify, and the fixture rows."""
-    inserts = "".join(filled(statement, literals) for statement in fixture)
-    rows = f"\n-- Insert the fixture rows as the owner.\n{inserts}" if inserts else ""
+    rows = f"\n-- Insert the fixture rows as the owner.\n{fixture}" if fixture else ""
     return _PREAMBLE.format(about=_line(about)) + filled(SETTINGS, None) + rows + "\n"
 
 

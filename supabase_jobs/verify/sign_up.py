@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.batch import GroupResult, Statement, read, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
@@ -70,7 +70,7 @@ class NewUser:
 class SignedUp:
     """The users as inserted: `rows` are their values, `statements` what inserted them and the rows that they needed.
 
-    `cleanup` deletes the rows that were added to allow-lists, for callers that commit.
+    `cleanup` deletes the rows that were added to allow-lists; callers that commit call `clean_up`.
     """
 
     rows: tuple[Mapping[str, Any], ...]
@@ -112,6 +112,12 @@ def run(connection: Connection, users: Sequence[NewUser], rejected: psycopg.Erro
     except StopIteration as stop:
         signed_up: SignedUp = stop.value
         return signed_up
+
+
+def clean_up(connection: Connection, signed_up: SignedUp) -> None:
+    """Delete the rows that a sign-up added to allow-lists. Raises psycopg's errors."""
+    if signed_up.cleanup:
+        read(connection, signed_up.cleanup)
 
 
 def sign_up(users: Sequence[NewUser], rejected: psycopg.Error | None = None) -> Steps[SignedUp]:

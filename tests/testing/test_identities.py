@@ -168,6 +168,44 @@ def test_a_new_user_is_in_auth_users(rls: Rls) -> None:
     assert row == [("ann@example.com", True)]
 
 
+def test_a_new_user_has_an_address_and_metadata(rls: Rls) -> None:
+    user = rls.new_user(metadata={"team": "blue"})
+    [(email, provider, metadata)] = rls.owner.rows(
+        "select email, raw_app_meta_data ->> 'provider', raw_user_meta_data from auth.users where id = %s", [user]
+    )
+    assert (email.partition("@")[2], provider, metadata["team"]) == ("example.com", "email", "blue")
+    assert metadata.keys() >= {"name", "full_name", "user_name", "avatar_url"}
+
+
+INVITED = """
+create table public.invitations (email text primary key);
+create table public.profiles (id uuid references auth.users, handle text not null, inviter text not null);
+create function public.join() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
+  if not exists (select from public.invitations as i where i.email = new.email) then raise 'not invited'; end if;
+  insert into public.profiles values (new.id, new.raw_user_meta_data ->> 'handle', %s);
+  return new;
+end $$;
+create trigger join_project after insert on auth.users for each row execute function public.join()
+"""
+
+
+def test_a_new_user_is_adapted_to_the_triggers_of_the_project(rls: Rls) -> None:
+    rls.owner.execute(INVITED % "new.email")
+    with rls.as_user(ANN):
+        user = rls.new_user(metadata={"handle": "ann"})
+    assert rls.owner.rows("select id, handle from public.profiles") == [(user, "ann")]
+    assert rls.owner.value("select count(*) from public.invitations") == 1
+
+
+def test_a_rejected_user_is_an_error_with_the_reason(rls: Rls) -> None:
+    rls.owner.execute(INVITED % "null")
+    with pytest.raises(SupabaseJobsError, match=r'column "inviter" of public\.profiles') as caught:
+        rls.new_user()
+    assert "default" in (caught.value.hint or "")
+    assert rls.owner.value("select count(*) from public.invitations") == 0
+
+
 def test_an_unknown_role_is_an_error(rls: Rls) -> None:
     with pytest.raises(SupabaseJobsError, match="cannot act as the role nobody_here"):
         rls.as_role("nobody_here").rows("select 1")

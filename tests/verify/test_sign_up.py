@@ -122,8 +122,7 @@ def test_cleanup_deletes_what_was_added_to_allow_lists_and_nothing_else(rolled_b
         )
     )
     signed_up = sign_up.run(rolled_back, [NewUser(uuid.uuid4())])
-    [result] = run_groups(rolled_back, [signed_up.cleanup])
-    result.answer()
+    sign_up.clean_up(rolled_back, signed_up)
     assert rolled_back.execute("select domain from public.allowed_domains").fetchall() == [("acme.test",)]
 
 

@@ -1,7 +1,8 @@
 """Check the access area: undeclared privileges, exposed schemas, and every cell of the access matrix."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.verify import ownership, script
 from supabase_jobs.verify.access import AREA, privileges
@@ -9,7 +10,8 @@ from supabase_jobs.verify.access.cells import Cell, run_matrices
 from supabase_jobs.verify.access.matrix import FILE_NAME, AccessDeclaration, load
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
-from supabase_jobs.verify.impersonation import Names, begin, insert_fixture, make_names
+from supabase_jobs.verify.fixture import insert_fixture
+from supabase_jobs.verify.impersonation import Names, begin, make_names
 
 
 def check(connection: Connection, expectations: Expectations, context: Context) -> None:
@@ -50,13 +52,14 @@ def run(
     """
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     context.preambles[AREA] = _preamble(declared, impersonation)
-    if not insert_fixture(impersonation, AREA, declared.fixture, context, managed):
+    if (users := insert_fixture(impersonation, AREA, declared.fixture, context, managed)) is None:
         return
+    context.preambles[AREA] = _preamble(declared, impersonation, users)
     run_matrices(impersonation, declared.matrices, managed, context)
     deviating = {finding.object for finding in context.findings if finding.area == AREA}
     context.matching |= {matrix.object for matrix in declared.matrices} - deviating
 
 
-def _preamble(declared: AccessDeclaration, names: Names) -> str:
+def _preamble(declared: AccessDeclaration, names: Names, users: Sequence[Statement] | None = None) -> str:
     about = "The access matrix: which identity may do what with whose rows."
-    return script.preamble(about, declared.fixture, script.quoted(names.ids))
+    return script.preamble(about, declared.fixture.script(names, users))

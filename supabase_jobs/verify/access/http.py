@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from supabase_jobs.api import keys
 from supabase_jobs.api.endpoint import Endpoint
+from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.errors import BusyError, ConfigError, ConnectError, SupabaseJobsError
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification
-from supabase_jobs.verify import script
+from supabase_jobs.verify import script, sign_up
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.cells import Cell
 from supabase_jobs.verify.access.matrix import FILE_NAME, AccessDeclaration, Matrix, MatrixRow, Request, load
@@ -30,6 +31,7 @@ from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.identity import NULL, Identity
 from supabase_jobs.verify.impersonation import Impersonation, Params, begin
+from supabase_jobs.verify.sign_up import SignedUp
 
 if TYPE_CHECKING:
     import httpx
@@ -168,6 +170,7 @@ class _Run:
     endpoint: Endpoint
     http: "httpx.Client"
     clients: dict[str, "Client"] = field(default_factory=dict)
+    signed_up: list[SignedUp] = field(default_factory=list)
 
 
 def run(
@@ -227,13 +230,21 @@ def _delete_marked(this: _Run) -> None:
     with this.connection.transaction():
         for statement in this.declared.cleanup:
             this.connection.execute(statement.encode(), {"first": FIRST, "last": LAST})
+        for signed_up in this.signed_up:
+            sign_up.clean_up(this.connection, signed_up)
 
 
 def _insert_fixture(this: _Run) -> None:
     _delete_marked(this)
+    fixture = this.declared.fixture
     params = this.impersonation.params({name: name for name in this.declared.ids})
     with this.connection.transaction():
-        for statement in this.declared.fixture:
+        if this.signed_up:
+            [result] = run_groups(this.connection, [this.signed_up[0].statements])
+            result.answer()
+        elif users := fixture.new_users(this.impersonation.ids):
+            this.signed_up.append(sign_up.run(this.connection, users))
+        for statement in fixture.statements:
             this.connection.execute(statement.encode(), params)
 
 

@@ -11,6 +11,8 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.outcomes import OUTCOMES, is_sqlstate
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
+from supabase_jobs.verify.fixture import Fixture
+from supabase_jobs.verify.fixture import load as load_fixture
 from supabase_jobs.verify.identity import NULL, Identity
 
 FILE_NAME = "access.toml"
@@ -95,7 +97,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class AccessDeclaration:
-    """The contents of access.toml. `ids` become random UUIDs in each run; the owner inserts the `fixture` rows first.
+    """The contents of access.toml. `ids` become random UUIDs in each run; the owner inserts the `fixture` first.
 
     `untested_privileges` maps tables to roles to privileges that a role has and that no cell tests.
     `unexposed_schemas` are the schemas that the API must not expose. The statements `cleanup` delete what a run through
@@ -103,7 +105,7 @@ class AccessDeclaration:
     """
 
     ids: tuple[str, ...]
-    fixture: tuple[str, ...]
+    fixture: Fixture
     matrices: tuple[Matrix, ...]
     placeholders: frozenset[str] = field(default=frozenset())
     cleanup: tuple[str, ...] = ()
@@ -167,7 +169,7 @@ def _declaration(toml: Mapping[str, Any]) -> AccessDeclaration:
     }
     return AccessDeclaration(
         ids,
-        tuple(toml["fixture"]),
+        load_fixture(toml, ids),
         tuple(matrices),
         frozenset(placeholders - set(ids)),
         tuple(toml.get("api", {}).get("cleanup", ())),

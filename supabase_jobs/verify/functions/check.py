@@ -6,11 +6,13 @@ Must run inside a transaction that the caller rolls back.
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
+from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.verify import ownership, script
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
+from supabase_jobs.verify.fixture import FIX_DISCARDED_ROWS, insert_fixture
 from supabase_jobs.verify.functions import AREA, scenarios
 from supabase_jobs.verify.functions.runner import (
     ScenarioRunner,
@@ -20,7 +22,7 @@ from supabase_jobs.verify.functions.runner import (
     scenario_runner,
 )
 from supabase_jobs.verify.functions.scenarios import ALL_IDS, Scenario, Scenarios, ScenarioStep
-from supabase_jobs.verify.impersonation import FIX_DISCARDED_ROWS, Impersonation, begin, insert_fixture
+from supabase_jobs.verify.impersonation import Impersonation, begin
 
 # Scenarios in a round trip. A `repeated` run is local, and stops after the batch of the first deviation.
 _BATCH = 100
@@ -49,9 +51,10 @@ def run(
     """
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     scripts = _Scripts(impersonation, declared)
-    context.preambles[AREA] = scripts.preamble
-    if not insert_fixture(impersonation, AREA, declared.fixture, context, managed):
+    context.preambles[AREA] = scripts.preamble()
+    if (users := insert_fixture(impersonation, AREA, declared.fixture, context, managed)) is None:
         return
+    context.preambles[AREA] = scripts.preamble(users)
     with scenario_runner(impersonation, declared.watch, variables, managed) as runner:
         if missing := [name for name in declared.fixture_ids if name not in runner.fixture_rows]:
             why = f"the fixture rows {', '.join(missing)} are missing after their insert"
@@ -125,14 +128,18 @@ class _Scripts:
         array = "{" + ",".join(map(str, impersonation.ids.values())) + "}"
         literals = script.quoted({**impersonation.ids, ALL_IDS: array})
         ids = f"select set_config('verify.ids', %({ALL_IDS})s, true) is not null as ids"
-        self.preamble = script.preamble(
-            "Scenarios of functions, triggers and cascades.", [*declared.fixture, ids], literals
-        )
+        self._set_ids = script.filled(ids, literals)
         self._impersonation = impersonation
+        self._fixture = declared.fixture
         self._watch = declared.watch
         self._literals = {**literals, ALL_IDS: "current_setting('verify.ids')::uuid[]"}
         names = {name for scenario in declared.scenarios for step in scenario.steps for name in self._settings(step)}
         self._back = script.setting({**dict.fromkeys(sorted(names), ""), "role": impersonation.own_role})
+
+    def preamble(self, users: Sequence[Statement] | None = None) -> str:
+        """The beginning of every script. `users` are the statements that created the users, if they are known."""
+        fixture = self._fixture.script(self._impersonation, users)
+        return script.preamble("Scenarios of functions, triggers and cascades.", fixture + self._set_ids)
 
     def of(self, scenario: Scenario) -> str:
         """The scenario's part of its script."""

@@ -12,6 +12,8 @@ from supabase_jobs.outcomes import REFUSALS, is_sqlstate
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify.access.matrix import load as load_access
 from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
+from supabase_jobs.verify.fixture import Fixture
+from supabase_jobs.verify.fixture import load as load_fixture
 from supabase_jobs.verify.identity import Identity
 
 FILE_NAME = "functions.toml"
@@ -68,7 +70,7 @@ class Scenarios:
 
     ids: tuple[str, ...]
     fixture_ids: tuple[str, ...]
-    fixture: tuple[str, ...]
+    fixture: Fixture
     watch: str
     scenarios: tuple[Scenario, ...]
     placeholders: frozenset[str]
@@ -90,7 +92,17 @@ def load(path: Path | None = None) -> Scenarios:
 
 
 def _scenarios(path: Path, toml: dict[str, Any]) -> Scenarios:
-    known = {"access_matrix", "ids", "absent_ids", "fixture", "identities", "watch", "scenario"}
+    known = {
+        "access_matrix",
+        "ids",
+        "absent_ids",
+        "users",
+        "anonymous_users",
+        "fixture",
+        "identities",
+        "watch",
+        "scenario",
+    }
     _check_keys(toml, known, "the file")
     matrix = load_access(path.with_name(toml["access_matrix"])) if "access_matrix" in toml else None
     fixture_ids, absent_ids = tuple(toml["ids"]), tuple(toml.get("absent_ids", ()))
@@ -98,11 +110,12 @@ def _scenarios(path: Path, toml: dict[str, Any]) -> Scenarios:
     if duplicates := {name for name in ids if ids.count(name) > 1}:
         raise ConfigError(f"the id {min(duplicates)!r} is declared twice")
     identities = {**(matrix.identities if matrix else {}), **_identities(toml.get("identities", {}))}
+    fixture = load_fixture(toml, ids)
     scenarios = tuple(_scenario(table, identities, ids) for table in toml["scenario"])
     declared = Scenarios(
         ids,
         fixture_ids,
-        (*(matrix.fixture if matrix else ()), *toml["fixture"]),
+        matrix.fixture.followed_by(fixture) if matrix else fixture,
         toml["watch"],
         scenarios,
         frozenset(name for text in _texts(scenarios) for name in Template(text).get_identifiers()) - set(ids),
@@ -115,6 +128,9 @@ def _identities(tables: Mapping[str, Any]) -> dict[str, Identity]:
     return {name: Identity(name, **table) for name, table in tables.items()}
 
 
+_FILE_KEYS = {
+    "access_matrix", "ids", "absent_ids", "users", "anonymous_users", "fixture", "identities", "watch", "scenario",
+}  # fmt: skip
 _STEP_KEYS = {"call", "as", "result", "error"}
 _SCENARIO_KEYS = {"subject", "name", "given", "steps", "changes", "requires", "unchecked_errors", *_STEP_KEYS}
 
@@ -187,7 +203,7 @@ def _texts(scenarios: tuple[Scenario, ...]) -> Iterator[str]:
 
 
 def _check_names(declared: Scenarios) -> None:
-    statements = [*declared.fixture, declared.watch]
+    statements = [*declared.fixture.statements, declared.watch]
     earlier: set[str] = set()
     for scenario in declared.scenarios:
         where = f"{scenario.subject}, {scenario.name!r}"

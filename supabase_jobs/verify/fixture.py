@@ -1,0 +1,132 @@
+"""The fixture of an area: users as Auth creates them, and rows; inserted as the connection's own role.
+
+Everything works inside a transaction that the caller rolls back.
+"""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import sqlstate_and_message
+from supabase_jobs.errors import ConfigError
+from supabase_jobs.findings import Severity
+from supabase_jobs.verify import ownership, script, sign_up
+from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.impersonation import CALLER, Impersonation, Names, reset_role
+from supabase_jobs.verify.sign_up import NewUser, SignUpRejectedError
+
+FIX_DISCARDED_ROWS = "Connect as the owner of the tables (postgres). A trigger may have discarded the rows."
+_FIX_CONSTRAINT = "A constraint differs from the migrations: `verify --only structure` reports the difference."
+_FIX_MISSING = "Apply the migrations first: supabase-jobs apply."
+_FIX_UNKNOWN = "Grant the connecting role INSERT on these tables. A user trigger may block the insert."
+
+_SAVEPOINT = Statement("savepoint fixture")
+_UNDO = Statement("rollback to savepoint fixture")
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """The names of the ids of users and of anonymous users, who are created first, and the statements that follow."""
+
+    users: tuple[str, ...]
+    anonymous_users: tuple[str, ...]
+    statements: tuple[str, ...]
+
+    def new_users(self, ids: Mapping[str, uuid.UUID]) -> list[NewUser]:
+        """The users with the ids of a run."""
+        return [
+            *(NewUser(ids[name]) for name in self.users),
+            *(NewUser(ids[name], is_anonymous=True) for name in self.anonymous_users),
+        ]
+
+    def followed_by(self, other: "Fixture") -> "Fixture":
+        """Both fixtures; the users of both come first."""
+        return Fixture(
+            (*self.users, *other.users),
+            (*self.anonymous_users, *other.anonymous_users),
+            (*self.statements, *other.statements),
+        )
+
+    def script(self, names: Names, users: Sequence[Statement] | None = None) -> str:
+        """The fixture as SQL for psql. `users` are the statements that created the users, if they are known."""
+        created = sign_up.statements(self.new_users(names.ids)) if users is None else users
+        literals = script.quoted(names.ids)
+        return "".join(
+            [*map(script.numbered, created), *(script.filled(statement, literals) for statement in self.statements)]
+        )
+
+
+def load(toml: Mapping[str, Any], ids: Collection[str]) -> Fixture:
+    """Read the keys `users`, `anonymous_users` and `fixture`. Raises ConfigError for a user who is not among `ids`."""
+    users, anonymous = tuple(toml.get("users", ())), tuple(toml.get("anonymous_users", ()))
+    for unknown in {*users, *anonymous}.difference(ids):
+        raise ConfigError(f"the user {unknown!r} is not among the ids")
+    return Fixture(users, anonymous, tuple(toml["fixture"]))
+
+
+def insert_fixture(
+    impersonation: Impersonation, area: str, fixture: Fixture, context: Context, managed: Collection[str] = ()
+) -> list[Statement] | None:
+    """Create the users and insert the rows as the connection's own role; return the statements that created the users.
+
+    If that fails, mark the area as unchecked and return None. The failure is an error if a managed object causes it
+    (one of `managed`), and otherwise a warning.
+    """
+    connection, users = impersonation.connection, fixture.new_users(impersonation.ids)
+    created = sign_up.statements(users)
+    params = impersonation.params({name: name for name in impersonation.ids})
+    rows = [*(Statement(text, params) for text in fixture.statements), Statement(CALLER)]
+    [result] = run_groups(connection, [[_SAVEPOINT, *created, *rows]])
+    if result.error is not None and 0 < len(result.answers) <= len(created):
+        _undo(connection, result.error)
+        try:
+            created = [*sign_up.run(connection, users, rejected=result.error).statements]
+        except SignUpRejectedError as rejected:
+            _mark_unchecked(context, area, rejected.message, rejected.cause, rejected.hint or "", managed)
+            return None
+        [result] = run_groups(connection, [rows])
+    if result.error is not None:
+        _undo(connection, result.error)
+        conflict = ownership.user_object_conflict(connection, result.error, managed)
+        if conflict is not None:
+            reason = f"inserting the fixture rows: {conflict.why}"
+            context.mark_unchecked(area, "fixture", reason, conflict.fix, id=f"{area}:fixture")
+        else:
+            reason = f"inserting the fixture rows failed with {sqlstate_and_message(result.error)}"
+            _mark_unchecked(context, area, reason, result.error, _FIX_UNKNOWN, managed)
+        return None
+    if result.answer().rows != [impersonation.caller]:
+        reset_role(impersonation)  # undoes the settings that a user trigger has changed
+    return created
+
+
+def _undo(connection: Connection, error: psycopg.Error) -> None:
+    if isinstance(error, psycopg.OperationalError):
+        raise error
+    run_groups(connection, [[_UNDO]])[0].answer()
+
+
+def _mark_unchecked(
+    context: Context, area: str, reason: str, error: psycopg.Error, fix: str, managed: Collection[str]
+) -> None:
+    schema_fix = _fix_of_schema_fault(error, managed)
+    severity = Severity.ERROR if schema_fix else Severity.WARNING
+    context.mark_unchecked(area, "fixture", reason, schema_fix or fix, id=f"{area}:fixture", severity=severity)
+
+
+def _fix_of_schema_fault(error: psycopg.Error, managed: Collection[str]) -> str | None:
+    """The hint for a fixture that fails because of the managed schema; None if the cause is unknown."""
+    if error.diag.context is not None:  # raised inside a function, for example in a user trigger
+        return None
+    if isinstance(error, psycopg.errors.ForeignKeyViolation):  # the row that it refers to was discarded
+        return FIX_DISCARDED_ROWS
+    # without a constraint's name, the column that must not be null may be a user column
+    if isinstance(error, psycopg.IntegrityError) and managed and error.diag.constraint_name:
+        return _FIX_CONSTRAINT
+    sqlstate = error.sqlstate or ""
+    return _FIX_MISSING if sqlstate.startswith(("42", "3F")) and sqlstate != "42501" else None

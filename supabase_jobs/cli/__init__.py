@@ -92,6 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else list(arguments)
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # like stderr: some encodings lack characters
+    if sys.platform == "win32":
+        unsupported = ConfigError("supabase-jobs does not run on Windows", hint="Run it in WSL: wsl --install.")
+        sys.exit(report_error(unsupported, wants_json(words)))
     _handle_signals()
     code = _run(words)
     try:

@@ -2,12 +2,14 @@
 
 import json
 import re
+import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from supabase_jobs.cli import COMMANDS
+from supabase_jobs.cli import COMMANDS, main
 from supabase_jobs.errors import EXIT_CODES, SupabaseJobsError
 from tests.fix_cli import Run
 from tests.fix_db import packaged
@@ -239,3 +241,25 @@ def test_demo_prints_the_matrix_and_leaves_no_files(cli: Run, tmp_path: Path) ->
         assert any(line.startswith(identity) for line in lines)
     assert [p.name for p in tmp_path.iterdir()] == ["home"]
     assert cli("demo", "--json").json["ok"] is True
+
+
+def test_windows_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.delattr(signal, "SIGHUP")
+    with pytest.raises(SystemExit) as stop:
+        main(["status"])
+    assert stop.value.code == 2
+    assert (
+        capsys.readouterr().err == "error: supabase-jobs does not run on Windows\nhint: Run it in WSL: wsl --install.\n"
+    )
+
+
+def test_plan_checks_files_without_a_database(cli: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "supabase" / "migrations"
+    folder.mkdir(parents=True)
+    (folder / "20260101000000_fine.sql").write_text("create table public.fine (id integer);")
+    assert cli("plan", "--files-only").out == "pending  20260101000000  fine\n"
+    (folder / "20260101000001_refused.sql").write_text("select 1;\ncommit;")
+    ran = cli("plan", "--files-only", "--json")
+    assert (ran.code, ran.json["error"]["line"]) == (2, 2)
+    assert cli("plan", "--files-only", "--locks").code == 2

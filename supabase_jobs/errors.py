@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 # the meaning of each exit code, as in `--help` and README
 EXIT_CODES = {
     0: "done, nothing wrong",
-    1: "verification failed, rendered files differ, or a mutant survived",
+    1: "verification failed, an audit found a leak, rendered files differ, or a mutant survived",
     2: "wrong usage or configuration",
     3: "`status --exit-code`: migrations are pending",
     4: "drift: an applied file was edited, the database holds versions that the files do not, "

@@ -119,3 +119,69 @@ class Verification:
     def ok(self) -> bool:
         """Whether everything was checked, or its omission accepted, and no finding is an error."""
         return not self.has_errors and not self.unchecked
+
+
+@dataclass(frozen=True)
+class AuditFinding:
+    """A leak, or a deviation from the baseline. `cause` names the policy, grant or function that is responsible.
+
+    The field names are those of `audit --json`. The id contains no generated value.
+    """
+
+    id: str
+    severity: Severity
+    object: str
+    message: str
+    fix: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class AuditCell:
+    """The outcome of an action of a caller on a row; `whose` is own, group, other or none, seen by the caller."""
+
+    object: str
+    caller: str
+    whose: str
+    action: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class NotTested:
+    """An object that could not be tested: why, and what would help."""
+
+    object: str
+    why: str
+    help: str
+
+
+@dataclass(frozen=True)
+class AccessSummary:
+    """Who may do something with a table or view: action → none, own, group, users (signed in) or all.
+
+    `leaks` are the actions with a finding that is an error or a warning.
+    """
+
+    object: str
+    access: Mapping[str, str]
+    leaks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The result of `audit`. `tables` is the number of tables that requests reach, `planted` of those with rows."""
+
+    findings: tuple[AuditFinding, ...]
+    cells: tuple[AuditCell, ...]
+    summaries: tuple[AccessSummary, ...]
+    not_tested: tuple[NotTested, ...]
+    tables: int
+    planted: int
+    milliseconds: float
+    database: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether no finding is an error."""
+        return not any(f.severity is Severity.ERROR for f in self.findings)

@@ -14,8 +14,8 @@ MODULES = {path: path.relative_to(PACKAGE).with_suffix("").parts for path in sor
 
 # Packages and top-level modules from top to bottom: each imports only those below it.
 ORDER = (
-    "__main__", "cli", "testing", "report", "mutation", "verify", "migrations", "operations", "local", "api", "sources",
-    "database", "settings", "outcomes", "findings", "errors",
+    "__main__", "cli", "testing", "report", "mutation", "audit", "verify", "migrations", "operations", "local", "api",
+    "sources", "database", "settings", "outcomes", "findings", "errors",
 )  # fmt: skip
 
 each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -24,8 +24,8 @@ from supabase_jobs.verify.impersonation import SET, Impersonation, check_identit
 _SAVE_OWN_ROLE = Statement("savepoint own_role")
 _RESET_ROLE = Statement("rollback to savepoint own_role")
 _RELEASE_OWN_ROLE = Statement("release savepoint own_role")
-_SAVE_IDENTITY = Statement("savepoint identity")
-_UNDO_PROBE = Statement("rollback to savepoint identity")
+SAVE_IDENTITY = Statement("savepoint identity")
+UNDO_PROBE = Statement("rollback to savepoint identity")
 
 _BEGIN = [_RESET_ROLE, batch_limit.CHECK]
 
@@ -71,7 +71,7 @@ class RowProbe:
 
     def groups(self, impersonation: Impersonation) -> Groups:
         """A group that sets the identity, and the groups of the actions without a result."""
-        identity = [*identity_statements(impersonation, self.identity), _SAVE_IDENTITY]
+        identity = [*identity_statements(impersonation, self.identity), SAVE_IDENTITY]
         parts = self._parts()
         return [identity, *([s for action in part for s in self._run(impersonation, action)] for part in parts)]
 
@@ -79,7 +79,7 @@ class RowProbe:
         """Read the outcomes. If the previous identity's statement failed, this is the outcome of every action."""
         identity, *others = results
         if identity.error is not None:
-            outcome = _refusal(identity.error)
+            outcome = conclusive_refusal(identity.error)
             if len(identity.answers) >= len(identity_statements(impersonation, self.identity)) - 1:
                 raise identity.error
             self.results = dict.fromkeys((action.name for action in self.actions), (outcome, None))
@@ -96,7 +96,7 @@ class RowProbe:
         return [*([together] if together else []), *([a] for a in left if a.name not in self.together)]
 
     def _run(self, impersonation: Impersonation, action: Action) -> list[Statement]:
-        statements = [_UNDO_PROBE, Statement(action.sql % self.literals)]
+        statements = [UNDO_PROBE, Statement(action.sql % self.literals)]
         if action.reached is not None:
             reset = Statement(SET, ("role", impersonation.own_role))
             statements += [reset, Statement(action.reached % self.literals)]
@@ -112,7 +112,7 @@ class RowProbe:
                 continue
             error = result.error
             assert error is not None  # noqa: S101  otherwise every statement has an answer
-            outcome = _refusal(error)
+            outcome = conclusive_refusal(error)
             self.results[action.name] = ("rows" if error.sqlstate == action.row_limit_error else outcome, error)
             return
 
@@ -163,7 +163,7 @@ class ControlProbe:
         """Keep the result."""
         [result] = results
         if result.error is not None:
-            _refusal(result.error)
+            conclusive_refusal(result.error)
         self.result = result
 
 
@@ -228,7 +228,7 @@ class Prober:
             yield probe, [replace(first, answers=first.answers[len(_BEGIN) :]), *others]
 
 
-def _refusal(error: psycopg.Error) -> str:
+def conclusive_refusal(error: psycopg.Error) -> str:
     """The outcome of a failed statement. Raises the error if it shows nothing about access."""
     if isinstance(error, INCONCLUSIVE_ERRORS):
         raise error

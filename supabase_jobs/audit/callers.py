@@ -1,0 +1,91 @@
+"""The callers of the audit: every kind of request that can reach the project's tables."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from supabase_jobs.audit.fixtures.build import Fixture
+from supabase_jobs.audit.fixtures.insert import claims_of, place
+from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User
+from supabase_jobs.verify.identity import Identity
+
+ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER = (
+    "anon", "newcomer", "stranger", "owner", "member", "former", "forger",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Caller:
+    """A kind of request. `label` names it in reports; `user` and `tenant` are set for a signed-in user or a guest.
+
+    `kind`: anon has no identity, a newcomer has only signed up, the stranger is the owner of tenant B, the owner that
+    of tenant A; a member and a former member belong to A's group; a forger sets claims that users can choose.
+    """
+
+    label: str
+    kind: str
+    identity: Identity
+    user: User | None
+    tenant: Tenant | None
+
+    @property
+    def role(self) -> str:
+        """The database role."""
+        return self.identity.role
+
+    @property
+    def is_outsider(self) -> bool:
+        """Whether the caller has nothing to do with tenant A."""
+        return self.kind in (ANON, NEWCOMER, STRANGER, FORMER, FORGER)
+
+    def own_row(self, oid: int) -> Row | None:
+        """The caller's own row of a table."""
+        if self.user is None:
+            return None
+        return self.user.rows.get(oid)
+
+
+def find(fixture: Fixture) -> list[Caller]:
+    """The callers for a fixture; the outsiders first."""
+    return list(_callers(fixture))
+
+
+def _callers(fixture: Fixture) -> Iterator[Caller]:
+    roles = fixture.plan.catalog.roles
+    if "anon" in roles:
+        yield Caller("anon", ANON, Identity("anon", "anon", {"role": "anon"}), None, None)
+        if fixture.a.headers:
+            stranger = Identity("guest", "anon", {"role": "anon"}, dict(fixture.b.headers))
+            yield Caller("anon with another header", STRANGER, stranger, fixture.b.owner, fixture.b)
+            owner = Identity("guest", "anon", {"role": "anon"}, dict(fixture.a.headers))
+            yield Caller("anon with the row's header", OWNER, owner, fixture.a.owner, fixture.a)
+    if "authenticated" not in roles:
+        return
+    empty = Tenant("c", "", [fixture.newcomer])
+    yield _signed_in("newcomer", NEWCOMER, empty, fixture.newcomer)
+    yield _signed_in("stranger", STRANGER, fixture.b, fixture.b.owner)
+    chosen = {path: value for path, value in fixture.a.claims.items() if path[0] == "user_metadata"}
+    if chosen:
+        claims = claims_of(fixture.b, fixture.b.owner)
+        for path, value in chosen.items():
+            place(claims, path, value)
+        identity = Identity("forger", "authenticated", claims)
+        yield Caller("stranger with the row's user_metadata", FORGER, identity, fixture.b.owner, fixture.b)
+    for path, literals in fixture.plan.usage.claim_literals.items():
+        if path[0] == "user_metadata":
+            for literal in literals:
+                claims = claims_of(fixture.b, fixture.b.owner)
+                place(claims, path, literal)
+                label = f"stranger with {'.'.join(path)} = {literal}"
+                yield Caller(label, FORGER, Identity("forger", "authenticated", claims), fixture.b.owner, fixture.b)
+    for user in fixture.a.users:
+        if user.former:
+            yield _signed_in(user.label, FORMER, fixture.a, user, without_claims=True)
+        elif user.membership is not None:
+            yield _signed_in(user.label, MEMBER, fixture.a, user)
+    yield _signed_in("owner", OWNER, fixture.a, fixture.a.owner)
+
+
+def _signed_in(label: str, kind: str, tenant: Tenant, user: User, *, without_claims: bool = False) -> Caller:
+    source = Tenant(tenant.name, tenant.token, tenant.users) if without_claims else tenant
+    claims = claims_of(source, user)
+    return Caller(label, kind, Identity(label, "authenticated", claims, None), user, tenant)

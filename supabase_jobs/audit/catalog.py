@@ -1,0 +1,287 @@
+"""The project's tables, columns, constraints, policies and functions, from the catalogs in two round trips."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from psycopg import sql
+
+from supabase_jobs.database.batch import run_groups
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.sql_files import sql_files
+
+API_ROLES = ("anon", "authenticated", "service_role")
+USERS = "auth.users"
+
+_QUERIES = sql_files(Path(__file__).with_name("catalog"))
+_PER_SCHEMA = ("relations", "columns", "constraints", "policies", "functions")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column. `base` is the type's name without its domain; `granted` has pairs such as "anon UPDATE"."""
+
+    name: str
+    type: str
+    base: str
+    typtype: str
+    category: str
+    typmod: int
+    element: str | None
+    element_typtype: str
+    not_null: bool
+    default: str | None
+    identity: str
+    generated: str
+    labels: tuple[str, ...]
+    checks: tuple[str, ...]
+    granted: frozenset[str]
+
+    @property
+    def filled_by_server(self) -> bool:
+        """Whether an INSERT leaves the column out: identity, generated, or a sequence's next value."""
+        return bool(self.identity or self.generated) or "nextval(" in (self.default or "")
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The quoted name."""
+        return sql.Identifier(self.name)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A constraint, or a unique index. `target` is the table of a foreign key, `schema.name` for platform tables."""
+
+    name: str
+    kind: str
+    columns: tuple[str, ...]
+    target: int | None
+    target_name: str | None
+    target_columns: tuple[str, ...]
+    definition: str | None
+    deferrable: bool
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy; `visible` is its USING expression and `checked` its WITH CHECK expression."""
+
+    name: str
+    command: str
+    permissive: bool
+    roles: tuple[str, ...]
+    visible: str | None
+    checked: str | None
+
+    def applies_to(self, role: str) -> bool:
+        """Whether the policy applies to an API role."""
+        return "public" in self.roles or role in self.roles
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table or view. `granted` has pairs such as "anon SELECT"; `reads` are the relations that a view reads."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    rls: bool
+    owner: str
+    invoker: bool
+    updatable: int
+    partition_of: int | None
+    partition_key: str | None
+    granted: frozenset[str]
+    triggers: tuple[int, ...]
+    reads: tuple[int, ...]
+    columns: tuple[Column, ...]
+    constraints: tuple[Constraint, ...]
+    policies: tuple[Policy, ...]
+    bounds: tuple[str, ...] = field(default=())
+
+    @property
+    def label(self) -> str:
+        """`schema.name`, as findings print it."""
+        return f"{self.schema}.{self.name}"
+
+    @cached_property
+    def identifier(self) -> sql.Identifier:
+        """The quoted name with its schema."""
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the relation holds rows that can be inserted."""
+        return self.kind in ("r", "p")
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Column]:
+        """The columns by name."""
+        return {column.name: column for column in self.columns}
+
+    @cached_property
+    def primary_key(self) -> tuple[str, ...]:
+        """The columns of the primary key; empty if there is none."""
+        return next((c.columns for c in self.constraints if c.kind == "p"), ())
+
+    @cached_property
+    def unique_keys(self) -> tuple[tuple[str, ...], ...]:
+        """The columns of each primary key, unique constraint and unique index, without expressions."""
+        return tuple(c.columns for c in self.constraints if c.kind in ("p", "u") and c.columns)
+
+    @cached_property
+    def foreign_keys(self) -> tuple[Constraint, ...]:
+        """The foreign keys."""
+        return tuple(c for c in self.constraints if c.kind == "f")
+
+    def may(self, role: str, privilege: str, column: str | None = None) -> bool:
+        """Whether a role has a privilege on the relation, or on a column."""
+        key = f"{role} {privilege}"
+        if column is not None:
+            return key in self.granted or key in self.by_name[column].granted
+        return key in self.granted or any(key in c.granted for c in self.columns)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function; `callers` are the API roles that may execute it."""
+
+    oid: int
+    schema: str
+    name: str
+    signature: str
+    language: str
+    body: str
+    definer: bool
+    volatility: str
+    kind: str
+    returns_set: bool
+    result: str
+    argument_names: tuple[str, ...]
+    argument_types: tuple[str, ...]
+    defaults: int
+    callers: tuple[str, ...]
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The quoted name with its schema."""
+        return sql.Identifier(self.schema, self.name)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The objects of the project. `served` are the schemas that the API serves."""
+
+    own_role: str
+    bypasses: bool
+    roles: tuple[str, ...]
+    has_auth: bool
+    has_storage: bool
+    is_read_only: bool
+    served: tuple[str, ...]
+    relations: tuple[Relation, ...]
+    functions: tuple[Function, ...]
+    schema_users: Mapping[str, tuple[str, ...]]
+
+    @cached_property
+    def by_oid(self) -> Mapping[int, Relation]:
+        """The relations by their oid."""
+        return {relation.oid: relation for relation in self.relations}
+
+    @cached_property
+    def tables(self) -> tuple[Relation, ...]:
+        """Tables and partitioned tables, without partitions."""
+        return tuple(r for r in self.relations if r.is_table and r.partition_of is None)
+
+    @cached_property
+    def reachable(self) -> tuple[Relation, ...]:
+        """The relations that the API serves and on which anon or authenticated have a privilege."""
+        return tuple(r for r in self.relations if self.reaches(r, "anon") or self.reaches(r, "authenticated"))
+
+    def reaches(self, relation: Relation, role: str) -> bool:
+        """Whether a request of this role can address a relation."""
+        usable = relation.schema in self.served and role in self.schema_users.get(relation.schema, ())
+        return usable and any(relation.may(role, p) for p in ("SELECT", "INSERT", "UPDATE", "DELETE"))
+
+
+def read(connection: Connection, served: Sequence[str]) -> Catalog:
+    """Read the catalogs; `served` are the schemas of the API that config.toml or an option names."""
+    [result] = run_groups(connection, [[_QUERIES[name].statement() for name in ("database", "schemas")]])
+    result.answer()
+    [(own_role, bypasses, roles, has_storage, has_auth, read_only)] = result.answers[0].rows
+    schemas = {name: tuple(users) for _, name, users in result.answers[1].rows}
+    names = list(schemas)
+    statements = [_QUERIES[name].statement(names) for name in _PER_SCHEMA]
+    [result] = run_groups(connection, [statements])
+    result.answer()
+    relations, columns, constraints, policies, functions = (answer.rows for answer in result.answers)
+    return Catalog(
+        own_role,
+        bypasses,
+        tuple(roles),
+        has_auth,
+        has_storage,
+        read_only,
+        tuple(schema for schema in served if schema in schemas),
+        tuple(_relations(relations, _grouped(columns), _grouped(constraints), _grouped(policies))),
+        tuple(Function(*map(_frozen, row)) for row in functions),
+        schemas,
+    )
+
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+def _relations(
+    rows: Rows, columns: Mapping[int, Rows], constraints: Mapping[int, Rows], policies: Mapping[int, Rows]
+) -> Iterable[Relation]:
+    bounds: dict[int, list[str]] = {}
+    for row in rows:
+        if row[9] is not None and row[10] is not None:
+            bounds.setdefault(row[9], []).append(row[10])
+    for row in rows:
+        (
+            oid,
+            schema,
+            name,
+            kind,
+            rls,
+            _forced,
+            owner,
+            invoker,
+            updatable,
+            partition_of,
+            _bound,
+            key,
+            granted,
+            triggers,
+            reads,
+        ) = row
+        yield Relation(
+            oid, schema, name, kind, rls, owner, invoker, updatable, partition_of, key,
+            frozenset(granted), tuple(triggers), tuple(reads),
+            tuple(_column(c) for c in columns.get(oid, ())),
+            tuple(Constraint(*map(_frozen, c[1:])) for c in constraints.get(oid, ())),
+            tuple(Policy(*map(_frozen, p[1:])) for p in policies.get(oid, ())),
+            tuple(bounds.get(oid, ())),
+        )  # fmt: skip
+
+
+def _column(row: tuple[Any, ...]) -> Column:
+    values = [_frozen(value) for value in row[2:]]
+    values[-1] = frozenset(values[-1])
+    return Column(*values)
+
+
+def _grouped(rows: Rows) -> dict[int, list[tuple[Any, ...]]]:
+    groups: dict[int, list[tuple[Any, ...]]] = {}
+    for row in rows:
+        groups.setdefault(row[0], []).append(row)
+    return groups
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

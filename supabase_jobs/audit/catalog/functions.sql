@@ -1,0 +1,37 @@
+-- $1 schemas
+-- Functions of these schemas, with the API roles that may execute each; those of extensions are left out. `body` is the
+-- text of the body, or the definition if the body was parsed when the function was created.
+select
+  p.oid::bigint as oid,
+  n.nspname::text as schema,
+  p.proname::text as name,
+  format('%I.%I(%s)', n.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as signature,
+  l.lanname::text as language,
+  case when p.prosqlbody is null then p.prosrc else pg_get_function_sqlbody(p.oid) end as body,
+  p.prosecdef as definer,
+  p.provolatile::text as volatility,
+  p.prokind::text as kind,
+  p.proretset as returns_set,
+  format_type(p.prorettype, null) as result,
+  coalesce(p.proargnames, '{}') as argument_names,
+  array(
+    select format_type(t.oid, null)
+    from unnest(p.proargtypes::oid []) with ordinality as t (oid, ord)
+    order by t.ord
+  ) as argument_types,
+  p.pronargdefaults::integer as defaults,
+  array(
+    select r.rolname::text
+    from pg_roles as r
+    where r.rolname in ('anon', 'authenticated', 'service_role')
+      and has_function_privilege(r.oid, p.oid, 'EXECUTE')
+  ) as callers
+from pg_proc as p
+inner join pg_namespace as n on p.pronamespace = n.oid
+inner join pg_language as l on p.prolang = l.oid
+where n.nspname = any($1)
+  and not exists (
+    select from pg_depend as d
+    where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
+  )
+order by n.nspname, p.proname, p.oid

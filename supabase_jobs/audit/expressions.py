@@ -1,0 +1,444 @@
+"""What expressions of policies, functions and CHECK constraints compare, from their parse trees.
+
+An expression is known here as its value if it was read from the request (`Claim`, `Header`), and a column as
+`Reference`. Anything else has no meaning to this module.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from supabase_jobs.database.parser import syntax
+
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A value of the JWT: `("app_metadata", "org_id")`; `("sub",)` is the user's id, `()` all claims."""
+
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header of the request, in lower case; None for all headers."""
+
+    name: str | None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A column; `table` is the name or alias that the expression gives, or None."""
+
+    table: str | None
+    column: str
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A constant as text."""
+
+    text: str
+
+
+Value = Claim | Header | Reference | Literal
+USER_ID = Claim(("sub",))
+
+# functions that leave a value as it is, for a comparison
+_TRANSPARENT = {"nullif", "lower", "upper", "trim", "btrim", "coalesce", "to_jsonb", "any"}
+_PLATFORM = {
+    ("auth", "uid"): USER_ID,
+    ("auth", "email"): Claim(("email",)),
+    ("auth", "role"): Claim(("role",)),
+    ("auth", "jwt"): Claim(()),
+}
+_OPERATORS = {"=", "<>", "<", "<=", ">", ">="}
+
+# schema, name → the value that a function of the project returns, if it only reads the request
+Lookup = Callable[[tuple[str, ...]], Value | None]
+
+
+def _nothing(_name: tuple[str, ...]) -> Value | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two values that an expression compares; `operator` is `=`, `<`, … . `scopes` maps aliases to tables."""
+
+    left: Value
+    operator: str
+    right: Value
+    scopes: Mapping[str, str] = field(default_factory=dict)
+
+
+def expression_tree(text: str) -> Any:
+    """The parse tree of an expression, or None if it cannot be parsed."""
+    trees = syntax.parse(f"select {text}")
+    return None if not trees else trees[0]["SelectStmt"]["targetList"][0]["ResTarget"]["val"]
+
+
+def body_trees(language: str, body: str) -> list[Any]:
+    """The parse trees of a function's SQL; of a PL/pgSQL body, those of the statements and conditions that parse."""
+    if language == "sql":
+        return syntax.parse(re.sub(r"^\s*BEGIN ATOMIC|END\s*$", "", body)) or syntax.parse(body) or []
+    trees: list[Any] = []
+    for part in re.split(r";|\bthen\b|\belse\b|\bbegin\b|\bloop\b", body, flags=re.IGNORECASE):
+        text = re.sub(r"\s+into\s+(strict\s+)?[\w.]+(\s*,\s*[\w.]+)*", " ", part.strip(), flags=re.IGNORECASE)
+        text = re.sub(r"^\s*(return\s+query|perform)\s+", "", text, flags=re.IGNORECASE)
+        text = re.sub(r"^\s*perform\s+", "select ", text, flags=re.IGNORECASE)
+        text = re.sub(r"^\s*(return|els?e?if|if|when)\b", "select ", text, flags=re.IGNORECASE)
+        text = re.sub(r"^\s*[\w.]+\s*:=", "select ", text)
+        if text:
+            trees += syntax.parse(text) or syntax.parse(f"select {text}") or []
+    return trees
+
+
+def value(node: Any, lookup: Lookup = _nothing) -> Value | None:
+    """The meaning of an expression, if it is a column, a constant, or read from the request."""
+    if not isinstance(node, dict) or not node:
+        return None
+    kind, fields = next(iter(node.items()))
+    match kind:
+        case "TypeCast":
+            return value(fields["arg"], lookup)
+        case "CoalesceExpr":
+            return next((found for arg in fields["args"] if (found := value(arg, lookup)) is not None), None)
+        case "SubLink" if fields.get("subLinkType") == "EXPR_SUBLINK":
+            select = fields["subselect"].get("SelectStmt", {})
+            targets = select.get("targetList", [])
+            return (
+                value(targets[0]["ResTarget"]["val"], lookup)
+                if len(targets) == 1 and "fromClause" not in select
+                else None
+            )
+        case "ColumnRef":
+            names = [part["String"]["sval"] for part in fields["fields"] if "String" in part]
+            return Reference(names[-2] if len(names) > 1 else None, names[-1]) if names else None
+        case "A_Const":
+            return _literal(fields)
+        case "A_Expr":
+            return _member(fields, lookup)
+        case "FuncCall":
+            return _call(fields, lookup)
+    return None
+
+
+def _literal(constant: Node) -> Literal | None:
+    for key, part in constant.items():
+        if key in ("sval", "fval") and isinstance(part, dict):
+            return Literal(str(next(iter(part.values()), "")))
+        if key == "ival":
+            return Literal(str(part.get("ival", 0)))
+        if key == "boolval":
+            return Literal("true" if part.get("boolval") else "false")
+    return None
+
+
+def _member(fields: Node, lookup: Lookup) -> Value | None:
+    """`x -> 'name'`, `x ->> 'name'` and `x #>> '{a,b}'` of claims or headers."""
+    if fields.get("kind") != "AEXPR_OP":
+        return None
+    operator = fields["name"][-1]["String"]["sval"]
+    if operator not in ("->", "->>", "#>", "#>>") or "lexpr" not in fields:
+        return None
+    left, right = value(fields["lexpr"], lookup), value(fields["rexpr"], lookup)
+    if not isinstance(right, Literal):
+        return None
+    names = tuple(right.text.strip("{}").split(",")) if operator.startswith("#") else (right.text,)
+    if isinstance(left, Claim):
+        return Claim(left.path + names)
+    if isinstance(left, Header) and left.name is None:
+        return Header(names[0].lower())
+    return None
+
+
+def _call(fields: Node, lookup: Lookup) -> Value | None:
+    name = tuple(part["String"]["sval"] for part in fields["funcname"])
+    if name in _PLATFORM:
+        return _PLATFORM[name]
+    arguments = fields.get("args", [])
+    if name[-1] == "current_setting" and arguments:
+        setting = value(arguments[0])
+        text = setting.text if isinstance(setting, Literal) else ""
+        if text == "request.jwt.claims":
+            return Claim(())
+        if text.startswith("request.jwt.claim."):
+            return Claim((text.removeprefix("request.jwt.claim."),))
+        return Header(None) if text == "request.headers" else None
+    if name[-1] in ("json_extract_path_text", "jsonb_extract_path_text") and len(arguments) > 1:
+        root, names = value(arguments[0], lookup), [value(a) for a in arguments[1:]]
+        if isinstance(root, Claim) and all(isinstance(n, Literal) for n in names):
+            return Claim(root.path + tuple(n.text for n in names if isinstance(n, Literal)))
+    if name[-1] in _TRANSPARENT and arguments:
+        return value(arguments[0], lookup)
+    return lookup(name)
+
+
+def comparisons(tree: Any, lookup: Lookup = _nothing, scopes: Mapping[str, str] | None = None) -> Iterator[Comparison]:
+    """Every comparison of two known values, anywhere in a tree, subqueries included."""
+    scopes = scopes or {}
+    if isinstance(tree, list):
+        for part in tree:
+            yield from comparisons(part, lookup, scopes)
+        return
+    if not isinstance(tree, dict):
+        return
+    if "SelectStmt" in tree:
+        scopes = {**scopes, **_tables(tree["SelectStmt"].get("fromClause"))}
+    expression = tree.get("A_Expr")
+    if isinstance(expression, dict) and "lexpr" in expression and "rexpr" in expression:
+        yield from _compared(expression, lookup, scopes)
+    link = tree.get("SubLink")
+    if isinstance(link, dict) and link.get("subLinkType") == "ANY_SUBLINK" and "testexpr" in link:
+        yield from _in_subquery(link, lookup, scopes)
+    for part in tree.values():
+        yield from comparisons(part, lookup, scopes)
+
+
+def _compared(fields: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Iterator[Comparison]:
+    operator = fields["name"][-1]["String"]["sval"]
+    left = value(fields["lexpr"], lookup)
+    if left is None or operator not in _OPERATORS:
+        return
+    right = fields["rexpr"]
+    for node in _elements(right):
+        other = value(node, lookup)
+        if other is not None:
+            yield Comparison(left, operator, other, scopes)
+
+
+def _in_subquery(link: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Iterator[Comparison]:
+    """`x in (select y from …)`."""
+    select = link["subselect"].get("SelectStmt", {})
+    left = value(link["testexpr"], lookup)
+    targets = select.get("targetList", [])
+    if left is not None and len(targets) == 1:
+        right = value(targets[0]["ResTarget"]["val"], lookup)
+        if right is not None:
+            yield Comparison(left, "=", right, {**scopes, **_tables(select.get("fromClause"))})
+
+
+def _elements(node: Any) -> list[Any]:
+    """The elements of a list or of an array constant; otherwise the node itself."""
+    while isinstance(node, dict) and "TypeCast" in node and "A_ArrayExpr" in node["TypeCast"]["arg"]:
+        node = node["TypeCast"]["arg"]
+    if isinstance(node, dict) and "A_ArrayExpr" in node:
+        return list(node["A_ArrayExpr"].get("elements", []))
+    if isinstance(node, dict) and "List" in node:
+        return list(node["List"]["items"])
+    return [node]
+
+
+def _tables(clause: Any) -> dict[str, str]:
+    """Alias or name → table name, of a FROM clause."""
+    found: dict[str, str] = {}
+    if isinstance(clause, list):
+        for part in clause:
+            found |= _tables(part)
+    elif isinstance(clause, dict):
+        if "RangeVar" in clause:
+            variable = clause["RangeVar"]
+            name = variable["relname"]
+            label = f"{variable['schemaname']}.{name}" if "schemaname" in variable else name
+            found[variable.get("alias", {}).get("aliasname", name)] = label
+        else:
+            for part in clause.values():
+                found |= _tables(part)
+    return found
+
+
+def tables(tree: Any) -> set[str]:
+    """The names of all tables that a tree mentions, with their schema where it is given."""
+    if isinstance(tree, list):
+        return {name for part in tree for name in tables(part)}
+    if not isinstance(tree, dict):
+        return set()
+    found = {name for part in tree.values() for name in tables(part)}
+    if isinstance(variable := tree.get("RangeVar"), dict):
+        found.add(
+            f"{variable['schemaname']}.{variable['relname']}" if "schemaname" in variable else variable["relname"]
+        )
+    return found
+
+
+def calls(tree: Any) -> set[tuple[str, ...]]:
+    """The names of all functions that a tree calls."""
+    if isinstance(tree, list):
+        return {name for part in tree for name in calls(part)}
+    if not isinstance(tree, dict):
+        return set()
+    found = {name for part in tree.values() for name in calls(part)}
+    if isinstance(call := tree.get("FuncCall"), dict):
+        found.add(tuple(part["String"]["sval"] for part in call["funcname"]))
+    return found
+
+
+@dataclass
+class Limits:
+    """What CHECK constraints demand of a column."""
+
+    allowed: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
+    low: float | None = None
+    high: float | None = None
+    shortest: int = 0
+    longest: int | None = None
+    patterns: list[str] = field(default_factory=list)
+    likes: list[str] = field(default_factory=list)
+    json_type: str | None = None
+
+
+def limits(definitions: Sequence[str], only: str | None = None) -> dict[str, Limits]:
+    """Column → limits, of `CHECK (…)` definitions. `only`: the name for VALUE in the checks of a domain."""
+    found: dict[str, Limits] = {}
+    for definition in definitions:
+        text = re.sub(r"\s+(NOT VALID|NO INHERIT|NOT ENFORCED)\s*$", "", definition.strip())
+        text = re.sub(r"^CHECK\s*", "", text)
+        if only is not None:
+            text = re.sub(r"\bVALUE\b", "value_", text)
+        _limit(expression_tree(text), found)
+    return found
+
+
+def _limit(tree: Any, found: dict[str, Limits]) -> None:
+    """Add the limits of a condition. Of alternatives, the last that restricts a column is taken."""
+    if not isinstance(tree, dict):
+        return
+    if "BoolExpr" in tree:
+        operands = tree["BoolExpr"]["args"]
+        if tree["BoolExpr"]["boolop"] == "AND_EXPR":
+            for operand in operands:
+                _limit(operand, found)
+        elif tree["BoolExpr"]["boolop"] == "OR_EXPR":
+            _alternatives(operands, found)
+        return
+    expression = tree.get("A_Expr")
+    if not isinstance(expression, dict) or "lexpr" not in expression:
+        return
+    operator = expression["name"][-1]["String"]["sval"]
+    kind = expression.get("kind")
+    left, right = expression["lexpr"], expression["rexpr"]
+    if kind in ("AEXPR_BETWEEN",):
+        low, high = right["List"]["items"]
+        _range(left, ">=", low, found)
+        _range(left, "<=", high, found)
+        return
+    if operator in ("~", "~*", "~~", "~~*"):
+        column, pattern = _column_of(left), value(right)
+        if column and isinstance(pattern, Literal):
+            target = found.setdefault(column, Limits())
+            (target.patterns if operator in ("~", "~*") else target.likes).append(pattern.text)
+        return
+    column, constants = _column_of(left), [value(e) for e in _elements(right)]
+    texts = [c.text for c in constants if isinstance(c, Literal)]
+    if operator == "=" and column and _function_of(left) is None and texts:
+        found.setdefault(column, Limits()).allowed += texts
+    elif operator == "<>" and column and _function_of(left) is None and texts:
+        found.setdefault(column, Limits()).excluded += texts
+    elif operator == "=" and column and _function_of(left) in ("jsonb_typeof", "json_typeof") and texts:
+        found.setdefault(column, Limits()).json_type = texts[0]
+    elif operator in _OPERATORS:
+        _range(left, operator, right, found)
+
+
+def _alternatives(operands: Sequence[Any], found: dict[str, Limits]) -> None:
+    """Of `a or b`: equal columns gather their allowed values; otherwise the first restricting operand counts."""
+    parts = []
+    for operand in operands:
+        part: dict[str, Limits] = {}
+        _limit(operand, part)
+        if part:
+            parts.append(part)
+    if not parts:
+        return
+    first = parts[0]
+    for column, part_limits in first.items():
+        target = found.setdefault(column, Limits())
+        for other in parts:
+            if column in other and set(other) == set(first):
+                target.allowed += other[column].allowed
+        if not part_limits.allowed:
+            target.low, target.high = part_limits.low or target.low, part_limits.high or target.high
+            target.shortest, target.longest = part_limits.shortest, part_limits.longest
+            target.patterns += part_limits.patterns
+            target.likes += part_limits.likes
+
+
+def _range(left: Any, operator: str, right: Any, found: dict[str, Limits]) -> None:
+    constant = value(right)
+    if not isinstance(constant, Literal):
+        constant, left = value(left), right
+        operator = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}.get(operator, operator)
+    column = _column_of(left)
+    if column is None or not isinstance(constant, Literal):
+        return
+    try:
+        number = float(constant.text)
+    except ValueError:
+        return
+    target = found.setdefault(column, Limits())
+    if (function := _function_of(left)) is not None:
+        if function in ("length", "char_length", "character_length", "octet_length", "cardinality", "array_length"):
+            if operator in (">", ">=", "="):
+                target.shortest = max(target.shortest, int(number) + (operator == ">"))
+            if operator in ("<", "<=", "="):
+                longest = int(number) - (operator == "<")
+                target.longest = longest if target.longest is None else min(target.longest, longest)
+        return
+    if operator in (">", ">=", "="):
+        low = number + (operator == ">")
+        target.low = low if target.low is None else max(target.low, low)
+    if operator in ("<", "<=", "="):
+        high = number - (operator == "<")
+        target.high = high if target.high is None else min(target.high, high)
+
+
+def _column_of(node: Any) -> str | None:
+    """The column of `column`, `function(column)` or a cast of one."""
+    if not isinstance(node, dict) or not node:
+        return None
+    kind, fields = next(iter(node.items()))
+    if kind == "TypeCast":
+        return _column_of(fields["arg"])
+    if kind == "FuncCall" and fields.get("args"):
+        return _column_of(fields["args"][0])
+    if kind == "A_Expr" and "rexpr" in fields and fields["name"][-1]["String"]["sval"] in ("->", "->>"):
+        return None
+    found = value(node)
+    return found.column if isinstance(found, Reference) else None
+
+
+def _function_of(node: Any) -> str | None:
+    """The outermost function of an expression that is not transparent."""
+    if not isinstance(node, dict) or not node:
+        return None
+    kind, fields = next(iter(node.items()))
+    if kind == "TypeCast":
+        return _function_of(fields["arg"])
+    if kind == "FuncCall":
+        name: str = fields["funcname"][-1]["String"]["sval"]
+        return name if name not in _TRANSPARENT or not fields.get("args") else _function_of(fields["args"][0])
+    return None
+
+
+def columns(definition: str) -> list[str]:
+    """The columns that a CHECK definition mentions, in order."""
+    found: dict[str, None] = {}
+
+    def walk(tree: Any) -> None:
+        if isinstance(tree, list):
+            for part in tree:
+                walk(part)
+        elif isinstance(tree, dict):
+            if "ColumnRef" in tree:
+                reference = value(tree)
+                if isinstance(reference, Reference):
+                    found[reference.column] = None
+            for part in tree.values():
+                walk(part)
+
+    walk(expression_tree(re.sub(r"^CHECK\s*", "", re.sub(r"\s+NOT VALID\s*$", "", definition.strip()))))
+    return list(found)

@@ -1,0 +1,1 @@
+"""Leaks: what the outcomes of probes show without any expectation."""

@@ -1,0 +1,123 @@
+"""The policy or grant that a leak depends on, and the SQL that closes it.
+
+On a local database, each candidate policy is removed in a savepoint and the attempt is repeated. Removing a policy
+locks its table, so on a remote database the candidates are only read from the catalogs.
+"""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from supabase_jobs.audit.catalog import Policy, Relation
+from supabase_jobs.audit.fixtures.plan import Plan, user_columns
+from supabase_jobs.audit.oracles.leaks import Leak
+from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
+from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.findings import AuditFinding
+from supabase_jobs.verify.impersonation import Impersonation, identity_statements
+
+_COMMANDS = {SELECT: "r", INSERT: "a", UPDATE: "w", DELETE: "d"}
+_SAVEPOINT, _UNDO = Statement("savepoint audit_cause"), Statement("rollback to savepoint audit_cause")
+
+
+def explain(
+    impersonation: Impersonation, plan: Plan, leaks: Sequence[Leak], cursors: Sequence[Statement], *, may_lock: bool
+) -> list[AuditFinding]:
+    """The findings for leaks, with cause and fix. `cursors` open again what the attempts need."""
+    candidates = [(leak, policy) for leak in leaks for policy in _applicable(leak)]
+    needed: dict[int, list[Policy]] = {}
+    if may_lock and candidates:
+        groups = [
+            [
+                _UNDO,
+                Statement(_drop(leak.relation, policy).as_string(None)),
+                *cursors,
+                *identity_statements(impersonation, leak.attempt.caller.identity),
+                *leak.attempt.statements[:1],
+            ]
+            for leak, policy in candidates
+            if len(_applicable(leak)) > 1
+        ]
+        tested = [(leak, policy) for leak, policy in candidates if len(_applicable(leak)) > 1]
+        _, *results = run_groups(impersonation.connection, [[Statement("close all"), _SAVEPOINT], *groups, [_UNDO]])
+        for (leak, policy), result in zip(tested, results, strict=False):
+            if result.error is not None or not result.answers[-1].count:
+                needed.setdefault(id(leak), []).append(policy)
+    return [_finding(plan, leak, needed.get(id(leak)) or _applicable(leak)) for leak in leaks]
+
+
+def _applicable(leak: Leak) -> list[Policy]:
+    """The permissive policies that may have let an attempt pass."""
+    attempt = leak.attempt
+    return [
+        p for p in leak.relation.policies
+        if p.permissive and p.applies_to(attempt.caller.role) and p.command in ("*", _COMMANDS[attempt.action])
+    ]  # fmt: skip
+
+
+def _drop(relation: Relation, policy: Policy) -> sql.Composed:
+    return sql.SQL("drop policy {} on {}").format(sql.Identifier(policy.name), relation.identifier)
+
+
+def _finding(plan: Plan, leak: Leak, policies: Sequence[Policy]) -> AuditFinding:
+    relation = leak.relation
+    if leak.kind == "rls-disabled":
+        cause, fix = (
+            "row level security is disabled",
+            _text(sql.SQL("alter table {} enable row level security;").format(relation.identifier)),
+        )
+    elif leak.kind == "view":
+        cause = "the view runs with the privileges of its owner"
+        fix = _text(sql.SQL("alter view {} set (security_invoker = true);").format(relation.identifier))
+    elif leak.kind in ("privileged-column", "escalation", "give-away") and leak.attempt.action == UPDATE:
+        cause = _named(policies) or f"a grant of UPDATE ({leak.attempt.column})"
+        fix = _text(_without_column(relation, leak.attempt.column, leak.attempt.caller.role))
+    else:
+        cause = _named(policies) or "a grant"
+        fix = _text(_restricted(plan, relation, policies, leak.attempt.action, leak.attempt.caller.role))
+    return AuditFinding(leak.id, leak.severity, relation.label, leak.message, fix, cause)
+
+
+def _named(policies: Sequence[Policy]) -> str:
+    return ", ".join(f'policy "{policy.name}"' for policy in policies)
+
+
+def _without_column(relation: Relation, column: str, role: str) -> sql.Composable:
+    """Leave a column out of the columns that a role may update: a grant on the table includes every column."""
+    others = [
+        c for c in relation.columns if c.name != column and relation.may(role, "UPDATE", c.name) and not c.generated
+    ]
+    revoke = sql.SQL("revoke update on {} from {};").format(relation.identifier, sql.Identifier(role))
+    if not others:
+        return revoke
+    return revoke + sql.SQL(" grant update ({}) on {} to {};").format(
+        sql.SQL(", ").join(c.identifier for c in others), relation.identifier, sql.Identifier(role)
+    )
+
+
+def _restricted(plan: Plan, relation: Relation, policies: Sequence[Policy], action: str, role: str) -> sql.Composable:
+    """Restrict the first policy to the owner of a row; without a column that names the owner, remove it."""
+    if not policies:
+        return sql.SQL("revoke {} on {} from {};").format(
+            sql.SQL(action),
+            relation.identifier,
+            sql.Identifier(role),
+        )
+    policy = policies[0]
+    direct = [c.name for c in relation.columns if (relation.oid, c.name) in plan.usage.users]
+    users = direct or user_columns(relation, plan.usage, plan.per_user)
+    if not users:
+        return _drop(relation, policy) + sql.SQL(";")
+    owner = sql.SQL("{} = (select auth.uid())").format(sql.Identifier(users[0]))
+    clauses = []
+    if policy.command != "a":
+        clauses.append(sql.SQL("using ({})").format(owner))
+    if policy.command in ("a", "w", "*"):
+        clauses.append(sql.SQL("with check ({})").format(owner))
+    return sql.SQL("alter policy {} on {} {};").format(
+        sql.Identifier(policy.name), relation.identifier, sql.SQL(" ").join(clauses)
+    )
+
+
+def _text(composed: sql.Composable) -> str:
+    return composed.as_string(None)

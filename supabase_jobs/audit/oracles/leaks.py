@@ -1,0 +1,308 @@
+"""The oracles: which outcomes are leaks on any schema. Pure functions of the attempts."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from supabase_jobs.audit.callers import ANON, FORGER, FORMER, MEMBER, NEWCOMER, STRANGER, Caller
+from supabase_jobs.audit.catalog import Relation
+from supabase_jobs.audit.fixtures.plan import Plan, user_columns
+from supabase_jobs.audit.probes.attempt import (
+    DELETE,
+    FORGE,
+    GROUP,
+    INSERT,
+    JOIN,
+    NONE,
+    OTHER,
+    OWN,
+    SELECT,
+    TAKE_OVER,
+    UPDATE,
+    Attempt,
+)
+from supabase_jobs.audit.probes.run import Gain
+from supabase_jobs.findings import Severity
+
+_WHO = {
+    ANON: "Anyone can",
+    NEWCOMER: "Any signed-in user can",
+    STRANGER: "A signed-in user with rows of their own can",
+    FORMER: "A former member can",
+    FORGER: "A signed-in user who changes their own user_metadata can",
+}
+# the callers from the most to the least general
+_GENERAL = (ANON, NEWCOMER, STRANGER, FORMER, FORGER, MEMBER)
+_DOES = {SELECT: "read", INSERT: "add", UPDATE: "change", DELETE: "delete"}
+
+_SENSITIVE = ("email", "phone", "token", "secret", "password", "api_key", "apikey", "ssn", "iban", "private_key", "otp")
+_PRIVILEGES = {
+    "is_admin", "admin", "is_superadmin", "is_super_admin", "is_superuser", "is_staff", "is_moderator", "role", "roles",
+    "user_role", "app_role", "permissions", "plan", "plan_id", "tier", "subscription_tier", "subscription_plan",
+    "subscription_status", "is_premium", "is_pro", "is_paid", "is_verified", "verified", "credits", "balance",
+    "stripe_customer_id", "stripe_subscription_id", "customer_id", "trial_ends_at", "is_banned", "banned", "quota",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Leak:
+    """A leak before its cause is known. `attempt` shows it; `gains` are what an escalation opens."""
+
+    kind: str
+    severity: Severity
+    relation: Relation
+    action: str
+    message: str
+    attempt: Attempt
+    gains: tuple[Gain, ...] = field(default=())
+
+    @property
+    def id(self) -> str:
+        """The id of the finding: it contains no generated value."""
+        column = (
+            f":{self.attempt.column}"
+            if self.kind in ("escalation", "privileged-column", "give-away") and self.attempt.column
+            else ""
+        )
+        return f"{self.kind}:{self.relation.label}:{self.action}{column}"
+
+
+def find(plan: Plan, attempts: Sequence[Attempt], gains: Sequence[Gain]) -> list[Leak]:
+    """The leaks among the outcomes, at most one for each object, action and kind."""
+    judge = _Judge(plan, attempts, gains)
+    found: dict[str, Leak] = {}
+    for leak in judge.leaks():
+        found.setdefault(leak.id, leak)
+    return list(found.values())
+
+
+class _Judge:
+    def __init__(self, plan: Plan, attempts: Sequence[Attempt], gains: Sequence[Gain]) -> None:
+        self._plan, self._gains = plan, gains
+        self._by_relation: dict[int, list[Attempt]] = {}
+        for attempt in attempts:
+            self._by_relation.setdefault(attempt.relation.oid, []).append(attempt)
+        self._relations = {a.relation.oid: a.relation for a in attempts}
+
+    def leaks(self) -> Iterator[Leak]:
+        for relation in self._relations.values():
+            attempts = sorted(self._by_relation[relation.oid], key=lambda a: _rank(a.caller))
+            if relation.is_table and not relation.rls:
+                yield from _disabled(relation, attempts)
+                continue
+            yield from self._reads(relation, attempts)
+            yield from self._writes(relation, attempts)
+            yield from self._inserts(relation, attempts)
+            yield from self._privileged_columns(relation, attempts)
+            yield from self._given_away(relation, attempts)
+        yield from self._escalations()
+
+    # ------------------------------------------------------------------------------------------- reads
+
+    def _reads(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
+        if not self._plan.owned(relation):
+            return
+        reached = [a for a in attempts if a.action == SELECT and a.whose == OTHER and a.reached]
+        if not reached:
+            return
+        first = reached[0]
+        kinds = {a.caller.kind for a in reached}
+        tested = {a.caller.kind for a in attempts if a.action == SELECT and a.whose == OTHER}
+        message = f"{_who(first.caller)} read other users' rows"
+        if ANON in kinds and NEWCOMER in tested and NEWCOMER not in kinds:
+            yield Leak("read", Severity.ERROR, relation, SELECT, f"{message}, which signed-in users cannot", first)
+        elif first.caller.kind in (ANON, NEWCOMER):
+            sensitive = [
+                c.name
+                for c in relation.columns
+                if _is_sensitive(c.name) and relation.may(first.caller.role, "SELECT", c.name)
+            ]
+            severity = Severity.WARNING if sensitive else Severity.INFO
+            more = f", with {', '.join(sensitive)}" if sensitive else ""
+            yield Leak("public", severity, relation, SELECT, message + more, first)
+        elif first.caller.kind == FORMER:
+            yield Leak(
+                "former", Severity.WARNING, relation, SELECT, f"{_who(first.caller)} still read the group's rows", first
+            )
+        else:
+            yield Leak("read", Severity.ERROR, relation, SELECT, f"{message}, which others cannot", first)
+
+    # ------------------------------------------------------------------------------------------- writes
+
+    def _writes(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
+        for action in (UPDATE, DELETE):
+            for attempt in attempts:
+                if attempt.action != action or not attempt.reached or not attempt.caller.is_outsider:
+                    continue
+                if attempt.whose == OTHER:
+                    yield self._foreign_write(relation, attempt, attempts)
+                    break
+                if attempt.whose == NONE and attempt.caller.kind in (ANON, NEWCOMER):
+                    severity = Severity.ERROR if attempt.caller.kind == ANON else Severity.WARNING
+                    message = f"{_who(attempt.caller)} {_DOES[action]} rows"
+                    yield Leak("shared-write", severity, relation, action, message, attempt)
+                    break
+
+    def _foreign_write(self, relation: Relation, attempt: Attempt, attempts: Sequence[Attempt]) -> Leak:
+        read = next(
+            (a for a in attempts if a.caller is attempt.caller and a.action == SELECT and a.whose == OTHER), None
+        )
+        verb = "take over" if attempt.name == TAKE_OVER else _DOES[attempt.action]
+        more = ", without being able to read them" if read is not None and not read.reached else ""
+        severity = Severity.WARNING if attempt.caller.kind == FORMER else Severity.ERROR
+        message = f"{_who(attempt.caller)} {verb} other users' rows{more}"
+        return Leak("write", severity, relation, attempt.action, message, attempt)
+
+    def _inserts(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
+        inserts = [a for a in attempts if a.action == INSERT and a.reached and a.caller.is_outsider]
+        for attempt in inserts:
+            if attempt.name == FORGE and not any(a.whose == OTHER and a.name == "" for a in inserts):
+                owners = any(oid == relation.oid for oid, _ in self._plan.usage.owners)
+                severity = Severity.ERROR if owners else Severity.WARNING
+                message = "Any signed-in user can add rows in another user's name"
+                yield Leak("forged", severity, relation, INSERT, message, attempt)
+                break
+        for attempt in inserts:
+            if attempt.whose == OTHER and not attempt.name:
+                parents = self._unreadable_parents(relation, attempt.caller)
+                if self._identifies(relation):
+                    severity = Severity.WARNING if attempt.caller.kind == FORMER else Severity.ERROR
+                    yield Leak(
+                        "forged",
+                        severity,
+                        relation,
+                        INSERT,
+                        f"{_who(attempt.caller)} add rows in another user's name",
+                        attempt,
+                    )
+                elif parents:
+                    message = (
+                        f"{_who(attempt.caller)} add rows below {parents[0].label} rows of others that they cannot read"
+                    )
+                    yield Leak("forged", Severity.ERROR, relation, INSERT, message, attempt)
+                break
+        for attempt in inserts:
+            if attempt.name == JOIN and (parents := self._unreadable_parents(relation, attempt.caller)):
+                message = (
+                    f"{_who(attempt.caller)} add rows of their own below {parents[0].label} rows that they cannot read"
+                )
+                yield Leak("unreadable-parent", Severity.INFO, relation, INSERT, message, attempt)
+                break
+        for attempt in inserts:
+            if attempt.whose == NONE and attempt.caller.kind == ANON:
+                yield Leak("shared-write", Severity.INFO, relation, INSERT, f"{_who(attempt.caller)} add rows", attempt)
+                break
+
+    def _identifies(self, relation: Relation) -> bool:
+        """Whether the table itself names the owner of a row, by a user, claim or header."""
+        usage = self._plan.usage
+        named = any(
+            (relation.oid, c.name) in usage.claim_columns or (relation.oid, c.name) in usage.header_columns
+            for c in relation.columns
+        )
+        return named or bool(user_columns(relation, usage, self._plan.per_user))
+
+    def _unreadable_parents(self, relation: Relation, caller: Caller) -> list[Relation]:
+        """The owned tables that a row refers to and whose row of tenant A the caller cannot read."""
+        found = []
+        for key in relation.foreign_keys:
+            for attempt in self._by_relation.get(key.target or 0, ()):
+                if (
+                    attempt.caller is caller
+                    and attempt.action == SELECT
+                    and attempt.whose == OTHER
+                    and not attempt.reached
+                ):
+                    found.append(attempt.relation)
+        return found
+
+    # ------------------------------------------------------------------------------------------- own rows
+
+    def _privileged_columns(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
+        """Columns of one's own row whose names say that the application decides about them."""
+        if relation.oid not in self._plan.per_user:
+            return
+        for attempt in attempts:
+            own = attempt.action == UPDATE and attempt.whose == OWN and attempt.reached and attempt.error is None
+            if own and attempt.column.lower() in _PRIVILEGES and attempt.caller.kind in (NEWCOMER, STRANGER):
+                goal = "become an admin" if "admin" in attempt.column else f"change their own {attempt.column}"
+                message = f"Any signed-in user can {goal}: UPDATE of {relation.name}.{attempt.column}"
+                yield Leak("privileged-column", Severity.ERROR, relation, UPDATE, message, attempt)
+
+    def _given_away(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
+        """Rows that their owner can write another user's name into, although an INSERT must not."""
+        refused = any(
+            a.action == INSERT and a.whose == OTHER and not a.reached and a.caller.kind == STRANGER for a in attempts
+        )
+        columns = user_columns(relation, self._plan.usage, self._plan.per_user)
+        if not refused:
+            return
+        for attempt in attempts:
+            own = (
+                attempt.action == UPDATE
+                and attempt.whose == OWN
+                and attempt.reached
+                and attempt.caller.kind == STRANGER
+            )
+            if own and attempt.column in columns and (relation.oid, attempt.column) in self._plan.usage.checked:
+                what = f"UPDATE of {relation.name}.{attempt.column}"
+                message = f"Any signed-in user can put another user's name on their own rows: {what}"
+                yield Leak("give-away", Severity.WARNING, relation, UPDATE, message, attempt)
+
+    # ------------------------------------------------------------------------------------------- escalation
+
+    def _escalations(self) -> Iterator[Leak]:
+        groups: dict[tuple[int, str, str], list[Gain]] = {}
+        for gain in sorted(self._gains, key=lambda g: _rank(g.write.caller)):
+            groups.setdefault((gain.write.relation.oid, gain.write.action, gain.write.column), []).append(gain)
+        for group in groups.values():
+            write = group[0].write
+            same = [g for g in group if g.write.caller is write.caller]
+            objects = dict.fromkeys(f"{_DOES[g.action]} {g.relation.label}" for g in same)
+            shown = ", ".join(list(objects)[:3]) + (f" and {len(objects) - 3} more" if len(objects) > 3 else "")
+            step = {
+                UPDATE: f"UPDATE of {write.relation.name}.{write.column}",
+                INSERT: f"INSERT into {write.relation.name}",
+                DELETE: f"DELETE of their row in {write.relation.name}",
+            }[write.action]
+            message = f"{_who(write.caller)} gain access to rows of others: after {step} they can {shown}"
+            yield Leak("escalation", Severity.ERROR, write.relation, write.action, message, write, tuple(group))
+
+
+def _disabled(relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
+    reached = [a for a in attempts if a.reached and a.whose in (OTHER, NONE, GROUP) and a.caller.is_outsider]
+    if not reached:
+        return
+    first = reached[0]
+    actions = [
+        a for a in (SELECT, INSERT, UPDATE, DELETE) if any(r.action == a and r.caller is first.caller for r in reached)
+    ]
+    verbs = ", ".join(_DOES[a] for a in actions)
+    message = f"Row level security is disabled: {_who(first.caller).lower()} {verbs} every row"
+    severity = Severity.WARNING if actions == [SELECT] else Severity.ERROR
+    yield Leak("rls-disabled", severity, relation, actions[0], message, first)
+
+
+def _who(caller: Caller) -> str:
+    if caller.kind == MEMBER:
+        return f"A member ({caller.label}) can"
+    if caller.role == "anon" and caller.kind == STRANGER:
+        return "A guest with an identity of their own can"
+    return _WHO[caller.kind]
+
+
+def _rank(caller: Caller) -> int:
+    return _GENERAL.index(caller.kind) if caller.kind in _GENERAL else len(_GENERAL)
+
+
+def _is_sensitive(name: str) -> bool:
+    return any(word in name.lower() for word in _SENSITIVE) and not name.lower().endswith(
+        ("_count", "_at", "_verified")
+    )
+
+
+def sentences(leaks: Iterable[Leak]) -> list[str]:
+    """The messages of leaks, for tests and logs."""
+    return [f"{leak.severity} {leak.relation.label}: {leak.message}" for leak in leaks]
+
+
+__all__ = ["GROUP", "Leak", "find", "sentences"]

@@ -1,0 +1,1 @@
+"""Statements run as each caller on the generated rows."""

@@ -1,0 +1,96 @@
+"""Attempts: statements that a caller runs, each from the same state of the rows."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+from supabase_jobs.audit.callers import Caller
+from supabase_jobs.audit.catalog import Relation
+from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
+from supabase_jobs.outcomes import refusal
+from supabase_jobs.verify.access.probe import SAVE_IDENTITY, UNDO_PROBE, Groups
+from supabase_jobs.verify.impersonation import Impersonation, check_identity, identity_statements
+
+OWN, GROUP, OTHER, NONE = "own", "group", "other", "none"
+SELECT, INSERT, UPDATE, DELETE = "select", "insert", "update", "delete"
+# names of attempts: a row of one's own in another's group, under another's name, or taken from another
+JOIN, FORGE, TAKE_OVER = "join", "forge", "take over"
+
+
+@dataclass(eq=False)
+class Attempt:
+    """One action of a caller on one row. `whose` is the owner of the row, seen by the caller.
+
+    `column` and `value` belong to an update. `statements` run in order as the caller; `outcome` is that of the first,
+    unless `effect` reads another one from the answers. A policy has accepted a row that violates only a constraint.
+    """
+
+    caller: Caller
+    relation: Relation
+    whose: str
+    action: str
+    statements: Sequence[Statement]
+    column: str = ""
+    value: str | None = None
+    effect: Callable[[Sequence[Any]], bool] | None = None
+    outcome: str = ""
+    error: psycopg.Error | None = None
+    answers: Sequence[Any] = ()
+    name: str = ""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the action reached its target."""
+        return self.outcome == "rows"
+
+    def read(self, result: GroupResult) -> None:
+        """Read the outcome. Errors that show nothing about access become their SQLSTATE."""
+        error = result.error
+        self.error, self.answers = error, result.answers[1:]
+        if error is None:
+            reached = self.effect(self.answers) if self.effect else self.answers[0].count > 0
+            self.outcome = "rows" if reached else "hidden"
+        elif isinstance(error, INCONCLUSIVE_ERRORS):
+            self.outcome = error.sqlstate or "error"
+        elif self.action in (INSERT, UPDATE) and self._only_violates_a_constraint(error):
+            self.outcome = "rows"
+        else:
+            self.outcome = refusal(error)
+
+    def _only_violates_a_constraint(self, error: psycopg.Error) -> bool:
+        """Whether privileges and policies accepted the row, and a constraint of the table refused it afterwards.
+
+        A CHECK constraint shows that only if the action does not depend on the value.
+        """
+        kinds: tuple[type[psycopg.Error], ...] = (errors.UniqueViolation, errors.ExclusionViolation)
+        if self.action == INSERT or self.name == TAKE_OVER:
+            kinds = (errors.IntegrityError,)
+        own = (error.diag.schema_name, error.diag.table_name) == (self.relation.schema, self.relation.name)
+        return isinstance(error, kinds) and own and error.diag.context is None
+
+
+@dataclass(eq=False)
+class AttemptProbe:
+    """The attempts of one caller, for `Prober`: each in a group of its own."""
+
+    caller: Caller
+    attempts: Sequence[Attempt]
+    complete: bool = field(default=False)
+
+    def groups(self, impersonation: Impersonation) -> Groups:
+        """A group that sets the identity, and one for each attempt."""
+        identity = [*identity_statements(impersonation, self.caller.identity), SAVE_IDENTITY]
+        return [identity, *([UNDO_PROBE, *attempt.statements] for attempt in self.attempts)]
+
+    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
+        """Read the outcomes. Raises psycopg's error if the identity could not be set."""
+        identity, *others = results
+        identity.answer()
+        check_identity(impersonation, self.caller.identity, identity.answers[:-1])
+        for attempt, result in zip(self.attempts, others, strict=True):
+            attempt.read(result)
+        self.complete = True

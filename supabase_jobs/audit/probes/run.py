@@ -1,0 +1,422 @@
+"""Probe every relation as every caller: reads, writes, writes by column, and what a permitted write opens."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from psycopg import sql
+
+from supabase_jobs.audit.callers import FORMER, MEMBER, OWNER, STRANGER, Caller
+from supabase_jobs.audit.catalog import Column, Constraint, Relation
+from supabase_jobs.audit.expressions import Limits
+from supabase_jobs.audit.fixtures import values
+from supabase_jobs.audit.fixtures.build import Fixture
+from supabase_jobs.audit.fixtures.plan import user_columns
+from supabase_jobs.audit.fixtures.tenants import Row
+from supabase_jobs.audit.probes import statements
+from supabase_jobs.audit.probes.attempt import (
+    DELETE,
+    FORGE,
+    GROUP,
+    INSERT,
+    JOIN,
+    NONE,
+    OTHER,
+    OWN,
+    SELECT,
+    TAKE_OVER,
+    UPDATE,
+    Attempt,
+    AttemptProbe,
+)
+from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.verify.access.probe import Prober
+from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.impersonation import SET, Impersonation
+
+_PRIVILEGE = {SELECT: "SELECT", INSERT: "INSERT", UPDATE: "UPDATE", DELETE: "DELETE"}
+_MAX_VALUES = 6
+AUTHOR_NAMES = {"user_id", "owner_id", "created_by", "author_id", "sender_id", "creator_id", "uploaded_by", "posted_by"}
+
+
+@dataclass(frozen=True, eq=False)
+class Gain:
+    """What a permitted write opened to its caller: a row that it could not read, change or delete before."""
+
+    write: Attempt
+    relation: Relation
+    action: str
+
+
+class Probes:
+    """Runs the attempts in batches; `attempts` keeps all of them."""
+
+    def __init__(
+        self, impersonation: Impersonation, fixture: Fixture, callers: Sequence[Caller], context: Context
+    ) -> None:
+        self._impersonation, self._fixture, self._callers = impersonation, fixture, callers
+        self._plan = fixture.plan
+        self._prober = Prober(impersonation, context)
+        self._cursors: dict[int, str] = {}
+        self._declarations: list[Statement] = []
+        self.attempts: list[Attempt] = []
+        self.gains: list[Gain] = []
+
+    def run(self, relations: Sequence[Relation]) -> None:
+        """Probe these relations."""
+        tables = [r for r in relations if r.is_table and r.partition_of is None]
+        self._open_cursors(tables)
+        self._send([a for caller in self._callers for r in tables for a in self._basic(caller, r)])
+        self._send(list(self._columns()))
+        self._send(list(self._takeovers()))
+        self._escalate()
+
+    def attempt(self, caller: Caller, relation: Relation, whose: str, action: str) -> Attempt | None:
+        """The first attempt of an action, if there is one."""
+        return self._index.get((id(caller), relation.oid, whose, action))
+
+    @property
+    def _index(self) -> Mapping[tuple[int, int, str, str], Attempt]:
+        index: dict[tuple[int, int, str, str], Attempt] = {}
+        for a in self.attempts:
+            index.setdefault((id(a.caller), a.relation.oid, a.whose, a.action), a)
+        return index
+
+    # ------------------------------------------------------------------------------------------- sending
+
+    def _send(self, attempts: Sequence[Attempt]) -> None:
+        """Run attempts; those that need a privilege that the role lacks are denied without a statement."""
+        waiting = []
+        for attempt in attempts:
+            if attempt.relation.may(attempt.caller.role, _PRIVILEGE[attempt.action], attempt.column or None):
+                waiting.append(attempt)
+            else:
+                attempt.outcome = "denied"
+        probes = [
+            AttemptProbe(caller, list(group))
+            for (caller, _), group in groupby(waiting, key=lambda a: (a.caller, a.relation.oid))
+        ]
+        self._prober.run(probes)
+        self.attempts += attempts
+
+    def _open_cursors(self, tables: Sequence[Relation]) -> None:
+        """Open a cursor on every generated row, so that an UPDATE or DELETE of one row reads no column."""
+        rows = [
+            row
+            for tenant in (self._fixture.a, self._fixture.b)
+            for user in tenant.users
+            for row in user.rows.values()
+            if row.relation.kind == "r" and row.relation in tables
+        ]
+        rows += [r for r in self._fixture.newcomer.rows.values() if r.relation.kind == "r"]
+        for number, row in enumerate(rows):
+            self._cursors[id(row)] = statements.cursor_name(number)
+            self._declarations += statements.declare(self._cursors[id(row)], row)
+        if rows:
+            [result] = run_groups(self._impersonation.connection, [self._declarations])
+            result.answer()
+
+    def cursor_statements(self) -> list[Statement]:
+        """The statements that open the cursors."""
+        return self._declarations
+
+    def _target(self, row: Row) -> sql.Composable:
+        """The condition of an UPDATE or DELETE of a row."""
+        cursor = self._cursors.get(id(row))
+        return row.condition if cursor is None else statements.blind(cursor)
+
+    # ------------------------------------------------------------------------------------------- rows
+
+    def rows(self, caller: Caller, relation: Relation) -> Iterator[tuple[str, Row]]:
+        """The rows that a caller is probed with: (whose, row)."""
+        a = self._fixture.a.rows.get(relation.oid)
+        own = caller.own_row(relation.oid)
+        if not self._plan.owned(relation):
+            if a is not None:
+                yield NONE, a
+            return
+        if own is not None and (caller.kind != OWNER or own is a):
+            yield OWN, own
+        if caller.kind == OWNER:
+            member = next((u for u in self._fixture.a.users if u.membership and not u.former), None)
+            row = member.rows.get(relation.oid) if member else None
+            if row is not None:
+                yield GROUP, row
+        elif a is not None and a is not own:
+            yield (GROUP if caller.kind == MEMBER else OTHER), a
+
+    def _basic(self, caller: Caller, relation: Relation) -> Iterator[Attempt]:
+        for whose, row in self.rows(caller, relation):
+            yield Attempt(caller, relation, whose, SELECT, [statements.select(row, caller.role)])
+            columns = self._writable(relation, caller.role, UPDATE)
+            columns.sort(key=lambda c: self._weight(relation, c))
+            if columns:
+                yield self._update(caller, row, whose, {columns[0].name: self._values(row, columns[0], caller)[0]})
+            else:
+                yield Attempt(caller, relation, whose, UPDATE, [])
+            yield Attempt(caller, relation, whose, DELETE, [statements.delete(relation, self._target(row))])
+        yield from self._inserts(caller, relation)
+
+    def _writable(self, relation: Relation, role: str, action: str) -> list[Column]:
+        return [
+            c for c in relation.columns
+            if not c.generated and c.identity != "a" and relation.may(role, _PRIVILEGE[action], c.name)
+        ]  # fmt: skip
+
+    def _weight(self, relation: Relation, column: Column) -> int:
+        """The lower, the fewer side effects an update of the column has."""
+        key = any(column.name in k for k in relation.unique_keys)
+        foreign = any(column.name in k.columns for k in relation.foreign_keys)
+        identifies = column.name in user_columns(relation, self._plan.usage, self._plan.per_user)
+        return 8 * identifies + 4 * foreign + 4 * key + (column.name in self._plan.usage.words)
+
+    # ------------------------------------------------------------------------------------------- updates
+
+    def _update(self, caller: Caller, row: Row, whose: str, new: Mapping[str, str | None]) -> Attempt:
+        relation = row.relation
+        column = next(iter(new))
+        sent = [statements.update(relation, new, self._target(row))]
+        effect = None
+        if relation.triggers and row.ctid:
+            sent += [
+                Statement(SET, ("role", self._impersonation.own_role)),
+                statements.has_value(row, column, new[column]),
+            ]
+            effect = _last_is_true
+        return Attempt(caller, relation, whose, UPDATE, sent, column, new[column], effect)
+
+    def _values(self, row: Row, column: Column, caller: Caller) -> list[str | None]:
+        """Constants for a column that differ from its value: other tenants' ids, other roles, another text."""
+        relation, current = row.relation, row.values.get(column.name)
+        foreign = [k for k in relation.foreign_keys if column.name in k.columns]
+        found: list[str | None] = []
+        if foreign:
+            found = [v for k in foreign for v in self._referenced(k, column.name, caller)]
+        elif column.name in user_columns(relation, self._plan.usage, self._plan.per_user):
+            found = [u.id for u in (caller.user, self._fixture.a.owner, self._fixture.b.owner) if u is not None]
+        elif (path := self._plan.usage.claim_columns.get((relation.oid, column.name))) is not None:
+            found = [t.claims.get(path) for t in (self._fixture.a, self._fixture.b)]
+        elif (header := self._plan.usage.header_columns.get((relation.oid, column.name))) is not None:
+            found = [t.headers.get(header) for t in (self._fixture.a, self._fixture.b)]
+        else:
+            limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
+            literals = self._plan.usage.literals.get((relation.oid, column.name), [])
+            found = [*literals]
+            if len(literals) < 2 or column.typtype == "e" or limits.allowed:
+                generated = values.candidates(column, limits, f"zqx{self._fixture.a.token[-3:]}", 77, values.utc_now())
+                found += generated[
+                    : _MAX_VALUES if column.typtype == "e" or limits.allowed or column.base == "bool" else 1
+                ]
+        different = [v for v in dict.fromkeys(found) if v != current and not (v is None and column.not_null)]
+        return different[:_MAX_VALUES] or [current]
+
+    def _referenced(self, key: Constraint, column: str, caller: Caller) -> list[str | None]:
+        at = key.target_columns[key.columns.index(column)]
+        if key.target_name == "auth.users":
+            return [u.id for u in (caller.user, self._fixture.a.owner, self._fixture.b.owner) if u is not None]
+        own = caller.tenant.row(key.target, caller.user) if caller.tenant and caller.user else None
+        rows = [own, *(t.rows.get(key.target or 0) for t in (self._fixture.a, self._fixture.b))]
+        return [row.values.get(at) for row in rows if row is not None]
+
+    def _columns(self) -> Iterator[Attempt]:
+        """Each other column, of rows of one's own and of the group, if the policies let one column pass."""
+        for attempt in [a for a in self.attempts if a.action == UPDATE and a.whose in (OWN, GROUP)]:
+            if attempt.outcome in ("hidden", "denied") or not attempt.statements:
+                continue
+            rows = dict(self.rows(attempt.caller, attempt.relation))
+            row = rows[attempt.whose]
+            for column in self._writable(attempt.relation, attempt.caller.role, UPDATE):
+                for value in self._values(row, column, attempt.caller):
+                    if (column.name, value) != (attempt.column, attempt.value):
+                        yield self._update(attempt.caller, row, attempt.whose, {column.name: value})
+
+    def _takeovers(self) -> Iterator[Attempt]:
+        """Rows of others that a policy refuses to leave as they are: with the caller as their owner."""
+        done: set[tuple[int, int]] = set()
+        for attempt in [a for a in self.attempts if a.action == UPDATE and a.outcome == "violates"]:
+            key = id(attempt.caller), attempt.relation.oid
+            if attempt.whose not in (OTHER, GROUP) or attempt.caller.user is None or key in done:
+                continue
+            done.add(key)
+            row = dict(self.rows(attempt.caller, attempt.relation))[attempt.whose]
+            new = self._as_own(row, attempt.caller, through_parents=True)
+            for values_ in (new, *({name: value} for name, value in new.items() if len(new) > 1)):
+                if values_ and all(attempt.relation.may(attempt.caller.role, "UPDATE", c) for c in values_):
+                    taken = self._update(attempt.caller, row, attempt.whose, values_)
+                    taken.name = TAKE_OVER
+                    yield taken
+
+    def _as_own(self, row: Row, caller: Caller, *, through_parents: bool) -> dict[str, str | None]:
+        """The columns that make a row the caller's: its ids, and with `through_parents` its own parents."""
+        new: dict[str, str | None] = {}
+        users = user_columns(row.relation, self._plan.usage, self._plan.per_user)
+        owner = self._fixture.a.owner
+        if caller.user is None or caller.tenant is None:
+            return new
+        for column in users:
+            if row.values.get(column) == owner.id or through_parents:
+                new[column] = caller.user.id
+        for key in row.relation.foreign_keys:
+            parent = caller.user.rows.get(key.target or 0)
+            own_key = through_parents or (key.target in self._plan.per_user)
+            if parent is not None and own_key and key.target_name != "auth.users":
+                for column, at in zip(key.columns, key.target_columns, strict=True):
+                    new[column] = parent.values.get(at)
+        return {name: value for name, value in new.items() if value != row.values.get(name)}
+
+    # ------------------------------------------------------------------------------------------- inserts
+
+    def _inserts(self, caller: Caller, relation: Relation) -> Iterator[Attempt]:
+        """Copies of rows: of the caller's own, of another's, and of another's with the caller as its owner."""
+        for whose, row in self.rows(caller, relation):
+            yield self._insert(caller, relation, whose, row.values)
+            authors = (
+                self._authors(row)
+                if whose == OWN and caller.kind == STRANGER and not self._is_membership(relation)
+                else {}
+            )
+            if authors:
+                yield self._insert(caller, relation, OTHER, {**row.values, **authors}, name=FORGE)
+            if whose in (OTHER, GROUP) and caller.user is not None and caller.kind != OWNER:
+                new = self._as_own(row, caller, through_parents=False)
+                if new and self._has_parent(relation):
+                    yield self._insert(caller, relation, GROUP, {**row.values, **new}, name=JOIN)
+
+    def _is_membership(self, relation: Relation) -> bool:
+        return relation.oid in self._plan.memberships  # who manages a group adds others
+
+    def _authors(self, row: Row) -> dict[str, str | None]:
+        """The columns that name the author of a row, with the owner of the other tenant in them."""
+        usage, relation = self._plan.usage, row.relation
+        columns = [c for c in relation.columns if (relation.oid, c.name) in usage.users | usage.owners]
+        chosen = [c for c in columns if (relation.oid, c.name) in usage.owners]
+        chosen = chosen or [c for c in columns if "uid()" in (c.default or "") or c.name in AUTHOR_NAMES]
+        return {c.name: self._fixture.a.owner.id for c in chosen if c.base in ("uuid", "text", "varchar")}
+
+    def _has_parent(self, relation: Relation) -> bool:
+        """Whether rows belong to a group, by a foreign key, claim or header, and not only to a user."""
+        users = user_columns(relation, self._plan.usage, self._plan.per_user)
+        return any(
+            k.target != relation.oid and self._fixture.plan.owned(parent) and not set(k.columns) & set(users)
+            for k in relation.foreign_keys
+            if (parent := self._plan.catalog.by_oid.get(k.target or 0)) is not None
+        )
+
+    def _insert(
+        self, caller: Caller, relation: Relation, whose: str, row: Mapping[str, str | None], name: str = ""
+    ) -> Attempt:
+        columns = [
+            c for c in self._writable(relation, caller.role, INSERT)
+            if row.get(c.name) is not None and not self._omitted(relation, c)
+        ]  # fmt: skip
+        sent = [statements.insert(relation, row, columns)]
+        effect = None
+        users = [c for c in user_columns(relation, self._plan.usage, self._plan.per_user) if row.get(c) is not None]
+        if relation.triggers and users and not name and whose in (OTHER, GROUP):
+            # a trigger may replace the owner by the caller: count the rows of the owner before and after
+            own = Statement(SET, ("role", self._impersonation.own_role))
+            back = Statement(SET, ("role", caller.role))
+            count = statements.count(relation, {c: row[c] for c in users})
+            sent = [own, count, back, *sent, own, count]
+            effect = _one_more
+        return Attempt(caller, relation, whose, INSERT, sent, effect=effect, name=name)
+
+    def _omitted(self, relation: Relation, column: Column) -> bool:
+        """Whether the server fills the column: a key by default."""
+        foreign = any(column.name in k.columns for k in relation.foreign_keys)
+        return (
+            column.name in relation.primary_key
+            and not foreign
+            and (column.default is not None or bool(column.identity))
+        )
+
+    # ------------------------------------------------------------------------------------------- escalation
+
+    def _escalate(self) -> None:
+        """Repeat what was hidden, after each permitted write that could change it."""
+        reads: list[tuple[Attempt, list[Attempt], Attempt]] = []
+        writes: list[tuple[Attempt, Attempt, Attempt]] = []
+        baseline = {
+            key: list(group) for key, group in groupby(
+                sorted((a for a in self.attempts if self._is_closed(a)), key=lambda a: id(a.caller)),
+                key=lambda a: id(a.caller),
+            )
+        }  # fmt: skip
+        for write in [a for a in self.attempts if self._may_open(a)]:
+            closed = [
+                a for a in baseline.get(id(write.caller), ())
+                if write.relation.oid in self._plan.usage.reads.get(a.relation.oid, ())
+            ]  # fmt: skip
+            hidden = [a for a in closed if a.action == SELECT]
+            first = [write.statements[0]] if write.action != INSERT else self._plain(write)
+            if hidden:
+                rows = [(dict(self.rows(write.caller, a.relation))[a.whose], write.caller.role) for a in hidden]
+                repeated = Attempt(
+                    write.caller,
+                    write.relation,
+                    write.whose,
+                    SELECT,
+                    [*first, statements.exists(rows)],
+                    effect=_any_true,
+                )
+                reads.append((write, hidden, repeated))
+            for a in closed:
+                if a.action in (UPDATE, DELETE):
+                    sent = [*first, *a.statements[:1]]
+                    again = Attempt(
+                        write.caller, a.relation, a.whose, a.action, sent, a.column, effect=_last_counts
+                    )  # fmt: skip
+                    writes.append((write, a, again))
+        self._run_unrecorded([r for _, _, r in reads] + [w for _, _, w in writes])
+        for write, hidden, repeated in reads:
+            if repeated.reached:
+                seen = repeated.answers[-1].rows[0]
+                self.gains += [Gain(write, a.relation, SELECT) for a, now in zip(hidden, seen, strict=True) if now]
+        for write, closed_attempt, again in writes:
+            if again.reached:
+                self.gains.append(Gain(write, closed_attempt.relation, closed_attempt.action))
+
+    def _is_closed(self, attempt: Attempt) -> bool:
+        """Whether an attempt on another's row failed by a policy, so that a write could open it."""
+        return (
+            attempt.outcome in ("hidden", "violates") and attempt.whose in (OTHER, GROUP)
+            and attempt.action != INSERT and bool(attempt.statements)
+        )  # fmt: skip
+
+    def _may_open(self, attempt: Attempt) -> bool:
+        """Whether an attempt was a permitted write that policies may depend on."""
+        if not attempt.reached or attempt.caller.kind == OWNER or (attempt.error is not None):
+            return False
+        if attempt.action == UPDATE:
+            return attempt.whose == OWN and attempt.column in self._plan.usage.words
+        if attempt.action == INSERT:
+            return attempt.name == JOIN or (attempt.whose == OWN and attempt.caller.kind in (MEMBER, FORMER))
+        return attempt.action == DELETE and attempt.whose == OWN
+
+    def _plain(self, write: Attempt) -> list[Statement]:
+        return [s for s in write.statements if s.params is None and s.sql.startswith("insert")]
+
+    def _run_unrecorded(self, attempts: Iterable[Attempt]) -> None:
+        ordered = sorted(attempts, key=lambda a: (id(a.caller), a.relation.oid))
+        probes = [
+            AttemptProbe(caller, list(group))
+            for (caller, _), group in groupby(ordered, key=lambda a: (a.caller, a.relation.oid))
+        ]
+        self._prober.run(probes)
+
+
+def _last_is_true(answers: Sequence[object]) -> bool:
+    return bool(answers[-1].rows[0][0])  # type: ignore[attr-defined]
+
+
+def _last_counts(answers: Sequence[object]) -> bool:
+    return bool(answers[-1].count)  # type: ignore[attr-defined]
+
+
+def _any_true(answers: Sequence[object]) -> bool:
+    return any(answers[-1].rows[0])  # type: ignore[attr-defined]
+
+
+def _one_more(answers: Sequence[object]) -> bool:
+    before, after = answers[1].rows[0][0], answers[-1].rows[0][0]  # type: ignore[attr-defined]
+    return bool(after > before)

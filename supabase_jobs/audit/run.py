@@ -1,0 +1,111 @@
+"""Audit a database: generate rows, run every caller's actions, judge the outcomes; everything is rolled back."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from psycopg.pq import TransactionStatus
+
+from supabase_jobs.audit import callers, catalog, usage
+from supabase_jobs.audit.fixtures.build import build
+from supabase_jobs.audit.fixtures.plan import make_plan
+from supabase_jobs.audit.oracles import causes, leaks, summary
+from supabase_jobs.audit.probes.attempt import Attempt
+from supabase_jobs.audit.probes.run import Probes
+from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.errors import ConfigError, PrivilegeError
+from supabase_jobs.findings import Audit, AuditCell, Severity
+from supabase_jobs.verify import impersonation
+from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.script import SETTINGS
+
+TIME_LIMIT_S = 300
+# as PostgREST sets it for a request
+_SEARCH_PATH = Statement("set local search_path = public, extensions")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to audit. `served` are the schemas of the API; `schemas` and `tables` narrow the report.
+
+    `functions`: call the functions that requests can call; `volatile`: those that may change something, too.
+    `is_local`: locks on the project's tables disturb nobody.
+    """
+
+    served: Sequence[str] = ("public",)
+    schemas: Sequence[str] = ()
+    tables: Sequence[str] = ()
+    functions: bool = True
+    volatile: bool = False
+    is_local: bool = False
+
+
+def audit(connection: Connection, options: Options) -> Audit:
+    """Audit the database of a connection. Everything happens in a transaction that is rolled back.
+
+    Raises ConfigError for an unknown schema or table, PrivilegeError if rows cannot be inserted at all, and psycopg's
+    errors if the connection is lost.
+    """
+    started = time.monotonic()
+    context = Context(deadline=started + TIME_LIMIT_S)
+    with _rolled_back(connection):
+        found = catalog.read(connection, [*options.served, *options.schemas])
+        _check(found, options)
+        plan = make_plan(found, usage.usage(found))
+        connection.execute(_SEARCH_PATH.sql)
+        fixture = build(connection, plan)
+        acting = impersonation.begin(connection, "audit", (), (), {})
+        everyone = callers.find(fixture)
+        probes = Probes(acting, fixture, everyone, context)
+        relations = [r for r in found.reachable if _selected(r, options)]
+        probes.run(relations)
+        judged = leaks.find(plan, probes.attempts, probes.gains)
+        connection.execute("rollback to savepoint own_role")
+        findings = causes.explain(acting, plan, judged, probes.cursor_statements(), may_lock=options.is_local)
+    tables = [r for r in relations if r.is_table and r.partition_of is None]
+    return Audit(
+        tuple(sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))),
+        tuple(AuditCell(a.relation.label, a.caller.label, a.whose, _action(a), a.outcome) for a in probes.attempts),
+        tuple(summary.summaries(probes.attempts, relations, judged)),
+        fixture.not_tested,
+        len(tables),
+        sum(r.oid in fixture.a.rows for r in tables),
+        (time.monotonic() - started) * 1000,
+    )
+
+
+@contextmanager
+def _rolled_back(connection: Connection) -> Iterator[None]:
+    """A transaction, or a savepoint in an open one, that is rolled back."""
+    nested = connection.info.transaction_status != TransactionStatus.IDLE
+    start = "savepoint audit" if nested else "begin"
+    try:
+        run_groups(connection, [[Statement(start), Statement(SETTINGS)]])[0].answer()
+        yield
+    finally:
+        if not connection.broken:
+            ends = ("rollback to savepoint audit", "release savepoint audit") if nested else ("rollback",)
+            run_groups(connection, [list(map(Statement, ends))])
+
+
+def _action(attempt: Attempt) -> str:
+    return f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
+
+
+def _check(found: catalog.Catalog, options: Options) -> None:
+    if unknown := set(options.schemas) - set(found.schema_users):
+        raise ConfigError(f"--schema: no schema {min(unknown)!r} in the database")
+    names = {name for r in found.relations for name in (r.label, r.name)}
+    if unknown := set(options.tables) - names:
+        raise ConfigError(f"--table: no table {min(unknown)!r} in the database", hint="Write schema.table.")
+    if found.is_read_only:
+        raise PrivilegeError(
+            "the database is read-only, and audit inserts rows that it rolls back", hint="Connect to the primary."
+        )
+
+
+def _selected(relation: catalog.Relation, options: Options) -> bool:
+    in_schema = not options.schemas or relation.schema in options.schemas
+    return in_schema and (not options.tables or relation.label in options.tables or relation.name in options.tables)

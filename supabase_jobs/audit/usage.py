@@ -1,0 +1,219 @@
+"""What policies and functions reveal about columns: whose id a column holds, which claims and headers are compared
+with it, which constants; and which tables the policies of a table read."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from supabase_jobs.audit import expressions
+from supabase_jobs.audit.catalog import USERS, Catalog, Function, Relation
+from supabase_jobs.audit.expressions import USER_ID, Claim, Comparison, Header, Literal, Reference, Value
+
+# (oid of the table, column)
+ColumnKey = tuple[int, str]
+
+# names of columns that hold a user's id where no policy and no foreign key shows it
+_USER_NAMES = {"user_id", "owner_id", "owner", "created_by", "author_id", "profile_id", "uid", "account_user_id"}
+
+
+@dataclass
+class Usage:
+    """The findings about the columns of a catalog.
+
+    `users` are columns that hold a user's id, `checked` those that a policy for INSERT compares with the caller.
+    `owners` are those that any policy of their own table compares with the caller.
+    `claims` and `headers` map each claim and header to the columns that it
+    is compared with, `claim_literals` and `header_literals` to the constants. `literals` maps columns to constants.
+    `reads` maps each relation to the tables that its policies, functions or view definition read, directly or not.
+    `words` are all words of policies and functions, so a column that is not among them cannot change an access.
+    """
+
+    users: set[ColumnKey] = field(default_factory=set)
+    checked: set[ColumnKey] = field(default_factory=set)
+    owners: set[ColumnKey] = field(default_factory=set)
+    claims: dict[tuple[str, ...], set[ColumnKey]] = field(default_factory=dict)
+    claim_literals: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
+    headers: dict[str, set[ColumnKey]] = field(default_factory=dict)
+    header_literals: dict[str, list[str]] = field(default_factory=dict)
+    literals: dict[ColumnKey, list[str]] = field(default_factory=dict)
+    reads: dict[int, set[int]] = field(default_factory=dict)
+    words: set[str] = field(default_factory=set)
+
+    @cached_property
+    def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
+        """Column → the claim that it is compared with."""
+        return {key: path for path, keys in self.claims.items() for key in keys}
+
+    @cached_property
+    def header_columns(self) -> Mapping[ColumnKey, str]:
+        """Column → the header that it is compared with."""
+        return {key: name for name, keys in self.headers.items() for key in keys}
+
+
+def usage(catalog: Catalog) -> Usage:
+    """Read every policy, and every function that a policy or a request can call."""
+    return _Reader(catalog).read()
+
+
+class _Reader:
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._usage = Usage()
+        self._by_name: dict[str, Relation] = {}
+        for relation in reversed(catalog.relations):
+            self._by_name[relation.name] = relation
+            self._by_name[relation.label] = relation
+        for relation in catalog.relations:  # an unqualified name prefers schema public
+            if relation.schema == "public":
+                self._by_name[relation.name] = relation
+        self._functions: dict[str, list[Function]] = {}
+        for function in catalog.functions:
+            self._functions.setdefault(function.name, []).append(function)
+        self._bodies = {f.oid: expressions.body_trees(f.language, f.body) for f in catalog.functions}
+        self._values: dict[str, Value | None] = {}
+
+    def read(self) -> Usage:
+        for relation in self._catalog.tables:
+            for column in relation.columns:
+                if (
+                    column.base in ("uuid", "text", "varchar")
+                    and column.name in _USER_NAMES
+                    and not self._has_target(relation, column.name)
+                ):
+                    self._usage.users.add((relation.oid, column.name))
+            for key in relation.foreign_keys:
+                if key.target_name == USERS:
+                    self._usage.users.add((relation.oid, key.columns[0]))
+                    self._usage.users.update((relation.oid, c) for c in key.columns)
+        direct: dict[int, set[int]] = {}
+        for relation in self._catalog.relations:
+            direct[relation.oid] = {relation.oid, *relation.reads}
+            for policy in relation.policies:
+                for text in (policy.visible, policy.checked):
+                    if text is not None:
+                        self._usage.words.update(_words(text))
+                        tree = expressions.expression_tree(text)
+                        self._note(tree, relation)
+                        direct[relation.oid] |= self._tables(tree, set())
+                        owners = self._compared_with_caller(tree, relation)
+                        self._usage.owners |= owners
+                        if policy.command in ("a", "*") and text is (policy.checked or policy.visible):
+                            self._usage.checked |= owners
+        for function in self._catalog.functions:
+            self._usage.words.update(_words(function.body))
+            self._note(self._bodies[function.oid], None)
+        self._usage.reads = _closed(direct)
+        return self._usage
+
+    def _has_target(self, relation: Relation, column: str) -> bool:
+        return any(column in key.columns and key.target_name != USERS for key in relation.foreign_keys)
+
+    def _note(self, tree: Any, relation: Relation | None) -> None:
+        for comparison in expressions.comparisons(tree, self._lookup):
+            for left, right in ((comparison.left, comparison.right), (comparison.right, comparison.left)):
+                self._note_pair(comparison, left, right, relation)
+
+    def _compared_with_caller(self, tree: Any, relation: Relation) -> set[ColumnKey]:
+        """The columns of the relation itself that an expression compares with the caller's id."""
+        found = set()
+        for comparison in expressions.comparisons(tree, self._lookup):
+            pair = (comparison.left, comparison.right)
+            for side in pair:
+                if USER_ID in pair and isinstance(side, Reference):
+                    key = self._column(side, comparison.scopes, relation)
+                    if key is not None and key[0] == relation.oid:
+                        found.add(key)
+        return found
+
+    def _note_pair(self, comparison: Comparison, left: Value, right: Value, relation: Relation | None) -> None:
+        found = self._usage
+        if isinstance(left, Reference):
+            if (key := self._column(left, comparison.scopes, relation)) is None:
+                return
+            if right == USER_ID:
+                found.users.add(key)
+            elif isinstance(right, Claim) and right.path:
+                found.claims.setdefault(right.path, set()).add(key)
+            elif isinstance(right, Header) and right.name:
+                found.headers.setdefault(right.name, set()).add(key)
+            elif isinstance(right, Literal):
+                known = found.literals.setdefault(key, [])
+                if right.text not in known and comparison.operator in ("=", "<>"):
+                    known.append(right.text)
+        elif isinstance(left, Claim) and isinstance(right, Literal) and left.path:
+            literals = found.claim_literals.setdefault(left.path, [])
+            if right.text not in literals:
+                literals.append(right.text)
+        elif isinstance(left, Header) and isinstance(right, Literal) and left.name:
+            literals = found.header_literals.setdefault(left.name, [])
+            if right.text not in literals:
+                literals.append(right.text)
+
+    def _column(self, reference: Reference, scopes: Mapping[str, str], relation: Relation | None) -> ColumnKey | None:
+        if reference.table is not None:
+            target = self._by_name.get(scopes.get(reference.table, reference.table))
+            return (target.oid, reference.column) if target and reference.column in target.by_name else None
+        tables = [self._by_name.get(name) for name in reversed(list(scopes.values()))]
+        for candidate in (*tables, relation):
+            if candidate is not None and reference.column in candidate.by_name:
+                return candidate.oid, reference.column
+        return None
+
+    def _lookup(self, name: tuple[str, ...]) -> Value | None:
+        """The value that a function of the project reads from the request, if that is all it does."""
+        key = ".".join(name)
+        if key not in self._values:
+            self._values[key] = None  # ends a recursion
+            for function in self._named(name):
+                for tree in self._bodies[function.oid]:
+                    select = tree.get("SelectStmt", {})
+                    targets = select.get("targetList", [])
+                    if len(targets) == 1 and "fromClause" not in select:
+                        found = expressions.value(targets[0].get("ResTarget", {}).get("val"), self._lookup)
+                        if isinstance(found, Claim | Header):
+                            self._values[key] = found
+        return self._values[key]
+
+    def _named(self, name: tuple[str, ...]) -> list[Function]:
+        found = self._functions.get(name[-1], [])
+        return [f for f in found if len(name) == 1 or f.schema == name[-2]]
+
+    def _tables(self, tree: Any, seen: set[int]) -> set[int]:
+        """The tables that an expression reads, through functions too."""
+        found = {r.oid for name in expressions.tables(tree) if (r := self._by_name.get(name)) is not None}
+        for name in expressions.calls(tree):
+            for function in self._named(name):
+                if function.oid not in seen:
+                    seen.add(function.oid)
+                    found |= self._tables(self._bodies[function.oid], seen) | self._mentioned(function)
+        return found
+
+    def _mentioned(self, function: Function) -> set[int]:
+        """The tables that a body mentions as words, for what the parser does not see."""
+        words = set(_words(function.body))
+        return {r.oid for r in self._catalog.relations if r.name in words}
+
+
+def _words(text: str) -> Iterator[str]:
+    word = ""
+    for char in text + " ":
+        if char.isalnum() or char == "_":
+            word += char
+        elif word:
+            yield word
+            word = ""
+
+
+def _closed(direct: Mapping[int, set[int]]) -> dict[int, set[int]]:
+    """Everything that is reachable from each relation."""
+    closed: dict[int, set[int]] = {}
+    for start in direct:
+        found, waiting = set[int](), [start]
+        while waiting:
+            oid = waiting.pop()
+            if oid not in found:
+                found.add(oid)
+                waiting += direct.get(oid, ())
+        closed[start] = found
+    return closed

@@ -1,0 +1,136 @@
+"""The command `supabase-jobs audit`."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from supabase_jobs.cli.common import JSON_HELP, narrate, progress, settings, shared_options
+from supabase_jobs.errors import ConfigError
+
+if TYPE_CHECKING:
+    from supabase_jobs.database.connection import Connection
+    from supabase_jobs.findings import Audit
+    from supabase_jobs.settings import Settings
+
+# the keys of report.audit.FORMATS, which `--help` does not load
+FORMATS = ("text", "json")
+
+
+@click.command(epilog="Example: supabase-jobs audit")
+@click.option("--schema", "schemas", multiple=True, metavar="NAME", help="Only this schema; may be repeated.")
+@click.option("--table", "tables", multiple=True, metavar="NAME", help="Only this table or view; may be repeated.")
+@click.option("--no-functions", is_flag=True, help="Call no functions.")
+@click.option(
+    "--call-functions",
+    is_flag=True,
+    help="Also call functions that may change something. What they do outside of the database remains.",
+)
+@click.option("--format", "format_", type=click.Choice(FORMATS), default=None, help="Format of the report.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report to this file; an existing file is replaced.",
+)
+@shared_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    schemas: tuple[str, ...],
+    tables: tuple[str, ...],
+    no_functions: bool,
+    call_functions: bool,
+    format_: str | None,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Report who can read and change what in a project's tables; exit 1 if there is a leak.
+
+    Inserts rows for two strangers, runs the actions of every kind of caller, and rolls everything back. Without a
+    database, it starts an embedded server, applies the migrations, and audits that.
+    """
+    from supabase_jobs.audit.run import Options, audit
+    from supabase_jobs.database.connection import describe
+    from supabase_jobs.sources.config_toml import load_api_settings
+
+    if as_json and format_ not in (None, "json"):
+        raise ConfigError(f"--json conflicts with --format {format_}", hint="Pass only one of them.")
+    if output is not None and not output.parent.is_dir():
+        raise ConfigError(f"cannot write {output}: no folder {output.parent}", hint="Create the folder.")
+    given = settings(ctx)
+    options = Options(
+        served=load_api_settings(given.directory).schemas,
+        schemas=schemas,
+        tables=tables,
+        functions=not no_functions,
+        volatile=call_functions,
+    )
+    with _database(given) as (connection, is_embedded):
+        narrate(f"database: {describe(connection)}")
+        with progress("auditing"):
+            result = audit(connection, replace(options, is_local=is_embedded, volatile=call_functions or is_embedded))
+        result = replace(result, database=str(describe(connection)))
+    form = "json" if as_json else format_ or "text"
+    if output is None:
+        click.echo(_report(result, form, terminal=sys.stdout.isatty()), nl=False)
+    else:
+        try:
+            output.write_text(_report(result, form, terminal=False), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot write {output}: {error.strerror}") from error
+    ctx.exit(0 if result.ok else 1)
+
+
+@contextmanager
+def _database(given: "Settings") -> Iterator[tuple["Connection", bool]]:
+    """The target database; without one, an embedded server with the project's migrations, removed afterwards."""
+    from supabase_jobs.database.connection import connect
+    from supabase_jobs.local import server
+
+    url = given.db_url or server.running_url(given.directory)
+    if url is not None:
+        from supabase_jobs.cli.common import connected
+
+        with connected(given) as connection:
+            yield connection, False
+        return
+    from supabase_jobs.migrations.apply import apply_pending
+    from supabase_jobs.sources import project
+
+    files = project.files(given)
+    with server.throwaway(**_version(given)) as embedded, connect(embedded.url) as connection:
+        with progress(f"applying {len(files.migrations)} migrations to an embedded server"):
+            apply_pending(connection, files)
+        yield connection, True
+
+
+def _version(given: "Settings") -> dict[str, Any]:
+    """The PostgreSQL of `[db] major_version`, or the nearest one that is installed."""
+    from supabase_jobs.local import account, binaries
+    from supabase_jobs.sources.config_toml import load_major_version
+
+    major = load_major_version(given.directory)
+    if major is None or major in binaries.EMBEDDED:
+        return {"major": major}
+    installed = binaries.installed(major, given.directory, account.current())
+    if installed is not None:
+        return {"postgres_bin": installed.bin_dir}
+    nearest = binaries.nearest_embedded(major)
+    narrate(f"note: PostgreSQL {major} is not installed, so the audit runs on PostgreSQL {nearest}")
+    return {"major": nearest}
+
+
+def _report(result: "Audit", form: str, *, terminal: bool) -> str:
+    from supabase_jobs.report.audit import FORMATS
+
+    if form == "text" and terminal and "NO_COLOR" not in os.environ:
+        from supabase_jobs.report.audit import text
+
+        return text.audit(result, colour=True)
+    return FORMATS[form](result)

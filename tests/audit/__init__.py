@@ -1,0 +1,1 @@
+"""Tests of supabase_jobs.audit."""

@@ -1,0 +1,92 @@
+"""The example projects of tests/data/projects and their catalogues: faults that open a hole, and harmless changes.
+
+A project has `supabase/migrations`, and `faults.toml`:
+
+    users = { a = "…", b = "…" }       # ids of users that the proofs act as
+    rows = "insert into …"             # rows of user a, inserted before a proof
+
+    [faults."anyone signed in can join a team"]
+    sql = "create policy …"            # opens the hole
+    as = "b"                           # the caller of the proof: a user, or anon
+    proof = "insert into …"            # reaches rows only with the fault; the last statement counts
+    finds = "error escalation:public.team_members:insert"
+    cause = "members: join"            # part of the cause that audit names
+
+    [harmless."a policy that says the same in other words"]
+    sql = "alter policy …"
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from supabase_jobs.database.connection import Connection
+
+PROJECTS = Path(__file__).parents[1] / "data" / "projects"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A change that opens a hole, the statements that prove it, and the finding that reports it."""
+
+    name: str
+    sql: str
+    caller: str
+    proof: str
+    finds: str
+    cause: str = ""
+
+
+@dataclass(frozen=True)
+class Project:
+    """An example project with its catalogue."""
+
+    name: str
+    users: Mapping[str, str]
+    rows: str
+    faults: tuple[Fault, ...]
+    harmless: Mapping[str, str]
+
+    def prove(self, connection: Connection, fault: Fault) -> int:
+        """Run the proof of a fault as its caller, and undo it; the number of rows that the last statement reached."""
+        with connection.transaction(force_rollback=True):
+            for name, id_ in self.users.items():
+                connection.execute("insert into auth.users (id, email) values (%s, %s)", (id_, f"{name}@example.com"))
+            connection.execute(self.rows.encode())
+            role = "anon" if fault.caller == "anon" else "authenticated"
+            claims: dict[str, Any] = {"role": role}
+            if fault.caller in self.users:
+                claims["sub"] = self.users[fault.caller]
+            connection.execute("select set_config('request.jwt.claims', %s, true)", (json.dumps(claims),))
+            connection.execute(f"set local role {role}".encode())
+            try:
+                cursor = connection.execute(fault.proof.encode())
+                while cursor.nextset():
+                    pass
+            except (psycopg.errors.InsufficientPrivilege, psycopg.errors.RaiseException):
+                return 0
+            return cursor.rowcount
+
+
+@cache
+def project(name: str) -> Project:
+    """Read the catalogue of a project."""
+    with (PROJECTS / name / "faults.toml").open("rb") as file:
+        table = tomllib.load(file)
+    faults = tuple(
+        Fault(fault, entry["sql"], entry["as"], entry["proof"], entry["finds"], entry.get("cause", ""))
+        for fault, entry in table.get("faults", {}).items()
+    )
+    harmless = {change: entry["sql"] for change, entry in table.get("harmless", {}).items()}
+    return Project(name, table["users"], table["rows"], faults, harmless)
+
+
+def names() -> list[str]:
+    """The example projects."""
+    return sorted(path.parent.name for path in PROJECTS.glob("*/faults.toml"))

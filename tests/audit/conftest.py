@@ -1,0 +1,49 @@
+"""Databases with the example projects of tests/data/projects."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from supabase_jobs.audit.run import Options, audit
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.findings import Audit
+from supabase_jobs.migrations.apply import apply_pending
+from supabase_jobs.sources.files import MigrationFiles, load_migrations
+from tests.audit.catalogue import PROJECTS
+from tests.fix_db import session_copy
+from tests.programs import DEFAULT_MAJOR
+
+RunAudit = Callable[[Connection], Audit]
+
+
+@pytest.fixture(scope="session")
+def project_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """`project_url("teams")`: the URL of a database with the migrations of a project, made once for the session."""
+    made: dict[str, str] = {}
+
+    def url(name: str) -> str:
+        if name not in made:
+            server, janitor = session_copy(request, f"project_{name}", "platform", DEFAULT_MAJOR)
+            made[name] = server.url(janitor.dbname)
+            with connect(made[name]) as connection:
+                apply_pending(connection, MigrationFiles(load_migrations(PROJECTS / name / "supabase" / "migrations")))
+        return made[name]
+
+    return url
+
+
+@pytest.fixture
+def project(project_url: Callable[[str], str], request: pytest.FixtureRequest) -> Iterator[Connection]:
+    """A transaction on the database of the project that the parameter names; undone after the test."""
+    with connect(project_url(request.param)) as connection, connection.transaction(force_rollback=True):
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def run_audit() -> RunAudit:
+    """Audit a local database."""
+
+    def run(connection: Connection) -> Audit:
+        return audit(connection, Options(is_local=True, volatile=True))
+
+    return run

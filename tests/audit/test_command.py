@@ -1,0 +1,41 @@
+"""The command `audit` on a folder that holds only migrations: no database and no configuration."""
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.audit.catalogue import PROJECTS, project
+from tests.fix_cli import Run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the migrations of the project teams."""
+    shutil.copytree(PROJECTS / "teams" / "supabase", tmp_path / "teams" / "supabase")
+    return tmp_path / "teams"
+
+
+def test_audit_of_migrations_without_a_database(cli: Run, folder: Path) -> None:
+    started = time.monotonic()
+    ran = cli("audit", cwd=folder)
+    assert ran.code == 0, ran.err
+    assert time.monotonic() - started < 5 * 2  # twice the limit: the machine runs other tests
+    assert "public.team_members" in ran.out
+    assert "rows for 7 of 7 tables" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 100
+    assert not list(folder.glob(".supabase-jobs*"))
+
+
+def test_audit_exits_1_for_a_leak_and_prints_json(cli: Run, folder: Path) -> None:
+    [fault] = [f for f in project("teams").faults if f.name == "anyone signed in can join a team"]
+    (folder / "supabase" / "migrations" / "20250101000000_fault.sql").write_text(fault.sql)
+    ran = cli("audit", "--json", cwd=folder)
+    assert ran.code == 1
+    assert ran.json["ok"] is False
+    assert "escalation:public.team_members:insert" in {finding["id"] for finding in ran.json["findings"]}
+    assert ran.json["coverage"]["tables"] == ran.json["coverage"]["planted"] == 7
+    assert {"object", "caller", "whose", "action", "outcome"} == set(ran.json["matrix"][0])

@@ -10,8 +10,10 @@ from psycopg.pq import TransactionStatus
 from supabase_jobs.audit import callers, catalog, usage
 from supabase_jobs.audit.fixtures.build import build
 from supabase_jobs.audit.fixtures.plan import make_plan
+from supabase_jobs.audit.oracles import bypasses as bypass_leaks
 from supabase_jobs.audit.oracles import causes, leaks, summary
-from supabase_jobs.audit.probes.attempt import Attempt
+from supabase_jobs.audit.probes.attempt import GROUP, OTHER, Attempt
+from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.run import Probes
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
@@ -61,13 +63,18 @@ def audit(connection: Connection, options: Options) -> Audit:
         probes = Probes(acting, fixture, everyone, context)
         relations = [r for r in found.reachable if _selected(r, options)]
         probes.run(relations)
+        bypasses = Bypasses(acting, fixture, everyone, probes.prober, probes.attempts)
+        views = [r for r in relations if r.kind in ("v", "m")]
+        called = [f for f in found.functions if _callable(f, found, options)]
+        bypasses.run(views, called)
         judged = leaks.find(plan, probes.attempts, probes.gains)
         connection.execute("rollback to savepoint own_role")
         findings = causes.explain(acting, plan, judged, probes.cursor_statements(), may_lock=options.is_local)
+        findings += bypass_leaks.find(bypasses.found)
     tables = [r for r in relations if r.is_table and r.partition_of is None]
     return Audit(
         tuple(sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))),
-        tuple(AuditCell(a.relation.label, a.caller.label, a.whose, _action(a), a.outcome) for a in probes.attempts),
+        (*map(_cell, probes.attempts), *map(_bypass_cell, bypasses.found)),
         tuple(summary.summaries(probes.attempts, relations, judged)),
         fixture.not_tested,
         len(tables),
@@ -90,8 +97,23 @@ def _rolled_back(connection: Connection) -> Iterator[None]:
             run_groups(connection, [list(map(Statement, ends))])
 
 
-def _action(attempt: Attempt) -> str:
-    return f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
+def _cell(attempt: Attempt) -> AuditCell:
+    action = f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
+    return AuditCell(attempt.relation.label, attempt.caller.label, attempt.whose, action, attempt.outcome)
+
+
+def _bypass_cell(bypass: Bypass) -> AuditCell:
+    target = bypass.object
+    label = target.label if isinstance(target, catalog.Relation) else target.signature
+    whose = GROUP if bypass.caller.kind == callers.MEMBER else OTHER
+    return AuditCell(label, bypass.caller.label, whose, bypass.action, bypass.outcome)
+
+
+def _callable(function: catalog.Function, found: catalog.Catalog, options: Options) -> bool:
+    """Whether a request can call a function, and the options allow it."""
+    served = function.schema in found.served and function.kind == "f"
+    allowed = options.functions and (options.volatile or function.volatility != "v")
+    return served and allowed and function.result not in ("trigger", "event_trigger") and not options.tables
 
 
 def _check(found: catalog.Catalog, options: Options) -> None:

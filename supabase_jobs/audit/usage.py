@@ -26,6 +26,7 @@ class Usage:
     `claims` and `headers` map each claim and header to the columns that it
     is compared with, `claim_literals` and `header_literals` to the constants. `literals` maps columns to constants.
     `reads` maps each relation to the tables that its policies, functions or view definition read, directly or not.
+    `function_reads` maps each function to the tables that its body names, directly or by other functions.
     `words` are all words of policies and functions, so a column that is not among them cannot change an access.
     """
 
@@ -38,6 +39,7 @@ class Usage:
     header_literals: dict[str, list[str]] = field(default_factory=dict)
     literals: dict[ColumnKey, list[str]] = field(default_factory=dict)
     reads: dict[int, set[int]] = field(default_factory=dict)
+    function_reads: dict[int, set[int]] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
 
     @cached_property
@@ -103,6 +105,8 @@ class _Reader:
         for function in self._catalog.functions:
             self._usage.words.update(_words(function.body))
             self._note(self._bodies[function.oid], None)
+            tables = self._tables(self._bodies[function.oid], {function.oid}) | self._mentioned(function)
+            self._usage.function_reads[function.oid] = tables
         self._usage.reads = _closed(direct)
         return self._usage
 

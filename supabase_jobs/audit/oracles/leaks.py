@@ -1,6 +1,6 @@
 """The oracles: which outcomes are leaks on any schema. Pure functions of the attempts."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from supabase_jobs.audit.callers import ANON, FORGER, FORMER, MEMBER, NEWCOMER, STRANGER, Caller
@@ -85,7 +85,7 @@ class _Judge:
 
     def leaks(self) -> Iterator[Leak]:
         for relation in self._relations.values():
-            attempts = sorted(self._by_relation[relation.oid], key=lambda a: _rank(a.caller))
+            attempts = sorted(self._by_relation[relation.oid], key=lambda a: rank(a.caller))
             if relation.is_table and not relation.rls:
                 yield from _disabled(relation, attempts)
                 continue
@@ -107,21 +107,21 @@ class _Judge:
         first = reached[0]
         kinds = {a.caller.kind for a in reached}
         tested = {a.caller.kind for a in attempts if a.action == SELECT and a.whose == OTHER}
-        message = f"{_who(first.caller)} read other users' rows"
+        message = f"{who(first.caller)} read other users' rows"
         if ANON in kinds and NEWCOMER in tested and NEWCOMER not in kinds:
             yield Leak("read", Severity.ERROR, relation, SELECT, f"{message}, which signed-in users cannot", first)
         elif first.caller.kind in (ANON, NEWCOMER):
             sensitive = [
                 c.name
                 for c in relation.columns
-                if _is_sensitive(c.name) and relation.may(first.caller.role, "SELECT", c.name)
+                if is_sensitive(c.name) and relation.may(first.caller.role, "SELECT", c.name)
             ]
             severity = Severity.WARNING if sensitive else Severity.INFO
             more = f", with {', '.join(sensitive)}" if sensitive else ""
             yield Leak("public", severity, relation, SELECT, message + more, first)
         elif first.caller.kind == FORMER:
             yield Leak(
-                "former", Severity.WARNING, relation, SELECT, f"{_who(first.caller)} still read the group's rows", first
+                "former", Severity.WARNING, relation, SELECT, f"{who(first.caller)} still read the group's rows", first
             )
         else:
             yield Leak("read", Severity.ERROR, relation, SELECT, f"{message}, which others cannot", first)
@@ -138,7 +138,7 @@ class _Judge:
                     break
                 if attempt.whose == NONE and attempt.caller.kind in (ANON, NEWCOMER):
                     severity = Severity.ERROR if attempt.caller.kind == ANON else Severity.WARNING
-                    message = f"{_who(attempt.caller)} {_DOES[action]} rows"
+                    message = f"{who(attempt.caller)} {_DOES[action]} rows"
                     yield Leak("shared-write", severity, relation, action, message, attempt)
                     break
 
@@ -149,7 +149,7 @@ class _Judge:
         verb = "take over" if attempt.name == TAKE_OVER else _DOES[attempt.action]
         more = ", without being able to read them" if read is not None and not read.reached else ""
         severity = Severity.WARNING if attempt.caller.kind == FORMER else Severity.ERROR
-        message = f"{_who(attempt.caller)} {verb} other users' rows{more}"
+        message = f"{who(attempt.caller)} {verb} other users' rows{more}"
         return Leak("write", severity, relation, attempt.action, message, attempt)
 
     def _inserts(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
@@ -171,25 +171,25 @@ class _Judge:
                         severity,
                         relation,
                         INSERT,
-                        f"{_who(attempt.caller)} add rows in another user's name",
+                        f"{who(attempt.caller)} add rows in another user's name",
                         attempt,
                     )
                 elif parents:
                     message = (
-                        f"{_who(attempt.caller)} add rows below {parents[0].label} rows of others that they cannot read"
+                        f"{who(attempt.caller)} add rows below {parents[0].label} rows of others that they cannot read"
                     )
                     yield Leak("forged", Severity.ERROR, relation, INSERT, message, attempt)
                 break
         for attempt in inserts:
             if attempt.name == JOIN and (parents := self._unreadable_parents(relation, attempt.caller)):
                 message = (
-                    f"{_who(attempt.caller)} add rows of their own below {parents[0].label} rows that they cannot read"
+                    f"{who(attempt.caller)} add rows of their own below {parents[0].label} rows that they cannot read"
                 )
                 yield Leak("unreadable-parent", Severity.INFO, relation, INSERT, message, attempt)
                 break
         for attempt in inserts:
             if attempt.whose == NONE and attempt.caller.kind == ANON:
-                yield Leak("shared-write", Severity.INFO, relation, INSERT, f"{_who(attempt.caller)} add rows", attempt)
+                yield Leak("shared-write", Severity.INFO, relation, INSERT, f"{who(attempt.caller)} add rows", attempt)
                 break
 
     def _identifies(self, relation: Relation) -> bool:
@@ -252,7 +252,7 @@ class _Judge:
 
     def _escalations(self) -> Iterator[Leak]:
         groups: dict[tuple[int, str, str], list[Gain]] = {}
-        for gain in sorted(self._gains, key=lambda g: _rank(g.write.caller)):
+        for gain in sorted(self._gains, key=lambda g: rank(g.write.caller)):
             groups.setdefault((gain.write.relation.oid, gain.write.action, gain.write.column), []).append(gain)
         for group in groups.values():
             write = group[0].write
@@ -264,7 +264,7 @@ class _Judge:
                 INSERT: f"INSERT into {write.relation.name}",
                 DELETE: f"DELETE of their row in {write.relation.name}",
             }[write.action]
-            message = f"{_who(write.caller)} gain access to rows of others: after {step} they can {shown}"
+            message = f"{who(write.caller)} gain access to rows of others: after {step} they can {shown}"
             yield Leak("escalation", Severity.ERROR, write.relation, write.action, message, write, tuple(group))
 
 
@@ -277,12 +277,13 @@ def _disabled(relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]
         a for a in (SELECT, INSERT, UPDATE, DELETE) if any(r.action == a and r.caller is first.caller for r in reached)
     ]
     verbs = ", ".join(_DOES[a] for a in actions)
-    message = f"Row level security is disabled: {_who(first.caller).lower()} {verbs} every row"
+    message = f"Row level security is disabled: {who(first.caller).lower()} {verbs} every row"
     severity = Severity.WARNING if actions == [SELECT] else Severity.ERROR
     yield Leak("rls-disabled", severity, relation, actions[0], message, first)
 
 
-def _who(caller: Caller) -> str:
+def who(caller: Caller) -> str:
+    """The caller as the subject of a sentence."""
     if caller.kind == MEMBER:
         return f"A member ({caller.label}) can"
     if caller.role == "anon" and caller.kind == STRANGER:
@@ -290,19 +291,13 @@ def _who(caller: Caller) -> str:
     return _WHO[caller.kind]
 
 
-def _rank(caller: Caller) -> int:
+def rank(caller: Caller) -> int:
+    """The lower, the more general a caller is."""
     return _GENERAL.index(caller.kind) if caller.kind in _GENERAL else len(_GENERAL)
 
 
-def _is_sensitive(name: str) -> bool:
+def is_sensitive(name: str) -> bool:
+    """Whether a column's name says that it holds an address, a token or a secret."""
     return any(word in name.lower() for word in _SENSITIVE) and not name.lower().endswith(
         ("_count", "_at", "_verified")
     )
-
-
-def sentences(leaks: Iterable[Leak]) -> list[str]:
-    """The messages of leaks, for tests and logs."""
-    return [f"{leak.severity} {leak.relation.label}: {leak.message}" for leak in leaks]
-
-
-__all__ = ["GROUP", "Leak", "find", "sentences"]

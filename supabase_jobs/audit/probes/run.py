@@ -56,7 +56,7 @@ class Probes:
     ) -> None:
         self._impersonation, self._fixture, self._callers = impersonation, fixture, callers
         self._plan = fixture.plan
-        self._prober = Prober(impersonation, context)
+        self.prober = Prober(impersonation, context)
         self._cursors: dict[int, str] = {}
         self._declarations: list[Statement] = []
         self.attempts: list[Attempt] = []
@@ -96,7 +96,7 @@ class Probes:
             AttemptProbe(caller, list(group))
             for (caller, _), group in groupby(waiting, key=lambda a: (a.caller, a.relation.oid))
         ]
-        self._prober.run(probes)
+        self.prober.run(probes)
         self.attempts += attempts
 
     def _open_cursors(self, tables: Sequence[Relation]) -> None:
@@ -402,7 +402,7 @@ class Probes:
             AttemptProbe(caller, list(group))
             for (caller, _), group in groupby(ordered, key=lambda a: (a.caller, a.relation.oid))
         ]
-        self._prober.run(probes)
+        self.prober.run(probes)
 
 
 def _last_is_true(answers: Sequence[object]) -> bool:

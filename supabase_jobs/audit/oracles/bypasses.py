@@ -1,0 +1,72 @@
+"""Views and functions that return or change what the tables refuse to the same caller."""
+
+from collections.abc import Iterator, Sequence
+
+from psycopg import sql
+
+from supabase_jobs.audit.callers import Caller
+from supabase_jobs.audit.catalog import Function, Relation
+from supabase_jobs.audit.oracles.leaks import is_sensitive, rank, who
+from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
+from supabase_jobs.audit.probes.bypasses import Bypass
+from supabase_jobs.findings import AuditFinding, Severity
+
+_DOES = {SELECT: "read", UPDATE: "change", DELETE: "delete"}
+
+
+def find(bypasses: Sequence[Bypass]) -> list[AuditFinding]:
+    """One finding for each view or function, and kind of effect."""
+    found: dict[str, AuditFinding] = {}
+    for bypass in sorted(bypasses, key=lambda b: rank(b.caller)):
+        for finding in _findings(bypass):
+            found.setdefault(finding.id, finding)
+    return list(found.values())
+
+
+def _findings(bypass: Bypass) -> Iterator[AuditFinding]:
+    if isinstance(bypass.object, Relation):
+        yield from _of_view(bypass, bypass.object)
+    else:
+        yield from _of_function(bypass, bypass.object)
+
+
+def _of_view(bypass: Bypass, view: Relation) -> Iterator[AuditFinding]:
+    rows = bypass.changed if bypass.action != SELECT else bypass.shown
+    if not rows:
+        return
+    tables = ", ".join(dict.fromkeys(row.relation.label for row in rows))
+    whole = any({c.name for c in row.relation.columns} <= {c.name for c in view.columns} for row in rows)
+    sensitive = any(is_sensitive(c.name) for c in view.columns)
+    severity = Severity.ERROR if whole or sensitive or bypass.action != SELECT else Severity.WARNING
+    message = f"{who(bypass.caller)} {_DOES[bypass.action]} rows of others by the view, which {tables} refuses"
+    if view.kind == "m":
+        cause, fix = "a materialized view has no row level security", _revoke(view, bypass.caller)
+    elif view.invoker:
+        cause, fix = "a function that the view calls", _revoke(view, bypass.caller)
+    else:
+        cause = "the view runs with the privileges of its owner"
+        fix = _text(sql.SQL("alter view {} set (security_invoker = true);").format(view.identifier))
+    yield AuditFinding(f"view:{view.label}:{bypass.action}", severity, view.label, message, fix, cause)
+
+
+def _of_function(bypass: Bypass, function: Function) -> Iterator[AuditFinding]:
+    cause = f"{'security definer' if function.definer else 'security invoker'} function {function.signature}"
+    fix = f"revoke execute on function {function.signature} from public, anon, authenticated;"
+    effects = (
+        ("function-writes", bypass.changed, "change or delete rows of others", Severity.ERROR),
+        ("function-opens", bypass.opened, "gain access to rows of others", Severity.ERROR),
+        ("function-reads", bypass.shown, "read rows of others", Severity.ERROR),
+    )
+    for kind, rows, effect, severity in effects:
+        if rows:
+            tables = ", ".join(dict.fromkeys(row.relation.label for row in rows))
+            message = f"{who(bypass.caller)} {effect} by a call, which {tables} refuses"
+            yield AuditFinding(f"{kind}:{function.signature}", severity, function.signature, message, fix, cause)
+
+
+def _revoke(view: Relation, caller: Caller) -> str:
+    return _text(sql.SQL("revoke select on {} from {};").format(view.identifier, sql.Identifier(caller.role)))
+
+
+def _text(composed: sql.Composable) -> str:
+    return composed.as_string(None)

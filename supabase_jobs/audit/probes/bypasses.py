@@ -1,0 +1,296 @@
+"""Views and functions: do they return or change rows that their tables refuse to the same caller?
+
+A row is recognized by its token in the result. Functions get the ids of tenant A's rows as arguments.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, islice, product
+
+import psycopg
+from psycopg import sql
+
+from supabase_jobs.audit.callers import ANON, FORGER, FORMER, MEMBER, NEWCOMER, STRANGER, Caller
+from supabase_jobs.audit.catalog import Column, Function, Relation
+from supabase_jobs.audit.expressions import Limits
+from supabase_jobs.audit.fixtures import values
+from supabase_jobs.audit.fixtures.build import Fixture
+from supabase_jobs.audit.fixtures.tenants import Row, Tenant, typed
+from supabase_jobs.audit.probes import statements
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, SELECT, UPDATE, Attempt
+from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
+from supabase_jobs.outcomes import refusal
+from supabase_jobs.verify.access.probe import SAVE_IDENTITY, UNDO_PROBE, Groups, Prober
+from supabase_jobs.verify.impersonation import SET, Impersonation, check_identity, identity_statements
+
+_CALLERS = (ANON, NEWCOMER, STRANGER, FORMER, FORGER, MEMBER)
+# a share link or an invitation is a secret: a stranger does not know that of another tenant
+_SECRETS = ("token", "code", "secret", "password", "key", "slug", "hash", "otp", "pin")
+_VARIANTS = 6
+_UPDATABLE, _DELETABLE = 4, 16
+# results are cut after this many characters
+_LONGEST = 100_000
+
+
+@dataclass(eq=False)
+class Bypass:
+    """One statement of a caller on a view or a function, and the rows of tenant A that its result shows or changes.
+
+    `arguments` of a function are those of the call. `outcome` is rows if it reached any row that the tables refuse.
+    """
+
+    caller: Caller
+    object: Relation | Function
+    action: str
+    statements: Sequence[Statement]
+    hidden: Sequence[Row]
+    shown: list[Row] = field(default_factory=list)
+    changed: list[Row] = field(default_factory=list)
+    opened: list[Row] = field(default_factory=list)
+    outcome: str = ""
+    error: psycopg.Error | None = None
+    watched: Sequence[Row] = ()
+    before: Sequence[str | None] = ()
+    repeats_reads: bool = False
+
+    def read(self, result: GroupResult) -> None:
+        """Read what the result shows, and which rows have changed."""
+        self.error = result.error
+        if result.error is not None and len(result.answers) < 2:
+            inconclusive = isinstance(result.error, INCONCLUSIVE_ERRORS)
+            self.outcome = (result.error.sqlstate or "error") if inconclusive else refusal(result.error)
+            text = f"{result.error.diag.message_primary} {result.error.diag.message_detail or ''}"
+            self.shown = [row for row in self.hidden if row.token and row.token in text]
+            return
+        answers = list(result.answers[1:])
+        text = str(answers[0].rows[0][0]) if answers[0].rows else ""
+        self.shown = [row for row in self.hidden if row.token and row.token in text]
+        if self.action in (UPDATE, DELETE) and answers[0].count and not answers[0].rows:
+            self.changed = list(self.hidden)
+        if self.repeats_reads and len(answers) > 1 and answers[1].rows:
+            self.opened = [row for row, now in zip(self.hidden, answers[1].rows[0], strict=True) if now]
+        if self.watched and result.error is None:
+            after = answers[-1].rows[0]
+            self.changed = [r for r, old, new in zip(self.watched, self.before, after, strict=True) if old != new]
+        self.outcome = "rows" if self.shown or self.changed or self.opened else "hidden"
+
+
+@dataclass(eq=False)
+class _BypassProbe:
+    """The bypasses of one caller, for `Prober`."""
+
+    caller: Caller
+    bypasses: Sequence[Bypass]
+    complete: bool = field(default=False)
+
+    def groups(self, impersonation: Impersonation) -> Groups:
+        identity = [*identity_statements(impersonation, self.caller.identity), SAVE_IDENTITY]
+        return [identity, *([UNDO_PROBE, *bypass.statements] for bypass in self.bypasses)]
+
+    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
+        identity, *others = results
+        identity.answer()
+        check_identity(impersonation, self.caller.identity, identity.answers[:-1])
+        for bypass, result in zip(self.bypasses, others, strict=True):
+            bypass.read(result)
+        self.complete = True
+
+
+class Bypasses:
+    """Probes the views and functions; `found` keeps all results."""
+
+    def __init__(
+        self, impersonation: Impersonation, fixture: Fixture, callers: Sequence[Caller], prober: Prober,
+        attempts: Iterable[Attempt],
+    ) -> None:  # fmt: skip
+        self._impersonation, self._fixture, self._prober = impersonation, fixture, prober
+        self._plan, self._catalog = fixture.plan, fixture.plan.catalog
+        self._callers = [c for c in callers if c.kind in _CALLERS]
+        self._open = {
+            (id(a.caller), a.relation.oid)
+            for a in attempts
+            if a.action == SELECT and a.whose in (OTHER, GROUP) and a.reached
+        }
+        self.found: list[Bypass] = []
+
+    def run(self, views: Sequence[Relation], functions: Sequence[Function]) -> None:
+        """Read and write the views, and call the functions."""
+        bypasses = [b for c in self._callers for v in views for b in self._of_view(c, v)]
+        bypasses += [b for c in self._callers for f in functions for b in self._of_function(c, f)]
+        self._snapshot(bypasses)
+        probes = [
+            _BypassProbe(caller, list(group))
+            for (caller, _), group in groupby(bypasses, key=lambda b: (b.caller, b.object.oid))
+        ]
+        self._prober.run(probes)
+        self.found += bypasses
+
+    def _hidden_rows(self, caller: Caller, oids: Iterable[int]) -> list[Row]:
+        """Rows of tenant A, of these tables, that the caller cannot read."""
+        rows = [self._fixture.a.rows.get(oid) for oid in sorted(oids)]
+        return [
+            row for row in rows
+            if row is not None and self._plan.owned(row.relation) and (id(caller), row.relation.oid) not in self._open
+        ]  # fmt: skip
+
+    # ------------------------------------------------------------------------------------------- views
+
+    def _tables_of(self, view: Relation) -> set[int]:
+        """The tables that a view reads, directly or by other views."""
+        found: set[int] = set()
+        waiting = list(view.reads)
+        while waiting:
+            relation = self._catalog.by_oid.get(waiting.pop())
+            if relation is not None and relation.oid not in found:
+                found.add(relation.oid)
+                waiting += relation.reads
+        return found
+
+    def _of_view(self, caller: Caller, view: Relation) -> Iterator[Bypass]:
+        hidden = self._hidden_rows(caller, self._tables_of(view))
+        columns = [c for c in view.columns if view.may(caller.role, "SELECT", c.name)]
+        if not hidden or not columns or not self._catalog.reaches(view, caller.role):
+            return
+        texts = sql.SQL(", ").join(sql.SQL("{}::text").format(c.identifier) for c in columns)
+        tokens = sql.Literal([f"%{row.token}%" for row in hidden])
+        where = sql.SQL("concat_ws(' ', {}) like any ({}::text[])").format(texts, tokens)
+        read = sql.SQL("select string_agg(concat_ws(' ', {}), ' ') from {} where {}").format(
+            texts, view.identifier, where
+        )
+        yield Bypass(caller, view, SELECT, [_statement(read)], hidden)
+        if view.updatable & _UPDATABLE and (column := self._harmless(view, caller.role)) is not None:
+            change = sql.SQL("update {} set {} = {} where {}").format(
+                view.identifier, column.identifier, typed(f"zqx{self._fixture.a.token[-3:]}", column.type), where
+            )
+            yield Bypass(caller, view, UPDATE, [_statement(change)], hidden)
+        if view.updatable & _DELETABLE and view.may(caller.role, "DELETE"):
+            yield Bypass(
+                caller,
+                view,
+                DELETE,
+                [_statement(sql.SQL("delete from {} where {}").format(view.identifier, where))],
+                hidden,
+            )
+
+    def _harmless(self, view: Relation, role: str) -> Column | None:
+        texts = [c for c in view.columns if c.base in ("text", "varchar") and view.may(role, "UPDATE", c.name)]
+        return next(iter(texts), None)
+
+    # ------------------------------------------------------------------------------------------- functions
+
+    def _of_function(self, caller: Caller, function: Function) -> Iterator[Bypass]:
+        if caller.role not in function.callers:
+            return
+        reads = self._plan.usage.function_reads.get(function.oid, set())
+        tables = {oid for oid in reads if oid in self._fixture.a.rows}
+        affected = {
+            r.oid for r in self._catalog.tables if tables & self._plan.usage.reads.get(r.oid, set())
+        } | tables  # fmt: skip
+        hidden = self._hidden_rows(caller, affected if function.volatility == "v" else tables)
+        if not hidden and not tables:
+            return
+        watched = [self._fixture.a.rows[oid] for oid in sorted(tables)] if function.volatility == "v" else []
+        readable = [r for r in hidden if r.relation.may(caller.role, "SELECT")]
+        for arguments in self._arguments(function):
+            sent = [self._call(function, arguments)]
+            repeats = function.volatility == "v" and bool(hidden) and len(readable) == len(hidden)
+            if repeats:
+                sent.append(statements.exists((row, caller.role) for row in hidden))
+            if watched:
+                sent += [Statement(SET, ("role", self._impersonation.own_role)), self._watch(watched)]
+            yield Bypass(caller, function, "call", sent, hidden, watched=watched, repeats_reads=repeats)
+
+    def _call(self, function: Function, arguments: Sequence[sql.Composable]) -> Statement:
+        call = sql.SQL("{}({})").format(function.identifier, sql.SQL(", ").join(arguments))
+        query = sql.SQL("select left(string_agg(r::text, ' '), {}) from (select * from {} limit 1000) as r")
+        return _statement(query.format(sql.Literal(_LONGEST), call))
+
+    def _arguments(self, function: Function) -> Iterator[list[sql.Composable]]:
+        required = len(function.argument_types) - function.defaults
+        names = [*function.argument_names, *[""] * len(function.argument_types)]
+        choices = [
+            [typed(value, type_) for value in self._candidates(name, type_)]
+            for name, type_ in islice(zip(names, function.argument_types, strict=False), max(required, 0) or None)
+        ]  # fmt: skip
+        if required <= 0:
+            choices = choices if function.argument_types else []
+        yield from (list(chosen) for chosen in islice(product(*choices), _VARIANTS))
+
+    def _candidates(self, name: str, type_: str) -> list[str | None]:
+        """Values for an argument: ids of tenant A that fit its name, the likeliest first."""
+        plain = re.sub(r"^(p|in|arg|param|target|_)_|^_+|_+$", "", name.lower())
+        secret = any(word in plain for word in _SECRETS)
+        source = self._fixture.b if secret else self._fixture.a
+        if type_ in ("uuid", "bigint", "integer", "text", "character varying") and not secret:
+            found = self._ids(source, plain, type_)
+            if found:
+                return list(found)
+        if type_ in ("uuid",):
+            return list(dict.fromkeys([source.owner.id, *self._keys(source, type_)]))[:_VARIANTS]
+        if type_ in ("bigint", "integer"):
+            return [*self._keys(source, type_), "1"][:_VARIANTS]
+        return [_generated(plain, type_, source)]
+
+    def _ids(self, tenant: Tenant, name: str, type_: str) -> list[str | None]:
+        if "email" in name:
+            return [tenant.owner.email]
+        if type_ == "uuid" and re.search(r"(^|_)(user|owner|profile|member|author|account|uid)(_?id)?$", name):
+            return [tenant.owner.id]
+        found: list[str | None] = []
+        for row in tenant.rows.values():
+            relation = row.relation
+            single = relation.name.removesuffix("s").removesuffix("ie")
+            for column in relation.columns:
+                if column.type != type_ or row.values.get(column.name) is None:
+                    continue
+                key = column.name in relation.primary_key
+                own = key and name in (f"{single}_id", single, relation.name, f"{single}id")
+                if own or (column.name == name != "id" and type_ in ("uuid", "bigint", "integer")):
+                    found.append(row.values[column.name])
+        return list(dict.fromkeys(found))[:2]
+
+    def _keys(self, tenant: Tenant, type_: str) -> list[str | None]:
+        return [
+            row.values[key[0]] for row in tenant.rows.values()
+            if len(key := row.relation.primary_key) == 1 and row.relation.by_name[key[0]].type == type_
+        ]  # fmt: skip
+
+    # ------------------------------------------------------------------------------------------- effects
+
+    def _watch(self, rows: Sequence[Row]) -> Statement:
+        parts = [
+            sql.SQL("(select watched::text from {} as watched where {})").format(row.relation.identifier, row.condition)
+            for row in rows
+        ]
+        return _statement(sql.SQL("select {}").format(sql.SQL(", ").join(parts)))
+
+    def _snapshot(self, bypasses: Sequence[Bypass]) -> None:
+        """The rows that functions may change, as they are before the calls."""
+        rows = list({id(row): row for bypass in bypasses for row in bypass.watched}.values())
+        if not rows:
+            return
+        self._impersonation.connection.execute("rollback to savepoint own_role")
+        [result] = run_groups(self._impersonation.connection, [[self._watch(rows)]])
+        before: Mapping[int, str | None] = dict(zip(map(id, rows), result.answer().rows[0], strict=True))
+        for bypass in bypasses:
+            bypass.before = [before[id(row)] for row in bypass.watched]
+
+
+def _generated(name: str, type_: str, tenant: Tenant) -> str | None:
+    """A value of a type for an argument that no id fits."""
+    base = {
+        "integer": "int4", "bigint": "int8", "smallint": "int2", "boolean": "bool", "double precision": "float8",
+        "real": "float4", "character varying": "varchar", "timestamp with time zone": "timestamptz",
+        "timestamp without time zone": "timestamp", "text[]": "text",
+    }.get(type_, type_)  # fmt: skip
+    category = "A" if type_.endswith("[]") else ""
+    column = Column(
+        name, type_, base, "b", category, -1, "text" if category else None, "", True, None, "", "", (), (), frozenset()
+    )
+    return values.candidates(column, Limits(), f"{tenant.token}arg", 7, values.utc_now())[0]
+
+
+def _statement(composed: sql.Composable) -> Statement:
+    return Statement(composed.as_string(None))

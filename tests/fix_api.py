@@ -1,22 +1,28 @@
-"""Fixtures of the REST API: the real PostgREST with the role `authenticator` on an applied database."""
+"""Fixtures of the REST API: the real PostgREST with the role `authenticator` on an applied database.
+
+pytest loads this module in every run, so it imports the HTTP clients only on use: they take half a second.
+"""
 
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import psycopg
 import pytest
 
-from supabase import Client, ClientOptions, create_client
 from supabase_jobs.api.keys import Keys
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.local.api import service
 from supabase_jobs.local.api.service import ApiInfo
-from tests.fix_db import Server, session_copy
+from tests.fix_db import Server, copy_of
 from tests.programs import DEFAULT_MAJOR, postgrest
+
+if TYPE_CHECKING:
+    import httpx
+
+    from supabase import Client
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Api:
     info: ApiInfo
     db_url: str
     major: int
-    http: httpx.Client
+    http: "httpx.Client"
     db: Connection
 
     @property
@@ -53,13 +59,15 @@ class Api:
             headers["X-Guest-Id"] = str(guest)
         return headers
 
-    def client(self, *, guest: object = None, user: object = None, service: bool = False) -> Client:
+    def client(self, *, guest: object = None, user: object = None, service: bool = False) -> "Client":
         """A supabase-py client for a guest, a user, both at once, the service, or anon."""
+        from supabase import ClientOptions, create_client
+
         headers = self.headers(guest=guest, user=user, service=service)
         key = headers.pop("apikey")
         return create_client(self.url, key, ClientOptions(headers=headers, httpx_client=self.http))
 
-    def request(self, method: str, path: str, *, headers: Any = None, **more: Any) -> httpx.Response:
+    def request(self, method: str, path: str, *, headers: Any = None, **more: Any) -> "httpx.Response":
         """Send a raw request below /rest/v1 with only these headers."""
         return self.http.request(method, f"{self.info.rest_url}/{path}", headers=headers, **more)
 
@@ -100,6 +108,8 @@ def rows(response: Any) -> list[dict[str, Any]]:
 @contextmanager
 def serve_api(server: Server, database: str) -> Iterator[Api]:
     """Run an API on a database of a test server."""
+    import httpx
+
     with (
         service.throwaway(server.port, database, postgrest_bin=postgrest()) as info,
         httpx.Client(timeout=30) as http,
@@ -116,11 +126,11 @@ def api_on(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Api]]:
 
         def on(major: int) -> Api:
             if major not in apis:
-                server, janitor = session_copy(request, "api", "applied", major)
+                database = copy_of(request, "applied", major, "api")
                 try:
-                    apis[major] = stack.enter_context(serve_api(server, janitor.dbname))
+                    apis[major] = stack.enter_context(serve_api(database.server, database.name))
                 except BaseException:  # also a skip: the next test creates the database again
-                    janitor.drop()
+                    database.server.drop(database.name)
                     raise
             return apis[major]
 

@@ -1,15 +1,17 @@
-"""Pages in the headless Chromium of the system, by playwright."""
+"""Pages in the headless Chromium of the system, by playwright, which is imported only on use."""
 
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.programs import chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 Scheme = Literal["light", "dark"]
 
@@ -20,7 +22,7 @@ SHOTS = "SUPABASE_JOBS_SHOTS"  # folder for screenshots
 class Opened:
     """A page, its console messages and errors, and the URLs that it has requested."""
 
-    page: Page
+    page: "Page"
     messages: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
@@ -29,8 +31,10 @@ Open = Callable[..., Opened]
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator["Browser"]:
     """One browser for all tests; without a sandbox as root."""
+    from playwright.sync_api import sync_playwright
+
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=arguments)
@@ -39,7 +43,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
+def open_page(browser: "Browser", tmp_path: Path) -> Iterator[Open]:
     """`open_page(html, width=390, scheme="dark")`: a page from a file, in a new browser context."""
     opened: list[Opened] = []
 
@@ -60,7 +64,7 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         one.page.context.close()
 
 
-def shoot(page: Page, name: str) -> None:
+def shoot(page: "Page", name: str) -> None:
     """Take a screenshot if the environment names a folder."""
     if folder := os.environ.get(SHOTS):
         page.screenshot(path=Path(folder) / f"{name}.png")

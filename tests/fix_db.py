@@ -1,17 +1,12 @@
-"""Databases: real servers of every major version, a template once each, a copy of it for each test.
+"""Databases: real servers of every major version, a template once each, a copy of it for each test."""
 
-pytest-postgresql makes and drops the databases; the servers are our own (its own starter refuses root).
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from pytest_postgresql import factories
-from pytest_postgresql.janitor import DatabaseJanitor
 
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.local.platform import load_platform
@@ -26,21 +21,48 @@ from tests.programs import ALL_MAJORS, DEFAULT_MAJOR, EMBEDDED, MAJORS, postgres
 
 @dataclass(frozen=True)
 class Server:
-    """A running server, in the shape that pytest-postgresql's factories depend on."""
+    """A running server, with a connection of the superuser that creates and drops databases."""
 
     host: str
     port: int
     user: str
     password: str
     major: int
-    options: str = ""
-    maintenance_dbname: str = "postgres"
-    template_dbname: str | None = None
+    admin: Connection
 
     def url(self, database: str, role: str = "postgres") -> str:
         """The URL of a database for a role; the superuser's has its password."""
         login = f"{role}:{self.password}" if role == self.user else role
         return f"postgresql://{login}@{self.host}:{self.port}/{database}"
+
+    def create(self, database: str, template: str, *, owner: str = "postgres") -> None:
+        """Copy a database, from which nobody may be connected."""
+        names = map(psycopg.sql.Identifier, (database, template, owner))
+        self.admin.execute(psycopg.sql.SQL("create database {} template {} owner {} strategy file_copy").format(*names))
+
+    def drop(self, database: str) -> None:
+        """Drop a database and the connections to it."""
+        self.admin.execute(
+            psycopg.sql.SQL("drop database if exists {} with (force)").format(psycopg.sql.Identifier(database))
+        )
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of a server: URLs for the role that applies migrations, and for the superuser."""
+
+    server: Server
+    name: str
+
+    @property
+    def url(self) -> str:
+        """The URL for the role `postgres`."""
+        return self.server.url(self.name)
+
+    @property
+    def superuser_url(self) -> str:
+        """The URL for the superuser."""
+        return self.server.url(self.name, self.server.user)
 
 
 EXPECTATIONS = load_expectations(Settings(Path()))
@@ -52,77 +74,65 @@ def packaged() -> list[Migration]:
     return standard_migrations(sources, render_sources(sources, {}))
 
 
-def _loader(work: Callable[[str, str], None]) -> Callable[..., None]:
-    """Give a step of a template the superuser's URL and postgres's URL of the database it fills."""
-
-    def load(*, host: str, port: int, user: str, dbname: str, password: str, autocommit: bool = False) -> None:
-        place = f"{host}:{port}/{dbname}"
-        work(f"postgresql://{user}:{password}@{place}", f"postgresql://postgres@{place}")
-
-    return load
-
-
-def own(superuser_url: str) -> None:
-    """Give a copied database to postgres; a copy belongs to whoever made it."""
-    with psycopg.connect(superuser_url, autocommit=True) as connection:
-        connection.execute(
-            psycopg.sql.SQL("alter database {} owner to postgres").format(
-                psycopg.sql.Identifier(connection.info.dbname)
-            )
-        )
-
-
-def _platform(superuser_url: str, _url: str) -> None:
-    load_platform(superuser_url, default_privileges=True)
-
-
-def _bare_platform(superuser_url: str, _url: str) -> None:
-    load_platform(superuser_url, default_privileges=False)
-
-
-def _older_platform(superuser_url: str, _url: str) -> None:
-    load_platform(superuser_url, default_privileges=True, older_image=True)
-
-
-def _older_bare_platform(superuser_url: str, _url: str) -> None:
-    load_platform(superuser_url, default_privileges=False, older_image=True)
-
-
-def _migrations(superuser_url: str, url: str) -> None:
-    own(superuser_url)
-    with connect(url) as connection:
+def _migrations(database: Database) -> None:
+    with connect(database.url) as connection:
         apply_pending(connection, MigrationFiles(packaged()))
+
+
+# template → the template that it starts from, and what it adds: a new Supabase project; one whose default privileges
+# are off; one with our migrations; the first two of an older image
+TEMPLATES: dict[str, tuple[str, Callable[[Database], None]]] = {
+    "platform": ("template1", lambda d: load_platform(d.superuser_url, default_privileges=True)),
+    "bare": ("template1", lambda d: load_platform(d.superuser_url, default_privileges=False)),
+    "applied": ("platform", _migrations),
+    "older": ("template1", lambda d: load_platform(d.superuser_url, default_privileges=True, older_image=True)),
+    "older_bare": ("template1", lambda d: load_platform(d.superuser_url, default_privileges=False, older_image=True)),
+}
 
 
 def _server(major: int) -> Any:
     @pytest.fixture(scope="session")
     def server() -> Iterator[Server]:
-        with throwaway(
-            major=major if major in EMBEDDED else None, postgres_bin=postgres_bin(major), platform=False
-        ) as info:
-            yield Server(info.host, info.port, "supabase_admin", info.superuser_password, info.major)
+        with (
+            throwaway(
+                major=major if major in EMBEDDED else None, postgres_bin=postgres_bin(major), platform=False
+            ) as info,
+            psycopg.connect(info.superuser_url, autocommit=True) as admin,
+        ):
+            yield Server(info.host, info.port, "supabase_admin", info.superuser_password, info.major, admin)
 
     return server
 
 
+def _template(name: str, major: int) -> Any:
+    base, fill = TEMPLATES[name]
+
+    @pytest.fixture(scope="session")
+    def template(request: pytest.FixtureRequest) -> Database:
+        if base in TEMPLATES:
+            original: Database = request.getfixturevalue(f"{base}_{major}")
+            database = Database(original.server, name)
+            database.server.create(name, original.name)
+        else:
+            database = Database(request.getfixturevalue(_server_of(name, major)), name)
+            database.server.create(name, base, owner=database.server.user)
+        fill(database)
+        return database
+
+    return template
+
+
+def _server_of(template: str, major: int) -> str:
+    """The fixture with the server of a template; roles belong to the whole server, and an older image has others."""
+    return f"{'older_server' if template.startswith('older') else 'server'}_{major}"
+
+
 for _major in ALL_MAJORS:
-    # server_16: it runs; platform_16: a template like a new Supabase project, bare_16: one whose default
-    # privileges are off; applied_16: with our migrations; the postgresql_* are a copy for one test.
-    # older_server_16, older_16, older_bare_16: the same of an older image; roles belong to the whole server
+    # server_16 and older_server_16 run; platform_16, applied_16, … are the templates
     globals()[f"server_{_major}"] = _server(_major)
     globals()[f"older_server_{_major}"] = _server(_major)
-    for _name, _base, _work in (
-        ("platform", "server", _platform),
-        ("bare", "server", _bare_platform),
-        ("applied", "platform", _migrations),
-        ("older", "older_server", _older_platform),
-        ("older_bare", "older_server", _older_bare_platform),
-    ):
-        _template = f"{_name}_{_major}"
-        globals()[_template] = factories.postgresql_noproc(
-            depends_on=f"{_base}_{_major}", dbname=f"test_{_template}", load=[_loader(_work)]
-        )
-        globals()[f"postgresql_{_template}"] = factories.postgresql(_template)
+    for _name in TEMPLATES:
+        globals()[f"{_name}_{_major}"] = _template(_name, _major)
 
 
 @pytest.fixture(params=MAJORS, ids=lambda major: f"pg{major}")
@@ -133,37 +143,49 @@ def each_major(request: pytest.FixtureRequest) -> int:
 
 
 # For many similar tests: if catalogs differ between two versions, they rarely differ only in a version between them.
+OLDEST_AND_NEWEST = sorted({MAJORS[0], MAJORS[-1]})
 oldest_and_newest = pytest.mark.parametrize(
-    "each_major", sorted({MAJORS[0], MAJORS[-1]}), indirect=True, ids=lambda major: f"pg{major}"
+    "each_major", OLDEST_AND_NEWEST, indirect=True, ids=lambda major: f"pg{major}"
 )
 
 
-@dataclass(frozen=True)
-class Database:
-    """A database of one test: URLs for the role that applies migrations, and for the superuser."""
+def first_on_each_major(names: str, cases: Sequence[tuple[object, ...]]) -> pytest.MarkDecorator:
+    """Parametrize a test: the first case runs on every version, the others, in which versions are alike, on one."""
+    return pytest.mark.parametrize(
+        f"each_major, {names}",
+        [
+            pytest.param(major, *case, id=f"pg{major}-{'-'.join(map(str, case))}")
+            for number, case in enumerate(cases)
+            for major in (MAJORS if number == 0 else (DEFAULT_MAJOR,))
+        ],
+        indirect=["each_major"],
+    )
 
-    url: str
-    superuser_url: str
-    server: Server
-    name: str
+
+def copy_of(request: pytest.FixtureRequest, template: str, major: int, prefix: str) -> Database:
+    """A copy of a template, which goes when its server goes; its name starts with the prefix."""
+    original: Database = request.getfixturevalue(f"{template}_{major}")
+    database = Database(original.server, f"{prefix}_{template}_{major}")
+    database.server.create(database.name, original.name)
+    return database
 
 
 Make = Callable[..., Database]
 
 
 @pytest.fixture
-def make_database(request: pytest.FixtureRequest) -> Make:
-    """`make_database("platform", 17)`: a fresh copy of a template (platform, bare, applied, older, older_bare)."""
+def make_database(request: pytest.FixtureRequest) -> Iterator[Make]:
+    """`make_database("platform", 17)`: this test's copy of a template (platform, bare, applied, older, older_bare)."""
+    made: dict[tuple[str, int], Database] = {}
 
     def make(template: str, major: int = DEFAULT_MAJOR) -> Database:
-        kind = "older_server" if template.startswith("older") else "server"
-        server: Server = request.getfixturevalue(f"{kind}_{major}")
-        copy: psycopg.Connection[Any] = request.getfixturevalue(f"postgresql_{template}_{major}")
-        name = copy.info.dbname
-        own(server.url(name, server.user))
-        return Database(server.url(name), server.url(name, server.user), server, name)
+        if (template, major) not in made:
+            made[template, major] = copy_of(request, template, major, "test")
+        return made[template, major]
 
-    return make
+    yield make
+    for database in made.values():
+        database.server.drop(database.name)
 
 
 @pytest.fixture
@@ -178,33 +200,14 @@ def applied_url(make_database: Make) -> str:
     return make_database("applied").url
 
 
-def session_copy(
-    request: pytest.FixtureRequest, prefix: str, template: str, major: int
-) -> tuple[Server, DatabaseJanitor]:
-    """Copy a template for the whole session; return the server, and the janitor that can drop the database."""
-    server: Server = request.getfixturevalue(f"server_{major}")
-    original = request.getfixturevalue(f"{template}_{major}").template_dbname
-    janitor = DatabaseJanitor(
-        user=server.user, host=server.host, port=server.port, password=server.password,
-        dbname=f"{prefix}_{original}", template_dbname=original,
-    )  # fmt: skip
-    janitor.init()
-    own(server.url(janitor.dbname, server.user))
-    return server, janitor
-
-
 @pytest.fixture(scope="session")
 def shared(request: pytest.FixtureRequest) -> Callable[[int], str]:
-    """`shared(17)`: the URL of one applied database of that version, for tests that roll everything back.
-
-    It goes when its server goes.
-    """
+    """`shared(17)`: the URL of one applied database of that version, for tests that roll everything back."""
     made: dict[int, str] = {}
 
     def url(major: int) -> str:
         if major not in made:
-            server, janitor = session_copy(request, "shared", "applied", major)
-            made[major] = server.url(janitor.dbname)
+            made[major] = copy_of(request, "applied", major, "shared").url
         return made[major]
 
     return url

@@ -9,14 +9,15 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
-import jwt
 import pytest
 
 from supabase_jobs.api.keys import sign
 from tests.fix_api import Api
+
+if TYPE_CHECKING:
+    import httpx
 
 GUESTS = ("guest_a", "guest_b")
 USERS = ("user_a", "user_b")
@@ -71,6 +72,8 @@ class CaseRunner:
 
     def token(self, caller: str) -> str:
         """A user's token, or an invalid one."""
+        import jwt
+
         *flaw, name = caller.split(" ")
         now = int(time.time())
         sub = self.fill(name) if name.startswith("$") else self.ids[name]
@@ -105,7 +108,7 @@ class CaseRunner:
                 return sign(secret, {**claims, "sub": "42"})
         raise AssertionError(f"unknown kind of token: {caller}")
 
-    def send(self, case: Case) -> httpx.Response:
+    def send(self, case: Case) -> "httpx.Response":
         """Send the request of a case."""
         method, path = self.fill(case.request).split(" ", 1)
         headers = [(name, self.fill(value)) for name, value in case.headers.items()]

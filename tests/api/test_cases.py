@@ -1,4 +1,4 @@
-"""Every case on the real PostgREST and on every PostgreSQL version, and faults with the cases that detect them."""
+"""Every case on the real PostgREST with two PostgreSQL versions, and faults with the cases that detect them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ import pytest
 
 from tests.api import cases_credentials, cases_functions, cases_rows, cases_schema
 from tests.api.case_runner import Case, CaseRunner
+from tests.fix_db import oldest_and_newest
 
 ALL = [*cases_rows.CASES, *cases_credentials.CASES, *cases_functions.CASES, *cases_schema.CASES]
 CASES = {case.name: case for case in ALL}
@@ -49,6 +50,7 @@ def test_case_names_are_unique() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
+@oldest_and_newest
 def test_case(case_runner: CaseRunner, name: str) -> None:
     check(case_runner, CASES[name])
 

@@ -12,7 +12,7 @@ from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import BusyError, ConnectError, PrivilegeError
 from supabase_jobs.operations import cleanup
 from supabase_jobs.operations.statements import NotAppliedError, statement
-from tests.fix_db import Make
+from tests.fix_db import Make, first_on_each_major, oldest_and_newest
 from tests.sql.population import expired, left, left_in, populate
 
 _FUNCTIONS = "select public.cleanup_old_jobs(%s), public.cleanup_inactive_guests(%s)"
@@ -51,8 +51,8 @@ def session(url: str) -> Iterator[Connection]:
         connection.rollback()
 
 
-@pytest.mark.parametrize(
-    ("days", "guest_days", "batch_size"),
+@first_on_each_major(
+    "days, guest_days, batch_size",
     [
         (7, 30, None),
         (7, 30, 7),
@@ -145,6 +145,7 @@ def test_cleanup_overrides_isolation_datestyle_and_timezone_of_the_database(make
     assert run(database.url, batch_size=7).rows["jobs"] == 30
 
 
+@oldest_and_newest
 def test_cleanup_skips_locked_rows(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as connection:
@@ -161,6 +162,7 @@ def test_cleanup_skips_locked_rows(make_database: Make, each_major: int) -> None
     assert run(url, batch_size=4).rows == {"jobs": 9, "guests": locked}
 
 
+@oldest_and_newest
 def test_a_locked_job_keeps_its_guest_and_no_other_guest(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as connection:
@@ -193,6 +195,7 @@ def test_cleanup_ends_after_a_batch_of_locked_guests_of_one_timestamp(applied_ur
         assert run(applied_url, {"days": 90, "guest_days": 30}, 2).rows["guests"] == 0
 
 
+@oldest_and_newest
 def test_an_uncommitted_job_keeps_its_guest(make_database: Make, each_major: int) -> None:
     """Its foreign key locks the row of the guest."""
     url = make_database("applied", each_major).url
@@ -203,6 +206,7 @@ def test_an_uncommitted_job_keeps_its_guest(make_database: Make, each_major: int
         assert run(url).rows["guests"] == 0
 
 
+@oldest_and_newest
 def test_concurrent_cleanups_share_the_rows(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as connection:

@@ -205,10 +205,11 @@ def test_a_dump_of_partitions_restores_into_an_unpartitioned_table(
 
 
 def test_uninstall_drops_the_partitions(make_database: Make, move: Move, shell: Shell) -> None:
-    url = make_database("platform").url
+    database = make_database("platform")
+    url = database.url
     before = catalogs(url)
     shell("supabase-jobs render && supabase-jobs apply", url)
-    fill(Database(url, url, make_database("applied").server, ""))
+    fill(database)
     move(url)
     query(url, BLOCKS["unpartition"])
     shell(BLOCKS["uninstall"], url)

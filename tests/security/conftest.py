@@ -1,4 +1,4 @@
-"""The plugin's rls fixture on every PostgreSQL version, owners with a job, and the examples of docs/security.md."""
+"""The plugin's rls fixture on two PostgreSQL versions, owners with a job, and the examples of docs/security.md."""
 
 import re
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.testing import Caller, Rls
+from tests.fix_db import OLDEST_AND_NEWEST
 
 TEXT = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 EXAMPLES = {
@@ -22,6 +23,13 @@ EXAMPLES = {
 READ = "select * from async_jobs where id = %s"
 ADD = "insert into async_jobs (url, guest_id) values ('https://x.com/1', %s)"
 ADD_USERS = "insert into async_jobs (url, user_id) values ('https://x.com/1', %s)"
+
+
+@pytest.fixture(params=OLDEST_AND_NEWEST, ids=lambda major: f"pg{major}")
+def each_major(request: pytest.FixtureRequest) -> int:
+    """The access rules on which the claims rest run on every version in tests/sql."""
+    major: int = request.param
+    return major
 
 
 @pytest.fixture

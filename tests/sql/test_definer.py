@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
-from tests.fix_db import Make, packaged
+from tests.fix_db import Make, oldest_and_newest, packaged
 from tests.impersonation import GUEST_A, MIGRATE, USER_A, insert_fixture_rows, user
 
 TYPES = ("name", "uuid", "text", "json", "jsonb", "timestamptz", "interval")
@@ -71,6 +71,7 @@ def test_types_of_the_caller_never_run_as_owner(rolled_back: Connection, kind: s
     [("name", "pg_catalog.name", "name"), ("uuid", PATH, ""), ("jsonb", PATH, "")],
     ids=["unqualified type", "uuid in auth.uid", "jsonb in auth.uid"],
 )
+@oldest_and_newest
 def test_types_of_the_caller_run_as_owner_without_precautions(
     make_database: Make, each_major: int, kind: str, qualified: str, unqualified: str
 ) -> None:

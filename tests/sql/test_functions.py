@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
-from tests.fix_db import Make
+from tests.fix_db import Make, oldest_and_newest
 from tests.impersonation import GUEST_A, GUEST_B, JOBS, MIGRATE, USER_A, USER_B, insert_fixture_rows
 
 UNKNOWN = uuid.UUID(int=0xDEAD)
@@ -73,6 +73,7 @@ def test_migrate_rejects_invalid_arguments(rolled_back: Connection) -> None:
     assert sqlstate(rolled_back, MIGRATE, GUEST_A, None) == "22004"
 
 
+@oldest_and_newest
 def test_migrate_waits_for_a_concurrent_insert_and_moves_it(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     moved: list[Any] = []
@@ -151,6 +152,7 @@ def test_cleanup_accepts_any_number_of_days(rolled_back: Connection, function: s
     assert one(rolled_back, function.format("2147483647, 2147483647")) == 0
 
 
+@oldest_and_newest
 def test_cleanup_skips_locked_jobs(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as worker, psycopg.connect(url) as cleaner:
@@ -217,6 +219,7 @@ def test_job_at_the_limit_is_kept_and_one_microsecond_older_deleted(rolled_back:
     assert one(rolled_back, "select id from public.async_jobs where status = 'completed'") == kept
 
 
+@oldest_and_newest
 def test_guest_with_a_concurrently_requeued_job_is_kept(make_database: Make, each_major: int) -> None:
     """A worker has requeued an old failed job and not committed yet."""
     url = make_database("applied", each_major).url
@@ -277,6 +280,7 @@ create view public.async_jobs as select * from public.real_jobs where public.pau
 
 
 @pytest.mark.parametrize("naive", [False, True], ids=["packaged", "naive"])
+@oldest_and_newest
 def test_guest_with_a_concurrently_inserted_job_is_kept(make_database: Make, each_major: int, naive: bool) -> None:
     """The job is committed after the first snapshot of the cleanup and before it locks the guest."""
     url = make_database("applied", each_major).url

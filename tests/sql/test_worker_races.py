@@ -10,17 +10,17 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from supabase_jobs.database.connection import Connection
-from tests.fix_db import Make
+from tests.fix_db import Make, oldest_and_newest
 from tests.impersonation import JOBS, USER_A, insert_fixture_rows
-from tests.programs import DEFAULT_MAJOR
+from tests.programs import MAJORS
 from tests.sql.test_workers import COMPLETE, HEARTBEAT, REQUEUE, claim, silence, value
 
 WORKERS = 8
 
 
 def many(major: int) -> int:
-    """The number of jobs: ten thousand on one version, fewer on the others."""
-    return 10_000 if major == DEFAULT_MAJOR else 1_000
+    """The number of jobs: ten thousand on the newest version, fewer on the others."""
+    return 10_000 if major == MAJORS[-1] else 1_000
 
 
 COUNTS = "select status, count(*) from public.async_jobs group by status"
@@ -97,6 +97,7 @@ def finish(work: Work, jobs: int, deaths: float) -> None:
             thread.join(30)
 
 
+@oldest_and_newest
 def test_every_job_is_claimed_exactly_once(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     work, jobs = Work(url), many(each_major)
@@ -108,6 +109,7 @@ def test_every_job_is_claimed_exactly_once(make_database: Make, each_major: int)
     assert (len(work.done), set(work.done.values())) == (jobs, {1})
 
 
+@oldest_and_newest
 def test_dying_workers_lose_no_job_and_complete_none_twice(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     work, jobs = Work(url), many(each_major)
@@ -122,6 +124,7 @@ def test_dying_workers_lose_no_job_and_complete_none_twice(make_database: Make, 
         assert value(connection, retried) > 0
 
 
+@oldest_and_newest
 def test_claim_skips_locked_jobs_and_a_crash_releases_them(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True) as other:
@@ -140,6 +143,7 @@ def test_claim_skips_locked_jobs_and_a_crash_releases_them(make_database: Make, 
         assert [job for job, _ in again] == [taken]
 
 
+@oldest_and_newest
 def test_job_with_a_concurrent_heartbeat_is_not_requeued(make_database: Make, each_major: int) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True) as keeper, psycopg.connect(url) as worker:
@@ -154,6 +158,7 @@ def test_job_with_a_concurrent_heartbeat_is_not_requeued(make_database: Make, ea
         assert value(worker, COMPLETE, job, "w1", claim_id, Jsonb({}))
 
 
+@oldest_and_newest
 def test_result_after_a_concurrent_cancellation_is_rejected(make_database: Make, each_major: int) -> None:
     """complete_job waits for the transaction of the owner and then finds the job cancelled."""
     url = make_database("applied", each_major).url

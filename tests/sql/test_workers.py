@@ -8,6 +8,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from supabase_jobs.database.connection import Connection
+from tests.fix_db import oldest_and_newest
 from tests.impersonation import (
     ANON,
     GUEST_A,
@@ -113,6 +114,7 @@ def test_only_queued_jobs_are_claimed(queue: Connection) -> None:
     ],
     ids=str,
 )  # fmt: skip
+@oldest_and_newest
 def test_invalid_arguments_are_rejected(queue: Connection, statement: str, values: tuple[object, ...]) -> None:
     assert sqlstate_of(queue, SERVICE, statement, *values) == "22023"
 
@@ -180,6 +182,7 @@ def test_worker_reports_only_on_jobs_that_it_holds(queue: Connection) -> None:
 
 
 @pytest.mark.parametrize("status", ["queued", "completed", "failed", "cancelled"])
+@oldest_and_newest
 def test_status_set_by_the_owner_stays(queue: Connection, status: str) -> None:
     """A result never overwrites a cancelled job, and the worker gets false."""
     [(job_id, claim_id)] = claim(queue)
@@ -235,6 +238,7 @@ def test_requeue_respects_the_limit_and_skips_live_jobs(queue: Connection) -> No
 
 
 @pytest.mark.parametrize("forged", ["infinity", "now", "2999-01-01", "garbage", None])
+@oldest_and_newest
 def test_forged_last_check_does_not_prevent_requeue(queue: Connection, forged: object) -> None:
     [(job_id, _)] = claim(queue)
     silence(queue, job_id)
@@ -252,6 +256,7 @@ def test_update_by_the_owner_is_no_heartbeat(queue: Connection) -> None:
 
 
 @pytest.mark.parametrize("poison", POISON, ids=json.dumps)
+@oldest_and_newest
 def test_forged_metadata_blocks_no_other_job(queue: Connection, poison: object) -> None:
     queue.execute("update public.async_jobs set metadata = %s where id = %s", (Jsonb(poison), JOBS[USER_A]))
     claimed = dict(claim(queue, limit=10))
@@ -268,6 +273,7 @@ def test_forged_metadata_blocks_no_other_job(queue: Connection, poison: object) 
 
 
 @pytest.mark.parametrize("claimed_at", ["garbage", "infinity", "2999-01-01", "4713-01-01 BC", None, 5])
+@oldest_and_newest
 def test_forged_claimed_at_does_not_prevent_completion(queue: Connection, claimed_at: object) -> None:
     [(job_id, claim_id)] = claim(queue)
     queue.execute("update public.async_jobs set metadata = metadata || %s", (Jsonb({"claimed_at": claimed_at}),))

@@ -9,7 +9,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.testing import Rls
-from tests.fix_db import session_copy
+from tests.fix_db import OLDEST_AND_NEWEST, copy_of
 from tests.programs import DEFAULT_MAJOR
 
 NOTES = Path(__file__).with_name("notes.sql").read_text(encoding="utf-8")
@@ -17,9 +17,16 @@ HEADER = "X-Device"
 LOOPS = ("-o", "asyncio_default_fixture_loop_scope=function")
 
 
+@pytest.fixture(params=OLDEST_AND_NEWEST, ids=lambda major: f"pg{major}")
+def each_major(request: pytest.FixtureRequest) -> int:
+    """The assertions ask the same of every version."""
+    major: int = request.param
+    return major
+
+
 @pytest.fixture
 def rls(rolled_back: Connection) -> Iterator[Rls]:
-    """The plugin's class on every PostgreSQL version, with the tables of notes.sql."""
+    """The plugin's class, with the tables of notes.sql."""
     rolled_back.execute(NOTES.encode())
     with Rls(rolled_back, guest_header=HEADER) as rls:
         yield rls
@@ -28,10 +35,10 @@ def rls(rolled_back: Connection) -> Iterator[Rls]:
 @pytest.fixture(scope="session")
 def notes_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database with the tables of notes.sql, for runs that roll back."""
-    server, janitor = session_copy(request, "notes", "platform", DEFAULT_MAJOR)
-    with psycopg.connect(server.url(janitor.dbname)) as connection:
+    database = copy_of(request, "platform", DEFAULT_MAJOR, "notes")
+    with psycopg.connect(database.url) as connection:
         connection.execute(NOTES.encode())
-    return server.url(janitor.dbname)
+    return database.url
 
 
 @pytest.fixture

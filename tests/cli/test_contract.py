@@ -37,9 +37,9 @@ def test_every_error_has_a_documented_exit_code() -> None:
     assert {error.exit_code for error in family} == {1, 2, 4, 5, 6, 7} <= EXIT_CODES.keys()
 
 
-def test_version_and_help(cli: Run) -> None:
-    assert cli("--version").out.startswith("supabase-jobs")
-    shown = cli("--help")
+def test_version_and_help(cli_process: Run) -> None:
+    assert cli_process("--version").out.startswith("supabase-jobs")
+    shown = cli_process("--help")
     assert shown.code == 0
     assert all(name in shown.out for name in COMMANDS)
 
@@ -61,12 +61,12 @@ def test_without_a_database_the_hint_lists_three_ways_to_name_one(cli: Run, comm
         assert way in ran.err
 
 
-def test_shared_options_work_before_and_after_the_command(cli: Run, applied_url: str) -> None:
+def test_shared_options_work_before_and_after_the_command(cli_process: Run, applied_url: str) -> None:
     for words in (("--db-url", applied_url, "status", "--json"), ("status", "--json", "--db-url", applied_url)):
-        assert {m["state"] for m in cli(*words).json["migrations"]} == {"applied"}
-    assert cli("status", SUPABASE_DB_URL=applied_url).code == 0
-    assert cli("--db-url", "postgresql://127.0.0.1:1/none", "status", "--db-url", applied_url).code == 0
-    assert cli("--db-url", applied_url, "status", SUPABASE_DB_URL="postgresql://127.0.0.1:1/none").code == 0
+        assert {m["state"] for m in cli_process(*words).json["migrations"]} == {"applied"}
+    assert cli_process("status", SUPABASE_DB_URL=applied_url).code == 0
+    assert cli_process("--db-url", "postgresql://127.0.0.1:1/none", "status", "--db-url", applied_url).code == 0
+    assert cli_process("--db-url", applied_url, "status", SUPABASE_DB_URL="postgresql://127.0.0.1:1/none").code == 0
 
 
 @pytest.mark.parametrize("command", ["plan", "apply", "status", "verify", "cleanup", "stats", "check-results"])
@@ -123,10 +123,12 @@ def test_a_wrong_password_is_a_connect_error(cli: Run, request: pytest.FixtureRe
     assert SECRET not in ran.out + ran.err
 
 
-def test_a_password_from_the_environment_works_and_is_not_printed(cli: Run, request: pytest.FixtureRequest) -> None:
+def test_a_password_from_the_environment_works_and_is_not_printed(
+    cli_process: Run, request: pytest.FixtureRequest
+) -> None:
     server = request.getfixturevalue("server_16")
     url = f"postgresql://supabase_admin@127.0.0.1:{server.port}/postgres"
-    ran = cli("status", "--db-url", url, PGPASSWORD=server.password)
+    ran = cli_process("status", "--db-url", url, PGPASSWORD=server.password)
     assert ran.code == 0
     assert server.password not in ran.out + ran.err
 
@@ -211,36 +213,36 @@ def test_verify_writes_its_report_into_a_file(cli: Run, applied_url: str, tmp_pa
     assert cli("verify", "--output", "no/such/folder", "--db-url", applied_url).code == 2
 
 
-def test_local_commands_and_demo_share_the_server_of_a_directory(cli: Run, tmp_path: Path) -> None:
+def test_local_commands_and_demo_share_the_server_of_a_directory(cli_process: Run, tmp_path: Path) -> None:
     """The server of a directory from start to stop."""
-    assert cli("local", "status").code == 1
-    started = cli("local", "start", "--postgres", "16")
+    assert cli_process("local", "status").code == 1
+    started = cli_process("local", "start", "--postgres", "16")
     try:
         url = started.out.strip()
         assert url.startswith("postgresql://postgres@127.0.0.1:")
-        assert cli("local", "start", "--json").json["url"] == url
-        assert cli("local", "status").out.strip() == url
-        assert cli("apply", PGSSLMODE="require", PGHOST="elsewhere.invalid").code == 0
-        assert cli("status", "--exit-code").code == 0
-        assert cli("verify").code == 0
-        assert cli("local", "reset").code == 0
-        assert cli("status", "--exit-code").code == 3
-        assert cli("demo", "--keep").code == 0
-        assert cli("status", "--exit-code").code == 0
+        assert cli_process("local", "start", "--json").json["url"] == url
+        assert cli_process("local", "status").out.strip() == url
+        assert cli_process("apply", PGSSLMODE="require", PGHOST="elsewhere.invalid").code == 0
+        assert cli_process("status", "--exit-code").code == 0
+        assert cli_process("verify").code == 0
+        assert cli_process("local", "reset").code == 0
+        assert cli_process("status", "--exit-code").code == 3
+        assert cli_process("demo", "--keep").code == 0
+        assert cli_process("status", "--exit-code").code == 0
     finally:
-        assert cli("local", "stop").code == 0
-    assert cli("local", "status", "--json").json == {"running": False}
-    assert json.loads(cli("local", "stop", "--json").out) == {"stopped": False}
+        assert cli_process("local", "stop").code == 0
+    assert cli_process("local", "status", "--json").json == {"running": False}
+    assert json.loads(cli_process("local", "stop", "--json").out) == {"stopped": False}
 
 
-def test_demo_prints_the_matrix_and_leaves_no_files(cli: Run, tmp_path: Path) -> None:
-    ran = cli("demo")
+def test_demo_prints_the_matrix_and_leaves_no_files(cli_process: Run, tmp_path: Path) -> None:
+    ran = cli_process("demo")
     assert ran.code == 0
     lines = ran.out.splitlines()
     for identity in ("guest, its own job", "user, its own job", "service_role"):
         assert any(line.startswith(identity) for line in lines)
     assert [p.name for p in tmp_path.iterdir()] == ["home"]
-    assert cli("demo", "--json").json["ok"] is True
+    assert cli_process("demo", "--json").json["ok"] is True
 
 
 def test_windows_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,12 +46,12 @@ def test_migrate_guest_moves_the_jobs_and_can_be_repeated(cli: Run, make_databas
         assert connection.execute("select count(*) from public.async_jobs").fetchone() == (3 + len(JOBS),)
 
 
-def test_an_encoding_without_the_ellipsis_prints_the_result(cli: Run, applied_url: str) -> None:
+def test_an_encoding_without_the_ellipsis_prints_the_result(cli_process: Run, applied_url: str) -> None:
     prepare(applied_url)
     words = ("migrate-guest", str(GUEST), str(USER), "--db-url", applied_url)
-    ran = cli(*words, "--json", PYTHONIOENCODING="latin-1")
+    ran = cli_process(*words, "--json", PYTHONIOENCODING="latin-1")
     assert (ran.code, ran.json["migrated"], ran.json["guest_id"]) == (0, 3, "…5e6f")
-    assert "moved 0 jobs of guest" in cli(*words, PYTHONIOENCODING="latin-1").out
+    assert "moved 0 jobs of guest" in cli_process(*words, PYTHONIOENCODING="latin-1").out
 
 
 def test_the_id_of_a_guest_is_never_printed(cli: Run, applied_url: str) -> None:

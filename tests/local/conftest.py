@@ -10,6 +10,7 @@ import pytest
 
 from supabase_jobs.local import server
 from supabase_jobs.local.server import ServerInfo
+from tests.fix_cli import Run
 from tests.programs import MAJORS, postgres_bin, unavailable
 
 
@@ -17,6 +18,12 @@ def require_root() -> None:
     """Skip the test unless it runs as root."""
     if os.geteuid() != 0:
         unavailable("needs root")
+
+
+@pytest.fixture
+def cli(cli_process: Run) -> Run:
+    """Commands in processes of their own, which their servers outlive."""
+    return cli_process
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from supabase_jobs.api.keys import Keys
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.local.api import service
 from supabase_jobs.local.api.service import ApiInfo
-from tests.fix_db import Server, copy_of
+from tests.fix_db import Server, session_copy
 from tests.programs import DEFAULT_MAJOR, postgrest
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def api_on(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Api]]:
 
         def on(major: int) -> Api:
             if major not in apis:
-                database = copy_of(request, "applied", major, "api")
+                database = session_copy(request, "api", "applied", major)
                 try:
                     apis[major] = stack.enter_context(serve_api(database.server, database.name))
                 except BaseException:  # also a skip: the next test creates the database again

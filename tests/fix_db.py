@@ -162,7 +162,7 @@ def first_on_each_major(names: str, cases: Sequence[tuple[object, ...]]) -> pyte
     )
 
 
-def copy_of(request: pytest.FixtureRequest, template: str, major: int, prefix: str) -> Database:
+def session_copy(request: pytest.FixtureRequest, prefix: str, template: str, major: int) -> Database:
     """A copy of a template, which goes when its server goes; its name starts with the prefix."""
     original: Database = request.getfixturevalue(f"{template}_{major}")
     database = Database(original.server, f"{prefix}_{template}_{major}")
@@ -180,7 +180,7 @@ def make_database(request: pytest.FixtureRequest) -> Iterator[Make]:
 
     def make(template: str, major: int = DEFAULT_MAJOR) -> Database:
         if (template, major) not in made:
-            made[template, major] = copy_of(request, template, major, "test")
+            made[template, major] = session_copy(request, "test", template, major)
         return made[template, major]
 
     yield make
@@ -207,7 +207,7 @@ def shared(request: pytest.FixtureRequest) -> Callable[[int], str]:
 
     def url(major: int) -> str:
         if major not in made:
-            made[major] = copy_of(request, "applied", major, "shared").url
+            made[major] = session_copy(request, "shared", "applied", major).url
         return made[major]
 
     return url

@@ -23,8 +23,7 @@ def project_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
 
     def url(name: str) -> str:
         if name not in made:
-            server, janitor = session_copy(request, f"project_{name}", "platform", DEFAULT_MAJOR)
-            made[name] = server.url(janitor.dbname)
+            made[name] = session_copy(request, f"project_{name}", "platform", DEFAULT_MAJOR).url
             with connect(made[name]) as connection:
                 apply_pending(connection, MigrationFiles(load_migrations(PROJECTS / name / "supabase" / "migrations")))
         return made[name]

@@ -9,7 +9,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.testing import Rls
-from tests.fix_db import OLDEST_AND_NEWEST, copy_of
+from tests.fix_db import OLDEST_AND_NEWEST, session_copy
 from tests.programs import DEFAULT_MAJOR
 
 NOTES = Path(__file__).with_name("notes.sql").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def rls(rolled_back: Connection) -> Iterator[Rls]:
 @pytest.fixture(scope="session")
 def notes_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database with the tables of notes.sql, for runs that roll back."""
-    database = copy_of(request, "platform", DEFAULT_MAJOR, "notes")
+    database = session_copy(request, "notes", "platform", DEFAULT_MAJOR)
     with psycopg.connect(database.url) as connection:
         connection.execute(NOTES.encode())
     return database.url

@@ -170,7 +170,10 @@ class AccessSummary:
 
 @dataclass(frozen=True)
 class Audit:
-    """The result of `audit`. `tables` is the number of tables that requests reach, `planted` of those with rows."""
+    """The result of `audit`. `tables` is the number of tables that requests reach, `planted` of those with rows.
+
+    `access` maps objects to callers to actions, and `functions` maps functions to roles, as a baseline records them.
+    """
 
     findings: tuple[AuditFinding, ...]
     cells: tuple[AuditCell, ...]
@@ -179,6 +182,8 @@ class Audit:
     tables: int
     planted: int
     milliseconds: float
+    access: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    functions: Mapping[str, str] = field(default_factory=dict)
     database: str = ""
 
     @property

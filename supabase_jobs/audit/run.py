@@ -10,8 +10,8 @@ from psycopg.pq import TransactionStatus
 from supabase_jobs.audit import callers, catalog, usage
 from supabase_jobs.audit.fixtures.build import build
 from supabase_jobs.audit.fixtures.plan import make_plan
+from supabase_jobs.audit.oracles import access, causes, leaks, summary
 from supabase_jobs.audit.oracles import bypasses as bypass_leaks
-from supabase_jobs.audit.oracles import causes, leaks, summary
 from supabase_jobs.audit.probes.attempt import GROUP, OTHER, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.run import Probes
@@ -65,7 +65,8 @@ def audit(connection: Connection, options: Options) -> Audit:
         probes.run(relations)
         bypasses = Bypasses(acting, fixture, everyone, probes.prober, probes.attempts)
         views = [r for r in relations if r.kind in ("v", "m")]
-        called = [f for f in found.functions if _callable(f, found, options)]
+        exposed = access.reachable_functions(found)
+        called = [f for f in exposed if _callable(f, options)]
         bypasses.run(views, called)
         judged = leaks.find(plan, probes.attempts, probes.gains)
         connection.execute("rollback to savepoint own_role")
@@ -80,6 +81,8 @@ def audit(connection: Connection, options: Options) -> Audit:
         len(tables),
         sum(r.oid in fixture.a.rows for r in tables),
         (time.monotonic() - started) * 1000,
+        access.access(probes.attempts, bypasses.found),
+        access.functions([] if options.tables else exposed),
     )
 
 
@@ -109,11 +112,10 @@ def _bypass_cell(bypass: Bypass) -> AuditCell:
     return AuditCell(label, bypass.caller.label, whose, bypass.action, bypass.outcome)
 
 
-def _callable(function: catalog.Function, found: catalog.Catalog, options: Options) -> bool:
-    """Whether a request can call a function, and the options allow it."""
-    served = function.schema in found.served and function.kind == "f"
+def _callable(function: catalog.Function, options: Options) -> bool:
+    """Whether the options allow calls of a function."""
     allowed = options.functions and (options.volatile or function.volatility != "v")
-    return served and allowed and function.result not in ("trigger", "event_trigger") and not options.tables
+    return allowed and not options.tables and (not options.schemas or function.schema in options.schemas)
 
 
 def _check(found: catalog.Catalog, options: Options) -> None:

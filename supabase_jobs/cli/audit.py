@@ -20,11 +20,26 @@ if TYPE_CHECKING:
 
 # the keys of report.audit.FORMATS, which `--help` does not load
 FORMATS = ("text", "json")
+# where `--update-baseline` writes
+DEFAULT_BASELINE = Path("supabase") / "access.toml"
 
 
 @click.command(epilog="Example: supabase-jobs audit")
 @click.option("--schema", "schemas", multiple=True, metavar="NAME", help="Only this schema; may be repeated.")
 @click.option("--table", "tables", multiple=True, metavar="NAME", help="Only this table or view; may be repeated.")
+@click.option(
+    "--baseline",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Compare with this file (default: supabase/access.toml, if it exists); only deviations and new leaks count.",
+)
+@click.option(
+    "--update-baseline",
+    metavar="[FILE]",
+    is_flag=False,
+    flag_value=str(DEFAULT_BASELINE),
+    help="Write the baseline (default: supabase/access.toml), and exit 0.",
+)
+@click.option("--strict", is_flag=True, help="With a baseline: narrower access is an error too.")
 @click.option("--no-functions", is_flag=True, help="Call no functions.")
 @click.option(
     "--call-functions",
@@ -44,6 +59,9 @@ def command(
     ctx: click.Context,
     schemas: tuple[str, ...],
     tables: tuple[str, ...],
+    baseline: Path | None,
+    update_baseline: str | None,
+    strict: bool,
     no_functions: bool,
     call_functions: bool,
     format_: str | None,
@@ -55,12 +73,17 @@ def command(
     Inserts rows for two strangers, runs the actions of every kind of caller, and rolls everything back. Without a
     database, it starts an embedded server, applies the migrations, and audits that.
     """
+    from supabase_jobs.audit.baseline import Baseline, apply, load, render
     from supabase_jobs.audit.run import Options, audit
     from supabase_jobs.database.connection import describe
     from supabase_jobs.sources.config_toml import load_api_settings
 
     if as_json and format_ not in (None, "json"):
         raise ConfigError(f"--json conflicts with --format {format_}", hint="Pass only one of them.")
+    if update_baseline is not None and (schemas or tables):
+        raise ConfigError("--update-baseline needs the whole project", hint="Leave out --schema and --table.")
+    file = Path(update_baseline) if update_baseline is not None else _baseline_file(baseline)
+    known = load(file) if file is not None and (update_baseline is None or file.is_file()) else Baseline()
     if output is not None and not output.parent.is_dir():
         raise ConfigError(f"cannot write {output}: no folder {output.parent}", hint="Create the folder.")
     given = settings(ctx)
@@ -76,15 +99,31 @@ def command(
         with progress("auditing"):
             result = audit(connection, replace(options, is_local=is_embedded, volatile=call_functions or is_embedded))
         result = replace(result, database=str(describe(connection)))
+    if update_baseline is not None and file is not None:
+        _write(file, render(result, known))
+        narrate(f"wrote {file}")
+    elif file is not None:
+        result = apply(result, known, strict=strict, narrowed=bool(schemas or tables or no_functions))
     form = "json" if as_json else format_ or "text"
     if output is None:
         click.echo(_report(result, form, terminal=sys.stdout.isatty()), nl=False)
     else:
-        try:
-            output.write_text(_report(result, form, terminal=False), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"cannot write {output}: {error.strerror}") from error
-    ctx.exit(0 if result.ok else 1)
+        _write(output, _report(result, form, terminal=False))
+    ctx.exit(0 if result.ok or update_baseline is not None else 1)
+
+
+def _baseline_file(option: Path | None) -> Path | None:
+    if option is not None:
+        return option
+    return DEFAULT_BASELINE if DEFAULT_BASELINE.is_file() else None
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
 @contextmanager

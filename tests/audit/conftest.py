@@ -13,8 +13,6 @@ from tests.audit.catalogue import PROJECTS
 from tests.fix_db import session_copy
 from tests.programs import DEFAULT_MAJOR
 
-RunAudit = Callable[[Connection], Audit]
-
 
 @pytest.fixture(scope="session")
 def project_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
@@ -38,11 +36,20 @@ def project(project_url: Callable[[str], str], request: pytest.FixtureRequest) -
         yield connection
 
 
-@pytest.fixture(scope="session")
-def run_audit() -> RunAudit:
+def run_audit(connection: Connection) -> Audit:
     """Audit a local database."""
+    return audit(connection, Options(is_local=True, volatile=True))
 
-    def run(connection: Connection) -> Audit:
-        return audit(connection, Options(is_local=True, volatile=True))
 
-    return run
+@pytest.fixture(scope="session")
+def unmodified(project_url: Callable[[str], str]) -> Callable[[str], Audit]:
+    """`unmodified("teams")`: the audit of a project without a fault, made once for the session."""
+    made: dict[str, Audit] = {}
+
+    def of(name: str) -> Audit:
+        if name not in made:
+            with connect(project_url(name)) as connection:
+                made[name] = run_audit(connection)
+        return made[name]
+
+    return of

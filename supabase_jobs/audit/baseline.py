@@ -1,0 +1,168 @@
+"""The baseline of a project: who may do what with which object, reviewed and committed as supabase/access.toml."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from supabase_jobs.errors import ConfigError
+from supabase_jobs.findings import Audit, AuditFinding, Severity
+from supabase_jobs.settings import read_toml
+
+_NONE = "none"
+_OUTSIDERS = {"anon", "newcomer", "stranger"}
+_WORDS = re.compile(r"\w+(?:\([^)]*\))?")
+_HEAD = """\
+# Who may do what, as `supabase-jobs audit --update-baseline` found it. Review each change in the pull request.
+# "none" and the actions are those on other users' rows; for the owner and for members, on their own and their group's.
+# join: add a row of one's own to another's group; forge: add a row in another's name.
+"""
+_ACCEPTED = """
+# Leaks that are intended, with the reason.
+"""
+
+Access = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The accepted access: object → caller → actions; function → roles; the id of an accepted leak → its reason."""
+
+    access: Access = field(default_factory=dict)
+    functions: Mapping[str, str] = field(default_factory=dict)
+    accepted: Mapping[str, str] = field(default_factory=dict)
+
+
+def load(path: Path) -> Baseline:
+    """Read a baseline. Raises ConfigError for a file that cannot be read, an unknown key or a value of another type."""
+    table = read_toml(path)
+    if unknown := set(table) - {"access", "functions", "accepted"}:
+        raise ConfigError(
+            f"{path}: unknown key {min(unknown)!r}", hint="Known keys: access, functions, accepted.", file=str(path)
+        )
+    access = _mapping(path, table, "access")
+    for name, callers in access.items():
+        if not isinstance(callers, dict) or not all(isinstance(actions, str) for actions in callers.values()):
+            raise ConfigError(f'{path}: access."{name}" must map callers to actions', file=str(path))
+    functions, accepted = _mapping(path, table, "functions"), _mapping(path, table, "accepted")
+    for key, texts in (("functions", functions), ("accepted", accepted)):
+        for name, text in texts.items():
+            if not isinstance(text, str):
+                raise ConfigError(f'{path}: {key}."{name}" must be a text', file=str(path))
+    return Baseline(access, functions, accepted)
+
+
+def _mapping(path: Path, table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = table.get(key, {})
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: {key} must be a table", file=str(path))
+    return found
+
+
+def render(result: Audit, old: Baseline) -> str:
+    """The baseline of an audit as TOML; the reasons of `old` are kept."""
+    lines = [_HEAD, "[access]"]
+    for name, callers in sorted(result.access.items()):
+        pairs = ", ".join(f"{_key(caller)} = {_text(actions)}" for caller, actions in callers.items())
+        lines.append(f"{_text(name)} = {{ {pairs} }}")
+    lines += ["", "# The roles that may call each function.", "[functions]"]
+    lines += [f"{_text(name)} = {_text(roles)}" for name, roles in sorted(result.functions.items())]
+    leaks = sorted(f.id for f in result.findings if f.severity is not Severity.INFO)
+    if leaks:
+        lines += [_ACCEPTED.rstrip("\n"), "[accepted]"]
+        lines += [f"{_text(leak)} = {_text(old.accepted.get(leak, ''))}" for leak in leaks]
+    return "\n".join(lines) + "\n"
+
+
+def apply(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bool) -> Audit:
+    """The audit with the deviations from a baseline as findings; accepted leaks become infos.
+
+    `strict`: narrower access is an error too. `narrowed`: the audit saw only a part of the objects.
+    """
+    findings = [*_deviations(result, baseline, strict=strict, narrowed=narrowed)]
+    findings += [_accepted(finding, baseline) for finding in result.findings]
+    order = list(Severity)
+    return replace(result, findings=tuple(sorted(findings, key=lambda f: (order.index(f.severity), f.object, f.id))))
+
+
+def _accepted(finding: AuditFinding, baseline: Baseline) -> AuditFinding:
+    reason = baseline.accepted.get(finding.id)
+    if reason is None or finding.severity is Severity.INFO:
+        return finding
+    if reason.strip():
+        return replace(finding, severity=Severity.INFO, message=f"{finding.message} (accepted: {reason})")
+    fix = f'Give the reason in the baseline: [accepted] {_text(finding.id)} = "…". Or close it: {finding.fix}'
+    return replace(
+        finding, severity=Severity.WARNING, message=f"{finding.message} (accepted without a reason)", fix=fix
+    )
+
+
+def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bool) -> Iterator[AuditFinding]:
+    for name, callers in result.access.items():
+        if name not in baseline.access:
+            yield from _new(name, callers)
+            continue
+        for caller in dict.fromkeys([*callers, *baseline.access[name]]):
+            yield from _compare(name, caller, callers.get(caller), baseline.access[name].get(caller), strict)
+    for name, roles in result.functions.items():
+        if name in baseline.functions:
+            yield from _compare(name, "callers", roles, baseline.functions[name], strict)
+        else:  # what it returns or changes is a finding of its own
+            yield _finding(f"new:{name}", Severity.INFO, name, f"is not in the baseline; callers: {roles}")
+    if not narrowed:
+        gone = [name for name in baseline.access if name not in result.access]
+        gone += [name for name in baseline.functions if name not in result.functions]
+        for name in gone:
+            yield _finding(f"gone:{name}", _narrower(strict), name, "is in the baseline, and no request reaches it")
+
+
+def _new(name: str, callers: Mapping[str, str]) -> Iterator[AuditFinding]:
+    """An object that the baseline lacks: an error if it is open to users without a row in it."""
+    allowed = {caller: actions for caller, actions in callers.items() if actions != _NONE}
+    if allowed:
+        severity = Severity.ERROR if _OUTSIDERS & allowed.keys() else Severity.INFO
+        shown = ", ".join(f"{caller}: {actions}" for caller, actions in allowed.items())
+        yield _finding(f"new:{name}", severity, name, f"is not in the baseline; {shown}")
+
+
+def _compare(name: str, caller: str, new: str | None, old: str | None, strict: bool) -> Iterator[AuditFinding]:
+    now, before = _actions(new), _actions(old)
+    for action in sorted(now - before):
+        yield _finding(
+            f"{name}:{caller}:{action}:wider", Severity.ERROR, name, f"{caller}: {action} is allowed; it was not"
+        )
+    for action in sorted(before - now):
+        yield _finding(
+            f"{name}:{caller}:{action}:narrower", _narrower(strict), name, f"{caller}: {action} is refused; it was not"
+        )
+
+
+def _actions(text: str | None) -> set[str]:
+    """`read update(a,b)` as a set: each column of an update is an action of its own."""
+    found: set[str] = set()
+    for word in _WORDS.findall(re.sub(r",\s+", ",", text or _NONE)):
+        action, _, columns = word.partition("(")
+        if columns:
+            found |= {f"{action}({column.strip()})" for column in columns.rstrip(")").split(",")}
+        elif action != _NONE:
+            found.add(action)
+    return found
+
+
+def _finding(id_: str, severity: Severity, name: str, message: str) -> AuditFinding:
+    fix = "If this is intended: supabase-jobs audit --update-baseline, and review the change."
+    return AuditFinding(f"baseline:{id_}", severity, name, message, fix, "a change since the baseline")
+
+
+def _narrower(strict: bool) -> Severity:
+    return Severity.ERROR if strict else Severity.WARNING
+
+
+def _key(text: str) -> str:
+    return text if re.fullmatch(r"[\w-]+", text) and text.isascii() else _text(text)
+
+
+def _text(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

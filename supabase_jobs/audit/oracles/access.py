@@ -1,0 +1,93 @@
+"""The access of each caller to each object in words, as the baseline records it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from supabase_jobs.audit.callers import MEMBER, OWNER, Caller
+from supabase_jobs.audit.catalog import Catalog, Function, Relation
+from supabase_jobs.audit.probes.attempt import (
+    DELETE,
+    FORGE,
+    GROUP,
+    INSERT,
+    JOIN,
+    NONE,
+    OTHER,
+    OWN,
+    SELECT,
+    UPDATE,
+    Attempt,
+)
+from supabase_jobs.audit.probes.bypasses import Bypass
+
+_WORDS = {SELECT: "read", INSERT: "insert", UPDATE: "update", DELETE: "delete"}
+
+
+def access(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[str, dict[str, str]]:
+    """Object → caller → actions: on other users' rows, for the owner on own rows, for members on the group's rows.
+
+    A member's access to own rows is that of the caller "LABEL, own rows".
+    """
+    grouped: dict[tuple[str, str], list[Attempt]] = {}
+    for attempt in attempts:
+        if (label := _label(attempt)) is not None:
+            grouped.setdefault((attempt.relation.label, label), []).append(attempt)
+    found: dict[str, dict[str, str]] = {}
+    for (name, label), group in grouped.items():
+        found.setdefault(name, {})[label] = _actions(group)
+    for bypass in bypasses:
+        if isinstance(bypass.object, Relation):
+            callers = found.setdefault(bypass.object.label, {})
+            words = [w for w in callers.get(bypass.caller.label, "none").split() if w != "none"]
+            words += [_WORDS[bypass.action]] if bypass.outcome == "rows" else []
+            callers[bypass.caller.label] = " ".join(words) or "none"
+    return found
+
+
+def functions(called: Sequence[Function]) -> Mapping[str, str]:
+    """Function → the API roles that may call it."""
+    return {f.signature: " ".join(role for role in f.callers if role != "service_role") or "none" for f in called}
+
+
+def _label(attempt: Attempt) -> str | None:
+    caller: Caller = attempt.caller
+    if caller.kind == OWNER:
+        return caller.label if attempt.whose in (OWN, NONE) else None
+    if attempt.whose == OWN:
+        return f"{caller.label}, own rows" if caller.kind == MEMBER else None
+    return caller.label if attempt.whose in (OTHER, GROUP, NONE) else None
+
+
+def _actions(attempts: Sequence[Attempt]) -> str:
+    words = []
+    for action, word in _WORDS.items():
+        group = [a for a in attempts if a.action == action and a.name not in (JOIN, FORGE)]
+        if action == UPDATE:
+            words += _updates(group)
+        elif any(a.reached for a in group):
+            words.append(word)
+    words += [name for name in (JOIN, FORGE) if any(a.name == name and a.reached for a in attempts)]
+    return " ".join(words) or "none"
+
+
+def _updates(attempts: Sequence[Attempt]) -> list[str]:
+    """`update`, or `update(a,b)` if some of several columns cannot be changed."""
+    columns = dict.fromkeys(a.column for a in attempts if a.column)
+    changed = [c for c in columns if any(a.reached and a.column == c for a in attempts)]
+    if not changed:
+        return []
+    every = len(changed) == len(columns) and not _restricted(attempts[0])
+    return ["update"] if every or len(columns) == 1 else [f"update({','.join(sorted(changed))})"]
+
+
+def _restricted(attempt: Attempt) -> bool:
+    """Whether the role may update only some columns."""
+    return f"{attempt.caller.role} UPDATE" not in attempt.relation.granted
+
+
+def reachable_functions(catalog: Catalog) -> list[Function]:
+    """The functions that requests of anon or a signed-in user can call."""
+    return [
+        f for f in catalog.functions
+        if f.schema in catalog.served and f.kind == "f" and f.result not in ("trigger", "event_trigger")
+        and set(f.callers) & {"anon", "authenticated"}
+    ]  # fmt: skip

@@ -1,0 +1,97 @@
+"""The baseline: which differences are wider access, which narrower, and accepted leaks."""
+
+from pathlib import Path
+
+import pytest
+
+from supabase_jobs.audit.baseline import Baseline, apply, load
+from supabase_jobs.errors import ConfigError
+from supabase_jobs.findings import Audit, AuditFinding, Severity
+
+NOTES = {"public.notes": {"stranger": "none", "owner": "read update(body,title) delete"}}
+LEAK = AuditFinding("write:public.notes:update", Severity.ERROR, "public.notes", "leak", "fix it", 'policy "x"')
+
+
+def _audit(
+    access: dict[str, dict[str, str]], *findings: AuditFinding, functions: dict[str, str] | None = None
+) -> Audit:
+    return Audit(findings, (), (), (), 1, 1, 1.0, access, functions or {})
+
+
+def _found(result: Audit, baseline: Baseline, *, strict: bool = False, narrowed: bool = False) -> list[str]:
+    compared = apply(result, baseline, strict=strict, narrowed=narrowed)
+    return [f"{f.severity} {f.id}" for f in compared.findings]
+
+
+def test_equal_access_is_no_finding() -> None:
+    assert _found(_audit(NOTES), Baseline(NOTES)) == []
+
+
+def test_wider_access_is_an_error() -> None:
+    wider = {"public.notes": {"stranger": "read", "owner": "read update(body,title) delete"}}
+    assert _found(_audit(wider), Baseline(NOTES)) == ["error baseline:public.notes:stranger:read:wider"]
+
+
+def test_another_column_is_wider_access() -> None:
+    wider = {"public.notes": {"stranger": "none", "owner": "read update(body,role,title) delete"}}
+    assert _found(_audit(wider), Baseline(NOTES)) == ["error baseline:public.notes:owner:update(role):wider"]
+
+
+@pytest.mark.parametrize(("strict", "severity"), [(False, "warning"), (True, "error")])
+def test_narrower_access_is_a_warning_unless_strict(strict: bool, severity: str) -> None:
+    narrower = {"public.notes": {"stranger": "none", "owner": "read update(body,title)"}}
+    found = _found(_audit(narrower), Baseline(NOTES), strict=strict)
+    assert found == [f"{severity} baseline:public.notes:owner:delete:narrower"]
+
+
+def test_object_that_the_baseline_lacks_is_an_error_if_strangers_reach_it() -> None:
+    assert _found(_audit(NOTES), Baseline()) == ["info baseline:new:public.notes"]
+    wide = {"public.notes": {"stranger": "read", "owner": "read"}}
+    assert _found(_audit(wide), Baseline()) == ["error baseline:new:public.notes"]
+
+
+def test_function_that_the_baseline_lacks_is_an_info() -> None:
+    assert _found(_audit({}, functions={"public.f()": "anon"}), Baseline()) == ["info baseline:new:public.f()"]
+
+
+def test_object_without_access_may_be_new() -> None:
+    assert _found(_audit({"public.notes": {"anon": "none"}}), Baseline()) == []
+
+
+def test_object_that_is_gone_is_a_warning_unless_only_a_part_was_audited() -> None:
+    assert _found(_audit({}), Baseline(NOTES)) == ["warning baseline:gone:public.notes"]
+    assert _found(_audit({}), Baseline(NOTES), narrowed=True) == []
+
+
+def test_function_that_more_roles_can_call_is_an_error() -> None:
+    result = _audit({}, functions={"public.f()": "anon authenticated"})
+    found = _found(result, Baseline(functions={"public.f()": "authenticated"}))
+    assert found == ["error baseline:public.f():callers:anon:wider"]
+
+
+def test_new_leak_is_an_error_and_an_accepted_one_an_info_with_its_reason() -> None:
+    assert _found(_audit(NOTES, LEAK), Baseline(NOTES)) == [f"error {LEAK.id}"]
+    accepted = apply(
+        _audit(NOTES, LEAK), Baseline(NOTES, {}, {LEAK.id: "a wiki"}), strict=False, narrowed=False
+    ).findings
+    assert [(f.severity, f.message) for f in accepted] == [(Severity.INFO, "leak (accepted: a wiki)")]
+
+
+def test_accepted_leak_needs_a_reason() -> None:
+    assert _found(_audit(NOTES, LEAK), Baseline(NOTES, {}, {LEAK.id: " "})) == [f"warning {LEAK.id}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[acess]", "unknown key 'acess'"),
+        ("access = 1", "access must be a table"),
+        ('[access]\n"public.notes" = "all"', "must map callers to actions"),
+        ('[accepted]\n"x" = 1', "must be a text"),
+    ],
+)
+def test_invalid_baseline_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "access.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load(file)

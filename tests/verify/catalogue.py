@@ -50,7 +50,8 @@ class Fault:
 
     `sql` inserts the fault, or else `with_` (key `with`) in place of `replace` in the definition of `function`.
     `bypass` is a key of `[allowed_bypasses]` with which nothing is reported. `documented` faults are the sections of
-    docs/rls-faults.md. With `chance`, the random ids of the test rows decide what other areas report.
+    docs/rls-faults.md. With `chance`, the random ids of the test rows decide what other areas report. `harmless` is
+    similar SQL that is no fault: nothing is reported.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Fault:
     only: tuple[str, ...] = ()
     fix: tuple[str, ...] = ()
     bypass: str = ""
+    harmless: str = ""
     documented: bool = False
     chance: bool = False
     versions: str = "oldest and newest"
@@ -129,7 +131,14 @@ def each_fault(area: str) -> pytest.MarkDecorator:
 
 
 def assert_reported(connection: Connection, fault: Fault) -> Verification:
-    """Insert a fault; check what `verify` reports, with its bypass allowed, and after the printed fixes."""
+    """Insert a fault; check what `verify` reports, with its bypass allowed, and after the printed fixes.
+
+    Before that, check that nothing is reported for similar SQL that is harmless.
+    """
+    if fault.harmless:
+        with connection.transaction(force_rollback=True):
+            connection.execute(fault.harmless.encode())
+            assert verify(connection, EXPECTATIONS, fault.areas).findings == ()
     fault.insert(connection)
     result = verify(connection, EXPECTATIONS, fault.areas)
     check(result, fault)

@@ -1,0 +1,68 @@
+-- No role but authenticator and those of the platform is a member of a role that bypasses row level security.
+-- A member can run SET ROLE, also if it is NOINHERIT. Such roles are service_role, superusers, roles with BYPASSRLS, the
+-- owners of managed tables, authenticator, which can switch to service_role, and for a role that a request can assume the
+-- predefined roles that read or write all data, read or write files, or run programs.
+with owner as (
+  select distinct c.relowner as oid
+  from pg_class as c
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  where ($1::jsonb -> 'managed') ? format('%I.%I', n.nspname, c.relname)
+),
+
+api as (
+  select r.oid
+  from pg_roles as r
+  where r.rolname in ('authenticator', 'anon', 'authenticated', 'service_role')
+    or exists (
+      select 1 from pg_auth_members as m
+      where m.member = to_regrole('authenticator')::oid and m.roleid = r.oid and not r.rolbypassrls and not r.rolsuper
+    )
+)
+
+select distinct
+  quote_ident(r.rolname) as object,
+  quote_ident(g.rolname) as name,
+  format(
+    '%s is a member and can run set role %I%s', g.rolname, r.rolname,
+    case
+      when r.rolsuper then ', a superuser'
+      when r.rolname = 'authenticator' then ', which can switch to service_role'
+      when r.rolname like 'pg\_%' then ', whose privileges ignore those of the tables'
+      when r.rolbypassrls then ', which bypasses row level security'
+      else ', the owner of managed tables, who bypasses row level security'
+    end
+  ) as message,
+  format('revoke %I from %I;', r.rolname, g.rolname) as fix,
+  'error' as severity,
+  array['member:' || quote_ident(g.rolname)] as facts
+from pg_auth_members as m
+inner join pg_roles as r on m.roleid = r.oid
+inner join pg_roles as g on m.member = g.oid
+where (
+    r.rolsuper
+    or r.rolbypassrls
+    or r.rolname in ('service_role', 'authenticator')
+    or r.oid in (select o.oid from owner as o)
+    or (
+      g.oid in (select a.oid from api as a)
+      and r.rolname in (
+        'pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files', 'pg_write_server_files',
+        'pg_execute_server_program'
+      )
+    )
+  )
+  -- role_attributes.sql reports anon or authenticated with BYPASSRLS
+  and not (r.rolname in ('anon', 'authenticated', 'service_role') and g.rolname = 'authenticator')
+  and not g.rolsuper
+  and g.oid not in (select o.oid from owner as o)
+  and g.rolname <> 'postgres'
+  and g.rolname <> current_user
+  -- the services and tools of the platform
+  and g.rolname !~ '^(supabase_|cli_login_|pgsodium_)'
+  and g.rolname not in ('dashboard_user', 'pgbouncer')
+  -- PostgreSQL 16: a membership that gives nothing
+  and not (
+    coalesce((to_jsonb(m) ->> 'set_option')::boolean, true) = false
+    and coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true) = false
+    and not m.admin_option
+  )

@@ -60,8 +60,14 @@ def test_objects_without_a_bypass_are_not_reported(rolled_back: Connection, sql:
             f" 'select * from {JOBS}'; alter extension plpgsql add function public.every_job()",
             "function that bypasses row level security:public.every_job()",
         ),
+        (
+            "create foreign data wrapper elsewhere; create server elsewhere foreign data wrapper elsewhere;"
+            "create foreign table public.links (job text, link text) server elsewhere"
+            " options (schema_name 'public', table_name 'async_jobs'); grant select on public.links to anon",
+            "copy without row level security:public.links",
+        ),
     ],
-    ids=["a foreign table", "a function of an extension"],
+    ids=["a foreign table", "a function of an extension", "a foreign table with a managed table in its options"],
 )
 def test_bypass_that_only_a_superuser_can_create_is_reported_until_fixed(
     make_database: Make, sql: str, id: str

@@ -56,7 +56,7 @@ select
   format('%s is %s: it cancels almost every statement of a request', s.name, s.value),
   case
     when r.oid is null then format('alter database %I reset %s;', d.datname, s.name)
-    else format('alter role %I%s reset %s;', r.rolname, coalesce(format(' in database %I', d.datname), ''), s.name)
+    else format('alter role %I%s reset %s;', r.rolname, ' in database ' || quote_ident(d.datname), s.name)
   end,
   'error',
   '{}'

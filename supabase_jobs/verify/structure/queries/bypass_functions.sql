@@ -1,6 +1,7 @@
 -- SECURITY DEFINER functions of the user that reach a managed table: they run as their owner, who bypasses row level
 -- security. They name the table, a view of it, or a function that reaches it. A request can call them, or fire them as
--- triggers of a table that it may write to.
+-- triggers of a table that it may write to. Also materialized views that store the result of a function, of either
+-- security: the owner fills them.
 with recursive relation (managed, oid) as (
   select
     c.oid as managed,
@@ -44,7 +45,7 @@ body as materialized (
   inner join pg_language as l on p.prolang = l.oid
   cross join lateral (select coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) as text) as t
   where s.nspname not in ('pg_catalog', 'information_schema')
-    and p.prokind in ('f', 'p')
+    and p.prokind in ('f', 'p', 'w')
     and l.lanname not in ('c', 'internal')
 ),
 
@@ -101,6 +102,30 @@ reaches (managed, oid, changes) as (
     where p.oid = t.oid and p.classid = 'pg_proc'::regclass
   ) as m
   inner join body as b on t.oid <> b.oid and b.text ~* m.text
+),
+
+-- views of these functions; those that are stored, or read a stored one
+view_of (managed, oid, is_stored) as (
+  select
+    t.managed,
+    w.ev_class,
+    v.relkind = 'm'
+  from reaches as t
+  inner join pg_depend as d
+    on t.oid = d.refobjid and d.refclassid = 'pg_proc'::regclass and d.classid = 'pg_rewrite'::regclass
+  inner join pg_rewrite as w on d.objid = w.oid
+  inner join pg_class as v on w.ev_class = v.oid and v.relkind in ('v', 'm')
+  union
+  select
+    o.managed,
+    w.ev_class,
+    o.is_stored or v.relkind = 'm'
+  from view_of as o
+  inner join pg_depend as d
+    on o.oid = d.refobjid and d.refclassid = 'pg_class'::regclass and d.classid = 'pg_rewrite'::regclass
+  inner join pg_rewrite as w on d.objid = w.oid
+  inner join pg_class as v on w.ev_class = v.oid and v.relkind in ('v', 'm')
+  where w.ev_class <> o.oid
 ),
 
 bypass as (
@@ -198,3 +223,32 @@ cross join lateral (
   having count(*) > 0
 ) as g
 group by d.object, d.signature, d.changes, d.changes_row
+union all
+select distinct
+  format('%I.%I', n.nspname, c.relname),
+  'view that bypasses row level security',
+  s.name,
+  'usable by ' || g.roles,
+  '',
+  format('revoke all on table %s from public, anon, authenticated;', s.name),
+  'error',
+  'error'
+from view_of as o
+inner join pg_class as c on o.managed = c.oid
+inner join pg_namespace as n on c.relnamespace = n.oid
+inner join pg_class as v on o.oid = v.oid
+inner join pg_namespace as m on v.relnamespace = m.oid
+cross join lateral (select format('%I.%I', m.nspname, v.relname) as name) as s
+cross join lateral (
+  select string_agg(x.name, ', ' order by x.name) as roles
+  from caller as x
+  where has_any_column_privilege(x.name, v.oid, 'select')
+) as g
+where o.is_stored
+  and g.roles is not null
+  and s.name <> all($1)
+  -- such a view reads the stored one as its caller
+  and not exists (
+    select 1 from pg_options_to_table(v.reloptions) as p
+    where p.option_name = 'security_invoker' and p.option_value::boolean
+  )

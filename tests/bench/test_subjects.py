@@ -15,8 +15,6 @@ from supabase_jobs.database.connection import connect
 from supabase_jobs.verify.plans.queries import load
 from tests.fix_db import Database, Make
 
-pytestmark = pytest.mark.slow
-
 # as text; otherwise the planner evaluates the comparison with the guest of the query once
 PER_ROW = """
 alter policy "guests read their own jobs" on public.async_jobs

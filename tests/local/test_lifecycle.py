@@ -12,8 +12,6 @@ from supabase_jobs.errors import ConfigError, LocalServerError
 from supabase_jobs.local import process, server
 from tests.programs import MAJORS, postgres_bin
 
-pytestmark = pytest.mark.slow
-
 START = (
     "import sys, pathlib; from supabase_jobs.local import server; print(server.start(pathlib.Path(sys.argv[1])).url)"
 )

@@ -103,13 +103,16 @@ def test_nothing_survives_on_the_newest_version(shared: Callable[[int], str]) ->
 
 
 @pytest.fixture
-def dropped_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Derive only the faults that drop an index."""
+def derive_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`derive_only("indexes:drop:")`: derive only the faults with this start of their ids."""
 
-    def derive_some(connection: Connection, names: list[str]) -> list[Fault]:
-        return [fault for fault in derive(connection, names) if fault.id.startswith("indexes:drop:")]
+    def only(start: str) -> None:
+        def derive_some(connection: Connection, names: list[str]) -> list[Fault]:
+            return [fault for fault in derive(connection, names) if fault.id.startswith(start)]
 
-    monkeypatch.setattr("supabase_jobs.mutation.run.derive", derive_some)
+        monkeypatch.setattr("supabase_jobs.mutation.run.derive", derive_some)
+
+    return only
 
 
 @pytest.fixture
@@ -127,17 +130,18 @@ def without_index_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(_CHECKS, "plans", lambda *_: None)
 
 
-@pytest.mark.usefixtures("dropped_indexes", "without_index_check")
-def test_mutants_survive_a_missing_check(shared: Callable[[int], str]) -> None:
+@pytest.mark.usefixtures("without_index_check")
+def test_mutants_survive_a_missing_check(shared: Callable[[int], str], derive_only: Callable[[str], None]) -> None:
+    derive_only("indexes:drop:public.guest_users:")  # all areas run for a survivor; two tell as much as twelve
     code, out = run("mutate", "--db-url", shared(16))
     assert code == 1
     assert out.startswith("SURVIVED  indexes:drop:public.")
     assert "\n  drop index public." in out
-    assert out.splitlines()[-1].startswith("FAILED: 12 mutants, 0 killed, 0 waived, 12 survived")
+    assert out.splitlines()[-1].startswith("FAILED: 2 mutants, 0 killed, 0 waived, 2 survived")
 
 
-@pytest.mark.usefixtures("dropped_indexes")
-def test_the_text_counts_by_operator(shared: Callable[[int], str]) -> None:
+def test_the_text_counts_by_operator(shared: Callable[[int], str], derive_only: Callable[[str], None]) -> None:
+    derive_only("indexes:drop:")
     code, out = run("mutate", "--db-url", shared(16))
     assert (code, out.splitlines()) == (
         0,

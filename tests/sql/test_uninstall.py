@@ -15,8 +15,6 @@ from tests.fix_cli import Run, SupabaseCli
 from tests.fix_db import Database, Make, packaged
 from tests.impersonation import insert_fixture_rows
 
-pytestmark = pytest.mark.slow
-
 # all objects and privileges that a migration could leave; the ledger belongs to the runner and stays
 CATALOGS = """
 with space as (

@@ -113,6 +113,11 @@ class Relation:
         return sql.Identifier(self.schema, self.name)
 
     @property
+    def is_storage(self) -> bool:
+        """Whether the relation is storage.objects."""
+        return self.schema == "storage"
+
+    @property
     def is_table(self) -> bool:
         """Whether the relation holds rows that can be inserted."""
         return self.kind in ("r", "p")
@@ -193,8 +198,13 @@ class Catalog:
 
     @cached_property
     def tables(self) -> tuple[Relation, ...]:
-        """Tables and partitioned tables, without partitions."""
-        return tuple(r for r in self.relations if r.is_table and r.partition_of is None)
+        """The project's tables and partitioned tables, without partitions."""
+        return tuple(r for r in self.relations if r.is_table and r.partition_of is None and not r.is_storage)
+
+    @cached_property
+    def storage(self) -> Relation | None:
+        """The table storage.objects."""
+        return next((r for r in self.relations if r.is_storage), None)
 
     @cached_property
     def reachable(self) -> tuple[Relation, ...]:
@@ -225,11 +235,16 @@ def read(connection: Connection, served: Sequence[str]) -> Catalog:
         has_auth,
         has_storage,
         read_only,
-        tuple(schema for schema in served if schema in schemas),
+        tuple(schema for schema in (*served, "storage") if schema in schemas),
         tuple(_relations(relations, _grouped(columns), _grouped(constraints), _grouped(policies))),
         tuple(Function(*map(_frozen, row)) for row in functions),
         schemas,
     )
+
+
+def buckets(connection: Connection) -> list[str]:
+    """The buckets of Storage."""
+    return [id_ for (id_,) in _QUERIES["buckets"].rows(connection)]
 
 
 Rows = Sequence[tuple[Any, ...]]

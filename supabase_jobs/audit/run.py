@@ -26,6 +26,8 @@ from supabase_jobs.verify.script import SETTINGS
 TIME_LIMIT_S = 300
 # as PostgREST sets it for a request
 _SEARCH_PATH = Statement("set local search_path = public, extensions")
+# Storage refuses DELETE outside of its API unless this is set
+_ALLOW_DELETE = Statement("select set_config('storage.allow_delete_query', 'true', true)")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         found = catalog.read(connection, [*options.served, *options.schemas])
         _check(found, options)
         plan = make_plan(found, usage.usage(found))
-        connection.execute(_SEARCH_PATH.sql)
+        run_groups(connection, [[_SEARCH_PATH, _ALLOW_DELETE]])[0].answer()
         fixture = build(connection, plan)
         acting = impersonation.begin(connection, "audit", (), (), {})
         everyone = callers.find(fixture)
@@ -72,11 +74,11 @@ def audit(connection: Connection, options: Options) -> Audit:
         connection.execute("rollback to savepoint own_role")
         findings = causes.explain(acting, plan, judged, probes.cursor_statements(), may_lock=options.is_local)
         findings += bypass_leaks.find(bypasses.found)
-    tables = [r for r in relations if r.is_table and r.partition_of is None]
+    tables = [r for r in relations if r in found.tables]
     return Audit(
         tuple(sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))),
         (*map(_cell, probes.attempts), *map(_bypass_cell, bypasses.found)),
-        tuple(summary.summaries(probes.attempts, relations, judged)),
+        tuple(summary.summaries(probes.attempts, judged)),
         fixture.not_tested,
         len(tables),
         sum(r.oid in fixture.a.rows for r in tables),
@@ -102,7 +104,7 @@ def _rolled_back(connection: Connection) -> Iterator[None]:
 
 def _cell(attempt: Attempt) -> AuditCell:
     action = f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
-    return AuditCell(attempt.relation.label, attempt.caller.label, attempt.whose, action, attempt.outcome)
+    return AuditCell(attempt.label, attempt.caller.label, attempt.whose, action, attempt.outcome)
 
 
 def _bypass_cell(bypass: Bypass) -> AuditCell:

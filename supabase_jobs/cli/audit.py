@@ -139,13 +139,23 @@ def _database(given: "Settings") -> Iterator[tuple["Connection", bool]]:
         with connected(given) as connection:
             yield connection, False
         return
+    from supabase_jobs.local.platform import load_services
     from supabase_jobs.migrations.apply import apply_pending
+    from supabase_jobs.migrations.extensions import prepare
     from supabase_jobs.sources import project
 
     files = project.files(given)
     with server.throwaway(**_version(given)) as embedded, connect(embedded.url) as connection:
+        load_services(embedded.own_url)
+        with connect(embedded.own_url) as superuser:
+            prepared = prepare(superuser, files)
+        if prepared.missing:
+            narrate(
+                f"note: not installed: {', '.join(prepared.missing)}; the embedded server has stand-ins for some of"
+                " their functions. With all of them: install a PostgreSQL that has them, or pass --db-url"
+            )
         with progress(f"applying {len(files.migrations)} migrations to an embedded server"):
-            apply_pending(connection, files)
+            apply_pending(connection, prepared.files)
         yield connection, True
 
 
@@ -154,14 +164,13 @@ def _version(given: "Settings") -> dict[str, Any]:
     from supabase_jobs.local import account, binaries
     from supabase_jobs.sources.config_toml import load_major_version
 
-    major = load_major_version(given.directory)
-    if major is None or major in binaries.EMBEDDED:
-        return {"major": major}
+    major = load_major_version(given.directory) or binaries.HOSTED_MAJOR
     installed = binaries.installed(major, given.directory, account.current())
     if installed is not None:
         return {"postgres_bin": installed.bin_dir}
     nearest = binaries.nearest_embedded(major)
-    narrate(f"note: PostgreSQL {major} is not installed, so the audit runs on PostgreSQL {nearest}")
+    if nearest != major:
+        narrate(f"note: PostgreSQL {major} is not installed, so the audit runs on PostgreSQL {nearest}")
     return {"major": nearest}
 
 

@@ -32,6 +32,14 @@ def load_owner(conninfo: str) -> None:
     _run(conninfo, ["owner.sql"])
 
 
+def load_services(conninfo: str) -> None:
+    """Load what migrations use of Storage, Realtime, Vault and missing extensions.
+
+    Raises what `load_platform` raises.
+    """
+    _run(conninfo, ["services.sql", "extensions.sql"])
+
+
 def _run(conninfo: str, names: list[str]) -> None:
     import psycopg  # needed only when a database is created
 

@@ -30,6 +30,7 @@ from pg_proc as p
 inner join pg_namespace as n on p.pronamespace = n.oid
 inner join pg_language as l on p.prolang = l.oid
 where n.nspname = any($1)
+  and n.nspname <> 'storage'
   and not exists (
     select from pg_depend as d
     where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'

@@ -37,6 +37,7 @@ from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 where n.nspname = any($1)
   and c.relkind in ('r', 'p', 'v', 'm', 'f')
+  and (n.nspname <> 'storage' or c.relname = 'objects')
   and not exists (
     select from pg_depend as d
     where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'

@@ -1,4 +1,5 @@
--- The schemas of the project, and the API roles that may use each of them. Platform schemas are left out.
+-- The schemas of the project, and the API roles that may use each of them. Platform schemas are left out, but for
+-- storage, whose objects requests reach under the policies of the project.
 select
   n.oid::bigint as oid,
   n.nspname::text as schema,
@@ -11,7 +12,7 @@ select
 from pg_namespace as n
 where n.nspname !~ '^(pg_|_)'
   and n.nspname <> all(array[
-    'information_schema', 'auth', 'storage', 'realtime', 'vault', 'extensions', 'graphql', 'graphql_public', 'cron',
+    'information_schema', 'auth', 'realtime', 'vault', 'extensions', 'graphql', 'graphql_public', 'cron',
     'net', 'supabase_functions', 'supabase_migrations', 'pgsodium', 'pgsodium_masks', 'pgbouncer', 'pgmq', 'pgtle',
     'tiger', 'tiger_data', 'topology', 'dbdev'
   ])

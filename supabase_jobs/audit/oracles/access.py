@@ -30,7 +30,7 @@ def access(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[str,
     grouped: dict[tuple[str, str], list[Attempt]] = {}
     for attempt in attempts:
         if (label := _label(attempt)) is not None:
-            grouped.setdefault((attempt.relation.label, label), []).append(attempt)
+            grouped.setdefault((attempt.label, label), []).append(attempt)
     found: dict[str, dict[str, str]] = {}
     for (name, label), group in grouped.items():
         found.setdefault(name, {})[label] = _actions(group)

@@ -5,6 +5,7 @@ locks its table, so on a remote database the candidates are only read from the c
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from psycopg import sql
 
@@ -12,7 +13,7 @@ from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.fixtures.plan import Plan, user_columns
 from supabase_jobs.audit.oracles.leaks import Leak
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
-from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.findings import AuditFinding
 from supabase_jobs.verify.impersonation import Impersonation, identity_statements
 
@@ -33,7 +34,7 @@ def explain(
                 Statement(_drop(leak.relation, policy).as_string(None)),
                 *cursors,
                 *identity_statements(impersonation, leak.attempt.caller.identity),
-                *leak.attempt.statements[:1],
+                leak.attempt.statement,
             ]
             for leak, policy in candidates
             if len(_applicable(leak)) > 1
@@ -41,9 +42,16 @@ def explain(
         tested = [(leak, policy) for leak, policy in candidates if len(_applicable(leak)) > 1]
         _, *results = run_groups(impersonation.connection, [[Statement("close all"), _SAVEPOINT], *groups, [_UNDO]])
         for (leak, policy), result in zip(tested, results, strict=False):
-            if result.error is not None or not result.answers[-1].count:
+            if not _reaches(leak, result):
                 needed.setdefault(id(leak), []).append(policy)
     return [_finding(plan, leak, needed.get(id(leak)) or _applicable(leak)) for leak in leaks]
+
+
+def _reaches(leak: Leak, result: GroupResult) -> bool:
+    """Whether the repeated attempt still reaches its target."""
+    again = replace(leak.attempt, statements=[leak.attempt.statement], effect=None, at=0)
+    again.read(GroupResult(result.answers[-2:] if result.error is None else (), result.error))
+    return again.reached
 
 
 def _applicable(leak: Leak) -> list[Policy]:
@@ -75,7 +83,7 @@ def _finding(plan: Plan, leak: Leak, policies: Sequence[Policy]) -> AuditFinding
     else:
         cause = _named(policies) or "a grant"
         fix = _text(_restricted(plan, relation, policies, leak.attempt.action, leak.attempt.caller.role))
-    return AuditFinding(leak.id, leak.severity, relation.label, leak.message, fix, cause)
+    return AuditFinding(leak.id, leak.severity, leak.attempt.label, leak.message, fix, cause)
 
 
 def _named(policies: Sequence[Policy]) -> str:

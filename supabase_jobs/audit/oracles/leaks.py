@@ -63,7 +63,7 @@ class Leak:
             if self.kind in ("escalation", "privileged-column", "give-away") and self.attempt.column
             else ""
         )
-        return f"{self.kind}:{self.relation.label}:{self.action}{column}"
+        return f"{self.kind}:{self.attempt.label}:{self.action}{column}"
 
 
 def find(plan: Plan, attempts: Sequence[Attempt], gains: Sequence[Gain]) -> list[Leak]:
@@ -79,13 +79,15 @@ class _Judge:
     def __init__(self, plan: Plan, attempts: Sequence[Attempt], gains: Sequence[Gain]) -> None:
         self._plan, self._gains = plan, gains
         self._by_relation: dict[int, list[Attempt]] = {}
+        self._by_label: dict[str, list[Attempt]] = {}
         for attempt in attempts:
             self._by_relation.setdefault(attempt.relation.oid, []).append(attempt)
-        self._relations = {a.relation.oid: a.relation for a in attempts}
+            self._by_label.setdefault(attempt.label, []).append(attempt)
 
     def leaks(self) -> Iterator[Leak]:
-        for relation in self._relations.values():
-            attempts = sorted(self._by_relation[relation.oid], key=lambda a: rank(a.caller))
+        for group in self._by_label.values():
+            relation = group[0].relation
+            attempts = sorted(group, key=lambda a: rank(a.caller))
             if relation.is_table and not relation.rls:
                 yield from _disabled(relation, attempts)
                 continue
@@ -114,7 +116,9 @@ class _Judge:
             sensitive = [
                 c.name
                 for c in relation.columns
-                if is_sensitive(c.name) and relation.may(first.caller.role, "SELECT", c.name)
+                if not relation.is_storage
+                and is_sensitive(c.name)
+                and relation.may(first.caller.role, "SELECT", c.name)
             ]
             severity = Severity.WARNING if sensitive else Severity.INFO
             more = f", with {', '.join(sensitive)}" if sensitive else ""
@@ -162,6 +166,10 @@ class _Judge:
                 yield Leak("forged", severity, relation, INSERT, message, attempt)
                 break
         for attempt in inserts:
+            if relation.is_storage and attempt.whose == OTHER:
+                message = f"{who(attempt.caller)} upload files into the folders of others"
+                yield Leak("upload", Severity.WARNING, relation, INSERT, message, attempt)
+                break
             if attempt.whose == OTHER and not attempt.name:
                 parents = self._unreadable_parents(relation, attempt.caller)
                 if self._identifies(relation):

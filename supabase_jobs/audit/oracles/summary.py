@@ -1,9 +1,8 @@
-"""The matrix in short: for each relation and action, the widest group of callers that may do it."""
+"""The matrix in short: for each object and action, the widest group of callers that may do it."""
 
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, FORMER, MEMBER, NEWCOMER, OWNER, STRANGER
-from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.oracles.leaks import Leak
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -23,18 +22,14 @@ from supabase_jobs.findings import AccessSummary, Severity
 ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
 
 
-def summaries(
-    attempts: Sequence[Attempt], relations: Sequence[Relation], leaks: Sequence[Leak]
-) -> Iterator[AccessSummary]:
-    """One summary for each relation with an attempt."""
-    by_relation: dict[int, list[Attempt]] = {}
+def summaries(attempts: Sequence[Attempt], leaks: Sequence[Leak]) -> Iterator[AccessSummary]:
+    """One summary for each object with an attempt."""
+    by_label: dict[str, list[Attempt]] = {}
     for attempt in attempts:
-        by_relation.setdefault(attempt.relation.oid, []).append(attempt)
-    for relation in relations:
-        if relation.oid in by_relation:
-            marked = {k.action for k in leaks if k.relation is relation and k.severity is not Severity.INFO}
-            access = {action: _widest(by_relation[relation.oid], action) for action in ACTIONS}
-            yield AccessSummary(relation.label, access, frozenset(marked))
+        by_label.setdefault(attempt.label, []).append(attempt)
+    for label, group in sorted(by_label.items()):
+        marked = {k.action for k in leaks if k.attempt.label == label and k.severity is not Severity.INFO}
+        yield AccessSummary(label, {action: _widest(group, action) for action in ACTIONS}, frozenset(marked))
 
 
 def _widest(attempts: Sequence[Attempt], action: str) -> str:

@@ -9,6 +9,7 @@ from psycopg import errors
 
 from supabase_jobs.audit.callers import Caller
 from supabase_jobs.audit.catalog import Relation
+from supabase_jobs.audit.fixtures.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.outcomes import refusal
@@ -25,6 +26,8 @@ JOIN, FORGE, TAKE_OVER = "join", "forge", "take over"
 class Attempt:
     """One action of a caller on one row. `whose` is the owner of the row, seen by the caller.
 
+    `at` is the position of the action among the statements, which may count rows before and after it.
+
     `column` and `value` belong to an update. `statements` run in order as the caller; `outcome` is that of the first,
     unless `effect` reads another one from the answers. A policy has accepted a row that violates only a constraint.
     """
@@ -33,6 +36,7 @@ class Attempt:
     relation: Relation
     whose: str
     action: str
+    row: Row
     statements: Sequence[Statement]
     column: str = ""
     value: str | None = None
@@ -41,11 +45,22 @@ class Attempt:
     error: psycopg.Error | None = None
     answers: Sequence[Any] = ()
     name: str = ""
+    at: int = 0
+
+    @property
+    def label(self) -> str:
+        """The object of the attempt: the table, and of storage.objects the bucket."""
+        return f"{self.relation.label} ({self.row.part})" if self.row.part else self.relation.label
 
     @property
     def reached(self) -> bool:
         """Whether the action reached its target."""
         return self.outcome == "rows"
+
+    @property
+    def statement(self) -> Statement:
+        """The action itself."""
+        return self.statements[self.at]
 
     def read(self, result: GroupResult) -> None:
         """Read the outcome. Errors that show nothing about access become their SQLSTATE."""

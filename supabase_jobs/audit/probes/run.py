@@ -71,17 +71,6 @@ class Probes:
         self._send(list(self._takeovers()))
         self._escalate()
 
-    def attempt(self, caller: Caller, relation: Relation, whose: str, action: str) -> Attempt | None:
-        """The first attempt of an action, if there is one."""
-        return self._index.get((id(caller), relation.oid, whose, action))
-
-    @property
-    def _index(self) -> Mapping[tuple[int, int, str, str], Attempt]:
-        index: dict[tuple[int, int, str, str], Attempt] = {}
-        for a in self.attempts:
-            index.setdefault((id(a.caller), a.relation.oid, a.whose, a.action), a)
-        return index
-
     # ------------------------------------------------------------------------------------------- sending
 
     def _send(self, attempts: Sequence[Attempt]) -> None:
@@ -105,7 +94,7 @@ class Probes:
             row
             for tenant in (self._fixture.a, self._fixture.b)
             for user in tenant.users
-            for row in user.rows.values()
+            for row in (*user.rows.values(), *user.objects)
             if row.relation.kind == "r" and row.relation in tables
         ]
         rows += [r for r in self._fixture.newcomer.rows.values() if r.relation.kind == "r"]
@@ -129,6 +118,9 @@ class Probes:
 
     def rows(self, caller: Caller, relation: Relation) -> Iterator[tuple[str, Row]]:
         """The rows that a caller is probed with: (whose, row)."""
+        if relation.is_storage:
+            yield from self._objects(caller)
+            return
         a = self._fixture.a.rows.get(relation.oid)
         own = caller.own_row(relation.oid)
         if not self._plan.owned(relation):
@@ -145,16 +137,25 @@ class Probes:
         elif a is not None and a is not own:
             yield (GROUP if caller.kind == MEMBER else OTHER), a
 
+    def _objects(self, caller: Caller) -> Iterator[tuple[str, Row]]:
+        """The objects of Storage: a caller's own, and those of tenant A's owner."""
+        owner = self._fixture.a.owner
+        if caller.user is not None:
+            yield from ((OWN, row) for row in caller.user.objects)
+        if caller.user is not owner:
+            whose = GROUP if caller.kind == MEMBER else OTHER
+            yield from ((whose, row) for row in owner.objects)
+
     def _basic(self, caller: Caller, relation: Relation) -> Iterator[Attempt]:
         for whose, row in self.rows(caller, relation):
-            yield Attempt(caller, relation, whose, SELECT, [statements.select(row, caller.role)])
+            yield Attempt(caller, relation, whose, SELECT, row, [statements.select(row, caller.role)])
             columns = self._writable(relation, caller.role, UPDATE)
             columns.sort(key=lambda c: self._weight(relation, c))
             if columns:
                 yield self._update(caller, row, whose, {columns[0].name: self._values(row, columns[0], caller)[0]})
             else:
-                yield Attempt(caller, relation, whose, UPDATE, [])
-            yield Attempt(caller, relation, whose, DELETE, [statements.delete(relation, self._target(row))])
+                yield Attempt(caller, relation, whose, UPDATE, row, [])
+            yield Attempt(caller, relation, whose, DELETE, row, [statements.delete(relation, self._target(row))])
         yield from self._inserts(caller, relation)
 
     def _writable(self, relation: Relation, role: str, action: str) -> list[Column]:
@@ -183,7 +184,7 @@ class Probes:
                 statements.has_value(row, column, new[column]),
             ]
             effect = _last_is_true
-        return Attempt(caller, relation, whose, UPDATE, sent, column, new[column], effect)
+        return Attempt(caller, relation, whose, UPDATE, row, sent, column, new[column], effect)
 
     def _values(self, row: Row, column: Column, caller: Caller) -> list[str | None]:
         """Constants for a column that differ from its value: other tenants' ids, other roles, another text."""
@@ -223,8 +224,7 @@ class Probes:
         for attempt in [a for a in self.attempts if a.action == UPDATE and a.whose in (OWN, GROUP)]:
             if attempt.outcome in ("hidden", "denied") or not attempt.statements:
                 continue
-            rows = dict(self.rows(attempt.caller, attempt.relation))
-            row = rows[attempt.whose]
+            row = attempt.row
             for column in self._writable(attempt.relation, attempt.caller.role, UPDATE):
                 for value in self._values(row, column, attempt.caller):
                     if (column.name, value) != (attempt.column, attempt.value):
@@ -238,7 +238,7 @@ class Probes:
             if attempt.whose not in (OTHER, GROUP) or attempt.caller.user is None or key in done:
                 continue
             done.add(key)
-            row = dict(self.rows(attempt.caller, attempt.relation))[attempt.whose]
+            row = attempt.row
             new = self._as_own(row, attempt.caller, through_parents=True)
             for values_ in (new, *({name: value} for name, value in new.items() if len(new) > 1)):
                 if values_ and all(attempt.relation.may(attempt.caller.role, "UPDATE", c) for c in values_):
@@ -269,18 +269,20 @@ class Probes:
     def _inserts(self, caller: Caller, relation: Relation) -> Iterator[Attempt]:
         """Copies of rows: of the caller's own, of another's, and of another's with the caller as its owner."""
         for whose, row in self.rows(caller, relation):
-            yield self._insert(caller, relation, whose, row.values)
-            authors = (
-                self._authors(row)
-                if whose == OWN and caller.kind == STRANGER and not self._is_membership(relation)
-                else {}
-            )
-            if authors:
-                yield self._insert(caller, relation, OTHER, {**row.values, **authors}, name=FORGE)
+            if relation.is_storage:  # the service writes the caller's id into the row
+                if "/" not in (row.values["name"] or "") and whose != OWN:
+                    continue  # no folder of another
+                user = caller.user.id if caller.user else None
+                yield self._insert(caller, whose, row, {**row.values, "owner": user, "owner_id": user})
+                continue
+            yield self._insert(caller, whose, row, row.values)
+            author = whose == OWN and caller.kind == STRANGER and not self._is_membership(relation)
+            if author and (authors := self._authors(row)):
+                yield self._insert(caller, OTHER, row, {**row.values, **authors}, name=FORGE)
             if whose in (OTHER, GROUP) and caller.user is not None and caller.kind != OWNER:
                 new = self._as_own(row, caller, through_parents=False)
                 if new and self._has_parent(relation):
-                    yield self._insert(caller, relation, GROUP, {**row.values, **new}, name=JOIN)
+                    yield self._insert(caller, GROUP, row, {**row.values, **new}, name=JOIN)
 
     def _is_membership(self, relation: Relation) -> bool:
         return relation.oid in self._plan.memberships  # who manages a group adds others
@@ -303,14 +305,15 @@ class Probes:
         )
 
     def _insert(
-        self, caller: Caller, relation: Relation, whose: str, row: Mapping[str, str | None], name: str = ""
+        self, caller: Caller, whose: str, source: Row, row: Mapping[str, str | None], name: str = ""
     ) -> Attempt:
+        relation = source.relation
         columns = [
             c for c in self._writable(relation, caller.role, INSERT)
             if row.get(c.name) is not None and not self._omitted(relation, c)
         ]  # fmt: skip
         sent = [statements.insert(relation, row, columns)]
-        effect = None
+        effect, at = None, 0
         users = [c for c in user_columns(relation, self._plan.usage, self._plan.per_user) if row.get(c) is not None]
         if relation.triggers and users and not name and whose in (OTHER, GROUP):
             # a trigger may replace the owner by the caller: count the rows of the owner before and after
@@ -318,8 +321,8 @@ class Probes:
             back = Statement(SET, ("role", caller.role))
             count = statements.count(relation, {c: row[c] for c in users})
             sent = [own, count, back, *sent, own, count]
-            effect = _one_more
-        return Attempt(caller, relation, whose, INSERT, sent, effect=effect, name=name)
+            effect, at = _one_more, 3
+        return Attempt(caller, relation, whose, INSERT, source, sent, effect=effect, name=name, at=at)
 
     def _omitted(self, relation: Relation, column: Column) -> bool:
         """Whether the server fills the column: a key by default."""
@@ -348,23 +351,24 @@ class Probes:
                 if write.relation.oid in self._plan.usage.reads.get(a.relation.oid, ())
             ]  # fmt: skip
             hidden = [a for a in closed if a.action == SELECT]
-            first = [write.statements[0]] if write.action != INSERT else self._plain(write)
+            first = [write.statement]
             if hidden:
-                rows = [(dict(self.rows(write.caller, a.relation))[a.whose], write.caller.role) for a in hidden]
+                rows = [(a.row, write.caller.role) for a in hidden]
                 repeated = Attempt(
                     write.caller,
                     write.relation,
                     write.whose,
                     SELECT,
+                    write.row,
                     [*first, statements.exists(rows)],
                     effect=_any_true,
                 )
                 reads.append((write, hidden, repeated))
             for a in closed:
                 if a.action in (UPDATE, DELETE):
-                    sent = [*first, *a.statements[:1]]
+                    sent = [*first, a.statement]
                     again = Attempt(
-                        write.caller, a.relation, a.whose, a.action, sent, a.column, effect=_last_counts
+                        write.caller, a.relation, a.whose, a.action, a.row, sent, a.column, effect=_last_counts
                     )  # fmt: skip
                     writes.append((write, a, again))
         self._run_unrecorded([r for _, _, r in reads] + [w for _, _, w in writes])
@@ -392,9 +396,6 @@ class Probes:
         if attempt.action == INSERT:
             return attempt.name == JOIN or (attempt.whose == OWN and attempt.caller.kind in (MEMBER, FORMER))
         return attempt.action == DELETE and attempt.whose == OWN
-
-    def _plain(self, write: Attempt) -> list[Statement]:
-        return [s for s in write.statements if s.params is None and s.sql.startswith("insert")]
 
     def _run_unrecorded(self, attempts: Iterable[Attempt]) -> None:
         ordered = sorted(attempts, key=lambda a: (id(a.caller), a.relation.oid))

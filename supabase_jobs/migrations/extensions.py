@@ -1,0 +1,69 @@
+"""CREATE EXTENSION on a local server: some extensions are missing there, others need a superuser."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from psycopg import sql
+
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.parser import syntax
+from supabase_jobs.sources.files import Migration, MigrationFiles
+
+_AVAILABLE = """
+select e.name, coalesce(bool_or(v.trusted), false)
+from pg_available_extensions as e
+left join pg_available_extension_versions as v on e.name = v.name
+group by e.name
+"""
+# their stand-ins do nothing in the background (local/extensions.sql)
+_WITH_WORKERS = {"pg_cron", "pg_net"}
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """The files without the statements that a local server cannot run; the extensions that it lacks."""
+
+    files: MigrationFiles
+    missing: tuple[str, ...]
+
+
+def prepare(superuser: Connection, files: MigrationFiles) -> LocalFiles:
+    """Create the extensions that need a superuser; leave out the statements about those and about missing ones.
+
+    On a hosted project, supautils creates them for postgres.
+    """
+    trusted: Mapping[str, bool] = dict(superuser.execute(_AVAILABLE).fetchall())
+    available = trusted.keys() - _WITH_WORKERS
+    by_postgres = {name for name in available if trusted[name]}
+    found: dict[str, None] = {}
+    migrations = [_without(migration, by_postgres, found) for migration in files.migrations]
+    for name in found:
+        if name in available:
+            create = sql.SQL("create extension if not exists {} with schema extensions cascade")
+            superuser.execute(create.format(sql.Identifier(name)))
+    return LocalFiles(replace(files, migrations=migrations), tuple(name for name in found if name not in available))
+
+
+def _without(migration: Migration, kept: Collection[str], found: dict[str, None]) -> Migration:
+    text = migration.text
+    if "extension" not in text.lower():
+        return migration
+    for statement in migration.statements:
+        name = _extension(statement.text)
+        if name is not None and name not in kept:
+            found[name] = None
+            text = text.replace(statement.text, "\n" * statement.text.count("\n") + "select 1", 1)
+    return replace(migration, text=text)
+
+
+def _extension(text: str) -> str | None:
+    """The extension that a statement creates or comments on."""
+    if "extension" not in text.lower():
+        return None
+    for node in syntax.parse(text) or []:
+        if "CreateExtensionStmt" in node:
+            return str(node["CreateExtensionStmt"]["extname"])
+        comment = node.get("CommentStmt", {})
+        if comment.get("objtype") == "OBJECT_EXTENSION":
+            return str(comment["object"]["String"]["sval"])
+    return None

@@ -35,8 +35,7 @@ def browser() -> Iterator["Browser"]:
     """One browser for all tests; without a sandbox as root."""
     from playwright.sync_api import sync_playwright
 
-    # one renderer for all pages, and no software GPU: a fifth less work
-    arguments = ["--disable-gpu", "--renderer-process-limit=1", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=arguments)
         yield browser

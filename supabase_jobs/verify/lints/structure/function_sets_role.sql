@@ -89,12 +89,37 @@ plain as materialized (
     ) with ordinality as u (text, quoted, number)
   ) as q
   where not b.is_platform
-    and b.text ~* '(\mexecute\M(?!\s+(function|procedure|on)\M)|\mset_config\M|\msetting_name\M|\mpg_settings\M|\mset\s|\mspi_|_to_xml|\mcrosstab|\mconnectby\M|\mts_stat\M)'
+    and b.text ~* '(\mexecute\M(?!\s+(function|procedure|on)\M)|\mset_config\M|\msetting_name\M|\mpg_settings\M|[''$;]\s*set\s|\mspi_|_to_xml|\mcrosstab|\mconnectby\M|\mts_stat\M)'
 ),
 
 -- one argument of a call
 pattern as (
   select '(?:[^(),'']|''(?:[^'']|'''')*''|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*' as argument
+),
+
+-- the names of settings that are not a literal, and not in a namespace of the user such as 'app.'; words: what is variable
+setting (oid, words) as materialized (
+  select
+    p.oid,
+    w.text
+  from plain as p
+  cross join pattern as a
+  cross join lateral (
+    select m.parts[1] as text
+    from regexp_matches(p.text, '\msetting_name\s*(?::=|=>)\s*(' || a.argument || ')', 'gi') as m (parts)
+    union all
+    select m.parts[1]
+    from regexp_matches(p.text, '\mset_config\s*\(\s*(' || a.argument || ')', 'gi') as m (parts)
+    where m.parts[1] !~ '(:=|=>)'
+  ) as e
+  cross join lateral (
+    select regexp_replace(
+      regexp_replace(e.text, '''(?:[^'']|'''')*''|::\s*[\w."]+', '', 'g'),
+      '\m(lower|upper|format|concat|concat_ws|btrim|trim|replace|coalesce|quote_ident)\s*\(', '', 'gi'
+    ) as text
+  ) as w
+  where e.text !~* '^(?:(?:concat|format)\s*\(|\()*\s*e?''(?!request\.)[a-z_]\w*\.'
+    and w.text ~* '[a-z_$]'
 ),
 
 -- format() with %I or %L loses the argument; with %s the argument moves in front of it
@@ -106,6 +131,8 @@ formatted (oid, text, step) as (
     ),
     1
   from plain as p
+  where p.text ~* '(\mexecute\M|\mspi_|_to_xml|\mcrosstab|\mconnectby\M|\mts_stat\M|\.(prepare|cursor)\M)'
+    or p.oid in (select n.oid from setting as n)
   union all
   select
     f.oid,
@@ -166,6 +193,44 @@ statement (oid, text) as materialized (
   cross join regexp_split_to_table(k.text, ';') as s (text)
 ),
 
+-- what runs a statement: EXECUTE, or the first argument of a function; not a literal
+executed (oid, text) as materialized (
+  select
+    x.oid,
+    x.text
+  from (
+    select
+      s.oid,
+      m.parts[1] as text
+    from statement as s
+    inner join body as b on s.oid = b.oid and b.lanname = 'plpgsql'
+    cross join regexp_matches(
+      s.text, '\mexecute\M(?!\s+(?:function|procedure|on)\M)((?:(?!\m(?:using|into|loop)\M).)*)', 'i'
+    ) as m (parts)
+    union all
+    select
+      s.oid,
+      m.parts[1]
+    from statement as s
+    cross join pattern as a
+    cross join regexp_matches(
+      s.text, '(?:\m(?:query_to_xml\w*|crosstab\w*|connectby|ts_stat|spi_\w+)|\m\w+\.(?:execute|prepare|cursor))\s*\((' || a.argument || ')', 'gi'
+    ) as m (parts)
+  ) as x
+  where x.text ~* '[a-z$]'
+),
+
+-- the statements of the functions that need a closer look
+followed (oid, text) as materialized (
+  select
+    s.oid,
+    s.text
+  from statement as s
+  where s.oid in (select e.oid from executed as e
+  union
+  select n.oid from setting as n)
+),
+
 -- the variables that a statement sets, and from what
 assignment (oid, target, source, is_query) as materialized (
   select
@@ -173,7 +238,7 @@ assignment (oid, target, source, is_query) as materialized (
     t.name,
     m.parts[3],
     m.parts[3] ~* '\mselect\M'
-  from statement as s
+  from followed as s
   cross join regexp_matches(
     s.text, '(?:^|\m(?:declare|begin|then|else|loop)\s)\s*(\w+)([^=;]*?)(?::=|=|\mdefault\M)(.*)$', 'i'
   ) as m (parts)
@@ -185,7 +250,7 @@ assignment (oid, target, source, is_query) as materialized (
     btrim(t.name, ' "' || chr(10)),
     m.parts[1],
     true
-  from statement as s
+  from followed as s
   cross join regexp_matches(
     s.text, '\m(?:select|returning|execute)\M(.*?)\minto\s+(?:strict\s+)?([\w",.]+(?:\s*,\s*[\w",.]+)*)', 'i'
   ) as m (parts)
@@ -196,7 +261,7 @@ assignment (oid, target, source, is_query) as materialized (
     m.parts[1],
     m.parts[2],
     m.parts[2] ~* '\m(select|execute)\M'
-  from statement as s
+  from followed as s
   cross join regexp_matches(s.text, '\mfor(?:each)?\s+(\w+)\s+(?:slice\s+\d+\s+)?in\s+((?:(?!\mloop\M).)*)', 'i') as m (parts)
   union all
   select
@@ -204,7 +269,7 @@ assignment (oid, target, source, is_query) as materialized (
     m.parts[1],
     m.parts[2],
     false
-  from statement as s
+  from followed as s
   cross join regexp_matches(s.text, '(\w+)\s+alias\s+for\s+(\S+)', 'i') as m (parts)
 ),
 
@@ -213,7 +278,7 @@ harmless (oid, name) as (
   select
     s.oid,
     m.parts[1]
-  from statement as s
+  from followed as s
   cross join regexp_matches(
     s.text, '(\w+)\s+(?:constant\s+)?(?:int|integer|int[248]|bigint|smallint|numeric|real|uuid|bool|boolean|date|timestamp\w*|interval|oid|reg\w+)\M', 'gi'
   ) as m (parts)
@@ -221,7 +286,7 @@ harmless (oid, name) as (
   select
     s.oid,
     m.parts[1]
-  from statement as s
+  from followed as s
   cross join regexp_matches(s.text, '(\w+)\s*\)?\s+(?:not\s+)?in\s*\(\s*''''', 'gi') as m (parts)
 ),
 
@@ -233,6 +298,7 @@ chosen (oid, name) as (
   from argument as a
   cross join lateral (values (a.name), ('$' || a.number)) as n (name)
   where n.name is not null
+    and a.oid in (select e.oid from executed as e)
     and (a.oid, n.name) not in (select
 h.oid,
 h.name
@@ -278,27 +344,6 @@ from harmless as h)
     )
 ),
 
--- what runs a statement: EXECUTE, or the first argument of a function
-executed (oid, text) as (
-  select
-    s.oid,
-    m.parts[1]
-  from statement as s
-  inner join body as b on s.oid = b.oid and b.lanname = 'plpgsql'
-  cross join regexp_matches(
-    s.text, '\mexecute\M(?!\s+(?:function|procedure|on)\M)((?:(?!\m(?:using|into|loop)\M).)*)', 'i'
-  ) as m (parts)
-  union all
-  select
-    s.oid,
-    m.parts[1]
-  from statement as s
-  cross join pattern as a
-  cross join regexp_matches(
-    s.text, '(?:\m(?:query_to_xml\w*|crosstab\w*|connectby|ts_stat|spi_\w+)|\m\w+\.(?:execute|prepare|cursor))\s*\((' || a.argument || ')', 'gi'
-  ) as m (parts)
-),
-
 runs_statement (oid) as (
   select distinct e.oid
   from executed as e
@@ -310,41 +355,24 @@ runs_statement (oid) as (
   )
 ),
 
--- the name of a setting that is not a literal, and not in a namespace of the user such as 'app.'
+-- functions that set a setting whose name is not a literal
 named (oid) as (
-  select p.oid
-  from plain as p
-  cross join pattern as a
-  cross join lateral (
-    select m.parts[1] as text
-    from regexp_matches(p.text, '\msetting_name\s*(?::=|=>)\s*(' || a.argument || ')', 'gi') as m (parts)
-    union all
-    select m.parts[1]
-    from regexp_matches(p.text, '\mset_config\s*\(\s*(' || a.argument || ')', 'gi') as m (parts)
-    where m.parts[1] !~ '(:=|=>)'
-  ) as e
-  cross join lateral (
-    select regexp_replace(
-      regexp_replace(e.text, '''(?:[^'']|'''')*''|::\s*[\w."]+', '', 'g'),
-      '\m(lower|upper|format|concat|concat_ws|btrim|trim|replace|coalesce|quote_ident)\s*\(', '', 'gi'
-    ) as text
-  ) as w
+  select s.oid
+  from setting as s
+  inner join plain as p on s.oid = p.oid
   -- variables that only literals are assigned to
   cross join lateral (
     select '\m(' || string_agg(c.target, '|') || ')\M' as names
     from (
-      select s.target
-      from assignment as s
-      where s.oid = p.oid
-      group by s.target
-      having bool_and(regexp_replace(s.source, '\m(array|loop)\M', '', 'gi') !~* '[a-z_$]')
+      select a.target
+      from assignment as a
+      where a.oid = s.oid
+      group by a.target
+      having bool_and(regexp_replace(a.source, '\m(array|loop)\M', '', 'gi') !~* '[a-z_$]')
     ) as c
   ) as k
-  where e.text !~* '^(?:(?:concat|format)\s*\(|\()*\s*e?''(?!request\.)[a-z_]\w*\.'
-    and (
-      regexp_replace(w.text, coalesce(k.names, '^\M\m'), '', 'gi') ~* '[a-z_$]'
-      or (w.text ~* '[a-z_$]' and p.text ~* '''(role|session_authorization|request\.[\w.]*)''')
-    )
+  where regexp_replace(s.words, coalesce(k.names, '^\M\m'), '', 'gi') ~* '[a-z_$]'
+    or p.text ~* '''(role|session_authorization|request\.[\w.]*)'''
   union
   select p.oid
   from plain as p

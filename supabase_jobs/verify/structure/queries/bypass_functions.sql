@@ -115,6 +115,11 @@ view_of (managed, oid, is_stored) as (
     on t.oid = d.refobjid and d.refclassid = 'pg_proc'::regclass and d.classid = 'pg_rewrite'::regclass
   inner join pg_rewrite as w on d.objid = w.oid
   inner join pg_class as v on w.ev_class = v.oid and v.relkind in ('v', 'm')
+  -- without one, nothing has to be searched
+  where exists (
+      select 1 from pg_class as x
+      where x.relkind = 'm'
+    )
   union
   select
     o.managed,

@@ -25,6 +25,8 @@ _FIX_CONSTRAINT = "A constraint differs from the migrations: `verify --only stru
 _FIX_MISSING = "Apply the migrations first: supabase-jobs apply."
 _FIX_UNKNOWN = "Grant the connecting role INSERT on these tables. A user trigger may block the insert."
 
+# as for requests, so that functions of user triggers find the tables that they do not qualify
+SEARCH_PATH = "select set_config('search_path', 'public, extensions', true)"
 _SAVEPOINT = Statement("savepoint fixture")
 _UNDO = Statement("rollback to savepoint fixture")
 
@@ -56,9 +58,8 @@ class Fixture:
         """The fixture as SQL for psql. `users` are the statements that created the users, if they are known."""
         created = sign_up.statements(self.new_users(names.ids)) if users is None else users
         literals = script.quoted(names.ids)
-        return "".join(
-            [*map(script.numbered, created), *(script.filled(statement, literals) for statement in self.statements)]
-        )
+        rows = (script.filled(statement, literals) for statement in self.statements)
+        return "".join([script.filled(SEARCH_PATH, None), *map(script.numbered, created), *rows])
 
 
 def load(toml: Mapping[str, Any], ids: Collection[str]) -> Fixture:
@@ -81,8 +82,8 @@ def insert_fixture(
     created = sign_up.statements(users)
     params = impersonation.params({name: name for name in impersonation.ids})
     rows = [*(Statement(text, params) for text in fixture.statements), Statement(CALLER)]
-    [result] = run_groups(connection, [[_SAVEPOINT, *created, *rows]])
-    if result.error is not None and 0 < len(result.answers) <= len(created):
+    [result] = run_groups(connection, [[Statement(SEARCH_PATH), _SAVEPOINT, *created, *rows]])
+    if result.error is not None and 2 <= len(result.answers) < 2 + len(created):
         _undo(connection, result.error)
         try:
             created = [*sign_up.run(connection, users, rejected=result.error).statements]

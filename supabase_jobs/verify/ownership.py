@@ -1,7 +1,7 @@
 """Distinguish user objects from managed objects: those that the migrations create."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -27,6 +27,25 @@ def managed_objects(declarations: Path) -> frozenset[str]:
     facts = () if recorded is None else recorded.facts
     parts = {f"{fact.object}:{fact.name}" for fact in facts if fact.kind in _CONSTRAINTS}
     return managed_relations(declarations) | parts
+
+
+@dataclass(frozen=True)
+class ManagedTables:
+    """The columns of each managed table, and the managed triggers, each as `table:name`."""
+
+    columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    triggers: frozenset[str] = frozenset()
+
+
+def managed_tables(declarations: Path) -> ManagedTables:
+    """The columns and triggers of the managed tables."""
+    recorded = _snapshot(declarations)
+    facts = () if recorded is None else recorded.facts
+    columns: dict[str, frozenset[str]] = {}
+    for fact in facts:
+        if fact.kind == "column":
+            columns[fact.object] = columns.get(fact.object, frozenset()) | {fact.name}
+    return ManagedTables(columns, frozenset(f"{fact.object}:{fact.name}" for fact in facts if fact.kind == "trigger"))
 
 
 def _snapshot(declarations: Path) -> snapshot.Snapshot | None:

@@ -23,10 +23,13 @@ from supabase_jobs.verify.functions.runner import (
 )
 from supabase_jobs.verify.functions.scenarios import ALL_IDS, Scenario, Scenarios, ScenarioStep
 from supabase_jobs.verify.impersonation import Impersonation, begin
+from supabase_jobs.verify.ownership import ManagedTables
 
 # Scenarios in a round trip. A `repeated` run is local, and stops after the batch of the first deviation.
 _BATCH = 100
 _REPEATED_BATCH = 8
+
+_NO_TABLES = ManagedTables()
 
 _FIX_REQUIRED = "Fix or accept what blocks the scenario that it requires."
 
@@ -34,7 +37,8 @@ _FIX_REQUIRED = "Fix or accept what blocks the scenario that it requires."
 def check(connection: Connection, expectations: Expectations, context: Context) -> None:
     """Check the area: run the scenarios of these sources against this database."""
     if (file := context.declaration_file(AREA, expectations, scenarios.FILE_NAME)) is not None:
-        run(connection, scenarios.load(file), expectations.variables, context, ownership.managed_objects(file))
+        managed, tables = ownership.managed_objects(file), ownership.managed_tables(file)
+        run(connection, scenarios.load(file), expectations.variables, context, managed, tables)
 
 
 def run(
@@ -43,11 +47,13 @@ def run(
     variables: Mapping[str, object],
     context: Context,
     managed: Collection[str] = (),
+    tables: ManagedTables = _NO_TABLES,
 ) -> None:
     """Run every scenario inside a savepoint; add one finding for each that deviates.
 
     `variables` fill the placeholders that are not ids. If a table that is not among `managed` makes a scenario fail,
-    the scenario counts as unchecked. The fixture rows stay until the caller rolls its transaction back.
+    the scenario counts as unchecked. User columns of the managed `tables` are not compared. The fixture rows stay until
+    the caller rolls its transaction back.
     """
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     scripts = _Scripts(impersonation, declared)
@@ -55,13 +61,14 @@ def run(
     if (users := insert_fixture(impersonation, AREA, declared.fixture, context, managed)) is None:
         return
     context.preambles[AREA] = scripts.preamble(users)
-    with scenario_runner(impersonation, declared.watch, variables, managed) as runner:
+    with scenario_runner(impersonation, declared, variables, managed, tables) as runner:
         if missing := [name for name in declared.fixture_ids if name not in runner.fixture_rows]:
             why = f"the fixture rows {', '.join(missing)} are missing after their insert"
             id, severity = f"{AREA}:fixture", Severity.ERROR
             context.mark_unchecked(AREA, "fixture", why, FIX_DISCARDED_ROWS, id=id, severity=severity)
         else:
             _run_all(runner, declared, scripts, context)
+            context.findings += runner.columns.findings()
 
 
 def _run_all(runner: ScenarioRunner, declared: Scenarios, scripts: "_Scripts", context: Context) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -11,10 +12,19 @@ import psycopg
 
 from supabase_jobs.database.batch import Answer, GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
+from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.outcomes import refusal
 from supabase_jobs.verify import batch_limit, ownership
-from supabase_jobs.verify.functions.scenarios import ALL_IDS, DELETED, INSERTED, Scenario, ScenarioStep
+from supabase_jobs.verify.functions.columns import ComparedColumns, Rows
+from supabase_jobs.verify.functions.scenarios import (
+    ALL_IDS,
+    DELETED,
+    INSERTED,
+    Scenario,
+    Scenarios,
+    ScenarioStep,
+)
 from supabase_jobs.verify.identity import NULL
 from supabase_jobs.verify.impersonation import (
     Impersonation,
@@ -22,8 +32,12 @@ from supabase_jobs.verify.impersonation import (
     identity_statements,
     reset_statement,
 )
+from supabase_jobs.verify.ownership import ManagedTables
 
 NOW = "now"
+
+_USER_TRIGGERS = sql_file(Path(__file__).with_name("user_triggers.sql"))
+_NO_TABLES = ManagedTables()
 
 _WATCH = "supabase_jobs_watch"
 _RUN_WATCH = Statement("execute supabase_jobs_watch")
@@ -38,8 +52,6 @@ _BEGIN = [_RESET, batch_limit.CHECK]
 # it failed, and otherwise nothing.
 _STEP_SAVEPOINT = Statement("savepoint step")
 _STEP_ROLLBACK = Statement("rollback to savepoint step")
-
-Rows = Mapping[str, Mapping[str, Any]]
 
 
 class UncheckedError(Exception):
@@ -66,22 +78,34 @@ class _Result:
 
 @contextmanager
 def scenario_runner(
-    impersonation: Impersonation, watch: str, variables: Mapping[str, object], managed: Collection[str] = ()
+    impersonation: Impersonation,
+    declared: Scenarios,
+    variables: Mapping[str, object],
+    managed: Collection[str] = (),
+    tables: ManagedTables = _NO_TABLES,
 ) -> Iterator["ScenarioRunner"]:
     """A runner for scenarios on the fixture rows; leaving the context undoes all changes.
 
-    `watch` is the query that shows changes. `variables` fill the placeholders of declared values. A constraint of a
-    table that is not among `managed` is a user object.
+    `variables` fill the placeholders of declared values. A constraint of a table that is not among `managed` is a user
+    object. User columns of the managed `tables` are not compared.
     """
     connection = impersonation.connection
     params = {**impersonation.ids, ALL_IDS: list(impersonation.ids.values())}
-    query = psycopg.ClientCursor(connection).mogrify(watch.encode(), params)
+    query = psycopg.ClientCursor(connection).mogrify(declared.watch.encode(), params)
     # planning the watch query takes longer than running it
     prepare, now = Statement(f"prepare {_WATCH} as {query}"), Statement("select to_jsonb(now())")
-    [begun] = run_groups(connection, [[prepare, _SAVEPOINT, now, _RUN_WATCH]])
+    unchanging = [Statement(statement, params) for statement in declared.unchanging]
+    triggers = _USER_TRIGGERS.statement(list(tables.columns), list(tables.triggers))
+    begun, touched = run_groups(
+        connection, [[prepare, _SAVEPOINT, now, _RUN_WATCH], [triggers, *unchanging, _RUN_WATCH]]
+    )
     begun.answer()
     try:
-        yield ScenarioRunner(impersonation, params, variables, managed, begun.answers[-2:])
+        runner = ScenarioRunner(impersonation, params, variables, managed, tables, begun.answers[-2:])
+        if touched.error is None:  # otherwise the scenarios show what fails
+            texts = [text for (text,) in touched.answers[0].rows]
+            runner.leave_out_changed(touched.answer(), declared.scenarios, texts)
+        yield runner
     finally:
         if not connection.broken:
             [ended] = run_groups(connection, [[_RESET, _RELEASE, Statement(f"deallocate {_WATCH}")]])
@@ -97,6 +121,7 @@ class ScenarioRunner:
         params: Mapping[str, object],
         variables: Mapping[str, object],
         managed: Collection[str],
+        tables: ManagedTables,
         begun: Sequence[Answer],
     ) -> None:
         self._impersonation = impersonation
@@ -105,9 +130,15 @@ class ScenarioRunner:
         self._variables = {name: str(value) for name, value in variables.items()}
         self._params = params
         self._names = {str(id): f"${name}" for name, id in impersonation.ids.items()}
-        now, watched = begun
+        self.columns = ComparedColumns(tables.columns)
+        now, self._begun = begun
         self._names[now.rows[0][0]] = NOW
-        self.fixture_rows = self._rows(watched)
+        self.fixture_rows = self._rows(self._begun)
+
+    def leave_out_changed(self, touched: Answer, scenarios: Sequence[Scenario], triggers: Sequence[str]) -> None:
+        """Leave out the columns that user triggers change; `touched` are the rows after the `unchanging` statements."""
+        self.columns.leave_out_changed(self._watched(self._begun), self._watched(touched), scenarios, triggers)
+        self.fixture_rows = self._rows(self._begun)
 
     def run(self, scenarios: Sequence[Scenario]) -> Iterator[tuple[Scenario, "list[str] | UncheckedError"]]:
         """Run scenarios in one round trip; yield each with a description of each deviation.
@@ -218,6 +249,10 @@ class ScenarioRunner:
         return {c: self._declared(after.get(c)) for c in {**before, **after} if before.get(c) != after.get(c)}
 
     def _rows(self, watched: Answer) -> Rows:
+        """The columns to compare of each watched row."""
+        return {name: self.columns.of(row) for name, row in self._watched(watched).items()}
+
+    def _watched(self, watched: Answer) -> Rows:
         """The result of the watch query: each row by the name of its id, or by its key if the id has no name."""
         [[rows]] = watched.rows
         return {self._names.get(key, key).removeprefix("$"): row for key, row in (rows or {}).items()}

@@ -65,7 +65,7 @@ class Scenarios:
     """The whole file, with the ids, identities and fixture of its access matrix.
 
     `watch` is the query that shows changes: one JSON object of key → row. Each id in `fixture_ids` must have a row in
-    its result before the first scenario.
+    its result before the first scenario. The statements `unchanging` change no value, except through user triggers.
     """
 
     ids: tuple[str, ...]
@@ -74,6 +74,7 @@ class Scenarios:
     watch: str
     scenarios: tuple[Scenario, ...]
     placeholders: frozenset[str]
+    unchanging: tuple[str, ...] = ()
 
 
 def load(path: Path | None = None) -> Scenarios:
@@ -92,18 +93,7 @@ def load(path: Path | None = None) -> Scenarios:
 
 
 def _scenarios(path: Path, toml: dict[str, Any]) -> Scenarios:
-    known = {
-        "access_matrix",
-        "ids",
-        "absent_ids",
-        "users",
-        "anonymous_users",
-        "fixture",
-        "identities",
-        "watch",
-        "scenario",
-    }
-    _check_keys(toml, known, "the file")
+    _check_keys(toml, _FILE_KEYS, "the file")
     matrix = load_access(path.with_name(toml["access_matrix"])) if "access_matrix" in toml else None
     fixture_ids, absent_ids = tuple(toml["ids"]), tuple(toml.get("absent_ids", ()))
     ids = (*(matrix.ids if matrix else ()), *fixture_ids, *absent_ids)
@@ -119,6 +109,7 @@ def _scenarios(path: Path, toml: dict[str, Any]) -> Scenarios:
         toml["watch"],
         scenarios,
         frozenset(name for text in _texts(scenarios) for name in Template(text).get_identifiers()) - set(ids),
+        tuple(toml.get("unchanging", ())),
     )
     _check_names(declared)
     return declared
@@ -129,7 +120,8 @@ def _identities(tables: Mapping[str, Any]) -> dict[str, Identity]:
 
 
 _FILE_KEYS = {
-    "access_matrix", "ids", "absent_ids", "users", "anonymous_users", "fixture", "identities", "watch", "scenario",
+    "access_matrix", "ids", "absent_ids", "users", "anonymous_users", "fixture", "identities", "watch", "unchanging",
+    "scenario",
 }  # fmt: skip
 _STEP_KEYS = {"call", "as", "result", "error"}
 _SCENARIO_KEYS = {"subject", "name", "given", "steps", "changes", "requires", "unchecked_errors", *_STEP_KEYS}
@@ -203,7 +195,7 @@ def _texts(scenarios: tuple[Scenario, ...]) -> Iterator[str]:
 
 
 def _check_names(declared: Scenarios) -> None:
-    statements = [*declared.fixture.statements, declared.watch]
+    statements = [*declared.fixture.statements, declared.watch, *declared.unchanging]
     earlier: set[str] = set()
     for scenario in declared.scenarios:
         where = f"{scenario.subject}, {scenario.name!r}"

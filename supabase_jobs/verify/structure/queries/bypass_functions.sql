@@ -29,7 +29,14 @@ body as materialized (
     p.prosecdef,
     p.prorettype,
     t.text,
-    t.text ~* '\m(update|delete|truncate|merge)\M' as changes,
+    -- other than the time of the last change in the row that NEW refers to
+    regexp_replace(
+      t.text,
+      '\mupdate\s+[\w.]+(\s+(as\s+)?\w+)?\s+set\s+(last_\w+|updated)_at\s*=\s*'
+      || '(now\(\)|clock_timestamp\(\)|statement_timestamp\(\)|current_timestamp)\s+where\s+[\w.]+\s*=\s*new\.\w+\s*;',
+      '',
+      'gi'
+    ) ~* '\m(update|delete|truncate|merge)\M' as changes,
     t.text ~* (
       '\mnew\s*\.\s*("[^"]+"|\w+)\s*:?=|\minto\s+(strict\s+)?new\M|\mnew\s*:=|(;|\mbegin|\mthen|\melse|\mloop)\s*new\s*='
       -- returns another row than NEW or OLD
@@ -212,7 +219,7 @@ select
   format('on %s', string_agg(distinct g.writers, '; ' order by g.writers)),
   '',
   format('alter function %s security invoker;', d.signature),
-  -- A trigger that only inserts or reads can be intended. A BEFORE or INSTEAD OF trigger that puts a query result into
+  -- A trigger that only inserts or reads, or sets the time of the last change, can be intended. A BEFORE or INSTEAD OF trigger that puts a query result into
   -- the row is an error, because the caller can read that row.
   case when d.changes or d.changes_row and bool_or(t.tgtype & 66 <> 0) then 'error' else 'warning' end,
   'error'

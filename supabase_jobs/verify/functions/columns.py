@@ -1,0 +1,84 @@
+"""Which columns of the watched rows are compared: those that the migrations create and no user trigger changes."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.verify.functions import AREA
+from supabase_jobs.verify.functions.scenarios import Scenario
+
+# the key of a watched row that names its table
+TABLE = ""
+
+Row = Mapping[str, Any]
+Rows = Mapping[str, Row]
+
+
+class ComparedColumns:
+    """Selects the columns to compare. `managed` are the columns of each managed table; other tables have all.
+
+    `user_columns` and `changed_by_triggers` are the columns that were left out so far, by table.
+    """
+
+    def __init__(self, managed: Mapping[str, Collection[str]]) -> None:
+        self._managed = managed
+        self.user_columns: dict[str, set[str]] = {}
+        self.changed_by_triggers: dict[str, set[str]] = {}
+
+    def of(self, row: Row) -> Row:
+        """A watched row without its table and the columns that are not compared."""
+        table = row.get(TABLE)
+        managed = self._managed.get(table) if isinstance(table, str) else None
+        if table is None or managed is None:
+            return {column: value for column, value in row.items() if column != TABLE}
+        compared = {}
+        for column, value in row.items():
+            if column == TABLE or column in self.changed_by_triggers.get(table, ()):
+                continue
+            if column.partition(".")[0] in managed:  # also a key of a JSON column: metadata.claim_id
+                compared[column] = value
+            else:
+                self.user_columns.setdefault(table, set()).add(column)
+        return compared
+
+    def leave_out_changed(
+        self, before: Rows, after: Rows, scenarios: Sequence[Scenario], triggers: Sequence[str]
+    ) -> None:
+        """Leave out what differs between `before` and `after`, if a user trigger names it and no scenario declares it.
+
+        Between them, statements ran that change no value, except through triggers. `triggers` are the texts of the
+        user triggers. A column that a scenario declares as changed in the same table is always compared.
+        """
+        named = {word for text in triggers for word in re.findall(r"\w+", text)}
+        declared = {
+            (before[name].get(TABLE), column)
+            for scenario in scenarios
+            for name, change in scenario.changes.items()
+            if isinstance(change, Mapping) and name in before
+            for column in change
+        }
+        for name, row in before.items():
+            table = str(row.get(TABLE))
+            changed = {c for c, value in self.of(row).items() if after.get(name, {}).get(c) != value}
+            left_out = {column for column in changed & named if (table, column) not in declared}
+            if table in self._managed and left_out:
+                self.changed_by_triggers[table] = self.changed_by_triggers.get(table, set()) | left_out
+
+    def findings(self) -> list[Finding]:
+        """What is not compared: an info for each table."""
+        return [
+            *(
+                _info(table, "user columns", "no migration creates them", columns)
+                for table, columns in sorted(self.user_columns.items())
+            ),
+            *(
+                _info(table, "columns changed by triggers", "a user trigger changes them", columns)
+                for table, columns in sorted(self.changed_by_triggers.items())
+            ),
+        ]
+
+
+def _info(table: str, kind: str, why: str, columns: Collection[str]) -> Finding:
+    message = f"{kind} that the scenarios do not compare, because {why}: {', '.join(sorted(columns))}"
+    return Finding(f"{AREA}:{table}:{kind}", AREA, Severity.INFO, table, message, "")

@@ -16,7 +16,8 @@ _OUTSIDERS = {"anon", "newcomer", "stranger"}
 _WORDS = re.compile(r"\w+(?:\([^)]*\))?")
 _HEAD = """\
 # Who may do what, as `supabase-jobs audit --update-baseline` found it. Review each change in the pull request.
-# "none" and the actions are those on other users' rows; for the owner and for members, on their own and their group's.
+# The actions are those on other users' rows; a caller that is not named has none. For the owner and for members they
+# are those on their own and their group's rows.
 # join: add a row of one's own to another's group; forge: add a row in another's name.
 """
 _ACCEPTED = """
@@ -65,7 +66,8 @@ def render(result: Audit, old: Baseline) -> str:
     """The baseline of an audit as TOML; the reasons of `old` are kept."""
     lines = [_HEAD, "[access]"]
     for name, callers in sorted(result.access.items()):
-        pairs = ", ".join(f"{_key(caller)} = {_text(actions)}" for caller, actions in callers.items())
+        shown = {caller: actions for caller, actions in callers.items() if actions != _NONE or caller == "stranger"}
+        pairs = ", ".join(f"{_key(caller)} = {_text(actions)}" for caller, actions in shown.items())
         lines.append(f"{_text(name)} = {{ {pairs} }}")
     lines += ["", "# The roles that may call each function.", "[functions]"]
     lines += [f"{_text(name)} = {_text(roles)}" for name, roles in sorted(result.functions.items())]

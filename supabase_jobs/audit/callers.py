@@ -8,9 +8,13 @@ from supabase_jobs.audit.fixtures.insert import claims_of, place
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User
 from supabase_jobs.verify.identity import Identity
 
-ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER = (
-    "anon", "newcomer", "stranger", "owner", "member", "former", "forger",
+ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER, CLAIM = (
+    "anon", "newcomer", "stranger", "owner", "member", "former", "forger", "claim",
 )  # fmt: skip
+
+
+# claims that Auth sets
+_FIXED_CLAIMS = {("role",), ("aud",), ("sub",), ("email",), ("is_anonymous",)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +22,8 @@ class Caller:
     """A kind of request. `label` names it in reports; `user` and `tenant` are set for a signed-in user or a guest.
 
     `kind`: anon has no identity, a newcomer has only signed up, the stranger is the owner of tenant B, the owner that
-    of tenant A; a member and a former member belong to A's group; a forger sets claims that users can choose.
+    of tenant A; a member and a former member belong to A's group; a forger sets claims that users can choose;
+    a user with a claim has one that only the project gives, such as a role.
     """
 
     label: str
@@ -77,12 +82,34 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
                 place(claims, path, literal)
                 label = f"stranger with {'.'.join(path)} = {literal}"
                 yield Caller(label, FORGER, Identity("forger", "authenticated", claims), fixture.b.owner, fixture.b)
+    yield from _with_claims(fixture)
+    if fixture.a.claims and not fixture.plan.memberships:
+        yield _signed_in("colleague", MEMBER, fixture.a, fixture.a.users[1])
     for user in fixture.a.users:
         if user.former:
             yield _signed_in(user.label, FORMER, fixture.a, user, without_claims=True)
         elif user.membership is not None:
             yield _signed_in(user.label, MEMBER, fixture.a, user)
     yield _signed_in("owner", OWNER, fixture.a, fixture.a.owner)
+
+
+def _with_claims(fixture: Fixture) -> Iterator[Caller]:
+    """A stranger, or for the session's level the owner, with each constant that a claim is compared with."""
+    for path, literals in sorted(fixture.plan.usage.claim_literals.items()):
+        if path[0] == "user_metadata" or path in _FIXED_CLAIMS:
+            continue
+        own = path == ("aal",)
+        tenant = fixture.a if own else fixture.b
+        for literal in literals:
+            claims = claims_of(tenant, tenant.owner)
+            place(claims, path, _parsed(literal))
+            label = f"{'owner' if own else 'user'} with {'.'.join(path)} = {literal}"
+            identity = Identity(label, "authenticated", claims)
+            yield Caller(label, OWNER if own else CLAIM, identity, tenant.owner, tenant)
+
+
+def _parsed(literal: str) -> object:
+    return {"true": True, "false": False}.get(literal, literal)
 
 
 def _signed_in(label: str, kind: str, tenant: Tenant, user: User, *, without_claims: bool = False) -> Caller:

@@ -151,7 +151,14 @@ create table if not exists vault.secrets (
 create unique index if not exists secrets_name_idx on vault.secrets (name) where name is not null;
 -- not encrypted here
 create or replace view vault.decrypted_secrets as
-select s.id, s.name, s.description, s.secret, s.secret as decrypted_secret, s.created_at, s.updated_at
+select
+s.id,
+s.name,
+s.description,
+s.secret,
+s.secret as decrypted_secret,
+s.created_at,
+s.updated_at
 from vault.secrets as s;
 grant select, delete on vault.secrets, vault.decrypted_secrets to postgres, service_role;
 

@@ -72,7 +72,11 @@ def find(plan: Plan, attempts: Sequence[Attempt], gains: Sequence[Gain]) -> list
     found: dict[str, Leak] = {}
     for leak in judge.leaks():
         found.setdefault(leak.id, leak)
-    return list(found.values())
+    plain = {(k.kind, k.relation.oid, k.action) for k in found.values() if not k.attempt.is_state}
+    return [
+        k for k in found.values()
+        if not k.attempt.is_state or (k.kind != "public" and (k.kind, k.relation.oid, k.action) not in plain)
+    ]  # fmt: skip
 
 
 class _Judge:

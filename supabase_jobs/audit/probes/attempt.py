@@ -53,6 +53,11 @@ class Attempt:
         return f"{self.relation.label} ({self.row.part})" if self.row.part else self.relation.label
 
     @property
+    def is_state(self) -> bool:
+        """Whether the row is a further row of a table, in another state."""
+        return bool(self.row.part) and not self.relation.is_storage
+
+    @property
     def reached(self) -> bool:
         """Whether the action reached its target."""
         return self.outcome == "rows"

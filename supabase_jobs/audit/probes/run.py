@@ -6,7 +6,7 @@ from itertools import groupby
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import FORMER, MEMBER, OWNER, STRANGER, Caller
+from supabase_jobs.audit.callers import CLAIM, FORMER, MEMBER, OWNER, STRANGER, Caller
 from supabase_jobs.audit.catalog import Column, Constraint, Relation
 from supabase_jobs.audit.expressions import Limits
 from supabase_jobs.audit.fixtures import values
@@ -94,7 +94,7 @@ class Probes:
             row
             for tenant in (self._fixture.a, self._fixture.b)
             for user in tenant.users
-            for row in (*user.rows.values(), *user.objects)
+            for row in (*user.rows.values(), *user.extra)
             if row.relation.kind == "r" and row.relation in tables
         ]
         rows += [r for r in self._fixture.newcomer.rows.values() if r.relation.kind == "r"]
@@ -137,17 +137,24 @@ class Probes:
         elif a is not None and a is not own:
             yield (GROUP if caller.kind == MEMBER else OTHER), a
 
+    def _states(self, caller: Caller, relation: Relation) -> Iterator[tuple[str, Row]]:
+        """Rows of tenant A in other states, for everyone."""
+        whose = {OWNER: OWN, MEMBER: GROUP}.get(caller.kind, OTHER)
+        for row in self._fixture.a.owner.extra:
+            if row.relation is relation and not relation.is_storage:
+                yield whose if self._plan.owned(relation) else NONE, row
+
     def _objects(self, caller: Caller) -> Iterator[tuple[str, Row]]:
         """The objects of Storage: a caller's own, and those of tenant A's owner."""
         owner = self._fixture.a.owner
         if caller.user is not None:
-            yield from ((OWN, row) for row in caller.user.objects)
+            yield from ((OWN, row) for row in caller.user.extra if row.relation.is_storage)
         if caller.user is not owner:
             whose = GROUP if caller.kind == MEMBER else OTHER
-            yield from ((whose, row) for row in owner.objects)
+            yield from ((whose, row) for row in owner.extra if row.relation.is_storage)
 
     def _basic(self, caller: Caller, relation: Relation) -> Iterator[Attempt]:
-        for whose, row in self.rows(caller, relation):
+        for whose, row in (*self.rows(caller, relation), *self._states(caller, relation)):
             yield Attempt(caller, relation, whose, SELECT, row, [statements.select(row, caller.role)])
             columns = self._writable(relation, caller.role, UPDATE)
             columns.sort(key=lambda c: self._weight(relation, c))
@@ -222,7 +229,7 @@ class Probes:
     def _columns(self) -> Iterator[Attempt]:
         """Each other column, of rows of one's own and of the group, if the policies let one column pass."""
         for attempt in [a for a in self.attempts if a.action == UPDATE and a.whose in (OWN, GROUP)]:
-            if attempt.outcome in ("hidden", "denied") or not attempt.statements:
+            if attempt.outcome in ("hidden", "denied") or not attempt.statements or attempt.is_state:
                 continue
             row = attempt.row
             for column in self._writable(attempt.relation, attempt.caller.role, UPDATE):
@@ -384,12 +391,13 @@ class Probes:
         """Whether an attempt on another's row failed by a policy, so that a write could open it."""
         return (
             attempt.outcome in ("hidden", "violates") and attempt.whose in (OTHER, GROUP)
-            and attempt.action != INSERT and bool(attempt.statements)
+            and attempt.action != INSERT and bool(attempt.statements) and not attempt.is_state
         )  # fmt: skip
 
     def _may_open(self, attempt: Attempt) -> bool:
         """Whether an attempt was a permitted write that policies may depend on."""
-        if not attempt.reached or attempt.caller.kind == OWNER or (attempt.error is not None):
+        trusted = attempt.caller.kind in (OWNER, CLAIM)
+        if not attempt.reached or trusted or attempt.error is not None or attempt.is_state:
             return False
         if attempt.action == UPDATE:
             return attempt.whose == OWN and attempt.column in self._plan.usage.words

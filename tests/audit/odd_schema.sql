@@ -1,0 +1,61 @@
+-- What real projects contain and fixtures have to satisfy: claims, headers, cycles, partitions, patterns, triggers.
+create schema if not exists app;
+create type public.visibility as enum ('public', 'private', 'unlisted');
+create domain public.email_address as text check (value ~ '^[^@]+@[^@]+[.][a-z]+$');
+-- tenant claims
+create table public.tenants (id uuid primary key default gen_random_uuid(), name text not null, plan text not null default 'free' check (plan in ('free','pro')));
+create table public.invoices (id bigint generated always as identity primary key, tenant_id uuid not null references public.tenants, amount numeric(6,2) not null check (amount > 0), currency char(3) not null check (currency ~ '^[A-Z]{3}$'), due date not null, paid date check (paid >= due));
+create function public.tenant_id() returns uuid language sql stable as $$ select (auth.jwt() -> 'app_metadata' ->> 'tenant_id')::uuid $$;
+alter table public.tenants enable row level security; alter table public.invoices enable row level security;
+create policy t on public.tenants for select using (id = public.tenant_id());
+create policy i on public.invoices using (tenant_id = public.tenant_id()) with check (tenant_id = public.tenant_id());
+create policy adm on public.invoices for delete using ((auth.jwt() ->> 'user_role') = 'admin');
+-- header api keys
+create table public.api_keys (id uuid primary key default gen_random_uuid(), key_hash text not null unique, owner uuid not null references auth.users);
+create table public.readings (id bigserial primary key, api_key text not null, value double precision not null, at timestamptz not null default now());
+alter table public.api_keys enable row level security; alter table public.readings enable row level security;
+create policy k on public.api_keys using (owner = auth.uid());
+create policy r on public.readings for all to anon using (api_key = current_setting('request.headers', true)::json ->> 'x-api-key') with check (api_key = current_setting('request.headers', true)::json ->> 'x-api-key');
+-- cycle, self reference
+create table public.companies (id uuid primary key default gen_random_uuid(), name text not null, primary_contact uuid);
+create table public.contacts (id uuid primary key default gen_random_uuid(), company_id uuid not null references public.companies, email public.email_address not null, manager_id uuid references public.contacts, owner_id uuid not null default auth.uid() references auth.users);
+alter table public.companies add foreign key (primary_contact) references public.contacts;
+alter table public.companies enable row level security; alter table public.contacts enable row level security;
+create policy c on public.contacts using (owner_id = auth.uid());
+-- booking with exclusion, polymorphic, partition
+create table public.bookings (id uuid primary key default gen_random_uuid(), room int not null, during tstzrange not null, user_id uuid not null references auth.users, exclude using gist (during with &&));
+alter table public.bookings enable row level security; create policy b on public.bookings using (user_id = auth.uid());
+create table public.attachments (id uuid primary key default gen_random_uuid(), invoice_id bigint references public.invoices, contact_id uuid references public.contacts, url text not null check (url like 'https://%'), constraint one_parent check (num_nonnulls(invoice_id, contact_id) = 1));
+alter table public.attachments enable row level security;
+create policy a on public.attachments using (exists (select 1 from public.contacts c where c.id = contact_id) or exists (select 1 from public.invoices i where i.id = invoice_id));
+create table public.events (id uuid not null default gen_random_uuid(), user_id uuid not null, at timestamptz not null, kind text not null, primary key (id, at)) partition by range (at);
+create table public.events_2024 partition of public.events for values from ('2024-01-01') to ('2025-01-01');
+alter table public.events enable row level security; create policy e on public.events using (user_id = auth.uid());
+-- single row
+create table public.settings (id boolean primary key default true check (id), title text not null default 'x');
+insert into public.settings default values;
+alter table public.settings enable row level security; create policy s on public.settings for select using (true);
+-- posts with visibility, soft delete, share links, likes
+create table public.posts (id uuid primary key default gen_random_uuid(), author_id uuid not null references auth.users, body text not null, visibility public.visibility not null default 'private', deleted_at timestamptz, share_token text unique default md5(random()::text), tags text[] not null default '{}', meta jsonb check (jsonb_typeof(meta) = 'array'), embedding bytea);
+alter table public.posts enable row level security;
+create policy own on public.posts using (author_id = auth.uid()) with check (author_id = auth.uid());
+create policy pub on public.posts for select using (visibility = 'public' and deleted_at is null);
+create function public.shared_post(token text) returns setof public.posts language sql stable security definer set search_path = '' as $$ select * from public.posts where share_token = token $$;
+create table public.likes (post_id uuid references public.posts on delete cascade, user_id uuid references auth.users on delete cascade, primary key (post_id, user_id));
+alter table public.likes enable row level security;
+create policy l on public.likes for select using (true); create policy l2 on public.likes for insert with check (user_id = auth.uid()); create policy l3 on public.likes for delete using (user_id = auth.uid());
+-- triggers that need a caller
+create table public.audit_log (id bigserial primary key, actor uuid not null, what text);
+alter table public.audit_log enable row level security;
+create table public.goals (id serial primary key, user_id uuid not null references auth.users, name varchar(10) not null, target int not null check (target between 1 and 7), starts time not null, ends time not null, check (ends > starts));
+create function public.log_goal() returns trigger language plpgsql security definer set search_path='' as $$ begin if auth.uid() is null then raise exception 'not signed in'; end if; insert into public.audit_log (actor, what) values (auth.uid(), new.name); return new; end $$;
+create trigger g before insert on public.goals for each row execute function public.log_goal();
+alter table public.goals enable row level security; create policy g on public.goals using (user_id = auth.uid());
+-- rbac
+create table public.roles (name text primary key); insert into public.roles values ('admin'), ('user');
+create table public.role_permissions (role text references public.roles, permission text, primary key (role, permission)); insert into public.role_permissions values ('admin', 'posts.delete');
+create table public.user_roles (user_id uuid references auth.users primary key, role text not null references public.roles default 'user');
+create function public.authorize(requested text) returns boolean language plpgsql stable security definer set search_path = '' as $$ begin return exists (select 1 from public.role_permissions p where p.permission = requested and p.role = (auth.jwt() ->> 'user_role')); end $$;
+alter table public.roles enable row level security; alter table public.role_permissions enable row level security; alter table public.user_roles enable row level security;
+create policy ur on public.user_roles for select using (user_id = auth.uid());
+create policy pd on public.posts for delete using (public.authorize('posts.delete'));

@@ -1,0 +1,126 @@
+"""Rows for a schema with claims, headers, cycles, partitions, patterns and triggers; nothing of them remains."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from supabase_jobs.audit.fixtures.patterns import like, matching
+from supabase_jobs.audit.run import Options, audit
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.findings import Audit, Severity
+from tests.audit.conftest import run_audit
+from tests.fix_db import session_copy
+from tests.programs import DEFAULT_MAJOR
+
+ODD_SCHEMA = Path(__file__).with_name("odd_schema.sql")
+
+
+@pytest.fixture(scope="session")
+def odd_url(request: pytest.FixtureRequest) -> str:
+    """A database with the odd schema."""
+    database = session_copy(request, "odd", "platform", DEFAULT_MAJOR)
+    with connect(database.url) as connection:
+        connection.execute(ODD_SCHEMA.read_bytes())
+    return database.url
+
+
+@pytest.fixture(scope="session")
+def odd(odd_url: str) -> Audit:
+    """The audit of the odd schema."""
+    with connect(odd_url) as connection:
+        return run_audit(connection)
+
+
+@pytest.fixture
+def todos(project_url: Callable[[str], str]) -> Iterator[Connection]:
+    """The database of the project todos."""
+    with connect(project_url("todos")) as connection:
+        yield connection
+
+
+def test_every_table_has_rows(odd: Audit) -> None:
+    assert odd.not_tested == ()
+    assert odd.planted == odd.tables == 17
+
+
+def test_no_error_on_the_odd_schema(odd: Audit) -> None:
+    assert [f for f in odd.findings if f.severity is Severity.ERROR] == []
+
+
+def test_claim_and_header_reach_the_rows_of_their_tenant(odd: Audit) -> None:
+    assert odd.access["public.invoices"]["owner"].startswith("read insert")
+    assert odd.access["public.readings"]["anon with the row's header"].startswith("read insert")
+    assert odd.access["public.readings"]["anon with another header"] == "none"
+
+
+def test_claim_that_is_compared_with_a_constant_is_a_caller(odd: Audit) -> None:
+    assert odd.access["public.invoices"]["user with user_role = admin"] == "none"  # nothing to delete blindly: hidden
+    assert odd.access["public.posts"]["user with user_role = admin"] == "delete"
+
+
+def test_rows_in_each_state_that_policies_distinguish(odd: Audit) -> None:
+    assert odd.access["public.posts"]["anon"] == "none"
+    assert odd.access["public.posts (visibility = public)"]["anon"] == "read"
+    assert odd.access["public.posts (deleted_at is set)"]["anon"] == "none"
+
+
+def test_owner_column_of_a_state_is_reported_once(odd: Audit) -> None:
+    ids = [finding.id for finding in odd.findings]
+    assert len(ids) == len(set(ids))
+
+
+def test_nothing_remains(todos: Connection) -> None:
+    counts = "select (select count(*) from auth.users), (select count(*) from public.todos)"
+    before = todos.execute(counts).fetchall()
+    audit(todos, Options(is_local=True))
+    assert todos.execute(counts).fetchall() == before
+    assert todos.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+
+def test_rows_of_others_are_not_locked(todos: Connection, project_url: Callable[[str], str]) -> None:
+    """Another session locks the existing rows of every table; the audit does not wait for them."""
+    with connect(project_url("todos")) as other:
+        todos.execute("insert into auth.users (id) values ('a0000000-0000-4000-8000-000000000009')")
+        todos.execute("insert into public.lists (owner_id, name) select id, 'existing' from auth.users")
+        todos.execute("insert into public.todos (list_id, title) select id, 'existing' from public.lists")
+        other.execute("begin")
+        try:
+            for table in ("lists", "todos", "tags", "todo_tags"):
+                other.execute(f"select from public.{table} for update".encode())
+            result = audit(todos, Options())
+        finally:
+            other.execute("rollback")
+            todos.execute("delete from auth.users where id = 'a0000000-0000-4000-8000-000000000009'")
+    assert not {cell.outcome for cell in result.cells} & {"55P03", "57014"}  # waited for a lock
+    assert result.planted == result.tables
+
+
+def test_ids_of_findings_and_access_are_equal_in_each_run(odd: Audit, odd_url: str) -> None:
+    with connect(odd_url) as connection:
+        again = run_audit(connection)
+    assert [f.id for f in again.findings] == [f.id for f in odd.findings]
+    assert again.access == odd.access
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("^[a-z0-9_]{3,30}$", "zqa12"),
+        ("^[a-z0-9]+(-[a-z0-9]+)*$", "zqa12"),
+        ("^[A-Za-z0-9._%-]+@[A-Za-z0-9.-]+[.][A-Za-z]+$", "zqa12@A.A"),
+        ("^#[0-9a-fA-F]{6}$", "#000000"),
+        (r"^\+[1-9]\d{1,14}$", "+10"),
+        ("^(draft|done)$", "draft"),
+        ("^[A-Z]{3}-[0-9]{4}$", "AAA-0000"),
+        ("^(?=.*x).*$", "zqa12"),
+    ],
+)
+def test_text_that_matches_a_pattern(pattern: str, text: str) -> None:
+    assert matching(pattern, "zqa12") == text
+
+
+def test_text_that_matches_a_like_pattern() -> None:
+    assert like("https://%.com", "zqa12") == "https://zqa12.com"
+    assert like("%_@_%", "zqa12") == "zqa12a@a"

@@ -1,6 +1,7 @@
 """Databases: real servers of every major version, a template once each, a copy of it for each test."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,16 +202,22 @@ def applied_url(make_database: Make) -> str:
 
 
 @pytest.fixture(scope="session")
-def shared(request: pytest.FixtureRequest) -> Callable[[int], str]:
+def shared(shared_database: Callable[[int], Database]) -> Callable[[int], str]:
     """`shared(17)`: the URL of one applied database of that version, for tests that roll everything back."""
-    made: dict[int, str] = {}
+    return lambda major: shared_database(major).url
 
-    def url(major: int) -> str:
+
+@pytest.fixture(scope="session")
+def shared_database(request: pytest.FixtureRequest) -> Callable[[int], Database]:
+    """`shared_database(17)`: the database of `shared(17)`. It goes when its server goes."""
+    made: dict[int, Database] = {}
+
+    def database(major: int) -> Database:
         if major not in made:
-            made[major] = session_copy(request, "shared", "applied", major).url
+            made[major] = session_copy(request, "shared", "applied", major)
         return made[major]
 
-    return url
+    return database
 
 
 @pytest.fixture
@@ -220,6 +227,24 @@ def rolled_back(shared: Callable[[int], str], each_major: int) -> Iterator[Conne
         psycopg.connect(shared(each_major), autocommit=True) as connection,
         connection.transaction(force_rollback=True),
     ):
+        yield connection
+
+
+@pytest.fixture
+def as_postgres(shared_database: Callable[[int], Database], each_major: int) -> Iterator[Connection]:
+    """The same as `rolled_back`, of a superuser's session: `reset session authorization` ends the role postgres."""
+    with superuser_session(shared_database(each_major)) as connection:
+        yield connection
+
+
+@contextmanager
+def superuser_session(database: Database) -> Iterator[Connection]:
+    """A transaction of a superuser as postgres; rolled back at the end."""
+    with (
+        psycopg.connect(database.superuser_url, autocommit=True) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        connection.execute("set local session authorization postgres")
         yield connection
 
 

@@ -17,7 +17,7 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Severity
 from supabase_jobs.verify import ownership, script, sign_up
 from supabase_jobs.verify.context import Context
-from supabase_jobs.verify.impersonation import CALLER, Impersonation, Names, reset_role
+from supabase_jobs.verify.impersonation import CALLER, CHECK_DEFERRED, Impersonation, Names, reset_role
 from supabase_jobs.verify.sign_up import NewUser, SignUpRejectedError
 
 FIX_DISCARDED_ROWS = "Connect as the owner of the tables (postgres). A trigger may have discarded the rows."
@@ -81,7 +81,8 @@ def insert_fixture(
     connection, users = impersonation.connection, fixture.new_users(impersonation.ids)
     created = sign_up.statements(users)
     params = impersonation.params({name: name for name in impersonation.ids})
-    rows = [*(Statement(text, params) for text in fixture.statements), Statement(CALLER)]
+    statements = [Statement(text, params) for text in fixture.statements]
+    rows = [*statements, *_committed(impersonation), Statement(CALLER)]
     [result] = run_groups(connection, [[Statement(SEARCH_PATH), _SAVEPOINT, *created, *rows]])
     if result.error is not None and 2 <= len(result.answers) < 2 + len(created):
         _undo(connection, result.error)
@@ -104,6 +105,13 @@ def insert_fixture(
     if result.answer().rows != [impersonation.caller]:
         reset_role(impersonation)  # undoes the settings that a user trigger has changed
     return created
+
+
+def _committed(impersonation: Impersonation) -> list[Statement]:
+    """The statements that check what a commit would, and then defer the same constraints again."""
+    if not impersonation.deferred:
+        return []
+    return [CHECK_DEFERRED, Statement(f"set constraints {', '.join(impersonation.deferred)} deferred")]
 
 
 def _undo(connection: Connection, error: psycopg.Error) -> None:

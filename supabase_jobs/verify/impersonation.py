@@ -5,7 +5,7 @@ Everything works inside a transaction that the caller rolls back.
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -13,13 +13,23 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import ExecStatus
 
-from supabase_jobs.database.batch import Answer, Statement
+from supabase_jobs.database.batch import Answer, Statement, read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.verify.identity import NULL, Identity
 
 SET = "select set_config(%s, %s, true)"
+
+# Constraints and triggers that PostgreSQL checks at the end of the transaction, unless they are made immediate.
+_DEFERRED = """
+select format('%I.%I', n.nspname, k.conname)
+from pg_constraint as k
+inner join pg_namespace as n on k.connamespace = n.oid
+where k.condeferred and has_schema_privilege(n.oid, 'usage')
+"""
+# what a commit would check; the rollback of verify would skip it
+CHECK_DEFERRED = Statement("set constraints all immediate")
 
 # what policies can read about the caller; must be the same before every probe
 CALLER = ", ".join(
@@ -37,12 +47,14 @@ Params = Mapping[str, uuid.UUID | None]
 class Names:
     """The values of the names in declarations during one run.
 
-    `ids` are the ids made for this run, `texts` the values of placeholders, `own_role` the connection's `role` setting.
+    `ids` are the ids made for this run, `texts` the values of placeholders, `own_role` the connection's `role` setting,
+    `deferred` the constraints that the end of a transaction checks.
     """
 
     ids: Mapping[str, uuid.UUID]
     texts: Mapping[str, str]
     own_role: str
+    deferred: tuple[str, ...] = ()
 
     def params(self, binds: Mapping[str, str]) -> Params:
         """The parameters of a statement: for each name the id that it is bound to, or None for null."""
@@ -53,8 +65,8 @@ class Names:
 class Impersonation(Names):
     """The connection that acts as identities. `caller` is what policies read about the connection's own role."""
 
-    connection: Connection
-    caller: tuple[str, ...]
+    connection: Connection = field(kw_only=True)
+    caller: tuple[str, ...] = field(kw_only=True)
 
 
 def make_names(
@@ -95,12 +107,13 @@ def begin(
 
     Request settings that the database or the role sets by default are set to '': each request makes its own.
     """
-    caller = one(connection.execute(CALLER))
+    [caller], deferred = read(connection, [Statement(CALLER), Statement(_DEFERRED)])
     if any(caller[-len(REQUEST_SETTINGS) :]):
         _set(connection, dict.fromkeys(REQUEST_SETTINGS, ""))
         caller = one(connection.execute(CALLER))
     names = make_names(area, ids, placeholders, variables, own_role=caller[1], make=make)
-    return Impersonation(names.ids, names.texts, names.own_role, connection, caller)
+    constraints = tuple(name for (name,) in deferred)
+    return Impersonation(names.ids, names.texts, names.own_role, constraints, connection=connection, caller=caller)
 
 
 def identity_statements(impersonation: Impersonation, identity: Identity) -> list[Statement]:

@@ -42,6 +42,10 @@ from jsonb_each(current_setting('verify.before')::jsonb) as before
 full join jsonb_each(({watch})) as after using (key)
 where before.value is distinct from after.value;
 """
+_COMMIT = """\
+-- What a commit would check.
+set constraints all immediate;
+"""
 _ONE_OF_SEVERAL = """\
 savepoint call;
 {call}\\if :ERROR
@@ -107,13 +111,14 @@ def probe(
     guard: str | None = None,
     owner: str = "none",
     reached: str | None = None,
+    deferred: bool = False,
 ) -> str:
     """The script of a probe. `about` are comment lines; `identity_sql` is a result of `identity`, or ''.
 
     If the query `guard` returns true, the statement is not run. `reached` is a query that `owner` (the `role` setting
-    of verify's own connection) runs after the statement.
+    of verify's own connection) runs after the statement. `deferred` adds what a commit would check.
     """
-    run = filled(statement, literals)
+    run = filled(statement, literals) + (_COMMIT if deferred else "")
     if guard is not None:
         run = _GUARDED.format(condition=filled(guard, literals).rstrip().rstrip(";"), statement=run)
     parts = [comment(*about) + identity_sql, f"-- The statement:\n{run}"]
@@ -131,11 +136,13 @@ def scenario(
     *,
     watch: str,
     back: str,
+    deferred: bool = False,
 ) -> str:
     """The script of a scenario: the statements `given`, its calls, and the rows that have changed.
 
     `calls` are pairs of a result of `identity`, or '', and a statement; several calls continue after an error. `watch`
     is a query for one JSON object of key → row. `back` is the statement that resets the identity after a call.
+    `deferred` adds what a commit would check.
     """
     watch_sql = filled(watch, literals).rstrip().removesuffix(";").rstrip()
     start = "".join(filled(statement, literals) for statement in given)
@@ -146,7 +153,8 @@ def scenario(
     calls = tuple(calls)
     alone = len(calls) == 1  # otherwise an error of one call must not prevent the next
     for identity_sql, statement in calls:
-        call = "\n".join((identity_sql or "-- As the owner:\n", f"-- The call:\n{filled(statement, literals)}"))
+        run = filled(statement, literals) + (_COMMIT if deferred else "")
+        call = "\n".join((identity_sql or "-- As the owner:\n", f"-- The call:\n{run}"))
         parts += [call if alone else _ONE_OF_SEVERAL.format(call=call)]
         parts += [f"-- As the owner again:\n{back}"] if identity_sql else []
     return "\n".join([*parts, _AFTER.format(watch=watch_sql), "rollback;\n"])

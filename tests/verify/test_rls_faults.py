@@ -17,7 +17,7 @@ from supabase_jobs.findings import Finding, Verification
 from supabase_jobs.report import summary, text
 from supabase_jobs.verify.run import verify
 from tests.fix_cli import Run
-from tests.fix_db import EXPECTATIONS
+from tests.fix_db import EXPECTATIONS, Database, superuser_session
 from tests.verify.catalogue import check, every_catalogue
 
 pytestmark = pytest.mark.slow
@@ -125,12 +125,9 @@ def without_counts(output: str) -> str:
 
 
 @pytest.fixture
-def connection(shared: Callable[[int], str]) -> Iterator[psycopg.Connection]:
+def connection(shared_database: Callable[[int], Database]) -> Iterator[psycopg.Connection]:
     """A transaction on the version that the document names; rolled back after the test."""
-    with (
-        psycopg.connect(shared(MAJOR), autocommit=True) as connection,
-        connection.transaction(force_rollback=True),
-    ):
+    with superuser_session(shared_database(MAJOR)) as connection:
         yield connection
 
 

@@ -70,6 +70,7 @@ class Cell:
             script.quoted(names.params(self.row.binds)),
             guard=self.action.unrestricted_if,
             owner=names.own_role,
+            deferred=bool(names.deferred),
             reached=self.action.reached,
         )
 
@@ -260,6 +261,13 @@ def _target(row: MatrixRow, action: Action) -> "_Target":
     return (action.name, *((name, row.binds[name]) for name in action.target))
 
 
+def _raised(error: psycopg.Error | None) -> str | None:
+    """The hint for an exception that a function raises, with the place; None for another error."""
+    if error is None or not isinstance(error, psycopg.errors.RaiseException) or not error.diag.context:
+        return None
+    return f"Look at {error.diag.context.splitlines()[0]}, which raised: {error.diag.message_primary}"
+
+
 def _judge_cell(
     prober: Prober,
     cell: Cell,
@@ -283,6 +291,9 @@ def _judge_cell(
             context.mark_unchecked(AREA, cell.matrix.object, f"{cell.name}: {conflict.why}", conflict.fix, id=cell.id)
             return False
     message = f"{cell.name} should be {expected} and is {outcome}"
-    fix = f"{_FIXES.get(expected, _FIX_CONSTRAINT)} `verify --only structure` names the object that differs."
+    fix = (
+        _raised(error)
+        or f"{_FIXES.get(expected, _FIX_CONSTRAINT)} `verify --only structure` names the object that differs."
+    )
     context.findings.append(Finding(cell.id, AREA, Severity.ERROR, cell.matrix.object, message, fix))
     return False

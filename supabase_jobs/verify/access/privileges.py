@@ -1,4 +1,4 @@
-"""Undeclared privileges and exposed schemas; only reads catalogs."""
+"""Undeclared privileges, exposed schemas and the functions of schema auth."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
-from supabase_jobs.verify.access import AREA
+from supabase_jobs.verify.access import AREA, auth_functions
 from supabase_jobs.verify.access.matrix import AccessDeclaration
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import EXPOSED_SCHEMAS, Expectations
@@ -24,11 +24,18 @@ def check(
 ) -> None:
     """Add a finding for each undeclared privilege on `tables`, and for each exposed schema that must not be exposed.
 
+    Also checks the functions of schema auth, whose catalog query shares the round trip.
+
     An undeclared privilege is an error if a request can have it, and otherwise a warning.
     """
     privileges = declared.privileges
-    queries = [sql_file(_PRIVILEGES).statement(sorted(tables)), sql_file(EXPOSED_SCHEMAS).statement()]
-    actual, exposed_rows = read(connection, queries)
+    queries = [
+        sql_file(_PRIVILEGES).statement(sorted(tables)),
+        sql_file(EXPOSED_SCHEMAS).statement(),
+        sql_file(auth_functions.QUERY).statement(),
+    ]
+    actual, exposed_rows, functions = read(connection, queries)
+    auth_functions.check(connection, functions, context)
     for table, role, privilege, reachable, fix in actual:
         id = f"{AREA}:{table}:{role} may {privilege}"
         case = Case(id, AREA, table, f"{role} may {privilege}: declared")

@@ -17,7 +17,7 @@ from supabase_jobs.verify import batch_limit, ownership
 from supabase_jobs.verify.access.matrix import Action
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import SET, Impersonation, check_identity, identity_statements
+from supabase_jobs.verify.impersonation import CHECK_DEFERRED, SET, Impersonation, check_identity, identity_statements
 
 # One savepoint before the identity is set and one after it: setting the identity takes longer than most probes. A
 # rollback to the first destroys the second, so if an identity cannot be set, its probes fail at their rollback.
@@ -86,7 +86,7 @@ class RowProbe:
             return
         check_identity(impersonation, self.identity, identity.answers[:-1])
         for part, result in zip(self._parts(), others, strict=True):
-            self._read_part(part, result)
+            self._read_part(impersonation, part, result)
         self.together = ()
 
     def _parts(self) -> list[list[Action]]:
@@ -97,18 +97,21 @@ class RowProbe:
 
     def _run(self, impersonation: Impersonation, action: Action) -> list[Statement]:
         statements = [UNDO_PROBE, Statement(action.sql % self.literals)]
+        if impersonation.deferred:
+            statements.append(CHECK_DEFERRED)
         if action.reached is not None:
             reset = Statement(SET, ("role", impersonation.own_role))
             statements += [reset, Statement(action.reached % self.literals)]
         return statements
 
-    def _read_part(self, part: Sequence[Action], result: GroupResult) -> None:
+    def _read_part(self, impersonation: Impersonation, part: Sequence[Action], result: GroupResult) -> None:
         answers = iter(result.answers)
         for action in part:
-            expected = 2 if action.reached is None else 4
+            expected = len(self._run(impersonation, action))
             read = tuple(islice(answers, expected))
-            if len(read) == expected:  # the count of the last shows whether the action reached its target
-                self.results[action.name] = ("rows" if read[-1].count else "hidden", None)
+            if len(read) == expected:  # the count of rows shows whether the action reached its target
+                reached = read[1 if action.reached is None else -1]
+                self.results[action.name] = ("rows" if reached.count else "hidden", None)
                 continue
             error = result.error
             assert error is not None  # noqa: S101  otherwise every statement has an answer

@@ -163,6 +163,7 @@ class _Scripts:
             self._literals,
             watch=self._watch,
             back=self._back,
+            deferred=bool(self._impersonation.deferred),
         )
 
     def _settings(self, step: ScenarioStep) -> dict[str, str]:

@@ -27,6 +27,7 @@ from supabase_jobs.verify.functions.scenarios import (
 )
 from supabase_jobs.verify.identity import NULL
 from supabase_jobs.verify.impersonation import (
+    CHECK_DEFERRED,
     Impersonation,
     check_identity,
     identity_statements,
@@ -172,7 +173,9 @@ class ScenarioRunner:
 
     def _step(self, step: ScenarioStep) -> list[Statement]:
         identity = identity_statements(self._impersonation, step.identity) if step.identity else []
-        return [*identity, Statement(step.call, self._params), reset_statement(self._impersonation, step.identity)]
+        commit = [CHECK_DEFERRED] if self._impersonation.deferred else []
+        reset = reset_statement(self._impersonation, step.identity)
+        return [*identity, Statement(step.call, self._params), *commit, reset]
 
     def _deviations(self, scenario: Scenario, groups: Sequence[GroupResult]) -> Iterator[str]:
         results, before, after = self._results(scenario, groups)
@@ -215,7 +218,8 @@ class ScenarioRunner:
                 raise SupabaseJobsError(f"could not set the role {step.identity.role}") from error
             check_identity(self._impersonation, step.identity, group.answers[start:call])
         if error is not None:
-            if len(group.answers) != call:
+            # the call itself, or the check of what it deferred
+            if len(group.answers) not in ((call, call + 1) if self._impersonation.deferred else (call,)):
                 raise error
             return _Result(error=refusal(error), cause=error)
         rows = group.answers[call].rows

@@ -5,5 +5,5 @@ from tests.verify.catalogue import Fault, assert_reported, each_fault
 
 
 @each_fault("access")
-def test_fault_is_reported(rolled_back: Connection, fault: Fault) -> None:
-    assert_reported(rolled_back, fault)
+def test_fault_is_reported(as_postgres: Connection, fault: Fault) -> None:
+    assert_reported(as_postgres, fault)

@@ -5,8 +5,8 @@ from tests.verify.catalogue import Fault, assert_reported, each_fault
 
 
 @each_fault("plans")
-def test_fault_is_reported(rolled_back: Connection, fault: Fault) -> None:
-    result = assert_reported(rolled_back, fault)
+def test_fault_is_reported(as_postgres: Connection, fault: Fault) -> None:
+    result = assert_reported(as_postgres, fault)
     assert result.unchecked == ()
     findings = [finding for finding in result.findings if finding.area == "plans"]
     assert {finding.id for finding in findings} <= {case.id for case in result.cases}

@@ -9,8 +9,8 @@ from tests.verify.catalogue import Fault, assert_reported, catalogue, each_fault
 
 
 @each_fault("structure")
-def test_fault_is_reported(rolled_back: Connection, fault: Fault) -> None:
-    assert_reported(rolled_back, fault)
+def test_fault_is_reported(as_postgres: Connection, fault: Fault) -> None:
+    assert_reported(as_postgres, fault)
 
 
 @pytest.mark.parametrize("name", [name for name in catalogue("structure") if "only adds jobs" in name])

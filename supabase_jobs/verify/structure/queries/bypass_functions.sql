@@ -1,7 +1,7 @@
 -- SECURITY DEFINER functions of the user that reach a managed table: they run as their owner, who bypasses row level
 -- security. They name the table, a view of it, or a function that reaches it. A request can call them, or fire them as
--- triggers of a table that it may write to. Also materialized views that store the result of a function, of either
--- security: the owner fills them.
+-- triggers of a table that it may write to. A sign-up fires the triggers of schema auth. Also materialized views that
+-- store the result of a function, of either security: the owner fills them.
 with recursive relation (managed, oid) as (
   select
     c.oid as managed,
@@ -42,6 +42,7 @@ body as materialized (
       -- returns another row than NEW or OLD
       || '|\mreturn\s+(?!((new|old|null|coalesce|case|when|then|else|end|tg_op)\M|''[^'']*''|[\s(),=<>])*;)'
     ) as changes_row,
+    regexp_replace(regexp_replace(t.text, '/\*.*?\*/', ' ', 'g'), '--[^\n]*', ' ', 'g') ~* 'confirmed_at' as confirmed,
     format('%I.%I', s.nspname, p.proname) as name,
     format('%I.%I(%s)', s.nspname, p.proname, replace(oidvectortypes(p.proargtypes), ', ', ',')) as signature,
     case p.prokind when 'p' then 'procedure' else 'function' end as kind,
@@ -145,6 +146,7 @@ bypass as (
     format('%I.%I', n.nspname, c.relname) as object,
     t.changes,
     b.changes_row,
+    b.confirmed,
     b.oid,
     b.pronamespace,
     b.prorettype,
@@ -219,22 +221,35 @@ select
   format('on %s', string_agg(distinct g.writers, '; ' order by g.writers)),
   '',
   format('alter function %s security invoker;', d.signature),
-  -- A trigger that only inserts or reads, or sets the time of the last change, can be intended. A BEFORE or INSTEAD OF trigger that puts a query result into
-  -- the row is an error, because the caller can read that row.
-  case when d.changes or d.changes_row and bool_or(t.tgtype & 66 <> 0) then 'error' else 'warning' end,
+  -- A trigger that only inserts or reads, or sets the time of the last change, can be intended. A BEFORE or INSTEAD OF
+  -- trigger that puts a query result into the row is an error, because the caller can read that row. Whoever signs up
+  -- chooses the email address, so a trigger of a sign-up that changes rows has to wait until the address is confirmed.
+  case
+    when d.changes and bool_or(not g.signs_up or not (d.confirmed or pg_get_triggerdef(t.oid) ~* 'confirmed_at'))
+      or d.changes_row and bool_or(not g.signs_up and t.tgtype & 66 <> 0) then 'error'
+    else 'warning'
+  end,
   'error'
 from bypass as d
 inner join pg_trigger as t on d.oid = t.tgfoid and t.tgenabled <> 'D'
 inner join pg_class as c on t.tgrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid
 cross join lateral (
-  select format('%I.%I, for %s', n.nspname, c.relname, string_agg(x.name, ', ' order by x.name)) as writers
+  select
+    format('%I.%I, for %s', n.nspname, c.relname, string_agg(x.name, ', ' order by x.name)) as writers,
+    false as signs_up
   from caller as x
   where has_any_column_privilege(x.name, c.oid, 'insert, update')
     or has_table_privilege(x.name, c.oid, 'delete')
   having count(*) > 0
+  union all
+  select
+    format('%I.%I, for everyone who signs up', n.nspname, c.relname),
+    true
+  where n.nspname = 'auth'
+    and t.tgtype & 20 <> 0 -- insert or update
 ) as g
-group by d.object, d.signature, d.changes, d.changes_row
+group by d.object, d.signature, d.changes, d.changes_row, d.confirmed
 union all
 select distinct
   format('%I.%I', n.nspname, c.relname),

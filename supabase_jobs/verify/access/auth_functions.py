@@ -1,0 +1,113 @@
+"""Check that the functions of schema auth return the caller of the token, whatever the headers and the metadata are."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
+from supabase_jobs.database.request import request_settings
+from supabase_jobs.findings import Case, Finding, Severity
+from supabase_jobs.verify import script
+from supabase_jobs.verify.access import AREA
+from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.structure import catalog
+
+QUERY = Path(__file__).with_name("auth_functions.sql")
+
+_SAVEPOINT = "auth_function"
+# the claim that a function returns; auth.jwt() returns all of them
+_CLAIMS = {"uid": "sub", "role": "role", "email": "email"}
+_CALLS = {
+    "uid": "select auth.uid()::text",
+    "role": "select auth.role()::text",
+    "email": "select auth.email()::text",
+    "jwt": "select auth.jwt()::jsonb",
+}
+
+_USER = {"sub": "10000000-0000-4000-8000-000000000001", "role": "authenticated", "email": "user@example.com"}
+_GUEST = {"role": "anon"}
+_OTHER = "20000000-0000-4000-8000-000000000002"
+# What a function could read besides the literals of its body. Whoever makes a request chooses the headers and, for
+# user_metadata, the values; app_metadata is for authorization, and not for the identity.
+_NAMES = ("sub", "role", "email", "id", "uid", "user_id", "x-user-id", "x-role", "x-email")
+
+# name, is_known, literals: a row of the query
+Row = Sequence[Any]
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A request that is made to call a function; `how` describes it after "for a request"."""
+
+    how: str
+    claims: Mapping[str, object]
+    headers: Mapping[str, str]
+
+    def settings(self) -> dict[str, str]:
+        """The role and the settings that PostgREST would make, and its search_path."""
+        return {
+            **request_settings(self.claims, self.headers),
+            "request.cookies": json.dumps(self.headers),
+            "search_path": "public, extensions",
+            "role": str(self.claims["role"]),
+        }
+
+
+def check(connection: Connection, rows: Sequence[Row], context: Context) -> None:
+    """Add a case for each function, and a finding for each that returns another caller than the token.
+
+    `rows` are those of `QUERY`. A body that Supabase ships is not called. Takes one round trip if there is another.
+    """
+    calls = [(name, request) for name, is_known, literals in rows if not is_known for request in _requests(literals)]
+    deviations: dict[str, str] = {}
+    for (name, request), result in zip(calls, _run(connection, calls), strict=True):
+        if name not in deviations and (deviation := _deviation(name, request, result)):
+            deviations[name] = deviation
+    for name, _, _ in rows:
+        function = f"auth.{name}()"
+        case = Case(f"{AREA}:{function}:caller", AREA, function, "the function returns the caller of the token")
+        context.cases.append(catalog.with_script(case, QUERY, function, context))
+        if name in deviations:
+            fix = f"Create {function} again as Supabase ships it: it must read nothing but the claims of the token."
+            context.findings.append(Finding(case.id, AREA, Severity.ERROR, function, deviations[name], fix))
+
+
+def _requests(literals: Sequence[str]) -> Iterator[_Request]:
+    other = dict.fromkeys([*_NAMES, *literals], _OTHER)
+    metadata = {"user_metadata": other, "app_metadata": other}
+    yield _Request("of a signed-in user", _USER, {})
+    yield _Request("of a signed-in user with the headers of another", _USER, other)
+    yield _Request("of a signed-in user with another user in user_metadata", {**_USER, "user_metadata": other}, {})
+    yield _Request("of a signed-in user with another user in app_metadata", {**_USER, "app_metadata": other}, {})
+    yield _Request("without a user, with the headers and metadata of one", {**_GUEST, **metadata}, other)
+
+
+def _run(connection: Connection, calls: Sequence[tuple[str, _Request]]) -> list[GroupResult]:
+    if not calls:
+        return []
+    back = Statement(f"rollback to savepoint {_SAVEPOINT}")
+    groups = [[back, Statement(script.setting(r.settings())), Statement(_CALLS[name])] for name, r in calls]
+    start, end = [Statement(f"savepoint {_SAVEPOINT}")], [back, Statement(f"release savepoint {_SAVEPOINT}")]
+    started, *results, ended = run_groups(connection, [start, *groups, end])
+    started.answer()
+    ended.answer()
+    return results
+
+
+def _deviation(name: str, request: _Request, result: GroupResult) -> str | None:
+    """How the result of a call differs from the caller of the token; None if it does not."""
+    if isinstance(result.error, INCONCLUSIVE_ERRORS):
+        raise result.error
+    if result.error is not None:
+        return f"for a request {request.how}, it fails with {sqlstate_and_message(result.error)}"
+    [(value,)] = result.answer().rows
+    expected = request.claims.get(_CLAIMS[name]) if name in _CLAIMS else request.claims
+    if value == expected:
+        return None
+    if name not in _CLAIMS:
+        return f"for a request {request.how}, it returns other claims than those of the token"
+    return f"for a request {request.how}, it returns {value or 'null'}; expected: {expected or 'null'}"

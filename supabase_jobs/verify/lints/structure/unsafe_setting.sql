@@ -1,0 +1,100 @@
+-- No setting of the database or of a role changes who makes a request, or what it may do: request settings have no
+-- default, row level security and triggers stay on, and the configuration of PostgREST is not replaced.
+-- The rule never shows the value of a secret or of a claim.
+with setting as (
+  select
+    coalesce(g.rolname, 'database') as object,
+    lower(split_part(c.setting, '=', 1)) as name,
+    substr(c.setting, strpos(c.setting, '=') + 1) as value,
+    r.setrole = 0 or api.is_role as serves_requests,
+    r.setrole in (0, to_regrole('authenticator')::oid) as configures_api,
+    case
+      when r.setrole = 0 and d.oid is null then 'alter role all'
+      when r.setrole = 0 then format('alter database %I', d.datname)
+      when d.oid is null then format('alter role %I', g.rolname)
+      else format('alter role %I in database %I', g.rolname, d.datname)
+    end as scope
+  from pg_db_role_setting as r
+  left join pg_roles as g on r.setrole = g.oid
+  left join pg_database as d on r.setdatabase = d.oid
+  cross join unnest(r.setconfig) as c (setting)
+  cross join lateral (
+    -- authenticator, and every role that it can switch to
+    select coalesce(pg_has_role(to_regrole('authenticator')::oid, g.oid, 'member'), false) as is_role
+  ) as api
+  where (r.setdatabase = 0 or d.datname = current_database())
+    and (r.setrole = 0 or api.is_role or g.rolname in ('postgres', 'supabase_auth_admin'))
+)
+
+select
+  s.object,
+  s.name,
+  p.message,
+  string_agg(
+    format('%s reset %s;', s.scope, n.quoted)
+    || case when s.name like 'pgrst.%' then format(' notify pgrst, %L;', 'reload config') else '' end,
+    ' ' order by s.scope
+  ) as fix,
+  p.severity,
+  '{}'::text[] as facts
+from setting as s
+cross join lateral (
+  select string_agg(quote_ident(u.part), '.' order by u.number) as quoted
+  from string_to_table(s.name, '.') with ordinality as u (part, number)
+) as n
+cross join lateral (
+  select
+    'error' as severity,
+    format('it sets a default for %s, which policies read as the caller''s', s.name) as message
+  where s.name like 'request.%'
+    and s.value <> ''
+    and s.serves_requests
+  union all
+  select
+    'error',
+    format('its sessions start as role %s', s.value)
+  where s.name in ('role', 'session_authorization')
+    and s.value <> 'none'
+    and s.serves_requests
+  union all
+  select
+    'error',
+    'it turns row_security off: queries that a policy restricts fail'
+  where s.name = 'row_security'
+    and not s.value::boolean
+  union all
+  select
+    'error',
+    'it sets session_replication_role to replica: triggers do not fire, and foreign keys are not enforced'
+  where s.name = 'session_replication_role'
+    and lower(s.value) = 'replica'
+  union all
+  select
+    'error',
+    format('PostgREST takes the role of a request from %s of the token, not from its claim "role"', s.value)
+  where s.name = 'pgrst.jwt_role_claim_key'
+    and s.configures_api
+    and regexp_replace(s.value, '[\s"$]', '', 'g') not in ('', '.role')
+  union all
+  select
+    'error',
+    'it replaces the key that PostgREST checks tokens with, and every role of the server can read it'
+  where s.name = 'pgrst.jwt_secret'
+    and s.configures_api
+    and s.value <> ''
+  union all
+  select
+    'warning',
+    'every caller can read query plans, with estimates of rows that row level security hides'
+  where s.name = 'pgrst.db_plan_enabled'
+    and s.configures_api
+    and lower(s.value) in ('true', 'on', 'yes', '1')
+  union all
+  select
+    'info',
+    format('%s can replace the configuration of PostgREST, and the rule does not read its body', s.value)
+  where s.name = 'pgrst.db_pre_config'
+    and s.configures_api
+    and s.value <> ''
+) as p
+group by s.object, s.name, p.message, p.severity

@@ -15,7 +15,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """A deviation and its fix. The field names are those of `verify --json`."""
+    """A deviation and its fix. The field names are those of `verify --json`.
+
+    `accept` are entries for supabase-jobs.toml, as TOML, that accept an intended deviation; none if nothing can.
+    """
 
     id: str
     area: str
@@ -23,6 +26,7 @@ class Finding:
     object: str
     message: str
     fix: str
+    accept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

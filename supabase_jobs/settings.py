@@ -1,6 +1,7 @@
 """Settings from `supabase-jobs.toml`, the environment and the options."""
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ DB_URL_VARIABLE = "SUPABASE_DB_URL"
 DEFAULT_MIGRATIONS = Path("supabase") / "migrations"
 
 _PATHS = ("migrations", "sql_dir")
-_REASONS = ("allowed_bypasses", "accepted_unchecked")
+EXCEPTIONS = ("allowed_bypasses", "allowed_privileges")
+_REASONS = (*EXCEPTIONS, "accepted_unchecked")
 _TABLES = ("variables", *_REASONS)
 _KNOWN = (*_TABLES, *_PATHS)
 # former key → new key
@@ -22,18 +24,27 @@ _RENAMED = {"doors": "allowed_bypasses"}
 
 
 @dataclass(frozen=True)
+class AllowedException:
+    """An intended bypass or privilege: the reason, and the SHA-256 of its reviewed definition (None: not pinned)."""
+
+    reason: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """The settings of a command; every path is absolute.
 
     `migrations` and `sql_dir` are None if neither an option nor the file names a folder: the packaged sources are used.
-    `allowed_bypasses` maps each user view or function that bypasses row level security to the reason for it.
+    `exceptions` maps the sections `EXCEPTIONS` to their entries by name: user views and functions that bypass row level
+    security on purpose, and intended policies and privileges on managed objects.
     `accepted_unchecked` maps each area or id of a case that `verify` may leave unchecked to the reason for it.
     `db_url` is left out of the repr, because it may contain a password.
     """
 
     directory: Path
     variables: Mapping[str, object] = field(default_factory=dict)
-    allowed_bypasses: Mapping[str, str] = field(default_factory=dict)
+    exceptions: Mapping[str, Mapping[str, AllowedException]] = field(default_factory=dict)
     accepted_unchecked: Mapping[str, str] = field(default_factory=dict)
     migrations: Path | None = None
     sql_dir: Path | None = None
@@ -54,15 +65,18 @@ def load_settings(
     that does not exist.
     """
     directory = directory.absolute()
-    from_file = _read(directory / FILE_NAME)
+    path = directory / FILE_NAME
+    from_file = _read(path)
     found_migrations = _folder(directory, migrations, from_file.get("migrations"), "migrations")
     if found_migrations is None and (directory / DEFAULT_MIGRATIONS).is_dir():
         found_migrations = directory / DEFAULT_MIGRATIONS
     return Settings(
         directory=directory,
         variables=from_file.get("variables", {}),
-        allowed_bypasses=from_file.get("allowed_bypasses", {}),
-        accepted_unchecked=from_file.get("accepted_unchecked", {}),
+        exceptions={section: _entries(path, from_file, section) for section in EXCEPTIONS},
+        accepted_unchecked={
+            name: entry.reason for name, entry in _entries(path, from_file, "accepted_unchecked").items()
+        },
         migrations=found_migrations,
         sql_dir=_folder(directory, sql_dir, from_file.get("sql_dir"), "sql_dir"),
         db_url=db_url or environ.get(DB_URL_VARIABLE) or None,
@@ -101,16 +115,28 @@ def _read(path: Path) -> dict[str, Any]:
                 f"{FILE_NAME}: {key} must be a {'table' if wanted is dict else 'string'}, not {type(value).__name__}",
                 file=str(path),
             )
-    for table in _REASONS:
-        for name, reason in values.get(table, {}).items():
-            if not isinstance(reason, str) or not reason.strip():
-                raise ConfigError(
-                    f"{FILE_NAME}: {table}: {name!r} needs a reason",
-                    hint=f'Write it after the name: [{table}] {toml_string(name)} = "the reason"',
-                    file=str(path),
-                    line=_line(path, name),
-                )
     return values
+
+
+def _entries(path: Path, values: Mapping[str, Any], section: str) -> dict[str, AllowedException]:
+    """The entries of a section by name. Each is a reason, or a table with a reason and, for an exception, a SHA-256."""
+    keys = ("reason", "sha256") if section in EXCEPTIONS else ("reason",)
+    entries = {}
+    for name, value in values.get(section, {}).items():
+        entry = value if isinstance(value, dict) else {"reason": value}
+        reason, sha256 = entry.get("reason"), entry.get("sha256")
+        if not isinstance(reason, str) or not reason.strip():
+            problem, hint = "needs a reason", f'Write [{section}.{toml_string(name)}] and below it reason = "…".'
+        elif unknown := entry.keys() - set(keys):
+            problem, hint = f"has the unknown key {min(unknown)!r}", f"Known keys: {', '.join(keys)}."
+        elif sha256 is not None and not (isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)):
+            problem, hint = "has a sha256 that is not 64 hexadecimal digits", "Copy the entry that verify prints."
+        else:
+            entries[name] = AllowedException(reason, sha256)
+            continue
+        message = f"{FILE_NAME}: {section}: {name!r} {problem}"
+        raise ConfigError(message, hint=hint, file=str(path), line=_line(path, name))
+    return entries
 
 
 def toml_string(name: str) -> str:

@@ -1,7 +1,7 @@
 """A verification as text for a terminal: matrices that fit 80 columns, then the findings."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 from rich.table import Table
@@ -31,8 +31,11 @@ def verification(result: Verification, *, colour: bool = False) -> str:
     if result.grids:
         console.print(LEGEND, style="dim")
         console.print()
+    printed: set[str] = set()
     for group in summary.grouped(result.findings):
-        console.print(_findings(group))
+        console.print(_findings(group), end="")
+        _print_entries(console, [entry for finding in group for entry in finding.accept], printed)
+        console.print()
     if result.findings:
         console.print("To see the SQL of a finding: supabase-jobs verify --explain ID (ids: --json).", style="dim")
         console.print()
@@ -100,6 +103,15 @@ def _findings(group: list[Finding]) -> Text:
     if first.fix:
         text.append(f"  fix: {summary.visible(first.fix)}\n", style="dim")
     return text
+
+
+def _print_entries(console: Console, entries: Iterable[str], printed: set[str]) -> None:
+    """Print entries of supabase-jobs.toml without wrapping, each once in a report, so that all can be pasted."""
+    if new := dict.fromkeys(entry for entry in entries if entry not in printed):
+        printed |= new.keys()
+        text = Text("  or, if it is intended, add to supabase-jobs.toml with the reason:\n", style="dim")
+        text.append("".join(f"    {line}\n" for entry in new for line in summary.visible(entry).splitlines()))
+        console.print(text, end="", soft_wrap=True)
 
 
 def _area(area: summary.Area) -> Text:

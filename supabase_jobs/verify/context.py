@@ -18,6 +18,22 @@ class EquivalenceCheck:
     command: str
 
 
+@dataclass(frozen=True)
+class Narrowing:
+    """An allowed restrictive policy of a table: it can hide rows of `command` from `roles`, and refuse their rows."""
+
+    object: str
+    policy: str
+    command: str
+    roles: frozenset[str]
+    reason: str
+
+    @property
+    def explanation(self) -> str:
+        """Why a deviation is accepted."""
+        return f"{self.policy} explains it, and is allowed: {self.reason}"
+
+
 class DeadlineError(Exception):
     """The run has exceeded its time limit."""
 
@@ -31,6 +47,11 @@ class Context:
     belongs to a series (one run for each fault): it stops at the first error, lists no cases, and needs the queries
     that `structure.catalog.prepared` prepares. `deadline` is a value of `time.monotonic`. `unchecked` maps the id of
     each finding about something that was not checked to its area.
+
+    `exceptable` maps the id of each finding that the project may have allowed to what names its definition, see
+    `exceptions`. Of these, `judged` were looked up, and `accepted_ids` are allowed. `used_exceptions` are the sections
+    and names of the entries with an effect, `narrowings` the allowed restrictive policies. `narrowings_unknown`: the
+    structure area, which finds them, is not run, so that a deviation may have one as its cause.
     """
 
     repeated: bool = False
@@ -45,6 +66,12 @@ class Context:
     probed: set[EquivalenceCheck] = field(default_factory=set)
     matching: set[str] = field(default_factory=set)
     equivalences: dict[str, list[EquivalenceCheck]] = field(default_factory=dict)
+    exceptable: dict[str, dict[str, str]] = field(default_factory=dict)
+    judged: set[str] = field(default_factory=set)
+    accepted_ids: set[str] = field(default_factory=set)
+    used_exceptions: set[tuple[str, str]] = field(default_factory=set)
+    narrowings: list[Narrowing] = field(default_factory=list)
+    narrowings_unknown: bool = False
 
     @property
     def errors(self) -> list[Finding]:

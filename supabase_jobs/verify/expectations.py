@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from supabase_jobs.settings import Settings
+from supabase_jobs.settings import AllowedException, Settings
 from supabase_jobs.sources.config_toml import ApiSettings, load_api_settings
 from supabase_jobs.sources.project import rendered, variables
 from supabase_jobs.sources.variables import Value
@@ -19,8 +19,8 @@ class Expectations:
     """The rendered SQL sources (`texts`), and the folder of their declarations.
 
     `directory` holds access.toml, functions.toml, plans.toml and structure.json of other sources; it is None for the
-    packaged sources. `exposed_schemas` are the API's schemas according to config.toml. `allowed_bypasses` are the user
-    views and functions that bypass row level security on purpose. `accepted_unchecked` maps areas and ids of cases that
+    packaged sources. `exposed_schemas` are the API's schemas according to config.toml. `exceptions` are the
+    intended bypasses and privileges, see `Settings`. `accepted_unchecked` maps areas and ids of cases that
     may stay unchecked to the reason.
     """
 
@@ -28,7 +28,7 @@ class Expectations:
     texts: tuple[str, ...]
     directory: Path | None = None
     exposed_schemas: tuple[str, ...] = ApiSettings.schemas
-    allowed_bypasses: frozenset[str] = frozenset()
+    exceptions: Mapping[str, Mapping[str, AllowedException]] = field(default_factory=dict)
     accepted_unchecked: Mapping[str, str] = field(default_factory=dict)
 
     def declaration(self, name: str) -> Path:
@@ -49,6 +49,6 @@ def load_expectations(settings: Settings) -> Expectations:
         texts,
         settings.sql_dir,
         exposed,
-        frozenset(settings.allowed_bypasses),
+        settings.exceptions,
         settings.accepted_unchecked,
     )

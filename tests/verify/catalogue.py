@@ -18,16 +18,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity, Verification
+from supabase_jobs.settings import FILE_NAME, load_settings
+from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.run import verify
 from tests.fix_db import EXPECTATIONS
 from tests.programs import DEFAULT_MAJOR, MAJORS
 
+REASON = "why this is intended"  # in the entries that a report prints
 TESTS = Path(__file__).parents[1]
 VERSIONS = {"all": MAJORS, "oldest and newest": sorted({MAJORS[0], MAJORS[-1]}), "default": (DEFAULT_MAJOR,)}
 
@@ -49,9 +53,10 @@ class Fault:
     """One entry of a catalogue.
 
     `sql` inserts the fault, or else `with_` (key `with`) in place of `replace` in the definition of `function`.
-    `superuser` faults are inserted by a superuser. `bypass` is a key of `[allowed_bypasses]` with which nothing is
-    reported. `documented` faults are the sections of docs/rls-faults.md. With `chance`, the random ids of the test rows
-    decide what other areas report. `harmless` is similar SQL that is no fault: nothing is reported.
+    `superuser` faults are inserted by a superuser. `bypass` and `allows` are names in `[allowed_bypasses]` and
+    `[allowed_privileges]`: with the entries that the report prints, all findings are infos. `documented` faults are the
+    sections of docs/rls-faults.md. With `chance`, random ids decide what other areas report. `harmless` is similar SQL
+    that is no fault: nothing is reported.
     """
 
     name: str
@@ -66,6 +71,7 @@ class Fault:
     superuser: bool = False
     bypass: str = ""
     harmless: str = ""
+    allows: tuple[str, ...] = ()
     documented: bool = False
     chance: bool = False
     versions: str = "oldest and newest"
@@ -148,9 +154,12 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
     fault.insert(connection)
     result = verify(connection, EXPECTATIONS, fault.areas)
     check(result, fault)
-    if fault.bypass:
-        allowed = replace(EXPECTATIONS, allowed_bypasses=frozenset({fault.bypass}))
-        assert verify(connection, allowed, fault.areas).findings == ()
+    if fault.bypass or fault.allows:
+        allowed = allowing(result)
+        assert {fault.bypass} - {""} <= allowed.exceptions["allowed_bypasses"].keys()
+        assert set(fault.allows) == allowed.exceptions["allowed_privileges"].keys()
+        for finding in verify(connection, allowed, fault.areas).findings:
+            assert (finding.severity, f"allowed: {REASON}" in finding.message) == (Severity.INFO, True), finding
     if fault.fix:
         if fault.superuser:
             connection.execute("reset session authorization")
@@ -161,6 +170,14 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
             connection.execute("set local session authorization postgres")
         assert verify(connection, EXPECTATIONS, fault.areas).findings == ()
     return result
+
+
+def allowing(result: Verification, more: str = "") -> Expectations:
+    """The expectations of a project that has pasted the entries of a report into supabase-jobs.toml."""
+    entries = dict.fromkeys(entry for finding in result.findings for entry in finding.accept)
+    with TemporaryDirectory() as folder:
+        (Path(folder) / FILE_NAME).write_text("".join(entries) + more, encoding="utf-8")
+        return replace(EXPECTATIONS, exceptions=load_settings(Path(folder), {}).exceptions)
 
 
 def check(result: Verification, fault: Fault) -> None:

@@ -13,6 +13,7 @@ from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.matrix import Action, Matrix, MatrixRow
 from supabase_jobs.verify.access.probe import ControlProbe, GuardProbe, Prober, RowProbe
 from supabase_jobs.verify.context import Context, EquivalenceCheck
+from supabase_jobs.verify.exceptions import narrowing
 from supabase_jobs.verify.identity import NULL, Identity
 from supabase_jobs.verify.impersonation import Impersonation, Names
 
@@ -291,6 +292,14 @@ def _judge_cell(
             context.mark_unchecked(AREA, cell.matrix.object, f"{cell.name}: {conflict.why}", conflict.fix, id=cell.id)
             return False
     message = f"{cell.name} should be {expected} and is {outcome}"
+    table = cell.matrix.object if cell.matrix.object in managed else None
+    role, command = cell.row.identity.role, cell.action.command
+    if policy := narrowing.of_cell(context, table, role, command, expected, outcome):
+        message = f"{message}: {policy.explanation}"
+        context.findings.append(Finding(cell.id, AREA, Severity.INFO, cell.matrix.object, message, narrowing.FIX))
+        return False
+    if context.narrowings_unknown:
+        context.equivalences[cell.id] = []
     fix = (
         _raised(error)
         or f"{_FIXES.get(expected, _FIX_CONSTRAINT)} `verify --only structure` names the object that differs."

@@ -11,10 +11,12 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.verify import ownership, script
 from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.exceptions import narrowing
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.fixture import FIX_DISCARDED_ROWS, insert_fixture
 from supabase_jobs.verify.functions import AREA, scenarios
 from supabase_jobs.verify.functions.runner import (
+    Deviation,
     ScenarioRunner,
     UncheckedError,
     format_change,
@@ -72,7 +74,7 @@ def run(
 
 
 def _run_all(runner: ScenarioRunner, declared: Scenarios, scripts: "_Scripts", context: Context) -> None:
-    outcomes: dict[str, list[str] | UncheckedError] = {}
+    outcomes: dict[str, list[Deviation] | UncheckedError] = {}
     try:
         _run_batches(runner, declared.scenarios, outcomes, context)
     finally:  # after an error too: it keeps what was found before
@@ -84,7 +86,7 @@ def _run_all(runner: ScenarioRunner, declared: Scenarios, scripts: "_Scripts", c
 def _run_batches(
     runner: ScenarioRunner,
     scenarios: Sequence[Scenario],
-    outcomes: dict[str, list[str] | UncheckedError],
+    outcomes: dict[str, list[Deviation] | UncheckedError],
     context: Context,
 ) -> None:
     """Run the scenarios in batches; a scenario runs after the batches of those that it requires.
@@ -101,7 +103,7 @@ def _run_batches(
         for scenario, outcome in runner.run(ready[: _REPEATED_BATCH if context.repeated else _BATCH]):
             outcomes[scenario.name] = outcome
             del pending[scenario.name]
-            if isinstance(outcome, UncheckedError):
+            if isinstance(outcome, UncheckedError) or _explanation(scenario, outcome, context):
                 unchecked.add(scenario.name)
             elif outcome:
                 if context.repeated:
@@ -114,18 +116,22 @@ def _run_batches(
             elif blocking := [name for name in scenario.requires if name in unchecked]:
                 unchecked.add(scenario.name)
                 del pending[scenario.name]
-                why = f'{scenario.name}: it requires "{blocking[0]}", which was not checked'
+                why = f'{scenario.name}: it requires "{blocking[0]}", which did not pass'
                 outcomes[scenario.name] = UncheckedError(why, _FIX_REQUIRED)
 
 
-def _report(scenario: Scenario, outcome: list[str] | UncheckedError, scripts: "_Scripts", context: Context) -> None:
+def _report(
+    scenario: Scenario, outcome: list[Deviation] | UncheckedError, scripts: "_Scripts", context: Context
+) -> None:
     if not context.repeated:
         script_of = partial(scripts.of, scenario)
         context.cases.append(Case(_id(scenario), AREA, scenario.subject, scenario.name, script_of))
     if isinstance(outcome, UncheckedError):
         context.mark_unchecked(AREA, scenario.subject, str(outcome), outcome.fix, id=_id(scenario))
     elif outcome:
-        context.findings.append(_deviation(scenario, outcome))
+        context.findings.append(_deviation(scenario, outcome, context))
+        if context.narrowings_unknown:
+            context.equivalences[_id(scenario)] = []
 
 
 class _Scripts:
@@ -174,12 +180,18 @@ def _id(scenario: Scenario) -> str:
     return f"{AREA}:{scenario.subject}:{scenario.name}"
 
 
-def _deviation(scenario: Scenario, deviations: list[str]) -> Finding:
-    return Finding(
-        id=_id(scenario),
-        area=AREA,
-        severity=Severity.ERROR,
-        object=scenario.subject,
-        message=f"{scenario.name}: {'; '.join(deviations)}",
-        fix=f"Create {scenario.subject} again as in the migration. `verify --only structure` reports the difference.",
-    )
+def _deviation(scenario: Scenario, deviations: Sequence[Deviation], context: Context) -> Finding:
+    message = f"{scenario.name}: {'; '.join(deviation.text for deviation in deviations)}"
+    severity = Severity.ERROR
+    fix = f"Create {scenario.subject} again as in the migration. `verify --only structure` reports the difference."
+    if explanation := _explanation(scenario, deviations, context):
+        severity, message, fix = Severity.INFO, f"{message}: {explanation}", narrowing.FIX
+    return Finding(_id(scenario), AREA, severity, scenario.subject, message, fix)
+
+
+def _explanation(scenario: Scenario, deviations: Sequence[Deviation], context: Context) -> str | None:
+    """Why the deviations are accepted: an allowed policy narrows what the callers see and change."""
+    if not deviations or not all(deviation.narrower for deviation in deviations):
+        return None
+    policy = narrowing.of_calls(context, [step.identity.role for step in scenario.steps if step.identity])
+    return None if policy is None else policy.explanation

@@ -64,6 +64,14 @@ class UncheckedError(Exception):
 
 
 @dataclass(frozen=True)
+class Deviation:
+    """What differs from the declaration. `narrower`: the caller saw or changed less, and nothing else."""
+
+    text: str
+    narrower: bool
+
+
+@dataclass(frozen=True)
 class _Result:
     """The rows that a step returned, or its error: as declarations name it (`error`), and psycopg's (`cause`)."""
 
@@ -141,8 +149,8 @@ class ScenarioRunner:
         self.columns.leave_out_changed(self._watched(self._begun), self._watched(touched), scenarios, triggers)
         self.fixture_rows = self._rows(self._begun)
 
-    def run(self, scenarios: Sequence[Scenario]) -> Iterator[tuple[Scenario, "list[str] | UncheckedError"]]:
-        """Run scenarios in one round trip; yield each with a description of each deviation.
+    def run(self, scenarios: Sequence[Scenario]) -> Iterator[tuple[Scenario, "list[Deviation] | UncheckedError"]]:
+        """Run scenarios in one round trip; yield each with its deviations.
 
         Leaves out the last scenarios if the batch takes too long. An UncheckedError: a user object prevents the run.
         Raises psycopg's errors if a statement fails that is not a call.
@@ -177,14 +185,16 @@ class ScenarioRunner:
         reset = reset_statement(self._impersonation, step.identity)
         return [*identity, Statement(step.call, self._params), *commit, reset]
 
-    def _deviations(self, scenario: Scenario, groups: Sequence[GroupResult]) -> Iterator[str]:
+    def _deviations(self, scenario: Scenario, groups: Sequence[GroupResult]) -> Iterator[Deviation]:
         results, before, after = self._results(scenario, groups)
         for number, (step, result) in enumerate(zip(scenario.steps, results, strict=True), 1):
             self._check_judgeable(scenario, step, result)
             expected = _Result(tuple(tuple(map(self._fill, row)) for row in step.result), step.error)
             if (result.rows, result.error) != (expected.rows, expected.error):
                 call = f"call {number}" if len(scenario.steps) > 1 else "the call"
-                yield f"{call} should result in {step.error or format_rows(expected.rows)}, but results in {result}"
+                wanted = step.error or format_rows(expected.rows)
+                narrower = result.error == "violates" or (not result.rows and result.error is None)
+                yield Deviation(f"{call} should result in {wanted}, but results in {result}", narrower)
         yield from self._deviating_changes(before, after, scenario)
 
     def _results(self, scenario: Scenario, groups: Sequence[GroupResult]) -> tuple[list[_Result], Rows, Rows]:
@@ -235,7 +245,7 @@ class ScenarioRunner:
         if (conflict := ownership.user_object_conflict(self._connection, result.cause, self._managed)) is not None:
             raise UncheckedError(f"{scenario.name}: {conflict.why}", conflict.fix)
 
-    def _deviating_changes(self, before: Rows, after: Rows, scenario: Scenario) -> Iterator[str]:
+    def _deviating_changes(self, before: Rows, after: Rows, scenario: Scenario) -> Iterator[Deviation]:
         changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
         for name in sorted(changed | set(scenario.changes)):
             expected = scenario.changes.get(name)
@@ -243,7 +253,8 @@ class ScenarioRunner:
                 expected = {column: self._fill(value) for column, value in expected.items()}
             actual = self._change(before.get(name), after.get(name))
             if actual != expected:
-                yield f"{name} should be {format_change(expected)}, but is {format_change(actual)}"
+                text = f"{name} should be {format_change(expected)}, but is {format_change(actual)}"
+                yield Deviation(text, narrower=actual is None)
 
     def _change(self, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str | dict[str, str] | None:
         if before == after:

@@ -29,11 +29,10 @@ def run_lints(
     """Run every lint of a folder in one round trip. Needs an empty search_path; only reads catalogs.
 
     All lints read the lists `managed` (names of the managed objects) and `recorded` (recorded facts); the lints of a
-    folder may read more. `allowed_bypasses` names objects that are not reported. A lint without findings is the case
+    folder may read more. Nothing is reported about a fact that the project allows. A lint without findings is the case
     `prefix:stem`; a finding has the id `prefix:stem:object:name`.
     """
-    reported = {finding.id for finding in context.findings if finding.severity is not Severity.INFO}
-    allowed = tuple(f":{name}" for name in parameters.get("allowed_bypasses", ()))
+    known = {finding.id for finding in context.findings if finding.severity is not Severity.INFO} | context.accepted_ids
     context.preambles.setdefault(prefix, script.preamble("A lint of verify."))
     parameter = Jsonb({key: list(names) for key, names in parameters.items()})
     lints = sql_files(_HERE / folder)
@@ -42,19 +41,14 @@ def run_lints(
     for (stem, file), rows in zip(lints.items(), results, strict=True):
         title = _title(file.text)
         probe = script.probe((title,), "", file.text.replace("$1", literal))
-        findings = [
-            Finding(
-                id=":".join(part for part in (prefix, stem, subject, name) if part),
-                area=area,
-                severity=Severity(severity),
-                object=subject,
-                message=message,
-                fix=fix,
-            )
-            for subject, name, message, fix, severity, facts in rows
-            if reported.isdisjoint(f"structure:{fact}" for fact in facts)
-            and not any(fact.endswith(allowed) for fact in facts)
-        ]
+        findings = []
+        for subject, name, message, fix, severity, facts in rows:
+            if not known.isdisjoint(f"structure:{fact}" for fact in facts):
+                continue
+            id = ":".join(part for part in (prefix, stem, subject, name) if part)
+            findings.append(Finding(id, area, Severity(severity), subject, message, fix))
+            if any(fact.endswith(f":{subject}") for fact in facts):
+                context.exceptable[id] = {"name": subject}
         context.findings += findings
         for id, subject in [(f.id, f.object) for f in findings] or [(f"{prefix}:{stem}", "database")]:
             context.cases.append(Case(id, area, subject, title, probe, preamble=prefix))

@@ -15,6 +15,7 @@ from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.sources.files import fingerprint
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.equivalence import EFFECT, changed_effects
+from supabase_jobs.verify.exceptions import apply as exceptions
 from supabase_jobs.verify.expectations import EXPOSED_SCHEMAS, Expectations
 from supabase_jobs.verify.lints.run import run_lints
 from supabase_jobs.verify.structure import AREA, catalog
@@ -25,6 +26,8 @@ _BYPASSES = (" that bypasses row level security", "copy without row level securi
 # the kinds of fact that state that an object exists
 _EXISTENCE = ("table", "function")
 _POLICY = "policy"
+# the kinds of facts, besides bypasses, that a project may have added on purpose
+_EXCEPTABLE = (_POLICY, "trigger", "grant", "grant of column", "execute", "schema grant")
 _RECREATE = "Run the statement of the migration again, with CREATE OR REPLACE."
 
 _HERE = Path(__file__).parent
@@ -36,7 +39,8 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     if (file := context.declaration_file(AREA, expectations, FILE_NAME)) is None:
         return
     snapshot = load(file)
-    compare(connection, snapshot, context, expectations.allowed_bypasses)
+    compare(connection, snapshot, context)
+    exceptions.apply(connection, expectations.exceptions, snapshot.names, context)
     if context.should_stop:
         return
     wanted = {name: function for text in expectations.texts for name, function in syntax.functions(text).items()}
@@ -50,9 +54,9 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
         "managed": snapshot.names,
         "recorded": [fact.id.removeprefix(f"{AREA}:") for fact in snapshot.facts],
         "exposed": exposed,
-        "allowed_bypasses": sorted(expectations.allowed_bypasses),
     }
     run_lints(connection, AREA, f"{AREA}:lint", AREA, parameters, context)
+    exceptions.apply(connection, expectations.exceptions, snapshot.names, context)
 
 
 def declared_cases(expectations: Expectations, context: Context) -> None:
@@ -61,9 +65,7 @@ def declared_cases(expectations: Expectations, context: Context) -> None:
         context.cases += [catalog.fact_case(fact, context) for fact in load(file).facts if fact.kind != EFFECT]
 
 
-def compare(
-    connection: Connection, snapshot: Snapshot, context: Context, allowed_bypasses: frozenset[str] = frozenset()
-) -> None:
+def compare(connection: Connection, snapshot: Snapshot, context: Context) -> None:
     """Report recorded facts that are missing or have another value, and facts that are not recorded."""
     actual = {fact.key: fact for fact in catalog.read_facts(connection, snapshot.names, repeated=context.repeated)}
     recorded = {fact.key: fact for fact in snapshot.facts}
@@ -98,8 +100,10 @@ def compare(
             context.findings.append(_deviation(fact, now, details))
     for key, fact in sorted(actual.items(), key=lambda item: item[0]):
         if key not in recorded and fact.unexpected_severity is not None and not redundant(fact, unexpected, recorded):
-            if fact.kind.endswith(_BYPASSES) and fact.name in allowed_bypasses:
-                continue
+            if fact.kind.endswith(_BYPASSES):
+                context.exceptable[fact.id] = {"name": fact.name}
+            elif fact.kind in _EXCEPTABLE:
+                context.exceptable[fact.id] = {}
             problem = f"is not in any migration: {fact.value}"
             context.findings.append(_finding(fact, Severity(fact.unexpected_severity), problem, fact.drop_sql))
             context.unexpected.append(catalog.fact_case(fact, context))

@@ -123,15 +123,6 @@ def test_invoker_function_that_builds_statements_is_not_reported(rolled_back: Co
     assert verify(rolled_back, EXPECTATIONS, ("structure",)).findings == ()
 
 
-def test_allowed_bypass_needs_a_reason(tmp_path: Path) -> None:
-    file = tmp_path / "supabase-jobs.toml"
-    file.write_text('[allowed_bypasses]\n"public.stats()" = "counts only"\n')
-    assert load_settings(tmp_path, {}).allowed_bypasses == {"public.stats()": "counts only"}
-    file.write_text('[allowed_bypasses]\n"public.stats()" = ""\n')
-    with pytest.raises(ConfigError, match="needs a reason"):
-        load_settings(tmp_path, {})
-
-
 def test_former_key_names_the_new_one(tmp_path: Path) -> None:
     (tmp_path / "supabase-jobs.toml").write_text('[doors]\n"public.stats()" = "counts only"\n')
     with pytest.raises(ConfigError, match="'doors' is now called 'allowed_bypasses'"):

@@ -1,0 +1,1 @@
+"""Exceptions: intended bypasses and privileges of a project, with the definitions that were reviewed."""

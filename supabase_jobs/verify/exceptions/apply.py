@@ -1,0 +1,106 @@
+"""Judge the findings that `[allowed_bypasses]` and `[allowed_privileges]` may accept.
+
+An entry has a reason, and the SHA-256 of the definition that was reviewed. The finding of an entry is an info with the
+reason. If the definition has changed since, or no entry pins it, the finding is an error, and shows the entry to write.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from psycopg.types.json import Jsonb
+
+from supabase_jobs.database.batch import read
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.settings import FILE_NAME, AllowedException, toml_string
+from supabase_jobs.verify.access import AREA as ACCESS
+from supabase_jobs.verify.context import Context, Narrowing
+from supabase_jobs.verify.structure import AREA as STRUCTURE
+
+Allowed = Mapping[str, Mapping[str, AllowedException]]
+
+_DEFINITIONS = Path(__file__).with_name("definitions.sql")
+_PLACEHOLDER = "why this is intended"
+_AREAS = {"allowed_bypasses": {STRUCTURE}, "allowed_privileges": {STRUCTURE, ACCESS}}
+_FIX_UNUSED = f"Remove the entry from {FILE_NAME}."
+
+
+@dataclass(frozen=True)
+class _Pin:
+    """What the entry `name` of a section pins. `restrictive_for` is the command of a restrictive policy."""
+
+    section: str
+    name: str
+    sha256: str
+    restrictive_for: str | None
+    roles: Sequence[str] | None
+
+    def entry(self, reason: str = _PLACEHOLDER) -> str:
+        """The entry as TOML: a table of its own, which can be appended to any file."""
+        return f'[{self.section}.{toml_string(self.name)}]\nreason = {toml_string(reason)}\nsha256 = "{self.sha256}"\n'
+
+
+def apply(connection: Connection, allowed: Allowed, managed: Sequence[str], context: Context) -> None:
+    """Judge the findings in `Context.exceptable` that were not judged before, in one round trip if there are any.
+
+    `managed` are the names of the managed objects. Needs an empty search_path; only reads catalogs.
+    """
+    pending = {id: parts for id, parts in context.exceptable.items() if id not in context.judged}
+    if not pending or (context.repeated and not any(allowed.values())):
+        return
+    context.judged |= pending.keys()
+    parameter = Jsonb([{"finding": id, **parts} for id, parts in pending.items()])
+    [rows] = read(connection, [sql_file(_DEFINITIONS).statement(parameter, list(managed))])
+    pins: dict[str, list[_Pin]] = {}
+    for id, *columns in rows:
+        pins.setdefault(id, []).append(_Pin(*columns))
+    for number, finding in enumerate(context.findings):
+        if finding.id in pins:
+            context.findings[number] = _judged(finding, pins[finding.id], allowed, context)
+
+
+def allows_policies(allowed: Allowed) -> bool:
+    """Whether an entry names a policy."""
+    return any(name.startswith("policy ") for name in allowed.get("allowed_privileges", {}))
+
+
+def report_unused(allowed: Allowed, areas: Collection[str], context: Context) -> None:
+    """Add an info for each entry that no finding has used, if the areas whose findings it can accept were checked."""
+    for section, entries in allowed.items():
+        needed = _AREAS[section]
+        if not needed <= set(areas) or not needed.isdisjoint(context.unchecked.values()):
+            continue
+        for name in entries:
+            if (section, name) not in context.used_exceptions:
+                message = f"[{section}] {toml_string(name)} has no effect: no finding needs it"
+                id = f"{STRUCTURE}:{section}:{name}"
+                context.findings.append(Finding(id, STRUCTURE, Severity.INFO, FILE_NAME, message, _FIX_UNUSED))
+
+
+def _judged(finding: Finding, pins: Sequence[_Pin], allowed: Allowed, context: Context) -> Finding:
+    """The finding as an info if every pin has an entry; an error if an entry pins another definition or none."""
+    pairs = [(pin, allowed.get(pin.section, {}).get(pin.name)) for pin in pins]
+    context.used_exceptions |= {(pin.section, pin.name) for pin, entry in pairs if entry}
+    wanted = [(pin, entry) for pin, entry in pairs if entry is None or entry.sha256 != pin.sha256]
+    if not wanted:
+        reasons = "; ".join(dict.fromkeys(entry.reason for _, entry in pairs if entry))
+        context.accepted_ids.add(finding.id)
+        for pin in pins:
+            if pin.restrictive_for is not None and pin.roles is not None:
+                policy = Narrowing(finding.object, pin.name, pin.restrictive_for, frozenset(pin.roles), reasons)
+                context.narrowings.append(policy)
+        return replace(finding, severity=Severity.INFO, message=f"{finding.message}; allowed: {reasons}", fix="")
+    accept = tuple(pin.entry(entry.reason if entry else _PLACEHOLDER) for pin, entry in wanted)
+    changes = [_change(pin, entry) for pin, entry in wanted if entry]
+    if not changes:
+        return replace(finding, accept=accept)
+    return replace(finding, severity=Severity.ERROR, message="; ".join([finding.message, *changes]), accept=accept)
+
+
+def _change(pin: _Pin, entry: AllowedException) -> str:
+    name = f"[{pin.section}] {toml_string(pin.name)}"
+    if entry.sha256 is None:
+        return f"{name} pins no definition (sha256 {pin.sha256})"
+    return f"{name} has changed since it was reviewed (sha256 {entry.sha256}, now {pin.sha256}); replace the entry"

@@ -1,0 +1,61 @@
+"""Deviations that an allowed restrictive policy explains: it hides rows from a caller, or refuses the caller's rows."""
+
+from collections.abc import Collection, Sequence
+
+from supabase_jobs.findings import Severity
+from supabase_jobs.verify.context import Context, Narrowing
+from supabase_jobs.verify.structure import AREA as STRUCTURE
+
+FIX = "Nothing to fix while the policy is intended: [allowed_privileges] names it."
+
+_TABLE_COMMANDS = {
+    "select": ("select", "insert", "update", "delete"),  # writes with a WHERE or RETURNING clause read too
+    "insert": ("insert",),
+    "update": ("update", "insert"),  # insert … on conflict do update
+    "delete": ("delete",),
+    "all": ("select", "insert", "update", "delete"),
+}
+# a narrower outcome, and the declared outcomes that are at least as narrow
+_NARROWER = ("hidden", "violates")
+_NARROWEST = ("hidden", "denied")
+
+
+def of_cell(
+    context: Context, table: str | None, role: str, command: str, expected: str, outcome: str
+) -> Narrowing | None:
+    """The allowed policy that explains the outcome of a cell of the access matrix.
+
+    Any policy may explain a cell without a table: the call of a function. None if the structure area has reported
+    another difference, which may be the cause instead.
+    """
+    if outcome not in _NARROWER or expected in _NARROWEST:
+        return None
+    policies = [
+        policy
+        for policy in context.narrowings
+        if table is None or (policy.object == table and command in _TABLE_COMMANDS[policy.command])
+    ]
+    return _explaining(context, policies, (role,))
+
+
+def of_calls(context: Context, roles: Collection[str]) -> Narrowing | None:
+    """The allowed policy that explains why calls of functions by these roles saw or changed less than declared."""
+    return _explaining(context, context.narrowings, roles)
+
+
+def _explaining(context: Context, policies: Sequence[Narrowing], roles: Collection[str]) -> Narrowing | None:
+    affecting = [policy for policy in policies if not policy.roles.isdisjoint((*roles, "public"))]
+    return affecting[0] if affecting and not _other_differences(context) else None
+
+
+def _other_differences(context: Context) -> bool:
+    """Whether the structure area has found something that is neither allowed nor a lint."""
+    lint = f"{STRUCTURE}:lint:"
+    return any(
+        finding.area == STRUCTURE
+        and (
+            finding.severity is Severity.ERROR
+            or (finding.severity is Severity.WARNING and not finding.id.startswith(lint))
+        )
+        for finding in context.findings
+    )

@@ -17,10 +17,11 @@ from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.run import Probes
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.errors import ConfigError, PrivilegeError
-from supabase_jobs.findings import Audit, AuditCell, Severity
+from supabase_jobs.findings import Audit, AuditCell, NotTested, Severity
 from supabase_jobs.verify import impersonation
-from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.context import Context, DeadlineError
 from supabase_jobs.verify.script import SETTINGS
 
 TIME_LIMIT_S = 300
@@ -61,29 +62,34 @@ def audit(connection: Connection, options: Options) -> Audit:
         run_groups(connection, [[_SEARCH_PATH, _ALLOW_DELETE]])[0].answer()
         fixture = build(connection, plan)
         acting = impersonation.begin(connection, "audit", (), (), {})
+        connection.execute("savepoint audit_probes")
         everyone = callers.find(fixture)
         probes = Probes(acting, fixture, everyone, context)
         relations = [r for r in found.reachable if _selected(r, options)]
-        probes.run(relations)
-        bypasses = Bypasses(acting, fixture, everyone, probes.prober, probes.attempts)
         views = [r for r in relations if r.kind in ("v", "m")]
         exposed = access.reachable_functions(found)
         called = [f for f in exposed if _callable(f, options)]
-        bypasses.run(views, called)
+        tried: list[Bypass] = []
+        stopped = False
+        try:
+            probes.run(relations)
+            Bypasses(acting, fixture, everyone, probes, tried).run(views, called)
+        except DeadlineError:
+            stopped = True
         judged = leaks.find(plan, probes.attempts, probes.gains)
-        connection.execute("rollback to savepoint own_role")
+        connection.execute("rollback to savepoint audit_probes")
         findings = causes.explain(acting, plan, judged, probes.cursor_statements(), may_lock=options.is_local)
-        findings += bypass_leaks.find(bypasses.found)
+        findings += bypass_leaks.find(tried)
     tables = [r for r in relations if r in found.tables]
     return Audit(
         tuple(sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))),
-        (*map(_cell, probes.attempts), *map(_bypass_cell, bypasses.found)),
+        (*map(_cell, probes.attempts), *map(_bypass_cell, tried)),
         tuple(summary.summaries(probes.attempts, judged)),
-        fixture.not_tested,
+        (*fixture.not_tested, *_not_tested(probes.attempts, tried, exposed, called, options, stopped=stopped)),
         len(tables),
         sum(r.oid in fixture.a.rows for r in tables),
         (time.monotonic() - started) * 1000,
-        access.access(probes.attempts, bypasses.found),
+        access.access(probes.attempts, tried),
         access.functions([] if options.tables else exposed),
     )
 
@@ -102,16 +108,48 @@ def _rolled_back(connection: Connection) -> Iterator[None]:
             run_groups(connection, [list(map(Statement, ends))])
 
 
+def _not_tested(
+    attempts: Sequence[Attempt],
+    bypasses: Sequence[Bypass],
+    exposed: Sequence[catalog.Function],
+    called: Sequence[catalog.Function],
+    options: Options,
+    *,
+    stopped: bool,
+) -> Iterator[NotTested]:
+    """What was not tested although there are rows for it."""
+    if stopped:
+        why = f"the audit was stopped after {TIME_LIMIT_S} seconds"
+        yield NotTested("database", why, "Audit a part with --schema or --table, and look for slow policies.")
+    slow: dict[str, str] = {}
+    for attempt in attempts:
+        if attempt.outcome in INCONCLUSIVE_SQLSTATES:
+            slow.setdefault(attempt.label, f"{attempt.action} as {attempt.caller.label} failed with {attempt.outcome}")
+    for bypass in bypasses:
+        if bypass.outcome in INCONCLUSIVE_SQLSTATES:
+            slow.setdefault(_label(bypass), f"{bypass.action} as {bypass.caller.label} failed with {bypass.outcome}")
+    for label, why in slow.items():
+        yield NotTested(label, f"{why}: a lock or the statement timeout", "Audit again when the server is idle.")
+    if options.functions and not options.tables:
+        for function in exposed:
+            if function not in called and not options.volatile and function.volatility == "v":
+                why = "the function may change something, also outside of the database"
+                yield NotTested(function.signature, why, "Pass --call-functions, or audit without --db-url.")
+
+
+def _label(bypass: Bypass) -> str:
+    target = bypass.object
+    return target.label if isinstance(target, catalog.Relation) else target.signature
+
+
 def _cell(attempt: Attempt) -> AuditCell:
     action = f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
     return AuditCell(attempt.label, attempt.caller.label, attempt.whose, action, attempt.outcome)
 
 
 def _bypass_cell(bypass: Bypass) -> AuditCell:
-    target = bypass.object
-    label = target.label if isinstance(target, catalog.Relation) else target.signature
     whose = GROUP if bypass.caller.kind == callers.MEMBER else OTHER
-    return AuditCell(label, bypass.caller.label, whose, bypass.action, bypass.outcome)
+    return AuditCell(_label(bypass), bypass.caller.label, whose, bypass.action, bypass.outcome)
 
 
 def _callable(function: catalog.Function, options: Options) -> bool:

@@ -62,9 +62,10 @@ def test_fault_is_reported(
     findings = {f"{f.severity} {f.id}": f for f in result.findings}
     assert fault.finds in findings
     assert fault.cause in findings[fault.finds].cause
-    assert findings[fault.finds].fix
     compared = baseline.apply(result, _baseline(unmodified(found.name), tmp_path), strict=False, narrowed=False)
     assert not compared.ok
+    project.execute(findings[fault.finds].fix.encode())
+    assert fault.finds not in {f"{f.severity} {f.id}" for f in run_audit(project).findings}, "the fix closes nothing"
 
 
 @each_change

@@ -80,6 +80,10 @@ def _finding(plan: Plan, leak: Leak, policies: Sequence[Policy]) -> AuditFinding
     elif leak.kind in ("privileged-column", "escalation", "give-away") and leak.attempt.action == UPDATE:
         cause = _named(policies) or f"a grant of UPDATE ({leak.attempt.column})"
         fix = _text(_without_column(relation, leak.attempt.column, leak.attempt.caller.role))
+    elif leak.kind == "escalation" and policies:
+        cause, fix = _named(policies), _text(_drop(relation, policies[0]) + sql.SQL(";"))
+    elif leak.kind == "unreadable-parent" and policies:
+        cause, fix = _named(policies), _text(_with_readable_parent(plan, relation, policies[0]))
     else:
         cause = _named(policies) or "a grant"
         fix = _text(_restricted(plan, relation, policies, leak.attempt.action, leak.attempt.caller.role))
@@ -124,6 +128,25 @@ def _restricted(plan: Plan, relation: Relation, policies: Sequence[Policy], acti
         clauses.append(sql.SQL("with check ({})").format(owner))
     return sql.SQL("alter policy {} on {} {};").format(
         sql.Identifier(policy.name), relation.identifier, sql.SQL(" ").join(clauses)
+    )
+
+
+def _with_readable_parent(plan: Plan, relation: Relation, policy: Policy) -> sql.Composable:
+    """Require that the caller can read the parent: its policies apply inside the subquery."""
+    parents = [
+        (key, parent) for key in relation.foreign_keys
+        if (parent := plan.catalog.by_oid.get(key.target or 0)) is not None
+        and plan.owned(parent) and parent.oid not in plan.per_user and parent is not relation
+    ]  # fmt: skip
+    check = sql.SQL("({})").format(sql.SQL(policy.checked or policy.visible or "true"))
+    for key, parent in parents:
+        same = sql.SQL(" and ").join(
+            sql.SQL("parent.{} = {}.{}").format(sql.Identifier(at), sql.Identifier(relation.name), sql.Identifier(own))
+            for own, at in zip(key.columns, key.target_columns, strict=True)
+        )
+        check += sql.SQL(" and exists (select 1 from {} as parent where {})").format(parent.identifier, same)
+    return sql.SQL("alter policy {} on {} with check ({});").format(
+        sql.Identifier(policy.name), relation.identifier, check
     )
 
 

@@ -18,11 +18,12 @@ from supabase_jobs.audit.fixtures import values
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, typed
 from supabase_jobs.audit.probes import statements
-from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, SELECT, UPDATE, Attempt
-from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, SELECT, UPDATE
+from supabase_jobs.audit.probes.run import Probes
+from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.outcomes import refusal
-from supabase_jobs.verify.access.probe import SAVE_IDENTITY, UNDO_PROBE, Groups, Prober
+from supabase_jobs.verify.access.probe import SAVE_IDENTITY, UNDO_PROBE, Groups
 from supabase_jobs.verify.impersonation import SET, Impersonation, check_identity, identity_statements
 
 _CALLERS = (ANON, NEWCOMER, STRANGER, FORMER, FORGER, MEMBER)
@@ -98,22 +99,40 @@ class _BypassProbe:
         self.complete = True
 
 
+@dataclass(eq=False)
+class _Snapshot:
+    """The values that a statement returns to the owner, for `Prober`."""
+
+    statement: Statement
+    values: Sequence[str | None] = ()
+    complete: bool = field(default=False)
+
+    def groups(self, impersonation: Impersonation) -> Groups:  # noqa: ARG002  of the protocol
+        return [[self.statement]]
+
+    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:  # noqa: ARG002
+        [result] = results
+        self.values = result.answer().rows[0]
+        self.complete = True
+
+
 class Bypasses:
-    """Probes the views and functions; `found` keeps all results."""
+    """Probes the views and functions; the list `found` gets all results."""
 
     def __init__(
-        self, impersonation: Impersonation, fixture: Fixture, callers: Sequence[Caller], prober: Prober,
-        attempts: Iterable[Attempt],
+        self, impersonation: Impersonation, fixture: Fixture, callers: Sequence[Caller], probes: Probes,
+        found: list[Bypass],
     ) -> None:  # fmt: skip
-        self._impersonation, self._fixture, self._prober = impersonation, fixture, prober
+        self._impersonation, self._fixture, self._prober = impersonation, fixture, probes.prober
         self._plan, self._catalog = fixture.plan, fixture.plan.catalog
         self._callers = [c for c in callers if c.kind in _CALLERS]
         self._open = {
             (id(a.caller), a.relation.oid)
-            for a in attempts
+            for a in probes.attempts
             if a.action == SELECT and a.whose in (OTHER, GROUP) and a.reached
         }
-        self.found: list[Bypass] = []
+        self._known: dict[tuple[str, str], list[str | None]] = {}
+        self._found = found
 
     def run(self, views: Sequence[Relation], functions: Sequence[Function]) -> None:
         """Read and write the views, and call the functions."""
@@ -124,8 +143,10 @@ class Bypasses:
             _BypassProbe(caller, list(group))
             for (caller, _), group in groupby(bypasses, key=lambda b: (b.caller, b.object.oid))
         ]
-        self._prober.run(probes)
-        self.found += bypasses
+        try:
+            self._prober.run(probes)
+        finally:
+            self._found += [bypass for bypass in bypasses if bypass.outcome]
 
     def _hidden_rows(self, caller: Caller, oids: Iterable[int]) -> list[Row]:
         """Rows of tenant A, of these tables, that the caller cannot read."""
@@ -220,6 +241,11 @@ class Bypasses:
 
     def _candidates(self, name: str, type_: str) -> list[str | None]:
         """Values for an argument: ids of tenant A that fit its name, the likeliest first."""
+        if (name, type_) not in self._known:
+            self._known[name, type_] = self._find_candidates(name, type_)
+        return self._known[name, type_]
+
+    def _find_candidates(self, name: str, type_: str) -> list[str | None]:
         plain = re.sub(r"^(p|in|arg|param|target|_)_|^_+|_+$", "", name.lower())
         secret = any(word in plain for word in _SECRETS)
         source = self._fixture.b if secret else self._fixture.a
@@ -271,9 +297,9 @@ class Bypasses:
         rows = list({id(row): row for bypass in bypasses for row in bypass.watched}.values())
         if not rows:
             return
-        self._impersonation.connection.execute("rollback to savepoint own_role")
-        [result] = run_groups(self._impersonation.connection, [[self._watch(rows)]])
-        before: Mapping[int, str | None] = dict(zip(map(id, rows), result.answer().rows[0], strict=True))
+        snapshot = _Snapshot(self._watch(rows))
+        self._prober.run([snapshot])
+        before: Mapping[int, str | None] = dict(zip(map(id, rows), snapshot.values, strict=True))
         for bypass in bypasses:
             bypass.before = [before[id(row)] for row in bypass.watched]
 

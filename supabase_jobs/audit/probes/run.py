@@ -85,8 +85,10 @@ class Probes:
             AttemptProbe(caller, list(group))
             for (caller, _), group in groupby(waiting, key=lambda a: (a.caller, a.relation.oid))
         ]
-        self.prober.run(probes)
-        self.attempts += attempts
+        try:
+            self.prober.run(probes)
+        finally:  # those that the time limit left out have no outcome
+            self.attempts += [attempt for attempt in attempts if attempt.outcome]
 
     def _open_cursors(self, tables: Sequence[Relation]) -> None:
         """Open a cursor on every generated row, so that an UPDATE or DELETE of one row reads no column."""

@@ -85,6 +85,7 @@ def body_trees(language: str, body: str) -> list[Any]:
     if language == "sql":
         return syntax.parse(re.sub(r"^\s*BEGIN ATOMIC|END\s*$", "", body)) or syntax.parse(body) or []
     trees: list[Any] = []
+    body = re.sub(r"--[^\n]*|/\*.*?\*/", " ", body, flags=re.DOTALL)
     for part in re.split(r";|\bthen\b|\belse\b|\bbegin\b|\bloop\b", body, flags=re.IGNORECASE):
         text = re.sub(r"\s+into\s+(strict\s+)?[\w.]+(\s*,\s*[\w.]+)*", " ", part.strip(), flags=re.IGNORECASE)
         text = re.sub(r"^\s*(return\s+query|perform)\s+", "", text, flags=re.IGNORECASE)
@@ -139,6 +140,8 @@ def _literal(constant: Node) -> Literal | None:
 
 def _member(fields: Node, lookup: Lookup) -> Value | None:
     """`x -> 'name'`, `x ->> 'name'` and `x #>> '{a,b}'` of claims or headers."""
+    if fields.get("kind") == "AEXPR_NULLIF":
+        return value(fields["lexpr"], lookup)
     if fields.get("kind") != "AEXPR_OP":
         return None
     operator = fields["name"][-1]["String"]["sval"]
@@ -175,6 +178,18 @@ def _call(fields: Node, lookup: Lookup) -> Value | None:
     if name[-1] in _TRANSPARENT and arguments:
         return value(arguments[0], lookup)
     return lookup(name)
+
+
+def request_values(tree: Any) -> set[Claim | Header]:
+    """The claims and headers that a tree reads, anywhere in it; not the documents of all claims or headers."""
+    if isinstance(tree, list):
+        return {found for part in tree for found in request_values(part)}
+    if not isinstance(tree, dict):
+        return set()
+    own = value(tree) if len(tree) == 1 else None
+    if (isinstance(own, Claim) and own.path) or (isinstance(own, Header) and own.name):
+        return {own}
+    return {found for part in tree.values() for found in request_values(part)}
 
 
 def comparisons(tree: Any, lookup: Lookup = _nothing, scopes: Mapping[str, str] | None = None) -> Iterator[Comparison]:

@@ -177,6 +177,9 @@ class _Reader:
                         found = expressions.value(targets[0].get("ResTarget", {}).get("val"), self._lookup)
                         if isinstance(found, Claim | Header):
                             self._values[key] = found
+                read = expressions.request_values(self._bodies[function.oid])
+                if self._values[key] is None and len(read) == 1 and not expressions.tables(self._bodies[function.oid]):
+                    [self._values[key]] = read
         return self._values[key]
 
     def _named(self, name: tuple[str, ...]) -> list[Function]:

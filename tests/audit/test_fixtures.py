@@ -40,6 +40,21 @@ def todos(project_url: Callable[[str], str]) -> Iterator[Connection]:
         yield connection
 
 
+def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str]) -> None:
+    """Without configuration: guests and users reach only their own rows, as access.toml declares."""
+    with connect(shared(DEFAULT_MAJOR)) as connection:
+        result = run_audit(connection)
+    assert result.findings == ()
+    assert result.not_tested == ()
+    jobs, of_guests = result.access["public.async_jobs"], result.access["public.async_jobs (of a guest)"]
+    assert jobs["owner"].startswith("read insert update(")
+    assert jobs["owner"].endswith(") delete")
+    assert "user_id" not in jobs["owner"]
+    assert of_guests["anon with the row's header"] == "read update"
+    outsiders = ("anon", "anon with another header", "newcomer", "stranger")
+    assert {access[caller] for access in result.access.values() for caller in outsiders} == {"none"}
+
+
 def test_every_table_has_rows(odd: Audit) -> None:
     assert odd.not_tested == ()
     assert odd.planted == odd.tables == 17

@@ -290,7 +290,7 @@ class Probes:
                 yield self._insert(caller, OTHER, row, {**row.values, **authors}, name=FORGE)
             if whose in (OTHER, GROUP) and caller.user is not None and caller.kind != OWNER:
                 new = self._as_own(row, caller, through_parents=False)
-                if new and self._has_parent(relation):
+                if new and self._has_parent(row):
                     yield self._insert(caller, GROUP, row, {**row.values, **new}, name=JOIN)
 
     def _is_membership(self, relation: Relation) -> bool:
@@ -304,11 +304,15 @@ class Probes:
         chosen = chosen or [c for c in columns if "uid()" in (c.default or "") or c.name in AUTHOR_NAMES]
         return {c.name: self._fixture.a.owner.id for c in chosen if c.base in ("uuid", "text", "varchar")}
 
-    def _has_parent(self, relation: Relation) -> bool:
-        """Whether rows belong to a group, by a foreign key, claim or header, and not only to a user."""
+    def _has_parent(self, row: Row) -> bool:
+        """Whether a row belongs to the row of another table, and not only to a user."""
+        relation = row.relation
         users = user_columns(relation, self._plan.usage, self._plan.per_user)
         return any(
-            k.target != relation.oid and self._fixture.plan.owned(parent) and not set(k.columns) & set(users)
+            k.target != relation.oid
+            and self._fixture.plan.owned(parent)
+            and not set(k.columns) & set(users)
+            and all(row.values.get(column) is not None for column in k.columns)
             for k in relation.foreign_keys
             if (parent := self._plan.catalog.by_oid.get(k.target or 0)) is not None
         )

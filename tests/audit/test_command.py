@@ -39,3 +39,23 @@ def test_audit_exits_1_for_a_leak_and_prints_json(cli: Run, folder: Path) -> Non
     assert "escalation:public.team_members:insert" in {finding["id"] for finding in ran.json["findings"]}
     assert ran.json["coverage"]["tables"] == ran.json["coverage"]["planted"] == 7
     assert {"object", "caller", "whose", "action", "outcome"} == set(ran.json["matrix"][0])
+
+
+def test_update_baseline_and_then_a_deviation(cli: Run, folder: Path) -> None:
+    written = cli("audit", "--update-baseline", cwd=folder)
+    assert written.code == 0, written.err
+    file = folder / "supabase" / "access.toml"
+    assert '"public.comments" = { stranger = "none"' in file.read_text()
+    (folder / "supabase" / "migrations" / "20250101000000_fault.sql").write_text(
+        'create policy "comments: public" on public.comments for select using (true)'
+    )
+    ran = cli("audit", "--json", cwd=folder)
+    assert ran.code == 1
+    ids = {finding["id"] for finding in ran.json["findings"] if finding["severity"] == "error"}
+    assert "baseline:public.comments:anon:read:wider" in ids
+
+
+def test_baseline_of_a_part_is_refused(cli: Run, folder: Path) -> None:
+    ran = cli("audit", "--update-baseline", "--table", "public.teams", cwd=folder)
+    assert ran.code == 2
+    assert "--update-baseline needs the whole project" in ran.err

@@ -28,6 +28,10 @@ def errors(connection: Connection) -> dict[str, Finding]:
         f"create function public.mine() returns setof {JOBS} language sql as 'select * from {JOBS}'",
         f"create function public.backend() returns setof {JOBS} language sql security definer as"
         f" 'select * from {JOBS}'; revoke all on function public.backend from public, anon, authenticated",
+        # runs as the caller of the view, which depends on the columns of the table only
+        f"create function public.mine() returns setof {JOBS} language sql as 'select * from {JOBS}';"
+        "create view public.my_jobs as select id, url from public.mine(); grant all on public.my_jobs to anon;"
+        "create view public.my_urls as select url from public.my_jobs; grant select on public.my_urls to public",
         "create function public.other() returns int language sql security definer as"
         " 'select 1 as my_async_jobs -- async_jobs_count'",
         "create schema shop; create table shop.async_jobs (x int);"

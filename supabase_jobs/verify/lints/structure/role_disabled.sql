@@ -1,6 +1,8 @@
 -- The roles of the API can serve requests: authenticator can log in and switch to the three others, and no connection
 -- limit, expiry or statement timeout stops them.
 -- A timeout below 100 ms cancels ordinary requests. PostgREST applies the settings of the role that it switches to.
+-- PostgreSQL itself reads the timeouts, which may be hexadecimal or have a unit: as another timeout with the same unit,
+-- which does not apply inside a transaction and ends with it. It returns them as an integer with a unit.
 select
   'authenticator' as object,
   r.name,
@@ -69,11 +71,16 @@ cross join lateral (
     split_part(c.setting, '=', 1) as name,
     split_part(c.setting, '=', 2) as value
 ) as s
+cross join lateral (
+  select
+    case
+      when s.name in ('statement_timeout', 'transaction_timeout')
+        then set_config('idle_session_timeout', s.value, true)
+    end as timeout
+) as p
 where (d.oid is null or d.datname = current_database())
   and (
     r.oid is null
     or r.rolname in ('authenticator', 'anon', 'authenticated', 'service_role', 'supabase_auth_admin', 'supabase_storage_admin')
   )
-  and s.name in ('statement_timeout', 'transaction_timeout')
-  and (case when s.value ~ '^\s*[\d.]+\s*$' then s.value || ' ms' else s.value end)::interval
-  between '1 microsecond' and '99 milliseconds'
+  and p.timeout ~ '^[1-9]\d?ms$'

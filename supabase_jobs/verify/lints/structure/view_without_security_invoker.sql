@@ -1,17 +1,19 @@
 -- Every view in an exposed schema that reads a managed table has security_invoker: without it, the view reads the table
 -- as its owner, who bypasses row level security. Supabase's advisor 0010, and 0016 for materialized views, which are
--- copies without policies.
+-- copies without policies. A view that only calls a function which returns the table's rows does not read the table.
 with recursive reach (view, base) as (
   select
     r.ev_class,
     d.refobjid
   from pg_rewrite as r
+  inner join pg_class as v on r.ev_class = v.oid
   inner join pg_depend as d on r.oid = d.objid and d.classid = 'pg_rewrite'::regclass
   inner join pg_class as c on d.refobjid = c.oid and d.refclassid = 'pg_class'::regclass
   inner join pg_namespace as n on c.relnamespace = n.oid
   where d.refobjid <> r.ev_class
     and c.relkind in ('r', 'p')
     and ($1::jsonb -> 'managed') ? format('%I.%I', n.nspname, c.relname)
+    and (v.relkind = 'm' or position(format(':rtekind 0 :relid %s ', c.oid) in r.ev_action::text) > 0)
   union
   select
     r.ev_class,
@@ -19,7 +21,9 @@ with recursive reach (view, base) as (
   from reach as o
   inner join pg_depend as d on o.view = d.refobjid and d.refclassid = 'pg_class'::regclass
   inner join pg_rewrite as r on d.objid = r.oid and d.classid = 'pg_rewrite'::regclass
+  inner join pg_class as v on r.ev_class = v.oid
   where r.ev_class <> o.view
+    and (v.relkind = 'm' or position(format(':rtekind 0 :relid %s ', o.view) in r.ev_action::text) > 0)
 )
 
 select

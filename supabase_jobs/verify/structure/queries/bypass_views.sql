@@ -1,12 +1,18 @@
 -- Views that bypass the row level security of managed tables: views without security_invoker, directly or through other
 -- views, and materialized views, on which PUBLIC or a role of the API has privileges. Also rules of user tables and
 -- views: a rule runs as the owner of its relation, even on a view with security_invoker.
-with recursive uses (rule, view, base) as (
+-- A view also depends on the table whose rows a function returns. It does not read that table: the function does, as the
+-- caller of the view. So the table must be in the range table of the view, unless its result is stored.
+-- bypass_functions.sql reports definers.
+with recursive uses (rule, view, base, action, condition) as (
   select
     r.oid,
     r.ev_class,
-    d.refobjid
+    d.refobjid,
+    case when v.relkind <> 'm' then r.ev_action end as action,
+    r.ev_qual
   from pg_rewrite as r
+  inner join pg_class as v on r.ev_class = v.oid
   inner join pg_depend as d on r.oid = d.objid
   where d.classid = 'pg_rewrite'::regclass
     and d.refclassid = 'pg_class'::regclass
@@ -22,6 +28,7 @@ reach (rule, view, base) as (
   inner join pg_class as c on o.base = c.oid
   inner join pg_namespace as n on c.relnamespace = n.oid
   where format('%I.%I', n.nspname, c.relname) = any($1)
+    and (o.action is null or position(format(':rtekind 0 :relid %s ', c.oid) in o.action::text || o.condition::text) > 0)
   union
   select
     o.rule,
@@ -29,6 +36,7 @@ reach (rule, view, base) as (
     r.base
   from reach as r
   inner join uses as o on r.view = o.base
+  where o.action is null or position(format(':rtekind 0 :relid %s ', r.view) in o.action::text || o.condition::text) > 0
 )
 
 select distinct

@@ -52,12 +52,12 @@ def as_dict(result: Verification) -> dict[str, Any]:
 
 
 def _rule_id(subject: Case | Finding) -> str:
-    """`structure/policy`, `access/blind-update`, `access/unchecked`: the part of an id without the object's name.
+    """`structure/policy`, `plans/duplicate_index`, `access/unchecked`: the part of an id without the object's name.
 
-    For a cell of a matrix this is the action, the last part.
+    For a cell of a matrix this is the action, the last part: `access/blind-update`.
     """
     kind, *more = subject.id.removeprefix(f"{subject.area}:").removeprefix(f"{subject.object}:").split(":")
-    if subject.area != "structure" and more:
+    if subject.area == "access" and more:
         kind = more[-1]
     return f"{subject.area}/{kind.replace(' ', '-')}"
 

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from supabase_jobs.findings import Severity, Verification
+from supabase_jobs.findings import Finding, Severity, Verification
 from supabase_jobs.report import FORMATS
 from tests.programs import sarif_multitool
 from tests.verifications import ACCEPTED, BAD, GOOD, MISMATCH
@@ -107,6 +107,21 @@ def test_rules_do_not_depend_on_the_findings() -> None:
     rules = [{rule["id"] for rule in log(result)["runs"][0]["tool"]["driver"]["rules"]} for result in (GOOD, BAD)]
     assert rules[0] < rules[1]
     assert "structure/policy" in rules[0]
+
+
+@pytest.mark.parametrize(
+    ("id", "area", "object", "rule"),
+    [
+        ("plans:duplicate_index:public.things:i|j", "plans", "public.things", "plans/duplicate_index"),
+        ("plans:index:i|j", "plans", "public.things", "plans/index"),
+        ("plans:foreign key:public.things:owner", "plans", "public.things", "plans/foreign-key"),
+        ("access:public.things, odd requests:a guest:blind update", "access", "public.things", "access/blind-update"),
+        ("functions:public.things():it returns one", "functions", "public.things()", "functions/it-returns-one"),
+    ],
+)
+def test_a_rule_does_not_contain_the_name_of_an_object(id: str, area: str, object: str, rule: str) -> None:
+    finding = Finding(id, area, Severity.ERROR, object, "differs", "Fix it.")
+    assert results(replace(BAD, findings=(finding,)))[id]["ruleId"] == rule
 
 
 def test_what_is_accepted_unchecked_is_a_suppressed_result_with_the_reason() -> None:

@@ -100,7 +100,8 @@ def _run_batches(
     while pending:
         context.check_deadline()
         ready = [scenario for scenario in pending.values() if pending.keys().isdisjoint(scenario.requires)]
-        for scenario, outcome in runner.run(ready[: _REPEATED_BATCH if context.repeated else _BATCH]):
+        batch = ready[: _REPEATED_BATCH if context.repeated else _BATCH]
+        for scenario, outcome in runner.run(batch, context.deadline):
             outcomes[scenario.name] = outcome
             del pending[scenario.name]
             if isinstance(outcome, UncheckedError) or _explanation(scenario, outcome, context):

@@ -1,6 +1,7 @@
 """Run scenarios against the fixture rows and describe every deviation. Needs an open transaction."""
 
 import json
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -149,14 +150,16 @@ class ScenarioRunner:
         self.columns.leave_out_changed(self._watched(self._begun), self._watched(touched), scenarios, triggers)
         self.fixture_rows = self._rows(self._begun)
 
-    def run(self, scenarios: Sequence[Scenario]) -> Iterator[tuple[Scenario, "list[Deviation] | UncheckedError"]]:
+    def run(
+        self, scenarios: Sequence[Scenario], deadline: float = math.inf
+    ) -> Iterator[tuple[Scenario, "list[Deviation] | UncheckedError"]]:
         """Run scenarios in one round trip; yield each with its deviations.
 
-        Leaves out the last scenarios if the batch takes too long. An UncheckedError: a user object prevents the run.
-        Raises psycopg's errors if a statement fails that is not a call.
+        Leaves out the last scenarios if the batch takes too long, or longer than the `deadline` of the run. An
+        UncheckedError: a user object prevents the run. Raises psycopg's errors if a statement fails that is not a call.
         """
         batches = [self._groups(scenario) for scenario in scenarios]
-        begin = [_RESET, _RELEASE, batch_limit.begin(), _SAVEPOINT]
+        begin = [_RESET, _RELEASE, batch_limit.begin(deadline), _SAVEPOINT]
         groups = [begin, *(group for batch in batches for group in batch), [_RESET]]
         begun, *results = run_groups(self._connection, groups)
         begun.answer()

@@ -276,6 +276,20 @@ def test_a_lock_delays_a_batch_for_seconds_and_not_each_of_its_scenarios(make_da
     assert "stopped after the time limit" in result.findings[-1].message
 
 
+def test_no_batch_runs_longer_than_the_time_limit_of_the_run(
+    rolled_back: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rolled_back.execute(
+        "create function public.wait() returns trigger language plpgsql as"
+        " $$ begin perform pg_sleep(0.2); return null; end $$;"
+        "create trigger wait before update on public.async_jobs for each statement execute function public.wait()"
+    )
+    monkeypatch.setattr("supabase_jobs.verify.run.TIME_LIMIT_S", 2)
+    result = verify(rolled_back, EXPECTATIONS, ("functions",))
+    assert result.unchecked == ("functions",)
+    assert result.milliseconds < 3500
+
+
 def test_functions_take_twelve_round_trips_at_most(shared: Callable[[int], str]) -> None:
     assert round_trips(shared(DEFAULT_MAJOR), "functions") <= 12
 

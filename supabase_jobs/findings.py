@@ -177,6 +177,7 @@ class Audit:
     """The result of `audit`. `tables` is the number of tables that requests reach, `planted` of those with rows.
 
     `access` maps objects to callers to actions, and `functions` maps functions to roles, as a baseline records them.
+    `explained` maps `object:caller:action` of wider access to its cause and the SQL that ends it.
     """
 
     findings: tuple[AuditFinding, ...]
@@ -188,6 +189,7 @@ class Audit:
     milliseconds: float
     access: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     functions: Mapping[str, str] = field(default_factory=dict)
+    explained: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     database: str = ""
 
     @property

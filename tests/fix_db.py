@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection, connect
-from supabase_jobs.local.platform import load_platform
+from supabase_jobs.local.platform import load_platform, load_services
 from supabase_jobs.local.server import throwaway
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.settings import Settings
@@ -81,9 +81,10 @@ def _migrations(database: Database) -> None:
 
 
 # template → the template that it starts from, and what it adds: a new Supabase project; one whose default privileges
-# are off; one with our migrations; the first two of an older image
+# are off; one with the schemas of Storage and other services; one with our migrations; the first two of an older image
 TEMPLATES: dict[str, tuple[str, Callable[[Database], None]]] = {
     "platform": ("template1", lambda d: load_platform(d.superuser_url, default_privileges=True)),
+    "services": ("platform", lambda d: load_services(d.superuser_url)),
     "bare": ("template1", lambda d: load_platform(d.superuser_url, default_privileges=False)),
     "applied": ("platform", _migrations),
     "older": ("template1", lambda d: load_platform(d.superuser_url, default_privileges=True, older_image=True)),

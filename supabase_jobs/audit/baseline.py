@@ -101,16 +101,25 @@ def _accepted(finding: AuditFinding, baseline: Baseline) -> AuditFinding:
     )
 
 
+def wider(now: Access, before: Access) -> Iterator[tuple[str, str, str]]:
+    """(object, caller, action) of the access that goes beyond the one before."""
+    for name, callers in now.items():
+        for caller, actions in callers.items():
+            known = _actions(before.get(name, {}).get(caller))
+            yield from ((name, caller, action) for action in _beyond(_actions(actions), known))
+
+
 def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bool) -> Iterator[AuditFinding]:
     for name, callers in result.access.items():
         if name not in baseline.access:
-            yield from _new(name, callers)
+            yield from _new(name, callers, result)
             continue
         for caller in dict.fromkeys([*callers, *baseline.access[name]]):
-            yield from _compare(name, caller, callers.get(caller), baseline.access[name].get(caller), strict)
+            before = baseline.access[name].get(caller)
+            yield from _compare(name, caller, callers.get(caller), before, strict, result)
     for name, roles in result.functions.items():
         if name in baseline.functions:
-            yield from _compare(name, "callers", roles, baseline.functions[name], strict)
+            yield from _compare(name, "callers", roles, baseline.functions[name], strict, result)
         else:  # what it returns or changes is a finding of its own
             yield _finding(f"new:{name}", Severity.INFO, name, f"is not in the baseline; callers: {roles}")
     if not narrowed:
@@ -120,25 +129,35 @@ def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bo
             yield _finding(f"gone:{name}", _narrower(strict), name, "is in the baseline, and no request reaches it")
 
 
-def _new(name: str, callers: Mapping[str, str]) -> Iterator[AuditFinding]:
+def _new(name: str, callers: Mapping[str, str], result: Audit) -> Iterator[AuditFinding]:
     """An object that the baseline lacks: an error if it is open to users without a row in it."""
     allowed = {caller: actions for caller, actions in callers.items() if actions != _NONE}
     if allowed:
         severity = Severity.ERROR if _OUTSIDERS & allowed.keys() else Severity.INFO
         shown = ", ".join(f"{caller}: {actions}" for caller, actions in allowed.items())
-        yield _finding(f"new:{name}", severity, name, f"is not in the baseline; {shown}")
+        message = f"is not in the baseline; {shown}"
+        keys = [f"{name}:{caller}:{action}" for caller, actions in allowed.items() for action in _actions(actions)]
+        explained = next((result.explained[key] for key in keys if key in result.explained), None)
+        yield _finding(f"new:{name}", severity, name, message, explained or _of_object(result, name))
 
 
-def _compare(name: str, caller: str, new: str | None, old: str | None, strict: bool) -> Iterator[AuditFinding]:
+def _compare(
+    name: str, caller: str, new: str | None, old: str | None, strict: bool, result: Audit
+) -> Iterator[AuditFinding]:
     now, before = _actions(new), _actions(old)
-    for action in sorted(now - before):
-        yield _finding(
-            f"{name}:{caller}:{action}:wider", Severity.ERROR, name, f"{caller}: {action} is allowed; it was not"
-        )
-    for action in sorted(before - now):
+    for action in _beyond(now, before):
+        key, message = f"{name}:{caller}:{action}", f"{caller}: {action} is allowed; it was not"
+        explained = result.explained.get(key) or _of_object(result, name)
+        yield _finding(f"{key}:wider", Severity.ERROR, name, message, explained)
+    for action in _beyond(before, now):
         yield _finding(
             f"{name}:{caller}:{action}:narrower", _narrower(strict), name, f"{caller}: {action} is refused; it was not"
         )
+
+
+def _beyond(actions: set[str], others: set[str]) -> list[str]:
+    """The actions that the others do not include: `update` includes every column."""
+    return sorted(a for a in actions - others if a.partition("(")[0] not in others)
 
 
 def _actions(text: str | None) -> set[str]:
@@ -153,9 +172,17 @@ def _actions(text: str | None) -> set[str]:
     return found
 
 
-def _finding(id_: str, severity: Severity, name: str, message: str) -> AuditFinding:
+def _of_object(result: Audit, name: str) -> tuple[str, str] | None:
+    """Cause and fix of another finding on the object, such as a view that bypasses policies."""
+    return next(((f.cause, f.fix) for f in result.findings if f.object == name), None)
+
+
+def _finding(
+    id_: str, severity: Severity, name: str, message: str, explained: tuple[str, str] | None = None
+) -> AuditFinding:
+    cause, end = explained or ("a change since the baseline", "")
     fix = "If this is intended: supabase-jobs audit --update-baseline, and review the change."
-    return AuditFinding(f"baseline:{id_}", severity, name, message, fix, "a change since the baseline")
+    return AuditFinding(f"baseline:{id_}", severity, name, message, f"{fix} Otherwise: {end}" if end else fix, cause)
 
 
 def _narrower(strict: bool) -> Severity:

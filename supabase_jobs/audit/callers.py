@@ -22,7 +22,7 @@ class Caller:
     """A kind of request. `label` names it in reports; `user` and `tenant` are set for a signed-in user or a guest.
 
     `kind`: anon has no identity, a newcomer has only signed up, the stranger is the owner of tenant B, the owner that
-    of tenant A; a member and a former member belong to A's group; a forger sets claims that users can choose;
+    of tenant A; a member and a former member belong to A's group; a forger sets claims or headers that users can choose;
     a user with a claim has one that only the project gives, such as a role.
     """
 
@@ -63,6 +63,11 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
             yield Caller("anon with another header", STRANGER, stranger, fixture.b.owner, fixture.b)
             owner = Identity("guest", "anon", {"role": "anon"}, dict(fixture.a.headers))
             yield Caller("anon with the row's header", OWNER, owner, fixture.a.owner, fixture.a)
+        for name, literals in sorted(fixture.plan.usage.header_literals.items()):
+            for literal in literals:
+                label = f"anon with the header {name} = {literal}"
+                identity = Identity(label, "anon", {"role": "anon"}, {**fixture.b.headers, name: literal})
+                yield Caller(label, FORGER, identity, None, None)
     if "authenticated" not in roles:
         return
     empty = Tenant("c", "", [fixture.newcomer])

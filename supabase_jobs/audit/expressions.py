@@ -139,7 +139,7 @@ def _literal(constant: Node) -> Literal | None:
 
 
 def _member(fields: Node, lookup: Lookup) -> Value | None:
-    """`x -> 'name'`, `x ->> 'name'` and `x #>> '{a,b}'` of claims or headers."""
+    """`x -> 'name'`, `x ->> 'name'` and `x #>> '{a,b}'` of claims or headers; `nullif(x, '')`."""
     if fields.get("kind") == "AEXPR_NULLIF":
         return value(fields["lexpr"], lookup)
     if fields.get("kind") != "AEXPR_OP":
@@ -216,7 +216,7 @@ def comparisons(tree: Any, lookup: Lookup = _nothing, scopes: Mapping[str, str] 
 def _compared(fields: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Iterator[Comparison]:
     operator = fields["name"][-1]["String"]["sval"]
     left = value(fields["lexpr"], lookup)
-    if left is None or operator not in _OPERATORS:
+    if left is None or operator not in _OPERATORS or fields.get("kind") == "AEXPR_NULLIF":
         return
     right = fields["rexpr"]
     for node in _elements(right):

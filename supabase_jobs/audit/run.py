@@ -3,11 +3,12 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from psycopg.pq import TransactionStatus
 
 from supabase_jobs.audit import callers, catalog, usage
+from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.fixtures.build import build
 from supabase_jobs.audit.fixtures.plan import make_plan
 from supabase_jobs.audit.oracles import access, causes, leaks, summary
@@ -36,6 +37,7 @@ class Options:
     """What to audit. `served` are the schemas of the API; `schemas` and `tables` narrow the report.
 
     `functions`: call the functions that requests can call; `volatile`: those that may change something, too.
+    `accepted` is the access of the baseline; what goes beyond it gets a cause.
     `is_local`: locks on the project's tables disturb nobody.
     """
 
@@ -45,6 +47,7 @@ class Options:
     functions: bool = True
     volatile: bool = False
     is_local: bool = False
+    accepted: Access = field(default_factory=dict)
 
 
 def audit(connection: Connection, options: Options) -> Audit:
@@ -78,7 +81,13 @@ def audit(connection: Connection, options: Options) -> Audit:
             stopped = True
         judged = leaks.find(plan, probes.attempts, probes.gains)
         connection.execute("rollback to savepoint audit_probes")
-        findings = causes.explain(acting, plan, judged, probes.cursor_statements(), may_lock=options.is_local)
+        granted = access.access(probes.attempts, tried)
+        beyond = _beyond(granted, options.accepted, probes.attempts)
+        findings = causes.explain(
+            acting, plan, [*judged, *beyond.values()], probes.cursor_statements(), may_lock=options.is_local
+        )
+        explained = {key: (f.cause, f.fix) for key, f in zip(beyond, findings[len(judged) :], strict=True)}
+        del findings[len(judged) :]
         findings += bypass_leaks.find(tried)
     tables = [r for r in relations if r in found.tables]
     return Audit(
@@ -89,8 +98,9 @@ def audit(connection: Connection, options: Options) -> Audit:
         len(tables),
         sum(r.oid in fixture.a.rows for r in tables),
         (time.monotonic() - started) * 1000,
-        access.access(probes.attempts, tried),
+        granted,
         access.functions([] if options.tables else exposed),
+        explained,
     )
 
 
@@ -140,6 +150,19 @@ def _not_tested(
 def _label(bypass: Bypass) -> str:
     target = bypass.object
     return target.label if isinstance(target, catalog.Relation) else target.signature
+
+
+def _beyond(granted: Access, accepted: Access, attempts: Sequence[Attempt]) -> dict[str, leaks.Leak]:
+    """The attempts that show access beyond the accepted one, one for each object, caller and action."""
+    shown = access.shown_by(attempts) if accepted else {}
+    found: dict[str, leaks.Leak] = {}
+    for name, caller, action in wider(granted, accepted) if accepted else ():
+        if (attempt := shown.get((name, caller, action))) is not None:
+            kind = "deviation" if not attempt.relation.is_table or attempt.relation.rls else "rls-disabled"
+            found[f"{name}:{caller}:{action}"] = leaks.Leak(
+                kind, Severity.INFO, attempt.relation, attempt.action, "", attempt
+            )
+    return found
 
 
 def _cell(attempt: Attempt) -> AuditCell:

@@ -27,6 +27,7 @@ class Usage:
     is compared with, `claim_literals` and `header_literals` to the constants. `literals` maps columns to constants.
     `reads` maps each relation to the tables that its policies, functions or view definition read, directly or not.
     `function_reads` maps each function to the tables that its body names, directly or by other functions.
+    `policy_functions` maps each policy of a table to the signatures of the project's functions that it calls.
     `words` are all words of policies and functions, so a column that is not among them cannot change an access.
     """
 
@@ -40,6 +41,7 @@ class Usage:
     literals: dict[ColumnKey, list[str]] = field(default_factory=dict)
     reads: dict[int, set[int]] = field(default_factory=dict)
     function_reads: dict[int, set[int]] = field(default_factory=dict)
+    policy_functions: dict[tuple[int, str], list[str]] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
 
     @cached_property
@@ -97,6 +99,8 @@ class _Reader:
                         self._usage.words.update(_words(text))
                         tree = expressions.expression_tree(text)
                         self._note(tree, relation)
+                        called = self._usage.policy_functions.setdefault((relation.oid, policy.name), [])
+                        self._add_functions(tree, called)
                         direct[relation.oid] |= self._tables(tree, set())
                         owners = self._compared_with_caller(tree, relation)
                         self._usage.owners |= owners
@@ -195,6 +199,14 @@ class _Reader:
                     seen.add(function.oid)
                     found |= self._tables(self._bodies[function.oid], seen) | self._mentioned(function)
         return found
+
+    def _add_functions(self, tree: Any, found: list[str]) -> None:
+        """Add the signatures of the functions that an expression calls, directly or by other functions."""
+        for name in sorted(expressions.calls(tree)):
+            for function in self._named(name):
+                if function.signature not in found:
+                    found.append(function.signature)
+                    self._add_functions(self._bodies[function.oid], found)
 
     def _mentioned(self, function: Function) -> set[int]:
         """The tables that a body mentions as words, for what the parser does not see."""

@@ -93,6 +93,7 @@ def command(
         tables=tables,
         functions=not no_functions,
         volatile=call_functions,
+        accepted=known.access if file is not None and update_baseline is None else {},
     )
     with _database(given) as (connection, is_embedded):
         narrate(f"database: {describe(connection)}")

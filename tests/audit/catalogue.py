@@ -5,9 +5,14 @@ A project has `supabase/migrations`, and `faults.toml`:
     users = { a = "…", b = "…" }       # ids of users that the proofs act as
     rows = "insert into …"             # rows of user a, inserted before a proof
 
+    [callers.admin_of_b]               # other callers: anon without a user
+    user = "b"
+    claims = { tenant_id = "…" }       # further claims of the token
+    headers = { x-api-key = "…" }      # headers of the request
+
     [faults."anyone signed in can join a team"]
     sql = "create policy …"            # opens the hole
-    as = "b"                           # the caller of the proof: a user, or anon
+    as = "b"                           # the caller of the proof: a user, another caller, or anon
     proof = "insert into …"            # reaches rows only with the fault; the last statement counts
     finds = "error escalation:public.team_members:insert"
     cause = "members: join"            # part of the cause that audit names
@@ -49,6 +54,7 @@ class Project:
 
     name: str
     users: Mapping[str, str]
+    callers: Mapping[str, Mapping[str, Any]]
     rows: str
     faults: tuple[Fault, ...]
     harmless: Mapping[str, str]
@@ -59,11 +65,15 @@ class Project:
             for name, id_ in self.users.items():
                 connection.execute("insert into auth.users (id, email) values (%s, %s)", (id_, f"{name}@example.com"))
             connection.execute(self.rows.encode())
-            role = "anon" if fault.caller == "anon" else "authenticated"
-            claims: dict[str, Any] = {"role": role}
-            if fault.caller in self.users:
-                claims["sub"] = self.users[fault.caller]
-            connection.execute("select set_config('request.jwt.claims', %s, true)", (json.dumps(claims),))
+            caller = self.callers[fault.caller]
+            role = "authenticated" if "user" in caller else "anon"
+            claims = {"role": role, **caller.get("claims", {})}
+            if "user" in caller:
+                claims["sub"] = self.users[caller["user"]]
+            settings = json.dumps(claims), json.dumps(caller.get("headers", {}))
+            connection.execute(
+                "select set_config('request.jwt.claims', %s, true), set_config('request.headers', %s, true)", settings
+            )
             connection.execute(f"set local role {role}".encode())
             try:
                 cursor = connection.execute(fault.proof.encode())
@@ -84,7 +94,8 @@ def project(name: str) -> Project:
         for fault, entry in table.get("faults", {}).items()
     )
     harmless = {change: entry["sql"] for change, entry in table.get("harmless", {}).items()}
-    return Project(name, table["users"], table["rows"], faults, harmless)
+    callers = {"anon": {}} | {user: {"user": user} for user in table["users"]} | table.get("callers", {})
+    return Project(name, table["users"], callers, table["rows"], faults, harmless)
 
 
 def names() -> list[str]:

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from supabase_jobs.audit.baseline import Access
 from supabase_jobs.audit.run import Options, audit
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit
 from supabase_jobs.migrations.apply import apply_pending
+from supabase_jobs.migrations.extensions import prepare
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 from tests.audit.catalogue import PROJECTS
 from tests.fix_db import session_copy
@@ -21,9 +23,13 @@ def project_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
 
     def url(name: str) -> str:
         if name not in made:
-            made[name] = session_copy(request, f"project_{name}", "platform", DEFAULT_MAJOR).url
-            with connect(made[name]) as connection:
-                apply_pending(connection, MigrationFiles(load_migrations(PROJECTS / name / "supabase" / "migrations")))
+            database = session_copy(request, f"project_{name}", "services", DEFAULT_MAJOR)
+            made[name] = database.url
+            files = MigrationFiles(load_migrations(PROJECTS / name / "supabase" / "migrations"))
+            with connect(database.superuser_url) as superuser:
+                prepared = prepare(superuser, files)
+            with connect(database.url) as connection:
+                apply_pending(connection, prepared.files)
         return made[name]
 
     return url
@@ -36,9 +42,9 @@ def project(project_url: Callable[[str], str], request: pytest.FixtureRequest) -
         yield connection
 
 
-def run_audit(connection: Connection) -> Audit:
-    """Audit a local database."""
-    return audit(connection, Options(is_local=True, volatile=True))
+def run_audit(connection: Connection, accepted: Access | None = None) -> Audit:
+    """Audit a local database; what goes beyond the accepted access gets a cause."""
+    return audit(connection, Options(is_local=True, volatile=True, accepted=accepted or {}))
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,13 @@ def test_another_column_is_wider_access() -> None:
     assert _found(_audit(wider), Baseline(NOTES)) == ["error baseline:public.notes:owner:update(role):wider"]
 
 
+def test_update_of_every_column_includes_each_column() -> None:
+    every = {"public.notes": {"stranger": "none", "owner": "read update delete"}}
+    assert _found(_audit(every), Baseline(NOTES)) == ["error baseline:public.notes:owner:update:wider"]
+    found = _found(_audit(NOTES), Baseline(every))
+    assert found == ["warning baseline:public.notes:owner:update:narrower"]
+
+
 @pytest.mark.parametrize(("strict", "severity"), [(False, "warning"), (True, "error")])
 def test_narrower_access_is_a_warning_unless_strict(strict: bool, severity: str) -> None:
     narrower = {"public.notes": {"stranger": "none", "owner": "read update(body,title)"}}

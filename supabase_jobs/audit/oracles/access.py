@@ -43,6 +43,18 @@ def access(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[str,
     return found
 
 
+def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, str], Attempt]:
+    """(object, caller, action as in `access`) → an attempt that shows the access."""
+    found: dict[tuple[str, str, str], Attempt] = {}
+    for attempt in attempts:
+        if attempt.reached and (label := _label(attempt)) is not None:
+            word = attempt.name if attempt.name in (JOIN, FORGE) else _WORDS[attempt.action]
+            found.setdefault((attempt.label, label, word), attempt)
+            if attempt.column:
+                found.setdefault((attempt.label, label, f"{word}({attempt.column})"), attempt)
+    return found
+
+
 def functions(called: Sequence[Function]) -> Mapping[str, str]:
     """Function → the API roles that may call it."""
     return {f.signature: " ".join(role for role in f.callers if role != "service_role") or "none" for f in called}

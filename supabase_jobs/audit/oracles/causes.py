@@ -78,20 +78,26 @@ def _finding(plan: Plan, leak: Leak, policies: Sequence[Policy]) -> AuditFinding
         cause = "the view runs with the privileges of its owner"
         fix = _text(sql.SQL("alter view {} set (security_invoker = true);").format(relation.identifier))
     elif leak.kind in ("privileged-column", "escalation", "give-away") and leak.attempt.action == UPDATE:
-        cause = _named(policies) or f"a grant of UPDATE ({leak.attempt.column})"
+        cause = _named(plan, relation, policies) or f"a grant of UPDATE ({leak.attempt.column})"
         fix = _text(_without_column(relation, leak.attempt.column, leak.attempt.caller.role))
     elif leak.kind == "escalation" and policies:
-        cause, fix = _named(policies), _text(_drop(relation, policies[0]) + sql.SQL(";"))
+        cause, fix = _named(plan, relation, policies), _text(_drop(relation, policies[0]) + sql.SQL(";"))
     elif leak.kind == "unreadable-parent" and policies:
-        cause, fix = _named(policies), _text(_with_readable_parent(plan, relation, policies[0]))
+        cause = _named(plan, relation, policies)
+        fix = _text(_with_readable_parent(plan, relation, policies[0]))
     else:
-        cause = _named(policies) or "a grant"
+        cause = _named(plan, relation, policies) or "a grant"
         fix = _text(_restricted(plan, relation, policies, leak.attempt.action, leak.attempt.caller.role))
     return AuditFinding(leak.id, leak.severity, leak.attempt.label, leak.message, fix, cause)
 
 
-def _named(policies: Sequence[Policy]) -> str:
-    return ", ".join(f'policy "{policy.name}"' for policy in policies)
+def _named(plan: Plan, relation: Relation, policies: Sequence[Policy]) -> str:
+    return ", ".join(f'policy "{policy.name}"{_calls(plan, relation, policy)}' for policy in policies)
+
+
+def _calls(plan: Plan, relation: Relation, policy: Policy) -> str:
+    called = plan.usage.policy_functions.get((relation.oid, policy.name), [])
+    return f" with {', '.join(called)}" if called else ""
 
 
 def _without_column(relation: Relation, column: str, role: str) -> sql.Composable:

@@ -298,6 +298,8 @@ def who(caller: Caller) -> str:
     """The caller as the subject of a sentence."""
     if caller.kind == MEMBER:
         return f"A member ({caller.label}) can"
+    if caller.role == "anon" and caller.kind == FORGER:
+        return f"Anyone who sends {caller.label.removeprefix('anon with ')} can"
     if caller.role == "anon" and caller.kind == STRANGER:
         return "A guest with an identity of their own can"
     return _WHO[caller.kind]

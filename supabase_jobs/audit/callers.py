@@ -22,8 +22,8 @@ class Caller:
     """A kind of request. `label` names it in reports; `user` and `tenant` are set for a signed-in user or a guest.
 
     `kind`: anon has no identity, a newcomer has only signed up, the stranger is the owner of tenant B, the owner that
-    of tenant A; a member and a former member belong to A's group; a forger sets claims or headers that users can choose;
-    a user with a claim has one that only the project gives, such as a role.
+    of tenant A; a member and a former member belong to A's group; a forger sets claims or headers that anyone can
+    choose; a user with a claim has one that only the project gives, such as a role.
     """
 
     label: str

@@ -17,6 +17,8 @@ class Severity(StrEnum):
 class Finding:
     """A deviation and its fix. The field names are those of `verify --json`.
 
+    `fix` is SQL that psql accepts: statements, or a comment where no statement can repair the deviation. `cause` is the
+    id of the finding that explains this one and whose fix repairs both, '' if there is none.
     `accept` are entries for supabase-jobs.toml, as TOML, that accept an intended deviation; none if nothing can.
     """
 
@@ -26,7 +28,20 @@ class Finding:
     object: str
     message: str
     fix: str
+    cause: str = ""
     accept: tuple[str, ...] = ()
+
+
+def as_sql(fix: str) -> str:
+    """A fix as SQL: statements as they are, a sentence as a comment."""
+    statements = [line for line in fix.splitlines() if not line.startswith("--")]
+    is_sql = not statements or statements[-1].rstrip().endswith(";")
+    return fix if is_sql else as_comment(fix)
+
+
+def as_comment(text: str) -> str:
+    """A text as an SQL comment, whatever it contains."""
+    return "\n".join(f"-- {line}" for line in text.splitlines())
 
 
 @dataclass(frozen=True)

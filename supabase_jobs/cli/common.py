@@ -127,14 +127,14 @@ def database_url(command_settings: Settings) -> str:
     )
 
 
-def report(result: "Verification", form: str, *, terminal: bool | None = None) -> str:
-    """A verification in a report format. Text is coloured on a terminal (default: if stdout is one)."""
+def report(result: "Verification", form: str, *, whole: bool = False) -> str:
+    """A verification in a report format for stdout. Text is coloured on a terminal, and shortened if not `whole`."""
     from supabase_jobs.report import FORMATS
 
-    if form == "text" and (sys.stdout.isatty() if terminal is None else terminal) and "NO_COLOR" not in os.environ:
+    if form == "text":
         from supabase_jobs.report import text
 
-        return text.verification(result, colour=True)
+        return text.verification(result, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ, whole=whole)
     return FORMATS[form](result)
 
 

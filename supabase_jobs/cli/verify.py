@@ -62,6 +62,7 @@ def _refuse_strict(_ctx: click.Context, _option: click.Parameter, given: bool) -
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the report to this file; an existing file is replaced.",
 )
+@click.option("--all", "whole", is_flag=True, help="Print every finding and the access matrix, as --output does.")
 @click.option("--explain", "id_", metavar="ID", help="Print the SQL of the case with this id, and check nothing.")
 @click.option("--strict", is_flag=True, hidden=True, expose_value=False, callback=_refuse_strict)
 @click.option(
@@ -81,6 +82,7 @@ def command(
     format_: str | None,
     as_json: bool,
     output: Path | None,
+    whole: bool,
     id_: str | None,
     api_url: str | None,
     allow_remote: bool,
@@ -118,9 +120,11 @@ def command(
             verification = _verify_api(connection, expectations, endpoint, verification)
     verification = replace(verification, locations=project.object_locations(given), database=database)
     if output is None:
-        click.echo(report(verification, form), nl=False)
+        click.echo(report(verification, form, whole=whole), nl=False)
     else:
-        _write(output, report(verification, form, terminal=False))
+        from supabase_jobs.report import FORMATS as REPORTS
+
+        _write(output, REPORTS[form](verification))
     annotate_findings(verification)
     ctx.exit(0 if verification.ok else 1)
 

@@ -1,6 +1,9 @@
 """Errors and findings as GitHub workflow commands, which annotate the lines of a pull request."""
 
+from collections import Counter
+
 from supabase_jobs.findings import Finding, Location, Severity, Verification
+from supabase_jobs.report import summary
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
@@ -16,14 +19,18 @@ def command(level: str, message: str, *, title: str, file: str | None = None, li
 
 
 def verification(result: Verification) -> list[str]:
-    """A command for each finding, at the line that creates its object if the line is known."""
-    return [_finding(finding, result.location(finding)) for finding in result.findings]
+    """A command for each finding that no other explains, at the line that creates its object if the line is known."""
+    explained = Counter(finding.cause for finding in result.findings)
+    causes = [finding for finding in result.findings if not finding.cause]
+    return [_finding(finding, explained[finding.id], result.location(finding)) for finding in causes]
 
 
-def _finding(finding: Finding, source: Location | None) -> str:
+def _finding(finding: Finding, explained: int, source: Location | None) -> str:
+    message = f"{finding.object}: {finding.message}"
+    message += f"\nexplains {summary.counted(explained, 'finding')}" if explained else ""
     return command(
         _LEVELS[finding.severity],
-        f"{finding.object}: {finding.message}" + (f"\nfix: {finding.fix}" if finding.fix else ""),
+        message + (f"\nfix: {finding.fix}" if finding.fix else ""),
         title=f"supabase-jobs verify: {finding.id}",
         file=source.file if source else None,
         line=source.line if source else None,

@@ -72,7 +72,7 @@ def verification(result: Verification) -> str:
     return environment.get_template("page.html.jinja").render(
         result=result,
         areas=summary.areas(result),
-        findings=summary.grouped(result.findings),
+        findings=summary.groups(result.findings),
         counts=[(severity, sum(f.severity is severity for f in result.findings)) for severity in Severity],
         cases={case.id: case for case in (*result.unexpected, *result.cases)},
         matrices=matrices,

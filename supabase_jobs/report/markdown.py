@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from supabase_jobs.findings import Finding, Grid, Verification
+from supabase_jobs.findings import Grid, Verification
 from supabase_jobs.report import summary
 
 # GitHub shows no job summary above 1 MiB; the rest is for other steps
@@ -30,7 +30,7 @@ def verification(result: Verification) -> str:
     ]
     matrices = [_folded(grid) for grid in result.grids]
     room = LIMIT_BYTES - sum(len(part.encode()) for part in (*head, *matrices))
-    return "\n".join([*head, *_findings(summary.grouped(result.findings), room), *matrices])
+    return "\n".join([*head, *_findings(summary.groups(result.findings), room), *matrices])
 
 
 def matrix(grid: Grid) -> str:
@@ -50,26 +50,39 @@ def _folded(grid: Grid) -> str:
     return f"<details{open_attribute}><summary>Access to {title}</summary>\n\n{matrix(grid)}\n</details>\n"
 
 
-def _findings(groups: Sequence[Sequence[Finding]], room: int) -> list[str]:
-    """A table of at most `room` bytes, and a line with the number of omitted findings."""
-    if not groups:
-        return []
-    rows, used, omitted = [], 0, 0
+def _findings(groups: Sequence[summary.Group], room: int) -> list[str]:
+    """The causes in at most `room` bytes, and a line with the number of omitted findings."""
+    parts, omitted = [], 0
     for group in groups:
-        first = group[0]
-        row = (
-            first.severity.value,
-            _code(first.object),
-            "<br>".join(_plain(finding.message) for finding in group),
-            _code(first.fix) if first.fix.endswith(";") else _plain(first.fix),
-        )
-        used += sum(len(cell.encode()) + 3 for cell in row)
-        if used > room:
-            omitted += len(group)
+        part = _group(group)
+        room -= len(part.encode()) + 1
+        if room < 0:
+            omitted += len(group.findings)
         else:
-            rows.append(row)
-    table = _table(("severity", "object", "finding", "fix"), rows)
-    return [table] if not omitted else [table, f"{omitted} more findings do not fit into a job summary.\n"]
+            parts.append(part)
+    return parts if not omitted else [*parts, f"{omitted} more findings do not fit into a job summary.\n"]
+
+
+def _group(group: summary.Group) -> str:
+    """A cause, a collapsible list of what it explains, and the fix in a code block."""
+    first = group.first
+    is_single = group.has_cause or not group.rest
+    title = _plain(first.message) if is_single else f"{len(group.findings)} findings"
+    lines = [f"**{group.severity}** {_code(first.object)}: {title}\n"]
+    listed = group.rest if is_single else group.findings
+    if listed:
+        says = f"explains {summary.counted(len(listed), 'finding')}" if group.has_cause else f"{len(listed)} findings"
+        items = "".join(f"- {_plain(finding.message)}\n" for finding in listed)
+        lines.append(f"<details><summary>{says}</summary>\n\n{items}\n</details>\n")
+    if group.fixes:
+        lines.append(_block("\n".join(group.fixes)))
+    return "\n".join(lines)
+
+
+def _block(fix: str) -> str:
+    """A code block; its fence is longer than any run of backquotes inside."""
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", fix))])
+    return f"{fence}sql\n{summary.sql(fix)}\n{fence}\n"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -85,6 +85,7 @@ def _result(finding: Finding, rule: int, result: Verification) -> dict[str, Any]
         "ruleIndex": rule,
         "level": _LEVELS[finding.severity],
         "message": {"text": f"{finding.object}: {finding.message}{fix}\nid: {finding.id}"},
+        **({"properties": {"cause": finding.cause}} if finding.cause else {}),
         "locations": [
             {
                 "physicalLocation": {

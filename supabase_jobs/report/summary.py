@@ -1,7 +1,7 @@
 """Parts that several reports share: areas with their verdicts, grouped findings, escaped text."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from supabase_jobs.findings import Finding, Severity, Verification
@@ -12,10 +12,14 @@ _CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 
 @dataclass(frozen=True)
 class Area:
-    """The number of cases of an area, of ids with an error and of ids with another finding; and if it was checked."""
+    """The number of cases of an area, of ids with an error and of ids with another finding; and if it was checked.
+
+    `passed` are the cases without any finding.
+    """
 
     name: str
     cases: int
+    passed: int
     failed: int
     others: int
     checked: bool
@@ -31,10 +35,12 @@ class Area:
 def areas(result: Verification) -> list[Area]:
     """Each area with a case or a finding, in the order of the run."""
     names = dict.fromkeys([*(case.area for case in result.cases), *(finding.area for finding in result.findings)])
+    reported = {finding.id for finding in result.findings}
     return [
         Area(
             name,
             sum(case.area == name for case in result.cases),
+            sum(case.area == name and case.id not in reported for case in result.cases),
             len({f.id for f in result.findings if f.area == name and f.severity is Severity.ERROR}),
             len({f.id for f in result.findings if f.area == name and f.severity is not Severity.ERROR}),
             name not in result.unchecked,
@@ -51,19 +57,71 @@ def unchecked(result: Verification) -> str:
     return "; ".join(parts)
 
 
-def grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Findings grouped by severity, area, object and fix; errors first."""
-    groups: dict[tuple[str, ...], list[Finding]] = {}
+@dataclass(frozen=True)
+class Group:
+    """Findings with one cause: the cause first if it is a finding itself, then what it explains.
+
+    Without a cause among the findings (`has_cause` is false), it has the cells of one identity, the scenarios of one
+    object, or a single finding.
+    """
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def first(self) -> Finding:
+        """The cause, or the first finding."""
+        return self.findings[0]
+
+    @property
+    def rest(self) -> tuple[Finding, ...]:
+        """The other findings."""
+        return self.findings[1:]
+
+    @property
+    def has_cause(self) -> bool:
+        """Whether the first finding explains the others."""
+        return bool(self.rest) and self.rest[0].cause == self.first.id
+
+    @property
+    def severity(self) -> Severity:
+        """The highest severity of its findings."""
+        return min((finding.severity for finding in self.findings), key=list(Severity).index)
+
+    @property
+    def fixes(self) -> list[str]:
+        """The different fixes, without those of explained findings."""
+        return list(dict.fromkeys(f.fix for f in self.findings if f.fix and not f.cause))
+
+
+def groups(findings: Sequence[Finding]) -> list[Group]:
+    """The findings by cause, in the order of the causes."""
+    found: dict[tuple[str, ...], list[Finding]] = {}
+    explained: dict[str, list[Finding]] = {}
+    causes = {finding.cause for finding in findings}
     for finding in findings:
-        # findings without a fix are not grouped
-        key = (finding.severity, finding.area, finding.object, finding.fix or finding.id)
-        groups.setdefault(key, []).append(finding)
-    return sorted(groups.values(), key=lambda group: list(Severity).index(group[0].severity))
+        if finding.cause:
+            explained.setdefault(finding.cause, []).append(finding)
+        elif finding.area == "structure" or finding.id in causes:
+            found.setdefault((finding.id,), []).append(finding)
+        else:  # cells of one row, plans of one query
+            key = (finding.severity, finding.area, finding.object, finding.id.rpartition(":")[0])
+            found.setdefault(key, []).append(finding)
+    return [Group((*group, *explained.get(group[0].id, ()))) for group in found.values()]
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 finding`, `2 findings`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def visible(text: str) -> str:
     """A text with its control characters escaped, as in `\\x1b`; line ends are kept."""
     return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def sql(fix: str) -> str:
+    """A fix with its control characters escaped, except tabs, which belong to its layout."""
+    return "\t".join(map(visible, fix.split("\t")))
 
 
 def line(text: str) -> str:

@@ -1,13 +1,15 @@
-"""A verification as text for a terminal: matrices that fit 80 columns, then the findings."""
+"""A verification as text for a terminal: matrices that fit 80 columns, then the findings by cause."""
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from textwrap import wrap
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from supabase_jobs.findings import Finding, Grid, Severity, Verification
+from supabase_jobs.findings import Grid, Severity, Verification
 from supabase_jobs.outcomes import OUTCOMES, SQLSTATE_MEANING
 from supabase_jobs.report import summary
 
@@ -19,28 +21,55 @@ _COLOURS = {"rows": "green", "hidden": "cyan", "denied": "magenta", "violates": 
 _SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 _CELL = 8
 _LABEL = 26  # leaves space for six columns
+# in a report that is not whole: the listed findings of a cause, and the characters of a message
+_SHOWN = 3
+_LISTED = 156
+_MESSAGE = 800
 
 
-def verification(result: Verification, *, colour: bool = False) -> str:
-    """Matrices, findings, a line for each area, and the verdict; a mismatching cell ends in `!`."""
-    console = Console(file=io.StringIO(), width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False)
-    for grid in result.grids:
+def verification(result: Verification, *, colour: bool = False, whole: bool = True) -> str:
+    """Matrices, findings by cause, the number of passed cases of each area, and the verdict.
+
+    A mismatching cell ends in `!`. If not `whole`, each cause shows only some of the findings that it explains, and a
+    result with findings shows no matrix.
+    """
+    grids = result.grids if whole or not result.findings else ()
+    console = _console(colour)
+    for grid in grids:
         for part in _parts(grid):
             console.print(_table(part))
             console.print()
-    if result.grids:
+    if grids:
         console.print(LEGEND, style="dim")
         console.print()
+    matrices = "".join(line.rstrip() + "\n" for line in _printed(console).splitlines())
+    console = _console(colour)
+    _print_findings(console, result, whole)
+    return matrices + _printed(console)
+
+
+def _console(colour: bool) -> Console:
+    return Console(file=io.StringIO(), width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False)
+
+
+def _printed(console: Console) -> str:
+    file = console.file
+    assert isinstance(file, io.StringIO)  # noqa: S101  created above
+    return file.getvalue()
+
+
+def _print_findings(console: Console, result: Verification, whole: bool) -> None:
+    """The findings by cause, the summary, and the verdict."""
+    groups = summary.groups(result.findings)
     printed: set[str] = set()
-    for group in summary.grouped(result.findings):
-        console.print(_findings(group), end="")
-        _print_entries(console, [entry for finding in group for entry in finding.accept], printed)
-        console.print()
-    if result.findings:
+    for group in groups:
+        _print_group(console, group, whole, printed)
+    if groups:
         console.print("To see the SQL of a finding: supabase-jobs verify --explain ID (ids: --json).", style="dim")
+        if not whole:
+            console.print("To see every finding and the access matrix: supabase-jobs verify --all.", style="dim")
         console.print()
-    for area in summary.areas(result):
-        console.print(_area(area))
+    console.print(Text(f"passed: {', '.join(map(_area, summary.areas(result)))}"), soft_wrap=True)
     errors = sum(f.severity is Severity.ERROR for f in result.findings)
     others = len(result.findings) - errors
     verdict = "ok" if result.ok else "FAILED"
@@ -51,11 +80,9 @@ def verification(result: Verification, *, colour: bool = False) -> str:
             f"{verdict}: {result.checks} checks, {errors} errors, {others} other findings,"
             f" {result.milliseconds / 1000:.1f} s",
             style="bold green" if result.ok else "bold red",
-        )
+        ),
+        soft_wrap=True,
     )
-    file = console.file
-    assert isinstance(file, io.StringIO)  # noqa: S101  created above
-    return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
 
 
 def _parts(grid: Grid) -> Iterator[Grid]:
@@ -90,33 +117,60 @@ def _cell(outcome: str, mismatch: bool) -> Text:
     )
 
 
-def _findings(group: list[Finding]) -> Text:
-    """Findings with the same fix, which is printed once."""
-    first = group[0]
+def _print_group(console: Console, group: summary.Group, whole: bool, printed: set[str]) -> None:
+    """A cause or several findings of one object, what the cause explains, and the fix on lines of its own."""
+    first = group.first
     text = Text()
-    text.append(f"{first.severity}: ", style=f"bold {_SEVERITIES[first.severity]}")
-    if len(group) == 1:
-        text.append(f"{summary.line(f'{first.object}: {first.message}')}\n")
+    text.append(f"{group.severity}: ", style=f"bold {_SEVERITIES[group.severity]}")
+    if group.has_cause or not group.rest:
+        text.append(f"{_shown(f'{first.object}: {first.message}', whole, _MESSAGE)}\n")
     else:
-        text.append(f"{summary.line(first.object)}, {len(group)} times:\n")
-        text.append("".join(f"  {summary.line(finding.message)}\n" for finding in group))
-    if first.fix:
-        text.append(f"  fix: {summary.visible(first.fix)}\n", style="dim")
-    return text
+        text.append(f"{summary.line(first.object)}, {len(group.findings)} times:\n")
+    if group.has_cause:
+        areas = Counter(finding.area for finding in group.rest)
+        counts = ", ".join(f"{number} {area}" for area, number in areas.items())
+        text.append(f"  explains {summary.counted(len(group.rest), 'finding')} ({counts}):\n")
+    listed = group.rest if group.has_cause or not group.rest else group.findings
+    shown = listed if whole else listed[:_SHOWN]
+    text.append("".join(_indented(_shown(finding.message, whole, _LISTED)) for finding in shown))
+    if len(listed) > len(shown):
+        text.append(f"  … {len(listed) - len(shown)} more\n", style="dim")
+    text.rstrip()
+    console.print(_without_trailing_space(console, text), soft_wrap=True)
+    _print_entries(console, [entry for finding in group.findings for entry in finding.accept], printed)
+    if group.fixes:
+        console.print("fix:", style="dim")
+    for fix in group.fixes:
+        # psql has to accept it: neither wrapped nor indented, and with its tabs
+        console.file.write(f"{summary.sql(fix)}\n")
+    console.print()
 
 
 def _print_entries(console: Console, entries: Iterable[str], printed: set[str]) -> None:
     """Print entries of supabase-jobs.toml without wrapping, each once in a report, so that all can be pasted."""
     if new := dict.fromkeys(entry for entry in entries if entry not in printed):
         printed |= new.keys()
-        text = Text("  or, if it is intended, add to supabase-jobs.toml with the reason:\n", style="dim")
+        text = Text("  if it is intended, add to supabase-jobs.toml with the reason:\n", style="dim")
         text.append("".join(f"    {line}\n" for entry in new for line in summary.visible(entry).splitlines()))
         console.print(text, end="", soft_wrap=True)
 
 
-def _area(area: summary.Area) -> Text:
-    parts = [f"{area.failed} failed"] if area.failed else []
-    parts += [f"{area.others} other findings"] if area.others else []
-    parts += [] if area.checked else ["NOT CHECKED"]
-    style = "red" if area.failed else "" if area.checked else "yellow"
-    return Text(f"{area.name:<10} {area.cases:>4} cases: {', '.join(parts) or 'ok'}", style=style)
+def _without_trailing_space(console: Console, text: Text) -> Text:
+    lines = text.wrap(console, WIDTH)
+    for line in lines:
+        line.rstrip()
+    return Text("\n").join(lines)
+
+
+def _indented(line: str) -> str:
+    wrapped = wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    return "".join(f"{part}\n" for part in wrapped)
+
+
+def _shown(text: str, whole: bool, limit: int) -> str:
+    line = summary.line(text)
+    return line if whole or len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def _area(area: summary.Area) -> str:
+    return f"{area.name} {area.passed}/{area.cases}" + ("" if area.checked else " NOT CHECKED")

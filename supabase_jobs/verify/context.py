@@ -34,6 +34,32 @@ class Narrowing:
         return f"{self.policy} explains it, and is allowed: {self.reason}"
 
 
+@dataclass(frozen=True)
+class Change:
+    """The part of a managed object that a structural finding reports; '' for a value that is missing."""
+
+    object: str
+    kind: str
+    name: str
+    expected: str
+    actual: str
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a check depends on: its statements, the role that runs them, and the outcome of an access cell.
+
+    '' stands for any role and any command. `index` is the name of the index that a query needs.
+    """
+
+    statements: tuple[str, ...]
+    role: str = ""
+    command: str = ""
+    expected: str = ""
+    actual: str = ""
+    index: str = ""
+
+
 class DeadlineError(Exception):
     """The run has exceeded its time limit."""
 
@@ -47,6 +73,7 @@ class Context:
     belongs to a series (one run for each fault): it stops at the first error, lists no cases, and needs the queries
     that `structure.catalog.prepared` prepares. `deadline` is a value of `time.monotonic`. `unchecked` maps the id of
     each finding about something that was not checked to its area.
+    `changes` and `traces` belong to findings, by their ids.
 
     `exceptable` maps the id of each finding that the project may have allowed to what names its definition, see
     `exceptions`. Of these, `judged` were looked up, and `accepted_ids` are allowed. `used_exceptions` are the sections
@@ -72,11 +99,18 @@ class Context:
     used_exceptions: set[tuple[str, str]] = field(default_factory=set)
     narrowings: list[Narrowing] = field(default_factory=list)
     narrowings_unknown: bool = False
+    changes: dict[str, Change] = field(default_factory=dict)
+    traces: dict[str, Trace] = field(default_factory=dict)
 
     @property
     def errors(self) -> list[Finding]:
         """The errors that no equivalence can turn into warnings."""
         return [f for f in self.findings if f.severity is Severity.ERROR and f.id not in self.equivalences]
+
+    def add_change(self, finding: Finding, change: Change) -> None:
+        """Add a structural finding and what it is about."""
+        self.findings.append(finding)
+        self.changes[finding.id] = change
 
     def check_deadline(self) -> None:
         """Raise DeadlineError if the deadline has passed; call this before each part that may be slow."""

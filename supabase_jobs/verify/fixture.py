@@ -16,12 +16,12 @@ from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Severity
 from supabase_jobs.verify import ownership, script, sign_up
-from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.impersonation import CALLER, CHECK_DEFERRED, Impersonation, Names, reset_role
 from supabase_jobs.verify.sign_up import NewUser, SignUpRejectedError
 
 FIX_DISCARDED_ROWS = "Connect as the owner of the tables (postgres). A trigger may have discarded the rows."
-_FIX_CONSTRAINT = "A constraint differs from the migrations: `verify --only structure` reports the difference."
+_FIX_CONSTRAINT = "A constraint differs from the migrations."
 _FIX_MISSING = "Apply the migrations first: supabase-jobs apply."
 _FIX_UNKNOWN = "Grant the connecting role INSERT on these tables. A user trigger may block the insert."
 
@@ -101,6 +101,7 @@ def insert_fixture(
         else:
             reason = f"inserting the fixture rows failed with {sqlstate_and_message(result.error)}"
             _mark_unchecked(context, area, reason, result.error, _FIX_UNKNOWN, managed)
+            context.traces[f"{area}:fixture"] = Trace(fixture.statements)
         return None
     if result.answer().rows != [impersonation.caller]:
         reset_role(impersonation)  # undoes the settings that a user trigger has changed

@@ -15,7 +15,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
-from supabase_jobs.verify import acceptance, access, equivalence, functions, plans, structure
+from supabase_jobs.verify import acceptance, access, causes, equivalence, functions, plans, structure
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.check import check as check_access
 from supabase_jobs.verify.access.check import declared_cases as access_cases
@@ -70,7 +70,8 @@ def verify(
     Takes no lock stronger than a row lock. An area that cannot be checked (its declarations are missing, its fixture
     rows cannot be inserted, the role lacks a privilege, the server is read-only, it takes too long) is listed in
     `unchecked`, and a warning gives the reason, unless the project accepts it. For `repeated`, see `Context`. Raises
-    psycopg's errors if the connection is lost, or if another session's lock blocks a statement.
+    psycopg's errors if the connection is lost, or if another session's lock blocks a statement. A `repeated`
+    run finds no causes.
     """
     started = time.monotonic()
     context = Context(repeated, started + TIME_LIMIT_S)
@@ -92,6 +93,8 @@ def verify(
     if not repeated:
         exceptions.report_unused(expectations.exceptions, areas, context)
     accepted = acceptance.accept(context, expectations.accepted_unchecked, areas, AREAS)
+    if not repeated:
+        context.findings[:] = causes.explain(context, expectations, areas)
     return _verification(context, (time.monotonic() - started) * 1000, accepted)
 
 

@@ -19,6 +19,7 @@ from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.run import _CHECKS, verify
 from supabase_jobs.verify.structure import check, snapshot
+from supabase_jobs.verify.structure.fixes import Fixes
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS
 
@@ -120,9 +121,10 @@ def without_index_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """A `verify` that does not check indexes."""
     compare = check.compare
 
-    def compare_no_indexes(connection: Connection, snapshot: snapshot.Snapshot, context: Context) -> None:
-        compare(connection, snapshot, context)
+    def compare_no_indexes(connection: Connection, snapshot: snapshot.Snapshot, context: Context, *more: Any) -> Fixes:
+        fixes = compare(connection, snapshot, context, *more)
         context.findings[:] = [f for f in context.findings if not f.message.startswith("index ")]
+        return fixes
 
     monkeypatch.setattr(check, "compare", compare_no_indexes)
     monkeypatch.setitem(_CHECKS, "plans", lambda *_: None)

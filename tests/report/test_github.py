@@ -49,3 +49,14 @@ def test_a_finding_is_annotated_at_the_line_that_creates_its_object() -> None:
         "::t: is open",
         "::error title=supabase-jobs verify%3A access%3Apublic.t%3Ax::u: is open",
     ]
+
+
+def test_what_a_cause_explains_is_counted() -> None:
+    cause = Finding(
+        "structure:t:policy:p", "structure", Severity.ERROR, "t", "is true", "drop policy p on t;\nselect 1;"
+    )
+    cells = (Finding(f"access:{n}", "access", Severity.ERROR, "t", "is rows", "--", cause=cause.id) for n in range(12))
+    assert github.verification(Verification((cause, *cells), (), 1.0)) == [
+        "::error title=supabase-jobs verify%3A structure%3At%3Apolicy%3Ap::t: is true%0Aexplains 12 findings"
+        "%0Afix: drop policy p on t;%0Aselect 1;"
+    ]

@@ -34,6 +34,7 @@ def test_json_has_the_keys_of_the_contract() -> None:
         "object": "public.things",
         "message": "user: is violates | not hidden",
         "fix": "fix it",
+        "cause": "",
         "accept": [],
     }
     assert document["matrix"][0]["rows"][2]["outcomes"]["action 0"] == "23514"

@@ -4,18 +4,20 @@ from dataclasses import replace
 
 import pytest
 
+from supabase_jobs.findings import Verification
 from supabase_jobs.report import FORMATS, markdown, text
 from tests.verifications import BAD, FINDINGS, GOOD, MARKUP, MISMATCH
 
+FUNCTION = f"""create or replace function public.f() returns text as $$
+\t-- {"a long line " * 12}
 
-def test_text_has_a_line_for_each_area() -> None:
+  select ' ';  \n$$;"""
+
+
+def test_text_sums_up_the_passed_cases_in_one_line() -> None:
     lines = FORMATS["text"](BAD).splitlines()
-    assert lines[-4:-1] == [
-        "structure     2 cases: 2 failed, 1 other findings",
-        "access       27 cases: 1 failed",
-        "plans         0 cases: 1 other findings, NOT CHECKED",
-    ]
-    assert "access       27 cases: ok" in FORMATS["text"](GOOD)
+    assert lines[-2] == "passed: structure 1/2, access 26/27, plans 0/0 NOT CHECKED"
+    assert FORMATS["text"](GOOD).splitlines()[-2] == "passed: structure 2/2, access 27/27"
 
 
 @pytest.mark.parametrize("form", ["text", "markdown"])
@@ -25,24 +27,64 @@ def test_control_characters_and_line_ends_in_a_name_are_escaped(form: str) -> No
     shown = FORMATS[form](replace(BAD, findings=(finding, replace(finding, id="another"))))
     assert set(shown).isdisjoint("\x1b\x9b\r\x07\u202e")
     assert "x\\x1b" in shown.replace("\\\\", "\\")
-    before_fix = shown.partition("fix: ")[0]
+    before_fix = shown.partition("\nfix:\n" if form == "text" else "\n```sql\n")[0]
     assert not any(line.startswith("ok:") for line in before_fix.splitlines())
 
 
 def test_text_prints_the_common_fix_of_several_findings_once() -> None:
     more = tuple(replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=f"message {n}") for n in range(40))
     shown = FORMATS["text"](replace(BAD, findings=more))
-    assert shown.count("fix: fix it") == 1
+    assert shown.count("\nfix:\nfix it\n") == 1
     assert "error: public.things, 40 times:\n  message 0\n  message 1\n" in shown
     assert max(map(len, shown.splitlines())) <= text.WIDTH
 
 
+def caused(number: int) -> Verification:
+    """A cause whose fix is a long function, and the cells that it explains."""
+    cause = replace(FINDINGS[1], message="is true", fix=FUNCTION)
+    cells = (replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=f"cell {n}", cause=cause.id) for n in range(number))
+    return replace(BAD, findings=(cause, *cells))
+
+
+def test_text_shows_three_of_the_findings_of_a_cause() -> None:
+    shown = text.verification(caused(40), whole=False)
+    cells = "  cell 0\n  cell 1\n  cell 2\n  … 37 more\n"
+    assert f"error: public.things: is true\n  explains 40 findings (40 access):\n{cells}fix:\n" in shown
+    assert "action 8" not in shown  # the matrix
+    assert "--all" in shown
+
+
+def test_the_whole_text_shows_every_finding_and_the_matrix() -> None:
+    shown = FORMATS["text"](caused(40))
+    assert all(f"\n  cell {n}\n" in shown for n in range(40))
+    assert "action 8" in shown
+    assert "--all" not in shown
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_a_fix_is_printed_as_it_is(form: str, whole: bool) -> None:
+    shown = text.verification(caused(2), whole=whole) if form == "text" else FORMATS[form](caused(2))
+    assert f"\n{FUNCTION}\n" in shown
+
+
+def test_a_fix_with_a_terminal_sequence_is_escaped() -> None:
+    finding = replace(FINDINGS[1], fix='drop policy "\x1b[2J" on t;')
+    assert 'drop policy "\\x1b[2J" on t;' in FORMATS["text"](replace(BAD, findings=(finding,)))
+
+
 def test_markdown_escapes_markup() -> None:
-    (line,) = [line for line in FORMATS["markdown"](BAD).splitlines() if "alert" in line]
+    lines = FORMATS["markdown"](BAD).splitlines()
+    (line,) = [line for line in lines if "alert" in line]
     assert r"a \| b \`c\` \<script\>alert(1)\</script\> &amp;" in line
     assert r"\*f\* \_g\_" in line
-    assert "| ``select `1`;`` |" in line
-    assert line.replace(r"\|", "").count("|") == 5
+    at = lines.index("select `1`;")
+    assert (lines[at - 1], lines[at + 1]) == ("```sql", "```")
+
+
+def test_a_code_block_of_markdown_outlasts_its_backquotes() -> None:
+    shown = FORMATS["markdown"](replace(BAD, findings=(replace(FINDINGS[1], fix="select '```';"),)))
+    assert "\n````sql\nselect '```';\n````\n" in shown
 
 
 def test_markdown_collapses_a_matrix_and_opens_one_with_a_mismatch() -> None:

@@ -44,6 +44,11 @@ class FileStatement:
     text: str
     line: int
 
+    @property
+    def code(self) -> str:
+        """The text without the comments and white space before the code."""
+        return self.text[_code_start(self.text) :]
+
     def line_at(self, position: int | str | None) -> int:
         """The line of the file at character `position` of `text`, counted from 1 as PostgreSQL does.
 

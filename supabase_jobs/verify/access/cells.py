@@ -12,7 +12,7 @@ from supabase_jobs.verify import script
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.matrix import Action, Matrix, MatrixRow
 from supabase_jobs.verify.access.probe import ControlProbe, GuardProbe, Prober, RowProbe
-from supabase_jobs.verify.context import Context, EquivalenceCheck
+from supabase_jobs.verify.context import Context, EquivalenceCheck, Trace
 from supabase_jobs.verify.exceptions import narrowing
 from supabase_jobs.verify.identity import NULL, Identity
 from supabase_jobs.verify.impersonation import Impersonation, Names
@@ -61,6 +61,13 @@ class Cell:
     def case(self, names: Names) -> Case:
         """Its case, with the script that repeats it."""
         return Case(self.id, AREA, self.matrix.object, self.name, lambda: self._script(names))
+
+    def trace(self, outcome: str) -> Trace:
+        """What its outcome depends on."""
+        identity = self.row.identity
+        if identity.previous is not None:  # whose statement may have failed
+            return Trace((identity.previous_statement, self.action.sql), "", "", self.expected, outcome)
+        return Trace((self.action.sql,), identity.role, self.action.command, self.expected, outcome)
 
     def _script(self, names: Names) -> str:
         meaning = f" ({OUTCOMES[self.expected]})" if self.expected in OUTCOMES else ""
@@ -254,6 +261,7 @@ class _MatrixRun:
                     )
                     finding = Finding(cell.id, AREA, Severity.ERROR, self.matrix.object, message, _FIX_CONTROL)
                     self._context.findings.append(finding)
+                    self._context.traces[cell.id] = Trace((action.control or action.sql,))
         return failed
 
 
@@ -300,9 +308,7 @@ def _judge_cell(
         return False
     if context.narrowings_unknown:
         context.equivalences[cell.id] = []
-    fix = (
-        _raised(error)
-        or f"{_FIXES.get(expected, _FIX_CONSTRAINT)} `verify --only structure` names the object that differs."
-    )
+    fix = _raised(error) or _FIXES.get(expected, _FIX_CONSTRAINT)
     context.findings.append(Finding(cell.id, AREA, Severity.ERROR, cell.matrix.object, message, fix))
+    context.traces[cell.id] = cell.trace(outcome)
     return False

@@ -22,7 +22,7 @@ from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.errors import BusyError, ConfigError, ConnectError, SupabaseJobsError
-from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification
+from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification, as_sql
 from supabase_jobs.verify import script, sign_up
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.cells import Cell
@@ -286,7 +286,7 @@ def _run_matrix(this: _Run, matrix: Matrix, in_sql: Grid, verified: Verification
         if outcome != (expected := in_sql.cells[r][c]):
             mismatches.add((r, c))
             message = f"{cell.name} is {outcome} through the API, and {expected} in SQL"
-            fix = (
+            fix = as_sql(
                 "The API uses another role, schema or setting than SQL. Check its exposed schemas, its db-pre-request"
                 " function, and any proxy between the client and the API."
             )

@@ -10,7 +10,7 @@ from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.verify import ownership, script
-from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.exceptions import narrowing
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.fixture import FIX_DISCARDED_ROWS, insert_fixture
@@ -130,7 +130,11 @@ def _report(
     if isinstance(outcome, UncheckedError):
         context.mark_unchecked(AREA, scenario.subject, str(outcome), outcome.fix, id=_id(scenario))
     elif outcome:
-        context.findings.append(_deviation(scenario, outcome, context))
+        finding = _deviation(scenario, outcome, context)
+        context.findings.append(finding)
+        if finding.severity is Severity.ERROR:
+            statements = (scenario.subject, *scenario.given, *(step.call for step in scenario.steps))
+            context.traces[finding.id] = Trace(statements)
         if context.narrowings_unknown:
             context.equivalences[_id(scenario)] = []
 
@@ -184,7 +188,7 @@ def _id(scenario: Scenario) -> str:
 def _deviation(scenario: Scenario, deviations: Sequence[Deviation], context: Context) -> Finding:
     message = f"{scenario.name}: {'; '.join(deviation.text for deviation in deviations)}"
     severity = Severity.ERROR
-    fix = f"Create {scenario.subject} again as in the migration. `verify --only structure` reports the difference."
+    fix = f"{scenario.subject}, or an object that it uses, differs from the migrations."
     if explanation := _explanation(scenario, deviations, context):
         severity, message, fix = Severity.INFO, f"{message}: {explanation}", narrowing.FIX
     return Finding(_id(scenario), AREA, severity, scenario.subject, message, fix)

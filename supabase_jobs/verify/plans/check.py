@@ -13,7 +13,7 @@ from typing import Any
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.verify import impersonation, script, structure
-from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.identity import Identity
 from supabase_jobs.verify.lints.run import run_lints
@@ -38,7 +38,7 @@ _SEQUENTIAL_SCAN = {
     "enable_indexonlyscan": "off",
     "enable_bitmapscan": "off",
 }
-_STRUCTURE = "`verify --only structure` reports the table, index or policy that differs, and the SQL that fixes it."
+_DIFFERS = "The table, the index or a policy differs from the migrations."
 
 
 def check(connection: Connection, expectations: Expectations, context: Context) -> None:
@@ -87,10 +87,11 @@ class _Problem:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """A case, and its problem if it did not pass."""
+    """A case, its problem if it did not pass, and what that depends on."""
 
     case: Case
     problem: _Problem | None
+    trace: Trace
 
 
 class _PlanChecker:
@@ -142,6 +143,7 @@ class _PlanChecker:
                     f"usable, for: {', '.join(affected)}",
                     partial(self._planner.catalog_script, "index", [name]),
                     _known(_unusable(name, index is None, affected)),
+                    Trace(tuple(query.sql for query in queries if query.index == name), index=_bare(name)),
                 )
                 continue
             for query in (query for query in queries if query.index == name):
@@ -152,6 +154,7 @@ class _PlanChecker:
                         f"{query.name}, as {identity.name}, can use {name}",
                         partial(self._planner.script, query.sql, identity, _PLAIN, declared=True),
                         self._index_problem(query, identity, index),
+                        Trace((query.sql,), identity.role, index=index.index),
                     )
 
     def _owner_checks(
@@ -175,7 +178,7 @@ class _PlanChecker:
         self, foreign_keys: Sequence[tuple[Any, ...]], tables: Sequence[str], recorded: Sequence[str]
     ) -> Iterator[Check[_Outcome]]:
         """Each foreign key of or to a managed table has an index on its referencing columns."""
-        for table, name, managed, referenced, fix, covered, proofs in foreign_keys:
+        for table, name, managed, referenced, fix, covered, proofs, columns in foreign_keys:
             message = f'foreign key "{name}" has no index: each delete in {referenced} reads all of {table}'
             severity = Severity.ERROR if f"{table}:constraint:{name}" in recorded else Severity.WARNING
             problem = _Problem(message, fix, severity if managed else Severity.INFO)
@@ -185,6 +188,7 @@ class _PlanChecker:
                 f'foreign key "{name}" has an index',
                 partial(self._planner.catalog_script, "foreign_keys", list(tables)),
                 _known(None) if covered else _unless_proved(proofs, problem),
+                Trace((table,), index=f"({columns}"),
             )
 
     def _index_problem(self, query: Query, identity: Identity, index: _Index) -> Check[_Problem | None]:
@@ -197,7 +201,7 @@ class _PlanChecker:
             try:
                 plans.append((yield from plan(Explain(query.sql, identity, settings, self._planner.params))))
             except NoPlanError as error:
-                return _Problem(f"{subject} be planned: {error}", _STRUCTURE)
+                return _Problem(f"{subject} be planned: {error}", _DIFFERS)
             if index.index in query_plan.indexes(plans[-1]) and not (query.ordered and query_plan.sorts(plans[-1])):
                 if columns_match:  # otherwise the plan may read the whole index
                     return None
@@ -205,17 +209,17 @@ class _PlanChecker:
         subject += f" use {query.index}"
         if not columns_match or (query.ordered and tuple(first) != query.columns):
             actual, expected = ", ".join(index.columns), ", ".join(query.columns)
-            return _Problem(f"{subject}: it begins with ({actual}), not with ({expected})", _STRUCTURE)
+            return _Problem(f"{subject}: it begins with ({actual}), not with ({expected})", _DIFFERS)
         try:
             implied = index.predicate is None or (yield from self._implies(query, index, index.predicate))
         except NoPlanError as error:
             reason = f"no plan shows whether {query.name} can use {query.index}: {error}"
-            return _Problem(reason, _STRUCTURE, unchecked=True)
+            return _Problem(reason, _DIFFERS, unchecked=True)
         if not implied:
             reason = f"it contains only rows where {index.predicate}, and the query reads others"
-            return _Problem(f"{subject}: {reason}", _STRUCTURE)
+            return _Problem(f"{subject}: {reason}", _DIFFERS)
         if not query_plan.indexes(plans[0]):
-            return _Problem(f"{subject}: the planner chooses {query_plan.scans(plans[0])}", _STRUCTURE)
+            return _Problem(f"{subject}: the planner chooses {query_plan.scans(plans[0])}", _DIFFERS)
         return None  # another index is equally cheap under all settings
 
     def _implies(self, query: Query, index: _Index, predicate: str) -> Check[bool]:
@@ -233,12 +237,14 @@ class _PlanChecker:
     def _evaluated_once(
         self, id: str, table: str, title: str, policies: str | None, statement: str, identity: Identity | None
     ) -> Check[_Outcome]:
+        role, command = (identity.role, statement.split(maxsplit=1)[0]) if identity else ("", "")
         return _checked(
             id,
             table,
             f"{title} evaluates the owner check once per query",
             partial(self._planner.script, statement, identity, _SEQUENTIAL_SCAN),
             _per_row_problem(title, policies, Explain(statement, identity, _SEQUENTIAL_SCAN)),
+            Trace((table, statement), role, command),
         )
 
     def _is_reported(self, index: str) -> bool:
@@ -251,6 +257,7 @@ class _PlanChecker:
         self._context.cases.append(case)
         if problem is None:
             return
+        self._context.traces[case.id] = outcome.trace
         if problem.unchecked:
             self._context.mark_unchecked(AREA, case.object, problem.message, problem.fix, id=case.id)
         else:
@@ -259,10 +266,10 @@ class _PlanChecker:
 
 
 def _checked(
-    id: str, subject: str, name: str, psql_script: Callable[[], str], problem: Check[_Problem | None]
+    id: str, subject: str, name: str, psql_script: Callable[[], str], problem: Check[_Problem | None], trace: Trace
 ) -> Check[_Outcome]:
     """The outcome of a case, by the check that finds its problem."""
-    return _Outcome(Case(id, AREA, subject, name, psql_script), (yield from problem))
+    return _Outcome(Case(id, AREA, subject, name, psql_script), (yield from problem), trace)
 
 
 def _known(problem: _Problem | None) -> Check[_Problem | None]:
@@ -285,7 +292,7 @@ def _per_row_problem(title: str, policies: str | None, request: Explain) -> Chec
     try:
         calls = query_plan.per_row((yield from plan(request)))
     except NoPlanError as error:
-        return _Problem(f"{title} cannot be planned: {error}", _STRUCTURE)
+        return _Problem(f"{title} cannot be planned: {error}", _DIFFERS)
     if not calls:
         return None
     condition = _shorten(next(iter(calls.values())))
@@ -299,7 +306,7 @@ def _per_row_problem(title: str, policies: str | None, request: Explain) -> Chec
 def _unusable(index: str, missing: bool, queries: Sequence[str]) -> _Problem:
     affected = f"these queries need it: {', '.join(queries)}"
     if missing:
-        return _Problem(f"index {index} is missing; {affected}", _STRUCTURE)
+        return _Problem(f"index {index} is missing; {affected}", _DIFFERS)
     return _Problem(
         f"index {index} is invalid, so no query uses it; {affected}", f"reindex index concurrently {index};"
     )

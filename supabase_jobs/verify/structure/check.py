@@ -13,13 +13,15 @@ from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.sources.files import fingerprint
-from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.context import Change, Context
 from supabase_jobs.verify.equivalence import EFFECT, changed_effects
 from supabase_jobs.verify.exceptions import apply as exceptions
 from supabase_jobs.verify.expectations import EXPOSED_SCHEMAS, Expectations
 from supabase_jobs.verify.lints.run import run_lints
 from supabase_jobs.verify.structure import AREA, catalog
 from supabase_jobs.verify.structure.catalog import Fact, Facts
+from supabase_jobs.verify.structure.difference import body_difference, text_difference
+from supabase_jobs.verify.structure.fixes import Fixes
 from supabase_jobs.verify.structure.snapshot import FILE_NAME, Snapshot, load
 
 _BYPASSES = (" that bypasses row level security", "copy without row level security")
@@ -28,7 +30,6 @@ _EXISTENCE = ("table", "function")
 _POLICY = "policy"
 # the kinds of facts, besides bypasses, that a project may have added on purpose
 _EXCEPTABLE = (_POLICY, "trigger", "grant", "grant of column", "execute", "schema grant")
-_RECREATE = "Run the statement of the migration again, with CREATE OR REPLACE."
 
 _HERE = Path(__file__).parent
 _BODIES = _HERE / "bodies.sql"
@@ -39,7 +40,7 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     if (file := context.declaration_file(AREA, expectations, FILE_NAME)) is None:
         return
     snapshot = load(file)
-    compare(connection, snapshot, context)
+    fixes = compare(connection, snapshot, context, expectations.texts)
     exceptions.apply(connection, expectations.exceptions, snapshot.names, context)
     if context.should_stop:
         return
@@ -47,7 +48,7 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     queries = [sql_file(EXPOSED_SCHEMAS).statement(), sql_file(_BODIES).statement(list(wanted))]
     exposed_rows, definitions = read(connection, queries)
     exposed = sorted(expectations.all_exposed_schemas(exposed_rows))
-    _compare_functions(definitions, wanted, exposed, context)
+    _compare_functions(definitions, wanted, exposed, fixes, context)
     if context.should_stop:
         return
     parameters = {
@@ -65,13 +66,22 @@ def declared_cases(expectations: Expectations, context: Context) -> None:
         context.cases += [catalog.fact_case(fact, context) for fact in load(file).facts if fact.kind != EFFECT]
 
 
-def compare(connection: Connection, snapshot: Snapshot, context: Context) -> None:
-    """Report recorded facts that are missing or have another value, and facts that are not recorded."""
+def compare(
+    connection: Connection,
+    snapshot: Snapshot,
+    context: Context,
+    texts: tuple[str, ...] = (),
+) -> Fixes:
+    """Report recorded facts that are missing or have another value, and facts that are not recorded.
+
+    `texts` are the migrations; the fixes contain their statements.
+    """
     actual = {fact.key: fact for fact in catalog.read_facts(connection, snapshot.names, repeated=context.repeated)}
     recorded = {fact.key: fact for fact in snapshot.facts}
     missing = {f.object for f in snapshot.facts if f.kind in _EXISTENCE and f.key not in actual}
     unexpected = {f.object for f in actual.values() if f.kind in _EXISTENCE and f.key not in recorded}
     effects = changed_effects(recorded, actual)
+    fixes = Fixes(snapshot.facts, actual, texts)
 
     def redundant(fact: Fact, reported_objects: set[str], others: Facts) -> bool:
         """Whether another finding covers the fact, or it is a policy that changes no effect."""
@@ -96,8 +106,7 @@ def compare(connection: Connection, snapshot: Snapshot, context: Context) -> Non
         if not context.repeated:
             context.cases.append(catalog.fact_case(fact, context))
         if (now is None or now.value != fact.value) and not redundant(fact, missing, actual):
-            details = [f.create_sql for f in snapshot.facts if f.parent == fact.key]
-            context.findings.append(_deviation(fact, now, details))
+            _add_deviation(fact, now, fixes, context)
     for key, fact in sorted(actual.items(), key=lambda item: item[0]):
         if key not in recorded and fact.unexpected_severity is not None and not redundant(fact, unexpected, recorded):
             if fact.kind.endswith(_BYPASSES):
@@ -105,12 +114,14 @@ def compare(connection: Connection, snapshot: Snapshot, context: Context) -> Non
             elif fact.kind in _EXCEPTABLE:
                 context.exceptable[fact.id] = {}
             problem = f"is not in any migration: {fact.value}"
-            context.findings.append(_finding(fact, Severity(fact.unexpected_severity), problem, fact.drop_sql))
+            finding = _finding(fact, Severity(fact.unexpected_severity), problem, fixes.remove(fact))
+            context.add_change(finding, Change(fact.object, fact.kind, fact.name, "", fact.value))
             context.unexpected.append(catalog.fact_case(fact, context))
     for finding in context.findings:
         checks = effects.get(finding.object, [])
         if finding.area == AREA and finding.id.startswith(f"{AREA}:{finding.object}:{_POLICY}:") and all(checks):
             context.equivalences[finding.id] = [check for check in checks if check is not None]
+    return fixes
 
 
 def _parent_sql(facts: Facts, detail: Fact) -> str | None:
@@ -122,6 +133,7 @@ def _compare_functions(
     definitions: Sequence[tuple[str, ...]],
     expected: Mapping[str, syntax.Function],
     exposed: Sequence[str],
+    fixes: Fixes,
     context: Context,
 ) -> None:
     """Compare functions (the rows of `_BODIES`) with the migrations: bodies literally, arguments by name and default.
@@ -137,9 +149,11 @@ def _compare_functions(
         if actual.body != wanted.body:
             message = (
                 f"the body of the function differs from the migration (sha256 {fingerprint(actual.body)[:12]},"
-                f" expected {fingerprint(wanted.body)[:12]})"
+                f" expected {fingerprint(wanted.body)[:12]}): {body_difference(actual.body, wanted.body)}"
             )
-            context.findings.append(Finding(case.id, AREA, Severity.ERROR, signature, message, _RECREATE))
+            fix = fixes.create_function(signature)
+            finding = Finding(case.id, AREA, Severity.ERROR, signature, message, fix)
+            context.add_change(finding, Change(signature, "body", "", wanted.body, actual.body))
         case = Case(f"{AREA}:{signature}:arguments", AREA, signature, f"the arguments of the function: {wanted}")
         context.cases.append(catalog.with_script(case, _BODIES, name, context))
         if actual.arguments != wanted.arguments:
@@ -147,20 +161,27 @@ def _compare_functions(
             is_error = names[0] != names[1] or schema in exposed
             severity = Severity.ERROR if is_error else Severity.WARNING
             message = f"the arguments of the function are ({actual}); expected: ({wanted})"
-            context.findings.append(Finding(case.id, AREA, severity, signature, message, _RECREATE))
+            fix = fixes.create_function(signature, drop=not _replaces(wanted, actual))
+            finding = Finding(case.id, AREA, severity, signature, message, fix)
+            context.add_change(finding, Change(signature, "arguments", "", str(wanted), str(actual)))
 
 
-def _deviation(expected: Fact, actual: Fact | None, details: Sequence[str]) -> Finding:
-    """A finding for a recorded fact; `details` restore what an object that is created again loses, such as comments."""
-    drop_sql = "" if actual is None else actual.drop_sql
-    parts = [drop_sql, expected.create_sql, *(details if actual is None or drop_sql else ())]
-    fix = " ".join(part for part in parts if part) or _RECREATE
+def _replaces(wanted: syntax.Function, actual: syntax.Function) -> bool:
+    """Whether CREATE OR REPLACE can change the arguments: it neither renames one nor removes a default."""
+    pairs = zip(wanted.arguments, actual.arguments, strict=False)
+    return all(w.name == a.name and (a.default is None or w.default is not None) for w, a in pairs)
+
+
+def _add_deviation(expected: Fact, actual: Fact | None, fixes: Fixes, context: Context) -> None:
+    """Add the finding for a recorded fact that is missing or has another value."""
     if actual is None:
         problem = "is missing" if expected.name or expected.kind in _EXISTENCE else "cannot be read"
+        problem += f"; expected: {expected.value}"
     else:
-        problem = f"is {actual.value}"
-    severity = Severity(expected.deviation_severity)
-    return _finding(expected, severity, f"{problem}; expected: {expected.value}", fix)
+        problem = f"is {actual.value}; expected: {expected.value}{text_difference(actual.value, expected.value)}"
+    finding = _finding(expected, Severity(expected.deviation_severity), problem, fixes.restore(expected, actual))
+    value = "" if actual is None else actual.value
+    context.add_change(finding, Change(expected.object, expected.kind, expected.name, expected.value, value))
 
 
 def _finding(fact: Fact, severity: Severity, problem: str, fix: str) -> Finding:

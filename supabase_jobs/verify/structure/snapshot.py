@@ -64,7 +64,9 @@ def dump(snapshot: Snapshot) -> str:
 
 def objects(connection: Connection) -> set[tuple[str, str]]:
     """(part, name) of every relation, function and schema of the database."""
-    return {(part, name) for part, name in sql_file(_OBJECTS).rows(connection)}
+    with connection.transaction():
+        connection.execute("set local search_path = ''")  # types of arguments have their schema
+        return {(part, name) for part, name in sql_file(_OBJECTS).rows(connection)}
 
 
 def record(connection: Connection, created: Iterable[tuple[str, str]]) -> Snapshot:

@@ -245,8 +245,8 @@ def test_each_scenario_is_judged_alone_and_after_those_it_requires(
     (tmp_path / "functions.toml").write_text(STEPS)
     result = verify(rolled_back, replace(EXPECTATIONS, directory=tmp_path), ("functions",))
     assert [f"{f.severity}: {f.message}" for f in result.findings] == [
-        "warning: functions was not checked: its preparation fails: `given` failed with 22012: division by zero",
         "error: deviates: other should be unchanged, but is changed to n = 5",
+        "warning: functions was not checked: its preparation fails: `given` failed with 22012: division by zero",
         'warning: functions was not checked: requires what is unchecked: it requires "its preparation fails",'
         " which did not pass",
         'warning: functions was not checked: requires what is blocked: it requires "requires what is unchecked",'

@@ -5,7 +5,7 @@ select
   k.conname::text as name,
   format('foreign key "%s" depends on index "%s" of auth.%I, which is not its primary key; an upgrade of Auth may drop it',
     k.conname, i.relname, t.relname) as message,
-  format('alter table %s drop constraint %I; -- then reference the primary key', o.object, k.conname) as fix,
+  format(E'alter table %s drop constraint %I;\n-- Then add it again, as a reference to the primary key.', o.object, k.conname) as fix,
   'error' as severity,
   array[format('%s:constraint:%s', o.object, k.conname)] as facts
 from pg_constraint as k

@@ -4,7 +4,7 @@ select
   o.object,
   '' as name,
   'the table has no primary key: its rows cannot be identified or replicated' as message,
-  format('alter table %s add primary key (…);', o.object) as fix,
+  'Add a primary key.' as fix,
   'info' as severity,
   (
     select coalesce(array_agg(r.fact), '{}')

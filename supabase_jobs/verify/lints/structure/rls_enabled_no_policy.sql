@@ -4,7 +4,7 @@ select
   o.object,
   '' as name,
   'row level security is enabled without a policy: only the owner and roles with BYPASSRLS can read rows' as message,
-  format('create policy … on %s …; no policy is needed if only the backend uses the table.', o.object) as fix,
+  'Create a policy for each role that uses the table. If only the backend uses it, none is needed.' as fix,
   'info' as severity,
   (
     select coalesce(array_agg(r.fact), '{}')

@@ -4,7 +4,7 @@ select
   o.object,
   p.polname::text as name,
   format('policy "%s" allows %s to write every row: %s is true', p.polname, w.roles, w.clause) as message,
-  format('alter policy %I on %s %s (…);', p.polname, o.object, lower(w.clause)) as fix,
+  format('Write a %s expression that only rows of the caller meet.', w.clause) as fix,
   'error' as severity,
   array[format('%s:policy:%s', o.object, p.polname)] as facts
 from pg_policy as p

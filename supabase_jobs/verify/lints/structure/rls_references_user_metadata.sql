@@ -4,7 +4,7 @@ select
   o.object,
   p.polname::text as name,
   format('policy "%s" reads user_metadata, which users can change', p.polname) as message,
-  format('alter policy %I on %s …; use app_metadata, or a table that users cannot write to.', p.polname, o.object) as fix,
+  'Read app_metadata, or a table that users cannot write to.' as fix,
   'error' as severity,
   array[format('%s:policy:%s', o.object, p.polname)] as facts
 from pg_policy as p

@@ -14,7 +14,8 @@ select
         n.nspname, c.relname, columns.lookup, pg_get_expr(x.indpred, x.indrelid))
     ) filter (where x.indpred is not null),
     '{}'
-  ) as proofs
+  ) as proofs,
+  columns.list as columns
 from pg_constraint as k
 inner join pg_class as c on k.conrelid = c.oid
 inner join pg_namespace as n on c.relnamespace = n.oid

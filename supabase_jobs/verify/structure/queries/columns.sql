@@ -23,7 +23,7 @@ cross join lateral (
 ) as t
 cross join lateral (
   values
-  ('column', t.definition, format('add column if not exists %I %s; alter table %I.%I alter column %I type %s;',
+  ('column', t.definition, format(E'add column if not exists %I %s;\nalter table %I.%I alter column %I type %s;',
     a.attname, t.definition, n.nspname, c.relname, a.attname, t.definition), null),
   ('nullability of column', case when a.attnotnull then 'not null' else 'null' end
     || case when exists (

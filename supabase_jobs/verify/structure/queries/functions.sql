@@ -38,7 +38,9 @@ cross join lateral (
 ) as s
 cross join lateral (
   values
-  ('function', pg_get_function_result(f.oid), ''),
+  -- a new function has the default privileges of its owner
+  ('function', pg_get_function_result(f.oid),
+    format('revoke all on function %s from public, anon, authenticated, service_role;', f.object)),
   ('owner', pg_get_userbyid(f.proowner)::text,
     format('alter function %s owner to %I;', f.object, pg_get_userbyid(f.proowner))),
   ('language', l.lanname::text, ''),

@@ -20,7 +20,7 @@ cross join lateral (
     -- without inheritance it is a copy of the rows
     format('alter table %I.%I no inherit %I.%I;', m.nspname, h.relname, q.nspname, p.relname)
     || case h.relkind when 'f' then '' else
-      format(' alter table %I.%I enable row level security;', m.nspname, h.relname) end),
+      format(E'\nalter table %I.%I enable row level security;', m.nspname, h.relname) end),
   (h.oid, 'parent table', format('%I.%I', q.nspname, p.relname), 'queries of it return the rows of this table',
     format('alter table %I.%I no inherit %I.%I;', m.nspname, h.relname, q.nspname, p.relname))
 ) as v (managed, kind, other, value, drop_sql)

@@ -12,7 +12,13 @@ from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 cross join lateral (
   values
-  ('table', case c.relkind when 'p' then 'partitioned table' when 'v' then 'view' when 'm' then 'materialized view' else 'table' end, ''),
+  ('table', case c.relkind when 'p' then 'partitioned table' when 'v' then 'view' when 'm' then 'materialized view' else 'table' end,
+    -- a new table has the default privileges of its owner
+    case when c.relkind = 'r'
+      then format(E'create table %1$I.%2$I ();\nrevoke all on table %1$I.%2$I from public, anon, authenticated, service_role;',
+        n.nspname, c.relname)
+      else ''
+    end),
   ('owner', pg_get_userbyid(c.relowner),
     format('alter table %I.%I owner to %I;', n.nspname, c.relname, pg_get_userbyid(c.relowner))),
   ('row level security', case when c.relrowsecurity then 'on' else 'off' end,

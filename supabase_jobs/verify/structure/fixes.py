@@ -1,0 +1,124 @@
+"""SQL that restores a recorded fact, with what the object loses when it is created again."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+
+from supabase_jobs.database.parser import syntax
+from supabase_jobs.database.parser.statements import split
+from supabase_jobs.verify.structure.catalog import Fact, Facts
+
+# the order of the fixes: what others depend on comes first
+ORDER = (
+    "table", "definition", "options", "owner", "schema grant", "default privilege", "rule", "child table",
+    "parent table", "column", "persistence", "replica identity", "storage of column", "nullability of column",
+    "function", "language", "arguments", "body", "security", "settings", "volatility", "null input", "parallel",
+    "leakproof", "cost", "execute", "default of column", "constraint", "index", "trigger", "policy",
+    "row level security", "row level security for the owner", "grant", "grant of column",
+)  # fmt: skip
+# kinds of fact that only the CREATE statement of a function sets
+_OF_CREATE = ("function", "language")
+_TABLE = "table"
+_ROWS_ARE_LOST = "-- The rows are not restored: copy them from a backup."
+_RECREATE = "Run the statement of the migration again."
+_CREATE = re.compile(r"create(\s+or\s+replace)?(?=\s+(function|procedure)\b)", re.IGNORECASE)
+
+
+@lru_cache(maxsize=8)
+def create_statements(texts: tuple[str, ...]) -> Mapping[str, str]:
+    """`schema.name` → the CREATE OR REPLACE statement of each function in the migrations; the last one counts."""
+    by_name = {}
+    for text in texts:
+        for statement in split(text):
+            for name in syntax.functions(statement.text):
+                by_name[name] = _CREATE.sub("create or replace", statement.code, count=1) + ";"
+    return by_name
+
+
+@lru_cache(maxsize=8)
+def column_places(texts: tuple[str, ...]) -> Mapping[str, int]:
+    """`schema.table:column` → a number that grows in the order in which the migrations create the columns."""
+    nodes = (node for text in texts for node in syntax.parse(text) or [])
+    names = dict.fromkeys(name for node in nodes for name, _ in syntax.creates(node))
+    return {name: number for number, name in enumerate(names)}
+
+
+def kind_place(kind: str) -> int:
+    """The place of a kind of fact in the order of the fixes."""
+    return ORDER.index(kind) if kind in ORDER else len(ORDER)
+
+
+class Fixes:
+    """The fixes for deviations of the `actual` facts from the `recorded` ones; `texts` are the migrations."""
+
+    def __init__(self, recorded: Sequence[Fact], actual: Facts, texts: tuple[str, ...]) -> None:
+        self._recorded = recorded
+        self._actual = actual
+        self._texts = texts
+
+    def restore(self, fact: Fact, now: Fact | None) -> str:
+        """The statements that restore a recorded fact whose present value is `now`."""
+        if fact.kind == _TABLE:
+            return self._create_relation(fact) if now is None else _RECREATE
+        if fact.kind in _OF_CREATE:
+            return self.create_function(fact.object, drop=fact.kind == "function" and now is not None)
+        dropped = "" if now is None else now.drop_sql
+        lost = self._details(fact) if now is None or dropped else ()
+        return _lines((*self._conflicts(fact, now), dropped, fact.create_sql, *lost)) or _RECREATE
+
+    def remove(self, fact: Fact) -> str:
+        """The statements that remove a fact that is not recorded; but not the column grants that REVOKE takes along."""
+        return _lines((fact.drop_sql, *self._column_grants(fact)))
+
+    def create_function(self, signature: str, *, drop: bool = False) -> str:
+        """The statement of the migration that creates a function, and its privileges unless it only replaces it."""
+        statement = create_statements(self._texts).get(signature.partition("(")[0])
+        if statement is None:
+            return _RECREATE
+        function = next((f for f in self._recorded if f.object == signature and f.kind == "function"), None)
+        if function is None or not (drop or function.key not in self._actual):
+            return statement
+        present = self._actual.get(function.key)
+        own = [fact for fact in self._recorded if fact.object == signature]
+        kept = [fact.create_sql for fact in own if fact.kind in ("execute", "owner", "comment")]
+        # a new function has the default privileges
+        return _lines((present.drop_sql if present else "", statement, function.create_sql, *kept))
+
+    def _create_relation(self, relation: Fact) -> str:
+        """The statements that create a table or a view with all its parts."""
+        places = column_places(self._texts)
+        parts = [fact for fact in self._recorded if fact.object == relation.object and fact.create_sql]
+        parts.sort(key=lambda fact: (kind_place(fact.kind), places.get(f"{fact.object}:{fact.name}", 0)))
+        rows = _ROWS_ARE_LOST if relation.create_sql else ""
+        return _lines((rows, *(part.create_sql for part in parts))) if parts else _RECREATE
+
+    def _details(self, fact: Fact) -> Iterator[str]:
+        """What an object that is created again loses, such as comments."""
+        yield from (other.create_sql for other in self._recorded if other.parent == fact.key)
+        yield from self._column_grants(fact)
+
+    def _column_grants(self, fact: Fact) -> Iterable[str]:
+        """The recorded grants on columns that REVOKE on the table removes."""
+        if fact.kind != "grant":
+            return ()
+        end = f" to {fact.name}"
+        return (
+            other.create_sql
+            for other in self._recorded
+            if other.object == fact.object and other.kind == "grant of column" and other.name.endswith(end)
+        )
+
+    def _conflicts(self, fact: Fact, now: Fact | None) -> Iterator[str]:
+        """The statements that remove another object of this name from the schema: an index of another table."""
+        if fact.kind == "index" and now is None:
+            for other in self._actual.values():
+                if (other.kind, other.name) == (fact.kind, fact.name) and _schema(other) == _schema(fact):
+                    yield other.drop_sql
+
+
+def _schema(fact: Fact) -> str:
+    return fact.object.partition(".")[0]
+
+
+def _lines(statements: Iterable[str]) -> str:
+    return "\n".join(statement for statement in statements if statement)

@@ -1,0 +1,54 @@
+"""The fixes of a report, as printed, repair the database in psql."""
+
+import json
+import re
+
+import psycopg
+
+from tests.fix_cli import Run
+from tests.psql import run_in_psql
+
+THREE_FAULTS = """
+alter policy "guests read their own jobs" on public.async_jobs using (true);
+grant delete on public.async_jobs to anon;
+drop index public.idx_async_jobs_url;
+"""
+SCREEN = 60
+_FIX = re.compile(r"^fix:\n(.*?)\n\n", flags=re.MULTILINE | re.DOTALL)
+
+
+def insert(url: str, sql: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.encode())
+
+
+def test_three_faults_are_three_groups_whose_fixes_repair_the_database(cli: Run, applied_url: str) -> None:
+    insert(applied_url, THREE_FAULTS)
+    ran = cli("verify", SUPABASE_DB_URL=applied_url)
+    assert ran.code == 1
+    assert len(ran.out.splitlines()) <= SCREEN
+    assert sorted(re.findall(r"^error: public.async_jobs: (\w+)", ran.out, flags=re.MULTILINE)) == [
+        "grant", "index", "policy",
+    ]  # fmt: skip
+    assert len(re.findall("^error: ", ran.out, flags=re.MULTILINE)) == len(_FIX.findall(ran.out)) == 3
+    _, errors = run_in_psql(applied_url, "\n".join(_FIX.findall(ran.out)))
+    assert errors == ""
+    assert cli("verify", SUPABASE_DB_URL=applied_url).code == 0
+
+
+def test_the_fixes_of_the_json_report_repair_the_database(cli: Run, applied_url: str) -> None:
+    insert(applied_url, THREE_FAULTS + "create table public.things (job_id uuid references public.async_jobs);")
+    findings = json.loads(cli("verify", "--json", SUPABASE_DB_URL=applied_url).out)["findings"]
+    assert any(" concurrently " in finding["fix"] for finding in findings)
+    causes = {finding["id"] for finding in findings if not finding["cause"]}
+    assert {finding["cause"] for finding in findings if finding["cause"]} <= causes
+    assert all(finding["cause"] for finding in findings if finding["area"] == "access")
+    _, errors = run_in_psql(applied_url, "\n".join(finding["fix"] for finding in findings))
+    assert errors == ""
+    assert json.loads(cli("verify", "--json", SUPABASE_DB_URL=applied_url).out)["findings"] == []
+
+
+def test_no_hint_names_the_area_structure_after_it_has_run(cli: Run, applied_url: str) -> None:
+    insert(applied_url, THREE_FAULTS)
+    assert "--only structure" not in cli("verify", "--all", SUPABASE_DB_URL=applied_url).out
+    assert "--only structure" in cli("verify", "--only", "access", SUPABASE_DB_URL=applied_url).out

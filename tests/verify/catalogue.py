@@ -57,7 +57,7 @@ class Fault:
     sections of docs/rls-faults.md. With `chance`, random ids decide what other areas report. `harmless` is similar SQL
     that is no fault: nothing is reported.
 
-    Running the fixes of all findings in their order leaves no finding. If no SQL can repair the fault, `unrepairable`
+    Running the fixes of all findings in their order leaves none that has a fix. If no SQL can repair the fault, `unrepairable`
     gives the reason.
     """
 
@@ -171,7 +171,10 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
         connection.execute("set local session authorization postgres")
     # the other versions repeat only the area that takes the least time
     areas = fault.areas if connection.info.server_version // 10000 == DEFAULT_MAJOR else ("structure",)
-    left = verify(connection, EXPECTATIONS, areas).findings
+    # an info about a user object has no fix, or is about an index that a fix has created
+    repaired = {finding.id for finding in fixed.findings if finding.fix}
+    findings = verify(connection, EXPECTATIONS, areas).findings
+    left = [f for f in findings if f.severity is not Severity.INFO or f.id in repaired]
     assert bool(left) is bool(fault.unrepairable), left
     return result
 

@@ -57,8 +57,8 @@ class Fault:
     sections of docs/rls-faults.md. With `chance`, random ids decide what other areas report. `harmless` is similar SQL
     that is no fault: nothing is reported.
 
-    Running the fixes of all findings in their order leaves none with a fix. If no SQL can repair the fault, `unrepairable`
-    gives the reason.
+    Running the fixes of all findings in their order leaves none with a fix. If no SQL can repair the fault,
+    `unrepairable` gives the reason.
     """
 
     name: str

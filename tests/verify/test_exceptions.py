@@ -294,8 +294,8 @@ def test_scenario_that_requires_a_narrowed_one_is_unchecked(rolled_back: Connect
     allowed = allowing(verify(rolled_back, EXPECTATIONS, ("structure",)))
     result = verify(rolled_back, replace(allowed, directory=tmp_path), ("structure", "functions"))
     assert [(f.id, f.severity) for f in result.findings if f.area == "functions"] == [
-        ("functions:x:deletes", Severity.INFO),
         ("functions:x:requires it", Severity.WARNING),
+        ("functions:x:deletes", Severity.INFO),
     ]
     assert result.unchecked == ("functions",)
 

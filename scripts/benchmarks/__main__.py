@@ -13,7 +13,7 @@ from typing import Any
 import click
 import psycopg
 
-from benchmarks import apply, cleanup, hosted, owners, queries, record, report, verify, workers
+from benchmarks import apply, audit, cleanup, hosted, owners, queries, record, report, verify, workers
 from benchmarks.databases import Databases, log
 from benchmarks.figures import Figure
 from supabase_jobs.errors import SupabaseJobsError
@@ -26,6 +26,7 @@ SUBJECTS: Mapping[str, Callable[[Databases], list[Figure]]] = {
     "verify": verify.measure,
     "apply": apply.measure,
     "hosted": hosted.measure,
+    "audit": audit.measure,
 }
 
 

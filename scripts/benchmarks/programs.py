@@ -26,12 +26,12 @@ class CompletedCommand:
 
 
 class Programs:
-    """A temporary project. Use as a context manager."""
+    """A temporary project with a copy of a `supabase` folder. Use as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, supabase: Path = ROOT / "supabase") -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="supabase-jobs-bench-")
         self._project = Path(self._folder.name)
-        shutil.copytree(ROOT / "supabase", self._project / "supabase", ignore=shutil.ignore_patterns(".*"))
+        shutil.copytree(supabase, self._project / "supabase", ignore=shutil.ignore_patterns(".*"))
         home = self._project / "home"
         home.mkdir()
         # PYTHON…: with PYTHONDONTWRITEBYTECODE the program would be compiled at every start

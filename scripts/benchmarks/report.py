@@ -16,6 +16,7 @@ TITLES = {
     "verify": "verify and mutate",
     "apply": "apply and the program itself",
     "hosted": "A database 50 ms away",
+    "audit": "audit",
 }
 _MARKS = {True: "ok", False: "MISSED", None: "-"}
 

@@ -96,7 +96,8 @@ def command(
         accepted=known.access if file is not None and update_baseline is None else {},
     )
     with _database(given) as (connection, is_embedded):
-        narrate(f"database: {describe(connection)}")
+        if is_embedded:  # `connected` names any other
+            narrate(f"database: {describe(connection)}")
         with progress("auditing"):
             result = audit(connection, replace(options, is_local=is_embedded, volatile=call_functions or is_embedded))
         result = replace(result, database=str(describe(connection)))

@@ -1,7 +1,8 @@
 """Attempts: statements that a caller runs, each from the same state of the rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby, islice
 from typing import Any
 
 import psycopg
@@ -20,6 +21,8 @@ OWN, GROUP, OTHER, NONE = "own", "group", "other", "none"
 SELECT, INSERT, UPDATE, DELETE = "select", "insert", "update", "delete"
 # names of attempts: a row of one's own in another's group, under another's name, or taken from another
 JOIN, FORGE, TAKE_OVER = "join", "forge", "take over"
+# attempts for which an identity is set once; a batch that takes long ends between probes
+_PER_PROBE = 100
 
 
 @dataclass(eq=False)
@@ -91,6 +94,13 @@ class Attempt:
             kinds = (errors.IntegrityError,)
         own = (error.diag.schema_name, error.diag.table_name) == (self.relation.schema, self.relation.name)
         return isinstance(error, kinds) and own and error.diag.context is None
+
+
+def probes_of(attempts: Iterable["Attempt"]) -> Iterator["AttemptProbe"]:
+    """Probes for attempts, which are ordered by caller: setting an identity takes longer than an attempt."""
+    for caller, group in groupby(attempts, key=lambda a: a.caller):
+        while chunk := list(islice(group, _PER_PROBE)):
+            yield AttemptProbe(caller, chunk)
 
 
 @dataclass(eq=False)

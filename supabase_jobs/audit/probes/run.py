@@ -27,7 +27,7 @@ from supabase_jobs.audit.probes.attempt import (
     TAKE_OVER,
     UPDATE,
     Attempt,
-    AttemptProbe,
+    probes_of,
 )
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.verify.access.probe import Prober
@@ -81,12 +81,8 @@ class Probes:
                 waiting.append(attempt)
             else:
                 attempt.outcome = "denied"
-        probes = [
-            AttemptProbe(caller, list(group))
-            for (caller, _), group in groupby(waiting, key=lambda a: (a.caller, a.relation.oid))
-        ]
         try:
-            self.prober.run(probes)
+            self.prober.run(list(probes_of(waiting)))
         finally:  # those that the time limit left out have no outcome
             self.attempts += [attempt for attempt in attempts if attempt.outcome]
 
@@ -412,12 +408,7 @@ class Probes:
         return attempt.action == DELETE and attempt.whose == OWN
 
     def _run_unrecorded(self, attempts: Iterable[Attempt]) -> None:
-        ordered = sorted(attempts, key=lambda a: (id(a.caller), a.relation.oid))
-        probes = [
-            AttemptProbe(caller, list(group))
-            for (caller, _), group in groupby(ordered, key=lambda a: (a.caller, a.relation.oid))
-        ]
-        self.prober.run(probes)
+        self.prober.run(list(probes_of(sorted(attempts, key=lambda a: id(a.caller)))))
 
 
 def _last_is_true(answers: Sequence[object]) -> bool:

@@ -156,8 +156,9 @@ def _compare(
 
 
 def _beyond(actions: set[str], others: set[str]) -> list[str]:
-    """The actions that the others do not include: `update` includes every column."""
-    return sorted(a for a in actions - others if a.partition("(")[0] not in others)
+    """The actions that the others do not include: `update` includes every column, and `update(a)` every value of a."""
+    found = actions - others
+    return sorted(a for a in found if a.partition("(")[0] not in others and f"{a.partition('=')[0]})" not in others)
 
 
 def _actions(text: str | None) -> set[str]:

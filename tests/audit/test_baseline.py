@@ -44,6 +44,15 @@ def test_update_of_every_column_includes_each_column() -> None:
     assert found == ["warning baseline:public.notes:owner:update:narrower"]
 
 
+def test_another_value_of_a_column_is_wider_access() -> None:
+    draft = {"public.notes": {"owner": "read update(status=draft)"}}
+    every = {"public.notes": {"owner": "read update(status)"}}
+    more = {"public.notes": {"owner": "read update(status=draft,status=published)"}}
+    assert _found(_audit(more), Baseline(draft)) == ["error baseline:public.notes:owner:update(status=published):wider"]
+    assert _found(_audit(every), Baseline(draft)) == ["error baseline:public.notes:owner:update(status):wider"]
+    assert _found(_audit(draft), Baseline(every)) == ["warning baseline:public.notes:owner:update(status):narrower"]
+
+
 @pytest.mark.parametrize(("strict", "severity"), [(False, "warning"), (True, "error")])
 def test_narrower_access_is_a_warning_unless_strict(strict: bool, severity: str) -> None:
     narrower = {"public.notes": {"stranger": "none", "owner": "read update(body,title)"}}

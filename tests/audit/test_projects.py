@@ -55,10 +55,10 @@ def test_no_error_on_the_project(unmodified: Unmodified, name: str) -> None:
 def test_fault_is_reported(
     project: Connection, fault: Fault, found: Project, unmodified: Unmodified, tmp_path: Path
 ) -> None:
+    known = _baseline(unmodified(found.name), tmp_path)
     assert found.prove(project, fault) < 1, "the proof reaches rows without the fault"
     project.execute(fault.sql.encode())
     assert found.prove(project, fault) > 0, "the fault opens no hole"
-    known = _baseline(unmodified(found.name), tmp_path)
     result = run_audit(project, known.access)
     compared = baseline.apply(result, known, strict=False, narrowed=False)
     findings = {f"{f.severity} {f.id}": f for f in (*compared.findings, *result.findings)}
@@ -75,8 +75,9 @@ def test_fault_is_reported(
 def test_harmless_change_is_not_reported(
     project: Connection, name: str, sql: str, unmodified: Unmodified, tmp_path: Path
 ) -> None:
+    known = _baseline(unmodified(name), tmp_path)
     project.execute(sql.encode())
     result = run_audit(project)
     assert [f for f in result.findings if f.severity is Severity.ERROR] == []
-    compared = baseline.apply(result, _baseline(unmodified(name), tmp_path), strict=False, narrowed=False)
+    compared = baseline.apply(result, known, strict=False, narrowed=False)
     assert [f for f in compared.findings if f.severity is not Severity.INFO] == []

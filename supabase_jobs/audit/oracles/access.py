@@ -1,5 +1,6 @@
 """The access of each caller to each object in words, as the baseline records it."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from supabase_jobs.audit.callers import MEMBER, OWNER, Caller
@@ -52,6 +53,7 @@ def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, str], Attempt]
             found.setdefault((attempt.label, label, word), attempt)
             if attempt.column:
                 found.setdefault((attempt.label, label, f"{word}({attempt.column})"), attempt)
+                found.setdefault((attempt.label, label, f"{word}({attempt.column}={attempt.value})"), attempt)
     return found
 
 
@@ -82,13 +84,30 @@ def _actions(attempts: Sequence[Attempt]) -> str:
 
 
 def _updates(attempts: Sequence[Attempt]) -> list[str]:
-    """`update`, or `update(a,b)` if some of several columns cannot be changed."""
-    columns = dict.fromkeys(a.column for a in attempts if a.column)
-    changed = [c for c in columns if any(a.reached and a.column == c for a in attempts)]
+    """`update`, or `update(a,b=x)` if some of several columns, or some values of a list, are refused."""
+    columns = list(dict.fromkeys(a.column for a in attempts if a.column))
+    changed = [word for c in columns for word in _values([a for a in attempts if a.column == c])]
     if not changed:
         return []
-    every = len(changed) == len(columns) and not _restricted(attempts[0])
-    return ["update"] if every or len(columns) == 1 else [f"update({','.join(sorted(changed))})"]
+    every = changed == columns and (len(columns) == 1 or not _restricted(attempts[0]))
+    return ["update"] if every else [f"update({','.join(sorted(changed))})"]
+
+
+def _values(attempts: Sequence[Attempt]) -> list[str]:
+    """The column of updates; `column=value` for each value that is allowed, if others of its list are refused."""
+    reached = dict.fromkeys(a.value for a in attempts if a.reached)
+    if not reached:
+        return []
+    column, relation = attempts[0].column, attempts[0].relation
+    refused = any(not a.reached and a.value not in reached for a in attempts)
+    listed = [v for v in reached if v is not None and _is_listed(relation, column, v)]
+    return [f"{column}={value}" for value in listed] if refused and len(listed) == len(reached) else [column]
+
+
+def _is_listed(relation: Relation, column: str, value: str) -> bool:
+    """Whether an enum or a CHECK constraint lists a value, so that it is no generated one."""
+    checks = " ".join(c.definition or "" for c in relation.constraints if c.kind == "c")
+    return bool(re.fullmatch(r"\w+", value)) and (value in relation.by_name[column].labels or f"'{value}'" in checks)
 
 
 def _restricted(attempt: Attempt) -> bool:

@@ -12,7 +12,7 @@ from psycopg import sql
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.fixtures.plan import Plan, user_columns
 from supabase_jobs.audit.oracles.leaks import Leak
-from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, OWN, SELECT, UPDATE
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.findings import AuditFinding
 from supabase_jobs.verify.impersonation import Impersonation, identity_statements
@@ -77,7 +77,10 @@ def _finding(plan: Plan, leak: Leak, policies: Sequence[Policy]) -> AuditFinding
     elif leak.kind == "view":
         cause = "the view runs with the privileges of its owner"
         fix = _text(sql.SQL("alter view {} set (security_invoker = true);").format(relation.identifier))
-    elif leak.kind in ("privileged-column", "escalation", "give-away") and leak.attempt.action == UPDATE:
+    elif leak.attempt.action == UPDATE and (
+        leak.kind in ("privileged-column", "escalation", "give-away")
+        or (leak.kind == "deviation" and leak.attempt.whose in (OWN, GROUP))
+    ):
         cause = _named(plan, relation, policies) or f"a grant of UPDATE ({leak.attempt.column})"
         fix = _text(_without_column(relation, leak.attempt.column, leak.attempt.caller.role))
     elif leak.kind == "escalation" and policies:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from supabase_jobs.audit.callers import ANON, FORGER, FORMER, MEMBER, NEWCOMER, STRANGER, Caller
+from supabase_jobs.audit.callers import ANON, CLAIM, FORGER, FORMER, MEMBER, NEWCOMER, STRANGER, Caller
 from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.fixtures.plan import Plan, user_columns
 from supabase_jobs.audit.probes.attempt import (
@@ -41,6 +41,8 @@ _PRIVILEGES = {
     "subscription_status", "is_premium", "is_pro", "is_paid", "is_verified", "verified", "credits", "balance",
     "stripe_customer_id", "stripe_subscription_id", "customer_id", "trial_ends_at", "is_banned", "banned", "quota",
 }  # fmt: skip
+# what a group pays for
+_PAID = ("plan", "tier", "subscription", "quota", "credits", "seats", "stripe", "trial", "premium", "billing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +139,18 @@ class _Judge:
     # ------------------------------------------------------------------------------------------- writes
 
     def _writes(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
-        for action in (UPDATE, DELETE):
-            for attempt in attempts:
+        for action in (UPDATE, DELETE, INSERT):
+            trusted = [a for a in attempts if a.action == action and a.whose == OTHER and a.caller.kind == CLAIM]
+            # where another claim names the tenant, an admin of one tenant is a stranger to the other
+            for attempt in trusted if self._has_claim(relation) else ():
+                if attempt.reached and not attempt.name and not self._reads_other(attempt):
+                    kind = "forged" if action == INSERT else "write"
+                    message = (
+                        f"{who(attempt.caller)} {_DOES[action]} other users' rows, without being able to read them"
+                    )
+                    yield Leak(kind, Severity.ERROR, relation, action, message, attempt)
+                    break
+            for attempt in attempts if action != INSERT else ():
                 if attempt.action != action or not attempt.reached or not attempt.caller.is_outsider:
                     continue
                 if attempt.whose == OTHER:
@@ -172,7 +184,8 @@ class _Judge:
         for attempt in inserts:
             if relation.is_storage and attempt.whose == OTHER:
                 message = f"{who(attempt.caller)} upload files into the folders of others"
-                yield Leak("upload", Severity.WARNING, relation, INSERT, message, attempt)
+                severity = Severity.WARNING if self._reads_other(attempt) else Severity.ERROR
+                yield Leak("upload", severity, relation, INSERT, message, attempt)
                 break
             if attempt.whose == OTHER and not attempt.name:
                 parents = self._unreadable_parents(relation, attempt.caller)
@@ -204,6 +217,16 @@ class _Judge:
                 yield Leak("shared-write", Severity.INFO, relation, INSERT, f"{who(attempt.caller)} add rows", attempt)
                 break
 
+    def _has_claim(self, relation: Relation) -> bool:
+        return any((relation.oid, c.name) in self._plan.usage.claim_columns for c in relation.columns)
+
+    def _reads_other(self, attempt: Attempt) -> bool:
+        """Whether the caller of an attempt reads the other tenant's row of the same object."""
+        return any(
+            a.caller is attempt.caller and a.action == SELECT and a.whose == OTHER and a.reached
+            for a in self._by_label[attempt.label]
+        )
+
     def _identifies(self, relation: Relation) -> bool:
         """Whether the table itself names the owner of a row, by a user, claim or header."""
         usage = self._plan.usage
@@ -230,12 +253,15 @@ class _Judge:
     # ------------------------------------------------------------------------------------------- own rows
 
     def _privileged_columns(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
-        """Columns of one's own row whose names say that the application decides about them."""
-        if relation.oid not in self._plan.per_user:
+        """Columns of one's own row, or of one's group, whose names say that the application decides about them."""
+        per_user = relation.oid in self._plan.per_user
+        if not per_user and relation.oid not in self._plan.groups:
             return
         for attempt in attempts:
             own = attempt.action == UPDATE and attempt.whose == OWN and attempt.reached and attempt.error is None
-            if own and attempt.column.lower() in _PRIVILEGES and attempt.caller.kind in (NEWCOMER, STRANGER):
+            name = attempt.column.lower()
+            privileged = is_paid_for(name) or (per_user and name in _PRIVILEGES)
+            if own and privileged and attempt.caller.kind in (NEWCOMER, STRANGER):
                 goal = "become an admin" if "admin" in attempt.column else f"change their own {attempt.column}"
                 message = f"Any signed-in user can {goal}: UPDATE of {relation.name}.{attempt.column}"
                 yield Leak("privileged-column", Severity.ERROR, relation, UPDATE, message, attempt)
@@ -298,11 +324,18 @@ def who(caller: Caller) -> str:
     """The caller as the subject of a sentence."""
     if caller.kind == MEMBER:
         return f"A member ({caller.label}) can"
+    if caller.kind == CLAIM:
+        return f"A {caller.label} can"
     if caller.role == "anon" and caller.kind == FORGER:
         return f"Anyone who sends {caller.label.removeprefix('anon with ')} can"
     if caller.role == "anon" and caller.kind == STRANGER:
         return "A guest with an identity of their own can"
     return _WHO[caller.kind]
+
+
+def is_paid_for(name: str) -> bool:
+    """Whether a column's name says that a payment decides about it, such as `plan_id` or `quota_mb`."""
+    return any(name == word or name.startswith(f"{word}_") for word in _PAID)
 
 
 def rank(caller: Caller) -> int:

@@ -217,7 +217,7 @@ class Bypasses:
             return
         watched = [self._fixture.a.rows[oid] for oid in sorted(tables)] if function.volatility == "v" else []
         readable = [r for r in hidden if r.relation.may(caller.role, "SELECT")]
-        for arguments in self._arguments(function):
+        for arguments in self._arguments(function, caller):
             sent = [self._call(function, arguments)]
             repeats = function.volatility == "v" and bool(hidden) and len(readable) == len(hidden)
             if repeats:
@@ -231,16 +231,22 @@ class Bypasses:
         query = sql.SQL("select left(string_agg(r::text, ' '), {}) from (select * from {} limit 1000) as r")
         return _statement(query.format(sql.Literal(_LONGEST), call))
 
-    def _arguments(self, function: Function) -> Iterator[list[sql.Composable]]:
+    def _arguments(self, function: Function, caller: Caller) -> Iterator[list[sql.Composable]]:
         required = len(function.argument_types) - function.defaults
         names = [*function.argument_names, *[""] * len(function.argument_types)]
         choices = [
-            [typed(value, type_) for value in self._candidates(name, type_)]
+            [typed(value, type_) for value in self._with_own_id(self._candidates(name, type_), caller)]
             for name, type_ in islice(zip(names, function.argument_types, strict=False), max(required, 0) or None)
         ]  # fmt: skip
         if required <= 0:
             choices = choices if function.argument_types else []
         yield from (list(chosen) for chosen in islice(product(*choices), _VARIANTS))
+
+    def _with_own_id(self, candidates: list[str | None], caller: Caller) -> list[str | None]:
+        """The candidates, and the caller's id after that of tenant A's owner: it may gain something for itself."""
+        if caller.user is None or self._fixture.a.owner.id not in candidates:
+            return candidates
+        return [candidates[0], caller.user.id, *candidates[1:]]
 
     def _candidates(self, name: str, type_: str) -> list[str | None]:
         """Values for an argument: ids of tenant A that fit its name, the likeliest first."""
@@ -250,7 +256,7 @@ class Bypasses:
 
     def _find_candidates(self, name: str, type_: str) -> list[str | None]:
         plain = re.sub(r"^(p|in|arg|param|target|_)_|^_+|_+$", "", name.lower())
-        secret = any(word in plain for word in _SECRETS)
+        secret = any(word in plain for word in _SECRETS) and not plain.endswith("id")
         source = self._fixture.b if secret else self._fixture.a
         if type_ in ("uuid", "bigint", "integer", "text", "character varying") and not secret:
             found = self._ids(source, plain, type_)
@@ -276,6 +282,7 @@ class Bypasses:
                     continue
                 key = column.name in relation.primary_key
                 own = key and name in (f"{single}_id", single, relation.name, f"{single}id")
+                own = own or name == f"{single}_{column.name}"
                 if own or (column.name == name != "id" and type_ in ("uuid", "bigint", "integer")):
                     found.append(row.values[column.name])
         return list(dict.fromkeys(found))[:2]

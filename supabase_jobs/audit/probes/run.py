@@ -226,7 +226,7 @@ class Probes:
 
     def _columns(self) -> Iterator[Attempt]:
         """Each other column, of rows of one's own and of the group, if the policies let one column pass."""
-        for attempt in [a for a in self.attempts if a.action == UPDATE and a.whose in (OWN, GROUP)]:
+        for attempt in [a for a in self.attempts if a.action == UPDATE and self._by_column(a)]:
             if attempt.outcome in ("hidden", "denied") or not attempt.statements or attempt.is_state:
                 continue
             row = attempt.row
@@ -234,6 +234,10 @@ class Probes:
                 for value in self._values(row, column, attempt.caller):
                     if (column.name, value) != (attempt.column, attempt.value):
                         yield self._update(attempt.caller, row, attempt.whose, {column.name: value})
+
+    def _by_column(self, attempt: Attempt) -> bool:
+        """Whether columns matter: of rows of one's own and of the group, and of what policies of others read."""
+        return attempt.whose in (OWN, GROUP) or (attempt.whose == NONE and attempt.relation.oid in self._plan.opening)
 
     def _takeovers(self) -> Iterator[Attempt]:
         """Rows of others that a policy refuses to leave as they are: with the caller as their owner."""
@@ -284,10 +288,22 @@ class Probes:
             author = whose == OWN and caller.kind == STRANGER and not self._is_membership(relation)
             if author and (authors := self._authors(row)):
                 yield self._insert(caller, OTHER, row, {**row.values, **authors}, name=FORGE)
+            opening = whose == NONE and relation.oid in self._plan.opening and caller.kind != OWNER
+            if opening and (new := self._as_own(row, caller, through_parents=True)):
+                yield self._insert(caller, whose, row, {**row.values, **new}, name=JOIN)
             if whose in (OTHER, GROUP) and caller.user is not None and caller.kind != OWNER:
                 new = self._as_own(row, caller, through_parents=False)
-                if new and self._has_parent(row):
-                    yield self._insert(caller, GROUP, row, {**row.values, **new}, name=JOIN)
+                if new and (self._has_parent(row) or self._is_membership(relation)):
+                    yield self._insert(caller, GROUP, row, {**self._granting(row), **new}, name=JOIN)
+
+    def _granting(self, row: Row) -> Mapping[str, str | None]:
+        """The values of a membership that grants something: of roles on the whole project, those of a member."""
+        membership = self._plan.memberships.get(row.relation.oid)
+        if membership is None or not any(k.target in self._plan.roles for k in row.relation.foreign_keys):
+            return row.values
+        members = [u for u in self._fixture.a.users if u.membership is membership and not u.former]
+        rows = [u.rows[row.relation.oid].values for u in members if row.relation.oid in u.rows]
+        return rows[0] if rows else row.values
 
     def _is_membership(self, relation: Relation) -> bool:
         return relation.oid in self._plan.memberships  # who manages a group adds others
@@ -402,7 +418,8 @@ class Probes:
         if not attempt.reached or trusted or attempt.error is not None or attempt.is_state:
             return False
         if attempt.action == UPDATE:
-            return attempt.whose == OWN and attempt.column in self._plan.usage.words
+            shared = attempt.whose == NONE and attempt.relation.oid in self._plan.opening
+            return (attempt.whose == OWN or shared) and attempt.column in self._plan.usage.words
         if attempt.action == INSERT:
             return attempt.name == JOIN or (attempt.whose == OWN and attempt.caller.kind in (MEMBER, FORMER))
         return attempt.action == DELETE and attempt.whose == OWN

@@ -1,15 +1,17 @@
 """The callers of the audit: every kind of request that can reach the project's tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from supabase_jobs.audit.configuration import DeclaredCaller
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.insert import claims_of, place
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User
 from supabase_jobs.verify.identity import Identity
 
-ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER, CLAIM = (
-    "anon", "newcomer", "stranger", "owner", "member", "former", "forger", "claim",
+ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER, CLAIM, DECLARED = (
+    "anon", "newcomer", "stranger", "owner", "member", "former", "forger", "claim", "declared",
 )  # fmt: skip
 
 
@@ -23,7 +25,8 @@ class Caller:
 
     `kind`: anon has no identity, a newcomer has only signed up, the stranger is the owner of tenant B, the owner that
     of tenant A; a member and a former member belong to A's group; a forger sets claims or headers that anyone can
-    choose; a user with a claim has one that only the project gives, such as a role.
+    choose; a user with a claim has one that only the project gives, such as a role. `declared` is an outsider of
+    audit.toml.
     """
 
     label: str
@@ -40,7 +43,7 @@ class Caller:
     @property
     def is_outsider(self) -> bool:
         """Whether the caller has nothing to do with tenant A."""
-        return self.kind in (ANON, NEWCOMER, STRANGER, FORMER, FORGER)
+        return self.kind in (ANON, NEWCOMER, STRANGER, FORMER, FORGER, DECLARED)
 
     def own_row(self, oid: int) -> Row | None:
         """The caller's own row of a table."""
@@ -49,9 +52,40 @@ class Caller:
         return self.user.rows.get(oid)
 
 
-def find(fixture: Fixture) -> list[Caller]:
-    """The callers for a fixture; the outsiders first."""
-    return list(_callers(fixture))
+def find(fixture: Fixture, declared: Sequence[DeclaredCaller] = ()) -> list[Caller]:
+    """The callers for a fixture, and those of audit.toml."""
+    return [*_callers(fixture), *(_declared(fixture, caller) for caller in declared)]
+
+
+def _declared(fixture: Fixture, declared: DeclaredCaller) -> Caller:
+    """A caller of audit.toml: an identity of the fixture with further claims and headers."""
+    headers = {name: escaped(value) for name, value in declared.headers.items()}
+    if declared.role != "authenticated":
+        claims: dict[str, Any] = {"role": declared.role}
+        user, tenant = None, None
+    else:
+        tenants = {"owner": fixture.a, "stranger": fixture.b}
+        tenant = tenants.get(declared.user) or Tenant("c", "", [fixture.newcomer])
+        user = tenant.owner
+        claims = claims_of(tenant, user)
+    for path, value in _leaves(declared.claims, ()):
+        place(claims, path, escaped(value) if len(path) == 1 else value)
+    kind = OWNER if declared.user == "owner" else DECLARED if declared.outsider else CLAIM
+    identity = Identity(declared.name, declared.role, claims, headers or None)
+    return Caller(declared.name, kind, identity, user, tenant)
+
+
+def escaped(value: Any) -> Any:
+    """A claim or header for an identity, whose texts may have placeholders with `$`."""
+    return value.replace("$", "$$") if isinstance(value, str) else value
+
+
+def _leaves(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, value in table.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, (*path, name))
+        else:
+            yield (*path, name), value
 
 
 def _callers(fixture: Fixture) -> Iterator[Caller]:

@@ -80,6 +80,17 @@ def expression_tree(text: str) -> Any:
     return None if not trees else trees[0]["SelectStmt"]["targetList"][0]["ResTarget"]["val"]
 
 
+def is_expression(text: str) -> bool:
+    """Whether a text is one expression, and nothing besides."""
+    trees = syntax.parse(f"select {text}") or []
+    if len(trees) != 1 or "SelectStmt" not in trees[0]:
+        return False
+    select = trees[0]["SelectStmt"]
+    targets = select.get("targetList", [])
+    clauses = set(select) - {"targetList", "limitOption", "op"}
+    return len(targets) == 1 and "name" not in targets[0]["ResTarget"] and not clauses and "--" not in text
+
+
 def body_trees(language: str, body: str) -> list[Any]:
     """The parse trees of a function's SQL; of a PL/pgSQL body, those of the statements and conditions that parse."""
     if language == "sql":

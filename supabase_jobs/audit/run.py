@@ -9,6 +9,7 @@ from psycopg.pq import TransactionStatus
 
 from supabase_jobs.audit import callers, catalog, usage
 from supabase_jobs.audit.baseline import Access, wider
+from supabase_jobs.audit.configuration import Configuration
 from supabase_jobs.audit.fixtures.build import build
 from supabase_jobs.audit.fixtures.plan import make_plan
 from supabase_jobs.audit.oracles import access, causes, leaks, summary
@@ -38,7 +39,7 @@ class Options:
 
     `functions`: call the functions that requests can call; `volatile`: those that may change something, too.
     `accepted` is the access of the baseline; what goes beyond it gets a cause.
-    `is_local`: locks on the project's tables disturb nobody.
+    `configuration` is that of audit.toml. `is_local`: locks on the project's tables disturb nobody.
     """
 
     served: Sequence[str] = ("public",)
@@ -48,6 +49,7 @@ class Options:
     volatile: bool = False
     is_local: bool = False
     accepted: Access = field(default_factory=dict)
+    configuration: Configuration = field(default_factory=Configuration)
 
 
 def audit(connection: Connection, options: Options) -> Audit:
@@ -63,10 +65,10 @@ def audit(connection: Connection, options: Options) -> Audit:
         _check(found, options)
         plan = make_plan(found, usage.usage(found))
         run_groups(connection, [[_SEARCH_PATH, _ALLOW_DELETE]])[0].answer()
-        fixture = build(connection, plan)
+        fixture = build(connection, plan, options.configuration)
         acting = impersonation.begin(connection, "audit", (), (), {})
         connection.execute("savepoint audit_probes")
-        everyone = callers.find(fixture)
+        everyone = callers.find(fixture, options.configuration.callers)
         probes = Probes(acting, fixture, everyone, context)
         relations = [r for r in found.reachable if _selected(r, options)]
         views = [r for r in relations if r.kind in ("v", "m")]
@@ -131,6 +133,8 @@ def _not_tested(
     if stopped:
         why = f"the audit was stopped after {TIME_LIMIT_S} seconds"
         yield NotTested("database", why, "Audit a part with --schema or --table, and look for slow policies.")
+    for name, reason in options.configuration.excluded.items():
+        yield NotTested(name, f"excluded: {reason}", "To audit it, remove it from [excluded] in audit.toml.")
     slow: dict[str, str] = {}
     for attempt in attempts:
         if attempt.outcome in INCONCLUSIVE_SQLSTATES:
@@ -182,6 +186,7 @@ def _callable(function: catalog.Function, options: Options) -> bool:
 
 
 def _check(found: catalog.Catalog, options: Options) -> None:
+    options.configuration.check(found)
     if unknown := set(options.schemas) - set(found.schema_users):
         raise ConfigError(f"--schema: no schema {min(unknown)!r} in the database")
     names = {name for r in found.relations for name in (r.label, r.name)}
@@ -194,5 +199,7 @@ def _check(found: catalog.Catalog, options: Options) -> None:
 
 
 def _selected(relation: catalog.Relation, options: Options) -> bool:
+    if relation.label in options.configuration.excluded:
+        return False
     in_schema = not options.schemas or relation.schema in options.schemas
     return in_schema and (not options.tables or relation.label in options.tables or relation.name in options.tables)

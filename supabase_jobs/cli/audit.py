@@ -14,6 +14,7 @@ from supabase_jobs.cli.common import JSON_HELP, narrate, progress, settings, sha
 from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
+    from supabase_jobs.audit.configuration import Configuration
     from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import Audit
     from supabase_jobs.settings import Settings
@@ -88,6 +89,7 @@ def command(
         raise ConfigError(f"cannot write {output}: no folder {output.parent}", hint="Create the folder.")
     given = settings(ctx)
     options = Options(
+        configuration=_configuration(given.directory),
         served=load_api_settings(given.directory).schemas,
         schemas=schemas,
         tables=tables,
@@ -118,6 +120,13 @@ def _baseline_file(option: Path | None) -> Path | None:
     if option is not None:
         return option
     return DEFAULT_BASELINE if DEFAULT_BASELINE.is_file() else None
+
+
+def _configuration(directory: Path) -> "Configuration":
+    from supabase_jobs.audit.configuration import DEFAULT_FILE, Configuration, load
+
+    file = directory / DEFAULT_FILE
+    return load(file) if file.is_file() else Configuration()
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ begin
   end loop;
 end;
 $$;
+alter role supabase_storage_admin login; -- as Storage does
 -- supautils lets postgres create policies on tables of these roles; membership allows the same
 grant supabase_storage_admin to postgres;
 grant supabase_realtime_admin to postgres;

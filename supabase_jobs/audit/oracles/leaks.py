@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from supabase_jobs.audit.callers import ANON, CLAIM, FORGER, FORMER, MEMBER, NEWCOMER, STRANGER, Caller
+from supabase_jobs.audit.callers import ANON, CLAIM, DECLARED, FORGER, FORMER, MEMBER, NEWCOMER, STRANGER, Caller
 from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.fixtures.plan import Plan, user_columns
 from supabase_jobs.audit.probes.attempt import (
@@ -31,7 +31,7 @@ _WHO = {
     FORGER: "A signed-in user who changes their own user_metadata can",
 }
 # the callers from the most to the least general
-_GENERAL = (ANON, NEWCOMER, STRANGER, FORMER, FORGER, MEMBER)
+_GENERAL = (ANON, NEWCOMER, STRANGER, FORMER, FORGER, DECLARED, MEMBER)
 _DOES = {SELECT: "read", INSERT: "add", UPDATE: "change", DELETE: "delete"}
 
 _SENSITIVE = ("email", "phone", "token", "secret", "password", "api_key", "apikey", "ssn", "iban", "private_key", "otp")
@@ -326,6 +326,8 @@ def who(caller: Caller) -> str:
         return f"A member ({caller.label}) can"
     if caller.kind == CLAIM:
         return f"A {caller.label} can"
+    if caller.kind == DECLARED:
+        return f"The caller {caller.label} can"
     if caller.role == "anon" and caller.kind == FORGER:
         return f"Anyone who sends {caller.label.removeprefix('anon with ')} can"
     if caller.role == "anon" and caller.kind == STRANGER:

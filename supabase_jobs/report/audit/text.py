@@ -31,7 +31,7 @@ def audit(result: Audit, *, colour: bool = False) -> str:
     for item in result.not_tested:
         text = Text("not tested: ", style="bold yellow")
         text.append(f"{summary.line(item.object)}: {summary.line(item.why)}\n", style="default")
-        text.append(f"  {summary.line(item.help)}\n", style="dim")
+        text.append("".join(f"  {line}\n" for line in summary.visible(item.help).splitlines()), style="dim")
         console.print(text)
     console.print(_verdict(result))
     file = console.file

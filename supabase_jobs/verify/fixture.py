@@ -5,17 +5,18 @@ Everything works inside a transaction that the caller rolls back.
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import psycopg
 
-from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Severity
-from supabase_jobs.verify import ownership, script, sign_up
+from supabase_jobs.verify import other_values, ownership, script, sign_up
 from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.impersonation import CALLER, CHECK_DEFERRED, Impersonation, Names, reset_role
 from supabase_jobs.verify.sign_up import NewUser, SignUpRejectedError
@@ -29,15 +30,21 @@ _FIX_UNKNOWN = "Grant the connecting role INSERT on these tables. A user trigger
 SEARCH_PATH = "select set_config('search_path', 'public, extensions', true)"
 _SAVEPOINT = Statement("savepoint fixture")
 _UNDO = Statement("rollback to savepoint fixture")
+_MAX_ATTEMPTS = 40
+_NO_TEXTS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
 class Fixture:
-    """The names of the ids of users and of anonymous users, who are created first, and the statements that follow."""
+    """The names of the ids of users and of anonymous users, who are created first, and the statements that follow.
+
+    `other_values` maps the name of a column to a text of the declaration and to others that may replace it.
+    """
 
     users: tuple[str, ...]
     anonymous_users: tuple[str, ...]
     statements: tuple[str, ...]
+    other_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def new_users(self, ids: Mapping[str, uuid.UUID]) -> list[NewUser]:
         """The users with the ids of a run."""
@@ -52,6 +59,7 @@ class Fixture:
             (*self.users, *other.users),
             (*self.anonymous_users, *other.anonymous_users),
             (*self.statements, *other.statements),
+            {**self.other_values, **other.other_values},
         )
 
     def script(self, names: Names, users: Sequence[Statement] | None = None) -> str:
@@ -62,27 +70,38 @@ class Fixture:
         return "".join([script.filled(SEARCH_PATH, None), *map(script.numbered, created), *rows])
 
 
+@dataclass(frozen=True)
+class Inserted:
+    """The statements that created the users, and the texts of the declaration that other values have replaced."""
+
+    users: list[Statement]
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
 def load(toml: Mapping[str, Any], ids: Collection[str]) -> Fixture:
-    """Read the keys `users`, `anonymous_users` and `fixture`. Raises ConfigError for a user who is not among `ids`."""
+    """Read the keys `users`, `anonymous_users`, `fixture` and `other_values`.
+
+    Raises ConfigError for a user who is not among `ids`.
+    """
     users, anonymous = tuple(toml.get("users", ())), tuple(toml.get("anonymous_users", ()))
     for unknown in {*users, *anonymous}.difference(ids):
         raise ConfigError(f"the user {unknown!r} is not among the ids")
-    return Fixture(users, anonymous, tuple(toml["fixture"]))
+    others = {column: tuple(texts) for column, texts in toml.get("other_values", {}).items()}
+    return Fixture(users, anonymous, tuple(toml["fixture"]), others)
 
 
 def insert_fixture(
     impersonation: Impersonation, area: str, fixture: Fixture, context: Context, managed: Collection[str] = ()
-) -> list[Statement] | None:
-    """Create the users and insert the rows as the connection's own role; return the statements that created the users.
+) -> Inserted | None:
+    """Create the users and insert the rows as the connection's own role.
 
-    If that fails, mark the area as unchecked and return None. The failure is an error if a managed object causes it
-    (one of `managed`), and otherwise a warning.
+    If a constraint or trigger of the project refuses rows, other values are tried. If that fails too, mark the area as
+    unchecked and return None. The failure is an error if a managed object causes it (one of `managed`), and otherwise a
+    warning.
     """
     connection, users = impersonation.connection, fixture.new_users(impersonation.ids)
-    created = sign_up.statements(users)
-    params = impersonation.params({name: name for name in impersonation.ids})
-    statements = [Statement(text, params) for text in fixture.statements]
-    rows = [*statements, *_committed(impersonation), Statement(CALLER)]
+    created, texts = sign_up.statements(users), _NO_TEXTS
+    rows = _rows(impersonation, fixture)
     [result] = run_groups(connection, [[Statement(SEARCH_PATH), _SAVEPOINT, *created, *rows]])
     if result.error is not None and 2 <= len(result.answers) < 2 + len(created):
         _undo(connection, result.error)
@@ -94,6 +113,8 @@ def insert_fixture(
         [result] = run_groups(connection, [rows])
     if result.error is not None:
         _undo(connection, result.error)
+        result, texts = _with_other_values(impersonation, fixture, created, result, managed)
+    if result.error is not None:
         conflict = ownership.user_object_conflict(connection, result.error, managed)
         if conflict is not None:
             reason = f"inserting the fixture rows: {conflict.why}"
@@ -105,7 +126,51 @@ def insert_fixture(
         return None
     if result.answer().rows != [impersonation.caller]:
         reset_role(impersonation)  # undoes the settings that a user trigger has changed
-    return created
+    return Inserted(created, texts)
+
+
+def _rows(impersonation: Impersonation, fixture: Fixture) -> list[Statement]:
+    """The statements that insert the rows; the last one returns the caller."""
+    params = impersonation.params({name: name for name in impersonation.ids})
+    statements = [Statement(text, params) for text in fixture.statements]
+    return [*statements, *_committed(impersonation), Statement(CALLER)]
+
+
+def _with_other_values(
+    impersonation: Impersonation,
+    fixture: Fixture,
+    created: Sequence[Statement],
+    refused: GroupResult,
+    managed: Collection[str],
+) -> tuple[GroupResult, Mapping[str, str]]:
+    """Repeat the fixture with other values, until none is refused; the result, and the texts that are replaced.
+
+    Each change must lead to another error. Without success, the first result, after a rollback.
+    """
+    connection, texts, result = impersonation.connection, _NO_TEXTS, refused
+    attempts = 0
+    while result.error is not None and managed:
+        refusing = other_values.refusing(connection, result.error, managed)
+        others = other_values.candidates(fixture.other_values, refusing, texts)
+        before = result.error
+        for other in islice(others, _MAX_ATTEMPTS - attempts):
+            attempts += 1
+            rows = _rows(impersonation, other_values.replaced(fixture, other))
+            [result] = run_groups(connection, [[*created, *rows]])
+            if result.error is None:
+                return result, other
+            _undo(connection, result.error)
+            if _place(result.error) != _place(before):
+                texts = other
+                break
+        else:
+            break
+    return refused, _NO_TEXTS
+
+
+def _place(error: psycopg.Error) -> tuple[str | None, ...]:
+    """What raised an error."""
+    return (error.sqlstate, error.diag.table_name, error.diag.constraint_name, error.diag.context)
 
 
 def _committed(impersonation: Impersonation) -> list[Statement]:

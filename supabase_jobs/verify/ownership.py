@@ -12,7 +12,7 @@ from supabase_jobs.verify.structure import snapshot
 
 _USER_OBJECT = Path(__file__).with_name("user_object.sql")
 # the kinds of objects that refuse rows
-_CONSTRAINTS = ("constraint", "index")
+_REFUSING = ("constraint", "index", "trigger")
 
 
 def managed_relations(declarations: Path) -> frozenset[str]:
@@ -22,10 +22,10 @@ def managed_relations(declarations: Path) -> frozenset[str]:
 
 
 def managed_objects(declarations: Path) -> frozenset[str]:
-    """The managed tables and views, and their constraints and indexes, each as `table:name`."""
+    """The managed tables and views, and their constraints, indexes and triggers, each as `table:name`."""
     recorded = _snapshot(declarations)
     facts = () if recorded is None else recorded.facts
-    parts = {f"{fact.object}:{fact.name}" for fact in facts if fact.kind in _CONSTRAINTS}
+    parts = {f"{fact.object}:{fact.name}" for fact in facts if fact.kind in _REFUSING}
     return managed_relations(declarations) | parts
 
 

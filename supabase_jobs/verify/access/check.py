@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.verify import ownership, script
+from supabase_jobs.verify import other_values, ownership, script
 from supabase_jobs.verify.access import AREA, privileges
 from supabase_jobs.verify.access.cells import Cell, run_matrices
 from supabase_jobs.verify.access.matrix import FILE_NAME, AccessDeclaration, load
@@ -52,9 +52,10 @@ def run(
     """
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     context.preambles[AREA] = _preamble(declared, impersonation)
-    if (users := insert_fixture(impersonation, AREA, declared.fixture, context, managed)) is None:
+    if (inserted := insert_fixture(impersonation, AREA, declared.fixture, context, managed)) is None:
         return
-    context.preambles[AREA] = _preamble(declared, impersonation, users)
+    declared = other_values.replaced(declared, inserted.texts)
+    context.preambles[AREA] = _preamble(declared, impersonation, inserted.users)
     run_matrices(impersonation, declared.matrices, managed, context)
     deviating = {finding.object for finding in context.findings if finding.area == AREA}
     context.matching |= {matrix.object for matrix in declared.matrices} - deviating

@@ -23,12 +23,13 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.errors import BusyError, ConfigError, ConnectError, SupabaseJobsError
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification, as_sql
-from supabase_jobs.verify import script, sign_up
+from supabase_jobs.verify import other_values, ownership, script, sign_up
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.cells import Cell
 from supabase_jobs.verify.access.matrix import FILE_NAME, AccessDeclaration, Matrix, MatrixRow, Request, load
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
+from supabase_jobs.verify.fixture import insert_fixture
 from supabase_jobs.verify.identity import NULL, Identity
 from supabase_jobs.verify.impersonation import Impersonation, Params, begin
 from supabase_jobs.verify.sign_up import SignedUp
@@ -197,6 +198,10 @@ def run(
         connection, AREA, declared.ids, declared.placeholders, expectations.variables, make=_marked_id
     )
     started = time.monotonic()
+    with connection.transaction(force_rollback=True):  # a user constraint may refuse the declared values here too
+        inserted = insert_fixture(impersonation, AREA, declared.fixture, Context(), ownership.managed_objects(path))
+    if inserted is not None:
+        declared = other_values.replaced(declared, inserted.texts)
     with endpoint.client() as http, guard.transaction():
         http.event_hooks["response"] = [partial(_require_served, endpoint)]
         this = _Run(connection, declared, impersonation, expectations, endpoint, http)

@@ -9,7 +9,7 @@ from functools import partial
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Case, Finding, Severity
-from supabase_jobs.verify import ownership, script
+from supabase_jobs.verify import other_values, ownership, script
 from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.exceptions import narrowing
 from supabase_jobs.verify.expectations import Expectations
@@ -60,9 +60,12 @@ def run(
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     scripts = _Scripts(impersonation, declared)
     context.preambles[AREA] = scripts.preamble()
-    if (users := insert_fixture(impersonation, AREA, declared.fixture, context, managed)) is None:
+    if (inserted := insert_fixture(impersonation, AREA, declared.fixture, context, managed)) is None:
         return
-    context.preambles[AREA] = scripts.preamble(users)
+    if inserted.texts:
+        declared = other_values.replaced(declared, inserted.texts)
+        scripts = _Scripts(impersonation, declared)
+    context.preambles[AREA] = scripts.preamble(inserted.users)
     with scenario_runner(impersonation, declared, variables, managed, tables) as runner:
         if missing := [name for name in declared.fixture_ids if name not in runner.fixture_rows]:
             why = f"the fixture rows {', '.join(missing)} are missing after their insert"

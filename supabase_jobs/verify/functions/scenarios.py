@@ -34,12 +34,16 @@ _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 @dataclass(frozen=True)
 class ScenarioStep:
-    """One statement, its identity (None: the connection's own role), and the rows or the error it must result in."""
+    """One statement, its identity (None: the connection's own role), and the rows or the error it must result in.
+
+    `may_be_refused`: a constraint of the project may refuse it.
+    """
 
     call: str
     identity: Identity | None = None
     result: tuple[tuple[str, ...], ...] = ()
     error: str | None = None
+    may_be_refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,10 +124,10 @@ def _identities(tables: Mapping[str, Any]) -> dict[str, Identity]:
 
 
 _FILE_KEYS = {
-    "access_matrix", "ids", "absent_ids", "users", "anonymous_users", "fixture", "identities", "watch", "unchanging",
-    "scenario",
+    "access_matrix", "ids", "absent_ids", "users", "anonymous_users", "fixture", "other_values", "identities", "watch",
+    "unchanging", "scenario",
 }  # fmt: skip
-_STEP_KEYS = {"call", "as", "result", "error"}
+_STEP_KEYS = {"call", "as", "result", "error", "may_be_refused"}
 _SCENARIO_KEYS = {"subject", "name", "given", "steps", "changes", "requires", "unchecked_errors", *_STEP_KEYS}
 
 
@@ -163,7 +167,7 @@ def _step(table: dict[str, Any], identities: Mapping[str, Identity], where: str)
     if error is not None and error not in REFUSALS and not is_sqlstate(error):
         raise ConfigError(f"{where}: {error!r} is neither an SQLSTATE nor one of {', '.join(REFUSALS)}")
     rows = tuple(tuple(_text(value) for value in row) for row in table.get("result", ()))
-    return ScenarioStep(table["call"], identity, rows, error)
+    return ScenarioStep(table["call"], identity, rows, error, table.get("may_be_refused", False))
 
 
 def _changes(

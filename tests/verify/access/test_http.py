@@ -31,6 +31,7 @@ from tests.fix_api import Api, serve_api
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database, Make
 from tests.programs import postgrest
+from tests.verify.harmless import named
 
 pytestmark = pytest.mark.slow
 
@@ -106,6 +107,18 @@ def test_other_rows_stay_unchanged(place: tuple[Database, Api], cli: Run) -> Non
         before = connection.execute(ALL_ROWS).fetchone()
         ran = cli("verify", "--api-url", api.url, "--db-url", database.url, **environ(api))
         assert (ran.code, connection.execute(ALL_ROWS).fetchone()) == (0, before)
+
+
+def test_the_rows_are_those_that_constraints_and_sign_up_triggers_accept(place: tuple[Database, Api], cli: Run) -> None:
+    database, api = place
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute(named("jobs", "URLs of videos only") + b" not valid")
+        connection.execute(named("sign_up", "an allow-list and a company's domain"))
+        before = connection.execute(ALL_ROWS).fetchone()
+        ran = cli("verify", "--only", "access", "--api-url", api.url, "--db-url", database.url, **environ(api))
+        assert ran.code == 0, ran.out
+        assert connection.execute(ALL_ROWS).fetchone() == before
+        assert connection.execute("select count(*) from public.allowed_emails").fetchone() == (0,)
 
 
 def test_access_that_only_the_api_allows_is_an_error(place: tuple[Database, Api], cli: Run) -> None:

@@ -25,6 +25,11 @@ def changes(stem: str) -> list[Change]:
         return [Change(name, **table) for name, table in tomllib.load(file)["changes"].items()]
 
 
+def named(stem: str, *names: str) -> bytes:
+    """The SQL of entries of a catalogue."""
+    return ";".join(change.sql for name in names for change in changes(stem) if change.name == name).encode()
+
+
 def each_change(stem: str) -> pytest.MarkDecorator:
     """Run a test for every entry of a catalogue."""
     return pytest.mark.parametrize("change", changes(stem), ids=lambda change: change.name)

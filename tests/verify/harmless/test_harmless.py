@@ -11,7 +11,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.verify.run import AREAS, verify
 from tests.fix_db import EXPECTATIONS, Make, oldest_and_newest
-from tests.verify.harmless import Change, changes
+from tests.verify.harmless import Change, changes, named
 
 BOTH = [pytest.param(change, id=change.name) for stem in ("jobs", "sign_up") for change in changes(stem)]
 
@@ -34,11 +34,6 @@ def test_a_harmless_change_leaves_nothing_unchecked(rolled_back: Connection, cha
     assert harmful(result.findings) == []
     assert (result.ok, result.unchecked) == (True, ())
     assert {case.area for case in result.cases} == set(AREAS)
-
-
-def named(stem: str, *names: str) -> bytes:
-    """The SQL of entries of a catalogue."""
-    return ";".join(change.sql for name in names for change in changes(stem) if change.name == name).encode()
 
 
 def replace_in(connection: Connection, function: str, old: str, new: str) -> None:

@@ -1,0 +1,171 @@
+"""Other values for the rows of a fixture, where a constraint or trigger of the project refuses the declared ones.
+
+A declaration names the texts that may be replaced (`other_values`), and by what. For a URL, more values are derived
+from the texts of the constraint or trigger: the addresses, hosts and regular expressions that it compares with.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+
+from supabase_jobs.database.batch import read
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.sql_files import sql_file
+
+_REFUSING = sql_file(Path(__file__).with_name("refusing.sql"))
+
+_URL = "https://"
+# a statement contains them as they are
+_SAFE = re.compile(r"[\w:/.?=&#~+,;@!-]+")
+_LITERAL = re.compile(r"(\bE)?'((?:[^']|'')*)'")
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)+")
+_USUAL_URLS = (
+    "https://example.com/verify/",
+    "https://www.youtube.com/watch?v=verify",
+    "https://example.com/verify/long/" + "0" * 64,
+)
+_DIGITS = 3  # a number of so many digits follows the text of a URL
+_REPEATED = 6
+
+T = TypeVar("T")
+Texts = Mapping[str, str]
+
+
+def refusing(connection: Connection, error: psycopg.Error, managed: Collection[str]) -> list[str]:
+    """The texts of the user constraint, index or trigger function that raised an error; none if a managed one did.
+
+    `managed` are the managed objects, as `ownership.managed_objects` names them. Queries the catalogs, so the
+    transaction must not be in a failed state.
+    """
+    diag = error.diag
+    names = (diag.schema_name, diag.table_name, diag.constraint_name, diag.context)
+    statement = _REFUSING.statement(*(name or "" for name in names), list(managed))
+    [rows] = read(connection, [statement])
+    return [text for (text,) in rows]
+
+
+def candidates(declared: Mapping[str, Sequence[str]], texts: Sequence[str], chosen: Texts) -> Iterator[Texts]:
+    """Texts to replace in the declaration, the likeliest first, in addition to those `chosen` before.
+
+    `declared` maps the name of a column to the text to replace and the declared others. Only the columns that one of
+    the refusing `texts` names are tried.
+    """
+    for column, (text, *others) in declared.items():
+        if any(re.search(rf"\b{re.escape(column)}\b", refusing) for refusing in texts):
+            derived = _urls(texts) if text.startswith(_URL) else ()
+            for other in dict.fromkeys((*derived, *others)):
+                yield {**chosen, text: other}
+
+
+def replaced(declared: T, texts: Texts) -> T:
+    """A declaration in which every text contains the other values; the same object if nothing changes."""
+    if not texts:
+        return declared
+    result: T = _replaced(declared, texts)
+    return result
+
+
+def _replaced(value: Any, texts: Texts) -> Any:
+    if isinstance(value, str):
+        for text, other in texts.items():
+            value = value.replace(text, other)
+        return value
+    if isinstance(value, Mapping):
+        return {key: _replaced(item, texts) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(_replaced(item, texts) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        changes = {field.name: _replaced(getattr(value, field.name), texts) for field in fields(value) if field.init}
+        changed = {name: item for name, item in changes.items() if item != getattr(value, name)}
+        return replace(value, **changed) if changed else value
+    return value
+
+
+def _urls(texts: Sequence[str]) -> Iterator[str]:
+    """Beginnings of URLs that the texts suggest, and usual ones."""
+    literals = [
+        literal.replace("\\\\", "\\") if escaped else literal
+        for text in texts
+        for escaped, literal in _LITERAL.findall(text.replace("''", ""))
+    ]
+    for literal in literals:
+        yield from filter(_SAFE.fullmatch, _from_literal(literal))
+    yield from _USUAL_URLS
+
+
+def _from_literal(literal: str) -> Iterator[str]:
+    """Beginnings of URLs that may match a pattern of LIKE, a host, an address, or a regular expression."""
+    if re.search(r"[\\^$(\[+*?|]", literal.removeprefix(_URL)):
+        sample = _sample(literal)
+        if sample.startswith(("http://", _URL)):
+            yield from (sample[:-_DIGITS], sample, f"{sample}/")
+            sample = sample.partition("//")[2]
+    else:
+        sample = literal
+    sample = re.sub(r"(?<=//)%\.", "www.", sample).replace("%", "").strip("/.")
+    if sample.startswith(("http://", _URL)):
+        yield from (sample + "/", sample)
+    elif _HOST.match(sample):
+        yield from (f"{_URL}{sample}/verify/", f"{_URL}www.{sample}/verify/", f"{_URL}{sample}")
+
+
+# one element of a regular expression: a class, an escaped or plain character, or a bracket; and its quantifier
+_ELEMENT = re.compile(r"(\[\^?\]?(?:\[:\w+:\]|[^\]])*\]|\\.|\(\?[:=!]|.)([*+?]|\{(\d+)(,?)(\d*)\})?", re.DOTALL)
+_CHARACTERS = "a0-_/.x"
+
+
+def _sample(pattern: str) -> str:
+    """A text that a simple regular expression matches: the first of alternatives, without what may be left out."""
+    stack: list[list[str]] = [[]]
+    skipping: list[bool] = [False]  # whether the part after a | is left out, for each open bracket
+    position = 0
+    while position < len(pattern) and (found := _ELEMENT.match(pattern, position)) is not None:
+        position = found.end()
+        element, quantifier, least, comma, most = found.groups()
+        if element.startswith("("):
+            stack.append([])
+            skipping.append(skipping[-1] or element == "(?!")
+            continue
+        if element == ")" and len(stack) > 1:
+            text = "".join(stack.pop())
+            skipping.pop()
+        elif element == "|":
+            skipping[-1] = True
+            continue
+        else:
+            text = _character(element)
+        if skipping[-1]:
+            continue
+        stack[-1].append(text * _times(element, quantifier, least, comma, most))
+    return "".join("".join(part) for part in stack)
+
+
+def _times(element: str, quantifier: str | None, least: str | None, comma: str | None, most: str | None) -> int:
+    if quantifier is None:
+        return 1
+    if least is not None:
+        return int(least) if not comma else max(int(least), min(int(most or _REPEATED), _REPEATED))
+    if quantifier == "?":
+        return 0
+    return 1 if element == ")" else _REPEATED
+
+
+def _character(element: str) -> str:
+    """A character that an element matches; '' for an anchor."""
+    if element in ("^", "$", r"\m", r"\M", r"\A", r"\Z", r"\y"):
+        return ""
+    if element == ".":
+        return "a"
+    if element in (r"\d", r"\w", r"\S", r"\s"):
+        return {"d": "0", "s": " "}.get(element[1], "a")
+    if element.startswith("["):
+        as_python = re.sub(r"\[:(\w+):\]", lambda c: {"digit": "0-9", "space": " "}.get(c[1], "a-zA-Z"), element)
+        try:
+            return next((c for c in _CHARACTERS if re.fullmatch(as_python, c)), "")
+        except re.error:
+            return ""
+    return element.removeprefix("\\")

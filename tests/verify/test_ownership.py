@@ -33,7 +33,7 @@ FOR_PROFILES = """
 create table public.profiles (id uuid primary key);
 alter table public.async_jobs add constraint has_profile foreign key (user_id) references public.profiles
 """
-FOR_POSTS = "alter table public.async_jobs add constraint chk_post check (url !~ '/10$')"
+FOR_POSTS = "alter table public.async_jobs add constraint chk_post check (url !~ '/810$')"
 OFF = "alter table public.async_jobs disable row level security"
 NO_CASCADE = """
 alter table public.async_jobs drop constraint async_jobs_user_id_fkey,

@@ -112,7 +112,8 @@ def test_other_rows_stay_unchanged(place: tuple[Database, Api], cli: Run) -> Non
 def test_the_rows_are_those_that_constraints_and_sign_up_triggers_accept(place: tuple[Database, Api], cli: Run) -> None:
     database, api = place
     with psycopg.connect(database.url, autocommit=True) as connection:
-        connection.execute(named("jobs", "URLs of videos only") + b" not valid")
+        connection.execute("update public.async_jobs set url = 'https://youtube.com/watch?v=verify12345'")
+        connection.execute(named("jobs", "URLs of videos only"))
         connection.execute(named("sign_up", "an allow-list and a company's domain"))
         before = connection.execute(ALL_ROWS).fetchone()
         ran = cli("verify", "--only", "access", "--api-url", api.url, "--db-url", database.url, **environ(api))

@@ -1,8 +1,11 @@
-"""`supabase-jobs demo`."""
+"""`supabase-jobs demo`: the migrations on a new database, a mistake, what verify reports, and its fix."""
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,25 +19,43 @@ from supabase_jobs.cli.common import (
     settings,
     shared_options,
 )
+from supabase_jobs.errors import VerificationError
 
 if TYPE_CHECKING:
+    from supabase_jobs.database.connection import Connection
+    from supabase_jobs.findings import Verification
     from supabase_jobs.local.server import ServerInfo
     from supabase_jobs.settings import Settings
+    from supabase_jobs.verify.expectations import Expectations
+
+_MISTAKE = Path(__file__).with_name("demo_mistake.sql")
+# the actions of the overview, of all those in the access matrix
+_ACTIONS = ("select", "insert own", "insert forged", "update", "delete")
+_REPORT = "report.html"
+# what this program writes into every HTML report
+_GENERATOR = '<meta name="generator" content="supabase-jobs">'
+_NEXT = """\
+Next:
+  supabase-jobs audit        in your project: who can do what with your own tables
+  supabase-jobs render       write these migrations into supabase/migrations
+  supabase-jobs demo --all   print every cell of the matrix"""
 
 
 @click.command(epilog="Example: supabase-jobs demo --keep")
 @click.option("--keep", is_flag=True, help="Leave the database running as this directory's local server.")
+@click.option("--all", "whole", is_flag=True, help="Print the whole access matrix.")
 @shared_options
 @json_option
 @click.pass_context
-def command(ctx: click.Context, keep: bool) -> None:
-    """Start a database like Supabase, apply the rendered migrations, verify, and print the access matrix.
+def command(ctx: click.Context, keep: bool, whole: bool) -> None:
+    """Apply the migrations to a new database like Supabase, verify, make a mistake, and fix it.
 
-    Exits 1 if verify finds an error. Leaves nothing running without --keep. The database is always a new local one:
-    --db-url is ignored.
+    Prints who can do what, plants a policy that lets everyone read, and shows what verify reports and the SQL that
+    repairs it. Writes report.html. Exits 1 if verify finds an error that was not planted. Leaves nothing running
+    without --keep. The database is always a new local one: --db-url is ignored.
     """
-    from supabase_jobs.database.connection import connect, describe
-    from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
+    from supabase_jobs.database.connection import connect
+    from supabase_jobs.migrations.apply import apply_pending
     from supabase_jobs.sources import project
     from supabase_jobs.sources.files import MigrationFiles
     from supabase_jobs.verify.expectations import load_expectations
@@ -45,14 +66,80 @@ def command(ctx: click.Context, keep: bool) -> None:
     expectations = load_expectations(command_settings)
     started = time.monotonic()
     with _server(command_settings, keep) as server, connect(server.url) as connection:
-        narrate(f"database: {describe(connection)}, started in {time.monotonic() - started:.1f} s")
-        applied, before = apply_pending(connection, files, observer=ApplyObserver(narrate, progress))
-        narrate(f"{len(applied)} migrations applied, {len(before)} applied before; verifying")
-        result = verify(connection, expectations)
-    click.echo(report(result, "json" if as_json(ctx) else "text"), nl=False)
+        with progress("applying the migrations to a new database, and verifying"):
+            applied, _ = apply_pending(connection, files)
+            result = verify(connection, expectations)
+        server_version = connection.info.parameter_status("server_version")
+        narrate(
+            f"PostgreSQL {server_version}: {len(applied)} migrations applied, {result.checks} checks,"
+            f" {time.monotonic() - started:.1f} s"
+        )
+        if as_json(ctx):
+            click.echo(report(result, "json"), nl=False)
+        elif not result.ok:
+            click.echo(report(result, "text"), nl=False)
+        else:
+            if whole:
+                click.echo(report(result, "text"))
+            _show(result)
+            result = _make_and_fix_a_mistake(connection, expectations)
+            _write_report(command_settings.directory, result)
+            click.echo(_NEXT)
     if keep:
         narrate(f"still running at {server.url}; stop it with: supabase-jobs local stop")
     ctx.exit(0 if result.ok else 1)
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def _show(result: "Verification") -> None:
+    from supabase_jobs.report import text
+
+    click.echo("Who can do what with the jobs of guests and users:")
+    click.echo(text.overview(result.grids[0], _ACTIONS, colour=_colour()), nl=False)
+    click.echo(text.legend(colour=_colour()), nl=False)
+    click.echo(click.style(f"ok: {result.checks} checks, every cell is as declared", fg="green"))
+
+
+def _make_and_fix_a_mistake(connection: "Connection", expectations: "Expectations") -> "Verification":
+    """Plant the mistake, print what verify reports, run the printed fix, and return the result after it."""
+    from supabase_jobs.database.sql_files import sql_file
+    from supabase_jobs.report import summary, text
+    from supabase_jobs.verify.run import verify
+
+    mistake = sql_file(_MISTAKE)
+    click.echo(f"\nA mistake that a review can miss:\n{mistake.text.strip()};")
+    mistake.execute(connection)
+    broken = verify(connection, expectations)
+    if broken.ok:
+        raise VerificationError("verify does not report the mistake of the demo")
+    click.echo(text.overview(broken.grids[0], _ACTIONS, colour=_colour(), only_mismatches=True), nl=False)
+    [group] = summary.groups(broken.findings)
+    fix = "\n".join(map(summary.sql, group.fixes))
+    click.echo(click.style(f"FAILED: {summary.counted(len(group.findings), 'finding')}, one cause", fg="red"))
+    # without what was expected, which is in the fix
+    click.echo(f"{group.first.message.partition('; expected')[0]}\nfix:\n{fix}")
+    for statement in group.fixes:
+        connection.execute(statement.encode())
+    fixed = verify(connection, expectations)
+    click.echo(click.style(f"{'ok' if fixed.ok else 'FAILED'} after the fix: {fixed.checks} checks\n", fg="green"))
+    return fixed
+
+
+def _write_report(directory: Path, result: "Verification") -> None:
+    """Write the whole result as HTML, unless a file of that name is not a report."""
+    path = directory / _REPORT
+    try:
+        if path.exists() and _GENERATOR not in path.read_text(encoding="utf-8", errors="replace"):
+            narrate(f"note: {path} is another file, so no report was written")
+            return
+        path.write_text(report(result, "html"), encoding="utf-8")
+    except OSError as error:
+        narrate(f"note: no report was written: {path}: {error.strerror}")
+        return
+    click.echo(f"Report with every cell and its SQL: {path}")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from rich.console import Console
@@ -21,6 +21,7 @@ _COLOURS = {"rows": "green", "hidden": "cyan", "denied": "magenta", "violates": 
 _SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 _CELL = 8
 _LABEL = 26  # leaves space for six columns
+_OVERVIEW_LABEL = 31  # leaves space for five
 # in a report that is not whole: the listed findings of a cause, and the characters of a message
 _SHOWN = 3
 _LISTED = 156
@@ -46,6 +47,42 @@ def verification(result: Verification, *, colour: bool = False, whole: bool = Tr
     console = _console(colour)
     _print_findings(console, result, whole)
     return matrices + _printed(console)
+
+
+def overview(grid: Grid, columns: Sequence[str], *, colour: bool = False, only_mismatches: bool = False) -> str:
+    """Some columns of a matrix, with one row for consecutive identities of a kind with equal outcomes.
+
+    A cell is green if it is as expected; a mismatch is red and ends in `!`. `only_mismatches` leaves out other rows.
+    """
+    chosen = [grid.columns.index(column) for column in columns]
+    rows: list[tuple[str, tuple[tuple[str, bool], ...]]] = []
+    alike: list[int] = []
+    for number, (label, cells) in enumerate(zip(grid.rows, grid.cells, strict=True)):
+        row = tuple((cells[column], (number, column) in grid.mismatches) for column in chosen)
+        if only_mismatches and not any(mismatch for _, mismatch in row):
+            continue
+        if rows and rows[-1][1] == row and rows[-1][0].split(",")[0] == label.split(",")[0]:
+            alike[-1] += 1
+            continue
+        rows.append((label, row))
+        alike.append(0)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column(grid.title, width=_OVERVIEW_LABEL)
+    for column in columns:
+        table.add_column(column, width=_CELL, overflow="fold", vertical="bottom")
+    for (label, row), more in zip(rows, alike, strict=True):
+        shown = [Text(f"{o[: _CELL - 1]}!" if bad else o, style="bold red" if bad else "green") for o, bad in row]
+        table.add_row(f"{label} (+{more})" if more else label, *shown)
+    console = _console(colour)
+    console.print(table)
+    return "".join(line.rstrip() + "\n" for line in _printed(console).splitlines())
+
+
+def legend(*, colour: bool = False) -> str:
+    """The meaning of the outcomes."""
+    console = _console(colour)
+    console.print(LEGEND, style="dim")
+    return "".join(line.rstrip() + "\n" for line in _printed(console).splitlines())
 
 
 def _console(colour: bool) -> Console:

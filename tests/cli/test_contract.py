@@ -235,14 +235,21 @@ def test_local_commands_and_demo_share_the_server_of_a_directory(cli_process: Ru
     assert json.loads(cli_process("local", "stop", "--json").out) == {"stopped": False}
 
 
-def test_demo_prints_the_matrix_and_leaves_no_files(cli_process: Run, tmp_path: Path) -> None:
-    ran = cli_process("demo")
+def test_demo_prints_the_matrix_and_leaves_only_its_report(cli_process: Run, tmp_path: Path) -> None:
+    ran = cli_process("demo", "--all")
     assert ran.code == 0
     lines = ran.out.splitlines()
     for identity in ("guest, its own job", "user, its own job", "service_role"):
-        assert any(line.startswith(identity) for line in lines)
-    assert [p.name for p in tmp_path.iterdir()] == ["home"]
+        assert sum(line.startswith(identity) for line in lines) > 1  # the overview and the whole matrix
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "report.html"]
     assert cli_process("demo", "--json").json["ok"] is True
+
+
+def test_demo_keeps_a_file_that_is_not_its_report(cli_process: Run, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("mine")
+    ran = cli_process("demo")
+    assert (ran.code, (tmp_path / "report.html").read_text()) == (0, "mine")
+    assert "is another file" in ran.err
 
 
 def test_windows_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

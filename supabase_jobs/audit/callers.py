@@ -7,11 +7,11 @@ from typing import Any
 from supabase_jobs.audit.configuration import DeclaredCaller
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.insert import claims_of, place
-from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User
+from supabase_jobs.audit.fixtures.tenants import BOTH, Row, Tenant, User
 from supabase_jobs.verify.identity import Identity
 
-ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER, CLAIM, DECLARED = (
-    "anon", "newcomer", "stranger", "owner", "member", "former", "forger", "claim", "declared",
+ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER, CLAIM, DECLARED, ANONYMOUS, SERVICE = (
+    "anon", "newcomer", "stranger", "owner", "member", "former", "forger", "claim", "declared", "anonymous", "service",
 )  # fmt: skip
 
 
@@ -26,7 +26,7 @@ class Caller:
     `kind`: anon has no identity, a newcomer has only signed up, the stranger is the owner of tenant B, the owner that
     of tenant A; a member and a former member belong to A's group; a forger sets claims or headers that anyone can
     choose; a user with a claim has one that only the project gives, such as a role. `declared` is an outsider of
-    audit.toml.
+    audit.toml. `anonymous` is the stranger after an anonymous sign-in, `service` the role service_role.
     """
 
     label: str
@@ -43,7 +43,7 @@ class Caller:
     @property
     def is_outsider(self) -> bool:
         """Whether the caller has nothing to do with tenant A."""
-        return self.kind in (ANON, NEWCOMER, STRANGER, FORMER, FORGER, DECLARED)
+        return self.kind in (ANON, NEWCOMER, STRANGER, FORMER, FORGER, DECLARED, ANONYMOUS)
 
     def own_row(self, oid: int) -> Row | None:
         """The caller's own row of a table."""
@@ -107,6 +107,10 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
     empty = Tenant("c", "", [fixture.newcomer])
     yield _signed_in("newcomer", NEWCOMER, empty, fixture.newcomer)
     yield _signed_in("stranger", STRANGER, fixture.b, fixture.b.owner)
+    if "is_anonymous" in fixture.plan.usage.words:
+        claims = {**claims_of(fixture.b, fixture.b.owner), "is_anonymous": True}
+        identity = Identity("anonymous", "authenticated", claims)
+        yield Caller("anonymous sign-in", ANONYMOUS, identity, fixture.b.owner, fixture.b)
     chosen = {path: value for path, value in fixture.a.claims.items() if path[0] == "user_metadata"}
     if chosen:
         claims = claims_of(fixture.b, fixture.b.owner)
@@ -127,9 +131,13 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
     for user in fixture.a.users:
         if user.former:
             yield _signed_in(user.label, FORMER, fixture.a, user, without_claims=True)
+        elif user.in_both and not any(row.part == BOTH for row in user.extra):
+            continue  # a user can belong to one group only
         elif user.membership is not None:
             yield _signed_in(user.label, MEMBER, fixture.a, user)
     yield _signed_in("owner", OWNER, fixture.a, fixture.a.owner)
+    if "service_role" in roles:
+        yield Caller("service_role", SERVICE, Identity("service", "service_role", {"role": "service_role"}), None, None)
 
 
 def _with_claims(fixture: Fixture) -> Iterator[Caller]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from supabase_jobs.audit.callers import MEMBER, OWNER, Caller
+from supabase_jobs.audit.callers import ANONYMOUS, MEMBER, OWNER, SERVICE, Caller
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -64,10 +64,12 @@ def functions(called: Sequence[Function]) -> Mapping[str, str]:
 
 def _label(attempt: Attempt) -> str | None:
     caller: Caller = attempt.caller
+    if caller.kind == SERVICE:
+        return None  # row level security does not apply to it
     if caller.kind == OWNER:
         return caller.label if attempt.whose in (OWN, NONE) else None
     if attempt.whose == OWN:
-        return f"{caller.label}, own rows" if caller.kind == MEMBER else None
+        return f"{caller.label}, own rows" if caller.kind in (MEMBER, ANONYMOUS) else None
     return caller.label if attempt.whose in (OTHER, GROUP, NONE) else None
 
 

@@ -3,7 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from supabase_jobs.audit.callers import ANON, CLAIM, DECLARED, FORGER, FORMER, MEMBER, NEWCOMER, STRANGER, Caller
+from supabase_jobs.audit.callers import (
+    ANON,
+    ANONYMOUS,
+    CLAIM,
+    DECLARED,
+    FORGER,
+    FORMER,
+    MEMBER,
+    NEWCOMER,
+    STRANGER,
+    Caller,
+)
 from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.fixtures.plan import Plan, user_columns
 from supabase_jobs.audit.probes.attempt import (
@@ -26,12 +37,13 @@ from supabase_jobs.findings import Severity
 _WHO = {
     ANON: "Anyone can",
     NEWCOMER: "Any signed-in user can",
+    ANONYMOUS: "Anyone, after an anonymous sign-in, can",
     STRANGER: "A signed-in user with rows of their own can",
     FORMER: "A former member can",
     FORGER: "A signed-in user who changes their own user_metadata can",
 }
 # the callers from the most to the least general
-_GENERAL = (ANON, NEWCOMER, STRANGER, FORMER, FORGER, DECLARED, MEMBER)
+_GENERAL = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)
 _DOES = {SELECT: "read", INSERT: "add", UPDATE: "change", DELETE: "delete"}
 
 _SENSITIVE = ("email", "phone", "token", "secret", "password", "api_key", "apikey", "ssn", "iban", "private_key", "otp")
@@ -102,6 +114,7 @@ class _Judge:
             yield from self._inserts(relation, attempts)
             yield from self._privileged_columns(relation, attempts)
             yield from self._given_away(relation, attempts)
+            yield from self._two_groups(relation, attempts)
         yield from self._escalations()
 
     # ------------------------------------------------------------------------------------------- reads
@@ -109,7 +122,9 @@ class _Judge:
     def _reads(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
         if not self._plan.owned(relation):
             return
-        reached = [a for a in attempts if a.action == SELECT and a.whose == OTHER and a.reached]
+        reached = [
+            a for a in attempts if a.action == SELECT and a.whose == OTHER and a.reached and a.caller.is_outsider
+        ]  # fmt: skip
         if not reached:
             return
         first = reached[0]
@@ -285,6 +300,23 @@ class _Judge:
                 what = f"UPDATE of {relation.name}.{attempt.column}"
                 message = f"Any signed-in user can put another user's name on their own rows: {what}"
                 yield Leak("give-away", Severity.WARNING, relation, UPDATE, message, attempt)
+
+    def _two_groups(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
+        """What a role in one group allows in another: more than the same role alone."""
+        members = [(a, a.caller.user) for a in attempts if a.caller.kind == MEMBER and a.caller.user is not None]
+        for both, user in members:
+            membership = user.membership
+            if not (user.in_both and both.reached and membership) or both.whose != GROUP or both.name:
+                continue
+            same = [
+                a for a, other in members
+                if not other.in_both and (other.membership, other.role) == (membership, user.role)
+                and (a.action, a.column, a.row, a.name) == (both.action, both.column, both.row, "")
+            ]  # fmt: skip
+            if same and not any(a.reached for a in same):
+                less, more = user.role, membership.roles[0]
+                message = f"A {less} of one group who is {more} of another can {_DOES[both.action]} rows as {more}"
+                yield Leak("two-groups", Severity.ERROR, relation, both.action, message, both)
 
     # ------------------------------------------------------------------------------------------- escalation
 

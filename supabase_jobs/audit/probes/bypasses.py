@@ -11,7 +11,7 @@ from itertools import groupby, islice, product
 import psycopg
 from psycopg import sql
 
-from supabase_jobs.audit.callers import ANON, DECLARED, FORGER, FORMER, MEMBER, NEWCOMER, STRANGER, Caller
+from supabase_jobs.audit.callers import ANON, ANONYMOUS, DECLARED, FORGER, FORMER, MEMBER, NEWCOMER, STRANGER, Caller
 from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.expressions import Limits
 from supabase_jobs.audit.fixtures import values
@@ -26,7 +26,7 @@ from supabase_jobs.outcomes import refusal
 from supabase_jobs.verify.access.probe import SAVE_IDENTITY, UNDO_PROBE, Groups
 from supabase_jobs.verify.impersonation import SET, Impersonation, check_identity, identity_statements
 
-_CALLERS = (ANON, NEWCOMER, STRANGER, FORMER, FORGER, DECLARED, MEMBER)
+_CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)
 # a share link or an invitation is a secret: a stranger does not know that of another tenant
 _SECRETS = ("token", "code", "secret", "password", "key", "slug", "hash", "otp", "pin")
 _VARIANTS = 6

@@ -1,0 +1,68 @@
+"""Callers that policies distinguish: anonymous sign-ins, members of two groups, service_role."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.findings import Severity
+from tests.audit.conftest import run_audit
+
+ANY_GROUP = """
+create policy "projects: owners of a team" on public.projects for delete to authenticated using (
+  private.team_role_of(team_id) is not null
+  and exists (select from public.team_members as m where m.user_id = auth.uid() and m.role = 'owner')
+)
+"""
+
+
+def database(name: str) -> Callable[..., Iterator[Connection]]:
+    @pytest.fixture
+    def connection(project_url: Callable[[str], str]) -> Iterator[Connection]:
+        with connect(project_url(name)) as connection, connection.transaction(force_rollback=True):
+            yield connection
+
+    return connection
+
+
+teams, todos = database("teams"), database("todos")
+
+
+def test_role_of_one_group_that_counts_in_another_is_an_error(teams: Connection) -> None:
+    teams.execute(ANY_GROUP.encode())
+    [finding] = [f for f in run_audit(teams).findings if f.id == "two-groups:public.projects:delete"]
+    assert finding.severity is Severity.ERROR
+    assert finding.message == "A viewer of one group who is owner of another can delete rows as owner"
+    assert '"projects: owners of a team"' in finding.cause
+
+
+def test_member_of_two_groups_reaches_what_each_role_allows(teams: Connection) -> None:
+    access = run_audit(teams).access["public.projects"]
+    assert access["member of two groups in team_members"] == access["viewer of team_members"]
+
+
+def test_anonymous_sign_in_is_a_caller_if_policies_mention_it(todos: Connection) -> None:
+    assert "anonymous sign-in" not in run_audit(todos).access["public.lists"]
+    todos.execute(
+        'create policy "no guests" on public.lists as restrictive for insert to authenticated'
+        " with check ((auth.jwt() ->> 'is_anonymous')::boolean is not true)"
+    )
+    access = run_audit(todos).access["public.lists"]
+    assert "insert" in access["owner"]
+    assert "insert" not in access["anonymous sign-in, own rows"]
+    assert access["anonymous sign-in"] == "none"
+    todos.execute(
+        "create policy \"guests\" on public.lists for select using ((auth.jwt() ->> 'is_anonymous')::boolean)"
+    )
+    [finding] = [f for f in run_audit(todos).findings if f.severity is Severity.ERROR]
+    assert finding.message == "Anyone, after an anonymous sign-in, can read other users' rows, which others cannot"
+
+
+def test_service_role_is_in_the_matrix_and_not_in_the_baseline(todos: Connection) -> None:
+    todos.execute("revoke delete on public.lists from service_role")
+    result = run_audit(todos)
+    of_service = {
+        c.action.split()[0]: c.outcome for c in result.cells if (c.caller, c.object) == ("service_role", "public.lists")
+    }
+    assert of_service == {"select": "rows", "insert": "rows", "update": "rows", "delete": "denied"}
+    assert "service_role" not in result.access["public.lists"]

@@ -24,6 +24,7 @@ from tests.programs import postgres_bin
 ROOT = Path(__file__).parents[1]
 NAMES = (
     "README.md",
+    "README.es.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/CI.md",

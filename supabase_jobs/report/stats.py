@@ -11,7 +11,10 @@ _AGES = ("under_1_hour", "under_1_day", "under_7_days", "under_30_days", "older"
 
 
 def text(sections: Mapping[str, Sequence[Row]], unanswered: Iterable[str], minutes: int, *, chart: bool) -> str:
-    """Every section with a heading. `minutes` is the age at which a job counts as stuck."""
+    """Every section with a heading; without jobs four lines. `minutes` is the age at which a job counts as stuck."""
+    timed_out = set(unanswered)
+    if not timed_out and not any(row["jobs"] for row in sections["jobs"]):
+        return _without_jobs(sections)
     texts = {
         "jobs": _jobs(sections["jobs"], chart),
         "ages": _ages(sections["ages"]),
@@ -23,11 +26,16 @@ def text(sections: Mapping[str, Sequence[Row]], unanswered: Iterable[str], minut
         "tables": _tables(sections["tables"]),
         "indexes": _indexes(sections["indexes"]),
     }
-    timed_out = set(unanswered)
     return "\n".join(
         f"{name}: the query took longer than 10 s\n" if name in timed_out else section
         for name, section in texts.items()
     )
+
+
+def _without_jobs(sections: Mapping[str, Sequence[Row]]) -> str:
+    """One line, the tables, and invalid indexes: the other sections have nothing to show."""
+    invalid = [row for row in sections["indexes"] if not row["valid"]]
+    return "no jobs\n" + _tables(sections["tables"]) + (_indexes(invalid) if invalid else "")
 
 
 def _jobs(rows: Sequence[Row], chart: bool) -> str:

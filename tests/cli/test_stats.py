@@ -78,6 +78,24 @@ def test_owners_and_urls_are_not_printed(cli: Run, url: str) -> None:
         assert not [value for row in owners for value in row[:2] if value and value in shown]
 
 
+def test_an_empty_database_takes_four_lines(cli: Run, applied_url: str) -> None:
+    ran = cli("stats", "--db-url", applied_url)
+    assert ran.code == 0
+    assert [line.split()[0] for line in ran.out.splitlines()] == [
+        "no", "table", "public.async_jobs", "public.guest_users",
+    ]  # fmt: skip
+
+
+def test_without_jobs_an_invalid_index_and_a_timeout_are_shown() -> None:
+    index = {"name": "idx_async_jobs_cleanup", "scans": 0, "bytes": 8192, "valid": False}
+    sections: dict[str, list[dict[str, object]]] = {
+        name: [] for name in ("jobs", "ages", "hours", "slowest", "stuck", "tables")
+    }
+    sections["jobs"] = [{"status": "queued", "jobs": 0}]
+    assert "INVALID" in text({**sections, "indexes": [index]}, [], 15, chart=False)
+    assert "no jobs" not in text({**sections, "jobs": [], "indexes": []}, ["jobs"], 15, chart=False)
+
+
 def test_large_numbers_fit_80_columns() -> None:
     jobs = 9_999_999_999
     ages = dict.fromkeys(("under_1_hour", "under_1_day", "under_7_days", "under_30_days", "older"), 999_999_999)

@@ -116,7 +116,7 @@ class Verification:
 
     def location(self, subject: Case | Finding) -> Location | None:
         """The line that creates the object of a case or finding, or the part of the object that its id names."""
-        name = subject.object.partition("(")[0]
+        name = subject.object.partition("(")[0].rstrip()
         part = subject.id.removeprefix(f"{subject.area}:{subject.object}:").partition(":")[2]
         return self.locations.get(f"{name}:{part}") or self.locations.get(name)
 
@@ -157,13 +157,19 @@ class AuditFinding:
 
 @dataclass(frozen=True)
 class AuditCell:
-    """The outcome of an action of a caller on a row; `whose` is own, group, other or none, seen by the caller."""
+    """The outcome of an action of a caller on a row; `whose` is own, group, other or none, seen by the caller.
+
+    `sql` and `request` repeat the action: a statement, and a curl command for the API; '' if there is none. They are
+    functions in most cells, because most reports print neither.
+    """
 
     object: str
     caller: str
     whose: str
     action: str
     outcome: str
+    sql: str | Callable[[], str] = field(default="", compare=False)
+    request: str | Callable[[], str] = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,9 @@ class Audit:
     """The result of `audit`. `tables` is the number of tables that requests reach, `planted` of those with rows.
 
     `access` maps objects to callers to actions, and `functions` maps functions to roles, as a baseline records them.
-    `explained` maps `object:caller:action` of wider access to its cause and the SQL that ends it.
+    `explained` maps `object:caller:action` of wider access to its cause and the SQL that ends it. `callers` maps each
+    caller to the SQL that makes the rest of a transaction its request. `locations` are those of `Verification`.
+    `baseline` is the file that the access was compared with, if any.
     """
 
     findings: tuple[AuditFinding, ...]
@@ -206,6 +214,9 @@ class Audit:
     functions: Mapping[str, str] = field(default_factory=dict)
     explained: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     database: str = ""
+    callers: Mapping[str, str] = field(default_factory=dict)
+    locations: Mapping[str, Location] = field(default_factory=dict)
+    baseline: str = ""
 
     @property
     def ok(self) -> bool:

@@ -95,7 +95,8 @@ def _accepted(finding: AuditFinding, baseline: Baseline) -> AuditFinding:
         return finding
     if reason.strip():
         return replace(finding, severity=Severity.INFO, message=f"{finding.message} (accepted: {reason})")
-    fix = f'Give the reason in the baseline: [accepted] {_text(finding.id)} = "…". Or close it: {finding.fix}'
+    reason = f'Give the reason in the baseline: [accepted] {_text(finding.id)} = "…"'
+    fix = f"-- {reason}. Or close it:\n{finding.fix}"
     return replace(
         finding, severity=Severity.WARNING, message=f"{finding.message} (accepted without a reason)", fix=fix
     )
@@ -183,7 +184,8 @@ def _finding(
 ) -> AuditFinding:
     cause, end = explained or ("a change since the baseline", "")
     fix = "If this is intended: supabase-jobs audit --update-baseline, and review the change."
-    return AuditFinding(f"baseline:{id_}", severity, name, message, f"{fix} Otherwise: {end}" if end else fix, cause)
+    # as an SQL comment, so that the fix as a whole can be pasted into psql
+    return AuditFinding(f"baseline:{id_}", severity, name, message, f"-- {fix}\n{end}".rstrip(), cause)
 
 
 def _narrower(strict: bool) -> Severity:

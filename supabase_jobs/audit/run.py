@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from psycopg.pq import TransactionStatus
 
@@ -14,6 +15,7 @@ from supabase_jobs.audit.fixtures.build import build
 from supabase_jobs.audit.fixtures.plan import make_plan
 from supabase_jobs.audit.oracles import access, causes, leaks, summary
 from supabase_jobs.audit.oracles import bypasses as bypass_leaks
+from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import GROUP, OTHER, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.run import Probes
@@ -94,7 +96,7 @@ def audit(connection: Connection, options: Options) -> Audit:
     tables = [r for r in relations if r in found.tables]
     return Audit(
         tuple(sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))),
-        (*map(_cell, probes.attempts), *map(_bypass_cell, tried)),
+        (*_cells(probes.attempts, options), *_bypass_cells(tried, options)),
         tuple(summary.summaries(probes.attempts, judged)),
         (*fixture.not_tested, *_not_tested(probes.attempts, tried, exposed, called, options, stopped=stopped)),
         len(tables),
@@ -103,6 +105,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         granted,
         access.functions([] if options.tables else exposed),
         explained,
+        callers={caller.label: repeat.become(caller) for caller in everyone},
     )
 
 
@@ -169,14 +172,20 @@ def _beyond(granted: Access, accepted: Access, attempts: Sequence[Attempt]) -> d
     return found
 
 
-def _cell(attempt: Attempt) -> AuditCell:
-    action = f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
-    return AuditCell(attempt.label, attempt.caller.label, attempt.whose, action, attempt.outcome)
+def _cells(attempts: Sequence[Attempt], options: Options) -> Iterator[AuditCell]:
+    for attempt in attempts:
+        action = f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
+        sql = partial(repeat.attempt_sql, attempt)
+        request = partial(repeat.attempt_request, attempt, options.served[0])
+        yield AuditCell(attempt.label, attempt.caller.label, attempt.whose, action, attempt.outcome, sql, request)
 
 
-def _bypass_cell(bypass: Bypass) -> AuditCell:
-    whose = GROUP if bypass.caller.kind == callers.MEMBER else OTHER
-    return AuditCell(_label(bypass), bypass.caller.label, whose, bypass.action, bypass.outcome)
+def _bypass_cells(bypasses: Sequence[Bypass], options: Options) -> Iterator[AuditCell]:
+    for bypass in bypasses:
+        whose = GROUP if bypass.caller.kind == callers.MEMBER else OTHER
+        sql = partial(repeat.bypass_sql, bypass)
+        request = partial(repeat.bypass_request, bypass, options.served[0])
+        yield AuditCell(_label(bypass), bypass.caller.label, whose, bypass.action, bypass.outcome, sql, request)
 
 
 def _callable(function: catalog.Function, options: Options) -> bool:

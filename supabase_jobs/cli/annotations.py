@@ -31,15 +31,15 @@ def annotate_error(error: SupabaseJobsError, message: str, hint: str | None) -> 
     click.echo(github.command("error", text, title=code, file=file, line=line), err=True)
 
 
-def annotate_findings(result: "Verification") -> None:
-    """Annotate every finding of a verification, at its line if the checkout contains the file."""
+def annotate_findings(result: "Verification", program: str = "verify") -> None:
+    """Annotate the findings of a command, at its line if the checkout contains the file."""
     if not enabled():
         return
     from supabase_jobs.report import github
 
     top = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
     existing = {name: location for name, location in result.locations.items() if (top / location.file).is_file()}
-    for line in github.verification(replace(result, locations=existing)):
+    for line in github.verification(replace(result, locations=existing), program):
         click.echo(line, err=True)
 
 

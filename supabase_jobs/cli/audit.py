@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from supabase_jobs.cli.common import JSON_HELP, narrate, progress, settings, shared_options
+from supabase_jobs.cli.annotations import annotate_findings
+from supabase_jobs.cli.common import (
+    JSON_HELP,
+    check_report,
+    narrate,
+    progress,
+    settings,
+    shared_options,
+    write_file,
+)
 from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
     from supabase_jobs.audit.configuration import Configuration
     from supabase_jobs.database.connection import Connection
-    from supabase_jobs.findings import Audit
+    from supabase_jobs.findings import Audit, Location
     from supabase_jobs.settings import Settings
 
 # the keys of report.audit.FORMATS, which `--help` does not load
-FORMATS = ("text", "json")
+FORMATS = ("text", "json", "junit", "sarif", "markdown", "html", "codequality")
 # where `--update-baseline` writes
 DEFAULT_BASELINE = Path("supabase") / "access.toml"
 
@@ -85,8 +94,8 @@ def command(
         raise ConfigError("--update-baseline needs the whole project", hint="Leave out --schema and --table.")
     file = Path(update_baseline) if update_baseline is not None else _baseline_file(baseline)
     known = load(file) if file is not None and (update_baseline is None or file.is_file()) else Baseline()
-    if output is not None and not output.parent.is_dir():
-        raise ConfigError(f"cannot write {output}: no folder {output.parent}", hint="Create the folder.")
+    form = "json" if as_json else format_ or "text"
+    check_report(form, output)
     given = settings(ctx)
     options = Options(
         configuration=_configuration(given.directory),
@@ -102,18 +111,36 @@ def command(
             narrate(f"database: {describe(connection)}")
         with progress("auditing"):
             result = audit(connection, replace(options, is_local=is_embedded, volatile=call_functions or is_embedded))
-        result = replace(result, database=str(describe(connection)))
+        result = replace(result, database=str(describe(connection)), locations=_locations(given))
     if update_baseline is not None and file is not None:
-        _write(file, render(result, known))
+        write_file(file, render(result, known))
         narrate(f"wrote {file}")
     elif file is not None:
         result = apply(result, known, strict=strict, narrowed=bool(schemas or tables or no_functions))
-    form = "json" if as_json else format_ or "text"
+        result = replace(result, baseline=file.as_posix())
     if output is None:
         click.echo(_report(result, form, terminal=sys.stdout.isatty()), nl=False)
     else:
-        _write(output, _report(result, form, terminal=False))
+        write_file(output, _report(result, form, terminal=False))
+    _annotate(result)
     ctx.exit(0 if result.ok or update_baseline is not None else 1)
+
+
+def _locations(given: "Settings") -> "Mapping[str, Location]":
+    """Object → line of the project's migrations; none without a folder of migrations."""
+    from supabase_jobs.sources import project
+
+    return project.object_locations(given, default_schema="public") if given.migrations is not None else {}
+
+
+def _annotate(result: "Audit") -> None:
+    """Annotate errors and warnings in a GitHub workflow."""
+    from supabase_jobs.findings import Severity
+    from supabase_jobs.report.audit.converted import AREA, converted
+
+    found = converted(result)
+    counted = tuple(finding for finding in found.findings if finding.severity is not Severity.INFO)
+    annotate_findings(replace(found, findings=counted), AREA)
 
 
 def _baseline_file(option: Path | None) -> Path | None:
@@ -127,14 +154,6 @@ def _configuration(directory: Path) -> "Configuration":
 
     file = directory / DEFAULT_FILE
     return load(file) if file.is_file() else Configuration()
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
 @contextmanager

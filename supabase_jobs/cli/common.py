@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from supabase_jobs.findings import Verification
 
 __all__ = [
-    "JSON_HELP", "as_json", "connected", "database_url", "json_option", "narrate", "output", "print_json", "progress",
-    "report", "report_error", "settings", "shared_options", "wants_json",
+    "JSON_HELP", "as_json", "check_report", "connected", "database_url", "json_option", "narrate", "output",
+    "print_json", "progress", "report", "report_error", "settings", "shared_options", "wants_json", "write_file",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -136,6 +136,23 @@ def report(result: "Verification", form: str, *, whole: bool = False) -> str:
 
         return text.verification(result, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ, whole=whole)
     return FORMATS[form](result)
+
+
+def check_report(form: str, output_file: Path | None) -> None:
+    """Raise ConfigError for a report that cannot be written, before a run that may take a minute."""
+    if output_file is not None and not output_file.parent.is_dir():
+        raise ConfigError(f"cannot write {output_file}: no folder {output_file.parent}", hint="Create the folder.")
+    if form == "html" and output_file is None and sys.stdout.isatty():
+        raise ConfigError("an HTML report cannot be shown on a terminal", hint="Pass --output report.html.")
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file, or replace it; missing folders are created."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
 def print_json(document: object) -> None:

@@ -1,7 +1,6 @@
 """The command `supabase-jobs verify`."""
 
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -13,6 +12,7 @@ import click
 from supabase_jobs.cli.annotations import annotate_findings
 from supabase_jobs.cli.common import (
     JSON_HELP,
+    check_report,
     connected,
     database_url,
     print_json,
@@ -20,6 +20,7 @@ from supabase_jobs.cli.common import (
     report,
     settings,
     shared_options,
+    write_file,
 )
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.settings import FILE_NAME
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from supabase_jobs.verify.expectations import Expectations
 
 # the keys of report.FORMATS, which `--help` does not load
-FORMATS = ("text", "json", "junit", "sarif", "markdown", "html")
+FORMATS = ("text", "json", "junit", "sarif", "markdown", "html", "codequality")
 # those of verify.run, which `--help` does not load
 _AREAS = ("structure", "access", "functions", "plans")
 
@@ -98,12 +99,10 @@ def command(
     form = "json" if as_json else format_ or "text"
     if as_json and format_ not in (None, "json"):
         raise ConfigError(f"--json conflicts with --format {format_}", hint="Pass only one of them.")
-    _must_be_writable(output)
+    check_report(form, output)
     if id_ is not None:
         _explain(given, id_, form, output)
         return
-    if form == "html" and output is None and sys.stdout.isatty():
-        raise ConfigError("an HTML report cannot be shown on a terminal", hint="Pass --output report.html.")
 
     from supabase_jobs.database.connection import describe
     from supabase_jobs.sources import project
@@ -124,7 +123,7 @@ def command(
     else:
         from supabase_jobs.report import FORMATS as REPORTS
 
-        _write(output, REPORTS[form](verification))
+        write_file(output, REPORTS[form](verification))
     annotate_findings(verification)
     ctx.exit(0 if verification.ok else 1)
 
@@ -178,21 +177,8 @@ def _explain(given: "Settings", id_: str, form: str, output: Path | None) -> Non
         import json
 
         document = json.dumps(explanation.as_dict(), indent=2, ensure_ascii=False) + "\n"
-        _write(output, document if form == "json" else explanation.sql)
+        write_file(output, document if form == "json" else explanation.sql)
     elif form == "json":
         print_json(explanation.as_dict())
     else:
         click.echo(explanation.sql, nl=False)
-
-
-def _must_be_writable(output: Path | None) -> None:
-    """Raise ConfigError for a missing folder before verify runs, which may take a minute."""
-    if output is not None and not output.parent.is_dir():
-        raise ConfigError(f"cannot write {output}: no folder {output.parent}", hint="Create the folder.")
-
-
-def _write(output: Path, text: str) -> None:
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot write {output}: {error.strerror}") from error

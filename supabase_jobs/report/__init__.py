@@ -1,4 +1,4 @@
-"""A verification as text, JSON, JUnit, SARIF, Markdown or HTML. Pure functions: values in, one string out."""
+"""A verification as text, JSON, JUnit, SARIF, Code Quality, Markdown or HTML. Values in, one string out."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -23,4 +23,5 @@ FORMATS: Mapping[str, Callable[[Verification], str]] = {
     "sarif": _from("sarif"),
     "markdown": _from("markdown"),
     "html": _from("html"),
+    "codequality": _from("codequality"),
 }

@@ -18,20 +18,20 @@ def command(level: str, message: str, *, title: str, file: str | None = None, li
     return f"::{level} {pairs}::{_data(message)}"
 
 
-def verification(result: Verification) -> list[str]:
+def verification(result: Verification, program: str = "verify") -> list[str]:
     """A command for each finding that no other explains, at the line that creates its object if the line is known."""
     explained = Counter(finding.cause for finding in result.findings)
     causes = [finding for finding in result.findings if not finding.cause]
-    return [_finding(finding, explained[finding.id], result.location(finding)) for finding in causes]
+    return [_finding(finding, explained[finding.id], result.location(finding), program) for finding in causes]
 
 
-def _finding(finding: Finding, explained: int, source: Location | None) -> str:
+def _finding(finding: Finding, explained: int, source: Location | None, program: str) -> str:
     message = f"{finding.object}: {finding.message}"
     message += f"\nexplains {summary.counted(explained, 'finding')}" if explained else ""
     return command(
         _LEVELS[finding.severity],
         message + (f"\nfix: {finding.fix}" if finding.fix else ""),
-        title=f"supabase-jobs verify: {finding.id}",
+        title=f"supabase-jobs {program}: {finding.id}",
         file=source.file if source else None,
         line=source.line if source else None,
     )

@@ -56,7 +56,30 @@ class _Group:
 
 def verification(result: Verification) -> str:
     """The page: verdict, findings with their fixes, matrices, and the SQL of each case."""
-    environment = Environment(
+    findings: dict[str, list[Finding]] = {}
+    for finding in result.findings:
+        findings.setdefault(finding.id, []).append(finding)
+    matrices = list(_matrices(result, findings))
+    return (
+        environment()
+        .get_template("page.html.jinja")
+        .render(
+            result=result,
+            areas=summary.areas(result),
+            findings=summary.groups(result.findings),
+            counts=[(severity, sum(f.severity is severity for f in result.findings)) for severity in Severity],
+            cases={case.id: case for case in (*result.unexpected, *result.cases)},
+            matrices=matrices,
+            groups=list(_groups(result, findings, {cell.case.id for cell in _cells(matrices) if cell.case})),
+            outcomes=OUTCOMES,
+            sqlstate_meaning=SQLSTATE_MEANING,
+        )
+    )
+
+
+def environment() -> Environment:
+    """The templates of the HTML reports; values are escaped."""
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
@@ -64,22 +87,8 @@ def verification(result: Verification) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["seconds"] = lambda milliseconds: f"{milliseconds / 1000:.1f} s"
-    findings: dict[str, list[Finding]] = {}
-    for finding in result.findings:
-        findings.setdefault(finding.id, []).append(finding)
-    matrices = list(_matrices(result, findings))
-    return environment.get_template("page.html.jinja").render(
-        result=result,
-        areas=summary.areas(result),
-        findings=summary.groups(result.findings),
-        counts=[(severity, sum(f.severity is severity for f in result.findings)) for severity in Severity],
-        cases={case.id: case for case in (*result.unexpected, *result.cases)},
-        matrices=matrices,
-        groups=list(_groups(result, findings, {cell.case.id for cell in _cells(matrices) if cell.case})),
-        outcomes=OUTCOMES,
-        sqlstate_meaning=SQLSTATE_MEANING,
-    )
+    made.filters["seconds"] = lambda milliseconds: f"{milliseconds / 1000:.1f} s"
+    return made
 
 
 def _matrices(result: Verification, findings: Mapping[str, list[Finding]]) -> Iterator[_Matrix]:

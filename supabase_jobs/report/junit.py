@@ -22,13 +22,13 @@ class _Case(TestCase):
     line = IntAttr()
 
 
-def verification(result: Verification) -> str:
+def verification(result: Verification, command: str = "verify") -> str:
     """The XML, to be encoded as UTF-8.
 
     An error is a failure. A warning and an unchecked area are skipped with the reason, so they count neither as passed
     nor as failed. A finding without a case (an object that is in no migration) is a test case of its own.
     """
-    xml = JUnitXml("supabase-jobs verify")
+    xml = JUnitXml(f"supabase-jobs {command}")
     for area in dict.fromkeys([*(case.area for case in result.cases), *(finding.area for finding in result.findings)]):
         xml.add_testsuite(_suite(area, result))
     xml.update_statistics()  # type: ignore[no-untyped-call]

@@ -1,16 +1,13 @@
 """A verification as Markdown, for a job summary or a pull request."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from supabase_jobs.findings import Grid, Verification
 from supabase_jobs.report import summary
+from supabase_jobs.report.markup import block, code, html, plain, table
 
 # GitHub shows no job summary above 1 MiB; the rest is for other steps
 LIMIT_BYTES = 900_000
-
-# markup of Markdown and HTML; an underscore inside a word is not markup
-_MARKUP = re.compile(r"[\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w)")
 
 
 def verification(result: Verification) -> str:
@@ -21,11 +18,11 @@ def verification(result: Verification) -> str:
     head = [
         f"## supabase-jobs verify: {verdict}\n",
         f"{result.checks} checks, {len(result.findings)} findings."
-        + (f" {_plain(result.database)}" if result.database else "")
+        + (f" {plain(result.database)}" if result.database else "")
         + "\n",
-        _table(
+        table(
             ("area", "cases", "failed", "other findings", "verdict"),
-            [(_plain(a.name), str(a.cases), str(a.failed), str(a.others), a.verdict) for a in summary.areas(result)],
+            [(plain(a.name), str(a.cases), str(a.failed), str(a.others), a.verdict) for a in summary.areas(result)],
         ),
     ]
     matrices = [_folded(grid) for grid in result.grids]
@@ -37,15 +34,15 @@ def matrix(grid: Grid) -> str:
     """One access matrix: a row for each identity, a column for each action; a mismatching cell is bold."""
     rows = []
     for r, (label, cells) in enumerate(zip(grid.rows, grid.cells, strict=True)):
-        marked = (f"**{_plain(cell)}**" if (r, c) in grid.mismatches else _plain(cell) for c, cell in enumerate(cells))
-        rows.append((_plain(label), *marked))
-    return _table((_plain(grid.title), *map(_plain, grid.columns)), rows)
+        marked = (f"**{plain(cell)}**" if (r, c) in grid.mismatches else plain(cell) for c, cell in enumerate(cells))
+        rows.append((plain(label), *marked))
+    return table((plain(grid.title), *map(plain, grid.columns)), rows)
 
 
 def _folded(grid: Grid) -> str:
     mismatches = f": {len(grid.mismatches)} cells are not as declared" if grid.mismatches else ""
     open_attribute = " open" if grid.mismatches else ""
-    title = _html(grid.title + mismatches)
+    title = html(grid.title + mismatches)
     # Markdown inside HTML needs an empty line before it
     return f"<details{open_attribute}><summary>Access to {title}</summary>\n\n{matrix(grid)}\n</details>\n"
 
@@ -67,42 +64,13 @@ def _group(group: summary.Group) -> str:
     """A cause, a collapsible list of what it explains, and the fix in a code block."""
     first = group.first
     is_single = group.has_cause or not group.rest
-    title = _plain(first.message) if is_single else f"{len(group.findings)} findings"
-    lines = [f"**{group.severity}** {_code(first.object)}: {title}\n"]
+    title = plain(first.message) if is_single else f"{len(group.findings)} findings"
+    lines = [f"**{group.severity}** {code(first.object)}: {title}\n"]
     listed = group.rest if is_single else group.findings
     if listed:
         says = f"explains {summary.counted(len(listed), 'finding')}" if group.has_cause else f"{len(listed)} findings"
-        items = "".join(f"- {_plain(finding.message)}\n" for finding in listed)
+        items = "".join(f"- {plain(finding.message)}\n" for finding in listed)
         lines.append(f"<details><summary>{says}</summary>\n\n{items}\n</details>\n")
     if group.fixes:
-        lines.append(_block("\n".join(group.fixes)))
+        lines.append(block("\n".join(group.fixes)))
     return "\n".join(lines)
-
-
-def _block(fix: str) -> str:
-    """A code block; its fence is longer than any run of backquotes inside."""
-    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", fix))])
-    return f"{fence}sql\n{summary.sql(fix)}\n{fence}\n"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """A text in one line, escaped for a table cell."""
-    return _MARKUP.sub(lambda match: f"\\{match[0]}", _html(summary.line(text), brackets=False))
-
-
-def _code(text: str) -> str:
-    """A code span for a table cell: bars are escaped, and the fence is longer than any run of backquotes inside."""
-    line = summary.line(text).replace("|", "\\|")
-    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
-    pad = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{fence}{pad}{line}{pad}{fence}" if line else ""
-
-
-def _html(text: str, *, brackets: bool = True) -> str:
-    text = text.replace("&", "&amp;")
-    return text.replace("<", "&lt;").replace(">", "&gt;") if brackets else text

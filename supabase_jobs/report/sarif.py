@@ -9,24 +9,35 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
 
-from supabase_jobs.findings import Case, Finding, Location, Severity, Verification
+from supabase_jobs.findings import Case, Finding, Severity, Verification
+from supabase_jobs.report import summary
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 _HELP = "https://supabase.com/docs/guides/database/postgres/row-level-security"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 # GitHub sorts results by it: https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning
-_SECURITY = {"access": "8.5", "functions": "8.0", "structure": "6.0", "lint": "5.0"}
-# code scanning shows no result without a file; the location of results without any SQL file
-_DEFAULT_LOCATION = Location("supabase-jobs.toml", 1)
+_SECURITY = {"access": "8.5", "functions": "8.0", "structure": "6.0", "lint": "5.0", "audit": "8.5"}
+
+# (description, help) of the rules
+_TEXTS = {
+    "verify": (
+        "The database deviates from the expectations of the migrations",
+        "`supabase-jobs verify --explain ID` prints the SQL of the check.",
+    ),
+    "audit": (
+        "A caller can do more than it should, or other things than the baseline says",
+        "`supabase-jobs audit --format html` shows the SQL and the request of each action.",
+    ),
+}
 
 
-def verification(result: Verification) -> str:
+def verification(result: Verification, command: str = "verify") -> str:
     """The log as text. Equal findings have equal logs: no time, no random id, no machine name."""
-    return json.dumps(as_dict(result), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(as_dict(result, command), indent=2, ensure_ascii=False) + "\n"
 
 
-def as_dict(result: Verification) -> dict[str, Any]:
+def as_dict(result: Verification, command: str = "verify") -> dict[str, Any]:
     """The log of one run. Unchecked areas are also notifications of the run.
 
     The rules are derived from all cases, so they do not depend on the findings.
@@ -35,7 +46,7 @@ def as_dict(result: Verification) -> dict[str, Any]:
     driver = {"name": "supabase-jobs", "semanticVersion": _version(), "rules": [_rule(rule) for rule in rules]}
     run = {
         "tool": {"driver": driver},
-        "automationDetails": {"id": "supabase-jobs/verify/"},
+        "automationDetails": {"id": f"supabase-jobs/{command}/"},
         "columnKind": "unicodeCodePoints",
         "invocations": [
             {
@@ -65,12 +76,13 @@ def _rule_id(subject: Case | Finding) -> str:
 def _rule(rule: str) -> dict[str, Any]:
     area, _, kind = rule.partition("/")
     what = kind.replace("-", " ").replace("_", " ")
+    about, help_ = _TEXTS["audit" if area == "audit" else "verify"]
     return {
         "id": rule,
         "name": "".join(part.capitalize() for part in f"{area} {what}".split()),
         "shortDescription": {"text": f"{area}: {what}"},
-        "fullDescription": {"text": f"The database deviates from the expectations of the migrations: {area}, {what}."},
-        "help": {"text": "The message holds the fix. `supabase-jobs verify --explain ID` prints the SQL of the check."},
+        "fullDescription": {"text": f"{about}: {area}, {what}."},
+        "help": {"text": f"The message holds the fix. {help_}"},
         "helpUri": _HELP,
         "defaultConfiguration": {"level": "error"},
         "properties": {"tags": ["security", area], "security-severity": _SECURITY.get(area, "4.0")},
@@ -78,7 +90,7 @@ def _rule(rule: str) -> dict[str, Any]:
 
 
 def _result(finding: Finding, rule: int, result: Verification) -> dict[str, Any]:
-    source = result.location(finding) or _any_location(result)
+    source = summary.location(result, finding)
     fix = f"\nfix: {finding.fix}" if finding.fix else ""
     return {
         "ruleId": _rule_id(finding),
@@ -107,12 +119,6 @@ def _suppression(finding: Finding, result: Verification) -> dict[str, Any]:
         return {}
     reason = result.accepted_unchecked[finding.id]
     return {"suppressions": [{"kind": "external", "status": "accepted", "justification": reason}]}
-
-
-def _any_location(result: Verification) -> Location:
-    """The first SQL file of the project, for an object that no file creates."""
-    files = sorted(source.file for source in result.locations.values())
-    return Location(files[0], 1) if files else _DEFAULT_LOCATION
 
 
 def _version() -> str:

@@ -4,10 +4,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from supabase_jobs.findings import Finding, Severity, Verification
+from supabase_jobs.findings import Finding, Location, Severity, Verification
 
 # control characters, and those that change the direction of writing; names in a database can contain them
 _CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+# consumers show no result without a file; the location of results without any SQL file
+_DEFAULT_LOCATION = Location("supabase-jobs.toml", 1)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,14 @@ def groups(findings: Sequence[Finding]) -> list[Group]:
 def counted(number: int, noun: str) -> str:
     """A number with its noun: `1 finding`, `2 findings`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def location(result: Verification, finding: Finding) -> Location:
+    """The line that creates the object of a finding; for an object that no file creates, the first SQL file."""
+    if (found := result.location(finding)) is not None:
+        return found
+    files = sorted(source.file for source in result.locations.values())
+    return Location(files[0], 1) if files else _DEFAULT_LOCATION
 
 
 def visible(text: str) -> str:

@@ -41,8 +41,10 @@ def installs_sources(settings: Settings, files: MigrationFiles) -> bool:
     return bool(last) and not any(m.version > last for m in files.migrations if m.origin and m.origin[0] == uninstall)
 
 
-def object_locations(settings: Settings) -> dict[str, Location]:
+def object_locations(settings: Settings, default_schema: str = "") -> dict[str, Location]:
     """Object name (see `syntax.creates`) → file and line of the SQL that creates it last.
+
+    Objects that are created without a schema belong to the default schema; without one they are omitted.
 
     Paths are relative to the top of the repository, as consumers of reports expect. For packaged sources, of which the
     project has no file, they are relative to the repository of supabase-jobs.
@@ -51,7 +53,7 @@ def object_locations(settings: Settings) -> dict[str, Location]:
     for path, migration in _paths(settings):
         for statement in migration.statements:
             for node in syntax.parse(statement.text) or []:
-                for name, byte in syntax.creates(node):
+                for name, byte in syntax.creates(node, default_schema):
                     character = len(statement.text.encode()[:byte].decode())
                     locations[name] = Location(path, statement.line_at(character + 1 if byte else None))
     return locations

@@ -7,9 +7,11 @@ import psycopg
 import pytest
 from playwright.sync_api import Page
 
-from supabase_jobs.findings import Verification
+from supabase_jobs.findings import Audit, Verification
 from supabase_jobs.report import FORMATS
+from supabase_jobs.report.audit import FORMATS as AUDIT_FORMATS
 from supabase_jobs.verify.run import verify
+from tests import audits
 from tests.fix_browser import Open, Scheme, shoot
 from tests.fix_db import EXPECTATIONS
 from tests.programs import axe
@@ -28,8 +30,8 @@ create policy "everyone reads <all>" on public.guest_users for select using (tru
 
 
 @pytest.fixture(scope="module")
-def real(request: pytest.FixtureRequest) -> dict[str, Verification]:
-    """The results of verify for a database without and with faults."""
+def real(request: pytest.FixtureRequest) -> dict[str, Verification | Audit]:
+    """The results of verify for a database without and with faults, and an audit."""
     with psycopg.connect(request.getfixturevalue("shared")(16), autocommit=True) as connection:
         good = verify(connection, EXPECTATIONS)
         with connection.transaction(force_rollback=True):
@@ -37,21 +39,26 @@ def real(request: pytest.FixtureRequest) -> dict[str, Verification]:
             bad = verify(connection, EXPECTATIONS)
     database = "127.0.0.1:54322/postgres, PostgreSQL 16, as postgres"
     unchecked = replace(BAD, findings=BAD.findings[4:])
-    return {"good": replace(good, database=database), "bad": replace(bad, database=database), "unchecked": unchecked}
+    return {
+        "good": replace(good, database=database),
+        "bad": replace(bad, database=database),
+        "unchecked": unchecked,
+        "audit": audits.BAD,
+    }
 
 
-def page_of(result: Verification) -> str:
-    return FORMATS["html"](result)
+def page_of(result: Verification | Audit) -> str:
+    return AUDIT_FORMATS["html"](result) if isinstance(result, Audit) else FORMATS["html"](result)
 
 
 def fits_its_width(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
 
 
-@pytest.mark.parametrize("which", ["good", "bad", "unchecked"])
+@pytest.mark.parametrize("which", ["good", "bad", "unchecked", "audit"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_page_fits_loads_nothing_and_logs_nothing(
-    real: dict[str, Verification], open_page: Open, which: str, width: int
+    real: dict[str, Verification | Audit], open_page: Open, which: str, width: int
 ) -> None:
     opened = open_page(page_of(real[which]), width=width, scheme="dark" if width == 390 else "light")
     shoot(opened.page, f"{which}-{width}")
@@ -69,8 +76,10 @@ def test_long_texts_do_not_overflow(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("which", ["good", "bad", "unchecked"])
-def test_every_text_has_contrast(real: dict[str, Verification], open_page: Open, which: str, scheme: Scheme) -> None:
+@pytest.mark.parametrize("which", ["good", "bad", "unchecked", "audit"])
+def test_every_text_has_contrast(
+    real: dict[str, Verification | Audit], open_page: Open, which: str, scheme: Scheme
+) -> None:
     page = open_page(page_of(real[which]), scheme=scheme).page
     page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
     if page.locator("[popover]").count():
@@ -92,8 +101,10 @@ def test_light_and_dark_mode_have_different_colours(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("which", ["good", "bad"])
-def test_axe_reports_no_violation(real: dict[str, Verification], open_page: Open, which: str, scheme: Scheme) -> None:
+@pytest.mark.parametrize("which", ["good", "bad", "audit"])
+def test_axe_reports_no_violation(
+    real: dict[str, Verification | Audit], open_page: Open, which: str, scheme: Scheme
+) -> None:
     """The content security policy of the page is removed, because it blocks the script of axe too."""
     html = page_of(real[which])
     policy = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
@@ -106,7 +117,7 @@ def test_axe_reports_no_violation(real: dict[str, Verification], open_page: Open
     assert len(result["passes"]) > 15
 
 
-def test_the_matrix_scrolls_beside_a_fixed_first_column(real: dict[str, Verification], open_page: Open) -> None:
+def test_the_matrix_scrolls_beside_a_fixed_first_column(real: dict[str, Verification | Audit], open_page: Open) -> None:
     page = open_page(page_of(real["good"]), width=320).page
     region = page.locator(".scroll:has(.matrix)").first
     assert region.evaluate("e => e.scrollWidth > e.clientWidth && e.tabIndex === 0")
@@ -209,3 +220,45 @@ def test_the_title_and_the_heading_hold_the_verdict(open_page: Open, result: Ver
     assert page.locator("h1").inner_text().endswith(verdict)
     assert page.title().startswith(verdict)
     assert page.locator("h1").count() == 1
+
+
+# the page of an audit
+
+
+def test_a_cell_of_the_audit_opens_its_sql_and_request_with_the_keyboard(open_page: Open) -> None:
+    page = open_page(page_of(audits.BAD), width=400).page
+    button = page.locator("button.cell").first
+    button.focus()
+    page.keyboard.press("Enter")
+    dialog = page.locator("[popover]:popover-open")
+    assert dialog.locator("h3").inner_text() == "public.notes: read all"
+    summary = dialog.locator("summary").first
+    assert summary.inner_text() == "rows another's rows: anon, stranger"
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert "select '<b>'" in dialog.inner_text()
+    assert "curl '<select>'" in dialog.inner_text()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.getAttribute('popovertarget')") == "cell-1"
+
+
+def visible_rows(page: Page) -> list[str]:
+    heads = page.locator(".audit").first.locator("tbody th").all()
+    return [head.inner_text() for head in heads if head.is_visible()]
+
+
+def test_filters_of_the_audit_work_with_the_keyboard_and_without_script(open_page: Open) -> None:
+    page = open_page(page_of(audits.BAD)).page
+    every = ["public.notes", "public.pages", "public.list"]
+    assert visible_rows(page) == every
+    page.locator("#rows-every").focus()
+    shown = []
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+        shown.append(visible_rows(page))
+    assert shown == [["public.notes"], ["public.notes", "public.list"], ["public.notes", "public.list"]]
+    assert page.locator("article.info").is_visible()
+    page.locator("#show-info").focus()
+    page.keyboard.press("Space")
+    assert not page.locator("article.info").is_visible()
+    assert page.locator("article.error").first.is_visible()

@@ -1,6 +1,6 @@
 """Attempts: statements that a caller runs, each from the same state of the rows."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Any
@@ -31,8 +31,9 @@ class Attempt:
 
     `at` is the position of the action among the statements, which may count rows before and after it.
 
-    `column` and `value` belong to an update. `statements` run in order as the caller; `outcome` is that of the first,
-    unless `effect` reads another one from the answers. A policy has accepted a row that violates only a constraint.
+    `column` and `value` belong to an update; `written` are the columns that it or an insert assigns. `statements`
+    run in order as the caller; `outcome` is that of the first, unless `effect` reads another one from the answers. A
+    policy has accepted a row that violates only a constraint.
     """
 
     caller: Caller
@@ -49,6 +50,7 @@ class Attempt:
     answers: Sequence[Any] = ()
     name: str = ""
     at: int = 0
+    written: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

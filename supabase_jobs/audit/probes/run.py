@@ -189,7 +189,7 @@ class Probes:
                 statements.has_value(row, column, new[column]),
             ]
             effect = _last_is_true
-        return Attempt(caller, relation, whose, UPDATE, row, sent, column, new[column], effect)
+        return Attempt(caller, relation, whose, UPDATE, row, sent, column, new[column], effect, written=new)
 
     def _values(self, row: Row, column: Column, caller: Caller) -> list[str | None]:
         """Constants for a column that differ from its value: other tenants' ids, other roles, another text."""
@@ -347,7 +347,10 @@ class Probes:
             count = statements.count(relation, {c: row[c] for c in users})
             sent = [own, count, back, *sent, own, count]
             effect, at = _one_more, 3
-        return Attempt(caller, relation, whose, INSERT, source, sent, effect=effect, name=name, at=at)
+        written = {c.name: row[c.name] for c in columns}
+        return Attempt(
+            caller, relation, whose, INSERT, source, sent, effect=effect, name=name, at=at, written=written
+        )  # fmt: skip
 
     def _omitted(self, relation: Relation, column: Column) -> bool:
         """Whether the server fills the column: a key by default."""

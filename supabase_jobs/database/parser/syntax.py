@@ -231,21 +231,23 @@ def _strings(name: list[Node]) -> tuple[str, ...]:
     return tuple(part["String"]["sval"] for part in name)
 
 
-def creates(node: Node) -> list[tuple[str, int]]:
+def creates(node: Node, default_schema: str = "") -> list[tuple[str, int]]:
     """The objects that a statement creates: (name, byte offset of the definition; 0 for the whole statement).
 
     Names are `schema`, `schema.object` (functions without arguments) and `schema.object:part`, where a part is a
-    column, constraint, index, policy or trigger. Objects without a schema are omitted.
+    column, constraint, index, policy or trigger. Objects without a schema are in the default schema, or omitted.
     """
     kind, fields = next(iter(node.items()))
     if kind == "CreateSchemaStmt":
         return [(fields["schemaname"], 0)]
     if kind == "CreateFunctionStmt":
-        return [(".".join(part["String"]["sval"] for part in fields["funcname"]), 0)]
+        parts = [part["String"]["sval"] for part in fields["funcname"]]
+        return [(".".join([default_schema, *parts][-2:] if default_schema else parts), 0)]
     table = fields.get(_TABLES.get(kind, ""), {})
-    if "schemaname" not in table:
+    schema = table.get("schemaname", default_schema)
+    if not schema or "relname" not in table:
         return []
-    name = f"{table['schemaname']}.{table['relname']}"
+    name = f"{schema}.{table['relname']}"
     if kind in _NAMED_PARTS:
         return [(f"{name}:{fields.get(_NAMED_PARTS[kind])}", 0)]
     parts = [next(iter(part.values())) for part in fields.get("tableElts", [])]

@@ -19,4 +19,9 @@ def _from(module: str) -> Callable[[Audit], str]:
 FORMATS: Mapping[str, Callable[[Audit], str]] = {
     "text": _from("text"),
     "json": _from("json"),
+    "junit": _from("junit"),
+    "sarif": _from("sarif"),
+    "markdown": _from("markdown"),
+    "html": _from("html"),
+    "codequality": _from("codequality"),
 }

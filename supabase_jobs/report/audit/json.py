@@ -5,6 +5,8 @@ from dataclasses import asdict
 
 from supabase_jobs.findings import Audit
 
+_CELL = ("object", "caller", "whose", "action", "outcome")
+
 
 def audit(result: Audit) -> str:
     """The document as text."""
@@ -19,7 +21,7 @@ def as_dict(result: Audit) -> dict[str, object]:
     return {
         "ok": result.ok,
         "findings": [asdict(finding) for finding in result.findings],
-        "matrix": [asdict(cell) for cell in result.cells],
+        "matrix": [{key: getattr(cell, key) for key in _CELL} for cell in result.cells],
         "access": [{"object": s.object, **s.access, "leaks": sorted(s.leaks)} for s in result.summaries],
         "coverage": {
             "tables": result.tables,

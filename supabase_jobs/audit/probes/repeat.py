@@ -1,0 +1,130 @@
+"""The actions of the audit to repeat by hand: SQL for psql, and requests to the API as curl commands."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from supabase_jobs.audit.callers import Caller
+from supabase_jobs.audit.catalog import Function, Relation
+from supabase_jobs.audit.fixtures.tenants import Row
+from supabase_jobs.audit.probes import statements
+from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
+from supabase_jobs.audit.probes.bypasses import Bypass
+from supabase_jobs.database.parser import syntax
+from supabase_jobs.verify import script
+
+_METHODS = {INSERT: "POST", UPDATE: "PATCH", DELETE: "DELETE"}
+_STORAGE_METHODS = {INSERT: "POST", UPDATE: "PUT", DELETE: "DELETE"}
+_CURSOR = re.compile(r'current of "(\w+)"')
+
+
+def become(caller: Caller) -> str:
+    """The statement that makes the rest of a transaction a request of the caller."""
+    return script.identity(caller.role, caller.identity.settings_for({}))
+
+
+def attempt_sql(attempt: Attempt) -> str:
+    """The statement of an attempt, after the cursor on its row if it needs one; '' if it was denied without one."""
+    if not attempt.statements:
+        return ""
+    text = script.numbered(attempt.statement)
+    if (cursor := _CURSOR.search(text)) is None:
+        return text
+    opened = "".join(script.numbered(one) for one in statements.declare(cursor[1], attempt.row))
+    return f"-- As the owner, before the caller is set: a cursor on the row.\n{opened}-- As the caller:\n{text}"
+
+
+def bypass_sql(bypass: Bypass) -> str:
+    """The statement on a view or function."""
+    return script.numbered(bypass.statements[0])
+
+
+def attempt_request(attempt: Attempt, default_schema: str) -> str:
+    """The request of an attempt; the row is selected by its key."""
+    if attempt.relation.is_storage:
+        return _storage(attempt)
+    body = _body(attempt.relation, attempt.written) if attempt.action in (INSERT, UPDATE) else None
+    query = "" if attempt.action == INSERT else f"?{_filter(attempt.row, attempt.caller.role)}"
+    path = f"rest/v1/{_escaped(attempt.relation.name)}{query}"
+    profile = attempt.relation.schema if attempt.relation.schema != default_schema else ""
+    return _curl(_METHODS.get(attempt.action, "GET"), path, attempt.caller, profile, body)
+
+
+def bypass_request(bypass: Bypass, default_schema: str) -> str:
+    """The request that calls a function, or reads a view; '' for writes to a view, whose rows have no known key."""
+    target = bypass.object
+    profile = target.schema if target.schema != default_schema else ""
+    if isinstance(target, Function):
+        body = json.dumps(_arguments(target, bypass.statements[0].sql), ensure_ascii=False)
+        return _curl("POST", f"rest/v1/rpc/{_escaped(target.name)}", bypass.caller, profile, body)
+    if bypass.action != SELECT:
+        return ""
+    return _curl("GET", f"rest/v1/{_escaped(target.name)}", bypass.caller, profile, None)
+
+
+def _storage(attempt: Attempt) -> str:
+    bucket, name = (attempt.row.values.get(column) or "" for column in ("bucket_id", "name"))
+    path = f"storage/v1/object/{_escaped(bucket)}/{quote(name)}"
+    data = "content" if attempt.action in (INSERT, UPDATE) else None
+    return _curl(_STORAGE_METHODS.get(attempt.action, "GET"), path, attempt.caller, "", data, "text/plain")
+
+
+def _filter(row: Row, role: str) -> str:
+    """The row's key as a filter; without a readable key, the columns that the role may read."""
+    readable = [c.name for c in row.relation.columns if row.relation.may(role, "SELECT", c.name)]
+    columns: Sequence[str] = row.key or [c for c in readable if row.values.get(c) is not None]
+    return "&".join(f"{_escaped(column)}=eq.{_escaped(row.values[column] or '')}" for column in columns)
+
+
+def _body(relation: Relation, written: Mapping[str, str | None]) -> str:
+    """The columns as JSON; PostgreSQL converts texts to the types of the columns."""
+    body: dict[str, Any] = {}
+    for name, value in written.items():
+        is_json = relation.by_name[name].base in ("json", "jsonb") and value is not None
+        body[name] = json.loads(value or "") if is_json else value
+    return json.dumps(body, ensure_ascii=False)
+
+
+def _arguments(function: Function, statement: str) -> dict[str, Any]:
+    """The arguments of the call in a statement, by name."""
+    found: list[Any] = []
+    for call in _nodes(syntax.parse(statement), "RangeFunction"):
+        for argument in next(_nodes(call, "FuncCall")).get("args", []):
+            constant = next(_nodes(argument, "A_Const"), {})
+            found.append(constant.get("sval", {}).get("sval"))
+    return dict(zip(function.argument_names, found, strict=False))
+
+
+def _nodes(tree: Any, kind: str) -> Iterator[dict[str, Any]]:
+    """Every node of a kind in a parse tree, the outer ones first."""
+    if isinstance(tree, list):
+        for part in tree:
+            yield from _nodes(part, kind)
+    elif isinstance(tree, dict):
+        for name, part in tree.items():
+            if name == kind:
+                yield part
+            yield from _nodes(part, kind)
+
+
+def _curl(
+    method: str, path: str, caller: Caller, profile: str, body: str | None, content: str = "application/json"
+) -> str:
+    """A curl command with the project's address and key, and the caller's token, from the environment."""
+    headers = ['-H "apikey: $SUPABASE_ANON_KEY"']
+    if caller.role != "anon":
+        headers.append('-H "Authorization: Bearer $TOKEN"')
+    headers += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in (caller.identity.headers or {}).items()]
+    if profile:
+        header = "Accept-Profile" if method == "GET" else "Content-Profile"
+        headers.append(f"-H {shlex.quote(f'{header}: {profile}')}")
+    if body is not None:
+        headers += [f"-H 'Content-Type: {content}'", f"-d {shlex.quote(body)}"]
+    return " ".join(["curl", *([] if method == "GET" else ["-X", method]), f'"$SUPABASE_URL/{path}"', *headers])
+
+
+def _escaped(text: str) -> str:
+    return quote(text, safe="")

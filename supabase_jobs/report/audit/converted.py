@@ -1,0 +1,44 @@
+"""An audit as a verification, for the formats that list findings at lines: JUnit, SARIF, Code Quality, annotations."""
+
+import re
+
+from supabase_jobs.findings import Audit, AuditFinding, Case, Finding, Location, Severity, Verification
+from supabase_jobs.report.audit.matrix import WORDS
+
+AREA = "audit"
+_POLICY = re.compile(r'polic(?:y|ies) "([^"]+)"')
+
+
+def converted(result: Audit) -> Verification:
+    """The findings, what was not tested as infos, and a case for each action on an object without a finding."""
+    not_tested = [
+        Finding(f"not-tested:{i.object}", AREA, Severity.INFO, i.object, f"not tested: {i.why}", i.help)
+        for i in result.not_tested
+    ]
+    cases = [
+        Case(f"access:{item.object}:{action}", AREA, item.object, f"{WORDS[action]}: {who}")
+        for item in result.summaries
+        for action, who in item.access.items()
+        if action not in item.leaks
+    ]
+    locations = dict(result.locations)
+    for finding in result.findings:
+        if (line := location(result, finding)) is not None:
+            # the part of the object that `Verification.location` reads from the id
+            locations[f"{finding.object}:{finding.id.partition(':')[2]}"] = line
+    return Verification(
+        (*map(_finding, result.findings), *not_tested), tuple(cases), result.milliseconds, locations=locations,
+        database=result.database,
+    )  # fmt: skip
+
+
+def _finding(finding: AuditFinding) -> Finding:
+    message = f"{finding.message} (cause: {finding.cause})"
+    return Finding(finding.id, AREA, finding.severity, finding.object, message, finding.fix)
+
+
+def location(result: Audit, finding: AuditFinding) -> Location | None:
+    """The line that creates the policy that causes a finding, or else its object."""
+    named = _POLICY.match(finding.cause)
+    policy = result.locations.get(f"{finding.object}:{named[1]}") if named else None
+    return policy or result.locations.get(finding.object.partition("(")[0].rstrip())

@@ -1,0 +1,65 @@
+"""Audits for the tests of reports: leaks, changes, notes, views, functions, and texts with markup."""
+
+from dataclasses import replace
+
+from supabase_jobs.findings import AccessSummary, Audit, AuditCell, AuditFinding, Location, NotTested, Severity
+from tests.verifications import MARKUP
+
+FIX = 'alter policy "all" on "public"."notes" using ("user_id" = (select auth.uid()));'
+LEAK = AuditFinding(
+    "write:public.notes:update", Severity.ERROR, "public.notes", "Anyone can change other users' rows", FIX,
+    'policy "all"',
+)  # fmt: skip
+CHANGE = AuditFinding(
+    "baseline:public.notes:anon:read:wider", Severity.ERROR, "public.notes", "anon: read is allowed; it was not",
+    f"-- If this is intended: supabase-jobs audit --update-baseline\n{FIX}", 'policy "all"',
+)  # fmt: skip
+NOTE = AuditFinding("read:public.pages:select", Severity.INFO, "public.pages", MARKUP, "select `1`;", MARKUP)
+CELLS = tuple(
+    AuditCell(
+        name, caller, whose, action, "rows" if action == "select" else "hidden",
+        f"{action} '<b>' as \"it's\";\n", f"curl '<{action}>'",
+    )
+    for name in ("public.notes", "public.pages")
+    for caller, whose in (("anon", "other"), ("stranger", "other"), ("owner", "own"))
+    for action in ("select", "insert", "update title", "update body", "delete")
+)  # fmt: skip
+CALL = AuditCell("public.f(uuid)", "anon", "other", "call", "rows", "select public.f(null);\n", "curl rpc/f")
+GOOD = Audit(
+    (), (*CELLS, CALL),
+    (
+        AccessSummary("public.notes", {"select": "all", "insert": "own", "update": "users", "delete": "own"}),
+        AccessSummary("public.pages", {"select": "group", "insert": "none", "update": "none", "delete": "none"}),
+    ),
+    (), 2, 2, 345.6,
+    access={"public.list": {"anon": "read", "stranger": "none"}, "public.notes": {}, "public.pages": {}},
+    functions={"public.f(uuid)": "anon authenticated"},
+    callers={"anon": "-- As anon:\nselect 1;\n", "stranger": "-- As <b>:\nselect 2;\n"},
+    locations={
+        "public.notes": Location("supabase/migrations/1_notes.sql", 3),
+        "public.notes:all": Location("supabase/migrations/1_notes.sql", 9),
+    },
+    database="host:5432/db",
+)  # fmt: skip
+BAD = replace(
+    GOOD,
+    findings=(LEAK, CHANGE, NOTE),
+    summaries=(replace(GOOD.summaries[0], leaks=frozenset({"update"})), GOOD.summaries[1]),
+    not_tested=(NotTested("public.odd", "a CHECK constraint: " + MARKUP, "Add a row to audit.toml."),),
+    baseline="supabase/access.toml",
+)
+
+
+def large(tables: int) -> Audit:
+    """An audit of many tables, each with a leak."""
+    names = [f"public.table_with_a_long_name_{n}" for n in range(tables)]
+    return replace(
+        BAD,
+        findings=tuple(
+            replace(LEAK, id=f"write:{name}:update", object=name, fix=f"select '{name}';") for name in names
+        ),
+        summaries=tuple(replace(GOOD.summaries[0], object=name, leaks=frozenset({"update"})) for name in names),
+        cells=tuple(replace(cell, object=name) for name in names for cell in CELLS[:15]),
+        tables=tables,
+        planted=tables,
+    )

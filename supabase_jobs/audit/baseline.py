@@ -14,7 +14,9 @@ from supabase_jobs.settings import read_toml
 _NONE = "none"
 _OUTSIDERS = {"anon", "newcomer", "stranger"}
 _WORDS = re.compile(r"\w+(?:\([^)]*\))?")
-_HEAD = """\
+_SCHEMA = "https://raw.githubusercontent.com/supabase-jobs/supabase-jobs/main/supabase_jobs/audit/access.schema.json"
+_HEAD = f"""\
+#:schema {_SCHEMA}
 # Who may do what, as `supabase-jobs audit --update-baseline` found it. Review each change in the pull request.
 # The actions are those on other users' rows; a caller that is not named has none. For the owner and for members they
 # are those on their own and their group's rows.

@@ -1,5 +1,6 @@
 """The project's tables, columns, constraints, policies and functions, from the catalogs in two round trips."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -215,6 +216,11 @@ class Catalog:
         """Whether a request of this role can address a relation."""
         usable = relation.schema in self.served and role in self.schema_users.get(relation.schema, ())
         return usable and any(relation.may(role, p) for p in ("SELECT", "INSERT", "UPDATE", "DELETE"))
+
+
+def is_partition_column(relation: Relation, column: Column) -> bool:
+    """Whether the partition of a row depends on a column."""
+    return re.search(rf"\b{re.escape(column.name)}\b", relation.partition_key or "") is not None
 
 
 def read(connection: Connection, served: Sequence[str]) -> Catalog:

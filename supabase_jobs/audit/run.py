@@ -93,6 +93,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         explained = {key: (f.cause, f.fix) for key, f in zip(beyond, findings[len(judged) :], strict=True)}
         del findings[len(judged) :]
         findings += bypass_leaks.find(tried)
+        findings += [f for f in bypass_leaks.partitions(found) if f.object in {r.label for r in relations}]
     tables = [r for r in relations if r in found.tables]
     return Audit(
         tuple(sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))),

@@ -30,6 +30,7 @@ alter table public.attachments enable row level security;
 create policy a on public.attachments using (exists (select 1 from public.contacts c where c.id = contact_id) or exists (select 1 from public.invoices i where i.id = invoice_id));
 create table public.events (id uuid not null default gen_random_uuid(), user_id uuid not null, at timestamptz not null, kind text not null, primary key (id, at)) partition by range (at);
 create table public.events_2024 partition of public.events for values from ('2024-01-01') to ('2025-01-01');
+alter table public.events_2024 enable row level security;
 alter table public.events enable row level security; create policy e on public.events using (user_id = auth.uid());
 -- single row
 create table public.settings (id boolean primary key default true check (id), title text not null default 'x');

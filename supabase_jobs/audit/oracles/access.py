@@ -12,6 +12,7 @@ from supabase_jobs.audit.probes.attempt import (
     INSERT,
     JOIN,
     NONE,
+    OPEN,
     OTHER,
     OWN,
     SELECT,
@@ -48,7 +49,7 @@ def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, str], Attempt]
     """(object, caller, action as in `access`) → an attempt that shows the access."""
     found: dict[tuple[str, str, str], Attempt] = {}
     for attempt in attempts:
-        if attempt.reached and (label := _label(attempt)) is not None:
+        if attempt.reached and attempt.name != OPEN and (label := _label(attempt)) is not None:
             word = attempt.name if attempt.name in (JOIN, FORGE) else _WORDS[attempt.action]
             found.setdefault((attempt.label, label, word), attempt)
             if attempt.column:
@@ -76,7 +77,7 @@ def _label(attempt: Attempt) -> str | None:
 def _actions(attempts: Sequence[Attempt]) -> str:
     words = []
     for action, word in _WORDS.items():
-        group = [a for a in attempts if a.action == action and a.name not in (JOIN, FORGE)]
+        group = [a for a in attempts if a.action == action and a.name not in (JOIN, FORGE, OPEN)]
         if action == UPDATE:
             words += _updates(group)
         elif any(a.reached for a in group):

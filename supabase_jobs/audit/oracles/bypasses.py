@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from psycopg import sql
 
 from supabase_jobs.audit.callers import Caller
-from supabase_jobs.audit.catalog import Function, Relation
+from supabase_jobs.audit.catalog import Catalog, Function, Relation
 from supabase_jobs.audit.oracles.leaks import is_sensitive, rank, who
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
 from supabase_jobs.audit.probes.bypasses import Bypass
 from supabase_jobs.findings import AuditFinding, Severity
 
+_PRIVILEGES = {"SELECT": "read", "INSERT": "add", "UPDATE": "change", "DELETE": "delete"}
 _DOES = {SELECT: "read", UPDATE: "change", DELETE: "delete"}
 
 
@@ -21,6 +22,21 @@ def find(bypasses: Sequence[Bypass]) -> list[AuditFinding]:
         for finding in _findings(bypass):
             found.setdefault(finding.id, finding)
     return list(found.values())
+
+
+def partitions(catalog: Catalog) -> Iterator[AuditFinding]:
+    """Partitions without row level security: a request that names one skips the policies of its table."""
+    for relation in catalog.reachable:
+        parent = catalog.by_oid.get(relation.partition_of or 0)
+        if relation.rls or parent is None or not parent.rls:
+            continue
+        who_can = "Anyone can" if catalog.reaches(relation, "anon") else "Any signed-in user can"
+        role = "anon" if catalog.reaches(relation, "anon") else "authenticated"
+        actions = [verb for privilege, verb in _PRIVILEGES.items() if relation.may(role, privilege)]
+        message = f"{who_can} {', '.join(actions)} every row of this partition, which {parent.label} refuses"
+        fix = _text(sql.SQL("alter table {} enable row level security;").format(relation.identifier))
+        cause = "row level security is disabled"
+        yield AuditFinding(f"rls-disabled:{relation.label}:select", Severity.ERROR, relation.label, message, fix, cause)
 
 
 def _findings(bypass: Bypass) -> Iterator[AuditFinding]:

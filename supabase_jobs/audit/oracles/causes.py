@@ -12,7 +12,7 @@ from psycopg import sql
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.fixtures.plan import Plan, user_columns
 from supabase_jobs.audit.oracles.leaks import Leak
-from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, OWN, SELECT, UPDATE
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, JOIN, OWN, SELECT, UPDATE
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.findings import AuditFinding
 from supabase_jobs.verify.impersonation import Impersonation, identity_statements
@@ -85,7 +85,7 @@ def _finding(plan: Plan, leak: Leak, policies: Sequence[Policy]) -> AuditFinding
         fix = _text(_without_column(relation, leak.attempt.column, leak.attempt.caller.role))
     elif leak.kind == "escalation" and policies:
         cause, fix = _named(plan, relation, policies), _text(_drop(relation, policies[0]) + sql.SQL(";"))
-    elif leak.kind == "unreadable-parent" and policies:
+    elif (leak.kind == "unreadable-parent" or leak.attempt.name == JOIN) and policies:
         cause = _named(plan, relation, policies)
         fix = _text(_with_readable_parent(plan, relation, policies[0]))
     else:

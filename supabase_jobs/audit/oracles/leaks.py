@@ -48,13 +48,14 @@ _DOES = {SELECT: "read", INSERT: "add", UPDATE: "change", DELETE: "delete"}
 
 _SENSITIVE = ("email", "phone", "token", "secret", "password", "api_key", "apikey", "ssn", "iban", "private_key", "otp")
 _PRIVILEGES = {
-    "is_admin", "admin", "is_superadmin", "is_super_admin", "is_superuser", "is_staff", "is_moderator", "role", "roles",
-    "user_role", "app_role", "permissions", "plan", "plan_id", "tier", "subscription_tier", "subscription_plan",
-    "subscription_status", "is_premium", "is_pro", "is_paid", "is_verified", "verified", "credits", "balance",
-    "stripe_customer_id", "stripe_subscription_id", "customer_id", "trial_ends_at", "is_banned", "banned", "quota",
+    "is_admin", "admin", "is_superadmin", "is_super_admin", "is_superuser", "is_staff", "staff", "is_moderator",
+    "moderator", "role", "roles", "user_role", "app_role", "permissions", "plan", "plan_id", "tier",
+    "subscription_tier", "subscription_plan", "subscription_status", "is_premium", "is_pro", "is_paid", "is_verified",
+    "verified", "credits", "balance", "stripe_customer_id", "stripe_subscription_id", "customer_id", "trial_ends_at",
+    "is_banned", "banned", "quota",
 }  # fmt: skip
 # what a group pays for
-_PAID = ("plan", "tier", "subscription", "quota", "credits", "seats", "stripe", "trial", "premium", "billing")
+_PAID = ("plan", "tier", "subscription", "quota", "credits", "stripe", "trial", "premium")
 
 
 @dataclass(frozen=True, eq=False)
@@ -334,7 +335,7 @@ class _Judge:
                 INSERT: f"INSERT into {write.relation.name}",
                 DELETE: f"DELETE of their row in {write.relation.name}",
             }[write.action]
-            message = f"{who(write.caller)} gain access to rows of others: after {step} they can {shown}"
+            message = f"{who(write.caller)} gain access: after {step} they can {shown}"
             yield Leak("escalation", Severity.ERROR, write.relation, write.action, message, write, tuple(group))
 
 

@@ -19,8 +19,9 @@ from supabase_jobs.verify.impersonation import Impersonation, check_identity, id
 
 OWN, GROUP, OTHER, NONE = "own", "group", "other", "none"
 SELECT, INSERT, UPDATE, DELETE = "select", "insert", "update", "delete"
-# names of attempts: a row of one's own in another's group, under another's name, or taken from another
-JOIN, FORGE, TAKE_OVER = "join", "forge", "take over"
+# names of attempts: a row of one's own in another's group, under another's name, taken from another, or in a state
+# that may open something
+JOIN, FORGE, TAKE_OVER, OPEN = "join", "forge", "take over", "open"
 # attempts for which an identity is set once; a batch that takes long ends between probes
 _PER_PROBE = 100
 
@@ -94,6 +95,8 @@ class Attempt:
         kinds: tuple[type[psycopg.Error], ...] = (errors.UniqueViolation, errors.ExclusionViolation)
         if self.action == INSERT or self.name == TAKE_OVER:
             kinds = (errors.IntegrityError,)
+        if error.diag.constraint_name is None and isinstance(error, errors.CheckViolation):
+            return False  # no partition for the row: found before policies are checked
         own = (error.diag.schema_name, error.diag.table_name) == (self.relation.schema, self.relation.name)
         return isinstance(error, kinds) and own and error.diag.context is None
 

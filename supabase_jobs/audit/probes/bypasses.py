@@ -65,11 +65,11 @@ class Bypass:
             inconclusive = isinstance(result.error, INCONCLUSIVE_ERRORS)
             self.outcome = (result.error.sqlstate or "error") if inconclusive else refusal(result.error)
             text = f"{result.error.diag.message_primary} {result.error.diag.message_detail or ''}"
-            self.shown = [row for row in self.hidden if row.token and row.token in text]
+            self.shown = [row for row in self.hidden if any(mark in text for mark in row.marks)]
             return
         answers = list(result.answers[1:])
         text = str(answers[0].rows[0][0]) if answers[0].rows else ""
-        self.shown = [row for row in self.hidden if row.token and row.token in text]
+        self.shown = [row for row in self.hidden if any(mark in text for mark in row.marks)]
         if self.action in (UPDATE, DELETE) and answers[0].count and not answers[0].rows:
             self.changed = list(self.hidden)
         if self.repeats_reads and len(answers) > 1 and answers[1].rows:
@@ -129,7 +129,7 @@ class Bypasses:
         self._plan, self._catalog = fixture.plan, fixture.plan.catalog
         self._callers = [c for c in callers if c.kind in _CALLERS]
         self._open = {
-            (id(a.caller), a.relation.oid)
+            (id(a.caller), id(a.row))
             for a in probes.attempts
             if a.action == SELECT and a.whose in (OTHER, GROUP) and a.reached
         }
@@ -153,10 +153,11 @@ class Bypasses:
 
     def _hidden_rows(self, caller: Caller, oids: Iterable[int]) -> list[Row]:
         """Rows of tenant A, of these tables, that the caller cannot read."""
-        rows = [self._fixture.a.rows.get(oid) for oid in sorted(oids)]
+        owner, wanted = self._fixture.a.owner, set(oids)
+        rows = [*(owner.rows[oid] for oid in sorted(wanted & owner.rows.keys())), *owner.extra]
         return [
             row for row in rows
-            if row is not None and self._plan.owned(row.relation) and (id(caller), row.relation.oid) not in self._open
+            if row.relation.oid in wanted and self._plan.owned(row.relation) and (id(caller), id(row)) not in self._open
         ]  # fmt: skip
 
     # ------------------------------------------------------------------------------------------- views
@@ -178,7 +179,7 @@ class Bypasses:
         if not hidden or not columns or not self._catalog.reaches(view, caller.role):
             return
         texts = sql.SQL(", ").join(sql.SQL("{}::text").format(c.identifier) for c in columns)
-        tokens = sql.Literal([f"%{row.token}%" for row in hidden])
+        tokens = sql.Literal([f"%{mark}%" for row in hidden for mark in row.marks])
         where = sql.SQL("concat_ws(' ', {}) like any ({}::text[])").format(texts, tokens)
         read = sql.SQL("select string_agg(concat_ws(' ', {}), ' ') from {} where {}").format(
             texts, view.identifier, where
@@ -297,7 +298,9 @@ class Bypasses:
 
     def _watch(self, rows: Sequence[Row]) -> Statement:
         parts = [
-            sql.SQL("(select watched::text from {} as watched where {})").format(row.relation.identifier, row.condition)
+            sql.SQL("(select watched.ctid || watched::text from {} as watched where {})").format(
+                row.relation.identifier, row.condition
+            )
             for row in rows
         ]
         return _statement(sql.SQL("select {}").format(sql.SQL(", ").join(parts)))

@@ -6,8 +6,8 @@ from itertools import groupby
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import CLAIM, FORMER, MEMBER, OWNER, STRANGER, Caller
-from supabase_jobs.audit.catalog import Column, Constraint, Relation
+from supabase_jobs.audit.callers import CLAIM, FORMER, MEMBER, NEWCOMER, OWNER, STRANGER, Caller
+from supabase_jobs.audit.catalog import Column, Constraint, Relation, is_partition_column
 from supabase_jobs.audit.expressions import Limits
 from supabase_jobs.audit.fixtures import values
 from supabase_jobs.audit.fixtures.build import Fixture
@@ -21,6 +21,7 @@ from supabase_jobs.audit.probes.attempt import (
     INSERT,
     JOIN,
     NONE,
+    OPEN,
     OTHER,
     OWN,
     SELECT,
@@ -294,16 +295,49 @@ class Probes:
             if whose in (OTHER, GROUP) and caller.user is not None and caller.kind != OWNER:
                 new = self._as_own(row, caller, through_parents=False)
                 if new and (self._has_parent(row) or self._is_membership(relation)):
-                    yield self._insert(caller, GROUP, row, {**self._granting(row), **new}, name=JOIN)
+                    for values_ in self._granting(row):
+                        yield self._insert(caller, GROUP, row, {**values_, **new}, name=JOIN)
+                elif new and caller.kind in (NEWCOMER, STRANGER) and relation.oid in self._plan.opening:
+                    for values_ in self._in_states(row):
+                        yield self._insert(caller, OWN, row, {**values_, **new}, name=OPEN)
 
-    def _granting(self, row: Row) -> Mapping[str, str | None]:
-        """The values of a membership that grants something: of roles on the whole project, those of a member."""
-        membership = self._plan.memberships.get(row.relation.oid)
-        if membership is None or not any(k.target in self._plan.roles for k in row.relation.foreign_keys):
-            return row.values
-        members = [u for u in self._fixture.a.users if u.membership is membership and not u.former]
-        rows = [u.rows[row.relation.oid].values for u in members if row.relation.oid in u.rows]
-        return rows[0] if rows else row.values
+    def _granting(self, row: Row) -> list[Mapping[str, str | None]]:
+        """The values of memberships that may grant something: the owner's, and as a former or future member has them.
+
+        Roles on the whole project and rows about another user are those of a member: the owner's grants nothing.
+        """
+        oid, membership = row.relation.oid, self._plan.memberships.get(row.relation.oid)
+        if membership is None:
+            return [row.values]
+        users = [u for u in self._fixture.a.users if u.membership is membership and oid in u.rows]
+        users.sort(key=lambda user: user.former)
+        rows = [u.rows[oid].values for u in users]
+        role = any(k.target in self._plan.roles for k in row.relation.foreign_keys)
+        about_user = set(membership.groups) & set(user_columns(row.relation, self._plan.usage, self._plan.per_user))
+        if rows and (role or about_user):
+            return [rows[0], *rows[-1:]] if users[-1].former else rows[:1]
+        return [row.values, *(u.rows[oid].values for u in users if u.former)]
+
+    def _in_states(self, row: Row) -> list[Mapping[str, str | None]]:
+        """Copies of a row with other keys, and with each constant that policies and functions compare a column with."""
+        relation = row.relation
+        keys = {name for key in relation.unique_keys for name in key} - {
+            *user_columns(relation, self._plan.usage, self._plan.per_user),
+            *(name for key in relation.foreign_keys for name in key.columns),
+        }
+        limits, now = self._plan.limits.get(relation.oid, {}), values.utc_now()
+        copy = dict(row.values)
+        for name in keys:
+            token = f"zqx{self._fixture.a.token[-3:]}"
+            copy[name] = values.candidates(relation.by_name[name], limits.get(name, Limits()), token, 78, now)[0]
+        literals = self._plan.usage.literals
+        changed = [
+            {**copy, c.name: value}
+            for c in relation.columns
+            for value in literals.get((relation.oid, c.name), ())
+            if value != copy.get(c.name) and not c.filled_by_server
+        ]
+        return [copy, *changed[:_MAX_VALUES]]
 
     def _is_membership(self, relation: Relation) -> bool:
         return relation.oid in self._plan.memberships  # who manages a group adds others
@@ -358,6 +392,7 @@ class Probes:
         return (
             column.name in relation.primary_key
             and not foreign
+            and not is_partition_column(relation, column)
             and (column.default is not None or bool(column.identity))
         )
 
@@ -411,7 +446,7 @@ class Probes:
     def _is_closed(self, attempt: Attempt) -> bool:
         """Whether an attempt on another's row failed by a policy, so that a write could open it."""
         return (
-            attempt.outcome in ("hidden", "violates") and attempt.whose in (OTHER, GROUP)
+            attempt.outcome in ("hidden", "violates") and attempt.whose != OWN
             and attempt.action != INSERT and bool(attempt.statements) and not attempt.is_state
         )  # fmt: skip
 
@@ -424,7 +459,7 @@ class Probes:
             shared = attempt.whose == NONE and attempt.relation.oid in self._plan.opening
             return (attempt.whose == OWN or shared) and attempt.column in self._plan.usage.words
         if attempt.action == INSERT:
-            return attempt.name == JOIN or (attempt.whose == OWN and attempt.caller.kind in (MEMBER, FORMER))
+            return attempt.name in (JOIN, OPEN) or (attempt.whose == OWN and attempt.caller.kind in (MEMBER, FORMER))
         return attempt.action == DELETE and attempt.whose == OWN
 
     def _run_unrecorded(self, attempts: Iterable[Attempt]) -> None:

@@ -309,6 +309,8 @@ class _Judge:
             membership = user.membership
             if not (user.in_both and both.reached and membership) or both.whose != GROUP or both.name:
                 continue
+            if any(both.column in key.columns for key in relation.foreign_keys):
+                continue  # a row may move between groups of which one is a member
             same = [
                 a for a, other in members
                 if not other.in_both and (other.membership, other.role) == (membership, user.role)

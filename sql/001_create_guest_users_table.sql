@@ -99,7 +99,7 @@ comment on table public.guest_users is
 comment on column public.guest_users.guest_id is
 'Random UUID v4 and bearer secret. Keep it out of URLs, logs and readable columns of other tables.';
 comment on column public.guest_users.last_seen_at is
-'Time of the last visit, updated by the guest. cleanup_inactive_guests compares it.';
+'Time of the last visit. A guest that writes its row sets it to the time of the transaction, whatever it sends.';
 comment on column public.guest_users.migrated_to_user_id is
 'The user that this guest became. Only migrate_guest_jobs sets it.';
 comment on column public.guest_users.migrated_at is
@@ -114,6 +114,38 @@ create index idx_guest_users_last_seen_at on public.guest_users (last_seen_at);
 -- ON DELETE SET NULL of a deleted user
 create index idx_guest_users_migrated_to_user_id on public.guest_users (migrated_to_user_id)
 where migrated_to_user_id is not null;
+
+
+-- Trigger --------------------------------------------------------------------------------------
+
+-- The times belong to the database: a guest that chose its own would never expire. The service and its members,
+-- as the owner is, may set them. Definer functions, such as migrate_guest_jobs, run as the owner.
+create function private.set_guest_user_times() returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  if not pg_has_role('service_role', 'member') then
+    new.created_at := case tg_op when 'INSERT' then now() else old.created_at end;
+    new.last_seen_at := now();
+  end if;
+  return new;
+end
+$$;
+
+comment on function private.set_guest_user_times() is
+'Sets created_at and last_seen_at of a row that a guest writes, and ignores the values of the client.';
+
+-- a trigger needs no EXECUTE
+revoke all on function private.set_guest_user_times() from public, anon, authenticated, service_role;
+
+create trigger set_guest_user_times_trigger
+before insert or update on public.guest_users
+for each row execute function private.set_guest_user_times();
+
+comment on trigger set_guest_user_times_trigger on public.guest_users is
+'Keeps last_seen_at correct, because cleanup_inactive_guests compares it.';
 
 
 -- Policies -------------------------------------------------------------------------------------

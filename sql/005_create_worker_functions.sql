@@ -1,87 +1,138 @@
--- Functions for workers, which use the service key: claim jobs, report progress, complete or fail a job, and requeue
--- the jobs of silent workers. service_role has all privileges that they need on the table, so they are SECURITY
--- INVOKER functions in `public`.
+-- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
+-- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
+-- functions in `public`.
 --
--- The metadata of a job contains its claim, and the job's owner can write the metadata too. An owner who forges it
--- can only damage its own job, as it could with the status. No content of metadata makes these functions raise an
--- error, and no row prevents a claim or a requeue of other rows.
+-- Claims, heartbeats and retries depend on private.worker_state alone, which owners can neither read nor write. The
+-- metadata of a job has copies for its owner (server_id, last_check, retry_count, processing_time_ms); the functions write
+-- them and never read them. No content of a job makes these functions raise an error, and no job prevents a claim, report
+-- or requeue of other jobs.
+--
+-- Lock order: a job, then its state. Only a heartbeat without new progress locks the state alone.
+--
+-- Each lookup of a job must use its id. The planner must not choose the index of created_at, which many jobs can share,
+-- or the index of status, if its statistics are old. Therefore conditions on created_at are BETWEEN, and conditions on
+-- status apply after the lookup.
 
 
--- Reading metadata -----------------------------------------------------------------------------
+-- Worker state ---------------------------------------------------------------------------------
 
--- plpgsql has an exception block: PostgreSQL 15 has no other test for a valid timestamp.
-create function private.metadata_time(p_metadata jsonb, p_key text) returns timestamptz
+-- A row for each job that a worker holds or that was requeued. claim_id is null if no worker holds the job. The key
+-- includes created_at because two partitions by created_at may contain the same id. There is no foreign key: a
+-- partitioned table has no unique id to reference.
+create table private.worker_state (
+  job_id uuid not null,
+  job_created_at timestamptz not null,
+  worker text,
+  claim_id uuid,
+  claimed_at timestamptz,
+  heartbeat_at timestamptz,
+  retry_count integer not null default 0,
+  constraint worker_state_pkey primary key (job_id, job_created_at)
+)
+-- a heartbeat updates no indexed column, so it needs space on the same page only
+with (fillfactor = 50);
+
+alter table private.worker_state enable row level security;
+
+revoke all on table private.worker_state from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table private.worker_state to service_role;
+
+create policy "the service has full access to worker state" on private.worker_state
+for all to service_role
+using (true)
+with check (true);
+
+comment on table private.worker_state is
+'Which worker holds which job, and the requeues of a job. Only the functions for workers write it.';
+comment on column private.worker_state.claim_id is
+'Identifies one claim; the worker passes it when it reports on the job. Null if no worker holds the job.';
+comment on column private.worker_state.heartbeat_at is
+'The last report of the worker. requeue_stale_jobs compares it.';
+comment on column private.worker_state.retry_count is
+'How often the job was requeued because its worker was silent.';
+comment on policy "the service has full access to worker state" on private.worker_state is
+'For the functions for workers. Also covers a service_role without BYPASSRLS.';
+
+-- runs as the owner, because a user may delete its own jobs
+create function private.delete_worker_state() returns trigger
+language plpgsql
+security definer
+set search_path = ''
+set enable_seqscan = off
+as $$
+begin
+  delete from private.worker_state s
+  using deleted_jobs j
+  where s.job_id = j.id and s.job_created_at = j.created_at;
+  return null;
+end
+$$;
+
+comment on function private.delete_worker_state() is
+'Deletes the worker state of deleted jobs.';
+
+create trigger delete_worker_state_trigger
+after delete on public.async_jobs
+referencing old table as deleted_jobs
+for each statement execute function private.delete_worker_state();
+
+comment on trigger delete_worker_state_trigger on public.async_jobs is
+'A new job with the id of a deleted job starts without retries.';
+
+
+-- Metadata -------------------------------------------------------------------------------------
+-- plpgsql keeps its plans; PostgreSQL would prepare an SQL function again in each statement.
+
+create function private.worker_metadata(p_metadata jsonb, p_added jsonb) returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  kept pg_catalog.jsonb := '{}'::pg_catalog.jsonb;
+begin
+  if jsonb_typeof(p_metadata) = 'object' then
+    kept := p_metadata - '{server_id,last_check,retry_count,processing_time_ms}'::pg_catalog.text[];
+  end if;
+  if octet_length(kept::pg_catalog.text) > private.max_job_bytes('metadata') or not private.is_readable_json(kept) then
+    return null;
+  end if;
+  return kept || p_added;
+end
+$$;
+
+comment on function private.worker_metadata(jsonb, jsonb) is
+'The metadata of a job with p_added as the only keys of the functions for workers. Null if it violates the constraints, '
+'as in a row that is older than they are.';
+
+
+create function private.metadata_of_finished(
+  p_metadata jsonb,
+  p_worker text,
+  p_claimed_at timestamptz,
+  p_retry_count integer
+)
+returns jsonb
 language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
 declare
-  found pg_catalog.timestamptz;
+  added pg_catalog.jsonb := jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', p_retry_count);
 begin
-  found := (p_metadata ->> p_key)::pg_catalog.timestamptz; -- null if metadata is not an object
-  return case when isfinite(found) then found end;
-exception
-  when data_exception then -- not a timestamp
-    return null;
+  if p_claimed_at <= now() then
+    added := added || jsonb_build_object(
+      'processing_time_ms', round(extract(epoch from now() - p_claimed_at) * 1000)::pg_catalog.int8
+    );
+  end if;
+  return coalesce(private.worker_metadata(p_metadata, added), added);
 end
 $$;
 
-comment on function private.metadata_time(jsonb, text) is
-'The timestamp at a key of a job''s metadata. Null if the key is missing or its value is not a timestamp.';
-
--- Anything but a small whole number counts as 0 retries.
-create function private.metadata_retry_count(p_metadata jsonb) returns integer
-language sql
-immutable
-security invoker
-set search_path = ''
-as $$
-  select case
-    when p_metadata ->> 'retry_count' ~ '^[0-9]{1,6}$' then (p_metadata ->> 'retry_count')::pg_catalog.int4
-    else 0
-  end;
-$$;
-
-comment on function private.metadata_retry_count(jsonb) is
-'The number of requeues in a job''s metadata. 0 if the value is not a small whole number.';
-
--- The name of the worker is not enough: the same worker may claim a job again after a requeue, and a late report of
--- the first run must not complete the second.
-create function private.is_claimed_by(p_job public.async_jobs, p_worker text, p_claim_id uuid) returns boolean
-language sql
-immutable
-security invoker
-set search_path = ''
-as $$
-  select coalesce(
-    (p_job).status = 'processing'
-    and (p_job).metadata ->> 'server_id' = p_worker
-    and (p_job).metadata ->> 'claim_id' = p_claim_id::pg_catalog.text,
-    false
-  );
-$$;
-
-comment on function private.is_claimed_by(public.async_jobs, text, uuid) is
-'Whether this worker is processing the job under this claim.';
-
-create function private.metadata_of_finished(p_metadata jsonb) returns jsonb
-language sql
-stable
-security invoker
-set search_path = ''
-as $$
-  select (p_metadata - 'claim_id' - 'claimed_at') || case
-    when private.metadata_time(p_metadata, 'claimed_at') <= now() then jsonb_build_object(
-      'processing_time_ms',
-      round(extract(epoch from now() - private.metadata_time(p_metadata, 'claimed_at')) * 1000)::pg_catalog.int8
-    )
-    else '{}'
-  end;
-$$;
-
-comment on function private.metadata_of_finished(jsonb) is
-'The metadata of a finished job: adds processing_time_ms and removes the claim.';
+comment on function private.metadata_of_finished(jsonb, text, timestamptz, integer) is
+'The metadata of a job that its worker has completed or failed.';
 
 
 -- claim_jobs -----------------------------------------------------------------------------------
@@ -90,21 +141,27 @@ comment on function private.metadata_of_finished(jsonb) is
 -- Otherwise the planner reads all jobs in order of age if it expects many queued jobs, and reads and sorts all queued
 -- jobs for each claim if it expects few. Therefore the query orders by both columns of that index; it compares the
 -- status with an array, because the planner drops a column that equals a constant from the order; and sorting is
--- disabled.
+-- disabled. The other settings make it look up these jobs again by their ids.
+--
+-- A claim removes the result and error of an earlier run, or of the owner, so that the response stays small.
 create function public.claim_jobs(p_worker text, p_limit integer default 1)
 returns setof public.async_jobs
 language plpgsql
 volatile
 security invoker
 set search_path = ''
-set enable_sort = off
+set enable_hashjoin = off
 set enable_incremental_sort = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set enable_sort = off
 as $$
 declare
-  taken record;
+  claimed record;
+  job public.async_jobs;
 begin
-  if coalesce(p_worker, '') = '' then
-    raise exception 'claim_jobs: p_worker must name the worker'
+  if coalesce(p_worker, '') = '' or octet_length(p_worker) > 255 then
+    raise exception 'claim_jobs: p_worker must name the worker, in at most 255 bytes'
       using errcode = 'invalid_parameter_value';
   end if;
   if p_limit is null or p_limit < 1 then
@@ -112,42 +169,67 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
 
-  for taken in
-    select
-      j.id,
-      j.created_at
-    from public.async_jobs j
-    where j.status = any(array['queued'])
-    order by j.status desc, j.created_at
-    limit p_limit
-    for update skip locked -- rows that another worker is claiming
-  loop
-    return query
+  for claimed in
+    with oldest as materialized (
+      select
+        j.id,
+        j.created_at,
+        private.worker_metadata(j.metadata, '{}') as metadata,
+        gen_random_uuid() as claim_id
+      from public.async_jobs j
+      where j.status = any(array['queued'])
+      order by j.status desc, j.created_at
+      limit p_limit
+      for update skip locked -- rows that another worker is claiming
+    ),
+    state as (
+      insert into private.worker_state as s (job_id, job_created_at, worker, claim_id, claimed_at, heartbeat_at)
+      select o.id, o.created_at, p_worker, o.claim_id, now(), now()
+      from oldest o
+      where o.metadata is not null
+      on conflict (job_id, job_created_at) do update
+      set
+        worker = excluded.worker,
+        claim_id = excluded.claim_id,
+        claimed_at = excluded.claimed_at,
+        heartbeat_at = excluded.heartbeat_at
+    )
     update public.async_jobs j
     set
-      status = 'processing',
-      metadata = case when jsonb_typeof(j.metadata) = 'object' then j.metadata else '{}' end || jsonb_build_object(
-        'server_id', p_worker,
-        'claim_id', gen_random_uuid(),
-        'claimed_at', now(),
-        'last_check', now(),
-        'retry_count', private.metadata_retry_count(j.metadata)
+      status = case when o.metadata is null then 'failed' else 'processing' end,
+      result = null,
+      error = case
+        when o.metadata is null then 'The metadata was too large or not readable, so no worker got the job.'
+      end,
+      metadata = coalesce(
+        o.metadata
+          || jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', coalesce(s.retry_count, 0)),
+        '{}'
       )
-    where j.id = taken.id
-      and j.created_at = taken.created_at -- two partitions by created_at may contain the same id
-    returning j.*;
+    from oldest o
+    left join private.worker_state s on o.id = s.job_id and o.created_at = s.job_created_at
+    where j.id = o.id and j.created_at between o.created_at and o.created_at
+    returning j as job, o.claim_id
+  loop
+    job := claimed.job;
+    if job.status = 'processing' then
+      job.metadata := job.metadata || jsonb_build_object('claim_id', claimed.claim_id);
+      return next job;
+    end if;
   end loop;
 end
 $$;
 
 comment on function public.claim_jobs(text, integer) is
 'Claims up to p_limit queued jobs for a worker, oldest first, and returns them as processing. Skips jobs that another '
-'worker is claiming, so each job has one worker. The worker passes metadata.claim_id when it reports on a job. '
-'22023: p_worker null or empty, or p_limit null or below 1.';
+'worker is claiming, so each job has one worker. The worker passes metadata.claim_id, which only this result contains, '
+'when it reports on a job. A job whose metadata no worker could read fails. '
+'22023: p_worker null, empty or too long, or p_limit null or below 1.';
 
 
 -- heartbeat_job --------------------------------------------------------------------------------
 
+-- A heartbeat without new progress writes only the small row of the state.
 create function public.heartbeat_job(
   p_job_id uuid,
   p_worker text,
@@ -159,20 +241,46 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_seqscan = off
 as $$
+declare
+  held_since pg_catalog.timestamptz; -- created_at of the job
+  retries pg_catalog.int4;
 begin
   if p_progress < 0 or p_progress > 100 then
     raise exception 'heartbeat_job: p_progress must be 0 to 100, or null to keep the value, not %', p_progress
       using errcode = 'invalid_parameter_value';
   end if;
 
+  perform 1 from public.async_jobs j
+  where j.id = p_job_id and j.progress <> p_progress
+  for update;
+
+  update private.worker_state s
+  set heartbeat_at = now()
+  where s.job_id = p_job_id
+    and s.worker = p_worker
+    and s.claim_id = p_claim_id
+    and (
+      select j.status from public.async_jobs j
+      where j.id = s.job_id and j.created_at between s.job_created_at and s.job_created_at
+    ) = 'processing'
+  returning s.job_created_at, s.retry_count into held_since, retries;
+  if not found then
+    return false;
+  end if;
+
   update public.async_jobs j
   set
-    progress = coalesce(p_progress, j.progress),
-    metadata = j.metadata || jsonb_build_object('last_check', now())
+    progress = p_progress,
+    metadata = coalesce(private.worker_metadata(j.metadata, added.keys), added.keys)
+  from (
+    select jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', retries) as keys
+  ) as added
   where j.id = p_job_id
-    and private.is_claimed_by(j, p_worker, p_claim_id);
-  return found;
+    and j.created_at between held_since and held_since
+    and case j.status when 'processing' then j.progress <> p_progress end;
+  return true;
 end
 $$;
 
@@ -181,7 +289,9 @@ comment on function public.heartbeat_job(uuid, text, uuid, integer) is
 'if it was cancelled, deleted or requeued; the worker then drops it. 22023: p_progress not 0 to 100.';
 
 
--- complete_job ---------------------------------------------------------------------------------
+-- complete_job, complete_jobs ------------------------------------------------------------------
+-- They lock the job first: after that its state cannot change. While they wait for the lock, the job may be requeued and
+-- claimed again; the state then has another claim_id, and DELETE compares its newest version.
 
 create function public.complete_job(p_job_id uuid, p_worker text, p_claim_id uuid, p_result jsonb)
 returns boolean
@@ -189,27 +299,207 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+set enable_seqscan = off
 as $$
 begin
+  with job as materialized (
+    select
+      j.id,
+      j.created_at,
+      j.status
+    from public.async_jobs j
+    where j.id = p_job_id
+    for update
+  ),
+  ended as (
+    delete from private.worker_state s
+    using job
+    where job.status = 'processing'
+      and s.job_id = job.id
+      and s.job_created_at = job.created_at
+      and s.worker = p_worker
+      and s.claim_id = p_claim_id
+    returning s.*
+  )
   update public.async_jobs j
   set
     status = 'completed',
     progress = 100,
     result = p_result,
     error = null,
-    metadata = private.metadata_of_finished(j.metadata)
-  where j.id = p_job_id
-    and private.is_claimed_by(j, p_worker, p_claim_id);
+    metadata = private.metadata_of_finished(j.metadata, e.worker, e.claimed_at, e.retry_count)
+  from ended e
+  where j.id = e.job_id
+    and j.created_at between e.job_created_at and e.job_created_at;
   return found;
 end
 $$;
 
 comment on function public.complete_job(uuid, text, uuid, jsonb) is
 'Completes a job with its result. Returns false and changes nothing if the worker no longer holds the job: it was '
-'cancelled, deleted, requeued, or has already ended.';
+'cancelled, deleted, requeued, or has already ended. 23514: the result is too large or not readable.';
+
+-- Locks the jobs in the order of their ids. An owner that updates several of them can lock them in another order. Then
+-- PostgreSQL cancels one of the two; this function tries again.
+create function public.complete_jobs(p_worker text, p_jobs jsonb)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+as $$
+declare
+  completed_count pg_catalog.int4;
+begin
+  if jsonb_typeof(p_jobs) is distinct from 'array' then
+    raise exception 'complete_jobs: p_jobs must be an array of objects with id, claim_id and result'
+      using errcode = 'invalid_parameter_value';
+  end if;
+
+  for attempt in 1..5 loop
+    begin
+      with job as materialized (
+        select
+          j.id,
+          j.created_at,
+          j.status,
+          g.claim_id,
+          g.result,
+          coalesce(not private.is_valid_result(g.result), false) as refused
+        from jsonb_to_recordset(p_jobs) as g (id pg_catalog.uuid, claim_id pg_catalog.uuid, result pg_catalog.jsonb)
+        inner join public.async_jobs j on g.id = j.id
+        order by j.id
+        for update of j
+      ),
+      ended as (
+        delete from private.worker_state s
+        using job
+        where job.status = 'processing'
+          and s.job_id = job.id
+          and s.job_created_at = job.created_at
+          and s.worker = p_worker
+          and s.claim_id = job.claim_id
+        returning s.*, job.result, job.refused
+      ),
+      updated as (
+        update public.async_jobs j
+        set
+          status = case when e.refused then 'failed' else 'completed' end,
+          progress = case when e.refused then j.progress else 100 end,
+          result = case when not e.refused then e.result end,
+          error = case when e.refused then 'The result was too large or not readable.' end,
+          metadata = private.metadata_of_finished(j.metadata, e.worker, e.claimed_at, e.retry_count)
+        from ended e
+        where j.id = e.job_id
+          and j.created_at between e.job_created_at and e.job_created_at
+        returning e.refused
+      )
+      select count(*) filter (where not u.refused) into completed_count from updated u;
+      exit;
+    exception
+      when deadlock_detected then
+        if attempt = 5 then
+          raise;
+        end if;
+    end;
+  end loop;
+  return completed_count;
+end
+$$;
+
+comment on function public.complete_jobs(text, jsonb) is
+'Completes the jobs of an array of objects with id, claim_id and result, each as complete_job does, and returns their '
+'number. A job that the worker no longer holds is not counted. A job whose result is too large or not readable fails '
+'and is not counted. 22023: p_jobs is not an array; 22P02: an id is malformed.';
 
 
--- fail_job -------------------------------------------------------------------------------------
+-- fail_jobs, fail_job --------------------------------------------------------------------------
+
+create function public.fail_jobs(p_worker text, p_jobs jsonb)
+returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+as $$
+declare
+  failed_count pg_catalog.int4;
+begin
+  if jsonb_typeof(p_jobs) is distinct from 'array' then
+    raise exception 'fail_jobs: p_jobs must be an array of objects with id, claim_id and error'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if exists (
+    select 1 from jsonb_to_recordset(p_jobs) as g (error pg_catalog.text)
+    where coalesce(g.error, '') = ''
+  ) then
+    raise exception 'fail_jobs: the error of a job must not be null or empty'
+      using errcode = 'invalid_parameter_value';
+  end if;
+
+  for attempt in 1..5 loop -- see complete_jobs
+    begin
+      with job as materialized (
+        select
+          j.id,
+          j.created_at,
+          j.status,
+          g.claim_id,
+          -- the longest character has 4 bytes
+          case
+            when octet_length(g.error) <= private.max_job_bytes('error') then g.error
+            else left(g.error, private.max_job_bytes('error') / 4)
+          end as error
+        from jsonb_to_recordset(p_jobs) as g (id pg_catalog.uuid, claim_id pg_catalog.uuid, error pg_catalog.text)
+        inner join public.async_jobs j on g.id = j.id
+        order by j.id
+        for update of j
+      ),
+      ended as (
+        delete from private.worker_state s
+        using job
+        where job.status = 'processing'
+          and s.job_id = job.id
+          and s.job_created_at = job.created_at
+          and s.worker = p_worker
+          and s.claim_id = job.claim_id
+        returning s.*, job.error
+      ),
+      updated as (
+        update public.async_jobs j
+        set
+          status = 'failed',
+          result = null,
+          error = e.error,
+          metadata = private.metadata_of_finished(j.metadata, e.worker, e.claimed_at, e.retry_count)
+        from ended e
+        where j.id = e.job_id
+          and j.created_at between e.job_created_at and e.job_created_at
+        returning 1
+      )
+      select count(*) into failed_count from updated u;
+      exit;
+    exception
+      when deadlock_detected then
+        if attempt = 5 then
+          raise;
+        end if;
+    end;
+  end loop;
+  return failed_count;
+end
+$$;
+
+comment on function public.fail_jobs(text, jsonb) is
+'Fails the jobs of an array of objects with id, claim_id and error, and returns their number. A job that the worker no '
+'longer holds is not counted. Shortens an error that is too long, because the worker could not report it otherwise. '
+'22023: p_jobs is not an array, or an error is missing or empty; 22P02: an id is malformed.';
 
 create function public.fail_job(p_job_id uuid, p_worker text, p_claim_id uuid, p_error text)
 returns boolean
@@ -223,26 +513,21 @@ begin
     raise exception 'fail_job: p_error must not be null or empty'
       using errcode = 'invalid_parameter_value';
   end if;
-
-  update public.async_jobs j
-  set
-    status = 'failed',
-    error = p_error,
-    metadata = private.metadata_of_finished(j.metadata)
-  where j.id = p_job_id
-    and private.is_claimed_by(j, p_worker, p_claim_id);
-  return found;
+  return public.fail_jobs(
+    p_worker, jsonb_build_array(jsonb_build_object('id', p_job_id, 'claim_id', p_claim_id, 'error', p_error))
+  ) = 1;
 end
 $$;
 
 comment on function public.fail_job(uuid, text, uuid, text) is
-'Fails a job with an error. Returns false and changes nothing if the worker no longer holds the job. '
-'22023: p_error null or empty.';
+'Fails a job with an error, which is shortened if it is too long. Returns false and changes nothing if the worker no '
+'longer holds the job. 22023: p_error null or empty.';
 
 
 -- requeue_stale_jobs ---------------------------------------------------------------------------
 
--- reads idx_async_jobs_active in index order, as claim_jobs does
+-- Reads idx_async_jobs_active in index order, as claim_jobs does, and the state of each job. A job that a worker claimed
+-- without claim_jobs has no state; its last sign of life is updated_at.
 create function public.requeue_stale_jobs(
   p_timeout interval default '00:05:00',
   p_max_retries integer default 3,
@@ -253,8 +538,11 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
-set enable_sort = off
+set enable_hashjoin = off
 set enable_incremental_sort = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set enable_sort = off
 as $$
 declare
   cutoff pg_catalog.timestamptz;
@@ -275,38 +563,79 @@ begin
   end if;
   cutoff := now() - p_timeout;
 
-  -- The last heartbeat is last_check, but never later than updated_at: every heartbeat sets both, so the job's owner
-  -- wrote a later or unreadable value. A locked row belongs to a worker that is alive.
+  -- A locked job or state belongs to a worker that is alive. Locking compares the newest version of a row, so a heartbeat
+  -- after the snapshot of this statement removes the row from `locked`.
   with silent as materialized (
     select
       j.id,
       j.created_at,
-      private.metadata_retry_count(j.metadata) >= p_max_retries as given_up
+      s.job_id is not null as has_state
     from public.async_jobs j
+    left join private.worker_state s on j.id = s.job_id and j.created_at = s.job_created_at
     where j.status = any(array['processing'])
-      and least(private.metadata_time(j.metadata, 'last_check'), j.updated_at) <= cutoff
+      and coalesce(s.heartbeat_at, j.updated_at) <= cutoff
     order by j.status desc, j.created_at
     limit p_limit
-    for update skip locked
+    for update of j skip locked
+  ),
+  locked as materialized (
+    select
+      s.job_id,
+      s.job_created_at,
+      s.retry_count
+    from silent j
+    inner join private.worker_state s on j.id = s.job_id and j.created_at = s.job_created_at
+    where coalesce(s.heartbeat_at, '-infinity') <= cutoff
+    for update of s skip locked
+  ),
+  ready as materialized (
+    select
+      l.job_id,
+      l.job_created_at,
+      l.retry_count >= p_max_retries as given_up,
+      least(l.retry_count + 1, greatest(l.retry_count, p_max_retries)) as retry_count
+    from locked l
+    union all
+    select
+      j.id,
+      j.created_at,
+      p_max_retries = 0,
+      least(1, p_max_retries)
+    from silent j
+    where not j.has_state
+  ),
+  state as (
+    insert into private.worker_state (job_id, job_created_at, retry_count)
+    select
+      r.job_id,
+      r.job_created_at,
+      r.retry_count
+    from ready r
+    on conflict (job_id, job_created_at) do update
+    set
+      worker = null,
+      claim_id = null,
+      claimed_at = null,
+      heartbeat_at = null,
+      retry_count = excluded.retry_count
   ),
   put_back as (
     update public.async_jobs j
     set
-      status = case when s.given_up then 'failed' else 'queued' end,
-      progress = case when s.given_up then j.progress else 0 end,
+      status = case when r.given_up then 'failed' else 'queued' end,
+      progress = case when r.given_up then j.progress else 0 end,
+      result = null,
       error = case
-        when s.given_up then format('No sign of life from the worker; given up after %s retries.', p_max_retries)
-        else j.error
+        when r.given_up then format('No sign of life from the worker; given up after %s retries.', p_max_retries)
       end,
-      metadata = case when jsonb_typeof(j.metadata) = 'object' then j.metadata else '{}' end
-        - 'server_id' - 'claim_id' - 'claimed_at'
-        || jsonb_build_object(
-          'retry_count', private.metadata_retry_count(j.metadata) + case when s.given_up then 0 else 1 end
-        )
-    from silent s
-    where j.id = s.id
-      and j.created_at = s.created_at -- see claim_jobs
-    returning s.given_up
+      metadata = coalesce(
+        private.worker_metadata(j.metadata, jsonb_build_object('retry_count', r.retry_count)),
+        jsonb_build_object('retry_count', r.retry_count)
+      )
+    from ready r
+    where j.id = r.job_id
+      and j.created_at between r.job_created_at and r.job_created_at
+    returning r.given_up
   )
   select
     count(*) filter (where not p.given_up),
@@ -326,22 +655,25 @@ comment on function public.requeue_stale_jobs(interval, integer, integer) is
 
 -- Privileges -----------------------------------------------------------------------------------
 
-revoke all on function private.metadata_time(jsonb, text) from public, anon, authenticated, service_role;
-revoke all on function private.metadata_retry_count(jsonb) from public, anon, authenticated, service_role;
-revoke all on function private.is_claimed_by(public.async_jobs, text, uuid) from public, anon, authenticated, service_role;
-revoke all on function private.metadata_of_finished(jsonb) from public, anon, authenticated, service_role;
-grant execute on function private.metadata_time(jsonb, text) to service_role;
-grant execute on function private.metadata_retry_count(jsonb) to service_role;
-grant execute on function private.is_claimed_by(public.async_jobs, text, uuid) to service_role;
-grant execute on function private.metadata_of_finished(jsonb) to service_role;
+-- a trigger needs no EXECUTE
+revoke all on function private.delete_worker_state() from public, anon, authenticated, service_role;
+
+revoke all on function private.worker_metadata(jsonb, jsonb) from public, anon, authenticated, service_role;
+revoke all on function private.metadata_of_finished(jsonb, text, timestamptz, integer) from public, anon, authenticated, service_role;
+grant execute on function private.worker_metadata(jsonb, jsonb) to service_role;
+grant execute on function private.metadata_of_finished(jsonb, text, timestamptz, integer) to service_role;
 
 revoke all on function public.claim_jobs(text, integer) from public, anon, authenticated, service_role;
 revoke all on function public.heartbeat_job(uuid, text, uuid, integer) from public, anon, authenticated, service_role;
 revoke all on function public.complete_job(uuid, text, uuid, jsonb) from public, anon, authenticated, service_role;
+revoke all on function public.complete_jobs(text, jsonb) from public, anon, authenticated, service_role;
+revoke all on function public.fail_jobs(text, jsonb) from public, anon, authenticated, service_role;
 revoke all on function public.fail_job(uuid, text, uuid, text) from public, anon, authenticated, service_role;
 revoke all on function public.requeue_stale_jobs(interval, integer, integer) from public, anon, authenticated, service_role;
 grant execute on function public.claim_jobs(text, integer) to service_role;
 grant execute on function public.heartbeat_job(uuid, text, uuid, integer) to service_role;
 grant execute on function public.complete_job(uuid, text, uuid, jsonb) to service_role;
+grant execute on function public.complete_jobs(text, jsonb) to service_role;
+grant execute on function public.fail_jobs(text, jsonb) to service_role;
 grant execute on function public.fail_job(uuid, text, uuid, text) to service_role;
 grant execute on function public.requeue_stale_jobs(interval, integer, integer) to service_role;

@@ -43,12 +43,12 @@ $$;
 drop function if exists public.claim_jobs(text, integer);
 drop function if exists public.heartbeat_job(uuid, text, uuid, integer);
 drop function if exists public.complete_job(uuid, text, uuid, jsonb);
+drop function if exists public.complete_jobs(text, jsonb);
+drop function if exists public.fail_jobs(text, jsonb);
 drop function if exists public.fail_job(uuid, text, uuid, text);
 drop function if exists public.requeue_stale_jobs(interval, integer, integer);
-drop function if exists private.metadata_of_finished(jsonb);
-drop function if exists private.is_claimed_by(public.async_jobs, text, uuid);
-drop function if exists private.metadata_retry_count(jsonb);
-drop function if exists private.metadata_time(jsonb, text);
+drop function if exists private.metadata_of_finished(jsonb, text, timestamptz, integer);
+drop function if exists private.worker_metadata(jsonb, jsonb);
 
 drop function if exists public.migrate_guest_jobs(uuid, uuid);
 drop function if exists public.cleanup_old_jobs(integer, integer);
@@ -63,7 +63,16 @@ drop function if exists private.cleanup_cutoff(integer);
 -- also drops their policies, indexes and triggers
 drop table if exists public.async_jobs;
 drop table if exists public.guest_users;
+drop table if exists private.worker_state;
+drop function if exists private.delete_worker_state();
 drop function if exists private.update_async_job_updated_at();
+drop function if exists private.set_async_job_times();
+drop function if exists private.set_guest_user_times();
+drop function if exists private.is_valid_error(text);
+drop function if exists private.is_valid_result(jsonb);
+drop function if exists private.is_valid_metadata(jsonb);
+drop function if exists private.is_readable_json(jsonb);
+drop function if exists private.max_job_bytes(text);
 drop function if exists private.request_guest_id();
 
 -- Drop the schema only if this role owns it and it is empty. Otherwise the API roles keep USAGE on it, which they may

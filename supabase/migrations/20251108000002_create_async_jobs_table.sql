@@ -1,5 +1,134 @@
--- supabase-jobs: 002_create_async_jobs_table sha256:7e2ace0ae735d83b39511c3e1cc0f8aeb5d83a1d48e2d847dd2daa00aba61c98
+-- supabase-jobs: 002_create_async_jobs_table sha256:bfbbf104392438df3c2186d43a58e1c43d2c0297c4c01b6e82accad82999aed0
 -- Long-running jobs. Each job is owned by either a guest or a user.
+
+-- Validity of JSON and errors ------------------------------------------------------------------
+
+-- `create or replace` below serves changed variables. The first run must not replace a user function.
+do $$
+begin
+  if to_regprocedure('private.max_job_bytes(text)') is not null then
+    raise exception 'function private.max_job_bytes(text) already exists'
+      using errcode = 'duplicate_function',
+        hint = 'Rename it, or drop it if nothing uses it. Then apply again.';
+  end if;
+end
+$$;
+
+--! repeatable
+create or replace function private.max_job_bytes(p_column text) returns integer
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  return case p_column
+    when 'metadata' then 65536
+    when 'result' then 8388608
+    when 'error' then 16384
+  end;
+end
+$$;
+--! end
+
+comment on function private.max_job_bytes(text) is
+'The most bytes that the text of this column of a job may have.';
+
+-- Workers must be able to parse the JSON of owners. A number beyond double precision or deep nesting makes the parsers of
+-- several languages fail, and with it the whole response.
+create function private.is_readable_json(p_value jsonb) returns boolean
+language plpgsql
+immutable
+strict
+security invoker
+set search_path = ''
+as $$
+begin
+  return not jsonb_path_exists(p_value, 'strict $.**{100} ? (@.type() == "object" || @.type() == "array")')
+    and not jsonb_path_exists(
+      p_value,
+      'strict $.** ? (@.type() == "number" && (@ > 1.7976931348623158e308 || @ < -1.7976931348623158e308'
+      ' || (@ > 0 && @ < 2.5e-324) || (@ < 0 && @ > -2.5e-324)))'
+    );
+end
+$$;
+
+comment on function private.is_readable_json(jsonb) is
+'Whether every parser of JSON reads the value: no number beyond double precision, at most 100 levels.';
+
+-- The keys that the functions for workers write do not count, up to 2048 bytes, so that they always fit.
+create function private.is_valid_metadata(p_metadata jsonb) returns boolean
+language plpgsql
+immutable
+strict
+security invoker
+set search_path = ''
+as $$
+declare
+  bytes constant pg_catalog.int4 := octet_length(p_metadata::pg_catalog.text);
+  allowed constant pg_catalog.int4 := private.max_job_bytes('metadata');
+begin
+  if bytes > allowed and (
+    bytes > allowed + 2048
+    or jsonb_typeof(p_metadata) <> 'object'
+    or octet_length((
+      p_metadata - '{server_id,last_check,retry_count,processing_time_ms}'::pg_catalog.text[]
+    )::pg_catalog.text) > allowed
+  ) then
+    return false;
+  end if;
+  return private.is_readable_json(p_metadata);
+end
+$$;
+
+comment on function private.is_valid_metadata(jsonb) is
+'Whether a job may have this metadata: small enough and readable for workers.';
+
+create function private.is_valid_result(p_result jsonb) returns boolean
+language plpgsql
+immutable
+strict
+security invoker
+set search_path = ''
+as $$
+begin
+  return octet_length(p_result::pg_catalog.text) <= private.max_job_bytes('result')
+    and private.is_readable_json(p_result);
+end
+$$;
+
+comment on function private.is_valid_result(jsonb) is
+'Whether a job may have this result: small enough and readable for clients.';
+
+create function private.is_valid_error(p_error text) returns boolean
+language plpgsql
+immutable
+strict
+security invoker
+set search_path = ''
+as $$
+begin
+  return octet_length(p_error) <= private.max_job_bytes('error');
+end
+$$;
+
+comment on function private.is_valid_error(text) is
+'Whether a job may have this error: short enough.';
+
+-- Every role that may write the table needs EXECUTE on the functions of its constraints and on those that they call.
+revoke all on function private.max_job_bytes(text) from public, anon, authenticated, service_role;
+revoke all on function private.is_readable_json(jsonb) from public, anon, authenticated, service_role;
+revoke all on function private.is_valid_metadata(jsonb) from public, anon, authenticated, service_role;
+revoke all on function private.is_valid_result(jsonb) from public, anon, authenticated, service_role;
+revoke all on function private.is_valid_error(text) from public, anon, authenticated, service_role;
+grant execute on function private.max_job_bytes(text) to public;
+grant execute on function private.is_readable_json(jsonb) to public;
+grant execute on function private.is_valid_metadata(jsonb) to public;
+grant execute on function private.is_valid_result(jsonb) to public;
+grant execute on function private.is_valid_error(text) to public;
+
+
+-- The table ------------------------------------------------------------------------------------
 
 create table public.async_jobs (
   id uuid not null default gen_random_uuid(),
@@ -28,7 +157,12 @@ create table public.async_jobs (
   ),
   constraint chk_valid_progress check (progress >= 0 and progress <= 100),
   -- a b-tree entry has at most 2704 bytes; a longer URL would raise an unclear error of idx_async_jobs_url
-  constraint chk_url_length check (octet_length(url) between 1 and 2048)
+  constraint chk_url_length check (octet_length(url) between 1 and 2048),
+  -- 200 bytes have room neither for a number beyond double precision nor for 101 levels, and are below every limit: most
+  -- rows need no call
+  constraint chk_valid_metadata check (octet_length(metadata::text) <= 200 or private.is_valid_metadata(metadata)),
+  constraint chk_valid_result check (octet_length(result::text) <= 200 or private.is_valid_result(result)),
+  constraint chk_valid_error check (octet_length(error) <= 200 or private.is_valid_error(error))
 );
 
 alter table public.async_jobs enable row level security;
@@ -50,11 +184,13 @@ comment on column public.async_jobs.progress is
 comment on column public.async_jobs.result is
 'Result of a completed job: media, transcription, vision, entities, metrics, tweet.';
 comment on column public.async_jobs.error is
-'Error message of a failed job.';
+'Error message of a failed job. At most 16 KiB; the variable max_error_bytes changes this.';
 comment on column public.async_jobs.guest_id is
 'The owner, if it is a guest. Otherwise null.';
 comment on column public.async_jobs.user_id is
 'The owner, if it is a user. Otherwise null.';
+comment on column public.async_jobs.created_at is
+'Time of the INSERT. Guests and users cannot choose it, because workers process the oldest job first.';
 comment on column public.async_jobs.updated_at is
 'Time of the last UPDATE. update_async_job_updated_at_trigger overwrites the value of the client.';
 comment on column public.async_jobs.metadata is
@@ -100,7 +236,25 @@ create index idx_async_jobs_cleanup on public.async_jobs (updated_at)
 where status in ('completed', 'failed', 'cancelled');
 
 
--- Trigger --------------------------------------------------------------------------------------
+-- Triggers -------------------------------------------------------------------------------------
+-- Guests and users choose no times. The service and its members, as the owner is, may set them when they insert. The WHEN clause saves the call for rows with the defaults.
+
+create function private.set_async_job_times() returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  if not pg_has_role('service_role', 'member') then
+    new.created_at := now();
+    new.updated_at := now();
+  end if;
+  return new;
+end
+$$;
+
+comment on function private.set_async_job_times() is
+'Sets created_at and updated_at of a job that a guest or user inserts, and ignores the values of the client.';
 
 create function private.update_async_job_updated_at() returns trigger
 language plpgsql
@@ -109,20 +263,33 @@ set search_path = ''
 as $$
 begin
   new.updated_at := now();
+  if new.created_at <> old.created_at and not pg_has_role('service_role', 'member') then
+    new.created_at := old.created_at;
+  end if;
   return new;
 end
 $$;
 
 comment on function private.update_async_job_updated_at() is
-'Sets updated_at to the time of the transaction and ignores the value of the client.';
+'Sets updated_at to the time of the transaction and ignores the value of the client. Guests and users cannot change '
+'created_at.';
 
 -- a trigger needs no EXECUTE
+revoke all on function private.set_async_job_times() from public, anon, authenticated, service_role;
 revoke all on function private.update_async_job_updated_at() from public, anon, authenticated, service_role;
+
+create trigger set_async_job_times_trigger
+before insert on public.async_jobs
+for each row
+when (new.created_at is distinct from now() or new.updated_at is distinct from now())
+execute function private.set_async_job_times();
 
 create trigger update_async_job_updated_at_trigger
 before update on public.async_jobs
 for each row execute function private.update_async_job_updated_at();
 
+comment on trigger set_async_job_times_trigger on public.async_jobs is
+'Keeps the queue in the order of arrival, because claim_jobs starts with the oldest job.';
 comment on trigger update_async_job_updated_at_trigger on public.async_jobs is
 'Keeps updated_at correct, because cleanup_old_jobs compares it.';
 

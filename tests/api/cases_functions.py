@@ -54,7 +54,9 @@ WORKER_FUNCTIONS = {
     "claim_jobs": {"p_worker": "w", "p_limit": 1},
     "heartbeat_job": {"p_job_id": "$job_guest_a", "p_worker": "w", "p_claim_id": "$fresh"},
     "complete_job": {"p_job_id": "$job_guest_a", "p_worker": "w", "p_claim_id": "$fresh", "p_result": {}},
+    "complete_jobs": {"p_worker": "w", "p_jobs": []},
     "fail_job": {"p_job_id": "$job_guest_a", "p_worker": "w", "p_claim_id": "$fresh", "p_error": "why"},
+    "fail_jobs": {"p_worker": "w", "p_jobs": []},
     "requeue_stale_jobs": {"p_timeout": "0 s"},
 }
 CASES += [

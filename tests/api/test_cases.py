@@ -141,8 +141,8 @@ FAULTS = {
         ["guest calls cleanup_old_jobs"],
     ),
     "guests claim jobs": (
-        "grant execute on function public.claim_jobs, private.metadata_retry_count to anon",
-        "revoke execute on function public.claim_jobs, private.metadata_retry_count from anon",
+        "grant execute on function public.claim_jobs to anon; alter function public.claim_jobs security definer",
+        "revoke execute on function public.claim_jobs from anon; alter function public.claim_jobs security invoker",
         ["guest calls claim_jobs"],
     ),
 }

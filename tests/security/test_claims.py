@@ -1,11 +1,12 @@
 """The statements of docs/security.md marked with ✓, one test each."""
 
+from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
 
 from supabase_jobs.testing import Rls
-from tests.security.conftest import ADD, ADD_USERS, READ, new_guest, new_user
+from tests.security.conftest import ADD, ADD_USERS, READ, JobOwner, new_guest, new_user
 
 MIGRATE = "select migrated_count from migrate_guest_jobs(%s, %s)"
 UPDATE = "update async_jobs set status = 'cancelled' where id = %s"
@@ -197,24 +198,83 @@ def test_the_number_of_guests_and_jobs_is_not_limited(rls: Rls) -> None:
 
 def test_an_owner_can_fabricate_a_completed_job_with_a_result(rls: Rls) -> None:
     guest = new_guest(rls)
-    fabricated = guest.caller.rows(
-        "insert into async_jobs (url, status, progress, result, error, metadata, created_at, updated_at, guest_id)"
-        """ values ('x', 'completed', 100, '{"a": 1}', 'e', '{"b": 2}', '1999-01-01', '1999-01-01', %s) returning id""",
-        [guest.id],
-    )
-    (job,) = fabricated[0]
-    guest.caller.execute(
-        "update async_jobs set created_at = '2099-01-01', updated_at = '2099-01-01' where id = %s", [job]
-    )
-    row = rls.owner.rows("select created_at > now(), updated_at = now() from async_jobs where id = %s", [job])
-    assert row == [(True, True)]
+    fabricated = "insert into async_jobs (url, status, progress, result, error, metadata, guest_id)"
+    values = """ values ('x', 'completed', 100, '{"a": 1}', 'e', '{"b": 2}', %s)"""
+    guest.caller.assert_allowed(fabricated + values, [guest.id])
 
 
-def test_result_size_and_url_content_are_not_limited(rls: Rls) -> None:
+@pytest.mark.parametrize("new_owner", [new_guest, new_user])
+def test_the_times_of_a_job_are_those_of_the_request(rls: Rls, new_owner: Callable[[Rls], JobOwner]) -> None:
+    owner = new_owner(rls)
+    times = "select created_at = now() and updated_at = now() from async_jobs where id = %s"
+    column = "guest_id" if new_owner is new_guest else "user_id"
+    statement = f"insert into async_jobs (url, {column}, created_at, updated_at) values ('x', %s, %s, %s) returning id"
+    for time in ("1970-01-01", "infinity"):
+        [(job,)] = owner.caller.rows(statement, [owner.id, time, time])
+        owner.caller.execute("update async_jobs set created_at = %s, updated_at = %s where id = %s", [time, time, job])
+        assert rls.owner.value(times, [job])
+
+
+def test_the_visit_of_a_guest_is_the_time_of_the_request(rls: Rls) -> None:
     guest = new_guest(rls)
-    guest.caller.assert_allowed(
-        "update async_jobs set result = to_jsonb(repeat('x', 5000000)), url = 'javascript:alert(1)'", count=1
-    )
+    rls.owner.execute("update guest_users set last_seen_at = '2020-01-01'")
+    guest.caller.execute("update guest_users set last_seen_at = 'infinity'")
+    assert rls.owner.value("select last_seen_at = now() from guest_users where guest_id = %s", [guest.id])
+
+
+def test_sizes_numbers_and_depth_are_limited(rls: Rls) -> None:
+    for owner in (new_guest(rls), new_user(rls)):
+        for column, size in (("metadata", 2**16), ("result", 2**23)):
+            statement = f"update async_jobs set {column} = to_jsonb(repeat('x', %s))"
+            owner.caller.assert_allowed(statement, [size - 2], count=1)
+            owner.caller.assert_fails("23514", statement, [size - 1])
+            for text in ("[1e5000]", "[" * 101 + "]" * 101):
+                owner.caller.assert_fails("23514", f"update async_jobs set {column} = %s", [text])
+        owner.caller.assert_allowed("update async_jobs set error = repeat('x', 16384)", count=1)
+        owner.caller.assert_fails("23514", "update async_jobs set error = repeat('x', 16385)")
+
+
+def test_owners_neither_read_nor_write_the_worker_state(rls: Rls) -> None:
+    owners = (new_guest(rls), new_user(rls))
+    claimed = rls.as_service().rows("select metadata ->> 'claim_id' from claim_jobs('w', 10)")
+    for owner in owners:
+        [(text,)] = owner.caller.rows("select j::text from async_jobs j")
+        assert not any(claim in text for (claim,) in claimed)
+        owner.caller.assert_denied("select from private.worker_state")
+        owner.caller.assert_denied("update private.worker_state set retry_count = 0")
+
+
+def test_an_owner_requeues_its_job_but_not_its_retries_and_result(rls: Rls) -> None:
+    for owner in (new_guest(rls), new_user(rls)):
+        rls.as_service().execute("select from claim_jobs('w', 1)")
+        rls.as_service().execute("select from requeue_stale_jobs('0', 3)")
+        requeue = "update async_jobs set status = 'queued', metadata = '{}', result = '1', error = 'e'"
+        owner.caller.assert_allowed(requeue, count=1)
+        owner.caller.execute(requeue)
+        [claimed] = rls.as_service().rows("select metadata ->> 'retry_count', result, error from claim_jobs('w', 1)")
+        assert claimed == ("1", None, None)
+        rls.as_service().execute("update async_jobs set status = 'cancelled'")
+
+
+def test_an_unreadable_job_fails_alone(rls: Rls) -> None:
+    bad, good = new_guest(rls), new_user(rls)
+    rls.owner.execute("alter table async_jobs drop constraint chk_valid_metadata")
+    rls.owner.execute("update async_jobs set metadata = '[1e5000]' where id = %s", [bad.job])
+    rls.owner.execute("update async_jobs set metadata = '{\"a\": 1e5000}' where id = %s", [bad.job])
+    assert rls.as_service().rows("select id from claim_jobs('w', 10)") == [(good.job,)]
+    assert rls.owner.value("select status from async_jobs where id = %s", [bad.job]) == "failed"
+
+
+def test_the_cleanup_skips_no_row_of_an_owner(rls: Rls) -> None:
+    guest = new_guest(rls)
+    guest.caller.execute("update async_jobs set status = 'completed', updated_at = 'infinity'")
+    guest.caller.execute("update guest_users set last_seen_at = 'infinity'")
+    assert rls.as_service().value("select deleted_count from cleanup_old_jobs(0)") == 1
+    assert rls.as_service().value("select deleted_count from cleanup_inactive_guests(0)") == 1
+
+
+def test_the_content_of_a_url_is_not_limited(rls: Rls) -> None:
+    new_guest(rls).caller.assert_allowed("update async_jobs set url = 'javascript:alert(1)'", count=1)
 
 
 def test_migration_requires_both_identities(rls: Rls) -> None:

@@ -29,6 +29,9 @@ CHANGES: list[tuple[str, Any, list[str]]] = [
     ("guest_inactive_days", 60, ["create_guest_job_functions", "schedule_job_cleanup"]),
     ("cleanup_schedule", "30 4 * * *", ["schedule_job_cleanup"]),
     ("cleanup_batch_size", 500, ["schedule_job_cleanup"]),
+    ("max_metadata_bytes", 2048, ["create_async_jobs_table"]),
+    ("max_result_bytes", 2048, ["create_async_jobs_table"]),
+    ("max_error_bytes", 2048, ["create_async_jobs_table"]),
     ("drop_data", True, []),
 ]
 

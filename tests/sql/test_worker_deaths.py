@@ -30,12 +30,13 @@ create table public.history (
 );
 create function public.note() returns trigger language plpgsql security definer as $$
 begin
-  insert into public.history (job, status, claim) values (new.id, new.status, new.metadata ->> 'claim_id');
+  insert into public.history (job, status, claim)
+  select new.id, new.status, (select s.claim_id from private.worker_state s where s.job_id = new.id);
   return null;
 end
 $$;
 create trigger note after update on public.async_jobs for each row
-when ((old.status, old.metadata ->> 'claim_id') is distinct from (new.status, new.metadata ->> 'claim_id'))
+when (old.status <> new.status)
 execute function public.note();
 """
 

@@ -15,7 +15,6 @@ from tests.impersonation import (
     JOBS,
     SERVICE,
     USER_A,
-    USER_B,
     acting_as,
     guest,
     insert_fixture_rows,
@@ -52,6 +51,11 @@ def job(connection: Connection, job_id: uuid.UUID) -> dict[str, Any]:
     return dict(value(connection, "select to_jsonb(j) from public.async_jobs j where id = %s", job_id))
 
 
+def state(connection: Connection, job_id: uuid.UUID) -> dict[str, Any]:
+    """The worker state of a job."""
+    return dict(value(connection, "select to_jsonb(s) from private.worker_state s where job_id = %s", job_id))
+
+
 def claim(connection: Connection, worker: str = "w1", limit: int = 1) -> list[tuple[uuid.UUID, str]]:
     """Claim jobs; returns (job, claim id) of each."""
     rows = connection.execute(CLAIM.encode(), (worker, limit)).fetchall()
@@ -59,13 +63,13 @@ def claim(connection: Connection, worker: str = "w1", limit: int = 1) -> list[tu
 
 
 def silence(connection: Connection, job_id: uuid.UUID, minutes: int = 10) -> None:
-    """Set the last heartbeat of a job to `minutes` ago."""
+    """Set the last heartbeat and the last update of a job to `minutes` ago."""
     connection.execute("alter table public.async_jobs disable trigger user")
-    connection.execute(
-        "update public.async_jobs set updated_at = now() - make_interval(mins => %(m)s), metadata ="
-        " metadata || jsonb_build_object('last_check', now() - make_interval(mins => %(m)s)) where id = %(id)s",
-        {"m": minutes, "id": job_id},
-    )
+    for statement in (
+        "update public.async_jobs set updated_at = now() - make_interval(mins => %s) where id = %s",
+        "update private.worker_state set heartbeat_at = now() - make_interval(mins => %s) where job_id = %s",
+    ):
+        connection.execute(statement.encode(), (minutes, job_id))
     connection.execute("alter table public.async_jobs enable trigger user")
 
 
@@ -80,21 +84,19 @@ def queue(rolled_back: Connection) -> Connection:
 def test_claim_returns_the_oldest_job_with_its_claim(queue: Connection) -> None:
     [(job_id, status, metadata)] = queue.execute(CLAIM.encode(), ("w1", 1)).fetchall()
     assert (job_id, status) == (JOBS[USER_A], "processing")
+    assert metadata.pop("claim_id") == state(queue, job_id)["claim_id"]
     assert metadata == job(queue, job_id)["metadata"]
-    assert metadata["server_id"] == "w1"
-    assert metadata["retry_count"] == 0
-    assert metadata["last_check"] == metadata["claimed_at"]
-    assert uuid.UUID(metadata["claim_id"])
+    assert (metadata["server_id"], metadata["retry_count"]) == ("w1", 0)
     assert value(queue, "select (%s)::timestamptz = now()", metadata["last_check"])
 
 
 def test_claim_keeps_other_metadata_and_claims_no_job_twice(queue: Connection) -> None:
-    queue.execute('update public.async_jobs set metadata = \'{"item_id": "a", "retry_count": 2}\'')
+    queue.execute('update public.async_jobs set metadata = \'{"item_id": "a", "retry_count": 2, "server_id": "x"}\'')
     first, second = claim(queue, limit=3), claim(queue, "w2", limit=3)
     assert (len(first), len(second), claim(queue)) == (3, 1, [])
     assert {j for j, _ in first + second} == set(JOBS.values())
     metadata = job(queue, first[0][0])["metadata"]
-    assert (metadata["item_id"], metadata["retry_count"]) == ("a", 2)
+    assert (metadata["item_id"], metadata["retry_count"], metadata["server_id"]) == ("a", 0, "w1")
 
 
 def test_only_queued_jobs_are_claimed(queue: Connection) -> None:
@@ -107,6 +109,11 @@ def test_only_queued_jobs_are_claimed(queue: Connection) -> None:
     ("statement", "values"),
     [
         (CLAIM, (None, 1)), (CLAIM, ("", 1)), (CLAIM, ("w", 0)), (CLAIM, ("w", -1)), (CLAIM, ("w", None)),
+        (CLAIM, ("w" * 256, 1)),
+        ("select public.complete_jobs('w', %s)", (Jsonb({}),)), ("select public.complete_jobs('w', %s)", (None,)),
+        ("select public.fail_jobs('w', %s)", (Jsonb("x"),)), ("select public.fail_jobs('w', %s)", (None,)),
+        ("select public.fail_jobs('w', %s)", (Jsonb([{"id": str(UNKNOWN), "claim_id": str(UNKNOWN)}]),)),
+        ("select public.fail_jobs('w', %s)", (Jsonb([{"error": ""}]),)),
         (HEARTBEAT, (UNKNOWN, "w", UNKNOWN, 101)), (HEARTBEAT, (UNKNOWN, "w", UNKNOWN, -1)),
         (FAIL, (UNKNOWN, "w", UNKNOWN, None)), (FAIL, (UNKNOWN, "w", UNKNOWN, "")),
         (REQUEUE, (None, 3, None)), (REQUEUE, ("-1 second", 3, None)), (REQUEUE, ("1 second", -1, None)),
@@ -132,16 +139,13 @@ def test_heartbeat_sets_progress_and_last_check(queue: Connection) -> None:
 
 def test_complete_job_sets_result_and_processing_time(queue: Connection) -> None:
     [(job_id, claim_id)] = claim(queue)
-    queue.execute(
-        "update public.async_jobs set metadata ="
-        " metadata || jsonb_build_object('claimed_at', now() - interval '1500 ms')"
-    )
+    queue.execute("update private.worker_state set claimed_at = now() - interval '1500 ms'")
     assert value(queue, COMPLETE, job_id, "w1", claim_id, Jsonb({"vision": "a cat"}))
     found = job(queue, job_id)
     assert (found["status"], found["progress"], found["result"]) == ("completed", 100, {"vision": "a cat"})
     assert found["metadata"]["processing_time_ms"] == 1500
     assert found["metadata"]["server_id"] == "w1"
-    assert not {"claim_id", "claimed_at"} & set(found["metadata"])
+    assert queue.execute("select from private.worker_state").rowcount == 0
     assert not value(queue, COMPLETE, job_id, "w1", claim_id, Jsonb({}))
 
 
@@ -219,7 +223,8 @@ def test_silent_jobs_are_requeued_and_fail_after_the_retry_limit(queue: Connecti
         assert queue.execute(REQUEUE.encode(), ("10 minutes", 2, None)).fetchone() == (1, 0)
         found = job(queue, job_id)
         assert (found["status"], found["progress"], found["metadata"]["retry_count"]) == ("queued", 0, retry)
-        assert not {"server_id", "claim_id", "claimed_at"} & set(found["metadata"])
+        assert "server_id" not in found["metadata"]
+        assert state(queue, job_id)["claim_id"] is None
     [(job_id, _)] = claim(queue)
     silence(queue, job_id)
     assert queue.execute(REQUEUE.encode(), ("10 minutes", 2, None)).fetchone() == (0, 1)
@@ -237,17 +242,6 @@ def test_requeue_respects_the_limit_and_skips_live_jobs(queue: Connection) -> No
     assert job(queue, claimed[3][0])["status"] == "processing"
 
 
-@pytest.mark.parametrize("forged", ["infinity", "now", "2999-01-01", "garbage", None])
-@oldest_and_newest
-def test_forged_last_check_does_not_prevent_requeue(queue: Connection, forged: object) -> None:
-    [(job_id, _)] = claim(queue)
-    silence(queue, job_id)
-    queue.execute("alter table public.async_jobs disable trigger user")
-    queue.execute("update public.async_jobs set metadata = metadata || %s", (Jsonb({"last_check": forged}),))
-    queue.execute("alter table public.async_jobs enable trigger user")
-    assert queue.execute(REQUEUE.encode(), ("5 minutes", 3, None)).fetchone() == (1, 0)
-
-
 def test_update_by_the_owner_is_no_heartbeat(queue: Connection) -> None:
     [(job_id, _)] = claim(queue)
     silence(queue, job_id)
@@ -255,30 +249,79 @@ def test_update_by_the_owner_is_no_heartbeat(queue: Connection) -> None:
     assert queue.execute(REQUEUE.encode(), ("5 minutes", 3, None)).fetchone() == (1, 0)
 
 
+def test_heartbeat_without_progress_writes_only_the_state(queue: Connection) -> None:
+    [(job_id, claim_id)] = claim(queue)
+    value(queue, HEARTBEAT, job_id, "w1", claim_id, 40)
+    silence(queue, job_id)
+    before = job(queue, job_id)
+    for progress in (None, 40):
+        assert value(queue, HEARTBEAT, job_id, "w1", claim_id, progress)
+        assert job(queue, job_id) == before
+    assert value(queue, "select heartbeat_at = now() from private.worker_state")
+    assert queue.execute(REQUEUE.encode(), ("5 minutes", 3, None)).fetchone() == (0, 0)
+
+
 @pytest.mark.parametrize("poison", POISON, ids=json.dumps)
 @oldest_and_newest
-def test_forged_metadata_blocks_no_other_job(queue: Connection, poison: object) -> None:
-    queue.execute("update public.async_jobs set metadata = %s where id = %s", (Jsonb(poison), JOBS[USER_A]))
+def test_forged_metadata_has_no_effect(queue: Connection, poison: object) -> None:
+    forge = "update public.async_jobs set metadata = %s where id = %s"
+    queue.execute(forge.encode(), (Jsonb(poison), JOBS[USER_A]))
     claimed = dict(claim(queue, limit=10))
     assert set(claimed) == set(JOBS.values())
     for job_id, claim_id in claimed.items():
         assert value(queue, HEARTBEAT, job_id, "w1", claim_id, 1)
 
     # the same while it is processing
-    queue.execute("update public.async_jobs set metadata = %s where id = %s", (Jsonb(poison), JOBS[USER_A]))
-    assert not value(queue, COMPLETE, JOBS[USER_A], "w1", claimed[JOBS[USER_A]], Jsonb({}))
-    assert value(queue, COMPLETE, JOBS[USER_B], "w1", claimed[JOBS[USER_B]], Jsonb({}))
-    assert sum(queue.execute(REQUEUE.encode(), ("0", 3, None)).fetchone() or ()) == 3
-    assert queue.execute("select count(*) from public.async_jobs where status = 'queued'").fetchone() == (3,)
-
-
-@pytest.mark.parametrize("claimed_at", ["garbage", "infinity", "2999-01-01", "4713-01-01 BC", None, 5])
-@oldest_and_newest
-def test_forged_claimed_at_does_not_prevent_completion(queue: Connection, claimed_at: object) -> None:
+    queue.execute(forge.encode(), (Jsonb(poison), JOBS[USER_A]))
+    silence(queue, JOBS[USER_A])
+    assert queue.execute(REQUEUE.encode(), ("5 minutes", 3, None)).fetchone() == (1, 0)
+    assert job(queue, JOBS[USER_A])["metadata"]["retry_count"] == 1
     [(job_id, claim_id)] = claim(queue)
-    queue.execute("update public.async_jobs set metadata = metadata || %s", (Jsonb({"claimed_at": claimed_at}),))
+    queue.execute(forge.encode(), (Jsonb(poison), job_id))
     assert value(queue, COMPLETE, job_id, "w1", claim_id, Jsonb({}))
-    assert ("processing_time_ms" in job(queue, job_id)["metadata"]) == (claimed_at == "4713-01-01 BC")
+    assert job(queue, job_id)["metadata"]["retry_count"] == 1
+
+
+def test_completed_jobs_are_counted_one_by_one(queue: Connection) -> None:
+    first, second, third, fourth = claim(queue, limit=4)
+    queue.execute("update public.async_jobs set status = 'cancelled' where id = %s", (second[0],))
+    jobs = [
+        {"id": str(first[0]), "claim_id": first[1], "result": {"vision": "a cat"}},
+        {"id": str(first[0]), "claim_id": first[1], "result": {"vision": "again"}},
+        {"id": str(second[0]), "claim_id": second[1], "result": {}},
+        {"id": str(third[0]), "claim_id": fourth[1], "result": {}},
+        {"id": str(fourth[0]), "claim_id": fourth[1]},
+        {"id": str(UNKNOWN), "claim_id": str(UNKNOWN), "result": {}},
+        {},
+    ]
+    assert value(queue, "select public.complete_jobs('other', %s)", Jsonb(jobs)) == 0
+    assert value(queue, "select public.complete_jobs('w1', %s)", Jsonb(jobs)) == 2
+    assert value(queue, "select public.complete_jobs('w1', %s)", Jsonb(jobs)) == 0
+    assert value(queue, "select public.complete_jobs('w1', '[]')") == 0
+    found = job(queue, first[0])
+    assert (found["status"], found["progress"], found["result"]) == ("completed", 100, {"vision": "a cat"})
+    assert found["metadata"]["processing_time_ms"] == 0
+    assert [job(queue, j)["status"] for j, _ in (second, third, fourth)] == ["cancelled", "processing", "completed"]
+    assert {j for (j,) in queue.execute("select job_id from private.worker_state")} == {second[0], third[0]}
+
+
+def test_failed_jobs_are_counted_one_by_one(queue: Connection) -> None:
+    first, second, third, _ = claim(queue, limit=4)
+    queue.execute("update public.async_jobs set status = 'cancelled' where id = %s", (second[0],))
+    queue.execute("update public.async_jobs set result = '1' where id = %s", (first[0],))
+    jobs = [{"id": str(j), "claim_id": c, "error": f"error {j}"} for j, c in (first, second, (third[0], first[1]))]
+    assert value(queue, "select public.fail_jobs('other', %s)", Jsonb(jobs)) == 0
+    assert value(queue, "select public.fail_jobs('w1', %s)", Jsonb(jobs)) == 1
+    assert value(queue, "select public.fail_jobs('w1', %s)", Jsonb(jobs)) == 0
+    found = job(queue, first[0])
+    assert (found["status"], found["error"], found["result"]) == ("failed", f"error {first[0]}", None)
+    assert [job(queue, j)["status"] for j, _ in (second, third)] == ["cancelled", "processing"]
+
+
+def test_malformed_ids_are_an_error(queue: Connection) -> None:
+    for function in ("complete_jobs", "fail_jobs"):
+        jobs = Jsonb([{"id": "x", "error": "x"}])
+        assert sqlstate_of(queue, SERVICE, f"select public.{function}('w', %s)", jobs) == "22P02"
 
 
 CALLS = [
@@ -287,10 +330,12 @@ CALLS = [
     (COMPLETE, (JOBS[USER_A], "w", UNKNOWN, Jsonb({}))),
     (FAIL, (JOBS[USER_A], "w", UNKNOWN, "why")),
     (REQUEUE, ("1 minute", 3, None)),
-    ("select private.metadata_time('{}', 'x')", ()),
-    ("select private.metadata_retry_count('{}')", ()),
-    ("select private.metadata_of_finished('{}')", ()),
-    ("select private.is_claimed_by(null, 'w', %s)", (UNKNOWN,)),
+    ("select public.complete_jobs('w', '[]')", ()),
+    ("select public.fail_jobs('w', '[]')", ()),
+    ("select private.worker_metadata('{}', '{}')", ()),
+    ("select private.metadata_of_finished('{}', 'w', now(), 0)", ()),
+    ("select from private.worker_state", ()),
+    ("delete from private.worker_state", ()),
 ]
 
 

@@ -36,7 +36,8 @@ class ComparedColumns:
         for column, value in row.items():
             if column == TABLE or column in self.changed_by_triggers.get(table, ()):
                 continue
-            if column.partition(".")[0] in managed:  # also a key of a JSON column: metadata.claim_id
+            # also a key of a JSON column (metadata.server_id) and a column of another managed table (private.t.column)
+            if column.partition(".")[0] in managed or column.rpartition(".")[0] in self._managed:
                 compared[column] = value
             else:
                 self.user_columns.setdefault(table, set()).add(column)

@@ -18,7 +18,9 @@ def test_packaged_scenarios_cover_every_function() -> None:
         "private.cleanup_old_jobs", "public.cleanup_inactive_guests", "private.cleanup_inactive_guests",
         "private.count_old_jobs", "private.count_inactive_guests",
         "update_async_job_updated_at_trigger", "public.guest_users", "auth.users", "private.request_guest_id",
-        "public.claim_jobs", "public.heartbeat_job", "public.complete_job", "public.fail_job",
+        "public.claim_jobs", "public.heartbeat_job", "public.complete_job", "public.complete_jobs",
+            "public.fail_job", "public.fail_jobs", "set_async_job_times_trigger", "set_guest_user_times_trigger",
+            "delete_worker_state_trigger",
         "public.requeue_stale_jobs", "public.async_jobs",
     }  # fmt: skip
     assert declared.placeholders == {"guest_header"}

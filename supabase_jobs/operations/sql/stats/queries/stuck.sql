@@ -1,6 +1,6 @@
 -- $1 minutes
--- The jobs that have been processing without an update, or queued, for longer than $1 minutes: the number of each, and
--- the longest five. Uses idx_async_jobs_active.
+-- The jobs that have been processing without an update or heartbeat, or queued, for longer than $1 minutes: the number of
+-- each, and the longest five. Uses idx_async_jobs_active.
 select
   t.status,
   t.jobs,
@@ -14,8 +14,9 @@ from (
     extract(epoch from pg_catalog.now() - s.since)::pg_catalog.float8 as seconds,
     row_number() over (partition by j.status order by s.since) as place
   from public.async_jobs as j
+  left join private.worker_state as w on j.id = w.job_id and j.created_at = w.job_created_at
   cross join lateral (
-    select case j.status when 'queued' then j.created_at else j.updated_at end as since
+    select case j.status when 'queued' then j.created_at else greatest(j.updated_at, w.heartbeat_at) end as since
   ) as s
   where j.status in ('queued', 'processing')
     and s.since < pg_catalog.now() - pg_catalog.make_interval(mins => $1::pg_catalog.int4)

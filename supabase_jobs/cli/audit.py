@@ -117,13 +117,19 @@ def command(
         narrate(f"wrote {file}")
     elif file is not None:
         result = apply(result, known, strict=strict, narrowed=bool(schemas or tables or no_functions))
-        result = replace(result, baseline=file.as_posix())
+        result = replace(result, baseline=_shown(file))
     if output is None:
         click.echo(_report(result, form, terminal=sys.stdout.isatty()), nl=False)
     else:
         write_file(output, _report(result, form, terminal=False))
     _annotate(result)
     ctx.exit(0 if result.ok or update_baseline is not None else 1)
+
+
+def _shown(file: Path) -> str:
+    """The path from the current directory, or the name of a file elsewhere."""
+    path = file.absolute()
+    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else file.name
 
 
 def _locations(given: "Settings") -> "Mapping[str, Location]":

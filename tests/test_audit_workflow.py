@@ -1,0 +1,157 @@
+"""The action, and the workflows of the guide to `audit`: their steps run in a real clone, with a recorder as `gh`."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import fromstring
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from supabase_jobs.cli.audit import FORMATS
+from supabase_jobs.report.audit.markdown import MARKER
+from tests.audit.catalogue import PROJECTS
+from tests.checkout import Checkout, Step, annotations, checked_out, last
+
+ROOT = Path(__file__).parents[1]
+ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
+WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / "docs" / "github-audit-workflow.yml").read_text(encoding="utf-8"))
+GITLAB: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "gitlab-ci.yml").read_text(encoding="utf-8"))
+FAULT = 'create policy "todos: open" on public.todos for update using (true);\n'
+VALUES = {"inputs.token": "secret-token", "github.event.pull_request.number": "7"}
+# it appends its arguments, and the file that it sends; the list of comments is in $HOME/comments
+GH = """#!/bin/sh
+printf '%s\\n' "$GH_TOKEN $*" >> "$HOME/calls"
+case "$*" in
+  *--jq*) cat "$HOME/comments" ;;
+esac
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    """A repository whose `origin/main` has the migrations of the project todos."""
+    folder = PROJECTS / "todos" / "supabase" / "migrations"
+    with checked_out(tmp_path, {file.name: file.read_text() for file in folder.iterdir()}) as made:
+        gh = made.temp / "gh"
+        gh.write_text(GH)
+        gh.chmod(0o755)
+        (made.temp / "comments").write_text("")
+        yield made
+
+
+def add(checkout: Checkout, sql: str) -> None:
+    (checkout.migrations / "20991231000000_change.sql").write_text(sql)
+
+
+def run(checkout: Checkout, **inputs: str) -> list[Step]:
+    values = {f"inputs.{name}": str(entry["default"]) for name, entry in ACTION["inputs"].items()}
+    values |= VALUES | {f"inputs.{name}": value for name, value in inputs.items()}
+    return checkout.run(STEPS, values)
+
+
+def calls(checkout: Checkout) -> list[str]:
+    return (checkout.temp / "calls").read_text().splitlines()
+
+
+@pytest.mark.slow
+def test_action_comments_on_what_a_pull_request_opens_and_fails(checkout: Checkout) -> None:
+    add(checkout, FAULT)
+    steps = run(checkout)
+    assert last(steps) == ("Verdict", 1), steps[-1].err
+    comment = (checkout.temp / "audit.md").read_text()
+    assert comment.startswith(MARKER)
+    assert "differences from target-branch.toml" in comment
+    changes = comment.split("### Changes")[1]
+    assert "stranger: update is allowed; it was not" in changes
+    assert comment in checkout.summary.read_text()
+    listed, posted = calls(checkout)
+    assert "api --paginate repos/example/project/issues/7/comments --jq" in listed
+    assert f"api repos/example/project/issues/7/comments --field body=@{checkout.temp}/audit.md" in posted
+    assert posted.startswith("secret-token ")
+    assert any("20991231000000_change.sql,line=1" in line for line in annotations(steps))
+
+
+@pytest.mark.slow
+def test_action_updates_its_comment_and_passes_for_a_leak_of_the_target_branch(checkout: Checkout) -> None:
+    (checkout.temp / "comments").write_text("41\n42\n")
+    add(checkout, FAULT)
+    checkout.git("add", "--all")
+    checkout.git("commit", "--message", "a leak")
+    checkout.git("push", "origin", "HEAD:main")
+    steps = run(checkout, options="--no-functions")
+    assert last(steps) == ("Verdict", 0), steps[-1].err
+    assert "api --method PATCH repos/example/project/issues/comments/42 " in calls(checkout)[-1]
+    summary = checkout.summary.read_text()
+    assert "0 leaks, 0 differences" in summary
+    assert "it is on the target branch" in summary
+
+
+@pytest.mark.slow
+def test_action_fails_for_a_broken_migration_without_a_comment(checkout: Checkout) -> None:
+    add(checkout, "select no_such_column;\n")
+    steps = run(checkout)
+    assert last(steps) == ("Audit", 6)
+    assert "no_such_column" in annotations(steps)[-1]
+    assert not (checkout.temp / "calls").exists()
+
+
+@pytest.mark.slow
+def test_action_without_a_target_branch_finds_leaks(checkout: Checkout) -> None:
+    """The first pull request of a project: the target branch has no migrations."""
+    checkout.git("rm", "-r", "--cached", "supabase")
+    checkout.git("commit", "--message", "none")
+    checkout.git("push", "origin", "HEAD:main")
+    steps = run(checkout)
+    assert last(steps) == ("Verdict", 0), steps[-1].err
+    assert "difference" not in checkout.summary.read_text()
+
+
+def test_action_comments_only_where_its_token_can_write() -> None:
+    [comment] = [step for step in STEPS if step.get("name") == "Comment"]
+    assert "github.event.pull_request.head.repo.full_name == github.repository" in comment["if"]
+    assert "inputs.comment == 'true'" in comment["if"]
+    assert [step["name"] for step in STEPS if "run" in step and "GH_TOKEN" in step.get("env", {})] == ["Comment"]
+    assert MARKER in comment["run"]
+    assert all(step["shell"] == "bash" for step in STEPS if "run" in step)
+
+
+def test_action_uses_only_its_inputs() -> None:
+    used = set(re.findall(r"inputs\.(\w+)", yaml.safe_dump(STEPS)))
+    assert used == set(ACTION["inputs"])
+    assert all(entry["description"] for entry in ACTION["inputs"].values())
+
+
+def test_workflow_uses_the_action_with_few_permissions() -> None:
+    assert WORKFLOW["permissions"] == {"contents": "read", "pull-requests": "write"}
+    assert WORKFLOW[True] == {"pull_request": {"paths": ["supabase/**"]}}  # YAML 1.1 reads `on` so
+    [checkout, action] = WORKFLOW["jobs"]["audit"]["steps"]
+    assert checkout["with"] == {"fetch-depth": 0, "persist-credentials": False}
+    assert action["uses"].startswith("supabase-jobs/supabase-jobs@v")
+    assert action.get("with", {}).keys() <= ACTION["inputs"].keys()
+
+
+@pytest.mark.slow
+def test_gitlab_job_writes_its_reports_and_fails_for_a_leak(checkout: Checkout) -> None:
+    add(checkout, FAULT)
+    job = GITLAB["supabase-audit"]
+    steps = checkout.run([{"run": "\n".join(job["script"])}])
+    assert steps[-1].code == 1
+    reports = job["artifacts"]["reports"]
+    entries = json.loads((checkout.folder / reports["codequality"]).read_text())
+    errors = [entry for entry in entries if entry["severity"] == "critical"]
+    assert errors
+    assert errors[0]["location"]["path"] == "supabase/migrations/20991231000000_change.sql"
+    root = fromstring((checkout.folder / reports["junit"]).read_text().encode())  # noqa: S314  written by us
+    assert int(root.get("failures", "0")) >= len(errors)
+    [page] = job["artifacts"]["paths"]
+    assert (checkout.folder / page).read_text().startswith("<!DOCTYPE html>")
+    assert job["artifacts"]["when"] == "always"
+
+
+def test_gitlab_job_uses_formats_that_exist() -> None:
+    used = re.findall(r"--format (\w+)", "\n".join(GITLAB["supabase-audit"]["script"]))
+    assert set(used) <= set(FORMATS)

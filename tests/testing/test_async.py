@@ -7,8 +7,9 @@ import pytest
 
 from supabase_jobs.testing import AsyncCaller, AsyncRls, Caller, Rls
 from tests.testing.conftest import LOOPS, RunTests
+from tests.verify.harmless import named
 
-BODY = """
+BODY = '''
 import psycopg, pytest
 from supabase_jobs.testing import AsyncRls
 
@@ -42,27 +43,40 @@ async def test_on_my_connection(supabase_db_url):
         async with AsyncRls(connection) as rls:
             await rls.owner.execute("insert into notes (device) values ('d1')")
             assert "as postgres" in repr(rls)
-"""
+
+TRIGGER = """{trigger}"""
+
+{mark}
+async def test_a_trigger_that_rejects_sign_ups(rls_async):
+    async with rls_async as rls:
+        await rls.owner.execute(TRIGGER)
+        user = await rls.new_user()
+        listed = "select count(*) from public.allowed_emails join auth.users using (email) where id = %s"
+        assert await rls.owner.value(listed, [user]) == 1
+'''
+TRIGGER = named("sign_up", "an allow-list of addresses").decode()
 ANYIO = "import pytest\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n"
 
 
 def test_runs_with_pytest_asyncio(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
-    result = run_tests(BODY.format(mark="@pytest.mark.asyncio"), "-p", "no:anyio", *LOOPS, SUPABASE_DB_URL=notes_url)
-    result.assert_outcomes(passed=2)
+    result = run_tests(
+        BODY.format(mark="@pytest.mark.asyncio", trigger=TRIGGER), "-p", "no:anyio", *LOOPS, SUPABASE_DB_URL=notes_url
+    )
+    result.assert_outcomes(passed=3)
 
 
 def test_runs_with_anyio(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
-    result = run_tests(ANYIO + BODY.format(mark="@pytest.mark.anyio"), SUPABASE_DB_URL=notes_url)
-    result.assert_outcomes(passed=2)
+    result = run_tests(ANYIO + BODY.format(mark="@pytest.mark.anyio", trigger=TRIGGER), SUPABASE_DB_URL=notes_url)
+    result.assert_outcomes(passed=3)
 
 
 def test_a_remote_database_is_rejected(run_tests: RunTests) -> None:
     text = (
-        BODY.format(mark="@pytest.mark.asyncio")
+        BODY.format(mark="@pytest.mark.asyncio", trigger=TRIGGER)
         + "\ndef test_repr(rls_async):\n    assert 'async with' in repr(rls_async)\n"
     )
     result = run_tests(text, *LOOPS, SUPABASE_DB_URL="postgresql://postgres@db.example.com/postgres")
-    result.assert_outcomes(errors=3)
+    result.assert_outcomes(errors=4)
 
 
 def methods(cls: type) -> dict[str, Any]:

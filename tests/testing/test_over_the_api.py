@@ -9,6 +9,7 @@ import pytest
 from tests import programs
 from tests.fix_api import Api
 from tests.testing.conftest import RunTests
+from tests.verify.harmless import named
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +63,17 @@ def test_nothing_there(rls_api):
     with pytest.raises(AssertionError, match="inconclusive: expected rows from the control, got hidden"):
         rls_api.assert_hidden(notes(rls_api.as_anon()).select("*"), control=nothing)
 """
+REJECTED = """
+def listed(rls_api):
+    return rls_api.as_service().table("allowed_emails").select("email").execute().data
+
+def test_the_address_is_listed(rls_api):
+    rls_api.new_user()
+    assert len(listed(rls_api)) == 1
+
+def test_and_removed_after_the_test(rls_api):
+    assert listed(rls_api) == []
+"""
 FAILING = """
 def test_fails(rls_api):
     rls_api.remove_after("notes", device="d1")
@@ -97,6 +109,16 @@ def test_rls_api_runs_on_a_throwaway_server(run_api: RunTests, migrations: None)
     result = run_api(TESTS)
     result.assert_outcomes(passed=6)
     assert str(result.stderr) == ""
+
+
+def test_a_user_is_adapted_to_a_trigger_that_rejects_sign_ups(
+    run_api: RunTests, migrations: None, pytester: pytest.Pytester
+) -> None:
+    trigger = named("sign_up", "an allow-list of addresses").decode()
+    grant = ";\ngrant all on public.allowed_emails to service_role;"
+    (pytester.path / "supabase" / "migrations" / "20250101000001_sign_up.sql").write_text(trigger + grant)
+    result = run_api(REJECTED)
+    result.assert_outcomes(passed=2)
 
 
 def test_a_failure_shows_the_request_and_no_key(run_api: RunTests, migrations: None) -> None:

@@ -1,13 +1,21 @@
 -- No foreign key of a managed table cascades from a user table that requests can write to: a cascade changes the rows of
 -- every owner, because row level security does not apply to it.
 -- It follows cascades from table to table. If the user table has row level security, its policies decide whose rows are
--- deleted, and the finding is a warning.
-with recursive cascade (managed, constraint_name, source, path) as (
+-- deleted, and the finding is a warning. It is a warning too if the cascade changes nothing but columns of the user.
+with recursive cascade (managed, constraint_name, source, path, is_harmless) as (
   select
     k.conrelid,
     k.conname,
     k.oid,
-    array[k.oid]
+    array[k.oid],
+    k.confdeltype <> 'c'
+    and not exists (
+      select
+      from pg_attribute as a
+      where a.attrelid = k.conrelid
+        and a.attnum = any(k.conkey)
+        and ($1::jsonb -> 'recorded') ? format('%I.%I:column:%s', n.nspname, c.relname, a.attname)
+    )
   from pg_constraint as k
   inner join pg_class as c on k.conrelid = c.oid
   inner join pg_namespace as n on c.relnamespace = n.oid
@@ -20,7 +28,8 @@ with recursive cascade (managed, constraint_name, source, path) as (
     e.managed,
     e.constraint_name,
     k.oid,
-    e.path || k.oid
+    e.path || k.oid,
+    e.is_harmless
   from cascade as e
   inner join pg_constraint as s on e.source = s.oid
   inner join pg_constraint as k on s.confrelid = k.conrelid and k.contype = 'f' and k.oid <> all(e.path)
@@ -32,9 +41,12 @@ with recursive cascade (managed, constraint_name, source, path) as (
 select
   o.object,
   e.constraint_name::text as name,
-  format('%s can %s %s, which cascades to this table for every owner', w.names, w.how, u.object) as message,
+  format(
+    '%s can %s %s, which %s of every owner', w.names, w.how, u.object,
+    case when e.is_harmless then 'changes user columns in the rows' else 'cascades to the rows' end
+  ) as message,
   format('alter table %s drop constraint %I;', o.object, e.constraint_name) as fix,
-  case when c.relrowsecurity then 'warning' else 'error' end as severity,
+  case when c.relrowsecurity or e.is_harmless then 'warning' else 'error' end as severity,
   '{}'::text[] as facts
 from cascade as e
 inner join pg_constraint as k on e.source = k.oid

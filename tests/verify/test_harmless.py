@@ -191,6 +191,28 @@ def test_caller_functions_that_read_the_claims_in_another_way(superuser: Connect
     assert findings(superuser, "access") == []
 
 
+CLAIMS_ONLY = """
+create or replace function auth.uid() returns uuid language sql stable as $$
+  select (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid
+$$
+"""
+
+
+def test_a_caller_function_need_not_read_the_settings_of_older_versions(superuser: Connection) -> None:
+    superuser.execute(CLAIMS_ONLY.encode())
+    assert findings(superuser) == []
+    ignored = [f for f in verify(superuser, EXPECTATIONS, ("access",)).findings if "legacy setting" in f.message]
+    assert ignored
+    assert all("auth.uid() ignores" in f.message for f in ignored)
+
+
+def test_what_the_settings_of_older_versions_open_is_an_error(superuser: Connection) -> None:
+    superuser.execute(CLAIMS_ONLY.encode())
+    superuser.execute('alter policy "users create their own jobs" on public.async_jobs with check (true)')
+    wrong = [f.message for f in findings(superuser, "access") if "legacy setting" in f.message]
+    assert wrong == ["user, legacy setting: insert forged should be violates and is rows"]
+
+
 def test_secrets_are_not_shown(superuser: Connection) -> None:
     superuser.execute(
         "alter role authenticator set pgrst.jwt_secret = 'classified';"

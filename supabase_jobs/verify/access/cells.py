@@ -26,6 +26,10 @@ _FIXES = {
 _FIX_CONSTRAINT = "The constraint that should refuse this is missing or changed."
 _FIX_CONTROL = "Connect as the owner of the tables (postgres), so that the control statement can find the target row."
 
+_FIX_LEGACY = "Nothing to fix with PostgREST 12 or newer, which makes one setting of all claims."
+
+# outcomes that show and change nothing
+_CLOSED = ("hidden", "denied", "violates")
 _WITHOUT_ERROR = ("rows", "hidden")
 _NEEDS_CONTROL = ("hidden", "denied")
 # the deadline holds between round trips, and each row of one is small
@@ -305,6 +309,11 @@ def _judge_cell(
     if policy := narrowing.of_cell(context, table, role, command, expected, outcome):
         message = f"{message}: {policy.explanation}"
         context.findings.append(Finding(cell.id, AREA, Severity.INFO, cell.matrix.object, message, narrowing.FIX))
+        return False
+    if outcome in _CLOSED and prober.ignores_legacy_settings(cell.row.identity):
+        message = f"{message}: auth.uid() ignores the settings of older versions of PostgREST, so this caller is nobody"
+        finding = Finding(cell.id, AREA, Severity.INFO, cell.matrix.object, message, _FIX_LEGACY)
+        context.findings.append(finding)
         return False
     if context.narrowings_unknown:
         context.equivalences[cell.id] = []

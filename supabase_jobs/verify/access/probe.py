@@ -27,6 +27,8 @@ _RELEASE_OWN_ROLE = Statement("release savepoint own_role")
 SAVE_IDENTITY = Statement("savepoint identity")
 UNDO_PROBE = Statement("rollback to savepoint identity")
 
+_LEGACY_SETTING = "request.jwt.claim.sub"
+_HAS_NO_USER = Statement("select auth.uid() is null")
 _BEGIN = [_RESET_ROLE, batch_limit.CHECK]
 
 Literals = Mapping[str, str]
@@ -178,6 +180,7 @@ class Prober:
         self._connection = impersonation.connection
         self._context = context
         self._started = False
+        self._ignores_legacy: bool | None = None
 
     def run(self, probes: Sequence[Probe]) -> None:
         """Run the probes in order; one round trip suffices unless one of them fails or takes long.
@@ -200,6 +203,18 @@ class Prober:
         """The user object that raised the error of a probe, if any."""
         self._connection.execute(_RESET_ROLE.sql)
         return ownership.user_object_conflict(self._connection, error, managed)
+
+    def ignores_legacy_settings(self, identity: Identity) -> bool:
+        """Whether auth.uid() returns no user to an identity that has one only by the settings of an old PostgREST."""
+        if not identity.settings or not identity.settings.get(_LEGACY_SETTING):
+            return False
+        if self._ignores_legacy is None:
+            statements = [*identity_statements(self._impersonation, identity), _HAS_NO_USER]
+            answered, ended = run_groups(self._connection, [[_RESET_ROLE, *statements], [_RESET_ROLE]])
+            ended.answer()
+            # an error of auth.uid() is reported by the check of the functions of schema auth
+            self._ignores_legacy = answered.error is None and answered.answer().rows == [(True,)]
+        return self._ignores_legacy
 
     def control_failure(self, probe: ControlProbe, managed: Collection[str]) -> str | None:
         """None if the control statement reached its target; otherwise how it fails."""

@@ -233,7 +233,7 @@ def _row(user: NewUser, adaptation: _Adaptation) -> dict[str, Any]:
     return {
         "id": str(user.id),
         "email": email,
-        "app_metadata": {} if user.is_anonymous else {"provider": "email", "providers": ["email"]},
+        "app_metadata": {"provider": "email", "providers": ["email"]} if with_address else {},
         "user_metadata": {**metadata, **dict(adaptation.values), **user.metadata},
         "is_anonymous": user.is_anonymous,
     }

@@ -17,7 +17,7 @@ API_ROLES = ("anon", "authenticated", "service_role")
 USERS = "auth.users"
 
 _QUERIES = sql_files(Path(__file__).with_name("catalog"))
-_PER_SCHEMA = ("relations", "columns", "constraints", "policies", "functions")
+_PER_SCHEMA = ("relations", "columns", "constraints", "policies", "functions", "sequences")
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,20 @@ class Function:
 
 
 @dataclass(frozen=True)
+class SettableSequence:
+    """A sequence; `roles` are the API roles that may set it."""
+
+    schema: str
+    name: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Catalog:
-    """The objects of the project. `served` are the schemas that the API serves."""
+    """The objects of the project. `served` are the schemas that the API serves.
+
+    `buckets` maps each bucket of Storage to whether it is public.
+    """
 
     own_role: str
     bypasses: bool
@@ -191,6 +203,8 @@ class Catalog:
     relations: tuple[Relation, ...]
     functions: tuple[Function, ...]
     schema_users: Mapping[str, tuple[str, ...]]
+    sequences: tuple[SettableSequence, ...]
+    buckets: Mapping[str, bool]
 
     @cached_property
     def by_oid(self) -> Mapping[int, Relation]:
@@ -231,9 +245,10 @@ def read(connection: Connection, served: Sequence[str]) -> Catalog:
     schemas = {name: tuple(users) for _, name, users in result.answers[1].rows}
     names = list(schemas)
     statements = [_QUERIES[name].statement(names) for name in _PER_SCHEMA]
+    statements += [_QUERIES["buckets"].statement()] if has_storage else []
     [result] = run_groups(connection, [statements])
     result.answer()
-    relations, columns, constraints, policies, functions = (answer.rows for answer in result.answers)
+    relations, columns, constraints, policies, functions, sequences, *buckets = (a.rows for a in result.answers)
     return Catalog(
         own_role,
         bypasses,
@@ -245,12 +260,9 @@ def read(connection: Connection, served: Sequence[str]) -> Catalog:
         tuple(_relations(relations, _grouped(columns), _grouped(constraints), _grouped(policies))),
         tuple(Function(*map(_frozen, row)) for row in functions),
         schemas,
+        tuple(SettableSequence(*map(_frozen, row)) for row in sequences),
+        dict(buckets[0]) if buckets else {},
     )
-
-
-def buckets(connection: Connection) -> list[str]:
-    """The buckets of Storage."""
-    return [id_ for (id_,) in _QUERIES["buckets"].rows(connection)]
 
 
 Rows = Sequence[tuple[Any, ...]]

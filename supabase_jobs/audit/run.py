@@ -13,7 +13,7 @@ from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.configuration import Configuration
 from supabase_jobs.audit.fixtures.build import build
 from supabase_jobs.audit.fixtures.plan import make_plan
-from supabase_jobs.audit.oracles import access, causes, leaks, summary
+from supabase_jobs.audit.oracles import access, buckets, causes, leaks, privileges, summary
 from supabase_jobs.audit.oracles import bypasses as bypass_leaks
 from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import GROUP, OTHER, Attempt
@@ -94,6 +94,8 @@ def audit(connection: Connection, options: Options) -> Audit:
         del findings[len(judged) :]
         findings += bypass_leaks.find(tried)
         findings += [f for f in bypass_leaks.partitions(found) if f.object in {r.label for r in relations}]
+        findings += privileges.find(found, relations)
+        findings += buckets.find(probes.attempts, found.buckets)
     tables = [r for r in relations if r in found.tables]
     return Audit(
         tuple(sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))),

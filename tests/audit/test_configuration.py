@@ -95,7 +95,7 @@ STUBBORN = """
 create table public.tickets (
   id bigint generated always as identity primary key,
   owner_id uuid not null default auth.uid() references auth.users on delete cascade,
-  code text not null constraint checksum check (md5(code) like '0%')
+  code text not null constraint checksum check (md5(code) like '000%')
 );
 alter table public.tickets enable row level security;
 create policy "own" on public.tickets using (owner_id = auth.uid());
@@ -107,8 +107,8 @@ alter table public.replies enable row level security;
 create table public.pages (bucket text not null references storage.buckets, title text);
 alter table public.pages enable row level security;
 """
-# a text whose MD5 sum begins with 0
-CODE = "(select n::text from generate_series(1, 1000) as n where md5(n::text) like '0%' limit 1)"
+# a text whose MD5 sum begins with three zeros
+CODE = "(select n::text from generate_series(1, 99999) as n where md5(n::text) like '000%' limit 1)"
 
 
 @pytest.fixture

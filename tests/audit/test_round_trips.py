@@ -6,6 +6,7 @@ import pytest
 from benchmarks.databases import statement
 from benchmarks.distance import distance
 from supabase_jobs.audit.run import Options, audit
+from supabase_jobs.findings import Severity
 from tests.fix_db import session_copy
 from tests.programs import DEFAULT_MAJOR
 
@@ -31,4 +32,5 @@ def test_round_trips_of_twenty_tables(request: pytest.FixtureRequest) -> None:
         result = audit(connection, Options())
         assert proxy.round_trips - before <= _LIMIT
     assert result.tables == result.planted == _TABLES
-    assert (result.findings, result.not_tested) == ((), ())
+    assert [f for f in result.findings if f.severity is not Severity.INFO] == []
+    assert result.not_tested == ()

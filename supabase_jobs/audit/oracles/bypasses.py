@@ -48,6 +48,11 @@ def _findings(bypass: Bypass) -> Iterator[AuditFinding]:
 
 def _of_view(bypass: Bypass, view: Relation) -> Iterator[AuditFinding]:
     rows = bypass.changed if bypass.action != SELECT else bypass.shown
+    if bypass.identified and not rows:
+        tables = ", ".join(dict.fromkeys(row.relation.label for row in bypass.identified))
+        message = f"{who(bypass.caller)} read the ids of others' rows by the view, which {tables} refuses"
+        cause, fix = _cause_of_view(bypass, view)
+        yield AuditFinding(f"view-ids:{view.label}", Severity.WARNING, view.label, message, fix, cause)
     if not rows:
         return
     tables = ", ".join(dict.fromkeys(row.relation.label for row in rows))
@@ -55,20 +60,27 @@ def _of_view(bypass: Bypass, view: Relation) -> Iterator[AuditFinding]:
     sensitive = any(is_sensitive(c.name) for c in view.columns)
     severity = Severity.ERROR if whole or sensitive or bypass.action != SELECT else Severity.WARNING
     message = f"{who(bypass.caller)} {_DOES[bypass.action]} rows of others by the view, which {tables} refuses"
-    if view.kind == "m":
-        cause, fix = "a materialized view has no row level security", _revoke(view, bypass.caller)
-    elif view.invoker:
-        cause, fix = "a function that the view calls", _revoke(view, bypass.caller)
-    else:
-        cause = "the view runs with the privileges of its owner"
-        fix = _text(sql.SQL("alter view {} set (security_invoker = true);").format(view.identifier))
+    cause, fix = _cause_of_view(bypass, view)
     yield AuditFinding(f"view:{view.label}:{bypass.action}", severity, view.label, message, fix, cause)
+
+
+def _cause_of_view(bypass: Bypass, view: Relation) -> tuple[str, str]:
+    """(cause, fix)."""
+    if view.kind == "m":
+        return "a materialized view has no row level security", _revoke(view, bypass.caller)
+    if view.invoker:
+        return "a function that the view calls", _revoke(view, bypass.caller)
+    fix = _text(sql.SQL("alter view {} set (security_invoker = true);").format(view.identifier))
+    return "the view runs with the privileges of its owner", fix
 
 
 def _of_function(bypass: Bypass, function: Function) -> Iterator[AuditFinding]:
     cause = f"{'security definer' if function.definer else 'security invoker'} function {function.signature}"
     fix = f"revoke execute on function {function.signature} from public, anon, authenticated;"
+    revealed = [*bypass.hidden] if bypass.reveals else []
     effects = (
+        ("function-ids", [] if bypass.shown else bypass.identified, "read the ids of others' rows", Severity.WARNING),
+        ("function-exists", revealed, "find out by an id whether others have rows, or how many", Severity.WARNING),
         ("function-writes", bypass.changed, "change or delete rows of others", Severity.ERROR),
         ("function-opens", bypass.opened, "gain access to rows of others", Severity.ERROR),
         ("function-reads", bypass.shown, "read rows of others", Severity.ERROR),

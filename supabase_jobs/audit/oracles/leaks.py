@@ -166,6 +166,7 @@ class _Judge:
                     )
                     yield Leak(kind, Severity.ERROR, relation, action, message, attempt)
                     break
+            yield from self._error_texts(relation, action, attempts)
             for attempt in attempts if action != INSERT else ():
                 if attempt.action != action or not attempt.reached or not attempt.caller.is_outsider:
                     continue
@@ -177,6 +178,19 @@ class _Judge:
                     message = f"{who(attempt.caller)} {_DOES[action]} rows"
                     yield Leak("shared-write", severity, relation, action, message, attempt)
                     break
+
+    def _error_texts(self, relation: Relation, action: str, attempts: Sequence[Attempt]) -> Iterator[Leak]:
+        """Errors that show another's row to a caller who cannot read it; an INSERT sends the values itself."""
+        for attempt in attempts:
+            if attempt.action != action or action == INSERT or attempt.error is None or attempt.whose != OTHER:
+                continue
+            diag = attempt.error.diag
+            text = f"{diag.message_primary} {diag.message_detail or ''} {diag.message_hint or ''}"
+            shown = bool(attempt.row.token) and attempt.row.token in text
+            if shown and attempt.caller.is_outsider and not self._reads_other(attempt):
+                message = f"{who(attempt.caller)} read another's row in the error of an {action.upper()}"
+                yield Leak("error-text", Severity.WARNING, relation, action, message, attempt)
+                return
 
     def _foreign_write(self, relation: Relation, attempt: Attempt, attempts: Sequence[Attempt]) -> Leak:
         read = next(

@@ -4,9 +4,10 @@ A row is recognized by its token in the result. Functions get the ids of tenant 
 """
 
 import re
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, islice, product
+from itertools import chain, groupby, islice, product
 
 import psycopg
 from psycopg import sql
@@ -33,6 +34,8 @@ _VARIANTS = 6
 # statements for which an identity is set once; a batch that takes long ends between probes
 _PER_PROBE = 20
 _UPDATABLE, _DELETABLE = 4, 16
+# the action of a call that is compared with calls for unknown arguments
+EXISTS = "exists"
 # results are cut after this many characters
 _LONGEST = 100_000
 
@@ -41,7 +44,9 @@ _LONGEST = 100_000
 class Bypass:
     """One statement of a caller on a view or a function, and the rows of tenant A that its result shows or changes.
 
-    `arguments` of a function are those of the call. `outcome` is rows if it reached any row that the tables refuse.
+    `outcome` is rows if it reached any row that the tables refuse. `ids` are UUIDs that only these rows contain,
+    by id() of the row; of the rows `identified` the result shows such an id. With `compares`, two calls with other
+    arguments follow, and `reveals` is whether their results are equal, and others than the first.
     """
 
     caller: Caller
@@ -57,6 +62,10 @@ class Bypass:
     watched: Sequence[Row] = ()
     before: Sequence[str | None] = ()
     repeats_reads: bool = False
+    ids: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    identified: list[Row] = field(default_factory=list)
+    compares: bool = False
+    reveals: bool = False
 
     def read(self, result: GroupResult) -> None:
         """Read what the result shows, and which rows have changed."""
@@ -68,8 +77,16 @@ class Bypass:
             self.shown = [row for row in self.hidden if any(mark in text for mark in row.marks)]
             return
         answers = list(result.answers[1:])
+        if self.compares:
+            if result.error is None:
+                first, *others = (str(answer.rows[0][0]) if answer.rows else "" for answer in answers)
+                self.reveals = first != others[0] == others[1]
+            self.outcome = "rows" if self.reveals else "hidden"
+            return
         text = str(answers[0].rows[0][0]) if answers[0].rows else ""
         self.shown = [row for row in self.hidden if any(mark in text for mark in row.marks)]
+        if self.action in (SELECT, "call"):
+            self.identified = [row for row in self.hidden if any(v in text for v in self.ids.get(id(row), ()))]
         if self.action in (UPDATE, DELETE) and answers[0].count and not answers[0].rows:
             self.changed = list(self.hidden)
         if self.repeats_reads and len(answers) > 1 and answers[1].rows:
@@ -77,7 +94,7 @@ class Bypass:
         if self.watched and result.error is None:
             after = answers[-1].rows[0]
             self.changed = [r for r, old, new in zip(self.watched, self.before, after, strict=True) if old != new]
-        self.outcome = "rows" if self.shown or self.changed or self.opened else "hidden"
+        self.outcome = "rows" if self.shown or self.identified or self.changed or self.opened else "hidden"
 
 
 @dataclass(eq=False)
@@ -179,12 +196,14 @@ class Bypasses:
         if not hidden or not columns or not self._catalog.reaches(view, caller.role):
             return
         texts = sql.SQL(", ").join(sql.SQL("{}::text").format(c.identifier) for c in columns)
-        tokens = sql.Literal([f"%{mark}%" for row in hidden for mark in row.marks])
+        ids = self._secret_ids(caller, hidden)
+        values_ = [*(mark for row in hidden for mark in row.marks), *chain.from_iterable(ids.values())]
+        tokens = sql.Literal([f"%{value}%" for value in values_])
         where = sql.SQL("concat_ws(' ', {}) like any ({}::text[])").format(texts, tokens)
         read = sql.SQL("select string_agg(concat_ws(' ', {}), ' ') from {} where {}").format(
             texts, view.identifier, where
         )
-        yield Bypass(caller, view, SELECT, [_statement(read)], hidden)
+        yield Bypass(caller, view, SELECT, [_statement(read)], hidden, ids=ids)
         if view.updatable & _UPDATABLE and (column := self._harmless(view, caller.role)) is not None:
             change = sql.SQL("update {} set {} = {} where {}").format(
                 view.identifier, column.identifier, typed(f"zqx{self._fixture.a.token[-3:]}", column.type), where
@@ -218,6 +237,10 @@ class Bypasses:
             return
         watched = [self._fixture.a.rows[oid] for oid in sorted(tables)] if function.volatility == "v" else []
         readable = [r for r in hidden if r.relation.may(caller.role, "SELECT")]
+        arguments = next(self._arguments(function, caller), [])
+        if arguments and hidden and caller.kind in (ANON, NEWCOMER, STRANGER) and not self._opens(caller, tables):
+            calls = [self._call(function, chosen) for chosen in (arguments, *self._unknown_arguments(function))]
+            yield Bypass(caller, function, EXISTS, calls, hidden, compares=True)
         for arguments in self._arguments(function, caller):
             sent = [self._call(function, arguments)]
             repeats = function.volatility == "v" and bool(hidden) and len(readable) == len(hidden)
@@ -226,6 +249,26 @@ class Bypasses:
             if watched:
                 sent += [Statement(SET, ("role", self._impersonation.own_role)), self._watch(watched)]
             yield Bypass(caller, function, "call", sent, hidden, watched=watched, repeats_reads=repeats)
+
+    def _opens(self, caller: Caller, oids: Iterable[int]) -> bool:
+        """Whether the caller can read tenant A's row of one of these tables."""
+        return any((id(caller), oid) in self._open for oid in oids)
+
+    def _unknown_arguments(self, function: Function) -> Iterator[list[sql.Composable]]:
+        """Twice the arguments of a call that no row contains."""
+        count = len(function.argument_types) - function.defaults or len(function.argument_types)
+        for number in (1, 2):
+            yield [typed(_unknown(type_, number), type_) for type_ in function.argument_types[:count]]
+
+    def _secret_ids(self, caller: Caller, hidden: Sequence[Row]) -> dict[int, list[str]]:
+        """The UUIDs of rows that no row contains that the caller can read, and that are no user's id."""
+        known = {user.id for tenant in (self._fixture.a, self._fixture.b) for user in tenant.users}
+        known |= {
+            value for row in self._fixture.a.rows.values() if (id(caller), row.relation.oid) in self._open
+            for value in row.values.values() if value is not None
+        }  # fmt: skip
+        found = {id(row): [row.values[c.name] for c in row.relation.columns if c.base == "uuid"] for row in hidden}
+        return {row: [value for value in values_ if value and value not in known] for row, values_ in found.items()}
 
     def _call(self, function: Function, arguments: Sequence[sql.Composable]) -> Statement:
         call = sql.SQL("{}({})").format(function.identifier, sql.SQL(", ").join(arguments))
@@ -315,6 +358,17 @@ class Bypasses:
         before: Mapping[int, str | None] = dict(zip(map(id, rows), snapshot.values, strict=True))
         for bypass in bypasses:
             bypass.before = [before[id(row)] for row in bypass.watched]
+
+
+def _unknown(type_: str, number: int) -> str | None:
+    """A value of a type that no row contains."""
+    if type_ == "uuid":
+        return str(uuid.uuid4())
+    if type_ in ("bigint", "integer"):
+        return str(2_000_000_000 + number)
+    if type_ in ("text", "character varying"):
+        return f"unknown{number}@example.invalid"
+    return _generated("", type_, Tenant("", f"zqz{number:06d}"))
 
 
 def _generated(name: str, type_: str, tenant: Tenant) -> str | None:

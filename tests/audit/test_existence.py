@@ -1,0 +1,71 @@
+"""Views, functions and errors that show only an id, a count, or whether a row exists."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.findings import Severity
+from tests.audit.conftest import run_audit
+
+SIZES = "create view public.list_sizes as select list_id, count(*) as todos from public.todos group by list_id"
+TOTAL = "create view public.total as select count(*) as todos from public.todos"
+TAKEN = """
+create function public.email_taken(email text) returns boolean language plpgsql security definer as
+$$ begin
+  return exists (select from public.lists as l join auth.users as u on l.owner_id = u.id where u.email = $1);
+end $$
+"""
+COUNT = """
+create function public.todo_count(list_id uuid) returns bigint language sql stable security {} set search_path = ''
+as 'select count(*) from public.todos as t where t.list_id = $1'
+"""
+ECHO = """
+create function public.echo(list_id uuid) returns text language sql stable security definer set search_path = ''
+as 'select $1::text from public.lists limit 1'
+"""
+RAISES = """
+create function public.refuse() returns trigger language plpgsql as
+$$ begin raise exception 'the list % cannot be deleted', old.name; end $$;
+create trigger refuse before delete on public.lists for each row execute function public.refuse();
+create policy "all" on public.lists for delete using (true);
+"""
+
+
+@pytest.fixture
+def todos(project_url: Callable[[str], str]) -> Iterator[Connection]:
+    """A transaction on the database of the project todos; undone after the test."""
+    with connect(project_url("todos")) as connection, connection.transaction(force_rollback=True):
+        yield connection
+
+
+def warnings(connection: Connection) -> dict[str, str]:
+    return {f.id: f.fix for f in run_audit(connection).findings if f.severity is Severity.WARNING}
+
+
+@pytest.mark.parametrize(
+    ("sql", "id_"),
+    [
+        (SIZES, "view-ids:public.list_sizes"),
+        (TAKEN, "function-exists:public.email_taken(text)"),
+        (COUNT.format("definer"), "function-exists:public.todo_count(uuid)"),
+    ],
+    ids=["view with ids", "boolean", "count"],
+)
+def test_existence_is_a_warning_that_its_fix_ends(todos: Connection, sql: str, id_: str) -> None:
+    todos.execute(sql.encode())
+    found = warnings(todos)
+    assert id_ in found
+    todos.execute(found[id_].encode())
+    assert warnings(todos) == {}
+
+
+@pytest.mark.parametrize("sql", [TOTAL, COUNT.format("invoker"), ECHO], ids=["total", "invoker", "echo"])
+def test_what_shows_nothing_about_a_row_is_no_finding(todos: Connection, sql: str) -> None:
+    todos.execute(sql.encode())
+    assert warnings(todos) == {}
+
+
+def test_error_with_the_content_of_a_row_is_a_warning(todos: Connection) -> None:
+    todos.execute(RAISES.encode())
+    assert "error-text:public.lists:delete" in warnings(todos)

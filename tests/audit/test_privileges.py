@@ -1,0 +1,55 @@
+"""Access that no policy limits: TRUNCATE, sequences, and public buckets."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.findings import Audit, AuditFinding, Severity
+from tests.audit.conftest import run_audit
+
+PUBLIC = """
+insert into storage.buckets (id, name, public) values ('passports', 'passports', true), ('logos', 'logos', true);
+create policy "own" on storage.objects for select to authenticated
+  using (bucket_id = 'passports' and (storage.foldername(name))[1] = auth.uid()::text);
+create policy "all" on storage.objects for select using (bucket_id = 'logos');
+"""
+
+
+@pytest.fixture
+def todos(project_url: Callable[[str], str]) -> Iterator[Connection]:
+    """A transaction on the database of the project todos; undone after the test."""
+    with connect(project_url("todos")) as connection, connection.transaction(force_rollback=True):
+        yield connection
+
+
+def of_kind(result: Audit, kind: str) -> list[AuditFinding]:
+    return [f for f in result.findings if f.id.startswith(f"{kind}:")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "grant", "shown"),
+    [
+        ("truncate", "grant truncate on public.lists to anon", "anon may empty tables without a policy: lists;"),
+        ("sequence", "create sequence public.s; grant all on sequence public.s to authenticated", "set sequences"),
+    ],
+)
+def test_privilege_that_no_policy_limits(todos: Connection, kind: str, grant: str, shown: str) -> None:
+    todos.execute("revoke truncate on all tables in schema public from anon, authenticated")
+    todos.execute("revoke update on all sequences in schema public from anon, authenticated")
+    todos.execute("alter default privileges in schema public revoke all on sequences from anon, authenticated")
+    assert of_kind(run_audit(todos), kind) == []
+    todos.execute(grant.encode())
+    [finding] = of_kind(run_audit(todos), kind)
+    assert (finding.id, finding.severity) == (f"{kind}:public", Severity.INFO)
+    assert shown in finding.message
+    todos.execute(finding.fix.encode())
+    assert of_kind(run_audit(todos), kind) == []
+
+
+def test_public_bucket_with_policies_that_restrict_reading(todos: Connection) -> None:
+    todos.execute(PUBLIC.encode())
+    [finding] = of_kind(run_audit(todos), "public-bucket")
+    assert (finding.id, finding.severity) == ("public-bucket:passports", Severity.WARNING)
+    todos.execute(finding.fix.encode())
+    assert of_kind(run_audit(todos), "public-bucket") == []

@@ -100,7 +100,8 @@ def _urls(texts: Sequence[str]) -> Iterator[str]:
 def _from_literal(literal: str) -> Iterator[str]:
     """Beginnings of URLs that may match a pattern of LIKE, a host, an address, or a regular expression."""
     if re.search(r"[\\^$(\[+*?|]", literal.removeprefix(_URL)):
-        sample = _sample(literal)
+        # with SIMILAR TO, a % stands for any text, and a dot for itself
+        sample = _sample(literal.replace(".", r"\.").replace("%", "") if "%" in literal else literal)
         if sample.startswith(("http://", _URL)):
             yield from (sample[:-_DIGITS], sample, f"{sample}/")
             sample = sample.partition("//")[2]

@@ -93,7 +93,9 @@ def test_action_updates_its_comment_and_passes_for_a_leak_of_the_target_branch(c
 @pytest.mark.slow
 def test_action_fails_for_a_broken_migration_without_a_comment(checkout: Checkout) -> None:
     add(checkout, "select no_such_column;\n")
+    (checkout.folder / "supabase" / "access.toml").write_text("[access]\n")  # the target branch is not audited
     steps = run(checkout)
+    assert not (checkout.temp / "target-branch.toml").exists()
     assert last(steps) == ("Audit", 6)
     assert "no_such_column" in annotations(steps)[-1]
     assert not (checkout.temp / "calls").exists()

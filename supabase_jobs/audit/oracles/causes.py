@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from supabase_jobs.audit.catalog import Policy, Relation
+from supabase_jobs.audit.catalog import Column, Policy, Relation
 from supabase_jobs.audit.fixtures.plan import Plan, user_columns
 from supabase_jobs.audit.oracles.leaks import Leak
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, JOIN, OWN, SELECT, UPDATE
@@ -117,7 +117,7 @@ def _without_column(relation: Relation, column: str, role: str) -> sql.Composabl
 
 
 def _restricted(plan: Plan, relation: Relation, policies: Sequence[Policy], action: str, role: str) -> sql.Composable:
-    """Restrict the first policy to the owner of a row; without a column that names the owner, remove it."""
+    """Restrict the first policy to the tenant or owner of a row; remove it if no column names one, or others remain."""
     if not policies:
         return sql.SQL("revoke {} on {} from {};").format(
             sql.SQL(action),
@@ -125,11 +125,21 @@ def _restricted(plan: Plan, relation: Relation, policies: Sequence[Policy], acti
             sql.Identifier(role),
         )
     policy = policies[0]
+    remaining = [
+        p for p in relation.policies
+        if p.permissive and p not in policies and p.applies_to(role) and p.command in ("*", policy.command)
+    ]  # fmt: skip
+    if remaining and policy.command != "*":
+        return _drop(relation, policy) + sql.SQL(";")
     direct = [c.name for c in relation.columns if (relation.oid, c.name) in plan.usage.users]
     users = direct or user_columns(relation, plan.usage, plan.per_user)
-    if not users:
+    claimed = [c for c in relation.columns if (relation.oid, c.name) in plan.usage.claim_columns]
+    if claimed:
+        owner = _claim_of(claimed[0], plan.usage.claim_columns[relation.oid, claimed[0].name])
+    elif users:
+        owner = sql.SQL("{} = (select auth.uid())").format(sql.Identifier(users[0]))
+    else:
         return _drop(relation, policy) + sql.SQL(";")
-    owner = sql.SQL("{} = (select auth.uid())").format(sql.Identifier(users[0]))
     clauses = []
     if policy.command != "a":
         clauses.append(sql.SQL("using ({})").format(owner))
@@ -138,6 +148,16 @@ def _restricted(plan: Plan, relation: Relation, policies: Sequence[Policy], acti
     return sql.SQL("alter policy {} on {} {};").format(
         sql.Identifier(policy.name), relation.identifier, sql.SQL(" ").join(clauses)
     )
+
+
+def _claim_of(column: Column, path: Sequence[str]) -> sql.Composable:
+    """Compare a column with a claim; user_metadata is no claim that the project controls."""
+    names = ["app_metadata" if name == "user_metadata" else name for name in path]
+    claim: sql.Composable = sql.SQL("(select auth.jwt())")
+    for name in names[:-1]:
+        claim += sql.SQL(" -> {}").format(sql.Literal(name))
+    claim += sql.SQL(" ->> {}").format(sql.Literal(names[-1]))
+    return sql.SQL("{} = ({})::{}").format(column.identifier, claim, sql.SQL(column.type))
 
 
 def _with_readable_parent(plan: Plan, relation: Relation, policy: Policy) -> sql.Composable:

@@ -113,6 +113,7 @@ class _Judge:
             yield from self._reads(relation, attempts)
             yield from self._writes(relation, attempts)
             yield from self._inserts(relation, attempts)
+            yield from self._other_tenants(relation, attempts)
             yield from self._privileged_columns(relation, attempts)
             yield from self._given_away(relation, attempts)
             yield from self._two_groups(relation, attempts)
@@ -156,18 +157,9 @@ class _Judge:
 
     def _writes(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
         for action in (UPDATE, DELETE, INSERT):
-            trusted = [a for a in attempts if a.action == action and a.whose == OTHER and a.caller.kind == CLAIM]
-            # where another claim names the tenant, an admin of one tenant is a stranger to the other
-            for attempt in trusted if self._has_claim(relation) else ():
-                if attempt.reached and not attempt.name and not self._reads_other(attempt):
-                    kind = "forged" if action == INSERT else "write"
-                    message = (
-                        f"{who(attempt.caller)} {_DOES[action]} other users' rows, without being able to read them"
-                    )
-                    yield Leak(kind, Severity.ERROR, relation, action, message, attempt)
-                    break
             yield from self._error_texts(relation, action, attempts)
-            for attempt in attempts if action != INSERT else ():
+        for action in (UPDATE, DELETE):
+            for attempt in attempts:
                 if attempt.action != action or not attempt.reached or not attempt.caller.is_outsider:
                     continue
                 if attempt.whose == OTHER:
@@ -191,6 +183,18 @@ class _Judge:
                 message = f"{who(attempt.caller)} read another's row in the error of an {action.upper()}"
                 yield Leak("error-text", Severity.WARNING, relation, action, message, attempt)
                 return
+
+    def _other_tenants(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
+        """Where a claim names the tenant, an admin of one tenant (by another claim) is a stranger to the others."""
+        if not any((relation.oid, c.name) in self._plan.usage.claim_columns for c in relation.columns):
+            return
+        for attempt in attempts:
+            write = attempt.action != SELECT and attempt.whose == OTHER and attempt.reached and not attempt.name
+            if write and attempt.caller.kind == CLAIM and not self._reads_other(attempt):
+                kind = "forged" if attempt.action == INSERT else "write"
+                does = _DOES[attempt.action]
+                message = f"{who(attempt.caller)} {does} other users' rows, without being able to read them"
+                yield Leak(kind, Severity.ERROR, relation, attempt.action, message, attempt)
 
     def _foreign_write(self, relation: Relation, attempt: Attempt, attempts: Sequence[Attempt]) -> Leak:
         read = next(
@@ -246,9 +250,6 @@ class _Judge:
             if attempt.whose == NONE and attempt.caller.kind == ANON:
                 yield Leak("shared-write", Severity.INFO, relation, INSERT, f"{who(attempt.caller)} add rows", attempt)
                 break
-
-    def _has_claim(self, relation: Relation) -> bool:
-        return any((relation.oid, c.name) in self._plan.usage.claim_columns for c in relation.columns)
 
     def _reads_other(self, attempt: Attempt) -> bool:
         """Whether the caller of an attempt reads the other tenant's row of the same object."""

@@ -84,6 +84,15 @@ def supabase_js(folder: Path) -> list[str]:
     return [node, "--experimental-websocket"]  # Node 22 needs no option
 
 
+def tsc(folder: Path) -> list[str]:
+    """The command that checks the TypeScript project in `folder`, to which supabase-js is given."""
+    compiler = Path(__file__).parent / "node_modules" / "typescript" / "bin" / "tsc"
+    if not compiler.exists():
+        unavailable("TypeScript is not installed (npm ci in tests/)")
+    [node, *_] = supabase_js(folder)
+    return [node, str(compiler), "--project", str(folder), "--pretty", "false"]
+
+
 def sarif_multitool() -> Path:
     """Microsoft's SARIF validator, for Linux on x86-64; the official schema lies beside it."""
     program = Path(__file__).parent / "node_modules" / "@microsoft" / "sarif-multitool-linux" / "Sarif.Multitool"

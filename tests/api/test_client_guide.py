@@ -34,7 +34,7 @@ process_job(first)
 second = claim_job()
 fail_job(second, "Timeout error")
 output["claimed"] = [first["url"][-1], second["url"][-1], claim_job()]
-output["updated_after_cancel"] = update_job(b, status="completed")
+output["updated_after_cancel"] = update_job(b, {"status": "completed"})
 output["final"] = [wait_for_job(job, 0.01) for job in (a, b, c)]
 d = create_job("https://x.com/d")["id"]
 output["migrated"] = [migrate_guest(session), migrate_guest(session)]
@@ -42,6 +42,15 @@ output["guest_jobs"] = [active_jobs(), wait_for_job(d, 0.01)]
 output["user_jobs"] = len(user_client(session).table("async_jobs").select("id").execute().data)
 print(json.dumps(output))
 """
+
+RESULT: dict[str, Any] = {
+    "media": {"post_id": "1234567890", "type": "image", "video_url": None, "thumbnail_url": None, "images": []},
+    "transcription": None,
+    "vision": "…",
+    "entities": [],
+    "metrics": {"likes": 100},
+    "tweet": {"text": "…", "author_handle": "@username"},
+}
 
 # what a browser provides and older versions of Node do not
 JS_BEFORE = """
@@ -126,7 +135,7 @@ def assert_output(output: dict[str, Any]) -> None:
         "claimed": ["a", "c", None],
         "updated_after_cancel": False,
         "final": [
-            {"status": "completed", "progress": 100, "result": {"transcription": "…", "entities": []}, "error": None},
+            {"status": "completed", "progress": 100, "result": RESULT, "error": None},
             {"status": "cancelled", "progress": 0, "result": None, "error": None},
             {"status": "failed", "progress": 0, "result": None, "error": "Timeout error"},
         ],

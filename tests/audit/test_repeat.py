@@ -35,7 +35,8 @@ def test_every_cell_has_sql_that_can_be_parsed_and_a_request(unmodified: Unmodif
         words = request(cell)
         assert words[0] == "curl"
         assert sum(word.startswith("$SUPABASE_URL/") for word in words) == 1
-        assert ("Authorization: Bearer $TOKEN" in words) != cell.caller.startswith("anon")
+        token = "$SUPABASE_SERVICE_ROLE_KEY" if cell.caller == "service_role" else "$TOKEN"
+        assert (f"Authorization: Bearer {token}" in words) != (cell.caller == "anon" or cell.caller.startswith("anon "))
 
 
 def test_sql_runs_as_the_caller(unmodified: Unmodified, project_url: Callable[[str], str]) -> None:

@@ -114,9 +114,12 @@ def _curl(
     method: str, path: str, caller: Caller, profile: str, body: str | None, content: str = "application/json"
 ) -> str:
     """A curl command with the project's address and key, and the caller's token, from the environment."""
-    headers = ['-H "apikey: $SUPABASE_ANON_KEY"']
+    key, bearer = "$SUPABASE_ANON_KEY", "$TOKEN"
+    if caller.role == "service_role":
+        key = bearer = "$SUPABASE_SERVICE_ROLE_KEY"
+    headers = [f'-H "apikey: {key}"']
     if caller.role != "anon":
-        headers.append('-H "Authorization: Bearer $TOKEN"')
+        headers.append(f'-H "Authorization: Bearer {bearer}"')
     headers += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in (caller.identity.headers or {}).items()]
     if profile:
         header = "Accept-Profile" if method == "GET" else "Content-Profile"

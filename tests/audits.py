@@ -24,9 +24,10 @@ CELLS = tuple(
     for caller, whose in (("anon", "other"), ("stranger", "other"), ("owner", "own"))
     for action in ("select", "insert", "update title", "update body", "delete")
 )  # fmt: skip
+EXISTS = AuditCell("public.f(uuid)", "anon", "other", "exists", "hidden", "select exists f;\n", "curl rpc/f2")
 CALL = AuditCell("public.f(uuid)", "anon", "other", "call", "rows", "select public.f(null);\n", "curl rpc/f")
 GOOD = Audit(
-    (), (*CELLS, CALL),
+    (), (*CELLS, CALL, EXISTS),
     (
         AccessSummary("public.notes", {"select": "all", "insert": "own", "update": "users", "delete": "own"}),
         AccessSummary("public.pages", {"select": "group", "insert": "none", "update": "none", "delete": "none"}),

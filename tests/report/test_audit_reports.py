@@ -123,7 +123,8 @@ def test_html_has_the_sql_and_the_request_of_each_cell() -> None:
     assert shown.count("curl &#39;&lt;select&gt;&#39;") == 2 * 2  # per table: another's rows, own rows
     assert "select &#39;&lt;b&gt;&#39; as" in shown
     assert "column body: anon, stranger" in shown
-    assert "curl rpc/f" in shown
+    assert "curl rpc/f<" in shown
+    assert "another&#39;s rows, whether a row exists: anon" in shown
     assert "<script" not in shown
     assert "As &lt;b&gt;:" in shown
 

@@ -20,7 +20,6 @@ _FINDINGS_BYTES = 120_000
 # what a button has more than a cell without a dialog
 _BUTTON_BYTES = 60
 _WHOSE = {"own": "own rows", "group": "rows of the group", "other": "another's rows", "none": "rows without an owner"}
-_CALL = "call"
 
 
 @dataclass(frozen=True)
@@ -155,11 +154,14 @@ def _rows(result: Audit) -> Iterator[_Row]:
 
 def _functions(result: Audit) -> Iterator[_Row]:
     """The functions: who may call each, with the calls and their outcomes."""
-    by_action = _by_action(result.cells)
+    calls: dict[str, list[AuditCell]] = {name: [] for name in result.functions}
+    for cell in result.cells:
+        if cell.object in calls:
+            calls[cell.object].append(cell)
     leaks = {finding.object for finding in (*matrix.leaks(result), *matrix.deviations(result))}
     for number, (name, roles) in enumerate(sorted(result.functions.items()), 1):
         who = "all" if "anon" in roles.split() else "users" if roles != "none" else "none"
-        groups = tuple(_groups(by_action.get((name, _CALL), ())))
+        groups = tuple(_groups(calls[name]))
         yield _Row(name, (_Cell(f"{name}: call", who, name in leaks, f"function-{number}", groups),))
 
 

@@ -1,7 +1,7 @@
 """Audit a database: generate rows, run every caller's actions, judge the outcomes; everything is rolled back."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,7 +11,7 @@ from psycopg.pq import TransactionStatus
 from supabase_jobs.audit import callers, catalog, usage
 from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.configuration import Configuration
-from supabase_jobs.audit.fixtures.build import build
+from supabase_jobs.audit.fixtures.build import Fixture, build
 from supabase_jobs.audit.fixtures.plan import make_plan
 from supabase_jobs.audit.oracles import access, buckets, causes, leaks, privileges, summary
 from supabase_jobs.audit.oracles import bypasses as bypass_leaks
@@ -42,6 +42,7 @@ class Options:
     `functions`: call the functions that requests can call; `volatile`: those that may change something, too.
     `accepted` is the access of the baseline; what goes beyond it gets a cause.
     `configuration` is that of audit.toml. `is_local`: locks on the project's tables disturb nobody.
+    `record` is called with the generated rows and what was tried on them, before they are rolled back.
     """
 
     served: Sequence[str] = ("public",)
@@ -52,6 +53,7 @@ class Options:
     is_local: bool = False
     accepted: Access = field(default_factory=dict)
     configuration: Configuration = field(default_factory=Configuration)
+    record: Callable[[Fixture, Sequence[Attempt], Sequence[Bypass]], None] | None = None
 
 
 def audit(connection: Connection, options: Options) -> Audit:
@@ -85,6 +87,8 @@ def audit(connection: Connection, options: Options) -> Audit:
             stopped = True
         judged = leaks.find(plan, probes.attempts, probes.gains)
         connection.execute("rollback to savepoint audit_probes")
+        if options.record is not None:
+            options.record(fixture, probes.attempts, tried)
         granted = access.access(probes.attempts, tried)
         beyond = _beyond(granted, options.accepted, probes.attempts)
         findings = causes.explain(

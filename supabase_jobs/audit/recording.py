@@ -1,0 +1,240 @@
+"""The generated rows and the attempts of an audit as SQL, from which tests are written."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from supabase_jobs.audit.callers import MEMBER, Caller
+from supabase_jobs.audit.catalog import Constraint, Function
+from supabase_jobs.audit.fixtures.build import Fixture
+from supabase_jobs.audit.fixtures.insert import claims_of
+from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, UPDATE, Attempt
+from supabase_jobs.audit.probes.bypasses import Bypass
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.request import request_settings
+
+_CURRENT_OF = re.compile(r' where current of "?audit_row_\d+"?$')
+_OF_VIEW = re.compile(r"^select string_agg\(concat_ws\(.*?\), ' '\) from (?=\S+ where concat_ws)", re.DOTALL)
+_OF_FUNCTION = re.compile(r"^select left\(string_agg\(r::text, ' '\), \d+\) from \((.*) limit 1000\) as r$", re.DOTALL)
+_USER_COLUMNS = (
+    "instance_id", "id", "aud", "role", "email", "raw_app_meta_data", "raw_user_meta_data", "is_anonymous",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RecordedRow:
+    """A statement that inserts a row, as the owner; `settings` are those of a request that triggers may require.
+
+    `short` inserts the row with fewer columns, which is enough in most projects; '' if there is no such statement.
+    """
+
+    sql: str
+    settings: tuple[tuple[str, str], ...] = ()
+    short: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """SQL that a caller runs. With `target`, its effect is that on the result of this query of the owner."""
+
+    sql: str
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class RecordedAttempt:
+    """An attempt: its cell (object, caller, whose row, action), its outcome, its caller, and SQL that shows it.
+
+    `checks` are alternatives: the first has a condition on the key, the last ones have none.
+    """
+
+    object: str
+    label: str
+    whose: str
+    action: str
+    outcome: str
+    role: str
+    claims: str
+    headers: str
+    checks: tuple[Check, ...]
+
+    @property
+    def cell(self) -> tuple[str, str, str, str]:
+        """What is equal in two audits of a database."""
+        return self.object, self.label, self.whose, self.action
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The rows in the order of their inserts, and the attempts."""
+
+    rows: tuple[RecordedRow, ...]
+    attempts: tuple[RecordedAttempt, ...]
+
+
+def record(
+    connection: Connection, fixture: Fixture, attempts: Sequence[Attempt], bypasses: Sequence[Bypass]
+) -> Recording:
+    """Record an audit, while its rows exist."""
+    rows = [*_users(connection, fixture), *_rows(fixture)]
+    recorded = [*map(_attempt, attempts), *(_bypass(b) for b in bypasses), *_truncations(fixture)]
+    return Recording(tuple(rows), tuple(recorded))
+
+
+# ----------------------------------------------------------------------------------------------------- rows
+
+
+def _users(connection: Connection, fixture: Fixture) -> Iterator[RecordedRow]:
+    """The users as Auth inserts them."""
+    if not fixture.plan.catalog.has_auth:
+        return
+    ids = [u.id for u in (*fixture.a.users, *fixture.b.users, fixture.newcomer)]
+    query = "select to_jsonb(u) from auth.users as u where u.id = any(%s::uuid[]) order by u.id"
+    for (found,) in connection.execute(query, (ids,)).fetchall():
+        given = {name: found[name] for name in _USER_COLUMNS if found.get(name) is not None}
+        yield RecordedRow(_user(given), short=_user({name: given[name] for name in ("id", "email")}))
+
+
+def _user(given: Mapping[str, Any]) -> str:
+    texts = [json.dumps(value) if isinstance(value, dict) else value for value in given.values()]
+    text = sql.SQL("insert into auth.users ({}) values ({})").format(
+        sql.SQL(", ").join(map(sql.Identifier, given)), sql.SQL(", ").join(map(sql.Literal, texts))
+    )
+    return text.as_string(None)
+
+
+def _rows(fixture: Fixture) -> Iterator[RecordedRow]:
+    """The rows of the tables, parents first; keys that close a cycle are set at the end."""
+    last = []
+    tenants = (fixture.a, fixture.b)
+    for step in fixture.plan.steps:
+        for relation in step.relations:
+            later = step.later.get(relation.oid, ())
+            for tenant in tenants:
+                for user in tenant.users:
+                    row = user.rows.get(relation.oid)
+                    if row is not None:
+                        yield from _row(row, tenant, user, later)
+                        last += [_set_later(row, key) for key in later if _is_set(row, key)]
+    yield from last
+    for tenant in tenants:
+        for user in tenant.users:
+            for row in user.extra:
+                yield from _row(row, tenant, user, ())
+
+
+def _row(row: Row, tenant: Tenant, user: User, later: Sequence[Constraint]) -> Iterator[RecordedRow]:
+    relation = row.relation
+    omitted = {name for key in later for name in key.columns}
+    columns = [
+        c for c in relation.columns
+        if not c.generated and c.name not in omitted
+        and (row.values.get(c.name) is not None or c.default is not None)
+    ]  # fmt: skip
+    text = sql.SQL("insert into {} ({}) {}values ({})").format(
+        relation.identifier,
+        sql.SQL(", ").join(c.identifier for c in columns),
+        sql.SQL("overriding system value " if any(c.identity for c in columns) else ""),
+        sql.SQL(", ").join(row.literal(c.name) for c in columns),
+    )
+    settings: tuple[tuple[str, str], ...] = ()
+    if row.with_claims and relation.triggers:
+        settings = tuple(request_settings(claims_of(tenant, user), tenant.headers or None).items())
+    if not row.reused:
+        yield RecordedRow(text.as_string(None), settings)
+        return
+    # a trigger inserts it, with other values
+    yield RecordedRow(sql.SQL("{} on conflict do nothing").format(text).as_string(None), settings)
+    keys = [k for k in (relation.primary_key, *relation.unique_keys) if k and all(row.values.get(c) for c in k)]
+    same = sql.SQL(" or ").join(sql.SQL("({})").format(_equal(row, key, " and ")) for key in keys)
+    changed = [c.name for c in columns if c.identity != "a"]
+    update = sql.SQL("update {} set {} where {}").format(relation.identifier, _equal(row, changed, ", "), same)
+    yield RecordedRow(update.as_string(None), settings)
+
+
+def _equal(row: Row, columns: Sequence[str], separator: str) -> sql.Composable:
+    """`column = value` for some columns."""
+    return sql.SQL(separator).join(sql.SQL("{} = {}").format(sql.Identifier(c), row.literal(c)) for c in columns)
+
+
+def _is_set(row: Row, key: Constraint) -> bool:
+    return all(row.values.get(name) is not None for name in key.columns)
+
+
+def _set_later(row: Row, key: Constraint) -> RecordedRow:
+    text = sql.SQL("update {} set {} where {}").format(
+        row.relation.identifier, _equal(row, key.columns, ", "), row.condition
+    )
+    return RecordedRow(text.as_string(None))
+
+
+# ----------------------------------------------------------------------------------------------------- attempts
+
+
+def _caller(caller: Caller) -> tuple[str, str, str]:
+    """Role, claims and headers of a caller; the texts are JSON."""
+    claims = json.dumps(dict(caller.identity.claims or {}))
+    return caller.role, claims, json.dumps(dict(caller.identity.headers or {}))
+
+
+def _attempt(attempt: Attempt) -> RecordedAttempt:
+    action = f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
+    checks = tuple(_checks(attempt)) if attempt.statements else ()
+    # the values of a column, and the names of attempts, are attempts of their own
+    detail = f"{action} {attempt.name}".strip()
+    return RecordedAttempt(
+        attempt.label, attempt.caller.label, attempt.whose, detail, attempt.outcome, *_caller(attempt.caller), checks
+    )
+
+
+def _checks(attempt: Attempt) -> Iterator[Check]:
+    text, row = attempt.statement.sql, attempt.row
+    found = _CURRENT_OF.search(text)
+    if attempt.action not in (UPDATE, DELETE) or found is None:
+        yield Check(text)
+    else:
+        keyed = sql.SQL(" where {}").format(row.condition).as_string(None)
+        yield Check(text[: found.start()] + keyed)
+        yield Check(text[: found.start()])
+        text = text[: found.start()] + keyed
+    if attempt.action == UPDATE and row.key:
+        value = sql.SQL("select {} from {} where {}").format(
+            sql.Identifier(attempt.column), row.relation.identifier, row.condition
+        )
+        yield Check(text, value.as_string(None))
+
+
+def _bypass(bypass: Bypass) -> RecordedAttempt:
+    target = bypass.object
+    text = bypass.statements[0].sql
+    whose = GROUP if bypass.caller.kind == MEMBER else OTHER
+    if isinstance(target, Function):
+        name = target.signature
+        checks = [Check(_OF_FUNCTION.sub(r"\1", text))]
+        for row in bypass.watched:
+            watched = sql.SQL("select * from {} where {}").format(row.relation.identifier, row.condition)
+            checks.append(Check(checks[0].sql, watched.as_string(None)))
+    else:
+        name = target.label
+        checks = [Check(_OF_VIEW.sub("select 1 from ", text))]
+    return RecordedAttempt(
+        name, bypass.caller.label, whose, bypass.action, bypass.outcome, *_caller(bypass.caller), tuple(checks)
+    )
+
+
+def _truncations(fixture: Fixture) -> Iterator[RecordedAttempt]:
+    """TRUNCATE, which no policy restricts, by privilege."""
+    catalog = fixture.plan.catalog
+    for relation in catalog.relations:
+        if relation.is_table and not relation.is_storage and relation.schema in catalog.served:
+            for role in {"anon", "authenticated"} & set(catalog.schema_users[relation.schema]):
+                outcome = "rows" if relation.may(role, "TRUNCATE") else "denied"
+                text = sql.SQL("truncate {}").format(relation.identifier).as_string(None)
+                claims = json.dumps({"role": role})
+                check = (Check(text),)
+                yield RecordedAttempt(relation.label, role, "none", "truncate", outcome, role, claims, "{}", check)

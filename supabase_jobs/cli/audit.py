@@ -2,11 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,11 +19,10 @@ from supabase_jobs.cli.common import (
     shared_options,
     write_file,
 )
+from supabase_jobs.cli.project_database import audit_configuration, project_database
 from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
-    from supabase_jobs.audit.configuration import Configuration
-    from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import Audit, Location
     from supabase_jobs.settings import Settings
 
@@ -98,7 +96,7 @@ def command(
     check_report(form, output)
     given = settings(ctx)
     options = Options(
-        configuration=_configuration(given.directory),
+        configuration=audit_configuration(given.directory),
         served=load_api_settings(given.directory).schemas,
         schemas=schemas,
         tables=tables,
@@ -106,7 +104,7 @@ def command(
         volatile=call_functions,
         accepted=known.access if file is not None and update_baseline is None else {},
     )
-    with _database(given) as (connection, is_embedded):
+    with project_database(given) as (connection, is_embedded):
         if is_embedded:  # `connected` names any other
             narrate(f"database: {describe(connection)}")
         with progress("auditing"):
@@ -153,61 +151,6 @@ def _baseline_file(option: Path | None) -> Path | None:
     if option is not None:
         return option
     return DEFAULT_BASELINE if DEFAULT_BASELINE.is_file() else None
-
-
-def _configuration(directory: Path) -> "Configuration":
-    from supabase_jobs.audit.configuration import DEFAULT_FILE, Configuration, load
-
-    file = directory / DEFAULT_FILE
-    return load(file) if file.is_file() else Configuration()
-
-
-@contextmanager
-def _database(given: "Settings") -> Iterator[tuple["Connection", bool]]:
-    """The target database; without one, an embedded server with the project's migrations, removed afterwards."""
-    from supabase_jobs.database.connection import connect
-    from supabase_jobs.local import server
-
-    url = given.db_url or server.running_url(given.directory)
-    if url is not None:
-        from supabase_jobs.cli.common import connected
-
-        with connected(given) as connection:
-            yield connection, False
-        return
-    from supabase_jobs.local.platform import load_services
-    from supabase_jobs.migrations.apply import apply_pending
-    from supabase_jobs.migrations.extensions import prepare
-    from supabase_jobs.sources import project
-
-    files = project.files(given)
-    with server.throwaway(**_version(given)) as embedded, connect(embedded.url) as connection:
-        load_services(embedded.own_url)
-        with connect(embedded.own_url) as superuser:
-            prepared = prepare(superuser, files)
-        if prepared.missing:
-            narrate(
-                f"note: not installed: {', '.join(prepared.missing)}; the embedded server has stand-ins for some of"
-                " their functions. With all of them: install a PostgreSQL that has them, or pass --db-url"
-            )
-        with progress(f"applying {len(files.migrations)} migrations to an embedded server"):
-            apply_pending(connection, prepared.files)
-        yield connection, True
-
-
-def _version(given: "Settings") -> dict[str, Any]:
-    """The PostgreSQL of `[db] major_version`, or the nearest one that is installed."""
-    from supabase_jobs.local import account, binaries
-    from supabase_jobs.sources.config_toml import load_major_version
-
-    major = load_major_version(given.directory) or binaries.HOSTED_MAJOR
-    installed = binaries.installed(major, given.directory, account.current())
-    if installed is not None:
-        return {"postgres_bin": installed.bin_dir}
-    nearest = binaries.nearest_embedded(major)
-    if nearest != major:
-        narrate(f"note: PostgreSQL {major} is not installed, so the audit runs on PostgreSQL {nearest}")
-    return {"major": nearest}
 
 
 def _report(result: "Audit", form: str, *, terminal: bool) -> str:

@@ -31,14 +31,19 @@ def verification(result: Verification, command: str = "verify") -> str:
     xml = JUnitXml(f"supabase-jobs {command}")
     for area in dict.fromkeys([*(case.area for case in result.cases), *(finding.area for finding in result.findings)]):
         xml.add_testsuite(_suite(area, result))
+    return as_text(xml, result.milliseconds / 1000)
+
+
+def as_text(xml: JUnitXml, seconds: float) -> str:
+    """The document; `seconds` are the time of the whole run."""
     xml.update_statistics()  # type: ignore[no-untyped-call]
-    xml.time = round(result.milliseconds / 1000, 3)  # in total; single cases are not timed
+    xml.time = round(seconds, 3)
     data: bytes = xml.tostring()  # type: ignore[no-untyped-call]
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{data.decode()}\n'
 
 
 def _suite(area: str, result: Verification) -> TestSuite:
-    suite = TestSuite(_text(area))
+    suite = TestSuite(printable(area))
     findings: dict[str, list[Finding]] = {}
     for finding in result.findings:
         if finding.area == area:
@@ -52,9 +57,9 @@ def _suite(area: str, result: Verification) -> TestSuite:
 
 
 def _case(subject: Case | Finding, name: str, findings: Sequence[Finding], result: Verification) -> _Case:
-    case = _Case(_text(name), classname=_text(f"{subject.area}.{subject.object}"), time=0)
+    case = _Case(printable(name), classname=printable(f"{subject.area}.{subject.object}"), time=0)
     if (source := result.location(subject)) is not None:
-        case.file = _text(source.file)
+        case.file = printable(source.file)
         case.line = source.line
     if errors := [finding for finding in findings if finding.severity is Severity.ERROR]:
         case.result = [_result(Failure, errors)]
@@ -64,8 +69,8 @@ def _case(subject: Case | Finding, name: str, findings: Sequence[Finding], resul
 
 
 def _result(kind: type[Failure | Skipped], findings: Sequence[Finding]) -> Failure | Skipped:
-    result = kind(_text("; ".join(finding.message for finding in findings)), _text(findings[0].severity))
-    result.text = _text("\n".join(_lines(finding) for finding in findings))
+    result = kind(printable("; ".join(finding.message for finding in findings)), printable(findings[0].severity))
+    result.text = printable("\n".join(_lines(finding) for finding in findings))
     return result
 
 
@@ -74,5 +79,6 @@ def _lines(finding: Finding) -> str:
     return f"{finding.object}: {finding.message}\n{fix}id: {finding.id}\n"
 
 
-def _text(text: str) -> str:
+def printable(text: str) -> str:
+    """A text that XML can represent."""
     return _FORBIDDEN.sub("\ufffd", text)

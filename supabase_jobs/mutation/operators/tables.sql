@@ -1,5 +1,5 @@
 -- Tables: row level security switched, a policy added, a rule or trigger that discards writes, owner changed, table
--- dropped.
+-- dropped. Views: security_invoker switched off.
 select
   format('%s:%s', v.operator, t.object) as id,
   t.object,
@@ -83,3 +83,20 @@ cross join lateral (
     format('drop table %s cascade;', t.object)
 ) as v
 where t.object = any($1)
+union all
+select
+  format('view-definer:%s', v.object),
+  v.object,
+  'security_invoker is off',
+  format('alter view %s reset (security_invoker);', v.object)
+from (
+  select format('%I.%I', n.nspname, c.relname) as object
+  from pg_class as c
+  inner join pg_namespace as n on c.relnamespace = n.oid
+  where c.relkind = 'v'
+    and exists (
+      select from pg_options_to_table(c.reloptions) as o
+      where o.option_name = 'security_invoker' and o.option_value::boolean
+    )
+) as v
+where v.object = any($1)

@@ -222,3 +222,63 @@ class Audit:
     def ok(self) -> bool:
         """Whether no finding is an error."""
         return not any(f.severity is Severity.ERROR for f in self.findings)
+
+
+@dataclass(frozen=True)
+class SuiteMutant:
+    """A fault that a project's suite ran with. `state`: killed, survived, equivalent, or rejected by the database.
+
+    `object` is the table, view or function, and `kind` policies, privileges or functions. `sentence` says what no test
+    fails for if it survived. `by` are the failed tests, or the error of the database. `tests` are the missing test for
+    pytest and for pgTAP; `note` says why there is none.
+    """
+
+    id: str
+    object: str
+    kind: str
+    sentence: str
+    sql: str
+    state: str
+    by: tuple[str, ...] = ()
+    seconds: float = 0.0
+    tests: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SuiteMutation:
+    """The result of `mutate --run`. `selected` mutants were to run; those that are missing did not because of Ctrl-C.
+
+    `derived` is the number of faults before `--sample`, and `seed` its seed. The suite took `suite_seconds` without a
+    fault, and may take `timeout`.
+    """
+
+    mutants: tuple[SuiteMutant, ...]
+    selected: int
+    derived: int
+    seed: int | None
+    command: str
+    suite_seconds: float
+    timeout: float
+    jobs: int
+    seconds: float
+    database: str = ""
+
+    def count(self, state: str) -> int:
+        """The number of mutants in a state."""
+        return sum(m.state == state for m in self.mutants)
+
+    @property
+    def scored(self) -> tuple[SuiteMutant, ...]:
+        """The mutants that count: killed and survived."""
+        return tuple(m for m in self.mutants if m.state in ("killed", "survived"))
+
+    @property
+    def survivors(self) -> tuple[SuiteMutant, ...]:
+        """The mutants that no test has detected."""
+        return tuple(m for m in self.mutants if m.state == "survived")
+
+    @property
+    def ok(self) -> bool:
+        """Whether every mutant ran, and none survived."""
+        return not self.survivors and len(self.mutants) == self.selected

@@ -27,7 +27,7 @@ COMMANDS = {
     "status": "Show every migration: applied, pending, edited or remote-only.",
     "verify": "Check a live database against the expectations of the migrations.",
     "audit": "Report who can read and change what in a project's tables, and which of it is a leak.",
-    "mutate": "Inject faults into a local database and report which of them verify detects.",
+    "mutate": "Inject faults into a local database and report which of them verify or your suite detects.",
     "cleanup": "Delete expired jobs and inactive guests, in short transactions.",
     "migrate-guest": "Move a guest's jobs to a user.",
     "stats": "Show jobs by status and age, slow and stuck jobs, sizes, and index usage.",

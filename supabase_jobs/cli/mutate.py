@@ -1,45 +1,111 @@
 """`supabase-jobs mutate`."""
 
+import os
+import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from supabase_jobs.cli.common import (
-    as_json,
+    JSON_HELP,
+    check_report,
     connected,
     database_url,
-    json_option,
     narrate,
     print_json,
     progress,
     settings,
     shared_options,
+    write_file,
 )
+from supabase_jobs.cli.project_database import audit_configuration, project_database
+from supabase_jobs.cli.terminal import counter, is_terminal
+from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
+    from supabase_jobs.findings import SuiteMutant, SuiteMutation
     from supabase_jobs.mutation.run import MutationResult
+    from supabase_jobs.mutation.suite.run import Plan
+    from supabase_jobs.settings import Settings
 
 SURVIVOR_EXIT_CODE = 1
+# the keys of report.suite.FORMATS, which `--help` does not load
+FORMATS = ("text", "json", "markdown", "html", "junit")
+# parameter → option, where the names differ
+_NAMES = {"tables": "table", "tests_folder": "tests"}
 
 
-@click.command(epilog="Example: supabase-jobs mutate --only access,functions,plans")
+@click.command(epilog="Example: supabase-jobs mutate --run 'pytest -q tests/rls'")
+@click.option(
+    "--run",
+    "suite",
+    metavar="COMMAND",
+    help="Test this suite instead of verify: run it once for each fault, with SUPABASE_DB_URL, DATABASE_URL and the"
+    " PG… variables of a copy of the database.",
+)
 @click.option(
     "--only",
-    metavar="AREA,…",
+    metavar="NAME,…",
     help="Areas of verify that may kill a mutant (default: all): structure, access, functions, plans. Without"
-    " structure, only the effect of a fault kills it, and the command takes several times as long.",
+    " structure, only the effect of a fault kills it, and the command takes several times as long."
+    " With --run: kinds of faults: policies, privileges, functions.",
 )
-@click.option("--allow-remote", is_flag=True, help="Allow a database on another machine.")
+@click.option("--jobs", type=click.IntRange(1), help="With --run: copies at a time (default: number of processors).")
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="With --run: only N faults, chosen at random.")
+@click.option("--seed", type=int, default=0, show_default=True, help="With --sample: another number, other faults.")
+@click.option("--table", "tables", multiple=True, metavar="NAME", help="With --run: only this object; may be repeated.")
+@click.option("--timeout", type=click.FloatRange(0.1), metavar="SECONDS", help="With --run: time limit of a run"
+              " (default: four times that of the suite without a fault, and at least 10).")  # fmt: skip
+@click.option("--tests", "tests_folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
+              help="With --run: write the missing tests into this folder, for pytest and pgTAP.")  # fmt: skip
+@click.option("--call-functions", is_flag=True, help="With --run: to tell equivalent mutants, also call functions that"
+              " may change something.")  # fmt: skip
+@click.option("--allow-remote", is_flag=True, help="Allow a database on another machine; never with --run.")
+@click.option("--format", "format_", type=click.Choice(FORMATS), help="Format of the report (text, json; the others"
+              " with --run).")  # fmt: skip
+@click.option("--json", "json_", is_flag=True, help=JSON_HELP)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="With --run: write the report to this"
+              " file.")  # fmt: skip
 @shared_options
-@json_option
 @click.pass_context
-def command(ctx: click.Context, only: str | None, allow_remote: bool) -> None:
-    """Inject faults into a local database, one at a time, and report which of them verify detects.
+def command(
+    ctx: click.Context,
+    /,
+    suite: str | None,
+    only: str | None,
+    allow_remote: bool,
+    format_: str | None,
+    json_: bool,
+    **options: Any,
+) -> None:
+    """Inject faults into a local database, one at a time, and report which of them verify or your suite detects.
 
     The faults are derived from the catalogs: policies, privileges, constraints, indexes, functions and others. Each is
-    injected in a transaction, verified and rolled back. Exits 1 if a mutant survived.
+    injected in a transaction, verified and rolled back. With --run, each is committed in a copy of the database.
+    Exits 1 if a mutant survived.
     """
+    if json_ and format_ not in (None, "json"):
+        raise ConfigError(f"--json conflicts with --format {format_}", hint="Pass only one of them.")
+    form = "json" if json_ else format_ or "text"
+    if suite is not None:
+        if not suite.strip():
+            raise ConfigError("--run is empty", hint="Pass a shell command: --run 'pytest -q'.")
+        if allow_remote:
+            raise ConfigError("--run never uses a remote database", hint="Leave out --allow-remote.")
+        _run_suite(ctx, suite, only, form, options)
+        return
+    given_options = [name for name, value in options.items() if value and name != "seed"]
+    if given_options or form not in ("text", "json"):
+        name = f"--{_NAMES.get(given_options[0], given_options[0])}" if given_options else f"--format {form}"
+        raise ConfigError(f"{name.replace('_', '-')} needs --run", hint="Pass the command of a suite: --run 'pytest'.")
+    _run_verify(ctx, only, allow_remote, form == "json")
+
+
+def _run_verify(ctx: click.Context, only: str | None, allow_remote: bool, as_json: bool) -> None:
     from supabase_jobs.mutation.run import mutate, refuse_remote
     from supabase_jobs.verify.expectations import load_expectations
     from supabase_jobs.verify.run import parse
@@ -51,11 +117,120 @@ def command(ctx: click.Context, only: str | None, allow_remote: bool) -> None:
     expectations = load_expectations(given)
     with connected(given) as connection:
         result = mutate(connection, expectations, areas, progress=progress)
-    if as_json(ctx):
+    if as_json:
         print_json(_document(result))
     else:
         _print(result)
     ctx.exit(SURVIVOR_EXIT_CODE if result.survivors else 0)
+
+
+def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, options: Mapping[str, Any]) -> None:
+    from supabase_jobs.audit.run import Options
+    from supabase_jobs.database.connection import describe
+    from supabase_jobs.local.server import running_url
+    from supabase_jobs.mutation.run import refuse_remote
+    from supabase_jobs.mutation.suite.faults import parse_kinds
+    from supabase_jobs.mutation.suite.run import SuiteOptions, SuiteRun
+    from supabase_jobs.sources.config_toml import load_api_settings
+
+    given = settings(ctx)
+    kinds = parse_kinds(only)
+    output: Path | None = options["output"]
+    check_report(form, output)
+    if (url := given.db_url or running_url(given.directory)) is not None:
+        refuse_remote(url, copies=True)
+    with project_database(given) as (connection, _):
+        run = SuiteRun(
+            connection,
+            SuiteOptions(
+                suite,
+                options["jobs"] or _processors(),
+                options["sample"],
+                options["seed"],
+                kinds,
+                options["tables"],
+                frozenset() if options["tables"] else _managed(given),
+                options["timeout"],
+                Options(
+                    load_api_settings(given.directory).schemas,
+                    volatile=options["call_functions"],
+                    configuration=audit_configuration(given.directory),
+                ),
+            ),
+        )
+        interrupted = None
+        with ExitStack() as stack:
+            try:
+                run.run(lambda plan: stack.enter_context(_progress(plan)))
+            except KeyboardInterrupt as interrupt:
+                if not run.has_started:
+                    raise
+                interrupted = interrupt
+        for note in run.notes:
+            narrate(f"note: {note}")
+        result = run.result(str(describe(connection)))
+    text = _suite_report(result, form)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_file(output, text)
+    if options["tests_folder"] is not None:
+        _write_tests(options["tests_folder"], result)
+    if interrupted is not None:
+        raise interrupted
+    ctx.exit(SURVIVOR_EXIT_CODE if result.survivors else 0)
+
+
+@contextmanager
+def _progress(plan: "Plan") -> Iterator[Callable[["SuiteMutant"], None]]:
+    """Show the number of mutants and the time left: a bar on a terminal, otherwise ten lines."""
+    total = len(plan.faults)
+    narrate(f"the suite passes in {plan.suite_seconds:.1f} s; {total} faults, at most {plan.timeout:.0f} s each")
+    started, ended, killed = time.monotonic(), 0, 0
+    with counter("mutants", lambda: total) as advance:
+
+        def show(mutant: "SuiteMutant") -> None:
+            nonlocal ended, killed
+            ended, killed = ended + 1, killed + (mutant.state == "killed")
+            advance(1)
+            if not is_terminal() and ended * 10 // total != (ended - 1) * 10 // total:
+                left = (time.monotonic() - started) / ended * (total - ended)
+                narrate(f"{ended}/{total} mutants, {killed} killed, {left:.0f} s left")
+
+        yield show
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _managed(given: "Settings") -> frozenset[str]:
+    """The objects of our migrations, which `verify` covers."""
+    from supabase_jobs.verify.expectations import load_expectations
+    from supabase_jobs.verify.structure import snapshot
+
+    file = load_expectations(given).declaration(snapshot.FILE_NAME)
+    return frozenset(snapshot.load(file).names) if file.is_file() else frozenset()
+
+
+def _suite_report(result: "SuiteMutation", form: str) -> str:
+    from supabase_jobs.report import suite
+
+    return suite.FORMATS[form](result)
+
+
+def _write_tests(folder: Path, result: "SuiteMutation") -> None:
+    """Write one file for pytest, and one file for each pgTAP test."""
+    from supabase_jobs.mutation.suite.render import pgtap_files, pytest_file
+
+    tests = [mutant.tests for mutant in result.survivors if mutant.tests]
+    if not tests:
+        narrate("no missing tests")
+        return
+    write_file(folder / "test_missing_access.py", pytest_file(test["pytest"] for test in tests))
+    for name, text in pgtap_files(test["pgtap"] for test in tests).items():
+        write_file(folder / name, text)
+    narrate(f"wrote the tests for {len(tests)} survivors into {folder}")
 
 
 def _document(result: "MutationResult") -> dict[str, object]:

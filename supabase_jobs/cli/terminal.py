@@ -39,7 +39,7 @@ def progress(text: str) -> Iterator[None]:
     elsewhere `text` is printed once. Code in the block must print with `narrate` and `output`, above the spinner.
     """
     global _current
-    if _current is not None or not _is_terminal():
+    if _current is not None or not is_terminal():
         narrate(text)
         yield
         return
@@ -58,7 +58,7 @@ def counter(text: str, total: Callable[[], int]) -> Iterator[Callable[[int], Non
     On a terminal, a progress bar with rate and remaining time, which disappears at the end; elsewhere nothing, and
     `total` is not called. Code in the block must print nothing.
     """
-    if not _is_terminal():
+    if not is_terminal():
         yield lambda _number: None
         return
     from rich.console import Console
@@ -103,7 +103,8 @@ def _print(line: str, *, err: bool) -> None:
         click.echo(line, err=err)
 
 
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Whether stderr is a terminal that can redraw a line."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 

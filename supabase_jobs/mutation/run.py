@@ -94,10 +94,19 @@ class MutationResult:
 Progress = Callable[[str], AbstractContextManager[None]]
 
 
-def refuse_remote(url: str) -> None:
-    """Raise ConfigError (2) if the URL, with libpq's defaults, points to another machine."""
+def refuse_remote(url: str, *, copies: bool = False) -> None:
+    """Raise ConfigError (2) if the URL, with libpq's defaults, points to another machine.
+
+    `copies`: the command would copy the database, which is never done on another machine.
+    """
     address = read(url).address
     if not (is_local(address.host) and is_local(address.hostaddr)):
+        if copies:
+            raise ConfigError(
+                f"mutate --run copies the database, and {address} is not local",
+                hint="Leave out --db-url and SUPABASE_DB_URL: mutate then starts an embedded server and applies"
+                " supabase/migrations.",
+            )
         raise ConfigError(
             f"mutate injects faults into the database, and {address} is not local",
             hint="Every fault is rolled back, but holds locks until then. For a copy that nobody uses, pass"

@@ -1,0 +1,241 @@
+"""`mutate --run`: the score of a suite, its missing tests, and what remains after the end, Ctrl-C and kill -9."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.fix_cli import Run
+from tests.fix_db import Database, Make
+from tests.mutation.suites import CONNECTS, PYTEST, copies, copy_suite, notebooks
+from tests.programs import unavailable
+
+pytestmark = pytest.mark.slow
+
+SAMPLE = ("--sample", "12", "--seed", "3")
+
+
+def by_state(document: Any) -> tuple[set[str], set[str], set[str]]:
+    """The ids of the killed, the survived and the equivalent mutants."""
+    killed = {m["id"] for m in document["mutants"] if m["killed"]}
+    survived = {m["id"] for m in document["mutants"] if not m["killed"]}
+    return killed, survived, {m["id"] for m in document["equivalent"]}
+
+
+def test_a_suite_of_reads_misses_faults_and_the_missing_tests_detect_all(
+    cli: Run, make_database: Make, tmp_path: Path
+) -> None:
+    database = notebooks(make_database, 16)
+    copy_suite(tmp_path / "suite")
+    words = ("mutate", "--json", "--db-url", database.url, *SAMPLE, "--run", f"{PYTEST} suite")
+    first = cli(*words, "--tests", "suite")
+    assert first.code == 1, first.err
+    killed, survived, equivalent = by_state(first.json)
+    assert killed
+    assert survived
+    assert not any("select" in name.lower() and "notes" in name for name in survived)
+    assert all(m["tests"].keys() == {"pytest", "pgtap"} for m in first.json["mutants"] if not m["killed"])
+    assert all("test_reads.py::" in m["by"][0] for m in first.json["mutants"] if m["killed"])
+    assert (first.json["killed"], first.json["total"]) == (len(killed), len(killed | survived))
+
+    second = cli(*words)
+    assert second.code == 0, second.out
+    assert by_state(second.json) == (killed | survived, set(), equivalent)
+    assert copies(database) == []
+
+
+def test_the_missing_tests_for_pgtap_detect_all(cli: Run, make_database: Make, tmp_path: Path) -> None:
+    if shutil.which("pg_prove") is None:
+        unavailable("pg_prove is not installed (libtap-parser-sourcehandler-pgtap-perl)")
+    database = notebooks(make_database, 17)
+    with psycopg.connect(database.superuser_url) as connection:
+        connection.execute("create extension pgtap")
+    suite = tmp_path / "suite"
+    suite.mkdir()
+    (suite / "reads.sql").write_text(
+        "begin; select plan(1); set local role anon;"
+        " select is_empty('select from notes', 'anon reads no notes'); select * from finish(); rollback;"
+    )
+    words = ("mutate", "--json", "--db-url", database.url, "--sample", "12", "--run", "pg_prove -Q --ext .sql suite")
+    first = cli(*words, "--tests", "suite")
+    assert first.code == 1, first.err
+    killed, survived, equivalent = by_state(first.json)
+    assert survived
+    second = cli(*words)
+    assert second.code == 0, second.out
+    assert by_state(second.json) == (killed | survived, set(), equivalent)
+
+
+def test_a_suite_that_fails_is_refused_with_its_last_lines(cli: Run, make_database: Make) -> None:
+    database = notebooks(make_database, 16)
+    ran = cli("mutate", "--json", "--db-url", database.url, "--run", f"{CONNECTS}; echo the reason; exit 3")
+    assert (ran.code, ran.json["error"]["code"]) == (2, "config")
+    assert "fails without a fault (exit code 3)" in ran.json["error"]["message"]
+    assert "the reason" in ran.json["error"]["message"]
+    assert copies(database) == []
+
+
+def test_a_suite_that_passes_only_once_is_refused(cli: Run, make_database: Make, tmp_path: Path) -> None:
+    database = notebooks(make_database, 16)
+    ran = cli("mutate", "--db-url", database.url, "--run", f"{CONNECTS} && mkdir once")
+    assert ran.code == 2
+    assert "passes once, and fails when it runs again" in ran.err
+
+
+def test_a_suite_that_uses_another_database_is_refused(cli: Run, make_database: Make) -> None:
+    ran = cli("mutate", "--db-url", notebooks(make_database, 16).url, "--run", "true")
+    assert ran.code == 2
+    assert "without a connection to the copy" in ran.err
+
+
+def test_a_mutant_that_hangs_is_killed_by_the_timeout(cli: Run, make_database: Make) -> None:
+    database = notebooks(make_database, 16)
+    hangs = f'{CONNECTS}; test -z "$SUPABASE_JOBS_MUTANT" || sleep 50'
+    ran = cli("mutate", "--json", "--db-url", database.url, "--sample", "1", "--timeout", "1", "--run", hangs)
+    assert ran.code == 0
+    assert [m["by"] for m in ran.json["mutants"]] == [["timeout"]]
+
+
+def test_the_original_is_refused_while_others_are_connected(cli: Run, make_database: Make) -> None:
+    database = notebooks(make_database, 16)
+    with psycopg.connect(database.url, application_name="the other one"):
+        ran = cli("mutate", "--db-url", database.url, "--run", CONNECTS)
+    assert ran.code == 5
+    assert "the other one" in ran.err
+
+
+def test_the_settings_of_the_database_apply_to_its_copies(cli: Run, make_database: Make, tmp_path: Path) -> None:
+    database = notebooks(make_database, 16)
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        for text in (
+            f'alter role postgres in database {database.name} set search_path = "$user", public, auth',
+            f"alter database {database.name} set work_mem = '5MB'",
+            f"alter database {database.name} set app.key = 'only for a superuser'",
+        ):
+            connection.execute(text.encode())
+    (tmp_path / "suite.py").write_text(
+        "import os, psycopg\n"
+        "with psycopg.connect(os.environ['SUPABASE_DB_URL']) as c:\n"
+        "    query = \"select current_setting('search_path'), current_setting('work_mem')\"\n"
+        "    found = c.execute(query).fetchone()\n"
+        "    assert found == ('\"$user\", public, auth', '5MB'), found\n"
+    )
+    ran = cli("mutate", "--db-url", database.url, "--sample", "1", "--run", f"{sys.executable} suite.py")
+    assert ran.code == 1, ran.err
+    assert "only a superuser can make: alter database" in ran.err
+    assert "set \"app.key\" = 'only for a superuser'" in ran.err
+
+
+@pytest.fixture
+def hanging(make_database: Make, tmp_path: Path) -> Callable[[], tuple[Database, subprocess.Popen[str]]]:
+    """A run whose first mutant is killed, and whose others hang; returns when two of them do."""
+
+    def start() -> tuple[Database, subprocess.Popen[str]]:
+        database = notebooks(make_database, 16)
+        suite = (
+            f'{CONNECTS}; test -z "$SUPABASE_JOBS_MUTANT" && exit 0; mkdir first 2>/dev/null && exit 1;'
+            " touch hangs-$$; sleep 61.25"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "supabase_jobs", "mutate", "--json", "--jobs", "2", "--timeout", "60",
+             "--db-url", database.url, "--run", suite],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        _wait_for(lambda: len(list(tmp_path.glob("hangs-*"))) == 2)
+        assert len(_sleeping()) == 2
+        return database, process
+
+    return start
+
+
+def _sleeping() -> list[str]:
+    """The processes of the hanging suite."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[:2] == [b"sleep", b"61.25"]:
+            found.append(path.parent.name)
+    return found
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_ctrl_c_prints_the_results_so_far_and_leaves_nothing(
+    hanging: Callable[[], tuple[Database, subprocess.Popen[str]]],
+) -> None:
+    database, process = hanging()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    document = json.loads(out)
+    assert (document["killed"], document["total"]) == (1, 1)
+    assert document["not_run"] == document["selected"] - 1
+    assert "Traceback" not in err
+    assert _sleeping() == []
+    assert copies(database) == []
+
+
+def test_the_next_run_removes_what_kill_9_leaves_and_nothing_else(
+    hanging: Callable[[], tuple[Database, subprocess.Popen[str]]], cli: Run
+) -> None:
+    database, process = hanging()
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    _wait_for(lambda: _sleeping() == [])
+    assert copies(database)
+    others = ["supabase_jobs_mutate_mine", "supabase_jobs_mutate_1_abcdef_2 of mine"]
+    for name in others:
+        database.server.create(name, "template1")
+    try:
+        assert cli("mutate", "--db-url", database.url, "--run", "false").code == 2
+        assert sorted(copies(database)) == sorted(others)
+    finally:
+        for name in others:
+            database.server.drop(name)
+
+
+def test_a_run_keeps_the_copies_of_another_that_is_alive(
+    hanging: Callable[[], tuple[Database, subprocess.Popen[str]]], cli: Run
+) -> None:
+    database, process = hanging()
+    before = copies(database)
+    try:
+        assert cli("mutate", "--db-url", database.url, "--run", "false").code == 5  # others are connected
+        assert set(before) <= set(copies(database))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert copies(database) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--run", "true", "--allow-remote"), ("--sample", "3"), ("--tests", "x"), ("--format", "html"), ("--run", " ")],
+)
+def test_conflicting_options_are_refused(cli: Run, words: tuple[str, ...]) -> None:
+    ran = cli("mutate", "--db-url", "postgresql://postgres@localhost:1/x", *words)
+    assert ran.code == 2
+    assert "hint:" in ran.err
+
+
+def test_a_remote_database_is_never_copied(cli: Run) -> None:
+    ran = cli("mutate", "--db-url", "postgresql://postgres@db.example.invalid/postgres", "--run", "true")
+    assert ran.code == 2
+    assert "is not local" in ran.err

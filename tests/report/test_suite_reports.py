@@ -1,0 +1,76 @@
+"""The result of `mutate --run` in each format."""
+
+import json
+import re
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+
+from supabase_jobs.findings import SuiteMutant, SuiteMutation
+from supabase_jobs.report.suite import FORMATS
+
+KILLED = SuiteMutant(
+    "tables:rls-off:public.notes", "public.notes", "policies", "No test fails when x", "alter …;", "killed", ("t",), 1.5
+)
+SURVIVED = replace(
+    KILLED,
+    id="grants:grant:public.lists:SELECT:anon",
+    object="public.lists",
+    kind="privileges",
+    sentence="No test fails when anon has <b>|SELECT",
+    sql="grant select;",
+    state="survived",
+    by=(),
+    tests={"pytest": "def test_it(rls):\n    pass\n", "pgtap": "begin;\n"},
+)
+EQUIVALENT = replace(KILLED, id="same", state="equivalent", by=())
+REJECTED = replace(KILLED, id="refused", state="rejected", by=("42P01: no table",))
+RESULT = SuiteMutation((KILLED, SURVIVED, EQUIVALENT, REJECTED), 5, 9, 7, "pytest -q", 2.0, 10.0, 2, 30.0, "here")
+COMPLETE = SuiteMutation((KILLED,), 1, 1, None, "pytest -q", 2.0, 10.0, 2, 30.0)
+
+
+def test_json_has_the_keys_of_the_contract_and_counts_what_is_scored() -> None:
+    document = json.loads(FORMATS["json"](RESULT))
+    assert (document["killed"], document["total"], document["not_run"]) == (1, 2, 1)
+    assert [(m["id"], m["killed"], m["by"]) for m in document["mutants"]] == [
+        (KILLED.id, True, ["t"]),
+        (SURVIVED.id, False, []),
+    ]
+    assert [m["id"] for m in document["equivalent"]] == ["same"]
+    assert document["not_injected"] == [{"id": "refused", "error": "42P01: no table", "sql": "alter …;"}]
+    assert document["scores"]["objects"][0] == {"name": "lists", "killed": 0, "total": 1}
+
+
+def test_text_ends_with_the_score() -> None:
+    text = FORMATS["text"](RESULT)
+    assert text.startswith("SURVIVED  No test fails when anon has <b>|SELECT\n")
+    assert "    def test_it(rls):\n" in text
+    assert "not injected: refused: 42P01: no table" in text
+    assert re.search(r"^lists +0 of +1 killed +0 %$", text, re.MULTILINE)
+    assert text.splitlines()[-1] == (
+        "FAILED: score 50 % (1 of 2); 4 mutants, 1 killed, 1 survived, 1 equivalent, 1 rejected by the database,"
+        " 1 not run; a sample of 9 (--seed 7); 30 s"
+    )
+    assert FORMATS["text"](COMPLETE).splitlines()[-1].startswith("ok: score 100 % (1 of 1)")
+
+
+def test_only_a_complete_run_is_ok() -> None:
+    assert FORMATS["text"](replace(COMPLETE, selected=2)).splitlines()[-1].startswith("INTERRUPTED: ")
+
+
+def test_junit_fails_for_a_survivor_only() -> None:
+    root = ElementTree.fromstring(FORMATS["junit"](RESULT).partition("?>\n")[2])  # noqa: S314  our own
+    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("4", "1", "2")
+    [failure] = root.iter("failure")
+    assert failure.get("message") == SURVIVED.sentence
+    assert "def test_it" in (failure.text or "")
+
+
+@pytest.mark.parametrize("form", ["markdown", "html"])
+def test_documents_escape_names_and_contain_the_missing_tests(form: str) -> None:
+    text = FORMATS[form](RESULT)
+    assert "<b>" not in text
+    assert "def test_it(rls):" in text
+    assert "50 %" in text
+    assert "grant select;" in text

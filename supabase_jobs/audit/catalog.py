@@ -190,7 +190,7 @@ class SettableSequence:
 class Catalog:
     """The objects of the project. `served` are the schemas that the API serves.
 
-    `buckets` maps each bucket of Storage to whether it is public.
+    `buckets` maps each bucket of Storage to whether it is public. `topic_policies` are those of realtime.messages.
     """
 
     own_role: str
@@ -205,6 +205,7 @@ class Catalog:
     schema_users: Mapping[str, tuple[str, ...]]
     sequences: tuple[SettableSequence, ...]
     buckets: Mapping[str, bool]
+    topic_policies: tuple[Policy, ...]
 
     @cached_property
     def by_oid(self) -> Mapping[int, Relation]:
@@ -245,10 +246,11 @@ def read(connection: Connection, served: Sequence[str]) -> Catalog:
     schemas = {name: tuple(users) for _, name, users in result.answers[1].rows}
     names = list(schemas)
     statements = [_QUERIES[name].statement(names) for name in _PER_SCHEMA]
+    statements += [_QUERIES["topic_policies"].statement()]
     statements += [_QUERIES["buckets"].statement()] if has_storage else []
     [result] = run_groups(connection, [statements])
     result.answer()
-    relations, columns, constraints, policies, functions, sequences, *buckets = (a.rows for a in result.answers)
+    relations, columns, constraints, policies, functions, sequences, topics, *buckets = (a.rows for a in result.answers)
     return Catalog(
         own_role,
         bypasses,
@@ -262,6 +264,7 @@ def read(connection: Connection, served: Sequence[str]) -> Catalog:
         schemas,
         tuple(SettableSequence(*map(_frozen, row)) for row in sequences),
         dict(buckets[0]) if buckets else {},
+        tuple(Policy(*map(_frozen, row[1:])) for row in topics),
     )
 
 

@@ -290,6 +290,17 @@ def tables(tree: Any) -> set[str]:
     return found
 
 
+def literals(tree: Any) -> set[str]:
+    """The texts of all constants of a tree."""
+    if isinstance(tree, list):
+        return {text for part in tree for text in literals(part)}
+    if not isinstance(tree, dict):
+        return set()
+    found = {text for part in tree.values() for text in literals(part)}
+    text = tree.get("A_Const", {}).get("sval", {}).get("sval")
+    return found | ({text} if text else set())
+
+
 def calls(tree: Any) -> set[tuple[str, ...]]:
     """The names of all functions that a tree calls."""
     if isinstance(tree, list):

@@ -15,7 +15,8 @@ from supabase_jobs.audit.fixtures.build import Fixture, build
 from supabase_jobs.audit.fixtures.plan import make_plan
 from supabase_jobs.audit.oracles import access, buckets, causes, leaks, privileges, summary
 from supabase_jobs.audit.oracles import bypasses as bypass_leaks
-from supabase_jobs.audit.probes import repeat
+from supabase_jobs.audit.oracles import topics as topic_leaks
+from supabase_jobs.audit.probes import repeat, topics
 from supabase_jobs.audit.probes.attempt import GROUP, OTHER, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.run import Probes
@@ -79,7 +80,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         exposed = access.reachable_functions(found)
         called = [f for f in exposed if _callable(f, options)]
         tried: list[Bypass] = []
-        stopped = False
+        stopped, untested = False, [*fixture.not_tested]
         try:
             probes.run(relations)
             Bypasses(acting, fixture, everyone, probes, tried).run(views, called)
@@ -89,7 +90,15 @@ def audit(connection: Connection, options: Options) -> Audit:
         connection.execute("rollback to savepoint audit_probes")
         if options.record is not None:
             options.record(fixture, probes.attempts, tried)
-        granted = access.access(probes.attempts, tried)
+        channels: list[topics.TopicAttempt] = []
+        if not (stopped or options.tables or options.schemas):
+            try:
+                channels, without_topics = topics.run(acting, context, fixture, everyone)
+                untested += without_topics
+            except DeadlineError:
+                stopped = True
+            connection.execute("rollback to savepoint audit_probes")
+        granted = {**access.access(probes.attempts, tried), **topic_leaks.access(channels)}
         beyond = _beyond(granted, options.accepted, probes.attempts)
         findings = causes.explain(
             acting, plan, [*judged, *beyond.values()], probes.cursor_statements(), may_lock=options.is_local
@@ -100,12 +109,13 @@ def audit(connection: Connection, options: Options) -> Audit:
         findings += [f for f in bypass_leaks.partitions(found) if f.object in {r.label for r in relations}]
         findings += privileges.find(found, relations)
         findings += buckets.find(probes.attempts, found.buckets)
+        findings += topic_leaks.find(channels, probes.attempts, found.topic_policies)
     tables = [r for r in relations if r in found.tables]
     return Audit(
         tuple(sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))),
-        (*_cells(probes.attempts, options), *_bypass_cells(tried, options)),
+        (*_cells(probes.attempts, options), *_bypass_cells(tried, options), *map(topic_leaks.cell, channels)),
         tuple(summary.summaries(probes.attempts, judged)),
-        (*fixture.not_tested, *_not_tested(probes.attempts, tried, exposed, called, options, stopped=stopped)),
+        (*untested, *_not_tested(probes.attempts, tried, exposed, called, options, stopped=stopped)),
         len(tables),
         sum(r.oid in fixture.a.rows for r in tables),
         (time.monotonic() - started) * 1000,

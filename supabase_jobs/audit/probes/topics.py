@@ -1,0 +1,154 @@
+"""Private channels of Realtime: which callers may receive and send on the topics of tenant A's rows.
+
+Realtime asks the policies of realtime.messages: with the topic in the setting `realtime.topic`, it reads a message of
+the topic to let a client receive, and inserts one to let it send.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from psycopg import sql
+
+from supabase_jobs.audit import expressions
+from supabase_jobs.audit.callers import SERVICE, Caller
+from supabase_jobs.audit.fixtures.build import Fixture
+from supabase_jobs.audit.fixtures.tenants import Row
+from supabase_jobs.audit.probes.attempt import INSERT, SELECT
+from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
+from supabase_jobs.findings import NotTested
+from supabase_jobs.outcomes import refusal
+from supabase_jobs.verify.access.probe import SAVE_IDENTITY, UNDO_PROBE, Groups, Prober
+from supabase_jobs.verify.context import Context
+from supabase_jobs.verify.impersonation import SET, Impersonation, check_identity, identity_statements
+
+LABEL = "realtime.messages"
+_EXTENSIONS = ("broadcast", "presence")
+_SEPARATORS = ":-_/."
+_MAX_TOPICS = 24
+_INSERT = sql.SQL("insert into realtime.messages (topic, extension, event, private) values ({}, {}, 'audit', true)")
+_SELECT = sql.SQL("select 1 from realtime.messages where topic = {} and extension = {}")
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic: `shown` names it without generated values; `row` is tenant A's row whose id it has, None for a user."""
+
+    name: str
+    shown: str
+    row: Row | None
+
+    @property
+    def label(self) -> str:
+        """The object in reports."""
+        return f"{LABEL} ({self.shown})"
+
+
+@dataclass(eq=False)
+class TopicAttempt:
+    """A caller receives (select) or sends (insert) on a topic, by one of the extensions of Realtime."""
+
+    caller: Caller
+    topic: Topic
+    action: str
+    extension: str
+    outcome: str = ""
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The topic, and what Realtime does to ask the policies."""
+        text = _SELECT if self.action == SELECT else _INSERT
+        asked = text.format(sql.Literal(self.topic.name), sql.Literal(self.extension)).as_string(None)
+        return [Statement(SET, ("realtime.topic", self.topic.name)), Statement(asked)]
+
+    def read(self, result: GroupResult) -> None:
+        """Read the outcome."""
+        if result.error is None:
+            self.outcome = "rows" if result.answers[-1].count else "hidden"
+        elif isinstance(result.error, INCONCLUSIVE_ERRORS):
+            self.outcome = result.error.sqlstate or "error"
+        else:
+            self.outcome = refusal(result.error)
+
+
+@dataclass(eq=False)
+class _TopicProbe:
+    """The attempts of one caller, for `Prober`."""
+
+    caller: Caller
+    attempts: Sequence[TopicAttempt]
+    complete: bool = field(default=False)
+
+    def groups(self, impersonation: Impersonation) -> Groups:
+        identity = [*identity_statements(impersonation, self.caller.identity), SAVE_IDENTITY]
+        return [identity, *([UNDO_PROBE, *attempt.statements] for attempt in self.attempts)]
+
+    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
+        identity, *others = results
+        identity.answer()
+        check_identity(impersonation, self.caller.identity, identity.answers[:-1])
+        for attempt, result in zip(self.attempts, others, strict=True):
+            attempt.read(result)
+        self.complete = True
+
+
+def run(
+    impersonation: Impersonation, context: Context, fixture: Fixture, callers: Sequence[Caller]
+) -> tuple[list[TopicAttempt], list[NotTested]]:
+    """Probe the topics; nothing if realtime.messages has no policies. The caller rolls back. Raises DeadlineError."""
+    if not fixture.plan.catalog.topic_policies:
+        return [], []
+    topics = list(dict.fromkeys(_topics(fixture)))[:_MAX_TOPICS]
+    attempts = [
+        TopicAttempt(caller, topic, action, extension)
+        for caller in callers if caller.kind != SERVICE
+        for topic in topics for action in (SELECT, INSERT) for extension in _EXTENSIONS
+    ]  # fmt: skip
+    messages = [_INSERT.format(sql.Literal(t.name), sql.Literal(e)) for t in topics for e in _EXTENSIONS]
+    [result] = run_groups(impersonation.connection, [[Statement(m.as_string(None)) for m in messages]])
+    if result.error is not None:
+        why = f"no message could be inserted: {sqlstate_and_message(result.error)}"
+        help_ = "Connect as a role that may insert into realtime.messages, such as postgres."
+        return [], [NotTested(LABEL, why, help_)]
+    Prober(impersonation, context).run(
+        [_TopicProbe(caller, [a for a in attempts if a.caller is caller]) for caller in callers]
+    )
+    used = {a.topic for a in attempts if a.outcome == "rows"}
+    return [a for a in attempts if a.topic in used], []
+
+
+def _topics(fixture: Fixture) -> Iterator[Topic]:
+    """The id of tenant A's owner and of its rows that the policies read, after each prefix that they mention."""
+    catalog = fixture.plan.catalog
+    texts = [t for p in catalog.topic_policies for t in (p.visible, p.checked) if t is not None]
+    words = set(re.findall(r"\w+", " ".join(texts)))
+    called = [f for f in catalog.functions if f.name in words]
+    words |= {word for f in called for word in re.findall(r"\w+", f.body)}
+    trees = [expressions.expression_tree(text) for text in texts]
+    trees += [tree for f in called for tree in expressions.body_trees(f.language, f.body)]
+    literals = {literal for tree in trees for literal in expressions.literals(tree)}
+    prefixes = ["", *_prefixes(literals)]
+    rows = [row for row in fixture.a.rows.values() if len(row.key) == 1 and row.values[row.key[0]] is not None]
+    for prefix in prefixes:
+        named = [row for row in rows if _is_named(row, prefix)]
+        for row in named or [row for row in rows if row.relation.name in words]:
+            id_ = row.values[row.key[0]]
+            yield Topic(f"{prefix}{id_}", f"{prefix}{{{row.relation.name}.{row.key[0]}}}", row)
+        if not named:
+            yield Topic(f"{prefix}{fixture.a.owner.id}", f"{prefix}{{user id}}", None)
+
+
+def _is_named(row: Row, prefix: str) -> bool:
+    """Whether a prefix such as `room:` names the table of a row."""
+    name = prefix.rstrip(_SEPARATORS)
+    return name != "" and row.relation.name in (name, f"{name}s", f"{name}es", f"{name.removesuffix('y')}ies")
+
+
+def _prefixes(literals: set[str]) -> list[str]:
+    """Beginnings of topics: constants that end with a separator, and words before each separator among them."""
+    plain = sorted({literal.rstrip("%") for literal in literals} - {""})
+    separators = [literal for literal in plain if literal in _SEPARATORS] or [":"]
+    found = [p for p in plain if len(p) > 1 and p[-1] in _SEPARATORS]
+    found += [f"{p}{s}" for p in plain if re.fullmatch(r"[a-z][\w-]*", p) and p not in _EXTENSIONS for s in separators]
+    return list(dict.fromkeys(found))

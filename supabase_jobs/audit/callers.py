@@ -59,7 +59,7 @@ def find(fixture: Fixture, declared: Sequence[DeclaredCaller] = ()) -> list[Call
 
 def _declared(fixture: Fixture, declared: DeclaredCaller) -> Caller:
     """A caller of audit.toml: an identity of the fixture with further claims and headers."""
-    headers = {name: escaped(value) for name, value in declared.headers.items()}
+    headers = dict(declared.headers)
     if declared.role != "authenticated":
         claims: dict[str, Any] = {"role": declared.role}
         user, tenant = None, None
@@ -69,15 +69,19 @@ def _declared(fixture: Fixture, declared: DeclaredCaller) -> Caller:
         user = tenant.owner
         claims = claims_of(tenant, user)
     for path, value in _leaves(declared.claims, ()):
-        place(claims, path, escaped(value) if len(path) == 1 else value)
+        place(claims, path, value)
     kind = OWNER if declared.user == "owner" else DECLARED if declared.outsider else CLAIM
-    identity = Identity(declared.name, declared.role, claims, headers or None)
+    identity = _identity(declared.name, declared.role, claims, headers or None)
     return Caller(declared.name, kind, identity, user, tenant)
 
 
-def escaped(value: Any) -> Any:
-    """A claim or header for an identity, whose texts may have placeholders with `$`."""
-    return value.replace("$", "$$") if isinstance(value, str) else value
+def _identity(name: str, role: str, claims: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Identity:
+    """An identity whose texts are values: those of `Identity` may have placeholders, which begin with `$`."""
+
+    def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value.replace("$", "$$") if isinstance(value, str) else value for key, value in values.items()}
+
+    return Identity(name, role, plain(claims), plain(headers) if headers is not None else None)
 
 
 def _leaves(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -91,16 +95,16 @@ def _leaves(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[t
 def _callers(fixture: Fixture) -> Iterator[Caller]:
     roles = fixture.plan.catalog.roles
     if "anon" in roles:
-        yield Caller("anon", ANON, Identity("anon", "anon", {"role": "anon"}), None, None)
+        yield Caller("anon", ANON, _identity("anon", "anon", {"role": "anon"}), None, None)
         if fixture.a.headers:
-            stranger = Identity("guest", "anon", {"role": "anon"}, dict(fixture.b.headers))
+            stranger = _identity("guest", "anon", {"role": "anon"}, dict(fixture.b.headers))
             yield Caller("anon with another header", STRANGER, stranger, fixture.b.owner, fixture.b)
-            owner = Identity("guest", "anon", {"role": "anon"}, dict(fixture.a.headers))
+            owner = _identity("guest", "anon", {"role": "anon"}, dict(fixture.a.headers))
             yield Caller("anon with the row's header", OWNER, owner, fixture.a.owner, fixture.a)
         for name, literals in sorted(fixture.plan.usage.header_literals.items()):
             for literal in literals:
                 label = f"anon with the header {name} = {literal}"
-                identity = Identity(label, "anon", {"role": "anon"}, {**fixture.b.headers, name: literal})
+                identity = _identity(label, "anon", {"role": "anon"}, {**fixture.b.headers, name: literal})
                 yield Caller(label, FORGER, identity, None, None)
     if "authenticated" not in roles:
         return
@@ -109,14 +113,14 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
     yield _signed_in("stranger", STRANGER, fixture.b, fixture.b.owner)
     if "is_anonymous" in fixture.plan.usage.words:
         claims = {**claims_of(fixture.b, fixture.b.owner), "is_anonymous": True}
-        identity = Identity("anonymous", "authenticated", claims)
+        identity = _identity("anonymous", "authenticated", claims)
         yield Caller("anonymous sign-in", ANONYMOUS, identity, fixture.b.owner, fixture.b)
     chosen = {path: value for path, value in fixture.a.claims.items() if path[0] == "user_metadata"}
     if chosen:
         claims = claims_of(fixture.b, fixture.b.owner)
         for path, value in chosen.items():
             place(claims, path, value)
-        identity = Identity("forger", "authenticated", claims)
+        identity = _identity("forger", "authenticated", claims)
         yield Caller("stranger with the row's user_metadata", FORGER, identity, fixture.b.owner, fixture.b)
     for path, literals in fixture.plan.usage.claim_literals.items():
         if path[0] == "user_metadata":
@@ -124,7 +128,7 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
                 claims = claims_of(fixture.b, fixture.b.owner)
                 place(claims, path, literal)
                 label = f"stranger with {'.'.join(path)} = {literal}"
-                yield Caller(label, FORGER, Identity("forger", "authenticated", claims), fixture.b.owner, fixture.b)
+                yield Caller(label, FORGER, _identity("forger", "authenticated", claims), fixture.b.owner, fixture.b)
     yield from _with_claims(fixture)
     if fixture.a.claims and not fixture.plan.memberships:
         yield _signed_in("colleague", MEMBER, fixture.a, fixture.a.users[1])
@@ -137,7 +141,9 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
             yield _signed_in(user.label, MEMBER, fixture.a, user)
     yield _signed_in("owner", OWNER, fixture.a, fixture.a.owner)
     if "service_role" in roles:
-        yield Caller("service_role", SERVICE, Identity("service", "service_role", {"role": "service_role"}), None, None)
+        yield Caller(
+            "service_role", SERVICE, _identity("service", "service_role", {"role": "service_role"}), None, None
+        )
 
 
 def _with_claims(fixture: Fixture) -> Iterator[Caller]:
@@ -151,7 +157,7 @@ def _with_claims(fixture: Fixture) -> Iterator[Caller]:
             claims = claims_of(tenant, tenant.owner)
             place(claims, path, _parsed(literal))
             label = f"{'owner' if own else 'user'} with {'.'.join(path)} = {literal}"
-            identity = Identity(label, "authenticated", claims)
+            identity = _identity(label, "authenticated", claims)
             yield Caller(label, OWNER if own else CLAIM, identity, tenant.owner, tenant)
 
 
@@ -162,4 +168,4 @@ def _parsed(literal: str) -> object:
 def _signed_in(label: str, kind: str, tenant: Tenant, user: User, *, without_claims: bool = False) -> Caller:
     source = Tenant(tenant.name, tenant.token, tenant.users) if without_claims else tenant
     claims = claims_of(source, user)
-    return Caller(label, kind, Identity(label, "authenticated", claims, None), user, tenant)
+    return Caller(label, kind, _identity(label, "authenticated", claims, None), user, tenant)

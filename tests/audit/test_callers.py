@@ -58,6 +58,16 @@ def test_anonymous_sign_in_is_a_caller_if_policies_mention_it(todos: Connection)
     assert finding.message == "Anyone, after an anonymous sign-in, can read other users' rows, which others cannot"
 
 
+def test_constant_with_a_dollar_sign_is_a_value(todos: Connection) -> None:
+    policy = "create policy \"d\" on public.lists for select to {} using ({} = 'a$b')"
+    todos.execute(policy.format("authenticated", "auth.jwt() ->> 'plan'").encode())
+    header = "current_setting('request.headers', true)::json ->> 'x-plan'"
+    todos.execute(policy.format("anon", header).replace('"d"', '"h"').encode())
+    access = run_audit(todos).access["public.lists"]
+    assert access["user with plan = a$b"] == "read"
+    assert access["anon with the header x-plan = a$b"] == "read"
+
+
 def test_service_role_is_in_the_matrix_and_not_in_the_baseline(todos: Connection) -> None:
     todos.execute("revoke delete on public.lists from service_role")
     result = run_audit(todos)

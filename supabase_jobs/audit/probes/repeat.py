@@ -120,7 +120,9 @@ def _curl(
     headers = [f'-H "apikey: {key}"']
     if caller.role != "anon":
         headers.append(f'-H "Authorization: Bearer {bearer}"')
-    headers += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in (caller.identity.headers or {}).items()]
+    headers += [
+        f"-H {shlex.quote(f'{name}: {value}')}" for name, value in (caller.identity.headers_for({}) or {}).items()
+    ]
     if profile:
         header = "Accept-Profile" if method == "GET" else "Content-Profile"
         headers.append(f"-H {shlex.quote(f'{header}: {profile}')}")

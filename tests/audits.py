@@ -24,10 +24,11 @@ CELLS = tuple(
     for caller, whose in (("anon", "other"), ("stranger", "other"), ("owner", "own"))
     for action in ("select", "insert", "update title", "update body", "delete")
 )  # fmt: skip
+VIEW = AuditCell("public.list", "anon", "other", "select", "rows", "select from list;\n", "curl list")
 EXISTS = AuditCell("public.f(uuid)", "anon", "other", "exists", "hidden", "select exists f;\n", "curl rpc/f2")
 CALL = AuditCell("public.f(uuid)", "anon", "other", "call", "rows", "select public.f(null);\n", "curl rpc/f")
 GOOD = Audit(
-    (), (*CELLS, CALL, EXISTS),
+    (), (*CELLS, VIEW, CALL, EXISTS),
     (
         AccessSummary("public.notes", {"select": "all", "insert": "own", "update": "users", "delete": "own"}),
         AccessSummary("public.pages", {"select": "group", "insert": "none", "update": "none", "delete": "none"}),

@@ -80,7 +80,7 @@ def test_markdown_begins_with_leaks_then_changes_then_collapsed_parts() -> None:
     assert shown.count("<details>") == shown.count("</details>") == 3
     assert f"```sql\n{FIX}\n```" in shown
     assert "| `public.notes` | all | own | **users** ⚠️ | own |" in shown
-    assert "| `public.list` | all |  | none | none |" in shown
+    assert "| `public.list` | all |  |  |  |" in shown
 
 
 def test_markdown_without_findings_passes() -> None:
@@ -122,7 +122,7 @@ def test_html_has_the_sql_and_the_request_of_each_cell() -> None:
     shown = FORMATS["html"](BAD)
     assert shown.count("curl &#39;&lt;select&gt;&#39;") == 2 * 2  # per table: another's rows, own rows
     assert "select &#39;&lt;b&gt;&#39; as" in shown
-    assert "column body: anon, stranger" in shown
+    assert "rows, body: anon, stranger" in shown
     assert "curl rpc/f<" in shown
     assert "another&#39;s rows, whether a row exists: anon" in shown
     assert "<script" not in shown

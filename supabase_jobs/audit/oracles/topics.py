@@ -1,12 +1,14 @@
 """Private channels of Realtime that are open to callers who cannot read the row whose id the topic has."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from psycopg import sql
 
 from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.catalog import Policy
 from supabase_jobs.audit.oracles.leaks import rank, who
+from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, SELECT, Attempt
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.findings import AuditCell, AuditFinding, Severity
@@ -60,4 +62,5 @@ def cell(attempt: TopicAttempt) -> AuditCell:
     """The cell of the matrix."""
     whose = OWN if attempt.caller.kind in (OWNER, MEMBER) else OTHER
     action = f"{attempt.action} {attempt.extension}"
-    return AuditCell(attempt.topic.label, attempt.caller.label, whose, action, attempt.outcome)
+    sql_ = partial(repeat.topic_sql, attempt)
+    return AuditCell(attempt.topic.label, attempt.caller.label, whose, action, attempt.outcome, sql_)

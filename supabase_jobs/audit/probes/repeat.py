@@ -13,6 +13,7 @@ from supabase_jobs.audit.fixtures.tenants import Row
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass
+from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.verify import script
 
@@ -40,6 +41,11 @@ def attempt_sql(attempt: Attempt) -> str:
 def bypass_sql(bypass: Bypass) -> str:
     """The statement on a view or function."""
     return script.numbered(bypass.statements[0])
+
+
+def topic_sql(attempt: TopicAttempt) -> str:
+    """The statements by which Realtime asks the policies about a topic."""
+    return script.setting({"realtime.topic": attempt.topic.name}) + script.numbered(attempt.statements[-1])
 
 
 def attempt_request(attempt: Attempt, default_schema: str) -> str:

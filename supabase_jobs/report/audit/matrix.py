@@ -28,12 +28,13 @@ class Row:
 
 
 def rows(result: Audit) -> Iterator[Row]:
-    """The tables, then the views: for these, what they show or change although the tables refuse it."""
+    """The tables, then views (what they show or change although the tables refuse it) and topics of Realtime."""
     yield from (Row(item.object, item.access, item.leaks) for item in result.summaries)
     known = {item.object for item in result.summaries}
+    tried = {(cell.object, cell.action.partition(" ")[0]) for cell in result.cells}
     for name, callers in sorted(result.access.items()):
         if name not in known:
-            access = {action: _widest(callers, word) for action, word in WORDS.items() if action != "insert"}
+            access = {action: _widest(callers, word) for action, word in WORDS.items() if (name, action) in tried}
             leaks = {f.id.rpartition(":")[2] for f in result.findings if f.object == name and _counts(f)}
             yield Row(name, access, frozenset(leaks & access.keys()))
 
@@ -78,4 +79,5 @@ def _counts(finding: AuditFinding) -> bool:
 
 def _widest(callers: Mapping[str, str], word: str) -> str:
     allowed = {caller for caller, actions in callers.items() if word in actions.split()}
-    return next((who for caller, who in _OUTSIDERS if caller in allowed), "group" if allowed else "none")
+    within = "none" if not allowed else "own" if allowed == {"owner"} else "group"
+    return next((who for caller, who in _OUTSIDERS if caller in allowed), within)

@@ -66,6 +66,8 @@ class SuiteRun:
         self._plan: Plan | None = None
         self._mutants: dict[str, SuiteMutant] = {}
         self._lock = threading.Lock()
+        # more threads than runs of the suite: another copy is made or audited meanwhile
+        self._slots = threading.Semaphore(options.jobs)
         self.notes: list[str] = []
 
     @property
@@ -169,7 +171,7 @@ class SuiteRun:
                     self._mutants[mutant.id] = mutant
                     advance(mutant)
 
-        _parallel(suite, self._options.jobs, run, [(fault,) for fault in self._plan.faults])
+        _parallel(suite, self._options.jobs + 1, run, [(fault,) for fault in self._plan.faults])
 
     def _mutant(self, fault: SuiteFault, suite: Suite, copies: Copies, effects: Effects, timeout: float) -> SuiteMutant:
         started = time.monotonic()
@@ -177,7 +179,8 @@ class SuiteRun:
             error = _plant(copy, fault)
             if error is not None:
                 return _describe(fault, "rejected", (error,), started)
-            outcome = suite.run(copy, fault.fault.id, timeout)
+            with self._slots:
+                outcome = suite.run(copy, fault.fault.id, timeout)
             if not outcome.passed:
                 return _describe(fault, "killed", outcome.failed_tests, started)
             effect = effects.observe(copy, fault.object)

@@ -2,14 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification
 from supabase_jobs.outcomes import OUTCOMES, SQLSTATE_MEANING
 from supabase_jobs.report import summary
+
+# a page stays below 500 kB: the findings get a part of it, and the SQL of the cases what is left
+LIMIT_BYTES = 490_000
+_FINDINGS_BYTES = 120_000
+# the most that the elements around a script add to it: a dialog with its button, or a summary
+_DIALOG_BYTES = 360
+_SUMMARY_BYTES = 100
 
 
 @dataclass(frozen=True)
@@ -55,26 +64,111 @@ class _Group:
 
 
 def verification(result: Verification) -> str:
-    """The page: verdict, findings with their fixes, matrices, and the SQL of each case."""
+    """The page: verdict, findings with their fixes, matrices, and the SQL of the cases that it has room for."""
     findings: dict[str, list[Finding]] = {}
     for finding in result.findings:
         findings.setdefault(finding.id, []).append(finding)
     matrices = list(_matrices(result, findings))
-    return (
-        environment()
-        .get_template("page.html.jinja")
-        .render(
-            result=result,
-            areas=summary.areas(result),
-            findings=summary.groups(result.findings),
-            counts=[(severity, sum(f.severity is severity for f in result.findings)) for severity in Severity],
-            cases={case.id: case for case in (*result.unexpected, *result.cases)},
-            matrices=matrices,
-            groups=list(_groups(result, findings, {cell.case.id for cell in _cells(matrices) if cell.case})),
-            outcomes=OUTCOMES,
-            sqlstate_meaning=SQLSTATE_MEANING,
-        )
+    templates = environment()
+    articles = _Articles(result, templates)
+    page = partial(
+        templates.get_template("page.html.jinja").render,
+        result=result,
+        areas=summary.areas(result),
+        omitted=articles.omitted,
+        counts=[(severity, sum(f.severity is severity for f in result.findings)) for severity in Severity],
+        matrices=matrices,
+        groups=list(_groups(result, findings, {cell.case.id for cell in _cells(matrices) if cell.case})),
+        outcomes=OUTCOMES,
+        sqlstate_meaning=SQLSTATE_MEANING,
     )
+    without = page(articles=articles.plain, details={}, preambles={}, without_details=len(result.cases))
+    room = _Room(LIMIT_BYTES - _size(without) - _DIALOG_BYTES, result.preambles)
+    shown = articles.with_scripts(room)
+    details = _details(result, templates.get_template("case.html.jinja"), findings, matrices, room)
+    preambles = {key: text for key, text in result.preambles.items() if key in room.preambles}
+    return page(articles=shown, details=details, preambles=preambles, without_details=len(result.cases) - len(details))
+
+
+class _Room:
+    """The bytes that are left for scripts. `preambles` are the keys of those that the scripts so far need."""
+
+    def __init__(self, size: int, preambles: Mapping[str, str]) -> None:
+        self._left = size
+        self._known = preambles
+        self.preambles: set[str] = set()
+
+    def take(self, case: Case, text: str, around: int) -> bool:
+        """Whether there was room for a text with the case's script, `around` it, and for the preamble that it needs."""
+        key = case.preamble or case.area
+        size = _size(text) + around
+        if key in self._known and key not in self.preambles:
+            size += (
+                _size(escape(self._known[key])) + 2 * _size(key) + 20 * self._known[key].count("\n--") + _DIALOG_BYTES
+            )
+        if size > self._left:
+            return False
+        self._left -= size
+        self.preambles |= {key} & self._known.keys()
+        return True
+
+
+class _Articles:
+    """The findings, one article for each group. `omitted` is the number of findings without room for their text."""
+
+    def __init__(self, result: Verification, templates: Environment) -> None:
+        self._result = result
+        self._script = templates.get_template("script.html.jinja")
+        self._article = templates.get_template("finding.html.jinja")
+        self._cases = {case.id: case for case in (*result.unexpected, *result.cases)}
+        self._groups: list[summary.Group] = []
+        self.plain: list[Markup] = []
+        self.omitted, room = 0, _FINDINGS_BYTES
+        for group in summary.groups(result.findings):
+            text = self._render(group, {})
+            room -= _size(text)
+            if room < 0:
+                self.omitted += len(group.findings)
+            else:
+                self._groups.append(group)
+                self.plain.append(text)
+
+    def with_scripts(self, room: _Room) -> list[Markup]:
+        """The articles with the SQL of their checks, as far as there is room."""
+        scripts = {}
+        for finding in (finding for group in self._groups for finding in group.findings):
+            case = self._cases.get(finding.id)
+            if case is None or not case.sql or case.id in scripts:
+                continue
+            text = Markup(self._script.render(case=case, result=self._result, link=True, findings=()))  # noqa: S704
+            if room.take(case, text, _SUMMARY_BYTES):
+                scripts[case.id] = text
+        return [self._render(group, scripts) for group in self._groups]
+
+    def _render(self, group: summary.Group, scripts: Mapping[str, Markup]) -> Markup:
+        return Markup(self._article.render(group=group, result=self._result, scripts=scripts))  # noqa: S704
+
+
+def _details(
+    result: Verification,
+    template: Template,
+    findings: Mapping[str, list[Finding]],
+    matrices: list[_Matrix],
+    room: _Room,
+) -> dict[str, Markup]:
+    """What the page shows of a case on request, by its id: those with a finding, then cells, then other cases."""
+    cells = {cell.case.id for cell in _cells(matrices) if cell.case}
+    details = {}
+    for case in sorted(result.cases, key=lambda case: (case.id not in findings, case.id not in cells)):
+        own = findings.get(case.id, ())
+        text = Markup(template.render(case=case, findings=own, result=result, link=case.id not in cells))  # noqa: S704
+        if room.take(case, text, (_size(escape(case.name)) + _DIALOG_BYTES) if case.id in cells else _SUMMARY_BYTES):
+            details[case.id] = text
+    return details
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
 
 
 def environment() -> Environment:
@@ -88,7 +182,13 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters["seconds"] = lambda milliseconds: f"{milliseconds / 1000:.1f} s"
+    made.filters["code"] = _code
     return made
+
+
+def _code(text: str) -> Markup:
+    """A text in an element, with its quotes as they are: SQL has many."""
+    return Markup(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))  # noqa: S704
 
 
 def _matrices(result: Verification, findings: Mapping[str, list[Finding]]) -> Iterator[_Matrix]:

@@ -121,7 +121,7 @@ def test_html_stays_below_the_limit_and_shows_leaks_first() -> None:
 def test_html_has_the_sql_and_the_request_of_each_cell() -> None:
     shown = FORMATS["html"](BAD)
     assert shown.count("curl &#39;&lt;select&gt;&#39;") == 2 * 2  # per table: another's rows, own rows
-    assert "select &#39;&lt;b&gt;&#39; as" in shown
+    assert "select '&lt;b&gt;' as" in shown
     assert "rows, body: anon, stranger" in shown
     assert "curl rpc/f<" in shown
     assert "another&#39;s rows, whether a row exists: anon" in shown

@@ -69,6 +69,17 @@ def test_the_page_fits_loads_nothing_and_logs_nothing(
     assert opened.requests == [opened.page.url]
 
 
+@pytest.mark.parametrize("which", ["good", "bad"])
+def test_the_page_of_a_real_database_is_below_500_kb_and_shows_the_sql_of_the_first_matrix(
+    real: dict[str, Verification], which: str
+) -> None:
+    page, result = page_of(real[which]), real[which]
+    assert len(page.encode()) < 500_000
+    first = result.grids[0]
+    shown = page.count(" popover role=")
+    assert shown >= len(first.rows) * len(first.columns) if which == "good" else shown >= len(first.mismatches) > 0
+
+
 def test_long_texts_do_not_overflow(open_page: Open) -> None:
     finding = replace(BAD.findings[0], object="o" * 300, message="m" * 300, fix="f" * 300 + ";")
     opened = open_page(page_of(replace(BAD, findings=(finding,), database="d" * 300)), width=320)

@@ -66,6 +66,26 @@ def test_every_format_ends_with_a_newline(form: str) -> None:
     assert FORMATS[form](GOOD).endswith("\n")
 
 
+@pytest.mark.parametrize("findings", [0, 10, 3000])
+def test_an_html_page_is_below_500_kb_and_shows_failed_cases_first(findings: int) -> None:
+    script = "-- <it's>\n" + "select '\"<&>';\n" * 60
+    cases = tuple(Case(f"access:{n}", "access", f"public.t{n % 50}", f"case {n}", script) for n in range(3000))
+    found = tuple(replace(FINDING, id=case.id, object=case.object) for case in reversed(cases))[:findings]
+    page = FORMATS["html"](Verification(found, cases, 1.0, (), preambles={"access": "-- begin\n" * 2000}))
+    assert 400_000 < len(page.encode()) < 500_000
+    assert "have no room for their SQL" in page
+    assert ("more findings do not fit" in page) == (findings == 3000)
+    if findings == 10:
+        assert [f"verify --explain 'access:{n}'" in page for n in (2999, 2990)] == [True, True]
+
+
+def test_an_html_page_of_few_cases_shows_all_of_them() -> None:
+    cases = tuple(replace(case, script="select 1;") for case in CASES)
+    page = FORMATS["html"](replace(BAD, cases=cases))
+    assert "have no room" not in page
+    assert page.count("select 1;") == len(CASES) + 1  # that of the finding twice
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_has_the_reason_for_what_is_accepted_unchecked(form: str) -> None:
     assert "no index matters here" in " ".join(FORMATS[form](ACCEPTED).split())

@@ -15,6 +15,18 @@ create policy "projects: owners of a team" on public.projects for delete to auth
 )
 """
 
+ROLES = """
+create table public.role_permissions (role text, permission text, primary key (role, permission));
+alter table public.role_permissions enable row level security;
+create policy "roles" on public.role_permissions for select using (true);
+insert into public.role_permissions values ('moderator', 'lists.read'), ('reader', 'nothing');
+create policy "moderators" on public.lists for select to authenticated using (
+  exists (
+    select from public.role_permissions as p where p.role = auth.jwt() ->> 'user_role' and p.permission = 'lists.read'
+  )
+);
+"""
+
 
 def database(name: str) -> Callable[..., Iterator[Connection]]:
     @pytest.fixture
@@ -66,6 +78,12 @@ def test_constant_with_a_dollar_sign_is_a_value(todos: Connection) -> None:
     access = run_audit(todos).access["public.lists"]
     assert access["user with plan = a$b"] == "read"
     assert access["anon with the header x-plan = a$b"] == "read"
+
+
+def test_roles_of_a_lookup_table_are_callers(todos: Connection) -> None:
+    todos.execute(ROLES.encode())
+    access = run_audit(todos).access["public.lists"]
+    assert (access["user with user_role = moderator"], access["user with user_role = reader"]) == ("read", "none")
 
 
 def test_service_role_is_in_the_matrix_and_not_in_the_baseline(todos: Connection) -> None:

@@ -13,9 +13,10 @@ from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.configuration import Configuration
 from supabase_jobs.audit.fixtures.build import Fixture, build
 from supabase_jobs.audit.fixtures.plan import make_plan
-from supabase_jobs.audit.oracles import access, buckets, causes, leaks, privileges, summary
+from supabase_jobs.audit.oracles import access, buckets, causes, grants, leaks, summary
 from supabase_jobs.audit.oracles import bypasses as bypass_leaks
 from supabase_jobs.audit.oracles import topics as topic_leaks
+from supabase_jobs.audit.oracles.leak import Leak
 from supabase_jobs.audit.probes import repeat, topics
 from supabase_jobs.audit.probes.attempt import GROUP, OTHER, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
@@ -107,7 +108,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         del findings[len(judged) :]
         findings += bypass_leaks.find(tried)
         findings += [f for f in bypass_leaks.partitions(found) if f.object in {r.label for r in relations}]
-        findings += privileges.find(found, relations)
+        findings += grants.find(found, relations)
         findings += buckets.find(probes.attempts, found.buckets)
         findings += topic_leaks.find(channels, probes.attempts, found.topic_policies)
     tables = [r for r in relations if r in found.tables]
@@ -176,14 +177,14 @@ def _label(bypass: Bypass) -> str:
     return target.label if isinstance(target, catalog.Relation) else target.signature
 
 
-def _beyond(granted: Access, accepted: Access, attempts: Sequence[Attempt]) -> dict[str, leaks.Leak]:
+def _beyond(granted: Access, accepted: Access, attempts: Sequence[Attempt]) -> dict[str, Leak]:
     """The attempts that show access beyond the accepted one, one for each object, caller and action."""
     shown = access.shown_by(attempts) if accepted else {}
-    found: dict[str, leaks.Leak] = {}
+    found: dict[str, Leak] = {}
     for name, caller, action in wider(granted, accepted) if accepted else ():
         if (attempt := shown.get((name, caller, action))) is not None:
             kind = "deviation" if not attempt.relation.is_table or attempt.relation.rls else "rls-disabled"
-            found[f"{name}:{caller}:{action}"] = leaks.Leak(
+            found[f"{name}:{caller}:{action}"] = Leak(
                 kind, Severity.INFO, attempt.relation, attempt.action, "", attempt
             )
     return found

@@ -15,12 +15,12 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
-from supabase_jobs.verify import acceptance, access, causes, equivalence, functions, plans, structure
+from supabase_jobs.verify import accepted_unchecked, access, causes, equivalence, functions, plans, structure
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.check import check as check_access
 from supabase_jobs.verify.access.check import declared_cases as access_cases
 from supabase_jobs.verify.context import Context, DeadlineError
-from supabase_jobs.verify.exceptions import apply as exceptions
+from supabase_jobs.verify.exceptions import pins
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.functions.check import check as check_functions
 from supabase_jobs.verify.plans.check import check as check_plans
@@ -75,7 +75,7 @@ def verify(
     """
     started = time.monotonic()
     context = Context(repeated, started + TIME_LIMIT_S)
-    context.narrowings_unknown = structure.AREA not in areas and exceptions.allows_policies(expectations.exceptions)
+    context.narrowings_unknown = structure.AREA not in areas and pins.allows_policies(expectations.exceptions)
     with _rolled_back(connection) as (is_read_only, kind):
         used = False
         for area in areas:
@@ -91,8 +91,8 @@ def verify(
             _check(connection, area, expectations, context)
     equivalence.downgrade(context)
     if not repeated:
-        exceptions.report_unused(expectations.exceptions, areas, context)
-    accepted = acceptance.accept(context, expectations.accepted_unchecked, areas, AREAS)
+        pins.report_unused(expectations.exceptions, areas, context)
+    accepted = accepted_unchecked.accept(context, expectations.accepted_unchecked, areas, AREAS)
     if not repeated:
         context.findings[:] = causes.explain(context, expectations, areas)
     return _verification(context, (time.monotonic() - started) * 1000, accepted)

@@ -360,5 +360,5 @@ def test_exceptions_take_no_round_trip_without_a_finding(shared: Callable[[int],
     entry = AllowedException("because", "0" * 64)
     expectations = replace(EXPECTATIONS, exceptions={"allowed_bypasses": {"public.gone()": entry}})
     with psycopg.connect(shared(16), autocommit=True) as connection, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("supabase_jobs.verify.exceptions.apply.read", None)
+        patch.setattr("supabase_jobs.verify.exceptions.pins.read", None)
         assert verify(connection, expectations, ("structure", "access")).ok

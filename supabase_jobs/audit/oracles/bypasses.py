@@ -6,7 +6,8 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import Caller
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
-from supabase_jobs.audit.oracles.leaks import is_sensitive, rank, who
+from supabase_jobs.audit.oracles.leak import rank, who
+from supabase_jobs.audit.oracles.leaks import is_sensitive
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
 from supabase_jobs.audit.probes.bypasses import Bypass
 from supabase_jobs.findings import AuditFinding, Severity

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from supabase_jobs.audit.catalog import Column, Policy, Relation
 from supabase_jobs.audit.fixtures.plan import Plan, user_columns
-from supabase_jobs.audit.oracles.leaks import Leak
+from supabase_jobs.audit.oracles.leak import Leak
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, JOIN, OWN, SELECT, UPDATE
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.findings import AuditFinding

@@ -1,14 +1,10 @@
 """The oracles: which outcomes are leaks on any schema. Pure functions of the attempts."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from supabase_jobs.audit.callers import (
     ANON,
-    ANONYMOUS,
     CLAIM,
-    DECLARED,
-    FORGER,
     FORMER,
     MEMBER,
     NEWCOMER,
@@ -17,6 +13,8 @@ from supabase_jobs.audit.callers import (
 )
 from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.fixtures.plan import Plan, user_columns
+from supabase_jobs.audit.oracles.escalation import escalations
+from supabase_jobs.audit.oracles.leak import DOES, Leak, rank, who
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     FORGE,
@@ -34,18 +32,6 @@ from supabase_jobs.audit.probes.attempt import (
 from supabase_jobs.audit.probes.run import Gain
 from supabase_jobs.findings import Severity
 
-_WHO = {
-    ANON: "Anyone can",
-    NEWCOMER: "Any signed-in user can",
-    ANONYMOUS: "Anyone, after an anonymous sign-in, can",
-    STRANGER: "A signed-in user with rows of their own can",
-    FORMER: "A former member can",
-    FORGER: "A signed-in user who changes their own user_metadata can",
-}
-# the callers from the most to the least general
-_GENERAL = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)
-_DOES = {SELECT: "read", INSERT: "add", UPDATE: "change", DELETE: "delete"}
-
 _SENSITIVE = ("email", "phone", "token", "secret", "password", "api_key", "apikey", "ssn", "iban", "private_key", "otp")
 _PRIVILEGES = {
     "is_admin", "admin", "is_superadmin", "is_super_admin", "is_superuser", "is_staff", "staff", "is_moderator",
@@ -56,29 +42,6 @@ _PRIVILEGES = {
 }  # fmt: skip
 # what a group pays for
 _PAID = ("plan", "tier", "subscription", "quota", "credits", "stripe", "trial", "premium")
-
-
-@dataclass(frozen=True, eq=False)
-class Leak:
-    """A leak before its cause is known. `attempt` shows it; `gains` are what an escalation opens."""
-
-    kind: str
-    severity: Severity
-    relation: Relation
-    action: str
-    message: str
-    attempt: Attempt
-    gains: tuple[Gain, ...] = field(default=())
-
-    @property
-    def id(self) -> str:
-        """The id of the finding: it contains no generated value."""
-        column = (
-            f":{self.attempt.column}"
-            if self.kind in ("escalation", "privileged-column", "give-away") and self.attempt.column
-            else ""
-        )
-        return f"{self.kind}:{self.attempt.label}:{self.action}{column}"
 
 
 def find(plan: Plan, attempts: Sequence[Attempt], gains: Sequence[Gain]) -> list[Leak]:
@@ -117,7 +80,7 @@ class _Judge:
             yield from self._privileged_columns(relation, attempts)
             yield from self._given_away(relation, attempts)
             yield from self._two_groups(relation, attempts)
-        yield from self._escalations()
+        yield from escalations(self._gains)
 
     # ------------------------------------------------------------------------------------------- reads
 
@@ -167,7 +130,7 @@ class _Judge:
                     break
                 if attempt.whose == NONE and attempt.caller.kind in (ANON, NEWCOMER):
                     severity = Severity.ERROR if attempt.caller.kind == ANON else Severity.WARNING
-                    message = f"{who(attempt.caller)} {_DOES[action]} rows"
+                    message = f"{who(attempt.caller)} {DOES[action]} rows"
                     yield Leak("shared-write", severity, relation, action, message, attempt)
                     break
 
@@ -192,7 +155,7 @@ class _Judge:
             write = attempt.action != SELECT and attempt.whose == OTHER and attempt.reached and not attempt.name
             if write and attempt.caller.kind == CLAIM and not self._reads_other(attempt):
                 kind = "forged" if attempt.action == INSERT else "write"
-                does = _DOES[attempt.action]
+                does = DOES[attempt.action]
                 message = f"{who(attempt.caller)} {does} other users' rows, without being able to read them"
                 yield Leak(kind, Severity.ERROR, relation, attempt.action, message, attempt)
 
@@ -200,7 +163,7 @@ class _Judge:
         read = next(
             (a for a in attempts if a.caller is attempt.caller and a.action == SELECT and a.whose == OTHER), None
         )
-        verb = "take over" if attempt.name == TAKE_OVER else _DOES[attempt.action]
+        verb = "take over" if attempt.name == TAKE_OVER else DOES[attempt.action]
         more = ", without being able to read them" if read is not None and not read.reached else ""
         severity = Severity.WARNING if attempt.caller.kind == FORMER else Severity.ERROR
         message = f"{who(attempt.caller)} {verb} other users' rows{more}"
@@ -333,27 +296,8 @@ class _Judge:
             ]  # fmt: skip
             if same and not any(a.reached for a in same):
                 less, more = user.role, membership.roles[0]
-                message = f"A {less} of one group who is {more} of another can {_DOES[both.action]} rows as {more}"
+                message = f"A {less} of one group who is {more} of another can {DOES[both.action]} rows as {more}"
                 yield Leak("two-groups", Severity.ERROR, relation, both.action, message, both)
-
-    # ------------------------------------------------------------------------------------------- escalation
-
-    def _escalations(self) -> Iterator[Leak]:
-        groups: dict[tuple[int, str, str], list[Gain]] = {}
-        for gain in sorted(self._gains, key=lambda g: rank(g.write.caller)):
-            groups.setdefault((gain.write.relation.oid, gain.write.action, gain.write.column), []).append(gain)
-        for group in groups.values():
-            write = group[0].write
-            same = [g for g in group if g.write.caller is write.caller]
-            objects = dict.fromkeys(f"{_DOES[g.action]} {g.relation.label}" for g in same)
-            shown = ", ".join(list(objects)[:3]) + (f" and {len(objects) - 3} more" if len(objects) > 3 else "")
-            step = {
-                UPDATE: f"UPDATE of {write.relation.name}.{write.column}",
-                INSERT: f"INSERT into {write.relation.name}",
-                DELETE: f"DELETE of their row in {write.relation.name}",
-            }[write.action]
-            message = f"{who(write.caller)} gain access: after {step} they can {shown}"
-            yield Leak("escalation", Severity.ERROR, write.relation, write.action, message, write, tuple(group))
 
 
 def _disabled(relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
@@ -364,35 +308,15 @@ def _disabled(relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]
     actions = [
         a for a in (SELECT, INSERT, UPDATE, DELETE) if any(r.action == a and r.caller is first.caller for r in reached)
     ]
-    verbs = ", ".join(_DOES[a] for a in actions)
+    verbs = ", ".join(DOES[a] for a in actions)
     message = f"Row level security is disabled: {who(first.caller).lower()} {verbs} every row"
     severity = Severity.WARNING if actions == [SELECT] else Severity.ERROR
     yield Leak("rls-disabled", severity, relation, actions[0], message, first)
 
 
-def who(caller: Caller) -> str:
-    """The caller as the subject of a sentence."""
-    if caller.kind == MEMBER:
-        return f"A member ({caller.label}) can"
-    if caller.kind == CLAIM:
-        return f"A {caller.label} can"
-    if caller.kind == DECLARED:
-        return f"The caller {caller.label} can"
-    if caller.role == "anon" and caller.kind == FORGER:
-        return f"Anyone who sends {caller.label.removeprefix('anon with ')} can"
-    if caller.role == "anon" and caller.kind == STRANGER:
-        return "A guest with an identity of their own can"
-    return _WHO[caller.kind]
-
-
 def is_paid_for(name: str) -> bool:
     """Whether a column's name says that a payment decides about it, such as `plan_id` or `quota_mb`."""
     return any(name == word or name.startswith(f"{word}_") for word in _PAID)
-
-
-def rank(caller: Caller) -> int:
-    """The lower, the more general a caller is."""
-    return _GENERAL.index(caller.kind) if caller.kind in _GENERAL else len(_GENERAL)
 
 
 def is_sensitive(name: str) -> bool:

@@ -7,7 +7,7 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.catalog import Policy
-from supabase_jobs.audit.oracles.leaks import rank, who
+from supabase_jobs.audit.oracles.leak import rank, who
 from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, SELECT, Attempt
 from supabase_jobs.audit.probes.topics import TopicAttempt

@@ -9,7 +9,7 @@ from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.verify.access import AREA, auth_functions
 from supabase_jobs.verify.access.matrix import AccessDeclaration
 from supabase_jobs.verify.context import Context, Trace
-from supabase_jobs.verify.exceptions import apply as exceptions
+from supabase_jobs.verify.exceptions import pins
 from supabase_jobs.verify.expectations import EXPOSED_SCHEMAS, Expectations
 from supabase_jobs.verify.structure import catalog
 
@@ -47,7 +47,7 @@ def check(
             context.findings.append(Finding(id, AREA, severity, table, message, fix))
             context.exceptable[id] = {"object": table, "role": role, "privilege": privilege}
             context.traces[id] = Trace((table,), role, privilege.lower(), "denied")
-    exceptions.apply(connection, expectations.exceptions, sorted(tables), context)
+    pins.apply(connection, expectations.exceptions, sorted(tables), context)
     exposed = expectations.all_exposed_schemas(exposed_rows)
     for schema in declared.unexposed_schemas:
         id = f"{AREA}:{schema}:not served"

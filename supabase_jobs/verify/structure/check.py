@@ -15,7 +15,7 @@ from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.sources.files import fingerprint
 from supabase_jobs.verify.context import Change, Context
 from supabase_jobs.verify.equivalence import EFFECT, changed_effects
-from supabase_jobs.verify.exceptions import apply as exceptions
+from supabase_jobs.verify.exceptions import pins
 from supabase_jobs.verify.expectations import EXPOSED_SCHEMAS, Expectations
 from supabase_jobs.verify.lints.run import run_lints
 from supabase_jobs.verify.structure import AREA, catalog
@@ -41,7 +41,7 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
         return
     snapshot = load(file)
     fixes = compare(connection, snapshot, context, expectations.texts)
-    exceptions.apply(connection, expectations.exceptions, snapshot.names, context)
+    pins.apply(connection, expectations.exceptions, snapshot.names, context)
     if context.should_stop:
         return
     wanted = {name: function for text in expectations.texts for name, function in syntax.functions(text).items()}
@@ -57,7 +57,7 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
         "exposed": exposed,
     }
     run_lints(connection, AREA, f"{AREA}:lint", AREA, parameters, context)
-    exceptions.apply(connection, expectations.exceptions, snapshot.names, context)
+    pins.apply(connection, expectations.exceptions, snapshot.names, context)
 
 
 def declared_cases(expectations: Expectations, context: Context) -> None:

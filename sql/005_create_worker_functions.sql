@@ -193,23 +193,31 @@ begin
         claim_id = excluded.claim_id,
         claimed_at = excluded.claimed_at,
         heartbeat_at = excluded.heartbeat_at
+    ),
+    claims as (
+      update public.async_jobs j
+      set
+        status = case when o.metadata is null then 'failed' else 'processing' end,
+        result = null,
+        error = case
+          when o.metadata is null then 'The metadata was too large or not readable, so no worker got the job.'
+        end,
+        metadata = coalesce(
+          o.metadata
+            || jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', coalesce(s.retry_count, 0)),
+          '{}'
+        )
+      from oldest o
+      left join private.worker_state s on o.id = s.job_id and o.created_at = s.job_created_at
+      where j.id = o.id and j.created_at between o.created_at and o.created_at
+      returning j as job, o.claim_id
     )
-    update public.async_jobs j
-    set
-      status = case when o.metadata is null then 'failed' else 'processing' end,
-      result = null,
-      error = case
-        when o.metadata is null then 'The metadata was too large or not readable, so no worker got the job.'
-      end,
-      metadata = coalesce(
-        o.metadata
-          || jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', coalesce(s.retry_count, 0)),
-        '{}'
-      )
-    from oldest o
-    left join private.worker_state s on o.id = s.job_id and o.created_at = s.job_created_at
-    where j.id = o.id and j.created_at between o.created_at and o.created_at
-    returning j as job, o.claim_id
+    -- the joins of an UPDATE may change the order
+    select
+      c.job,
+      c.claim_id
+    from claims c
+    order by (c.job).created_at, (c.job).id
   loop
     job := claimed.job;
     if job.status = 'processing' then

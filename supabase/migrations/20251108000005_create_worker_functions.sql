@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:cb53dadef8b2f70271f24e486797a97dd0f71c9fc90182a3927bf17ad129b2c0
+-- supabase-jobs: 005_create_worker_functions sha256:4309350135d3aae1cf4c19abd4a1c284db4742b232a7c19becfe6736d2aaaf1c
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -194,23 +194,31 @@ begin
         claim_id = excluded.claim_id,
         claimed_at = excluded.claimed_at,
         heartbeat_at = excluded.heartbeat_at
+    ),
+    claims as (
+      update public.async_jobs j
+      set
+        status = case when o.metadata is null then 'failed' else 'processing' end,
+        result = null,
+        error = case
+          when o.metadata is null then 'The metadata was too large or not readable, so no worker got the job.'
+        end,
+        metadata = coalesce(
+          o.metadata
+            || jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', coalesce(s.retry_count, 0)),
+          '{}'
+        )
+      from oldest o
+      left join private.worker_state s on o.id = s.job_id and o.created_at = s.job_created_at
+      where j.id = o.id and j.created_at between o.created_at and o.created_at
+      returning j as job, o.claim_id
     )
-    update public.async_jobs j
-    set
-      status = case when o.metadata is null then 'failed' else 'processing' end,
-      result = null,
-      error = case
-        when o.metadata is null then 'The metadata was too large or not readable, so no worker got the job.'
-      end,
-      metadata = coalesce(
-        o.metadata
-          || jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', coalesce(s.retry_count, 0)),
-        '{}'
-      )
-    from oldest o
-    left join private.worker_state s on o.id = s.job_id and o.created_at = s.job_created_at
-    where j.id = o.id and j.created_at between o.created_at and o.created_at
-    returning j as job, o.claim_id
+    -- the joins of an UPDATE may change the order
+    select
+      c.job,
+      c.claim_id
+    from claims c
+    order by (c.job).created_at, (c.job).id
   loop
     job := claimed.job;
     if job.status = 'processing' then

@@ -7,7 +7,8 @@ from tests.fix_api import Api
 TABLES = {"/async_jobs", "/guest_users"}
 FUNCTIONS = {
     *("/rpc/migrate_guest_jobs", "/rpc/cleanup_old_jobs", "/rpc/cleanup_inactive_guests", "/rpc/requeue_stale_jobs"),
-    *("/rpc/claim_jobs", "/rpc/heartbeat_job", "/rpc/complete_job", "/rpc/fail_job"),
+    *("/rpc/claim_jobs", "/rpc/heartbeat_job", "/rpc/complete_job", "/rpc/complete_jobs"),
+    *("/rpc/fail_job", "/rpc/fail_jobs"),
 }
 USER = "5a1f0000-0000-4000-8000-000000000000"
 VISIBLE = {

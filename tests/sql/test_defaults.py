@@ -19,13 +19,28 @@ from tests.fix_db import EXPECTATIONS, Make
         ("standard_conforming_strings", "off"),
         ("intervalstyle", "iso_8601"),
         ("extra_float_digits", "-10"),
+    ],
+)
+def test_database_settings_cause_no_finding(make_database: Make, name: str, value: str) -> None:
+    assert findings_with_setting(make_database, name, value) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
         ("row_security", "off"),
         ("request.headers", '{"x-guest-id": "00000000-0000-4000-8000-000000000000"}'),
         ("request.jwt.claims", '{"sub": "00000000-0000-4000-8000-000000000000", "role": "service_role"}'),
         ("request.jwt.claim.sub", "00000000-0000-4000-8000-000000000000"),
     ],
 )
-def test_database_settings_cause_no_finding(make_database: Make, name: str, value: str) -> None:
+def test_unsafe_database_settings_cause_one_finding(make_database: Make, name: str, value: str) -> None:
+    found = findings_with_setting(make_database, name, value)
+    assert found == [f"structure:lint:unsafe_setting:database:{name}"]
+
+
+def findings_with_setting(make_database: Make, name: str, value: str) -> list[str]:
+    """The ids of the findings of all areas while the database has this default; verify leaves the setting unchanged."""
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         parts = sql.Identifier(database.name), sql.SQL(".").join(map(sql.Identifier, name.split("."))), value
@@ -34,8 +49,8 @@ def test_database_settings_cause_no_finding(make_database: Make, name: str, valu
         assert connection.execute("select current_setting(%s)", (name,)).fetchone() == (value,)
         result = verify(connection, EXPECTATIONS)
         assert connection.execute("select current_setting(%s)", (name,)).fetchone() == (value,)
-    assert result.findings == ()
     assert {case.area for case in result.cases} == set(AREAS)
+    return [finding.id for finding in result.findings]
 
 
 @pytest.mark.parametrize(("name", "value"), [("request.jwt.claim.sub", "somebody"), ("role", "postgres")])

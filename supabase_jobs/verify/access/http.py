@@ -26,7 +26,15 @@ from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification, 
 from supabase_jobs.verify import other_values, ownership, script, sign_up
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.cells import Cell
-from supabase_jobs.verify.access.matrix import FILE_NAME, AccessDeclaration, Matrix, MatrixRow, Request, load
+from supabase_jobs.verify.access.matrix import (
+    FILE_NAME,
+    AccessDeclaration,
+    Matrix,
+    MatrixRow,
+    Request,
+    load,
+    with_parameters,
+)
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.fixture import insert_fixture
@@ -150,13 +158,11 @@ def _request_lines(api_cell: ApiCell, variables: Mapping[str, object]) -> Iterat
 def _with_id_names(values: Mapping[str, Any], row: MatrixRow) -> dict[str, Any]:
     """Values in which each parameter is replaced by the name of the id that it has in this row."""
 
-    def name(value: Any) -> Any:
-        if not (isinstance(value, str) and value.startswith("$")):
-            return value
-        bound = row.binds[value[1:]]
+    def name(parameter: str) -> str | None:
+        bound = row.binds[parameter]
         return None if bound == NULL else f"${bound}"
 
-    return {column: name(value) for column, value in values.items()}
+    return {column: with_parameters(value, name) for column, value in values.items()}
 
 
 # The run
@@ -445,10 +451,8 @@ def builder(client: "Client", request: Request, params: Mapping[str, Any]) -> An
 def _with_values(texts: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """Texts in which each parameter is replaced by its value."""
 
-    def value(text: Any) -> Any:
-        if not (isinstance(text, str) and text.startswith("$")):
-            return text
-        param = params[text[1:]]
+    def value(parameter: str) -> str | None:
+        param = params[parameter]
         return None if param is None else str(param)
 
-    return {name: value(text) for name, text in texts.items()}
+    return {name: with_parameters(text, value) for name, text in texts.items()}

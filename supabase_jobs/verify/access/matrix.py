@@ -1,7 +1,7 @@
 """The access matrix as declared in access.toml: identities, actions, rows, and the outcome of every cell."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -31,8 +31,8 @@ class Request:
     """An action as a request to the API. `verb` is one of VERBS, `target` a table or a function of the API.
 
     `columns` are the columns of a select, `values` the row or the arguments, `where` the columns that must be equal.
-    A text `$name` is the parameter of that name. `returning`: the response contains the written rows; otherwise it
-    contains only their number.
+    A text `$name`, also within an array or an object, is the parameter of that name. `returning`: the response contains
+    the written rows; otherwise it contains only their number.
     """
 
     verb: str
@@ -45,8 +45,21 @@ class Request:
 
     def placeholders(self) -> set[str]:
         """The names of its parameters."""
-        texts = (*self.values.values(), *self.where.values())
-        return {text[1:] for text in texts if isinstance(text, str) and text.startswith("$")}
+        names: set[str] = set()
+        with_parameters([*self.values.values(), *self.where.values()], names.add)
+        return names
+
+
+def with_parameters(value: Any, parameter: Callable[[str], Any]) -> Any:
+    """A value of a request in which each text `$name` is replaced by what the function returns for the name."""
+    match value:
+        case str() if value.startswith("$"):
+            return parameter(value[1:])
+        case Mapping():
+            return {key: with_parameters(item, parameter) for key, item in value.items()}
+        case list():
+            return [with_parameters(item, parameter) for item in value]
+    return value
 
 
 @dataclass(frozen=True)

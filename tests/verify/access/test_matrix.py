@@ -105,10 +105,11 @@ def test_declared_privileges_are_tested_or_listed() -> None:
 
 
 def test_an_api_table_is_parsed_as_a_request() -> None:
-    table = {"update": "things", "values": {"a": 1, "b": "$owner"}, "where": {"id": "$thing"}}
+    values = {"a": 1, "b": "$owner", "c": [{"d": "$other"}]}
+    table = {"update": "things", "values": values, "where": {"id": "$thing"}}
     request = parse_request("x", table)
-    assert request == Request("update", "things", values={"a": 1, "b": "$owner"}, where={"id": "$thing"})
-    assert request.placeholders() == {"owner", "thing"}
+    assert request == Request("update", "things", values=values, where={"id": "$thing"})
+    assert request.placeholders() == {"owner", "other", "thing"}
 
 
 @pytest.mark.parametrize(

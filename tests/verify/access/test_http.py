@@ -338,12 +338,12 @@ def test_a_terminated_run_cleans_up(place: tuple[Database, Api], tmp_path: Path)
     assert marked_rows(database.url) == 0
 
 
-def test_a_missing_client_is_an_error_with_the_install_command(one_api: Api, cli: Run, tmp_path: Path) -> None:
+def test_a_missing_client_is_an_error_with_the_install_command(one_api: Api, cli_process: Run, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as u\nfound = u.find_spec\n"
         "u.find_spec = lambda name, package=None: None if name == 'supabase' else found(name, package)\n"
     )
-    ran = cli(
+    ran = cli_process(
         "verify", "--only", "access", "--api-url", one_api.url, "--db-url", one_api.db_url,
         PYTHONPATH=str(tmp_path), **environ(one_api),
     )  # fmt: skip

@@ -58,6 +58,14 @@ def test_the_most_dangerous_faults_come_first(connection: Connection) -> None:
     assert read.sentence == "No test fails when anyone can read notes"
 
 
+def test_the_documented_survivor_is_a_fault(connection: Connection) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "testing-rls.md").read_text("utf-8")
+    (block,) = re.findall(r"^<!-- survivor -->\n```text\n(.*?)^```$", document, re.DOTALL | re.MULTILINE)
+    found = derive_suite_faults(connection, project_objects(connection), faults.KINDS)
+    headings = [f"SURVIVED  {f.sentence}\n  {f.fault.id}\n  {f.fault.sql}\n  missing test (pytest):\n" for f in found]
+    assert sum(block.startswith(heading) for heading in headings) == 1
+
+
 def test_every_fault_is_derived_by_an_operator(connection: Connection) -> None:
     found = derive_suite_faults(connection, project_objects(connection), faults.KINDS)
     with connection.transaction(force_rollback=True):

@@ -23,7 +23,8 @@ from (
       when 'timestamptz'::regtype then 'timestamp'
       when 'uuid'::regtype then 'text'
     end as other,
-    -- the type of a column that a policy, view, trigger or foreign key uses cannot change
+    -- the type of a column that a policy, view, trigger or foreign key uses cannot change, nor that of a JSON column
+    -- whose constraint calls a function
     exists (
       select 1 from pg_depend as h
       where h.refclassid = 'pg_class'::regclass and h.refobjid = c.oid and h.refobjsubid = t.attnum
@@ -32,6 +33,11 @@ from (
       select 1 from pg_constraint as k
       where k.contype = 'f'
         and ((k.conrelid = c.oid and t.attnum = any(k.conkey)) or (k.confrelid = c.oid and t.attnum = any(k.confkey)))
+    ) or exists (
+      select 1 from pg_constraint as k
+      inner join pg_depend as h on k.oid = h.objid and h.classid = 'pg_constraint'::regclass
+      where k.contype = 'c' and k.conrelid = c.oid and t.attnum = any(k.conkey)
+        and h.refclassid = 'pg_proc'::regclass and t.atttypid = 'jsonb'::regtype
     ) or t.attgenerated <> '' or t.attidentity <> '' as bound
   from pg_attribute as t
   inner join pg_class as c on t.attrelid = c.oid

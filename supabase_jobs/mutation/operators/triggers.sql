@@ -35,4 +35,8 @@ cross join lateral (
     t.drop || regexp_replace(t.definition, '( WHEN \(.*\))? EXECUTE FUNCTION ', ' WHEN (false) EXECUTE FUNCTION ') || ';')
 ) as v (operator, description, sql)
 where t.object = any($1)
+  -- PostgreSQL has no such triggers
+  and not (v.operator = 'before' and t.definition like '% REFERENCING %')
+  and not (v.operator = 'insert' and t.definition like '% INSERT OR UPDATE ON %')
+  and not (v.operator = 'statement' and t.definition ~ ' WHEN \(.*\m(new|old)\.')
   and v.sql <> t.drop || t.definition || ';'

@@ -6,7 +6,6 @@ from typing import Any
 
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.verify.functions import AREA
-from supabase_jobs.verify.functions.scenarios import Scenario
 
 # the key of a watched row that names its table
 TABLE = ""
@@ -25,6 +24,7 @@ class ComparedColumns:
         self._managed = managed
         self.user_columns: dict[str, set[str]] = {}
         self.changed_by_triggers: dict[str, set[str]] = {}
+        self._tables: dict[str, str] = {}
 
     def of(self, row: Row) -> Row:
         """A watched row without its table and the columns that are not compared."""
@@ -34,7 +34,7 @@ class ComparedColumns:
             return {column: value for column, value in row.items() if column != TABLE}
         compared = {}
         for column, value in row.items():
-            if column == TABLE or column in self.changed_by_triggers.get(table, ()):
+            if column == TABLE:
                 continue
             # also a key of a JSON column (metadata.server_id) and a column of another managed table (private.t.column)
             if column.partition(".")[0] in managed or column.rpartition(".")[0] in self._managed:
@@ -43,28 +43,23 @@ class ComparedColumns:
                 self.user_columns.setdefault(table, set()).add(column)
         return compared
 
-    def leave_out_changed(
-        self, before: Rows, after: Rows, scenarios: Sequence[Scenario], triggers: Sequence[str]
-    ) -> None:
-        """Leave out what differs between `before` and `after`, if a user trigger names it and no scenario declares it.
+    def leave_out_changed(self, before: Rows, after: Rows, triggers: Sequence[str]) -> None:
+        """Leave out what differs between `before` and `after`, if a user trigger names it.
 
         Between them, statements ran that change no value, except through triggers. `triggers` are the texts of the
-        user triggers. A column that a scenario declares as changed in the same table is always compared.
+        user triggers.
         """
         named = {word for text in triggers for word in re.findall(r"\w+", text)}
-        declared = {
-            (before[name].get(TABLE), column)
-            for scenario in scenarios
-            for name, change in scenario.changes.items()
-            if isinstance(change, Mapping) and name in before
-            for column in change
-        }
         for name, row in before.items():
             table = str(row.get(TABLE))
             changed = {c for c, value in self.of(row).items() if after.get(name, {}).get(c) != value}
-            left_out = {column for column in changed & named if (table, column) not in declared}
-            if table in self._managed and left_out:
-                self.changed_by_triggers[table] = self.changed_by_triggers.get(table, set()) | left_out
+            if table in self._managed and changed & named:
+                self.changed_by_triggers.setdefault(table, set()).update(changed & named)
+            self._tables[name] = table
+
+    def is_left_out(self, name: str, column: str) -> bool:
+        """Whether triggers change a column of a watched row; a scenario that declares the change compares it still."""
+        return column in self.changed_by_triggers.get(self._tables.get(name, ""), ())
 
     def findings(self) -> list[Finding]:
         """What is not compared: an info for each table."""

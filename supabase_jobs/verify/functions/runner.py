@@ -114,7 +114,7 @@ def scenario_runner(
         runner = ScenarioRunner(impersonation, params, variables, managed, tables, begun.answers[-2:])
         if touched.error is None:  # otherwise the scenarios show what fails
             texts = [text for (text,) in touched.answers[0].rows]
-            runner.leave_out_changed(touched.answer(), declared.scenarios, texts)
+            runner.leave_out_changed(touched.answer(), texts)
         yield runner
     finally:
         if not connection.broken:
@@ -145,10 +145,9 @@ class ScenarioRunner:
         self._names[now.rows[0][0]] = NOW
         self.fixture_rows = self._rows(self._begun)
 
-    def leave_out_changed(self, touched: Answer, scenarios: Sequence[Scenario], triggers: Sequence[str]) -> None:
+    def leave_out_changed(self, touched: Answer, triggers: Sequence[str]) -> None:
         """Leave out the columns that user triggers change; `touched` are the rows after the `unchanging` statements."""
-        self.columns.leave_out_changed(self._watched(self._begun), self._watched(touched), scenarios, triggers)
-        self.fixture_rows = self._rows(self._begun)
+        self.columns.leave_out_changed(self._watched(self._begun), self._watched(touched), triggers)
 
     def run(
         self, scenarios: Sequence[Scenario], deadline: float = math.inf
@@ -270,6 +269,10 @@ class ScenarioRunner:
                 had = {column: self._declared(value) for column, value in before.get(name, {}).items()}
                 expected = {column: value for column, value in expected.items() if had.get(column) != value}
             actual = self._change(before.get(name), after.get(name))
+            if isinstance(actual, dict):
+                declared = expected if isinstance(expected, Mapping) else {}
+                compared = {c: v for c, v in actual.items() if c in declared or not self.columns.is_left_out(name, c)}
+                actual = compared or (None if actual else actual)
             if actual != expected:
                 text = f"{name} should be {format_change(expected)}, but is {format_change(actual)}"
                 yield Deviation(text, narrower=actual is None)

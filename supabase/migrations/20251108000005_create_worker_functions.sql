@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:4309350135d3aae1cf4c19abd4a1c284db4742b232a7c19becfe6736d2aaaf1c
+-- supabase-jobs: 005_create_worker_functions sha256:17f67b85e47fd650a86b79dfe951b7500ae56b1292ac026673d351935730c97f
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -142,7 +142,8 @@ comment on function private.metadata_of_finished(jsonb, text, timestamptz, integ
 -- Otherwise the planner reads all jobs in order of age if it expects many queued jobs, and reads and sorts all queued
 -- jobs for each claim if it expects few. Therefore the query orders by both columns of that index; it compares the
 -- status with an array, because the planner drops a column that equals a constant from the order; and sorting is
--- disabled. The other settings make it look up these jobs again by their ids.
+-- disabled. The other settings make it look up these jobs again by their ids. The few claimed jobs are sorted all the
+-- same; up to PostgreSQL 17 that counts as expensive, and each call would be compiled, which takes 200 ms.
 --
 -- A claim removes the result and error of an earlier run, or of the owner, so that the response stays small.
 create function public.claim_jobs(p_worker text, p_limit integer default 1)
@@ -156,6 +157,7 @@ set enable_incremental_sort = off
 set enable_mergejoin = off
 set enable_seqscan = off
 set enable_sort = off
+set jit = off
 as $$
 declare
   claimed record;

@@ -369,6 +369,10 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
 
+  -- a malformed id is an error, whatever the order of the join below
+  perform count(*)
+  from jsonb_to_recordset(p_jobs) as g (id pg_catalog.uuid, claim_id pg_catalog.uuid);
+
   for attempt in 1..5 loop
     begin
       with job as materialized (
@@ -452,6 +456,10 @@ begin
     raise exception 'fail_jobs: the error of a job must not be null or empty'
       using errcode = 'invalid_parameter_value';
   end if;
+
+  -- a malformed id is an error, whatever the order of the join below
+  perform count(*)
+  from jsonb_to_recordset(p_jobs) as g (id pg_catalog.uuid, claim_id pg_catalog.uuid);
 
   for attempt in 1..5 loop -- see complete_jobs
     begin

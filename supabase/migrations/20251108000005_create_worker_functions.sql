@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:17f67b85e47fd650a86b79dfe951b7500ae56b1292ac026673d351935730c97f
+-- supabase-jobs: 005_create_worker_functions sha256:d09a2a43d42f8fd592c6b2e1729196b7386b217613badc79c5b9992506ec9a30
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -370,6 +370,10 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
 
+  -- a malformed id is an error, whatever the order of the join below
+  perform count(*)
+  from jsonb_to_recordset(p_jobs) as g (id pg_catalog.uuid, claim_id pg_catalog.uuid);
+
   for attempt in 1..5 loop
     begin
       with job as materialized (
@@ -453,6 +457,10 @@ begin
     raise exception 'fail_jobs: the error of a job must not be null or empty'
       using errcode = 'invalid_parameter_value';
   end if;
+
+  -- a malformed id is an error, whatever the order of the join below
+  perform count(*)
+  from jsonb_to_recordset(p_jobs) as g (id pg_catalog.uuid, claim_id pg_catalog.uuid);
 
   for attempt in 1..5 loop -- see complete_jobs
     begin

@@ -258,9 +258,13 @@ def _function(
 
 
 def _items(name: str, text: str, columns: Mapping[str, Type], objects: list[Object]) -> dict[str, Type]:
-    """The type of each argument that is an array of objects: the function reads it with jsonb_to_recordset."""
+    """The type of each argument that is an array of objects: the function reads it with jsonb_to_recordset.
+
+    A function may read some of the keys first, to check them; the longest list has them all.
+    """
     found = {}
-    for argument, record in re.findall(r"jsonb_to_recordset\(p_(\w+)\) as \w+ \((id [^)]*)\)", text):
+    read = re.findall(r"jsonb_to_recordset\(p_(\w+)\) as \w+ \((id [^)]*)\)", text)
+    for argument, record in dict(sorted(read, key=lambda item: len(item[1]))).items():
         pairs = [column.split(" ") for column in record.split(", ")]
         keys = (Key(key, _scalar(type_.removeprefix("pg_catalog."), key, columns)) for key, type_ in pairs)
         item = Object(f"{_camel(name)}Item", f"An item of the argument p_{argument} of {name}.", tuple(keys))

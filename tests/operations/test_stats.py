@@ -191,7 +191,7 @@ def test_a_query_after_one_that_times_out_may_time_out_too(applied_url: str, mon
 def test_stats_takes_one_round_trip(applied_url: str) -> None:
     info = psycopg.conninfo.conninfo_to_dict(applied_url)
     with (
-        distance(int(info["port"] or 0), 0) as proxy,
+        distance(int(info["port"] or 0), 0.005) as proxy,
         connect(f"postgresql://postgres@127.0.0.1:{proxy.port}/{info['dbname']}") as connection,
     ):
         before = proxy.round_trips

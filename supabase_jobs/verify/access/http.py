@@ -8,13 +8,15 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
 from importlib.util import find_spec
 from string import Template
 from typing import TYPE_CHECKING, Any
+
+import psycopg
 
 from supabase_jobs.api import keys
 from supabase_jobs.api.endpoint import Endpoint
@@ -241,8 +243,12 @@ def _delete_marked(this: _Run) -> None:
     with this.connection.transaction():
         for statement in this.declared.cleanup:
             this.connection.execute(statement.encode(), {"first": FIRST, "last": LAST})
-        for signed_up in this.signed_up:
-            sign_up.clean_up(this.connection, signed_up)
+        _clean_up_allow_lists(this)
+
+
+def _clean_up_allow_lists(this: _Run) -> None:
+    for signed_up in this.signed_up:
+        sign_up.clean_up(this.connection, signed_up)
 
 
 def _insert_fixture(this: _Run) -> None:
@@ -255,6 +261,9 @@ def _insert_fixture(this: _Run) -> None:
             result.answer()
         elif users := fixture.new_users(this.impersonation.ids):
             this.signed_up.append(sign_up.run(this.connection, users))
+        # before the commit, because a later run could not tell the rows of a killed one from the project's
+        with suppress(psycopg.errors.ForeignKeyViolation), this.connection.transaction():
+            _clean_up_allow_lists(this)
         for statement in fixture.statements:
             this.connection.execute(statement.encode(), params)
 

@@ -109,15 +109,25 @@ def test_other_rows_stay_unchanged(place: tuple[Database, Api], cli: Run) -> Non
         assert (ran.code, connection.execute(ALL_ROWS).fetchone()) == (0, before)
 
 
-def test_the_rows_are_those_that_constraints_and_sign_up_triggers_accept(place: tuple[Database, Api], cli: Run) -> None:
+def test_the_rows_are_those_that_constraints_and_sign_up_triggers_accept(
+    place: tuple[Database, Api], cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     database, api = place
+    send, committed = http.send, []
     with psycopg.connect(database.url, autocommit=True) as connection:
         connection.execute("update public.async_jobs set url = 'https://youtube.com/watch?v=verify12345'")
         connection.execute(named("jobs", "URLs of videos only"))
         connection.execute(named("sign_up", "an allow-list and a company's domain"))
+
+        def observed(*arguments: Any) -> str:
+            committed.extend(connection.execute("select email from public.allowed_emails").fetchall())
+            return send(*arguments)
+
+        monkeypatch.setattr(http, "send", observed)
         before = connection.execute(ALL_ROWS).fetchone()
         ran = cli("verify", "--only", "access", "--api-url", api.url, "--db-url", database.url, **environ(api))
         assert ran.code == 0, ran.out
+        assert committed == []  # a run that is killed leaves none
         assert connection.execute(ALL_ROWS).fetchone() == before
         assert connection.execute("select count(*) from public.allowed_emails").fetchone() == (0,)
 

@@ -44,11 +44,15 @@ class Checkout:
     def summary(self) -> Path:
         return self.temp / "summary.md"
 
-    def run(self, steps: Iterable[dict[str, Any]], values: Mapping[str, str] | None = None) -> list[Step]:
+    def run(
+        self, steps: Iterable[dict[str, Any]], values: Mapping[str, str] | None = None, *, database: str = ""
+    ) -> list[Step]:
         """Run steps up to the first that fails, with bash as GitHub calls it.
 
-        `values` are those of expressions, such as `secrets.NAME`; others are empty, as on GitHub.
+        `values` are those of expressions, such as `secrets.NAME`; others are empty, as on GitHub. The commands use
+        the URL `database`, if it is not empty.
         """
+        target = {"SUPABASE_DB_URL": database} if database else {}
         done: list[Step] = []
         known = dict(values or {})
         for step in steps:
@@ -62,7 +66,7 @@ class Checkout:
             self.outputs.write_text("")
             ran = subprocess.run(
                 [program("bash"), "-eo", "pipefail", "-c", step["run"]], cwd=self.folder,
-                env={**self.environ(), **environ}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                env={**self.environ(), **target, **environ}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                 timeout=120, check=False,
             )  # fmt: skip
             pairs = (line.split("=", 1) for line in self.outputs.read_text().splitlines())

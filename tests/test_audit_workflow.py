@@ -11,9 +11,11 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from supabase_jobs.cli.audit import FORMATS
+from supabase_jobs.database.connection import connect
 from supabase_jobs.report.audit.markdown import MARKER
 from tests.audit.catalogue import PROJECTS
 from tests.checkout import Checkout, Step, annotations, checked_out, last
+from tests.fix_db import Make
 
 ROOT = Path(__file__).parents[1]
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
@@ -43,14 +45,32 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
         yield made
 
 
+@pytest.fixture
+def todos(make_database: Make) -> str:
+    """The URL of a database with these migrations, for commands that need no server of their own."""
+    url = make_database("platform").url
+    with connect(url) as connection:
+        for file in sorted((PROJECTS / "todos" / "supabase" / "migrations").iterdir()):
+            connection.execute(file.read_bytes())
+    return url
+
+
+@pytest.fixture
+def leaking(todos: str) -> str:
+    """The URL of the same database with the fault."""
+    with connect(todos) as connection:
+        connection.execute(FAULT.encode())
+    return todos
+
+
 def add(checkout: Checkout, sql: str) -> None:
     (checkout.migrations / "20991231000000_change.sql").write_text(sql)
 
 
-def run(checkout: Checkout, **inputs: str) -> list[Step]:
+def run(checkout: Checkout, *, database: str = "", **inputs: str) -> list[Step]:
     values = {f"inputs.{name}": str(entry["default"]) for name, entry in ACTION["inputs"].items()}
     values |= VALUES | {f"inputs.{name}": value for name, value in inputs.items()}
-    return checkout.run(STEPS, values)
+    return checkout.run(STEPS, values, database=database)
 
 
 def calls(checkout: Checkout) -> list[str]:
@@ -76,13 +96,15 @@ def test_action_comments_on_what_a_pull_request_opens_and_fails(checkout: Checko
 
 
 @pytest.mark.slow
-def test_action_updates_its_comment_and_passes_for_a_leak_of_the_target_branch(checkout: Checkout) -> None:
+def test_action_updates_its_comment_and_passes_for_a_leak_of_the_target_branch(
+    checkout: Checkout, leaking: str
+) -> None:
     (checkout.temp / "comments").write_text("41\n42\n")
     add(checkout, FAULT)
     checkout.git("add", "--all")
     checkout.git("commit", "--message", "a leak")
     checkout.git("push", "origin", "HEAD:main")
-    steps = run(checkout, options="--no-functions")
+    steps = run(checkout, database=leaking, options="--no-functions")
     assert last(steps) == ("Verdict", 0), steps[-1].err
     assert "api --method PATCH repos/example/project/issues/comments/42 " in calls(checkout)[-1]
     summary = checkout.summary.read_text()
@@ -102,12 +124,12 @@ def test_action_fails_for_a_broken_migration_without_a_comment(checkout: Checkou
 
 
 @pytest.mark.slow
-def test_action_without_a_target_branch_finds_leaks(checkout: Checkout) -> None:
+def test_action_without_a_target_branch_finds_leaks(checkout: Checkout, todos: str) -> None:
     """The first pull request of a project: the target branch has no migrations."""
     checkout.git("rm", "-r", "--cached", "supabase")
     checkout.git("commit", "--message", "none")
     checkout.git("push", "origin", "HEAD:main")
-    steps = run(checkout)
+    steps = run(checkout, database=todos)
     assert last(steps) == ("Verdict", 0), steps[-1].err
     assert "difference" not in checkout.summary.read_text()
 
@@ -137,10 +159,10 @@ def test_workflow_uses_the_action_with_few_permissions() -> None:
 
 
 @pytest.mark.slow
-def test_gitlab_job_writes_its_reports_and_fails_for_a_leak(checkout: Checkout) -> None:
+def test_gitlab_job_writes_its_reports_and_fails_for_a_leak(checkout: Checkout, leaking: str) -> None:
     add(checkout, FAULT)
     job = GITLAB["supabase-audit"]
-    steps = checkout.run([{"run": "\n".join(job["script"])}])
+    steps = checkout.run([{"run": "\n".join(job["script"])}], database=leaking)
     assert steps[-1].code == 1
     reports = job["artifacts"]["reports"]
     entries = json.loads((checkout.folder / reports["codequality"]).read_text())

@@ -15,6 +15,7 @@ from tests.audit.catalogue import PROJECTS, project
 from tests.fix_cli import Run
 
 pytestmark = pytest.mark.slow
+on_the_session_server = pytest.mark.usefixtures("embedded")
 
 
 @pytest.fixture
@@ -35,6 +36,7 @@ def test_audit_of_migrations_without_a_database(cli: Run, folder: Path) -> None:
     assert not list(folder.glob(".supabase-jobs*"))
 
 
+@on_the_session_server
 def test_audit_exits_1_for_a_leak_and_prints_json(cli: Run, folder: Path) -> None:
     [fault] = [f for f in project("teams").faults if f.name == "anyone signed in can join a team"]
     (folder / "supabase" / "migrations" / "20250101000000_fault.sql").write_text(fault.sql)
@@ -46,6 +48,7 @@ def test_audit_exits_1_for_a_leak_and_prints_json(cli: Run, folder: Path) -> Non
     assert {"object", "caller", "whose", "action", "outcome"} == set(ran.json["matrix"][0])
 
 
+@on_the_session_server
 def test_sarif_and_annotations_have_the_line_of_the_policy(cli: Run, folder: Path) -> None:
     file = folder / "supabase" / "migrations" / "20250101000000_fault.sql"
     file.write_text('-- everyone\n\ncreate policy "open" on comments for update using (true);\n')
@@ -65,6 +68,7 @@ def test_sarif_and_annotations_have_the_line_of_the_policy(cli: Run, folder: Pat
     assert "verify" not in annotations[0]
 
 
+@on_the_session_server
 def test_html_has_the_sql_and_the_request_of_each_cell(cli: Run, folder: Path) -> None:
     ran = cli("audit", "--format", "html", "--output", "audit.html", cwd=folder)
     assert ran.code == 0, ran.err
@@ -85,6 +89,7 @@ def test_html_has_the_sql_and_the_request_of_each_cell(cli: Run, folder: Path) -
     assert "select set_config('request.jwt.claims'" in page
 
 
+@on_the_session_server
 def test_update_baseline_and_then_a_deviation(cli: Run, folder: Path) -> None:
     written = cli("audit", "--update-baseline", cwd=folder)
     assert written.code == 0, written.err

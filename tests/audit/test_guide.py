@@ -23,6 +23,7 @@ def plain(text: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("embedded")
 def test_the_guide_shows_what_the_commands_print(cli: Run, tmp_path: Path) -> None:
     """Also `scripts/record` runs it: it writes the outputs."""
     printed, shown = "", 0

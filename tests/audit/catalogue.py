@@ -16,6 +16,7 @@ A project has `supabase/migrations`, and `faults.toml`:
     proof = "insert into …"            # reaches rows only with the fault; the last statement counts
     finds = "error escalation:public.team_members:insert"
     cause = "members: join"            # part of the cause that audit names
+    alone = true                       # other faults hide it, because they open the same rows
 
     [harmless."a policy that says the same in other words"]
     sql = "alter policy …"
@@ -23,7 +24,7 @@ A project has `supabase/migrations`, and `faults.toml`:
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,12 @@ class Fault:
     proof: str
     finds: str
     cause: str = ""
+    alone: bool = False
+
+    @property
+    def object(self) -> str:
+        """The object of the finding."""
+        return self.finds.split(":")[1]
 
 
 @dataclass(frozen=True)
@@ -90,9 +97,12 @@ def project(name: str) -> Project:
     with (PROJECTS / name / "faults.toml").open("rb") as file:
         table = tomllib.load(file)
     faults = tuple(
-        Fault(fault, entry["sql"], entry["as"], entry["proof"], entry["finds"], entry.get("cause", ""))
+        Fault(
+            fault, entry["sql"], entry["as"], entry["proof"], entry["finds"], entry.get("cause", ""),
+            entry.get("alone", False),
+        )
         for fault, entry in table.get("faults", {}).items()
-    )
+    )  # fmt: skip
     harmless = {change: entry["sql"] for change, entry in table.get("harmless", {}).items()}
     callers = {"anon": {}} | {user: {"user": user} for user in table["users"]} | table.get("callers", {})
     return Project(name, table["users"], callers, table["rows"], faults, harmless)
@@ -101,3 +111,15 @@ def project(name: str) -> Project:
 def names() -> list[str]:
     """The example projects."""
     return sorted(path.parent.name for path in PROJECTS.glob("*/faults.toml"))
+
+
+def groups(faults: Sequence[Fault]) -> list[list[Fault]]:
+    """The faults in few groups: those of different objects share one, unless others hide them."""
+    found: list[list[Fault]] = []
+    for fault in (f for f in faults if not f.alone):
+        group = next((g for g in found if fault.object not in {other.object for other in g}), None)
+        if group is None:
+            found.append([fault])
+        else:
+            group.append(fault)
+    return [*found, *([f] for f in faults if f.alone)]

@@ -1,7 +1,10 @@
-"""The example projects: no error on the unmodified project, each fault reported, no harmless change reported."""
+"""The example projects: no error on the unmodified project, each fault reported, no harmless change reported.
+
+Faults of different objects share an audit, and so do the harmless changes of a project.
+"""
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,28 +12,19 @@ import pytest
 from supabase_jobs.audit import baseline
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Audit, Severity
-from tests.audit.catalogue import Fault, Project, names, project
+from tests.audit import catalogue
+from tests.audit.catalogue import Fault, Project, groups, names, project
 from tests.audit.conftest import run_audit
 
-each_fault = pytest.mark.parametrize(
-    ("project", "fault", "found"),
+each_group = pytest.mark.parametrize(
+    ("project", "faults", "found"),
     [
-        pytest.param(name, fault, project(name), id=f"{name}-{fault.name}")
+        pytest.param(name, group, project(name), id=f"{name}-{number}")
         for name in names()
-        for fault in project(name).faults
+        for number, group in enumerate(groups(project(name).faults))
     ],
     indirect=["project"],
 )
-each_change = pytest.mark.parametrize(
-    ("project", "name", "sql"),
-    [
-        pytest.param(name, name, sql, id=f"{name}-{change}")
-        for name in names()
-        for change, sql in project(name).harmless.items()
-    ],
-    indirect=["project"],
-)
-
 Unmodified = Callable[[str], Audit]
 
 
@@ -51,32 +45,40 @@ def test_no_error_on_the_project(unmodified: Unmodified, name: str) -> None:
     assert tomllib.loads(baseline.render(result, baseline.Baseline()))["access"].keys() == result.access.keys()
 
 
-@each_fault
-def test_fault_is_reported(
-    project: Connection, fault: Fault, found: Project, unmodified: Unmodified, tmp_path: Path
+@each_group
+def test_faults_are_reported(
+    project: Connection, faults: Sequence[Fault], found: Project, unmodified: Unmodified, tmp_path: Path
 ) -> None:
     known = _baseline(unmodified(found.name), tmp_path)
-    assert found.prove(project, fault) < 1, "the proof reaches rows without the fault"
-    project.execute(fault.sql.encode())
-    assert found.prove(project, fault) > 0, "the fault opens no hole"
+    assert proved(project, faults, found) == [], "the proofs reach rows without the faults"
+    for fault in faults:
+        project.execute(fault.sql.encode())
+    assert proved(project, faults, found) == [fault.name for fault in faults], "some faults open no hole"
     result = run_audit(project, known.access)
     compared = baseline.apply(result, known, strict=False, narrowed=False)
     findings = {f"{f.severity} {f.id}": f for f in (*compared.findings, *result.findings)}
-    assert fault.finds in findings
-    finding = findings[fault.finds]
-    assert fault.cause in finding.cause
-    deviations = [f for f in compared.findings if f.severity is not Severity.INFO and f.object == finding.object]
-    assert any(fault.cause in f.cause for f in deviations)
-    project.execute(finding.fix.encode())
-    assert found.prove(project, fault) < 1, "the fix closes nothing"
+    for fault in faults:
+        assert fault.finds in findings, fault.name
+        finding = findings[fault.finds]
+        assert fault.cause in finding.cause, fault.name
+        deviations = [f for f in compared.findings if f.severity is not Severity.INFO and f.object == finding.object]
+        assert any(fault.cause in f.cause for f in deviations), fault.name
+        project.execute(finding.fix.encode())
+    assert proved(project, faults, found) == [], "some fixes close nothing"
 
 
-@each_change
-def test_harmless_change_is_not_reported(
-    project: Connection, name: str, sql: str, unmodified: Unmodified, tmp_path: Path
+def proved(connection: Connection, faults: Sequence[Fault], found: Project) -> list[str]:
+    """The names of the faults whose proofs reach rows."""
+    return [fault.name for fault in faults if found.prove(connection, fault) > 0]
+
+
+@pytest.mark.parametrize(("project", "name"), [(name, name) for name in names()], ids=names(), indirect=["project"])
+def test_harmless_changes_are_not_reported(
+    project: Connection, name: str, unmodified: Unmodified, tmp_path: Path
 ) -> None:
     known = _baseline(unmodified(name), tmp_path)
-    project.execute(sql.encode())
+    for sql in catalogue.project(name).harmless.values():
+        project.execute(sql.encode())
     result = run_audit(project)
     assert [f for f in result.findings if f.severity is Severity.ERROR] == []
     compared = baseline.apply(result, known, strict=False, narrowed=False)

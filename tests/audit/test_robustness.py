@@ -28,7 +28,7 @@ create constraint trigger fail after insert on public.lists deferrable initially
 SLOW = """
 create policy "slow" on public.tags as restrictive for select using ((select pg_sleep(5)) is not null);
 """
-SHORT = SETTINGS.replace("'10s'", "'50ms'").replace("'2s'", "'50ms'")
+SHORT = SETTINGS.replace("'10s'", "'60ms'").replace("'2s'", "'20ms'")
 COUNTS = """
 select
   (select count(*) from auth.users),
@@ -50,7 +50,7 @@ ROW_LOCKS = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Timeouts of 50 ms."""
+    """Timeouts of 60 ms and, for locks, 20 ms."""
     monkeypatch.setattr(run, "SETTINGS", SHORT)
 
 

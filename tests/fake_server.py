@@ -5,7 +5,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 _SSL, _GSS = 80877103, 80877104
@@ -27,6 +27,7 @@ def fake_server(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Iterato
     listener = socket.create_server(("127.0.0.1", 0))
     fake = FakeServer(listener.getsockname()[1])
     ended = threading.Event()
+    clients: list[socket.socket] = []
 
     def serve() -> None:
         while True:
@@ -38,6 +39,7 @@ def fake_server(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Iterato
                 if ended.is_set():
                     return
                 client.settimeout(20)
+                clients[:] = [client]
                 try:
                     connected = _read_startup(client, fake, tls)
                     if connected is not None:
@@ -52,6 +54,9 @@ def fake_server(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Iterato
         yield fake
     finally:
         ended.set()
+        for client in clients:  # psycopg may keep a connection that timed out open
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
         socket.create_connection(("127.0.0.1", fake.port)).close()
         thread.join(30)
         listener.close()

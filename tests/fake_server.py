@@ -104,7 +104,12 @@ def _read_startup(client: socket.socket, fake: FakeServer, tls: ssl.SSLContext |
         code = struct.unpack("!I", body[:4])[0]
         if code == _SSL and tls is not None:
             client.sendall(b"S")
-            client = tls.wrap_socket(client, server_side=True)
+            client = tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)
+            try:
+                client.do_handshake()
+            except OSError:
+                client.close()
+                raise
         elif code in (_SSL, _GSS):
             client.sendall(b"N")
         else:

@@ -423,6 +423,30 @@ def test_an_owner_cannot_take_or_keep_a_claim(queue: Connection, owner: RequestI
     assert queue.execute(REQUEUE.encode(), ("1 minute", 3, None)).fetchone() == (1, 0)
 
 
+OWN_JOB = [
+    "update public.async_jobs set status = 'queued', metadata = '{}' where id = %s",
+    "update public.async_jobs set status = 'completed', progress = 100, result = '7' where id = %s",
+    "update public.async_jobs set status = 'cancelled' where id = %s",
+    "delete from public.async_jobs where id = %s",
+]
+
+
+@each_owner
+@pytest.mark.parametrize("statement", OWN_JOB, ids=["queued", "completed", "cancelled", "deleted"])
+def test_an_owner_ends_the_claim_of_its_own_job_only(queue: Connection, owner: RequestIdentity, statement: str) -> None:
+    if owner.role == "anon" and statement.startswith("delete"):
+        assert sqlstate_of(queue, owner, statement, JOBS[GUEST_A]) == "42501"
+        return
+    job_id = JOBS[owner_id(owner)]
+    claimed = claim(queue, limit=4)
+    keep(queue, owner, statement, job_id)
+    before = queue.execute("select j from public.async_jobs j where id = %s", (job_id,)).fetchall()
+    jobs = [{"id": str(j), "claim_id": claim_id, "result": {}} for j, claim_id in claimed]
+    assert value(queue, "select public.complete_jobs('w1', %s)", Jsonb(jobs)) == 3
+    assert queue.execute("select j from public.async_jobs j where id = %s", (job_id,)).fetchall() == before
+    assert {job(queue, j)["status"] for j in JOBS.values() if j != job_id} == {"completed"}
+
+
 @each_owner
 def test_a_job_that_its_owner_marks_as_processing_returns_to_the_queue(
     queue: Connection, owner: RequestIdentity

@@ -59,8 +59,19 @@ def _rows(_ctx: click.Context, _param: click.Parameter, value: int) -> int:
     help="Read the figures from a performance.json instead of measuring.",
 )
 @click.option("--record", "recorded", is_flag=True, help="Write the figures into docs/ and README.md.")
+@click.option(
+    "--pgmq",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Compare workers with Supabase Queues: the file pgmq.sql of github.com/pgmq/pgmq.",
+)
 def main(
-    rows: int, names: Sequence[str], as_json: bool, output: Path | None, file: Path | None, recorded: bool
+    rows: int,
+    names: Sequence[str],
+    as_json: bool,
+    output: Path | None,
+    file: Path | None,
+    recorded: bool,
+    pgmq: Path | None,
 ) -> None:
     """Measure on temporary databases, which takes minutes; exits 1 if a figure exceeds its limit."""
     document: dict[str, Any] = {}
@@ -70,7 +81,7 @@ def main(
     if recorded and (set(names) != set(SUBJECTS) or rows not in record.SIZES):
         sizes = " or ".join(f"{size:,}" for size in record.SIZES)
         raise click.UsageError(f"--record needs all subjects and {sizes} rows")
-    document = document or measured(rows, names)
+    document = document or measured(rows, names, pgmq)
     click.echo(report.as_json(document) if as_json else report.text(document), nl=False)
     if output is not None:
         report.write(document, output, "performance")
@@ -79,12 +90,12 @@ def main(
     sys.exit(0 if document["ok"] else 1)
 
 
-def measured(rows: int, names: Sequence[str]) -> dict[str, Any]:
+def measured(rows: int, names: Sequence[str], pgmq: Path | None) -> dict[str, Any]:
     """Measure the subjects; returns the document that all outputs are made from."""
     load = round(os.getloadavg()[0], 1)
     subjects = []
     ok = True
-    with Databases(rows) as databases:
+    with Databases(rows, pgmq) as databases:
         for name in names:
             log(f"{name} …")
             started = time.perf_counter()

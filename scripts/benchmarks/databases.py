@@ -44,10 +44,11 @@ def run(connection: Connection, name: str, *params: object) -> int:
 
 
 class Databases:
-    """The server, started on first use, and its databases. Use as a context manager."""
+    """The server, started on first use, and its databases; the SQL of pgmq. Use as a context manager."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, pgmq: Path | None = None) -> None:
         self.rows = rows
+        self.pgmq = pgmq
         self.expired = min(300_000, rows * 3 // 10)  # as insert_jobs.sql dates them
         self._stack = ExitStack()
         self._server: ServerInfo | None = None

@@ -1,60 +1,163 @@
-"""Concurrent workers, each in its own process, that claim and complete jobs."""
+"""Concurrent workers, each in its own process, that claim and complete jobs; the same with the messages of pgmq."""
 
+import statistics
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection as Pipe
+from typing import Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 
-from benchmarks.databases import Databases
+from benchmarks.databases import Databases, run
 from benchmarks.figures import Figure, holds
+from supabase_jobs.database.connection import Connection
 
-WORKERS, JOBS = 8, 10_000
-_CLAIM_SIZES = (1, 10)
+WORKERS, JOBS, REPEAT = 8, 10_000, 3
+CLAIM_SIZES = (1, 10)
+# jobs per second relative to pgmq, by the size of a claim
+LIMITS = {1: 1.0, 10: 0.5}
 _PROCESSES = get_context("spawn")
 
-_CLAIM = "select id, metadata ->> 'claim_id' from public.claim_jobs(%s, %s)"
-_COMPLETE = """select public.complete_job(%s, %s, %s, '{"transcription": "…"}')"""
+# One job or message: its id, and what identifies the claim.
+Claimed = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """How a worker uses a queue, under which role, and how to fill it with `number` more entries."""
+
+    name: str
+    role: str
+    claim: Callable[[Connection, str, int], Sequence[Claimed]]
+    complete: Callable[[Connection, str, Sequence[Claimed]], int]
+    add: Callable[[Connection, int], None]
+
+
+def _claim_jobs(connection: Connection, worker: str, number: int) -> Sequence[Claimed]:
+    return connection.execute(
+        "select id, metadata ->> 'claim_id' from public.claim_jobs(%s, %s)", (worker, number)
+    ).fetchall()
+
+
+def _complete_jobs(connection: Connection, worker: str, claimed: Sequence[Claimed]) -> int:
+    result = {"transcription": "…"}
+    if len(claimed) == 1:
+        [(job_id, claim_id)] = claimed
+        values = (job_id, worker, claim_id, Jsonb(result))
+        return _number(connection.execute("select public.complete_job(%s, %s, %s, %s)::integer", values))
+    jobs = [{"id": str(job_id), "claim_id": claim_id, "result": result} for job_id, claim_id in claimed]
+    return _number(connection.execute("select public.complete_jobs(%s, %s)", (worker, Jsonb(jobs))))
+
+
+def _read_messages(connection: Connection, _worker: str, number: int) -> Sequence[Claimed]:
+    return connection.execute("select msg_id, read_ct from pgmq.read('jobs', 300, %s)", (number,)).fetchall()
+
+
+def _delete_messages(connection: Connection, _worker: str, claimed: Sequence[Claimed]) -> int:
+    if len(claimed) == 1:
+        return _number(connection.execute("select pgmq.delete('jobs', %s::bigint)::integer", (claimed[0][0],)))
+    ids = [message_id for message_id, _ in claimed]
+    return _number(connection.execute("select count(*) from pgmq.delete('jobs', %s::bigint[])", (ids,)))
+
+
+def _number(cursor: "psycopg.Cursor[Any]") -> int:
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def _add_jobs(connection: Connection, number: int) -> None:
+    run(connection, "add_jobs", number)
+
+
+def _add_messages(connection: Connection, number: int) -> None:
+    run(connection, "add_messages", number)
+
+
+OURS = Queue("claim_jobs", "service_role", _claim_jobs, _complete_jobs, _add_jobs)
+PGMQ = Queue("pgmq", "postgres", _read_messages, _delete_messages, _add_messages)
+
+
+@dataclass(frozen=True)
+class Work:
+    """The claimed ids, the number of completed jobs, the seconds of all claims, and the seconds from start to end."""
+
+    claimed: Sequence[Any]
+    completed: int
+    claiming: float
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Jobs per second."""
+        return len(self.claimed) / self.seconds
 
 
 def measure(databases: Databases) -> list[Figure]:
-    """Claim one job at a time, then ten, from a queue of 2% of the jobs."""
+    """Claim one job at a time, then ten, from a queue of 2% of the jobs, in turns with pgmq if its SQL is given."""
     queued = databases.rows // 50
-    share = min(JOBS, queued // len(_CLAIM_SIZES)) // WORKERS
+    share = min(JOBS, queued) // WORKERS
     with databases.copy(databases.filled()) as url:
-        return [figure for number in _CLAIM_SIZES for figure in figures(url, share, number)]
+        if databases.pgmq is not None:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(databases.pgmq.read_bytes())
+                connection.execute("select pgmq.create('jobs')")
+                PGMQ.add(connection, queued)
+                connection.execute("vacuum analyze pgmq.q_jobs")
+        compare = databases.pgmq is not None
+        return [figure for at_once in CLAIM_SIZES for figure in figures(url, share, at_once, compare)]
 
 
-def figures(url: str, share: int, at_once: int) -> Iterator[Figure]:
-    """Each worker processes `share` jobs of the queue, `at_once` per claim."""
-    claimed, completed, claiming, seconds = _work(url, share, at_once)
+def figures(url: str, share: int, at_once: int, compare: bool = False) -> Iterator[Figure]:
+    """Each worker processes `share` jobs of the queue, `at_once` per claim; the medians of several runs."""
+    queues = (OURS, PGMQ) if compare else (OURS,)
+    runs = [[_work(url, queue, share, at_once) for queue in queues] for _ in range(REPEAT)]
+    ours = [works[0] for works in runs]
     total = share * WORKERS
     name = f"{WORKERS} workers, {at_once} at a time"
-    detail = f"{total:,} in {seconds:.1f} s, each claim and each completion committed"
-    yield Figure(f"{name}: jobs", total / seconds, "/s", detail=detail, also={"seconds": seconds})
+    rate = statistics.median(work.rate for work in ours)
+    completion = "completion" if at_once == 1 else "completion of all ten"
+    detail = f"{total:,} in {total / rate:.1f} s, each claim and each {completion} committed; median of {REPEAT}"
+    yield Figure(f"{name}: jobs", rate, "/s", detail=detail, also={"seconds": total / rate})
     yield Figure(
         f"{name}: claims",
-        len(claimed) / claiming * WORKERS,
+        statistics.median(len(work.claimed) / work.claiming * WORKERS for work in ours),
         "/s",
         detail="jobs, by the time spent in claim_jobs alone",
     )
+    if compare:
+        rates = [work.rate for _, work in runs]
+        ratios = [mine.rate / other.rate for mine, other in runs]
+        each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        yield Figure(
+            f"{name}: jobs relative to pgmq",
+            statistics.median(ratios),
+            "×",
+            LIMITS[at_once],
+            least=True,
+            detail=f"read and delete: {statistics.median(rates):,.0f}/s; the runs: {each}",
+        )
+    claimed = [job for work in ours for job in work.claimed]
+    completed = sum(work.completed for work in ours)
     yield holds(
         f"{name}: each claimed exactly once",
-        len(claimed) == len(set(claimed)) == completed == total,
+        len(claimed) == len(set(claimed)) == completed == total * REPEAT,
         f"{len(claimed):,} claimed, {len(set(claimed)):,} different, {completed:,} completed",
     )
 
 
-def _work(url: str, share: int, at_once: int) -> tuple[list[uuid.UUID], int, float, float]:
-    """All claimed ids, the number of completed jobs, the seconds of all claims, and the seconds from start to end."""
+def _work(url: str, queue: Queue, share: int, at_once: int) -> Work:
+    """Let all workers process their share at the same time, from a queue that is as long afterwards as before."""
     pipes = []
     processes = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        queue.add(connection, share * WORKERS)
     for number in range(WORKERS):
         pipe, child_pipe = _PROCESSES.Pipe()
         process = _PROCESSES.Process(
-            target=_process_jobs, args=(url, f"worker-{number}", share, at_once, child_pipe), daemon=True
+            target=_process_jobs, args=(url, queue, f"worker-{number}", share, at_once, child_pipe), daemon=True
         )
         process.start()
         child_pipe.close()
@@ -75,21 +178,23 @@ def _work(url: str, share: int, at_once: int) -> tuple[list[uuid.UUID], int, flo
             process.kill()
             process.join()
     ids = [id for claimed, _, _ in results for id in claimed]
-    return ids, sum(completed for _, completed, _ in results), sum(claiming for _, _, claiming in results), seconds
+    return Work(
+        ids, sum(completed for _, completed, _ in results), sum(claiming for _, _, claiming in results), seconds
+    )
 
 
-def _process_jobs(url: str, name: str, share: int, at_once: int, pipe: Pipe) -> None:
-    claimed: list[uuid.UUID] = []
+def _process_jobs(url: str, queue: Queue, name: str, share: int, at_once: int, pipe: Pipe) -> None:
+    ids: list[Any] = []
     completed, claiming = 0, 0.0
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("set role service_role")
+        connection.execute("select set_config('role', %s, false)", (queue.role,))
         pipe.send(None)
         pipe.recv()
-        while len(claimed) < share:
+        while len(ids) < share:
             started = time.perf_counter()
-            rows = connection.execute(_CLAIM, (name, min(at_once, share - len(claimed)))).fetchall()
+            claimed = queue.claim(connection, name, min(at_once, share - len(ids)))
             claiming += time.perf_counter() - started
-            claimed += [id for id, _ in rows]
-            for id, claim in rows:
-                completed += connection.execute(_COMPLETE, (id, name, claim)).fetchone() == (True,)
-    pipe.send((claimed, completed, claiming))
+            ids += [id for id, _ in claimed]
+            if claimed:
+                completed += queue.complete(connection, name, claimed)
+    pipe.send((ids, completed, claiming))

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks import __main__ as bench
-from benchmarks import apply, hosted, programs, queries, verify
+from benchmarks import apply, hosted, programs, queries, verify, workers
 from benchmarks.databases import Databases
 from benchmarks.figures import Figure
 from benchmarks.programs import CompletedCommand, Programs
@@ -48,6 +48,7 @@ def only(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
 
 def test_subjects_that_use_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(queries, "SECONDS", 0.0)
+    monkeypatch.setattr(workers, "REPEAT", 1)
     result = run("--only", "queries,owners,cleanup,workers", "--json", "--output", str(tmp_path))
     document = json.loads(result.stdout)
     assert set(document) == {"rows", "machine", "subjects", "ok"}

@@ -84,7 +84,8 @@ def test_all_deletions_delete_the_expired_jobs(filled: Database, delete: cleanup
         assert run(connection, "expired") == 0
 
 
-def test_a_job_claimed_twice_misses_the_figure(filled: Database) -> None:
+def test_a_job_claimed_twice_misses_the_figure(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "REPEAT", 1)
     with connect(filled.url) as connection:
         connection.execute("alter function public.claim_jobs(text, integer) rename to claim_jobs_once")
         connection.execute(

@@ -13,7 +13,7 @@ from typing import Any
 import click
 import psycopg
 
-from benchmarks import apply, audit, cleanup, hosted, owners, queries, record, report, verify, workers
+from benchmarks import apply, audit, cleanup, hosted, owners, partitions, queries, record, report, verify, workers
 from benchmarks.databases import Databases, log
 from benchmarks.figures import Figure
 from supabase_jobs.errors import SupabaseJobsError
@@ -28,6 +28,8 @@ SUBJECTS: Mapping[str, Callable[[Databases], list[Figure]]] = {
     "hosted": hosted.measure,
     "audit": audit.measure,
 }
+# with --partitions, instead of the others
+PARTITIONS: Mapping[str, Callable[[Databases], list[Figure]]] = {"partitions": partitions.measure}
 
 
 def _subjects(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Sequence[str]:
@@ -37,15 +39,21 @@ def _subjects(_ctx: click.Context, _param: click.Parameter, value: str | None) -
     return names
 
 
-def _rows(_ctx: click.Context, _param: click.Parameter, value: int) -> int:
-    if value % 2000 or value < 2000:
+def _rows(_ctx: click.Context, _param: click.Parameter, value: int | None) -> int | None:
+    if value is not None and (value % 2000 or value < 2000):
         raise click.BadParameter("must be a multiple of 2,000")
     return value
 
 
 @click.command()
-@click.option("--rows", default=1_000_000, show_default=True, callback=_rows, help="Number of jobs in the table.")
+@click.option(
+    "--rows",
+    type=int,
+    callback=_rows,
+    help="Number of jobs in the table (default: 1,000,000; with --partitions 10,000,000).",
+)
 @click.option("--only", "names", metavar="SUBJECT,…", callback=_subjects, help=f"Subjects: {', '.join(SUBJECTS)}.")
+@click.option("--partitions", "partitioned", is_flag=True, help="Measure a partitioned table next to a tenth of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the table.")
 @click.option(
     "--output",
@@ -65,8 +73,9 @@ def _rows(_ctx: click.Context, _param: click.Parameter, value: int) -> int:
     help="Compare workers with Supabase Queues: the file pgmq.sql of github.com/pgmq/pgmq.",
 )
 def main(
-    rows: int,
+    rows: int | None,
     names: Sequence[str],
+    partitioned: bool,
     as_json: bool,
     output: Path | None,
     file: Path | None,
@@ -75,12 +84,21 @@ def main(
 ) -> None:
     """Measure on temporary databases, which takes minutes; exits 1 if a figure exceeds its limit."""
     document: dict[str, Any] = {}
+    if partitioned:
+        if set(names) != set(SUBJECTS):
+            raise click.UsageError("--partitions conflicts with --only")
+        rows, names = rows or record.PARTITIONED_ROWS, list(PARTITIONS)
+        if rows % (2000 * partitions.SHARE):
+            raise click.UsageError(f"--partitions needs a multiple of {2000 * partitions.SHARE:,} rows")
+    rows = rows or record.README_SIZE
     if file is not None:
         document = json.loads(file.read_text(encoding="utf-8"))
         rows, names = document["rows"], [subject["name"] for subject in document["subjects"]]
-    if recorded and (set(names) != set(SUBJECTS) or rows not in record.SIZES):
+    if recorded and record.target(rows, names, SUBJECTS) is None:
         sizes = " or ".join(f"{size:,}" for size in record.SIZES)
-        raise click.UsageError(f"--record needs all subjects and {sizes} rows")
+        raise click.UsageError(
+            f"--record needs all subjects and {sizes} rows, or --partitions and {record.PARTITIONED_ROWS:,} rows"
+        )
     document = document or measured(rows, names, pgmq)
     click.echo(report.as_json(document) if as_json else report.text(document), nl=False)
     if output is not None:
@@ -99,7 +117,7 @@ def measured(rows: int, names: Sequence[str], pgmq: Path | None) -> dict[str, An
         for name in names:
             log(f"{name} …")
             started = time.perf_counter()
-            figures = SUBJECTS[name](databases)
+            figures = {**SUBJECTS, **PARTITIONS}[name](databases)
             ok = ok and all(figure.ok is not False for figure in figures)
             seconds = round(time.perf_counter() - started, 1)
             subjects.append({"name": name, "seconds": seconds, "figures": [figure.as_dict() for figure in figures]})

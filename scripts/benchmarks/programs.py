@@ -50,6 +50,16 @@ class Programs:
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
+    def write(self, name: str, text: str) -> None:
+        """Write a file into the project."""
+        path = self._project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def shell(self, script: str) -> CompletedCommand:
+        """Run a shell script in the project; it must succeed."""
+        return self._run("/bin/sh", "-euc", script)
+
     def supabase_jobs(self, *words: str, url: str | None = None) -> CompletedCommand:
         """Run `supabase-jobs` with these arguments."""
         return self._run(str(_SUPABASE_JOBS), *words, *(("--db-url", url) if url else ()))

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.databases import GUEST, HERE, SETTINGS, USER, Databases
@@ -12,7 +12,6 @@ from supabase_jobs.settings import read_toml
 from supabase_jobs.verify import impersonation
 from supabase_jobs.verify.expectations import load_expectations
 from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import Impersonation
 from supabase_jobs.verify.plans import queries, query_plan
 from supabase_jobs.verify.plans.queries import Query
 from supabase_jobs.verify.plans.query_plan import QueryPlan
@@ -93,61 +92,61 @@ def run_case(
 ) -> CaseResult:
     """Run a query as the identity and as the owner, in turns; both connections belong to the owner of the tables."""
     with caller.transaction(force_rollback=True), owner.transaction(force_rollback=True):
-        for connection in (caller, owner):
-            connection.execute("set local search_path = ''")
-        ids = iter(_IDS[name] for name in declared.ids)
-        session = impersonation.begin(
-            caller,
-            "plans",
-            declared.ids,
-            declared.placeholders,
-            load_expectations(SETTINGS).variables,
-            make=lambda: next(ids),
-        )
-        impersonation.set_identity(session, case.identity)
-        plan, owner_plan = _explain(caller, case.query.sql, session), _explain(owner, case.owner_sql, session)
-        once = evaluates_owner_once(plan, _explain(owner, case.query.sql, session))
-        times = _interleaved((caller, case.query.sql), (owner, case.owner_sql), _params(session), seconds)
-    return CaseResult(case.query.index.rpartition(".")[2], plan, once, owner_plan, *times)
+        owner.execute("set local search_path = ''")
+        params = impersonate(caller, declared, case.identity)
+        plan, owner_plan = explain(caller, case.query.sql, params), explain(owner, case.owner_sql, params)
+        once = evaluates_owner_once(plan, explain(owner, case.query.sql, params))
+        ms, owner_ms = interleaved([(caller, case.query.sql), (owner, case.owner_sql)], params, seconds)
+    return CaseResult(case.query.index.rpartition(".")[2], plan, once, owner_plan, ms, owner_ms)
 
 
-def _explain(connection: Connection, text: str, session: Impersonation) -> QueryPlan:
+def impersonate(connection: Connection, declared: queries.FastQueries, identity: Identity) -> impersonation.Params:
+    """Run the rest of the transaction as this identity; returns the parameters of the queries."""
+    connection.execute("set local search_path = ''")
+    ids = iter(_IDS[name] for name in declared.ids)
+    variables = load_expectations(SETTINGS).variables
+    session = impersonation.begin(
+        connection, "plans", declared.ids, declared.placeholders, variables, make=lambda: next(ids)
+    )
+    impersonation.set_identity(session, identity)
+    return session.params({name: name for name in session.ids})
+
+
+def explain(connection: Connection, text: str, params: impersonation.Params) -> QueryPlan:
     """The plan of the second run, with all pages in memory."""
     for _ in range(2):
-        row = impersonation.one(connection.execute((_EXPLAIN + text).encode(), _params(session)))
+        row = impersonation.one(connection.execute((_EXPLAIN + text).encode(), params))
     plan: QueryPlan = row[0][0]["Plan"]
     return plan
 
 
-def _interleaved(
-    one: tuple[Connection, str], other: tuple[Connection, str], params: impersonation.Params, seconds: float
-) -> tuple[float, float]:
+def interleaved(
+    sides: Sequence[tuple[Connection, str]], params: impersonation.Params, seconds: float
+) -> tuple[float, ...]:
     """Median milliseconds of alternating runs: planning, execution and transfer, without conversion to Python."""
-    sides: list[tuple[tuple[Connection, str], list[float]]] = [(one, []), (other, [])]
+    times: list[list[float]] = [[] for _ in sides]
+    numbered = list(enumerate(sides))
     first = time.perf_counter()
     for number in range(MAX_RUNS):
         if number >= MIN_RUNS and time.perf_counter() - first > seconds:
             break
-        for (connection, text), times in sides if number % 2 else reversed(sides):
+        for side, (connection, text) in numbered if number % 2 else reversed(numbered):
             started = time.perf_counter()
             connection.execute(text.encode(), params)
-            times.append((time.perf_counter() - started) * 1000)
-    return statistics.median(sides[0][1]), statistics.median(sides[1][1])
+            times[side].append((time.perf_counter() - started) * 1000)
+    return tuple(map(statistics.median, times))
 
 
-def _buffers(plan: QueryPlan) -> int:
+def buffers(plan: QueryPlan) -> int:
+    """The pages that a query has read, in memory or not."""
     pages: int = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
     return pages
-
-
-def _params(session: Impersonation) -> impersonation.Params:
-    return session.params({name: name for name in session.ids})
 
 
 def figures(name: str, full: CaseResult, small: CaseResult) -> list[Figure]:
     """The three figures of a case; `small` is its result on the smaller table."""
     scanned = [node["Node Type"] for node in query_plan.nodes(full.plan)]
-    buffers, without_rls, before = _buffers(full.plan), _buffers(full.owner_plan), _buffers(small.plan)
+    pages, without_rls, before = buffers(full.plan), buffers(full.owner_plan), buffers(small.plan)
     return [
         holds(
             f"{name}: uses its index, no sequential scan, evaluates the owner once",
@@ -159,20 +158,20 @@ def figures(name: str, full: CaseResult, small: CaseResult) -> list[Figure]:
             full.ms,
             "ms",
             latency_limit(full.owner_ms),
-            detail=f"{full.owner_ms:.2f} ms without RLS, {buffers:,} and {without_rls:,} buffers",
+            detail=f"{full.owner_ms:.2f} ms without RLS, {pages:,} and {without_rls:,} buffers",
             also={
                 "without_rls_ms": full.owner_ms,
                 "ratio": full.ms / full.owner_ms,
-                "buffers": buffers,
+                "buffers": pages,
                 "without_rls_buffers": without_rls,
             },
         ),
         Figure(
             f"{name}: buffers relative to {SMALL:,} jobs",
-            buffers / max(before, 1),
+            pages / max(before, 1),
             "×",
             GROWTH,
-            detail=f"{before:,} and {buffers:,} buffers",
-            also={"before": before, "now": buffers},
+            detail=f"{before:,} and {pages:,} buffers",
+            also={"before": before, "now": pages},
         ),
     ]

@@ -1,7 +1,7 @@
 """Write figures into the documents, between the marks `<!-- bench … -->` and `<!-- /bench -->`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from benchmarks.programs import ROOT
 # rows of the recorded runs → stem of their files in docs/
 SIZES: Mapping[int, str] = {1_000_000: "performance", 10_000_000: "performance-10m"}
 README_SIZE = 1_000_000
+# the run with --partitions: its rows, its file in docs/ and its marks in docs/performance.md
+PARTITIONED_ROWS = 10_000_000
+PARTITIONED = "performance-partitions"
 
 # the figures that README shows
 HEADLINES = (
@@ -28,12 +31,22 @@ HEADLINES = (
 )
 
 
+def target(rows: int, names: Collection[str], subjects: Collection[str]) -> str | None:
+    """The stem of the files that a run is recorded in; None if its rows or its subjects are not those of the docs."""
+    if set(names) == {"partitions"}:
+        return PARTITIONED if rows == PARTITIONED_ROWS else None
+    return SIZES.get(rows) if set(names) == set(subjects) else None
+
+
 def record(document: Mapping[str, Any], root: Path = ROOT) -> None:
     """Write the JSON file, the chart, and the tables of docs/performance.md and README.md."""
-    rows = document["rows"]
-    report.write(document, root / "docs", SIZES[rows])
-    _replace(root / "docs" / "performance.md", f"{rows:,} jobs", report.markdown(document))
-    if rows == README_SIZE:
+    rows, names = document["rows"], [subject["name"] for subject in document["subjects"]]
+    stem = target(rows, names, names)
+    assert stem is not None  # noqa: S101  the caller has checked it
+    report.write(document, root / "docs", stem)
+    mark = f"{rows:,} jobs" + (" in partitions" if stem == PARTITIONED else "")
+    _replace(root / "docs" / "performance.md", mark, report.markdown(document))
+    if stem == SIZES[README_SIZE]:
         _replace(root / "README.md", "headlines", headlines(document))
 
 

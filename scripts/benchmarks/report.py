@@ -17,6 +17,7 @@ TITLES = {
     "apply": "apply and the program itself",
     "hosted": "A database 50 ms away",
     "audit": "audit",
+    "partitions": "In partitions",
 }
 _MARKS = {True: "ok", False: "MISSED", None: "-"}
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks import __main__ as bench
-from benchmarks import apply, hosted, programs, queries, verify, workers
+from benchmarks import apply, hosted, partitions, programs, queries, verify, workers
 from benchmarks.databases import Databases
 from benchmarks.figures import Figure
 from benchmarks.programs import CompletedCommand, Programs
@@ -66,6 +66,19 @@ def test_subjects_that_use_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert figures(document, "cleanup")["cleanup: deletes exactly the expired jobs"]["ok"]
     for number in (1, 10):
         assert figures(document, "workers")[f"8 workers, {number} at a time: each claimed exactly once"]["ok"]
+
+
+def test_partitions_are_measured_next_to_a_tenth_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "MIN_RUNS", 1)
+    monkeypatch.setattr(partitions, "SECONDS", 0.0)
+    monkeypatch.setattr(workers, "WORKERS", 2)
+    document = json.loads(run("--partitions", "--rows", "20000", "--json").stdout)
+    measured = figures(document, "partitions")
+    facts = {name: figure["ok"] for name, figure in measured.items() if figure["unit"] == "yes/no"}
+    assert len(facts) == 9 + 3
+    assert all(facts.values()), facts
+    assert measured["drop of an expired partition"]["detail"] == "6,000 jobs of 20,000"
+    assert "2,000 jobs" in measured["active jobs of a guest, as guest: median time"]["detail"]
 
 
 def test_subject_verify(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +137,16 @@ def test_a_missed_limit_exits_1(monkeypatch: pytest.MonkeyPatch, figure: Figure,
 
 @pytest.mark.parametrize(
     "words",
-    [("--only", "nonsense"), ("--record",), ("--only", "queries", "--record"), ("--rows", "2001"), ("--rows", "0")],
+    [
+        ("--only", "nonsense"),
+        ("--record",),
+        ("--only", "queries", "--record"),
+        ("--rows", "2001"),
+        ("--rows", "0"),
+        ("--partitions", "--only", "queries"),
+        ("--partitions", "--record"),
+        ("--partitions", "--rows", "2000"),
+    ],
 )
 def test_wrong_usage_exits_2(words: tuple[str, ...]) -> None:
     result = run(*words)

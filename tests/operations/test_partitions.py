@@ -64,6 +64,9 @@ def test_verify_reports_the_documented_findings(filled: Database, move: Move, sh
     areas = [finding["area"] for finding in findings]
     assert {area: areas.count(area) for area in areas} == {"structure": 12 + len(partitions), "functions": 1}
     assert "`structure` has 12 errors and one for each partition" in TEXT
+    # the first partition was the table, and its indexes have the names of the migrations; a nightly run drops it
+    query(url, "delete from public.async_jobs; drop table private.async_jobs_first")
+    assert cli("verify", "--only", "plans", "--json", "--db-url", url).json["findings"] == []
 
 
 def test_dependent_objects_are_listed(applied_url: str) -> None:

@@ -63,13 +63,12 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
 
 @dataclass(frozen=True)
 class _Index:
-    """An index in the catalogs. `index`, `schema` and `relation` are unquoted, as in plans."""
+    """An index in the catalogs. `indexes` and `relations` are it and its table with their partitions, as in plans."""
 
     name: str
     table: str
-    index: str
-    schema: str
-    relation: str
+    indexes: Sequence[str]
+    relations: Sequence[str]
     usable: bool
     columns: Sequence[str]
     predicate: str | None
@@ -154,7 +153,7 @@ class _PlanChecker:
                         f"{query.name}, as {identity.name}, can use {name}",
                         partial(self._planner.script, query.sql, identity, _PLAIN, declared=True),
                         self._index_problem(query, identity, index),
-                        Trace((query.sql,), identity.role, index=index.index),
+                        Trace((query.sql,), identity.role, index=_bare(name)),
                     )
 
     def _owner_checks(
@@ -202,7 +201,8 @@ class _PlanChecker:
                 plans.append((yield from plan(Explain(query.sql, identity, settings, self._planner.params))))
             except NoPlanError as error:
                 return _Problem(f"{subject} be planned: {error}", _DIFFERS)
-            if index.index in query_plan.indexes(plans[-1]) and not (query.ordered and query_plan.sorts(plans[-1])):
+            used = query_plan.indexes(plans[-1]).intersection(index.indexes)
+            if used and not (query.ordered and query_plan.sorts(plans[-1])):
                 if columns_match:  # otherwise the plan may read the whole index
                     return None
                 break
@@ -228,7 +228,7 @@ class _PlanChecker:
         The conditions come from the owner's plan, to which no policy adds any.
         """
         owner_plan = yield from plan(Explain(query.sql, None, _SEQUENTIAL_SCAN, self._planner.params))
-        for alias, condition in query_plan.conditions(owner_plan, index.schema, index.relation):
+        for alias, condition in query_plan.conditions(owner_plan, index.relations):
             [(statement,)] = yield from catalog("implied", index.table, alias, condition, predicate)
             if (yield from proves_empty(statement)):
                 return True

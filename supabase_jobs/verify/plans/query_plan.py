@@ -4,7 +4,7 @@ Expects plans that were made with an empty search_path: they qualify every funct
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 QueryPlan = dict[str, Any]
@@ -77,8 +77,8 @@ def per_row(plan: QueryPlan) -> dict[str, str]:
     return calls
 
 
-def conditions(plan: QueryPlan, schema: str, relation: str) -> Iterator[tuple[str, str]]:
-    """(alias, filter) of each scan of a table.
+def conditions(plan: QueryPlan, relations: Collection[str]) -> Iterator[tuple[str, str]]:
+    """(alias, filter) of each scan of these tables, unquoted names with their schemas.
 
     A plan refers to the value of a sub-select as $0 or (InitPlan 1).col1. The filter contains the sub-select instead,
     unless it reads a table.
@@ -90,7 +90,7 @@ def conditions(plan: QueryPlan, schema: str, relation: str) -> Iterator[tuple[st
                 value = f"(select {', '.join(node.get('Output', ()))})"
                 values |= {f"({name}).col{number}": value, name: value}
     for node in nodes(plan):
-        if (node.get("Schema"), node.get("Relation Name")) == (schema, relation) and "Filter" in node:
+        if f"{node.get('Schema')}.{node.get('Relation Name')}" in relations and "Filter" in node:
             yield node["Alias"], _VALUE.sub(lambda match: values.get(match[0], match[0]), node["Filter"])
 
 

@@ -83,8 +83,8 @@ def test_indexes_sorts_and_proofs() -> None:
 def test_conditions_contain_the_sub_selects(name: str, value: str) -> None:
     result = sub_select("InitPlan", **{"Subplan Name": name})
     plan = {**scan(f"((t.a = {value}) AND t.b)", {**result, "Output": ["auth.uid()"]}), "Schema": "s", "Alias": "x"}
-    assert list(query_plan.conditions(plan, "s", "t")) == [("x", "((t.a = (select auth.uid())) AND t.b)")]
-    assert list(query_plan.conditions(plan, "s", "other")) == []
+    assert list(query_plan.conditions(plan, ["s.t"])) == [("x", "((t.a = (select auth.uid())) AND t.b)")]
+    assert list(query_plan.conditions(plan, ["s.other"])) == []
     reads = {**result, "Output": ["u.id"], "Node Type": "Seq Scan"}
     plan = {**scan(f"(t.a = {value})", reads), "Schema": "s", "Alias": "x"}
-    assert list(query_plan.conditions(plan, "s", "t")) == [("x", f"(t.a = {value})")]
+    assert list(query_plan.conditions(plan, ["s.t"])) == [("x", f"(t.a = {value})")]

@@ -1,12 +1,20 @@
--- Indexes by name: their table, whether they are usable, their key columns in order, their predicate. A column with a
--- non-default operator class or collation has a suffix, and so it matches no declared column.
+-- Indexes by name: their table, the names that plans contain, whether they are usable, their key columns in order, their
+-- predicate. A column with a non-default operator class or collation has a suffix, and so it matches no declared column.
 select
   format('%I.%I', n.nspname, i.relname) as name,
   format('%I.%I', m.nspname, c.relname) as object,
-  -- without quotes, as in plans
-  i.relname::text as index,
-  m.nspname::text as schema,
-  c.relname::text as relation,
+  -- the index and the table, and those of each partition; without quotes, as in plans
+  array(
+    select p.relname::text
+    from pg_class as p
+    where p.oid = i.oid or p.oid in (select t.relid from pg_partition_tree(i.oid) as t)
+  ) as indexes,
+  array(
+    select s.nspname || '.' || p.relname
+    from pg_class as p
+    inner join pg_namespace as s on p.relnamespace = s.oid
+    where p.oid = c.oid or p.oid in (select t.relid from pg_partition_tree(c.oid) as t)
+  ) as relations,
   x.indisvalid and x.indisready and x.indislive as usable,
   (
     select array_agg(

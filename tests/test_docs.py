@@ -11,7 +11,6 @@ import click
 import psycopg
 import pytest
 
-import picture
 from supabase_jobs.cli import cli as group
 from supabase_jobs.settings import load_settings
 from supabase_jobs.verify.functions import scenarios
@@ -151,12 +150,9 @@ def test_readme_has_absolute_links_only() -> None:
     assert [t for t in re.findall(r"\]\(([^)\s]+)\)", README) if not t.startswith(("https://", "#"))] == []
 
 
-@pytest.mark.slow
-def test_the_picture_in_readme_shows_the_demo() -> None:
-    output = picture.run()
+def test_readme_shows_the_picture_of_the_demo() -> None:
+    """tests/packaging/test_readme.py compares it with the demo."""
     assert f"{REPOSITORY.replace('github.com', 'raw.githubusercontent.com')}/main/docs/demo.svg" in README
-    assert len(output.splitlines()) <= 40
-    assert picture.draw(output) == picture.PICTURE.read_text(encoding="utf-8")
 
 
 def test_the_migration_guide_changes_a_variable_and_undoes_everything(

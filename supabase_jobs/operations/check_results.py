@@ -14,7 +14,6 @@ from typing import Any
 from psycopg import IsolationLevel
 
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.errors import ConfigError
 from supabase_jobs.operations.statements import requires_migrations, statement
 
 SCHEMAS = Path(__file__).with_name("schemas")
@@ -48,9 +47,8 @@ class Sample:
 def check(connection: Connection, size: int) -> Sample:
     """Check the `size` newest completed jobs, or all if there are fewer, in a read-only transaction of at most 10 s.
 
-    Raises ConfigError if jsonschema is not installed, and what `requires_migrations` raises.
+    Raises what `requires_migrations` raises.
     """
-    _validators()  # fails before the first query
     connection.read_only = True
     connection.isolation_level = IsolationLevel.READ_COMMITTED
     with requires_migrations(connection), connection.transaction():
@@ -86,13 +84,8 @@ def compare(rows: Iterable[Mapping[str, Any]]) -> Sample:
 @cache
 def _validators() -> dict[str, Any]:
     """The validator of each column that has a schema."""
-    try:
-        from jsonschema import Draft202012Validator
-    except ImportError as error:
-        raise ConfigError(
-            "validation against JSON Schemas needs the package jsonschema, which is not installed",
-            hint="pip install 'supabase-jobs[schemas]'",
-        ) from error
+    from jsonschema import Draft202012Validator  # a tenth of a second
+
     return {
         path.name.removesuffix(".schema.json"): Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
         for path in sorted(SCHEMAS.glob("*.schema.json"))

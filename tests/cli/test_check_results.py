@@ -1,8 +1,4 @@
-"""`supabase-jobs check-results`: output, exit codes, and the error without jsonschema."""
-
-import subprocess
-import sys
-from pathlib import Path
+"""`supabase-jobs check-results`: output and exit codes."""
 
 import psycopg
 
@@ -42,14 +38,3 @@ def test_invalid_sample_and_missing_migrations_exit_2(cli: Run, platform_url: st
     for number in ("0", "10001", "all"):
         assert cli("check-results", "--sample", number, "--db-url", platform_url).code == 2
     assert cli("check-results", "--json", "--db-url", platform_url).json["error"]["code"] == "not_applied"
-
-
-def test_missing_jsonschema_exits_2(applied_url: str, tmp_path: Path) -> None:
-    """A module that raises ModuleNotFoundError replaces the package."""
-    (tmp_path / "jsonschema.py").write_text("raise ModuleNotFoundError('jsonschema')\n")
-    ran = subprocess.run(
-        [sys.executable, "-m", "supabase_jobs", "check-results", "--db-url", applied_url],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ran.returncode == 2
-    assert "pip install 'supabase-jobs[schemas]'" in ran.stderr

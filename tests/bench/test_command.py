@@ -72,6 +72,7 @@ def test_partitions_are_measured_next_to_a_tenth_of_the_rows(monkeypatch: pytest
     monkeypatch.setattr(queries, "MIN_RUNS", 1)
     monkeypatch.setattr(partitions, "SECONDS", 0.0)
     monkeypatch.setattr(workers, "WORKERS", 2)
+    monkeypatch.setattr(workers, "REPEAT", 1)
     document = json.loads(run("--partitions", "--rows", "20000", "--json").stdout)
     measured = figures(document, "partitions")
     facts = {name: figure["ok"] for name, figure in measured.items() if figure["unit"] == "yes/no"}

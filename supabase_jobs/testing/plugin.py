@@ -85,15 +85,23 @@ def rls_connection(supabase_db_url: str) -> "Iterator[psycopg.Connection[Any]]":
 @pytest.fixture
 def rls(rls_connection: "psycopg.Connection[Any]", pytestconfig: pytest.Config) -> "Iterator[Rls]":
     """Impersonate a guest, a user, the service or any role, in a transaction that is rolled back after the test."""
+    with _short_errors(), _rls(rls_connection, pytestconfig) as rls:
+        yield rls
+
+
+@pytest.fixture(scope="module")
+def rls_module(supabase_db_url: str, pytestconfig: pytest.Config) -> "Iterator[Rls]":
+    """`rls` for all tests of a module: rows that are inserted once remain until its last test."""
+    from supabase_jobs.database.connection import connect
+
+    with _short_errors(), connect(supabase_db_url) as connection, _rls(connection, pytestconfig) as rls:
+        yield rls
+
+
+def _rls(connection: "psycopg.Connection[Any]", config: pytest.Config) -> "Rls":
     from supabase_jobs.testing.rls import Rls
 
-    with (
-        _short_errors(),
-        Rls(
-            rls_connection, guest_header=lambda: _guest_header(pytestconfig), allow_remote=_allow_remote(pytestconfig)
-        ) as rls,
-    ):
-        yield rls
+    return Rls(connection, guest_header=lambda: _guest_header(config), allow_remote=_allow_remote(config))
 
 
 @pytest.fixture

@@ -194,6 +194,11 @@ class Caller:
         __tracebackhide__ = True
         self._expect(sqlstate, sql, params)
 
+    def assert_outcome(self, expected: str, sql: str, params: Params = None, *, control: Control = None) -> None:
+        """The statement has this outcome: rows, hidden, denied, violates, or an SQLSTATE. For tables of test cases."""
+        __tracebackhide__ = True
+        self._expect(expected, sql, params, control)
+
     def assert_untouched(self, target: str, target_params: Params = None, *, by: str, params: Params = None) -> None:
         """The owner's result of the query `target` is the same after the statement `by`, which may be refused.
 

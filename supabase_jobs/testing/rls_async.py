@@ -205,6 +205,11 @@ class AsyncCaller:
         __tracebackhide__ = True
         await self._expect(sqlstate, sql, params)
 
+    async def assert_outcome(self, expected: str, sql: str, params: Params = None, *, control: Control = None) -> None:
+        """The statement has this outcome: rows, hidden, denied, violates, or an SQLSTATE. For tables of test cases."""
+        __tracebackhide__ = True
+        await self._expect(expected, sql, params, control)
+
     async def assert_untouched(
         self, target: str, target_params: Params = None, *, by: str, params: Params = None
     ) -> None:

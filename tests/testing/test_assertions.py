@@ -133,6 +133,15 @@ def test_assert_hidden_is_inconclusive_if_the_row_is_hidden_from_the_owner(rls: 
 UPDATE_ALL = "update notes set body = 'mine'"
 
 
+@pytest.mark.parametrize(
+    ("expected", "sql"),
+    [("hidden", "select from notes"), ("42P01", "select from nowhere"), ("denied", "delete from notes")],
+)
+def test_assert_outcome_compares_any_outcome(rls: Rls, expected: str, sql: str) -> None:
+    rls.as_user(BOB).assert_outcome(expected, sql)
+    assert f"expected rows, got {expected}" in failure(lambda: rls.as_user(BOB).assert_outcome("rows", sql))
+
+
 def test_assert_untouched_passes_for_a_statement_without_where(rls: Rls) -> None:
     rls.as_user(BOB).assert_untouched(SELECT, [ANN], by=UPDATE_ALL)
 

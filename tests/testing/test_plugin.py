@@ -138,6 +138,21 @@ def supabase_db_url():
 """
 
 
+def test_rls_module_keeps_rows_until_the_end_of_the_module(
+    run_tests: RunTests, notes_url: str, count_notes: object
+) -> None:
+    text = (
+        "import pytest\n"
+        "@pytest.fixture(scope='module', autouse=True)\n"
+        "def row(rls_module):\n"
+        "    rls_module.owner.execute('insert into notes (owner) values (gen_random_uuid())')\n"
+        "@pytest.mark.parametrize('n', [1, 2])\n"
+        "def test_one(rls_module, n):\n"
+        "    assert rls_module.owner.value('select count(*) from notes') == 1\n"
+    )
+    run_tests(text, SUPABASE_DB_URL=notes_url).assert_outcomes(passed=2)
+
+
 def test_supabase_db_url_can_be_overridden(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
     assert_run(run_tests(OVERRIDDEN_URL.format(url=notes_url) + USES), passed=1)
 

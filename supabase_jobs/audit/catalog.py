@@ -46,6 +46,11 @@ class Column:
         return bool(self.identity or self.generated) or "nextval(" in (self.default or "")
 
     @property
+    def differs_in_each_run(self) -> bool:
+        """Whether the server fills the column with a random value or a number that no other row gets."""
+        return bool(self.identity) or re.search(r"random|uuid|nextval\(", self.default or "") is not None
+
+    @property
     def identifier(self) -> sql.Identifier:
         """The quoted name."""
         return sql.Identifier(self.name)

@@ -31,10 +31,11 @@ from supabase_jobs.verify.context import Context, DeadlineError
 from supabase_jobs.verify.script import SETTINGS
 
 TIME_LIMIT_S = 300
-# as PostgREST sets it for a request
-_SEARCH_PATH = Statement("set local search_path = public, extensions")
-# Storage refuses DELETE outside of its API unless this is set
-_ALLOW_DELETE = Statement("select set_config('storage.allow_delete_query', 'true', true)")
+# the search_path as PostgREST sets it for a request; Storage refuses DELETE outside of its API without the other one
+REQUEST_SETTINGS = (
+    Statement("set local search_path = public, extensions"),
+    Statement("select set_config('storage.allow_delete_query', 'true', true)"),
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Options:
     `functions`: call the functions that requests can call; `volatile`: those that may change something, too.
     `accepted` is the access of the baseline; what goes beyond it gets a cause.
     `configuration` is that of audit.toml. `is_local`: locks on the project's tables disturb nobody.
+    `stable`: the generated values are the same in each run.
     `record` is called with the generated rows and what was tried on them, before they are rolled back.
     """
 
@@ -55,6 +57,7 @@ class Options:
     is_local: bool = False
     accepted: Access = field(default_factory=dict)
     configuration: Configuration = field(default_factory=Configuration)
+    stable: bool = False
     record: Callable[[Fixture, Sequence[Attempt], Sequence[Bypass]], None] | None = None
 
 
@@ -66,12 +69,12 @@ def audit(connection: Connection, options: Options) -> Audit:
     """
     started = time.monotonic()
     context = Context(deadline=started + TIME_LIMIT_S)
-    with _rolled_back(connection):
+    with rolled_back(connection):
         found = catalog.read(connection, [*options.served, *options.schemas])
         _check(found, options)
         plan = make_plan(found, usage.usage(found))
-        run_groups(connection, [[_SEARCH_PATH, _ALLOW_DELETE]])[0].answer()
-        fixture = build(connection, plan, options.configuration)
+        run_groups(connection, [REQUEST_SETTINGS])[0].answer()
+        fixture = build(connection, plan, options.configuration, stable=options.stable)
         acting = impersonation.begin(connection, "audit", (), (), {})
         connection.execute("savepoint audit_probes")
         everyone = callers.find(fixture, options.configuration.callers)
@@ -128,7 +131,7 @@ def audit(connection: Connection, options: Options) -> Audit:
 
 
 @contextmanager
-def _rolled_back(connection: Connection) -> Iterator[None]:
+def rolled_back(connection: Connection) -> Iterator[None]:
     """A transaction, or a savepoint in an open one, that is rolled back."""
     nested = connection.info.transaction_status != TransactionStatus.IDLE
     start = "savepoint audit" if nested else "begin"

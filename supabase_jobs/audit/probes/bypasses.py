@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import chain, groupby, islice, product
 
 import psycopg
@@ -258,7 +259,9 @@ class Bypasses:
         """Twice the arguments of a call that no row contains."""
         count = len(function.argument_types) - function.defaults or len(function.argument_types)
         for number in (1, 2):
-            yield [typed(_unknown(type_, number), type_) for type_ in function.argument_types[:count]]
+            yield [
+                typed(_unknown(type_, number, self._fixture.now), type_) for type_ in function.argument_types[:count]
+            ]
 
     def _secret_ids(self, caller: Caller, hidden: Sequence[Row]) -> dict[int, list[str]]:
         """The UUIDs of rows that no row contains that the caller can read, and that are no user's id."""
@@ -310,7 +313,7 @@ class Bypasses:
             return list(dict.fromkeys([source.owner.id, *self._keys(source, type_)]))[:_VARIANTS]
         if type_ in ("bigint", "integer"):
             return [*self._keys(source, type_), "1"][:_VARIANTS]
-        return [_generated(plain, type_, source)]
+        return [_generated(plain, type_, source, self._fixture.now)]
 
     def _ids(self, tenant: Tenant, name: str, type_: str) -> list[str | None]:
         if "email" in name:
@@ -360,7 +363,7 @@ class Bypasses:
             bypass.before = [before[id(row)] for row in bypass.watched]
 
 
-def _unknown(type_: str, number: int) -> str | None:
+def _unknown(type_: str, number: int, now: datetime) -> str | None:
     """A value of a type that no row contains."""
     if type_ == "uuid":
         return str(uuid.uuid4())
@@ -368,10 +371,10 @@ def _unknown(type_: str, number: int) -> str | None:
         return str(2_000_000_000 + number)
     if type_ in ("text", "character varying"):
         return f"unknown{number}@example.invalid"
-    return _generated("", type_, Tenant("", f"zqz{number:06d}"))
+    return _generated("", type_, Tenant("", f"zqz{number:06d}"), now)
 
 
-def _generated(name: str, type_: str, tenant: Tenant) -> str | None:
+def _generated(name: str, type_: str, tenant: Tenant, now: datetime) -> str | None:
     """A value of a type for an argument that no id fits."""
     base = {
         "integer": "int4", "bigint": "int8", "smallint": "int2", "boolean": "bool", "double precision": "float8",
@@ -382,7 +385,7 @@ def _generated(name: str, type_: str, tenant: Tenant) -> str | None:
     column = Column(
         name, type_, base, "b", category, -1, "text" if category else None, "", True, None, "", "", (), (), frozenset()
     )
-    return values.candidates(column, Limits(), f"{tenant.token}arg", 7, values.utc_now())[0]
+    return values.candidates(column, Limits(), f"{tenant.token}arg", 7, now)[0]
 
 
 def _statement(composed: sql.Composable) -> Statement:

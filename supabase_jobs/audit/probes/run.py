@@ -210,7 +210,7 @@ class Probes:
             literals = self._plan.usage.literals.get((relation.oid, column.name), [])
             found = [*literals]
             if len(literals) < 2 or column.typtype == "e" or limits.allowed:
-                generated = values.candidates(column, limits, f"zqx{self._fixture.a.token[-3:]}", 77, values.utc_now())
+                generated = values.candidates(column, limits, f"zqx{self._fixture.a.token[-3:]}", 77, self._fixture.now)
                 found += generated[
                     : _MAX_VALUES if column.typtype == "e" or limits.allowed or column.base == "bool" else 1
                 ]
@@ -325,7 +325,7 @@ class Probes:
             *user_columns(relation, self._plan.usage, self._plan.per_user),
             *(name for key in relation.foreign_keys for name in key.columns),
         }
-        limits, now = self._plan.limits.get(relation.oid, {}), values.utc_now()
+        limits, now = self._plan.limits.get(relation.oid, {}), self._fixture.now
         copy = dict(row.values)
         for name in keys:
             token = f"zqx{self._fixture.a.token[-3:]}"

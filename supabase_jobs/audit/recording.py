@@ -3,22 +3,24 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from psycopg import sql
 
 from supabase_jobs.audit.callers import MEMBER, Caller
-from supabase_jobs.audit.catalog import Constraint, Function
+from supabase_jobs.audit.catalog import USERS, Constraint, Function
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.insert import claims_of
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User
+from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import request_settings
 
-_CURRENT_OF = re.compile(r' where current of "?audit_row_\d+"?$')
+_CURRENT_OF = re.compile(r' where current of "?(audit_row_\d+)"?$')
 _OF_VIEW = re.compile(r"^select string_agg\(concat_ws\(.*?\), ' '\) from (?=\S+ where concat_ws)", re.DOTALL)
 _OF_FUNCTION = re.compile(r"^select left\(string_agg\(r::text, ' '\), \d+\) from \((.*) limit 1000\) as r$", re.DOTALL)
 _USER_COLUMNS = (
@@ -31,11 +33,13 @@ class RecordedRow:
     """A statement that inserts a row, as the owner; `settings` are those of a request that triggers may require.
 
     `short` inserts the row with fewer columns, which is enough in most projects; '' if there is no such statement.
+    `table` is the table of the row, `schema.name`.
     """
 
     sql: str
     settings: tuple[tuple[str, str], ...] = ()
     short: str = ""
+    table: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,20 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Cursor:
+    """A cursor of the owner on the row that a query selects, for statements with WHERE CURRENT OF."""
+
+    name: str
+    query: str
+
+
+@dataclass(frozen=True)
 class RecordedAttempt:
     """An attempt: its cell (object, caller, whose row, action), its outcome, its caller, and SQL that shows it.
 
-    `checks` are alternatives: the first has a condition on the key, the last ones have none.
+    `checks` are alternatives: the first has a condition on the key, the last ones have none. `blind` reads no column,
+    so that no policy for SELECT applies: it acts on the row of `cursor`. `of` is the table, view or function, `value`
+    what an update assigns. With `decided_by_trigger`, a trigger may replace what the statement writes.
     """
 
     object: str
@@ -62,6 +76,11 @@ class RecordedAttempt:
     claims: str
     headers: str
     checks: tuple[Check, ...]
+    of: str = ""
+    value: str = ""
+    blind: str = ""
+    cursor: Cursor | None = None
+    decided_by_trigger: bool = False
 
     @property
     def cell(self) -> tuple[str, str, str, str]:
@@ -71,10 +90,19 @@ class RecordedAttempt:
 
 @dataclass(frozen=True)
 class Recording:
-    """The rows in the order of their inserts, and the attempts."""
+    """The rows in the order of their inserts, and the attempts.
+
+    `related` maps each table to the tables whose rows its access depends on. `functions` are those of the API, with the
+    roles that may call them. `now` is the time that generated times are relative to. `drawn` are random values of the
+    server, in the order of the rows.
+    """
 
     rows: tuple[RecordedRow, ...]
     attempts: tuple[RecordedAttempt, ...]
+    related: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    functions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    now: datetime = datetime.max
+    drawn: tuple[str, ...] = ()
 
 
 def record(
@@ -83,7 +111,31 @@ def record(
     """Record an audit, while its rows exist."""
     rows = [*_users(connection, fixture), *_rows(fixture)]
     recorded = [*map(_attempt, attempts), *(_bypass(b) for b in bypasses), *_truncations(fixture)]
-    return Recording(tuple(rows), tuple(recorded))
+    catalog = fixture.plan.catalog
+    served = [f for f in catalog.functions if f.schema in catalog.served and f.result != "trigger"]
+    functions = {f.signature: frozenset(f.callers) for f in served}
+    inserted = [r for t in (fixture.a, fixture.b) for u in t.users for r in (*u.rows.values(), *u.extra)]
+    drawn = dict.fromkeys(value for row in inserted for name in row.drawn if (value := row.values[name]) is not None)
+    return Recording(tuple(rows), tuple(recorded), _related(fixture), functions, fixture.now, tuple(drawn))
+
+
+def _related(fixture: Fixture) -> dict[str, frozenset[str]]:
+    """Table or view → the tables that its foreign keys, policies and view definitions lead to."""
+    plan = fixture.plan
+    found = {}
+    for relation in plan.catalog.relations:
+        reached: set[int] = set()
+        waiting = [relation.oid]
+        while waiting:
+            oid = waiting.pop()
+            if oid in reached or oid not in plan.catalog.by_oid:
+                continue
+            reached.add(oid)
+            other = plan.catalog.by_oid[oid]
+            waiting += [key.target for key in other.foreign_keys if key.target is not None]
+            waiting += [*other.reads, *plan.usage.reads.get(oid, ())]
+        found[relation.label] = frozenset(plan.catalog.by_oid[oid].label for oid in reached)
+    return found
 
 
 # ----------------------------------------------------------------------------------------------------- rows
@@ -97,7 +149,8 @@ def _users(connection: Connection, fixture: Fixture) -> Iterator[RecordedRow]:
     query = "select to_jsonb(u) from auth.users as u where u.id = any(%s::uuid[]) order by u.id"
     for (found,) in connection.execute(query, (ids,)).fetchall():
         given = {name: found[name] for name in _USER_COLUMNS if found.get(name) is not None}
-        yield RecordedRow(_user(given), short=_user({name: given[name] for name in ("id", "email")}))
+        short = _user({name: given[name] for name in ("id", "email")})
+        yield RecordedRow(_user(given), short=short, table=USERS)
 
 
 def _user(given: Mapping[str, Any]) -> str:
@@ -146,15 +199,16 @@ def _row(row: Row, tenant: Tenant, user: User, later: Sequence[Constraint]) -> I
     if row.with_claims and relation.triggers:
         settings = tuple(request_settings(claims_of(tenant, user), tenant.headers or None).items())
     if not row.reused:
-        yield RecordedRow(text.as_string(None), settings)
+        yield RecordedRow(text.as_string(None), settings, table=relation.label)
         return
     # a trigger inserts it, with other values
-    yield RecordedRow(sql.SQL("{} on conflict do nothing").format(text).as_string(None), settings)
+    optional = sql.SQL("{} on conflict do nothing").format(text)
+    yield RecordedRow(optional.as_string(None), settings, table=relation.label)
     keys = [k for k in (relation.primary_key, *relation.unique_keys) if k and all(row.values.get(c) for c in k)]
     same = sql.SQL(" or ").join(sql.SQL("({})").format(_equal(row, key, " and ")) for key in keys)
     changed = [c.name for c in columns if c.identity != "a"]
     update = sql.SQL("update {} set {} where {}").format(relation.identifier, _equal(row, changed, ", "), same)
-    yield RecordedRow(update.as_string(None), settings)
+    yield RecordedRow(update.as_string(None), settings, table=relation.label)
 
 
 def _equal(row: Row, columns: Sequence[str], separator: str) -> sql.Composable:
@@ -170,7 +224,7 @@ def _set_later(row: Row, key: Constraint) -> RecordedRow:
     text = sql.SQL("update {} set {} where {}").format(
         row.relation.identifier, _equal(row, key.columns, ", "), row.condition
     )
-    return RecordedRow(text.as_string(None))
+    return RecordedRow(text.as_string(None), table=row.relation.label)
 
 
 # ----------------------------------------------------------------------------------------------------- attempts
@@ -185,11 +239,26 @@ def _caller(caller: Caller) -> tuple[str, str, str]:
 def _attempt(attempt: Attempt) -> RecordedAttempt:
     action = f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
     checks = tuple(_checks(attempt)) if attempt.statements else ()
+    text = attempt.statement.sql if attempt.statements else _refused_update(attempt)
+    cursor = None
+    if (found := _CURRENT_OF.search(text)) is not None:
+        query = sql.SQL("select from {} where {}").format(attempt.relation.identifier, attempt.row.condition)
+        cursor = Cursor(found[1], query.as_string(None))
     # the values of a column, and the names of attempts, are attempts of their own
     detail = f"{action} {attempt.name}".strip()
     return RecordedAttempt(
-        attempt.label, attempt.caller.label, attempt.whose, detail, attempt.outcome, *_caller(attempt.caller), checks
-    )
+        attempt.label, attempt.caller.label, attempt.whose, detail, attempt.outcome, *_caller(attempt.caller), checks,
+        attempt.relation.label, attempt.value or "", text, cursor, attempt.effect is not None,
+    )  # fmt: skip
+
+
+def _refused_update(attempt: Attempt) -> str:
+    """An update of a row of which the caller may write no column; '' if no column can be written at all."""
+    relation, row = attempt.relation, attempt.row
+    columns = [c.name for c in relation.columns if not c.generated and c.identity != "a" and c.name not in row.key]
+    if attempt.action != UPDATE or not columns:
+        return ""
+    return statements.update(relation, {columns[0]: row.values.get(columns[0])}, row.condition).sql
 
 
 def _checks(attempt: Attempt) -> Iterator[Check]:
@@ -223,7 +292,7 @@ def _bypass(bypass: Bypass) -> RecordedAttempt:
         name = target.label
         checks = [Check(_OF_VIEW.sub("select 1 from ", text))]
     return RecordedAttempt(
-        name, bypass.caller.label, whose, bypass.action, bypass.outcome, *_caller(bypass.caller), tuple(checks)
+        name, bypass.caller.label, whose, bypass.action, bypass.outcome, *_caller(bypass.caller), tuple(checks), name
     )
 
 
@@ -232,9 +301,11 @@ def _truncations(fixture: Fixture) -> Iterator[RecordedAttempt]:
     catalog = fixture.plan.catalog
     for relation in catalog.relations:
         if relation.is_table and not relation.is_storage and relation.schema in catalog.served:
-            for role in {"anon", "authenticated"} & set(catalog.schema_users[relation.schema]):
+            for role in sorted({"anon", "authenticated"} & set(catalog.schema_users[relation.schema])):
                 outcome = "rows" if relation.may(role, "TRUNCATE") else "denied"
                 text = sql.SQL("truncate {}").format(relation.identifier).as_string(None)
                 claims = json.dumps({"role": role})
                 check = (Check(text),)
-                yield RecordedAttempt(relation.label, role, "none", "truncate", outcome, role, claims, "{}", check)
+                yield RecordedAttempt(
+                    relation.label, role, "none", "truncate", outcome, role, claims, "{}", check, relation.label
+                )

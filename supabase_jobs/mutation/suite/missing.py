@@ -7,17 +7,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from psycopg import sql
-
 from supabase_jobs.audit.recording import Check, RecordedAttempt, RecordedRow
-from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.audit.replay import INCONCLUSIVE, TOUCHED, Trial, outcomes
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.request import CLAIMS, HEADERS
-from supabase_jobs.outcomes import refusal
 
-_SET = "select set_config(%s, %s, true)"
-_TOUCHED, _UNTOUCHED, _INCONCLUSIVE = "touched", "untouched", "inconclusive"
-_UNTESTABLE = (_INCONCLUSIVE, _TOUCHED)
+_UNTESTABLE = (INCONCLUSIVE, TOUCHED)
 # more rows are left in a test as they are
 _MAX_MINIMIZED = 80
 # the claims that every user has
@@ -58,62 +52,10 @@ class Replay:
         self._connection = connection
 
     def run(self, rows: Sequence[RecordedRow], attempt: RecordedAttempt, check: Check) -> str:
-        """The outcome: rows, hidden, denied, violates, an SQLSTATE; touched or untouched for a check with a target.
-
-        It is inconclusive if a row cannot be inserted, or if the owner does not reach the target either.
-        """
-        with self._connection.transaction(force_rollback=True):
-            own_role = self._connection.info.user
-            if any(r.error is not None for r in self._send([[s for row in rows for s in _insertion(row)]])):
-                return _INCONCLUSIVE
-            owner = [
-                Statement(_SET, (name, value)) for name, value in (("role", own_role), (CLAIMS, ""), (HEADERS, ""))
-            ]
-            caller = [
-                Statement(_SET, (CLAIMS, attempt.claims)),
-                Statement(_SET, (HEADERS, "" if attempt.headers == "{}" else attempt.headers)),
-                Statement(_SET, ("role", attempt.role)),
-            ]
-            undo = Statement("rollback to savepoint attempt")
-            action = Statement(check.sql, decoded=False)
-            query = sql.SQL("select r::text from ({}) as r").format(sql.SQL(check.target or "select 1"))
-            target = Statement(query.as_string(None))
-            results = self._send([
-                [target, Statement("savepoint attempt")],
-                [*caller, action], [*owner, target],
-                [undo, action], [target], [undo],
-            ])  # fmt: skip
-        return _outcome(attempt, check, results)
-
-    def _send(self, groups: Sequence[Sequence[Statement]]) -> list[GroupResult]:
-        return run_groups(self._connection, groups)
-
-
-def _insertion(row: RecordedRow) -> list[Statement]:
-    made = [Statement(_SET, pair) for pair in row.settings]
-    reset = [Statement(_SET, (name, "")) for name, _ in row.settings]
-    return [*made, Statement(row.sql, decoded=False), *reset]
-
-
-def _outcome(attempt: RecordedAttempt, check: Check, results: Sequence[GroupResult]) -> str:
-    before, called, after, control, controlled, _ = results
-    if before.error is not None:
-        return _INCONCLUSIVE
-    if not check.target:
-        if called.error is not None:
-            return refusal(called.error)
-        if called.answers[-1].count or attempt.action == "truncate":
-            return "rows"
-        owner_error = control.error.sqlstate or "" if control.error is not None else ""
-        reached = owner_error.startswith("23") or (control.error is None and control.answers[-1].count)
-        return "hidden" if reached else _INCONCLUSIVE
-    rows = before.answers[0].rows
-    if called.error is not None and refusal(called.error) not in ("denied", "violates"):
-        return refusal(called.error)
-    if called.error is None and (after.error is not None or after.answers[-1].rows != rows):
-        return _TOUCHED
-    changes = controlled.error is None and controlled.answers[0].rows != rows
-    return _UNTOUCHED if rows and changes else _INCONCLUSIVE
+        """The outcome of the statement, see `outcomes`."""
+        counts = attempt.action != "truncate"
+        trial = Trial(attempt.role, attempt.claims, attempt.headers, check.sql, check.target, counts)
+        return outcomes(self._connection, rows, [trial])[0]
 
 
 def find(
@@ -125,7 +67,7 @@ def find(
         if outcome in _UNTESTABLE:
             continue
         with_fault = mutated.run(rows, attempt, check)
-        if with_fault not in (outcome, _INCONCLUSIVE):
+        if with_fault not in (outcome, INCONCLUSIVE):
             return _minimized(reference, mutated, MissingTest(tuple(rows), attempt, check, outcome, with_fault))
     return None
 

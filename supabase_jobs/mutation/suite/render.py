@@ -53,8 +53,7 @@ def pgtap_test(test: MissingTest, sentence: str) -> str:
     if check.target:
         lines.append(f"create temporary table before_the_test as {check.target};")
     lines.append(f'set local "request.jwt.claims" to {_quoted(attempt.claims)};')
-    if attempt.headers != "{}":
-        lines.append(f'set local "request.headers" to {_quoted(attempt.headers)};')
+    lines.append(f'set local "request.headers" to {_quoted(attempt.headers)};')
     lines.append(f"set local role {attempt.role};")
     title = _quoted(test.title)
     if check.target:

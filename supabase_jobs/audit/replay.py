@@ -1,0 +1,119 @@
+"""Repeat attempts on recorded rows: each from the same state, in a transaction that is rolled back."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from supabase_jobs.audit.recording import Cursor, RecordedRow
+from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.request import CLAIMS, HEADERS
+from supabase_jobs.outcomes import refusal
+
+TOUCHED, UNTOUCHED, INCONCLUSIVE = "touched", "untouched", "inconclusive"
+_SET = "select set_config(%s, %s, true)"
+_UNDO = Statement("rollback to savepoint attempt")
+# trials in one round trip
+_BATCH = 100
+# of a trial
+_GROUPS = 5
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A statement of a caller; `claims` and `headers` are JSON. With `target`, its effect on that query counts.
+
+    With `counts` False, a statement that succeeds has reached its target: TRUNCATE counts no rows.
+    """
+
+    role: str
+    claims: str
+    headers: str
+    sql: str
+    target: str = ""
+    counts: bool = True
+
+
+def outcomes(
+    connection: Connection, rows: Sequence[RecordedRow], trials: Sequence[Trial], cursors: Sequence[Cursor] = ()
+) -> list[str]:
+    """The outcome of each trial: rows, hidden, denied, violates, an SQLSTATE; touched or untouched with a target.
+
+    It is inconclusive if a row cannot be inserted, or if the owner does not reach the target either.
+    """
+    own_role = connection.info.user
+    with connection.transaction(force_rollback=True):
+        start = [s for row in rows for s in _insertion(row)] + [s for cursor in cursors for s in _open(cursor)]
+        if run_groups(connection, [[*start, Statement("savepoint attempt")]])[0].error is not None:
+            return [INCONCLUSIVE] * len(trials)
+        found = []
+        for first in range(0, len(trials), _BATCH):
+            batch = trials[first : first + _BATCH]
+            results = iter(run_groups(connection, [group for trial in batch for group in _groups(trial, own_role)]))
+            found += [_outcome(trial, [next(results) for _ in range(_GROUPS)]) for trial in batch]
+    return found
+
+
+def _groups(trial: Trial, own_role: str) -> list[list[Statement]]:
+    owner = [Statement(_SET, (name, value)) for name, value in (("role", own_role), (CLAIMS, ""), (HEADERS, ""))]
+    caller = [
+        Statement(_SET, (CLAIMS, trial.claims)),
+        Statement(_SET, (HEADERS, trial.headers)),
+        Statement(_SET, ("role", trial.role)),
+    ]
+    action = Statement(trial.sql, decoded=False)
+    query = sql.SQL("select r::text from ({}) as r").format(sql.SQL(trial.target or "select 1"))
+    target = Statement(query.as_string(None))
+    return [[_UNDO, target], [*caller, action], [*owner, target], [_UNDO, action], [target]]
+
+
+def _insertion(row: RecordedRow) -> Iterator[Statement]:
+    yield from (Statement(_SET, pair) for pair in row.settings)
+    yield Statement(row.sql, decoded=False)
+    yield from (Statement(_SET, (name, "")) for name, _ in row.settings)
+
+
+def _open(cursor: Cursor) -> Iterator[Statement]:
+    name = sql.Identifier(cursor.name)
+    text = sql.SQL("declare {} no scroll cursor for {}").format(name, sql.SQL(cursor.query))
+    yield Statement(text.as_string(None))
+    yield Statement(sql.SQL("move {}").format(name).as_string(None))
+
+
+def _outcome(trial: Trial, results: Sequence[GroupResult]) -> str:
+    before, called, after, control, controlled = results
+    if before.error is not None:
+        return INCONCLUSIVE
+    if not trial.target:
+        if called.error is not None:
+            return refusal(called.error)
+        if called.answers[-1].count or not trial.counts:
+            return "rows"
+        owner_error = control.error.sqlstate or "" if control.error is not None else ""
+        reached = owner_error.startswith("23") or (control.error is None and control.answers[-1].count)
+        return "hidden" if reached else INCONCLUSIVE
+    rows = before.answers[-1].rows
+    if called.error is not None and refusal(called.error) not in ("denied", "violates"):
+        return refusal(called.error)
+    if called.error is None and (after.error is not None or after.answers[-1].rows != rows):
+        return TOUCHED
+    changes = controlled.error is None and controlled.answers[0].rows != rows
+    return UNTOUCHED if rows and changes else INCONCLUSIVE
+
+
+def shown(connection: Connection, rows: Sequence[RecordedRow], trials: Sequence[Trial]) -> list[str | None]:
+    """The rows that each statement returns to its caller, as sorted lines; None if it fails."""
+    own_role = connection.info.user
+    with connection.transaction(force_rollback=True):
+        start = [s for row in rows for s in _insertion(row)]
+        if run_groups(connection, [[*start, Statement("savepoint attempt")]])[0].error is not None:
+            return [None] * len(trials)
+        results = run_groups(connection, [_shown(trial, own_role) for trial in trials])
+    return [None if r.error is not None else "\n".join(sorted(text for (text,) in r.answers[-1].rows)) for r in results]
+
+
+def _shown(trial: Trial, own_role: str) -> list[Statement]:
+    _, [*caller, _], *_ = _groups(trial, own_role)
+    query = sql.SQL("select r::text from ({}) as r").format(sql.SQL(trial.sql))
+    return [_UNDO, *caller, Statement(query.as_string(None))]

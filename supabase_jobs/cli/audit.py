@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +23,15 @@ from supabase_jobs.cli.project_database import audit_configuration, project_data
 from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
+    from supabase_jobs.audit.run import Options
+    from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import Audit, Location
     from supabase_jobs.settings import Settings
 
 # the keys of report.audit.FORMATS, which `--help` does not load
 FORMATS = ("text", "json", "junit", "sarif", "markdown", "html", "codequality")
+# the keys of audit.emit.render.FORMATS
+EMITTED = ("pgtap", "pytest")
 # where `--update-baseline` writes
 DEFAULT_BASELINE = Path("supabase") / "access.toml"
 
@@ -48,6 +52,14 @@ DEFAULT_BASELINE = Path("supabase") / "access.toml"
     help="Write the baseline (default: supabase/access.toml), and exit 0.",
 )
 @click.option("--strict", is_flag=True, help="With a baseline: narrower access is an error too.")
+@click.option(
+    "--emit",
+    "emitted",
+    type=(click.Choice(EMITTED), click.Path(file_okay=False, path_type=Path)),
+    multiple=True,
+    metavar="pgtap|pytest DIR",
+    help="Write the access as tests into this folder, for pgTAP or for the pytest plugin, and exit 0. May be repeated.",
+)
 @click.option("--no-functions", is_flag=True, help="Call no functions.")
 @click.option(
     "--call-functions",
@@ -70,6 +82,7 @@ def command(
     baseline: Path | None,
     update_baseline: str | None,
     strict: bool,
+    emitted: tuple[tuple[str, Path], ...],
     no_functions: bool,
     call_functions: bool,
     format_: str | None,
@@ -90,6 +103,8 @@ def command(
         raise ConfigError(f"--json conflicts with --format {format_}", hint="Pass only one of them.")
     if update_baseline is not None and (schemas or tables):
         raise ConfigError("--update-baseline needs the whole project", hint="Leave out --schema and --table.")
+    if emitted and (schemas or tables):
+        raise ConfigError("--emit needs the whole project", hint="Leave out --schema and --table.")
     file = Path(update_baseline) if update_baseline is not None else _baseline_file(baseline)
     known = load(file) if file is not None and (update_baseline is None or file.is_file()) else Baseline()
     form = "json" if as_json else format_ or "text"
@@ -103,12 +118,14 @@ def command(
         functions=not no_functions,
         volatile=call_functions,
         accepted=known.access if file is not None and update_baseline is None else {},
+        stable=bool(emitted),
     )
     with project_database(given) as (connection, is_embedded):
         if is_embedded:  # `connected` names any other
             narrate(f"database: {describe(connection)}")
+        options = replace(options, is_local=is_embedded, volatile=call_functions or is_embedded)
         with progress("auditing"):
-            result = audit(connection, replace(options, is_local=is_embedded, volatile=call_functions or is_embedded))
+            result = _emit(connection, options, emitted) if emitted else audit(connection, options)
         result = replace(result, database=str(describe(connection)), locations=_locations(given))
     if update_baseline is not None and file is not None:
         write_file(file, render(result, known))
@@ -121,7 +138,30 @@ def command(
     else:
         write_file(output, _report(result, form, terminal=False))
     _annotate(result)
-    ctx.exit(0 if result.ok or update_baseline is not None else 1)
+    ctx.exit(0 if result.ok or emitted or update_baseline is not None else 1)
+
+
+def _emit(connection: "Connection", options: "Options", emitted: Sequence[tuple[str, Path]]) -> "Audit":
+    """Audit, and write the access as tests."""
+    from supabase_jobs.audit.emit import folder, render
+    from supabase_jobs.audit.emit.cases import suites
+    from supabase_jobs.audit.recording import Recording, record
+    from supabase_jobs.audit.run import audit
+
+    recordings: list[Recording] = []
+    recorder: Callable[..., None] = lambda *found: recordings.append(record(connection, *found))  # noqa: E731
+    result = audit(connection, replace(options, record=recorder))
+    found = suites(connection, recordings[0])
+    omitted = sum(len(suite.omitted) for suite in found)
+    for form, directory in emitted:
+        written = folder.write(directory, form, render.files(found, form))
+        removed = f", removed {', '.join(written.removed)}" if written.removed else ""
+        narrate(
+            f"wrote {len(written.written)} files with {sum(len(s.cases) for s in found)} tests to {directory}{removed}"
+        )
+    if omitted:
+        narrate(f"note: {omitted} actions have no test, because the owner does not reach the row either; see the files")
+    return result
 
 
 def _shown(file: Path) -> str:

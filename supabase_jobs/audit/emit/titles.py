@@ -1,0 +1,30 @@
+"""What a generated test states: which caller can do what."""
+
+from supabase_jobs.audit.recording import RecordedAttempt
+
+_ACTIONS = {
+    "select": "read {row} in {object}",
+    "insert": "insert {row} into {object}",
+    "update": "change {column} of {row} in {object}",
+    "delete": "delete {row} from {object}",
+    "truncate": "truncate {object}",
+    "call": "call {object}",
+    "insert join": "add themselves to the group of another in {object}",
+    "insert forge": "insert a row in the name of another into {object}",
+    "insert open": "insert {row} in a state that opens more into {object}",
+    "update take over": "take over {row} in {object} by {column}",
+}
+_WHOSE = {"own": "a row of their own", "group": "a row of their group", "other": "a row of another", "none": "a row"}
+_OPENED = ("rows", "touched")
+
+
+def title(attempt: RecordedAttempt, outcome: str) -> str:
+    """The title of a test, such as `stranger cannot read a row of another in notes`."""
+    verb, _, rest = attempt.action.partition(" ")
+    column, _, name = rest.partition(" ")
+    says = _ACTIONS.get(f"{verb} {name or column}".strip()) or _ACTIONS.get(verb, f"{verb} {{object}}")
+    target = attempt.object.removeprefix("public.")
+    action = says.format(object=target, row=_WHOSE[attempt.whose], column=column or "a column")
+    if outcome.startswith("23"):
+        return f"{attempt.label} can {action}: only a constraint refuses it"
+    return f"{attempt.label} {'can' if outcome in _OPENED else 'cannot'} {action}"

@@ -1,0 +1,133 @@
+"""`audit --emit`: the generated suites pass where the access is the same, fail where it is not, and are stable."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from supabase_jobs.database.connection import connect
+from supabase_jobs.migrations.apply import apply_pending
+from supabase_jobs.migrations.extensions import prepare
+from supabase_jobs.sources.files import MigrationFiles, load_migrations
+from tests.audit.catalogue import PROJECTS
+from tests.fix_cli import Run
+from tests.fix_db import Database, session_copy
+from tests.programs import unavailable
+
+pytestmark = pytest.mark.slow
+
+Build = Callable[[], Database]
+EMIT = ("audit", "--call-functions", "--emit", "pgtap", "tap", "--emit", "pytest", "py")
+
+
+@pytest.fixture
+def build(request: pytest.FixtureRequest) -> Iterator[Build]:
+    """Each call makes a database with the migrations of the project of the parameter, and pgTAP."""
+    made: list[Database] = []
+    files = MigrationFiles(load_migrations(PROJECTS / request.param / "supabase" / "migrations"))
+
+    def new() -> Database:
+        database = session_copy(request, f"emit_{len(made)}", "services", 17)
+        made.append(database)
+        with connect(database.superuser_url) as superuser:
+            prepared = prepare(superuser, files)
+            superuser.execute("create extension if not exists pgtap")
+        with connect(database.url) as connection:
+            apply_pending(connection, prepared.files)
+        return database
+
+    yield new
+    for database in made:
+        database.server.drop(database.name)
+
+
+def pg_prove(url: str, *files: Path) -> subprocess.CompletedProcess[str]:
+    """Run pgTAP files, or the files of a folder."""
+    if shutil.which("pg_prove") is None:
+        unavailable("pg_prove is not installed (libtap-parser-sourcehandler-pgtap-perl)")
+    command = ["pg_prove", "--ext", ".sql", "-d", url, *map(str, files)]
+    options = os.environ | {"PGOPTIONS": "-c client_min_messages=warning"}
+    return subprocess.run(command, env=options, capture_output=True, text=True, timeout=120, check=False)
+
+
+def run_pytest(url: str, folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
+    """Run modules of a folder."""
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:asyncio"]
+    options = os.environ | {"SUPABASE_DB_URL": url}
+    return subprocess.run(
+        [*command, *names], cwd=folder, env=options, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def texts(folder: Path) -> dict[str, str]:
+    """Name → text of the files of a folder."""
+    return {path.name: path.read_text() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+# storage, functions and columns kept by triggers
+@pytest.mark.parametrize("build", ["drive"], indirect=True)
+def test_suites_pass_on_their_database_and_on_another_of_the_same_migrations(
+    build: Build, cli: Run, tmp_path: Path
+) -> None:
+    database, other = build(), build()
+    ran = cli(*EMIT, "--db-url", database.url)
+    assert ran.code == 0, ran.err
+    for url in (database.url, other.url):
+        proved = pg_prove(url, tmp_path / "tap")
+        assert proved.returncode == 0, proved.stdout + proved.stderr
+    names = [f"test_access_{name}.py" for name in ("functions", "storage_objects")]  # they have tests of every kind
+    tested = run_pytest(other.url, tmp_path / "py", *names)
+    assert tested.returncode == 0, tested.stdout[-2000:]
+    with psycopg.connect(other.url) as connection:
+        assert connection.execute("select count(*) from auth.users").fetchone() == (0,)
+
+
+# headers, partitions and random keys
+@pytest.mark.parametrize("build", ["api_keys"], indirect=True)
+def test_suites_are_the_same_each_time(build: Build, cli: Run, tmp_path: Path) -> None:
+    database = build()
+    assert cli(*EMIT, "--db-url", database.url).code == 0
+    first = texts(tmp_path / "tap"), texts(tmp_path / "py")
+    assert cli(*EMIT, "--db-url", database.url).code == 0  # its sequences have advanced
+    assert (texts(tmp_path / "tap"), texts(tmp_path / "py")) == first
+    proved = pg_prove(database.url, tmp_path / "tap")
+    assert proved.returncode == 0, proved.stdout + proved.stderr
+
+
+@pytest.mark.parametrize("build", ["todos"], indirect=True)
+def test_a_change_of_access_fails_the_test_that_states_it(build: Build, cli: Run, tmp_path: Path) -> None:
+    database = build()
+    assert cli(*EMIT, "--db-url", database.url).code == 0
+    with connect(database.url) as connection:
+        connection.execute('create policy "everyone" on public.lists for select to authenticated using (true)')
+        connection.execute("revoke truncate on public.todos from anon")
+    proved = pg_prove(database.url, tmp_path / "tap" / "access_lists.sql", tmp_path / "tap" / "access_todos.sql")
+    lines = [line for line in (proved.stdout + proved.stderr).splitlines() if line.startswith("# Failed test")]
+    failed = {line.partition('"')[2].rpartition('"')[0] for line in lines}
+    assert failed == {
+        "newcomer cannot read a row of another in lists",
+        "stranger cannot read a row of another in lists",
+        "anon has the privilege truncate on public.todos",
+    }
+
+
+@pytest.mark.parametrize("build", ["todos"], indirect=True)
+def test_another_file_is_not_replaced_and_nothing_is_written(build: Build, cli: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "tap" / "access_todos.sql"
+    mine.parent.mkdir()
+    mine.write_text("-- mine\n")
+    ran = cli(*EMIT, "--db-url", build().url)
+    assert ran.code == 2
+    assert f"{Path('tap', 'access_todos.sql')} exists, and supabase-jobs did not write it" in ran.err
+    assert texts(tmp_path / "tap") == {"access_todos.sql": "-- mine\n"}
+
+
+def test_emit_of_a_part_is_refused(cli: Run) -> None:
+    ran = cli(*EMIT, "--table", "public.todos", "--db-url", "postgresql://postgres@localhost:1/x")
+    assert ran.code == 2
+    assert "--emit needs the whole project" in ran.err

@@ -1,0 +1,146 @@
+"""Generated suites as text: statements as people write them, quotes, titles, and the files of a folder."""
+
+import ast
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from supabase_jobs.audit.emit import folder, render
+from supabase_jobs.audit.emit.cases import Caller, Case, TableSuite
+from supabase_jobs.audit.emit.plain import Plain
+from supabase_jobs.audit.emit.titles import title
+from supabase_jobs.audit.recording import RecordedAttempt, RecordedRow, Recording
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.errors import ConfigError
+
+
+@pytest.fixture
+def connection(shared: Callable[[int], str]) -> Iterator[Connection]:
+    """A connection that reads only."""
+    with connect(shared(16)) as connection:
+        yield connection
+
+
+NOW = datetime(2030, 1, 31, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("""insert into "public"."notes" ("id") values ('7'::bigint)""", "insert into public.notes (id) values (7)"),
+        ("""update "order" set "Big" = 'it''s "x"'::text""", """update "order" set "Big" = 'it''s "x"'"""),
+        ("""select '{a,b}'::text[], 'true'::boolean""", """select '{a,b}'::text[], true"""),
+        ("""select 'a::b'::character varying(9), '1.50'::numeric(10,2)""", """select 'a::b', 1.50"""),
+        ("""select 'x'::public."my type", 'nan'::numeric""", """select 'x', 'nan'"""),
+        (
+            "select '2030-03-01T12:00:05+00:00'::timestamp with time zone",
+            "select (now() + interval '29 days 5 seconds')",
+        ),
+        ("select '2030-01-31 12:00:00.25+00'::timestamp with time zone", "select now()"),
+        ("select '2030-02-02'::date, '2000-01-01'::date", "select (current_date + 2), '2000-01-01'"),
+        ("select 'key_0123456789abcdef0123'::text", "select 'key_db61777fd4c9f77344f9'"),
+    ],
+)
+def test_statements_are_plain(connection: Connection, text: str, expected: str) -> None:
+    recording = Recording((RecordedRow(text),), (), now=NOW, drawn=("key_0123456789abcdef0123", "short"))
+    assert Plain(connection, recording).text(text) == expected
+
+
+def test_arguments_keep_their_types(connection: Connection) -> None:
+    text = """select * from "public"."f"('a'::text, '1'::bigint)"""
+    plain = Plain(connection, Recording((RecordedRow(text),), (), now=NOW))
+    assert plain.text(text, casts=True) == "select * from public.f('a'::text, '1'::bigint)"
+
+
+def attempt(action: str, whose: str = "other", object_: str = "public.notes") -> RecordedAttempt:
+    return RecordedAttempt(object_, "stranger", whose, action, "rows", "authenticated", "{}", "{}", ())
+
+
+@pytest.mark.parametrize(
+    ("action", "outcome", "expected"),
+    [
+        ("select", "hidden", "stranger cannot read a row of another in notes"),
+        ("update body", "rows", "stranger can change body of a row of another in notes"),
+        ("update body", "untouched", "stranger cannot change body of a row of another in notes"),
+        ("insert", "23505", "stranger can insert a row of another into notes: only a constraint refuses it"),
+        ("insert", "P0001", "stranger cannot insert a row of another into notes"),
+        ("insert join", "violates", "stranger cannot add themselves to the group of another in notes"),
+        ("insert forge", "rows", "stranger can insert a row in the name of another into notes"),
+        ("update owner take over", "violates", "stranger cannot take over a row of another in notes by owner"),
+    ],
+)
+def test_titles_state_who_may_do_what(action: str, outcome: str, expected: str) -> None:
+    assert title(attempt(action), outcome) == expected
+
+
+AWKWARD = """$$ it's "quoted" \\ %s {{ x }} '''"""
+
+
+@pytest.fixture
+def awkward() -> TableSuite:
+    """A suite with every kind of test, and texts that need quotes."""
+    caller = Caller(f"who {AWKWARD}", "anon", '{"role": "anon"}', '{"x-key": "it\'s"}')
+    cases = (
+        Case(f"a {AWKWARD}", "outcome", caller.name, f"select '{AWKWARD}'", "hidden"),
+        Case(f"b {AWKWARD}", "untouched", caller.name, "update x", "untouched", AWKWARD),
+        Case(f"c {AWKWARD}", "shows", caller.name, f"select {AWKWARD}", f"{AWKWARD}\n2"),
+        Case(f"d {AWKWARD}", "privilege", "anon", "table", "true", 'truncate public."od\'d"'),
+    )
+    rows = (RecordedRow(f"insert into x values ('{AWKWARD}')", (("request.jwt.claims", AWKWARD),)),)
+    return TableSuite("public.x", "x", rows, (), (caller,), cases, ("anon cannot\nread",))
+
+
+def test_a_module_holds_the_texts_unchanged(awkward: TableSuite) -> None:
+    [(name, text)] = render.files([awkward], "pytest").items()
+    assert name == "test_access_x.py"
+    values = {}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            values[node.targets[0].id] = ast.literal_eval(node.value)
+    outcome, untouched, shows, privilege = awkward.cases
+    assert values["OUTCOMES"] == {outcome.title: (outcome.caller, "hidden", outcome.statement)}
+    assert values["UNTOUCHED"] == {untouched.title: (untouched.caller, AWKWARD, "update x")}
+    shown = f"select r::text from ({shows.statement}) as r"
+    assert values["SHOWN"] == {shows.title: (shows.caller, shows.expected, shown)}
+    query = "select has_table_privilege(%s, %s, %s)"
+    assert values["PRIVILEGES"] == {privilege.title: (query, ["anon", 'public."od\'d"', "truncate"], True)}
+    assert awkward.rows[0].sql in values["ROWS"]
+
+
+def test_a_pgtap_file_quotes_the_texts(awkward: TableSuite, connection: Connection) -> None:
+    [(name, text)] = render.files([awkward], "pgtap").items()
+    assert name == "access_x.sql"
+    assert "-- Not tested, because the owner does not reach the row either: anon cannot read\n" in text
+    start, end = "  pg_temp.outcome(", "), 'hidden',"
+    [call] = [line for line in text.splitlines() if line.startswith(start) and line.endswith(end)]
+    query = f"select array[{call.removeprefix(start).removesuffix(end)}]"
+    [(arguments,)] = connection.execute(query.encode()).fetchall()
+    assert arguments == [awkward.cases[0].caller, awkward.cases[0].statement]
+
+
+def test_a_folder_keeps_files_of_others_and_loses_stale_ones(tmp_path: Path, awkward: TableSuite) -> None:
+    files = render.files([awkward], "pgtap")
+    old = {name.replace("x", "gone"): text for name, text in files.items()}
+    folder.write(tmp_path, "pgtap", old)
+    mine = {"access_mine.sql": "-- mine", "other.sql": next(iter(files.values()))}
+    for name, text in mine.items():
+        (tmp_path / name).write_text(text)
+    written = folder.write(tmp_path, "pgtap", files)
+    assert (written.written, written.removed) == (tuple(files), tuple(old))
+    assert {path.name for path in tmp_path.iterdir()} == {*files, *mine}
+    assert folder.write(tmp_path, "pgtap", files).removed == ()
+
+
+def test_a_file_of_the_other_format_is_not_replaced(tmp_path: Path, awkward: TableSuite) -> None:
+    [(name, text)] = render.files([awkward], "pgtap").items()
+    (tmp_path / name).write_text(text.replace("pgtap", "pytest"))
+    with pytest.raises(ConfigError, match=f"{name} exists, and supabase-jobs did not write it"):
+        folder.write(tmp_path, "pgtap", {name: text})
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot write into"):
+        folder.write(tmp_path / "file" / "tap", "pgtap", {})

@@ -262,8 +262,9 @@ set search_path = ''
 as $$
 begin
   new.updated_at := now();
-  if new.created_at <> old.created_at and not pg_has_role('service_role', 'member') then
+  if (new.created_at <> old.created_at or new.id <> old.id) and not pg_has_role('service_role', 'member') then
     new.created_at := old.created_at;
+    new.id := old.id; -- the worker state belongs to it
   end if;
   return new;
 end
@@ -271,7 +272,7 @@ $$;
 
 comment on function private.update_async_job_updated_at() is
 'Sets updated_at to the time of the transaction and ignores the value of the client. Guests and users cannot change '
-'created_at.';
+'created_at and the id.';
 
 -- a trigger needs no EXECUTE
 revoke all on function private.set_async_job_times() from public, anon, authenticated, service_role;

@@ -1,4 +1,4 @@
--- supabase-jobs: 002_create_async_jobs_table sha256:bfbbf104392438df3c2186d43a58e1c43d2c0297c4c01b6e82accad82999aed0
+-- supabase-jobs: 002_create_async_jobs_table sha256:53f00a071df30ed62847335ccacf04a26f18ce04a68f7b76cf07bd3d2909270c
 -- Long-running jobs. Each job is owned by either a guest or a user.
 
 -- Validity of JSON and errors ------------------------------------------------------------------
@@ -263,8 +263,9 @@ set search_path = ''
 as $$
 begin
   new.updated_at := now();
-  if new.created_at <> old.created_at and not pg_has_role('service_role', 'member') then
+  if (new.created_at <> old.created_at or new.id <> old.id) and not pg_has_role('service_role', 'member') then
     new.created_at := old.created_at;
+    new.id := old.id; -- the worker state belongs to it
   end if;
   return new;
 end
@@ -272,7 +273,7 @@ $$;
 
 comment on function private.update_async_job_updated_at() is
 'Sets updated_at to the time of the transaction and ignores the value of the client. Guests and users cannot change '
-'created_at.';
+'created_at and the id.';
 
 -- a trigger needs no EXECUTE
 revoke all on function private.set_async_job_times() from public, anon, authenticated, service_role;

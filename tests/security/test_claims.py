@@ -215,6 +215,12 @@ def test_the_times_of_a_job_are_those_of_the_request(rls: Rls, new_owner: Callab
         assert rls.owner.value(times, [job])
 
 
+@pytest.mark.parametrize("new_owner", [new_guest, new_user])
+def test_the_id_of_a_job_stays(rls: Rls, new_owner: Callable[[Rls], JobOwner]) -> None:
+    owner = new_owner(rls)
+    assert owner.caller.rows("update async_jobs set id = %s returning id", [uuid4()]) == [(owner.job,)]
+
+
 def test_the_visit_of_a_guest_is_the_time_of_the_request(rls: Rls) -> None:
     guest = new_guest(rls)
     rls.owner.execute("update guest_users set last_seen_at = '2020-01-01'")

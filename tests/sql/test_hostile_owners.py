@@ -409,6 +409,16 @@ def test_an_owner_cannot_reset_the_retries(queue: Connection, owner: RequestIden
 
 
 @each_owner
+def test_an_owner_cannot_change_the_id_of_a_job(queue: Connection, owner: RequestIdentity) -> None:
+    """Otherwise its retries would be lost, and its worker state would stay."""
+    claimed = dict(claim(queue, limit=4))
+    job_id = JOBS[owner_id(owner)]
+    keep(queue, owner, "update public.async_jobs set id = gen_random_uuid()")
+    assert {j for (j,) in queue.execute("select id from public.async_jobs")} == set(JOBS.values())
+    assert value(queue, HEARTBEAT, job_id, "w1", claimed[job_id], 1)
+
+
+@each_owner
 def test_an_owner_cannot_take_or_keep_a_claim(queue: Connection, owner: RequestIdentity) -> None:
     job_id = JOBS[owner_id(owner)]
     claimed = dict(claim(queue, limit=4))

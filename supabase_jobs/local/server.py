@@ -67,7 +67,11 @@ class ServerInfo:
     @property
     def own_url(self) -> str:
         """The superuser's URL with the parameters that the caller's PG… variables could otherwise change."""
-        return f"{self.superuser_url}?hostaddr={self.host}&sslmode=disable&options="
+        return self.own_url_for("postgres")
+
+    def own_url_for(self, database: str) -> str:
+        """The same for another database."""
+        return f"{self.superuser_url_for(database)}?hostaddr={self.host}&sslmode=disable&options="
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Settings of the project's supabase/config.toml: `[api]`, with the defaults of the Supabase CLI, and the version."""
 
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,19 @@ class ApiSettings:
 def load_api_settings(project: Path) -> ApiSettings:
     """The API settings of a project. Raises ConfigError for invalid TOML, or a key of the wrong type."""
     file = project / CONFIG_TOML
-    section = _section(file, "api", "schemas")
+    return _api_settings(_section(file, "api", "schemas"), file)
+
+
+def parse_api_settings(text: str, label: str) -> ApiSettings:
+    """The API settings in the text of a config.toml. Raises what `load_api_settings` raises."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{label} is not valid TOML: {error}", file=label) from error
+    return _api_settings(_table(table, Path(label), "api", "schemas"), Path(label))
+
+
+def _api_settings(section: dict[str, Any], file: Path) -> ApiSettings:
     default = ApiSettings()
     max_rows = section.get("max_rows", default.max_rows)
     if not isinstance(max_rows, int) or isinstance(max_rows, bool):
@@ -46,7 +59,11 @@ def load_major_version(project: Path) -> int | None:
 
 
 def _section(file: Path, name: str, key: str) -> dict[str, Any]:
-    section = read_toml(file).get(name, {}) if file.is_file() else {}
+    return _table(read_toml(file) if file.is_file() else {}, file, name, key)
+
+
+def _table(table: dict[str, Any], file: Path, name: str, key: str) -> dict[str, Any]:
+    section = table.get(name, {})
     if not isinstance(section, dict):
         raise ConfigError(f"{file}: {name} is not a table, so its {key} is unknown", file=str(file))
     return section

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -209,23 +209,41 @@ def load_migrations(directory: Path) -> list[Migration]:
         paths = sorted(directory.iterdir())
     except OSError as error:
         raise ConfigError(f"cannot read the folder {directory}: {error.strerror}") from error
+    return migrations_of(
+        [(path.name, str(path)) for path in paths],
+        lambda label: None if (path := Path(label)).is_dir() else read_sql(path),
+    )
+
+
+def migrations_of(names: Iterable[tuple[str, str]], read: Callable[[str], str | None]) -> list[Migration]:
+    """The migrations among files, by version as text like the ledger; other names are ignored.
+
+    `names` are pairs of a file name and a label, with which `read` returns the text, None for a folder. Raises
+    ConfigError for a name that is not UTF-8, and for two files with the same version.
+    """
     migrations: dict[str, Migration] = {}
-    for path in paths:
-        match = _MIGRATION.fullmatch(path.name)
-        if path.suffix.lower() == ".sql":
-            _check_name(path)
-        if not match or path.is_dir():
+    for name, label in names:
+        if is_sql(name):
+            _check_name(name, label)
+        match = _MIGRATION.fullmatch(name)
+        text = read(label) if match else None
+        if match is None or text is None:
             continue
-        migration = Migration(match[1], match[2], read_sql(path), str(path))
+        migration = Migration(match[1], match[2], text, label)
         if migration.version in migrations:
             raise ConfigError(
                 f"two migrations have the version {migration.version}:"
                 f" {migrations[migration.version].file_name} and {migration.file_name}",
                 hint="Give one of them another version; the ledger contains each version only once.",
-                file=str(path),
+                file=label,
             )
         migrations[migration.version] = migration
     return [migrations[version] for version in sorted(migrations)]
+
+
+def is_sql(name: str) -> bool:
+    """Whether a file name ends in `.sql`."""
+    return name.lower().endswith(".sql")
 
 
 def unrecognized_files(directory: Path) -> list[Path]:
@@ -235,14 +253,14 @@ def unrecognized_files(directory: Path) -> list[Path]:
     )
 
 
-def _check_name(path: Path) -> None:
+def _check_name(name: str, label: str) -> None:
     """Raise ConfigError for a file name that is not UTF-8."""
     try:
-        path.name.encode()
+        name.encode()
     except UnicodeEncodeError as error:
-        name = os.fsencode(path.name).decode(errors="backslashreplace")
+        shown = os.fsencode(name).decode(errors="backslashreplace")
         raise ConfigError(
-            f"the name of the file {name} in {path.parent} is not UTF-8",
+            f"the name of the file {shown} in {label.rpartition('/')[0]} is not UTF-8",
             hint="Rename the file; its version and name are written into the ledger.",
         ) from error
 
@@ -262,18 +280,23 @@ def read_sql(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", file=str(path)) from error
+    return sql_text(data, path.name, str(path))
+
+
+def sql_text(data: bytes, name: str, label: str) -> str:
+    """The content of a SQL file; ConfigError if it is not UTF-8 (with its line) or contains a NUL."""
     if (position := data.find(b"\0")) >= 0:
         raise ConfigError(
-            f"{path.name} contains a NUL character, which PostgreSQL does not accept in text",
-            file=str(path),
+            f"{name} contains a NUL character, which PostgreSQL does not accept in text",
+            file=label,
             line=data.count(b"\n", 0, position) + 1,
         )
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"{path.name} is not UTF-8: {error.reason} at byte {error.start}",
+            f"{name} is not UTF-8: {error.reason} at byte {error.start}",
             hint="Save the file as UTF-8.",
-            file=str(path),
+            file=label,
             line=data.count(b"\n", 0, error.start) + 1,
         ) from error

@@ -42,7 +42,7 @@ def installs_sources(settings: Settings, files: MigrationFiles) -> bool:
 
 
 def object_locations(settings: Settings, default_schema: str = "") -> dict[str, Location]:
-    """Object name (see `syntax.creates`) → file and line of the SQL that creates it last.
+    """Object name (see `syntax.creates`) → file and line of the SQL that creates it last, or alters it if a policy.
 
     Objects that are created without a schema belong to the default schema; without one they are omitted.
 
@@ -56,6 +56,8 @@ def object_locations(settings: Settings, default_schema: str = "") -> dict[str, 
                 for name, byte in syntax.creates(node, default_schema):
                     character = len(statement.text.encode()[:byte].decode())
                     locations[name] = Location(path, statement.line_at(character + 1 if byte else None))
+                if (policy := syntax.altered_policy(node, default_schema)) is not None:
+                    locations[policy] = Location(path, statement.line_at(None))
     return locations
 
 

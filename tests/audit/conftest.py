@@ -1,9 +1,6 @@
 """Databases with the example projects of tests/data/projects."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import count
-from types import SimpleNamespace
 
 import pytest
 
@@ -11,12 +8,11 @@ from supabase_jobs.audit.baseline import Access
 from supabase_jobs.audit.run import Options, audit
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit
-from supabase_jobs.local import server
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.migrations.extensions import prepare
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 from tests.audit.catalogue import PROJECTS
-from tests.fix_db import Database, session_copy
+from tests.fix_db import session_copy
 from tests.programs import DEFAULT_MAJOR
 
 
@@ -48,7 +44,7 @@ def project(project_url: Callable[[str], str], request: pytest.FixtureRequest) -
 
 def run_audit(connection: Connection, accepted: Access | None = None) -> Audit:
     """Audit a local database; what goes beyond the accepted access gets a cause."""
-    return audit(connection, Options(is_local=True, volatile=True, accepted=accepted or {}))
+    return audit(connection, Options(is_local=True, volatile=True, accepted=accepted))
 
 
 @pytest.fixture(scope="session")
@@ -63,21 +59,3 @@ def unmodified(project_url: Callable[[str], str]) -> Callable[[str], Audit]:
         return made[name]
 
     return of
-
-
-@pytest.fixture
-def embedded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands without a database use a new one of the session's server: starting a server takes two seconds."""
-    template: Database = request.getfixturevalue(f"platform_{DEFAULT_MAJOR}")
-    numbers = count()
-
-    @contextmanager
-    def throwaway(**_version: object) -> Iterator[SimpleNamespace]:
-        made = Database(template.server, f"embedded_{next(numbers)}")
-        made.server.create(made.name, template.name)
-        try:
-            yield SimpleNamespace(url=made.url, own_url=made.superuser_url)
-        finally:
-            made.server.drop(made.name)
-
-    monkeypatch.setattr(server, "throwaway", throwaway)

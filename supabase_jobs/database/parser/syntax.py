@@ -255,6 +255,18 @@ def creates(node: Node, default_schema: str = "") -> list[tuple[str, int]]:
     return [(name, 0), *((f"{name}:{part}", location) for part, location in named if part)]
 
 
+def altered_policy(node: Node, default_schema: str = "") -> str | None:
+    """The policy that a statement alters or renames, as `creates` names it: with its new name."""
+    kind, fields = next(iter(node.items()))
+    table, name = fields.get("table", {}), fields.get("policy_name")
+    if kind == "RenameStmt" and fields.get("renameType") == "OBJECT_POLICY":
+        table, name = fields["relation"], fields["newname"]
+    elif kind != "AlterPolicyStmt":
+        return None
+    schema = table.get("schemaname", default_schema)
+    return f"{schema}.{table['relname']}:{name}" if schema else None
+
+
 def same_index(wanted: str, existing: str) -> bool:
     """Whether two `create index` texts define the same index; ignores `concurrently`, `if not exists` and schemas."""
 

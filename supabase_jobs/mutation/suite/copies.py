@@ -17,6 +17,7 @@ from psycopg import sql
 from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.errors import BusyError, PrivilegeError, SupabaseJobsError
+from supabase_jobs.local import databases
 
 _QUERIES = sql_files(Path(__file__).with_name("sql"))
 _PREFIX = "supabase_jobs_mutate_"
@@ -64,7 +65,7 @@ class Copies:
         """Copy the original. Raises BusyError if others are connected to it, PrivilegeError without CREATEDB."""
         original, base = self._connection.info.dbname, self._new_name()
         try:
-            _create(self._connection, base, original)
+            databases.copy(self._connection, base, original)
         except psycopg.errors.ObjectInUse:
             names = ", ".join(name for (name,) in _QUERIES["connected"].rows(self._connection))
             raise BusyError(
@@ -87,8 +88,8 @@ class Copies:
         name = self._new_name()
         try:
             with second_connection(self._connection) as admin:
-                _create(admin, name, self._base)
-                for (statement,) in _QUERIES["settings"].rows(admin, name):
+                databases.copy(admin, name, self._base)
+                for statement in databases.settings_for(admin, name):
                     try:
                         admin.execute(statement.encode())
                     except psycopg.errors.InsufficientPrivilege:  # only a superuser may
@@ -134,10 +135,6 @@ class Copies:
         url = f"postgresql://{login}@{host}:{info.port}/{name}{query}"
         variables = {"PGHOST": info.host, "PGPORT": str(info.port), "PGUSER": info.user, "PGDATABASE": name}
         return Copy(name, url, variables | ({"PGPASSWORD": info.password} if info.password else {}))
-
-
-def _create(admin: Connection, name: str, template: str) -> None:
-    admin.execute(sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template)))
 
 
 def _drop(admin: Connection, name: str) -> None:

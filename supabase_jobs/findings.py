@@ -194,13 +194,24 @@ class AccessSummary:
 
 
 @dataclass(frozen=True)
+class AuditedRelation:
+    """A table or view of an audited database. `reachable`: requests can address it."""
+
+    kind: str
+    columns: frozenset[str]
+    rls: bool
+    reachable: bool
+
+
+@dataclass(frozen=True)
 class Audit:
     """The result of `audit`. `tables` is the number of tables that requests reach, `planted` of those with rows.
 
     `access` maps objects to callers to actions, and `functions` maps functions to roles, as a baseline records them.
     `explained` maps `object:caller:action` of wider access to its cause and the SQL that ends it. `callers` maps each
     caller to the SQL that makes the rest of a transaction its request. `locations` are those of `Verification`.
-    `baseline` is the file that the access was compared with, if any.
+    `baseline` is the file that the access was compared with, if any. `relations` are the tables and views by name.
+    `tested` maps (object, caller) to the kinds of actions that were tried with a certain outcome.
     """
 
     findings: tuple[AuditFinding, ...]
@@ -217,11 +228,74 @@ class Audit:
     callers: Mapping[str, str] = field(default_factory=dict)
     locations: Mapping[str, Location] = field(default_factory=dict)
     baseline: str = ""
+    relations: Mapping[str, AuditedRelation] = field(default_factory=dict)
+    tested: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
         """Whether no finding is an error."""
         return not any(f.severity is Severity.ERROR for f in self.findings)
+
+
+@dataclass(frozen=True)
+class AccessChange:
+    """A difference between two states of the migrations: an access, an object or a leak.
+
+    `change`: wider or narrower (a caller may do an action, or may not any more), new or removed (an object, with the
+    `access` of each caller to it), leak or closed (a leak that is new, or gone). `action` is a word of the baseline,
+    such as `update(title)`, and `verb` its phrase in a sentence; '' for an object or a leak.
+    """
+
+    id: str
+    severity: Severity
+    change: str
+    object: str
+    caller: str
+    action: str
+    message: str
+    cause: str = ""
+    fix: str = ""
+    access: Mapping[str, str] = field(default_factory=dict)
+    verb: str = ""
+
+
+@dataclass(frozen=True)
+class NotCompared:
+    """A cell that was tested on one side only, so that it is no change. `untested` is that side: before, after, both.
+
+    `caller` is '' for all cells of the object. `access` is what the caller may do on the side that was tested.
+    """
+
+    object: str
+    caller: str
+    untested: str
+    access: str
+    why: str
+
+
+@dataclass(frozen=True)
+class AccessDiff:
+    """What changes in the access between two states, which `before` and `after` name; wider access first.
+
+    `audit` is that of the state after. `baseline` is the file that accepts changes, if any.
+    """
+
+    before: str
+    after: str
+    changes: tuple[AccessChange, ...]
+    not_compared: tuple[NotCompared, ...]
+    audit: Audit
+    milliseconds: float
+    baseline: str = ""
+
+    def of(self, *changes: str) -> tuple[AccessChange, ...]:
+        """The changes of some kinds."""
+        return tuple(c for c in self.changes if c.change in changes)
+
+    @property
+    def ok(self) -> bool:
+        """Whether no change is an error."""
+        return not any(c.severity is Severity.ERROR for c in self.changes)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Audit, AuditFinding, Severity
 from supabase_jobs.settings import read_toml
 
-_NONE = "none"
-_OUTSIDERS = {"anon", "newcomer", "stranger"}
+NONE = "none"
+OUTSIDERS = {"anon", "newcomer", "stranger"}
 _WORDS = re.compile(r"\w+(?:\([^)]*\))?")
 _SCHEMA = "https://raw.githubusercontent.com/supabase-jobs/supabase-jobs/main/supabase_jobs/audit/access.schema.json"
 _HEAD = f"""\
@@ -68,7 +68,7 @@ def render(result: Audit, old: Baseline) -> str:
     """The baseline of an audit as TOML; the reasons of `old` are kept."""
     lines = [_HEAD, "[access]"]
     for name, callers in sorted(result.access.items()):
-        shown = {caller: actions for caller, actions in callers.items() if actions != _NONE or caller == "stranger"}
+        shown = {caller: actions for caller, actions in callers.items() if actions != NONE or caller == "stranger"}
         pairs = ", ".join(f"{_key(caller)} = {_text(actions)}" for caller, actions in shown.items())
         lines.append(f"{_text(name)} = {{ {pairs} }}")
     lines += ["", "# The roles that may call each function.", "[functions]"]
@@ -108,8 +108,8 @@ def wider(now: Access, before: Access) -> Iterator[tuple[str, str, str]]:
     """(object, caller, action) of the access that goes beyond the one before."""
     for name, callers in now.items():
         for caller, actions in callers.items():
-            known = _actions(before.get(name, {}).get(caller))
-            yield from ((name, caller, action) for action in _beyond(_actions(actions), known))
+            known = actions_of(before.get(name, {}).get(caller))
+            yield from ((name, caller, action) for action in beyond(actions_of(actions), known))
 
 
 def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bool) -> Iterator[AuditFinding]:
@@ -134,12 +134,12 @@ def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bo
 
 def _new(name: str, callers: Mapping[str, str], result: Audit) -> Iterator[AuditFinding]:
     """An object that the baseline lacks: an error if it is open to users without a row in it."""
-    allowed = {caller: actions for caller, actions in callers.items() if actions != _NONE}
+    allowed = {caller: actions for caller, actions in callers.items() if actions != NONE}
     if allowed:
-        severity = Severity.ERROR if _OUTSIDERS & allowed.keys() else Severity.INFO
+        severity = Severity.ERROR if OUTSIDERS & allowed.keys() else Severity.INFO
         shown = ", ".join(f"{caller}: {actions}" for caller, actions in allowed.items())
         message = f"is not in the baseline; {shown}"
-        keys = [f"{name}:{caller}:{action}" for caller, actions in allowed.items() for action in _actions(actions)]
+        keys = [f"{name}:{caller}:{action}" for caller, actions in allowed.items() for action in actions_of(actions)]
         explained = next((result.explained[key] for key in keys if key in result.explained), None)
         yield _finding(f"new:{name}", severity, name, message, explained or _of_object(result, name))
 
@@ -147,31 +147,31 @@ def _new(name: str, callers: Mapping[str, str], result: Audit) -> Iterator[Audit
 def _compare(
     name: str, caller: str, new: str | None, old: str | None, strict: bool, result: Audit
 ) -> Iterator[AuditFinding]:
-    now, before = _actions(new), _actions(old)
-    for action in _beyond(now, before):
+    now, before = actions_of(new), actions_of(old)
+    for action in beyond(now, before):
         key, message = f"{name}:{caller}:{action}", f"{caller}: {action} is allowed; it was not"
         explained = result.explained.get(key) or _of_object(result, name)
         yield _finding(f"{key}:wider", Severity.ERROR, name, message, explained)
-    for action in _beyond(before, now):
+    for action in beyond(before, now):
         yield _finding(
             f"{name}:{caller}:{action}:narrower", _narrower(strict), name, f"{caller}: {action} is refused; it was not"
         )
 
 
-def _beyond(actions: set[str], others: set[str]) -> list[str]:
+def beyond(actions: set[str], others: set[str]) -> list[str]:
     """The actions that the others do not include: `update` includes every column, and `update(a)` every value of a."""
     found = actions - others
     return sorted(a for a in found if a.partition("(")[0] not in others and f"{a.partition('=')[0]})" not in others)
 
 
-def _actions(text: str | None) -> set[str]:
+def actions_of(text: str | None) -> set[str]:
     """`read update(a,b)` as a set: each column of an update is an action of its own."""
     found: set[str] = set()
-    for word in _WORDS.findall(re.sub(r",\s+", ",", text or _NONE)):
+    for word in _WORDS.findall(re.sub(r",\s+", ",", text or NONE)):
         action, _, columns = word.partition("(")
         if columns:
             found |= {f"{action}({column.strip()})" for column in columns.rstrip(")").split(",")}
-        elif action != _NONE:
+        elif action != NONE:
             found.add(action)
     return found
 

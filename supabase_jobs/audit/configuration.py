@@ -59,22 +59,24 @@ class Configuration:
         """An error about a key, with its line."""
         return _error(self.file, self.lines, path, message, hint)
 
-    def check(self, catalog: Catalog) -> None:
-        """Raise ConfigError for a table or column that the database does not have."""
-        tables = {r.label: r for r in catalog.relations}
+    def check(self, *catalogs: Catalog) -> None:
+        """Raise ConfigError for a table or column that none of the databases has."""
+        tables: dict[str, list[Relation]] = {}
+        for relation in (r for catalog in catalogs for r in catalog.relations):
+            tables.setdefault(relation.label, []).append(relation)
         for name in self.excluded:
             if name not in tables:
                 raise self.error(("excluded", name), f"no table {name!r} in the database", _HINT_NAME)
         for name, columns in self.rows.items():
-            relation = tables.get(name)
-            if relation is None or not relation.is_table:
+            known = {column: None for r in tables.get(name, ()) if r.is_table for column in r.by_name}
+            if not known:
                 raise self.error(("rows", name), f"no table {name!r} in the database", _HINT_NAME)
             for column in columns:
-                if column not in relation.by_name:
+                if column not in known:
                     raise self.error(
                         ("rows", name, column),
                         f"no column {column!r} in {name}",
-                        f"Columns: {', '.join(relation.by_name)}.",
+                        f"Columns: {', '.join(known)}.",
                     )
 
     def values(self, relation: Relation) -> Mapping[str, Expression]:

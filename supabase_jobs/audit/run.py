@@ -8,8 +8,9 @@ from functools import partial
 
 from psycopg.pq import TransactionStatus
 
-from supabase_jobs.audit import callers, catalog, usage
+from supabase_jobs.audit import callers, catalog
 from supabase_jobs.audit.baseline import Access, wider
+from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import Configuration
 from supabase_jobs.audit.fixtures.build import Fixture, build
 from supabase_jobs.audit.fixtures.plan import make_plan
@@ -25,7 +26,7 @@ from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.errors import ConfigError, PrivilegeError
-from supabase_jobs.findings import Audit, AuditCell, NotTested, Severity
+from supabase_jobs.findings import Audit, AuditCell, AuditedRelation, NotTested, Severity
 from supabase_jobs.verify import impersonation
 from supabase_jobs.verify.context import Context, DeadlineError
 from supabase_jobs.verify.script import SETTINGS
@@ -43,10 +44,12 @@ class Options:
     """What to audit. `served` are the schemas of the API; `schemas` and `tables` narrow the report.
 
     `functions`: call the functions that requests can call; `volatile`: those that may change something, too.
-    `accepted` is the access of the baseline; what goes beyond it gets a cause.
+    `accepted` is the access of the baseline, if there is one; what goes beyond it gets a cause.
     `configuration` is that of audit.toml. `is_local`: locks on the project's tables disturb nobody.
     `stable`: the generated values are the same in each run.
     `record` is called with the generated rows and what was tried on them, before they are rolled back.
+    `common` is what the audit has in common with those that it is compared with; None for an audit of its own.
+    `partial`: a name that this database lacks may exist in one that it is compared with. `seconds` limits the probes.
     """
 
     served: Sequence[str] = ("public",)
@@ -55,10 +58,13 @@ class Options:
     functions: bool = True
     volatile: bool = False
     is_local: bool = False
-    accepted: Access = field(default_factory=dict)
+    accepted: Access | None = None
     configuration: Configuration = field(default_factory=Configuration)
     stable: bool = False
     record: Callable[[Fixture, Sequence[Attempt], Sequence[Bypass]], None] | None = None
+    common: Common | None = None
+    partial: bool = False
+    seconds: float = TIME_LIMIT_S
 
 
 def audit(connection: Connection, options: Options) -> Audit:
@@ -68,13 +74,19 @@ def audit(connection: Connection, options: Options) -> Audit:
     errors if the connection is lost.
     """
     started = time.monotonic()
-    context = Context(deadline=started + TIME_LIMIT_S)
+    context = Context(deadline=started + options.seconds)
     with rolled_back(connection):
         found = catalog.read(connection, [*options.served, *options.schemas])
-        _check(found, options)
-        plan = make_plan(found, usage.usage(found))
+        if not options.partial:
+            check(options, found)
+        if found.is_read_only:
+            raise PrivilegeError(
+                "the database is read-only, and audit inserts rows that it rolls back", hint="Connect to the primary."
+            )
+        common = options.common or Common()
+        plan = make_plan(found, common.usage(found))
         run_groups(connection, [REQUEST_SETTINGS])[0].answer()
-        fixture = build(connection, plan, options.configuration, stable=options.stable)
+        fixture = build(connection, plan, options.configuration, common, stable=options.stable)
         acting = impersonation.begin(connection, "audit", (), (), {})
         connection.execute("savepoint audit_probes")
         everyone = callers.find(fixture, options.configuration.callers)
@@ -127,7 +139,14 @@ def audit(connection: Connection, options: Options) -> Audit:
         access.functions([] if options.tables else exposed),
         explained,
         callers={caller.label: repeat.become(caller) for caller in everyone},
+        relations={r.label: _relation(r, found) for r in found.relations if _selected(r, options)},
+        tested={**access.tested(probes.attempts, tried), **topic_leaks.tested(channels)},
     )
+
+
+def _relation(relation: catalog.Relation, found: catalog.Catalog) -> AuditedRelation:
+    kind = {"v": "view", "m": "materialized view"}.get(relation.kind, "table")
+    return AuditedRelation(kind, frozenset(relation.by_name), relation.rls, relation in found.reachable)
 
 
 @contextmanager
@@ -155,7 +174,7 @@ def _not_tested(
 ) -> Iterator[NotTested]:
     """What was not tested although there are rows for it."""
     if stopped:
-        why = f"the audit was stopped after {TIME_LIMIT_S} seconds"
+        why = f"the audit was stopped after {options.seconds:.0f} seconds"
         yield NotTested("database", why, "Audit a part with --schema or --table, and look for slow policies.")
     for name, reason in options.configuration.excluded.items():
         yield NotTested(name, f"excluded: {reason}", "To audit it, remove it from [excluded] in audit.toml.")
@@ -180,11 +199,13 @@ def _label(bypass: Bypass) -> str:
     return target.label if isinstance(target, catalog.Relation) else target.signature
 
 
-def _beyond(granted: Access, accepted: Access, attempts: Sequence[Attempt]) -> dict[str, Leak]:
+def _beyond(granted: Access, accepted: Access | None, attempts: Sequence[Attempt]) -> dict[str, Leak]:
     """The attempts that show access beyond the accepted one, one for each object, caller and action."""
-    shown = access.shown_by(attempts) if accepted else {}
+    if accepted is None:
+        return {}
+    shown = access.shown_by(attempts)
     found: dict[str, Leak] = {}
-    for name, caller, action in wider(granted, accepted) if accepted else ():
+    for name, caller, action in wider(granted, accepted):
         if (attempt := shown.get((name, caller, action))) is not None:
             kind = "deviation" if not attempt.relation.is_table or attempt.relation.rls else "rls-disabled"
             found[f"{name}:{caller}:{action}"] = Leak(
@@ -215,17 +236,14 @@ def _callable(function: catalog.Function, options: Options) -> bool:
     return allowed and not options.tables and (not options.schemas or function.schema in options.schemas)
 
 
-def _check(found: catalog.Catalog, options: Options) -> None:
-    options.configuration.check(found)
-    if unknown := set(options.schemas) - set(found.schema_users):
+def check(options: Options, *catalogs: catalog.Catalog) -> None:
+    """Raise ConfigError for a schema or table that an option or audit.toml names, and none of the databases has."""
+    options.configuration.check(*catalogs)
+    if unknown := set(options.schemas) - {name for found in catalogs for name in found.schema_users}:
         raise ConfigError(f"--schema: no schema {min(unknown)!r} in the database")
-    names = {name for r in found.relations for name in (r.label, r.name)}
+    names = {name for found in catalogs for r in found.relations for name in (r.label, r.name)}
     if unknown := set(options.tables) - names:
         raise ConfigError(f"--table: no table {min(unknown)!r} in the database", hint="Write schema.table.")
-    if found.is_read_only:
-        raise PrivilegeError(
-            "the database is read-only, and audit inserts rows that it rolls back", hint="Connect to the primary."
-        )
 
 
 def _selected(relation: catalog.Relation, options: Options) -> bool:

@@ -1,7 +1,8 @@
 """What policies and functions reveal about columns: whose id a column holds, which claims and headers are compared
 with it, which constants; and which tables the policies of a table read."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -29,6 +30,7 @@ class Usage:
     `function_reads` maps each function to the tables that its body names, directly or by other functions.
     `policy_functions` maps each policy of a table to the signatures of the project's functions that it calls.
     `words` are all words of policies and functions, so a column that is not among them cannot change an access.
+    `mentioned` are the columns whose names the policies of their own table contain.
     """
 
     users: set[ColumnKey] = field(default_factory=set)
@@ -43,6 +45,7 @@ class Usage:
     function_reads: dict[int, set[int]] = field(default_factory=dict)
     policy_functions: dict[tuple[int, str], list[str]] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
+    mentioned: set[ColumnKey] = field(default_factory=set)
 
     @cached_property
     def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
@@ -58,6 +61,48 @@ class Usage:
 def usage(catalog: Catalog) -> Usage:
     """Read every policy, and every function that a policy or a request can call."""
     return _Reader(catalog).read()
+
+
+def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
+    """Add what the policies of another database mention, as far as its tables and columns exist in this one."""
+    by_label = {relation.label: relation for relation in catalog.relations}
+
+    def here(oid: int) -> Relation | None:
+        relation = source.by_oid.get(oid)
+        return None if relation is None else by_label.get(relation.label)
+
+    def keys(given: Iterable[ColumnKey]) -> set[ColumnKey]:
+        same = ((here(oid), column) for oid, column in given)
+        return {(relation.oid, column) for relation, column in same if relation and column in relation.by_name}
+
+    found.words |= other.words
+    for into, given in (
+        (found.users, other.users),
+        (found.checked, other.checked),
+        (found.owners, other.owners),
+        (found.mentioned, other.mentioned),
+    ):
+        into |= keys(given)
+    for path, columns in other.claims.items():
+        found.claims.setdefault(path, set()).update(keys(columns))
+    for header, columns in other.headers.items():
+        found.headers.setdefault(header, set()).update(keys(columns))
+    for path, texts in other.claim_literals.items():
+        _extend(found.claim_literals.setdefault(path, []), texts)
+    for header, texts in other.header_literals.items():
+        _extend(found.header_literals.setdefault(header, []), texts)
+    for column, texts in other.literals.items():
+        for key in keys([column]):
+            _extend(found.literals.setdefault(key, []), texts)
+    for oid, read in other.reads.items():
+        if (relation := here(oid)) is not None:
+            same = {r.oid for r in map(here, read) if r is not None}
+            # a relation of another schema, which has no label, exists in this database only
+            found.reads.setdefault(relation.oid, set()).update(read if source is catalog else same)
+
+
+def _extend(texts: list[str], more: Iterable[str]) -> None:
+    texts += [text for text in more if text not in texts]
 
 
 class _Reader:
@@ -96,7 +141,12 @@ class _Reader:
             for policy in relation.policies:
                 for text in (policy.visible, policy.checked):
                     if text is not None:
-                        self._usage.words.update(_words(text))
+                        words = set(_words(text))
+                        self._usage.words |= words
+                        self._usage.mentioned |= {
+                            (relation.oid, c.name) for c in relation.columns
+                            if c.name in words or re.search(rf"\b{re.escape(c.name)}\b", text)
+                        }  # fmt: skip
                         tree = expressions.expression_tree(text)
                         self._note(tree, relation)
                         called = self._usage.policy_functions.setdefault((relation.oid, policy.name), [])

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from supabase_jobs.database.batch import Statement
+from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import explain_lost_connection
 from supabase_jobs.database.parser.locks import MODES
@@ -112,7 +112,7 @@ def dry_run(
     to: str | None = None,
     include_all: bool = False,
     lock_options: LockOptions | None = None,
-    check: Callable[[Connection], Verification] | None = None,
+    check: Callable[[Connection], Verification | None] | None = None,
 ) -> tuple[DryRun, list[str]]:
     """Run the pending files in one transaction that is rolled back, and `check` in it if there is one.
 
@@ -148,7 +148,7 @@ def _run_all(
     pending: Sequence[Migration],
     current: Ledger,
     lock_options: LockOptions,
-    check: Callable[[Connection], Verification] | None,
+    check: Callable[[Connection], Verification | None] | None,
 ) -> DryRun:
     transactional = [m for m in pending if m.transactional]
     skipped = tuple(m for m in pending if not m.transactional)
@@ -197,6 +197,11 @@ def _run_all(
                     " earlier file adds the value, apply up to that file with --to VERSION, then repeat the dry run."
                 )
             raise
+
+
+def reset_constraints(connection: Connection) -> None:
+    """Make constraints as they are declared, as a commit does; each file has made them immediate at its end."""
+    run_groups(connection, [[Statement(sql) for sql in _RESET_CONSTRAINTS]])[0].answer()
 
 
 def _file(

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from supabase_jobs.audit import run
 from supabase_jobs.audit.run import Options, audit
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import ConfigError, PrivilegeError
@@ -53,9 +52,8 @@ def test_read_only_database_is_refused(todos: Connection) -> None:
         audit(todos, Options())
 
 
-def test_time_limit_is_reported(todos: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "TIME_LIMIT_S", -1)
-    result = audit(todos, Options())
+def test_time_limit_is_reported(todos: Connection) -> None:
+    result = audit(todos, Options(seconds=-1))
     assert result.cells == ()
     assert isinstance(result.not_tested[0], NotTested)
     assert result.not_tested[0].object == "database"

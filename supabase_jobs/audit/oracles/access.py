@@ -20,6 +20,7 @@ from supabase_jobs.audit.probes.attempt import (
     Attempt,
 )
 from supabase_jobs.audit.probes.bypasses import Bypass
+from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 
 _WORDS = {SELECT: "read", INSERT: "insert", UPDATE: "update", DELETE: "delete"}
 
@@ -43,6 +44,23 @@ def access(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[str,
             words += [_WORDS[bypass.action]] if bypass.outcome == "rows" else []
             callers[bypass.caller.label] = " ".join(words) or "none"
     return found
+
+
+def tested(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[tuple[str, str], frozenset[str]]:
+    """(object, caller) → the kinds of actions whose refusal is certain: none of their attempts was inconclusive."""
+    tried = [
+        ((a.label, label), a.name if a.name in (JOIN, FORGE) else _WORDS[a.action], a.outcome)
+        for a in attempts if a.name != OPEN and (label := _label(a)) is not None
+    ]  # fmt: skip
+    tried += [
+        ((b.object.label, b.caller.label), _WORDS[b.action], b.outcome)
+        for b in bypasses if isinstance(b.object, Relation)
+    ]  # fmt: skip
+    found: dict[tuple[str, str], set[str]] = {}
+    uncertain = {(key, word) for key, word, outcome in tried if outcome in INCONCLUSIVE_SQLSTATES}
+    for key, word, _ in tried:
+        found.setdefault(key, set()).update({word} if (key, word) not in uncertain else ())
+    return {key: frozenset(words) for key, words in found.items()}
 
 
 def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, str], Attempt]:

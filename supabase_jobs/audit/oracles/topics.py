@@ -11,6 +11,7 @@ from supabase_jobs.audit.oracles.leak import rank, who
 from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, SELECT, Attempt
 from supabase_jobs.audit.probes.topics import TopicAttempt
+from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.findings import AuditCell, AuditFinding, Severity
 
 _COMMANDS = {SELECT: "r", INSERT: "a"}
@@ -56,6 +57,17 @@ def access(topics: Sequence[TopicAttempt]) -> dict[str, dict[str, str]]:
         topic: {caller: " ".join(sorted(words, reverse=True)) or "none" for caller, words in callers.items()}
         for topic, callers in found.items()
     }
+
+
+def tested(topics: Sequence[TopicAttempt]) -> dict[tuple[str, str], frozenset[str]]:
+    """(topic, caller) → the actions without an inconclusive attempt."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for attempt in topics:
+        found.setdefault((attempt.topic.label, attempt.caller.label), set()).add(_WORDS[attempt.action])
+    for attempt in topics:
+        if attempt.outcome in INCONCLUSIVE_SQLSTATES:
+            found[attempt.topic.label, attempt.caller.label].discard(_WORDS[attempt.action])
+    return {key: frozenset(words) for key, words in found.items()}
 
 
 def cell(attempt: TopicAttempt) -> AuditCell:

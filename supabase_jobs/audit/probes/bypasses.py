@@ -4,7 +4,6 @@ A row is recognized by its token in the result. Functions get the ids of tenant 
 """
 
 import re
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -366,7 +365,7 @@ class Bypasses:
 def _unknown(type_: str, number: int, now: datetime) -> str | None:
     """A value of a type that no row contains."""
     if type_ == "uuid":
-        return str(uuid.uuid4())
+        return values.made_uuid("unknown", str(number))
     if type_ in ("bigint", "integer"):
         return str(2_000_000_000 + number)
     if type_ in ("text", "character varying"):

@@ -1,0 +1,55 @@
+"""What the audits of two databases have in common, so that their results differ only where the databases do."""
+
+from dataclasses import dataclass, field, replace
+
+from supabase_jobs.audit.catalog import Catalog
+from supabase_jobs.audit.fixtures.tenants import make_token
+from supabase_jobs.audit.usage import Usage, add, usage
+
+# the only word of a policy that makes a caller
+_CALLER_WORDS = {"is_anonymous"}
+
+
+@dataclass(eq=False)
+class Common:
+    """The tokens and numbers of generated rows, and what the policies of each audited database mention.
+
+    With the same rows and callers on both sides, an outcome differs only if the access does. An audit that is compared
+    with no other has one of its own.
+    """
+
+    _tokens: dict[str, str] = field(default_factory=dict)
+    _numbers: dict[str, dict[tuple[str, ...], int]] = field(default_factory=dict)
+    _known: list[tuple[Catalog, Usage]] = field(default_factory=list)
+
+    def token(self, tenant: str, *, stable: bool = False) -> str:
+        """The token of a tenant, as `make_token` makes it."""
+        return self._tokens.setdefault(tenant, make_token(tenant, stable=stable))
+
+    def number(self, kind: str, *names: str) -> int:
+        """The number of a user or row among those of its kind, by the names that identify it."""
+        known = self._numbers.setdefault(kind, {})
+        return known.setdefault(names, len(known) + 1)
+
+    def add(self, catalog: Catalog) -> None:
+        """Read what the policies of a database mention, so that every audit from now on tries it."""
+        self._known.append((catalog, usage(catalog)))
+
+    def usage(self, catalog: Catalog) -> Usage:
+        """What the policies of this database and of those that were added mention."""
+        self.add(catalog)
+        return _merged(catalog, self._known)
+
+    def first_lacks_mentions(self) -> bool:
+        """Whether policies of later databases mention what the audit of the first one has not tried."""
+        catalog, _ = self._known[0]
+        tried, all_ = (_merged(catalog, known) for known in (self._known[:1], self._known))
+        return replace(tried, words=tried.words & _CALLER_WORDS) != replace(all_, words=all_.words & _CALLER_WORDS)
+
+
+def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
+    own = next(found for source, found in known if source is catalog)
+    merged = Usage(function_reads=own.function_reads, policy_functions=own.policy_functions)
+    for source, found in known:
+        add(merged, catalog, found, source)
+    return merged

@@ -1,0 +1,266 @@
+"""The difference in access between the audits of two databases: only what changed, wider access first."""
+
+from collections.abc import Mapping
+
+from supabase_jobs.audit.baseline import NONE, OUTSIDERS, Baseline, actions_of, beyond
+from supabase_jobs.findings import AccessChange, AccessDiff, Audit, AuditedRelation, AuditFinding, NotCompared, Severity
+
+WIDER, NARROWER, NEW, REMOVED, LEAK, CLOSED = "wider", "narrower", "new", "removed", "leak", "closed"
+_ORDER = (WIDER, NEW, LEAK, NARROWER, REMOVED, CLOSED)
+_ROWS = "rows"
+_VERBS = {
+    "insert": "insert into",
+    "delete": "delete from",
+    "join": "add its own rows to another's group in",
+    "forge": "insert rows in another user's name into",
+}
+_GENERAL = ("anon", "newcomer", "stranger")
+_NO_CALLER = "this kind of caller exists on one side only, or has no row on the other"
+_NO_ROW = "no row could be generated"
+_HIDES_NOTHING = "its tables hide no row from any caller, so the view cannot show more"
+_INCONCLUSIVE = "its result was a lock or a timeout, or the audit ended before it"
+
+
+def compare(
+    before: Audit, after: Audit, names: tuple[str, str], accepted: Baseline | None = None, *, strict: bool = False
+) -> AccessDiff:
+    """Compare the audits of the same callers and rows (see `Common`); `names` are those of the two states.
+
+    Wider access and a new object that is open to outsiders are errors, narrower access and a removed object are
+    warnings, with `strict` errors. What the accepted access says too is an info.
+    """
+    found = _Comparison(before, after, accepted or Baseline(), strict=strict)
+    found.run()
+    changes = sorted(found.changes, key=_position)
+    milliseconds = before.milliseconds + after.milliseconds
+    return AccessDiff(*names, tuple(changes), tuple(found.not_compared), after, milliseconds)
+
+
+class _Comparison:
+    def __init__(self, before: Audit, after: Audit, accepted: Baseline, *, strict: bool) -> None:
+        self._before, self._after, self._accepted = before, after, accepted
+        self._narrower = Severity.ERROR if strict else Severity.WARNING
+        self.changes: list[AccessChange] = []
+        self.not_compared: list[NotCompared] = []
+
+    def run(self) -> None:
+        """Compare the tables, views and topics, then the functions, then the leaks."""
+        for name in sorted(self._before.access.keys() | self._after.access.keys()):
+            self._object(name)
+        for name in sorted(self._before.functions.keys() | self._after.functions.keys()):
+            self._function(name)
+        new = _listed(self._after)
+        for name in sorted(_listed(self._before).keys() & new.keys()):
+            self.not_compared.append(NotCompared(name, "", "both", "", new[name]))
+        self._leaks()
+
+    # ------------------------------------------------------------------------------------------- objects
+
+    def _object(self, name: str) -> None:
+        old, new = self._before.access.get(name), self._after.access.get(name)
+        if old is not None and new is not None:
+            for caller in dict.fromkeys([*new, *old]):
+                self._cells(name, caller, old.get(caller), new.get(caller))
+            return
+        side, other = ("before", self._before) if old is None else ("after", self._after)
+        known = new if old is None else old
+        if (why := _untested(name, other)) is not None:
+            shown = {caller: actions for caller, actions in (known or {}).items() if actions != NONE}
+            for caller, actions in (shown or {"": NONE}).items():
+                self.not_compared.append(NotCompared(name, caller, side, actions, why))
+        elif old is None:
+            self._new(name, new or {})
+        else:
+            self._removed(name, old)
+
+    def _new(self, name: str, access: Mapping[str, str]) -> None:
+        allowed = {caller: actions for caller, actions in access.items() if actions != NONE}
+        severity = Severity.ERROR if OUTSIDERS & allowed.keys() else Severity.INFO
+        if all(not beyond(actions_of(a), self._accepted_actions(name, c)) for c, a in allowed.items()):
+            severity = Severity.INFO
+        keys = [f"{name}:{caller}:{action}" for caller, text in allowed.items() for action in sorted(actions_of(text))]
+        causes = dict.fromkeys(self._after.explained[key] for key in keys if key in self._after.explained)
+        cause, fix = next(iter(causes), None) or _of_object(self._after, name)
+        what = _what(name, self._after.relations)
+        exists = name.partition(" (")[0] in self._before.relations and what != _ROWS
+        message = f"{what} {name}, which requests can now reach" if exists else f"new {what} {name}"
+        self._add(NEW, severity, name, message=f"{message}{_access(allowed)}", cause=cause, fix=fix, access=allowed)
+
+    def _removed(self, name: str, access: Mapping[str, str]) -> None:
+        allowed = {caller: actions for caller, actions in access.items() if actions != NONE}
+        severity = Severity.INFO if not allowed else self._narrower
+        if self._accepted.access and name not in self._accepted.access:
+            severity = Severity.INFO
+        what = _what(name, self._before.relations)
+        exists = name.partition(" (")[0] in self._after.relations and what != _ROWS
+        message = f"{what} {name}, which requests can no longer reach" if exists else f"removed {what} {name}"
+        self._add(REMOVED, severity, name, message=message, access=allowed)
+
+    # ------------------------------------------------------------------------------------------- cells
+
+    def _cells(self, name: str, caller: str, old: str | None, new: str | None) -> None:
+        if old is None or new is None:
+            side, known = ("before", new) if old is None else ("after", old)
+            view = self._after.relations.get(name)
+            why = _HIDES_NOTHING if view is not None and view.kind != "table" else _NO_CALLER
+            if known != NONE:
+                self.not_compared.append(NotCompared(name, caller, side, known or NONE, why))
+            return
+        was, is_ = actions_of(old), actions_of(new)
+        uncertain: dict[str, list[str]] = {}
+        for action in beyond(is_, was):
+            if self._certain(self._before, name, caller, action):
+                self._wider(name, caller, action, _verb(action, was))
+            else:
+                uncertain.setdefault("before", []).append(action)
+        for action in beyond(was, is_):
+            if self._certain(self._after, name, caller, action):
+                agrees = bool(self._accepted.access) and bool(beyond({action}, self._accepted_actions(name, caller)))
+                severity = Severity.INFO if agrees else self._narrower
+                self._add(NARROWER, severity, name, caller, action, verb=_verb(action, is_))
+            else:
+                uncertain.setdefault("after", []).append(action)
+        for side, actions in uncertain.items():
+            self.not_compared.append(NotCompared(name, caller, side, " ".join(actions), _INCONCLUSIVE))
+
+    def _certain(self, side: Audit, name: str, caller: str, action: str) -> bool:
+        """Whether the refusal of an action was tested."""
+        return action.partition("(")[0] in side.tested.get((name, caller), ())
+
+    def _wider(self, name: str, caller: str, action: str, verb: str) -> None:
+        is_accepted = not beyond({action}, self._accepted_actions(name, caller))
+        explained = self._after.explained.get(f"{name}:{caller}:{action}")
+        cause, fix = explained or _of_object(self._after, name)
+        severity = Severity.INFO if is_accepted else Severity.ERROR
+        self._add(WIDER, severity, name, caller, action, verb=verb, cause=cause, fix=fix)
+
+    def _accepted_actions(self, name: str, caller: str) -> set[str]:
+        return actions_of(self._accepted.access.get(name, {}).get(caller))
+
+    # ------------------------------------------------------------------------------------------- functions
+
+    def _function(self, name: str) -> None:
+        old, new = self._before.functions.get(name), self._after.functions.get(name)
+        accepted = actions_of(self._accepted.functions.get(name))
+        if old is None or new is None:
+            known, change = (new, NEW) if old is None else (old, REMOVED)
+            allowed = {role: "call" for role in (known or NONE).split() if role != NONE}
+            # what a new function returns or changes is a leak of its own
+            message = f"{change} function {name}{_access(allowed)}"
+            self._add(change, Severity.INFO, name, message=message, access=allowed)
+            return
+        for role in beyond(actions_of(new), actions_of(old)):
+            cause, fix = _of_object(self._after, name)
+            severity = Severity.INFO if role in accepted else Severity.ERROR
+            self._add(WIDER, severity, name, role, "call", verb="call", cause=cause, fix=fix)
+        for role in beyond(actions_of(old), actions_of(new)):
+            self._add(NARROWER, self._narrower, name, role, "call", verb="call")
+
+    # ------------------------------------------------------------------------------------------- leaks
+
+    def _leaks(self) -> None:
+        old = {f.id: f for f in self._before.findings if f.severity is not Severity.INFO}
+        new = {f.id: f for f in self._after.findings if f.severity is not Severity.INFO}
+        for finding in (f for id_, f in new.items() if id_ not in old):
+            self._leak(finding)
+        untested = _listed(self._after)
+        for finding in (f for id_, f in old.items() if id_ not in new):
+            if finding.object not in untested and "database" not in untested:
+                self._add(CLOSED, Severity.INFO, finding.object, message=finding.message, id_=finding.id)
+
+    def _leak(self, finding: AuditFinding) -> None:
+        severity, message = finding.severity, finding.message
+        reason = self._accepted.accepted.get(finding.id, "").strip()
+        if reason:
+            severity, message = Severity.INFO, f"{message} (accepted: {reason})"
+        elif {finding.object, "database"} & _listed(self._before).keys():
+            severity, message = Severity.WARNING, f"{message} (not tested before)"
+        self._add(LEAK, severity, finding.object, message=message, cause=finding.cause, fix=finding.fix, id_=finding.id)
+
+    def _add(
+        self,
+        change: str,
+        severity: Severity,
+        name: str,
+        caller: str = "",
+        action: str = "",
+        *,
+        message: str = "",
+        verb: str = "",
+        cause: str = "",
+        fix: str = "",
+        access: Mapping[str, str] | None = None,
+        id_: str = "",
+    ) -> None:
+        message = message or f"{caller} {'can now' if change == WIDER else 'can no longer'} {verb} {name}"
+        id_ = f"{change}:{id_}" if id_ else ":".join(part for part in (change, name, caller, action) if part)
+        self.changes.append(
+            AccessChange(id_, severity, change, name, caller, action, message, cause, fix, access or {}, verb)
+        )
+
+
+def _verb(action: str, others: set[str]) -> str:
+    """A word of the baseline before the name of an object; `others` is what the other side allows."""
+    kind, _, detail = action.rstrip(")").partition("(")
+    if detail:
+        column, _, value = detail.partition("=")
+        return f"set {column} to {value} in" if value else f"update {column} of"
+    if kind == "update" and any(other.startswith("update(") for other in others):
+        return "update every column of"
+    return _VERBS.get(kind, kind)
+
+
+def _access(allowed: Mapping[str, str]) -> str:
+    """The access of each caller to an object, after its name."""
+    by_actions: dict[str, list[str]] = {}
+    for caller, actions in allowed.items():
+        by_actions.setdefault(actions, []).append(caller)
+    parts = [f"{_and(callers)}: {actions}" for actions, callers in by_actions.items()]
+    return f"; {'; '.join(parts)}" if parts else "; no access"
+
+
+def _and(names: list[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _listed(side: Audit) -> dict[str, str]:
+    """What was not tested, with the reason; not what the project excludes."""
+    return {item.object: item.why for item in side.not_tested if not item.why.startswith("excluded: ")}
+
+
+def _untested(name: str, side: Audit) -> str | None:
+    """Why an object was not tested on a side on which it exists; None if it does not exist there."""
+    label, _, part = name.partition(" (")
+    listed, relation = _listed(side), side.relations.get(label)
+    if name in listed or label in listed:
+        return listed.get(name) or listed[label]
+    if relation is None or not relation.reachable:
+        return None
+    if "database" in listed:
+        return listed["database"]
+    if part:
+        state = part.rstrip(")")
+        columns = [c for c in relation.columns if state.startswith(f"{c} = ") or state == f"{c} is set"]
+        return _NO_ROW if columns else None
+    return _HIDES_NOTHING if relation.kind != "table" else _NO_ROW
+
+
+def _what(name: str, relations: Mapping[str, AuditedRelation]) -> str:
+    """The kind of an object."""
+    label, _, part = name.partition(" (")
+    relation = relations.get(label)
+    if relation is None:
+        return "topic"
+    without = " without row level security" if relation.kind == "table" and not relation.rls else ""
+    return _ROWS if part else f"{relation.kind}{without}"
+
+
+def _of_object(audit: Audit, name: str) -> tuple[str, str]:
+    """Cause and fix of another finding on the object, such as a view that bypasses policies."""
+    return next(((f.cause, f.fix) for f in audit.findings if f.object == name), ("", ""))
+
+
+def _position(change: AccessChange) -> tuple[object, ...]:
+    general = _GENERAL.index(change.caller) if change.caller in _GENERAL else len(_GENERAL)
+    return _ORDER.index(change.change), change.object, general, change.caller, change.action

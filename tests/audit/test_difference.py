@@ -1,0 +1,162 @@
+"""What counts as a change between two audits: wider and narrower access, new objects, leaks, what was not tested."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from supabase_jobs.audit.baseline import Baseline
+from supabase_jobs.audit.difference import compare
+from supabase_jobs.findings import AccessDiff, Audit, AuditedRelation, AuditFinding, NotTested, Severity
+
+NOTES = "public.notes"
+LEAK = AuditFinding("write:public.notes:update", Severity.ERROR, NOTES, "leak", "fix it", 'policy "x"')
+ALL = frozenset({"read", "insert", "update", "delete", "join", "forge"})
+NAMES = ("main", "now")
+
+
+def state(access: Mapping[str, Mapping[str, str]], **more: object) -> Audit:
+    """An audit in which every action of these callers was tested."""
+    found = Audit(
+        (), (), (), (), 1, 1, 1.0, access,
+        relations={n: AuditedRelation("table", frozenset({"id", "shared", "title"}), True, True)
+                   for n in access if " (" not in n},
+        tested={(name, caller): ALL for name, callers in access.items() for caller in callers},
+    )  # fmt: skip
+    return replace(found, **more)  # type: ignore[arg-type]
+
+
+def diff(before: Audit, after: Audit, accepted: Baseline | None = None, *, strict: bool = False) -> AccessDiff:
+    return compare(before, after, NAMES, accepted, strict=strict)
+
+
+def shown(found: AccessDiff) -> list[str]:
+    return [f"{c.severity} {c.id}" for c in found.changes]
+
+
+CLOSED = state({NOTES: {"anon": "none", "stranger": "none", "owner": "read update(title)"}})
+
+
+def test_equal_access_is_no_change() -> None:
+    found = diff(CLOSED, CLOSED)
+    assert (found.changes, found.not_compared, found.ok) == ((), (), True)
+
+
+def test_wider_access_comes_first_and_fails() -> None:
+    after = state({NOTES: {"anon": "read", "stranger": "none", "owner": "read"}})
+    found = diff(CLOSED, after)
+    assert shown(found) == [
+        "error wider:public.notes:anon:read",
+        "warning narrower:public.notes:owner:update(title)",
+    ]
+    assert [c.message for c in found.changes] == [
+        "anon can now read public.notes",
+        "owner can no longer update title of public.notes",
+    ]
+    assert not found.ok
+    assert diff(after, after).ok
+
+
+@pytest.mark.parametrize(("strict", "ok"), [(False, True), (True, False)])
+def test_narrower_access_fails_if_strict(strict: bool, ok: bool) -> None:
+    narrower = state({NOTES: {"anon": "none", "stranger": "none", "owner": "read"}})
+    assert diff(CLOSED, narrower, strict=strict).ok is ok
+
+
+def test_one_column_less_of_every_column_is_narrower() -> None:
+    every = state({NOTES: {"owner": "read update"}})
+    some = state({NOTES: {"owner": "read update(title)"}})
+    assert [c.message for c in diff(every, some).changes] == ["owner can no longer update every column of public.notes"]
+    assert [c.message for c in diff(some, every).changes] == ["owner can now update every column of public.notes"]
+
+
+def test_the_baseline_accepts_a_change_that_it_has() -> None:
+    after = state({NOTES: {"anon": "read", "stranger": "none", "owner": "read"}})
+    found = diff(CLOSED, after, Baseline({NOTES: {"anon": "read", "owner": "read"}}))
+    assert shown(found) == ["info wider:public.notes:anon:read", "info narrower:public.notes:owner:update(title)"]
+    assert found.ok
+
+
+def test_a_new_table_fails_if_strangers_reach_it() -> None:
+    nothing, private = state({}), state({NOTES: {"stranger": "none", "owner": "read"}})
+    assert shown(diff(nothing, private)) == ["info new:public.notes"]
+    assert diff(nothing, private).changes[0].message == "new table public.notes; owner: read"
+    opened = state({NOTES: {"anon": "read", "stranger": "read"}})
+    assert shown(diff(nothing, opened)) == ["error new:public.notes"]
+    assert shown(diff(opened, nothing)) == ["warning removed:public.notes"]
+    assert shown(diff(nothing, opened, Baseline(opened.access))) == ["info new:public.notes"]
+
+
+def test_a_table_that_requests_reach_now_is_not_called_new() -> None:
+    relation = AuditedRelation("table", frozenset({"id"}), rls=False, reachable=False)
+    after = state({NOTES: {"anon": "read"}})
+    found = diff(state({}, relations={NOTES: relation}), after)
+    assert found.changes[0].message == "table public.notes, which requests can now reach; anon: read"
+
+
+def test_a_table_without_a_row_on_one_side_is_not_compared() -> None:
+    untested = state({}, relations=CLOSED.relations, not_tested=(NotTested(NOTES, "no row", "Add one."),))
+    for before, after, side in ((untested, CLOSED, "before"), (CLOSED, untested, "after")):
+        found = diff(before, after)
+        assert found.changes == ()
+        [item] = found.not_compared
+        assert (item.object, item.caller, item.untested, item.why) == (NOTES, "owner", side, "no row")
+    [item] = diff(untested, untested).not_compared
+    assert (item.object, item.untested) == (NOTES, "both")
+
+
+def test_a_state_of_rows_is_new_with_its_column() -> None:
+    after = state({**CLOSED.access, f"{NOTES} (public = true)": {"anon": "read"}})
+    assert shown(diff(CLOSED, after)) == [f"error new:{NOTES} (public = true)"]
+    untested = state({**CLOSED.access, f"{NOTES} (shared = true)": {"anon": "read"}})
+    assert diff(CLOSED, untested).changes == ()
+    assert diff(CLOSED, untested).not_compared[0].untested == "before"
+
+
+def test_a_caller_of_one_side_is_not_compared() -> None:
+    after = state({NOTES: {**CLOSED.access[NOTES], "editor of teams": "read"}})
+    found = diff(CLOSED, after)
+    assert found.changes == ()
+    [item] = found.not_compared
+    assert (item.caller, item.untested, item.access) == ("editor of teams", "before", "read")
+
+
+def test_an_action_without_a_certain_refusal_is_not_compared() -> None:
+    uncertain = replace(CLOSED, tested={**CLOSED.tested, (NOTES, "anon"): ALL - {"read"}})
+    after = state({NOTES: {**CLOSED.access[NOTES], "anon": "read"}})
+    for before, now, side in ((uncertain, after, "before"), (after, uncertain, "after")):
+        found = diff(before, now)
+        assert found.changes == ()
+        [item] = found.not_compared
+        assert (item.caller, item.untested, item.access) == ("anon", side, "read")
+
+
+def test_a_view_whose_tables_became_readable_is_not_compared() -> None:
+    view = {"public.list": AuditedRelation("view", frozenset({"id"}), rls=False, reachable=True)}
+    before = state({"public.list": {"anon": "read"}}, relations=view)
+    found = diff(before, state({}, relations=view))
+    assert found.changes == ()
+    assert "hide no row" in found.not_compared[0].why
+
+
+def test_functions_are_compared_by_the_roles_that_call_them() -> None:
+    before, after = ({"public.f()": "authenticated"}, {"public.f()": "anon authenticated", "public.g()": "anon"})
+    found = diff(state({}, functions=before), state({}, functions=after))
+    assert shown(found) == ["error wider:public.f():anon:call", "info new:public.g()"]
+    assert found.changes[0].message == "anon can now call public.f()"
+
+
+def test_new_and_closed_leaks() -> None:
+    leaking = replace(CLOSED, findings=(LEAK,))
+    assert shown(diff(leaking, leaking)) == []
+    assert shown(diff(CLOSED, leaking)) == [f"error leak:{LEAK.id}"]
+    assert shown(diff(leaking, CLOSED)) == [f"info closed:{LEAK.id}"]
+    assert shown(diff(CLOSED, leaking, Baseline(accepted={LEAK.id: "a wiki"}))) == [f"info leak:{LEAK.id}"]
+
+
+def test_a_leak_of_what_was_not_tested_is_neither_new_nor_closed() -> None:
+    untested = replace(CLOSED, not_tested=(NotTested(NOTES, "no row", "Add one."),))
+    leaking = replace(CLOSED, findings=(LEAK,))
+    [change] = diff(untested, leaking).of("leak")
+    assert (change.severity, change.message) == (Severity.WARNING, "leak (not tested before)")
+    assert diff(leaking, untested).of("closed") == ()

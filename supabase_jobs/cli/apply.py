@@ -24,16 +24,20 @@ from supabase_jobs.cli.common import (
 from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from psycopg.errors import Diagnostic
 
     from supabase_jobs.database.connection import Connection
-    from supabase_jobs.findings import Verification
+    from supabase_jobs.findings import AccessDiff, Verification
     from supabase_jobs.migrations.apply import AppliedMigration
     from supabase_jobs.migrations.dry_run import DryRun
     from supabase_jobs.settings import Settings
     from supabase_jobs.sources.files import MigrationFiles
     from supabase_jobs.verify.expectations import Expectations
 
+# the time limit of each audit of a dry run, which is no reason to wait
+_AUDIT_SECONDS = 10
 _UNITS = {"ms": 1, "s": 1000, "min": 60_000}
 
 
@@ -57,7 +61,8 @@ class Duration(click.ParamType[int]):
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Run all pending files in one transaction and roll back; on a local database, verify before that.",
+    help="Run all pending files in one transaction and roll back; on a local database, verify before that, and report"
+    " what changes in who can do what.",
 )
 @click.option("--verify", is_flag=True, help="With --dry-run: verify on a remote database too, and hold its locks.")
 @click.option("--allow-remote", is_flag=True, help="With --verify: hold locks on a remote database without asking.")
@@ -157,6 +162,7 @@ def _dry_run(
     verify_remote: bool,
     allow_remote: bool,
 ) -> None:
+    from supabase_jobs.cli.access import compare_pending, project_baseline
     from supabase_jobs.database.conninfo import connected_address
     from supabase_jobs.migrations.dry_run import dry_run
     from supabase_jobs.sources import project
@@ -169,26 +175,44 @@ def _dry_run(
 
         return verify(connection, expectations)
 
+    access = None
     with connected(given) as connection:
         connection.add_notice_handler(_narrate_notice)
         address = connected_address(connection)
-        with progress("running the pending files in a dry run"):
-            run, before = dry_run(
+        verified = partial(check, expectations=expectations) if expectations and address.is_local else None
+
+        before: list[str] = []
+
+        def run_files(check: "Callable[[Connection], Verification | None] | None") -> "DryRun":
+            with progress("running the pending files in a dry run"):
+                run, before[:] = dry_run(connection, files, check=check, **options)
+            return run
+
+        if address.is_local and _is_ready(connection, files, options):
+            run, access = compare_pending(
                 connection,
-                files,
-                check=partial(check, expectations=expectations) if expectations and address.is_local else None,
-                **options,
+                given,
+                run_files,
+                project_baseline(),
+                verify=verified,
+                seconds=_AUDIT_SECONDS,
+                required=False,
             )
+        else:
+            run = run_files(verified)
         if expectations and not address.is_local:
             if verify_remote:
                 _confirm_locks(run, str(address), allow_remote=allow_remote)
                 with progress("running them again, and verifying with the locks held"):
-                    run, before = dry_run(connection, files, check=partial(check, expectations=expectations), **options)
+                    run, before[:] = dry_run(
+                        connection, files, check=partial(check, expectations=expectations), **options
+                    )
             else:
                 narrate("note: not verified, because verify would hold the locks of the files on a remote database")
     for warning in run.warnings:
         narrate(f"warning: {warning}")
     if as_json(ctx):
+        from supabase_jobs.report.access import json as access_json
         from supabase_jobs.report.json import as_dict
 
         verification = run.verification
@@ -199,10 +223,11 @@ def _dry_run(
                 "dry_run": True,
                 "skipped": [{"version": m.version, "name": m.name} for m in run.skipped],
                 "verify": None if verification is None else as_dict(verification),
+                "access": None if access is None else access_json.as_dict(access),
             }
         )
     else:
-        _print_dry_run(run)
+        _print_dry_run(run, access)
     if run.verification is not None:
         annotate_findings(run.verification)
     ctx.exit(0 if run.verification is None or run.verification.ok else 1)
@@ -222,7 +247,25 @@ def _confirm_locks(run: "DryRun", address: str, *, allow_remote: bool) -> None:
     click.confirm("Continue?", abort=True, err=True)
 
 
-def _print_dry_run(run: "DryRun") -> None:
+def _is_ready(connection: "Connection", files: "MigrationFiles", options: dict[str, Any]) -> bool:
+    """Whether there are pending files, and no problem that stops the dry run."""
+    from supabase_jobs.migrations import ledger
+    from supabase_jobs.migrations.plan import plan
+
+    rows = ledger.read(connection, options["lock_options"]).rows
+    migration_plan = plan(files, rows, to=options["to"], include_all=options["include_all"])
+    return bool(migration_plan.pending) and not migration_plan.problems
+
+
+def _print_access(access: "AccessDiff") -> None:
+    from supabase_jobs.report.access import sentences, text
+
+    click.echo(f"access       {sentences.counts(access)}")
+    for line in text.short(access):
+        click.echo(f"  {line}" if line else "")
+
+
+def _print_dry_run(run: "DryRun", access: "AccessDiff | None") -> None:
     for file in run.files:
         lock = "no further lock on an existing table" if file.lock is None else file.lock.mode
         tables = "" if file.lock is None else f" on {', '.join(file.lock.tables)}"
@@ -233,6 +276,8 @@ def _print_dry_run(run: "DryRun") -> None:
         click.echo(f"skipped      {migration.version}  {migration.name}  cannot run in a transaction")
     if not run.files and not run.skipped:
         click.echo("Nothing to apply.")
+    if access is not None:
+        _print_access(access)
     if run.verification is not None:
         from supabase_jobs.report import summary
 

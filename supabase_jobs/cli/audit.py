@@ -2,13 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from supabase_jobs.cli.access import DEFAULT_BASELINE, State, compare_migrations, earlier_state, locations
 from supabase_jobs.cli.annotations import annotate_findings
 from supabase_jobs.cli.common import (
     JSON_HELP,
@@ -23,17 +24,16 @@ from supabase_jobs.cli.project_database import audit_configuration, project_data
 from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
+    from supabase_jobs.audit.baseline import Baseline
     from supabase_jobs.audit.run import Options
     from supabase_jobs.database.connection import Connection
-    from supabase_jobs.findings import Audit, Location
+    from supabase_jobs.findings import AccessDiff, Audit
     from supabase_jobs.settings import Settings
 
 # the keys of report.audit.FORMATS, which `--help` does not load
 FORMATS = ("text", "json", "junit", "sarif", "markdown", "html", "codequality")
 # the keys of audit.emit.render.FORMATS
 EMITTED = ("pgtap", "pytest")
-# where `--update-baseline` writes
-DEFAULT_BASELINE = Path("supabase") / "access.toml"
 
 
 @click.command(epilog="Example: supabase-jobs audit")
@@ -51,7 +51,13 @@ DEFAULT_BASELINE = Path("supabase") / "access.toml"
     flag_value=str(DEFAULT_BASELINE),
     help="Write the baseline (default: supabase/access.toml), and exit 0.",
 )
-@click.option("--strict", is_flag=True, help="With a baseline: narrower access is an error too.")
+@click.option(
+    "--migrations-from",
+    metavar="REF|DIR",
+    help="Print what changed in the access since the migrations of this git revision or folder; exit 1 if it is wider"
+    " and the baseline does not accept it. Always on an embedded server.",
+)
+@click.option("--strict", is_flag=True, help="With a baseline or --migrations-from: narrower access is an error too.")
 @click.option(
     "--emit",
     "emitted",
@@ -81,6 +87,7 @@ def command(
     tables: tuple[str, ...],
     baseline: Path | None,
     update_baseline: str | None,
+    migrations_from: str | None,
     strict: bool,
     emitted: tuple[tuple[str, Path], ...],
     no_functions: bool,
@@ -92,7 +99,8 @@ def command(
     """Report who can read and change what in a project's tables; exit 1 if there is a leak.
 
     Inserts rows for two strangers, runs the actions of every kind of caller, and rolls everything back. Without a
-    database, it starts an embedded server, applies the migrations, and audits that.
+    database, it starts an embedded server, applies the migrations, and audits that. With --migrations-from, it audits
+    two states of the migrations with the same rows and callers, and prints only what differs.
     """
     from supabase_jobs.audit.baseline import Baseline, apply, load, render
     from supabase_jobs.audit.run import Options, audit
@@ -105,6 +113,9 @@ def command(
         raise ConfigError("--update-baseline needs the whole project", hint="Leave out --schema and --table.")
     if emitted and (schemas or tables):
         raise ConfigError("--emit needs the whole project", hint="Leave out --schema and --table.")
+    if migrations_from is not None and (emitted or update_baseline is not None):
+        other = "--emit" if emitted else "--update-baseline"
+        raise ConfigError(f"{other} conflicts with --migrations-from", hint="Pass only one of them.")
     file = Path(update_baseline) if update_baseline is not None else _baseline_file(baseline)
     known = load(file) if file is not None and (update_baseline is None or file.is_file()) else Baseline()
     form = "json" if as_json else format_ or "text"
@@ -117,16 +128,21 @@ def command(
         tables=tables,
         functions=not no_functions,
         volatile=call_functions,
-        accepted=known.access if file is not None and update_baseline is None else {},
+        accepted=known.access if file is not None and update_baseline is None else None,
         stable=bool(emitted),
     )
+    if migrations_from is not None:
+        diff = _diff(given, migrations_from, options, known, strict=strict)
+        diff = replace(diff, baseline=_shown(file) if file is not None else "")
+        _write_diff(diff, form, output)
+        ctx.exit(0 if diff.ok else 1)
     with project_database(given) as (connection, is_embedded):
         if is_embedded:  # `connected` names any other
             narrate(f"database: {describe(connection)}")
         options = replace(options, is_local=is_embedded, volatile=call_functions or is_embedded)
         with progress("auditing"):
             result = _emit(connection, options, emitted) if emitted else audit(connection, options)
-        result = replace(result, database=str(describe(connection)), locations=_locations(given))
+        result = replace(result, database=str(describe(connection)), locations=locations(given))
     if update_baseline is not None and file is not None:
         write_file(file, render(result, known))
         narrate(f"wrote {file}")
@@ -170,11 +186,29 @@ def _shown(file: Path) -> str:
     return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else file.name
 
 
-def _locations(given: "Settings") -> "Mapping[str, Location]":
-    """Object → line of the project's migrations; none without a folder of migrations."""
+def _diff(
+    given: "Settings", migrations_from: str, options: "Options", known: "Baseline", *, strict: bool
+) -> "AccessDiff":
+    """What changed since other migrations, without a target database."""
     from supabase_jobs.sources import project
 
-    return project.object_locations(given, default_schema="public") if given.migrations is not None else {}
+    if given.db_url is not None:
+        narrate("note: --migrations-from compares migrations on an embedded server, and uses no other database")
+    current = State("the current migrations", project.files(given), tuple(options.served))
+    return compare_migrations(
+        given, earlier_state(migrations_from, given, current), current, options, known, strict=strict
+    )
+
+
+def _write_diff(diff: "AccessDiff", form: str, output: Path | None) -> None:
+    from supabase_jobs.report.access import FORMATS
+    from supabase_jobs.report.access.converted import converted
+
+    if output is None:
+        click.echo(FORMATS[form](diff), nl=False)
+    else:
+        write_file(output, FORMATS[form](diff))
+    _annotate(converted(diff))
 
 
 def _annotate(result: "Audit") -> None:

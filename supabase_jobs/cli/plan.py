@@ -15,13 +15,18 @@ from supabase_jobs.cli.common import (
     settings,
     shared_options,
 )
+from supabase_jobs.cli.project_database import audit_configuration
 from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from supabase_jobs.database.connection import Connection
+    from supabase_jobs.findings import AccessDiff
     from supabase_jobs.migrations.plan import MigrationPlan
     from supabase_jobs.migrations.table_locks import TableLock
+    from supabase_jobs.settings import Settings
+    from supabase_jobs.sources.files import MigrationFiles
 
 
 @click.command(epilog="Example: supabase-jobs plan --json")
@@ -31,14 +36,24 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Also find the locks of code that the files run: run the files in a dry run, which takes these locks briefly.",
 )
+@click.option(
+    "--access",
+    "with_access",
+    is_flag=True,
+    help="Also compare who can do what before and after the pending files; exit 1 if access is wider. On a local"
+    " database they run in a transaction that is rolled back; for any other, in an embedded server.",
+)
 @click.option("--files-only", is_flag=True, help="Connect to no database: exit 2 if apply would refuse a file.")
 @shared_options
 @json_option
 @click.pass_context
-def command(ctx: click.Context, with_dry_run: bool, files_only: bool) -> None:
+def command(ctx: click.Context, with_dry_run: bool, with_access: bool, files_only: bool) -> None:
     """Show what apply would do, and the locks of the pending files on tables that the files do not create.
 
     Read-only: creates nothing, not even the ledger. With --locks, the files run in a transaction that is rolled back.
+    With --access, rows are generated and callers impersonated as `audit` does, and all of it is rolled back: in a local
+    database, or in two databases of an embedded server with the files that are applied, and with all files. A database
+    that is not local is only read.
     """
     from supabase_jobs.migrations import ledger
     from supabase_jobs.migrations.dry_run import dry_run
@@ -51,10 +66,13 @@ def command(ctx: click.Context, with_dry_run: bool, files_only: bool) -> None:
     if files_only:
         if with_dry_run:
             raise ConfigError("--locks needs a database, and --files-only uses none", hint="Pass only one of them.")
+        if with_access:
+            raise ConfigError("--access needs a database, and --files-only uses none", hint="Pass only one of them.")
         migration_plan = plan(files, ())
         raise_problems(migration_plan)
         _print(ctx, migration_plan, {})
         return
+    access = None
     with connected(given) as connection:
         migration_plan = plan(files, ledger.read(connection).rows)
         locks = expected_locks(connection, files.migrations, migration_plan.pending)
@@ -62,14 +80,51 @@ def command(ctx: click.Context, with_dry_run: bool, files_only: bool) -> None:
             with progress("running the pending files in a dry run"):
                 run, _ = dry_run(connection, files)
             locks = merged(locks, {file.file_name: file.locks for file in run.files})
-    _print(ctx, migration_plan, locks)
+        if with_access:
+            raise_problems(migration_plan)
+            access = _access(given, connection, files, migration_plan) if migration_plan.pending else None
+    _print(ctx, migration_plan, locks, access)
+    ctx.exit(0 if access is None or access.ok else 1)
 
 
-def _print(ctx: click.Context, migration_plan: "MigrationPlan", locks: "Mapping[str, tuple[TableLock, ...]]") -> None:
+def _access(
+    given: "Settings", connection: "Connection", files: "MigrationFiles", migration_plan: "MigrationPlan"
+) -> "AccessDiff | None":
+    """What the pending files change in the access."""
+    from supabase_jobs.audit.run import Options
+    from supabase_jobs.cli.access import State, compare_migrations, compare_pending, project_baseline
+    from supabase_jobs.database.conninfo import connected_address
+    from supabase_jobs.migrations.dry_run import dry_run
+    from supabase_jobs.sources.config_toml import load_api_settings
+    from supabase_jobs.sources.files import MigrationFiles
+
+    if connected_address(connection).is_local:
+        return compare_pending(connection, given, lambda check: dry_run(connection, files, check=check)[0],
+                               project_baseline())[1]  # fmt: skip
+    narrate("note: the files run in an embedded server; the database itself is only read")
+    applied = MigrationFiles([m for m in files.migrations if m.version in migration_plan.applied])
+    served = load_api_settings(given.directory).schemas
+    return compare_migrations(
+        given, State("the applied files", applied, served), State("the pending files", files, served),
+        Options(configuration=audit_configuration(given.directory)), project_baseline(),
+        major=connection.info.server_version // 10_000, hosted=connection,
+    )  # fmt: skip
+
+
+def _print(
+    ctx: click.Context,
+    migration_plan: "MigrationPlan",
+    locks: "Mapping[str, tuple[TableLock, ...]]",
+    access: "AccessDiff | None" = None,
+) -> None:
     if as_json(ctx):
+        from supabase_jobs.report.access import json as access_json
+
         pending = [{"version": m.version, "name": m.name} for m in migration_plan.pending]
         by_file = {file: [asdict(lock) for lock in found] for file, found in locks.items()}
-        print_json({"pending": pending, "problems": [asdict(p) for p in migration_plan.problems], "locks": by_file})
+        problems = [asdict(p) for p in migration_plan.problems]
+        changes = None if access is None else access_json.as_dict(access)
+        print_json({"pending": pending, "problems": problems, "locks": by_file, "access": changes})
         return
     for migration in migration_plan.pending:
         click.echo(f"pending  {migration.version}  {migration.name}")
@@ -80,3 +135,7 @@ def _print(ctx: click.Context, migration_plan: "MigrationPlan", locks: "Mapping[
         narrate(f"note: {file} locks until it commits: {'; '.join(map(str, found))}")
     if not migration_plan.pending and not migration_plan.problems:
         click.echo("Nothing to apply.")
+    if access is not None:
+        from supabase_jobs.report.access import FORMATS
+
+        click.echo(FORMATS["text"](access), nl=False)

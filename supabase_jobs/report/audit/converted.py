@@ -39,6 +39,11 @@ def _finding(finding: AuditFinding) -> Finding:
 
 def location(result: Audit, finding: AuditFinding) -> Location | None:
     """The line that creates the policy that causes a finding, or else its object."""
-    named = _POLICY.match(finding.cause)
-    policy = result.locations.get(f"{finding.object}:{named[1]}") if named else None
-    return policy or result.locations.get(finding.object.partition("(")[0].rstrip())
+    return policy_location(result, finding.object, finding.cause)
+
+
+def policy_location(result: Audit, name: str, cause: str) -> Location | None:
+    """The line that creates the policy that a cause names, or else the object of this name."""
+    named = _POLICY.match(cause)
+    policy = result.locations.get(f"{name}:{named[1]}") if named else None
+    return policy or result.locations.get(name.partition("(")[0].rstrip())

@@ -19,24 +19,24 @@ def audit(result: Audit) -> str:
     counts = [summary.counted(len(leaks), "leak")]
     if result.baseline:
         counts.append(f"{summary.counted(len(deviations), 'difference')} from {result.baseline}")
-    report = _Report(LIMIT_CHARACTERS)
+    report = Parts(LIMIT_CHARACTERS)
     verdict = "passed" if result.ok else "**failed**"
     report.add(
-        f"{MARKER}\n## supabase-jobs audit: {verdict}\n\n{_text(', '.join(counts))}; {matrix.coverage(result)}.\n"
+        f"{MARKER}\n## supabase-jobs audit: {verdict}\n\n{escaped(', '.join(counts))}; {matrix.coverage(result)}.\n"
     )
     report.add_all("### Leaks\n", _findings(leaks))
     report.add_all("### Changes\n", _findings(deviations))
-    report.add_folded(f"Who can do what: {summary.counted(len(result.summaries), 'table')}", _matrix(result))
+    report.add_folded(f"Who can do what: {summary.counted(len(result.summaries), 'table')}", access_table(result))
     not_tested = [
-        f"- {markup.code(i.object)}: {_text(i.why.rstrip('.'))}. {_text(i.help)}\n" for i in result.not_tested
+        f"- {markup.code(i.object)}: {escaped(i.why.rstrip('.'))}. {escaped(i.help)}\n" for i in result.not_tested
     ]
     report.add_folded(f"Not tested: {summary.counted(len(not_tested), 'object')}", not_tested)
     report.add_folded(summary.counted(len(notes), "note"), _findings(notes))
     return report.text()
 
 
-class _Report:
-    """Parts up to a limit; what does not fit is counted."""
+class Parts:
+    """Parts of a report up to a limit; what does not fit is counted."""
 
     def __init__(self, limit: int) -> None:
         self._parts: list[str] = []
@@ -52,6 +52,7 @@ class _Report:
         return True
 
     def add_all(self, heading: str, parts: Sequence[str]) -> None:
+        """Append a heading and the parts that fit, if there are parts."""
         if parts:
             self.add(heading)
         for part in parts:
@@ -69,6 +70,7 @@ class _Report:
             self._parts.append(end)
 
     def text(self) -> str:
+        """The report; it says how many parts did not fit."""
         if self._omitted:
             self._parts.append(
                 f"{self._omitted} more parts do not fit into a comment; --format html has all of them.\n"
@@ -82,12 +84,13 @@ def _findings(findings: Iterable[AuditFinding]) -> list[str]:
 
 def _group(group: Sequence[AuditFinding]) -> str:
     first = group[0]
-    messages = "\n<br>".join(_text(finding.message) for finding in group)
+    messages = "\n<br>".join(escaped(finding.message) for finding in group)
     fix = f"\n{markup.block(first.fix)}" if first.fix else ""
-    return f"**{first.severity}** {markup.code(first.object)}: {messages}\n<br>cause: {_text(first.cause)}\n{fix}"
+    return f"**{first.severity}** {markup.code(first.object)}: {messages}\n<br>cause: {escaped(first.cause)}\n{fix}"
 
 
-def _matrix(result: Audit) -> list[str]:
+def access_table(result: Audit) -> list[str]:
+    """The matrix and its legend; [] if there are no tables."""
     rows = [(markup.code(row.object), *(_cell(row, action) for action in matrix.WORDS)) for row in matrix.rows(result)]
     return [markup.table(("table", *matrix.WORDS.values()), rows), f"{_LEGEND}\n"] if rows else []
 
@@ -97,6 +100,6 @@ def _cell(row: matrix.Row, action: str) -> str:
     return f"**{who}** ⚠️" if action in row.leaks else who
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """Escaped; an @ would notify a user of that name."""
     return markup.plain(text).replace("@", "&#64;")

@@ -1,0 +1,199 @@
+"""What migrations change in the access: two audits with the same rows and callers, compared."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supabase_jobs.cli.common import narrate, progress
+from supabase_jobs.cli.project_database import audit_configuration, compared_databases
+from supabase_jobs.errors import ConfigError, SupabaseJobsError
+
+if TYPE_CHECKING:
+    from supabase_jobs.audit.baseline import Baseline
+    from supabase_jobs.audit.run import Options
+    from supabase_jobs.database.connection import Connection
+    from supabase_jobs.findings import AccessDiff, Audit, Location, Verification
+    from supabase_jobs.migrations.dry_run import DryRun
+    from supabase_jobs.settings import Settings
+    from supabase_jobs.sources.files import MigrationFiles
+
+# where `audit --update-baseline` writes
+DEFAULT_BASELINE = Path("supabase") / "access.toml"
+
+
+@dataclass(frozen=True)
+class State:
+    """A state of the migrations that is compared: its name in reports, and the schemas that the API serves."""
+
+    name: str
+    files: "MigrationFiles"
+    served: tuple[str, ...]
+
+
+def earlier_state(value: str, given: "Settings", current: State) -> State:
+    """The migrations of a folder or of a git revision, as an option names them.
+
+    The schemas of the API are those of the revision's config.toml; of a folder, those of the project.
+    """
+    from supabase_jobs.sources import revision
+    from supabase_jobs.sources.config_toml import CONFIG_TOML, ApiSettings, parse_api_settings
+    from supabase_jobs.sources.files import MigrationFiles, load_migrations, unrecognized_files
+
+    if given.migrations is None:
+        raise ConfigError(
+            "there are no migrations to compare with", hint="Run it in the folder that contains supabase/migrations."
+        )
+    folder = Path(value)
+    if folder.is_dir():
+        if folder.name == value and _is_revision(value, given):
+            raise ConfigError(
+                f"{value!r} is a folder and a git revision", hint=f"Pass ./{value} or refs/heads/{value}."
+            )
+        found = load_migrations(folder)
+        if not found:
+            raise ConfigError(
+                f"the folder {value} contains no migration", hint="Migrations are VERSION_name.sql files."
+            )
+        state = State(value, MigrationFiles(found, unrecognized_files(folder)), current.served)
+    else:
+        commit = revision.load(value, given.migrations)
+        text = commit.text(given.directory / CONFIG_TOML)
+        api = parse_api_settings(text, f"{value}:{CONFIG_TOML}") if text is not None else ApiSettings()
+        state = State(value, commit.migrations(given.migrations), api.schemas)
+    lacking = {m.version for m in state.files.migrations} - {m.version for m in current.files.migrations}
+    if lacking:
+        narrate(
+            f"note: {current.name} lacks migrations of {value}, so what they open counts as removed:"
+            f" {', '.join(sorted(lacking))}"
+        )
+    return state
+
+
+def _is_revision(value: str, given: "Settings") -> bool:
+    from supabase_jobs.sources import revision
+
+    try:
+        return revision.find(value, given.directory) is not None
+    except ConfigError:  # no git, or no repository
+        return False
+
+
+def compare_migrations(
+    given: "Settings", before: State, after: State, options: "Options", accepted: "Baseline", *, strict: bool = False,
+    major: int | None = None, hosted: "Connection | None" = None,
+) -> "AccessDiff":  # fmt: skip
+    """Compare two states of the migrations, built on an embedded server.
+
+    With a `hosted` database, what differs there from the state before is not compared.
+    """
+    from supabase_jobs.audit import catalog
+    from supabase_jobs.audit.common import Common
+    from supabase_jobs.audit.difference import compare
+    from supabase_jobs.audit.drift import unlike
+    from supabase_jobs.audit.run import audit, check
+    from supabase_jobs.database.connection import describe
+
+    common = Common()
+    with compared_databases(given, before.files, after.files, major) as (old, new):
+        narrate(f"database: {describe(new)}")
+        catalogs = [
+            catalog.read(c, [*s.served, *options.schemas]) for c, s in ((old, before), (new, after))
+        ]  # fmt: skip
+        check(options, *catalogs)
+        for found in catalogs:
+            common.add(found)
+        options = replace(options, common=common, stable=True, partial=True, is_local=True, volatile=True)
+        with progress("auditing the state before"):
+            first = audit(old, replace(options, served=before.served))
+        with progress("auditing the state after"):
+            second = audit(new, replace(options, served=after.served, accepted=first.access))
+        second = replace(second, database=str(describe(new)), locations=locations(given))
+    diff = compare(first, second, (before.name, after.name), accepted, strict=strict)
+    if hosted is not None:
+        differing = unlike(catalog.read(hosted, before.served), catalogs[0])
+        diff = replace(diff, not_compared=(*differing, *diff.not_compared))
+    return diff
+
+
+def compare_pending(
+    connection: "Connection",
+    given: "Settings",
+    dry_run: "Callable[[Callable[[Connection], Verification | None]], DryRun]",
+    accepted: "Baseline",
+    *,
+    verify: "Callable[[Connection], Verification] | None" = None,
+    seconds: float | None = None,
+    required: bool = True,
+) -> "tuple[DryRun, AccessDiff | None]":
+    """Compare a local database as it is with what it is after the pending files, in a dry run.
+
+    `dry_run` calls its argument in the transaction of the pending files. Its result is that of `verify`. If the
+    comparison is not `required`, it may fail, such as for a role that may not become anon; a note has the reason.
+    """
+    import psycopg
+
+    from supabase_jobs.audit.common import Common
+    from supabase_jobs.audit.difference import compare
+    from supabase_jobs.audit.run import Options, audit
+    from supabase_jobs.migrations.dry_run import reset_constraints
+    from supabase_jobs.sources.config_toml import load_api_settings
+
+    common = Common()
+    limit: Mapping[str, Any] = {} if seconds is None else {"seconds": seconds}
+    options = Options(
+        configuration=audit_configuration(given.directory), served=load_api_settings(given.directory).schemas,
+        is_local=True, stable=True, common=common, partial=True, **limit,
+    )  # fmt: skip
+
+    def audited(connection: "Connection", options: "Options") -> "Audit | None":
+        try:
+            with progress("auditing who can do what"):
+                return audit(connection, options)
+        except (SupabaseJobsError, psycopg.Error) as error:
+            if required or connection.broken:
+                raise
+            narrate(f"note: who can do what was not compared: {str(error).strip().splitlines()[0]}")
+            return None
+
+    first = audited(connection, options)
+    second: Audit | None = None
+
+    def check(connection: "Connection") -> "Verification | None":
+        nonlocal second
+        verified = None if verify is None else verify(connection)
+        if first is not None:
+            reset_constraints(connection)
+            second = audited(connection, replace(options, accepted=first.access))
+        return verified
+
+    run = dry_run(check)
+    if second is not None and common.first_lacks_mentions():
+        # the policies of the pending files mention callers or rows that the first audit did not try
+        first = audited(connection, options)
+    if first is None or second is None:
+        return run, None
+    second = replace(second, locations=locations(given))
+    diff = compare(first, second, ("the database", "the pending files"), accepted)
+    return run, replace(diff, not_compared=(*_skipped(run), *diff.not_compared))
+
+
+def _skipped(run: "DryRun") -> "list[Any]":
+    from supabase_jobs.findings import NotCompared
+
+    why = "the file cannot run in a transaction, so the dry run skipped it"
+    return [NotCompared(m.file_name, "", "after", "", why) for m in run.skipped]
+
+
+def project_baseline() -> "Baseline":
+    """The accepted access of the project, if it has a supabase/access.toml."""
+    from supabase_jobs.audit.baseline import Baseline, load
+
+    return load(DEFAULT_BASELINE) if DEFAULT_BASELINE.is_file() else Baseline()
+
+
+def locations(given: "Settings") -> "Mapping[str, Location]":
+    """Object → line of the project's migrations; none without a folder of migrations."""
+    from supabase_jobs.sources import project
+
+    return project.object_locations(given, default_schema="public") if given.migrations is not None else {}

@@ -1,0 +1,107 @@
+"""`plan --access` and `apply --dry-run`: what the pending files change in who can do what."""
+
+from pathlib import Path
+
+import pytest
+
+from supabase_jobs.database.connection import connect
+from supabase_jobs.database.hosts import Address
+from tests.audit.test_migrations_from import ADDED, EXPECTED, FIRST, OPENED, RENAMED, write
+from tests.fix_cli import Run
+from tests.fix_db import Make
+from tests.migrations.helpers import LEDGER, rows
+
+# the claim is unknown to the policies of the database
+ADMINS = """
+create policy "notes: support" on notes for select
+using ((select auth.jwt() -> 'app_metadata' ->> 'user_role') = 'support');
+"""
+PENDING = (OPENED, RENAMED, ADDED)
+
+
+@pytest.fixture
+def url(make_database: Make, tmp_path: Path, cli: Run) -> str:
+    """A database to which the first migration of the folder is applied."""
+    url = make_database("platform").url
+    write(tmp_path, FIRST)
+    assert cli("apply", "--db-url", url).code == 0
+    return url
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every database passes for one that is not local."""
+    monkeypatch.setattr(Address, "is_local", property(lambda _self: False))
+
+
+def ids(changes: list[dict[str, str]]) -> list[str]:
+    return [f"{change['severity']} {change['id']}" for change in changes]
+
+
+def test_plan_and_dry_run_list_what_the_pending_files_change(cli: Run, url: str, tmp_path: Path) -> None:
+    write(tmp_path, *PENDING, first=2)
+    before = rows(url, LEDGER)
+    plan = cli("plan", "--access", "--json", "--db-url", url)
+    assert (plan.code, ids(plan.json["access"]["changes"])) == (1, EXPECTED), plan.err
+    assert plan.json["access"]["not_compared"] == []
+    dry_run = cli("apply", "--dry-run", "--json", "--db-url", url)
+    assert (dry_run.code, ids(dry_run.json["access"]["changes"])) == (0, EXPECTED), dry_run.err
+    text = cli("apply", "--dry-run", "--db-url", url).out
+    assert "\naccess       3 cells wider, 1 new object, 0 cells narrower, 1 new leak\n" in text
+    assert "    + anon, newcomer and stranger can now read public.invoices\n" in text
+    assert rows(url, LEDGER) == before
+    assert rows(url, "select count(*) from auth.users") == [(0,)]
+
+
+def test_a_caller_that_only_the_pending_files_mention_is_compared(cli: Run, url: str, tmp_path: Path) -> None:
+    write(tmp_path, ADMINS, first=2)
+    ran = cli("plan", "--access", "--json", "--db-url", url)
+    assert ran.json["access"]["not_compared"] == []
+    assert ids(ran.json["access"]["changes"]) == [
+        "error wider:public.notes:user with app_metadata.user_role = support:read"
+    ]
+    text = cli("plan", "--access", "--db-url", url)
+    assert "user with app_metadata.user_role = support can now read public.notes" in text.out
+    assert text.out.splitlines()[-1].startswith("FAILED: 1 cell wider")
+
+
+@pytest.mark.usefixtures("remote", "embedded")
+def test_plan_of_a_remote_database_only_reads_it(cli: Run, url: str, tmp_path: Path) -> None:
+    write(tmp_path, *PENDING, first=2)
+    with connect(url) as connection:
+        connection.execute('create policy "by hand" on notes for select to anon using (true)')
+        connection.execute("create table by_hand (id int)")
+    read_only = f"{url}?options=-c%20default_transaction_read_only%3Don"
+    ran = cli("plan", "--access", "--json", "--db-url", read_only)
+    assert (ran.code, ids(ran.json["access"]["changes"])) == (1, EXPECTED), ran.err
+    assert "the files run in an embedded server; the database itself is only read" in ran.err
+    differing = {item["object"]: item["why"] for item in ran.json["access"]["not_compared"]}
+    assert differing.pop("storage.objects").startswith("the database lacks it")  # the template has no Storage
+    assert differing == {
+        "public.by_hand": "only the database has it",
+        "public.notes": "the database has other policies than its applied migrations create",
+    }
+
+
+@pytest.mark.usefixtures("remote")
+def test_a_dry_run_on_a_remote_database_does_not_audit(cli: Run, url: str, tmp_path: Path) -> None:
+    write(tmp_path, OPENED, first=2)
+    ran = cli("apply", "--dry-run", "--json", "--db-url", url)
+    assert (ran.code, ran.json["access"]) == (0, None)
+
+
+def test_what_a_dry_run_skips_is_not_compared(cli: Run, url: str, tmp_path: Path) -> None:
+    write(tmp_path, "--! transaction:false\ncreate index concurrently by_user on notes (user_id);", first=2)
+    ran = cli("plan", "--access", "--json", "--db-url", url)
+    assert ran.code == 0
+    [skipped] = ran.json["access"]["not_compared"]
+    assert (skipped["object"], skipped["untested"]) == ("20260102000000_change.sql", "after")
+
+
+def test_plan_compares_nothing_without_pending_files_and_refuses_drift(cli: Run, url: str, tmp_path: Path) -> None:
+    assert cli("plan", "--access", "--json", "--db-url", url).json["access"] is None
+    assert cli("plan", "--json", "--db-url", url).json["access"] is None
+    write(tmp_path, f"{FIRST}select 1;")
+    assert cli("plan", "--access", "--json", "--db-url", url).code == 4
+    refused = cli("plan", "--access", "--files-only")
+    assert (refused.code, "--access needs a database" in refused.err) == (2, True)

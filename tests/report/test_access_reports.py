@@ -1,0 +1,146 @@
+"""The reports of access changes: order, escapes, sizes, lines, and the JSON schema."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from supabase_jobs.findings import AccessChange, AccessDiff, Location, NotCompared, Severity
+from supabase_jobs.report import access
+from supabase_jobs.report.access import FORMATS, text
+from supabase_jobs.report.audit.markdown import MARKER
+from tests.audits import FIX, GOOD
+from tests.verifications import MARKUP
+
+SCHEMA = json.loads((Path(access.__file__).parent / "access-diff.schema.json").read_text(encoding="utf-8"))
+NOTES = "public.notes"
+
+
+def cell(change: str, caller: str, action: str, cause: str = 'policy "all"') -> AccessChange:
+    can = "can now" if change == "wider" else "can no longer"
+    severity = Severity.ERROR if change == "wider" else Severity.WARNING
+    fix = FIX if change == "wider" else ""
+    return AccessChange(
+        f"{change}:{NOTES}:{caller}:{action}", severity, change, NOTES, caller, action,
+        f"{caller} {can} {action} {NOTES}", cause if change == "wider" else "", fix, verb=action,
+    )  # fmt: skip
+
+
+NEW = AccessChange(
+    "new:public.pages", Severity.ERROR, "new", "public.pages", "", "", "new table public.pages; anon: read",
+    access={"anon": "read"},
+)  # fmt: skip
+LEAK = AccessChange("leak:write:x", Severity.ERROR, "leak", NOTES, "", "", f"Anyone can {MARKUP}", MARKUP, FIX)
+MISSING = NotCompared("public.odd", "anon", "before", "read", "no row could be generated")
+CHANGES = (
+    cell("wider", "anon", "read"), cell("wider", "anon", "update"), cell("wider", "stranger", "read"),
+    cell("wider", "stranger", "update"), cell("wider", "owner", "delete"), NEW, LEAK, cell("narrower", "owner", "read"),
+)  # fmt: skip
+BAD = AccessDiff(
+    "main", "now", CHANGES, (MISSING, replace(MISSING, caller="stranger")), GOOD, 1234.5, "supabase/access.toml"
+)
+SAME = replace(BAD, changes=(), not_compared=(), baseline="")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("diff", [BAD, SAME], ids=["changes", "none"])
+def test_every_format_ends_with_a_newline(form: str, diff: AccessDiff) -> None:
+    assert FORMATS[form](diff).endswith("\n")
+
+
+@pytest.mark.parametrize("diff", [BAD, SAME], ids=["changes", "none"])
+def test_json_is_valid_by_its_schema(diff: AccessDiff) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    document = json.loads(FORMATS["json"](diff))
+    jsonschema.validate(document, SCHEMA)
+    assert document["ok"] is (diff is SAME)
+
+
+def test_text_has_one_sentence_for_cells_that_change_alike() -> None:
+    shown = FORMATS["text"](BAD)
+    assert shown.splitlines()[:4] == [
+        "Wider access:",
+        "  + anon and stranger can now read and update public.notes",
+        '    cause: policy "all" (supabase/migrations/1_notes.sql:9)',
+        "    fix:",
+    ]
+    assert shown.count(FIX) == 1
+    headings = ["Wider access:", "New objects:", "New leaks:", "Narrower access:", "Not compared:"]
+    assert [line for line in shown.splitlines() if line in headings] == headings
+    assert "  ? public.odd (anon: read), public.odd (stranger: read): not tested for main: no row" in shown
+    verdict = "FAILED: 5 cells wider, 1 new object, 1 cell narrower, 1 new leak, 2 not compared; main → now;"
+    assert shown.splitlines()[-1] == f"{verdict} accepted: supabase/access.toml, 1.2 s"
+    lines = [line for line in shown.splitlines()[:-1] if line != FIX]
+    assert max(map(len, lines)) <= 100
+    assert FORMATS["text"](SAME) == "ok: 0 cells wider, 0 new objects, 0 cells narrower; main → now, 1.2 s\n"
+
+
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_control_characters_in_a_name_are_escaped(form: str) -> None:
+    name = "x\x1b[2J\r\nok: 0 cells wider\u202e"
+    change = replace(LEAK, object=name, message=name, cause=name, fix="")
+    shown = FORMATS[form](replace(BAD, changes=(change,), not_compared=(replace(MISSING, object=name, why=name),)))
+    assert set(shown).isdisjoint("\x1b\r\u202e")
+    assert not any(line.startswith("ok:") for line in shown.splitlines())
+
+
+def test_the_section_of_a_dry_run_has_no_fixes() -> None:
+    assert FIX not in "\n".join(text.short(BAD))
+
+
+def test_markdown_begins_with_wider_access_and_notifies_nobody() -> None:
+    shown = FORMATS["markdown"](replace(BAD, before="@octocat"))
+    parts = [MARKER, "**failed**", "### Wider access", "anon and stranger can now read and update public.notes"]
+    parts += ["### New objects", "### New leaks", "### Narrower access", "<details><summary>Not compared: 1<"]
+    parts += ["<details><summary>Who can do what: "]
+    positions = [shown.index(part) for part in parts]
+    assert positions == sorted(positions)
+    assert "<script>" not in shown
+    assert "`@octocat`" in shown
+    assert shown.count("<details>") == shown.count("</details>")
+
+
+def test_reports_of_many_changes_stay_below_their_limits() -> None:
+    name = "public." + "table_" * 10
+    many = tuple(replace(LEAK, id=f"leak:{n}", object=f"{name}{n}", fix=FIX * 5) for n in range(3000))
+    large = replace(BAD, changes=many, not_compared=tuple(replace(MISSING, why=f"{n}" * 50) for n in range(3000)))
+    assert len(FORMATS["markdown"](large)) < 65_536
+    page = FORMATS["html"](large)
+    assert len(page.encode()) < 500_000
+    assert "more changes do not fit into this page" in page
+
+
+def test_html_escapes_texts_and_needs_no_network() -> None:
+    page = FORMATS["html"](BAD)
+    assert "<script>" not in page
+    assert not re.search(r"(src|href)=\"https?:", page)
+    assert "anon and stranger can now read and update public.notes" in page
+
+
+def test_junit_fails_for_wider_access_and_passes_for_unchanged_objects() -> None:
+    root = ET.fromstring(FORMATS["junit"](BAD).encode())  # noqa: S314  written by us
+    failed = [case for case in root.iter("testcase") if case.find("failure") is not None]
+    assert len(failed) == 7
+    passed = [case for case in root.iter("testcase") if len(case) == 0]
+    assert passed == []  # both tables have changes
+    unchanged = ET.fromstring(FORMATS["junit"](SAME).encode())  # noqa: S314  written by us
+    assert [case for case in unchanged.iter("testcase") if len(case)] == []
+
+
+def test_sarif_has_a_rule_for_each_kind_of_change_and_the_line_of_the_policy() -> None:
+    [run] = json.loads(FORMATS["sarif"](BAD))["runs"]
+    rules = {result["ruleId"] for result in run["results"] if result["level"] == "error"}
+    assert {"audit/wider", "audit/new", "audit/leak"} <= rules
+    place = run["results"][0]["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == "supabase/migrations/1_notes.sql"
+    assert place["region"]["startLine"] == 9
+
+
+def test_an_object_has_its_line_if_no_policy_is_known() -> None:
+    moved = replace(GOOD, locations={"public.pages": Location("a.sql", 4)})
+    [change] = json.loads(FORMATS["json"](replace(BAD, changes=(NEW,), audit=moved)))["changes"]
+    assert change["location"] == {"file": "a.sql", "line": 4}

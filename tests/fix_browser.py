@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -42,26 +42,37 @@ def browser() -> Iterator["Browser"]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def tab(browser: "Browser") -> "Page":
+    """One page for all tests: a new context has its own process, and costs ten times as much as a navigation."""
+    return browser.new_context().new_page()
+
+
 @pytest.fixture
-def open_page(browser: "Browser", tmp_path: Path) -> Iterator[Open]:
-    """`open_page(html, width=390, scheme="dark")`: a page from a file, in a new browser context."""
+def open_page(tab: "Page", tmp_path: Path) -> Iterator[Open]:
+    """`open_page(html, width=390, scheme="dark")`: load a page from a file; it replaces the last one."""
     opened: list[Opened] = []
+    listeners: dict[Any, Callable[[Any], None]] = {
+        "console": lambda message: opened[-1].messages.append(message.text),
+        "pageerror": lambda error: opened[-1].messages.append(str(error)),
+        "request": lambda request: opened[-1].requests.append(request.url),
+    }
 
     def open_(html: str, *, width: int = 1280, scheme: Scheme = "light") -> Opened:
         file = tmp_path / f"page-{len(opened)}.html"
         file.write_text(html, encoding="utf-8")
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        one = Opened(context.new_page())
-        one.page.on("console", lambda message: one.messages.append(message.text))
-        one.page.on("pageerror", lambda error: one.messages.append(str(error)))
-        one.page.on("request", lambda request: one.requests.append(request.url))
-        one.page.goto(file.as_uri())
-        opened.append(one)
-        return one
+        tab.set_viewport_size({"width": width, "height": 900})
+        tab.emulate_media(media="screen", color_scheme=scheme)
+        opened.append(Opened(tab))
+        tab.goto(file.as_uri())
+        return opened[-1]
 
+    for event, listener in listeners.items():
+        tab.on(event, listener)
     yield open_
-    for one in opened:
-        one.page.context.close()
+    tab.goto("about:blank")
+    for event, listener in listeners.items():
+        tab.remove_listener(event, listener)
 
 
 def shoot(page: "Page", name: str) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import psycopg
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from tests.checkout import Checkout, annotations, checked_out, last, program
+from tests.checkout import Checkout, Step, annotations, checked_out, last, program
 from tests.fix_db import packaged
+from tests.programs import DEFAULT_MAJOR
 
 pytestmark = pytest.mark.slow
 
@@ -19,6 +20,7 @@ WORKFLOW: dict[Any, Any] = yaml.safe_load(
     (Path(__file__).parents[1] / "docs" / "github-workflow.yml").read_text(encoding="utf-8")
 )
 JOBS: dict[str, Any] = WORKFLOW["jobs"]
+DRY_RUN: list[dict[str, Any]] = JOBS["dry-run"]["steps"]
 OWN = "20991231000000_own.sql"
 
 
@@ -29,9 +31,17 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
         yield made
 
 
+def refused(checkout: Checkout, database: str) -> list[Step]:
+    """The steps after the local database, on one that has the migrations of the target branch; nothing is applied."""
+    [start] = [number for number, step in enumerate(DRY_RUN) if step.get("name", "").startswith("Local database")]
+    steps = checkout.run(DRY_RUN[start + 1 :], database=database)
+    assert [step.name for step in steps] == ["New migrations", "Dry run"]
+    return steps
+
+
 def test_pull_request_runs_dry_run_apply_and_verify(checkout: Checkout) -> None:
     (checkout.migrations / OWN).write_text("create table public.own (id int primary key);\n")
-    steps = checkout.run(JOBS["dry-run"]["steps"])
+    steps = checkout.run(DRY_RUN)
     assert last(steps) == ("Verify", 0), steps[-1].err
     by_name = {step.name: step for step in steps}
     assert by_name["New migrations"].out == "pending  20991231000000  own\n"
@@ -41,26 +51,28 @@ def test_pull_request_runs_dry_run_apply_and_verify(checkout: Checkout) -> None:
     assert annotations(steps) == []
 
 
-def test_a_broken_migration_fails_with_an_annotation_at_its_line(checkout: Checkout) -> None:
+def test_a_broken_migration_fails_with_an_annotation_at_its_line(
+    checkout: Checkout, shared: Callable[[int], str]
+) -> None:
     (checkout.migrations / OWN).write_text("create table public.own (id int);\n\nselect no_such_column;\n")
-    steps = checkout.run(JOBS["dry-run"]["steps"])
+    steps = refused(checkout, shared(DEFAULT_MAJOR))
     assert last(steps) == ("Dry run", 6)
     (line,) = annotations(steps)
     assert line.startswith(f"::error file=supabase/migrations/{OWN},line=3,title=")
     assert "no_such_column" in line
 
 
-def test_an_edited_migration_fails(checkout: Checkout) -> None:
+def test_an_edited_migration_fails(checkout: Checkout, shared: Callable[[int], str]) -> None:
     first = min(checkout.migrations.iterdir())
     first.write_text(first.read_text() + "\ncreate table public.more ();\n")
-    steps = checkout.run(JOBS["dry-run"]["steps"])
+    steps = refused(checkout, shared(DEFAULT_MAJOR))
     assert last(steps) == ("Dry run", 4)
     assert annotations(steps)[0].startswith(f"::error file=supabase/migrations/{first.name},title=")
 
 
-def test_a_migration_that_opens_a_table_fails(checkout: Checkout) -> None:
+def test_a_migration_that_opens_a_table_fails(checkout: Checkout, shared: Callable[[int], str]) -> None:
     (checkout.migrations / OWN).write_text("alter table public.async_jobs disable row level security;\n")
-    steps = checkout.run(JOBS["dry-run"]["steps"])
+    steps = refused(checkout, shared(DEFAULT_MAJOR))
     assert last(steps) == ("Dry run", 1)
 
 
@@ -69,7 +81,7 @@ def test_the_first_pull_request_of_all(checkout: Checkout) -> None:
     checkout.git("rm", "-r", "--cached", "supabase")
     checkout.git("commit", "--message", "none")
     checkout.git("push", "origin", "HEAD:main")
-    steps = checkout.run(JOBS["dry-run"]["steps"])
+    steps = checkout.run(DRY_RUN)
     assert last(steps) == ("Verify", 0), steps[-1].err
 
 

@@ -212,6 +212,7 @@ class Audit:
     caller to the SQL that makes the rest of a transaction its request. `locations` are those of `Verification`.
     `baseline` is the file that the access was compared with, if any. `relations` are the tables and views by name.
     `tested` maps (object, caller) to the kinds of actions that were tried with a certain outcome.
+    `api_cells` is the number of cells that were also sent to an API, if one was given.
     """
 
     findings: tuple[AuditFinding, ...]
@@ -230,6 +231,7 @@ class Audit:
     baseline: str = ""
     relations: Mapping[str, AuditedRelation] = field(default_factory=dict)
     tested: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    api_cells: int | None = None
 
     @property
     def ok(self) -> bool:

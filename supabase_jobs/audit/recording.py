@@ -109,7 +109,7 @@ def record(
     connection: Connection, fixture: Fixture, attempts: Sequence[Attempt], bypasses: Sequence[Bypass]
 ) -> Recording:
     """Record an audit, while its rows exist."""
-    rows = [*_users(connection, fixture), *_rows(fixture)]
+    rows = [*users(connection, fixture), *(row for _, row in rows_of(fixture))]
     recorded = [*map(_attempt, attempts), *(_bypass(b) for b in bypasses), *_truncations(fixture)]
     catalog = fixture.plan.catalog
     served = [f for f in catalog.functions if f.schema in catalog.served and f.result != "trigger"]
@@ -141,7 +141,7 @@ def _related(fixture: Fixture) -> dict[str, frozenset[str]]:
 # ----------------------------------------------------------------------------------------------------- rows
 
 
-def _users(connection: Connection, fixture: Fixture) -> Iterator[RecordedRow]:
+def users(connection: Connection, fixture: Fixture) -> Iterator[RecordedRow]:
     """The users as Auth inserts them."""
     if not fixture.plan.catalog.has_auth:
         return
@@ -161,8 +161,8 @@ def _user(given: Mapping[str, Any]) -> str:
     return text.as_string(None)
 
 
-def _rows(fixture: Fixture) -> Iterator[RecordedRow]:
-    """The rows of the tables, parents first; keys that close a cycle are set at the end."""
+def rows_of(fixture: Fixture) -> Iterator[tuple[Row, RecordedRow]]:
+    """The rows of the tables with their statements, parents first; keys that close a cycle are set at the end."""
     last = []
     tenants = (fixture.a, fixture.b)
     for step in fixture.plan.steps:
@@ -172,13 +172,13 @@ def _rows(fixture: Fixture) -> Iterator[RecordedRow]:
                 for user in tenant.users:
                     row = user.rows.get(relation.oid)
                     if row is not None:
-                        yield from _row(row, tenant, user, later)
-                        last += [_set_later(row, key) for key in later if _is_set(row, key)]
+                        yield from ((row, recorded) for recorded in _row(row, tenant, user, later))
+                        last += [(row, _set_later(row, key)) for key in later if _is_set(row, key)]
     yield from last
     for tenant in tenants:
         for user in tenant.users:
             for row in user.extra:
-                yield from _row(row, tenant, user, ())
+                yield from ((row, recorded) for recorded in _row(row, tenant, user, ()))
 
 
 def _row(row: Row, tenant: Tenant, user: User, later: Sequence[Constraint]) -> Iterator[RecordedRow]:

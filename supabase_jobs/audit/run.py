@@ -76,22 +76,13 @@ def audit(connection: Connection, options: Options) -> Audit:
     started = time.monotonic()
     context = Context(deadline=started + options.seconds)
     with rolled_back(connection):
-        found = catalog.read(connection, [*options.served, *options.schemas])
-        if not options.partial:
-            check(options, found)
-        if found.is_read_only:
-            raise PrivilegeError(
-                "the database is read-only, and audit inserts rows that it rolls back", hint="Connect to the primary."
-            )
-        common = options.common or Common()
-        plan = make_plan(found, common.usage(found))
-        run_groups(connection, [REQUEST_SETTINGS])[0].answer()
-        fixture = build(connection, plan, options.configuration, common, stable=options.stable)
+        fixture = insert_fixture(connection, options, options.common or Common())
+        plan, found = fixture.plan, fixture.plan.catalog
         acting = impersonation.begin(connection, "audit", (), (), {})
         connection.execute("savepoint audit_probes")
         everyone = callers.find(fixture, options.configuration.callers)
         probes = Probes(acting, fixture, everyone, context)
-        relations = [r for r in found.reachable if _selected(r, options)]
+        relations = [r for r in found.reachable if selected(r, options)]
         views = [r for r in relations if r.kind in ("v", "m")]
         exposed = access.reachable_functions(found)
         called = [f for f in exposed if _callable(f, options)]
@@ -147,6 +138,20 @@ def audit(connection: Connection, options: Options) -> Audit:
 def _relation(relation: catalog.Relation, found: catalog.Catalog) -> AuditedRelation:
     kind = {"v": "view", "m": "materialized view"}.get(relation.kind, "table")
     return AuditedRelation(kind, frozenset(relation.by_name), relation.rls, relation in found.reachable)
+
+
+def insert_fixture(connection: Connection, options: Options, common: Common) -> Fixture:
+    """Read the catalogs and insert the rows of both tenants, in the open transaction. Raises what `audit` raises."""
+    found = catalog.read(connection, [*options.served, *options.schemas])
+    if not options.partial:
+        check(options, found)
+    if found.is_read_only:
+        raise PrivilegeError(
+            "the database is read-only, and audit inserts rows that it rolls back", hint="Connect to the primary."
+        )
+    plan = make_plan(found, common.usage(found))
+    run_groups(connection, [REQUEST_SETTINGS])[0].answer()
+    return build(connection, plan, options.configuration, common, stable=options.stable)
 
 
 @contextmanager
@@ -218,7 +223,7 @@ def _cells(attempts: Sequence[Attempt], options: Options) -> Iterator[AuditCell]
     for attempt in attempts:
         action = f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
         sql = partial(repeat.attempt_sql, attempt)
-        request = partial(repeat.attempt_request, attempt, options.served[0])
+        request = partial(_command, repeat.attempt_request, attempt, options.served[0])
         yield AuditCell(attempt.label, attempt.caller.label, attempt.whose, action, attempt.outcome, sql, request)
 
 
@@ -226,8 +231,13 @@ def _bypass_cells(bypasses: Sequence[Bypass], options: Options) -> Iterator[Audi
     for bypass in bypasses:
         whose = GROUP if bypass.caller.kind == callers.MEMBER else OTHER
         sql = partial(repeat.bypass_sql, bypass)
-        request = partial(repeat.bypass_request, bypass, options.served[0])
+        request = partial(_command, repeat.bypass_request, bypass, options.served[0])
         yield AuditCell(_label(bypass), bypass.caller.label, whose, bypass.action, bypass.outcome, sql, request)
+
+
+def _command(request_of: Callable[..., repeat.Request | None], tried: object, default_schema: str) -> str:
+    request = request_of(tried, default_schema)
+    return request.command if request is not None else ""
 
 
 def _callable(function: catalog.Function, options: Options) -> bool:
@@ -246,7 +256,8 @@ def check(options: Options, *catalogs: catalog.Catalog) -> None:
         raise ConfigError(f"--table: no table {min(unknown)!r} in the database", hint="Write schema.table.")
 
 
-def _selected(relation: catalog.Relation, options: Options) -> bool:
+def selected(relation: catalog.Relation, options: Options) -> bool:
+    """Whether the options select a relation."""
     if relation.label in options.configuration.excluded:
         return False
     in_schema = not options.schemas or relation.schema in options.schemas

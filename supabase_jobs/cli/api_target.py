@@ -1,16 +1,61 @@
-"""URL and keys of the API that `verify --api-url` tests."""
+"""URL and keys of the API that `verify --api-url` and `audit --api-url` test."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import click
+
+from supabase_jobs.cli.common import database_url
 from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
     from supabase_jobs.api.endpoint import Endpoint
+    from supabase_jobs.settings import Settings
+
+Command = Callable[..., Any]
 
 
-def api_target(url: str, directory: Path, environ: Mapping[str, str], *, allow_remote: bool) -> "Endpoint":
+def api_options(tested: str) -> Callable[[Command], Command]:
+    """The options `--api-url` and `--allow-remote`. `tested` is the subject of the help."""
+
+    def add(command: Command) -> Command:
+        url = click.option(
+            "--api-url",
+            metavar="[URL]",
+            is_flag=False,
+            flag_value="",
+            help=f"{tested} through this API (default: SUPABASE_URL, else the local API), with the keys in"
+            " SUPABASE_ANON_KEY, SUPABASE_SERVICE_ROLE_KEY, SUPABASE_JWT_SECRET.",
+        )
+        remote = click.option(
+            "--allow-remote", is_flag=True, help="Allow an API and a database that are not on this machine."
+        )
+        return url(remote(command))
+
+    return add
+
+
+def local_endpoint(command: str, given: "Settings", url: str, *, allow_remote: bool) -> "Endpoint":
+    """The API at `url` (see `api_target`). Raises ConfigError too if the target database is not on this machine."""
+    from supabase_jobs.database import conninfo
+    from supabase_jobs.database.hosts import is_local
+
+    endpoint = api_target(command, url, given.directory, os.environ, allow_remote=allow_remote)
+    address = conninfo.read(database_url(given)).address
+    if not allow_remote and not (is_local(address.host) and is_local(address.hostaddr)):
+        raise ConfigError(
+            f"{command} through the API commits rows before it removes them again, and {address} is not a local"
+            " database",
+            hint="If these rows can do no harm there, pass --allow-remote.",
+        )
+    return endpoint
+
+
+def api_target(
+    command: str, url: str, directory: Path, environ: Mapping[str, str], *, allow_remote: bool
+) -> "Endpoint":
     """The API at `url`, or if that is '' at SUPABASE_URL, or else the local API of this directory.
 
     Keys come from the environment, those of the local API from its state. Raises ConfigError (2) for an invalid or
@@ -39,7 +84,7 @@ def api_target(url: str, directory: Path, environ: Mapping[str, str], *, allow_r
     url = parse_url(configured, "--api-url" if url else URL_VARIABLE)
     if not allow_remote and not is_local(host := host_of(url)):
         raise ConfigError(
-            f"verify through the API commits rows and removes them again, and {host} is not a local machine",
+            f"{command} through the API commits rows and removes them again, and {host} is not a local machine",
             hint="If that does no harm to the project (no worker processes queued jobs), pass --allow-remote.",
         )
     if local is not None and url.replace("//localhost:", "//127.0.0.1:") == local.url:

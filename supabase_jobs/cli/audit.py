@@ -11,6 +11,7 @@ import click
 
 from supabase_jobs.cli.access import DEFAULT_BASELINE, State, compare_migrations, earlier_state, locations
 from supabase_jobs.cli.annotations import annotate_findings
+from supabase_jobs.cli.api_target import api_options, local_endpoint
 from supabase_jobs.cli.common import (
     JSON_HELP,
     check_report,
@@ -79,6 +80,7 @@ EMITTED = ("pgtap", "pytest")
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the report to this file; an existing file is replaced.",
 )
+@api_options("Send the cells of tables also as requests")
 @shared_options
 @click.pass_context
 def command(
@@ -95,16 +97,19 @@ def command(
     format_: str | None,
     as_json: bool,
     output: Path | None,
+    api_url: str | None,
+    allow_remote: bool,
 ) -> None:
     """Report who can read and change what in a project's tables; exit 1 if there is a leak.
 
     Inserts rows for two strangers, runs the actions of every kind of caller, and rolls everything back. Without a
     database, it starts an embedded server, applies the migrations, and audits that. With --migrations-from, it audits
-    two states of the migrations with the same rows and callers, and prints only what differs.
+    two states of the migrations with the same rows and callers, and prints only what differs. Only requests to an API
+    are committed; their rows are marked, and deleted at the end.
     """
     from supabase_jobs.audit.baseline import Baseline, apply, load, render
     from supabase_jobs.audit.run import Options, audit
-    from supabase_jobs.database.connection import describe
+    from supabase_jobs.database.connection import describe, second_connection
     from supabase_jobs.sources.config_toml import load_api_settings
 
     if as_json and format_ not in (None, "json"):
@@ -136,12 +141,19 @@ def command(
         diff = replace(diff, baseline=_shown(file) if file is not None else "")
         _write_diff(diff, form, output)
         ctx.exit(0 if diff.ok else 1)
+    endpoint = None if api_url is None else local_endpoint("audit", given, api_url, allow_remote=allow_remote)
     with project_database(given) as (connection, is_embedded):
         if is_embedded:  # `connected` names any other
             narrate(f"database: {describe(connection)}")
         options = replace(options, is_local=is_embedded, volatile=call_functions or is_embedded)
         with progress("auditing"):
             result = _emit(connection, options, emitted) if emitted else audit(connection, options)
+        if endpoint is not None:
+            from supabase_jobs.audit.http import compare
+
+            with progress(f"sending requests to the API at {endpoint.url}"), second_connection(connection) as guard:
+                result = compare(connection, guard, options, endpoint, result)
+        result = replace(result, database=str(describe(connection)), locations=_locations(given))
         result = replace(result, database=str(describe(connection)), locations=locations(given))
     if update_baseline is not None and file is not None:
         write_file(file, render(result, known))

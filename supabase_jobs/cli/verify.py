@@ -1,6 +1,5 @@
 """The command `supabase-jobs verify`."""
 
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from supabase_jobs.cli.annotations import annotate_findings
+from supabase_jobs.cli.api_target import api_options, local_endpoint
 from supabase_jobs.cli.common import (
     JSON_HELP,
     check_report,
     connected,
-    database_url,
     print_json,
     progress,
     report,
@@ -66,15 +65,7 @@ def _refuse_strict(_ctx: click.Context, _option: click.Parameter, given: bool) -
 @click.option("--all", "whole", is_flag=True, help="Print every finding and the access matrix, as --output does.")
 @click.option("--explain", "id_", metavar="ID", help="Print the SQL of the case with this id, and check nothing.")
 @click.option("--strict", is_flag=True, hidden=True, expose_value=False, callback=_refuse_strict)
-@click.option(
-    "--api-url",
-    metavar="[URL]",
-    is_flag=False,
-    flag_value="",
-    help="Check the access matrix also through this API (default: SUPABASE_URL, else the local API), with the keys in"
-    " SUPABASE_ANON_KEY, SUPABASE_SERVICE_ROLE_KEY, SUPABASE_JWT_SECRET.",
-)
-@click.option("--allow-remote", is_flag=True, help="Allow an API and a database that are not on this machine.")
+@api_options("Check the access matrix also")
 @shared_options
 @click.pass_context
 def command(
@@ -129,9 +120,6 @@ def command(
 
 
 def _endpoint(given: "Settings", areas: Sequence[str], url: str, allow_remote: bool) -> "Endpoint":
-    from supabase_jobs.cli.api_target import api_target
-    from supabase_jobs.database import conninfo
-    from supabase_jobs.database.hosts import is_local
     from supabase_jobs.verify import access
 
     if access.AREA not in areas:
@@ -139,14 +127,7 @@ def _endpoint(given: "Settings", areas: Sequence[str], url: str, allow_remote: b
             f"--api-url needs the area access, which --only {','.join(areas)} leaves out",
             hint="Pass --only access, or leave --only out.",
         )
-    endpoint = api_target(url, given.directory, os.environ, allow_remote=allow_remote)
-    address = conninfo.read(database_url(given)).address
-    if not allow_remote and not (is_local(address.host) and is_local(address.hostaddr)):
-        raise ConfigError(
-            f"verify through the API commits rows before it removes them again, and {address} is not a local database",
-            hint="If these rows can do no harm there, pass --allow-remote.",
-        )
-    return endpoint
+    return local_endpoint("verify", given, url, allow_remote=allow_remote)
 
 
 def _verify_api(

@@ -206,7 +206,7 @@ class Bypasses:
         yield Bypass(caller, view, SELECT, [_statement(read)], hidden, ids=ids)
         if view.updatable & _UPDATABLE and (column := self._harmless(view, caller.role)) is not None:
             change = sql.SQL("update {} set {} = {} where {}").format(
-                view.identifier, column.identifier, typed(f"zqx{self._fixture.a.token[-3:]}", column.type), where
+                view.identifier, column.identifier, typed(f"zqx{self._fixture.a.token[3:]}", column.type), where
             )
             yield Bypass(caller, view, UPDATE, [_statement(change)], hidden)
         if view.updatable & _DELETABLE and view.may(caller.role, "DELETE"):

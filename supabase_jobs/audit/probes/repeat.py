@@ -4,12 +4,12 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from supabase_jobs.audit.callers import Caller
 from supabase_jobs.audit.catalog import Function, Relation
-from supabase_jobs.audit.fixtures.tenants import Row
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass
@@ -48,41 +48,87 @@ def topic_sql(attempt: TopicAttempt) -> str:
     return script.setting({"realtime.topic": attempt.topic.name}) + script.numbered(attempt.statements[-1])
 
 
-def attempt_request(attempt: Attempt, default_schema: str) -> str:
+@dataclass(frozen=True)
+class Request:
+    """A request to the API. `path` begins with the service, and `body` is '' if there is none."""
+
+    method: str
+    path: str
+    caller: Caller
+    profile: str = ""
+    body: str = ""
+    content: str = "application/json"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of the caller, of the schema and of the body; not those with keys and tokens."""
+        found = dict(self.caller.identity.headers_for({}) or {})
+        if self.profile:
+            found["Accept-Profile" if self.method == "GET" else "Content-Profile"] = self.profile
+        return found | ({"Content-Type": self.content} if self.body else {})
+
+    @property
+    def command(self) -> str:
+        """A curl command with the project's address and key, and the caller's token, from the environment."""
+        key, bearer = "$SUPABASE_ANON_KEY", "$TOKEN"
+        if self.caller.role == "service_role":
+            key = bearer = "$SUPABASE_SERVICE_ROLE_KEY"
+        headers = [f'-H "apikey: {key}"']
+        if self.caller.role != "anon":
+            headers.append(f'-H "Authorization: Bearer {bearer}"')
+        headers += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in self.headers.items()]
+        headers += [f"-d {shlex.quote(self.body)}"] if self.body else []
+        method = [] if self.method == "GET" else ["-X", self.method]
+        return " ".join(["curl", *method, f'"$SUPABASE_URL/{self.path}"', *headers])
+
+
+def attempt_request(attempt: Attempt, default_schema: str) -> Request:
     """The request of an attempt; the row is selected by its key."""
     if attempt.relation.is_storage:
         return _storage(attempt)
-    body = _body(attempt.relation, attempt.written) if attempt.action in (INSERT, UPDATE) else None
-    query = "" if attempt.action == INSERT else f"?{_filter(attempt.row, attempt.caller.role)}"
+    body = _body(attempt.relation, attempt.written) if attempt.action in (INSERT, UPDATE) else ""
+    query = "" if attempt.action == INSERT else f"?{_filter(attempt)}"
+    if attempt.action == SELECT:
+        query += _selected(attempt.relation, attempt.caller.role)
     path = f"rest/v1/{_escaped(attempt.relation.name)}{query}"
     profile = attempt.relation.schema if attempt.relation.schema != default_schema else ""
-    return _curl(_METHODS.get(attempt.action, "GET"), path, attempt.caller, profile, body)
+    return Request(_METHODS.get(attempt.action, "GET"), path, attempt.caller, profile, body)
 
 
-def bypass_request(bypass: Bypass, default_schema: str) -> str:
-    """The request that calls a function, or reads a view; '' for writes to a view, whose rows have no known key."""
+def bypass_request(bypass: Bypass, default_schema: str) -> Request | None:
+    """The request that calls a function, or reads a view; None for writes to a view, whose rows have no known key."""
     target = bypass.object
     profile = target.schema if target.schema != default_schema else ""
     if isinstance(target, Function):
         body = json.dumps(_arguments(target, bypass.statements[0].sql), ensure_ascii=False)
-        return _curl("POST", f"rest/v1/rpc/{_escaped(target.name)}", bypass.caller, profile, body)
+        return Request("POST", f"rest/v1/rpc/{_escaped(target.name)}", bypass.caller, profile, body)
     if bypass.action != SELECT:
-        return ""
-    return _curl("GET", f"rest/v1/{_escaped(target.name)}", bypass.caller, profile, None)
+        return None
+    return Request("GET", f"rest/v1/{_escaped(target.name)}", bypass.caller, profile)
 
 
-def _storage(attempt: Attempt) -> str:
+def _storage(attempt: Attempt) -> Request:
     bucket, name = (attempt.row.values.get(column) or "" for column in ("bucket_id", "name"))
     path = f"storage/v1/object/{_escaped(bucket)}/{quote(name)}"
-    data = "content" if attempt.action in (INSERT, UPDATE) else None
-    return _curl(_STORAGE_METHODS.get(attempt.action, "GET"), path, attempt.caller, "", data, "text/plain")
+    data = "content" if attempt.action in (INSERT, UPDATE) else ""
+    return Request(_STORAGE_METHODS.get(attempt.action, "GET"), path, attempt.caller, "", data, "text/plain")
 
 
-def _filter(row: Row, role: str) -> str:
+def _filter(attempt: Attempt) -> str:
     """The row's key as a filter; without a readable key, the columns that the role may read."""
-    readable = [c.name for c in row.relation.columns if row.relation.may(role, "SELECT", c.name)]
-    columns: Sequence[str] = row.key or [c for c in readable if row.values.get(c) is not None]
+    row, role = attempt.row, attempt.caller.role
+    columns: Sequence[str] = row.key
+    if not columns or (attempt.action == SELECT and not statements.may_read(row, columns, role)):
+        columns = statements.known_columns(row, role)
     return "&".join(f"{_escaped(column)}=eq.{_escaped(row.values[column] or '')}" for column in columns)
+
+
+def _selected(relation: Relation, role: str) -> str:
+    """The columns to read, if a role may read only some of them."""
+    readable = [c.name for c in relation.columns if relation.may(role, "SELECT", c.name)]
+    if not readable or len(readable) == len(relation.columns):
+        return ""
+    return f"&select={','.join(map(_escaped, readable))}"
 
 
 def _body(relation: Relation, written: Mapping[str, str | None]) -> str:
@@ -114,27 +160,6 @@ def _nodes(tree: Any, kind: str) -> Iterator[dict[str, Any]]:
             if name == kind:
                 yield part
             yield from _nodes(part, kind)
-
-
-def _curl(
-    method: str, path: str, caller: Caller, profile: str, body: str | None, content: str = "application/json"
-) -> str:
-    """A curl command with the project's address and key, and the caller's token, from the environment."""
-    key, bearer = "$SUPABASE_ANON_KEY", "$TOKEN"
-    if caller.role == "service_role":
-        key = bearer = "$SUPABASE_SERVICE_ROLE_KEY"
-    headers = [f'-H "apikey: {key}"']
-    if caller.role != "anon":
-        headers.append(f'-H "Authorization: Bearer {bearer}"')
-    headers += [
-        f"-H {shlex.quote(f'{name}: {value}')}" for name, value in (caller.identity.headers_for({}) or {}).items()
-    ]
-    if profile:
-        header = "Accept-Profile" if method == "GET" else "Content-Profile"
-        headers.append(f"-H {shlex.quote(f'{header}: {profile}')}")
-    if body is not None:
-        headers += [f"-H 'Content-Type: {content}'", f"-d {shlex.quote(body)}"]
-    return " ".join(["curl", *([] if method == "GET" else ["-X", method]), f'"$SUPABASE_URL/{path}"', *headers])
 
 
 def _escaped(text: str) -> str:

@@ -45,16 +45,26 @@ def exists(rows: Iterable[tuple[Row, str]]) -> Statement:
 
 def readable_condition(row: Row, role: str) -> sql.Composable:
     """A condition that identifies the row with columns that a role may read."""
-    relation = row.relation
-    readable = [c.name for c in relation.columns if relation.may(role, "SELECT", c.name)]
-    if not row.key or all(column in readable for column in row.key):
+    if may_read(row, row.key, role):
         return row.condition
-    known = [c for c in readable if row.values.get(c) is not None]
+    known = known_columns(row, role)
     if not known:
         return sql.SQL("true")
     return sql.SQL(" and ").join(
         sql.SQL("{}::text = {}").format(sql.Identifier(c), sql.Literal(row.values[c])) for c in known
     )
+
+
+def may_read(row: Row, columns: Sequence[str], role: str) -> bool:
+    """Whether a role may read these columns."""
+    return all(row.relation.may(role, "SELECT", column) for column in columns)
+
+
+def known_columns(row: Row, role: str) -> list[str]:
+    """The columns that have a value and that a role may read."""
+    return [
+        c.name for c in row.relation.columns if may_read(row, [c.name], role) and row.values.get(c.name) is not None
+    ]
 
 
 def blind(cursor: str) -> sql.Composable:

@@ -27,6 +27,7 @@ def as_dict(result: Audit) -> dict[str, object]:
             "tables": result.tables,
             "planted": result.planted,
             "cells": len(result.cells),
+            **({} if result.api_cells is None else {"api_cells": result.api_cells}),
             "not_tested": [asdict(item) for item in result.not_tested],
         },
         "summary": {**counts, "ms": round(result.milliseconds, 1)},

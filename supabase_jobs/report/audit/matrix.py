@@ -70,7 +70,8 @@ def is_deviation(finding: AuditFinding) -> bool:
 
 def coverage(result: Audit) -> str:
     """How much was tested, in one phrase."""
-    return f"rows for {result.planted} of {result.tables} tables, {len(result.cells)} cells"
+    shown = f"rows for {result.planted} of {result.tables} tables, {len(result.cells)} cells"
+    return shown if result.api_cells is None else f"{shown}, {result.api_cells} requests to the API"
 
 
 def _counts(finding: AuditFinding) -> bool:

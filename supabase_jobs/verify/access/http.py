@@ -6,12 +6,10 @@ are deleted after each request that wrote, at the end of the run also after an e
 
 import json
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from http import HTTPStatus
 from importlib.util import find_spec
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -20,12 +18,12 @@ import psycopg
 
 from supabase_jobs.api import keys
 from supabase_jobs.api.endpoint import Endpoint
+from supabase_jobs.api.responses import NO_SUCH_PATH, NO_SUCH_TABLE, refusal, require_served
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
-from supabase_jobs.errors import BusyError, ConfigError, ConnectError, SupabaseJobsError
+from supabase_jobs.errors import ConfigError, ConnectError, SupabaseJobsError
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification, as_sql
-from supabase_jobs.verify import other_values, ownership, script, sign_up
+from supabase_jobs.verify import committed, other_values, ownership, script, sign_up
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.cells import Cell
 from supabase_jobs.verify.access.matrix import (
@@ -37,6 +35,7 @@ from supabase_jobs.verify.access.matrix import (
     load,
     with_parameters,
 )
+from supabase_jobs.verify.committed import Mark
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.fixture import insert_fixture
@@ -51,25 +50,10 @@ if TYPE_CHECKING:
 
 SERVICE = "service_role"
 
-# A guest's real id is a random UUID of version 4: none begins like this and has version 8.
-_MARK = b"verify"
-FIRST = uuid.UUID(bytes=_MARK + b"\x80\x00\x80" + bytes(7))
-LAST = uuid.UUID(bytes=_MARK + b"\x8f\xff\xbf" + b"\xff" * 7)
-
-_LOCK = "select pg_try_advisory_xact_lock(%s)"
-LOCK_KEY = int.from_bytes(b"vrfyhttp", "big", signed=True)
+_MARK = Mark(b"verify")
+FIRST, LAST = _MARK.first, _MARK.last
 
 _METHODS = {"select": "GET", "update": "PATCH", "delete": "DELETE"}  # all others: POST
-
-# PostgREST's message for a failed WITH CHECK, which has the same SQLSTATE as a missing grant
-_VIOLATES = "new row violates row-level security policy"
-# the API refused the token or the key before it ran a statement
-_TOKEN_REFUSED = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
-# no such path, and no such table
-_NOT_SERVED = ("PGRST125", "PGRST205")
-_SHOWN_CHARACTERS = 300  # of a response
-# the load on the server, or no free connection
-_INCONCLUSIVE = (*INCONCLUSIVE_SQLSTATES, "PGRST000", "PGRST001", "PGRST002", "PGRST003")
 
 
 @dataclass(frozen=True)
@@ -203,7 +187,7 @@ def run(
             hint=f"Declare in {path.name}, under [api], how to clean up, and check the access area in the same run.",
         )
     impersonation = begin(
-        connection, AREA, declared.ids, declared.placeholders, expectations.variables, make=_marked_id
+        connection, AREA, declared.ids, declared.placeholders, expectations.variables, make=_MARK.new_id
     )
     started = time.monotonic()
     with connection.transaction(force_rollback=True):  # a user constraint may refuse the declared values here too
@@ -211,22 +195,14 @@ def run(
     if inserted is not None:
         declared = other_values.replaced(declared, inserted.texts)
     with endpoint.client() as http, guard.transaction():
-        http.event_hooks["response"] = [partial(_require_served, endpoint)]
+        http.event_hooks["response"] = [partial(require_served, endpoint, (NO_SUCH_PATH, NO_SUCH_TABLE))]
         this = _Run(connection, declared, impersonation, expectations, endpoint, http)
-        if guard.execute(_LOCK, (LOCK_KEY,)).fetchone() != (True,):
-            raise BusyError("another verify is using the API of this database", hint="Wait until it has ended.")
+        committed.lock(guard)
         with _cleaned_up(this):
             _require_same_database(this, in_sql)
             for matrix in declared.matrices:
                 verified = _run_matrix(this, matrix, in_sql[matrix.title], verified)
     return replace(verified, milliseconds=verified.milliseconds + (time.monotonic() - started) * 1000)
-
-
-def _marked_id() -> uuid.UUID:
-    random = bytearray(uuid.uuid4().bytes)
-    random[:6] = _MARK
-    random[6] = 0x80 | (random[6] & 0x0F)
-    return uuid.UUID(bytes=bytes(random))
 
 
 @contextmanager
@@ -336,35 +312,6 @@ def _without_empty(grid: Grid) -> Grid:
 # Requests
 
 
-def _require_served(endpoint: Endpoint, response: "httpx.Response") -> None:
-    """Raise ConfigError, with the request and the response, if the URL has no REST API or the API has no such table.
-
-    A 404 with another code is an outcome: a function or table that does not exist in the database.
-    """
-    if not response.is_client_error:
-        return
-    response.read()
-    try:
-        code = response.json().get("code")
-    except (ValueError, AttributeError):
-        code = None
-    if code not in _NOT_SERVED and (code or response.status_code != HTTPStatus.NOT_FOUND):
-        return
-    body = " ".join(response.text.split())
-    for key in (endpoint.keys.anon, endpoint.keys.service_role, endpoint.keys.secret):
-        body = body.replace(key, "***") if key else body
-    shown = body[:_SHOWN_CHARACTERS] + ("…" if len(body) > _SHOWN_CHARACTERS else "")
-    request = response.request
-    raise ConfigError(
-        f"the API does not serve this request: {request.method} {request.url} returned "
-        f"{response.status_code} {shown}".rstrip(),
-        hint="Expose the schema in the settings of the API, or reload its schema cache: notify pgrst, 'reload schema';"
-        if code == "PGRST205"
-        else "Pass the URL before /rest/v1, such as API_URL of `supabase status -o env`. A bare PostgREST has"
-        " no /rest/v1; `supabase-jobs local start --api` starts both.",
-    )
-
-
 def _outcome(this: _Run, api_cell: ApiCell) -> str:
     row, action = api_cell.cell.row, api_cell.cell.action
     params: Params = this.impersonation.params(row.binds)
@@ -382,9 +329,7 @@ def _client(this: _Run, identity: Identity) -> "Client":
         project = this.endpoint.keys
         headers = identity.headers_for(this.impersonation.texts) or {}
         if identity.role != SERVICE and (claims := identity.claims_for(this.impersonation.texts)) is not None:
-            expires = int(time.time()) + keys.USER_LIFETIME
-            token = keys.sign(project.secret, {"aud": identity.role, **claims, "role": identity.role, "exp": expires})
-            headers["Authorization"] = f"Bearer {token}"
+            headers["Authorization"] = f"Bearer {keys.claims_token(project.secret, identity.role, claims)}"
         this.clients[identity.name] = create_client(
             this.endpoint.url,
             project.service_role if identity.role == SERVICE else project.anon,
@@ -404,25 +349,10 @@ def send(client: "Client", request: Request, params: Mapping[str, Any]) -> str:
     try:
         response = builder(client, request, params).execute()
     except APIError as error:
-        return _refusal(error)
+        return refusal(str(error.code or ""), str(error.message or ""))
     except httpx.HTTPError as error:
         raise ConnectError(f"the API does not answer: {error or type(error).__name__}") from error
     return "rows" if response.data or response.count else "hidden"
-
-
-def _refusal(error: Any) -> str:
-    code, message = str(error.code or ""), str(error.message or "")
-    # a proxy before PostgREST sends no code, or the client reports the HTTP status as the code
-    if code in (*_TOKEN_REFUSED, "", "401", "403"):
-        raise ConfigError(
-            f"the API refuses the key or the token: {message or code}",
-            hint="Pass the keys of the project at this URL; if it uses signing keys, its legacy JWT secret.",
-        )
-    if code in _INCONCLUSIVE or (code.isdigit() and len(code) == len("503")):
-        raise ConnectError(f"the API could not answer: {code} {message}")
-    if code == "42501":
-        return "violates" if message.startswith(_VIOLATES) else "denied"
-    return code
 
 
 def builder(client: "Client", request: Request, params: Mapping[str, Any]) -> Any:

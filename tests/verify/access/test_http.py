@@ -21,7 +21,7 @@ from postgrest import SyncPostgrestClient
 
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.local import server
-from supabase_jobs.verify import run
+from supabase_jobs.verify import committed, run
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.http import FIRST, LAST, api_case, api_cells
 from supabase_jobs.verify.access.matrix import VERBS, Request, load
@@ -306,7 +306,7 @@ def test_proxies_are_not_used_for_a_local_api(one_api: Api, cli: Run) -> None:
 
 def test_a_second_run_at_the_same_time_is_refused(one_api: Api, cli: Run) -> None:
     with psycopg.connect(one_api.db_url) as other:
-        other.execute("select pg_advisory_xact_lock(%s)", (http.LOCK_KEY,))
+        other.execute("select pg_advisory_xact_lock(%s)", (committed.LOCK_KEY,))
         ran = cli(
             "verify", "--only", "access", "--api-url", one_api.url, "--db-url", one_api.db_url, **environ(one_api)
         )

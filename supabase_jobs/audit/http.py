@@ -1,0 +1,290 @@
+"""Repeat the cells of tables through the API, and compare the outcomes with those of SQL.
+
+What a request writes is committed, so the rows are those of `committed`: marked, restored after each request that
+wrote, and deleted at the end. SQL names the rows as the requests do, by their keys, and not by cursors.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from supabase_jobs.api import keys
+from supabase_jobs.api.endpoint import Endpoint
+from supabase_jobs.api.responses import NO_SUCH_PATH, NO_SUCH_TABLE, refusal, require_served
+from supabase_jobs.audit import callers
+from supabase_jobs.audit.callers import SERVICE, Caller
+from supabase_jobs.audit.committed import CommittedRows, marked
+from supabase_jobs.audit.oracles import access
+from supabase_jobs.audit.probes import repeat
+from supabase_jobs.audit.probes.attempt import INSERT, SELECT, UPDATE, Attempt
+from supabase_jobs.audit.probes.run import Probes
+from supabase_jobs.audit.run import REQUEST_SETTINGS, TIME_LIMIT_S, Options, insert_fixture, rolled_back, selected
+from supabase_jobs.database.batch import Statement
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
+from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.errors import ConfigError, ConnectError
+from supabase_jobs.findings import Audit, AuditFinding, NotTested, Severity, as_sql
+from supabase_jobs.outcomes import refusal as refusal_in_sql
+from supabase_jobs.verify import committed, impersonation
+from supabase_jobs.verify.context import Context, DeadlineError
+from supabase_jobs.verify.script import SETTINGS
+
+if TYPE_CHECKING:
+    import httpx
+
+_ROLE_SETTINGS = sql_file(Path(__file__).with_name("catalog") / "role_settings.sql")
+_BEGIN = (Statement(SETTINGS), *REQUEST_SETTINGS)
+# the API serves no such table, or not its schema; the last is PostgreSQL's undefined_table, of older versions
+_UNKNOWN = (NO_SUCH_TABLE, "PGRST106", "42P01")
+_OTHERS_HELP = "Its outcomes in SQL are in the matrix."
+_HELP = "Compare it in a database of your own, where nothing is lost."
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """An attempt that can be a request, and its outcome in SQL."""
+
+    attempt: Attempt
+    in_sql: str
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """A cell whose outcome through the API is not that in SQL."""
+
+    cell: _Cell
+    outcome: str
+
+
+def compare(connection: Connection, guard: Connection, options: Options, endpoint: Endpoint, audited: Audit) -> Audit:
+    """Send the cells of the tables as requests, and add an error for each action whose outcomes differ from SQL.
+
+    `guard` is a second connection to the same database, which holds the lock against a second run. `audited` is the
+    result of `audit` on this database. Raises ConfigError (2) if the API refuses the keys or serves another database,
+    if nothing can be committed, or if an extra is missing, BusyError (5) if another run is in progress, ConnectError
+    (7) if the API does not answer.
+    """
+    if find_spec("httpx") is None:
+        raise ConfigError("the client for the API is not installed", hint="pip install 'supabase-jobs[api]'")
+    started = time.monotonic()
+    context = Context(deadline=started + TIME_LIMIT_S)
+    with endpoint.client() as client, guard.transaction():
+        client.event_hooks["response"] = [partial(require_served, endpoint, (NO_SUCH_PATH,))]
+        committed.lock(guard)
+        with rolled_back(connection):
+            fixture = insert_fixture(connection, options, marked())
+            everyone = callers.find(fixture, options.configuration.callers)
+            rows = CommittedRows.of(connection, fixture, _BEGIN)
+        with rows.committed():
+            rows.prune()
+            cells, untested = _in_sql(connection, rows, everyone, options, context)
+            run = _Run(endpoint, client, rows, options, context)
+            differences = run.send(cells)
+        left = rows.remaining()
+    findings = [*_findings(differences, _settings(connection)), *_left(left)]
+    return replace(
+        audited,
+        findings=(*findings, *audited.findings),
+        not_tested=(*audited.not_tested, *_left_out(rows, options), *untested, *run.not_tested),
+        api_cells=run.sent,
+        milliseconds=audited.milliseconds + (time.monotonic() - started) * 1000,
+    )
+
+
+def _in_sql(
+    connection: Connection, rows: CommittedRows, everyone: Sequence[Caller], options: Options, context: Context
+) -> tuple[list[_Cell], list[NotTested]]:
+    """The outcomes in SQL, of statements that name rows as requests do; everything is rolled back."""
+    relations = [
+        r for r in rows.fixture.plan.catalog.reachable if selected(r, options) and r.label not in rows.left_out
+    ]
+    with rolled_back(connection):
+        rows.prepare()
+        acting = impersonation.begin(connection, "audit", (), (), {})
+        connection.execute("savepoint audit_probes")
+        probes = Probes(acting, rows.fixture, everyone, context)
+        probes.run_by_key([r for r in relations if not r.is_storage])
+    cells, unmarked = [], set[str]()
+    for attempt in probes.attempts:
+        outcome = _outcome_in_sql(attempt)
+        if outcome is None:
+            continue
+        if attempt.action in (INSERT, UPDATE) and not rows.stays_marked(attempt):
+            unmarked.add(f"{attempt.label}: {attempt.action} {attempt.column}".rstrip())
+        else:
+            cells.append(_Cell(attempt, outcome))
+    why = "through the API: no column would show any more that the row comes from an audit"
+    return cells, [NotTested(name, why, _HELP) for name in sorted(unmarked)]
+
+
+def _outcome_in_sql(attempt: Attempt) -> str | None:
+    """The outcome of the statement alone, whatever it means for a policy; None if it cannot be compared."""
+    if not attempt.statements or isinstance(attempt.error, INCONCLUSIVE_ERRORS):
+        return None
+    if attempt.error is not None:
+        return refusal_in_sql(attempt.error)
+    if not attempt.answers:
+        return attempt.outcome  # denied by a missing privilege, without a statement
+    return "rows" if attempt.answers[attempt.at].count else "hidden"
+
+
+class _Run:
+    """Sends cells, and restores the rows after those that wrote."""
+
+    def __init__(
+        self, endpoint: Endpoint, client: "httpx.Client", rows: CommittedRows, options: Options, context: Context
+    ) -> None:
+        self._endpoint, self._client, self._rows, self._options = endpoint, client, rows, options
+        self._context = context
+        self._tokens: dict[int, str] = {}
+        self.sent = 0
+        self.not_tested: list[NotTested] = []
+
+    def send(self, cells: Sequence[_Cell]) -> list[_Difference]:
+        """Send the cells, first those that write nothing; those with an outcome that differs."""
+        reads = [c for c in cells if c.attempt.action == SELECT]
+        writes = sorted((c for c in cells if c.attempt.action != SELECT), key=lambda c: c.in_sql == "rows")
+        differences: list[_Difference] = []
+        try:
+            differences += self._send(reads)
+            self._require_same_database(reads, differences)
+            differences += self._send(writes)
+        except DeadlineError:
+            why = f"the comparison with the API was stopped after {TIME_LIMIT_S} seconds"
+            self.not_tested.append(NotTested("the API", why, "Compare a part with --schema or --table."))
+        return differences
+
+    def _send(self, cells: Iterable[_Cell]) -> Iterator[_Difference]:
+        for cell in cells:
+            self._context.check_deadline()
+            outcome = self._outcome(cell.attempt)
+            self.sent += 1
+            if cell.attempt.action != SELECT and outcome == "rows":
+                self._rows.restore()
+            if outcome != cell.in_sql:
+                yield _Difference(cell, outcome)
+
+    def _require_same_database(self, reads: Sequence[_Cell], differences: Sequence[_Difference]) -> None:
+        """Raise ConfigError if the API shows no row of this database: then `hidden` would match without a proof."""
+        shown = [cell for cell in reads if cell.in_sql == "rows"]
+        outcomes = {id(difference.cell): difference.outcome for difference in differences}
+        if all(outcomes.get(id(cell), cell.in_sql) in ("hidden", *_UNKNOWN) for cell in shown):
+            raise ConfigError(
+                f"the API at {self._endpoint.url} shows no row that was just inserted in this database",
+                hint="Pass the URL of the API that serves this database, or reload the API's schema cache.",
+            )
+
+    def _outcome(self, attempt: Attempt) -> str:
+        """Send the request of an attempt; return its outcome, or the code of the error.
+
+        Raises ConfigError (2) if the API refuses the key or the token, ConnectError (7) if it does not answer.
+        """
+        import httpx
+
+        request = repeat.attempt_request(attempt, self._options.served[0])
+        headers = {**request.headers, **self._credentials(attempt.caller)}
+        if attempt.action != SELECT:
+            headers["Prefer"] = "return=minimal,count=exact"
+        url = f"{self._endpoint.url}/{request.path}"
+        try:
+            response = self._client.request(request.method, url, headers=headers, content=request.body.encode() or None)
+        except httpx.HTTPError as error:
+            raise ConnectError(f"the API does not answer: {error or type(error).__name__}") from error
+        if not response.is_success:
+            return _refusal(response)
+        if attempt.action == SELECT:
+            return "rows" if response.json() else "hidden"
+        return "hidden" if response.headers.get("Content-Range", "").endswith("/0") else "rows"
+
+    def _credentials(self, caller: Caller) -> dict[str, str]:
+        """The key of the project, and the token of a caller who has more claims than a role."""
+        project = self._endpoint.keys
+        if caller.kind == SERVICE:
+            return {"apikey": project.service_role, "Authorization": f"Bearer {project.service_role}"}
+        claims = caller.identity.claims_for({}) or {}
+        if claims.keys() <= {"role"} and caller.role == "anon":
+            return {"apikey": project.anon}
+        if id(caller) not in self._tokens:
+            self._tokens[id(caller)] = keys.claims_token(project.secret, caller.role, claims)
+        return {"apikey": project.anon, "Authorization": f"Bearer {self._tokens[id(caller)]}"}
+
+
+def _refusal(response: "httpx.Response") -> str:
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    found = body if isinstance(body, dict) else {}
+    code = str(found.get("code") or "")
+    return refusal(code or str(response.status_code), str(found.get("message") or ""))
+
+
+# Findings
+
+
+def _findings(differences: Sequence[_Difference], settings: str) -> Iterator[AuditFinding]:
+    """One error for each object and action, with the first cell as an example."""
+
+    def subject(difference: _Difference) -> tuple[str, str]:
+        return difference.cell.attempt.label, difference.cell.attempt.action
+
+    for (label, action), group in groupby(sorted(differences, key=subject), key=subject):
+        first, *others = group
+        attempt = first.cell.attempt
+        column = f" {attempt.column}" if attempt.column else ""
+        whose = {"none": "a row", "own": "an own row", "group": "a row of the group", "other": "another's row"}
+        message = (
+            f"{action}{column} of {whose[attempt.whose]} as {attempt.caller.label} is {first.outcome} through the API,"
+            f" and {first.cell.in_sql} in SQL"
+        )
+        if others:
+            message += f"; so are {len(others)} other cells" if len(others) > 1 else "; so is another cell"
+        cause, fix = _cause(first.outcome, attempt.relation.schema, settings)
+        yield AuditFinding(f"api:{label}:{action}", Severity.ERROR, label, message, as_sql(fix), cause)
+
+
+def _cause(outcome: str, schema: str, settings: str) -> tuple[str, str]:
+    """(cause, fix)."""
+    if outcome == "PGRST106":
+        return f"the API does not expose the schema {schema}", (
+            "Expose the schema in the settings of the API, or leave it out of [api] schemas in supabase/config.toml."
+        )
+    if outcome in _UNKNOWN:
+        return "the API does not know the table", "notify pgrst, 'reload schema';"
+    cause = "the API uses another role or setting than SQL, or a proxy changes the requests"
+    fix = "Check the db-pre-request function of the API, the settings of its roles, and any proxy before it."
+    return f"{cause}; settings of roles: {settings}" if settings else cause, fix
+
+
+def _settings(connection: Connection) -> str:
+    """The settings that requests have and the connection's role has not."""
+    return "; ".join(f"{role} {made}" for role, made in _ROLE_SETTINGS.rows(connection))
+
+
+def _left(remaining: Mapping[str, int]) -> Iterator[AuditFinding]:
+    """What differs from before the run, although every marked row is gone."""
+    for label, number in remaining.items():
+        rows = f"{abs(number)} row{'' if abs(number) == 1 else 's'} {'more' if number > 0 else 'fewer'}"
+        message = f"{rows} than before the requests: a trigger wrote or deleted them, or another session"
+        fix = as_sql(f"Look for them in {label}, and for the triggers that write there.")
+        yield AuditFinding(f"api-rows:{label}", Severity.ERROR, label, message, fix, "a request through the API")
+
+
+def _left_out(rows: CommittedRows, options: Options) -> Iterator[NotTested]:
+    """Tables, views, functions and services of which no request was sent."""
+    catalog = rows.fixture.plan.catalog
+    reachable = [r for r in catalog.reachable if selected(r, options)]
+    for relation in reachable:
+        if relation.label in rows.left_out:
+            yield NotTested(relation.label, f"through the API: {rows.left_out[relation.label]}", _HELP)
+    others = [r.label for r in reachable if not r.is_table or (r.is_storage and r.policies)]
+    if options.functions and not options.tables:
+        others += [f.signature for f in access.reachable_functions(catalog)]
+    for name in others:
+        yield NotTested(name, "through the API: only the requests of tables are compared", _OTHERS_HELP)

@@ -130,7 +130,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         access.functions([] if options.tables else exposed),
         explained,
         callers={caller.label: repeat.become(caller) for caller in everyone},
-        relations={r.label: _relation(r, found) for r in found.relations if _selected(r, options)},
+        relations={r.label: _relation(r, found) for r in found.relations if selected(r, options)},
         tested={**access.tested(probes.attempts, tried), **topic_leaks.tested(channels)},
     )
 

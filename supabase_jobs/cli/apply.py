@@ -129,7 +129,10 @@ def command(
     if not text:
         print_json({"applied": [asdict(a) for a in applied], "already_applied": before, "dry_run": False})
     elif not applied:
-        click.echo(f"Nothing to apply; {len(before)} migrations are applied already.")
+        from supabase_jobs.report.summary import counted
+
+        are = "is" if len(before) == 1 else "are"
+        click.echo(f"Nothing to apply; {counted(len(before), 'migration')} {are} applied already.")
     if write_errors:
         raise write_errors[0]
 
@@ -283,7 +286,8 @@ def _print_dry_run(run: "DryRun", access: "AccessDiff | None") -> None:
 
         if run.verification.ok:
             unchecked = summary.unchecked(run.verification)
-            narrate(f"verified: {run.verification.checks} checks, no errors{unchecked and f'; {unchecked}'}")
+            checks = summary.counted(run.verification.checks, "check")
+            narrate(f"verified: {checks}, no errors{unchecked and f'; {unchecked}'}")
         else:
             click.echo(report(run.verification, "text"), nl=False)
     narrate("All changes were rolled back.")

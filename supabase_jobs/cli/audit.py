@@ -118,8 +118,8 @@ def command(
         raise ConfigError("--update-baseline needs the whole project", hint="Leave out --schema and --table.")
     if emitted and (schemas or tables):
         raise ConfigError("--emit needs the whole project", hint="Leave out --schema and --table.")
-    if migrations_from is not None and (emitted or update_baseline is not None):
-        other = "--emit" if emitted else "--update-baseline"
+    if migrations_from is not None and (emitted or update_baseline is not None or api_url is not None):
+        other = "--emit" if emitted else "--api-url" if api_url is not None else "--update-baseline"
         raise ConfigError(f"{other} conflicts with --migrations-from", hint="Pass only one of them.")
     file = Path(update_baseline) if update_baseline is not None else _baseline_file(baseline)
     known = load(file) if file is not None and (update_baseline is None or file.is_file()) else Baseline()
@@ -153,7 +153,6 @@ def command(
 
             with progress(f"sending requests to the API at {endpoint.url}"), second_connection(connection) as guard:
                 result = compare(connection, guard, options, endpoint, result)
-        result = replace(result, database=str(describe(connection)), locations=_locations(given))
         result = replace(result, database=str(describe(connection)), locations=locations(given))
     if update_baseline is not None and file is not None:
         write_file(file, render(result, known))

@@ -185,7 +185,10 @@ def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, opti
 def _progress(plan: "Plan") -> Iterator[Callable[["SuiteMutant"], None]]:
     """Show the number of mutants and the time left: a bar on a terminal, otherwise ten lines."""
     total = len(plan.faults)
-    narrate(f"the suite passes in {plan.suite_seconds:.1f} s; {total} faults, at most {plan.timeout:.0f} s each")
+    from supabase_jobs.report.summary import counted
+
+    faults = counted(total, "fault")
+    narrate(f"the suite passes in {plan.suite_seconds:.1f} s; {faults}, at most {plan.timeout:.0f} s each")
     started, ended, killed = time.monotonic(), 0, 0
     with counter("mutants", lambda: total) as advance:
 
@@ -267,9 +270,11 @@ def _print(result: "MutationResult") -> None:
     width = max((len(name) for name in totals), default=0)
     for name, total in totals.items():
         click.echo(f"{name:<{width}}  {killed[name]:>4} of {total:>4} killed")
+    from supabase_jobs.report.summary import counted
+
     verdict = "FAILED" if result.survivors else "ok"
     click.echo(
-        f"{verdict}: {len(result.mutants)} mutants, {result.killed} killed, {len(result.waived)} waived,"
+        f"{verdict}: {counted(len(result.mutants), 'mutant')}, {result.killed} killed, {len(result.waived)} waived,"
         f" {len(result.survivors)} survived; {len(result.not_injected)} not injected"
     )
 

@@ -115,10 +115,11 @@ def _apply(connection: "Connection", superuser_url: str, files: "MigrationFiles"
     from supabase_jobs.database.connection import connect
     from supabase_jobs.migrations.apply import apply_pending
     from supabase_jobs.migrations.extensions import prepare
+    from supabase_jobs.report.summary import counted
 
     with connect(superuser_url) as superuser:
         prepared = prepare(superuser, files)
-    with progress(f"applying {len(files.migrations)} migrations to an embedded server"):
+    with progress(f"applying {counted(len(files.migrations), 'migration')} to an embedded server"):
         apply_pending(connection, prepared.files)
     return list(prepared.missing)
 

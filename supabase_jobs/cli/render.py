@@ -70,5 +70,6 @@ def command(
         }
         print_json({**names, "out": str(out), "check": check})
     elif not comparison.differs and comparison.uninstalled_by is None:
-        narrate(f"{out}: all {len(comparison.unchanged)} files are up to date")
+        number = len(comparison.unchanged)
+        narrate(f"{out}: {'the file is' if number == 1 else f'all {number} files are'} up to date")
     ctx.exit(1 if check and comparison.differs else 0)

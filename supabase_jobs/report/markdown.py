@@ -17,7 +17,7 @@ def verification(result: Verification) -> str:
         verdict += f" (**{unchecked}**)"
     head = [
         f"## supabase-jobs verify: {verdict}\n",
-        f"{result.checks} checks, {len(result.findings)} findings."
+        f"{summary.counted(result.checks, 'check')}, {summary.counted(len(result.findings), 'finding')}."
         + (f" {plain(result.database)}" if result.database else "")
         + "\n",
         table(
@@ -40,7 +40,10 @@ def matrix(grid: Grid) -> str:
 
 
 def _folded(grid: Grid) -> str:
-    mismatches = f": {len(grid.mismatches)} cells are not as declared" if grid.mismatches else ""
+    number = len(grid.mismatches)
+    mismatches = (
+        f": {summary.counted(number, 'cell')} {'is' if number == 1 else 'are'} not as declared" if number else ""
+    )
     open_attribute = " open" if grid.mismatches else ""
     title = html(grid.title + mismatches)
     # Markdown inside HTML needs an empty line before it
@@ -57,7 +60,14 @@ def _findings(groups: Sequence[summary.Group], room: int) -> list[str]:
             omitted += len(group.findings)
         else:
             parts.append(part)
-    return parts if not omitted else [*parts, f"{omitted} more findings do not fit into a job summary.\n"]
+    return (
+        parts
+        if not omitted
+        else [
+            *parts,
+            f"{omitted} more {'finding does' if omitted == 1 else 'findings do'} not fit into a job summary.\n",
+        ]
+    )
 
 
 def _group(group: summary.Group) -> str:

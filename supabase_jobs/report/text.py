@@ -114,7 +114,8 @@ def _print_findings(console: Console, result: Verification, whole: bool) -> None
         verdict += f" ({unchecked})"
     console.print(
         Text(
-            f"{verdict}: {result.checks} checks, {errors} errors, {others} other findings,"
+            f"{verdict}: {summary.counted(result.checks, 'check')}, {summary.counted(errors, 'error')},"
+            f" {summary.counted(others, 'other finding')},"
             f" {result.milliseconds / 1000:.1f} s",
             style="bold green" if result.ok else "bold red",
         ),

@@ -56,7 +56,9 @@ class Outcome:
 
     def __str__(self) -> str:
         if self.name == "rows":
-            return "rows: the statement succeeded" + (f", {_rows(self.result.count)}" if self.result.count >= 0 else "")
+            return "rows: the statement succeeded" + (
+                f", {row_count(self.result.count)}" if self.result.count >= 0 else ""
+            )
         if self.name == "hidden":
             return "hidden: the statement succeeded, 0 rows"
         error = f"{self.sqlstate} {self.message}"
@@ -101,7 +103,7 @@ def expect_rows(owner: CallerIdentity, attempt: Attempt, count: int | None) -> Q
     actual = yield from expect(owner, attempt, "rows")
     if count is not None and actual.result.count != count:
         tables = yield from table_access(owner, attempt)
-        headline = f"expected {_rows(count)}, got {actual.result.count}"
+        headline = f"expected {row_count(count)}, got {actual.result.count}"
         raise AssertionError(failure(headline, attempt, actual, tables=tables))
     return actual.result
 
@@ -309,7 +311,7 @@ def _identity_lines(identity: CallerIdentity) -> list[tuple[str, str]]:
 def _result_lines(actual: Outcome) -> list[tuple[str, str]]:
     lines = [("row", _short(row)) for row in actual.result.rows[:_SHOWN_ROWS]]
     rest = len(actual.result.rows) - _SHOWN_ROWS
-    return lines + ([("", f"… and {_rows(rest)} more")] if rest > 0 else [])
+    return lines + ([("", f"… and {row_count(rest)} more")] if rest > 0 else [])
 
 
 def _message(headline: str, lines: FailureLines) -> str:
@@ -321,5 +323,6 @@ def _short(value: object) -> str:
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 
-def _rows(count: int) -> str:
+def row_count(count: int) -> str:
+    """A number of rows in words."""
     return "1 row" if count == 1 else f"{count} rows"

@@ -28,7 +28,7 @@ from supabase_jobs.database.connection import connect
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.testing import impersonation
-from supabase_jobs.testing.assertions import Outcome, hint, request_failure
+from supabase_jobs.testing.assertions import Outcome, hint, request_failure, row_count
 from supabase_jobs.testing.impersonation import DELETE_USER, CallerFactory, CallerIdentity, Result
 from supabase_jobs.testing.rls import run
 from supabase_jobs.testing.target import DatabaseUrl
@@ -177,7 +177,7 @@ class RlsApi(CallerFactory[Client]):
         __tracebackhide__ = True
         actual = self._expect("rows", query)
         if count is not None and actual.result.count != count:
-            self._fail(f"expected {count} rows, got {actual.result.count}", query, actual, "")
+            self._fail(f"expected {row_count(count)}, got {actual.result.count}", query, actual, "")
         return actual.result.rows
 
     def assert_hidden(self, query: Any, *, control: Any) -> None:

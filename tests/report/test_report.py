@@ -46,7 +46,7 @@ def test_text_fits_eighty_columns_and_has_every_row_and_column() -> None:
     for row in ("guest, its own thing", "user, a thing", "service_role"):
         assert sum(line.startswith(row) for line in lines) == 2  # the grid is cut in two
     assert "\x1b" not in "".join(lines)
-    assert lines[-1].startswith("FAILED: 12 checks, 1 errors")
+    assert lines[-1].startswith("FAILED: 12 checks, 1 error")
 
 
 def test_text_marks_the_mismatching_cell_and_has_colours_on_request_only() -> None:

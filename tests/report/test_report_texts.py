@@ -88,7 +88,7 @@ def test_a_code_block_of_markdown_outlasts_its_backquotes() -> None:
 
 
 def test_markdown_collapses_a_matrix_and_opens_one_with_a_mismatch() -> None:
-    assert "<details open><summary>Access to public.things: 1 cells are not as declared</summary>\n\n|" in FORMATS[
+    assert "<details open><summary>Access to public.things: 1 cell is not as declared</summary>\n\n|" in FORMATS[
         "markdown"
     ](BAD)
     assert "<details><summary>Access to public.things</summary>" in FORMATS["markdown"](GOOD)

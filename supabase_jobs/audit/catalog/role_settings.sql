@@ -5,5 +5,10 @@ select
 from pg_db_role_setting as s
 inner join pg_roles as r on s.setrole = r.oid
 where r.rolname in ('authenticator', 'anon', 'authenticated', 'service_role')
-  and s.setdatabase in (0, (select d.oid from pg_database as d where d.datname = current_database()))
+  and s.setdatabase in (
+    select 0
+    union all
+    select d.oid from pg_database as d
+    where d.datname = current_database()
+  )
 order by r.rolname, s.setdatabase

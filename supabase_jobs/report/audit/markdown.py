@@ -73,7 +73,8 @@ class Parts:
         """The report; it says how many parts did not fit."""
         if self._omitted:
             self._parts.append(
-                f"{self._omitted} more parts do not fit into a comment; --format html has all of them.\n"
+                f"{self._omitted} more {'part does' if self._omitted == 1 else 'parts do'} not fit into a comment;"
+                " --format html has all of them.\n"
             )
         return "\n".join(self._parts)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from supabase_jobs.findings import Audit, AuditFinding, Severity
+from supabase_jobs.report import summary
 
 # action → heading
 WORDS = {"select": "read", "insert": "insert", "update": "update", "delete": "delete"}
@@ -70,8 +71,9 @@ def is_deviation(finding: AuditFinding) -> bool:
 
 def coverage(result: Audit) -> str:
     """How much was tested, in one phrase."""
-    shown = f"rows for {result.planted} of {result.tables} tables, {len(result.cells)} cells"
-    return shown if result.api_cells is None else f"{shown}, {result.api_cells} requests to the API"
+    tables, cells = summary.counted(result.tables, "table"), summary.counted(len(result.cells), "cell")
+    shown = f"rows for {result.planted} of {tables}, {cells}"
+    return shown if result.api_cells is None else f"{shown}, {summary.counted(result.api_cells, 'request')} to the API"
 
 
 def _counts(finding: AuditFinding) -> bool:

@@ -80,7 +80,8 @@ def _verdict(result: Audit) -> Text:
     errors = sum(f.severity is Severity.ERROR for f in result.findings)
     verdict = "ok" if result.ok else "FAILED"
     return Text(
-        f"{verdict}: {errors} errors, {len(result.findings) - errors} other findings; {coverage(result)},"
+        f"{verdict}: {summary.counted(errors, 'error')},"
+        f" {summary.counted(len(result.findings) - errors, 'other finding')}; {coverage(result)},"
         f" {result.milliseconds / 1000:.1f} s",
         style="bold green" if result.ok else "bold red",
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from supabase_jobs.findings import SuiteMutant, SuiteMutation
+from supabase_jobs.report import summary
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def _grouped(result: SuiteMutation, key: Callable[[SuiteMutant], str]) -> list[S
 def counts(result: SuiteMutation) -> str:
     """The number of mutants in each state, and how many did not run."""
     parts = [
-        f"{len(result.mutants)} mutants",
+        summary.counted(len(result.mutants), "mutant"),
         f"{result.count('killed')} killed",
         f"{result.count('survived')} survived",
         f"{result.count('equivalent')} equivalent",

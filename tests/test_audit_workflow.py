@@ -15,6 +15,7 @@ from supabase_jobs.database.connection import connect
 from supabase_jobs.report.audit.markdown import MARKER
 from tests.audit.catalogue import PROJECTS
 from tests.checkout import Checkout, Step, annotations, checked_out, last
+from tests.fix_cli import Run
 from tests.fix_db import Make
 
 ROOT = Path(__file__).parents[1]
@@ -84,10 +85,10 @@ def test_action_comments_on_what_a_pull_request_opens_and_fails(checkout: Checko
     assert last(steps) == ("Verdict", 1), steps[-1].err
     comment = (checkout.temp / "audit.md").read_text()
     assert comment.startswith(MARKER)
-    assert "differences from target-branch.toml" in comment
-    changes = comment.split("### Changes")[1]
-    assert "stranger: update is allowed; it was not" in changes
-    assert comment in checkout.summary.read_text()
+    assert "`origin/main` → `the current migrations`: " in comment
+    wider = comment.split("### Wider access")[1]
+    assert "can now update public.todos" in wider
+    assert comment == checkout.summary.read_text()
     listed, posted = calls(checkout)
     assert "api --paginate repos/example/project/issues/7/comments --jq" in listed
     assert f"api repos/example/project/issues/7/comments --field body=@{checkout.temp}/audit.md" in posted
@@ -97,28 +98,32 @@ def test_action_comments_on_what_a_pull_request_opens_and_fails(checkout: Checko
 
 @pytest.mark.slow
 def test_action_updates_its_comment_and_passes_for_a_leak_of_the_target_branch(
-    checkout: Checkout, leaking: str
+    checkout: Checkout, leaking: str, cli: Run
 ) -> None:
+    """With a baseline, the comment has the changes, then the report of the audit."""
     (checkout.temp / "comments").write_text("41\n42\n")
     add(checkout, FAULT)
     checkout.git("add", "--all")
     checkout.git("commit", "--message", "a leak")
     checkout.git("push", "origin", "HEAD:main")
+    assert cli("audit", "--update-baseline", "--db-url", leaking, cwd=checkout.folder).code == 0
+    baseline = checkout.folder / "supabase" / "access.toml"
+    baseline.write_text(baseline.read_text().replace(' = ""\n', ' = "known"\n'))
     steps = run(checkout, database=leaking, options="--no-functions")
     assert last(steps) == ("Verdict", 0), steps[-1].err
     assert "api --method PATCH repos/example/project/issues/comments/42 " in calls(checkout)[-1]
-    summary = checkout.summary.read_text()
-    assert "0 leaks, 0 differences" in summary
-    assert "it is on the target branch" in summary
+    comment = (checkout.temp / "audit.md").read_text()
+    assert comment.startswith(MARKER)
+    assert "0 cells wider, 0 new objects, 0 cells narrower" in comment
+    assert "0 leaks, 0 differences from supabase/access.toml" in comment
+    assert comment == checkout.summary.read_text()
 
 
 @pytest.mark.slow
 def test_action_fails_for_a_broken_migration_without_a_comment(checkout: Checkout) -> None:
     add(checkout, "select no_such_column;\n")
-    (checkout.folder / "supabase" / "access.toml").write_text("[access]\n")  # the target branch is not audited
     steps = run(checkout)
-    assert not (checkout.temp / "target-branch.toml").exists()
-    assert last(steps) == ("Audit", 6)
+    assert last(steps) == ("Changes since the target branch", 6)
     assert "no_such_column" in annotations(steps)[-1]
     assert not (checkout.temp / "calls").exists()
 
@@ -132,6 +137,13 @@ def test_action_without_a_target_branch_finds_leaks(checkout: Checkout, todos: s
     steps = run(checkout, database=todos)
     assert last(steps) == ("Verdict", 0), steps[-1].err
     assert "difference" not in checkout.summary.read_text()
+
+
+def test_action_asks_for_the_target_branch_if_the_checkout_lacks_it(checkout: Checkout) -> None:
+    checkout.git("update-ref", "-d", "refs/remotes/origin/main")
+    steps = run(checkout)
+    assert last(steps) == ("Changes since the target branch", 1)
+    assert annotations(steps) == ["::error::the checkout lacks origin/main: add fetch-depth: 0 to actions/checkout"]
 
 
 def test_action_comments_only_where_its_token_can_write() -> None:

@@ -21,7 +21,10 @@ _CELLS = ("wider", "narrower")
 
 @dataclass(frozen=True)
 class Sentence:
-    """Changes of one object with one cause, in one sentence. `location` is the line of the policy or the object."""
+    """Changes of one object with one cause, in one sentence. `location` is the line of the policy or the object.
+
+    `fix` is that of the most general caller.
+    """
 
     change: str
     severity: Severity
@@ -51,12 +54,12 @@ def sentences(diff: AccessDiff, changes: Iterable[AccessChange]) -> Iterator[Sen
     by_caller: dict[tuple[str, ...], list[AccessChange]] = {}
     for change in changes:
         alone = "" if change.change in _CELLS else change.id
-        key = (change.change, change.severity, change.object, change.caller, change.cause, change.fix, alone)
+        key = (change.change, change.severity, change.object, change.caller, change.cause, alone)
         by_caller.setdefault(key, []).append(change)
     by_actions: dict[tuple[object, ...], list[list[AccessChange]]] = {}
-    for (kind, severity, name, _caller, cause, fix, alone), group in by_caller.items():
+    for (kind, severity, name, _caller, cause, alone), group in by_caller.items():
         actions = tuple(change.action for change in group)
-        by_actions.setdefault((kind, severity, name, cause, fix, alone, actions), []).append(group)
+        by_actions.setdefault((kind, severity, name, cause, alone, actions), []).append(group)
     for groups in by_actions.values():
         first = groups[0][0]
         text = first.message

@@ -96,7 +96,8 @@ def _accepted(finding: AuditFinding, baseline: Baseline) -> AuditFinding:
     if reason is None or finding.severity is Severity.INFO:
         return finding
     if reason.strip():
-        return replace(finding, severity=Severity.INFO, message=f"{finding.message} (accepted: {reason})")
+        message = f"{finding.message} (accepted: {reason})"
+        return replace(finding, severity=Severity.INFO, message=message, fix="")
     reason = f'Give the reason in the baseline: [accepted] {_text(finding.id)} = "…"'
     fix = f"-- {reason}. Or close it:\n{finding.fix}"
     return replace(

@@ -24,7 +24,8 @@ class Caller:
     """A kind of request. `label` names it in reports; `user` and `tenant` are set for a signed-in user or a guest.
 
     `kind`: anon has no identity, a newcomer has only signed up, the stranger is the owner of tenant B, the owner that
-    of tenant A; a member and a former member belong to A's group; a forger sets claims or headers that anyone can
+    of tenant A; a member and a former member belong to A's group,
+    as does a header that names a row that has ended; a forger sets claims or headers that anyone can
     choose; a user with a claim has one that only the project gives, such as a role. `declared` is an outsider of
     audit.toml. `anonymous` is the stranger after an anonymous sign-in, `service` the role service_role.
     """
@@ -101,6 +102,9 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
             yield Caller("anon with another header", STRANGER, stranger, fixture.b.owner, fixture.b)
             owner = _identity("guest", "anon", {"role": "anon"}, dict(fixture.a.headers))
             yield Caller("anon with the row's header", OWNER, owner, fixture.a.owner, fixture.a)
+        for name, value in sorted(fixture.a.ended_headers.items()):
+            former = _identity("former guest", "anon", {"role": "anon"}, {**fixture.b.headers, name: value})
+            yield Caller(f"anon with an ended {name}", FORMER, former, None, None)
         for name, literals in sorted(fixture.plan.usage.header_literals.items()):
             for literal in literals:
                 label = f"anon with the header {name} = {literal}"

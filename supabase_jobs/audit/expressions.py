@@ -4,7 +4,9 @@ An expression is known here as its value if it was read from the request (`Claim
 `Reference`. Anything else has no meaning to this module.
 """
 
+import hashlib
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,9 +25,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Header:
-    """A header of the request, in lower case; None for all headers."""
+    """A header of the request, in lower case; None for all headers. `hashing` are functions applied to its value.
+
+    They are hashes such as sha256, md5 (a text), md5 digest (bytes), and the encodings hex and base64.
+    """
 
     name: str | None
+    hashing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,11 @@ Value = Claim | Header | Reference | Literal
 USER_ID = Claim(("sub",))
 
 # functions that leave a value as it is, for a comparison
-_TRANSPARENT = {"nullif", "lower", "upper", "trim", "btrim", "coalesce", "to_jsonb", "any"}
+_TRANSPARENT = {"nullif", "lower", "upper", "trim", "btrim", "coalesce", "to_jsonb", "any", "convert_to"}
+# hashes under which keys are stored
+_DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
+_ENCODINGS = ("hex", "base64")
+_HASHING = {"digest", "encode", "md5", "sha224", "sha256", "sha384", "sha512"}
 _PLATFORM = {
     ("auth", "uid"): USER_ID,
     ("auth", "email"): Claim(("email",)),
@@ -188,7 +198,39 @@ def _call(fields: Node, lookup: Lookup) -> Value | None:
             return Claim(root.path + tuple(n.text for n in names if isinstance(n, Literal)))
     if name[-1] in _TRANSPARENT and arguments:
         return value(arguments[0], lookup)
+    if name[-1] in _HASHING and arguments:
+        return _hashed(name[-1], [value(a, lookup) for a in arguments])
     return lookup(name)
+
+
+def _hashed(function: str, arguments: Sequence[Value | None]) -> Header | None:
+    """A header after a hash or an encoding of its hash."""
+    header, *others = arguments
+    if not isinstance(header, Header) or header.name is None:
+        return None
+    step = function
+    if function in ("digest", "encode"):
+        step = others[0].text.lower() if others and isinstance(others[0], Literal) else ""
+        if step not in (_DIGESTS if function == "digest" else _ENCODINGS):
+            return None
+        step = f"md5 {function}" if step == "md5" else step
+    return Header(header.name, (*header.hashing, step))
+
+
+def hashed(text: str, hashing: Sequence[str]) -> str:
+    """The text of a column whose value is a hash of a header's value."""
+    found: str | bytes = text
+    for step in hashing:
+        data = found.encode() if isinstance(found, str) else found
+        if step == "hex":
+            found = data.hex()
+        elif step == "base64":
+            found = b64encode(data).decode()
+        elif step == "md5":
+            found = hashlib.new("md5", data, usedforsecurity=False).hexdigest()
+        else:
+            found = hashlib.new(step.partition(" ")[0], data, usedforsecurity=False).digest()
+    return found if isinstance(found, str) else rf"\x{found.hex()}"
 
 
 def request_values(tree: Any) -> set[Claim | Header]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from psycopg.pq import TransactionStatus
@@ -111,7 +111,8 @@ def audit(connection: Connection, options: Options) -> Audit:
             acting, plan, [*judged, *beyond.values()], probes.cursor_statements(), may_lock=options.is_local
         )
         explained = {key: (f.cause, f.fix) for key, f in zip(beyond, findings[len(judged) :], strict=True)}
-        del findings[len(judged) :]
+        # an info is access that may be intended: SQL that ends it would invite to break the project
+        findings = [replace(f, fix="") if f.severity is Severity.INFO else f for f in findings[: len(judged)]]
         findings += bypass_leaks.find(tried)
         findings += [f for f in bypass_leaks.partitions(found) if f.object in {r.label for r in relations}]
         findings += grants.find(found, relations)

@@ -26,6 +26,7 @@ class Usage:
     `owners` are those that any policy of their own table compares with the caller.
     `claims` and `headers` map each claim and header to the columns that it
     is compared with, `claim_literals` and `header_literals` to the constants. `literals` maps columns to constants.
+    `hashing` maps columns that hold a hash of a header to the functions, as in `Header`.
     `reads` maps each relation to the tables that its policies, functions or view definition read, directly or not.
     `function_reads` maps each function to the tables that its body names, directly or by other functions.
     `policy_functions` maps each policy of a table to the signatures of the project's functions that it calls.
@@ -39,6 +40,7 @@ class Usage:
     claims: dict[tuple[str, ...], set[ColumnKey]] = field(default_factory=dict)
     claim_literals: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
     headers: dict[str, set[ColumnKey]] = field(default_factory=dict)
+    hashing: dict[ColumnKey, tuple[str, ...]] = field(default_factory=dict)
     header_literals: dict[str, list[str]] = field(default_factory=dict)
     literals: dict[ColumnKey, list[str]] = field(default_factory=dict)
     reads: dict[int, set[int]] = field(default_factory=dict)
@@ -56,6 +58,10 @@ class Usage:
     def header_columns(self) -> Mapping[ColumnKey, str]:
         """Column → the header that it is compared with."""
         return {key: name for name, keys in self.headers.items() for key in keys}
+
+    def of_header(self, key: ColumnKey, text: str) -> str:
+        """The value of a column that is compared with a header of this value."""
+        return expressions.hashed(text, self.hashing.get(key, ()))
 
 
 def usage(catalog: Catalog) -> Usage:
@@ -87,6 +93,8 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
         found.claims.setdefault(path, set()).update(keys(columns))
     for header, columns in other.headers.items():
         found.headers.setdefault(header, set()).update(keys(columns))
+    for column, functions in other.hashing.items():
+        found.hashing |= dict.fromkeys(keys([column]), functions)
     for path, texts in other.claim_literals.items():
         _extend(found.claim_literals.setdefault(path, []), texts)
     for header, texts in other.header_literals.items():
@@ -195,6 +203,8 @@ class _Reader:
                 found.claims.setdefault(right.path, set()).add(key)
             elif isinstance(right, Header) and right.name:
                 found.headers.setdefault(right.name, set()).add(key)
+                if right.hashing:
+                    found.hashing[key] = right.hashing
             elif isinstance(right, Literal):
                 known = found.literals.setdefault(key, [])
                 if right.text not in known and comparison.operator in ("=", "<>"):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from supabase_jobs.audit.run import Options, audit
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Severity
 from tests.audit.conftest import run_audit
@@ -28,6 +29,15 @@ create policy "moderators" on public.lists for select to authenticated using (
 """
 
 
+HASHED = """
+alter table public.api_keys drop constraint key_format, alter column key drop default,
+  alter column key type {} using null;
+create or replace function private.project_of_key() returns uuid language sql stable security definer
+set search_path = public, extensions
+as $$ select k.project_id from api_keys k where k.key = {} and k.revoked_at is null $$
+"""
+
+
 def database(name: str) -> Callable[..., Iterator[Connection]]:
     @pytest.fixture
     def connection(project_url: Callable[[str], str]) -> Iterator[Connection]:
@@ -37,7 +47,27 @@ def database(name: str) -> Callable[..., Iterator[Connection]]:
     return connection
 
 
-teams, todos = database("teams"), database("todos")
+teams, todos, api_keys = database("teams"), database("todos"), database("api_keys")
+
+
+@pytest.mark.parametrize(
+    ("type_", "expression"),
+    [
+        ("text", "encode(digest(private.request_api_key(), 'sha256'), 'hex')"),
+        ("bytea", "sha256(convert_to(private.request_api_key(), 'UTF8'))"),
+        ("text", "md5(private.request_api_key())"),
+        ("text", "encode(sha256(private.request_api_key()::bytea), 'base64')"),
+    ],
+)
+def test_holder_of_a_key_that_is_stored_as_a_hash_is_a_caller(
+    api_keys: Connection, type_: str, expression: str
+) -> None:
+    api_keys.execute(HASHED.format(type_, expression).encode())
+    result = audit(api_keys, Options(is_local=True, functions=False, tables=["public.feature_flags"]))
+    access = result.access["public.feature_flags"]
+    assert access["anon with the row's header"] == "read"
+    assert access["anon with another header"] == "none"
+    assert access["anon with an ended x-api-key"] == "none"
 
 
 def test_role_of_one_group_that_counts_in_another_is_an_error(teams: Connection) -> None:

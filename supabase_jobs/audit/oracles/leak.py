@@ -65,6 +65,8 @@ def who(caller: Caller) -> str:
         return f"The caller {caller.label} can"
     if caller.role == "anon" and caller.kind == FORGER:
         return f"Anyone who sends {caller.label.removeprefix('anon with ')} can"
+    if caller.role == "anon" and caller.kind == FORMER:
+        return f"{caller.label.replace('anon', 'Anyone', 1)} can"
     if caller.role == "anon" and caller.kind == STRANGER:
         return "A guest with an identity of their own can"
     return _WHO[caller.kind]

@@ -211,7 +211,8 @@ class Probes:
         elif (path := self._plan.usage.claim_columns.get((relation.oid, column.name))) is not None:
             found = [t.claims.get(path) for t in (self._fixture.a, self._fixture.b)]
         elif (header := self._plan.usage.header_columns.get((relation.oid, column.name))) is not None:
-            found = [t.headers.get(header) for t in (self._fixture.a, self._fixture.b)]
+            key = relation.oid, column.name
+            found = [self._plan.usage.of_header(key, t.headers[header]) for t in (self._fixture.a, self._fixture.b)]
         else:
             limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
             literals = self._plan.usage.literals.get((relation.oid, column.name), [])

@@ -152,6 +152,22 @@ OLDEST_AND_NEWEST = sorted({MAJORS[0], MAJORS[-1]})
 oldest_and_newest = pytest.mark.parametrize(
     "each_major", OLDEST_AND_NEWEST, indirect=True, ids=lambda major: f"pg{major}"
 )
+# for tests in folders and modules whose tests run on fewer versions
+every_major = pytest.mark.parametrize("each_major", MAJORS, indirect=True, ids=lambda major: f"pg{major}")
+
+
+def major_of(number: int) -> int:
+    """The version for the case of this number, each in turn: for cases that are alike on all versions."""
+    return MAJORS[number % len(MAJORS)]
+
+
+def on_one_major_each(name: str, cases: Sequence[object], ids: Sequence[str]) -> pytest.MarkDecorator:
+    """Parametrize a test: each case runs on one version, each in turn."""
+    values = [
+        pytest.param(major_of(number), case, id=f"pg{major_of(number)}-{id}")
+        for number, (case, id) in enumerate(zip(cases, ids, strict=True))
+    ]
+    return pytest.mark.parametrize(("each_major", name), values, indirect=["each_major"])
 
 
 def first_on_each_major(names: str, cases: Sequence[tuple[object, ...]]) -> pytest.MarkDecorator:

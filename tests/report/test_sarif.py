@@ -2,8 +2,9 @@
 
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import jsonschema
@@ -14,9 +15,7 @@ from supabase_jobs.report import FORMATS
 from tests.programs import sarif_multitool
 from tests.verifications import ACCEPTED, BAD, GOOD, MISMATCH
 
-EACH = pytest.mark.parametrize(
-    "result", [GOOD, BAD, ACCEPTED, Verification((), (), 0.0)], ids=["good", "bad", "accepted", "empty"]
-)
+RESULTS = {"good": GOOD, "bad": BAD, "accepted": ACCEPTED, "empty": Verification((), (), 0.0)}
 # rules about reachable URLs, message tables and commits, which a report without network cannot satisfy
 IGNORED_RULES = {"SARIF2002", "SARIF2003", "SARIF2005", "SARIF2006", "SARIF2012"}
 
@@ -30,7 +29,7 @@ def results(result: Verification) -> dict[str, Any]:
     return {one["message"]["text"].rpartition("id: ")[2]: one for one in log(result)["runs"][0]["results"]}
 
 
-@EACH
+@pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
 def test_the_log_is_valid_by_the_official_schema(result: Verification) -> None:
     schema = json.loads((sarif_multitool().parent / "sarif-2.1.0.json").read_text(encoding="utf-8"))
     jsonschema.validate(log(result), schema)
@@ -40,34 +39,30 @@ def test_the_log_is_valid_by_the_official_schema(result: Verification) -> None:
         jsonschema.validate(broken, schema)
 
 
-def violations(document: str, folder: Path) -> set[str]:
-    """The rules of Microsoft's validator, with those of GitHub's code scanning, that a log breaks."""
-    (folder / "log.sarif").write_text(document, encoding="utf-8")
-    words = [
-        "validate",
-        "log.sarif",
-        "--rule-kind",
-        "Sarif;Ghas",
-        "--level",
-        "Error;Warning",
-        "--output",
-        "output.sarif",
-    ]
+def violations(documents: Mapping[str, str], folder: Path) -> dict[str, set[str]]:
+    """The rules of Microsoft's validator, with those of GitHub's code scanning, that each log breaks."""
+    for name, document in documents.items():
+        (folder / f"{name}.sarif").write_text(document, encoding="utf-8")
+    options = ("--rule-kind", "Sarif;Ghas", "--level", "Error;Warning", "--output", "output.sarif")
+    words = ["validate", *(f"{name}.sarif" for name in documents), *options]
     ran = subprocess.run([sarif_multitool(), *words], cwd=folder, capture_output=True, text=True, check=False)
     assert (folder / "output.sarif").exists(), ran.stdout
     output = json.loads((folder / "output.sarif").read_text(encoding="utf-8"))
-    return {found["ruleId"] for found in output["runs"][0]["results"]} - IGNORED_RULES
+    broken: dict[str, set[str]] = {name: set() for name in documents}
+    for found in output["runs"][0]["results"]:
+        [location] = found["locations"]
+        name = PurePosixPath(location["physicalLocation"]["artifactLocation"]["uri"]).stem
+        broken[name] |= {found["ruleId"]} - IGNORED_RULES
+    return broken
 
 
-@EACH
-def test_the_log_satisfies_the_rules_of_github(result: Verification, tmp_path: Path) -> None:
-    assert violations(FORMATS["sarif"](result), tmp_path) == set()
-
-
-def test_the_validator_reports_a_broken_log(tmp_path: Path) -> None:
+def test_the_logs_satisfy_the_rules_of_github_and_a_broken_one_does_not(tmp_path: Path) -> None:
+    logs = {name: FORMATS["sarif"](result) for name, result in RESULTS.items()}
     document = log(BAD)
     del document["runs"][0]["results"][0]["ruleId"], document["runs"][0]["results"][0]["ruleIndex"]
-    assert violations(json.dumps(document), tmp_path) != set()
+    found = violations({**logs, "broken": json.dumps(document)}, tmp_path)
+    assert found.pop("broken") != set()
+    assert found == {name: set() for name in RESULTS}
 
 
 def test_each_result_has_its_rule_level_object_and_location() -> None:

@@ -7,50 +7,48 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from supabase_jobs.database.connection import connect, connect_async, second_connection
+from supabase_jobs.database.connection import Connection, connect, connect_async, second_connection
 from supabase_jobs.verify.run import AREAS, verify
 from tests.fix_db import EXPECTATIONS, Make
 
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("quote_all_identifiers", "on"),
-        ("standard_conforming_strings", "off"),
-        ("intervalstyle", "iso_8601"),
-        ("extra_float_digits", "-10"),
-    ],
-)
-def test_database_settings_cause_no_finding(make_database: Make, name: str, value: str) -> None:
-    assert findings_with_setting(make_database, name, value) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("row_security", "off"),
-        ("request.headers", '{"x-guest-id": "00000000-0000-4000-8000-000000000000"}'),
-        ("request.jwt.claims", '{"sub": "00000000-0000-4000-8000-000000000000", "role": "service_role"}'),
-        ("request.jwt.claim.sub", "00000000-0000-4000-8000-000000000000"),
-    ],
-)
-def test_unsafe_database_settings_cause_one_finding(make_database: Make, name: str, value: str) -> None:
-    found = findings_with_setting(make_database, name, value)
-    assert found == [f"structure:lint:unsafe_setting:database:{name}"]
+SAFE = {
+    "quote_all_identifiers": "on",
+    "standard_conforming_strings": "off",
+    "intervalstyle": "iso_8601",
+    "extra_float_digits": "-10",
+}
+UNSAFE = {
+    "row_security": "off",
+    "request.headers": '{"x-guest-id": "00000000-0000-4000-8000-000000000000"}',
+    "request.jwt.claims": '{"sub": "00000000-0000-4000-8000-000000000000", "role": "service_role"}',
+    "request.jwt.claim.sub": "00000000-0000-4000-8000-000000000000",
+}
 
 
-def findings_with_setting(make_database: Make, name: str, value: str) -> list[str]:
-    """The ids of the findings of all areas while the database has this default; verify leaves the setting unchanged."""
+@pytest.mark.parametrize("settings", [SAFE, UNSAFE], ids=["safe", "unsafe"])
+def test_database_settings_change_no_result_and_unsafe_ones_are_reported(
+    make_database: Make, settings: dict[str, str]
+) -> None:
+    """All of them are defaults of the database, and verify leaves them unchanged."""
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
-        parts = sql.Identifier(database.name), sql.SQL(".").join(map(sql.Identifier, name.split("."))), value
-        connection.execute(sql.SQL("alter database {} set {} = {}").format(*parts))
+        for name, value in settings.items():
+            parts = sql.Identifier(database.name), sql.SQL(".").join(map(sql.Identifier, name.split("."))), value
+            connection.execute(sql.SQL("alter database {} set {} = {}").format(*parts))
     with psycopg.connect(database.url, autocommit=True) as connection:
-        assert connection.execute("select current_setting(%s)", (name,)).fetchone() == (value,)
+        assert current(connection, settings) == settings
         result = verify(connection, EXPECTATIONS)
-        assert connection.execute("select current_setting(%s)", (name,)).fetchone() == (value,)
+        assert current(connection, settings) == settings
     assert {case.area for case in result.cases} == set(AREAS)
-    return [finding.id for finding in result.findings]
+    expected = settings if settings is UNSAFE else ()
+    assert {f.id for f in result.findings} == {f"structure:lint:unsafe_setting:database:{name}" for name in expected}
+
+
+def current(connection: Connection, settings: dict[str, str]) -> dict[str, str]:
+    """The values of the settings in this session."""
+    names = list(settings)
+    row = connection.execute("select array_agg(current_setting(n)) from unnest(%s::text[]) n", (names,)).fetchone()
+    return dict(zip(names, row[0] if row else (), strict=True))
 
 
 @pytest.mark.parametrize(("name", "value"), [("request.jwt.claim.sub", "somebody"), ("role", "postgres")])

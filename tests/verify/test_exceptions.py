@@ -15,7 +15,8 @@ from supabase_jobs.mutation.run import mutate
 from supabase_jobs.settings import AllowedException, load_settings
 from supabase_jobs.verify.run import verify
 from tests.fix_cli import Run
-from tests.fix_db import EXPECTATIONS, Make
+from tests.fix_db import EXPECTATIONS, Make, every_major
+from tests.programs import DEFAULT_MAJOR
 from tests.verify.catalogue import REASON, allowing
 
 SAMPLES = """
@@ -54,6 +55,13 @@ create trigger logs after update of status on public.async_jobs for each row
 """
 
 
+@pytest.fixture(params=[DEFAULT_MAJOR], ids=lambda major: f"pg{major}")
+def each_major(request: pytest.FixtureRequest) -> int:
+    """Runs a test on one version: the pins are the same on all."""
+    major: int = request.param
+    return major
+
+
 def entries(result: Verification) -> dict[str, AllowedException]:
     """The entries that a report prints, by name."""
     return {name: entry for section in allowing(result).exceptions.values() for name, entry in section.items()}
@@ -71,6 +79,7 @@ PINS = {
 }
 
 
+@every_major
 def test_pins_are_the_same_on_every_version(rolled_back: Connection) -> None:
     """A local database may have another version than the hosted one, and supabase-jobs may be upgraded."""
     rolled_back.execute(SAMPLES.encode())

@@ -7,7 +7,7 @@ A fault has a row of the table and a section of the same number and name, with o
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -15,10 +15,10 @@ import pytest
 
 from supabase_jobs.findings import Finding, Verification
 from supabase_jobs.report import summary, text
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.run import AREAS, verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database, superuser_session
-from tests.verify.catalogue import check, every_catalogue
+from tests.verify.catalogue import assert_reported, every_catalogue
 
 pytestmark = pytest.mark.slow
 
@@ -127,9 +127,7 @@ def connection(shared_database: Callable[[int], Database]) -> Iterator[psycopg.C
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.name)
 def test_verify_prints_what_the_document_shows(connection: psycopg.Connection, section: Section) -> None:
     fault = every_catalogue()[section.name]
-    fault.insert(connection)
-    result = verify(connection, EXPECTATIONS)
-    check(result, fault)
+    result = assert_reported(connection, replace(fault, areas=AREAS))
     output = shown(text.verification(result, whole=False), result.findings)
     if RECORD:
         record(section, fault.sql, output, verdict(result))

@@ -16,7 +16,7 @@ from supabase_jobs.verify import run
 from supabase_jobs.verify.run import AREAS, verify
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_cli import Run
-from tests.fix_db import EXPECTATIONS, Make
+from tests.fix_db import EXPECTATIONS, Make, every_major
 from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
 from tests.programs import DEFAULT_MAJOR
 from tests.verify.distance import round_trips
@@ -51,6 +51,7 @@ def test_user_objects_are_no_errors(rolled_back: Connection) -> None:
     assert all(re.search(r"\buser_(table|function|index|note|view)", f.message) for f in result.findings)
 
 
+@every_major
 def test_verify_changes_nothing(shared: Callable[[int], str], each_major: int) -> None:
     state = (
         "select (select count(*) from public.async_jobs), (select count(*) from public.guest_users),"
@@ -135,6 +136,7 @@ def test_verify_sends_the_configured_guest_header(rolled_back: Connection) -> No
     assert not verify(rolled_back, replace(EXPECTATIONS, variables={"guest_header": "x-other"}), ("access",)).ok
 
 
+@every_major
 def test_the_recorded_structure_is_that_of_the_migrations(make_database: Make, each_major: int) -> None:
     with psycopg.connect(make_database("applied", each_major).url, autocommit=True) as connection:
         connection.execute("set search_path = ''")

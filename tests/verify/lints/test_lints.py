@@ -13,7 +13,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding
 from supabase_jobs.verify.run import verify
 from supabase_jobs.verify.structure import snapshot
-from tests.fix_db import EXPECTATIONS, Make
+from tests.fix_db import EXPECTATIONS, Make, on_one_major_each
 from tests.psql import run_in_psql
 from tests.verify.lints import faults
 from tests.verify.lints.faults import NOTES, SCOPE, STEMS, LintFault
@@ -25,7 +25,8 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "lints.md"
 def each(superuser: bool) -> pytest.MarkDecorator:
     """Run a test for each fault that needs a superuser, or for each that needs none."""
     chosen = [fault for fault in FAULTS if fault.superuser is superuser]
-    return pytest.mark.parametrize("fault", chosen, ids=[f"{fault.stem}: {fault.break_sql[:40]}" for fault in chosen])
+    ids = [f"{fault.stem}: {fault.break_sql[:40]}" for fault in chosen]
+    return pytest.mark.parametrize("fault", chosen, ids=ids) if superuser else on_one_major_each("fault", chosen, ids)
 
 
 def assert_reported_until_fixed(connection: Connection, fault: LintFault) -> None:

@@ -10,7 +10,7 @@ from supabase_jobs.sources.files import MigrationFiles
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.run import verify
 from supabase_jobs.verify.structure import check, snapshot
-from tests.fix_db import EXPECTATIONS, Make, packaged
+from tests.fix_db import EXPECTATIONS, Make, every_major, packaged
 
 
 def test_renamed_argument_is_an_error(rolled_back: Connection) -> None:
@@ -81,6 +81,7 @@ insert into public.orders (owner, note) values ('00000000-0000-4000-8000-0000000
 """
 
 
+@every_major
 @pytest.mark.parametrize("template", ["platform", "bare"])
 def test_unchanged_database_next_to_user_objects_has_no_findings(
     make_database: Make, each_major: int, template: str

@@ -11,11 +11,11 @@ from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.sources.files import MigrationFiles
 from supabase_jobs.verify.run import verify
 from tests.fix_cli import Run
-from tests.fix_db import EXPECTATIONS, Make, packaged
+from tests.fix_db import EXPECTATIONS, Make, first_on_each_major, packaged
 from tests.migrations.helpers import LEDGER, TABLES, dump, rows, write
 
 
-@pytest.mark.parametrize("template", ["platform", "bare", "older", "older_bare"])
+@first_on_each_major("template", [("platform",), ("bare",), ("older",), ("older_bare",)])
 def test_a_non_superuser_applies_and_verifies(make_database: Make, each_major: int, template: str) -> None:
     """On newer and older images, with the switch "expose new tables" on and off (bare)."""
     database = make_database(template, each_major)

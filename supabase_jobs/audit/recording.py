@@ -10,12 +10,12 @@ from typing import Any
 from psycopg import sql
 
 from supabase_jobs.audit.callers import MEMBER, Caller
-from supabase_jobs.audit.catalog import USERS, Constraint, Function
+from supabase_jobs.audit.catalog import USERS, Catalog, Constraint, Function
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.insert import claims_of
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User
 from supabase_jobs.audit.probes import statements
-from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, UPDATE, Attempt
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, OTHER, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import request_settings
@@ -94,7 +94,7 @@ class Recording:
 
     `related` maps each table to the tables whose rows its access depends on. `functions` are those of the API, with the
     roles that may call them. `now` is the time that generated times are relative to. `drawn` are random values of the
-    server, in the order of the rows.
+    server, in the order of the rows. `columns` maps (table, role, privilege) to the columns on which the role has it.
     """
 
     rows: tuple[RecordedRow, ...]
@@ -103,6 +103,7 @@ class Recording:
     functions: Mapping[str, frozenset[str]] = field(default_factory=dict)
     now: datetime = datetime.max
     drawn: tuple[str, ...] = ()
+    columns: Mapping[tuple[str, str, str], tuple[str, ...]] = field(default_factory=dict)
 
 
 def record(
@@ -116,7 +117,21 @@ def record(
     functions = {f.signature: frozenset(f.callers) for f in served}
     inserted = [r for t in (fixture.a, fixture.b) for u in t.users for r in (*u.rows.values(), *u.extra)]
     drawn = dict.fromkeys(value for row in inserted for name in row.drawn if (value := row.values[name]) is not None)
-    return Recording(tuple(rows), tuple(recorded), _related(fixture), functions, fixture.now, tuple(drawn))
+    return Recording(
+        tuple(rows), tuple(recorded), _related(fixture), functions, fixture.now, tuple(drawn), _columns(catalog)
+    )
+
+
+def _columns(catalog: Catalog) -> dict[tuple[str, str, str], tuple[str, ...]]:
+    """The columns on which the API roles have each privilege, for what requests can reach."""
+    return {
+        (relation.label, role, action): tuple(
+            sorted(c.name for c in relation.columns if relation.may(role, action.upper(), c.name))
+        )
+        for relation in catalog.reachable if relation.partition_of is None
+        for role in ("anon", "authenticated") if role in catalog.roles
+        for action in (SELECT, INSERT, UPDATE)
+    }  # fmt: skip
 
 
 def _related(fixture: Fixture) -> dict[str, frozenset[str]]:

@@ -86,7 +86,8 @@ def awkward() -> TableSuite:
         Case(f"a {AWKWARD}", "outcome", caller.name, f"select '{AWKWARD}'", "hidden"),
         Case(f"b {AWKWARD}", "untouched", caller.name, "update x", "untouched", AWKWARD),
         Case(f"c {AWKWARD}", "shows", caller.name, f"select {AWKWARD}", f"{AWKWARD}\n2"),
-        Case(f"d {AWKWARD}", "privilege", "anon", "table", "true", 'truncate public."od\'d"'),
+        Case(f"d {AWKWARD}", "privilege", "anon", "table truncate", "true", 'public."od\'d"'),
+        Case(f"e {AWKWARD}", "columns", "anon", "update", AWKWARD, 'public."od\'d"'),
     )
     rows = (RecordedRow(f"insert into x values ('{AWKWARD}')", (("request.jwt.claims", AWKWARD),)),)
     return TableSuite("public.x", "x", rows, (), (caller,), cases, ("anon cannot\nread",))
@@ -99,13 +100,15 @@ def test_a_module_holds_the_texts_unchanged(awkward: TableSuite) -> None:
     for node in ast.parse(text).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             values[node.targets[0].id] = ast.literal_eval(node.value)
-    outcome, untouched, shows, privilege = awkward.cases
+    outcome, untouched, shows, privilege, columns = awkward.cases
     assert values["OUTCOMES"] == {outcome.title: (outcome.caller, "hidden", outcome.statement)}
     assert values["UNTOUCHED"] == {untouched.title: (untouched.caller, AWKWARD, "update x")}
     shown = f"select r::text from ({shows.statement}) as r"
     assert values["SHOWN"] == {shows.title: (shows.caller, shows.expected, shown)}
     query = "select has_table_privilege(%s, %s, %s)"
     assert values["PRIVILEGES"] == {privilege.title: (query, ["anon", 'public."od\'d"', "truncate"], True)}
+    params = {"role": "anon", "privilege": "update", "relation": columns.target}
+    assert values["COLUMNS"] == {columns.title: (params, AWKWARD)}
     assert awkward.rows[0].sql in values["ROWS"]
 
 

@@ -16,7 +16,7 @@ from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 
-Kind = Literal["outcome", "untouched", "shows", "privilege"]
+Kind = Literal["outcome", "untouched", "shows", "privilege", "columns"]
 
 _ACTIONS = ("select", "insert", "update", "delete", "call")
 _CALL = "call"
@@ -33,8 +33,8 @@ class Case:
     """A test. `kind` is what it compares with `expected`:
 
     outcome: the outcome of the statement for the caller; untouched: the result of the query `target` afterwards, which
-    is that before; shows: the rows that the statement returns, as text; privilege: whether a role has a privilege,
-    which the statement returns to the owner.
+    is that before; shows: the rows that the statement returns, as text; privilege: whether the role `caller` has the
+    privilege `statement` on the function or table `target`; columns: on which columns of it, separated by commas.
     """
 
     title: str
@@ -189,8 +189,15 @@ class _Builder:
                 yield Case(f"{title(attempt, outcome)} with {arguments}", "outcome", attempt.label, trial.sql, outcome)
 
     def _privilege_cases(self) -> Iterator[Case]:
+        for (name, role, privilege), columns in self._recording.columns.items():
+            if name == self._object:
+                target = name.removeprefix("public.")
+                what = f"{role} may {privilege}" if columns else f"{role} may not {privilege} any column"
+                says = f"{what} {', '.join(columns)} of {target}" if columns else f"{what} of {target}"
+                yield Case(says, "columns", role, privilege, ", ".join(columns), self._plain.name(name))
         for attempt in self._privileges:
-            yield _privilege("table", attempt.role, attempt.of, "truncate", granted=attempt.outcome == "rows")
+            name = self._plain.name(attempt.of)
+            yield _privilege("table", attempt.role, name, "truncate", granted=attempt.outcome == "rows")
         if self._object == _FUNCTIONS:
             for signature, roles in sorted(self._recording.functions.items()):
                 for role in ("anon", "authenticated"):
@@ -198,8 +205,8 @@ class _Builder:
 
 
 def _privilege(kind: str, role: str, object_: str, privilege: str, *, granted: bool) -> Case:
-    says = f"{role} {'has' if granted else 'does not have'} the privilege {privilege} on {object_}"
-    return Case(says, "privilege", role, kind, str(granted).lower(), f"{privilege} {object_}")
+    says = f"{role} {'may' if granted else 'may not'} {privilege} {object_.removeprefix('public.')}"
+    return Case(says, "privilege", role, f"{kind} {privilege}", str(granted).lower(), object_)
 
 
 def _cursors(attempts: Sequence[RecordedAttempt]) -> tuple[list[Cursor], list[RecordedAttempt]]:

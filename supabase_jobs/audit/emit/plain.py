@@ -54,8 +54,15 @@ class Plain:
         for attempt in recording.attempts:
             texts += [attempt.blind, *(check.sql for check in attempt.checks)]
             texts += [check.target for check in attempt.checks]
-        names = {found["name"] for text in texts for found in _TOKEN.finditer(text) if found["name"] is not None}
+        labels = [part for label in recording.related for part in label.split(".", 1)]
+        names = {*labels} | {
+            found["name"] for text in texts for found in _TOKEN.finditer(text) if found["name"] is not None
+        }
         self._names = dict(sql_file(_NAMES).rows(connection, sorted(names)))
+
+    def name(self, label: str) -> str:
+        """`schema.name` with quotes where they are necessary."""
+        return ".".join(str(self._names.get(part, part)) for part in label.split(".", 1))
 
     def row(self, row: RecordedRow) -> RecordedRow:
         """The insertion of a row."""

@@ -117,7 +117,7 @@ def test_a_change_of_access_fails_the_test_that_states_it(build: Build, cli: Run
     }
     assert failed >= {
         "anon may truncate todos",
-        "authenticated may update created_at, description, done, due_on, id, list_id, position, title of todos",
+        "authenticated may update created_at, done, due_on, id, list_id, notes, priority, title of todos",
     }
 
 

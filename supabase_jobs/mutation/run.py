@@ -7,7 +7,7 @@ selects id, object, description and SQL.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, repeat
 from pathlib import Path
 
 import psycopg
@@ -19,7 +19,9 @@ from supabase_jobs.database.hosts import is_local
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.errors import ConfigError, VerificationError
 from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.mutation.quick import Quick
 from supabase_jobs.settings import read_toml
+from supabase_jobs.verify import structure
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.run import AREAS, verify
 from supabase_jobs.verify.structure import catalog, snapshot
@@ -47,6 +49,12 @@ class Fault:
     def family(self) -> str:
         """The stem of the operator file."""
         return self.id.partition(":")[0]
+
+    @property
+    def operator(self) -> str:
+        """The family and the operator: `bodies:if-true` for `bodies:if-true-2:private.f()`."""
+        family, operator, *_ = self.id.split(":")
+        return f"{family}:{operator.rstrip('0123456789').rstrip('-')}"
 
 
 @dataclass(frozen=True)
@@ -156,16 +164,27 @@ def mutate(
         with catalog.prepared(connection):
             faults = derive(connection, recorded.names)
             _check_no_errors(connection, expectations, areas)
+            quick = _quick(connection, expectations, areas, recorded)
             for family, group in groupby(faults, key=lambda fault: fault.family):
                 family_faults = list(group)
                 with progress(f"{family}: {len(family_faults)} faults"):
-                    for fault in family_faults:
+                    found = quick.killers(family_faults) if quick else repeat(())
+                    for fault, killers in zip(family_faults, found, strict=False):
                         try:
-                            by = _killers(connection, expectations, areas, fault)
+                            by = killers[:_MAX_KILLERS] or _killers(connection, expectations, areas, fault)
                             mutants.append(Mutant(fault, by, reasons.get(fault.id)))
                         except _NotInjectedError as error:
                             not_injected.append((fault, str(error)))
     return MutationResult(tuple(mutants), tuple(not_injected))
+
+
+def _quick(
+    connection: Connection, expectations: Expectations, areas: Sequence[str], recorded: snapshot.Snapshot
+) -> Quick | None:
+    """What kills most mutants; None if the structure area is not run, or exceptions may allow its findings."""
+    if structure.AREA not in areas or any(expectations.exceptions.values()):
+        return None
+    return Quick(connection, expectations, recorded)
 
 
 class _NotInjectedError(Exception):

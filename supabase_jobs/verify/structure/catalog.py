@@ -71,7 +71,7 @@ Facts = Mapping[tuple[str, str, str], Fact]
 def read_facts(connection: Connection, names: Sequence[str], *, repeated: bool = False) -> list[Fact]:
     """All facts about the objects with these names, in one round trip; `repeated` runs `prepared` statements."""
     if repeated:
-        statements = _execute_statements(tuple(names))
+        statements = execute_statements(tuple(names))
     else:
         statements = [sql_file(path).statement(list(names)) for path in _queries()]
     return [Fact(*row) for rows in read(connection, statements) for row in rows]
@@ -84,7 +84,8 @@ def prepared(connection: Connection) -> AbstractContextManager[None]:
 
 
 @lru_cache(maxsize=4)
-def _execute_statements(names: tuple[str, ...]) -> list[Statement]:
+def execute_statements(names: tuple[str, ...]) -> list[Statement]:
+    """The statements that run the `prepared` queries, in the order of the facts."""
     execute, argument = sql.SQL("execute {} ({})"), sql.Literal(list(names))
     names_of = [sql.Identifier(_statement_name(path)) for path in _queries()]
     return [Statement(execute.format(name, argument).as_string(None)) for name in names_of]

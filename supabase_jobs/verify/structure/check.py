@@ -7,7 +7,7 @@ object. One deviation is one finding: facts about a missing or unexpected object
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from supabase_jobs.database.batch import read
+from supabase_jobs.database.batch import Statement, read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.sql_files import sql_file
@@ -44,11 +44,10 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     pins.apply(connection, expectations.exceptions, snapshot.names, context)
     if context.should_stop:
         return
-    wanted = {name: function for text in expectations.texts for name, function in syntax.functions(text).items()}
-    queries = [sql_file(EXPOSED_SCHEMAS).statement(), sql_file(_BODIES).statement(list(wanted))]
-    exposed_rows, definitions = read(connection, queries)
+    wanted = migrated_functions(expectations)
+    definitions, exposed_rows = read(connection, body_queries(wanted))
     exposed = sorted(expectations.all_exposed_schemas(exposed_rows))
-    _compare_functions(definitions, wanted, exposed, fixes, context)
+    compare_functions(definitions, wanted, exposed, fixes, context)
     if context.should_stop:
         return
     parameters = {
@@ -76,7 +75,13 @@ def compare(
 
     `texts` are the migrations; the fixes contain their statements.
     """
-    actual = {fact.key: fact for fact in catalog.read_facts(connection, snapshot.names, repeated=context.repeated)}
+    facts = catalog.read_facts(connection, snapshot.names, repeated=context.repeated)
+    return compare_facts(facts, snapshot, context, texts)
+
+
+def compare_facts(facts: Sequence[Fact], snapshot: Snapshot, context: Context, texts: tuple[str, ...] = ()) -> Fixes:
+    """`compare` with the facts of a database."""
+    actual = {fact.key: fact for fact in facts}
     recorded = {fact.key: fact for fact in snapshot.facts}
     missing = {f.object for f in snapshot.facts if f.kind in _EXISTENCE and f.key not in actual}
     unexpected = {f.object for f in actual.values() if f.kind in _EXISTENCE and f.key not in recorded}
@@ -129,7 +134,17 @@ def _parent_sql(facts: Facts, detail: Fact) -> str | None:
     return None if parent is None else parent.create_sql
 
 
-def _compare_functions(
+def migrated_functions(expectations: Expectations) -> dict[str, syntax.Function]:
+    """`schema.name` → the function of the migrations."""
+    return {name: function for text in expectations.texts for name, function in syntax.functions(text).items()}
+
+
+def body_queries(wanted: Mapping[str, syntax.Function]) -> list[Statement]:
+    """The queries for the definitions of these functions, and for the exposed schemas."""
+    return [sql_file(_BODIES).statement(list(wanted)), sql_file(EXPOSED_SCHEMAS).statement()]
+
+
+def compare_functions(
     definitions: Sequence[tuple[str, ...]],
     expected: Mapping[str, syntax.Function],
     exposed: Sequence[str],

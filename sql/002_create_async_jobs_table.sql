@@ -91,8 +91,11 @@ security invoker
 set search_path = ''
 as $$
 begin
-  return octet_length(p_result::pg_catalog.text) <= private.max_job_bytes('result')
-    and private.is_readable_json(p_result);
+  return octet_length(p_result::pg_catalog.text) <= 200 -- see chk_valid_metadata
+    or (
+      octet_length(p_result::pg_catalog.text) <= private.max_job_bytes('result')
+      and private.is_readable_json(p_result)
+    );
 end
 $$;
 
@@ -158,10 +161,10 @@ create table public.async_jobs (
   -- a b-tree entry has at most 2704 bytes; a longer URL would raise an unclear error of idx_async_jobs_url
   constraint chk_url_length check (octet_length(url) between 1 and 2048),
   -- 200 bytes have room neither for a number beyond double precision nor for 101 levels, and are below every limit: most
-  -- rows need no call
+  -- new rows need no call. The other two columns are null in a new row.
   constraint chk_valid_metadata check (octet_length(metadata::text) <= 200 or private.is_valid_metadata(metadata)),
-  constraint chk_valid_result check (octet_length(result::text) <= 200 or private.is_valid_result(result)),
-  constraint chk_valid_error check (octet_length(error) <= 200 or private.is_valid_error(error))
+  constraint chk_valid_result check (private.is_valid_result(result)),
+  constraint chk_valid_error check (private.is_valid_error(error))
 );
 
 alter table public.async_jobs enable row level security;

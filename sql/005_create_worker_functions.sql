@@ -168,9 +168,6 @@ set enable_sort = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
-declare
-  claimed record;
-  job public.async_jobs;
 begin
   if coalesce(p_worker, '') = '' or octet_length(p_worker) > 255 then
     raise exception 'claim_jobs: p_worker must name the worker, in at most 255 bytes'
@@ -181,66 +178,60 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
 
-  for claimed in
-    with oldest as materialized (
-      select
-        j.id,
-        j.created_at,
-        case -- without a call for most jobs
-          when octet_length(j.metadata::pg_catalog.text) > 200 then private.worker_metadata(j.metadata, '{}')
-          when jsonb_typeof(j.metadata) = 'object' then j.metadata - 'processing_time_ms'
-          else '{}'
-        end as metadata,
-        gen_random_uuid() as claim_id
-      from public.async_jobs j
-      where j.status = any(array['queued'])
-      order by j.status desc, j.created_at
-      limit p_limit
-      for update skip locked -- rows that another worker is claiming
-    ),
-    state as (
-      insert into private.worker_state as s (job_id, job_created_at, worker, claim_id, claimed_at, heartbeat_at)
-      select o.id, o.created_at, p_worker, o.claim_id, now(), now()
-      from oldest o
-      where o.metadata is not null
-      on conflict (job_id, job_created_at) do update
-      set
-        worker = excluded.worker,
-        claim_id = excluded.claim_id,
-        claimed_at = excluded.claimed_at,
-        heartbeat_at = excluded.heartbeat_at
-    ),
-    claims as (
-      update public.async_jobs j
-      set
-        status = case when o.metadata is null then 'failed' else 'processing' end,
-        result = null,
-        error = case
-          when o.metadata is null then 'The metadata was too large or not readable, so no worker got the job.'
-        end,
-        metadata = coalesce(
-          o.metadata
-            || jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', coalesce(s.retry_count, 0)),
-          '{}'
-        )
-      from oldest o
-      left join private.worker_state s on o.id = s.job_id and o.created_at = s.job_created_at
-      where j.id = o.id and j.created_at between o.created_at and o.created_at
-      returning j as job, o.claim_id
-    )
-    -- the joins of an UPDATE may change the order
+  return query
+  with oldest as materialized (
     select
-      c.job,
-      c.claim_id
-    from claims c
-    order by (c.job).created_at, (c.job).id
-  loop
-    job := claimed.job;
-    if job.status = 'processing' then
-      job.metadata := job.metadata || jsonb_build_object('claim_id', claimed.claim_id);
-      return next job;
-    end if;
-  end loop;
+      j.id,
+      j.created_at,
+      case -- without a call for most jobs
+        when octet_length(j.metadata::pg_catalog.text) > 200 then private.worker_metadata(j.metadata, '{}')
+        when jsonb_typeof(j.metadata) = 'object' then j.metadata - 'processing_time_ms'
+        else '{}'
+      end as metadata,
+      gen_random_uuid() as claim_id
+    from public.async_jobs j
+    where j.status = any(array['queued'])
+    order by j.status desc, j.created_at
+    limit p_limit
+    for update skip locked -- rows that another worker is claiming
+  ),
+  state as (
+    insert into private.worker_state as s (job_id, job_created_at, worker, claim_id, claimed_at, heartbeat_at)
+    select o.id, o.created_at, p_worker, o.claim_id, now(), now()
+    from oldest o
+    where o.metadata is not null
+    on conflict (job_id, job_created_at) do update
+    set
+      worker = excluded.worker,
+      claim_id = excluded.claim_id,
+      claimed_at = excluded.claimed_at,
+      heartbeat_at = excluded.heartbeat_at
+  ),
+  claims as (
+    update public.async_jobs j
+    set
+      status = case when o.metadata is null then 'failed' else 'processing' end,
+      result = null,
+      error = case
+        when o.metadata is null then 'The metadata was too large or not readable, so no worker got the job.'
+      end,
+      metadata = coalesce(
+        o.metadata
+          || jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', coalesce(s.retry_count, 0)),
+        '{}'
+      )
+    from oldest o
+    left join private.worker_state s on o.id = s.job_id and o.created_at = s.job_created_at
+    where j.id = o.id and j.created_at between o.created_at and o.created_at
+    returning jsonb_populate_record(
+      j, jsonb_build_object('metadata', j.metadata || jsonb_build_object('claim_id', o.claim_id))
+    ) as job
+  )
+  -- the joins of an UPDATE may change the order
+  select (c.job).*
+  from claims c
+  where (c.job).status = 'processing'
+  order by (c.job).created_at, (c.job).id;
 end
 $$;
 

@@ -13,7 +13,20 @@ from typing import Any
 import click
 import psycopg
 
-from benchmarks import apply, audit, cleanup, hosted, owners, partitions, queries, record, report, verify, workers
+from benchmarks import (
+    apply,
+    audit,
+    cleanup,
+    hosted,
+    owners,
+    partitions,
+    queries,
+    record,
+    report,
+    verify,
+    workers,
+    writes,
+)
 from benchmarks.databases import Databases, log
 from benchmarks.figures import Figure
 from supabase_jobs.errors import SupabaseJobsError
@@ -23,6 +36,7 @@ SUBJECTS: Mapping[str, Callable[[Databases], list[Figure]]] = {
     "owners": owners.measure,
     "cleanup": cleanup.measure,
     "workers": workers.measure,
+    "writes": writes.measure,
     "verify": verify.measure,
     "apply": apply.measure,
     "hosted": hosted.measure,

@@ -13,6 +13,7 @@ TITLES = {
     "owners": "All jobs of an owner",
     "cleanup": "Cleanup",
     "workers": "Workers",
+    "writes": "Inserts and heartbeats",
     "verify": "verify and mutate",
     "apply": "apply and the program itself",
     "hosted": "A database 50 ms away",

@@ -67,6 +67,7 @@ INVALID_SETTINGS = [
     ("[variables]\ncleanup_schedule = 'a$b'", True),
     ("[variables]\ncleanup_schedule = 'every night'", False),
     ("[variables]\ncleanup_batch_size = 0", True),
+    ("[variables]\nmax_active_jobs_per_guest = 1001", True),
 ]
 VALID_ACCESS = [
     "",
@@ -139,7 +140,7 @@ def test_the_schema_has_the_keys_of_the_settings(tmp_path: Path) -> None:
 def test_the_schema_has_the_variables_of_the_packaged_sources() -> None:
     declared = {}
     for name, schema in SCHEMAS["settings"]["$defs"]["packaged_variables"]["properties"].items():
-        kept = {key: schema[key] for key in ("default", "description", "minimum") if key in schema}
+        kept = {key: schema[key] for key in ("default", "description", "minimum", "maximum") if key in schema}
         pattern = {"pattern": schema["pattern"][1:-1]} if "pattern" in schema else {}
         declared[name] = {**kept, **pattern}
     manifest = MANIFEST["variables"]

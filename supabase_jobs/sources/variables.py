@@ -29,6 +29,7 @@ class Variable:
     description: str
     pattern: str | None = None
     minimum: int | None = None
+    maximum: int | None = None
     format: str | None = None
 
 
@@ -88,6 +89,8 @@ def _checked(variable: Variable, value: object) -> Value:
     assert isinstance(value, int)  # noqa: S101  the types were compared above
     if variable.minimum is not None and value < variable.minimum:
         raise invalid(f"must be {variable.minimum} or more, not {value}")
+    if variable.maximum is not None and value > variable.maximum:
+        raise invalid(f"must be {variable.maximum} or less, not {value}")
     if abs(value) > _INTEGER_MAX:
         raise invalid(f"{value} does not fit a PostgreSQL integer")
     return value

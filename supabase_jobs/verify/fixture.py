@@ -16,7 +16,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Severity
-from supabase_jobs.verify import other_values, ownership, script, sign_up
+from supabase_jobs.verify import conditions, other_values, ownership, script, sign_up
 from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.impersonation import CALLER, CHECK_DEFERRED, Impersonation, Names, reset_role
 from supabase_jobs.verify.sign_up import NewUser, SignUpRejectedError
@@ -78,16 +78,19 @@ class Inserted:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(toml: Mapping[str, Any], ids: Collection[str]) -> Fixture:
+def load(toml: Mapping[str, Any], ids: Collection[str], variables: Mapping[str, object] | None = None) -> Fixture:
     """Read the keys `users`, `anonymous_users`, `fixture` and `other_values`.
 
-    Raises ConfigError for a user who is not among `ids`.
+    A statement of the fixture can be a table with `sql` and a condition on the variables. Raises ConfigError for a user
+    who is not among `ids`, and for a condition on an unknown variable.
     """
     users, anonymous = tuple(toml.get("users", ())), tuple(toml.get("anonymous_users", ()))
     for unknown in {*users, *anonymous}.difference(ids):
         raise ConfigError(f"the user {unknown!r} is not among the ids")
     others = {column: tuple(texts) for column, texts in toml.get("other_values", {}).items()}
-    return Fixture(users, anonymous, tuple(toml["fixture"]), others)
+    statements = [{"sql": entry} if isinstance(entry, str) else entry for entry in toml["fixture"]]
+    used = tuple(table["sql"] for table in statements if conditions.holds(table, variables, "fixture"))
+    return Fixture(users, anonymous, used, others)
 
 
 def insert_fixture(

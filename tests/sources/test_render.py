@@ -126,6 +126,9 @@ def test_a_value_becomes_one_quoted_literal(header: str) -> None:
         ("retention_days", -1),
         ("retention_days", 2**31),
         ("guest_inactive_days", []),
+        ("max_active_jobs_per_guest", -1),
+        ("max_active_jobs_per_user", 1001),
+        ("owners_may_only_cancel", 1),
         ("retention_dais", 7),
     ],
 )

@@ -32,6 +32,10 @@ CHANGES: list[tuple[str, Any, list[str]]] = [
     ("max_metadata_bytes", 2048, ["create_async_jobs_table"]),
     ("max_result_bytes", 2048, ["create_async_jobs_table"]),
     ("max_error_bytes", 2048, ["create_async_jobs_table"]),
+    ("max_active_jobs_per_guest", 5, ["limit_job_owners"]),
+    ("max_active_jobs_per_user", 5, ["limit_job_owners"]),
+    ("max_new_jobs_per_guest_per_hour", 5, ["limit_job_owners"]),
+    ("owners_may_only_cancel", True, ["limit_job_owners"]),
     ("drop_data", True, []),
 ]
 

@@ -14,7 +14,7 @@ One table per fault, under the fault's name. The keys above the first table of a
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,11 +24,12 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity, Verification, as_sql
-from supabase_jobs.settings import FILE_NAME, load_settings
-from supabase_jobs.verify.expectations import Expectations
+from supabase_jobs.settings import FILE_NAME, Settings, load_settings
+from supabase_jobs.verify.expectations import Expectations, load_expectations
 from supabase_jobs.verify.run import verify
 from tests.fix_db import EXPECTATIONS, major_of
 from tests.programs import DEFAULT_MAJOR, EVERYTHING, MAJORS
+from tests.sql.owner_limits import set_limits
 
 REASON = "why this is intended"  # in the entries that a report prints
 TESTS = Path(__file__).parents[1]
@@ -78,10 +79,18 @@ class Fault:
     allows: tuple[str, ...] = ()
     documented: bool = False
     chance: bool = False
+    limits: Mapping[str, int | bool] = field(default_factory=dict)
     versions: str = "any"
+
+    @property
+    def expectations(self) -> Expectations:
+        """The expectations of a project with these limits."""
+        return load_expectations(Settings(Path(), variables=self.limits)) if self.limits else EXPECTATIONS
 
     def insert(self, connection: Connection) -> None:
         """Insert the fault into a database; one of `superuser` needs the connection of `as_postgres`."""
+        if self.limits:
+            set_limits(connection, **self.limits)
         if self.superuser:
             connection.execute("reset session authorization")
             connection.execute(self.sql.encode())
@@ -96,7 +105,7 @@ class Fault:
         connection.execute(row[0].replace(self.replace, self.with_).encode())
 
 
-_KEYS = {field.name.rstrip("_") for field in fields(Fault)} - {"name"}
+_KEYS = {f.name.rstrip("_") for f in fields(Fault)} - {"name"}
 
 
 def read(path: Path) -> list[Fault]:
@@ -156,9 +165,9 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
     if fault.harmless:
         with connection.transaction(force_rollback=True):
             connection.execute(fault.harmless.encode())
-            assert verify(connection, EXPECTATIONS, fault.areas).findings == ()
+            assert verify(connection, fault.expectations, fault.areas).findings == ()
     fault.insert(connection)
-    result = verify(connection, EXPECTATIONS, fault.areas)
+    result = verify(connection, fault.expectations, fault.areas)
     check(result, fault)
     if fault.bypass or fault.allows:
         allowed = allowing(result)
@@ -167,7 +176,7 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
         for finding in verify(connection, allowed, fault.areas).findings:
             assert (finding.severity, f"allowed: {REASON}" in finding.message) == (Severity.INFO, True), finding
     # the structural findings have the fixes of the others
-    fixed = result if "structure" in fault.areas else verify(connection, EXPECTATIONS, ("structure",))
+    fixed = result if "structure" in fault.areas else verify(connection, fault.expectations, ("structure",))
     if fault.superuser:
         connection.execute("reset session authorization")
     run_fixes(connection, fixed)
@@ -178,7 +187,7 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
     assert repaired or fault.unrepairable
     # where SQL can repair the fault, the managed objects are as they were, so the other areas are too
     areas = fault.areas if fault.unrepairable else ("structure",)
-    findings = verify(connection, EXPECTATIONS, areas).findings
+    findings = verify(connection, fault.expectations, areas).findings
     left = [f for f in findings if f.severity is not Severity.INFO or f.id in repaired]
     assert bool(left) is bool(fault.unrepairable), left
     return result

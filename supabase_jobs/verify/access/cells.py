@@ -23,7 +23,7 @@ _FIXES = {
     "denied": "A role has a privilege that it should not have, or a function has lost its own check.",
     "violates": "The WITH CHECK expression of a policy allows this, or row level security is disabled.",
 }
-_FIX_CONSTRAINT = "The constraint that should refuse this is missing or changed."
+_FIX_CONSTRAINT = "The constraint or trigger that should refuse this is missing or changed."
 _FIX_CONTROL = "Connect as the owner of the tables (postgres), so that the control statement can find the target row."
 
 _FIX_LEGACY = "Nothing to fix with PostgREST 12 or newer, which makes one setting of all claims."

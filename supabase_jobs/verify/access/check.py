@@ -18,7 +18,7 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     """Check this database against the access.toml of these sources."""
     if (file := context.declaration_file(AREA, expectations, FILE_NAME)) is None:
         return
-    declared = load(file)
+    declared = load(file, expectations.variables)
     tables = {table for table, _, _ in declared.privileges} | ownership.managed_relations(file)
     privileges.check(connection, declared, tables, expectations, context)
     run(connection, declared, expectations.variables, context, ownership.managed_objects(file))
@@ -27,7 +27,7 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
 def declared_cases(expectations: Expectations, context: Context) -> None:
     """Add the cases of all cells, without a database."""
     if (file := context.declaration_file(AREA, expectations, FILE_NAME)) is not None:
-        declared = load(file)
+        declared = load(file, expectations.variables)
         names = make_names(AREA, declared.ids, declared.placeholders, expectations.variables)
         context.preambles[AREA] = _preamble(declared, names)
         context.cases += [

@@ -92,7 +92,7 @@ def declared_cases(expectations: Expectations, context: Context) -> None:
     if not file.is_file():  # the area is already marked as unchecked
         return
     in_sql = {case.id: case for case in context.cases}
-    for matrix in load(file).matrices:
+    for matrix in load(file, expectations.variables).matrices:
         for api_cell in api_cells(matrix):
             context.cases.append(api_case(api_cell, in_sql[api_cell.cell.id], expectations.variables))
 
@@ -179,7 +179,7 @@ def run(
     if find_spec("supabase") is None:
         raise ConfigError("the client for the API is not installed", hint="pip install 'supabase-jobs[api]'")
     path = expectations.declaration(FILE_NAME)
-    declared = load(path)
+    declared = load(path, expectations.variables)
     in_sql = {grid.title: grid for grid in verified.grids}
     if not declared.cleanup or any(matrix.title not in in_sql for matrix in declared.matrices):
         raise ConfigError(

@@ -10,6 +10,8 @@ from typing import Any
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.outcomes import OUTCOMES, is_sqlstate
 from supabase_jobs.settings import read_toml
+from supabase_jobs.sources.variables import Value
+from supabase_jobs.verify import conditions
 from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
 from supabase_jobs.verify.fixture import Fixture
 from supabase_jobs.verify.fixture import load as load_fixture
@@ -144,27 +146,28 @@ class AccessDeclaration:
         return frozenset((table, role, privilege.upper()) for table, role, privilege in tested | untested)
 
 
-def load(path: Path | None = None) -> AccessDeclaration:
-    """Read a declaration (default: the packaged access.toml).
+def load(path: Path | None = None, variables: Mapping[str, Value] | None = None) -> AccessDeclaration:
+    """Read a declaration (default: the packaged access.toml), as it holds for the values of the variables.
 
-    Raises ConfigError for a cell without an outcome, an unknown outcome, row, action, identity, id or key, and a
-    malformed file.
+    Raises ConfigError for a cell without an outcome, an unknown outcome, row, action, identity, id, key or variable,
+    and a malformed file.
     """
     path = path or DEFAULT_FILE
-    return _loaded(path, path.read_bytes() if path.is_file() else b"")
+    values = None if variables is None else tuple(sorted(variables.items()))
+    return _loaded(path, path.read_bytes() if path.is_file() else b"", values)
 
 
 @lru_cache(maxsize=4)  # two areas read it, and `mutate` reads it for every fault
-def _loaded(path: Path, _content: bytes) -> AccessDeclaration:
+def _loaded(path: Path, _content: bytes, variables: tuple[tuple[str, Value], ...] | None) -> AccessDeclaration:
     try:
-        return _declaration(read_toml(path))
+        return _declaration(read_toml(path), None if variables is None else dict(variables))
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path.name} is not an access matrix: {error!r}", file=str(path)) from error
     except ConfigError as error:
         raise ConfigError(f"{path.name}: {error.message}", hint=error.hint, file=str(path)) from error
 
 
-def _declaration(toml: Mapping[str, Any]) -> AccessDeclaration:
+def _declaration(toml: Mapping[str, Any], variables: Mapping[str, Value] | None) -> AccessDeclaration:
     _refuse_renamed(toml, _RENAMED_KEYS)
     ids = tuple(toml["ids"])
     identities: dict[str, Identity] = {}
@@ -175,14 +178,15 @@ def _declaration(toml: Mapping[str, Any]) -> AccessDeclaration:
     placeholders = {name for identity in identities.values() for name in identity.placeholders()}
     matrices: list[Matrix] = []
     for table in toml["matrix"]:
-        matrices.append(_matrix(table, identities, ids, {matrix.title: matrix for matrix in matrices}))
+        earlier = {matrix.title: matrix for matrix in matrices}
+        matrices.append(_matrix(table, identities, ids, earlier, variables))
     untested_privileges = {
         table: {role: tuple(privileges) for role, privileges in roles.items()}
         for table, roles in toml.get("untested_privileges", {}).items()
     }
     return AccessDeclaration(
         ids,
-        load_fixture(toml, ids),
+        load_fixture(toml, ids, variables),
         tuple(matrices),
         frozenset(placeholders - set(ids)),
         tuple(toml.get("api", {}).get("cleanup", ())),
@@ -199,7 +203,11 @@ def _refuse_renamed(table: Mapping[str, Any], renamed: Mapping[str, str]) -> Non
 
 
 def _matrix(
-    table: Mapping[str, Any], identities: Mapping[str, Identity], ids: tuple[str, ...], earlier: Mapping[str, Matrix]
+    table: Mapping[str, Any],
+    identities: Mapping[str, Identity],
+    ids: tuple[str, ...],
+    earlier: Mapping[str, Matrix],
+    variables: Mapping[str, Value] | None,
 ) -> Matrix:
     title = table["title"]
     columns, lines = _cells(table["grid"])
@@ -208,7 +216,12 @@ def _matrix(
         object, actions = like.object, tuple(action for action in like.actions if action.name in columns)
     else:
         object, actions = title, tuple(_action(name, action) for name, action in table["actions"].items())
-    expected = _expected(title, columns, lines, [action.name for action in actions])
+    names = [action.name for action in actions]
+    if sorted(columns) != sorted(names):
+        raise ConfigError(f"{title}: the grid's columns {columns} are not the actions {names}")
+    expected = _expected(title, columns, lines)
+    for override in table.get("overrides", ()):
+        _override(title, expected, override, variables)
     if unmatched := sorted(set(expected) ^ set(table["rows"])):
         raise ConfigError(f"{title}: row {unmatched[0]!r} is only in the grid or only under rows, but must be in both")
 
@@ -248,14 +261,31 @@ def _cells(grid: str) -> tuple[list[str], list[list[str]]]:
     return columns[1:], lines
 
 
-def _expected(title: str, columns: list[str], lines: list[list[str]], actions: list[str]) -> dict[str, dict[str, str]]:
+def _override(
+    title: str,
+    expected: dict[str, dict[str, str]],
+    override: Mapping[str, Any],
+    variables: Mapping[str, Value] | None,
+) -> None:
+    """Replace the outcomes of some rows and actions, if the condition of the override holds."""
+    columns, lines = _cells(override["grid"])
+    outcomes = _expected(title, columns, lines)
+    if unknown := [label for label in outcomes if label not in expected]:
+        raise ConfigError(f"{title}: an override names the unknown row {unknown[0]!r}")
+    actions = {action for cells in expected.values() for action in cells}
+    if unknown := [action for action in columns if action not in actions]:
+        raise ConfigError(f"{title}: an override names the unknown action {unknown[0]!r}")
+    if conditions.holds(override, variables, title):
+        for label, cells in outcomes.items():
+            expected[label].update(cells)
+
+
+def _expected(title: str, columns: list[str], lines: list[list[str]]) -> dict[str, dict[str, str]]:
     """The expected outcome of each action, by the label of the row."""
-    if sorted(columns) != sorted(actions):
-        raise ConfigError(f"{title}: the grid's columns {columns} are not the actions {actions}")
     expected = {}
     for label, *cells in lines:
-        if len(cells) != len(actions):
-            raise ConfigError(f"{title}: row {label!r} has {len(cells)} cells for {len(actions)} actions")
+        if len(cells) != len(columns):
+            raise ConfigError(f"{title}: row {label!r} has {len(cells)} cells for {len(columns)} actions")
         for cell in cells:
             if cell not in OUTCOMES and not is_sqlstate(cell):
                 raise ConfigError(f"{title}: row {label!r} has {cell!r}, which is not an outcome")

@@ -40,7 +40,8 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     """Check the area: run the scenarios of these sources against this database."""
     if (file := context.declaration_file(AREA, expectations, scenarios.FILE_NAME)) is not None:
         managed, tables = ownership.managed_objects(file), ownership.managed_tables(file)
-        run(connection, scenarios.load(file), expectations.variables, context, managed, tables)
+        declared = scenarios.load(file, expectations.variables)
+        run(connection, declared, expectations.variables, context, managed, tables)
 
 
 def run(

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.outcomes import REFUSALS, is_sqlstate
 from supabase_jobs.settings import read_toml
+from supabase_jobs.sources.variables import Value
+from supabase_jobs.verify import conditions
 from supabase_jobs.verify.access.matrix import load as load_access
 from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
 from supabase_jobs.verify.fixture import Fixture
@@ -81,30 +84,31 @@ class Scenarios:
     unchanging: tuple[str, ...] = ()
 
 
-def load(path: Path | None = None) -> Scenarios:
+def load(path: Path | None = None, variables: Mapping[str, Value] | None = None) -> Scenarios:
     """Read a declaration (default: the packaged functions.toml) and its `access_matrix`.
 
-    Raises ConfigError for an unknown or renamed key, an unknown identity, id, parameter, scenario or outcome, a
-    scenario that is declared twice, or a malformed file.
+    Leaves out the scenarios whose condition does not hold for the values of the variables. Raises ConfigError for an
+    unknown or renamed key, an unknown identity, id, parameter, scenario, outcome or variable, a scenario that is
+    declared twice, or a malformed file.
     """
     path = path or DEFAULT_FILE
     try:
-        return _scenarios(path, read_toml(path))
+        return _scenarios(path, read_toml(path), variables)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path.name} does not declare scenarios: {error!r}", file=str(path)) from error
     except ConfigError as error:
         raise ConfigError(f"{path.name}: {error.message}", hint=error.hint, file=error.file or str(path)) from error
 
 
-def _scenarios(path: Path, toml: dict[str, Any]) -> Scenarios:
+def _scenarios(path: Path, toml: dict[str, Any], variables: Mapping[str, Value] | None) -> Scenarios:
     _check_keys(toml, _FILE_KEYS, "the file")
-    matrix = load_access(path.with_name(toml["access_matrix"])) if "access_matrix" in toml else None
+    matrix = load_access(path.with_name(toml["access_matrix"]), variables) if "access_matrix" in toml else None
     fixture_ids, absent_ids = tuple(toml["ids"]), tuple(toml.get("absent_ids", ()))
     ids = (*(matrix.ids if matrix else ()), *fixture_ids, *absent_ids)
     if duplicates := {name for name in ids if ids.count(name) > 1}:
         raise ConfigError(f"the id {min(duplicates)!r} is declared twice")
     identities = {**(matrix.identities if matrix else {}), **_identities(toml.get("identities", {}))}
-    fixture = load_fixture(toml, ids)
+    fixture = load_fixture(toml, ids, variables)
     scenarios = tuple(_scenario(table, identities, ids) for table in toml["scenario"])
     declared = Scenarios(
         ids,
@@ -116,7 +120,8 @@ def _scenarios(path: Path, toml: dict[str, Any]) -> Scenarios:
         tuple(toml.get("unchanging", ())),
     )
     _check_names(declared)
-    return declared
+    held = [conditions.holds(table, variables, table["name"]) for table in toml["scenario"]]
+    return replace(declared, scenarios=tuple(compress(scenarios, held)))
 
 
 def _identities(tables: Mapping[str, Any]) -> dict[str, Identity]:
@@ -128,7 +133,9 @@ _FILE_KEYS = {
     "unchanging", "scenario",
 }  # fmt: skip
 _STEP_KEYS = {"call", "as", "result", "error", "may_be_refused"}
-_SCENARIO_KEYS = {"subject", "name", "given", "steps", "changes", "requires", "unchecked_errors", *_STEP_KEYS}
+_SCENARIO_KEYS = {
+    "subject", "name", "given", "steps", "changes", "requires", "unchecked_errors", *conditions.KEYS, *_STEP_KEYS,
+}  # fmt: skip
 
 
 def _scenario(table: dict[str, Any], identities: Mapping[str, Identity], ids: tuple[str, ...]) -> Scenario:

@@ -6,6 +6,7 @@ import pytest
 
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.verify.access.matrix import DEFAULT_FILE, Request, load, parse_request
+from tests.fix_db import EXPECTATIONS
 
 # actions that would commit changes to a whole table, or that no request can express
 NEVER_SENT = {
@@ -56,11 +57,41 @@ def test_every_cell_of_the_packaged_matrix_is_declared() -> None:
         ('role = "anon"', 'rule = "anon"', "not an access matrix"),
         ("fixture = [", "fixtures = [", "not an access matrix"),
         ("ids = [", "ids = ", "not valid TOML"),
+        (
+            "| update | take over | blind update | blind take over\n",
+            "| update | take over | blind update | blind x\n",
+            "an override names the unknown action 'blind x'",
+        ),
+        (
+            "guest, its own job         | PT403  |",
+            "guest, its own jobs        | PT403  |",
+            "an override names the unknown row 'guest, its own jobs'",
+        ),
+        ("| PT403  | PT403     |", "| PT403  |", "cells for"),
     ],
 )
 def test_a_malformed_matrix_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(changed(tmp_path, old, new))
+
+
+def test_an_override_holds_for_values_of_variables() -> None:
+    free = load(None, dict.fromkeys(EXPECTATIONS.variables, 0)).matrices[0].rows
+    limited = load(None, {name: name == "owners_may_only_cancel" for name in EXPECTATIONS.variables}).matrices[0].rows
+    changed_cells = {
+        (row.label, action): (outcome, other.expected[action])
+        for row, other in zip(free, limited, strict=True)
+        for action, outcome in row.expected.items()
+        if outcome != other.expected[action]
+    }
+    assert changed_cells["guest, its own job", "update"] == ("rows", "PT403")
+    assert changed_cells["user, its own job", "take over"] == ("violates", "PT403")
+    assert {new for _, new in changed_cells.values()} == {"PT403"}
+
+
+def test_a_condition_names_a_variable() -> None:
+    with pytest.raises(ConfigError, match="'owners_may_only_cancel' is not a variable of the SQL sources"):
+        load(None, {"guest_header": "x-guest-id"})
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,18 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.sources.variables import Value
 from supabase_jobs.verify.access import matrix
 from supabase_jobs.verify.functions.scenarios import DEFAULT_FILE, load
 from supabase_jobs.verify.identity import Identity
+from tests.fix_db import EXPECTATIONS
 
 
 def test_packaged_scenarios_cover_every_function() -> None:
-    declared = load()
-    assert {s.subject for s in declared.scenarios} == {
+    limits = ["max_active_jobs_per_guest", "max_active_jobs_per_user", "max_new_jobs_per_guest_per_hour"]
+    names = [*EXPECTATIONS.variables]
+    declared = [load(None, {name: name in on for name in names}) for on in ([], limits, ["owners_may_only_cancel"])]
+    assert {s.subject for d in declared for s in d.scenarios} == {
         "public.migrate_guest_jobs", "private.migrate_guest_jobs", "public.cleanup_old_jobs",
         "private.cleanup_old_jobs", "public.cleanup_inactive_guests", "private.cleanup_inactive_guests",
         "private.count_old_jobs", "private.count_inactive_guests",
@@ -22,9 +26,11 @@ def test_packaged_scenarios_cover_every_function() -> None:
             "public.fail_job", "public.fail_jobs", "set_async_job_times_trigger", "set_guest_user_times_trigger",
             "delete_worker_state_trigger",
         "public.requeue_stale_jobs", "public.async_jobs",
+        "private.max_owner_jobs", "limit_new_jobs_trigger", "limit_reactivated_jobs_trigger",
+        "allow_only_cancellation_trigger",
     }  # fmt: skip
-    assert declared.placeholders == {"guest_header"}
-    assert set(matrix.load().ids) < set(declared.ids)
+    assert declared[0].placeholders == {"guest_header", *limits}
+    assert set(matrix.load().ids) < set(declared[0].ids)
 
 
 VALID = """
@@ -58,6 +64,47 @@ def load_text(tmp_path: Path, text: str) -> None:
     path = tmp_path / "functions.toml"
     path.write_text(text, encoding="utf-8")
     load(path)
+
+
+CONDITIONAL = """
+[[scenario]]
+subject = "public.f"
+name = "does it with a limit"
+if = ["limit"]
+unless = ["free", "open"]
+call = "select public.f(null)"
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "applies"),
+    [
+        ({"limit": 1, "free": False, "open": ""}, True),
+        ({"limit": 0, "free": False, "open": ""}, False),
+        ({"limit": 1, "free": True, "open": ""}, False),
+        ({"limit": 1, "free": False, "open": "x"}, False),
+        (None, False),
+    ],
+)
+def test_a_scenario_holds_for_values_of_variables(
+    tmp_path: Path, variables: dict[str, Value] | None, applies: bool
+) -> None:
+    path = tmp_path / "functions.toml"
+    path.write_text(
+        VALID.replace('(%(thing)s)"]', '(%(thing)s)", {sql = "select 1", if = ["limit"], unless = ["free", "open"]}]')
+        + CONDITIONAL,
+        encoding="utf-8",
+    )
+    declared = load(path, variables)
+    assert [s.name for s in declared.scenarios][2:] == ["does it with a limit"] * applies
+    assert declared.fixture.statements[1:] == ("select 1",) * applies
+
+
+def test_a_condition_names_a_variable(tmp_path: Path) -> None:
+    path = tmp_path / "functions.toml"
+    path.write_text(VALID + CONDITIONAL, encoding="utf-8")
+    with pytest.raises(ConfigError, match="'limit' is not a variable of the SQL sources"):
+        load(path, {"free": True, "open": True})
 
 
 def test_access_matrix_is_optional(tmp_path: Path) -> None:

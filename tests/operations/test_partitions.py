@@ -22,6 +22,7 @@ from tests.impersonation import (
     visible_jobs,
 )
 from tests.operations.conftest import ADD, BLOCKS, MONDAY, NAMES, TEXT, Move, Shell, fill, query, sqlstate
+from tests.sql.owner_limits import set_limits
 from tests.sql.population import left, left_in
 from tests.sql.test_uninstall import catalogs
 from tests.sql.test_workers import claim
@@ -99,6 +100,23 @@ def test_the_documented_keys_and_times(filled: Database, move: Move) -> None:
     assert query(url, where) == [(f"private.async_jobs_{MONDAY:%Y_%m_%d}",)]
     query(url, f"delete from public.guest_users where guest_id = '{GUEST_B}'")
     assert query(url, where) == []
+
+
+def test_the_limits_of_owners_hold_with_partitions(filled: Database, move: Move) -> None:
+    url = filled.url
+    move(url)
+    new = "insert into public.async_jobs (url, guest_id) select 'u', %s from generate_series(1, %s)"
+    with psycopg.connect(url) as connection:
+        active = "select count(*) from public.async_jobs where guest_id = %s and status in ('queued', 'processing')"
+        [(jobs,)] = connection.execute(active, (GUEST_A,)).fetchall()
+        limits = {"max_active_jobs_per_guest": jobs + 1, "max_new_jobs_per_guest_per_hour": 1000}
+        set_limits(connection, owners_may_only_cancel=True, **limits)
+        connection.execute(ADD, (GUEST_A, MONDAY))  # in the second partition
+        assert sqlstate_of(connection, guest(GUEST_A), new, GUEST_A, 1) == "PT429"
+        cancel = "update public.async_jobs set status = 'cancelled' where status = 'queued' returning id"
+        assert row_count(connection, guest(GUEST_A), cancel) >= 1
+        assert sqlstate_of(connection, guest(GUEST_A), "update public.async_jobs set progress = 1") == "PT403"
+        assert sqlstate_of(connection, guest(GUEST_B), new, GUEST_B, 1001) == "PT429"
 
 
 def test_times_after_the_first_partition_are_corrected(filled: Database, move: Move, shell: Shell) -> None:

@@ -38,5 +38,6 @@ where t.object = any($1)
   -- PostgreSQL has no such triggers
   and not (v.operator = 'before' and t.definition like '% REFERENCING %')
   and not (v.operator = 'insert' and t.definition like '% INSERT OR UPDATE ON %')
+  and not (v.operator = 'insert' and t.definition ~ ' WHEN \(.*\mold\.')
   and not (v.operator = 'statement' and t.definition ~ ' WHEN \(.*\m(new|old)\.')
   and v.sql <> t.drop || t.definition || ';'

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from supabase_jobs.sources.files import load_sources
 from tests.api.test_cases import ALL
 from tests.fix_api import Api, serve_api
 from tests.fix_db import Make
 from tests.programs import supabase_js
+from tests.sql.owner_limits import SOURCE, set_limits
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "client-guide.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", GUIDE, flags=re.DOTALL | re.MULTILINE)
@@ -28,6 +31,7 @@ register_guest()
 register_guest()
 a, b, c = (create_job(f"https://x.com/{name}")["id"] for name in "abc")
 output = {"guest": guest_id(), "active": [job["url"][-1] for job in active_jobs()]}
+output["refused"] = submit_job("https://x.com/x")
 output["cancelled"] = [cancel(b), cancel(b)]
 first = claim_job()
 process_job(first)
@@ -36,7 +40,7 @@ fail_job(second, "Timeout error")
 output["claimed"] = [first["url"][-1], second["url"][-1], claim_job()]
 output["updated_after_cancel"] = update_job(b, {"status": "completed"})
 output["final"] = [wait_for_job(job, 0.01) for job in (a, b, c)]
-d = create_job("https://x.com/d")["id"]
+d = submit_job("https://x.com/d")["id"]
 output["migrated"] = [migrate_guest(session), migrate_guest(session)]
 output["guest_jobs"] = [active_jobs(), wait_for_job(d, 0.01)]
 output["user_jobs"] = len(user_client(session).table("async_jobs").select("id").execute().data)
@@ -69,6 +73,7 @@ const jobs = []
 for (const name of 'abc') jobs.push((await createJob(`https://x.com/${name}`)).id)
 const [a, b, c] = jobs
 const output = { guest: guestId(), active: (await activeJobs()).map((job) => job.url.at(-1)) }
+output.refused = (await submitJob('https://x.com/x')).refused
 output.cancelled = [await cancel(b), await cancel(b)]
 const first = await claimJob()
 await processJob(first)
@@ -78,7 +83,7 @@ output.claimed = [first.url.at(-1), second.url.at(-1), await claimJob()]
 output.updated_after_cancel = await updateJob(b, { status: 'completed' })
 output.final = []
 for (const id of jobs) output.final.push(await waitForJob(id, 0.01))
-const d = (await createJob('https://x.com/d')).id
+const d = (await submitJob('https://x.com/d')).job.id
 output.migrated = [await migrateGuest(session), await migrateGuest(session)]
 output.guest_jobs = [await activeJobs(), await waitForJob(d, 0.01)]
 output.user_jobs = (await userClient(session).from('async_jobs').select('id')).data.length
@@ -96,8 +101,13 @@ def code(language: str) -> str:
 
 @pytest.fixture
 def fresh(make_database: Make) -> Iterator[Api]:
-    """An API on a database of its own, so that its worker claims no jobs of other tests."""
+    """An API on a database of its own, so that its worker claims no jobs of other tests.
+
+    A guest may have three active jobs.
+    """
     database = make_database("applied")
+    with psycopg.connect(database.url) as connection:
+        set_limits(connection, max_active_jobs_per_guest=3)
     with serve_api(database.server, database.name) as api:
         yield api
 
@@ -131,6 +141,7 @@ def assert_output(output: dict[str, Any]) -> None:
     assert output.pop("guest")
     assert output == {
         "active": ["c", "b", "a"],
+        "refused": "too many active jobs. Wait until a job has ended, or cancel one.",
         "cancelled": [True, False],
         "claimed": ["a", "c", None],
         "updated_after_cancel": False,
@@ -164,9 +175,24 @@ def test_javascript_examples_run(fresh: Api, tmp_path: Path) -> None:
 def test_documented_errors_occur_in_the_cases() -> None:
     rows = re.findall(r"^\| (\d{3}) \| (\w+) \|", GUIDE, flags=re.MULTILINE)
     cases = {(case.status, case.code) for case in ALL}
-    assert len(rows) == 11
-    # see test_timeouts, and the next test
-    assert {(int(status), code) for status, code in rows} - cases == {(500, "57014"), (400, "21000")}
+    assert len(rows) == 13
+    # see test_timeouts, test_owner_limits, and the next test but one
+    others = {(500, "57014"), (400, "21000"), (429, "PT429"), (403, "PT403")}
+    assert {(int(status), code) for status, code in rows} - cases == others
+
+
+def test_the_documented_refusals_are_those_of_the_limits() -> None:
+    """tests/api/test_owner_limits.py sends the requests."""
+    rows = re.findall(r"^\| (PT\d+) \| (.+?) \|(?: (.+?))? \| (.+?) \|$", GUIDE, flags=re.MULTILINE)
+    [source] = [source.text for source in load_sources().sources if source.stem == SOURCE]
+    raised = re.findall(r"raise exception '([^%']+)'\s+using errcode = '(PT\d+)'.*?hint = '(.+?)'", source, re.DOTALL)
+    assert sorted((code, message, hint) for code, message, _, hint in rows) == sorted(
+        (code, message, hint) for message, code, hint in raised
+    )
+    for *_, detail, _ in rows:
+        assert (
+            re.sub(r"guest: at most \d+", "%s: at most %s", detail) in source or re.sub(r"\d+", "%s", detail) in source
+        )
 
 
 # Debian has no safeupdate, which hosted APIs preload. It raises this error for a statement without WHERE.

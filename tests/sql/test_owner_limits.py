@@ -299,6 +299,15 @@ def test_without_a_limit_an_owner_does_as_before(
     assert row_count(queue, owner, "update public.async_jobs set status = 'queued'") == 21
 
 
+def test_a_changed_limit_locks_no_table(rolled_back: Connection) -> None:
+    set_limits(rolled_back, **STRICTEST)
+    locks = (
+        "select l.relation::regclass::text, mode from pg_locks as l inner join pg_class as c on l.relation = c.oid"
+        " where pid = pg_backend_pid() and c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)"
+    )
+    assert rolled_back.execute(locks).fetchall() == []
+
+
 @pytest.mark.parametrize("level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE])
 def test_a_limit_is_not_checked_with_an_old_snapshot(shared: Callable[[int], str], level: IsolationLevel) -> None:
     with psycopg.connect(shared(DEFAULT_MAJOR)) as connection:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -9,7 +10,9 @@ import pytest
 from postgrest import APIError
 
 from tests.fix_api import Api, rows
+from tests.fix_cli import Run
 from tests.sql.owner_limits import STRICTEST, set_limits
+from tests.verify.access.test_http import environ
 
 
 @pytest.fixture
@@ -99,3 +102,15 @@ def test_the_service_has_no_limit(limited_api: Api) -> None:
     ids = ",".join(str(uuid.UUID(job["id"])) for job in created)
     changed = limited_api.request("PATCH", f"async_jobs?id=in.({ids})", headers=headers, json={"progress": 7})
     assert [job["progress"] for job in changed.json()] == [7, 7, 7]
+
+
+@pytest.mark.slow
+def test_verify_passes_over_the_api(limited_api: Api, cli: Run, tmp_path: Path) -> None:
+    values = [f"{name} = {str(value).lower()}" for name, value in STRICTEST.items()]
+    (tmp_path / "supabase-jobs.toml").write_text("\n".join(["[variables]", *values]))
+    words = ("verify", "--json", "--only", "access", "--api-url", limited_api.url, "--db-url", limited_api.db_url)
+    ran = cli(*words, **environ(limited_api))
+    assert (ran.code, ran.json["findings"]) == (0, [])
+    grids = {grid["title"]: grid for grid in ran.json["matrix"]}
+    [row] = [r for r in grids["public.async_jobs (API)"]["rows"] if r["identity"] == "guest, its own job"]
+    assert row["outcomes"]["update"] == "PT403"

@@ -32,6 +32,7 @@ from supabase_jobs.verify.context import Context, DeadlineError
 from supabase_jobs.verify.script import SETTINGS
 
 TIME_LIMIT_S = 300
+_PARTS = 5  # that `advance` counts
 # the search_path as PostgREST sets it for a request; Storage refuses DELETE outside of its API without the other one
 REQUEST_SETTINGS = (
     Statement("set local search_path = public, extensions"),
@@ -50,6 +51,7 @@ class Options:
     `record` is called with the generated rows and what was tried on them, before they are rolled back.
     `common` is what the audit has in common with those that it is compared with; None for an audit of its own.
     `partial`: a name that this database lacks may exist in one that it is compared with. `seconds` limits the probes.
+    `advance` gets the number of the part that begins, and of all: rows, tables, views and functions, topics, causes.
     """
 
     served: Sequence[str] = ("public",)
@@ -65,6 +67,7 @@ class Options:
     common: Common | None = None
     partial: bool = False
     seconds: float = TIME_LIMIT_S
+    advance: Callable[[int, int], None] = lambda _number, _total: None
 
 
 def audit(connection: Connection, options: Options) -> Audit:
@@ -76,6 +79,7 @@ def audit(connection: Connection, options: Options) -> Audit:
     started = time.monotonic()
     context = Context(deadline=started + options.seconds)
     with rolled_back(connection):
+        options.advance(1, _PARTS)
         fixture = insert_fixture(connection, options, options.common or Common())
         plan, found = fixture.plan, fixture.plan.catalog
         acting = impersonation.begin(connection, "audit", (), (), {})
@@ -89,7 +93,9 @@ def audit(connection: Connection, options: Options) -> Audit:
         tried: list[Bypass] = []
         stopped, untested = False, [*fixture.not_tested]
         try:
+            options.advance(2, _PARTS)
             probes.run(relations)
+            options.advance(3, _PARTS)
             Bypasses(acting, fixture, everyone, probes, tried).run(views, called)
         except DeadlineError:
             stopped = True
@@ -97,6 +103,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         connection.execute("rollback to savepoint audit_probes")
         if options.record is not None:
             options.record(fixture, probes.attempts, tried)
+        options.advance(4, _PARTS)
         channels: list[topics.TopicAttempt] = []
         if not (stopped or options.tables or options.schemas):
             try:
@@ -107,6 +114,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             connection.execute("rollback to savepoint audit_probes")
         granted = {**access.access(probes.attempts, tried), **topic_leaks.access(channels)}
         beyond = _beyond(granted, options.accepted, probes.attempts)
+        options.advance(5, _PARTS)
         findings = causes.explain(
             acting, plan, [*judged, *beyond.values()], probes.cursor_statements(), may_lock=options.is_local
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supabase_jobs.cli.common import narrate, progress
+from supabase_jobs.cli.common import advance, narrate, progress
 from supabase_jobs.cli.project_database import audit_configuration, compared_databases
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 
@@ -143,7 +143,7 @@ def compare_pending(
     limit: Mapping[str, Any] = {} if seconds is None else {"seconds": seconds}
     options = Options(
         configuration=audit_configuration(given.directory), served=load_api_settings(given.directory).schemas,
-        is_local=True, stable=True, common=common, partial=True, **limit,
+        is_local=True, stable=True, common=common, partial=True, advance=advance, **limit,
     )  # fmt: skip
 
     def audited(connection: "Connection", options: "Options") -> "Audit | None":

@@ -10,6 +10,7 @@ import click
 
 from supabase_jobs.cli.annotations import annotate_findings
 from supabase_jobs.cli.common import (
+    advance,
     as_json,
     connected,
     json_option,
@@ -121,7 +122,7 @@ def command(
     text = not as_json(ctx)
     write_errors: list[OSError] = []
     observer = ApplyObserver(
-        narrate, progress, lambda migration: _print_applied(migration, write_errors) if text else None
+        narrate, progress, lambda migration: _print_applied(migration, write_errors) if text else None, advance
     )
     with connected(given) as connection:
         connection.add_notice_handler(_narrate_notice)

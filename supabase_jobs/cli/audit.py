@@ -14,6 +14,7 @@ from supabase_jobs.cli.annotations import annotate_findings
 from supabase_jobs.cli.api_target import api_options, local_endpoint
 from supabase_jobs.cli.common import (
     JSON_HELP,
+    advance,
     check_report,
     narrate,
     progress,
@@ -135,6 +136,7 @@ def command(
         volatile=call_functions,
         accepted=known.access if file is not None and update_baseline is None else None,
         stable=bool(emitted),
+        advance=advance,
     )
     if migrations_from is not None:
         diff = _diff(given, migrations_from, options, known, strict=strict)

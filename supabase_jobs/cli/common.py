@@ -14,7 +14,7 @@ import click
 
 from supabase_jobs.cli.annotations import annotate_error
 from supabase_jobs.cli.masking import mask_passwords
-from supabase_jobs.cli.terminal import narrate, output, progress
+from supabase_jobs.cli.terminal import advance, narrate, output, progress
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.settings import DB_URL_VARIABLE, Settings, load_settings
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from supabase_jobs.findings import Verification
 
 __all__ = [
-    "JSON_HELP", "as_json", "check_report", "connected", "database_url", "json_option", "narrate", "output",
+    "JSON_HELP", "advance", "as_json", "check_report", "connected", "database_url", "json_option", "narrate", "output",
     "print_json", "progress", "report", "report_error", "settings", "shared_options", "wants_json", "write_file",
 ]  # fmt: skip
 

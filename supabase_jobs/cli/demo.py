@@ -4,13 +4,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from supabase_jobs.cli.common import (
+    advance,
     as_json,
     json_option,
     narrate,
@@ -55,7 +56,7 @@ def command(ctx: click.Context, keep: bool, whole: bool) -> None:
     without --keep. The database is always a new local one: --db-url is ignored.
     """
     from supabase_jobs.database.connection import connect
-    from supabase_jobs.migrations.apply import apply_pending
+    from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
     from supabase_jobs.sources import project
     from supabase_jobs.sources.files import MigrationFiles
     from supabase_jobs.verify.expectations import load_expectations
@@ -66,9 +67,10 @@ def command(ctx: click.Context, keep: bool, whole: bool) -> None:
     expectations = load_expectations(command_settings)
     started = time.monotonic()
     with _server(command_settings, keep) as server, connect(server.url) as connection:
-        with progress("applying the migrations to a new database, and verifying"):
-            applied, _ = apply_pending(connection, files)
-            result = verify(connection, expectations)
+        with progress("applying the migrations to a new database"):
+            applied, _ = apply_pending(connection, files, observer=ApplyObserver(advance=advance))
+        with progress("verifying it"):
+            result = verify(connection, expectations, advance=advance)
         server_version = connection.info.parameter_status("server_version")
         narrate(
             f"PostgreSQL {server_version}: {len(applied)} migrations applied, {result.checks} checks,"
@@ -146,8 +148,7 @@ def _write_report(directory: Path, result: "Verification") -> None:
 def _server(command_settings: "Settings", keep: bool) -> Iterator["ServerInfo"]:
     from supabase_jobs.local.server import start, throwaway
 
-    if keep:
-        yield start(command_settings.directory)
-    else:
-        with throwaway() as server:
-            yield server
+    with ExitStack() as stack:
+        with progress("starting a temporary PostgreSQL like Supabase's", quiet=True):
+            server = start(command_settings.directory) if keep else stack.enter_context(throwaway())
+        yield server

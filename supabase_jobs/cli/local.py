@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from supabase_jobs.cli.common import as_json, json_option, narrate, print_json
+from supabase_jobs.cli.common import advance, as_json, json_option, narrate, print_json, progress
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.sources.config_toml import CONFIG_TOML, load_major_version
 
@@ -78,13 +78,21 @@ def start(ctx: click.Context, /, api: bool, api_port: int | None, postgrest_bin:
     if not api:
         if api_port or postgrest_bin:
             raise click.UsageError("--api-port and --postgrest-bin require --api.")
-        _print(ctx, server.start(Path.cwd(), **_resolved(options)))
+        resolved = _resolved(options)
+        with progress("starting PostgreSQL", quiet=True):
+            info = server.start(Path.cwd(), **resolved)
+        _print(ctx, info)
         return
     from supabase_jobs.local.api import service
 
     service.check(Path.cwd(), postgrest_bin)
-    info = server.start(Path.cwd(), **_resolved(options))
-    _print(ctx, info, service.start(Path.cwd(), info, port=api_port, postgrest_bin=postgrest_bin), keys=True)
+    resolved = _resolved(options)
+    with progress("starting PostgreSQL and the REST API", quiet=True):
+        advance(1, 2)
+        info = server.start(Path.cwd(), **resolved)
+        advance(2, 2)
+        api_info = service.start(Path.cwd(), info, port=api_port, postgrest_bin=postgrest_bin)
+    _print(ctx, info, api_info, keys=True)
 
 
 @command.command(epilog="Example: supabase-jobs local stop")
@@ -141,8 +149,11 @@ def reset(ctx: click.Context, /, **options: Any) -> None:
     restart_api = service.status(Path.cwd()) is not None
     if restart_api:
         service.check(Path.cwd())
-    info = server.reset(Path.cwd(), **_resolved(options, new=True))
-    _print(ctx, info, service.start(Path.cwd(), info) if restart_api else None)
+    resolved = _resolved(options, new=True)
+    with progress("creating a new database", quiet=True):
+        info = server.reset(Path.cwd(), **resolved)
+        api_info = service.start(Path.cwd(), info) if restart_api else None
+    _print(ctx, info, api_info)
 
 
 def _resolved(options: dict[str, Any], *, new: bool = False) -> dict[str, Any]:

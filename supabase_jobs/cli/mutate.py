@@ -12,6 +12,7 @@ import click
 
 from supabase_jobs.cli.common import (
     JSON_HELP,
+    advance,
     check_report,
     connected,
     database_url,
@@ -116,7 +117,7 @@ def _run_verify(ctx: click.Context, only: str | None, allow_remote: bool, as_jso
         refuse_remote(database_url(given))
     expectations = load_expectations(given)
     with connected(given) as connection:
-        result = mutate(connection, expectations, areas, progress=progress)
+        result = mutate(connection, expectations, areas, progress=progress, advance=advance)
     if as_json:
         print_json(_document(result))
     else:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from supabase_jobs.cli.common import (
+    advance,
     as_json,
     connected,
     json_option,
@@ -106,7 +107,7 @@ def _access(
     served = load_api_settings(given.directory).schemas
     return compare_migrations(
         given, State("the applied files", applied, served), State("the pending files", files, served),
-        Options(configuration=audit_configuration(given.directory)), project_baseline(),
+        Options(configuration=audit_configuration(given.directory), advance=advance), project_baseline(),
         major=connection.info.server_version // 10_000, hosted=connection,
     )  # fmt: skip
 

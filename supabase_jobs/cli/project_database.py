@@ -6,7 +6,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supabase_jobs.cli.common import connected, narrate, progress
+from supabase_jobs.cli.common import advance, connected, narrate, progress
 
 if TYPE_CHECKING:
     from supabase_jobs.audit.configuration import Configuration
@@ -113,14 +113,14 @@ def _beside(embedded: "ServerInfo", connection: "Connection", files: "MigrationF
 def _apply(connection: "Connection", superuser_url: str, files: "MigrationFiles") -> list[str]:
     """Apply files to a database of an embedded server; returns the extensions that it lacks."""
     from supabase_jobs.database.connection import connect
-    from supabase_jobs.migrations.apply import apply_pending
+    from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
     from supabase_jobs.migrations.extensions import prepare
     from supabase_jobs.report.summary import counted
 
     with connect(superuser_url) as superuser:
         prepared = prepare(superuser, files)
     with progress(f"applying {counted(len(files.migrations), 'migration')} to an embedded server"):
-        apply_pending(connection, prepared.files)
+        apply_pending(connection, prepared.files, observer=ApplyObserver(advance=advance))
     return list(prepared.missing)
 
 

@@ -32,15 +32,17 @@ def output(line: str) -> None:
 
 
 @contextmanager
-def progress(text: str) -> Iterator[None]:
+def progress(text: str, *, quiet: bool = False) -> Iterator[None]:
     """Show the current step while the block runs.
 
     On a terminal, a line with a spinner and the elapsed seconds appears after a delay and disappears at the end;
-    elsewhere `text` is printed once. Code in the block must print with `narrate` and `output`, above the spinner.
+    elsewhere `text` is printed once, unless it is `quiet`. Code in the block must print with `narrate` and `output`,
+    above the spinner.
     """
     global _current
     if _current is not None or not is_terminal():
-        narrate(text)
+        if not quiet:
+            narrate(text)
         yield
         return
     _current = _Spinner(text)
@@ -49,6 +51,12 @@ def progress(text: str) -> Iterator[None]:
             yield
     finally:
         _current = None
+
+
+def advance(number: int, total: int) -> None:
+    """Show in the line of the current step which part of it runs: 3/12."""
+    if _current is not None:
+        _current.part = f"{number}/{total}  "
 
 
 @contextmanager
@@ -112,6 +120,7 @@ class _Spinner:
     """Draws in a thread of its own, because the thread of the step waits for the database."""
 
     def __init__(self, text: str) -> None:
+        self.part = ""
         self._text = "".join(c if c.isprintable() else "?" for c in text)
         self._started = time.monotonic()
         self._frames = cycle("|/-\\")
@@ -142,7 +151,9 @@ class _Spinner:
 
         while True:
             seconds = time.monotonic() - self._started
-            line = set_cell_size(f"{next(self._frames)} {seconds:.0f} s  {self._text}", _columns() - 1).rstrip()
+            line = set_cell_size(
+                f"{next(self._frames)} {seconds:.0f} s  {self.part}{self._text}", _columns() - 1
+            ).rstrip()
             try:
                 with _lock:
                     sys.stderr.write(f"{_ERASE}{line}")

@@ -12,6 +12,7 @@ from supabase_jobs.cli.annotations import annotate_findings
 from supabase_jobs.cli.api_target import api_options, local_endpoint
 from supabase_jobs.cli.common import (
     JSON_HELP,
+    advance,
     check_report,
     connected,
     print_json,
@@ -105,7 +106,8 @@ def command(
     endpoint = None if api_url is None else _endpoint(given, areas, api_url, allow_remote)
     with connected(given) as connection:
         database = str(describe(connection))
-        verification = verify(connection, expectations, areas)
+        with progress("verifying", quiet=True):
+            verification = verify(connection, expectations, areas, advance=advance)
         if endpoint is not None:
             verification = _verify_api(connection, expectations, endpoint, verification)
     verification = replace(verification, locations=project.object_locations(given), database=database)
@@ -140,7 +142,7 @@ def _verify_api(
     if access.AREA in verification.unchecked:  # there are no outcomes to compare with
         return verification
     with progress(f"checking the API at {endpoint.url}"), second_connection(connection) as guard:
-        return http.run(connection, guard, expectations, endpoint, verification)
+        return http.run(connection, guard, expectations, endpoint, verification, advance)
 
 
 def _explain(given: "Settings", id_: str, form: str, output: Path | None) -> None:

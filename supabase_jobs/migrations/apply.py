@@ -58,11 +58,12 @@ class AppliedMigration:
 
 @dataclass(frozen=True)
 class ApplyObserver:
-    """The callbacks of a run: messages, the file in progress, and each applied file."""
+    """The callbacks of a run: messages, the file in progress, each applied file, the number of a file and of all."""
 
     narrate: Callable[[str], None] = lambda _line: None
     progress: Callable[[str], AbstractContextManager[None]] = lambda _line: nullcontext()
     applied: Callable[[AppliedMigration], None] = lambda _applied: None
+    advance: Callable[[int, int], None] = lambda _number, _total: None
 
 
 def apply_pending(
@@ -107,6 +108,7 @@ def apply_pending(
         started = time.monotonic()
         try:
             with observer.progress(f"applying {migration.file_name}"):
+                observer.advance(len(applied) + 1, len(applied) + len(pending))
                 if migration.transactional:
                     digests[migration.version] = _apply_file(connection, migration, digests, lock_options)
                 else:

@@ -149,6 +149,7 @@ def mutate(
     areas: Sequence[str] = AREAS,
     *,
     progress: Progress = lambda _line: nullcontext(),
+    advance: Callable[[int, int], None] = lambda _number, _total: None,
 ) -> MutationResult:
     """Inject every fault, run these areas of `verify` on it, and roll it back.
 
@@ -170,6 +171,7 @@ def mutate(
                 with progress(f"{family}: {len(family_faults)} faults"):
                     found = quick.killers(family_faults) if quick else repeat(())
                     for fault, killers in zip(family_faults, found, strict=False):
+                        advance(len(mutants) + len(not_injected) + 1, len(faults))
                         try:
                             by = killers[:_MAX_KILLERS] or _killers(connection, expectations, areas, fault)
                             mutants.append(Mutant(fault, by, reasons.get(fault.id)))

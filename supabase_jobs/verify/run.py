@@ -4,7 +4,7 @@ Each area is a package whose module `check` has the function `check(connection, 
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -63,7 +63,12 @@ def parse(only: str | None) -> tuple[str, ...]:
 
 
 def verify(
-    connection: Connection, expectations: Expectations, areas: Sequence[str] = AREAS, *, repeated: bool = False
+    connection: Connection,
+    expectations: Expectations,
+    areas: Sequence[str] = AREAS,
+    *,
+    repeated: bool = False,
+    advance: Callable[[int, int], None] = lambda _number, _total: None,
 ) -> Verification:
     """Check a live database. Everything happens in a transaction that is rolled back.
 
@@ -78,9 +83,10 @@ def verify(
     context.narrowings_unknown = structure.AREA not in areas and pins.allows_policies(expectations.exceptions)
     with _rolled_back(connection) as (is_read_only, kind):
         used = False
-        for area in areas:
+        for number, area in enumerate(areas, 1):
             if context.should_stop:
                 break
+            advance(number, len(areas))
             if area in _WRITING and is_read_only:
                 why = f"this is {kind}, and fixture rows cannot be inserted"
                 context.mark_unchecked(area, "database", why, "Connect to the primary.")

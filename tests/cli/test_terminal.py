@@ -59,6 +59,18 @@ def test_a_long_step_shows_a_spinner_until_its_end(tmp_path: Path) -> None:
     assert "a quick one" not in written
 
 
+def test_a_step_of_parts_shows_which_of_them_runs(tmp_path: Path) -> None:
+    program = (
+        "import time\nfrom supabase_jobs.cli.common import advance, progress\n"
+        "advance(1, 1)\n"  # no step: nothing to show
+        "with progress('applying', quiet=True):\n    advance(2, 12)\n    time.sleep(0.7)\n"
+    )
+    _code, _out, written = on_terminal(tmp_path, program)
+    assert re.search(r" \d s  2/12  applying", written)
+    assert screen(written)[-1] == ""
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stderr == b""
+
+
 def test_an_error_erases_the_spinner(tmp_path: Path) -> None:
     program = (
         "import time\nfrom supabase_jobs.cli.common import narrate, progress\n"

@@ -6,11 +6,12 @@ are deleted after each request that wrote, at the end of the run also after an e
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
+from itertools import count
 from string import Template
 from typing import TYPE_CHECKING, Any
 
@@ -167,14 +168,20 @@ class _Run:
 
 
 def run(
-    connection: Connection, guard: Connection, expectations: Expectations, endpoint: Endpoint, verified: Verification
+    connection: Connection,
+    guard: Connection,
+    expectations: Expectations,
+    endpoint: Endpoint,
+    verified: Verification,
+    advance: Callable[[int, int], None] = lambda _number, _total: None,
 ) -> Verification:
     """Send every cell that can be a request, and add an error for each outcome that differs from that in SQL.
 
     `guard` is a second connection to the same database, which holds the lock against a second run. `verified` is the
-    result of `verify` on this database. Raises ConfigError (2) if the API refuses the keys, does not serve the
-    tables, or serves another database, or if an extra is missing, BusyError (5) if another run is in
-    progress, ConnectError (7) if the API does not answer.
+    result of `verify` on this database. `advance` gets the number of a request, and of all.
+
+    Raises ConfigError (2) if the API refuses the keys, does not serve the tables, or serves another database, or if an
+    extra is missing, BusyError (5) if another run is in progress, ConnectError (7) if the API does not answer.
     """
     if find_spec("supabase") is None:
         raise ConfigError("the client for the API is not installed", hint="pip install 'supabase-jobs[api]'")
@@ -200,9 +207,15 @@ def run(
         committed.lock(guard)
         with _cleaned_up(this):
             _require_same_database(this, in_sql)
+            sent = _counted(sum(1 for matrix in declared.matrices for _ in api_cells(matrix)), advance)
             for matrix in declared.matrices:
-                verified = _run_matrix(this, matrix, in_sql[matrix.title], verified)
+                verified = _run_matrix(this, matrix, in_sql[matrix.title], verified, sent)
     return replace(verified, milliseconds=verified.milliseconds + (time.monotonic() - started) * 1000)
+
+
+def _counted(total: int, advance: Callable[[int, int], None]) -> Callable[[], None]:
+    numbers = count(1)
+    return lambda: advance(next(numbers), total)
 
 
 @contextmanager
@@ -263,7 +276,9 @@ def _require_same_database(this: _Run, in_sql: Mapping[str, Grid]) -> None:
                 return
 
 
-def _run_matrix(this: _Run, matrix: Matrix, in_sql: Grid, verified: Verification) -> Verification:
+def _run_matrix(
+    this: _Run, matrix: Matrix, in_sql: Grid, verified: Verification, sent: Callable[[], None]
+) -> Verification:
     title = api_title(matrix)
     sql_cases = {case.id: case for case in verified.cases}
     outcomes = [["" for _ in matrix.actions] for _ in matrix.rows]
@@ -273,6 +288,7 @@ def _run_matrix(this: _Run, matrix: Matrix, in_sql: Grid, verified: Verification
     unchanged = False  # whether the fixture rows are as they were inserted
     for api_cell in api_cells(matrix):
         cell, r, c = api_cell.cell, api_cell.r, api_cell.c
+        sent()
         if not unchanged:
             _insert_fixture(this)
         outcome = outcomes[r][c] = _outcome(this, api_cell)

@@ -241,6 +241,11 @@ def migrations_of(names: Iterable[tuple[str, str]], read: Callable[[str], str | 
     return [migrations[version] for version in sorted(migrations)]
 
 
+def is_migration(name: str) -> bool:
+    """Whether a file name is that of a migration."""
+    return _MIGRATION.fullmatch(name) is not None
+
+
 def is_sql(name: str) -> bool:
     """Whether a file name ends in `.sql`."""
     return name.lower().endswith(".sql")
@@ -248,9 +253,7 @@ def is_sql(name: str) -> bool:
 
 def unrecognized_files(directory: Path) -> list[Path]:
     """The `.sql` files of a folder that do not have the name of a migration."""
-    return sorted(
-        path for path in directory.iterdir() if path.suffix.lower() == ".sql" and not _MIGRATION.fullmatch(path.name)
-    )
+    return sorted(path for path in directory.iterdir() if path.suffix.lower() == ".sql" and not is_migration(path.name))
 
 
 def _check_name(name: str, label: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.sources.files import Migration, MigrationFiles, is_sql, migrations_of, sql_text
+from supabase_jobs.sources.files import Migration, MigrationFiles, is_migration, is_sql, migrations_of, sql_text
 
 _HINT_FOLDER = "Pass a revision of a repository that contains this folder, or a folder of migrations."
 _TIMEOUT_S = 60
@@ -42,7 +42,7 @@ class Revision:
         found: list[Migration] = migrations_of([(name, f"{self.name}:{start}{name}") for name in names], text)
         if not found:
             raise ConfigError(f"the folder {path or '.'} of {self.name} contains no migration", hint=_HINT_FOLDER)
-        unrecognized = [Path(name) for name in names if is_sql(name) and name not in {m.file_name for m in found}]
+        unrecognized = [Path(name) for name in names if is_sql(name) and not is_migration(name)]
         return MigrationFiles(found, unrecognized)
 
     def text(self, file: Path) -> str | None:

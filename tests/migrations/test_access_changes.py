@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from supabase_jobs.audit import run
 from supabase_jobs.database.connection import connect
 from supabase_jobs.database.hosts import Address
+from supabase_jobs.errors import PrivilegeError
 from tests.audit.test_migrations_from import ADDED, EXPECTED, FIRST, OPENED, RENAMED, write
 from tests.fix_cli import Run
 from tests.fix_db import Make
@@ -60,6 +62,7 @@ def test_a_caller_that_only_the_pending_files_mention_is_compared(cli: Run, url:
     assert ids(ran.json["access"]["changes"]) == [
         "error wider:public.notes:user with app_metadata.user_role = support:read"
     ]
+    assert ran.json["access"]["changes"][0]["cause"] == 'policy "notes: support"'
     text = cli("plan", "--access", "--db-url", url)
     assert "user with app_metadata.user_role = support can now read public.notes" in text.out
     assert text.out.splitlines()[-1].startswith("FAILED: 1 cell wider")
@@ -105,3 +108,31 @@ def test_plan_compares_nothing_without_pending_files_and_refuses_drift(cli: Run,
     assert cli("plan", "--access", "--json", "--db-url", url).code == 4
     refused = cli("plan", "--access", "--files-only")
     assert (refused.code, "--access needs a database" in refused.err) == (2, True)
+
+
+DEFERRED = """
+create function has_line() returns trigger language plpgsql as $$ begin raise exception 'no line'; end $$;
+create constraint trigger has_line after insert on payments
+deferrable initially deferred for each row execute function has_line();
+"""
+
+
+def test_constraints_are_deferred_as_after_a_commit(cli: Run, url: str, tmp_path: Path) -> None:
+    write(tmp_path, ADDED + DEFERRED, first=2)
+    ran = cli("plan", "--access", "--json", "--db-url", url)
+    assert ran.json["access"]["not_compared"] == []
+    assert "error new:public.payments" in ids(ran.json["access"]["changes"])
+
+
+def test_a_dry_run_succeeds_where_the_audit_fails(
+    cli: Run, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PrivilegeError("the role may not become anon")
+
+    monkeypatch.setattr(run, "audit", refused)
+    write(tmp_path, ADDED, first=2)
+    dry_run = cli("apply", "--dry-run", "--json", "--db-url", url)
+    assert (dry_run.code, dry_run.json["access"]) == (0, None)
+    assert "note: who can do what was not compared: the role may not become anon" in dry_run.err
+    assert cli("plan", "--access", "--db-url", url).code == PrivilegeError.exit_code

@@ -1,5 +1,6 @@
 """The difference in access between the audits of two databases: only what changed, wider access first."""
 
+import re
 from collections.abc import Mapping
 
 from supabase_jobs.audit.baseline import NONE, OUTSIDERS, Baseline, actions_of, beyond
@@ -14,6 +15,7 @@ _VERBS = {
     "join": "add its own rows to another's group in",
     "forge": "insert rows in another user's name into",
 }
+_SHORT = {"join": "add its own rows to another's group", "forge": "insert in another user's name"}
 _GENERAL = ("anon", "newcomer", "stranger")
 _NO_CALLER = "this kind of caller exists on one side only, or has no row on the other"
 _NO_ROW = "no row could be generated"
@@ -84,6 +86,7 @@ class _Comparison:
         what = _what(name, self._after.relations)
         exists = name.partition(" (")[0] in self._before.relations and what != _ROWS
         message = f"{what} {name}, which requests can now reach" if exists else f"new {what} {name}"
+        message += _without_policies(name, self._after.relations)
         self._add(NEW, severity, name, message=f"{message}{_access(allowed)}", cause=cause, fix=fix, access=allowed)
 
     def _removed(self, name: str, access: Mapping[str, str]) -> None:
@@ -215,8 +218,19 @@ def _access(allowed: Mapping[str, str]) -> str:
     by_actions: dict[str, list[str]] = {}
     for caller, actions in allowed.items():
         by_actions.setdefault(actions, []).append(caller)
-    parts = [f"{_and(callers)}: {actions}" for actions, callers in by_actions.items()]
+    parts = [f"{_and(callers)}: {_listing(actions)}" for actions, callers in by_actions.items()]
     return f"; {'; '.join(parts)}" if parts else "; no access"
+
+
+def _listing(actions: str) -> str:
+    """`read, update title, insert in another user's name`."""
+    words = (_words(word) for word in re.findall(r"\w+(?:\([^)]*\))?", actions))
+    return ", ".join(words)
+
+
+def _words(action: str) -> str:
+    kind, _, detail = action.rstrip(")").partition("(")
+    return f"{kind} {' and '.join(detail.split(','))}" if detail else _SHORT.get(kind, kind)
 
 
 def _and(names: list[str]) -> str:
@@ -252,8 +266,14 @@ def _what(name: str, relations: Mapping[str, AuditedRelation]) -> str:
     relation = relations.get(label)
     if relation is None:
         return "topic"
-    without = " without row level security" if relation.kind == "table" and not relation.rls else ""
-    return _ROWS if part else f"{relation.kind}{without}"
+    return _ROWS if part else relation.kind
+
+
+def _without_policies(name: str, relations: Mapping[str, AuditedRelation]) -> str:
+    """What a reviewer must know about a table, after its name."""
+    relation = relations.get(name)
+    without = relation is not None and relation.kind == "table" and not relation.rls
+    return ", without row level security" if without else ""
 
 
 def _of_object(audit: Audit, name: str) -> tuple[str, str]:

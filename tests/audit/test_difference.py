@@ -81,6 +81,10 @@ def test_a_new_table_fails_if_strangers_reach_it() -> None:
     nothing, private = state({}), state({NOTES: {"stranger": "none", "owner": "read"}})
     assert shown(diff(nothing, private)) == ["info new:public.notes"]
     assert diff(nothing, private).changes[0].message == "new table public.notes; owner: read"
+    columns = state({NOTES: {"anon": "read update(a,b)", "stranger": "read forge"}})
+    assert diff(nothing, columns).changes[0].message == (
+        "new table public.notes; anon: read, update a and b; stranger: read, insert in another user's name"
+    )
     opened = state({NOTES: {"anon": "read", "stranger": "read"}})
     assert shown(diff(nothing, opened)) == ["error new:public.notes"]
     assert shown(diff(opened, nothing)) == ["warning removed:public.notes"]

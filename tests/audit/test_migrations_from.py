@@ -75,7 +75,7 @@ def test_three_migrations_change_exactly_what_they_open(cli: Run, project: Path)
     assert first["cause"] == 'policy "invoices: own"'
     assert first["location"]["file"] == "apps/web/supabase/migrations/20260102000000_change.sql"
     assert first["location"]["line"] == 2
-    assert added["message"].startswith("new table without row level security public.payments; ")
+    assert added["message"].startswith("new table public.payments, without row level security; ")
     assert {caller: added["access"][caller].split()[0] for caller in EVERYBODY} == dict.fromkeys(EVERYBODY, "read")
     assert ran.err.count("::error ") == len(EXPECTED)
 

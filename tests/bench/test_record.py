@@ -10,7 +10,7 @@ import pytest
 from benchmarks import chart, record, report
 
 ROOT = Path(__file__).parents[2]
-RECORDED = [name for name in record.SIZES.values() if (ROOT / "docs" / f"{name}.json").exists()]
+RECORDED = [name for name in (*record.SIZES.values(), record.PARTITIONED) if (ROOT / "docs" / f"{name}.json").exists()]
 each_recorded = pytest.mark.parametrize("name", RECORDED)
 
 
@@ -27,8 +27,10 @@ def copied(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_run_with_a_million_jobs_is_recorded() -> None:
-    assert "performance" in RECORDED
+def test_runs_with_a_million_jobs_and_with_ten_million_in_partitions_are_recorded() -> None:
+    assert {"performance", "performance-partitions"} <= set(RECORDED)
+    [subject] = load_document("performance-partitions")["subjects"]
+    assert len(subject["figures"]) == 36
 
 
 @each_recorded
@@ -53,8 +55,9 @@ def test_a_busy_machine_is_noted(copied: Path, load: float, noted: bool) -> None
     document = load_document("performance")
     document["machine"] |= {"load_before": load, "cores": 2}
     record.record(document, copied)
-    for name in ("README.md", "docs/performance.md"):
-        assert ("The machine was busy" in (copied / name).read_text(encoding="utf-8")) == noted
+    for name, mark in (("README.md", "headlines"), ("docs/performance.md", "1,000,000 jobs")):
+        table = record.between((copied / name).read_text(encoding="utf-8"), mark)
+        assert ("The machine was busy" in table) == noted
 
 
 def test_a_document_without_marks_is_an_error(copied: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from supabase_jobs.testing import Rls
 from tests.security.conftest import ADD, ADD_USERS, READ, JobOwner, new_guest, new_user
@@ -260,6 +261,43 @@ def test_an_owner_requeues_its_job_but_not_its_retries_and_result(rls: Rls) -> N
         [claimed] = rls.as_service().rows("select metadata ->> 'retry_count', result, error from claim_jobs('w', 1)")
         assert claimed == ("1", None, None)
         rls.as_service().execute("update async_jobs set status = 'cancelled'")
+
+
+def test_an_owner_delays_later_jobs_and_no_earlier_ones(rls: Rls) -> None:
+    first, hostile, later = new_user(rls), new_guest(rls), new_user(rls)
+    backdated = (
+        "insert into async_jobs (url, guest_id, created_at) select 'x', %s, '1970-01-01' from generate_series(1, 9)"
+    )
+    hostile.caller.execute(backdated, [hostile.id])
+    for job, seconds in ((first.job, -1), (later.job, 1)):
+        moved = "update async_jobs set created_at = now() + make_interval(secs => %s) where id = %s"
+        rls.owner.execute(moved, [seconds, job])
+    claim = "select id from claim_jobs('w', %s)"
+    assert rls.as_service().rows(claim, [1]) == [(first.job,)]
+    assert len(rls.as_service().rows(claim, [10])) == 10
+    assert rls.as_service().rows(claim, [1]) == [(later.job,)]
+
+
+def test_no_owner_reads_who_processes_the_jobs_of_others(rls: Rls) -> None:
+    job, others = new_guest(rls).job, (new_guest(rls), new_user(rls))
+    rls.as_service().execute("select from claim_jobs('w', 10)")
+    for other in others:
+        other.caller.assert_hidden("select metadata from async_jobs where id = %s", [job])
+        other.caller.assert_denied("select worker from private.worker_state where job_id = %s", [job])
+
+
+@pytest.mark.parametrize("change", ["status = 'cancelled'", "status = 'queued'", "status = 'completed', result = '7'"])
+def test_an_owner_ends_the_claim_of_its_own_job_only(rls: Rls, change: str) -> None:
+    for new_hostile, new_other in ((new_guest, new_user), (new_user, new_guest)):
+        hostile, other = new_hostile(rls), new_other(rls)
+        claimed = rls.as_service().rows("select id, metadata ->> 'claim_id' from claim_jobs('w', 10)")
+        hostile.caller.execute(f"update async_jobs set {change}")
+        jobs = [{"id": str(job), "claim_id": claim, "result": {}} for job, claim in claimed]
+        assert rls.as_service().value("select complete_jobs('w', %s)", [Jsonb(jobs)]) == 1
+        status = "select status from async_jobs where id = %s"
+        assert rls.owner.value(status, [other.job]) == "completed"
+        assert rls.owner.value(status, [hostile.job]) == change.split("'")[1]
+        rls.owner.execute("delete from async_jobs")
 
 
 def test_an_unreadable_job_fails_alone(rls: Rls) -> None:

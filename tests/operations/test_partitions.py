@@ -15,6 +15,7 @@ from tests.impersonation import (
     JOBS,
     SERVICE,
     USER_A,
+    acting_as,
     guest,
     row_count,
     sqlstate_of,
@@ -51,7 +52,18 @@ def test_the_move_keeps_all_rows_and_their_visibility(make_database: Make, major
         assert row_count(connection, user(USER_A), "delete from public.async_jobs returning id") == 1
         assert sqlstate_of(connection, guest(GUEST_A), "update public.async_jobs set guest_id = %s", GUEST_B) == "42501"
         assert sqlstate_of(connection, guest(GUEST_A), ADD, GUEST_B, datetime.now(UTC)) == "42501"
-        assert sqlstate_of(connection, guest(GUEST_A), ADD, GUEST_A, MONDAY) == "0A000"
+        add_users = ADD.replace("guest_id", "user_id")
+        for caller, add, owner in ((guest(GUEST_A), ADD, GUEST_A), (user(USER_A), add_users, USER_A)):
+            assert sqlstate_of(connection, caller, add, owner, MONDAY) == "0A000"
+            assert sqlstate_of(connection, caller, add, owner, MONDAY + timedelta(weeks=30)) == "23514"
+            assert sqlstate_of(connection, caller, add, owner, "infinity") == "23514"
+            with acting_as(connection, caller) as execute:
+                assert execute(f"{add} returning created_at = now()", owner, datetime.now(UTC)) == [(True,)]
+                listed = "select id, created_at from public.async_jobs order by id"
+                rows = execute(listed)
+                assert rows
+                execute("update public.async_jobs set created_at = %s", MONDAY)
+                assert execute(listed) == rows
         for partition in partitions:
             for caller in (guest(GUEST_A), user(USER_A), SERVICE):
                 assert sqlstate_of(connection, caller, f"select from {partition}") == "42501"

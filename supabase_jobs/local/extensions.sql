@@ -46,6 +46,14 @@ begin
     create domain extensions.citext as text; -- compares as text does
   end if;
 
+  if not exists (select from pg_catalog.pg_available_extensions where name = 'btree_gist') then
+    -- two ranges overlap if the values are equal: `c with =` becomes `extensions.equality_range(c) with &&`
+    create or replace function extensions.equality_range(value anyelement) returns int8range
+    language sql immutable strict
+    as $f$ select int8range(h, h, '[]') from hashtextextended(value::text, 0) as h $f$;
+    grant execute on function extensions.equality_range(anyelement) to public;
+  end if;
+
   if not exists (select from pg_catalog.pg_available_extensions where name = 'moddatetime') then
     create or replace function extensions.moddatetime() returns trigger
     language plpgsql

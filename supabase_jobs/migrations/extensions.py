@@ -1,7 +1,9 @@
 """CREATE EXTENSION on a local server: some extensions are missing there, others need a superuser."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from psycopg import sql
 
@@ -15,6 +17,8 @@ from pg_available_extensions as e
 left join pg_available_extension_versions as v on e.name = v.name
 group by e.name
 """
+# an element of an exclusion constraint: `column with =`
+_EQUAL = re.compile(r'("(?:[^"]|"")+"|\w+)(\s+with\s+)=(?=\s*[,)])', re.IGNORECASE)
 # their stand-ins do nothing in the background (local/extensions.sql)
 _WITH_WORKERS = {"pg_cron", "pg_net"}
 
@@ -37,6 +41,8 @@ def prepare(superuser: Connection, files: MigrationFiles) -> LocalFiles:
     by_postgres = {name for name in available if trusted[name]}
     found: dict[str, None] = {}
     migrations = [_without(migration, by_postgres, found) for migration in files.migrations]
+    if "btree_gist" not in available:
+        migrations = [_with_ranges(migration) for migration in migrations]
     for name in found:
         if name in available:
             create = sql.SQL("create extension if not exists {} with schema extensions cascade")
@@ -54,6 +60,26 @@ def _without(migration: Migration, kept: Collection[str], found: dict[str, None]
             found[name] = None
             text = text.replace(statement.text, "\n" * statement.text.count("\n") + "select 1", 1)
     return replace(migration, text=text)
+
+
+def _with_ranges(migration: Migration) -> Migration:
+    """Write `column with =` in GiST exclusion constraints, which needs btree_gist, as an overlap of ranges."""
+    text = migration.text
+    for statement in migration.statements if "exclude" in text.lower() else ():
+        if "exclude" in statement.text.lower() and _excludes_equal(syntax.parse(statement.text)):
+            text = text.replace(statement.text, _EQUAL.sub(r"extensions.equality_range(\1)\2&&", statement.text), 1)
+    return replace(migration, text=text)
+
+
+def _excludes_equal(tree: Any) -> bool:
+    """Whether a tree has a GiST exclusion constraint with the operator `=`."""
+    if isinstance(tree, list):
+        return any(map(_excludes_equal, tree))
+    if not isinstance(tree, dict):
+        return False
+    if tree.get("contype") == "CONSTR_EXCLUSION" and tree.get("access_method") == "gist":
+        return any("'='" in str(element) for element in tree["exclusions"])
+    return any(map(_excludes_equal, tree.values()))
 
 
 def _extension(text: str) -> str | None:

@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 
+from supabase_jobs.audit.run import Options, audit
 from supabase_jobs.database.connection import connect
 from supabase_jobs.local.platform import load_services
 from supabase_jobs.migrations.extensions import prepare
@@ -56,3 +57,30 @@ def test_statements_about_missing_extensions_are_left_out(database: Database) ->
     [migration] = prepared.files.migrations
     assert "pg_net" not in migration.text
     assert migration.text.splitlines()[2] == "select 2;"
+
+
+def test_exclusion_constraint_needs_no_btree_gist(database: Database) -> None:
+    text = """
+create extension btree_gist with schema extensions;
+create table public.bookings (
+  room_id uuid not null,
+  kind text,
+  during tstzrange not null,
+  owner_id uuid not null default auth.uid() references auth.users,
+  constraint no_overlap exclude using gist (room_id WITH =, kind with =, during with &&)
+);
+"""
+    files = MigrationFiles([Migration("1", "a", text, "1_a.sql")])
+    insert = "insert into public.bookings select %s, %s, tstzrange('2030-01-01', '2030-01-02'), id from auth.users"
+    with connect(database.superuser_url) as superuser:
+        prepared = prepare(superuser, files)
+    with connect(database.url) as connection:
+        connection.execute(prepared.files.migrations[0].text.encode())
+        result = audit(connection, Options(is_local=True))
+        assert (result.planted, result.not_tested) == (1, ())
+        connection.execute("insert into auth.users (id) values ('c0000000-0000-4000-8000-000000000003')")
+        connection.execute(insert, ("a0000000-0000-4000-8000-000000000001", "x"))
+        connection.execute(insert, ("a0000000-0000-4000-8000-000000000001", "y"))
+        connection.execute(insert, ("b0000000-0000-4000-8000-000000000002", "x"))
+        with pytest.raises(psycopg.errors.ExclusionViolation, match="no_overlap"):
+            connection.execute(insert, ("a0000000-0000-4000-8000-000000000001", "x"))

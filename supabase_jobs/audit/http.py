@@ -18,10 +18,13 @@ from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.responses import NO_SUCH_PATH, NO_SUCH_TABLE, refusal, require_served
 from supabase_jobs.audit import callers
 from supabase_jobs.audit.callers import SERVICE, Caller
+from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.committed import CommittedRows, marked
 from supabase_jobs.audit.oracles import access
 from supabase_jobs.audit.probes import repeat
-from supabase_jobs.audit.probes.attempt import INSERT, SELECT, UPDATE, Attempt
+from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
+from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
+from supabase_jobs.audit.probes.repeat import Request
 from supabase_jobs.audit.probes.run import Probes
 from supabase_jobs.audit.run import REQUEST_SETTINGS, TIME_LIMIT_S, Options, insert_fixture, rolled_back, selected
 from supabase_jobs.database.batch import Statement
@@ -43,15 +46,33 @@ _BEGIN = (Statement(SETTINGS), *REQUEST_SETTINGS)
 # the API serves no such table, or not its schema; the last is PostgreSQL's undefined_table, of older versions
 _UNKNOWN = (NO_SUCH_TABLE, "PGRST106", "42P01")
 _OTHERS_HELP = "Its outcomes in SQL are in the matrix."
+# of a response, by default
+_MAX_ROWS = 1000
+_WHOSE = {"none": "a row", "own": "an own row", "group": "a row of the group", "other": "another's row"}
 _HELP = "Compare it in a database of your own, where nothing is lost."
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """An attempt that can be a request, and its outcome in SQL."""
+    """An attempt that can be a request, and its outcome in SQL.
 
-    attempt: Attempt
+    `marks` are texts of rows that a view or function hides from the caller: its outcome is `rows` if one is in the
+    response.
+    """
+
+    object: str
+    schema: str
+    action: str
+    described: str
+    caller: Caller
+    request: Request
     in_sql: str
+    marks: tuple[str, ...] = ()
+
+    @property
+    def writes(self) -> bool:
+        """Whether the request may change rows."""
+        return self.action in (INSERT, UPDATE, DELETE)
 
 
 @dataclass(frozen=True)
@@ -110,7 +131,10 @@ def _in_sql(
         connection.execute("savepoint audit_probes")
         probes = Probes(acting, rows.fixture, everyone, context)
         probes.run_by_key([r for r in relations if not r.is_storage])
-    cells, unmarked = [], set[str]()
+        tried: list[Bypass] = []
+        views = [r for r in relations if r.kind in ("v", "m")]
+        Bypasses(acting, rows.fixture, everyone, probes, tried).run(views, _callable(rows, options))
+    cells, unmarked = [_of_bypass(b, options) for b in tried if _is_comparable(b)], set[str]()
     for attempt in probes.attempts:
         outcome = _outcome_in_sql(attempt)
         if outcome is None:
@@ -118,9 +142,57 @@ def _in_sql(
         if attempt.action in (INSERT, UPDATE) and not rows.stays_marked(attempt):
             unmarked.add(f"{attempt.label}: {attempt.action} {attempt.column}".rstrip())
         else:
-            cells.append(_Cell(attempt, outcome))
+            cells.append(_of_attempt(attempt, outcome, options))
     why = "through the API: no column would show any more that the row comes from an audit"
     return cells, [NotTested(name, why, _HELP) for name in sorted(unmarked)]
+
+
+def _callable(rows: CommittedRows, options: Options) -> list[Function]:
+    """The functions that requests can call without changing anything."""
+    if not options.functions or options.tables:
+        return []
+    exposed = access.reachable_functions(rows.fixture.plan.catalog)
+    return [f for f in exposed if f.volatility != "v" and _has_names(f) and _in_schemas(f, options)]
+
+
+def _has_names(function: Function) -> bool:
+    """Whether a request can name each argument."""
+    count = len(function.argument_types)
+    return len(function.argument_names) >= count and all(function.argument_names[:count])
+
+
+def _in_schemas(function: Function, options: Options) -> bool:
+    return not options.schemas or function.schema in options.schemas
+
+
+def _is_comparable(bypass: Bypass) -> bool:
+    """Whether one request has the outcome of an attempt on a view or function; requests do not change views."""
+    reads = bypass.action in (SELECT, "call") and not bypass.compares
+    return reads and bool(_marks(bypass)) and not isinstance(bypass.error, INCONCLUSIVE_ERRORS)
+
+
+def _marks(bypass: Bypass) -> tuple[str, ...]:
+    return tuple(mark for row in bypass.hidden for mark in row.marks)
+
+
+def _of_bypass(bypass: Bypass, options: Options) -> _Cell:
+    target = bypass.object
+    name = target.label if isinstance(target, Relation) else target.signature
+    in_sql = "rows" if bypass.shown else "hidden"
+    if bypass.error is not None:
+        in_sql = refusal_in_sql(bypass.error)
+    request = repeat.bypass_request(bypass, options.served[0])
+    assert request is not None  # noqa: S101  only writes to views have none
+    return _Cell(name, target.schema, bypass.action, bypass.action, bypass.caller, request, in_sql, _marks(bypass))
+
+
+def _of_attempt(attempt: Attempt, in_sql: str, options: Options) -> _Cell:
+    column = f" {attempt.column}" if attempt.column else ""
+    described = f"{attempt.action}{column} of {_WHOSE[attempt.whose]}"
+    request = repeat.attempt_request(attempt, options.served[0])
+    return _Cell(
+        attempt.label, attempt.relation.schema, attempt.action, described, attempt.caller, request, in_sql
+    )  # fmt: skip
 
 
 def _outcome_in_sql(attempt: Attempt) -> str | None:
@@ -148,8 +220,8 @@ class _Run:
 
     def send(self, cells: Sequence[_Cell]) -> list[_Difference]:
         """Send the cells, first those that write nothing; those with an outcome that differs."""
-        reads = [c for c in cells if c.attempt.action == SELECT]
-        writes = sorted((c for c in cells if c.attempt.action != SELECT), key=lambda c: c.in_sql == "rows")
+        reads = [c for c in cells if not c.writes]
+        writes = sorted((c for c in cells if c.writes), key=lambda c: c.in_sql == "rows")
         differences: list[_Difference] = []
         try:
             differences += self._send(reads)
@@ -163,9 +235,9 @@ class _Run:
     def _send(self, cells: Iterable[_Cell]) -> Iterator[_Difference]:
         for cell in cells:
             self._context.check_deadline()
-            outcome = self._outcome(cell.attempt)
+            outcome = self._outcome(cell)
             self.sent += 1
-            if cell.attempt.action != SELECT and outcome == "rows":
+            if cell.writes and outcome == "rows":
                 self._rows.restore()
             if outcome != cell.in_sql:
                 yield _Difference(cell, outcome)
@@ -180,16 +252,16 @@ class _Run:
                 hint="Pass the URL of the API that serves this database, or reload the API's schema cache.",
             )
 
-    def _outcome(self, attempt: Attempt) -> str:
-        """Send the request of an attempt; return its outcome, or the code of the error.
+    def _outcome(self, cell: _Cell) -> str:
+        """Send the request of a cell; return its outcome, or the code of the error.
 
         Raises ConfigError (2) if the API refuses the key or the token, ConnectError (7) if it does not answer.
         """
         import httpx
 
-        request = repeat.attempt_request(attempt, self._options.served[0])
-        headers = {**request.headers, **self._credentials(attempt.caller)}
-        if attempt.action != SELECT:
+        request = cell.request
+        headers = {**request.headers, **self._credentials(cell.caller)}
+        if cell.writes:
             headers["Prefer"] = "return=minimal,count=exact"
         url = f"{self._endpoint.url}/{request.path}"
         try:
@@ -198,7 +270,15 @@ class _Run:
             raise ConnectError(f"the API does not answer: {error or type(error).__name__}") from error
         if not response.is_success:
             return _refusal(response)
-        if attempt.action == SELECT:
+        if cell.marks:
+            if any(mark in response.text for mark in cell.marks):
+                return "rows"
+            if response.text.count("},") >= _MAX_ROWS - 1:
+                why = f"through the API: the row may be behind the first {_MAX_ROWS}"
+                self.not_tested.append(NotTested(cell.object, why, _HELP))
+                return cell.in_sql
+            return "hidden"
+        if not cell.writes:
             return "rows" if response.json() else "hidden"
         return "hidden" if response.headers.get("Content-Range", "").endswith("/0") else "rows"
 
@@ -232,20 +312,17 @@ def _findings(differences: Sequence[_Difference], settings: str) -> Iterator[Aud
     """One error for each object and action, with the first cell as an example."""
 
     def subject(difference: _Difference) -> tuple[str, str]:
-        return difference.cell.attempt.label, difference.cell.attempt.action
+        return difference.cell.object, difference.cell.action
 
     for (label, action), group in groupby(sorted(differences, key=subject), key=subject):
         first, *others = group
-        attempt = first.cell.attempt
-        column = f" {attempt.column}" if attempt.column else ""
-        whose = {"none": "a row", "own": "an own row", "group": "a row of the group", "other": "another's row"}
+        cell = first.cell
         message = (
-            f"{action}{column} of {whose[attempt.whose]} as {attempt.caller.label} is {first.outcome} through the API,"
-            f" and {first.cell.in_sql} in SQL"
+            f"{cell.described} as {cell.caller.label} is {first.outcome} through the API, and {cell.in_sql} in SQL"
         )
         if others:
             message += f"; so are {len(others)} other cells" if len(others) > 1 else "; so is another cell"
-        cause, fix = _cause(first.outcome, attempt.relation.schema, settings)
+        cause, fix = _cause(first.outcome, cell.schema, settings)
         yield AuditFinding(f"api:{label}:{action}", Severity.ERROR, label, message, as_sql(fix), cause)
 
 
@@ -283,8 +360,14 @@ def _left_out(rows: CommittedRows, options: Options) -> Iterator[NotTested]:
     for relation in reachable:
         if relation.label in rows.left_out:
             yield NotTested(relation.label, f"through the API: {rows.left_out[relation.label]}", _HELP)
-    others = [r.label for r in reachable if not r.is_table or (r.is_storage and r.policies)]
+        elif relation.kind == "f" or (relation.is_storage and relation.policies):
+            yield NotTested(relation.label, "through the API: its requests are not those of tables", _OTHERS_HELP)
+        elif relation.kind == "v" and relation.updatable:
+            yield NotTested(relation.label, "through the API: writes to a view, whose rows have no key", _OTHERS_HELP)
     if options.functions and not options.tables:
-        others += [f.signature for f in access.reachable_functions(catalog)]
-    for name in others:
-        yield NotTested(name, "through the API: only the requests of tables are compared", _OTHERS_HELP)
+        called = _callable(rows, options)
+        for function in access.reachable_functions(catalog):
+            if function not in called and _in_schemas(function, options):
+                changes = function.volatility == "v"
+                why = "what a call changes would be committed" if changes else "its arguments have no names"
+                yield NotTested(function.signature, f"through the API: {why}", _OTHERS_HELP)

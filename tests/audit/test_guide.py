@@ -10,6 +10,7 @@ import pytest
 from supabase_jobs.audit import baseline, configuration
 from supabase_jobs.report.audit.matrix import MEANINGS
 from tests.audit.test_migrations_from import git
+from tests.audit.catalogue import names, project
 from tests.fix_cli import Run
 
 GUIDE = Path(__file__).parents[2] / "docs" / "audit.md"
@@ -61,6 +62,15 @@ def test_the_guide_shows_what_the_commands_print(cli: Run, tmp_path: Path) -> No
         GUIDE.write_text(followed, encoding="utf-8")
     else:
         assert plain(followed) == plain(TEXT), "run scripts/record"
+
+
+def test_the_guide_counts_the_example_projects() -> None:
+    projects = [project(name) for name in names()]
+    faults, harmless = (sum(map(len, found)) for found in zip(*((p.faults, p.harmless) for p in projects), strict=True))
+    text = " ".join(TEXT.split())
+    assert f"The {len(projects)} example projects" in text
+    assert f"have {faults} catalogued faults" in text
+    assert f"and {harmless} harmless changes" in text
 
 
 def test_the_guide_has_valid_configuration(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.audit.committed import CommittedRows, marked
 from supabase_jobs.audit.fixtures.values import MARK
 from supabase_jobs.audit.http import compare
-from supabase_jobs.audit.run import REQUEST_SETTINGS, Options, insert_fixture, rolled_back
+from supabase_jobs.audit.run import REQUEST_SETTINGS, Options, audit, insert_fixture, rolled_back
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection, connect, second_connection
 from supabase_jobs.errors import BusyError, ConfigError
-from supabase_jobs.findings import Audit
+from supabase_jobs.findings import Audit, Severity
 from supabase_jobs.sources.files import load_migrations
 from supabase_jobs.verify import committed
 from supabase_jobs.verify.script import SETTINGS
@@ -50,6 +50,25 @@ create table extra.things (
 alter table extra.things enable row level security;
 grant select on extra.things to authenticated, service_role;
 create policy "own" on extra.things for select to authenticated using (owner_id = auth.uid());
+"""
+# the API empties the view for everyone but anon
+NOTES = """
+create table public.notes (
+  id bigint generated always as identity primary key, body text not null,
+  owner_id uuid not null default auth.uid() references auth.users on delete cascade
+);
+alter table public.notes enable row level security;
+create policy "own" on public.notes to authenticated using (owner_id = auth.uid());
+create view public.all_notes as select body from public.notes
+  where current_setting('app.closed', true) is distinct from 'true';
+create function public.find(note_id bigint) returns text language sql stable security definer
+  as 'select body from public.notes where id = note_id';
+create function public.touch() returns void language sql as 'update public.notes set body = body';
+create function public.check_path() returns void language plpgsql as $$ begin
+  perform set_config(
+    'app.closed', (current_setting('request.path') = '/all_notes' and auth.uid() is not null)::text, true
+  );
+end $$;
 """
 SETTING = "alter role authenticator in database {} {} pgrst.db_pre_request"
 
@@ -136,6 +155,30 @@ def test_differences_are_errors_and_other_rows_stay(database: Database, cli: Run
     assert "PGRST106" in hidden["message"]
     assert ran.json["coverage"]["api_cells"] > 20
     assert counts(database.url) == before
+
+
+def test_views_and_functions_are_compared_too(make_database: Make) -> None:
+    made = make_database("services")
+    with psycopg.connect(made.url) as connection:
+        connection.execute(NOTES)
+    with psycopg.connect(made.superuser_url, autocommit=True) as superuser:
+        superuser.execute(SETTING.format(made.name, "set").encode() + b" = 'public.check_path'")
+    with (
+        serve_api(made.server, made.name) as api,
+        connect(made.url) as connection,
+        second_connection(connection) as guard,
+    ):
+        audited = audit(connection, Options())
+        result = compare(connection, guard, Options(), Endpoint(api.url, api.keys), audited)
+    leaks = {f.id for f in audited.findings if f.severity is not Severity.INFO}
+    assert leaks >= {"view:public.all_notes:select", "function-reads:public.find(bigint)"}
+    assert {f.id: f.message for f in result.findings if f.id.startswith("api:")} == {
+        "api:public.all_notes:select": "select as newcomer is hidden through the API, and rows in SQL;"
+        " so is another cell"
+    }
+    assert [i.object for i in result.not_tested if "the API" in i.why] == [
+        "public.all_notes", "public.check_path()", "public.touch()",
+    ]  # fmt: skip
 
 
 def test_nothing_remains_after_the_run_that_follows_a_killed_one(database: Database, cli: Run, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from supabase_jobs.audit import baseline, configuration
 from supabase_jobs.report.audit.matrix import MEANINGS
-from tests.audit.test_migrations_from import git
 from tests.audit.catalogue import names, project
+from tests.audit.test_migrations_from import git
 from tests.fix_cli import Run
 
 GUIDE = Path(__file__).parents[2] / "docs" / "audit.md"

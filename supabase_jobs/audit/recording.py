@@ -33,13 +33,14 @@ class RecordedRow:
     """A statement that inserts a row, as the owner; `settings` are those of a request that triggers may require.
 
     `short` inserts the row with fewer columns, which is enough in most projects; '' if there is no such statement.
-    `table` is the table of the row, `schema.name`.
+    `table` is the table of the row, `schema.name`. `optional`: a trigger inserts the row.
     """
 
     sql: str
     settings: tuple[tuple[str, str], ...] = ()
     short: str = ""
     table: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ def _row(row: Row, tenant: Tenant, user: User, later: Sequence[Constraint]) -> I
         return
     # a trigger inserts it, with other values
     optional = sql.SQL("{} on conflict do nothing").format(text)
-    yield RecordedRow(optional.as_string(None), settings, table=relation.label)
+    yield RecordedRow(optional.as_string(None), settings, table=relation.label, optional=True)
     keys = [k for k in (relation.primary_key, *relation.unique_keys) if k and all(row.values.get(c) for c in k)]
     same = sql.SQL(" or ").join(sql.SQL("({})").format(_equal(row, key, " and ")) for key in keys)
     changed = [c.name for c in columns if c.identity != "a"]

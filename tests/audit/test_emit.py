@@ -87,11 +87,32 @@ def test_suites_pass_on_their_database_and_on_another_of_the_same_migrations(
         assert connection.execute("select count(*) from auth.users").fetchone() == (0,)
 
 
+# names and values that need quotes; a function returns a time, which differs in each run
+ODD = """
+create table public."Odd ""Table's" (
+  id bigserial primary key,
+  "User Id" uuid not null default auth.uid() references auth.users,
+  "select" text not null,
+  "it's $$" text default 'a$$b',
+  at timestamp default now(),
+  token text not null default encode(extensions.gen_random_bytes(12), 'hex')
+);
+alter table public."Odd ""Table's" enable row level security;
+create policy "own's" on public."Odd ""Table's" for all to authenticated using ("User Id" = auth.uid());
+create table public.odd_table_s (id int primary key, v text);
+create function public."F x"("User Id" uuid) returns setof public."Odd ""Table's" language sql security definer
+as $$ select * from public."Odd ""Table's" where "User Id" = $1 $$;
+"""
+
+
 # headers, partitions and random keys
 @pytest.mark.parametrize("build", ["api_keys"], indirect=True)
 def test_suites_are_the_same_each_time(build: Build, cli: Run, tmp_path: Path) -> None:
     database = build()
+    with connect(database.url) as connection:
+        connection.execute(ODD.encode())
     assert cli(*EMIT, "--db-url", database.url).code == 0
+    assert {"access_odd_table_s.sql", "access_odd_table_s_2.sql"} < texts(tmp_path / "tap").keys()
     first = texts(tmp_path / "tap"), texts(tmp_path / "py")
     assert cli(*EMIT, "--db-url", database.url).code == 0  # its sequences have advanced
     assert (texts(tmp_path / "tap"), texts(tmp_path / "py")) == first
@@ -119,6 +140,21 @@ def test_a_change_of_access_fails_the_test_that_states_it(build: Build, cli: Run
         "anon may truncate todos",
         "authenticated may update created_at, done, due_on, id, list_id, notes, priority, title of todos",
     }
+
+
+@pytest.mark.parametrize("build", ["billing"], indirect=True)
+def test_a_trigger_that_inserts_no_row_fails_a_test(build: Build, cli: Run, tmp_path: Path) -> None:
+    """A suite inserts only the rows that no trigger inserts."""
+    database = build()
+    assert cli(*EMIT, "--db-url", database.url).code == 0
+    suite = tmp_path / "tap" / "access_users.sql"
+    assert pg_prove(database.url, suite).returncode == 0
+    with connect(database.url) as connection:
+        connection.execute(
+            "create or replace function public.handle_new_user() returns trigger language plpgsql"
+            " as $$ begin return new; end $$"
+        )
+    assert pg_prove(database.url, suite).returncode == 1
 
 
 @pytest.mark.parametrize("build", ["todos"], indirect=True)

@@ -31,6 +31,7 @@ NOW = datetime(2030, 1, 31, 12, 0, 0, tzinfo=UTC)
     [
         ("""insert into "public"."notes" ("id") values ('7'::bigint)""", "insert into public.notes (id) values (7)"),
         ("""update "order" set "Big" = 'it''s "x"'::text""", """update "order" set "Big" = 'it''s "x"'"""),
+        (r"""select "a""b", E'\\\\ '' "c"'::text""", r"""select "a""b", E'\\\\ '' "c"'"""),
         ("""select '{a,b}'::text[], 'true'::boolean""", """select '{a,b}'::text[], true"""),
         ("""select 'a::b'::character varying(9), '1.50'::numeric(10,2)""", """select 'a::b', 1.50"""),
         ("""select 'x'::public."my type", 'nan'::numeric""", """select 'x', 'nan'"""),

@@ -30,6 +30,7 @@ _TIMES = {
     "timestamp without time zone": "localtimestamp",
     "date": "current_date",
 }
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # shorter values may occur in other texts by chance
 _LEAST_DRAWN = 16
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
@@ -55,9 +56,8 @@ class Plain:
             texts += [attempt.blind, *(check.sql for check in attempt.checks)]
             texts += [check.target for check in attempt.checks]
         labels = [part for label in recording.related for part in label.split(".", 1)]
-        names = {*labels} | {
-            found["name"] for text in texts for found in _TOKEN.finditer(text) if found["name"] is not None
-        }
+        tokens = (found for text in texts for found in _TOKEN.finditer(text) if found["name"] is not None)
+        names = {*labels, *map(_name, tokens)}
         self._names = dict(sql_file(_NAMES).rows(connection, sorted(names)))
 
     def name(self, label: str) -> str:
@@ -83,7 +83,7 @@ class Plain:
 
         def plain(found: re.Match[str]) -> str:
             if found["name"] is not None:
-                return str(self._names.get(found["name"], found[0]))
+                return str(self._names.get(_name(found), found[0]))
             literal, type_ = found["literal"], found["type"]
             if type_ is None:
                 return found[0]
@@ -98,6 +98,17 @@ class Plain:
             return value if is_number else literal
 
         return _TOKEN.sub(plain, self._stable(text))
+
+    def has_generated_time(self, text: str) -> bool:
+        """Whether a result contains a date near that of the generated rows."""
+        for found in _DATE.findall(text):
+            try:
+                moment = datetime.fromisoformat(found).replace(tzinfo=UTC)
+            except ValueError:
+                continue
+            if abs(moment - self._now) <= _MAX_DISTANCE:
+                return True
+        return False
 
     def _stable(self, text: str) -> str:
         """A text with the same random values in each run."""
@@ -119,6 +130,11 @@ class Plain:
         if moment.microsecond:  # by the server's clock
             distance = timedelta(days=round(distance / timedelta(days=1)))
         return _shifted(_TIMES[type_], distance)
+
+
+def _name(found: re.Match[str]) -> str:
+    """The name in quotes."""
+    return found["name"].replace('""', '"')
 
 
 def _redrawn(value: str, number: int) -> str:

@@ -67,7 +67,9 @@ def draw(output: str) -> str:
 
 
 def _environ() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith(("SUPABASE", "PG", "GITHUB", "NO_COLOR"))}
+    """As in a new clone, where supabase-jobs is not installed."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SUPABASE", "PG", "GITHUB", "NO_COLOR"))}
+    return {**kept, "PATH": "/usr/bin:/bin"}
 
 
 if __name__ == "__main__":

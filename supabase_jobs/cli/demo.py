@@ -1,6 +1,7 @@
 """`supabase-jobs demo`: the migrations on a new database, a mistake, what verify reports, and its fix."""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -37,9 +38,15 @@ _REPORT = "report.html"
 _GENERATOR = '<meta name="generator" content="supabase-jobs">'
 _NEXT = """\
 Next:
+  supabase-jobs demo --all   print every cell of the matrix
   supabase-jobs audit        in your project: who can do what with your own tables
-  supabase-jobs render       write these migrations into supabase/migrations
-  supabase-jobs demo --all   print every cell of the matrix"""
+  supabase-jobs render       write these migrations into supabase/migrations"""
+# in a clone, from which nothing is installed yet
+_NEXT_IN_CLONE = """\
+Next:
+  ./scripts/demo --all       print every cell of the matrix
+  pip install '.[local]'     install the command supabase-jobs
+  supabase-jobs audit        in your project: who can do what with your own tables"""
 
 
 @click.command(epilog="Example: supabase-jobs demo --keep")
@@ -85,8 +92,8 @@ def command(ctx: click.Context, keep: bool, whole: bool) -> None:
                 click.echo(report(result, "text"))
             _show(result)
             result = _make_and_fix_a_mistake(connection, expectations)
-            _write_report(command_settings.directory, result)
-            click.echo(_NEXT)
+            write_report(command_settings.directory, result)
+            click.echo(_NEXT if shutil.which("supabase-jobs") else _NEXT_IN_CLONE)
     if keep:
         narrate(f"still running at {server.url}; stop it with: supabase-jobs local stop")
     ctx.exit(0 if result.ok else 1)
@@ -101,7 +108,7 @@ def _show(result: "Verification") -> None:
 
     click.echo("Who can do what with the jobs of guests and users:")
     click.echo(text.overview(result.grids[0], _ACTIONS, colour=_colour()), nl=False)
-    click.echo(text.legend(colour=_colour()), nl=False)
+    click.echo(text.overview_legend(colour=_colour()), nl=False)
     click.echo(click.style(f"ok: {result.checks} checks, every cell is as declared", fg="green"))
 
 
@@ -117,6 +124,7 @@ def _make_and_fix_a_mistake(connection: "Connection", expectations: "Expectation
     broken = verify(connection, expectations)
     if broken.ok:
         raise VerificationError("verify does not report the mistake of the demo")
+    click.echo("verify shows the cells that are wrong now:")
     click.echo(text.overview(broken.grids[0], _ACTIONS, colour=_colour(), only_mismatches=True), nl=False)
     [group] = summary.groups(broken.findings)
     fix = "\n".join(map(summary.sql, group.fixes))
@@ -130,7 +138,7 @@ def _make_and_fix_a_mistake(connection: "Connection", expectations: "Expectation
     return fixed
 
 
-def _write_report(directory: Path, result: "Verification") -> None:
+def write_report(directory: Path, result: "Verification") -> None:
     """Write the whole result as HTML, unless a file of that name is not a report."""
     path = directory / _REPORT
     try:

@@ -14,8 +14,8 @@ from supabase_jobs.outcomes import OUTCOMES, SQLSTATE_MEANING
 from supabase_jobs.report import summary
 
 WIDTH = 80
-LEGEND = " · ".join(f"{outcome}: {meaning}" for outcome, meaning in OUTCOMES.items())
-LEGEND += f" · five digits: {SQLSTATE_MEANING}"
+_MEANINGS = " · ".join(f"{outcome}: {meaning}" for outcome, meaning in OUTCOMES.items())
+LEGEND = f"{_MEANINGS} · five digits: {SQLSTATE_MEANING}"
 
 _COLOURS = {"rows": "green", "hidden": "cyan", "denied": "magenta", "violates": "yellow"}
 _SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
@@ -72,16 +72,23 @@ def overview(grid: Grid, columns: Sequence[str], *, colour: bool = False, only_m
         table.add_column(column, width=_CELL, overflow="fold", vertical="bottom")
     for (label, row), more in zip(rows, alike, strict=True):
         shown = [Text(f"{o[: _CELL - 1]}!" if bad else o, style="bold red" if bad else "green") for o, bad in row]
-        table.add_row(f"{label} (+{more})" if more else label, *shown)
+        table.add_row(_merged(label, more), *shown)
     console = _console(colour)
     console.print(table)
     return "".join(line.rstrip() + "\n" for line in _printed(console).splitlines())
 
 
-def legend(*, colour: bool = False) -> str:
-    """The meaning of the outcomes."""
+def _merged(label: str, more: int) -> str:
+    """The label of a row that stands for `more` others of the same kind."""
+    if more > 1:
+        return f"{label.split(',')[0]}, {more + 1} kinds of request"
+    return f"{label} (+1)" if more else label
+
+
+def overview_legend(*, colour: bool = False) -> str:
+    """The meaning of the outcomes and of the merged rows of an overview."""
     console = _console(colour)
-    console.print(LEGEND, style="dim")
+    console.print(f"{_MEANINGS} · (+1): and another one with the same outcomes", style="dim")
     return "".join(line.rstrip() + "\n" for line in _printed(console).splitlines())
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from supabase_jobs.cli import COMMANDS, main
+from supabase_jobs.cli import COMMANDS, demo, main
+from supabase_jobs.cli.common import report
 from supabase_jobs.errors import EXIT_CODES, SupabaseJobsError
 from tests.fix_cli import Run
 from tests.fix_db import packaged
+from tests.verifications import BAD, GOOD
 
 SECRET = "s3cr3t-p4ss"
 
@@ -227,7 +229,7 @@ def test_local_commands_and_demo_share_the_server_of_a_directory(cli_process: Ru
         assert cli_process("verify").code == 0
         assert cli_process("local", "reset").code == 0
         assert cli_process("status", "--exit-code").code == 3
-        assert cli_process("demo", "--keep").code == 0
+        assert cli_process("demo", "--keep", "--json").json["ok"] is True
         assert cli_process("status", "--exit-code").code == 0
     finally:
         assert cli_process("local", "stop").code == 0
@@ -242,14 +244,15 @@ def test_demo_prints_the_matrix_and_leaves_only_its_report(cli_process: Run, tmp
     for identity in ("guest, its own job", "user, its own job", "service_role"):
         assert sum(line.startswith(identity) for line in lines) > 1  # the overview and the whole matrix
     assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "report.html"]
-    assert cli_process("demo", "--json").json["ok"] is True
 
 
-def test_demo_keeps_a_file_that_is_not_its_report(cli_process: Run, tmp_path: Path) -> None:
-    (tmp_path / "report.html").write_text("mine")
-    ran = cli_process("demo")
-    assert (ran.code, (tmp_path / "report.html").read_text()) == (0, "mine")
-    assert "is another file" in ran.err
+def test_demo_keeps_a_file_that_is_not_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "report.html"
+    for before, replaced in (("mine", False), (report(GOOD, "html"), True)):
+        file.write_text(before)
+        demo.write_report(tmp_path, BAD)
+        assert (file.read_text() != before) == replaced
+        assert ("is another file" in capsys.readouterr().err) != replaced
 
 
 def test_windows_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

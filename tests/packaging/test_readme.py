@@ -106,6 +106,11 @@ def substitutions(wheel: Path, url: str, postgrest: Path) -> dict[str, str]:
     }
 
 
+def without_counts(svg: str) -> str:
+    """The picture without the numbers that grow with the package."""
+    return re.sub(r"\d+(?=&#160;(?:checks|findings|migrations))", lambda number: "9" * len(number[0]), svg)
+
+
 @pytest.fixture
 def session(wheel: Path) -> Iterator[Session]:
     """A clone, which belongs to the user; everything is removed at the end."""
@@ -151,7 +156,7 @@ def test_the_commands_of_readme_run_from_top_to_bottom(session: Session, wheel: 
             # the picture of README
             settled = picture.settled(shown, str(session.clone))
             assert len(settled.splitlines()) <= 40
-            assert picture.draw(settled) == picture.PICTURE.read_text(encoding="utf-8")
+            assert without_counts(picture.draw(settled)) == without_counts(picture.PICTURE.read_text(encoding="utf-8"))
             session.run(". supabase-jobs/.venv/bin/activate")
         outputs.append(session.run(block))
     assert replaced == {}

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from supabase_jobs.audit.callers import ANONYMOUS, MEMBER, OWNER, SERVICE, Caller
+from supabase_jobs.audit.callers import ANONYMOUS, CLAIM, MEMBER, OWNER, SERVICE, Caller
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -28,7 +28,8 @@ _WORDS = {SELECT: "read", INSERT: "insert", UPDATE: "update", DELETE: "delete"}
 def access(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[str, dict[str, str]]:
     """Object → caller → actions: on other users' rows, for the owner on own rows, for members on the group's rows.
 
-    A member's access to own rows is that of the caller "LABEL, own rows".
+    The access of members, and of users with a claim, to own rows is that of the caller "LABEL, own rows"; the owner's
+    to rows of other members that of "LABEL, rows of members".
     """
     grouped: dict[tuple[str, str], list[Attempt]] = {}
     for attempt in attempts:
@@ -86,9 +87,9 @@ def _label(attempt: Attempt) -> str | None:
     if caller.kind == SERVICE:
         return None  # row level security does not apply to it
     if caller.kind == OWNER:
-        return caller.label if attempt.whose in (OWN, NONE) else None
+        return f"{caller.label}, rows of members" if attempt.whose == GROUP else caller.label
     if attempt.whose == OWN:
-        return f"{caller.label}, own rows" if caller.kind in (MEMBER, ANONYMOUS) else None
+        return f"{caller.label}, own rows" if caller.kind in (MEMBER, ANONYMOUS, CLAIM) else None
     return caller.label if attempt.whose in (OTHER, GROUP, NONE) else None
 
 

@@ -119,6 +119,11 @@ def command(
         raise ConfigError("--update-baseline needs the whole project", hint="Leave out --schema and --table.")
     if emitted and (schemas or tables):
         raise ConfigError("--emit needs the whole project", hint="Leave out --schema and --table.")
+    if api_url is not None and update_baseline is not None:
+        raise ConfigError(
+            "--api-url conflicts with --update-baseline",
+            hint="Compare with the API first: a difference from SQL is no access to accept.",
+        )
     if migrations_from is not None and (emitted or update_baseline is not None or api_url is not None):
         other = "--emit" if emitted else "--api-url" if api_url is not None else "--update-baseline"
         raise ConfigError(f"{other} conflicts with --migrations-from", hint="Pass only one of them.")

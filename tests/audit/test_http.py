@@ -222,6 +222,13 @@ def test_api_elsewhere_is_refused_unless_it_is_allowed(cli: Run) -> None:
     assert "--allow-remote" in ran.err
 
 
+@pytest.mark.parametrize("other", ["--update-baseline", "--migrations-from=main"])
+def test_option_that_conflicts(cli: Run, other: str) -> None:
+    ran = cli("audit", "--api-url", "http://127.0.0.1:1", other, SUPABASE_DB_URL="postgresql://localhost/x")
+    assert ran.code == 2
+    assert "--api-url conflicts with" in ran.err
+
+
 # Rows that are committed
 
 

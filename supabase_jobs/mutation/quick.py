@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from supabase_jobs.database.batch import GroupResult, Statement, read, run_groups
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.parser.statements import split
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
@@ -55,7 +56,10 @@ class Quick:
         self._parts: dict[str, set[int]] = {}
 
     def killers(self, faults: Sequence[Planted]) -> Iterator[tuple[str, ...]]:
-        """The ids of the errors that each fault causes; empty if a complete run must tell."""
+        """The ids of the errors that each fault causes; empty if a complete run must tell.
+
+        Raises psycopg's errors if another session's lock blocks a statement.
+        """
         for operator, group in groupby(faults, key=lambda fault: fault.operator):
             same = list(group)
             found: dict[int, tuple[str, ...]] = {}
@@ -88,6 +92,8 @@ class Quick:
 
     def _errors(self, parts: Sequence[int], result: GroupResult) -> tuple[tuple[str, ...], set[int]]:
         """The ids of the errors, and the parts in which they were found."""
+        if isinstance(result.error, INCONCLUSIVE_ERRORS):
+            raise result.error
         if result.error is not None:  # the fault or a query failed
             return (), set()
         rows = dict(zip(parts, (answer.rows for answer in result.answers[-len(parts) :]), strict=True))

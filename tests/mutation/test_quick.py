@@ -80,6 +80,15 @@ def test_several_statements_of_a_fault_are_one_fault(connection: Connection) -> 
     assert (row[0], row[1]) == (None, "public.idx_async_jobs_url")
 
 
+def test_a_lock_of_another_session_ends_the_run(connection: Connection, shared: Callable[[int], str]) -> None:
+    quick = Quick(connection, EXPECTATIONS, RECORDED)
+    connection.execute("select set_config('lock_timeout', '100ms', true)")
+    with psycopg.connect(shared(16)) as other:
+        other.execute("lock table public.guest_users in row share mode")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            list(quick.killers([fault("a:b", "drop table public.guest_users cascade")] * 3))
+
+
 def test_a_changed_body_is_an_error(connection: Connection) -> None:
     query = "select pg_get_functiondef(oid) from pg_proc where proname = 'claim_jobs'"
     [(definition,)] = connection.execute(query).fetchall()

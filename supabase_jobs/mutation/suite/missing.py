@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from supabase_jobs.audit.emit.titles import title
 from supabase_jobs.audit.recording import Check, RecordedAttempt, RecordedRow
 from supabase_jobs.audit.replay import INCONCLUSIVE, TOUCHED, Trial, outcomes
 from supabase_jobs.database.connection import Connection
@@ -16,13 +17,6 @@ _UNTESTABLE = (INCONCLUSIVE, TOUCHED)
 _MAX_MINIMIZED = 80
 # the claims that every user has
 _PLAIN_CLAIMS = ("sub", "role", "aud")
-_ACTIONS = {
-    "select": "read {row} in {table}",
-    "insert": "insert {row} into {table}",
-    "update": "change {column} of {row} in {table}",
-    "delete": "delete {row} from {table}",
-}
-_WHOSE = {"own": "a row of their own", "group": "a row of their group", "other": "a row of another", "none": "a row"}
 
 
 @dataclass(frozen=True)
@@ -38,11 +32,7 @@ class MissingTest:
     @property
     def title(self) -> str:
         """What the test states: `stranger cannot read a row of another in notes`."""
-        verb, _, column = self.attempt.action.partition(" ")
-        table = self.attempt.object.removeprefix("public.")
-        says = _ACTIONS.get(verb, f"{verb} {{table}}")
-        action = says.format(table=table, row=_WHOSE[self.attempt.whose], column=column)
-        return f"{self.attempt.label} {'can' if self.outcome == 'rows' else 'cannot'} {action}"
+        return title(self.attempt, self.outcome)
 
 
 class Replay:

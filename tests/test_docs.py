@@ -146,6 +146,14 @@ def test_the_first_screen_of_readme_names_both_scripts() -> None:
     assert any("./scripts/test" in line for line in first)
 
 
+def test_every_installation_in_the_documents_is_from_the_repository() -> None:
+    """The package is on no index."""
+    files = [*DOCUMENTS, *(ROOT / "docs").glob("*.yml")]
+    lines = [line for path in files for line in path.read_text(encoding="utf-8").splitlines() if "pip install" in line]
+    assert len(lines) >= 8
+    assert [line for line in lines if f" @ git+{REPOSITORY}" not in line] == []
+
+
 def test_readme_has_absolute_links_only() -> None:
     assert [t for t in re.findall(r"\]\(([^)\s]+)\)", README) if not t.startswith(("https://", "#"))] == []
 

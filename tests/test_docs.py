@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from supabase_jobs.cli import cli as group
 from supabase_jobs.settings import load_settings
+from supabase_jobs.sources.files import load_sources
 from supabase_jobs.verify.functions import scenarios
 from supabase_jobs.verify.run import AREAS
 from tests.fix_cli import Run
@@ -208,6 +210,12 @@ def test_the_settings_in_the_documents_load_and_accept_checks_that_exist(tmp_pat
         accepted |= load_settings(tmp_path, {}).accepted_unchecked.keys()
     assert len(accepted) >= 2
     assert accepted <= names
+
+
+def test_readme_lists_every_variable_with_its_default() -> None:
+    [block] = [block for block in _blocks(_section(README, "Configuration"), "toml") if "[variables]" in block]
+    defaults = {name: variable.default for name, variable in load_sources().variables.items() if name != "drop_data"}
+    assert tomllib.loads(block)["variables"] == defaults
 
 
 def test_the_migration_guide_runs_the_schedule_again(cron: Cron, root: Path) -> None:

@@ -29,6 +29,7 @@ from tests.impersonation import (
 from tests.programs import DEFAULT_MAJOR
 from tests.sql.owner_limits import STRICTEST, set_limits
 from tests.sql.test_hostile_owners import each_owner, insert, keep, owner_id
+from tests.sql.test_worker_plans import fetched
 from tests.sql.test_workers import claim
 
 ACTIVE = "insert into public.async_jobs (url, {}, status) select 'u', %s, %s from generate_series(1, %s) returning id"
@@ -321,6 +322,30 @@ def test_a_limit_is_not_checked_with_an_old_snapshot(shared: Callable[[int], str
             assert error.sqlstate == "0A000"
             assert "READ COMMITTED" in str(error.diag.message_hint)
         connection.rollback()
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["analyzed since", "not analyzed since"])
+@each_owner
+def test_a_check_reads_only_as_many_jobs_as_the_limit(queue: Connection, owner: RequestIdentity, known: bool) -> None:
+    column, who = ("guest_id", GUEST_A) if owner.role == "anon" else ("user_id", USER_A)
+    if not known:
+        queue.execute("analyze public.async_jobs")
+    for status, number in (("completed", 2000), ("queued", 200)):
+        keep(queue, SERVICE, many(owner), who, status, number)
+        keep(queue, SERVICE, many(guest(GUEST_B)), GUEST_B, status, number)
+    if known:
+        queue.execute("analyze public.async_jobs")
+    set_limits(queue, **active_limit(owner, 300))
+    check = f"select private.check_active_jobs({'%s, null' if column == 'guest_id' else 'null, %s'})"
+    for _ in range(7):  # later calls may use a generic plan
+        before = fetched(queue)
+        queue.execute(check.encode(), (who,))
+        assert fetched(queue) - before <= 201
+    set_limits(queue, **active_limit(owner, 5))
+    before = fetched(queue)
+    with pytest.raises(psycopg.Error, match="too many active jobs"), queue.transaction():
+        queue.execute(check.encode(), (who,))
+    assert fetched(queue) - before <= 6
 
 
 # Concurrent requests ------------------------------------------------------------------------------

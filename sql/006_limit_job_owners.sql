@@ -1,5 +1,5 @@
 -- Optional limits for the owners of jobs: active jobs, new jobs of a guest in an hour, and what an UPDATE may change. Each
--- is off by default and has a variable; 0 and false switch it off.
+-- is off by default and has a variable; 0 and false switch it off. Without a limit there are no triggers.
 --
 -- The limits apply to guests and users. The service and its members, as the owner is, have none, and neither has a
 -- definer function of the owner: migrate_guest_jobs never fails because of a limit.
@@ -9,7 +9,7 @@ do $$
 declare
   taken pg_catalog.regprocedure := coalesce(
     to_regprocedure('private.max_owner_jobs(text)'),
-    to_regprocedure('private.allow_only_cancellation()')
+    to_regprocedure('private.owners_may_only_cancel()')
   );
 begin
   if taken is not null then
@@ -36,10 +36,27 @@ begin
 end
 $$;
 
+create or replace function private.owners_may_only_cancel() returns boolean
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+begin
+  return {{ owners_may_only_cancel }};
+end
+$$;
+--! end
+
+comment on function private.max_owner_jobs(text) is
+'The most jobs that an owner may have by this limit. 0: no limit.';
+comment on function private.owners_may_only_cancel() is
+'Whether a guest or user may only cancel its jobs.';
+
 -- Compares all columns, also those that the project has added. It sees what the caller sent, because the triggers that
 -- set columns have later names; generated columns have no value yet. The times belong to the database, whatever was sent.
 -- A text shows what equal JSON values can hide, such as 1 and 1.0.
-create or replace function private.allow_only_cancellation() returns trigger
+create function private.allow_only_cancellation() returns trigger
 language plpgsql
 security invoker
 set search_path = ''
@@ -47,10 +64,6 @@ as $$
 declare
   ignored pg_catalog.text[];
 begin
-  if not {{ owners_may_only_cancel }} then
-    return new;
-  end if;
-
   select '{status,created_at,updated_at}'::pg_catalog.text[] || array_agg(a.attname::pg_catalog.text)
   into ignored
   from pg_catalog.pg_attribute a
@@ -67,13 +80,9 @@ begin
   return new;
 end
 $$;
---! end
 
-comment on function private.max_owner_jobs(text) is
-'The most jobs that an owner may have by this limit. 0: no limit.';
 comment on function private.allow_only_cancellation() is
-'Refuses every UPDATE of a guest or user that does more than cancel an active job, if owners_may_only_cancel is true. '
-'PT403: refused.';
+'Refuses every UPDATE of a guest or user that does more than cancel an active job. PT403: refused.';
 
 
 -- Counts ---------------------------------------------------------------------------------------
@@ -232,6 +241,7 @@ comment on function private.limit_reactivated_jobs() is
 
 -- a trigger needs no EXECUTE
 revoke all on function private.max_owner_jobs(text) from public, anon, authenticated, service_role;
+revoke all on function private.owners_may_only_cancel() from public, anon, authenticated, service_role;
 revoke all on function private.allow_only_cancellation() from public, anon, authenticated, service_role;
 revoke all on function private.lock_job_owner(uuid) from public, anon, authenticated, service_role;
 revoke all on function private.check_active_jobs(uuid, uuid) from public, anon, authenticated, service_role;
@@ -241,34 +251,72 @@ revoke all on function private.limit_reactivated_jobs() from public, anon, authe
 
 
 -- Triggers -------------------------------------------------------------------------------------
--- AFTER triggers run once the policies have accepted the row and all rows of the statement are inserted, so they also
+--! repeatable
+-- A trigger exists only if one of its limits is on, so that a project without limits does not pay for it. Creating or
+-- dropping one locks the table; another number does not.
+--
+-- The AFTER triggers run once the policies have accepted the row and all rows of the statement are inserted, so they also
 -- count the rows of a request with many, and an upsert counts only what it has inserted. The WHEN clauses save the service
 -- the calls.
+do $$
+declare
+  guests_or_users constant pg_catalog.bool := private.max_owner_jobs('active jobs of a guest') > 0
+    or private.max_owner_jobs('active jobs of a user') > 0;
+  present constant pg_catalog.text[] := array(
+    select t.tgname::pg_catalog.text
+    from pg_catalog.pg_trigger t
+    where t.tgrelid = 'public.async_jobs'::pg_catalog.regclass
+  );
+begin
+  if private.owners_may_only_cancel() <> ('allow_only_cancellation_trigger' = any(present)) then
+    if private.owners_may_only_cancel() then
+      create trigger allow_only_cancellation_trigger
+      before update on public.async_jobs
+      for each row
+      when (not pg_has_role('service_role', 'member'))
+      execute function private.allow_only_cancellation();
 
-create trigger allow_only_cancellation_trigger
-before update on public.async_jobs
-for each row
-when (not pg_has_role('service_role', 'member'))
-execute function private.allow_only_cancellation();
+      comment on trigger allow_only_cancellation_trigger on public.async_jobs is
+      'The variable owners_may_only_cancel.';
+    else
+      drop trigger allow_only_cancellation_trigger on public.async_jobs;
+    end if;
+  end if;
 
-create trigger limit_new_jobs_trigger
-after insert on public.async_jobs
-for each row
-when (not pg_has_role('service_role', 'member'))
-execute function private.limit_new_jobs();
+  if (guests_or_users or private.max_owner_jobs('new jobs of a guest per hour') > 0)
+    <> ('limit_new_jobs_trigger' = any(present))
+  then
+    if not 'limit_new_jobs_trigger' = any(present) then
+      create trigger limit_new_jobs_trigger
+      after insert on public.async_jobs
+      for each row
+      when (not pg_has_role('service_role', 'member'))
+      execute function private.limit_new_jobs();
 
-create trigger limit_reactivated_jobs_trigger
-after update on public.async_jobs
-for each row
-when (
-  new.status in ('queued', 'processing') and old.status not in ('queued', 'processing')
-  and not pg_has_role('service_role', 'member')
-)
-execute function private.limit_reactivated_jobs();
+      comment on trigger limit_new_jobs_trigger on public.async_jobs is
+      'The variables max_active_jobs_per_guest, max_active_jobs_per_user and max_new_jobs_per_guest_per_hour.';
+    else
+      drop trigger limit_new_jobs_trigger on public.async_jobs;
+    end if;
+  end if;
 
-comment on trigger allow_only_cancellation_trigger on public.async_jobs is
-'The variable owners_may_only_cancel.';
-comment on trigger limit_new_jobs_trigger on public.async_jobs is
-'The variables max_active_jobs_per_guest, max_active_jobs_per_user and max_new_jobs_per_guest_per_hour.';
-comment on trigger limit_reactivated_jobs_trigger on public.async_jobs is
-'The variables max_active_jobs_per_guest and max_active_jobs_per_user.';
+  if guests_or_users <> ('limit_reactivated_jobs_trigger' = any(present)) then
+    if guests_or_users then
+      create trigger limit_reactivated_jobs_trigger
+      after update on public.async_jobs
+      for each row
+      when (
+        new.status in ('queued', 'processing') and old.status not in ('queued', 'processing')
+        and not pg_has_role('service_role', 'member')
+      )
+      execute function private.limit_reactivated_jobs();
+
+      comment on trigger limit_reactivated_jobs_trigger on public.async_jobs is
+      'The variables max_active_jobs_per_guest and max_active_jobs_per_user.';
+    else
+      drop trigger limit_reactivated_jobs_trigger on public.async_jobs;
+    end if;
+  end if;
+end
+$$;
+--! end

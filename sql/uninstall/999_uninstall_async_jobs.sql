@@ -70,6 +70,7 @@ drop function if exists private.check_new_jobs(uuid);
 drop function if exists private.check_active_jobs(uuid, uuid);
 drop function if exists private.lock_job_owner(uuid);
 drop function if exists private.allow_only_cancellation();
+drop function if exists private.owners_may_only_cancel();
 drop function if exists private.max_owner_jobs(text);
 drop function if exists private.delete_worker_state();
 drop function if exists private.update_async_job_updated_at();

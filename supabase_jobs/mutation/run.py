@@ -156,7 +156,7 @@ def mutate(
     Raises VerificationError (1) if `verify` finds an error before the first fault, ConfigError (2) if the sources have
     no recorded structure, and psycopg's errors if the connection is lost or another session holds a conflicting lock.
     """
-    recorded = snapshot.load(expectations.declaration(snapshot.FILE_NAME))
+    recorded = snapshot.load(expectations.declaration(snapshot.FILE_NAME)).with_variables(expectations.variables)
     reasons = waivers(expectations)
     mutants: list[Mutant] = []
     not_injected: list[tuple[Fault, str]] = []

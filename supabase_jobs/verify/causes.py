@@ -135,7 +135,8 @@ class _Causes:
     def _uses(self) -> Mapping[str, frozenset[str]]:
         """Object → the objects that its policies, triggers, constraints or its body mention, and that refer to it."""
         file = self._expectations.declaration(snapshot.FILE_NAME)
-        facts = snapshot.load(file).facts if file.is_file() else ()
+        variables = self._expectations.variables
+        facts = snapshot.load(file).with_variables(variables).facts if file.is_file() else ()
         uses = {name: set(names) for name, names in _recorded_uses(facts, self._expectations.texts).items()}
         for change in self._changes.values():  # what is in the database instead
             uses.setdefault(_bare(change.object), set()).update(_names(change.actual))

@@ -24,7 +24,7 @@ def managed_relations(declarations: Path) -> frozenset[str]:
 def managed_objects(declarations: Path) -> frozenset[str]:
     """The managed tables and views, and their constraints, indexes and triggers, each as `table:name`."""
     recorded = _snapshot(declarations)
-    facts = () if recorded is None else recorded.facts
+    facts = () if recorded is None else recorded.all_facts
     parts = {f"{fact.object}:{fact.name}" for fact in facts if fact.kind in _REFUSING}
     return managed_relations(declarations) | parts
 
@@ -40,7 +40,7 @@ class ManagedTables:
 def managed_tables(declarations: Path) -> ManagedTables:
     """The columns and triggers of the managed tables."""
     recorded = _snapshot(declarations)
-    facts = () if recorded is None else recorded.facts
+    facts = () if recorded is None else recorded.all_facts
     columns: dict[str, frozenset[str]] = {}
     for fact in facts:
         if fact.kind == "column":

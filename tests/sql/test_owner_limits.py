@@ -300,13 +300,45 @@ def test_without_a_limit_an_owner_does_as_before(
     assert row_count(queue, owner, "update public.async_jobs set status = 'queued'") == 21
 
 
-def test_a_changed_limit_locks_no_table(rolled_back: Connection) -> None:
-    set_limits(rolled_back, **STRICTEST)
-    locks = (
-        "select l.relation::regclass::text, mode from pg_locks as l inner join pg_class as c on l.relation = c.oid"
-        " where pid = pg_backend_pid() and c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)"
-    )
-    assert rolled_back.execute(locks).fetchall() == []
+LOCKS = """
+select distinct c.oid::regclass::text
+from pg_locks as l inner join pg_class as c on l.relation = c.oid
+where l.pid = pg_backend_pid() and l.mode in ('ShareRowExclusiveLock', 'AccessExclusiveLock')
+  and c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+"""
+
+
+def test_another_number_locks_no_table(make_database: Make) -> None:
+    with psycopg.connect(make_database("applied").url) as connection:
+        for limit, locked in ((3, ["async_jobs"]), (5, []), (0, ["async_jobs"])):
+            set_limits(connection, max_active_jobs_per_guest=limit)
+            assert [name for (name,) in connection.execute(LOCKS).fetchall()] == locked
+            connection.commit()
+
+
+TRIGGERS = "select tgname from pg_trigger where tgrelid = 'public.async_jobs'::regclass and not tgisinternal"
+
+
+@pytest.mark.parametrize(
+    ("variables", "triggers"),
+    [
+        ({"max_active_jobs_per_guest": 1}, {"limit_new_jobs_trigger", "limit_reactivated_jobs_trigger"}),
+        ({"max_active_jobs_per_user": 1}, {"limit_new_jobs_trigger", "limit_reactivated_jobs_trigger"}),
+        ({"max_new_jobs_per_guest_per_hour": 1}, {"limit_new_jobs_trigger"}),
+        ({"owners_may_only_cancel": True}, {"allow_only_cancellation_trigger"}),
+    ],
+)
+def test_only_a_limit_that_is_on_has_triggers(
+    rolled_back: Connection, variables: dict[str, int | bool], triggers: set[str]
+) -> None:
+    before = rolled_back.execute(TRIGGERS).fetchall()
+    for limits, added in ((variables, triggers), (variables, triggers), (STRICTEST, None), (variables, triggers)):
+        set_limits(rolled_back, **limits)
+        if added is not None:
+            now = {name for (name,) in rolled_back.execute(TRIGGERS).fetchall()}
+            assert now - {name for (name,) in before} == added
+    set_limits(rolled_back)
+    assert rolled_back.execute(TRIGGERS).fetchall() == before
 
 
 @pytest.mark.parametrize("level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE])

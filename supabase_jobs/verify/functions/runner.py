@@ -137,7 +137,9 @@ class ScenarioRunner:
         self._impersonation = impersonation
         self._connection = impersonation.connection
         self._managed = managed
-        self._variables = {name: str(value) for name, value in variables.items()}
+        self._variables = {
+            name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in variables.items()
+        }
         self._params = params
         self._names = {str(id): f"${name}" for name, id in impersonation.ids.items()}
         self.columns = ComparedColumns(tables.columns)

@@ -39,7 +39,7 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
     """Run the area: recorded facts, function definitions, lints. Needs an empty search_path; only reads catalogs."""
     if (file := context.declaration_file(AREA, expectations, FILE_NAME)) is None:
         return
-    snapshot = load(file)
+    snapshot = load(file).with_variables(expectations.variables)
     fixes = compare(connection, snapshot, context, expectations.texts)
     pins.apply(connection, expectations.exceptions, snapshot.names, context)
     if context.should_stop:
@@ -62,7 +62,8 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
 def declared_cases(expectations: Expectations, context: Context) -> None:
     """Add the case of each recorded fact, without a database."""
     if (file := context.declaration_file(AREA, expectations, FILE_NAME)) is not None:
-        context.cases += [catalog.fact_case(fact, context) for fact in load(file).facts if fact.kind != EFFECT]
+        facts = load(file).with_variables(expectations.variables).facts
+        context.cases += [catalog.fact_case(fact, context) for fact in facts if fact.kind != EFFECT]
 
 
 def compare(

@@ -1,8 +1,8 @@
 """The recorded structure, structure.json: the objects that the migrations create, and every fact about them."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,15 +22,29 @@ _PARTS = ("schemas", "relations", "functions")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The managed objects (`scope`: schemas, relations, functions → names) and every fact about them."""
+    """The managed objects (`scope`: schemas, relations, functions → names) and every fact about them.
+
+    `conditional` maps a variable of the sources to the facts that are added if it is set: neither 0 nor false.
+    """
 
     scope: dict[str, list[str]]
     facts: tuple[Fact, ...]
+    conditional: Mapping[str, tuple[Fact, ...]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
         """The names of all managed objects."""
         return [name for part in _PARTS for name in self.scope[part]]
+
+    @property
+    def all_facts(self) -> tuple[Fact, ...]:
+        """The facts of a project in which all variables are set."""
+        return self.with_variables(dict.fromkeys(self.conditional, True)).facts
+
+    def with_variables(self, variables: Mapping[str, object]) -> "Snapshot":
+        """The snapshot of a project with these values of the variables."""
+        added = {fact.key: fact for name, facts in self.conditional.items() if variables.get(name) for fact in facts}
+        return replace(self, facts=(*self.facts, *added.values())) if added else self
 
 
 def load(path: Path | None = None) -> Snapshot:
@@ -45,21 +59,36 @@ def load(path: Path | None = None) -> Snapshot:
 @lru_cache(maxsize=4)  # `mutate` loads it once for each fault
 def _parse(text: str) -> Snapshot:
     recorded = json.loads(text)
-    facts = tuple(
+    conditional = {name: _facts(rows) for name, rows in recorded.get("conditional", {}).items()}
+    return Snapshot({part: recorded[part] for part in _PARTS}, _facts(recorded["facts"]), conditional)
+
+
+def _facts(rows: Iterable[Sequence[str]]) -> tuple[Fact, ...]:
+    return tuple(
         Fact(subject, kind, name, value, create_sql, "", None, Severity(deviation_severity))
-        for subject, kind, name, value, create_sql, deviation_severity in recorded["facts"]
+        for subject, kind, name, value, create_sql, deviation_severity in rows
     )
-    return Snapshot({part: recorded[part] for part in _PARTS}, facts)
 
 
 def dump(snapshot: Snapshot) -> str:
     """A snapshot as JSON text with one fact a line, so that a change of the SQL results in a short diff."""
     lines = [f'  "{part}": {json.dumps(snapshot.scope[part])},' for part in _PARTS]
-    facts = ",\n".join(
-        "    " + json.dumps([f.object, f.kind, f.name, f.value, f.create_sql, f.deviation_severity], ensure_ascii=False)
-        for f in snapshot.facts
+    lines.append(f'  "facts": [\n{_lines(snapshot.facts, 4)}\n  ]')
+    if snapshot.conditional:
+        lists = [
+            f"    {json.dumps(name)}: [\n{_lines(facts, 6)}\n    ]" for name, facts in snapshot.conditional.items()
+        ]
+        lines[-1] += ","
+        lines.append('  "conditional": {\n' + ",\n".join(lists) + "\n  }")
+    return "{\n" + "\n".join(lines) + "\n}\n"
+
+
+def _lines(facts: Iterable[Fact], indent: int) -> str:
+    return ",\n".join(
+        " " * indent
+        + json.dumps([f.object, f.kind, f.name, f.value, f.create_sql, f.deviation_severity], ensure_ascii=False)
+        for f in facts
     )
-    return "{\n" + "\n".join(lines) + '\n  "facts": [\n' + facts + "\n  ]\n}\n"
 
 
 def objects(connection: Connection) -> set[tuple[str, str]]:

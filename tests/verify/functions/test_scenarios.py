@@ -29,7 +29,7 @@ def test_packaged_scenarios_cover_every_function() -> None:
         "private.max_owner_jobs", "limit_new_jobs_trigger", "limit_reactivated_jobs_trigger",
         "allow_only_cancellation_trigger",
     }  # fmt: skip
-    assert declared[0].placeholders == {"guest_header", *limits}
+    assert declared[0].placeholders == {"guest_header", "owners_may_only_cancel", *limits}
     assert set(matrix.load().ids) < set(declared[0].ids)
 
 

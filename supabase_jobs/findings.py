@@ -260,6 +260,21 @@ class AccessChange:
     access: Mapping[str, str] = field(default_factory=dict)
     verb: str = ""
 
+    @property
+    def who(self) -> str:
+        """The caller without the rows that its label may name."""
+        return self.caller.removesuffix(f", {self.rows}")
+
+    @property
+    def rows(self) -> str:
+        """Whose rows the label of the caller names: `own rows`, `rows of members`; '' if it names none."""
+        return next((rows for rows in ("own rows", "rows of members") if self.caller.endswith(f", {rows}")), "")
+
+    @property
+    def target(self) -> str:
+        """The object, with the rows that the label of the caller names."""
+        return f"{self.object} ({self.rows})" if self.rows else self.object
+
 
 @dataclass(frozen=True)
 class NotCompared:

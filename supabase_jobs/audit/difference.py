@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from supabase_jobs.audit.baseline import NONE, OUTSIDERS, Baseline, actions_of, beyond
 from supabase_jobs.findings import AccessChange, AccessDiff, Audit, AuditedRelation, AuditFinding, NotCompared, Severity
@@ -195,11 +196,10 @@ class _Comparison:
         access: Mapping[str, str] | None = None,
         id_: str = "",
     ) -> None:
-        message = message or f"{caller} {'can now' if change == WIDER else 'can no longer'} {verb} {name}"
         id_ = f"{change}:{id_}" if id_ else ":".join(part for part in (change, name, caller, action) if part)
-        self.changes.append(
-            AccessChange(id_, severity, change, name, caller, action, message, cause, fix, access or {}, verb)
-        )
+        made = AccessChange(id_, severity, change, name, caller, action, message, cause, fix, access or {}, verb)
+        can = "can now" if change == WIDER else "can no longer"
+        self.changes.append(made if message else replace(made, message=f"{made.who} {can} {verb} {made.target}"))
 
 
 def _verb(action: str, others: set[str]) -> str:

@@ -70,6 +70,16 @@ def test_one_column_less_of_every_column_is_narrower() -> None:
     assert [c.message for c in diff(some, every).changes] == ["owner can now update every column of public.notes"]
 
 
+def test_the_sentence_says_whose_rows_a_caller_reaches() -> None:
+    labels = ("member of teams", "member of teams, own rows", "owner, rows of members")
+    before, after = ({NOTES: dict.fromkeys(labels, actions)} for actions in ("none", "delete"))
+    assert [c.message for c in diff(state(before), state(after)).changes] == [
+        "member of teams can now delete from public.notes",
+        "member of teams can now delete from public.notes (own rows)",
+        "owner can now delete from public.notes (rows of members)",
+    ]
+
+
 def test_the_baseline_accepts_a_change_that_it_has() -> None:
     after = state({NOTES: {"anon": "read", "stranger": "none", "owner": "read"}})
     found = diff(CLOSED, after, Baseline({NOTES: {"anon": "read", "owner": "read"}}))

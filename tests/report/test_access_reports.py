@@ -88,6 +88,13 @@ def test_control_characters_in_a_name_are_escaped(form: str) -> None:
     assert not any(line.startswith("ok:") for line in shown.splitlines())
 
 
+def test_text_keeps_the_rows_of_callers_apart() -> None:
+    callers = ("stranger", "member", "member, own rows", "owner, own rows")
+    shown = FORMATS["text"](replace(BAD, changes=tuple(cell("wider", caller, "read") for caller in callers)))
+    assert "  + stranger and member can now read public.notes\n" in shown
+    assert "  + member and owner can now read public.notes (own rows)\n" in shown
+
+
 def test_the_section_of_a_dry_run_has_no_fixes() -> None:
     assert FIX not in "\n".join(text.short(BAD))
 

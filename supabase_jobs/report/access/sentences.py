@@ -59,13 +59,13 @@ def sentences(diff: AccessDiff, changes: Iterable[AccessChange]) -> Iterator[Sen
     by_actions: dict[tuple[object, ...], list[list[AccessChange]]] = {}
     for (kind, severity, name, _caller, cause, alone), group in by_caller.items():
         actions = tuple(change.action for change in group)
-        by_actions.setdefault((kind, severity, name, cause, alone, actions), []).append(group)
+        by_actions.setdefault((kind, severity, name, cause, alone, actions, group[0].rows), []).append(group)
     for groups in by_actions.values():
         first = groups[0][0]
         text = first.message
         if first.change in _CELLS:
             can = "can now" if first.change == "wider" else "can no longer"
-            text = f"{joined([g[0].caller for g in groups])} {can} {joined(c.verb for c in groups[0])} {first.object}"
+            text = f"{joined(g[0].who for g in groups)} {can} {joined(c.verb for c in groups[0])} {first.target}"
         line = None if first.change in ("removed", "closed") else policy_location(diff.audit, first.object, first.cause)
         yield Sentence(first.change, first.severity, first.object, text, first.cause, first.fix, line)
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from benchmarks import __main__ as bench
-from benchmarks import apply, hosted, partitions, programs, queries, verify, workers
+from benchmarks import apply, hosted, partitions, programs, queries, verify, workers, writes
 from benchmarks.databases import Databases
 from benchmarks.figures import Figure
 from benchmarks.programs import CompletedCommand, Programs
@@ -49,7 +49,8 @@ def only(monkeypatch: pytest.MonkeyPatch, figure: Figure) -> None:
 def test_subjects_that_use_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(queries, "SECONDS", 0.0)
     monkeypatch.setattr(workers, "REPEAT", 1)
-    result = run("--only", "queries,owners,cleanup,workers", "--json", "--output", str(tmp_path))
+    monkeypatch.setattr(writes, "REPEAT", 1)
+    result = run("--only", "queries,owners,cleanup,workers,writes", "--json", "--output", str(tmp_path))
     document = json.loads(result.stdout)
     assert set(document) == {"rows", "machine", "subjects", "ok"}
     assert set(document["machine"]) == {"system", "cores", "load_before", "postgresql", "python"}
@@ -64,6 +65,13 @@ def test_subjects_that_use_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert len(figures(document, "queries")) == 27
     assert len(figures(document, "owners")) == 3
     assert figures(document, "cleanup")["cleanup: deletes exactly the expired jobs"]["ok"]
+    assert {name: figure.get("limit") for name, figure in figures(document, "writes").items()} == {
+        "insert of 500 jobs: time relative to a table without the size checks": 1.05,
+        "insert of one job: time relative to a table without the size checks": 1.05,
+        "heartbeat": None,
+        "heartbeat with new progress": None,
+        "heartbeat: time relative to an update of the job": None,
+    }
     for number in (1, 10):
         assert figures(document, "workers")[f"8 workers, {number} at a time: each claimed exactly once"]["ok"]
 
@@ -73,6 +81,7 @@ def test_partitions_are_measured_next_to_a_tenth_of_the_rows(monkeypatch: pytest
     monkeypatch.setattr(partitions, "SECONDS", 0.0)
     monkeypatch.setattr(workers, "WORKERS", 2)
     monkeypatch.setattr(workers, "REPEAT", 1)
+    monkeypatch.setattr(writes, "REPEAT", 1)
     document = json.loads(run("--partitions", "--rows", "20000", "--json").stdout)
     measured = figures(document, "partitions")
     facts = {name: figure["ok"] for name, figure in measured.items() if figure["unit"] == "yes/no"}

@@ -95,3 +95,44 @@ def test_a_job_claimed_twice_misses_the_figure(filled: Database, monkeypatch: py
     figures: Iterator[Figure] = workers.figures(filled.url, 2, 1)
     [once] = [figure for figure in figures if figure.name.endswith("exactly once")]
     assert once.ok is False
+
+
+# the functions of pgmq that the benchmark calls, without its timeouts
+QUEUE = """
+create schema pgmq;
+create table pgmq.q_jobs (msg_id bigint generated always as identity, message jsonb, read_ct integer default 0);
+create table pgmq.a_jobs (msg_id bigint);
+create function pgmq.send_batch(text, jsonb[]) returns setof bigint language sql
+  as 'insert into pgmq.q_jobs (message) select unnest($2) returning msg_id';
+create function pgmq.read(text, integer, integer) returns setof pgmq.q_jobs language sql
+  as 'update pgmq.q_jobs set read_ct = 1 where msg_id in (
+    select msg_id from pgmq.q_jobs where read_ct = 0 order by msg_id limit $3 for update skip locked) returning *';
+create function pgmq.delete(text, bigint[]) returns setof bigint language sql
+  as 'delete from pgmq.q_jobs where msg_id = any($2) returning msg_id';
+create function pgmq.delete(text, bigint) returns boolean language sql
+  as 'select exists (select from pgmq.delete($1, array[$2]))';
+create function pgmq.archive(text, bigint[]) returns setof bigint language sql
+  as 'with d as (delete from pgmq.q_jobs where msg_id = any($2) returning msg_id)
+    insert into pgmq.a_jobs select msg_id from d returning msg_id';
+create function pgmq.archive(text, bigint) returns boolean language sql
+  as 'select exists (select from pgmq.archive($1, array[$2]))';
+"""
+
+
+@pytest.mark.parametrize("at_once", [1, 10])
+def test_workers_are_compared_with_pgmq(filled: Database, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(workers, "REPEAT", 1)
+    monkeypatch.setattr(workers, "WORKERS", 2)
+    with connect(filled.url) as connection:
+        connection.execute(QUEUE.encode())
+    figures = {figure.name: figure for figure in workers.figures(filled.url, 20, at_once, compare=True)}
+    name = f"2 workers, {at_once} at a time"
+    assert figures[f"{name}: each claimed exactly once"].ok
+    archive, delete = (figures[f"{name}: jobs relative to pgmq, read and {way}"] for way in ("archive", "delete"))
+    assert (archive.limit, archive.least, delete.limit) == (workers.LIMITS[at_once], True, None)
+    assert archive.ok == (round(archive.value, 3) >= workers.LIMITS[at_once])
+    with connect(filled.url) as connection:
+        row = connection.execute(
+            "select (select count(*) from pgmq.a_jobs), (select count(*) from pgmq.q_jobs)"
+        ).fetchone()
+    assert row == (40, 0)

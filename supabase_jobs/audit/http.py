@@ -222,6 +222,11 @@ class _Run:
         """Send the cells, first those that write nothing; those with an outcome that differs."""
         reads = [c for c in cells if not c.writes]
         writes = sorted((c for c in cells if c.writes), key=lambda c: c.in_sql == "rows")
+        if not any(cell.in_sql == "rows" for cell in reads):
+            raise ConfigError(
+                "no caller reads a row of these tables in SQL, so nothing would show that the API serves this database",
+                hint="Leave out --schema and --table, or grant SELECT to service_role.",
+            )
         differences: list[_Difference] = []
         try:
             differences += self._send(reads)

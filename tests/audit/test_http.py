@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.api.endpoint import Endpoint
+from supabase_jobs.api.keys import new_keys
 from supabase_jobs.audit.committed import CommittedRows, marked
 from supabase_jobs.audit.fixtures.values import MARK
 from supabase_jobs.audit.http import compare
@@ -307,6 +308,16 @@ def test_row_is_restored_and_recognized_after_an_update(todos: Connection) -> No
         after = todos.execute("select md5(string_agg(l::text, '' order by l::text)) from public.lists as l").fetchone()
         assert after == before
     assert rows.remaining() == {}
+
+
+def test_tables_that_nobody_reads_prove_nothing_about_an_api(todos: Connection, shared_todos: Database) -> None:
+    todos.execute("revoke select on public.tags from anon, authenticated, service_role")
+    before = todos.execute(COUNTS).fetchall()
+    endpoint = Endpoint("http://127.0.0.1:1", new_keys())
+    with second_connection(todos) as guard, pytest.raises(ConfigError, match="no caller reads a row"):
+        compare(todos, guard, Options(tables=["public.tags"]), endpoint, EMPTY)
+    assert todos.execute(COUNTS).fetchall() == before
+    todos.execute("grant select on public.tags to anon, authenticated, service_role")
 
 
 def test_second_run_at_the_same_time_is_refused(todos: Connection, shared_todos: Database) -> None:

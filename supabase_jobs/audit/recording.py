@@ -14,9 +14,10 @@ from supabase_jobs.audit.catalog import USERS, Catalog, Constraint, Function
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.insert import claims_of
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User
-from supabase_jobs.audit.probes import statements
+from supabase_jobs.audit.probes import statements, topics
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, OTHER, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass
+from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import request_settings
 
@@ -65,7 +66,8 @@ class RecordedAttempt:
 
     `checks` are alternatives: the first has a condition on the key, the last ones have none. `blind` reads no column,
     so that no policy for SELECT applies: it acts on the row of `cursor`. `of` is the table, view or function, `value`
-    what an update assigns. With `decided_by_trigger`, a trigger may replace what the statement writes.
+    what an update assigns. With `decided_by_trigger`, a trigger may replace what the statement writes. `topic` is
+    that of a private channel of Realtime.
     """
 
     object: str
@@ -82,6 +84,7 @@ class RecordedAttempt:
     blind: str = ""
     cursor: Cursor | None = None
     decided_by_trigger: bool = False
+    topic: str = ""
 
     @property
     def cell(self) -> tuple[str, str, str, str]:
@@ -108,11 +111,18 @@ class Recording:
 
 
 def record(
-    connection: Connection, fixture: Fixture, attempts: Sequence[Attempt], bypasses: Sequence[Bypass]
+    connection: Connection,
+    fixture: Fixture,
+    attempts: Sequence[Attempt],
+    bypasses: Sequence[Bypass],
+    channels: Sequence[TopicAttempt],
 ) -> Recording:
     """Record an audit, while its rows exist."""
     rows = [*users(connection, fixture), *(row for _, row in rows_of(fixture))]
+    messages = dict.fromkeys(topics.message(c.topic, c.extension) for c in channels)
+    rows += [RecordedRow(text, table=topics.LABEL) for text in messages]
     recorded = [*map(_attempt, attempts), *(_bypass(b) for b in bypasses), *_truncations(fixture)]
+    recorded += map(_channel, channels)
     catalog = fixture.plan.catalog
     served = [f for f in catalog.functions if f.schema in catalog.served and f.result != "trigger"]
     functions = {f.signature: frozenset(f.callers) for f in served}
@@ -265,6 +275,16 @@ def _attempt(attempt: Attempt) -> RecordedAttempt:
     return RecordedAttempt(
         attempt.label, attempt.caller.label, attempt.whose, detail, attempt.outcome, *_caller(attempt.caller), checks,
         attempt.relation.label, attempt.value or "", text, cursor, attempt.effect is not None,
+    )  # fmt: skip
+
+
+def _channel(channel: TopicAttempt) -> RecordedAttempt:
+    """A caller that receives or sends on a topic, which is part of its label."""
+    label = f"{channel.caller.label} on {channel.topic.shown}"
+    action = f"{'receive' if channel.action == SELECT else 'send'} {channel.extension}"
+    return RecordedAttempt(
+        topics.LABEL, label, "none", action, channel.outcome, *_caller(channel.caller), (), topics.LABEL,
+        blind=channel.statements[-1].sql, topic=channel.topic.name,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from supabase_jobs.database.request import CLAIMS, HEADERS
 from supabase_jobs.outcomes import refusal
 
 TOUCHED, UNTOUCHED, INCONCLUSIVE = "touched", "untouched", "inconclusive"
+TOPIC = "realtime.topic"
 _SET = "select set_config(%s, %s, true)"
 _UNDO = Statement("rollback to savepoint attempt")
 # trials in one round trip
@@ -24,7 +25,8 @@ _GROUPS = 5
 class Trial:
     """A statement of a caller; `claims` and `headers` are JSON. With `target`, its effect on that query counts.
 
-    With `counts` False, a statement that succeeds has reached its target: TRUNCATE counts no rows.
+    With `counts` False, a statement that succeeds has reached its target: TRUNCATE counts no rows. `topic` is that of a
+    private channel of Realtime.
     """
 
     role: str
@@ -33,6 +35,7 @@ class Trial:
     sql: str
     target: str = ""
     counts: bool = True
+    topic: str = ""
 
 
 def outcomes(
@@ -60,6 +63,7 @@ def _groups(trial: Trial, own_role: str) -> list[list[Statement]]:
     caller = [
         Statement(_SET, (CLAIMS, trial.claims)),
         Statement(_SET, (HEADERS, trial.headers)),
+        *([Statement(_SET, (TOPIC, trial.topic))] if trial.topic else []),
         Statement(_SET, ("role", trial.role)),
     ]
     action = Statement(trial.sql, decoded=False)

@@ -63,7 +63,7 @@ class Options:
     accepted: Access | None = None
     configuration: Configuration = field(default_factory=Configuration)
     stable: bool = False
-    record: Callable[[Fixture, Sequence[Attempt], Sequence[Bypass]], None] | None = None
+    record: Callable[[Fixture, Sequence[Attempt], Sequence[Bypass], Sequence[topics.TopicAttempt]], None] | None = None
     common: Common | None = None
     partial: bool = False
     seconds: float = TIME_LIMIT_S
@@ -101,8 +101,6 @@ def audit(connection: Connection, options: Options) -> Audit:
             stopped = True
         judged = leaks.find(plan, probes.attempts, probes.gains)
         connection.execute("rollback to savepoint audit_probes")
-        if options.record is not None:
-            options.record(fixture, probes.attempts, tried)
         options.advance(4, _PARTS)
         channels: list[topics.TopicAttempt] = []
         if not (stopped or options.tables or options.schemas):
@@ -112,6 +110,8 @@ def audit(connection: Connection, options: Options) -> Audit:
             except DeadlineError:
                 stopped = True
             connection.execute("rollback to savepoint audit_probes")
+        if options.record is not None:
+            options.record(fixture, probes.attempts, tried, channels)
         granted = {**access.access(probes.attempts, tried), **topic_leaks.access(channels)}
         beyond = _beyond(granted, options.accepted, probes.attempts)
         options.advance(5, _PARTS)

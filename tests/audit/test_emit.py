@@ -69,18 +69,34 @@ def texts(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in sorted(folder.iterdir()) if path.is_file()}
 
 
+# a private channel of Realtime for the owner of a folder
+CHANNEL = """
+create policy "owners: receive" on realtime.messages for select to authenticated using (
+  exists (select from public.folders as f where 'folder:' || f.id = realtime.topic() and f.owner_id = auth.uid())
+)
+"""
+
+
 # storage, functions and columns kept by triggers
 @pytest.mark.parametrize("build", ["drive"], indirect=True)
 def test_suites_pass_on_their_database_and_on_another_of_the_same_migrations(
     build: Build, cli: Run, tmp_path: Path
 ) -> None:
     database, other = build(), build()
+    for each in (database, other):
+        with connect(each.url) as connection:
+            connection.execute(CHANNEL.encode())
     ran = cli(*EMIT, "--db-url", database.url)
     assert ran.code == 0, ran.err
+    channels = (tmp_path / "tap" / "access_realtime_messages.sql").read_text()
+    assert "'owner on folder:{folders.id} can receive broadcast messages'" in channels
+    assert "'stranger on folder:{folders.id} cannot receive broadcast messages'" in channels
     for url in (database.url, other.url):
         proved = pg_prove(url, tmp_path / "tap")
         assert proved.returncode == 0, proved.stdout + proved.stderr
-    names = [f"test_access_{name}.py" for name in ("functions", "storage_objects")]  # they have tests of every kind
+    names = [
+        f"test_access_{name}.py" for name in ("functions", "storage_objects", "realtime_messages")
+    ]  # they have tests of every kind
     tested = run_pytest(other.url, tmp_path / "py", *names)
     assert tested.returncode == 0, tested.stdout[-2000:]
     with psycopg.connect(other.url) as connection:

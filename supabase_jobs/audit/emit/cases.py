@@ -9,6 +9,7 @@ from typing import Literal
 
 from supabase_jobs.audit.emit.plain import Plain
 from supabase_jobs.audit.emit.titles import title
+from supabase_jobs.audit.probes.topics import LABEL as MESSAGES
 from supabase_jobs.audit.recording import Cursor, RecordedAttempt, RecordedRow, Recording
 from supabase_jobs.audit.replay import INCONCLUSIVE, TOUCHED, UNTOUCHED, Trial, outcomes, shown
 from supabase_jobs.audit.run import REQUEST_SETTINGS, rolled_back
@@ -18,7 +19,7 @@ from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 
 Kind = Literal["outcome", "untouched", "shows", "privilege", "columns"]
 
-_ACTIONS = ("select", "insert", "update", "delete", "call")
+_ACTIONS = ("select", "insert", "update", "delete", "call", "receive", "send")
 _CALL = "call"
 _FUNCTIONS = "functions"
 _USERS = "auth.users"
@@ -47,12 +48,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Caller:
-    """A kind of request; `claims` and `headers` are JSON."""
+    """A kind of request; `claims` and `headers` are JSON. `topic` is that of a private channel of Realtime."""
 
     name: str
     role: str
     claims: str
     headers: str
+    topic: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class _Builder:
         """The rows of the tables that the access depends on, and of the users in them and in the claims."""
         related = self._recording.related.get(self._object)
         if related is None:
-            return list(rows)
+            return [row for row in rows if row.table != MESSAGES or self._object == MESSAGES]
         kept = [row for row in rows if row.table in related]
         texts = [row.sql for row in kept] + [value for row in kept for _, value in row.settings]
         texts += [a.claims for a in attempts] + [a.blind for a in attempts]
@@ -170,7 +172,7 @@ class _Builder:
         disagreeing += len(calls) - len(called)
         cases += called
         used = {case.caller for case in cases}
-        callers = {a.label: Caller(a.label, a.role, a.claims, a.headers) for a in attempts if a.label in used}
+        callers = {a.label: Caller(a.label, a.role, a.claims, a.headers, a.topic) for a in attempts if a.label in used}
         cases += self._privilege_cases()
         suite = TableSuite(
             self._object, name, tuple(rows) if used else (), tuple(cursors), tuple(callers.values()),
@@ -239,7 +241,7 @@ def _trials(attempt: RecordedAttempt) -> list[Trial]:
     kept = attempt.decided_by_trigger and attempt.outcome in _REFUSALS
     trials = [Trial(*caller, attempt.blind, target)] if kept and target else []
     keyed = [Trial(*caller, check.sql) for check in attempt.checks[:1] if check.sql != attempt.blind]
-    return [*trials, Trial(*caller, attempt.blind), *keyed]
+    return [*trials, Trial(*caller, attempt.blind, topic=attempt.topic), *keyed]
 
 
 def _agrees(attempt: RecordedAttempt, outcome: str) -> bool:

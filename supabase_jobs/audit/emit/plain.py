@@ -76,7 +76,10 @@ class Plain:
         cursor = attempt.cursor and Cursor(attempt.cursor.name, self.text(attempt.cursor.query))
         claims, headers = self._stable(attempt.claims), self._stable(attempt.headers)
         blind = self.text(attempt.blind)
-        return replace(attempt, checks=tuple(checks), blind=blind, cursor=cursor, claims=claims, headers=headers)
+        return replace(
+            attempt, checks=tuple(checks), blind=blind, cursor=cursor, claims=claims, headers=headers,
+            topic=self._stable(attempt.topic),
+        )  # fmt: skip
 
     def text(self, text: str, *, casts: bool = False) -> str:
         """One statement."""

@@ -9,6 +9,8 @@ _ACTIONS = {
     "delete": "delete {row} from {object}",
     "truncate": "truncate {object}",
     "call": "call {object}",
+    "receive": "receive {column} messages",
+    "send": "send {column} messages",
     "insert join": "add themselves to the group of another in {object}",
     "insert forge": "insert a row in the name of another into {object}",
     "insert open": "insert {row} in a state that opens more into {object}",

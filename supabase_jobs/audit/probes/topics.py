@@ -93,6 +93,11 @@ class _TopicProbe:
         self.complete = True
 
 
+def message(topic: Topic, extension: str) -> str:
+    """The statement that inserts a message of a topic."""
+    return _INSERT.format(sql.Literal(topic.name), sql.Literal(extension)).as_string(None)
+
+
 def run(
     impersonation: Impersonation, context: Context, fixture: Fixture, callers: Sequence[Caller]
 ) -> tuple[list[TopicAttempt], list[NotTested]]:
@@ -105,8 +110,8 @@ def run(
         for caller in callers if caller.kind != SERVICE
         for topic in topics for action in (SELECT, INSERT) for extension in _EXTENSIONS
     ]  # fmt: skip
-    messages = [_INSERT.format(sql.Literal(t.name), sql.Literal(e)) for t in topics for e in _EXTENSIONS]
-    [result] = run_groups(impersonation.connection, [[Statement(m.as_string(None)) for m in messages]])
+    messages = [Statement(message(topic, extension)) for topic in topics for extension in _EXTENSIONS]
+    [result] = run_groups(impersonation.connection, [messages])
     if result.error is not None:
         why = f"no message could be inserted: {sqlstate_and_message(result.error)}"
         help_ = "Connect as a role that may insert into realtime.messages, such as postgres."

@@ -120,7 +120,6 @@ def compare_pending(
     connection: "Connection",
     given: "Settings",
     dry_run: "Callable[[Callable[[Connection], Verification | None]], DryRun]",
-    accepted: "Baseline",
     *,
     verify: "Callable[[Connection], Verification] | None" = None,
     seconds: float | None = None,
@@ -174,8 +173,8 @@ def compare_pending(
     if first is None or second is None:
         return run, None
     second = replace(second, locations=locations(given))
-    diff = compare(first, second, ("the database", "the pending files"), accepted)
-    return run, replace(diff, not_compared=(*_skipped(run), *diff.not_compared))
+    diff = compare(first, second, ("the database", "the pending files"), project_baseline())
+    return run, named_by_project(replace(diff, not_compared=(*_skipped(run), *diff.not_compared)))
 
 
 def _skipped(run: "DryRun") -> "list[Any]":
@@ -190,6 +189,11 @@ def project_baseline() -> "Baseline":
     from supabase_jobs.audit.baseline import Baseline, load
 
     return load(DEFAULT_BASELINE) if DEFAULT_BASELINE.is_file() else Baseline()
+
+
+def named_by_project(diff: "AccessDiff") -> "AccessDiff":
+    """The difference with the name of the file of `project_baseline`."""
+    return replace(diff, baseline=DEFAULT_BASELINE.as_posix() if DEFAULT_BASELINE.is_file() else "")
 
 
 def locations(given: "Settings") -> "Mapping[str, Location]":

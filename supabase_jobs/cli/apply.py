@@ -166,7 +166,7 @@ def _dry_run(
     verify_remote: bool,
     allow_remote: bool,
 ) -> None:
-    from supabase_jobs.cli.access import compare_pending, project_baseline
+    from supabase_jobs.cli.access import compare_pending
     from supabase_jobs.database.conninfo import connected_address
     from supabase_jobs.migrations.dry_run import dry_run
     from supabase_jobs.sources import project
@@ -197,7 +197,6 @@ def _dry_run(
                 connection,
                 given,
                 run_files,
-                project_baseline(),
                 verify=verified,
                 seconds=_AUDIT_SECONDS,
                 required=False,

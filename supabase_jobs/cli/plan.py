@@ -93,23 +93,23 @@ def _access(
 ) -> "AccessDiff | None":
     """What the pending files change in the access."""
     from supabase_jobs.audit.run import Options
-    from supabase_jobs.cli.access import State, compare_migrations, compare_pending, project_baseline
+    from supabase_jobs.cli.access import State, compare_migrations, compare_pending, named_by_project, project_baseline
     from supabase_jobs.database.conninfo import connected_address
     from supabase_jobs.migrations.dry_run import dry_run
     from supabase_jobs.sources.config_toml import load_api_settings
     from supabase_jobs.sources.files import MigrationFiles
 
     if connected_address(connection).is_local:
-        return compare_pending(connection, given, lambda check: dry_run(connection, files, check=check)[0],
-                               project_baseline())[1]  # fmt: skip
+        return compare_pending(connection, given, lambda check: dry_run(connection, files, check=check)[0])[1]
     narrate("note: the files run in an embedded server; the database itself is only read")
     applied = MigrationFiles([m for m in files.migrations if m.version in migration_plan.applied])
     served = load_api_settings(given.directory).schemas
-    return compare_migrations(
+    diff = compare_migrations(
         given, State("the applied files", applied, served), State("the pending files", files, served),
         Options(configuration=audit_configuration(given.directory), advance=advance), project_baseline(),
         major=connection.info.server_version // 10_000, hosted=connection,
     )  # fmt: skip
+    return named_by_project(diff)
 
 
 def _print(

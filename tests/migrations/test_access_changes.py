@@ -51,6 +51,10 @@ def test_plan_and_dry_run_list_what_the_pending_files_change(cli: Run, url: str,
     text = cli("apply", "--dry-run", "--db-url", url).out
     assert "\naccess       3 cells wider, 1 new object, 0 cells narrower, 1 new leak\n" in text
     assert "    + anon, newcomer and stranger can now read public.invoices\n" in text
+    (tmp_path / "supabase" / "access.toml").write_text('[access]\n"public.invoices" = { anon = "read" }\n')
+    accepted = cli("plan", "--access", "--json", "--db-url", url).json["access"]
+    assert accepted["baseline"] == "supabase/access.toml"
+    assert accepted["changes"][0]["severity"] == "info"
     assert rows(url, LEDGER) == before
     assert rows(url, "select count(*) from auth.users") == [(0,)]
 

@@ -91,7 +91,7 @@ def test_mypy_accepts_the_guide_and_reports_mistakes(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
     files = sorted(str(path) for path in tmp_path.glob("*.py"))
     ran = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache"), *files],
+        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(ROOT / ".mypy_cache"), *files],
         cwd=tmp_path,
         capture_output=True,
         text=True,

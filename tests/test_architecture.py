@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -30,10 +31,16 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
         yield from _statements(child)
 
 
-def imported(path: Path) -> set[tuple[str, ...]]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imported(path: Path) -> frozenset[tuple[str, ...]]:
     """The modules of the package that a file imports, anywhere in it."""
     found = set()
-    for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _statements(parsed(path)):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
@@ -46,7 +53,7 @@ def imported(path: Path) -> set[tuple[str, ...]]:
             if package == "supabase_jobs" and parts:
                 module = tuple(parts) if tuple(parts) in MODULES.values() else tuple(parts[:-1])
                 found.add(module or tuple(parts))
-    return found
+    return frozenset(found)
 
 
 @each_module
@@ -83,14 +90,14 @@ def test_only_the_plugin_imports_pytest(path: Path) -> None:
 
 @each_module
 def test_the_engine_knows_no_table(path: Path) -> None:
+    code = parsed(path)
+    strings = [n.value for n in ast.walk(code) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    documentation = {
+        ast.get_docstring(n, clean=False)
+        for n in ast.walk(code)
+        if isinstance(n, ast.Module | ast.FunctionDef | ast.ClassDef)
+    }
     for name in ("async_jobs", "guest_users", "x-guest-id", "migrate_guest_jobs", "cleanup_old_jobs"):
-        code = ast.parse(path.read_text(encoding="utf-8"))
-        strings = [n.value for n in ast.walk(code) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-        documentation = {
-            ast.get_docstring(n, clean=False)
-            for n in ast.walk(code)
-            if isinstance(n, ast.Module | ast.FunctionDef | ast.ClassDef)
-        }
         assert not [s for s in strings if name in s and s not in documentation], name
 
 

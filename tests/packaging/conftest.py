@@ -29,8 +29,8 @@ def run(*words: object, cwd: Path, **environ: str) -> str:
 def environment() -> Mapping[str, str]:
     """The variables of a new account."""
     kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
-    # root's own programs may be where others cannot enter
     kept["PIP_NO_COMPILE"] = "1"  # half of the time of an installation
+    # root's own programs may be where others cannot enter
     return {**kept, "PATH": "/usr/local/bin:/usr/bin:/bin" if os.geteuid() == 0 else os.environ["PATH"]}
 
 

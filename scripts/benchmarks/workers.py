@@ -18,7 +18,7 @@ from benchmarks.databases import Databases, run
 from benchmarks.figures import Figure, holds
 from supabase_jobs.database.connection import Connection
 
-WORKERS, JOBS, REPEAT = 8, 10_000, 3
+WORKERS, JOBS, REPEAT = 8, 10_000, 5
 CLAIM_SIZES = (1, 10)
 # jobs per second relative to read and archive, by the size of a claim
 LIMITS = {1: 1.0, 10: 0.5}

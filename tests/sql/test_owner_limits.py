@@ -37,6 +37,13 @@ REACTIVATE = "update public.async_jobs set status = 'queued' where status = 'com
 CANCEL = "update public.async_jobs set status = 'cancelled' where id = %s"
 
 
+@pytest.fixture(params=[DEFAULT_MAJOR], ids=lambda major: f"pg{major}")
+def each_major(request: pytest.FixtureRequest) -> int:
+    """The versions differ in nothing that these tests depend on; only the concurrent requests run on two of them."""
+    major: int = request.param
+    return major
+
+
 def many(owner: RequestIdentity) -> str:
     """An INSERT of jobs of an owner; its parameters: owner, status, number."""
     return ACTIVE.format("guest_id" if owner.role == "anon" else "user_id")

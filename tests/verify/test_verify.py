@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import click
 import psycopg
@@ -19,6 +19,7 @@ from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, every_major
 from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
 from tests.programs import DEFAULT_MAJOR
+from tests.sql.owner_limits import STRICTEST, set_limits
 from tests.verify.distance import round_trips
 
 
@@ -133,7 +134,8 @@ def test_a_lock_of_another_session_is_an_error_and_no_finding(applied_url: str, 
 
 
 def test_verify_sends_the_configured_guest_header(rolled_back: Connection) -> None:
-    assert not verify(rolled_back, replace(EXPECTATIONS, variables={"guest_header": "x-other"}), ("access",)).ok
+    variables = {**EXPECTATIONS.variables, "guest_header": "x-other"}
+    assert not verify(rolled_back, replace(EXPECTATIONS, variables=variables), ("access",)).ok
 
 
 @every_major
@@ -142,7 +144,13 @@ def test_the_recorded_structure_is_that_of_the_migrations(make_database: Make, e
         connection.execute("set search_path = ''")
         recorded = snapshot.load()
         made = [(part, name) for part, names in recorded.scope.items() for name in names]
-        assert snapshot.dump(snapshot.record(connection, made)) == snapshot.DEFAULT_FILE.read_text(encoding="utf-8")
+        now = replace(snapshot.record(connection, made), conditional=recorded.conditional)
+        assert snapshot.dump(now) == snapshot.DEFAULT_FILE.read_text(encoding="utf-8")
+        for limit in recorded.conditional:
+            with connection.transaction(force_rollback=True):
+                set_limits(connection, **{limit: STRICTEST[limit]})
+                facts = {astuple(fact)[:5] for fact in snapshot.record(connection, made).facts}
+            assert facts == {astuple(fact)[:5] for fact in recorded.with_variables({limit: True}).facts}
 
 
 def test_the_recorded_scope_is_all_objects_of_the_migrations(make_database: Make) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.local import server as local_server
@@ -240,30 +241,48 @@ def shared_database(request: pytest.FixtureRequest) -> Callable[[int], Database]
     return database
 
 
+Session = Callable[[str], Connection]
+
+
+@pytest.fixture(scope="session")
+def session() -> Iterator[Session]:
+    """`session(url)`: a connection that tests use one after another, because a new one first reads the catalogs.
+
+    Each leaves it as it was. Statements are not prepared, because the tables that they name may be others in each test.
+    """
+    opened: dict[str, Connection] = {}
+
+    def connection(url: str) -> Connection:
+        found = opened.get(url)
+        if found is None or found.closed or found.info.transaction_status != TransactionStatus.IDLE:
+            opened[url] = found = psycopg.connect(url, autocommit=True)
+            found.prepare_threshold = None
+        return found
+
+    yield connection
+    for found in opened.values():
+        found.close()
+
+
 @pytest.fixture
-def rolled_back(shared: Callable[[int], str], each_major: int) -> Iterator[Connection]:
+def rolled_back(shared: Callable[[int], str], each_major: int, session: Session) -> Iterator[Connection]:
     """A transaction as postgres on an applied database, on every version; undone after the test."""
-    with (
-        psycopg.connect(shared(each_major), autocommit=True) as connection,
-        connection.transaction(force_rollback=True),
-    ):
+    connection = session(shared(each_major))
+    with connection.transaction(force_rollback=True):
         yield connection
 
 
 @pytest.fixture
-def as_postgres(shared_database: Callable[[int], Database], each_major: int) -> Iterator[Connection]:
+def as_postgres(shared_database: Callable[[int], Database], each_major: int, session: Session) -> Iterator[Connection]:
     """The same as `rolled_back`, of a superuser's session: `reset session authorization` ends the role postgres."""
-    with superuser_session(shared_database(each_major)) as connection:
+    with acting_as_postgres(session(shared_database(each_major).superuser_url)) as connection:
         yield connection
 
 
 @contextmanager
-def superuser_session(database: Database) -> Iterator[Connection]:
-    """A transaction of a superuser as postgres; rolled back at the end."""
-    with (
-        psycopg.connect(database.superuser_url, autocommit=True) as connection,
-        connection.transaction(force_rollback=True),
-    ):
+def acting_as_postgres(connection: Connection) -> Iterator[Connection]:
+    """A transaction as postgres in the session of a superuser; rolled back at the end."""
+    with connection.transaction(force_rollback=True):
         connection.execute("set local session authorization postgres")
         yield connection
 

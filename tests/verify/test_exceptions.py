@@ -16,7 +16,6 @@ from supabase_jobs.settings import AllowedException, load_settings
 from supabase_jobs.verify.run import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, every_major
-from tests.programs import DEFAULT_MAJOR
 from tests.verify.catalogue import REASON, allowing
 
 SAMPLES = """
@@ -53,13 +52,6 @@ create function public.logs() returns trigger language plpgsql as $$ begin raise
 create trigger logs after update of status on public.async_jobs for each row
   when (old.status is distinct from new.status) execute function public.logs();
 """
-
-
-@pytest.fixture(params=[DEFAULT_MAJOR], ids=lambda major: f"pg{major}")
-def each_major(request: pytest.FixtureRequest) -> int:
-    """Runs a test on one version: the pins are the same on all."""
-    major: int = request.param
-    return major
 
 
 def entries(result: Verification) -> dict[str, AllowedException]:

@@ -9,8 +9,8 @@ from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.verify import sign_up
 from supabase_jobs.verify.sign_up import NewUser
-from tests.fix_db import Make, oldest_and_newest
-from tests.verify.harmless import Change, each_change
+from tests.fix_db import Make, on_one_major_each
+from tests.verify.harmless import Change, changes
 
 
 def people() -> list[NewUser]:
@@ -26,8 +26,7 @@ def trigger(body: str) -> str:
     )
 
 
-@oldest_and_newest
-@each_change("sign_up")
+@on_one_major_each("change", changes("sign_up"), [change.name for change in changes("sign_up")])
 def test_a_sign_up_trigger_is_satisfied(rolled_back: Connection, change: Change) -> None:
     rolled_back.execute(change.sql.encode())
     users = people()

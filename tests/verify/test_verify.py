@@ -29,6 +29,7 @@ def errors(connection: Connection, *areas: str) -> list[Finding]:
     return [f for f in result.findings if f.severity is Severity.ERROR]
 
 
+@every_major
 def test_an_untouched_database_has_no_findings(rolled_back: Connection) -> None:
     result = verify(rolled_back, EXPECTATIONS)
     assert (result.findings, result.ok) == ((), True)

@@ -110,7 +110,9 @@ def command(
             verification = verify(connection, expectations, areas, advance=advance)
         if endpoint is not None:
             verification = _verify_api(connection, expectations, endpoint, verification)
-    verification = replace(verification, locations=project.object_locations(given), database=database)
+    # reports name the lines of objects with findings
+    locations = project.object_locations(given) if verification.findings else {}
+    verification = replace(verification, locations=locations, database=database)
     if output is None:
         click.echo(report(verification, form, whole=whole), nl=False)
     else:

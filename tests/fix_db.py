@@ -273,16 +273,19 @@ def rolled_back(shared: Callable[[int], str], each_major: int, session: Session)
 
 
 @pytest.fixture
-def as_postgres(shared_database: Callable[[int], Database], each_major: int, session: Session) -> Iterator[Connection]:
+def as_postgres(shared_database: Callable[[int], Database], each_major: int) -> Iterator[Connection]:
     """The same as `rolled_back`, of a superuser's session: `reset session authorization` ends the role postgres."""
-    with acting_as_postgres(session(shared_database(each_major).superuser_url)) as connection:
+    with superuser_session(shared_database(each_major)) as connection:
         yield connection
 
 
 @contextmanager
-def acting_as_postgres(connection: Connection) -> Iterator[Connection]:
-    """A transaction as postgres in the session of a superuser; rolled back at the end."""
-    with connection.transaction(force_rollback=True):
+def superuser_session(database: Database) -> Iterator[Connection]:
+    """A transaction of a superuser as postgres, in a new session, without request settings; rolled back at the end."""
+    with (
+        psycopg.connect(database.superuser_url, autocommit=True) as connection,
+        connection.transaction(force_rollback=True),
+    ):
         connection.execute("set local session authorization postgres")
         yield connection
 

@@ -12,6 +12,7 @@ from supabase_jobs.audit import callers, catalog
 from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import Configuration
+from supabase_jobs.audit.fixtures import materialized
 from supabase_jobs.audit.fixtures.build import Fixture, build
 from supabase_jobs.audit.fixtures.plan import make_plan
 from supabase_jobs.audit.oracles import access, buckets, causes, grants, leaks, summary
@@ -82,16 +83,17 @@ def audit(connection: Connection, options: Options) -> Audit:
         options.advance(1, _PARTS)
         fixture = insert_fixture(connection, options, options.common or Common())
         plan, found = fixture.plan, fixture.plan.catalog
+        relations = [r for r in found.reachable if selected(r, options)]
+        views = [r for r in relations if r.kind in ("v", "m")]
+        not_refreshed = materialized.refresh(connection, [r for r in views if r.kind == "m"], may_lock=options.is_local)
         acting = impersonation.begin(connection, "audit", (), (), {})
         connection.execute("savepoint audit_probes")
         everyone = callers.find(fixture, options.configuration.callers)
         probes = Probes(acting, fixture, everyone, context)
-        relations = [r for r in found.reachable if selected(r, options)]
-        views = [r for r in relations if r.kind in ("v", "m")]
         exposed = access.reachable_functions(found)
         called = [f for f in exposed if _callable(f, options)]
         tried: list[Bypass] = []
-        stopped, untested = False, [*fixture.not_tested]
+        stopped, untested = False, [*fixture.not_tested, *not_refreshed]
         try:
             options.advance(2, _PARTS)
             probes.run(relations)

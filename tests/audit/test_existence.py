@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from supabase_jobs.audit.run import Options, audit
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Severity
 from tests.audit.conftest import run_audit
@@ -69,3 +70,33 @@ def test_what_shows_nothing_about_a_row_is_no_finding(todos: Connection, sql: st
 def test_error_with_the_content_of_a_row_is_a_warning(todos: Connection) -> None:
     todos.execute(RAISES.encode())
     assert "error-text:public.lists:delete" in warnings(todos)
+
+
+COPY = """
+create materialized view public.all_todos as select * from public.todos;
+grant select on public.all_todos to anon;
+"""
+
+
+def test_a_materialized_view_shows_the_rows_of_others(todos: Connection) -> None:
+    todos.execute(COPY.encode())
+    [finding] = [
+        f for f in run_audit(todos).findings if f.object == "public.all_todos" and f.severity is Severity.ERROR
+    ]
+    assert (finding.id, finding.cause) == (
+        "view:public.all_todos:select",
+        "a materialized view has no row level security",
+    )
+    assert todos.execute("select count(*) from public.all_todos").fetchone() == (0,)
+
+
+def test_a_materialized_view_that_must_not_be_locked_is_not_tested(todos: Connection) -> None:
+    todos.execute(COPY.encode())
+    [untested] = [n for n in audit(todos, Options()).not_tested if n.object == "public.all_todos"]
+    assert "refresh" in untested.why
+
+
+def test_a_materialized_view_that_cannot_be_refreshed_is_not_tested(todos: Connection) -> None:
+    todos.execute(COPY.replace("select * from", "select 1 / (id::text = 'x')::int as x from").encode())
+    [untested] = [n for n in run_audit(todos).not_tested if n.object == "public.all_todos"]
+    assert "22012" in untested.why

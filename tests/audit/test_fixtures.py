@@ -139,3 +139,31 @@ def test_text_that_matches_a_pattern(pattern: str, text: str) -> None:
 def test_text_that_matches_a_like_pattern() -> None:
     assert like("https://%.com", "zqa12") == "https://zqa12.com"
     assert like("%_@_%", "zqa12") == "zqa12a@a"
+
+
+FRIENDS = """
+create table public.friends (
+  a uuid references auth.users, b uuid references auth.users, accepted boolean not null default false,
+  primary key (a, b), check (a <> b)
+);
+alter table public.friends enable row level security;
+create policy "read" on public.friends for select using (auth.uid() in (a, b));
+create policy "ask" on public.friends for insert with check (auth.uid() = a);
+create policy "answer" on public.friends for update using (auth.uid() in (a, b));
+create table public.posts (id bigserial primary key, author uuid not null default auth.uid() references auth.users);
+alter table public.posts enable row level security;
+create policy "read" on public.posts for select using (
+  author = auth.uid() or exists (
+    select from public.friends as f
+    where f.accepted and ((f.a = auth.uid() and f.b = author) or (f.b = auth.uid() and f.a = author))
+  )
+);
+"""
+
+
+def test_two_users_in_a_row_of_friends_are_no_group(todos: Connection) -> None:
+    with todos.transaction(force_rollback=True):
+        todos.execute(FRIENDS.encode())
+        result = run_audit(todos)
+    assert {cell.object for cell in result.cells} >= {"public.friends", "public.posts"}
+    assert not [n for n in result.not_tested if n.object in ("public.friends", "public.posts")]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +160,12 @@ def test_json_that_python_cannot_parse_is_a_deviation(applied_url: str, unreadab
     with connect(applied_url) as connection:
         sample = check_results.check(connection, 10)
     assert (sample.size, sample.deviating) == (3, 1)
-    assert [(d.path, d.problem) for d in sample.deviations] == [
-        ("metadata", "cannot be read: a number is too long, or the nesting too deep"),
-        ("result.vision", "is not string or null"),
-    ]
+    metadata, vision = sample.deviations
+    problems = {"cannot be read: a number is too long, or the nesting too deep"}
+    if sys.version_info >= (3, 12) and "[" in unreadable:  # reads 10,000 levels
+        problems = {"is not object"}
+    assert (metadata.path, {metadata.problem}) == ("metadata", problems)
+    assert (vision.path, vision.problem) == ("result.vision", "is not string or null")
 
 
 def test_the_sample_uses_an_index_scan(applied_url: str) -> None:

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.verify.run import AREAS, verify
-from tests.fix_db import EXPECTATIONS, Make, acting_as_postgres
+from tests.fix_db import EXPECTATIONS, Make, superuser_session
 
 # the settings of a hosted project, and some that projects make
 SETTINGS = """
@@ -153,10 +152,7 @@ $$;
 @pytest.fixture
 def superuser(make_database: Make) -> Iterator[Connection]:
     """A transaction of a superuser as postgres, in a database of its own; rolled back after the test."""
-    with (
-        psycopg.connect(make_database("applied").superuser_url, autocommit=True) as session,
-        acting_as_postgres(session) as connection,
-    ):
+    with superuser_session(make_database("applied")) as connection:
         connection.execute("reset session authorization")
         yield connection
 

@@ -17,7 +17,7 @@ from supabase_jobs.findings import Finding, Verification
 from supabase_jobs.report import summary, text
 from supabase_jobs.verify.run import AREAS, verify
 from tests.fix_cli import Run
-from tests.fix_db import EXPECTATIONS, Database, Session, acting_as_postgres
+from tests.fix_db import EXPECTATIONS, Database, superuser_session
 from tests.verify.catalogue import assert_reported, every_catalogue
 
 pytestmark = pytest.mark.slow
@@ -118,9 +118,9 @@ def without_counts(output: str) -> str:
 
 
 @pytest.fixture
-def connection(shared_database: Callable[[int], Database], session: Session) -> Iterator[psycopg.Connection]:
+def connection(shared_database: Callable[[int], Database]) -> Iterator[psycopg.Connection]:
     """A transaction on the version that the document names; rolled back after the test."""
-    with acting_as_postgres(session(shared_database(MAJOR).superuser_url)) as connection:
+    with superuser_session(shared_database(MAJOR)) as connection:
         yield connection
 
 

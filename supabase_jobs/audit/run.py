@@ -1,7 +1,7 @@
 """Audit a database: generate rows, run every caller's actions, judge the outcomes; everything is rolled back."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -46,7 +46,8 @@ class Options:
     """What to audit. `served` are the schemas of the API; `schemas` and `tables` narrow the report.
 
     `functions`: call the functions that requests can call; `volatile`: those that may change something, too.
-    `accepted` is the access of the baseline, if there is one; what goes beyond it gets a cause.
+    `accepted` is the access of the baseline, if there is one; what goes beyond it gets a cause. `intended` are the ids
+    of the leaks that it accepts.
     `configuration` is that of audit.toml. `is_local`: locks on the project's tables disturb nobody.
     `stable`: the generated values are the same in each run.
     `record` is called with the generated rows and what was tried on them, before they are rolled back.
@@ -62,6 +63,7 @@ class Options:
     volatile: bool = False
     is_local: bool = False
     accepted: Access | None = None
+    intended: Collection[str] = ()
     configuration: Configuration = field(default_factory=Configuration)
     stable: bool = False
     record: Callable[[Fixture, Sequence[Attempt], Sequence[Bypass], Sequence[topics.TopicAttempt]], None] | None = None
@@ -118,7 +120,12 @@ def audit(connection: Connection, options: Options) -> Audit:
         beyond = _beyond(granted, options.accepted, probes.attempts)
         options.advance(5, _PARTS)
         findings = causes.explain(
-            acting, plan, [*judged, *beyond.values()], probes.cursor_statements(), may_lock=options.is_local
+            acting,
+            plan,
+            [*judged, *beyond.values()],
+            probes.cursor_statements(),
+            intended=options.intended,
+            may_lock=options.is_local,
         )
         explained = {key: (f.cause, f.fix) for key, f in zip(beyond, findings[len(judged) :], strict=True)}
         # an info is access that may be intended: SQL that ends it would invite to break the project

@@ -140,6 +140,7 @@ def command(
         functions=not no_functions,
         volatile=call_functions,
         accepted=known.access if file is not None and update_baseline is None else None,
+        intended=[leak for leak, reason in known.accepted.items() if reason.strip()],
         stable=bool(emitted),
         advance=advance,
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from supabase_jobs.audit.run import Options, audit
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, AuditFinding, Severity
 from tests.audit.conftest import run_audit
@@ -14,6 +15,7 @@ create policy "own" on storage.objects for select to authenticated
   using (bucket_id = 'passports' and (storage.foldername(name))[1] = auth.uid()::text);
 create policy "all" on storage.objects for select using (bucket_id = 'logos');
 """
+STILL_WRITABLE = "select has_column_privilege('authenticated', 'public.profiles', 'bio', 'UPDATE')"
 
 
 @pytest.fixture
@@ -53,3 +55,17 @@ def test_public_bucket_with_policies_that_restrict_reading(todos: Connection) ->
     assert (finding.id, finding.severity) == ("public-bucket:passports", Severity.WARNING)
     todos.execute(finding.fix.encode())
     assert of_kind(run_audit(todos), "public-bucket") == []
+
+
+def test_fixes_of_two_columns_of_a_table_close_both(project_url: Callable[[str], str]) -> None:
+    with connect(project_url("profiles")) as connection, connection.transaction(force_rollback=True):
+        connection.execute("grant update on public.profiles to authenticated")
+        found = of_kind(run_audit(connection), "privileged-column")
+        assert [f.id.rpartition(":")[2] for f in found] == ["is_verified", "role"]
+        intended = audit(connection, Options(is_local=True, intended=[found[0].id]))
+        assert ['"is_verified"' in f.fix for f in of_kind(intended, "privileged-column")] == [False, True]
+        for finding in found:
+            connection.execute(finding.fix.encode())
+        [(others,)] = connection.execute(STILL_WRITABLE).fetchall()
+        assert others, "the fixes revoke more than the columns"
+        assert of_kind(run_audit(connection), "privileged-column") == []

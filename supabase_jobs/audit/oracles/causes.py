@@ -4,7 +4,7 @@ On a local database, each candidate policy is removed in a savepoint and the att
 locks its table, so on a remote database the candidates are only read from the catalogs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from psycopg import sql
@@ -22,9 +22,18 @@ _SAVEPOINT, _UNDO = Statement("savepoint audit_cause"), Statement("rollback to s
 
 
 def explain(
-    impersonation: Impersonation, plan: Plan, leaks: Sequence[Leak], cursors: Sequence[Statement], *, may_lock: bool
+    impersonation: Impersonation,
+    plan: Plan,
+    leaks: Sequence[Leak],
+    cursors: Sequence[Statement],
+    *,
+    intended: Collection[str],
+    may_lock: bool,
 ) -> list[AuditFinding]:
-    """The findings for leaks, with cause and fix. `cursors` open again what the attempts need."""
+    """The findings for leaks, with cause and fix. `cursors` open again what the attempts need.
+
+    The fixes can all be run, in any order. They leave the leaks open whose ids are in `intended`.
+    """
     candidates = [(leak, policy) for leak in leaks for policy in _applicable(leak)]
     needed: dict[int, list[Policy]] = {}
     if may_lock and candidates:
@@ -44,7 +53,11 @@ def explain(
         for (leak, policy), result in zip(tested, results, strict=False):
             if not _reaches(leak, result):
                 needed.setdefault(id(leak), []).append(policy)
-    return [_finding(plan, leak, needed.get(id(leak)) or _applicable(leak)) for leak in leaks]
+    unsafe: dict[tuple[int, str], set[str]] = {}
+    for leak in leaks:
+        if _is_of_column(leak) and leak.id not in intended:
+            unsafe.setdefault((leak.relation.oid, leak.attempt.caller.role), set()).add(leak.attempt.column)
+    return [_finding(plan, leak, needed.get(id(leak)) or _applicable(leak), unsafe) for leak in leaks]
 
 
 def _reaches(leak: Leak, result: GroupResult) -> bool:
@@ -67,7 +80,18 @@ def _drop(relation: Relation, policy: Policy) -> sql.Composed:
     return sql.SQL("drop policy {} on {}").format(sql.Identifier(policy.name), relation.identifier)
 
 
-def _finding(plan: Plan, leak: Leak, policies: Sequence[Policy]) -> AuditFinding:
+def _is_of_column(leak: Leak) -> bool:
+    """Whether a leak is closed if the caller's role may not update the column."""
+    return leak.attempt.action == UPDATE and (
+        leak.kind in ("privileged-column", "escalation", "give-away")
+        or (leak.kind == "deviation" and leak.attempt.whose in (OWN, GROUP))
+    )
+
+
+def _finding(
+    plan: Plan, leak: Leak, policies: Sequence[Policy], unsafe: Mapping[tuple[int, str], Collection[str]]
+) -> AuditFinding:
+    """The finding. `unsafe` are the columns that leaks of the same table and role require to revoke."""
     relation = leak.relation
     if leak.kind == "rls-disabled":
         cause, fix = (
@@ -77,12 +101,11 @@ def _finding(plan: Plan, leak: Leak, policies: Sequence[Policy]) -> AuditFinding
     elif leak.kind == "view":
         cause = "the view runs with the privileges of its owner"
         fix = _text(sql.SQL("alter view {} set (security_invoker = true);").format(relation.identifier))
-    elif leak.attempt.action == UPDATE and (
-        leak.kind in ("privileged-column", "escalation", "give-away")
-        or (leak.kind == "deviation" and leak.attempt.whose in (OWN, GROUP))
-    ):
+    elif _is_of_column(leak):
         cause = _named(plan, relation, policies) or f"a grant of UPDATE ({leak.attempt.column})"
-        fix = _text(_without_column(relation, leak.attempt.column, leak.attempt.caller.role))
+        role = leak.attempt.caller.role
+        columns = {leak.attempt.column, *unsafe.get((relation.oid, role), ())}
+        fix = _text(_without_columns(relation, columns, role))
     elif leak.kind == "escalation" and policies:
         cause, fix = _named(plan, relation, policies), _text(_drop(relation, policies[0]) + sql.SQL(";"))
     elif (leak.kind == "unreadable-parent" or leak.attempt.name == JOIN) and policies:
@@ -103,11 +126,12 @@ def _calls(plan: Plan, relation: Relation, policy: Policy) -> str:
     return f" with {', '.join(called)}" if called else ""
 
 
-def _without_column(relation: Relation, column: str, role: str) -> sql.Composable:
-    """Leave a column out of the columns that a role may update: a grant on the table includes every column."""
+def _without_columns(relation: Relation, columns: Collection[str], role: str) -> sql.Composable:
+    """Leave columns out of those that a role may update: a grant on the table includes every column."""
     others = [
-        c for c in relation.columns if c.name != column and relation.may(role, "UPDATE", c.name) and not c.generated
-    ]
+        c for c in relation.columns
+        if c.name not in columns and relation.may(role, "UPDATE", c.name) and not c.generated
+    ]  # fmt: skip
     revoke = sql.SQL("revoke update on {} from {};").format(relation.identifier, sql.Identifier(role))
     if not others:
         return revoke

@@ -11,18 +11,17 @@ import re
 import secrets
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from supabase_jobs.errors import ConfigError, LocalServerError
+from supabase_jobs.errors import BusyError, ConfigError, LocalServerError
 from supabase_jobs.local import account as accounts
 from supabase_jobs.local import binaries as programs
 from supabase_jobs.local import directory as directories
-from supabase_jobs.local import postgres
+from supabase_jobs.local import postgres, temporary
 from supabase_jobs.local.api import state as api_state
 from supabase_jobs.local.directory import ServerDirectory, ServerSettings
 from supabase_jobs.local.platform import load_owner, load_platform
@@ -239,7 +238,8 @@ def remove(directory: Path) -> None:
             return
         with directories.locked(server_directory, None):
             _discard(server_directory)
-            for home in server_directory.homes():
+            # the folder of the project last: without it, a removal that was interrupted finds nothing to do
+            for home in reversed(server_directory.homes()):
                 if directories.is_own_folder(home):
                     shutil.rmtree(home)
 
@@ -253,22 +253,32 @@ def throwaway(
     default_privileges: bool | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[ServerInfo]:
-    """A server in a temporary directory, both removed after the block."""
-    directory = Path(tempfile.mkdtemp(prefix="supabase-jobs-"))
-    try:
-        yield start(
-            directory,
-            major=major,
-            postgres_bin=postgres_bin,
-            platform=platform,
-            default_privileges=default_privileges,
-            settings=settings,
-        )
-    finally:
+    """A server in a temporary directory, both removed after the block.
+
+    If the process is killed, the next call in any process stops the server and removes the directory.
+    """
+    _remove_abandoned()
+    with temporary.directory() as directory:
         try:
-            remove(directory)
+            yield start(
+                directory,
+                major=major,
+                postgres_bin=postgres_bin,
+                platform=platform,
+                default_privileges=default_privileges,
+                settings=settings,
+            )
         finally:
-            shutil.rmtree(directory, ignore_errors=True)
+            remove(directory)
+
+
+def _remove_abandoned() -> None:
+    """Stop and remove the throwaway servers of killed processes."""
+    for directory in temporary.abandoned():
+        # what cannot be removed is no reason to fail now; a later run tries again
+        with suppress(LocalServerError, BusyError, OSError):
+            remove(directory)
+            shutil.rmtree(directory)
 
 
 def _start(directory: ServerDirectory, options: ServerOptions) -> ServerInfo:

@@ -1,7 +1,9 @@
 """Start, stop, status, reset and remove the server of a directory."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +17,13 @@ from tests.programs import MAJORS, postgres_bin
 START = (
     "import sys, pathlib; from supabase_jobs.local import server; print(server.start(pathlib.Path(sys.argv[1])).url)"
 )
+
+THROWAWAY = """
+from supabase_jobs.local import server
+with server.throwaway(platform=False) as info:
+    print(info.pid, info.data_dir, flush=True)
+    input()
+"""
 
 
 def start_elsewhere(directory: Path) -> str:
@@ -75,6 +84,32 @@ def test_two_directories_have_two_servers(directory: Path) -> None:
 
 def test_the_server_outlives_the_process_that_started_it(directory: Path) -> None:
     assert start_elsewhere(directory) == server.running_url(directory)
+
+
+def test_a_throwaway_server_removes_those_of_killed_processes(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    with server.throwaway(platform=False) as running:
+        program = subprocess.Popen(
+            [sys.executable, "-c", THROWAWAY],
+            env={**os.environ, "TMPDIR": str(directory)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with program:
+            assert program.stdout is not None
+            pid, _, data = program.stdout.readline().strip().partition(" ")
+            program.kill()
+        killed, data_dir = int(pid), Path(data)
+        assert process.alive(killed, data_dir)
+        with server.throwaway(platform=False):
+            assert not process.alive(killed, data_dir)
+            assert not data_dir.parent.exists()
+            assert len(list(directory.iterdir())) == 2
+            assert one(running.url, "select 1") == 1
+    assert list(directory.iterdir()) == []
 
 
 def test_concurrent_starts_give_one_server(directory: Path) -> None:

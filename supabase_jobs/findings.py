@@ -174,11 +174,15 @@ class AuditCell:
 
 @dataclass(frozen=True)
 class NotTested:
-    """An object that could not be tested: why, and what would help."""
+    """An object that could not be tested: why, and what would help.
+
+    `fails`: the audit does not pass, because requests reach the object and nobody has accepted that it is not tested.
+    """
 
     object: str
     why: str
     help: str
+    fails: bool = False
 
 
 @dataclass(frozen=True)
@@ -235,8 +239,13 @@ class Audit:
 
     @property
     def ok(self) -> bool:
-        """Whether no finding is an error."""
-        return not any(f.severity is Severity.ERROR for f in self.findings)
+        """Whether no finding is an error, and everything was tested or its omission accepted."""
+        return not any(f.severity is Severity.ERROR for f in self.findings) and not self.unchecked
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """The objects because of which the audit does not pass although it found no error in them."""
+        return tuple(item.object for item in self.not_tested if item.fails)
 
 
 @dataclass(frozen=True)

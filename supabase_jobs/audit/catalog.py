@@ -88,7 +88,10 @@ class Policy:
 
 @dataclass(frozen=True)
 class Relation:
-    """A table or view. `granted` has pairs such as "anon SELECT"; `reads` are the relations that a view reads."""
+    """A table or view. `granted` has pairs such as "anon SELECT"; `reads` are the relations that a view reads.
+
+    `statement_triggers`: some trigger runs once for each statement, also if a policy leaves it no row.
+    """
 
     oid: int
     schema: str
@@ -107,6 +110,7 @@ class Relation:
     constraints: tuple[Constraint, ...]
     policies: tuple[Policy, ...]
     bounds: tuple[str, ...] = field(default=())
+    statement_triggers: bool = False
 
     @property
     def label(self) -> str:
@@ -299,6 +303,7 @@ def _relations(
             key,
             granted,
             triggers,
+            statement_triggers,
             reads,
         ) = row
         yield Relation(
@@ -308,6 +313,7 @@ def _relations(
             tuple(Constraint(*map(_frozen, c[1:])) for c in constraints.get(oid, ())),
             tuple(Policy(*map(_frozen, p[1:])) for p in policies.get(oid, ())),
             tuple(bounds.get(oid, ())),
+            statement_triggers,
         )  # fmt: skip
 
 

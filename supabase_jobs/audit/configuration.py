@@ -15,6 +15,8 @@ from supabase_jobs.settings import read_toml, toml_string
 DEFAULT_FILE = Path("supabase") / "audit.toml"
 # whose identity a caller has: the owner of tenant A, that of tenant B, or a user without rows
 USERS = ("stranger", "owner", "newcomer")
+# the table of private channels, which is no table of the project
+CHANNELS = "realtime.messages"
 RESERVED = ("anon", "newcomer", "stranger", "owner", "colleague", "service_role")
 
 _KNOWN = ("callers", "rows", "excluded")
@@ -65,7 +67,7 @@ class Configuration:
         for relation in (r for catalog in catalogs for r in catalog.relations):
             tables.setdefault(relation.label, []).append(relation)
         for name in self.excluded:
-            if name not in tables:
+            if name not in tables and name != CHANNELS:
                 raise self.error(("excluded", name), f"no table {name!r} in the database", _HINT_NAME)
         for name, columns in self.rows.items():
             known = {column: None for r in tables.get(name, ()) if r.is_table for column in r.by_name}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from supabase_jobs.audit.baseline import NONE, OUTSIDERS, Baseline, actions_of, beyond
+from supabase_jobs.audit.oracles.unprobed import FROM_CATALOGS
 from supabase_jobs.findings import AccessChange, AccessDiff, Audit, AuditedRelation, AuditFinding, NotCompared, Severity
 
 WIDER, NARROWER, NEW, REMOVED, LEAK, CLOSED = "wider", "narrower", "new", "removed", "leak", "closed"
@@ -177,7 +178,7 @@ class _Comparison:
         reason = self._accepted.accepted.get(finding.id, "").strip()
         if reason:
             severity, message = Severity.INFO, f"{message} (accepted: {reason})"
-        elif {finding.object, "database"} & _listed(self._before).keys():
+        elif not finding.id.startswith(FROM_CATALOGS) and {finding.object, "database"} & _listed(self._before).keys():
             severity, message = Severity.WARNING, f"{message} (not tested before)"
         self._add(LEAK, severity, finding.object, message=message, cause=finding.cause, fix=finding.fix, id_=finding.id)
 

@@ -148,6 +148,22 @@ def value(node: Any, lookup: Lookup = _nothing) -> Value | None:
     return None
 
 
+def always_true(tree: Any, role: str) -> bool:
+    """Whether an expression is true for every row, for a signed-in user or anon: `true`, `auth.uid() is not null`, …"""
+    if not isinstance(tree, dict) or not tree:
+        return False
+    kind, fields = next(iter(tree.items()))
+    if kind == "BoolExpr":
+        parts = [always_true(arg, role) for arg in fields["args"]]
+        return {"AND_EXPR": all(parts), "OR_EXPR": any(parts)}.get(fields["boolop"], False)
+    if kind == "NullTest":
+        return fields["nulltesttype"] == "IS_NOT_NULL" and value(fields["arg"]) == USER_ID and role != "anon"
+    if kind == "A_Expr" and fields.get("kind") == "AEXPR_OP" and fields["name"][-1]["String"]["sval"] == "=":
+        sides = (value(fields.get("lexpr")), value(fields.get("rexpr")))
+        return Claim(("role",)) in sides and Literal(role) in sides
+    return value(tree) == Literal("true")
+
+
 def _literal(constant: Node) -> Literal | None:
     for key, part in constant.items():
         if key in ("sval", "fval") and isinstance(part, dict):

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import MEMBER, Caller
 from supabase_jobs.audit.catalog import USERS, Catalog, Constraint, Function
+from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.insert import claims_of
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User
@@ -120,7 +121,7 @@ def record(
     """Record an audit, while its rows exist."""
     rows = [*users(connection, fixture), *(row for _, row in rows_of(fixture))]
     messages = dict.fromkeys(topics.message(c.topic, c.extension) for c in channels)
-    rows += [RecordedRow(text, table=topics.LABEL) for text in messages]
+    rows += [RecordedRow(text, table=CHANNELS) for text in messages]
     recorded = [*map(_attempt, attempts), *(_bypass(b) for b in bypasses), *_truncations(fixture)]
     recorded += map(_channel, channels)
     catalog = fixture.plan.catalog
@@ -283,7 +284,7 @@ def _channel(channel: TopicAttempt) -> RecordedAttempt:
     label = f"{channel.caller.label} on {channel.topic.shown}"
     action = f"{'receive' if channel.action == SELECT else 'send'} {channel.extension}"
     return RecordedAttempt(
-        topics.LABEL, label, "none", action, channel.outcome, *_caller(channel.caller), (), topics.LABEL,
+        CHANNELS, label, "none", action, channel.outcome, *_caller(channel.caller), (), CHANNELS,
         blind=channel.statements[-1].sql, topic=channel.topic.name,
     )  # fmt: skip
 

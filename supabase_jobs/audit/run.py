@@ -11,11 +11,11 @@ from psycopg.pq import TransactionStatus
 from supabase_jobs.audit import callers, catalog
 from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.common import Common
-from supabase_jobs.audit.configuration import Configuration
+from supabase_jobs.audit.configuration import CHANNELS, Configuration
 from supabase_jobs.audit.fixtures import materialized
 from supabase_jobs.audit.fixtures.build import Fixture, build
 from supabase_jobs.audit.fixtures.plan import make_plan
-from supabase_jobs.audit.oracles import access, buckets, causes, grants, leaks, summary
+from supabase_jobs.audit.oracles import access, buckets, causes, grants, leaks, summary, unprobed
 from supabase_jobs.audit.oracles import bypasses as bypass_leaks
 from supabase_jobs.audit.oracles import topics as topic_leaks
 from supabase_jobs.audit.oracles.leak import Leak
@@ -107,7 +107,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         connection.execute("rollback to savepoint audit_probes")
         options.advance(4, _PARTS)
         channels: list[topics.TopicAttempt] = []
-        if not (stopped or options.tables or options.schemas):
+        if not (stopped or options.tables or options.schemas or CHANNELS in options.configuration.excluded):
             try:
                 channels, without_topics = topics.run(acting, context, fixture, everyone)
                 untested += without_topics
@@ -130,17 +130,20 @@ def audit(connection: Connection, options: Options) -> Audit:
         explained = {key: (f.cause, f.fix) for key, f in zip(beyond, findings[len(judged) :], strict=True)}
         # an info is access that may be intended: SQL that ends it would invite to break the project
         findings = [replace(f, fix="") if f.severity is Severity.INFO else f for f in findings[: len(judged)]]
+        findings += unprobed.find(plan, relations, {a.relation.oid for a in probes.attempts}, findings)
         findings += bypass_leaks.find(tried)
         findings += [f for f in bypass_leaks.partitions(found) if f.object in {r.label for r in relations}]
         findings += grants.find(found, relations)
         findings += buckets.find(probes.attempts, found.buckets)
         findings += topic_leaks.find(channels, probes.attempts, found.topic_policies)
     tables = [r for r in relations if r in found.tables]
+    untested += _not_tested(probes.attempts, tried, exposed, called, options, stopped=stopped)
+    required = {"database", CHANNELS, *(r.label for r in relations)}
     return Audit(
         tuple(sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))),
         (*_cells(probes.attempts, options), *_bypass_cells(tried, options), *map(topic_leaks.cell, channels)),
         tuple(summary.summaries(probes.attempts, judged)),
-        (*untested, *_not_tested(probes.attempts, tried, exposed, called, options, stopped=stopped)),
+        tuple(replace(item, fails=item.object.partition(" (")[0] in required) for item in untested),
         len(tables),
         sum(r.oid in fixture.a.rows for r in tables),
         (time.monotonic() - started) * 1000,

@@ -27,6 +27,11 @@ where i.inhrelid = c.oid and c.relispartition) as partition_of,
     from pg_trigger as t
     where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled <> 'D'
   ) as triggers,
+  (
+    select count(*) > 0
+    from pg_trigger as t
+    where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled <> 'D' and (t.tgtype & 1) = 0
+  ) as statement_triggers,
   array(
     select distinct d.refobjid::bigint
     from pg_rewrite as w

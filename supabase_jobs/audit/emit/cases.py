@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Literal
 
+from supabase_jobs.audit.configuration import CHANNELS as MESSAGES
 from supabase_jobs.audit.emit.plain import Plain
 from supabase_jobs.audit.emit.titles import title
-from supabase_jobs.audit.probes.topics import LABEL as MESSAGES
 from supabase_jobs.audit.recording import Cursor, RecordedAttempt, RecordedRow, Recording
 from supabase_jobs.audit.replay import INCONCLUSIVE, TOUCHED, UNTOUCHED, Trial, outcomes, shown
 from supabase_jobs.audit.run import REQUEST_SETTINGS, rolled_back

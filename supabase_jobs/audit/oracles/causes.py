@@ -17,7 +17,7 @@ from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.findings import AuditFinding
 from supabase_jobs.verify.impersonation import Impersonation, identity_statements
 
-_COMMANDS = {SELECT: "r", INSERT: "a", UPDATE: "w", DELETE: "d"}
+COMMANDS = {SELECT: "r", INSERT: "a", UPDATE: "w", DELETE: "d"}
 _SAVEPOINT, _UNDO = Statement("savepoint audit_cause"), Statement("rollback to savepoint audit_cause")
 
 
@@ -72,7 +72,7 @@ def _applicable(leak: Leak) -> list[Policy]:
     attempt = leak.attempt
     return [
         p for p in leak.relation.policies
-        if p.permissive and p.applies_to(attempt.caller.role) and p.command in ("*", _COMMANDS[attempt.action])
+        if p.permissive and p.applies_to(attempt.caller.role) and p.command in ("*", COMMANDS[attempt.action])
     ]  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def _finding(
         fix = _text(_with_readable_parent(plan, relation, policies[0]))
     else:
         cause = _named(plan, relation, policies) or "a grant"
-        fix = _text(_restricted(plan, relation, policies, leak.attempt.action, leak.attempt.caller.role))
+        fix = _text(restricted(plan, relation, policies, leak.attempt.action, leak.attempt.caller.role))
     return AuditFinding(leak.id, leak.severity, leak.attempt.label, leak.message, fix, cause)
 
 
@@ -140,7 +140,7 @@ def _without_columns(relation: Relation, columns: Collection[str], role: str) ->
     )
 
 
-def _restricted(plan: Plan, relation: Relation, policies: Sequence[Policy], action: str, role: str) -> sql.Composable:
+def restricted(plan: Plan, relation: Relation, policies: Sequence[Policy], action: str, role: str) -> sql.Composable:
     """Restrict the first policy to the tenant or owner of a row; remove it if no column names one, or others remain."""
     if not policies:
         return sql.SQL("revoke {} on {} from {};").format(

@@ -1,5 +1,6 @@
 """Attempts: statements that a caller runs, each from the same state of the rows."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -22,6 +23,8 @@ SELECT, INSERT, UPDATE, DELETE = "select", "insert", "update", "delete"
 # names of attempts: a row of one's own in another's group, under another's name, taken from another, or in a state
 # that may open something
 JOIN, FORGE, TAKE_OVER, OPEN = "join", "forge", "take over", "open"
+# the statement by which a foreign key deletes or changes the rows that refer to a row; triggers have more frames
+_CASCADE = re.compile(r'"(DELETE FROM|UPDATE) ONLY ')
 # attempts for which an identity is set once; a batch that takes long ends between probes
 _PER_PROBE = 100
 
@@ -34,7 +37,7 @@ class Attempt:
 
     `column` and `value` belong to an update; `written` are the columns that it or an insert assigns. `statements`
     run in order as the caller; `outcome` is that of the first, unless `effect` reads another one from the answers. A
-    policy has accepted a row that violates only a constraint.
+    policy has accepted a row that violates only a constraint, or that only a foreign key of other rows keeps.
     """
 
     caller: Caller
@@ -82,7 +85,7 @@ class Attempt:
             self.outcome = "rows" if reached else "hidden"
         elif isinstance(error, INCONCLUSIVE_ERRORS):
             self.outcome = error.sqlstate or "error"
-        elif self.action in (INSERT, UPDATE) and self._only_violates_a_constraint(error):
+        elif self._only_violates_a_constraint(error) or self._is_only_referenced(error):
             self.outcome = "rows"
         else:
             self.outcome = refusal(error)
@@ -92,6 +95,8 @@ class Attempt:
 
         A CHECK constraint shows that only if the action does not depend on the value.
         """
+        if self.action not in (INSERT, UPDATE):
+            return False
         kinds: tuple[type[psycopg.Error], ...] = (errors.UniqueViolation, errors.ExclusionViolation)
         if self.action == INSERT or self.name == TAKE_OVER:
             kinds = (errors.IntegrityError,)
@@ -99,6 +104,25 @@ class Attempt:
             return False  # no partition for the row: found before policies are checked
         own = (error.diag.schema_name, error.diag.table_name) == (self.relation.schema, self.relation.name)
         return isinstance(error, kinds) and own and error.diag.context is None
+
+    def _is_only_referenced(self, error: psycopg.Error) -> bool:
+        """Whether privileges and policies accepted the row, and only rows that refer to it keep it.
+
+        A foreign key is checked after the row was changed. So are those of other tables that a trigger of this row
+        writes to, but a trigger of the statement runs also if the policies leave it no row.
+        """
+        is_kept = isinstance(error, errors.ForeignKeyViolation | errors.RestrictViolation)
+        if self.action not in (UPDATE, DELETE) or not is_kept:
+            return False
+        frames = (error.diag.context or "").splitlines()
+        if all(_CASCADE.search(frame) for frame in frames):
+            return self.action == DELETE or not self._refers_to(error.diag.constraint_name)
+        return self.action == DELETE and not self.relation.statement_triggers
+
+    def _refers_to(self, constraint: str | None) -> bool:
+        """Whether an update violates a foreign key of its own row, so that it depends on the value."""
+        keys = [key for key in self.relation.foreign_keys if key.name == constraint]
+        return any(self.column in key.columns for key in keys)
 
 
 def probes_of(attempts: Iterable["Attempt"]) -> Iterator["AttemptProbe"]:

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from supabase_jobs.audit import expressions
 from supabase_jobs.audit.callers import SERVICE, Caller
+from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.tenants import Row
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT
@@ -23,7 +24,6 @@ from supabase_jobs.verify.access.probe import SAVE_IDENTITY, UNDO_PROBE, Groups,
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.impersonation import SET, Impersonation, check_identity, identity_statements
 
-LABEL = "realtime.messages"
 _EXTENSIONS = ("broadcast", "presence")
 _SEPARATORS = ":-_/."
 _MAX_TOPICS = 24
@@ -42,7 +42,7 @@ class Topic:
     @property
     def label(self) -> str:
         """The object in reports."""
-        return f"{LABEL} ({self.shown})"
+        return f"{CHANNELS} ({self.shown})"
 
 
 @dataclass(eq=False)
@@ -115,7 +115,7 @@ def run(
     if result.error is not None:
         why = f"no message could be inserted: {sqlstate_and_message(result.error)}"
         help_ = "Connect as a role that may insert into realtime.messages, such as postgres."
-        return [], [NotTested(LABEL, why, help_)]
+        return [], [NotTested(CHANNELS, why, help_)]
     Prober(impersonation, context).run(
         [_TopicProbe(caller, [a for a in attempts if a.caller is caller]) for caller in callers]
     )

@@ -10,11 +10,14 @@ _POLICY = re.compile(r'polic(?:y|ies) "([^"]+)"')
 
 
 def converted(result: Audit) -> Verification:
-    """The findings, what was not tested as infos, and a case for each action on an object without a finding."""
+    """The findings, what was not tested, and a case for each action on an object without a finding."""
     not_tested = [
-        Finding(f"not-tested:{i.object}", AREA, Severity.INFO, i.object, f"not tested: {i.why}", i.help)
+        Finding(
+            f"not-tested:{i.object}", AREA, Severity.WARNING if i.fails else Severity.INFO, i.object,
+            f"not tested: {i.why}", i.help,
+        )
         for i in result.not_tested
-    ]
+    ]  # fmt: skip
     cases = [
         Case(f"access:{item.object}:{action}", AREA, item.object, f"{WORDS[action]}: {who}")
         for item in result.summaries

@@ -14,6 +14,10 @@ from supabase_jobs.report.audit.matrix import MEANINGS, WORDS, coverage, grouped
 
 WIDTH = 100
 LEGEND = " · ".join([*(f"{word}: {meaning}" for word, meaning in MEANINGS.items()), "!: a leak"])
+_ACCEPT = (
+    "What is not tested does not pass. Follow the help above, or accept it with a reason under [excluded] in"
+    " supabase/audit.toml."
+)
 _COLOURS = {"none": "dim", "own": "green", "group": "cyan", "users": "yellow", "all": "magenta"}
 _SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 
@@ -31,6 +35,8 @@ def audit(result: Audit, *, colour: bool = False) -> str:
     for item in result.not_tested:
         # the lines for audit.toml can be pasted, too
         parts.append(show(_not_tested(item)) + f"{summary.sql(item.help)}\n\n")
+    if result.unchecked:
+        parts.append(show(Text(_ACCEPT, style="dim"), ""))
     return "".join([*parts, show(_verdict(result))])
 
 
@@ -79,9 +85,10 @@ def _not_tested(item: NotTested) -> Text:
 def _verdict(result: Audit) -> Text:
     errors = sum(f.severity is Severity.ERROR for f in result.findings)
     verdict = "ok" if result.ok else "FAILED"
+    untested = f", {summary.counted(len(set(result.unchecked)), 'object')} not tested" if result.unchecked else ""
     return Text(
         f"{verdict}: {summary.counted(errors, 'error')},"
-        f" {summary.counted(len(result.findings) - errors, 'other finding')}; {coverage(result)},"
+        f" {summary.counted(len(result.findings) - errors, 'other finding')}{untested}; {coverage(result)},"
         f" {result.milliseconds / 1000:.1f} s",
         style="bold green" if result.ok else "bold red",
     )

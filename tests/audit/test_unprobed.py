@@ -1,0 +1,78 @@
+"""Tables of which no row can be generated: reported from the catalogs, and never passed."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from supabase_jobs.audit.configuration import Configuration
+from supabase_jobs.audit.run import Options, audit
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.findings import Severity
+from supabase_jobs.report.audit import FORMATS
+from tests.audit.conftest import run_audit
+
+IMPOSSIBLE = """
+create table public.{0} (
+  id bigint primary key check (length(md5(id::text)) = 5), owner uuid references auth.users, {1} text
+);
+grant all on public.{0} to anon, authenticated;
+"""
+CLOSED = "alter table public.{0} enable row level security;"
+OPEN = """
+create policy "all" on public.{0} for all using ({1});
+"""
+SCHEMA = "".join(
+    [
+        IMPOSSIBLE.format("without", "body"),
+        "revoke all on public.without from anon; grant select on public.without to anon;",
+        *(IMPOSSIBLE.format(n, "token") + CLOSED.format(n) for n in ("open", "signed_in", "restricted", "closed")),
+        OPEN.format("open", "true"),
+        OPEN.format("signed_in", "auth.uid() is not null"),
+        OPEN.format("restricted", "true"),
+        OPEN.format("closed", "owner = auth.uid()"),
+        'create policy "own" on public.restricted as restrictive using (owner = auth.uid());',
+        'create policy "read" on public.closed for select using (true);',
+    ]
+)
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_tables_without_rows_are_reported_from_the_catalogs(project: Connection) -> None:
+    project.execute(SCHEMA.encode())
+    result = run_audit(project)
+    tables = {f"public.{n}" for n in ("without", "open", "signed_in", "restricted", "closed")}
+    found = {f.id: f for f in result.findings if f.object in tables}
+    assert {id_: f.severity for id_, f in found.items()} == {
+        "rls-disabled:public.without:select": Severity.ERROR,
+        **{f"open-policy:public.open:{a}": Severity.WARNING for a in ("select", "insert", "update", "delete")},
+        **{f"open-policy:public.signed_in:{a}": Severity.WARNING for a in ("select", "insert", "update", "delete")},
+        "open-policy:public.closed:select": Severity.WARNING,
+    }
+    assert "any signed-in user can read, add, change, delete" in found["rls-disabled:public.without:select"].message
+    assert found["open-policy:public.open:update"].message.startswith("Anyone can change every row")
+    assert found["open-policy:public.signed_in:update"].message.startswith("Any signed-in user can change")
+    for finding in found.values():
+        project.execute(finding.fix.encode())
+    again = run_audit(project)
+    assert not [f for f in again.findings if f.object in tables]
+    assert set(again.unchecked) == tables
+    assert not again.ok
+    report = json.loads(FORMATS["json"](again))
+    assert (report["ok"], report["coverage"]["not_tested"][0]["fails"]) == (False, True)
+    assert "FAILED: 0 errors, 2 other findings, 5 objects not tested;" in FORMATS["text"](again)
+    assert 'level": "warning"' in FORMATS["sarif"](again)
+    accepted = Options(is_local=True, volatile=True, configuration=Configuration(excluded=dict.fromkeys(tables, "no")))
+    excluded = audit(project, accepted)
+    assert excluded.ok
+    assert {n.object for n in excluded.not_tested} == tables
+
+
+def test_what_is_not_tested_elsewhere_does_not_fail_the_audit_of_a_table(
+    project_url: Callable[[str], str],
+) -> None:
+    with connect(project_url("todos")) as connection, connection.transaction(force_rollback=True):
+        connection.execute(IMPOSSIBLE.format("other", "body").encode())
+        connection.execute("revoke all on public.other from anon, authenticated")
+        assert run_audit(connection).ok
+        assert audit(connection, Options(tables=["public.lists"])).ok

@@ -86,9 +86,7 @@ def test_the_server_outlives_the_process_that_started_it(directory: Path) -> Non
     assert start_elsewhere(directory) == server.running_url(directory)
 
 
-def test_a_throwaway_server_removes_those_of_killed_processes(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_throwaway_server_removes_those_of_killed_processes(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(directory))
     with server.throwaway(platform=False) as running:
         program = subprocess.Popen(

@@ -133,11 +133,18 @@ def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bo
             yield _finding(f"gone:{name}", _narrower(strict), name, "is in the baseline, and no request reaches it")
 
 
+def opens(name: str, allowed: Mapping[str, str], result: Audit) -> bool:
+    """Whether a new object is open to outsiders. What a view shows, its tables show too, unless it is a leak."""
+    relation = result.relations.get(name)
+    is_view = relation is not None and "view" in relation.kind
+    return bool(OUTSIDERS & allowed.keys()) and (not is_view or any(f.object == name for f in result.findings))
+
+
 def _new(name: str, callers: Mapping[str, str], result: Audit) -> Iterator[AuditFinding]:
     """An object that the baseline lacks: an error if it is open to users without a row in it."""
     allowed = {caller: actions for caller, actions in callers.items() if actions != NONE}
     if allowed:
-        severity = Severity.ERROR if OUTSIDERS & allowed.keys() else Severity.INFO
+        severity = Severity.ERROR if opens(name, allowed, result) else Severity.INFO
         shown = ", ".join(f"{caller}: {actions}" for caller, actions in allowed.items())
         message = f"is not in the baseline; {shown}"
         keys = [f"{name}:{caller}:{action}" for caller, actions in allowed.items() for action in actions_of(actions)]

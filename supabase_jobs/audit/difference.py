@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from supabase_jobs.audit.baseline import NONE, OUTSIDERS, Baseline, actions_of, beyond
+from supabase_jobs.audit.baseline import NONE, Baseline, actions_of, beyond, opens
 from supabase_jobs.audit.oracles.unprobed import FROM_CATALOGS
 from supabase_jobs.findings import AccessChange, AccessDiff, Audit, AuditedRelation, AuditFinding, NotCompared, Severity
 
@@ -21,8 +21,7 @@ _SHORT = {"join": "add its own rows to another's group", "forge": "insert in ano
 _GENERAL = ("anon", "newcomer", "stranger")
 _NO_CALLER = "this kind of caller exists on one side only, or has no row on the other"
 _NO_ROW = "no row could be generated"
-_HIDES_NOTHING = "its tables hide no row from any caller, so the view cannot show more"
-_INCONCLUSIVE = "its result was a lock or a timeout, or the audit ended before it"
+_INCONCLUSIVE = "it could not be tried, or its result was a lock or a timeout"
 
 
 def compare(
@@ -79,7 +78,7 @@ class _Comparison:
 
     def _new(self, name: str, access: Mapping[str, str]) -> None:
         allowed = {caller: actions for caller, actions in access.items() if actions != NONE}
-        severity = Severity.ERROR if OUTSIDERS & allowed.keys() else Severity.INFO
+        severity = Severity.ERROR if opens(name, allowed, self._after) else Severity.INFO
         if all(not beyond(actions_of(a), self._accepted_actions(name, c)) for c, a in allowed.items()):
             severity = Severity.INFO
         keys = [f"{name}:{caller}:{action}" for caller, text in allowed.items() for action in sorted(actions_of(text))]
@@ -106,10 +105,8 @@ class _Comparison:
     def _cells(self, name: str, caller: str, old: str | None, new: str | None) -> None:
         if old is None or new is None:
             side, known = ("before", new) if old is None else ("after", old)
-            view = self._after.relations.get(name)
-            why = _HIDES_NOTHING if view is not None and view.kind != "table" else _NO_CALLER
             if known != NONE:
-                self.not_compared.append(NotCompared(name, caller, side, known or NONE, why))
+                self.not_compared.append(NotCompared(name, caller, side, known or NONE, _NO_CALLER))
             return
         was, is_ = actions_of(old), actions_of(new)
         uncertain: dict[str, list[str]] = {}
@@ -258,7 +255,7 @@ def _untested(name: str, side: Audit) -> str | None:
         state = part.rstrip(")")
         columns = [c for c in relation.columns if state.startswith(f"{c} = ") or state == f"{c} is set"]
         return _NO_ROW if columns else None
-    return _HIDES_NOTHING if relation.kind != "table" else _NO_ROW
+    return _NO_ROW
 
 
 def _what(name: str, relations: Mapping[str, AuditedRelation]) -> str:

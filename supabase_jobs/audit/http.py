@@ -178,7 +178,7 @@ def _marks(bypass: Bypass) -> tuple[str, ...]:
 def _of_bypass(bypass: Bypass, options: Options) -> _Cell:
     target = bypass.object
     name = target.label if isinstance(target, Relation) else target.signature
-    in_sql = "rows" if bypass.shown else "hidden"
+    in_sql = "rows" if bypass.shown else "hidden" if bypass.statements else bypass.outcome
     if bypass.error is not None:
         in_sql = refusal_in_sql(bypass.error)
     request = repeat.bypass_request(bypass, options.served[0])

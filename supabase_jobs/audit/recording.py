@@ -9,14 +9,14 @@ from typing import Any
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import MEMBER, Caller
+from supabase_jobs.audit.callers import Caller
 from supabase_jobs.audit.catalog import USERS, Catalog, Constraint, Function
 from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.insert import claims_of
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User
 from supabase_jobs.audit.probes import statements, topics
-from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, OTHER, SELECT, UPDATE, Attempt
+from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.database.connection import Connection
@@ -317,19 +317,17 @@ def _checks(attempt: Attempt) -> Iterator[Check]:
 
 def _bypass(bypass: Bypass) -> RecordedAttempt:
     target = bypass.object
-    text = bypass.statements[0].sql
-    whose = GROUP if bypass.caller.kind == MEMBER else OTHER
     if isinstance(target, Function):
         name = target.signature
-        checks = [Check(_OF_FUNCTION.sub(r"\1", text))]
+        checks = [Check(_OF_FUNCTION.sub(r"\1", bypass.statements[0].sql))]
         for row in bypass.watched:
             watched = sql.SQL("select * from {} where {}").format(row.relation.identifier, row.condition)
             checks.append(Check(checks[0].sql, watched.as_string(None)))
     else:
         name = target.label
-        checks = [Check(_OF_VIEW.sub("select 1 from ", text))]
+        checks = [Check(_OF_VIEW.sub("select 1 from ", statement.sql)) for statement in bypass.statements]
     return RecordedAttempt(
-        name, bypass.caller.label, whose, bypass.action, bypass.outcome, *_caller(bypass.caller), tuple(checks), name
+        name, bypass.caller.label, bypass.whose, bypass.action, bypass.outcome, *_caller(bypass.caller), tuple(checks), name
     )
 
 

@@ -20,7 +20,7 @@ from supabase_jobs.audit.oracles import bypasses as bypass_leaks
 from supabase_jobs.audit.oracles import topics as topic_leaks
 from supabase_jobs.audit.oracles.leak import Leak
 from supabase_jobs.audit.probes import repeat, topics
-from supabase_jobs.audit.probes.attempt import GROUP, OTHER, Attempt
+from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.run import Probes
 from supabase_jobs.database.batch import Statement, run_groups
@@ -250,10 +250,9 @@ def _cells(attempts: Sequence[Attempt], options: Options) -> Iterator[AuditCell]
 
 def _bypass_cells(bypasses: Sequence[Bypass], options: Options) -> Iterator[AuditCell]:
     for bypass in bypasses:
-        whose = GROUP if bypass.caller.kind == callers.MEMBER else OTHER
         sql = partial(repeat.bypass_sql, bypass)
         request = partial(_command, repeat.bypass_request, bypass, options.served[0])
-        yield AuditCell(_label(bypass), bypass.caller.label, whose, bypass.action, bypass.outcome, sql, request)
+        yield AuditCell(_label(bypass), bypass.caller.label, bypass.whose, bypass.action, bypass.outcome, sql, request)
 
 
 def _command(request_of: Callable[..., repeat.Request | None], tried: object, default_schema: str) -> str:

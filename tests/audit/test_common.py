@@ -75,3 +75,29 @@ def test_a_header_that_only_the_new_policy_mentions_is_compared(database: Connec
     assert [i for i in ids(diff) if i.startswith("wider:")] == [
         "wider:public.notes:anon with the header x-level = top:read"
     ]
+
+
+# views that hide rows, that hide none, and whose rows show no row of their tables
+VIEWS = """
+create view own with (security_invoker = true) as select * from notes;
+create table tags (name text primary key);
+grant select on tags to anon, authenticated;
+create view listed with (security_invoker = true) as select name, 1 as one from tags;
+create view total as select count(*) from notes;
+grant select, update, delete on own, listed, total to anon, authenticated;
+"""
+
+
+def test_a_privilege_on_a_view_is_an_access_of_its_callers(database: Connection) -> None:
+    database.execute("create policy own on notes using (user_id = (select auth.uid()))")
+    database.execute(VIEWS.encode())
+    diff = difference(database, "revoke all on own, listed, total from authenticated")
+    assert diff.not_compared == ()
+    narrower = [i.removeprefix("narrower:public.") for i in ids(diff)]
+    assert [i for i in narrower if i.split(":")[1] in ("owner", "stranger")] == [
+        "listed:stranger:delete", "listed:stranger:read", "listed:stranger:update",
+        "listed:owner:delete", "listed:owner:read", "listed:owner:update",
+        "own:owner:delete", "own:owner:read", "own:owner:update",
+        "total:stranger:read", "total:owner:read",
+    ]  # fmt: skip
+    assert {i.split(":")[1] for i in narrower} == {"newcomer", "stranger", "owner"}

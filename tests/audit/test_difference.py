@@ -145,12 +145,11 @@ def test_an_action_without_a_certain_refusal_is_not_compared() -> None:
         assert (item.caller, item.untested, item.access) == ("anon", side, "read")
 
 
-def test_a_view_whose_tables_became_readable_is_not_compared() -> None:
-    view = {"public.list": AuditedRelation("view", frozenset({"id"}), rls=False, reachable=True)}
-    before = state({"public.list": {"anon": "read"}}, relations=view)
-    found = diff(before, state({}, relations=view))
-    assert found.changes == ()
-    assert "hide no row" in found.not_compared[0].why
+def test_a_new_view_fails_if_it_shows_what_its_tables_refuse() -> None:
+    view = {NOTES: AuditedRelation("view", frozenset({"id"}), rls=False, reachable=True)}
+    after = state({NOTES: {"anon": "read"}}, relations=view)
+    assert shown(diff(state({}), after)) == [f"info new:{NOTES}"]
+    assert f"error new:{NOTES}" in shown(diff(state({}), replace(after, findings=(LEAK,))))
 
 
 def test_functions_are_compared_by_the_roles_that_call_them() -> None:

@@ -1,6 +1,7 @@
 """Views and functions: do they return or change rows that their tables refuse to the same caller?
 
-A row is recognized by its token in the result. Functions get the ids of tenant A's rows as arguments.
+A row is recognized by its token in the result. Functions get the ids of tenant A's rows as arguments. Of views, what
+they show of rows that the tables do not refuse is tested too: it is no bypass, but an access.
 """
 
 import re
@@ -12,14 +13,25 @@ from itertools import chain, groupby, islice, product
 import psycopg
 from psycopg import sql
 
-from supabase_jobs.audit.callers import ANON, ANONYMOUS, DECLARED, FORGER, FORMER, MEMBER, NEWCOMER, STRANGER, Caller
+from supabase_jobs.audit.callers import (
+    ANON,
+    ANONYMOUS,
+    DECLARED,
+    FORGER,
+    FORMER,
+    MEMBER,
+    NEWCOMER,
+    OWNER,
+    STRANGER,
+    Caller,
+)
 from supabase_jobs.audit.catalog import Column, Function, Relation
 from supabase_jobs.audit.expressions import Limits
 from supabase_jobs.audit.fixtures import values
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, typed
 from supabase_jobs.audit.probes import statements
-from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, SELECT, UPDATE
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, OWN, SELECT, UPDATE
 from supabase_jobs.audit.probes.run import Probes
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
@@ -33,7 +45,7 @@ _SECRETS = ("token", "code", "secret", "password", "key", "slug", "hash", "otp",
 _VARIANTS = 6
 # statements for which an identity is set once; a batch that takes long ends between probes
 _PER_PROBE = 20
-_UPDATABLE, _DELETABLE = 4, 16
+UPDATABLE, DELETABLE = 4, 16
 # the action of a call that is compared with calls for unknown arguments
 EXISTS = "exists"
 # results are cut after this many characters
@@ -44,7 +56,9 @@ _LONGEST = 100_000
 class Bypass:
     """One statement of a caller on a view or a function, and the rows of tenant A that its result shows or changes.
 
-    `outcome` is rows if it reached any row that the tables refuse. `ids` are UUIDs that only these rows contain,
+    `hidden` are the rows that the tables refuse. `outcome` is rows if it reached any of them, or of a view's `visible`
+    rows. Without the privilege on a view it is denied, without statements. The second statement on a view reads any
+    row (`has_rows`), or changes the visible rows. `ids` are UUIDs that only these rows contain,
     by id() of the row; of the rows `identified` the result shows such an id. With `compares`, two calls with other
     arguments follow, and `reveals` is whether their results are equal, and others than the first.
     """
@@ -66,6 +80,13 @@ class Bypass:
     identified: list[Row] = field(default_factory=list)
     compares: bool = False
     reveals: bool = False
+    visible: Sequence[Row] = ()
+    has_rows: bool = False
+
+    @property
+    def whose(self) -> str:
+        """The owner of the rows, seen by the caller."""
+        return {MEMBER: GROUP, OWNER: OWN}.get(self.caller.kind, OTHER)
 
     def read(self, result: GroupResult) -> None:
         """Read what the result shows, and which rows have changed."""
@@ -87,14 +108,19 @@ class Bypass:
         self.shown = [row for row in self.hidden if any(mark in text for mark in row.marks)]
         if self.action in (SELECT, "call"):
             self.identified = [row for row in self.hidden if any(v in text for v in self.ids.get(id(row), ()))]
-        if self.action in (UPDATE, DELETE) and answers[0].count and not answers[0].rows:
-            self.changed = list(self.hidden)
+        reached = any(mark in text for row in self.visible for mark in row.marks)
+        if self.action in (UPDATE, DELETE):
+            self.changed = list(self.hidden) if answers[0].count else []
+            reached = any(answer.count for answer in answers)
+        elif self.action == SELECT:
+            self.has_rows = len(answers) > 1 and bool(answers[1].count)
         if self.repeats_reads and len(answers) > 1 and answers[1].rows:
             self.opened = [row for row, now in zip(self.hidden, answers[1].rows[0], strict=True) if now]
         if self.watched and result.error is None:
             after = answers[-1].rows[0]
             self.changed = [r for r, old, new in zip(self.watched, self.before, after, strict=True) if old != new]
-        self.outcome = "rows" if self.shown or self.identified or self.changed or self.opened else "hidden"
+        found = reached or self.shown or self.identified or self.changed or self.opened
+        self.outcome = "rows" if found else "hidden"
 
 
 @dataclass(eq=False)
@@ -135,6 +161,22 @@ class _Snapshot:
         self.complete = True
 
 
+@dataclass(eq=False)
+class _Controls:
+    """Conditions for the connection's own role, for `Prober`. One that fails counts as true: nothing is known."""
+
+    statements: Sequence[Statement]
+    values: Sequence[bool] = ()
+    complete: bool = field(default=False)
+
+    def groups(self, impersonation: Impersonation) -> Groups:  # noqa: ARG002  of the protocol
+        return [[SAVE_IDENTITY], *([UNDO_PROBE, statement] for statement in self.statements)]
+
+    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:  # noqa: ARG002
+        self.values = [result.error is not None or bool(result.answers[-1].rows[0][0]) for result in results[1:]]
+        self.complete = True
+
+
 class Bypasses:
     """Probes the views and functions; the list `found` gets all results."""
 
@@ -145,6 +187,7 @@ class Bypasses:
         self._impersonation, self._fixture, self._prober = impersonation, fixture, probes.prober
         self._plan, self._catalog = fixture.plan, fixture.plan.catalog
         self._callers = [c for c in callers if c.kind in _CALLERS]
+        self._view_callers = [c for c in callers if c.kind in (*_CALLERS, OWNER)]
         self._open = {
             (id(a.caller), id(a.row))
             for a in probes.attempts
@@ -155,16 +198,18 @@ class Bypasses:
 
     def run(self, views: Sequence[Relation], functions: Sequence[Function]) -> None:
         """Read and write the views, and call the functions."""
-        bypasses = [b for c in self._callers for v in views for b in self._of_view(c, v)]
+        bypasses = [b for c in self._view_callers for v in views for b in self._of_view(c, v)]
         bypasses += [b for c in self._callers for f in functions for b in self._of_function(c, f)]
         self._snapshot(bypasses)
-        order = {id(caller): number for number, caller in enumerate(self._callers)}
+        order = {id(caller): number for number, caller in enumerate(self._view_callers)}
         probes = []
-        for caller, group in groupby(sorted(bypasses, key=lambda b: order[id(b.caller)]), key=lambda b: b.caller):
+        sent = sorted((b for b in bypasses if b.statements), key=lambda b: order[id(b.caller)])
+        for caller, group in groupby(sent, key=lambda b: b.caller):
             while chunk := list(islice(group, _PER_PROBE)):
                 probes.append(_BypassProbe(caller, chunk))
         try:
             self._prober.run(probes)
+            self._judge_unmarked(bypasses)
         finally:
             self._found += [bypass for bypass in bypasses if bypass.outcome]
 
@@ -191,32 +236,72 @@ class Bypasses:
         return found
 
     def _of_view(self, caller: Caller, view: Relation) -> Iterator[Bypass]:
-        hidden = self._hidden_rows(caller, self._tables_of(view))
+        tables = self._tables_of(view)
+        hidden = [] if caller.kind == OWNER else self._hidden_rows(caller, tables)
+        owner = self._fixture.a.owner
+        rows = [row for row in (*owner.rows.values(), *owner.extra) if row.relation.oid in tables]
+        visible = [row for row in rows if row not in hidden]
         columns = [c for c in view.columns if view.may(caller.role, "SELECT", c.name)]
-        if not hidden or not columns or not self._catalog.reaches(view, caller.role):
-            return
-        texts = sql.SQL(", ").join(sql.SQL("{}::text").format(c.identifier) for c in columns)
-        ids = self._secret_ids(caller, hidden)
-        values_ = [*(mark for row in hidden for mark in row.marks), *chain.from_iterable(ids.values())]
-        tokens = sql.Literal([f"%{value}%" for value in values_])
-        where = sql.SQL("concat_ws(' ', {}) like any ({}::text[])").format(texts, tokens)
-        read = sql.SQL("select string_agg(concat_ws(' ', {}), ' ') from {} where {}").format(
-            texts, view.identifier, where
-        )
-        yield Bypass(caller, view, SELECT, [_statement(read)], hidden, ids=ids)
-        if view.updatable & _UPDATABLE and (column := self._harmless(view, caller.role)) is not None:
-            change = sql.SQL("update {} set {} = {} where {}").format(
-                view.identifier, column.identifier, typed(f"zqx{self._fixture.a.token[3:]}", column.type), where
-            )
-            yield Bypass(caller, view, UPDATE, [_statement(change)], hidden)
-        if view.updatable & _DELETABLE and view.may(caller.role, "DELETE"):
-            yield Bypass(
-                caller,
-                view,
-                DELETE,
-                [_statement(sql.SQL("delete from {} where {}").format(view.identifier, where))],
-                hidden,
-            )
+        is_reached = self._catalog.reaches(view, caller.role)
+        if not columns or not is_reached:
+            yield Bypass(caller, view, SELECT, [], hidden, visible=visible, outcome="denied")
+        else:
+            ids = self._secret_ids(caller, hidden)
+            texts = sql.SQL(", ").join(sql.SQL("{}::text").format(c.identifier) for c in columns)
+            where = _shows(texts, [*_marks((*hidden, *visible)), *chain.from_iterable(ids.values())])
+            read = sql.SQL("select string_agg(concat_ws(' ', {}), ' ') from {} where {}")
+            any_row = sql.SQL("select {} from {} limit 1").format(columns[0].identifier, view.identifier)
+            sent = [_statement(read.format(texts, view.identifier, where)), _statement(any_row)]
+            yield Bypass(caller, view, SELECT, sent, hidden, ids=ids, visible=visible)
+        for action, mask in ((UPDATE, UPDATABLE), (DELETE, DELETABLE)):
+            if not view.updatable & mask or not rows:
+                continue
+            if not is_reached or not view.may(caller.role, action.upper()):
+                yield Bypass(caller, view, action, [], hidden, visible=visible, outcome="denied")
+            elif columns and (change := self._change(view, action, caller.role)) is not None:
+                texts = sql.SQL(", ").join(sql.SQL("{}::text").format(c.identifier) for c in columns)
+                sent = [
+                    _statement(sql.SQL("{} where {}").format(change, _shows(texts, _marks(some))))
+                    for some in (hidden, visible)
+                    if some
+                ]
+                yield Bypass(caller, view, action, sent, hidden, visible=visible)
+
+    def _judge_unmarked(self, bypasses: Iterable[Bypass]) -> None:
+        """Of a view that cannot show a mark, such as a count, any row is an access.
+
+        An outsider with rows may see its own: it reads those of others if a caller of its role without rows sees one.
+        """
+        reads: dict[int, list[Bypass]] = {}
+        for bypass in bypasses:
+            if isinstance(bypass.object, Relation) and bypass.action == SELECT:
+                reads.setdefault(bypass.object.oid, []).append(bypass)
+        groups = [g for g in reads.values() if all(b.outcome != "rows" for b in g) and any(b.has_rows for b in g)]
+        controls = _Controls([self._shows_marks(next(b for b in group if b.has_rows)) for group in groups])
+        if groups:
+            self._prober.run([controls])
+        for group in (group for group, marked in zip(groups, controls.values, strict=True) if not marked):
+            roles = {b.caller.role for b in group if b.has_rows and b.caller.kind in (ANON, NEWCOMER)}
+            for bypass in (b for b in group if b.outcome == "hidden"):
+                bypass.statements = bypass.statements[1:]
+                is_open = not bypass.caller.is_outsider or bypass.caller.role in roles
+                bypass.outcome = "rows" if bypass.has_rows and is_open else "hidden"
+
+    def _shows_marks(self, bypass: Bypass) -> Statement:
+        """Whether the view of a read shows a mark to its owner."""
+        view = bypass.object
+        texts = sql.SQL(", ").join(sql.SQL("{}::text").format(column.identifier) for column in view.columns)
+        marks = _shows(texts, _marks((*bypass.hidden, *bypass.visible)))
+        return _statement(sql.SQL("select exists (select from {} where {})").format(view.identifier, marks))
+
+    def _change(self, view: Relation, action: str, role: str) -> sql.Composable | None:
+        """An UPDATE or DELETE without a condition."""
+        if action == DELETE:
+            return sql.SQL("delete from {}").format(view.identifier)
+        if (column := self._harmless(view, role)) is None:
+            return None
+        value = typed(f"zqx{self._fixture.a.token[3:]}", column.type)
+        return sql.SQL("update {} set {} = {}").format(view.identifier, column.identifier, value)
 
     def _harmless(self, view: Relation, role: str) -> Column | None:
         texts = [c for c in view.columns if c.base in ("text", "varchar") and view.may(role, "UPDATE", c.name)]
@@ -360,6 +445,16 @@ class Bypasses:
         before: Mapping[int, str | None] = dict(zip(map(id, rows), snapshot.values, strict=True))
         for bypass in bypasses:
             bypass.before = [before[id(row)] for row in bypass.watched]
+
+
+def _marks(rows: Iterable[Row]) -> list[str]:
+    return [mark for row in rows for mark in row.marks]
+
+
+def _shows(texts: sql.Composable, values_: Iterable[str]) -> sql.Composable:
+    """The condition that a row contains one of these values."""
+    patterns = sql.Literal([f"%{value}%" for value in values_])
+    return sql.SQL("concat_ws(' ', {}) like any ({}::text[])").format(texts, patterns)
 
 
 def _unknown(type_: str, number: int, now: datetime) -> str | None:

@@ -39,8 +39,8 @@ def attempt_sql(attempt: Attempt) -> str:
 
 
 def bypass_sql(bypass: Bypass) -> str:
-    """The statement on a view or function."""
-    return script.numbered(bypass.statements[0])
+    """The statement on a view or function; '' if it was denied without one."""
+    return script.numbered(bypass.statements[0]) if bypass.statements else ""
 
 
 def topic_sql(attempt: TopicAttempt) -> str:

@@ -29,7 +29,7 @@ class Row:
 
 
 def rows(result: Audit) -> Iterator[Row]:
-    """The tables, then views (what they show or change although the tables refuse it) and topics of Realtime."""
+    """The tables, then views and topics of Realtime."""
     yield from (Row(item.object, item.access, item.leaks) for item in result.summaries)
     known = {item.object for item in result.summaries}
     tried = {(cell.object, cell.action.partition(" ")[0]) for cell in result.cells}

@@ -327,7 +327,14 @@ def _bypass(bypass: Bypass) -> RecordedAttempt:
         name = target.label
         checks = [Check(_OF_VIEW.sub("select 1 from ", statement.sql)) for statement in bypass.statements]
     return RecordedAttempt(
-        name, bypass.caller.label, bypass.whose, bypass.action, bypass.outcome, *_caller(bypass.caller), tuple(checks), name
+        name,
+        bypass.caller.label,
+        bypass.whose,
+        bypass.action,
+        bypass.outcome,
+        *_caller(bypass.caller),
+        tuple(checks),
+        name,
     )
 
 

@@ -290,6 +290,7 @@ class Bypasses:
     def _shows_marks(self, bypass: Bypass) -> Statement:
         """Whether the view of a read shows a mark to its owner."""
         view = bypass.object
+        assert isinstance(view, Relation)  # noqa: S101  see _judge_unmarked
         texts = sql.SQL(", ").join(sql.SQL("{}::text").format(column.identifier) for column in view.columns)
         marks = _shows(texts, _marks((*bypass.hidden, *bypass.visible)))
         return _statement(sql.SQL("select exists (select from {} where {})").format(view.identifier, marks))

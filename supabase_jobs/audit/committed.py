@@ -78,7 +78,7 @@ class CommittedRows:
         made = cls(
             connection,
             fixture,
-            preparation,
+            [*preparation, *map(Statement, fixture.plan.deferral)],
             tuple(recording.users(connection, fixture)),
             [(row, recorded) for row, recorded in recording.rows_of(fixture) if not row.relation.is_storage],
             _deletable(connection, fixture),

@@ -14,6 +14,7 @@ from supabase_jobs.audit.catalog import USERS, Catalog, Constraint, Function
 from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.insert import claims_of
+from supabase_jobs.audit.fixtures.plan import is_deferred
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User
 from supabase_jobs.audit.probes import statements, topics
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
@@ -199,8 +200,12 @@ def rows_of(fixture: Fixture) -> Iterator[tuple[Row, RecordedRow]]:
                 for user in tenant.users:
                     row = user.rows.get(relation.oid)
                     if row is not None:
-                        yield from ((row, recorded) for recorded in _row(row, tenant, user, later))
-                        last += [(row, _set_later(row, key)) for key in later if _is_set(row, key)]
+                        null = [key for key in later if not is_deferred(relation, key)]
+                        if len(null) < len(later):
+                            deferral = fixture.plan.deferral
+                            yield from ((row, RecordedRow(text, table=relation.label)) for text in deferral)
+                        yield from ((row, recorded) for recorded in _row(row, tenant, user, null))
+                        last += [(row, _set_later(row, key)) for key in null if _is_set(row, key)]
     yield from last
     for tenant in tenants:
         for user in tenant.users:

@@ -22,6 +22,12 @@ create table public.contacts (id uuid primary key default gen_random_uuid(), com
 alter table public.companies add foreign key (primary_contact) references public.contacts;
 alter table public.companies enable row level security; alter table public.contacts enable row level security;
 create policy c on public.contacts using (owner_id = auth.uid());
+-- cycle of keys that must not be null, in which only one key can be deferred
+create table public.folders (id uuid primary key default gen_random_uuid(), owner_id uuid not null references auth.users, first_page uuid not null);
+create table public.pages (id uuid primary key default gen_random_uuid(), folder_id uuid not null references public.folders, body text not null);
+alter table public.folders add foreign key (first_page) references public.pages deferrable;
+alter table public.folders enable row level security; alter table public.pages enable row level security;
+create policy f on public.folders using (owner_id = auth.uid()); create policy p on public.pages using (exists (select 1 from public.folders f where f.id = folder_id and f.owner_id = auth.uid()));
 -- booking with exclusion, polymorphic, partition
 create table public.bookings (id uuid primary key default gen_random_uuid(), room int not null, during tstzrange not null, user_id uuid not null references auth.users, exclude using gist (during with &&));
 alter table public.bookings enable row level security; create policy b on public.bookings using (user_id = auth.uid());

@@ -17,7 +17,7 @@ from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.outcomes import refusal
 from supabase_jobs.verify import batch_limit, other_values, ownership
-from supabase_jobs.verify.functions.columns import ComparedColumns, Rows
+from supabase_jobs.verify.functions.columns import ComparedColumns, Row, Rows
 from supabase_jobs.verify.functions.scenarios import (
     ALL_IDS,
     DELETED,
@@ -43,6 +43,8 @@ _NO_TABLES = ManagedTables()
 
 _WATCH = "supabase_jobs_watch"
 _RUN_WATCH = Statement("execute supabase_jobs_watch")
+# One row for each key, with its value as text: equal texts need to be decoded once only.
+_WATCH_ROWS = "select key, value::text from jsonb_each(({}\n)::jsonb)"
 
 # one savepoint for all scenarios: each scenario begins with a rollback to it
 _SAVEPOINT = Statement("savepoint scenario")
@@ -101,7 +103,8 @@ def scenario_runner(
     """
     connection = impersonation.connection
     params = {**impersonation.ids, ALL_IDS: list(impersonation.ids.values())}
-    query = psycopg.ClientCursor(connection).mogrify(declared.watch.encode(), params)
+    watch = _WATCH_ROWS.format(declared.watch.strip().rstrip(";"))
+    query = psycopg.ClientCursor(connection).mogrify(watch.encode(), params)
     # planning the watch query takes longer than running it
     prepare, now = Statement(f"prepare {_WATCH} as {query}"), Statement("select to_jsonb(now())")
     unchanging = [Statement(statement, params) for statement in declared.unchanging]
@@ -143,6 +146,8 @@ class ScenarioRunner:
         self._params = params
         self._names = {str(id): f"${name}" for name, id in impersonation.ids.items()}
         self.columns = ComparedColumns(tables.columns)
+        self._decoded: dict[str, Row] = {}
+        self._compared: dict[str, Row] = {}
         now, self._begun = begun
         self._names[now.rows[0][0]] = NOW
         self.fixture_rows = self._rows(self._begun)
@@ -288,12 +293,22 @@ class ScenarioRunner:
 
     def _rows(self, watched: Answer) -> Rows:
         """The columns to compare of each watched row."""
-        return {name: self.columns.of(row) for name, row in self._watched(watched).items()}
+        for _, text in watched.rows:
+            if text not in self._compared:
+                self._compared[text] = self.columns.of(self._row(text))
+        return {self._name(key): self._compared[text] for key, text in watched.rows}
 
     def _watched(self, watched: Answer) -> Rows:
         """The result of the watch query: each row by the name of its id, or by its key if the id has no name."""
-        [[rows]] = watched.rows
-        return {self._names.get(key, key).removeprefix("$"): row for key, row in (rows or {}).items()}
+        return {self._name(key): self._row(text) for key, text in watched.rows}
+
+    def _name(self, key: str) -> str:
+        return self._names.get(key, key).removeprefix("$")
+
+    def _row(self, text: str) -> Row:
+        if text not in self._decoded:
+            self._decoded[text] = json.loads(text)
+        return self._decoded[text]
 
     def _declared(self, value: object) -> str:
         """A value as declarations write it: an id as `$name`, the time of the transaction as `now`."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import compress
 from pathlib import Path
 from string import Template
@@ -92,8 +93,16 @@ def load(path: Path | None = None, variables: Mapping[str, Value] | None = None)
     declared twice, or a malformed file.
     """
     path = path or DEFAULT_FILE
+    values = None if variables is None else tuple(sorted(variables.items()))
+    # the access matrix, which is named in the file, is in its folder
+    contents = tuple(file.read_bytes() for file in sorted({path, *path.parent.glob("*.toml")}) if file.is_file())
+    return _loaded(path, contents, values)
+
+
+@lru_cache(maxsize=4)  # `mutate` reads it for every fault
+def _loaded(path: Path, _contents: tuple[bytes, ...], variables: tuple[tuple[str, Value], ...] | None) -> Scenarios:
     try:
-        return _scenarios(path, read_toml(path), variables)
+        return _scenarios(path, read_toml(path), None if variables is None else dict(variables))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path.name} does not declare scenarios: {error!r}", file=str(path)) from error
     except ConfigError as error:

@@ -107,6 +107,17 @@ def test_a_condition_names_a_variable(tmp_path: Path) -> None:
         load(path, {"free": True, "open": True})
 
 
+def test_a_changed_access_matrix_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "functions.toml"
+    path.write_text('access_matrix = "access.toml"\n' + VALID, encoding="utf-8")
+    matrix_file = tmp_path / "access.toml"
+    found = []
+    for name in ("one", "two"):
+        matrix_file.write_text(f'ids = ["{name}"]\nfixture = []\nidentities = {{}}\nmatrix = []\n', encoding="utf-8")
+        found.append(load(path).ids[0])
+    assert found == ["one", "two"]
+
+
 def test_access_matrix_is_optional(tmp_path: Path) -> None:
     path = tmp_path / "functions.toml"
     path.write_text(VALID, encoding="utf-8")

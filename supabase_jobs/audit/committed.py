@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import UUID
 
 import psycopg
 from psycopg import sql
@@ -22,7 +21,7 @@ from supabase_jobs.audit.catalog import USERS, Column, Function, Relation
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.tenants import Row
-from supabase_jobs.audit.fixtures.values import MARK, MARKED_TEXT
+from supabase_jobs.audit.fixtures.values import MARKED_ID, MARKED_TEXT, is_marked_id
 from supabase_jobs.audit.probes.attempt import UPDATE, Attempt
 from supabase_jobs.audit.recording import RecordedRow
 from supabase_jobs.database.batch import Answer, Statement, run_groups
@@ -277,7 +276,7 @@ class CommittedRows:
         ordered = [r for step in steps for r in reversed(step.relations) if r in self.tables]
         waiting = [(r.label, d) for r in ordered if (d := self._deletion(r)) is not None]
         if self.fixture.plan.catalog.has_auth:
-            text = sql.SQL("delete from auth.users where {}").format(_between(sql.Identifier("id")))
+            text = sql.SQL("delete from auth.users where {}").format(_is_marked_id(sql.Identifier("id")))
             waiting.append((USERS, Statement(text.as_string(None))))
         while True:
             groups = [[_UNDO, s, *_KEEP] for _, s in waiting]
@@ -299,7 +298,7 @@ class CommittedRows:
         parts: list[sql.Composable] = []
         for column in relation.columns:
             if column.base == "uuid" and column.category != "A":
-                parts.append(_between(column.identifier))
+                parts.append(_is_marked_id(column.identifier))
             elif _holds_texts(column):
                 parts.append(sql.SQL("{}::text ~ {}").format(column.identifier, sql.Literal(MARKED_TEXT)))
         for key in relation.foreign_keys if depth else ():
@@ -323,10 +322,9 @@ class CommittedRows:
 
     def _not_deleted(self, failed: Mapping[str, psycopg.Error]) -> SupabaseJobsError:
         label, error = next(iter(failed.items()))
-        range_ = f"between '{MARK.first}' and '{MARK.last}'"
         return SupabaseJobsError(
             f"the rows of the audit remain, because those of {label} cannot be deleted: {sqlstate_and_message(error)}",
-            hint=f"Delete the users whose id is {range_}, and the rows that refer to them.",
+            hint=f"Delete the users whose id contains {MARKED_ID}, and the rows that refer to them.",
         )
 
 
@@ -345,7 +343,7 @@ def _statements(recorded: RecordedRow) -> list[Statement]:
 
 def _is_mark(column: Column, value: str) -> bool:
     if column.base == "uuid" and column.category != "A":
-        return MARK.first <= UUID(value) <= MARK.last
+        return is_marked_id(value)
     return _holds_texts(column) and re.search(MARKED_TEXT, value) is not None
 
 
@@ -353,8 +351,8 @@ def _holds_texts(column: Column) -> bool:
     return column.base in _TEXTS or (column.category == "A" and column.element in _TEXTS)
 
 
-def _between(column: sql.Composable) -> sql.Composed:
-    return sql.SQL("{} between {} and {}").format(column, sql.Literal(MARK.first), sql.Literal(MARK.last))
+def _is_marked_id(column: sql.Composable) -> sql.Composed:
+    return sql.SQL("{}::text like {}").format(column, sql.Literal(f"%{MARKED_ID}%"))
 
 
 def _differences(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

@@ -335,6 +335,12 @@ def _rejected(error: psycopg.Error, rows: Sequence[Mapping[str, Any]]) -> SignUp
     message = f"creating users failed with {sqlstate_and_message(error)} ({where})"
     if isinstance(error, psycopg.errors.InsufficientPrivilege) and error.diag.context is None:
         return SignUpRejectedError(message, "Connect as postgres, which may insert into auth.users.", error)
+    if isinstance(error, psycopg.errors.UniqueViolation) and diag.table_name != "users":
+        hint = (
+            f"{diag.message_detail} Two sign-ups get the same value, which can happen in production too."
+            " Let the trigger add more of the user's id, or a random value."
+        )
+        return SignUpRejectedError(message, hint, error)
     addresses = ", ".join(sorted({row["email"].partition("@")[2] for row in rows if row["email"]})) or "none"
     keys = ", ".join(sorted({key for row in rows for key in row["user_metadata"]})) or "none"
     hint = (

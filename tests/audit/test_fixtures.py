@@ -6,10 +6,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from supabase_jobs.audit.committed import marked
 from supabase_jobs.audit.fixtures.patterns import like, matching
-from supabase_jobs.audit.run import Options, audit
+from supabase_jobs.audit.fixtures.values import is_marked_id
+from supabase_jobs.audit.run import Options, audit, insert_fixture
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, Severity
+from supabase_jobs.verify.sign_up import SignUpRejectedError
 from tests.audit.conftest import run_audit
 from tests.fix_db import session_copy
 from tests.programs import DEFAULT_MAJOR
@@ -167,3 +170,26 @@ def test_two_users_in_a_row_of_friends_are_no_group(todos: Connection) -> None:
         result = run_audit(todos)
     assert {cell.object for cell in result.cells} >= {"public.friends", "public.posts"}
     assert not [n for n in result.not_tested if n.object in ("public.friends", "public.posts")]
+
+
+NAMED = """
+create table public.handles (id uuid primary key references auth.users, first text unique, last text unique);
+create function public.name_user() returns trigger language plpgsql security definer set search_path = '' as $$ begin
+  insert into public.handles values (new.id, 'user_' || left(new.id::text, {0}), 'user_' || right(new.id::text, {0}));
+  return new;
+end $$;
+create trigger name_user after insert on auth.users for each row execute function public.name_user();
+"""
+
+
+def test_names_derived_from_the_digits_of_an_id_are_unique(todos: Connection) -> None:
+    with todos.transaction(force_rollback=True):
+        todos.execute(NAMED.format(6).encode())
+        fixture = insert_fixture(todos, Options(), marked())
+        ids = [user.id for user in (*fixture.a.users, *fixture.b.users)]
+        assert len(ids) == len([i for i in ids if is_marked_id(i)]) > 2
+    with todos.transaction(force_rollback=True):
+        todos.execute(NAMED.format(0).encode())
+        with pytest.raises(SignUpRejectedError) as caught:
+            insert_fixture(todos, Options(), marked())
+        assert "random value" in str(caught.value.hint)

@@ -64,23 +64,34 @@ def command() -> None:
     type=click.Path(path_type=Path),
     help="With --api: the PostgREST program (default: from PATH or node_modules).",
 )
+@click.option(
+    "--services",
+    is_flag=True,
+    help="Create what migrations refer to of Storage, Realtime, Vault, Cron and pg_net. The services do not run.",
+)
 @_server_options
 @json_option
 @click.pass_context
-def start(ctx: click.Context, /, api: bool, api_port: int | None, postgrest_bin: Path | None, **options: Any) -> None:
+def start(
+    ctx: click.Context,
+    /,
+    api: bool,
+    api_port: int | None,
+    postgrest_bin: Path | None,
+    services: bool,
+    **options: Any,
+) -> None:
     """Start the server, unless it is running, and print its URL on stdout.
 
     --api also starts PostgREST. stdout then contains URLs and keys in the format of `supabase status -o env`: one
     NAME="value" a line.
     """
-    from supabase_jobs.local import server
-
     if not api:
         if api_port or postgrest_bin:
             raise click.UsageError("--api-port and --postgrest-bin require --api.")
         resolved = _resolved(options)
         with progress("starting PostgreSQL", quiet=True):
-            info = server.start(Path.cwd(), **resolved)
+            info = _started(resolved, services=services)
         _print(ctx, info)
         return
     from supabase_jobs.local.api import service
@@ -89,10 +100,20 @@ def start(ctx: click.Context, /, api: bool, api_port: int | None, postgrest_bin:
     resolved = _resolved(options)
     with progress("starting PostgreSQL and the REST API", quiet=True):
         advance(1, 2)
-        info = server.start(Path.cwd(), **resolved)
+        info = _started(resolved, services=services)
         advance(2, 2)
         api_info = service.start(Path.cwd(), info, port=api_port, postgrest_bin=postgrest_bin)
     _print(ctx, info, api_info, keys=True)
+
+
+def _started(options: dict[str, Any], *, services: bool) -> "ServerInfo":
+    from supabase_jobs.local import server
+    from supabase_jobs.local.platform import load_services
+
+    info = server.start(Path.cwd(), **options)
+    if services:
+        load_services(info.own_url)
+    return info
 
 
 @command.command(epilog="Example: supabase-jobs local stop")

@@ -12,6 +12,7 @@ import pytest
 
 from supabase_jobs.errors import ConfigError, LocalServerError
 from supabase_jobs.local import process, server
+from tests.fix_cli import Run
 from tests.programs import MAJORS, postgres_bin
 
 START = (
@@ -108,6 +109,13 @@ def test_a_throwaway_server_removes_those_of_killed_processes(directory: Path, m
             assert len(list(directory.iterdir())) == 2
             assert one(running.url, "select 1") == 1
     assert list(directory.iterdir()) == []
+
+
+def test_start_with_services_has_storage(directory: Path, cli: Run) -> None:
+    url = server.start(directory).url
+    assert one(url, "select to_regclass('storage.buckets')") is None
+    assert cli("local", "start", "--services", cwd=directory).out.strip() == url
+    assert one(url, "select to_regclass('storage.buckets')::text") == "storage.buckets"
 
 
 def test_concurrent_starts_give_one_server(directory: Path) -> None:

@@ -199,13 +199,14 @@ class SettableSequence:
 class Catalog:
     """The objects of the project. `served` are the schemas that the API serves.
 
-    `buckets` maps each bucket of Storage to whether it is public. `topic_policies` are those of realtime.messages.
+    `users` is the oid of auth.users. `buckets` maps each bucket of Storage to whether it is public. `topic_policies` are
+    those of realtime.messages.
     """
 
     own_role: str
     bypasses: bool
     roles: tuple[str, ...]
-    has_auth: bool
+    users: int | None
     has_storage: bool
     is_read_only: bool
     served: tuple[str, ...]
@@ -215,6 +216,11 @@ class Catalog:
     sequences: tuple[SettableSequence, ...]
     buckets: Mapping[str, bool]
     topic_policies: tuple[Policy, ...]
+
+    @property
+    def has_auth(self) -> bool:
+        """Whether auth.users exists."""
+        return self.users is not None
 
     @cached_property
     def by_oid(self) -> Mapping[int, Relation]:
@@ -251,7 +257,7 @@ def read(connection: Connection, served: Sequence[str]) -> Catalog:
     """Read the catalogs; `served` are the schemas of the API that config.toml or an option names."""
     [result] = run_groups(connection, [[_QUERIES[name].statement() for name in ("database", "schemas")]])
     result.answer()
-    [(own_role, bypasses, roles, has_storage, has_auth, read_only)] = result.answers[0].rows
+    [(own_role, bypasses, roles, has_storage, users, read_only)] = result.answers[0].rows
     schemas = {name: tuple(users) for _, name, users in result.answers[1].rows}
     names = list(schemas)
     statements = [_QUERIES[name].statement(names) for name in _PER_SCHEMA]
@@ -264,7 +270,7 @@ def read(connection: Connection, served: Sequence[str]) -> Catalog:
         own_role,
         bypasses,
         tuple(roles),
-        has_auth,
+        users,
         has_storage,
         read_only,
         tuple(schema for schema in (*served, "storage") if schema in schemas),

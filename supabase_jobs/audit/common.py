@@ -49,7 +49,10 @@ class Common:
 
 def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
     own = next(found for source, found in known if source is catalog)
-    merged = Usage(function_reads=own.function_reads, policy_functions=own.policy_functions)
+    merged = Usage(
+            function_reads=own.function_reads, user_functions=own.user_functions,
+            policy_functions=own.policy_functions,
+        )  # fmt: skip
     for source, found in known:
         add(merged, catalog, found, source)
     return merged

@@ -29,6 +29,7 @@ class Usage:
     `hashing` maps columns that hold a hash of a header to the functions, as in `Header`.
     `reads` maps each relation to the tables that its policies, functions or view definition read, directly or not.
     `function_reads` maps each function to the tables that its body names, directly or by other functions.
+    `user_functions` are the functions that name auth.users, directly or by other functions.
     `policy_functions` maps each policy of a table to the signatures of the project's functions that it calls.
     `words` are all words of policies and functions, so a column that is not among them cannot change an access.
     `mentioned` are the columns whose names the policies of their own table contain.
@@ -45,6 +46,7 @@ class Usage:
     literals: dict[ColumnKey, list[str]] = field(default_factory=dict)
     reads: dict[int, set[int]] = field(default_factory=dict)
     function_reads: dict[int, set[int]] = field(default_factory=dict)
+    user_functions: set[int] = field(default_factory=set)
     policy_functions: dict[tuple[int, str], list[str]] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
     mentioned: set[ColumnKey] = field(default_factory=set)
@@ -169,6 +171,8 @@ class _Reader:
             self._note(self._bodies[function.oid], None)
             tables = self._tables(self._bodies[function.oid], {function.oid}) | self._mentioned(function)
             self._usage.function_reads[function.oid] = tables
+            if self._names_users(function, {function.oid}):
+                self._usage.user_functions.add(function.oid)
         self._usage.reads = _closed(direct)
         return self._usage
 
@@ -267,6 +271,15 @@ class _Reader:
                 if function.signature not in found:
                     found.append(function.signature)
                     self._add_functions(self._bodies[function.oid], found)
+
+    def _names_users(self, function: Function, seen: set[int]) -> bool:
+        """Whether a body names auth.users, or calls a function of the project that does."""
+        if re.search(r"\bauth\W+users\b", function.body):
+            return True
+        called = [f for name in expressions.calls(self._bodies[function.oid]) for f in self._named(name)]
+        new = [f for f in called if f.oid not in seen]
+        seen |= {f.oid for f in new}
+        return any(self._names_users(f, seen) for f in new)
 
     def _mentioned(self, function: Function) -> set[int]:
         """The tables that a body mentions as words, for what the parser does not see."""

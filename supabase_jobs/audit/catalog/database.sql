@@ -9,5 +9,5 @@ where r.rolname = current_user) as bypasses,
     where r.rolname in ('anon', 'authenticated', 'service_role')
   ) as roles,
   to_regclass('storage.objects') is not null as has_storage,
-  to_regclass('auth.users') is not null as has_auth,
+  to_regclass('auth.users')::oid::bigint as users,
   current_setting('transaction_read_only')::boolean as is_read_only

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import Caller
-from supabase_jobs.audit.catalog import Catalog, Function, Relation
+from supabase_jobs.audit.callers import MEMBER, Caller
+from supabase_jobs.audit.catalog import USERS, Catalog, Function, Relation
 from supabase_jobs.audit.oracles.leak import rank, who
 from supabase_jobs.audit.oracles.leaks import is_sensitive
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
@@ -13,6 +13,7 @@ from supabase_jobs.audit.probes.bypasses import Bypass
 from supabase_jobs.findings import AuditFinding, Severity
 
 _PRIVILEGES = {"SELECT": "read", "INSERT": "add", "UPDATE": "change", "DELETE": "delete"}
+_SHOWN_BY_ROWS = ("function-exists:", "function-ids:")
 _DOES = {SELECT: "read", UPDATE: "change", DELETE: "delete"}
 
 
@@ -22,7 +23,9 @@ def find(bypasses: Sequence[Bypass]) -> list[AuditFinding]:
     for bypass in sorted(bypasses, key=lambda b: rank(b.caller)):
         for finding in _findings(bypass):
             found.setdefault(finding.id, finding)
-    return list(found.values())
+    # whoever reads a row knows that it exists
+    read = {finding.object for id_, finding in found.items() if id_.startswith("function-reads:")}
+    return [f for id_, f in found.items() if f.object not in read or not id_.startswith(_SHOWN_BY_ROWS)]
 
 
 def partitions(catalog: Catalog) -> Iterator[AuditFinding]:
@@ -59,9 +62,14 @@ def _of_view(bypass: Bypass, view: Relation) -> Iterator[AuditFinding]:
     tables = ", ".join(dict.fromkeys(row.relation.label for row in rows))
     whole = any({c.name for c in row.relation.columns} <= {c.name for c in view.columns} for row in rows)
     sensitive = any(is_sensitive(c.name) for c in view.columns)
-    severity = Severity.ERROR if whole or sensitive or bypass.action != SELECT else Severity.WARNING
+    users = any(row.relation.label == USERS for row in rows)
+    severity = Severity.ERROR if whole or sensitive or users or bypass.action != SELECT else Severity.WARNING
+    if users and bypass.action == SELECT and bypass.caller.kind == MEMBER:
+        severity = Severity.WARNING  # a group may show its members the addresses of the others
     message = f"{who(bypass.caller)} {_DOES[bypass.action]} rows of others by the view, which {tables} refuses"
     cause, fix = _cause_of_view(bypass, view)
+    if users and view.kind != "m":
+        cause, fix = f"the view reads {USERS} with the privileges of its owner", _revoke_all(view)
     yield AuditFinding(f"view:{view.label}:{bypass.action}", severity, view.label, message, fix, cause)
 
 
@@ -88,6 +96,9 @@ def _of_function(bypass: Bypass, function: Function) -> Iterator[AuditFinding]:
     )
     for kind, rows, effect, severity in effects:
         if rows:
+            users = all(row.relation.label == USERS for row in rows)
+            if users and kind == "function-reads" and bypass.caller.kind == MEMBER:
+                severity = Severity.WARNING  # a group may show its members these addresses
             tables = ", ".join(dict.fromkeys(row.relation.label for row in rows))
             message = f"{who(bypass.caller)} {effect} by a call, which {tables} refuses"
             yield AuditFinding(f"{kind}:{function.signature}", severity, function.signature, message, fix, cause)
@@ -95,6 +106,10 @@ def _of_function(bypass: Bypass, function: Function) -> Iterator[AuditFinding]:
 
 def _revoke(view: Relation, caller: Caller) -> str:
     return _text(sql.SQL("revoke select on {} from {};").format(view.identifier, sql.Identifier(caller.role)))
+
+
+def _revoke_all(view: Relation) -> str:
+    return _text(sql.SQL("revoke all on {} from public, anon, authenticated;").format(view.identifier))
 
 
 def _text(composed: sql.Composable) -> str:

@@ -23,6 +23,7 @@ SELECT, INSERT, UPDATE, DELETE = "select", "insert", "update", "delete"
 # names of attempts: a row of one's own in another's group, under another's name, taken from another, or in a state
 # that may open something
 JOIN, FORGE, TAKE_OVER, OPEN = "join", "forge", "take over", "open"
+_KEPT = (errors.ForeignKeyViolation, errors.RestrictViolation)
 # the statement by which a foreign key deletes or changes the rows that refer to a row; triggers have more frames
 _CASCADE = re.compile(r'"(DELETE FROM|UPDATE) ONLY ')
 # attempts for which an identity is set once; a batch that takes long ends between probes
@@ -111,11 +112,10 @@ class Attempt:
         A foreign key is checked after the row was changed. So are those of other tables that a trigger of this row
         writes to, but a trigger of the statement runs also if the policies leave it no row.
         """
-        is_kept = isinstance(error, errors.ForeignKeyViolation | errors.RestrictViolation)
+        is_kept = isinstance(error, _KEPT)
         if self.action not in (UPDATE, DELETE) or not is_kept:
             return False
-        frames = (error.diag.context or "").splitlines()
-        if all(_CASCADE.search(frame) for frame in frames):
+        if is_referenced(error):
             return self.action == DELETE or not self._refers_to(error.diag.constraint_name)
         return self.action == DELETE and not self.relation.statement_triggers
 
@@ -123,6 +123,12 @@ class Attempt:
         """Whether an update violates a foreign key of its own row, so that it depends on the value."""
         keys = [key for key in self.relation.foreign_keys if key.name == constraint]
         return any(self.column in key.columns for key in keys)
+
+
+def is_referenced(error: psycopg.Error) -> bool:
+    """Whether rows that refer to the row of a statement keep it, and no trigger has failed."""
+    frames = (error.diag.context or "").splitlines()
+    return isinstance(error, _KEPT) and all(_CASCADE.search(frame) for frame in frames)
 
 
 def probes_of(attempts: Iterable["Attempt"]) -> Iterator["AttemptProbe"]:

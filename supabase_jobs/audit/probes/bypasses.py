@@ -31,7 +31,7 @@ from supabase_jobs.audit.fixtures import values
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, typed
 from supabase_jobs.audit.probes import statements
-from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, OWN, SELECT, UPDATE
+from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, OWN, SELECT, UPDATE, is_referenced
 from supabase_jobs.audit.probes.run import Probes
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
@@ -91,6 +91,12 @@ class Bypass:
     def read(self, result: GroupResult) -> None:
         """Read what the result shows, and which rows have changed."""
         self.error = result.error
+        if result.error is not None and self.action == DELETE and is_referenced(result.error):
+            # only foreign keys keep the rows: the hidden ones, unless their statement is among the answers
+            done = result.answers[1:2]
+            self.changed = list(self.hidden) if not done or done[0].count else []
+            self.outcome = "rows"
+            return
         if result.error is not None and len(result.answers) < 2:
             inconclusive = isinstance(result.error, INCONCLUSIVE_ERRORS)
             self.outcome = (result.error.sqlstate or "error") if inconclusive else refusal(result.error)
@@ -115,7 +121,8 @@ class Bypass:
         elif self.action == SELECT:
             self.has_rows = len(answers) > 1 and bool(answers[1].count)
         if self.repeats_reads and len(answers) > 1 and answers[1].rows:
-            self.opened = [row for row, now in zip(self.hidden, answers[1].rows[0], strict=True) if now]
+            # the row of auth.users, the last one, is not read again
+            self.opened = [row for row, now in zip(self.hidden, answers[1].rows[0], strict=False) if now]
         if self.watched and result.error is None:
             after = answers[-1].rows[0]
             self.changed = [r for r, old, new in zip(self.watched, self.before, after, strict=True) if old != new]
@@ -193,6 +200,8 @@ class Bypasses:
             for a in probes.attempts
             if a.action == SELECT and a.whose in (OTHER, GROUP) and a.reached
         }
+        self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
+        self._user = _user_row(fixture)
         self._known: dict[tuple[str, str], list[str | None]] = {}
         self._found = found
 
@@ -215,22 +224,28 @@ class Bypasses:
 
     def _hidden_rows(self, caller: Caller, oids: Iterable[int]) -> list[Row]:
         """Rows of tenant A, of these tables, that the caller cannot read."""
-        owner, wanted = self._fixture.a.owner, set(oids)
-        rows = [*(owner.rows[oid] for oid in sorted(wanted & owner.rows.keys())), *owner.extra]
         return [
-            row for row in rows
-            if row.relation.oid in wanted and self._plan.owned(row.relation) and (id(caller), id(row)) not in self._open
+            row for row in self._rows(set(oids))
+            if row is self._user or (self._plan.owned(row.relation) and (id(caller), id(row)) not in self._open)
         ]  # fmt: skip
+
+    def _rows(self, oids: set[int]) -> list[Row]:
+        """The rows of tenant A of these tables, and its owner's row of auth.users."""
+        owner = self._fixture.a.owner
+        rows = [*(owner.rows[oid] for oid in sorted(oids & owner.rows.keys())), *owner.extra]
+        rows += [self._user] if self._user is not None else []
+        return [row for row in rows if row.relation.oid in oids]
 
     # ------------------------------------------------------------------------------------------- views
 
     def _tables_of(self, view: Relation) -> set[int]:
         """The tables that a view reads, directly or by other views."""
-        found: set[int] = set()
+        found = {self._catalog.users} & set(view.reads) if self._catalog.users else set[int]()
         waiting = list(view.reads)
         while waiting:
             relation = self._catalog.by_oid.get(waiting.pop())
             if relation is not None and relation.oid not in found:
+                found |= {oid for oid in relation.reads if oid == self._catalog.users}
                 found.add(relation.oid)
                 waiting += relation.reads
         return found
@@ -238,8 +253,7 @@ class Bypasses:
     def _of_view(self, caller: Caller, view: Relation) -> Iterator[Bypass]:
         tables = self._tables_of(view)
         hidden = [] if caller.kind == OWNER else self._hidden_rows(caller, tables)
-        owner = self._fixture.a.owner
-        rows = [row for row in (*owner.rows.values(), *owner.extra) if row.relation.oid in tables]
+        rows = self._rows(tables)
         visible = [row for row in rows if row not in hidden]
         columns = [c for c in view.columns if view.may(caller.role, "SELECT", c.name)]
         is_reached = self._catalog.reaches(view, caller.role)
@@ -260,12 +274,20 @@ class Bypasses:
                 yield Bypass(caller, view, action, [], hidden, visible=visible, outcome="denied")
             elif columns and (change := self._change(view, action, caller.role)) is not None:
                 texts = sql.SQL(", ").join(sql.SQL("{}::text").format(c.identifier) for c in columns)
+                refused, allowed = self._refused(caller, rows, action)
                 sent = [
                     _statement(sql.SQL("{} where {}").format(change, _shows(texts, _marks(some))))
-                    for some in (hidden, visible)
+                    for some in (refused, allowed)
                     if some
                 ]
-                yield Bypass(caller, view, action, sent, hidden, visible=visible)
+                yield Bypass(caller, view, action, sent, refused, visible=allowed)
+
+    def _refused(self, caller: Caller, rows: Sequence[Row], action: str) -> tuple[list[Row], list[Row]]:
+        """The rows on which the tables refuse a write to the caller, whether it reads them or not, and the others."""
+        refused = [
+            row for row in rows if caller.kind != OWNER and (id(caller), id(row), action) not in self._reached
+        ]  # fmt: skip
+        return refused, [row for row in rows if row not in refused]
 
     def _judge_unmarked(self, bypasses: Iterable[Bypass]) -> None:
         """Of a view that cannot show a mark, such as a count, any row is an access.
@@ -318,23 +340,32 @@ class Bypasses:
         affected = {
             r.oid for r in self._catalog.tables if tables & self._plan.usage.reads.get(r.oid, set())
         } | tables  # fmt: skip
-        hidden = self._hidden_rows(caller, affected if function.volatility == "v" else tables)
+        users = self._users_of(function, reads)
+        hidden = self._hidden_rows(caller, (affected if function.volatility == "v" else tables) | users)
         if not hidden and not tables:
             return
         watched = [self._fixture.a.rows[oid] for oid in sorted(tables)] if function.volatility == "v" else []
-        readable = [r for r in hidden if r.relation.may(caller.role, "SELECT")]
+        planted = [r for r in hidden if r is not self._user]
+        readable = [r for r in planted if r.relation.may(caller.role, "SELECT")]
         arguments = next(self._arguments(function, caller), [])
         if arguments and hidden and caller.kind in (ANON, NEWCOMER, STRANGER) and not self._opens(caller, tables):
             calls = [self._call(function, chosen) for chosen in (arguments, *self._unknown_arguments(function))]
             yield Bypass(caller, function, EXISTS, calls, hidden, compares=True)
         for arguments in self._arguments(function, caller):
             sent = [self._call(function, arguments)]
-            repeats = function.volatility == "v" and bool(hidden) and len(readable) == len(hidden)
+            repeats = function.volatility == "v" and bool(readable) and len(readable) == len(planted)
             if repeats:
-                sent.append(statements.exists((row, caller.role) for row in hidden))
+                sent.append(statements.exists((row, caller.role) for row in planted))
             if watched:
                 sent += [Statement(SET, ("role", self._impersonation.own_role)), self._watch(watched)]
             yield Bypass(caller, function, "call", sent, hidden, watched=watched, repeats_reads=repeats)
+
+    def _users_of(self, function: Function, reads: Iterable[int]) -> set[int]:
+        """The oid of auth.users, if a function reads it, directly or by functions and views."""
+        views = [self._catalog.by_oid[oid] for oid in reads if oid in self._catalog.by_oid]
+        known = {self._catalog.users} if self._catalog.users else set[int]()
+        named = function.oid in self._plan.usage.user_functions
+        return known if named or any(known & self._tables_of(view) for view in views) else set()
 
     def _opens(self, caller: Caller, oids: Iterable[int]) -> bool:
         """Whether the caller can read tenant A's row of one of these tables."""
@@ -446,6 +477,17 @@ class Bypasses:
         before: Mapping[int, str | None] = dict(zip(map(id, rows), snapshot.values, strict=True))
         for bypass in bypasses:
             bypass.before = [before[id(row)] for row in bypass.watched]
+
+
+def _user_row(fixture: Fixture) -> Row | None:
+    """The row of tenant A's owner in auth.users, which nobody else may read. Its e-mail address marks it."""
+    users, owner = fixture.plan.catalog.users, fixture.a.owner
+    if users is None or not owner.email:
+        return None
+    relation = Relation(
+        users, "auth", "users", "r", True, "", False, 0, None, None, frozenset(), (), (), (), (), ()
+    )  # fmt: skip
+    return Row(relation, {"email": owner.email}, "", token=owner.email)
 
 
 def _marks(rows: Iterable[Row]) -> list[str]:

@@ -1,0 +1,54 @@
+"""Views and functions over auth.users, and views that show or change no more, or more, than their tables."""
+
+import pytest
+
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.findings import Severity
+from supabase_jobs.report.audit.matrix import rows
+from tests.audit.conftest import run_audit
+
+SCHEMA = """
+create view public.people as select id, email as contact from auth.users;
+create view public.contacts as select * from public.people;
+create view public.me as select id, email from auth.users where id = auth.uid();
+create view public.answer as select 42 as n;
+create function public.address_of(user_id uuid) returns text language sql stable security definer
+as 'select email from auth.users as u where u.id = $1';
+create function public.addresses() returns setof text language sql stable security definer
+as 'select contact from public.people';
+create function public.my_address() returns text language sql stable security definer
+as 'select email from auth.users as u where u.id = auth.uid()';
+create table public.articles (id bigint primary key, user_id uuid not null references auth.users, title text not null);
+alter table public.articles enable row level security;
+create policy "read" on public.articles for select using (true);
+create policy "own" on public.articles to authenticated using (user_id = auth.uid());
+create view public.all_articles as select id, title from public.articles;
+create view public.shown_articles with (security_invoker = true) as select id, title from public.articles;
+"""
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_views_and_functions_over_users(project: Connection) -> None:
+    known = {f.id for f in run_audit(project).findings}
+    project.execute(SCHEMA.encode())
+    result = run_audit(project)
+    found = {f.id: f for f in result.findings if f.severity is not Severity.INFO and f.id not in known}
+    assert {id_: f.severity for id_, f in found.items() if ":update" not in id_ and ":delete" not in id_} == {
+        "view:public.people:select": Severity.ERROR,
+        "view:public.contacts:select": Severity.ERROR,
+        "function-reads:public.address_of(uuid)": Severity.ERROR,
+        "function-reads:public.addresses()": Severity.ERROR,
+    }
+    assert {"view:public.people:delete", "view:public.all_articles:update", "view:public.all_articles:delete"} <= set(
+        found
+    )
+    assert not [id_ for id_ in found if "shown_articles" in id_ or "me:" in id_ or "answer" in id_]
+    matrix = {row.object: row.access["select"] for row in rows(result)}
+    shown = {name: matrix[f"public.{name}"] for name in ("people", "me", "answer", "all_articles", "shown_articles")}
+    assert shown == {
+        "people": "all", "me": "own", "answer": "all", "all_articles": "all", "shown_articles": "all",
+    }  # fmt: skip
+    for finding in found.values():
+        project.execute(finding.fix.encode())
+    again = run_audit(project)
+    assert not [f for f in again.findings if f.severity is not Severity.INFO and f.id not in known]

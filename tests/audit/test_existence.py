@@ -25,6 +25,22 @@ ECHO = """
 create function public.echo(list_id uuid) returns text language sql stable security definer set search_path = ''
 as 'select $1::text from public.lists limit 1'
 """
+# the list of a public row is the list of a private one, too
+INVOKER = """
+create table public.channels (
+  id uuid primary key default gen_random_uuid(),
+  list_id uuid not null references public.lists,
+  name text not null,
+  visibility text not null default 'private' check (visibility in ('private', 'public'))
+);
+alter table public.channels enable row level security;
+grant select on public.channels to anon, authenticated;
+create policy "public or own" on public.channels for select
+using (
+  visibility = 'public' or exists (select from public.lists as l where l.id = list_id and l.owner_id = auth.uid())
+);
+create view public.channel_names with (security_invoker = true) as select id, list_id, name from public.channels
+"""
 RAISES = """
 create function public.refuse() returns trigger language plpgsql as
 $$ begin raise exception 'the list % cannot be deleted', old.name; end $$;
@@ -61,7 +77,9 @@ def test_existence_is_a_warning_that_its_fix_ends(todos: Connection, sql: str, i
     assert warnings(todos) == {}
 
 
-@pytest.mark.parametrize("sql", [TOTAL, COUNT.format("invoker"), ECHO], ids=["total", "invoker", "echo"])
+@pytest.mark.parametrize(
+    "sql", [TOTAL, COUNT.format("invoker"), ECHO, INVOKER], ids=["total", "invoker", "echo", "view"]
+)
 def test_what_shows_nothing_about_a_row_is_no_finding(todos: Connection, sql: str) -> None:
     todos.execute(sql.encode())
     assert warnings(todos) == {}

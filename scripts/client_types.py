@@ -126,9 +126,11 @@ def model() -> Model:
     tables = tuple(_table(name, facts, columns) for name in structure.scope["relations"] if name.startswith("public."))
     claimed = [*_claimed_job(tables, objects)]
     functions = []
-    for name, created in _functions().items():
+    created_functions = _functions()
+    reported = _returned(created_functions.pop("reported_jobs"))
+    for name, created in created_functions.items():
         [signature] = [s for s in structure.scope["functions"] if s.startswith(f"public.{name}(")]
-        functions.append(_function(name, created, facts[signature, "function"][""], columns, objects))
+        functions.append(_function(name, created, facts[signature, "function"][""], columns, reported, objects))
     api = [s for s in structure.scope["functions"] if s.startswith("public.")]
     if len(api) != len(functions):
         raise SystemExit(f"the sources create {len(functions)} functions, and structure.json has {len(api)}")
@@ -214,7 +216,10 @@ def _references(constraints: Mapping[str, str]) -> Iterator[tuple[str, str, str,
 
 
 def _functions() -> dict[str, tuple[list[dict[str, Any]], str]]:
-    """The parameters and the text of each function in `public`, as PostgreSQL's parser reads the rendered sources."""
+    """The parameters and the text of each function in `public`, and of the one that reads reports of workers.
+
+    As PostgreSQL's parser reads the rendered sources.
+    """
     found = {}
     for migration in rendered(Settings(packaged_sql().parent)):
         for statement in migration.statements:
@@ -223,7 +228,7 @@ def _functions() -> dict[str, tuple[list[dict[str, Any]], str]]:
                 if created is None:
                     continue
                 schema, name = (part["String"]["sval"] for part in created["funcname"])
-                if schema == "public":
+                if schema == "public" or name == "reported_jobs":
                     parameters = [one["FunctionParameter"] for one in created.get("parameters", ())]
                     found[name] = parameters, statement.text
     return found
@@ -234,10 +239,11 @@ def _function(
     created: tuple[Sequence[Mapping[str, Any]], str],
     result: str,
     columns: Mapping[str, Type],
+    reported: Mapping[str, str],
     objects: list[Object],
 ) -> Function:
     parameters, text = created
-    columns = {**columns, **_items(name, text, columns, objects)}
+    columns = {**columns, **_items(name, text, columns, reported, objects)}
     arguments = Object(
         f"{_camel(name)}Args",
         f"The arguments of {name}.",
@@ -257,20 +263,29 @@ def _function(
     return Function(name, arguments, _scalar(result, "", columns))
 
 
-def _items(name: str, text: str, columns: Mapping[str, Type], objects: list[Object]) -> dict[str, Type]:
-    """The type of each argument that is an array of objects: the function reads it with jsonb_to_recordset.
+def _returned(created: tuple[Sequence[Mapping[str, Any]], str]) -> dict[str, str]:
+    """The type of each column that a function with RETURNS TABLE returns."""
+    parameters, _ = created
+    table = (one for one in parameters if one["mode"] == "FUNC_PARAM_TABLE")
+    return {one["name"]: one["argType"]["names"][-1]["String"]["sval"] for one in table}
 
-    A function may read some of the keys first, to check them; the longest list has them all.
-    """
-    found = {}
-    read = re.findall(r"jsonb_to_recordset\(p_(\w+)\) as \w+ \((id [^)]*)\)", text)
-    for argument, record in dict(sorted(read, key=lambda item: len(item[1]))).items():
-        pairs = [column.split(" ") for column in record.split(", ")]
-        keys = (Key(key, _scalar(type_.removeprefix("pg_catalog."), key, columns)) for key, type_ in pairs)
-        item = Object(f"{_camel(name)}Item", f"An item of the argument p_{argument} of {name}.", tuple(keys))
-        objects.append(item)
-        found[argument] = Type(f"list[{item.name}]", f"{item.name}[]")
-    return found
+
+def _items(
+    name: str, text: str, columns: Mapping[str, Type], reported: Mapping[str, str], objects: list[Object]
+) -> dict[str, Type]:
+    """The type of the argument that is an array of reports: its items have the columns that the function uses."""
+    read = re.search(r"private\.reported_jobs\(p_(\w+)\) (\w+)", text)
+    if read is None:
+        return {}
+    argument, alias = read.groups()
+    keys = (
+        Key(column, _scalar(type_, column, columns))
+        for column, type_ in reported.items()
+        if re.search(rf"\b{alias}\.{column}\b", text)
+    )
+    item = Object(f"{_camel(name)}Item", f"An item of the argument p_{argument} of {name}.", tuple(keys))
+    objects.append(item)
+    return {argument: Type(f"list[{item.name}]", f"{item.name}[]")}
 
 
 def _argument(parameter: Mapping[str, Any], columns: Mapping[str, Type]) -> Key:

@@ -35,7 +35,12 @@ comment on function private.max_job_bytes(text) is
 
 -- Workers must be able to parse the JSON of owners. A number beyond double precision or deep nesting makes the parsers of
 -- several languages fail, and with it the whole response.
-create function private.is_readable_json(p_value jsonb) returns boolean
+--
+-- The order of the tests limits what they cost. 1e130000 has 12 bytes as jsonb and 130,001 as text, so the text comes
+-- last. An element has at least 3 bytes as text and at most 12 as jsonb, so a value of more than four times the bytes is
+-- too large in any case. Strict mode does not compare the elements of an array twice. Each test is a statement of its
+-- own, because PostgreSQL keeps the memory of its comparisons until the statement ends.
+create function private.is_valid_json(p_value jsonb, p_max_bytes integer) returns boolean
 language plpgsql
 immutable
 strict
@@ -43,17 +48,29 @@ security invoker
 set search_path = ''
 as $$
 begin
-  return not jsonb_path_exists(p_value, 'strict $.**{100} ? (@.type() == "object" || @.type() == "array")')
-    and not jsonb_path_exists(
-      p_value,
-      'strict $.** ? (@.type() == "number" && (@ > 1.7976931348623158e308 || @ < -1.7976931348623158e308'
-      ' || (@ > 0 && @ < 2.5e-324) || (@ < 0 && @ > -2.5e-324)))'
-    );
+  -- of the value itself: a stored one may be compressed
+  if pg_column_size(p_value || '[]') > 4::pg_catalog.int8 * p_max_bytes + 1024 then
+    return false;
+  end if;
+  if jsonb_path_exists(p_value, 'strict $.**{100} ? (@.type() == "object" || @.type() == "array")') then
+    return false;
+  end if;
+  if jsonb_path_exists(p_value, 'strict $.** ? (@ > 1.7976931348623158e308)') then
+    return false;
+  end if;
+  if jsonb_path_exists(p_value, 'strict $.** ? (@ < -1.7976931348623158e308)') then
+    return false;
+  end if;
+  if jsonb_path_exists(p_value, 'strict $.** ? (@ < 2.5e-324 && @ > -2.5e-324 && @ != 0)') then
+    return false;
+  end if;
+  return octet_length(p_value::pg_catalog.text) <= p_max_bytes;
 end
 $$;
 
-comment on function private.is_readable_json(jsonb) is
-'Whether every parser of JSON reads the value: no number beyond double precision, at most 100 levels.';
+comment on function private.is_valid_json(jsonb, integer) is
+'Whether the value has at most p_max_bytes as text, and every parser of JSON reads it: no number beyond double '
+'precision, at most 100 levels.';
 
 -- The keys that the functions for workers write do not count, up to 2048 bytes, so that they always fit.
 create function private.is_valid_metadata(p_metadata jsonb) returns boolean
@@ -64,19 +81,16 @@ security invoker
 set search_path = ''
 as $$
 declare
-  bytes constant pg_catalog.int4 := octet_length(p_metadata::pg_catalog.text);
   allowed constant pg_catalog.int4 := private.max_job_bytes('metadata');
 begin
-  if bytes > allowed and (
-    bytes > allowed + 2048
-    or jsonb_typeof(p_metadata) <> 'object'
-    or octet_length((
-      p_metadata - '{server_id,last_check,retry_count,processing_time_ms}'::pg_catalog.text[]
-    )::pg_catalog.text) > allowed
-  ) then
-    return false;
-  end if;
-  return private.is_readable_json(p_metadata);
+  return private.is_valid_json(p_metadata, allowed)
+    or (
+      jsonb_typeof(p_metadata) = 'object'
+      and private.is_valid_json(p_metadata, allowed + 2048)
+      and private.is_valid_json(
+        p_metadata - '{server_id,last_check,retry_count,processing_time_ms}'::pg_catalog.text[], allowed
+      )
+    );
 end
 $$;
 
@@ -91,11 +105,7 @@ security invoker
 set search_path = ''
 as $$
 begin
-  return octet_length(p_result::pg_catalog.text) <= 200 -- see chk_valid_metadata
-    or (
-      octet_length(p_result::pg_catalog.text) <= private.max_job_bytes('result')
-      and private.is_readable_json(p_result)
-    );
+  return private.is_valid_json(p_result, private.max_job_bytes('result'));
 end
 $$;
 
@@ -119,12 +129,12 @@ comment on function private.is_valid_error(text) is
 
 -- Every role that may write the table needs EXECUTE on the functions of its constraints and on those that they call.
 revoke all on function private.max_job_bytes(text) from public, anon, authenticated, service_role;
-revoke all on function private.is_readable_json(jsonb) from public, anon, authenticated, service_role;
+revoke all on function private.is_valid_json(jsonb, integer) from public, anon, authenticated, service_role;
 revoke all on function private.is_valid_metadata(jsonb) from public, anon, authenticated, service_role;
 revoke all on function private.is_valid_result(jsonb) from public, anon, authenticated, service_role;
 revoke all on function private.is_valid_error(text) from public, anon, authenticated, service_role;
 grant execute on function private.max_job_bytes(text) to public;
-grant execute on function private.is_readable_json(jsonb) to public;
+grant execute on function private.is_valid_json(jsonb, integer) to public;
 grant execute on function private.is_valid_metadata(jsonb) to public;
 grant execute on function private.is_valid_result(jsonb) to public;
 grant execute on function private.is_valid_error(text) to public;
@@ -160,9 +170,12 @@ create table public.async_jobs (
   constraint chk_valid_progress check (progress >= 0 and progress <= 100),
   -- a b-tree entry has at most 2704 bytes; a longer URL would raise an unclear error of idx_async_jobs_url
   constraint chk_url_length check (octet_length(url) between 1 and 2048),
-  -- 200 bytes have room neither for a number beyond double precision nor for 101 levels, and are below every limit: most
-  -- new rows need no call. The other two columns are null in a new row.
-  constraint chk_valid_metadata check (octet_length(metadata::text) <= 200 or private.is_valid_metadata(metadata)),
+  -- 200 bytes of text have room neither for a number beyond double precision nor for 101 levels, and are below every
+  -- limit: most new rows need no call. 200 bytes of jsonb limit the text before it exists. The other two columns are null
+  -- in a new row.
+  constraint chk_valid_metadata check (
+    (pg_column_size(metadata) <= 200 and octet_length(metadata::text) <= 200) or private.is_valid_metadata(metadata)
+  ),
   constraint chk_valid_result check (private.is_valid_result(result)),
   constraint chk_valid_error check (private.is_valid_error(error))
 );
@@ -239,7 +252,8 @@ where status in ('completed', 'failed', 'cancelled');
 
 
 -- Triggers -------------------------------------------------------------------------------------
--- Guests and users choose no times. The service and its members, as the owner is, may set them when they insert. The WHEN clause saves the call for rows with the defaults.
+-- Guests and users choose no times. The service and its members, as the owner is, may set them when they insert. The WHEN
+-- clause saves the call for rows with the defaults.
 
 create function private.set_async_job_times() returns trigger
 language plpgsql
@@ -277,7 +291,37 @@ comment on function private.update_async_job_updated_at() is
 'Sets updated_at to the time of the transaction and ignores the value of the client. Guests and users cannot change '
 'created_at and the id.';
 
+-- Every UPDATE checks all constraints again, also a heartbeat, and millions of numbers take a second each time. Therefore
+-- only the service writes large results.
+create function private.limit_owner_result() returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  if pg_has_role('service_role', 'member')
+    or (tg_op = 'UPDATE' and new.result is not distinct from old.result)
+    or private.is_valid_json(new.result, private.max_job_bytes('metadata')) then
+    return new;
+  end if;
+  raise exception 'new row for relation "async_jobs" violates check constraint "chk_valid_result"'
+    using
+      errcode = 'check_violation',
+      schema = tg_table_schema,
+      table = tg_table_name,
+      constraint = 'chk_valid_result',
+      detail = format(
+        'A guest or user writes a result of at most %s bytes that every parser of JSON reads.',
+        private.max_job_bytes('metadata')
+      );
+end
+$$;
+
+comment on function private.limit_owner_result() is
+'Refuses a result of a guest or user that is larger than metadata may be.';
+
 -- a trigger needs no EXECUTE
+revoke all on function private.limit_owner_result() from public, anon, authenticated, service_role;
 revoke all on function private.set_async_job_times() from public, anon, authenticated, service_role;
 revoke all on function private.update_async_job_updated_at() from public, anon, authenticated, service_role;
 
@@ -291,6 +335,15 @@ create trigger update_async_job_updated_at_trigger
 before update on public.async_jobs
 for each row execute function private.update_async_job_updated_at();
 
+-- 1024 is the smallest limit; the constraint checks smaller results
+create trigger limit_owner_result_trigger
+before insert or update of result on public.async_jobs
+for each row
+when (pg_column_size(new.result) > 1024)
+execute function private.limit_owner_result();
+
+comment on trigger limit_owner_result_trigger on public.async_jobs is
+'Keeps heartbeats and other updates of a job cheap, whatever its owner writes.';
 comment on trigger set_async_job_times_trigger on public.async_jobs is
 'Keeps the queue in the order of arrival, because claim_jobs starts with the oldest job.';
 comment on trigger update_async_job_updated_at_trigger on public.async_jobs is

@@ -49,6 +49,7 @@ drop function if exists public.fail_job(uuid, text, uuid, text);
 drop function if exists public.requeue_stale_jobs(interval, integer, integer);
 drop function if exists private.metadata_of_finished(jsonb, text, timestamptz, integer);
 drop function if exists private.worker_metadata(jsonb, jsonb);
+drop function if exists private.reported_jobs(jsonb);
 
 drop function if exists public.migrate_guest_jobs(uuid, uuid);
 drop function if exists public.cleanup_old_jobs(integer, integer);
@@ -75,11 +76,12 @@ drop function if exists private.max_owner_jobs(text);
 drop function if exists private.delete_worker_state();
 drop function if exists private.update_async_job_updated_at();
 drop function if exists private.set_async_job_times();
+drop function if exists private.limit_owner_result();
 drop function if exists private.set_guest_user_times();
 drop function if exists private.is_valid_error(text);
 drop function if exists private.is_valid_result(jsonb);
 drop function if exists private.is_valid_metadata(jsonb);
-drop function if exists private.is_readable_json(jsonb);
+drop function if exists private.is_valid_json(jsonb, integer);
 drop function if exists private.max_job_bytes(text);
 drop function if exists private.request_guest_id();
 

@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:9a047d3295137f3f8050edc4722cdd43542edea5c4e88ac0779b04df21ffb0dd
+-- supabase-jobs: 005_create_worker_functions sha256:8ad4b9ee67123a12586e91715a1f61c014550bcee8a758765abcc9dafe208246
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -97,11 +97,11 @@ begin
   if jsonb_typeof(p_metadata) = 'object' then
     kept := p_metadata - '{server_id,last_check,retry_count,processing_time_ms}'::pg_catalog.text[];
   end if;
-  -- 200 bytes: as in the constraint
-  if octet_length(kept::pg_catalog.text) > 200 and not private.is_valid_metadata(kept) then
-    return null;
+  -- as in the constraint
+  if (pg_column_size(kept) <= 200 and octet_length(kept::pg_catalog.text) <= 200) or private.is_valid_metadata(kept) then
+    return kept || p_added;
   end if;
-  return kept || p_added;
+  return null;
 end
 $$;
 
@@ -125,7 +125,8 @@ as $$
 begin
   return coalesce(
     case
-      when octet_length(p_metadata::pg_catalog.text) > 200 then private.worker_metadata(p_metadata, '{}')
+      when pg_column_size(p_metadata) > 200 or octet_length(p_metadata::pg_catalog.text) > 200
+        then private.worker_metadata(p_metadata, '{}')
       when jsonb_typeof(p_metadata) = 'object' then p_metadata - 'processing_time_ms'
     end,
     '{}'
@@ -185,7 +186,8 @@ begin
       j.id,
       j.created_at,
       case -- without a call for most jobs
-        when octet_length(j.metadata::pg_catalog.text) > 200 then private.worker_metadata(j.metadata, '{}')
+        when pg_column_size(j.metadata) > 200 or octet_length(j.metadata::pg_catalog.text) > 200
+          then private.worker_metadata(j.metadata, '{}')
         when jsonb_typeof(j.metadata) = 'object' then j.metadata - 'processing_time_ms'
         else '{}'
       end as metadata,
@@ -310,6 +312,32 @@ comment on function public.heartbeat_job(uuid, text, uuid, integer) is
 -- They lock the job first: after that its state cannot change. While they wait for the lock, the job may be requeued and
 -- claimed again; the state then has another claim_id, and DELETE compares its newest version.
 
+-- What a worker reports on one job must not prevent its reports on others, so a malformed id is null here.
+create function private.reported_jobs(p_jobs jsonb)
+returns table (id uuid, claim_id uuid, result jsonb, error text)
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+rows 10
+as $$
+declare
+  digits constant pg_catalog.text := '([0-9a-f]{4}-?){7}[0-9a-f]{4}';
+  is_uuid constant pg_catalog.text := '^(' || digits || '|[{]' || digits || '[}])$';
+begin
+  return query
+  select
+    case when g.job ->> 'id' ~* is_uuid then (g.job ->> 'id')::pg_catalog.uuid end,
+    case when g.job ->> 'claim_id' ~* is_uuid then (g.job ->> 'claim_id')::pg_catalog.uuid end,
+    nullif(g.job -> 'result', 'null'),
+    g.job ->> 'error'
+  from jsonb_array_elements(p_jobs) as g (job);
+end
+$$;
+
+comment on function private.reported_jobs(jsonb) is
+'The jobs of an array of objects with id, claim_id and result or error. A malformed id is null.';
+
 create function public.complete_job(p_job_id uuid, p_worker text, p_claim_id uuid, p_result jsonb)
 returns boolean
 language plpgsql
@@ -378,10 +406,6 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
 
-  -- a malformed id is an error, whatever the order of the join below
-  perform count(*)
-  from jsonb_to_recordset(p_jobs) as g (id pg_catalog.uuid, claim_id pg_catalog.uuid);
-
   for attempt in 1..5 loop
     begin
       with job as materialized (
@@ -391,8 +415,12 @@ begin
           j.status,
           g.claim_id,
           g.result,
-          coalesce(octet_length(g.result::pg_catalog.text) > 200 and not private.is_valid_result(g.result), false) as refused
-        from jsonb_to_recordset(p_jobs) as g (id pg_catalog.uuid, claim_id pg_catalog.uuid, result pg_catalog.jsonb)
+          coalesce(
+            (pg_column_size(g.result) > 200 or octet_length(g.result::pg_catalog.text) > 200)
+            and not private.is_valid_result(g.result),
+            false
+          ) as refused
+        from private.reported_jobs(p_jobs) g
         inner join public.async_jobs j on g.id = j.id
         order by j.id
         for update of j
@@ -435,8 +463,8 @@ $$;
 
 comment on function public.complete_jobs(text, jsonb) is
 'Completes the jobs of an array of objects with id, claim_id and result, each as complete_job does, and returns their '
-'number. A job that the worker no longer holds is not counted. A job whose result is too large or not readable fails '
-'and is not counted. 22023: p_jobs is not an array; 22P02: an id is malformed.';
+'number. A job that the worker no longer holds is not counted, as for a malformed id. A job whose result is too large or '
+'not readable fails and is not counted. 22023: p_jobs is not an array.';
 
 
 -- fail_jobs, fail_job --------------------------------------------------------------------------
@@ -459,18 +487,6 @@ begin
     raise exception 'fail_jobs: p_jobs must be an array of objects with id, claim_id and error'
       using errcode = 'invalid_parameter_value';
   end if;
-  if exists (
-    select 1 from jsonb_to_recordset(p_jobs) as g (error pg_catalog.text)
-    where coalesce(g.error, '') = ''
-  ) then
-    raise exception 'fail_jobs: the error of a job must not be null or empty'
-      using errcode = 'invalid_parameter_value';
-  end if;
-
-  -- a malformed id is an error, whatever the order of the join below
-  perform count(*)
-  from jsonb_to_recordset(p_jobs) as g (id pg_catalog.uuid, claim_id pg_catalog.uuid);
-
   for attempt in 1..5 loop -- see complete_jobs
     begin
       with job as materialized (
@@ -481,10 +497,11 @@ begin
           g.claim_id,
           -- the longest character has 4 bytes
           case
+            when coalesce(g.error, '') = '' then 'The worker reported no error message.'
             when octet_length(g.error) <= private.max_job_bytes('error') then g.error
             else left(g.error, private.max_job_bytes('error') / 4)
           end as error
-        from jsonb_to_recordset(p_jobs) as g (id pg_catalog.uuid, claim_id pg_catalog.uuid, error pg_catalog.text)
+        from private.reported_jobs(p_jobs) g
         inner join public.async_jobs j on g.id = j.id
         order by j.id
         for update of j
@@ -526,8 +543,8 @@ $$;
 
 comment on function public.fail_jobs(text, jsonb) is
 'Fails the jobs of an array of objects with id, claim_id and error, and returns their number. A job that the worker no '
-'longer holds is not counted. Shortens an error that is too long, because the worker could not report it otherwise. '
-'22023: p_jobs is not an array, or an error is missing or empty; 22P02: an id is malformed.';
+'longer holds is not counted, as for a malformed id. Shortens an error that is too long, and replaces one that is missing '
+'or empty, because the worker could not report it otherwise. 22023: p_jobs is not an array.';
 
 create function public.fail_job(p_job_id uuid, p_worker text, p_claim_id uuid, p_error text)
 returns boolean
@@ -687,8 +704,10 @@ comment on function public.requeue_stale_jobs(interval, integer, integer) is
 revoke all on function private.delete_worker_state() from public, anon, authenticated, service_role;
 
 revoke all on function private.worker_metadata(jsonb, jsonb) from public, anon, authenticated, service_role;
+revoke all on function private.reported_jobs(jsonb) from public, anon, authenticated, service_role;
 revoke all on function private.metadata_of_finished(jsonb, text, timestamptz, integer) from public, anon, authenticated, service_role;
 grant execute on function private.worker_metadata(jsonb, jsonb) to service_role;
+grant execute on function private.reported_jobs(jsonb) to service_role;
 grant execute on function private.metadata_of_finished(jsonb, text, timestamptz, integer) to service_role;
 
 revoke all on function public.claim_jobs(text, integer) from public, anon, authenticated, service_role;

@@ -170,7 +170,7 @@ def test_a_service_role_without_bypassrls_sets_times(queue: Connection) -> None:
 
 # Sizes ------------------------------------------------------------------------------------------
 
-LARGEST = {"metadata": 64 * KIB, "result": 8 * KIB * KIB, "error": 16 * KIB}
+LARGEST = {"metadata": 64 * KIB, "result": 64 * KIB, "error": 16 * KIB}
 
 
 def of_size(column: str, size: int) -> object:
@@ -184,7 +184,28 @@ def test_an_owner_writes_no_larger_value(queue: Connection, owner: RequestIdenti
     for statement in (insert(owner, column), f"update public.async_jobs set {column} = %s returning id"):
         assert refused(queue, owner, statement, of_size(column, LARGEST[column])) is None
         assert refused(queue, owner, statement, of_size(column, LARGEST[column] + 1)) == f"chk_valid_{column}"
-    assert refused(queue, SERVICE, insert(owner, column), of_size(column, LARGEST[column] + 1)) == f"chk_valid_{column}"
+    size = 8 * KIB * KIB if column == "result" else LARGEST[column]
+    assert refused(queue, SERVICE, insert(owner, column), of_size(column, size)) is None
+    assert refused(queue, SERVICE, insert(owner, column), of_size(column, size + 1)) == f"chk_valid_{column}"
+
+
+@each_owner
+def test_an_owner_keeps_a_larger_result_of_the_service(queue: Connection, owner: RequestIdentity) -> None:
+    """Also when the client sends the whole row."""
+    queue.execute("update public.async_jobs set result = to_jsonb(repeat('x', 8000000)), progress = 7")
+    assert refused(queue, owner, "update public.async_jobs set status = 'cancelled', result = result") is None
+    changed = "update public.async_jobs set result = to_jsonb(repeat('x', 8000001))"
+    assert refused(queue, owner, changed) == "chk_valid_result"
+
+
+@each_owner
+@pytest.mark.parametrize("column", ["metadata", "result"])
+def test_the_densest_value_has_room(queue: Connection, owner: RequestIdentity, column: str) -> None:
+    """The limit holds for the text; as jsonb this array takes four times as many bytes."""
+    for text, element in (("[0%s]", ", 0"), ("[[0]%s]", ", [0]"), ("[[]%s]", ", []"), ('["", 0%s]', ', "", 0')):
+        count = (64 * KIB - len(text % "")) // len(element)
+        assert refused(queue, owner, insert(owner, column), text % (element * count)) is None
+        assert refused(queue, owner, insert(owner, column), text % (element * (count + 2))) == f"chk_valid_{column}"
 
 
 @each_owner
@@ -237,8 +258,7 @@ def test_results_and_errors_of_owners_are_not_given_to_workers(queue: Connection
     keep(
         queue,
         owner,
-        "update public.async_jobs set result = to_jsonb(repeat('x', 8000000)), error = repeat('x', 16000)"
-        " where id = %s",
+        "update public.async_jobs set result = to_jsonb(repeat('x', 65000)), error = repeat('x', 16000) where id = %s",
         job_id,
     )
     rows = queue.execute("select id, result, error from public.claim_jobs('w', 10)").fetchall()
@@ -253,6 +273,48 @@ def test_an_error_that_is_too_long_is_shortened(queue: Connection) -> None:
     assert value(queue, "select public.fail_jobs('w1', %s)", Jsonb(jobs)) == 1
     assert job(queue, first)["error"] == "ä" * 4 * KIB
     assert job(queue, second)["error"] == "€" * 4 * KIB
+
+
+# Cost of the checks -----------------------------------------------------------------------------
+
+EXPENSIVE = {
+    "digits": "'1e130000,', 9000",
+    "decimals": "'1e-16000,', 50000",
+    "elements": "'1,', 2700000",
+}
+
+
+@pytest.fixture(params=EXPENSIVE)
+def expensive(queue: Connection, request: pytest.FixtureRequest) -> Connection:
+    """The queue next to a table with a value that is expensive to check, and one second for each statement."""
+    queue.execute(
+        "create temporary table expensive as"
+        f" select jsonb_build_object('a', ('[' || repeat({EXPENSIVE[request.param]}) || '1]')::jsonb) as v".encode()
+    )
+    queue.execute("grant select on expensive to public")
+    queue.execute("set local statement_timeout = '1s'")
+    return queue
+
+
+@each_owner
+@pytest.mark.parametrize("column", ["metadata", "result"])
+def test_an_expensive_value_is_refused_at_once(expensive: Connection, owner: RequestIdentity, column: str) -> None:
+    """As text the values have up to 1.2 GB."""
+    update = f"update public.async_jobs set {column} = (select v from pg_temp.expensive)"
+    assert refused(expensive, owner, update) == f"chk_valid_{column}"
+
+
+def test_an_expensive_row_fails_alone(expensive: Connection) -> None:
+    """A row that is older than the constraints."""
+    bad = JOBS[GUEST_A]
+    for column in ("metadata", "result"):
+        expensive.execute(f"alter table public.async_jobs drop constraint chk_valid_{column}".encode())
+    expensive.execute(
+        "update public.async_jobs set metadata = v, result = v from pg_temp.expensive where id = %s", (bad,)
+    )
+    constrain(expensive)
+    assert {job_id for job_id, _ in claim(expensive, limit=10)} == set(JOBS.values()) - {bad}
+    assert job(expensive, bad)["status"] == "failed"
 
 
 # Numbers and depth ------------------------------------------------------------------------------

@@ -112,8 +112,6 @@ def test_only_queued_jobs_are_claimed(queue: Connection) -> None:
         (CLAIM, ("w" * 256, 1)),
         ("select public.complete_jobs('w', %s)", (Jsonb({}),)), ("select public.complete_jobs('w', %s)", (None,)),
         ("select public.fail_jobs('w', %s)", (Jsonb("x"),)), ("select public.fail_jobs('w', %s)", (None,)),
-        ("select public.fail_jobs('w', %s)", (Jsonb([{"id": str(UNKNOWN), "claim_id": str(UNKNOWN)}]),)),
-        ("select public.fail_jobs('w', %s)", (Jsonb([{"error": ""}]),)),
         (HEARTBEAT, (UNKNOWN, "w", UNKNOWN, 101)), (HEARTBEAT, (UNKNOWN, "w", UNKNOWN, -1)),
         (FAIL, (UNKNOWN, "w", UNKNOWN, None)), (FAIL, (UNKNOWN, "w", UNKNOWN, "")),
         (REQUEUE, (None, 3, None)), (REQUEUE, ("-1 second", 3, None)), (REQUEUE, ("1 second", -1, None)),
@@ -318,10 +316,33 @@ def test_failed_jobs_are_counted_one_by_one(queue: Connection) -> None:
     assert [job(queue, j)["status"] for j, _ in (second, third)] == ["cancelled", "processing"]
 
 
-def test_malformed_ids_are_an_error(queue: Connection) -> None:
-    for function in ("complete_jobs", "fail_jobs"):
-        jobs = Jsonb([{"id": "x", "error": "x"}])
-        assert sqlstate_of(queue, SERVICE, f"select public.{function}('w', %s)", jobs) == "22P02"
+@pytest.mark.parametrize("function", ["complete_jobs", "fail_jobs"])
+def test_a_malformed_report_is_not_counted(queue: Connection, function: str) -> None:
+    """Each job of a batch ends independently."""
+    (first, first_claim), (second, second_claim), *_ = claim(queue, limit=4)
+    jobs: list[object] = [
+        1,
+        None,
+        [],
+        {},
+        {"id": "x", "claim_id": "x", "error": "e"},
+        {"id": 7, "claim_id": str(first_claim), "error": "e"},
+        {"id": str(second), "claim_id": f"{second_claim}x", "error": "e"},
+        {"id": f"{{{str(first).upper()}}}", "claim_id": first_claim.replace("-", ""), "error": None},
+    ]
+    assert value(queue, f"select public.{function}('w1', %s)", Jsonb(jobs)) == 1
+    assert (job(queue, first)["status"], job(queue, second)["status"]) == (
+        "completed" if function == "complete_jobs" else "failed",
+        "processing",
+    )
+
+
+def test_a_job_fails_without_a_message(queue: Connection) -> None:
+    claimed = claim(queue, limit=4)
+    errors: list[dict[str, object]] = [{"error": ""}, {"error": None}, {}, {"error": "why"}]
+    jobs = [{"id": str(j), "claim_id": c} | error for (j, c), error in zip(claimed, errors, strict=True)]
+    assert value(queue, "select public.fail_jobs('w1', %s)", Jsonb(jobs)) == 4
+    assert [job(queue, j)["error"] for j, _ in claimed] == ["The worker reported no error message."] * 3 + ["why"]
 
 
 CALLS = [
@@ -333,6 +354,7 @@ CALLS = [
     ("select public.complete_jobs('w', '[]')", ()),
     ("select public.fail_jobs('w', '[]')", ()),
     ("select private.worker_metadata('{}', '{}')", ()),
+    ("select private.reported_jobs('[]')", ()),
     ("select private.metadata_of_finished('{}', 'w', now(), 0)", ()),
     ("select from private.worker_state", ()),
     ("delete from private.worker_state", ()),

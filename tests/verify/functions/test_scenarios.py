@@ -24,7 +24,7 @@ def test_packaged_scenarios_cover_every_function() -> None:
         "update_async_job_updated_at_trigger", "public.guest_users", "auth.users", "private.request_guest_id",
         "public.claim_jobs", "public.heartbeat_job", "public.complete_job", "public.complete_jobs",
             "public.fail_job", "public.fail_jobs", "set_async_job_times_trigger", "set_guest_user_times_trigger",
-            "delete_worker_state_trigger",
+            "delete_worker_state_trigger", "limit_owner_result_trigger",
         "public.requeue_stale_jobs", "public.async_jobs",
         "private.max_owner_jobs", "limit_new_jobs_trigger", "limit_reactivated_jobs_trigger",
         "allow_only_cancellation_trigger",

@@ -326,11 +326,13 @@ class AccessDiff:
 
 @dataclass(frozen=True)
 class SuiteMutant:
-    """A fault that a project's suite ran with. `state`: killed, survived, equivalent, or rejected by the database.
+    """A fault that a project's suite ran with.
+
+    `state`: killed, survived, equivalent, untested (it may be equivalent), or rejected by the database.
 
     `object` is the table, view or function, and `kind` policies, privileges or functions. `sentence` says what no test
     fails for if it survived. `by` are the failed tests, or the error of the database. `tests` are the missing test for
-    pytest and for pgTAP; `note` says why there is none.
+    pytest and for pgTAP; `note` says why there is none, or why nothing could be tested.
     """
 
     id: str

@@ -131,6 +131,7 @@ def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, opti
     from supabase_jobs.local.server import running_url
     from supabase_jobs.mutation.run import refuse_remote
     from supabase_jobs.mutation.suite.faults import parse_kinds
+    from supabase_jobs.mutation.suite.render import earlier_tests
     from supabase_jobs.mutation.suite.run import SuiteOptions, SuiteRun
     from supabase_jobs.sources.config_toml import load_api_settings
 
@@ -138,6 +139,8 @@ def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, opti
     kinds = parse_kinds(only)
     output: Path | None = options["output"]
     check_report(form, output)
+    if options["tests_folder"] is not None:
+        earlier_tests(options["tests_folder"])  # or an error, before the suite runs
     if (url := given.db_url or running_url(given.directory)) is not None:
         refuse_remote(url, copies=True)
     with project_database(given) as (connection, _):
@@ -224,17 +227,13 @@ def _suite_report(result: "SuiteMutation", form: str) -> str:
 
 
 def _write_tests(folder: Path, result: "SuiteMutation") -> None:
-    """Write one file for pytest, and one file for each pgTAP test."""
-    from supabase_jobs.mutation.suite.render import pgtap_files, pytest_file
+    """Add to a file for pytest, and write one file for each pgTAP test."""
+    from supabase_jobs.mutation.suite.render import add_to
 
     tests = [mutant.tests for mutant in result.survivors if mutant.tests]
-    if not tests:
-        narrate("no missing tests")
-        return
-    write_file(folder / "test_missing_access.py", pytest_file(test["pytest"] for test in tests))
-    for name, text in pgtap_files(test["pgtap"] for test in tests).items():
+    for name, text in add_to(folder, tests).items():
         write_file(folder / name, text)
-    narrate(f"wrote the tests for {len(tests)} survivors into {folder}")
+    narrate(f"wrote the tests for {len(tests)} survivors into {folder}" if tests else "no missing tests")
 
 
 def _document(result: "MutationResult") -> dict[str, object]:

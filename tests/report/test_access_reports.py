@@ -12,6 +12,7 @@ import pytest
 from supabase_jobs.findings import AccessChange, AccessDiff, Location, NotCompared, Severity
 from supabase_jobs.report import access
 from supabase_jobs.report.access import FORMATS, text
+from supabase_jobs.report.audit.converted import policy_location
 from supabase_jobs.report.audit.markdown import MARKER
 from tests.audits import FIX, GOOD
 from tests.verifications import MARKUP
@@ -151,3 +152,10 @@ def test_an_object_has_its_line_if_no_policy_is_known() -> None:
     moved = replace(GOOD, locations={"public.pages": Location("a.sql", 4)})
     [change] = json.loads(FORMATS["json"](replace(BAD, changes=(NEW,), audit=moved)))["changes"]
     assert change["location"] == {"file": "a.sql", "line": 4}
+
+
+def test_the_cause_of_rows_in_a_state_is_the_line_of_the_policy_of_their_table() -> None:
+    lines = {"public.pub": Location("a.sql", 1), "public.pub:open": Location("a.sql", 4)}
+    assert policy_location(replace(GOOD, locations=lines), "public.pub (t = public)", 'policy "open"') == Location(
+        "a.sql", 4
+    )

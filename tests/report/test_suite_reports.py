@@ -26,7 +26,10 @@ SURVIVED = replace(
 )
 EQUIVALENT = replace(KILLED, id="same", state="equivalent", by=())
 REJECTED = replace(KILLED, id="refused", state="rejected", by=("42P01: no table",))
-RESULT = SuiteMutation((KILLED, SURVIVED, EQUIVALENT, REJECTED), 5, 9, 7, "pytest -q", 2.0, 10.0, 2, 30.0, "here")
+UNTESTED = replace(KILLED, id="unknown", state="untested", by=(), note="audit does not call public.<b>f()")
+RESULT = SuiteMutation(
+    (KILLED, SURVIVED, EQUIVALENT, REJECTED, UNTESTED), 6, 9, 7, "pytest -q", 2.0, 10.0, 2, 30.0, "here"
+)
 COMPLETE = SuiteMutation((KILLED,), 1, 1, None, "pytest -q", 2.0, 10.0, 2, 30.0)
 
 
@@ -38,6 +41,7 @@ def test_json_has_the_keys_of_the_contract_and_counts_what_is_scored() -> None:
         (SURVIVED.id, False, []),
     ]
     assert [m["id"] for m in document["equivalent"]] == ["same"]
+    assert [(m["id"], m["note"]) for m in document["untested"]] == [("unknown", UNTESTED.note)]
     assert document["not_injected"] == [{"id": "refused", "error": "42P01: no table", "sql": "alter …;"}]
     assert document["scores"]["objects"][0] == {"name": "lists", "killed": 0, "total": 1}
 
@@ -47,10 +51,11 @@ def test_text_ends_with_the_score() -> None:
     assert text.startswith("SURVIVED  No test fails when anon has <b>|SELECT\n")
     assert "    def test_it(rls):\n" in text
     assert "not injected: refused: 42P01: no table" in text
+    assert f"not tested: unknown: {UNTESTED.note}" in text
     assert re.search(r"^lists +0 of +1 killed +0 %$", text, re.MULTILINE)
     assert text.splitlines()[-1] == (
-        "FAILED: score 50 % (1 of 2); 4 mutants, 1 killed, 1 survived, 1 equivalent, 1 rejected by the database,"
-        " 1 not run; a sample of 9 (--seed 7); 30 s"
+        "FAILED: score 50 % (1 of 2); 5 mutants, 1 killed, 1 survived, 1 equivalent, 1 cannot be tested,"
+        " 1 rejected by the database, 1 not run; a sample of 9 (--seed 7); 30 s"
     )
     assert FORMATS["text"](COMPLETE).splitlines()[-1].startswith("ok: score 100 % (1 of 1)")
 
@@ -61,7 +66,7 @@ def test_only_a_complete_run_is_ok() -> None:
 
 def test_junit_fails_for_a_survivor_only() -> None:
     root = ElementTree.fromstring(FORMATS["junit"](RESULT).partition("?>\n")[2])  # noqa: S314  our own
-    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("4", "1", "2")
+    assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("5", "1", "3")
     [failure] = root.iter("failure")
     assert failure.get("message") == SURVIVED.sentence
     assert "def test_it" in (failure.text or "")
@@ -73,4 +78,5 @@ def test_documents_escape_names_and_contain_the_missing_tests(form: str) -> None
     assert "<b>" not in text
     assert "def test_it(rls):" in text
     assert "50 %" in text
+    assert "audit does not call" in text
     assert "grant select;" in text

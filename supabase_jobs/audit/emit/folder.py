@@ -20,11 +20,7 @@ def write(folder: Path, form: str, files: Mapping[str, str]) -> Written:
     """Write the files. Raises ConfigError (2), before anything is written, if another file has one of the names."""
     foreign = [name for name in files if (folder / name).exists() and not _is_own(folder / name, form)]
     if foreign:
-        raise ConfigError(
-            f"{folder / foreign[0]} exists, and supabase-jobs did not write it",
-            hint="Move this file, or choose another folder: supabase-jobs audit --emit FORMAT DIR.",
-            file=str(folder / foreign[0]),
-        )
+        raise foreign_file(folder / foreign[0], "audit --emit FORMAT DIR")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         stale = [path for path in _candidates(folder, form) if path.name not in files and _is_own(path, form)]
@@ -35,6 +31,15 @@ def write(folder: Path, form: str, files: Mapping[str, str]) -> Written:
     except OSError as error:
         raise ConfigError(f"cannot write into {folder}: {error.strerror}", hint="Choose another folder.") from None
     return Written(tuple(files), tuple(path.name for path in stale))
+
+
+def foreign_file(path: Path, command: str) -> ConfigError:
+    """The error that a file has a name that `command` writes to."""
+    return ConfigError(
+        f"{path} exists, and supabase-jobs did not write it",
+        hint=f"Move this file, or choose another folder: supabase-jobs {command}.",
+        file=str(path),
+    )
 
 
 def _candidates(folder: Path, form: str) -> list[Path]:

@@ -1,20 +1,23 @@
 """What a fault changes for a caller: the audit of a copy with the fault, compared with that of one without."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
-from supabase_jobs.audit.recording import RecordedAttempt, Recording, record
+from psycopg import sql
+
+from supabase_jobs.audit.recording import Check, RecordedAttempt, Recording, record
 from supabase_jobs.audit.run import Options, audit
 from supabase_jobs.database.connection import Connection, connect
-from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.findings import Audit
 from supabase_jobs.mutation.suite.copies import Copy
 from supabase_jobs.mutation.suite.missing import MissingTest, Replay, find
 
-_SEQUENCES = Path(__file__).with_name("sql") / "sequences.sql"
+_QUERIES = sql_files(Path(__file__).with_name("sql"))
 _REFUSALS = ("hidden", "denied", "violates")
 # differences that are tried for a test
 _MAX_TRIED = 40
@@ -24,9 +27,12 @@ Cell = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class Effect:
-    """What the audit of a fault shows. `equivalent`: it changes nothing for any caller. `note`: what is unknown."""
+    """What the audit of a fault shows. `note`: what is unknown.
 
-    equivalent: bool
+    `state`: survived, equivalent (it changes nothing for any caller), or untested (the audit cannot tell).
+    """
+
+    state: str
     test: MissingTest | None = None
     note: str = ""
 
@@ -53,26 +59,60 @@ class Effects:
             before = self._before = self._before or self._audit(reference)
         with connect(copy.url) as mutated:
             after = self._audit(mutated)
-            differences = sorted(_differences(before.recording, after.recording), key=_danger)
+            found = (*_differences(before.recording, after.recording), *_calls(before.recording, after.recording))
+            differences = sorted(found, key=_danger)
             if not differences:
-                untested = [n for n in before.result.not_tested if n.object in (target, "database")]
-                if untested:
-                    return Effect(False, note=f"audit cannot test {target}: {untested[0].why}")
-                return Effect(True)
+                why = _untested(before, after, target) or _not_called(mutated, after, target)
+                return Effect("untested", note=why) if why else Effect("equivalent")
             with self._lock, connect(self._reference.url) as reference:
                 for old, new in differences[:_MAX_TRIED]:
                     attempt, recording = (new, after.recording) if new.checks else (old, before.recording)
                     test = find(Replay(reference), Replay(mutated), recording.rows, attempt)
                     if test is not None:
-                        return Effect(False, test)
-        return Effect(False, note="no single statement of a caller shows it")
+                        return Effect("survived", test)
+        return Effect("survived", note="no single statement of a caller shows it")
 
     def _audit(self, connection: Connection) -> _Observed:
-        sql_file(_SEQUENCES).execute(connection)
+        _QUERIES["sequences"].execute(connection)
         recordings: list[Recording] = []
         recorder: Callable[..., None] = lambda *found: recordings.append(record(connection, *found))  # noqa: E731
         result = audit(connection, replace(self._options, record=recorder))
         return _Observed(result, recordings[0])
+
+
+def _untested(before: _Observed, after: _Observed, target: str) -> str:
+    """Why one of the audits has not tested the object; '' if both have."""
+    names = (target, target.replace('"', ""), "database")
+    listed = [n for o in (before, after) for n in o.result.not_tested if n.object in names]
+    return f"audit cannot test {target}: {listed[0].why}" if listed else ""
+
+
+def _not_called(connection: Connection, observed: _Observed, target: str) -> str:
+    """Why nothing is known about a function that the audit has not called, not even by a table; '' if it ran."""
+    if not target.endswith(")"):
+        return ""
+    called = sorted({a.object for a in observed.recording.attempts if a.object.endswith(")")})
+    [(is_reached,)] = _QUERIES["reached"].rows(connection, target, called)
+    if is_reached:
+        return ""
+    if target in observed.recording.functions:
+        return f"audit does not call {target}, which reads no table with hidden rows"
+    return f"audit does not call {target}, and no policy, trigger or function that audit reaches calls it"
+
+
+def _calls(before: Recording, after: Recording) -> Iterator[tuple[RecordedAttempt, RecordedAttempt]]:
+    """The roles that may call a function on one side only, whether or not the audit calls it."""
+    for name in sorted(before.functions.keys() & after.functions.keys()):
+        for role in sorted((before.functions[name] ^ after.functions[name]) & {"anon", "authenticated"}):
+            query = sql.SQL("select 1 where has_function_privilege(current_user, {}, 'execute')").format(
+                sql.Literal(name)
+            )
+            may = RecordedAttempt(
+                name, role, "none", "execute", "rows", role, json.dumps({"role": role}), "{}",
+                (Check(query.as_string(None)),), name,
+            )  # fmt: skip
+            may_not = replace(may, outcome="hidden")
+            yield (may, may_not) if role in before.functions[name] else (may_not, may)
 
 
 def _differences(before: Recording, after: Recording) -> Iterator[tuple[RecordedAttempt, RecordedAttempt]]:

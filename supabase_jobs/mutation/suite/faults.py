@@ -17,6 +17,8 @@ KINDS = ("policies", "privileges", "functions")
 
 _HERE = Path(__file__).parent
 _OBJECTS = _HERE / "sql" / "objects.sql"
+# in patterns, and in the ids that they match
+_OBJECT = "<object>"
 _CALLERS = {"anon": "anyone", "authenticated": "every signed-in user"}
 _ACTIONS = {"select": "read", "insert": "insert rows into", "update": "update", "delete": "delete from"}
 
@@ -81,12 +83,21 @@ class _Rule:
 @cache
 def _rules() -> tuple[_Rule, ...]:
     entries = read_toml(_HERE / "faults.toml")["fault"]
-    return tuple(_Rule(re.compile(entry["id"]), entry["kind"], entry["says"]) for entry in entries)
+    return tuple(_Rule(_pattern(entry["id"]), entry["kind"], entry["says"]) for entry in entries)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text.replace("{object}", _OBJECT))
+
+
+def _masked(fault: Fault) -> str:
+    """The id of a fault with a mark for the object, whose name may contain what separates the parts."""
+    return fault.id.replace(fault.object, _OBJECT, 1)
 
 
 def _ranked(fault: Fault) -> SuiteFault | None:
     for rank, rule in enumerate(_rules()):
-        if (match := rule.pattern.fullmatch(fault.id)) is not None:
+        if (match := rule.pattern.fullmatch(_masked(fault))) is not None:
             return SuiteFault(fault, rule.kind, rank, _sentence(rule, match.groupdict(), fault))
     return None
 
@@ -95,7 +106,7 @@ def _sentence(rule: _Rule, groups: dict[str, str], fault: Fault) -> str:
     change = re.sub(r'^\w+ "[^"]*": ', "", fault.description).partition(", in ")[0]
     who, action = groups.get("who", ""), groups.get("action", "")
     words = groups | {
-        "object": groups["object"].removeprefix("public."),
+        "object": fault.object.removeprefix("public."),
         "change": change,
         "who": _CALLERS.get(who, who),
         "action": _ACTIONS.get(action, action),  # in lower case; privileges are in upper case
@@ -103,15 +114,15 @@ def _sentence(rule: _Rule, groups: dict[str, str], fault: Fault) -> str:
     return f"No test fails when {rule.says.format_map(words)}"
 
 
-_COLUMN = re.compile(r"grants:(grant|revoke)-column:(?P<object>[^:]+):.+:(?P<privilege>[A-Z]+):(?P<role>\w+)")
+_COLUMN = _pattern(r"grants:(grant|revoke)-column:{object}:.+:(?P<privilege>[A-Z]+):(?P<role>\w+)")
 
 
 def _is_redundant(fault: Fault, ids: set[str]) -> bool:
     """Whether a column privilege is granted to a role without any: the privilege on the whole table is a fault too."""
-    match = _COLUMN.fullmatch(fault.id)
+    match = _COLUMN.fullmatch(_masked(fault))
     if match is None or match[1] == "revoke":
         return False
-    target, privilege, role = match["object"], match["privilege"], match["role"]
+    target, privilege, role = fault.object, match["privilege"], match["role"]
     whole = f"grants:grant:{target}:{privilege}:{role}" in ids
     columns = any(
         other.startswith(f"grants:revoke-column:{target}:") and other.endswith(f":{privilege}:{role}") for other in ids

@@ -2,12 +2,15 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import chain, count
+from pathlib import Path
 from typing import Any
 
 from psycopg import sql
 
+from supabase_jobs.audit.emit.folder import foreign_file
 from supabase_jobs.audit.recording import Check, RecordedRow
 from supabase_jobs.mutation.suite.missing import MissingTest
 
@@ -15,6 +18,8 @@ _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0
 _TOKEN = re.compile(r"zq[abcx][0-9a-f]{6}")
 _STANDARD_CLAIMS = {"role", "aud", "sub"}
 _MAX_NAME = 90
+PYTEST_FILE = "test_missing_access.py"
+_PYTEST_START = '"""Tests that `supabase-jobs mutate --run` has found missing.'
 
 
 def pytest_test(test: MissingTest, sentence: str) -> str:
@@ -76,29 +81,55 @@ def test_name(test: MissingTest) -> str:
 test_name.__test__ = False  # type: ignore[attr-defined]  # pytest must not collect it
 
 
-def pytest_file(tests: Iterable[str]) -> str:
-    """A file with these functions, each with a name of its own; equal ones appear once."""
-    seen: dict[str, int] = {}
-    parts = ['"""Tests that `supabase-jobs mutate --run` has found missing."""\n']
-    for text in _distinct(tests, "    #"):
-        name = text[len("def ") : text.index("(")]
-        number = seen[name] = seen.get(name, 0) + 1
-        parts.append(text if number == 1 else text.replace(f"def {name}(", f"def {name}_{number}(", 1))
+def add_to(folder: Path, tests: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """File name → text that adds the tests to those that a folder has: a file for pytest, and one for each pgTAP test.
+
+    Nothing is removed: the tests of an earlier run may be the reason that a fault survives no more. Raises ConfigError
+    (2) if another program wrote a file of this name.
+    """
+    given = list(tests)
+    old = earlier_tests(folder)
+    found = {}
+    if added := _distinct((test["pytest"] for test in given), re.split(r"^(?=def )", old, flags=re.MULTILINE)):
+        found[PYTEST_FILE] = _pytest_file(old, added)
+    paths = sorted(folder.glob("missing_access_*.sql"))
+    numbers = [int(number) for path in paths if (number := path.stem.rpartition("_")[2]).isdecimal()]
+    added = _distinct((test["pgtap"] for test in given), [path.read_text("utf-8") for path in paths])
+    return found | {f"missing_access_{n:03d}.sql": text for n, text in enumerate(added, max(numbers, default=0) + 1)}
+
+
+def earlier_tests(folder: Path) -> str:
+    """The file for pytest of an earlier run, '' if there is none. Raises ConfigError (2) if it is another file."""
+    path = folder / PYTEST_FILE
+    text = path.read_text("utf-8", "replace") if path.exists() else ""
+    if text and not text.startswith(_PYTEST_START):
+        raise foreign_file(path, "mutate --run COMMAND --tests DIR")
+    return text
+
+
+def _pytest_file(old: str, tests: Iterable[str]) -> str:
+    """A file with these functions after the old ones, each with a name of its own."""
+    names = set(re.findall(r"^def (\w+)\(", old, re.MULTILINE))
+    parts = [old or f'{_PYTEST_START}"""\n']
+    for text in tests:
+        first = text[len("def ") : text.index("(")]
+        name = next(n for n in chain([first], (f"{first}_{number}" for number in count(2))) if n not in names)
+        names.add(name)
+        parts.append(text.replace(f"def {first}(", f"def {name}(", 1))
     return "\n\n".join(parts)
 
 
-def pgtap_files(tests: Iterable[str]) -> dict[str, str]:
-    """File name → text; equal tests appear once."""
-    return {f"missing_access_{n:03d}.sql": text for n, text in enumerate(_distinct(tests, "--"), 1)}
-
-
-def _distinct(tests: Iterable[str], comment: str) -> list[str]:
-    """The tests without those that differ only in their comment, which names the fault."""
-    kept: dict[str, str] = {}
+def _distinct(tests: Iterable[str], known: Iterable[str]) -> list[str]:
+    """The tests, each once, without the known ones: they may differ in their comment, which names the fault."""
+    kept = dict.fromkeys(map(_code, known), "")
     for text in tests:
-        lines = [line for line in text.splitlines() if not line.startswith(comment)]
-        kept.setdefault("\n".join(lines), text)
-    return list(kept.values())
+        kept.setdefault(_code(text), text)
+    return [text for text in kept.values() if text]
+
+
+def _code(text: str) -> str:
+    """A test without its comments and the name of its function."""
+    return "\n".join(line for line in text.splitlines() if line and not line.lstrip().startswith(("#", "--", "def ")))
 
 
 def _pgtap_assertion(test: MissingTest) -> str:

@@ -232,10 +232,18 @@ def _survivor(fault: SuiteFault, effect: Effect, started: float) -> SuiteMutant:
             "pytest": render.pytest_test(effect.test, fault.sentence),
             "pgtap": render.pgtap_test(effect.test, fault.sentence),
         }
-    state = "equivalent" if effect.equivalent else "survived"
     seconds = time.monotonic() - started
     return SuiteMutant(
-        planted.id, planted.object, fault.kind, fault.sentence, planted.sql, state, (), seconds, tests, effect.note
+        planted.id,
+        planted.object,
+        fault.kind,
+        fault.sentence,
+        planted.sql,
+        effect.state,
+        (),
+        seconds,
+        tests,
+        effect.note,
     )
 
 

@@ -48,5 +48,6 @@ def location(result: Audit, finding: AuditFinding) -> Location | None:
 def policy_location(result: Audit, name: str, cause: str) -> Location | None:
     """The line that creates the policy that a cause names, or else the object of this name."""
     named = _POLICY.match(cause)
-    policy = result.locations.get(f"{name}:{named[1]}") if named else None
-    return policy or result.locations.get(name.partition("(")[0].rstrip())
+    label = name.partition("(")[0].rstrip()  # without the state of the rows, or the arguments of a function
+    policy = result.locations.get(f"{label}:{named[1]}") if named else None
+    return policy or result.locations.get(label)

@@ -19,6 +19,7 @@ def as_dict(result: SuiteMutation) -> dict[str, object]:
         "killed": result.count("killed"),
         "total": len(result.scored),
         "equivalent": [_mutant(m) for m in result.mutants if m.state == "equivalent"],
+        "untested": [_mutant(m) for m in result.mutants if m.state == "untested"],
         "not_injected": [
             {"id": m.id, "error": "; ".join(m.by), "sql": m.sql} for m in result.mutants if m.state == "rejected"
         ],

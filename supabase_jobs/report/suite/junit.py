@@ -7,7 +7,7 @@ from supabase_jobs.report.junit import as_text, printable
 
 
 def mutation(result: SuiteMutation) -> str:
-    """The XML, to be encoded as UTF-8. Equivalent and rejected mutants are skipped with the reason."""
+    """The XML, to be encoded as UTF-8. Equivalent, untested and rejected mutants are skipped with the reason."""
     xml = JUnitXml("supabase-jobs mutate")
     for kind in dict.fromkeys(m.kind for m in result.mutants):
         suite = TestSuite(kind)
@@ -26,6 +26,8 @@ def _case(mutant: SuiteMutant) -> TestCase:
         case.result = [failure]
     elif mutant.state == "equivalent":
         case.result = [Skipped("the fault changes nothing for any caller", "equivalent")]
+    elif mutant.state == "untested":
+        case.result = [Skipped(printable(mutant.note), "untested")]
     elif mutant.state == "rejected":
         case.result = [Skipped(printable("; ".join(mutant.by)), "rejected")]
     return case

@@ -53,6 +53,8 @@ def counts(result: SuiteMutation) -> str:
         f"{result.count('survived')} survived",
         f"{result.count('equivalent')} equivalent",
     ]
+    if untested := result.count("untested"):
+        parts.append(f"{untested} cannot be tested")
     if rejected := result.count("rejected"):
         parts.append(f"{rejected} rejected by the database")
     if missing := result.selected - len(result.mutants):

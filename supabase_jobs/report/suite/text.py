@@ -10,12 +10,15 @@ from supabase_jobs.report.suite.scores import Score
 
 
 def mutation(result: SuiteMutation) -> str:
-    """Each survivor, the rejected faults, the scores by object and kind, and the verdict."""
+    """Each survivor, the faults that were rejected or not tested, the scores by object and kind, and the verdict."""
     parts = [_survivor(mutant) for mutant in result.survivors]
     parts += [
         f"not injected: {summary.line(m.id)}: {summary.line('; '.join(m.by))}\n"
         for m in result.mutants
         if m.state == "rejected"
+    ]
+    parts += [
+        f"not tested: {summary.line(m.id)}: {summary.line(m.note)}\n" for m in result.mutants if m.state == "untested"
     ]
     total = scores.total(result)
     for groups in (scores.by_object(result), scores.by_kind(result)):

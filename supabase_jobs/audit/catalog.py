@@ -199,8 +199,8 @@ class SettableSequence:
 class Catalog:
     """The objects of the project. `served` are the schemas that the API serves.
 
-    `users` is the oid of auth.users. `buckets` maps each bucket of Storage to whether it is public. `topic_policies` are
-    those of realtime.messages.
+    `users` is the oid of auth.users. `buckets` maps each bucket of Storage to whether it is public. `topic_policies`
+    are those of realtime.messages.
     """
 
     own_role: str

@@ -162,7 +162,11 @@ class Relation:
 
 @dataclass(frozen=True)
 class Function:
-    """A function; `callers` are the API roles that may execute it."""
+    """A function; `callers` are the API roles that may execute it.
+
+    Of each argument, `argument_labels` has the labels of its enum as JSON, or '', and `argument_relations` the oid of
+    the table whose row type it has, or 0.
+    """
 
     oid: int
     schema: str
@@ -177,6 +181,8 @@ class Function:
     result: str
     argument_names: tuple[str, ...]
     argument_types: tuple[str, ...]
+    argument_labels: tuple[str, ...]
+    argument_relations: tuple[int, ...]
     defaults: int
     callers: tuple[str, ...]
 

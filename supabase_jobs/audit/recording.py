@@ -18,7 +18,7 @@ from supabase_jobs.audit.fixtures.plan import is_deferred
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User
 from supabase_jobs.audit.probes import statements, topics
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
-from supabase_jobs.audit.probes.bypasses import Bypass
+from supabase_jobs.audit.probes.bypasses import SQL, Bypass
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import request_settings
@@ -123,7 +123,7 @@ def record(
     rows = [*users(connection, fixture), *(row for _, row in rows_of(fixture))]
     messages = dict.fromkeys(topics.message(c.topic, c.extension) for c in channels)
     rows += [RecordedRow(text, table=CHANNELS) for text in messages]
-    recorded = [*map(_attempt, attempts), *(_bypass(b) for b in bypasses), *_truncations(fixture)]
+    recorded = [*map(_attempt, attempts), *(_bypass(b) for b in bypasses if b.action != SQL), *_truncations(fixture)]
     recorded += map(_channel, channels)
     catalog = fixture.plan.catalog
     served = [f for f in catalog.functions if f.schema in catalog.served and f.result != "trigger"]

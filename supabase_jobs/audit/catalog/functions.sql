@@ -19,6 +19,24 @@ select
     from unnest(p.proargtypes::oid []) with ordinality as t (oid, ord)
     order by t.ord
   ) as argument_types,
+  array(
+    select coalesce(
+      (
+        select json_agg(e.enumlabel order by e.enumsortorder)::text
+        from pg_enum as e
+        where e.enumtypid = t.oid
+      ),
+      ''
+    )
+    from unnest(p.proargtypes::oid []) with ordinality as t (oid, ord)
+    order by t.ord
+  ) as argument_labels,
+  array(
+    select y.typrelid::bigint
+    from unnest(p.proargtypes::oid []) with ordinality as t (oid, ord)
+    inner join pg_type as y on t.oid = y.oid
+    order by t.ord
+  ) as argument_relations,
   p.pronargdefaults::integer as defaults,
   array(
     select r.rolname::text

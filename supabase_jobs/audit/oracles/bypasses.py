@@ -9,7 +9,7 @@ from supabase_jobs.audit.catalog import USERS, Catalog, Function, Relation
 from supabase_jobs.audit.oracles.leak import rank, who
 from supabase_jobs.audit.oracles.leaks import is_sensitive
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
-from supabase_jobs.audit.probes.bypasses import Bypass
+from supabase_jobs.audit.probes.bypasses import SQL, Bypass
 from supabase_jobs.findings import AuditFinding, Severity
 
 _PRIVILEGES = {"SELECT": "read", "INSERT": "add", "UPDATE": "change", "DELETE": "delete"}
@@ -86,6 +86,11 @@ def _cause_of_view(bypass: Bypass, view: Relation) -> tuple[str, str]:
 def _of_function(bypass: Bypass, function: Function) -> Iterator[AuditFinding]:
     cause = f"{'security definer' if function.definer else 'security invoker'} function {function.signature}"
     fix = f"revoke execute on function {function.signature} from public, anon, authenticated;"
+    if bypass.action == SQL and bypass.outcome == "rows":
+        message = f"{who(bypass.caller)} run SQL of their own with the privileges of the owner of the function"
+        yield AuditFinding(
+            f"function-sql:{function.signature}", Severity.ERROR, function.signature, message, fix, cause
+        )
     revealed = [*bypass.hidden] if bypass.reveals else []
     effects = (
         ("function-ids", [] if bypass.shown else bypass.identified, "read the ids of others' rows", Severity.WARNING),

@@ -4,6 +4,7 @@ A row is recognized by its token in the result. Functions get the ids of tenant 
 they show of rows that the tables do not refuse is tested too: it is no bypass, but an access.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ from datetime import datetime
 from itertools import chain, groupby, islice, product
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
+from supabase_jobs.audit import expressions
 from supabase_jobs.audit.callers import (
     ANON,
     ANONYMOUS,
@@ -43,13 +45,30 @@ _CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBE
 # a share link or an invitation is a secret: a stranger does not know that of another tenant
 _SECRETS = ("token", "code", "secret", "password", "key", "slug", "hash", "otp", "pin")
 _VARIANTS = 6
+# calls of a function with other arguments that are compared with calls for unknown ones, and all calls of a function
+_COMPARED, _MOST_VARIANTS = 2, 16
+_IDS, _TEXTS = ("uuid", "bigint", "integer"), ("text", "character varying")
+# of the characters of a token: all rows of a tenant contain them, and no token is recognized by them
+_PART = 3
+# SQL as an argument: a statement, a part of a quoted text, and an expression
+_INJECTED = ("select 1/0", "'||(1/0)||'", "1/0")
 # statements for which an identity is set once; a batch that takes long ends between probes
 _PER_PROBE = 20
 UPDATABLE, DELETABLE = 4, 16
 # the action of a call that is compared with calls for unknown arguments
 EXISTS = "exists"
+# the action of a call with SQL as an argument
+SQL = "sql"
 # results are cut after this many characters
 _LONGEST = 100_000
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a call, as text, and its type."""
+
+    type: str
+    value: str | None
 
 
 @dataclass(eq=False)
@@ -91,6 +110,9 @@ class Bypass:
     def read(self, result: GroupResult) -> None:
         """Read what the result shows, and which rows have changed."""
         self.error = result.error
+        if self.action == SQL:
+            self.outcome = "rows" if isinstance(result.error, errors.DivisionByZero) else "hidden"
+            return
         if result.error is not None and self.action == DELETE and is_referenced(result.error):
             # only foreign keys keep the rows: the hidden ones, unless their statement is among the answers
             done = result.answers[1:2]
@@ -202,6 +224,7 @@ class Bypasses:
         }
         self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
         self._user = _user_row(fixture)
+        self._words: dict[int, list[str]] = {}
         self._known: dict[tuple[str, str], list[str | None]] = {}
         self._found = found
 
@@ -209,6 +232,7 @@ class Bypasses:
         """Read and write the views, and call the functions."""
         bypasses = [b for c in self._view_callers for v in views for b in self._of_view(c, v)]
         bypasses += [b for c in self._callers for f in functions for b in self._of_function(c, f)]
+        bypasses += [b for c in self._callers for f in functions for b in self._injections(c, f)]
         self._snapshot(bypasses)
         order = {id(caller): number for number, caller in enumerate(self._view_callers)}
         probes = []
@@ -347,11 +371,16 @@ class Bypasses:
         watched = [self._fixture.a.rows[oid] for oid in sorted(tables)] if function.volatility == "v" else []
         planted = [r for r in hidden if r is not self._user]
         readable = [r for r in planted if r.relation.may(caller.role, "SELECT")]
-        arguments = next(self._arguments(function, caller), [])
-        if arguments and hidden and caller.kind in (ANON, NEWCOMER, STRANGER) and not self._opens(caller, tables):
-            calls = [self._call(function, chosen) for chosen in (arguments, *self._unknown_arguments(function))]
+        lists = self._arguments(function, caller)
+        compared = hidden and caller.kind in (ANON, NEWCOMER, STRANGER) and not self._opens(caller, tables)
+        # what finds any row finds the caller's own too
+        has_rows = any(caller.own_row(oid) is not None for oid in tables)
+        count = 0 if not compared else 1 if has_rows or users else _COMPARED
+        for chosen in [arguments for arguments in lists if arguments][:count]:
+            unknown = [self._unknown_arguments(function, chosen, number) for number in (1, 2)]
+            calls = [self._call(function, arguments) for arguments in (chosen, *unknown)]
             yield Bypass(caller, function, EXISTS, calls, hidden, compares=True)
-        for arguments in self._arguments(function, caller):
+        for arguments in lists:
             sent = [self._call(function, arguments)]
             repeats = function.volatility == "v" and bool(readable) and len(readable) == len(planted)
             if repeats:
@@ -359,6 +388,17 @@ class Bypasses:
             if watched:
                 sent += [Statement(SET, ("role", self._impersonation.own_role)), self._watch(watched)]
             yield Bypass(caller, function, "call", sent, hidden, watched=watched, repeats_reads=repeats)
+
+    def _injections(self, caller: Caller, function: Function) -> Iterator[Bypass]:
+        """Calls of a function that builds SQL, with SQL that fails in a way that nothing else does."""
+        executes = re.search(r"\bexecute\b", function.body, re.IGNORECASE) is not None
+        if not (executes and function.definer and caller.role in function.callers and caller.is_outsider):
+            return
+        first = [Argument(type_, known[0]) for type_, known, _ in self._choices(function, caller)]
+        for number, argument in enumerate(first):
+            for text in _INJECTED if argument.type in _TEXTS else ():
+                arguments = [*first[:number], Argument(argument.type, text), *first[number + 1 :]]
+                yield Bypass(caller, function, SQL, [self._call(function, arguments)], ())
 
     def _users_of(self, function: Function, reads: Iterable[int]) -> set[int]:
         """The oid of auth.users, if a function reads it, directly or by functions and views."""
@@ -372,13 +412,21 @@ class Bypasses:
         rows = self._fixture.a.rows
         return any(oid in rows and (id(caller), id(rows[oid])) in self._open for oid in oids)
 
-    def _unknown_arguments(self, function: Function) -> Iterator[list[sql.Composable]]:
-        """Twice the arguments of a call that no row contains."""
-        count = len(function.argument_types) - function.defaults or len(function.argument_types)
-        for number in (1, 2):
-            yield [
-                typed(_unknown(type_, number, self._fixture.now), type_) for type_ in function.argument_types[:count]
-            ]
+    def _unknown_arguments(self, function: Function, known: Sequence[Argument], number: int) -> list[Argument]:
+        """The arguments of a call that no row contains; those that identify no row are the same."""
+        return [
+            argument if label or relation else Argument(argument.type, self._unknown(argument, number))
+            for argument, label, relation in zip(
+                known, function.argument_labels, function.argument_relations, strict=False
+            )
+        ]
+
+    def _unknown(self, argument: Argument, number: int) -> str | None:
+        element = argument.type.removesuffix("[]")
+        if element not in (*_IDS, *_TEXTS):
+            return argument.value
+        value = _unknown(element, number)
+        return value if element == argument.type else f"{{{value}}}"
 
     def _secret_ids(self, caller: Caller, hidden: Sequence[Row]) -> dict[int, list[str]]:
         """The UUIDs of rows that no row contains that the caller can read, and that are no user's id."""
@@ -391,21 +439,63 @@ class Bypasses:
         found = {id(row): [row.values[c.name] for c in row.relation.columns if c.base == "uuid"] for row in hidden}
         return {row: [value for value in values_ if value and value not in known] for row, values_ in found.items()}
 
-    def _call(self, function: Function, arguments: Sequence[sql.Composable]) -> Statement:
-        call = sql.SQL("{}({})").format(function.identifier, sql.SQL(", ").join(arguments))
+    def _call(self, function: Function, arguments: Sequence[Argument]) -> Statement:
+        values_ = sql.SQL(", ").join(typed(argument.value, argument.type) for argument in arguments)
+        call = sql.SQL("{}({})").format(function.identifier, values_)
         query = sql.SQL("select left(string_agg(r::text, ' '), {}) from (select * from {} limit 1000) as r")
         return _statement(query.format(sql.Literal(_LONGEST), call))
 
-    def _arguments(self, function: Function, caller: Caller) -> Iterator[list[sql.Composable]]:
-        required = len(function.argument_types) - function.defaults
+    def _arguments(self, function: Function, caller: Caller) -> list[list[Argument]]:
+        """The arguments of calls, the likeliest first: ids of tenant A, then what finds any row.
+
+        Arguments with a default are left out, and given. What runs with the caller's own privileges shows it no more
+        with other arguments.
+        """
+        choices = self._choices(function, caller)
+        required = len(choices) - function.defaults
+        known = [[Argument(type_, value) for value in values_] for type_, values_, _ in choices]
+        found = [list(chosen) for chosen in islice(product(*known[: required or None]), _VARIANTS)]
+        if function.definer and choices:
+            found[1:1] = [] if required else [[]]
+            found += [[values_[0] for values_ in known]] if required and function.defaults else []
+            anything = [[Argument(type_, value) for value in values_] for type_, _, values_ in choices]
+            found += [list(chosen) for chosen in islice(product(*anything), _VARIANTS)]
+            for number, values_ in enumerate(anything):
+                base = [candidates[0] for candidates in known]
+                found += [[*base[:number], value, *base[number + 1 :]] for value in values_[:2]]
+        return [list(chosen) for chosen in dict.fromkeys(map(tuple, found))][:_MOST_VARIANTS]
+
+    def _choices(self, function: Function, caller: Caller) -> list[tuple[str, list[str | None], list[str | None]]]:
+        """Of each argument: its type, values that identify a row of tenant A, and values that find any row."""
         names = [*function.argument_names, *[""] * len(function.argument_types)]
-        choices = [
-            [typed(value, type_) for value in self._with_own_id(self._candidates(name, type_), caller)]
-            for name, type_ in islice(zip(names, function.argument_types, strict=False), max(required, 0) or None)
-        ]  # fmt: skip
-        if required <= 0:
-            choices = choices if function.argument_types else []
-        yield from (list(chosen) for chosen in islice(product(*choices), _VARIANTS))
+        literals = self._literals(function)
+        found = []
+        for name, type_, labels, relation in zip(
+            names, function.argument_types, function.argument_labels, function.argument_relations, strict=False
+        ):
+            known = self._with_own_id(self._candidates(name, type_), caller)
+            anything = known[:1]
+            if labels:
+                known = anything = json.loads(labels)
+            elif relation in self._fixture.a.rows:
+                known = anything = [_as_record(self._fixture.a.rows[relation])]
+            elif type_ == "boolean":
+                anything = ["true", "false"]
+            elif type_ in _TEXTS:
+                anything = ["%", self._fixture.a.token[:_PART], *literals[:2]]
+            elif type_ in ("json", "jsonb"):
+                known = [*known, json.dumps({key: self._candidates(key, "uuid")[0] for key in literals})]
+                anything = ["{}"]
+            found.append((type_, known, anything))
+        return found
+
+    def _literals(self, function: Function) -> list[str]:
+        """The words among the constants of a body: values of an argument, and keys of a JSON document."""
+        if function.oid not in self._words:
+            trees = expressions.body_trees(function.language, function.body)
+            texts = {text for tree in trees for text in expressions.literals(tree)}
+            self._words[function.oid] = sorted(text for text in texts if re.fullmatch(r"\w+", text))
+        return self._words[function.oid]
 
     def _with_own_id(self, candidates: list[str | None], caller: Caller) -> list[str | None]:
         """The candidates, and the caller's id after that of tenant A's owner: it may gain something for itself."""
@@ -423,7 +513,10 @@ class Bypasses:
         plain = re.sub(r"^(p|in|arg|param|target|_)_|^_+|_+$", "", name.lower())
         secret = any(word in plain for word in _SECRETS) and not plain.endswith("id")
         source = self._fixture.b if secret else self._fixture.a
-        if type_ in ("uuid", "bigint", "integer", "text", "character varying") and not secret:
+        if type_.endswith("[]") and type_[:-2] in (*_IDS, *_TEXTS):
+            elements = [value for value in self._find_candidates(name.removesuffix("s"), type_[:-2]) if value]
+            return ["{" + ",".join(json.dumps(value) for value in elements) + "}"]
+        if type_ in (*_IDS, *_TEXTS) and not secret:
             found = self._ids(source, plain, type_)
             if found:
                 return list(found)
@@ -502,15 +595,17 @@ def _shows(texts: sql.Composable, values_: Iterable[str]) -> sql.Composable:
     return sql.SQL("concat_ws(' ', {}) like any ({}::text[])").format(texts, patterns)
 
 
-def _unknown(type_: str, number: int, now: datetime) -> str | None:
+def _as_record(row: Row) -> str:
+    """A row with its ids only: what a caller may know of it."""
+    ids = {c.name for c in row.relation.columns if c.base in ("uuid", "int2", "int4", "int8")}
+    return "(" + ",".join((row.values.get(c.name) or "") if c.name in ids else "" for c in row.relation.columns) + ")"
+
+
+def _unknown(type_: str, number: int) -> str:
     """A value of a type that no row contains."""
     if type_ == "uuid":
         return values.made_uuid("unknown", str(number))
-    if type_ in ("bigint", "integer"):
-        return str(2_000_000_000 + number)
-    if type_ in ("text", "character varying"):
-        return f"unknown{number}@example.invalid"
-    return _generated("", type_, Tenant("", f"zqz{number:06d}"), now)
+    return f"unknown{number}@example.invalid" if type_ in _TEXTS else str(2_000_000_000 + number)
 
 
 def _generated(name: str, type_: str, tenant: Tenant, now: datetime) -> str | None:

@@ -252,3 +252,13 @@ def test_the_development_lock_holds_the_demo_lock() -> None:
 def test_locks_name_no_host(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
     assert not re.search(r'--index-url|--find-links|"resolved"|@ (https?|file):', text)
+
+
+def test_documents_name_only_released_versions_of_this_repository() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = set(re.findall(r"^## v?(\d+\.\d+\.\d+)(?!\S*, unreleased)", changelog, re.MULTILINE))
+    for path in (*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/*.yml")):
+        text = path.read_text(encoding="utf-8")
+        pattern = r"supabase-jobs/supabase-jobs(?:@|\n +rev: )(\S+?)['\s]"
+        for name in re.findall(pattern, text):
+            assert name == "main" or name.removeprefix("v") in released, f"{path.name}: {name}"

@@ -1,6 +1,7 @@
 """`supabase-jobs demo`: the migrations on a new database, a mistake, what verify reports, and its fix."""
 
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -36,11 +37,7 @@ _ACTIONS = ("select", "insert own", "insert forged", "update", "delete")
 _REPORT = "report.html"
 # what this program writes into every HTML report
 _GENERATOR = '<meta name="generator" content="supabase-jobs">'
-_NEXT = """\
-Next:
-  supabase-jobs demo --all   print every cell of the matrix
-  supabase-jobs audit        in your project: who can do what with your own tables
-  supabase-jobs render       write these migrations into supabase/migrations"""
+_CLONE = Path(__file__).parents[2]
 # in a clone, from which nothing is installed yet
 _NEXT_IN_CLONE = """\
 Next:
@@ -93,10 +90,29 @@ def command(ctx: click.Context, keep: bool, whole: bool) -> None:
             _show(result)
             result = _make_and_fix_a_mistake(connection, expectations)
             write_report(command_settings.directory, result)
-            click.echo(_NEXT if shutil.which("supabase-jobs") else _NEXT_IN_CLONE)
+            click.echo(next_commands())
     if keep:
         narrate(f"still running at {server.url}; stop it with: supabase-jobs local stop")
     ctx.exit(0 if result.ok else 1)
+
+
+def next_commands() -> str:
+    """What to run next, with the program as it was started; in a clone it may not be installed."""
+    if shutil.which("supabase-jobs") is not None:
+        program = "supabase-jobs"
+    elif (_CLONE / "scripts" / "demo").is_file():
+        return _NEXT_IN_CLONE
+    elif Path(sys.argv[0]).name == "supabase-jobs":  # of an environment that is not active
+        program = shlex.quote(sys.argv[0])
+    else:
+        program = f"{shlex.quote(sys.executable)} -m supabase_jobs"
+    lines = (
+        ("demo --all", "print every cell of the matrix"),
+        ("audit", "in your project: who can do what with your own tables"),
+        ("render", "write these migrations into supabase/migrations"),
+    )
+    width = len(program) + len(" demo --all")
+    return "\n".join(["Next:", *(f"  {f'{program} {command}':<{width}}   {what}" for command, what in lines)])
 
 
 def _colour() -> bool:

@@ -246,6 +246,21 @@ def test_demo_prints_the_matrix_and_leaves_only_its_report(cli_process: Run, tmp
     assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "report.html"]
 
 
+def test_demo_names_commands_that_work_where_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clone = demo._CLONE
+    monkeypatch.setattr(demo, "_CLONE", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["/an env/bin/supabase-jobs", "demo"])
+    assert "\n  '/an env/bin/supabase-jobs' demo --all   print" in demo.next_commands()
+    monkeypatch.setattr(sys, "argv", ["/x/supabase_jobs/__main__.py", "demo"])
+    monkeypatch.setattr(sys, "executable", "/x/python")
+    assert "\n  /x/python -m supabase_jobs audit        in your" in demo.next_commands()
+    monkeypatch.setattr(demo, "_CLONE", clone)
+    assert "\n  ./scripts/demo --all " in demo.next_commands()
+    (tmp_path / "supabase-jobs").touch(0o755)
+    assert "\n  supabase-jobs render " in demo.next_commands()
+
+
 def test_demo_keeps_a_file_that_is_not_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "report.html"
     for before, replaced in (("mine", False), (report(GOOD, "html"), True)):

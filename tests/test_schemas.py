@@ -38,6 +38,8 @@ VALID_SETTINGS = [
     "",
     "migrations = '.'\nsql_dir = '.'\n[variables]\nown = 'x'\nretention_days = 'of another manifest'",
     "[variables]\nguest_header = 'X-Id'\nretention_days = 0\ndrop_data = true\ncleanup_schedule = '30 seconds'",
+    "[variables]\ncleanup_schedule = '*/10 1-5,7 * jan-mar sun'",
+    "[variables]\ncleanup_schedule = '@daily'",
     "[accepted_unchecked]\nplans = 'no privilege'\n'functions:a:b' = { reason = 'a trigger' }",
     f"[allowed_bypasses.'public.f()']\nreason = 'a count'\nsha256 = '{HASH}'",
     "[allowed_privileges]\n'support: select on public.async_jobs' = 'tickets'",
@@ -65,13 +67,17 @@ INVALID_SETTINGS = [
     ("[variables]\nguest_header = 'a b'", True),
     ("[variables]\ndrop_data = 1", True),
     ("[variables]\ncleanup_schedule = 'a$b'", True),
-    ("[variables]\ncleanup_schedule = 'every night'", False),
+    ("[variables]\ncleanup_schedule = 'every night'", True),
+    ("[variables]\ncleanup_schedule = 'x'", True),
+    ("[variables]\ncleanup_schedule = '0 3 * *'", True),
+    ("[variables]\ncleanup_schedule = '61 3 * * *'", False),
     ("[variables]\ncleanup_batch_size = 0", True),
     ("[variables]\nmax_active_jobs_per_guest = 1001", True),
 ]
 VALID_ACCESS = [
     "",
     "[access]\n'public.notes' = { anon = 'none', owner = 'read update(title)' }",
+    "[access]\n'public.notes' = { anon = '', owner = ' update(a,b=x, c)  forge join ' }",
     "[functions]\n'public.f()' = 'anon'\n[accepted]\n'read:public.notes' = 'a wiki'",
 ]
 INVALID_ACCESS = [
@@ -79,6 +85,8 @@ INVALID_ACCESS = [
     "access = 1",
     "[access]\n'public.notes' = 'all'",
     "[access]\n'public.notes' = { anon = 1 }",
+    "[access]\n'public.notes' = { anon = 'read fly' }",
+    "[access]\n'public.notes' = { anon = 'updates' }",
     "functions = ['f']",
     "[functions]\n'public.f()' = ['anon']",
     "[accepted]\nx = 1",
@@ -170,5 +178,6 @@ def test_a_written_baseline_names_its_schema_and_is_valid() -> None:
     access = {"public.notes": {"stranger": "none", "owner": "read update(body)"}}
     text = baseline.render(Audit((leak,), (), (), (), 1, 1, 1.0, access, {"public.f()": "anon"}), baseline.Baseline())
     assert text.splitlines()[0] == f"#:schema {RAW}{PATHS['access']}"
-    assert accepts("access", text)
+    assert not accepts("access", text), "the reason is missing"
+    assert accepts("access", text.replace('= ""', '= "a wiki"'))
     assert tomllib.loads(text)["accepted"] == {leak.id: ""}

@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from supabase_jobs.settings import read_toml
 
 NONE = "none"
 OUTSIDERS = {"anon", "newcomer", "stranger"}
+# the JSON Schema has the same pattern
+ACTIONS = r"^\s*((none|read|insert|update(\([^)]+\))?|delete|join|forge)(\s+|$))*$"
 _WORDS = re.compile(r"\w+(?:\([^)]*\))?")
 _SCHEMA = "https://raw.githubusercontent.com/supabase-jobs/supabase-jobs/main/supabase_jobs/audit/access.schema.json"
 _HEAD = f"""\
@@ -49,6 +52,13 @@ def load(path: Path) -> Baseline:
     for name, callers in access.items():
         if not isinstance(callers, dict) or not all(isinstance(actions, str) for actions in callers.values()):
             raise ConfigError(f'{path}: access."{name}" must map callers to actions', file=str(path))
+        for caller, actions in callers.items():
+            if re.search(ACTIONS, actions) is None:
+                raise ConfigError(
+                    f'{path}: access."{name}".{_key(caller)}: unknown action in {actions!r}',
+                    hint="Known actions: read, insert, update, update(column,…), delete, join, forge; none.",
+                    file=str(path),
+                )
     functions, accepted = _mapping(path, table, "functions"), _mapping(path, table, "accepted")
     for key, texts in (("functions", functions), ("accepted", accepted)):
         for name, text in texts.items():
@@ -114,12 +124,17 @@ def wider(now: Access, before: Access) -> Iterator[tuple[str, str, str]]:
 
 
 def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bool) -> Iterator[AuditFinding]:
+    known = {caller for callers in result.access.values() for caller in callers}
+    known |= {f"{caller}{rows}" for caller in result.callers for rows in ("", ", own rows", ", rows of members")}
     for name, callers in result.access.items():
         if name not in baseline.access:
             yield from _new(name, callers, result)
             continue
         for caller in dict.fromkeys([*callers, *baseline.access[name]]):
             before = baseline.access[name].get(caller)
+            if caller not in known and actions_of(before):
+                yield _unknown_caller(name, caller, known, strict)
+                continue
             yield from _compare(name, caller, callers.get(caller), before, strict, result)
     for name, roles in result.functions.items():
         if name in baseline.functions:
@@ -138,6 +153,13 @@ def opens(name: str, allowed: Mapping[str, str], result: Audit) -> bool:
     relation = result.relations.get(name)
     is_view = relation is not None and "view" in relation.kind
     return bool(OUTSIDERS & allowed.keys()) and (not is_view or any(f.object == name for f in result.findings))
+
+
+def _unknown_caller(name: str, caller: str, known: Collection[str], strict: bool) -> AuditFinding:
+    similar = get_close_matches(caller, known, 1)
+    meant = f"; probably {similar[0]!r} is meant" if similar else ", such as that of a role that was removed"
+    message = f"{caller!r} is in the baseline, and is no caller of this audit{meant}"
+    return _finding(f"{name}:{caller}:unknown", _narrower(strict), name, message)
 
 
 def _new(name: str, callers: Mapping[str, str], result: Audit) -> Iterator[AuditFinding]:

@@ -160,6 +160,18 @@ def print_json(document: object) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
+def _placed(error: SupabaseJobsError, message: str) -> str:
+    """The message with file and line in front, unless it names them itself; JSON has keys for them."""
+    if error.file is None:
+        return message
+    place, name = error.file, Path(error.file).name
+    if error.line is None:
+        if message.startswith((f"{name} ", f"{name}: ")):
+            return message.replace(name, place, 1)
+        return message if place in message else f"{place}: {message}"
+    return f"{place}:{error.line}: {message.removeprefix(f'{name}:{error.line}: ')}"
+
+
 def report_error(error: SupabaseJobsError, as_json: bool) -> int:
     """Print an error, as JSON on stdout or as text on stderr; return its exit code.
 
@@ -170,9 +182,8 @@ def report_error(error: SupabaseJobsError, as_json: bool) -> int:
     if as_json:
         print_json(replace(error.report(), message=message, hint=hint).as_json())
     else:
-        where = f"{error.file}:{error.line}: " if error.file and error.line else f"{error.file}: " if error.file else ""
         code = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
-        narrate(click.style("error: ", fg="red", bold=sys.stderr.isatty()) + f"{where}{message}{code}")
+        narrate(click.style("error: ", fg="red", bold=sys.stderr.isatty()) + f"{_placed(error, message)}{code}")
         if hint:
             narrate(f"hint: {hint}")
     annotate_error(error, message, hint)

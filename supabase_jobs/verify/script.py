@@ -33,13 +33,20 @@ begin;
 """
 _BEFORE = """\
 -- Save the rows before the calls.
-select set_config('verify.before', ({watch})::text, true) is not null as saved;
+select set_config('verify.before', jsonb_object_agg(key, value)::text, true) is not null as saved
+from (
+{watch}
+) as watched (key, value);
 """
 _AFTER = """\
 -- The changes: each row before and after.
 select key, before.value as before, after.value as after
 from jsonb_each(current_setting('verify.before')::jsonb) as before
-full join jsonb_each(({watch})) as after using (key)
+full join (
+select key::text, value from (
+{watch}
+) as watched (key, value)
+) as after using (key)
 where before.value is distinct from after.value;
 """
 _COMMIT = """\
@@ -141,7 +148,7 @@ def scenario(
     """The script of a scenario: the statements `given`, its calls, and the rows that have changed.
 
     `calls` are pairs of a result of `identity`, or '', and a statement; several calls continue after an error. `watch`
-    is a query for one JSON object of key → row. `back` is the statement that resets the identity after a call.
+    is a query for keys and rows (jsonb objects). `back` is the statement that resets the identity after a call.
     `deferred` adds what a commit would check.
     """
     watch_sql = filled(watch, literals).rstrip().removesuffix(";").rstrip()

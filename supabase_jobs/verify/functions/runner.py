@@ -43,8 +43,8 @@ _NO_TABLES = ManagedTables()
 
 _WATCH = "supabase_jobs_watch"
 _RUN_WATCH = Statement("execute supabase_jobs_watch")
-# One row for each key, with its value as text: equal texts need to be decoded once only.
-_WATCH_ROWS = "select key, value::text from jsonb_each(({}\n)::jsonb)"
+# the rows as text: equal texts need to be decoded once only
+_WATCH_ROWS = "select key::text, value::text from ({}\n) as watched (key, value)"
 
 # one savepoint for all scenarios: each scenario begins with a rollback to it
 _SAVEPOINT = Statement("savepoint scenario")

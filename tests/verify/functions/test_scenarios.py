@@ -37,7 +37,7 @@ VALID = """
 ids = ["thing"]
 absent_ids = ["nothing"]
 fixture = ["insert into public.things values (%(thing)s)"]
-watch = "select jsonb_object_agg(id, to_jsonb(t)) from public.things as t where id = any(%(ids)s)"
+watch = "select id, to_jsonb(t) from public.things as t where id = any(%(ids)s)"
 
 [identities.somebody]
 role = "anon"

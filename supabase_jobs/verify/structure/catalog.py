@@ -23,8 +23,8 @@ from supabase_jobs.verify.structure import AREA
 
 _QUERIES = Path(__file__).parent / "queries"
 
-# Before a recursive query runs, PostgreSQL clears its hash tables, which may be as large as `work_mem` allows. With 4 MB,
-# this is half of the time of some lints.
+# Before a recursive query runs, PostgreSQL clears its hash tables, which may be as large as `work_mem` allows. With
+# 4 MB, this is half of the time of some lints.
 _SMALL_HASH_TABLES = Statement("set local work_mem = '1MB'")
 
 

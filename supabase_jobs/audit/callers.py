@@ -130,7 +130,7 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
         if path[0] == "user_metadata":
             for literal in literals:
                 claims = claims_of(fixture.b, fixture.b.owner)
-                place(claims, path, literal)
+                place(claims, path, _parsed(literal))
                 label = f"stranger with {'.'.join(path)} = {literal}"
                 yield Caller(label, FORGER, _identity("forger", "authenticated", claims), fixture.b.owner, fixture.b)
     yield from _with_claims(fixture)

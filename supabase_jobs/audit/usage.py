@@ -174,7 +174,20 @@ class _Reader:
             if self._names_users(function, {function.oid}):
                 self._usage.user_functions.add(function.oid)
         self._usage.reads = _closed(direct)
+        self._note_flags()
         return self._usage
+
+    def _note_flags(self) -> None:
+        """Values of user_metadata that are compared with nothing: flags, which are true or not."""
+        texts = (
+            t for r in self._catalog.relations for p in r.policies for t in (p.visible, p.checked) if t is not None
+        )
+        trees = [*map(expressions.expression_tree, texts), *self._bodies.values()]
+        for read in sorted(
+            (v for v in expressions.request_values(trees) if isinstance(v, Claim)), key=lambda c: c.path
+        ):
+            if read.path[0] == "user_metadata" and len(read.path) > 1 and read.path not in self._usage.claims:
+                self._usage.claim_literals.setdefault(read.path, ["true"])
 
     def _has_target(self, relation: Relation, column: str) -> bool:
         return any(column in key.columns and key.target_name != USERS for key in relation.foreign_keys)

@@ -124,3 +124,40 @@ def test_service_role_is_in_the_matrix_and_not_in_the_baseline(todos: Connection
     }
     assert of_service == {"select": "rows", "insert": "rows", "update": "rows", "delete": "denied"}
     assert "service_role" not in result.access["public.lists"]
+
+
+METADATA = """
+create table public.settings (key text primary key, value text not null);
+create table public.notices (id bigint generated always as identity primary key, body text not null);
+create table public.flags (name text primary key, is_on boolean not null);
+alter table public.settings enable row level security;
+alter table public.notices enable row level security;
+alter table public.flags enable row level security;
+create policy "admins" on public.settings to authenticated using (auth.jwt() -> 'user_metadata' ->> 'role' = 'admin');
+create policy "read" on public.notices for select using (true);
+create policy "staff" on public.notices for insert to authenticated
+  with check ((auth.jwt() -> 'user_metadata' ->> 'is_staff')::boolean);
+create function public.is_operator() returns boolean language sql stable
+as $$ select coalesce((auth.jwt() -> 'user_metadata' -> 'operator')::boolean, false) $$;
+create policy "operators" on public.flags for update to authenticated using (public.is_operator());
+create policy "app" on public.flags for delete to authenticated
+  using (auth.jwt() -> 'app_metadata' ->> 'role' = 'admin');
+"""
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_user_metadata_opens_tables_without_an_owner(project: Connection) -> None:
+    project.execute(METADATA.encode())
+    found = {f.id: f for f in run_audit(project).findings if f.severity is Severity.ERROR}
+    assert {id_: f.cause for id_, f in found.items()} == {
+        "forged-claim:public.settings:select": 'policy "admins"',
+        "forged-claim:public.settings:insert": 'policy "admins"',
+        "forged-claim:public.settings:update": 'policy "admins"',
+        "forged-claim:public.settings:delete": 'policy "admins"',
+        "forged-claim:public.notices:insert": 'policy "staff"',
+        "forged-claim:public.flags:update": 'policy "operators" with public.is_operator()',
+    }
+    assert "app_metadata" in found["forged-claim:public.settings:insert"].fix
+    for fix in dict.fromkeys(f.fix for f in found.values()):
+        project.execute(fix.encode())
+    assert not [f for f in run_audit(project).findings if f.severity is Severity.ERROR]

@@ -111,6 +111,9 @@ def _finding(
     elif (leak.kind == "unreadable-parent" or leak.attempt.name == JOIN) and policies:
         cause = _named(plan, relation, policies)
         fix = _text(_with_readable_parent(plan, relation, policies[0]))
+    elif leak.kind == "forged-claim" and (trusting := _trusting(policies)):
+        cause = _named(plan, relation, policies)
+        fix = _text(_with_app_metadata(relation, trusting[0]))
     else:
         cause = _named(plan, relation, policies) or "a grant"
         fix = _text(restricted(plan, relation, policies, leak.attempt.action, leak.attempt.caller.role))
@@ -169,6 +172,22 @@ def restricted(plan: Plan, relation: Relation, policies: Sequence[Policy], actio
         clauses.append(sql.SQL("using ({})").format(owner))
     if policy.command in ("a", "w", "*"):
         clauses.append(sql.SQL("with check ({})").format(owner))
+    return sql.SQL("alter policy {} on {} {};").format(
+        sql.Identifier(policy.name), relation.identifier, sql.SQL(" ").join(clauses)
+    )
+
+
+def _trusting(policies: Sequence[Policy]) -> list[Policy]:
+    """The policies that read user_metadata themselves, not by a function."""
+    return [p for p in policies if "'user_metadata'" in f"{p.visible} {p.checked}"]
+
+
+def _with_app_metadata(relation: Relation, policy: Policy) -> sql.Composable:
+    """Read the claim from app_metadata, which only the project can change."""
+    clauses = [
+        sql.SQL("{} ({})").format(sql.SQL(word), sql.SQL(text.replace("'user_metadata'", "'app_metadata'")))
+        for word, text in (("using", policy.visible), ("with check", policy.checked)) if text is not None
+    ]  # fmt: skip
     return sql.SQL("alter policy {} on {} {};").format(
         sql.Identifier(policy.name), relation.identifier, sql.SQL(" ").join(clauses)
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from supabase_jobs.audit.callers import (
     ANON,
     CLAIM,
+    FORGER,
     FORMER,
     MEMBER,
     NEWCOMER,
@@ -76,6 +77,7 @@ class _Judge:
             yield from self._reads(relation, attempts)
             yield from self._writes(relation, attempts)
             yield from self._inserts(relation, attempts)
+            yield from self._forged_claims(relation, attempts)
             yield from self._other_tenants(relation, attempts)
             yield from self._privileged_columns(relation, attempts)
             yield from self._given_away(relation, attempts)
@@ -133,6 +135,18 @@ class _Judge:
                     message = f"{who(attempt.caller)} {DOES[action]} rows"
                     yield Leak("shared-write", severity, relation, action, message, attempt)
                     break
+
+    def _forged_claims(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
+        """Rows without an owner that only a claim or header opens which its caller chooses, such as user_metadata."""
+        plain = {
+            (a.action, a.column) for a in attempts
+            if a.reached and a.caller.kind in (ANON, NEWCOMER, STRANGER) and a.whose == NONE
+        }  # fmt: skip
+        for attempt in attempts:
+            opened = attempt.reached and attempt.whose == NONE and attempt.caller.kind == FORGER
+            if opened and (attempt.action, attempt.column) not in plain:
+                message = f"{who(attempt.caller)} {DOES[attempt.action]} rows, which others cannot"
+                yield Leak("forged-claim", Severity.ERROR, relation, attempt.action, message, attempt)
 
     def _error_texts(self, relation: Relation, action: str, attempts: Sequence[Attempt]) -> Iterator[Leak]:
         """Errors that show another's row to a caller who cannot read it; an INSERT sends the values itself."""

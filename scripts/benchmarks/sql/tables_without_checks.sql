@@ -20,6 +20,12 @@ begin
 end
 $$;
 
+create trigger limit_owner_result_trigger
+before insert or update of result on public.with_checks
+for each row
+when (pg_column_size(new.result) > 1024)
+execute function private.limit_owner_result();
+
 alter table public.without_checks
 drop constraint chk_valid_metadata,
 drop constraint chk_valid_result,

@@ -77,7 +77,7 @@ class CommittedRows:
         made = cls(
             connection,
             fixture,
-            [*preparation, *map(Statement, fixture.plan.deferral)],
+            preparation,
             tuple(recording.users(connection, fixture)),
             [(row, recorded) for row, recorded in recording.rows_of(fixture) if not row.relation.is_storage],
             _deletable(connection, fixture),
@@ -255,7 +255,7 @@ class CommittedRows:
     @contextmanager
     def _transaction(self, *first: Statement) -> Iterator[None]:
         with self.connection.transaction():
-            self._run(*first, *self.preparation)
+            self._run(*first, *self.preparation, *map(Statement, self.fixture.plan.deferral))
             yield
 
     def _run(self, *statements: Statement) -> Answer:

@@ -123,6 +123,8 @@ def record(
     rows = [*users(connection, fixture), *(row for _, row in rows_of(fixture))]
     messages = dict.fromkeys(topics.message(c.topic, c.extension) for c in channels)
     rows += [RecordedRow(text, table=CHANNELS) for text in messages]
+    for relation in dict.fromkeys(relation for relation, _ in fixture.plan.deferring):
+        rows += [RecordedRow(text, table=relation.label) for text in fixture.plan.end_of_deferral]
     recorded = [*map(_attempt, attempts), *(_bypass(b) for b in bypasses if b.action != SQL), *_truncations(fixture)]
     recorded += map(_channel, channels)
     catalog = fixture.plan.catalog

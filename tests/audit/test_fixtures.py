@@ -172,6 +172,13 @@ def test_two_users_in_a_row_of_friends_are_no_group(todos: Connection) -> None:
     assert not [n for n in result.not_tested if n.object in ("public.friends", "public.posts")]
 
 
+def test_key_of_a_cycle_is_checked_in_attempts(odd_url: str) -> None:
+    with connect(odd_url) as connection, connection.transaction(force_rollback=True):
+        insert_fixture(connection, Options(), marked())
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            connection.execute("delete from public.pages")
+
+
 NAMED = """
 create table public.handles (id uuid primary key references auth.users, first text unique, last text unique);
 create function public.name_user() returns trigger language plpgsql security definer set search_path = '' as $$ begin

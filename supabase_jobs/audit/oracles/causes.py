@@ -32,7 +32,7 @@ def explain(
 ) -> list[AuditFinding]:
     """The findings for leaks, with cause and fix. `cursors` open again what the attempts need.
 
-    The fixes can all be run, in any order. They leave the leaks open whose ids are in `intended`.
+    Fixes for columns of one table do not undo each other, and leave those open whose leaks are `intended`, by id.
     """
     candidates = [(leak, policy) for leak in leaks for policy in _applicable(leak)]
     needed: dict[int, list[Policy]] = {}

@@ -143,7 +143,7 @@ def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, opti
         earlier_tests(options["tests_folder"])  # or an error, before the suite runs
     if (url := given.db_url or running_url(given.directory)) is not None:
         refuse_remote(url, copies=True)
-    with project_database(given) as (connection, _):
+    with project_database(given) as (connection, is_embedded):
         run = SuiteRun(
             connection,
             SuiteOptions(
@@ -157,7 +157,7 @@ def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, opti
                 options["timeout"],
                 Options(
                     load_api_settings(given.directory).schemas,
-                    volatile=options["call_functions"],
+                    volatile=options["call_functions"] or is_embedded,
                     configuration=audit_configuration(given.directory),
                 ),
             ),

@@ -96,7 +96,7 @@ def _not_called(connection: Connection, observed: _Observed, target: str) -> str
     if is_reached:
         return ""
     if target in observed.recording.functions:
-        return f"audit does not call {target}, which reads no table with hidden rows"
+        return f"audit does not call {target} with the fault: it reads no table with hidden rows"
     return f"audit does not call {target}, and no policy, trigger or function that audit reaches calls it"
 
 

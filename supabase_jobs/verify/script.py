@@ -33,7 +33,7 @@ begin;
 """
 _BEFORE = """\
 -- Save the rows before the calls.
-select set_config('verify.before', jsonb_object_agg(key, value)::text, true) is not null as saved
+select set_config('verify.before', jsonb_object_agg(key, value::jsonb)::text, true) is not null as saved
 from (
 {watch}
 ) as watched (key, value);
@@ -43,7 +43,7 @@ _AFTER = """\
 select key, before.value as before, after.value as after
 from jsonb_each(current_setting('verify.before')::jsonb) as before
 full join (
-select key::text, value from (
+select key, value::jsonb from (
 {watch}
 ) as watched (key, value)
 ) as after using (key)
@@ -148,7 +148,7 @@ def scenario(
     """The script of a scenario: the statements `given`, its calls, and the rows that have changed.
 
     `calls` are pairs of a result of `identity`, or '', and a statement; several calls continue after an error. `watch`
-    is a query for keys and rows (jsonb objects). `back` is the statement that resets the identity after a call.
+    is a query for keys and rows (JSON objects), both as text. `back` is the statement that resets the identity after a call.
     `deferred` adds what a commit would check.
     """
     watch_sql = filled(watch, literals).rstrip().removesuffix(";").rstrip()

@@ -43,8 +43,6 @@ _NO_TABLES = ManagedTables()
 
 _WATCH = "supabase_jobs_watch"
 _RUN_WATCH = Statement("execute supabase_jobs_watch")
-# the rows as text: equal texts need to be decoded once only
-_WATCH_ROWS = "select key::text, value::text from ({}\n) as watched (key, value)"
 
 # one savepoint for all scenarios: each scenario begins with a rollback to it
 _SAVEPOINT = Statement("savepoint scenario")
@@ -103,8 +101,7 @@ def scenario_runner(
     """
     connection = impersonation.connection
     params = {**impersonation.ids, ALL_IDS: list(impersonation.ids.values())}
-    watch = _WATCH_ROWS.format(declared.watch.strip().rstrip(";"))
-    query = psycopg.ClientCursor(connection).mogrify(watch.encode(), params)
+    query = psycopg.ClientCursor(connection).mogrify(declared.watch.encode(), params)
     # planning the watch query takes longer than running it
     prepare, now = Statement(f"prepare {_WATCH} as {query}"), Statement("select to_jsonb(now())")
     unchanging = [Statement(statement, params) for statement in declared.unchanging]

@@ -37,7 +37,7 @@ VALID = """
 ids = ["thing"]
 absent_ids = ["nothing"]
 fixture = ["insert into public.things values (%(thing)s)"]
-watch = "select id, to_jsonb(t) from public.things as t where id = any(%(ids)s)"
+watch = "select id::text, to_jsonb(t)::text from public.things as t where id = any(%(ids)s)"
 
 [identities.somebody]
 role = "anon"

@@ -21,6 +21,8 @@ START = (
 
 THROWAWAY = """
 from supabase_jobs.local import server
+
+pytestmark = pytest.mark.slow
 with server.throwaway(platform=False) as info:
     print(info.pid, info.data_dir, flush=True)
     input()

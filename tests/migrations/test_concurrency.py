@@ -19,6 +19,8 @@ from tests.fix_cli import Run
 from tests.fix_db import Make, packaged
 from tests.migrations.helpers import LEDGER, SLOW, rows, start, write
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("through_pooler", [False, True], ids=["directly", "pgbouncer"])
 def test_eight_concurrent_runs_apply_each_file_once(

@@ -57,12 +57,14 @@ def whole(shared: Callable[[int], str]) -> tuple[int, Any, bool]:
         return code, json.loads(out), connection.execute(STATE.encode()).fetchone() == before
 
 
+@pytest.mark.slow
 def test_every_mutant_is_killed_or_waived(whole: tuple[int, Any, bool]) -> None:
     code, document, _ = whole
     assert [m["id"] for m in document["mutants"] if not m["killed"] and not m["waived"]] == []
     assert code == 0
 
 
+@pytest.mark.slow
 def test_there_are_many_mutants_few_waivers_and_every_fault_can_be_injected(whole: tuple[int, Any, bool]) -> None:
     _, document, _ = whole
     assert document["total"] >= 1254
@@ -70,11 +72,13 @@ def test_there_are_many_mutants_few_waivers_and_every_fault_can_be_injected(whol
     assert document["not_injected"] == []
 
 
+@pytest.mark.slow
 def test_every_waiver_has_a_reason_and_is_needed(whole: tuple[int, Any, bool]) -> None:
     _, document, _ = whole
     assert {w["id"]: w["reason"] for w in document["waived"]} == waivers(EXPECTATIONS)
 
 
+@pytest.mark.slow
 def test_the_document_follows_the_contract(whole: tuple[int, Any, bool]) -> None:
     _, document, _ = whole
     assert document["total"] == len(document["mutants"]) == len({m["id"] for m in document["mutants"]})
@@ -85,10 +89,12 @@ def test_the_document_follows_the_contract(whole: tuple[int, Any, bool]) -> None
         assert all(name.startswith(("structure:", "access:")) for name in mutant["by"])
 
 
+@pytest.mark.slow
 def test_the_database_is_unchanged_afterwards(whole: tuple[int, Any, bool]) -> None:
     assert whole[2]
 
 
+@pytest.mark.slow
 def test_every_operator_file_derives_faults(whole: tuple[int, Any, bool]) -> None:
     families = {m["id"].partition(":")[0] for m in whole[1]["mutants"]}
     assert families == {path.stem for path in (Path(mutation.__file__).parent / "operators").glob("*.sql")}

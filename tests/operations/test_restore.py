@@ -11,6 +11,8 @@ from tests.impersonation import GUEST_A, JOBS, USER_A, guest, user, visible_jobs
 from tests.operations.conftest import BLOCKS, Shell, fill, query
 from tests.sql.population import STATUSES
 
+pytestmark = pytest.mark.slow
+
 FINGERPRINT = BLOCKS["fingerprint"]
 # from an older version to a newer one, with the programs of the newer one
 UPGRADES = [(15, 17), (16, 18)]

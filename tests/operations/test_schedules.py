@@ -1,6 +1,7 @@
 """The scheduled tasks of docs/operations.md: with pg_cron, with cron, and over the API."""
 
 import psycopg
+import pytest
 
 from tests.fix_api import serve_api
 from tests.fix_cron import Cron, apply, eventually
@@ -8,6 +9,8 @@ from tests.fix_db import Make
 from tests.impersonation import insert_fixture_rows
 from tests.operations.conftest import BLOCKS, Shell, query
 from tests.sql.population import expired, left
+
+pytestmark = pytest.mark.slow
 
 STUCK = """
 alter table public.async_jobs disable trigger user;

@@ -13,6 +13,8 @@ from tests.operations.conftest import BLOCKS, LANGUAGES, TEXT, Shell, query
 from tests.sql.population import populate
 from tests.sql.test_workers import CLAIM, REQUEUE
 
+pytestmark = pytest.mark.slow
+
 WATCH = BLOCKS["watch"]
 OF_USER = f"user_id = '{USER_A}'"
 SILENT = "alter table public.async_jobs disable trigger user; update public.async_jobs set {} where " + OF_USER

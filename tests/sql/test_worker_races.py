@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 
 import psycopg
+import pytest
 from psycopg.types.json import Jsonb
 
 from supabase_jobs.database.connection import Connection
@@ -14,6 +15,8 @@ from tests.fix_db import Make, oldest_and_newest
 from tests.impersonation import JOBS, USER_A, insert_fixture_rows
 from tests.programs import MAJORS
 from tests.sql.test_workers import COMPLETE, HEARTBEAT, REQUEUE, claim, silence, value
+
+pytestmark = pytest.mark.slow
 
 WORKERS = 8
 

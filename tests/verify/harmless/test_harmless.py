@@ -26,6 +26,7 @@ def harmful(findings: tuple[Finding, ...]) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @on_one_major_each("change", BOTH, [change.name for change in BOTH])
 def test_a_harmless_change_leaves_nothing_unchecked(rolled_back: Connection, change: Change) -> None:
     rolled_back.execute(change.sql.encode())
@@ -108,6 +109,7 @@ def test_the_catalogue_has_enough_settings() -> None:
     assert sum(map(len, SETTINGS.values())) >= 50
 
 
+@pytest.mark.slow
 @oldest_and_newest
 @pytest.mark.parametrize("scope", SETTINGS)
 def test_harmless_settings_leave_nothing_unchecked(make_database: Make, each_major: int, scope: str) -> None:

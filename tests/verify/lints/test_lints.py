@@ -49,6 +49,7 @@ def test_a_lint_reports_one_finding_until_it_is_fixed(rolled_back: Connection, f
     assert_reported_until_fixed(rolled_back, fault)
 
 
+@pytest.mark.slow
 @each(superuser=True)
 def test_a_lint_that_only_a_superuser_can_break(make_database: Make, fault: LintFault) -> None:
     """In a transaction that is rolled back: the databases of a server share its roles."""

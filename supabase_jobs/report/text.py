@@ -1,8 +1,13 @@
 """A verification as text for a terminal: matrices that fit 80 columns, then the findings by cause."""
 
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from supabase_jobs.findings import Grid, Severity, Verification
 from supabase_jobs.outcomes import OUTCOMES, SQLSTATE_MEANING
@@ -12,13 +17,8 @@ WIDTH = 80
 _MEANINGS = " · ".join(f"{outcome}: {meaning}" for outcome, meaning in OUTCOMES.items())
 LEGEND = f"{_MEANINGS} · five digits: {SQLSTATE_MEANING}"
 
-# the codes of ANSI terminals
-_STYLES = {
-    "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35", "cyan": "36",
-}  # fmt: skip
 _COLOURS = {"rows": "green", "hidden": "cyan", "denied": "magenta", "violates": "yellow"}
 _SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
-_MISMATCH = "bold red"
 _CELL = 8
 _LABEL = 26  # leaves space for six columns
 _OVERVIEW_LABEL = 31  # leaves space for five
@@ -26,8 +26,6 @@ _OVERVIEW_LABEL = 31  # leaves space for five
 _SHOWN = 3
 _LISTED = 156
 _MESSAGE = 800
-
-_StyledRow = tuple[str, Sequence[tuple[str, str]]]  # a label; texts with their styles
 
 
 def verification(result: Verification, *, colour: bool = False, whole: bool = True) -> str:
@@ -37,13 +35,18 @@ def verification(result: Verification, *, colour: bool = False, whole: bool = Tr
     result with findings shows no matrix.
     """
     grids = result.grids if whole or not result.findings else ()
-    lines = []
+    console = _console(colour)
     for grid in grids:
         for part in _parts(grid):
-            lines += [*_grid(part, colour), ""]
+            console.print(_table(part))
+            console.print()
     if grids:
-        lines += [*_wrapped(LEGEND, "dim", colour), ""]
-    return "".join(f"{line}\n" for line in [*lines, *_findings(result, colour, whole)])
+        console.print(LEGEND, style="dim")
+        console.print()
+    matrices = "".join(line.rstrip() + "\n" for line in _printed(console).splitlines())
+    console = _console(colour)
+    _print_findings(console, result, whole)
+    return matrices + _printed(console)
 
 
 def overview(grid: Grid, columns: Sequence[str], *, colour: bool = False, only_mismatches: bool = False) -> str:
@@ -63,11 +66,16 @@ def overview(grid: Grid, columns: Sequence[str], *, colour: bool = False, only_m
             continue
         rows.append((label, row))
         alike.append(0)
-    merged = [
-        (_merged(label, more), [_cell(outcome, bad, "green") for outcome, bad in row])
-        for (label, row), more in zip(rows, alike, strict=True)
-    ]
-    return "".join(f"{line}\n" for line in _table(grid.title, columns, merged, _OVERVIEW_LABEL, colour))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column(grid.title, width=_OVERVIEW_LABEL)
+    for column in columns:
+        table.add_column(column, width=_CELL, overflow="fold", vertical="bottom")
+    for (label, row), more in zip(rows, alike, strict=True):
+        shown = [Text(f"{o[: _CELL - 1]}!" if bad else o, style="bold red" if bad else "green") for o, bad in row]
+        table.add_row(_merged(label, more), *shown)
+    console = _console(colour)
+    console.print(table)
+    return "".join(line.rstrip() + "\n" for line in _printed(console).splitlines())
 
 
 def _merged(label: str, more: int) -> str:
@@ -79,45 +87,47 @@ def _merged(label: str, more: int) -> str:
 
 def overview_legend(*, colour: bool = False) -> str:
     """The meaning of the outcomes and of the merged rows of an overview."""
-    legend = f"{_MEANINGS} · (+1): and another one with the same outcomes"
-    return "".join(f"{line}\n" for line in _wrapped(legend, "dim", colour))
+    console = _console(colour)
+    console.print(f"{_MEANINGS} · (+1): and another one with the same outcomes", style="dim")
+    return "".join(line.rstrip() + "\n" for line in _printed(console).splitlines())
 
 
-def _styled(text: str, style: str, colour: bool) -> str:
-    """A text with a style, given as words (`bold red`), if there are colours."""
-    if not colour or not style or not text:
-        return text
-    return f"\x1b[{';'.join(_STYLES[word] for word in style.split())}m{text}\x1b[0m"
+def _console(colour: bool) -> Console:
+    return Console(file=io.StringIO(), width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False)
 
 
-def _wrapped(text: str, style: str, colour: bool) -> list[str]:
-    return [_styled(line, style, colour) for line in wrap(text, WIDTH, break_on_hyphens=False)]
+def _printed(console: Console) -> str:
+    file = console.file
+    assert isinstance(file, io.StringIO)  # noqa: S101  created above
+    return file.getvalue()
 
 
-def _findings(result: Verification, colour: bool, whole: bool) -> Iterator[str]:
-    """The lines of the findings by cause, the summary, and the verdict."""
+def _print_findings(console: Console, result: Verification, whole: bool) -> None:
+    """The findings by cause, the summary, and the verdict."""
     groups = summary.groups(result.findings)
     printed: set[str] = set()
     for group in groups:
-        yield from _group(group, colour, whole, printed)
+        _print_group(console, group, whole, printed)
     if groups:
-        hint = "To see the SQL of a finding: supabase-jobs verify --explain ID (ids: --json)."
-        yield _styled(hint, "dim", colour)
+        console.print("To see the SQL of a finding: supabase-jobs verify --explain ID (ids: --json).", style="dim")
         if not whole:
-            hint = "To see every finding and the access matrix: supabase-jobs verify --all."
-            yield _styled(hint, "dim", colour)
-        yield ""
-    yield f"passed: {', '.join(map(_area, summary.areas(result)))}"
+            console.print("To see every finding and the access matrix: supabase-jobs verify --all.", style="dim")
+        console.print()
+    console.print(Text(f"passed: {', '.join(map(_area, summary.areas(result)))}"), soft_wrap=True)
     errors = sum(f.severity is Severity.ERROR for f in result.findings)
     others = len(result.findings) - errors
     verdict = "ok" if result.ok else "FAILED"
     if unchecked := summary.unchecked(result):
         verdict += f" ({unchecked})"
-    counts = (
-        f"{verdict}: {summary.counted(result.checks, 'check')}, {summary.counted(errors, 'error')},"
-        f" {summary.counted(others, 'other finding')}, {result.milliseconds / 1000:.1f} s"
+    console.print(
+        Text(
+            f"{verdict}: {summary.counted(result.checks, 'check')}, {summary.counted(errors, 'error')},"
+            f" {summary.counted(others, 'other finding')},"
+            f" {result.milliseconds / 1000:.1f} s",
+            style="bold green" if result.ok else "bold red",
+        ),
+        soft_wrap=True,
     )
-    yield _styled(counts, "bold green" if result.ok else "bold red", colour)
 
 
 def _parts(grid: Grid) -> Iterator[Grid]:
@@ -135,83 +145,71 @@ def _parts(grid: Grid) -> Iterator[Grid]:
         )
 
 
-def _grid(grid: Grid, colour: bool) -> Iterator[str]:
-    rows = [
-        (label, [_cell(o, (r, c) in grid.mismatches, _COLOURS.get(o, "")) for c, o in enumerate(cells)])
-        for r, (label, cells) in enumerate(zip(grid.rows, grid.cells, strict=True))
-    ]
-    space = WIDTH - (_CELL + 1) * len(grid.columns)
-    width = min(max(map(len, (grid.title, *grid.rows))), space)
-    return _table(grid.title, grid.columns, rows, width, colour)
+def _table(grid: Grid) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column(grid.title, overflow="fold")
+    for column in grid.columns:
+        table.add_column(column, width=_CELL, overflow="fold", vertical="bottom")
+    for r, (label, cells) in enumerate(zip(grid.rows, grid.cells, strict=True)):
+        table.add_row(label, *(_cell(cell, (r, c) in grid.mismatches) for c, cell in enumerate(cells)))
+    return table
 
 
-def _cell(outcome: str, mismatch: bool, style: str) -> tuple[str, str]:
-    return (f"{outcome[: _CELL - 1]}!", _MISMATCH) if mismatch else (outcome, style)
+def _cell(outcome: str, mismatch: bool) -> Text:
+    return Text(
+        f"{outcome[: _CELL - 1]}!" if mismatch else outcome,
+        style="bold red" if mismatch else _COLOURS.get(outcome, ""),
+    )
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[_StyledRow], width: int, colour: bool) -> Iterator[str]:
-    """The lines of a table whose first column has this width; names and labels that are too long are wrapped."""
-    widths = [width, *([_CELL] * len(columns))]
-    names = [wrap(name, w, break_on_hyphens=False) for name, w in zip((title, *columns), widths, strict=True)]
-    height = max(map(len, names))
-    for texts in zip(*([""] * (height - len(lines)) + lines for lines in names), strict=True):
-        yield _line([(text, "bold") for text in texts], width, colour)
-    for label, cells in rows:
-        *above, last = wrap(label, width, break_on_hyphens=False) or [""]
-        yield from above
-        yield _line([(last, ""), *cells], width, colour)
-
-
-def _line(texts: Sequence[tuple[str, str]], width: int, colour: bool) -> str:
-    """Texts with their styles in columns, without spaces at the end."""
-    line, end, spaces = "", 0, 0
-    for number, (text, style) in enumerate(texts):
-        if text:
-            line += " " * (spaces - end) + _styled(text, style, colour)
-            end = spaces + len(text)
-        spaces = width + 1 + number * (_CELL + 1)
-    return line
-
-
-def _group(group: summary.Group, colour: bool, whole: bool, printed: set[str]) -> Iterator[str]:
+def _print_group(console: Console, group: summary.Group, whole: bool, printed: set[str]) -> None:
     """A cause or several findings of one object, what the cause explains, and the fix on lines of its own."""
     first = group.first
+    text = Text()
+    text.append(f"{group.severity}: ", style=f"bold {_SEVERITIES[group.severity]}")
     if group.has_cause or not group.rest:
-        about = _shown(f"{first.object}: {first.message}", whole, _MESSAGE)
+        text.append(f"{_shown(f'{first.object}: {first.message}', whole, _MESSAGE)}\n")
     else:
-        about = f"{summary.line(first.object)}, {len(group.findings)} times:"
-    severity = f"{group.severity}:"
-    start, *others = wrap(f"{severity} {about}", WIDTH, break_on_hyphens=False)
-    yield start.replace(severity, _styled(severity, f"bold {_SEVERITIES[group.severity]}", colour), 1)
-    yield from others
+        text.append(f"{summary.line(first.object)}, {len(group.findings)} times:\n")
     if group.has_cause:
         areas = Counter(finding.area for finding in group.rest)
         counts = ", ".join(f"{number} {area}" for area, number in areas.items())
-        yield f"  explains {summary.counted(len(group.rest), 'finding')} ({counts}):"
+        text.append(f"  explains {summary.counted(len(group.rest), 'finding')} ({counts}):\n")
     listed = group.rest if group.has_cause or not group.rest else group.findings
     shown = listed if whole else listed[:_SHOWN]
-    for finding in shown:
-        yield from _indented(_shown(finding.message, whole, _LISTED))
+    text.append("".join(_indented(_shown(finding.message, whole, _LISTED)) for finding in shown))
     if len(listed) > len(shown):
-        yield _styled(f"  … {len(listed) - len(shown)} more", "dim", colour)
-    yield from _entries([entry for finding in group.findings for entry in finding.accept], colour, printed)
+        text.append(f"  … {len(listed) - len(shown)} more\n", style="dim")
+    text.rstrip()
+    console.print(_without_trailing_space(console, text), soft_wrap=True)
+    _print_entries(console, [entry for finding in group.findings for entry in finding.accept], printed)
     if group.fixes:
-        yield _styled("fix:", "dim", colour)
-    # psql has to accept it: neither wrapped nor indented, and with its tabs
-    yield from map(summary.sql, group.fixes)
-    yield ""
+        console.print("fix:", style="dim")
+    for fix in group.fixes:
+        # psql has to accept it: neither wrapped nor indented, and with its tabs
+        console.file.write(f"{summary.sql(fix)}\n")
+    console.print()
 
 
-def _entries(entries: Iterable[str], colour: bool, printed: set[str]) -> Iterator[str]:
-    """Entries of supabase-jobs.toml without wrapping, each once in a report, so that all can be pasted."""
+def _print_entries(console: Console, entries: Iterable[str], printed: set[str]) -> None:
+    """Print entries of supabase-jobs.toml without wrapping, each once in a report, so that all can be pasted."""
     if new := dict.fromkeys(entry for entry in entries if entry not in printed):
         printed |= new.keys()
-        yield _styled("  if it is intended, add to supabase-jobs.toml with the reason:", "dim", colour)
-        yield from (f"    {line}" for entry in new for line in summary.visible(entry).splitlines())
+        text = Text("  if it is intended, add to supabase-jobs.toml with the reason:\n", style="dim")
+        text.append("".join(f"    {line}\n" for entry in new for line in summary.visible(entry).splitlines()))
+        console.print(text, end="", soft_wrap=True)
 
 
-def _indented(line: str) -> list[str]:
-    return wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+def _without_trailing_space(console: Console, text: Text) -> Text:
+    lines = text.wrap(console, WIDTH)
+    for line in lines:
+        line.rstrip()
+    return Text("\n").join(lines)
+
+
+def _indented(line: str) -> str:
+    wrapped = wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    return "".join(f"{part}\n" for part in wrapped)
 
 
 def _shown(text: str, whole: bool, limit: int) -> str:

@@ -1,9 +1,6 @@
 """One verification as text, JSON and Markdown."""
 
 import json
-import re
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -55,25 +52,6 @@ def test_text_fits_eighty_columns_and_has_every_row_and_column() -> None:
 def test_text_marks_the_mismatching_cell_and_has_colours_on_request_only() -> None:
     assert "violate!" in FORMATS["text"](BAD)
     assert "\x1b[" in text.verification(BAD, colour=True)
-
-
-def test_text_aligns_cells_with_the_last_line_of_a_name() -> None:
-    first, second = text.verification(BAD, colour=True).split("\n\n")[:2]
-    assert re.sub(r"\x1b\[[0-9;]*m", "", first).splitlines()[2:4] == [
-        "user, a thing of somebody",
-        f"else{' ' * 23}{' '.join(['hidden  '] * 6)}".rstrip(),
-    ]
-    assert second.splitlines()[-1] == f"service_role{' ' * 19}23514    23514    23514"
-    assert second.splitlines()[2].endswith(" \x1b[36mhidden\x1b[0m   \x1b[1;31mviolate!\x1b[0m")
-
-
-def test_a_text_report_loads_no_renderer() -> None:
-    code = (
-        "import sys\nfrom supabase_jobs.report import FORMATS\nfrom tests.verifications import BAD\n"
-        "FORMATS['text'](BAD)\nprint(sorted({'rich', 'jinja2'} & set(sys.modules)))"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "[]\n"
 
 
 def test_markdown_has_a_row_for_each_identity_and_escapes_bars() -> None:

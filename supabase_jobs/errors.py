@@ -1,4 +1,4 @@
-"""Exceptions of this package and the exit codes of its commands.
+"""Exceptions of this package, each with the exit code of the command that it ends.
 
 The docstring of a class is its default message. `hint` states what to do; `sqlstate`, `file` and `line` are set if
 they are known.
@@ -6,18 +6,7 @@ they are known.
 
 from dataclasses import asdict, dataclass
 
-# the meaning of each exit code, as in `--help` and README
-EXIT_CODES = {
-    0: "done, nothing wrong",
-    1: "verification failed, an audit found a leak, rendered files differ, or a mutant survived",
-    2: "wrong usage or configuration",
-    3: "`status --exit-code`: migrations are pending",
-    4: "drift: an applied file was edited, the database holds versions that the files do not, "
-    "or a file would be applied out of order",
-    5: "could not get a lock in time, or another runner is active",
-    6: "a migration's SQL failed; nothing of that file was kept",
-    7: "cannot connect, or the role lacks a privilege",
-}
+from supabase_jobs.exit_codes import ExitCode
 
 
 @dataclass(frozen=True)
@@ -40,7 +29,7 @@ class SupabaseJobsError(Exception):
     """The command failed."""
 
     code = "error"
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
     def __init__(
         self,
@@ -67,53 +56,53 @@ class ConfigError(SupabaseJobsError):
     """The configuration or an option is wrong."""
 
     code = "config"
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class VerificationError(SupabaseJobsError):
     """Verification of the database failed."""
 
     code = "verification_failed"
-    exit_code = 1
+    exit_code = ExitCode.FAILED
 
 
 class DriftError(SupabaseJobsError):
     """The database and the migration files disagree."""
 
     code = "drift"
-    exit_code = 4
+    exit_code = ExitCode.DRIFT
 
 
 class BusyError(SupabaseJobsError):
     """A lock could not be acquired in time, or another runner is active."""
 
     code = "busy"
-    exit_code = 5
+    exit_code = ExitCode.BUSY
 
 
 class MigrationError(SupabaseJobsError):
     """A migration's SQL failed; nothing of that file was kept."""
 
     code = "migration_failed"
-    exit_code = 6
+    exit_code = ExitCode.MIGRATION_FAILED
 
 
 class ConnectError(SupabaseJobsError):
     """The database cannot be reached."""
 
     code = "cannot_connect"
-    exit_code = 7
+    exit_code = ExitCode.NO_CONNECTION
 
 
 class PrivilegeError(SupabaseJobsError):
     """The role lacks a privilege that this command needs."""
 
     code = "insufficient_privilege"
-    exit_code = 7
+    exit_code = ExitCode.NO_CONNECTION
 
 
 class LocalServerError(SupabaseJobsError):
     """The embedded server cannot be started or stopped."""
 
     code = "local_server"
-    exit_code = 7
+    exit_code = ExitCode.NO_CONNECTION

@@ -13,7 +13,8 @@ from typing import TextIO
 import click
 
 from supabase_jobs.cli.common import report_error, shared_options, wants_json
-from supabase_jobs.errors import EXIT_CODES, ConfigError, SupabaseJobsError
+from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.exit_codes import ExitCode
 
 # exit code of a process that SIGPIPE terminates, as a shell reports it
 UNWRITABLE = 128 + 13
@@ -79,7 +80,7 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
         with formatter.section("Exit codes"):
-            formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+            formatter.write_dl([(str(int(code)), code.meaning) for code in ExitCode])
 
 
 @click.command(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -95,7 +96,7 @@ _COLLECT_AFTER = 50_000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code (`errors.EXIT_CODES`); no error ends in a traceback."""
+    """Run the command line and exit with its code (`exit_codes`); no error ends in a traceback."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     gc.set_threshold(_COLLECT_AFTER)
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":

@@ -23,6 +23,7 @@ from supabase_jobs.cli.common import (
     shared_options,
 )
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,7 +234,7 @@ def _dry_run(
         _print_dry_run(run, access)
     if run.verification is not None:
         annotate_findings(run.verification)
-    ctx.exit(0 if run.verification is None or run.verification.ok else 1)
+    ctx.exit(passed(run.verification is None or run.verification.ok))
 
 
 def _confirm_locks(run: "DryRun", address: str, *, allow_remote: bool) -> None:

@@ -24,6 +24,7 @@ from supabase_jobs.cli.common import (
 )
 from supabase_jobs.cli.project_database import audit_configuration, project_database
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:
     from supabase_jobs.audit.baseline import Baseline
@@ -148,7 +149,7 @@ def command(
         diff = _diff(given, migrations_from, options, known, strict=strict)
         diff = replace(diff, baseline=_shown(file) if file is not None else "")
         _write_diff(diff, form, output)
-        ctx.exit(0 if diff.ok else 1)
+        ctx.exit(passed(diff.ok))
     endpoint = None if api_url is None else local_endpoint("audit", given, api_url, allow_remote=allow_remote)
     with project_database(given) as (connection, is_embedded):
         if is_embedded:  # `connected` names any other
@@ -173,7 +174,7 @@ def command(
     else:
         write_file(output, _report(result, form, terminal=False))
     _annotate(result)
-    ctx.exit(0 if result.ok or emitted or update_baseline is not None else 1)
+    ctx.exit(passed(result.ok or bool(emitted) or update_baseline is not None))
 
 
 def _emit(connection: "Connection", options: "Options", emitted: Sequence[tuple[str, Path]]) -> "Audit":

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 from supabase_jobs.cli.common import as_json, connected, json_option, print_json, settings, shared_options
+from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:
     from supabase_jobs.operations.check_results import Sample
 
-DEVIATION_EXIT_CODE = 1
 _MAX_SAMPLE = 10_000
 
 
@@ -47,7 +47,7 @@ def command(ctx: click.Context, sample: int, strict: bool) -> None:
         )
     else:
         _print(result)
-    ctx.exit(DEVIATION_EXIT_CODE if strict and result.deviating else 0)
+    ctx.exit(passed(not (strict and result.deviating)))
 
 
 def _print(sample: "Sample") -> None:

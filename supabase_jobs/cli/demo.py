@@ -23,6 +23,7 @@ from supabase_jobs.cli.common import (
     shared_options,
 )
 from supabase_jobs.errors import VerificationError
+from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:
     from supabase_jobs.database.connection import Connection
@@ -93,7 +94,7 @@ def command(ctx: click.Context, keep: bool, whole: bool) -> None:
             click.echo(next_commands())
     if keep:
         narrate(f"still running at {server.url}; stop it with: supabase-jobs local stop")
-    ctx.exit(0 if result.ok else 1)
+    ctx.exit(passed(result.ok))
 
 
 def next_commands() -> str:

@@ -26,6 +26,7 @@ from supabase_jobs.cli.common import (
 from supabase_jobs.cli.project_database import audit_configuration, project_database
 from supabase_jobs.cli.terminal import counter, is_terminal
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:
     from supabase_jobs.findings import SuiteMutant, SuiteMutation
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from supabase_jobs.mutation.suite.run import Plan
     from supabase_jobs.settings import Settings
 
-SURVIVOR_EXIT_CODE = 1
 # the keys of report.suite.FORMATS, which `--help` does not load
 FORMATS = ("text", "json", "markdown", "html", "junit")
 # parameter → option, where the names differ
@@ -122,7 +122,7 @@ def _run_verify(ctx: click.Context, only: str | None, allow_remote: bool, as_jso
         print_json(_document(result))
     else:
         _print(result)
-    ctx.exit(SURVIVOR_EXIT_CODE if result.survivors else 0)
+    ctx.exit(passed(not result.survivors))
 
 
 def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, options: Mapping[str, Any]) -> None:
@@ -182,7 +182,7 @@ def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, opti
         _write_tests(options["tests_folder"], result)
     if interrupted is not None:
         raise interrupted
-    ctx.exit(SURVIVOR_EXIT_CODE if result.survivors else 0)
+    ctx.exit(passed(not result.survivors))
 
 
 @contextmanager

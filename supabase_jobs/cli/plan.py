@@ -18,6 +18,7 @@ from supabase_jobs.cli.common import (
 )
 from supabase_jobs.cli.project_database import audit_configuration
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +86,7 @@ def command(ctx: click.Context, with_dry_run: bool, with_access: bool, files_onl
             raise_problems(migration_plan)
             access = _access(given, connection, files, migration_plan) if migration_plan.pending else None
     _print(ctx, migration_plan, locks, access)
-    ctx.exit(0 if access is None or access.ok else 1)
+    ctx.exit(passed(access is None or access.ok))
 
 
 def _access(

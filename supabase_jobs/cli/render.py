@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from supabase_jobs.cli.common import as_json, json_option, narrate, print_json, settings, shared_options
+from supabase_jobs.exit_codes import passed
 from supabase_jobs.settings import DEFAULT_MIGRATIONS
 
 
@@ -72,4 +73,4 @@ def command(
     elif not comparison.differs and comparison.uninstalled_by is None:
         number = len(comparison.unchanged)
         narrate(f"{out}: {'the file is' if number == 1 else f'all {number} files are'} up to date")
-    ctx.exit(1 if check and comparison.differs else 0)
+    ctx.exit(passed(not (check and comparison.differs)))

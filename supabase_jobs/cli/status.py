@@ -3,9 +3,7 @@
 import click
 
 from supabase_jobs.cli.common import as_json, connected, json_option, print_json, settings, shared_options
-from supabase_jobs.errors import DriftError
-
-PENDING_EXIT_CODE = 3
+from supabase_jobs.exit_codes import ExitCode
 
 
 @click.command(epilog="Example: supabase-jobs status --exit-code")
@@ -53,6 +51,6 @@ def command(ctx: click.Context, exit_code: bool) -> None:
             click.echo("No migrations in the files or in the database.")
     if exit_code:
         if any(p.kind != "refused" for p in migration_plan.problems):
-            ctx.exit(DriftError.exit_code)
+            ctx.exit(ExitCode.DRIFT)
         if migration_plan.pending:
-            ctx.exit(PENDING_EXIT_CODE)
+            ctx.exit(ExitCode.PENDING)

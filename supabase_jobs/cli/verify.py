@@ -23,6 +23,7 @@ from supabase_jobs.cli.common import (
     write_file,
 )
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.exit_codes import passed
 from supabase_jobs.settings import FILE_NAME
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def command(
 
         write_file(output, REPORTS[form](verification))
     annotate_findings(verification)
-    ctx.exit(0 if verification.ok else 1)
+    ctx.exit(passed(verification.ok))
 
 
 def _endpoint(given: "Settings", areas: Sequence[str], url: str, allow_remote: bool) -> "Endpoint":

@@ -148,8 +148,8 @@ def scenario(
     """The script of a scenario: the statements `given`, its calls, and the rows that have changed.
 
     `calls` are pairs of a result of `identity`, or '', and a statement; several calls continue after an error. `watch`
-    is a query for keys and rows (JSON objects), both as text. `back` is the statement that resets the identity after a call.
-    `deferred` adds what a commit would check.
+    is a query for keys and rows (JSON objects), both as text. `back` is the statement that resets the identity after a
+    call. `deferred` adds what a commit would check.
     """
     watch_sql = filled(watch, literals).rstrip().removesuffix(";").rstrip()
     start = "".join(filled(statement, literals) for statement in given)

@@ -11,7 +11,8 @@ import pytest
 
 from supabase_jobs.cli import COMMANDS, demo, main
 from supabase_jobs.cli.common import report
-from supabase_jobs.errors import EXIT_CODES, SupabaseJobsError
+from supabase_jobs.errors import SupabaseJobsError
+from supabase_jobs.exit_codes import ExitCode
 from tests.fix_cli import Run
 from tests.fix_db import packaged
 from tests.verifications import BAD, GOOD
@@ -24,19 +25,19 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 def test_readme_lists_the_exit_codes() -> None:
     rows = re.findall(r"^\| (\d) \| (.*) \|$", README, flags=re.MULTILINE)
-    assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
+    assert {int(code): meaning for code, meaning in rows} == {code: code.meaning for code in ExitCode}
 
 
 def test_help_lists_the_exit_codes(cli: Run) -> None:
     _, _, shown = " ".join(cli("--help").out.split()).partition("Exit codes:")
-    assert all(f"{code} {meaning}" in shown for code, meaning in EXIT_CODES.items())
+    assert all(f"{int(code)} {code.meaning}" in shown for code in ExitCode)
 
 
 def test_every_error_has_a_documented_exit_code() -> None:
     family = [SupabaseJobsError]
     for error in family:
         family += error.__subclasses__()
-    assert {error.exit_code for error in family} == {1, 2, 4, 5, 6, 7} <= EXIT_CODES.keys()
+    assert {error.exit_code for error in family} == {1, 2, 4, 5, 6, 7} <= {*ExitCode}
 
 
 def test_version_and_help(cli_process: Run) -> None:

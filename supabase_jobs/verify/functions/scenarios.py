@@ -72,9 +72,9 @@ class Scenario:
 class Scenarios:
     """The whole file, with the ids, identities and fixture of its access matrix.
 
-    `watch` is the query that shows changes: the key of each row, and the row as a JSON object, both as text. Each id
-    in `fixture_ids` must have a row in its result before the first scenario. The statements `unchanging` change no value, except through
-    user triggers.
+    `watch` is the query that shows changes: the key of each row, and the row as a JSON object, both as text. Each id in
+    `fixture_ids` must have a row in its result before the first scenario. The statements `unchanging` change no value,
+    except through user triggers.
     """
 
     ids: tuple[str, ...]

@@ -26,6 +26,8 @@ begin
   return public.add(1, 1) = 2 or notebook is null;
 end $$;
 create policy "what a function allows" on public.members as restrictive for select using (public.may(notebook_id));
+create function public.size(notebook uuid) returns bigint language sql stable
+as 'select count(*) from public.notebooks where id = notebook';
 create function public.unused() returns trigger language plpgsql as 'begin return new; end';
 """
 # equivalent, cannot be tested, or the test that is missing
@@ -41,6 +43,10 @@ FAULTS = [
      "public.forget(uuid)", UNTESTED),
     ("alter function public.unused() security definer", "alter function public.unused() security invoker",
      "public.unused()", UNTESTED),
+    ("create or replace function public.size(notebook uuid) returns bigint language sql stable"
+     " as 'select count(*) from public.notebooks where false and id = notebook'",
+     "create or replace function public.size(notebook uuid) returns bigint language sql stable"
+     " as 'select count(*) from public.notebooks where id = notebook'", "public.size(uuid)", UNTESTED),
     ("alter function public.add(int, int) cost 5", "alter function public.add(int, int) cost 100",
      "public.add(integer,integer)", EQUIVALENT),
 ]  # fmt: skip

@@ -60,6 +60,11 @@ def test_text_ends_with_the_score() -> None:
     assert FORMATS["text"](COMPLETE).splitlines()[-1].startswith("ok: score 100 % (1 of 1)")
 
 
+def test_markdown_has_a_code_block_for_the_fault_and_for_each_test() -> None:
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", FORMATS["markdown"](RESULT), re.MULTILINE | re.DOTALL)
+    assert blocks == [("sql", "grant select;\n"), ("python", SURVIVED.tests["pytest"]), ("sql", "begin;\n")]
+
+
 def test_only_a_complete_run_is_ok() -> None:
     assert FORMATS["text"](replace(COMPLETE, selected=2)).splitlines()[-1].startswith("INTERRUPTED: ")
 

@@ -62,7 +62,7 @@ class Effects:
             found = (*_differences(before.recording, after.recording), *_calls(before.recording, after.recording))
             differences = sorted(found, key=_danger)
             if not differences:
-                why = _untested(before, after, target) or _not_called(mutated, after, target)
+                why = _untested(before, after, target) or _not_observed(mutated, after, target)
                 return Effect("untested", note=why) if why else Effect("equivalent")
             with self._lock, connect(self._reference.url) as reference:
                 for old, new in differences[:_MAX_TRIED]:
@@ -87,17 +87,23 @@ def _untested(before: _Observed, after: _Observed, target: str) -> str:
     return f"audit cannot test {target}: {listed[0].why}" if listed else ""
 
 
-def _not_called(connection: Connection, observed: _Observed, target: str) -> str:
-    """Why nothing is known about a function that the audit has not called, not even by a table; '' if it ran."""
+def _not_observed(connection: Connection, observed: _Observed, target: str) -> str:
+    """Why nothing is known about a function that no table runs and of which no call had an effect; '' if it is known.
+
+    The audit calls functions with rows that are hidden from the caller: nobody's own rows show what they do.
+    """
     if not target.endswith(")"):
         return ""
-    called = sorted({a.object for a in observed.recording.attempts if a.object.endswith(")")})
-    [(is_reached,)] = _QUERIES["reached"].rows(connection, target, called)
+    calls = [a for a in observed.recording.attempts if a.object.endswith(")")]
+    effective = sorted({call.object for call in calls if call.outcome == "rows"})
+    [(is_reached,)] = _QUERIES["reached"].rows(connection, target, effective)
     if is_reached:
         return ""
+    if any(call.object == target for call in calls):
+        return f"audit calls {target} only with rows of others, and no call returned or changed any of them"
     if target in observed.recording.functions:
         return f"audit does not call {target} with the fault: it reads no table with hidden rows"
-    return f"audit does not call {target}, and no policy, trigger or function that audit reaches calls it"
+    return f"audit does not call {target}, and no policy, trigger or function that audit observes calls it"
 
 
 def _calls(before: Recording, after: Recording) -> Iterator[tuple[RecordedAttempt, RecordedAttempt]]:

@@ -30,7 +30,7 @@ def _scores(title: str, groups: Sequence[Score]) -> str:
 
 
 def _survivor(mutant: SuiteMutant) -> str:
-    text = f"<details><summary>{plain(mutant.sentence)}</summary>\n\n{block('sql', mutant.sql)}\n"
+    text = f"<details><summary>{plain(mutant.sentence)}</summary>\n\n{block(mutant.sql)}\n"
     if mutant.note:
         text += f"No test: {plain(mutant.note)}.\n\n"
     for name, language in (("pytest", "python"), ("pgtap", "sql")):

@@ -1,4 +1,4 @@
--- $1 function, $2 functions that were called
+-- $1 function, $2 functions of which a call had an effect
 -- Whether a function runs when requests act on tables and views, or when these functions are called: a policy, trigger,
 -- view, default, constraint or index refers to it, or the body of such a function names it.
 with recursive project as (

@@ -12,6 +12,7 @@ from tests.fix_db import Make
 from tests.mutation.suites import notebooks
 
 MORE = """
+alter table public.notebooks add column archived boolean not null default false;
 create view public.mine with (security_invoker = true) as select * from public.notebooks;
 revoke all on public.mine from anon;
 create table public.tags (name text primary key);
@@ -37,6 +38,8 @@ FAULTS = [
      "public.mine", "can read a row of their own in mine"),
     ("revoke select on public.tag_list from anon", "grant select on public.tag_list to anon",
      "public.tag_list", "anon can read"),
+    ("revoke insert on public.notebooks from authenticated", "grant insert on public.notebooks to authenticated",
+     "public.notebooks", "stranger can insert a row of their own into notebooks"),
     ("revoke execute on function public.forget(uuid) from public, anon; ",
      "grant execute on function public.forget(uuid) to public, anon", "public.forget(uuid)", "anon can execute"),
     ("alter function public.forget(uuid) security definer", "alter function public.forget(uuid) security invoker",

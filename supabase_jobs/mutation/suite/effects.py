@@ -155,9 +155,14 @@ def _by_cell(attempts: Sequence[RecordedAttempt]) -> dict[Cell, list[RecordedAtt
 
 
 def _danger(difference: tuple[RecordedAttempt, RecordedAttempt]) -> tuple[int, int]:
-    """The order of tests: what strangers gain, what others gain, what a caller loses, and other outcomes."""
+    """The order of tests: what strangers gain, what others gain, what a caller loses, and other outcomes.
+
+    Of what is lost, a row without a special state or owner comes first: it makes the plainest test.
+    """
     old, new = difference
     near = ("own", "group", "none", "other").index(new.whose)
     if new.outcome == "rows" or (old.outcome in _REFUSALS and new.outcome not in _REFUSALS):
         return 0, -near
-    return (1 if old.outcome == "rows" else 2), near
+    if old.outcome == "rows":
+        return 1, 2 * near + new.action.startswith("insert ")
+    return 2, near

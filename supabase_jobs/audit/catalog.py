@@ -90,6 +90,7 @@ class Policy:
 class Relation:
     """A table or view. `granted` has pairs such as "anon SELECT"; `reads` are the relations that a view reads.
 
+    `partitions` are the schemas and names of all partitions, also of those of partitions.
     `statement_triggers`: some trigger runs once for each statement, also if a policy leaves it no row.
     """
 
@@ -111,6 +112,7 @@ class Relation:
     policies: tuple[Policy, ...]
     bounds: tuple[str, ...] = field(default=())
     statement_triggers: bool = False
+    partitions: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def label(self) -> str:
@@ -296,9 +298,15 @@ def _relations(
     rows: Rows, columns: Mapping[int, Rows], constraints: Mapping[int, Rows], policies: Mapping[int, Rows]
 ) -> Iterable[Relation]:
     bounds: dict[int, list[str]] = {}
+    partitions: dict[int, set[tuple[str, str]]] = {}
+    parents = {row[0]: row[9] for row in rows}
     for row in rows:
         if row[9] is not None and row[10] is not None:
             bounds.setdefault(row[9], []).append(row[10])
+        above = row[9]
+        while above is not None:
+            partitions.setdefault(above, set()).add((row[1], row[2]))
+            above = parents.get(above)
     for row in rows:
         (
             oid,
@@ -326,6 +334,7 @@ def _relations(
             tuple(Policy(*map(_frozen, p[1:])) for p in policies.get(oid, ())),
             tuple(bounds.get(oid, ())),
             statement_triggers,
+            frozenset(partitions.get(oid, ())),
         )  # fmt: skip
 
 

@@ -51,6 +51,8 @@ class Literal:
 
 Value = Claim | Header | Reference | Literal
 USER_ID = Claim(("sub",))
+# the operator of a comparison with null, as the parser names it
+IS_NULL = "IS_NULL"
 
 # functions that leave a value as it is, for a comparison
 _TRANSPARENT = {"nullif", "lower", "upper", "trim", "btrim", "coalesce", "to_jsonb", "any", "convert_to"}
@@ -76,7 +78,7 @@ def _nothing(_name: tuple[str, ...]) -> Value | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two values that an expression compares; `operator` is `=`, `<`, … . `scopes` maps aliases to tables."""
+    """Two values that an expression compares; `operator` is `=`, `<`, … or IS_NULL. `scopes` maps aliases to tables."""
 
     left: Value
     operator: str
@@ -262,7 +264,7 @@ def request_values(tree: Any) -> set[Claim | Header]:
 
 
 def comparisons(tree: Any, lookup: Lookup = _nothing, scopes: Mapping[str, str] | None = None) -> Iterator[Comparison]:
-    """Every comparison of two known values, anywhere in a tree, subqueries included."""
+    """Every comparison of two known values, anywhere in a tree, subqueries included; `column is null` too."""
     scopes = scopes or {}
     if isinstance(tree, list):
         for part in tree:
@@ -275,6 +277,11 @@ def comparisons(tree: Any, lookup: Lookup = _nothing, scopes: Mapping[str, str] 
     expression = tree.get("A_Expr")
     if isinstance(expression, dict) and "lexpr" in expression and "rexpr" in expression:
         yield from _compared(expression, lookup, scopes)
+    test = tree.get("NullTest")
+    if isinstance(test, dict) and test["nulltesttype"] == IS_NULL:
+        tested = value(test["arg"], lookup)
+        if isinstance(tested, Reference):
+            yield Comparison(tested, IS_NULL, Literal(""), scopes)
     link = tree.get("SubLink")
     if isinstance(link, dict) and link.get("subLinkType") == "ANY_SUBLINK" and "testexpr" in link:
         yield from _in_subquery(link, lookup, scopes)

@@ -33,6 +33,7 @@ class Usage:
     `policy_functions` maps each policy of a table to the signatures of the project's functions that it calls.
     `words` are all words of policies and functions, so a column that is not among them cannot change an access.
     `mentioned` are the columns whose names the policies of their own table contain.
+    `nulls` are the columns that a policy or function tests with IS NULL, such as `accepted_at` of an invitation.
     """
 
     users: set[ColumnKey] = field(default_factory=set)
@@ -50,6 +51,7 @@ class Usage:
     policy_functions: dict[tuple[int, str], list[str]] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
     mentioned: set[ColumnKey] = field(default_factory=set)
+    nulls: set[ColumnKey] = field(default_factory=set)
 
     @cached_property
     def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
@@ -89,6 +91,7 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
         (found.checked, other.checked),
         (found.owners, other.owners),
         (found.mentioned, other.mentioned),
+        (found.nulls, other.nulls),
     ):
         into |= keys(given)
     for path, columns in other.claims.items():
@@ -222,6 +225,8 @@ class _Reader:
                 found.headers.setdefault(right.name, set()).add(key)
                 if right.hashing:
                     found.hashing[key] = right.hashing
+            elif comparison.operator == expressions.IS_NULL:
+                found.nulls.add(key)
             elif isinstance(right, Literal):
                 known = found.literals.setdefault(key, [])
                 if right.text not in known and comparison.operator in ("=", "<>"):

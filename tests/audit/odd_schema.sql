@@ -66,3 +66,19 @@ create function public.authorize(requested text) returns boolean language plpgsq
 alter table public.roles enable row level security; alter table public.role_permissions enable row level security; alter table public.user_roles enable row level security;
 create policy ur on public.user_roles for select using (user_id = auth.uid());
 create policy pd on public.posts for delete using (public.authorize('posts.delete'));
+-- times of what has not happened: an invitation that is open, a membership that has not stopped
+create table public.invitations (id uuid primary key default gen_random_uuid(), invited_by uuid not null references auth.users, accepted_at timestamptz);
+alter table public.invitations enable row level security; create policy o on public.invitations for select to authenticated using (accepted_at is null);
+create table public.classes (id uuid primary key default gen_random_uuid(), teacher_id uuid not null references auth.users, serial text not null unique check (serial ~ '^[A-Z]{3}-[0-9]{6}$'));
+create table public.attendees (class_id uuid references public.classes, user_id uuid references auth.users, stopped_at timestamptz, primary key (class_id, user_id));
+create function public.attends(class uuid) returns boolean language sql stable security definer set search_path = '' as $$ select exists (select from public.attendees as a where a.class_id = class and a.user_id = auth.uid() and a.stopped_at is null) $$;
+alter table public.classes enable row level security; alter table public.attendees enable row level security;
+create policy c on public.classes for select using (teacher_id = auth.uid() or public.attends(id)); create policy a on public.attendees for select using (user_id = auth.uid());
+-- a unique key of a partition
+create table public.measures (user_id uuid not null references auth.users, at timestamptz not null default now(), primary key (user_id, at)) partition by range (at);
+create table public.all_measures partition of public.measures default;
+alter table public.all_measures enable row level security; alter table public.measures enable row level security;
+create policy m on public.measures for insert with check (user_id = auth.uid());
+-- addresses without an owner
+create table public.subscribers (email text primary key, confirmed boolean not null default false);
+alter table public.subscribers enable row level security; create policy s on public.subscribers for select using (confirmed);

@@ -1,14 +1,17 @@
 """Rows for a schema with claims, headers, cycles, partitions, patterns and triggers; nothing of them remains."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from supabase_jobs.audit.catalog import Column
 from supabase_jobs.audit.committed import marked
+from supabase_jobs.audit.expressions import Limits
 from supabase_jobs.audit.fixtures.patterns import like, matching
-from supabase_jobs.audit.fixtures.values import is_marked_id
+from supabase_jobs.audit.fixtures.values import candidates, is_marked_id, utc_now
 from supabase_jobs.audit.run import Options, audit, insert_fixture
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, Severity
@@ -60,7 +63,7 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
 
 def test_every_table_has_rows(odd: Audit) -> None:
     assert odd.not_tested == ()
-    assert odd.planted == odd.tables == 19
+    assert odd.planted == odd.tables == 24
 
 
 def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) -> None:
@@ -82,6 +85,36 @@ def test_rows_in_each_state_that_policies_distinguish(odd: Audit) -> None:
     assert odd.access["public.posts"]["anon"] == "none"
     assert odd.access["public.posts (visibility = public)"]["anon"] == "read"
     assert odd.access["public.posts (deleted_at is set)"]["anon"] == "none"
+    assert odd.access["public.invitations"]["stranger"] == "read"
+    assert odd.access["public.invitations (accepted_at is set)"]["stranger"] == "none"
+
+
+def test_membership_that_has_not_stopped(odd: Audit) -> None:
+    access = odd.access["public.classes"]
+    assert (access["member of attendees"], access["former member of attendees"]) == ("read", "none")
+
+
+def test_unique_key_of_a_partition_refuses_what_policies_accept(odd: Audit) -> None:
+    assert (odd.access["public.measures"]["owner"], odd.access["public.measures"]["stranger"]) == ("insert", "none")
+
+
+def test_addresses_without_an_owner_that_anyone_reads_are_a_warning(odd: Audit) -> None:
+    [finding] = [f for f in odd.findings if f.id == "public:public.subscribers (confirmed = true):select"]
+    assert (finding.severity, finding.message) == (Severity.WARNING, "Anyone can read rows, with email")
+
+
+def test_values_of_a_pattern_of_digits_differ() -> None:
+    column = Column("serial", "text", "text", "b", "", -1, None, "", True, None, "", "", (), (), frozenset())
+    limits = Limits(patterns=["^[A-Z]{3}-[0-9]{6}$"])
+    first, second = (
+        {
+            v
+            for v in candidates(column, limits, f"zq{name}eaf", 1, utc_now())
+            if re.match("^[A-Z]{3}-[0-9]{6}$", v or "")
+        }
+        for name in "ab"
+    )
+    assert first ^ second
 
 
 def test_owner_column_of_a_state_is_reported_once(odd: Audit) -> None:

@@ -10,7 +10,6 @@ from supabase_jobs.audit.callers import (
     MEMBER,
     NEWCOMER,
     STRANGER,
-    Caller,
 )
 from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.fixtures.plan import Plan, user_columns
@@ -54,7 +53,8 @@ def find(plan: Plan, attempts: Sequence[Attempt], gains: Sequence[Gain]) -> list
     plain = {(k.kind, k.relation.oid, k.action) for k in found.values() if not k.attempt.is_state}
     return [
         k for k in found.values()
-        if not k.attempt.is_state or (k.kind != "public" and (k.kind, k.relation.oid, k.action) not in plain)
+        if not k.attempt.is_state
+        or ((k.kind, k.relation.oid, k.action) not in plain and (k.kind != "public" or k.severity is Severity.WARNING))
     ]  # fmt: skip
 
 
@@ -88,6 +88,7 @@ class _Judge:
 
     def _reads(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
         if not self._plan.owned(relation):
+            yield from self._public_addresses(relation, attempts)
             return
         reached = [
             a for a in attempts if a.action == SELECT and a.whose == OTHER and a.reached and a.caller.is_outsider
@@ -117,6 +118,25 @@ class _Judge:
             )
         else:
             yield Leak("read", Severity.ERROR, relation, SELECT, f"{message}, which others cannot", first)
+
+    def _public_addresses(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:
+        """Rows without an owner, such as those of a newsletter, that everybody reads with addresses or secrets.
+
+        A telephone number there may be that of a shop or the prefix of a country.
+        """
+        kinds = (ANON, NEWCOMER)
+        reached = [
+            a for a in attempts if a.action == SELECT and a.whose == NONE and a.reached and a.caller.kind in kinds
+        ]
+        for attempt in reached[:1]:
+            names = [
+                c.name for c in relation.columns
+                if is_sensitive(c.name) and "phone" not in c.name
+                and relation.may(attempt.caller.role, "SELECT", c.name)
+            ]  # fmt: skip
+            if names:
+                message = f"{who(attempt.caller)} read rows, with {', '.join(names)}"
+                yield Leak("public", Severity.WARNING, relation, SELECT, message, attempt)
 
     # ------------------------------------------------------------------------------------------- writes
 
@@ -199,7 +219,7 @@ class _Judge:
                 yield Leak("upload", severity, relation, INSERT, message, attempt)
                 break
             if attempt.whose == OTHER and not attempt.name:
-                parents = self._unreadable_parents(relation, attempt.caller)
+                parents = self._unreadable_parents(relation, attempt)
                 if self._identifies(relation):
                     severity = Severity.WARNING if attempt.caller.kind == FORMER else Severity.ERROR
                     yield Leak(
@@ -217,7 +237,7 @@ class _Judge:
                     yield Leak("forged", Severity.ERROR, relation, INSERT, message, attempt)
                 break
         for attempt in inserts:
-            if attempt.name == JOIN and (parents := self._unreadable_parents(relation, attempt.caller)):
+            if attempt.name == JOIN and (parents := self._unreadable_parents(relation, attempt)):
                 message = (
                     f"{who(attempt.caller)} add rows of their own below {parents[0].label} rows that they cannot read"
                 )
@@ -244,13 +264,15 @@ class _Judge:
         )
         return named or bool(user_columns(relation, usage, self._plan.per_user))
 
-    def _unreadable_parents(self, relation: Relation, caller: Caller) -> list[Relation]:
-        """The owned tables that a row refers to and whose row of tenant A the caller cannot read."""
+    def _unreadable_parents(self, relation: Relation, insert: Attempt) -> list[Relation]:
+        """The owned tables to whose row of tenant A an inserted row refers, and that the caller cannot read."""
         found = []
         for key in relation.foreign_keys:
+            if any(insert.written.get(column) != insert.row.values.get(column) for column in key.columns):
+                continue  # it refers to a row of the caller's own
             for attempt in self._by_relation.get(key.target or 0, ()):
                 if (
-                    attempt.caller is caller
+                    attempt.caller is insert.caller
                     and attempt.action == SELECT
                     and attempt.whose == OTHER
                     and not attempt.reached

@@ -103,7 +103,8 @@ class Attempt:
             kinds = (errors.IntegrityError,)
         if error.diag.constraint_name is None and isinstance(error, errors.CheckViolation):
             return False  # no partition for the row: found before policies are checked
-        own = (error.diag.schema_name, error.diag.table_name) == (self.relation.schema, self.relation.name)
+        table = (error.diag.schema_name, error.diag.table_name)
+        own = table == (self.relation.schema, self.relation.name) or table in self.relation.partitions
         return isinstance(error, kinds) and own and error.diag.context is None
 
     def _is_only_referenced(self, error: psycopg.Error) -> bool:

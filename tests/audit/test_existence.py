@@ -106,6 +106,11 @@ def test_a_materialized_view_shows_the_rows_of_others(todos: Connection) -> None
         "a materialized view has no row level security",
     )
     assert todos.execute("select count(*) from public.all_todos").fetchone() == (0,)
+    todos.execute(finding.fix.encode())
+    may_read = (
+        "select has_table_privilege(r, 'public.all_todos', 'select') from unnest('{anon,authenticated}'::text[]) as r"
+    )
+    assert todos.execute(may_read).fetchall() == [(False,), (False,)]
 
 
 def test_a_materialized_view_that_must_not_be_locked_is_not_tested(todos: Connection) -> None:

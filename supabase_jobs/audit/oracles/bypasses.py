@@ -13,7 +13,6 @@ from supabase_jobs.audit.probes.bypasses import SQL, Bypass
 from supabase_jobs.findings import AuditFinding, Severity
 
 _PRIVILEGES = {"SELECT": "read", "INSERT": "add", "UPDATE": "change", "DELETE": "delete"}
-_SHOWN_BY_ROWS = ("function-exists:", "function-ids:")
 _DOES = {SELECT: "read", UPDATE: "change", DELETE: "delete"}
 
 
@@ -23,9 +22,14 @@ def find(bypasses: Sequence[Bypass]) -> list[AuditFinding]:
     for bypass in sorted(bypasses, key=lambda b: rank(b.caller)):
         for finding in _findings(bypass):
             found.setdefault(finding.id, finding)
-    # whoever reads a row knows that it exists
+    # whoever reads a row, or its id, knows that it exists
     read = {finding.object for id_, finding in found.items() if id_.startswith("function-reads:")}
-    return [f for id_, f in found.items() if f.object not in read or not id_.startswith(_SHOWN_BY_ROWS)]
+    known = {finding.object for id_, finding in found.items() if id_.startswith("function-ids:")} | read
+    return [
+        f for id_, f in found.items()
+        if not (f.object in read and id_.startswith("function-ids:"))
+        and not (f.object in known and id_.startswith("function-exists:"))
+    ]  # fmt: skip
 
 
 def partitions(catalog: Catalog) -> Iterator[AuditFinding]:
@@ -110,7 +114,10 @@ def _of_function(bypass: Bypass, function: Function) -> Iterator[AuditFinding]:
 
 
 def _revoke(view: Relation, caller: Caller) -> str:
-    return _text(sql.SQL("revoke select on {} from {};").format(view.identifier, sql.Identifier(caller.role)))
+    """What anyone may read, signed-in users may not read either."""
+    roles = ("anon", "authenticated") if caller.role == "anon" else (caller.role,)
+    names = sql.SQL(", ").join(map(sql.Identifier, roles))
+    return _text(sql.SQL("revoke select on {} from {};").format(view.identifier, names))
 
 
 def _revoke_all(view: Relation) -> str:

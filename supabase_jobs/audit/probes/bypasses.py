@@ -48,10 +48,12 @@ _VARIANTS = 6
 # calls of a function with other arguments that are compared with calls for unknown ones, and all calls of a function
 _COMPARED, _MOST_VARIANTS = 2, 16
 _IDS, _TEXTS = ("uuid", "bigint", "integer"), ("text", "character varying")
+_TEXT_BASES = ("text", "varchar")
+_PLAIN_BASES = ("json", "jsonb", "bool", "numeric", "float8", "timestamptz", "date", "int4", "int2")
 # of the characters of a token: all rows of a tenant contain them, and no token is recognized by them
 _PART = 3
-# SQL as an argument: a statement, a part of a quoted text, and an expression
-_INJECTED = ("select 1/0", "'||(1/0)||'", "1/0")
+# SQL as an argument: a statement, a part of a quoted text, an expression, and a condition
+_INJECTED = ("select 1/0", "'||(1/0)||'", "1/0", "1/0 = 0")
 # statements for which an identity is set once; a batch that takes long ends between probes
 _PER_PROBE = 20
 UPDATABLE, DELETABLE = 4, 16
@@ -347,12 +349,21 @@ class Bypasses:
             return sql.SQL("delete from {}").format(view.identifier)
         if (column := self._harmless(view, role)) is None:
             return None
-        value = typed(f"zqx{self._fixture.a.token[3:]}", column.type)
+        token = f"zqx{self._fixture.a.token[3:]}"
+        text = (
+            token
+            if column.base in _TEXT_BASES
+            else values.candidates(column, Limits(), token, 77, self._fixture.now)[0]
+        )
+        value = typed(text, column.type)
         return sql.SQL("update {} set {} = {}").format(view.identifier, column.identifier, value)
 
     def _harmless(self, view: Relation, role: str) -> Column | None:
-        texts = [c for c in view.columns if c.base in ("text", "varchar") and view.may(role, "UPDATE", c.name)]
-        return next(iter(texts), None)
+        """The column with the fewest side effects: texts, then what is no key and refers to no row."""
+        columns = [c for c in view.columns if view.may(role, "UPDATE", c.name)]
+        texts = [c for c in columns if c.base in _TEXT_BASES]
+        others = [c for c in columns if c.typtype == "e" or c.base in _PLAIN_BASES]
+        return next(iter([*texts, *others]), None)
 
     # ------------------------------------------------------------------------------------------- functions
 
@@ -380,14 +391,17 @@ class Bypasses:
             unknown = [self._unknown_arguments(function, chosen, number) for number in (1, 2)]
             calls = [self._call(function, arguments) for arguments in (chosen, *unknown)]
             yield Bypass(caller, function, EXISTS, calls, hidden, compares=True)
+        ids = self._secret_ids(caller, hidden)
         for arguments in lists:
             sent = [self._call(function, arguments)]
+            given = " ".join(argument.value or "" for argument in arguments)
             repeats = function.volatility == "v" and bool(readable) and len(readable) == len(planted)
             if repeats:
                 sent.append(statements.exists((row, caller.role) for row in planted))
             if watched:
                 sent += [Statement(SET, ("role", self._impersonation.own_role)), self._watch(watched)]
-            yield Bypass(caller, function, "call", sent, hidden, watched=watched, repeats_reads=repeats)
+            new = {row: [v for v in values_ if v not in given] for row, values_ in ids.items()}
+            yield Bypass(caller, function, "call", sent, hidden, watched=watched, repeats_reads=repeats, ids=new)
 
     def _injections(self, caller: Caller, function: Function) -> Iterator[Bypass]:
         """Calls of a function that builds SQL, with SQL that fails in a way that nothing else does."""
@@ -529,8 +543,9 @@ class Bypasses:
     def _ids(self, tenant: Tenant, name: str, type_: str) -> list[str | None]:
         if "email" in name:
             return [tenant.owner.email]
+        users: list[str | None] = []
         if type_ == "uuid" and re.search(r"(^|_)(user|owner|profile|member|author|account|uid)(_?id)?$", name):
-            return [tenant.owner.id]
+            users = [tenant.owner.id]
         found: list[str | None] = []
         for row in tenant.rows.values():
             relation = row.relation
@@ -541,9 +556,10 @@ class Bypasses:
                 key = column.name in relation.primary_key
                 own = key and name in (f"{single}_id", single, relation.name, f"{single}id")
                 own = own or name == f"{single}_{column.name}"
-                if own or (column.name == name != "id" and type_ in ("uuid", "bigint", "integer")):
+                same = column.name == name != "id" and type_ in ("uuid", "bigint", "integer") and not users
+                if own or same:  # an account may be a row of a table too
                     found.append(row.values[column.name])
-        return list(dict.fromkeys(found))[:2]
+        return list(dict.fromkeys([*found, *users]))[:2]
 
     def _keys(self, tenant: Tenant, type_: str) -> list[str | None]:
         return [

@@ -572,6 +572,10 @@ comment on function public.fail_job(uuid, text, uuid, text) is
 
 -- Reads idx_async_jobs_active in index order, as claim_jobs does, and the state of each job. A job that a worker claimed
 -- without claim_jobs has no state; its last sign of life is updated_at.
+--
+-- An owner can mark thousands of its jobs as processing, with the largest metadata. PostgreSQL checks that again for each
+-- of them, and a timeout would undo the whole call, each time. So a call ends after half of the timeout, and the next one
+-- continues.
 create function public.requeue_stale_jobs(
   p_timeout interval default '00:05:00',
   p_max_retries integer default 3,
@@ -589,7 +593,15 @@ set enable_seqscan = off
 set enable_sort = off
 as $$
 declare
+  batch_size constant pg_catalog.int4 := 50;
+  -- null: no timeout
+  timeout constant pg_catalog.interval := nullif(current_setting('statement_timeout')::pg_catalog.interval, '0');
   cutoff pg_catalog.timestamptz;
+  next_start pg_catalog.timestamptz := '-infinity';
+  wanted pg_catalog.int4;
+  found_count pg_catalog.int4;
+  batch_requeued pg_catalog.int4;
+  batch_failed pg_catalog.int4;
 begin
   if p_timeout is null or p_timeout < '0 seconds' then
     raise exception 'requeue_stale_jobs: p_timeout must be 0 or longer, not %',
@@ -606,86 +618,100 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
   cutoff := now() - p_timeout;
+  requeued_count := 0;
+  failed_count := 0;
 
-  -- A locked job or state belongs to a worker that is alive. Locking compares the newest version of a row, so a heartbeat
-  -- after the snapshot of this statement removes the row from `locked`.
-  with silent as materialized (
+  loop
+    wanted := least(p_limit - requeued_count - failed_count, batch_size);
+    -- A locked job or state belongs to a worker that is alive. Locking compares the newest version of a row, so a heartbeat
+    -- after the snapshot of this statement removes the row from `locked`.
+    with silent as materialized (
+      select
+        j.id,
+        j.created_at,
+        s.job_id is not null as has_state
+      from public.async_jobs j
+      left join private.worker_state s on j.id = s.job_id and j.created_at = s.job_created_at
+      where j.status = any(array['processing'])
+        and j.created_at >= next_start
+        and coalesce(s.heartbeat_at, j.updated_at) <= cutoff
+      order by j.status desc, j.created_at
+      limit wanted
+      for update of j skip locked
+    ),
+    locked as materialized (
+      select
+        s.job_id,
+        s.job_created_at,
+        s.retry_count
+      from silent j
+      inner join private.worker_state s on j.id = s.job_id and j.created_at = s.job_created_at
+      where coalesce(s.heartbeat_at, '-infinity') <= cutoff
+      for update of s skip locked
+    ),
+    ready as materialized (
+      select
+        l.job_id,
+        l.job_created_at,
+        l.retry_count >= p_max_retries as given_up,
+        least(l.retry_count + 1, greatest(l.retry_count, p_max_retries)) as retry_count
+      from locked l
+      union all
+      select
+        j.id,
+        j.created_at,
+        p_max_retries = 0,
+        least(1, p_max_retries)
+      from silent j
+      where not j.has_state
+    ),
+    state as (
+      insert into private.worker_state (job_id, job_created_at, retry_count)
+      select
+        r.job_id,
+        r.job_created_at,
+        r.retry_count
+      from ready r
+      on conflict (job_id, job_created_at) do update
+      set
+        worker = null,
+        claim_id = null,
+        claimed_at = null,
+        heartbeat_at = null,
+        retry_count = excluded.retry_count
+    ),
+    put_back as (
+      update public.async_jobs j
+      set
+        status = case when r.given_up then 'failed' else 'queued' end,
+        progress = case when r.given_up then j.progress else 0 end,
+        result = null,
+        error = case
+          when r.given_up then format('No sign of life from the worker; given up after %s retries.', p_max_retries)
+        end,
+        metadata = coalesce(
+          private.worker_metadata(j.metadata, jsonb_build_object('retry_count', r.retry_count)),
+          jsonb_build_object('retry_count', r.retry_count)
+        )
+      from ready r
+      where j.id = r.job_id
+        and j.created_at between r.job_created_at and r.job_created_at
+      returning r.given_up
+    )
     select
-      j.id,
-      j.created_at,
-      s.job_id is not null as has_state
-    from public.async_jobs j
-    left join private.worker_state s on j.id = s.job_id and j.created_at = s.job_created_at
-    where j.status = any(array['processing'])
-      and coalesce(s.heartbeat_at, j.updated_at) <= cutoff
-    order by j.status desc, j.created_at
-    limit p_limit
-    for update of j skip locked
-  ),
-  locked as materialized (
-    select
-      s.job_id,
-      s.job_created_at,
-      s.retry_count
-    from silent j
-    inner join private.worker_state s on j.id = s.job_id and j.created_at = s.job_created_at
-    where coalesce(s.heartbeat_at, '-infinity') <= cutoff
-    for update of s skip locked
-  ),
-  ready as materialized (
-    select
-      l.job_id,
-      l.job_created_at,
-      l.retry_count >= p_max_retries as given_up,
-      least(l.retry_count + 1, greatest(l.retry_count, p_max_retries)) as retry_count
-    from locked l
-    union all
-    select
-      j.id,
-      j.created_at,
-      p_max_retries = 0,
-      least(1, p_max_retries)
-    from silent j
-    where not j.has_state
-  ),
-  state as (
-    insert into private.worker_state (job_id, job_created_at, retry_count)
-    select
-      r.job_id,
-      r.job_created_at,
-      r.retry_count
-    from ready r
-    on conflict (job_id, job_created_at) do update
-    set
-      worker = null,
-      claim_id = null,
-      claimed_at = null,
-      heartbeat_at = null,
-      retry_count = excluded.retry_count
-  ),
-  put_back as (
-    update public.async_jobs j
-    set
-      status = case when r.given_up then 'failed' else 'queued' end,
-      progress = case when r.given_up then j.progress else 0 end,
-      result = null,
-      error = case
-        when r.given_up then format('No sign of life from the worker; given up after %s retries.', p_max_retries)
-      end,
-      metadata = coalesce(
-        private.worker_metadata(j.metadata, jsonb_build_object('retry_count', r.retry_count)),
-        jsonb_build_object('retry_count', r.retry_count)
-      )
-    from ready r
-    where j.id = r.job_id
-      and j.created_at between r.job_created_at and r.job_created_at
-    returning r.given_up
-  )
-  select
-    count(*) filter (where not p.given_up),
-    count(*) filter (where p.given_up)
-  into requeued_count, failed_count
-  from put_back p;
+      count(*) filter (where not p.given_up),
+      count(*) filter (where p.given_up),
+      (select count(*) from silent),
+      (select max(j.created_at) from silent j)
+    into batch_requeued, batch_failed, found_count, next_start
+    from put_back p;
+    requeued_count := requeued_count + batch_requeued;
+    failed_count := failed_count + batch_failed;
+    exit when found_count < wanted
+      or batch_requeued + batch_failed = 0
+      or requeued_count + failed_count = p_limit
+      or clock_timestamp() - statement_timestamp() > timeout * 0.5;
+  end loop;
 
   return next;
 end
@@ -693,7 +719,8 @@ $$;
 
 comment on function public.requeue_stale_jobs(interval, integer, integer) is
 'Requeues jobs whose worker has sent no heartbeat for p_timeout, at most p_limit; fails a job that was requeued '
-'p_max_retries times. Returns the number of each. Call it every minute with a p_timeout of several heartbeats. '
+'p_max_retries times. Returns the number of each. Ends after half of the statement timeout; the next call continues. '
+'Call it every minute with a p_timeout of several heartbeats. '
 '22023: p_timeout null or negative, p_max_retries null or negative, or p_limit below 1.';
 
 

@@ -1,4 +1,4 @@
--- supabase-jobs: 002_create_async_jobs_table sha256:29f5996f375611b5cbff56e72b3a21f80ce559f15ae9ea3a99152ea4a046e630
+-- supabase-jobs: 002_create_async_jobs_table sha256:5e908f1e54829445f8b5c827ddff731e67eecd9ef158710576ef069906d9ee4a
 -- Long-running jobs. Each job is owned by either a guest or a user.
 
 -- Validity of JSON and errors ------------------------------------------------------------------
@@ -39,8 +39,9 @@ comment on function private.max_job_bytes(text) is
 --
 -- The order of the tests limits what they cost. 1e130000 has 12 bytes as jsonb and 130,001 as text, so the text comes
 -- last. An element has at least 3 bytes as text and at most 12 as jsonb, so a value of more than four times the bytes is
--- too large in any case. Strict mode does not compare the elements of an array twice. Each test is a statement of its
--- own, because PostgreSQL keeps the memory of its comparisons until the statement ends.
+-- too large in any case. A stored value may be compressed; joined with an empty value of its own kind it is not, and
+-- PostgreSQL copies no element. Strict mode does not compare the elements of an array twice. Each test is a statement of
+-- its own, because PostgreSQL keeps the memory of its comparisons until the statement ends.
 create function private.is_valid_json(p_value jsonb, p_max_bytes integer) returns boolean
 language plpgsql
 immutable
@@ -48,9 +49,15 @@ strict
 security invoker
 set search_path = ''
 as $$
+declare
+  max_size constant pg_catalog.int8 := 4::pg_catalog.int8 * p_max_bytes + 1024;
 begin
-  -- of the value itself: a stored one may be compressed
-  if pg_column_size(p_value || '[]') > 4::pg_catalog.int8 * p_max_bytes + 1024 then
+  if pg_column_size(p_value) > max_size then
+    return false;
+  end if;
+  if pg_column_size(
+    p_value || case jsonb_typeof(p_value) when 'object' then '{}'::pg_catalog.jsonb else '[]'::pg_catalog.jsonb end
+  ) > max_size then
     return false;
   end if;
   if jsonb_path_exists(p_value, 'strict $.**{100} ? (@.type() == "object" || @.type() == "array")') then
@@ -73,7 +80,8 @@ comment on function private.is_valid_json(jsonb, integer) is
 'Whether the value has at most p_max_bytes as text, and every parser of JSON reads it: no number beyond double '
 'precision, at most 100 levels.';
 
--- The keys that the functions for workers write do not count, up to 2048 bytes, so that they always fit.
+-- The keys that the functions for workers write do not count, up to 2048 bytes, so that they always fit. is_valid_json is
+-- called once, because a heartbeat, claim or requeue of a job waits for it.
 create function private.is_valid_metadata(p_metadata jsonb) returns boolean
 language plpgsql
 immutable
@@ -84,13 +92,15 @@ as $$
 declare
   allowed constant pg_catalog.int4 := private.max_job_bytes('metadata');
 begin
-  return private.is_valid_json(p_metadata, allowed)
+  if not private.is_valid_json(p_metadata, allowed + 2048) then
+    return false;
+  end if;
+  return octet_length(p_metadata::pg_catalog.text) <= allowed
     or (
       jsonb_typeof(p_metadata) = 'object'
-      and private.is_valid_json(p_metadata, allowed + 2048)
-      and private.is_valid_json(
-        p_metadata - '{server_id,last_check,retry_count,processing_time_ms}'::pg_catalog.text[], allowed
-      )
+      and octet_length(
+        (p_metadata - '{server_id,last_check,retry_count,processing_time_ms}'::pg_catalog.text[])::pg_catalog.text
+      ) <= allowed
     );
 end
 $$;

@@ -304,6 +304,11 @@ def test_an_expensive_value_is_refused_at_once(expensive: Connection, owner: Req
     assert refused(expensive, owner, update) == f"chk_valid_{column}"
 
 
+def test_the_largest_object_is_refused(queue: Connection) -> None:
+    """PostgreSQL raises 54000 for an array with such an object."""
+    assert not value(queue, "select private.is_valid_metadata(jsonb_build_object('k', repeat('x', 268435440)))")
+
+
 def test_an_expensive_row_fails_alone(expensive: Connection) -> None:
     """A row that is older than the constraints."""
     bad = JOBS[GUEST_A]
@@ -315,6 +320,36 @@ def test_an_expensive_row_fails_alone(expensive: Connection) -> None:
     constrain(expensive)
     assert {job_id for job_id, _ in claim(expensive, limit=10)} == set(JOBS.values()) - {bad}
     assert job(expensive, bad)["status"] == "failed"
+
+
+# PostgreSQL checks 64 KiB of metadata again for each job; a sleep is as slow in fewer jobs
+SLOW = """
+create function public.be_slow() returns trigger language plpgsql as $$
+begin
+  perform pg_sleep(0.6) where new.url in ('1', '51');
+  return new;
+end $$;
+create trigger be_slow before update on public.async_jobs for each row execute function public.be_slow();
+"""
+
+
+@each_owner
+def test_slow_jobs_of_an_owner_do_not_stop_requeue_stale_jobs(queue: Connection, owner: RequestIdentity) -> None:
+    """A timeout would undo every call."""
+    queue.execute("delete from public.async_jobs")
+    column = "guest_id" if owner.role == "anon" else "user_id"
+    processing = (
+        f"insert into public.async_jobs (url, {column}, status)"
+        " select n, %s, 'processing' from generate_series(1, 70) as n"
+    )
+    keep(queue, owner, processing, owner_id(owner))
+    queue.execute("update public.async_jobs set created_at = now() + url::integer * interval '1 ms'")
+    queue.execute(SLOW.encode())
+    queue.execute("set local statement_timeout = '1s'")
+    for requeued in (50, 20, 0):
+        assert queue.execute(REQUEUE.encode(), ("0", 3, None)).fetchone() == (requeued, 0)
+    queue.execute("set local statement_timeout = 0; update public.async_jobs set status = 'processing'")
+    assert queue.execute(REQUEUE.encode(), ("0", 1, None)).fetchone() == (0, 70)
 
 
 # Numbers and depth ------------------------------------------------------------------------------

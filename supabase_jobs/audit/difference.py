@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from supabase_jobs.audit.baseline import NONE, Baseline, actions_of, beyond, opens
+from supabase_jobs.audit.baseline import NONE, OUTSIDERS, Baseline, actions_of, beyond, opens
 from supabase_jobs.audit.oracles.unprobed import FROM_CATALOGS
 from supabase_jobs.findings import AccessChange, AccessDiff, Audit, AuditedRelation, AuditFinding, NotCompared, Severity
 
@@ -29,8 +29,8 @@ def compare(
 ) -> AccessDiff:
     """Compare the audits of the same callers and rows (see `Common`); `names` are those of the two states.
 
-    Wider access and a new object that is open to outsiders are errors, narrower access and a removed object are
-    warnings, with `strict` errors. What the accepted access says too is an info.
+    Wider access and a new object or column that is open to outsiders are errors. Narrower access, a removed object, and
+    a new column that others may update are warnings, with `strict` errors. What the accepted access says too is an info.
     """
     found = _Comparison(before, after, accepted or Baseline(), strict=strict)
     found.run()
@@ -88,6 +88,8 @@ class _Comparison:
         exists = name.partition(" (")[0] in self._before.relations and what != _ROWS
         message = f"{what} {name}, which requests can now reach" if exists else f"new {what} {name}"
         message += _without_policies(name, self._after.relations)
+        if severity is Severity.INFO:
+            fix = ""
         self._add(NEW, severity, name, message=f"{message}{_access(allowed)}", cause=cause, fix=fix, access=allowed)
 
     def _removed(self, name: str, access: Mapping[str, str]) -> None:
@@ -119,7 +121,8 @@ class _Comparison:
             if self._certain(self._after, name, caller, action):
                 agrees = bool(self._accepted.access) and bool(beyond({action}, self._accepted_actions(name, caller)))
                 severity = Severity.INFO if agrees else self._narrower
-                self._add(NARROWER, severity, name, caller, action, verb=_verb(action, is_))
+                verb = _column_verb("removed", name, action, self._after) or _verb(action, is_)
+                self._add(NARROWER, severity, name, caller, action, verb=verb)
             else:
                 uncertain.setdefault("after", []).append(action)
         for side, actions in uncertain.items():
@@ -134,6 +137,10 @@ class _Comparison:
         explained = self._after.explained.get(f"{name}:{caller}:{action}")
         cause, fix = explained or _of_object(self._after, name)
         severity = Severity.INFO if is_accepted else Severity.ERROR
+        if new_column := _column_verb("new", name, action, self._before):
+            verb = new_column
+            if caller not in OUTSIDERS and not is_accepted:  # the rule of new tables
+                severity, fix = self._narrower, ""
         self._add(WIDER, severity, name, caller, action, verb=verb, cause=cause, fix=fix)
 
     def _accepted_actions(self, name: str, caller: str) -> set[str]:
@@ -209,6 +216,13 @@ def _verb(action: str, others: set[str]) -> str:
     if kind == "update" and any(other.startswith("update(") for other in others):
         return "update every column of"
     return _VERBS.get(kind, kind)
+
+
+def _column_verb(what: str, name: str, action: str, without: Audit) -> str:
+    """A word for the update of a column that the other side does not have; '' for other actions."""
+    column = action.rstrip(")").partition("(")[2].partition("=")[0]
+    relation = without.relations.get(name.partition(" (")[0])
+    return f"update the {what} column {column} of" if column and relation and column not in relation.columns else ""
 
 
 def _access(allowed: Mapping[str, str]) -> str:

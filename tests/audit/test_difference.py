@@ -70,6 +70,19 @@ def test_one_column_less_of_every_column_is_narrower() -> None:
     assert [c.message for c in diff(some, every).changes] == ["owner can now update every column of public.notes"]
 
 
+def test_a_new_column_fails_only_if_outsiders_update_it() -> None:
+    columns = {NOTES: AuditedRelation("table", frozenset({"id", "content"}), rls=True, reachable=True)}
+    renamed = state({NOTES: {"anon": "none", "stranger": "none", "owner": "read update(content)"}}, relations=columns)
+    found = diff(CLOSED, renamed)
+    assert [(str(c.severity), c.message, c.fix) for c in found.changes] == [
+        ("warning", "owner can now update the new column content of public.notes", ""),
+        ("warning", "owner can no longer update the removed column title of public.notes", ""),
+    ]
+    assert (found.ok, diff(CLOSED, renamed, strict=True).ok) == (True, False)
+    opened = state({NOTES: {"anon": "none", "stranger": "update(content)", "owner": "read"}}, relations=columns)
+    assert not diff(CLOSED, opened).ok
+
+
 def test_the_sentence_says_whose_rows_a_caller_reaches() -> None:
     labels = ("member of teams", "member of teams, own rows", "owner, rows of members")
     before, after = ({NOTES: dict.fromkeys(labels, actions)} for actions in ("none", "delete"))
@@ -91,6 +104,9 @@ def test_a_new_table_fails_if_strangers_reach_it() -> None:
     nothing, private = state({}), state({NOTES: {"stranger": "none", "owner": "read"}})
     assert shown(diff(nothing, private)) == ["info new:public.notes"]
     assert diff(nothing, private).changes[0].message == "new table public.notes; owner: read"
+    explained = {f"{NOTES}:owner:read": ('policy "x"', "drop policy x;")}
+    [change] = diff(nothing, replace(private, explained=explained)).changes
+    assert (change.cause, change.fix) == ('policy "x"', "")
     columns = state({NOTES: {"anon": "read update(a,b)", "stranger": "read forge"}})
     assert diff(nothing, columns).changes[0].message == (
         "new table public.notes; anon: read, update a and b; stranger: read, insert in another user's name"

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from psycopg import errors
 from psycopg.pq import TransactionStatus
 
 from supabase_jobs.audit import callers, catalog
@@ -25,7 +26,7 @@ from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.run import Probes
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
+from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES, sqlstate_and_message
 from supabase_jobs.errors import ConfigError, PrivilegeError
 from supabase_jobs.findings import Audit, AuditCell, AuditedRelation, NotTested, Severity
 from supabase_jobs.verify import impersonation
@@ -211,6 +212,7 @@ def _not_tested(
     for bypass in bypasses:
         if bypass.outcome in INCONCLUSIVE_SQLSTATES:
             slow.setdefault(_label(bypass), f"{bypass.action} as {bypass.caller.label} failed with {bypass.outcome}")
+    yield from _recursive(attempts)
     for label, why in slow.items():
         yield NotTested(label, f"{why}: a lock or the statement timeout", "Audit again when the server is idle.")
     if options.functions and not options.tables:
@@ -218,6 +220,18 @@ def _not_tested(
             if function not in called and not options.volatile and function.volatility == "v":
                 why = "the function may change something, also outside of the database"
                 yield NotTested(function.signature, why, "Pass --call-functions; its effects elsewhere remain.")
+
+
+def _recursive(attempts: Sequence[Attempt]) -> Iterator[NotTested]:
+    """Tables with a policy that queries its own table: every request of its roles fails, so nothing is known."""
+    failed: dict[str, str] = {}
+    for attempt in attempts:
+        if isinstance(attempt.error, errors.InvalidObjectDefinition):
+            why = f"{attempt.action} as {attempt.caller.label} fails: {sqlstate_and_message(attempt.error)}"
+            failed.setdefault(attempt.relation.label, why)
+    for label, why in failed.items():
+        help_ = "A policy queries its own table: move the query into a SECURITY DEFINER function."
+        yield NotTested(label, why, help_)
 
 
 def _label(bypass: Bypass) -> str:

@@ -76,3 +76,17 @@ def test_what_is_not_tested_elsewhere_does_not_fail_the_audit_of_a_table(
         connection.execute("revoke all on public.other from anon, authenticated")
         assert run_audit(connection).ok
         assert audit(connection, Options(tables=["public.lists"])).ok
+
+
+def test_policy_that_queries_its_own_table_is_not_tested(project_url: Callable[[str], str]) -> None:
+    with connect(project_url("todos")) as connection, connection.transaction(force_rollback=True):
+        connection.execute("""
+            create table public.staff (user_id uuid primary key references auth.users);
+            alter table public.staff enable row level security;
+            create policy "colleagues" on public.staff for select to authenticated
+            using (exists (select from public.staff as s where s.user_id = auth.uid()));
+        """)
+        result = audit(connection, Options(tables=["public.staff"]))
+    [found] = result.not_tested
+    assert (found.object, result.unchecked, result.ok) == ("public.staff", ("public.staff",), False)
+    assert 'infinite recursion detected in policy for relation "staff"' in found.why

@@ -30,7 +30,7 @@ def compare(
     """Compare the audits of the same callers and rows (see `Common`); `names` are those of the two states.
 
     Wider access and a new object or column that is open to outsiders are errors. Narrower access, a removed object, and
-    a new column that others may update are warnings, with `strict` errors. What the accepted access says too is an info.
+    a new column that others may update are warnings; with `strict`, errors. What the accepted access says is an info.
     """
     found = _Comparison(before, after, accepted or Baseline(), strict=strict)
     found.run()

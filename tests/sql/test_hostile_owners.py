@@ -474,6 +474,16 @@ def test_a_result_that_cannot_be_stored_fails_its_job_alone(queue: Connection, r
     assert {job(queue, j)["status"] for j, _ in others} == {"completed"}
 
 
+@pytest.mark.parametrize(("text", "code"), [('"a\\u0000"', "22P05"), ("1e131072", "22003")])
+@pytest.mark.parametrize("function", ["complete_jobs", "fail_jobs"])
+def test_json_that_postgresql_cannot_store_is_refused_before_the_call(
+    queue: Connection, function: str, text: str, code: str
+) -> None:
+    """The guide asks workers to remove it."""
+    reports = f'[{{"id": "{JOBS[USER_A]}", "result": {text}, "error": {text}}}]'
+    assert sqlstate_of(queue, SERVICE, f"select public.{function}('w1', %s)", reports) == code
+
+
 # Worker state -----------------------------------------------------------------------------------
 
 

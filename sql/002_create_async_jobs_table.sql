@@ -181,12 +181,13 @@ create table public.async_jobs (
   -- a b-tree entry has at most 2704 bytes; a longer URL would raise an unclear error of idx_async_jobs_url
   constraint chk_url_length check (octet_length(url) between 1 and 2048),
   -- 200 bytes of text have room neither for a number beyond double precision nor for 101 levels, and are below every
-  -- limit: most new rows need no call. 200 bytes of jsonb limit the text before it exists. The other two columns are null
-  -- in a new row.
+  -- limit: most rows need no call. 200 bytes of jsonb limit the text before it exists.
   constraint chk_valid_metadata check (
     (pg_column_size(metadata) <= 200 and octet_length(metadata::text) <= 200) or private.is_valid_metadata(metadata)
   ),
-  constraint chk_valid_result check (private.is_valid_result(result)),
+  constraint chk_valid_result check (
+    (pg_column_size(result) <= 200 and octet_length(result::text) <= 200) or private.is_valid_result(result)
+  ),
   constraint chk_valid_error check (private.is_valid_error(error))
 );
 

@@ -11,7 +11,9 @@
 --
 -- Each lookup of a job must use its id. The planner must not choose the index of created_at, which many jobs can share,
 -- or the index of status, if its statistics are old. Therefore conditions on created_at are BETWEEN, and conditions on
--- status apply after the lookup. The plans do not depend on the arguments, so the functions force generic plans; planning
+-- status apply after the lookup. Each lookup of a state must use its key, because the index can have many entries of
+-- dead rows when the statistics know few rows. Therefore its other conditions apply after the lookup (CASE), and joins
+-- with it are subqueries. The plans do not depend on the arguments, so the functions force generic plans; planning
 -- every call again would take a third of its time.
 
 
@@ -219,11 +221,20 @@ begin
       end,
       metadata = coalesce(
         o.metadata
-          || jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', coalesce(s.retry_count, 0)),
+          || jsonb_build_object(
+            'server_id', p_worker,
+            'last_check', now(),
+            'retry_count', coalesce(
+              (
+                select s.retry_count from private.worker_state s
+                where s.job_id = o.id and s.job_created_at = o.created_at
+              ),
+              0
+            )
+          ),
         '{}'
       )
     from oldest o
-    left join private.worker_state s on o.id = s.job_id and o.created_at = s.job_created_at
     where j.id = o.id and j.created_at between o.created_at and o.created_at
     returning jsonb_populate_record(
       j, jsonb_build_object('metadata', j.metadata || jsonb_build_object('claim_id', o.claim_id))
@@ -362,8 +373,7 @@ begin
     where job.status = 'processing'
       and s.job_id = job.id
       and s.job_created_at = job.created_at
-      and s.worker = p_worker
-      and s.claim_id = p_claim_id
+      and case s.job_id when job.id then s.worker = p_worker and s.claim_id = p_claim_id end
     returning s.*
   )
   update public.async_jobs j
@@ -430,8 +440,7 @@ begin
         where job.status = 'processing'
           and s.job_id = job.id
           and s.job_created_at = job.created_at
-          and s.worker = p_worker
-          and s.claim_id = job.claim_id
+          and case s.job_id when job.id then s.worker = p_worker and s.claim_id = job.claim_id end
         returning s.*, job.result, job.refused
       ),
       updated as (
@@ -511,8 +520,7 @@ begin
         where job.status = 'processing'
           and s.job_id = job.id
           and s.job_created_at = job.created_at
-          and s.worker = p_worker
-          and s.claim_id = job.claim_id
+          and case s.job_id when job.id then s.worker = p_worker and s.claim_id = job.claim_id end
         returning s.*, job.error
       ),
       updated as (
@@ -629,9 +637,16 @@ begin
       select
         j.id,
         j.created_at,
-        s.job_id is not null as has_state
+        s.is_there is not null as has_state
       from public.async_jobs j
-      left join private.worker_state s on j.id = s.job_id and j.created_at = s.job_created_at
+      left join lateral (
+        select
+          true as is_there,
+          s.heartbeat_at
+        from private.worker_state s
+        where s.job_id = j.id and s.job_created_at = j.created_at
+        offset 0
+      ) s on true
       where j.status = any(array['processing'])
         and j.created_at >= next_start
         and coalesce(s.heartbeat_at, j.updated_at) <= cutoff
@@ -645,9 +660,11 @@ begin
         s.job_created_at,
         s.retry_count
       from silent j
-      inner join private.worker_state s on j.id = s.job_id and j.created_at = s.job_created_at
-      where coalesce(s.heartbeat_at, '-infinity') <= cutoff
-      for update of s skip locked
+      cross join lateral (
+        select * from private.worker_state s
+        where s.job_id = j.id and s.job_created_at = j.created_at and coalesce(s.heartbeat_at, '-infinity') <= cutoff
+        for update skip locked
+      ) s
     ),
     ready as materialized (
       select

@@ -1,4 +1,4 @@
--- supabase-jobs: 002_create_async_jobs_table sha256:5e908f1e54829445f8b5c827ddff731e67eecd9ef158710576ef069906d9ee4a
+-- supabase-jobs: 002_create_async_jobs_table sha256:cc0191aa9bed8837697f83a979c615fab70267e21fe88fa8b43f37c803094a6a
 -- Long-running jobs. Each job is owned by either a guest or a user.
 
 -- Validity of JSON and errors ------------------------------------------------------------------
@@ -182,12 +182,13 @@ create table public.async_jobs (
   -- a b-tree entry has at most 2704 bytes; a longer URL would raise an unclear error of idx_async_jobs_url
   constraint chk_url_length check (octet_length(url) between 1 and 2048),
   -- 200 bytes of text have room neither for a number beyond double precision nor for 101 levels, and are below every
-  -- limit: most new rows need no call. 200 bytes of jsonb limit the text before it exists. The other two columns are null
-  -- in a new row.
+  -- limit: most rows need no call. 200 bytes of jsonb limit the text before it exists.
   constraint chk_valid_metadata check (
     (pg_column_size(metadata) <= 200 and octet_length(metadata::text) <= 200) or private.is_valid_metadata(metadata)
   ),
-  constraint chk_valid_result check (private.is_valid_result(result)),
+  constraint chk_valid_result check (
+    (pg_column_size(result) <= 200 and octet_length(result::text) <= 200) or private.is_valid_result(result)
+  ),
   constraint chk_valid_error check (private.is_valid_error(error))
 );
 

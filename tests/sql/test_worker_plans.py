@@ -2,11 +2,12 @@
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from supabase_jobs.database.connection import Connection
 from tests.fix_db import Make
 from tests.impersonation import USER_A
-from tests.sql.test_workers import REQUEUE, claim
+from tests.sql.test_workers import COMPLETE, REQUEUE, claim
 
 FINISHED, ACTIVE, TAKEN = 10_000, 10_000, 5
 
@@ -16,15 +17,18 @@ insert into public.async_jobs (url, user_id, status, created_at, updated_at)
 select 'https://x.com/' || n, %s, %s, now() - interval '3 days' + n * interval '1 second', now() - interval '1 day'
 from generate_series(%s::integer, %s) as n
 """
-# rows of the table that this transaction has read by any scan
+# rows of a table that this transaction has read by any scan
 _FETCHED = """
-select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables where relname = 'async_jobs'
+select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables where relname = %s
+"""
+_STATES = """
+insert into private.worker_state (job_id, job_created_at) select gen_random_uuid(), now() from generate_series(1, %s)
 """
 
 
-def fetched(connection: Connection) -> int:
-    """The number of jobs that this transaction has read."""
-    [(rows,)] = connection.execute(_FETCHED).fetchall()
+def fetched(connection: Connection, table: str = "async_jobs") -> int:
+    """The number of rows of the table that this transaction has read."""
+    [(rows,)] = connection.execute(_FETCHED, (table,)).fetchall()
     return int(rows)
 
 
@@ -42,6 +46,16 @@ def full(make_database: Make, each_major: int, request: pytest.FixtureRequest) -
         connection.execute(_FILL, (USER_A, status, FINISHED + 1, FINISHED + ACTIVE))
         if known:
             connection.execute("vacuum analyze public.async_jobs")
+        # statistics of a moment when workers held few jobs, in a table with space for many
+        connection.execute("alter table private.worker_state set (autovacuum_enabled = off)")
+        connection.execute(_STATES, (FINISHED,))
+        connection.execute(
+            "delete from private.worker_state where ctid not in"
+            " (select ctid from private.worker_state order by ctid desc limit %s)",
+            (TAKEN,),
+        )
+        connection.execute("vacuum analyze private.worker_state")
+        connection.execute(_STATES, (FINISHED // 2,))
     return url
 
 
@@ -52,9 +66,19 @@ def test_claim_reads_only_what_it_returns(full: str) -> None:
     """Neither the finished jobs, which are all older, nor the other queued jobs."""
     with psycopg.connect(full) as connection:
         for _ in range(8):  # later calls may use a generic plan
-            before = fetched(connection)
-            assert len(claim(connection, limit=TAKEN)) == TAKEN
+            before, states = fetched(connection), fetched(connection, "worker_state")
+            claimed = claim(connection, limit=TAKEN)
+            assert len(claimed) == TAKEN
             assert fetched(connection) - before <= 4 * TAKEN
+            assert fetched(connection, "worker_state") - states <= 4 * TAKEN
+            before, states = fetched(connection), fetched(connection, "worker_state")
+            jobs = [{"id": str(job), "claim_id": claim_id, "error": "e"} for job, claim_id in claimed]
+            assert connection.execute("select public.fail_jobs('w1', %s)", (Jsonb(jobs[:3]),)).fetchone() == (3,)
+            assert connection.execute("select public.complete_jobs('w1', %s)", (Jsonb(jobs[3:4]),)).fetchone() == (1,)
+            job, claim_id = claimed[4]
+            assert connection.execute(COMPLETE.encode(), (job, "w1", claim_id, Jsonb({}))).fetchone() == (True,)
+            assert fetched(connection) - before <= 4 * TAKEN
+            assert fetched(connection, "worker_state") - states <= 4 * TAKEN
 
 
 @pytest.mark.parametrize(
@@ -63,6 +87,7 @@ def test_claim_reads_only_what_it_returns(full: str) -> None:
 def test_limited_requeue_reads_only_what_it_requeues(full: str) -> None:
     with psycopg.connect(full) as connection:
         for _ in range(8):
-            before = fetched(connection)
+            before, states = fetched(connection), fetched(connection, "worker_state")
             assert connection.execute(REQUEUE.encode(), ("5 minutes", 3, TAKEN)).fetchone() == (TAKEN, 0)
             assert fetched(connection) - before <= 4 * TAKEN
+            assert fetched(connection, "worker_state") - states <= 4 * TAKEN

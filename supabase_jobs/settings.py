@@ -67,7 +67,10 @@ def load_settings(
     directory = directory.absolute()
     path = directory / FILE_NAME
     from_file = _read(path)
-    found_migrations = _folder(directory, migrations, from_file.get("migrations"), "migrations")
+    named = from_file.get("migrations")
+    if named is not None and Path(named) == DEFAULT_MIGRATIONS:
+        named = None  # it may not exist yet: `render` writes it
+    found_migrations = _folder(directory, migrations, named, "migrations")
     if found_migrations is None and (directory / DEFAULT_MIGRATIONS).is_dir():
         found_migrations = directory / DEFAULT_MIGRATIONS
     return Settings(
@@ -159,6 +162,6 @@ def _folder(directory: Path, option: Path | None, from_file: str | None, name: s
     if not path.is_dir():
         raise ConfigError(
             f"{name}: the folder {path} does not exist",
-            hint="Name an existing folder, or omit the option to use the packaged SQL.",
+            hint="Create it, or name an existing folder. If none is named, the packaged SQL is used.",
         )
     return path

@@ -82,3 +82,16 @@ create policy m on public.measures for insert with check (user_id = auth.uid());
 -- addresses without an owner
 create table public.subscribers (email text primary key, confirmed boolean not null default false);
 alter table public.subscribers enable row level security; create policy s on public.subscribers for select using (confirmed);
+-- users with rights on the whole project, by the name of their table only; a person whose age is checked
+create table public.moderators (user_id uuid primary key references auth.users);
+create function public.is_moderator() returns boolean language sql stable security definer set search_path = '' as $$ select exists (select from public.moderators as m where m.user_id = auth.uid()) $$;
+create table public.complaints (id bigint generated always as identity primary key, user_id uuid not null references auth.users, born date not null check (born < '2007-01-01'));
+alter table public.moderators enable row level security; alter table public.complaints enable row level security;
+create policy m on public.moderators for select using (user_id = auth.uid());
+create policy c on public.complaints for select using (user_id = auth.uid() or public.is_moderator());
+-- a row below a parent that is readable until it is deleted
+create table public.topics (id bigint generated always as identity primary key, user_id uuid not null references auth.users, deleted_at timestamptz);
+create table public.answers (id bigint generated always as identity primary key, topic_id bigint not null references public.topics, user_id uuid not null references auth.users);
+alter table public.topics enable row level security; alter table public.answers enable row level security;
+create policy t on public.topics for select using (deleted_at is null);
+create policy a on public.answers for insert to authenticated with check (user_id = auth.uid() and exists (select from public.topics as t where t.id = topic_id));

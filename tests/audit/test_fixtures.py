@@ -63,7 +63,7 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
 
 def test_every_table_has_rows(odd: Audit) -> None:
     assert odd.not_tested == ()
-    assert odd.planted == odd.tables == 24
+    assert odd.planted == odd.tables == 28
 
 
 def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) -> None:
@@ -101,6 +101,15 @@ def test_unique_key_of_a_partition_refuses_what_policies_accept(odd: Audit) -> N
 def test_addresses_without_an_owner_that_anyone_reads_are_a_warning(odd: Audit) -> None:
     [finding] = [f for f in odd.findings if f.id == "public:public.subscribers (confirmed = true):select"]
     assert (finding.severity, finding.message) == (Severity.WARNING, "Anyone can read rows, with email")
+
+
+def test_a_stranger_is_no_moderator(odd: Audit) -> None:
+    assert (odd.access["public.complaints"]["stranger"], odd.access["public.complaints"]["owner"]) == ("none", "read")
+
+
+def test_a_row_below_a_readable_parent_is_no_finding(odd: Audit) -> None:
+    assert "join" in odd.access["public.answers"]["stranger"]
+    assert not [f for f in odd.findings if f.object == "public.answers"]
 
 
 def test_values_of_a_pattern_of_digits_differ() -> None:

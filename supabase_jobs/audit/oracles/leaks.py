@@ -265,14 +265,16 @@ class _Judge:
         return named or bool(user_columns(relation, usage, self._plan.per_user))
 
     def _unreadable_parents(self, relation: Relation, insert: Attempt) -> list[Relation]:
-        """The owned tables to whose row of tenant A an inserted row refers, and that the caller cannot read."""
+        """The owned tables to whose row an inserted row refers, if it is another's and the caller cannot read it."""
         found = []
         for key in relation.foreign_keys:
-            if any(insert.written.get(column) != insert.row.values.get(column) for column in key.columns):
-                continue  # it refers to a row of the caller's own
             for attempt in self._by_relation.get(key.target or 0, ()):
                 if (
                     attempt.caller is insert.caller
+                    and all(
+                        insert.written.get(own) == attempt.row.values.get(at)
+                        for own, at in zip(key.columns, key.target_columns, strict=True)
+                    )
                     and attempt.action == SELECT
                     and attempt.whose == OTHER
                     and not attempt.reached

@@ -93,8 +93,9 @@ def table_locks(node: Node) -> Iterator[TableLock]:
             return  # SHARE UPDATE EXCLUSIVE on the index only
         case _ if kind in _ON_RELATION and relation and not fields.get("concurrent"):
             yield _lock(relation, _ON_RELATION[kind])
-    # a foreign key adds triggers to the table that it refers to
-    yield from (_lock(table, _SHARE_ROW_EXCLUSIVE) for table in _referenced(fields))
+    if kind in {"AlterTableStmt", "CreateStmt"}:
+        # a foreign key adds triggers to the table that it refers to
+        yield from (_lock(table, _SHARE_ROW_EXCLUSIVE) for table in _referenced(fields))
 
 
 def _alter_mode(command: Node) -> str | None:

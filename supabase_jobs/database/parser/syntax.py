@@ -22,8 +22,12 @@ _NAMED_PARTS = {"IndexStmt": "idxname", "CreatePolicyStmt": "policy_name", "Crea
 _POSITIONS = {"stmt_len", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"}
 
 
+@lru_cache(maxsize=512)  # `apply` asks several questions about each statement
 def parse(text: str) -> list[Node] | None:
-    """The statements of a text as {kind: fields}; [] for only comment, None if it cannot be parsed."""
+    """The statements of a text as {kind: fields}; [] for only comment, None if it cannot be parsed.
+
+    The result is shared; nobody changes it.
+    """
     import pgparse  # takes 20 ms, which `--help` does not need
 
     try:

@@ -131,7 +131,7 @@ def command(
     if not text:
         print_json({"applied": [asdict(a) for a in applied], "already_applied": before, "dry_run": False})
     elif not applied:
-        from supabase_jobs.report.summary import counted
+        from supabase_jobs.report.wording import counted
 
         are = "is" if len(before) == 1 else "are"
         click.echo(f"Nothing to apply; {counted(len(before), 'migration')} {are} applied already.")
@@ -284,10 +284,11 @@ def _print_dry_run(run: "DryRun", access: "AccessDiff | None") -> None:
         _print_access(access)
     if run.verification is not None:
         from supabase_jobs.report import summary
+        from supabase_jobs.report.wording import counted
 
         if run.verification.ok:
             unchecked = summary.unchecked(run.verification)
-            checks = summary.counted(run.verification.checks, "check")
+            checks = counted(run.verification.checks, "check")
             narrate(f"verified: {checks}, no errors{unchecked and f'; {unchecked}'}")
         else:
             click.echo(report(run.verification, "text"), nl=False)

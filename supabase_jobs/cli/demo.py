@@ -24,6 +24,7 @@ from supabase_jobs.cli.common import (
 )
 from supabase_jobs.errors import VerificationError
 from supabase_jobs.exit_codes import passed
+from supabase_jobs.report.wording import counted
 
 if TYPE_CHECKING:
     from supabase_jobs.database.connection import Connection
@@ -145,7 +146,7 @@ def _make_and_fix_a_mistake(connection: "Connection", expectations: "Expectation
     click.echo(text.overview(broken.grids[0], _ACTIONS, colour=_colour(), only_mismatches=True), nl=False)
     [group] = summary.groups(broken.findings)
     fix = "\n".join(map(summary.sql, group.fixes))
-    click.echo(click.style(f"FAILED: {summary.counted(len(group.findings), 'finding')}, one cause", fg="red"))
+    click.echo(click.style(f"FAILED: {counted(len(group.findings), 'finding')}, one cause", fg="red"))
     # without what was expected, which is in the fix
     click.echo(f"{group.first.message.partition('; expected')[0]}\nfix:\n{fix}")
     for statement in group.fixes:

@@ -189,7 +189,7 @@ def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, opti
 def _progress(plan: "Plan") -> Iterator[Callable[["SuiteMutant"], None]]:
     """Show the number of mutants and the time left: a bar on a terminal, otherwise ten lines."""
     total = len(plan.faults)
-    from supabase_jobs.report.summary import counted
+    from supabase_jobs.report.wording import counted
 
     faults = counted(total, "fault")
     narrate(f"the suite passes in {plan.suite_seconds:.1f} s; {faults}, at most {plan.timeout:.0f} s each")
@@ -270,7 +270,7 @@ def _print(result: "MutationResult") -> None:
     width = max((len(name) for name in totals), default=0)
     for name, total in totals.items():
         click.echo(f"{name:<{width}}  {killed[name]:>4} of {total:>4} killed")
-    from supabase_jobs.report.summary import counted
+    from supabase_jobs.report.wording import counted
 
     verdict = "FAILED" if result.survivors else "ok"
     click.echo(

@@ -115,7 +115,7 @@ def _apply(connection: "Connection", superuser_url: str, files: "MigrationFiles"
     from supabase_jobs.database.connection import connect
     from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
     from supabase_jobs.migrations.extensions import prepare
-    from supabase_jobs.report.summary import counted
+    from supabase_jobs.report.wording import counted
 
     with connect(superuser_url) as superuser:
         prepared = prepare(superuser, files)

@@ -2,21 +2,23 @@
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from supabase_jobs.findings import Verification
+if TYPE_CHECKING:
+    from supabase_jobs.findings import Verification
 
 
-def _from(module: str) -> Callable[[Verification], str]:
+def _from(module: str) -> "Callable[[Verification], str]":
     """The `verification` function of a module; the first call imports the module and its library."""
 
-    def verification(result: Verification) -> str:
+    def verification(result: "Verification") -> str:
         text: str = import_module(f"{__name__}.{module}").verification(result)
         return text
 
     return verification
 
 
-FORMATS: Mapping[str, Callable[[Verification], str]] = {
+FORMATS: "Mapping[str, Callable[[Verification], str]]" = {
     "text": _from("text"),
     "json": _from("json"),
     "junit": _from("junit"),

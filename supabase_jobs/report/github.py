@@ -3,7 +3,7 @@
 from collections import Counter
 
 from supabase_jobs.findings import Finding, Location, Severity, Verification
-from supabase_jobs.report import summary
+from supabase_jobs.report.wording import counted
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
@@ -27,7 +27,7 @@ def verification(result: Verification, program: str = "verify") -> list[str]:
 
 def _finding(finding: Finding, explained: int, source: Location | None, program: str) -> str:
     message = f"{finding.object}: {finding.message}"
-    message += f"\nexplains {summary.counted(explained, 'finding')}" if explained else ""
+    message += f"\nexplains {counted(explained, 'finding')}" if explained else ""
     return command(
         _LEVELS[finding.severity],
         message + (f"\nfix: {finding.fix}" if finding.fix else ""),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from supabase_jobs.findings import Grid, Verification
 from supabase_jobs.report import summary
 from supabase_jobs.report.markup import block, code, html, plain, table
+from supabase_jobs.report.wording import counted
 
 # GitHub shows no job summary above 1 MiB; the rest is for other steps
 LIMIT_BYTES = 900_000
@@ -17,7 +18,7 @@ def verification(result: Verification) -> str:
         verdict += f" (**{unchecked}**)"
     head = [
         f"## supabase-jobs verify: {verdict}\n",
-        f"{summary.counted(result.checks, 'check')}, {summary.counted(len(result.findings), 'finding')}."
+        f"{counted(result.checks, 'check')}, {counted(len(result.findings), 'finding')}."
         + (f" {plain(result.database)}" if result.database else "")
         + "\n",
         table(
@@ -41,9 +42,7 @@ def matrix(grid: Grid) -> str:
 
 def _folded(grid: Grid) -> str:
     number = len(grid.mismatches)
-    mismatches = (
-        f": {summary.counted(number, 'cell')} {'is' if number == 1 else 'are'} not as declared" if number else ""
-    )
+    mismatches = f": {counted(number, 'cell')} {'is' if number == 1 else 'are'} not as declared" if number else ""
     open_attribute = " open" if grid.mismatches else ""
     title = html(grid.title + mismatches)
     # Markdown inside HTML needs an empty line before it
@@ -78,7 +77,7 @@ def _group(group: summary.Group) -> str:
     lines = [f"**{group.severity}** {code(first.object)}: {title}\n"]
     listed = group.rest if is_single else group.findings
     if listed:
-        says = f"explains {summary.counted(len(listed), 'finding')}" if group.has_cause else f"{len(listed)} findings"
+        says = f"explains {counted(len(listed), 'finding')}" if group.has_cause else f"{len(listed)} findings"
         items = "".join(f"- {plain(finding.message)}\n" for finding in listed)
         lines.append(f"<details><summary>{says}</summary>\n\n{items}\n</details>\n")
     if group.fixes:

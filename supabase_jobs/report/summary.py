@@ -112,11 +112,6 @@ def groups(findings: Sequence[Finding]) -> list[Group]:
     return [Group((*group, *explained.get(group[0].id, ()))) for group in found.values()]
 
 
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: `1 finding`, `2 findings`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def location(result: Verification, finding: Finding) -> Location:
     """The line that creates the object of a finding; for an object that no file creates, the first SQL file."""
     if (found := result.location(finding)) is not None:

@@ -12,6 +12,7 @@ from rich.text import Text
 from supabase_jobs.findings import Grid, Severity, Verification
 from supabase_jobs.outcomes import OUTCOMES, SQLSTATE_MEANING
 from supabase_jobs.report import summary
+from supabase_jobs.report.wording import counted
 
 WIDTH = 80
 _MEANINGS = " · ".join(f"{outcome}: {meaning}" for outcome, meaning in OUTCOMES.items())
@@ -121,8 +122,8 @@ def _print_findings(console: Console, result: Verification, whole: bool) -> None
         verdict += f" ({unchecked})"
     console.print(
         Text(
-            f"{verdict}: {summary.counted(result.checks, 'check')}, {summary.counted(errors, 'error')},"
-            f" {summary.counted(others, 'other finding')},"
+            f"{verdict}: {counted(result.checks, 'check')}, {counted(errors, 'error')},"
+            f" {counted(others, 'other finding')},"
             f" {result.milliseconds / 1000:.1f} s",
             style="bold green" if result.ok else "bold red",
         ),
@@ -174,7 +175,7 @@ def _print_group(console: Console, group: summary.Group, whole: bool, printed: s
     if group.has_cause:
         areas = Counter(finding.area for finding in group.rest)
         counts = ", ".join(f"{number} {area}" for area, number in areas.items())
-        text.append(f"  explains {summary.counted(len(group.rest), 'finding')} ({counts}):\n")
+        text.append(f"  explains {counted(len(group.rest), 'finding')} ({counts}):\n")
     listed = group.rest if group.has_cause or not group.rest else group.findings
     shown = listed if whole else listed[:_SHOWN]
     text.append("".join(_indented(_shown(finding.message, whole, _LISTED)) for finding in shown))

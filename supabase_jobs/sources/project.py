@@ -1,12 +1,15 @@
 """The SQL files and the configuration of the project that a command works on."""
 
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from supabase_jobs.database.parser import syntax
-from supabase_jobs.findings import Location
 from supabase_jobs.settings import Settings
 from supabase_jobs.sources.files import Migration, MigrationFiles, load_migrations, load_sources, unrecognized_files
 from supabase_jobs.sources.variables import Value, resolve
+
+if TYPE_CHECKING:
+    from supabase_jobs.findings import Location
 
 
 def files(settings: Settings) -> MigrationFiles:
@@ -41,7 +44,7 @@ def installs_sources(settings: Settings, files: MigrationFiles) -> bool:
     return bool(last) and not any(m.version > last for m in files.migrations if m.origin and m.origin[0] == uninstall)
 
 
-def object_locations(settings: Settings, default_schema: str = "") -> dict[str, Location]:
+def object_locations(settings: Settings, default_schema: str = "") -> dict[str, "Location"]:
     """Object name (see `syntax.creates`) → file and line of the SQL that creates it last, or alters it if a policy.
 
     Objects that are created without a schema belong to the default schema; without one they are omitted.
@@ -49,6 +52,8 @@ def object_locations(settings: Settings, default_schema: str = "") -> dict[str, 
     Paths are relative to the top of the repository, as consumers of reports expect. For packaged sources, of which the
     project has no file, they are relative to the repository of supabase-jobs.
     """
+    from supabase_jobs.findings import Location  # `apply` without pending files does not need it
+
     locations = {}
     for path, migration in _paths(settings):
         for statement in migration.statements:

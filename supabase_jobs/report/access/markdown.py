@@ -1,11 +1,12 @@
 """What migrations change in the access as Markdown, for a comment on a pull request."""
 
 from supabase_jobs.findings import AccessDiff
-from supabase_jobs.report import markup, summary
+from supabase_jobs.report import markup
 from supabase_jobs.report.access import sentences
 from supabase_jobs.report.access.sentences import Sentence
 from supabase_jobs.report.audit import matrix
 from supabase_jobs.report.audit.markdown import LIMIT_CHARACTERS, MARKER, Parts, access_table, escaped
+from supabase_jobs.report.wording import counted
 
 
 def diff(result: AccessDiff) -> str:
@@ -20,7 +21,7 @@ def diff(result: AccessDiff) -> str:
         report.add_all(f"### {heading}\n", [_sentence(sentence) for sentence in found])
     missing = sentences.not_compared(result)
     report.add_folded(f"Not compared: {len(missing)}", [f"- {markup.code(n)}: {escaped(why)}\n" for n, why in missing])
-    tables = summary.counted(len(list(matrix.rows(result.audit))), "table")
+    tables = counted(len(list(matrix.rows(result.audit))), "table")
     report.add_folded(f"Who can do what: {tables}", access_table(result.audit))
     return report.text()
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from supabase_jobs.findings import AccessChange, AccessDiff, Location, NotCompared, Severity
-from supabase_jobs.report import summary
 from supabase_jobs.report.audit.converted import policy_location
+from supabase_jobs.report.wording import counted
 
 # kinds of changes → heading, in the order of the report
 PARTS: Mapping[str, tuple[str, ...]] = {
@@ -86,10 +86,10 @@ def not_compared(diff: AccessDiff) -> list[tuple[str, str]]:
 def counts(diff: AccessDiff) -> str:
     """`2 cells wider, 1 new object, 0 cells narrower`, and what else there is."""
     wider, narrower, new = len(diff.of("wider")), len(diff.of("narrower")), len(diff.of("new"))
-    found = [f"{summary.counted(wider, 'cell')} wider", summary.counted(new, "new object")]
-    found.append(f"{summary.counted(narrower, 'cell')} narrower")
+    found = [f"{counted(wider, 'cell')} wider", counted(new, "new object")]
+    found.append(f"{counted(narrower, 'cell')} narrower")
     others = (("removed", "removed object"), ("leak", "new leak"), ("closed", "closed leak"))
-    found += [summary.counted(len(diff.of(kind)), noun) for kind, noun in others if diff.of(kind)]
+    found += [counted(len(diff.of(kind)), noun) for kind, noun in others if diff.of(kind)]
     found += [f"{len(diff.not_compared)} not compared"] if diff.not_compared else []
     return ", ".join(found)
 

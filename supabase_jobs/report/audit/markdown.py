@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from supabase_jobs.findings import Audit, AuditFinding
-from supabase_jobs.report import markup, summary
+from supabase_jobs.report import markup
 from supabase_jobs.report.audit import matrix
+from supabase_jobs.report.wording import counted
 
 # GitHub accepts no comment above 65,536 characters
 LIMIT_CHARACTERS = 60_000
@@ -16,9 +17,9 @@ _LEGEND = " · ".join(f"{word}: {meaning}" for word, meaning in matrix.MEANINGS.
 def audit(result: Audit) -> str:
     """The verdict, the leaks, what differs from the baseline, and collapsed the notes and the matrix."""
     leaks, deviations, notes = matrix.leaks(result), matrix.deviations(result), matrix.notes(result)
-    counts = [summary.counted(len(leaks), "leak")]
+    counts = [counted(len(leaks), "leak")]
     if result.baseline:
-        counts.append(f"{summary.counted(len(deviations), 'difference')} from {result.baseline}")
+        counts.append(f"{counted(len(deviations), 'difference')} from {result.baseline}")
     report = Parts(LIMIT_CHARACTERS)
     verdict = "passed" if result.ok else "**failed**"
     report.add(
@@ -26,12 +27,12 @@ def audit(result: Audit) -> str:
     )
     report.add_all("### Leaks\n", _findings(leaks))
     report.add_all("### Changes\n", _findings(deviations))
-    report.add_folded(f"Who can do what: {summary.counted(len(result.summaries), 'table')}", access_table(result))
+    report.add_folded(f"Who can do what: {counted(len(result.summaries), 'table')}", access_table(result))
     not_tested = [
         f"- {markup.code(i.object)}: {escaped(i.why.rstrip('.'))}. {escaped(i.help)}\n" for i in result.not_tested
     ]
-    report.add_folded(f"Not tested: {summary.counted(len(not_tested), 'object')}", not_tested)
-    report.add_folded(summary.counted(len(notes), "note"), _findings(notes))
+    report.add_folded(f"Not tested: {counted(len(not_tested), 'object')}", not_tested)
+    report.add_folded(counted(len(notes), "note"), _findings(notes))
     return report.text()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from supabase_jobs.findings import Audit, AuditFinding, Severity
-from supabase_jobs.report import summary
+from supabase_jobs.report.wording import counted
 
 # action → heading
 WORDS = {"select": "read", "insert": "insert", "update": "update", "delete": "delete"}
@@ -71,9 +71,9 @@ def is_deviation(finding: AuditFinding) -> bool:
 
 def coverage(result: Audit) -> str:
     """How much was tested, in one phrase."""
-    tables, cells = summary.counted(result.tables, "table"), summary.counted(len(result.cells), "cell")
+    tables, cells = counted(result.tables, "table"), counted(len(result.cells), "cell")
     shown = f"rows for {result.planted} of {tables}, {cells}"
-    return shown if result.api_cells is None else f"{shown}, {summary.counted(result.api_cells, 'request')} to the API"
+    return shown if result.api_cells is None else f"{shown}, {counted(result.api_cells, 'request')} to the API"
 
 
 def _counts(finding: AuditFinding) -> bool:

@@ -11,6 +11,7 @@ from rich.text import Text
 from supabase_jobs.findings import Audit, AuditFinding, NotTested, Severity
 from supabase_jobs.report import summary
 from supabase_jobs.report.audit.matrix import MEANINGS, WORDS, coverage, grouped, rows
+from supabase_jobs.report.wording import counted
 
 WIDTH = 100
 LEGEND = " · ".join([*(f"{word}: {meaning}" for word, meaning in MEANINGS.items()), "!: a leak"])
@@ -85,10 +86,10 @@ def _not_tested(item: NotTested) -> Text:
 def _verdict(result: Audit) -> Text:
     errors = sum(f.severity is Severity.ERROR for f in result.findings)
     verdict = "ok" if result.ok else "FAILED"
-    untested = f", {summary.counted(len(set(result.unchecked)), 'object')} not tested" if result.unchecked else ""
+    untested = f", {counted(len(set(result.unchecked)), 'object')} not tested" if result.unchecked else ""
     return Text(
-        f"{verdict}: {summary.counted(errors, 'error')},"
-        f" {summary.counted(len(result.findings) - errors, 'other finding')}{untested}; {coverage(result)},"
+        f"{verdict}: {counted(errors, 'error')},"
+        f" {counted(len(result.findings) - errors, 'other finding')}{untested}; {coverage(result)},"
         f" {result.milliseconds / 1000:.1f} s",
         style="bold green" if result.ok else "bold red",
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from supabase_jobs.findings import SuiteMutant, SuiteMutation
-from supabase_jobs.report import summary
+from supabase_jobs.report.wording import counted
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _grouped(result: SuiteMutation, key: Callable[[SuiteMutant], str]) -> list[S
 def counts(result: SuiteMutation) -> str:
     """The number of mutants in each state, and how many did not run."""
     parts = [
-        summary.counted(len(result.mutants), "mutant"),
+        counted(len(result.mutants), "mutant"),
         f"{result.count('killed')} killed",
         f"{result.count('survived')} survived",
         f"{result.count('equivalent')} equivalent",

@@ -1,0 +1,6 @@
+"""Parts of sentences. Loads nothing, because `apply` without pending files needs it too."""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 finding`, `2 findings`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

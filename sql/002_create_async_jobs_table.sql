@@ -50,13 +50,15 @@ set search_path = ''
 as $$
 declare
   max_size constant pg_catalog.int8 := 4::pg_catalog.int8 * p_max_bytes + 1024;
+  empty constant pg_catalog.jsonb := case jsonb_typeof(p_value)
+    when 'object' then '{}'::pg_catalog.jsonb
+    else '[]'::pg_catalog.jsonb
+  end;
 begin
   if pg_column_size(p_value) > max_size then
     return false;
   end if;
-  if pg_column_size(
-    p_value || case jsonb_typeof(p_value) when 'object' then '{}'::pg_catalog.jsonb else '[]'::pg_catalog.jsonb end
-  ) > max_size then
+  if pg_column_size(p_value || empty) > max_size then
     return false;
   end if;
   if jsonb_path_exists(p_value, 'strict $.**{100} ? (@.type() == "object" || @.type() == "array")') then

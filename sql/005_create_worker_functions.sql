@@ -605,7 +605,7 @@ declare
   -- null: no timeout
   timeout constant pg_catalog.interval := nullif(current_setting('statement_timeout')::pg_catalog.interval, '0');
   cutoff pg_catalog.timestamptz;
-  next_start pg_catalog.timestamptz := '-infinity';
+  next_start pg_catalog.timestamptz := '-infinity'::pg_catalog.timestamptz;
   wanted pg_catalog.int4;
   found_count pg_catalog.int4;
   batch_requeued pg_catalog.int4;

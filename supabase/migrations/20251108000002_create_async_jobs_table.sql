@@ -1,4 +1,4 @@
--- supabase-jobs: 002_create_async_jobs_table sha256:cc0191aa9bed8837697f83a979c615fab70267e21fe88fa8b43f37c803094a6a
+-- supabase-jobs: 002_create_async_jobs_table sha256:714ad75f504391e6165bd709632f7b723fe51535705b7555f27325c21db4420a
 -- Long-running jobs. Each job is owned by either a guest or a user.
 
 -- Validity of JSON and errors ------------------------------------------------------------------
@@ -51,13 +51,15 @@ set search_path = ''
 as $$
 declare
   max_size constant pg_catalog.int8 := 4::pg_catalog.int8 * p_max_bytes + 1024;
+  empty constant pg_catalog.jsonb := case jsonb_typeof(p_value)
+    when 'object' then '{}'::pg_catalog.jsonb
+    else '[]'::pg_catalog.jsonb
+  end;
 begin
   if pg_column_size(p_value) > max_size then
     return false;
   end if;
-  if pg_column_size(
-    p_value || case jsonb_typeof(p_value) when 'object' then '{}'::pg_catalog.jsonb else '[]'::pg_catalog.jsonb end
-  ) > max_size then
+  if pg_column_size(p_value || empty) > max_size then
     return false;
   end if;
   if jsonb_path_exists(p_value, 'strict $.**{100} ? (@.type() == "object" || @.type() == "array")') then

@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:1e23dd7a15bc544aa51154c58fbbc057328a83e2cb27bf783d3a4f271ae047f9
+-- supabase-jobs: 005_create_worker_functions sha256:031c2aecb59e3db8c0e8f4f79580daaa63499d28730041c4bc70a0b6803be145
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -606,7 +606,7 @@ declare
   -- null: no timeout
   timeout constant pg_catalog.interval := nullif(current_setting('statement_timeout')::pg_catalog.interval, '0');
   cutoff pg_catalog.timestamptz;
-  next_start pg_catalog.timestamptz := '-infinity';
+  next_start pg_catalog.timestamptz := '-infinity'::pg_catalog.timestamptz;
   wanted pg_catalog.int4;
   found_count pg_catalog.int4;
   batch_requeued pg_catalog.int4;

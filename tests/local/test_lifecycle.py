@@ -19,10 +19,11 @@ START = (
     "import sys, pathlib; from supabase_jobs.local import server; print(server.start(pathlib.Path(sys.argv[1])).url)"
 )
 
+pytestmark = pytest.mark.slow
+
 THROWAWAY = """
 from supabase_jobs.local import server
 
-pytestmark = pytest.mark.slow
 with server.throwaway(platform=False) as info:
     print(info.pid, info.data_dir, flush=True)
     input()

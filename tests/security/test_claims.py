@@ -252,7 +252,8 @@ def test_owners_neither_read_nor_write_the_worker_state(rls: Rls) -> None:
 
 
 def test_an_owner_requeues_its_job_but_not_its_retries_and_result(rls: Rls) -> None:
-    for owner in (new_guest(rls), new_user(rls)):
+    for new_owner in (new_guest, new_user):  # one job at a time: jobs of one transaction have the same age
+        owner = new_owner(rls)
         rls.as_service().execute("select from claim_jobs('w', 1)")
         rls.as_service().execute("select from requeue_stale_jobs('0', 3)")
         requeue = "update async_jobs set status = 'queued', metadata = '{}', result = '1', error = 'e'"

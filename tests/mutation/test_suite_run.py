@@ -152,7 +152,7 @@ def hanging(make_database: Make, tmp_path: Path) -> Callable[[], tuple[Database,
             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         _wait_for(lambda: len(list(tmp_path.glob("hangs-*"))) == 2)
-        assert len(_sleeping()) == 2
+        _wait_for(lambda: len(_sleeping()) == 2)
         return database, process
 
     return start

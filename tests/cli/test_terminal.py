@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+# `{seconds}`: the duration of the step; a spinner would appear after half a second
 PROGRAM = """
 import sys, time
 from supabase_jobs.cli.common import narrate, output, progress
 narrate("before")
 with progress("applying a migration with a name that is far longer than any terminal is wide " * 3):
-    time.sleep(1.3)
+    time.sleep({seconds})
     narrate("a line in between")
     output("data in between")
     time.sleep(0.3)
@@ -51,7 +52,7 @@ def screen(written: str) -> list[str]:
 
 
 def test_a_long_step_shows_a_spinner_until_its_end(tmp_path: Path) -> None:
-    code, out, written = on_terminal(tmp_path, PROGRAM)
+    code, out, written = on_terminal(tmp_path, PROGRAM.format(seconds=1.3))
     assert (code, out) == (0, "data in between\n")
     assert screen(written) == ["before", "a line in between", "after", ""]
     assert re.search(r"\x1b\[2K[-/|\\] 1 s  applying a migration", written)
@@ -83,7 +84,7 @@ def test_an_error_erases_the_spinner(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_a_step_is_printed_once(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", PROGRAM.format(seconds=0.7)], capture_output=True, text=True, check=True)
     assert done.stdout == "data in between\n"
     lines = done.stderr.splitlines()
     assert [line.strip()[:20] for line in lines] == [
@@ -93,6 +94,6 @@ def test_without_a_terminal_a_step_is_printed_once(tmp_path: Path) -> None:
 
 
 def test_a_dumb_terminal_gets_no_spinner(tmp_path: Path) -> None:
-    _code, _out, written = on_terminal(tmp_path, PROGRAM, term="dumb")
+    _code, _out, written = on_terminal(tmp_path, PROGRAM.format(seconds=0.7), term="dumb")
     assert "\x1b" not in written
     assert "a quick one" in written

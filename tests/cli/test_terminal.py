@@ -84,7 +84,8 @@ def test_an_error_erases_the_spinner(tmp_path: Path) -> None:
 
 
 def test_without_a_terminal_a_step_is_printed_once(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM.format(seconds=0.7)], capture_output=True, text=True, check=True)
+    words = [sys.executable, "-c", PROGRAM.format(seconds=0.7)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout == "data in between\n"
     lines = done.stderr.splitlines()
     assert [line.strip()[:20] for line in lines] == [

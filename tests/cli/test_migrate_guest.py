@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.operations import migrate_guest
+from supabase_jobs.operations.statements import statement
 from tests.fix_cli import Run
 from tests.fix_db import Make
 from tests.impersonation import JOBS, insert_fixture_rows
@@ -85,11 +86,10 @@ def test_an_argument_that_is_not_a_uuid_is_named(cli: Run, applied_url: str, wro
 
 def test_a_locked_guest_exits_5(cli: Run, applied_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(applied_url)
-    read = migrate_guest.statement
-    assert "'4s'" in read("migrate_guest/settings").text
-    monkeypatch.setattr(
-        migrate_guest, "statement", lambda name: replace(read(name), text=read(name).text.replace("'4s'", "'200ms'"))
-    )
+    settings = statement("migrate_guest/settings")
+    quick = replace(settings, text=settings.text.replace("'4s'", "'200ms'"))
+    assert quick != settings
+    monkeypatch.setattr(migrate_guest, "statement", lambda name: quick if "settings" in name else statement(name))
     with psycopg.connect(applied_url) as other:
         other.execute("select from public.guest_users for update")
         ran = cli("migrate-guest", str(GUEST), str(USER), "--json", "--db-url", applied_url)

@@ -95,3 +95,22 @@ create table public.answers (id bigint generated always as identity primary key,
 alter table public.topics enable row level security; alter table public.answers enable row level security;
 create policy t on public.topics for select using (deleted_at is null);
 create policy a on public.answers for insert to authenticated with check (user_id = auth.uid() and exists (select from public.topics as t where t.id = topic_id));
+-- rows below a parent in other states, which their policies read, and below such a row
+create table public.comments (id bigint generated always as identity primary key, post_id uuid not null references public.posts, user_id uuid not null references auth.users, body text not null, unique (user_id, body));
+create table public.reactions (id bigint generated always as identity primary key, comment_id bigint not null references public.comments, user_id uuid not null references auth.users);
+alter table public.comments enable row level security; alter table public.reactions enable row level security;
+create policy r on public.comments for select using (exists (select from public.posts as p where p.id = post_id));
+create policy i on public.comments for insert with check (user_id = auth.uid() and exists (select from public.posts as p where p.id = post_id));
+create policy r on public.reactions for select using (exists (select from public.comments as c where c.id = comment_id));
+create table public.boards (id uuid primary key default gen_random_uuid(), owner_id uuid not null references auth.users, archived boolean not null default false);
+create table public.cards (id uuid primary key default gen_random_uuid(), board_id uuid not null references public.boards, title text not null);
+create function public.is_open(board uuid) returns boolean language sql stable security definer set search_path = '' as $$ select exists (select from public.boards as b where b.id = board and not b.archived and b.owner_id = auth.uid()) $$;
+alter table public.boards enable row level security; alter table public.cards enable row level security;
+create policy b on public.boards using (owner_id = auth.uid());
+create policy r on public.cards for select using (exists (select from public.boards as b where b.id = board_id));
+create policy w on public.cards for insert with check (public.is_open(board_id)); create policy u on public.cards for update using (public.is_open(board_id));
+-- a trigger on a table with a column of one value
+create table public.consents (user_id uuid primary key references auth.users, version int not null check (version = 1), updated_at timestamptz not null default now());
+create function public.touch() returns trigger language plpgsql set search_path = '' as $$ begin new.updated_at := now(); return new; end $$;
+create trigger touch before update on public.consents for each row execute function public.touch();
+alter table public.consents enable row level security; create policy c on public.consents using (user_id = auth.uid());

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 
 from psycopg import sql
 
@@ -196,7 +196,7 @@ class Probes:
                 Statement(SET, ("role", self._impersonation.own_role)),
                 statements.has_value(row, column, new[column]),
             ]
-            effect = _last_is_true
+            effect = _counts_and_lasts
         return Attempt(caller, relation, whose, UPDATE, row, sent, column, new[column], effect, written=new)
 
     def _values(self, row: Row, column: Column, caller: Caller) -> list[str | None]:
@@ -219,9 +219,10 @@ class Probes:
             found = [*literals]
             if len(literals) < 2 or column.typtype == "e" or limits.allowed:
                 generated = values.candidates(column, limits, f"zqx{self._fixture.a.token[3:]}", 77, self._fixture.now)
-                found += generated[
-                    : _MAX_VALUES if column.typtype == "e" or limits.allowed or column.base == "bool" else 1
-                ]
+                listed = column.typtype == "e" or limits.allowed or column.base == "bool"
+                # a short list of possible values may begin with that of the row
+                others = (v for v in generated if not values.is_same(column, v, current))
+                found += islice(others, _MAX_VALUES if listed else 1)
         different = [v for v in dict.fromkeys(found) if v != current and not (v is None and column.not_null)]
         return different[:_MAX_VALUES] or [current]
 
@@ -475,8 +476,9 @@ class Probes:
         self.prober.run(list(probes_of(sorted(attempts, key=lambda a: id(a.caller)))))
 
 
-def _last_is_true(answers: Sequence[object]) -> bool:
-    return bool(answers[-1].rows[0][0])  # type: ignore[attr-defined]
+def _counts_and_lasts(answers: Sequence[object]) -> bool:
+    """Whether an UPDATE reached its row, and no trigger has restored the value."""
+    return bool(answers[0].count and answers[-1].rows[0][0])  # type: ignore[attr-defined]
 
 
 def _last_counts(answers: Sequence[object]) -> bool:

@@ -32,7 +32,7 @@ class Usage:
     `user_functions` are the functions that name auth.users, directly or by other functions.
     `policy_functions` maps each policy of a table to the signatures of the project's functions that it calls.
     `words` are all words of policies and functions, so a column that is not among them cannot change an access.
-    `mentioned` are the columns whose names the policies of their own table contain.
+    `mentioned` are the columns whose names policies contain that read their table, or functions that these call.
     `nulls` are the columns that a policy or function tests with IS NULL, such as `accepted_at` of an invitation.
     """
 
@@ -133,6 +133,7 @@ class _Reader:
         for function in catalog.functions:
             self._functions.setdefault(function.name, []).append(function)
         self._bodies = {f.oid: expressions.body_trees(f.language, f.body) for f in catalog.functions}
+        self._words = {f.signature: set(_words(f.body)) for f in catalog.functions}
         self._values: dict[str, Value | None] = {}
 
     def read(self) -> Usage:
@@ -164,13 +165,19 @@ class _Reader:
                         self._note(tree, relation)
                         called = self._usage.policy_functions.setdefault((relation.oid, policy.name), [])
                         self._add_functions(tree, called)
-                        direct[relation.oid] |= self._tables(tree, set())
+                        tables = self._tables(tree, set())
+                        direct[relation.oid] |= tables
+                        words = words.union(*(self._words[signature] for signature in called))
+                        self._usage.mentioned |= {
+                            (oid, name) for oid in (relation.oid, *tables)
+                            for name in words.intersection(self._catalog.by_oid[oid].by_name)
+                        }  # fmt: skip
                         owners = self._compared_with_caller(tree, relation)
                         self._usage.owners |= owners
                         if policy.command in ("a", "*") and text is (policy.checked or policy.visible):
                             self._usage.checked |= owners
         for function in self._catalog.functions:
-            self._usage.words.update(_words(function.body))
+            self._usage.words |= self._words[function.signature]
             self._note(self._bodies[function.oid], None)
             tables = self._tables(self._bodies[function.oid], {function.oid}) | self._mentioned(function)
             self._usage.function_reads[function.oid] = tables

@@ -89,6 +89,22 @@ def test_rows_in_each_state_that_policies_distinguish(odd: Audit) -> None:
     assert odd.access["public.invitations (accepted_at is set)"]["stranger"] == "none"
 
 
+def test_rows_below_a_parent_in_each_state_that_policies_read(odd: Audit) -> None:
+    private, public, deleted = (
+        {name: odd.access[f"public.{name}{state}"] for name in ("comments", "reactions")}
+        for state in ("", " (posts: visibility = public)", " (posts: deleted_at is set)")
+    )
+    assert {name: callers["anon"] for name, callers in private.items()} == {"comments": "none", "reactions": "none"}
+    assert {name: callers["anon"] for name, callers in public.items()} == {"comments": "read", "reactions": "read"}
+    assert {name: callers["anon"] for name, callers in deleted.items()} == {"comments": "none", "reactions": "none"}
+    assert (private["comments"]["stranger"], public["comments"]["stranger"]) == ("none", "read join")
+
+
+def test_state_of_a_parent_that_only_a_function_of_its_children_reads(odd: Audit) -> None:
+    assert odd.access["public.cards"]["owner"] == "read insert update(id,title)"
+    assert odd.access["public.cards (boards: archived is set)"]["owner"] == "read"
+
+
 def test_membership_that_has_not_stopped(odd: Audit) -> None:
     access = odd.access["public.classes"]
     assert (access["member of attendees"], access["former member of attendees"]) == ("read", "none")

@@ -286,8 +286,12 @@ class Probes:
     # ------------------------------------------------------------------------------------------- inserts
 
     def _inserts(self, caller: Caller, relation: Relation) -> Iterator[Attempt]:
-        """Copies of rows: of the caller's own, of another's, and of another's with the caller as its owner."""
-        for whose, row in self.rows(caller, relation):
+        """Copies of rows: of the caller's own, of another's, and of another's with the caller as its owner.
+
+        Also below rows in other states, such as a closed topic.
+        """
+        below = ((whose, row) for whose, row in self._states(caller, relation) if row.state_of is not relation)
+        for whose, row in (*self.rows(caller, relation), *below):
             if relation.is_storage:  # the service writes the caller's id into the row
                 if "/" not in (row.values["name"] or "") and whose != OWN:
                     continue  # no folder of another

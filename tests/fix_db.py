@@ -273,9 +273,11 @@ def rolled_back(shared: Callable[[int], str], each_major: int, session: Session)
 
 
 @pytest.fixture
-def as_postgres(shared_database: Callable[[int], Database], each_major: int) -> Iterator[Connection]:
+def as_postgres(shared_database: Callable[[int], Database], each_major: int, session: Session) -> Iterator[Connection]:
     """The same as `rolled_back`, of a superuser's session: `reset session authorization` ends the role postgres."""
-    with superuser_session(shared_database(each_major)) as connection:
+    connection = session(shared_database(each_major).superuser_url)
+    with connection.transaction(force_rollback=True):
+        connection.execute("set local session authorization postgres")
         yield connection
 
 

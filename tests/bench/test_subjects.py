@@ -119,7 +119,7 @@ create function pgmq.archive(text, bigint) returns boolean language sql
 """
 
 
-@pytest.mark.parametrize("at_once", [1, 10])
+@pytest.mark.parametrize("at_once", [pytest.param(1, marks=pytest.mark.slow), 10])
 def test_workers_are_compared_with_pgmq(filled: Database, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     monkeypatch.setattr(workers, "REPEAT", 1)
     monkeypatch.setattr(workers, "WORKERS", 2)

@@ -55,6 +55,7 @@ def test_a_lost_connection_rolls_back_the_file(platform_url: str, files: Path) -
     assert ("public", "slow") not in rows(platform_url, TABLES)
 
 
+@pytest.mark.slow
 def test_apply_resumes_after_server_crash(files: Path, cli: Run, tmp_path: Path) -> None:
     slow = write(files, "20260101000000_slow.sql", SLOW)
     server = local.start(tmp_path)

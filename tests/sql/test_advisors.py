@@ -67,6 +67,7 @@ def test_verify_finds_what_the_advisors_report(applied_url: str, advisors: Advis
     assert reported >= found.keys()
 
 
+@pytest.mark.slow
 def test_linter_reports_nothing(make_database: Make, supabase: SupabaseCli, tmp_path: Path) -> None:
     """`db lint` uses plpgsql_check, which Debian packages for PostgreSQL 17."""
     database = make_database("applied", 17)

@@ -103,10 +103,9 @@ def run_case(
 def impersonate(connection: Connection, declared: queries.FastQueries, identity: Identity) -> impersonation.Params:
     """Run the rest of the transaction as this identity; returns the parameters of the queries."""
     connection.execute("set local search_path = ''")
-    ids = iter(_IDS[name] for name in declared.ids)
     variables = load_expectations(SETTINGS).variables
     session = impersonation.begin(
-        connection, "plans", declared.ids, declared.placeholders, variables, make=lambda: next(ids)
+        connection, "plans", declared.ids, declared.placeholders, variables, make=_IDS.__getitem__
     )
     impersonation.set_identity(session, identity)
     return session.params({name: name for name in session.ids})

@@ -21,7 +21,7 @@ from supabase_jobs.audit.catalog import USERS, Column, Function, Relation
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.tenants import Row
-from supabase_jobs.audit.fixtures.values import MARKED_ID, MARKED_TEXT, is_marked_id
+from supabase_jobs.audit.fixtures.values import MARKED_TEXT
 from supabase_jobs.audit.probes.attempt import UPDATE, Attempt
 from supabase_jobs.audit.recording import RecordedRow
 from supabase_jobs.database.batch import Answer, Statement, run_groups
@@ -29,6 +29,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.verify.committed import MARK, is_marked_id
 
 _CATALOG = Path(__file__).with_name("catalog")
 _TRIGGERS, _DELETABLE = sql_file(_CATALOG / "triggers.sql"), sql_file(_CATALOG / "deletable.sql")
@@ -324,7 +325,7 @@ class CommittedRows:
         label, error = next(iter(failed.items()))
         return SupabaseJobsError(
             f"the rows of the audit remain, because those of {label} cannot be deleted: {sqlstate_and_message(error)}",
-            hint=f"Delete the users whose id contains {MARKED_ID}, and the rows that refer to them.",
+            hint=f"Delete the users whose id contains {MARK}, and the rows that refer to them.",
         )
 
 
@@ -352,7 +353,7 @@ def _holds_texts(column: Column) -> bool:
 
 
 def _is_marked_id(column: sql.Composable) -> sql.Composed:
-    return sql.SQL("{}::text like {}").format(column, sql.Literal(f"%{MARKED_ID}%"))
+    return sql.SQL("{}::text like {}").format(column, sql.Literal(f"%{MARK}%"))
 
 
 def _differences(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

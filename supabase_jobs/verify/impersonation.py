@@ -69,13 +69,17 @@ class Impersonation(Names):
     caller: tuple[str, ...] = field(kw_only=True)
 
 
+def _random(_name: str) -> uuid.UUID:
+    return uuid.uuid4()
+
+
 def make_names(
     area: str,
     ids: Iterable[str],
     placeholders: Iterable[str],
     variables: Mapping[str, object],
     own_role: str = "none",
-    make: Callable[[], uuid.UUID] = uuid.uuid4,
+    make: Callable[[str], uuid.UUID] = _random,
 ) -> Names:
     """Make an id for each name in `ids`: by default a random one.
 
@@ -87,7 +91,7 @@ def make_names(
         raise ConfigError(
             f"the declarations of {area} use ${min(missing)}, which is neither an id nor a variable of the SQL sources"
         )
-    made = {name: make() for name in ids}
+    made = {name: make(name) for name in ids}
     texts = {name: str(value) for name, value in {**variables, **made}.items()}
     texts |= {name.upper(): text.upper() for name, text in texts.items()}
     texts |= {f"{name}_hex": id.hex for name, id in made.items()}
@@ -101,7 +105,7 @@ def begin(
     placeholders: Iterable[str],
     variables: Mapping[str, object],
     *,
-    make: Callable[[], uuid.UUID] = uuid.uuid4,
+    make: Callable[[str], uuid.UUID] = _random,
 ) -> Impersonation:
     """Make the names of a run (see `make_names`) for this connection.
 

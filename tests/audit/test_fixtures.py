@@ -11,10 +11,11 @@ from supabase_jobs.audit.catalog import Column
 from supabase_jobs.audit.committed import marked
 from supabase_jobs.audit.expressions import Limits
 from supabase_jobs.audit.fixtures.patterns import like, matching
-from supabase_jobs.audit.fixtures.values import candidates, is_marked_id, utc_now
+from supabase_jobs.audit.fixtures.values import candidates, utc_now
 from supabase_jobs.audit.run import Options, audit, insert_fixture
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, Severity
+from supabase_jobs.verify.committed import is_marked_id
 from supabase_jobs.verify.sign_up import SignUpRejectedError
 from tests.audit.conftest import run_audit
 from tests.fix_db import session_copy

@@ -15,7 +15,6 @@ import pytest
 from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.keys import new_keys
 from supabase_jobs.audit.committed import CommittedRows, marked
-from supabase_jobs.audit.fixtures.values import MARKED_ID
 from supabase_jobs.audit.http import compare
 from supabase_jobs.audit.run import REQUEST_SETTINGS, Options, audit, insert_fixture, rolled_back
 from supabase_jobs.database.batch import Statement
@@ -35,7 +34,7 @@ from tests.programs import DEFAULT_MAJOR
 pytestmark = pytest.mark.slow
 
 EMPTY = Audit((), (), (), (), 0, 0, 0.0)
-MARKED = f"select count(*) from auth.users where id::text like '%{MARKED_ID}%'"
+MARKED = f"select count(*) from auth.users where id::text like '%{committed.MARK}%'"
 # DELETE is refused before it runs, and the second schema is none of the API
 DIFFERENT = """
 create function public.check_request() returns void language plpgsql as $$ begin
@@ -299,7 +298,9 @@ def test_row_is_restored_and_recognized_after_an_update(todos: Connection) -> No
     rows = rows_of(todos)
     with rows.committed():
         before = todos.execute("select md5(string_agg(l::text, '' order by l::text)) from public.lists as l").fetchone()
-        todos.execute(f"update public.lists set name = 'changed' where owner_id::text like '%{MARKED_ID}%'".encode())
+        todos.execute(
+            f"update public.lists set name = 'changed' where owner_id::text like '%{committed.MARK}%'".encode()
+        )
         todos.execute("delete from public.todos where title <> 'existing'")
         rows.restore()
         after = todos.execute("select md5(string_agg(l::text, '' order by l::text)) from public.lists as l").fetchone()

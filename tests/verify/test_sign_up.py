@@ -7,7 +7,8 @@ import pytest
 
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.verify import sign_up
+from supabase_jobs.verify import committed, sign_up
+from supabase_jobs.verify.access.matrix import load
 from supabase_jobs.verify.sign_up import NewUser
 from tests.fix_db import Make, on_one_major_each
 from tests.verify.harmless import Change, changes
@@ -68,6 +69,14 @@ def test_a_rejected_sign_up_names_the_trigger_and_leaves_no_trace(rolled_back: C
     assert "P0001: closed (PL/pgSQL function public.on_sign_up() line 1 at RAISE)" in caught.value.message
     assert "example.com" in (caught.value.hint or "")
     assert rolled_back.execute("select from auth.users union all select from public.allowed_emails").rowcount == 0
+
+
+def test_names_derived_from_the_digits_of_committed_ids_are_unique(rolled_back: Connection) -> None:
+    rolled_back.execute("create table public.handles (first text unique, last text unique)")
+    rolled_back.execute(trigger("insert into public.handles values (left(new.id::text, 6), right(new.id::text, 6))"))
+    users = [NewUser(committed.marked_id(name)) for name in load().ids]
+    sign_up.run(rolled_back, users)
+    assert rolled_back.execute("select from public.handles").rowcount == len(users) > 10
 
 
 def test_a_missing_value_of_a_column_that_nothing_fills_is_named(rolled_back: Connection) -> None:

@@ -1,6 +1,6 @@
 """Repeat the access matrix through the API, and compare the outcomes with those of SQL.
 
-What a request writes is committed. So every id of a run is marked: it begins with the letters `verify`. The marked rows
+What a request writes is committed. So every id of a run is marked, and the same in each run. The rows with these ids
 are deleted after each request that wrote, at the end of the run also after an error, and at the start of the next run.
 """
 
@@ -36,7 +36,6 @@ from supabase_jobs.verify.access.matrix import (
     load,
     with_parameters,
 )
-from supabase_jobs.verify.committed import Mark
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.fixture import insert_fixture
@@ -50,9 +49,6 @@ if TYPE_CHECKING:
     from supabase import Client
 
 SERVICE = "service_role"
-
-_MARK = Mark(b"verify")
-FIRST, LAST = _MARK.first, _MARK.last
 
 _METHODS = {"select": "GET", "update": "PATCH", "delete": "DELETE"}  # all others: POST
 
@@ -194,7 +190,7 @@ def run(
             hint=f"Declare in {path.name}, under [api], how to clean up, and check the access area in the same run.",
         )
     impersonation = begin(
-        connection, AREA, declared.ids, declared.placeholders, expectations.variables, make=_MARK.new_id
+        connection, AREA, declared.ids, declared.placeholders, expectations.variables, make=committed.marked_id
     )
     started = time.monotonic()
     with connection.transaction(force_rollback=True):  # a user constraint may refuse the declared values here too
@@ -231,7 +227,7 @@ def _cleaned_up(this: _Run) -> Iterator[None]:
 def _delete_marked(this: _Run) -> None:
     with this.connection.transaction():
         for statement in this.declared.cleanup:
-            this.connection.execute(statement.encode(), {"first": FIRST, "last": LAST})
+            this.connection.execute(statement.encode(), {"ids": [*this.impersonation.ids.values()]})
         _clean_up_allow_lists(this)
 
 

@@ -112,11 +112,11 @@ class Matrix:
 
 @dataclass(frozen=True)
 class AccessDeclaration:
-    """The contents of access.toml. `ids` become random UUIDs in each run; the owner inserts the `fixture` first.
+    """The contents of access.toml. `ids` become UUIDs; the owner inserts the `fixture` first.
 
     `untested_privileges` maps tables to roles to privileges that a role has and that no cell tests.
     `unexposed_schemas` are the schemas that the API must not expose. The statements `cleanup` delete what a run through
-    the API has committed: rows with ids between %(first)s and %(last)s.
+    the API has committed: rows with one of %(ids)s.
     """
 
     ids: tuple[str, ...]

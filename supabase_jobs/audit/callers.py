@@ -1,13 +1,13 @@
 """The callers of the audit: every kind of request that can reach the project's tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from supabase_jobs.audit.configuration import DeclaredCaller
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.insert import claims_of, place
-from supabase_jobs.audit.fixtures.tenants import BOTH, Row, Tenant, User
+from supabase_jobs.audit.fixtures.tenants import BOTH, Ended, Row, Tenant, User
 from supabase_jobs.verify.identity import Identity
 
 ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER, CLAIM, DECLARED, ANONYMOUS, SERVICE = (
@@ -27,7 +27,8 @@ class Caller:
     of tenant A; a member and a former member belong to A's group,
     as does a header that names a row that has ended; a forger sets claims or headers that anyone can
     choose; a user with a claim has one that only the project gives, such as a role. `declared` is an outsider of
-    audit.toml. `anonymous` is the stranger after an anonymous sign-in, `service` the role service_role.
+    audit.toml. `anonymous` is the stranger after an anonymous sign-in, `service` the role service_role. `ended` is what
+    marks a former member.
     """
 
     label: str
@@ -35,6 +36,7 @@ class Caller:
     identity: Identity
     user: User | None
     tenant: Tenant | None
+    ended: Ended | None = None
 
     @property
     def role(self) -> str:
@@ -104,7 +106,7 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
             yield Caller("anon with the row's header", OWNER, owner, fixture.a.owner, fixture.a)
         for name, value in sorted(fixture.a.ended_headers.items()):
             former = _identity("former guest", "anon", {"role": "anon"}, {**fixture.b.headers, name: value})
-            yield Caller(f"anon with an ended {name}", FORMER, former, None, None)
+            yield Caller(f"anon with an ended {name}", FORMER, former, None, None, fixture.a.ended[name][0])
         for name, literals in sorted(fixture.plan.usage.header_literals.items()):
             for literal in literals:
                 label = f"anon with the header {name} = {literal}"
@@ -137,8 +139,9 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
     if fixture.a.claims and not fixture.plan.memberships:
         yield _signed_in("colleague", MEMBER, fixture.a, fixture.a.users[1])
     for user in fixture.a.users:
-        if user.former:
-            yield _signed_in(user.label, FORMER, fixture.a, user, without_claims=True)
+        if user.former and user.membership is not None and user.membership.former is not None:
+            caller = _signed_in(user.label, FORMER, fixture.a, user, without_claims=True)
+            yield replace(caller, ended=Ended(user.membership.relation, *user.membership.former))
         elif user.in_both and not any(row.part == BOTH for row in user.extra):
             continue  # a user can belong to one group only
         elif user.membership is not None:

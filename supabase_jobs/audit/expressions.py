@@ -355,6 +355,18 @@ def tables(tree: Any) -> set[str]:
     return found
 
 
+def nodes(tree: Any, kind: str) -> Iterator[Node]:
+    """Every node of a kind in a parse tree, the outer ones first."""
+    if isinstance(tree, list):
+        for part in tree:
+            yield from nodes(part, kind)
+    elif isinstance(tree, dict):
+        for name, part in tree.items():
+            if name == kind:
+                yield part
+            yield from nodes(part, kind)
+
+
 def literals(tree: Any) -> set[str]:
     """The texts of all constants of a tree."""
     if isinstance(tree, list):

@@ -124,6 +124,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             acting,
             plan,
             [*judged, *beyond.values()],
+            probes.attempts,
             probes.cursor_statements(),
             intended=options.intended,
             may_lock=options.is_local,

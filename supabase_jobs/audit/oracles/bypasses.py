@@ -6,6 +6,7 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import MEMBER, Caller
 from supabase_jobs.audit.catalog import USERS, Catalog, Function, Relation
+from supabase_jobs.audit.oracles.ended import missing_condition
 from supabase_jobs.audit.oracles.leak import rank, who
 from supabase_jobs.audit.oracles.leaks import is_sensitive
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
@@ -82,7 +83,9 @@ def _cause_of_view(bypass: Bypass, view: Relation) -> tuple[str, str]:
     if view.kind == "m":
         return "a materialized view has no row level security", _revoke(view, bypass.caller)
     if view.invoker:
-        return "a function that the view calls", _revoke(view, bypass.caller)
+        mark = bypass.caller.ended
+        fix = _revoke(view, bypass.caller) if mark is None else missing_condition(view.label, mark)
+        return "a function that the view calls", fix
     fix = _text(sql.SQL("alter view {} set (security_invoker = true);").format(view.identifier))
     return "the view runs with the privileges of its owner", fix
 
@@ -90,6 +93,8 @@ def _cause_of_view(bypass: Bypass, view: Relation) -> tuple[str, str]:
 def _of_function(bypass: Bypass, function: Function) -> Iterator[AuditFinding]:
     cause = f"{'security definer' if function.definer else 'security invoker'} function {function.signature}"
     fix = f"revoke execute on function {function.signature} from public, anon, authenticated;"
+    if bypass.caller.ended is not None:  # members keep their access
+        fix = missing_condition(function.signature, bypass.caller.ended)
     if bypass.action == SQL and bypass.outcome == "rows":
         message = f"{who(bypass.caller)} run SQL of their own with the privileges of the owner of the function"
         yield AuditFinding(

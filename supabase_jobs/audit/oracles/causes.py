@@ -4,20 +4,26 @@ On a local database, each candidate policy is removed in a savepoint and the att
 locks its table, so on a remote database the candidates are only read from the catalogs.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from psycopg import sql
 
-from supabase_jobs.audit.catalog import Column, Policy, Relation
-from supabase_jobs.audit.fixtures.plan import Plan, user_columns
+from supabase_jobs.audit.callers import FORMER, MEMBER, OWNER
+from supabase_jobs.audit.catalog import Policy, Relation
+from supabase_jobs.audit.fixtures.plan import Plan
+from supabase_jobs.audit.oracles import fixes
+from supabase_jobs.audit.oracles.fixes import COMMANDS, Demand, Edit, Fixes
 from supabase_jobs.audit.oracles.leak import Leak
-from supabase_jobs.audit.probes.attempt import DELETE, GROUP, INSERT, JOIN, OWN, SELECT, UPDATE
+from supabase_jobs.audit.probes.attempt import GROUP, JOIN, OWN, UPDATE, Attempt
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
-from supabase_jobs.findings import AuditFinding
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.findings import AuditFinding, Severity
 from supabase_jobs.verify.impersonation import Impersonation, identity_statements
 
-COMMANDS = {SELECT: "r", INSERT: "a", UPDATE: "w", DELETE: "d"}
+_DEFINITIONS = sql_file(Path(__file__).parents[1] / "catalog" / "definitions.sql")
 _SAVEPOINT, _UNDO = Statement("savepoint audit_cause"), Statement("rollback to savepoint audit_cause")
 
 
@@ -25,6 +31,7 @@ def explain(
     impersonation: Impersonation,
     plan: Plan,
     leaks: Sequence[Leak],
+    attempts: Sequence[Attempt],
     cursors: Sequence[Statement],
     *,
     intended: Collection[str],
@@ -32,39 +39,120 @@ def explain(
 ) -> list[AuditFinding]:
     """The findings for leaks, with cause and fix. `cursors` open again what the attempts need.
 
-    Fixes for columns of one table do not undo each other, and leave those open whose leaks are `intended`, by id.
+    The fixes can be applied together, in any order, and leave those leaks open that are `intended`, by id. They keep
+    what the owner and a member reach by `attempts`.
     """
-    candidates = [(leak, policy) for leak in leaks for policy in _applicable(leak)]
-    needed: dict[int, list[Policy]] = {}
-    if may_lock and candidates:
-        groups = [
-            [
-                _UNDO,
-                Statement(_drop(leak.relation, policy).as_string(None)),
-                *cursors,
-                *identity_statements(impersonation, leak.attempt.caller.identity),
-                leak.attempt.statement,
-            ]
-            for leak, policy in candidates
-            if len(_applicable(leak)) > 1
-        ]
-        tested = [(leak, policy) for leak, policy in candidates if len(_applicable(leak)) > 1]
-        _, *results = run_groups(impersonation.connection, [[Statement("close all"), _SAVEPOINT], *groups, [_UNDO]])
-        for (leak, policy), result in zip(tested, results, strict=False):
-            if not _reaches(leak, result):
-                needed.setdefault(id(leak), []).append(policy)
+    trial = _Trial(impersonation, cursors)
+    causing = {id(leak): _applicable(leak) for leak in leaks}
+    droppable: set[int] = set()
+    if may_lock:
+        several = [leak for leak in leaks if len(causing[id(leak)]) > 1]
+        needed = trial.closing(several)
+        rest = [leak for leak in several if not needed[id(leak)]]
+        causing |= needed | {key: found for key, found in trial.opening(rest).items() if found}
+        causing |= {id(leak): _applicable(leak) for leak in rest if not causing[id(leak)]}
+        droppable = trial.unused(leaks, causing, attempts)
+    demands = {
+        id(leak): _demand(plan, leak, causing[id(leak)], may_drop=id(leak) in droppable, is_certain=may_lock)
+        for leak in leaks
+    }  # fmt: skip
     unsafe: dict[tuple[int, str], set[str]] = {}
     for leak in leaks:
         if _is_of_column(leak) and leak.id not in intended:
             unsafe.setdefault((leak.relation.oid, leak.attempt.caller.role), set()).add(leak.attempt.column)
-    return [_finding(plan, leak, needed.get(id(leak)) or _applicable(leak), unsafe) for leak in leaks]
+    closed = [demands[id(leak)] for leak in leaks if _is_closed(leak) and leak.id not in intended]
+    called = {function.oid for demand in demands.values() for function, _ in demand.functions}
+    made = Fixes(plan, closed, _definitions(impersonation.connection, called))
+    return [_finding(plan, leak, causing[id(leak)], made.text(demands[id(leak)]), unsafe) for leak in leaks]
 
 
-def _reaches(leak: Leak, result: GroupResult) -> bool:
-    """Whether the repeated attempt still reaches its target."""
-    again = replace(leak.attempt, statements=[leak.attempt.statement], effect=None, at=0)
+def _is_closed(leak: Leak) -> bool:
+    """Whether the report has a fix for a leak: without a baseline, an info is access that may be intended."""
+    return leak.severity is not Severity.INFO or leak.kind in ("deviation", "rls-disabled")
+
+
+def _definitions(connection: Connection, oids: Collection[int]) -> Mapping[int, str]:
+    if not oids:
+        return {}
+    [result] = run_groups(connection, [[_DEFINITIONS.statement(sorted(oids))]])
+    return dict(result.answer().rows)
+
+
+class _Trial:
+    """Repeats attempts without some policies, and undoes that."""
+
+    def __init__(self, impersonation: Impersonation, cursors: Sequence[Statement]) -> None:
+        self._impersonation, self._cursors = impersonation, cursors
+
+    def closing(self, leaks: Sequence[Leak]) -> dict[int, list[Policy]]:
+        """id() of the leak → the policies without which its attempt fails."""
+        tried = [(leak, policy) for leak in leaks for policy in _applicable(leak)]
+        reached = self._reach([(leak.attempt, [policy]) for leak, policy in tried])
+        found: dict[int, list[Policy]] = {id(leak): [] for leak in leaks}
+        for (leak, policy), reaches in zip(tried, reached, strict=True):
+            if not reaches:
+                found[id(leak)].append(policy)
+        return found
+
+    def opening(self, leaks: Sequence[Leak]) -> dict[int, list[Policy]]:
+        """id() of the leak → the policies each of which lets its attempt pass without the others."""
+        tried = [(leak, policy) for leak in leaks for policy in _applicable(leak)]
+        reached = self._reach(
+            [(leak.attempt, [other for other in _applicable(leak) if other != policy]) for leak, policy in tried]
+        )
+        found: dict[int, list[Policy]] = {id(leak): [] for leak in leaks}
+        for (leak, policy), reaches in zip(tried, reached, strict=True):
+            if reaches:
+                found[id(leak)].append(policy)
+        return found
+
+    def unused(
+        self, leaks: Sequence[Leak], causing: Mapping[int, Sequence[Policy]], attempts: Sequence[Attempt]
+    ) -> set[int]:
+        """id() of the leaks without whose policies the owner and a member still do the same with their own rows."""
+        tried = [
+            (leak, attempt) for leak in leaks if causing[id(leak)] and len(_applicable(leak)) > 1
+            for attempt in _legitimate(leak, attempts)
+        ]  # fmt: skip
+        reached = self._reach([(attempt, causing[id(leak)]) for leak, attempt in tried])
+        needed = {id(leak) for (leak, _), reaches in zip(tried, reached, strict=True) if not reaches}
+        return {id(leak) for leak in leaks} - needed
+
+    def _reach(self, tried: Sequence[tuple[Attempt, Sequence[Policy]]]) -> list[bool]:
+        """Whether each attempt reaches its target without these policies."""
+        if not tried:
+            return []
+        groups = [
+            [
+                _UNDO,
+                *(Statement(fixes.drop(attempt.relation, policy).as_string(None)) for policy in policies),
+                *self._cursors,
+                *identity_statements(self._impersonation, attempt.caller.identity),
+                attempt.statement,
+            ]
+            for attempt, policies in tried
+        ]
+        started = [Statement("close all"), _SAVEPOINT]
+        _, *results, _ = run_groups(self._impersonation.connection, [started, *groups, [_UNDO]])
+        return [_reaches(attempt, result) for (attempt, _), result in zip(tried, results, strict=True)]
+
+
+def _reaches(attempt: Attempt, result: GroupResult) -> bool:
+    """Whether a repeated attempt still reaches its target."""
+    again = replace(attempt, statements=[attempt.statement], effect=None, at=0)
     again.read(GroupResult(result.answers[-2:] if result.error is None else (), result.error))
     return again.reached
+
+
+def _legitimate(leak: Leak, attempts: Sequence[Attempt]) -> Iterator[Attempt]:
+    """The same action of the owner on their own row, and of each member on that of the group, if it is allowed."""
+    seen = set()
+    for attempt in attempts:
+        mine = (attempt.caller.kind, attempt.whose) in ((OWNER, OWN), (MEMBER, GROUP))
+        same = attempt.relation is leak.relation and attempt.action == leak.attempt.action and not attempt.name
+        if mine and same and attempt.reached and attempt.caller not in seen:
+            seen.add(attempt.caller)
+            yield attempt
 
 
 def _applicable(leak: Leak) -> list[Policy]:
@@ -76,10 +164,6 @@ def _applicable(leak: Leak) -> list[Policy]:
     ]  # fmt: skip
 
 
-def _drop(relation: Relation, policy: Policy) -> sql.Composed:
-    return sql.SQL("drop policy {} on {}").format(sql.Identifier(policy.name), relation.identifier)
-
-
 def _is_of_column(leak: Leak) -> bool:
     """Whether a leak is closed if the caller's role may not update the column."""
     return leak.attempt.action == UPDATE and (
@@ -88,36 +172,40 @@ def _is_of_column(leak: Leak) -> bool:
     )
 
 
+def _demand(plan: Plan, leak: Leak, policies: Sequence[Policy], *, may_drop: bool, is_certain: bool) -> Demand:
+    """What closes a leak. Unless it `is_certain` that each of the policies opens it, only the likeliest is changed."""
+    relation, attempt = leak.relation, leak.attempt
+    if leak.kind == "rls-disabled":
+        enable = sql.SQL("alter table {} enable row level security;").format(relation.identifier)
+        return Demand(text=enable.as_string(None))
+    if _is_of_column(leak):
+        return Demand()
+    role = attempt.caller.role
+    if attempt.caller.kind == FORMER and attempt.caller.ended is not None and leak.kind != "escalation":
+        return fixes.without_ended(plan, relation, policies, attempt.caller.ended, role)
+    changed = policies if is_certain else [p for p in policies if fixes.lets_pass(p, attempt.action)] or policies[:1]
+    if leak.kind == "escalation" and policies:
+        return fixes.refusal(relation, changed, attempt.action)
+    if (leak.kind == "unreadable-parent" or attempt.name == JOIN) and policies:
+        return Demand([(relation, policy, Edit.READABLE_PARENT) for policy in changed])
+    trusting = [p for p in changed if "'user_metadata'" in f"{p.visible} {p.checked}"]
+    if leak.kind == "forged-claim" and trusting:
+        return Demand([(relation, policy, Edit.APP_METADATA) for policy in trusting])
+    return fixes.restriction(plan, relation, changed, attempt.action, role, may_drop=may_drop)
+
+
 def _finding(
-    plan: Plan, leak: Leak, policies: Sequence[Policy], unsafe: Mapping[tuple[int, str], Collection[str]]
+    plan: Plan, leak: Leak, policies: Sequence[Policy], fix: str, unsafe: Mapping[tuple[int, str], Collection[str]]
 ) -> AuditFinding:
     """The finding. `unsafe` are the columns that leaks of the same table and role require to revoke."""
-    relation = leak.relation
+    relation, role = leak.relation, leak.attempt.caller.role
+    cause = _named(plan, relation, policies)
     if leak.kind == "rls-disabled":
-        cause, fix = (
-            "row level security is disabled",
-            _text(sql.SQL("alter table {} enable row level security;").format(relation.identifier)),
-        )
-    elif leak.kind == "view":
-        cause = "the view runs with the privileges of its owner"
-        fix = _text(sql.SQL("alter view {} set (security_invoker = true);").format(relation.identifier))
+        cause = "row level security is disabled"
     elif _is_of_column(leak):
-        cause = _named(plan, relation, policies) or f"a grant of UPDATE ({leak.attempt.column})"
-        role = leak.attempt.caller.role
-        columns = {leak.attempt.column, *unsafe.get((relation.oid, role), ())}
-        fix = _text(_without_columns(relation, columns, role))
-    elif leak.kind == "escalation" and policies:
-        cause, fix = _named(plan, relation, policies), _text(_drop(relation, policies[0]) + sql.SQL(";"))
-    elif (leak.kind == "unreadable-parent" or leak.attempt.name == JOIN) and policies:
-        cause = _named(plan, relation, policies)
-        fix = _text(_with_readable_parent(plan, relation, policies[0]))
-    elif leak.kind == "forged-claim" and (trusting := _trusting(policies)):
-        cause = _named(plan, relation, policies)
-        fix = _text(_with_app_metadata(relation, trusting[0]))
-    else:
-        cause = _named(plan, relation, policies) or "a grant"
-        fix = _text(restricted(plan, relation, policies, leak.attempt.action, leak.attempt.caller.role))
-    return AuditFinding(leak.id, leak.severity, leak.attempt.label, leak.message, fix, cause)
+        cause = cause or f"a grant of UPDATE ({leak.attempt.column})"
+        fix = fixes.without_columns(relation, {leak.attempt.column, *unsafe.get((relation.oid, role), ())}, role)
+    return AuditFinding(leak.id, leak.severity, leak.attempt.label, leak.message, fix, cause or "a grant")
 
 
 def _named(plan: Plan, relation: Relation, policies: Sequence[Policy]) -> str:
@@ -127,100 +215,3 @@ def _named(plan: Plan, relation: Relation, policies: Sequence[Policy]) -> str:
 def _calls(plan: Plan, relation: Relation, policy: Policy) -> str:
     called = plan.usage.policy_functions.get((relation.oid, policy.name), [])
     return f" with {', '.join(called)}" if called else ""
-
-
-def _without_columns(relation: Relation, columns: Collection[str], role: str) -> sql.Composable:
-    """Leave columns out of those that a role may update: a grant on the table includes every column."""
-    others = [
-        c for c in relation.columns
-        if c.name not in columns and relation.may(role, "UPDATE", c.name) and not c.generated
-    ]  # fmt: skip
-    revoke = sql.SQL("revoke update on {} from {};").format(relation.identifier, sql.Identifier(role))
-    if not others:
-        return revoke
-    return revoke + sql.SQL(" grant update ({}) on {} to {};").format(
-        sql.SQL(", ").join(c.identifier for c in others), relation.identifier, sql.Identifier(role)
-    )
-
-
-def restricted(plan: Plan, relation: Relation, policies: Sequence[Policy], action: str, role: str) -> sql.Composable:
-    """Restrict the first policy to the tenant or owner of a row; remove it if no column names one, or others remain."""
-    if not policies:
-        return sql.SQL("revoke {} on {} from {};").format(
-            sql.SQL(action),
-            relation.identifier,
-            sql.Identifier(role),
-        )
-    policy = policies[0]
-    remaining = [
-        p for p in relation.policies
-        if p.permissive and p not in policies and p.applies_to(role) and p.command in ("*", policy.command)
-    ]  # fmt: skip
-    if remaining and policy.command != "*":
-        return _drop(relation, policy) + sql.SQL(";")
-    direct = [c.name for c in relation.columns if (relation.oid, c.name) in plan.usage.users]
-    users = direct or user_columns(relation, plan.usage, plan.per_user)
-    claimed = [c for c in relation.columns if (relation.oid, c.name) in plan.usage.claim_columns]
-    if claimed:
-        owner = _claim_of(claimed[0], plan.usage.claim_columns[relation.oid, claimed[0].name])
-    elif users:
-        owner = sql.SQL("{} = (select auth.uid())").format(sql.Identifier(users[0]))
-    else:
-        return _drop(relation, policy) + sql.SQL(";")
-    clauses = []
-    if policy.command != "a":
-        clauses.append(sql.SQL("using ({})").format(owner))
-    if policy.command in ("a", "w", "*"):
-        clauses.append(sql.SQL("with check ({})").format(owner))
-    return sql.SQL("alter policy {} on {} {};").format(
-        sql.Identifier(policy.name), relation.identifier, sql.SQL(" ").join(clauses)
-    )
-
-
-def _trusting(policies: Sequence[Policy]) -> list[Policy]:
-    """The policies that read user_metadata themselves, not by a function."""
-    return [p for p in policies if "'user_metadata'" in f"{p.visible} {p.checked}"]
-
-
-def _with_app_metadata(relation: Relation, policy: Policy) -> sql.Composable:
-    """Read the claim from app_metadata, which only the project can change."""
-    clauses = [
-        sql.SQL("{} ({})").format(sql.SQL(word), sql.SQL(text.replace("'user_metadata'", "'app_metadata'")))
-        for word, text in (("using", policy.visible), ("with check", policy.checked)) if text is not None
-    ]  # fmt: skip
-    return sql.SQL("alter policy {} on {} {};").format(
-        sql.Identifier(policy.name), relation.identifier, sql.SQL(" ").join(clauses)
-    )
-
-
-def _claim_of(column: Column, path: Sequence[str]) -> sql.Composable:
-    """Compare a column with a claim; user_metadata is no claim that the project controls."""
-    names = ["app_metadata" if name == "user_metadata" else name for name in path]
-    claim: sql.Composable = sql.SQL("(select auth.jwt())")
-    for name in names[:-1]:
-        claim += sql.SQL(" -> {}").format(sql.Literal(name))
-    claim += sql.SQL(" ->> {}").format(sql.Literal(names[-1]))
-    return sql.SQL("{} = ({})::{}").format(column.identifier, claim, sql.SQL(column.type))
-
-
-def _with_readable_parent(plan: Plan, relation: Relation, policy: Policy) -> sql.Composable:
-    """Require that the caller can read the parent: its policies apply inside the subquery."""
-    parents = [
-        (key, parent) for key in relation.foreign_keys
-        if (parent := plan.catalog.by_oid.get(key.target or 0)) is not None
-        and plan.owned(parent) and parent.oid not in plan.per_user and parent is not relation
-    ]  # fmt: skip
-    check = sql.SQL("({})").format(sql.SQL(policy.checked or policy.visible or "true"))
-    for key, parent in parents:
-        same = sql.SQL(" and ").join(
-            sql.SQL("parent.{} = {}.{}").format(sql.Identifier(at), sql.Identifier(relation.name), sql.Identifier(own))
-            for own, at in zip(key.columns, key.target_columns, strict=True)
-        )
-        check += sql.SQL(" and exists (select 1 from {} as parent where {})").format(parent.identifier, same)
-    return sql.SQL("alter policy {} on {} with check ({});").format(
-        sql.Identifier(policy.name), relation.identifier, check
-    )
-
-
-def _text(composed: sql.Composable) -> str:
-    return composed.as_string(None)

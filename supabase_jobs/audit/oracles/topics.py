@@ -7,6 +7,7 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.catalog import Policy
+from supabase_jobs.audit.oracles.ended import missing_condition
 from supabase_jobs.audit.oracles.leak import rank, who
 from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, SELECT, Attempt
@@ -41,8 +42,10 @@ def find(
             if p.permissive and p.applies_to(attempt.caller.role) and p.command in ("*", command)
         ]  # fmt: skip
         cause = ", ".join(f'policy "{p.name}"' for p in open_)
-        drop = sql.SQL("drop policy {} on realtime.messages;")
+        drop = sql.SQL("drop policy if exists {} on realtime.messages;")
         fix = " ".join(drop.format(sql.Identifier(p.name)).as_string(None) for p in open_)
+        if (mark := attempt.caller.ended) is not None:  # the others keep their access
+            fix = missing_condition(cause, mark)
         yield AuditFinding(f"topic:{topic.label}:{attempt.action}", severity, topic.label, message, fix, cause)
 
 

@@ -4,13 +4,14 @@ Probes show more, but need a row. A table without one is not silently passed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from psycopg import sql
 
 from supabase_jobs.audit import expressions
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.fixtures.plan import Plan
-from supabase_jobs.audit.oracles import causes
+from supabase_jobs.audit.oracles import fixes
 from supabase_jobs.audit.oracles.leak import DOES
 from supabase_jobs.audit.oracles.leaks import is_sensitive
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
@@ -60,6 +61,7 @@ def _without_security(plan: Plan, relation: Relation) -> Iterator[AuditFinding]:
 
 def _open_policies(plan: Plan, relation: Relation) -> Iterator[AuditFinding]:
     """Actions that a policy allows on every row. A trigger may still refuse them, so a write is a warning."""
+    found: list[tuple[AuditFinding, fixes.Demand]] = []
     for action in _ACTIONS:
         for role, who in _WHO.items():
             policies = _passing(relation, role, action) if _may(plan, relation, role, action) else []
@@ -71,12 +73,15 @@ def _open_policies(plan: Plan, relation: Relation) -> Iterator[AuditFinding]:
             if action == SELECT:
                 severity = Severity.WARNING if sensitive else Severity.INFO
                 message += f"; it has {', '.join(sensitive)}" if sensitive else ""
-            fix = causes.restricted(plan, relation, policies, action, role).as_string(None)
-            yield AuditFinding(
-                f"open-policy:{relation.label}:{action}", severity, relation.label, message,
-                "" if severity is Severity.INFO else fix, ", ".join(f'policy "{p.name}"' for p in policies),
-            )  # fmt: skip
+            cause = ", ".join(f'policy "{p.name}"' for p in policies)
+            id_ = f"open-policy:{relation.label}:{action}"
+            finding = AuditFinding(id_, severity, relation.label, message, "", cause)
+            found.append((finding, fixes.restriction(plan, relation, policies, action, role)))
             break
+    closed = [(finding, demand) for finding, demand in found if finding.severity is not Severity.INFO]
+    made = fixes.Fixes(plan, [demand for _, demand in closed])
+    for finding, demand in found:
+        yield replace(finding, fix=made.text(demand)) if (finding, demand) in closed else finding
 
 
 def _may(plan: Plan, relation: Relation, role: str, action: str) -> bool:
@@ -86,7 +91,7 @@ def _may(plan: Plan, relation: Relation, role: str, action: str) -> bool:
 def _passing(relation: Relation, role: str, action: str) -> Sequence[Policy]:
     """The permissive policies that let every row of a role pass; none if a restrictive policy may refuse it."""
     applying = [
-        p for p in relation.policies if p.applies_to(role) and p.command in ("*", causes.COMMANDS[action])
+        p for p in relation.policies if p.applies_to(role) and p.command in ("*", fixes.COMMANDS[action])
     ]  # fmt: skip
     if not all(p.permissive for p in applying):
         return []

@@ -3,11 +3,12 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from supabase_jobs.audit import expressions
 from supabase_jobs.audit.callers import Caller
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.probes import statements
@@ -143,23 +144,11 @@ def _body(relation: Relation, written: Mapping[str, str | None]) -> str:
 def _arguments(function: Function, statement: str) -> dict[str, Any]:
     """The arguments of the call in a statement, by name."""
     found: list[Any] = []
-    for call in _nodes(syntax.parse(statement), "RangeFunction"):
-        for argument in next(_nodes(call, "FuncCall")).get("args", []):
-            constant = next(_nodes(argument, "A_Const"), {})
+    for call in expressions.nodes(syntax.parse(statement), "RangeFunction"):
+        for argument in next(expressions.nodes(call, "FuncCall")).get("args", []):
+            constant = next(expressions.nodes(argument, "A_Const"), {})
             found.append(constant.get("sval", {}).get("sval"))
     return dict(zip(function.argument_names, found, strict=False))
-
-
-def _nodes(tree: Any, kind: str) -> Iterator[dict[str, Any]]:
-    """Every node of a kind in a parse tree, the outer ones first."""
-    if isinstance(tree, list):
-        for part in tree:
-            yield from _nodes(part, kind)
-    elif isinstance(tree, dict):
-        for name, part in tree.items():
-            if name == kind:
-                yield part
-            yield from _nodes(part, kind)
 
 
 def _escaped(text: str) -> str:

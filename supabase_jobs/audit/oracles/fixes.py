@@ -1,0 +1,271 @@
+"""The statements that close leaks. All leaks of a policy have one statement, so that no fix undoes another."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from psycopg import sql
+
+from supabase_jobs.audit import expressions
+from supabase_jobs.audit.catalog import Column, Function, Policy, Relation
+from supabase_jobs.audit.fixtures.plan import Plan, user_columns
+from supabase_jobs.audit.fixtures.tenants import Ended
+from supabase_jobs.audit.oracles import ended as ended_rows
+from supabase_jobs.audit.probes.attempt import INSERT, SELECT
+
+COMMANDS = {SELECT: "r", INSERT: "a", "update": "w", "delete": "d"}
+
+
+class Edit(StrEnum):
+    """What a leak demands of a policy: remove it, or restrict what it accepts or what it lets pass."""
+
+    DROP = "drop"
+    OWNER = "owner"
+    OWNER_OF_NEW_ROWS = "owner of new rows"
+    READABLE_PARENT = "readable parent"
+    APP_METADATA = "app_metadata"
+
+
+@dataclass(frozen=True, eq=False)
+class Demand:
+    """The edits that close a leak, and the text of the other fixes that it needs, such as a comment."""
+
+    edits: Sequence[tuple[Relation, Policy, Edit]] = ()
+    marks: Sequence[tuple[Relation, Policy, Ended]] = ()
+    functions: Sequence[tuple[Function, Ended]] = ()
+    text: str = ""
+
+
+@dataclass
+class _Change:
+    """All edits of a policy."""
+
+    relation: Relation
+    policy: Policy
+    edits: set[Edit] = field(default_factory=set)
+    marks: list[Ended] = field(default_factory=list)
+
+
+class Fixes:
+    """The statements for demands, in which each policy has all the edits that are demanded of it.
+
+    `definitions` maps the oids of functions to the statements that create them.
+    """
+
+    def __init__(self, plan: Plan, demands: Iterable[Demand], definitions: Mapping[int, str] | None = None) -> None:
+        self._plan, self._demands, self._definitions = plan, list(demands), definitions or {}
+
+    def text(self, demand: Demand) -> str:
+        """The statements that close a leak; comments where no statement can be derived."""
+        keys = {(r.oid, p.name) for r, p, _ in (*demand.edits, *demand.marks)}
+        changes: dict[tuple[int, str], _Change] = {}
+        called: dict[int, list[Ended]] = {}
+        for other in (*self._demands, demand):
+            for relation, policy, edit in other.edits:
+                _change(changes, relation, policy).edits.add(edit)
+            for relation, policy, mark in other.marks:
+                _change(changes, relation, policy).marks.append(mark)
+            for function, mark in other.functions:
+                called.setdefault(function.oid, []).append(mark)
+        parts = [demand.text] if demand.text else []
+        parts += [self._policy(change) for key, change in changes.items() if key in keys]
+        for function in dict.fromkeys(function for function, _ in demand.functions):
+            parts.append(self._function(function, called[function.oid]))
+        return "\n".join(dict.fromkeys(part for part in parts if part))
+
+    def _policy(self, change: _Change) -> str:
+        relation, policy, edits = change.relation, change.policy, change.edits
+        if Edit.DROP in edits:
+            return _text(drop(relation, policy))
+        visible, checked = policy.visible, policy.checked
+        if Edit.APP_METADATA in edits:
+            visible, checked = (t and t.replace("'user_metadata'", "'app_metadata'") for t in (visible, checked))
+        if change.marks:
+            visible, checked = (t and (ended_rows.with_condition(t, change.marks) or t) for t in (visible, checked))
+        owner = owner_condition(self._plan, relation)
+        if Edit.OWNER in edits and owner is not None:
+            # a condition for new rows that is more than `true` stays as it is, unless it lets a leak pass
+            visible = _limited(visible, owner)
+            checked = visible if checked is None or _is_open(checked) else checked
+        if Edit.OWNER_OF_NEW_ROWS in edits:
+            checked = visible if _limits_rows(policy) else _limited(checked, owner or "false")
+        if Edit.READABLE_PARENT in edits:
+            checked = _with_readable_parent(self._plan, relation, checked or visible or "true")
+        clauses = []
+        if policy.command != "a" and visible is not None and visible != policy.visible:
+            clauses.append(sql.SQL("using ({})").format(sql.SQL(visible)))
+        if policy.command in ("a", "w", "*") and checked is not None and checked != policy.checked:
+            clauses.append(sql.SQL("with check ({})").format(sql.SQL(checked)))
+        if not clauses:
+            return ""
+        return _text(
+            sql.SQL("alter policy {} on {} {};").format(
+                sql.Identifier(policy.name), relation.identifier, sql.SQL(" ").join(clauses)
+            )
+        )
+
+    def _function(self, function: Function, marks: Sequence[Ended]) -> str:
+        definition = self._definitions.get(function.oid)
+        statement = ended_rows.redefined(function, definition, marks) if definition is not None else None
+        return statement or "\n".join(
+            ended_rows.missing_condition(function.signature, mark) for mark in dict.fromkeys(marks)
+        )
+
+
+def drop(relation: Relation, policy: Policy) -> sql.Composed:
+    """Remove a policy; other fixes may have done so."""
+    return sql.SQL("drop policy if exists {} on {};").format(sql.Identifier(policy.name), relation.identifier)
+
+
+def restriction(
+    plan: Plan, relation: Relation, policies: Sequence[Policy], action: str, role: str, *, may_drop: bool = False
+) -> Demand:
+    """Restrict policies to the tenant or owner of a row.
+
+    With `may_drop`, remove those beside which others remain. Remove a policy if no column names an owner.
+    """
+    if not policies:
+        revoke = sql.SQL("revoke {} on {} from {};")
+        return Demand(text=_text(revoke.format(sql.SQL(action), relation.identifier, sql.Identifier(role))))
+    edits: list[tuple[Relation, Policy, Edit]] = []
+    for policy in policies:
+        remaining = [
+            p for p in relation.policies
+            if p.permissive and p not in policies and p.applies_to(role) and p.command in ("*", policy.command)
+        ]  # fmt: skip
+        of_new_rows = action == INSERT and policy.checked is not None
+        if of_new_rows and _limits_rows(policy):
+            edits.append((relation, policy, Edit.OWNER_OF_NEW_ROWS))
+        elif owner_condition(plan, relation) is None or (may_drop and remaining and policy.command != "*"):
+            edits.append((relation, policy, Edit.DROP))
+        elif of_new_rows:
+            edits.append((relation, policy, Edit.OWNER_OF_NEW_ROWS))
+        else:
+            edits.append((relation, policy, Edit.OWNER))
+    return Demand(edits)
+
+
+def refusal(relation: Relation, policies: Sequence[Policy], action: str) -> Demand:
+    """Refuse new rows, or a DELETE, that open something to their caller, by policies that have no other use."""
+    return Demand([
+        (relation, policy, Edit.OWNER_OF_NEW_ROWS if action == INSERT and policy.checked and _limits_rows(policy)
+         else Edit.READABLE_PARENT if action == INSERT and policy.command == "*" else Edit.DROP)
+        for policy in policies
+    ])  # fmt: skip
+
+
+def lets_pass(policy: Policy, action: str) -> bool:
+    """Whether a policy lets every row of a signed-in user pass."""
+    text = (policy.checked or policy.visible) if action == INSERT else policy.visible
+    return text is not None and _is_open(text)
+
+
+def without_ended(plan: Plan, relation: Relation, policies: Sequence[Policy], mark: Ended, role: str) -> Demand:
+    """Leave out the rows that have ended where policies, or functions that they call, read all of them."""
+    marks, functions = [], []
+    given = [(relation, policy) for policy in policies]
+    for table, policy in ended_rows.policies(plan.catalog, given, role):
+        texts = [text for text in (policy.visible, policy.checked) if text]
+        if any(ended_rows.with_condition(text, [mark]) for text in texts):
+            marks.append((table, policy, mark))
+        functions += [(function, mark) for function in ended_rows.functions(plan, table, policy, mark)]
+    if marks or functions:
+        return Demand((), marks, functions)
+    names = ", ".join(f'policy "{policy.name}"' for policy in policies) or relation.label
+    return Demand(text=ended_rows.missing_condition(names, mark))
+
+
+def owner_condition(plan: Plan, relation: Relation) -> str | None:
+    """The condition that a row belongs to the caller: by a claim, a user's id, or a parent that the caller can read."""
+    direct = [c.name for c in relation.columns if (relation.oid, c.name) in plan.usage.users]
+    users = direct or user_columns(relation, plan.usage, plan.per_user)
+    claimed = [c for c in relation.columns if (relation.oid, c.name) in plan.usage.claim_columns]
+    if claimed:
+        return _text(_claim_of(claimed[0], plan.usage.claim_columns[relation.oid, claimed[0].name]))
+    if users:
+        return _text(sql.SQL("{} = (select auth.uid())").format(sql.Identifier(users[0])))
+    parents = _parents(plan, relation, required=True)
+    return _text(sql.SQL(" and ").join(parents)) if parents else None
+
+
+def _with_readable_parent(plan: Plan, relation: Relation, checked: str) -> str:
+    """Require that the caller can read the parent: its policies apply inside the subquery."""
+    return _text(sql.SQL(" and ").join([sql.SQL(f"({checked})"), *_parents(plan, relation, required=False)]))
+
+
+def _parents(plan: Plan, relation: Relation, *, required: bool) -> list[sql.Composable]:
+    """Conditions that the caller can read the owned rows that a row refers to; with `required`, that it must have."""
+    found: list[sql.Composable] = []
+    for key in relation.foreign_keys:
+        parent = plan.catalog.by_oid.get(key.target or 0)
+        if parent is None or not plan.owned(parent) or parent.oid in plan.per_user or parent is relation:
+            continue
+        if required and not all(relation.by_name[c].not_null for c in key.columns):
+            continue
+        if _queries(plan, parent, relation):
+            continue
+        same = sql.SQL(" and ").join(
+            sql.SQL("parent.{} = {}.{}").format(sql.Identifier(at), sql.Identifier(relation.name), sql.Identifier(own))
+            for own, at in zip(key.columns, key.target_columns, strict=True)
+        )
+        exists = sql.SQL("exists (select 1 from {} as parent where {})")
+        found.append(exists.format(parent.identifier, same))
+    return found
+
+
+def _queries(plan: Plan, start: Relation, target: Relation) -> bool:
+    """Whether the policies of a table query another one as the caller: a policy there that queries it has no end."""
+    given = [(start, policy) for policy in start.policies if policy.command in ("r", "*")]
+    reached = [relation for role in ("anon", "authenticated")
+               for relation, _ in ended_rows.policies(plan.catalog, given, role)]  # fmt: skip
+    return target in reached
+
+
+def _limited(text: str | None, owner: str) -> str:
+    """A condition and that of the owner; the latter alone if the caller can choose what the condition reads."""
+    if text is None or _is_open(text) or "'user_metadata'" in text:
+        return owner
+    return f"({text}) and {owner}"
+
+
+def _limits_rows(policy: Policy) -> bool:
+    """Whether a policy for all commands lets callers reach some rows only: new rows can be limited in the same way."""
+    return policy.command == "*" and policy.visible is not None and not _is_open(policy.visible)
+
+
+def _is_open(text: str) -> bool:
+    return expressions.always_true(expressions.expression_tree(text), "authenticated")
+
+
+def _claim_of(column: Column, path: Sequence[str]) -> sql.Composable:
+    """Compare a column with a claim; user_metadata is no claim that the project controls."""
+    names = ["app_metadata" if name == "user_metadata" else name for name in path]
+    claim: sql.Composable = sql.SQL("(select auth.jwt())")
+    for name in names[:-1]:
+        claim += sql.SQL(" -> {}").format(sql.Literal(name))
+    claim += sql.SQL(" ->> {}").format(sql.Literal(names[-1]))
+    return sql.SQL("{} = ({})::{}").format(column.identifier, claim, sql.SQL(column.type))
+
+
+def without_columns(relation: Relation, columns: Collection[str], role: str) -> str:
+    """Leave columns out of those that a role may update: a grant on the table includes every column."""
+    others = [
+        c for c in relation.columns
+        if c.name not in columns and relation.may(role, "UPDATE", c.name) and not c.generated
+    ]  # fmt: skip
+    revoke = sql.SQL("revoke update on {} from {};").format(relation.identifier, sql.Identifier(role))
+    if not others:
+        return _text(revoke)
+    return _text(
+        revoke + sql.SQL(" grant update ({}) on {} to {};").format(
+            sql.SQL(", ").join(c.identifier for c in others), relation.identifier, sql.Identifier(role)
+        )
+    )  # fmt: skip
+
+
+def _change(changes: dict[tuple[int, str], _Change], relation: Relation, policy: Policy) -> _Change:
+    return changes.setdefault((relation.oid, policy.name), _Change(relation, policy))
+
+
+def _text(composed: sql.Composable) -> str:
+    return composed.as_string(None)

@@ -1,0 +1,113 @@
+"""Fixes of findings: applied together, in any order, they end the leaks, and owners and members keep their access."""
+
+import pytest
+
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.findings import Audit, AuditFinding, Severity
+from tests.audit.conftest import run_audit
+
+GROUPS = """
+create table public.clubs (
+  id uuid primary key default gen_random_uuid(), owner_id uuid not null references auth.users, name text not null
+);
+create table public.club_members (
+  club_id uuid not null references public.clubs, user_id uuid not null references auth.users, left_at timestamptz,
+  primary key (club_id, user_id)
+);
+create table public.posts (id bigint primary key, club_id uuid not null references public.clubs, body text not null);
+create table public.replies (id bigint primary key, post_id bigint not null references public.posts, body text);
+create table public.files (id bigint primary key, club_id uuid not null references public.clubs, name text not null);
+create table public.pages (id bigint primary key, club_id uuid not null references public.clubs, name text not null);
+create function public.in_club(club uuid) returns boolean language sql stable security definer set search_path = ''
+as $$ select exists (select from public.club_members where club_id = club and user_id = auth.uid()) /* é */ $$;
+create function public.reads_club(club uuid) returns boolean language plpgsql stable security definer
+set search_path = public
+as $$ begin return exists (select from club_members m where m.club_id = club and m.user_id = auth.uid()); end $$;
+create table public.letters (id bigint primary key, club_id uuid not null references public.clubs, body text not null);
+create function public.letters_of(club uuid) returns setof text language sql stable security definer
+set search_path = '' as $$ select l.body from public.letters as l where l.club_id = club and public.in_club(club) $$;
+create view public.own_letters with (security_invoker = true) as
+select l.id, b.body from public.club_members as m cross join public.letters_of(m.club_id) as b (body)
+left join public.letters as l on l.club_id = m.club_id;
+alter table public.letters enable row level security;
+create policy "letters" on public.letters for select to authenticated using (
+  exists (select from public.club_members as m where m.club_id = letters.club_id and m.user_id = auth.uid()
+    and m.left_at is null)
+);
+alter table public.clubs enable row level security;
+alter table public.club_members enable row level security;
+alter table public.posts enable row level security;
+alter table public.replies enable row level security;
+alter table public.files enable row level security;
+alter table public.pages enable row level security;
+create policy "clubs" on public.clubs to authenticated using (owner_id = auth.uid()) with check (owner_id = auth.uid());
+create policy "own" on public.club_members for select to authenticated using (user_id = auth.uid());
+create policy "posts" on public.posts for select to authenticated using (
+  exists (select from public.club_members as m where m.club_id = posts.club_id and m.user_id = auth.uid())
+);
+create policy "replies" on public.replies for select to authenticated using (
+  exists (select from public.posts as p where p.id = post_id)
+);
+create policy "files" on public.files to authenticated
+using (public.in_club(club_id)) with check (public.in_club(club_id));
+create policy "pages" on public.pages for select to authenticated using (public.reads_club(club_id));
+"""
+CLUBS = ("posts", "replies", "files", "pages")
+FORMER = "former member of club_members"
+
+SEVERAL = """
+create policy "shared" on public.lists to authenticated using (true);
+alter policy "todos: of own lists" on public.todos using (true) with check (true);
+create policy "tags: shared" on public.tags for delete using (true);
+create policy "tags: added" on public.tags for insert to authenticated with check (true);
+"""
+
+
+def faults(result: Audit) -> list[AuditFinding]:
+    return [f for f in result.findings if f.severity is not Severity.INFO]
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_fixes_for_former_members_leave_members_their_access(project: Connection) -> None:
+    project.execute(GROUPS.encode())
+    result = run_audit(project)
+    before = {name: result.access[f"public.{name}"] for name in CLUBS}
+    assert {name: access[FORMER] for name, access in before.items()} == {
+        "posts": "read", "replies": "read", "files": "read insert update delete", "pages": "read",
+    }  # fmt: skip
+    found = {f.id: f for f in faults(result)}
+    assert set(found) == {
+        "former:public.posts:select", "former:public.replies:select", "former:public.files:select",
+        "former:public.pages:select", "forged:public.files:insert", "write:public.files:update",
+        "write:public.files:delete", "function-reads:public.letters_of(uuid)",
+        "view:public.own_letters:select",
+    }  # fmt: skip
+    for finding in reversed(found.values()):
+        project.execute(finding.fix.encode())
+    after = run_audit(project).access
+    for name in ("posts", "replies", "files"):
+        assert after[f"public.{name}"] == {**before[name], FORMER: "none"}
+    for id_, function in (
+        ("former:public.pages:select", "public.reads_club(uuid)"),
+        ("function-reads:public.letters_of(uuid)", "public.letters_of(uuid)"),
+        ("view:public.own_letters:select", "public.own_letters"),
+    ):
+        lines = found[id_].fix.splitlines()
+        assert all(line.startswith("--") and "left_at" in line and function in line for line in lines), lines
+
+
+@pytest.mark.parametrize("in_order", [sorted, lambda fixes: sorted(fixes, reverse=True)])
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_fixes_of_several_leaks_of_a_policy_are_applied_in_any_order(project: Connection, in_order: object) -> None:
+    intended = run_audit(project)
+    known = {f.id for f in faults(intended)}
+    project.execute(SEVERAL.encode())
+    found = [f for f in faults(run_audit(project)) if f.id not in known]
+    assert {f.object for f in found} == {"public.lists", "public.todos", "public.tags"}
+    assert len(found) > len({f.fix for f in found})
+    for fix in in_order([f.fix for f in found]):  # type: ignore[operator]
+        project.execute(fix.encode())
+    again = run_audit(project)
+    assert [f.id for f in faults(again) if f.id not in known] == []
+    owners = [{name: callers["owner"] for name, callers in r.access.items()} for r in (intended, again)]
+    assert owners[0] == owners[1]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # the keys of report.suite.FORMATS, which `--help` does not load
 FORMATS = ("text", "json", "markdown", "html", "junit")
 # parameter → option, where the names differ
-_NAMES = {"tables": "table", "tests_folder": "tests"}
+_NAMES = {"tables": "table", "tests_folder": "tests", "whole": "all"}
 
 
 @click.command(epilog="Example: supabase-jobs mutate --run 'pytest -q tests/rls'")
@@ -69,6 +69,8 @@ _NAMES = {"tables": "table", "tests_folder": "tests"}
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="Format of the report (text, json; the others"
               " with --run).")  # fmt: skip
 @click.option("--json", "json_", is_flag=True, help=JSON_HELP)
+@click.option("--all", "whole", is_flag=True, help="With --run: print the SQL and the missing tests of each survivor,"
+              " as --output does.")  # fmt: skip
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="With --run: write the report to this"
               " file.")  # fmt: skip
 @shared_options
@@ -173,11 +175,10 @@ def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, opti
         for note in run.notes:
             narrate(f"note: {note}")
         result = run.result(str(describe(connection)))
-    text = _suite_report(result, form)
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(_suite_report(result, form, whole=options["whole"]), nl=False)
     else:
-        write_file(output, text)
+        write_file(output, _suite_report(result, form))
     if options["tests_folder"] is not None:
         _write_tests(options["tests_folder"], result)
     if interrupted is not None:
@@ -220,20 +221,25 @@ def _managed(given: "Settings") -> frozenset[str]:
     return frozenset(snapshot.load(file).names) if file.is_file() else frozenset()
 
 
-def _suite_report(result: "SuiteMutation", form: str) -> str:
+def _suite_report(result: "SuiteMutation", form: str, *, whole: bool = True) -> str:
     from supabase_jobs.report import suite
 
+    if form == "text" and not whole:
+        from supabase_jobs.report.suite import text
+
+        return text.mutation(result, whole=False)
     return suite.FORMATS[form](result)
 
 
 def _write_tests(folder: Path, result: "SuiteMutation") -> None:
-    """Add to a file for pytest, and write one file for each pgTAP test."""
+    """Add to a file for pytest, and to a pgTAP file for each object."""
     from supabase_jobs.mutation.suite.render import add_to
+    from supabase_jobs.report.wording import counted
 
-    tests = [mutant.tests for mutant in result.survivors if mutant.tests]
-    for name, text in add_to(folder, tests).items():
+    number = sum(bool(mutant.tests) for mutant in result.survivors)
+    for name, text in add_to(folder, result.survivors).items():
         write_file(folder / name, text)
-    narrate(f"wrote the tests for {len(tests)} survivors into {folder}" if tests else "no missing tests")
+    narrate(f"wrote the tests for {counted(number, 'survivor')} into {folder}" if number else "no missing tests")
 
 
 def _document(result: "MutationResult") -> dict[str, object]:

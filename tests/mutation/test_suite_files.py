@@ -6,25 +6,58 @@ from pathlib import Path
 
 import pytest
 
+from supabase_jobs.audit.recording import Check
+from supabase_jobs.audit.recording import RecordedAttempt as Recorded
 from supabase_jobs.cli import mutate
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.findings import SuiteMutant
 from supabase_jobs.mutation.suite import run
-from supabase_jobs.mutation.suite.render import add_to
+from supabase_jobs.mutation.suite.missing import MissingTest
+from supabase_jobs.mutation.suite.render import add_to, pgtap_test
 from supabase_jobs.mutation.suite.run import SuiteOptions
 from tests.fix_cli import Run
 
 
+def write(folder: Path, mutants: list[SuiteMutant]) -> None:
+    for name, text in add_to(folder, mutants).items():
+        (folder / name).write_text(text)
+
+
+def survivor(table: str, name: str, title: str, comment: str = "one") -> SuiteMutant:
+    """A survivor of a table, and its missing tests."""
+    may = Recorded(
+        table, title, "none", "select", "hidden", "anon", '{"role": "anon"}', "{}", (Check("select 1"),), table
+    )
+    test = MissingTest((), may, may.checks[0], "hidden", "rows")
+    tests = {"pytest": f"def {name}(rls):\n    # {comment}\n    {title}\n", "pgtap": pgtap_test(test, table, comment)}
+    return SuiteMutant(f"f:{table}", table, "policies", comment, "", "survived", tests=tests)
+
+
 def test_tests_are_added_to_those_of_an_earlier_run(tmp_path: Path) -> None:
-    first = {"pytest": "def test_a(rls):\n    # one\n    pass\n", "pgtap": "-- one\nbegin;\n"}
-    again = {"pytest": first["pytest"].replace("one", "two"), "pgtap": first["pgtap"].replace("one", "two")}
-    other = {"pytest": "def test_a(rls):\n    assert rls\n", "pgtap": "rollback;\n"}
-    for name, text in add_to(tmp_path, [first]).items():
-        (tmp_path / name).write_text(text)
-    added = add_to(tmp_path, [again, other])
-    assert added.keys() == {"test_missing_access.py", "missing_access_002.sql"}
+    first = survivor("public.notes", "test_a", "ann")
+    again, other = survivor("public.notes", "test_a", "ann", "two"), survivor("public.notes", "test_a", "bob")
+    elsewhere = survivor("public.lists", "test_b", "eve")
+    write(tmp_path, [first])
+    edited = tmp_path / "missing_access_notes.sql"
+    edited.write_text(edited.read_text().replace("\nrollback;\n", "\n-- mine\n\nrollback;\n"))
+    added = add_to(tmp_path, [again, elsewhere, other])
+    assert added.keys() == {"test_missing_access.py", "missing_access_notes.sql", "missing_access_lists.sql"}
     functions = re.findall(r"^def (\w+)", added["test_missing_access.py"], re.MULTILINE)
-    assert functions == ["test_a", "test_a_2"]
-    assert add_to(tmp_path, [again]) == {}
+    assert functions == ["test_a", "test_b", "test_a_2"]
+    notes = added["missing_access_notes.sql"]
+    assert re.findall(r"'(\w+) cannot read", notes) == ["ann", "bob"]
+    assert (notes.count("select plan(2);"), notes.count("-- mine"), notes.count("\nrollback;\n")) == (1, 1, 1)
+    write(tmp_path, [again, elsewhere, other])
+    assert add_to(tmp_path, [again, other, elsewhere]) == {}
+
+
+def test_tables_whose_names_differ_in_punctuation_have_a_file_each(tmp_path: Path) -> None:
+    tables = ["public.notes", 'public."notes!"', 'public."Notes"', "public.notes_2"]
+    write(tmp_path, [survivor(name, f"test_{n}", f"caller{n}") for n, name in enumerate(tables)])
+    names = sorted(path.name for path in tmp_path.glob("*.sql"))
+    assert names == [f"missing_access_notes{end}.sql" for end in ("", "_2", "_2_2", "_3")]
+    write(tmp_path, [survivor(tables[2], "test_x", "another")])
+    assert (tmp_path / "missing_access_notes_3.sql").read_text().count("savepoint missing_test;\n-- one") == 2
 
 
 @pytest.mark.parametrize("is_embedded", [True, False])
@@ -39,8 +72,9 @@ def test_functions_are_called_on_an_embedded_server(
     assert f"calls: {is_embedded}" in cli("mutate", "--run", "true").err
 
 
-def test_a_file_of_the_user_is_not_replaced(cli: Run, tmp_path: Path) -> None:
-    (tmp_path / "test_missing_access.py").write_text("mine")
+@pytest.mark.parametrize("name", ["test_missing_access.py", "missing_access_notes.sql"])
+def test_a_file_of_the_user_is_not_replaced(cli: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
     url = "postgresql://postgres@localhost:1/x"
     ran = cli("mutate", "--db-url", url, "--run", "touch started; false", "--tests", ".")
     assert (ran.code, "supabase-jobs did not write it" in ran.err) == (2, True)

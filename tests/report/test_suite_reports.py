@@ -9,6 +9,7 @@ import pytest
 
 from supabase_jobs.findings import SuiteMutant, SuiteMutation
 from supabase_jobs.report.suite import FORMATS
+from supabase_jobs.report.suite.text import mutation
 
 KILLED = SuiteMutant(
     "tables:rls-off:public.notes", "public.notes", "policies", "No test fails when x", "alter …;", "killed", ("t",), 1.5
@@ -58,6 +59,17 @@ def test_text_ends_with_the_score() -> None:
         " 1 rejected by the database, 1 not run; a sample of 9 (--seed 7); 30 s"
     )
     assert FORMATS["text"](COMPLETE).splitlines()[-1].startswith("ok: score 100 % (1 of 1)")
+
+
+def test_short_text_has_a_line_for_each_survivor_and_names_what_it_omits() -> None:
+    twice = replace(SURVIVED, sentence="second")
+    text = mutation(replace(RESULT, mutants=(*RESULT.mutants, twice, twice)), whole=False)
+    assert text.startswith("SURVIVED  No test fails when anon has <b>|SELECT\nSURVIVED  second (2 places)\n\nlists")
+    assert "grant select;" not in text
+    assert "def test_it" not in text
+    assert "--all also prints why 2 faults could not be tested.\nFAILED: score" in text
+    complete = mutation(COMPLETE, whole=False)
+    assert "--all" not in complete
 
 
 def test_markdown_has_a_code_block_for_the_fault_and_for_each_test() -> None:

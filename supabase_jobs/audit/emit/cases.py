@@ -9,7 +9,7 @@ from typing import Literal
 
 from supabase_jobs.audit.configuration import CHANNELS as MESSAGES
 from supabase_jobs.audit.emit.plain import Plain
-from supabase_jobs.audit.emit.titles import title
+from supabase_jobs.audit.emit.titles import file_stem, title
 from supabase_jobs.audit.recording import Cursor, RecordedAttempt, RecordedRow, Recording
 from supabase_jobs.audit.replay import INCONCLUSIVE, TOUCHED, UNTOUCHED, Trial, outcomes, shown
 from supabase_jobs.audit.run import REQUEST_SETTINGS, rolled_back
@@ -87,12 +87,11 @@ def _suites(connection: Connection, recording: Recording) -> list[TableSuite]:
     if recording.functions:
         groups.setdefault(_FUNCTIONS, [])
     groups.pop("", None)
-    names: Counter[str] = Counter()
+    names: set[str] = set()
     found = []
     for object_ in sorted(groups):
-        slug = re.sub(r"\W+", "_", object_.removeprefix("public."), flags=re.ASCII).strip("_").lower() or "table"
-        names[slug] += 1
-        name = slug if names[slug] == 1 else f"{slug}_{names[slug]}"
+        name = file_stem(object_, names)
+        names.add(name)
         found.append(_Builder(connection, recording, plain, object_, groups[object_]).suite(name))
     return found
 

@@ -1,4 +1,8 @@
-"""What a generated test states: which caller can do what."""
+"""What a generated test states, which caller can do what, and the name of its file."""
+
+import re
+from collections.abc import Container
+from itertools import chain, count
 
 from supabase_jobs.audit.recording import RecordedAttempt
 
@@ -17,6 +21,8 @@ _ACTIONS = {
     "update take over": "take over {row} in {object} by {column}",
 }
 _WHOSE = {"own": "a row of their own", "group": "a row of their group", "other": "a row of another", "none": "a row"}
+# names of files have at most 255 bytes
+_MAX_STEM = 120
 _OPENED = ("rows", "touched")
 
 
@@ -30,3 +36,10 @@ def title(attempt: RecordedAttempt, outcome: str) -> str:
     if outcome.startswith("23"):
         return f"{attempt.label} can {action}: only a constraint refuses it"
     return f"{attempt.label} {'can' if outcome in _OPENED else 'cannot'} {action}"
+
+
+def file_stem(object_: str, taken: Container[str]) -> str:
+    """A part of a file name for a table, view or function: its name in lower case, with a number if that is taken."""
+    name = object_.removeprefix("public.")
+    stem = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()[:_MAX_STEM] or "table"
+    return next(n for n in chain([stem], (f"{stem}_{number}" for number in count(2))) if n not in taken)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import Any
 from psycopg import sql
 
 from supabase_jobs.audit.emit.folder import foreign_file
+from supabase_jobs.audit.emit.titles import file_stem
 from supabase_jobs.audit.recording import Check, RecordedRow
+from supabase_jobs.findings import SuiteMutant
 from supabase_jobs.mutation.suite.missing import MissingTest
 
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
@@ -20,6 +22,13 @@ _STANDARD_CLAIMS = {"role", "aud", "sub"}
 _MAX_NAME = 90
 PYTEST_FILE = "test_missing_access.py"
 _PYTEST_START = '"""Tests that `supabase-jobs mutate --run` has found missing.'
+_PGTAP_FILES = "missing_access_*.sql"
+_PGTAP_START = "-- Tests that `supabase-jobs mutate --run` has found missing: "
+# around each pgTAP test of a file: the rows of a test are gone when the next one runs
+_SAVE, _UNDO = "savepoint missing_test;", "rollback to savepoint missing_test;"
+_PLAN = re.compile(r"^select plan\((\d+)\);$", re.MULTILINE)
+_END = "\nrollback;\n"
+_PGTAP_TESTS = re.compile(rf"^{_SAVE}\n(.*?)^{_UNDO}$", re.DOTALL | re.MULTILINE)
 
 
 def pytest_test(test: MissingTest, sentence: str) -> str:
@@ -43,16 +52,11 @@ def pytest_test(test: MissingTest, sentence: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def pgtap_test(test: MissingTest, sentence: str) -> str:
-    """A file with one pgTAP test, for `supabase test db` and pg_prove."""
+def pgtap_test(test: MissingTest, object_: str, sentence: str) -> str:
+    """A file with one pgTAP test of an object, for `supabase test db` and pg_prove."""
     test = _stable(test)
     attempt, check = test.attempt, test.check
-    lines = [
-        f"-- {_one_line(sentence)}",
-        "begin;",
-        "create extension if not exists pgtap;",
-        "select plan(1);",
-    ]
+    lines = [f"-- {_one_line(sentence)}"]
     for row in test.rows:
         lines += [f"{text};" for text in _requests(row)]
     if check.target:
@@ -67,9 +71,23 @@ def pgtap_test(test: MissingTest, sentence: str) -> str:
         compared = "select * from before_the_test"
         lines.append(f"select set_eq({_quoted(check.target)}, {_quoted(compared)}, {title});")
     else:
-        lines += [f"select {_pgtap_assertion(test)}, {title});", "reset role;"]
-    lines += ["select * from finish();", "rollback;"]
-    return "\n".join(lines) + "\n"
+        lines.append(f"select {_pgtap_assertion(test)}, {title});")
+    return _pgtap_file(object_, ["\n".join(lines) + "\n"])
+
+
+def _pgtap_file(object_: str, tests: Sequence[str], old: str = "") -> str:
+    """A file with these tests after the old ones.
+
+    A test is undone, and the counters of `finish` with it: the plan shows whether a test is missing.
+    """
+    start = f"{_pgtap_heading(object_)}\nbegin;\ncreate extension if not exists pgtap;\nselect plan(0);\n{_END}"
+    before, end, after = (old or start).rpartition(_END)
+    before = _PLAN.sub(lambda plan: f"select plan({int(plan[1]) + len(tests)});", before, count=1)
+    return "".join([before, *(f"\n{_SAVE}\n{test}{_UNDO}\n" for test in tests), end, after])
+
+
+def _pgtap_heading(object_: str) -> str:
+    return f"{_PGTAP_START}{_one_line(object_)}"
 
 
 def test_name(test: MissingTest) -> str:
@@ -81,30 +99,45 @@ def test_name(test: MissingTest) -> str:
 test_name.__test__ = False  # type: ignore[attr-defined]  # pytest must not collect it
 
 
-def add_to(folder: Path, tests: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """File name → text that adds the tests to those that a folder has: a file for pytest, and one for each pgTAP test.
+def add_to(folder: Path, mutants: Iterable[SuiteMutant]) -> dict[str, str]:
+    """File name → text that adds the tests of mutants to those that a folder has.
 
-    Nothing is removed: the tests of an earlier run may be the reason that a fault survives no more. Raises ConfigError
-    (2) if another program wrote a file of this name.
+    One file for pytest, and one pgTAP file for each table, view or function: a file costs a connection. Nothing is
+    removed: the tests of an earlier run may be the reason that a fault survives no more. Raises ConfigError (2) if
+    another program wrote a file of this name.
     """
-    given = list(tests)
-    old = earlier_tests(folder)
+    given = [mutant for mutant in mutants if mutant.tests]
+    earlier = earlier_tests(folder)
+    old = earlier.pop(PYTEST_FILE, "")
     found = {}
-    if added := _distinct((test["pytest"] for test in given), re.split(r"^(?=def )", old, flags=re.MULTILINE)):
+    if added := _distinct((m.tests["pytest"] for m in given), re.split(r"^(?=def )", old, flags=re.MULTILINE)):
         found[PYTEST_FILE] = _pytest_file(old, added)
-    paths = sorted(folder.glob("missing_access_*.sql"))
-    numbers = [int(number) for path in paths if (number := path.stem.rpartition("_")[2]).isdecimal()]
-    added = _distinct((test["pgtap"] for test in given), [path.read_text("utf-8") for path in paths])
-    return found | {f"missing_access_{n:03d}.sql": text for n, text in enumerate(added, max(numbers, default=0) + 1)}
+    files = {text.partition("\n")[0]: name for name, text in earlier.items() if _PLAN.search(text) and _END in text}
+    known = list(chain.from_iterable(map(_PGTAP_TESTS.findall, earlier.values())))
+    for object_ in dict.fromkeys(m.object for m in given):
+        tests = chain.from_iterable(_PGTAP_TESTS.findall(m.tests["pgtap"]) for m in given if m.object == object_)
+        if added := _distinct(tests, known):
+            known += added
+            name = files.get(_pgtap_heading(object_)) or _free_name(object_, earlier.keys() | found.keys())
+            found[name] = _pgtap_file(object_, added, earlier.get(name, ""))
+    return found
 
 
-def earlier_tests(folder: Path) -> str:
-    """The file for pytest of an earlier run, '' if there is none. Raises ConfigError (2) if it is another file."""
-    path = folder / PYTEST_FILE
-    text = path.read_text("utf-8", "replace") if path.exists() else ""
-    if text and not text.startswith(_PYTEST_START):
-        raise foreign_file(path, "mutate --run COMMAND --tests DIR")
-    return text
+def earlier_tests(folder: Path) -> dict[str, str]:
+    """File name → text of the tests that earlier runs wrote. Raises ConfigError (2) if one is another file."""
+    paths = [folder / PYTEST_FILE, *sorted(folder.glob(_PGTAP_FILES))]
+    texts = {path: path.read_text("utf-8", "replace") for path in paths if path.exists()}
+    for path, text in texts.items():
+        if text and not text.startswith((_PYTEST_START, _PGTAP_START)):
+            raise foreign_file(path, "mutate --run COMMAND --tests DIR")
+    return {path.name: text for path, text in texts.items()}
+
+
+def _free_name(object_: str, taken: Iterable[str]) -> str:
+    """A name for the file of an object."""
+    before, after = _PGTAP_FILES.split("*")
+    stems = {name.removeprefix(before).removesuffix(after) for name in taken}
+    return f"{before}{file_stem(object_, stems)}{after}"
 
 
 def _pytest_file(old: str, tests: Iterable[str]) -> str:

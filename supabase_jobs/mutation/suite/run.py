@@ -230,7 +230,7 @@ def _survivor(fault: SuiteFault, effect: Effect, started: float) -> SuiteMutant:
     if effect.test is not None:
         tests = {
             "pytest": render.pytest_test(effect.test, fault.sentence),
-            "pgtap": render.pgtap_test(effect.test, fault.sentence),
+            "pgtap": render.pgtap_test(effect.test, fault.object, fault.sentence),
         }
     seconds = time.monotonic() - started
     return SuiteMutant(

@@ -1,5 +1,6 @@
-"""The result of `mutate --run` as text for a terminal: survivors with their missing tests, scores, verdict."""
+"""The result of `mutate --run` as text for a terminal: survivors, scores, verdict."""
 
+from collections import Counter
 from collections.abc import Sequence
 from textwrap import indent
 
@@ -7,10 +8,46 @@ from supabase_jobs.findings import SuiteMutant, SuiteMutation
 from supabase_jobs.report import summary
 from supabase_jobs.report.suite import scores
 from supabase_jobs.report.suite.scores import Score
+from supabase_jobs.report.wording import counted
 
 
-def mutation(result: SuiteMutation) -> str:
-    """Each survivor, the faults that were rejected or not tested, the scores by object and kind, and the verdict."""
+def mutation(result: SuiteMutation, *, whole: bool = True) -> str:
+    """The survivors, the most dangerous first, the scores by object and kind, and the verdict.
+
+    `whole`: each survivor with its SQL and its missing tests, and the faults that were rejected or not tested.
+    """
+    parts = _details(result) if whole else _sentences(result)
+    total = scores.total(result)
+    for groups in (scores.by_object(result), scores.by_kind(result)):
+        if groups:
+            parts.append(_table(groups))
+    rest = "" if whole else _rest(result)
+    parts.append(
+        f"{rest}{scores.verdict(result)}: score {total.percent} ({total.killed} of {total.total});"
+        f" {scores.counts(result)}; {result.seconds:.0f} s\n"
+    )
+    return "\n".join(parts)
+
+
+def _sentences(result: SuiteMutation) -> list[str]:
+    """A line for each survivor; those of one sentence, such as the two ORs of a policy, share a line."""
+    places = Counter(summary.line(mutant.sentence) for mutant in result.survivors)
+    lines = [f"SURVIVED  {says}{f' ({n} places)' if n > 1 else ''}\n" for says, n in places.items()]
+    return ["".join(lines)] if lines else []
+
+
+def _rest(result: SuiteMutation) -> str:
+    """Where the details are; '' if there are none."""
+    text = ""
+    if result.survivors:
+        text += "The SQL and the missing test of each survivor: --tests DIR writes the tests, --all prints both.\n"
+    unclear = result.count("untested") + result.count("rejected")
+    if unclear:
+        text += f"--all also prints why {counted(unclear, 'fault')} could not be tested.\n"
+    return text
+
+
+def _details(result: SuiteMutation) -> list[str]:
     parts = [_survivor(mutant) for mutant in result.survivors]
     parts += [
         f"not injected: {summary.line(m.id)}: {summary.line('; '.join(m.by))}\n"
@@ -20,15 +57,7 @@ def mutation(result: SuiteMutation) -> str:
     parts += [
         f"not tested: {summary.line(m.id)}: {summary.line(m.note)}\n" for m in result.mutants if m.state == "untested"
     ]
-    total = scores.total(result)
-    for groups in (scores.by_object(result), scores.by_kind(result)):
-        if groups:
-            parts.append(_table(groups))
-    parts.append(
-        f"{scores.verdict(result)}: score {total.percent} ({total.killed} of {total.total});"
-        f" {scores.counts(result)}; {result.seconds:.0f} s\n"
-    )
-    return "\n".join(parts)
+    return parts
 
 
 def _survivor(mutant: SuiteMutant) -> str:

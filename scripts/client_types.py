@@ -23,6 +23,8 @@ PYTHON_FILE = ROOT / "supabase_jobs" / "types.py"
 TYPESCRIPT_FILE = ROOT / "docs" / "types.ts"
 
 _WIDTH = 116
+# the function that reads what workers report, from the argument of complete_jobs and fail_jobs
+_REPORTS = "reported_jobs"
 # type of PostgreSQL, in both of its spellings → types of Python and TypeScript, as PostgREST writes and reads them
 _SCALARS = {
     "uuid": ("str", "string"),
@@ -127,7 +129,7 @@ def model() -> Model:
     claimed = [*_claimed_job(tables, objects)]
     functions = []
     created_functions = _functions()
-    reported = _returned(created_functions.pop("reported_jobs"))
+    reported = _returned(created_functions.pop(_REPORTS))
     for name, created in created_functions.items():
         [signature] = [s for s in structure.scope["functions"] if s.startswith(f"public.{name}(")]
         functions.append(_function(name, created, facts[signature, "function"][""], columns, reported, objects))
@@ -216,9 +218,9 @@ def _references(constraints: Mapping[str, str]) -> Iterator[tuple[str, str, str,
 
 
 def _functions() -> dict[str, tuple[list[dict[str, Any]], str]]:
-    """The parameters and the text of each function in `public`, and of the one that reads reports of workers.
+    """The parameters and the text of each function in `public`, and of the one that reads the reports of workers.
 
-    As PostgreSQL's parser reads the rendered sources.
+    They come from PostgreSQL's parser, which reads the rendered sources.
     """
     found = {}
     for migration in rendered(Settings(packaged_sql().parent)):
@@ -228,7 +230,7 @@ def _functions() -> dict[str, tuple[list[dict[str, Any]], str]]:
                 if created is None:
                     continue
                 schema, name = (part["String"]["sval"] for part in created["funcname"])
-                if schema == "public" or name == "reported_jobs":
+                if schema == "public" or name == _REPORTS:
                     parameters = [one["FunctionParameter"] for one in created.get("parameters", ())]
                     found[name] = parameters, statement.text
     return found
@@ -274,7 +276,7 @@ def _items(
     name: str, text: str, columns: Mapping[str, Type], reported: Mapping[str, str], objects: list[Object]
 ) -> dict[str, Type]:
     """The type of the argument that is an array of reports: its items have the columns that the function uses."""
-    read = re.search(r"private\.reported_jobs\(p_(\w+)\) (\w+)", text)
+    read = re.search(rf"private\.{_REPORTS}\(p_(\w+)\) (\w+)", text)
     if read is None:
         return {}
     argument, alias = read.groups()

@@ -176,7 +176,7 @@ class AuditCell:
 class NotTested:
     """An object that could not be tested: why, and what would help.
 
-    `fails`: the audit does not pass, because requests reach the object and nobody has accepted that it is not tested.
+    `fails`: the audit fails, because requests reach the object and no one has accepted that it is not tested.
     """
 
     object: str
@@ -244,7 +244,7 @@ class Audit:
 
     @property
     def unchecked(self) -> tuple[str, ...]:
-        """The objects because of which the audit does not pass although it found no error in them."""
+        """The objects that make the audit fail because they were not tested."""
         return tuple(item.object for item in self.not_tested if item.fails)
 
 
@@ -366,19 +366,19 @@ class SuiteMutation:
     seconds: float
     database: str = ""
 
-    def count(self, state: str) -> int:
-        """The number of mutants in a state."""
-        return sum(m.state == state for m in self.mutants)
+    def of(self, *states: str) -> tuple[SuiteMutant, ...]:
+        """The mutants in these states."""
+        return tuple(m for m in self.mutants if m.state in states)
 
     @property
     def scored(self) -> tuple[SuiteMutant, ...]:
         """The mutants that count: killed and survived."""
-        return tuple(m for m in self.mutants if m.state in ("killed", "survived"))
+        return self.of("killed", "survived")
 
     @property
     def survivors(self) -> tuple[SuiteMutant, ...]:
         """The mutants that no test has detected."""
-        return tuple(m for m in self.mutants if m.state == "survived")
+        return self.of("survived")
 
     @property
     def ok(self) -> bool:

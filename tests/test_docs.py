@@ -257,8 +257,11 @@ def test_locks_name_no_host(lock: str) -> None:
 def test_documents_name_only_released_versions_of_this_repository() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     released = set(re.findall(r"^## v?(\d+\.\d+\.\d+)(?!\S*, unreleased)", changelog, re.MULTILINE))
-    for path in (*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/*.yml")):
-        text = path.read_text(encoding="utf-8")
-        pattern = r"supabase-jobs/supabase-jobs(?:@|\n +rev: )(\S+?)['\s]"
-        for name in re.findall(pattern, text):
-            assert name == "main" or name.removeprefix("v") in released, f"{path.name}: {name}"
+    pattern = r"supabase-jobs/supabase-jobs(?:@|\n +rev: )(\S+?)['\s]"
+    named = [
+        (path.name, name)
+        for path in (*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/*.yml"))
+        for name in re.findall(pattern, path.read_text(encoding="utf-8"))
+    ]
+    assert {"CI.md", "github-workflow.yml", "gitlab-ci.yml"} <= {path for path, _ in named}
+    assert [place for place in named if place[1] != "main" and place[1].removeprefix("v") not in released] == []

@@ -1,4 +1,4 @@
-"""Parts of sentences. Loads nothing, because `apply` without pending files needs it too."""
+"""Phrases of reports. Imports nothing, because `apply` without pending files loads it too."""
 
 
 def counted(number: int, noun: str) -> str:

@@ -16,8 +16,8 @@ from supabase_jobs.report.wording import counted
 WIDTH = 100
 LEGEND = " · ".join([*(f"{word}: {meaning}" for word, meaning in MEANINGS.items()), "!: a leak"])
 _ACCEPT = (
-    "What is not tested does not pass. Follow the help above, or accept it with a reason under [excluded] in"
-    " supabase/audit.toml."
+    "An object that was not tested makes the audit fail. Follow the help above, or accept it with a reason under"
+    " [excluded] in supabase/audit.toml."
 )
 _COLOURS = {"none": "dim", "own": "green", "group": "cyan", "users": "yellow", "all": "magenta"}
 _SEVERITIES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}

@@ -18,7 +18,7 @@ def mutation(result: SuiteMutation) -> str:
     for title, groups in (("object", scores.by_object(result)), ("kind", scores.by_kind(result))):
         parts += [_scores(title, groups)] if groups else []
     parts += [_survivor(mutant) for mutant in result.survivors]
-    if untested := [m for m in result.mutants if m.state == "untested"]:
+    if untested := result.of("untested"):
         lines = "".join(f"- {plain(m.id)}: {plain(m.note)}\n" for m in untested)
         parts.append(f"<details><summary>Not tested: {len(untested)}</summary>\n\n{lines}</details>\n")
     return "\n".join(parts)

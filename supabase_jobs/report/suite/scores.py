@@ -23,7 +23,7 @@ class Score:
 
 def total(result: SuiteMutation) -> Score:
     """The score of all mutants."""
-    return Score("all", result.count("killed"), len(result.scored))
+    return Score("all", len(result.of("killed")), len(result.scored))
 
 
 def by_object(result: SuiteMutation) -> list[Score]:
@@ -49,13 +49,13 @@ def counts(result: SuiteMutation) -> str:
     """The number of mutants in each state, and how many did not run."""
     parts = [
         counted(len(result.mutants), "mutant"),
-        f"{result.count('killed')} killed",
-        f"{result.count('survived')} survived",
-        f"{result.count('equivalent')} equivalent",
+        f"{len(result.of('killed'))} killed",
+        f"{len(result.of('survived'))} survived",
+        f"{len(result.of('equivalent'))} equivalent",
     ]
-    if untested := result.count("untested"):
+    if untested := len(result.of("untested")):
         parts.append(f"{untested} cannot be tested")
-    if rejected := result.count("rejected"):
+    if rejected := len(result.of("rejected")):
         parts.append(f"{rejected} rejected by the database")
     if missing := result.selected - len(result.mutants):
         parts.append(f"{missing} not run")

@@ -41,7 +41,7 @@ def _rest(result: SuiteMutation) -> str:
     text = ""
     if result.survivors:
         text += "The SQL and the missing test of each survivor: --tests DIR writes the tests, --all prints both.\n"
-    unclear = result.count("untested") + result.count("rejected")
+    unclear = len(result.of("untested", "rejected"))
     if unclear:
         text += f"--all also prints why {counted(unclear, 'fault')} could not be tested.\n"
     return text
@@ -49,14 +49,8 @@ def _rest(result: SuiteMutation) -> str:
 
 def _details(result: SuiteMutation) -> list[str]:
     parts = [_survivor(mutant) for mutant in result.survivors]
-    parts += [
-        f"not injected: {summary.line(m.id)}: {summary.line('; '.join(m.by))}\n"
-        for m in result.mutants
-        if m.state == "rejected"
-    ]
-    parts += [
-        f"not tested: {summary.line(m.id)}: {summary.line(m.note)}\n" for m in result.mutants if m.state == "untested"
-    ]
+    parts += [f"not injected: {summary.line(m.id)}: {summary.line('; '.join(m.by))}\n" for m in result.of("rejected")]
+    parts += [f"not tested: {summary.line(m.id)}: {summary.line(m.note)}\n" for m in result.of("untested")]
     return parts
 
 

@@ -143,6 +143,7 @@ class ScenarioRunner:
         self._params = params
         self._names = {str(id): f"${name}" for name, id in impersonation.ids.items()}
         self.columns = ComparedColumns(tables.columns)
+        # by their text, because a scenario changes few of the watched rows
         self._decoded: dict[str, Row] = {}
         self._compared: dict[str, Row] = {}
         now, self._begun = begun

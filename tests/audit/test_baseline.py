@@ -1,10 +1,11 @@
 """The baseline: which differences are wider access, which narrower, and accepted leaks."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from supabase_jobs.audit.baseline import Baseline, apply, load
+from supabase_jobs.audit.baseline import Baseline, apply, load, render
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Audit, AuditFinding, Severity
 
@@ -74,8 +75,16 @@ def test_object_that_the_baseline_lacks_is_an_error_if_strangers_reach_it() -> N
     assert _found(_audit(wide), Baseline()) == ["error baseline:new:public.notes"]
 
 
-def test_function_that_the_baseline_lacks_is_an_info() -> None:
-    assert _found(_audit({}, functions={"public.f()": "anon"}), Baseline()) == ["info baseline:new:public.f()"]
+def test_function_that_the_baseline_lacks_is_an_error_that_its_fix_ends() -> None:
+    new = _audit({}, functions={"public.f()": "authenticated", "public.g(uuid)": "anon authenticated"})
+    found = apply(new, Baseline(), strict=False, narrowed=False).findings
+    assert [(str(f.severity), f.id, f.message) for f in found] == [
+        ("error", "baseline:new:public.f()", "is not in the baseline; callers: authenticated"),
+        ("error", "baseline:new:public.g(uuid)", "is not in the baseline; callers: anon, authenticated"),
+    ]
+    assert all("revoke execute on function public." in f.fix for f in found)
+    written = tomllib.loads(render(new, Baseline()))
+    assert _found(new, Baseline(functions=written["functions"])) == []
 
 
 def test_object_without_access_may_be_new() -> None:

@@ -1,4 +1,4 @@
-"""Access that no policy limits: TRUNCATE, sequences, and public buckets."""
+"""Access that no policy limits: TRUNCATE, sequences, and buckets."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,10 +10,13 @@ from supabase_jobs.findings import Audit, AuditFinding, Severity
 from tests.audit.conftest import run_audit
 
 PUBLIC = """
-insert into storage.buckets (id, name, public) values ('passports', 'passports', true), ('logos', 'logos', true);
+insert into storage.buckets (id, name, public)
+values ('passports', 'passports', true), ('logos', 'logos', true), ('scans', 'scans', false);
 create policy "own" on storage.objects for select to authenticated
   using (bucket_id = 'passports' and (storage.foldername(name))[1] = auth.uid()::text);
 create policy "all" on storage.objects for select using (bucket_id = 'logos');
+create policy "users" on storage.objects for select to authenticated using (bucket_id = 'scans');
+create policy "replace" on storage.objects for update to authenticated using (bucket_id = 'scans');
 """
 STILL_WRITABLE = "select has_column_privilege('authenticated', 'public.profiles', 'bio', 'UPDATE')"
 
@@ -55,6 +58,23 @@ def test_public_bucket_with_policies_that_restrict_reading(todos: Connection) ->
     assert (finding.id, finding.severity) == ("public-bucket:passports", Severity.WARNING)
     todos.execute(finding.fix.encode())
     assert of_kind(run_audit(todos), "public-bucket") == []
+
+
+def test_private_bucket_that_all_users_read_or_change(todos: Connection) -> None:
+    todos.execute(PUBLIC.encode())
+    result = run_audit(todos)
+    found = {f.object: f for f in of_kind(result, "public") if "storage" in f.object}
+    assert {name: (f.severity, f.message) for name, f in found.items()} == {
+        "storage.objects (bucket logos)": (Severity.INFO, "Anyone can read other users' files"),
+        "storage.objects (bucket scans)": (Severity.WARNING, "Any signed-in user can read other users' files"),
+    }
+    [change] = of_kind(result, "write")
+    assert change.message == "Any signed-in user can change other users' files"
+    for fix in (change.fix, found["storage.objects (bucket scans)"].fix):
+        todos.execute(fix.encode())
+    access = run_audit(todos).access["storage.objects (bucket scans)"]
+    assert (access["newcomer"], access["stranger"]) == ("none", "none")
+    assert access["owner"].startswith("read update(bucket_id,")
 
 
 def test_fixes_of_two_columns_of_a_table_close_both(project_url: Callable[[str], str]) -> None:

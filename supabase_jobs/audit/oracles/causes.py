@@ -149,7 +149,7 @@ def _legitimate(leak: Leak, attempts: Sequence[Attempt]) -> Iterator[Attempt]:
     seen = set()
     for attempt in attempts:
         mine = (attempt.caller.kind, attempt.whose) in ((OWNER, OWN), (MEMBER, GROUP))
-        same = attempt.relation is leak.relation and attempt.action == leak.attempt.action and not attempt.name
+        same = attempt.label == leak.attempt.label and attempt.action == leak.attempt.action and not attempt.name
         if mine and same and attempt.reached and attempt.caller not in seen:
             seen.add(attempt.caller)
             yield attempt
@@ -184,6 +184,10 @@ def _demand(plan: Plan, leak: Leak, policies: Sequence[Policy], *, may_drop: boo
     if attempt.caller.kind == FORMER and attempt.caller.ended is not None and leak.kind != "escalation":
         return fixes.without_ended(plan, relation, policies, attempt.caller.ended, role)
     changed = policies if is_certain else [p for p in policies if fixes.lets_pass(p, attempt.action)] or policies[:1]
+    of_owner = leak.kind == "deviation" and (attempt.caller.kind, attempt.whose) == (OWNER, OWN)
+    if of_owner and policies and all(policy.command != "*" for policy in changed):
+        # a condition on the owner does not end what owners may do with their own rows
+        return Demand([(relation, policy, Edit.DROP_UNLESS_RESTRICTED) for policy in changed])
     if leak.kind == "escalation" and policies:
         return fixes.refusal(relation, changed, attempt.action)
     if (leak.kind == "unreadable-parent" or attempt.name == JOIN) and policies:

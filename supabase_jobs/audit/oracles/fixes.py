@@ -20,6 +20,7 @@ class Edit(StrEnum):
     """What a leak demands of a policy: remove it, or restrict what it accepts or what it lets pass."""
 
     DROP = "drop"
+    DROP_UNLESS_RESTRICTED = "drop unless restricted"
     OWNER = "owner"
     OWNER_OF_NEW_ROWS = "owner of new rows"
     READABLE_PARENT = "readable parent"
@@ -75,7 +76,7 @@ class Fixes:
 
     def _policy(self, change: _Change) -> str:
         relation, policy, edits = change.relation, change.policy, change.edits
-        if Edit.DROP in edits:
+        if Edit.DROP in edits or (edits == {Edit.DROP_UNLESS_RESTRICTED} and not change.marks):
             return _text(drop(relation, policy))
         visible, checked = policy.visible, policy.checked
         if Edit.APP_METADATA in edits:
@@ -177,15 +178,43 @@ def without_ended(plan: Plan, relation: Relation, policies: Sequence[Policy], ma
 
 def owner_condition(plan: Plan, relation: Relation) -> str | None:
     """The condition that a row belongs to the caller: by a claim, a user's id, or a parent that the caller can read."""
-    direct = [c.name for c in relation.columns if (relation.oid, c.name) in plan.usage.users]
-    users = direct or user_columns(relation, plan.usage, plan.per_user)
     claimed = [c for c in relation.columns if (relation.oid, c.name) in plan.usage.claim_columns]
     if claimed:
         return _text(_claim_of(claimed[0], plan.usage.claim_columns[relation.oid, claimed[0].name]))
-    if users:
-        return _text(sql.SQL("{} = (select auth.uid())").format(sql.Identifier(users[0])))
+    # Storage fills owner_id; `owner` is the former column
+    direct = [c for c in ("owner_id", "owner") if relation.is_storage and c in relation.by_name]
+    direct = direct or [c.name for c in relation.columns if (relation.oid, c.name) in plan.usage.users]
+    if direct:
+        return _text(_is_caller(relation, direct[0]))
+    if through := _of_own_parent(plan, relation):
+        return _text(through)
     parents = _parents(plan, relation, required=True)
     return _text(sql.SQL(" and ").join(parents)) if parents else None
+
+
+def _is_caller(relation: Relation, column: str, *, of: str = "") -> sql.Composable:
+    """Whether a column has the id of the caller."""
+    name = sql.Identifier(of, column) if of else sql.Identifier(column)
+    text = "{} = (select auth.uid())" if relation.by_name[column].base == "uuid" else "{} = (select auth.uid()::text)"
+    return sql.SQL(text).format(name)
+
+
+def _of_own_parent(plan: Plan, relation: Relation) -> sql.Composable | None:
+    """The condition that a row refers to the caller's row of a table that has one row for each user."""
+    for key in relation.foreign_keys:
+        parent = plan.catalog.by_oid.get(key.target or 0)
+        if parent is None or parent.oid not in plan.per_user or len(key.columns) != 1:
+            continue
+        users = user_columns(parent, plan.usage, frozenset())
+        if key.target_columns[0] in users:
+            return _is_caller(relation, key.columns[0])
+        if users and not _queries(plan, parent, relation):
+            text = "exists (select 1 from {} as parent where parent.{} = {}.{} and {})"
+            return sql.SQL(text).format(
+                parent.identifier, sql.Identifier(key.target_columns[0]), sql.Identifier(relation.name),
+                sql.Identifier(key.columns[0]), _is_caller(parent, users[0], of="parent"),
+            )  # fmt: skip
+    return None
 
 
 def _with_readable_parent(plan: Plan, relation: Relation, checked: str) -> str:

@@ -72,6 +72,11 @@ def who(caller: Caller) -> str:
     return _WHO[caller.kind]
 
 
+def noun(relation: Relation) -> str:
+    """What the rows of a relation are to its users."""
+    return "files" if relation.is_storage else "rows"
+
+
 def rank(caller: Caller) -> int:
     """The lower, the more general a caller is."""
     return _GENERAL.index(caller.kind) if caller.kind in _GENERAL else len(_GENERAL)

@@ -14,7 +14,7 @@ from supabase_jobs.audit.callers import (
 from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.fixtures.plan import Plan, user_columns
 from supabase_jobs.audit.oracles.escalation import escalations
-from supabase_jobs.audit.oracles.leak import DOES, Leak, rank, who
+from supabase_jobs.audit.oracles.leak import DOES, Leak, noun, rank, who
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     FORGE,
@@ -98,7 +98,7 @@ class _Judge:
         first = reached[0]
         kinds = {a.caller.kind for a in reached}
         tested = {a.caller.kind for a in attempts if a.action == SELECT and a.whose == OTHER}
-        message = f"{who(first.caller)} read other users' rows"
+        message = f"{who(first.caller)} read other users' {noun(relation)}"
         if ANON in kinds and NEWCOMER in tested and NEWCOMER not in kinds:
             yield Leak("read", Severity.ERROR, relation, SELECT, f"{message}, which signed-in users cannot", first)
         elif first.caller.kind in (ANON, NEWCOMER):
@@ -109,12 +109,19 @@ class _Judge:
                 and is_sensitive(c.name)
                 and relation.may(first.caller.role, "SELECT", c.name)
             ]
-            severity = Severity.WARNING if sensitive else Severity.INFO
+            # a file may hold anything, as a column of secrets does, unless the bucket is public on purpose
+            is_private = relation.is_storage and not self._plan.catalog.buckets.get(first.row.values["bucket_id"] or "")
+            severity = Severity.WARNING if sensitive or is_private else Severity.INFO
             more = f", with {', '.join(sensitive)}" if sensitive else ""
             yield Leak("public", severity, relation, SELECT, message + more, first)
         elif first.caller.kind == FORMER:
             yield Leak(
-                "former", Severity.WARNING, relation, SELECT, f"{who(first.caller)} still read the group's rows", first
+                "former",
+                Severity.WARNING,
+                relation,
+                SELECT,
+                f"{who(first.caller)} still read the group's {noun(relation)}",
+                first,
             )
         else:
             yield Leak("read", Severity.ERROR, relation, SELECT, f"{message}, which others cannot", first)
@@ -190,7 +197,7 @@ class _Judge:
             if write and attempt.caller.kind == CLAIM and not self._reads_other(attempt):
                 kind = "forged" if attempt.action == INSERT else "write"
                 does = DOES[attempt.action]
-                message = f"{who(attempt.caller)} {does} other users' rows, without being able to read them"
+                message = f"{who(attempt.caller)} {does} other users' {noun(relation)}, without being able to read them"
                 yield Leak(kind, Severity.ERROR, relation, attempt.action, message, attempt)
 
     def _foreign_write(self, relation: Relation, attempt: Attempt, attempts: Sequence[Attempt]) -> Leak:
@@ -200,7 +207,7 @@ class _Judge:
         verb = "take over" if attempt.name == TAKE_OVER else DOES[attempt.action]
         more = ", without being able to read them" if read is not None and not read.reached else ""
         severity = Severity.WARNING if attempt.caller.kind == FORMER else Severity.ERROR
-        message = f"{who(attempt.caller)} {verb} other users' rows{more}"
+        message = f"{who(attempt.caller)} {verb} other users' {noun(relation)}{more}"
         return Leak("write", severity, relation, attempt.action, message, attempt)
 
     def _inserts(self, relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]:

@@ -2,11 +2,13 @@
 
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.programs import DEFAULT_MAJOR, find, unavailable
 
 _ROWS = re.compile(r"^(?:\((\d+) rows?\)|(?:UPDATE|DELETE|INSERT 0) (\d+)|(TRUNCATE TABLE))$", flags=re.MULTILINE)
+_END = "end-of-script"  # on both outputs, after each script
 
 
 def psql() -> Path:
@@ -29,7 +31,17 @@ def run_in_psql(url: str, script: str) -> tuple[str, str]:
 
 def psql_outcome(url: str, script: str) -> str:
     """The outcome of a probe script, named as in the access matrix."""
-    out, err = run_in_psql(url, script)
+    return _outcome(*run_in_psql(url, script))
+
+
+def psql_outcomes(url: str, scripts: Mapping[str, str]) -> dict[str, str]:
+    """Name → outcome of probe scripts, each in a transaction of its own, which one psql runs."""
+    joined = "".join(f"{script}\\echo {_END}\n\\warn {_END}\n" for script in scripts.values())
+    outputs = (output.split(f"{_END}\n")[:-1] for output in run_in_psql(url, joined))
+    return {name: _outcome(out, err) for name, out, err in zip(scripts, *outputs, strict=True)}
+
+
+def _outcome(out: str, err: str) -> str:
     assert out.rstrip().endswith("ROLLBACK")
     if error := re.search(r"ERROR:  (\w{5}): ", err):
         if error[1] != "42501":

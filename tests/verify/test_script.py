@@ -11,7 +11,7 @@ from supabase_jobs.verify import script
 from supabase_jobs.verify.run import verify
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_db import EXPECTATIONS, Make
-from tests.psql import psql_outcome, run_in_psql
+from tests.psql import psql_outcomes, run_in_psql
 
 
 def outcomes(result: Verification) -> dict[str, str]:
@@ -40,7 +40,7 @@ def test_a_pasted_probe_has_the_same_outcome(shared: Callable[[int], str], each_
     cases = {case.id: case for case in result.cases}
     sampled = samples(result)
     assert {"rows", "hidden", "denied", "violates", "23514", "23505"} <= set(sampled.values())
-    assert {id: psql_outcome(shared(each_major), result.script(cases[id])) for id in sampled} == sampled
+    assert psql_outcomes(shared(each_major), {id: result.script(cases[id]) for id in sampled}) == sampled
 
 
 def test_a_pasted_probe_shows_the_fault(make_database: Make) -> None:
@@ -55,7 +55,7 @@ def test_a_pasted_probe_shows_the_fault(make_database: Make) -> None:
     seen = outcomes(result)
     wrong = [f.id for f in result.findings]
     assert {id.rsplit(":", 1)[1] for id in wrong} >= {"truncate", "blind touch", "take over", "blind take over"}
-    assert {id: psql_outcome(url, result.script(cases[id])) for id in wrong} == {id: seen[id] for id in wrong}
+    assert psql_outcomes(url, {id: result.script(cases[id]) for id in wrong}) == {id: seen[id] for id in wrong}
 
 
 def test_the_script_of_every_cell_ends_with_a_rollback(shared: Callable[[int], str]) -> None:

@@ -14,6 +14,7 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.verify import run
 from supabase_jobs.verify.run import AREAS, verify
+from supabase_jobs.verify.script import SETTINGS
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, every_major
@@ -128,7 +129,10 @@ def test_existing_rows_older_than_the_fixture_are_no_findings(rolled_back: Conne
     assert verify(rolled_back, EXPECTATIONS).findings == ()
 
 
-def test_a_lock_of_another_session_is_an_error_and_no_finding(applied_url: str, cli: Run) -> None:
+def test_a_lock_of_another_session_is_an_error_and_no_finding(
+    applied_url: str, cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "SETTINGS", SETTINGS.replace("'2s'", "'200ms'"))
     with psycopg.connect(applied_url) as holder:
         holder.execute("lock table public.async_jobs in access exclusive mode")
         assert cli("verify", "--only", "access", "--json", "--db-url", applied_url).json["error"]["sqlstate"] == "55P03"

@@ -15,6 +15,7 @@ from supabase_jobs.verify.plans import queries
 from supabase_jobs.verify.plans.planner import Check, Explain, NoPlanError, Planner, catalog, plan
 from supabase_jobs.verify.plans.query_plan import QueryPlan
 from supabase_jobs.verify.run import parse, verify
+from supabase_jobs.verify.script import SETTINGS
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_db import EXPECTATIONS, Make
 from tests.programs import DEFAULT_MAJOR
@@ -63,6 +64,7 @@ from generate_series(1, %(rows)s) as i,
 """
 
 
+@pytest.mark.slow
 def test_size_statistics_and_user_indexes_cause_no_finding(make_database: Make, each_major: int) -> None:
     """The planner may prefer an equally good or better user index."""
     url = make_database("applied", each_major).url
@@ -180,8 +182,9 @@ def test_plans_alone_detect_faults_of_indexes(rolled_back: Connection) -> None:
     assert survived == []
 
 
-def test_plans_take_no_lock_and_run_nothing(make_database: Make) -> None:
+def test_plans_take_no_lock_and_run_nothing(make_database: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     url = make_database("applied").url
+    monkeypatch.setattr("supabase_jobs.verify.run.SETTINGS", SETTINGS.replace("'2s'", "'200ms'"))
     with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as connection:
         other.execute("lock table public.async_jobs in exclusive mode")  # blocks writers
         connection.execute("set default_transaction_read_only = on")

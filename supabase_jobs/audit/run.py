@@ -96,12 +96,15 @@ def audit(connection: Connection, options: Options) -> Audit:
         exposed = access.reachable_functions(found)
         called = [f for f in exposed if _callable(f, options)]
         tried: list[Bypass] = []
+        to_users: list[Bypass] = []
         stopped, untested = False, [*fixture.not_tested, *not_refreshed]
         try:
             options.advance(2, _PARTS)
             probes.run(relations)
             options.advance(3, _PARTS)
-            Bypasses(acting, fixture, everyone, probes, tried).run(views, called)
+            around = Bypasses(acting, fixture, everyone, probes, tried)
+            around.run(views, called)
+            to_users = around.writes_to_users
         except DeadlineError:
             stopped = True
         judged = leaks.find(plan, probes.attempts, probes.gains)
@@ -133,7 +136,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         # an info is access that may be intended: SQL that ends it would invite to break the project
         findings = [replace(f, fix="") if f.severity is Severity.INFO else f for f in findings[: len(judged)]]
         findings += unprobed.find(plan, relations, {a.relation.oid for a in probes.attempts}, findings)
-        findings += bypass_leaks.find(tried)
+        findings += bypass_leaks.find([*tried, *to_users])
         findings += [f for f in bypass_leaks.partitions(found) if f.object in {r.label for r in relations}]
         findings += grants.find(found, relations)
         findings += buckets.find(probes.attempts, found.buckets)

@@ -11,6 +11,8 @@ SCHEMA = """
 create view public.people as select id, email as contact from auth.users;
 create view public.contacts as select * from public.people;
 create view public.me as select id, email from auth.users where id = auth.uid();
+create view public.accounts as select id, raw_app_meta_data as data from auth.users;
+create view public.preferences as select id, raw_user_meta_data from auth.users where id = auth.uid();
 create view public.answer as select 42 as n;
 create function public.address_of(user_id uuid) returns text language sql stable security definer
 as 'select email from auth.users as u where u.id = $1';
@@ -22,6 +24,9 @@ create table public.articles (id bigint primary key, user_id uuid not null refer
 alter table public.articles enable row level security;
 create policy "read" on public.articles for select using (true);
 create policy "own" on public.articles to authenticated using (user_id = auth.uid());
+create view public.my_articles as
+select id, title, (select u.email from auth.users as u where u.id = auth.uid()) as author
+from public.articles where user_id = auth.uid();
 create view public.all_articles as select id, title from public.articles;
 create table public.topics (id uuid primary key, user_id uuid not null references auth.users);
 create table public.readers (id uuid primary key references auth.users);
@@ -41,6 +46,9 @@ create view public.shown_articles with (security_invoker = true) as select id, t
 """
 
 
+OWN = ("public.me", "public.preferences")
+
+
 @pytest.mark.parametrize("project", ["todos"], indirect=True)
 def test_views_and_functions_over_users(project: Connection) -> None:
     known = {f.id for f in run_audit(project).findings}
@@ -54,14 +62,29 @@ def test_views_and_functions_over_users(project: Connection) -> None:
         "function-reads:public.address_of(uuid)": Severity.ERROR,
         "function-reads:public.addresses()": Severity.ERROR,
     }
+    assert {id_: (f.severity, f.message) for id_, f in found.items() if f.object in OWN} == {
+        "view:public.me:update": (
+            Severity.ERROR, "Any signed-in user can change their own row of auth.users by the view",
+        ),
+        "view:public.me:delete": (
+            Severity.WARNING, "Any signed-in user can delete their own row of auth.users by the view",
+        ),
+        "view:public.preferences:update": (
+            Severity.WARNING, "Any signed-in user can change their own row of auth.users by the view",
+        ),
+        "view:public.preferences:delete": (
+            Severity.WARNING, "Any signed-in user can delete their own row of auth.users by the view",
+        ),
+    }  # fmt: skip
     assert {
+        "view:public.accounts:update", "view:public.accounts:delete", "view:public.people:update",
         "view:public.people:delete", "view:public.all_articles:update", "view:public.all_articles:delete",
         "view:public.all_marks:update",
     } <= set(found)  # fmt: skip
     # a mark of one's own refers to one's own row of readers
     parents = [f.message for f in result.findings if f.id == "unreadable-parent:public.marks:insert"]
     assert not [message for message in parents if "public.readers" in message]
-    assert not [id_ for id_ in found if "shown_articles" in id_ or "me:" in id_ or "answer" in id_]
+    assert not [id_ for id_ in found if "shown_articles" in id_ or "answer" in id_ or "my_articles" in id_]
     matrix = {row.object: row.access["select"] for row in rows(result)}
     shown = {name: matrix[f"public.{name}"] for name in ("people", "me", "answer", "all_articles", "shown_articles")}
     assert shown == {
@@ -70,4 +93,5 @@ def test_views_and_functions_over_users(project: Connection) -> None:
     for finding in found.values():
         project.execute(finding.fix.encode())
     again = run_audit(project)
+    assert "read" in again.access["public.me"]["owner"]
     assert not [f for f in again.findings if f.severity is not Severity.INFO and f.id not in known]

@@ -14,6 +14,8 @@ from supabase_jobs.audit.probes.bypasses import SQL, Bypass
 from supabase_jobs.findings import AuditFinding, Severity
 
 _PRIVILEGES = {"SELECT": "read", "INSERT": "add", "UPDATE": "change", "DELETE": "delete"}
+# columns of auth.users that users may change, and those that the server keeps
+_CHOSEN = ("id", "raw_user_meta_data", "user_metadata", "created_at", "updated_at")
 _DOES = {SELECT: "read", UPDATE: "change", DELETE: "delete"}
 
 
@@ -57,6 +59,9 @@ def _findings(bypass: Bypass) -> Iterator[AuditFinding]:
 
 def _of_view(bypass: Bypass, view: Relation) -> Iterator[AuditFinding]:
     rows = bypass.changed if bypass.action != SELECT else bypass.shown
+    if bypass.is_own and rows:
+        yield _of_own_user(bypass, view)
+        return
     if bypass.identified and not rows:
         tables = ", ".join(dict.fromkeys(row.relation.label for row in bypass.identified))
         message = f"{who(bypass.caller)} read the ids of others' rows by the view, which {tables} refuses"
@@ -75,7 +80,23 @@ def _of_view(bypass: Bypass, view: Relation) -> Iterator[AuditFinding]:
     cause, fix = _cause_of_view(bypass, view)
     if users and view.kind != "m":
         cause, fix = f"the view reads {USERS} with the privileges of its owner", _revoke_all(view)
+        if bypass.action != SELECT:
+            fix = _revoke_writes(view)
     yield AuditFinding(f"view:{view.label}:{bypass.action}", severity, view.label, message, fix, cause)
+
+
+def _of_own_user(bypass: Bypass, view: Relation) -> AuditFinding:
+    """Writes to the caller's own row of auth.users: an e-mail address without a confirmation, roles, the end of a ban.
+
+    The API of Auth lets users change user_metadata anyway, and a project may let them delete their account.
+    """
+    message = f"{who(bypass.caller)} {_DOES[bypass.action]} their own row of {USERS} by the view"
+    chosen = all(c.name in _CHOSEN for c in view.columns if view.may(bypass.caller.role, "UPDATE", c.name))
+    severity = Severity.WARNING if chosen or bypass.action == DELETE else Severity.ERROR
+    cause = f"the view changes {USERS} with the privileges of its owner"
+    return AuditFinding(
+        f"view:{view.label}:{bypass.action}", severity, view.label, message, _revoke_writes(view), cause
+    )
 
 
 def _cause_of_view(bypass: Bypass, view: Relation) -> tuple[str, str]:
@@ -123,6 +144,12 @@ def _revoke(view: Relation, caller: Caller) -> str:
     roles = ("anon", "authenticated") if caller.role == "anon" else (caller.role,)
     names = sql.SQL(", ").join(map(sql.Identifier, roles))
     return _text(sql.SQL("revoke select on {} from {};").format(view.identifier, names))
+
+
+def _revoke_writes(view: Relation) -> str:
+    return _text(
+        sql.SQL("revoke insert, update, delete on {} from public, anon, authenticated;").format(view.identifier)
+    )
 
 
 def _revoke_all(view: Relation) -> str:

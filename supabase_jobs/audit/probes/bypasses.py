@@ -27,11 +27,11 @@ from supabase_jobs.audit.callers import (
     STRANGER,
     Caller,
 )
-from supabase_jobs.audit.catalog import Column, Function, Relation
+from supabase_jobs.audit.catalog import Column, Constraint, Function, Relation
 from supabase_jobs.audit.expressions import Limits
 from supabase_jobs.audit.fixtures import values
 from supabase_jobs.audit.fixtures.build import Fixture
-from supabase_jobs.audit.fixtures.tenants import Row, Tenant, typed
+from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User, typed
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, OWN, SELECT, UPDATE, is_referenced
 from supabase_jobs.audit.probes.run import Probes
@@ -56,6 +56,8 @@ _PART = 3
 _INJECTED = ("select 1/0", "'||(1/0)||'", "1/0", "1/0 = 0")
 # statements for which an identity is set once; a batch that takes long ends between probes
 _PER_PROBE = 20
+# columns of a view that are updated, one at a time
+_MOST_COLUMNS = 4
 UPDATABLE, DELETABLE = 4, 16
 # the action of a call that is compared with calls for unknown arguments
 EXISTS = "exists"
@@ -81,7 +83,8 @@ class Bypass:
     rows. Without the privilege on a view it is denied, without statements. The second statement on a view reads any
     row (`has_rows`), or changes the visible rows. `ids` are UUIDs that only these rows contain,
     by id() of the row; of the rows `identified` the result shows such an id. With `compares`, two calls with other
-    arguments follow, and `reveals` is whether their results are equal, and others than the first.
+    arguments follow, and `reveals` is whether their results are equal, and others than the first. `is_own`: the row of
+    auth.users that a view changes is that of the caller.
     """
 
     caller: Caller
@@ -103,6 +106,7 @@ class Bypass:
     reveals: bool = False
     visible: Sequence[Row] = ()
     has_rows: bool = False
+    is_own: bool = False
 
     @property
     def whose(self) -> str:
@@ -225,20 +229,25 @@ class Bypasses:
             if a.action == SELECT and a.whose in (OTHER, GROUP) and a.reached
         }
         self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
-        self._user = _user_row(fixture)
+        self._user = _user_row(self._catalog.users, fixture.a.owner)
         self._words: dict[int, list[str]] = {}
         self._known: dict[tuple[str, str], list[str | None]] = {}
         self._found = found
+        self.writes_to_users: list[Bypass] = []
 
     def run(self, views: Sequence[Relation], functions: Sequence[Function]) -> None:
-        """Read and write the views, and call the functions."""
+        """Read and write the views, and call the functions.
+
+        `writes_to_users` gets the writes by views to rows of auth.users, which are no access to the view's own rows.
+        """
         bypasses = [b for c in self._view_callers for v in views for b in self._of_view(c, v)]
         bypasses += [b for c in self._callers for f in functions for b in self._of_function(c, f)]
         bypasses += [b for c in self._callers for f in functions for b in self._injections(c, f)]
-        self._snapshot(bypasses)
+        users = [b for c in self._callers for v in views for b in self._to_users(c, v)]
+        self._snapshot([*bypasses, *users])
         order = {id(caller): number for number, caller in enumerate(self._view_callers)}
         probes = []
-        sent = sorted((b for b in bypasses if b.statements), key=lambda b: order[id(b.caller)])
+        sent = sorted((b for b in (*bypasses, *users) if b.statements), key=lambda b: order[id(b.caller)])
         for caller, group in groupby(sent, key=lambda b: b.caller):
             while chunk := list(islice(group, _PER_PROBE)):
                 probes.append(_BypassProbe(caller, chunk))
@@ -247,6 +256,7 @@ class Bypasses:
             self._judge_unmarked(bypasses)
         finally:
             self._found += [bypass for bypass in bypasses if bypass.outcome]
+            self.writes_to_users = [bypass for bypass in users if bypass.changed]
 
     def _hidden_rows(self, caller: Caller, oids: Iterable[int]) -> list[Row]:
         """Rows of tenant A, of these tables, that the caller cannot read."""
@@ -308,6 +318,32 @@ class Bypasses:
                 ]
                 yield Bypass(caller, view, action, sent, refused, visible=allowed)
 
+    def _to_users(self, caller: Caller, view: Relation) -> Iterator[Bypass]:
+        """Writes to the row of auth.users of tenant A's owner, and to that of the caller."""
+        tables = self._tables_of(view)
+        readable = [c for c in view.columns if view.may(caller.role, "SELECT", c.name)]
+        if self._user is None or self._catalog.users not in tables or not readable:
+            return
+        if not self._catalog.reaches(view, caller.role):
+            return
+        owner = self._fixture.a.owner
+        texts = sql.SQL(", ").join(sql.SQL("{}::text").format(c.identifier) for c in readable)
+        for user in dict.fromkeys((owner, caller.user)):
+            if user is None:
+                continue
+            row = self._user if user is owner else _user_row(self._catalog.users, user)
+            if row is None:
+                continue
+            where = _shows(texts, (user.id, user.email, user.name))
+            after = [Statement(SET, ("role", self._impersonation.own_role)), self._watch([row])]
+            # a DELETE that foreign keys refuse shows nothing of the table if the view reads others too
+            hidden = [row] if tables == {self._catalog.users} else []
+            for action, mask in ((UPDATE, UPDATABLE), (DELETE, DELETABLE)):
+                if view.updatable & mask and view.may(caller.role, action.upper()):
+                    for change in self._changes(view, action, caller.role):
+                        sent = [_statement(sql.SQL("{} where {}").format(change, where)), *after]
+                        yield Bypass(caller, view, action, sent, hidden, watched=[row], is_own=user is caller.user)
+
     def _refused(self, caller: Caller, rows: Sequence[Row], action: str) -> tuple[list[Row], list[Row]]:
         """The rows on which the tables refuse a write to the caller, whether it reads them or not, and the others."""
         refused = [
@@ -345,25 +381,26 @@ class Bypasses:
 
     def _change(self, view: Relation, action: str, role: str) -> sql.Composable | None:
         """An UPDATE or DELETE without a condition."""
-        if action == DELETE:
-            return sql.SQL("delete from {}").format(view.identifier)
-        if (column := self._harmless(view, role)) is None:
-            return None
-        token = f"zqx{self._fixture.a.token[3:]}"
-        text = (
-            token
-            if column.base in _TEXT_BASES
-            else values.candidates(column, Limits(), token, 77, self._fixture.now)[0]
-        )
-        value = typed(text, column.type)
-        return sql.SQL("update {} set {} = {}").format(view.identifier, column.identifier, value)
+        return next(self._changes(view, action, role), None)
 
-    def _harmless(self, view: Relation, role: str) -> Column | None:
-        """The column with the fewest side effects: texts, then what is no key and refers to no row."""
+    def _changes(self, view: Relation, action: str, role: str) -> Iterator[sql.Composable]:
+        """A DELETE without a condition, or an UPDATE of each of some columns: an expression cannot be updated."""
+        if action == DELETE:
+            yield sql.SQL("delete from {}").format(view.identifier)
+            return
+        token = f"zqx{self._fixture.a.token[3:]}"
+        for column in self._harmless(view, role)[:_MOST_COLUMNS]:
+            text = token
+            if column.base not in _TEXT_BASES:
+                text = values.candidates(column, Limits(), token, 77, self._fixture.now)[0] or token
+            value = typed(text, column.type)
+            yield sql.SQL("update {} set {} = {}").format(view.identifier, column.identifier, value)
+
+    def _harmless(self, view: Relation, role: str) -> list[Column]:
+        """The columns with the fewest side effects: texts, then what is no key and refers to no row."""
         columns = [c for c in view.columns if view.may(role, "UPDATE", c.name)]
         texts = [c for c in columns if c.base in _TEXT_BASES]
-        others = [c for c in columns if c.typtype == "e" or c.base in _PLAIN_BASES]
-        return next(iter([*texts, *others]), None)
+        return [*texts, *(c for c in columns if c.typtype == "e" or c.base in _PLAIN_BASES)]
 
     # ------------------------------------------------------------------------------------------- functions
 
@@ -590,15 +627,16 @@ class Bypasses:
             bypass.before = [before[id(row)] for row in bypass.watched]
 
 
-def _user_row(fixture: Fixture) -> Row | None:
-    """The row of tenant A's owner in auth.users, which nobody else may read. Its e-mail address marks it."""
-    users, owner = fixture.plan.catalog.users, fixture.a.owner
-    if users is None or not owner.email:
+def _user_row(users: int | None, user: User) -> Row | None:
+    """The row of a user in auth.users, which nobody else may read. Its e-mail address marks it."""
+    if users is None or not user.email:
         return None
+    id_ = Column("id", "uuid", "uuid", "b", "U", -1, None, "", True, None, "", "", (), (), frozenset())
+    key = Constraint("users_pkey", "p", ("id",), None, None, (), None, False)
     relation = Relation(
-        users, "auth", "users", "r", True, "", False, 0, None, None, frozenset(), (), (), (), (), ()
+        users, "auth", "users", "r", True, "", False, 0, None, None, frozenset(), (), (), (id_,), (key,), ()
     )  # fmt: skip
-    return Row(relation, {"email": owner.email}, "", token=owner.email)
+    return Row(relation, {"id": user.id, "email": user.email}, "", token=user.email)
 
 
 def _marks(rows: Iterable[Row]) -> list[str]:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 NAMES = ("test_a_request_without_a_key_is_rejected", "test_a_key_other_than_anon_and_service_role_is_rejected")
 TESTS = [f"tests/local/test_gateway.py::{name}" for name in NAMES]
 PLUGIN = """
@@ -18,6 +20,7 @@ postgrest.find = find
 """
 
 
+@pytest.mark.slow
 def test_tests_are_skipped_without_postgrest(tmp_path: Path) -> None:
     (tmp_path / "without_postgrest.py").write_text(PLUGIN)
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("SUPABASE", "PYTEST"))}

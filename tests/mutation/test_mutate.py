@@ -14,11 +14,10 @@ from supabase_jobs import mutation
 from supabase_jobs.cli import main
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError, VerificationError
-from supabase_jobs.mutation.run import Fault, derive, mutate, waivers
+from supabase_jobs.mutation.run import _SETTINGS, Fault, derive, mutate, waivers
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.run import _CHECKS, verify
-from supabase_jobs.verify.script import SETTINGS
 from supabase_jobs.verify.structure import check, snapshot
 from supabase_jobs.verify.structure.catalog import Fact
 from supabase_jobs.verify.structure.fixes import Fixes
@@ -216,7 +215,7 @@ def test_allow_remote_connects_to_a_remote_database(cli: Run) -> None:
 
 
 def test_a_lock_of_another_session_exits_5(applied_url: str, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("supabase_jobs.verify.run.SETTINGS", SETTINGS.replace("'2s'", "'200ms'"))
+    monkeypatch.setattr("supabase_jobs.mutation.run._SETTINGS", _SETTINGS.replace("'2s'", "'200ms'"))
     with psycopg.connect(applied_url) as holder:
         holder.execute("lock table public.async_jobs in access exclusive mode")
         assert cli("mutate", "--db-url", applied_url).code == 5

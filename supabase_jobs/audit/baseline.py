@@ -152,7 +152,7 @@ def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bo
 
 
 def opens(name: str, allowed: Mapping[str, str], result: Audit) -> bool:
-    """Whether a new object is open to outsiders. What a view shows, its tables show too, unless it is a leak."""
+    """Whether a new object is open to outsiders. A view counts only if it leaks what its tables refuse."""
     relation = result.relations.get(name)
     is_view = relation is not None and "view" in relation.kind
     return bool(OUTSIDERS & allowed.keys()) and (not is_view or any(f.object == name for f in result.findings))
@@ -161,7 +161,7 @@ def opens(name: str, allowed: Mapping[str, str], result: Audit) -> bool:
 def _unknown_caller(name: str, caller: str, known: Collection[str], strict: bool) -> AuditFinding:
     similar = get_close_matches(caller, known, 1)
     meant = f"; probably {similar[0]!r} is meant" if similar else ", such as that of a role that was removed"
-    message = f"{caller!r} is in the baseline, and is no caller of this audit{meant}"
+    message = f"{caller!r} is in the baseline, but this audit has no such caller{meant}"
     return _finding(f"{name}:{caller}:unknown", _narrower(strict), name, message)
 
 

@@ -21,7 +21,7 @@ _SHORT = {"join": "add its own rows to another's group", "forge": "insert in ano
 _GENERAL = ("anon", "newcomer", "stranger")
 _NO_CALLER = "this kind of caller exists on one side only, or has no row on the other"
 _NO_ROW = "no row could be generated"
-_INCONCLUSIVE = "it could not be tried, or its result was a lock or a timeout"
+_INCONCLUSIVE = "it could not be tested, or the attempt ended with a lock or a timeout"
 
 
 def compare(
@@ -219,7 +219,7 @@ def _verb(action: str, others: set[str]) -> str:
 
 
 def _column_verb(what: str, name: str, action: str, without: Audit) -> str:
-    """A word for the update of a column that the other side does not have; '' for other actions."""
+    """The verb of an update of a column that one side does not have; '' for other actions."""
     column = action.rstrip(")").partition("(")[2].partition("=")[0]
     relation = without.relations.get(name.partition(" (")[0])
     return f"update the {what} column {column} of" if column and relation and column not in relation.columns else ""

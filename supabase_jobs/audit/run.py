@@ -133,7 +133,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             may_lock=options.is_local,
         )
         explained = {key: (f.cause, f.fix) for key, f in zip(beyond, findings[len(judged) :], strict=True)}
-        # an info is access that may be intended: SQL that ends it would invite to break the project
+        # an info is access that may be intended: SQL that ends it could break the project
         findings = [replace(f, fix="") if f.severity is Severity.INFO else f for f in findings[: len(judged)]]
         findings += unprobed.find(plan, relations, {a.relation.oid for a in probes.attempts}, findings)
         findings += bypass_leaks.find([*tried, *to_users])
@@ -223,7 +223,8 @@ def _not_tested(
         for function in exposed:
             if function not in called and not options.volatile and function.volatility == "v":
                 why = "the function may change something, also outside of the database"
-                yield NotTested(function.signature, why, "Pass --call-functions; its effects elsewhere remain.")
+                help_ = "Pass --call-functions. Effects outside of the database are not undone."
+                yield NotTested(function.signature, why, help_)
 
 
 def _recursive(attempts: Sequence[Attempt]) -> Iterator[NotTested]:

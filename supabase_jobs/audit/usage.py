@@ -188,7 +188,7 @@ class _Reader:
         return self._usage
 
     def _note_flags(self) -> None:
-        """Values of user_metadata that are compared with nothing: flags, which are true or not."""
+        """Note the values of user_metadata that are conditions by themselves: flags."""
         texts = (
             t for r in self._catalog.relations for p in r.policies for t in (p.visible, p.checked) if t is not None
         )

@@ -140,7 +140,7 @@ def _of_function(bypass: Bypass, function: Function) -> Iterator[AuditFinding]:
 
 
 def _revoke(view: Relation, caller: Caller) -> str:
-    """What anyone may read, signed-in users may not read either."""
+    """The SQL that revokes SELECT from the role of a caller, and from authenticated too if anon has it."""
     roles = ("anon", "authenticated") if caller.role == "anon" else (caller.role,)
     names = sql.SQL(", ").join(map(sql.Identifier, roles))
     return _text(sql.SQL("revoke select on {} from {};").format(view.identifier, names))

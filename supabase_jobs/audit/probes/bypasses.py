@@ -397,7 +397,7 @@ class Bypasses:
             yield sql.SQL("update {} set {} = {}").format(view.identifier, column.identifier, value)
 
     def _harmless(self, view: Relation, role: str) -> list[Column]:
-        """The columns with the fewest side effects: texts, then what is no key and refers to no row."""
+        """The columns with the fewest side effects: texts, then columns that are neither keys nor references."""
         columns = [c for c in view.columns if view.may(role, "UPDATE", c.name)]
         texts = [c for c in columns if c.base in _TEXT_BASES]
         return [*texts, *(c for c in columns if c.typtype == "e" or c.base in _PLAIN_BASES)]
@@ -421,7 +421,7 @@ class Bypasses:
         readable = [r for r in planted if r.relation.may(caller.role, "SELECT")]
         lists = self._arguments(function, caller)
         compared = hidden and caller.kind in (ANON, NEWCOMER, STRANGER) and not self._opens(caller, tables)
-        # what finds any row finds the caller's own too
+        # a value that matches any row matches the caller's own too
         has_rows = any(caller.own_row(oid) is not None for oid in tables)
         count = 0 if not compared else 1 if has_rows or users else _COMPARED
         for chosen in [arguments for arguments in lists if arguments][:count]:
@@ -497,7 +497,7 @@ class Bypasses:
         return _statement(query.format(sql.Literal(_LONGEST), call))
 
     def _arguments(self, function: Function, caller: Caller) -> list[list[Argument]]:
-        """The arguments of calls, the likeliest first: ids of tenant A, then what finds any row.
+        """The arguments of calls, the likeliest first: ids of tenant A, then values that match any row.
 
         Arguments with a default are left out, and given. What runs with the caller's own privileges shows it no more
         with other arguments.
@@ -517,7 +517,7 @@ class Bypasses:
         return [list(chosen) for chosen in dict.fromkeys(map(tuple, found))][:_MOST_VARIANTS]
 
     def _choices(self, function: Function, caller: Caller) -> list[tuple[str, list[str | None], list[str | None]]]:
-        """Of each argument: its type, values that identify a row of tenant A, and values that find any row."""
+        """Of each argument: its type, values that identify a row of tenant A, and values that match any row."""
         names = [*function.argument_names, *[""] * len(function.argument_types)]
         literals = self._literals(function)
         found = []

@@ -90,7 +90,7 @@ def _untested(before: _Observed, after: _Observed, target: str) -> str:
 def _not_observed(connection: Connection, observed: _Observed, target: str) -> str:
     """Why nothing is known about a function that no table runs and of which no call had an effect; '' if it is known.
 
-    The audit calls functions with rows that are hidden from the caller: nobody's own rows show what they do.
+    The audit calls functions only with rows that are hidden from the caller, so it does not see their effect on others.
     """
     if not target.endswith(")"):
         return ""

@@ -122,6 +122,10 @@ def _run(words: Sequence[str]) -> int:
     try:
         if sys.stdout is None:
             raise ConfigError("stdout is closed", hint="Redirect it, for example to /dev/null.")
+        if "_SUPABASE_JOBS_COMPLETE" in os.environ:
+            from supabase_jobs.cli.completion import prepare
+
+            prepare()
         code = cli.main(args=list(words), prog_name="supabase-jobs", standalone_mode=False)
     except SupabaseJobsError as error:
         code = report_error(error, as_json)

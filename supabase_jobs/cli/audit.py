@@ -22,6 +22,7 @@ from supabase_jobs.cli.common import (
     shared_options,
     write_file,
 )
+from supabase_jobs.cli.completion import name_and_folder
 from supabase_jobs.cli.project_database import audit_configuration, project_database
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
@@ -67,6 +68,7 @@ EMITTED = ("pgtap", "pytest")
     type=(click.Choice(EMITTED), click.Path(file_okay=False, path_type=Path)),
     multiple=True,
     metavar="pgtap|pytest DIR",
+    shell_complete=name_and_folder(*EMITTED),
     help="Write the access as tests into this folder, for pgTAP or for the pytest plugin, and exit 0. May be repeated.",
 )
 @click.option("--no-functions", is_flag=True, help="Call no functions.")

@@ -23,6 +23,7 @@ from supabase_jobs.cli.common import (
     shared_options,
     write_file,
 )
+from supabase_jobs.cli.completion import AREAS, KINDS, complete_list
 from supabase_jobs.cli.project_database import audit_configuration, project_database
 from supabase_jobs.cli.terminal import counter, is_terminal
 from supabase_jobs.errors import ConfigError
@@ -51,6 +52,7 @@ _NAMES = {"tables": "table", "tests_folder": "tests", "whole": "all"}
 @click.option(
     "--only",
     metavar="NAME,…",
+    shell_complete=lambda ctx, _option, word: complete_list(KINDS if ctx.params.get("suite") else AREAS, word),
     help="Areas of verify that may kill a mutant (default: all): structure, access, functions, plans. Without"
     " structure, only the effect of a fault kills it, and the command takes several times as long."
     " With --run: kinds of faults: policies, privileges, functions.",

@@ -22,6 +22,7 @@ from supabase_jobs.cli.common import (
     shared_options,
     write_file,
 )
+from supabase_jobs.cli.completion import AREAS, listed
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
 from supabase_jobs.settings import FILE_NAME
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 # the keys of report.FORMATS, which `--help` does not load
 FORMATS = ("text", "json", "junit", "sarif", "markdown", "html", "codequality")
-# those of verify.run, which `--help` does not load
-_AREAS = ("structure", "access", "functions", "plans")
 
 
 def _refuse_strict(_ctx: click.Context, _option: click.Parameter, given: bool) -> None:
@@ -52,8 +51,8 @@ def _refuse_strict(_ctx: click.Context, _option: click.Parameter, given: bool) -
 @click.option(
     "--only",
     metavar="AREA,…",
-    help=f"Only these areas: {', '.join(_AREAS)}.",
-    shell_complete=lambda _ctx, _option, incomplete: [area for area in _AREAS if area.startswith(incomplete)],
+    help=f"Only these areas: {', '.join(AREAS)}.",
+    shell_complete=listed(*AREAS),
 )
 @click.option(
     "--format", "format_", type=click.Choice(FORMATS), default=None, help="The format of the report (default: text)."

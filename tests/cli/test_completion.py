@@ -8,6 +8,11 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from supabase_jobs.cli import completion
+from supabase_jobs.cli.completion import VARIABLE
+from supabase_jobs.mutation.suite.faults import KINDS
+from supabase_jobs.verify.run import AREAS
+from tests.fix_cli import Run
 from tests.programs import unavailable
 
 # shell → its arguments, and what loads the completion, as README says
@@ -29,7 +34,11 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     words, load = SHELLS[request.param]
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     environ = {"PATH": path, "HOME": str(tmp_path_factory.mktemp("home")), "TERM": "dumb", "LC_ALL": "C.UTF-8"}
-    shell = pexpect.spawn(program, words, env=environ, encoding="utf-8", timeout=20, dimensions=(24, 200))
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "folder").mkdir()
+    shell = pexpect.spawn(
+        program, words, env=environ, cwd=str(folder), encoding="utf-8", timeout=20, dimensions=(24, 200)
+    )
     shell.sendline(f"{load}; echo loaded-$(expr 40 + 2)")
     shell.expect_exact("loaded-42")
     yield shell
@@ -45,6 +54,11 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ("supabase-jobs verify --outp", "--output"),
         ("supabase-jobs verify --format sar", "sarif"),
         ("supabase-jobs verify --only func", "functions"),
+        ("supabase-jobs verify --only access,func", "access,functions"),
+        ("supabase-jobs mutate --only struc", "structure"),
+        ("supabase-jobs mutate --run 'npm test' --only poli", "policies"),
+        ("supabase-jobs audit --emit pgt", "pgtap"),
+        ("supabase-jobs audit --emit pgtap fold", "folder"),
     ],
 )
 def test_the_tab_key_completes(shell: "pexpect.spawn[str]", typed: str, completed: str) -> None:
@@ -52,3 +66,23 @@ def test_the_tab_key_completes(shell: "pexpect.spawn[str]", typed: str, complete
     shell.expect_exact(completed)
     assert "error" not in str(shell.before)
     shell.send(_KILL_LINE)
+
+
+def test_the_names_are_those_of_the_program() -> None:
+    assert completion.AREAS == AREAS
+    assert completion.KINDS == KINDS
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {VARIABLE: "powershell_source"},
+        {VARIABLE: "bash"},
+        {VARIABLE: "bash_complete"},
+        {VARIABLE: "zsh_complete", "COMP_WORDS": "supabase-jobs v", "COMP_CWORD": "v"},
+    ],
+)
+def test_an_unknown_request_is_refused(cli: Run, variables: dict[str, str]) -> None:
+    ran = cli(**variables)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"error: {VARIABLE} is {variables[VARIABLE]!r}")

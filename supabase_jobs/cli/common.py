@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from supabase_jobs.findings import Verification
 
 __all__ = [
-    "JSON_HELP", "advance", "as_json", "check_report", "connected", "database_url", "json_option", "narrate", "output",
-    "print_json", "progress", "report", "report_error", "settings", "shared_options", "wants_json", "write_file",
+    "JSON_HELP", "advance", "as_json", "check_folder", "check_report", "connected", "database_url", "json_option",
+    "narrate", "output", "print_json", "progress", "report", "report_error", "settings", "shared_options",
+    "wants_json", "write_file",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -140,10 +141,20 @@ def report(result: "Verification", form: str, *, whole: bool = False) -> str:
 
 def check_report(form: str, output_file: Path | None) -> None:
     """Raise ConfigError for a report that cannot be written, before a run that may take a minute."""
-    if output_file is not None and not output_file.parent.is_dir():
-        raise ConfigError(f"cannot write {output_file}: no folder {output_file.parent}", hint="Create the folder.")
+    if output_file is not None:
+        if not output_file.parent.is_dir():
+            raise ConfigError(f"cannot write {output_file}: no folder {output_file.parent}", hint="Create the folder.")
+        if not os.access(output_file if output_file.exists() else output_file.parent, os.W_OK):
+            raise ConfigError(f"cannot write {output_file}: permission denied", hint="Choose another file.")
     if form == "html" and output_file is None and sys.stdout.isatty():
         raise ConfigError("an HTML report cannot be shown on a terminal", hint="Pass --output report.html.")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ConfigError for a folder in which no file can be written or replaced, before a run that takes minutes."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"cannot write into {folder}: permission denied", hint="Choose another folder.")
 
 
 def write_file(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ import click
 from supabase_jobs.cli.common import (
     JSON_HELP,
     advance,
+    check_folder,
     check_report,
     connected,
     database_url,
@@ -62,7 +63,7 @@ _NAMES = {"tables": "table", "tests_folder": "tests", "whole": "all"}
 @click.option("--seed", type=int, default=0, show_default=True, help="With --sample: another number, other faults.")
 @click.option("--table", "tables", multiple=True, metavar="NAME", help="With --run: only this object; may be repeated.")
 @click.option("--timeout", type=click.FloatRange(0.1), metavar="SECONDS", help="With --run: time limit of a run"
-              " (default: four times that of the suite without a fault, and at least 10).")  # fmt: skip
+              " (default: none for the suite without a fault, then four times its time, and at least 10).")  # fmt: skip
 @click.option("--tests", "tests_folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
               help="With --run: write the missing tests into this folder, for pytest and pgTAP.")  # fmt: skip
 @click.option("--call-functions", is_flag=True, help="With --run: to tell equivalent mutants, also call functions that"
@@ -144,6 +145,7 @@ def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, opti
     output: Path | None = options["output"]
     check_report(form, output)
     if options["tests_folder"] is not None:
+        check_folder(options["tests_folder"])
         earlier_tests(options["tests_folder"])  # or an error, before the suite runs
     if (url := given.db_url or running_url(given.directory)) is not None:
         refuse_remote(url, copies=True)
@@ -169,7 +171,13 @@ def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, opti
         interrupted = None
         with ExitStack() as stack:
             try:
-                run.run(lambda plan: stack.enter_context(_progress(plan)))
+                stack.enter_context(progress("running the suite without a fault"))
+
+                def begin(plan: "Plan") -> "Callable[[SuiteMutant], None]":
+                    stack.close()  # the step above has ended
+                    return stack.enter_context(_progress(plan))
+
+                run.run(begin)
             except KeyboardInterrupt as interrupt:
                 if not run.has_started:
                     raise

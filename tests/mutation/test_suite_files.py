@@ -1,5 +1,6 @@
 """What `mutate --run` passes on: the functions that it calls, and the files of `--tests`."""
 
+import os
 import re
 from contextlib import nullcontext
 from pathlib import Path
@@ -79,3 +80,14 @@ def test_a_file_of_the_user_is_not_replaced(cli: Run, tmp_path: Path, name: str)
     ran = cli("mutate", "--db-url", url, "--run", "touch started; false", "--tests", ".")
     assert (ran.code, "supabase-jobs did not write it" in ran.err) == (2, True)
     assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize("option", ["--tests", "--output"])
+def test_a_folder_that_cannot_be_written_is_refused_before_the_suite_runs(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != tmp_path / "closed")  # root may write anywhere
+    (tmp_path / "closed").mkdir()
+    url = "postgresql://postgres@localhost:1/x"
+    ran = cli("mutate", "--db-url", url, "--run", "true", option, str(tmp_path / "closed" / "new"))
+    assert (ran.code, "permission denied" in ran.err) == (2, True)

@@ -106,6 +106,23 @@ def test_a_mutant_that_hangs_is_killed_by_the_timeout(cli: Run, make_database: M
     assert [m["by"] for m in ran.json["mutants"]] == [["timeout"]]
 
 
+def test_a_suite_that_hangs_without_a_fault_is_refused(cli: Run, make_database: Make) -> None:
+    database = notebooks(make_database, 16)
+    ran = cli("mutate", "--db-url", database.url, "--timeout", "1", "--run", f"{CONNECTS}; echo waiting; sleep 50")
+    assert ran.code == 2
+    assert "fails without a fault (stopped after 1 s)" in ran.err
+    assert "  waiting\n" in ran.err
+    assert copies(database) == []
+
+
+def test_what_the_suite_commits_is_no_effect_of_the_fault(cli: Run, make_database: Make) -> None:
+    database = notebooks(make_database, 16)
+    ruins = "psql -qc 'alter table notes disable row level security; drop policy \"members read notes\" on notes'"
+    ran = cli("mutate", "--json", "--db-url", database.url, *SAMPLE, "--run", f'{ruins} "$DATABASE_URL"')
+    assert len(ran.json["equivalent"]) == 1, ran.err
+    assert all(m["tests"] for m in ran.json["mutants"])
+
+
 def test_the_original_is_refused_while_others_are_connected(cli: Run, make_database: Make) -> None:
     database = notebooks(make_database, 16)
     with psycopg.connect(database.url, application_name="the other one"):

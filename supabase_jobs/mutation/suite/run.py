@@ -33,7 +33,7 @@ T = TypeVar("T")
 class SuiteOptions:
     """How to run the suite. `tables` narrow the objects; `excluded` are objects of ours, which `verify` covers.
 
-    `timeout` in seconds replaces the one that follows from the run without a fault.
+    `timeout` in seconds replaces the one that follows from the run without a fault, and limits this run too.
     """
 
     command: str
@@ -139,7 +139,7 @@ class SuiteRun:
     def _check_suite(self, suite: Suite, copies: Copies) -> float:
         """The seconds of the slowest run without a fault. Raises ConfigError if one fails."""
         with copies.copy() as copy:
-            first = suite.run(copy, "", None)
+            first = suite.run(copy, "", self._options.timeout)
             if not first.passed:
                 raise _failed(suite.command, first, "fails without a fault")
             if not copies.sessions([copy]):
@@ -157,7 +157,7 @@ class SuiteRun:
 
     def _run_unmodified(self, suite: Suite, copies: Copies) -> SuiteOutcome:
         with copies.copy() as copy:
-            return suite.run(copy, "", None)
+            return suite.run(copy, "", self._options.timeout)
 
     def _run_all(
         self, suite: Suite, copies: Copies, effects: Effects, timeout: float, advance: Callable[[SuiteMutant], None]
@@ -181,8 +181,10 @@ class SuiteRun:
                 return _describe(fault, "rejected", (error,), started)
             with self._slots:
                 outcome = suite.run(copy, fault.fault.id, timeout)
-            if not outcome.passed:
-                return _describe(fault, "killed", outcome.failed_tests, started)
+        if not outcome.passed:
+            return _describe(fault, "killed", outcome.failed_tests, started)
+        with copies.copy() as copy:  # the suite may have committed something
+            _plant(copy, fault)
             effect = effects.observe(copy, fault.object)
         return _survivor(fault, effect, started)
 
@@ -250,7 +252,8 @@ def _survivor(fault: SuiteFault, effect: Effect, started: float) -> SuiteMutant:
 def _failed(command: str, outcome: SuiteOutcome, what: str) -> ConfigError:
     lines = outcome.output.rstrip().splitlines()[-_SHOWN_LINES:]
     shown = "\n".join(f"  {line}" for line in lines) or "  (no output)"
+    ended = f"exit code {outcome.code}" if outcome.code is not None else f"stopped after {outcome.seconds:.0f} s"
     return ConfigError(
-        f"the suite {what} (exit code {outcome.code}): {command}\n{shown}",
+        f"the suite {what} ({ended}): {command}\n{shown}",
         hint="The suite must pass on an unmodified copy of the database, twice and several at a time (--jobs 1: one).",
     )

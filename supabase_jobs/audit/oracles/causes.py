@@ -58,7 +58,7 @@ def explain(
     }  # fmt: skip
     unsafe: dict[tuple[int, str], set[str]] = {}
     for leak in leaks:
-        if _is_of_column(leak) and leak.id not in intended:
+        if _is_of_column(leak) and _is_closed(leak) and leak.id not in intended:
             unsafe.setdefault((leak.relation.oid, leak.attempt.caller.role), set()).add(leak.attempt.column)
     closed = [demands[id(leak)] for leak in leaks if _is_closed(leak) and leak.id not in intended]
     called = {function.oid for demand in demands.values() for function, _ in demand.functions}
@@ -167,7 +167,7 @@ def _applicable(leak: Leak) -> list[Policy]:
 def _is_of_column(leak: Leak) -> bool:
     """Whether a leak is closed if the caller's role may not update the column."""
     return leak.attempt.action == UPDATE and (
-        leak.kind in ("privileged-column", "escalation", "give-away")
+        leak.kind in ("privileged-column", "service-column", "escalation", "give-away")
         or (leak.kind == "deviation" and leak.attempt.whose in (OWN, GROUP))
     )
 

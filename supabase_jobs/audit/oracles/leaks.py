@@ -13,6 +13,7 @@ from supabase_jobs.audit.callers import (
 )
 from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.fixtures.plan import Plan, user_columns
+from supabase_jobs.audit.oracles import service_columns
 from supabase_jobs.audit.oracles.escalation import escalations
 from supabase_jobs.audit.oracles.leak import DOES, Leak, noun, rank, who
 from supabase_jobs.audit.probes.attempt import (
@@ -81,6 +82,7 @@ class _Judge:
             yield from self._other_tenants(relation, attempts)
             yield from self._privileged_columns(relation, attempts)
             yield from self._given_away(relation, attempts)
+            yield from service_columns.find(self._plan, relation, self._by_relation)
             yield from self._two_groups(relation, attempts)
         yield from escalations(self._gains)
 

@@ -1,0 +1,101 @@
+"""Columns of one's own rows that the service usually sets, with the evidence, and tables whose owners set them."""
+
+import pytest
+
+from supabase_jobs.database.connection import Connection
+from tests.audit.conftest import run_audit
+
+SHOP = """
+create table public.products (id bigint primary key, name text not null, price_cents integer not null);
+create table public.orders (
+  id bigint generated always as identity primary key, user_id uuid not null references auth.users,
+  product_id bigint not null references public.products, note text, total_cents integer not null default 0,
+  status text not null default 'pending', paid_at timestamptz, due_at timestamptz
+);
+create table public.bookings (
+  id bigint generated always as identity primary key, user_id uuid not null references auth.users,
+  seat text, amount integer, checked_in_at timestamptz, due_on date, status text not null default 'open'
+);
+create table public.assignments (
+  id bigint primary key, teacher_id uuid not null references auth.users, title text not null
+);
+create table public.submissions (
+  id bigint generated always as identity primary key, student_id uuid not null references auth.users,
+  assignment_id bigint not null references public.assignments, answer text, grade numeric, score numeric
+);
+create table public.leave_requests (
+  id bigint generated always as identity primary key, user_id uuid not null references auth.users,
+  reason text, approved_at timestamptz, status text not null default 'open'
+);
+alter table public.products enable row level security;
+alter table public.orders enable row level security;
+alter table public.bookings enable row level security;
+alter table public.assignments enable row level security;
+alter table public.submissions enable row level security;
+alter table public.leave_requests enable row level security;
+create policy "read" on public.products for select using (true);
+create policy "own" on public.orders to authenticated using (user_id = auth.uid());
+create policy "read" on public.bookings for select to authenticated using (user_id = auth.uid());
+create policy "change" on public.bookings for update to authenticated using (user_id = auth.uid());
+create policy "own" on public.assignments to authenticated using (teacher_id = auth.uid());
+create policy "own" on public.submissions to authenticated using (student_id = auth.uid());
+create policy "own" on public.leave_requests to authenticated using (user_id = auth.uid());
+"""
+
+# the owner sets every one of these columns
+PERSONAL = """
+create table public.tasks (
+  id bigint generated always as identity primary key, user_id uuid not null references auth.users,
+  list_id uuid references public.lists, title text, status text not null default 'open', is_complete boolean,
+  price numeric, amount numeric, due_at timestamptz, due_date date, score integer, points integer, paid boolean,
+  checked_in_at timestamptz
+);
+create table public.invoices (
+  id bigint generated always as identity primary key, user_id uuid not null references auth.users,
+  client text not null, total numeric not null, status text not null default 'draft', due_on date, paid_at timestamptz
+);
+create table public.offers (
+  id bigint generated always as identity primary key, seller_id uuid not null references auth.users,
+  title text not null, price numeric not null, status text not null default 'draft'
+);
+create table public.sales (
+  id bigint generated always as identity primary key, user_id uuid not null references auth.users,
+  offer_id bigint not null references public.offers, price numeric not null, paid_at timestamptz
+);
+alter table public.tasks enable row level security;
+alter table public.invoices enable row level security;
+alter table public.offers enable row level security;
+alter table public.sales enable row level security;
+create policy "own" on public.tasks to authenticated using (user_id = auth.uid());
+create policy "own" on public.invoices to authenticated using (user_id = auth.uid());
+create policy "own" on public.offers to authenticated using (seller_id = auth.uid());
+create policy "own" on public.sales to authenticated using (user_id = auth.uid());
+"""
+
+
+def found(connection: Connection) -> dict[str, str]:
+    of_kind = [f for f in run_audit(connection).findings if f.id.startswith("service-column:")]
+    return {f.id.removeprefix("service-column:public."): str(f.severity) for f in of_kind}
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_columns_that_the_service_sets(project: Connection) -> None:
+    project.execute(SHOP.encode())
+    assert found(project) == {
+        "orders:update:total_cents": "error", "orders:update:paid_at": "error", "orders:update:status": "warning",
+        "orders:update:due_at": "warning", "bookings:update:amount": "warning",
+        "bookings:update:checked_in_at": "warning", "bookings:update:due_on": "info",
+        "submissions:update:grade": "warning", "submissions:update:score": "warning",
+        "leave_requests:update:approved_at": "warning",
+    }  # fmt: skip
+    for finding in run_audit(project).findings:
+        if finding.id.startswith("service-column:"):
+            project.execute(finding.fix.encode())
+    assert set(found(project)) == {"bookings:update:due_on"}
+    assert run_audit(project).access["public.orders"]["owner"].startswith("read insert update(note")
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_columns_that_the_owner_sets(project: Connection) -> None:
+    project.execute(PERSONAL.encode())
+    assert found(project) == {}

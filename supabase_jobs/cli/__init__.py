@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
@@ -114,6 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):
         sys.stderr = _nowhere()  # else Python exits with 120
+    if _stopped_by:  # while Python ends, one more Ctrl-C would replace the exit code
+        for name in _SIGNALS:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     sys.exit(code)
 
 
@@ -157,7 +161,11 @@ def _nowhere() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  never closed
 
 
+# seconds in which a second signal is ignored, because the first one has started to remove what the command made
+_CLEANUP_SECONDS = 5.0
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # by name, because Windows lacks one
 _stopped_by = 0
+_stopped_at = 0.0
 
 
 class _Stopped(KeyboardInterrupt):  # psycopg cancels the running statement on a KeyboardInterrupt
@@ -166,13 +174,18 @@ class _Stopped(KeyboardInterrupt):  # psycopg cancels the running statement on a
 
 def _handle_signals() -> None:
     """Let SIGTERM and SIGHUP end a command like Ctrl-C: the server cancels the statement, files are removed."""
+    global _stopped_by
+    _stopped_by = 0
 
     def stop(number: int, _frame: object) -> None:
-        global _stopped_by
-        _stopped_by = number
+        global _stopped_by, _stopped_at
+        now = time.monotonic()
+        if _stopped_by and now - _stopped_at < _CLEANUP_SECONDS:
+            return
+        _stopped_by, _stopped_at = number, now
         raise _Stopped
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (getattr(signal, name) for name in _SIGNALS):
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, stop)
 

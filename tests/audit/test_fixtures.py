@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from supabase_jobs.audit.catalog import Column
+from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.committed import marked
-from supabase_jobs.audit.expressions import Limits
 from supabase_jobs.audit.fixtures.patterns import like, matching
 from supabase_jobs.audit.fixtures.values import candidates, utc_now
 from supabase_jobs.audit.run import Options, audit, insert_fixture

@@ -28,7 +28,7 @@ from supabase_jobs.audit.callers import (
     Caller,
 )
 from supabase_jobs.audit.catalog import Column, Constraint, Function, Relation
-from supabase_jobs.audit.expressions import Limits
+from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.fixtures import values
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User, typed

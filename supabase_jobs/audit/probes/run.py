@@ -8,7 +8,7 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import CLAIM, FORMER, MEMBER, NEWCOMER, OWNER, STRANGER, Caller
 from supabase_jobs.audit.catalog import Column, Constraint, Relation, is_partition_column
-from supabase_jobs.audit.expressions import Limits
+from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.fixtures import values
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.plan import user_columns

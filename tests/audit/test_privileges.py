@@ -16,6 +16,7 @@ create policy "own" on storage.objects for select to authenticated
   using (bucket_id = 'passports' and (storage.foldername(name))[1] = auth.uid()::text);
 create policy "all" on storage.objects for select using (bucket_id = 'logos');
 create policy "users" on storage.objects for select to authenticated using (bucket_id = 'scans');
+create policy "upload" on storage.objects for insert to authenticated with check (bucket_id = 'scans');
 create policy "replace" on storage.objects for update to authenticated using (bucket_id = 'scans');
 """
 STILL_WRITABLE = "select has_column_privilege('authenticated', 'public.profiles', 'bio', 'UPDATE')"
@@ -70,11 +71,14 @@ def test_private_bucket_that_all_users_read_or_change(todos: Connection) -> None
     }
     [change] = of_kind(result, "write")
     assert change.message == "Any signed-in user can change other users' files"
-    for fix in (change.fix, found["storage.objects (bucket scans)"].fix):
+    [upload] = of_kind(result, "upload")
+    for fix in (change.fix, upload.fix, found["storage.objects (bucket scans)"].fix):
         todos.execute(fix.encode())
-    access = run_audit(todos).access["storage.objects (bucket scans)"]
+    again = run_audit(todos)
+    access = again.access["storage.objects (bucket scans)"]
     assert (access["newcomer"], access["stranger"]) == ("none", "none")
-    assert access["owner"].startswith("read update(bucket_id,")
+    assert access["owner"].startswith("read insert update(bucket_id,")
+    assert of_kind(again, "upload") == of_kind(again, "give-away") == []
 
 
 def test_fixes_of_two_columns_of_a_table_close_both(project_url: Callable[[str], str]) -> None:

@@ -76,6 +76,22 @@ def test_topic_that_strangers_use_is_a_finding_that_its_fix_ends(
     assert of_topics(run_audit(todos)) == []
 
 
+def test_fixes_of_topics_leave_owners_their_channels(todos: Connection) -> None:
+    todos.execute(OWN.encode())
+    intended = run_audit(todos)
+    todos.execute(EVERYONE.format("select", "using", "list").encode())
+    todos.execute(EVERYONE.format("insert", "with check", "user").replace("everyone", "all").encode())
+    todos.execute('create policy "presence" on realtime.messages for select to authenticated using (extension = $$x$$)')
+    found = [f for f in run_audit(todos).findings if f.object in (LIST, USER)]
+    assert len(found) == 2
+    for finding in found:
+        todos.execute(finding.fix.encode())
+        todos.execute(finding.fix.encode())
+    again = run_audit(todos)
+    assert of_topics(again) == []
+    assert {topic: again.access[topic] for topic in (LIST, USER)} == {t: intended.access[t] for t in (LIST, USER)}
+
+
 def test_topic_of_a_row_that_everyone_reads_is_no_finding(todos: Connection) -> None:
     todos.execute(EVERYONE.format("select", "using", "list").encode())
     todos.execute('create policy "all" on public.lists for select to authenticated using (true)')

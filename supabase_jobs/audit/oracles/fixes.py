@@ -14,6 +14,7 @@ from supabase_jobs.audit.oracles import ended as ended_rows
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT
 
 COMMANDS = {SELECT: "r", INSERT: "a", "update": "w", "delete": "d"}
+_OWN_FOLDER = "(storage.foldername(name))[1] = (select auth.uid()::text)"
 
 
 class Edit(StrEnum):
@@ -23,6 +24,7 @@ class Edit(StrEnum):
     DROP_UNLESS_RESTRICTED = "drop unless restricted"
     OWNER = "owner"
     OWNER_OF_NEW_ROWS = "owner of new rows"
+    OWN_FOLDER = "own folder"
     READABLE_PARENT = "readable parent"
     APP_METADATA = "app_metadata"
 
@@ -90,6 +92,8 @@ class Fixes:
             checked = visible if checked is None or _is_open(checked) else checked
         if Edit.OWNER_OF_NEW_ROWS in edits:
             checked = visible if _limits_rows(policy) else _limited(checked, owner or "false")
+        if Edit.OWN_FOLDER in edits:
+            checked = _limited(checked or visible, _OWN_FOLDER)
         if Edit.READABLE_PARENT in edits:
             checked = _with_readable_parent(self._plan, relation, checked or visible or "true")
         clauses = []
@@ -135,7 +139,9 @@ def restriction(
             if p.permissive and p not in policies and p.applies_to(role) and p.command in ("*", policy.command)
         ]  # fmt: skip
         of_new_rows = action == INSERT and policy.checked is not None
-        if of_new_rows and _limits_rows(policy):
+        if relation.is_storage and action == INSERT:  # Storage makes the caller the owner, wherever the file is
+            edits.append((relation, policy, Edit.OWN_FOLDER))
+        elif of_new_rows and _limits_rows(policy):
             edits.append((relation, policy, Edit.OWNER_OF_NEW_ROWS))
         elif owner_condition(plan, relation) is None or (may_drop and remaining and policy.command != "*"):
             edits.append((relation, policy, Edit.DROP))

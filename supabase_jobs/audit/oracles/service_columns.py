@@ -4,7 +4,8 @@ Names alone prove nothing: the owner of a todo list sets `status`, and the selle
 reported if its owner may change it, and there is evidence that somebody else decides about it:
 
 - the owner cannot insert it: by a privilege on columns, or because the rows are inserted by functions or the service;
-- the row refers to a table that has a price and whose prices the owner cannot change, such as products or courses;
+- the row refers to a table with a price, such as products or courses, and the owner cannot change the price, or another
+  member of the group who reads it;
 - payments: the table is called orders or payments, or has a column of a payment service, such as `stripe_payment_id`.
 
 An amount and the time of a payment need any of these; two of them make it an error. A state needs a price or payments.
@@ -17,22 +18,25 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
-from supabase_jobs.audit.callers import NEWCOMER, STRANGER
+from supabase_jobs.audit.callers import MEMBER, NEWCOMER, STRANGER
 from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.fixtures.plan import Plan, user_columns
 from supabase_jobs.audit.oracles.leak import Leak
-from supabase_jobs.audit.probes.attempt import INSERT, NONE, OWN, UPDATE, Attempt
+from supabase_jobs.audit.probes.attempt import GROUP, INSERT, NONE, OWN, SELECT, UPDATE, Attempt
 from supabase_jobs.findings import Severity
 
 _UNITS = r"(_(cents|minor|net|gross|usd|eur|amount|price|total))?"
 _AMOUNT = re.compile(
     rf"^((unit|sub|grand|order|net|gross|base|final|discount|shipping|tax|refund(ed)?|paid)_?)?"
-    rf"(price|amount|total|subtotal|cost|fee|discount|tax){_UNITS}$|^(amount|balance|total)_(due|paid|refunded){_UNITS}$"
+    rf"(price|amount|total|subtotal|cost|fee|discount|tax){_UNITS}$"
+    rf"|^(amount|balance|total)_(due|paid|refunded){_UNITS}$|^((account|credit)_?)?balance{_UNITS}$|^credits$"
 )
 _PAYMENT_TIME = re.compile(r"^(is_)?(paid|refunded|captured|charged|settled)(_(at|on|by))?$")
 _STATE = re.compile(r"^((payment|order|fulfil?lment|shipping|delivery|billing)_)?(status|state)$")
-_PROGRESS = re.compile(r"^(is_)?(checked_in|confirmed|shipped|delivered|fulfilled|reviewed|verified)_(at|on|by)$")
-_APPROVAL = re.compile(r"^(is_)?(approved|authorized|authorised|granted)(_(at|on|by))?$|^approval_(status|state)$")
+_PROGRESS = re.compile(r"^(is_)?(checked_in|confirmed|shipped|delivered|fulfilled|reviewed)_(at|on|by)$")
+_APPROVAL = re.compile(
+    r"^(is_)?(approved|verified|authorized|authorised|granted)(_(at|on|by))?$|^approval_(status|state)$"
+)
 _RESULT = re.compile(r"^(final_|total_|exam_)?(grade|score|mark|marks|points|percentage)$|^(is_)?(correct|passed)$")
 _GRADING = re.compile(r"^graded_(at|on|by)$|^(final_)?grade$")
 _DUE = re.compile(r"^due(_(at|on|by|date))?$")
@@ -72,8 +76,8 @@ def find(plan: Plan, relation: Relation, attempts: Mapping[int, Sequence[Attempt
         if not own or attempt.caller.kind not in (NEWCOMER, STRANGER) or attempt.is_state:
             continue
         kind = next((kind for pattern, kind in _KINDS if pattern.search(attempt.column.lower())), None)
-        if kind is None:
-            continue
+        if kind is None or (relation.oid in plan.per_user and "verified" in attempt.column.lower()):
+            continue  # of a profile, it is a privilege
         evidence = [
             text for text, holds in (
                 ("they cannot insert it", not _inserts(attempt, attempts[relation.oid])),
@@ -118,7 +122,7 @@ def _inserts(update: Attempt, attempts: Sequence[Attempt]) -> bool:
 
 
 def _refers_to_price(plan: Plan, update: Attempt, attempts: Mapping[int, Sequence[Attempt]]) -> bool:
-    """Whether the row refers to a table with a price that the caller cannot change."""
+    """Whether the row refers to a table with a price that the caller, or a member who reads it, cannot change."""
     for key in update.relation.foreign_keys:
         parent = plan.catalog.by_oid.get(key.target or 0)
         if parent is None or parent is update.relation:
@@ -128,7 +132,15 @@ def _refers_to_price(plan: Plan, update: Attempt, attempts: Mapping[int, Sequenc
             a.column for a in attempts.get(parent.oid, ())
             if a.caller is update.caller and a.action == UPDATE and a.whose in (OWN, NONE) and a.reached
         }  # fmt: skip
-        if prices - changed:
+        readers, setters = (
+            {
+                a.caller for a in attempts.get(parent.oid, ())
+                if a.caller.kind == MEMBER and a.whose == GROUP and a.reached and a.action == action
+                and (action == SELECT or a.column in prices)
+            }
+            for action in (SELECT, UPDATE)
+        )  # fmt: skip
+        if prices - changed or (prices and readers - setters):
             return True
     return False
 

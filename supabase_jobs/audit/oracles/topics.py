@@ -1,6 +1,6 @@
 """Private channels of Realtime that are open to callers who cannot read the row whose id the topic has."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from psycopg import sql
@@ -11,7 +11,7 @@ from supabase_jobs.audit.oracles.ended import missing_condition
 from supabase_jobs.audit.oracles.leak import rank, who
 from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, SELECT, Attempt
-from supabase_jobs.audit.probes.topics import TopicAttempt
+from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.findings import AuditCell, AuditFinding, Severity
 
@@ -25,28 +25,66 @@ def find(
 ) -> Iterator[AuditFinding]:
     """One finding for each topic and action: an error for the topic of a row, a warning for that of a user."""
     readable = {(id(a.caller), id(a.row)) for a in attempts if a.action == SELECT and a.reached}
-    found = set()
+    leaks: dict[tuple[str, str], TopicAttempt] = {}
     for attempt in sorted(topics, key=lambda t: rank(t.caller)):
-        topic, key = attempt.topic, (attempt.topic.label, attempt.action)
-        if attempt.outcome != "rows" or not attempt.caller.is_outsider or key in found:
-            continue
-        if topic.row is not None and (id(attempt.caller), id(topic.row)) in readable:
-            continue
-        found.add(key)
+        known = attempt.topic.row is not None and (id(attempt.caller), id(attempt.topic.row)) in readable
+        if attempt.outcome == "rows" and attempt.caller.is_outsider and not known:
+            leaks.setdefault((attempt.topic.label, attempt.action), attempt)
+    closed: dict[str, list[Topic]] = {}
+    for attempt in leaks.values():
+        for policy in _applicable(policies, attempt):
+            closed.setdefault(policy.name, []).append(attempt.topic)
+    for attempt in leaks.values():
+        topic = attempt.topic
         severity = Severity.ERROR if topic.row is not None else Severity.WARNING
         what = f"the row of {topic.row.relation.label}, which they cannot read" if topic.row else "another user"
         message = f"{who(attempt.caller)} {_DOES[attempt.action]} on the topic of {what}"
-        command = _COMMANDS[attempt.action]
-        open_ = [
-            p for p in policies
-            if p.permissive and p.applies_to(attempt.caller.role) and p.command in ("*", command)
-        ]  # fmt: skip
+        open_ = _applicable(policies, attempt)
         cause = ", ".join(f'policy "{p.name}"' for p in open_)
-        drop = sql.SQL("drop policy if exists {} on realtime.messages;")
-        fix = " ".join(drop.format(sql.Identifier(p.name)).as_string(None) for p in open_)
+        fix = " ".join(_restricted(p, dict.fromkeys(closed[p.name])) for p in open_)
         if (mark := attempt.caller.ended) is not None:  # the others keep their access
             fix = missing_condition(cause, mark)
         yield AuditFinding(f"topic:{topic.label}:{attempt.action}", severity, topic.label, message, fix, cause)
+
+
+def _applicable(policies: Sequence[Policy], attempt: TopicAttempt) -> list[Policy]:
+    """The permissive policies that may have let an attempt pass."""
+    commands = ("*", _COMMANDS[attempt.action])
+    return [p for p in policies if p.permissive and p.applies_to(attempt.caller.role) and p.command in commands]
+
+
+def _restricted(policy: Policy, topics: Iterable[Topic]) -> str:
+    """Limit a policy: of the topics that begin alike, to those of rows that the caller can read, and of the caller."""
+    by_prefix: dict[str, list[sql.Composable]] = {}
+    for topic in topics:
+        by_prefix.setdefault(topic.prefix, []).append(_of_caller(topic))
+    if "" in by_prefix and len(by_prefix) > 1:  # every topic begins with nothing
+        return (
+            sql.SQL("drop policy if exists {} on realtime.messages;")
+            .format(sql.Identifier(policy.name))
+            .as_string(None)
+        )
+    others = sql.SQL("(not starts_with((select realtime.topic()), {}) or {})")
+    limits = [
+        others.format(sql.Literal(prefix), sql.SQL(" or ").join(own)) if prefix
+        else sql.SQL("({})").format(sql.SQL(" or ").join(own))
+        for prefix, own in by_prefix.items()
+    ]  # fmt: skip
+    clauses = [
+        sql.SQL("{} ({})").format(sql.SQL(word), sql.SQL(" and ").join([sql.SQL(f"({text})"), *limits]))
+        for word, text in (("using", policy.visible), ("with check", policy.checked)) if text is not None
+    ]  # fmt: skip
+    alter = sql.SQL("alter policy {} on realtime.messages {};")
+    return alter.format(sql.Identifier(policy.name), sql.SQL(" ").join(clauses)).as_string(None)
+
+
+def _of_caller(topic: Topic) -> sql.Composable:
+    """Whether the topic is that of a row that the caller can read, or of the caller."""
+    prefix = sql.Literal(topic.prefix)
+    if topic.row is None:
+        return sql.SQL("(select realtime.topic()) = {} || (select auth.uid())::text").format(prefix)
+    exists = sql.SQL("exists (select 1 from {} as named where {} || named.{}::text = (select realtime.topic()))")
+    return exists.format(topic.row.relation.identifier, prefix, sql.Identifier(topic.row.key[0]))
 
 
 def access(topics: Sequence[TopicAttempt]) -> dict[str, dict[str, str]]:

@@ -40,6 +40,11 @@ class Topic:
     row: Row | None
 
     @property
+    def prefix(self) -> str:
+        """What stands before the id."""
+        return self.shown.partition("{")[0]
+
+    @property
     def label(self) -> str:
         """The object in reports."""
         return f"{CHANNELS} ({self.shown})"

@@ -146,7 +146,7 @@ class Relation:
 
     @cached_property
     def unique_keys(self) -> tuple[tuple[str, ...], ...]:
-        """The columns of each primary key, unique constraint and unique index, without expressions."""
+        """The columns of each primary key, unique constraint and unique index that all rows satisfy."""
         return tuple(c.columns for c in self.constraints if c.kind in ("p", "u") and c.columns)
 
     @cached_property

@@ -114,3 +114,16 @@ create table public.consents (user_id uuid primary key references auth.users, ve
 create function public.touch() returns trigger language plpgsql set search_path = '' as $$ begin new.updated_at := now(); return new; end $$;
 create trigger touch before update on public.consents for each row execute function public.touch();
 alter table public.consents enable row level security; create policy c on public.consents using (user_id = auth.uid());
+-- unique indexes of some rows and of expressions: a user has several rows
+create type public.basket_state as enum ('open', 'sent', 'done');
+create table public.baskets (id uuid primary key default gen_random_uuid(), user_id uuid not null references auth.users, name text not null, state public.basket_state not null default 'open');
+create unique index one_open_basket on public.baskets (user_id) where state = 'open'; create unique index basket_names on public.baskets (user_id, lower(name));
+create table public.basket_items (basket_id uuid references public.baskets, number int, primary key (basket_id, number));
+alter table public.baskets enable row level security; alter table public.basket_items enable row level security;
+create policy b on public.baskets for select using (user_id = auth.uid());
+create policy r on public.basket_items for select using (exists (select from public.baskets as b where b.id = basket_id));
+create policy i on public.basket_items for insert with check (exists (select from public.baskets as b where b.id = basket_id and b.state = 'open'));
+create policy n on public.baskets for insert with check (user_id = auth.uid() and state = 'open');
+-- a key with a user and a group
+create table public.results (id bigint generated always as identity primary key, class_id uuid not null, student_id uuid not null references auth.users, given_by uuid not null references auth.users, foreign key (class_id, student_id) references public.attendees);
+alter table public.results enable row level security; create policy r on public.results for insert with check (given_by = auth.uid());

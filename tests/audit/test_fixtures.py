@@ -7,10 +7,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from supabase_jobs.audit.catalog import Column
+from supabase_jobs.audit.catalog import Column, Constraint, Relation
 from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.committed import marked
 from supabase_jobs.audit.fixtures.patterns import like, matching
+from supabase_jobs.audit.fixtures.tenants import Row
 from supabase_jobs.audit.fixtures.values import candidates, utc_now
 from supabase_jobs.audit.run import Options, audit, insert_fixture
 from supabase_jobs.database.connection import Connection, connect
@@ -57,14 +58,14 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
     assert jobs["owner"].startswith("read insert update(")
     assert jobs["owner"].endswith(") delete")
     assert "user_id" not in jobs["owner"]
-    assert of_guests["anon with the row's header"] == "read update"
+    assert of_guests["anon with the row's header"] == "read insert update"
     outsiders = ("anon", "anon with another header", "newcomer", "stranger")
     assert {access[caller] for access in result.access.values() for caller in outsiders} == {"none"}
 
 
 def test_every_table_has_rows(odd: Audit) -> None:
     assert odd.not_tested == ()
-    assert odd.planted == odd.tables == 33
+    assert odd.planted == odd.tables == 36
 
 
 def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) -> None:
@@ -104,6 +105,21 @@ def test_rows_below_a_parent_in_each_state_that_policies_read(odd: Audit) -> Non
 def test_state_of_a_parent_that_only_a_function_of_its_children_reads(odd: Audit) -> None:
     assert odd.access["public.cards"]["owner"] == "read insert update(id,title)"
     assert odd.access["public.cards (boards: archived is set)"]["owner"] == "read"
+
+
+def test_state_that_policies_refuse_without_naming_it(odd: Audit) -> None:
+    """They compare the column with the value of the first row only, of which a user has one."""
+    assert odd.access["public.basket_items"]["owner"] == "read insert"
+    assert odd.access["public.basket_items (baskets: state = sent)"]["owner"] == "read"
+
+
+def test_insert_of_a_row_in_each_state(odd: Audit) -> None:
+    assert odd.access["public.baskets"]["owner"] == "read insert"
+    assert odd.access["public.baskets (state = sent)"]["owner"] == "read"
+
+
+def test_insert_below_a_row_that_a_key_with_a_user_identifies(odd: Audit) -> None:
+    assert odd.access["public.results"]["newcomer"] == "join"
 
 
 def test_membership_that_has_not_stopped(odd: Audit) -> None:
@@ -178,6 +194,22 @@ def test_rows_of_others_are_not_locked(todos: Connection, project_url: Callable[
             todos.execute("delete from auth.users where id = 'a0000000-0000-4000-8000-000000000009'")
     assert not {cell.outcome for cell in result.cells} & {"55P03", "57014"}  # waited for a lock
     assert result.planted == result.tables
+
+
+def test_texts_that_identify_a_row_without_its_token() -> None:
+    def marks(base: str, value: str, *, unique: bool) -> tuple[str, ...]:
+        key = Constraint("key", "u" if unique else "x", ("name",), None, None, (), None, False)
+        column = Column("name", base, base, "b", "", -1, None, "", True, None, "", "", (), (), frozenset())
+        relation = Relation(
+            1, "public", "t", "r", True, "", False, 0, None, None, frozenset(), (), (), (column,), (key,), ()
+        )  # fmt: skip
+        return Row(relation, {"name": value}, "", "zqa12ab340007").marks
+
+    assert marks("citext", "zqa12ab34u001@example.com", unique=False) == ("zqa12ab34u001@example.com",)
+    assert marks("text", "0A1B2C3D4E", unique=True) == ("0A1B2C3D4E",)
+    assert marks("text", "0A1B2C3D4E", unique=False) == ()
+    assert marks("text", "zqa12ab34u001", unique=False) == ("zqa12ab34u001",)
+    assert marks("text", "1A", unique=True) == ()
 
 
 def test_ids_of_findings_and_access_are_equal_in_each_run(odd: Audit, odd_url: str) -> None:

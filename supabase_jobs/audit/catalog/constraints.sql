@@ -1,6 +1,6 @@
 -- $1 schemas
 -- Constraints of tables, and unique indexes that are not constraints. `kind`: p primary key, u unique, f foreign key,
--- c check, x exclusion. `columns` and `target_columns` are names.
+-- c check, x exclusion, or a unique index of some rows or of expressions. `columns` and `target_columns` are names.
 select
   k.conrelid::bigint as relation,
   k.conname::text as name,
@@ -36,7 +36,7 @@ union all
 select
   i.indrelid::bigint,
   x.relname::text,
-  'u',
+  case when i.indpred is null and i.indexprs is null then 'u' else 'x' end,
   array(
     select a.attname::text
     from unnest(i.indkey::smallint []) with ordinality as u (attnum, ord)

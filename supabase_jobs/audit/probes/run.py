@@ -288,10 +288,9 @@ class Probes:
     def _inserts(self, caller: Caller, relation: Relation) -> Iterator[Attempt]:
         """Copies of rows: of the caller's own, of another's, and of another's with the caller as its owner.
 
-        Also below rows in other states, such as a closed topic.
+        Also in other states, such as a ticket that is paid, and below rows in other states, such as a closed topic.
         """
-        below = ((whose, row) for whose, row in self._states(caller, relation) if row.state_of is not relation)
-        for whose, row in (*self.rows(caller, relation), *below):
+        for whose, row in (*self.rows(caller, relation), *self._states(caller, relation)):
             if relation.is_storage:  # the service writes the caller's id into the row
                 if "/" not in (row.values["name"] or "") and whose != OWN:
                     continue  # no folder of another
@@ -370,7 +369,7 @@ class Probes:
         return any(
             k.target != relation.oid
             and self._fixture.plan.owned(parent)
-            and not set(k.columns) & set(users)
+            and not set(k.columns) <= set(users)
             and all(row.values.get(column) is not None for column in k.columns)
             for k in relation.foreign_keys
             if (parent := self._plan.catalog.by_oid.get(k.target or 0)) is not None

@@ -51,8 +51,8 @@ class Literal:
 
 Value = Claim | Header | Reference | Literal
 USER_ID = Claim(("sub",))
-# the operator of a comparison with null, as the parser names it
-IS_NULL = "IS_NULL"
+# the operators of comparisons with null, as the parser names them
+IS_NULL, IS_NOT_NULL = "IS_NULL", "IS_NOT_NULL"
 
 # functions that leave a value as it is, for a comparison
 TRANSPARENT = {"nullif", "lower", "upper", "trim", "btrim", "coalesce", "to_jsonb", "any", "convert_to"}
@@ -79,7 +79,10 @@ def _nothing(_name: tuple[str, ...]) -> Value | None:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two values that an expression compares; `operator` is `=`, `<`, … or IS_NULL. `scopes` maps aliases to tables."""
+    """Two values that an expression compares; `operator` is `=`, `<`, …, IS_NULL or IS_NOT_NULL.
+
+    `scopes` maps aliases to tables.
+    """
 
     left: Value
     operator: str
@@ -265,7 +268,7 @@ def request_values(tree: Any) -> set[Claim | Header]:
 
 
 def comparisons(tree: Any, lookup: Lookup = _nothing, scopes: Mapping[str, str] | None = None) -> Iterator[Comparison]:
-    """Every comparison of two known values, anywhere in a tree, subqueries included; `column is null` too."""
+    """Every comparison of two known values, anywhere in a tree, subqueries included; `column is [not] null` too."""
     scopes = scopes or {}
     if isinstance(tree, list):
         for part in tree:
@@ -279,10 +282,10 @@ def comparisons(tree: Any, lookup: Lookup = _nothing, scopes: Mapping[str, str] 
     if isinstance(expression, dict) and "lexpr" in expression and "rexpr" in expression:
         yield from _compared(expression, lookup, scopes)
     test = tree.get("NullTest")
-    if isinstance(test, dict) and test["nulltesttype"] == IS_NULL:
+    if isinstance(test, dict):
         tested = value(test["arg"], lookup)
         if isinstance(tested, Reference):
-            yield Comparison(tested, IS_NULL, Literal(""), scopes)
+            yield Comparison(tested, test["nulltesttype"], Literal(""), scopes)
     link = tree.get("SubLink")
     if isinstance(link, dict) and link.get("subLinkType") == "ANY_SUBLINK" and "testexpr" in link:
         yield from _in_subquery(link, lookup, scopes)

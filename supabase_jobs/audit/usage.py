@@ -33,7 +33,8 @@ class Usage:
     `policy_functions` maps each policy of a table to the signatures of the project's functions that it calls.
     `words` are all words of policies and functions, so a column that is not among them cannot change an access.
     `mentioned` are the columns whose names policies contain that read their table, or functions that these call.
-    `nulls` are the columns that a policy or function tests with IS NULL, such as `accepted_at` of an invitation.
+    `nulls` are the columns that a policy or function tests with IS NULL, such as `accepted_at` of an invitation, and
+    `presences` those that one tests with IS NOT NULL, such as `released_at` of a document.
     """
 
     users: set[ColumnKey] = field(default_factory=set)
@@ -52,6 +53,7 @@ class Usage:
     words: set[str] = field(default_factory=set)
     mentioned: set[ColumnKey] = field(default_factory=set)
     nulls: set[ColumnKey] = field(default_factory=set)
+    presences: set[ColumnKey] = field(default_factory=set)
 
     @cached_property
     def claim_columns(self) -> Mapping[ColumnKey, tuple[str, ...]]:
@@ -92,6 +94,7 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
         (found.owners, other.owners),
         (found.mentioned, other.mentioned),
         (found.nulls, other.nulls),
+        (found.presences, other.presences),
     ):
         into |= keys(given)
     for path, columns in other.claims.items():
@@ -234,6 +237,8 @@ class _Reader:
                     found.hashing[key] = right.hashing
             elif comparison.operator == expressions.IS_NULL:
                 found.nulls.add(key)
+            elif comparison.operator == expressions.IS_NOT_NULL:
+                found.presences.add(key)
             elif isinstance(right, Literal):
                 known = found.literals.setdefault(key, [])
                 if right.text not in known and comparison.operator in ("=", "<>"):

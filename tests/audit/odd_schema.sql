@@ -127,3 +127,23 @@ create policy n on public.baskets for insert with check (user_id = auth.uid() an
 -- a key with a user and a group
 create table public.results (id bigint generated always as identity primary key, class_id uuid not null, student_id uuid not null references auth.users, given_by uuid not null references auth.users, foreign key (class_id, student_id) references public.attendees);
 alter table public.results enable row level security; create policy r on public.results for insert with check (given_by = auth.uid());
+-- an array of users
+create table public.threads (id uuid primary key default gen_random_uuid(), participants uuid[] not null check (cardinality(participants) = 2));
+create table public.messages (id bigserial primary key, thread_id uuid not null references public.threads, sender_id uuid not null references auth.users);
+alter table public.threads enable row level security; alter table public.messages enable row level security;
+create policy t on public.threads for select using (auth.uid() = any (participants)); create policy n on public.threads for insert with check (auth.uid() = any (participants));
+create policy m on public.messages using (exists (select from public.threads as t where t.id = thread_id)) with check (sender_id = auth.uid());
+-- one row per user that gives access, and a membership of another kind that has ended
+create table public.clinics (id uuid primary key default gen_random_uuid(), name text not null);
+create table public.employees (user_id uuid primary key references auth.users, clinic_id uuid not null references public.clinics, suspended_at timestamptz);
+create table public.patients (id uuid primary key default gen_random_uuid(), clinic_id uuid not null references public.clinics, doctor_id uuid references auth.users);
+create table public.patient_members (patient_id uuid references public.patients, user_id uuid references auth.users, revoked_at timestamptz, primary key (patient_id, user_id));
+create function public.treats(patient uuid, clinic uuid) returns boolean language sql stable security definer set search_path = '' as $$
+  select exists (select from public.employees as e where e.user_id = auth.uid() and e.clinic_id = clinic and e.suspended_at is null)
+  or exists (select from public.patient_members as m where m.user_id = auth.uid() and m.patient_id = patient and m.revoked_at is null) $$;
+alter table public.clinics enable row level security; alter table public.employees enable row level security;
+alter table public.patients enable row level security; alter table public.patient_members enable row level security;
+create policy p on public.patients using (public.treats(id, clinic_id));
+-- times that open a row
+create table public.letters (id uuid primary key default gen_random_uuid(), writer_id uuid not null references auth.users, released_at timestamptz);
+alter table public.letters enable row level security; create policy l on public.letters for select using (released_at is not null or writer_id = auth.uid());

@@ -65,7 +65,7 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
 
 def test_every_table_has_rows(odd: Audit) -> None:
     assert odd.not_tested == ()
-    assert odd.planted == odd.tables == 36
+    assert odd.planted == odd.tables == 43
 
 
 def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) -> None:
@@ -120,6 +120,22 @@ def test_insert_of_a_row_in_each_state(odd: Audit) -> None:
 
 def test_insert_below_a_row_that_a_key_with_a_user_identifies(odd: Audit) -> None:
     assert odd.access["public.results"]["newcomer"] == "join"
+
+
+def test_former_member_has_left_the_staff_too(odd: Audit) -> None:
+    assert odd.access["public.patients"]["former member of patient_members"] == "none"
+    assert odd.access["public.patients"]["member of patient_members"] == "read insert update delete"
+
+
+def test_time_that_policies_want_to_be_set_is_a_state(odd: Audit) -> None:
+    assert odd.access["public.letters"]["anon"] == "none"
+    assert odd.access["public.letters (released_at is set)"]["anon"] == "read"
+
+
+def test_array_of_users_names_those_of_one_tenant(odd: Audit) -> None:
+    assert (odd.access["public.threads"]["owner"], odd.access["public.threads"]["stranger"]) == ("read insert", "none")
+    assert odd.access["public.messages"]["owner"] == "read insert update(id,thread_id) delete"
+    assert odd.access["public.messages"]["stranger"] == "join"
 
 
 def test_membership_that_has_not_stopped(odd: Audit) -> None:
@@ -216,7 +232,9 @@ def test_ids_of_findings_and_access_are_equal_in_each_run(odd: Audit, odd_url: s
     with connect(odd_url) as connection:
         again = run_audit(connection)
     assert [f.id for f in again.findings] == [f.id for f in odd.findings]
-    assert again.access == odd.access
+    for name, callers in again.access.items():
+        assert callers == odd.access[name], name
+    assert again.access.keys() == odd.access.keys()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 
 from psycopg import sql
 
@@ -207,7 +207,8 @@ class Probes:
         if foreign:
             found = [v for k in foreign for v in self._referenced(k, column.name, caller)]
         elif column.name in user_columns(relation, self._plan.usage, self._plan.per_user):
-            found = [u.id for u in (caller.user, self._fixture.a.owner, self._fixture.b.owner) if u is not None]
+            users = [u.id for u in (caller.user, self._fixture.a.owner, self._fixture.b.owner) if u is not None]
+            found = [values.with_user(column, current, id_) for id_ in users]
         elif (path := self._plan.usage.claim_columns.get((relation.oid, column.name))) is not None:
             found = [t.claims.get(path) for t in (self._fixture.a, self._fixture.b)]
         elif (header := self._plan.usage.header_columns.get((relation.oid, column.name))) is not None:
@@ -219,10 +220,9 @@ class Probes:
             found = [*literals]
             if len(literals) < 2 or column.typtype == "e" or limits.allowed:
                 generated = values.candidates(column, limits, f"zqx{self._fixture.a.token[3:]}", 77, self._fixture.now)
-                listed = column.typtype == "e" or limits.allowed or column.base == "bool"
-                # a short list of possible values may begin with that of the row
-                others = (v for v in generated if not values.is_same(column, v, current))
-                found += islice(others, _MAX_VALUES if listed else 1)
+                found += generated[
+                    : _MAX_VALUES if column.typtype == "e" or limits.allowed or column.base == "bool" else 1
+                ]
         different = [v for v in dict.fromkeys(found) if v != current and not (v is None and column.not_null)]
         return different[:_MAX_VALUES] or [current]
 
@@ -273,8 +273,9 @@ class Probes:
         if caller.user is None or caller.tenant is None:
             return new
         for column in users:
-            if row.values.get(column) == owner.id or through_parents:
-                new[column] = caller.user.id
+            current = row.values.get(column)
+            if owner.id in (current or "") or through_parents:
+                new[column] = values.with_user(row.relation.by_name[column], current, caller.user.id)
         for key in row.relation.foreign_keys:
             parent = caller.user.rows.get(key.target or 0)
             own_key = through_parents or (key.target in self._plan.per_user)

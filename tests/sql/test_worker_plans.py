@@ -81,6 +81,31 @@ def test_claim_reads_only_what_it_returns(full: str) -> None:
             assert fetched(connection, "worker_state") - states <= 4 * TAKEN
 
 
+# pages of an index in memory that statements of this session have read
+_PAGES = """
+select idx_blks_hit + idx_blks_read from pg_statio_user_indexes where indexrelname = 'idx_async_jobs_active'
+"""
+
+
+@pytest.mark.parametrize("full", [("queued", True)], ids=["analyzed since"], indirect=True)
+def test_a_claim_skips_the_entries_of_claimed_jobs(full: str) -> None:
+    """Until the next vacuum the index has an entry of each of them, before those of queued jobs."""
+    with psycopg.connect(full, autocommit=True) as connection:
+
+        def pages_read() -> int:
+            connection.execute("select pg_stat_force_next_flush()")
+            [(pages,)] = connection.execute(_PAGES).fetchall()
+            return int(pages)
+
+        assert len(claim(connection, limit=ACTIVE // 2)) == ACTIVE // 2
+        claim(connection)
+        before = pages_read()
+        for _ in range(8):
+            assert len(claim(connection)) == 1
+        # a descent and a leaf for the query, and a descent for the new entry
+        assert pages_read() - before <= 8 * 8
+
+
 @pytest.mark.parametrize(
     "full", [("processing", True), ("processing", False)], ids=["analyzed since", "not analyzed since"], indirect=True
 )

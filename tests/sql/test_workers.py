@@ -90,6 +90,36 @@ def test_claim_returns_the_oldest_job_with_its_claim(queue: Connection) -> None:
     assert value(queue, "select (%s)::timestamptz = now()", metadata["last_check"])
 
 
+def test_an_older_job_is_claimed_before_the_queue_is_empty(queue: Connection) -> None:
+    """A claim starts where the last one did; if it finds too few jobs there, the next one starts at the beginning."""
+    oldest = JOBS[USER_A]
+    queue.execute("update public.async_jobs set status = 'completed' where id = %s", (oldest,))
+    first = claim(queue)
+    queue.execute("update public.async_jobs set status = 'queued' where id = %s", (oldest,))
+    younger = claim(queue, limit=3)
+    assert oldest not in {job for job, _ in first + younger}
+    assert (len(first), len(younger)) == (1, 2)
+    queue.execute("update public.async_jobs set status = 'queued' where id = %s", (younger[0][0],))
+    assert [job for job, _ in claim(queue)] == [oldest]
+
+
+def test_an_older_job_is_claimed_if_there_is_no_younger_one(queue: Connection) -> None:
+    claimed = claim(queue, limit=4)
+    queue.execute("update public.async_jobs set status = 'queued' where id = %s", (JOBS[USER_A],))
+    queue.execute("update public.async_jobs set created_at = '2019-01-01' where status = 'queued'")
+    assert [job for job, _ in claim(queue)] == [JOBS[USER_A]]
+    assert len(claimed) == 4
+
+
+@pytest.mark.parametrize("seconds", [-2, 0, 2])
+def test_a_claim_starts_at_the_beginning_after_a_second(queue: Connection, seconds: int) -> None:
+    """Also if the clock was set back since."""
+    last_claim = "jsonb_build_object('read_at', clock_timestamp() + make_interval(secs => %s), 'queue_start', %s::text)"
+    value(queue, f"select set_config('supabase_jobs.last_claim', {last_claim}::text, false)", seconds, "2021-01-01")
+    # a moment later, zero seconds ago is within the last second
+    assert (claim(queue)[0][0] == JOBS[USER_A]) is (seconds != 0)
+
+
 def test_claim_keeps_other_metadata_and_claims_no_job_twice(queue: Connection) -> None:
     queue.execute('update public.async_jobs set metadata = \'{"item_id": "a", "retry_count": 2, "server_id": "x"}\'')
     first, second = claim(queue, limit=3), claim(queue, "w2", limit=3)

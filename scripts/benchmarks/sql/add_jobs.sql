@@ -4,9 +4,10 @@ with owners as materialized (
   from auth.users as u
 )
 
-insert into public.async_jobs (url, user_id)
+insert into public.async_jobs (url, user_id, created_at)
 select
   'https://x.com/user/status/' || n.n,
-  o.ids[1 + mod(n.n, cardinality(o.ids))]
+  o.ids[1 + mod(n.n, cardinality(o.ids))],
+  clock_timestamp()
 from owners as o
 cross join generate_series(1, $1::bigint) as n (n)

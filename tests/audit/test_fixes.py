@@ -55,6 +55,38 @@ create policy "pages" on public.pages for select to authenticated using (public.
 CLUBS = ("posts", "replies", "files", "pages")
 FORMER = "former member of club_members"
 
+# an invitation opens nothing until it is accepted
+INVITED = """
+create table public.teams (
+  id uuid primary key default gen_random_uuid(), owner_id uuid not null references auth.users, name text not null
+);
+create table public.team_members (
+  team_id uuid references public.teams, user_id uuid references auth.users, accepted_at timestamptz,
+  primary key (team_id, user_id)
+);
+create table public.pages (id bigint primary key, team_id uuid not null references public.teams, body text);
+create function public.is_invited(team uuid) returns boolean language sql stable security definer set search_path = ''
+as $$ select exists (
+  select from public.team_members as m where m.team_id = team and m.user_id = auth.uid() and m.accepted_at is null
+) $$;
+create function public.in_team(team uuid) returns boolean language sql stable security definer set search_path = ''
+as $$ select exists (
+  select from public.team_members as m where m.team_id = team and m.user_id = auth.uid() and m.accepted_at is not null
+) $$;
+alter table public.teams enable row level security;
+alter table public.team_members enable row level security;
+alter table public.pages enable row level security;
+create policy "own" on public.teams to authenticated using (owner_id = auth.uid());
+create policy "invited" on public.teams for select to authenticated using (public.is_invited(id));
+create policy "own" on public.team_members for select to authenticated using (user_id = auth.uid());
+create policy "pages" on public.pages for select to authenticated using (public.in_team(team_id));
+"""
+EVERY_ROW = """
+create or replace function public.in_team(team uuid) returns boolean language sql stable security definer
+set search_path = ''
+as $$ select exists (select from public.team_members as m where m.team_id = team and m.user_id = auth.uid()) $$;
+"""
+
 SEVERAL = """
 create policy "shared" on public.lists to authenticated using (true);
 alter policy "todos: of own lists" on public.todos using (true) with check (true);
@@ -94,6 +126,17 @@ def test_fixes_for_former_members_leave_members_their_access(project: Connection
     ):
         lines = found[id_].fix.splitlines()
         assert all(line.startswith("--") and "left_at" in line and function in line for line in lines), lines
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_membership_that_was_not_accepted_is_none(project: Connection) -> None:
+    project.execute(INVITED.encode())
+    access = run_audit(project).access["public.pages"]
+    assert (access["member of team_members"], access["former member of team_members"]) == ("read", "none")
+    project.execute(EVERY_ROW.encode())
+    [finding] = [f for f in run_audit(project).findings if f.id == "former:public.pages:select"]
+    project.execute(finding.fix.encode())
+    assert run_audit(project).access["public.pages"] == access
 
 
 @pytest.mark.parametrize("in_order", [sorted, lambda fixes: sorted(fixes, reverse=True)])

@@ -27,6 +27,8 @@ _Place = tuple[int, bool]
 def is_valid(ended: Ended) -> sql.Composable:
     """The condition that a row has not ended."""
     column = ended.relation.by_name[ended.column]
+    if ended.value is None:
+        return sql.SQL("{} is not null").format(column.identifier)
     if column.base in _TIMES:  # a time in the future has not come
         return sql.SQL("({0} is null or {0} > now())").format(column.identifier)
     return sql.SQL("{} is distinct from {}").format(column.identifier, typed(ended.value, column.type))
@@ -36,6 +38,8 @@ def missing_condition(where: str, ended: Ended) -> str:
     """An SQL comment that says what to add to a policy or function, for which no statement can be derived."""
     column = ended.relation.by_name[ended.column]
     state = f"{ended.column} is set" if column.base in _TIMES else f"{ended.column} is {ended.value}"
+    if ended.value is None:
+        state = f"{ended.column} is not set"
     condition = is_valid(ended).as_string(None)
     return as_comment(f"Let {where} ignore rows of {ended.relation.label} in which {state}: add {condition}")
 

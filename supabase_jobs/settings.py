@@ -89,8 +89,7 @@ def load_settings(
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file; ConfigError names a file that cannot be read or parsed."""
     try:
-        with path.open("rb") as stream:
-            return tomllib.load(stream)
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))  # editors of Windows write a byte order mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not valid TOML: {error}", file=str(path)) from error
     except OSError as error:

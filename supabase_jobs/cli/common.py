@@ -180,7 +180,8 @@ def _placed(error: SupabaseJobsError, message: str) -> str:
         if message.startswith((f"{name} ", f"{name}: ")):
             return message.replace(name, place, 1)
         return message if place in message else f"{place}: {message}"
-    return f"{place}:{error.line}: {message.removeprefix(f'{name}:{error.line}: ')}"
+    said = message.removeprefix(f"{name}:{error.line}: ").removeprefix(f"{name}: ")
+    return f"{place}:{error.line}: {said}"
 
 
 def report_error(error: SupabaseJobsError, as_json: bool) -> int:

@@ -140,3 +140,15 @@ def test_error_names_its_file_once(cli: Run, tmp_path: Path, words: tuple[str, .
     first = ran.err.splitlines()[0]
     assert error in first
     assert first.count(".toml") == 1
+
+
+def test_an_error_names_its_file_once(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "supabase-jobs.toml").write_text('[allowed_bypasses."x"]\nreason = 1\n')
+    ran = cli("render", "--out", "out")
+    assert ran.err.startswith(f"error: {tmp_path}/supabase-jobs.toml:1: allowed_bypasses: 'x' needs a reason\n")
+
+
+def test_a_settings_file_may_have_a_byte_order_mark(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "supabase-jobs.toml").write_bytes(b"\xef\xbb\xbf[variables]\r\nretention_days = 9\r\n")
+    ran = cli("render", "--out", "out")
+    assert (ran.code, len(list((tmp_path / "out").glob("*.sql")))) == (0, 6), ran.err

@@ -1,5 +1,6 @@
 """The run of a suite: failed tests in its output, and the guard that kills what an interrupted run leaves."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -26,6 +27,17 @@ def test_failed_tests_are_named(output: str, names: tuple[str, ...]) -> None:
 
 def test_a_timeout_is_named() -> None:
     assert SuiteOutcome(None, 10, "FAILED x").failed_tests == ("timeout",)
+
+
+def test_the_name_of_a_fault_reaches_the_suite_in_any_locale() -> None:
+    code = (
+        "from supabase_jobs.mutation.suite.command import Suite; from supabase_jobs.mutation.suite.copies import Copy;"
+        "copy = Copy('x', 'url', {'PGUSER': '\\xe9'}); suite = Suite('printenv SUPABASE_JOBS_MUTANT PGUSER | od -tx1');"
+        "print(suite.run(copy, '\\u043b', 5).output); suite.close()"
+    )
+    environ = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    assert "d0 bb 0a c3 a9 0a" in done.stdout, done.stderr
 
 
 def test_the_guard_kills_the_groups_that_are_left() -> None:

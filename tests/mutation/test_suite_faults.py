@@ -59,12 +59,14 @@ def test_the_most_dangerous_faults_come_first(connection: Connection) -> None:
 
 
 def test_names_may_contain_what_separates_the_parts_of_an_id(connection: Connection) -> None:
-    connection.execute(MORE.replace("things", '"a:b"').replace("policy own", 'policy "c:d"').encode())
+    connection.execute(MORE.replace("things", '"a:b"').replace("policy own", 'policy "c:""d"""').encode())
     odd = [f for f in derive_suite_faults(connection, ['public."a:b"'], faults.KINDS) if f.kind == "policies"]
-    connection.execute('alter table public."a:b" rename to things; alter policy "c:d" on public.things rename to own')
+    connection.execute(
+        'alter table public."a:b" rename to things; alter policy "c:""d""" on public.things rename to own'
+    )
     plain = [f for f in derive_suite_faults(connection, ["public.things"], faults.KINDS) if f.kind == "policies"]
     assert [f.rank for f in odd] == [f.rank for f in plain]
-    renamed = [f.sentence.replace('"a:b"', "things").replace("c:d", "own") for f in odd]
+    renamed = [f.sentence.replace('"a:b"', "things").replace('c:"d"', "own") for f in odd]
     assert renamed == [f.sentence for f in plain]
 
 

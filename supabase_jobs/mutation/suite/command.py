@@ -127,11 +127,11 @@ class Suite:
             self._guard.stdin.flush()
 
 
-def _environment(copy: Copy, mutant: str) -> dict[str, str]:
+def _environment(copy: Copy, mutant: str) -> dict[str, str | bytes]:
     kept = {name: value for name, value in os.environ.items() if name not in _OTHER_SERVERS}
-    return kept | copy.variables | {
-        DB_URL_VARIABLE: copy.url, "DATABASE_URL": copy.url, "SUPABASE_JOBS_MUTANT": mutant,
-    }  # fmt: skip
+    own = copy.variables | {DB_URL_VARIABLE: copy.url, "DATABASE_URL": copy.url, "SUPABASE_JOBS_MUTANT": mutant}
+    # in UTF-8: the encoding of the locale may lack characters of a name
+    return kept | {name: value.encode() for name, value in own.items()}
 
 
 def _kill(group: int) -> None:

@@ -103,7 +103,8 @@ def _ranked(fault: Fault) -> SuiteFault | None:
 
 
 def _sentence(rule: _Rule, groups: dict[str, str], fault: Fault) -> str:
-    change = re.sub(r'^\w+ "[^"]*": ', "", fault.description).partition(", in ")[0]
+    named = re.escape(groups["name"]) if "name" in groups else '[^"]*'
+    change = re.sub(rf'^\w+ "{named}": ', "", fault.description).partition(", in ")[0]
     who, action = groups.get("who", ""), groups.get("action", "")
     words = groups | {
         "object": fault.object.removeprefix("public."),

@@ -118,7 +118,7 @@ def body_trees(language: str, body: str) -> list[Any]:
         text = re.sub(r"^\s*(return\s+query|perform)\s+", "", text, flags=re.IGNORECASE)
         text = re.sub(r"^\s*perform\s+", "select ", text, flags=re.IGNORECASE)
         text = re.sub(r"^\s*(return|els?e?if|if|when)\b", "select ", text, flags=re.IGNORECASE)
-        text = re.sub(r"^\s*[\w.]+\s*:=", "select ", text)
+        text = re.sub(r"^[\w.%\[\]\"\s]+:=", "select ", text)  # an assignment, or a declaration with its value
         if text:
             trees += syntax.parse(text) or syntax.parse(f"select {text}") or []
     return trees

@@ -144,6 +144,10 @@ create function public.treats(patient uuid, clinic uuid) returns boolean languag
 alter table public.clinics enable row level security; alter table public.employees enable row level security;
 alter table public.patients enable row level security; alter table public.patient_members enable row level security;
 create policy p on public.patients using (public.treats(id, clinic_id));
+-- a row that the staff adds about another user
+create table public.records (id uuid primary key default gen_random_uuid(), clinic_id uuid not null references public.clinics, account_id uuid unique references auth.users);
+alter table public.records enable row level security; create policy r on public.records for select using (account_id = auth.uid());
+create policy i on public.records for insert with check (public.treats(null, clinic_id));
 -- times that open a row
 create table public.letters (id uuid primary key default gen_random_uuid(), writer_id uuid not null references auth.users, released_at timestamptz);
 alter table public.letters enable row level security; create policy l on public.letters for select using (released_at is not null or writer_id = auth.uid());

@@ -10,6 +10,7 @@ import pytest
 from supabase_jobs.audit.catalog import Column, Constraint, Relation
 from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.committed import marked
+from supabase_jobs.audit.expressions import body_trees, calls
 from supabase_jobs.audit.fixtures.patterns import like, matching
 from supabase_jobs.audit.fixtures.tenants import Row
 from supabase_jobs.audit.fixtures.values import candidates, utc_now
@@ -65,7 +66,7 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
 
 def test_every_table_has_rows(odd: Audit) -> None:
     assert odd.not_tested == ()
-    assert odd.planted == odd.tables == 43
+    assert odd.planted == odd.tables == 44
 
 
 def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) -> None:
@@ -130,6 +131,16 @@ def test_former_member_has_left_the_staff_too(odd: Audit) -> None:
 def test_time_that_policies_want_to_be_set_is_a_state(odd: Audit) -> None:
     assert odd.access["public.letters"]["anon"] == "none"
     assert odd.access["public.letters (released_at is set)"]["anon"] == "read"
+
+
+def test_row_that_the_staff_adds_about_another_user_is_a_warning(odd: Audit) -> None:
+    [finding] = [f for f in odd.findings if f.object == "public.records"]
+    assert (finding.id, finding.severity) == ("forged:public.records:insert", Severity.WARNING)
+
+
+def test_call_in_a_declaration_of_plpgsql_is_found() -> None:
+    trees = body_trees("plpgsql", "declare r app.roles := app.role_in(org); begin n := app.count(); return r; end")
+    assert calls(trees) == {("app", "role_in"), ("app", "count")}
 
 
 def test_array_of_users_names_those_of_one_tenant(odd: Audit) -> None:

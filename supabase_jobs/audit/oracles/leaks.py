@@ -217,7 +217,9 @@ class _Judge:
         for attempt in inserts:
             if attempt.name == FORGE and not any(a.whose == OTHER and a.name == "" for a in inserts):
                 owners = any(oid == relation.oid for oid, _ in self._plan.usage.owners)
-                severity = Severity.ERROR if owners else Severity.WARNING
+                # one row per user is about that user: the staff may add it
+                is_error = owners and relation.oid not in self._plan.per_user
+                severity = Severity.ERROR if is_error else Severity.WARNING
                 message = "Any signed-in user can add rows in another user's name"
                 yield Leak("forged", severity, relation, INSERT, message, attempt)
                 break

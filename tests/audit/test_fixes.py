@@ -87,6 +87,20 @@ set search_path = ''
 as $$ select exists (select from public.team_members as m where m.team_id = team and m.user_id = auth.uid()) $$;
 """
 
+# the policy of the group reads the memberships, so that a policy of the memberships cannot read the group
+JOINED = """
+create table public.rooms (id uuid primary key default gen_random_uuid(), title text not null);
+create table public.room_members (
+  room_id uuid references public.rooms, user_id uuid references auth.users, primary key (room_id, user_id)
+);
+alter table public.rooms enable row level security;
+alter table public.room_members enable row level security;
+create policy "rooms" on public.rooms for select to authenticated using (
+  exists (select from public.room_members as m where m.room_id = rooms.id and m.user_id = auth.uid())
+);
+create policy "own" on public.room_members to authenticated using (user_id = auth.uid());
+"""
+
 SEVERAL = """
 create policy "shared" on public.lists to authenticated using (true);
 alter policy "todos: of own lists" on public.todos using (true) with check (true);
@@ -137,6 +151,21 @@ def test_membership_that_was_not_accepted_is_none(project: Connection) -> None:
     [finding] = [f for f in run_audit(project).findings if f.id == "former:public.pages:select"]
     project.execute(finding.fix.encode())
     assert run_audit(project).access["public.pages"] == access
+
+
+@pytest.mark.parametrize("project", ["todos"], indirect=True)
+def test_fix_of_a_policy_by_which_users_join_groups(project: Connection) -> None:
+    project.execute(JOINED.encode())
+    before = run_audit(project)
+    found = [f for f in faults(before) if f.id.startswith("escalation:public.room_members:")]
+    assert {f.id.split(":")[2] for f in found} == {"insert", "update"}
+    for finding in found:
+        project.execute(finding.fix.encode())
+    after = run_audit(project)
+    assert [f.id for f in faults(after) if f.object.startswith("public.room")] == []
+    assert (after.access["public.rooms"]["owner"], after.access["public.room_members"]["owner"]) == (
+        "read", "read delete",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("in_order", [sorted, lambda fixes: sorted(fixes, reverse=True)])

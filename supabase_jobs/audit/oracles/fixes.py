@@ -224,8 +224,12 @@ def _of_own_parent(plan: Plan, relation: Relation) -> sql.Composable | None:
 
 
 def _with_readable_parent(plan: Plan, relation: Relation, checked: str) -> str:
-    """Require that the caller can read the parent: its policies apply inside the subquery."""
-    return _text(sql.SQL(" and ").join([sql.SQL(f"({checked})"), *_parents(plan, relation, required=False)]))
+    """Require that the caller can read the parent: its policies apply inside the subquery.
+
+    No row is accepted if the policies of the parent query this table: a policy here that queries the parent has no end.
+    """
+    parents = _parents(plan, relation, required=False)
+    return _text(sql.SQL(" and ").join([sql.SQL(f"({checked})"), *parents])) if parents else "false"
 
 
 def _parents(plan: Plan, relation: Relation, *, required: bool) -> list[sql.Composable]:

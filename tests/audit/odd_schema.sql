@@ -151,3 +151,7 @@ create policy i on public.records for insert with check (public.treats(null, cli
 -- times that open a row
 create table public.letters (id uuid primary key default gen_random_uuid(), writer_id uuid not null references auth.users, released_at timestamptz);
 alter table public.letters enable row level security; create policy l on public.letters for select using (released_at is not null or writer_id = auth.uid());
+-- a column that only signed-in users read
+create table public.sellers (user_id uuid primary key references auth.users, name text not null, iban text);
+revoke select on public.sellers from anon; grant select (user_id, name) on public.sellers to anon;
+alter table public.sellers enable row level security; create policy s on public.sellers for select using (true);

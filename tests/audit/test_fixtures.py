@@ -66,7 +66,7 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
 
 def test_every_table_has_rows(odd: Audit) -> None:
     assert odd.not_tested == ()
-    assert odd.planted == odd.tables == 44
+    assert odd.planted == odd.tables == 45
 
 
 def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) -> None:
@@ -167,6 +167,14 @@ def test_unique_key_of_a_partition_refuses_what_policies_accept(odd: Audit) -> N
 def test_addresses_without_an_owner_that_anyone_reads_are_a_warning(odd: Audit) -> None:
     [finding] = [f for f in odd.findings if f.id == "public:public.subscribers (confirmed = true):select"]
     assert (finding.severity, finding.message) == (Severity.WARNING, "Anyone can read rows, with email")
+
+
+def test_secret_that_only_signed_in_users_read_is_a_warning(odd: Audit) -> None:
+    [finding] = [f for f in odd.findings if f.object == "public.sellers"]
+    message = "Any signed-in user can read other users' rows, with iban"
+    assert (finding.id, finding.severity, finding.message) == (
+        "public:public.sellers:select", Severity.WARNING, message,
+    )  # fmt: skip
 
 
 def test_a_stranger_is_no_moderator(odd: Audit) -> None:

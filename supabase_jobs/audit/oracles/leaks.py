@@ -104,13 +104,10 @@ class _Judge:
         if ANON in kinds and NEWCOMER in tested and NEWCOMER not in kinds:
             yield Leak("read", Severity.ERROR, relation, SELECT, f"{message}, which signed-in users cannot", first)
         elif first.caller.kind in (ANON, NEWCOMER):
-            sensitive = [
-                c.name
-                for c in relation.columns
-                if not relation.is_storage
-                and is_sensitive(c.name)
-                and relation.may(first.caller.role, "SELECT", c.name)
-            ]
+            # signed-in users may read more columns than anon
+            general = [a for a in reached if a.caller.kind in (ANON, NEWCOMER)]
+            first = next((a for a in general if _sensitive_columns(a)), first)
+            message, sensitive = f"{who(first.caller)} read other users' {noun(relation)}", _sensitive_columns(first)
             # a file may hold anything, as a column of secrets does, unless the bucket is public on purpose
             is_private = relation.is_storage and not self._plan.catalog.buckets.get(first.row.values["bucket_id"] or "")
             severity = Severity.WARNING if sensitive or is_private else Severity.INFO
@@ -366,6 +363,15 @@ def _disabled(relation: Relation, attempts: Sequence[Attempt]) -> Iterator[Leak]
 def is_paid_for(name: str) -> bool:
     """Whether a column's name says that a payment decides about it, such as `plan_id` or `quota_mb`."""
     return any(name == word or name.startswith(f"{word}_") for word in _PAID)
+
+
+def _sensitive_columns(attempt: Attempt) -> list[str]:
+    """The columns with addresses, tokens or secrets that the caller of an attempt may read."""
+    relation = attempt.relation
+    return [
+        c.name for c in relation.columns
+        if not relation.is_storage and is_sensitive(c.name) and relation.may(attempt.caller.role, "SELECT", c.name)
+    ]  # fmt: skip
 
 
 def is_sensitive(name: str) -> bool:

@@ -177,7 +177,7 @@ def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, opti
                     stack.close()  # the step above has ended
                     return stack.enter_context(_progress(plan))
 
-                run.run(begin)
+                run.run(begin, advance)
             except KeyboardInterrupt as interrupt:
                 if not run.has_started:
                     raise

@@ -110,7 +110,7 @@ def test_a_suite_that_hangs_without_a_fault_is_refused(cli: Run, make_database: 
     database = notebooks(make_database, 16)
     ran = cli("mutate", "--db-url", database.url, "--timeout", "1", "--run", f"{CONNECTS}; echo waiting; sleep 50")
     assert ran.code == 2
-    assert "fails without a fault (stopped after 1 s)" in ran.err
+    assert "fails without a fault (stopped after 1.0 s)" in ran.err
     assert "  waiting\n" in ran.err
     assert copies(database) == []
 

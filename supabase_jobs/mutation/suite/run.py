@@ -75,9 +75,14 @@ class SuiteRun:
         """Whether the suite has passed without a fault."""
         return self._plan is not None
 
-    def run(self, begin: Callable[[Plan], Callable[[SuiteMutant], None]]) -> None:
+    def run(
+        self,
+        begin: Callable[[Plan], Callable[[SuiteMutant], None]],
+        checking: Callable[[int, int], None] = lambda _number, _total: None,
+    ) -> None:
         """Check the suite, and run it with every fault.
 
+        `checking` is called with the number of the check that starts, and that of all checks.
         `begin` is called when the suite has passed without a fault; what it returns is called after each mutant.
         Raises ConfigError if the suite fails or does not use the database, and what `Copies.start` raises.
         """
@@ -92,7 +97,7 @@ class SuiteRun:
             stack.callback(copies.close)
             stack.callback(suite.close)
             copies.start()
-            slowest = self._check_suite(suite, copies)
+            slowest = self._check_suite(suite, copies, checking)
             timeout = options.timeout or max(_LEAST_TIMEOUT, _TIMEOUT_FACTOR * slowest)
             self._plan = Plan(faults, len(derived), slowest, timeout)
             for statement in sorted(copies.missing_settings):
@@ -136,8 +141,9 @@ class SuiteRun:
             )
         return faults
 
-    def _check_suite(self, suite: Suite, copies: Copies) -> float:
+    def _check_suite(self, suite: Suite, copies: Copies, checking: Callable[[int, int], None]) -> float:
         """The seconds of the slowest run without a fault. Raises ConfigError if one fails."""
+        checking(1, 2)
         with copies.copy() as copy:
             first = suite.run(copy, "", self._options.timeout)
             if not first.passed:
@@ -147,6 +153,7 @@ class SuiteRun:
                     f"the suite passes without a connection to the copy of the database: {suite.command}",
                     hint="It must connect to the URL in SUPABASE_DB_URL or DATABASE_URL, or by the PG… variables.",
                 )
+        checking(2, 2)
         jobs = self._options.jobs
         outcomes = _parallel(suite, jobs, self._run_unmodified, [(suite, copies)] * jobs)
         for outcome in outcomes:
@@ -252,7 +259,7 @@ def _survivor(fault: SuiteFault, effect: Effect, started: float) -> SuiteMutant:
 def _failed(command: str, outcome: SuiteOutcome, what: str) -> ConfigError:
     lines = outcome.output.rstrip().splitlines()[-_SHOWN_LINES:]
     shown = "\n".join(f"  {line}" for line in lines) or "  (no output)"
-    ended = f"exit code {outcome.code}" if outcome.code is not None else f"stopped after {outcome.seconds:.0f} s"
+    ended = f"exit code {outcome.code}" if outcome.code is not None else f"stopped after {outcome.seconds:.1f} s"
     return ConfigError(
         f"the suite {what} ({ended}): {command}\n{shown}",
         hint="The suite must pass on an unmodified copy of the database, twice and several at a time (--jobs 1: one).",

@@ -155,3 +155,9 @@ alter table public.letters enable row level security; create policy l on public.
 create table public.sellers (user_id uuid primary key references auth.users, name text not null, iban text);
 revoke select on public.sellers from anon; grant select (user_id, name) on public.sellers to anon;
 alter table public.sellers enable row level security; create policy s on public.sellers for select using (true);
+-- a trigger that names the caller as the sender
+create table public.notices (id bigint generated always as identity primary key, sender_id uuid not null references auth.users, body text not null);
+create function public.set_sender() returns trigger language plpgsql set search_path = '' as $$ begin new.sender_id := coalesce(auth.uid(), new.sender_id); return new; end $$;
+create trigger set_sender before insert on public.notices for each row execute function public.set_sender();
+alter table public.notices enable row level security;
+create policy s on public.notices for select using (sender_id = auth.uid()); create policy i on public.notices for insert to authenticated with check (exists (select from public.letters as l where l.writer_id = auth.uid()));

@@ -66,7 +66,7 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
 
 def test_every_table_has_rows(odd: Audit) -> None:
     assert odd.not_tested == ()
-    assert odd.planted == odd.tables == 45
+    assert odd.planted == odd.tables == 46
 
 
 def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) -> None:
@@ -175,6 +175,11 @@ def test_secret_that_only_signed_in_users_read_is_a_warning(odd: Audit) -> None:
     assert (finding.id, finding.severity, finding.message) == (
         "public:public.sellers:select", Severity.WARNING, message,
     )  # fmt: skip
+
+
+def test_trigger_that_replaces_the_author_lets_nobody_forge_it(odd: Audit) -> None:
+    assert odd.access["public.notices"]["owner"] == "read insert"
+    assert odd.access["public.notices"]["stranger"] == "none"
 
 
 def test_a_stranger_is_no_moderator(odd: Audit) -> None:

@@ -388,7 +388,7 @@ class Probes:
         sent = [statements.insert(relation, row, columns)]
         effect, at = None, 0
         users = [c for c in user_columns(relation, self._plan.usage, self._plan.per_user) if row.get(c) is not None]
-        if relation.triggers and users and not name and whose in (OTHER, GROUP):
+        if relation.triggers and users and name in ("", FORGE) and whose in (OTHER, GROUP):
             # a trigger may replace the owner by the caller: count the rows of the owner before and after
             own = Statement(SET, ("role", self._impersonation.own_role))
             back = Statement(SET, ("role", caller.role))

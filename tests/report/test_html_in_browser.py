@@ -7,9 +7,10 @@ import psycopg
 import pytest
 from playwright.sync_api import Page
 
-from supabase_jobs.findings import Audit, Verification
+from supabase_jobs.findings import Audit, SuiteMutant, SuiteMutation, Verification
 from supabase_jobs.report import FORMATS
 from supabase_jobs.report.audit import FORMATS as AUDIT_FORMATS
+from supabase_jobs.report.suite import FORMATS as SUITE_FORMATS
 from supabase_jobs.verify.run import verify
 from tests import audits
 from tests.fix_browser import Open, Scheme, shoot
@@ -20,6 +21,17 @@ from tests.verifications import BAD, GOOD, MARKUP
 pytestmark = pytest.mark.slow
 
 CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
+Result = Verification | Audit | SuiteMutation
+LONG = "a_name_of_sixty_three_bytes_is_the_longest_that_postgresql_has_x"
+SURVIVOR = SuiteMutant(
+    f"grants:grant:public.{LONG}:SELECT:anon", f"public.{LONG}", "privileges", f"No test fails when anon reads {LONG}",
+    f"grant select on public.{LONG} to anon;", "survived",
+    tests={"pytest": f"def test_{LONG}(rls):\n    rls.owner\n", "pgtap": f"-- {LONG} {LONG}\nbegin;\n"},
+)  # fmt: skip
+MUTATION = SuiteMutation(
+    (SURVIVOR, replace(SURVIVOR, state="killed"), replace(SURVIVOR, state="untested", note=f"audit calls no {LONG}")),
+    4, 9, 7, f"pytest -q tests/{LONG}", 2.0, 10.0, 2, 30.0, "127.0.0.1:54322/postgres, PostgreSQL 16, as postgres",
+)  # fmt: skip
 WIDTHS = (320, 390, 1280)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 FAULTS = """
@@ -31,7 +43,7 @@ create policy "everyone reads <all>" on public.guest_users for select using (tru
 
 
 @pytest.fixture(scope="module")
-def real(request: pytest.FixtureRequest) -> dict[str, Verification | Audit]:
+def real(request: pytest.FixtureRequest) -> dict[str, Result]:
     """The results of verify for a database without and with faults, and an audit."""
     with psycopg.connect(request.getfixturevalue("shared")(16), autocommit=True) as connection:
         good = verify(connection, EXPECTATIONS)
@@ -45,16 +57,20 @@ def real(request: pytest.FixtureRequest) -> dict[str, Verification | Audit]:
         "bad": replace(bad, database=database),
         "unchecked": unchecked,
         "audit": audits.BAD,
+        "mutate": MUTATION,
     }
 
 
-_pages: dict[int, tuple[Verification | Audit, str]] = {}
+_pages: dict[int, tuple[Result, str]] = {}
 
 
-def page_of(result: Verification | Audit) -> str:
+def page_of(result: Result) -> str:
     """The page, rendered once for each result, which must stay alive for its id."""
     if id(result) not in _pages:
-        html = AUDIT_FORMATS["html"](result) if isinstance(result, Audit) else FORMATS["html"](result)
+        if isinstance(result, SuiteMutation):
+            html = SUITE_FORMATS["html"](result)
+        else:
+            html = AUDIT_FORMATS["html"](result) if isinstance(result, Audit) else FORMATS["html"](result)
         _pages[id(result)] = result, html
     return _pages[id(result)][1]
 
@@ -67,9 +83,9 @@ def open_details(page: Page) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
 
 
-@pytest.mark.parametrize("which", ["good", "bad", "unchecked", "audit"])
+@pytest.mark.parametrize("which", ["good", "bad", "unchecked", "audit", "mutate"])
 def test_the_page_fits_has_contrast_loads_nothing_and_logs_nothing(
-    real: dict[str, Verification | Audit], open_page: Open, which: str
+    real: dict[str, Result], open_page: Open, which: str
 ) -> None:
     """At every width, and in light and dark mode."""
     opened = open_page(page_of(real[which]))
@@ -85,7 +101,7 @@ def test_the_page_fits_has_contrast_loads_nothing_and_logs_nothing(
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
         result = page.evaluate(CONTRAST)
-        assert result["seen"] > 50
+        assert result["seen"] > (30 if which == "mutate" else 50)
         assert result["bad"] == [], scheme
     assert opened.messages == []
     assert opened.requests == [page.url]
@@ -119,8 +135,8 @@ def test_light_and_dark_mode_have_different_colours(open_page: Open) -> None:
     assert shown[0] != shown[1]
 
 
-@pytest.mark.parametrize("which", ["good", "bad", "audit"])
-def test_axe_reports_no_violation(real: dict[str, Verification | Audit], open_page: Open, which: str) -> None:
+@pytest.mark.parametrize("which", ["good", "bad", "audit", "mutate"])
+def test_axe_reports_no_violation(real: dict[str, Result], open_page: Open, which: str) -> None:
     """The content security policy of the page is removed, because it blocks the script of axe too.
 
     Dark mode changes only colours, whose contrast is tested above.
@@ -130,13 +146,16 @@ def test_axe_reports_no_violation(real: dict[str, Verification | Audit], open_pa
     assert policy in html
     page = open_page(html.replace(policy, ""), width=390).page
     page.evaluate(axe().read_text(encoding="utf-8"))
-    page.locator("button.cell").first.click()
+    if which == "mutate":
+        open_details(page)
+    else:
+        page.locator("button.cell").first.click()
     result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
     assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in result["violations"]] == []
     assert len(result["passes"]) > 15
 
 
-def test_the_matrix_scrolls_beside_a_fixed_first_column(real: dict[str, Verification | Audit], open_page: Open) -> None:
+def test_the_matrix_scrolls_beside_a_fixed_first_column(real: dict[str, Result], open_page: Open) -> None:
     page = open_page(page_of(real["good"]), width=320).page
     region = page.locator(".scroll:has(.matrix)").first
     assert region.evaluate("e => e.scrollWidth > e.clientWidth && e.tabIndex === 0")

@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:cf45062d89b0bcff12b49a04eb084a8ed0202f6395c8e2676d45b6c3a7128c9c
+-- supabase-jobs: 005_create_worker_functions sha256:73ad11e515d4896ba4efb58705f16ba05e811921f4159bd7d7f0c9de38e1fb07
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -157,10 +157,10 @@ comment on function private.metadata_of_finished(jsonb, text, timestamptz, integ
 -- disabled. The other settings make it look up these jobs again by their ids. The few claimed jobs are sorted all the
 -- same; up to PostgreSQL 17 that counts as expensive, and each call would be compiled, which takes 200 ms.
 --
--- The index keeps an entry of each claimed job until the next vacuum, and the query would read all of them each time. So
--- the session remembers the oldest job of its last claim, and the next claim starts there. An older job, which was
--- requeued, imported or inserted by a long transaction, waits until a claim starts at the beginning again: after a
--- second, and if a claim finds fewer jobs than it wants.
+-- The index keeps an entry of each claimed job until the next vacuum, and each claim would read all of them. So the
+-- session remembers the oldest job of its last claim, and for a second the next claims start there (`recent`). An older
+-- job, which was requeued, imported or inserted by a long transaction, can be claimed after younger jobs during that
+-- second. A claim that finds too few jobs also reads the older ones; LIMIT 0 reads none.
 --
 -- A claim removes the result and error of an earlier run, or of the owner, so that the response stays small.
 create function public.claim_jobs(p_worker text, p_limit integer default 1)
@@ -178,10 +178,9 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  last_claim constant pg_catalog.jsonb := nullif(current_setting('supabase_jobs.last_claim', true), '');
-  read_at pg_catalog.timestamptz := last_claim ->> 'read_at'; -- when a claim started at the beginning
-  queue_start pg_catalog.timestamptz := last_claim ->> 'queue_start';
-  claimed_count pg_catalog.int4;
+  last_claim pg_catalog.jsonb;
+  read_at pg_catalog.timestamptz; -- when a claim started at the beginning of the queue
+  queue_start pg_catalog.timestamptz;
 begin
   if coalesce(p_worker, '') = '' or octet_length(p_worker) > 255 then
     raise exception 'claim_jobs: p_worker must name the worker, in at most 255 bytes'
@@ -192,104 +191,129 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
 
-  if last_claim is null or clock_timestamp() not between read_at and read_at + '1 second'::pg_catalog.interval then
+  begin
+    last_claim := nullif(current_setting('supabase_jobs.last_claim', true), '')::pg_catalog.jsonb;
+    read_at := (last_claim ->> 'read_at')::pg_catalog.timestamptz;
+    queue_start := (last_claim ->> 'queue_start')::pg_catalog.timestamptz;
+  exception
+    -- another program wrote the value, or the time zone is more than 15 hours from UTC, which PostgreSQL cannot read
+    when data_exception then
+      queue_start := null;
+  end;
+  if queue_start is null
+    or read_at is null
+    or clock_timestamp() not between read_at and read_at + '1 second'::pg_catalog.interval
+  then
     read_at := clock_timestamp();
     queue_start := '-infinity';
   end if;
 
-  loop
-    return query
-    with oldest as materialized (
-      select
-        j.id,
-        j.created_at,
-        case -- without a call for most jobs
-          when pg_column_size(j.metadata) > 200 or octet_length(j.metadata::pg_catalog.text) > 200
-            then private.worker_metadata(j.metadata, '{}')
-          when jsonb_typeof(j.metadata) = 'object' then j.metadata - 'processing_time_ms'
-          else '{}'
-        end as metadata,
-        gen_random_uuid() as claim_id
-      from public.async_jobs j
-      where j.status = any(array['queued'])
-        and j.created_at >= queue_start
-      order by j.status desc, j.created_at
-      limit p_limit
-      for update skip locked -- rows that another worker is claiming
-    ),
-    state as (
-      insert into private.worker_state as s (job_id, job_created_at, worker, claim_id, claimed_at, heartbeat_at)
-      select o.id, o.created_at, p_worker, o.claim_id, now(), now()
-      from oldest o
-      where o.metadata is not null
-      on conflict (job_id, job_created_at) do update
-      set
-        worker = excluded.worker,
-        claim_id = excluded.claim_id,
-        claimed_at = excluded.claimed_at,
-        heartbeat_at = excluded.heartbeat_at
-    ),
-    claims as (
-      update public.async_jobs j
-      set
-        status = case when o.metadata is null then 'failed' else 'processing' end,
-        result = null,
-        error = case
-          when o.metadata is null then 'The metadata was too large or not readable, so no worker got the job.'
+  return query
+  with recent as materialized (
+    select
+      j.id,
+      j.created_at,
+      j.metadata
+    from public.async_jobs j
+    where j.status = any(array['queued'])
+      and j.created_at >= queue_start
+    order by j.status desc, j.created_at
+    limit p_limit
+    for update skip locked -- rows that another worker is claiming
+  ),
+  older as materialized (
+    select
+      j.id,
+      j.created_at,
+      j.metadata
+    from public.async_jobs j
+    where j.status = any(array['queued'])
+      and j.created_at < queue_start
+    order by j.status desc, j.created_at
+    limit p_limit - (select count(*) from recent)
+    for update skip locked
+  ),
+  oldest as materialized (
+    select
+      j.id,
+      j.created_at,
+      case -- without a call for most jobs
+        when pg_column_size(j.metadata) > 200 or octet_length(j.metadata::pg_catalog.text) > 200
+          then private.worker_metadata(j.metadata, '{}')
+        when jsonb_typeof(j.metadata) = 'object' then j.metadata - 'processing_time_ms'
+        else '{}'
+      end as metadata,
+      gen_random_uuid() as claim_id
+    from (select * from recent union all select * from older) j
+  ),
+  state as (
+    insert into private.worker_state as s (job_id, job_created_at, worker, claim_id, claimed_at, heartbeat_at)
+    select o.id, o.created_at, p_worker, o.claim_id, now(), now()
+    from oldest o
+    where o.metadata is not null
+    on conflict (job_id, job_created_at) do update
+    set
+      worker = excluded.worker,
+      claim_id = excluded.claim_id,
+      claimed_at = excluded.claimed_at,
+      heartbeat_at = excluded.heartbeat_at
+  ),
+  claims as (
+    update public.async_jobs j
+    set
+      status = case when o.metadata is null then 'failed' else 'processing' end,
+      result = null,
+      error = case
+        when o.metadata is null then 'The metadata was too large or not readable, so no worker got the job.'
+      end,
+      metadata = coalesce(
+        o.metadata
+          || jsonb_build_object(
+            'server_id', p_worker,
+            'last_check', now(),
+            'retry_count', coalesce(
+              (
+                select s.retry_count from private.worker_state s
+                where s.job_id = o.id and s.job_created_at = o.created_at
+              ),
+              0
+            )
+          ),
+        '{}'
+      )
+    from oldest o
+    where j.id = o.id and j.created_at between o.created_at and o.created_at
+    returning jsonb_populate_record(
+      j, jsonb_build_object('metadata', j.metadata || jsonb_build_object('claim_id', o.claim_id))
+    ) as job
+  ),
+  remembered as (
+    select
+      set_config(
+        'supabase_jobs.last_claim',
+        case
+          when count(o.metadata) = p_limit
+            then jsonb_build_object('read_at', read_at, 'queue_start', min(o.created_at))::pg_catalog.text
+          else ''
         end,
-        metadata = coalesce(
-          o.metadata
-            || jsonb_build_object(
-              'server_id', p_worker,
-              'last_check', now(),
-              'retry_count', coalesce(
-                (
-                  select s.retry_count from private.worker_state s
-                  where s.job_id = o.id and s.job_created_at = o.created_at
-                ),
-                0
-              )
-            ),
-          '{}'
-        )
-      from oldest o
-      where j.id = o.id and j.created_at between o.created_at and o.created_at
-      returning jsonb_populate_record(
-        j, jsonb_build_object('metadata', j.metadata || jsonb_build_object('claim_id', o.claim_id))
-      ) as job
-    ),
-    remembered as (
-      select
-        set_config(
-          'supabase_jobs.last_claim',
-          case
-            when count(*) = p_limit
-              then jsonb_build_object('read_at', read_at, 'queue_start', min(o.created_at))::pg_catalog.text
-            else ''
-          end,
-          false
-        ) as last_claim
-      from oldest o
-    )
-    -- the joins of an UPDATE may change the order
-    select (c.job).*
-    from claims c
-    where (c.job).status = 'processing'
-      and (select r.last_claim from remembered r) is not null
-    order by (c.job).created_at, (c.job).id;
-    get diagnostics claimed_count = row_count;
-    exit when claimed_count > 0 or queue_start = '-infinity';
-    read_at := clock_timestamp();
-    queue_start := '-infinity';
-  end loop;
+        false
+      ) as last_claim
+    from oldest o
+  )
+  -- the joins of an UPDATE may change the order
+  select (c.job).*
+  from claims c
+  where (c.job).status = 'processing'
+    and (select r.last_claim from remembered r) is not null
+  order by (c.job).created_at, (c.job).id;
 end
 $$;
 
 comment on function public.claim_jobs(text, integer) is
-'Claims up to p_limit queued jobs for a worker, oldest first, and returns them as processing. A job that became the '
-'oldest after others were claimed may wait a second longer. Skips jobs that another worker is claiming, so each job has '
-'one worker. The worker passes metadata.claim_id, which only this result contains, '
-'when it reports on a job. A job whose metadata no worker could read fails. '
+'Claims up to p_limit queued jobs for a worker, oldest first, and returns them as processing. A job that becomes the '
+'oldest may be claimed after younger ones for a second. Skips jobs that another worker is claiming, so each job has one '
+'worker. The worker passes metadata.claim_id, which only this result contains, when it reports on a job. A job whose '
+'metadata no worker could read fails. '
 '22023: p_worker null, empty or too long, or p_limit null or below 1.';
 
 

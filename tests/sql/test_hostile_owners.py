@@ -439,6 +439,16 @@ def test_a_job_that_cannot_be_handed_out_fails_alone(unconstrained: Connection, 
     assert value(unconstrained, "select public.complete_jobs('w1', %s)", Jsonb(jobs)) == 3
 
 
+def test_a_claim_starts_at_the_beginning_after_one_whose_job_failed(unconstrained: Connection) -> None:
+    first, second = JOBS[USER_A], JOBS[GUEST_A]
+    oldest = "update public.async_jobs set created_at = '2020-01-01', metadata = %s where id = %s"
+    unconstrained.execute(oldest.encode(), (BAD_METADATA[0], first))
+    constrain(unconstrained)
+    assert claim(unconstrained) == []
+    unconstrained.execute("update public.async_jobs set created_at = '2019-01-01' where id = %s", (second,))
+    assert [job_id for job_id, _ in claim(unconstrained)] == [second]
+
+
 @pytest.mark.parametrize("metadata", BAD_METADATA, ids=["number", "depth", "size"])
 @pytest.mark.parametrize("report", ["heartbeat", "complete", "fail", "requeue"])
 def test_a_bad_row_that_is_processing_can_be_reported_on(unconstrained: Connection, metadata: str, report: str) -> None:

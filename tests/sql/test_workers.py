@@ -90,17 +90,15 @@ def test_claim_returns_the_oldest_job_with_its_claim(queue: Connection) -> None:
     assert value(queue, "select (%s)::timestamptz = now()", metadata["last_check"])
 
 
-def test_an_older_job_is_claimed_before_the_queue_is_empty(queue: Connection) -> None:
-    """A claim starts where the last one did; if it finds too few jobs there, the next one starts at the beginning."""
+def test_a_claim_that_finds_too_few_jobs_takes_older_ones_too(queue: Connection) -> None:
+    """A claim starts where the last one did. It must not leave a job in the queue of a worker that wants more."""
     oldest = JOBS[USER_A]
     queue.execute("update public.async_jobs set status = 'completed' where id = %s", (oldest,))
-    first = claim(queue)
+    assert len(claim(queue)) == 1
     queue.execute("update public.async_jobs set status = 'queued' where id = %s", (oldest,))
-    younger = claim(queue, limit=3)
-    assert oldest not in {job for job, _ in first + younger}
-    assert (len(first), len(younger)) == (1, 2)
-    queue.execute("update public.async_jobs set status = 'queued' where id = %s", (younger[0][0],))
-    assert [job for job, _ in claim(queue)] == [oldest]
+    assert oldest not in {job for job, _ in claim(queue)}
+    last = claim(queue, limit=3)
+    assert (last[0][0], len(last)) == (oldest, 2)
 
 
 def test_an_older_job_is_claimed_if_there_is_no_younger_one(queue: Connection) -> None:
@@ -118,6 +116,30 @@ def test_a_claim_starts_at_the_beginning_after_a_second(queue: Connection, secon
     value(queue, f"select set_config('supabase_jobs.last_claim', {last_claim}::text, false)", seconds, "2021-01-01")
     # a moment later, zero seconds ago is within the last second
     assert (claim(queue)[0][0] == JOBS[USER_A]) is (seconds != 0)
+
+
+# values of the setting that claim_jobs did not write
+FOREIGN = ["x", " ", "[]", "{}", '{"read_at": 1}', '{"read_at": "9999999-01-01"}', '{"queue_start": "2021-01-01"}']
+
+
+@pytest.mark.parametrize("last_claim", FOREIGN)
+def test_a_claim_ignores_a_foreign_value_of_the_setting(queue: Connection, last_claim: str) -> None:
+    value(queue, "select set_config('supabase_jobs.last_claim', %s, false)", last_claim)
+    assert [job for job, _ in claim(queue)] == [JOBS[USER_A]]
+
+
+def test_claims_work_in_a_time_zone_that_postgresql_cannot_read(queue: Connection) -> None:
+    """It writes 2025-01-01T20:00:00+20:00 and reads at most 15 hours."""
+    queue.execute("set local timezone to '<x>-20'")
+    assert [len(claim(queue)) for _ in range(2)] == [1, 1]
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_claims_of_extreme_times_are_in_order(queue: Connection, limit: int) -> None:
+    times = ["-infinity", "4000-01-01 BC", "12000-01-01", "infinity"]
+    for job_id, time in zip(JOBS.values(), times, strict=True):
+        queue.execute("update public.async_jobs set created_at = %s::timestamptz where id = %s", (time, job_id))
+    assert [job for _ in times for job, _ in claim(queue, limit=limit)] == list(JOBS.values())
 
 
 def test_claim_keeps_other_metadata_and_claims_no_job_twice(queue: Connection) -> None:

@@ -71,6 +71,9 @@ EMITTED = ("pgtap", "pytest")
     shell_complete=name_and_folder(*EMITTED),
     help="Write the access as tests into this folder, for pgTAP or for the pytest plugin, and exit 0. May be repeated.",
 )
+@click.option(
+    "--seed", is_flag=True, help="On the embedded server: also run the seed files, by default supabase/seed.sql."
+)
 @click.option("--no-functions", is_flag=True, help="Call no functions.")
 @click.option(
     "--call-functions",
@@ -96,6 +99,7 @@ def command(
     migrations_from: str | None,
     strict: bool,
     emitted: tuple[tuple[str, Path], ...],
+    seed: bool,
     no_functions: bool,
     call_functions: bool,
     format_: str | None,
@@ -127,8 +131,12 @@ def command(
             "--api-url conflicts with --update-baseline",
             hint="Compare with the API first: a difference from SQL is no access to accept.",
         )
-    if migrations_from is not None and (emitted or update_baseline is not None or api_url is not None):
-        other = "--emit" if emitted else "--api-url" if api_url is not None else "--update-baseline"
+    beside_diff = {
+        "--emit": bool(emitted), "--api-url": api_url is not None, "--update-baseline": update_baseline is not None,
+        "--seed": seed,
+    }  # fmt: skip
+    if migrations_from is not None and any(beside_diff.values()):
+        other = next(option for option, is_given in beside_diff.items() if is_given)
         raise ConfigError(f"{other} conflicts with --migrations-from", hint="Pass only one of them.")
     file = Path(update_baseline) if update_baseline is not None else _baseline_file(baseline)
     known = load(file) if file is not None and (update_baseline is None or file.is_file()) else Baseline()
@@ -153,7 +161,7 @@ def command(
         _write_diff(diff, form, output)
         ctx.exit(passed(diff.ok))
     endpoint = None if api_url is None else local_endpoint("audit", given, api_url, allow_remote=allow_remote)
-    with project_database(given) as (connection, is_embedded):
+    with project_database(given, seed=seed) as (connection, is_embedded):
         if is_embedded:  # `connected` names any other
             narrate(f"database: {describe(connection)}")
         options = replace(options, is_local=is_embedded, volatile=call_functions or is_embedded)

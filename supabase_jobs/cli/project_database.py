@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supabase_jobs.cli.common import advance, connected, narrate, progress
+from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
     from supabase_jobs.audit.configuration import Configuration
@@ -17,23 +18,35 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def project_database(given: "Settings") -> Iterator[tuple["Connection", bool]]:
-    """The target database; without one, an embedded server with the project's migrations, removed afterwards."""
+def project_database(given: "Settings", *, seed: bool = False) -> Iterator[tuple["Connection", bool]]:
+    """The target database; without one, an embedded server with the project's migrations, removed afterwards.
+
+    With `seed`, the project's seed files run after the migrations. Raises ConfigError if there is a target database.
+    """
     from supabase_jobs.database.connection import connect
     from supabase_jobs.local import server
 
     url = given.db_url or server.running_url(given.directory)
     if url is not None:
+        if seed:
+            raise ConfigError(
+                "--seed needs the embedded server, and a database was given or is running",
+                hint="Leave out --seed, or leave out --db-url and stop the local server.",
+            )
         with connected(given) as connection:
             yield connection, False
         return
     from supabase_jobs.local.platform import load_services
     from supabase_jobs.sources import project
 
-    files = project.files(given)
+    files, seeds = project.files(given), project.seeds(given) if seed else []
     with server.throwaway(**_version(given)) as embedded, connect(embedded.url) as connection:
         load_services(embedded.own_url)
         _narrate_missing(_apply(connection, embedded.own_url, files))
+        if seeds:
+            from supabase_jobs.migrations.seed import apply_seeds
+
+            apply_seeds(connection, seeds)
         yield connection, True
 
 

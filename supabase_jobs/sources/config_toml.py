@@ -1,7 +1,8 @@
-"""Settings of the project's supabase/config.toml: `[api]`, with the defaults of the Supabase CLI, and the version."""
+"""Settings of the project's supabase/config.toml, with the defaults of the Supabase CLI: `[api]`, version and seeds."""
 
 import tomllib
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,25 @@ def load_major_version(project: Path) -> int | None:
     )
 
 
+def seed_files(project: Path) -> list[Path]:
+    """The files of `[db.seed] sql_paths`, by default supabase/seed.sql, in the order of the paths, each once.
+
+    A path can be a pattern. Paths are relative to the folder of config.toml. Raises ConfigError if there is no file.
+    """
+    file = project / CONFIG_TOML
+    seed = _table(_section(file, "db", "seed"), file, "seed", "sql_paths")
+    patterns = _names(file, seed, "sql_paths", ("./seed.sql",), "[db.seed]")
+    folder = file.parent
+    found = [sorted(folder.glob(pattern)) for pattern in patterns]
+    for pattern, paths in zip(patterns, found, strict=True):
+        if not paths:
+            raise ConfigError(
+                f"no seed file matches {folder / pattern}",
+                hint="Create it, name others in [db.seed] sql_paths of supabase/config.toml, or leave out --seed.",
+            )
+    return list(dict.fromkeys(chain.from_iterable(found)))
+
+
 def _section(file: Path, name: str, key: str) -> dict[str, Any]:
     return _table(read_toml(file) if file.is_file() else {}, file, name, key)
 
@@ -69,8 +89,10 @@ def _table(table: dict[str, Any], file: Path, name: str, key: str) -> dict[str, 
     return section
 
 
-def _names(file: Path, section: dict[str, Any], key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+def _names(
+    file: Path, section: dict[str, Any], key: str, default: tuple[str, ...], label: str = "[api]"
+) -> tuple[str, ...]:
     names = section.get(key, list(default))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"{file}: [api] {key} is not a list of names", file=str(file))
+        raise ConfigError(f"{file}: {label} {key} is not a list of names", file=str(file))
     return tuple(names)

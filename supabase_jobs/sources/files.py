@@ -127,8 +127,8 @@ class Migration:
 
     @property
     def file_name(self) -> str:
-        """`VERSION_NAME.sql`, as in supabase/migrations."""
-        return f"{self.version}_{self.name}.sql"
+        """`VERSION_NAME.sql`, as in supabase/migrations; `NAME.sql` of a seed, which has no version."""
+        return f"{self.version}_{self.name}.sql" if self.version else f"{self.name}.sql"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.settings import Settings
-from supabase_jobs.sources.files import Migration, MigrationFiles, load_migrations, load_sources, unrecognized_files
+from supabase_jobs.sources.config_toml import seed_files
+from supabase_jobs.sources.files import (
+    Migration,
+    MigrationFiles,
+    load_migrations,
+    load_sources,
+    read_sql,
+    unrecognized_files,
+)
 from supabase_jobs.sources.variables import Value, resolve
 
 if TYPE_CHECKING:
@@ -17,6 +25,11 @@ def files(settings: Settings) -> MigrationFiles:
     if settings.migrations is not None:
         return MigrationFiles(load_migrations(settings.migrations), unrecognized_files(settings.migrations))
     return MigrationFiles(rendered(settings))
+
+
+def seeds(settings: Settings) -> list[Migration]:
+    """The seed files of the project, in their order; they have no version. Raises ConfigError if there are none."""
+    return [Migration("", path.stem, read_sql(path), str(path)) for path in seed_files(settings.directory)]
 
 
 def rendered(settings: Settings) -> list[Migration]:

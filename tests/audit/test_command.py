@@ -15,6 +15,22 @@ from tests.audit.catalogue import PROJECTS, project
 from tests.fix_cli import Run
 
 pytestmark = pytest.mark.slow
+# a trigger refuses every plan but those of the seed, and a subscription needs one
+_PLANS = """
+create table plans (name text primary key);
+create function only_seeds() returns trigger language plpgsql as $$
+begin
+  if new.name <> 'free' then raise exception 'plans come from the seed'; end if;
+  return new;
+end $$;
+create trigger only_seeds before insert on plans for each row execute function only_seeds();
+create table subscriptions (
+  user_id uuid primary key references auth.users, plan text not null default 'free' references plans
+);
+alter table plans enable row level security;
+alter table subscriptions enable row level security;
+create policy "own" on subscriptions for select using (user_id = auth.uid());
+"""
 on_the_session_server = pytest.mark.usefixtures("embedded")
 
 
@@ -46,6 +62,34 @@ def test_audit_exits_1_for_a_leak_and_prints_json(cli: Run, folder: Path) -> Non
     assert "escalation:public.team_members:insert" in {finding["id"] for finding in ran.json["findings"]}
     assert ran.json["coverage"]["tables"] == ran.json["coverage"]["planted"] == 7
     assert {"object", "caller", "whose", "action", "outcome"} == set(ran.json["matrix"][0])
+
+
+@on_the_session_server
+def test_seed_inserts_the_rows_that_generated_rows_need(cli: Run, tmp_path: Path) -> None:
+    migrations = tmp_path / "supabase" / "migrations"
+    migrations.mkdir(parents=True)
+    (migrations / "20250101000000_plans.sql").write_text(_PLANS)
+    ran = cli("audit", "--seed", cwd=tmp_path)
+    assert (ran.code, "no seed file matches" in ran.err) == (2, True)
+
+    (tmp_path / "supabase" / "seed.sql").write_text("insert into plans values ('free');\n\nselect 1/0;\n")
+    ran = cli("audit", "--seed", "--json", cwd=tmp_path)
+    assert ran.code == 6
+    assert (ran.json["error"]["file"].endswith("supabase/seed.sql"), ran.json["error"]["line"]) == (True, 3)
+    assert ran.json["error"]["message"].startswith("seed.sql failed and was rolled back: division by zero")
+
+    (tmp_path / "supabase" / "config.toml").write_text('[db.seed]\nsql_paths = ["./seeds/*.sql", "seed.sql"]\n')
+    (tmp_path / "supabase" / "seed.sql").write_text("select 1 / count(*) from plans;\n")
+    (tmp_path / "supabase" / "seeds").mkdir()
+    (tmp_path / "supabase" / "seeds" / "a.sql").write_text("insert into plans values ('free');\n")
+    without, seeded = (cli("audit", "--json", *seed, cwd=tmp_path).json["coverage"] for seed in ((), ("--seed",)))
+    assert (without["planted"], seeded["planted"]) == (0, 1)
+
+
+def test_seed_conflicts_with_a_database(cli: Run, folder: Path) -> None:
+    for other in (("--db-url", "postgresql://postgres@127.0.0.1:1/postgres"), ("--migrations-from", "main")):
+        ran = cli("audit", "--seed", *other, cwd=folder)
+        assert (ran.code, "--seed" in ran.err) == (2, True)
 
 
 @on_the_session_server

@@ -1,6 +1,7 @@
 """The pytest plugins of the tests, and the selection of slow tests; most fixtures are in the `fix_*` modules."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ pytest_plugins = [
 ]  # fmt: skip
 
 ROOT = Path(__file__).parent.parent
+
+# a shell starts a job in the background with SIGINT ignored, and the programs of the tests would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:

@@ -35,6 +35,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
+from supabase_jobs.exit_codes import ExitCode
 
 _SQL = Path(__file__).with_name("sql") / "sign_up"
 _INSERT, _CONFIRM = sql_file(_SQL / "insert.sql"), sql_file(_SQL / "confirm.sql")
@@ -334,7 +335,9 @@ def _rejected(error: psycopg.Error, rows: Sequence[Mapping[str, Any]]) -> SignUp
         where = diag.context.splitlines()[-1] if diag.context else "table auth.users"  # the outermost function
     message = f"creating users failed with {sqlstate_and_message(error)} ({where})"
     if isinstance(error, psycopg.errors.InsufficientPrivilege) and error.diag.context is None:
-        return SignUpRejectedError(message, "Connect as postgres, which may insert into auth.users.", error)
+        refused = SignUpRejectedError(message, "Connect as postgres, which may insert into auth.users.", error)
+        refused.exit_code = ExitCode.NO_CONNECTION
+        return refused
     if isinstance(error, psycopg.errors.UniqueViolation) and diag.table_name != "users":
         hint = (
             f"{diag.message_detail} Two sign-ups get the same value, which can happen in production too."

@@ -7,6 +7,7 @@ import pytest
 
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.exit_codes import ExitCode
 from supabase_jobs.verify import committed, sign_up
 from supabase_jobs.verify.access.matrix import load
 from supabase_jobs.verify.sign_up import NewUser
@@ -139,3 +140,4 @@ def test_a_role_without_privileges_is_told_so(rolled_back: Connection) -> None:
     with pytest.raises(sign_up.SignUpRejectedError) as caught:
         sign_up.run(rolled_back, people())
     assert caught.value.hint == "Connect as postgres, which may insert into auth.users."
+    assert caught.value.exit_code == ExitCode.NO_CONNECTION

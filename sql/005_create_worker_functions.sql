@@ -197,7 +197,7 @@ begin
   exception
     -- another program wrote the value, or the time zone is more than 15 hours from UTC, which PostgreSQL cannot read
     when data_exception then
-      queue_start := null;
+      null; -- queue_start has no value yet
   end;
   if queue_start is null
     or read_at is null

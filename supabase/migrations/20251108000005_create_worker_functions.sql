@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:b5852e354eac4db59a0f289a3a8688dd94c1f3f169f58f966fa64c791073082b
+-- supabase-jobs: 005_create_worker_functions sha256:1ffcbec3fd24149bc19fb04e8ce51263a9455cede103d28137c09b3e3d38c794
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -198,7 +198,7 @@ begin
   exception
     -- another program wrote the value, or the time zone is more than 15 hours from UTC, which PostgreSQL cannot read
     when data_exception then
-      queue_start := null;
+      null; -- queue_start has no value yet
   end;
   if queue_start is null
     or read_at is null

@@ -347,6 +347,5 @@ NEEDS_ANOTHER_SESSION = (
     *(f"{fault}:{GUESTS}" for fault in ("greater-3", "greater-4")),
     f"perform-1:{BODY}",  # user types that this session has not resolved before
     f"if-false-4:{BODY}",  # skips work only
-    f"assign-4:{CLAIM}",  # only a setting that another program wrote gets there
     f"where-true-1:{CLAIM}",  # claims other jobs after the queue is empty; no scenario claims a whole queue
 )

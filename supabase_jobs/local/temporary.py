@@ -21,6 +21,7 @@ _LOCK = "owner"
 def directory() -> Iterator[Path]:
     """A new directory, removed after the block."""
     path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    path.chmod(0o711)  # the account of the server enters it; nobody else knows the names of its files
     handle, name = tempfile.mkstemp(dir=path)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

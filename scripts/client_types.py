@@ -23,8 +23,8 @@ PYTHON_FILE = ROOT / "supabase_jobs" / "types.py"
 TYPESCRIPT_FILE = ROOT / "docs" / "types.ts"
 
 _WIDTH = 116
-# the function that reads what workers report, from the argument of complete_jobs and fail_jobs
-_REPORTS = "reported_jobs"
+# what each item of p_jobs contains, next to the id of the job and of its claim
+_REPORTED = {"complete_jobs": ("result", "jsonb"), "fail_jobs": ("error", "text")}
 # type of PostgreSQL, in both of its spellings → types of Python and TypeScript, as PostgREST writes and reads them
 _SCALARS = {
     "uuid": ("str", "string"),
@@ -128,11 +128,9 @@ def model() -> Model:
     tables = tuple(_table(name, facts, columns) for name in structure.scope["relations"] if name.startswith("public."))
     claimed = [*_claimed_job(tables, objects)]
     functions = []
-    created_functions = _functions()
-    reported = _returned(created_functions.pop(_REPORTS))
-    for name, created in created_functions.items():
+    for name, parameters in _functions().items():
         [signature] = [s for s in structure.scope["functions"] if s.startswith(f"public.{name}(")]
-        functions.append(_function(name, created, facts[signature, "function"][""], columns, reported, objects))
+        functions.append(_function(name, parameters, facts[signature, "function"][""], columns, objects))
     api = [s for s in structure.scope["functions"] if s.startswith("public.")]
     if len(api) != len(functions):
         raise SystemExit(f"the sources create {len(functions)} functions, and structure.json has {len(api)}")
@@ -217,11 +215,8 @@ def _references(constraints: Mapping[str, str]) -> Iterator[tuple[str, str, str,
             yield (name, found[1], found[2], found[3])
 
 
-def _functions() -> dict[str, tuple[list[dict[str, Any]], str]]:
-    """The parameters and the text of each function in `public`, and of the one that reads the reports of workers.
-
-    They come from PostgreSQL's parser, which reads the rendered sources.
-    """
+def _functions() -> dict[str, list[dict[str, Any]]]:
+    """The parameters of each function in `public`, from PostgreSQL's parser, which reads the rendered sources."""
     found = {}
     for migration in rendered(Settings(packaged_sql().parent)):
         for statement in migration.statements:
@@ -230,22 +225,20 @@ def _functions() -> dict[str, tuple[list[dict[str, Any]], str]]:
                 if created is None:
                     continue
                 schema, name = (part["String"]["sval"] for part in created["funcname"])
-                if schema == "public" or name == _REPORTS:
-                    parameters = [one["FunctionParameter"] for one in created.get("parameters", ())]
-                    found[name] = parameters, statement.text
+                if schema == "public":
+                    found[name] = [one["FunctionParameter"] for one in created.get("parameters", ())]
     return found
 
 
 def _function(
     name: str,
-    created: tuple[Sequence[Mapping[str, Any]], str],
+    parameters: Sequence[Mapping[str, Any]],
     result: str,
     columns: Mapping[str, Type],
-    reported: Mapping[str, str],
     objects: list[Object],
 ) -> Function:
-    parameters, text = created
-    columns = {**columns, **_items(name, text, columns, reported, objects)}
+    if name in _REPORTED:
+        columns = {**columns, "jobs": _items(name, columns, objects)}
     arguments = Object(
         f"{_camel(name)}Args",
         f"The arguments of {name}.",
@@ -265,29 +258,13 @@ def _function(
     return Function(name, arguments, _scalar(result, "", columns))
 
 
-def _returned(created: tuple[Sequence[Mapping[str, Any]], str]) -> dict[str, str]:
-    """The type of each column that a function with RETURNS TABLE returns."""
-    parameters, _ = created
-    table = (one for one in parameters if one["mode"] == "FUNC_PARAM_TABLE")
-    return {one["name"]: one["argType"]["names"][-1]["String"]["sval"] for one in table}
-
-
-def _items(
-    name: str, text: str, columns: Mapping[str, Type], reported: Mapping[str, str], objects: list[Object]
-) -> dict[str, Type]:
-    """The type of the argument that is an array of reports: its items have the columns that the function uses."""
-    read = re.search(rf"private\.{_REPORTS}\(p_(\w+)\) (\w+)", text)
-    if read is None:
-        return {}
-    argument, alias = read.groups()
-    keys = (
-        Key(column, _scalar(type_, column, columns))
-        for column, type_ in reported.items()
-        if re.search(rf"\b{alias}\.{column}\b", text)
-    )
-    item = Object(f"{_camel(name)}Item", f"An item of the argument p_{argument} of {name}.", tuple(keys))
+def _items(name: str, columns: Mapping[str, Type], objects: list[Object]) -> Type:
+    """The type of p_jobs, an array of reports."""
+    reported = [("id", "uuid"), ("claim_id", "uuid"), _REPORTED[name]]
+    keys = tuple(Key(column, _scalar(type_, column, columns)) for column, type_ in reported)
+    item = Object(f"{_camel(name)}Item", f"An item of the argument p_jobs of {name}.", keys)
     objects.append(item)
-    return {argument: Type(f"list[{item.name}]", f"{item.name}[]")}
+    return Type(f"list[{item.name}]", f"{item.name}[]")
 
 
 def _argument(parameter: Mapping[str, Any], columns: Mapping[str, Type]) -> Key:

@@ -49,7 +49,7 @@ drop function if exists public.fail_job(uuid, text, uuid, text);
 drop function if exists public.requeue_stale_jobs(interval, integer, integer);
 drop function if exists private.metadata_of_finished(jsonb, text, timestamptz, integer);
 drop function if exists private.worker_metadata(jsonb, jsonb);
-drop function if exists private.reported_jobs(jsonb);
+drop function if exists private.finish_jobs(text, jsonb, text);
 
 drop function if exists public.migrate_guest_jobs(uuid, uuid);
 drop function if exists public.cleanup_old_jobs(integer, integer);

@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:1ffcbec3fd24149bc19fb04e8ce51263a9455cede103d28137c09b3e3d38c794
+-- supabase-jobs: 005_create_worker_functions sha256:5015ad45b40655b6b27f410f6317e007aaedc8d7d26227b5895d6db9133b9ed8
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -99,8 +99,7 @@ begin
   if jsonb_typeof(p_metadata) = 'object' then
     kept := p_metadata - '{server_id,last_check,retry_count,processing_time_ms}'::pg_catalog.text[];
   end if;
-  -- as in the constraint
-  if (pg_column_size(kept) <= 200 and octet_length(kept::pg_catalog.text) <= 200) or private.is_valid_metadata(kept) then
+  if private.is_valid_metadata(kept) then
     return kept || p_added;
   end if;
   return null;
@@ -158,9 +157,9 @@ comment on function private.metadata_of_finished(jsonb, text, timestamptz, integ
 -- same; up to PostgreSQL 17 that counts as expensive, and each call would be compiled, which takes 200 ms.
 --
 -- The index keeps an entry of each claimed job until the next vacuum, and each claim would read all of them. So the
--- session remembers the oldest job of its last claim, and for a second the next claims start there (`recent`). An older
--- job, which was requeued, imported or inserted by a long transaction, can be claimed after younger jobs during that
--- second. A claim that finds too few jobs also reads the older ones; LIMIT 0 reads none.
+-- session remembers the oldest job of its last claim, and for a second the next claims start there. An older job, which
+-- was requeued, imported or inserted by a long transaction, can be claimed after younger jobs during that second. A
+-- claim that finds too few jobs there adds the oldest ones.
 --
 -- A claim removes the result and error of an earlier run, or of the owner, so that the response stays small.
 create function public.claim_jobs(p_worker text, p_limit integer default 1)
@@ -178,9 +177,12 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  last_claim pg_catalog.jsonb;
+  last_claim pg_catalog.timestamptz[];
   read_at pg_catalog.timestamptz; -- when a claim started at the beginning of the queue
   queue_start pg_catalog.timestamptz;
+  oldest_claimed pg_catalog.timestamptz;
+  wanted pg_catalog.int4 := p_limit;
+  job public.async_jobs;
 begin
   if coalesce(p_worker, '') = '' or octet_length(p_worker) > 255 then
     raise exception 'claim_jobs: p_worker must name the worker, in at most 255 bytes'
@@ -192,14 +194,14 @@ begin
   end if;
 
   begin
-    last_claim := nullif(current_setting('supabase_jobs.last_claim', true), '')::pg_catalog.jsonb;
-    read_at := (last_claim ->> 'read_at')::pg_catalog.timestamptz;
-    queue_start := (last_claim ->> 'queue_start')::pg_catalog.timestamptz;
+    last_claim := nullif(current_setting('supabase_jobs.last_claim', true), '')::pg_catalog.timestamptz[];
   exception
     -- another program wrote the value, or the time zone is more than 15 hours from UTC, which PostgreSQL cannot read
     when data_exception then
-      null; -- queue_start has no value yet
+      null; -- last_claim has no value yet
   end;
+  read_at := last_claim[1];
+  queue_start := last_claim[2];
   if queue_start is null
     or read_at is null
     or clock_timestamp() not between read_at and read_at + '1 second'::pg_catalog.interval
@@ -208,104 +210,84 @@ begin
     queue_start := '-infinity';
   end if;
 
-  return query
-  with recent as materialized (
-    select
-      j.id,
-      j.created_at,
-      j.metadata
-    from public.async_jobs j
-    where j.status = any(array['queued'])
-      and j.created_at >= queue_start
-    order by j.status desc, j.created_at
-    limit p_limit
-    for update skip locked -- rows that another worker is claiming
-  ),
-  older as materialized (
-    select
-      j.id,
-      j.created_at,
-      j.metadata
-    from public.async_jobs j
-    where j.status = any(array['queued'])
-      and j.created_at < queue_start
-    order by j.status desc, j.created_at
-    limit p_limit - (select count(*) from recent)
-    for update skip locked
-  ),
-  oldest as materialized (
-    select
-      j.id,
-      j.created_at,
-      case -- without a call for most jobs
-        when pg_column_size(j.metadata) > 200 or octet_length(j.metadata::pg_catalog.text) > 200
-          then private.worker_metadata(j.metadata, '{}')
-        when jsonb_typeof(j.metadata) = 'object' then j.metadata - 'processing_time_ms'
-        else '{}'
-      end as metadata,
-      gen_random_uuid() as claim_id
-    from (select * from recent union all select * from older) j
-  ),
-  state as (
-    insert into private.worker_state as s (job_id, job_created_at, worker, claim_id, claimed_at, heartbeat_at)
-    select o.id, o.created_at, p_worker, o.claim_id, now(), now()
-    from oldest o
-    where o.metadata is not null
-    on conflict (job_id, job_created_at) do update
-    set
-      worker = excluded.worker,
-      claim_id = excluded.claim_id,
-      claimed_at = excluded.claimed_at,
-      heartbeat_at = excluded.heartbeat_at
-  ),
-  claims as (
-    update public.async_jobs j
-    set
-      status = case when o.metadata is null then 'failed' else 'processing' end,
-      result = null,
-      error = case
-        when o.metadata is null then 'The metadata was too large or not readable, so no worker got the job.'
-      end,
-      metadata = coalesce(
-        o.metadata
-          || jsonb_build_object(
-            'server_id', p_worker,
-            'last_check', now(),
-            'retry_count', coalesce(
-              (
-                select s.retry_count from private.worker_state s
-                where s.job_id = o.id and s.job_created_at = o.created_at
-              ),
-              0
+  loop
+    for job in
+      with oldest as materialized (
+        select
+          j.id,
+          j.created_at,
+          gen_random_uuid() as claim_id,
+          -- without a call for most jobs
+          (pg_column_size(j.metadata) <= 200 and octet_length(j.metadata::pg_catalog.text) <= 200)
+          or private.worker_metadata(j.metadata, '{}') is not null as is_readable
+        from public.async_jobs j
+        where j.status = any(array['queued'])
+          and j.created_at >= queue_start
+        order by j.status desc, j.created_at
+        limit wanted
+        for update skip locked -- rows that another worker is claiming
+      ),
+      state as (
+        insert into private.worker_state as s (job_id, job_created_at, worker, claim_id, claimed_at, heartbeat_at)
+        select o.id, o.created_at, p_worker, o.claim_id, now(), now()
+        from oldest o
+        where o.is_readable
+        on conflict (job_id, job_created_at) do update
+        set
+          worker = excluded.worker,
+          claim_id = excluded.claim_id,
+          claimed_at = excluded.claimed_at,
+          heartbeat_at = excluded.heartbeat_at
+      ),
+      claims as (
+        update public.async_jobs j
+        set
+          status = case when o.is_readable then 'processing' else 'failed' end,
+          result = null,
+          error = case
+            when not o.is_readable then 'The metadata was too large or not readable, so no worker got the job.'
+          end,
+          metadata = case
+            when o.is_readable and jsonb_typeof(j.metadata) = 'object' then j.metadata - 'processing_time_ms'
+            else '{}'
+          end || case
+            when o.is_readable then jsonb_build_object(
+              'server_id', p_worker,
+              'last_check', now(),
+              'retry_count', coalesce(
+                (
+                  select s.retry_count from private.worker_state s
+                  where s.job_id = o.id and s.job_created_at = o.created_at
+                ),
+                0
+              )
             )
-          ),
-        '{}'
+            else '{}'
+          end
+        from oldest o
+        where j.id = o.id and j.created_at between o.created_at and o.created_at
+        returning jsonb_populate_record(
+          j, jsonb_build_object('metadata', j.metadata || jsonb_build_object('claim_id', o.claim_id))
+        ) as job
       )
-    from oldest o
-    where j.id = o.id and j.created_at between o.created_at and o.created_at
-    returning jsonb_populate_record(
-      j, jsonb_build_object('metadata', j.metadata || jsonb_build_object('claim_id', o.claim_id))
-    ) as job
-  ),
-  remembered as (
-    select
-      set_config(
-        'supabase_jobs.last_claim',
-        case
-          when count(o.metadata) = p_limit
-            then jsonb_build_object('read_at', read_at, 'queue_start', min(o.created_at))::pg_catalog.text
-          else ''
-        end,
-        false
-      ) as last_claim
-    from oldest o
-  )
-  -- the joins of an UPDATE may change the order
-  select (c.job).*
-  from claims c
-  where (c.job).status = 'processing'
-    and (select r.last_claim from remembered r) is not null
-  order by (c.job).created_at, (c.job).id;
+      -- the joins of an UPDATE may change the order
+      select (c.job).* from claims c
+      where (c.job).status = 'processing'
+      order by (c.job).created_at, (c.job).id
+    loop
+      return next job;
+      oldest_claimed := least(oldest_claimed, job.created_at);
+      wanted := wanted - 1;
+    end loop;
+    exit when wanted = 0 or queue_start = '-infinity';
+    queue_start := '-infinity';
+  end loop;
+
+  perform set_config(
+    'supabase_jobs.last_claim',
+    case when wanted = 0 then array[read_at, oldest_claimed]::pg_catalog.text else '' end,
+    false
+  );
 end
 $$;
 
@@ -380,42 +362,9 @@ comment on function public.heartbeat_job(uuid, text, uuid, integer) is
 'if it was cancelled, deleted or requeued; the worker then drops it. 22023: p_progress not 0 to 100.';
 
 
--- complete_job, complete_jobs ------------------------------------------------------------------
--- They lock the job first: after that its state cannot change. While they wait for the lock, the job may be requeued and
--- claimed again; the state then has another claim_id, and DELETE compares its newest version.
-
--- What a worker reports on one job must not prevent its reports on others, so a malformed id is null here. Its
--- hyphens and braces may stand anywhere, because a regular expression would take several times as long.
-create function private.reported_jobs(p_jobs jsonb)
-returns table (id uuid, claim_id uuid, result jsonb, error text)
-language plpgsql
-immutable
-security invoker
-set search_path = ''
-rows 10
-as $$
-declare
-  hexadecimal constant pg_catalog.text := '0123456789abcdefABCDEF';
-begin
-  return query
-  select
-    case when length(r.id) = 32 and translate(r.id, hexadecimal, '') = '' then r.id::pg_catalog.uuid end,
-    case
-      when length(r.claim_id) = 32 and translate(r.claim_id, hexadecimal, '') = '' then r.claim_id::pg_catalog.uuid
-    end,
-    nullif(g.job -> 'result', 'null'),
-    g.job ->> 'error'
-  from jsonb_array_elements(p_jobs) as g (job)
-  cross join lateral (
-    select
-      translate(g.job ->> 'id', '-{}', '') as id,
-      translate(g.job ->> 'claim_id', '-{}', '') as claim_id
-  ) r;
-end
-$$;
-
-comment on function private.reported_jobs(jsonb) is
-'The jobs of an array of objects with id, claim_id and result or error. A malformed id is null.';
+-- complete_job ---------------------------------------------------------------------------------
+-- This function and finish_jobs lock the job first: after that its state cannot change. While they wait for the lock, the
+-- job may be requeued and claimed again; the state then has another claim_id, and DELETE compares its newest version.
 
 create function public.complete_job(p_job_id uuid, p_worker text, p_claim_id uuid, p_result jsonb)
 returns boolean
@@ -463,10 +412,15 @@ comment on function public.complete_job(uuid, text, uuid, jsonb) is
 'Completes a job with its result. Returns false and changes nothing if the worker no longer holds the job: it was '
 'cancelled, deleted, requeued, or has already ended. 23514: the result is too large or not readable.';
 
+
+-- complete_jobs, fail_jobs ---------------------------------------------------------------------
+
 -- Locks the jobs in the order of their ids. An owner that updates several of them can lock them in another order. Then
 -- PostgreSQL cancels one of the two; this function tries again.
-create function public.complete_jobs(p_worker text, p_jobs jsonb)
-returns integer
+--
+-- What a worker reports on one job must not prevent its reports on others, so a malformed id matches no job. Its hyphens
+-- and braces may stand anywhere; a regular expression for their places would take ten times as long.
+create function private.finish_jobs(p_worker text, p_jobs jsonb, p_status text) returns integer
 language plpgsql
 volatile
 security invoker
@@ -477,29 +431,52 @@ set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  completed_count pg_catalog.int4;
+  finished_count pg_catalog.int4;
 begin
   if jsonb_typeof(p_jobs) is distinct from 'array' then
-    raise exception 'complete_jobs: p_jobs must be an array of objects with id, claim_id and result'
+    raise exception 'p_jobs must be an array of objects with id, claim_id and the result or error'
       using errcode = 'invalid_parameter_value';
   end if;
 
   for attempt in 1..5 loop
     begin
-      with job as materialized (
+      with report as (
+        select
+          case when length(r.id) = 32 and r.id !~ '[^0-9a-fA-F]' then r.id::pg_catalog.uuid end as id,
+          case
+            when length(r.claim_id) = 32 and r.claim_id !~ '[^0-9a-fA-F]' then r.claim_id::pg_catalog.uuid
+          end as claim_id,
+          r.result,
+          r.error
+        from jsonb_array_elements(p_jobs) as g (job)
+        cross join lateral (
+          select
+            replace(replace(replace(g.job ->> 'id', '-', ''), '{', ''), '}', '') as id,
+            replace(replace(replace(g.job ->> 'claim_id', '-', ''), '{', ''), '}', '') as claim_id,
+            nullif(g.job -> 'result', 'null') as result,
+            g.job ->> 'error' as error
+        ) r
+      ),
+      job as materialized (
         select
           j.id,
           j.created_at,
           j.status,
-          g.claim_id,
-          g.result,
-          coalesce(
-            (pg_column_size(g.result) > 200 or octet_length(g.result::pg_catalog.text) > 200)
-            and not private.is_valid_result(g.result),
-            false
-          ) as refused
-        from private.reported_jobs(p_jobs) g
-        inner join public.async_jobs j on g.id = j.id
+          r.claim_id,
+          r.result,
+          case
+            when p_status = 'completed' then case
+              -- without a call for most results
+              when (pg_column_size(r.result) > 200 or octet_length(r.result::pg_catalog.text) > 200)
+                and not private.is_valid_result(r.result)
+                then 'The result was too large or not readable.'
+            end
+            when coalesce(r.error, '') = '' then 'The worker reported no error message.'
+            when private.is_valid_error(r.error) then r.error
+            else left(r.error, private.max_job_bytes('error') / 4) -- the longest character has 4 bytes
+          end as error
+        from report r
+        inner join public.async_jobs j on r.id = j.id
         order by j.id
         for update of j
       ),
@@ -510,22 +487,22 @@ begin
           and s.job_id = job.id
           and s.job_created_at = job.created_at
           and case s.job_id when job.id then s.worker = p_worker and s.claim_id = job.claim_id end
-        returning s.*, job.result, job.refused
+        returning s.*, job.result, job.error
       ),
       updated as (
         update public.async_jobs j
         set
-          status = case when e.refused then 'failed' else 'completed' end,
-          progress = case when e.refused then j.progress else 100 end,
-          result = case when not e.refused then e.result end,
-          error = case when e.refused then 'The result was too large or not readable.' end,
+          status = case when e.error is null then 'completed' else 'failed' end,
+          progress = case when e.error is null then 100 else j.progress end,
+          result = case when e.error is null then e.result end,
+          error = e.error,
           metadata = private.metadata_of_finished(j.metadata, e.worker, e.claimed_at, e.retry_count)
         from ended e
         where j.id = e.job_id
           and j.created_at between e.job_created_at and e.job_created_at
-        returning e.refused
+        returning j.status
       )
-      select count(*) filter (where not u.refused) into completed_count from updated u;
+      select count(*) filter (where u.status = p_status) into finished_count from updated u;
       exit;
     exception
       when deadlock_detected then
@@ -534,7 +511,22 @@ begin
         end if;
     end;
   end loop;
-  return completed_count;
+  return finished_count;
+end
+$$;
+
+comment on function private.finish_jobs(text, jsonb, text) is
+'Completes or fails the jobs of an array of objects with id, claim_id, and result or error: p_status is completed or '
+'failed. Returns the number of jobs that have this status now.';
+
+create function public.complete_jobs(p_worker text, p_jobs jsonb) returns integer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  return private.finish_jobs(p_worker, p_jobs, 'completed');
 end
 $$;
 
@@ -543,77 +535,14 @@ comment on function public.complete_jobs(text, jsonb) is
 'number. A job that the worker no longer holds is not counted, as for a malformed id. A job whose result is too large or '
 'not readable fails and is not counted. 22023: p_jobs is not an array.';
 
-
--- fail_jobs, fail_job --------------------------------------------------------------------------
-
-create function public.fail_jobs(p_worker text, p_jobs jsonb)
-returns integer
+create function public.fail_jobs(p_worker text, p_jobs jsonb) returns integer
 language plpgsql
 volatile
 security invoker
 set search_path = ''
-set enable_hashjoin = off
-set enable_mergejoin = off
-set enable_seqscan = off
-set plan_cache_mode = force_generic_plan
 as $$
-declare
-  failed_count pg_catalog.int4;
 begin
-  if jsonb_typeof(p_jobs) is distinct from 'array' then
-    raise exception 'fail_jobs: p_jobs must be an array of objects with id, claim_id and error'
-      using errcode = 'invalid_parameter_value';
-  end if;
-  for attempt in 1..5 loop -- see complete_jobs
-    begin
-      with job as materialized (
-        select
-          j.id,
-          j.created_at,
-          j.status,
-          g.claim_id,
-          -- the longest character has 4 bytes
-          case
-            when coalesce(g.error, '') = '' then 'The worker reported no error message.'
-            when octet_length(g.error) <= private.max_job_bytes('error') then g.error
-            else left(g.error, private.max_job_bytes('error') / 4)
-          end as error
-        from private.reported_jobs(p_jobs) g
-        inner join public.async_jobs j on g.id = j.id
-        order by j.id
-        for update of j
-      ),
-      ended as (
-        delete from private.worker_state s
-        using job
-        where job.status = 'processing'
-          and s.job_id = job.id
-          and s.job_created_at = job.created_at
-          and case s.job_id when job.id then s.worker = p_worker and s.claim_id = job.claim_id end
-        returning s.*, job.error
-      ),
-      updated as (
-        update public.async_jobs j
-        set
-          status = 'failed',
-          result = null,
-          error = e.error,
-          metadata = private.metadata_of_finished(j.metadata, e.worker, e.claimed_at, e.retry_count)
-        from ended e
-        where j.id = e.job_id
-          and j.created_at between e.job_created_at and e.job_created_at
-        returning 1
-      )
-      select count(*) into failed_count from updated u;
-      exit;
-    exception
-      when deadlock_detected then
-        if attempt = 5 then
-          raise;
-        end if;
-    end;
-  end loop;
-  return failed_count;
+  return private.finish_jobs(p_worker, p_jobs, 'failed');
 end
 $$;
 
@@ -816,10 +745,10 @@ comment on function public.requeue_stale_jobs(interval, integer, integer) is
 revoke all on function private.delete_worker_state() from public, anon, authenticated, service_role;
 
 revoke all on function private.worker_metadata(jsonb, jsonb) from public, anon, authenticated, service_role;
-revoke all on function private.reported_jobs(jsonb) from public, anon, authenticated, service_role;
+revoke all on function private.finish_jobs(text, jsonb, text) from public, anon, authenticated, service_role;
 revoke all on function private.metadata_of_finished(jsonb, text, timestamptz, integer) from public, anon, authenticated, service_role;
 grant execute on function private.worker_metadata(jsonb, jsonb) to service_role;
-grant execute on function private.reported_jobs(jsonb) to service_role;
+grant execute on function private.finish_jobs(text, jsonb, text) to service_role;
 grant execute on function private.metadata_of_finished(jsonb, text, timestamptz, integer) to service_role;
 
 revoke all on function public.claim_jobs(text, integer) from public, anon, authenticated, service_role;

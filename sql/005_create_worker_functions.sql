@@ -148,12 +148,15 @@ comment on function private.metadata_of_finished(jsonb, text, timestamptz, integ
 
 -- claim_jobs -----------------------------------------------------------------------------------
 
--- The query must read the oldest jobs from idx_async_jobs_active in index order, independent of the statistics.
+-- The first query must read the oldest jobs from idx_async_jobs_active in index order, independent of the statistics.
 -- Otherwise the planner reads all jobs in order of age if it expects many queued jobs, and reads and sorts all queued
 -- jobs for each claim if it expects few. Therefore the query orders by both columns of that index; it compares the
 -- status with an array, because the planner drops a column that equals a constant from the order; and sorting is
--- disabled. The other settings make it look up these jobs again by their ids. The few claimed jobs are sorted all the
--- same; up to PostgreSQL 17 that counts as expensive, and each call would be compiled, which takes 200 ms.
+-- disabled. The other settings make the second query look up these jobs by their ids. The few claimed jobs are sorted
+-- all the same; up to PostgreSQL 17 that counts as expensive, and each call would be compiled, which takes 200 ms.
+--
+-- The first query does nothing else. A job that another worker has claimed since the snapshot of the query is locked and
+-- compared once more, and that worker then waits for this one, so the time from the snapshot to the lock should be short.
 --
 -- The index keeps an entry of each claimed job until the next vacuum, and each claim would read all of them. So the
 -- session remembers the oldest job of its last claim, and for a second the next claims start there. An older job, which
@@ -181,6 +184,10 @@ declare
   queue_start pg_catalog.timestamptz;
   oldest_claimed pg_catalog.timestamptz;
   wanted pg_catalog.int4 := p_limit;
+  ids pg_catalog.uuid[];
+  times pg_catalog.timestamptz[];
+  claim_ids pg_catalog.uuid[];
+  readable pg_catalog.bool[];
   job public.async_jobs;
 begin
   if coalesce(p_worker, '') = '' or octet_length(p_worker) > 255 then
@@ -210,21 +217,31 @@ begin
   end if;
 
   loop
+    select
+      array_agg(j.id),
+      array_agg(j.created_at),
+      array_agg(gen_random_uuid()),
+      array_agg(j.is_readable)
+    into ids, times, claim_ids, readable
+    from (
+      select
+        j.id,
+        j.created_at,
+        -- without a call for most jobs
+        (pg_column_size(j.metadata) <= 200 and octet_length(j.metadata::pg_catalog.text) <= 200)
+        or private.worker_metadata(j.metadata, '{}') is not null as is_readable
+      from public.async_jobs j
+      where j.status = any(array['queued'])
+        and j.created_at >= queue_start
+      order by j.status desc, j.created_at
+      limit wanted
+      for update skip locked -- rows that another worker is claiming
+    ) j;
+
     for job in
       with oldest as materialized (
-        select
-          j.id,
-          j.created_at,
-          gen_random_uuid() as claim_id,
-          -- without a call for most jobs
-          (pg_column_size(j.metadata) <= 200 and octet_length(j.metadata::pg_catalog.text) <= 200)
-          or private.worker_metadata(j.metadata, '{}') is not null as is_readable
-        from public.async_jobs j
-        where j.status = any(array['queued'])
-          and j.created_at >= queue_start
-        order by j.status desc, j.created_at
-        limit wanted
-        for update skip locked -- rows that another worker is claiming
+        select *
+        from unnest(ids, times, claim_ids, readable) as o (id, created_at, claim_id, is_readable)
       ),
       state as (
         insert into private.worker_state as s (job_id, job_created_at, worker, claim_id, claimed_at, heartbeat_at)

@@ -1,6 +1,6 @@
 """Concurrent workers, each in its own process, that claim and complete jobs; the same with the messages of pgmq.
 
-A completed job stays in the table, with its result. The same in pgmq is `archive`; `delete` keeps nothing. A worker runs
+A completed job stays in the table, with its result. The same in pgmq is `archive`; `delete` keeps nothing. Workers run
 for hours, so each one completes some jobs before the measurement: its session then knows the catalogs and the plans.
 """
 

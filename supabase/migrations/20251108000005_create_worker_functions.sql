@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:673d5aa769a336306b6619fc2cf8323314b1c33e190441a7844c4f84a24a7d85
+-- supabase-jobs: 005_create_worker_functions sha256:8afbced2babb656490b234fb947611a68e952ba349ed4ab5529e17b84b960456
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -157,7 +157,7 @@ comment on function private.metadata_of_finished(jsonb, text, timestamptz, integ
 -- all the same; up to PostgreSQL 17 that counts as expensive, and each call would be compiled, which takes 200 ms.
 --
 -- The first query does nothing else. A job that another worker has claimed since the snapshot of the query is locked and
--- compared once more, and that worker then waits for this one, so the time from the snapshot to the lock should be short.
+-- compared once more, and that worker then waits for this one: the time from the snapshot to the lock should be short.
 --
 -- The index keeps an entry of each claimed job until the next vacuum, and each claim would read all of them. So the
 -- session remembers the oldest job of its last claim, and for a second the next claims start there. An older job, which
@@ -185,10 +185,9 @@ declare
   queue_start pg_catalog.timestamptz;
   oldest_claimed pg_catalog.timestamptz;
   wanted pg_catalog.int4 := p_limit;
-  ids pg_catalog.uuid[];
-  times pg_catalog.timestamptz[];
-  claim_ids pg_catalog.uuid[];
-  readable pg_catalog.bool[];
+  states private.worker_state[]; -- without claim_id if no worker could read the metadata
+  unreadable pg_catalog.int4;
+  claimed record;
   job public.async_jobs;
 begin
   if coalesce(p_worker, '') = '' or octet_length(p_worker) > 255 then
@@ -219,11 +218,11 @@ begin
 
   loop
     select
-      array_agg(j.id),
-      array_agg(j.created_at),
-      array_agg(gen_random_uuid()),
-      array_agg(j.is_readable)
-    into ids, times, claim_ids, readable
+      array_agg(
+        row(j.id, j.created_at, p_worker, case when j.is_readable then gen_random_uuid() end, now(), now(), 0)
+        ::private.worker_state
+      )
+    into states
     from (
       select
         j.id,
@@ -238,64 +237,59 @@ begin
       limit wanted
       for update skip locked -- rows that another worker is claiming
     ) j;
+    unreadable := cardinality(states);
 
-    for job in
-      with oldest as materialized (
-        select *
-        from unnest(ids, times, claim_ids, readable) as o (id, created_at, claim_id, is_readable)
-      ),
-      state as (
+    for claimed in
+      with state as (
         insert into private.worker_state as s (job_id, job_created_at, worker, claim_id, claimed_at, heartbeat_at)
-        select o.id, o.created_at, p_worker, o.claim_id, now(), now()
-        from oldest o
-        where o.is_readable
+        select n.job_id, n.job_created_at, n.worker, n.claim_id, n.claimed_at, n.heartbeat_at
+        from unnest(states) n
+        where n.claim_id is not null
         on conflict (job_id, job_created_at) do update
         set
           worker = excluded.worker,
           claim_id = excluded.claim_id,
           claimed_at = excluded.claimed_at,
           heartbeat_at = excluded.heartbeat_at
+        returning s.job_id, s.job_created_at, s.claim_id, s.retry_count
       ),
-      claims as (
+      updated as (
         update public.async_jobs j
         set
-          status = case when o.is_readable then 'processing' else 'failed' end,
+          status = 'processing',
           result = null,
-          error = case
-            when not o.is_readable then 'The metadata was too large or not readable, so no worker got the job.'
-          end,
-          metadata = case
-            when o.is_readable and jsonb_typeof(j.metadata) = 'object' then j.metadata - 'processing_time_ms'
-            else '{}'
-          end || case
-            when o.is_readable then jsonb_build_object(
-              'server_id', p_worker,
-              'last_check', now(),
-              'retry_count', coalesce(
-                (
-                  select s.retry_count from private.worker_state s
-                  where s.job_id = o.id and s.job_created_at = o.created_at
-                ),
-                0
-              )
-            )
-            else '{}'
-          end
-        from oldest o
-        where j.id = o.id and j.created_at between o.created_at and o.created_at
-        returning jsonb_populate_record(
-          j, jsonb_build_object('metadata', j.metadata || jsonb_build_object('claim_id', o.claim_id))
-        ) as job
+          error = null,
+          metadata = case when jsonb_typeof(j.metadata) = 'object' then j.metadata - 'processing_time_ms' else '{}' end
+            || jsonb_build_object('server_id', p_worker, 'last_check', now(), 'retry_count', s.retry_count)
+        from state s
+        where j.id = s.job_id and j.created_at between s.job_created_at and s.job_created_at
+        returning j as job, s.claim_id
       )
       -- the joins of an UPDATE may change the order
-      select (c.job).* from claims c
-      where (c.job).status = 'processing'
-      order by (c.job).created_at, (c.job).id
+      select u.job, u.claim_id from updated u
+      order by (u.job).created_at, (u.job).id
     loop
+      job := claimed.job;
+      job.metadata := job.metadata || jsonb_build_object('claim_id', claimed.claim_id);
       return next job;
       oldest_claimed := least(oldest_claimed, job.created_at);
       wanted := wanted - 1;
+      unreadable := unreadable - 1;
     end loop;
+
+    if unreadable > 0 then
+      update public.async_jobs j
+      set
+        status = 'failed',
+        result = null,
+        error = 'The metadata was too large or not readable, so no worker got the job.',
+        metadata = '{}'
+      from unnest(states) s
+      where s.claim_id is null
+        and j.id = s.job_id
+        and j.created_at between s.job_created_at and s.job_created_at;
+    end if;
+
     exit when wanted = 0 or queue_start = '-infinity';
     queue_start := '-infinity';
   end loop;

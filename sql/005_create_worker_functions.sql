@@ -98,7 +98,8 @@ begin
   if jsonb_typeof(p_metadata) = 'object' then
     kept := p_metadata - '{server_id,last_check,retry_count,processing_time_ms}'::pg_catalog.text[];
   end if;
-  if private.is_valid_metadata(kept) then
+  -- as in the constraint
+  if (pg_column_size(kept) <= 200 and octet_length(kept::pg_catalog.text) <= 200) or private.is_valid_metadata(kept) then
     return kept || p_added;
   end if;
   return null;

@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:8afbced2babb656490b234fb947611a68e952ba349ed4ab5529e17b84b960456
+-- supabase-jobs: 005_create_worker_functions sha256:5dca2338492dc75692f672553e493dd69605d63b37a7d539ea19cd009cb68795
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -99,7 +99,8 @@ begin
   if jsonb_typeof(p_metadata) = 'object' then
     kept := p_metadata - '{server_id,last_check,retry_count,processing_time_ms}'::pg_catalog.text[];
   end if;
-  if private.is_valid_metadata(kept) then
+  -- as in the constraint
+  if (pg_column_size(kept) <= 200 and octet_length(kept::pg_catalog.text) <= 200) or private.is_valid_metadata(kept) then
     return kept || p_added;
   end if;
   return null;

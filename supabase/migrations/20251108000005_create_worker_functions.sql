@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:5dca2338492dc75692f672553e493dd69605d63b37a7d539ea19cd009cb68795
+-- supabase-jobs: 005_create_worker_functions sha256:856f8e8b4760ffa3afbd3ce603da22544a616c38dca3a2c2c5b07ed6cd130fce
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -204,7 +204,7 @@ begin
     last_claim := nullif(current_setting('supabase_jobs.last_claim', true), '')::pg_catalog.timestamptz[];
   exception
     -- another program wrote the value, or the time zone is more than 15 hours from UTC, which PostgreSQL cannot read
-    when data_exception then
+    when data_exception or program_limit_exceeded then
       null; -- last_claim has no value yet
   end;
   read_at := last_claim[1];

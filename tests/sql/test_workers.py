@@ -118,7 +118,10 @@ def test_a_claim_starts_at_the_beginning_after_a_second(queue: Connection, secon
 
 
 # values of the setting that claim_jobs did not write
-FOREIGN = ["x", " ", "[]", "{}", "{1}", "{now}", "{NULL,2021-01-01}", "{9999999-01-01,2021-01-01}", "{{now,now}}"]
+FOREIGN = [
+    "x", " ", "[]", "{}", "{1}", "{now}", "{NULL,2021-01-01}", "{9999999-01-01,2021-01-01}", "{{now,now}}",
+    "{{{{{{{now}}}}}}}", "[2147483647:2147483647]={now}",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("last_claim", FOREIGN)

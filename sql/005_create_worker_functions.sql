@@ -15,6 +15,9 @@
 -- dead rows when the statistics know few rows. Therefore its other conditions apply after the lookup (CASE), and joins
 -- with it are subqueries. The plans do not depend on the arguments, so the functions force generic plans; planning
 -- every call again would take a third of its time.
+--
+-- Columns are qualified, and a project may add columns to the table, so a name without a table is a variable
+-- (#variable_conflict).
 
 
 -- Worker state ---------------------------------------------------------------------------------
@@ -179,6 +182,7 @@ set enable_sort = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_variable
 declare
   last_claim pg_catalog.timestamptz[];
   read_at pg_catalog.timestamptz; -- when a claim started at the beginning of the queue
@@ -327,6 +331,7 @@ set search_path = ''
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_variable
 declare
   held_since pg_catalog.timestamptz; -- created_at of the job
   retries pg_catalog.int4;
@@ -386,6 +391,7 @@ set search_path = ''
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_variable
 begin
   with job as materialized (
     select
@@ -441,11 +447,14 @@ set enable_mergejoin = off
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_variable
 declare
   finished_count pg_catalog.int4;
 begin
   if jsonb_typeof(p_jobs) is distinct from 'array' then
-    raise exception 'p_jobs must be an array of objects with id, claim_id and the result or error'
+    raise exception '%: p_jobs must be an array of objects with id, claim_id and %',
+      case p_status when 'completed' then 'complete_jobs' else 'fail_jobs' end,
+      case p_status when 'completed' then 'result' else 'error' end
       using errcode = 'invalid_parameter_value';
   end if;
 
@@ -609,6 +618,7 @@ set enable_mergejoin = off
 set enable_seqscan = off
 set enable_sort = off
 as $$
+#variable_conflict use_variable
 declare
   batch_size constant pg_catalog.int4 := 50;
   -- null: no timeout

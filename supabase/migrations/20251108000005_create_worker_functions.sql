@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:856f8e8b4760ffa3afbd3ce603da22544a616c38dca3a2c2c5b07ed6cd130fce
+-- supabase-jobs: 005_create_worker_functions sha256:7f9fb6610f446f9e1669140fc58536ba3d219b187d8c35d4ac25e494557b6390
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -16,6 +16,9 @@
 -- dead rows when the statistics know few rows. Therefore its other conditions apply after the lookup (CASE), and joins
 -- with it are subqueries. The plans do not depend on the arguments, so the functions force generic plans; planning
 -- every call again would take a third of its time.
+--
+-- Columns are qualified, and a project may add columns to the table, so a name without a table is a variable
+-- (#variable_conflict).
 
 
 -- Worker state ---------------------------------------------------------------------------------
@@ -180,6 +183,7 @@ set enable_sort = off
 set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_variable
 declare
   last_claim pg_catalog.timestamptz[];
   read_at pg_catalog.timestamptz; -- when a claim started at the beginning of the queue
@@ -328,6 +332,7 @@ set search_path = ''
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_variable
 declare
   held_since pg_catalog.timestamptz; -- created_at of the job
   retries pg_catalog.int4;
@@ -387,6 +392,7 @@ set search_path = ''
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_variable
 begin
   with job as materialized (
     select
@@ -442,11 +448,14 @@ set enable_mergejoin = off
 set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $$
+#variable_conflict use_variable
 declare
   finished_count pg_catalog.int4;
 begin
   if jsonb_typeof(p_jobs) is distinct from 'array' then
-    raise exception 'p_jobs must be an array of objects with id, claim_id and the result or error'
+    raise exception '%: p_jobs must be an array of objects with id, claim_id and %',
+      case p_status when 'completed' then 'complete_jobs' else 'fail_jobs' end,
+      case p_status when 'completed' then 'result' else 'error' end
       using errcode = 'invalid_parameter_value';
   end if;
 
@@ -610,6 +619,7 @@ set enable_mergejoin = off
 set enable_seqscan = off
 set enable_sort = off
 as $$
+#variable_conflict use_variable
 declare
   batch_size constant pg_catalog.int4 := 50;
   -- null: no timeout

@@ -130,6 +130,18 @@ def test_a_claim_ignores_a_foreign_value_of_the_setting(queue: Connection, last_
     assert [job for job, _ in claim(queue)] == [JOBS[USER_A]]
 
 
+def test_a_column_may_have_the_name_of_a_variable(queue: Connection) -> None:
+    for name in ("wanted", "states", "p_limit", "p_status", "p_worker", "p_progress", "retries", "cutoff"):
+        queue.execute(f"alter table public.async_jobs add column {name} integer".encode())
+    [(first, claim_id), (second, second_claim), (third, third_claim)] = claim(queue, limit=3)
+    assert value(queue, "select public.heartbeat_job(%s, 'w1', %s, 50)", first, claim_id)
+    assert value(queue, "select public.complete_job(%s, 'w1', %s, '{}')", first, claim_id)
+    for function, job_id, claimed in (("complete_jobs", second, second_claim), ("fail_jobs", third, third_claim)):
+        jobs = Jsonb([{"id": str(job_id), "claim_id": claimed}])
+        assert value(queue, f"select public.{function}('w1', %s)", jobs) == 1
+    assert queue.execute("select * from public.requeue_stale_jobs()").fetchone() is not None
+
+
 def test_claims_work_in_a_time_zone_that_postgresql_cannot_read(queue: Connection) -> None:
     """It writes 2025-01-01T20:00:00+20:00 and reads at most 15 hours."""
     queue.execute("set local timezone to '<x>-20'")

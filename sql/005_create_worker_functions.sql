@@ -207,8 +207,10 @@ begin
     last_claim := nullif(current_setting('supabase_jobs.last_claim', true), '')::pg_catalog.timestamptz[];
   exception
     -- another program wrote the value, or the time zone is more than 15 hours from UTC, which PostgreSQL cannot read
-    when data_exception or program_limit_exceeded then
+    when data_exception then
       null; -- last_claim has no value yet
+    when program_limit_exceeded then
+      null; -- too many dimensions or elements
   end;
   read_at := last_claim[1];
   queue_start := last_claim[2];

@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:7f9fb6610f446f9e1669140fc58536ba3d219b187d8c35d4ac25e494557b6390
+-- supabase-jobs: 005_create_worker_functions sha256:1ffc99e9f4034baa011582e9718c91fcca380e173ad6fdc92b0a7d0b6170aa57
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -208,8 +208,10 @@ begin
     last_claim := nullif(current_setting('supabase_jobs.last_claim', true), '')::pg_catalog.timestamptz[];
   exception
     -- another program wrote the value, or the time zone is more than 15 hours from UTC, which PostgreSQL cannot read
-    when data_exception or program_limit_exceeded then
+    when data_exception then
       null; -- last_claim has no value yet
+    when program_limit_exceeded then
+      null; -- too many dimensions or elements
   end;
   read_at := last_claim[1];
   queue_start := last_claim[2];

@@ -135,4 +135,4 @@ def test_workers_are_compared_with_pgmq(filled: Database, monkeypatch: pytest.Mo
         row = connection.execute(
             "select (select count(*) from pgmq.a_jobs), (select count(*) from pgmq.q_jobs)"
         ).fetchone()
-    assert row == (40, 0)
+    assert row == (2 * (workers.WARM_UP + 20), 0)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
+from math import inf
+from threading import Timer
 from typing import TextIO
 
 import click
@@ -164,8 +166,10 @@ def _nowhere() -> TextIO:
 # seconds in which a second signal is ignored, because the first one has started to remove what the command made
 _CLEANUP_SECONDS = 5.0
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # by name, because Windows lacks one
+# seconds after which a signal is repeated that arrived where Python ignores exceptions
+_REPEAT_SECONDS = 0.01
 _stopped_by = 0
-_stopped_at = 0.0
+_stopped_at = -inf
 
 
 class _Stopped(KeyboardInterrupt):  # psycopg cancels the running statement on a KeyboardInterrupt
@@ -185,9 +189,30 @@ def _handle_signals() -> None:
         _stopped_by, _stopped_at = number, now
         raise _Stopped
 
-    for number in (getattr(signal, name) for name in _SIGNALS):
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            signal.signal(number, stop)
+    numbers = [getattr(signal, name) for name in _SIGNALS]
+    changed = [n for n in numbers if signal.getsignal(n) in (signal.SIG_DFL, signal.default_int_handler)]
+    for number in changed:
+        signal.signal(number, stop)
+    if changed:
+        _repeat_ignored_signals()
+
+
+def _repeat_ignored_signals() -> None:
+    """Repeat a signal whose exception Python ignores: in `__del__`, or in the callback of a weak reference."""
+    report = sys.unraisablehook
+
+    def repeat(ignored: "sys.UnraisableHookArgs") -> None:
+        global _stopped_at
+        if not isinstance(ignored.exc_value, _Stopped):
+            report(ignored)
+            return
+        _stopped_at = -inf
+        # by a thread, because an exception here would be ignored too
+        timer = Timer(_REPEAT_SECONDS, os.kill, (os.getpid(), _stopped_by))
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = repeat
 
 
 def _report_internal_error(error: Exception, words: Sequence[str], as_json: bool) -> int:

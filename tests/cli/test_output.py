@@ -81,6 +81,30 @@ cli.main(["demo"])
     assert (done.returncode, "Interrupted" in done.stderr, done.stdout) == (128 + number, True, "")
 
 
+def test_a_signal_during_a_callback_is_not_lost(tmp_path: Path) -> None:
+    # Python prints an exception from __del__ or from the callback of a weak reference, and goes on
+    (tmp_path / "stopped.py").write_text("""
+import os, signal, time
+from supabase_jobs import cli
+
+class Closing:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.05)  # the handler runs in this method
+
+def work(**_):
+    Closing()
+    time.sleep(20)
+
+cli.cli.main = work
+cli.main(["demo"])
+""")
+    words = [sys.executable, "-m", "stopped"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "")
+    assert done.stderr.splitlines() == ["Interrupted; uncommitted changes were rolled back."]
+
+
 def handles(pid: int, number: signal.Signals) -> bool:
     """Whether a process has installed a handler for a signal."""
     caught = re.search(r"^SigCgt:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), flags=re.MULTILINE)

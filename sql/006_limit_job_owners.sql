@@ -109,7 +109,8 @@ $$;
 comment on function private.lock_job_owner(uuid) is
 'Waits for other transactions that add jobs of this owner. 0A000: the isolation level is stricter than READ COMMITTED.';
 
--- The queries read one index in its order, at most one row beyond the limit, independent of the statistics.
+-- The queries read one index in its order, at most one row beyond the limit, independent of the statistics. An index of
+-- created_at alone has the order of one owner's jobs too; with an array instead of the owner the planner does not know it.
 create function private.check_active_jobs(p_guest_id uuid, p_user_id uuid) returns void
 language plpgsql
 volatile
@@ -131,8 +132,10 @@ begin
     perform private.lock_job_owner(p_guest_id);
     perform 1
     from public.async_jobs j
-    where j.guest_id = p_guest_id and j.status in ('queued', 'processing')
-    order by j.created_at desc
+    where j.guest_id = any(array[p_guest_id]) and j.status in ('queued', 'processing')
+    order by
+      j.guest_id,
+      j.created_at desc
     limit 1
     offset allowed;
   else
@@ -143,8 +146,10 @@ begin
     perform private.lock_job_owner(p_user_id);
     perform 1
     from public.async_jobs j
-    where j.user_id = p_user_id and j.status in ('queued', 'processing')
-    order by j.created_at desc
+    where j.user_id = any(array[p_user_id]) and j.status in ('queued', 'processing')
+    order by
+      j.user_id,
+      j.created_at desc
     limit 1
     offset allowed;
   end if;

@@ -364,14 +364,18 @@ def test_a_limit_is_not_checked_with_an_old_snapshot(shared: Callable[[int], str
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["analyzed since", "not analyzed since"])
+@pytest.mark.parametrize("rounds", [1, 40], ids=["together", "scattered"])
 @each_owner
-def test_a_check_reads_only_as_many_jobs_as_the_limit(queue: Connection, owner: RequestIdentity, known: bool) -> None:
+def test_a_check_reads_only_as_many_jobs_as_the_limit(
+    queue: Connection, owner: RequestIdentity, rounds: int, known: bool
+) -> None:
     column, who = ("guest_id", GUEST_A) if owner.role == "anon" else ("user_id", USER_A)
     if not known:
         queue.execute("analyze public.async_jobs")
-    for status, number in (("completed", 2000), ("queued", 200)):
-        keep(queue, SERVICE, many(owner), who, status, number)
-        keep(queue, SERVICE, many(guest(GUEST_B)), GUEST_B, status, number)
+    for _ in range(rounds):
+        for status, number in (("completed", 2000), ("queued", 200)):
+            keep(queue, SERVICE, many(owner), who, status, number // rounds)
+            keep(queue, SERVICE, many(guest(GUEST_B)), GUEST_B, status, number // rounds)
     if known:
         queue.execute("analyze public.async_jobs")
     set_limits(queue, **active_limit(owner, 300))

@@ -487,12 +487,8 @@ begin
           r.claim_id,
           r.result,
           case
-            when p_status = 'completed' then case
-              -- without a call for most results
-              when (pg_column_size(r.result) > 200 or octet_length(r.result::pg_catalog.text) > 200)
-                and not private.is_valid_result(r.result)
-                then 'The result was too large or not readable.'
-            end
+            when p_status = 'completed'
+              then case when not private.is_valid_result(r.result) then 'The result was too large or not readable.' end
             when coalesce(r.error, '') = '' then 'The worker reported no error message.'
             when private.is_valid_error(r.error) then r.error
             else left(r.error, private.max_job_bytes('error') / 4) -- the longest character has 4 bytes

@@ -1,4 +1,4 @@
--- supabase-jobs: 005_create_worker_functions sha256:1ffc99e9f4034baa011582e9718c91fcca380e173ad6fdc92b0a7d0b6170aa57
+-- supabase-jobs: 005_create_worker_functions sha256:632af326e61a11036d91113fe66650c92034a16099710382456a7cf3022bedf7
 -- Functions for workers, which use the service key: claim jobs, report progress, complete or fail jobs, and requeue the
 -- jobs of silent workers. service_role has all privileges that they need on both tables, so they are SECURITY INVOKER
 -- functions in `public`.
@@ -488,12 +488,8 @@ begin
           r.claim_id,
           r.result,
           case
-            when p_status = 'completed' then case
-              -- without a call for most results
-              when (pg_column_size(r.result) > 200 or octet_length(r.result::pg_catalog.text) > 200)
-                and not private.is_valid_result(r.result)
-                then 'The result was too large or not readable.'
-            end
+            when p_status = 'completed'
+              then case when not private.is_valid_result(r.result) then 'The result was too large or not readable.' end
             when coalesce(r.error, '') = '' then 'The worker reported no error message.'
             when private.is_valid_error(r.error) then r.error
             else left(r.error, private.max_job_bytes('error') / 4) -- the longest character has 4 bytes

@@ -33,6 +33,7 @@ class Usage:
     `policy_functions` maps each policy of a table to the signatures of the project's functions that it calls.
     `words` are all words of policies and functions, so a column that is not among them cannot change an access.
     `mentioned` are the columns whose names policies contain that read their table, or functions that these call.
+    `together` maps each of them to those that a policy mentions with it.
     `nulls` are the columns that a policy or function tests with IS NULL, such as `accepted_at` of an invitation, and
     `presences` those that one tests with IS NOT NULL, such as `released_at` of a document.
     """
@@ -52,6 +53,7 @@ class Usage:
     policy_functions: dict[tuple[int, str], list[str]] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
     mentioned: set[ColumnKey] = field(default_factory=set)
+    together: dict[ColumnKey, set[ColumnKey]] = field(default_factory=dict)
     nulls: set[ColumnKey] = field(default_factory=set)
     presences: set[ColumnKey] = field(default_factory=set)
 
@@ -97,6 +99,9 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
         (found.presences, other.presences),
     ):
         into |= keys(given)
+    for column, others in other.together.items():
+        for key in keys([column]):
+            found.together.setdefault(key, set()).update(keys(others))
     for path, columns in other.claims.items():
         found.claims.setdefault(path, set()).update(keys(columns))
     for header, columns in other.headers.items():
@@ -160,7 +165,7 @@ class _Reader:
                     if text is not None:
                         words = set(_words(text))
                         self._usage.words |= words
-                        self._usage.mentioned |= {
+                        mentioned = {
                             (relation.oid, c.name) for c in relation.columns
                             if c.name in words or re.search(rf"\b{re.escape(c.name)}\b", text)
                         }  # fmt: skip
@@ -171,10 +176,13 @@ class _Reader:
                         tables = self._tables(tree, set())
                         direct[relation.oid] |= tables
                         words = words.union(*(self._words[signature] for signature in called))
-                        self._usage.mentioned |= {
+                        mentioned |= {
                             (oid, name) for oid in (relation.oid, *tables)
                             for name in words.intersection(self._catalog.by_oid[oid].by_name)
                         }  # fmt: skip
+                        self._usage.mentioned |= mentioned
+                        for one in mentioned:
+                            self._usage.together.setdefault(one, set()).update(mentioned)
                         owners = self._compared_with_caller(tree, relation)
                         self._usage.owners |= owners
                         if policy.command in ("a", "*") and text is (policy.checked or policy.visible):

@@ -161,3 +161,10 @@ create function public.set_sender() returns trigger language plpgsql set search_
 create trigger set_sender before insert on public.notices for each row execute function public.set_sender();
 alter table public.notices enable row level security;
 create policy s on public.notices for select using (sender_id = auth.uid()); create policy i on public.notices for insert to authenticated with check (exists (select from public.letters as l where l.writer_id = auth.uid()));
+-- rows that two states open together, of one table and of a table and its parent
+create table public.shows (id uuid primary key default gen_random_uuid(), owner_id uuid not null references auth.users, approved boolean not null default false, published boolean not null default false);
+create table public.tickets (id uuid primary key default gen_random_uuid(), show_id uuid not null references public.shows, holder_id uuid not null references auth.users, status text not null default 'reserved' check (status in ('reserved', 'paid')));
+alter table public.shows enable row level security; alter table public.tickets enable row level security;
+create policy o on public.shows using (owner_id = auth.uid()); create policy p on public.shows for select using (approved and published);
+create policy h on public.tickets using (holder_id = auth.uid());
+create policy g on public.tickets for select using (status = 'paid' and exists (select from public.shows as s where s.id = show_id and s.approved and s.published));

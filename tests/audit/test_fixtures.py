@@ -66,7 +66,7 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
 
 def test_every_table_has_rows(odd: Audit) -> None:
     assert odd.not_tested == ()
-    assert odd.planted == odd.tables == 46
+    assert odd.planted == odd.tables == 48
 
 
 def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) -> None:
@@ -101,6 +101,20 @@ def test_rows_below_a_parent_in_each_state_that_policies_read(odd: Audit) -> Non
     assert {name: callers["anon"] for name, callers in public.items()} == {"comments": "read", "reactions": "read"}
     assert {name: callers["anon"] for name, callers in deleted.items()} == {"comments": "none", "reactions": "none"}
     assert (private["comments"]["stranger"], public["comments"]["stranger"]) == ("none", "read join")
+
+
+def test_rows_that_two_states_open_together(odd: Audit) -> None:
+    shows, tickets = (
+        {name: access["anon"] for name, access in odd.access.items() if name.startswith(f"public.{table}")}
+        for table in ("shows", "tickets")
+    )
+    assert {name for name, access in shows.items() if access == "read"} == {
+        "public.shows (approved = true, published = true)"
+    }
+    assert {name for name, access in tickets.items() if access == "read"} == {
+        "public.tickets (shows: approved = true, published = true; status = paid)"
+    }
+    assert {"public.tickets (status = paid)", "public.tickets (shows: published = true)"} < tickets.keys()
 
 
 def test_state_of_a_parent_that_only_a_function_of_its_children_reads(odd: Audit) -> None:

@@ -168,3 +168,14 @@ alter table public.shows enable row level security; alter table public.tickets e
 create policy o on public.shows using (owner_id = auth.uid()); create policy p on public.shows for select using (approved and published);
 create policy h on public.tickets using (holder_id = auth.uid());
 create policy g on public.tickets for select using (status = 'paid' and exists (select from public.shows as s where s.id = show_id and s.approved and s.published));
+-- two sides of one row, with different rights; one side is a profile
+create table public.personas (id uuid primary key default gen_random_uuid(), account_id uuid not null unique references auth.users);
+create table public.trades (id uuid primary key default gen_random_uuid(), buyer_id uuid not null references auth.users, seller_id uuid not null references public.personas, address text not null);
+alter table public.personas enable row level security; alter table public.trades enable row level security;
+create policy o on public.personas using (account_id = auth.uid());
+create policy b on public.trades for update using (buyer_id = auth.uid());
+create policy s on public.trades for select using (buyer_id = auth.uid() or seller_id = (select p.id from public.personas as p where p.account_id = auth.uid()));
+-- the two sides are never one user
+create table public.letters_sent (id uuid primary key default gen_random_uuid(), sender_id uuid not null references auth.users, recipient_id uuid not null references auth.users, body text not null, check (sender_id <> recipient_id));
+alter table public.letters_sent enable row level security;
+create policy r on public.letters_sent for select using (auth.uid() in (sender_id, recipient_id)); create policy u on public.letters_sent for update using (sender_id = auth.uid());

@@ -17,6 +17,7 @@ from supabase_jobs.audit.fixtures.values import candidates, utc_now
 from supabase_jobs.audit.run import Options, audit, insert_fixture
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, Severity
+from supabase_jobs.report.audit.matrix import rows
 from supabase_jobs.verify.committed import is_marked_id
 from supabase_jobs.verify.sign_up import SignUpRejectedError
 from tests.audit.conftest import run_audit
@@ -66,7 +67,7 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
 
 def test_every_table_has_rows(odd: Audit) -> None:
     assert odd.not_tested == ()
-    assert odd.planted == odd.tables == 48
+    assert odd.planted == odd.tables == 51
 
 
 def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) -> None:
@@ -115,6 +116,26 @@ def test_rows_that_two_states_open_together(odd: Audit) -> None:
         "public.tickets (shows: approved = true, published = true; status = paid)"
     }
     assert {"public.tickets (status = paid)", "public.tickets (shows: published = true)"} < tickets.keys()
+
+
+def test_rights_of_each_side_of_a_row(odd: Audit) -> None:
+    assert odd.access["public.trades"]["owner"].startswith("read update(")
+    assert odd.access["public.trades (seller_id of another)"]["owner"] == "read update"
+    assert odd.access["public.trades (buyer_id of another)"]["owner"] == "read"
+    assert odd.access["public.letters_sent"]["owner"].startswith("read update(")
+    assert odd.access["public.letters_sent (sender_id of another)"]["owner"] == "read"
+    assert "public.letters_sent (recipient_id of another)" not in odd.access  # that of the first row
+
+
+def test_matrix_omits_states_in_which_nothing_differs(odd: Audit) -> None:
+    shown = {row.object: row.access for row in rows(odd)}
+    assert {name for name in shown if name.startswith(("public.trades", "public.shows"))} == {
+        "public.trades",
+        "public.trades (buyer_id of another)",
+        "public.shows",
+        "public.shows (approved = true, published = true)",
+    }
+    assert {"public.trades (seller_id of another)", "public.shows (approved = true)"} < odd.access.keys()
 
 
 def test_state_of_a_parent_that_only_a_function_of_its_children_reads(odd: Audit) -> None:

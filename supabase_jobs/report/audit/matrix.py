@@ -29,9 +29,12 @@ class Row:
 
 
 def rows(result: Audit) -> Iterator[Row]:
-    """The tables, then views and topics of Realtime."""
-    yield from (Row(item.object, item.access, item.leaks) for item in result.summaries)
-    known = {item.object for item in result.summaries}
+    """The tables, with the states of rows in which the access differs; then views and topics of Realtime."""
+    known = {item.object: item for item in result.summaries}
+    for item in result.summaries:
+        table = known.get(item.object.partition(" (")[0], item)
+        if table is item or item.access != table.access or not item.leaks <= table.leaks:
+            yield Row(item.object, item.access, item.leaks)
     tried = {(cell.object, cell.action.partition(" ")[0]) for cell in result.cells}
     for name, callers in sorted(result.access.items()):
         if name not in known:

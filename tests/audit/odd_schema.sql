@@ -179,3 +179,14 @@ create policy s on public.trades for select using (buyer_id = auth.uid() or sell
 create table public.letters_sent (id uuid primary key default gen_random_uuid(), sender_id uuid not null references auth.users, recipient_id uuid not null references auth.users, body text not null, check (sender_id <> recipient_id));
 alter table public.letters_sent enable row level security;
 create policy r on public.letters_sent for select using (auth.uid() in (sender_id, recipient_id)); create policy u on public.letters_sent for update using (sender_id = auth.uid());
+-- members of a group in another state
+create table public.clubs (id uuid primary key default gen_random_uuid(), name text not null, archived boolean not null default false);
+create table public.club_members (club_id uuid references public.clubs, user_id uuid references auth.users, role text not null default 'member' check (role in ('owner', 'member')), primary key (club_id, user_id));
+create table public.club_posts (id uuid primary key default gen_random_uuid(), club_id uuid not null references public.clubs, body text not null);
+create function public.is_club_member(club uuid) returns boolean language sql stable security definer set search_path = '' as $$
+  select exists (select from public.club_members as m where m.club_id = club and m.user_id = auth.uid()) $$;
+alter table public.clubs enable row level security; alter table public.club_members enable row level security; alter table public.club_posts enable row level security;
+create policy r on public.clubs for select using (public.is_club_member(id));
+create policy r on public.club_members for select using (public.is_club_member(club_id));
+create policy r on public.club_posts for select using (public.is_club_member(club_id));
+create policy w on public.club_posts for update using (public.is_club_member(club_id) and not exists (select from public.clubs as c where c.id = club_id and c.archived));

@@ -67,7 +67,7 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
 
 def test_every_table_has_rows(odd: Audit) -> None:
     assert odd.not_tested == ()
-    assert odd.planted == odd.tables == 51
+    assert odd.planted == odd.tables == 54
 
 
 def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) -> None:
@@ -125,6 +125,13 @@ def test_rights_of_each_side_of_a_row(odd: Audit) -> None:
     assert odd.access["public.letters_sent"]["owner"].startswith("read update(")
     assert odd.access["public.letters_sent (sender_id of another)"]["owner"] == "read"
     assert "public.letters_sent (recipient_id of another)" not in odd.access  # that of the first row
+
+
+def test_members_of_a_group_in_another_state(odd: Audit) -> None:
+    for caller in ("owner", "member of club_members"):
+        assert odd.access["public.club_posts"][caller].startswith("read update(")
+        assert odd.access["public.club_posts (clubs: archived is set)"][caller] == "read"
+        assert odd.access["public.clubs (archived is set)"][caller] == "read"
 
 
 def test_matrix_omits_states_in_which_nothing_differs(odd: Audit) -> None:

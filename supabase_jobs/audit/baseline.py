@@ -15,7 +15,7 @@ from supabase_jobs.settings import read_toml
 NONE = "none"
 OUTSIDERS = {"anon", "newcomer", "stranger"}
 # the JSON Schema has the same pattern
-ACTIONS = r"^\s*((none|read|insert|update(\([^)]+\))?|delete|join|forge)(\s+|$))*$"
+ACTIONS = r"^\s*((none|(read|update)(\([^)]+\))?|insert|delete|join|forge)(\s+|$))*$"
 _WORDS = re.compile(r"\w+(?:\([^)]*\))?")
 _SCHEMA = "https://raw.githubusercontent.com/supabase-jobs/supabase-jobs/main/supabase_jobs/audit/access.schema.json"
 _HEAD = f"""\
@@ -56,7 +56,7 @@ def load(path: Path) -> Baseline:
             if re.search(ACTIONS, actions) is None:
                 raise ConfigError(
                     f'{path}: access."{name}".{_key(caller)}: unknown action in {actions!r}',
-                    hint="Known actions: read, insert, update, update(column,…), delete, join, forge; none.",
+                    hint="Known: read, insert, update, delete, join, forge; read(column,…), update(column,…); none.",
                     file=str(path),
                 )
     functions, accepted = _mapping(path, table, "functions"), _mapping(path, table, "accepted")
@@ -180,23 +180,30 @@ def _compare(
 ) -> Iterator[AuditFinding]:
     now, before = actions_of(new), actions_of(old)
     for action in beyond(now, before):
-        key, message = f"{name}:{caller}:{action}", f"{caller}: {action} is allowed; it was not"
+        key, message = f"{name}:{caller}:{action}", f"{caller}: {_of_columns(action, before)} is allowed; it was not"
         explained = result.explained.get(key) or _of_object(result, name)
         yield _finding(f"{key}:wider", Severity.ERROR, name, message, explained)
     for action in beyond(before, now):
-        yield _finding(
-            f"{name}:{caller}:{action}:narrower", _narrower(strict), name, f"{caller}: {action} is refused; it was not"
-        )
+        message = f"{caller}: {_of_columns(action, now)} is refused; it was not"
+        yield _finding(f"{name}:{caller}:{action}:narrower", _narrower(strict), name, message)
+
+
+def _of_columns(action: str, others: set[str]) -> str:
+    """An action, with what distinguishes it from the same action on some columns."""
+    return f"{action} of every column" if any(other.startswith(f"{action}(") for other in others) else action
 
 
 def beyond(actions: set[str], others: set[str]) -> list[str]:
-    """The actions that the others do not include: `update` includes every column, and `update(a)` every value of a."""
+    """The actions that the others do not include.
+
+    `read` and `update` include every column, and `update(a)` every value of a.
+    """
     found = actions - others
     return sorted(a for a in found if a.partition("(")[0] not in others and f"{a.partition('=')[0]})" not in others)
 
 
 def actions_of(text: str | None) -> set[str]:
-    """`read update(a,b)` as a set: each column of an update is an action of its own."""
+    """`read update(a,b)` as a set: each column is an action of its own."""
     found: set[str] = set()
     for word in _WORDS.findall(re.sub(r",\s+", ",", text or NONE)):
         action, _, columns = word.partition("(")

@@ -1,7 +1,7 @@
 """The difference in access between the audits of two databases: only what changed, wider access first."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from supabase_jobs.audit.baseline import NONE, OUTSIDERS, Baseline, actions_of, beyond, opens
@@ -21,6 +21,8 @@ _SHORT = {"join": "add its own rows to another's group", "forge": "insert in ano
 _GENERAL = ("anon", "newcomer", "stranger")
 _NO_CALLER = "this kind of caller exists on one side only, or has no row on the other"
 _NO_ROW = "no row could be generated"
+# a column in the name of a state
+_STATE = re.compile(r"(?:^|, )(\w+)(?: = | is set| of another)")
 _INCONCLUSIVE = "it could not be tested, or the attempt ended with a lock or a timeout"
 
 
@@ -139,7 +141,8 @@ class _Comparison:
         severity = Severity.INFO if is_accepted else Severity.ERROR
         if new_column := _column_verb("new", name, action, self._before):
             verb = new_column
-            if caller not in OUTSIDERS and not is_accepted:  # the rule of new tables
+            # the rule of new tables, and of new columns without a grant of their own, which are no change
+            if not is_accepted and (caller not in OUTSIDERS or action.startswith("read(")):
                 severity, fix = self._narrower, ""
         self._add(WIDER, severity, name, caller, action, verb=verb, cause=cause, fix=fix)
 
@@ -212,17 +215,18 @@ def _verb(action: str, others: set[str]) -> str:
     kind, _, detail = action.rstrip(")").partition("(")
     if detail:
         column, _, value = detail.partition("=")
-        return f"set {column} to {value} in" if value else f"update {column} of"
-    if kind == "update" and any(other.startswith("update(") for other in others):
-        return "update every column of"
+        return f"set {column} to {value} in" if value else f"{kind} {column} of"
+    if any(other.startswith(f"{kind}(") for other in others):
+        return f"{kind} every column of"
     return _VERBS.get(kind, kind)
 
 
 def _column_verb(what: str, name: str, action: str, without: Audit) -> str:
-    """The verb of an update of a column that one side does not have; '' for other actions."""
-    column = action.rstrip(")").partition("(")[2].partition("=")[0]
+    """The verb for a column that one side does not have; '' for other actions."""
+    kind, _, columns = action.rstrip(")").partition("(")
+    column = columns.partition("=")[0]
     relation = without.relations.get(name.partition(" (")[0])
-    return f"update the {what} column {column} of" if column and relation and column not in relation.columns else ""
+    return f"{kind} the {what} column {column} of" if column and relation and column not in relation.columns else ""
 
 
 def _access(allowed: Mapping[str, str]) -> str:
@@ -266,10 +270,18 @@ def _untested(name: str, side: Audit) -> str | None:
     if "database" in listed:
         return listed["database"]
     if part:
-        state = part.rstrip(")")
-        columns = [c for c in relation.columns if state.startswith(f"{c} = ") or state == f"{c} is set"]
-        return _NO_ROW if columns else None
+        columns = list(_columns_of(part.removesuffix(")"), label, side.relations))
+        return _NO_ROW if columns and all(columns) else None
     return _NO_ROW
+
+
+def _columns_of(state: str, label: str, relations: Mapping[str, AuditedRelation]) -> Iterator[bool]:
+    """Whether each column that the name of a state contains exists: `a is set`, `notes: shared = true; a = b`."""
+    for part in state.split("; "):
+        table, _, own = part.rpartition(": ")
+        found = [r for name, r in relations.items() if (name.endswith(f".{table}") if table else name == label)]
+        for column in _STATE.findall(own):
+            yield any(column in relation.columns for relation in found)
 
 
 def _what(name: str, relations: Mapping[str, AuditedRelation]) -> str:

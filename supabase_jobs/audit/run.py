@@ -1,7 +1,7 @@
 """Audit a database: generate rows, run every caller's actions, judge the outcomes; everything is rolled back."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,7 +10,7 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus
 
 from supabase_jobs.audit import callers, catalog
-from supabase_jobs.audit.baseline import Access, wider
+from supabase_jobs.audit.baseline import Access, actions_of, wider
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS, Configuration
 from supabase_jobs.audit.fixtures import materialized
@@ -35,6 +35,7 @@ from supabase_jobs.verify.script import SETTINGS
 
 TIME_LIMIT_S = 300
 _PARTS = 5  # that `advance` counts
+_Cell = tuple[str, str, str]  # object, caller, action
 # the search_path as PostgREST sets it for a request; Storage refuses DELETE outside of its API without the other one
 REQUEST_SETTINGS = (
     Statement("set local search_path = public, extensions"),
@@ -123,16 +124,19 @@ def audit(connection: Connection, options: Options) -> Audit:
         granted = {**access.access(probes.attempts, tried), **topic_leaks.access(channels)}
         beyond = _beyond(granted, options.accepted, probes.attempts)
         options.advance(5, _PARTS)
+        by_grant = _opened_by_grants(beyond, options.accepted or {})
+        deviations = {key: leak for key, leak in beyond.items() if key not in by_grant}
         findings = causes.explain(
             acting,
             plan,
-            [*judged, *beyond.values()],
+            [*judged, *deviations.values()],
             probes.attempts,
             probes.cursor_statements(),
             intended=options.intended,
             may_lock=options.is_local,
         )
-        explained = {key: (f.cause, f.fix) for key, f in zip(beyond, findings[len(judged) :], strict=True)}
+        explained = {key: (f.cause, f.fix) for key, f in zip(deviations, findings[len(judged) :], strict=True)}
+        explained |= by_grant
         # an info is access that may be intended: SQL that ends it could break the project
         findings = [replace(f, fix="") if f.severity is Severity.INFO else f for f in findings[: len(judged)]]
         findings += unprobed.find(plan, relations, {a.relation.oid for a in probes.attempts}, findings)
@@ -154,7 +158,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         (time.monotonic() - started) * 1000,
         granted,
         access.functions([] if options.tables else exposed),
-        explained,
+        {":".join(key): how for key, how in explained.items()},
         callers={caller.label: repeat.become(caller) for caller in everyone},
         relations={r.label: _relation(r, found) for r in found.relations if selected(r, options)},
         tested={**access.tested(probes.attempts, tried), **topic_leaks.tested(channels)},
@@ -244,18 +248,26 @@ def _label(bypass: Bypass) -> str:
     return target.label if isinstance(target, catalog.Relation) else target.signature
 
 
-def _beyond(granted: Access, accepted: Access | None, attempts: Sequence[Attempt]) -> dict[str, Leak]:
+def _beyond(granted: Access, accepted: Access | None, attempts: Sequence[Attempt]) -> dict[_Cell, Leak]:
     """The attempts that show access beyond the accepted one, one for each object, caller and action."""
     if accepted is None:
         return {}
     shown = access.shown_by(attempts)
-    found: dict[str, Leak] = {}
-    for name, caller, action in wider(granted, accepted):
-        if (attempt := shown.get((name, caller, action))) is not None:
+    found: dict[_Cell, Leak] = {}
+    for cell in wider(granted, accepted):
+        if (attempt := shown.get(cell)) is not None:
             kind = "deviation" if not attempt.relation.is_table or attempt.relation.rls else "rls-disabled"
-            found[f"{name}:{caller}:{action}"] = Leak(
-                kind, Severity.INFO, attempt.relation, attempt.action, "", attempt
-            )
+            found[cell] = Leak(kind, Severity.INFO, attempt.relation, attempt.action, "", attempt)
+    return found
+
+
+def _opened_by_grants(beyond: Mapping[_Cell, Leak], accepted: Access) -> dict[_Cell, tuple[str, str]]:
+    """Cause and fix of reads that a grant on columns opens, not a policy."""
+    found = {}
+    for (name, caller, action), leak in beyond.items():
+        before = actions_of(accepted.get(name, {}).get(caller))
+        if how := grants.of_columns(leak.relation, leak.attempt.caller.role, action, before):
+            found[name, caller, action] = how
     return found
 
 

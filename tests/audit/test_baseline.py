@@ -54,6 +54,18 @@ def test_another_value_of_a_column_is_wider_access() -> None:
     assert _found(_audit(draft), Baseline(every)) == ["warning baseline:public.notes:owner:update(status):narrower"]
 
 
+def test_another_readable_column_is_wider_access() -> None:
+    some, more = ({"public.notes": {"anon": f"read({columns})"}} for columns in ("body", "body,email"))
+    every = {"public.notes": {"anon": "read"}}
+    assert _found(_audit(more), Baseline(some)) == ["error baseline:public.notes:anon:read(email):wider"]
+    assert _found(_audit(every), Baseline(some)) == ["error baseline:public.notes:anon:read:wider"]
+    assert _found(_audit(some), Baseline(every)) == ["warning baseline:public.notes:anon:read:narrower"]
+    [finding] = apply(_audit(every), Baseline(some), strict=False, narrowed=False).findings
+    assert finding.message == "anon: read of every column is allowed; it was not"
+    [finding] = apply(_audit(some), Baseline(every), strict=False, narrowed=False).findings
+    assert finding.message == "anon: read of every column is refused; it was not"
+
+
 @pytest.mark.parametrize(("strict", "severity"), [(False, "warning"), (True, "error")])
 def test_narrower_access_is_a_warning_unless_strict(strict: bool, severity: str) -> None:
     narrower = {"public.notes": {"stranger": "none", "owner": "read update(body,title)"}}

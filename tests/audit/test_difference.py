@@ -63,6 +63,41 @@ def test_narrower_access_fails_if_strict(strict: bool, ok: bool) -> None:
     assert diff(CLOSED, narrower, strict=strict).ok is ok
 
 
+def test_another_readable_column_is_wider() -> None:
+    before, after = (state({NOTES: {"anon": f"read({columns})"}}) for columns in ("id", "id,title"))
+    assert [c.message for c in diff(before, after).changes] == ["anon can now read title of public.notes"]
+    assert [c.message for c in diff(after, before).changes] == ["anon can no longer read title of public.notes"]
+    every = state({NOTES: {"anon": "read"}})
+    assert [c.message for c in diff(before, every).changes] == ["anon can now read every column of public.notes"]
+    assert not diff(before, every).ok
+
+
+def test_a_new_readable_column_fails_only_if_strict() -> None:
+    """Of a table without column privileges, a new column is no change at all."""
+    before, after = (state({NOTES: {"anon": f"read({columns})"}}) for columns in ("id", "id,phone"))
+    [change] = diff(before, after).changes
+    assert change.message == "anon can now read the new column phone of public.notes"
+    assert (str(change.severity), diff(before, after).ok, diff(before, after, strict=True).ok) == (
+        "warning", True, False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["shared = true, title = x", "notes: shared is set; title = x", "title of another", "notes: shared = true"],
+)
+def test_rows_that_could_be_generated_on_one_side_only(rows: str) -> None:
+    """Both sides have the columns, so that the other row was refused: nothing is known about it."""
+    name = f"{NOTES} ({rows})"
+    one = state({NOTES: {"anon": "none"}, name: {"anon": "read"}})
+    other = state({NOTES: {"anon": "none"}})
+    for before, after in ((one, other), (other, one)):
+        assert diff(before, after).changes == ()
+        assert [item.object for item in diff(before, after).not_compared] == [name]
+    lacking = state({NOTES: {"anon": "none"}}, relations={NOTES: AuditedRelation("table", frozenset("id"), True, True)})
+    assert [c.change for c in diff(lacking, one).changes] == ["new"]
+
+
 def test_one_column_less_of_every_column_is_narrower() -> None:
     every = state({NOTES: {"owner": "read update"}})
     some = state({NOTES: {"owner": "read update(title)"}})

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from supabase_jobs.audit.baseline import Baseline, apply
 from supabase_jobs.audit.catalog import Column, Constraint, Relation
 from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.committed import marked
@@ -217,6 +218,29 @@ def test_secret_that_only_signed_in_users_read_is_a_warning(odd: Audit) -> None:
     assert (finding.id, finding.severity, finding.message) == (
         "public:public.sellers:select", Severity.WARNING, message,
     )  # fmt: skip
+
+
+def test_column_that_a_grant_opens_is_wider_access(odd: Audit, odd_url: str) -> None:
+    assert (odd.access["public.sellers"]["anon"], odd.access["public.sellers"]["newcomer"]) == (
+        "read(name,user_id)", "read",
+    )  # fmt: skip
+    for grant, action, fix in (
+        ("select (iban)", "read(iban)", 'revoke select ("iban") on "public"."sellers" from "anon";'),
+        (
+            "select",
+            "read",
+            'revoke select on "public"."sellers" from "anon"; grant select ("user_id", "name") on "public"."sellers"'
+            ' to "anon";',
+        ),
+    ):
+        with connect(odd_url) as connection, connection.transaction(force_rollback=True):
+            connection.execute(f"grant {grant} on public.sellers to anon")
+            result = run_audit(connection, odd.access)
+        now = apply(result, Baseline(odd.access, result.functions), strict=False, narrowed=False)
+        found = {f.id: (f.cause, f.fix.splitlines()[-1]) for f in now.findings if f.id.startswith("baseline:")}
+        cause = f"a grant of {grant.replace('select', 'SELECT')}"
+        assert found[f"baseline:public.sellers:anon:{action}:wider"] == (cause, fix)
+        assert set(found.values()) == {(cause, fix)}
 
 
 def test_trigger_that_replaces_the_author_lets_nobody_forge_it(odd: Audit) -> None:

@@ -71,6 +71,9 @@ def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, str], Attempt]
         if attempt.reached and attempt.name != OPEN and (label := _label(attempt)) is not None:
             word = attempt.name if attempt.name in (JOIN, FORGE) else _WORDS[attempt.action]
             found.setdefault((attempt.label, label, word), attempt)
+            if attempt.action == SELECT:
+                for column in readable(attempt):
+                    found.setdefault((attempt.label, label, f"{word}({column})"), attempt)
             if attempt.column:
                 found.setdefault((attempt.label, label, f"{word}({attempt.column})"), attempt)
                 found.setdefault((attempt.label, label, f"{word}({attempt.column}={attempt.value})"), attempt)
@@ -100,9 +103,16 @@ def _actions(attempts: Sequence[Attempt]) -> str:
         if action == UPDATE:
             words += _updates(group)
         elif any(a.reached for a in group):
-            words.append(word)
+            some = action == SELECT and _restricted(group[0])
+            words.append(f"{word}({','.join(sorted(readable(group[0])))})" if some else word)
     words += [name for name in (JOIN, FORGE) if any(a.name == name and a.reached for a in attempts)]
     return " ".join(words) or "none"
+
+
+def readable(attempt: Attempt) -> list[str]:
+    """The columns that the role of an attempt may read."""
+    relation = attempt.relation
+    return [c.name for c in relation.columns if relation.may(attempt.caller.role, "SELECT", c.name)]
 
 
 def _updates(attempts: Sequence[Attempt]) -> list[str]:
@@ -133,8 +143,8 @@ def _is_listed(relation: Relation, column: str, value: str) -> bool:
 
 
 def _restricted(attempt: Attempt) -> bool:
-    """Whether the role may update only some columns."""
-    return f"{attempt.caller.role} UPDATE" not in attempt.relation.granted
+    """Whether the role has the privilege of an attempt on columns, not on the table."""
+    return f"{attempt.caller.role} {attempt.action.upper()}" not in attempt.relation.granted
 
 
 def reachable_functions(catalog: Catalog) -> list[Function]:

@@ -1,9 +1,9 @@
-"""Privileges that no policy limits: TRUNCATE of tables, and UPDATE of sequences.
+"""Privileges that no policy limits: TRUNCATE of tables, UPDATE of sequences, and SELECT of columns.
 
-The API has no request that uses them, but a function that runs statements of its caller does.
+The API has no request that uses the first two, but a function that runs statements of its caller does.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from psycopg import sql
 
@@ -22,6 +22,20 @@ def find(catalog: Catalog, relations: Iterable[Relation]) -> Iterator[AuditFindi
     sequences = [(s.schema, s.name, s.roles) for s in catalog.sequences if s.schema in catalog.served]
     yield from _findings("truncate", "empty", "table", tables)
     yield from _findings("sequence", "set", "sequence", sequences)
+
+
+def of_columns(relation: Relation, role: str, action: str, accepted: Collection[str]) -> tuple[str, str] | None:
+    """Cause and fix of a read of more columns than before; None if a policy opens the access, not a grant."""
+    known = {a.partition("(")[2].rstrip(")") for a in accepted if a.startswith("read(")}
+    if not known or action.partition("(")[0] != "read":
+        return None
+    target, to = relation.identifier, sql.Identifier(role)
+    if column := action.partition("(")[2].rstrip(")"):
+        revoke = sql.SQL("revoke select ({}) on {} from {};").format(sql.Identifier(column), target, to)
+        return f"a grant of SELECT ({column})", revoke.as_string(None)
+    columns = sql.SQL(", ").join(c.identifier for c in relation.columns if c.name in known)
+    fix = sql.SQL("revoke select on {0} from {1}; grant select ({2}) on {0} to {1};").format(target, to, columns)
+    return "a grant of SELECT", fix.as_string(None)
 
 
 def _findings(

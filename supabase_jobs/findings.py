@@ -382,5 +382,10 @@ class SuiteMutation:
 
     @property
     def ok(self) -> bool:
-        """Whether every mutant ran, and none survived."""
-        return not self.survivors and len(self.mutants) == self.selected
+        """Whether every mutant ran, none survived, and the database accepted a fault."""
+        return not self.survivors and self.is_complete and len(self.of("rejected")) < len(self.mutants)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every mutant ran."""
+        return len(self.mutants) == self.selected

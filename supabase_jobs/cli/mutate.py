@@ -92,7 +92,7 @@ def command(
 
     The faults are derived from the catalogs: policies, privileges, constraints, indexes, functions and others. Each is
     injected in a transaction, verified and rolled back. With --run, each is committed in a copy of the database.
-    Exits 1 if a mutant survived.
+    Exits 1 if a mutant survived, or if no fault was injected.
     """
     if json_ and format_ not in (None, "json"):
         raise ConfigError(f"--json conflicts with --format {format_}", hint="Pass only one of them.")
@@ -127,7 +127,7 @@ def _run_verify(ctx: click.Context, only: str | None, allow_remote: bool, as_jso
         print_json(_document(result))
     else:
         _print(result)
-    ctx.exit(passed(not result.survivors))
+    ctx.exit(passed(result.ok))
 
 
 def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, options: Mapping[str, Any]) -> None:
@@ -193,7 +193,7 @@ def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, opti
         _write_tests(options["tests_folder"], result)
     if interrupted is not None:
         raise interrupted
-    ctx.exit(passed(not result.survivors))
+    ctx.exit(passed(result.ok))
 
 
 @contextmanager
@@ -288,11 +288,13 @@ def _print(result: "MutationResult") -> None:
         click.echo(f"{name:<{width}}  {killed[name]:>4} of {total:>4} killed")
     from supabase_jobs.report.wording import counted
 
-    verdict = "FAILED" if result.survivors else "ok"
+    verdict = "ok" if result.ok else "FAILED"
     click.echo(
         f"{verdict}: {counted(len(result.mutants), 'mutant')}, {result.killed} killed, {len(result.waived)} waived,"
         f" {len(result.survivors)} survived; {len(result.not_injected)} not injected"
     )
+    if not result.mutants:
+        click.echo("no fault was injected: nothing was tested")
 
 
 def _operator(fault_id: str) -> str:

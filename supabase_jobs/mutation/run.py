@@ -11,13 +11,14 @@ from itertools import groupby, repeat
 from pathlib import Path
 
 import psycopg
+from psycopg.errors import InsufficientPrivilege
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.conninfo import read
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.database.sql_files import sql_files
-from supabase_jobs.errors import ConfigError, VerificationError
+from supabase_jobs.errors import ConfigError, PrivilegeError, VerificationError
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.mutation.quick import Quick
 from supabase_jobs.settings import read_toml
@@ -98,6 +99,11 @@ class MutationResult:
         """The mutants that were neither killed nor waived."""
         return tuple(m for m in self.mutants if m.survived)
 
+    @property
+    def ok(self) -> bool:
+        """Whether a fault was injected, and no mutant survived."""
+        return bool(self.mutants) and not self.survivors
+
 
 Progress = Callable[[str], AbstractContextManager[None]]
 
@@ -154,7 +160,8 @@ def mutate(
     """Inject every fault, run these areas of `verify` on it, and roll it back.
 
     Raises VerificationError (1) if `verify` finds an error before the first fault, ConfigError (2) if the sources have
-    no recorded structure, and psycopg's errors if the connection is lost or another session holds a conflicting lock.
+    no recorded structure, PrivilegeError (7) if the role may inject no fault, and psycopg's errors if the connection is
+    lost or another session holds a conflicting lock.
     """
     recorded = snapshot.load(expectations.declaration(snapshot.FILE_NAME)).with_variables(expectations.variables)
     reasons = waivers(expectations)
@@ -177,6 +184,8 @@ def mutate(
                             mutants.append(Mutant(fault, by, reasons.get(fault.id)))
                         except _NotInjectedError as error:
                             not_injected.append((fault, str(error)))
+    if not mutants:
+        _check_privileges(connection, [error for _, error in not_injected])
     return MutationResult(tuple(mutants), tuple(not_injected))
 
 
@@ -239,4 +248,15 @@ def _check_no_errors(connection: Connection, expectations: Expectations, areas: 
         raise VerificationError(
             f"verify finds an error before the first fault: {errors[0].id}",
             hint="Run supabase-jobs verify, and fix what it reports.",
+        )
+
+
+def _check_privileges(connection: Connection, errors: Sequence[str]) -> None:
+    """Raise PrivilegeError if the role lacked a privilege for every fault."""
+    code = f"{InsufficientPrivilege.sqlstate}: "
+    if errors and all(error.startswith(code) for error in errors):
+        raise PrivilegeError(
+            f"the role {connection.info.user} may not inject faults: {errors[0].removeprefix(code)}",
+            hint="Connect as the role that owns the objects: postgres on Supabase.",
+            sqlstate=InsufficientPrivilege.sqlstate,
         )

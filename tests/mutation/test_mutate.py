@@ -22,7 +22,7 @@ from supabase_jobs.verify.structure import check, snapshot
 from supabase_jobs.verify.structure.catalog import Fact
 from supabase_jobs.verify.structure.fixes import Fixes
 from tests.fix_cli import Run
-from tests.fix_db import EXPECTATIONS
+from tests.fix_db import EXPECTATIONS, Database
 
 # The rows of the catalogs, without the columns of pg_class that autovacuum changes, and the numbers of rows.
 STATE = """
@@ -173,9 +173,36 @@ def test_a_fault_that_the_database_rejects_does_not_count(
     monkeypatch.setattr("supabase_jobs.mutation.run.derive", lambda *_: [impossible])
     code, out = run("mutate", "--json", "--db-url", shared(16))
     document = json.loads(out)
-    assert (code, document["total"], document["mutants"]) == (0, 0, [])
+    assert (document["total"], document["mutants"]) == (0, [])
     [refused] = document["not_injected"]
     assert refused["error"] == '42P01: table "not_there" does not exist'
+    assert code == 1  # nothing was tested
+
+
+def test_a_run_without_mutants_has_failed(shared: Callable[[int], str], derive_only: Callable[[str], None]) -> None:
+    derive_only("none:")
+    code, out = run("mutate", "--db-url", shared(16))
+    assert (code, out.splitlines()) == (
+        1,
+        [
+            "FAILED: 0 mutants, 0 killed, 0 waived, 0 survived; 0 not injected",
+            "no fault was injected: nothing was tested",
+        ],
+    )
+
+
+def test_a_role_that_may_inject_no_fault_exits_7(
+    shared_database: Callable[[int], Database], cli: Run, derive_only: Callable[[str], None]
+) -> None:
+    derive_only("indexes:drop:")
+    database = shared_database(16)
+    ran = cli("mutate", "--json", "--db-url", database.server.url(database.name, "authenticator"))
+    error = ran.json["error"]
+    assert (ran.code, error["code"], error["sqlstate"]) == (7, "insufficient_privilege", "42501")
+    assert error["message"] == (
+        "the role authenticator may not inject faults: must be owner of index idx_async_jobs_active"
+    )
+    assert error["hint"] == "Connect as the role that owns the objects: postgres on Supabase."
 
 
 def test_an_error_of_verify_kills_the_mutant(shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,12 @@ def test_only_a_complete_run_is_ok() -> None:
     assert FORMATS["text"](replace(COMPLETE, selected=2)).splitlines()[-1].startswith("INTERRUPTED: ")
 
 
+def test_a_run_in_which_no_fault_was_injected_has_failed() -> None:
+    refused = replace(COMPLETE, mutants=(REJECTED,))
+    assert not refused.ok
+    assert FORMATS["text"](refused).splitlines()[-1].startswith("FAILED: score")
+
+
 def test_junit_fails_for_a_survivor_only() -> None:
     root = ElementTree.fromstring(FORMATS["junit"](RESULT).partition("?>\n")[2])  # noqa: S314  our own
     assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("5", "1", "3")

@@ -66,7 +66,7 @@ def counts(result: SuiteMutation) -> str:
 
 
 def verdict(result: SuiteMutation) -> str:
-    """`ok`, `FAILED` if a mutant survived, or `INTERRUPTED`."""
-    if result.survivors:
-        return "FAILED"
-    return "ok" if result.ok else "INTERRUPTED"
+    """`ok`, `FAILED` if a mutant survived or no fault was injected, or `INTERRUPTED`."""
+    if result.ok:
+        return "ok"
+    return "FAILED" if result.survivors or result.is_complete else "INTERRUPTED"

@@ -167,6 +167,7 @@ def command(
         options = replace(options, is_local=is_embedded, volatile=call_functions or is_embedded)
         with progress("auditing"):
             result = _emit(connection, options, emitted) if emitted else audit(connection, options)
+        result = _fail_if_nothing_is_reached(result, options)
         if endpoint is not None:
             from supabase_jobs.audit.http import compare
 
@@ -185,6 +186,21 @@ def command(
         write_file(output, _report(result, form, terminal=False))
     _annotate(result)
     ctx.exit(passed(result.ok or bool(emitted) or update_baseline is not None))
+
+
+def _fail_if_nothing_is_reached(result: "Audit", options: "Options") -> "Audit":
+    """Add what makes the audit fail if requests reach no object: nothing was tested."""
+    from supabase_jobs.findings import NotTested
+
+    if result.tables or result.cells or result.functions or result.not_tested:
+        return result
+    schemas = list(dict.fromkeys(options.schemas or options.served))
+    why = f"requests reach no table, view or function in the {'schema' if len(schemas) == 1 else 'schemas'} "
+    help_ = (
+        "Check the database, and whether its migrations are applied. Other schemas: pass --schema NAME, or set schemas"
+        " under [api] in supabase/config.toml."
+    )
+    return replace(result, not_tested=(NotTested("database", f"{why}{', '.join(schemas)}", help_, fails=True),))
 
 
 def _emit(connection: "Connection", options: "Options", emitted: Sequence[tuple[str, Path]]) -> "Audit":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from supabase_jobs.cli.common import advance, connected, narrate, progress
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.settings import DEFAULT_MIGRATIONS
 
 if TYPE_CHECKING:
     from supabase_jobs.audit.configuration import Configuration
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 def project_database(given: "Settings", *, seed: bool = False) -> Iterator[tuple["Connection", bool]]:
     """The target database; without one, an embedded server with the project's migrations, removed afterwards.
 
-    With `seed`, the project's seed files run after the migrations. Raises ConfigError if there is a target database.
+    With `seed`, the project's seed files run after the migrations. Raises ConfigError for `seed` with a target
+    database, and without a target database if there are no migrations.
     """
     from supabase_jobs.database.connection import connect
     from supabase_jobs.local import server
@@ -39,7 +41,15 @@ def project_database(given: "Settings", *, seed: bool = False) -> Iterator[tuple
     from supabase_jobs.local.platform import load_services
     from supabase_jobs.sources import project
 
-    files, seeds = project.files(given), project.seeds(given) if seed else []
+    files = project.files(given)
+    folder = given.migrations or given.directory / DEFAULT_MIGRATIONS
+    if not files.migrations or (given.migrations is None and given.sql_dir is None):
+        inside = folder.is_relative_to(given.directory)
+        raise ConfigError(
+            f"no migrations in {folder.relative_to(given.directory) if inside else folder}",
+            hint="Run it in the project's folder, or pass --db-url URL.",
+        )
+    seeds = project.seeds(given) if seed else []
     with server.throwaway(**_version(given)) as embedded, connect(embedded.url) as connection:
         load_services(embedded.own_url)
         _narrate_missing(_apply(connection, embedded.own_url, files))

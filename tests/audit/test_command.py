@@ -64,6 +64,30 @@ def test_audit_exits_1_for_a_leak_and_prints_json(cli: Run, folder: Path) -> Non
     assert {"object", "caller", "whose", "action", "outcome"} == set(ran.json["matrix"][0])
 
 
+@pytest.mark.parametrize("words", [(), ("--json",), ("--update-baseline",)])
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_audit_without_migrations_is_refused(cli: Run, tmp_path: Path, words: tuple[str, ...], is_folder: bool) -> None:
+    if is_folder:
+        (tmp_path / "supabase" / "migrations").mkdir(parents=True)
+    ran = cli("audit", *words)
+    assert ran.code == 2
+    for text in ("no migrations in supabase/migrations", "Run it in the project's folder, or pass --db-url URL."):
+        assert text in ran.out + ran.err
+    assert not (tmp_path / "supabase" / "access.toml").exists()
+
+
+def test_audit_of_a_database_in_which_requests_reach_nothing_fails(cli: Run, platform_url: str) -> None:
+    ran = cli("audit", "--json", "--db-url", platform_url)
+    assert (ran.code, ran.json["ok"], ran.json["matrix"]) == (1, False, [])
+    [untested] = ran.json["coverage"]["not_tested"]
+    assert (untested["object"], untested["fails"]) == ("database", True)
+    assert untested["why"] == "requests reach no table, view or function in the schemas public, graphql_public"
+    text = cli("audit", "--db-url", platform_url).out
+    assert "not tested: database: requests reach no table" in text
+    assert "\nFAILED: 0 errors, 0 other findings, 1 object not tested; rows for 0 of 0 tables, 0 cells, " in text
+    assert "[excluded]" not in text  # which names tables
+
+
 @on_the_session_server
 def test_seed_inserts_the_rows_that_generated_rows_need(cli: Run, tmp_path: Path) -> None:
     migrations = tmp_path / "supabase" / "migrations"

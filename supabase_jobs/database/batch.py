@@ -18,6 +18,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.interrupts import closed_by_interrupt
 
 _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
 
@@ -63,13 +64,13 @@ def run_groups(connection: Connection, groups: Sequence[Sequence[Statement]]) ->
 
     Needs an open transaction: outside of one, each group would be a transaction of its own. After a failed group the
     transaction is aborted until a later group goes back to a savepoint. Nothing is prepared, so any pooler will do.
-    Raises psycopg's OperationalError where the connection is lost.
+    Raises psycopg's OperationalError where the connection is lost; an interrupt closes it.
     """
     if not groups:
         return []
     quote = psycopg.ClientCursor(connection)
     commands = [[_command(connection, quote, statement) for statement in group] for group in groups]
-    with connection.lock:
+    with closed_by_interrupt(connection), connection.lock:
         results = iter(connection.wait(_exchange(connection, commands)))
     return [_group(connection, group, [next(results) for _ in group], next(results)) for group in groups]
 

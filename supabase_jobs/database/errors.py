@@ -9,6 +9,7 @@ from psycopg import errors
 
 from supabase_jobs.database.conninfo import connected_address, mask
 from supabase_jobs.database.hosts import reason
+from supabase_jobs.database.interrupts import interrupt_behind
 from supabase_jobs.errors import BusyError, ConnectError, PrivilegeError, SupabaseJobsError
 
 # Caused by the locks of another session: the same statement may succeed when it is run again.
@@ -37,12 +38,17 @@ def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Translate the psycopg errors that no caller handles; the messages contain no password.
 
     Raises ConnectError (7) if the connection was lost, PrivilegeError (7) if the role lacks a privilege or may only
-    read, BusyError (5) if another session blocked the statement, and SupabaseJobsError (2) for all other errors.
+    read, BusyError (5) if another session blocked the statement, and SupabaseJobsError (2) for all other errors. An
+    error that follows from an interrupt is replaced by the interrupt.
     """
     password, address = connection.info.password, connected_address(connection)
     try:
         yield
-    except psycopg.Error as error:
+    except Exception as error:
+        if (interrupt := interrupt_behind(error)) is not None:
+            raise interrupt from None
+        if not isinstance(error, psycopg.Error):
+            raise
         text = mask(error.diag.message_primary or reason(str(error)), password, address)
         _translate(error, text, lost=connection.broken)
 

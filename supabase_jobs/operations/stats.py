@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.interrupts import pipeline
 from supabase_jobs.operations.statements import requires_migrations, statement, statements
 
 Rows = list[dict[str, Any]]
@@ -52,7 +53,7 @@ def _run(
     cursors: dict[str, psycopg.Cursor[dict[str, Any]]] = {}
     timeout = None
     try:
-        with connection.pipeline():
+        with pipeline(connection):
             connection.execute(_BEGIN)
             statement("stats/settings").execute(connection)
             for name in names:

@@ -15,6 +15,7 @@ from psycopg.pq import ExecStatus
 
 from supabase_jobs.database.batch import Answer, Statement, read
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.interrupts import pipeline
 from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.verify.identity import NULL, Identity
@@ -146,7 +147,7 @@ def check_identity(impersonation: Impersonation, identity: Identity, answers: Se
 def set_identity(impersonation: Impersonation, identity: Identity) -> None:
     """Set an identity's role and request settings, until the transaction or savepoint is rolled back."""
     serve_previous(impersonation, identity)
-    with impersonation.connection.pipeline():  # fewer round trips
+    with pipeline(impersonation.connection):  # fewer round trips
         check = send_identity(impersonation, identity)
     check()
 

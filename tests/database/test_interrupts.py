@@ -1,0 +1,103 @@
+"""An interrupt by a signal ends a command as an interrupt, and ends the statement on the server."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from itertools import count
+from types import FrameType
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import generators
+
+from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import translated
+from supabase_jobs.database.interrupts import pipeline
+from supabase_jobs.errors import SupabaseJobsError
+from supabase_jobs.verify.run import verify
+from tests.fix_db import EXPECTATIONS
+
+SLEEP = "select pg_sleep(30)"
+_ACTIVE = "select count(*) from pg_stat_activity where pid = %s and state = 'active'"
+
+
+@contextmanager
+def interrupted(seconds: float = 0.1) -> Iterator[None]:
+    """Interrupt the block after this time, by a signal as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def sent_then_raised(connection: Connection) -> None:
+    with pipeline(connection):
+        connection.execute(SLEEP)
+        raise KeyboardInterrupt
+
+
+def waited_for_at_the_end(connection: Connection) -> None:
+    with pipeline(connection):
+        connection.execute(SLEEP)
+        connection.execute("select 1")
+
+
+def in_a_batch(connection: Connection) -> None:
+    run_groups(connection, [[Statement(SLEEP)], [Statement("select 1")]])
+
+
+@pytest.mark.parametrize("run", [sent_then_raised, waited_for_at_the_end, in_a_batch], ids=lambda run: run.__name__)
+def test_an_interrupt_cancels_the_statement(applied_url: str, run: Callable[[Connection], None]) -> None:
+    with closing(psycopg.connect(applied_url)) as connection, psycopg.connect(applied_url, autocommit=True) as other:
+        pid = connection.info.backend_pid
+        connection.execute("select")
+        with interrupted():
+            run(connection)
+        assert connection.broken
+        end = time.monotonic() + 5
+        while other.execute(_ACTIVE, (pid,)).fetchone() != (0,):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [1, 2, 20, 200, 1000])
+def test_an_interrupt_of_verify_is_not_replaced(applied_url: str, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    fetch_many, calls = generators.fetch_many, count(1)
+
+    def fetch(pgconn: Any) -> Any:
+        if next(calls) == number:
+            raise KeyboardInterrupt
+        return fetch_many(pgconn)
+
+    monkeypatch.setattr(generators, "fetch_many", fetch)
+    with (
+        closing(psycopg.connect(applied_url, autocommit=True)) as connection,
+        pytest.raises(KeyboardInterrupt),
+        translated(connection),
+    ):
+        verify(connection, EXPECTATIONS)
+
+
+@pytest.mark.parametrize("kind", [psycopg.OperationalError, ValueError, SupabaseJobsError])
+def test_an_error_that_follows_from_an_interrupt_is_not_reported(
+    rolled_back: Connection, kind: type[Exception]
+) -> None:
+    def fail_to_clean_up() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise kind("another command is already in progress")
+
+    with pytest.raises(KeyboardInterrupt), translated(rolled_back):
+        fail_to_clean_up()

@@ -102,6 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code (`exit_codes`); no error ends in a traceback."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     gc.set_threshold(_COLLECT_AFTER)
+    if sys.stderr is None:  # closed by the caller, who wants no messages
+        sys.stderr = _nowhere()
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # like stderr: some encodings lack characters
     if sys.platform == "win32":

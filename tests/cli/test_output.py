@@ -1,5 +1,6 @@
 """Commands whose output cannot be written, and commands that are stopped by a signal."""
 
+import json
 import os
 import re
 import signal
@@ -58,6 +59,17 @@ def test_a_closed_stdout_is_a_configuration_error(applied_url: str, tmp_path: Pa
     )
     assert done.returncode == 2
     assert "stdout is closed" in done.stderr
+
+
+def test_a_command_works_with_a_closed_stderr(platform_url: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "supabase_jobs", "apply", "--json", "--db-url"]
+    for url, code in ((platform_url, 0), ("nonsense", 2)):
+        done = subprocess.run(
+            ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *words, url], cwd=tmp_path, stdout=subprocess.PIPE, check=False
+        )
+        assert (done.returncode, "error" in json.loads(done.stdout)) == (code, code != 0)
+    both = subprocess.run(["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh", *words, platform_url], cwd=tmp_path, check=False)
+    assert both.returncode == 2
 
 
 @pytest.mark.parametrize("which", ["stdout", "stderr"])

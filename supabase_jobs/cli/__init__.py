@@ -144,13 +144,27 @@ def _run(words: Sequence[str]) -> int:
         code = 128 + (_stopped_by or signal.SIGINT)
     except SystemExit as stop:  # raised by click: 0 after shell completion, 1 for a broken pipe
         code = 0 if stop.code == 0 else _unwritable()
-    except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EIO):
-            raise
-        code = _unwritable()
     except Exception as error:  # noqa: BLE001  no error ends in a traceback
-        code = _report_internal_error(error, words, as_json)
+        if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EIO):
+            code = _unwritable()
+        elif isinstance(error, FileNotFoundError) and not _has_directory():
+            code = report_error(_NO_DIRECTORY, as_json)
+        else:
+            code = _report_internal_error(error, words, as_json)
     return code if isinstance(code, int) else 0
+
+
+_NO_DIRECTORY = ConfigError(
+    "the current directory does not exist", hint="It was deleted or moved. Change to an existing folder: cd."
+)
+
+
+def _has_directory() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109  Path.cwd() is the same
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _unwritable() -> int:

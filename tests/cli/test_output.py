@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -68,8 +69,30 @@ def test_a_command_works_with_a_closed_stderr(platform_url: str, tmp_path: Path)
             ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *words, url], cwd=tmp_path, stdout=subprocess.PIPE, check=False
         )
         assert (done.returncode, "error" in json.loads(done.stdout)) == (code, code != 0)
-    both = subprocess.run(["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh", *words, platform_url], cwd=tmp_path, check=False)
+    closed = ["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh", *words, platform_url]
+    both = subprocess.run(closed, cwd=tmp_path, check=False)
     assert both.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "command", ["status", "audit", "demo", "render", "local start", "local status", "mutate --run true", "plan --json"]
+)
+def test_a_deleted_working_directory_is_an_error(tmp_path: Path, command: str) -> None:
+    words = [sys.executable, "-m", "supabase_jobs", *command.split()]
+    (tmp_path / "gone").mkdir()
+    delete = 'cd gone && rmdir ../gone && exec "$@"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", delete, "sh", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "the current directory does not exist" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unexpected_error_of_the_system_is_no_traceback(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "cwd", Mock(side_effect=PermissionError(13, "Permission denied")))
+    ran = cli("render")
+    assert (ran.code, "unexpected PermissionError" in ran.err) == (2, True)
 
 
 @pytest.mark.parametrize("which", ["stdout", "stderr"])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -138,6 +139,26 @@ cli.main(["demo"])
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "")
     assert done.stderr.splitlines() == ["Interrupted; uncommitted changes were rolled back."]
+
+
+def test_a_signal_during_the_imports_ends_the_process(root: Path, tmp_path: Path) -> None:
+    program = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "supabase_jobs.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+import {module}
+{module}.{function}()
+"""
+    script = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]["supabase-jobs"]
+    module, _, function = script.partition(":")
+    words = [sys.executable, "-c", program.format(module=module, function=function)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def handles(pid: int, number: signal.Signals) -> bool:

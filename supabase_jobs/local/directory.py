@@ -188,6 +188,7 @@ def load_settings(directory: ServerDirectory) -> ServerSettings | None:
             return None
         settings = _parse(json.loads(text))
         if settings.home not in directory.homes():
+            _check_moved(directory, settings.home)
             raise ValueError(f"its data directory would be in {settings.home}")
     except (ValueError, KeyError, TypeError) as error:
         raise LocalServerError(
@@ -195,6 +196,19 @@ def load_settings(directory: ServerDirectory) -> ServerSettings | None:
             hint="run `supabase-jobs local reset`; it makes a new, empty database",
         ) from None
     return settings
+
+
+def _check_moved(directory: ServerDirectory, home: Path) -> None:
+    """Raise LocalServerError if the data of the server are in another project's folder.
+
+    The server may still run there under its former path, so a start here could be a second one on the same data.
+    """
+    if home.is_absolute() and home.name == NAME:
+        raise LocalServerError(
+            f"the local server in {directory.project} was made in {home.parent}, and works only there",
+            hint=f"move the folder back to {home.parent}, or run `supabase-jobs local reset`;"
+            " it makes a new, empty database",
+        )
 
 
 def save_settings(directory: ServerDirectory, settings: ServerSettings) -> None:

@@ -265,3 +265,20 @@ def test_failed_statements_are_not_logged(directory: Path) -> None:
     with psycopg.connect(info.url) as connection, pytest.raises(psycopg.errors.UndefinedTable):
         connection.execute("select 'a guest secret' from nowhere")
     assert "a guest secret" not in (directory / ".supabase-jobs" / "server.log").read_text()
+
+
+def test_a_moved_project_names_its_former_folder(directory: Path) -> None:
+    (directory / "a").mkdir()
+    server.start(directory / "a", platform=False)
+    server.stop(directory / "a")
+    (directory / "a").rename(directory / "b")
+    with pytest.raises(LocalServerError) as raised:
+        server.start(directory / "b")
+    former = directory / "a"
+    assert raised.value.message == f"the local server in {directory / 'b'} was made in {former}, and works only there"
+    assert raised.value.hint == (
+        f"move the folder back to {former}, or run `supabase-jobs local reset`; it makes a new, empty database"
+    )
+    (directory / "b").rename(former)
+    assert server.start(former).data_dir == former / ".supabase-jobs" / "data"
+    server.remove(former)

@@ -224,7 +224,7 @@ def migrations_of(names: Iterable[tuple[str, str]], read: Callable[[str], str | 
     migrations: dict[str, Migration] = {}
     for name, label in names:
         if is_sql(name):
-            _check_name(name, label)
+            name = _utf8(name, label)
         match = _MIGRATION.fullmatch(name)
         text = read(label) if match else None
         if match is None or text is None:
@@ -256,12 +256,13 @@ def unrecognized_files(directory: Path) -> list[Path]:
     return sorted(path for path in directory.iterdir() if path.suffix.lower() == ".sql" and not is_migration(path.name))
 
 
-def _check_name(name: str, label: str) -> None:
-    """Raise ConfigError for a file name that is not UTF-8."""
+def _utf8(name: str, label: str) -> str:
+    """A file name whose bytes are UTF-8, whatever the encoding of the locale; ConfigError if they are not."""
+    encoded = os.fsencode(name)
     try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        shown = os.fsencode(name).decode(errors="backslashreplace")
+        return encoded.decode()
+    except UnicodeDecodeError as error:
+        shown = encoded.decode(errors="backslashreplace")
         raise ConfigError(
             f"the name of the file {shown} in {label.rpartition('/')[0]} is not UTF-8",
             hint="Rename the file; its version and name are written into the ledger.",

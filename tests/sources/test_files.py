@@ -3,6 +3,8 @@
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.settings import EXCEPTIONS, Settings, load_settings
 from supabase_jobs.sources.files import load_migrations, load_sources
 from supabase_jobs.sources.variables import parse_declarations
+from tests.programs import unavailable
 
 
 def write(folder: Path, **files: str) -> None:
@@ -83,6 +86,35 @@ def test_a_file_name_that_is_not_utf8_is_an_error(tmp_path: Path, name: bytes) -
     with pytest.raises(ConfigError, match=r"caf\\xe9\.(sql|SQL) .* is not UTF-8") as caught:
         load_migrations(tmp_path)
     caught.value.message.encode()
+
+
+_LATIN_1 = "en_US.ISO-8859-1"
+_NAME_IN_LOCALE = """
+import sys
+from pathlib import Path
+from supabase_jobs.sources.files import load_migrations
+
+print(sys.getfilesystemencoding(), ascii(load_migrations(Path(sys.argv[1]))[0].name))
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso8859-1"])
+def test_a_file_name_is_utf8_in_every_locale(tmp_path: Path, encoding: str) -> None:
+    with open(os.path.join(os.fsencode(tmp_path), "1_café.sql".encode()), "wb"):  # noqa: PTH118, PTH123
+        pass
+    locale = {"LC_ALL": "C"}
+    if encoding == "iso8859-1":
+        if shutil.which("localedef") is None or not Path("/usr/share/i18n/charmaps/ISO-8859-1.gz").exists():
+            unavailable("needs localedef and its charmaps")
+        made = tmp_path / "locales"
+        made.mkdir()
+        words = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(made / _LATIN_1)]
+        subprocess.run(words, check=True, capture_output=True)
+        locale = {"LC_ALL": _LATIN_1, "LOCPATH": str(made)}
+    environ = {**os.environ, **locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    words = [sys.executable, "-c", _NAME_IN_LOCALE, str(tmp_path)]
+    ran = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+    assert ran.stdout == f"{encoding} 'caf\\xe9'\n", ran.stderr
 
 
 def test_line_ends_and_byte_order_marks_are_kept(tmp_path: Path) -> None:

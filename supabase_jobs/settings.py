@@ -82,8 +82,16 @@ def load_settings(
         },
         migrations=found_migrations,
         sql_dir=_folder(directory, sql_dir, from_file.get("sql_dir"), "sql_dir"),
-        db_url=db_url or environ.get(DB_URL_VARIABLE) or None,
+        db_url=_database_url(db_url, environ),
     )
+
+
+def _database_url(option: str | None, environ: Mapping[str, str]) -> str | None:
+    """The URL without the blanks around it. An empty variable counts as unset: workflows pass a missing secret so."""
+    name, url = ("--db-url", option) if option is not None else (DB_URL_VARIABLE, environ.get(DB_URL_VARIABLE) or None)
+    if url is not None and not url.strip():
+        raise ConfigError(f"{name} is empty", hint="Pass a URL: postgresql://USER:PASSWORD@HOST:PORT/DATABASE.")
+    return None if url is None else url.strip()
 
 
 def read_toml(path: Path) -> dict[str, Any]:

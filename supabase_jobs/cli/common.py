@@ -122,8 +122,9 @@ def database_url(command_settings: Settings) -> str:
     if url := running_url(command_settings.directory):
         # PGSSLMODE and PGHOSTADDR concern other servers
         return f"{url}?sslmode=disable&hostaddr=127.0.0.1"
+    empty = f": {DB_URL_VARIABLE} is empty" if DB_URL_VARIABLE in os.environ else ""
     raise ConfigError(
-        "no target database",
+        f"no target database{empty}",
         hint=f"Pass --db-url URL, or set {DB_URL_VARIABLE}, or start a local server here: supabase-jobs local start.",
     )
 

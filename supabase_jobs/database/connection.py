@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from supabase_jobs.database.conninfo import Conninfo, connected_address, mask, read
+from supabase_jobs.database.conninfo import Conninfo, connected_address, mask, read, variable_behind
 from supabase_jobs.database.errors import translated
 from supabase_jobs.database.hosts import Kind, diagnose, is_local
 from supabase_jobs.errors import ConfigError, ConnectError
@@ -136,10 +136,10 @@ def _raise_diagnosis(error: psycopg.Error, conninfo: Conninfo) -> NoReturn:
     """Raise the diagnosis of a failed attempt to connect."""
     address = conninfo.address
     diagnosis = diagnose(mask(str(error), conninfo.password, address), address, conninfo.password_from)
-    error_class = ConfigError if diagnosis.configuration else ConnectError
-    raise error_class(
-        f"cannot connect to {address}: {diagnosis.message}", hint=diagnosis.hint, sqlstate=error.sqlstate
-    ) from None
+    error_class, hint = ConfigError if diagnosis.configuration else ConnectError, diagnosis.hint
+    if variable := variable_behind(str(error), conninfo.parameters):
+        error_class, hint = ConfigError, f"Correct or unset the variable {variable}."
+    raise error_class(f"cannot connect to {address}: {diagnosis.message}", hint=hint, sqlstate=error.sqlstate) from None
 
 
 def _version(connection: Connection) -> str:

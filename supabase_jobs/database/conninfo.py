@@ -2,12 +2,14 @@
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Conninfo as PqConninfo
 from psycopg.pq import PGconn
 
 from supabase_jobs.database.hosts import Address, is_local
@@ -22,6 +24,20 @@ _URL_HINT = (
 )
 # libpq reads variables, service file and password file before it rejects this option without connecting
 _INVALID_OPTION = {"channel_binding": "invalid"}
+_PORT_HINT = "A port is a number from 1 to 65535."
+_UNKNOWN_PARAMETER = re.compile(r'invalid URI query parameter: "([^"]+)"')
+# What is wrong with an option of a connection, in the words of libpq, psycopg and the server. A group is the option.
+_OPTION_ERRORS = re.compile(
+    r"invalid \"?(\w+)\"? value: |bad value for (\w+): |invalid value for parameter \"([^\"]+)\""
+    r"|unrecognized configuration parameter \"([^\"]+)\"|invalid command-line argument for server process: (\S+)",
+)
+# the same for options that are valid, and that the server does not meet
+_UNMET = {
+    r"server is (not )?in hot standby mode|session is (not )?read-only": "target_session_attrs",
+    "does not support SSL": "sslmode",
+}
+# settings of the server that libpq sends because of a variable
+_SERVER_SETTINGS = {"TimeZone": "PGTZ", "DateStyle": "PGDATESTYLE", "geqo": "PGGEQO"}
 # characters; a shorter password is masked only as a whole word
 _LONG_PASSWORD = 8
 
@@ -46,18 +62,26 @@ def read(url: str) -> Conninfo:
 
     Connections to other machines require TLS unless the URL, PGSSLMODE or a service file sets sslmode (`prefer` in a
     service file counts as unset: it is libpq's default). application_name and connect_timeout get defaults.
-    Raises ConfigError (exit 2) for a string that libpq cannot parse, and for a URL that libpq would cut inside
-    the password because special characters are not percent-encoded.
+    Blanks around the URL are ignored. Raises ConfigError (exit 2) for a string that libpq cannot parse, for an invalid
+    port, and for a URL that libpq would cut inside the password because special characters are not percent-encoded.
     """
+    url = url.strip()
     _reject_unencoded_password(url)
     try:
         parameters = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
-        if not re.fullmatch(r"(\d+(,\d*)*)?", parameters.get("port", "")):
-            raise psycopg.ProgrammingError
+        _check_port(parameters.get("port", ""), url)
         effective, password = _effective(parameters)
-    except psycopg.ProgrammingError:
+    except psycopg.ProgrammingError as error:
+        if (found := _UNKNOWN_PARAMETER.search(str(error))) and _is_public(found[1], url):
+            raise ConfigError(
+                f"the database URL has the parameter {found[1]}, which libpq does not know",
+                hint=f"Remove {found[1]}=… from the URL. It may be for another client, such as Prisma.",
+            ) from None
         # libpq's message repeats the URL with its password
         raise ConfigError("the database URL cannot be parsed", hint=_URL_HINT) from None
+    if "port" not in parameters and (wrong := _invalid_port(effective.get("port", ""))):
+        source = "PGPORT" if os.environ.get("PGPORT") == effective["port"] else "the port of the service file"
+        raise ConfigError(f"{source} is not a port: {wrong}", hint=_PORT_HINT)
     hosts, addresses = effective.get("host", ""), effective.get("hostaddr", "")
     if not effective.get("application_name"):
         parameters["application_name"] = APPLICATION_NAME
@@ -103,12 +127,44 @@ def mask(text: str, password: str, address: Address) -> str:
     return text
 
 
+def variable_behind(message: str, parameters: Mapping[str, str]) -> str:
+    """The PG… variable with the option that an error is about; '' if there is none, or the URL overrides it."""
+    if found := _OPTION_ERRORS.search(message):
+        option = next(group for group in found.groups() if group is not None)
+    else:
+        option = next((name for pattern, name in _UNMET.items() if re.search(pattern, message)), "")
+    variables = {o.keyword.decode(): o.envvar.decode() for o in PqConninfo.get_defaults() if o.envvar is not None}
+    keyword, variable = option, variables.get(option) or _SERVER_SETTINGS.get(option, "")
+    if not os.environ.get(variable) and option and option in os.environ.get("PGOPTIONS", ""):
+        keyword, variable = "options", "PGOPTIONS"
+    return variable if os.environ.get(variable) and keyword not in parameters else ""
+
+
 def connected_address(connection: psycopg.Connection[Any]) -> Address:
     """The address of an open connection."""
     info = connection.info
     options = {o.keyword: o.val for o in connection.pgconn.info}
     timeout = (options.get(b"connect_timeout") or b"").decode()
     return Address(info.host, str(info.port), info.user, info.dbname, info.hostaddr, timeout)
+
+
+def _check_port(ports: str, url: str) -> None:
+    """Raise ConfigError for an invalid port of a URL, without its value if that may be a password."""
+    if wrong := _invalid_port(ports):
+        shown = f": {wrong}" if "://" not in url or _is_public(wrong, url) else ""
+        raise ConfigError(f"the database URL has an invalid port{shown}", hint=_URL_HINT if not shown else _PORT_HINT)
+
+
+def _invalid_port(ports: str) -> str:
+    """The first invalid port of libpq's list; '' if there is none."""
+    valid = (not port or (port.isdecimal() and 1 <= int(port) <= 65535) for port in ports.split(","))
+    return next((port for port, is_valid in zip(ports.split(","), valid, strict=True) if not is_valid), "")
+
+
+def _is_public(text: str, url: str) -> bool:
+    """Whether a text is in a URL behind the login only; elsewhere it may be part of a password."""
+    login, _, rest = url.rpartition("@")
+    return bool(login) and text in rest and text not in login
 
 
 def _reject_unencoded_password(url: str) -> None:

@@ -149,7 +149,16 @@ def _no_password(_text: str, address: Address, _from: str) -> Diagnosis:
     )
 
 
-def _no_tls(_text: str, _address: Address, _from: str) -> Diagnosis:
+def _session_attributes(text: str, _address: Address, _from: str) -> Diagnosis:
+    return Diagnosis(reason(text), "target_session_attrs asks for another server: correct or remove it.")
+
+
+def _no_tls(_text: str, address: Address, _from: str) -> Diagnosis:
+    if address.is_local:
+        return Diagnosis(
+            "the server offers no TLS, which sslmode requires",
+            "Remove sslmode from the URL, or enable TLS on the server.",
+        )
     return Diagnosis(
         "the server offers no TLS, which connections to other machines require",
         "Enable TLS on the server. If you trust the whole network, add ?sslmode=disable to the URL.",
@@ -240,6 +249,8 @@ _DIAGNOSES: tuple[tuple[str, Callable[[str, Address, str], Diagnosis]], ...] = (
     (r"the database system is|cannot connect now", _starting),
     (r'database ".*" does not exist', _no_database),
     (r"invalid .* value|bad value for|invalid integer value|may not be used with", _configuration),
+    (r"invalid value for parameter|unrecognized configuration parameter|invalid command-line", _configuration),
+    (r"server is (not )?in hot standby mode|session is (not )?read-only", _session_attributes),
     (r"connection refused|no such file or directory", _refused),
     (r"timeout expired|timed out", _timeout),
     (r"network is unreachable|cannot assign requested address|no route to host|address family", _unreachable),

@@ -64,6 +64,20 @@ def test_without_a_database_the_hint_lists_three_ways_to_name_one(cli: Run, comm
         assert way in ran.err
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\n"])
+def test_a_blank_database_url_is_an_error(cli: Run, blank: str) -> None:
+    ran = cli("status", "--db-url", blank)
+    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: --db-url is empty")
+    ran = cli("status", SUPABASE_DB_URL=blank)
+    assert ran.code == 2
+    assert "SUPABASE_DB_URL is empty" in ran.err
+
+
+def test_blanks_around_the_database_url_are_ignored(cli: Run, applied_url: str) -> None:
+    assert cli("status", SUPABASE_DB_URL=f"{applied_url}\n").code == 0
+    assert cli("status", "--db-url", f" {applied_url}\n").code == 0
+
+
 def test_shared_options_work_before_and_after_the_command(cli: Run, applied_url: str) -> None:
     for words in (("--db-url", applied_url, "status", "--json"), ("status", "--json", "--db-url", applied_url)):
         assert {m["state"] for m in cli(*words).json["migrations"]} == {"applied"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from supabase_jobs.database.conninfo import mask, read
+from supabase_jobs.database.conninfo import mask, read, variable_behind
 from supabase_jobs.database.hosts import Address, Kind, diagnose, is_local, reason
 from supabase_jobs.errors import ConfigError
 
@@ -104,9 +104,19 @@ def test_diagnoses_of_server_messages(text: str, message: str, hint: str) -> Non
     assert not found.configuration
 
 
-@pytest.mark.parametrize("text", ['invalid sslmode value: "x"', "bad value for connect_timeout: 'x'"])
+@pytest.mark.parametrize(
+    "text",
+    ['invalid sslmode value: "x"', "bad value for connect_timeout: 'x'", 'invalid value for parameter "TimeZone": "x"',
+     'unrecognized configuration parameter "foo"', "invalid command-line argument for server process: -X"],
+)  # fmt: skip
 def test_an_invalid_option_is_a_configuration_error(text: str) -> None:
     assert diagnose(text, address("db.example.com")).configuration
+
+
+def test_a_local_server_without_tls_is_not_another_machine() -> None:
+    found = diagnose("server does not support SSL, but SSL was required", address("127.0.0.1"))
+    assert found.message == "the server offers no TLS, which sslmode requires"
+    assert found.hint == "Remove sslmode from the URL, or enable TLS on the server."
 
 
 def test_reasons_of_several_attempts_are_joined() -> None:
@@ -153,9 +163,72 @@ def test_a_password_with_unencoded_characters_is_rejected(url: str) -> None:
     "url", ["postgresql://u:s3cret@host:port/x", "host=x password='s3cret", "postgresql://u:s3cret@h/x?s3cret=1"]
 )
 def test_a_url_that_libpq_cannot_parse_is_not_printed(url: str) -> None:
-    with pytest.raises(ConfigError, match="cannot be parsed") as caught:
+    with pytest.raises(ConfigError, match=r"cannot be parsed|invalid port") as caught:
         read(url)
     assert "s3cret" not in f"{caught.value.message}{caught.value.hint}"
+
+
+@pytest.mark.parametrize("name", ["pgbouncer", "foo"])
+def test_an_unknown_parameter_is_named(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(f"postgresql://u:s3cret@h/x?{name}=true&sslmode=require")
+    assert caught.value.message == f"the database URL has the parameter {name}, which libpq does not know"
+    assert caught.value.hint == f"Remove {name}=… from the URL. It may be for another client, such as Prisma."
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://u:s3cret@h/x?s3cret=1", "postgresql://u:12/x?s3=cret@h/x", "postgresql://u:s3cret",
+     "postgresql://u:s3cret/x"],
+)  # fmt: skip
+def test_what_may_be_a_password_is_not_named(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(url)
+    assert "s3" not in f"{caught.value.message}{caught.value.hint}"
+
+
+@pytest.mark.parametrize("port", ["99999", "abc", "0", "5432,65536"])
+def test_an_invalid_port_is_named(port: str) -> None:
+    hosts = ",".join(f"h:{one}" for one in port.split(","))
+    for url in (f"postgresql://u:s3cret@{hosts}/x", f"host=h,h port={port}" if "," in port else f"host=h port={port}"):
+        with pytest.raises(ConfigError) as caught:
+            read(url)
+        assert caught.value.message == f"the database URL has an invalid port: {port.rpartition(',')[2]}"
+        assert caught.value.hint == "A port is a number from 1 to 65535."
+
+
+def test_an_invalid_port_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPORT", "99999")
+    with pytest.raises(ConfigError, match="PGPORT is not a port: 99999"):
+        read("postgresql://u@h/x")
+    assert read("postgresql://u@h:5432/x").address.port == "5432"
+
+
+def test_blanks_around_a_url_are_ignored() -> None:
+    assert read(" \tpostgresql://u@h/x\n").address == read("postgresql://u@h/x").address
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("PGTZ", 'invalid value for parameter "TimeZone": "nowhere"'),
+        ("PGDATESTYLE", 'invalid value for parameter "DateStyle": "x"'),
+        ("PGOPTIONS", 'unrecognized configuration parameter "work_mem"'),
+        ("PGOPTIONS", "invalid command-line argument for server process: -X"),
+        ("PGTARGETSESSIONATTRS", 'connection is bad: invalid target_session_attrs value: "none"'),
+        ("PGTARGETSESSIONATTRS", "server is not in hot standby mode"),
+        ("PGCONNECT_TIMEOUT", "bad value for connect_timeout: 'soon'"),
+        ("PGSSLMINPROTOCOLVERSION", 'connection is bad: invalid "ssl_min_protocol_version" value: "foo"'),
+        ("PGSSLMODE", "server does not support SSL, but SSL was required"),
+    ],
+)
+def test_a_variable_that_the_server_refuses_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, text: str) -> None:
+    assert variable_behind(text, {}) == ""
+    monkeypatch.setenv(variable, "-c work_mem=x -X")
+    assert variable_behind(text, {}) == variable
+    keys = {"options": "x", "target_session_attrs": "x", "connect_timeout": "1", "sslmode": "x"}
+    if variable not in ("PGTZ", "PGDATESTYLE", "PGSSLMINPROTOCOLVERSION"):
+        assert variable_behind(text, keys) == ""  # the URL overrides the variable
 
 
 def test_pgsslmode_overrides_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

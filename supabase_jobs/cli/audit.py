@@ -197,8 +197,8 @@ def _fail_if_nothing_is_reached(result: "Audit", options: "Options") -> "Audit":
     schemas = list(dict.fromkeys(options.schemas or options.served))
     why = f"requests reach no table, view or function in the {'schema' if len(schemas) == 1 else 'schemas'} "
     help_ = (
-        "Check the database, and whether its migrations are applied. Other schemas: pass --schema NAME, or set schemas"
-        " under [api] in supabase/config.toml."
+        "Check that it is the database of a Supabase project with its migrations applied. Other schemas: pass --schema"
+        " NAME, or set schemas under [api] in supabase/config.toml."
     )
     return replace(result, not_tested=(NotTested("database", f"{why}{', '.join(schemas)}", help_, fails=True),))
 

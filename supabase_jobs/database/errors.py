@@ -1,5 +1,6 @@
 """Classification of PostgreSQL errors, and their translation into the errors of this program."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -21,6 +22,26 @@ INCONCLUSIVE_SQLSTATES = tuple(error.sqlstate for error in INCONCLUSIVE_ERRORS)
 _BUSY_ERRORS = (*LOCK_ERRORS, errors.ObjectInUse)
 # the server or an administrator ended the session; 08 is the class of connection exceptions
 _SESSION_ENDED = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04", "08")
+
+
+# What a migration of a Supabase project names first, by the SQLSTATE of its absence; the words of the message depend on
+# the server's language.
+_PLATFORM = {
+    errors.InvalidSchemaName.sqlstate: r"\b(auth|storage|realtime|extensions)\b",
+    errors.UndefinedObject.sqlstate: r"\b(anon|authenticated|service_role|authenticator)\b",
+    errors.UndefinedTable.sqlstate: r"\b(auth\.users|storage\.objects|storage\.buckets|realtime\.messages)\b",
+    errors.UndefinedFunction.sqlstate: r"\bauth\.(uid|jwt|role)\b",
+}
+_NO_PLATFORM = (
+    "The database lacks the schemas and roles of Supabase. Connect to a Supabase project, or start a local one:"
+    " supabase start, or supabase-jobs local start."
+)
+
+
+def platform_hint(error: psycopg.Error) -> str | None:
+    """The hint for an error because the database is no Supabase project; None for all others."""
+    pattern = _PLATFORM.get(error.sqlstate or "")
+    return _NO_PLATFORM if pattern and re.search(pattern, error.diag.message_primary or "") else None
 
 
 def sqlstate_and_message(error: psycopg.Error) -> str:
@@ -92,7 +113,7 @@ def _translate(error: psycopg.Error, text: str, *, lost: bool) -> NoReturn:
             hint="Uncommitted changes were rolled back. Try again when the other session has ended.",
             sqlstate=error.sqlstate,
         ) from None
-    hint = None
+    hint = platform_hint(error)
     if isinstance(error, errors.QueryCanceled):
         hint = "The statement was cancelled, or the role's statement_timeout is too short for it."
     raise SupabaseJobsError(

@@ -10,7 +10,7 @@ import psycopg
 
 from supabase_jobs.database.batch import Answer, Statement, run_groups
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.errors import LOCK_ERRORS, explain_lost_connection
+from supabase_jobs.database.errors import LOCK_ERRORS, explain_lost_connection, platform_hint
 from supabase_jobs.database.parser.statements import FileStatement
 from supabase_jobs.errors import MigrationError
 from supabase_jobs.migrations import ledger
@@ -136,7 +136,7 @@ def _raise(command: Command, error: psycopg.Error, connection: Connection) -> No
     source = command.source
     raise MigrationError(
         f"{migration.file_name} failed and was rolled back: {error.diag.message_primary or error}",
-        hint=error.diag.message_hint or error.diag.message_detail,
+        hint=platform_hint(error) or error.diag.message_hint or error.diag.message_detail,
         sqlstate=error.sqlstate,
         file=migration.label,
         line=None if source is None else source.line_at(error.diag.statement_position),

@@ -1,9 +1,13 @@
 """Classification of database errors: kind, exit code and message by SQLSTATE."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import BusyError, ConnectError, PrivilegeError, SupabaseJobsError
+from supabase_jobs.local.server import throwaway
+from tests.fix_cli import Run
 from tests.fix_db import Server
 
 
@@ -24,6 +28,13 @@ def test_a_lost_connection_is_reported_and_rolled_back(server: Server, platform_
     assert caught.value.sqlstate == "57P01"
     with connect(platform_url) as connection:
         assert connection.execute("select to_regclass('public.half')").fetchone() == (None,)
+
+
+@pytest.fixture(scope="module")
+def without_platform() -> Iterator[str]:
+    """A server that is no Supabase project; its roles are missing too."""
+    with throwaway(platform=False) as info:
+        yield info.url
 
 
 RAISE = "do $$ begin raise exception 'details' using errcode = '{}'; end $$"
@@ -53,3 +64,34 @@ def test_errors_are_classified_by_sqlstate(
         connection.execute(statement.encode())
     assert (type(caught.value), caught.value.exit_code) == (kind, code)
     assert "connection failed" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select auth.uid()",
+        "grant select on table pg_class to anon",
+        "create table public.x (id uuid references auth.users)",
+        "create table storage.x ()",
+    ],
+)
+def test_a_database_without_the_platform_leads_to_a_hint(without_platform: str, statement: str) -> None:
+    with pytest.raises(SupabaseJobsError) as caught, connect(without_platform) as connection:
+        connection.execute(statement.encode())
+    assert "lacks the schemas and roles of Supabase" in str(caught.value.hint)
+    assert "supabase-jobs local start" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("statement", ["select private.x()", "select * from auth.userz", "set role nobody_there"])
+def test_other_missing_objects_lead_to_no_hint(without_platform: str, platform_url: str, statement: str) -> None:
+    for url in (without_platform, platform_url):
+        with pytest.raises(SupabaseJobsError) as caught, connect(url) as connection:
+            connection.execute(statement.encode())
+        assert caught.value.hint is None
+
+
+def test_a_migration_without_the_platform_fails_with_a_hint(without_platform: str, cli: Run) -> None:
+    for command, code in (("apply", 6), ("verify", 2)):
+        ran = cli(command, "--json", "--db-url", without_platform)
+        assert ran.code == code
+        assert "lacks the schemas and roles of Supabase" in ran.json["error"]["hint"]

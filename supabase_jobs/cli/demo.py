@@ -94,27 +94,31 @@ def command(ctx: click.Context, keep: bool, whole: bool) -> None:
             write_report(command_settings.directory, result)
             click.echo(next_commands())
     if keep:
-        narrate(f"still running at {server.url}; stop it with: supabase-jobs local stop")
+        narrate(f"still running at {server.url}; stop it with: {program()} local stop")
     ctx.exit(passed(result.ok))
 
 
-def next_commands() -> str:
-    """What to run next, with the program as it was started; in a clone it may not be installed."""
+def program() -> str:
+    """The program as it was started; supabase-jobs may not be installed, or be in an environment that is not active."""
     if shutil.which("supabase-jobs") is not None:
-        program = "supabase-jobs"
-    elif (_CLONE / "scripts" / "demo").is_file():
+        return "supabase-jobs"
+    if Path(sys.argv[0]).name == "supabase-jobs":
+        return shlex.quote(sys.argv[0])
+    return f"{shlex.quote(sys.executable)} -m supabase_jobs"
+
+
+def next_commands() -> str:
+    """What to run next, with the program as it was started."""
+    name = program()
+    if name != "supabase-jobs" and (_CLONE / "scripts" / "demo").is_file():
         return _NEXT_IN_CLONE
-    elif Path(sys.argv[0]).name == "supabase-jobs":  # of an environment that is not active
-        program = shlex.quote(sys.argv[0])
-    else:
-        program = f"{shlex.quote(sys.executable)} -m supabase_jobs"
     lines = (
         ("demo --all", "print every cell of the matrix"),
         ("audit", "in your project: who can do what with your own tables"),
         ("render", "write these migrations into supabase/migrations"),
     )
-    width = len(program) + len(" demo --all")
-    return "\n".join(["Next:", *(f"  {f'{program} {command}':<{width}}   {what}" for command, what in lines)])
+    width = len(name) + len(" demo --all")
+    return "\n".join(["Next:", *(f"  {f'{name} {command}':<{width}}   {what}" for command, what in lines)])
 
 
 def _colour() -> bool:

@@ -246,7 +246,9 @@ def test_local_commands_and_demo_share_the_server_of_a_directory(cli: Run, cli_p
         assert cli("verify").code == 0
         assert cli("local", "reset").code == 0
         assert cli("status", "--exit-code").code == 3
-        assert cli("demo", "--keep", "--json").json["ok"] is True
+        kept = cli("demo", "--keep", "--json", PATH="/usr/bin:/bin")
+        assert kept.json["ok"] is True
+        assert kept.err.splitlines()[-1].endswith("stop it with: " + f"{sys.executable} -m supabase_jobs local stop")
         assert cli("status", "--exit-code").code == 0
     finally:
         assert cli("local", "stop").code == 0
@@ -274,8 +276,10 @@ def test_demo_names_commands_that_work_where_it_was_started(tmp_path: Path, monk
     assert "\n  /x/python -m supabase_jobs audit        in your" in demo.next_commands()
     monkeypatch.setattr(demo, "_CLONE", clone)
     assert "\n  ./scripts/demo --all " in demo.next_commands()
+    assert demo.program() == "/x/python -m supabase_jobs"  # in the clone, where `local stop` has to run
     (tmp_path / "supabase-jobs").touch(0o755)
     assert "\n  supabase-jobs render " in demo.next_commands()
+    assert demo.program() == "supabase-jobs"
 
 
 def test_demo_keeps_a_file_that_is_not_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

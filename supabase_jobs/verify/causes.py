@@ -10,13 +10,14 @@ from dataclasses import replace
 from functools import cached_property, lru_cache
 
 from supabase_jobs.database.parser import syntax
+from supabase_jobs.database.parser.statements import split
 from supabase_jobs.findings import Finding, Severity, as_comment, as_sql
 from supabase_jobs.verify import structure
 from supabase_jobs.verify.context import Change, Context, Trace
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.structure import snapshot
 from supabase_jobs.verify.structure.catalog import Fact
-from supabase_jobs.verify.structure.fixes import kind_place
+from supabase_jobs.verify.structure.fixes import EXISTENCE, kind_place
 
 _SEVERITIES = list(Severity)
 _FUNCTION = (
@@ -30,6 +31,8 @@ _POLICY = re.compile(r"(?:permissive|restrictive) for (\w+) to (.+?)(?= using \(
 _REFERENCES = re.compile(r"\breferences ([\w.\"]+)\(", re.IGNORECASE)
 _INDEX_COLUMNS = re.compile(r"\([^()]*")
 _NAME = re.compile(r'(?:"[^"]+"|\w+)\.(?:"[^"]+"|\w+)')
+_PLPGSQL = re.compile(r"^language plpgsql\b", re.IGNORECASE | re.MULTILINE)
+_BEGIN = re.compile(r"^begin\b", re.IGNORECASE | re.MULTILINE)
 _FAR = 9
 
 _HINT = "`supabase-jobs verify --only structure` names the object that differs."
@@ -48,7 +51,43 @@ def explain(context: Context, expectations: Expectations, areas: Sequence[str]) 
         fix = f"{finding.fix} {_HINT}" if hint and as_sql(finding.fix) != finding.fix else finding.fix
         fix = as_comment(f"Fixed together with {cause}.") if cause else as_sql(fix)
         found.append(replace(finding, cause=cause, fix=fix))
-    return tuple(sorted(found, key=lambda f: (bool(f.cause), *causes.order(f))))
+    found.sort(key=lambda f: (bool(f.cause), *causes.order(f)))
+    return tuple(_needed_first(found, causes.created))
+
+
+def _needed_first(findings: Sequence[Finding], created: Mapping[str, str]) -> list[Finding]:
+    """Move each finding behind those whose fixes create what its own fix uses; `created` maps names to their ids."""
+    by_id = {finding.id: finding for finding in findings}
+    ordered: dict[str, Finding] = {}
+    open_ids: set[str] = set()
+
+    def add(finding: Finding) -> None:
+        if finding.id in open_ids:  # done, or a cycle
+            return
+        open_ids.add(finding.id)
+        for name in sorted(_used(finding.fix)):
+            for needed in (name.partition(".")[0], name):
+                if needed in created:
+                    add(by_id[created[needed]])
+        ordered[finding.id] = finding
+
+    for finding in findings:
+        add(finding)
+    return list(ordered.values())
+
+
+def _used(fix: str) -> set[str]:
+    """The names that must exist when a fix runs. Of a PL/pgSQL function, only the declarations are looked up then."""
+    names: set[str] = set()
+    for statement in split(fix):
+        text = statement.code
+        if text.startswith("comment on "):
+            continue
+        if _PLPGSQL.search(text):
+            for function in syntax.functions(text).values():
+                text = text.replace(function.body, _BEGIN.split(function.body, maxsplit=1)[0])
+        names |= _names(text)
+    return names
 
 
 class _Causes:
@@ -84,6 +123,12 @@ class _Causes:
         # a function comes after those that it calls
         depth = len(self._reach([_bare(finding.object)])) if kind in _FUNCTION else 0
         return _SEVERITIES.index(finding.severity), rank, depth
+
+    @property
+    def created(self) -> Mapping[str, str]:
+        """The name of each object that is missing → the id of the finding whose fix creates it."""
+        changes = self._changes.items()
+        return {_bare(change.object): id for id, change in changes if change.kind in EXISTENCE and change.expected}
 
     def _with_same_fix(self, finding: Finding) -> str:
         """A finding whose fix contains every statement of this one's, or '': the first one if their fixes are equal."""

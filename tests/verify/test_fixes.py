@@ -4,6 +4,7 @@ import json
 import re
 
 import psycopg
+import pytest
 
 from tests.fix_cli import Run
 from tests.psql import run_in_psql
@@ -15,7 +16,7 @@ grant delete on public.async_jobs to anon;
 drop index public.idx_async_jobs_url;
 """
 SCREEN = 60
-_FIX = re.compile(r"^fix:\n(.*?)\n\n", flags=re.MULTILINE | re.DOTALL)
+_FIX = re.compile(r"^fix:\n(.*?)\n\n(?=error: |warning: |info: |To see )", flags=re.MULTILINE | re.DOTALL)
 
 
 def insert(url: str, sql: str) -> None:
@@ -47,6 +48,50 @@ def test_the_fixes_of_the_json_report_repair_the_database(cli: Run, applied_url:
     _, errors = run_in_psql(applied_url, "\n".join(finding["fix"] for finding in findings))
     assert errors == ""
     assert json.loads(cli("verify", "--json", SUPABASE_DB_URL=applied_url).out)["findings"] == []
+
+
+MISSING = {
+    "both tables": "drop table public.guest_users, public.async_jobs cascade",
+    "a table and the function of its policies": """
+        drop function private.request_guest_id() cascade;
+        drop table public.guest_users cascade""",
+    "a table and the function of its trigger": """
+        drop function private.set_guest_user_times() cascade;
+        drop table public.guest_users cascade""",
+    "a table and the functions of its constraints": """
+        drop function private.is_valid_metadata(jsonb), private.is_valid_json(jsonb, integer) cascade;
+        drop table public.async_jobs cascade""",
+    "two functions of one name": """
+        drop function public.migrate_guest_jobs(uuid, uuid), private.migrate_guest_jobs(uuid, uuid)""",
+    "the schema": "drop schema private cascade",
+    "the schema and the tables": """
+        drop schema private cascade;
+        drop table public.guest_users, public.async_jobs cascade""",
+}
+
+
+@pytest.mark.parametrize("sql", MISSING.values(), ids=MISSING)
+def test_the_fixes_create_what_other_fixes_use_first(cli: Run, applied_url: str, sql: str) -> None:
+    insert(applied_url, sql)
+    ran = cli("verify", SUPABASE_DB_URL=applied_url)
+    assert ran.code == 1
+    _, errors = run_in_psql(applied_url, "\n".join(_FIX.findall(ran.out)))
+    assert errors == ""
+    assert cli("verify", SUPABASE_DB_URL=applied_url).code == 0
+
+
+def test_the_fixes_of_a_missing_schema_include_its_privileges(cli: Run, applied_url: str) -> None:
+    insert(applied_url, "drop schema private cascade")
+    findings = json.loads(cli("verify", "--json", SUPABASE_DB_URL=applied_url).out)["findings"]
+    assert findings[0]["id"] == "structure:private:schema"
+    assert findings[0]["fix"].splitlines() == [
+        "create schema private;",
+        "alter schema private owner to postgres;",
+        "grant USAGE on schema private to anon;",
+        "grant USAGE on schema private to authenticated;",
+        "grant USAGE on schema private to service_role;",
+    ]
+    assert not any(finding["object"] == "private" for finding in findings[1:])
 
 
 def test_no_hint_names_the_area_structure_after_it_has_run(cli: Run, applied_url: str) -> None:

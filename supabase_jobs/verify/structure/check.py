@@ -21,12 +21,10 @@ from supabase_jobs.verify.lints.run import run_lints
 from supabase_jobs.verify.structure import AREA, catalog
 from supabase_jobs.verify.structure.catalog import Fact, Facts
 from supabase_jobs.verify.structure.difference import body_difference, text_difference
-from supabase_jobs.verify.structure.fixes import Fixes
+from supabase_jobs.verify.structure.fixes import EXISTENCE, Fixes
 from supabase_jobs.verify.structure.snapshot import FILE_NAME, Snapshot, load
 
 _BYPASSES = (" that bypasses row level security", "copy without row level security")
-# the kinds of fact that state that an object exists
-_EXISTENCE = ("table", "function")
 _POLICY = "policy"
 # the kinds of facts, besides bypasses, that a project may have added on purpose
 _EXCEPTABLE = (_POLICY, "trigger", "grant", "grant of column", "execute", "schema grant")
@@ -84,8 +82,8 @@ def compare_facts(facts: Sequence[Fact], snapshot: Snapshot, context: Context, t
     """`compare` with the facts of a database."""
     actual = {fact.key: fact for fact in facts}
     recorded = {fact.key: fact for fact in snapshot.facts}
-    missing = {f.object for f in snapshot.facts if f.kind in _EXISTENCE and f.key not in actual}
-    unexpected = {f.object for f in actual.values() if f.kind in _EXISTENCE and f.key not in recorded}
+    missing = {f.object for f in snapshot.facts if f.kind in EXISTENCE and f.key not in actual}
+    unexpected = {f.object for f in actual.values() if f.kind in EXISTENCE and f.key not in recorded}
     effects = changed_effects(recorded, actual)
     fixes = Fixes(snapshot.facts, actual, texts)
 
@@ -93,7 +91,7 @@ def compare_facts(facts: Sequence[Fact], snapshot: Snapshot, context: Context, t
         """Whether another finding covers the fact, or it is a policy that changes no effect."""
         if fact.kind == EFFECT or (fact.kind == _POLICY and not effects.get(fact.object)):
             return True
-        if fact.kind in _EXISTENCE:
+        if fact.kind in EXISTENCE:
             return False
         if fact.object in reported_objects:
             return True
@@ -107,7 +105,7 @@ def compare_facts(facts: Sequence[Fact], snapshot: Snapshot, context: Context, t
         if fact.kind == EFFECT:
             continue
         now = actual.get(fact.key)
-        if now is None and fact.object in missing and fact.kind not in _EXISTENCE:
+        if now is None and fact.object in missing and fact.kind not in EXISTENCE:
             continue  # not checked: it gets no case that could pass
         if not context.repeated:
             context.cases.append(catalog.fact_case(fact, context))
@@ -191,7 +189,7 @@ def _replaces(wanted: syntax.Function, actual: syntax.Function) -> bool:
 def _add_deviation(expected: Fact, actual: Fact | None, fixes: Fixes, context: Context) -> None:
     """Add the finding for a recorded fact that is missing or has another value."""
     if actual is None:
-        problem = "is missing" if expected.name or expected.kind in _EXISTENCE else "cannot be read"
+        problem = "is missing" if expected.name or expected.kind in EXISTENCE else "cannot be read"
         problem += f"; expected: {expected.value}"
     else:
         problem = f"is {actual.value}; expected: {expected.value}{text_difference(actual.value, expected.value)}"

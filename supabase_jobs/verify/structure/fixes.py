@@ -10,15 +10,18 @@ from supabase_jobs.verify.structure.catalog import Fact, Facts
 
 # the order of the fixes: what others depend on comes first
 ORDER = (
-    "table", "definition", "options", "owner", "schema grant", "default privilege", "rule", "child table",
+    "schema", "table", "definition", "options", "owner", "schema grant", "default privilege", "rule", "child table",
     "parent table", "column", "persistence", "replica identity", "storage of column", "nullability of column",
     "function", "language", "arguments", "body", "security", "settings", "volatility", "null input", "parallel",
     "leakproof", "cost", "execute", "default of column", "constraint", "index", "trigger", "policy",
     "row level security", "row level security for the owner", "grant", "grant of column",
 )  # fmt: skip
+# the kinds of fact that state that an object exists
+EXISTENCE = ("schema", "table", "function")
 # kinds of fact that only the CREATE statement of a function sets
 _OF_CREATE = ("function", "language")
-_TABLE = "table"
+# kinds of fact whose fix creates an object with all its parts
+_WHOLE = ("schema", "table")
 _ROWS_ARE_LOST = "-- The rows are not restored: copy them from a backup."
 _RECREATE = "Run the statement of the migration again."
 _CREATE = re.compile(r"create(\s+or\s+replace)?(?=\s+(function|procedure)\b)", re.IGNORECASE)
@@ -58,8 +61,8 @@ class Fixes:
 
     def restore(self, fact: Fact, now: Fact | None) -> str:
         """The statements that restore a recorded fact whose present value is `now`."""
-        if fact.kind == _TABLE:
-            return self._create_relation(fact) if now is None else _RECREATE
+        if fact.kind in _WHOLE:
+            return self._create_whole(fact) if now is None else _RECREATE
         if fact.kind in _OF_CREATE:
             return self.create_function(fact.object, drop=fact.kind == "function" and now is not None)
         dropped = "" if now is None else now.drop_sql
@@ -84,12 +87,12 @@ class Fixes:
         # a new function has the default privileges
         return _lines((present.drop_sql if present else "", statement, function.create_sql, *kept))
 
-    def _create_relation(self, relation: Fact) -> str:
-        """The statements that create a table or a view with all its parts."""
+    def _create_whole(self, whole: Fact) -> str:
+        """The statements that create a schema, a table or a view with all its parts."""
         places = column_places(self._texts)
-        parts = [fact for fact in self._recorded if fact.object == relation.object and fact.create_sql]
+        parts = [fact for fact in self._recorded if fact.object == whole.object and fact.create_sql]
         parts.sort(key=lambda fact: (kind_place(fact.kind), places.get(f"{fact.object}:{fact.name}", 0)))
-        rows = _ROWS_ARE_LOST if relation.create_sql else ""
+        rows = _ROWS_ARE_LOST if whole.kind == "table" and whole.create_sql else ""
         return _lines((rows, *(part.create_sql for part in parts))) if parts else _RECREATE
 
     def _details(self, fact: Fact) -> Iterator[str]:

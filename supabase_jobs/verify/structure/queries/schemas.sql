@@ -1,19 +1,31 @@
--- Schemas: a managed schema must not belong to a role of the API (it may have existed before the migrations, with any
+-- Schemas: a managed schema must exist, and must not belong to a role of the API (it may have existed before the migrations, with any
 -- other owner), and the API's roles must not create objects in the schemas of managed tables.
 select
   format('%I', n.nspname) as object,
-  'owner' as kind,
+  'schema' as kind,
   '' as name,
+  'schema' as value,
+  format('create schema %I;', n.nspname) as create_sql,
+  '' as drop_sql,
+  'error' as unexpected_severity,
+  'error' as deviation_severity
+from pg_namespace as n
+where format('%I', n.nspname) = any($1)
+union all
+select
+  format('%I', n.nspname),
+  'owner',
+  '',
   case
     when
       pg_get_userbyid(n.nspowner) in ('anon', 'authenticated', 'service_role', 'authenticator')
       then pg_get_userbyid(n.nspowner)
     else 'no role of the API'
-  end as value,
-  format('alter schema %I owner to postgres;', n.nspname) as create_sql,
-  '' as drop_sql,
-  'error' as unexpected_severity,
-  'error' as deviation_severity
+  end,
+  format('alter schema %I owner to postgres;', n.nspname),
+  '',
+  'error',
+  'error'
 from pg_namespace as n
 where format('%I', n.nspname) = any($1)
 union all

@@ -201,7 +201,6 @@ def test_the_settings_in_the_documents_load_and_accept_checks_that_exist(tmp_pat
     declared = scenarios.load(scenarios.DEFAULT_FILE).scenarios
     names = {*AREAS, *(f"functions:{scenario.subject}:{scenario.name}" for scenario in declared)}
     accepted: set[str] = set()
-    (tmp_path / "sql").mkdir()
     settings = [
         path for path in DOCUMENTS if path.name != "audit.md"
     ]  # its files are others: tests/audit/test_guide.py

@@ -1,5 +1,8 @@
 """The section "Beyond one server" of docs/operations.md: read-only servers, and several projects."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from tests.fix_cli import Run
@@ -37,3 +40,13 @@ def test_shards_are_applied_and_verified(make_database: Make, shell: Shell) -> N
     assert out.count("ok: ") == 2
     [(shard,)] = query(one, BLOCKS["shard"])
     assert 0 <= shard < 4
+
+
+def test_the_loop_over_shards_stops_at_the_first_failure(tmp_path: Path) -> None:
+    program = tmp_path / "supabase-jobs"
+    program.write_text('#!/bin/sh\necho "$@"; [ "$3" != "bad" ]\n')
+    program.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SHARD_URLS": "good bad other"}
+    script = f'{BLOCKS["shards"]}\necho "code $?"'
+    ran = subprocess.run(["/bin/sh", "-c", script], env=environ, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == ["apply --db-url good", "verify --db-url good", "apply --db-url bad", "code 1"]

@@ -212,6 +212,11 @@ def test_the_documented_size_of_a_job(url: str, row: str, result: str) -> None:
     assert [table, indexes, table + indexes] == pytest.approx(documented, rel=0.15)
 
 
+def test_the_size_of_a_row_is_unknown_before_analyze(applied_url: str) -> None:
+    found = {row[0]: (row[1], *row[3:]) for row in query(applied_url, BLOCKS["bytes"])}
+    assert found["async_jobs"] == found["guest_users"] == (None, None, None)
+
+
 def test_the_documented_size_of_a_guest(url: str) -> None:
     [documented] = re.findall(r"A guest takes (\d+) bytes", TEXT)
     query(url, "insert into public.guest_users (guest_id) select gen_random_uuid() from generate_series(1, 5000)")

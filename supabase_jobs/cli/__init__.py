@@ -247,6 +247,16 @@ def _report_internal_error(error: Exception, words: Sequence[str], as_json: bool
     return code
 
 
+def _command_path(words: Sequence[str]) -> str:
+    """The program and its command, for errors to which click attaches no context."""
+    command = next((n for n, word in enumerate(words) if word in COMMANDS), None)
+    if command is None:
+        return "supabase-jobs"
+    group = cli.get_command(click.Context(cli), words[command])
+    parts = [n for n in words[command + 1 :] if isinstance(group, click.Group) and n in group.commands]
+    return " ".join(["supabase-jobs", words[command], *parts[:1]])
+
+
 def _report_usage(error: click.ClickException, words: Sequence[str], as_json: bool) -> int:
     """Report an invalid command line, which may contain a password anywhere."""
     from supabase_jobs.cli.masking import mask_all
@@ -255,7 +265,7 @@ def _report_usage(error: click.ClickException, words: Sequence[str], as_json: bo
     message = mask_all(error.format_message(), words, os.environ)
     usage = SupabaseJobsError(
         message[:1].lower() + message[1:].rstrip("."),
-        hint=f"{'supabase-jobs' if context is None else context.command_path} --help",
+        hint=f"{_command_path(words) if context is None else context.command_path} --help",
     )
     usage.code = "usage"
     return report_error(usage, as_json)

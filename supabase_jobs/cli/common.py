@@ -143,6 +143,8 @@ def report(result: "Verification", form: str, *, whole: bool = False) -> str:
 def check_report(form: str, output_file: Path | None) -> None:
     """Raise ConfigError for a report that cannot be written, before a run that may take a minute."""
     if output_file is not None:
+        if output_file == Path():
+            raise ConfigError("--output is empty", hint="Pass a file: --output report.txt.")
         if not output_file.parent.is_dir():
             raise ConfigError(f"cannot write {output_file}: no folder {output_file.parent}", hint="Create the folder.")
         if not os.access(output_file if output_file.exists() else output_file.parent, os.W_OK):

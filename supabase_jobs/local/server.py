@@ -115,15 +115,15 @@ class ServerOptions:
         """Raise ConfigError for an option that the existing database contradicts."""
         postgres_bin = self.postgres_bin and programs.check_folder(self.postgres_bin)
         differences: list[tuple[str, object, object]] = [
-            ("PostgreSQL version", self.major, existing.major),
+            ("PostgreSQL", self.major, existing.major),
             ("--postgres-bin", postgres_bin, existing.postgres_bin),
-            ("platform", self.platform, existing.platform),
+            ("the platform", self.platform, existing.platform),
             ("default privileges", self.default_privileges, existing.default_privileges),
         ]
         for name, requested, actual in differences:
             if requested is not None and requested != actual:
                 raise ConfigError(
-                    f"the local database of this directory was made with {name}: {_shown(actual)}, "
+                    f"the local database of this directory was made with {name} {_shown(actual)}, "
                     f"not {_shown(requested)}",
                     hint="run `supabase-jobs local reset` with the new option; it makes a new, empty database",
                 )
@@ -268,6 +268,10 @@ def throwaway(
                 default_privileges=default_privileges,
                 settings=settings,
             )
+        except LocalServerError as error:
+            if error.hint and "server.log" in error.hint:  # which is removed
+                error.hint = "for a server whose log remains, run `supabase-jobs local start`"
+            raise
         finally:
             remove(directory)
 

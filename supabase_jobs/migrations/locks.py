@@ -105,9 +105,9 @@ def retry_while_locked(lock_options: LockOptions, what: str, attempt: Callable[[
                     if timed_out
                     else f"{error.diag.message_primary}"
                 )
+                tried = "once" if lock_options.retries == 0 else f"{lock_options.retries + 1} times"
                 raise BusyError(
-                    f"{_locked_file(error) or what}: {cause}, tried {lock_options.retries + 1} times;"
-                    f" {_describe(blocking)}",
+                    f"{_locked_file(error) or what}: {cause}, tried {tried}; {_describe(blocking)}",
                     hint="It was rolled back. Try again when traffic is lower, or raise --lock-timeout.",
                     sqlstate=error.sqlstate,
                 ) from None

@@ -149,8 +149,11 @@ def write(comparison: FolderComparison, out: Path) -> None:
         for migration in comparison.new:
             path = out / migration.file_name
             temporary = path.with_name(f".{path.name}.{os.getpid()}")
-            temporary.write_text(migration.text, encoding="utf-8", newline="")
-            temporary.replace(path)
+            try:
+                temporary.write_text(migration.text, encoding="utf-8", newline="")
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write {error.filename or out}: {error.strerror}") from error
 

@@ -177,6 +177,9 @@ def test_wrong_usage_exits_2(cli: Run, words: tuple[str, ...]) -> None:
             "no such option '--formt'. Did you mean '--format'?",
             "supabase-jobs verify --help",
         ),
+        (("apply", "--db-url"), "option '--db-url' requires an argument", "supabase-jobs apply --help"),
+        (("local", "start", "--port"), "option '--port' requires an argument", "supabase-jobs local start --help"),
+        (("--db-url",), "option '--db-url' requires an argument", "supabase-jobs --help"),
         (("migrate-guest",), "missing argument 'GUEST_ID'", "supabase-jobs migrate-guest --help"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
@@ -221,6 +224,17 @@ def test_render_apply_and_verify_use_a_changed_guest_header(cli: Run, platform_u
     assert cli("verify", "--db-url", platform_url).code == 0
     (tmp_path / "supabase-jobs.toml").unlink()
     assert cli("verify", "--db-url", platform_url).code == 1
+
+
+@pytest.mark.parametrize("name", ["", ".", "folder"])
+def test_an_output_that_is_no_file_is_an_error(cli: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    for command in ("verify", "audit", "mutate --run true"):
+        ran = cli(*command.split(), "--output", name, "--db-url", "postgresql://localhost:1/x")
+        assert ran.code == 2
+        assert ran.err.splitlines()[0] in (
+            "error: --output is empty", f"error: invalid value for '--output': File {name!r} is a directory"
+        )  # fmt: skip
 
 
 def test_verify_writes_its_report_into_a_file(cli: Run, applied_url: str, tmp_path: Path) -> None:

@@ -282,3 +282,9 @@ def test_a_moved_project_names_its_former_folder(directory: Path) -> None:
     (directory / "b").rename(former)
     assert server.start(former).data_dir == former / ".supabase-jobs" / "data"
     server.remove(former)
+
+
+def test_the_failure_of_a_temporary_server_names_no_file_of_it() -> None:
+    with pytest.raises(LocalServerError, match="much") as raised, server.throwaway(settings={"work_mem": "much"}):
+        pass
+    assert raised.value.hint == "for a server whose log remains, run `supabase-jobs local start`"

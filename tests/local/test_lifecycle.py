@@ -167,7 +167,7 @@ def test_reset_with_invalid_options_deletes_nothing(directory: Path) -> None:
 
 def test_a_version_other_than_that_of_the_data_is_rejected(directory: Path) -> None:
     server.start(directory, major=16)
-    with pytest.raises(ConfigError, match="made with PostgreSQL version: 16") as caught:
+    with pytest.raises(ConfigError, match="was made with PostgreSQL 16, not 18") as caught:
         server.start(directory, major=18)
     assert "local reset" in str(caught.value.hint)
 

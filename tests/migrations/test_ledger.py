@@ -168,5 +168,7 @@ def test_a_locked_ledger_is_reported_and_not_waited_for(applied_url: str) -> Non
         holder.execute("lock table supabase_migrations.schema_migrations")
         with pytest.raises(BusyError, match="migration ledger: could not get a lock within 50 ms, tried 2 times"):
             ledger.read(connection, LockOptions(lock_timeout_ms=50, retries=1))
+        with pytest.raises(BusyError, match="within 50 ms, tried once;"):
+            ledger.read(connection, LockOptions(lock_timeout_ms=50, retries=0))
         holder.rollback()
         assert ledger.read(connection).is_complete

@@ -1,8 +1,10 @@
 """`render`: variables are quoted, versions sort after existing ones, existing files are never rewritten."""
 
+import errno
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +43,19 @@ def test_files_get_standard_versions_and_name_their_source(tmp_path: Path) -> No
         match = re.fullmatch(r"-- supabase-jobs: (\d{3})_(\w+) sha256:([0-9a-f]{64})", first)
         assert match
         assert (match[2] + ".sql", match[3]) == (name.split("_", 1)[1], fingerprint(body))
+
+
+def test_a_full_disk_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text = Path.write_text
+
+    def write_half(path: Path, text: str, **options: Any) -> int:
+        write_text(path, text[:10], **options)
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_text", write_half)
+    with pytest.raises(ConfigError, match=r"cannot write .*: No space left on device"):
+        render(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_render_writes_nothing(tmp_path: Path) -> None:

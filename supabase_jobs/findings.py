@@ -99,7 +99,7 @@ class Verification:
     difference.
     `unexpected` are cases of findings that are not among `cases`: objects that no migration creates. `locations` maps
     an object (`public.things`), or a part of it (`public.things:its policy`), to the line that creates it. `database`
-    describes the database, without a password.
+    describes the database, without a password. `not_applied`: no table and no function of the migrations exists.
     """
 
     findings: tuple[Finding, ...]
@@ -113,6 +113,7 @@ class Verification:
     locations: Mapping[str, Location] = field(default_factory=dict)
     database: str = ""
     accepted_unchecked: Mapping[str, str] = field(default_factory=dict)
+    not_applied: bool = False
 
     def location(self, subject: Case | Finding) -> Location | None:
         """The line that creates the object of a case or finding, or the part of the object that its id names."""

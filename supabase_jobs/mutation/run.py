@@ -18,7 +18,7 @@ from supabase_jobs.database.conninfo import read
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.database.sql_files import sql_files
-from supabase_jobs.errors import ConfigError, PrivilegeError, VerificationError
+from supabase_jobs.errors import APPLY_FIRST, ConfigError, PrivilegeError, VerificationError
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.mutation.quick import Quick
 from supabase_jobs.settings import read_toml
@@ -171,7 +171,7 @@ def mutate(
         connection.execute(_SETTINGS)
         with catalog.prepared(connection):
             faults = derive(connection, recorded.names)
-            _check_no_errors(connection, expectations, areas)
+            _check_no_errors(connection, expectations, areas, is_applied=bool(faults))
             quick = _quick(connection, expectations, areas, recorded)
             for family, group in groupby(faults, key=lambda fault: fault.family):
                 family_faults = list(group)
@@ -243,11 +243,13 @@ def _errors(connection: Connection, expectations: Expectations, areas: Sequence[
             yield errors
 
 
-def _check_no_errors(connection: Connection, expectations: Expectations, areas: Sequence[str]) -> None:
+def _check_no_errors(
+    connection: Connection, expectations: Expectations, areas: Sequence[str], *, is_applied: bool
+) -> None:
     for errors in _errors(connection, expectations, areas):
         raise VerificationError(
             f"verify finds an error before the first fault: {errors[0].id}",
-            hint="Run supabase-jobs verify, and fix what it reports.",
+            hint="Run supabase-jobs verify, and fix what it reports." if is_applied else APPLY_FIRST,
         )
 
 

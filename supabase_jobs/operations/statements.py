@@ -7,7 +7,7 @@ from pathlib import Path
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import translated
 from supabase_jobs.database.sql_files import SqlFile, sql_file, sql_files
-from supabase_jobs.errors import SupabaseJobsError
+from supabase_jobs.errors import APPLY_FIRST, SupabaseJobsError
 
 _FOLDER = Path(__file__).with_name("sql")
 
@@ -45,6 +45,6 @@ def requires_migrations(connection: Connection) -> Iterator[None]:
             raise
         raise NotAppliedError(
             f"this database lacks an object that the command needs: {error.message.rpartition(': ')[2]}",
-            hint="Apply the migrations first: supabase-jobs apply. `supabase-jobs status` shows which are missing.",
+            hint=f"{APPLY_FIRST} `supabase-jobs status` shows which are missing.",
             sqlstate=error.sqlstate,
         ) from None

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from supabase_jobs.errors import APPLY_FIRST
 from supabase_jobs.findings import Grid, Severity, Verification
 from supabase_jobs.outcomes import OUTCOMES, SQLSTATE_MEANING
 from supabase_jobs.report import summary
@@ -27,13 +28,19 @@ _OVERVIEW_LABEL = 31  # leaves space for five
 _SHOWN = 3
 _LISTED = 156
 _MESSAGE = 800
+_NOT_APPLIED = f"""\
+none of the tables and functions of the migrations exists
+hint: {APPLY_FIRST}
+If supabase-jobs status shows them as applied, run the fixes that verify --all
+prints, in their order.
+"""
 
 
 def verification(result: Verification, *, colour: bool = False, whole: bool = True) -> str:
     """Matrices, findings by cause, the number of passed cases of each area, and the verdict.
 
-    A mismatching cell ends in `!`. If not `whole`, each cause shows only some of the findings that it explains, and a
-    result with findings shows no matrix.
+    A mismatching cell ends in `!`. If not `whole`, each cause shows only some of the findings that it explains, a
+    result with findings shows no matrix, and one of a database without the migrations shows only that.
     """
     grids = result.grids if whole or not result.findings else ()
     console = _console(colour)
@@ -106,9 +113,13 @@ def _printed(console: Console) -> str:
 def _print_findings(console: Console, result: Verification, whole: bool) -> None:
     """The findings by cause, the summary, and the verdict."""
     groups = summary.groups(result.findings)
-    printed: set[str] = set()
-    for group in groups:
-        _print_group(console, group, whole, printed)
+    if result.not_applied and not whole:
+        error = Text.assemble(("error: ", f"bold {_SEVERITIES[Severity.ERROR]}"), _NOT_APPLIED)
+        console.print(error, soft_wrap=True)
+    else:
+        printed: set[str] = set()
+        for group in groups:
+            _print_group(console, group, whole, printed)
     if groups:
         console.print("To see the SQL of a finding: supabase-jobs verify --explain ID (ids: --json).", style="dim")
         if not whole:

@@ -73,7 +73,8 @@ class Context:
     belongs to a series (one run for each fault): it stops at the first error, lists no cases, and needs the queries
     that `structure.catalog.prepared` prepares. `deadline` is a value of `time.monotonic`. `unchecked` maps the id of
     each finding about something that was not checked to its area.
-    `changes` and `traces` belong to findings, by their ids.
+    `changes` and `traces` belong to findings, by their ids. `not_applied`: no table and no function of the migrations
+    exists.
 
     `exceptable` maps the id of each finding that the project may have allowed to what names its definition, see
     `exceptions`. Of these, `judged` were looked up, and `accepted_ids` are allowed. `used_exceptions` are the sections
@@ -83,6 +84,7 @@ class Context:
 
     repeated: bool = False
     deadline: float = math.inf
+    not_applied: bool = False
 
     cases: list[Case] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)

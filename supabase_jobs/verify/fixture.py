@@ -14,7 +14,7 @@ import psycopg
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
-from supabase_jobs.errors import ConfigError
+from supabase_jobs.errors import APPLY_FIRST, ConfigError
 from supabase_jobs.findings import Severity
 from supabase_jobs.verify import conditions, other_values, ownership, script, sign_up
 from supabase_jobs.verify.context import Context, Trace
@@ -23,7 +23,6 @@ from supabase_jobs.verify.sign_up import NewUser, SignUpRejectedError
 
 FIX_DISCARDED_ROWS = "Connect as the owner of the tables (postgres). A trigger may have discarded the rows."
 _FIX_CONSTRAINT = "A constraint differs from the migrations."
-_FIX_MISSING = "Apply the migrations first: supabase-jobs apply."
 _FIX_UNKNOWN = "Grant the connecting role INSERT on these tables. A user trigger may block the insert."
 
 # as for requests, so that functions of user triggers find the tables that they do not qualify
@@ -207,4 +206,4 @@ def _fix_of_schema_fault(error: psycopg.Error, managed: Collection[str]) -> str 
     if isinstance(error, psycopg.IntegrityError) and managed and error.diag.constraint_name:
         return _FIX_CONSTRAINT
     sqlstate = error.sqlstate or ""
-    return _FIX_MISSING if sqlstate.startswith(("42", "3F")) and sqlstate != "42501" else None
+    return APPLY_FIRST if sqlstate.startswith(("42", "3F")) and sqlstate != "42501" else None

@@ -138,6 +138,7 @@ def _verification(context: Context, milliseconds: float, accepted: Mapping[str, 
         frozenset(context.equivalences),
         tuple(context.unexpected),
         accepted_unchecked=accepted,
+        not_applied=context.not_applied,
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from supabase_jobs import mutation
 from supabase_jobs.cli import main
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.errors import ConfigError, VerificationError
+from supabase_jobs.errors import APPLY_FIRST, ConfigError, VerificationError
 from supabase_jobs.mutation.run import _SETTINGS, Fault, derive, mutate, waivers
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
@@ -62,6 +62,20 @@ def test_every_mutant_is_killed_or_waived(whole: tuple[int, Any, bool]) -> None:
     code, document, _ = whole
     assert [m["id"] for m in document["mutants"] if not m["killed"] and not m["waived"]] == []
     assert code == 0
+
+
+def test_mutate_without_migrations_hints_to_apply_them(cli: Run, platform_url: str) -> None:
+    ran = cli("mutate", SUPABASE_DB_URL=platform_url)
+    assert ran.code == 1
+    assert f"hint: {APPLY_FIRST}" in ran.err
+
+
+def test_mutate_after_an_error_hints_to_verify(cli: Run, applied_url: str) -> None:
+    with psycopg.connect(applied_url) as connection:
+        connection.execute("drop table public.async_jobs cascade")
+    ran = cli("mutate", SUPABASE_DB_URL=applied_url)
+    assert ran.code == 1
+    assert "hint: Run supabase-jobs verify, and fix what it reports." in ran.err
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import re
 import psycopg
 import pytest
 
+from supabase_jobs.errors import APPLY_FIRST
 from tests.fix_cli import Run
 from tests.psql import run_in_psql
 from tests.verify.catalogue import every_catalogue
@@ -92,6 +93,31 @@ def test_the_fixes_of_a_missing_schema_include_its_privileges(cli: Run, applied_
         "grant USAGE on schema private to service_role;",
     ]
     assert not any(finding["object"] == "private" for finding in findings[1:])
+
+
+def test_a_database_without_migrations_is_one_error_with_a_hint(cli: Run, platform_url: str) -> None:
+    ran = cli("verify", SUPABASE_DB_URL=platform_url)
+    assert ran.code == 1
+    assert len(ran.out.splitlines()) <= 10
+    assert re.findall("^error: (.*)", ran.out, flags=re.MULTILINE) == [
+        "none of the tables and functions of the migrations exists"
+    ]
+    assert f"hint: {APPLY_FIRST}" in ran.out
+    assert _FIX.findall(ran.out) == []
+    findings = json.loads(cli("verify", "--json", SUPABASE_DB_URL=platform_url).out)["findings"]
+    assert {"structure:private:schema", "structure:public.async_jobs:table"} <= {finding["id"] for finding in findings}
+
+
+def test_the_fixes_of_the_whole_report_create_everything(cli: Run, platform_url: str) -> None:
+    whole = cli("verify", "--all", SUPABASE_DB_URL=platform_url).out
+    _, errors = run_in_psql(platform_url, "\n".join(_FIX.findall(whole)))
+    assert errors == ""
+    assert cli("verify", SUPABASE_DB_URL=platform_url).code == 0
+
+
+def test_a_missing_function_does_not_count_as_a_database_without_migrations(cli: Run, applied_url: str) -> None:
+    insert(applied_url, MISSING["the schema and the tables"])  # functions of schema public are left
+    assert APPLY_FIRST not in cli("verify", "--only", "structure", SUPABASE_DB_URL=applied_url).out
 
 
 def test_no_hint_names_the_area_structure_after_it_has_run(cli: Run, applied_url: str) -> None:

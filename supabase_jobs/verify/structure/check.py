@@ -84,6 +84,9 @@ def compare_facts(facts: Sequence[Fact], snapshot: Snapshot, context: Context, t
     recorded = {fact.key: fact for fact in snapshot.facts}
     missing = {f.object for f in snapshot.facts if f.kind in EXISTENCE and f.key not in actual}
     unexpected = {f.object for f in actual.values() if f.kind in EXISTENCE and f.key not in recorded}
+    # the schema may be older than the migrations
+    objects = [fact.key for fact in snapshot.facts if fact.kind in EXISTENCE and fact.kind != "schema"]
+    context.not_applied = bool(objects) and actual.keys().isdisjoint(objects)
     effects = changed_effects(recorded, actual)
     fixes = Fixes(snapshot.facts, actual, texts)
 

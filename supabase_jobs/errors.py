@@ -8,9 +8,6 @@ from dataclasses import asdict, dataclass
 
 from supabase_jobs.exit_codes import ExitCode
 
-# the hint for a database without the migrations
-APPLY_FIRST = "Apply the migrations first: supabase-jobs apply."
-
 
 @dataclass(frozen=True)
 class Report:

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+# the fix for a database without the migrations
+APPLY_FIRST = "Apply the migrations first: supabase-jobs apply."
+
 
 class Severity(StrEnum):
     """The severity of a finding. An error makes `verify` exit 1, and so does a warning that something is unchecked."""

@@ -18,8 +18,8 @@ from supabase_jobs.database.conninfo import read
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.database.sql_files import sql_files
-from supabase_jobs.errors import APPLY_FIRST, ConfigError, PrivilegeError, VerificationError
-from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.errors import ConfigError, PrivilegeError, VerificationError
+from supabase_jobs.findings import APPLY_FIRST, Finding, Severity
 from supabase_jobs.mutation.quick import Quick
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify import structure

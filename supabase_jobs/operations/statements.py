@@ -7,7 +7,8 @@ from pathlib import Path
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import translated
 from supabase_jobs.database.sql_files import SqlFile, sql_file, sql_files
-from supabase_jobs.errors import APPLY_FIRST, SupabaseJobsError
+from supabase_jobs.errors import SupabaseJobsError
+from supabase_jobs.findings import APPLY_FIRST
 
 _FOLDER = Path(__file__).with_name("sql")
 

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from supabase_jobs.errors import APPLY_FIRST
-from supabase_jobs.findings import Grid, Severity, Verification
+from supabase_jobs.findings import APPLY_FIRST, Grid, Severity, Verification
 from supabase_jobs.outcomes import OUTCOMES, SQLSTATE_MEANING
 from supabase_jobs.report import summary
 from supabase_jobs.report.wording import counted

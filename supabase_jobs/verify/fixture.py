@@ -14,8 +14,8 @@ import psycopg
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
-from supabase_jobs.errors import APPLY_FIRST, ConfigError
-from supabase_jobs.findings import Severity
+from supabase_jobs.errors import ConfigError
+from supabase_jobs.findings import APPLY_FIRST, Severity
 from supabase_jobs.verify import conditions, other_values, ownership, script, sign_up
 from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.impersonation import CALLER, CHECK_DEFERRED, Impersonation, Names, reset_role

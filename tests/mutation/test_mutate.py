@@ -13,7 +13,8 @@ import pytest
 from supabase_jobs import mutation
 from supabase_jobs.cli import main
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.errors import APPLY_FIRST, ConfigError, VerificationError
+from supabase_jobs.errors import ConfigError, VerificationError
+from supabase_jobs.findings import APPLY_FIRST
 from supabase_jobs.mutation.run import _SETTINGS, Fault, derive, mutate, waivers
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations

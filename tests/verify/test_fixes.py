@@ -6,7 +6,7 @@ import re
 import psycopg
 import pytest
 
-from supabase_jobs.errors import APPLY_FIRST
+from supabase_jobs.findings import APPLY_FIRST
 from tests.fix_cli import Run
 from tests.psql import run_in_psql
 from tests.verify.catalogue import every_catalogue

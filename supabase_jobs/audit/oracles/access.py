@@ -67,16 +67,19 @@ def tested(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[tupl
 def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, str], Attempt]:
     """(object, caller, action as in `access`) → an attempt that shows the access."""
     found: dict[tuple[str, str, str], Attempt] = {}
+    granted = []
     for attempt in attempts:
         if attempt.reached and attempt.name != OPEN and (label := _label(attempt)) is not None:
             word = attempt.name if attempt.name in (JOIN, FORGE) else _WORDS[attempt.action]
             found.setdefault((attempt.label, label, word), attempt)
-            if attempt.action == SELECT:
-                for column in readable(attempt):
-                    found.setdefault((attempt.label, label, f"{word}({column})"), attempt)
             if attempt.column:
                 found.setdefault((attempt.label, label, f"{word}({attempt.column})"), attempt)
                 found.setdefault((attempt.label, label, f"{word}({attempt.column}={attempt.value})"), attempt)
+            if attempt.action in (SELECT, UPDATE):
+                granted.append((attempt.label, label, attempt))
+    for name, label, attempt in granted:  # a policy lets either no column pass or each that is granted
+        for column in _granted(attempt):
+            found.setdefault((name, label, f"{_WORDS[attempt.action]}({column})"), attempt)
     return found
 
 
@@ -104,25 +107,25 @@ def _actions(attempts: Sequence[Attempt]) -> str:
             words += _updates(group)
         elif any(a.reached for a in group):
             some = action == SELECT and _restricted(group[0])
-            words.append(f"{word}({','.join(sorted(readable(group[0])))})" if some else word)
+            words.append(f"{word}({','.join(sorted(_granted(group[0])))})" if some else word)
     words += [name for name in (JOIN, FORGE) if any(a.name == name and a.reached for a in attempts)]
     return " ".join(words) or "none"
 
 
-def readable(attempt: Attempt) -> list[str]:
-    """The columns that the role of an attempt may read."""
-    relation = attempt.relation
-    return [c.name for c in relation.columns if relation.may(attempt.caller.role, "SELECT", c.name)]
-
-
 def _updates(attempts: Sequence[Attempt]) -> list[str]:
-    """`update`, or `update(a,b=x)` if some of several columns, or some values of a list, are refused."""
+    """`update`, or `update(a,b=x)` if some of several columns, or some values of a list, are refused.
+
+    Of rows of others and in further states, one column is tried: a policy lets either none pass or each.
+    """
     columns = list(dict.fromkeys(a.column for a in attempts if a.column))
     changed = [word for c in columns for word in _values([a for a in attempts if a.column == c])]
     if not changed:
         return []
-    every = changed == columns and (len(columns) == 1 or not _restricted(attempts[0]))
-    return ["update"] if every else [f"update({','.join(sorted(changed))})"]
+    if changed == columns and not _restricted(attempts[0]):
+        return ["update"]
+    if changed == columns and len(columns) == 1:
+        changed = _granted(attempts[0])
+    return [f"update({','.join(sorted(changed))})"]
 
 
 def _values(attempts: Sequence[Attempt]) -> list[str]:
@@ -145,6 +148,12 @@ def _is_listed(relation: Relation, column: str, value: str) -> bool:
 def _restricted(attempt: Attempt) -> bool:
     """Whether the role has the privilege of an attempt on columns, not on the table."""
     return f"{attempt.caller.role} {attempt.action.upper()}" not in attempt.relation.granted
+
+
+def _granted(attempt: Attempt) -> list[str]:
+    """The columns on which the role has the privilege of an attempt."""
+    relation, role = attempt.relation, attempt.caller.role
+    return [c.name for c in relation.columns if relation.may(role, attempt.action.upper(), c.name)]
 
 
 def reachable_functions(catalog: Catalog) -> list[Function]:

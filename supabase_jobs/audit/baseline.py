@@ -146,7 +146,10 @@ def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bo
         gone = [name for name in baseline.access if name not in result.access]
         gone += [name for name in baseline.functions if name not in result.functions]
         for name in gone:
-            yield _finding(f"gone:{name}", _narrower(strict), name, "is in the baseline, and no request reaches it")
+            message = "is in the baseline, and no request reaches it"
+            if name.partition(" (")[0] in result.access:
+                message = "is in the baseline, and no row in this state could be generated"
+            yield _finding(f"gone:{name}", _narrower(strict), name, message)
 
 
 def opens(name: str, allowed: Mapping[str, str], result: Audit) -> bool:

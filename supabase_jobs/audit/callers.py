@@ -146,6 +146,8 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
             continue  # a user can belong to one group only
         elif user.membership is not None:
             yield _signed_in(user.label, MEMBER, fixture.a, user)
+        elif user.link is not None and user.link[0].oid in user.rows:
+            yield _signed_in(user.label, MEMBER, fixture.a, user, without_claims=True)
     yield _signed_in("owner", OWNER, fixture.a, fixture.a.owner)
     if "service_role" in roles:
         yield Caller(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from supabase_jobs.audit.baseline import NONE, OUTSIDERS, Baseline, actions_of, beyond, opens
 from supabase_jobs.audit.oracles.unprobed import FROM_CATALOGS
+from supabase_jobs.audit.usage import STATE
 from supabase_jobs.findings import AccessChange, AccessDiff, Audit, AuditedRelation, AuditFinding, NotCompared, Severity
 
 WIDER, NARROWER, NEW, REMOVED, LEAK, CLOSED = "wider", "narrower", "new", "removed", "leak", "closed"
@@ -21,8 +22,6 @@ _SHORT = {"join": "add its own rows to another's group", "forge": "insert in ano
 _GENERAL = ("anon", "newcomer", "stranger")
 _NO_CALLER = "this kind of caller exists on one side only, or has no row on the other"
 _NO_ROW = "no row could be generated"
-# a column in the name of a state
-_STATE = re.compile(r"(?:^|, )(\w+)(?: = | is set| of another)")
 _INCONCLUSIVE = "it could not be tested, or the attempt ended with a lock or a timeout"
 
 
@@ -280,7 +279,7 @@ def _columns_of(state: str, label: str, relations: Mapping[str, AuditedRelation]
     for part in state.split("; "):
         table, _, own = part.rpartition(": ")
         found = [r for name, r in relations.items() if (name.endswith(f".{table}") if table else name == label)]
-        for column in _STATE.findall(own):
+        for column, _ in STATE.findall(own):
             yield any(column in relation.columns for relation in found)
 
 

@@ -24,6 +24,7 @@ from supabase_jobs.audit.probes import repeat, topics
 from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.run import Probes
+from supabase_jobs.audit.usage import add_states
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES, sqlstate_and_message
@@ -179,7 +180,9 @@ def insert_fixture(connection: Connection, options: Options, common: Common) -> 
         raise PrivilegeError(
             "the database is read-only, and audit inserts rows that it rolls back", hint="Connect to the primary."
         )
-    plan = make_plan(found, common.usage(found))
+    used = common.usage(found)
+    add_states(used, found, options.accepted or ())
+    plan = make_plan(found, used)
     run_groups(connection, [REQUEST_SETTINGS])[0].answer()
     return build(connection, plan, options.configuration, common, stable=options.stable)
 

@@ -23,7 +23,8 @@ class Usage:
     """The findings about the columns of a catalog.
 
     `users` are columns that hold a user's id, `checked` those that a policy for INSERT compares with the caller.
-    `owners` are those that any policy of their own table compares with the caller.
+    `owners` are those that any policy of their own table compares with the caller, `compared` those that any policy or
+    function does.
     `claims` and `headers` map each claim and header to the columns that it
     is compared with, `claim_literals` and `header_literals` to the constants. `literals` maps columns to constants.
     `hashing` maps columns that hold a hash of a header to the functions, as in `Header`.
@@ -41,6 +42,7 @@ class Usage:
     users: set[ColumnKey] = field(default_factory=set)
     checked: set[ColumnKey] = field(default_factory=set)
     owners: set[ColumnKey] = field(default_factory=set)
+    compared: set[ColumnKey] = field(default_factory=set)
     claims: dict[tuple[str, ...], set[ColumnKey]] = field(default_factory=dict)
     claim_literals: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
     headers: dict[str, set[ColumnKey]] = field(default_factory=dict)
@@ -94,6 +96,7 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
         (found.users, other.users),
         (found.checked, other.checked),
         (found.owners, other.owners),
+        (found.compared, other.compared),
         (found.mentioned, other.mentioned),
         (found.nulls, other.nulls),
         (found.presences, other.presences),
@@ -120,6 +123,35 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
             same = {r.oid for r in map(here, read) if r is not None}
             # a relation of another schema, which has no label, exists in this database only
             found.reads.setdefault(relation.oid, set()).update(read if source is catalog else same)
+
+
+# a column in the name of a state of a row, with its value: `status = paid`, `deleted_at is set`, `buyer_id of another`
+STATE = re.compile(r"(?:^|, )(\w+)(?: = ([^,;]*)| is set| of another)")
+
+
+def add_states(found: Usage, catalog: Catalog, names: Iterable[str]) -> None:
+    """Add the columns and values of states, such as `public.tickets (shows: published = true; status = paid)`.
+
+    A state that the access was recorded for is tried also if no policy mentions it any more.
+    """
+    by_label = {relation.label: relation for relation in catalog.tables}
+    for name in names:
+        label, _, state = name.removesuffix(")").partition(" (")
+        if (relation := by_label.get(label)) is None:
+            continue
+        keys = set[ColumnKey]()
+        for part in state.split("; "):
+            table, _, columns = part.rpartition(": ")
+            of = next((r for r in catalog.tables if r.name == table), None) if table else relation
+            for column, value in STATE.findall(columns):
+                if of is not None and column in of.by_name:
+                    keys.add((of.oid, column))
+                    found.reads.setdefault(relation.oid, set()).add(of.oid)
+                    if value and of.by_name[column].base != "bool":
+                        _extend(found.literals.setdefault((of.oid, column), []), [value])
+        found.mentioned |= keys
+        for key in keys:
+            found.together.setdefault(key, set()).update(keys)
 
 
 def _extend(texts: list[str], more: Iterable[str]) -> None:
@@ -237,6 +269,7 @@ class _Reader:
                 return
             if right == USER_ID:
                 found.users.add(key)
+                found.compared.add(key)
             elif isinstance(right, Claim) and right.path:
                 found.claims.setdefault(right.path, set()).add(key)
             elif isinstance(right, Header) and right.name:

@@ -166,7 +166,7 @@ create table public.shows (id uuid primary key default gen_random_uuid(), owner_
 create table public.tickets (id uuid primary key default gen_random_uuid(), show_id uuid not null references public.shows, holder_id uuid not null references auth.users, status text not null default 'reserved' check (status in ('reserved', 'paid')));
 alter table public.shows enable row level security; alter table public.tickets enable row level security;
 create policy o on public.shows using (owner_id = auth.uid()); create policy p on public.shows for select using (approved and published);
-create policy h on public.tickets using (holder_id = auth.uid());
+create policy h on public.tickets for select using (holder_id = auth.uid());
 create policy g on public.tickets for select using (status = 'paid' and exists (select from public.shows as s where s.id = show_id and s.approved and s.published));
 -- two sides of one row, with different rights; one side is a profile
 create table public.personas (id uuid primary key default gen_random_uuid(), account_id uuid not null unique references auth.users);
@@ -190,3 +190,10 @@ create policy r on public.clubs for select using (public.is_club_member(id));
 create policy r on public.club_members for select using (public.is_club_member(club_id));
 create policy r on public.club_posts for select using (public.is_club_member(club_id));
 create policy w on public.club_posts for update using (public.is_club_member(club_id) and not exists (select from public.clubs as c where c.id = club_id and c.archived));
+-- who has a ticket for a show may reach more of it
+create table public.programs (id uuid primary key default gen_random_uuid(), show_id uuid not null references public.shows);
+create table public.recordings (id uuid primary key default gen_random_uuid(), show_id uuid not null references public.shows);
+create function public.has_ticket(show uuid, of_status text) returns boolean language sql stable security definer set search_path = '' as $$
+  select exists (select from public.tickets as t where t.show_id = show and t.holder_id = auth.uid() and t.status = of_status) $$;
+alter table public.programs enable row level security; alter table public.recordings enable row level security;
+create policy r on public.programs for select using (public.has_ticket(show_id, 'reserved')); create policy r on public.recordings for select using (public.has_ticket(show_id, 'paid'));

@@ -68,7 +68,7 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
 
 def test_every_table_has_rows(odd: Audit) -> None:
     assert odd.not_tested == ()
-    assert odd.planted == odd.tables == 54
+    assert odd.planted == odd.tables == 56
 
 
 def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) -> None:
@@ -126,6 +126,21 @@ def test_rights_of_each_side_of_a_row(odd: Audit) -> None:
     assert odd.access["public.letters_sent"]["owner"].startswith("read update(")
     assert odd.access["public.letters_sent (sender_id of another)"]["owner"] == "read"
     assert "public.letters_sent (recipient_id of another)" not in odd.access  # that of the first row
+
+
+def test_user_who_belongs_to_a_row_of_the_owner_by_another_table(odd: Audit) -> None:
+    assert odd.access["public.programs"]["holder_id of tickets"] == "read"
+    assert odd.access["public.recordings"]["holder_id of tickets"] == "none"
+    assert odd.access["public.tickets"]["holder_id of tickets, own rows"].startswith("read")
+
+
+def test_state_of_the_baseline_is_tried_when_no_policy_mentions_it(odd: Audit, odd_url: str) -> None:
+    with connect(odd_url) as connection, connection.transaction(force_rollback=True):
+        connection.execute("alter policy g on public.tickets using (true); alter policy p on public.shows using (true)")
+        found = run_audit(connection, odd.access).access
+    assert found.keys() == odd.access.keys()
+    changed = {name for name in found if found[name] != odd.access[name] and name.startswith("public.shows")}
+    assert changed == {"public.shows", "public.shows (approved = true)", "public.shows (published = true)"}
 
 
 def test_members_of_a_group_in_another_state(odd: Audit) -> None:

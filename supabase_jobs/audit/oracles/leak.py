@@ -58,7 +58,8 @@ class Leak:
 def who(caller: Caller) -> str:
     """The caller as the subject of a sentence."""
     if caller.kind == MEMBER:
-        return f"A member ({caller.label}) can"
+        linked = caller.user is not None and caller.user.link is not None
+        return f"A {'user' if linked else 'member'} ({caller.label}) can"
     if caller.kind == CLAIM:
         return f"A {caller.label} can"
     if caller.kind == DECLARED:

@@ -171,7 +171,7 @@ def mutate(
         connection.execute(_SETTINGS)
         with catalog.prepared(connection):
             faults = derive(connection, recorded.names)
-            _check_no_errors(connection, expectations, areas, is_applied=bool(faults))
+            _check_no_errors(connection, expectations, areas, faults)
             quick = _quick(connection, expectations, areas, recorded)
             for family, group in groupby(faults, key=lambda fault: fault.family):
                 family_faults = list(group)
@@ -244,12 +244,13 @@ def _errors(connection: Connection, expectations: Expectations, areas: Sequence[
 
 
 def _check_no_errors(
-    connection: Connection, expectations: Expectations, areas: Sequence[str], *, is_applied: bool
+    connection: Connection, expectations: Expectations, areas: Sequence[str], faults: Sequence[Fault]
 ) -> None:
+    """Raise VerificationError for an error; without any managed object there are no faults."""
     for errors in _errors(connection, expectations, areas):
         raise VerificationError(
             f"verify finds an error before the first fault: {errors[0].id}",
-            hint="Run supabase-jobs verify, and fix what it reports." if is_applied else APPLY_FIRST,
+            hint="Run supabase-jobs verify, and fix what it reports." if faults else APPLY_FIRST,
         )
 
 

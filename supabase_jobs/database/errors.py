@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg import errors
 
+from supabase_jobs.database.blocking import locked_tables
 from supabase_jobs.database.conninfo import connected_address, mask
 from supabase_jobs.database.hosts import reason
 from supabase_jobs.database.interrupts import interrupt_behind
@@ -59,8 +60,9 @@ def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Translate the psycopg errors that no caller handles; the messages contain no password.
 
     Raises ConnectError (7) if the connection was lost, PrivilegeError (7) if the role lacks a privilege or may only
-    read, BusyError (5) if another session blocked the statement, and SupabaseJobsError (2) for all other errors. An
-    error that follows from an interrupt is replaced by the interrupt.
+    read, BusyError (5) if another session blocked the statement, and SupabaseJobsError (2) for all other errors. After
+    a lock timeout, the message names the locked tables and the sessions. An error that follows from an interrupt is
+    replaced by the interrupt.
     """
     password, address = connection.info.password, connected_address(connection)
     try:
@@ -71,6 +73,8 @@ def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
         if not isinstance(error, psycopg.Error):
             raise
         text = mask(error.diag.message_primary or reason(str(error)), password, address)
+        if isinstance(error, errors.LockNotAvailable) and (locked := locked_tables(connection)):
+            text += mask("; locked tables:\n" + "\n".join(f"  {line}" for line in locked), password, address)
         _translate(error, text, lost=connection.broken)
 
 

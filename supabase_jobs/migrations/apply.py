@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import psycopg
 
 from supabase_jobs.database.batch import Statement
+from supabase_jobs.database.blocking import BlockingSession
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import DriftError
 from supabase_jobs.migrations import ledger
@@ -20,7 +21,6 @@ from supabase_jobs.migrations.ledger import AlreadyAppliedError, Ledger, LedgerC
 from supabase_jobs.migrations.locks import (
     LOCK_KEY,
     TRY_LOCK,
-    BlockingSession,
     BlockingSessionWatch,
     LockOptions,
     RunnerBusyError,

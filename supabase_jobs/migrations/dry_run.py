@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.database.blocking import BlockingSession
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import explain_lost_connection
 from supabase_jobs.database.parser.locks import MODES
@@ -14,7 +15,6 @@ from supabase_jobs.migrations import ledger
 from supabase_jobs.migrations.ledger import AlreadyAppliedError, Ledger
 from supabase_jobs.migrations.locks import (
     LOCK_KEY,
-    BlockingSession,
     BlockingSessionWatch,
     LockOptions,
     retry_while_locked,

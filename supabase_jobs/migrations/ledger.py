@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import psycopg
 
 from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.database.blocking import BlockingSession
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, session_ended
 from supabase_jobs.errors import MigrationError, PrivilegeError
-from supabase_jobs.migrations.locks import BlockingSession, LockOptions, lock_timeout_statement, retry_while_locked
+from supabase_jobs.migrations.locks import LockOptions, lock_timeout_statement, retry_while_locked
 from supabase_jobs.sources.files import Migration
 
 _COLUMNS = """

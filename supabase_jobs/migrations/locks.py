@@ -1,7 +1,6 @@
 """Lock waits: the runner lock, the retry after a lock timeout, and the blocking sessions."""
 
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import Self, TypeVar
 import psycopg
 
 from supabase_jobs.database.batch import Statement
+from supabase_jobs.database.blocking import BlockingSession
 from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.errors import LOCK_ERRORS
 from supabase_jobs.errors import BusyError, SupabaseJobsError
@@ -43,8 +43,6 @@ where r.locktype = 'advisory'
   and r.granted
 order by a.xact_start
 """
-_QUERY_LENGTH = 80
-_PASSWORD = re.compile(r"(password\s*=?\s*)'(?:[^']|'')*'?", re.IGNORECASE)
 
 T = TypeVar("T")
 
@@ -56,22 +54,6 @@ class LockOptions:
     lock_timeout_ms: int = 500
     retries: int = 20
     runner_seconds: float = 30.0
-
-
-@dataclass(frozen=True)
-class BlockingSession:
-    """A session that holds a lock; `seconds` is the age of its transaction."""
-
-    pid: int
-    application_name: str
-    state: str
-    seconds: float
-    query: str
-
-    def __str__(self) -> str:
-        query = _PASSWORD.sub(r"\1'***'", " ".join(self.query.split()))
-        short = query if len(query) <= _QUERY_LENGTH else query[: _QUERY_LENGTH - 1] + "…"
-        return f"pid {self.pid} ({self.application_name}, {self.state}, for {self.seconds:.0f} s): {short}"
 
 
 def lock_timeout_statement(lock_options: LockOptions) -> Statement:

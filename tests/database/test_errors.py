@@ -1,7 +1,9 @@
 """Classification of database errors: kind, exit code and message by SQLSTATE."""
 
+import re
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection, connect
@@ -9,6 +11,8 @@ from supabase_jobs.errors import BusyError, ConnectError, PrivilegeError, Supaba
 from supabase_jobs.local.server import throwaway
 from tests.fix_cli import Run
 from tests.fix_db import Server
+
+SHORT_LOCK_TIMEOUT = "?options=-c%20lock_timeout%3D10"
 
 
 def test_a_lost_connection_is_reported_and_rolled_back(server: Server, platform_url: str) -> None:
@@ -95,3 +99,33 @@ def test_a_migration_without_the_platform_fails_with_a_hint(without_platform: st
         ran = cli(command, "--json", "--db-url", without_platform)
         assert ran.code == code
         assert "lacks the schemas and roles of Supabase" in ran.json["error"]["hint"]
+
+
+@pytest.mark.parametrize("command", ["verify", "audit"])
+def test_a_lock_timeout_names_the_table_and_the_session(applied_url: str, cli: Run, command: str) -> None:
+    with psycopg.connect(applied_url, application_name="nightly-report") as holder:
+        holder.execute("create table public.things (id uuid primary key, user_id uuid)")
+        holder.commit()
+        holder.execute("lock table public.async_jobs, public.things in access exclusive mode")
+        ran = cli(command, SUPABASE_DB_URL=applied_url)
+        pid = holder.info.backend_pid
+    assert ran.code == 5
+    session = rf"pid {pid} \(nightly-report, idle in transaction, for \d+ s\): lock table public.async_jobs"
+    for table in ("async_jobs", "things"):
+        assert re.search(rf"^  public\.{table} \(AccessExclusiveLock\): {session}", ran.err, flags=re.MULTILINE)
+
+
+def test_a_lock_timeout_in_an_open_transaction_names_no_session(applied_url: str) -> None:
+    with psycopg.connect(applied_url) as holder:
+        holder.execute("lock table public.async_jobs in access exclusive mode")
+        with pytest.raises(BusyError) as caught, connect(applied_url + SHORT_LOCK_TIMEOUT) as connection:
+            connection.execute("begin; select from public.async_jobs")
+    assert caught.value.message == "another session blocked the statement: canceling statement due to lock timeout"
+
+
+def test_a_lock_timeout_without_a_locked_table_names_no_session(applied_url: str) -> None:
+    with psycopg.connect(applied_url) as holder:
+        holder.execute("select pg_advisory_lock(1)")
+        with pytest.raises(BusyError) as caught, connect(applied_url + SHORT_LOCK_TIMEOUT) as connection:
+            connection.execute("select pg_advisory_lock(1)")
+    assert "locked tables" not in caught.value.message

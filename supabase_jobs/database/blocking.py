@@ -1,0 +1,46 @@
+"""Sessions that block others, for messages."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+_QUERY_LENGTH = 80
+_PASSWORD = re.compile(r"(password\s*=?\s*)'(?:[^']|'')*'?", re.IGNORECASE)
+_LIMITS = "select set_config('lock_timeout', '1s', true), set_config('statement_timeout', '5s', true)"
+_SESSIONS = Path(__file__).with_name("blocking_sessions.sql")
+
+
+@dataclass(frozen=True)
+class BlockingSession:
+    """A session that holds a lock; `seconds` is the age of its transaction."""
+
+    pid: int
+    application_name: str
+    state: str
+    seconds: float
+    query: str
+
+    def __str__(self) -> str:
+        query = _PASSWORD.sub(r"\1'***'", " ".join(self.query.split()))
+        short = query if len(query) <= _QUERY_LENGTH else query[: _QUERY_LENGTH - 1] + "…"
+        return f"pid {self.pid} ({self.application_name}, {self.state}, for {self.seconds:.0f} s): {short}"
+
+
+def locked_tables(connection: psycopg.Connection[Any]) -> list[str]:
+    """A line for each table that another session has locked, with that session; at most five.
+
+    It is empty if the connection has an open transaction, which runs no query after an error.
+    """
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        return []
+    try:
+        with connection.transaction():
+            connection.execute(_LIMITS)
+            rows = connection.execute(_SESSIONS.read_bytes()).fetchall()
+    except psycopg.Error:  # the message does without them
+        return []
+    return [f"{table} ({mode}): {BlockingSession(*session)}" for table, mode, *session in rows]

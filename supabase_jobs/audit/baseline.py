@@ -126,12 +126,15 @@ def wider(now: Access, before: Access) -> Iterator[tuple[str, str, str]]:
 def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bool) -> Iterator[AuditFinding]:
     known = {caller for callers in result.access.values() for caller in callers}
     known |= {f"{caller}{rows}" for caller in result.callers for rows in ("", ", own rows", ", rows of members")}
+    recorded = {caller for callers in baseline.access.values() for caller in callers}
     for name, callers in result.access.items():
         if name not in baseline.access:
             yield from _new(name, callers, result)
             continue
         for caller in dict.fromkeys([*callers, *baseline.access[name]]):
-            before = baseline.access[name].get(caller)
+            # a kind of caller that is new, such as one with another claim, has what everyone of its role has
+            general = "anon" if caller.startswith("anon") else "stranger"
+            before = baseline.access[name].get(caller if caller in recorded else general)
             if caller not in known and actions_of(before):
                 yield _unknown_caller(name, caller, known, strict)
                 continue
@@ -146,10 +149,10 @@ def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bo
         gone = [name for name in baseline.access if name not in result.access]
         gone += [name for name in baseline.functions if name not in result.functions]
         for name in gone:
-            message = "is in the baseline, and no request reaches it"
-            if name.partition(" (")[0] in result.access:
-                message = "is in the baseline, and no row in this state could be generated"
-            yield _finding(f"gone:{name}", _narrower(strict), name, message)
+            severity, message = _narrower(strict), "is in the baseline, and no request reaches it"
+            if name.partition(" (")[0] in result.access:  # a column has another default or constraint, or is gone
+                severity, message = Severity.INFO, "is in the baseline, and no row in this state could be generated"
+            yield _finding(f"gone:{name}", severity, name, message)
 
 
 def opens(name: str, allowed: Mapping[str, str], result: Audit) -> bool:
@@ -192,8 +195,11 @@ def _compare(
 
 
 def _of_columns(action: str, others: set[str]) -> str:
-    """An action, with what distinguishes it from the same action on some columns."""
-    return f"{action} of every column" if any(other.startswith(f"{action}(") for other in others) else action
+    """An action, with what distinguishes it from the same action on some columns, or with some values."""
+    if any(other.startswith(f"{action}(") for other in others):
+        return f"{action} of every column"
+    values = sorted(other for other in others if other.startswith(f"{action.rstrip(')')}="))
+    return f"{action}, not only {', '.join(values)}," if values else action
 
 
 def beyond(actions: set[str], others: set[str]) -> list[str]:

@@ -50,7 +50,7 @@ class Common:
 def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
     own = next(found for source, found in known if source is catalog)
     merged = Usage(
-            function_reads=own.function_reads, user_functions=own.user_functions,
+            function_reads=own.function_reads, user_functions=own.user_functions, arguments=own.arguments,
             policy_functions=own.policy_functions,
         )  # fmt: skip
     for source, found in known:

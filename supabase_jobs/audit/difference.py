@@ -279,7 +279,7 @@ def _columns_of(state: str, label: str, relations: Mapping[str, AuditedRelation]
     for part in state.split("; "):
         table, _, own = part.rpartition(": ")
         found = [r for name, r in relations.items() if (name.endswith(f".{table}") if table else name == label)]
-        for column, _ in STATE.findall(own):
+        for column, *_ in STATE.findall(own):
             yield any(column in relation.columns for relation in found)
 
 

@@ -278,6 +278,11 @@ def comparisons(tree: Any, lookup: Lookup = _nothing, scopes: Mapping[str, str] 
         return
     if "SelectStmt" in tree:
         scopes = {**scopes, **_tables(tree["SelectStmt"].get("fromClause"))}
+    for kind in ("UpdateStmt", "DeleteStmt"):
+        if kind in tree:
+            statement = tree[kind]
+            more = (statement.get("fromClause"), statement.get("usingClause"), {"RangeVar": statement["relation"]})
+            scopes = {**scopes, **_tables(list(more))}
     expression = tree.get("A_Expr")
     if isinstance(expression, dict) and "lexpr" in expression and "rexpr" in expression:
         yield from _compared(expression, lookup, scopes)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from supabase_jobs.audit import expressions
 from supabase_jobs.audit.catalog import USERS, Catalog, Function, Relation
@@ -13,6 +13,8 @@ from supabase_jobs.audit.expressions import USER_ID, Claim, Comparison, Header, 
 
 # (oid of the table, column)
 ColumnKey = tuple[int, str]
+
+_Item = TypeVar("_Item", str, ColumnKey)
 
 # names of columns that hold a user's id where no policy and no foreign key shows it
 _USER_NAMES = {"user_id", "owner_id", "owner", "created_by", "author_id", "profile_id", "uid", "account_user_id"}
@@ -30,6 +32,7 @@ class Usage:
     `hashing` maps columns that hold a hash of a header to the functions, as in `Header`.
     `reads` maps each relation to the tables that its policies, functions or view definition read, directly or not.
     `function_reads` maps each function to the tables that its body names, directly or by other functions.
+    `arguments` maps (function, name of an argument) to the columns that the body compares with it.
     `user_functions` are the functions that name auth.users, directly or by other functions.
     `policy_functions` maps each policy of a table to the signatures of the project's functions that it calls.
     `words` are all words of policies and functions, so a column that is not among them cannot change an access.
@@ -51,6 +54,7 @@ class Usage:
     literals: dict[ColumnKey, list[str]] = field(default_factory=dict)
     reads: dict[int, set[int]] = field(default_factory=dict)
     function_reads: dict[int, set[int]] = field(default_factory=dict)
+    arguments: dict[tuple[int, str], list[ColumnKey]] = field(default_factory=dict)
     user_functions: set[int] = field(default_factory=set)
     policy_functions: dict[tuple[int, str], list[str]] = field(default_factory=dict)
     words: set[str] = field(default_factory=set)
@@ -126,7 +130,7 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
 
 
 # a column in the name of a state of a row, with its value: `status = paid`, `deleted_at is set`, `buyer_id of another`
-STATE = re.compile(r"(?:^|, )(\w+)(?: = ([^,;]*)| is set| of another)")
+STATE = re.compile(r"(?:^|, )(\w+)(?: = ([^,;]*)| is (set|null|in the future|in the past)| of another)")
 
 
 def add_states(found: Usage, catalog: Catalog, names: Iterable[str]) -> None:
@@ -143,8 +147,10 @@ def add_states(found: Usage, catalog: Catalog, names: Iterable[str]) -> None:
         for part in state.split("; "):
             table, _, columns = part.rpartition(": ")
             of = next((r for r in catalog.tables if r.name == table), None) if table else relation
-            for column, value in STATE.findall(columns):
+            for column, value, is_ in STATE.findall(columns):
                 if of is not None and column in of.by_name:
+                    if is_ in ("set", "null"):
+                        found.presences.add((of.oid, column))
                     keys.add((of.oid, column))
                     found.reads.setdefault(relation.oid, set()).add(of.oid)
                     if value and of.by_name[column].base != "bool":
@@ -154,7 +160,7 @@ def add_states(found: Usage, catalog: Catalog, names: Iterable[str]) -> None:
             found.together.setdefault(key, set()).update(keys)
 
 
-def _extend(texts: list[str], more: Iterable[str]) -> None:
+def _extend(texts: list[_Item], more: Iterable[_Item]) -> None:
     texts += [text for text in more if text not in texts]
 
 
@@ -222,6 +228,7 @@ class _Reader:
         for function in self._catalog.functions:
             self._usage.words |= self._words[function.signature]
             self._note(self._bodies[function.oid], None)
+            self._note_arguments(function)
             tables = self._tables(self._bodies[function.oid], {function.oid}) | self._mentioned(function)
             self._usage.function_reads[function.oid] = tables
             if self._names_users(function, {function.oid}):
@@ -249,6 +256,17 @@ class _Reader:
         for comparison in expressions.comparisons(tree, self._lookup):
             for left, right in ((comparison.left, comparison.right), (comparison.right, comparison.left)):
                 self._note_pair(comparison, left, right, relation)
+
+    def _note_arguments(self, function: Function) -> None:
+        """Note the columns that a function compares with its arguments: those by which it looks a row up."""
+        for comparison in expressions.comparisons(self._bodies[function.oid], self._lookup):
+            for left, right in ((comparison.left, comparison.right), (comparison.right, comparison.left)):
+                if not (isinstance(left, Reference) and isinstance(right, Reference) and comparison.operator == "="):
+                    continue
+                given = right.table in (None, function.name) and right.column in function.argument_names
+                if given and (key := self._column(left, comparison.scopes, None)) is not None:
+                    known = self._usage.arguments.setdefault((function.oid, right.column), [])
+                    _extend(known, [key])
 
     def _compared_with_caller(self, tree: Any, relation: Relation) -> set[ColumnKey]:
         """The columns of the relation itself that an expression compares with the caller's id."""

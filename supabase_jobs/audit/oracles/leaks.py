@@ -84,7 +84,25 @@ class _Judge:
             yield from self._given_away(relation, attempts)
             yield from service_columns.find(self._plan, relation, self._by_relation)
             yield from self._two_groups(relation, attempts)
-        yield from escalations(self._gains)
+        yield from escalations(self._lasting(self._gains))
+
+    def _lasting(self, gains: Sequence[Gain]) -> list[Gain]:
+        """Without what a caller gains by taking a row back that it may insert itself, such as a block of another."""
+        returned = {
+            (id(g.write.caller), g.write.relation.oid, g.relation.oid, g.action) for g in gains
+            if g.write.action == DELETE and self._inserts_own(g.write)
+        }  # fmt: skip
+        return [
+            g for g in gains
+            if g.write.action == INSERT
+            or (id(g.write.caller), g.write.relation.oid, g.relation.oid, g.action) not in returned
+        ]  # fmt: skip
+
+    def _inserts_own(self, write: Attempt) -> bool:
+        return any(
+            a.caller is write.caller and a.action == INSERT and a.whose == OWN and a.reached
+            for a in self._by_relation[write.relation.oid]
+        )
 
     # ------------------------------------------------------------------------------------------- reads
 

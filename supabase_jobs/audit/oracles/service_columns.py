@@ -51,6 +51,10 @@ _PAYMENT_SERVICE = re.compile(
 _TESTS = re.compile(r"(submission|attempt|answer|exam|quiz|test|result|assessment)")
 
 
+# values of a state that somebody else decides about
+_SUCCESS = re.compile(r"paid|complete|done|ship|deliver|approv|accept|confirm|refund|settle|fulfil|release|active")
+
+
 class _Kind(StrEnum):
     AMOUNT = "amount"
     PAYMENT_TIME = "payment time"
@@ -78,6 +82,8 @@ def find(plan: Plan, relation: Relation, attempts: Mapping[int, Sequence[Attempt
         kind = next((kind for pattern, kind in _KINDS if pattern.search(attempt.column.lower())), None)
         if kind is None or (relation.oid in plan.per_user and "verified" in attempt.column.lower()):
             continue  # of a profile, it is a privilege
+        if kind is _Kind.STATE and _is_limited(attempt, attempts[relation.oid]):
+            continue  # a policy says which states the owner may set
         evidence = [
             text for text, holds in (
                 ("they cannot insert it", not _inserts(attempt, attempts[relation.oid])),
@@ -91,6 +97,16 @@ def find(plan: Plan, relation: Relation, attempts: Mapping[int, Sequence[Attempt
             what = f"UPDATE of {relation.name}.{attempt.column}"
             message = f"Any signed-in user can change {attempt.column} of their own rows{why}: {what}"
             yield Leak("service-column", severity, relation, UPDATE, message, attempt)
+
+
+def _is_limited(update: Attempt, attempts: Sequence[Attempt]) -> bool:
+    """Whether a policy lets the caller set some values of the column only, and none that means success."""
+    tried = [
+        a for a in attempts
+        if a.caller is update.caller and a.row is update.row and a.action == UPDATE and a.column == update.column
+    ]  # fmt: skip
+    allowed = [a.value or "" for a in tried if a.reached]
+    return any(a.outcome == "violates" for a in tried) and not any(_SUCCESS.search(value.lower()) for value in allowed)
 
 
 def _severity(plan: Plan, relation: Relation, column: str, kind: _Kind, evidence: Sequence[str]) -> Severity | None:

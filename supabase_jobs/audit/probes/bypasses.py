@@ -416,7 +416,7 @@ class Bypasses:
         hidden = self._hidden_rows(caller, (affected if function.volatility == "v" else tables) | users)
         if not hidden and not tables:
             return
-        watched = [self._fixture.a.rows[oid] for oid in sorted(tables)] if function.volatility == "v" else []
+        watched = [row for row in self._rows(tables) if row is not self._user] if function.volatility == "v" else []
         planted = [r for r in hidden if r is not self._user]
         readable = [r for r in planted if r.relation.may(caller.role, "SELECT")]
         lists = self._arguments(function, caller)
@@ -525,6 +525,7 @@ class Bypasses:
             names, function.argument_types, function.argument_labels, function.argument_relations, strict=False
         ):
             known = self._with_own_id(self._candidates(name, type_), caller)
+            known = list(dict.fromkeys([*self._looked_up(function, name), *known]))
             anything = known[:1]
             if labels:
                 known = anything = json.loads(labels)
@@ -554,6 +555,17 @@ class Bypasses:
             return candidates
         return [candidates[0], caller.user.id, *candidates[1:]]
 
+    def _looked_up(self, function: Function, name: str) -> list[str | None]:
+        """The values, in the rows of tenant A, of the columns that a function compares with an argument.
+
+        A caller does not know those that are secrets: who has the link of a document may read it.
+        """
+        columns = self._plan.usage.arguments.get((function.oid, name), [])
+        known = [(oid, column) for oid, column in columns if not _is_secret(name) and not _is_secret(column)]
+        found = (row.values.get(column) for oid, column in known for row in self._rows({oid}))
+        values_: list[str | None] = [value for value in found if value is not None]
+        return values_[:_VARIANTS]
+
     def _candidates(self, name: str, type_: str) -> list[str | None]:
         """Values for an argument: ids of tenant A that fit its name, the likeliest first."""
         if (name, type_) not in self._known:
@@ -562,7 +574,7 @@ class Bypasses:
 
     def _find_candidates(self, name: str, type_: str) -> list[str | None]:
         plain = re.sub(r"^(p|in|arg|param|target|_)_|^_+|_+$", "", name.lower())
-        secret = any(word in plain for word in _SECRETS) and not plain.endswith("id")
+        secret = _is_secret(plain)
         source = self._fixture.b if secret else self._fixture.a
         if type_.endswith("[]") and type_[:-2] in (*_IDS, *_TEXTS):
             elements = [value for value in self._find_candidates(name.removesuffix("s"), type_[:-2]) if value]
@@ -625,6 +637,11 @@ class Bypasses:
         before: Mapping[int, str | None] = dict(zip(map(id, rows), snapshot.values, strict=True))
         for bypass in bypasses:
             bypass.before = [before[id(row)] for row in bypass.watched]
+
+
+def _is_secret(name: str) -> bool:
+    """Whether an argument or a column holds a secret, by its name."""
+    return any(word in name.lower() for word in _SECRETS) and not name.endswith("id")
 
 
 def _user_row(users: int | None, user: User) -> Row | None:

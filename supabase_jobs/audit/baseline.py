@@ -132,9 +132,10 @@ def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bo
             yield from _new(name, callers, result)
             continue
         for caller in dict.fromkeys([*callers, *baseline.access[name]]):
-            # a kind of caller that is new, such as one with another claim, has what everyone of its role has
-            general = "anon" if caller.startswith("anon") else "stranger"
-            before = baseline.access[name].get(caller if caller in recorded else general)
+            before = baseline.access[name].get(caller)
+            if caller not in recorded:  # such as a user with a claim that is new: it has what everyone of its role has
+                yield from _compare_new(name, caller, callers[caller], baseline.access[name], strict, result)
+                continue
             if caller not in known and actions_of(before):
                 yield _unknown_caller(name, caller, known, strict)
                 continue
@@ -179,6 +180,16 @@ def _new(name: str, callers: Mapping[str, str], result: Audit) -> Iterator[Audit
         keys = [f"{name}:{caller}:{action}" for caller, actions in allowed.items() for action in actions_of(actions)]
         explained = next((result.explained[key] for key in keys if key in result.explained), None)
         yield _finding(f"new:{name}", severity, name, message, explained or _of_object(result, name))
+
+
+def _compare_new(
+    name: str, caller: str, new: str, before: Mapping[str, str], strict: bool, result: Audit
+) -> Iterator[AuditFinding]:
+    """The access of a caller that the baseline does not mention, which may be a caller without access."""
+    general = "anon" if caller.startswith("anon") else "stranger"
+    known = "" if ", " in caller else before.get(general, "")  # others have no rows of their own, or of members
+    wider_ = beyond(actions_of(new), actions_of(known))
+    yield from _compare(name, caller, " ".join(wider_) or NONE, NONE, strict, result)
 
 
 def _compare(

@@ -139,3 +139,14 @@ def test_invalid_baseline_is_refused(tmp_path: Path, text: str, message: str) ->
     file.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load(file)
+
+
+def test_new_kind_of_caller_has_what_everyone_of_its_role_has() -> None:
+    known = Baseline({"public.notes": {"anon": "read", "stranger": "read join"}})
+    now = {"anon": "read", "stranger": "read join", "user with role = admin": "read delete", "anon with x = y": "read"}
+    found = _found(_audit({"public.notes": now}), known)
+    assert found == ["error baseline:public.notes:user with role = admin:delete:wider"]
+    own = {"anon": "read", "stranger": "read join", "user with role = admin, own rows": "read"}
+    assert _found(_audit({"public.notes": own}), known) == [
+        "error baseline:public.notes:user with role = admin, own rows:read:wider"
+    ]

@@ -87,7 +87,7 @@ def load_settings(
 
 
 def _database_url(option: str | None, environ: Mapping[str, str]) -> str | None:
-    """The URL without the blanks around it. An empty variable counts as unset: workflows pass a missing secret so."""
+    """The URL without the blanks around it. An empty variable counts as unset, like a secret that a workflow lacks."""
     name, url = ("--db-url", option) if option is not None else (DB_URL_VARIABLE, environ.get(DB_URL_VARIABLE) or None)
     if url is not None and not url.strip():
         raise ConfigError(f"{name} is empty", hint="Pass a URL: postgresql://USER:PASSWORD@HOST:PORT/DATABASE.")

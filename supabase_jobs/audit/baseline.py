@@ -187,7 +187,8 @@ def _compare_new(
 ) -> Iterator[AuditFinding]:
     """The access of a caller that the baseline does not mention, which may be a caller without access."""
     general = "anon" if caller.startswith("anon") else "stranger"
-    known = "" if ", " in caller else before.get(general, "")  # others have no rows of their own, or of members
+    # "CALLER, own rows" and "CALLER, rows of members" are about rows that are not a stranger's
+    known = "" if ", " in caller else before.get(general, "")
     wider_ = beyond(actions_of(new), actions_of(known))
     yield from _compare(name, caller, " ".join(wider_) or NONE, NONE, strict, result)
 

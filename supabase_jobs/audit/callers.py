@@ -24,7 +24,7 @@ class Caller:
     """A kind of request. `label` names it in reports; `user` and `tenant` are set for a signed-in user or a guest.
 
     `kind`: anon has no identity, a newcomer has only signed up, the stranger is the owner of tenant B, the owner that
-    of tenant A; a member and a former member belong to A's group,
+    of tenant A; a member and a former member belong to A's group, or by `User.link` to a row of A's owner,
     as does a header that names a row that has ended; a forger sets claims or headers that anyone can
     choose; a user with a claim has one that only the project gives, such as a role. `declared` is an outsider of
     audit.toml. `anonymous` is the stranger after an anonymous sign-in, `service` the role service_role. `ended` is what

@@ -1,12 +1,12 @@
 """The difference in access between the audits of two databases: only what changed, wider access first."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from supabase_jobs.audit.baseline import NONE, OUTSIDERS, Baseline, actions_of, beyond, opens
 from supabase_jobs.audit.oracles.unprobed import FROM_CATALOGS
-from supabase_jobs.audit.usage import STATE
+from supabase_jobs.audit.usage import StateColumn, columns_of_state
 from supabase_jobs.findings import AccessChange, AccessDiff, Audit, AuditedRelation, AuditFinding, NotCompared, Severity
 
 WIDER, NARROWER, NEW, REMOVED, LEAK, CLOSED = "wider", "narrower", "new", "removed", "leak", "closed"
@@ -269,18 +269,18 @@ def _untested(name: str, side: Audit) -> str | None:
     if "database" in listed:
         return listed["database"]
     if part:
-        columns = list(_columns_of(part.removesuffix(")"), label, side.relations))
-        return _NO_ROW if columns and all(columns) else None
+        exist = [_exists(column, label, side.relations) for column in columns_of_state(part.removesuffix(")"))]
+        return _NO_ROW if exist and all(exist) else None
     return _NO_ROW
 
 
-def _columns_of(state: str, label: str, relations: Mapping[str, AuditedRelation]) -> Iterator[bool]:
-    """Whether each column that the name of a state contains exists: `a is set`, `notes: shared = true; a = b`."""
-    for part in state.split("; "):
-        table, _, own = part.rpartition(": ")
-        found = [r for name, r in relations.items() if (name.endswith(f".{table}") if table else name == label)]
-        for column, *_ in STATE.findall(own):
-            yield any(column in relation.columns for relation in found)
+def _exists(column: StateColumn, label: str, relations: Mapping[str, AuditedRelation]) -> bool:
+    """Whether a side has the column of a state of this table."""
+    tables = (
+        relation for name, relation in relations.items()
+        if (name.endswith(f".{column.table}") if column.table else name == label)
+    )  # fmt: skip
+    return any(column.name in relation.columns for relation in tables)
 
 
 def _what(name: str, relations: Mapping[str, AuditedRelation]) -> str:

@@ -130,7 +130,24 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
 
 
 # a column in the name of a state of a row, with its value: `status = paid`, `deleted_at is set`, `buyer_id of another`
-STATE = re.compile(r"(?:^|, )(\w+)(?: = ([^,;]*)| is (set|null|in the future|in the past)| of another)")
+_STATE = re.compile(r"(?:^|, )(\w+)(?: = ([^,;]*)| is (set|null|in the future|in the past)| of another)")
+
+
+@dataclass(frozen=True)
+class StateColumn:
+    """A column in the name of a state: of the row's own table, or of `table`. `value` or `test` is what it has."""
+
+    table: str
+    name: str
+    value: str
+    test: str
+
+
+def columns_of_state(state: str) -> Iterator[StateColumn]:
+    """The columns in a name such as `shows: published = true; status = paid`."""
+    for part in state.split("; "):
+        table, _, columns = part.rpartition(": ")
+        yield from (StateColumn(table, *found) for found in _STATE.findall(columns))
 
 
 def add_states(found: Usage, catalog: Catalog, names: Iterable[str]) -> None:
@@ -144,17 +161,17 @@ def add_states(found: Usage, catalog: Catalog, names: Iterable[str]) -> None:
         if (relation := by_label.get(label)) is None:
             continue
         keys = set[ColumnKey]()
-        for part in state.split("; "):
-            table, _, columns = part.rpartition(": ")
-            of = next((r for r in catalog.tables if r.name == table), None) if table else relation
-            for column, value, is_ in STATE.findall(columns):
-                if of is not None and column in of.by_name:
-                    if is_ in ("set", "null"):
-                        found.presences.add((of.oid, column))
-                    keys.add((of.oid, column))
-                    found.reads.setdefault(relation.oid, set()).add(of.oid)
-                    if value and of.by_name[column].base != "bool":
-                        _extend(found.literals.setdefault((of.oid, column), []), [value])
+        for column in columns_of_state(state):
+            of = next((r for r in catalog.tables if r.name == column.table), None) if column.table else relation
+            if of is None or column.name not in of.by_name:
+                continue
+            key = of.oid, column.name
+            keys.add(key)
+            found.reads.setdefault(relation.oid, set()).add(of.oid)
+            if column.test in ("set", "null"):
+                found.presences.add(key)
+            if column.value and of.by_name[column.name].base != "bool":
+                _extend(found.literals.setdefault(key, []), [column.value])
         found.mentioned |= keys
         for key in keys:
             found.together.setdefault(key, set()).update(keys)

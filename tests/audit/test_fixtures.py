@@ -68,7 +68,7 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
 
 def test_every_table_has_rows(odd: Audit) -> None:
     assert odd.not_tested == ()
-    assert odd.planted == odd.tables == 56
+    assert odd.planted == odd.tables == 57
 
 
 def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) -> None:
@@ -189,6 +189,11 @@ def test_former_member_has_left_the_staff_too(odd: Audit) -> None:
 def test_time_that_policies_want_to_be_set_is_a_state(odd: Audit) -> None:
     assert odd.access["public.letters"]["anon"] == "none"
     assert odd.access["public.letters (released_at is set)"]["anon"] == "read"
+
+
+def test_time_on_the_other_side_of_now_is_a_state(odd: Audit) -> None:
+    assert odd.access["public.passes"]["anon"] == "read"
+    assert odd.access["public.passes (valid_until is in the past)"]["anon"] == "none"
 
 
 def test_row_that_the_staff_adds_about_another_user_is_a_warning(odd: Audit) -> None:

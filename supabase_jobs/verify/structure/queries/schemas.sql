@@ -1,5 +1,5 @@
--- Schemas: a managed schema must exist, and must not belong to a role of the API (it may have existed before the migrations, with any
--- other owner), and the API's roles must not create objects in the schemas of managed tables.
+-- Schemas: a managed schema must exist, and must not belong to a role of the API (it may have existed before the
+-- migrations, with any other owner), and the API's roles must not create objects in the schemas of managed tables.
 select
   format('%I', n.nspname) as object,
   'schema' as kind,

@@ -1,10 +1,11 @@
-"""Plant the faults of `mutate --run` in the example projects, one at a time, and count those that `audit` reports.
+"""Plant the faults of `mutate --run` in the example projects, one at a time, and count those that
+`audit` reports.
 
     .venv/bin/python scripts/audit_score.py [--sample N] [--seed N] [PROJECT …]
 
-Each project has the baseline of its unmodified state. A fault is reported by an error or a warning, as a note, or
-missed although a caller's access differs. Faults without any difference change nothing for the callers of the audit:
-they are harmless, or the audit cannot see them.
+Each project has the baseline of its unmodified state. A fault is reported by an error or a warning,
+as a note, or missed although a caller's access differs. Faults without any difference change
+nothing for the callers of the audit: they are harmless, or the audit cannot see them.
 """
 
 import argparse
@@ -24,11 +25,23 @@ from supabase_jobs.local.platform import load_services
 from supabase_jobs.local.server import throwaway
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.migrations.extensions import prepare
-from supabase_jobs.mutation.suite.faults import KINDS, SuiteFault, derive_suite_faults, project_objects, sample
+from supabase_jobs.mutation.suite.faults import (
+    KINDS,
+    SuiteFault,
+    derive_suite_faults,
+    project_objects,
+    sample,
+)
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 
 PROJECTS = Path(__file__).parents[1] / "tests" / "data" / "projects"
-REPORTED, NOTED, MISSED, UNCHANGED, REJECTED = "reported", "noted", "missed", "unchanged", "rejected"
+REPORTED, NOTED, MISSED, UNCHANGED, REJECTED = (
+    "reported",
+    "noted",
+    "missed",
+    "unchanged",
+    "rejected",
+)
 STATES = (REPORTED, NOTED, MISSED, UNCHANGED, REJECTED)
 
 
@@ -44,7 +57,9 @@ class Scored:
 
 def main() -> None:
     """Print the counts by kind of fault, and the missed faults."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sample", type=int, help="faults of each project (default: all)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("projects", nargs="*", default=sorted(p.name for p in PROJECTS.iterdir()))
@@ -57,7 +72,10 @@ def main() -> None:
                 superuser.execute(
                     f"create database {name} template postgres owner postgres strategy file_copy".encode()
                 )
-            with connect(server.url_for(name)) as connection, connect(server.superuser_url_for(name)) as superuser:
+            with (
+                connect(server.url_for(name)) as connection,
+                connect(server.superuser_url_for(name)) as superuser,
+            ):
                 files = MigrationFiles(load_migrations(PROJECTS / name / "supabase" / "migrations"))
                 apply_pending(connection, prepare(superuser, files).files)
                 found += score(connection, name, given.sample, given.seed)
@@ -70,7 +88,9 @@ def main() -> None:
 
 def score(connection: Connection, project: str, number: int | None, seed: int) -> Iterator[Scored]:
     """Plant each fault in a savepoint."""
-    faults = sample(derive_suite_faults(connection, project_objects(connection), KINDS), number, seed)
+    faults = sample(
+        derive_suite_faults(connection, project_objects(connection), KINDS), number, seed
+    )
     with connection.transaction(force_rollback=True):
         before = audit(connection, Options(is_local=True, volatile=True))
         accepted = {f.id: "intended" for f in before.findings if f.severity is not Severity.INFO}
@@ -85,8 +105,15 @@ def score(connection: Connection, project: str, number: int | None, seed: int) -
                     yield Scored(project, fault, REJECTED)
                     continue
                 connection.execute("reset search_path")
-                after = audit(connection, Options(is_local=True, volatile=True, accepted=known.access))
-            yield Scored(project, fault, _state(before, after, known), bool(_counted(after) - _counted(before)))
+                after = audit(
+                    connection, Options(is_local=True, volatile=True, accepted=known.access)
+                )
+            yield Scored(
+                project,
+                fault,
+                _state(before, after, known),
+                bool(_counted(after) - _counted(before)),
+            )
 
 
 def table(found: Sequence[Scored]) -> str:
@@ -98,10 +125,16 @@ def table(found: Sequence[Scored]) -> str:
     for kind in (*KINDS, "all"):
         of_kind = [s for s in found if kind in (s.fault.kind, "all") and s.state != REJECTED]
         states = Counter(s.state for s in of_kind)
-        lines.append(f"| {kind} | {len(of_kind)} | " + " | ".join(str(states[s]) for s in STATES[:4]) + " |")
+        lines.append(
+            f"| {kind} | {len(of_kind)} | " + " | ".join(str(states[s]) for s in STATES[:4]) + " |"
+        )
     opened = [s for s in found if s.state == REPORTED]
     return "\n".join(
-        [*lines, f"{sum(s.without_baseline for s in opened)} of the reported ones also without a baseline"]
+        [
+            *lines,
+            f"{sum(s.without_baseline for s in opened)} of the reported ones also without a"
+            " baseline",
+        ]
     )
 
 
@@ -120,8 +153,12 @@ def _counted(result: Audit) -> set[str]:
 
 
 def _outcomes(result: Audit) -> Mapping[tuple[str, ...], int]:
-    """The cells that a caller reaches; whether a privilege or a policy refuses the others makes no difference."""
-    return Counter((c.object, c.caller, c.whose, c.action) for c in result.cells if c.outcome == "rows")
+    """The cells that a caller reaches; whether a privilege or a policy refuses the others makes no
+    difference.
+    """
+    return Counter(
+        (c.object, c.caller, c.whose, c.action) for c in result.cells if c.outcome == "rows"
+    )
 
 
 def _counts(found: Sequence[Scored]) -> str:

@@ -1,6 +1,8 @@
-"""Writes supabase_jobs/types.py and docs/types.ts: the types of the tables, the functions and the JSON columns.
+"""Writes supabase_jobs/types.py and docs/types.ts: the types of the tables, the functions and the
+JSON columns.
 
-The columns are those of structure.json, the arguments those of the SQL sources, and the JSON columns have schemas.
+The columns are those of structure.json, the arguments those of the SQL sources, and the JSON
+columns have schemas.
 """
 
 import json
@@ -25,7 +27,8 @@ TYPESCRIPT_FILE = ROOT / "docs" / "types.ts"
 _WIDTH = 116
 # what each item of p_jobs contains, next to the id of the job and of its claim
 _REPORTED = {"complete_jobs": ("result", "jsonb"), "fail_jobs": ("error", "text")}
-# type of PostgreSQL, in both of its spellings → types of Python and TypeScript, as PostgREST writes and reads them
+# type of PostgreSQL, in both of its spellings → types of Python and TypeScript, as PostgREST writes
+# and reads them
 _SCALARS = {
     "uuid": ("str", "string"),
     "text": ("str", "string"),
@@ -91,7 +94,9 @@ class Function:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the API. `references` are foreign keys to other tables of the API: name, column, table, its column."""
+    """A table of the API. `references` are foreign keys to other tables of the API: name, column,
+    table, its column.
+    """
 
     name: str
     row: Object
@@ -125,26 +130,47 @@ def model() -> Model:
     constraint = facts["public.async_jobs", "constraint"]["chk_valid_status"]
     statuses = tuple(re.findall(r"'(\w+)'::text", constraint))
     columns["status"] = Type("JobStatus", "JobStatus")
-    tables = tuple(_table(name, facts, columns) for name in structure.scope["relations"] if name.startswith("public."))
+    tables = tuple(
+        _table(name, facts, columns)
+        for name in structure.scope["relations"]
+        if name.startswith("public.")
+    )
     claimed = [*_claimed_job(tables, objects)]
     functions = []
     for name, parameters in _functions().items():
         [signature] = [s for s in structure.scope["functions"] if s.startswith(f"public.{name}(")]
-        functions.append(_function(name, parameters, facts[signature, "function"][""], columns, objects))
+        functions.append(
+            _function(name, parameters, facts[signature, "function"][""], columns, objects)
+        )
     api = [s for s in structure.scope["functions"] if s.startswith("public.")]
     if len(api) != len(functions):
-        raise SystemExit(f"the sources create {len(functions)} functions, and structure.json has {len(api)}")
+        raise SystemExit(
+            f"the sources create {len(functions)} functions, and structure.json has {len(api)}"
+        )
     return Model(statuses, (*objects, *claimed), tables, tuple(functions))
 
 
 def _claimed_job(tables: Sequence[Table], objects: Sequence[Object]) -> Iterator[Object]:
-    """A job as claim_jobs returns it: PostgreSQL's type is that of a row, but `metadata` has the claim's id."""
+    """A job as claim_jobs returns it: PostgreSQL's type is that of a row, but `metadata` has the
+    claim's id.
+    """
     [metadata] = [one for one in objects if one.name == "JobMetadata"]
     [row] = [table.row for table in tables if table.name == "async_jobs"]
-    claim = Key("claim_id", Type("str", "string"), "Identifies the claim; the worker passes it when it reports.")
+    claim = Key(
+        "claim_id",
+        Type("str", "string"),
+        "Identifies the claim; the worker passes it when it reports.",
+    )
     name = "ClaimedJobMetadata"
-    yield replace(metadata, name=name, description="The metadata of a claimed job.", keys=(*metadata.keys, claim))
-    keys = (replace(key, type=Type(name, name)) if key.name == "metadata" else key for key in row.keys)
+    yield replace(
+        metadata,
+        name=name,
+        description="The metadata of a claimed job.",
+        keys=(*metadata.keys, claim),
+    )
+    keys = (
+        replace(key, type=Type(name, name)) if key.name == "metadata" else key for key in row.keys
+    )
     yield Object("ClaimedJob", "A job that claim_jobs returns.", tuple(keys))
 
 
@@ -153,16 +179,25 @@ def _of_schema(name: str, schema: Mapping[str, Any], objects: list[Object]) -> T
     wanted = schema["type"]
     if isinstance(wanted, list):
         kinds = [_of_schema(name, {**schema, "type": one}, objects) for one in wanted]
-        return Type(" | ".join(kind.python for kind in kinds), " | ".join(kind.typescript for kind in kinds))
+        return Type(
+            " | ".join(kind.python for kind in kinds), " | ".join(kind.typescript for kind in kinds)
+        )
     if wanted == "array":
         if "items" not in schema:
             return Type("list[Any]", "unknown[]")
-        item = _of_schema(_singular(name), {"description": schema["description"], **schema["items"]}, objects)
+        item = _of_schema(
+            _singular(name), {"description": schema["description"], **schema["items"]}, objects
+        )
         return Type(f"list[{item.python}]", f"{item.typescript}[]")
     if wanted == "object":
         required = schema.get("required", ())
         keys = tuple(
-            Key(key, _of_schema(name + _camel(key), inner, objects), inner.get("description", ""), key not in required)
+            Key(
+                key,
+                _of_schema(name + _camel(key), inner, objects),
+                inner.get("description", ""),
+                key not in required,
+            )
             for key, inner in schema["properties"].items()
         )
         description = schema.get("title") or schema["description"]
@@ -179,18 +214,32 @@ def _camel(name: str) -> str:
     return "".join(part.title() for part in name.split("_"))
 
 
-def _table(name: str, facts: Mapping[tuple[str, str], Mapping[str, str]], columns: Mapping[str, Type]) -> Table:
+def _table(
+    name: str, facts: Mapping[tuple[str, str], Mapping[str, str]], columns: Mapping[str, Type]
+) -> Table:
     def of(kind: str) -> Mapping[str, str]:
         return facts.get((name, kind), {})
 
-    comments, defaults, nulls = of("comment of column"), of("default of column"), of("nullability of column")
+    comments, defaults, nulls = (
+        of("comment of column"),
+        of("default of column"),
+        of("nullability of column"),
+    )
     keys = [
-        (Key(column, _scalar(type_, column, columns).or_null(nulls[column] == "null"), comments.get(column, "")))
+        (
+            Key(
+                column,
+                _scalar(type_, column, columns).or_null(nulls[column] == "null"),
+                comments.get(column, ""),
+            )
+        )
         for column, type_ in of("column").items()
     ]
     short = name.removeprefix("public.")
     title = _camel(_singular(short))
-    has_default = {key.name for key in keys if nulls[key.name] == "null" or defaults[key.name] != "none"}
+    has_default = {
+        key.name for key in keys if nulls[key.name] == "null" or defaults[key.name] != "none"
+    }
     return Table(
         short,
         Object(title, f"A row of {name}.", tuple(keys)),
@@ -201,7 +250,8 @@ def _table(name: str, facts: Mapping[tuple[str, str], Mapping[str, str]], column
         ),
         Object(
             f"{title}Part",
-            f"Some columns of a row of {name}: what an update sends, or a select of columns returns.",
+            f"Some columns of a row of {name}: what an update sends, or a select of columns"
+            " returns.",
             tuple(Key(key.name, key.type, "", True) for key in keys),
         ),
         tuple(_references(of("constraint"))),
@@ -216,7 +266,9 @@ def _references(constraints: Mapping[str, str]) -> Iterator[tuple[str, str, str,
 
 
 def _functions() -> dict[str, list[dict[str, Any]]]:
-    """The parameters of each function in `public`, from PostgreSQL's parser, which reads the rendered sources."""
+    """The parameters of each function in `public`, from PostgreSQL's parser, which reads the
+    rendered sources.
+    """
     found = {}
     for migration in rendered(Settings(packaged_sql().parent)):
         for statement in migration.statements:
@@ -226,7 +278,9 @@ def _functions() -> dict[str, list[dict[str, Any]]]:
                     continue
                 schema, name = (part["String"]["sval"] for part in created["funcname"])
                 if schema == "public":
-                    found[name] = [one["FunctionParameter"] for one in created.get("parameters", ())]
+                    found[name] = [
+                        one["FunctionParameter"] for one in created.get("parameters", ())
+                    ]
     return found
 
 
@@ -310,7 +364,8 @@ def python(types: Model) -> str:
 def typescript(types: Model) -> str:
     """docs/types.ts."""
     lines = [
-        "// Types for clients of supabase-js: createClient<Database>(…). Written by `scripts/record`.",
+        "// Types for clients of supabase-js: createClient<Database>(…). Written by"
+        " `scripts/record`.",
         "",
         f"export type JobStatus = {' | '.join(repr(status) for status in types.statuses)}",
     ]
@@ -345,8 +400,16 @@ def typescript(types: Model) -> str:
     lines += ["    }", "    Views: Record<never, never>", "    Functions: {"]
     for function in types.functions:
         returned = function.returns.typescript
-        lines.append(f"      {function.name}: {{ Args: {function.arguments.name}; Returns: {returned} }}")
-    lines += ["    }", "    Enums: Record<never, never>", "    CompositeTypes: Record<never, never>", "  }", "}"]
+        lines.append(
+            f"      {function.name}: {{ Args: {function.arguments.name}; Returns: {returned} }}"
+        )
+    lines += [
+        "    }",
+        "    Enums: Record<never, never>",
+        "    CompositeTypes: Record<never, never>",
+        "  }",
+        "}",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -51,7 +51,9 @@ def run() -> str:
 
 
 def settled(output: str, folder: str) -> str:
-    """The output without a spinner, and without the times, the path and the minor version of one run."""
+    """The output without a spinner, and without the times, the path and the minor version of one
+    run.
+    """
     lines = [line.rpartition("\x1b[2K")[2] for line in output.replace("\r\n", "\n").split("\n")]
     text = re.sub(r"\d+\.\d+ s\b", "… s", "\n".join(lines).strip("\n"))
     text = re.sub(r"PostgreSQL (\d+)\.\d+", r"PostgreSQL \1", text)
@@ -68,7 +70,11 @@ def draw(output: str) -> str:
 
 def _environ() -> dict[str, str]:
     """As in a new clone, where supabase-jobs is not installed."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SUPABASE", "PG", "GITHUB", "NO_COLOR"))}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("SUPABASE", "PG", "GITHUB", "NO_COLOR"))
+    }
     return {**kept, "PATH": "/usr/bin:/bin"}
 
 

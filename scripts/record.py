@@ -1,4 +1,6 @@
-"""Record the objects that the packaged migrations create in an empty Supabase project as structure.json."""
+"""Record the objects that the packaged migrations create in an empty Supabase project as
+structure.json.
+"""
 
 from dataclasses import replace
 
@@ -24,18 +26,23 @@ def main() -> None:
         conditional = {
             name: added
             for name, variable in load_sources().variables.items()
-            if not variable.default and (added := added_facts(connection, recorded, name, type(variable.default)(1)))
+            if not variable.default
+            and (added := added_facts(connection, recorded, name, type(variable.default)(1)))
         }
         text = snapshot.dump(replace(recorded, conditional=conditional))
     snapshot.DEFAULT_FILE.write_text(text, encoding="utf-8")
 
 
-def added_facts(connection: Connection, recorded: snapshot.Snapshot, variable: str, value: object) -> tuple[Fact, ...]:
+def added_facts(
+    connection: Connection, recorded: snapshot.Snapshot, variable: str, value: object
+) -> tuple[Fact, ...]:
     """The facts that a value of a variable adds, once the new versions of its sources are applied."""
     sources = load_sources()
     scope = {(part, name) for part, names in recorded.scope.items() for name in names}
     with connection.transaction(force_rollback=True):
-        for old, new in zip(render_sources(sources, {}), render_sources(sources, {variable: value}), strict=True):
+        for old, new in zip(
+            render_sources(sources, {}), render_sources(sources, {variable: value}), strict=True
+        ):
             if old.update != new.update and new.update is not None:
                 connection.execute(new.update.encode())
         facts = snapshot.record(connection, scope).facts

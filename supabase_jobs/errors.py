@@ -1,7 +1,7 @@
 """Exceptions of this package, each with the exit code of the command that it ends.
 
-The docstring of a class is its default message. `hint` states what to do; `sqlstate`, `file` and `line` are set if
-they are known.
+The docstring of a class is its default message. `hint` states what to do; `sqlstate`, `file` and
+`line` are set if they are known.
 """
 
 from dataclasses import asdict, dataclass

@@ -1,4 +1,6 @@
-"""The exit codes of the commands, in one table; `--help`, README and the classes in `errors` take them from here."""
+"""The exit codes of the commands, in one table; `--help`, README and the classes in `errors` take
+them from here.
+"""
 
 from enum import IntEnum
 
@@ -16,7 +18,10 @@ class ExitCode(IntEnum):
         return member
 
     DONE = 0, "done, nothing wrong"
-    FAILED = 1, "verification failed, an audit found a leak, rendered files differ, or a mutant survived"
+    FAILED = (
+        1,
+        "verification failed, an audit found a leak, rendered files differ, or a mutant survived",
+    )
     USAGE = 2, "wrong usage or configuration"
     PENDING = 3, "`status --exit-code`: migrations are pending"
     DRIFT = (

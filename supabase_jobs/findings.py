@@ -9,7 +9,9 @@ APPLY_FIRST = "Apply the migrations first: supabase-jobs apply."
 
 
 class Severity(StrEnum):
-    """The severity of a finding. An error makes `verify` exit 1, and so does a warning that something is unchecked."""
+    """The severity of a finding. An error makes `verify` exit 1, and so does a warning that
+    something is unchecked.
+    """
 
     ERROR = "error"
     WARNING = "warning"
@@ -20,9 +22,10 @@ class Severity(StrEnum):
 class Finding:
     """A deviation and its fix. The field names are those of `verify --json`.
 
-    `fix` is SQL that psql accepts: statements, or a comment where no statement can repair the deviation. `cause` is the
-    id of the finding that explains this one and whose fix repairs both, '' if there is none.
-    `accept` are entries for supabase-jobs.toml, as TOML, that accept an intended deviation; none if nothing can.
+    `fix` is SQL that psql accepts: statements, or a comment where no statement can repair the
+    deviation. `cause` is the id of the finding that explains this one and whose fix repairs both,
+    '' if there is none. `accept` are entries for supabase-jobs.toml, as TOML, that accept an
+    intended deviation; none if nothing can.
     """
 
     id: str
@@ -51,9 +54,10 @@ def as_comment(text: str) -> str:
 class Case:
     """One check of `object`: it passed unless a finding has its id.
 
-    `name` describes the check. `script` is SQL that repeats it in psql and ends with a rollback; '' if there is none.
-    It may be a function, because most reports print no scripts. The script needs the preamble that it shares with other
-    cases: the value of `Verification.preambles` for the key `preamble`, or for the area if that is ''.
+    `name` describes the check. `script` is SQL that repeats it in psql and ends with a rollback; ''
+    if there is none. It may be a function, because most reports print no scripts. The script needs
+    the preamble that it shares with other cases: the value of `Verification.preambles` for the key
+    `preamble`, or for the area if that is ''.
     """
 
     id: str
@@ -71,7 +75,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Location:
-    """A line of a file, counted from 1. The path is relative to the top of the repository, with slashes."""
+    """A line of a file, counted from 1. The path is relative to the top of the repository, with
+    slashes.
+    """
 
     file: str
     line: int
@@ -81,8 +87,8 @@ class Location:
 class Grid:
     """An access matrix: `cells[row][column]` is the actual outcome, or '' if the cell was not run.
 
-    `mismatches` holds the (row, column) pairs whose outcome is not the expected one. The id of a cell's case is
-    `access:TITLE:ROW:COLUMN`.
+    `mismatches` holds the (row, column) pairs whose outcome is not the expected one. The id of a
+    cell's case is `access:TITLE:ROW:COLUMN`.
     """
 
     title: str
@@ -96,13 +102,14 @@ class Grid:
 class Verification:
     """The result of `verify`: its cases and findings.
 
-    `unchecked` are the areas that could not be checked completely; a warning gives the reason. `accepted_unchecked`
-    maps the id of each finding about something unchecked that the project accepts to its reason. `preambles` begin the
-    scripts of the cases. `downgradable` are the ids of errors that become warnings if the access matrix shows no
-    difference.
-    `unexpected` are cases of findings that are not among `cases`: objects that no migration creates. `locations` maps
-    an object (`public.things`), or a part of it (`public.things:its policy`), to the line that creates it. `database`
-    describes the database, without a password. `not_applied`: no table and no function of the migrations exists.
+    `unchecked` are the areas that could not be checked completely; a warning gives the reason.
+    `accepted_unchecked` maps the id of each finding about something unchecked that the project
+    accepts to its reason. `preambles` begin the scripts of the cases. `downgradable` are the ids of
+    errors that become warnings if the access matrix shows no difference. `unexpected` are cases of
+    findings that are not among `cases`: objects that no migration creates. `locations` maps an
+    object (`public.things`), or a part of it (`public.things:its policy`), to the line that creates
+    it. `database` describes the database, without a password. `not_applied`: no table and no
+    function of the migrations exists.
     """
 
     findings: tuple[Finding, ...]
@@ -119,7 +126,9 @@ class Verification:
     not_applied: bool = False
 
     def location(self, subject: Case | Finding) -> Location | None:
-        """The line that creates the object of a case or finding, or the part of the object that its id names."""
+        """The line that creates the object of a case or finding, or the part of the object that its
+        id names.
+        """
         name = subject.object.partition("(")[0].rstrip()
         part = subject.id.removeprefix(f"{subject.area}:{subject.object}:").partition(":")[2]
         return self.locations.get(f"{name}:{part}") or self.locations.get(name)
@@ -146,7 +155,8 @@ class Verification:
 
 @dataclass(frozen=True)
 class AuditFinding:
-    """A leak, or a deviation from the baseline. `cause` names the policy, grant or function that is responsible.
+    """A leak, or a deviation from the baseline. `cause` names the policy, grant or function that is
+    responsible.
 
     The field names are those of `audit --json`. The id contains no generated value.
     """
@@ -161,10 +171,11 @@ class AuditFinding:
 
 @dataclass(frozen=True)
 class AuditCell:
-    """The outcome of an action of a caller on a row; `whose` is own, group, other or none, seen by the caller.
+    """The outcome of an action of a caller on a row; `whose` is own, group, other or none, seen by
+    the caller.
 
-    `sql` and `request` repeat the action: a statement, and a curl command for the API; '' if there is none. They are
-    functions in most cells, because most reports print neither.
+    `sql` and `request` repeat the action: a statement, and a curl command for the API; '' if there
+    is none. They are functions in most cells, because most reports print neither.
     """
 
     object: str
@@ -180,7 +191,8 @@ class AuditCell:
 class NotTested:
     """An object that could not be tested: why, and what would help.
 
-    `fails`: the audit fails, because requests reach the object and no one has accepted that it is not tested.
+    `fails`: the audit fails, because requests reach the object and no one has accepted that it is
+    not tested.
     """
 
     object: str
@@ -191,7 +203,8 @@ class NotTested:
 
 @dataclass(frozen=True)
 class AccessSummary:
-    """Who may do something with a table or view: action → none, own, group, users (signed in) or all.
+    """Who may do something with a table or view: action → none, own, group, users (signed in) or
+    all.
 
     `leaks` are the actions with a finding that is an error or a warning.
     """
@@ -213,14 +226,16 @@ class AuditedRelation:
 
 @dataclass(frozen=True)
 class Audit:
-    """The result of `audit`. `tables` is the number of tables that requests reach, `planted` of those with rows.
+    """The result of `audit`. `tables` is the number of tables that requests reach, `planted` of
+    those with rows.
 
-    `access` maps objects to callers to actions, and `functions` maps functions to roles, as a baseline records them.
-    `explained` maps `object:caller:action` of wider access to its cause and the SQL that ends it. `callers` maps each
-    caller to the SQL that makes the rest of a transaction its request. `locations` are those of `Verification`.
-    `baseline` is the file that the access was compared with, if any. `relations` are the tables and views by name.
-    `tested` maps (object, caller) to the kinds of actions that were tried with a certain outcome.
-    `api_cells` is the number of cells that were also sent to an API, if one was given.
+    `access` maps objects to callers to actions, and `functions` maps functions to roles, as a
+    baseline records them. `explained` maps `object:caller:action` of wider access to its cause and
+    the SQL that ends it. `callers` maps each caller to the SQL that makes the rest of a transaction
+    its request. `locations` are those of `Verification`. `baseline` is the file that the access was
+    compared with, if any. `relations` are the tables and views by name. `tested` maps (object,
+    caller) to the kinds of actions that were tried with a certain outcome. `api_cells` is the
+    number of cells that were also sent to an API, if one was given.
     """
 
     findings: tuple[AuditFinding, ...]
@@ -256,9 +271,10 @@ class Audit:
 class AccessChange:
     """A difference between two states of the migrations: an access, an object or a leak.
 
-    `change`: wider or narrower (a caller may do an action, or may not any more), new or removed (an object, with the
-    `access` of each caller to it), leak or closed (a leak that is new, or gone). `action` is a word of the baseline,
-    such as `update(title)`, and `verb` its phrase in a sentence; '' for an object or a leak.
+    `change`: wider or narrower (a caller may do an action, or may not any more), new or removed (an
+    object, with the `access` of each caller to it), leak or closed (a leak that is new, or gone).
+    `action` is a word of the baseline, such as `update(title)`, and `verb` its phrase in a
+    sentence; '' for an object or a leak.
     """
 
     id: str
@@ -280,8 +296,13 @@ class AccessChange:
 
     @property
     def rows(self) -> str:
-        """Whose rows the label of the caller names: `own rows`, `rows of members`; '' if it names none."""
-        return next((rows for rows in ("own rows", "rows of members") if self.caller.endswith(f", {rows}")), "")
+        """Whose rows the label of the caller names: `own rows`, `rows of members`; '' if it names
+        none.
+        """
+        return next(
+            (rows for rows in ("own rows", "rows of members") if self.caller.endswith(f", {rows}")),
+            "",
+        )
 
     @property
     def target(self) -> str:
@@ -291,9 +312,11 @@ class AccessChange:
 
 @dataclass(frozen=True)
 class NotCompared:
-    """A cell that was tested on one side only, so that it is no change. `untested` is that side: before, after, both.
+    """A cell that was tested on one side only, so that it is no change. `untested` is that side:
+    before, after, both.
 
-    `caller` is '' for all cells of the object. `access` is what the caller may do on the side that was tested.
+    `caller` is '' for all cells of the object. `access` is what the caller may do on the side that
+    was tested.
     """
 
     object: str
@@ -305,7 +328,8 @@ class NotCompared:
 
 @dataclass(frozen=True)
 class AccessDiff:
-    """What changes in the access between two states, which `before` and `after` name; wider access first.
+    """What changes in the access between two states, which `before` and `after` name; wider access
+    first.
 
     `audit` is that of the state after. `baseline` is the file that accepts changes, if any.
     """
@@ -332,11 +356,13 @@ class AccessDiff:
 class SuiteMutant:
     """A fault that a project's suite ran with.
 
-    `state`: killed, survived, equivalent, untested (it may be equivalent), or rejected by the database.
+    `state`: killed, survived, equivalent, untested (it may be equivalent), or rejected by the
+    database.
 
-    `object` is the table, view or function, and `kind` policies, privileges or functions. `sentence` says what no test
-    fails for if it survived. `by` are the failed tests, or the error of the database. `tests` are the missing test for
-    pytest and for pgTAP; `note` says why there is none, or why nothing could be tested.
+    `object` is the table, view or function, and `kind` policies, privileges or functions.
+    `sentence` says what no test fails for if it survived. `by` are the failed tests, or the error
+    of the database. `tests` are the missing test for pytest and for pgTAP; `note` says why there is
+    none, or why nothing could be tested.
     """
 
     id: str
@@ -353,10 +379,11 @@ class SuiteMutant:
 
 @dataclass(frozen=True)
 class SuiteMutation:
-    """The result of `mutate --run`. `selected` mutants were to run; those that are missing did not because of Ctrl-C.
+    """The result of `mutate --run`. `selected` mutants were to run; those that are missing did not
+    because of Ctrl-C.
 
-    `derived` is the number of faults before `--sample`, and `seed` its seed. The suite took `suite_seconds` without a
-    fault, and may take `timeout`.
+    `derived` is the number of faults before `--sample`, and `seed` its seed. The suite took
+    `suite_seconds` without a fault, and may take `timeout`.
     """
 
     mutants: tuple[SuiteMutant, ...]
@@ -387,7 +414,9 @@ class SuiteMutation:
     @property
     def ok(self) -> bool:
         """Whether every mutant ran, none survived, and the database accepted a fault."""
-        return not self.survivors and self.is_complete and len(self.of("rejected")) < len(self.mutants)
+        return (
+            not self.survivors and self.is_complete and len(self.of("rejected")) < len(self.mutants)
+        )
 
     @property
     def is_complete(self) -> bool:

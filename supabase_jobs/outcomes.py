@@ -1,4 +1,6 @@
-"""The outcomes of a statement run as a caller, as declarations, reports and the pytest plugin name them."""
+"""The outcomes of a statement run as a caller, as declarations, reports and the pytest plugin name
+them.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -17,12 +19,15 @@ SQLSTATE_MEANING = "the SQLSTATE of any other error"
 REFUSALS = ("denied", "violates")
 
 _INSUFFICIENT_PRIVILEGE = "42501"
-# 42501 has two meanings. The name of the C function that raised it tells them apart in every language of the server.
+# 42501 has two meanings. The name of the C function that raised it tells them apart in every
+# language of the server.
 _RAISED_BY_POLICY = "ExecWithCheckOptions"
 
 
 def refusal(error: "psycopg.Error") -> str:
-    """The outcome of a statement that failed: `denied`, `violates` (a policy's WITH CHECK), or its SQLSTATE."""
+    """The outcome of a statement that failed: `denied`, `violates` (a policy's WITH CHECK), or its
+    SQLSTATE.
+    """
     if error.sqlstate == _INSUFFICIENT_PRIVILEGE:
         return "violates" if error.diag.source_function == _RAISED_BY_POLICY else "denied"
     return error.sqlstate or "error"

@@ -25,7 +25,9 @@ _RENAMED = {"doors": "allowed_bypasses"}
 
 @dataclass(frozen=True)
 class AllowedException:
-    """An intended bypass or privilege: the reason, and the SHA-256 of its reviewed definition (None: not pinned)."""
+    """An intended bypass or privilege: the reason, and the SHA-256 of its reviewed definition
+    (None: not pinned).
+    """
 
     reason: str
     sha256: str | None = None
@@ -35,11 +37,12 @@ class AllowedException:
 class Settings:
     """The settings of a command; every path is absolute.
 
-    `migrations` and `sql_dir` are None if neither an option nor the file names a folder: the packaged sources are used.
-    `exceptions` maps the sections `EXCEPTIONS` to their entries by name: user views and functions that bypass row level
-    security on purpose, and intended policies and privileges on managed objects.
-    `accepted_unchecked` maps each area or id of a case that `verify` may leave unchecked to the reason for it.
-    `db_url` is left out of the repr, because it may contain a password.
+    `migrations` and `sql_dir` are None if neither an option nor the file names a folder: the
+    packaged sources are used. `exceptions` maps the sections `EXCEPTIONS` to their entries by name:
+    user views and functions that bypass row level security on purpose, and intended policies and
+    privileges on managed objects. `accepted_unchecked` maps each area or id of a case that `verify`
+    may leave unchecked to the reason for it. `db_url` is left out of the repr, because it may
+    contain a password.
     """
 
     directory: Path
@@ -59,10 +62,11 @@ def load_settings(
     migrations: Path | None = None,
     sql_dir: Path | None = None,
 ) -> Settings:
-    """The settings of a command in `directory`: options override the file, and the file overrides the defaults.
+    """The settings of a command in `directory`: options override the file, and the file overrides
+    the defaults.
 
-    Raises ConfigError (exit 2) for a file that is not TOML, an unknown key, a value of the wrong type, or a path
-    that does not exist.
+    Raises ConfigError (exit 2) for a file that is not TOML, an unknown key, a value of the wrong
+    type, or a path that does not exist.
     """
     directory = directory.absolute()
     path = directory / FILE_NAME
@@ -78,7 +82,8 @@ def load_settings(
         variables=from_file.get("variables", {}),
         exceptions={section: _entries(path, from_file, section) for section in EXCEPTIONS},
         accepted_unchecked={
-            name: entry.reason for name, entry in _entries(path, from_file, "accepted_unchecked").items()
+            name: entry.reason
+            for name, entry in _entries(path, from_file, "accepted_unchecked").items()
         },
         migrations=found_migrations,
         sql_dir=_folder(directory, sql_dir, from_file.get("sql_dir"), "sql_dir"),
@@ -87,17 +92,27 @@ def load_settings(
 
 
 def _database_url(option: str | None, environ: Mapping[str, str]) -> str | None:
-    """The URL without the blanks around it. An empty variable counts as unset, like a secret that a workflow lacks."""
-    name, url = ("--db-url", option) if option is not None else (DB_URL_VARIABLE, environ.get(DB_URL_VARIABLE) or None)
+    """The URL without the blanks around it. An empty variable counts as unset, like a secret that a
+    workflow lacks.
+    """
+    name, url = (
+        ("--db-url", option)
+        if option is not None
+        else (DB_URL_VARIABLE, environ.get(DB_URL_VARIABLE) or None)
+    )
     if url is not None and not url.strip():
-        raise ConfigError(f"{name} is empty", hint="Pass a URL: postgresql://USER:PASSWORD@HOST:PORT/DATABASE.")
+        raise ConfigError(
+            f"{name} is empty", hint="Pass a URL: postgresql://USER:PASSWORD@HOST:PORT/DATABASE."
+        )
     return None if url is None else url.strip()
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file; ConfigError names a file that cannot be read or parsed."""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))  # editors of Windows write a byte order mark
+        return tomllib.loads(
+            path.read_bytes().decode("utf-8-sig")
+        )  # editors of Windows write a byte order mark
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not valid TOML: {error}", file=str(path)) from error
     except OSError as error:
@@ -112,35 +127,52 @@ def _read(path: Path) -> dict[str, Any]:
         wanted = dict if key in _TABLES else str
         if key in _RENAMED:
             raise ConfigError(
-                f"{FILE_NAME}: {key!r} is now called {_RENAMED[key]!r}", hint="Rename it in the file.", file=str(path)
+                f"{FILE_NAME}: {key!r} is now called {_RENAMED[key]!r}",
+                hint="Rename it in the file.",
+                file=str(path),
             )
         if key not in _KNOWN:
             raise ConfigError(
                 f"{FILE_NAME}: unknown key {key!r}",
-                hint=f"Known keys: {', '.join(_KNOWN)}. The variables of the SQL belong under [variables].",
+                hint=f"Known keys: {', '.join(_KNOWN)}. The variables of the SQL belong under"
+                " [variables].",
                 file=str(path),
             )
         if not isinstance(value, wanted):
             raise ConfigError(
-                f"{FILE_NAME}: {key} must be a {'table' if wanted is dict else 'string'}, not {type(value).__name__}",
+                f"{FILE_NAME}: {key} must be a {'table' if wanted is dict else 'string'}, not"
+                f" {type(value).__name__}",
                 file=str(path),
             )
     return values
 
 
 def _entries(path: Path, values: Mapping[str, Any], section: str) -> dict[str, AllowedException]:
-    """The entries of a section by name. Each is a reason, or a table with a reason and, for an exception, a SHA-256."""
+    """The entries of a section by name. Each is a reason, or a table with a reason and, for an
+    exception, a SHA-256.
+    """
     keys = ("reason", "sha256") if section in EXCEPTIONS else ("reason",)
     entries = {}
     for name, value in values.get(section, {}).items():
         entry = value if isinstance(value, dict) else {"reason": value}
         reason, sha256 = entry.get("reason"), entry.get("sha256")
         if not isinstance(reason, str) or not reason.strip():
-            problem, hint = "needs a reason", f'Write [{section}.{toml_string(name)}] and below it reason = "…".'
+            problem, hint = (
+                "needs a reason",
+                f'Write [{section}.{toml_string(name)}] and below it reason = "…".',
+            )
         elif unknown := entry.keys() - set(keys):
-            problem, hint = f"has the unknown key {min(unknown)!r}", f"Known keys: {', '.join(keys)}."
-        elif sha256 is not None and not (isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)):
-            problem, hint = "has a sha256 that is not 64 hexadecimal digits", "Copy the entry that verify prints."
+            problem, hint = (
+                f"has the unknown key {min(unknown)!r}",
+                f"Known keys: {', '.join(keys)}.",
+            )
+        elif sha256 is not None and not (
+            isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)
+        ):
+            problem, hint = (
+                "has a sha256 that is not 64 hexadecimal digits",
+                "Copy the entry that verify prints.",
+            )
         else:
             entries[name] = AllowedException(reason, sha256)
             continue
@@ -158,7 +190,9 @@ def _line(path: Path, name: str) -> int | None:
     """The first line with the name as a quoted key, if it is written in one of the usual ways."""
     keys = (toml_string(name), f"'{name}'")
     lines = path.read_text(encoding="utf-8").splitlines()
-    return next((number for number, line in enumerate(lines, 1) if any(key in line for key in keys)), None)
+    return next(
+        (number for number, line in enumerate(lines, 1) if any(key in line for key in keys)), None
+    )
 
 
 def _folder(directory: Path, option: Path | None, from_file: str | None, name: str) -> Path | None:
@@ -169,6 +203,7 @@ def _folder(directory: Path, option: Path | None, from_file: str | None, name: s
     if not path.is_dir():
         raise ConfigError(
             f"{name}: the folder {path} does not exist",
-            hint="Create it, or name an existing folder. If none is named, the packaged SQL is used.",
+            hint="Create it, or name an existing folder. If none is named, the packaged SQL is"
+            " used.",
         )
     return path

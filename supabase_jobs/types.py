@@ -1,4 +1,6 @@
-"""Types for clients: rows, arguments of functions, `result` and `metadata`. Written by `scripts/record`."""
+"""Types for clients: rows, arguments of functions, `result` and `metadata`. Written by
+`scripts/record`.
+"""
 
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -149,7 +151,8 @@ class ClaimedJobMetadata(TypedDict):
 class ClaimedJob(TypedDict):
     """A job that claim_jobs returns."""
 
-    # Time of the INSERT. Guests and users cannot choose it, because workers process the oldest job first.
+    # Time of the INSERT. Guests and users cannot choose it, because workers process the oldest job
+    # first.
     created_at: str
     # Error message of a failed job. At most 16 KiB; the variable max_error_bytes changes this.
     error: str | None
@@ -164,7 +167,8 @@ class ClaimedJob(TypedDict):
     result: JobResult | None
     # queued, processing, completed, failed or cancelled.
     status: JobStatus
-    # Time of the last UPDATE. update_async_job_updated_at_trigger overwrites the value of the client.
+    # Time of the last UPDATE. update_async_job_updated_at_trigger overwrites the value of the
+    # client.
     updated_at: str
     # The URL to process, for example a post on X. 1 to 2048 bytes.
     url: str
@@ -175,7 +179,8 @@ class ClaimedJob(TypedDict):
 class AsyncJob(TypedDict):
     """A row of public.async_jobs."""
 
-    # Time of the INSERT. Guests and users cannot choose it, because workers process the oldest job first.
+    # Time of the INSERT. Guests and users cannot choose it, because workers process the oldest job
+    # first.
     created_at: str
     # Error message of a failed job. At most 16 KiB; the variable max_error_bytes changes this.
     error: str | None
@@ -190,7 +195,8 @@ class AsyncJob(TypedDict):
     result: JobResult | None
     # queued, processing, completed, failed or cancelled.
     status: JobStatus
-    # Time of the last UPDATE. update_async_job_updated_at_trigger overwrites the value of the client.
+    # Time of the last UPDATE. update_async_job_updated_at_trigger overwrites the value of the
+    # client.
     updated_at: str
     # The URL to process, for example a post on X. 1 to 2048 bytes.
     url: str
@@ -215,7 +221,9 @@ class AsyncJobInsert(TypedDict):
 
 
 class AsyncJobPart(TypedDict):
-    """Some columns of a row of public.async_jobs: what an update sends, or a select of columns returns."""
+    """Some columns of a row of public.async_jobs: what an update sends, or a select of columns
+    returns.
+    """
 
     created_at: NotRequired[str]
     error: NotRequired[str | None]
@@ -234,9 +242,11 @@ class GuestUser(TypedDict):
     """A row of public.guest_users."""
 
     created_at: str
-    # Random UUID v4 and bearer secret. Keep it out of URLs, logs and readable columns of other tables.
+    # Random UUID v4 and bearer secret. Keep it out of URLs, logs and readable columns of other
+    # tables.
     guest_id: str
-    # Time of the last visit. A guest that writes its row sets it to the time of the transaction, whatever it sends.
+    # Time of the last visit. A guest that writes its row sets it to the time of the transaction,
+    # whatever it sends.
     last_seen_at: str
     # Time when migrate_guest_jobs first moved the guest's jobs to that user.
     migrated_at: str | None
@@ -255,7 +265,9 @@ class GuestUserInsert(TypedDict):
 
 
 class GuestUserPart(TypedDict):
-    """Some columns of a row of public.guest_users: what an update sends, or a select of columns returns."""
+    """Some columns of a row of public.guest_users: what an update sends, or a select of columns
+    returns.
+    """
 
     created_at: NotRequired[str]
     guest_id: NotRequired[str]

@@ -2,19 +2,31 @@
 
 from dataclasses import replace
 
-from supabase_jobs.findings import AccessSummary, Audit, AuditCell, AuditFinding, Location, NotTested, Severity
+from supabase_jobs.findings import (
+    AccessSummary,
+    Audit,
+    AuditCell,
+    AuditFinding,
+    Location,
+    NotTested,
+    Severity,
+)
 from tests.verifications import MARKUP
 
 FIX = 'alter policy "all" on "public"."notes" using ("user_id" = (select auth.uid()));'
 LEAK = AuditFinding(
-    "write:public.notes:update", Severity.ERROR, "public.notes", "Anyone can change other users' rows", FIX,
+    "write:public.notes:update", Severity.ERROR, "public.notes", "Anyone can change other users'"
+                                                                 " rows", FIX,
     'policy "all"',
 )  # fmt: skip
 CHANGE = AuditFinding(
-    "baseline:public.notes:anon:read:wider", Severity.ERROR, "public.notes", "anon: read is allowed; it was not",
+    "baseline:public.notes:anon:read:wider", Severity.ERROR, "public.notes", "anon: read is"
+                                                                             " allowed; it was not",
     f"-- If this is intended: supabase-jobs audit --update-baseline\n{FIX}", 'policy "all"',
 )  # fmt: skip
-NOTE = AuditFinding("read:public.pages:select", Severity.INFO, "public.pages", MARKUP, "select `1`;", MARKUP)
+NOTE = AuditFinding(
+    "read:public.pages:select", Severity.INFO, "public.pages", MARKUP, "select `1`;", MARKUP
+)
 CELLS = tuple(
     AuditCell(
         name, caller, whose, action, "rows" if action == "select" else "hidden",
@@ -24,9 +36,15 @@ CELLS = tuple(
     for caller, whose in (("anon", "other"), ("stranger", "other"), ("owner", "own"))
     for action in ("select", "insert", "update title", "update body", "delete")
 )  # fmt: skip
-VIEW = AuditCell("public.list", "anon", "other", "select", "rows", "select from list;\n", "curl list")
-EXISTS = AuditCell("public.f(uuid)", "anon", "other", "exists", "hidden", "select exists f;\n", "curl rpc/f2")
-CALL = AuditCell("public.f(uuid)", "anon", "other", "call", "rows", "select public.f(null);\n", "curl rpc/f")
+VIEW = AuditCell(
+    "public.list", "anon", "other", "select", "rows", "select from list;\n", "curl list"
+)
+EXISTS = AuditCell(
+    "public.f(uuid)", "anon", "other", "exists", "hidden", "select exists f;\n", "curl rpc/f2"
+)
+CALL = AuditCell(
+    "public.f(uuid)", "anon", "other", "call", "rows", "select public.f(null);\n", "curl rpc/f"
+)
 GOOD = Audit(
     (), (*CELLS, VIEW, CALL, EXISTS),
     (
@@ -47,7 +65,9 @@ BAD = replace(
     GOOD,
     findings=(LEAK, CHANGE, NOTE),
     summaries=(replace(GOOD.summaries[0], leaks=frozenset({"update"})), GOOD.summaries[1]),
-    not_tested=(NotTested("public.odd", "a CHECK constraint: " + MARKUP, "Add a row to audit.toml."),),
+    not_tested=(
+        NotTested("public.odd", "a CHECK constraint: " + MARKUP, "Add a row to audit.toml."),
+    ),
     baseline="supabase/access.toml",
 )
 
@@ -58,9 +78,12 @@ def large(tables: int) -> Audit:
     return replace(
         BAD,
         findings=tuple(
-            replace(LEAK, id=f"write:{name}:update", object=name, fix=f"select '{name}';") for name in names
+            replace(LEAK, id=f"write:{name}:update", object=name, fix=f"select '{name}';")
+            for name in names
         ),
-        summaries=tuple(replace(GOOD.summaries[0], object=name, leaks=frozenset({"update"})) for name in names),
+        summaries=tuple(
+            replace(GOOD.summaries[0], object=name, leaks=frozenset({"update"})) for name in names
+        ),
         cells=tuple(replace(cell, object=name) for name in names for cell in CELLS[:15]),
         tables=tables,
         planted=tables,

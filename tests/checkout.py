@@ -27,7 +27,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A repository whose `origin/main` has the packaged migrations, checked out on a branch of a pull request."""
+    """A repository whose `origin/main` has the packaged migrations, checked out on a branch of a
+    pull request.
+    """
 
     folder: Path
     temp: Path
@@ -45,12 +47,16 @@ class Checkout:
         return self.temp / "summary.md"
 
     def run(
-        self, steps: Iterable[dict[str, Any]], values: Mapping[str, str] | None = None, *, database: str = ""
+        self,
+        steps: Iterable[dict[str, Any]],
+        values: Mapping[str, str] | None = None,
+        *,
+        database: str = "",
     ) -> list[Step]:
         """Run steps up to the first that fails, with bash as GitHub calls it.
 
-        `values` are those of expressions, such as `secrets.NAME`; others are empty, as on GitHub. The commands use
-        the URL `database`, if it is not empty.
+        `values` are those of expressions, such as `secrets.NAME`; others are empty, as on GitHub.
+        The commands use the URL `database`, if it is not empty.
         """
         target = {"SUPABASE_DB_URL": database} if database else {}
         done: list[Step] = []
@@ -78,17 +84,30 @@ class Checkout:
         return done
 
     def git(self, *words: str, cwd: Path | None = None) -> None:
-        settings = ("-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main")
+        settings = (
+            "-c",
+            "user.name=test",
+            "-c",
+            "user.email=test@example.com",
+            "-c",
+            "init.defaultBranch=main",
+        )
         subprocess.run(
             [program("git"), *settings, *words], cwd=cwd or self.folder, env=self.environ(), check=True,
             capture_output=True,
         )  # fmt: skip
 
     def environ(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("SUPABASE", "PG", "GITHUB", "GIT_"))}
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("SUPABASE", "PG", "GITHUB", "GIT_"))
+        }
         return {
             **kept,
-            "PATH": os.pathsep.join([str(self.temp), str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PATH": os.pathsep.join(
+                [str(self.temp), str(Path(sys.executable).parent), os.environ["PATH"]]
+            ),
             "HOME": str(self.temp),
             "CI": "true",
             "GITHUB_ACTIONS": "true",
@@ -112,7 +131,9 @@ def _expand(value: str, values: Mapping[str, str]) -> str:
 
 @contextmanager
 def checked_out(folder: Path, migrations: Mapping[str, str]) -> Iterator[Checkout]:
-    """A clone whose `origin/main` has these migrations, on a branch; its local server is removed at the end."""
+    """A clone whose `origin/main` has these migrations, on a branch; its local server is removed at
+    the end.
+    """
     origin = folder / "origin.git"
     made = Checkout(folder / "checkout", folder / "temp")
     made.temp.mkdir()

@@ -1,4 +1,6 @@
-"""The pytest plugins of the tests, and the selection of slow tests; most fixtures are in the `fix_*` modules."""
+"""The pytest plugins of the tests, and the selection of slow tests; most fixtures are in the
+`fix_*` modules.
+"""
 
 import os
 import signal
@@ -13,7 +15,8 @@ pytest_plugins = [
 
 ROOT = Path(__file__).parent.parent
 
-# a shell starts a job in the background with SIGINT ignored, and the programs of the tests would inherit that
+# a shell starts a job in the background with SIGINT ignored, and the programs of the tests would
+# inherit that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -23,9 +26,14 @@ def pytest_report_header() -> list[str]:
     from tests.programs import MAJORS, find
 
     found = [str(major) for major in MAJORS if find(major) is not None]
-    strict = "a missing program fails" if os.environ.get("SUPABASE_JOBS_CI") else "a missing program skips"
+    strict = (
+        "a missing program fails"
+        if os.environ.get("SUPABASE_JOBS_CI")
+        else "a missing program skips"
+    )
     return [
-        f"PostgreSQL: {', '.join(found) or 'none'}; {strict}; as {'root' if os.geteuid() == 0 else 'an ordinary user'}"
+        f"PostgreSQL: {', '.join(found) or 'none'}; {strict}; as"
+        f" {'root' if os.geteuid() == 0 else 'an ordinary user'}"
     ]
 
 

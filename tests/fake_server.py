@@ -23,7 +23,9 @@ class FakeServer:
 
 @contextmanager
 def fake_server(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[FakeServer]:
-    """Listen on a free port, with TLS if `tls` is given, and run `behave` for each client after its StartupMessage."""
+    """Listen on a free port, with TLS if `tls` is given, and run `behave` for each client after its
+    StartupMessage.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     fake = FakeServer(listener.getsockname()[1])
     ended = threading.Event()
@@ -84,7 +86,11 @@ def ready(version: str) -> Behaviour:
     """Accept the client as a server of this version, and disconnect at its first query."""
 
     def behave(client: socket.socket) -> None:
-        parameters = {"server_version": version, "client_encoding": "UTF8", "standard_conforming_strings": "on"}
+        parameters = {
+            "server_version": version,
+            "client_encoding": "UTF8",
+            "standard_conforming_strings": "on",
+        }
         client.sendall(
             _message(b"R", struct.pack("!I", 0))
             + b"".join(_message(b"S", f"{k}\0{v}\0".encode()) for k, v in parameters.items())
@@ -96,7 +102,9 @@ def ready(version: str) -> Behaviour:
     return behave
 
 
-def _read_startup(client: socket.socket, fake: FakeServer, tls: ssl.SSLContext | None) -> socket.socket | None:
+def _read_startup(
+    client: socket.socket, fake: FakeServer, tls: ssl.SSLContext | None
+) -> socket.socket | None:
     while True:
         body = _body(client)
         if not body:

@@ -1,6 +1,8 @@
-"""Fixtures of the REST API: the real PostgREST with the role `authenticator` on an applied database.
+"""Fixtures of the REST API: the real PostgREST with the role `authenticator` on an applied
+database.
 
-pytest loads this module in every run, so it imports the HTTP clients only on use: they take half a second.
+pytest loads this module in every run, so it imports the HTTP clients only on use: they take half a
+second.
 """
 
 import uuid
@@ -48,8 +50,12 @@ class Api:
         """The keys, which also sign tokens of users."""
         return self.info.keys
 
-    def headers(self, *, guest: object = None, user: object = None, service: bool = False) -> dict[str, str]:
-        """The headers of a guest, a user (an id, or claims with a `sub`), both at once, the service, or anon."""
+    def headers(
+        self, *, guest: object = None, user: object = None, service: bool = False
+    ) -> dict[str, str]:
+        """The headers of a guest, a user (an id, or claims with a `sub`), both at once, the
+        service, or anon.
+        """
         key = self.keys.service_role if service else self.keys.anon
         headers = {"apikey": key, "Authorization": f"Bearer {key}"}
         if user is not None:
@@ -59,7 +65,9 @@ class Api:
             headers["X-Guest-Id"] = str(guest)
         return headers
 
-    def client(self, *, guest: object = None, user: object = None, service: bool = False) -> "Client":
+    def client(
+        self, *, guest: object = None, user: object = None, service: bool = False
+    ) -> "Client":
         """A supabase-py client for a guest, a user, both at once, the service, or anon."""
         from supabase import ClientOptions, create_client
 
@@ -67,12 +75,16 @@ class Api:
         key = headers.pop("apikey")
         return create_client(self.url, key, ClientOptions(headers=headers, httpx_client=self.http))
 
-    def request(self, method: str, path: str, *, headers: Any = None, **more: Any) -> "httpx.Response":
+    def request(
+        self, method: str, path: str, *, headers: Any = None, **more: Any
+    ) -> "httpx.Response":
         """Send a raw request below /rest/v1 with only these headers."""
         return self.http.request(method, f"{self.info.rest_url}/{path}", headers=headers, **more)
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Run a statement as `postgres` on a direct connection, without row level security, and commit it."""
+        """Run a statement as `postgres` on a direct connection, without row level security, and
+        commit it.
+        """
         cursor = self.db.execute(statement.encode(), values or None)
         return cursor.fetchall() if cursor.description else []
 
@@ -85,15 +97,28 @@ class Api:
     def new_user(self) -> uuid.UUID:
         """Insert a user and return its id."""
         user = uuid.uuid4()
-        self.sql("insert into auth.users (id, aud, role) values (%s, 'authenticated', 'authenticated')", user)
+        self.sql(
+            "insert into auth.users (id, aud, role) values (%s, 'authenticated', 'authenticated')",
+            user,
+        )
         return user
 
-    def new_job(self, *, guest: uuid.UUID | None = None, user: uuid.UUID | None = None, **columns: Any) -> uuid.UUID:
+    def new_job(
+        self, *, guest: uuid.UUID | None = None, user: uuid.UUID | None = None, **columns: Any
+    ) -> uuid.UUID:
         """Insert a job of a guest or a user and return its id; keywords set other columns."""
-        values = {"id": uuid.uuid4(), "url": "https://x.com/1", "guest_id": guest, "user_id": user, **columns}
+        values = {
+            "id": uuid.uuid4(),
+            "url": "https://x.com/1",
+            "guest_id": guest,
+            "user_id": user,
+            **columns,
+        }
         names = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, values))
         placeholders = psycopg.sql.SQL(", ").join([psycopg.sql.Placeholder()] * len(values))
-        statement = psycopg.sql.SQL("insert into public.async_jobs ({}) values ({})").format(names, placeholders)
+        statement = psycopg.sql.SQL("insert into public.async_jobs ({}) values ({})").format(
+            names, placeholders
+        )
         self.db.execute(statement, list(values.values()))
         job: uuid.UUID = values["id"]
         return job

@@ -44,13 +44,17 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture(scope="session")
 def tab(browser: "Browser") -> "Page":
-    """One page for all tests: a new context has its own process, and costs ten times as much as a navigation."""
+    """One page for all tests: a new context has its own process, and costs ten times as much as a
+    navigation.
+    """
     return browser.new_context().new_page()
 
 
 @pytest.fixture
 def open_page(tab: "Page", tmp_path: Path) -> Iterator[Open]:
-    """`open_page(html, width=390, scheme="dark")`: load a page from a file; it replaces the last one."""
+    """`open_page(html, width=390, scheme="dark")`: load a page from a file; it replaces the last
+    one.
+    """
     opened: list[Opened] = []
     listeners: dict[Any, Callable[[Any], None]] = {
         "console": lambda message: opened[-1].messages.append(message.text),

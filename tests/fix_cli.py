@@ -1,4 +1,6 @@
-"""Fixtures that run command lines in an empty folder: ours in this process or a new one, the Supabase CLI's."""
+"""Fixtures that run command lines in an empty folder: ours in this process or a new one, the
+Supabase CLI's.
+"""
 
 import json
 import os
@@ -37,14 +39,23 @@ Run = Callable[..., Ran]
 
 def _run(words: list[str], cwd: Path, environ: dict[str, str]) -> Ran:
     done = subprocess.run(
-        words, cwd=cwd, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
+        words,
+        cwd=cwd,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert "Traceback" not in done.stdout + done.stderr
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
 def _run_here(words: list[str], cwd: Path, environ: dict[str, str]) -> Ran:
-    """Call `main` with the environment, folder, files and signal handlers that a process of its own would have."""
+    """Call `main` with the environment, folder, files and signal handlers that a process of its own
+    would have.
+    """
     from supabase_jobs.cli import main
 
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -78,14 +89,17 @@ def _runner(tmp_path: Path, run: Callable[[list[str], Path, dict[str, str]], Ran
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SUPABASE", "PG", "GITHUB"))}
-    return lambda *words, cwd=tmp_path, **environ: run(list(words), cwd, {**kept, "HOME": str(home), **environ})
+    return lambda *words, cwd=tmp_path, **environ: run(
+        list(words), cwd, {**kept, "HOME": str(home), **environ}
+    )
 
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Run:
     """`cli("apply", "--json", SUPABASE_DB_URL=url)` in an empty folder, with an empty HOME.
 
-    Runs in this process, which saves a third of a second; `cli_process` is for what a process of its own decides.
+    Runs in this process, which saves a third of a second; `cli_process` is for what a process of
+    its own decides.
     """
     return _runner(tmp_path, _run_here)
 
@@ -93,7 +107,10 @@ def cli(tmp_path: Path) -> Run:
 @pytest.fixture
 def cli_process(tmp_path: Path) -> Run:
     """The same in a new process: for threads, encodings, the interpreter's start and its end."""
-    return _runner(tmp_path, lambda words, *where: _run([sys.executable, "-m", "supabase_jobs", *words], *where))
+    return _runner(
+        tmp_path,
+        lambda words, *where: _run([sys.executable, "-m", "supabase_jobs", *words], *where),
+    )
 
 
 @dataclass(frozen=True)
@@ -106,7 +123,9 @@ class SupabaseCli:
     def __call__(self, *words: str, url: str, cwd: Path) -> Ran:
         """Run a command on a database: `supabase("db", "push", "--yes", url=url, cwd=project)`."""
         url = f"{url}?sslmode=disable"
-        return self.run(*words, *(("--db-url", url) if self.major == 2 else (f"--remote={url}",)), cwd=cwd)
+        return self.run(
+            *words, *(("--db-url", url) if self.major == 2 else (f"--remote={url}",)), cwd=cwd
+        )
 
 
 @pytest.fixture
@@ -125,9 +144,15 @@ def _supabase(major: int, tmp_path: Path) -> SupabaseCli:
     command = supabase_cli(major)
     home = tmp_path / "supabase-home"
     home.mkdir()
-    quiet = {"SUPABASE_TELEMETRY_DISABLED": "1", "DO_NOT_TRACK": "1", "SUPABASE_NO_UPDATE_NOTIFIER": "1"}
+    quiet = {
+        "SUPABASE_TELEMETRY_DISABLED": "1",
+        "DO_NOT_TRACK": "1",
+        "SUPABASE_NO_UPDATE_NOTIFIER": "1",
+    }
 
     def run(*words: str, cwd: Path) -> Ran:
-        return _run([*command, *words], cwd, {"PATH": os.environ["PATH"], "HOME": str(home), **quiet})
+        return _run(
+            [*command, *words], cwd, {"PATH": os.environ["PATH"], "HOME": str(home), **quiet}
+        )
 
     return SupabaseCli(major, run)

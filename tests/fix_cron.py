@@ -1,4 +1,6 @@
-"""The real pg_cron on PostgreSQL 17, on a server of its own: it works in one database of a server only."""
+"""The real pg_cron on PostgreSQL 17, on a server of its own: it works in one database of a server
+only.
+"""
 
 import time
 from collections.abc import Iterator
@@ -62,7 +64,9 @@ class Cron:
 
 @pytest.fixture
 def cron(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cron]:
-    """A server with pg_cron preloaded and the extension not created; a test's parameter may add settings."""
+    """A server with pg_cron preloaded and the extension not created; a test's parameter may add
+    settings.
+    """
     found = postgres_bin(MAJOR)
     assert found is not None
     if not (found.parent / "lib" / "pg_cron.so").exists():
@@ -82,7 +86,10 @@ def apply(url: str, **variables: object) -> list[str]:
     notices: list[str] = []
     with connect(url) as connection:
         connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
-        apply_pending(connection, MigrationFiles(standard_migrations(sources, render_sources(sources, variables))))
+        apply_pending(
+            connection,
+            MigrationFiles(standard_migrations(sources, render_sources(sources, variables))),
+        )
     return notices
 
 

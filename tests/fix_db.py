@@ -46,12 +46,18 @@ class Server:
     def create(self, database: str, template: str, *, owner: str = "postgres") -> None:
         """Copy a database, from which nobody may be connected."""
         names = map(psycopg.sql.Identifier, (database, template, owner))
-        self.admin.execute(psycopg.sql.SQL("create database {} template {} owner {} strategy file_copy").format(*names))
+        self.admin.execute(
+            psycopg.sql.SQL("create database {} template {} owner {} strategy file_copy").format(
+                *names
+            )
+        )
 
     def drop(self, database: str) -> None:
         """Drop a database and the connections to it."""
         self.admin.execute(
-            psycopg.sql.SQL("drop database if exists {} with (force)").format(psycopg.sql.Identifier(database))
+            psycopg.sql.SQL("drop database if exists {} with (force)").format(
+                psycopg.sql.Identifier(database)
+            )
         )
 
 
@@ -87,23 +93,36 @@ def _migrations(database: Database) -> None:
         apply_pending(connection, MigrationFiles(packaged()))
 
 
-# template → the template that it starts from, and what it adds: a new Supabase project; one whose default privileges
-# are off; one with the schemas of Storage and other services; one with our migrations; the first two of an older image
+# template → the template that it starts from, and what it adds: a new Supabase project; one whose
+# default privileges are off; one with the schemas of Storage and other services; one with our
+# migrations; the first two of an older image
 TEMPLATES: dict[str, tuple[str, Callable[[Database], None]]] = {
     "platform": ("template1", lambda d: load_platform(d.superuser_url, default_privileges=True)),
     "services": ("platform", lambda d: load_services(d.superuser_url)),
     "bare": ("template1", lambda d: load_platform(d.superuser_url, default_privileges=False)),
     "applied": ("platform", _migrations),
-    "older": ("template1", lambda d: load_platform(d.superuser_url, default_privileges=True, older_image=True)),
-    "older_bare": ("template1", lambda d: load_platform(d.superuser_url, default_privileges=False, older_image=True)),
+    "older": (
+        "template1",
+        lambda d: load_platform(d.superuser_url, default_privileges=True, older_image=True),
+    ),
+    "older_bare": (
+        "template1",
+        lambda d: load_platform(d.superuser_url, default_privileges=False, older_image=True),
+    ),
 }
 
 
 @contextmanager
 def in_memory() -> Iterator[None]:
-    """Temporary directories are in memory if there is room for some servers: each test copies a database."""
+    """Temporary directories are in memory if there is room for some servers: each test copies a
+    database.
+    """
     before, memory = tempfile.tempdir, Path("/dev/shm")  # noqa: S108
-    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 8 * 1024**3:
+    if (
+        memory.is_dir()
+        and os.access(memory, os.W_OK)
+        and shutil.disk_usage(memory).free > 8 * 1024**3
+    ):
         tempfile.tempdir = str(memory)
     try:
         yield
@@ -124,7 +143,9 @@ def _server(major: int) -> Any:
             ) as info,
             psycopg.connect(info.superuser_url, autocommit=True) as admin,
         ):
-            yield Server(info.host, info.port, "supabase_admin", info.superuser_password, info.major, admin)
+            yield Server(
+                info.host, info.port, "supabase_admin", info.superuser_password, info.major, admin
+            )
 
     return server
 
@@ -148,7 +169,9 @@ def _template(name: str, major: int) -> Any:
 
 
 def _server_of(template: str, major: int) -> str:
-    """The fixture with the server of a template; roles belong to the whole server, and an older image has others."""
+    """The fixture with the server of a template; roles belong to the whole server, and an older
+    image has others.
+    """
     return f"{'older_server' if template.startswith('older') else 'server'}_{major}"
 
 
@@ -167,21 +190,28 @@ def each_major(request: pytest.FixtureRequest) -> int:
     return major
 
 
-# For many similar tests: if catalogs differ between two versions, they rarely differ only in a version between them.
+# For many similar tests: if catalogs differ between two versions, they rarely differ only in a
+# version between them.
 OLDEST_AND_NEWEST = sorted({MAJORS[0], MAJORS[-1]})
 oldest_and_newest = pytest.mark.parametrize(
     "each_major", OLDEST_AND_NEWEST, indirect=True, ids=lambda major: f"pg{major}"
 )
 # for tests in folders and modules whose tests run on fewer versions
-every_major = pytest.mark.parametrize("each_major", MAJORS, indirect=True, ids=lambda major: f"pg{major}")
+every_major = pytest.mark.parametrize(
+    "each_major", MAJORS, indirect=True, ids=lambda major: f"pg{major}"
+)
 
 
 def major_of(number: int) -> int:
-    """The version for the case of this number, each in turn: for cases that are alike on all versions."""
+    """The version for the case of this number, each in turn: for cases that are alike on all
+    versions.
+    """
     return MAJORS[number % len(MAJORS)]
 
 
-def on_one_major_each(name: str, cases: Sequence[object], ids: Sequence[str]) -> pytest.MarkDecorator:
+def on_one_major_each(
+    name: str, cases: Sequence[object], ids: Sequence[str]
+) -> pytest.MarkDecorator:
     """Parametrize a test: each case runs on one version, each in turn."""
     values = [
         pytest.param(major_of(number), case, id=f"pg{major_of(number)}-{id}")
@@ -191,7 +221,9 @@ def on_one_major_each(name: str, cases: Sequence[object], ids: Sequence[str]) ->
 
 
 def first_on_each_major(names: str, cases: Sequence[tuple[object, ...]]) -> pytest.MarkDecorator:
-    """Parametrize a test: the first case runs on every version, the others, in which versions are alike, on one."""
+    """Parametrize a test: the first case runs on every version, the others, in which versions are
+    alike, on one.
+    """
     return pytest.mark.parametrize(
         f"each_major, {names}",
         [
@@ -203,7 +235,9 @@ def first_on_each_major(names: str, cases: Sequence[tuple[object, ...]]) -> pyte
     )
 
 
-def session_copy(request: pytest.FixtureRequest, prefix: str, template: str, major: int) -> Database:
+def session_copy(
+    request: pytest.FixtureRequest, prefix: str, template: str, major: int
+) -> Database:
     """A copy of a template, which goes when its server goes; its name starts with the prefix."""
     original: Database = request.getfixturevalue(f"{template}_{major}")
     database = Database(original.server, f"{prefix}_{template}_{major}")
@@ -216,7 +250,9 @@ Make = Callable[..., Database]
 
 @pytest.fixture
 def make_database(request: pytest.FixtureRequest) -> Iterator[Make]:
-    """`make_database("platform", 17)`: this test's copy of a template (platform, bare, applied, older, older_bare)."""
+    """`make_database("platform", 17)`: this test's copy of a template (platform, bare, applied,
+    older, older_bare).
+    """
     made: dict[tuple[str, int], Database] = {}
 
     def make(template: str, major: int = DEFAULT_MAJOR) -> Database:
@@ -243,7 +279,9 @@ def applied_url(make_database: Make) -> str:
 
 @pytest.fixture(scope="session")
 def shared(shared_database: Callable[[int], Database]) -> Callable[[int], str]:
-    """`shared(17)`: the URL of one applied database of that version, for tests that roll everything back."""
+    """`shared(17)`: the URL of one applied database of that version, for tests that roll everything
+    back.
+    """
     return lambda major: shared_database(major).url
 
 
@@ -265,9 +303,11 @@ Session = Callable[[str], Connection]
 
 @pytest.fixture(scope="session")
 def session() -> Iterator[Session]:
-    """`session(url)`: a connection that tests use one after another, because a new one first reads the catalogs.
+    """`session(url)`: a connection that tests use one after another, because a new one first reads
+    the catalogs.
 
-    Each leaves it as it was. Statements are not prepared, because the tables that they name may be others in each test.
+    Each leaves it as it was. Statements are not prepared, because the tables that they name may be
+    others in each test.
     """
     opened: dict[str, Connection] = {}
 
@@ -284,7 +324,9 @@ def session() -> Iterator[Session]:
 
 
 @pytest.fixture
-def rolled_back(shared: Callable[[int], str], each_major: int, session: Session) -> Iterator[Connection]:
+def rolled_back(
+    shared: Callable[[int], str], each_major: int, session: Session
+) -> Iterator[Connection]:
     """A transaction as postgres on an applied database, on every version; undone after the test."""
     connection = session(shared(each_major))
     with connection.transaction(force_rollback=True):
@@ -292,8 +334,12 @@ def rolled_back(shared: Callable[[int], str], each_major: int, session: Session)
 
 
 @pytest.fixture
-def as_postgres(shared_database: Callable[[int], Database], each_major: int, session: Session) -> Iterator[Connection]:
-    """The same as `rolled_back`, of a superuser's session: `reset session authorization` ends the role postgres."""
+def as_postgres(
+    shared_database: Callable[[int], Database], each_major: int, session: Session
+) -> Iterator[Connection]:
+    """The same as `rolled_back`, of a superuser's session: `reset session authorization` ends the
+    role postgres.
+    """
     connection = session(shared_database(each_major).superuser_url)
     with connection.transaction(force_rollback=True):
         connection.execute("set local session authorization postgres")
@@ -302,7 +348,9 @@ def as_postgres(shared_database: Callable[[int], Database], each_major: int, ses
 
 @contextmanager
 def superuser_session(database: Database) -> Iterator[Connection]:
-    """A transaction of a superuser as postgres, in a new session, without request settings; rolled back at the end."""
+    """A transaction of a superuser as postgres, in a new session, without request settings; rolled
+    back at the end.
+    """
     with (
         psycopg.connect(database.superuser_url, autocommit=True) as connection,
         connection.transaction(force_rollback=True),
@@ -323,7 +371,9 @@ def files(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def embedded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands without a database use a new one of the session's server: starting a server takes two seconds."""
+    """Commands without a database use a new one of the session's server: starting a server takes
+    two seconds.
+    """
     template: Database = request.getfixturevalue(f"platform_{DEFAULT_MAJOR}")
     numbers = count()
 

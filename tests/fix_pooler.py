@@ -25,10 +25,13 @@ def _program() -> str:
 
 @pytest.fixture
 def pooled() -> Iterator[Callable[..., str]]:
-    """`pooled(url)`: the URL of the same database through a pooler of its own, with more settings as keywords."""
+    """`pooled(url)`: the URL of the same database through a pooler of its own, with more settings
+    as keywords.
+    """
     program = _program()
     running: list[subprocess.Popen[bytes]] = []
-    # not below pytest's own folder, which only its user may enter; and pgbouncer does not run as root
+    # not below pytest's own folder, which only its user may enter; and pgbouncer does not run as
+    # root
     as_root = os.geteuid() == 0
     folder = Path(tempfile.mkdtemp(prefix="pooler-"))
     if as_root:
@@ -42,11 +45,15 @@ def pooled() -> Iterator[Callable[..., str]]:
             port = free.getsockname()[1]
         configuration = folder / "pgbouncer.ini"
         configuration.write_text(
-            f"[databases]\n* = host={info['host']} port={info['port']} user={info['user']}\n[pgbouncer]\n"
+            f"[databases]\n* = host={info['host']} port={info['port']}"
+            f" user={info['user']}\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
             "pool_mode = transaction\nmax_client_conn = 100\n"
             "ignore_startup_parameters = extra_float_digits,options\n"
-            + "".join(f"{name} = {value}\n" for name, value in ({"default_pool_size": 20} | settings).items())
+            + "".join(
+                f"{name} = {value}\n"
+                for name, value in ({"default_pool_size": 20} | settings).items()
+            )
         )
         user = {"user": "nobody", "group": nobody.pw_gid, "extra_groups": []} if as_root else {}
         running.append(

@@ -1,4 +1,6 @@
-"""Impersonation in SQL with the settings of PostgREST, and fixture rows: two guests and two users with one job each."""
+"""Impersonation in SQL with the settings of PostgREST, and fixture rows: two guests and two users
+with one job each.
+"""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -39,10 +41,14 @@ def user(user_id: uuid.UUID, header: object = None) -> RequestIdentity:
 
 
 @contextmanager
-def acting_as(connection: Connection, caller: RequestIdentity) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
+def acting_as(
+    connection: Connection, caller: RequestIdentity
+) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
     """Run statements as a caller, with the settings of PostgREST; everything is rolled back."""
     claims = {"role": caller.role} | ({"sub": str(caller.sub)} if caller.sub else {})
-    headers = {"accept": "*/*"} | ({"x-guest-id": str(caller.guest)} if caller.guest is not None else {})
+    headers = {"accept": "*/*"} | (
+        {"x-guest-id": str(caller.guest)} if caller.guest is not None else {}
+    )
 
     def execute(statement: str, *values: object) -> list[tuple[Any, ...]]:
         cursor = connection.execute(statement.encode(), values)
@@ -58,13 +64,15 @@ def acting_as(connection: Connection, caller: RequestIdentity) -> Iterator[Calla
 def insert_fixture_rows(connection: Connection) -> None:
     """Insert two guests and two users with one job each."""
     connection.execute("insert into auth.users (id) values (%s), (%s)", (USER_A, USER_B))
-    connection.execute("insert into public.guest_users (guest_id) values (%s), (%s)", (GUEST_A, GUEST_B))
+    connection.execute(
+        "insert into public.guest_users (guest_id) values (%s), (%s)", (GUEST_A, GUEST_B)
+    )
     for owner, job in JOBS.items():
         column = "guest_id" if owner in (GUEST_A, GUEST_B) else "user_id"
         connection.execute(
-            psycopg.sql.SQL("insert into public.async_jobs (id, url, {}) values (%s, 'https://x.com/1', %s)").format(
-                psycopg.sql.Identifier(column)
-            ),
+            psycopg.sql.SQL(
+                "insert into public.async_jobs (id, url, {}) values (%s, 'https://x.com/1', %s)"
+            ).format(psycopg.sql.Identifier(column)),
             (job, owner),
         )
 
@@ -75,7 +83,9 @@ def visible_jobs(connection: Connection, caller: RequestIdentity) -> set[uuid.UU
         return {job for (job,) in execute("select id from public.async_jobs")}
 
 
-def sqlstate_of(connection: Connection, caller: RequestIdentity, statement: str, *values: object) -> str | None:
+def sqlstate_of(
+    connection: Connection, caller: RequestIdentity, statement: str, *values: object
+) -> str | None:
     """The SQLSTATE with which a statement fails for a caller, None if it succeeds."""
     try:
         with acting_as(connection, caller) as execute:
@@ -85,7 +95,9 @@ def sqlstate_of(connection: Connection, caller: RequestIdentity, statement: str,
     return None
 
 
-def row_count(connection: Connection, caller: RequestIdentity, statement: str, *values: object) -> int:
+def row_count(
+    connection: Connection, caller: RequestIdentity, statement: str, *values: object
+) -> int:
     """The number of rows that a caller's statement returns or affects."""
     with acting_as(connection, caller) as execute:
         return len(execute(statement, *values))

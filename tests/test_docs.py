@@ -48,7 +48,9 @@ README = DOCUMENTS[0].read_text(encoding="utf-8")
 GUIDE = DOCUMENTS[-1].read_text(encoding="utf-8")
 
 
-def _commands(parent: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def _commands(
+    parent: click.Group, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     context = click.Context(parent)
     for name in parent.list_commands(context):
         command = parent.get_command(context, name)
@@ -64,7 +66,9 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: 
 
 
 def _parse(words: list[str]) -> None:
-    """Parse a command line as the program would, without running it; click raises where it is wrong."""
+    """Parse a command line as the program would, without running it; click raises where it is
+    wrong.
+    """
     command: click.Command = group
     while isinstance(command, click.Group):
         name = words.pop(0)
@@ -110,7 +114,11 @@ def test_every_command_has_an_example_that_parses(words: tuple[str, ...]) -> Non
 
 @each_command
 def test_every_command_has_a_row_in_readme(words: tuple[str, ...]) -> None:
-    rows = [line for line in _section(README, "Commands").splitlines() if re.match(rf"\| `{words[0]}\b", line)]
+    rows = [
+        line
+        for line in _section(README, "Commands").splitlines()
+        if re.match(rf"\| `{words[0]}\b", line)
+    ]
     assert len(rows) == 1
     first_cell = rows[0].split("|")[1]
     assert all(re.search(rf"\b{word}\b", first_cell) for word in words)
@@ -151,18 +159,28 @@ def test_the_first_screen_of_readme_names_both_scripts() -> None:
 def test_every_installation_in_the_documents_is_from_the_repository() -> None:
     """The package is on no index."""
     files = [*DOCUMENTS, *(ROOT / "docs").glob("*.yml")]
-    lines = [line for path in files for line in path.read_text(encoding="utf-8").splitlines() if "pip install" in line]
+    lines = [
+        line
+        for path in files
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "pip install" in line
+    ]
     assert len(lines) >= 8
     assert [line for line in lines if f" @ git+{REPOSITORY}" not in line] == []
 
 
 def test_readme_has_absolute_links_only() -> None:
-    assert [t for t in re.findall(r"\]\(([^)\s]+)\)", README) if not t.startswith(("https://", "#"))] == []
+    assert [
+        t for t in re.findall(r"\]\(([^)\s]+)\)", README) if not t.startswith(("https://", "#"))
+    ] == []
 
 
 def test_readme_shows_the_picture_of_the_demo() -> None:
     """tests/packaging/test_readme.py compares it with the demo."""
-    assert f"{REPOSITORY.replace('github.com', 'raw.githubusercontent.com')}/main/docs/demo.svg" in README
+    assert (
+        f"{REPOSITORY.replace('github.com', 'raw.githubusercontent.com')}/main/docs/demo.svg"
+        in README
+    )
 
 
 def test_the_migration_guide_changes_a_variable_and_undoes_everything(
@@ -177,9 +195,7 @@ def test_the_migration_guide_changes_a_variable_and_undoes_everything(
 
     def defaults() -> str | None:
         with psycopg.connect(platform_url) as connection:
-            query = (
-                "select string_agg(pg_get_function_arguments(oid), '') from pg_proc where proname = 'cleanup_old_jobs'"
-            )
+            query = "select string_agg(pg_get_function_arguments(oid), '') from pg_proc where proname = 'cleanup_old_jobs'"
             [[found]] = connection.execute(query)
             return str(found) if found else None
 
@@ -204,7 +220,9 @@ def test_the_settings_in_the_documents_load_and_accept_checks_that_exist(tmp_pat
     settings = [
         path for path in DOCUMENTS if path.name != "audit.md"
     ]  # its files are others: tests/audit/test_guide.py
-    for block in (block for path in settings for block in _blocks(path.read_text(encoding="utf-8"), "toml")):
+    for block in (
+        block for path in settings for block in _blocks(path.read_text(encoding="utf-8"), "toml")
+    ):
         (tmp_path / "supabase-jobs.toml").write_text(block)
         accepted |= load_settings(tmp_path, {}).accepted_unchecked.keys()
     assert len(accepted) >= 2
@@ -212,8 +230,16 @@ def test_the_settings_in_the_documents_load_and_accept_checks_that_exist(tmp_pat
 
 
 def test_readme_lists_every_variable_with_its_default() -> None:
-    [block] = [block for block in _blocks(_section(README, "Configuration"), "toml") if "[variables]" in block]
-    defaults = {name: variable.default for name, variable in load_sources().variables.items() if name != "drop_data"}
+    [block] = [
+        block
+        for block in _blocks(_section(README, "Configuration"), "toml")
+        if "[variables]" in block
+    ]
+    defaults = {
+        name: variable.default
+        for name, variable in load_sources().variables.items()
+        if name != "drop_data"
+    }
     assert tomllib.loads(block)["variables"] == defaults
 
 
@@ -234,7 +260,9 @@ def test_the_migration_guide_runs_the_schedule_again(cron: Cron, root: Path) -> 
     assert ran.returncode == 0, ran.stderr
     [query] = _blocks(_section(GUIDE, "Scheduled cleanup"), "sql")
     with psycopg.connect(cron.url) as connection:
-        assert connection.execute("select jobname from cron.job").fetchall() == [("async_jobs_cleanup",)]
+        assert connection.execute("select jobname from cron.job").fetchall() == [
+            ("async_jobs_cleanup",)
+        ]
         connection.execute(query.encode())
 
 
@@ -247,7 +275,9 @@ def test_the_development_lock_holds_the_demo_lock() -> None:
     assert _locked("demo") < _locked("dev")
 
 
-@pytest.mark.parametrize("lock", ["requirements/demo.txt", "requirements/dev.txt", "tests/package-lock.json"])
+@pytest.mark.parametrize(
+    "lock", ["requirements/demo.txt", "requirements/dev.txt", "tests/package-lock.json"]
+)
 def test_locks_name_no_host(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
     assert not re.search(r'--index-url|--find-links|"resolved"|@ (https?|file):', text)
@@ -263,4 +293,8 @@ def test_documents_name_only_released_versions_of_this_repository() -> None:
         for name in re.findall(pattern, path.read_text(encoding="utf-8"))
     ]
     assert {"CI.md", "github-workflow.yml", "gitlab-ci.yml"} <= {path for path, _ in named}
-    assert [place for place in named if place[1] != "main" and place[1].removeprefix("v") not in released] == []
+    assert [
+        place
+        for place in named
+        if place[1] != "main" and place[1].removeprefix("v") not in released
+    ] == []

@@ -12,13 +12,17 @@ from tests.fix_cli import Run
 
 HOOKS = {
     hook["id"]: hook
-    for hook in yaml.safe_load((Path(__file__).parents[1] / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    for hook in yaml.safe_load(
+        (Path(__file__).parents[1] / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
+    )
 }
 
 
 def edit_rendered(migrations: Path) -> None:
     file = next(migrations.glob("*_create_async_jobs_table.sql"))
-    file.write_text(file.read_text(encoding="utf-8").replace("progress >= 0", "progress >= 1"), encoding="utf-8")
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("progress >= 0", "progress >= 1"), encoding="utf-8"
+    )
 
 
 def add_commit(migrations: Path) -> None:

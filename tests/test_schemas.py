@@ -1,4 +1,6 @@
-"""The JSON Schemas of the TOML files: they accept what the loaders accept, and the `#:schema` lines lead to them."""
+"""The JSON Schemas of the TOML files: they accept what the loaders accept, and the `#:schema` lines
+lead to them.
+"""
 
 import json
 import re
@@ -29,15 +31,19 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 BLOCKS = [
     block
     for path in DOCUMENTS
-    for block in re.findall(r"^ *```toml\n(.*?)^ *```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    for block in re.findall(
+        r"^ *```toml\n(.*?)^ *```$", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
 ]
 MANIFEST = settings.read_toml(ROOT / "sql" / "manifest.toml")
 HASH = "0a" * 32
 
 VALID_SETTINGS = [
     "",
-    "migrations = '.'\nsql_dir = '.'\n[variables]\nown = 'x'\nretention_days = 'of another manifest'",
-    "[variables]\nguest_header = 'X-Id'\nretention_days = 0\ndrop_data = true\ncleanup_schedule = '30 seconds'",
+    "migrations = '.'\nsql_dir = '.'\n[variables]\nown = 'x'\nretention_days = 'of another"
+    " manifest'",
+    "[variables]\nguest_header = 'X-Id'\nretention_days = 0\ndrop_data = true\ncleanup_schedule ="
+    " '30 seconds'",
     "[variables]\ncleanup_schedule = '*/10 1-5,7 * jan-mar sun'",
     "[variables]\ncleanup_schedule = '@daily'",
     "[accepted_unchecked]\nplans = 'no privilege'\n'functions:a:b' = { reason = 'a trigger' }",
@@ -148,12 +154,17 @@ def test_the_schema_has_the_keys_of_the_settings(tmp_path: Path) -> None:
 def test_the_schema_has_the_variables_of_the_packaged_sources() -> None:
     declared = {}
     for name, schema in SCHEMAS["settings"]["$defs"]["packaged_variables"]["properties"].items():
-        kept = {key: schema[key] for key in ("default", "description", "minimum", "maximum") if key in schema}
+        kept = {
+            key: schema[key]
+            for key in ("default", "description", "minimum", "maximum")
+            if key in schema
+        }
         pattern = {"pattern": schema["pattern"][1:-1]} if "pattern" in schema else {}
         declared[name] = {**kept, **pattern}
     manifest = MANIFEST["variables"]
     assert declared == {
-        name: {key: value for key, value in table.items() if key != "format"} for name, table in manifest.items()
+        name: {key: value for key, value in table.items() if key != "format"}
+        for name, table in manifest.items()
     }
 
 
@@ -162,7 +173,9 @@ def test_the_examples_in_the_documents_are_valid() -> None:
     assert len(BLOCKS) >= 5
     for block in BLOCKS:
         example = tomllib.loads(block)
-        [name] = [n for n, schema in SCHEMAS.items() if example.keys() <= schema["properties"].keys()]
+        [name] = [
+            n for n, schema in SCHEMAS.items() if example.keys() <= schema["properties"].keys()
+        ]
         assert list(Draft202012Validator(SCHEMAS[name]).iter_errors(example)) == []
         assert "#:schema" not in block or f"#:schema {RAW}{PATHS[name]}\n" in block
 
@@ -174,9 +187,13 @@ def test_the_schema_lines_in_the_documents_lead_to_a_schema() -> None:
 
 
 def test_a_written_baseline_names_its_schema_and_is_valid() -> None:
-    leak = AuditFinding("write:public.notes:update", Severity.ERROR, "public.notes", "leak", "fix it", "a policy")
+    leak = AuditFinding(
+        "write:public.notes:update", Severity.ERROR, "public.notes", "leak", "fix it", "a policy"
+    )
     access = {"public.notes": {"stranger": "none", "owner": "read update(body)"}}
-    text = baseline.render(Audit((leak,), (), (), (), 1, 1, 1.0, access, {"public.f()": "anon"}), baseline.Baseline())
+    text = baseline.render(
+        Audit((leak,), (), (), (), 1, 1, 1.0, access, {"public.f()": "anon"}), baseline.Baseline()
+    )
     assert text.splitlines()[0] == f"#:schema {RAW}{PATHS['access']}"
     assert not accepts("access", text), "the reason is missing"
     assert accepts("access", text.replace('= ""', '= "a wiki"'))

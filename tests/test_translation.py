@@ -1,4 +1,6 @@
-"""README.es.md says what README.md says: the same headings, commands, code, links and table rows, in the same order."""
+"""README.es.md says what README.md says: the same headings, commands, code, links and table rows,
+in the same order.
+"""
 
 import re
 from collections import Counter
@@ -34,9 +36,14 @@ def _code(text: str) -> list[str]:
 
 def _targets(text: str) -> list[str]:
     """Where the links lead; a heading of the same file is its number."""
-    anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for _, heading in _headings(text)]
+    anchors = [
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for _, heading in _headings(text)
+    ]
     found = re.findall(r"\]\(([^)\s]+)\)", text)
-    return [f"heading {anchors.index(target[1:])}" if target.startswith("#") else target for target in found]
+    return [
+        f"heading {anchors.index(target[1:])}" if target.startswith("#") else target
+        for target in found
+    ]
 
 
 def test_the_headings_have_the_same_number_and_levels() -> None:
@@ -64,7 +71,8 @@ def test_the_tables_have_the_same_rows_by_code() -> None:
     """The cells with code, exit codes or links, which no translation changes."""
     for english, spanish in zip(_sections(ENGLISH), _sections(SPANISH), strict=True):
         rows = [
-            [row.split("|")[1:-1] for row in re.findall(r"^\|.*$", text, re.MULTILINE)] for text in (english, spanish)
+            [row.split("|")[1:-1] for row in re.findall(r"^\|.*$", text, re.MULTILINE)]
+            for text in (english, spanish)
         ]
         assert [len(row) for row in rows[1]] == [len(row) for row in rows[0]]
         assert [_fixed(row) for row in rows[1]] == [_fixed(row) for row in rows[0]]

@@ -1,4 +1,6 @@
-"""supabase_jobs/types.py and docs/types.ts: as generated, and the client guide's code is correct by them."""
+"""supabase_jobs/types.py and docs/types.ts: as generated, and the client guide's code is correct by
+them.
+"""
 
 import json
 import re
@@ -17,7 +19,8 @@ from tests.programs import tsc
 
 ROOT = Path(__file__).parents[1]
 
-# a mistake in a copy of the guide, by language: text → wrong text, and what the checker says about it
+# a mistake in a copy of the guide, by language: text → wrong text, and what the checker says about
+# it
 MISTAKES = {
     "python": [
         ('{"status": "cancelled"}', '{"status": "canceled"}', "status"),
@@ -31,7 +34,11 @@ MISTAKES = {
     "js": [
         ("status: 'cancelled'", "status: 'canceled'", "canceled"),
         (".insert({ url, guest_id: guestId() })", ".insert({ guest_id: guestId() })", "'url'"),
-        ("select('status, progress, result, error')", "select('state, progress, result, error')", "state"),
+        (
+            "select('status, progress, result, error')",
+            "select('state, progress, result, error')",
+            "state",
+        ),
         ("p_user_id: session", "p_user: session", "p_user"),
         ("rpc('migrate_guest_jobs'", "rpc('migrate_guests'", "migrate_guests"),
         ("from('guest_users')", "from('guests')", "guests"),
@@ -51,11 +58,14 @@ def wrong(language: str) -> dict[str, tuple[str, str]]:
 
 
 def assert_reports(output: str, language: str) -> None:
-    """Assert that the checker's output has a message about each mistake, and none about the right file.
+    """Assert that the checker's output has a message about each mistake, and none about the right
+    file.
 
     A message may continue in indented lines.
     """
-    messages = re.findall(r"^\S+\.(?:py|mjs|ts)\b.*\berror\b.*\n(?: .*\n)*", output, flags=re.MULTILINE)
+    messages = re.findall(
+        r"^\S+\.(?:py|mjs|ts)\b.*\berror\b.*\n(?: .*\n)*", output, flags=re.MULTILINE
+    )
     assert [message for message in messages if not message.startswith("wrong_")] == []
     for name, (_, report) in wrong(language).items():
         found = [message for message in messages if message.startswith(f"{name}.")]
@@ -66,7 +76,9 @@ def test_both_files_are_as_generated() -> None:
     """If not: scripts/record, or scripts/client_types.py."""
     model = client_types.model()
     assert client_types.PYTHON_FILE.read_text(encoding="utf-8") == client_types.python(model)
-    assert client_types.TYPESCRIPT_FILE.read_text(encoding="utf-8") == client_types.typescript(model)
+    assert client_types.TYPESCRIPT_FILE.read_text(encoding="utf-8") == client_types.typescript(
+        model
+    )
 
 
 @pytest.mark.parametrize("name", ["result", "metadata"])
@@ -91,7 +103,16 @@ def test_mypy_accepts_the_guide_and_reports_mistakes(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
     files = sorted(str(path) for path in tmp_path.glob("*.py"))
     ran = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(ROOT / ".mypy_cache"), *files],
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--config-file=",
+            "--cache-dir",
+            str(ROOT / ".mypy_cache"),
+            *files,
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -129,8 +150,15 @@ PROJECT = {
 def test_tsc_accepts_the_guide_and_reports_mistakes(tmp_path: Path) -> None:
     """The guide's `createClient` returns a client with the types of docs/types.ts."""
     command = tsc(tmp_path)
-    written = {"types.ts": client_types.TYPESCRIPT_FILE.read_text(encoding="utf-8"), "guide.mjs": code("js")}
-    written |= {"client.d.ts": CLIENT, "globals.d.ts": GLOBALS, "tsconfig.json": json.dumps(PROJECT)}
+    written = {
+        "types.ts": client_types.TYPESCRIPT_FILE.read_text(encoding="utf-8"),
+        "guide.mjs": code("js"),
+    }
+    written |= {
+        "client.d.ts": CLIENT,
+        "globals.d.ts": GLOBALS,
+        "tsconfig.json": json.dumps(PROJECT),
+    }
     written |= {f"{name}.mjs": text for name, (text, _) in wrong("js").items()}
     for name, text in written.items():
         (tmp_path / name).write_text(text, encoding="utf-8")

@@ -1,4 +1,6 @@
-"""The workflow in docs/ works: each job's steps are run as GitHub runs them, against real local databases."""
+"""The workflow in docs/ works: each job's steps are run as GitHub runs them, against real local
+databases.
+"""
 
 import re
 import subprocess
@@ -27,13 +29,21 @@ OWN = "20991231000000_own.sql"
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     """A repository whose `origin/main` has the packaged migrations."""
-    with checked_out(tmp_path, {migration.file_name: migration.text for migration in packaged()}) as made:
+    with checked_out(
+        tmp_path, {migration.file_name: migration.text for migration in packaged()}
+    ) as made:
         yield made
 
 
 def refused(checkout: Checkout, database: str) -> list[Step]:
-    """The steps after the local database, on one that has the migrations of the target branch; nothing is applied."""
-    [start] = [number for number, step in enumerate(DRY_RUN) if step.get("name", "").startswith("Local database")]
+    """The steps after the local database, on one that has the migrations of the target branch;
+    nothing is applied.
+    """
+    [start] = [
+        number
+        for number, step in enumerate(DRY_RUN)
+        if step.get("name", "").startswith("Local database")
+    ]
     steps = checkout.run(DRY_RUN[start + 1 :], database=database)
     assert [step.name for step in steps] == ["New migrations", "Dry run"]
     return steps
@@ -54,7 +64,9 @@ def test_pull_request_runs_dry_run_apply_and_verify(checkout: Checkout) -> None:
 def test_a_broken_migration_fails_with_an_annotation_at_its_line(
     checkout: Checkout, shared: Callable[[int], str]
 ) -> None:
-    (checkout.migrations / OWN).write_text("create table public.own (id int);\n\nselect no_such_column;\n")
+    (checkout.migrations / OWN).write_text(
+        "create table public.own (id int);\n\nselect no_such_column;\n"
+    )
     steps = refused(checkout, shared(DEFAULT_MAJOR))
     assert last(steps) == ("Dry run", 6)
     (line,) = annotations(steps)
@@ -70,8 +82,12 @@ def test_an_edited_migration_fails(checkout: Checkout, shared: Callable[[int], s
     assert annotations(steps)[0].startswith(f"::error file=supabase/migrations/{first.name},title=")
 
 
-def test_a_migration_that_opens_a_table_fails(checkout: Checkout, shared: Callable[[int], str]) -> None:
-    (checkout.migrations / OWN).write_text("alter table public.async_jobs disable row level security;\n")
+def test_a_migration_that_opens_a_table_fails(
+    checkout: Checkout, shared: Callable[[int], str]
+) -> None:
+    (checkout.migrations / OWN).write_text(
+        "alter table public.async_jobs disable row level security;\n"
+    )
     steps = refused(checkout, shared(DEFAULT_MAJOR))
     assert last(steps) == ("Dry run", 1)
 
@@ -85,7 +101,9 @@ def test_the_first_pull_request_of_all(checkout: Checkout) -> None:
     assert last(steps) == ("Verify", 0), steps[-1].err
 
 
-def test_deploying_applies_and_verifies_and_again_does_no_harm(checkout: Checkout, platform_url: str) -> None:
+def test_deploying_applies_and_verifies_and_again_does_no_harm(
+    checkout: Checkout, platform_url: str
+) -> None:
     for first in (True, False):
         steps = checkout.run(JOBS["deploy"]["steps"], {"secrets.SUPABASE_DB_URL": platform_url})
         assert last(steps) == ("Verify", 0), steps[-1].err
@@ -111,15 +129,27 @@ def test_deploying_without_the_secret_fails(checkout: Checkout) -> None:
 def test_permissions_secrets_and_concurrency() -> None:
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert "secrets" not in yaml.safe_dump(JOBS["dry-run"])
-    assert JOBS["deploy"]["concurrency"] == {"group": "supabase-migrations", "cancel-in-progress": False}
-    assert WORKFLOW[True] == {"pull_request": None, "push": {"branches": ["main"]}}  # YAML 1.1 reads `on` so
+    assert JOBS["deploy"]["concurrency"] == {
+        "group": "supabase-migrations",
+        "cancel-in-progress": False,
+    }
+    assert WORKFLOW[True] == {
+        "pull_request": None,
+        "push": {"branches": ["main"]},
+    }  # YAML 1.1 reads `on` so
     assert JOBS["dry-run"]["if"] == "github.event_name == 'pull_request'"
     assert JOBS["deploy"]["if"] == "github.event_name == 'push'"
 
 
-def test_the_reports_of_the_guide_are_written_despite_errors(checkout: Checkout, applied_url: str) -> None:
+def test_the_reports_of_the_guide_are_written_despite_errors(
+    checkout: Checkout, applied_url: str
+) -> None:
     guide = (Path(__file__).parents[1] / "docs" / "CI.md").read_text(encoding="utf-8")
-    block = next(block for block in re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL) if "sarif" in block)
+    block = next(
+        block
+        for block in re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL)
+        if "sarif" in block
+    )
     step = yaml.safe_load(block)[0]
     with psycopg.connect(applied_url) as connection:
         connection.execute("grant truncate on public.async_jobs to anon")
@@ -128,6 +158,9 @@ def test_the_reports_of_the_guide_are_written_despite_errors(checkout: Checkout,
         env={**checkout.environ(), "SUPABASE_DB_URL": applied_url},
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    written = [(checkout.folder / name).read_text(encoding="utf-8") for name in ("verify.sarif", "verify.html")]
+    written = [
+        (checkout.folder / name).read_text(encoding="utf-8")
+        for name in ("verify.sarif", "verify.html")
+    ]
     assert all("TRUNCATE" in text for text in written)
     assert "supabase/migrations/" in written[0]

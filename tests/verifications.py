@@ -27,18 +27,55 @@ CASES = tuple(
 MARKUP = "a | b `c` <script>alert(1)</script> & \"d\" 'e' *f* _g_ ]]> \x1b[31m ￾ ñ 😀"
 STRUCTURE = (
     Case(
-        "structure:public.things:policy:readers", "structure", "public.things", 'policy "readers": for all', "select 1;"
+        "structure:public.things:policy:readers",
+        "structure",
+        "public.things",
+        'policy "readers": for all',
+        "select 1;",
     ),
     Case("structure:public.things:index:i|j", "structure", "public.things", 'index "i|j": btree'),
 )
 FINDINGS = (
-    Finding(MISMATCH, "access", Severity.ERROR, "public.things", "user: is violates | not hidden", "fix it"),
-    Finding("structure:public.things:index:i|j", "structure", Severity.ERROR, "public.things", MARKUP, "select `1`;"),
-    Finding("structure:public.things:column:more", "structure", Severity.INFO, "public.things", "is more", ""),
     Finding(
-        "structure:public.things:rule:new", "structure", Severity.ERROR, "public.things", "in no migration", "drop"
+        MISMATCH,
+        "access",
+        Severity.ERROR,
+        "public.things",
+        "user: is violates | not hidden",
+        "fix it",
     ),
-    Finding("plans:unchecked", "plans", Severity.WARNING, "database", "plans was not checked: 42501", "Ask."),
+    Finding(
+        "structure:public.things:index:i|j",
+        "structure",
+        Severity.ERROR,
+        "public.things",
+        MARKUP,
+        "select `1`;",
+    ),
+    Finding(
+        "structure:public.things:column:more",
+        "structure",
+        Severity.INFO,
+        "public.things",
+        "is more",
+        "",
+    ),
+    Finding(
+        "structure:public.things:rule:new",
+        "structure",
+        Severity.ERROR,
+        "public.things",
+        "in no migration",
+        "drop",
+    ),
+    Finding(
+        "plans:unchecked",
+        "plans",
+        Severity.WARNING,
+        "database",
+        "plans was not checked: 42501",
+        "Ask.",
+    ),
 )
 LOCATIONS = {
     "public.things": Location("supabase/migrations/1_things.sql", 3),
@@ -46,7 +83,12 @@ LOCATIONS = {
 }
 PREAMBLES = {"access": "-- The fixture.\nbegin;\n", "structure": "begin;\n"}
 GOOD = Verification(
-    (), (*STRUCTURE, *CASES), 345.6, (replace(GRID, mismatches=frozenset()),), preambles=PREAMBLES, locations=LOCATIONS
+    (),
+    (*STRUCTURE, *CASES),
+    345.6,
+    (replace(GRID, mismatches=frozenset()),),
+    preambles=PREAMBLES,
+    locations=LOCATIONS,
 )
 BAD = replace(GOOD, findings=FINDINGS, grids=(GRID,), unchecked=("plans",), database="host:5432/db")
 _REASON = "no index matters here"
@@ -54,7 +96,11 @@ ACCEPTED = replace(
     BAD,
     findings=(
         *FINDINGS[:-1],
-        replace(FINDINGS[-1], severity=Severity.INFO, message=f"{FINDINGS[-1].message}; accepted: {_REASON}"),
+        replace(
+            FINDINGS[-1],
+            severity=Severity.INFO,
+            message=f"{FINDINGS[-1].message}; accepted: {_REASON}",
+        ),
     ),
     unchecked=(),
     accepted_unchecked={"plans:unchecked": _REASON},

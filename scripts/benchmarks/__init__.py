@@ -1,1 +1,3 @@
-"""The benchmarks of `scripts/bench`: a module for each subject, whose function takes Databases and returns figures."""
+"""The benchmarks of `scripts/bench`: a module for each subject, whose function takes Databases and
+returns figures.
+"""

@@ -1,4 +1,6 @@
-"""`scripts/bench`: measure all or some subjects; print the figures as a table or JSON, and draw a chart."""
+"""`scripts/bench`: measure all or some subjects; print the figures as a table or JSON, and draw a
+chart.
+"""
 
 import json
 import os
@@ -66,9 +68,22 @@ def _rows(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
     callback=_rows,
     help="Number of jobs in the table (default: 1,000,000; with --partitions 10,000,000).",
 )
-@click.option("--only", "names", metavar="SUBJECT,…", callback=_subjects, help=f"Subjects: {', '.join(SUBJECTS)}.")
-@click.option("--partitions", "partitioned", is_flag=True, help="Measure a partitioned table next to a tenth of it.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the table.")
+@click.option(
+    "--only",
+    "names",
+    metavar="SUBJECT,…",
+    callback=_subjects,
+    help=f"Subjects: {', '.join(SUBJECTS)}.",
+)
+@click.option(
+    "--partitions",
+    "partitioned",
+    is_flag=True,
+    help="Measure a partitioned table next to a tenth of it.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead of the table."
+)
 @click.option(
     "--output",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -80,7 +95,9 @@ def _rows(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Read the figures from a performance.json instead of measuring.",
 )
-@click.option("--record", "recorded", is_flag=True, help="Write the figures into docs/ and README.md.")
+@click.option(
+    "--record", "recorded", is_flag=True, help="Write the figures into docs/ and README.md."
+)
 @click.option(
     "--pgmq",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -103,7 +120,9 @@ def main(
             raise click.UsageError("--partitions conflicts with --only")
         rows, names = rows or record.PARTITIONED_ROWS, list(PARTITIONS)
         if rows % (2000 * partitions.SHARE):
-            raise click.UsageError(f"--partitions needs a multiple of {2000 * partitions.SHARE:,} rows")
+            raise click.UsageError(
+                f"--partitions needs a multiple of {2000 * partitions.SHARE:,} rows"
+            )
     rows = rows or record.README_SIZE
     if file is not None:
         document = json.loads(file.read_text(encoding="utf-8"))
@@ -111,7 +130,8 @@ def main(
     if recorded and record.target(rows, names, SUBJECTS) is None:
         sizes = " or ".join(f"{size:,}" for size in record.SIZES)
         raise click.UsageError(
-            f"--record needs all subjects and {sizes} rows, or --partitions and {record.PARTITIONED_ROWS:,} rows"
+            f"--record needs all subjects and {sizes} rows, or --partitions and"
+            f" {record.PARTITIONED_ROWS:,} rows"
         )
     document = document or measured(rows, names, pgmq)
     click.echo(report.as_json(document) if as_json else report.text(document), nl=False)
@@ -134,7 +154,13 @@ def measured(rows: int, names: Sequence[str], pgmq: Path | None) -> dict[str, An
             figures = {**SUBJECTS, **PARTITIONS}[name](databases)
             ok = ok and all(figure.ok is not False for figure in figures)
             seconds = round(time.perf_counter() - started, 1)
-            subjects.append({"name": name, "seconds": seconds, "figures": [figure.as_dict() for figure in figures]})
+            subjects.append(
+                {
+                    "name": name,
+                    "seconds": seconds,
+                    "figures": [figure.as_dict() for figure in figures],
+                }
+            )
         with psycopg.connect(databases.server.url) as connection:
             version = connection.info.parameter_status("server_version")
     return {
@@ -158,7 +184,9 @@ def _stop(number: int, _frame: object) -> None:
 if __name__ == "__main__":
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _stop)  # sys.exit unwinds: the server is stopped and its data removed
+            signal.signal(
+                number, _stop
+            )  # sys.exit unwinds: the server is stopped and its data removed
     try:
         main()
     except SupabaseJobsError as error:

@@ -1,4 +1,6 @@
-"""`supabase-jobs apply` compared with `supabase db push`: same files, same server, alternating runs."""
+"""`supabase-jobs apply` compared with `supabase db push`: same files, same server, alternating
+runs.
+"""
 
 import statistics
 from collections.abc import Callable
@@ -27,7 +29,10 @@ def measure(_databases: Databases) -> list[Figure]:
 
     with throwaway() as server, Programs() as programs:
         new_database = database_factory(server)
-        commands = (("apply", lambda url: programs.supabase_jobs("apply", url=url)), ("push", programs.db_push))
+        commands = (
+            ("apply", lambda url: programs.supabase_jobs("apply", url=url)),
+            ("push", programs.db_push),
+        )
         for _, program in commands:
             program(new_database())  # fills the caches of the operating system
         for _ in range(_REPEAT):
@@ -38,7 +43,9 @@ def measure(_databases: Databases) -> list[Figure]:
             record("help", programs.supabase_jobs("--help"))
     median = {name: statistics.median(ms) for name, ms in times.items()}
     return [
-        _ratio("apply without pending files", median["apply_noop"], median["push_noop"], NOOP_RATIO),
+        _ratio(
+            "apply without pending files", median["apply_noop"], median["push_noop"], NOOP_RATIO
+        ),
         _ratio("first apply", median["apply_first"], median["push_first"], FIRST_RATIO),
         Figure("--help", median["help"], "ms", HELP_MS),
     ]
@@ -65,7 +72,9 @@ def database_factory(server: ServerInfo) -> Callable[[], str]:
         name = f"bench{count}"
         with psycopg.connect(server.superuser_url_for("template1"), autocommit=True) as connection:
             connection.execute(
-                sql.SQL("create database {} template postgres owner postgres").format(sql.Identifier(name))
+                sql.SQL("create database {} template postgres owner postgres").format(
+                    sql.Identifier(name)
+                )
             )
             connection.execute("checkpoint")  # flush the copy before the measurement
         return server.url_for(name)

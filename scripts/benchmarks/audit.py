@@ -1,4 +1,6 @@
-"""Times of `audit` on generated projects, here and 50 ms away, and on a folder of migrations without a database."""
+"""Times of `audit` on generated projects, here and 50 ms away, and on a folder of migrations
+without a database.
+"""
 
 import statistics
 
@@ -27,7 +29,8 @@ def measure(_databases: Databases) -> list[Figure]:
             url = new_database()
             with psycopg.connect(url) as connection:
                 connection.execute(
-                    "select set_config('audit.tables', %s, true), set_config('audit.functions', %s, true)",
+                    "select set_config('audit.tables', %s, true), set_config('audit.functions',"
+                    " %s, true)",
                     (str(tables), str(functions)),
                 )
                 connection.execute(statement("audit_project"))
@@ -35,7 +38,9 @@ def measure(_databases: Databases) -> list[Figure]:
 
         small, large = project(SMALL, 0), project(LARGE + 2, LARGE)
         here = [programs.supabase_jobs("audit", url=small) for _ in range(_REPEAT)]
-        many = [programs.supabase_jobs("audit", "--call-functions", url=large) for _ in range(_REPEAT)]
+        many = [
+            programs.supabase_jobs("audit", "--call-functions", url=large) for _ in range(_REPEAT)
+        ]
         with distance(server.port, ONE_WAY_SECONDS) as proxy:
             away = small.replace(f":{server.port}/", f":{proxy.port}/")
             distant = [programs.supabase_jobs("audit", url=away) for _ in range(_REPEAT)]

@@ -44,11 +44,17 @@ def draw(document: Mapping[str, Any]) -> str:
     positioned, top = [], 16
     for panel in panels:
         longest = max(bar.value for bar in panel.bars) or 1.0
-        rows = [(bar, top + _HEAD + _ROW * n, _WIDTH * bar.value / longest) for n, bar in enumerate(panel.bars)]
+        rows = [
+            (bar, top + _HEAD + _ROW * n, _WIDTH * bar.value / longest)
+            for n, bar in enumerate(panel.bars)
+        ]
         positioned.append((panel, top + 24, rows))
         top += _HEAD + _ROW * len(panel.bars) + 12
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     template = environment.get_template("chart.svg.jinja")
     return template.render(panels=positioned, height=top, left=_LEFT) + "\n"
@@ -62,13 +68,24 @@ def _queries(figures: Mapping[str, Any], *, many_rows: bool) -> Panel:
             without_rls = figure["also"]["without_rls_ms"]
             label = name.removesuffix(": median time")
             bars.append(Bar(label, figure["value"], f"{figure['value']:.2f} ms"))
-            bars.append(Bar("without row level security", without_rls, f"{without_rls:.2f} ms", plain=True))
-    return Panel(f"Queries that return {'2,000 jobs' if many_rows else 'a few jobs'}: median time", tuple(bars))
+            bars.append(
+                Bar("without row level security", without_rls, f"{without_rls:.2f} ms", plain=True)
+            )
+    return Panel(
+        f"Queries that return {'2,000 jobs' if many_rows else 'a few jobs'}: median time",
+        tuple(bars),
+    )
 
 
 def _deletion(figures: Mapping[str, Any]) -> Panel:
-    ratios = {name: figures.get(f"{name}: time relative to one DELETE") for name in (CLEANUP, NAIVE)}
-    bars = [Bar(name, f["also"]["seconds"], f"{f['also']['seconds']:.1f} s") for name, f in ratios.items() if f]
+    ratios = {
+        name: figures.get(f"{name}: time relative to one DELETE") for name in (CLEANUP, NAIVE)
+    }
+    bars = [
+        Bar(name, f["also"]["seconds"], f"{f['also']['seconds']:.1f} s")
+        for name, f in ratios.items()
+        if f
+    ]
     if figure := ratios[CLEANUP]:
         plain = figure["also"]["one_delete_seconds"]
         bars.append(Bar(ONE_DELETE, plain, f"{plain:.1f} s", plain=True))

@@ -17,7 +17,11 @@ _DAYS = {"days": 4, "guest_days": 30}  # insert_jobs.sql dates the expired jobs 
 _REPEAT = 3  # once if there are more than _MANY jobs
 _MANY = 1_000_000
 
-CLEANUP, NAIVE, SHUFFLED = "cleanup", "naive batches of 1,000", "cleanup, jobs in random order on disk"
+CLEANUP, NAIVE, SHUFFLED = (
+    "cleanup",
+    "naive batches of 1,000",
+    "cleanup, jobs in random order on disk",
+)
 ONE_DELETE = "one DELETE"
 
 
@@ -50,12 +54,17 @@ def measure(databases: Databases) -> list[Figure]:
 def _times(databases: Databases) -> Iterator[Figure]:
     ordered = databases.filled()
     repeat = _REPEAT if databases.rows <= _MANY else 1
-    pairs = [(_timed(databases, ordered, in_batches), _timed(databases, ordered, in_one)) for _ in range(repeat)]
+    pairs = [
+        (_timed(databases, ordered, in_batches), _timed(databases, ordered, in_one))
+        for _ in range(repeat)
+    ]
     cleanup, one_delete = (statistics.median(times) for times in zip(*pairs, strict=True))
     yield _ratio(databases, CLEANUP, cleanup, one_delete, RATIO)
     yield _ratio(databases, NAIVE, _timed(databases, ordered, in_naive_batches), one_delete)
     shuffled = databases.filled(shuffled=True)
-    cleanup, one_delete = (_timed(databases, shuffled, deletion) for deletion in (in_batches, in_one))
+    cleanup, one_delete = (
+        _timed(databases, shuffled, deletion) for deletion in (in_batches, in_one)
+    )
     yield _ratio(databases, SHUFFLED, cleanup, one_delete)
     databases.drop(shuffled)
 
@@ -65,7 +74,13 @@ def _concurrent(databases: Databases) -> Iterator[Figure]:
     detail = f"{len(writes.ms):,} writes, median {writes.percentile(50):.1f} ms"
     also = {"median": writes.percentile(50)}
     yield Figure(
-        f"{CLEANUP}: concurrent writes, 99th percentile", writes.percentile(99), "ms", P99_MS, False, detail, also
+        f"{CLEANUP}: concurrent writes, 99th percentile",
+        writes.percentile(99),
+        "ms",
+        P99_MS,
+        False,
+        detail,
+        also,
     )
     yield Figure(f"{CLEANUP}: concurrent writes, maximum", writes.percentile(100), "ms", MAX_MS)
     yield holds(
@@ -91,11 +106,22 @@ def _timed(databases: Databases, name: str, deletion: Deletion) -> float:
         deleted = deletion(connection)
         seconds = time.perf_counter() - started
     if deleted != databases.expired:
-        raise AssertionError(f"{deletion.__name__} deleted {deleted:,} jobs, not {databases.expired:,}")
+        raise AssertionError(
+            f"{deletion.__name__} deleted {deleted:,} jobs, not {databases.expired:,}"
+        )
     return seconds
 
 
-def _ratio(databases: Databases, name: str, seconds: float, one_delete: float, limit: float | None = None) -> Figure:
+def _ratio(
+    databases: Databases, name: str, seconds: float, one_delete: float, limit: float | None = None
+) -> Figure:
     detail = f"{databases.expired:,} jobs, {seconds:.1f} s and {one_delete:.1f} s"
     also = {"seconds": seconds, "one_delete_seconds": one_delete}
-    return Figure(f"{name}: time relative to one DELETE", seconds / one_delete, "×", limit, detail=detail, also=also)
+    return Figure(
+        f"{name}: time relative to one DELETE",
+        seconds / one_delete,
+        "×",
+        limit,
+        detail=detail,
+        also=also,
+    )

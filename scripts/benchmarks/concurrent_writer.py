@@ -17,7 +17,9 @@ _PROCESSES = get_context("spawn")
 
 @dataclass
 class Writes:
-    """Milliseconds of each write; `kept` counts the expired jobs that a write updated before they were deleted."""
+    """Milliseconds of each write; `kept` counts the expired jobs that a write updated before they
+    were deleted.
+    """
 
     ms: list[float] = field(default_factory=list)
     kept: int = 0
@@ -32,8 +34,8 @@ class Writes:
 def concurrent_writes(url: str) -> Iterator[Writes]:
     """Write while the block runs; the value is complete after the block.
 
-    The writer inserts a job, updates the progress of another, and updates one of the next jobs to be deleted, so that
-    it meets the locks of a deletion as often as possible.
+    The writer inserts a job, updates the progress of another, and updates one of the next jobs to
+    be deleted, so that it meets the locks of a deletion as often as possible.
     """
     writes = Writes()
     pipe, child_pipe = _PROCESSES.Pipe()
@@ -63,7 +65,10 @@ def _write(url: str, pipe: Pipe) -> None:
 
     start: object = "-infinity"
     kept = 0
-    with psycopg.connect(url, autocommit=True) as connection, psycopg.RawCursor(connection) as cursor:
+    with (
+        psycopg.connect(url, autocommit=True) as connection,
+        psycopg.RawCursor(connection) as cursor,
+    ):
         pipe.send(None)
         while not (times and pipe.poll(_PAUSE)):
             timed(lambda: run(connection, "writer/insert"))

@@ -23,12 +23,23 @@ SETTINGS = Settings(packaged_sql().parent)
 
 OWNERS = 10_000
 # the guests and users of the queries: one of each with few jobs, one of each with many
-GUEST, LARGE_GUEST = UUID("6b1d3c5e-8f21-4a7b-9c44-0d2e5f7a9b10"), UUID("6b1d3c5e-8f21-4a7b-9c44-0d2e5f7a9b11")
-USER, LARGE_USER = UUID("6b1d3c5e-8f21-4a7b-9c44-0d2e5f7a9b20"), UUID("6b1d3c5e-8f21-4a7b-9c44-0d2e5f7a9b21")
+GUEST, LARGE_GUEST = (
+    UUID("6b1d3c5e-8f21-4a7b-9c44-0d2e5f7a9b10"),
+    UUID("6b1d3c5e-8f21-4a7b-9c44-0d2e5f7a9b11"),
+)
+USER, LARGE_USER = (
+    UUID("6b1d3c5e-8f21-4a7b-9c44-0d2e5f7a9b20"),
+    UUID("6b1d3c5e-8f21-4a7b-9c44-0d2e5f7a9b21"),
+)
 
-# Commits are flushed to disk, as in a hosted database. Apart from max_wal_size, the defaults of PostgreSQL hold, for
-# example 128 MB of shared_buffers.
-DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "max_wal_size": "4GB"}
+# Commits are flushed to disk, as in a hosted database. Apart from max_wal_size, the defaults of
+# PostgreSQL hold, for example 128 MB of shared_buffers.
+DURABLE = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "max_wal_size": "4GB",
+}
 
 
 @cache
@@ -44,7 +55,9 @@ def run(connection: Connection, name: str, *params: object) -> int:
 
 
 class Databases:
-    """The server, started on first use, and its databases; the SQL of pgmq. Use as a context manager."""
+    """The server, started on first use, and its databases; the SQL of pgmq. Use as a context
+    manager.
+    """
 
     def __init__(self, rows: int, pgmq: Path | None = None) -> None:
         self.rows = rows
@@ -75,12 +88,17 @@ class Databases:
         prepare: Callable[[str], None] | None = None,
         indexes_last: bool = False,
     ) -> str:
-        """The name of a vacuumed database with this many jobs (default: `self.rows`), created on first use.
+        """The name of a vacuumed database with this many jobs (default: `self.rows`), created on
+        first use.
 
         `prepare` changes the empty tables, with the URL of their owner.
         """
         rows = rows or self.rows
-        variants = {"_shuffled": shuffled, f"_{getattr(prepare, '__name__', '')}": prepare, "_bulk": indexes_last}
+        variants = {
+            "_shuffled": shuffled,
+            f"_{getattr(prepare, '__name__', '')}": prepare,
+            "_bulk": indexes_last,
+        }
         name = f"jobs_{rows}{''.join(suffix for suffix, used in variants.items() if used)}"
         if name not in self._filled:
             started = time.perf_counter()
@@ -89,7 +107,9 @@ class Databases:
                 apply_pending(connection, MigrationFiles(rendered(SETTINGS)))
             if prepare is not None:
                 prepare(self.url(name))
-            with psycopg.connect(self.server.superuser_url_for(name), autocommit=True) as connection:
+            with psycopg.connect(
+                self.server.superuser_url_for(name), autocommit=True
+            ) as connection:
                 fill(connection, rows, shuffled=shuffled, indexes_last=indexes_last)
             self._filled.add(name)
             log(f"{name}: {rows:,} jobs in {time.perf_counter() - started:.0f} s")
@@ -116,20 +136,30 @@ class Databases:
 
     def _create(self, name: str, template: str) -> None:
         # the default strategy writes every page to the WAL
-        self._administer("create database {} template {} owner postgres strategy file_copy", name, template)
+        self._administer(
+            "create database {} template {} owner postgres strategy file_copy", name, template
+        )
 
     def _administer(self, text: str, *names: str) -> None:
-        with psycopg.connect(self.server.superuser_url_for("template1"), autocommit=True) as connection:
+        with psycopg.connect(
+            self.server.superuser_url_for("template1"), autocommit=True
+        ) as connection:
             connection.execute(sql.SQL(text).format(*map(sql.Identifier, names)))
             connection.execute("checkpoint")  # flush the copy before the measurement
 
 
-def fill(connection: Connection, rows: int, *, shuffled: bool = False, indexes_last: bool = False) -> None:
-    """Insert owners and jobs into a database with the migrations, as a superuser in autocommit mode."""
+def fill(
+    connection: Connection, rows: int, *, shuffled: bool = False, indexes_last: bool = False
+) -> None:
+    """Insert owners and jobs into a database with the migrations, as a superuser in autocommit
+    mode.
+    """
     guests, users = [GUEST, LARGE_GUEST], [USER, LARGE_USER]
     run(connection, "insert_owners", OWNERS, OWNERS, guests, users)
     connection.execute("analyze public.guest_users, auth.users")
-    connection.execute("set session_replication_role = replica")  # skips the foreign keys: the owners exist
+    connection.execute(
+        "set session_replication_role = replica"
+    )  # skips the foreign keys: the owners exist
     with _without_indexes(connection) if indexes_last else nullcontext():
         run(connection, "insert_jobs", rows, guests, users, shuffled)
     connection.execute("vacuum analyze")
@@ -137,7 +167,9 @@ def fill(connection: Connection, rows: int, *, shuffled: bool = False, indexes_l
 
 @contextmanager
 def _without_indexes(connection: Connection) -> Iterator[None]:
-    """Drop the keys and indexes of the jobs, and build them after the block: several times as fast for many rows."""
+    """Drop the keys and indexes of the jobs, and build them after the block: several times as fast
+    for many rows.
+    """
     definitions = connection.execute(statement("indexes")).fetchall()
     for drop, _ in definitions:
         connection.execute(drop.encode())

@@ -1,4 +1,6 @@
-"""A TCP proxy that adds network distance to a server on this machine, and counts the round trips through it."""
+"""A TCP proxy that adds network distance to a server on this machine, and counts the round trips
+through it.
+"""
 
 import asyncio
 import threading
@@ -9,7 +11,9 @@ from dataclasses import dataclass
 
 @dataclass
 class Distance:
-    """A running proxy: its port, and the round trips of all its connections so far, those of connecting included."""
+    """A running proxy: its port, and the round trips of all its connections so far, those of
+    connecting included.
+    """
 
     port: int
     round_trips: int = 0
@@ -17,11 +21,13 @@ class Distance:
 
 @contextmanager
 def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
-    """A proxy on a free port of 127.0.0.1 before `target_port`; every byte arrives `one_way_seconds` later.
+    """A proxy on a free port of 127.0.0.1 before `target_port`; every byte arrives
+    `one_way_seconds` later.
 
-    A round trip is counted whenever a client sends after it has received. Chunks keep their order and overlap in
-    flight, as on a network: a pipeline takes one round trip, however many packets it has. Without distance the first
-    answers of a pipeline arrive before its end is sent, and it may count as several.
+    A round trip is counted whenever a client sends after it has received. Chunks keep their order
+    and overlap in flight, as on a network: a pipeline takes one round trip, however many packets it
+    has. Without distance the first answers of a pipeline arrive before its end is sent, and it may
+    count as several.
     """
     loop = asyncio.new_event_loop()
     started: threading.Event = threading.Event()
@@ -39,7 +45,9 @@ def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
             return
         client_is_sending = False
 
-        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, from_client: bool) -> None:
+        async def pump(
+            source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, from_client: bool
+        ) -> None:
             nonlocal client_is_sending
             flights: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
@@ -70,7 +78,8 @@ def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
             # cancelled at the end of the block
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(
-                    pump(reader, server_writer, from_client=True), pump(server_reader, writer, from_client=False)
+                    pump(reader, server_writer, from_client=True),
+                    pump(server_reader, writer, from_client=False),
                 )
         finally:
             tasks.discard(task)

@@ -9,8 +9,9 @@ from typing import Any
 class Figure:
     """One row of the table. Without a limit it is only reported.
 
-    `unit` is `ms`, `s`, `×`, `/s`, a noun, or `yes/no` (1 is yes). With `least` the limit is a minimum. `detail` is a
-    short text for readers; `also` holds other numbers of the same measurement.
+    `unit` is `ms`, `s`, `×`, `/s`, a noun, or `yes/no` (1 is yes). With `least` the limit is a
+    minimum. `detail` is a short text for readers; `also` holds other numbers of the same
+    measurement.
     """
 
     name: str
@@ -44,7 +45,11 @@ class Figure:
 
     def as_dict(self) -> dict[str, Any]:
         """The object in the JSON file."""
-        document: dict[str, Any] = {"name": self.name, "value": _rounded(self.value), "unit": self.unit}
+        document: dict[str, Any] = {
+            "name": self.name,
+            "value": _rounded(self.value),
+            "unit": self.unit,
+        }
         if self.limit is not None:
             document |= {"limit": _rounded(self.limit), "at_least": self.least, "ok": self.ok}
         if self.detail:
@@ -58,7 +63,15 @@ def from_dict(document: Mapping[str, Any]) -> Figure:
     """A figure from the JSON file."""
     least = document.get("at_least", False)
     detail, also = document.get("detail", ""), document.get("also")
-    return Figure(document["name"], document["value"], document["unit"], document.get("limit"), least, detail, also)
+    return Figure(
+        document["name"],
+        document["value"],
+        document["unit"],
+        document.get("limit"),
+        least,
+        detail,
+        also,
+    )
 
 
 def holds(name: str, true: bool, detail: str = "") -> Figure:

@@ -12,7 +12,10 @@ from supabase_jobs.database.connection import Connection, connect
 _REPEAT = 5
 _JOBS = "select count(*) from public.async_jobs where guest_id = %(guest)s or user_id = %(user)s"
 _OPERATIONS = (
-    ("migrate_guest_jobs", "select migrated_count from public.migrate_guest_jobs(%(guest)s, %(user)s)"),
+    (
+        "migrate_guest_jobs",
+        "select migrated_count from public.migrate_guest_jobs(%(guest)s, %(user)s)",
+    ),
     ("delete of a guest", "delete from public.guest_users where guest_id = %(guest)s"),
     ("delete of a user", "delete from auth.users where id = %(user)s"),
 )
@@ -25,8 +28,14 @@ def measure(databases: Databases) -> list[Figure]:
         row = connection.execute(_JOBS, ids).fetchone()
         assert row is not None  # noqa: S101  a count
         jobs = row[0] // 2  # half of them belong to the guest
-        times = {name: [_timed(connection, text, ids) for _ in range(_REPEAT)] for name, text in _OPERATIONS}
-    return [Figure(name, statistics.median(ms), "ms", detail=f"{jobs:,} jobs") for name, ms in times.items()]
+        times = {
+            name: [_timed(connection, text, ids) for _ in range(_REPEAT)]
+            for name, text in _OPERATIONS
+        }
+    return [
+        Figure(name, statistics.median(ms), "ms", detail=f"{jobs:,} jobs")
+        for name, ms in times.items()
+    ]
 
 
 def _timed(connection: Connection, text: str, ids: Mapping[str, UUID]) -> float:

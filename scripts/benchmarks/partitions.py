@@ -1,4 +1,6 @@
-"""`scripts/bench --partitions`: the partitioned table of docs/operations.md, next to a tenth of its rows."""
+"""`scripts/bench --partitions`: the partitioned table of docs/operations.md, next to a tenth of its
+rows.
+"""
 
 import re
 import time
@@ -31,15 +33,20 @@ from supabase_jobs.verify.plans.query_plan import QueryPlan
 
 SHARE = 10  # the smaller tables have this part of the rows
 
-# insert_jobs.sql creates no job between 88 and 97 hours ago: the expired jobs get a partition of their own
+# insert_jobs.sql creates no job between 88 and 97 hours ago: the expired jobs get a partition of
+# their own
 _FIRST_ENDS = timedelta(hours=92)
 _DROP = "select count(*) from private.drop_async_jobs_partitions(3)"
-_BLOCK = re.compile(r"^( *)<!-- (?:file: )?([\w/.]+) -->\n *```\w+\n(.*?)^ *```$", flags=re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r"^( *)<!-- (?:file: )?([\w/.]+) -->\n *```\w+\n(.*?)^ *```$", flags=re.DOTALL | re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
 class Urls:
-    """The databases: all rows in partitions, a tenth of them in partitions, and the same number in one table."""
+    """The databases: all rows in partitions, a tenth of them in partitions, and the same number in
+    one table.
+    """
 
     full: str
     small: str
@@ -52,7 +59,9 @@ class Urls:
 
 
 def measure(databases: Databases) -> list[Figure]:
-    """The figures of the partitioned table; indexes are built after the rows, and nothing is copied."""
+    """The figures of the partitioned table; indexes are built after the rows, and nothing is
+    copied.
+    """
     few = databases.rows // SHARE
     names = (
         databases.filled(few, indexes_last=True),
@@ -61,11 +70,19 @@ def measure(databases: Databases) -> list[Figure]:
     )
     table, small, full = map(databases.url, names)
     urls = Urls(full, small, table, few)
-    return [*_size(urls), *_queries(urls), *_verify(urls), *_workers(databases, urls), *_deletion(databases, urls)]
+    return [
+        *_size(urls),
+        *_queries(urls),
+        *_verify(urls),
+        *_workers(databases, urls),
+        *_deletion(databases, urls),
+    ]
 
 
 def partitioned(url: str) -> None:
-    """Partition the table as docs/operations.md describes; the first partition takes the expired jobs."""
+    """Partition the table as docs/operations.md describes; the first partition takes the expired
+    jobs.
+    """
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     blocks = {name: dedent(block) for _, name, block in _BLOCK.findall(text)}
     until = f"{datetime.now(UTC) - _FIRST_ENDS:%Y-%m-%d %H:%M:%S+00}"
@@ -93,7 +110,9 @@ def _queries(urls: Urls) -> Iterator[Figure]:
 def _compare(
     case: QueryCase, declared: queries.FastQueries, urls: Urls, parents: Mapping[str, str]
 ) -> Iterator[Figure]:
-    """A query in both partitioned tables and in one table, and as the owner of the largest, in turns."""
+    """A query in both partitioned tables and in one table, and as the owner of the largest, in
+    turns.
+    """
     with ExitStack() as stack:
         connections = []
         for url in (urls.full, urls.small, urls.table, urls.full):
@@ -120,7 +139,8 @@ def _compare(
         ms,
         "ms",
         latency_limit(owner_ms),
-        detail=f"{owner_ms:.2f} ms without RLS; {urls.compared(f'{small_ms:.2f} ms')}, {table_ms:.2f} ms in one table",
+        detail=f"{owner_ms:.2f} ms without RLS; {urls.compared(f'{small_ms:.2f} ms')},"
+        f" {table_ms:.2f} ms in one table",
         also={"without_rls_ms": owner_ms, "small_ms": small_ms, "table_ms": table_ms},
     )
     yield Figure(
@@ -156,7 +176,9 @@ def _workers(databases: Databases, urls: Urls) -> Iterator[Figure]:
 
 
 def _deletion(databases: Databases, urls: Urls) -> Iterator[Figure]:
-    """The expired jobs, a partition: dropped from the full table, deleted row by row from the small one."""
+    """The expired jobs, a partition: dropped from the full table, deleted row by row from the small
+    one.
+    """
     expired = min(databases.expired, urls.small_rows * 3 // 10)
     with connect(urls.small) as connection:
         with connection.transaction(force_rollback=True):
@@ -181,7 +203,9 @@ def _deletion(databases: Databases, urls: Urls) -> Iterator[Figure]:
         "ms",
         detail=f"{expired:,} jobs of {urls.small_rows:,}; one DELETE {one_delete * 1000:,.0f} ms",
     )
-    yield holds("one partition is dropped, with the expired jobs", dropped == 1 and not _expired(urls.full))
+    yield holds(
+        "one partition is dropped, with the expired jobs", dropped == 1 and not _expired(urls.full)
+    )
 
 
 def _expired(url: str) -> bool:

@@ -1,4 +1,6 @@
-"""`supabase-jobs` and `supabase db push`, run as programs in a project with the rendered migrations."""
+"""`supabase-jobs` and `supabase db push`, run as programs in a project with the rendered
+migrations.
+"""
 
 import os
 import shutil
@@ -65,7 +67,9 @@ class Programs:
         return self._run(str(_SUPABASE_JOBS), *words, *(("--db-url", url) if url else ()))
 
     def db_push(self, url: str) -> CompletedCommand:
-        """Run `supabase db push` of version 3 of the CLI, without its Node wrapper, which would add to the time."""
+        """Run `supabase db push` of version 3 of the CLI, without its Node wrapper, which would add
+        to the time.
+        """
         return self._run(str(_supabase()), "db", "push", "--yes", f"--remote={url}?sslmode=disable")
 
     def _run(self, *words: str) -> CompletedCommand:
@@ -81,7 +85,9 @@ class Programs:
         )
         ms = (time.perf_counter() - started) * 1000
         if done.returncode > 1:  # 1 is a negative result
-            raise click.ClickException(f"{' '.join(words[:2])} exited {done.returncode}:\n{done.stdout}{done.stderr}")
+            raise click.ClickException(
+                f"{' '.join(words[:2])} exited {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
         return CompletedCommand(done.returncode, done.stdout, ms)
 
 
@@ -89,5 +95,7 @@ def _supabase() -> Path:
     """The binary of the Supabase CLI that `npm ci` installs in tests/."""
     program = NODE_MODULES / "supabase-v3" / "bin" / "supabase"
     if not program.is_file():
-        raise click.ClickException("the Supabase CLI is not installed; scripts/bench installs it if npm is available")
+        raise click.ClickException(
+            "the Supabase CLI is not installed; scripts/bench installs it if npm is available"
+        )
     return program

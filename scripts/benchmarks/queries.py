@@ -1,4 +1,6 @@
-"""The fast queries of the specification with row level security, compared with the owner of the tables."""
+"""The fast queries of the specification with row level security, compared with the owner of the
+tables.
+"""
 
 import statistics
 import time
@@ -41,15 +43,27 @@ class QueryCase:
 
 
 def measure(databases: Databases) -> list[Figure]:
-    """Three figures for each query and identity: its plan, its time, and how its buffers grow with the table."""
+    """Three figures for each query and identity: its plan, its time, and how its buffers grow with
+    the table.
+    """
     declared = queries.load()
     by_size = []
     # on the smaller table only the plans are compared
-    for name, seconds in ((databases.filled(min(SMALL, databases.rows)), 0.0), (databases.filled(), SECONDS)):
+    for name, seconds in (
+        (databases.filled(min(SMALL, databases.rows)), 0.0),
+        (databases.filled(), SECONDS),
+    ):
         with connect(databases.url(name)) as caller, connect(databases.url(name)) as owner:
-            by_size.append({case.name: run_case(case, declared, caller, owner, seconds) for case in cases(declared)})
+            by_size.append(
+                {
+                    case.name: run_case(case, declared, caller, owner, seconds)
+                    for case in cases(declared)
+                }
+            )
     small, full = by_size
-    return [figure for name, result in full.items() for figure in figures(name, result, small[name])]
+    return [
+        figure for name, result in full.items() for figure in figures(name, result, small[name])
+    ]
 
 
 def cases(declared: queries.FastQueries) -> Iterator[QueryCase]:
@@ -62,22 +76,34 @@ def cases(declared: queries.FastQueries) -> Iterator[QueryCase]:
 
 
 def evaluates_owner_once(plan: QueryPlan, owner_plan: QueryPlan) -> bool:
-    """Whether the policies evaluate the owner once per query: each InitPlan ran once, no function per row.
+    """Whether the policies evaluate the owner once per query: each InitPlan ran once, no function
+    per row.
 
-    Functions that the query itself calls are ignored: they are in the plan of the owner of the tables too.
+    Functions that the query itself calls are ignored: they are in the plan of the owner of the
+    tables too.
     """
-    loops = [node["Actual Loops"] for node in query_plan.nodes(plan) if node.get("Parent Relationship") == "InitPlan"]
-    return max(loops, default=0) <= 1 and not set(query_plan.per_row(plan)) - set(query_plan.per_row(owner_plan))
+    loops = [
+        node["Actual Loops"]
+        for node in query_plan.nodes(plan)
+        if node.get("Parent Relationship") == "InitPlan"
+    ]
+    return max(loops, default=0) <= 1 and not set(query_plan.per_row(plan)) - set(
+        query_plan.per_row(owner_plan)
+    )
 
 
 def latency_limit(without_rls_ms: float) -> float:
     """The maximum time of a query with row level security."""
-    return max(RATIO * without_rls_ms, without_rls_ms + ALLOWANCE_MS if without_rls_ms < SHORT_MS else 0.0)
+    return max(
+        RATIO * without_rls_ms, without_rls_ms + ALLOWANCE_MS if without_rls_ms < SHORT_MS else 0.0
+    )
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """Plans and median times of a case and of the owner; `once`: the policies evaluate the owner once."""
+    """Plans and median times of a case and of the owner; `once`: the policies evaluate the owner
+    once.
+    """
 
     index: str
     plan: QueryPlan
@@ -88,19 +114,32 @@ class CaseResult:
 
 
 def run_case(
-    case: QueryCase, declared: queries.FastQueries, caller: Connection, owner: Connection, seconds: float
+    case: QueryCase,
+    declared: queries.FastQueries,
+    caller: Connection,
+    owner: Connection,
+    seconds: float,
 ) -> CaseResult:
-    """Run a query as the identity and as the owner, in turns; both connections belong to the owner of the tables."""
+    """Run a query as the identity and as the owner, in turns; both connections belong to the owner
+    of the tables.
+    """
     with caller.transaction(force_rollback=True), owner.transaction(force_rollback=True):
         owner.execute("set local search_path = ''")
         params = impersonate(caller, declared, case.identity)
-        plan, owner_plan = explain(caller, case.query.sql, params), explain(owner, case.owner_sql, params)
+        plan, owner_plan = (
+            explain(caller, case.query.sql, params),
+            explain(owner, case.owner_sql, params),
+        )
         once = evaluates_owner_once(plan, explain(owner, case.query.sql, params))
-        ms, owner_ms = interleaved([(caller, case.query.sql), (owner, case.owner_sql)], params, seconds)
+        ms, owner_ms = interleaved(
+            [(caller, case.query.sql), (owner, case.owner_sql)], params, seconds
+        )
     return CaseResult(case.query.index.rpartition(".")[2], plan, once, owner_plan, ms, owner_ms)
 
 
-def impersonate(connection: Connection, declared: queries.FastQueries, identity: Identity) -> impersonation.Params:
+def impersonate(
+    connection: Connection, declared: queries.FastQueries, identity: Identity
+) -> impersonation.Params:
     """Run the rest of the transaction as this identity; returns the parameters of the queries."""
     connection.execute("set local search_path = ''")
     variables = load_expectations(SETTINGS).variables
@@ -122,7 +161,9 @@ def explain(connection: Connection, text: str, params: impersonation.Params) -> 
 def interleaved(
     sides: Sequence[tuple[Connection, str]], params: impersonation.Params, seconds: float
 ) -> tuple[float, ...]:
-    """Median milliseconds of alternating runs: planning, execution and transfer, without conversion to Python."""
+    """Median milliseconds of alternating runs: planning, execution and transfer, without conversion
+    to Python.
+    """
     times: list[list[float]] = [[] for _ in sides]
     numbered = list(enumerate(sides))
     first = time.perf_counter()
@@ -150,7 +191,8 @@ def figures(name: str, full: CaseResult, small: CaseResult) -> list[Figure]:
         holds(
             f"{name}: uses its index, no sequential scan, evaluates the owner once",
             full.index in query_plan.indexes(full.plan) and "Seq Scan" not in scanned and full.once,
-            query_plan.scans(full.plan) + ("" if full.once else ", evaluates the owner for each row"),
+            query_plan.scans(full.plan)
+            + ("" if full.once else ", evaluates the owner for each row"),
         ),
         Figure(
             f"{name}: median time",

@@ -32,7 +32,9 @@ HEADLINES = (
 
 
 def target(rows: int, names: Collection[str], subjects: Collection[str]) -> str | None:
-    """The stem of the files that a run is recorded in; None if its rows or its subjects are not those of the docs."""
+    """The stem of the files that a run is recorded in; None if its rows or its subjects are not
+    those of the docs.
+    """
     if set(names) == {"partitions"}:
         return PARTITIONED if rows == PARTITIONED_ROWS else None
     return SIZES.get(rows) if set(names) == set(subjects) else None
@@ -55,7 +57,9 @@ def headlines(document: Mapping[str, Any]) -> str:
     by_name = {figure.name: figure for _, figures in report.figures(document) for figure in figures}
     lines = ["| figure | measured | limit | |", "| --- | --- | --- | --- |"]
     for figure in (by_name[name] for name in HEADLINES):
-        lines.append(f"| {figure.name} | {figure.shown()} | {report.limit(figure)} | {figure.detail} |")
+        lines.append(
+            f"| {figure.name} | {figure.shown()} | {report.limit(figure)} | {figure.detail} |"
+        )
     return "\n".join(lines) + f"\n\n{report.busy(document).strip()}"
 
 
@@ -68,7 +72,9 @@ def between(text: str, name: str) -> str:
 
 
 def _marked(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(<!-- bench {re.escape(name)} -->\n\n)(.*?)(\n\n<!-- /bench -->)", re.DOTALL)
+    return re.compile(
+        rf"(<!-- bench {re.escape(name)} -->\n\n)(.*?)(\n\n<!-- /bench -->)", re.DOTALL
+    )
 
 
 def _replace(path: Path, name: str, table: str) -> None:

@@ -42,7 +42,11 @@ def text(document: Document) -> str:
             lines.append(line.rstrip())
     every = [figure for _, measured in figures(document) for figure in measured]
     missed = sum(figure.ok is False for figure in every)
-    lines += ["", f"{'ok' if document['ok'] else 'FAILED'}: {len(every)} figures, {missed} outside their limits"]
+    lines += [
+        "",
+        f"{'ok' if document['ok'] else 'FAILED'}: {len(every)} figures, {missed} outside their"
+        " limits",
+    ]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -50,7 +54,12 @@ def markdown(document: Document) -> str:
     """A table for each subject."""
     lines = [f"Measured with {about(document)}.{busy(document)}", ""]
     for title, measured in figures(document):
-        lines += [f"### {title}", "", "| figure | measured | limit | |", "| --- | --- | --- | --- |"]
+        lines += [
+            f"### {title}",
+            "",
+            "| figure | measured | limit | |",
+            "| --- | --- | --- | --- |",
+        ]
         lines += [f"| {f.name} | {f.shown()} | {limit(f)} | {f.detail} |" for f in measured]
         lines.append("")
     return "\n".join(lines)
@@ -65,7 +74,8 @@ def about(document: Document) -> str:
     """The machine, the versions and the size."""
     machine = document["machine"]
     return (
-        f"{document['rows']:,} jobs on PostgreSQL {machine['postgresql']}, Python {machine['python']},"
+        f"{document['rows']:,} jobs on PostgreSQL {machine['postgresql']}, Python"
+        f" {machine['python']},"
         f" {machine['cores']} cores ({machine['system']})"
     )
 
@@ -76,7 +86,8 @@ def busy(document: Document) -> str:
     if machine["load_before"] <= machine["cores"] / 2:
         return ""
     return (
-        f" **The machine was busy** with other work (load {machine['load_before']} on {machine['cores']} cores): times"
+        f" **The machine was busy** with other work (load {machine['load_before']} on"
+        f" {machine['cores']} cores): times"
         " are too long, and ratios vary by chance."
     )
 

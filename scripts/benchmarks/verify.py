@@ -30,5 +30,8 @@ def measure(_databases: Databases) -> list[Figure]:
         Figure("mutate: time", mutate.ms / 1000, "s"),
         Figure("mutate: time of a mutant", mutate.ms / mutants["total"], "ms", MUTANT_MS),
         Figure("mutate: mutants", mutants["total"], "mutants", MUTANTS, least=True),
-        holds("verify reports no error, and no mutant survives", verification["ok"] and mutate.code == 0),
+        holds(
+            "verify reports no error, and no mutant survives",
+            verification["ok"] and mutate.code == 0,
+        ),
     ]

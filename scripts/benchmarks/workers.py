@@ -1,7 +1,9 @@
-"""Concurrent workers, each in its own process, that claim and complete jobs; the same with the messages of pgmq.
+"""Concurrent workers, each in its own process, that claim and complete jobs; the same with the
+messages of pgmq.
 
-A completed job stays in the table, with its result. The same in pgmq is `archive`; `delete` keeps nothing. Workers run
-for hours, so each one completes some jobs before the measurement: its session then knows the catalogs and the plans.
+A completed job stays in the table, with its result. The same in pgmq is `archive`; `delete` keeps
+nothing. Workers run for hours, so each one completes some jobs before the measurement: its session
+then knows the catalogs and the plans.
 """
 
 import statistics
@@ -43,7 +45,9 @@ class Queue:
 
 def _claim_jobs(connection: Connection, worker: str, number: int) -> Sequence[Claimed]:
     claim = "select id, metadata ->> 'claim_id', url from public.claim_jobs(%s, %s)"
-    return [(job_id, claim_id) for job_id, claim_id, _ in connection.execute(claim, (worker, number))]
+    return [
+        (job_id, claim_id) for job_id, claim_id, _ in connection.execute(claim, (worker, number))
+    ]
 
 
 def _complete_jobs(connection: Connection, worker: str, claimed: Sequence[Claimed]) -> int:
@@ -51,8 +55,12 @@ def _complete_jobs(connection: Connection, worker: str, claimed: Sequence[Claime
     if len(claimed) == 1:
         [(job_id, claim_id)] = claimed
         values = (job_id, worker, claim_id, Jsonb(result))
-        return _number(connection.execute("select public.complete_job(%s, %s, %s, %s)::integer", values))
-    jobs = [{"id": str(job_id), "claim_id": claim_id, "result": result} for job_id, claim_id in claimed]
+        return _number(
+            connection.execute("select public.complete_job(%s, %s, %s, %s)::integer", values)
+        )
+    jobs = [
+        {"id": str(job_id), "claim_id": claim_id, "result": result} for job_id, claim_id in claimed
+    ]
     return _number(connection.execute("select public.complete_jobs(%s, %s)", (worker, Jsonb(jobs))))
 
 
@@ -63,14 +71,26 @@ def _read_messages(connection: Connection, _worker: str, number: int) -> Sequenc
 
 def _archive_messages(connection: Connection, _worker: str, claimed: Sequence[Claimed]) -> int:
     if len(claimed) == 1:
-        return _number(connection.execute("select pgmq.archive('jobs', %s::bigint)::integer", (claimed[0][0],)))
-    return _number(connection.execute("select count(*) from pgmq.archive('jobs', %s::bigint[])", (_ids(claimed),)))
+        return _number(
+            connection.execute("select pgmq.archive('jobs', %s::bigint)::integer", (claimed[0][0],))
+        )
+    return _number(
+        connection.execute(
+            "select count(*) from pgmq.archive('jobs', %s::bigint[])", (_ids(claimed),)
+        )
+    )
 
 
 def _delete_messages(connection: Connection, _worker: str, claimed: Sequence[Claimed]) -> int:
     if len(claimed) == 1:
-        return _number(connection.execute("select pgmq.delete('jobs', %s::bigint)::integer", (claimed[0][0],)))
-    return _number(connection.execute("select count(*) from pgmq.delete('jobs', %s::bigint[])", (_ids(claimed),)))
+        return _number(
+            connection.execute("select pgmq.delete('jobs', %s::bigint)::integer", (claimed[0][0],))
+        )
+    return _number(
+        connection.execute(
+            "select count(*) from pgmq.delete('jobs', %s::bigint[])", (_ids(claimed),)
+        )
+    )
 
 
 def _ids(claimed: Sequence[Claimed]) -> list[Any]:
@@ -91,13 +111,16 @@ def _add_messages(connection: Connection, number: int) -> None:
 
 
 OURS = Queue("claim_jobs", "service_role", _claim_jobs, _complete_jobs, _add_jobs)
-ARCHIVE = Queue("pgmq, read and archive", "postgres", _read_messages, _archive_messages, _add_messages)
+ARCHIVE = Queue(
+    "pgmq, read and archive", "postgres", _read_messages, _archive_messages, _add_messages
+)
 DELETE = Queue("pgmq, read and delete", "postgres", _read_messages, _delete_messages, _add_messages)
 
 
 @dataclass(frozen=True)
 class Work:
-    """The claimed ids, the number of completed jobs, the seconds of all claims, and the seconds from start to end.
+    """The claimed ids, the number of completed jobs, the seconds of all claims, and the seconds
+    from start to end.
 
     Without the jobs before the measurement.
     """
@@ -114,7 +137,9 @@ class Work:
 
 
 def measure(databases: Databases) -> list[Figure]:
-    """Claim one job at a time, then ten, from a queue of 2% of the jobs, in turns with pgmq if its SQL is given."""
+    """Claim one job at a time, then ten, from a queue of 2% of the jobs, in turns with pgmq if its
+    SQL is given.
+    """
     queued = databases.rows // 50
     share = min(JOBS, queued) // WORKERS
     with databases.copy(databases.filled()) as url:
@@ -125,11 +150,15 @@ def measure(databases: Databases) -> list[Figure]:
                 ARCHIVE.add(connection, queued)
                 connection.execute("vacuum analyze pgmq.q_jobs")
         compare = databases.pgmq is not None
-        return [figure for at_once in CLAIM_SIZES for figure in figures(url, share, at_once, compare)]
+        return [
+            figure for at_once in CLAIM_SIZES for figure in figures(url, share, at_once, compare)
+        ]
 
 
 def figures(url: str, share: int, at_once: int, compare: bool = False) -> Iterator[Figure]:
-    """Each worker processes `share` jobs of the queue, `at_once` per claim; the medians of several runs."""
+    """Each worker processes `share` jobs of the queue, `at_once` per claim; the medians of several
+    runs.
+    """
     queues = (OURS, ARCHIVE, DELETE) if compare else (OURS,)
     runs = [[_work(url, queue, share, at_once) for queue in queues] for _ in range(REPEAT)]
     ours = [works[0] for works in runs]
@@ -154,7 +183,8 @@ def figures(url: str, share: int, at_once: int, compare: bool = False) -> Iterat
             "×",
             LIMITS[at_once] if other is ARCHIVE else None,
             least=True,
-            detail=f"{statistics.median(works[number].rate for works in runs):,.0f}/s; the runs: {each}",
+            detail=f"{statistics.median(works[number].rate for works in runs):,.0f}/s; the runs:"
+            f" {each}",
         )
     claimed = [job for work in ours for job in work.claimed]
     completed = sum(work.completed for work in ours)
@@ -166,7 +196,9 @@ def figures(url: str, share: int, at_once: int, compare: bool = False) -> Iterat
 
 
 def _work(url: str, queue: Queue, share: int, at_once: int) -> Work:
-    """Let all workers process their share at the same time, from a queue that is as long afterwards as before."""
+    """Let all workers process their share at the same time, from a queue that is as long afterwards
+    as before.
+    """
     pipes = []
     processes = []
     with psycopg.connect(url, autocommit=True) as connection:
@@ -174,7 +206,9 @@ def _work(url: str, queue: Queue, share: int, at_once: int) -> Work:
     for number in range(WORKERS):
         pipe, child_pipe = _PROCESSES.Pipe()
         process = _PROCESSES.Process(
-            target=_process_jobs, args=(url, queue, f"worker-{number}", share, at_once, child_pipe), daemon=True
+            target=_process_jobs,
+            args=(url, queue, f"worker-{number}", share, at_once, child_pipe),
+            daemon=True,
         )
         process.start()
         child_pipe.close()
@@ -196,7 +230,10 @@ def _work(url: str, queue: Queue, share: int, at_once: int) -> Work:
             process.join()
     ids = [id for claimed, _, _ in results for id in claimed]
     return Work(
-        ids, sum(completed for _, completed, _ in results), sum(claiming for _, _, claiming in results), seconds
+        ids,
+        sum(completed for _, completed, _ in results),
+        sum(claiming for _, _, claiming in results),
+        seconds,
     )
 
 

@@ -16,10 +16,14 @@ _TABLES = ("with_checks", "without_checks")
 
 
 def measure(databases: Databases) -> list[Figure]:
-    """Inserts into two empty tables, one of them without the checks, and heartbeats of claimed jobs, all in turns."""
+    """Inserts into two empty tables, one of them without the checks, and heartbeats of claimed
+    jobs, all in turns.
+    """
     with databases.copy(databases.filled()) as url, connect(url) as connection:
         connection.execute(statement("tables_without_checks"))
-        connection.execute("set synchronous_commit = off")  # the time of the server, not of the disk
+        connection.execute(
+            "set synchronous_commit = off"
+        )  # the time of the server, not of the disk
         return [
             _insert(f"insert of {BULK} jobs", partial(_bulk, connection)),
             _insert("insert of one job", partial(_single, connection)),
@@ -29,7 +33,9 @@ def measure(databases: Databases) -> list[Figure]:
 
 def _insert(name: str, insert: Callable[[str], float]) -> Figure:
     times = in_turns({table: partial(insert, table) for table in _TABLES})
-    ratio = statistics.median(a / b for a, b in zip(*(times[table] for table in _TABLES), strict=True))
+    ratio = statistics.median(
+        a / b for a, b in zip(*(times[table] for table in _TABLES), strict=True)
+    )
     checked, unchecked = (statistics.median(times[table]) for table in _TABLES)
     return Figure(
         f"{name}: time relative to a table without the size checks",
@@ -60,7 +66,8 @@ def _heartbeats(connection: Connection) -> list[Figure]:
     ).fetchall()
     beat = "select public.heartbeat_job(%s, 'w', %s, %s)"
     update = (
-        "update public.async_jobs set metadata = metadata || jsonb_build_object('last_check', now())"
+        "update public.async_jobs set metadata = metadata || jsonb_build_object('last_check',"
+        " now())"
         " where id = %s and metadata ->> 'server_id' = 'w'"
     )
     rounds = iter(range(REPEAT + 1))
@@ -78,8 +85,12 @@ def _heartbeats(connection: Connection) -> list[Figure]:
             connection.execute(update.encode(), (job_id,))
         return (time.perf_counter() - started) / len(claimed)
 
-    times = in_turns({"plain": partial(beats, False), "progress": partial(beats, True), "update": updates})
-    plain, progress, changed = (statistics.median(times[name]) * 1000 for name in ("plain", "progress", "update"))
+    times = in_turns(
+        {"plain": partial(beats, False), "progress": partial(beats, True), "update": updates}
+    )
+    plain, progress, changed = (
+        statistics.median(times[name]) * 1000 for name in ("plain", "progress", "update")
+    )
     return [
         Figure("heartbeat", plain, "ms", detail=f"median of {REPEAT} rounds of {len(claimed)}"),
         Figure("heartbeat with new progress", progress, "ms"),
@@ -93,7 +104,9 @@ def _heartbeats(connection: Connection) -> list[Figure]:
 
 
 def in_turns(measures: Mapping[str, Callable[[], float]]) -> Mapping[str, Sequence[float]]:
-    """The results of several measures, each repeated in alternating order, after one round that does not count."""
+    """The results of several measures, each repeated in alternating order, after one round that
+    does not count.
+    """
     times: dict[str, list[float]] = {name: [] for name in measures}
     for number in range(REPEAT + 1):
         for name, one in sorted(measures.items(), reverse=bool(number % 2)):

@@ -37,7 +37,9 @@ class Endpoint:
         """
         import httpx
 
-        return httpx.Client(timeout=_TIMEOUT, follow_redirects=False, trust_env=not is_local(host_of(self.url)))
+        return httpx.Client(
+            timeout=_TIMEOUT, follow_redirects=False, trust_env=not is_local(host_of(self.url))
+        )
 
 
 def parse_url(url: str, source: str) -> str:
@@ -50,7 +52,13 @@ def parse_url(url: str, source: str) -> str:
         invalid = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0
     except ValueError:  # invalid brackets or port
         raise _invalid_url(source) from None
-    if invalid or parts.path.strip("/") or parts.query or parts.fragment or set(parts.netloc) & set("@,\\"):
+    if (
+        invalid
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+        or set(parts.netloc) & set("@,\\")
+    ):
         raise _invalid_url(source)
     return f"{parts.scheme}://{parts.netloc}"
 
@@ -72,11 +80,20 @@ def keys_from_environment(environ: Mapping[str, str]) -> Keys:
 
     Raises ConfigError for a key with invalid characters, and for keys that are swapped.
     """
-    values = {name: environ.get(name, "").strip() for name in (ANON_VARIABLE, SERVICE_VARIABLE, JWT_VARIABLE)}
+    values = {
+        name: environ.get(name, "").strip()
+        for name in (ANON_VARIABLE, SERVICE_VARIABLE, JWT_VARIABLE)
+    }
     for name, role in ((ANON_VARIABLE, "anon"), (SERVICE_VARIABLE, "service_role")):
         key = values[name]
         if not (key.isascii() and key.isprintable()) or " " in key:
-            raise ConfigError(f"{name} contains characters that no key contains", hint="Copy it again, on one line.")
+            raise ConfigError(
+                f"{name} contains characters that no key contains",
+                hint="Copy it again, on one line.",
+            )
         if (other := claimed_role(key)) not in (None, role):
-            raise ConfigError(f"{name} is a key of the role {other}", hint=f"Set it to the key of the role {role}.")
+            raise ConfigError(
+                f"{name} is a key of the role {other}",
+                hint=f"Set it to the key of the role {role}.",
+            )
     return Keys(values[JWT_VARIABLE], values[ANON_VARIABLE], values[SERVICE_VARIABLE])

@@ -1,4 +1,6 @@
-"""Keys and access tokens of an API: HS256 JWTs as in a Supabase project, signed with PyJWT (extra `api`)."""
+"""Keys and access tokens of an API: HS256 JWTs as in a Supabase project, signed with PyJWT (extra
+`api`).
+"""
 
 import secrets
 import time
@@ -16,7 +18,9 @@ USER_LIFETIME = 3600  # seconds; the default of Supabase Auth
 
 @dataclass(frozen=True)
 class Keys:
-    """The signing secret and the two keys of a project; `repr` omits them because each grants access."""
+    """The signing secret and the two keys of a project; `repr` omits them because each grants
+    access.
+    """
 
     secret: str = field(repr=False)
     anon: str = field(repr=False)
@@ -34,9 +38,13 @@ def new_keys(secret: str | None = None) -> Keys:
 
 
 def role_token(secret: str, role: str) -> str:
-    """A key for a role without a user, like the `anon` and `service_role` keys; valid for ten years."""
+    """A key for a role without a user, like the `anon` and `service_role` keys; valid for ten
+    years.
+    """
     now = int(time.time())
-    return sign(secret, {"iss": "supabase-jobs", "role": role, "iat": now, "exp": now + KEY_LIFETIME})
+    return sign(
+        secret, {"iss": "supabase-jobs", "role": role, "iat": now, "exp": now + KEY_LIFETIME}
+    )
 
 
 def user_token(secret: str, sub: uuid.UUID | str, **claims: Any) -> str:
@@ -62,7 +70,9 @@ def user_token(secret: str, sub: uuid.UUID | str, **claims: Any) -> str:
 
 def claims_token(secret: str, role: str, claims: Mapping[str, Any]) -> str:
     """A token with these claims for a role, valid for an hour. Raises what `sign` raises."""
-    return sign(secret, {"aud": role, **claims, "role": role, "exp": int(time.time()) + USER_LIFETIME})
+    return sign(
+        secret, {"aud": role, **claims, "role": role, "exp": int(time.time()) + USER_LIFETIME}
+    )
 
 
 def sign(secret: str, claims: dict[str, Any]) -> str:
@@ -76,13 +86,16 @@ def sign(secret: str, claims: dict[str, Any]) -> str:
         import jwt  # extra `api`, loaded only to sign
     except ImportError:
         raise ConfigError(
-            "PyJWT, which signs the keys of the API, is not installed", hint="pip install 'supabase-jobs[api]'"
+            "PyJWT, which signs the keys of the API, is not installed",
+            hint="pip install 'supabase-jobs[api]'",
         ) from None
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
 def claimed_role(key: str) -> str | None:
-    """The role claim of a key, without checking its signature; None if it is not a JWT or PyJWT is missing."""
+    """The role claim of a key, without checking its signature; None if it is not a JWT or PyJWT is
+    missing.
+    """
     try:
         import jwt
     except ImportError:

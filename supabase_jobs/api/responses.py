@@ -23,15 +23,18 @@ _SHOWN_CHARACTERS = 300  # of a response
 
 
 def refusal(code: str, message: str) -> str:
-    """The outcome of a request that failed: `denied`, `violates` (a policy's WITH CHECK), or the code of the error.
+    """The outcome of a request that failed: `denied`, `violates` (a policy's WITH CHECK), or the
+    code of the error.
 
-    Raises ConfigError (2) if the API refuses the key or the token, ConnectError (7) if it could not answer.
+    Raises ConfigError (2) if the API refuses the key or the token, ConnectError (7) if it could not
+    answer.
     """
     # a proxy before PostgREST sends no code, or the client reports the HTTP status as the code
     if code in (*_TOKEN_REFUSED, "", "401", "403"):
         raise ConfigError(
             f"the API refuses the key or the token: {message or code}",
-            hint="Pass the keys of the project at this URL; if it uses signing keys, its legacy JWT secret.",
+            hint="Pass the keys of the project at this URL; if it uses signing keys, its legacy"
+            " JWT secret.",
         )
     if code in _INCONCLUSIVE or (code.isdigit() and len(code) == len("503")):
         raise ConnectError(f"the API could not answer: {code} {message}")
@@ -40,8 +43,11 @@ def refusal(code: str, message: str) -> str:
     return code
 
 
-def require_served(endpoint: Endpoint, not_served: Collection[str], response: "httpx.Response") -> None:
-    """Raise ConfigError, with the request and the response, if the response has one of these codes, or a 404 has none.
+def require_served(
+    endpoint: Endpoint, not_served: Collection[str], response: "httpx.Response"
+) -> None:
+    """Raise ConfigError, with the request and the response, if the response has one of these codes,
+    or a 404 has none.
 
     A 404 with another code is an outcome: a function or table that does not exist in the database.
     """
@@ -62,8 +68,10 @@ def require_served(endpoint: Endpoint, not_served: Collection[str], response: "h
     raise ConfigError(
         f"the API does not serve this request: {request.method} {request.url} returned "
         f"{response.status_code} {shown}".rstrip(),
-        hint="Expose the schema in the settings of the API, or reload its schema cache: notify pgrst, 'reload schema';"
+        hint="Expose the schema in the settings of the API, or reload its schema cache: notify"
+        " pgrst, 'reload schema';"
         if code == NO_SUCH_TABLE
-        else "Pass the URL before /rest/v1, such as API_URL of `supabase status -o env`. A bare PostgREST has"
+        else "Pass the URL before /rest/v1, such as API_URL of `supabase status -o env`. A bare"
+        " PostgREST has"
         " no /rest/v1; `supabase-jobs local start --api` starts both.",
     )

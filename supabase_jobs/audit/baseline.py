@@ -1,4 +1,6 @@
-"""The baseline of a project: who may do what with which object, reviewed and committed as supabase/access.toml."""
+"""The baseline of a project: who may do what with which object, reviewed and committed as
+supabase/access.toml.
+"""
 
 import json
 import re
@@ -34,7 +36,9 @@ Access = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Baseline:
-    """The accepted access: object → caller → actions; function → roles; the id of an accepted leak → its reason."""
+    """The accepted access: object → caller → actions; function → roles; the id of an accepted leak
+    → its reason.
+    """
 
     access: Access = field(default_factory=dict)
     functions: Mapping[str, str] = field(default_factory=dict)
@@ -42,21 +46,30 @@ class Baseline:
 
 
 def load(path: Path) -> Baseline:
-    """Read a baseline. Raises ConfigError for a file that cannot be read, an unknown key or a value of another type."""
+    """Read a baseline. Raises ConfigError for a file that cannot be read, an unknown key or a value
+    of another type.
+    """
     table = read_toml(path)
     if unknown := set(table) - {"access", "functions", "accepted"}:
         raise ConfigError(
-            f"{path}: unknown key {min(unknown)!r}", hint="Known keys: access, functions, accepted.", file=str(path)
+            f"{path}: unknown key {min(unknown)!r}",
+            hint="Known keys: access, functions, accepted.",
+            file=str(path),
         )
     access = _mapping(path, table, "access")
     for name, callers in access.items():
-        if not isinstance(callers, dict) or not all(isinstance(actions, str) for actions in callers.values()):
-            raise ConfigError(f'{path}: access."{name}" must map callers to actions', file=str(path))
+        if not isinstance(callers, dict) or not all(
+            isinstance(actions, str) for actions in callers.values()
+        ):
+            raise ConfigError(
+                f'{path}: access."{name}" must map callers to actions', file=str(path)
+            )
         for caller, actions in callers.items():
             if re.search(ACTIONS, actions) is None:
                 raise ConfigError(
                     f'{path}: access."{name}".{_key(caller)}: unknown action in {actions!r}',
-                    hint="Known: read, insert, update, delete, join, forge; read(column,…), update(column,…); none.",
+                    hint="Known: read, insert, update, delete, join, forge; read(column,…),"
+                    " update(column,…); none.",
                     file=str(path),
                 )
     functions, accepted = _mapping(path, table, "functions"), _mapping(path, table, "accepted")
@@ -78,7 +91,11 @@ def render(result: Audit, old: Baseline) -> str:
     """The baseline of an audit as TOML; the reasons of `old` are kept."""
     lines = [_HEAD, "[access]"]
     for name, callers in sorted(result.access.items()):
-        shown = {caller: actions for caller, actions in callers.items() if actions != NONE or caller == "stranger"}
+        shown = {
+            caller: actions
+            for caller, actions in callers.items()
+            if actions != NONE or caller == "stranger"
+        }
         pairs = ", ".join(f"{_key(caller)} = {_text(actions)}" for caller, actions in shown.items())
         lines.append(f"{_text(name)} = {{ {pairs} }}")
     lines += ["", "# The roles that may call each function.", "[functions]"]
@@ -98,7 +115,10 @@ def apply(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bool) ->
     findings = [*_deviations(result, baseline, strict=strict, narrowed=narrowed)]
     findings += [_accepted(finding, baseline) for finding in result.findings]
     order = list(Severity)
-    return replace(result, findings=tuple(sorted(findings, key=lambda f: (order.index(f.severity), f.object, f.id))))
+    return replace(
+        result,
+        findings=tuple(sorted(findings, key=lambda f: (order.index(f.severity), f.object, f.id))),
+    )
 
 
 def _accepted(finding: AuditFinding, baseline: Baseline) -> AuditFinding:
@@ -111,7 +131,10 @@ def _accepted(finding: AuditFinding, baseline: Baseline) -> AuditFinding:
     reason = f'Give the reason in the baseline: [accepted] {_text(finding.id)} = "…"'
     fix = f"-- {reason}. Or close it:\n{finding.fix}"
     return replace(
-        finding, severity=Severity.WARNING, message=f"{finding.message} (accepted without a reason)", fix=fix
+        finding,
+        severity=Severity.WARNING,
+        message=f"{finding.message} (accepted without a reason)",
+        fix=fix,
     )
 
 
@@ -123,9 +146,15 @@ def wider(now: Access, before: Access) -> Iterator[tuple[str, str, str]]:
             yield from ((name, caller, action) for action in beyond(actions_of(actions), known))
 
 
-def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bool) -> Iterator[AuditFinding]:
+def _deviations(
+    result: Audit, baseline: Baseline, *, strict: bool, narrowed: bool
+) -> Iterator[AuditFinding]:
     known = {caller for callers in result.access.values() for caller in callers}
-    known |= {f"{caller}{rows}" for caller in result.callers for rows in ("", ", own rows", ", rows of members")}
+    known |= {
+        f"{caller}{rows}"
+        for caller in result.callers
+        for rows in ("", ", own rows", ", rows of members")
+    }
     recorded = {caller for callers in baseline.access.values() for caller in callers}
     for name, callers in result.access.items():
         if name not in baseline.access:
@@ -133,8 +162,12 @@ def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bo
             continue
         for caller in dict.fromkeys([*callers, *baseline.access[name]]):
             before = baseline.access[name].get(caller)
-            if caller not in recorded:  # such as a user with a claim that is new: it has what everyone of its role has
-                yield from _compare_new(name, caller, callers[caller], baseline.access[name], strict, result)
+            if (
+                caller not in recorded
+            ):  # such as a user with a claim that is new: it has what everyone of its role has
+                yield from _compare_new(
+                    name, caller, callers[caller], baseline.access[name], strict, result
+                )
                 continue
             if caller not in known and actions_of(before):
                 yield _unknown_caller(name, caller, known, strict)
@@ -151,21 +184,34 @@ def _deviations(result: Audit, baseline: Baseline, *, strict: bool, narrowed: bo
         gone += [name for name in baseline.functions if name not in result.functions]
         for name in gone:
             severity, message = _narrower(strict), "is in the baseline, and no request reaches it"
-            if name.partition(" (")[0] in result.access:  # a column has another default or constraint, or is gone
-                severity, message = Severity.INFO, "is in the baseline, and no row in this state could be generated"
+            if (
+                name.partition(" (")[0] in result.access
+            ):  # a column has another default or constraint, or is gone
+                severity, message = (
+                    Severity.INFO,
+                    "is in the baseline, and no row in this state could be generated",
+                )
             yield _finding(f"gone:{name}", severity, name, message)
 
 
 def opens(name: str, allowed: Mapping[str, str], result: Audit) -> bool:
-    """Whether a new object is open to outsiders. A view counts only if it leaks what its tables refuse."""
+    """Whether a new object is open to outsiders. A view counts only if it leaks what its tables
+    refuse.
+    """
     relation = result.relations.get(name)
     is_view = relation is not None and "view" in relation.kind
-    return bool(OUTSIDERS & allowed.keys()) and (not is_view or any(f.object == name for f in result.findings))
+    return bool(OUTSIDERS & allowed.keys()) and (
+        not is_view or any(f.object == name for f in result.findings)
+    )
 
 
 def _unknown_caller(name: str, caller: str, known: Collection[str], strict: bool) -> AuditFinding:
     similar = get_close_matches(caller, known, 1)
-    meant = f"; probably {similar[0]!r} is meant" if similar else ", such as that of a role that was removed"
+    meant = (
+        f"; probably {similar[0]!r} is meant"
+        if similar
+        else ", such as that of a role that was removed"
+    )
     message = f"{caller!r} is in the baseline, but this audit has no such caller{meant}"
     return _finding(f"{name}:{caller}:unknown", _narrower(strict), name, message)
 
@@ -177,15 +223,23 @@ def _new(name: str, callers: Mapping[str, str], result: Audit) -> Iterator[Audit
         severity = Severity.ERROR if opens(name, allowed, result) else Severity.INFO
         shown = ", ".join(f"{caller}: {actions}" for caller, actions in allowed.items())
         message = f"is not in the baseline; {shown}"
-        keys = [f"{name}:{caller}:{action}" for caller, actions in allowed.items() for action in actions_of(actions)]
+        keys = [
+            f"{name}:{caller}:{action}"
+            for caller, actions in allowed.items()
+            for action in actions_of(actions)
+        ]
         explained = next((result.explained[key] for key in keys if key in result.explained), None)
-        yield _finding(f"new:{name}", severity, name, message, explained or _of_object(result, name))
+        yield _finding(
+            f"new:{name}", severity, name, message, explained or _of_object(result, name)
+        )
 
 
 def _compare_new(
     name: str, caller: str, new: str, before: Mapping[str, str], strict: bool, result: Audit
 ) -> Iterator[AuditFinding]:
-    """The access of a caller that the baseline does not mention, which may be a caller without access."""
+    """The access of a caller that the baseline does not mention, which may be a caller without
+    access.
+    """
     general = "anon" if caller.startswith("anon") else "stranger"
     # "CALLER, own rows" and "CALLER, rows of members" are about rows that are not a stranger's
     known = "" if ", " in caller else before.get(general, "")
@@ -198,7 +252,10 @@ def _compare(
 ) -> Iterator[AuditFinding]:
     now, before = actions_of(new), actions_of(old)
     for action in beyond(now, before):
-        key, message = f"{name}:{caller}:{action}", f"{caller}: {_of_columns(action, before)} is allowed; it was not"
+        key, message = (
+            f"{name}:{caller}:{action}",
+            f"{caller}: {_of_columns(action, before)} is allowed; it was not",
+        )
         explained = result.explained.get(key) or _of_object(result, name)
         yield _finding(f"{key}:wider", Severity.ERROR, name, message, explained)
     for action in beyond(before, now):
@@ -207,7 +264,9 @@ def _compare(
 
 
 def _of_columns(action: str, others: set[str]) -> str:
-    """An action, with what distinguishes it from the same action on some columns, or with some values."""
+    """An action, with what distinguishes it from the same action on some columns, or with some
+    values.
+    """
     if any(other.startswith(f"{action}(") for other in others):
         return f"{action} of every column"
     values = sorted(other for other in others if other.startswith(f"{action.rstrip(')')}="))
@@ -220,7 +279,11 @@ def beyond(actions: set[str], others: set[str]) -> list[str]:
     `read` and `update` include every column, and `update(a)` every value of a.
     """
     found = actions - others
-    return sorted(a for a in found if a.partition("(")[0] not in others and f"{a.partition('=')[0]})" not in others)
+    return sorted(
+        a
+        for a in found
+        if a.partition("(")[0] not in others and f"{a.partition('=')[0]})" not in others
+    )
 
 
 def actions_of(text: str | None) -> set[str]:
@@ -246,7 +309,9 @@ def _finding(
     cause, end = explained or ("a change since the baseline", "")
     fix = "If this is intended: supabase-jobs audit --update-baseline, and review the change."
     # as an SQL comment, so that the fix as a whole can be pasted into psql
-    return AuditFinding(f"baseline:{id_}", severity, name, message, f"-- {fix}\n{end}".rstrip(), cause)
+    return AuditFinding(
+        f"baseline:{id_}", severity, name, message, f"-- {fix}\n{end}".rstrip(), cause
+    )
 
 
 def _narrower(strict: bool) -> Severity:

@@ -11,8 +11,18 @@ from supabase_jobs.audit.fixtures.tenants import BOTH, Ended, Row, Tenant, User
 from supabase_jobs.verify.identity import Identity
 
 ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER, CLAIM, DECLARED, ANONYMOUS, SERVICE = (
-    "anon", "newcomer", "stranger", "owner", "member", "former", "forger", "claim", "declared", "anonymous", "service",
-)  # fmt: skip
+    "anon",
+    "newcomer",
+    "stranger",
+    "owner",
+    "member",
+    "former",
+    "forger",
+    "claim",
+    "declared",
+    "anonymous",
+    "service",
+)
 
 
 # claims that Auth sets
@@ -21,14 +31,16 @@ _FIXED_CLAIMS = {("role",), ("aud",), ("sub",), ("email",), ("is_anonymous",)}
 
 @dataclass(frozen=True, eq=False)
 class Caller:
-    """A kind of request. `label` names it in reports; `user` and `tenant` are set for a signed-in user or a guest.
+    """A kind of request. `label` names it in reports; `user` and `tenant` are set for a signed-in
+    user or a guest.
 
-    `kind`: anon has no identity, a newcomer has only signed up, the stranger is the owner of tenant B, the owner that
-    of tenant A; a member and a former member belong to A's group, or by `User.link` to a row of A's owner,
-    as does a header that names a row that has ended; a forger sets claims or headers that anyone can
-    choose; a user with a claim has one that only the project gives, such as a role. `declared` is an outsider of
-    audit.toml. `anonymous` is the stranger after an anonymous sign-in, `service` the role service_role. `ended` is what
-    marks a former member.
+    `kind`: anon has no identity, a newcomer has only signed up, the stranger is the owner of tenant
+    B, the owner that of tenant A; a member and a former member belong to A's group, or by
+    `User.link` to a row of A's owner, as does a header that names a row that has ended; a forger
+    sets claims or headers that anyone can choose; a user with a claim has one that only the project
+    gives, such as a role. `declared` is an outsider of audit.toml. `anonymous` is the stranger
+    after an anonymous sign-in, `service` the role service_role. `ended` is what marks a former
+    member.
     """
 
     label: str
@@ -78,16 +90,25 @@ def _declared(fixture: Fixture, declared: DeclaredCaller) -> Caller:
     return Caller(declared.name, kind, identity, user, tenant)
 
 
-def _identity(name: str, role: str, claims: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Identity:
-    """An identity whose texts are values: those of `Identity` may have placeholders, which begin with `$`."""
+def _identity(
+    name: str, role: str, claims: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> Identity:
+    """An identity whose texts are values: those of `Identity` may have placeholders, which begin
+    with `$`.
+    """
 
     def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value.replace("$", "$$") if isinstance(value, str) else value for key, value in values.items()}
+        return {
+            key: value.replace("$", "$$") if isinstance(value, str) else value
+            for key, value in values.items()
+        }
 
     return Identity(name, role, plain(claims), plain(headers) if headers is not None else None)
 
 
-def _leaves(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _leaves(
+    table: Mapping[str, Any], path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Any]]:
     for name, value in table.items():
         if isinstance(value, dict) and value:
             yield from _leaves(value, (*path, name))
@@ -105,12 +126,18 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
             owner = _identity("guest", "anon", {"role": "anon"}, dict(fixture.a.headers))
             yield Caller("anon with the row's header", OWNER, owner, fixture.a.owner, fixture.a)
         for name, value in sorted(fixture.a.ended_headers.items()):
-            former = _identity("former guest", "anon", {"role": "anon"}, {**fixture.b.headers, name: value})
-            yield Caller(f"anon with an ended {name}", FORMER, former, None, None, fixture.a.ended[name][0])
+            former = _identity(
+                "former guest", "anon", {"role": "anon"}, {**fixture.b.headers, name: value}
+            )
+            yield Caller(
+                f"anon with an ended {name}", FORMER, former, None, None, fixture.a.ended[name][0]
+            )
         for name, literals in sorted(fixture.plan.usage.header_literals.items()):
             for literal in literals:
                 label = f"anon with the header {name} = {literal}"
-                identity = _identity(label, "anon", {"role": "anon"}, {**fixture.b.headers, name: literal})
+                identity = _identity(
+                    label, "anon", {"role": "anon"}, {**fixture.b.headers, name: literal}
+                )
                 yield Caller(label, FORGER, identity, None, None)
     if "authenticated" not in roles:
         return
@@ -127,14 +154,22 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
         for path, value in chosen.items():
             place(claims, path, value)
         identity = _identity("forger", "authenticated", claims)
-        yield Caller("stranger with the row's user_metadata", FORGER, identity, fixture.b.owner, fixture.b)
+        yield Caller(
+            "stranger with the row's user_metadata", FORGER, identity, fixture.b.owner, fixture.b
+        )
     for path, literals in fixture.plan.usage.claim_literals.items():
         if path[0] == "user_metadata":
             for literal in literals:
                 claims = claims_of(fixture.b, fixture.b.owner)
                 place(claims, path, _parsed(literal))
                 label = f"stranger with {'.'.join(path)} = {literal}"
-                yield Caller(label, FORGER, _identity("forger", "authenticated", claims), fixture.b.owner, fixture.b)
+                yield Caller(
+                    label,
+                    FORGER,
+                    _identity("forger", "authenticated", claims),
+                    fixture.b.owner,
+                    fixture.b,
+                )
     yield from _with_claims(fixture)
     if fixture.a.claims and not fixture.plan.memberships:
         yield _signed_in("colleague", MEMBER, fixture.a, fixture.a.users[1])
@@ -151,12 +186,18 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
     yield _signed_in("owner", OWNER, fixture.a, fixture.a.owner)
     if "service_role" in roles:
         yield Caller(
-            "service_role", SERVICE, _identity("service", "service_role", {"role": "service_role"}), None, None
+            "service_role",
+            SERVICE,
+            _identity("service", "service_role", {"role": "service_role"}),
+            None,
+            None,
         )
 
 
 def _with_claims(fixture: Fixture) -> Iterator[Caller]:
-    """A stranger, or for the session's level the owner, with each constant that a claim is compared with."""
+    """A stranger, or for the session's level the owner, with each constant that a claim is compared
+    with.
+    """
     for path, literals in sorted(fixture.plan.usage.claim_literals.items()):
         if path[0] == "user_metadata" or path in _FIXED_CLAIMS:
             continue
@@ -174,7 +215,9 @@ def _parsed(literal: str) -> object:
     return {"true": True, "false": False}.get(literal, literal)
 
 
-def _signed_in(label: str, kind: str, tenant: Tenant, user: User, *, without_claims: bool = False) -> Caller:
+def _signed_in(
+    label: str, kind: str, tenant: Tenant, user: User, *, without_claims: bool = False
+) -> Caller:
     source = Tenant(tenant.name, tenant.token, tenant.users) if without_claims else tenant
     claims = claims_of(source, user)
     return Caller(label, kind, _identity(label, "authenticated", claims, None), user, tenant)

@@ -1,4 +1,6 @@
-"""The project's tables, columns, constraints, policies and functions, from the catalogs in two round trips."""
+"""The project's tables, columns, constraints, policies and functions, from the catalogs in two
+round trips.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +24,9 @@ _PER_SCHEMA = ("relations", "columns", "constraints", "policies", "functions", "
 
 @dataclass(frozen=True)
 class Column:
-    """A column. `base` is the type's name without its domain; `granted` has pairs such as "anon UPDATE"."""
+    """A column. `base` is the type's name without its domain; `granted` has pairs such as "anon
+    UPDATE".
+    """
 
     name: str
     type: str
@@ -47,8 +51,13 @@ class Column:
 
     @property
     def differs_in_each_run(self) -> bool:
-        """Whether the server fills the column with a random value or a number that no other row gets."""
-        return bool(self.identity) or re.search(r"random|uuid|nextval\(", self.default or "") is not None
+        """Whether the server fills the column with a random value or a number that no other row
+        gets.
+        """
+        return (
+            bool(self.identity)
+            or re.search(r"random|uuid|nextval\(", self.default or "") is not None
+        )
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -58,7 +67,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A constraint, or a unique index. `target` is the table of a foreign key, `schema.name` for platform tables."""
+    """A constraint, or a unique index. `target` is the table of a foreign key, `schema.name` for
+    platform tables.
+    """
 
     name: str
     kind: str
@@ -88,10 +99,12 @@ class Policy:
 
 @dataclass(frozen=True)
 class Relation:
-    """A table or view. `granted` has pairs such as "anon SELECT"; `reads` are the relations that a view reads.
+    """A table or view. `granted` has pairs such as "anon SELECT"; `reads` are the relations that a
+    view reads.
 
     `partitions` are the schemas and names of all partitions, also of those of partitions.
-    `statement_triggers`: some trigger runs once for each statement, also if a policy leaves it no row.
+    `statement_triggers`: some trigger runs once for each statement, also if a policy leaves it no
+    row.
     """
 
     oid: int
@@ -146,7 +159,9 @@ class Relation:
 
     @cached_property
     def unique_keys(self) -> tuple[tuple[str, ...], ...]:
-        """The columns of each primary key, unique constraint and unique index that all rows satisfy."""
+        """The columns of each primary key, unique constraint and unique index that all rows
+        satisfy.
+        """
         return tuple(c.columns for c in self.constraints if c.kind in ("p", "u") and c.columns)
 
     @cached_property
@@ -166,8 +181,8 @@ class Relation:
 class Function:
     """A function; `callers` are the API roles that may execute it.
 
-    Of each argument, `argument_labels` has the labels of its enum as JSON, or '', and `argument_relations` the oid of
-    the table whose row type it has, or 0.
+    Of each argument, `argument_labels` has the labels of its enum as JSON, or '', and
+    `argument_relations` the oid of the table whose row type it has, or 0.
     """
 
     oid: int
@@ -207,8 +222,8 @@ class SettableSequence:
 class Catalog:
     """The objects of the project. `served` are the schemas that the API serves.
 
-    `users` is the oid of auth.users. `buckets` maps each bucket of Storage to whether it is public. `topic_policies`
-    are those of realtime.messages.
+    `users` is the oid of auth.users. `buckets` maps each bucket of Storage to whether it is public.
+    `topic_policies` are those of realtime.messages.
     """
 
     own_role: str
@@ -238,7 +253,9 @@ class Catalog:
     @cached_property
     def tables(self) -> tuple[Relation, ...]:
         """The project's tables and partitioned tables, without partitions."""
-        return tuple(r for r in self.relations if r.is_table and r.partition_of is None and not r.is_storage)
+        return tuple(
+            r for r in self.relations if r.is_table and r.partition_of is None and not r.is_storage
+        )
 
     @cached_property
     def storage(self) -> Relation | None:
@@ -248,12 +265,18 @@ class Catalog:
     @cached_property
     def reachable(self) -> tuple[Relation, ...]:
         """The relations that the API serves and on which anon or authenticated have a privilege."""
-        return tuple(r for r in self.relations if self.reaches(r, "anon") or self.reaches(r, "authenticated"))
+        return tuple(
+            r for r in self.relations if self.reaches(r, "anon") or self.reaches(r, "authenticated")
+        )
 
     def reaches(self, relation: Relation, role: str) -> bool:
         """Whether a request of this role can address a relation."""
-        usable = relation.schema in self.served and role in self.schema_users.get(relation.schema, ())
-        return usable and any(relation.may(role, p) for p in ("SELECT", "INSERT", "UPDATE", "DELETE"))
+        usable = relation.schema in self.served and role in self.schema_users.get(
+            relation.schema, ()
+        )
+        return usable and any(
+            relation.may(role, p) for p in ("SELECT", "INSERT", "UPDATE", "DELETE")
+        )
 
 
 def is_partition_column(relation: Relation, column: Column) -> bool:
@@ -263,7 +286,9 @@ def is_partition_column(relation: Relation, column: Column) -> bool:
 
 def read(connection: Connection, served: Sequence[str]) -> Catalog:
     """Read the catalogs; `served` are the schemas of the API that config.toml or an option names."""
-    [result] = run_groups(connection, [[_QUERIES[name].statement() for name in ("database", "schemas")]])
+    [result] = run_groups(
+        connection, [[_QUERIES[name].statement() for name in ("database", "schemas")]]
+    )
     result.answer()
     [(own_role, bypasses, roles, has_storage, users, read_only)] = result.answers[0].rows
     schemas = {name: tuple(users) for _, name, users in result.answers[1].rows}
@@ -273,7 +298,9 @@ def read(connection: Connection, served: Sequence[str]) -> Catalog:
     statements += [_QUERIES["buckets"].statement()] if has_storage else []
     [result] = run_groups(connection, [statements])
     result.answer()
-    relations, columns, constraints, policies, functions, sequences, topics, *buckets = (a.rows for a in result.answers)
+    relations, columns, constraints, policies, functions, sequences, topics, *buckets = (
+        a.rows for a in result.answers
+    )
     return Catalog(
         own_role,
         bypasses,
@@ -295,7 +322,10 @@ Rows = Sequence[tuple[Any, ...]]
 
 
 def _relations(
-    rows: Rows, columns: Mapping[int, Rows], constraints: Mapping[int, Rows], policies: Mapping[int, Rows]
+    rows: Rows,
+    columns: Mapping[int, Rows],
+    constraints: Mapping[int, Rows],
+    policies: Mapping[int, Rows],
 ) -> Iterable[Relation]:
     bounds: dict[int, list[str]] = {}
     partitions: dict[int, set[tuple[str, str]]] = {}
@@ -327,15 +357,26 @@ def _relations(
             reads,
         ) = row
         yield Relation(
-            oid, schema, name, kind, rls, owner, invoker, updatable, partition_of, key,
-            frozenset(granted), tuple(triggers), tuple(reads),
+            oid,
+            schema,
+            name,
+            kind,
+            rls,
+            owner,
+            invoker,
+            updatable,
+            partition_of,
+            key,
+            frozenset(granted),
+            tuple(triggers),
+            tuple(reads),
             tuple(_column(c) for c in columns.get(oid, ())),
             tuple(Constraint(*map(_frozen, c[1:])) for c in constraints.get(oid, ())),
             tuple(Policy(*map(_frozen, p[1:])) for p in policies.get(oid, ())),
             tuple(bounds.get(oid, ())),
             statement_triggers,
             frozenset(partitions.get(oid, ())),
-        )  # fmt: skip
+        )
 
 
 def _column(row: tuple[Any, ...]) -> Column:

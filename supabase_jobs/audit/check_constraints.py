@@ -1,4 +1,6 @@
-"""What CHECK constraints demand of columns: lists of values, ranges, lengths and patterns, from their parse trees."""
+"""What CHECK constraints demand of columns: lists of values, ranges, lengths and patterns, from
+their parse trees.
+"""
 
 import re
 from collections.abc import Sequence
@@ -32,7 +34,9 @@ class Limits:
 
 
 def limits(definitions: Sequence[str], only: str | None = None) -> dict[str, Limits]:
-    """Column → limits, of `CHECK (…)` definitions. `only`: the name for VALUE in the checks of a domain."""
+    """Column → limits, of `CHECK (…)` definitions. `only`: the name for VALUE in the checks of a
+    domain.
+    """
     found: dict[str, Limits] = {}
     for definition in definitions:
         text = re.sub(r"\s+(NOT VALID|NO INHERIT|NOT ENFORCED)\s*$", "", definition.strip())
@@ -78,14 +82,21 @@ def _limit(tree: Any, found: dict[str, Limits]) -> None:
         found.setdefault(column, Limits()).allowed += texts
     elif operator == "<>" and column and _function_of(left) is None and texts:
         found.setdefault(column, Limits()).excluded += texts
-    elif operator == "=" and column and _function_of(left) in ("jsonb_typeof", "json_typeof") and texts:
+    elif (
+        operator == "="
+        and column
+        and _function_of(left) in ("jsonb_typeof", "json_typeof")
+        and texts
+    ):
         found.setdefault(column, Limits()).json_type = texts[0]
     elif operator in OPERATORS:
         _range(left, operator, right, found)
 
 
 def _alternatives(operands: Sequence[Any], found: dict[str, Limits]) -> None:
-    """Of `a or b`: equal columns gather their allowed values; otherwise the first restricting operand counts."""
+    """Of `a or b`: equal columns gather their allowed values; otherwise the first restricting
+    operand counts.
+    """
     parts = []
     for operand in operands:
         part: dict[str, Limits] = {}
@@ -121,7 +132,14 @@ def _range(left: Any, operator: str, right: Any, found: dict[str, Limits]) -> No
         return
     target = found.setdefault(column, Limits())
     if (function := _function_of(left)) is not None:
-        if function in ("length", "char_length", "character_length", "octet_length", "cardinality", "array_length"):
+        if function in (
+            "length",
+            "char_length",
+            "character_length",
+            "octet_length",
+            "cardinality",
+            "array_length",
+        ):
             if operator in (">", ">=", "="):
                 target.shortest = max(target.shortest, int(number) + (operator == ">"))
             if operator in ("<", "<=", "="):
@@ -145,7 +163,11 @@ def _column_of(node: Any) -> str | None:
         return _column_of(fields["arg"])
     if kind == "FuncCall" and fields.get("args"):
         return _column_of(fields["args"][0])
-    if kind == "A_Expr" and "rexpr" in fields and fields["name"][-1]["String"]["sval"] in ("->", "->>"):
+    if (
+        kind == "A_Expr"
+        and "rexpr" in fields
+        and fields["name"][-1]["String"]["sval"] in ("->", "->>")
+    ):
         return None
     found = value(node)
     return found.column if isinstance(found, Reference) else None
@@ -160,7 +182,11 @@ def _function_of(node: Any) -> str | None:
         return _function_of(fields["arg"])
     if kind == "FuncCall":
         name: str = fields["funcname"][-1]["String"]["sval"]
-        return name if name not in TRANSPARENT or not fields.get("args") else _function_of(fields["args"][0])
+        return (
+            name
+            if name not in TRANSPARENT or not fields.get("args")
+            else _function_of(fields["args"][0])
+        )
     return None
 
 
@@ -180,5 +206,9 @@ def columns(definition: str) -> list[str]:
             for part in tree.values():
                 walk(part)
 
-    walk(expression_tree(re.sub(r"^CHECK\s*", "", re.sub(r"\s+NOT VALID\s*$", "", definition.strip()))))
+    walk(
+        expression_tree(
+            re.sub(r"^CHECK\s*", "", re.sub(r"\s+NOT VALID\s*$", "", definition.strip()))
+        )
+    )
     return list(found)

@@ -1,9 +1,10 @@
-"""Rows of both tenants that are committed, because requests to an API cannot see those of an open transaction.
+"""Rows of both tenants that are committed, because requests to an API cannot see those of an open
+transaction.
 
-Each is marked: by a user's id, by the token in a text, or by a foreign key to a marked row. So what a killed run left
-can be deleted. A table is left out if its rows cannot be marked, or if something would remain: a trigger keeps a row,
-or reaches something outside of the database. A transaction that inserts and deletes everything shows that before the
-first commit.
+Each is marked: by a user's id, by the token in a text, or by a foreign key to a marked row. So what
+a killed run left can be deleted. A table is left out if its rows cannot be marked, or if something
+would remain: a trigger keeps a row, or reaches something outside of the database. A transaction
+that inserts and deletes everything shows that before the first commit.
 """
 
 import re
@@ -44,9 +45,15 @@ _OUTSIDE = re.compile(
 )
 
 _SNAPSHOT = Statement("set transaction isolation level repeatable read")
-_SAVE, _UNDO = Statement("savepoint audit_committed"), Statement("rollback to savepoint audit_committed")
+_SAVE, _UNDO = (
+    Statement("savepoint audit_committed"),
+    Statement("rollback to savepoint audit_committed"),
+)
 _KEEP = [Statement("release savepoint audit_committed"), _SAVE]
-_SAVE_DRY_RUN, _END_DRY_RUN = Statement("savepoint audit_dry_run"), Statement("rollback to savepoint audit_dry_run")
+_SAVE_DRY_RUN, _END_DRY_RUN = (
+    Statement("savepoint audit_dry_run"),
+    Statement("rollback to savepoint audit_dry_run"),
+)
 _SET = "select set_config(%s, %s, true)"
 
 
@@ -60,7 +67,8 @@ class CommittedRows:
     """The rows of a fixture, to commit and to delete. `preparation` begins each transaction.
 
     `tables` are those whose rows the role may delete: what it may not delete, it has not inserted.
-    `left_out` maps tables that are not committed to the reason. `before` are the numbers of rows before the commit.
+    `left_out` maps tables that are not committed to the reason. `before` are the numbers of rows
+    before the commit.
     """
 
     connection: Connection
@@ -73,20 +81,28 @@ class CommittedRows:
     before: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, connection: Connection, fixture: Fixture, preparation: Sequence[Statement]) -> "CommittedRows":
+    def of(
+        cls, connection: Connection, fixture: Fixture, preparation: Sequence[Statement]
+    ) -> "CommittedRows":
         """The rows of a fixture, while they exist in the open transaction."""
         made = cls(
             connection,
             fixture,
             preparation,
             tuple(recording.users(connection, fixture)),
-            [(row, recorded) for row, recorded in recording.rows_of(fixture) if not row.relation.is_storage],
+            [
+                (row, recorded)
+                for row, recorded in recording.rows_of(fixture)
+                if not row.relation.is_storage
+            ],
             _deletable(connection, fixture),
         )
         made.left_out |= made._outside()
         for row, _ in made.rows:
             if not row.key:
-                made.left_out[row.relation.label] = "its rows have no key, by which a request could name one"
+                made.left_out[row.relation.label] = (
+                    "its rows have no key, by which a request could name one"
+                )
             elif row.reused and not made.is_marked(row):
                 made.left_out[row.relation.label] = "a row that existed before would be changed"
             elif not made.is_marked(row):
@@ -133,11 +149,15 @@ class CommittedRows:
             user.rows = {oid: row for oid, row in user.rows.items() if self._is_kept(row.relation)}
             user.extra = [row for row in user.extra if self._is_kept(row.relation)]
 
-    def is_marked(self, row: Row, values: Mapping[str, str | None] | None = None, depth: int = _DEPTH) -> bool:
+    def is_marked(
+        self, row: Row, values: Mapping[str, str | None] | None = None, depth: int = _DEPTH
+    ) -> bool:
         """Whether a row, or other values of it, can be recognized as one of an audit."""
         found = row.values if values is None else values
         relation = row.relation
-        if any(_is_mark(c, value) for c in relation.columns if (value := found.get(c.name)) is not None):
+        if any(
+            _is_mark(c, value) for c in relation.columns if (value := found.get(c.name)) is not None
+        ):
             return True
         return depth > 0 and any(
             self.is_marked(parent, depth=depth - 1)
@@ -158,7 +178,8 @@ class CommittedRows:
         """Make the settings of a transaction in the open one."""
         self._run(*self.preparation)
 
-    # ------------------------------------------------------------------------------------------- commit
+    # -------------------------------------------------------------------------------------------
+    # commit
 
     def _commit(self) -> None:
         """Commit the rows of all tables from which nothing would remain."""
@@ -170,7 +191,9 @@ class CommittedRows:
                 raise _not_committed(f"{label}: {why}")
 
     def _try(self) -> dict[str, str]:
-        """Insert and delete the rows in one transaction; commit them if nothing remains. Tables with the reason."""
+        """Insert and delete the rows in one transaction; commit them if nothing remains. Tables
+        with the reason.
+        """
         with self._transaction(_SNAPSHOT):
             self.before = self._counts()
             problems = self._insert()
@@ -185,7 +208,10 @@ class CommittedRows:
 
     def _insert(self) -> dict[str, str]:
         kept = self._kept()
-        groups = [[s for r in self.users for s in _statements(r)], *(_statements(r) for _, r in kept)]
+        groups = [
+            [s for r in self.users for s in _statements(r)],
+            *(_statements(r) for _, r in kept),
+        ]
         savepoints = [[_UNDO, *group, *_KEEP] for group in groups]
         _, users, *results, _ = run_groups(self.connection, [[_SAVE], *savepoints, [_UNDO]])
         if users.error is not None:
@@ -196,7 +222,9 @@ class CommittedRows:
             if result.error is not None
         }
 
-    def _problems(self, failed: Mapping[str, psycopg.Error], differences: Mapping[str, int]) -> dict[str, str]:
+    def _problems(
+        self, failed: Mapping[str, psycopg.Error], differences: Mapping[str, int]
+    ) -> dict[str, str]:
         """Tables that must be left out, so that nothing remains."""
         committed = {row.relation.label for row, _ in self._kept()}
         problems = {
@@ -209,8 +237,12 @@ class CommittedRows:
                 problems.setdefault(label, "a trigger keeps its rows when they are deleted")
                 continue
             table = next((r for r in self.fixture.plan.catalog.tables if r.label == label), None)
-            writers = [w for w in committed if table is not None and table.oid in self._triggered(w)]
-            problems |= dict.fromkeys(writers, f"a trigger writes to {label}, where rows would remain")
+            writers = [
+                w for w in committed if table is not None and table.oid in self._triggered(w)
+            ]
+            problems |= dict.fromkeys(
+                writers, f"a trigger writes to {label}, where rows would remain"
+            )
         if (failed or differences) and not problems:
             label = next(iter([*failed, *differences]))
             raise _not_committed(f"rows of {label} would remain")
@@ -220,15 +252,22 @@ class CommittedRows:
         """The tables that the trigger functions of a table name, directly or by other functions."""
         usage = self.fixture.plan.usage
         [relation] = [r for r in self.fixture.plan.catalog.tables if r.label == label]
-        return {oid for function in relation.triggers for oid in usage.function_reads.get(function, ())}
+        return {
+            oid for function in relation.triggers for oid in usage.function_reads.get(function, ())
+        }
 
     def _outside(self) -> dict[str, str]:
-        """The tables whose triggers reach something outside of the database, directly or by what they write to.
+        """The tables whose triggers reach something outside of the database, directly or by what
+        they write to.
 
         Raises ConfigError if that is the table of users.
         """
         catalog = self.fixture.plan.catalog
-        rows = run_groups(self.connection, [[_TRIGGERS.statement(list(catalog.schema_users))]])[0].answer().rows
+        rows = (
+            run_groups(self.connection, [[_TRIGGERS.statement(list(catalog.schema_users))]])[0]
+            .answer()
+            .rows
+        )
         bodies = {f.oid: f.body for f in catalog.functions}
         reads = self.fixture.plan.usage.function_reads
         found: dict[str, str] = {}
@@ -237,13 +276,21 @@ class CommittedRows:
             for _, label, trigger, oid, function, body in rows:
                 texts = [function, body, *(bodies[f] for f in _called(body, catalog.functions))]
                 called = next((m[0] for text in texts if (m := _OUTSIDE.search(text))), None)
-                named = (r.label for r in catalog.tables if r.oid in reads.get(oid, ()) and _writes(body, r))
+                named = (
+                    r.label
+                    for r in catalog.tables
+                    if r.oid in reads.get(oid, ()) and _writes(body, r)
+                )
                 written = next((name for name in named if name in found), None)
                 if called is not None:
-                    found.setdefault(label, f"its trigger {trigger} reaches something outside: {called.strip()}")
+                    found.setdefault(
+                        label, f"its trigger {trigger} reaches something outside: {called.strip()}"
+                    )
                 elif written is not None:
                     found.setdefault(
-                        label, f"its trigger {trigger} writes to {written}, whose trigger reaches something outside"
+                        label,
+                        f"its trigger {trigger} writes to {written}, whose trigger reaches"
+                        " something outside",
                     )
             if len(found) == known:
                 break
@@ -251,7 +298,8 @@ class CommittedRows:
             raise _not_committed(f"{USERS}: {found[USERS]}")
         return found
 
-    # ------------------------------------------------------------------------------------------- statements
+    # -------------------------------------------------------------------------------------------
+    # statements
 
     @contextmanager
     def _transaction(self, *first: Statement) -> Iterator[None]:
@@ -272,17 +320,23 @@ class CommittedRows:
         return [row for row, _ in self.rows if row.relation.oid == oid]
 
     def _delete(self) -> dict[str, psycopg.Error]:
-        """Delete the marked rows of every table, children first; the tables whose rows could not be deleted."""
+        """Delete the marked rows of every table, children first; the tables whose rows could not be
+        deleted.
+        """
         steps = reversed(self.fixture.plan.steps)
         ordered = [r for step in steps for r in reversed(step.relations) if r in self.tables]
         waiting = [(r.label, d) for r in ordered if (d := self._deletion(r)) is not None]
         if self.fixture.plan.catalog.has_auth:
-            text = sql.SQL("delete from auth.users where {}").format(_is_marked_id(sql.Identifier("id")))
+            text = sql.SQL("delete from auth.users where {}").format(
+                _is_marked_id(sql.Identifier("id"))
+            )
             waiting.append((USERS, Statement(text.as_string(None))))
         while True:
             groups = [[_UNDO, s, *_KEEP] for _, s in waiting]
             _, *results, _ = run_groups(self.connection, [[_SAVE], *groups, [_UNDO]])
-            failed = [(w, r.error) for w, r in zip(waiting, results, strict=True) if r.error is not None]
+            failed = [
+                (w, r.error) for w, r in zip(waiting, results, strict=True) if r.error is not None
+            ]
             if not failed or len(failed) == len(waiting):
                 return {label: error for (label, _), error in failed}
             waiting = [w for w, _ in failed]
@@ -301,17 +355,26 @@ class CommittedRows:
             if column.base == "uuid" and column.category != "A":
                 parts.append(_is_marked_id(column.identifier))
             elif _holds_texts(column):
-                parts.append(sql.SQL("{}::text ~ {}").format(column.identifier, sql.Literal(MARKED_TEXT)))
+                parts.append(
+                    sql.SQL("{}::text ~ {}").format(column.identifier, sql.Literal(MARKED_TEXT))
+                )
         for key in relation.foreign_keys if depth else ():
             parent = self.fixture.plan.catalog.by_oid.get(key.target or 0)
             if parent is None or parent is relation or parent.is_storage:
                 continue
             if (inner := self._condition(parent, depth - 1)) is not None:
-                own, target = (sql.SQL(", ").join(map(sql.Identifier, c)) for c in (key.columns, key.target_columns))
-                parts.append(
-                    sql.SQL("({}) in (select {} from {} where {})").format(own, target, parent.identifier, inner)
+                own, target = (
+                    sql.SQL(", ").join(map(sql.Identifier, c))
+                    for c in (key.columns, key.target_columns)
                 )
-        return sql.SQL(" or ").join(sql.SQL("({})").format(part) for part in parts) if parts else None
+                parts.append(
+                    sql.SQL("({}) in (select {} from {} where {})").format(
+                        own, target, parent.identifier, inner
+                    )
+                )
+        return (
+            sql.SQL(" or ").join(sql.SQL("({})").format(part) for part in parts) if parts else None
+        )
 
     def _counts(self) -> dict[str, int]:
         tables = {r.label: r.identifier for r in self.tables}
@@ -324,7 +387,8 @@ class CommittedRows:
     def _not_deleted(self, failed: Mapping[str, psycopg.Error]) -> SupabaseJobsError:
         label, error = next(iter(failed.items()))
         return SupabaseJobsError(
-            f"the rows of the audit remain, because those of {label} cannot be deleted: {sqlstate_and_message(error)}",
+            f"the rows of the audit remain, because those of {label} cannot be deleted:"
+            f" {sqlstate_and_message(error)}",
             hint=f"Delete the users whose id contains {MARK}, and the rows that refer to them.",
         )
 
@@ -378,7 +442,11 @@ def _writes(body: str, relation: Relation) -> bool:
     """Whether a body has a statement that changes a table."""
     name = rf'"?{re.escape(relation.name)}"?\b'
     return (
-        re.search(rf"\b(insert\s+into|update|delete\s+from|merge\s+into)\s+(only\s+)?([\w\"]+\.)?{name}", body, re.I)
+        re.search(
+            rf"\b(insert\s+into|update|delete\s+from|merge\s+into)\s+(only\s+)?([\w\"]+\.)?{name}",
+            body,
+            re.I,
+        )
         is not None
     )
 

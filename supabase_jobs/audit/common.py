@@ -1,4 +1,6 @@
-"""What the audits of two databases have in common, so that their results differ only where the databases do."""
+"""What the audits of two databases have in common, so that their results differ only where the
+databases do.
+"""
 
 from dataclasses import dataclass, field, replace
 
@@ -12,10 +14,11 @@ _CALLER_WORDS = {"is_anonymous"}
 
 @dataclass(eq=False)
 class Common:
-    """The tokens and numbers of generated rows, and what the policies of each audited database mention.
+    """The tokens and numbers of generated rows, and what the policies of each audited database
+    mention.
 
-    With the same rows and callers on both sides, an outcome differs only if the access does. An audit that is compared
-    with no other has one of its own.
+    With the same rows and callers on both sides, an outcome differs only if the access does. An
+    audit that is compared with no other has one of its own.
     """
 
     _tokens: dict[str, str] = field(default_factory=dict)
@@ -41,18 +44,24 @@ class Common:
         return _merged(catalog, self._known)
 
     def first_lacks_mentions(self) -> bool:
-        """Whether policies of later databases mention what the audit of the first one has not tried."""
+        """Whether policies of later databases mention what the audit of the first one has not
+        tried.
+        """
         catalog, _ = self._known[0]
         tried, all_ = (_merged(catalog, known) for known in (self._known[:1], self._known))
-        return replace(tried, words=tried.words & _CALLER_WORDS) != replace(all_, words=all_.words & _CALLER_WORDS)
+        return replace(tried, words=tried.words & _CALLER_WORDS) != replace(
+            all_, words=all_.words & _CALLER_WORDS
+        )
 
 
 def _merged(catalog: Catalog, known: list[tuple[Catalog, Usage]]) -> Usage:
     own = next(found for source, found in known if source is catalog)
     merged = Usage(
-            function_reads=own.function_reads, user_functions=own.user_functions, arguments=own.arguments,
-            policy_functions=own.policy_functions,
-        )  # fmt: skip
+        function_reads=own.function_reads,
+        user_functions=own.user_functions,
+        arguments=own.arguments,
+        policy_functions=own.policy_functions,
+    )
     for source, found in known:
         add(merged, catalog, found, source)
     return merged

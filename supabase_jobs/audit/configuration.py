@@ -1,4 +1,6 @@
-"""supabase/audit.toml: further callers, values of rows that cannot be generated, and excluded tables."""
+"""supabase/audit.toml: further callers, values of rows that cannot be generated, and excluded
+tables.
+"""
 
 import re
 import tomllib
@@ -29,7 +31,8 @@ KeyPath = tuple[str, ...]
 class DeclaredCaller:
     """A kind of request. `user` is one of `USERS`, '' for a request without a user.
 
-    What an `outsider` reaches is a leak; any other caller is trusted, and only the baseline limits it.
+    What an `outsider` reaches is a leak; any other caller is trusted, and only the baseline limits
+    it.
     """
 
     name: str
@@ -68,9 +71,13 @@ class Configuration:
             tables.setdefault(relation.label, []).append(relation)
         for name in self.excluded:
             if name not in tables and name != CHANNELS:
-                raise self.error(("excluded", name), f"no table {name!r} in the database", _HINT_NAME)
+                raise self.error(
+                    ("excluded", name), f"no table {name!r} in the database", _HINT_NAME
+                )
         for name, columns in self.rows.items():
-            known = {column: None for r in tables.get(name, ()) if r.is_table for column in r.by_name}
+            known = {
+                column: None for r in tables.get(name, ()) if r.is_table for column in r.by_name
+            }
             if not known:
                 raise self.error(("rows", name), f"no table {name!r} in the database", _HINT_NAME)
             for column in columns:
@@ -90,12 +97,16 @@ _HINT_NAME = "Write schema.table."
 
 
 def load(path: Path) -> Configuration:
-    """Read the file. Raises ConfigError with the line for an unknown key, or a value of another type or meaning."""
+    """Read the file. Raises ConfigError with the line for an unknown key, or a value of another
+    type or meaning.
+    """
     table = read_toml(path)
     lines = _lines(path.read_text(encoding="utf-8"))
     reader = _Reader(path, lines)
     reader.keys((), table, _KNOWN)
-    callers = tuple(reader.caller(name, entry) for name, entry in reader.table(("callers",), table).items())
+    callers = tuple(
+        reader.caller(name, entry) for name, entry in reader.table(("callers",), table).items()
+    )
     rows = {
         name: {
             column: reader.expression(("rows", name, column), text)
@@ -111,10 +122,16 @@ def load(path: Path) -> Configuration:
 
 
 def lines(table: KeyPath, key: str, value: str, exists: bool) -> str:
-    """Text that ends with lines to paste into the file: a key, after the header of its table unless that `exists`."""
+    """Text that ends with lines to paste into the file: a key, after the header of its table unless
+    that `exists`.
+    """
     header = f"[{'.'.join(map(_key, table))}]"
     line = f"{_key(key)} = {toml_string(value)}"
-    return f", below {header} in {DEFAULT_FILE}:\n{line}" if exists else f" in {DEFAULT_FILE}:\n{header}\n{line}"
+    return (
+        f", below {header} in {DEFAULT_FILE}:\n{line}"
+        if exists
+        else f" in {DEFAULT_FILE}:\n{header}\n{line}"
+    )
 
 
 def _key(name: str) -> str:
@@ -128,7 +145,9 @@ class _Reader:
     def keys(self, path: KeyPath, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
         for key in table:
             if key not in known:
-                raise self.error((*path, key), f"unknown key {key!r}", f"Known keys: {', '.join(known)}.")
+                raise self.error(
+                    (*path, key), f"unknown key {key!r}", f"Known keys: {', '.join(known)}."
+                )
 
     def table(self, path: KeyPath, parent: Mapping[str, Any]) -> Mapping[str, Any]:
         return self.table_of(path, parent.get(path[-1], {}))
@@ -152,25 +171,40 @@ class _Reader:
         role = self._choice((*path, "role"), table.get("role", "authenticated"), API_ROLES)
         signed_in = role == "authenticated"
         if "user" in table and not signed_in:
-            raise self.error((*path, "user"), f"{role} has no user", 'Leave out user, or set role = "authenticated".')
-        user = self._choice((*path, "user"), table.get("user", USERS[0]), USERS) if signed_in else ""
+            raise self.error(
+                (*path, "user"),
+                f"{role} has no user",
+                'Leave out user, or set role = "authenticated".',
+            )
+        user = (
+            self._choice((*path, "user"), table.get("user", USERS[0]), USERS) if signed_in else ""
+        )
         outsider = table.get("outsider", False)
         if not isinstance(outsider, bool):
             raise self.error((*path, "outsider"), "outsider must be true or false")
         if outsider and user == "owner":
-            raise self.error((*path, "outsider"), "the owner of rows is no outsider", "Leave out outsider.")
+            raise self.error(
+                (*path, "outsider"), "the owner of rows is no outsider", "Leave out outsider."
+            )
         headers = self.table((*path, "headers"), table)
         for header, value in headers.items():
             self.text((*path, "headers", header), value, "the value of the header")
         return DeclaredCaller(
-            name, role, user, self.table((*path, "claims"), table), {h.lower(): v for h, v in headers.items()}, outsider
+            name,
+            role,
+            user,
+            self.table((*path, "claims"), table),
+            {h.lower(): v for h, v in headers.items()},
+            outsider,
         )
 
     def expression(self, path: KeyPath, value: Any) -> Expression:
         text = self.text(path, value, "an SQL expression")
         if not is_expression(text):
             raise self.error(
-                path, f"{path[-1]} is not an SQL expression: {text}", "A text is written in quotes: \"'draft'\"."
+                path,
+                f"{path[-1]} is not an SQL expression: {text}",
+                "A text is written in quotes: \"'draft'\".",
             )
         return Expression(text)
 
@@ -183,7 +217,9 @@ class _Reader:
         return _error(self._path, self._lines, path, message, hint)
 
 
-def _error(file: Path, lines: Mapping[KeyPath, int], path: KeyPath, message: str, hint: str | None) -> ConfigError:
+def _error(
+    file: Path, lines: Mapping[KeyPath, int], path: KeyPath, message: str, hint: str | None
+) -> ConfigError:
     """An error with the line of a key, or of the table that contains it."""
     line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
     where = f"{file.name}:{line}" if line is not None else file.name

@@ -1,4 +1,6 @@
-"""The difference in access between the audits of two databases: only what changed, wider access first."""
+"""The difference in access between the audits of two databases: only what changed, wider access
+first.
+"""
 
 import re
 from collections.abc import Mapping
@@ -7,9 +9,24 @@ from dataclasses import replace
 from supabase_jobs.audit.baseline import NONE, OUTSIDERS, Baseline, actions_of, beyond, opens
 from supabase_jobs.audit.oracles.unprobed import FROM_CATALOGS
 from supabase_jobs.audit.usage import StateColumn, columns_of_state
-from supabase_jobs.findings import AccessChange, AccessDiff, Audit, AuditedRelation, AuditFinding, NotCompared, Severity
+from supabase_jobs.findings import (
+    AccessChange,
+    AccessDiff,
+    Audit,
+    AuditedRelation,
+    AuditFinding,
+    NotCompared,
+    Severity,
+)
 
-WIDER, NARROWER, NEW, REMOVED, LEAK, CLOSED = "wider", "narrower", "new", "removed", "leak", "closed"
+WIDER, NARROWER, NEW, REMOVED, LEAK, CLOSED = (
+    "wider",
+    "narrower",
+    "new",
+    "removed",
+    "leak",
+    "closed",
+)
 _ORDER = (WIDER, NEW, LEAK, NARROWER, REMOVED, CLOSED)
 _ROWS = "rows"
 _VERBS = {
@@ -26,12 +43,19 @@ _INCONCLUSIVE = "it could not be tested, or the attempt ended with a lock or a t
 
 
 def compare(
-    before: Audit, after: Audit, names: tuple[str, str], accepted: Baseline | None = None, *, strict: bool = False
+    before: Audit,
+    after: Audit,
+    names: tuple[str, str],
+    accepted: Baseline | None = None,
+    *,
+    strict: bool = False,
 ) -> AccessDiff:
-    """Compare the audits of the same callers and rows (see `Common`); `names` are those of the two states.
+    """Compare the audits of the same callers and rows (see `Common`); `names` are those of the two
+    states.
 
-    Wider access and a new object or column that is open to outsiders are errors. Narrower access, a removed object, and
-    a new column that others may update are warnings; with `strict`, errors. What the accepted access says is an info.
+    Wider access and a new object or column that is open to outsiders are errors. Narrower access, a
+    removed object, and a new column that others may update are warnings; with `strict`, errors.
+    What the accepted access says is an info.
     """
     found = _Comparison(before, after, accepted or Baseline(), strict=strict)
     found.run()
@@ -58,7 +82,8 @@ class _Comparison:
             self.not_compared.append(NotCompared(name, "", "both", "", new[name]))
         self._leaks()
 
-    # ------------------------------------------------------------------------------------------- objects
+    # -------------------------------------------------------------------------------------------
+    # objects
 
     def _object(self, name: str) -> None:
         old, new = self._before.access.get(name), self._after.access.get(name)
@@ -69,7 +94,9 @@ class _Comparison:
         side, other = ("before", self._before) if old is None else ("after", self._after)
         known = new if old is None else old
         if (why := _untested(name, other)) is not None:
-            shown = {caller: actions for caller, actions in (known or {}).items() if actions != NONE}
+            shown = {
+                caller: actions for caller, actions in (known or {}).items() if actions != NONE
+            }
             for caller, actions in (shown or {"": NONE}).items():
                 self.not_compared.append(NotCompared(name, caller, side, actions, why))
         elif old is None:
@@ -80,10 +107,18 @@ class _Comparison:
     def _new(self, name: str, access: Mapping[str, str]) -> None:
         allowed = {caller: actions for caller, actions in access.items() if actions != NONE}
         severity = Severity.ERROR if opens(name, allowed, self._after) else Severity.INFO
-        if all(not beyond(actions_of(a), self._accepted_actions(name, c)) for c, a in allowed.items()):
+        if all(
+            not beyond(actions_of(a), self._accepted_actions(name, c)) for c, a in allowed.items()
+        ):
             severity = Severity.INFO
-        keys = [f"{name}:{caller}:{action}" for caller, text in allowed.items() for action in sorted(actions_of(text))]
-        causes = dict.fromkeys(self._after.explained[key] for key in keys if key in self._after.explained)
+        keys = [
+            f"{name}:{caller}:{action}"
+            for caller, text in allowed.items()
+            for action in sorted(actions_of(text))
+        ]
+        causes = dict.fromkeys(
+            self._after.explained[key] for key in keys if key in self._after.explained
+        )
         cause, fix = next(iter(causes), None) or _of_object(self._after, name)
         what = _what(name, self._after.relations)
         exists = name.partition(" (")[0] in self._before.relations and what != _ROWS
@@ -91,7 +126,15 @@ class _Comparison:
         message += _without_policies(name, self._after.relations)
         if severity is Severity.INFO:
             fix = ""
-        self._add(NEW, severity, name, message=f"{message}{_access(allowed)}", cause=cause, fix=fix, access=allowed)
+        self._add(
+            NEW,
+            severity,
+            name,
+            message=f"{message}{_access(allowed)}",
+            cause=cause,
+            fix=fix,
+            access=allowed,
+        )
 
     def _removed(self, name: str, access: Mapping[str, str]) -> None:
         allowed = {caller: actions for caller, actions in access.items() if actions != NONE}
@@ -100,10 +143,15 @@ class _Comparison:
             severity = Severity.INFO
         what = _what(name, self._before.relations)
         exists = name.partition(" (")[0] in self._after.relations and what != _ROWS
-        message = f"{what} {name}, which requests can no longer reach" if exists else f"removed {what} {name}"
+        message = (
+            f"{what} {name}, which requests can no longer reach"
+            if exists
+            else f"removed {what} {name}"
+        )
         self._add(REMOVED, severity, name, message=message, access=allowed)
 
-    # ------------------------------------------------------------------------------------------- cells
+    # -------------------------------------------------------------------------------------------
+    # cells
 
     def _cells(self, name: str, caller: str, old: str | None, new: str | None) -> None:
         if old is None or new is None:
@@ -120,14 +168,18 @@ class _Comparison:
                 uncertain.setdefault("before", []).append(action)
         for action in beyond(was, is_):
             if self._certain(self._after, name, caller, action):
-                agrees = bool(self._accepted.access) and bool(beyond({action}, self._accepted_actions(name, caller)))
+                agrees = bool(self._accepted.access) and bool(
+                    beyond({action}, self._accepted_actions(name, caller))
+                )
                 severity = Severity.INFO if agrees else self._narrower
                 verb = _column_verb("removed", name, action, self._after) or _verb(action, is_)
                 self._add(NARROWER, severity, name, caller, action, verb=verb)
             else:
                 uncertain.setdefault("after", []).append(action)
         for side, actions in uncertain.items():
-            self.not_compared.append(NotCompared(name, caller, side, " ".join(actions), _INCONCLUSIVE))
+            self.not_compared.append(
+                NotCompared(name, caller, side, " ".join(actions), _INCONCLUSIVE)
+            )
 
     def _certain(self, side: Audit, name: str, caller: str, action: str) -> bool:
         """Whether the refusal of an action was tested."""
@@ -140,7 +192,8 @@ class _Comparison:
         severity = Severity.INFO if is_accepted else Severity.ERROR
         if new_column := _column_verb("new", name, action, self._before):
             verb = new_column
-            # the rule of new tables, and of new columns without a grant of their own, which are no change
+            # the rule of new tables, and of new columns without a grant of their own, which are no
+            # change
             if not is_accepted and (caller not in OUTSIDERS or action.startswith("read(")):
                 severity, fix = self._narrower, ""
         self._add(WIDER, severity, name, caller, action, verb=verb, cause=cause, fix=fix)
@@ -148,7 +201,8 @@ class _Comparison:
     def _accepted_actions(self, name: str, caller: str) -> set[str]:
         return actions_of(self._accepted.access.get(name, {}).get(caller))
 
-    # ------------------------------------------------------------------------------------------- functions
+    # -------------------------------------------------------------------------------------------
+    # functions
 
     def _function(self, name: str) -> None:
         old, new = self._before.functions.get(name), self._after.functions.get(name)
@@ -167,7 +221,8 @@ class _Comparison:
         for role in beyond(actions_of(old), actions_of(new)):
             self._add(NARROWER, self._narrower, name, role, "call", verb="call")
 
-    # ------------------------------------------------------------------------------------------- leaks
+    # -------------------------------------------------------------------------------------------
+    # leaks
 
     def _leaks(self) -> None:
         old = {f.id: f for f in self._before.findings if f.severity is not Severity.INFO}
@@ -177,16 +232,29 @@ class _Comparison:
         untested = _listed(self._after)
         for finding in (f for id_, f in old.items() if id_ not in new):
             if finding.object not in untested and "database" not in untested:
-                self._add(CLOSED, Severity.INFO, finding.object, message=finding.message, id_=finding.id)
+                self._add(
+                    CLOSED, Severity.INFO, finding.object, message=finding.message, id_=finding.id
+                )
 
     def _leak(self, finding: AuditFinding) -> None:
         severity, message = finding.severity, finding.message
         reason = self._accepted.accepted.get(finding.id, "").strip()
         if reason:
             severity, message = Severity.INFO, f"{message} (accepted: {reason})"
-        elif not finding.id.startswith(FROM_CATALOGS) and {finding.object, "database"} & _listed(self._before).keys():
+        elif (
+            not finding.id.startswith(FROM_CATALOGS)
+            and {finding.object, "database"} & _listed(self._before).keys()
+        ):
             severity, message = Severity.WARNING, f"{message} (not tested before)"
-        self._add(LEAK, severity, finding.object, message=message, cause=finding.cause, fix=finding.fix, id_=finding.id)
+        self._add(
+            LEAK,
+            severity,
+            finding.object,
+            message=message,
+            cause=finding.cause,
+            fix=finding.fix,
+            id_=finding.id,
+        )
 
     def _add(
         self,
@@ -203,10 +271,18 @@ class _Comparison:
         access: Mapping[str, str] | None = None,
         id_: str = "",
     ) -> None:
-        id_ = f"{change}:{id_}" if id_ else ":".join(part for part in (change, name, caller, action) if part)
-        made = AccessChange(id_, severity, change, name, caller, action, message, cause, fix, access or {}, verb)
+        id_ = (
+            f"{change}:{id_}"
+            if id_
+            else ":".join(part for part in (change, name, caller, action) if part)
+        )
+        made = AccessChange(
+            id_, severity, change, name, caller, action, message, cause, fix, access or {}, verb
+        )
         can = "can now" if change == WIDER else "can no longer"
-        self.changes.append(made if message else replace(made, message=f"{made.who} {can} {verb} {made.target}"))
+        self.changes.append(
+            made if message else replace(made, message=f"{made.who} {can} {verb} {made.target}")
+        )
 
 
 def _verb(action: str, others: set[str]) -> str:
@@ -225,7 +301,11 @@ def _column_verb(what: str, name: str, action: str, without: Audit) -> str:
     kind, _, columns = action.rstrip(")").partition("(")
     column = columns.partition("=")[0]
     relation = without.relations.get(name.partition(" (")[0])
-    return f"{kind} the {what} column {column} of" if column and relation and column not in relation.columns else ""
+    return (
+        f"{kind} the {what} column {column} of"
+        if column and relation and column not in relation.columns
+        else ""
+    )
 
 
 def _access(allowed: Mapping[str, str]) -> str:
@@ -255,7 +335,9 @@ def _and(names: list[str]) -> str:
 
 def _listed(side: Audit) -> dict[str, str]:
     """What was not tested, with the reason; not what the project excludes."""
-    return {item.object: item.why for item in side.not_tested if not item.why.startswith("excluded: ")}
+    return {
+        item.object: item.why for item in side.not_tested if not item.why.startswith("excluded: ")
+    }
 
 
 def _untested(name: str, side: Audit) -> str | None:
@@ -269,7 +351,10 @@ def _untested(name: str, side: Audit) -> str | None:
     if "database" in listed:
         return listed["database"]
     if part:
-        exist = [_exists(column, label, side.relations) for column in columns_of_state(part.removesuffix(")"))]
+        exist = [
+            _exists(column, label, side.relations)
+            for column in columns_of_state(part.removesuffix(")"))
+        ]
         return _NO_ROW if exist and all(exist) else None
     return _NO_ROW
 
@@ -277,9 +362,10 @@ def _untested(name: str, side: Audit) -> str | None:
 def _exists(column: StateColumn, label: str, relations: Mapping[str, AuditedRelation]) -> bool:
     """Whether a side has the column of a state of this table."""
     tables = (
-        relation for name, relation in relations.items()
+        relation
+        for name, relation in relations.items()
         if (name.endswith(f".{column.table}") if column.table else name == label)
-    )  # fmt: skip
+    )
     return any(column.name in relation.columns for relation in tables)
 
 

@@ -8,17 +8,28 @@ from supabase_jobs.findings import NotCompared
 
 
 def unlike(database: Catalog, built: Catalog) -> tuple[NotCompared, ...]:
-    """The reachable tables and views whose columns, privileges or policies differ from those of the built database.
+    """The reachable tables and views whose columns, privileges or policies differ from those of the
+    built database.
 
     Expressions are not compared: versions of PostgreSQL print them differently.
     """
     found, expected = ({r.label: r for r in c.reachable} for c in (database, built))
-    return tuple(chain.from_iterable(_differences(n, found.get(n), expected.get(n)) for n in sorted(found | expected)))
+    return tuple(
+        chain.from_iterable(
+            _differences(n, found.get(n), expected.get(n)) for n in sorted(found | expected)
+        )
+    )
 
 
-def _differences(name: str, database: Relation | None, built: Relation | None) -> Iterator[NotCompared]:
+def _differences(
+    name: str, database: Relation | None, built: Relation | None
+) -> Iterator[NotCompared]:
     if database is None or built is None:
-        why = "only the database has it" if built is None else "the database lacks it, or no request reaches it there"
+        why = (
+            "only the database has it"
+            if built is None
+            else "the database lacks it, or no request reaches it there"
+        )
         yield NotCompared(name, "", "before", "", why)
         return
     parts: dict[str, tuple[object, object]] = {

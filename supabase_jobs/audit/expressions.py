@@ -1,7 +1,7 @@
 """What expressions of policies and functions compare, from their parse trees.
 
-An expression is known here as its value if it was read from the request (`Claim`, `Header`), and a column as
-`Reference`. Anything else has no meaning to this module.
+An expression is known here as its value if it was read from the request (`Claim`, `Header`), and a
+column as `Reference`. Anything else has no meaning to this module.
 """
 
 import hashlib
@@ -18,16 +18,20 @@ Node = dict[str, Any]
 
 @dataclass(frozen=True)
 class Claim:
-    """A value of the JWT: `("app_metadata", "org_id")`; `("sub",)` is the user's id, `()` all claims."""
+    """A value of the JWT: `("app_metadata", "org_id")`; `("sub",)` is the user's id, `()` all
+    claims.
+    """
 
     path: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Header:
-    """A header of the request, in lower case; None for all headers. `hashing` are functions applied to its value.
+    """A header of the request, in lower case; None for all headers. `hashing` are functions applied
+    to its value.
 
-    They are hashes such as sha256, md5 (a text), md5 digest (bytes), and the encodings hex and base64.
+    They are hashes such as sha256, md5 (a text), md5 digest (bytes), and the encodings hex and
+    base64.
     """
 
     name: str | None
@@ -55,7 +59,17 @@ USER_ID = Claim(("sub",))
 IS_NULL, IS_NOT_NULL = "IS_NULL", "IS_NOT_NULL"
 
 # functions that leave a value as it is, for a comparison
-TRANSPARENT = {"nullif", "lower", "upper", "trim", "btrim", "coalesce", "to_jsonb", "any", "convert_to"}
+TRANSPARENT = {
+    "nullif",
+    "lower",
+    "upper",
+    "trim",
+    "btrim",
+    "coalesce",
+    "to_jsonb",
+    "any",
+    "convert_to",
+}
 # hashes under which keys are stored
 _DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 _ENCODINGS = ("hex", "base64")
@@ -104,21 +118,34 @@ def is_expression(text: str) -> bool:
     select = trees[0]["SelectStmt"]
     targets = select.get("targetList", [])
     clauses = set(select) - {"targetList", "limitOption", "op"}
-    return len(targets) == 1 and "name" not in targets[0]["ResTarget"] and not clauses and "--" not in text
+    return (
+        len(targets) == 1
+        and "name" not in targets[0]["ResTarget"]
+        and not clauses
+        and "--" not in text
+    )
 
 
 def body_trees(language: str, body: str) -> list[Any]:
-    """The parse trees of a function's SQL; of a PL/pgSQL body, those of the statements and conditions that parse."""
+    """The parse trees of a function's SQL; of a PL/pgSQL body, those of the statements and
+    conditions that parse.
+    """
     if language == "sql":
-        return syntax.parse(re.sub(r"^\s*BEGIN ATOMIC|END\s*$", "", body)) or syntax.parse(body) or []
+        return (
+            syntax.parse(re.sub(r"^\s*BEGIN ATOMIC|END\s*$", "", body)) or syntax.parse(body) or []
+        )
     trees: list[Any] = []
     body = re.sub(r"--[^\n]*|/\*.*?\*/", " ", body, flags=re.DOTALL)
     for part in re.split(r";|\bthen\b|\belse\b|\bbegin\b|\bloop\b", body, flags=re.IGNORECASE):
-        text = re.sub(r"\s+into\s+(strict\s+)?[\w.]+(\s*,\s*[\w.]+)*", " ", part.strip(), flags=re.IGNORECASE)
+        text = re.sub(
+            r"\s+into\s+(strict\s+)?[\w.]+(\s*,\s*[\w.]+)*", " ", part.strip(), flags=re.IGNORECASE
+        )
         text = re.sub(r"^\s*(return\s+query|perform)\s+", "", text, flags=re.IGNORECASE)
         text = re.sub(r"^\s*perform\s+", "select ", text, flags=re.IGNORECASE)
         text = re.sub(r"^\s*(return|els?e?if|if|when)\b", "select ", text, flags=re.IGNORECASE)
-        text = re.sub(r"^[\w.%\[\]\"\s]+:=", "select ", text)  # an assignment, or a declaration with its value
+        text = re.sub(
+            r"^[\w.%\[\]\"\s]+:=", "select ", text
+        )  # an assignment, or a declaration with its value
         if text:
             trees += syntax.parse(text) or syntax.parse(f"select {text}") or []
     return trees
@@ -133,7 +160,9 @@ def value(node: Any, lookup: Lookup = _nothing) -> Value | None:
         case "TypeCast":
             return value(fields["arg"], lookup)
         case "CoalesceExpr":
-            return next((found for arg in fields["args"] if (found := value(arg, lookup)) is not None), None)
+            return next(
+                (found for arg in fields["args"] if (found := value(arg, lookup)) is not None), None
+            )
         case "SubLink" if fields.get("subLinkType") == "EXPR_SUBLINK":
             select = fields["subselect"].get("SelectStmt", {})
             targets = select.get("targetList", [])
@@ -155,7 +184,9 @@ def value(node: Any, lookup: Lookup = _nothing) -> Value | None:
 
 
 def always_true(tree: Any, role: str) -> bool:
-    """Whether an expression is true for every row, for a signed-in user or anon: `true`, `auth.uid() is not null`, …"""
+    """Whether an expression is true for every row, for a signed-in user or anon: `true`,
+    `auth.uid() is not null`, …
+    """
     if not isinstance(tree, dict) or not tree:
         return False
     kind, fields = next(iter(tree.items()))
@@ -163,8 +194,16 @@ def always_true(tree: Any, role: str) -> bool:
         parts = [always_true(arg, role) for arg in fields["args"]]
         return {"AND_EXPR": all(parts), "OR_EXPR": any(parts)}.get(fields["boolop"], False)
     if kind == "NullTest":
-        return fields["nulltesttype"] == "IS_NOT_NULL" and value(fields["arg"]) == USER_ID and role != "anon"
-    if kind == "A_Expr" and fields.get("kind") == "AEXPR_OP" and fields["name"][-1]["String"]["sval"] == "=":
+        return (
+            fields["nulltesttype"] == "IS_NOT_NULL"
+            and value(fields["arg"]) == USER_ID
+            and role != "anon"
+        )
+    if (
+        kind == "A_Expr"
+        and fields.get("kind") == "AEXPR_OP"
+        and fields["name"][-1]["String"]["sval"] == "="
+    ):
         sides = (value(fields.get("lexpr")), value(fields.get("rexpr")))
         return Claim(("role",)) in sides and Literal(role) in sides
     return value(tree) == Literal("true")
@@ -256,7 +295,9 @@ def hashed(text: str, hashing: Sequence[str]) -> str:
 
 
 def request_values(tree: Any) -> set[Claim | Header]:
-    """The claims and headers that a tree reads, anywhere in it; not the documents of all claims or headers."""
+    """The claims and headers that a tree reads, anywhere in it; not the documents of all claims or
+    headers.
+    """
     if isinstance(tree, list):
         return {found for part in tree for found in request_values(part)}
     if not isinstance(tree, dict):
@@ -267,8 +308,12 @@ def request_values(tree: Any) -> set[Claim | Header]:
     return {found for part in tree.values() for found in request_values(part)}
 
 
-def comparisons(tree: Any, lookup: Lookup = _nothing, scopes: Mapping[str, str] | None = None) -> Iterator[Comparison]:
-    """Every comparison of two known values, anywhere in a tree, subqueries included; `column is [not] null` too."""
+def comparisons(
+    tree: Any, lookup: Lookup = _nothing, scopes: Mapping[str, str] | None = None
+) -> Iterator[Comparison]:
+    """Every comparison of two known values, anywhere in a tree, subqueries included; `column is
+    [not] null` too.
+    """
     scopes = scopes or {}
     if isinstance(tree, list):
         for part in tree:
@@ -281,7 +326,11 @@ def comparisons(tree: Any, lookup: Lookup = _nothing, scopes: Mapping[str, str] 
     for kind in ("UpdateStmt", "DeleteStmt"):
         if kind in tree:
             statement = tree[kind]
-            more = (statement.get("fromClause"), statement.get("usingClause"), {"RangeVar": statement["relation"]})
+            more = (
+                statement.get("fromClause"),
+                statement.get("usingClause"),
+                {"RangeVar": statement["relation"]},
+            )
             scopes = {**scopes, **_tables(list(more))}
     expression = tree.get("A_Expr")
     if isinstance(expression, dict) and "lexpr" in expression and "rexpr" in expression:
@@ -323,7 +372,9 @@ def _in_subquery(link: Node, lookup: Lookup, scopes: Mapping[str, str]) -> Itera
 
 def elements(node: Any) -> list[Any]:
     """The elements of a list or of an array constant; otherwise the node itself."""
-    while isinstance(node, dict) and "TypeCast" in node and "A_ArrayExpr" in node["TypeCast"]["arg"]:
+    while (
+        isinstance(node, dict) and "TypeCast" in node and "A_ArrayExpr" in node["TypeCast"]["arg"]
+    ):
         node = node["TypeCast"]["arg"]
     if isinstance(node, dict) and "A_ArrayExpr" in node:
         return list(node["A_ArrayExpr"].get("elements", []))
@@ -359,7 +410,9 @@ def tables(tree: Any) -> set[str]:
     found = {name for part in tree.values() for name in tables(part)}
     if isinstance(variable := tree.get("RangeVar"), dict):
         found.add(
-            f"{variable['schemaname']}.{variable['relname']}" if "schemaname" in variable else variable["relname"]
+            f"{variable['schemaname']}.{variable['relname']}"
+            if "schemaname" in variable
+            else variable["relname"]
         )
     return found
 

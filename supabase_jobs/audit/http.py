@@ -1,7 +1,8 @@
 """Repeat the cells of tables through the API, and compare the outcomes with those of SQL.
 
-What a request writes is committed, so the rows are those of `committed`: marked, restored after each request that
-wrote, and deleted at the end. SQL names the rows as the requests do, by their keys, and not by cursors.
+What a request writes is committed, so the rows are those of `committed`: marked, restored after
+each request that wrote, and deleted at the end. SQL names the rows as the requests do, by their
+keys, and not by cursors.
 """
 
 import time
@@ -26,7 +27,14 @@ from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, A
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.repeat import Request
 from supabase_jobs.audit.probes.run import Probes
-from supabase_jobs.audit.run import REQUEST_SETTINGS, TIME_LIMIT_S, Options, insert_fixture, rolled_back, selected
+from supabase_jobs.audit.run import (
+    REQUEST_SETTINGS,
+    TIME_LIMIT_S,
+    Options,
+    insert_fixture,
+    rolled_back,
+    selected,
+)
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
@@ -43,12 +51,18 @@ if TYPE_CHECKING:
 
 _ROLE_SETTINGS = sql_file(Path(__file__).with_name("catalog") / "role_settings.sql")
 _BEGIN = (Statement(SETTINGS), *REQUEST_SETTINGS)
-# the API serves no such table, or not its schema; the last is PostgreSQL's undefined_table, of older versions
+# the API serves no such table, or not its schema; the last is PostgreSQL's undefined_table, of
+# older versions
 _UNKNOWN = (NO_SUCH_TABLE, "PGRST106", "42P01")
 _OTHERS_HELP = "Its outcomes in SQL are in the matrix."
 # of a response, by default
 _MAX_ROWS = 1000
-_WHOSE = {"none": "a row", "own": "an own row", "group": "a row of the group", "other": "another's row"}
+_WHOSE = {
+    "none": "a row",
+    "own": "an own row",
+    "group": "a row of the group",
+    "other": "another's row",
+}
 _HELP = "Compare it in a database of your own, where nothing is lost."
 
 
@@ -56,8 +70,8 @@ _HELP = "Compare it in a database of your own, where nothing is lost."
 class _Cell:
     """An attempt that can be a request, and its outcome in SQL.
 
-    `marks` are texts of rows that a view or function hides from the caller: its outcome is `rows` if one is in the
-    response.
+    `marks` are texts of rows that a view or function hides from the caller: its outcome is `rows`
+    if one is in the response.
     """
 
     object: str
@@ -83,16 +97,21 @@ class _Difference:
     outcome: str
 
 
-def compare(connection: Connection, guard: Connection, options: Options, endpoint: Endpoint, audited: Audit) -> Audit:
-    """Send the cells of the tables as requests, and add an error for each action whose outcomes differ from SQL.
+def compare(
+    connection: Connection, guard: Connection, options: Options, endpoint: Endpoint, audited: Audit
+) -> Audit:
+    """Send the cells of the tables as requests, and add an error for each action whose outcomes
+    differ from SQL.
 
-    `guard` is a second connection to the same database, which holds the lock against a second run. `audited` is the
-    result of `audit` on this database. Raises ConfigError (2) if the API refuses the keys or serves another database,
-    if nothing can be committed, or if an extra is missing, BusyError (5) if another run is in progress, ConnectError
-    (7) if the API does not answer.
+    `guard` is a second connection to the same database, which holds the lock against a second run.
+    `audited` is the result of `audit` on this database. Raises ConfigError (2) if the API refuses
+    the keys or serves another database, if nothing can be committed, or if an extra is missing,
+    BusyError (5) if another run is in progress, ConnectError (7) if the API does not answer.
     """
     if find_spec("httpx") is None:
-        raise ConfigError("the client for the API is not installed", hint="pip install 'supabase-jobs[api]'")
+        raise ConfigError(
+            "the client for the API is not installed", hint="pip install 'supabase-jobs[api]'"
+        )
     started = time.monotonic()
     context = Context(deadline=started + TIME_LIMIT_S)
     with endpoint.client() as client, guard.transaction():
@@ -119,11 +138,17 @@ def compare(connection: Connection, guard: Connection, options: Options, endpoin
 
 
 def _in_sql(
-    connection: Connection, rows: CommittedRows, everyone: Sequence[Caller], options: Options, context: Context
+    connection: Connection,
+    rows: CommittedRows,
+    everyone: Sequence[Caller],
+    options: Options,
+    context: Context,
 ) -> tuple[list[_Cell], list[NotTested]]:
     """The outcomes in SQL, of statements that name rows as requests do; everything is rolled back."""
     relations = [
-        r for r in rows.fixture.plan.catalog.reachable if selected(r, options) and r.label not in rows.left_out
+        r
+        for r in rows.fixture.plan.catalog.reachable
+        if selected(r, options) and r.label not in rows.left_out
     ]
     with rolled_back(connection):
         rows.prepare()
@@ -166,7 +191,9 @@ def _in_schemas(function: Function, options: Options) -> bool:
 
 
 def _is_comparable(bypass: Bypass) -> bool:
-    """Whether one request has the outcome of an attempt on a view or function; requests do not change views."""
+    """Whether one request has the outcome of an attempt on a view or function; requests do not
+    change views.
+    """
     reads = bypass.action in (SELECT, "call") and not bypass.compares
     return reads and bool(_marks(bypass)) and not isinstance(bypass.error, INCONCLUSIVE_ERRORS)
 
@@ -183,7 +210,16 @@ def _of_bypass(bypass: Bypass, options: Options) -> _Cell:
         in_sql = refusal_in_sql(bypass.error)
     request = repeat.bypass_request(bypass, options.served[0])
     assert request is not None  # noqa: S101  only writes to views have none
-    return _Cell(name, target.schema, bypass.action, bypass.action, bypass.caller, request, in_sql, _marks(bypass))
+    return _Cell(
+        name,
+        target.schema,
+        bypass.action,
+        bypass.action,
+        bypass.caller,
+        request,
+        in_sql,
+        _marks(bypass),
+    )
 
 
 def _of_attempt(attempt: Attempt, in_sql: str, options: Options) -> _Cell:
@@ -191,12 +227,20 @@ def _of_attempt(attempt: Attempt, in_sql: str, options: Options) -> _Cell:
     described = f"{attempt.action}{column} of {_WHOSE[attempt.whose]}"
     request = repeat.attempt_request(attempt, options.served[0])
     return _Cell(
-        attempt.label, attempt.relation.schema, attempt.action, described, attempt.caller, request, in_sql
-    )  # fmt: skip
+        attempt.label,
+        attempt.relation.schema,
+        attempt.action,
+        described,
+        attempt.caller,
+        request,
+        in_sql,
+    )
 
 
 def _outcome_in_sql(attempt: Attempt) -> str | None:
-    """The outcome of the statement alone, whatever it means for a policy; None if it cannot be compared."""
+    """The outcome of the statement alone, whatever it means for a policy; None if it cannot be
+    compared.
+    """
     if not attempt.statements or isinstance(attempt.error, INCONCLUSIVE_ERRORS):
         return None
     if attempt.error is not None:
@@ -210,7 +254,12 @@ class _Run:
     """Sends cells, and restores the rows after those that wrote."""
 
     def __init__(
-        self, endpoint: Endpoint, client: "httpx.Client", rows: CommittedRows, options: Options, context: Context
+        self,
+        endpoint: Endpoint,
+        client: "httpx.Client",
+        rows: CommittedRows,
+        options: Options,
+        context: Context,
     ) -> None:
         self._endpoint, self._client, self._rows, self._options = endpoint, client, rows, options
         self._context = context
@@ -224,7 +273,8 @@ class _Run:
         writes = sorted((c for c in cells if c.writes), key=lambda c: c.in_sql == "rows")
         if not any(cell.in_sql == "rows" for cell in reads):
             raise ConfigError(
-                "no caller reads a row of these tables in SQL, so nothing would show that the API serves this database",
+                "no caller reads a row of these tables in SQL, so nothing would show that the API"
+                " serves this database",
                 hint="Leave out --schema and --table, or grant SELECT to service_role.",
             )
         differences: list[_Difference] = []
@@ -234,7 +284,9 @@ class _Run:
             differences += self._send(writes)
         except DeadlineError:
             why = f"the comparison with the API was stopped after {TIME_LIMIT_S} seconds"
-            self.not_tested.append(NotTested("the API", why, "Compare a part with --schema or --table."))
+            self.not_tested.append(
+                NotTested("the API", why, "Compare a part with --schema or --table.")
+            )
         return differences
 
     def _send(self, cells: Iterable[_Cell]) -> Iterator[_Difference]:
@@ -247,20 +299,27 @@ class _Run:
             if outcome != cell.in_sql:
                 yield _Difference(cell, outcome)
 
-    def _require_same_database(self, reads: Sequence[_Cell], differences: Sequence[_Difference]) -> None:
-        """Raise ConfigError if the API shows no row of this database: then `hidden` would match without a proof."""
+    def _require_same_database(
+        self, reads: Sequence[_Cell], differences: Sequence[_Difference]
+    ) -> None:
+        """Raise ConfigError if the API shows no row of this database: then `hidden` would match
+        without a proof.
+        """
         shown = [cell for cell in reads if cell.in_sql == "rows"]
         outcomes = {id(difference.cell): difference.outcome for difference in differences}
         if all(outcomes.get(id(cell), cell.in_sql) in ("hidden", *_UNKNOWN) for cell in shown):
             raise ConfigError(
-                f"the API at {self._endpoint.url} shows no row that was just inserted in this database",
-                hint="Pass the URL of the API that serves this database, or reload the API's schema cache.",
+                f"the API at {self._endpoint.url} shows no row that was just inserted in this"
+                " database",
+                hint="Pass the URL of the API that serves this database, or reload the API's"
+                " schema cache.",
             )
 
     def _outcome(self, cell: _Cell) -> str:
         """Send the request of a cell; return its outcome, or the code of the error.
 
-        Raises ConfigError (2) if the API refuses the key or the token, ConnectError (7) if it does not answer.
+        Raises ConfigError (2) if the API refuses the key or the token, ConnectError (7) if it does
+        not answer.
         """
         import httpx
 
@@ -270,9 +329,13 @@ class _Run:
             headers["Prefer"] = "return=minimal,count=exact"
         url = f"{self._endpoint.url}/{request.path}"
         try:
-            response = self._client.request(request.method, url, headers=headers, content=request.body.encode() or None)
+            response = self._client.request(
+                request.method, url, headers=headers, content=request.body.encode() or None
+            )
         except httpx.HTTPError as error:
-            raise ConnectError(f"the API does not answer: {error or type(error).__name__}") from error
+            raise ConnectError(
+                f"the API does not answer: {error or type(error).__name__}"
+            ) from error
         if not response.is_success:
             return _refusal(response)
         if cell.marks:
@@ -291,7 +354,10 @@ class _Run:
         """The key of the project, and the token of a caller who has more claims than a role."""
         project = self._endpoint.keys
         if caller.kind == SERVICE:
-            return {"apikey": project.service_role, "Authorization": f"Bearer {project.service_role}"}
+            return {
+                "apikey": project.service_role,
+                "Authorization": f"Bearer {project.service_role}",
+            }
         claims = caller.identity.claims_for({}) or {}
         if claims.keys() <= {"role"} and caller.role == "anon":
             return {"apikey": project.anon}
@@ -322,20 +388,23 @@ def _findings(differences: Sequence[_Difference], settings: str) -> Iterator[Aud
     for (label, action), group in groupby(sorted(differences, key=subject), key=subject):
         first, *others = group
         cell = first.cell
-        message = (
-            f"{cell.described} as {cell.caller.label} is {first.outcome} through the API, and {cell.in_sql} in SQL"
-        )
+        message = f"{cell.described} as {cell.caller.label} is {first.outcome} through the API, and {cell.in_sql} in SQL"
         if others:
-            message += f"; so are {len(others)} other cells" if len(others) > 1 else "; so is another cell"
+            message += (
+                f"; so are {len(others)} other cells" if len(others) > 1 else "; so is another cell"
+            )
         cause, fix = _cause(first.outcome, cell.schema, settings)
-        yield AuditFinding(f"api:{label}:{action}", Severity.ERROR, label, message, as_sql(fix), cause)
+        yield AuditFinding(
+            f"api:{label}:{action}", Severity.ERROR, label, message, as_sql(fix), cause
+        )
 
 
 def _cause(outcome: str, schema: str, settings: str) -> tuple[str, str]:
     """(cause, fix)."""
     if outcome == "PGRST106":
         return f"the API does not expose the schema {schema}", (
-            "Expose the schema in the settings of the API, or leave it out of [api] schemas in supabase/config.toml."
+            "Expose the schema in the settings of the API, or leave it out of [api] schemas in"
+            " supabase/config.toml."
         )
     if outcome in _UNKNOWN:
         return "the API does not know the table", "notify pgrst, 'reload schema';"
@@ -353,9 +422,13 @@ def _left(remaining: Mapping[str, int]) -> Iterator[AuditFinding]:
     """What differs from before the run, although every marked row is gone."""
     for label, number in remaining.items():
         rows = f"{abs(number)} row{'' if abs(number) == 1 else 's'} {'more' if number > 0 else 'fewer'}"
-        message = f"{rows} than before the requests: a trigger wrote or deleted them, or another session"
+        message = (
+            f"{rows} than before the requests: a trigger wrote or deleted them, or another session"
+        )
         fix = as_sql(f"Look for them in {label}, and for the triggers that write there.")
-        yield AuditFinding(f"api-rows:{label}", Severity.ERROR, label, message, fix, "a request through the API")
+        yield AuditFinding(
+            f"api-rows:{label}", Severity.ERROR, label, message, fix, "a request through the API"
+        )
 
 
 def _left_out(rows: CommittedRows, options: Options) -> Iterator[NotTested]:
@@ -364,11 +437,21 @@ def _left_out(rows: CommittedRows, options: Options) -> Iterator[NotTested]:
     reachable = [r for r in catalog.reachable if selected(r, options)]
     for relation in reachable:
         if relation.label in rows.left_out:
-            yield NotTested(relation.label, f"through the API: {rows.left_out[relation.label]}", _HELP)
+            yield NotTested(
+                relation.label, f"through the API: {rows.left_out[relation.label]}", _HELP
+            )
         elif relation.kind == "f" or (relation.is_storage and relation.policies):
-            yield NotTested(relation.label, "through the API: its requests are not those of tables", _OTHERS_HELP)
+            yield NotTested(
+                relation.label,
+                "through the API: its requests are not those of tables",
+                _OTHERS_HELP,
+            )
         elif relation.kind == "v" and relation.updatable:
-            yield NotTested(relation.label, "through the API: writes to a view, whose rows have no key", _OTHERS_HELP)
+            yield NotTested(
+                relation.label,
+                "through the API: writes to a view, whose rows have no key",
+                _OTHERS_HELP,
+            )
     if options.functions and not options.tables:
         called = _callable(rows, options)
         for function in access.reachable_functions(catalog):
@@ -376,5 +459,9 @@ def _left_out(rows: CommittedRows, options: Options) -> Iterator[NotTested]:
                 changes = function.volatility == "v"
                 if changes and not options.volatile:
                     continue  # it was not called in SQL either, as the audit reports
-                why = "what a call changes would be committed" if changes else "its arguments have no names"
+                why = (
+                    "what a call changes would be committed"
+                    if changes
+                    else "its arguments have no names"
+                )
                 yield NotTested(function.signature, f"through the API: {why}", _OTHERS_HELP)

@@ -24,19 +24,32 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import request_settings
 
 _CURRENT_OF = re.compile(r' where current of "?(audit_row_\d+)"?$')
-_OF_VIEW = re.compile(r"^select string_agg\(concat_ws\(.*?\), ' '\) from (?=\S+ where concat_ws)", re.DOTALL)
-_OF_FUNCTION = re.compile(r"^select left\(string_agg\(r::text, ' '\), \d+\) from \((.*) limit 1000\) as r$", re.DOTALL)
+_OF_VIEW = re.compile(
+    r"^select string_agg\(concat_ws\(.*?\), ' '\) from (?=\S+ where concat_ws)", re.DOTALL
+)
+_OF_FUNCTION = re.compile(
+    r"^select left\(string_agg\(r::text, ' '\), \d+\) from \((.*) limit 1000\) as r$", re.DOTALL
+)
 _USER_COLUMNS = (
-    "instance_id", "id", "aud", "role", "email", "raw_app_meta_data", "raw_user_meta_data", "is_anonymous",
-)  # fmt: skip
+    "instance_id",
+    "id",
+    "aud",
+    "role",
+    "email",
+    "raw_app_meta_data",
+    "raw_user_meta_data",
+    "is_anonymous",
+)
 
 
 @dataclass(frozen=True)
 class RecordedRow:
-    """A statement that inserts a row, as the owner; `settings` are those of a request that triggers may require.
+    """A statement that inserts a row, as the owner; `settings` are those of a request that triggers
+    may require.
 
-    `short` inserts the row with fewer columns, which is enough in most projects; '' if there is no such statement.
-    `table` is the table of the row, `schema.name`. `optional`: a trigger inserts the row.
+    `short` inserts the row with fewer columns, which is enough in most projects; '' if there is no
+    such statement. `table` is the table of the row, `schema.name`. `optional`: a trigger inserts
+    the row.
     """
 
     sql: str
@@ -48,7 +61,9 @@ class RecordedRow:
 
 @dataclass(frozen=True)
 class Check:
-    """SQL that a caller runs. With `target`, its effect is that on the result of this query of the owner."""
+    """SQL that a caller runs. With `target`, its effect is that on the result of this query of the
+    owner.
+    """
 
     sql: str
     target: str = ""
@@ -64,12 +79,14 @@ class Cursor:
 
 @dataclass(frozen=True)
 class RecordedAttempt:
-    """An attempt: its cell (object, caller, whose row, action), its outcome, its caller, and SQL that shows it.
+    """An attempt: its cell (object, caller, whose row, action), its outcome, its caller, and SQL
+    that shows it.
 
-    `checks` are alternatives: the first has a condition on the key, the last ones have none. `blind` reads no column,
-    so that no policy for SELECT applies: it acts on the row of `cursor`. `of` is the table, view or function, `value`
-    what an update assigns. With `decided_by_trigger`, a trigger may replace what the statement writes. `topic` is
-    that of a private channel of Realtime.
+    `checks` are alternatives: the first has a condition on the key, the last ones have none.
+    `blind` reads no column, so that no policy for SELECT applies: it acts on the row of `cursor`.
+    `of` is the table, view or function, `value` what an update assigns. With `decided_by_trigger`,
+    a trigger may replace what the statement writes. `topic` is that of a private channel of
+    Realtime.
     """
 
     object: str
@@ -98,9 +115,10 @@ class RecordedAttempt:
 class Recording:
     """The rows in the order of their inserts, and the attempts.
 
-    `related` maps each table to the tables whose rows its access depends on. `functions` are those of the API, with the
-    roles that may call them. `now` is the time that generated times are relative to. `drawn` are random values of the
-    server, in the order of the rows. `columns` maps (table, role, privilege) to the columns on which the role has it.
+    `related` maps each table to the tables whose rows its access depends on. `functions` are those
+    of the API, with the roles that may call them. `now` is the time that generated times are
+    relative to. `drawn` are random values of the server, in the order of the rows. `columns` maps
+    (table, role, privilege) to the columns on which the role has it.
     """
 
     rows: tuple[RecordedRow, ...]
@@ -125,15 +143,29 @@ def record(
     rows += [RecordedRow(text, table=CHANNELS) for text in messages]
     for relation in dict.fromkeys(relation for relation, _ in fixture.plan.deferring):
         rows += [RecordedRow(text, table=relation.label) for text in fixture.plan.end_of_deferral]
-    recorded = [*map(_attempt, attempts), *(_bypass(b) for b in bypasses if b.action != SQL), *_truncations(fixture)]
+    recorded = [
+        *map(_attempt, attempts),
+        *(_bypass(b) for b in bypasses if b.action != SQL),
+        *_truncations(fixture),
+    ]
     recorded += map(_channel, channels)
     catalog = fixture.plan.catalog
     served = [f for f in catalog.functions if f.schema in catalog.served and f.result != "trigger"]
     functions = {f.signature: frozenset(f.callers) for f in served}
-    inserted = [r for t in (fixture.a, fixture.b) for u in t.users for r in (*u.rows.values(), *u.extra)]
-    drawn = dict.fromkeys(value for row in inserted for name in row.drawn if (value := row.values[name]) is not None)
+    inserted = [
+        r for t in (fixture.a, fixture.b) for u in t.users for r in (*u.rows.values(), *u.extra)
+    ]
+    drawn = dict.fromkeys(
+        value for row in inserted for name in row.drawn if (value := row.values[name]) is not None
+    )
     return Recording(
-        tuple(rows), tuple(recorded), _related(fixture), functions, fixture.now, tuple(drawn), _columns(catalog)
+        tuple(rows),
+        tuple(recorded),
+        _related(fixture),
+        functions,
+        fixture.now,
+        tuple(drawn),
+        _columns(catalog),
     )
 
 
@@ -143,10 +175,12 @@ def _columns(catalog: Catalog) -> dict[tuple[str, str, str], tuple[str, ...]]:
         (relation.label, role, action): tuple(
             sorted(c.name for c in relation.columns if relation.may(role, action.upper(), c.name))
         )
-        for relation in catalog.reachable if relation.partition_of is None
-        for role in ("anon", "authenticated") if role in catalog.roles
+        for relation in catalog.reachable
+        if relation.partition_of is None
+        for role in ("anon", "authenticated")
+        if role in catalog.roles
         for action in (SELECT, INSERT, UPDATE)
-    }  # fmt: skip
+    }
 
 
 def _related(fixture: Fixture) -> dict[str, frozenset[str]]:
@@ -168,7 +202,8 @@ def _related(fixture: Fixture) -> dict[str, frozenset[str]]:
     return found
 
 
-# ----------------------------------------------------------------------------------------------------- rows
+# -----------------------------------------------------------------------------------------------------
+# rows
 
 
 def users(connection: Connection, fixture: Fixture) -> Iterator[RecordedRow]:
@@ -192,7 +227,9 @@ def _user(given: Mapping[str, Any]) -> str:
 
 
 def rows_of(fixture: Fixture) -> Iterator[tuple[Row, RecordedRow]]:
-    """The rows of the tables with their statements, parents first; keys that close a cycle are set at the end."""
+    """The rows of the tables with their statements, parents first; keys that close a cycle are set
+    at the end.
+    """
     last = []
     tenants = (fixture.a, fixture.b)
     for step in fixture.plan.steps:
@@ -205,7 +242,9 @@ def rows_of(fixture: Fixture) -> Iterator[tuple[Row, RecordedRow]]:
                         null = [key for key in later if not is_deferred(relation, key)]
                         if len(null) < len(later):
                             deferral = fixture.plan.deferral
-                            yield from ((row, RecordedRow(text, table=relation.label)) for text in deferral)
+                            yield from (
+                                (row, RecordedRow(text, table=relation.label)) for text in deferral
+                            )
                         yield from ((row, recorded) for recorded in _row(row, tenant, user, null))
                         last += [(row, _set_later(row, key)) for key in null if _is_set(row, key)]
     yield from last
@@ -215,14 +254,18 @@ def rows_of(fixture: Fixture) -> Iterator[tuple[Row, RecordedRow]]:
                 yield from ((row, recorded) for recorded in _row(row, tenant, user, ()))
 
 
-def _row(row: Row, tenant: Tenant, user: User, later: Sequence[Constraint]) -> Iterator[RecordedRow]:
+def _row(
+    row: Row, tenant: Tenant, user: User, later: Sequence[Constraint]
+) -> Iterator[RecordedRow]:
     relation = row.relation
     omitted = {name for key in later for name in key.columns}
     columns = [
-        c for c in relation.columns
-        if not c.generated and c.name not in omitted
+        c
+        for c in relation.columns
+        if not c.generated
+        and c.name not in omitted
         and (row.values.get(c.name) is not None or c.default is not None)
-    ]  # fmt: skip
+    ]
     text = sql.SQL("insert into {} ({}) {}values ({})").format(
         relation.identifier,
         sql.SQL(", ").join(c.identifier for c in columns),
@@ -238,16 +281,24 @@ def _row(row: Row, tenant: Tenant, user: User, later: Sequence[Constraint]) -> I
     # a trigger inserts it, with other values
     optional = sql.SQL("{} on conflict do nothing").format(text)
     yield RecordedRow(optional.as_string(None), settings, table=relation.label, optional=True)
-    keys = [k for k in (relation.primary_key, *relation.unique_keys) if k and all(row.values.get(c) for c in k)]
+    keys = [
+        k
+        for k in (relation.primary_key, *relation.unique_keys)
+        if k and all(row.values.get(c) for c in k)
+    ]
     same = sql.SQL(" or ").join(sql.SQL("({})").format(_equal(row, key, " and ")) for key in keys)
     changed = [c.name for c in columns if c.identity != "a"]
-    update = sql.SQL("update {} set {} where {}").format(relation.identifier, _equal(row, changed, ", "), same)
+    update = sql.SQL("update {} set {} where {}").format(
+        relation.identifier, _equal(row, changed, ", "), same
+    )
     yield RecordedRow(update.as_string(None), settings, table=relation.label)
 
 
 def _equal(row: Row, columns: Sequence[str], separator: str) -> sql.Composable:
     """`column = value` for some columns."""
-    return sql.SQL(separator).join(sql.SQL("{} = {}").format(sql.Identifier(c), row.literal(c)) for c in columns)
+    return sql.SQL(separator).join(
+        sql.SQL("{} = {}").format(sql.Identifier(c), row.literal(c)) for c in columns
+    )
 
 
 def _is_set(row: Row, key: Constraint) -> bool:
@@ -261,7 +312,8 @@ def _set_later(row: Row, key: Constraint) -> RecordedRow:
     return RecordedRow(text.as_string(None), table=row.relation.label)
 
 
-# ----------------------------------------------------------------------------------------------------- attempts
+# -----------------------------------------------------------------------------------------------------
+# attempts
 
 
 def _caller(caller: Caller) -> tuple[str, str, str]:
@@ -276,14 +328,26 @@ def _attempt(attempt: Attempt) -> RecordedAttempt:
     text = attempt.statement.sql if attempt.statements else _refused_update(attempt)
     cursor = None
     if (found := _CURRENT_OF.search(text)) is not None:
-        query = sql.SQL("select from {} where {}").format(attempt.relation.identifier, attempt.row.condition)
+        query = sql.SQL("select from {} where {}").format(
+            attempt.relation.identifier, attempt.row.condition
+        )
         cursor = Cursor(found[1], query.as_string(None))
     # the values of a column, and the names of attempts, are attempts of their own
     detail = f"{action} {attempt.name}".strip()
     return RecordedAttempt(
-        attempt.label, attempt.caller.label, attempt.whose, detail, attempt.outcome, *_caller(attempt.caller), checks,
-        attempt.relation.label, attempt.value or "", text, cursor, attempt.effect is not None,
-    )  # fmt: skip
+        attempt.label,
+        attempt.caller.label,
+        attempt.whose,
+        detail,
+        attempt.outcome,
+        *_caller(attempt.caller),
+        checks,
+        attempt.relation.label,
+        attempt.value or "",
+        text,
+        cursor,
+        attempt.effect is not None,
+    )
 
 
 def _channel(channel: TopicAttempt) -> RecordedAttempt:
@@ -291,15 +355,29 @@ def _channel(channel: TopicAttempt) -> RecordedAttempt:
     label = f"{channel.caller.label} on {channel.topic.shown}"
     action = f"{'receive' if channel.action == SELECT else 'send'} {channel.extension}"
     return RecordedAttempt(
-        CHANNELS, label, "none", action, channel.outcome, *_caller(channel.caller), (), CHANNELS,
-        blind=channel.statements[-1].sql, topic=channel.topic.name,
-    )  # fmt: skip
+        CHANNELS,
+        label,
+        "none",
+        action,
+        channel.outcome,
+        *_caller(channel.caller),
+        (),
+        CHANNELS,
+        blind=channel.statements[-1].sql,
+        topic=channel.topic.name,
+    )
 
 
 def _refused_update(attempt: Attempt) -> str:
-    """An update of a row of which the caller may write no column; '' if no column can be written at all."""
+    """An update of a row of which the caller may write no column; '' if no column can be written at
+    all.
+    """
     relation, row = attempt.relation, attempt.row
-    columns = [c.name for c in relation.columns if not c.generated and c.identity != "a" and c.name not in row.key]
+    columns = [
+        c.name
+        for c in relation.columns
+        if not c.generated and c.identity != "a" and c.name not in row.key
+    ]
     if attempt.action != UPDATE or not columns:
         return ""
     return statements.update(relation, {columns[0]: row.values.get(columns[0])}, row.condition).sql
@@ -328,11 +406,15 @@ def _bypass(bypass: Bypass) -> RecordedAttempt:
         name = target.signature
         checks = [Check(_OF_FUNCTION.sub(r"\1", bypass.statements[0].sql))]
         for row in bypass.watched:
-            watched = sql.SQL("select * from {} where {}").format(row.relation.identifier, row.condition)
+            watched = sql.SQL("select * from {} where {}").format(
+                row.relation.identifier, row.condition
+            )
             checks.append(Check(checks[0].sql, watched.as_string(None)))
     else:
         name = target.label
-        checks = [Check(_OF_VIEW.sub("select 1 from ", statement.sql)) for statement in bypass.statements]
+        checks = [
+            Check(_OF_VIEW.sub("select 1 from ", statement.sql)) for statement in bypass.statements
+        ]
     return RecordedAttempt(
         name,
         bypass.caller.label,
@@ -350,11 +432,22 @@ def _truncations(fixture: Fixture) -> Iterator[RecordedAttempt]:
     catalog = fixture.plan.catalog
     for relation in catalog.relations:
         if relation.is_table and not relation.is_storage and relation.schema in catalog.served:
-            for role in sorted({"anon", "authenticated"} & set(catalog.schema_users[relation.schema])):
+            for role in sorted(
+                {"anon", "authenticated"} & set(catalog.schema_users[relation.schema])
+            ):
                 outcome = "rows" if relation.may(role, "TRUNCATE") else "denied"
                 text = sql.SQL("truncate {}").format(relation.identifier).as_string(None)
                 claims = json.dumps({"role": role})
                 check = (Check(text),)
                 yield RecordedAttempt(
-                    relation.label, role, "none", "truncate", outcome, role, claims, "{}", check, relation.label
+                    relation.label,
+                    role,
+                    "none",
+                    "truncate",
+                    outcome,
+                    role,
+                    claims,
+                    "{}",
+                    check,
+                    relation.label,
                 )

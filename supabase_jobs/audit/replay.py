@@ -23,10 +23,11 @@ _GROUPS = 5
 
 @dataclass(frozen=True)
 class Trial:
-    """A statement of a caller; `claims` and `headers` are JSON. With `target`, its effect on that query counts.
+    """A statement of a caller; `claims` and `headers` are JSON. With `target`, its effect on that
+    query counts.
 
-    With `counts` False, a statement that succeeds has reached its target: TRUNCATE counts no rows. `topic` is that of a
-    private channel of Realtime.
+    With `counts` False, a statement that succeeds has reached its target: TRUNCATE counts no rows.
+    `topic` is that of a private channel of Realtime.
     """
 
     role: str
@@ -39,27 +40,41 @@ class Trial:
 
 
 def outcomes(
-    connection: Connection, rows: Sequence[RecordedRow], trials: Sequence[Trial], cursors: Sequence[Cursor] = ()
+    connection: Connection,
+    rows: Sequence[RecordedRow],
+    trials: Sequence[Trial],
+    cursors: Sequence[Cursor] = (),
 ) -> list[str]:
-    """The outcome of each trial: rows, hidden, denied, violates, an SQLSTATE; touched or untouched with a target.
+    """The outcome of each trial: rows, hidden, denied, violates, an SQLSTATE; touched or untouched
+    with a target.
 
-    It is inconclusive if a row cannot be inserted, or if the owner does not reach the target either.
+    It is inconclusive if a row cannot be inserted, or if the owner does not reach the target
+    either.
     """
     own_role = connection.info.user
     with connection.transaction(force_rollback=True):
-        start = [s for row in rows for s in _insertion(row)] + [s for cursor in cursors for s in _open(cursor)]
+        start = [s for row in rows for s in _insertion(row)] + [
+            s for cursor in cursors for s in _open(cursor)
+        ]
         if run_groups(connection, [[*start, Statement("savepoint attempt")]])[0].error is not None:
             return [INCONCLUSIVE] * len(trials)
         found = []
         for first in range(0, len(trials), _BATCH):
             batch = trials[first : first + _BATCH]
-            results = iter(run_groups(connection, [group for trial in batch for group in _groups(trial, own_role)]))
+            results = iter(
+                run_groups(
+                    connection, [group for trial in batch for group in _groups(trial, own_role)]
+                )
+            )
             found += [_outcome(trial, [next(results) for _ in range(_GROUPS)]) for trial in batch]
     return found
 
 
 def _groups(trial: Trial, own_role: str) -> list[list[Statement]]:
-    owner = [Statement(_SET, (name, value)) for name, value in (("role", own_role), (CLAIMS, ""), (HEADERS, ""))]
+    owner = [
+        Statement(_SET, (name, value))
+        for name, value in (("role", own_role), (CLAIMS, ""), (HEADERS, ""))
+    ]
     caller = [
         Statement(_SET, (CLAIMS, trial.claims)),
         Statement(_SET, (HEADERS, trial.headers)),
@@ -95,7 +110,9 @@ def _outcome(trial: Trial, results: Sequence[GroupResult]) -> str:
         if called.answers[-1].count or not trial.counts:
             return "rows"
         owner_error = control.error.sqlstate or "" if control.error is not None else ""
-        reached = owner_error.startswith("23") or (control.error is None and control.answers[-1].count)
+        reached = owner_error.startswith("23") or (
+            control.error is None and control.answers[-1].count
+        )
         return "hidden" if reached else INCONCLUSIVE
     rows = before.answers[-1].rows
     if called.error is not None and refusal(called.error) not in ("denied", "violates"):
@@ -106,7 +123,9 @@ def _outcome(trial: Trial, results: Sequence[GroupResult]) -> str:
     return UNTOUCHED if rows and changes else INCONCLUSIVE
 
 
-def shown(connection: Connection, rows: Sequence[RecordedRow], trials: Sequence[Trial]) -> list[str | None]:
+def shown(
+    connection: Connection, rows: Sequence[RecordedRow], trials: Sequence[Trial]
+) -> list[str | None]:
     """The rows that each statement returns to its caller, as sorted lines; None if it fails."""
     own_role = connection.info.user
     with connection.transaction(force_rollback=True):
@@ -114,7 +133,10 @@ def shown(connection: Connection, rows: Sequence[RecordedRow], trials: Sequence[
         if run_groups(connection, [[*start, Statement("savepoint attempt")]])[0].error is not None:
             return [None] * len(trials)
         results = run_groups(connection, [_shown(trial, own_role) for trial in trials])
-    return [None if r.error is not None else "\n".join(sorted(text for (text,) in r.answers[-1].rows)) for r in results]
+    return [
+        None if r.error is not None else "\n".join(sorted(text for (text,) in r.answers[-1].rows))
+        for r in results
+    ]
 
 
 def _shown(trial: Trial, own_role: str) -> list[Statement]:

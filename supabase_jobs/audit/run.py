@@ -1,4 +1,6 @@
-"""Audit a database: generate rows, run every caller's actions, judge the outcomes; everything is rolled back."""
+"""Audit a database: generate rows, run every caller's actions, judge the outcomes; everything is
+rolled back.
+"""
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -37,7 +39,8 @@ from supabase_jobs.verify.script import SETTINGS
 TIME_LIMIT_S = 300
 _PARTS = 5  # that `advance` counts
 _Cell = tuple[str, str, str]  # object, caller, action
-# the search_path as PostgREST sets it for a request; Storage refuses DELETE outside of its API without the other one
+# the search_path as PostgREST sets it for a request; Storage refuses DELETE outside of its API
+# without the other one
 REQUEST_SETTINGS = (
     Statement("set local search_path = public, extensions"),
     Statement("select set_config('storage.allow_delete_query', 'true', true)"),
@@ -48,15 +51,15 @@ REQUEST_SETTINGS = (
 class Options:
     """What to audit. `served` are the schemas of the API; `schemas` and `tables` narrow the report.
 
-    `functions`: call the functions that requests can call; `volatile`: those that may change something, too.
-    `accepted` is the access of the baseline, if there is one; what goes beyond it gets a cause. `intended` are the ids
-    of the leaks that it accepts.
-    `configuration` is that of audit.toml. `is_local`: locks on the project's tables disturb nobody.
-    `stable`: the generated values are the same in each run.
-    `record` is called with the generated rows and what was tried on them, before they are rolled back.
-    `common` is what the audit has in common with those that it is compared with; None for an audit of its own.
-    `partial`: a name that this database lacks may exist in one that it is compared with. `seconds` limits the probes.
-    `advance` gets the number of the part that begins, and of all: rows, tables, views and functions, topics, causes.
+    `functions`: call the functions that requests can call; `volatile`: those that may change
+    something, too. `accepted` is the access of the baseline, if there is one; what goes beyond it
+    gets a cause. `intended` are the ids of the leaks that it accepts. `configuration` is that of
+    audit.toml. `is_local`: locks on the project's tables disturb nobody. `stable`: the generated
+    values are the same in each run. `record` is called with the generated rows and what was tried
+    on them, before they are rolled back. `common` is what the audit has in common with those that
+    it is compared with; None for an audit of its own. `partial`: a name that this database lacks
+    may exist in one that it is compared with. `seconds` limits the probes. `advance` gets the
+    number of the part that begins, and of all: rows, tables, views and functions, topics, causes.
     """
 
     served: Sequence[str] = ("public",)
@@ -69,7 +72,12 @@ class Options:
     intended: Collection[str] = ()
     configuration: Configuration = field(default_factory=Configuration)
     stable: bool = False
-    record: Callable[[Fixture, Sequence[Attempt], Sequence[Bypass], Sequence[topics.TopicAttempt]], None] | None = None
+    record: (
+        Callable[
+            [Fixture, Sequence[Attempt], Sequence[Bypass], Sequence[topics.TopicAttempt]], None
+        ]
+        | None
+    ) = None
     common: Common | None = None
     partial: bool = False
     seconds: float = TIME_LIMIT_S
@@ -79,8 +87,8 @@ class Options:
 def audit(connection: Connection, options: Options) -> Audit:
     """Audit the database of a connection. Everything happens in a transaction that is rolled back.
 
-    Raises ConfigError for an unknown schema or table, PrivilegeError if rows cannot be inserted at all, and psycopg's
-    errors if the connection is lost.
+    Raises ConfigError for an unknown schema or table, PrivilegeError if rows cannot be inserted at
+    all, and psycopg's errors if the connection is lost.
     """
     started = time.monotonic()
     context = Context(deadline=started + options.seconds)
@@ -90,7 +98,9 @@ def audit(connection: Connection, options: Options) -> Audit:
         plan, found = fixture.plan, fixture.plan.catalog
         relations = [r for r in found.reachable if selected(r, options)]
         views = [r for r in relations if r.kind in ("v", "m")]
-        not_refreshed = materialized.refresh(connection, [r for r in views if r.kind == "m"], may_lock=options.is_local)
+        not_refreshed = materialized.refresh(
+            connection, [r for r in views if r.kind == "m"], may_lock=options.is_local
+        )
         acting = impersonation.begin(connection, "audit", (), (), {})
         connection.execute("savepoint audit_probes")
         everyone = callers.find(fixture, options.configuration.callers)
@@ -113,7 +123,12 @@ def audit(connection: Connection, options: Options) -> Audit:
         connection.execute("rollback to savepoint audit_probes")
         options.advance(4, _PARTS)
         channels: list[topics.TopicAttempt] = []
-        if not (stopped or options.tables or options.schemas or CHANNELS in options.configuration.excluded):
+        if not (
+            stopped
+            or options.tables
+            or options.schemas
+            or CHANNELS in options.configuration.excluded
+        ):
             try:
                 channels, without_topics = topics.run(acting, context, fixture, everyone)
                 untested += without_topics
@@ -136,13 +151,23 @@ def audit(connection: Connection, options: Options) -> Audit:
             intended=options.intended,
             may_lock=options.is_local,
         )
-        explained = {key: (f.cause, f.fix) for key, f in zip(deviations, findings[len(judged) :], strict=True)}
+        explained = {
+            key: (f.cause, f.fix)
+            for key, f in zip(deviations, findings[len(judged) :], strict=True)
+        }
         explained |= by_grant
         # an info is access that may be intended: SQL that ends it could break the project
-        findings = [replace(f, fix="") if f.severity is Severity.INFO else f for f in findings[: len(judged)]]
-        findings += unprobed.find(plan, relations, {a.relation.oid for a in probes.attempts}, findings)
+        findings = [
+            replace(f, fix="") if f.severity is Severity.INFO else f
+            for f in findings[: len(judged)]
+        ]
+        findings += unprobed.find(
+            plan, relations, {a.relation.oid for a in probes.attempts}, findings
+        )
         findings += bypass_leaks.find([*tried, *to_users])
-        findings += [f for f in bypass_leaks.partitions(found) if f.object in {r.label for r in relations}]
+        findings += [
+            f for f in bypass_leaks.partitions(found) if f.object in {r.label for r in relations}
+        ]
         findings += grants.find(found, relations)
         findings += buckets.find(probes.attempts, found.buckets)
         findings += topic_leaks.find(channels, probes.attempts, found.topic_policies)
@@ -151,7 +176,11 @@ def audit(connection: Connection, options: Options) -> Audit:
     required = {"database", CHANNELS, *(r.label for r in relations)}
     return Audit(
         tuple(sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))),
-        (*_cells(probes.attempts, options), *_bypass_cells(tried, options), *map(topic_leaks.cell, channels)),
+        (
+            *_cells(probes.attempts, options),
+            *_bypass_cells(tried, options),
+            *map(topic_leaks.cell, channels),
+        ),
         tuple(summary.summaries(probes.attempts, judged)),
         tuple(replace(item, fails=item.object.partition(" (")[0] in required) for item in untested),
         len(tables),
@@ -168,17 +197,22 @@ def audit(connection: Connection, options: Options) -> Audit:
 
 def _relation(relation: catalog.Relation, found: catalog.Catalog) -> AuditedRelation:
     kind = {"v": "view", "m": "materialized view"}.get(relation.kind, "table")
-    return AuditedRelation(kind, frozenset(relation.by_name), relation.rls, relation in found.reachable)
+    return AuditedRelation(
+        kind, frozenset(relation.by_name), relation.rls, relation in found.reachable
+    )
 
 
 def insert_fixture(connection: Connection, options: Options, common: Common) -> Fixture:
-    """Read the catalogs and insert the rows of both tenants, in the open transaction. Raises what `audit` raises."""
+    """Read the catalogs and insert the rows of both tenants, in the open transaction. Raises what
+    `audit` raises.
+    """
     found = catalog.read(connection, [*options.served, *options.schemas])
     if not options.partial:
         check(options, found)
     if found.is_read_only:
         raise PrivilegeError(
-            "the database is read-only, and audit inserts rows that it rolls back", hint="Connect to the primary."
+            "the database is read-only, and audit inserts rows that it rolls back",
+            hint="Connect to the primary.",
         )
     used = common.usage(found)
     add_states(used, found, options.accepted or ())
@@ -197,7 +231,11 @@ def rolled_back(connection: Connection) -> Iterator[None]:
         yield
     finally:
         if not connection.broken:
-            ends = ("rollback to savepoint audit", "release savepoint audit") if nested else ("rollback",)
+            ends = (
+                ("rollback to savepoint audit", "release savepoint audit")
+                if nested
+                else ("rollback",)
+            )
             run_groups(connection, [list(map(Statement, ends))])
 
 
@@ -213,19 +251,31 @@ def _not_tested(
     """What was not tested although there are rows for it."""
     if stopped:
         why = f"the audit was stopped after {options.seconds:.0f} seconds"
-        yield NotTested("database", why, "Audit a part with --schema or --table, and look for slow policies.")
+        yield NotTested(
+            "database", why, "Audit a part with --schema or --table, and look for slow policies."
+        )
     for name, reason in options.configuration.excluded.items():
-        yield NotTested(name, f"excluded: {reason}", "To audit it, remove it from [excluded] in audit.toml.")
+        yield NotTested(
+            name, f"excluded: {reason}", "To audit it, remove it from [excluded] in audit.toml."
+        )
     slow: dict[str, str] = {}
     for attempt in attempts:
         if attempt.outcome in INCONCLUSIVE_SQLSTATES:
-            slow.setdefault(attempt.label, f"{attempt.action} as {attempt.caller.label} failed with {attempt.outcome}")
+            slow.setdefault(
+                attempt.label,
+                f"{attempt.action} as {attempt.caller.label} failed with {attempt.outcome}",
+            )
     for bypass in bypasses:
         if bypass.outcome in INCONCLUSIVE_SQLSTATES:
-            slow.setdefault(_label(bypass), f"{bypass.action} as {bypass.caller.label} failed with {bypass.outcome}")
+            slow.setdefault(
+                _label(bypass),
+                f"{bypass.action} as {bypass.caller.label} failed with {bypass.outcome}",
+            )
     yield from _recursive(attempts)
     for label, why in slow.items():
-        yield NotTested(label, f"{why}: a lock or the statement timeout", "Audit again when the server is idle.")
+        yield NotTested(
+            label, f"{why}: a lock or the statement timeout", "Audit again when the server is idle."
+        )
     if options.functions and not options.tables:
         for function in exposed:
             if function not in called and not options.volatile and function.volatility == "v":
@@ -235,7 +285,9 @@ def _not_tested(
 
 
 def _recursive(attempts: Sequence[Attempt]) -> Iterator[NotTested]:
-    """Tables with a policy that queries its own table: every request of its roles fails, so nothing is known."""
+    """Tables with a policy that queries its own table: every request of its roles fails, so nothing
+    is known.
+    """
     failed: dict[str, str] = {}
     for attempt in attempts:
         if isinstance(attempt.error, errors.InvalidObjectDefinition):
@@ -251,20 +303,30 @@ def _label(bypass: Bypass) -> str:
     return target.label if isinstance(target, catalog.Relation) else target.signature
 
 
-def _beyond(granted: Access, accepted: Access | None, attempts: Sequence[Attempt]) -> dict[_Cell, Leak]:
-    """The attempts that show access beyond the accepted one, one for each object, caller and action."""
+def _beyond(
+    granted: Access, accepted: Access | None, attempts: Sequence[Attempt]
+) -> dict[_Cell, Leak]:
+    """The attempts that show access beyond the accepted one, one for each object, caller and
+    action.
+    """
     if accepted is None:
         return {}
     shown = access.shown_by(attempts)
     found: dict[_Cell, Leak] = {}
     for cell in wider(granted, accepted):
         if (attempt := shown.get(cell)) is not None:
-            kind = "deviation" if not attempt.relation.is_table or attempt.relation.rls else "rls-disabled"
+            kind = (
+                "deviation"
+                if not attempt.relation.is_table or attempt.relation.rls
+                else "rls-disabled"
+            )
             found[cell] = Leak(kind, Severity.INFO, attempt.relation, attempt.action, "", attempt)
     return found
 
 
-def _opened_by_grants(beyond: Mapping[_Cell, Leak], accepted: Access) -> dict[_Cell, tuple[str, str]]:
+def _opened_by_grants(
+    beyond: Mapping[_Cell, Leak], accepted: Access
+) -> dict[_Cell, tuple[str, str]]:
     """Cause and fix of reads that a grant on columns opens, not a policy."""
     found = {}
     for (name, caller, action), leak in beyond.items():
@@ -279,17 +341,35 @@ def _cells(attempts: Sequence[Attempt], options: Options) -> Iterator[AuditCell]
         action = f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
         sql = partial(repeat.attempt_sql, attempt)
         request = partial(_command, repeat.attempt_request, attempt, options.served[0])
-        yield AuditCell(attempt.label, attempt.caller.label, attempt.whose, action, attempt.outcome, sql, request)
+        yield AuditCell(
+            attempt.label,
+            attempt.caller.label,
+            attempt.whose,
+            action,
+            attempt.outcome,
+            sql,
+            request,
+        )
 
 
 def _bypass_cells(bypasses: Sequence[Bypass], options: Options) -> Iterator[AuditCell]:
     for bypass in bypasses:
         sql = partial(repeat.bypass_sql, bypass)
         request = partial(_command, repeat.bypass_request, bypass, options.served[0])
-        yield AuditCell(_label(bypass), bypass.caller.label, bypass.whose, bypass.action, bypass.outcome, sql, request)
+        yield AuditCell(
+            _label(bypass),
+            bypass.caller.label,
+            bypass.whose,
+            bypass.action,
+            bypass.outcome,
+            sql,
+            request,
+        )
 
 
-def _command(request_of: Callable[..., repeat.Request | None], tried: object, default_schema: str) -> str:
+def _command(
+    request_of: Callable[..., repeat.Request | None], tried: object, default_schema: str
+) -> str:
     request = request_of(tried, default_schema)
     return request.command if request is not None else ""
 
@@ -297,17 +377,27 @@ def _command(request_of: Callable[..., repeat.Request | None], tried: object, de
 def _callable(function: catalog.Function, options: Options) -> bool:
     """Whether the options allow calls of a function."""
     allowed = options.functions and (options.volatile or function.volatility != "v")
-    return allowed and not options.tables and (not options.schemas or function.schema in options.schemas)
+    return (
+        allowed
+        and not options.tables
+        and (not options.schemas or function.schema in options.schemas)
+    )
 
 
 def check(options: Options, *catalogs: catalog.Catalog) -> None:
-    """Raise ConfigError for a schema or table that an option or audit.toml names, and none of the databases has."""
+    """Raise ConfigError for a schema or table that an option or audit.toml names, and none of the
+    databases has.
+    """
     options.configuration.check(*catalogs)
-    if unknown := set(options.schemas) - {name for found in catalogs for name in found.schema_users}:
+    if unknown := set(options.schemas) - {
+        name for found in catalogs for name in found.schema_users
+    }:
         raise ConfigError(f"--schema: no schema {min(unknown)!r} in the database")
     names = {name for found in catalogs for r in found.relations for name in (r.label, r.name)}
     if unknown := set(options.tables) - names:
-        raise ConfigError(f"--table: no table {min(unknown)!r} in the database", hint="Write schema.table.")
+        raise ConfigError(
+            f"--table: no table {min(unknown)!r} in the database", hint="Write schema.table."
+        )
 
 
 def selected(relation: catalog.Relation, options: Options) -> bool:
@@ -315,4 +405,6 @@ def selected(relation: catalog.Relation, options: Options) -> bool:
     if relation.label in options.configuration.excluded:
         return False
     in_schema = not options.schemas or relation.schema in options.schemas
-    return in_schema and (not options.tables or relation.label in options.tables or relation.name in options.tables)
+    return in_schema and (
+        not options.tables or relation.label in options.tables or relation.name in options.tables
+    )

@@ -1,5 +1,6 @@
-"""What policies and functions reveal about columns: whose id a column holds, which claims and headers are compared
-with it, which constants; and which tables the policies of a table read."""
+"""What policies and functions reveal about columns: whose id a column holds, which claims and
+headers are compared with it, which constants; and which tables the policies of a table read.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,7 +10,15 @@ from typing import Any, TypeVar
 
 from supabase_jobs.audit import expressions
 from supabase_jobs.audit.catalog import USERS, Catalog, Function, Relation
-from supabase_jobs.audit.expressions import USER_ID, Claim, Comparison, Header, Literal, Reference, Value
+from supabase_jobs.audit.expressions import (
+    USER_ID,
+    Claim,
+    Comparison,
+    Header,
+    Literal,
+    Reference,
+    Value,
+)
 
 # (oid of the table, column)
 ColumnKey = tuple[int, str]
@@ -17,29 +26,39 @@ ColumnKey = tuple[int, str]
 _Item = TypeVar("_Item", str, ColumnKey)
 
 # names of columns that hold a user's id where no policy and no foreign key shows it
-_USER_NAMES = {"user_id", "owner_id", "owner", "created_by", "author_id", "profile_id", "uid", "account_user_id"}
+_USER_NAMES = {
+    "user_id",
+    "owner_id",
+    "owner",
+    "created_by",
+    "author_id",
+    "profile_id",
+    "uid",
+    "account_user_id",
+}
 
 
 @dataclass
 class Usage:
     """The findings about the columns of a catalog.
 
-    `users` are columns that hold a user's id, `checked` those that a policy for INSERT compares with the caller.
-    `owners` are those that any policy of their own table compares with the caller, `compared` those that any policy or
-    function does.
-    `claims` and `headers` map each claim and header to the columns that it
-    is compared with, `claim_literals` and `header_literals` to the constants. `literals` maps columns to constants.
-    `hashing` maps columns that hold a hash of a header to the functions, as in `Header`.
-    `reads` maps each relation to the tables that its policies, functions or view definition read, directly or not.
-    `function_reads` maps each function to the tables that its body names, directly or by other functions.
-    `arguments` maps (function, name of an argument) to the columns that the body compares with it.
-    `user_functions` are the functions that name auth.users, directly or by other functions.
-    `policy_functions` maps each policy of a table to the signatures of the project's functions that it calls.
-    `words` are all words of policies and functions, so a column that is not among them cannot change an access.
-    `mentioned` are the columns whose names policies contain that read their table, or functions that these call.
-    `together` maps each of them to those that a policy mentions with it.
-    `nulls` are the columns that a policy or function tests with IS NULL, such as `accepted_at` of an invitation, and
-    `presences` those that one tests with IS NOT NULL, such as `released_at` of a document.
+    `users` are columns that hold a user's id, `checked` those that a policy for INSERT compares
+    with the caller. `owners` are those that any policy of their own table compares with the caller,
+    `compared` those that any policy or function does. `claims` and `headers` map each claim and
+    header to the columns that it is compared with, `claim_literals` and `header_literals` to the
+    constants. `literals` maps columns to constants. `hashing` maps columns that hold a hash of a
+    header to the functions, as in `Header`. `reads` maps each relation to the tables that its
+    policies, functions or view definition read, directly or not. `function_reads` maps each
+    function to the tables that its body names, directly or by other functions. `arguments` maps
+    (function, name of an argument) to the columns that the body compares with it. `user_functions`
+    are the functions that name auth.users, directly or by other functions. `policy_functions` maps
+    each policy of a table to the signatures of the project's functions that it calls. `words` are
+    all words of policies and functions, so a column that is not among them cannot change an access.
+    `mentioned` are the columns whose names policies contain that read their table, or functions
+    that these call. `together` maps each of them to those that a policy mentions with it. `nulls`
+    are the columns that a policy or function tests with IS NULL, such as `accepted_at` of an
+    invitation, and `presences` those that one tests with IS NOT NULL, such as `released_at` of a
+    document.
     """
 
     users: set[ColumnKey] = field(default_factory=set)
@@ -84,7 +103,9 @@ def usage(catalog: Catalog) -> Usage:
 
 
 def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
-    """Add what the policies of another database mention, as far as its tables and columns exist in this one."""
+    """Add what the policies of another database mention, as far as its tables and columns exist in
+    this one.
+    """
     by_label = {relation.label: relation for relation in catalog.relations}
 
     def here(oid: int) -> Relation | None:
@@ -93,7 +114,11 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
 
     def keys(given: Iterable[ColumnKey]) -> set[ColumnKey]:
         same = ((here(oid), column) for oid, column in given)
-        return {(relation.oid, column) for relation, column in same if relation and column in relation.by_name}
+        return {
+            (relation.oid, column)
+            for relation, column in same
+            if relation and column in relation.by_name
+        }
 
     found.words |= other.words
     for into, given in (
@@ -129,13 +154,18 @@ def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
             found.reads.setdefault(relation.oid, set()).update(read if source is catalog else same)
 
 
-# a column in the name of a state of a row, with its value: `status = paid`, `deleted_at is set`, `buyer_id of another`
-_STATE = re.compile(r"(?:^|, )(\w+)(?: = ([^,;]*)| is (set|null|in the future|in the past)| of another)")
+# a column in the name of a state of a row, with its value: `status = paid`, `deleted_at is set`,
+# `buyer_id of another`
+_STATE = re.compile(
+    r"(?:^|, )(\w+)(?: = ([^,;]*)| is (set|null|in the future|in the past)| of another)"
+)
 
 
 @dataclass(frozen=True)
 class StateColumn:
-    """A column in the name of a state: of the row's own table, or of `table`. `value` or `test` is what it has."""
+    """A column in the name of a state: of the row's own table, or of `table`. `value` or `test` is
+    what it has.
+    """
 
     table: str
     name: str
@@ -151,7 +181,8 @@ def columns_of_state(state: str) -> Iterator[StateColumn]:
 
 
 def add_states(found: Usage, catalog: Catalog, names: Iterable[str]) -> None:
-    """Add the columns and values of states, such as `public.tickets (shows: published = true; status = paid)`.
+    """Add the columns and values of states, such as `public.tickets (shows: published = true;
+    status = paid)`.
 
     A state that the access was recorded for is tried also if no policy mentions it any more.
     """
@@ -162,7 +193,11 @@ def add_states(found: Usage, catalog: Catalog, names: Iterable[str]) -> None:
             continue
         keys = set[ColumnKey]()
         for column in columns_of_state(state):
-            of = next((r for r in catalog.tables if r.name == column.table), None) if column.table else relation
+            of = (
+                next((r for r in catalog.tables if r.name == column.table), None)
+                if column.table
+                else relation
+            )
             if of is None or column.name not in of.by_name:
                 continue
             key = of.oid, column.name
@@ -195,7 +230,9 @@ class _Reader:
         self._functions: dict[str, list[Function]] = {}
         for function in catalog.functions:
             self._functions.setdefault(function.name, []).append(function)
-        self._bodies = {f.oid: expressions.body_trees(f.language, f.body) for f in catalog.functions}
+        self._bodies = {
+            f.oid: expressions.body_trees(f.language, f.body) for f in catalog.functions
+        }
         self._words = {f.signature: set(_words(f.body)) for f in catalog.functions}
         self._values: dict[str, Value | None] = {}
 
@@ -221,32 +258,40 @@ class _Reader:
                         words = set(_words(text))
                         self._usage.words |= words
                         mentioned = {
-                            (relation.oid, c.name) for c in relation.columns
+                            (relation.oid, c.name)
+                            for c in relation.columns
                             if c.name in words or re.search(rf"\b{re.escape(c.name)}\b", text)
-                        }  # fmt: skip
+                        }
                         tree = expressions.expression_tree(text)
                         self._note(tree, relation)
-                        called = self._usage.policy_functions.setdefault((relation.oid, policy.name), [])
+                        called = self._usage.policy_functions.setdefault(
+                            (relation.oid, policy.name), []
+                        )
                         self._add_functions(tree, called)
                         tables = self._tables(tree, set())
                         direct[relation.oid] |= tables
                         words = words.union(*(self._words[signature] for signature in called))
                         mentioned |= {
-                            (oid, name) for oid in (relation.oid, *tables)
+                            (oid, name)
+                            for oid in (relation.oid, *tables)
                             for name in words.intersection(self._catalog.by_oid[oid].by_name)
-                        }  # fmt: skip
+                        }
                         self._usage.mentioned |= mentioned
                         for one in mentioned:
                             self._usage.together.setdefault(one, set()).update(mentioned)
                         owners = self._compared_with_caller(tree, relation)
                         self._usage.owners |= owners
-                        if policy.command in ("a", "*") and text is (policy.checked or policy.visible):
+                        if policy.command in ("a", "*") and text is (
+                            policy.checked or policy.visible
+                        ):
                             self._usage.checked |= owners
         for function in self._catalog.functions:
             self._usage.words |= self._words[function.signature]
             self._note(self._bodies[function.oid], None)
             self._note_arguments(function)
-            tables = self._tables(self._bodies[function.oid], {function.oid}) | self._mentioned(function)
+            tables = self._tables(self._bodies[function.oid], {function.oid}) | self._mentioned(
+                function
+            )
             self._usage.function_reads[function.oid] = tables
             if self._names_users(function, {function.oid}):
                 self._usage.user_functions.add(function.oid)
@@ -257,30 +302,55 @@ class _Reader:
     def _note_flags(self) -> None:
         """Note the values of user_metadata that are conditions by themselves: flags."""
         texts = (
-            t for r in self._catalog.relations for p in r.policies for t in (p.visible, p.checked) if t is not None
+            t
+            for r in self._catalog.relations
+            for p in r.policies
+            for t in (p.visible, p.checked)
+            if t is not None
         )
         trees = [*map(expressions.expression_tree, texts), *self._bodies.values()]
         for read in sorted(
-            (v for v in expressions.request_values(trees) if isinstance(v, Claim)), key=lambda c: c.path
+            (v for v in expressions.request_values(trees) if isinstance(v, Claim)),
+            key=lambda c: c.path,
         ):
-            if read.path[0] == "user_metadata" and len(read.path) > 1 and read.path not in self._usage.claims:
+            if (
+                read.path[0] == "user_metadata"
+                and len(read.path) > 1
+                and read.path not in self._usage.claims
+            ):
                 self._usage.claim_literals.setdefault(read.path, ["true"])
 
     def _has_target(self, relation: Relation, column: str) -> bool:
-        return any(column in key.columns and key.target_name != USERS for key in relation.foreign_keys)
+        return any(
+            column in key.columns and key.target_name != USERS for key in relation.foreign_keys
+        )
 
     def _note(self, tree: Any, relation: Relation | None) -> None:
         for comparison in expressions.comparisons(tree, self._lookup):
-            for left, right in ((comparison.left, comparison.right), (comparison.right, comparison.left)):
+            for left, right in (
+                (comparison.left, comparison.right),
+                (comparison.right, comparison.left),
+            ):
                 self._note_pair(comparison, left, right, relation)
 
     def _note_arguments(self, function: Function) -> None:
-        """Note the columns that a function compares with its arguments: those by which it looks a row up."""
+        """Note the columns that a function compares with its arguments: those by which it looks a
+        row up.
+        """
         for comparison in expressions.comparisons(self._bodies[function.oid], self._lookup):
-            for left, right in ((comparison.left, comparison.right), (comparison.right, comparison.left)):
-                if not (isinstance(left, Reference) and isinstance(right, Reference) and comparison.operator == "="):
+            for left, right in (
+                (comparison.left, comparison.right),
+                (comparison.right, comparison.left),
+            ):
+                if not (
+                    isinstance(left, Reference)
+                    and isinstance(right, Reference)
+                    and comparison.operator == "="
+                ):
                     continue
-                given = right.table in (None, function.name) and right.column in function.argument_names
+                given = (
+                    right.table in (None, function.name) and right.column in function.argument_names
+                )
                 if given and (key := self._column(left, comparison.scopes, None)) is not None:
                     known = self._usage.arguments.setdefault((function.oid, right.column), [])
                     _extend(known, [key])
@@ -297,7 +367,9 @@ class _Reader:
                         found.add(key)
         return found
 
-    def _note_pair(self, comparison: Comparison, left: Value, right: Value, relation: Relation | None) -> None:
+    def _note_pair(
+        self, comparison: Comparison, left: Value, right: Value, relation: Relation | None
+    ) -> None:
         found = self._usage
         if isinstance(left, Reference):
             if (key := self._column(left, comparison.scopes, relation)) is None:
@@ -328,10 +400,16 @@ class _Reader:
             if right.text not in literals:
                 literals.append(right.text)
 
-    def _column(self, reference: Reference, scopes: Mapping[str, str], relation: Relation | None) -> ColumnKey | None:
+    def _column(
+        self, reference: Reference, scopes: Mapping[str, str], relation: Relation | None
+    ) -> ColumnKey | None:
         if reference.table is not None:
             target = self._by_name.get(scopes.get(reference.table, reference.table))
-            return (target.oid, reference.column) if target and reference.column in target.by_name else None
+            return (
+                (target.oid, reference.column)
+                if target and reference.column in target.by_name
+                else None
+            )
         tables = [self._by_name.get(name) for name in reversed(list(scopes.values()))]
         for candidate in (*tables, relation):
             if candidate is not None and reference.column in candidate.by_name:
@@ -348,11 +426,17 @@ class _Reader:
                     select = tree.get("SelectStmt", {})
                     targets = select.get("targetList", [])
                     if len(targets) == 1 and "fromClause" not in select:
-                        found = expressions.value(targets[0].get("ResTarget", {}).get("val"), self._lookup)
+                        found = expressions.value(
+                            targets[0].get("ResTarget", {}).get("val"), self._lookup
+                        )
                         if isinstance(found, Claim | Header):
                             self._values[key] = found
                 read = expressions.request_values(self._bodies[function.oid])
-                if self._values[key] is None and len(read) == 1 and not expressions.tables(self._bodies[function.oid]):
+                if (
+                    self._values[key] is None
+                    and len(read) == 1
+                    and not expressions.tables(self._bodies[function.oid])
+                ):
                     [self._values[key]] = read
         return self._values[key]
 
@@ -362,16 +446,22 @@ class _Reader:
 
     def _tables(self, tree: Any, seen: set[int]) -> set[int]:
         """The tables that an expression reads, through functions too."""
-        found = {r.oid for name in expressions.tables(tree) if (r := self._by_name.get(name)) is not None}
+        found = {
+            r.oid for name in expressions.tables(tree) if (r := self._by_name.get(name)) is not None
+        }
         for name in expressions.calls(tree):
             for function in self._named(name):
                 if function.oid not in seen:
                     seen.add(function.oid)
-                    found |= self._tables(self._bodies[function.oid], seen) | self._mentioned(function)
+                    found |= self._tables(self._bodies[function.oid], seen) | self._mentioned(
+                        function
+                    )
         return found
 
     def _add_functions(self, tree: Any, found: list[str]) -> None:
-        """Add the signatures of the functions that an expression calls, directly or by other functions."""
+        """Add the signatures of the functions that an expression calls, directly or by other
+        functions.
+        """
         for name in sorted(expressions.calls(tree)):
             for function in self._named(name):
                 if function.signature not in found:
@@ -382,7 +472,9 @@ class _Reader:
         """Whether a body names auth.users, or calls a function of the project that does."""
         if re.search(r"\bauth\W+users\b", function.body):
             return True
-        called = [f for name in expressions.calls(self._bodies[function.oid]) for f in self._named(name)]
+        called = [
+            f for name in expressions.calls(self._bodies[function.oid]) for f in self._named(name)
+        ]
         new = [f for f in called if f.oid not in seen]
         seen |= {f.oid for f in new}
         return any(self._names_users(f, seen) for f in new)

@@ -1,4 +1,6 @@
-"""Entry point of the command line: commands, signals, exit codes. Each command has a module, imported on use."""
+"""Entry point of the command line: commands, signals, exit codes. Each command has a module,
+imported on use.
+"""
 
 import errno
 import gc
@@ -32,11 +34,13 @@ COMMANDS = {
     "status": "Show every migration: applied, pending, edited or remote-only.",
     "verify": "Check a live database against the expectations of the migrations.",
     "audit": "Report who can read and change what in a project's tables, and which of it is a leak.",
-    "mutate": "Inject faults into a local database and report which of them verify or your suite detects.",
+    "mutate": "Inject faults into a local database and report which of them verify or your suite"
+    " detects.",
     "cleanup": "Delete expired jobs and inactive guests, in short transactions.",
     "migrate-guest": "Move a guest's jobs to a user.",
     "stats": "Show jobs by status and age, slow and stuck jobs, sizes, and index usage.",
-    "check-results": "Sample completed jobs and warn about result or metadata in an undocumented form.",
+    "check-results": "Sample completed jobs and warn about result or metadata in an undocumented"
+    " form.",
 }
 
 EPILOG = """\
@@ -62,7 +66,9 @@ class LazyGroup(click.Group):
             return None
         from importlib import import_module
 
-        command: click.Command = import_module(f"supabase_jobs.cli.{cmd_name.replace('-', '_')}").command
+        command: click.Command = import_module(
+            f"supabase_jobs.cli.{cmd_name.replace('-', '_')}"
+        ).command
         return command
 
     def resolve_command(
@@ -86,15 +92,19 @@ class LazyGroup(click.Group):
             formatter.write_dl([(str(int(code)), code.meaning) for code in ExitCode])
 
 
-@click.command(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="supabase-jobs", prog_name="supabase-jobs")
 @shared_options
 def cli() -> None:
-    """Migrations for jobs that guests and users share on Supabase: render, apply and verify them on a live database."""
+    """Migrations for jobs that guests and users share on Supabase: render, apply and verify them on
+    a live database.
+    """
 
 
-# A command allocates many objects and drops few of them in cycles. With Python's default of 700 objects, the search for
-# cycles takes a tenth of the processor time of verify.
+# A command allocates many objects and drops few of them in cycles. With Python's default of 700
+# objects, the search for cycles takes a tenth of the processor time of verify.
 _COLLECT_AFTER = 50_000
 
 
@@ -105,9 +115,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if sys.stderr is None:  # closed by the caller, who wants no messages
         sys.stderr = _nowhere()
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # like stderr: some encodings lack characters
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # like stderr: some encodings lack characters
     if sys.platform == "win32":
-        unsupported = ConfigError("supabase-jobs does not run on Windows", hint="Run it in WSL: wsl --install.")
+        unsupported = ConfigError(
+            "supabase-jobs does not run on Windows", hint="Run it in WSL: wsl --install."
+        )
         sys.exit(report_error(unsupported, wants_json(words)))
     _handle_signals()
     code = _run(words)
@@ -155,7 +169,8 @@ def _run(words: Sequence[str]) -> int:
 
 
 _NO_DIRECTORY = ConfigError(
-    "the current directory does not exist", hint="It was deleted or moved. Change to an existing folder: cd."
+    "the current directory does not exist",
+    hint="It was deleted or moved. Change to an existing folder: cd.",
 )
 
 
@@ -168,7 +183,9 @@ def _has_directory() -> bool:
 
 
 def _unwritable() -> int:
-    """Report that stdout cannot be written: the reader of a pipe (head, less) has exited, or the disk is full."""
+    """Report that stdout cannot be written: the reader of a pipe (head, less) has exited, or the
+    disk is full.
+    """
     sys.stdout = _nowhere()  # else Python flushes it again at exit and prints a traceback
     with suppress(OSError, ValueError):
         click.echo("error: the output could not be written", err=True)
@@ -179,7 +196,8 @@ def _nowhere() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123  never closed
 
 
-# seconds in which a second signal is ignored, because the first one has started to remove what the command made
+# seconds in which a second signal is ignored, because the first one has started to remove what the
+# command made
 _CLEANUP_SECONDS = 5.0
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # by name, because Windows lacks one
 # seconds after which a signal is repeated that arrived where Python ignores exceptions
@@ -189,11 +207,15 @@ _stopped_at = -inf
 
 
 class _Stopped(KeyboardInterrupt):  # psycopg cancels the running statement on a KeyboardInterrupt
-    """Interrupt by a signal. After a plain KeyboardInterrupt from exec(), `python -m` ignores the exit code."""
+    """Interrupt by a signal. After a plain KeyboardInterrupt from exec(), `python -m` ignores the
+    exit code.
+    """
 
 
 def _handle_signals() -> None:
-    """Let SIGTERM and SIGHUP end a command like Ctrl-C: the server cancels the statement, files are removed."""
+    """Let SIGTERM and SIGHUP end a command like Ctrl-C: the server cancels the statement, files are
+    removed.
+    """
     global _stopped_by
     _stopped_by = 0
 
@@ -206,7 +228,9 @@ def _handle_signals() -> None:
         raise _Stopped
 
     numbers = [getattr(signal, name) for name in _SIGNALS]
-    changed = [n for n in numbers if signal.getsignal(n) in (signal.SIG_DFL, signal.default_int_handler)]
+    changed = [
+        n for n in numbers if signal.getsignal(n) in (signal.SIG_DFL, signal.default_int_handler)
+    ]
     for number in changed:
         signal.signal(number, stop)
     if changed:
@@ -214,7 +238,9 @@ def _handle_signals() -> None:
 
 
 def _repeat_ignored_signals() -> None:
-    """Repeat a signal whose exception Python ignores: in `__del__`, or in the callback of a weak reference."""
+    """Repeat a signal whose exception Python ignores: in `__del__`, or in the callback of a weak
+    reference.
+    """
     report = sys.unraisablehook
 
     def repeat(ignored: "sys.UnraisableHookArgs") -> None:
@@ -243,7 +269,9 @@ def _report_internal_error(error: Exception, words: Sequence[str], as_json: bool
 
         from supabase_jobs.cli.masking import mask_all
 
-        click.echo(mask_all("".join(traceback.format_exception(error)), words, os.environ), err=True)
+        click.echo(
+            mask_all("".join(traceback.format_exception(error)), words, os.environ), err=True
+        )
     return code
 
 
@@ -253,7 +281,9 @@ def _command_path(words: Sequence[str]) -> str:
     if command is None:
         return "supabase-jobs"
     group = cli.get_command(click.Context(cli), words[command])
-    parts = [n for n in words[command + 1 :] if isinstance(group, click.Group) and n in group.commands]
+    parts = [
+        n for n in words[command + 1 :] if isinstance(group, click.Group) and n in group.commands
+    ]
     return " ".join(["supabase-jobs", words[command], *parts[:1]])
 
 

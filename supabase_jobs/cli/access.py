@@ -24,7 +24,9 @@ DEFAULT_BASELINE = Path("supabase") / "access.toml"
 
 @dataclass(frozen=True)
 class State:
-    """A state of the migrations that is compared: its name in reports, and the schemas that the API serves."""
+    """A state of the migrations that is compared: its name in reports, and the schemas that the API
+    serves.
+    """
 
     name: str
     files: "MigrationFiles"
@@ -34,7 +36,8 @@ class State:
 def earlier_state(value: str, given: "Settings", current: State) -> State:
     """The migrations of a folder or of a git revision, as an option names them.
 
-    The schemas of the API are those of the revision's config.toml; of a folder, those of the project.
+    The schemas of the API are those of the revision's config.toml; of a folder, those of the
+    project.
     """
     from supabase_jobs.sources import revision
     from supabase_jobs.sources.config_toml import CONFIG_TOML, ApiSettings, parse_api_settings
@@ -42,29 +45,39 @@ def earlier_state(value: str, given: "Settings", current: State) -> State:
 
     if given.migrations is None:
         raise ConfigError(
-            "there are no migrations to compare with", hint="Run it in the folder that contains supabase/migrations."
+            "there are no migrations to compare with",
+            hint="Run it in the folder that contains supabase/migrations.",
         )
     folder = Path(value)
     if folder.is_dir():
         if folder.name == value and _is_revision(value, given):
             raise ConfigError(
-                f"{value!r} is a folder and a git revision", hint=f"Pass ./{value} or refs/heads/{value}."
+                f"{value!r} is a folder and a git revision",
+                hint=f"Pass ./{value} or refs/heads/{value}.",
             )
         found = load_migrations(folder)
         if not found:
             raise ConfigError(
-                f"the folder {value} contains no migration", hint="Migrations are VERSION_name.sql files."
+                f"the folder {value} contains no migration",
+                hint="Migrations are VERSION_name.sql files.",
             )
         state = State(value, MigrationFiles(found, unrecognized_files(folder)), current.served)
     else:
         commit = revision.load(value, given.migrations)
         text = commit.text(given.directory / CONFIG_TOML)
-        api = parse_api_settings(text, f"{value}:{CONFIG_TOML}") if text is not None else ApiSettings()
+        api = (
+            parse_api_settings(text, f"{value}:{CONFIG_TOML}")
+            if text is not None
+            else ApiSettings()
+        )
         state = State(value, commit.migrations(given.migrations), api.schemas)
-    lacking = {m.version for m in state.files.migrations} - {m.version for m in current.files.migrations}
+    lacking = {m.version for m in state.files.migrations} - {
+        m.version for m in current.files.migrations
+    }
     if lacking:
         narrate(
-            f"note: {current.name} lacks migrations of {value}, so what they open counts as removed:"
+            f"note: {current.name} lacks migrations of {value}, so what they open counts as"
+            " removed:"
             f" {', '.join(sorted(lacking))}"
         )
     return state
@@ -80,9 +93,16 @@ def _is_revision(value: str, given: "Settings") -> bool:
 
 
 def compare_migrations(
-    given: "Settings", before: State, after: State, options: "Options", accepted: "Baseline", *, strict: bool = False,
-    major: int | None = None, hosted: "Connection | None" = None,
-) -> "AccessDiff":  # fmt: skip
+    given: "Settings",
+    before: State,
+    after: State,
+    options: "Options",
+    accepted: "Baseline",
+    *,
+    strict: bool = False,
+    major: int | None = None,
+    hosted: "Connection | None" = None,
+) -> "AccessDiff":
     """Compare two states of the migrations, built on an embedded server.
 
     With a `hosted` database, what differs there from the state before is not compared.
@@ -99,11 +119,13 @@ def compare_migrations(
         narrate(f"database: {describe(new)}")
         catalogs = [
             catalog.read(c, [*s.served, *options.schemas]) for c, s in ((old, before), (new, after))
-        ]  # fmt: skip
+        ]
         check(options, *catalogs)
         for found in catalogs:
             common.add(found)
-        options = replace(options, common=common, stable=True, partial=True, is_local=True, volatile=True)
+        options = replace(
+            options, common=common, stable=True, partial=True, is_local=True, volatile=True
+        )
         with progress("auditing the state before"):
             first = audit(old, replace(options, served=before.served))
         with progress("auditing the state after"):
@@ -127,8 +149,9 @@ def compare_pending(
 ) -> "tuple[DryRun, AccessDiff | None]":
     """Compare a local database as it is with what it is after the pending files, in a dry run.
 
-    `dry_run` calls its argument in the transaction of the pending files. Its result is that of `verify`. If the
-    comparison is not `required`, it may fail, such as for a role that may not become anon; a note has the reason.
+    `dry_run` calls its argument in the transaction of the pending files. Its result is that of
+    `verify`. If the comparison is not `required`, it may fail, such as for a role that may not
+    become anon; a note has the reason.
     """
     import psycopg
 
@@ -141,9 +164,15 @@ def compare_pending(
     common = Common()
     limit: Mapping[str, Any] = {} if seconds is None else {"seconds": seconds}
     options = Options(
-        configuration=audit_configuration(given.directory), served=load_api_settings(given.directory).schemas,
-        is_local=True, stable=True, common=common, partial=True, advance=advance, **limit,
-    )  # fmt: skip
+        configuration=audit_configuration(given.directory),
+        served=load_api_settings(given.directory).schemas,
+        is_local=True,
+        stable=True,
+        common=common,
+        partial=True,
+        advance=advance,
+        **limit,
+    )
 
     def audited(connection: "Connection", options: "Options") -> "Audit | None":
         try:
@@ -200,4 +229,8 @@ def locations(given: "Settings") -> "Mapping[str, Location]":
     """Object → line of the project's migrations; none without a folder of migrations."""
     from supabase_jobs.sources import project
 
-    return project.object_locations(given, default_schema="public") if given.migrations is not None else {}
+    return (
+        project.object_locations(given, default_schema="public")
+        if given.migrations is not None
+        else {}
+    )

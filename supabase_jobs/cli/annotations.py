@@ -19,7 +19,9 @@ def enabled() -> bool:
 
 
 def annotate_error(error: SupabaseJobsError, message: str, hint: str | None) -> None:
-    """Annotate an error, at its file and line if known. `message` and `hint` must contain no password."""
+    """Annotate an error, at its file and line if known. `message` and `hint` must contain no
+    password.
+    """
     if not enabled():
         return
     from supabase_jobs.report import github
@@ -38,7 +40,11 @@ def annotate_findings(result: "Verification", program: str = "verify") -> None:
     from supabase_jobs.report import github
 
     top = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
-    existing = {name: location for name, location in result.locations.items() if (top / location.file).is_file()}
+    existing = {
+        name: location
+        for name, location in result.locations.items()
+        if (top / location.file).is_file()
+    }
     for line in github.verification(replace(result, locations=existing), program):
         click.echo(line, err=True)
 

@@ -26,11 +26,14 @@ def api_options(tested: str) -> Callable[[Command], Command]:
             metavar="[URL]",
             is_flag=False,
             flag_value="",
-            help=f"{tested} through this API (default: SUPABASE_URL, else the local API), with the keys in"
+            help=f"{tested} through this API (default: SUPABASE_URL, else the local API), with the"
+            " keys in"
             " SUPABASE_ANON_KEY, SUPABASE_SERVICE_ROLE_KEY, SUPABASE_JWT_SECRET.",
         )
         remote = click.option(
-            "--allow-remote", is_flag=True, help="Allow an API and a database that are not on this machine."
+            "--allow-remote",
+            is_flag=True,
+            help="Allow an API and a database that are not on this machine.",
         )
         return url(remote(command))
 
@@ -38,7 +41,9 @@ def api_options(tested: str) -> Callable[[Command], Command]:
 
 
 def local_endpoint(command: str, given: "Settings", url: str, *, allow_remote: bool) -> "Endpoint":
-    """The API at `url` (see `api_target`). Raises ConfigError too if the target database is not on this machine."""
+    """The API at `url` (see `api_target`). Raises ConfigError too if the target database is not on
+    this machine.
+    """
     from supabase_jobs.database import conninfo
     from supabase_jobs.database.hosts import is_local
 
@@ -46,7 +51,8 @@ def local_endpoint(command: str, given: "Settings", url: str, *, allow_remote: b
     address = conninfo.read(database_url(given)).address
     if not allow_remote and not (is_local(address.host) and is_local(address.hostaddr)):
         raise ConfigError(
-            f"{command} through the API commits rows before it removes them again, and {address} is not a local"
+            f"{command} through the API commits rows before it removes them again, and {address}"
+            " is not a local"
             " database",
             hint="If these rows can do no harm there, pass --allow-remote.",
         )
@@ -58,8 +64,8 @@ def api_target(
 ) -> "Endpoint":
     """The API at `url`, or if that is '' at SUPABASE_URL, or else the local API of this directory.
 
-    Keys come from the environment, those of the local API from its state. Raises ConfigError (2) for an invalid or
-    remote URL, and for a missing or invalid key.
+    Keys come from the environment, those of the local API from its state. Raises ConfigError (2)
+    for an invalid or remote URL, and for a missing or invalid key.
     """
     from supabase_jobs.api.endpoint import (
         ANON_VARIABLE,
@@ -79,21 +85,29 @@ def api_target(
     if not configured:
         raise ConfigError(
             "no target API",
-            hint=f"Pass --api-url URL, or set {URL_VARIABLE}, or start one here: supabase-jobs local start --api.",
+            hint=f"Pass --api-url URL, or set {URL_VARIABLE}, or start one here: supabase-jobs"
+            " local start --api.",
         )
     url = parse_url(configured, "--api-url" if url else URL_VARIABLE)
     if not allow_remote and not is_local(host := host_of(url)):
         raise ConfigError(
-            f"{command} through the API commits rows and removes them again, and {host} is not a local machine",
-            hint="If that does no harm to the project (no worker processes queued jobs), pass --allow-remote.",
+            f"{command} through the API commits rows and removes them again, and {host} is not a"
+            " local machine",
+            hint="If that does no harm to the project (no worker processes queued jobs), pass"
+            " --allow-remote.",
         )
     if local is not None and url.replace("//localhost:", "//127.0.0.1:") == local.url:
         return Endpoint(local.url, local.keys)
     keys = keys_from_environment(environ)
-    named = {ANON_VARIABLE: keys.anon, SERVICE_VARIABLE: keys.service_role, JWT_VARIABLE: keys.secret}
+    named = {
+        ANON_VARIABLE: keys.anon,
+        SERVICE_VARIABLE: keys.service_role,
+        JWT_VARIABLE: keys.secret,
+    }
     if missing := [name for name, key in named.items() if not key]:
         raise ConfigError(
             f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
-            hint="See API settings in the dashboard; `supabase status -o env` prints the keys of a local project.",
+            hint="See API settings in the dashboard; `supabase status -o env` prints the keys of a"
+            " local project.",
         )
     return Endpoint(url, keys)

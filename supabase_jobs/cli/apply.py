@@ -44,11 +44,15 @@ _UNITS = {"ms": 1, "s": 1000, "min": 60_000}
 
 
 class Duration(click.ParamType[int]):
-    """A duration as PostgreSQL writes it (`500ms`, `4s`, `1min`; milliseconds without a unit), in milliseconds."""
+    """A duration as PostgreSQL writes it (`500ms`, `4s`, `1min`; milliseconds without a unit), in
+    milliseconds.
+    """
 
     name = "duration"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
         """Parse the duration; it is at least 1 ms, because 0 would disable the timeout."""
         if isinstance(value, int):
             return value
@@ -63,11 +67,20 @@ class Duration(click.ParamType[int]):
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Run all pending files in one transaction and roll back; on a local database, verify before that, and report"
+    help="Run all pending files in one transaction and roll back; on a local database, verify"
+    " before that, and report"
     " what changes in who can do what.",
 )
-@click.option("--verify", is_flag=True, help="With --dry-run: verify on a remote database too, and hold its locks.")
-@click.option("--allow-remote", is_flag=True, help="With --verify: hold locks on a remote database without asking.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="With --dry-run: verify on a remote database too, and hold its locks.",
+)
+@click.option(
+    "--allow-remote",
+    is_flag=True,
+    help="With --verify: hold locks on a remote database without asking.",
+)
 @click.option("--to", metavar="VERSION", help="Apply only up to this version, inclusive.")
 @click.option(
     "--lock-timeout",
@@ -83,7 +96,11 @@ class Duration(click.ParamType[int]):
     show_default=True,
     help="How often a file is retried after a lock timeout.",
 )
-@click.option("--include-all", is_flag=True, help="Also apply pending files older than the newest applied one.")
+@click.option(
+    "--include-all",
+    is_flag=True,
+    help="Also apply pending files older than the newest applied one.",
+)
 @shared_options
 @json_option
 @click.pass_context
@@ -97,10 +114,11 @@ def command(
     retries: int,
     include_all: bool,
 ) -> None:
-    """Apply the pending migrations, each file in a transaction, and record them as `supabase db push` does.
+    """Apply the pending migrations, each file in a transaction, and record them as `supabase db
+    push` does.
 
-    Stops before anything runs if files and database disagree (exit 4) or a file is refused (exit 2). If a
-    statement fails, its file is rolled back and the files before it are kept (exit 6).
+    Stops before anything runs if files and database disagree (exit 4) or a file is refused (exit
+    2). If a statement fails, its file is rolled back and the files before it are kept (exit 6).
     """
     from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
     from supabase_jobs.migrations.locks import LockOptions
@@ -118,18 +136,24 @@ def command(
         return
     if verify or allow_remote:
         raise ConfigError(
-            "--verify and --allow-remote belong to --dry-run", hint="Run supabase-jobs verify afterwards."
+            "--verify and --allow-remote belong to --dry-run",
+            hint="Run supabase-jobs verify afterwards.",
         )
     text = not as_json(ctx)
     write_errors: list[OSError] = []
     observer = ApplyObserver(
-        narrate, progress, lambda migration: _print_applied(migration, write_errors) if text else None, advance
+        narrate,
+        progress,
+        lambda migration: _print_applied(migration, write_errors) if text else None,
+        advance,
     )
     with connected(given) as connection:
         connection.add_notice_handler(_narrate_notice)
         applied, before = apply_pending(connection, files, observer=observer, **options)
     if not text:
-        print_json({"applied": [asdict(a) for a in applied], "already_applied": before, "dry_run": False})
+        print_json(
+            {"applied": [asdict(a) for a in applied], "already_applied": before, "dry_run": False}
+        )
     elif not applied:
         from supabase_jobs.report.wording import counted
 
@@ -150,7 +174,8 @@ def _narrate_notice(notice: "Diagnostic") -> None:
 def _print_applied(migration: "AppliedMigration", write_errors: list[OSError]) -> None:
     """Print an applied file at once, because a later file may fail.
 
-    If stdout cannot be written, the other files are still applied; the error determines the exit code at the end.
+    If stdout cannot be written, the other files are still applied; the error determines the exit
+    code at the end.
     """
     try:
         output(f"applied  {migration.version}  {migration.name}  {migration.ms:.0f} ms")
@@ -184,7 +209,9 @@ def _dry_run(
     with connected(given) as connection:
         connection.add_notice_handler(_narrate_notice)
         address = connected_address(connection)
-        verified = partial(check, expectations=expectations) if expectations and address.is_local else None
+        verified = (
+            partial(check, expectations=expectations) if expectations and address.is_local else None
+        )
 
         before: list[str] = []
 
@@ -209,10 +236,16 @@ def _dry_run(
                 _confirm_locks(run, str(address), allow_remote=allow_remote)
                 with progress("running them again, and verifying with the locks held"):
                     run, before[:] = dry_run(
-                        connection, files, check=partial(check, expectations=expectations), **options
+                        connection,
+                        files,
+                        check=partial(check, expectations=expectations),
+                        **options,
                     )
             else:
-                narrate("note: not verified, because verify would hold the locks of the files on a remote database")
+                narrate(
+                    "note: not verified, because verify would hold the locks of the files on a"
+                    " remote database"
+                )
     for warning in run.warnings:
         narrate(f"warning: {warning}")
     if as_json(ctx):
@@ -240,7 +273,10 @@ def _dry_run(
 def _confirm_locks(run: "DryRun", address: str, *, allow_remote: bool) -> None:
     """Warn about the locks that verify prolongs on a remote database, and ask for consent."""
     tables = sorted({table for file in run.files if file.lock for table in file.lock.tables})
-    narrate(f"warning: verify holds the locks of the files until it ends; blocked: {', '.join(tables) or 'no table'}")
+    narrate(
+        "warning: verify holds the locks of the files until it ends; blocked:"
+        f" {', '.join(tables) or 'no table'}"
+    )
     if allow_remote:
         return
     if not sys.stdin.isatty():
@@ -275,9 +311,13 @@ def _print_dry_run(run: "DryRun", access: "AccessDiff | None") -> None:
         tables = "" if file.lock is None else f" on {', '.join(file.lock.tables)}"
         click.echo(f"ran          {file.version}  {file.name}  {file.ms:.0f} ms  {lock}{tables}")
         if file.locks:
-            narrate(f"note: {file.file_name} locks until it commits: {'; '.join(map(str, file.locks))}")
+            narrate(
+                f"note: {file.file_name} locks until it commits: {'; '.join(map(str, file.locks))}"
+            )
     for migration in run.skipped:
-        click.echo(f"skipped      {migration.version}  {migration.name}  cannot run in a transaction")
+        click.echo(
+            f"skipped      {migration.version}  {migration.name}  cannot run in a transaction"
+        )
     if not run.files and not run.skipped:
         click.echo("Nothing to apply.")
     if access is not None:

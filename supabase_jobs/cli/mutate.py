@@ -47,35 +47,86 @@ _NAMES = {"tables": "table", "tests_folder": "tests", "whole": "all"}
     "--run",
     "suite",
     metavar="COMMAND",
-    help="Test this suite instead of verify: run it once for each fault, with SUPABASE_DB_URL, DATABASE_URL and the"
+    help="Test this suite instead of verify: run it once for each fault, with SUPABASE_DB_URL,"
+    " DATABASE_URL and the"
     " PG… variables of a copy of the database.",
 )
 @click.option(
     "--only",
     metavar="NAME,…",
-    shell_complete=lambda ctx, _option, word: complete_list(KINDS if ctx.params.get("suite") else AREAS, word),
-    help="Areas of verify that may kill a mutant (default: all): structure, access, functions, plans. Without"
+    shell_complete=lambda ctx, _option, word: complete_list(
+        KINDS if ctx.params.get("suite") else AREAS, word
+    ),
+    help="Areas of verify that may kill a mutant (default: all): structure, access, functions,"
+    " plans. Without"
     " structure, only the effect of a fault kills it, and the command takes several times as long."
     " With --run: kinds of faults: policies, privileges, functions.",
 )
-@click.option("--jobs", type=click.IntRange(1), help="With --run: copies at a time (default: number of processors).")
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="With --run: only N faults, chosen at random.")
-@click.option("--seed", type=int, default=0, show_default=True, help="With --sample: another number, other faults.")
-@click.option("--table", "tables", multiple=True, metavar="NAME", help="With --run: only this object; may be repeated.")
-@click.option("--timeout", type=click.FloatRange(0.1), metavar="SECONDS", help="With --run: time limit of a run"
-              " (default: none for the suite without a fault, then four times its time, and at least 10).")  # fmt: skip
-@click.option("--tests", "tests_folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
-              help="With --run: write the missing tests into this folder, for pytest and pgTAP.")  # fmt: skip
-@click.option("--call-functions", is_flag=True, help="With --run: to tell equivalent mutants, also call functions that"
-              " may change something.")  # fmt: skip
-@click.option("--allow-remote", is_flag=True, help="Allow a database on another machine; never with --run.")
-@click.option("--format", "format_", type=click.Choice(FORMATS), help="Format of the report (text, json; the others"
-              " with --run).")  # fmt: skip
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    help="With --run: copies at a time (default: number of processors).",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="N",
+    help="With --run: only N faults, chosen at random.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="With --sample: another number, other faults.",
+)
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    metavar="NAME",
+    help="With --run: only this object; may be repeated.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1),
+    metavar="SECONDS",
+    help="With --run: time limit of a run"
+    " (default: none for the suite without a fault, then four times its time, and at least 10).",
+)
+@click.option(
+    "--tests",
+    "tests_folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="With --run: write the missing tests into this folder, for pytest and pgTAP.",
+)
+@click.option(
+    "--call-functions",
+    is_flag=True,
+    help="With --run: to tell equivalent mutants, also call functions that may change something.",
+)
+@click.option(
+    "--allow-remote", is_flag=True, help="Allow a database on another machine; never with --run."
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="Format of the report (text, json; the others with --run).",
+)
 @click.option("--json", "json_", is_flag=True, help=JSON_HELP)
-@click.option("--all", "whole", is_flag=True, help="With --run: print the SQL and the missing tests of each survivor,"
-              " as --output does.")  # fmt: skip
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="With --run: write the report to this"
-              " file.")  # fmt: skip
+@click.option(
+    "--all",
+    "whole",
+    is_flag=True,
+    help="With --run: print the SQL and the missing tests of each survivor, as --output does.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --run: write the report to this file.",
+)
 @shared_options
 @click.pass_context
 def command(
@@ -88,26 +139,38 @@ def command(
     json_: bool,
     **options: Any,
 ) -> None:
-    """Inject faults into a local database, one at a time, and report which of them verify or your suite detects.
+    """Inject faults into a local database, one at a time, and report which of them verify or your
+    suite detects.
 
-    The faults are derived from the catalogs: policies, privileges, constraints, indexes, functions and others. Each is
-    injected in a transaction, verified and rolled back. With --run, each is committed in a copy of the database.
-    Exits 1 if a mutant survived, or if no fault was injected.
+    The faults are derived from the catalogs: policies, privileges, constraints, indexes, functions
+    and others. Each is injected in a transaction, verified and rolled back. With --run, each is
+    committed in a copy of the database. Exits 1 if a mutant survived, or if no fault was injected.
     """
     if json_ and format_ not in (None, "json"):
-        raise ConfigError(f"--json conflicts with --format {format_}", hint="Pass only one of them.")
+        raise ConfigError(
+            f"--json conflicts with --format {format_}", hint="Pass only one of them."
+        )
     form = "json" if json_ else format_ or "text"
     if suite is not None:
         if not suite.strip():
             raise ConfigError("--run is empty", hint="Pass a shell command: --run 'pytest -q'.")
         if allow_remote:
-            raise ConfigError("--run never uses a remote database", hint="Leave out --allow-remote.")
+            raise ConfigError(
+                "--run never uses a remote database", hint="Leave out --allow-remote."
+            )
         _run_suite(ctx, suite, only, form, options)
         return
     given_options = [name for name, value in options.items() if value and name != "seed"]
     if given_options or form not in ("text", "json"):
-        name = f"--{_NAMES.get(given_options[0], given_options[0])}" if given_options else f"--format {form}"
-        raise ConfigError(f"{name.replace('_', '-')} needs --run", hint="Pass the command of a suite: --run 'pytest'.")
+        name = (
+            f"--{_NAMES.get(given_options[0], given_options[0])}"
+            if given_options
+            else f"--format {form}"
+        )
+        raise ConfigError(
+            f"{name.replace('_', '-')} needs --run",
+            hint="Pass the command of a suite: --run 'pytest'.",
+        )
     _run_verify(ctx, only, allow_remote, form == "json")
 
 
@@ -130,7 +193,9 @@ def _run_verify(ctx: click.Context, only: str | None, allow_remote: bool, as_jso
     ctx.exit(passed(result.ok))
 
 
-def _run_suite(ctx: click.Context, suite: str, only: str | None, form: str, options: Mapping[str, Any]) -> None:
+def _run_suite(
+    ctx: click.Context, suite: str, only: str | None, form: str, options: Mapping[str, Any]
+) -> None:
     from supabase_jobs.audit.run import Options
     from supabase_jobs.database.connection import describe
     from supabase_jobs.local.server import running_url
@@ -203,7 +268,10 @@ def _progress(plan: "Plan") -> Iterator[Callable[["SuiteMutant"], None]]:
     from supabase_jobs.report.wording import counted
 
     faults = counted(total, "fault")
-    narrate(f"the suite passes in {plan.suite_seconds:.1f} s; {faults}, at most {plan.timeout:.0f} s each")
+    narrate(
+        f"the suite passes in {plan.suite_seconds:.1f} s; {faults}, at most {plan.timeout:.0f} s"
+        " each"
+    )
     started, ended, killed = time.monotonic(), 0, 0
     with counter("mutants", lambda: total) as advance:
 
@@ -249,7 +317,11 @@ def _write_tests(folder: Path, result: "SuiteMutation") -> None:
     number = sum(bool(mutant.tests) for mutant in result.survivors)
     for name, text in add_to(folder, result.survivors).items():
         write_file(folder / name, text)
-    narrate(f"wrote the tests for {counted(number, 'survivor')} into {folder}" if number else "no missing tests")
+    narrate(
+        f"wrote the tests for {counted(number, 'survivor')} into {folder}"
+        if number
+        else "no missing tests"
+    )
 
 
 def _document(result: "MutationResult") -> dict[str, object]:
@@ -269,13 +341,18 @@ def _document(result: "MutationResult") -> dict[str, object]:
         "killed": result.killed,
         "total": len(result.mutants),
         "waived": [{"id": m.fault.id, "reason": m.waived} for m in result.waived],
-        "not_injected": [{"id": fault.id, "error": error, "sql": fault.sql} for fault, error in result.not_injected],
+        "not_injected": [
+            {"id": fault.id, "error": error, "sql": fault.sql}
+            for fault, error in result.not_injected
+        ],
     }
 
 
 def _print(result: "MutationResult") -> None:
     for mutant in result.survivors:
-        click.echo(f"SURVIVED  {mutant.fault.id}\n  {mutant.fault.object}: {mutant.fault.description}")
+        click.echo(
+            f"SURVIVED  {mutant.fault.id}\n  {mutant.fault.object}: {mutant.fault.description}"
+        )
         click.echo("".join(f"  {line}\n" for line in mutant.fault.sql.splitlines()))
     for mutant in result.waived:
         click.echo(f"waived  {mutant.fault.id}\n  {mutant.waived}\n")
@@ -290,7 +367,8 @@ def _print(result: "MutationResult") -> None:
 
     verdict = "ok" if result.ok else "FAILED"
     click.echo(
-        f"{verdict}: {counted(len(result.mutants), 'mutant')}, {result.killed} killed, {len(result.waived)} waived,"
+        f"{verdict}: {counted(len(result.mutants), 'mutant')}, {result.killed} killed,"
+        f" {len(result.waived)} waived,"
         f" {len(result.survivors)} survived; {len(result.not_injected)} not injected"
     )
     if not result.mutants:

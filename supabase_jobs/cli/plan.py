@@ -36,26 +36,33 @@ if TYPE_CHECKING:
     "--locks",
     "with_dry_run",
     is_flag=True,
-    help="Also find the locks of code that the files run: run the files in a dry run, which takes these locks briefly.",
+    help="Also find the locks of code that the files run: run the files in a dry run, which takes"
+    " these locks briefly.",
 )
 @click.option(
     "--access",
     "with_access",
     is_flag=True,
-    help="Also compare who can do what before and after the pending files; exit 1 if access is wider. On a local"
+    help="Also compare who can do what before and after the pending files; exit 1 if access is"
+    " wider. On a local"
     " database they run in a transaction that is rolled back; for any other, in an embedded server.",
 )
-@click.option("--files-only", is_flag=True, help="Connect to no database: exit 2 if apply would refuse a file.")
+@click.option(
+    "--files-only",
+    is_flag=True,
+    help="Connect to no database: exit 2 if apply would refuse a file.",
+)
 @shared_options
 @json_option
 @click.pass_context
 def command(ctx: click.Context, with_dry_run: bool, with_access: bool, files_only: bool) -> None:
-    """Show what apply would do, and the locks of the pending files on tables that the files do not create.
+    """Show what apply would do, and the locks of the pending files on tables that the files do not
+    create.
 
-    Read-only: creates nothing, not even the ledger. With --locks, the files run in a transaction that is rolled back.
-    With --access, rows are generated and callers impersonated as `audit` does, and all of it is rolled back: in a local
-    database, or in two databases of an embedded server with the files that are applied, and with all files. A database
-    that is not local is only read.
+    Read-only: creates nothing, not even the ledger. With --locks, the files run in a transaction
+    that is rolled back. With --access, rows are generated and callers impersonated as `audit` does,
+    and all of it is rolled back: in a local database, or in two databases of an embedded server
+    with the files that are applied, and with all files. A database that is not local is only read.
     """
     from supabase_jobs.migrations import ledger
     from supabase_jobs.migrations.dry_run import dry_run
@@ -67,9 +74,15 @@ def command(ctx: click.Context, with_dry_run: bool, with_access: bool, files_onl
     files = project.files(given)
     if files_only:
         if with_dry_run:
-            raise ConfigError("--locks needs a database, and --files-only uses none", hint="Pass only one of them.")
+            raise ConfigError(
+                "--locks needs a database, and --files-only uses none",
+                hint="Pass only one of them.",
+            )
         if with_access:
-            raise ConfigError("--access needs a database, and --files-only uses none", hint="Pass only one of them.")
+            raise ConfigError(
+                "--access needs a database, and --files-only uses none",
+                hint="Pass only one of them.",
+            )
         migration_plan = plan(files, ())
         raise_problems(migration_plan)
         _print(ctx, migration_plan, {})
@@ -84,32 +97,51 @@ def command(ctx: click.Context, with_dry_run: bool, with_access: bool, files_onl
             locks = merged(locks, {file.file_name: file.locks for file in run.files})
         if with_access:
             raise_problems(migration_plan)
-            access = _access(given, connection, files, migration_plan) if migration_plan.pending else None
+            access = (
+                _access(given, connection, files, migration_plan)
+                if migration_plan.pending
+                else None
+            )
     _print(ctx, migration_plan, locks, access)
     ctx.exit(passed(access is None or access.ok))
 
 
 def _access(
-    given: "Settings", connection: "Connection", files: "MigrationFiles", migration_plan: "MigrationPlan"
+    given: "Settings",
+    connection: "Connection",
+    files: "MigrationFiles",
+    migration_plan: "MigrationPlan",
 ) -> "AccessDiff | None":
     """What the pending files change in the access."""
     from supabase_jobs.audit.run import Options
-    from supabase_jobs.cli.access import State, compare_migrations, compare_pending, named_by_project, project_baseline
+    from supabase_jobs.cli.access import (
+        State,
+        compare_migrations,
+        compare_pending,
+        named_by_project,
+        project_baseline,
+    )
     from supabase_jobs.database.conninfo import connected_address
     from supabase_jobs.migrations.dry_run import dry_run
     from supabase_jobs.sources.config_toml import load_api_settings
     from supabase_jobs.sources.files import MigrationFiles
 
     if connected_address(connection).is_local:
-        return compare_pending(connection, given, lambda check: dry_run(connection, files, check=check)[0])[1]
+        return compare_pending(
+            connection, given, lambda check: dry_run(connection, files, check=check)[0]
+        )[1]
     narrate("note: the files run in an embedded server; the database itself is only read")
     applied = MigrationFiles([m for m in files.migrations if m.version in migration_plan.applied])
     served = load_api_settings(given.directory).schemas
     diff = compare_migrations(
-        given, State("the applied files", applied, served), State("the pending files", files, served),
-        Options(configuration=audit_configuration(given.directory), advance=advance), project_baseline(),
-        major=connection.info.server_version // 10_000, hosted=connection,
-    )  # fmt: skip
+        given,
+        State("the applied files", applied, served),
+        State("the pending files", files, served),
+        Options(configuration=audit_configuration(given.directory), advance=advance),
+        project_baseline(),
+        major=connection.info.server_version // 10_000,
+        hosted=connection,
+    )
     return named_by_project(diff)
 
 
@@ -132,7 +164,9 @@ def _print(
         click.echo(f"pending  {migration.version}  {migration.name}")
     for problem in migration_plan.problems:
         line = f" (line {problem.line})" if problem.line else ""
-        click.echo(f"problem  {problem.version}  {problem.name}{line}: {problem.kind}: {problem.message}")
+        click.echo(
+            f"problem  {problem.version}  {problem.name}{line}: {problem.kind}: {problem.message}"
+        )
     for file, found in locks.items():
         narrate(f"note: {file} locks until it commits: {'; '.join(map(str, found))}")
     if not migration_plan.pending and not migration_plan.problems:

@@ -1,4 +1,6 @@
-"""The database of commands that audit: the target, or an embedded server with the project's migrations."""
+"""The database of commands that audit: the target, or an embedded server with the project's
+migrations.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,11 +21,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def project_database(given: "Settings", *, seed: bool = False) -> Iterator[tuple["Connection", bool]]:
-    """The target database; without one, an embedded server with the project's migrations, removed afterwards.
+def project_database(
+    given: "Settings", *, seed: bool = False
+) -> Iterator[tuple["Connection", bool]]:
+    """The target database; without one, an embedded server with the project's migrations, removed
+    afterwards.
 
-    With `seed`, the project's seed files run after the migrations. Raises ConfigError for `seed` with a target
-    database, and without a target database if there are no migrations.
+    With `seed`, the project's seed files run after the migrations. Raises ConfigError for `seed`
+    with a target database, and without a target database if there are no migrations.
     """
     from supabase_jobs.database.connection import connect
     from supabase_jobs.local import server
@@ -64,10 +69,12 @@ def project_database(given: "Settings", *, seed: bool = False) -> Iterator[tuple
 def compared_databases(
     given: "Settings", before: "MigrationFiles", after: "MigrationFiles", major: int | None = None
 ) -> Iterator[tuple["Connection", "Connection"]]:
-    """Two databases of an embedded server, with the migrations before and after; removed afterwards.
+    """Two databases of an embedded server, with the migrations before and after; removed
+    afterwards.
 
-    The files that both begin with are applied once, then the database is copied. If a file beyond them changes a role,
-    which belongs to all databases of a server, each database gets a server of its own.
+    The files that both begin with are applied once, then the database is copied. If a file beyond
+    them changes a role, which belongs to all databases of a server, each database gets a server of
+    its own.
     """
     from supabase_jobs.database.connection import connect
     from supabase_jobs.local import server
@@ -85,7 +92,11 @@ def compared_databases(
         _copy(embedded, name, copy)
         old = stack.enter_context(connect(embedded.url_for(copy)))
         new = stack.enter_context(connect(embedded.url))
-        missing = [] if len(shared.migrations) == len(before.migrations) else _beside(embedded, old, before)
+        missing = (
+            []
+            if len(shared.migrations) == len(before.migrations)
+            else _beside(embedded, old, before)
+        )
         if missing is not None and (more := _beside(embedded, new, after)) is not None:
             _narrate_missing([*missing, *more])
             yield old, new
@@ -107,7 +118,9 @@ def _common(before: "MigrationFiles", after: "MigrationFiles") -> "MigrationFile
         return migration.version, migration.text
 
     pairs = zip(before.migrations, after.migrations, strict=False)
-    return MigrationFiles([new for _, new in takewhile(lambda p: content(p[0]) == content(p[1]), pairs)])
+    return MigrationFiles(
+        [new for _, new in takewhile(lambda p: content(p[0]) == content(p[1]), pairs)]
+    )
 
 
 def _copy(embedded: "ServerInfo", name: str, copy: str) -> None:
@@ -121,8 +134,12 @@ def _copy(embedded: "ServerInfo", name: str, copy: str) -> None:
             superuser.execute(statement.encode())
 
 
-def _beside(embedded: "ServerInfo", connection: "Connection", files: "MigrationFiles") -> list[str] | None:
-    """Apply files to one of several databases; None if that changes the others. Returns the missing extensions."""
+def _beside(
+    embedded: "ServerInfo", connection: "Connection", files: "MigrationFiles"
+) -> list[str] | None:
+    """Apply files to one of several databases; None if that changes the others. Returns the missing
+    extensions.
+    """
     from supabase_jobs.database.connection import connect
     from supabase_jobs.local.databases import shared_state
 
@@ -150,13 +167,17 @@ def _apply(connection: "Connection", superuser_url: str, files: "MigrationFiles"
 def _narrate_missing(extensions: list[str]) -> None:
     if extensions:
         narrate(
-            f"note: not installed: {', '.join(dict.fromkeys(extensions))}; the embedded server has stand-ins for some"
-            " of their functions. With all of them: install a PostgreSQL that has them, or pass --db-url"
+            f"note: not installed: {', '.join(dict.fromkeys(extensions))}; the embedded server has"
+            " stand-ins for some"
+            " of their functions. With all of them: install a PostgreSQL that has them, or pass"
+            " --db-url"
         )
 
 
 def _version(given: "Settings", major: int | None = None) -> dict[str, Any]:
-    """The PostgreSQL of `[db] major_version`, unless a version is given; or the nearest one that is installed."""
+    """The PostgreSQL of `[db] major_version`, unless a version is given; or the nearest one that is
+    installed.
+    """
     from supabase_jobs.local import account, binaries
     from supabase_jobs.sources.config_toml import load_major_version
 
@@ -166,7 +187,9 @@ def _version(given: "Settings", major: int | None = None) -> dict[str, Any]:
         return {"postgres_bin": installed.bin_dir}
     nearest = binaries.nearest_embedded(major)
     if nearest != major:
-        narrate(f"note: PostgreSQL {major} is not installed, so the audit runs on PostgreSQL {nearest}")
+        narrate(
+            f"note: PostgreSQL {major} is not installed, so the audit runs on PostgreSQL {nearest}"
+        )
     return {"major": nearest}
 
 

@@ -5,7 +5,14 @@ import sys
 
 import click
 
-from supabase_jobs.cli.common import as_json, connected, json_option, print_json, settings, shared_options
+from supabase_jobs.cli.common import (
+    as_json,
+    connected,
+    json_option,
+    print_json,
+    settings,
+    shared_options,
+)
 
 
 @click.command(epilog="Example: supabase-jobs stats --stuck-after 30")
@@ -23,8 +30,8 @@ from supabase_jobs.cli.common import as_json, connected, json_option, print_json
 def command(ctx: click.Context, stuck_after: int) -> None:
     """Show jobs by status and age, slow and stuck jobs, sizes, index usage, and dead rows.
 
-    Only reads, also on a replica; a query that takes longer than 10 s is cancelled. Prints ids of jobs, but no URLs
-    and no owners. Draws bars on a terminal.
+    Only reads, also on a replica; a query that takes longer than 10 s is cancelled. Prints ids of
+    jobs, but no URLs and no owners. Draws bars on a terminal.
     """
     from supabase_jobs.operations.stats import collect
     from supabase_jobs.report.stats import text
@@ -32,7 +39,9 @@ def command(ctx: click.Context, stuck_after: int) -> None:
     with connected(settings(ctx)) as connection:
         stats = collect(connection, {"minutes": stuck_after})
     if as_json(ctx):
-        print_json({**stats.sections, "stuck_after_minutes": stuck_after, "unanswered": stats.unanswered})
+        print_json(
+            {**stats.sections, "stuck_after_minutes": stuck_after, "unanswered": stats.unanswered}
+        )
     else:
         chart = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         click.echo(text(stats.sections, stats.unanswered, stuck_after, chart=chart), nl=False)

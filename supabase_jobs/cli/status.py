@@ -2,17 +2,29 @@
 
 import click
 
-from supabase_jobs.cli.common import as_json, connected, json_option, print_json, settings, shared_options
+from supabase_jobs.cli.common import (
+    as_json,
+    connected,
+    json_option,
+    print_json,
+    settings,
+    shared_options,
+)
 from supabase_jobs.exit_codes import ExitCode
 
 
 @click.command(epilog="Example: supabase-jobs status --exit-code")
-@click.option("--exit-code", is_flag=True, help="Exit 3 if migrations are pending, 4 if files and database disagree.")
+@click.option(
+    "--exit-code",
+    is_flag=True,
+    help="Exit 3 if migrations are pending, 4 if files and database disagree.",
+)
 @shared_options
 @json_option
 @click.pass_context
 def command(ctx: click.Context, exit_code: bool) -> None:
-    """Show every migration: applied, pending, edited (the file differs from what was applied), remote-only.
+    """Show every migration: applied, pending, edited (the file differs from what was applied),
+    remote-only.
 
     The comparison ignores layout and comments; if only these differ, the output notes it.
     """
@@ -44,7 +56,10 @@ def command(ctx: click.Context, exit_code: bool) -> None:
     else:
         for status in migration_plan.statuses:
             note = "older than an applied one" if status.version in out_of_order else status.note
-            click.echo(f"{status.state:<11}  {status.version}  {status.name}" + (f"  ({note})" if note else ""))
+            click.echo(
+                f"{status.state:<11}  {status.version}  {status.name}"
+                + (f"  ({note})" if note else "")
+            )
         for text in (s.diff for s in migration_plan.statuses if s.diff):
             click.echo(f"\n{text}", nl=False)
         if not migration_plan.statuses:

@@ -35,9 +35,9 @@ def output(line: str) -> None:
 def progress(text: str, *, quiet: bool = False) -> Iterator[None]:
     """Show the current step while the block runs.
 
-    On a terminal, a line with a spinner and the elapsed seconds appears after a delay and disappears at the end;
-    elsewhere `text` is printed once, unless it is `quiet`. Code in the block must print with `narrate` and `output`,
-    above the spinner.
+    On a terminal, a line with a spinner and the elapsed seconds appears after a delay and
+    disappears at the end; elsewhere `text` is printed once, unless it is `quiet`. Code in the block
+    must print with `narrate` and `output`, above the spinner.
     """
     global _current
     if _current is not None or not is_terminal():
@@ -63,14 +63,21 @@ def advance(number: int, total: int) -> None:
 def counter(text: str, total: Callable[[], int]) -> Iterator[Callable[[int], None]]:
     """Show the progress of a count: `with counter("jobs", total) as advance: advance(1000)`.
 
-    On a terminal, a progress bar with rate and remaining time, which disappears at the end; elsewhere nothing, and
-    `total` is not called. Code in the block must print nothing.
+    On a terminal, a progress bar with rate and remaining time, which disappears at the end;
+    elsewhere nothing, and `total` is not called. Code in the block must print nothing.
     """
     if not is_terminal():
         yield lambda _number: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+    )
     from rich.progress import TimeRemainingColumn as TimeLeft
     from rich.text import Text
 
@@ -78,8 +85,16 @@ def counter(text: str, total: Callable[[], int]) -> Iterator[Callable[[int], Non
         def render(self, task: Task) -> Text:
             return Text(f"{task.finished_speed or task.speed or 0:,.0f}/s")
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeLeft())
-    with Progress(*columns, console=Console(file=cast("IO[str]", _IgnoringErrors(sys.stderr))), transient=True) as bar:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeLeft(),
+    )
+    with Progress(
+        *columns, console=Console(file=cast("IO[str]", _IgnoringErrors(sys.stderr))), transient=True
+    ) as bar:
         task = bar.add_task(text, total=None)
         bar.update(task, total=total())
         yield lambda number: bar.advance(task, number)

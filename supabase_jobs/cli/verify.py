@@ -42,12 +42,15 @@ def _refuse_strict(_ctx: click.Context, _option: click.Parameter, given: bool) -
     if given:
         raise ConfigError(
             "--strict was removed: verify exits 1 by default if something could not be checked",
-            hint="Leave --strict out. To accept a check that cannot run, name it with the reason under"
+            hint="Leave --strict out. To accept a check that cannot run, name it with the reason"
+            " under"
             f" [accepted_unchecked] in {FILE_NAME}.",
         )
 
 
-@click.command(epilog="Example: supabase-jobs verify --only access --format html --output report.html")
+@click.command(
+    epilog="Example: supabase-jobs verify --only access --format html --output report.html"
+)
 @click.option(
     "--only",
     metavar="AREA,…",
@@ -55,7 +58,11 @@ def _refuse_strict(_ctx: click.Context, _option: click.Parameter, given: bool) -
     shell_complete=listed(*AREAS),
 )
 @click.option(
-    "--format", "format_", type=click.Choice(FORMATS), default=None, help="The format of the report (default: text)."
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    default=None,
+    help="The format of the report (default: text).",
 )
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @click.option(
@@ -63,8 +70,18 @@ def _refuse_strict(_ctx: click.Context, _option: click.Parameter, given: bool) -
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the report to this file; an existing file is replaced.",
 )
-@click.option("--all", "whole", is_flag=True, help="Print every finding and the access matrix, as --output does.")
-@click.option("--explain", "id_", metavar="ID", help="Print the SQL of the case with this id, and check nothing.")
+@click.option(
+    "--all",
+    "whole",
+    is_flag=True,
+    help="Print every finding and the access matrix, as --output does.",
+)
+@click.option(
+    "--explain",
+    "id_",
+    metavar="ID",
+    help="Print the SQL of the case with this id, and check nothing.",
+)
 @click.option("--strict", is_flag=True, hidden=True, expose_value=False, callback=_refuse_strict)
 @api_options("Check the access matrix also")
 @shared_options
@@ -80,17 +97,21 @@ def command(
     api_url: str | None,
     allow_remote: bool,
 ) -> None:
-    """Check a live database against the migrations; exit 1 if it finds an error, or cannot check something.
+    """Check a live database against the migrations; exit 1 if it finds an error, or cannot check
+    something.
 
-    What may stay unchecked is named, with the reason, under [accepted_unchecked] in supabase-jobs.toml.
+    What may stay unchecked is named, with the reason, under [accepted_unchecked] in
+    supabase-jobs.toml.
 
-    Changes to rows happen in a transaction that is rolled back. Only requests to an API are committed; their rows are
-    marked, and deleted at the end.
+    Changes to rows happen in a transaction that is rolled back. Only requests to an API are
+    committed; their rows are marked, and deleted at the end.
     """
     given = settings(ctx)
     form = "json" if as_json else format_ or "text"
     if as_json and format_ not in (None, "json"):
-        raise ConfigError(f"--json conflicts with --format {format_}", hint="Pass only one of them.")
+        raise ConfigError(
+            f"--json conflicts with --format {format_}", hint="Pass only one of them."
+        )
     check_report(form, output)
     if id_ is not None:
         _explain(given, id_, form, output)
@@ -135,7 +156,10 @@ def _endpoint(given: "Settings", areas: Sequence[str], url: str, allow_remote: b
 
 
 def _verify_api(
-    connection: "Connection", expectations: "Expectations", endpoint: "Endpoint", verification: "Verification"
+    connection: "Connection",
+    expectations: "Expectations",
+    endpoint: "Endpoint",
+    verification: "Verification",
 ) -> "Verification":
     from supabase_jobs.database.connection import second_connection
     from supabase_jobs.verify import access

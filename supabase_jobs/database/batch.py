@@ -1,7 +1,8 @@
 """Many statements in one network round trip, in groups that fail alone.
 
-libpq's pipeline mode sends all groups before the first answer arrives. A group ends with a sync: an error skips the
-rest of its group and no other. psycopg's own pipeline raises the first error and drops the answers behind it.
+libpq's pipeline mode sends all groups before the first answer arrives. A group ends with a sync: an
+error skips the rest of its group and no other. psycopg's own pipeline raises the first error and
+drops the answers behind it.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -27,8 +28,9 @@ _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
 class Statement:
     """SQL with psycopg's placeholders; None: the text has none, and a `%` is a `%`.
 
-    `numbered`: the placeholders are PostgreSQL's own, `$1`, `$2`, …, and the server gets the values beside the text.
-    `decoded` is False if nobody reads the rows, some of which Python cannot represent (`infinity`).
+    `numbered`: the placeholders are PostgreSQL's own, `$1`, `$2`, …, and the server gets the values
+    beside the text. `decoded` is False if nobody reads the rows, some of which Python cannot
+    represent (`infinity`).
     """
 
     sql: str
@@ -39,7 +41,9 @@ class Statement:
 
 @dataclass(frozen=True)
 class Answer:
-    """The result of one statement: its rows if they are decoded, and the number of rows it returned or changed."""
+    """The result of one statement: its rows if they are decoded, and the number of rows it returned
+    or changed.
+    """
 
     rows: Sequence[tuple[Any, ...]] = ()
     count: int = 0
@@ -62,9 +66,10 @@ class GroupResult:
 def run_groups(connection: Connection, groups: Sequence[Sequence[Statement]]) -> list[GroupResult]:
     """Run groups of statements in order, in one round trip; one result for each group.
 
-    Needs an open transaction: outside of one, each group would be a transaction of its own. After a failed group the
-    transaction is aborted until a later group goes back to a savepoint. Nothing is prepared, so any pooler will do.
-    Raises psycopg's OperationalError where the connection is lost; an interrupt closes it.
+    Needs an open transaction: outside of one, each group would be a transaction of its own. After a
+    failed group the transaction is aborted until a later group goes back to a savepoint. Nothing is
+    prepared, so any pooler will do. Raises psycopg's OperationalError where the connection is lost;
+    an interrupt closes it.
     """
     if not groups:
         return []
@@ -72,11 +77,17 @@ def run_groups(connection: Connection, groups: Sequence[Sequence[Statement]]) ->
     commands = [[_command(connection, quote, statement) for statement in group] for group in groups]
     with closed_by_interrupt(connection), connection.lock:
         results = iter(connection.wait(_exchange(connection, commands)))
-    return [_group(connection, group, [next(results) for _ in group], next(results)) for group in groups]
+    return [
+        _group(connection, group, [next(results) for _ in group], next(results)) for group in groups
+    ]
 
 
-def read(connection: Connection, statements: Sequence[Statement]) -> list[Sequence[tuple[Any, ...]]]:
-    """The rows of each statement, in one round trip. Raises psycopg's error of the first that fails."""
+def read(
+    connection: Connection, statements: Sequence[Statement]
+) -> list[Sequence[tuple[Any, ...]]]:
+    """The rows of each statement, in one round trip. Raises psycopg's error of the first that
+    fails.
+    """
     [result] = run_groups(connection, [statements])
     result.answer()
     return [answer.rows for answer in result.answers]
@@ -99,7 +110,9 @@ def _command(
 def _exchange(
     connection: Connection, groups: Sequence[Sequence[Callable[[], None]]]
 ) -> Generator[Any, Any, list[list[PGresult]]]:
-    """Send every group and collect a list of results for each statement and for each sync (a psycopg generator)."""
+    """Send every group and collect a list of results for each statement and for each sync (a
+    psycopg generator).
+    """
     pgconn = connection.pgconn
     pgconn.enter_pipeline_mode()
     try:
@@ -115,7 +128,8 @@ def _exchange(
         for _ in range(sum(map(len, groups)) + len(groups)):
             results.append((yield from generators.fetch_many(pgconn)))
     except BaseException:
-        # answers are still on their way, as after an interrupt; the reason must not be replaced by that
+        # answers are still on their way, as after an interrupt; the reason must not be replaced by
+        # that
         with suppress(psycopg.Error):
             pgconn.exit_pipeline_mode()
         raise
@@ -124,12 +138,17 @@ def _exchange(
 
 
 def _group(
-    connection: Connection, group: Sequence[Statement], results: Sequence[list[PGresult]], _sync: list[PGresult]
+    connection: Connection,
+    group: Sequence[Statement],
+    results: Sequence[list[PGresult]],
+    _sync: list[PGresult],
 ) -> GroupResult:
     answers: list[Answer] = []
     for statement, [result] in zip(group, results, strict=True):
         if result.status in _FAILED:
-            return GroupResult(tuple(answers), psycopg.errors.error_from_result(result, connection.info.encoding))
+            return GroupResult(
+                tuple(answers), psycopg.errors.error_from_result(result, connection.info.encoding)
+            )
         answers.append(_answer(connection, statement, result))
     return GroupResult(tuple(answers))
 

@@ -10,7 +10,9 @@ from psycopg.pq import TransactionStatus
 
 _QUERY_LENGTH = 80
 _PASSWORD = re.compile(r"(password\s*=?\s*)'(?:[^']|'')*'?", re.IGNORECASE)
-_LIMITS = "select set_config('lock_timeout', '1s', true), set_config('statement_timeout', '5s', true)"
+_LIMITS = (
+    "select set_config('lock_timeout', '1s', true), set_config('statement_timeout', '5s', true)"
+)
 _SESSIONS = Path(__file__).with_name("blocking_sessions.sql")
 
 

@@ -1,6 +1,7 @@
 """Connections to PostgreSQL, directly or through a pooler.
 
-Poolers reuse server sessions, so connections use no prepared statements and no settings that outlive a transaction.
+Poolers reuse server sessions, so connections use no prepared statements and no settings that
+outlive a transaction.
 """
 
 import logging
@@ -25,7 +26,8 @@ NEWEST_TESTED_MAJOR = 18
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# overrides the database's encoding and PGCLIENTENCODING, in which names and texts might not be representable
+# overrides the database's encoding and PGCLIENTENCODING, in which names and texts might not be
+# representable
 _ENCODING = "utf8"
 
 
@@ -54,11 +56,12 @@ class ConnectedDatabase:
 
 @contextmanager
 def connect(url: str) -> Iterator[Connection]:
-    """Open a connection in autocommit mode and close it after the block; translate errors of the block.
+    """Open a connection in autocommit mode and close it after the block; translate errors of the
+    block.
 
-    `url` is a libpq URL or keyword string; `conninfo.read` adds defaults. Raises ConfigError (2) for an invalid URL,
-    ConnectError (7) if no server answers, if it is older than PostgreSQL 15 or if the connection is lost later, and
-    what `errors.translated` raises.
+    `url` is a libpq URL or keyword string; `conninfo.read` adds defaults. Raises ConfigError (2)
+    for an invalid URL, ConnectError (7) if no server answers, if it is older than PostgreSQL 15 or
+    if the connection is lost later, and what `errors.translated` raises.
     """
     conninfo = read(url)
     try:
@@ -70,7 +73,9 @@ def connect(url: str) -> Iterator[Connection]:
 
 
 async def connect_async(url: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
-    """Open an asyncio connection in autocommit mode, which the caller closes. Raises what `connect` raises."""
+    """Open an asyncio connection in autocommit mode, which the caller closes. Raises what `connect`
+    raises.
+    """
     conninfo = read(url)
     try:
         return await psycopg.AsyncConnection.connect(
@@ -84,11 +89,13 @@ async def connect_async(url: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
 def second_connection(connection: Connection) -> Iterator[Connection]:
     """Open a second connection to the same server and database, with the same role and options.
 
-    Another thread may call this while the first connection runs a query. Closed after the block; raises what
-    `connect` raises.
+    Another thread may call this while the first connection runs a query. Closed after the block;
+    raises what `connect` raises.
     """
     info = connection.info
-    options = {o.keyword.decode(): o.val.decode() for o in connection.pgconn.info if o.val is not None}
+    options = {
+        o.keyword.decode(): o.val.decode() for o in connection.pgconn.info if o.val is not None
+    }
     options.pop("service", None)  # its settings are already among the options
     options.pop("passfile", None)
     # a list of hosts is narrowed to the one that is connected
@@ -107,9 +114,17 @@ def describe(connection: Connection) -> ConnectedDatabase:
     """Host, port, database, version and role of a connection, without a query."""
     info = connection.info
     address = connected_address(connection)
-    encrypted = bool(connection.pgconn.ssl_in_use) or (is_local(info.host) and is_local(info.hostaddr))
+    encrypted = bool(connection.pgconn.ssl_in_use) or (
+        is_local(info.host) and is_local(info.hostaddr)
+    )
     return ConnectedDatabase(
-        info.host or "local socket", info.port, info.dbname, _version(connection), info.user, address.kind, encrypted
+        info.host or "local socket",
+        info.port,
+        info.dbname,
+        _version(connection),
+        info.user,
+        address.kind,
+        encrypted,
     )
 
 
@@ -123,7 +138,8 @@ def _checked(connection: Connection) -> Iterator[None]:
     try:
         if connection.info.server_version < OLDEST_MAJOR * 10_000:
             raise ConnectError(
-                f"the server runs PostgreSQL {_version(connection)}; the oldest supported version is {OLDEST_MAJOR}",
+                f"the server runs PostgreSQL {_version(connection)}; the oldest supported version"
+                f" is {OLDEST_MAJOR}",
                 hint="Upgrade the server, on Supabase in the dashboard under Infrastructure.",
             )
         with translated(connection):
@@ -135,11 +151,15 @@ def _checked(connection: Connection) -> Iterator[None]:
 def _raise_diagnosis(error: psycopg.Error, conninfo: Conninfo) -> NoReturn:
     """Raise the diagnosis of a failed attempt to connect."""
     address = conninfo.address
-    diagnosis = diagnose(mask(str(error), conninfo.password, address), address, conninfo.password_from)
+    diagnosis = diagnose(
+        mask(str(error), conninfo.password, address), address, conninfo.password_from
+    )
     error_class, hint = ConfigError if diagnosis.configuration else ConnectError, diagnosis.hint
     if variable := variable_behind(str(error), conninfo.parameters):
         error_class, hint = ConfigError, f"Correct or unset the variable {variable}."
-    raise error_class(f"cannot connect to {address}: {diagnosis.message}", hint=hint, sqlstate=error.sqlstate) from None
+    raise error_class(
+        f"cannot connect to {address}: {diagnosis.message}", hint=hint, sqlstate=error.sqlstate
+    ) from None
 
 
 def _version(connection: Connection) -> str:

@@ -1,4 +1,6 @@
-"""Connection parameters from a URL, the PG… variables and libpq's files; TLS by default; password masking."""
+"""Connection parameters from a URL, the PG… variables and libpq's files; TLS by default; password
+masking.
+"""
 
 import os
 import re
@@ -22,11 +24,13 @@ _URL_HINT = (
     "The form is postgresql://USER:PASSWORD@HOST:PORT/DATABASE."
     " Write %40 for @, %3A for :, %2F for / and %25 for % inside the password."
 )
-# libpq reads variables, service file and password file before it rejects this option without connecting
+# libpq reads variables, service file and password file before it rejects this option without
+# connecting
 _INVALID_OPTION = {"channel_binding": "invalid"}
 _PORT_HINT = "A port is a number from 1 to 65535."
 _UNKNOWN_PARAMETER = re.compile(r'invalid URI query parameter: "([^"]+)"')
-# What is wrong with an option of a connection, in the words of libpq, psycopg and the server. A group is the option.
+# What is wrong with an option of a connection, in the words of libpq, psycopg and the server. A
+# group is the option.
 _OPTION_ERRORS = re.compile(
     r"invalid \"?(\w+)\"? value: |bad value for (\w+): |invalid value for parameter \"([^\"]+)\""
     r"|unrecognized configuration parameter \"([^\"]+)\"|invalid command-line argument for server process: (\S+)",
@@ -44,7 +48,9 @@ _LONG_PASSWORD = 8
 
 @dataclass(frozen=True)
 class Conninfo:
-    """Parameters of a connection. `password` is the effective one; `password_from` names where it comes from."""
+    """Parameters of a connection. `password` is the effective one; `password_from` names where it
+    comes from.
+    """
 
     parameters: dict[str, str] = field(repr=False)
     address: Address
@@ -60,34 +66,46 @@ class Conninfo:
 def read(url: str) -> Conninfo:
     """Parse a libpq URL or keyword string and add defaults.
 
-    Connections to other machines require TLS unless the URL, PGSSLMODE or a service file sets sslmode (`prefer` in a
-    service file counts as unset: it is libpq's default). application_name and connect_timeout get defaults.
-    Blanks around the URL are ignored. Raises ConfigError (exit 2) for a string that libpq cannot parse, for an invalid
-    port, and for a URL that libpq would cut inside the password because special characters are not percent-encoded.
+    Connections to other machines require TLS unless the URL, PGSSLMODE or a service file sets
+    sslmode (`prefer` in a service file counts as unset: it is libpq's default). application_name
+    and connect_timeout get defaults. Blanks around the URL are ignored. Raises ConfigError (exit 2)
+    for a string that libpq cannot parse, for an invalid port, and for a URL that libpq would cut
+    inside the password because special characters are not percent-encoded.
     """
     url = url.strip()
     _reject_unencoded_password(url)
     try:
-        parameters = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
+        parameters = {
+            key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None
+        }
         _check_port(parameters.get("port", ""), url)
         effective, password = _effective(parameters)
     except psycopg.ProgrammingError as error:
         if (found := _UNKNOWN_PARAMETER.search(str(error))) and _is_public(found[1], url):
             raise ConfigError(
                 f"the database URL has the parameter {found[1]}, which libpq does not know",
-                hint=f"Remove {found[1]}=… from the URL. It may be for another client, such as Prisma.",
+                hint=f"Remove {found[1]}=… from the URL. It may be for another client, such as"
+                " Prisma.",
             ) from None
         # libpq's message repeats the URL with its password
         raise ConfigError("the database URL cannot be parsed", hint=_URL_HINT) from None
     if "port" not in parameters and (wrong := _invalid_port(effective.get("port", ""))):
-        source = "PGPORT" if os.environ.get("PGPORT") == effective["port"] else "the port of the service file"
+        source = (
+            "PGPORT"
+            if os.environ.get("PGPORT") == effective["port"]
+            else "the port of the service file"
+        )
         raise ConfigError(f"{source} is not a port: {wrong}", hint=_PORT_HINT)
     hosts, addresses = effective.get("host", ""), effective.get("hostaddr", "")
     if not effective.get("application_name"):
         parameters["application_name"] = APPLICATION_NAME
     # psycopg implements this timeout itself and ignores a service file's
     parameters["connect_timeout"] = effective.get("connect_timeout") or str(CONNECT_TIMEOUT_SECONDS)
-    sslmode_set = "sslmode" in parameters or "PGSSLMODE" in os.environ or effective.get("sslmode", "prefer") != "prefer"
+    sslmode_set = (
+        "sslmode" in parameters
+        or "PGSSLMODE" in os.environ
+        or effective.get("sslmode", "prefer") != "prefer"
+    )
     if not sslmode_set and not (is_local(hosts) and is_local(addresses)):
         parameters["sslmode"] = "require"
     return Conninfo(
@@ -108,8 +126,8 @@ def read(url: str) -> Conninfo:
 def mask(text: str, password: str, address: Address) -> str:
     """Replace the password, plain or percent-encoded, with stars.
 
-    A short password is replaced only as a whole word: stars inside other words would reveal it. A password that
-    equals the name of the role, host or database is not replaced for the same reason.
+    A short password is replaced only as a whole word: stars inside other words would reveal it. A
+    password that equals the name of the role, host or database is not replaced for the same reason.
     """
     public = {
         address.user,
@@ -121,19 +139,29 @@ def mask(text: str, password: str, address: Address) -> str:
     }
     if not password or password in public:
         return text
-    for form in sorted({password, quote(password, safe=""), quote(password)}, key=len, reverse=True):
-        pattern = re.escape(form) if len(form) >= _LONG_PASSWORD else rf"(?<!\w){re.escape(form)}(?!\w)"
+    for form in sorted(
+        {password, quote(password, safe=""), quote(password)}, key=len, reverse=True
+    ):
+        pattern = (
+            re.escape(form) if len(form) >= _LONG_PASSWORD else rf"(?<!\w){re.escape(form)}(?!\w)"
+        )
         text = re.sub(pattern, "***", text)
     return text
 
 
 def variable_behind(message: str, parameters: Mapping[str, str]) -> str:
-    """The PG… variable with the option that an error is about; '' if there is none, or the URL overrides it."""
+    """The PG… variable with the option that an error is about; '' if there is none, or the URL
+    overrides it.
+    """
     if found := _OPTION_ERRORS.search(message):
         option = next(group for group in found.groups() if group is not None)
     else:
         option = next((name for pattern, name in _UNMET.items() if re.search(pattern, message)), "")
-    variables = {o.keyword.decode(): o.envvar.decode() for o in PqConninfo.get_defaults() if o.envvar is not None}
+    variables = {
+        o.keyword.decode(): o.envvar.decode()
+        for o in PqConninfo.get_defaults()
+        if o.envvar is not None
+    }
     keyword, variable = option, variables.get(option) or _SERVER_SETTINGS.get(option, "")
     if not os.environ.get(variable) and option and option in os.environ.get("PGOPTIONS", ""):
         keyword, variable = "options", "PGOPTIONS"
@@ -152,13 +180,20 @@ def _check_port(ports: str, url: str) -> None:
     """Raise ConfigError for an invalid port of a URL, without its value if that may be a password."""
     if wrong := _invalid_port(ports):
         shown = f": {wrong}" if "://" not in url or _is_public(wrong, url) else ""
-        raise ConfigError(f"the database URL has an invalid port{shown}", hint=_URL_HINT if not shown else _PORT_HINT)
+        raise ConfigError(
+            f"the database URL has an invalid port{shown}",
+            hint=_URL_HINT if not shown else _PORT_HINT,
+        )
 
 
 def _invalid_port(ports: str) -> str:
     """The first invalid port of libpq's list; '' if there is none."""
-    valid = (not port or (port.isdecimal() and 1 <= int(port) <= 65535) for port in ports.split(","))
-    return next((port for port, is_valid in zip(ports.split(","), valid, strict=True) if not is_valid), "")
+    valid = (
+        not port or (port.isdecimal() and 1 <= int(port) <= 65535) for port in ports.split(",")
+    )
+    return next(
+        (port for port, is_valid in zip(ports.split(","), valid, strict=True) if not is_valid), ""
+    )
 
 
 def _is_public(text: str, url: str) -> bool:
@@ -168,18 +203,25 @@ def _is_public(text: str, url: str) -> bool:
 
 
 def _reject_unencoded_password(url: str) -> None:
-    """Raise ConfigError for a URL that libpq would cut inside the password, taking the rest for host or database."""
+    """Raise ConfigError for a URL that libpq would cut inside the password, taking the rest for
+    host or database.
+    """
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("postgresql", "postgres"):
         return
     login, at, location = rest.partition("@")
     cut = "?" not in login if "/" in login else "@" in location.partition("?")[0]
     if at and cut:
-        raise ConfigError("the database URL is ambiguous: the password contains an unencoded @ or /", hint=_URL_HINT)
+        raise ConfigError(
+            "the database URL is ambiguous: the password contains an unencoded @ or /",
+            hint=_URL_HINT,
+        )
 
 
 def _effective(parameters: dict[str, str]) -> tuple[dict[str, str], str]:
-    """The options that libpq would use, defaults included, and the password; libpq resolves them without connecting."""
+    """The options that libpq would use, defaults included, and the password; libpq resolves them
+    without connecting.
+    """
     probe = PGconn.connect_start(make_conninfo("", **{**parameters, **_INVALID_OPTION}).encode())
     try:
         message = probe.error_message.decode(errors="replace").strip()
@@ -201,4 +243,8 @@ def _password_source(parameters: dict[str, str], effective: dict[str, str], pass
         return "the URL"
     if "password" not in effective:
         return "the password file (PGPASSFILE, ~/.pgpass)"
-    return "PGPASSWORD" if effective["password"] == os.environ.get("PGPASSWORD") else "the service file"
+    return (
+        "PGPASSWORD"
+        if effective["password"] == os.environ.get("PGPASSWORD")
+        else "the service file"
+    )

@@ -16,7 +16,8 @@ from supabase_jobs.errors import BusyError, ConnectError, PrivilegeError, Supaba
 
 # Caused by the locks of another session: the same statement may succeed when it is run again.
 LOCK_ERRORS = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
-# The statement was not carried out because of the load on the server, so its failure shows nothing about access.
+# The statement was not carried out because of the load on the server, so its failure shows nothing
+# about access.
 INCONCLUSIVE_ERRORS = (errors.LockNotAvailable, errors.DeadlockDetected, errors.QueryCanceled)
 INCONCLUSIVE_SQLSTATES = tuple(error.sqlstate for error in INCONCLUSIVE_ERRORS)
 
@@ -25,8 +26,8 @@ _BUSY_ERRORS = (*LOCK_ERRORS, errors.ObjectInUse)
 _SESSION_ENDED = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04", "08")
 
 
-# What a migration of a Supabase project names first, by the SQLSTATE of its absence; the words of the message depend on
-# the server's language.
+# What a migration of a Supabase project names first, by the SQLSTATE of its absence; the words of
+# the message depend on the server's language.
 _PLATFORM = {
     errors.InvalidSchemaName.sqlstate: r"\b(auth|storage|realtime|extensions)\b",
     errors.UndefinedObject.sqlstate: r"\b(anon|authenticated|service_role|authenticator)\b",
@@ -34,7 +35,8 @@ _PLATFORM = {
     errors.UndefinedFunction.sqlstate: r"\bauth\.(uid|jwt|role)\b",
 }
 _NO_PLATFORM = (
-    "The database lacks the schemas and roles of Supabase. Connect to a Supabase project, or start a local one:"
+    "The database lacks the schemas and roles of Supabase. Connect to a Supabase project, or start"
+    " a local one:"
     " supabase start, or supabase-jobs local start."
 )
 
@@ -42,7 +44,9 @@ _NO_PLATFORM = (
 def platform_hint(error: psycopg.Error) -> str | None:
     """The hint for an error because the database is no Supabase project; None for all others."""
     pattern = _PLATFORM.get(error.sqlstate or "")
-    return _NO_PLATFORM if pattern and re.search(pattern, error.diag.message_primary or "") else None
+    return (
+        _NO_PLATFORM if pattern and re.search(pattern, error.diag.message_primary or "") else None
+    )
 
 
 def sqlstate_and_message(error: psycopg.Error) -> str:
@@ -59,10 +63,10 @@ def session_ended(error: psycopg.Error) -> bool:
 def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
     """Translate the psycopg errors that no caller handles; the messages contain no password.
 
-    Raises ConnectError (7) if the connection was lost, PrivilegeError (7) if the role lacks a privilege or may only
-    read, BusyError (5) if another session blocked the statement, and SupabaseJobsError (2) for all other errors. After
-    a lock timeout, the message names the locked tables and the sessions. An error that follows from an interrupt is
-    replaced by the interrupt.
+    Raises ConnectError (7) if the connection was lost, PrivilegeError (7) if the role lacks a
+    privilege or may only read, BusyError (5) if another session blocked the statement, and
+    SupabaseJobsError (2) for all other errors. After a lock timeout, the message names the locked
+    tables and the sessions. An error that follows from an interrupt is replaced by the interrupt.
     """
     password, address = connection.info.password, connected_address(connection)
     try:
@@ -74,7 +78,9 @@ def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
             raise
         text = mask(error.diag.message_primary or reason(str(error)), password, address)
         if isinstance(error, errors.LockNotAvailable) and (locked := locked_tables(connection)):
-            text += mask("; locked tables:\n" + "\n".join(f"  {line}" for line in locked), password, address)
+            text += mask(
+                "; locked tables:\n" + "\n".join(f"  {line}" for line in locked), password, address
+            )
         _translate(error, text, lost=connection.broken)
 
 
@@ -107,7 +113,8 @@ def _translate(error: psycopg.Error, text: str, *, lost: bool) -> NoReturn:
     if isinstance(error, errors.ReadOnlySqlTransaction):
         raise PrivilegeError(
             f"the database is read-only for this role: {text}",
-            hint="The role has default_transaction_read_only, the server is a replica, or Supabase made the project"
+            hint="The role has default_transaction_read_only, the server is a replica, or Supabase"
+            " made the project"
             " read-only because its disk is full.",
             sqlstate=error.sqlstate,
         ) from None
@@ -121,5 +128,7 @@ def _translate(error: psycopg.Error, text: str, *, lost: bool) -> NoReturn:
     if isinstance(error, errors.QueryCanceled):
         hint = "The statement was cancelled, or the role's statement_timeout is too short for it."
     raise SupabaseJobsError(
-        f"the database refused a statement of supabase-jobs: {text}", hint=hint, sqlstate=error.sqlstate
+        f"the database refused a statement of supabase-jobs: {text}",
+        hint=hint,
+        sqlstate=error.sqlstate,
     ) from None

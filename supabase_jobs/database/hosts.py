@@ -1,8 +1,9 @@
 """Supabase hosts, and diagnoses of failed connections.
 
-A project listens at `db.<ref>.supabase.co` (usually IPv6 only; port 5432, and 6543 for its dedicated pooler) and at
-the shared pooler of its region, `aws-<n>-<region>.pooler.supabase.com` (5432 session mode, 6543 transaction mode),
-where the user is `<role>.<ref>`. No message from this module contains a password.
+A project listens at `db.<ref>.supabase.co` (usually IPv6 only; port 5432, and 6543 for its
+dedicated pooler) and at the shared pooler of its region, `aws-<n>-<region>.pooler.supabase.com`
+(5432 session mode, 6543 transaction mode), where the user is `<role>.<ref>`. No message from this
+module contains a password.
 """
 
 import re
@@ -30,7 +31,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Address:
-    """Connection parameters as libpq resolves them, without the password. `host` may be a comma-separated list."""
+    """Connection parameters as libpq resolves them, without the password. `host` may be a
+    comma-separated list.
+    """
 
     host: str
     port: str
@@ -64,7 +67,11 @@ class Address:
     @property
     def shared_url(self) -> str:
         """The URL of the same project through the shared pooler; PASSWORD stands for the password."""
-        role = self.user.partition(".")[0] if self.kind in (Kind.SESSION, Kind.TRANSACTION) else self.user
+        role = (
+            self.user.partition(".")[0]
+            if self.kind in (Kind.SESSION, Kind.TRANSACTION)
+            else self.user
+        )
         host = self.host if _SHARED.fullmatch(self.host.lower()) else _SOME_POOLER
         port = self.port if host == self.host else "5432"
         login = f"{quote(role or 'postgres', safe='')}.{self.ref or _SOME_REF}"
@@ -77,7 +84,9 @@ class Address:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Why a connection failed, and a hint. `configuration`: the cause is an invalid option, not the server."""
+    """Why a connection failed, and a hint. `configuration`: the cause is an invalid option, not the
+    server.
+    """
 
     message: str
     hint: str
@@ -85,27 +94,37 @@ class Diagnosis:
 
 
 def is_local(hosts: str | None) -> bool:
-    """Whether every host in a libpq list is this machine: a socket, a loopback address or localhost."""
+    """Whether every host in a libpq list is this machine: a socket, a loopback address or
+    localhost.
+    """
     return all(_is_local(host) for host in (hosts or "").split(","))
 
 
 def diagnose(text: str, address: Address, password_from: str = "") -> Diagnosis:
     """Diagnose libpq's error message about a failed connection.
 
-    `password_from` names the source of the password ("the URL"), or is '' without a password. An unknown error
-    is repeated, so the caller must mask `text`.
+    `password_from` names the source of the password ("the URL"), or is '' without a password. An
+    unknown error is repeated, so the caller must mask `text`.
     """
     for pattern, diagnosis in _DIAGNOSES:
         if re.search(pattern, text, flags=re.IGNORECASE):
             return diagnosis(text, address, password_from)
-    return Diagnosis(reason(text), "Check host, port, user and password, and that the server is running.")
+    return Diagnosis(
+        reason(text), "Check host, port, user and password, and that the server is running."
+    )
 
 
 def reason(text: str) -> str:
-    """The cause in libpq's message, without preamble and hints; the causes of several attempts are joined."""
+    """The cause in libpq's message, without preamble and hints; the causes of several attempts are
+    joined.
+    """
     causes: dict[str, None] = {}
     for line in text.splitlines():
-        if line and not line[0].isspace() and not line.startswith(("Multiple connection attempts", "HINT:", "DETAIL:")):
+        if (
+            line
+            and not line[0].isspace()
+            and not line.startswith(("Multiple connection attempts", "HINT:", "DETAIL:"))
+        ):
             last = line.rpartition("failed: ")[2]
             causes[re.sub(r"^(FATAL|ERROR|error): +", "", last)] = None
     return "; ".join(causes) or "no reason was given"
@@ -125,13 +144,16 @@ _COPY = "The project's dashboard shows the whole URL under Connect, Session pool
 
 
 def _configuration(text: str, _address: Address, _from: str) -> Diagnosis:
-    return Diagnosis(reason(text), "Correct that option in the URL, the service file or the PG… variable.", True)
+    return Diagnosis(
+        reason(text), "Correct that option in the URL, the service file or the PG… variable.", True
+    )
 
 
 def _tenant(_text: str, address: Address, _from: str) -> Diagnosis:
     return Diagnosis(
         f'the pooler knows no project for the user "{address.user}"',
-        f"The user must be ROLE.{address.ref or _SOME_REF}, and the region must be the project's region:"
+        f"The user must be ROLE.{address.ref or _SOME_REF}, and the region must be the project's"
+        " region:"
         f" {address.shared_url}",
     )
 
@@ -139,7 +161,9 @@ def _tenant(_text: str, address: Address, _from: str) -> Diagnosis:
 def _password(_text: str, address: Address, password_from: str) -> Diagnosis:
     source = f"The password came from {password_from}. " if password_from else ""
     reset = "Reset it in Supabase's dashboard under Database, Settings. " if address.kind else ""
-    return Diagnosis(f'the server refused the password of the role "{address.user}"', source + reset + _ENCODE)
+    return Diagnosis(
+        f'the server refused the password of the role "{address.user}"', source + reset + _ENCODE
+    )
 
 
 def _no_password(_text: str, address: Address, _from: str) -> Diagnosis:
@@ -150,7 +174,9 @@ def _no_password(_text: str, address: Address, _from: str) -> Diagnosis:
 
 
 def _session_attributes(text: str, _address: Address, _from: str) -> Diagnosis:
-    return Diagnosis(reason(text), "target_session_attrs asks for another server: correct or remove it.")
+    return Diagnosis(
+        reason(text), "target_session_attrs asks for another server: correct or remove it."
+    )
 
 
 def _no_tls(_text: str, address: Address, _from: str) -> Diagnosis:
@@ -166,11 +192,15 @@ def _no_tls(_text: str, address: Address, _from: str) -> Diagnosis:
 
 
 def _tls_required(_text: str, _address: Address, _from: str) -> Diagnosis:
-    return Diagnosis("the server accepts this role only with TLS", "Add ?sslmode=require to the URL.")
+    return Diagnosis(
+        "the server accepts this role only with TLS", "Add ?sslmode=require to the URL."
+    )
 
 
 def _certificate(text: str, address: Address, _from: str) -> Diagnosis:
-    download = " Download Supabase's from the dashboard: Database, Settings, SSL." if address.kind else ""
+    download = (
+        " Download Supabase's from the dashboard: Database, Settings, SSL." if address.kind else ""
+    )
     return Diagnosis(
         f"the server's certificate could not be verified: {reason(text)}",
         f"Pass the certificate authority's file with sslrootcert=FILE in the URL.{download}",
@@ -178,9 +208,14 @@ def _certificate(text: str, address: Address, _from: str) -> Diagnosis:
 
 
 def _too_many_connections(text: str, address: Address, _from: str) -> Diagnosis:
-    other = f" The transaction pooler (port {TRANSACTION_PORT}) accepts more." if address.kind is Kind.SESSION else ""
+    other = (
+        f" The transaction pooler (port {TRANSACTION_PORT}) accepts more."
+        if address.kind is Kind.SESSION
+        else ""
+    )
     return Diagnosis(
-        f"the server accepts no more connections: {reason(text)}", f"Try again when some have ended.{other}"
+        f"the server accepts no more connections: {reason(text)}",
+        f"Try again when some have ended.{other}",
     )
 
 
@@ -189,20 +224,27 @@ def _starting(text: str, _address: Address, _from: str) -> Diagnosis:
 
 
 def _no_database(_text: str, address: Address, _from: str) -> Diagnosis:
-    return Diagnosis(f'the database "{address.database}" does not exist', "On Supabase the database is named postgres.")
+    return Diagnosis(
+        f'the database "{address.database}" does not exist',
+        "On Supabase the database is named postgres.",
+    )
 
 
 def _refused(_text: str, address: Address, _from: str) -> Diagnosis:
     if address.kind:
         return Diagnosis(
             "the connection was refused",
-            f"Supabase listens on ports 5432 and {TRANSACTION_PORT}. Check whether the project is paused.",
+            f"Supabase listens on ports 5432 and {TRANSACTION_PORT}. Check whether the project is"
+            " paused.",
         )
     if is_local(address.host):
         return Diagnosis(
-            "no server listens there", "Start the server. `supabase-jobs local start` starts an embedded one."
+            "no server listens there",
+            "Start the server. `supabase-jobs local start` starts an embedded one.",
         )
-    return Diagnosis("the connection was refused", "Check host and port, and that the server is running.")
+    return Diagnosis(
+        "the connection was refused", "Check host and port, and that the server is running."
+    )
 
 
 def _timeout(_text: str, address: Address, _from: str) -> Diagnosis:
@@ -217,7 +259,9 @@ def _timeout(_text: str, address: Address, _from: str) -> Diagnosis:
 def _unreachable(_text: str, address: Address, _from: str) -> Diagnosis:
     if address.kind in (Kind.DIRECT, Kind.DEDICATED):
         return Diagnosis("the host is unreachable from this network", _ipv6(address))
-    return Diagnosis("the host is unreachable from this network", "Check the host, and VPN, routes and IPv6.")
+    return Diagnosis(
+        "the host is unreachable from this network", "Check the host, and VPN, routes and IPv6."
+    )
 
 
 def _unresolved(_text: str, address: Address, _from: str) -> Diagnosis:
@@ -232,7 +276,8 @@ def _unresolved(_text: str, address: Address, _from: str) -> Diagnosis:
 
 def _ipv6(address: Address) -> str:
     return (
-        "This host usually has an IPv6 address only. If your network has no IPv6, use the session pooler:"
+        "This host usually has an IPv6 address only. If your network has no IPv6, use the session"
+        " pooler:"
         f" {address.shared_url} ({_COPY})"
     )
 
@@ -249,10 +294,19 @@ _DIAGNOSES: tuple[tuple[str, Callable[[str, Address, str], Diagnosis]], ...] = (
     (r"the database system is|cannot connect now", _starting),
     (r'database ".*" does not exist', _no_database),
     (r"invalid .* value|bad value for|invalid integer value|may not be used with", _configuration),
-    (r"invalid value for parameter|unrecognized configuration parameter|invalid command-line", _configuration),
+    (
+        r"invalid value for parameter|unrecognized configuration parameter|invalid command-line",
+        _configuration,
+    ),
     (r"server is (not )?in hot standby mode|session is (not )?read-only", _session_attributes),
     (r"connection refused|no such file or directory", _refused),
     (r"timeout expired|timed out", _timeout),
-    (r"network is unreachable|cannot assign requested address|no route to host|address family", _unreachable),
-    (r"failed to resolve host|could not translate host name|name or service not known", _unresolved),
+    (
+        r"network is unreachable|cannot assign requested address|no route to host|address family",
+        _unreachable,
+    ),
+    (
+        r"failed to resolve host|could not translate host name|name or service not known",
+        _unresolved,
+    ),
 )

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 CLAIMS = "request.jwt.claims"
 HEADERS = "request.headers"
-# The settings of newer and of older PostgREST versions. Resetting all of them leaves nothing of a request.
+# The settings of newer and of older PostgREST versions. Resetting all of them leaves nothing of a
+# request.
 REQUEST_SETTINGS = (
     CLAIMS,
     "request.jwt.claim.sub",
@@ -18,7 +19,9 @@ REQUEST_SETTINGS = (
 )
 
 
-def request_settings(claims: Mapping[str, object] | None, headers: Mapping[str, str] | None) -> dict[str, str]:
+def request_settings(
+    claims: Mapping[str, object] | None, headers: Mapping[str, str] | None
+) -> dict[str, str]:
     """The settings for a JWT's claims and a request's headers; None makes no setting.
 
     PostgREST converts header names to lower case.

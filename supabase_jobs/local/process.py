@@ -1,8 +1,8 @@
 """Background processes: launch, recognize, stop.
 
-They outlive the command that launches them. Each one has a path as an argument of its command line (a data directory
-or a configuration file). A process id is trusted only if that process's command line contains the path, because
-process ids are reused.
+They outlive the command that launches them. Each one has a path as an argument of its command line
+(a data directory or a configuration file). A process id is trusted only if that process's command
+line contains the path, because process ids are reused.
 """
 
 import os
@@ -19,27 +19,37 @@ from supabase_jobs.local.account import Account
 POLL_SECONDS = 0.01
 STOP_TIMEOUT = 10.0  # seconds after each signal
 
-# The command line of a process is empty for a moment during exec, and for good in a zombie or a kernel thread.
+# The command line of a process is empty for a moment during exec, and for good in a zombie or a
+# kernel thread.
 _EXEC_POLLS, _EXEC_POLL_SECONDS = 50, 0.001
 
-# The shell exits at once, so the process has no parent to wait for it, and it keeps none of our streams open.
+# The shell exits at once, so the process has no parent to wait for it, and it keeps none of our
+# streams open.
 _DETACHED = 'exec "$@" </dev/null >&2 & echo "$!"'
 
 
-def launch(account: Account, command: Sequence[str | Path], log_file: Path, *, pid_file: Path | None = None) -> int:
+def launch(
+    account: Account, command: Sequence[str | Path], log_file: Path, *, pid_file: Path | None = None
+) -> int:
     """Start a program in the background as an account, with a new log file; return its process id.
 
-    `pid_file` records the process id, so that the process is found even if we are killed right after the launch.
-    Raises LocalServerError, OSError.
+    `pid_file` records the process id, so that the process is found even if we are killed right
+    after the launch. Raises LocalServerError, OSError.
     """
     log_file.unlink(missing_ok=True)
-    log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    log = os.open(
+        log_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
+    )
     try:
-        printed = account.run(["/bin/sh", "-c", _DETACHED, "sh", *command], stderr=log, timeout=60).stdout.strip()
+        printed = account.run(
+            ["/bin/sh", "-c", _DETACHED, "sh", *command], stderr=log, timeout=60
+        ).stdout.strip()
     finally:
         os.close(log)
     if not printed.isdecimal():
-        raise LocalServerError(f"{command[0]} could not be started: {read_log(log_file) or printed}")
+        raise LocalServerError(
+            f"{command[0]} could not be started: {read_log(log_file) or printed}"
+        )
     if pid_file is not None:
         partial = pid_file.with_suffix(".pid.new")
         partial.unlink(missing_ok=True)
@@ -57,10 +67,11 @@ def read_log(log_file: Path) -> str:
 
 
 def read_pid_file(pid_file: Path, path: Path) -> tuple[int | None, list[str]]:
-    """The process id in the first line of a pid file, if that process is alive, and all lines of the file.
+    """The process id in the first line of a pid file, if that process is alive, and all lines of
+    the file.
 
-    `path` identifies the process. The file may belong to another account: links are not followed, and reading a pipe
-    does not block.
+    `path` identifies the process. The file may belong to another account: links are not followed,
+    and reading a pipe does not block.
     """
     try:
         handle = os.open(pid_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -78,7 +89,9 @@ def read_pid_file(pid_file: Path, path: Path) -> tuple[int | None, list[str]]:
 
 
 def alive(pid: int, path: Path) -> bool:
-    """Whether the process runs and its command line contains the path as one argument; false for a zombie."""
+    """Whether the process runs and its command line contains the path as one argument; false for a
+    zombie.
+    """
     if pid < 2:
         return False
     try:
@@ -94,7 +107,8 @@ def stop(
     signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGKILL),
     timeout: float = STOP_TIMEOUT,
 ) -> bool:
-    """Stop a process with one signal after the other and wait until it is gone; return whether it was alive.
+    """Stop a process with one signal after the other and wait until it is gone; return whether it
+    was alive.
 
     Raises LocalServerError if it survives the last signal for `timeout` seconds.
     """

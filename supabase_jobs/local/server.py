@@ -1,9 +1,10 @@
 """Start, stop, reset and remove the embedded server of a directory.
 
-The server listens on 127.0.0.1 only and outlives the process that started it. It runs with `fsync = off`, so a crash
-of the computer may lose its data. Only the superuser needs a password: every user of the computer can connect as any
-other role (and on PostgreSQL 15, where CREATEROLE is more powerful, run programs as the server's account). Store no
-production data in it. A directory has at most one server.
+The server listens on 127.0.0.1 only and outlives the process that started it. It runs with `fsync =
+off`, so a crash of the computer may lose its data. Only the superuser needs a password: every user
+of the computer can connect as any other role (and on PostgreSQL 15, where CREATEROLE is more
+powerful, run programs as the server's account). Store no production data in it. A directory has at
+most one server.
 """
 
 import errno
@@ -51,7 +52,9 @@ class ServerInfo:
     superuser_password: str = field(repr=False)
 
     def url_for(self, database: str, role: str = "postgres") -> str:
-        """The URL of a database for a role that needs no password; the names are not percent-encoded."""
+        """The URL of a database for a role that needs no password; the names are not
+        percent-encoded.
+        """
         return _url(self.port, database, role)
 
     def superuser_url_for(self, database: str) -> str:
@@ -65,7 +68,9 @@ class ServerInfo:
 
     @property
     def own_url(self) -> str:
-        """The superuser's URL with the parameters that the caller's PG… variables could otherwise change."""
+        """The superuser's URL with the parameters that the caller's PG… variables could otherwise
+        change.
+        """
         return self.own_url_for("postgres")
 
     def own_url_for(self, database: str) -> str:
@@ -75,7 +80,9 @@ class ServerInfo:
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """The options of a start. None stands for the setting of the existing server, else for the default."""
+    """The options of a start. None stands for the setting of the existing server, else for the
+    default.
+    """
 
     major: int | None = None
     postgres_bin: Path | None = None
@@ -125,16 +132,22 @@ class ServerOptions:
                 raise ConfigError(
                     f"the local database of this directory was made with {name} {_shown(actual)}, "
                     f"not {_shown(requested)}",
-                    hint="run `supabase-jobs local reset` with the new option; it makes a new, empty database",
+                    hint="run `supabase-jobs local reset` with the new option; it makes a new,"
+                    " empty database",
                 )
 
     def check_running(self, running: ServerSettings, port: int) -> None:
         """Raise ConfigError for an option that requires a restart of the running server."""
         hint = "run `supabase-jobs local stop` first (`local reset` also empties the database)"
         if self.port not in (None, port):
-            raise ConfigError(f"the local server of this directory runs on port {port}, not on {self.port}", hint=hint)
+            raise ConfigError(
+                f"the local server of this directory runs on port {port}, not on {self.port}",
+                hint=hint,
+            )
         if self.settings is not None and {**running.settings, **self.settings} != running.settings:
-            raise ConfigError("the local server of this directory runs with other settings", hint=hint)
+            raise ConfigError(
+                "the local server of this directory runs with other settings", hint=hint
+            )
 
 
 def start(
@@ -149,12 +162,14 @@ def start(
 ) -> ServerInfo:
     """Start the server of a directory, or return the running one.
 
-    The first start creates the database. Later starts keep its version and content, and its port if that is free.
-    Defaults: the embedded PostgreSQL 16, a free port, the Supabase platform with its default privileges.
-    `settings` are PostgreSQL settings (`{"shared_preload_libraries": "pg_cron"}`).
+    The first start creates the database. Later starts keep its version and content, and its port if
+    that is free. Defaults: the embedded PostgreSQL 16, a free port, the Supabase platform with its
+    default privileges. `settings` are PostgreSQL settings (`{"shared_preload_libraries":
+    "pg_cron"}`).
 
-    Raises ConfigError if an option contradicts the existing database or the port is in use, LocalServerError if the
-    server does not start (an incomplete database is removed), BusyError if another start holds the lock for too long.
+    Raises ConfigError if an option contradicts the existing database or the port is in use,
+    LocalServerError if the server does not start (an incomplete database is removed), BusyError if
+    another start holds the lock for too long.
     """
     options = ServerOptions(major, postgres_bin, port, platform, default_privileges, settings)
     server_directory = directories.of(directory)
@@ -163,7 +178,9 @@ def start(
 
 
 def stop(directory: Path) -> bool:
-    """Stop the server of a directory and its API, keeping the data; return whether anything was running."""
+    """Stop the server of a directory and its API, keeping the data; return whether anything was
+    running.
+    """
     server_directory = directories.of(directory)
     with _system_errors(server_directory):
         if directories.load_settings(server_directory) is None:
@@ -238,7 +255,8 @@ def remove(directory: Path) -> None:
             return
         with directories.locked(server_directory, None):
             _discard(server_directory)
-            # the folder of the project last: without it, a removal that was interrupted finds nothing to do
+            # the folder of the project last: without it, a removal that was interrupted finds
+            # nothing to do
             for home in reversed(server_directory.homes()):
                 if directories.is_own_folder(home):
                     shutil.rmtree(home)
@@ -255,7 +273,8 @@ def throwaway(
 ) -> Iterator[ServerInfo]:
     """A server in a temporary directory, both removed after the block.
 
-    If the process is killed, the next call in any process stops the server and removes the directory.
+    If the process is killed, the next call in any process stops the server and removes the
+    directory.
     """
     _remove_abandoned()
     with temporary.directory() as directory:
@@ -304,7 +323,13 @@ def _start(directory: ServerDirectory, options: ServerOptions) -> ServerInfo:
     binaries = programs.executable_by(account, installed, saved.home)
     settings = {**saved.settings, **(options.settings or {})}
     postmaster = postgres.start(
-        directory, saved.data_dir, binaries, account, port=options.port, preferred=saved.port, settings=settings
+        directory,
+        saved.data_dir,
+        binaries,
+        account,
+        port=options.port,
+        preferred=saved.port,
+        settings=settings,
     )
     if postmaster.port != saved.port:
         api_state.stop(directory)  # after a crash, the API may still connect to the old port
@@ -313,14 +338,19 @@ def _start(directory: ServerDirectory, options: ServerOptions) -> ServerInfo:
     return _info(saved, postmaster)
 
 
-def _create(directory: ServerDirectory, options: ServerOptions, preferred: int | None = None) -> ServerInfo:
-    """Create the data directory, start the server, load the platform; after an error remove everything."""
+def _create(
+    directory: ServerDirectory, options: ServerOptions, preferred: int | None = None
+) -> ServerInfo:
+    """Create the data directory, start the server, load the platform; after an error remove
+    everything.
+    """
     account = accounts.current()
     binaries = programs.find(options.major, options.postgres_bin, account)
     home = directories.home_for(directory, account)
     if (home / "data").exists():
         raise LocalServerError(
-            f"{home / 'data'} contains a database, but its settings ({directory.settings_file}) are missing",
+            f"{home / 'data'} contains a database, but its settings ({directory.settings_file})"
+            " are missing",
             hint="run `supabase-jobs local reset`; it makes a new, empty database",
         )
     try:
@@ -340,7 +370,13 @@ def _create(directory: ServerDirectory, options: ServerOptions, preferred: int |
         directories.save_settings(directory, created)
         data_dir = postgres.initialize(directory, home, binaries, account, created.password)
         postmaster = postgres.start(
-            directory, data_dir, binaries, account, port=options.port, preferred=preferred, settings=created.settings
+            directory,
+            data_dir,
+            binaries,
+            account,
+            port=options.port,
+            preferred=preferred,
+            settings=created.settings,
         )
         info = _info(created, postmaster)
         if platform:
@@ -362,7 +398,9 @@ def _discard(directory: ServerDirectory) -> None:
             continue
         data_dir = home / "data"
         if data_dir.is_symlink():
-            raise LocalServerError(f"{data_dir} is a link and is not followed", hint=f"remove the link: rm {data_dir}")
+            raise LocalServerError(
+                f"{data_dir} is a link and is not followed", hint=f"remove the link: rm {data_dir}"
+            )
         postgres.stop(data_dir)
         if data_dir.exists():
             _remove_folder(data_dir)
@@ -445,4 +483,6 @@ def _system_errors(directory: ServerDirectory) -> Iterator[None]:
             hint=_HINTS.get(error.errno or 0),
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise LocalServerError(f"{error.cmd[0]} did not finish within {error.timeout:.0f} s") from error
+        raise LocalServerError(
+            f"{error.cmd[0]} did not finish within {error.timeout:.0f} s"
+        ) from error

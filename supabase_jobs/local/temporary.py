@@ -1,6 +1,8 @@
-"""Temporary directories of servers, which a later run recognizes and removes if their process was killed.
+"""Temporary directories of servers, which a later run recognizes and removes if their process was
+killed.
 
-The process that creates a directory holds a lock in it. The system releases the lock when the process ends.
+The process that creates a directory holds a lock in it. The system releases the lock when the
+process ends.
 """
 
 import fcntl
@@ -21,11 +23,14 @@ _LOCK = "owner"
 def directory() -> Iterator[Path]:
     """A new directory, removed after the block."""
     path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    path.chmod(0o711)  # the account of the server enters it; nobody else knows the names of its files
+    path.chmod(
+        0o711
+    )  # the account of the server enters it; nobody else knows the names of its files
     handle, name = tempfile.mkstemp(dir=path)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        # it gets its name once it is locked, so that no other process considers the directory abandoned
+        # it gets its name once it is locked, so that no other process considers the directory
+        # abandoned
         Path(name).rename(path / _LOCK)
         yield path
     finally:

@@ -1,8 +1,9 @@
 """Apply the pending migrations, each file in a transaction of its own.
 
-A file takes two round trips: the first takes the runner lock and reads the ledger again, the second runs the file and
-commits. So table locks are held for the time of the server, not of the network. The ledger row is written first: two
-runners, `supabase db push` among them, notice each other by that row.
+A file takes two round trips: the first takes the runner lock and reads the ledger again, the second
+runs the file and commits. So table locks are held for the time of the server, not of the network.
+The ledger row is written first: two runners, `supabase db push` among them, notice each other by
+that row.
 """
 
 import time
@@ -58,7 +59,9 @@ class AppliedMigration:
 
 @dataclass(frozen=True)
 class ApplyObserver:
-    """The callbacks of a run: messages, the file in progress, each applied file, the number of a file and of all."""
+    """The callbacks of a run: messages, the file in progress, each applied file, the number of a
+    file and of all.
+    """
 
     narrate: Callable[[str], None] = lambda _line: None
     progress: Callable[[str], AbstractContextManager[None]] = lambda _line: nullcontext()
@@ -75,12 +78,14 @@ def apply_pending(
     lock_options: LockOptions | None = None,
     observer: ApplyObserver | None = None,
 ) -> tuple[list[AppliedMigration], list[str]]:
-    """Apply the pending files, each in a transaction; return them, and the versions that were applied before.
+    """Apply the pending files, each in a transaction; return them, and the versions that were
+    applied before.
 
-    The plan is checked again under the runner lock of each file. Raises ConfigError (2) for an unknown `to` or a file
-    that cannot be applied, before anything runs; DriftError (4) if files and ledger disagree, before or during the run;
-    BusyError (5) after the last retry of a lock timeout or if another runner is active; and MigrationError (6) with
-    file and line if a statement fails, which rolls back its file and keeps the files before it.
+    The plan is checked again under the runner lock of each file. Raises ConfigError (2) for an
+    unknown `to` or a file that cannot be applied, before anything runs; DriftError (4) if files and
+    ledger disagree, before or during the run; BusyError (5) after the last retry of a lock timeout
+    or if another runner is active; and MigrationError (6) with file and line if a statement fails,
+    which rolls back its file and keeps the files before it.
     """
     lock_options = lock_options or LockOptions()
     observer = observer or ApplyObserver()
@@ -98,7 +103,9 @@ def apply_pending(
     if pending:
         if not current.is_complete:
             _create_ledger(connection, lock_options)
-        for warning in (warning for migration in pending for warning in migration.transaction_warnings):
+        for warning in (
+            warning for migration in pending for warning in migration.transaction_warnings
+        ):
             observer.narrate(f"warning: {warning}")
         for file, locks in expected_locks(connection, files.migrations, pending).items():
             observer.narrate(f"note: {file} locks until it commits: {'; '.join(map(str, locks))}")
@@ -110,9 +117,13 @@ def apply_pending(
             with observer.progress(f"applying {migration.file_name}"):
                 observer.advance(len(applied) + 1, len(applied) + len(pending))
                 if migration.transactional:
-                    digests[migration.version] = _apply_file(connection, migration, digests, lock_options)
+                    digests[migration.version] = _apply_file(
+                        connection, migration, digests, lock_options
+                    )
                 else:
-                    apply_nontransactional(connection, migration, digests, lock_options, observer.narrate)
+                    apply_nontransactional(
+                        connection, migration, digests, lock_options, observer.narrate
+                    )
                     digests = ledger.digests(connection)
         except (AlreadyAppliedError, LedgerChangedError) as error:
             _check_same_text(connection, migration, error)
@@ -132,13 +143,21 @@ def apply_pending(
 
 
 def _create_ledger(connection: Connection, lock_options: LockOptions) -> None:
-    """Create the ledger, or its newer columns, in a transaction of its own, as the Supabase CLI does."""
-    create = [Command(statement) for statement in (*ledger.create_statements(), Statement("commit"))]
+    """Create the ledger, or its newer columns, in a transaction of its own, as the Supabase CLI
+    does.
+    """
+    create = [
+        Command(statement) for statement in (*ledger.create_statements(), Statement("commit"))
+    ]
     commands = [Command(BEGIN), *setup_commands(lock_options), *create]
     for attempts_left in (2, 1, 0):
         try:
             with ledger.explain_missing_privilege():
-                retry_while_locked(lock_options, "the migration ledger", lambda _blocking: send(connection, commands))
+                retry_while_locked(
+                    lock_options,
+                    "the migration ledger",
+                    lambda _blocking: send(connection, commands),
+                )
         except _CREATED_CONCURRENTLY:  # by supabase db push, which takes no lock
             if not attempts_left:
                 raise
@@ -159,19 +178,23 @@ def _check_same_text(
             raise error.rejection from None
     elif status_of(migration.version, migration, row).state is State.EDITED:
         raise DriftError(
-            f"{migration.file_name}: another runner has just applied a different text under this version",
+            f"{migration.file_name}: another runner has just applied a different text under this"
+            " version",
             hint="Give one of the two migrations a version of its own.",
             file=migration.label,
         )
 
 
 def _apply_file(
-    connection: Connection, migration: Migration, digests: dict[str, str | None], lock_options: LockOptions
+    connection: Connection,
+    migration: Migration,
+    digests: dict[str, str | None],
+    lock_options: LockOptions,
 ) -> str | None:
     """Apply a file in one transaction with its ledger row; return the digest of that row.
 
-    Raises AlreadyAppliedError or LedgerChangedError if the ledger no longer has these `digests`, BusyError (5),
-    MigrationError (6), and ConnectError (7) if the connection is lost.
+    Raises AlreadyAppliedError or LedgerChangedError if the ledger no longer has these `digests`,
+    BusyError (5), MigrationError (6), and ConnectError (7) if the connection is lost.
     """
     begin = [
         Command(BEGIN),
@@ -179,7 +202,10 @@ def _apply_file(
         Command(Statement(TRY_LOCK, [LOCK_KEY])),
         Command(Statement(ledger.DIGESTS)),
     ]
-    run = [*file_commands(migration, lock_options), Command(Statement("commit"), migration=migration)]
+    run = [
+        *file_commands(migration, lock_options),
+        Command(Statement("commit"), migration=migration),
+    ]
 
     def attempt(blocking: list[BlockingSession]) -> str | None:
         *_, lock, current = send(connection, begin)

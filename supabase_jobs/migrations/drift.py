@@ -21,8 +21,8 @@ class Difference(Enum):
 def compare(migration: Migration, applied: Sequence[str] | None) -> Difference:
     """Compare a file with the `statements` of its ledger row, as a whole.
 
-    The pieces of the row are not compared one by one, because each version of the Supabase CLI splits some files
-    differently.
+    The pieces of the row are not compared one by one, because each version of the Supabase CLI
+    splits some files differently.
     """
     if applied is None:
         return Difference.UNKNOWN
@@ -65,7 +65,9 @@ def _texts(migration: Migration) -> list[str]:
 
 def _meanings(statements: Sequence[str]) -> Iterator[str]:
     for statement in statements:
-        statement = statement.replace("\r\n", "\n")  # a checkout on Windows also changes function bodies
+        statement = statement.replace(
+            "\r\n", "\n"
+        )  # a checkout on Windows also changes function bodies
         parsed = meaning(statement)
         if parsed is None:  # newer than the parser's grammar: compare the text
             yield statement

@@ -39,7 +39,8 @@ where c.relkind in ('r', 'p', 'm', 'f')
   and n.nspname !~ '^pg_'
   and n.nspname not in ('information_schema', 'supabase_migrations')
 """
-# the server's time in milliseconds with each lock; pg_locks itself is locked by the query, so there is always a row
+# the server's time in milliseconds with each lock; pg_locks itself is locked by the query, so there
+# is always a row
 _HELD_LOCKS = """
 select extract(epoch from pg_catalog.statement_timestamp()) * 1000, relation::bigint, mode
 from pg_catalog.pg_locks
@@ -47,7 +48,8 @@ where pid = pg_catalog.pg_backend_pid() and locktype = 'relation' and granted
 """
 # Division by zero if another runner holds the lock.
 _CHECK_RUNNER_LOCK = "select 1 / pg_catalog.pg_try_advisory_xact_lock(%s)::pg_catalog.int4"
-# Each file makes all constraints immediate at its end; a commit would make them as they were declared.
+# Each file makes all constraints immediate at its end; a commit would make them as they were
+# declared.
 _RESET_CONSTRAINTS = (
     "set constraints all deferred",
     """
@@ -75,7 +77,8 @@ LockRow = tuple[Any, ...]  # milliseconds, relation, mode
 
 @dataclass(frozen=True)
 class DryRunFile:
-    """A file that ran. `lock` is its strongest lock on existing tables beyond those of earlier files, or None.
+    """A file that ran. `lock` is its strongest lock on existing tables beyond those of earlier
+    files, or None.
 
     `locks` are those that block writers, on existing tables that the migration files do not create.
     """
@@ -94,7 +97,8 @@ class DryRunFile:
 
 @dataclass(frozen=True)
 class DryRun:
-    """The files that ran, the nontransactional files that were skipped, and the result of `check` afterwards.
+    """The files that ran, the nontransactional files that were skipped, and the result of `check`
+    afterwards.
 
     `warnings` are about transaction control in the files that is not run.
     """
@@ -114,11 +118,13 @@ def dry_run(
     lock_options: LockOptions | None = None,
     check: Callable[[Connection], Verification | None] | None = None,
 ) -> tuple[DryRun, list[str]]:
-    """Run the pending files in one transaction that is rolled back, and `check` in it if there is one.
+    """Run the pending files in one transaction that is rolled back, and `check` in it if there is
+    one.
 
-    The files, the queries for their locks and the rollback take one round trip, so locks are held for the time of the
-    server; `check` prolongs that. Returns the run, and the versions that were applied before. Raises what
-    `apply_pending` raises. Sequences keep their new values: PostgreSQL never rolls them back.
+    The files, the queries for their locks and the rollback take one round trip, so locks are held
+    for the time of the server; `check` prolongs that. Returns the run, and the versions that were
+    applied before. Raises what `apply_pending` raises. Sequences keep their new values: PostgreSQL
+    never rolls them back.
     """
     lock_options = lock_options or LockOptions()
     attempts_left = 2
@@ -138,7 +144,9 @@ def dry_run(
                 ) from None
             attempts_left -= 1
         else:
-            warnings = tuple(w for migration in migration_plan.pending for w in migration.transaction_warnings)
+            warnings = tuple(
+                w for migration in migration_plan.pending for w in migration.transaction_warnings
+            )
             return replace(run, warnings=warnings), list(migration_plan.applied)
 
 
@@ -162,7 +170,10 @@ def _run_all(
     create = [] if current.is_complete else [Command(s) for s in ledger.create_statements()]
     look = [Command(Statement(_TABLES)), Command(Statement(_HELD_LOCKS))]
     reset = [Command(Statement(sql)) for sql in _RESET_CONSTRAINTS]
-    blocks = [[*reset, *file_commands(m, lock_options), Command(Statement(_HELD_LOCKS))] for m in transactional]
+    blocks = [
+        [*reset, *file_commands(m, lock_options), Command(Statement(_HELD_LOCKS))]
+        for m in transactional
+    ]
     end = [Command(Statement("rollback"))] if check is None else []
     commands = [*begin, *create, *look, *(command for block in blocks for command in block), *end]
 
@@ -186,21 +197,27 @@ def _run_all(
                 connection.rollback()
 
     with explain_lost_connection(
-        connection, "the connection was lost during the dry run; nothing was changed", hint="Run the command again."
+        connection,
+        "the connection was lost during the dry run; nothing was changed",
+        hint="Run the command again.",
     ):
         try:
             return retry_while_locked(lock_options, "the dry run", attempt)
         except MigrationError as error:
             if error.sqlstate == _UNSAFE_NEW_ENUM_VALUE and error.file != transactional[0].label:
                 error.hint = (
-                    "A new enum value can be used after a commit; apply commits each file, the dry run does not. If an"
-                    " earlier file adds the value, apply up to that file with --to VERSION, then repeat the dry run."
+                    "A new enum value can be used after a commit; apply commits each file, the dry"
+                    " run does not. If an"
+                    " earlier file adds the value, apply up to that file with --to VERSION, then"
+                    " repeat the dry run."
                 )
             raise
 
 
 def reset_constraints(connection: Connection) -> None:
-    """Make constraints as they are declared, as a commit does; each file has made them immediate at its end."""
+    """Make constraints as they are declared, as a commit does; each file has made them immediate at
+    its end.
+    """
     run_groups(connection, [[Statement(sql) for sql in _RESET_CONSTRAINTS]])[0].answer()
 
 
@@ -213,11 +230,17 @@ def _file(
 ) -> DryRunFile:
     """The time and the locks of one file, from the locks before and after it."""
     [started], [ended] = {row[0] for row in before}, {row[0] for row in after}
-    new = {(relation, mode) for _, relation, mode in after} - {(relation, mode) for _, relation, mode in before}
+    new = {(relation, mode) for _, relation, mode in after} - {
+        (relation, mode) for _, relation, mode in before
+    }
     on_existing = [(*tables[relation], mode) for relation, mode in new if relation in tables]
-    others = [(table, mode) for schema, name, table, mode in on_existing if (schema, name) not in created]
+    others = [
+        (table, mode) for schema, name, table, mode in on_existing if (schema, name) not in created
+    ]
     lock = _strongest([(table, mode) for _, _, table, mode in on_existing])
-    return DryRunFile(migration.version, migration.name, float(ended - started), lock, grouped(others))
+    return DryRunFile(
+        migration.version, migration.name, float(ended - started), lock, grouped(others)
+    )
 
 
 def _strongest(locks: Collection[tuple[str, str]]) -> TableLock | None:

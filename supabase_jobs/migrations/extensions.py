@@ -25,14 +25,17 @@ _WITH_WORKERS = {"pg_cron", "pg_net"}
 
 @dataclass(frozen=True)
 class LocalFiles:
-    """The files without the statements that a local server cannot run; the extensions that it lacks."""
+    """The files without the statements that a local server cannot run; the extensions that it
+    lacks.
+    """
 
     files: MigrationFiles
     missing: tuple[str, ...]
 
 
 def prepare(superuser: Connection, files: MigrationFiles) -> LocalFiles:
-    """Create the extensions that need a superuser; leave out the statements about those and about missing ones.
+    """Create the extensions that need a superuser; leave out the statements about those and about
+    missing ones.
 
     On a hosted project, supautils creates them for postgres.
     """
@@ -47,7 +50,10 @@ def prepare(superuser: Connection, files: MigrationFiles) -> LocalFiles:
         if name in available:
             create = sql.SQL("create extension if not exists {} with schema extensions cascade")
             superuser.execute(create.format(sql.Identifier(name)))
-    return LocalFiles(replace(files, migrations=migrations), tuple(name for name in found if name not in available))
+    return LocalFiles(
+        replace(files, migrations=migrations),
+        tuple(name for name in found if name not in available),
+    )
 
 
 def _without(migration: Migration, kept: Collection[str], found: dict[str, None]) -> Migration:
@@ -63,11 +69,15 @@ def _without(migration: Migration, kept: Collection[str], found: dict[str, None]
 
 
 def _with_ranges(migration: Migration) -> Migration:
-    """Write `column with =` in GiST exclusion constraints, which needs btree_gist, as an overlap of ranges."""
+    """Write `column with =` in GiST exclusion constraints, which needs btree_gist, as an overlap of
+    ranges.
+    """
     text = migration.text
     for statement in migration.statements if "exclude" in text.lower() else ():
         if "exclude" in statement.text.lower() and _excludes_equal(syntax.parse(statement.text)):
-            text = text.replace(statement.text, _EQUAL.sub(r"extensions.equality_range(\1)\2&&", statement.text), 1)
+            text = text.replace(
+                statement.text, _EQUAL.sub(r"extensions.equality_range(\1)\2&&", statement.text), 1
+            )
     return replace(migration, text=text)
 
 

@@ -32,13 +32,18 @@ _ALL_COLUMNS = {"version", "name", "statements"}
 # the statements of the Supabase CLI; each may be run again
 _CREATE = (
     "create schema if not exists supabase_migrations",
-    "create table if not exists supabase_migrations.schema_migrations (version text not null primary key)",
+    "create table if not exists supabase_migrations.schema_migrations (version text not null"
+    " primary key)",
     "alter table supabase_migrations.schema_migrations add column if not exists statements text[]",
     "alter table supabase_migrations.schema_migrations add column if not exists name text",
 )
-# Which versions are applied, and a digest of each text: whether the ledger has changed since the plan was made.
-DIGESTS = "select version, pg_catalog.md5(statements::text) from supabase_migrations.schema_migrations"
-# Division by zero unless the row is there: a trigger, or the file itself, may have removed or suppressed it.
+# Which versions are applied, and a digest of each text: whether the ledger has changed since the
+# plan was made.
+DIGESTS = (
+    "select version, pg_catalog.md5(statements::text) from supabase_migrations.schema_migrations"
+)
+# Division by zero unless the row is there: a trigger, or the file itself, may have removed or
+# suppressed it.
 _CHECK_ROW = """
 select 1 / pg_catalog.count(*)::pg_catalog.int4, pg_catalog.min(pg_catalog.md5(statements::text))
 from supabase_migrations.schema_migrations
@@ -50,7 +55,8 @@ _INSERT = "insert into supabase_migrations.schema_migrations (version, name, sta
 class AlreadyAppliedError(Exception):
     """The ledger already contains the version: another runner has applied it.
 
-    If it does not contain the version, another unique constraint has rejected the row, and `rejection` is the error.
+    If it does not contain the version, another unique constraint has rejected the row, and
+    `rejection` is the error.
     """
 
     def __init__(self, migration: Migration, rejection: MigrationError) -> None:
@@ -78,7 +84,8 @@ class LedgerRow:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The applied migrations, by version as text; none, and not complete, if the ledger does not exist.
+    """The applied migrations, by version as text; none, and not complete, if the ledger does not
+    exist.
 
     `is_complete`: it exists with all its columns.
     """
@@ -93,13 +100,19 @@ class Ledger:
 
 
 def read(connection: Connection, lock_options: LockOptions | None = None) -> Ledger:
-    """Read the ledger in one round trip; it is not created. Needs a connection without an open transaction.
+    """Read the ledger in one round trip; it is not created. Needs a connection without an open
+    transaction.
 
     Raises BusyError (5) if another session's lock blocks it until the last retry.
     """
     lock_options = lock_options or LockOptions()
     groups = [
-        [Statement("begin"), lock_timeout_statement(lock_options), Statement(_COLUMNS), Statement("savepoint columns")],
+        [
+            Statement("begin"),
+            lock_timeout_statement(lock_options),
+            Statement(_COLUMNS),
+            Statement("savepoint columns"),
+        ],
         [Statement(_READ)],
         [Statement("rollback to savepoint columns"), Statement(_READ_OLD)],
         [Statement("rollback")],
@@ -113,7 +126,10 @@ def read(connection: Connection, lock_options: LockOptions | None = None) -> Led
             return Ledger((), is_complete=False)
         is_complete = columns >= _ALL_COLUMNS
         rows = (new if is_complete else old).answer().rows
-        return Ledger(tuple(LedgerRow(v, name, _texts(texts), md5) for v, name, texts, md5 in rows), is_complete)
+        return Ledger(
+            tuple(LedgerRow(v, name, _texts(texts), md5) for v, name, texts, md5 in rows),
+            is_complete,
+        )
 
     return retry_while_locked(lock_options, "the migration ledger", attempt)
 
@@ -133,7 +149,9 @@ def create_statements() -> list[Statement]:
 
 
 def insert_statement(migration: Migration) -> Statement:
-    """The statement that writes the row of a migration; UniqueViolation if another runner has written it."""
+    """The statement that writes the row of a migration; UniqueViolation if another runner has
+    written it.
+    """
     statements = [statement.text for statement in migration.statements]
     return Statement(_INSERT, (migration.version, migration.name, statements))
 
@@ -146,13 +164,16 @@ def insert(connection: Connection, migration: Migration) -> None:
 
 
 def check_statement(migration: Migration) -> Statement:
-    """The statement that fails unless the row of a migration is there; its second column is the row's digest."""
+    """The statement that fails unless the row of a migration is there; its second column is the
+    row's digest.
+    """
     return Statement(_CHECK_ROW, (migration.version, len(migration.statements)))
 
 
 @contextmanager
 def explain_insert(migration: Migration) -> Iterator[None]:
-    """Translate the errors of writing a row: AlreadyAppliedError, PrivilegeError (7), and MigrationError (6).
+    """Translate the errors of writing a row: AlreadyAppliedError, PrivilegeError (7), and
+    MigrationError (6).
 
     Errors of a lock, of a read-only database and of the connection are raised as they are.
     """
@@ -172,9 +193,12 @@ def explain_insert(migration: Migration) -> Iterator[None]:
 def _rejection(migration: Migration, error: psycopg.Error) -> MigrationError:
     hint = "Look for a trigger, a constraint or a column that was added to supabase_migrations.schema_migrations."
     if isinstance(error, psycopg.errors.UntranslatableCharacter):
-        hint = "Remove the character from the file: the encoding of the database does not contain it."
+        hint = (
+            "Remove the character from the file: the encoding of the database does not contain it."
+        )
     return MigrationError(
-        f"the ledger row of {migration.file_name} could not be written: {error.diag.message_primary or error}",
+        f"the ledger row of {migration.file_name} could not be written:"
+        f" {error.diag.message_primary or error}",
         hint=hint,
         sqlstate=error.sqlstate,
         file=migration.label,

@@ -25,7 +25,8 @@ _POLL_SECONDS = 0.2
 _FIRST_PAUSE_SECONDS = 0.3
 _LONGEST_PAUSE_SECONDS = 5.0
 
-# The transaction is that which holds the runner lock: through a pooler the client does not know its server process.
+# The transaction is that which holds the runner lock: through a pooler the client does not know its
+# server process.
 _BLOCKING = """
 select
   a.pid,
@@ -49,7 +50,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class LockOptions:
-    """How long to wait for a lock, how often to retry after that, and how long to wait for another runner."""
+    """How long to wait for a lock, how often to retry after that, and how long to wait for another
+    runner.
+    """
 
     lock_timeout_ms: int = 500
     retries: int = 20
@@ -65,11 +68,15 @@ class RunnerBusyError(Exception):
     """Another runner holds the runner lock."""
 
 
-def retry_while_locked(lock_options: LockOptions, what: str, attempt: Callable[[list[BlockingSession]], T]) -> T:
-    """Run `attempt` until it raises neither a lock error nor RunnerBusyError, with pauses that grow and vary.
+def retry_while_locked(
+    lock_options: LockOptions, what: str, attempt: Callable[[list[BlockingSession]], T]
+) -> T:
+    """Run `attempt` until it raises neither a lock error nor RunnerBusyError, with pauses that grow
+    and vary.
 
-    `attempt` leaves no transaction open when it raises, and fills its list with the sessions that block it.
-    Raises BusyError (5) after the last retry, or if another runner holds the lock for too long.
+    `attempt` leaves no transaction open when it raises, and fills its list with the sessions that
+    block it. Raises BusyError (5) after the last retry, or if another runner holds the lock for too
+    long.
     """
     deadline: float | None = None
     pauses = _growing_pauses(lock_options.retries)
@@ -90,26 +97,30 @@ def retry_while_locked(lock_options: LockOptions, what: str, attempt: Callable[[
                 tried = "once" if lock_options.retries == 0 else f"{lock_options.retries + 1} times"
                 raise BusyError(
                     f"{_locked_file(error) or what}: {cause}, tried {tried}; {_describe(blocking)}",
-                    hint="It was rolled back. Try again when traffic is lower, or raise --lock-timeout.",
+                    hint="It was rolled back. Try again when traffic is lower, or raise"
+                    " --lock-timeout.",
                     sqlstate=error.sqlstate,
                 ) from None
         except RunnerBusyError:
             deadline = deadline or time.monotonic() + lock_options.runner_seconds
             if time.monotonic() > deadline:
                 raise BusyError(
-                    f"another supabase-jobs has been applying migrations for {lock_options.runner_seconds:.0f} s",
+                    "another supabase-jobs has been applying migrations for"
+                    f" {lock_options.runner_seconds:.0f} s",
                     hint="Wait until it has finished; `supabase-jobs status` shows its progress.",
                 ) from None
             pause = _POLL_SECONDS * _jitter()
         time.sleep(pause)
 
 
-def with_runner_lock(connection: Connection, lock_options: LockOptions, what: str, work: Callable[[], T]) -> T:
+def with_runner_lock(
+    connection: Connection, lock_options: LockOptions, what: str, work: Callable[[], T]
+) -> T:
     """Run `work` in a transaction that holds the runner lock; retry it after a lock error.
 
-    The runner lock is polled, because waiting for it would make `create index concurrently` deadlock. It belongs to the
-    transaction, so it also works through a transaction-mode pooler and is always released.
-    Raises what `retry_while_locked` raises.
+    The runner lock is polled, because waiting for it would make `create index concurrently`
+    deadlock. It belongs to the transaction, so it also works through a transaction-mode pooler and
+    is always released. Raises what `retry_while_locked` raises.
     """
 
     def attempt(_blocking: list[BlockingSession]) -> T:
@@ -122,12 +133,16 @@ def with_runner_lock(connection: Connection, lock_options: LockOptions, what: st
 
 
 class BlockingSessionWatch:
-    """Find the sessions that block this runner once a statement may have waited for half the lock timeout.
+    """Find the sessions that block this runner once a statement may have waited for half the lock
+    timeout.
 
-    A second connection is opened only after that time. `blocking` holds the sessions that were seen last.
+    A second connection is opened only after that time. `blocking` holds the sessions that were seen
+    last.
     """
 
-    def __init__(self, connection: Connection, lock_timeout_ms: int, blocking: list[BlockingSession]) -> None:
+    def __init__(
+        self, connection: Connection, lock_timeout_ms: int, blocking: list[BlockingSession]
+    ) -> None:
         self._connection = connection
         self._timeout_seconds = lock_timeout_ms / 1000
         self._done = threading.Event()
@@ -139,10 +154,14 @@ class BlockingSessionWatch:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._done.set()
-        # briefly: in a pool of one connection the thread waits for the connection that is in use here
+        # briefly: in a pool of one connection the thread waits for the connection that is in use
+        # here
         self._thread.join(0.2)
 
     def _watch(self) -> None:

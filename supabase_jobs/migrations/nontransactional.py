@@ -1,9 +1,10 @@
-"""Apply a file that cannot run in a transaction (`--! transaction:false`): one statement, then its ledger row.
+"""Apply a file that cannot run in a transaction (`--! transaction:false`): one statement, then its
+ledger row.
 
-The runner lock belongs to a transaction of a second connection, which stays open meanwhile: a session lock would be
-lost in a transaction-mode pooler, and the connection that runs the statement must have no open transaction. The second
-transaction is READ COMMITTED and holds no snapshot between its statements, so `create index concurrently` does not wait
-for it.
+The runner lock belongs to a transaction of a second connection, which stays open meanwhile: a
+session lock would be lost in a transaction-mode pooler, and the connection that runs the statement
+must have no open transaction. The second transaction is READ COMMITTED and holds no snapshot
+between its statements, so `create index concurrently` does not wait for it.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +24,8 @@ from supabase_jobs.migrations.ledger import LedgerChangedError
 from supabase_jobs.migrations.locks import LockOptions, with_runner_lock
 from supabase_jobs.sources.files import Migration
 
-# the transaction that holds the lock is idle while the statement runs; transaction_timeout is new in PostgreSQL 17
+# the transaction that holds the lock is idle while the statement runs; transaction_timeout is new
+# in PostgreSQL 17
 _DISABLE_TIMEOUTS = """
 select pg_catalog.set_config(name, '0', true) from pg_catalog.pg_settings
 where name in ('idle_in_transaction_session_timeout', 'transaction_timeout')
@@ -73,10 +75,10 @@ def apply_nontransactional(
 ) -> None:
     """Apply a file of one statement outside a transaction.
 
-    A second run resumes: it drops the INVALID index that a failed `create index concurrently` has left, and only
-    records a valid one whose run was interrupted before the ledger row. Raises LedgerChangedError if the ledger no
-    longer has these `digests`, BusyError (5), ConnectError (7), and MigrationError (6), which names the indexes left
-    INVALID.
+    A second run resumes: it drops the INVALID index that a failed `create index concurrently` has
+    left, and only records a valid one whose run was interrupted before the ledger row. Raises
+    LedgerChangedError if the ledger no longer has these `digests`, BusyError (5), ConnectError (7),
+    and MigrationError (6), which names the indexes left INVALID.
     """
     [statement] = [s for s in migration.statements if syntax.parse(s.text) != []]
 
@@ -98,17 +100,23 @@ def apply_nontransactional(
         with_runner_lock(lock_holder, lock_options, migration.file_name, work)
 
 
-def _explain_exhausted_pool(connection: Connection, migration: Migration) -> AbstractContextManager[None]:
+def _explain_exhausted_pool(
+    connection: Connection, migration: Migration
+) -> AbstractContextManager[None]:
     return explain_lost_connection(
         connection,
-        f"{migration.file_name} needs two connections at once, but the second one was refused; nothing was changed",
-        hint="Increase the size of the pool, or connect to the session pooler or directly to the database (port 5432).",
+        f"{migration.file_name} needs two connections at once, but the second one was refused;"
+        " nothing was changed",
+        hint="Increase the size of the pool, or connect to the session pooler or directly to the"
+        " database (port 5432).",
         file=migration.label,
     )
 
 
 @contextmanager
-def _explain_half_done(connection: Connection, migration: Migration, narrate: Callable[[str], None]) -> Iterator[None]:
+def _explain_half_done(
+    connection: Connection, migration: Migration, narrate: Callable[[str], None]
+) -> Iterator[None]:
     """Report that a file may be half done if the connection is lost or the run is interrupted."""
     message = f"the connection was lost while applying {migration.file_name}, outside a transaction; {_HALF_DONE}"
     try:
@@ -121,7 +129,9 @@ def _explain_half_done(connection: Connection, migration: Migration, narrate: Ca
         raise
 
 
-def _built_before(connection: Connection, statement: FileStatement, narrate: Callable[[str], None]) -> bool:
+def _built_before(
+    connection: Connection, statement: FileStatement, narrate: Callable[[str], None]
+) -> bool:
     """Whether an earlier run has built the index; drops one that it has left INVALID."""
     for node in syntax.parse(statement.text) or []:
         wanted = syntax.concurrent_index(node)
@@ -135,7 +145,10 @@ def _built_before(connection: Connection, statement: FileStatement, narrate: Cal
                 connection.execute(sql.SQL("drop index concurrently {}").format(index.identifier))
                 narrate(f"dropped {index}, which an earlier run had left INVALID")
             elif syntax.same_index(statement.text, definition):
-                narrate(f"{index} exists already: an interrupted run has built it; it is recorded as applied")
+                narrate(
+                    f"{index} exists already: an interrupted run has built it; it is recorded as"
+                    " applied"
+                )
                 return True
     return False
 
@@ -151,12 +164,15 @@ def _run(connection: Connection, migration: Migration, statement: FileStatement)
         state = f"it left INVALID: {', '.join(invalid)}" if invalid else "it left no INVALID index"
         message = f"{migration.file_name} failed outside a transaction: {error.diag.message_primary or error}; {state}"
         hint = (
-            "Fix the cause and run apply again: it first drops an INVALID index of the file's own name. Drop any other"
+            "Fix the cause and run apply again: it first drops an INVALID index of the file's own"
+            " name. Drop any other"
             " (…_ccnew) with: drop index concurrently NAME. If an earlier run was interrupted after"
             " the statement had succeeded, add if [not] exists to it."
         )
         if isinstance(error, psycopg.errors.LockNotAvailable):
-            raise BusyError(message, hint=hint, sqlstate=error.sqlstate, file=migration.label) from None
+            raise BusyError(
+                message, hint=hint, sqlstate=error.sqlstate, file=migration.label
+            ) from None
         raise MigrationError(
             message,
             hint=hint,

@@ -1,4 +1,6 @@
-"""The migration plan: the state of every version, the pending files, and the problems. Knows no database."""
+"""The migration plan: the state of every version, the pending files, and the problems. Knows no
+database.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +14,9 @@ from supabase_jobs.sources.files import Migration, MigrationFiles
 
 
 class State(StrEnum):
-    """In both files and ledger; in the files only; in both, but with different meaning; in the ledger only."""
+    """In both files and ledger; in the files only; in both, but with different meaning; in the
+    ledger only.
+    """
 
     APPLIED = "applied"
     PENDING = "pending"
@@ -44,7 +48,9 @@ class MigrationStatus:
 
 @dataclass(frozen=True)
 class PlanProblem:
-    """A reason why `apply` stops. `kind` is edited, remote-only, out-of-order (exit 4), or refused (exit 2)."""
+    """A reason why `apply` stops. `kind` is edited, remote-only, out-of-order (exit 4), or refused
+    (exit 2).
+    """
 
     version: str
     name: str
@@ -56,7 +62,9 @@ class PlanProblem:
 
 @dataclass(frozen=True)
 class MigrationPlan:
-    """What `apply` would do: the status of every version, the files to apply, the applied versions, the problems."""
+    """What `apply` would do: the status of every version, the files to apply, the applied versions,
+    the problems.
+    """
 
     statuses: tuple[MigrationStatus, ...]
     pending: tuple[Migration, ...]
@@ -65,8 +73,10 @@ class MigrationPlan:
 
 
 _DRIFT = {
-    State.EDITED: "the file differs from what was applied; restore it, and make the change in a new migration",
-    State.REMOTE_ONLY: "the database has this version, but the files do not; get the file (git pull, or supabase"
+    State.EDITED: "the file differs from what was applied; restore it, and make the change in a"
+    " new migration",
+    State.REMOTE_ONLY: "the database has this version, but the files do not; get the file (git"
+    " pull, or supabase"
     " migration fetch --remote) before you apply more",
 }
 _OUT_OF_ORDER = "it is older than {}, which is applied; give it a newer version, or pass --include-all to apply it"
@@ -77,34 +87,59 @@ _NOTES = {
 
 
 def plan(
-    files: MigrationFiles, rows: Sequence[LedgerRow], *, to: str | None = None, include_all: bool = False
+    files: MigrationFiles,
+    rows: Sequence[LedgerRow],
+    *,
+    to: str | None = None,
+    include_all: bool = False,
 ) -> MigrationPlan:
-    """Plan what to apply, up to and including version `to`. Raises ConfigError (2) if no file has version `to`."""
+    """Plan what to apply, up to and including version `to`. Raises ConfigError (2) if no file has
+    version `to`.
+    """
     statuses = _statuses(files.migrations, rows)
     if to is not None and not any(s.version == to and s.migration for s in statuses):
-        raise ConfigError(f"--to {to}: no migration file has this version", hint="`status` lists the versions.")
+        raise ConfigError(
+            f"--to {to}: no migration file has this version", hint="`status` lists the versions."
+        )
     newest = max((s.version for s in statuses if s.row is not None), default="")
     pending = []
     problems = []
     for status in statuses:
         file = None if status.migration is None else status.migration.label
         if status.state in _DRIFT:
-            problems.append(PlanProblem(status.version, status.name, status.state, _DRIFT[status.state], file))
-        elif status.state is State.PENDING and status.migration and (to is None or status.version <= to):
+            problems.append(
+                PlanProblem(status.version, status.name, status.state, _DRIFT[status.state], file)
+            )
+        elif (
+            status.state is State.PENDING
+            and status.migration
+            and (to is None or status.version <= to)
+        ):
             pending.append(status.migration)
             if status.version < newest and not include_all:
                 message = _OUT_OF_ORDER.format(newest)
-                problems.append(PlanProblem(status.version, status.name, "out-of-order", message, file))
+                problems.append(
+                    PlanProblem(status.version, status.name, "out-of-order", message, file)
+                )
     for refusal in preflight.check(pending, files.unrecognized):
         problems.append(
-            PlanProblem(refusal.version, refusal.name, "refused", refusal.message, refusal.file, refusal.line)
+            PlanProblem(
+                refusal.version,
+                refusal.name,
+                "refused",
+                refusal.message,
+                refusal.file,
+                refusal.line,
+            )
         )
     applied = tuple(s.version for s in statuses if s.state is State.APPLIED)
     return MigrationPlan(tuple(statuses), tuple(pending), applied, tuple(problems))
 
 
 def raise_problems(migration_plan: MigrationPlan) -> None:
-    """Raise the problems of a plan: DriftError (4), else ConfigError (2) for files that are refused."""
+    """Raise the problems of a plan: DriftError (4), else ConfigError (2) for files that are
+    refused.
+    """
     drift = [p for p in migration_plan.problems if p.kind != "refused"]
     if drift:
         raise DriftError(
@@ -139,7 +174,9 @@ def status_of(version: str, migration: Migration | None, row: LedgerRow | None) 
 def _statuses(migrations: Sequence[Migration], rows: Sequence[LedgerRow]) -> list[MigrationStatus]:
     files = {m.version: m for m in migrations}
     applied = {r.version: r for r in rows}
-    return [status_of(v, files.get(v), applied.get(v)) for v in sorted(files.keys() | applied.keys())]
+    return [
+        status_of(v, files.get(v), applied.get(v)) for v in sorted(files.keys() | applied.keys())
+    ]
 
 
 def _location(problem: PlanProblem) -> str:

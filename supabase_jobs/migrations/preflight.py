@@ -1,7 +1,7 @@
 """Check migration files before any of them runs. Knows no database.
 
-Refuses files that break "one file, one transaction, with its ledger row", that run differently under
-`supabase db push`, or that are probably not meant as migrations.
+Refuses files that break "one file, one transaction, with its ledger row", that run differently
+under `supabase db push`, or that are probably not meant as migrations.
 """
 
 import re
@@ -17,7 +17,8 @@ HEADER = "--! transaction:false"
 
 # other tools' names for files that undo or check a migration; the Supabase CLI would apply them
 _NOT_FORWARD = re.compile(r".*\.(down|undo|revert|rollback|verify|test)", re.IGNORECASE)
-# the Supabase CLI skips a first file with this name and an older version, because it once created such files
+# the Supabase CLI skips a first file with this name and an older version, because it once created
+# such files
 _OLD_INIT, _OLD_INIT_BEFORE = "init", "20211209000000"
 
 
@@ -38,8 +39,8 @@ Trees = Sequence[tuple[FileStatement, list[syntax.Node]]]
 def check(pending: Sequence[Migration], unrecognized: Sequence[Path] = ()) -> list[Refusal]:
     """The refusals of the pending files, in their order, after those of `unrecognized`.
 
-    `unrecognized` are `.sql` files whose names are not those of migrations: the Supabase CLI skips them with a notice
-    that is easily missed.
+    `unrecognized` are `.sql` files whose names are not those of migrations: the Supabase CLI skips
+    them with a notice that is easily missed.
     """
     refusals = [_refuse_unrecognized(path) for path in unrecognized]
     for migration in pending:
@@ -58,9 +59,7 @@ def check(pending: Sequence[Migration], unrecognized: Sequence[Path] = ()) -> li
 
 
 def _refuse_unrecognized(path: Path) -> Refusal:
-    message = (
-        "is not a migration: its name is not VERSION_name.sql, so the Supabase CLI would skip it; rename or move it"
-    )
+    message = "is not a migration: its name is not VERSION_name.sql, so the Supabase CLI would skip it; rename or move it"
     return Refusal("", path.name, str(path), None, f"{path.name} {message}")
 
 
@@ -69,17 +68,28 @@ def _check_name(migration: Migration) -> Iterator[Refusal]:
         yield _refuse(
             migration,
             None,
-            "has the name of a file that undoes or checks a migration, but it would be applied as one; move it to"
+            "has the name of a file that undoes or checks a migration, but it would be applied as"
+            " one; move it to"
             " another folder, or rename it",
         )
-    if migration.name == _OLD_INIT and len(migration.version) == 14 and migration.version < _OLD_INIT_BEFORE:
-        yield _refuse(migration, None, "has a name and version that the Supabase CLI skips; change one of them")
+    if (
+        migration.name == _OLD_INIT
+        and len(migration.version) == 14
+        and migration.version < _OLD_INIT_BEFORE
+    ):
+        yield _refuse(
+            migration,
+            None,
+            "has a name and version that the Supabase CLI skips; change one of them",
+        )
 
 
 def _check_directives(migration: Migration) -> Iterator[Refusal]:
     for line, name, value in migration.directives:
         if name != "transaction" or value not in ("true", "false"):
-            message = f"unknown directive --! {name}:{value}; the only directive is {HEADER} (or true)"
+            message = (
+                f"unknown directive --! {name}:{value}; the only directive is {HEADER} (or true)"
+            )
             yield Refusal(migration.version, migration.name, migration.label, line, message)
 
 
@@ -88,22 +98,30 @@ def _check_statements(migration: Migration, trees: Trees) -> Iterator[Refusal]:
         yield _refuse(migration, statement, message)
     for statement, nodes in trees:
         if not nodes and syntax.is_psql_command(statement.text):
-            yield _refuse(migration, statement, "is a psql command; remove it, because a migration contains SQL only")
+            yield _refuse(
+                migration,
+                statement,
+                "is a psql command; remove it, because a migration contains SQL only",
+            )
         for node in nodes:
             if (what := syntax.needs_no_transaction(node)) is not None:
                 yield _refuse(
                     migration,
                     statement,
-                    f"{what} cannot run in a transaction; move it to a file of its own that starts with {HEADER}",
+                    f"{what} cannot run in a transaction; move it to a file of its own that starts"
+                    f" with {HEADER}",
                 )
 
 
-def _check_single(migration: Migration, statements: Sequence[FileStatement], trees: Trees) -> Iterator[Refusal]:
+def _check_single(
+    migration: Migration, statements: Sequence[FileStatement], trees: Trees
+) -> Iterator[Refusal]:
     if len(statements) != 1:
         yield _refuse(
             migration,
             statements[1] if len(statements) > 1 else None,
-            f"a file with {HEADER} must contain one statement, not {len(statements)}: after a failure it"
+            f"a file with {HEADER} must contain one statement, not {len(statements)}: after a"
+            " failure it"
             " would be unknown which of them have run; give each statement a file of its own",
         )
     for statement, nodes in trees:
@@ -111,7 +129,9 @@ def _check_single(migration: Migration, statements: Sequence[FileStatement], tre
             yield _refuse(migration, statement, "begins or ends a transaction; remove it")
         if any((index := syntax.concurrent_index(node)) and index[2] is None for node in nodes):
             yield _refuse(
-                migration, statement, "give the index a name, so that an INVALID index can be found after a failure"
+                migration,
+                statement,
+                "give the index a name, so that an INVALID index can be found after a failure",
             )
 
 
@@ -119,7 +139,9 @@ def _check_copy(migration: Migration, trees: Trees) -> Iterator[Refusal]:
     for statement, nodes in trees:
         if any(map(syntax.copies_to_client, nodes)):
             yield _refuse(
-                migration, statement, "copy from stdin and to stdout need a client that sends or reads data; use insert"
+                migration,
+                statement,
+                "copy from stdin and to stdout need a client that sends or reads data; use insert",
             )
 
 
@@ -135,7 +157,8 @@ def _check_role(migration: Migration, trees: Trees) -> Iterator[Refusal]:
         yield _refuse(
             migration,
             statement,
-            "sets another role and does not reset it, so the Supabase CLI would write the ledger as that role;"
+            "sets another role and does not reset it, so the Supabase CLI would write the ledger"
+            " as that role;"
             " end the file with reset role (or reset session authorization)",
         )
 

@@ -1,8 +1,10 @@
-"""Locks that pending files take on tables that the migration files do not create, such as auth.users.
+"""Locks that pending files take on tables that the migration files do not create, such as
+auth.users.
 
-Other people's requests wait for these. They are found before anything runs: from the statements of a file, and from the
-setting by which supautils locks tables for each change of a policy. Only a dry run finds the locks of code that a file
-runs (a DO block, an event trigger) and of foreign keys that go with a table; it takes them for a moment.
+Other people's requests wait for these. They are found before anything runs: from the statements of
+a file, and from the setting by which supautils locks tables for each change of a policy. Only a dry
+run finds the locks of code that a file runs (a DO block, an event trigger) and of foreign keys that
+go with a table; it takes them for a moment.
 """
 
 import re
@@ -43,7 +45,10 @@ def grouped(locks: Iterable[tuple[str, str]]) -> tuple[TableLock, ...]:
     strongest: dict[str, str] = {}
     for table, mode in locks:
         strongest[table] = max(mode, strongest.get(table, mode), key=MODES.index)
-    tables = {mode: sorted(t for t, m in strongest.items() if m == mode) for mode in reversed(BLOCKING_MODES)}
+    tables = {
+        mode: sorted(t for t, m in strongest.items() if m == mode)
+        for mode in reversed(BLOCKING_MODES)
+    }
     return tuple(TableLock(mode, tuple(names)) for mode, names in tables.items() if names)
 
 
@@ -52,20 +57,26 @@ def merged(*found: Mapping[str, Sequence[TableLock]]) -> dict[str, tuple[TableLo
     pairs: dict[str, list[tuple[str, str]]] = {}
     for by_file in found:
         for name, locks in by_file.items():
-            pairs.setdefault(name, []).extend((table, lock.mode) for lock in locks for table in lock.tables)
+            pairs.setdefault(name, []).extend(
+                (table, lock.mode) for lock in locks for table in lock.tables
+            )
     return {name: grouped(pairs[name]) for name in sorted(pairs) if pairs[name]}
 
 
 def expected_locks(
     connection: Connection, files: Sequence[Migration], pending: Sequence[Migration]
 ) -> dict[str, tuple[TableLock, ...]]:
-    """File name → the locks that its statements take on existing tables that none of `files` creates.
+    """File name → the locks that its statements take on existing tables that none of `files`
+    creates.
 
-    Takes one round trip, or none if no statement takes such a lock. Files without a lock are left out.
+    Takes one round trip, or none if no statement takes such a lock. Files without a lock are left
+    out.
     """
     by_file = {migration.file_name: [*_locking_nodes(migration)] for migration in pending}
     wanted = {name for nodes in by_file.values() for name, _ in _locks(nodes)}
-    changing_policies = [file for file, nodes in by_file.items() if any(map(syntax.changes_policy, nodes))]
+    changing_policies = [
+        file for file, nodes in by_file.items() if any(map(syntax.changes_policy, nodes))
+    ]
     foreign = wanted - created_tables(files, {table for _, table in wanted})
     if not foreign and not changing_policies:
         return {}
@@ -80,14 +91,17 @@ def expected_locks(
 
 
 def created_tables(files: Iterable[Migration], names: Collection[str]) -> set[tuple[str, str]]:
-    """(schema, table) of each table, view or materialized view with one of these names that a file creates."""
+    """(schema, table) of each table, view or materialized view with one of these names that a file
+    creates.
+    """
     created = set()
     for statement in (statement.text for migration in files for statement in migration.statements):
         if first_word(statement) != "create" or not _CREATES_TABLE.search(statement):
             continue
         if any(name in statement for name in names):
             created |= {
-                (schema or _DEFAULT_SCHEMA, name) for schema, name in map(_created, syntax.parse(statement) or [])
+                (schema or _DEFAULT_SCHEMA, name)
+                for schema, name in map(_created, syntax.parse(statement) or [])
             }
     return created
 
@@ -95,7 +109,9 @@ def created_tables(files: Iterable[Migration], names: Collection[str]) -> set[tu
 def _created(node: syntax.Node) -> tuple[str | None, str]:
     """(schema, name) of the relation that a statement creates; an empty name for other statements."""
     fields = next(iter(node.values()))
-    relation = fields.get("view") or fields.get("into", {}).get("rel") or fields.get("relation") or {}
+    relation = (
+        fields.get("view") or fields.get("into", {}).get("rel") or fields.get("relation") or {}
+    )
     return relation.get("schemaname"), relation.get("relname", "")
 
 
@@ -107,13 +123,17 @@ def _locking_nodes(migration: Migration) -> Iterator[syntax.Node]:
 
 def _locks(nodes: Iterable[syntax.Node]) -> Iterator[tuple[tuple[str, str], str]]:
     for node in nodes:
-        yield from (((schema or _DEFAULT_SCHEMA, table), mode) for schema, table, mode in table_locks(node))
+        yield from (
+            ((schema or _DEFAULT_SCHEMA, table), mode) for schema, table, mode in table_locks(node)
+        )
 
 
 def _query(
     connection: Connection, names: Sequence[tuple[str, str]]
 ) -> tuple[Mapping[tuple[str, str], str], Sequence[str]]:
-    """(schema, name) → the existing table of that name, or of that index; and the tables of supautils.policy_grants."""
+    """(schema, name) → the existing table of that name, or of that index; and the tables of
+    supautils.policy_grants.
+    """
     schemas, tables = [schema for schema, _ in names], [table for _, table in names]
     groups = [
         [Statement("begin"), _EXISTING_TABLES.statement(schemas, tables)],
@@ -124,4 +144,6 @@ def _query(
     rows = existing.answer().rows
     # the setting is missing on other hosts, may be unreadable, and need not be JSON
     for_policies = grants.answers[-1].rows if grants.error is None else ()
-    return {(schema, name): table for schema, name, table in rows}, [table for (table,) in for_policies]
+    return {(schema, name): table for schema, name, table in rows}, [
+        table for (table,) in for_policies
+    ]

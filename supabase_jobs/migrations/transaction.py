@@ -1,4 +1,6 @@
-"""The transaction of a migration file: its ledger row, its statements and its checks, sent in one round trip."""
+"""The transaction of a migration file: its ledger row, its statements and its checks, sent in one
+round trip.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,12 +27,14 @@ from supabase_jobs.sources.files import Migration
 
 # READ COMMITTED, so that the ledger is read as it is after the runner lock was taken
 BEGIN = Statement("begin isolation level read committed")
-# Without it the server finishes the statement of a killed client, and keeps its locks until then. Linux only.
+# Without it the server finishes the statement of a killed client, and keeps its locks until then.
+# Linux only.
 _CHECK_CLIENT = """
 select pg_catalog.set_config('client_connection_check_interval', '2s', true)
 where pg_catalog.version() like '%linux%'
 """
-# Division by zero unless this transaction still holds the runner lock: a file that commits releases it.
+# Division by zero unless this transaction still holds the runner lock: a file that commits releases
+# it.
 _CHECK_TRANSACTION = """
 select 1 / pg_catalog.count(*)::pg_catalog.int4
 from pg_catalog.pg_locks
@@ -54,7 +58,9 @@ class Step(Enum):
 
 @dataclass(frozen=True)
 class Command:
-    """A statement to send, its purpose, and the file and the statement of the file that it belongs to, if any."""
+    """A statement to send, its purpose, and the file and the statement of the file that it belongs
+    to, if any.
+    """
 
     statement: Statement
     step: Step = Step.SETUP
@@ -72,19 +78,25 @@ def setup_commands(lock_options: LockOptions) -> list[Command]:
 
 
 def file_commands(migration: Migration, lock_options: LockOptions) -> list[Command]:
-    """The ledger row, the statements, the deferred constraints and the checks of a file; the last answer is its digest.
+    """The ledger row, the statements, the deferred constraints and the checks of a file; the last
+    answer is its digest.
 
     Settings of the file end with it: through a pooler they would reach other clients.
     """
     commands = [
         *setup_commands(lock_options),
         Command(ledger.insert_statement(migration), Step.INSERT_ROW, migration),
-        *(Command(Statement(s.text, decoded=False), Step.FILE, migration, s) for s in migration.executable_statements),
+        *(
+            Command(Statement(s.text, decoded=False), Step.FILE, migration, s)
+            for s in migration.executable_statements
+        ),
     ]
     if migration.executable_statements:
         # here the error of a deferred constraint names the file; at the commit it would not
         last = migration.executable_statements[-1]
-        commands.append(Command(Statement("set constraints all immediate"), Step.FILE, migration, last))
+        commands.append(
+            Command(Statement("set constraints all immediate"), Step.FILE, migration, last)
+        )
     return [
         *commands,
         Command(Statement("reset role")),
@@ -95,10 +107,11 @@ def file_commands(migration: Migration, lock_options: LockOptions) -> list[Comma
 
 
 def send(connection: Connection, commands: Sequence[Command]) -> tuple[Answer, ...]:
-    """Run the commands in one round trip, up to the first that fails; the transaction is rolled back then.
+    """Run the commands in one round trip, up to the first that fails; the transaction is rolled
+    back then.
 
-    Raises psycopg's errors for a lock (`LOCK_ERRORS`) and a lost connection, RunnerBusyError, AlreadyAppliedError,
-    PrivilegeError (7), and MigrationError (6) with file and line.
+    Raises psycopg's errors for a lock (`LOCK_ERRORS`) and a lost connection, RunnerBusyError,
+    AlreadyAppliedError, PrivilegeError (7), and MigrationError (6) with file and line.
     """
     [result] = run_groups(connection, [[command.statement for command in commands]])
     if result.error is not None:
@@ -123,14 +136,18 @@ def _raise(command: Command, error: psycopg.Error, connection: Connection) -> No
                 raise error
         case Step.CHECK_TRANSACTION if isinstance(error, psycopg.errors.DivisionByZero):
             raise MigrationError(
-                f"{migration.file_name} ended its own transaction, so the statements before that were kept",
-                hint="Remove transaction control from the file: each file already runs in a transaction.",
+                f"{migration.file_name} ended its own transaction, so the statements before that"
+                " were kept",
+                hint="Remove transaction control from the file: each file already runs in a"
+                " transaction.",
                 file=migration.label,
             ) from None
         case Step.CHECK_ROW if isinstance(error, psycopg.errors.DivisionByZero):
             raise MigrationError(
-                f"the ledger row of {migration.file_name} is missing or changed after the file ran; it was rolled back",
-                hint="Look for a trigger on supabase_migrations.schema_migrations, or a statement of the file on it.",
+                f"the ledger row of {migration.file_name} is missing or changed after the file"
+                " ran; it was rolled back",
+                hint="Look for a trigger on supabase_migrations.schema_migrations, or a statement"
+                " of the file on it.",
                 file=migration.label,
             ) from None
     source = command.source
@@ -148,7 +165,8 @@ def explain_lost_transaction(connection: Connection, migration: Migration) -> It
     """Report which file was rolled back if the connection is lost."""
     with explain_lost_connection(
         connection,
-        f"the connection was lost while applying {migration.file_name}; the file was rolled back, unless the connection"
+        f"the connection was lost while applying {migration.file_name}; the file was rolled back,"
+        " unless the connection"
         " was lost during the commit",
         hint="Run `supabase-jobs status` to see what is applied, then apply again.",
         file=migration.label,

@@ -1,8 +1,9 @@
-"""Kill mutants with the parts of the recorded structure that killed others of their operator, many in a round trip.
+"""Kill mutants with the parts of the recorded structure that killed others of their operator, many
+in a round trip.
 
-A part is a catalog query of the structure area, or the bodies of the functions. The first mutant of an operator reads
-all parts, the others those in which errors were found; the facts of the other parts are taken as unchanged. If no error
-is found, a complete `verify` must tell.
+A part is a catalog query of the structure area, or the bodies of the functions. The first mutant of
+an operator reads all parts, the others those in which errors were found; the facts of the other
+parts are taken as unchanged. If no error is found, a complete `verify` must tell.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,9 +42,13 @@ class Planted(Protocol):
 
 
 class Quick:
-    """Runs inside the transaction of `mutate`, on a database without errors, with the catalog queries prepared."""
+    """Runs inside the transaction of `mutate`, on a database without errors, with the catalog
+    queries prepared.
+    """
 
-    def __init__(self, connection: Connection, expectations: Expectations, snapshot: Snapshot) -> None:
+    def __init__(
+        self, connection: Connection, expectations: Expectations, snapshot: Snapshot
+    ) -> None:
         self._connection, self._snapshot, self._texts = connection, snapshot, expectations.texts
         self._functions = check.migrated_functions(expectations)
         bodies, exposed = check.body_queries(self._functions)
@@ -76,28 +81,43 @@ class Quick:
             yield from (found[at] for at in range(len(same)))
 
     def _run(
-        self, faults: Sequence[Planted], chosen: Sequence[int], parts: Sequence[int], learned: set[int]
+        self,
+        faults: Sequence[Planted],
+        chosen: Sequence[int],
+        parts: Sequence[int],
+        learned: set[int],
     ) -> dict[int, tuple[str, ...]]:
         """The errors of the chosen faults in some parts, by their places."""
         found = {}
         queries = [self._statements[part] for part in parts]
         for start in range(0, len(chosen), _BATCH):
             batch = chosen[start : start + _BATCH]
-            groups = [[_UNDO, *(Statement(s.code) for s in split(faults[at].sql)), *queries] for at in batch]
-            _, *results, _ = run_groups(self._connection, [[_SAVEPOINT], *groups, [_UNDO, _RELEASE]])
+            groups = [
+                [_UNDO, *(Statement(s.code) for s in split(faults[at].sql)), *queries]
+                for at in batch
+            ]
+            _, *results, _ = run_groups(
+                self._connection, [[_SAVEPOINT], *groups, [_UNDO, _RELEASE]]
+            )
             for at, result in zip(batch, results, strict=True):
                 found[at], places = self._errors(parts, result)
                 learned |= places
         return found
 
-    def _errors(self, parts: Sequence[int], result: GroupResult) -> tuple[tuple[str, ...], set[int]]:
+    def _errors(
+        self, parts: Sequence[int], result: GroupResult
+    ) -> tuple[tuple[str, ...], set[int]]:
         """The ids of the errors, and the parts in which they were found."""
         if isinstance(result.error, INCONCLUSIVE_ERRORS):
             raise result.error
         if result.error is not None:  # the fault or a query failed
             return (), set()
-        rows = dict(zip(parts, (answer.rows for answer in result.answers[-len(parts) :]), strict=True))
-        changed = {part for part, found in rows.items() if list(found) != list(self._unchanged[part])}
+        rows = dict(
+            zip(parts, (answer.rows for answer in result.answers[-len(parts) :]), strict=True)
+        )
+        changed = {
+            part for part, found in rows.items() if list(found) != list(self._unchanged[part])
+        }
         facts = changed - {self._bodies}
         context = Context(repeated=True)
         if facts:
@@ -106,7 +126,9 @@ class Quick:
             check.compare_facts(actual, self._snapshot, context, self._texts)
             if context.errors:
                 ids = {finding.id for finding in context.errors}
-                places = {part for part in facts if {f.id for f in (*self._facts[part], *new[part])} & ids}
+                places = {
+                    part for part in facts if {f.id for f in (*self._facts[part], *new[part])} & ids
+                }
                 return tuple(finding.id for finding in context.errors), places
         if context.equivalences or self._bodies not in changed:
             return (), set()

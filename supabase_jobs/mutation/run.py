@@ -1,7 +1,8 @@
-"""Mutation testing of `verify`: inject one fault at a time into a database, run `verify`, and roll back.
+"""Mutation testing of `verify`: inject one fault at a time into a database, run `verify`, and roll
+back.
 
-Each file in `mutation/operators/` derives a family of faults from the catalogs, for the object names in `$1`, and
-selects id, object, description and SQL.
+Each file in `mutation/operators/` derives a family of faults from the catalogs, for the object
+names in `$1`, and selects id, object, description and SQL.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -118,18 +119,22 @@ def refuse_remote(url: str, *, copies: bool = False) -> None:
         if copies:
             raise ConfigError(
                 f"mutate --run copies the database, and {address} is not local",
-                hint="Leave out --db-url and SUPABASE_DB_URL: mutate then starts an embedded server and applies"
+                hint="Leave out --db-url and SUPABASE_DB_URL: mutate then starts an embedded"
+                " server and applies"
                 " supabase/migrations.",
             )
         raise ConfigError(
             f"mutate injects faults into the database, and {address} is not local",
-            hint="Every fault is rolled back, but holds locks until then. For a copy that nobody uses, pass"
+            hint="Every fault is rolled back, but holds locks until then. For a copy that nobody"
+            " uses, pass"
             " --allow-remote.",
         )
 
 
 def waivers(expectations: Expectations) -> Mapping[str, str]:
-    """The waivers (fault id → reason) of waivers.toml. Raises ConfigError (2) for a waiver without a reason."""
+    """The waivers (fault id → reason) of waivers.toml. Raises ConfigError (2) for a waiver without
+    a reason.
+    """
     path = expectations.declaration(WAIVERS)
     if not path.is_file():
         return {}
@@ -141,7 +146,9 @@ def waivers(expectations: Expectations) -> Mapping[str, str]:
 
 
 def derive(connection: Connection, names: Sequence[str]) -> list[Fault]:
-    """All faults of the objects with these names, by family. Needs an empty search_path; only reads catalogs."""
+    """All faults of the objects with these names, by family. Needs an empty search_path; only reads
+    catalogs.
+    """
     faults = []
     for stem, file in sql_files(_OPERATORS).items():
         rows = file.rows(connection, list(names))
@@ -159,11 +166,13 @@ def mutate(
 ) -> MutationResult:
     """Inject every fault, run these areas of `verify` on it, and roll it back.
 
-    Raises VerificationError (1) if `verify` finds an error before the first fault, ConfigError (2) if the sources have
-    no recorded structure, PrivilegeError (7) if the role may inject no fault, and psycopg's errors if the connection is
-    lost or another session holds a conflicting lock.
+    Raises VerificationError (1) if `verify` finds an error before the first fault, ConfigError (2)
+    if the sources have no recorded structure, PrivilegeError (7) if the role may inject no fault,
+    and psycopg's errors if the connection is lost or another session holds a conflicting lock.
     """
-    recorded = snapshot.load(expectations.declaration(snapshot.FILE_NAME)).with_variables(expectations.variables)
+    recorded = snapshot.load(expectations.declaration(snapshot.FILE_NAME)).with_variables(
+        expectations.variables
+    )
     reasons = waivers(expectations)
     mutants: list[Mutant] = []
     not_injected: list[tuple[Fault, str]] = []
@@ -180,7 +189,9 @@ def mutate(
                     for fault, killers in zip(family_faults, found, strict=False):
                         advance(len(mutants) + len(not_injected) + 1, len(faults))
                         try:
-                            by = killers[:_MAX_KILLERS] or _killers(connection, expectations, areas, fault)
+                            by = killers[:_MAX_KILLERS] or _killers(
+                                connection, expectations, areas, fault
+                            )
                             mutants.append(Mutant(fault, by, reasons.get(fault.id)))
                         except _NotInjectedError as error:
                             not_injected.append((fault, str(error)))
@@ -190,9 +201,14 @@ def mutate(
 
 
 def _quick(
-    connection: Connection, expectations: Expectations, areas: Sequence[str], recorded: snapshot.Snapshot
+    connection: Connection,
+    expectations: Expectations,
+    areas: Sequence[str],
+    recorded: snapshot.Snapshot,
 ) -> Quick | None:
-    """What kills most mutants; None if the structure area is not run, or exceptions may allow its findings."""
+    """What kills most mutants; None if the structure area is not run, or exceptions may allow its
+    findings.
+    """
     if structure.AREA not in areas or any(expectations.exceptions.values()):
         return None
     return Quick(connection, expectations, recorded)
@@ -202,7 +218,9 @@ class _NotInjectedError(Exception):
     """The database rejected the SQL of a fault."""
 
 
-def _killers(connection: Connection, expectations: Expectations, areas: Sequence[str], fault: Fault) -> tuple[str, ...]:
+def _killers(
+    connection: Connection, expectations: Expectations, areas: Sequence[str], fault: Fault
+) -> tuple[str, ...]:
     """The ids of the first errors that `verify` finds after the fault."""
     with connection.transaction(force_rollback=True):
         try:
@@ -225,8 +243,11 @@ def _killers(connection: Connection, expectations: Expectations, areas: Sequence
     return tuple(f.id for f in errors[:_MAX_KILLERS])
 
 
-def _errors(connection: Connection, expectations: Expectations, areas: Sequence[str]) -> Iterator[Sequence[Finding]]:
-    """The errors of each area that has any; the fastest areas come first, and most faults need no other.
+def _errors(
+    connection: Connection, expectations: Expectations, areas: Sequence[str]
+) -> Iterator[Sequence[Finding]]:
+    """The errors of each area that has any; the fastest areas come first, and most faults need no
+    other.
 
     Errors that the access matrix may downgrade count only after a run of all areas together.
     """
@@ -244,7 +265,10 @@ def _errors(connection: Connection, expectations: Expectations, areas: Sequence[
 
 
 def _check_no_errors(
-    connection: Connection, expectations: Expectations, areas: Sequence[str], faults: Sequence[Fault]
+    connection: Connection,
+    expectations: Expectations,
+    areas: Sequence[str],
+    faults: Sequence[Fault],
 ) -> None:
     """Raise VerificationError for an error; without any managed object there are no faults."""
     for errors in _errors(connection, expectations, areas):

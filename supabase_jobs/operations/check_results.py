@@ -1,4 +1,5 @@
-"""Validate a sample of result and metadata against the JSON Schemas in `schemas/`, which are advice.
+"""Validate a sample of result and metadata against the JSON Schemas in `schemas/`, which are
+advice.
 
 The report holds paths, broken rules and numbers of rows, never a value.
 """
@@ -37,7 +38,9 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Sample:
-    """The number of sampled jobs, how many of them deviate, and the deviations, most frequent first."""
+    """The number of sampled jobs, how many of them deviate, and the deviations, most frequent
+    first.
+    """
 
     size: int
     deviating: int
@@ -45,7 +48,8 @@ class Sample:
 
 
 def check(connection: Connection, size: int) -> Sample:
-    """Check the `size` newest completed jobs, or all if there are fewer, in a read-only transaction of at most 10 s.
+    """Check the `size` newest completed jobs, or all if there are fewer, in a read-only transaction
+    of at most 10 s.
 
     Raises what `requires_migrations` raises.
     """
@@ -54,7 +58,9 @@ def check(connection: Connection, size: int) -> Sample:
     with requires_migrations(connection), connection.transaction():
         statement("stats/settings").execute(connection)
         rows = statement("check_results/newest").dicts(connection, {"size": size})
-    return compare({"id": row["id"], **{column: read(row[column]) for column in _validators()}} for row in rows)
+    return compare(
+        {"id": row["id"], **{column: read(row[column]) for column in _validators()}} for row in rows
+    )
 
 
 def read(text: str | None) -> Any:
@@ -78,7 +84,11 @@ def compare(rows: Iterable[Mapping[str, Any]]) -> Sample:
         for problem in problems:
             examples.setdefault(problem, row["id"])
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return Sample(size, deviating, tuple(Deviation(*problem, rows, examples[problem]) for problem, rows in ordered))
+    return Sample(
+        size,
+        deviating,
+        tuple(Deviation(*problem, rows, examples[problem]) for problem, rows in ordered),
+    )
 
 
 @cache
@@ -87,7 +97,9 @@ def _validators() -> dict[str, Any]:
     from jsonschema import Draft202012Validator  # a tenth of a second
 
     return {
-        path.name.removesuffix(".schema.json"): Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
+        path.name.removesuffix(".schema.json"): Draft202012Validator(
+            json.loads(path.read_text(encoding="utf-8"))
+        )
         for path in sorted(SCHEMAS.glob("*.schema.json"))
     }
 
@@ -97,11 +109,18 @@ def _problems(column: str, value: Any) -> Iterable[Problem]:
         yield column, "cannot be read: a number is too long, or the nesting too deep"
         return
     for error in _validators()[column].iter_errors(value):
-        # The schemas descend only into properties that they name, so a path discloses no key of the data.
-        path = "".join("[]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
+        # The schemas descend only into properties that they name, so a path discloses no key of the
+        # data.
+        path = "".join(
+            "[]" if isinstance(step, int) else f".{step}" for step in error.absolute_path
+        )
         rule, expected = error.validator, error.validator_value
         if rule == "required":
-            yield from ((f"{column}{path}.{name}", "is missing") for name in expected if name not in error.instance)
+            yield from (
+                (f"{column}{path}.{name}", "is missing")
+                for name in expected
+                if name not in error.instance
+            )
         else:
             yield f"{column}{path}", _problem(rule, expected)
 
@@ -110,5 +129,9 @@ def _problem(rule: str, expected: Any) -> str:
     """Describe a broken rule from the schema alone; the library's message quotes the value."""
     if rule == "type":
         return f"is not {' or '.join([expected] if isinstance(expected, str) else expected)}"
-    formats = {"minimum": "is less than {}", "minLength": "is shorter than {}", "pattern": "does not match {}"}
+    formats = {
+        "minimum": "is less than {}",
+        "minLength": "is shorter than {}",
+        "pattern": "does not match {}",
+    }
     return formats.get(rule, f"breaks the rule {rule}: {{}}").format(expected)

@@ -1,7 +1,8 @@
 """Delete expired jobs and inactive guests in short transactions, by the functions of the database.
 
-`private.cleanup_old_jobs` and `private.cleanup_inactive_guests` hold the rules. Each call deletes one batch and returns
-the time at which the next batch starts, so no batch reads again the index entries of deleted rows.
+`private.cleanup_old_jobs` and `private.cleanup_inactive_guests` hold the rules. Each call deletes
+one batch and returns the time at which the next batch starts, so no batch reads again the index
+entries of deleted rows.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,8 @@ from supabase_jobs.operations.statements import requires_migrations, statement
 # jobs first: a guest whose jobs have been deleted may be deleted too
 KINDS = ("jobs", "guests")
 
-# How long a batch holds its locks, which is how long a concurrent writer may wait. Half of what is tolerable at the
-# 99th percentile, because a batch can turn out slower than the previous one.
+# How long a batch holds its locks, which is how long a concurrent writer may wait. Half of what is
+# tolerable at the 99th percentile, because a batch can turn out slower than the previous one.
 TARGET_SECONDS = 0.05
 FIRST_SIZE = 250
 SMALLEST_SIZE, LARGEST_SIZE = 100, 10_000
@@ -37,8 +38,8 @@ class BatchSize:
     def adapt(self, seconds: float, *, advanced: bool) -> None:
         """Shrink after a slow batch, grow after a fast one.
 
-        A batch that has not `advanced` (more rows of one timestamp than a batch holds) was slow because of the rows
-        it skipped; a smaller batch would skip them more often.
+        A batch that has not `advanced` (more rows of one timestamp than a batch holds) was slow
+        because of the rows it skipped; a smaller batch would skip them more often.
         """
         if self.fixed:
             return
@@ -60,11 +61,14 @@ class Deleted:
 
 
 def count_expired(connection: Connection, kind: str, days: Mapping[str, int]) -> int:
-    """Count the rows of a kind that a cleanup would delete; guests as if the expired jobs had been deleted.
+    """Count the rows of a kind that a cleanup would delete; guests as if the expired jobs had been
+    deleted.
 
     `days` holds `days` (jobs) and `guest_days`. Raises what `requires_migrations` raises.
     """
-    connection.isolation_level = IsolationLevel.READ_COMMITTED  # a replica does not support SERIALIZABLE
+    connection.isolation_level = (
+        IsolationLevel.READ_COMMITTED
+    )  # a replica does not support SERIALIZABLE
     with requires_migrations(connection), connection.transaction():
         statement("cleanup/settings").execute(connection)
         total: int = statement(f"cleanup/count_{kind}").dicts(connection, days)[0]["total"]
@@ -72,18 +76,24 @@ def count_expired(connection: Connection, kind: str, days: Mapping[str, int]) ->
 
 
 def delete_expired(
-    connection: Connection, kind: str, days: Mapping[str, int], deleted: Deleted, batch_size: int | None = None
+    connection: Connection,
+    kind: str,
+    days: Mapping[str, int],
+    deleted: Deleted,
+    batch_size: int | None = None,
 ) -> Iterator[int]:
-    """Delete the expired rows of a kind, oldest first, skipping locked rows; yields the number of rows of each batch.
+    """Delete the expired rows of a kind, oldest first, skipping locked rows; yields the number of
+    rows of each batch.
 
-    A batch is committed and counted in `deleted` before it is yielded, so a caller that stops iterating stops between
-    two batches. Cleanups may run concurrently. Raises what `requires_migrations` raises; the message reports the rows
-    deleted so far.
+    A batch is committed and counted in `deleted` before it is yielded, so a caller that stops
+    iterating stops between two batches. Cleanups may run concurrently. Raises what
+    `requires_migrations` raises; the message reports the rows deleted so far.
     """
     batch = statement(f"cleanup/delete_{kind}")
     size = BatchSize(batch_size)
     start: str | None = "-infinity"
-    # each statement of the functions must see what was committed before it, whatever the role's default is
+    # each statement of the functions must see what was committed before it, whatever the role's
+    # default is
     connection.isolation_level = IsolationLevel.READ_COMMITTED
     while start is not None:
         with _deleted_so_far(connection, deleted), connection.transaction():

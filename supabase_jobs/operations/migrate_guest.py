@@ -21,10 +21,12 @@ def mask(secret: UUID) -> str:
 
 
 def migrate_guest(connection: Connection, guest: UUID, user: UUID) -> int:
-    """Move all jobs of a guest to a user; returns how many, 0 for a guest that is unknown or has none.
+    """Move all jobs of a guest to a user; returns how many, 0 for a guest that is unknown or has
+    none.
 
-    Raises UnknownUserError (2), BusyError (5) if another session locks the guest's rows for 4 s, PrivilegeError (7)
-    if the role lacks a privilege, and what else `requires_migrations` raises. Then no job was moved.
+    Raises UnknownUserError (2), BusyError (5) if another session locks the guest's rows for 4 s,
+    PrivilegeError (7) if the role lacks a privilege, and what else `requires_migrations` raises.
+    Then no job was moved.
     """
     try:
         with requires_migrations(connection), connection.transaction():
@@ -37,7 +39,8 @@ def migrate_guest(connection: Connection, guest: UUID, user: UUID) -> int:
         # masked: the arguments may be swapped, and then this is the guest's id
         raise UnknownUserError(
             f"user {mask(user)} does not exist; no job was moved",
-            hint="The guest is the first argument, the user the second: supabase-jobs migrate-guest GUEST_ID USER_ID.",
+            hint="The guest is the first argument, the user the second: supabase-jobs"
+            " migrate-guest GUEST_ID USER_ID.",
             sqlstate=error.sqlstate,
         ) from None
     return moved

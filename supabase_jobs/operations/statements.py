@@ -45,7 +45,8 @@ def requires_migrations(connection: Connection) -> Iterator[None]:
         if error.sqlstate not in _UNDEFINED:
             raise
         raise NotAppliedError(
-            f"this database lacks an object that the command needs: {error.message.rpartition(': ')[2]}",
+            "this database lacks an object that the command needs:"
+            f" {error.message.rpartition(': ')[2]}",
             hint=f"{APPLY_FIRST} `supabase-jobs status` shows which are missing.",
             sqlstate=error.sqlstate,
         ) from None

@@ -27,8 +27,8 @@ class Stats:
 def collect(connection: Connection, values: Mapping[str, object]) -> Stats:
     """Run every query, each for at most 10 s, in one read-only transaction and one round trip.
 
-    After a query that times out, the next ones run in a transaction of their own. `values` holds `minutes`: the age at
-    which a job counts as stuck. Raises what `requires_migrations` raises.
+    After a query that times out, the next ones run in a transaction of their own. `values` holds
+    `minutes`: the age at which a job counts as stuck. Raises what `requires_migrations` raises.
     """
     result = Stats()
     names = list(statements("stats/queries"))
@@ -62,4 +62,6 @@ def _run(
     except psycopg.errors.QueryCanceled as error:
         timeout = error
         connection.rollback()
-    return {name: cursor.fetchall() for name, cursor in cursors.items() if cursor.pgresult is not None}, timeout
+    return {
+        name: cursor.fetchall() for name, cursor in cursors.items() if cursor.pgresult is not None
+    }, timeout

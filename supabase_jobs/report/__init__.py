@@ -1,4 +1,6 @@
-"""A verification as text, JSON, JUnit, SARIF, Code Quality, Markdown or HTML. Values in, one string out."""
+"""A verification as text, JSON, JUnit, SARIF, Code Quality, Markdown or HTML. Values in, one string
+out.
+"""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module

@@ -1,4 +1,6 @@
-"""A verification as a Code Quality report, which GitLab shows in the merge request, at the line of each finding."""
+"""A verification as a Code Quality report, which GitLab shows in the merge request, at the line of
+each finding.
+"""
 
 import hashlib
 import json
@@ -12,7 +14,12 @@ _SEVERITIES = {Severity.ERROR: "critical", Severity.WARNING: "minor", Severity.I
 
 def verification(result: Verification) -> str:
     """The report: an array with an entry for each finding. Its fingerprint survives moved lines."""
-    return json.dumps([_entry(finding, result) for finding in result.findings], indent=2, ensure_ascii=False) + "\n"
+    return (
+        json.dumps(
+            [_entry(finding, result) for finding in result.findings], indent=2, ensure_ascii=False
+        )
+        + "\n"
+    )
 
 
 def _entry(finding: Finding, result: Verification) -> dict[str, object]:

@@ -60,11 +60,15 @@ class _Group:
     @property
     def failed(self) -> int:
         """The number of cases with an error."""
-        return sum(any(f.severity is Severity.ERROR for f in findings) for _, findings in self.cases)
+        return sum(
+            any(f.severity is Severity.ERROR for f in findings) for _, findings in self.cases
+        )
 
 
 def verification(result: Verification) -> str:
-    """The page: verdict, findings with their fixes, matrices, and the SQL of the cases that it has room for."""
+    """The page: verdict, findings with their fixes, matrices, and the SQL of the cases that it has
+    room for.
+    """
     findings: dict[str, list[Finding]] = {}
     for finding in result.findings:
         findings.setdefault(finding.id, []).append(finding)
@@ -76,22 +80,36 @@ def verification(result: Verification) -> str:
         result=result,
         areas=summary.areas(result),
         omitted=articles.omitted,
-        counts=[(severity, sum(f.severity is severity for f in result.findings)) for severity in Severity],
+        counts=[
+            (severity, sum(f.severity is severity for f in result.findings))
+            for severity in Severity
+        ],
         matrices=matrices,
-        groups=list(_groups(result, findings, {cell.case.id for cell in _cells(matrices) if cell.case})),
+        groups=list(
+            _groups(result, findings, {cell.case.id for cell in _cells(matrices) if cell.case})
+        ),
         outcomes=OUTCOMES,
         sqlstate_meaning=SQLSTATE_MEANING,
     )
-    without = page(articles=articles.plain, details={}, preambles={}, without_details=len(result.cases))
+    without = page(
+        articles=articles.plain, details={}, preambles={}, without_details=len(result.cases)
+    )
     room = _Room(LIMIT_BYTES - _size(without) - _DIALOG_BYTES, result.preambles)
     shown = articles.with_scripts(room)
     details = _details(result, templates.get_template("case.html.jinja"), findings, matrices, room)
     preambles = {key: text for key, text in result.preambles.items() if key in room.preambles}
-    return page(articles=shown, details=details, preambles=preambles, without_details=len(result.cases) - len(details))
+    return page(
+        articles=shown,
+        details=details,
+        preambles=preambles,
+        without_details=len(result.cases) - len(details),
+    )
 
 
 class _Room:
-    """The bytes that are left for scripts. `preambles` are the keys of those that the scripts so far need."""
+    """The bytes that are left for scripts. `preambles` are the keys of those that the scripts so
+    far need.
+    """
 
     def __init__(self, size: int, preambles: Mapping[str, str]) -> None:
         self._left = size
@@ -99,12 +117,17 @@ class _Room:
         self.preambles: set[str] = set()
 
     def take(self, case: Case, text: str, around: int) -> bool:
-        """Whether there was room for a text with the case's script, `around` it, and for the preamble that it needs."""
+        """Whether there was room for a text with the case's script, `around` it, and for the
+        preamble that it needs.
+        """
         key = case.preamble or case.area
         size = _size(text) + around
         if key in self._known and key not in self.preambles:
             size += (
-                _size(escape(self._known[key])) + 2 * _size(key) + 20 * self._known[key].count("\n--") + _DIALOG_BYTES
+                _size(escape(self._known[key]))
+                + 2 * _size(key)
+                + 20 * self._known[key].count("\n--")
+                + _DIALOG_BYTES
             )
         if size > self._left:
             return False
@@ -114,7 +137,9 @@ class _Room:
 
 
 class _Articles:
-    """The findings, one article for each group. `omitted` is the number of findings without room for their text."""
+    """The findings, one article for each group. `omitted` is the number of findings without room
+    for their text.
+    """
 
     def __init__(self, result: Verification, templates: Environment) -> None:
         self._result = result
@@ -140,7 +165,9 @@ class _Articles:
             case = self._cases.get(finding.id)
             if case is None or not case.sql or case.id in scripts:
                 continue
-            text = Markup(self._script.render(case=case, result=self._result, link=True, findings=()))  # noqa: S704
+            text = Markup(
+                self._script.render(case=case, result=self._result, link=True, findings=())
+            )  # noqa: S704
             if room.take(case, text, _SUMMARY_BYTES):
                 scripts[case.id] = text
         return [self._render(group, scripts) for group in self._groups]
@@ -156,13 +183,23 @@ def _details(
     matrices: list[_Matrix],
     room: _Room,
 ) -> dict[str, Markup]:
-    """What the page shows of a case on request, by its id: those with a finding, then cells, then other cases."""
+    """What the page shows of a case on request, by its id: those with a finding, then cells, then
+    other cases.
+    """
     cells = {cell.case.id for cell in _cells(matrices) if cell.case}
     details = {}
-    for case in sorted(result.cases, key=lambda case: (case.id not in findings, case.id not in cells)):
+    for case in sorted(
+        result.cases, key=lambda case: (case.id not in findings, case.id not in cells)
+    ):
         own = findings.get(case.id, ())
-        text = Markup(template.render(case=case, findings=own, result=result, link=case.id not in cells))  # noqa: S704
-        if room.take(case, text, (_size(escape(case.name)) + _DIALOG_BYTES) if case.id in cells else _SUMMARY_BYTES):
+        text = Markup(
+            template.render(case=case, findings=own, result=result, link=case.id not in cells)
+        )  # noqa: S704
+        if room.take(
+            case,
+            text,
+            (_size(escape(case.name)) + _DIALOG_BYTES) if case.id in cells else _SUMMARY_BYTES,
+        ):
             details[case.id] = text
     return details
 
@@ -198,13 +235,22 @@ def _matrices(result: Verification, findings: Mapping[str, list[Finding]]) -> It
     def cell(grid: Grid, r: int, c: int) -> _Cell:
         id = f"access:{grid.title}:{grid.rows[r]}:{grid.columns[c]}"
         anchor = f"probe-{next(numbers)}"
-        return _Cell(grid.cells[r][c], (r, c) in grid.mismatches, anchor, cases.get(id), tuple(findings.get(id, ())))
+        return _Cell(
+            grid.cells[r][c],
+            (r, c) in grid.mismatches,
+            anchor,
+            cases.get(id),
+            tuple(findings.get(id, ())),
+        )
 
     for number, grid in enumerate(result.grids, 1):
         rows = tuple(
-            (label, tuple(cell(grid, r, c) for c in range(len(grid.columns)))) for r, label in enumerate(grid.rows)
+            (label, tuple(cell(grid, r, c) for c in range(len(grid.columns))))
+            for r, label in enumerate(grid.rows)
         )
-        yield _Matrix(grid.title, f"matrix-{number}", grid.columns, rows, "access", len(grid.mismatches))
+        yield _Matrix(
+            grid.title, f"matrix-{number}", grid.columns, rows, "access", len(grid.mismatches)
+        )
 
 
 def _cells(matrices: list[_Matrix]) -> Iterator[_Cell]:
@@ -213,10 +259,14 @@ def _cells(matrices: list[_Matrix]) -> Iterator[_Cell]:
             yield from cells
 
 
-def _groups(result: Verification, findings: Mapping[str, list[Finding]], in_matrix: set[str]) -> Iterator[_Group]:
+def _groups(
+    result: Verification, findings: Mapping[str, list[Finding]], in_matrix: set[str]
+) -> Iterator[_Group]:
     grouped: dict[tuple[str, str], list[tuple[Case, tuple[Finding, ...]]]] = {}
     for case in result.cases:
         if case.id not in in_matrix:
-            grouped.setdefault((case.area, case.object), []).append((case, tuple(findings.get(case.id, ()))))
+            grouped.setdefault((case.area, case.object), []).append(
+                (case, tuple(findings.get(case.id, ())))
+            )
     for (area, subject), cases in grouped.items():
         yield _Group(area, subject, tuple(cases))

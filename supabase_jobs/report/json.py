@@ -12,7 +12,9 @@ def verification(result: Verification) -> str:
 
 
 def as_dict(result: Verification) -> dict[str, object]:
-    """The contract of the CLI (`ok`, `findings`, `summary`, `unchecked`), `accepted_unchecked` and `matrix`."""
+    """The contract of the CLI (`ok`, `findings`, `summary`, `unchecked`), `accepted_unchecked` and
+    `matrix`.
+    """
     return {
         "ok": result.ok,
         "findings": [asdict(finding) for finding in result.findings],
@@ -22,7 +24,9 @@ def as_dict(result: Verification) -> dict[str, object]:
             "ms": round(result.milliseconds, 1),
         },
         "unchecked": list(result.unchecked),
-        "accepted_unchecked": [{"id": id, "reason": reason} for id, reason in result.accepted_unchecked.items()],
+        "accepted_unchecked": [
+            {"id": id, "reason": reason} for id, reason in result.accepted_unchecked.items()
+        ],
         "matrix": [_matrix(grid) for grid in result.grids],
     }
 

@@ -1,7 +1,7 @@
 """A verification as JUnit XML: a test suite for each area, a test case for each case.
 
-It uses the attributes that GitLab, Jenkins and GitHub Actions read: `classname`, `name`, `time`, `file`, and at most
-one `failure` or `skipped` per test case.
+It uses the attributes that GitLab, Jenkins and GitHub Actions read: `classname`, `name`, `time`,
+`file`, and at most one `failure` or `skipped` per test case.
 """
 
 import re
@@ -25,11 +25,14 @@ class _Case(TestCase):
 def verification(result: Verification, command: str = "verify") -> str:
     """The XML, to be encoded as UTF-8.
 
-    An error is a failure. A warning and an unchecked area are skipped with the reason, so they count neither as passed
-    nor as failed. A finding without a case (an object that is in no migration) is a test case of its own.
+    An error is a failure. A warning and an unchecked area are skipped with the reason, so they
+    count neither as passed nor as failed. A finding without a case (an object that is in no
+    migration) is a test case of its own.
     """
     xml = JUnitXml(f"supabase-jobs {command}")
-    for area in dict.fromkeys([*(case.area for case in result.cases), *(finding.area for finding in result.findings)]):
+    for area in dict.fromkeys(
+        [*(case.area for case in result.cases), *(finding.area for finding in result.findings)]
+    ):
         xml.add_testsuite(_suite(area, result))
     return as_text(xml, result.milliseconds / 1000)
 
@@ -56,7 +59,9 @@ def _suite(area: str, result: Verification) -> TestSuite:
     return suite
 
 
-def _case(subject: Case | Finding, name: str, findings: Sequence[Finding], result: Verification) -> _Case:
+def _case(
+    subject: Case | Finding, name: str, findings: Sequence[Finding], result: Verification
+) -> _Case:
     case = _Case(printable(name), classname=printable(f"{subject.area}.{subject.object}"), time=0)
     if (source := result.location(subject)) is not None:
         case.file = printable(source.file)
@@ -69,7 +74,10 @@ def _case(subject: Case | Finding, name: str, findings: Sequence[Finding], resul
 
 
 def _result(kind: type[Failure | Skipped], findings: Sequence[Finding]) -> Failure | Skipped:
-    result = kind(printable("; ".join(finding.message for finding in findings)), printable(findings[0].severity))
+    result = kind(
+        printable("; ".join(finding.message for finding in findings)),
+        printable(findings[0].severity),
+    )
     result.text = printable("\n".join(_lines(finding) for finding in findings))
     return result
 

@@ -23,7 +23,10 @@ def verification(result: Verification) -> str:
         + "\n",
         table(
             ("area", "cases", "failed", "other findings", "verdict"),
-            [(plain(a.name), str(a.cases), str(a.failed), str(a.others), a.verdict) for a in summary.areas(result)],
+            [
+                (plain(a.name), str(a.cases), str(a.failed), str(a.others), a.verdict)
+                for a in summary.areas(result)
+            ],
         ),
     ]
     matrices = [_folded(grid) for grid in result.grids]
@@ -32,17 +35,26 @@ def verification(result: Verification) -> str:
 
 
 def matrix(grid: Grid) -> str:
-    """One access matrix: a row for each identity, a column for each action; a mismatching cell is bold."""
+    """One access matrix: a row for each identity, a column for each action; a mismatching cell is
+    bold.
+    """
     rows = []
     for r, (label, cells) in enumerate(zip(grid.rows, grid.cells, strict=True)):
-        marked = (f"**{plain(cell)}**" if (r, c) in grid.mismatches else plain(cell) for c, cell in enumerate(cells))
+        marked = (
+            f"**{plain(cell)}**" if (r, c) in grid.mismatches else plain(cell)
+            for c, cell in enumerate(cells)
+        )
         rows.append((plain(label), *marked))
     return table((plain(grid.title), *map(plain, grid.columns)), rows)
 
 
 def _folded(grid: Grid) -> str:
     number = len(grid.mismatches)
-    mismatches = f": {counted(number, 'cell')} {'is' if number == 1 else 'are'} not as declared" if number else ""
+    mismatches = (
+        f": {counted(number, 'cell')} {'is' if number == 1 else 'are'} not as declared"
+        if number
+        else ""
+    )
     open_attribute = " open" if grid.mismatches else ""
     title = html(grid.title + mismatches)
     # Markdown inside HTML needs an empty line before it
@@ -64,7 +76,8 @@ def _findings(groups: Sequence[summary.Group], room: int) -> list[str]:
         if not omitted
         else [
             *parts,
-            f"{omitted} more {'finding does' if omitted == 1 else 'findings do'} not fit into a job summary.\n",
+            f"{omitted} more {'finding does' if omitted == 1 else 'findings do'} not fit into a"
+            " job summary.\n",
         ]
     )
 
@@ -77,7 +90,11 @@ def _group(group: summary.Group) -> str:
     lines = [f"**{group.severity}** {code(first.object)}: {title}\n"]
     listed = group.rest if is_single else group.findings
     if listed:
-        says = f"explains {counted(len(listed), 'finding')}" if group.has_cause else f"{len(listed)} findings"
+        says = (
+            f"explains {counted(len(listed), 'finding')}"
+            if group.has_cause
+            else f"{len(listed)} findings"
+        )
         items = "".join(f"- {plain(finding.message)}\n" for finding in listed)
         lines.append(f"<details><summary>{says}</summary>\n\n{items}\n</details>\n")
     if group.fixes:

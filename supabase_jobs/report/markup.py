@@ -27,7 +27,9 @@ def plain(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """A code span for a table cell: bars are escaped, and the fence is longer than any run of backquotes inside."""
+    """A code span for a table cell: bars are escaped, and the fence is longer than any run of
+    backquotes inside.
+    """
     line = summary.line(text).replace("|", "\\|")
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""

@@ -1,4 +1,5 @@
-"""A verification as SARIF 2.1.0, for code scanning: a rule for each kind of finding, a result for each finding.
+"""A verification as SARIF 2.1.0, for code scanning: a rule for each kind of finding, a result for
+each finding.
 
 Plain dictionaries, because the only Python library with the object model of SARIF is unmaintained.
 """
@@ -16,7 +17,8 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 _HELP = "https://supabase.com/docs/guides/database/postgres/row-level-security"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
-# GitHub sorts results by it: https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning
+# GitHub sorts results by it:
+# https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning
 _SECURITY = {"access": "8.5", "functions": "8.0", "structure": "6.0", "lint": "5.0", "audit": "8.5"}
 
 # (description, help) of the rules
@@ -42,8 +44,14 @@ def as_dict(result: Verification, command: str = "verify") -> dict[str, Any]:
 
     The rules are derived from all cases, so they do not depend on the findings.
     """
-    rules = sorted({_rule_id(subject) for subjects in (result.cases, result.findings) for subject in subjects})
-    driver = {"name": "supabase-jobs", "semanticVersion": _version(), "rules": [_rule(rule) for rule in rules]}
+    rules = sorted(
+        {_rule_id(subject) for subjects in (result.cases, result.findings) for subject in subjects}
+    )
+    driver = {
+        "name": "supabase-jobs",
+        "semanticVersion": _version(),
+        "rules": [_rule(rule) for rule in rules],
+    }
     run = {
         "tool": {"driver": driver},
         "automationDetails": {"id": f"supabase-jobs/{command}/"},
@@ -57,17 +65,22 @@ def as_dict(result: Verification, command: str = "verify") -> dict[str, Any]:
                 ],
             }
         ],
-        "results": [_result(finding, rules.index(_rule_id(finding)), result) for finding in result.findings],
+        "results": [
+            _result(finding, rules.index(_rule_id(finding)), result) for finding in result.findings
+        ],
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
 def _rule_id(subject: Case | Finding) -> str:
-    """`structure/policy`, `plans/duplicate_index`, `access/unchecked`: the part of an id without the object's name.
+    """`structure/policy`, `plans/duplicate_index`, `access/unchecked`: the part of an id without
+    the object's name.
 
     For a cell of a matrix this is the action, the last part: `access/blind-update`.
     """
-    kind, *more = subject.id.removeprefix(f"{subject.area}:").removeprefix(f"{subject.object}:").split(":")
+    kind, *more = (
+        subject.id.removeprefix(f"{subject.area}:").removeprefix(f"{subject.object}:").split(":")
+    )
     if subject.area == "access" and more:
         kind = more[-1]
     return f"{subject.area}/{kind.replace(' ', '-')}"
@@ -108,7 +121,9 @@ def _result(finding: Finding, rule: int, result: Verification) -> dict[str, Any]
             }
         ],
         # the id stays the same when the line or the actual value changes
-        "partialFingerprints": {"supabaseJobsId/v1": hashlib.sha256(finding.id.encode()).hexdigest()},
+        "partialFingerprints": {
+            "supabaseJobsId/v1": hashlib.sha256(finding.id.encode()).hexdigest()
+        },
         **_suppression(finding, result),
     }
 

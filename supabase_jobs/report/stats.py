@@ -10,8 +10,12 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 _AGES = ("under_1_hour", "under_1_day", "under_7_days", "under_30_days", "older")
 
 
-def text(sections: Mapping[str, Sequence[Row]], unanswered: Iterable[str], minutes: int, *, chart: bool) -> str:
-    """Every section with a heading; without jobs four lines. `minutes` is the age at which a job counts as stuck."""
+def text(
+    sections: Mapping[str, Sequence[Row]], unanswered: Iterable[str], minutes: int, *, chart: bool
+) -> str:
+    """Every section with a heading; without jobs four lines. `minutes` is the age at which a job
+    counts as stuck.
+    """
     timed_out = set(unanswered)
     if not timed_out and not any(row["jobs"] for row in sections["jobs"]):
         return _without_jobs(sections)
@@ -20,7 +24,8 @@ def text(sections: Mapping[str, Sequence[Row]], unanswered: Iterable[str], minut
         "ages": _ages(sections["ages"]),
         "hours": _hours(sections["hours"], chart),
         "slowest": _list(
-            "slowest jobs completed in the last 24 hours, including time in the queue", sections["slowest"]
+            "slowest jobs completed in the last 24 hours, including time in the queue",
+            sections["slowest"],
         ),
         "stuck": _stuck(sections["stuck"], minutes),
         "tables": _tables(sections["tables"]),
@@ -49,8 +54,13 @@ def _jobs(rows: Sequence[Row], chart: bool) -> str:
 
 def _ages(rows: Sequence[Row]) -> str:
     lines = ["by age (active: since created, finished: since the last update)"]
-    lines.append(f"  {'':<10} {'< 1 hour':>12} {'< 1 day':>12} {'< 7 days':>12} {'< 30 days':>12} {'older':>12}")
-    lines += [f"  {row['jobs']:<10}" + "".join(f" {row[age]:>12,}" for age in _AGES) for row in rows]
+    lines.append(
+        f"  {'':<10} {'< 1 hour':>12} {'< 1 day':>12} {'< 7 days':>12} {'< 30 days':>12}"
+        f" {'older':>12}"
+    )
+    lines += [
+        f"  {row['jobs']:<10}" + "".join(f" {row[age]:>12,}" for age in _AGES) for row in rows
+    ]
     return _block(lines)
 
 
@@ -60,14 +70,18 @@ def _hours(rows: Sequence[Row], chart: bool) -> str:
     lines.append(f"  {'hour':<6} {'completed':>11} {'failed':>11} {'cancelled':>11}")
     for row in rows:
         numbers = "".join(f" {row[status]:>11,}" for status in ("completed", "failed", "cancelled"))
-        lines.append(f"  {row['hour'][11:16]:<6}{numbers}{_stacked(row['completed'], row['failed'], most, chart)}")
+        lines.append(
+            f"  {row['hour'][11:16]:<6}{numbers}{_stacked(row['completed'], row['failed'], most, chart)}"
+        )
     if chart and most:
         lines.append(f"  {'':<43}█ completed  ░ failed")
     return _block(lines)
 
 
 def _list(heading: str, rows: Sequence[Row]) -> str:
-    return _block([heading] + ([f"  {row['id']}  {_span(row['seconds'])}" for row in rows] or ["  none"]))
+    return _block(
+        [heading] + ([f"  {row['id']}  {_span(row['seconds'])}" for row in rows] or ["  none"])
+    )
 
 
 def _stuck(rows: Sequence[Row], minutes: int) -> str:
@@ -86,7 +100,10 @@ def _tables(rows: Sequence[Row]) -> str:
     for row in rows:
         sizes = f"{_size(row['bytes']):>8} {_size(row['index_bytes']):>8}"
         last = row["vacuumed"][5:16].replace("T", " ") if row["vacuumed"] else "never"
-        lines.append(f"{row['name']:<19} {_number(row['rows']):>13} {sizes} {_number(row['dead_rows']):>11}  {last}")
+        lines.append(
+            f"{row['name']:<19} {_number(row['rows']):>13} {sizes} {_number(row['dead_rows']):>11}"
+            f"  {last}"
+        )
     return _block(lines)
 
 
@@ -94,7 +111,9 @@ def _indexes(rows: Sequence[Row]) -> str:
     lines = [f"{'index, least used first':<40} {'scans':>14} {'size':>9}"]
     for row in rows:
         invalid = "" if row["valid"] else "  INVALID"
-        lines.append(f"{row['name']:<40} {_number(row['scans']):>14} {_size(row['bytes']):>9}{invalid}")
+        lines.append(
+            f"{row['name']:<40} {_number(row['scans']):>14} {_size(row['bytes']):>9}{invalid}"
+        )
     return _block(lines)
 
 
@@ -118,7 +137,9 @@ def _stacked(completed: int, failed: int, most: int, chart: bool) -> str:
         return ""
     # a number above 0 has at least one character
     failed_width = max(round(failed / most * _BAR), 1) if failed else 0
-    completed_width = max(min(round(completed / most * _BAR), _BAR - failed_width), 1) if completed else 0
+    completed_width = (
+        max(min(round(completed / most * _BAR), _BAR - failed_width), 1) if completed else 0
+    )
     return "  " + "█" * completed_width + "░" * failed_width
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from supabase_jobs.findings import Finding, Location, Severity, Verification
 
-# control characters, and those that change the direction of writing; names in a database can contain them
+# control characters, and those that change the direction of writing; names in a database can
+# contain them
 _CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 # consumers show no result without a file; the location of results without any SQL file
@@ -15,7 +16,8 @@ _DEFAULT_LOCATION = Location("supabase-jobs.toml", 1)
 
 @dataclass(frozen=True)
 class Area:
-    """The number of cases of an area, of ids with an error and of ids with another finding; and if it was checked.
+    """The number of cases of an area, of ids with an error and of ids with another finding; and if
+    it was checked.
 
     `passed` are the cases without any finding.
     """
@@ -29,7 +31,9 @@ class Area:
 
     @property
     def verdict(self) -> str:
-        """`ok`, `FAILED` or `NOT CHECKED`; an error counts as failed even if the area was only partly checked."""
+        """`ok`, `FAILED` or `NOT CHECKED`; an error counts as failed even if the area was only
+        partly checked.
+        """
         if self.failed:
             return "FAILED"
         return "ok" if self.checked else "NOT CHECKED"
@@ -37,7 +41,9 @@ class Area:
 
 def areas(result: Verification) -> list[Area]:
     """Each area with a case or a finding, in the order of the run."""
-    names = dict.fromkeys([*(case.area for case in result.cases), *(finding.area for finding in result.findings)])
+    names = dict.fromkeys(
+        [*(case.area for case in result.cases), *(finding.area for finding in result.findings)]
+    )
     reported = {finding.id for finding in result.findings}
     return [
         Area(
@@ -45,7 +51,13 @@ def areas(result: Verification) -> list[Area]:
             sum(case.area == name for case in result.cases),
             sum(case.area == name and case.id not in reported for case in result.cases),
             len({f.id for f in result.findings if f.area == name and f.severity is Severity.ERROR}),
-            len({f.id for f in result.findings if f.area == name and f.severity is not Severity.ERROR}),
+            len(
+                {
+                    f.id
+                    for f in result.findings
+                    if f.area == name and f.severity is not Severity.ERROR
+                }
+            ),
             name not in result.unchecked,
         )
         for name in names
@@ -54,7 +66,9 @@ def areas(result: Verification) -> list[Area]:
 
 def unchecked(result: Verification) -> str:
     """What was not checked: `NOT CHECKED: access; accepted unchecked: functions`, or ''."""
-    accepted = {finding.area: None for finding in result.findings if finding.id in result.accepted_unchecked}
+    accepted = {
+        finding.area: None for finding in result.findings if finding.id in result.accepted_unchecked
+    }
     parts = [f"NOT CHECKED: {', '.join(result.unchecked)}"] if result.unchecked else []
     parts += [f"accepted unchecked: {', '.join(accepted)}"] if accepted else []
     return "; ".join(parts)
@@ -64,8 +78,8 @@ def unchecked(result: Verification) -> str:
 class Group:
     """Findings with one cause: the cause first if it is a finding itself, then what it explains.
 
-    Without a cause among the findings (`has_cause` is false), it has the cells of one identity, the scenarios of one
-    object, or a single finding.
+    Without a cause among the findings (`has_cause` is false), it has the cells of one identity, the
+    scenarios of one object, or a single finding.
     """
 
     findings: tuple[Finding, ...]
@@ -113,7 +127,9 @@ def groups(findings: Sequence[Finding]) -> list[Group]:
 
 
 def location(result: Verification, finding: Finding) -> Location:
-    """The line that creates the object of a finding; for an object that no file creates, the first SQL file."""
+    """The line that creates the object of a finding; for an object that no file creates, the first
+    SQL file.
+    """
     if (found := result.location(finding)) is not None:
         return found
     files = sorted(source.file for source in result.locations.values())

@@ -38,8 +38,9 @@ prints, in their order.
 def verification(result: Verification, *, colour: bool = False, whole: bool = True) -> str:
     """Matrices, findings by cause, the number of passed cases of each area, and the verdict.
 
-    A mismatching cell ends in `!`. If not `whole`, each cause shows only some of the findings that it explains, a
-    result with findings shows no matrix, and one of a database without the migrations shows only that.
+    A mismatching cell ends in `!`. If not `whole`, each cause shows only some of the findings that
+    it explains, a result with findings shows no matrix, and one of a database without the
+    migrations shows only that.
     """
     grids = result.grids if whole or not result.findings else ()
     console = _console(colour)
@@ -56,10 +57,14 @@ def verification(result: Verification, *, colour: bool = False, whole: bool = Tr
     return matrices + _printed(console)
 
 
-def overview(grid: Grid, columns: Sequence[str], *, colour: bool = False, only_mismatches: bool = False) -> str:
-    """Some columns of a matrix, with one row for consecutive identities of a kind with equal outcomes.
+def overview(
+    grid: Grid, columns: Sequence[str], *, colour: bool = False, only_mismatches: bool = False
+) -> str:
+    """Some columns of a matrix, with one row for consecutive identities of a kind with equal
+    outcomes.
 
-    A cell is green if it is as expected; a mismatch is red and ends in `!`. `only_mismatches` leaves out other rows.
+    A cell is green if it is as expected; a mismatch is red and ends in `!`. `only_mismatches`
+    leaves out other rows.
     """
     chosen = [grid.columns.index(column) for column in columns]
     rows: list[tuple[str, tuple[tuple[str, bool], ...]]] = []
@@ -78,7 +83,10 @@ def overview(grid: Grid, columns: Sequence[str], *, colour: bool = False, only_m
     for column in columns:
         table.add_column(column, width=_CELL, overflow="fold", vertical="bottom")
     for (label, row), more in zip(rows, alike, strict=True):
-        shown = [Text(f"{o[: _CELL - 1]}!" if bad else o, style="bold red" if bad else "green") for o, bad in row]
+        shown = [
+            Text(f"{o[: _CELL - 1]}!" if bad else o, style="bold red" if bad else "green")
+            for o, bad in row
+        ]
         table.add_row(_merged(label, more), *shown)
     console = _console(colour)
     console.print(table)
@@ -100,7 +108,9 @@ def overview_legend(*, colour: bool = False) -> str:
 
 
 def _console(colour: bool) -> Console:
-    return Console(file=io.StringIO(), width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False)
+    return Console(
+        file=io.StringIO(), width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False
+    )
 
 
 def _printed(console: Console) -> str:
@@ -120,9 +130,15 @@ def _print_findings(console: Console, result: Verification, whole: bool) -> None
         for group in groups:
             _print_group(console, group, whole, printed)
     if groups:
-        console.print("To see the SQL of a finding: supabase-jobs verify --explain ID (ids: --json).", style="dim")
+        console.print(
+            "To see the SQL of a finding: supabase-jobs verify --explain ID (ids: --json).",
+            style="dim",
+        )
         if not whole:
-            console.print("To see every finding and the access matrix: supabase-jobs verify --all.", style="dim")
+            console.print(
+                "To see every finding and the access matrix: supabase-jobs verify --all.",
+                style="dim",
+            )
         console.print()
     console.print(Text(f"passed: {', '.join(map(_area, summary.areas(result)))}"), soft_wrap=True)
     errors = sum(f.severity is Severity.ERROR for f in result.findings)
@@ -162,7 +178,9 @@ def _table(grid: Grid) -> Table:
     for column in grid.columns:
         table.add_column(column, width=_CELL, overflow="fold", vertical="bottom")
     for r, (label, cells) in enumerate(zip(grid.rows, grid.cells, strict=True)):
-        table.add_row(label, *(_cell(cell, (r, c) in grid.mismatches) for c, cell in enumerate(cells)))
+        table.add_row(
+            label, *(_cell(cell, (r, c) in grid.mismatches) for c, cell in enumerate(cells))
+        )
     return table
 
 
@@ -174,7 +192,9 @@ def _cell(outcome: str, mismatch: bool) -> Text:
 
 
 def _print_group(console: Console, group: summary.Group, whole: bool, printed: set[str]) -> None:
-    """A cause or several findings of one object, what the cause explains, and the fix on lines of its own."""
+    """A cause or several findings of one object, what the cause explains, and the fix on lines of
+    its own.
+    """
     first = group.first
     text = Text()
     text.append(f"{group.severity}: ", style=f"bold {_SEVERITIES[group.severity]}")
@@ -193,7 +213,9 @@ def _print_group(console: Console, group: summary.Group, whole: bool, printed: s
         text.append(f"  … {len(listed) - len(shown)} more\n", style="dim")
     text.rstrip()
     console.print(_without_trailing_space(console, text), soft_wrap=True)
-    _print_entries(console, [entry for finding in group.findings for entry in finding.accept], printed)
+    _print_entries(
+        console, [entry for finding in group.findings for entry in finding.accept], printed
+    )
     if group.fixes:
         console.print("fix:", style="dim")
     for fix in group.fixes:
@@ -203,11 +225,19 @@ def _print_group(console: Console, group: summary.Group, whole: bool, printed: s
 
 
 def _print_entries(console: Console, entries: Iterable[str], printed: set[str]) -> None:
-    """Print entries of supabase-jobs.toml without wrapping, each once in a report, so that all can be pasted."""
+    """Print entries of supabase-jobs.toml without wrapping, each once in a report, so that all can
+    be pasted.
+    """
     if new := dict.fromkeys(entry for entry in entries if entry not in printed):
         printed |= new.keys()
-        text = Text("  if it is intended, add to supabase-jobs.toml with the reason:\n", style="dim")
-        text.append("".join(f"    {line}\n" for entry in new for line in summary.visible(entry).splitlines()))
+        text = Text(
+            "  if it is intended, add to supabase-jobs.toml with the reason:\n", style="dim"
+        )
+        text.append(
+            "".join(
+                f"    {line}\n" for entry in new for line in summary.visible(entry).splitlines()
+            )
+        )
         console.print(text, end="", soft_wrap=True)
 
 
@@ -219,7 +249,9 @@ def _without_trailing_space(console: Console, text: Text) -> Text:
 
 
 def _indented(line: str) -> str:
-    wrapped = wrap(line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    wrapped = wrap(
+        line, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+    )
     return "".join(f"{part}\n" for part in wrapped)
 
 

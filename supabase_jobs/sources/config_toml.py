@@ -1,4 +1,6 @@
-"""Settings of the project's supabase/config.toml, with the defaults of the Supabase CLI: `[api]`, version and seeds."""
+"""Settings of the project's supabase/config.toml, with the defaults of the Supabase CLI: `[api]`,
+version and seeds.
+"""
 
 import tomllib
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ CONFIG_TOML = Path("supabase") / "config.toml"
 
 @dataclass(frozen=True)
 class ApiSettings:
-    """The schemas that the API serves, the schemas that it adds to `search_path`, and the most rows of a response."""
+    """The schemas that the API serves, the schemas that it adds to `search_path`, and the most rows
+    of a response.
+    """
 
     schemas: tuple[str, ...] = ("public", "graphql_public")
     extra_search_path: tuple[str, ...] = ("public", "extensions")
@@ -22,7 +26,9 @@ class ApiSettings:
 
 
 def load_api_settings(project: Path) -> ApiSettings:
-    """The API settings of a project. Raises ConfigError for invalid TOML, or a key of the wrong type."""
+    """The API settings of a project. Raises ConfigError for invalid TOML, or a key of the wrong
+    type.
+    """
     file = project / CONFIG_TOML
     return _api_settings(_section(file, "api", "schemas"), file)
 
@@ -49,20 +55,26 @@ def _api_settings(section: dict[str, Any], file: Path) -> ApiSettings:
 
 
 def load_major_version(project: Path) -> int | None:
-    """`[db] major_version` of a project; None if it is not set. Raises ConfigError as `load_api_settings`."""
+    """`[db] major_version` of a project; None if it is not set. Raises ConfigError as
+    `load_api_settings`.
+    """
     file = project / CONFIG_TOML
     version = _section(file, "db", "major_version").get("major_version")
     if version is None or (isinstance(version, int) and not isinstance(version, bool)):
         return version
     raise ConfigError(
-        f"{file}: [db] major_version is not a number", hint="Set it to that of the hosted project: 17.", file=str(file)
+        f"{file}: [db] major_version is not a number",
+        hint="Set it to that of the hosted project: 17.",
+        file=str(file),
     )
 
 
 def seed_files(project: Path) -> list[Path]:
-    """The files of `[db.seed] sql_paths`, by default supabase/seed.sql, in the order of the paths, each once.
+    """The files of `[db.seed] sql_paths`, by default supabase/seed.sql, in the order of the paths,
+    each once.
 
-    A path can be a pattern. Paths are relative to the folder of config.toml. Raises ConfigError if there is no file.
+    A path can be a pattern. Paths are relative to the folder of config.toml. Raises ConfigError if
+    there is no file.
     """
     file = project / CONFIG_TOML
     seed = _table(_section(file, "db", "seed"), file, "seed", "sql_paths")
@@ -73,7 +85,8 @@ def seed_files(project: Path) -> list[Path]:
         if not paths:
             raise ConfigError(
                 f"no seed file matches {folder / pattern}",
-                hint="Create it, name others in [db.seed] sql_paths of supabase/config.toml, or leave out --seed.",
+                hint="Create it, name others in [db.seed] sql_paths of supabase/config.toml, or"
+                " leave out --seed.",
             )
     return list(dict.fromkeys(chain.from_iterable(found)))
 

@@ -1,4 +1,6 @@
-"""Validate the schedule of a pg_cron job, so that a typing error is reported before anything is applied."""
+"""Validate the schedule of a pg_cron job, so that a typing error is reported before anything is
+applied.
+"""
 
 import re
 
@@ -7,10 +9,24 @@ _FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("minute", 0, 59, ()),
     ("hour", 0, 23, ()),
     ("day of the month", 1, 31, ()),
-    ("month", 1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
+    (
+        "month",
+        1,
+        12,
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
+    ),
     ("day of the week", 0, 7, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
 )
-_SHORTHANDS = {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly", "@reboot"}
+_SHORTHANDS = {
+    "@yearly",
+    "@annually",
+    "@monthly",
+    "@weekly",
+    "@daily",
+    "@midnight",
+    "@hourly",
+    "@reboot",
+}
 _SECONDS = re.compile(r"([0-9]+) *seconds?", re.IGNORECASE)
 _LONGEST_SECONDS = 59
 _RANGE = re.compile(r"(?:\*|([0-9A-Za-z]+)(?:-([0-9A-Za-z]+))?)(?:/([0-9]+))?")
@@ -30,9 +46,7 @@ def problem(schedule: str) -> str | None:
         return f"{schedule!r} has {len(fields)} fields; cron notation has {len(_FIELDS)}, as in '0 3 * * *'"
     for field, (name, low, high, names) in zip(fields, _FIELDS, strict=True):
         if any(not _valid(part, low, high, names) for part in field.split(",")):
-            return (
-                f"the {name} {field!r} is not valid: {low} to {high}, *, a range (1-5), a step (*/10) or a list (1,15)"
-            )
+            return f"the {name} {field!r} is not valid: {low} to {high}, *, a range (1-5), a step (*/10) or a list (1,15)"
     return None
 
 
@@ -44,7 +58,9 @@ def _valid(part: str, low: int, high: int, names: tuple[str, ...]) -> bool:
     if step is not None and (int(step) == 0 or (first is not None and last is None)):
         return False
     numbers = [_number(text, low, names) for text in (first, last) if text is not None]
-    return all(n is not None and low <= n <= high for n in numbers) and numbers == sorted(numbers, key=lambda n: n or 0)
+    return all(n is not None and low <= n <= high for n in numbers) and numbers == sorted(
+        numbers, key=lambda n: n or 0
+    )
 
 
 def _number(text: str, low: int, names: tuple[str, ...]) -> int | None:

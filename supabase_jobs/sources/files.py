@@ -1,4 +1,6 @@
-"""Read SQL files: sources (`sql/001_….sql`, templates with a manifest) and migrations. Knows no database."""
+"""Read SQL files: sources (`sql/001_….sql`, templates with a manifest) and migrations. Knows no
+database.
+"""
 
 import hashlib
 import os
@@ -20,18 +22,22 @@ MANIFEST = "manifest.toml"
 UNINSTALL = "uninstall"
 
 _SOURCE = re.compile(r"([0-9]{3})_([a-z0-9_]+)\.sql")
-# the names of migrations to the Supabase CLI, which ignores other files and does not look into folders
+# the names of migrations to the Supabase CLI, which ignores other files and does not look into
+# folders
 _MIGRATION = re.compile(r"([0-9]+)_(.*)\.sql")
 _DIRECTIVE = re.compile(r"--! *([a-z_]+) *: *(.*)")
 # the Supabase CLI's own directive for the same, on the first line only
 _CLI_DIRECTIVE = "-- pg-delta: transaction=false"
-# with a byte order mark and CRLF too: an editor may have added them, and the file then counts as edited
+# with a byte order mark and CRLF too: an editor may have added them, and the file then counts as
+# edited
 _ORIGIN = re.compile(r"\ufeff?-- supabase-jobs: (\S+) sha256:([0-9a-f]{64})\r?\n")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A SQL template, such as `002_create_async_jobs_table.sql`; `name` has neither number nor suffix."""
+    """A SQL template, such as `002_create_async_jobs_table.sql`; `name` has neither number nor
+    suffix.
+    """
 
     number: int
     name: str
@@ -47,7 +53,8 @@ class Source:
 class SourceSet:
     """A folder of sources with its manifest: the base of their versions and the variables.
 
-    `uninstall` is the source in the folder `uninstall`, which drops everything that the others create.
+    `uninstall` is the source in the folder `uninstall`, which drops everything that the others
+    create.
     """
 
     directory: Path
@@ -72,7 +79,9 @@ class Migration:
 
     @property
     def origin(self) -> tuple[str, str] | None:
-        """(source stem, fingerprint) from the first line of a rendered file; None for other migrations."""
+        """(source stem, fingerprint) from the first line of a rendered file; None for other
+        migrations.
+        """
         match = _ORIGIN.match(self.text)
         return (match[1], match[2]) if match else None
 
@@ -88,12 +97,16 @@ class Migration:
 
     @cached_property
     def transaction_control(self) -> TransactionControl:
-        """The pairs of `begin` and `commit`, and the rejected statements; nothing for a nontransactional file."""
+        """The pairs of `begin` and `commit`, and the rejected statements; nothing for a
+        nontransactional file.
+        """
         return transaction_control(self.statements) if self.transactional else TransactionControl()
 
     @property
     def executable_statements(self) -> tuple[FileStatement, ...]:
-        """The statements to run: without paired `begin` and `commit`, because each file runs in one transaction."""
+        """The statements to run: without paired `begin` and `commit`, because each file runs in one
+        transaction.
+        """
         paired = self.transaction_control.paired
         return tuple(statement for statement in self.statements if statement not in paired)
 
@@ -101,14 +114,17 @@ class Migration:
     def transaction_warnings(self) -> tuple[str, ...]:
         """A message for each pair of `begin` and `commit` that is not run."""
         return tuple(
-            f"{self.file_name}: begin (line {block.begin.line}) and commit (line {block.commit.line}) are not run,"
+            f"{self.file_name}: begin (line {block.begin.line}) and commit (line"
+            f" {block.commit.line}) are not run,"
             " because the whole file is one transaction"
             for block in self.transaction_control.blocks
         )
 
     @property
     def directives(self) -> list[tuple[int, str, str]]:
-        """(line, name, value) of the `--! name:value` lines in the header, that is in the comments at the top."""
+        """(line, name, value) of the `--! name:value` lines in the header, that is in the comments
+        at the top.
+        """
         directives = []
         for number, line in enumerate(self.text.removeprefix("\ufeff").splitlines(), 1):
             line = line.strip()
@@ -127,7 +143,9 @@ class Migration:
 
     @property
     def file_name(self) -> str:
-        """`VERSION_NAME.sql`, as in supabase/migrations; `NAME.sql` of a seed, which has no version."""
+        """`VERSION_NAME.sql`, as in supabase/migrations; `NAME.sql` of a seed, which has no
+        version.
+        """
         return f"{self.version}_{self.name}.sql" if self.version else f"{self.name}.sql"
 
 
@@ -159,8 +177,9 @@ def packaged_sql() -> Path:
 def load_sources(directory: Path | None = None) -> SourceSet:
     """The sources of a folder (default: the packaged ones), by number.
 
-    Raises ConfigError for a missing or malformed manifest, an `.sql` file whose name is not `NNN_lower_case.sql`, a
-    duplicate number, a folder without sources, more than one uninstall source, or a file that is not UTF-8.
+    Raises ConfigError for a missing or malformed manifest, an `.sql` file whose name is not
+    `NNN_lower_case.sql`, a duplicate number, a folder without sources, more than one uninstall
+    source, or a file that is not UTF-8.
     """
     directory = directory or packaged_sql()
     manifest_path = directory / MANIFEST
@@ -172,17 +191,23 @@ def load_sources(directory: Path | None = None) -> SourceSet:
     manifest = read_toml(manifest_path)
     base = manifest.pop("base_version", None)
     if type(base) is not int or len(str(base)) != 14:
-        raise ConfigError(f"{MANIFEST}: base_version must be an integer of 14 digits", file=str(manifest_path))
+        raise ConfigError(
+            f"{MANIFEST}: base_version must be an integer of 14 digits", file=str(manifest_path)
+        )
     variables = parse_declarations(manifest.pop("variables", {}))
     if manifest:
-        raise ConfigError(f"{MANIFEST}: unknown key {next(iter(manifest))!r}", file=str(manifest_path))
+        raise ConfigError(
+            f"{MANIFEST}: unknown key {next(iter(manifest))!r}", file=str(manifest_path)
+        )
 
     sources = _sources(directory)
     if not sources:
         raise ConfigError(f"{directory} contains no source named NNN_lower_case.sql")
     uninstall = _sources(directory / UNINSTALL)
     if len(uninstall) > 1:
-        raise ConfigError(f"{directory / UNINSTALL} contains {len(uninstall)} sources, but may contain only one")
+        raise ConfigError(
+            f"{directory / UNINSTALL} contains {len(uninstall)} sources, but may contain only one"
+        )
     return SourceSet(directory, base, variables, sources, uninstall[0] if uninstall else None)
 
 
@@ -194,7 +219,9 @@ def _sources(directory: Path) -> tuple[Source, ...]:
             raise ConfigError(f"{path.name} is not named NNN_lower_case.sql", file=str(path))
         number = int(match[1])
         if number in sources:
-            raise ConfigError(f"two sources have the number {match[1]}: {sources[number].stem}, {path.stem}")
+            raise ConfigError(
+                f"two sources have the number {match[1]}: {sources[number].stem}, {path.stem}"
+            )
         sources[number] = Source(number, match[2], read_sql(path))
     return tuple(sources.values())
 
@@ -202,8 +229,8 @@ def _sources(directory: Path) -> tuple[Source, ...]:
 def load_migrations(directory: Path) -> list[Migration]:
     """The migrations of a folder, by version as text like the ledger; other files are ignored.
 
-    Raises ConfigError for a file or file name that is not UTF-8, for a `.sql` file that is not a regular file (it is
-    not opened), and for two files with the same version.
+    Raises ConfigError for a file or file name that is not UTF-8, for a `.sql` file that is not a
+    regular file (it is not opened), and for two files with the same version.
     """
     try:
         paths = sorted(directory.iterdir())
@@ -215,11 +242,14 @@ def load_migrations(directory: Path) -> list[Migration]:
     )
 
 
-def migrations_of(names: Iterable[tuple[str, str]], read: Callable[[str], str | None]) -> list[Migration]:
+def migrations_of(
+    names: Iterable[tuple[str, str]], read: Callable[[str], str | None]
+) -> list[Migration]:
     """The migrations among files, by version as text like the ledger; other names are ignored.
 
-    `names` are pairs of a file name and a label, with which `read` returns the text, None for a folder. Raises
-    ConfigError for a name that is not UTF-8, and for two files with the same version.
+    `names` are pairs of a file name and a label, with which `read` returns the text, None for a
+    folder. Raises ConfigError for a name that is not UTF-8, and for two files with the same
+    version.
     """
     migrations: dict[str, Migration] = {}
     for name, label in names:
@@ -253,11 +283,17 @@ def is_sql(name: str) -> bool:
 
 def unrecognized_files(directory: Path) -> list[Path]:
     """The `.sql` files of a folder that do not have the name of a migration."""
-    return sorted(path for path in directory.iterdir() if path.suffix.lower() == ".sql" and not is_migration(path.name))
+    return sorted(
+        path
+        for path in directory.iterdir()
+        if path.suffix.lower() == ".sql" and not is_migration(path.name)
+    )
 
 
 def _utf8(name: str, label: str) -> str:
-    """A file name whose bytes are UTF-8, whatever the encoding of the locale; ConfigError if they are not."""
+    """A file name whose bytes are UTF-8, whatever the encoding of the locale; ConfigError if they
+    are not.
+    """
     encoded = os.fsencode(name)
     try:
         return encoded.decode()
@@ -270,7 +306,8 @@ def _utf8(name: str, label: str) -> str:
 
 
 def read_sql(path: Path) -> str:
-    """The text of a SQL file; ConfigError if it is not a regular file, not UTF-8 (with its line) or contains a NUL.
+    """The text of a SQL file; ConfigError if it is not a regular file, not UTF-8 (with its line) or
+    contains a NUL.
 
     A FIFO or a socket is not opened, because that could wait forever.
     """

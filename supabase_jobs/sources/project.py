@@ -21,19 +21,30 @@ if TYPE_CHECKING:
 
 
 def files(settings: Settings) -> MigrationFiles:
-    """The files of the `migrations` folder of the settings; without one, the packaged sources rendered in memory."""
+    """The files of the `migrations` folder of the settings; without one, the packaged sources
+    rendered in memory.
+    """
     if settings.migrations is not None:
-        return MigrationFiles(load_migrations(settings.migrations), unrecognized_files(settings.migrations))
+        return MigrationFiles(
+            load_migrations(settings.migrations), unrecognized_files(settings.migrations)
+        )
     return MigrationFiles(rendered(settings))
 
 
 def seeds(settings: Settings) -> list[Migration]:
-    """The seed files of the project, in their order; they have no version. Raises ConfigError if there are none."""
-    return [Migration("", path.stem, read_sql(path), str(path)) for path in seed_files(settings.directory)]
+    """The seed files of the project, in their order; they have no version. Raises ConfigError if
+    there are none.
+    """
+    return [
+        Migration("", path.stem, read_sql(path), str(path))
+        for path in seed_files(settings.directory)
+    ]
 
 
 def rendered(settings: Settings) -> list[Migration]:
-    """The sources as migrations with their standard versions, whether or not there is a folder of migrations."""
+    """The sources as migrations with their standard versions, whether or not there is a folder of
+    migrations.
+    """
     from supabase_jobs.sources.render import render_sources, standard_migrations
 
     sources = load_sources(settings.sql_dir)
@@ -46,24 +57,32 @@ def variables(settings: Settings) -> dict[str, Value]:
 
 
 def installs_sources(settings: Settings, files: MigrationFiles) -> bool:
-    """Whether the objects of the sources exist after these migrations; if not, there is nothing to verify.
+    """Whether the objects of the sources exist after these migrations; if not, there is nothing to
+    verify.
 
-    They do not exist if no migration was rendered from a source, or if the last such migration uninstalls them.
+    They do not exist if no migration was rendered from a source, or if the last such migration
+    uninstalls them.
     """
     sources = load_sources(settings.sql_dir)
     stems = {source.stem for source in sources.sources}
-    last = max((m.version for m in files.migrations if m.origin and m.origin[0] in stems), default="")
+    last = max(
+        (m.version for m in files.migrations if m.origin and m.origin[0] in stems), default=""
+    )
     uninstall = "" if sources.uninstall is None else sources.uninstall.stem
-    return bool(last) and not any(m.version > last for m in files.migrations if m.origin and m.origin[0] == uninstall)
+    return bool(last) and not any(
+        m.version > last for m in files.migrations if m.origin and m.origin[0] == uninstall
+    )
 
 
 def object_locations(settings: Settings, default_schema: str = "") -> dict[str, "Location"]:
-    """Object name (see `syntax.creates`) → file and line of the SQL that creates it last, or alters it if a policy.
+    """Object name (see `syntax.creates`) → file and line of the SQL that creates it last, or alters
+    it if a policy.
 
-    Objects that are created without a schema belong to the default schema; without one they are omitted.
+    Objects that are created without a schema belong to the default schema; without one they are
+    omitted.
 
-    Paths are relative to the top of the repository, as consumers of reports expect. For packaged sources, of which the
-    project has no file, they are relative to the repository of supabase-jobs.
+    Paths are relative to the top of the repository, as consumers of reports expect. For packaged
+    sources, of which the project has no file, they are relative to the repository of supabase-jobs.
     """
     from supabase_jobs.findings import Location  # `apply` without pending files does not need it
 
@@ -73,7 +92,9 @@ def object_locations(settings: Settings, default_schema: str = "") -> dict[str, 
             for node in syntax.parse(statement.text) or []:
                 for name, byte in syntax.creates(node, default_schema):
                     character = len(statement.text.encode()[:byte].decode())
-                    locations[name] = Location(path, statement.line_at(character + 1 if byte else None))
+                    locations[name] = Location(
+                        path, statement.line_at(character + 1 if byte else None)
+                    )
                 if (policy := syntax.altered_policy(node, default_schema)) is not None:
                     locations[policy] = Location(path, statement.line_at(None))
     return locations
@@ -86,7 +107,10 @@ def _paths(settings: Settings) -> list[tuple[str, Migration]]:
     folder = "sql" if settings.sql_dir is None else _from_top(settings.sql_dir)
     return [
         # a rendered file has the lines of its template, after the line that names its origin
-        (str(PurePosixPath(folder) / f"{m.origin[0]}.sql"), Migration(m.version, m.name, m.body, m.label))
+        (
+            str(PurePosixPath(folder) / f"{m.origin[0]}.sql"),
+            Migration(m.version, m.name, m.body, m.label),
+        )
         for m in rendered(settings)
         if m.origin
     ]

@@ -1,7 +1,7 @@
 """Render sources into Supabase migration files. Knows no database.
 
-A template can print only quoted SQL literals, so that the value of a variable cannot end a string, start a statement or
-break the SQL in another way.
+A template can print only quoted SQL literals, so that the value of a variable cannot end a string,
+start a statement or break the SQL in another way.
 """
 
 import os
@@ -15,19 +15,29 @@ import jinja2
 from psycopg import sql
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.sources.files import UNINSTALL, Migration, Source, SourceSet, load_migrations, origin_line
+from supabase_jobs.sources.files import (
+    UNINSTALL,
+    Migration,
+    Source,
+    SourceSet,
+    load_migrations,
+    origin_line,
+)
 from supabase_jobs.sources.repeatable import sections
 from supabase_jobs.sources.variables import resolve
 
-_UPDATE_HEADER = "-- The repeatable sections of {}, which is already applied, with the changed variables.\n\n"
+_UPDATE_HEADER = (
+    "-- The repeatable sections of {}, which is already applied, with the changed variables.\n\n"
+)
 
 
 @dataclass(frozen=True)
 class RenderedSource:
     """A source with the values of its variables; `text` is the whole file with its first line.
 
-    `update` is the file with its repeatable sections alone, for a project that has an older rendering; `fixed` is the
-    rest, which such a file cannot change. Both are None without repeatable sections.
+    `update` is the file with its repeatable sections alone, for a project that has an older
+    rendering; `fixed` is the rest, which such a file cannot change. Both are None without
+    repeatable sections.
     """
 
     source: Source
@@ -40,10 +50,11 @@ class RenderedSource:
 class FolderComparison:
     """The differences between a folder and the rendered sources.
 
-    `new` are the files to add. `edited` files were changed after they were rendered. `outdated` files were not, but the
-    current sources or variables result in another text outside of the repeatable sections, which a new version cannot
-    change. Both stay as they are, because they may be applied already. `uninstalled_by` is the migration that
-    uninstalls the sources, if they are not installed again after it.
+    `new` are the files to add. `edited` files were changed after they were rendered. `outdated`
+    files were not, but the current sources or variables result in another text outside of the
+    repeatable sections, which a new version cannot change. Both stay as they are, because they may
+    be applied already. `uninstalled_by` is the migration that uninstalls the sources, if they are
+    not installed again after it.
     """
 
     new: tuple[Migration, ...] = ()
@@ -58,17 +69,22 @@ class FolderComparison:
         return bool(self.new or self.edited or self.outdated)
 
 
-def render_sources(sources: SourceSet, overrides: Mapping[str, object]) -> tuple[RenderedSource, ...]:
+def render_sources(
+    sources: SourceSet, overrides: Mapping[str, object]
+) -> tuple[RenderedSource, ...]:
     """Every source with the values of its variables, in order.
 
-    Raises ConfigError for a variable that is unknown, of the wrong type or out of its limits, and, with file and line,
-    for a template that is malformed, uses an undeclared variable or prints anything unquoted.
+    Raises ConfigError for a variable that is unknown, of the wrong type or out of its limits, and,
+    with file and line, for a template that is malformed, uses an undeclared variable or prints
+    anything unquoted.
     """
     return _render_all(sources, sources.sources, overrides)
 
 
 def render_uninstall(sources: SourceSet, overrides: Mapping[str, object]) -> RenderedSource:
-    """The rendered uninstall source; ConfigError as `render_sources`, and if there is no such source."""
+    """The rendered uninstall source; ConfigError as `render_sources`, and if there is no such
+    source.
+    """
     if sources.uninstall is None:
         raise ConfigError(
             f"{sources.directory} has no uninstall source",
@@ -88,9 +104,10 @@ def compare_folder(
 ) -> FolderComparison:
     """Compare the rendered sources with the migrations in a folder, which need not exist yet.
 
-    The first line of a file names its source; the newest file of a source counts. New files get their standard versions
-    if the folder contains only this set with those versions, else versions after its newest migration. After
-    the migration that uninstalls, nothing is new unless `reinstall` is set: then every source is.
+    The first line of a file names its source; the newest file of a source counts. New files get
+    their standard versions if the folder contains only this set with those versions, else versions
+    after its newest migration. After the migration that uninstalls, nothing is new unless
+    `reinstall` is set: then every source is.
     """
     existing = load_migrations(out) if out.is_dir() else []
     stems = {r.source.stem for r in rendered}
@@ -107,7 +124,11 @@ def compare_folder(
             files = [m for m in installed if m.origin and m.origin[0] == r.source.stem]
             state = _state(r, files)
             if state in ("missing", "changed"):
-                version = standard[r.source.stem] if only_standard and not files else _version_after(newest)
+                version = (
+                    standard[r.source.stem]
+                    if only_standard and not files
+                    else _version_after(newest)
+                )
                 newest = max(newest, version)
                 new.append(_migration(version, r) if state == "missing" else _update(version, r))
             elif state == "outdated":
@@ -120,7 +141,8 @@ def compare_folder(
 def uninstall_folder(sources: SourceSet, rendered: RenderedSource, out: Path) -> FolderComparison:
     """Compare the rendered uninstall source with a folder, where it is the file after all others.
 
-    Raises ConfigError if the folder contains none of the sources, or another text of the uninstall source.
+    Raises ConfigError if the folder contains none of the sources, or another text of the uninstall
+    source.
     """
     existing = load_migrations(out) if out.is_dir() else []
     stems = {source.stem for source in sources.sources}
@@ -128,14 +150,16 @@ def uninstall_folder(sources: SourceSet, rendered: RenderedSource, out: Path) ->
     if not managed:
         raise ConfigError(
             f"{out} contains none of these sources, so there is nothing to uninstall",
-            hint="If the packaged sources were applied from memory, run `supabase-jobs render` first.",
+            hint="If the packaged sources were applied from memory, run `supabase-jobs render`"
+            " first.",
         )
     before = _uninstall_migration(sources, existing)
     if before is None or before.version < managed[-1].version:
         return FolderComparison(new=(_migration(_version_after(existing[-1].version), rendered),))
     if before.text != rendered.text:
         raise ConfigError(
-            f"{before.file_name} already uninstalls the sources, but its text differs from the one to be written",
+            f"{before.file_name} already uninstalls the sources, but its text differs from the one"
+            " to be written",
             hint="If it is not applied anywhere, delete it and render again.",
             file=str(out / before.file_name),
         )
@@ -143,7 +167,9 @@ def uninstall_folder(sources: SourceSet, rendered: RenderedSource, out: Path) ->
 
 
 def write(comparison: FolderComparison, out: Path) -> None:
-    """Write the new files into `out`, each atomically; ConfigError names the file that cannot be written."""
+    """Write the new files into `out`, each atomically; ConfigError names the file that cannot be
+    written.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         for migration in comparison.new:
@@ -159,15 +185,20 @@ def write(comparison: FolderComparison, out: Path) -> None:
 
 
 def _state(rendered: RenderedSource, files: Sequence[Migration]) -> str:
-    """The state of a source in a project that has these files of it: current, missing, changed, outdated, edited."""
+    """The state of a source in a project that has these files of it: current, missing, changed,
+    outdated, edited.
+    """
     if not files:
         return "missing"
     if not _as_rendered(files[-1]):
         return "edited"
     if files[-1].text == rendered.text:
         return "current"
-    # an update changes the repeatable sections only, so the rest must be the same as in an existing file
-    if not any(_as_rendered(m) and sections(m.body, m.label).fixed == rendered.fixed for m in files):
+    # an update changes the repeatable sections only, so the rest must be the same as in an existing
+    # file
+    if not any(
+        _as_rendered(m) and sections(m.body, m.label).fixed == rendered.fixed for m in files
+    ):
         return "outdated"
     return "current" if files[-1].text == rendered.update else "changed"
 
@@ -192,13 +223,16 @@ def _migration(version: str, rendered: RenderedSource) -> Migration:
 
 
 def _update(version: str, rendered: RenderedSource) -> Migration:
-    assert rendered.update is not None  # noqa: S101  the state is "changed" only with repeatable sections
+    # the state is "changed" only with repeatable sections
+    assert rendered.update is not None  # noqa: S101
     name = f"{rendered.source.name}_again"
     return Migration(version, name, rendered.update, f"{version}_{name}.sql")
 
 
 def _version_after(newest: str) -> str:
-    """A 14-digit version that sorts after `newest` as text: the current time, or `newest` plus one if that is later."""
+    """A 14-digit version that sorts after `newest` as text: the current time, or `newest` plus one
+    if that is later.
+    """
     now = datetime.now(UTC).strftime("%Y%m%d%H%M%S")
     if now > newest:
         return now
@@ -206,21 +240,27 @@ def _version_after(newest: str) -> str:
     if len(following) > 14 or following <= newest:
         raise ConfigError(
             f"no 14-digit version sorts after the newest migration, {newest}",
-            hint="Versions are compared as text. Rename that migration if it is not applied anywhere.",
+            hint="Versions are compared as text. Rename that migration if it is not applied"
+            " anywhere.",
         )
     return following
 
 
 def _quoted(value: Any) -> str:
     if not isinstance(value, sql.Composable):
-        raise ConfigError(f"a template may print only its variables, each on its own, but this one prints {value!r}")
+        raise ConfigError(
+            "a template may print only its variables, each on its own, but this one prints"
+            f" {value!r}"
+        )
     return value.as_string(None).strip()
 
 
 def _render_all(
     sources: SourceSet, wanted: Sequence[Source], overrides: Mapping[str, object]
 ) -> tuple[RenderedSource, ...]:
-    values = {name: sql.Literal(value) for name, value in resolve(sources.variables, overrides).items()}
+    values = {
+        name: sql.Literal(value) for name, value in resolve(sources.variables, overrides).items()
+    }
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         finalize=_quoted,
@@ -230,7 +270,9 @@ def _render_all(
     return tuple(_render(environment, source, values) for source in wanted)
 
 
-def _render(environment: jinja2.Environment, source: Source, values: dict[str, sql.Literal]) -> RenderedSource:
+def _render(
+    environment: jinja2.Environment, source: Source, values: dict[str, sql.Literal]
+) -> RenderedSource:
     file = f"{source.stem}.sql"
     try:
         body = environment.from_string(source.text).render(values)

@@ -1,6 +1,7 @@
 """The repeatable sections of a SQL source, which a changed variable applies again in a new version.
 
-A section stands between a line `--! repeatable` and a line `--! end`; the last one may extend to the end of the file.
+A section stands between a line `--! repeatable` and a line `--! end`; the last one may extend to
+the end of the file.
 """
 
 from typing import NamedTuple
@@ -19,10 +20,11 @@ class Sections(NamedTuple):
 
 
 def sections(text: str, file: str = "") -> Sections:
-    """Separate the repeatable sections of a source or a rendered file; the directives belong to neither part.
+    """Separate the repeatable sections of a source or a rendered file; the directives belong to
+    neither part.
 
-    Raises ConfigError, with file and line, for an unknown or unpaired directive, and for repeatable sections in a
-    nontransactional file.
+    Raises ConfigError, with file and line, for an unknown or unpaired directive, and for repeatable
+    sections in a nontransactional file.
     """
     fixed: list[str] = []
     repeatable: list[str] = []
@@ -48,5 +50,8 @@ def sections(text: str, file: str = "") -> Sections:
             )
     result = Sections("".join(fixed), "".join(repeatable))
     if nontransactional and result.repeatable:
-        raise ConfigError(f"{file}: a file that runs outside a transaction cannot have repeatable sections", file=file)
+        raise ConfigError(
+            f"{file}: a file that runs outside a transaction cannot have repeatable sections",
+            file=file,
+        )
     return result

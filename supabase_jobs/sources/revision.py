@@ -8,9 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.sources.files import Migration, MigrationFiles, is_migration, is_sql, migrations_of, sql_text
+from supabase_jobs.sources.files import (
+    Migration,
+    MigrationFiles,
+    is_migration,
+    is_sql,
+    migrations_of,
+    sql_text,
+)
 
-_HINT_FOLDER = "Pass a revision of a repository that contains this folder, or a folder of migrations."
+_HINT_FOLDER = (
+    "Pass a revision of a repository that contains this folder, or a folder of migrations."
+)
 _TIMEOUT_S = 60
 # of `git cat-file --follow-symlinks`: no file of the revision
 _LINKS = ("dangling", "symlink", "loop", "notdir")
@@ -18,7 +27,9 @@ _LINKS = ("dangling", "symlink", "loop", "notdir")
 
 @dataclass(frozen=True)
 class Revision:
-    """A commit: the name by which the user called it, and its id. `folder` is any folder in the repository."""
+    """A commit: the name by which the user called it, and its id. `folder` is any folder in the
+    repository.
+    """
 
     name: str
     commit: str
@@ -27,8 +38,8 @@ class Revision:
     def migrations(self, folder: Path) -> MigrationFiles:
         """The migrations of a folder of the working tree, as the revision has it.
 
-        Raises ConfigError if the revision has no such folder or no migration in it, and for the files that
-        `load_migrations` refuses.
+        Raises ConfigError if the revision has no such folder or no migration in it, and for the
+        files that `load_migrations` refuses.
         """
         path = self._path(folder)
         start = f"{path}/" if path else ""  # of the folder at the top
@@ -37,22 +48,34 @@ class Revision:
 
         def text(label: str) -> str | None:
             data = texts.get(label.partition(":")[2])
-            return None if data is None else sql_text(data, label.rpartition("/")[2].rpartition(":")[2], label)
+            return (
+                None
+                if data is None
+                else sql_text(data, label.rpartition("/")[2].rpartition(":")[2], label)
+            )
 
-        found: list[Migration] = migrations_of([(name, f"{self.name}:{start}{name}") for name in names], text)
+        found: list[Migration] = migrations_of(
+            [(name, f"{self.name}:{start}{name}") for name in names], text
+        )
         if not found:
-            raise ConfigError(f"the folder {path or '.'} of {self.name} contains no migration", hint=_HINT_FOLDER)
+            raise ConfigError(
+                f"the folder {path or '.'} of {self.name} contains no migration", hint=_HINT_FOLDER
+            )
         unrecognized = [Path(name) for name in names if is_sql(name) and not is_migration(name)]
         return MigrationFiles(found, unrecognized)
 
     def text(self, file: Path) -> str | None:
-        """The text of a file of the working tree, as the revision has it; None if the revision does not have it."""
+        """The text of a file of the working tree, as the revision has it; None if the revision does
+        not have it.
+        """
         path = f"{self._path(file.parent)}/{file.name}".removeprefix("/")
         data = self._read([path], required=False).get(path)
         return None if data is None else sql_text(data, file.name, f"{self.name}:{path}")
 
     def _path(self, folder: Path) -> str:
-        """The path of a folder from the top of the repository; the folder itself need not exist any more."""
+        """The path of a folder from the top of the repository; the folder itself need not exist any
+        more.
+        """
         existing = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
         prefix = _git(existing, "rev-parse", "--show-prefix").removesuffix(b"\n")
         parts = [os.fsdecode(prefix).rstrip("/"), folder.relative_to(existing).as_posix()]
@@ -66,7 +89,9 @@ class Revision:
         return sorted(os.fsdecode(name) for name in ran.stdout.split(b"\0") if name)
 
     def _read(self, paths: Sequence[str], *, required: bool = True) -> dict[str, bytes]:
-        """Path → content of the files; folders are left out, and links are followed inside the revision."""
+        """Path → content of the files; folders are left out, and links are followed inside the
+        revision.
+        """
         asked = [path for path in paths if "\n" not in path]
         lines = b"".join(os.fsencode(f"{self.commit}:{path}\n") for path in asked)
         rest = _git(self.folder, "cat-file", "--batch", "--follow-symlinks", input_=lines)
@@ -82,7 +107,8 @@ class Revision:
             data, rest = rest[:size], rest[size + 1 :]
             if os.fsdecode(words[0]) in _LINKS:
                 raise ConfigError(
-                    f"{self.name}:{path} is a link to {os.fsdecode(data)}, which is no file of the revision",
+                    f"{self.name}:{path} is a link to {os.fsdecode(data)}, which is no file of the"
+                    " revision",
                     hint="Compare with a folder: git worktree add ../before REVISION",
                 )
             if words[1] == b"blob":
@@ -109,7 +135,8 @@ def load(name: str, folder: Path) -> Revision:
     if found is None:
         raise ConfigError(
             f"{name!r} is neither a folder nor a revision of this git repository",
-            hint="`git branch --all` lists the branches. A shallow clone lacks most of them: git fetch origin main,"
+            hint="`git branch --all` lists the branches. A shallow clone lacks most of them: git"
+            " fetch origin main,"
             " then pass origin/main.",
         )
     return found
@@ -121,16 +148,24 @@ def _git(folder: Path, *words: str, input_: bytes = b"") -> bytes:
     if ran.returncode:
         said = ran.stderr.decode(errors="replace").strip().removeprefix("fatal: ")
         if "not a git repository" in said:
-            raise ConfigError(f"{folder} is in no git repository", hint="Pass a folder of migrations instead.")
+            raise ConfigError(
+                f"{folder} is in no git repository", hint="Pass a folder of migrations instead."
+            )
         first, _, more = said.partition("\n")
-        raise ConfigError(f"git {words[0]} failed in {folder}: {first}", hint=" ".join(more.split()) or None)
+        raise ConfigError(
+            f"git {words[0]} failed in {folder}: {first}", hint=" ".join(more.split()) or None
+        )
     return ran.stdout
 
 
-def _run(folder: Path, words: Sequence[str], input_: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+def _run(
+    folder: Path, words: Sequence[str], input_: bytes = b""
+) -> "subprocess.CompletedProcess[bytes]":
     program = shutil.which("git")
     if program is None:
-        raise ConfigError("git is not installed", hint="Install git, or pass a folder of migrations.")
+        raise ConfigError(
+            "git is not installed", hint="Install git, or pass a folder of migrations."
+        )
     environ = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
     try:
         return subprocess.run(
@@ -142,4 +177,6 @@ def _run(folder: Path, words: Sequence[str], input_: bytes = b"") -> "subprocess
             timeout=_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:
-        raise ConfigError(f"git {words[0]} did not finish within {_TIMEOUT_S} s in {folder}") from None
+        raise ConfigError(
+            f"git {words[0]} did not finish within {_TIMEOUT_S} s in {folder}"
+        ) from None

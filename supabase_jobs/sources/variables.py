@@ -41,44 +41,60 @@ def parse_declarations(tables: Mapping[str, Any]) -> dict[str, Variable]:
 def resolve(declared: Mapping[str, Variable], overrides: Mapping[str, object]) -> dict[str, Value]:
     """The value of every declared variable: its override, else its default.
 
-    Raises ConfigError (exit 2) with the name of a variable that is not declared, has the wrong type, or is out of its
-    limits.
+    Raises ConfigError (exit 2) with the name of a variable that is not declared, has the wrong
+    type, or is out of its limits.
     """
     for name in overrides:
         if name not in declared:
             near = get_close_matches(name, declared, n=1)
             raise ConfigError(
                 f"unknown variable {name!r}",
-                hint=f"Did you mean {near[0]!r}?" if near else f"Known variables: {', '.join(sorted(declared))}.",
+                hint=f"Did you mean {near[0]!r}?"
+                if near
+                else f"Known variables: {', '.join(sorted(declared))}.",
             )
-    return {name: _checked(variable, overrides.get(name, variable.default)) for name, variable in declared.items()}
+    return {
+        name: _checked(variable, overrides.get(name, variable.default))
+        for name, variable in declared.items()
+    }
 
 
 def _declaration(name: str, table: Any) -> Variable:
     try:
         variable = Variable(name, **table)
     except TypeError as error:
-        raise ConfigError(f"manifest: the declaration of variable {name!r} is malformed: {error}") from error
+        raise ConfigError(
+            f"manifest: the declaration of variable {name!r} is malformed: {error}"
+        ) from error
     if type(variable.default) not in _TYPES:
-        raise ConfigError(f"manifest: the default of variable {name!r} must be a string, an integer or a boolean")
+        raise ConfigError(
+            f"manifest: the default of variable {name!r} must be a string, an integer or a boolean"
+        )
     if variable.format is not None and variable.format not in _FORMATS:
-        raise ConfigError(f"manifest: the format of variable {name!r} must be one of {', '.join(_FORMATS)}")
+        raise ConfigError(
+            f"manifest: the format of variable {name!r} must be one of {', '.join(_FORMATS)}"
+        )
     _checked(variable, variable.default)
     return variable
 
 
 def _checked(variable: Variable, value: object) -> Value:
     def invalid(why: str) -> ConfigError:
-        return ConfigError(f"variable {variable.name!r}: {why}", hint=f"Description: {variable.description}.")
+        return ConfigError(
+            f"variable {variable.name!r}: {why}", hint=f"Description: {variable.description}."
+        )
 
     wanted = type(variable.default)
     if type(value) is not wanted:  # not isinstance: True is an int
         raise invalid(f"must be {_TYPES[wanted]}, not {value!r}")
     if isinstance(value, str):
         if any(ord(c) < 32 or c in "\\$\x7f" for c in value):
-            # The Supabase CLI splits statements wrongly at the E'' literal that a backslash needs. A dollar sign could
-            # end the $$ quote of a function body that contains the value.
-            raise invalid(f"must not contain a backslash, a dollar sign or a control character, but is {value!r}")
+            # The Supabase CLI splits statements wrongly at the E'' literal that a backslash needs.
+            # A dollar sign could end the $$ quote of a function body that contains the value.
+            raise invalid(
+                "must not contain a backslash, a dollar sign or a control character, but is"
+                f" {value!r}"
+            )
         if variable.pattern and not re.fullmatch(variable.pattern, value):
             raise invalid(f"{value!r} does not match {variable.pattern}")
         if variable.format and (problem := _FORMATS[variable.format](value)):

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from supabase_jobs.testing.rls_api import RlsApi
     from supabase_jobs.testing.rls_async import AsyncCaller, AsyncRls
 
-__all__ = ["AsyncCaller", "AsyncRls", "Caller", "CallerIdentity", "Outcome", "Result", "Rls", "RlsApi"]
+__all__ = [
+    "AsyncCaller",
+    "AsyncRls",
+    "Caller",
+    "CallerIdentity",
+    "Outcome",
+    "Result",
+    "Rls",
+    "RlsApi",
+]
 
 _MODULES = {
     "AsyncCaller": "rls_async",

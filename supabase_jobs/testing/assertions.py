@@ -1,7 +1,8 @@
-"""Assertions about outcomes: they run a statement, roll it back, and raise AssertionError with the likely cause.
+"""Assertions about outcomes: they run a statement, roll it back, and raise AssertionError with the
+likely cause.
 
-An assertion about hidden rows has a control: the same statement, run as the owner, must find a row. Otherwise the
-assertion is inconclusive and fails. Queries are generators, as in `impersonation`.
+An assertion about hidden rows has a control: the same statement, run as the owner, must find a row.
+Otherwise the assertion is inconclusive and fails. Queries are generators, as in `impersonation`.
 """
 
 from collections.abc import Generator, Sequence
@@ -40,8 +41,9 @@ _LONGEST_VALUE = 200
 class Outcome:
     """`name` is rows, hidden, denied, violates, or the SQLSTATE of another error.
 
-    rows: the statement returned or affected rows, or has no row count. hidden: it succeeded with no row.
-    denied: 42501, a privilege is missing or a function raised it. violates: 42501 from a policy's WITH CHECK.
+    rows: the statement returned or affected rows, or has no row count. hidden: it succeeded with no
+    row. denied: 42501, a privilege is missing or a function raised it. violates: 42501 from a
+    policy's WITH CHECK.
     """
 
     name: str
@@ -81,23 +83,31 @@ def outcome(attempt: Attempt) -> QueryGenerator[Outcome]:
 def expect(
     owner: CallerIdentity, attempt: Attempt, expected: str, *, control: Control = None
 ) -> QueryGenerator[Outcome]:
-    """The outcome of an attempt, which must be `expected`: rows, hidden, denied, violates, or an SQLSTATE."""
+    """The outcome of an attempt, which must be `expected`: rows, hidden, denied, violates, or an
+    SQLSTATE.
+    """
     __tracebackhide__ = True
     actual = yield from rolled_back(lambda: outcome(attempt))
     if actual.name != expected:
         owner_lines = []
         if actual.name == "hidden":
-            as_owner = yield from rolled_back(lambda: outcome(Attempt(owner, attempt.sql, attempt.params)))
+            as_owner = yield from rolled_back(
+                lambda: outcome(Attempt(owner, attempt.sql, attempt.params))
+            )
             owner_lines = [("as owner", str(as_owner))]
         tables = yield from table_access(owner, attempt)
         headline = f"expected {expected}, got {actual.name}"
-        raise AssertionError(failure(headline, attempt, actual, hint(expected, actual), tables, owner_lines))
+        raise AssertionError(
+            failure(headline, attempt, actual, hint(expected, actual), tables, owner_lines)
+        )
     if expected == "hidden":
         yield from _run_control(owner, attempt, actual, control)
     return actual
 
 
-def expect_rows(owner: CallerIdentity, attempt: Attempt, count: int | None) -> QueryGenerator[Result]:
+def expect_rows(
+    owner: CallerIdentity, attempt: Attempt, count: int | None
+) -> QueryGenerator[Result]:
     """The result of an attempt whose outcome must be rows, and exactly `count` of them if given."""
     __tracebackhide__ = True
     actual = yield from expect(owner, attempt, "rows")
@@ -108,10 +118,14 @@ def expect_rows(owner: CallerIdentity, attempt: Attempt, count: int | None) -> Q
     return actual.result
 
 
-def expect_untouched(owner: CallerIdentity, attempt: Attempt, target: tuple[str, Params]) -> QueryGenerator[Outcome]:
-    """The owner's result of the query `target` must be the same after the attempt, which may be refused.
+def expect_untouched(
+    owner: CallerIdentity, attempt: Attempt, target: tuple[str, Params]
+) -> QueryGenerator[Outcome]:
+    """The owner's result of the query `target` must be the same after the attempt, which may be
+    refused.
 
-    For statements without WHERE, and functions: their row count does not show whose rows they changed.
+    For statements without WHERE, and functions: their row count does not show whose rows they
+    changed.
     """
     __tracebackhide__ = True
     query = Attempt(owner, *target)
@@ -124,15 +138,21 @@ def expect_untouched(owner: CallerIdentity, attempt: Attempt, target: tuple[str,
     actual, after = yield from rolled_back(lambda: _outcome_and_target(attempt, query))
     if actual.name != "rows" and not actual.refused:
         headline = f"expected an unchanged target, but the statement failed with {actual.sqlstate}"
-        raise AssertionError(failure(headline, attempt, actual, hint("untouched", actual), more=target_lines))
+        raise AssertionError(
+            failure(headline, attempt, actual, hint("untouched", actual), more=target_lines)
+        )
     if not _same_rows(before, after):
         tables = yield from table_access(owner, attempt)
         more = [*target_lines, *_row_lines("before", before), *_row_lines("after", after)]
         headline = "expected an unchanged target, but the statement changed it"
-        raise AssertionError(failure(headline, attempt, actual, hint("hidden", actual), tables, more))
+        raise AssertionError(
+            failure(headline, attempt, actual, hint("hidden", actual), tables, more)
+        )
 
     as_owner = Attempt(owner, attempt.sql, attempt.params)
-    owner_outcome, owner_after = yield from rolled_back(lambda: _outcome_and_target(as_owner, query))
+    owner_outcome, owner_after = yield from rolled_back(
+        lambda: _outcome_and_target(as_owner, query)
+    )
     if _same_rows(before, owner_after):
         headline = "inconclusive: the statement does not change the target for the owner either"
         more = [*target_lines, ("as owner", str(owner_outcome))]
@@ -153,9 +173,13 @@ def _row_lines(name: str, result: Result) -> FailureLines:
     return [(name, repr(row)) for row in result.rows[:_SHOWN_ROWS]] or [(name, "no row")]
 
 
-def _run_control(owner: CallerIdentity, attempt: Attempt, actual: Outcome, control: Control) -> QueryGenerator[None]:
+def _run_control(
+    owner: CallerIdentity, attempt: Attempt, actual: Outcome, control: Control
+) -> QueryGenerator[None]:
     __tracebackhide__ = True
-    sql, params = control if isinstance(control, tuple) else (control or attempt.sql, attempt.params)
+    sql, params = (
+        control if isinstance(control, tuple) else (control or attempt.sql, attempt.params)
+    )
     as_owner = yield from rolled_back(lambda: outcome(Attempt(owner, sql, params)))
     # class 23: only an existing row can violate a constraint here
     if as_owner.name == "rows" or (as_owner.sqlstate or "").startswith("23"):
@@ -166,7 +190,9 @@ def _run_control(owner: CallerIdentity, attempt: Attempt, actual: Outcome, contr
     else:
         headline = "inconclusive: the statement fails for the owner"
         cause = 'pass control="select …" with a query that finds the row as the owner.'
-    more = [("as owner", str(as_owner))] + ([] if control is None else [("control", " ".join(sql.split()))])
+    more = [("as owner", str(as_owner))] + (
+        [] if control is None else [("control", " ".join(sql.split()))]
+    )
     raise AssertionError(failure(headline, attempt, actual, cause, more=more))
 
 
@@ -192,7 +218,10 @@ class TableAccess:
             state = f"row level security is on; policies for {role}:"
         policies = self.policies if self.row_security and not self.bypassed else ()
         privileges = ", ".join(self.privileges) or "no privilege"
-        return [f"{self.name}: {role} has {privileges}; {state}", *(f"  {policy}" for policy in policies)]
+        return [
+            f"{self.name}: {role} has {privileges}; {state}",
+            *(f"  {policy}" for policy in policies),
+        ]
 
 
 def table_access(owner: CallerIdentity, attempt: Attempt) -> QueryGenerator[list[TableAccess]]:
@@ -233,30 +262,51 @@ _IF_INTENDED = "If this is intended, use {}."
 
 # (expected, actual): likely cause
 _HINTS = {
-    ("hidden", "rows"): _USING_ALLOWS + ". Permissive policies for the same command are combined with OR.",
-    ("hidden", "denied"): "a privilege is missing, so no policy was evaluated. " + _IF_INTENDED.format("assert_denied"),
-    ("hidden", "violates"): "only a policy's WITH CHECK refused the row. " + _IF_INTENDED.format("assert_violates"),
-    ("denied", "rows"): "the privilege is granted. Supabase's default privileges grant everything on a new table in"
+    ("hidden", "rows"): _USING_ALLOWS
+    + ". Permissive policies for the same command are combined with OR.",
+    ("hidden", "denied"): "a privilege is missing, so no policy was evaluated. "
+    + _IF_INTENDED.format("assert_denied"),
+    ("hidden", "violates"): "only a policy's WITH CHECK refused the row. "
+    + _IF_INTENDED.format("assert_violates"),
+    (
+        "denied",
+        "rows",
+    ): "the privilege is granted. Supabase's default privileges grant everything on a new table in"
     " public to the API roles: revoke it from anon and authenticated by name.",
     ("denied", "hidden"): "the privilege is granted, and only policies hide the rows. "
     + _IF_INTENDED.format("assert_hidden"),
-    ("denied", "violates"): "the privilege is granted, and only a policy's WITH CHECK refused the row. "
+    (
+        "denied",
+        "violates",
+    ): "the privilege is granted, and only a policy's WITH CHECK refused the row. "
     + _IF_INTENDED.format("assert_violates"),
-    ("violates", "rows"): "row level security is off on the table, or a policy's WITH CHECK allows this row.",
+    (
+        "violates",
+        "rows",
+    ): "row level security is off on the table, or a policy's WITH CHECK allows this row.",
     ("violates", "hidden"): "the statement affected no row, so WITH CHECK was not evaluated. "
     + _IF_INTENDED.format("assert_hidden"),
     ("violates", "denied"): "a privilege is missing, so no policy was evaluated. "
     + _IF_INTENDED.format("assert_denied"),
     ("rows", "hidden"): "no policy's USING allows the row, or the row does not exist.",
-    ("rows", "denied"): "a GRANT is missing: on the table, on its schema, or EXECUTE on a function in a policy.",
-    ("rows", "violates"): "no policy's WITH CHECK allows the new row. RETURNING also requires a policy for SELECT.",
+    (
+        "rows",
+        "denied",
+    ): "a GRANT is missing: on the table, on its schema, or EXECUTE on a function in a policy.",
+    (
+        "rows",
+        "violates",
+    ): "no policy's WITH CHECK allows the new row. RETURNING also requires a policy for SELECT.",
 }
 _ERROR_HINTS = {
-    "42P01": "the table does not exist, or its schema is not in the search_path: write schema.table.",
+    "42P01": "the table does not exist, or its schema is not in the search_path: write"
+    " schema.table.",
     "42703": "the column does not exist.",
     "42883": "no function accepts arguments of these types.",
-    "42P17": "a policy on the table queries the same table: move the query into a SECURITY DEFINER function.",
-    "22P02": "a value has an invalid format. A policy that casts a claim or a header raises this for a malformed one.",
+    "42P17": "a policy on the table queries the same table: move the query into a SECURITY DEFINER"
+    " function.",
+    "22P02": "a value has an invalid format. A policy that casts a claim or a header raises this"
+    " for a malformed one.",
 }
 
 
@@ -278,7 +328,9 @@ def failure(
     tables: Sequence[TableAccess] = (),
     more: FailureLines = (),
 ) -> str:
-    """The message of a failed assertion: the actual outcome, the identity, the SQL, its tables, and a hint."""
+    """The message of a failed assertion: the actual outcome, the identity, the SQL, its tables, and
+    a hint.
+    """
     lines = [("actual", str(actual))] if actual is not None else []
     lines += _identity_lines(attempt.identity)
     lines += [("SQL", " ".join(attempt.sql.split()))]
@@ -291,9 +343,16 @@ def failure(
 
 
 def request_failure(
-    headline: str, identity: CallerIdentity, request: str, body: object, actual: Outcome, cause: str = ""
+    headline: str,
+    identity: CallerIdentity,
+    request: str,
+    body: object,
+    actual: Outcome,
+    cause: str = "",
 ) -> str:
-    """The message of a failed assertion about a request over the API; it contains no key and no token."""
+    """The message of a failed assertion about a request over the API; it contains no key and no
+    token.
+    """
     lines = [("actual", str(actual)), *_identity_lines(identity), ("request", request)]
     lines += [("body", _short(body))] if body else []
     lines += _result_lines(actual)
@@ -315,7 +374,9 @@ def _result_lines(actual: Outcome) -> list[tuple[str, str]]:
 
 
 def _message(headline: str, lines: FailureLines) -> str:
-    return "\n".join([headline, *(f"  {name + ':' if name else '':9} {text}" for name, text in lines)])
+    return "\n".join(
+        [headline, *(f"  {name + ':' if name else '':9} {text}" for name, text in lines)]
+    )
 
 
 def _short(value: object) -> str:

@@ -1,7 +1,8 @@
 """Impersonation of an identity on a connection, for both kinds of psycopg connection.
 
-Functions that run queries are generators: they yield a DriverQuery and are sent its Result, or psycopg's error is
-thrown into them. `rls.run` and `rls_async.run` execute the queries, inside the transaction of the test.
+Functions that run queries are generators: they yield a DriverQuery and are sent its Result, or
+psycopg's error is thrown into them. `rls.run` and `rls_async.run` execute the queries, inside the
+transaction of the test.
 """
 
 import json
@@ -51,7 +52,9 @@ class CallerIdentity:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def all_settings(self) -> dict[str, str]:
-        """The role, and every setting of a request; those that the identity does not have are empty."""
+        """The role, and every setting of a request; those that the identity does not have are
+        empty.
+        """
         request = dict.fromkeys(REQUEST_SETTINGS, "") | request_settings(self.claims, self.headers)
         return {**request, **self.settings, "role": self.role}
 
@@ -65,7 +68,9 @@ class CallerIdentity:
 
 @dataclass(frozen=True)
 class Result:
-    """The rows that a statement returned, and how many it affected; `count` is -1 for a statement without a count."""
+    """The rows that a statement returned, and how many it affected; `count` is -1 for a statement
+    without a count.
+    """
 
     rows: list[Any] = field(default_factory=list)
     count: int = -1
@@ -84,8 +89,8 @@ class Attempt:
 class DriverQuery:
     """One query for psycopg.
 
-    `internal`: $1 parameters and tuples, for the plugin's own queries. A query of the user has %s parameters and the
-    connection's row factory, or tuples with `as_tuples`.
+    `internal`: $1 parameters and tuples, for the plugin's own queries. A query of the user has %s
+    parameters and the connection's row factory, or tuples with `as_tuples`.
     """
 
     query: bytes | Composed
@@ -99,14 +104,18 @@ QueryGenerator = Generator[DriverQuery, Result, T]
 
 @dataclass(frozen=True)
 class SavedState:
-    """What `restore` restores: the settings before an impersonation, and the savepoint at its start."""
+    """What `restore` restores: the settings before an impersonation, and the savepoint at its
+    start.
+    """
 
     savepoint: str
     settings: dict[str, str]
 
 
 def begin() -> QueryGenerator[CallerIdentity]:
-    """The identity of the connection itself, at the start of the test's transaction: its role, without a request."""
+    """The identity of the connection itself, at the start of the test's transaction: its role,
+    without a request.
+    """
     result = yield DriverQuery(_BEGIN)
     return CallerIdentity(result.rows[0][0])
 
@@ -123,7 +132,8 @@ def impersonate(identity: CallerIdentity) -> QueryGenerator[SavedState]:
         if error.sqlstate in ("22023", "42501"):  # set role: unknown role, or not a member
             raise SupabaseJobsError(
                 f"cannot act as the role {identity.role}: {error.diag.message_primary}",
-                hint="Connect as a member of this role. In a Supabase project postgres is a member of the API roles.",
+                hint="Connect as a member of this role. In a Supabase project postgres is a member"
+                " of the API roles.",
                 sqlstate=error.sqlstate,
             ) from None
         raise
@@ -131,7 +141,9 @@ def impersonate(identity: CallerIdentity) -> QueryGenerator[SavedState]:
 
 
 def restore(saved: SavedState, *, rollback: bool) -> QueryGenerator[None]:
-    """Restore the role and the settings from before an impersonation; `rollback` also rolls back all changes since."""
+    """Restore the role and the settings from before an impersonation; `rollback` also rolls back
+    all changes since.
+    """
     if rollback:
         yield from _rollback_to(saved.savepoint)
     else:
@@ -140,7 +152,9 @@ def restore(saved: SavedState, *, rollback: bool) -> QueryGenerator[None]:
 
 
 def execute(attempt: Attempt) -> QueryGenerator[Result]:
-    """Run a statement as its identity and keep its changes; if it fails, only this statement is rolled back."""
+    """Run a statement as its identity and keep its changes; if it fails, only this statement is
+    rolled back.
+    """
     saved = yield from impersonate(attempt.identity)
     try:
         result = yield DriverQuery(attempt.sql.encode(), attempt.params, internal=False)
@@ -152,11 +166,16 @@ def execute(attempt: Attempt) -> QueryGenerator[Result]:
 
 
 def new_user(
-    owner: CallerIdentity | None, email: str | None, is_anonymous: bool, metadata: Mapping[str, object] | None
+    owner: CallerIdentity | None,
+    email: str | None,
+    is_anonymous: bool,
+    metadata: Mapping[str, object] | None,
 ) -> QueryGenerator[tuple[UUID, SignedUp]]:
-    """Create a user as Auth does, as the owner if there is one; return its id and what was inserted.
+    """Create a user as Auth does, as the owner if there is one; return its id and what was
+    inserted.
 
-    Raises SignUpRejectedError if a trigger or constraint rejects the user whatever its metadata and address.
+    Raises SignUpRejectedError if a trigger or constraint rejects the user whatever its metadata and
+    address.
     """
     saved = None if owner is None else (yield from impersonate(owner))
     user = NewUser(uuid4(), email=email, is_anonymous=is_anonymous, metadata=metadata or {})
@@ -216,11 +235,15 @@ def _rollback_to(savepoint: str) -> QueryGenerator[None]:
 
 
 def is_aborted(info: psycopg.ConnectionInfo) -> bool:
-    """Whether an error has aborted the transaction. Raises SupabaseJobsError if the transaction has ended."""
+    """Whether an error has aborted the transaction. Raises SupabaseJobsError if the transaction has
+    ended.
+    """
     if info.transaction_status in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN):
         raise SupabaseJobsError(
-            "the transaction of the test ended inside the test (commit, rollback, or a lost connection)",
-            hint="Committed rows are still in the database: remove them. Test code that commits over the API, or on a"
+            "the transaction of the test ended inside the test (commit, rollback, or a lost"
+            " connection)",
+            hint="Committed rows are still in the database: remove them. Test code that commits"
+            " over the API, or on a"
             " database of its own.",
         )
     return info.transaction_status == TransactionStatus.INERROR
@@ -245,16 +268,25 @@ class CallerFactory(Generic[C]):
         if not header:
             raise ConfigError(
                 "the name of the guest header is not configured",
-                hint="Set supabase_guest_header in pytest's configuration, or use as_anon(headers={…}).",
+                hint="Set supabase_guest_header in pytest's configuration, or use"
+                " as_anon(headers={…}).",
             )
         return self.as_anon(headers={**(headers or {}), header: str(guest_id)})
 
     def as_user(
-        self, user_id: object, *, claims: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        user_id: object,
+        *,
+        claims: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> C:
-        """A signed-in user. `claims` add to the claims of its JWT or replace them: `{"is_anonymous": True}`."""
+        """A signed-in user. `claims` add to the claims of its JWT or replace them:
+        `{"is_anonymous": True}`.
+        """
         standard = {"sub": str(user_id), "role": "authenticated", "aud": "authenticated"}
-        return self._caller(CallerIdentity("authenticated", {**standard, **(claims or {})}, headers or {}))
+        return self._caller(
+            CallerIdentity("authenticated", {**standard, **(claims or {})}, headers or {})
+        )
 
     def as_service(self, *, headers: Mapping[str, str] | None = None) -> C:
         """The backend, which holds the service key."""
@@ -269,4 +301,6 @@ class CallerFactory(Generic[C]):
         settings: Mapping[str, str] | None = None,
     ) -> C:
         """A request with any role that the connection may set; `settings` are set literally."""
-        return self._caller(CallerIdentity(role, {"role": role, **(claims or {})}, headers or {}, settings or {}))
+        return self._caller(
+            CallerIdentity(role, {"role": role, **(claims or {})}, headers or {}, settings or {})
+        )

@@ -1,4 +1,6 @@
-"""The pytest plugin: options and fixtures. pytest loads it in every run, so it imports other modules only on use."""
+"""The pytest plugin: options and fixtures. pytest loads it in every run, so it imports other
+modules only on use.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +21,18 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of the database, of remote databases, and of the guest header."""
     group = parser.getgroup("supabase-jobs", "row level security (supabase-jobs)")
-    group.addoption("--supabase-db-url", metavar="URL", help="database under test; the rls fixtures roll back their "
-                    "changes (default: SUPABASE_DB_URL, then the ini option, then a throwaway server)")  # fmt: skip
-    group.addoption("--supabase-allow-remote", action="store_true", help="allow the rls fixtures to use a database on "
-                    "another machine; they write to it before they roll back")  # fmt: skip
+    group.addoption(
+        "--supabase-db-url",
+        metavar="URL",
+        help="database under test; the rls fixtures roll back their "
+        "changes (default: SUPABASE_DB_URL, then the ini option, then a throwaway server)",
+    )
+    group.addoption(
+        "--supabase-allow-remote",
+        action="store_true",
+        help="allow the rls fixtures to use a database on "
+        "another machine; they write to it before they roll back",
+    )
     parser.addini("supabase_db_url", "database under test (option --supabase-db-url)")
     parser.addini(
         "supabase_allow_remote",
@@ -31,7 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=False,
     )
     parser.addini(
-        "supabase_guest_header", "request header with the guest id (default: guest_header of supabase-jobs.toml)"
+        "supabase_guest_header",
+        "request header with the guest id (default: guest_header of supabase-jobs.toml)",
     )
 
 
@@ -49,7 +60,9 @@ def _short_errors() -> Iterator[None]:
 
 
 def _allow_remote(config: pytest.Config) -> bool:
-    return bool(config.getoption("--supabase-allow-remote") or config.getini("supabase_allow_remote"))
+    return bool(
+        config.getoption("--supabase-allow-remote") or config.getini("supabase_allow_remote")
+    )
 
 
 def _guest_header(config: pytest.Config) -> str:
@@ -62,14 +75,20 @@ def _guest_header(config: pytest.Config) -> str:
 def supabase_db_url(pytestconfig: pytest.Config) -> Iterator[str]:
     """The URL of the database under test. Override it in conftest.py to provide one yourself.
 
-    Default: --supabase-db-url, SUPABASE_DB_URL, the ini option supabase_db_url; otherwise a throwaway server (extra
-    `local`), one per pytest-xdist worker, with the project's supabase/migrations.
+    Default: --supabase-db-url, SUPABASE_DB_URL, the ini option supabase_db_url; otherwise a
+    throwaway server (extra `local`), one per pytest-xdist worker, with the project's
+    supabase/migrations.
     """
     from supabase_jobs.testing.target import database
 
     with _short_errors():
-        option, ini = pytestconfig.getoption("--supabase-db-url"), pytestconfig.getini("supabase_db_url")
-        with database(option, ini, pytestconfig.rootpath, allow_remote=_allow_remote(pytestconfig)) as url:
+        option, ini = (
+            pytestconfig.getoption("--supabase-db-url"),
+            pytestconfig.getini("supabase_db_url"),
+        )
+        with database(
+            option, ini, pytestconfig.rootpath, allow_remote=_allow_remote(pytestconfig)
+        ) as url:
             yield url
 
 
@@ -84,7 +103,9 @@ def rls_connection(supabase_db_url: str) -> "Iterator[psycopg.Connection[Any]]":
 
 @pytest.fixture
 def rls(rls_connection: "psycopg.Connection[Any]", pytestconfig: pytest.Config) -> "Iterator[Rls]":
-    """Impersonate a guest, a user, the service or any role, in a transaction that is rolled back after the test."""
+    """Impersonate a guest, a user, the service or any role, in a transaction that is rolled back
+    after the test.
+    """
     with _short_errors(), _rls(rls_connection, pytestconfig) as rls:
         yield rls
 
@@ -94,14 +115,20 @@ def rls_module(supabase_db_url: str, pytestconfig: pytest.Config) -> "Iterator[R
     """`rls` for all tests of a module: rows that are inserted once remain until its last test."""
     from supabase_jobs.database.connection import connect
 
-    with _short_errors(), connect(supabase_db_url) as connection, _rls(connection, pytestconfig) as rls:
+    with (
+        _short_errors(),
+        connect(supabase_db_url) as connection,
+        _rls(connection, pytestconfig) as rls,
+    ):
         yield rls
 
 
 def _rls(connection: "psycopg.Connection[Any]", config: pytest.Config) -> "Rls":
     from supabase_jobs.testing.rls import Rls
 
-    return Rls(connection, guest_header=lambda: _guest_header(config), allow_remote=_allow_remote(config))
+    return Rls(
+        connection, guest_header=lambda: _guest_header(config), allow_remote=_allow_remote(config)
+    )
 
 
 @pytest.fixture
@@ -110,25 +137,35 @@ def rls_async(supabase_db_url: str, pytestconfig: pytest.Config) -> "AsyncRls":
     from supabase_jobs.testing.rls_async import AsyncRls
 
     return AsyncRls(
-        supabase_db_url, guest_header=lambda: _guest_header(pytestconfig), allow_remote=_allow_remote(pytestconfig)
+        supabase_db_url,
+        guest_header=lambda: _guest_header(pytestconfig),
+        allow_remote=_allow_remote(pytestconfig),
     )
 
 
 @pytest.fixture(scope="session")
-def supabase_api(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> "Iterator[Endpoint]":
-    """The API under test: SUPABASE_URL and its keys, or PostgREST on the throwaway server. Override it for another."""
+def supabase_api(
+    request: pytest.FixtureRequest, pytestconfig: pytest.Config
+) -> "Iterator[Endpoint]":
+    """The API under test: SUPABASE_URL and its keys, or PostgREST on the throwaway server. Override
+    it for another.
+    """
     from supabase_jobs.errors import ConfigError
 
     with _short_errors():
         if find_spec("supabase") is None:
-            raise ConfigError("rls_api requires supabase-py and PyJWT", hint="pip install 'supabase-jobs[api]'")
+            raise ConfigError(
+                "rls_api requires supabase-py and PyJWT", hint="pip install 'supabase-jobs[api]'"
+            )
         from supabase_jobs.testing.rls_api import endpoint
 
         def db_url() -> str:
             url: str = request.getfixturevalue("supabase_db_url")
             return url
 
-        with endpoint(db_url, pytestconfig.rootpath, allow_remote=_allow_remote(pytestconfig)) as api:
+        with endpoint(
+            db_url, pytestconfig.rootpath, allow_remote=_allow_remote(pytestconfig)
+        ) as api:
             yield api
 
 
@@ -136,7 +173,9 @@ def supabase_api(request: pytest.FixtureRequest, pytestconfig: pytest.Config) ->
 def rls_api(
     supabase_api: "Endpoint", request: pytest.FixtureRequest, pytestconfig: pytest.Config
 ) -> "Iterator[RlsApi]":
-    """Impersonate a guest, a user or the service over the API. Requests commit; remove rows with `remove_after`."""
+    """Impersonate a guest, a user or the service over the API. Requests commit; remove rows with
+    `remove_after`.
+    """
     from supabase_jobs.testing.rls_api import RlsApi
 
     with _short_errors():

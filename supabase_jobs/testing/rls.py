@@ -34,7 +34,8 @@ def run(connection: psycopg.Connection[Any], queries: QueryGenerator[T]) -> T:
         while True:
             try:
                 result = _execute(connection, query)
-            except BaseException as error:  # noqa: BLE001  also an interrupt, so that the generator rolls back
+            # also an interrupt, so that the generator rolls back
+            except BaseException as error:  # noqa: BLE001
                 query = queries.throw(error)
             else:
                 query = queries.send(result)
@@ -47,7 +48,9 @@ def _execute(connection: psycopg.Connection[Any], query: DriverQuery) -> Result:
     if query.internal:
         cursor = psycopg.RawCursor(connection, row_factory=tuple_row)
     else:
-        cursor = connection.cursor(row_factory=tuple_row) if query.as_tuples else connection.cursor()
+        cursor = (
+            connection.cursor(row_factory=tuple_row) if query.as_tuples else connection.cursor()
+        )
     with cursor:
         cursor.execute(query.query, query.params)
         while cursor.nextset():
@@ -56,7 +59,8 @@ def _execute(connection: psycopg.Connection[Any], query: DriverQuery) -> Result:
 
 
 class Rls(CallerFactory["Caller"]):
-    """Creates callers on one connection, in a transaction that is rolled back; see the fixture `rls`.
+    """Creates callers on one connection, in a transaction that is rolled back; see the fixture
+    `rls`.
 
     Without the fixture, use `with Rls(connection) as rls:`.
     """
@@ -103,11 +107,13 @@ class Rls(CallerFactory["Caller"]):
         is_anonymous: bool = False,
         metadata: Mapping[str, object] | None = None,
     ) -> UUID:
-        """Create a user as Auth does at sign-up, as the owner, and return its id; it is rolled back after the test.
+        """Create a user as Auth does at sign-up, as the owner, and return its id; it is rolled back
+        after the test.
 
-        A user has an address, made up unless `email` is given; an anonymous user has none. `metadata` are keys of
-        raw_user_meta_data in addition to name, full_name, user_name and avatar_url. If a trigger or constraint of the
-        project requires other values, these are found where possible; otherwise raises SignUpRejectedError.
+        A user has an address, made up unless `email` is given; an anonymous user has none.
+        `metadata` are keys of raw_user_meta_data in addition to name, full_name, user_name and
+        avatar_url. If a trigger or constraint of the project requires other values, these are found
+        where possible; otherwise raises SignUpRejectedError.
         """
         queries = impersonation.new_user(self.owner.identity, email, is_anonymous, metadata)
         user, _ = run(self.connection, queries)
@@ -121,8 +127,9 @@ class Rls(CallerFactory["Caller"]):
 class Caller:
     """Runs statements as one identity.
 
-    `execute`, `rows` and `value` keep their changes until the test ends. The assertions and `outcome` roll back their
-    statement. As a context manager it makes the connection itself act as this caller, for code that takes a connection.
+    `execute`, `rows` and `value` keep their changes until the test ends. The assertions and
+    `outcome` roll back their statement. As a context manager it makes the connection itself act as
+    this caller, for code that takes a connection.
     """
 
     def __init__(self, rls: Rls, identity: CallerIdentity) -> None:
@@ -145,7 +152,9 @@ class Caller:
         self._run(impersonation.restore(self._saved.pop(), rollback=rollback))
 
     def execute(self, sql: str, params: Params = None) -> Result:
-        """Run a statement and keep its changes. If it fails, psycopg's error is raised and only it is rolled back."""
+        """Run a statement and keep its changes. If it fails, psycopg's error is raised and only it
+        is rolled back.
+        """
         return self._run(impersonation.execute(self._attempt(sql, params)))
 
     def rows(self, sql: str, params: Params = None) -> list[Any]:
@@ -160,11 +169,15 @@ class Caller:
         return next(iter(rows[0].values() if isinstance(rows[0], dict) else rows[0]))
 
     def outcome(self, sql: str, params: Params = None) -> Outcome:
-        """The outcome of a statement, which is rolled back. `hidden` has no control here: prefer the assertions."""
+        """The outcome of a statement, which is rolled back. `hidden` has no control here: prefer
+        the assertions.
+        """
         attempt = self._attempt(sql, params)
         return self._run(impersonation.rolled_back(lambda: assertions.outcome(attempt)))
 
-    def assert_allowed(self, sql: str, params: Params = None, *, count: int | None = None) -> list[Any]:
+    def assert_allowed(
+        self, sql: str, params: Params = None, *, count: int | None = None
+    ) -> list[Any]:
         """The statement returns or affects at least one row, or exactly `count`. Returns its rows."""
         __tracebackhide__ = True
         attempt = self._attempt(sql, params)
@@ -173,14 +186,16 @@ class Caller:
     def assert_hidden(self, sql: str, params: Params = None, *, control: Control = None) -> None:
         """A SELECT, UPDATE or DELETE succeeds with no row, and with at least one row for the owner.
 
-        Pass `control`, SQL or a tuple of SQL and its parameters, if the statement itself fails for the owner. It must
-        find the row as the owner.
+        Pass `control`, SQL or a tuple of SQL and its parameters, if the statement itself fails for
+        the owner. It must find the row as the owner.
         """
         __tracebackhide__ = True
         self._expect("hidden", sql, params, control)
 
     def assert_denied(self, sql: str, params: Params = None) -> None:
-        """The statement fails with 42501: a privilege is missing or a function raised it, not WITH CHECK."""
+        """The statement fails with 42501: a privilege is missing or a function raised it, not WITH
+        CHECK.
+        """
         __tracebackhide__ = True
         self._expect("denied", sql, params)
 
@@ -194,20 +209,30 @@ class Caller:
         __tracebackhide__ = True
         self._expect(sqlstate, sql, params)
 
-    def assert_outcome(self, expected: str, sql: str, params: Params = None, *, control: Control = None) -> None:
-        """The statement has this outcome: rows, hidden, denied, violates, or an SQLSTATE. For tables of test cases."""
+    def assert_outcome(
+        self, expected: str, sql: str, params: Params = None, *, control: Control = None
+    ) -> None:
+        """The statement has this outcome: rows, hidden, denied, violates, or an SQLSTATE. For
+        tables of test cases.
+        """
         __tracebackhide__ = True
         self._expect(expected, sql, params, control)
 
-    def assert_untouched(self, target: str, target_params: Params = None, *, by: str, params: Params = None) -> None:
-        """The owner's result of the query `target` is the same after the statement `by`, which may be refused.
+    def assert_untouched(
+        self, target: str, target_params: Params = None, *, by: str, params: Params = None
+    ) -> None:
+        """The owner's result of the query `target` is the same after the statement `by`, which may
+        be refused.
 
-        For an UPDATE or DELETE without WHERE, and for functions: their row count does not show whose rows they
-        changed. Also fails if the statement would not change the target for the owner either.
+        For an UPDATE or DELETE without WHERE, and for functions: their row count does not show
+        whose rows they changed. Also fails if the statement would not change the target for the
+        owner either.
         """
         __tracebackhide__ = True
         attempt = self._attempt(by, params)
-        self._run(assertions.expect_untouched(self._rls.owner.identity, attempt, (target, target_params)))
+        self._run(
+            assertions.expect_untouched(self._rls.owner.identity, attempt, (target, target_params))
+        )
 
     def _expect(self, expected: str, sql: str, params: Params, control: Control = None) -> None:
         __tracebackhide__ = True

@@ -1,4 +1,5 @@
-"""The fixture `rls_api`: impersonation over the REST API, with supabase-py clients and the real PostgREST.
+"""The fixture `rls_api`: impersonation over the REST API, with supabase-py clients and the real
+PostgREST.
 
 Requests commit, so nothing is rolled back; a test names the rows to remove after it.
 """
@@ -34,23 +35,29 @@ from supabase_jobs.testing.rls import run
 from supabase_jobs.testing.target import DatabaseUrl
 from supabase_jobs.verify.sign_up import SignedUp, clean_up
 
-# the API returns the message of an error, in English on hosted projects, but not the function that raised it
+# the API returns the message of an error, in English on hosted projects, but not the function that
+# raised it
 _VIOLATES = "violates row-level security policy"
 _INSUFFICIENT_PRIVILEGE = "42501"
 
 
 @contextmanager
-def endpoint(db_url: Callable[[], str], directory: Path, *, allow_remote: bool) -> Iterator[Endpoint]:
-    """The API of the environment variables, otherwise a PostgREST on the throwaway server of this run.
+def endpoint(
+    db_url: Callable[[], str], directory: Path, *, allow_remote: bool
+) -> Iterator[Endpoint]:
+    """The API of the environment variables, otherwise a PostgREST on the throwaway server of this
+    run.
 
-    Raises ConfigError if there is neither, or the API is on another machine; LocalServerError without PostgREST.
+    Raises ConfigError if there is neither, or the API is on another machine; LocalServerError
+    without PostgREST.
     """
     if configured := os.environ.get(URL_VARIABLE):
         url = parse_url(configured, URL_VARIABLE)
         if not (allow_remote or is_local(host := host_of(url))):
             raise ConfigError(
                 f"{host} is not this machine, and writes over the API are not rolled back",
-                hint="Use a local API (supabase-jobs local start --api). If nobody else uses this project, pass"
+                hint="Use a local API (supabase-jobs local start --api). If nobody else uses this"
+                " project, pass"
                 " --supabase-allow-remote.",
             )
         yield Endpoint(url, _keys(keys_from_environment(os.environ)))
@@ -63,16 +70,21 @@ def endpoint(db_url: Callable[[], str], directory: Path, *, allow_remote: bool) 
         return
     raise ConfigError(
         "no API is configured for this database",
-        hint=f"Set {URL_VARIABLE}, {ANON_VARIABLE}, {SERVICE_VARIABLE} and {JWT_VARIABLE}, as printed by supabase-jobs"
-        " local start --api or supabase status. If no database is configured either, the tests start both.",
+        hint=f"Set {URL_VARIABLE}, {ANON_VARIABLE}, {SERVICE_VARIABLE} and {JWT_VARIABLE}, as"
+        " printed by supabase-jobs"
+        " local start --api or supabase status. If no database is configured either, the tests"
+        " start both.",
     )
 
 
 def _keys(keys: Keys) -> Keys:
-    if not (keys.anon and keys.service_role):  # a gateway rejects keys that are only signed with the project's secret
+    if not (
+        keys.anon and keys.service_role
+    ):  # a gateway rejects keys that are only signed with the project's secret
         raise ConfigError(
             "SUPABASE_URL is set, but its keys are not",
-            hint="Set SUPABASE_ANON_KEY and SUPABASE_SERVICE_ROLE_KEY, and SUPABASE_JWT_SECRET to act as users.",
+            hint="Set SUPABASE_ANON_KEY and SUPABASE_SERVICE_ROLE_KEY, and SUPABASE_JWT_SECRET to"
+            " act as users.",
         )
     return keys
 
@@ -81,7 +93,11 @@ class RlsApi(CallerFactory[Client]):
     """Creates callers over the API; each is a supabase-py client. See the fixture `rls_api`."""
 
     def __init__(
-        self, target: Endpoint, *, guest_header: str | Callable[[], str] | None, db_url: Callable[[], str]
+        self,
+        target: Endpoint,
+        *,
+        guest_header: str | Callable[[], str] | None,
+        db_url: Callable[[], str],
     ) -> None:
         super().__init__(guest_header)
         self.url = target.url
@@ -93,18 +109,24 @@ class RlsApi(CallerFactory[Client]):
 
     def _caller(self, identity: CallerIdentity) -> Client:
         if identity.settings:
-            raise ConfigError("settings cannot be sent over the API", hint="Use the fixture rls to test settings.")
+            raise ConfigError(
+                "settings cannot be sent over the API", hint="Use the fixture rls to test settings."
+            )
         keys = {"anon": self._keys.anon, "service_role": self._keys.service_role}
         key = self._keys.service_role if identity.role == "service_role" else self._keys.anon
         role_only = identity.claims == {"role": identity.role}
-        token = keys[identity.role] if role_only and identity.role in keys else self._token(identity)
+        token = (
+            keys[identity.role] if role_only and identity.role in keys else self._token(identity)
+        )
         headers = {**(identity.headers or {}), "Authorization": f"Bearer {token}"}
         self._callers[headers["Authorization"]] = identity
         return create_client(self.url, key, ClientOptions(headers=headers, httpx_client=self._http))
 
     def _token(self, identity: CallerIdentity) -> str:
         if not self._keys.secret:
-            raise ConfigError("the JWT secret is required to act as a user", hint="Set SUPABASE_JWT_SECRET.")
+            raise ConfigError(
+                "the JWT secret is required to act as a user", hint="Set SUPABASE_JWT_SECRET."
+            )
         claims = dict(identity.claims or {})
         if "sub" in claims:
             return user_token(self._keys.secret, str(claims.pop("sub")), **claims)
@@ -117,14 +139,17 @@ class RlsApi(CallerFactory[Client]):
         is_anonymous: bool = False,
         metadata: Mapping[str, object] | None = None,
     ) -> UUID:
-        """Create a user as Auth does, on a database connection, and return its id; it is deleted after the test.
+        """Create a user as Auth does, on a database connection, and return its id; it is deleted
+        after the test.
 
-        The parameters are those of `Rls.new_user`. Rows that were added to an allow-list are deleted too, and so are
-        rows that refer to the user if their foreign keys are `on delete cascade`. Otherwise the test ends with an
-        error.
+        The parameters are those of `Rls.new_user`. Rows that were added to an allow-list are
+        deleted too, and so are rows that refer to the user if their foreign keys are `on delete
+        cascade`. Otherwise the test ends with an error.
         """
         with connect(self._db_url()) as connection, connection.transaction():
-            user, signed_up = run(connection, impersonation.new_user(None, email, is_anonymous, metadata))
+            user, signed_up = run(
+                connection, impersonation.new_user(None, email, is_anonymous, metadata)
+            )
         self._removals.append((f"user {user}", lambda: self._delete_user(user, signed_up)))
         return user
 
@@ -134,12 +159,16 @@ class RlsApi(CallerFactory[Client]):
             clean_up(connection, signed_up)
 
     def remove_after(self, table: str, **equals: object) -> None:
-        """After the test, delete the rows of a table in which these columns have these values, as the service.
+        """After the test, delete the rows of a table in which these columns have these values, as
+        the service.
 
-        Call it before the rows are written, so that they are removed after any error. The last call is removed first.
+        Call it before the rows are written, so that they are removed after any error. The last call
+        is removed first.
         """
         if not equals:
-            raise ConfigError(f"remove_after({table!r}) names no column", hint="Without one it deletes all rows.")
+            raise ConfigError(
+                f"remove_after({table!r}) names no column", hint="Without one it deletes all rows."
+            )
 
         def remove() -> None:
             query = self.as_service().table(table).delete()
@@ -150,14 +179,20 @@ class RlsApi(CallerFactory[Client]):
         self._removals.append((f"{table} {equals}", remove))
 
     def outcome(self, query: Any) -> Outcome:
-        """The outcome of a request; `query` is a query of supabase-py: `client.table("notes").select("*")`.
+        """The outcome of a request; `query` is a query of supabase-py:
+        `client.table("notes").select("*")`.
 
-        A response without rows counts as hidden, so a request with `returning="minimal"` must request a count.
+        A response without rows counts as hidden, so a request with `returning="minimal"` must
+        request a count.
         """
         sent = getattr(query, "request", query)
-        if "return=minimal" in (prefer := sent.headers.get("prefer", "")) and "count=" not in prefer:
+        if (
+            "return=minimal" in (prefer := sent.headers.get("prefer", ""))
+            and "count=" not in prefer
+        ):
             raise ConfigError(
-                'a response to returning="minimal" does not show whether a row was affected', hint='Add count="exact".'
+                'a response to returning="minimal" does not show whether a row was affected',
+                hint='Add count="exact".',
             )
         try:
             response = query.execute()
@@ -173,7 +208,9 @@ class RlsApi(CallerFactory[Client]):
         return Outcome("rows" if count else "hidden", Result(rows, count))
 
     def assert_allowed(self, query: Any, *, count: int | None = None) -> list[Any]:
-        """The request returns or affects at least one row, or exactly `count`. Returns its rows; it is committed."""
+        """The request returns or affects at least one row, or exactly `count`. Returns its rows; it
+        is committed.
+        """
         __tracebackhide__ = True
         actual = self._expect("rows", query)
         if count is not None and actual.result.count != count:
@@ -181,11 +218,18 @@ class RlsApi(CallerFactory[Client]):
         return actual.result.rows
 
     def assert_hidden(self, query: Any, *, control: Any) -> None:
-        """The request returns or affects no row, and `control`, a request of the service, finds the row."""
+        """The request returns or affects no row, and `control`, a request of the service, finds the
+        row.
+        """
         __tracebackhide__ = True
         actual = self._expect("hidden", query)
         if (control_outcome := self.outcome(control)).name != "rows":
-            self._fail(f"inconclusive: expected rows from the control, got {control_outcome}", query, actual, "")
+            self._fail(
+                f"inconclusive: expected rows from the control, got {control_outcome}",
+                query,
+                actual,
+                "",
+            )
 
     def assert_denied(self, query: Any) -> None:
         """The request fails with 42501, not from a policy's WITH CHECK according to the message."""
@@ -198,7 +242,9 @@ class RlsApi(CallerFactory[Client]):
         self._expect("violates", query)
 
     def assert_fails(self, code: str, query: Any) -> None:
-        """The request fails with this code: an SQLSTATE, or a code of PostgREST (`"PGRST301"`: invalid token)."""
+        """The request fails with this code: an SQLSTATE, or a code of PostgREST (`"PGRST301"`:
+        invalid token).
+        """
         __tracebackhide__ = True
         self._expect(code, query)
 
@@ -206,7 +252,9 @@ class RlsApi(CallerFactory[Client]):
         __tracebackhide__ = True
         actual = self.outcome(query)
         if actual.name != expected:
-            self._fail(f"expected {expected}, got {actual.name}", query, actual, hint(expected, actual))
+            self._fail(
+                f"expected {expected}, got {actual.name}", query, actual, hint(expected, actual)
+            )
         return actual
 
     def _fail(self, headline: str, query: Any, actual: Outcome, cause: str) -> None:
@@ -214,14 +262,18 @@ class RlsApi(CallerFactory[Client]):
         sent = getattr(query, "request", query)
         path = str(sent.path).removeprefix(self.url)
         request = f"{sent.http_method} {path}" + (f"?{sent.params}" if str(sent.params) else "")
-        identity = self._callers.get(sent.headers.get("authorization", ""), CallerIdentity("(unknown)"))
+        identity = self._callers.get(
+            sent.headers.get("authorization", ""), CallerIdentity("(unknown)")
+        )
         raise AssertionError(request_failure(headline, identity, request, sent.json, actual, cause))
 
     def __repr__(self) -> str:
         return f"<RlsApi on {self.url}>"
 
     def close(self) -> None:
-        """Run all removals, also after one fails; raises SupabaseJobsError with the rows that were not removed."""
+        """Run all removals, also after one fails; raises SupabaseJobsError with the rows that were
+        not removed.
+        """
         failed = []
         with ExitStack() as stack:
             stack.callback(self._http.close)

@@ -1,4 +1,6 @@
-"""The fixture `rls_async`: impersonation on a psycopg.AsyncConnection, with the same methods as in `rls`."""
+"""The fixture `rls_async`: impersonation on a psycopg.AsyncConnection, with the same methods as in
+`rls`.
+"""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -35,7 +37,8 @@ async def run(connection: psycopg.AsyncConnection[Any], queries: QueryGenerator[
         while True:
             try:
                 result = await _execute(connection, query)
-            except BaseException as error:  # noqa: BLE001  also an interrupt, so that the generator rolls back
+            # also an interrupt, so that the generator rolls back
+            except BaseException as error:  # noqa: BLE001
                 query = queries.throw(error)
             else:
                 query = queries.send(result)
@@ -48,7 +51,9 @@ async def _execute(connection: psycopg.AsyncConnection[Any], query: DriverQuery)
     if query.internal:
         cursor = psycopg.AsyncRawCursor(connection, row_factory=tuple_row)
     else:
-        cursor = connection.cursor(row_factory=tuple_row) if query.as_tuples else connection.cursor()
+        cursor = (
+            connection.cursor(row_factory=tuple_row) if query.as_tuples else connection.cursor()
+        )
     async with cursor:
         await cursor.execute(query.query, query.params)
         while cursor.nextset():
@@ -57,10 +62,11 @@ async def _execute(connection: psycopg.AsyncConnection[Any], query: DriverQuery)
 
 
 class AsyncRls(CallerFactory["AsyncCaller"]):
-    """Creates callers on one connection, in a transaction that is rolled back; see the fixture `rls_async`.
+    """Creates callers on one connection, in a transaction that is rolled back; see the fixture
+    `rls_async`.
 
-    Without the fixture, use `async with AsyncRls(connection) as rls:`. Given a URL, it connects in the event loop of
-    the `async with` statement.
+    Without the fixture, use `async with AsyncRls(connection) as rls:`. Given a URL, it connects in
+    the event loop of the `async with` statement.
     """
 
     connection: psycopg.AsyncConnection[Any]
@@ -112,11 +118,13 @@ class AsyncRls(CallerFactory["AsyncCaller"]):
         is_anonymous: bool = False,
         metadata: Mapping[str, object] | None = None,
     ) -> UUID:
-        """Create a user as Auth does at sign-up, as the owner, and return its id; it is rolled back after the test.
+        """Create a user as Auth does at sign-up, as the owner, and return its id; it is rolled back
+        after the test.
 
-        A user has an address, made up unless `email` is given; an anonymous user has none. `metadata` are keys of
-        raw_user_meta_data in addition to name, full_name, user_name and avatar_url. If a trigger or constraint of the
-        project requires other values, these are found where possible; otherwise raises SignUpRejectedError.
+        A user has an address, made up unless `email` is given; an anonymous user has none.
+        `metadata` are keys of raw_user_meta_data in addition to name, full_name, user_name and
+        avatar_url. If a trigger or constraint of the project requires other values, these are found
+        where possible; otherwise raises SignUpRejectedError.
         """
         queries = impersonation.new_user(self.owner.identity, email, is_anonymous, metadata)
         user, _ = await run(self.connection, queries)
@@ -132,8 +140,9 @@ class AsyncRls(CallerFactory["AsyncCaller"]):
 class AsyncCaller:
     """Runs statements as one identity.
 
-    `execute`, `rows` and `value` keep their changes until the test ends. The assertions and `outcome` roll back their
-    statement. As a context manager it makes the connection itself act as this caller, for code that takes a connection.
+    `execute`, `rows` and `value` keep their changes until the test ends. The assertions and
+    `outcome` roll back their statement. As a context manager it makes the connection itself act as
+    this caller, for code that takes a connection.
     """
 
     def __init__(self, rls: AsyncRls, identity: CallerIdentity) -> None:
@@ -156,7 +165,9 @@ class AsyncCaller:
         await self._run(impersonation.restore(self._saved.pop(), rollback=rollback))
 
     async def execute(self, sql: str, params: Params = None) -> Result:
-        """Run a statement and keep its changes. If it fails, psycopg's error is raised and only it is rolled back."""
+        """Run a statement and keep its changes. If it fails, psycopg's error is raised and only it
+        is rolled back.
+        """
         return await self._run(impersonation.execute(self._attempt(sql, params)))
 
     async def rows(self, sql: str, params: Params = None) -> list[Any]:
@@ -171,27 +182,37 @@ class AsyncCaller:
         return next(iter(rows[0].values() if isinstance(rows[0], dict) else rows[0]))
 
     async def outcome(self, sql: str, params: Params = None) -> Outcome:
-        """The outcome of a statement, which is rolled back. `hidden` has no control here: prefer the assertions."""
+        """The outcome of a statement, which is rolled back. `hidden` has no control here: prefer
+        the assertions.
+        """
         attempt = self._attempt(sql, params)
         return await self._run(impersonation.rolled_back(lambda: assertions.outcome(attempt)))
 
-    async def assert_allowed(self, sql: str, params: Params = None, *, count: int | None = None) -> list[Any]:
+    async def assert_allowed(
+        self, sql: str, params: Params = None, *, count: int | None = None
+    ) -> list[Any]:
         """The statement returns or affects at least one row, or exactly `count`. Returns its rows."""
         __tracebackhide__ = True
         attempt = self._attempt(sql, params)
-        return (await self._run(assertions.expect_rows(self._rls.owner.identity, attempt, count))).rows
+        return (
+            await self._run(assertions.expect_rows(self._rls.owner.identity, attempt, count))
+        ).rows
 
-    async def assert_hidden(self, sql: str, params: Params = None, *, control: Control = None) -> None:
+    async def assert_hidden(
+        self, sql: str, params: Params = None, *, control: Control = None
+    ) -> None:
         """A SELECT, UPDATE or DELETE succeeds with no row, and with at least one row for the owner.
 
-        Pass `control`, SQL or a tuple of SQL and its parameters, if the statement itself fails for the owner. It must
-        find the row as the owner.
+        Pass `control`, SQL or a tuple of SQL and its parameters, if the statement itself fails for
+        the owner. It must find the row as the owner.
         """
         __tracebackhide__ = True
         await self._expect("hidden", sql, params, control)
 
     async def assert_denied(self, sql: str, params: Params = None) -> None:
-        """The statement fails with 42501: a privilege is missing or a function raised it, not WITH CHECK."""
+        """The statement fails with 42501: a privilege is missing or a function raised it, not WITH
+        CHECK.
+        """
         __tracebackhide__ = True
         await self._expect("denied", sql, params)
 
@@ -205,27 +226,39 @@ class AsyncCaller:
         __tracebackhide__ = True
         await self._expect(sqlstate, sql, params)
 
-    async def assert_outcome(self, expected: str, sql: str, params: Params = None, *, control: Control = None) -> None:
-        """The statement has this outcome: rows, hidden, denied, violates, or an SQLSTATE. For tables of test cases."""
+    async def assert_outcome(
+        self, expected: str, sql: str, params: Params = None, *, control: Control = None
+    ) -> None:
+        """The statement has this outcome: rows, hidden, denied, violates, or an SQLSTATE. For
+        tables of test cases.
+        """
         __tracebackhide__ = True
         await self._expect(expected, sql, params, control)
 
     async def assert_untouched(
         self, target: str, target_params: Params = None, *, by: str, params: Params = None
     ) -> None:
-        """The owner's result of the query `target` is the same after the statement `by`, which may be refused.
+        """The owner's result of the query `target` is the same after the statement `by`, which may
+        be refused.
 
-        For an UPDATE or DELETE without WHERE, and for functions: their row count does not show whose rows they
-        changed. Also fails if the statement would not change the target for the owner either.
+        For an UPDATE or DELETE without WHERE, and for functions: their row count does not show
+        whose rows they changed. Also fails if the statement would not change the target for the
+        owner either.
         """
         __tracebackhide__ = True
         attempt = self._attempt(by, params)
-        await self._run(assertions.expect_untouched(self._rls.owner.identity, attempt, (target, target_params)))
+        await self._run(
+            assertions.expect_untouched(self._rls.owner.identity, attempt, (target, target_params))
+        )
 
-    async def _expect(self, expected: str, sql: str, params: Params, control: Control = None) -> None:
+    async def _expect(
+        self, expected: str, sql: str, params: Params, control: Control = None
+    ) -> None:
         __tracebackhide__ = True
         attempt = self._attempt(sql, params)
-        await self._run(assertions.expect(self._rls.owner.identity, attempt, expected, control=control))
+        await self._run(
+            assertions.expect(self._rls.owner.identity, attempt, expected, control=control)
+        )
 
     def _attempt(self, sql: str, params: Params) -> Attempt:
         return Attempt(self.identity, sql, params)

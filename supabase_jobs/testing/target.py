@@ -1,4 +1,6 @@
-"""The database under test: a configured URL or a throwaway server; and the name of the guest header."""
+"""The database under test: a configured URL or a throwaway server; and the name of the guest
+header.
+"""
 
 import os
 from collections.abc import Iterator
@@ -19,8 +21,10 @@ from supabase_jobs.sources import project
 _GUEST_HEADER = "guest_header"  # the variable of the SQL sources
 
 _NO_DATABASE = (
-    "Set --supabase-db-url, SUPABASE_DB_URL or supabase_db_url in pytest's configuration, or override the fixture"
-    " supabase_db_url or rls_connection. Or install supabase-jobs[local]: the tests then start a throwaway server and"
+    "Set --supabase-db-url, SUPABASE_DB_URL or supabase_db_url in pytest's configuration, or"
+    " override the fixture"
+    " supabase_db_url or rls_connection. Or install supabase-jobs[local]: the tests then start a"
+    " throwaway server and"
     " apply the project's migrations."
 )
 
@@ -28,7 +32,8 @@ _NO_DATABASE = (
 class DatabaseUrl(str):
     """A URL whose repr masks the password, because pytest prints the arguments of a failed test.
 
-    `port` and `name` are the port of the throwaway server and the name of its database; 0 and '' for other servers.
+    `port` and `name` are the port of the throwaway server and the name of its database; 0 and ''
+    for other servers.
     """
 
     port: int = 0
@@ -43,11 +48,15 @@ class DatabaseUrl(str):
 
 
 @contextmanager
-def database(option: str | None, ini: str | None, directory: Path, *, allow_remote: bool) -> Iterator[str]:
-    """The configured URL (option, environment, ini, in this order), otherwise the URL of a throwaway server.
+def database(
+    option: str | None, ini: str | None, directory: Path, *, allow_remote: bool
+) -> Iterator[str]:
+    """The configured URL (option, environment, ini, in this order), otherwise the URL of a
+    throwaway server.
 
-    The throwaway server has the migrations that `supabase-jobs apply` would apply in `directory`. Raises ConfigError
-    for a URL of another machine, LocalServerError if the server does not start, and the errors of the migrations.
+    The throwaway server has the migrations that `supabase-jobs apply` would apply in `directory`.
+    Raises ConfigError for a URL of another machine, LocalServerError if the server does not start,
+    and the errors of the migrations.
     """
     configured = option or os.environ.get(DB_URL_VARIABLE) or ini
     if configured:
@@ -62,17 +71,22 @@ def database(option: str | None, ini: str | None, directory: Path, *, allow_remo
 
 def require_local(database: psycopg.ConnectionInfo | str, allow_remote: bool) -> None:
     """Raise ConfigError for a connection or a URL of another machine, unless `allow_remote`."""
-    address: psycopg.ConnectionInfo | Address = read(database).address if isinstance(database, str) else database
+    address: psycopg.ConnectionInfo | Address = (
+        read(database).address if isinstance(database, str) else database
+    )
     if not (allow_remote or (is_local(address.host) and is_local(address.hostaddr))):
         raise ConfigError(
-            f"{address.host or address.hostaddr} is not this machine, and tests write before they roll back",
+            f"{address.host or address.hostaddr} is not this machine, and tests write before they"
+            " roll back",
             hint="Tests hold locks and advance sequences. If nobody else uses this database, pass"
             " --supabase-allow-remote.",
         )
 
 
 def guest_header(ini: str | None, directory: Path) -> str:
-    """The name of the guest header: the ini option, or the variable of the project's SQL sources; or `''`."""
+    """The name of the guest header: the ini option, or the variable of the project's SQL sources;
+    or `''`.
+    """
     if ini:
         return ini
     variables = project.variables(load_settings(directory, {}))
@@ -89,7 +103,8 @@ def _throwaway(directory: Path) -> Iterator[ServerInfo]:
             info = stack.enter_context(throwaway())
         except (ConfigError, LocalServerError) as error:
             raise LocalServerError(
-                f"no database is configured, and a throwaway server cannot start: {error.message}", hint=_NO_DATABASE
+                f"no database is configured, and a throwaway server cannot start: {error.message}",
+                hint=_NO_DATABASE,
             ) from None
         with connect(info.url) as connection:
             apply_pending(connection, files)

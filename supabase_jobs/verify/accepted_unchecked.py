@@ -15,8 +15,9 @@ def accept(
 ) -> dict[str, str]:
     """Turn the warning about something unchecked into an info if its id or its area is accepted.
 
-    Returns the ids of these findings with the reasons. An entry without effect is an info of its own, unless its area
-    is one of the `known` ones and was not run. An error is never accepted: a managed object causes it.
+    Returns the ids of these findings with the reasons. An entry without effect is an info of its
+    own, unless its area is one of the `known` ones and was not run. An error is never accepted: a
+    managed object causes it.
     """
     reasons: dict[str, str] = {}
     used: set[str] = set()
@@ -34,7 +35,11 @@ def accept(
         area = name.partition(":")[0]
         if name not in used and (area in areas or area not in known):
             shown = area if area in areas else areas[0]
-            message = f'[accepted_unchecked] "{name}" has no effect: nothing unchecked has this name'
+            message = (
+                f'[accepted_unchecked] "{name}" has no effect: nothing unchecked has this name'
+            )
             id = f"{shown}:accepted_unchecked:{name}"
-            context.findings.append(Finding(id, shown, Severity.INFO, FILE_NAME, message, _FIX_STALE))
+            context.findings.append(
+                Finding(id, shown, Severity.INFO, FILE_NAME, message, _FIX_STALE)
+            )
     return reasons

@@ -1,6 +1,7 @@
 """Time limit of a batch (`database.batch`): the groups that have not started by then are skipped.
 
-A batch cannot be stopped. Without a limit, a lock or a slow policy could delay each of its statements in turn.
+A batch cannot be stopped. Without a limit, a lock or a slow policy could delay each of its
+statements in turn.
 """
 
 import math
@@ -14,9 +15,11 @@ SECONDS = 4.0
 
 
 def begin(deadline: float = math.inf) -> Statement:
-    """The statement that starts the limit, which ends at the `deadline` (a value of `time.monotonic`) at the latest.
+    """The statement that starts the limit, which ends at the `deadline` (a value of
+    `time.monotonic`) at the latest.
 
-    It runs in a group before the savepoint that later groups go back to, because a rollback undoes settings.
+    It runs in a group before the savepoint that later groups go back to, because a rollback undoes
+    settings.
     """
     seconds = max(min(SECONDS, deadline - time.monotonic()), 0)
     ends = f"extract(epoch from clock_timestamp() + interval '{seconds:.3f} seconds')::text"
@@ -25,7 +28,8 @@ def begin(deadline: float = math.inf) -> Statement:
 
 # fails after that time; the group goes back to a savepoint before it
 CHECK = Statement(
-    "select 1 / (extract(epoch from clock_timestamp()) < current_setting('verify.batch_ends')::numeric)::integer"
+    "select 1 / (extract(epoch from clock_timestamp()) <"
+    " current_setting('verify.batch_ends')::numeric)::integer"
 )
 
 

@@ -1,7 +1,9 @@
-"""Find the cause of each finding, and order the findings so that their fixes run one after the other.
+"""Find the cause of each finding, and order the findings so that their fixes run one after the
+other.
 
-The cause of an access cell, a scenario or a query plan is the structural finding that is closest to it: its statements
-mention the object, or they mention an object whose policies, triggers or body do.
+The cause of an access cell, a scenario or a query plan is the structural finding that is closest to
+it: its statements mention the object, or they mention an object whose policies, triggers or body
+do.
 """
 
 import re
@@ -21,12 +23,30 @@ from supabase_jobs.verify.structure.fixes import EXISTENCE, kind_place
 
 _SEVERITIES = list(Severity)
 _FUNCTION = (
-    "function", "language", "arguments", "body", "security", "settings", "volatility", "null input", "leakproof",
-)  # fmt: skip
+    "function",
+    "language",
+    "arguments",
+    "body",
+    "security",
+    "settings",
+    "volatility",
+    "null input",
+    "leakproof",
+)
 _TABLE = {
-    "table": 0, "row level security": 1, "row level security for the owner": 1, "owner": 2, "rule": 1, "child table": 1,
-    "parent table": 1, "trigger": 1, "column": 1, "default of column": 1, "nullability of column": 1, "constraint": 1,
-}  # fmt: skip
+    "table": 0,
+    "row level security": 1,
+    "row level security for the owner": 1,
+    "owner": 2,
+    "rule": 1,
+    "child table": 1,
+    "parent table": 1,
+    "trigger": 1,
+    "column": 1,
+    "default of column": 1,
+    "nullability of column": 1,
+    "constraint": 1,
+}
 _POLICY = re.compile(r"(?:permissive|restrictive) for (\w+) to (.+?)(?= using \(| with check \(|$)")
 _REFERENCES = re.compile(r"\breferences ([\w.\"]+)\(", re.IGNORECASE)
 _INDEX_COLUMNS = re.compile(r"\([^()]*")
@@ -38,17 +58,23 @@ _FAR = 9
 _HINT = "`supabase-jobs verify --only structure` names the object that differs."
 
 
-def explain(context: Context, expectations: Expectations, areas: Sequence[str]) -> tuple[Finding, ...]:
-    """The findings with their causes: first the causes, in an order in which their fixes run, then what they explain.
+def explain(
+    context: Context, expectations: Expectations, areas: Sequence[str]
+) -> tuple[Finding, ...]:
+    """The findings with their causes: first the causes, in an order in which their fixes run, then
+    what they explain.
 
-    Each fix is SQL: a sentence becomes a comment. It names the area `structure` if that area was not run.
+    Each fix is SQL: a sentence becomes a comment. It names the area `structure` if that area was
+    not run.
     """
     causes = _Causes(context, expectations)
     found = []
     for finding in context.findings:
         hint = finding.id in context.traces and structure.AREA not in areas
         cause = causes.of(finding)
-        fix = f"{finding.fix} {_HINT}" if hint and as_sql(finding.fix) != finding.fix else finding.fix
+        fix = (
+            f"{finding.fix} {_HINT}" if hint and as_sql(finding.fix) != finding.fix else finding.fix
+        )
         fix = as_comment(f"Fixed together with {cause}.") if cause else as_sql(fix)
         found.append(replace(finding, cause=cause, fix=fix))
     found.sort(key=lambda f: (bool(f.cause), *causes.order(f)))
@@ -56,7 +82,9 @@ def explain(context: Context, expectations: Expectations, areas: Sequence[str]) 
 
 
 def _needed_first(findings: Sequence[Finding], created: Mapping[str, str]) -> list[Finding]:
-    """Move each finding behind those whose fixes create what its own fix uses; `created` maps names to their ids."""
+    """Move each finding behind those whose fixes create what its own fix uses; `created` maps names
+    to their ids.
+    """
     by_id = {finding.id: finding for finding in findings}
     ordered: dict[str, Finding] = {}
     open_ids: set[str] = set()
@@ -77,7 +105,9 @@ def _needed_first(findings: Sequence[Finding], created: Mapping[str, str]) -> li
 
 
 def _used(fix: str) -> set[str]:
-    """The names that must exist when a fix runs. Of a PL/pgSQL function, only the declarations are looked up then."""
+    """The names that must exist when a fix runs. Of a PL/pgSQL function, only the declarations are
+    looked up then.
+    """
     names: set[str] = set()
     for statement in split(fix):
         text = statement.code
@@ -96,9 +126,15 @@ class _Causes:
     def __init__(self, context: Context, expectations: Expectations) -> None:
         self._traces = context.traces
         self._expectations = expectations
-        self._changes = {f.id: context.changes[f.id] for f in context.findings if f.id in context.changes}
+        self._changes = {
+            f.id: context.changes[f.id] for f in context.findings if f.id in context.changes
+        }
         self._severities = {finding.id: finding.severity for finding in context.findings}
-        self._fixes = {f.id: set(f.fix.splitlines()) for f in context.findings if f.fix and as_sql(f.fix) == f.fix}
+        self._fixes = {
+            f.id: set(f.fix.splitlines())
+            for f in context.findings
+            if f.fix and as_sql(f.fix) == f.fix
+        }
         self._found = {finding.id: self._of(finding) for finding in context.findings}
 
     def of(self, finding: Finding) -> str:
@@ -114,7 +150,9 @@ class _Causes:
         return self._with_same_fix(finding)
 
     def order(self, finding: Finding) -> tuple[int, ...]:
-        """What the findings are sorted by: severity, then the kind of change, then the depth of a function."""
+        """What the findings are sorted by: severity, then the kind of change, then the depth of a
+        function.
+        """
         change = self._changes.get(finding.id)
         kind = "" if change is None else change.kind
         rank = (
@@ -128,10 +166,16 @@ class _Causes:
     def created(self) -> Mapping[str, str]:
         """The name of each object that is missing → the id of the finding whose fix creates it."""
         changes = self._changes.items()
-        return {_bare(change.object): id for id, change in changes if change.kind in EXISTENCE and change.expected}
+        return {
+            _bare(change.object): id
+            for id, change in changes
+            if change.kind in EXISTENCE and change.expected
+        }
 
     def _with_same_fix(self, finding: Finding) -> str:
-        """A finding whose fix contains every statement of this one's, or '': the first one if their fixes are equal."""
+        """A finding whose fix contains every statement of this one's, or '': the first one if their
+        fixes are equal.
+        """
         if (own := self._fixes.get(finding.id)) is None:
             return ""
         is_first = False
@@ -157,7 +201,9 @@ class _Causes:
         if change.kind == "index":
             return _index_distance(change, trace)
         if change.kind == "schema grant":
-            inside = [depth for name, depth in depths.items() if name.startswith(f"{change.object}.")]
+            inside = [
+                depth for name, depth in depths.items() if name.startswith(f"{change.object}.")
+            ]
             return min(inside) + 1 if inside and _acts_as(trace, change.name) else None
         if (depth := depths.get(_bare(change.object))) is None:
             return None
@@ -178,11 +224,16 @@ class _Causes:
 
     @cached_property
     def _uses(self) -> Mapping[str, frozenset[str]]:
-        """Object → the objects that its policies, triggers, constraints or its body mention, and that refer to it."""
+        """Object → the objects that its policies, triggers, constraints or its body mention, and
+        that refer to it.
+        """
         file = self._expectations.declaration(snapshot.FILE_NAME)
         variables = self._expectations.variables
         facts = snapshot.load(file).with_variables(variables).facts if file.is_file() else ()
-        uses = {name: set(names) for name, names in _recorded_uses(facts, self._expectations.texts).items()}
+        uses = {
+            name: set(names)
+            for name, names in _recorded_uses(facts, self._expectations.texts).items()
+        }
         for change in self._changes.values():  # what is in the database instead
             uses.setdefault(_bare(change.object), set()).update(_names(change.actual))
         return {name: frozenset(names) for name, names in uses.items()}
@@ -194,7 +245,9 @@ def _recorded_uses(facts: tuple[Fact, ...], texts: tuple[str, ...]) -> Mapping[s
     for fact in facts:
         if fact.kind in ("policy", "trigger", "constraint", "default of column"):
             uses.setdefault(fact.object, set()).update(_names(fact.create_sql))
-            for referenced in _REFERENCES.findall(fact.value):  # a delete there changes the rows here
+            for referenced in _REFERENCES.findall(
+                fact.value
+            ):  # a delete there changes the rows here
                 uses.setdefault(referenced, set()).add(fact.object)
     for text in texts:
         for name, function in syntax.functions(text).items():
@@ -215,7 +268,9 @@ def _acts_as(trace: Trace, role: str) -> bool:
 
 
 def _penalty(change: Change, trace: Trace) -> int | None:
-    """How unlikely it is that a change of an object explains a trace that reaches it; None if it cannot."""
+    """How unlikely it is that a change of an object explains a trace that reaches it; None if it
+    cannot.
+    """
     by_privilege = "denied" in (trace.expected, trace.actual)
     match change.kind:
         case "policy":
@@ -225,13 +280,17 @@ def _penalty(change: Change, trace: Trace) -> int | None:
             if not _acts_as(trace, role):
                 return None
             changed = _privileges(change.expected) ^ _privileges(change.actual)
-            is_changed = not trace.command or not changed.isdisjoint((trace.command.upper(), "ALL", "EXECUTE"))
+            is_changed = not trace.command or not changed.isdisjoint(
+                (trace.command.upper(), "ALL", "EXECUTE")
+            )
             return (0 if is_changed else 3) + (0 if by_privilege else 2)
         case kind if kind in _FUNCTION:
             return 0
         case "owner" if change.actual == trace.role:  # to whom neither grants nor policies apply
             return -1
-        case "constraint" if any(outcome.startswith("23") for outcome in (trace.expected, trace.actual)):
+        case "constraint" if any(
+            outcome.startswith("23") for outcome in (trace.expected, trace.actual)
+        ):
             return 0
         case kind if kind in _TABLE:
             return _TABLE[kind] + (2 if by_privilege else 0)
@@ -265,5 +324,7 @@ def _index_distance(change: Change, trace: Trace) -> int | None:
     if trace.index == change.name:
         return -1
     columns = _INDEX_COLUMNS.search(change.expected)
-    is_prefix = trace.index.startswith("(") and columns is not None and columns[0].startswith(trace.index)
+    is_prefix = (
+        trace.index.startswith("(") and columns is not None and columns[0].startswith(trace.index)
+    )
     return 1 if is_prefix and _bare(change.object) in trace.statements else None

@@ -1,4 +1,6 @@
-"""Rows that are committed for requests to an API: ids by which a later run finds them, and one run at a time."""
+"""Rows that are committed for requests to an API: ids by which a later run finds them, and one run
+at a time.
+"""
 
 import hashlib
 import uuid
@@ -6,8 +8,8 @@ import uuid
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import BusyError
 
-# It is in the middle of an id, because triggers derive names from the first or last digits. A real id is a random UUID
-# of version 4; this one has version 8.
+# It is in the middle of an id, because triggers derive names from the first or last digits. A real
+# id is a random UUID of version 4; this one has version 8.
 MARK = "-6175-8469-9473-"
 _LOCK = "select pg_try_advisory_xact_lock(%s)"
 LOCK_KEY = int.from_bytes(b"vrfyhttp", "big", signed=True)
@@ -25,6 +27,11 @@ def is_marked_id(text: str) -> bool:
 
 
 def lock(guard: Connection) -> None:
-    """Lock the database against a second run, until the transaction of `guard` ends. Raises BusyError (5)."""
+    """Lock the database against a second run, until the transaction of `guard` ends. Raises
+    BusyError (5).
+    """
     if guard.execute(_LOCK, (LOCK_KEY,)).fetchone() != (True,):
-        raise BusyError("another verify or audit is using the API of this database", hint="Wait until it has ended.")
+        raise BusyError(
+            "another verify or audit is using the API of this database",
+            hint="Wait until it has ended.",
+        )

@@ -12,7 +12,8 @@ KEYS = frozenset({"if", "unless"})
 
 
 def holds(table: Mapping[str, Any], variables: Mapping[str, object] | None, where: str) -> bool:
-    """Whether all variables of `if` are set, and none of `unless`. Without `variables`, none is set.
+    """Whether all variables of `if` are set, and none of `unless`. Without `variables`, none is
+    set.
 
     Raises ConfigError for a name that is not among the variables.
     """
@@ -21,4 +22,6 @@ def holds(table: Mapping[str, Any], variables: Mapping[str, object] | None, wher
         if variables is not None and name not in variables:
             raise ConfigError(f"{where}: {name!r} is not a variable of the SQL sources")
     values = variables or {}
-    return all(values.get(name) for name in wanted) and not any(values.get(name) for name in unwanted)
+    return all(values.get(name) for name in wanted) and not any(
+        values.get(name) for name in unwanted
+    )

@@ -1,4 +1,6 @@
-"""The state that the areas share during one run of `verify`: cases, findings, deadline, equivalences."""
+"""The state that the areas share during one run of `verify`: cases, findings, deadline,
+equivalences.
+"""
 
 import math
 import time
@@ -20,7 +22,9 @@ class EquivalenceCheck:
 
 @dataclass(frozen=True)
 class Narrowing:
-    """An allowed restrictive policy of a table: it can hide rows of `command` from `roles`, and refuse their rows."""
+    """An allowed restrictive policy of a table: it can hide rows of `command` from `roles`, and
+    refuse their rows.
+    """
 
     object: str
     policy: str
@@ -36,7 +40,9 @@ class Narrowing:
 
 @dataclass(frozen=True)
 class Change:
-    """The part of a managed object that a structural finding reports; '' for a value that is missing."""
+    """The part of a managed object that a structural finding reports; '' for a value that is
+    missing.
+    """
 
     object: str
     kind: str
@@ -47,7 +53,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a check depends on: its statements, the role that runs them, and the outcome of an access cell.
+    """What a check depends on: its statements, the role that runs them, and the outcome of an
+    access cell.
 
     '' stands for any role and any command. `index` is the name of the index that a query needs.
     """
@@ -68,18 +75,19 @@ class DeadlineError(Exception):
 class Context:
     """The cases and findings of one run; every area adds its own.
 
-    `probed` are the cells of the access matrix that were run, `matching` the objects whose cells all match.
-    `equivalences` maps the id of an error to the cells that must match for it to become a warning. A `repeated` run
-    belongs to a series (one run for each fault): it stops at the first error, lists no cases, and needs the queries
-    that `structure.catalog.prepared` prepares. `deadline` is a value of `time.monotonic`. `unchecked` maps the id of
-    each finding about something that was not checked to its area.
-    `changes` and `traces` belong to findings, by their ids. `not_applied`: no table and no function of the migrations
-    exists.
+    `probed` are the cells of the access matrix that were run, `matching` the objects whose cells
+    all match. `equivalences` maps the id of an error to the cells that must match for it to become
+    a warning. A `repeated` run belongs to a series (one run for each fault): it stops at the first
+    error, lists no cases, and needs the queries that `structure.catalog.prepared` prepares.
+    `deadline` is a value of `time.monotonic`. `unchecked` maps the id of each finding about
+    something that was not checked to its area. `changes` and `traces` belong to findings, by their
+    ids. `not_applied`: no table and no function of the migrations exists.
 
-    `exceptable` maps the id of each finding that the project may have allowed to what names its definition, see
-    `exceptions`. Of these, `judged` were looked up, and `accepted_ids` are allowed. `used_exceptions` are the sections
-    and names of the entries with an effect, `narrowings` the allowed restrictive policies. `narrowings_unknown`: the
-    structure area, which finds them, is not run, so that a deviation may have one as its cause.
+    `exceptable` maps the id of each finding that the project may have allowed to what names its
+    definition, see `exceptions`. Of these, `judged` were looked up, and `accepted_ids` are allowed.
+    `used_exceptions` are the sections and names of the entries with an effect, `narrowings` the
+    allowed restrictive policies. `narrowings_unknown`: the structure area, which finds them, is not
+    run, so that a deviation may have one as its cause.
     """
 
     repeated: bool = False
@@ -107,7 +115,11 @@ class Context:
     @property
     def errors(self) -> list[Finding]:
         """The errors that no equivalence can turn into warnings."""
-        return [f for f in self.findings if f.severity is Severity.ERROR and f.id not in self.equivalences]
+        return [
+            f
+            for f in self.findings
+            if f.severity is Severity.ERROR and f.id not in self.equivalences
+        ]
 
     def add_change(self, finding: Finding, change: Change) -> None:
         """Add a structural finding and what it is about."""
@@ -115,7 +127,9 @@ class Context:
         self.changes[finding.id] = change
 
     def check_deadline(self) -> None:
-        """Raise DeadlineError if the deadline has passed; call this before each part that may be slow."""
+        """Raise DeadlineError if the deadline has passed; call this before each part that may be
+        slow.
+        """
         if time.monotonic() > self.deadline:
             raise DeadlineError
 
@@ -138,15 +152,27 @@ class Context:
 
         A warning can be accepted by name; an error shows that a managed object is the cause.
         """
-        finding = Finding(id or f"{area}:unchecked", area, severity, subject, f"{area} was not checked: {why}", fix)
+        finding = Finding(
+            id or f"{area}:unchecked",
+            area,
+            severity,
+            subject,
+            f"{area} was not checked: {why}",
+            fix,
+        )
         self.unchecked[finding.id] = area
         self.findings.append(finding)
 
     def declaration_file(self, area: str, expectations: Expectations, name: str) -> Path | None:
-        """The file that declares an area. If it is missing, mark the area as unchecked and return None."""
+        """The file that declares an area. If it is missing, mark the area as unchecked and return
+        None.
+        """
         file = expectations.declaration(name)
         if file.is_file():
             return file
-        why, fix = f"{file.parent} has no {name}", f"Write the expectations of the sources into {file}."
+        why, fix = (
+            f"{file.parent} has no {name}",
+            f"Write the expectations of the sources into {file}.",
+        )
         self.mark_unchecked(area, name, why, fix, id=f"{area}:undeclared")
         return None

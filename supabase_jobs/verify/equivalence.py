@@ -1,4 +1,6 @@
-"""Equivalence: the error of a reworded policy becomes a warning if the access matrix shows no difference."""
+"""Equivalence: the error of a reworded policy becomes a warning if the access matrix shows no
+difference.
+"""
 
 from dataclasses import replace
 
@@ -7,15 +9,18 @@ from supabase_jobs.findings import Severity
 from supabase_jobs.verify.context import Context, EquivalenceCheck
 from supabase_jobs.verify.structure.catalog import Facts
 
-# a kind of fact: the combined expression of all policies of a table for a role and a command (`anon update check`)
+# a kind of fact: the combined expression of all policies of a table for a role and a command (`anon
+# update check`)
 EFFECT = "effect of policies"
 
 
 def changed_effects(recorded: Facts, actual: Facts) -> dict[str, list[EquivalenceCheck | None]]:
-    """Object → the effects of its policies that differ from the recorded ones, as equivalence checks.
+    """Object → the effects of its policies that differ from the recorded ones, as equivalence
+    checks.
 
-    None stands for an effect that the access matrix cannot judge: it reads more than the recorded expression (another
-    column, a constant, the time), so that the difference may only show on rows that the matrix does not insert.
+    None stands for an effect that the access matrix cannot judge: it reads more than the recorded
+    expression (another column, a constant, the time), so that the difference may only show on rows
+    that the matrix does not insert.
     """
     effects: dict[str, list[EquivalenceCheck | None]] = {}
     for key in {key for facts in (recorded, actual) for key in facts if key[1] == EFFECT}:
@@ -23,10 +28,14 @@ def changed_effects(recorded: Facts, actual: Facts) -> dict[str, list[Equivalenc
         if before is not None and now is not None:
             if before.value == now.value:
                 continue
-            reads_no_more = syntax.expression_atoms(now.value) <= syntax.expression_atoms(before.value)
+            reads_no_more = syntax.expression_atoms(now.value) <= syntax.expression_atoms(
+                before.value
+            )
             if reads_no_more and now.deviation_severity != Severity.ERROR:
                 role, command, _ = key[2].rsplit(" ", 2)
-                effects.setdefault(key[0], []).append(EquivalenceCheck(key[0], role.strip('"'), command))
+                effects.setdefault(key[0], []).append(
+                    EquivalenceCheck(key[0], role.strip('"'), command)
+                )
                 continue
         effects.setdefault(key[0], []).append(None)
     return effects
@@ -36,6 +45,8 @@ def downgrade(context: Context) -> None:
     """Turn errors into warnings if all cells of their equivalences were run and match."""
     for number, finding in enumerate(context.findings):
         checks = context.equivalences.get(finding.id)
-        if checks and all(check in context.probed and check.object in context.matching for check in checks):
+        if checks and all(
+            check in context.probed and check.object in context.matching for check in checks
+        ):
             message = f"{finding.message}; the access matrix shows no difference"
             context.findings[number] = replace(finding, severity=Severity.WARNING, message=message)

@@ -18,10 +18,10 @@ EXPOSED_SCHEMAS = Path(__file__).with_name("exposed_schemas.sql")
 class Expectations:
     """The rendered SQL sources (`texts`), and the folder of their declarations.
 
-    `directory` holds access.toml, functions.toml, plans.toml and structure.json of other sources; it is None for the
-    packaged sources. `exposed_schemas` are the API's schemas according to config.toml. `exceptions` are the
-    intended bypasses and privileges, see `Settings`. `accepted_unchecked` maps areas and ids of cases that
-    may stay unchecked to the reason.
+    `directory` holds access.toml, functions.toml, plans.toml and structure.json of other sources;
+    it is None for the packaged sources. `exposed_schemas` are the API's schemas according to
+    config.toml. `exceptions` are the intended bypasses and privileges, see `Settings`.
+    `accepted_unchecked` maps areas and ids of cases that may stay unchecked to the reason.
     """
 
     variables: Mapping[str, Value]
@@ -36,7 +36,9 @@ class Expectations:
         return (self.directory or PACKAGED_DECLARATIONS) / name
 
     def all_exposed_schemas(self, rows: Iterable[Sequence[str]]) -> set[str]:
-        """The schemas that the API exposes according to config.toml and to a database: the rows of EXPOSED_SCHEMAS."""
+        """The schemas that the API exposes according to config.toml and to a database: the rows of
+        EXPOSED_SCHEMAS.
+        """
         return {*self.exposed_schemas, *(schema for (schema,) in rows)}
 
 

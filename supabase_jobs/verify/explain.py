@@ -1,7 +1,7 @@
 """`verify --explain ID`: the script for psql that repeats one case.
 
-Declared cases are explained without a database. For other ids (an object that no migration creates, an area whose cases
-depend on the database), `verify` runs and its cases are searched.
+Declared cases are explained without a database. For other ids (an object that no migration creates,
+an area whose cases depend on the database), `verify` runs and its cases are searched.
 """
 
 from collections.abc import Callable
@@ -37,9 +37,11 @@ class Explanation:
 def explain(
     id: str, expectations: Expectations, connect: Callable[[], AbstractContextManager[Connection]]
 ) -> Explanation:
-    """Explain the case or finding with this id; `connect` is called only for an id that is not declared.
+    """Explain the case or finding with this id; `connect` is called only for an id that is not
+    declared.
 
-    Raises ConfigError (2), which suggests similar ids, if the id is unknown, and what `connect` and `verify` raise.
+    Raises ConfigError (2), which suggests similar ids, if the id is unknown, and what `connect` and
+    `verify` raise.
     """
     declared = run.declared_cases(expectations)
     if (explanation := _find(declared, id)) is not None:
@@ -57,7 +59,13 @@ def explain(
 def _find(verification: Verification, id: str) -> Explanation | None:
     cases = {case.id: case for case in (*verification.unexpected, *verification.cases)}
     if (case := cases.get(id)) is not None:
-        return Explanation(id, case.area, case.object, case.name, verification.script(case) or _without_script(case))
+        return Explanation(
+            id,
+            case.area,
+            case.object,
+            case.name,
+            verification.script(case) or _without_script(case),
+        )
     finding = next((finding for finding in verification.findings if finding.id == id), None)
     return None if finding is None else _of_finding(finding, verification)
 
@@ -65,9 +73,13 @@ def _find(verification: Verification, id: str) -> Explanation | None:
 def _of_finding(finding: Finding, verification: Verification) -> Explanation:
     """Explain a finding that belongs to no case, because its area could not be checked."""
     preamble = verification.preambles.get(finding.area, "")
-    comment = script.comment(f"{finding.object}: {finding.message}", f"Fix: {finding.fix}" if finding.fix else "")
+    comment = script.comment(
+        f"{finding.object}: {finding.message}", f"Fix: {finding.fix}" if finding.fix else ""
+    )
     sql = comment + (
-        f"-- The statements before the cases of {finding.area}:\n{preamble}rollback;\n" if preamble else ""
+        f"-- The statements before the cases of {finding.area}:\n{preamble}rollback;\n"
+        if preamble
+        else ""
     )
     return Explanation(finding.id, finding.area, finding.object, finding.message, sql)
 
@@ -77,7 +89,10 @@ def _without_script(case: Case) -> str:
 
 
 def _unknown(id: str, verification: Verification) -> ConfigError:
-    ids = [*(case.id for case in verification.cases), *(finding.id for finding in verification.findings)]
+    ids = [
+        *(case.id for case in verification.cases),
+        *(finding.id for finding in verification.findings),
+    ]
     similar = get_close_matches(id, ids, _SUGGESTIONS, _CUTOFF)
     hint = f"Did you mean {' or '.join(repr(name) for name in similar)}?" if similar else None
     return ConfigError(

@@ -1,4 +1,5 @@
-"""The fixture of an area: users as Auth creates them, and rows; inserted as the connection's own role.
+"""The fixture of an area: users as Auth creates them, and rows; inserted as the connection's own
+role.
 
 Everything works inside a transaction that the caller rolls back.
 """
@@ -18,12 +19,22 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import APPLY_FIRST, Severity
 from supabase_jobs.verify import conditions, other_values, ownership, script, sign_up
 from supabase_jobs.verify.context import Context, Trace
-from supabase_jobs.verify.impersonation import CALLER, CHECK_DEFERRED, Impersonation, Names, reset_role
+from supabase_jobs.verify.impersonation import (
+    CALLER,
+    CHECK_DEFERRED,
+    Impersonation,
+    Names,
+    reset_role,
+)
 from supabase_jobs.verify.sign_up import NewUser, SignUpRejectedError
 
-FIX_DISCARDED_ROWS = "Connect as the owner of the tables (postgres). A trigger may have discarded the rows."
+FIX_DISCARDED_ROWS = (
+    "Connect as the owner of the tables (postgres). A trigger may have discarded the rows."
+)
 _FIX_CONSTRAINT = "A constraint differs from the migrations."
-_FIX_UNKNOWN = "Grant the connecting role INSERT on these tables. A user trigger may block the insert."
+_FIX_UNKNOWN = (
+    "Grant the connecting role INSERT on these tables. A user trigger may block the insert."
+)
 
 # as for requests, so that functions of user triggers find the tables that they do not qualify
 SEARCH_PATH = "select set_config('search_path', 'public, extensions', true)"
@@ -35,9 +46,11 @@ _NO_TEXTS: Mapping[str, str] = {}
 
 @dataclass(frozen=True)
 class Fixture:
-    """The names of the ids of users and of anonymous users, who are created first, and the statements that follow.
+    """The names of the ids of users and of anonymous users, who are created first, and the
+    statements that follow.
 
-    `other_values` maps the name of a column to a text of the declaration and to others that may replace it.
+    `other_values` maps the name of a column to a text of the declaration and to others that may
+    replace it.
     """
 
     users: tuple[str, ...]
@@ -62,7 +75,9 @@ class Fixture:
         )
 
     def script(self, names: Names, users: Sequence[Statement] | None = None) -> str:
-        """The fixture as SQL for psql. `users` are the statements that created the users, if they are known."""
+        """The fixture as SQL for psql. `users` are the statements that created the users, if they
+        are known.
+        """
         created = sign_up.statements(self.new_users(names.ids)) if users is None else users
         literals = script.quoted(names.ids)
         rows = (script.filled(statement, literals) for statement in self.statements)
@@ -71,35 +86,45 @@ class Fixture:
 
 @dataclass(frozen=True)
 class Inserted:
-    """The statements that created the users, and the texts of the declaration that other values have replaced."""
+    """The statements that created the users, and the texts of the declaration that other values
+    have replaced.
+    """
 
     users: list[Statement]
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(toml: Mapping[str, Any], ids: Collection[str], variables: Mapping[str, object] | None = None) -> Fixture:
+def load(
+    toml: Mapping[str, Any], ids: Collection[str], variables: Mapping[str, object] | None = None
+) -> Fixture:
     """Read the keys `users`, `anonymous_users`, `fixture` and `other_values`.
 
-    A statement of the fixture can be a table with `sql` and a condition on the variables. Raises ConfigError for a user
-    who is not among `ids`, and for a condition on an unknown variable.
+    A statement of the fixture can be a table with `sql` and a condition on the variables. Raises
+    ConfigError for a user who is not among `ids`, and for a condition on an unknown variable.
     """
     users, anonymous = tuple(toml.get("users", ())), tuple(toml.get("anonymous_users", ()))
     for unknown in {*users, *anonymous}.difference(ids):
         raise ConfigError(f"the user {unknown!r} is not among the ids")
     others = {column: tuple(texts) for column, texts in toml.get("other_values", {}).items()}
     statements = [{"sql": entry} if isinstance(entry, str) else entry for entry in toml["fixture"]]
-    used = tuple(table["sql"] for table in statements if conditions.holds(table, variables, "fixture"))
+    used = tuple(
+        table["sql"] for table in statements if conditions.holds(table, variables, "fixture")
+    )
     return Fixture(users, anonymous, used, others)
 
 
 def insert_fixture(
-    impersonation: Impersonation, area: str, fixture: Fixture, context: Context, managed: Collection[str] = ()
+    impersonation: Impersonation,
+    area: str,
+    fixture: Fixture,
+    context: Context,
+    managed: Collection[str] = (),
 ) -> Inserted | None:
     """Create the users and insert the rows as the connection's own role.
 
-    If a constraint or trigger of the project refuses rows, other values are tried. If that fails too, mark the area as
-    unchecked and return None. The failure is an error if a managed object causes it (one of `managed`), and otherwise a
-    warning.
+    If a constraint or trigger of the project refuses rows, other values are tried. If that fails
+    too, mark the area as unchecked and return None. The failure is an error if a managed object
+    causes it (one of `managed`), and otherwise a warning.
     """
     connection, users = impersonation.connection, fixture.new_users(impersonation.ids)
     created, texts = sign_up.statements(users), _NO_TEXTS
@@ -110,7 +135,9 @@ def insert_fixture(
         try:
             created = [*sign_up.run(connection, users, rejected=result.error).statements]
         except SignUpRejectedError as rejected:
-            _mark_unchecked(context, area, rejected.message, rejected.cause, rejected.hint or "", managed)
+            _mark_unchecked(
+                context, area, rejected.message, rejected.cause, rejected.hint or "", managed
+            )
             return None
         [result] = run_groups(connection, [rows])
     if result.error is not None:
@@ -145,7 +172,8 @@ def _with_other_values(
     refused: GroupResult,
     managed: Collection[str],
 ) -> tuple[GroupResult, Mapping[str, str]]:
-    """Repeat the fixture with other values, until none is refused; the result, and the texts that are replaced.
+    """Repeat the fixture with other values, until none is refused; the result, and the texts that
+    are replaced.
 
     Each change must lead to another error. Without success, the first result, after a rollback.
     """
@@ -179,7 +207,10 @@ def _committed(impersonation: Impersonation) -> list[Statement]:
     """The statements that check what a commit would, and then defer the same constraints again."""
     if not impersonation.deferred:
         return []
-    return [CHECK_DEFERRED, Statement(f"set constraints {', '.join(impersonation.deferred)} deferred")]
+    return [
+        CHECK_DEFERRED,
+        Statement(f"set constraints {', '.join(impersonation.deferred)} deferred"),
+    ]
 
 
 def _undo(connection: Connection, error: psycopg.Error) -> None:
@@ -189,18 +220,29 @@ def _undo(connection: Connection, error: psycopg.Error) -> None:
 
 
 def _mark_unchecked(
-    context: Context, area: str, reason: str, error: psycopg.Error, fix: str, managed: Collection[str]
+    context: Context,
+    area: str,
+    reason: str,
+    error: psycopg.Error,
+    fix: str,
+    managed: Collection[str],
 ) -> None:
     schema_fix = _fix_of_schema_fault(error, managed)
     severity = Severity.ERROR if schema_fix else Severity.WARNING
-    context.mark_unchecked(area, "fixture", reason, schema_fix or fix, id=f"{area}:fixture", severity=severity)
+    context.mark_unchecked(
+        area, "fixture", reason, schema_fix or fix, id=f"{area}:fixture", severity=severity
+    )
 
 
 def _fix_of_schema_fault(error: psycopg.Error, managed: Collection[str]) -> str | None:
-    """The hint for a fixture that fails because of the managed schema; None if the cause is unknown."""
+    """The hint for a fixture that fails because of the managed schema; None if the cause is
+    unknown.
+    """
     if error.diag.context is not None:  # raised inside a function, for example in a user trigger
         return None
-    if isinstance(error, psycopg.errors.ForeignKeyViolation):  # the row that it refers to was discarded
+    if isinstance(
+        error, psycopg.errors.ForeignKeyViolation
+    ):  # the row that it refers to was discarded
         return FIX_DISCARDED_ROWS
     # without a constraint's name, the column that must not be null may be a user column
     if isinstance(error, psycopg.IntegrityError) and managed and error.diag.constraint_name:

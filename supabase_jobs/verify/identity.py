@@ -1,4 +1,6 @@
-"""The identity of a request, as declared in TOML: role, JWT claims, headers, and the settings that they result in."""
+"""The identity of a request, as declared in TOML: role, JWT claims, headers, and the settings that
+they result in.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,8 +17,8 @@ NULL = "null"
 class Identity:
     """The role, JWT claims and headers of a request, and settings that are set without conversion.
 
-    Texts may contain `$name` placeholders. If there is a `previous` identity, the same connection served it before,
-    and ran the statement `previous_statement`.
+    Texts may contain `$name` placeholders. If there is a `previous` identity, the same connection
+    served it before, and ran the statement `previous_statement`.
     """
 
     name: str
@@ -29,7 +31,11 @@ class Identity:
 
     def claims_for(self, texts: Mapping[str, str]) -> dict[str, Any] | None:
         """The claims with their placeholders replaced."""
-        return None if self.claims is None else {name: _filled(value, texts) for name, value in self.claims.items()}
+        return (
+            None
+            if self.claims is None
+            else {name: _filled(value, texts) for name, value in self.claims.items()}
+        )
 
     def headers_for(self, texts: Mapping[str, str]) -> dict[str, str] | None:
         """The headers with their placeholders replaced."""
@@ -40,15 +46,29 @@ class Identity:
     def settings_for(self, texts: Mapping[str, str]) -> dict[str, str]:
         """The settings that PostgREST would make for this identity."""
         # a setting that is local to a transaction is '' in the next transaction
-        settings = {} if self.previous is None else dict.fromkeys(self.previous.settings_for(texts), "")
+        settings = (
+            {} if self.previous is None else dict.fromkeys(self.previous.settings_for(texts), "")
+        )
         settings |= {name: _filled(value, texts) for name, value in self.settings.items()}
         return settings | request_settings(self.claims_for(texts), self.headers_for(texts))
 
     def placeholders(self) -> set[str]:
-        """The names of all placeholders, in lower case and without `_hex`; `impersonation.make_names` has all forms."""
+        """The names of all placeholders, in lower case and without `_hex`;
+        `impersonation.make_names` has all forms.
+        """
         tables = (self.settings, self.claims or {}, self.headers or {})
-        texts = [text for table in tables for pair in table.items() for text in pair if isinstance(text, str)]
-        return {name.lower().removesuffix("_hex") for text in texts for name in Template(text).get_identifiers()}
+        texts = [
+            text
+            for table in tables
+            for pair in table.items()
+            for text in pair
+            if isinstance(text, str)
+        ]
+        return {
+            name.lower().removesuffix("_hex")
+            for text in texts
+            for name in Template(text).get_identifiers()
+        }
 
 
 def _filled(value: Any, texts: Mapping[str, str]) -> Any:

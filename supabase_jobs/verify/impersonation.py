@@ -22,7 +22,8 @@ from supabase_jobs.verify.identity import NULL, Identity
 
 SET = "select set_config(%s, %s, true)"
 
-# Constraints and triggers that PostgreSQL checks at the end of the transaction, unless they are made immediate.
+# Constraints and triggers that PostgreSQL checks at the end of the transaction, unless they are
+# made immediate.
 _DEFERRED = """
 select format('%I.%I', n.nspname, k.conname)
 from pg_constraint as k
@@ -48,8 +49,8 @@ Params = Mapping[str, uuid.UUID | None]
 class Names:
     """The values of the names in declarations during one run.
 
-    `ids` are the ids made for this run, `texts` the values of placeholders, `own_role` the connection's `role` setting,
-    `deferred` the constraints that the end of a transaction checks.
+    `ids` are the ids made for this run, `texts` the values of placeholders, `own_role` the
+    connection's `role` setting, `deferred` the constraints that the end of a transaction checks.
     """
 
     ids: Mapping[str, uuid.UUID]
@@ -58,13 +59,17 @@ class Names:
     deferred: tuple[str, ...] = ()
 
     def params(self, binds: Mapping[str, str]) -> Params:
-        """The parameters of a statement: for each name the id that it is bound to, or None for null."""
+        """The parameters of a statement: for each name the id that it is bound to, or None for
+        null.
+        """
         return {name: None if bind == NULL else self.ids[bind] for name, bind in binds.items()}
 
 
 @dataclass(frozen=True)
 class Impersonation(Names):
-    """The connection that acts as identities. `caller` is what policies read about the connection's own role."""
+    """The connection that acts as identities. `caller` is what policies read about the connection's
+    own role.
+    """
 
     connection: Connection = field(kw_only=True)
     caller: tuple[str, ...] = field(kw_only=True)
@@ -84,13 +89,14 @@ def make_names(
 ) -> Names:
     """Make an id for each name in `ids`: by default a random one.
 
-    In the texts of identities, `$name` is an id or a variable, `$NAME` the same in upper case, and `$name_hex` an id
-    without hyphens. `variables` fill the placeholders that are not ids (`$guest_header`). Raises ConfigError for a
-    placeholder that is neither.
+    In the texts of identities, `$name` is an id or a variable, `$NAME` the same in upper case, and
+    `$name_hex` an id without hyphens. `variables` fill the placeholders that are not ids
+    (`$guest_header`). Raises ConfigError for a placeholder that is neither.
     """
     if missing := set(placeholders) - set(variables):
         raise ConfigError(
-            f"the declarations of {area} use ${min(missing)}, which is neither an id nor a variable of the SQL sources"
+            f"the declarations of {area} use ${min(missing)}, which is neither an id nor a"
+            " variable of the SQL sources"
         )
     made = {name: make(name) for name in ids}
     texts = {name: str(value) for name, value in {**variables, **made}.items()}
@@ -110,7 +116,8 @@ def begin(
 ) -> Impersonation:
     """Make the names of a run (see `make_names`) for this connection.
 
-    Request settings that the database or the role sets by default are set to '': each request makes its own.
+    Request settings that the database or the role sets by default are set to '': each request makes
+    its own.
     """
     [caller], deferred = read(connection, [Statement(CALLER), Statement(_DEFERRED)])
     if any(caller[-len(REQUEST_SETTINGS) :]):
@@ -118,7 +125,9 @@ def begin(
         caller = one(connection.execute(CALLER))
     names = make_names(area, ids, placeholders, variables, own_role=caller[1], make=make)
     constraints = tuple(name for (name,) in deferred)
-    return Impersonation(names.ids, names.texts, names.own_role, constraints, connection=connection, caller=caller)
+    return Impersonation(
+        names.ids, names.texts, names.own_role, constraints, connection=connection, caller=caller
+    )
 
 
 def identity_statements(impersonation: Impersonation, identity: Identity) -> list[Statement]:
@@ -136,8 +145,12 @@ def identity_statements(impersonation: Impersonation, identity: Identity) -> lis
     ]
 
 
-def check_identity(impersonation: Impersonation, identity: Identity, answers: Sequence[Answer]) -> None:
-    """Raise SupabaseJobsError if the answers to `identity_statements` show that the identity was not set."""
+def check_identity(
+    impersonation: Impersonation, identity: Identity, answers: Sequence[Answer]
+) -> None:
+    """Raise SupabaseJobsError if the answers to `identity_statements` show that the identity was
+    not set.
+    """
     if identity.previous is not None:
         check_identity(impersonation, identity.previous, answers[:-3])
     [row] = answers[-1].rows
@@ -145,7 +158,9 @@ def check_identity(impersonation: Impersonation, identity: Identity, answers: Se
 
 
 def set_identity(impersonation: Impersonation, identity: Identity) -> None:
-    """Set an identity's role and request settings, until the transaction or savepoint is rolled back."""
+    """Set an identity's role and request settings, until the transaction or savepoint is rolled
+    back.
+    """
     serve_previous(impersonation, identity)
     with pipeline(impersonation.connection):  # fewer round trips
         check = send_identity(impersonation, identity)
@@ -163,11 +178,14 @@ def serve_previous(impersonation: Impersonation, identity: Identity) -> None:
 def send_identity(impersonation: Impersonation, identity: Identity) -> Callable[[], None]:
     """Send the statement of `set_identity` in an open pipeline.
 
-    After the pipeline, call the returned function: it raises SupabaseJobsError if the identity was not set.
+    After the pipeline, call the returned function: it raises SupabaseJobsError if the identity was
+    not set.
     """
     settings = {**identity.settings_for(impersonation.texts), "role": identity.role}
     statement = _set_statement(len(settings), with_caller=True)
-    cursor = impersonation.connection.execute(statement, [part for pair in settings.items() for part in pair])
+    cursor = impersonation.connection.execute(
+        statement, [part for pair in settings.items() for part in pair]
+    )
 
     def check() -> None:
         if cursor.pgresult is None or cursor.pgresult.status != ExecStatus.TUPLES_OK:
@@ -181,7 +199,9 @@ def _check_state(impersonation: Impersonation, identity: Identity, row: Sequence
     """Check what setting an identity returned: the caller before it, and current_user after it."""
     before, role = tuple(row[: len(impersonation.caller)]), row[-1]
     if identity.previous is None and before != impersonation.caller:
-        raise SupabaseJobsError(f"an earlier probe left its role or request settings behind: {list(before)}")
+        raise SupabaseJobsError(
+            f"an earlier probe left its role or request settings behind: {list(before)}"
+        )
     if role != identity.role:
         raise SupabaseJobsError(f"could not set the role {identity.role}: current_user is {role}")
 
@@ -207,12 +227,17 @@ def _set(connection: Connection, settings: Mapping[str, str]) -> None:
 
 @cache
 def _set_statement(count: int, *, with_caller: bool) -> bytes:
-    """A select that makes `count` settings; `with_caller`: between the caller before and current_user after.
+    """A select that makes `count` settings; `with_caller`: between the caller before and
+    current_user after.
 
     PostgreSQL evaluates the columns in their order.
     """
     calls = sql.SQL(", ").join([sql.SQL("set_config(%s, %s, true)")] * count)
-    return sql.SQL(f"{CALLER}, {{}}, current_user::text" if with_caller else "select {}").format(calls).as_bytes()
+    return (
+        sql.SQL(f"{CALLER}, {{}}, current_user::text" if with_caller else "select {}")
+        .format(calls)
+        .as_bytes()
+    )
 
 
 def one(cursor: psycopg.Cursor[Any]) -> tuple[Any, ...]:

@@ -1,7 +1,9 @@
-"""Other values for the rows of a fixture, where a constraint or trigger of the project refuses the declared ones.
+"""Other values for the rows of a fixture, where a constraint or trigger of the project refuses the
+declared ones.
 
-A declaration names the texts that may be replaced (`other_values`), and by what. For a URL, more values are derived
-from the texts of the constraint or trigger: the addresses, hosts and regular expressions that it compares with.
+A declaration names the texts that may be replaced (`other_values`), and by what. For a URL, more
+values are derived from the texts of the constraint or trigger: the addresses, hosts and regular
+expressions that it compares with.
 """
 
 import re
@@ -36,10 +38,11 @@ Texts = Mapping[str, str]
 
 
 def refusing(connection: Connection, error: psycopg.Error, managed: Collection[str]) -> list[str]:
-    """The texts of the user constraint, index or trigger function that raised an error; none if a managed one did.
+    """The texts of the user constraint, index or trigger function that raised an error; none if a
+    managed one did.
 
-    `managed` are the managed objects, as `ownership.managed_objects` names them. Queries the catalogs, so the
-    transaction must not be in a failed state.
+    `managed` are the managed objects, as `ownership.managed_objects` names them. Queries the
+    catalogs, so the transaction must not be in a failed state.
     """
     diag = error.diag
     names = (diag.schema_name, diag.table_name, diag.constraint_name, diag.context)
@@ -48,11 +51,14 @@ def refusing(connection: Connection, error: psycopg.Error, managed: Collection[s
     return [text for (text,) in rows]
 
 
-def candidates(declared: Mapping[str, Sequence[str]], texts: Sequence[str], chosen: Texts) -> Iterator[Texts]:
-    """Texts to replace in the declaration, the likeliest first, in addition to those `chosen` before.
+def candidates(
+    declared: Mapping[str, Sequence[str]], texts: Sequence[str], chosen: Texts
+) -> Iterator[Texts]:
+    """Texts to replace in the declaration, the likeliest first, in addition to those `chosen`
+    before.
 
-    `declared` maps the name of a column to the text to replace and the declared others. Only the columns that one of
-    the refusing `texts` names are tried.
+    `declared` maps the name of a column to the text to replace and the declared others. Only the
+    columns that one of the refusing `texts` names are tried.
     """
     for column, (text, *others) in declared.items():
         if any(re.search(rf"\b{re.escape(column)}\b", refusing) for refusing in texts):
@@ -62,7 +68,9 @@ def candidates(declared: Mapping[str, Sequence[str]], texts: Sequence[str], chos
 
 
 def replaced(declared: T, texts: Texts) -> T:
-    """A declaration in which every text contains the other values; the same object if nothing changes."""
+    """A declaration in which every text contains the other values; the same object if nothing
+    changes.
+    """
     if not texts:
         return declared
     result: T = _replaced(declared, texts)
@@ -79,7 +87,11 @@ def _replaced(value: Any, texts: Texts) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(_replaced(item, texts) for item in value)
     if is_dataclass(value) and not isinstance(value, type):
-        changes = {field.name: _replaced(getattr(value, field.name), texts) for field in fields(value) if field.init}
+        changes = {
+            field.name: _replaced(getattr(value, field.name), texts)
+            for field in fields(value)
+            if field.init
+        }
         changed = {name: item for name, item in changes.items() if item != getattr(value, name)}
         return replace(value, **changed) if changed else value
     return value
@@ -98,10 +110,14 @@ def _urls(texts: Sequence[str]) -> Iterator[str]:
 
 
 def _from_literal(literal: str) -> Iterator[str]:
-    """Beginnings of URLs that may match a pattern of LIKE, a host, an address, or a regular expression."""
+    """Beginnings of URLs that may match a pattern of LIKE, a host, an address, or a regular
+    expression.
+    """
     if re.search(r"[\\^$(\[+*?|]", literal.removeprefix(_URL)):
         # with SIMILAR TO, a % stands for any text, and a dot for itself
-        sample = _sample(literal.replace(".", r"\.").replace("%", "") if "%" in literal else literal)
+        sample = _sample(
+            literal.replace(".", r"\.").replace("%", "") if "%" in literal else literal
+        )
         if sample.startswith(("http://", _URL)):
             yield from (sample[:-_DIGITS], sample, f"{sample}/")
             sample = sample.partition("//")[2]
@@ -114,13 +130,18 @@ def _from_literal(literal: str) -> Iterator[str]:
         yield from (f"{_URL}{sample}/verify/", f"{_URL}www.{sample}/verify/", f"{_URL}{sample}")
 
 
-# one element of a regular expression: a class, an escaped or plain character, or a bracket; and its quantifier
-_ELEMENT = re.compile(r"(\[\^?\]?(?:\[:\w+:\]|[^\]])*\]|\\.|\(\?[:=!]|.)([*+?]|\{(\d+)(,?)(\d*)\})?", re.DOTALL)
+# one element of a regular expression: a class, an escaped or plain character, or a bracket; and its
+# quantifier
+_ELEMENT = re.compile(
+    r"(\[\^?\]?(?:\[:\w+:\]|[^\]])*\]|\\.|\(\?[:=!]|.)([*+?]|\{(\d+)(,?)(\d*)\})?", re.DOTALL
+)
 _CHARACTERS = "a0-_/.x"
 
 
 def _sample(pattern: str) -> str:
-    """A text that a simple regular expression matches: the first of alternatives, without what may be left out."""
+    """A text that a simple regular expression matches: the first of alternatives, without what may
+    be left out.
+    """
     stack: list[list[str]] = [[]]
     skipping: list[bool] = [False]  # whether the part after a | is left out, for each open bracket
     position = 0
@@ -145,7 +166,9 @@ def _sample(pattern: str) -> str:
     return "".join("".join(part) for part in stack)
 
 
-def _times(element: str, quantifier: str | None, least: str | None, comma: str | None, most: str | None) -> int:
+def _times(
+    element: str, quantifier: str | None, least: str | None, comma: str | None, most: str | None
+) -> int:
     if quantifier is None:
         return 1
     if least is not None:
@@ -164,7 +187,9 @@ def _character(element: str) -> str:
     if element in (r"\d", r"\w", r"\S", r"\s"):
         return {"d": "0", "s": " "}.get(element[1], "a")
     if element.startswith("["):
-        as_python = re.sub(r"\[:(\w+):\]", lambda c: {"digit": "0-9", "space": " "}.get(c[1], "a-zA-Z"), element)
+        as_python = re.sub(
+            r"\[:(\w+):\]", lambda c: {"digit": "0-9", "space": " "}.get(c[1], "a-zA-Z"), element
+        )
         try:
             return next((c for c in _CHARACTERS if re.fullmatch(as_python, c)), "")
         except re.error:

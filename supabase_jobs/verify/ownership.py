@@ -22,7 +22,9 @@ def managed_relations(declarations: Path) -> frozenset[str]:
 
 
 def managed_objects(declarations: Path) -> frozenset[str]:
-    """The managed tables and views, and their constraints, indexes and triggers, each as `table:name`."""
+    """The managed tables and views, and their constraints, indexes and triggers, each as
+    `table:name`.
+    """
     recorded = _snapshot(declarations)
     facts = () if recorded is None else recorded.all_facts
     parts = {f"{fact.object}:{fact.name}" for fact in facts if fact.kind in _REFUSING}
@@ -45,7 +47,9 @@ def managed_tables(declarations: Path) -> ManagedTables:
     for fact in facts:
         if fact.kind == "column":
             columns[fact.object] = columns.get(fact.object, frozenset()) | {fact.name}
-    return ManagedTables(columns, frozenset(f"{fact.object}:{fact.name}" for fact in facts if fact.kind == "trigger"))
+    return ManagedTables(
+        columns, frozenset(f"{fact.object}:{fact.name}" for fact in facts if fact.kind == "trigger")
+    )
 
 
 def _snapshot(declarations: Path) -> snapshot.Snapshot | None:
@@ -66,9 +70,14 @@ def user_object_conflict(
 ) -> UserObjectConflict | None:
     """The conflict, if a table or constraint that is not among `managed` raised the error.
 
-    Queries the catalogs, so the transaction must not be in a failed state. None if `managed` is empty.
+    Queries the catalogs, so the transaction must not be in a failed state. None if `managed` is
+    empty.
     """
-    if not managed or not isinstance(error, psycopg.IntegrityError) or error.diag.table_name is None:
+    if (
+        not managed
+        or not isinstance(error, psycopg.IntegrityError)
+        or error.diag.table_name is None
+    ):
         return None
     diag = error.diag
     rows = sql_file(_USER_OBJECT).rows(
@@ -83,7 +92,11 @@ def user_object_conflict(
         else f'the NOT NULL constraint of column "{diag.column_name}" of {table}'
     )
     blocking = f"table {table}" if whole_table else constraint
-    why = f"it failed with {error.sqlstate} ({diag.message_primary}), and {blocking} is a user object"
+    why = (
+        f"it failed with {error.sqlstate} ({diag.message_primary}), and {blocking} is a user object"
+    )
     if isinstance(error, psycopg.errors.ForeignKeyViolation):
-        return UserObjectConflict(why, f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE.")
+        return UserObjectConflict(
+            why, f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE."
+        )
     return UserObjectConflict(why, f"Production writes hit {constraint} too.")

@@ -1,6 +1,7 @@
 """Run the areas of `verify` in one transaction that is rolled back.
 
-Each area is a package whose module `check` has the function `check(connection, expectations, context)`.
+Each area is a package whose module `check` has the function `check(connection, expectations,
+context)`.
 """
 
 import time
@@ -15,7 +16,15 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
-from supabase_jobs.verify import accepted_unchecked, access, causes, equivalence, functions, plans, structure
+from supabase_jobs.verify import (
+    accepted_unchecked,
+    access,
+    causes,
+    equivalence,
+    functions,
+    plans,
+    structure,
+)
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.check import check as check_access
 from supabase_jobs.verify.access.check import declared_cases as access_cases
@@ -34,13 +43,15 @@ _CHECKS = {
     functions.AREA: check_functions,
     plans.AREA: check_plans,
 }
-# Areas in the order they run: the fastest first, because `mutate` stops at the first area with an error. `access` runs
-# before the areas that make request settings, because one of its identities has none.
+# Areas in the order they run: the fastest first, because `mutate` stops at the first area with an
+# error. `access` runs before the areas that make request settings, because one of its identities
+# has none.
 AREAS = tuple(_CHECKS)
 # areas that insert fixture rows, and so need a primary server
 _WRITING = (access.AREA, functions.AREA)
 
-# for all statements together: each has its own limit, but a slow user policy can make all of them slow
+# for all statements together: each has its own limit, but a slow user policy can make all of them
+# slow
 TIME_LIMIT_S = 120
 
 _READ_ONLY = """
@@ -51,12 +62,16 @@ select
 
 
 def parse(only: str | None) -> tuple[str, ...]:
-    """The areas of a comma-separated list, in the order they run; all areas for None. ConfigError for other names."""
+    """The areas of a comma-separated list, in the order they run; all areas for None. ConfigError
+    for other names.
+    """
     if only is None:
         return AREAS
     wanted = {part.strip() for part in only.split(",") if part.strip()}
     if unknown := wanted - set(AREAS):
-        raise ConfigError(f"--only: unknown area {min(unknown)!r}", hint=f"Areas: {', '.join(AREAS)}.")
+        raise ConfigError(
+            f"--only: unknown area {min(unknown)!r}", hint=f"Areas: {', '.join(AREAS)}."
+        )
     if not wanted:
         raise ConfigError("--only: no area named", hint=f"Areas: {', '.join(AREAS)}.")
     return tuple(area for area in AREAS if area in wanted)
@@ -72,15 +87,17 @@ def verify(
 ) -> Verification:
     """Check a live database. Everything happens in a transaction that is rolled back.
 
-    Takes no lock stronger than a row lock. An area that cannot be checked (its declarations are missing, its fixture
-    rows cannot be inserted, the role lacks a privilege, the server is read-only, it takes too long) is listed in
-    `unchecked`, and a warning gives the reason, unless the project accepts it. For `repeated`, see `Context`. Raises
-    psycopg's errors if the connection is lost, or if another session's lock blocks a statement. A `repeated`
-    run finds no causes.
+    Takes no lock stronger than a row lock. An area that cannot be checked (its declarations are
+    missing, its fixture rows cannot be inserted, the role lacks a privilege, the server is
+    read-only, it takes too long) is listed in `unchecked`, and a warning gives the reason, unless
+    the project accepts it. For `repeated`, see `Context`. Raises psycopg's errors if the connection
+    is lost, or if another session's lock blocks a statement. A `repeated` run finds no causes.
     """
     started = time.monotonic()
     context = Context(repeated, started + TIME_LIMIT_S)
-    context.narrowings_unknown = structure.AREA not in areas and pins.allows_policies(expectations.exceptions)
+    context.narrowings_unknown = structure.AREA not in areas and pins.allows_policies(
+        expectations.exceptions
+    )
     with _rolled_back(connection) as (is_read_only, kind):
         used = False
         for number, area in enumerate(areas, 1):
@@ -105,7 +122,9 @@ def verify(
 
 
 def declared_cases(expectations: Expectations) -> Verification:
-    """The cases that are known without a database, with their scripts, including those through the API; none is run."""
+    """The cases that are known without a database, with their scripts, including those through the
+    API; none is run.
+    """
     context = Context()
     for cases in (structure_cases, access_cases, http.declared_cases):
         cases(expectations, context)
@@ -114,20 +133,30 @@ def declared_cases(expectations: Expectations) -> Verification:
 
 @contextmanager
 def _rolled_back(connection: Connection) -> Iterator[tuple[bool, str]]:
-    """A transaction, or a savepoint in an open one, that is rolled back. Yields the row of `_READ_ONLY`."""
+    """A transaction, or a savepoint in an open one, that is rolled back. Yields the row of
+    `_READ_ONLY`.
+    """
     nested = connection.info.transaction_status != TransactionStatus.IDLE
     start = "savepoint verify" if nested else "begin"
     try:
-        [result] = run_groups(connection, [list(map(Statement, (start, SETTINGS, "savepoint area", _READ_ONLY)))])
+        [result] = run_groups(
+            connection, [list(map(Statement, (start, SETTINGS, "savepoint area", _READ_ONLY)))]
+        )
         [(is_read_only, kind)] = result.answer().rows
         yield is_read_only, kind
     finally:
         if not connection.broken:
-            ends = ("rollback to savepoint verify", "release savepoint verify") if nested else ("rollback",)
+            ends = (
+                ("rollback to savepoint verify", "release savepoint verify")
+                if nested
+                else ("rollback",)
+            )
             run_groups(connection, [list(map(Statement, ends))])
 
 
-def _verification(context: Context, milliseconds: float, accepted: Mapping[str, str]) -> Verification:
+def _verification(
+    context: Context, milliseconds: float, accepted: Mapping[str, str]
+) -> Verification:
     return Verification(
         tuple(context.findings),
         tuple(context.cases),
@@ -147,15 +176,22 @@ def _check(connection: Connection, area: str, expectations: Expectations, contex
         _CHECKS[area](connection, expectations, context)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
         why = f"it failed with {sqlstate_and_message(error)}"
-        context.mark_unchecked(area, "database", why, "Connect as postgres, the owner of the managed objects.")
+        context.mark_unchecked(
+            area, "database", why, "Connect as postgres, the owner of the managed objects."
+        )
     except psycopg.errors.InvalidSqlStatementName as error:
         why = f"it failed with {sqlstate_and_message(error)}; something deallocated the prepared statements of verify"
-        context.mark_unchecked(area, "database", why, "Look for a user trigger that runs deallocate.")
+        context.mark_unchecked(
+            area, "database", why, "Look for a user trigger that runs deallocate."
+        )
     except DeadlineError:
         why = f"it was stopped after the time limit of {TIME_LIMIT_S} seconds, because many statements are slow"
-        context.mark_unchecked(area, "database", why, "Fix the other findings, and look for a slow policy.")
+        context.mark_unchecked(
+            area, "database", why, "Fix the other findings, and look for a slow policy."
+        )
     except psycopg.errors.QueryCanceled as error:
-        # the cause may be a fault that makes a statement slow on a large table, so earlier findings are kept
+        # the cause may be a fault that makes a statement slow on a large table, so earlier findings
+        # are kept
         why = f"it was stopped: a statement failed with {sqlstate_and_message(error)}"
         fix = "Fix the other findings, and run verify again when the server is idle."
         context.mark_unchecked(area, "database", why, fix)

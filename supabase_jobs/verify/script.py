@@ -1,7 +1,9 @@
-"""Scripts for psql that repeat what verify runs: the same statements, in a transaction that is rolled back.
+"""Scripts for psql that repeat what verify runs: the same statements, in a transaction that is
+rolled back.
 
-A script is a preamble, which the cases of an area share (`Context.preambles`), and the case's part, which ends the
-transaction (`Case.script`). Nothing here is executed by verify itself. psycopg quotes all values.
+A script is a preamble, which the cases of an area share (`Context.preambles`), and the case's part,
+which ends the transaction (`Case.script`). Nothing here is executed by verify itself. psycopg
+quotes all values.
 """
 
 import uuid
@@ -11,9 +13,10 @@ from psycopg.sql import Literal
 
 from supabase_jobs.database.batch import Statement
 
-# The timeouts keep a probe from waiting long for another session's lock. `jit` is off because compiling a catalog query
-# takes ten times as long as running it. The last five override settings of the database or role that change how
-# definitions are written and read, or that turn rows hidden by row level security into errors.
+# The timeouts keep a probe from waiting long for another session's lock. `jit` is off because
+# compiling a catalog query takes ten times as long as running it. The last five override settings
+# of the database or role that change how definitions are written and read, or that turn rows hidden
+# by row level security into errors.
 SETTINGS = """select
   set_config('search_path', '', true),
   set_config('statement_timeout', '10s', true),
@@ -70,7 +73,9 @@ select ({condition}) as every_row \\gset
 
 
 def quoted(values: Mapping[str, object]) -> dict[str, str]:
-    """Each value as an SQL literal; None is NULL. Quote once and fill in often: quoting is the slower part."""
+    """Each value as an SQL literal; None is NULL. Quote once and fill in often: quoting is the
+    slower part.
+    """
     return {name: literal(value) for name, value in values.items()}
 
 
@@ -85,7 +90,9 @@ def filled(statement: str, literals: Mapping[str, str] | None) -> str:
 
 
 def numbered(statement: Statement) -> str:
-    """A statement with a semicolon, in which PostgreSQL's placeholders are replaced by the literals of its values."""
+    """A statement with a semicolon, in which PostgreSQL's placeholders are replaced by the literals
+    of its values.
+    """
     text = statement.sql.partition("\n")[2] if statement.sql.startswith("-- $1") else statement.sql
     for number, value in reversed([*enumerate(statement.params or (), 1)]):
         text = text.replace(f"${number}", literal(value))
@@ -93,19 +100,25 @@ def numbered(statement: Statement) -> str:
 
 
 def preamble(about: str, fixture: str = "") -> str:
-    """The beginning that the scripts of an area share: `begin`, the settings of verify, and the fixture rows."""
+    """The beginning that the scripts of an area share: `begin`, the settings of verify, and the
+    fixture rows.
+    """
     rows = f"\n-- Insert the fixture rows as the owner.\n{fixture}" if fixture else ""
     return _PREAMBLE.format(about=_line(about)) + filled(SETTINGS, None) + rows + "\n"
 
 
 def identity(role: str, settings: Mapping[str, str]) -> str:
-    """The statement that makes the rest of the transaction a request of this role with these settings."""
+    """The statement that makes the rest of the transaction a request of this role with these
+    settings.
+    """
     return f"-- As {_line(role)}:\n{setting({**settings, 'role': role})}"
 
 
 def setting(values: Mapping[str, str]) -> str:
     """The statement that makes settings until the end of the transaction."""
-    calls = ", ".join(f"set_config({literal(name)}, {literal(value)}, true)" for name, value in values.items())
+    calls = ", ".join(
+        f"set_config({literal(name)}, {literal(value)}, true)" for name, value in values.items()
+    )
     return f"select {calls};\n"
 
 
@@ -120,10 +133,12 @@ def probe(
     reached: str | None = None,
     deferred: bool = False,
 ) -> str:
-    """The script of a probe. `about` are comment lines; `identity_sql` is a result of `identity`, or ''.
+    """The script of a probe. `about` are comment lines; `identity_sql` is a result of `identity`,
+    or ''.
 
-    If the query `guard` returns true, the statement is not run. `reached` is a query that `owner` (the `role` setting
-    of verify's own connection) runs after the statement. `deferred` adds what a commit would check.
+    If the query `guard` returns true, the statement is not run. `reached` is a query that `owner`
+    (the `role` setting of verify's own connection) runs after the statement. `deferred` adds what a
+    commit would check.
     """
     run = filled(statement, literals) + (_COMMIT if deferred else "")
     if guard is not None:
@@ -131,7 +146,10 @@ def probe(
     parts = [comment(*about) + identity_sql, f"-- The statement:\n{run}"]
     if reached is not None:
         reset = f"select set_config('role', {literal(owner)}, true);\n"
-        parts.append(f"-- As the owner: did the statement reach its target?\n{reset}{filled(reached, literals)}")
+        parts.append(
+            "-- As the owner: did the statement reach its"
+            f" target?\n{reset}{filled(reached, literals)}"
+        )
     return "\n".join([*parts, "rollback;\n"])
 
 
@@ -147,14 +165,15 @@ def scenario(
 ) -> str:
     """The script of a scenario: the statements `given`, its calls, and the rows that have changed.
 
-    `calls` are pairs of a result of `identity`, or '', and a statement; several calls continue after an error. `watch`
-    is a query for keys and rows (JSON objects), both as text. `back` is the statement that resets the identity after a
-    call. `deferred` adds what a commit would check.
+    `calls` are pairs of a result of `identity`, or '', and a statement; several calls continue
+    after an error. `watch` is a query for keys and rows (JSON objects), both as text. `back` is the
+    statement that resets the identity after a call. `deferred` adds what a commit would check.
     """
     watch_sql = filled(watch, literals).rstrip().removesuffix(";").rstrip()
     start = "".join(filled(statement, literals) for statement in given)
     parts = [
-        "".join(f"-- {_line(line)}\n" for line in about) + (f"\n-- Prepare the rows:\n{start}" if start else ""),
+        "".join(f"-- {_line(line)}\n" for line in about)
+        + (f"\n-- Prepare the rows:\n{start}" if start else ""),
         _BEFORE.format(watch=watch_sql),
     ]
     calls = tuple(calls)

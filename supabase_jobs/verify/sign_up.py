@@ -1,23 +1,27 @@
-"""Create users as Auth does at sign-up; adapt them to the triggers and constraints of the project that reject them.
+"""Create users as Auth does at sign-up; adapt them to the triggers and constraints of the project
+that reject them.
 
-`verify`, `audit` and the pytest plugin share this module. The users are inserted as the connection's own role, in the
-caller's transaction, and confirmed by an UPDATE, as Auth does.
+`verify`, `audit` and the pytest plugin share this module. The users are inserted as the
+connection's own role, in the caller's transaction, and confirmed by an UPDATE, as Auth does.
 
-A caller with a batch of its own sends `statements(users)` in it, so users that nothing rejects cost no round trip:
+A caller with a batch of its own sends `statements(users)` in it, so users that nothing rejects cost
+no round trip:
 
     [result] = run_groups(connection, [[savepoint, *sign_up.statements(users), *fixture]])
 
-If one of them is rejected, it rolls back and calls `run(connection, users, rejected=error)`. Other callers call `run`
-at once. It repeats the sign-up a limited number of times, each time with one change that the error suggests:
+If one of them is rejected, it rolls back and calls `run(connection, users, rejected=error)`. Other
+callers call `run` at once. It repeats the sign-up a limited number of times, each time with one
+change that the error suggests:
 
-- metadata keys that a trigger reads, or that are named like the column that must not be null (23502);
+- metadata keys that a trigger reads, or that are named like the column that must not be null
+  (23502);
 - a value that the violated CHECK constraint lists (23514);
 - other names and addresses after a duplicate (23505);
 - domains of addresses from the texts of the trigger or constraint;
 - rows in an allow-list: a table of addresses or domains that the trigger or a foreign key consults.
 
-`sign_up` is the same as a generator, for drivers other than a synchronous connection: it yields groups of statements
-and is sent the result of each group.
+`sign_up` is the same as a generator, for drivers other than a synchronous connection: it yields
+groups of statements and is sent the result of each group.
 """
 
 import json
@@ -39,7 +43,10 @@ from supabase_jobs.exit_codes import ExitCode
 
 _SQL = Path(__file__).with_name("sql") / "sign_up"
 _INSERT, _CONFIRM = sql_file(_SQL / "insert.sql"), sql_file(_SQL / "confirm.sql")
-_PRESENT_COLUMNS, _REJECTION = sql_file(_SQL / "present_columns.sql"), sql_file(_SQL / "rejection.sql")
+_PRESENT_COLUMNS, _REJECTION = (
+    sql_file(_SQL / "present_columns.sql"),
+    sql_file(_SQL / "rejection.sql"),
+)
 
 _SAVEPOINT = Statement("savepoint sign_up")
 _UNDO = Statement("rollback to savepoint sign_up")
@@ -54,10 +61,12 @@ _OTHER_DOMAINS = ("example.org", "gmail.com")
 
 @dataclass(frozen=True)
 class NewUser:
-    """A user to create. `name` is part of every text of it, and different for each user; default: made of the id.
+    """A user to create. `name` is part of every text of it, and different for each user; default:
+    made of the id.
 
-    An `email` that is given never changes; otherwise it is made of the name. An anonymous user has none, unless a
-    trigger or constraint requires one. `metadata` are keys of raw_user_meta_data, in addition to those of Auth.
+    An `email` that is given never changes; otherwise it is made of the name. An anonymous user has
+    none, unless a trigger or constraint requires one. `metadata` are keys of raw_user_meta_data, in
+    addition to those of Auth.
     """
 
     id: uuid.UUID
@@ -69,7 +78,8 @@ class NewUser:
 
 @dataclass(frozen=True)
 class SignedUp:
-    """The users as inserted: `rows` are their values, `statements` what inserted them and the rows that they needed.
+    """The users as inserted: `rows` are their values, `statements` what inserted them and the rows
+    that they needed.
 
     `cleanup` deletes the rows that were added to allow-lists; callers that commit call `clean_up`.
     """
@@ -94,15 +104,21 @@ Steps = Generator[Sequence[Statement], GroupResult, T]
 
 
 def statements(users: Sequence[NewUser]) -> list[Statement]:
-    """The statements that insert and confirm the users, for a caller's own batch; none without users."""
+    """The statements that insert and confirm the users, for a caller's own batch; none without
+    users.
+    """
     return _statements(_rows(users, _Adaptation())) if users else []
 
 
-def run(connection: Connection, users: Sequence[NewUser], rejected: psycopg.Error | None = None) -> SignedUp:
-    """Create the users in the open transaction. `rejected` is the error of `statements(users)`, after a rollback.
+def run(
+    connection: Connection, users: Sequence[NewUser], rejected: psycopg.Error | None = None
+) -> SignedUp:
+    """Create the users in the open transaction. `rejected` is the error of `statements(users)`,
+    after a rollback.
 
-    Raises SignUpRejectedError with the reason and a hint; the transaction can then be used as before. Raises psycopg's
-    errors if the connection is lost, or if another session blocks a statement.
+    Raises SignUpRejectedError with the reason and a hint; the transaction can then be used as
+    before. Raises psycopg's errors if the connection is lost, or if another session blocks a
+    statement.
     """
     attempts = sign_up(users, rejected)
     group = next(attempts)
@@ -122,7 +138,9 @@ def clean_up(connection: Connection, signed_up: SignedUp) -> None:
 
 
 def sign_up(users: Sequence[NewUser], rejected: psycopg.Error | None = None) -> Steps[SignedUp]:
-    """Yield groups of statements, each to run in one round trip, until the users are created; see `run`."""
+    """Yield groups of statements, each to run in one round trip, until the users are created; see
+    `run`.
+    """
     (yield [_SAVEPOINT]).answer()
     adaptation, error = _Adaptation(), rejected
     if error is None:
@@ -154,10 +172,12 @@ def sign_up(users: Sequence[NewUser], rejected: psycopg.Error | None = None) -> 
 
 @dataclass(frozen=True)
 class _Adaptation:
-    """What differs from a plain sign-up. `keys` are metadata keys and their types, `values` metadata with its values.
+    """What differs from a plain sign-up. `keys` are metadata keys and their types, `values`
+    metadata with its values.
 
-    `allow` are pairs of the statement that adds to an allow-list and the one that removes from it. `present_columns`:
-    auth.users lacks columns of insert.sql. `complete`: an anonymous user has an address and metadata too.
+    `allow` are pairs of the statement that adds to an allow-list and the one that removes from it.
+    `present_columns`: auth.users lacks columns of insert.sql. `complete`: an anonymous user has an
+    address and metadata too.
     """
 
     domain: str = _DOMAIN
@@ -195,7 +215,9 @@ def _attempt(users: Sequence[NewUser], adaptation: _Adaptation) -> Steps[_Attemp
         present = yield [_UNDO, _PRESENT_COLUMNS.statement(json.dumps(rows))]
         present.answer()
         inserts = [Statement(text) for (text,) in present.answers[-1].rows]
-    allow = [Statement(insert, (json.dumps(rows),), numbered=True) for insert, _ in adaptation.allow]
+    allow = [
+        Statement(insert, (json.dumps(rows),), numbered=True) for insert, _ in adaptation.allow
+    ]
     result = yield [_UNDO, *allow, *inserts, _RELEASE]
     if result.error is not None:
         return _Attempt(None, result.error, len(result.answers) > len(allow))
@@ -205,7 +227,9 @@ def _attempt(users: Sequence[NewUser], adaptation: _Adaptation) -> Steps[_Attemp
         for (_, remove), values in zip(adaptation.allow, added, strict=True)
         if values
     ]
-    return _Attempt(SignedUp(tuple(rows), (*allow, *inserts), tuple(cleanup)), psycopg.Error(), True)
+    return _Attempt(
+        SignedUp(tuple(rows), (*allow, *inserts), tuple(cleanup)), psycopg.Error(), True
+    )
 
 
 def _statements(rows: Sequence[Mapping[str, Any]]) -> list[Statement]:
@@ -223,14 +247,23 @@ def _row(user: NewUser, adaptation: _Adaptation) -> dict[str, Any]:
     email = user.email or (f"{name}@{adaptation.domain}" if with_address else None)
     metadata: dict[str, Any] = {}
     if email is not None:
-        metadata = {"sub": str(user.id), "email": email, "email_verified": True, "phone_verified": False}
+        metadata = {
+            "sub": str(user.id),
+            "email": email,
+            "email_verified": True,
+            "phone_verified": False,
+        }
         metadata |= {
             "name": name,
             "full_name": name,
             "user_name": name,
             "avatar_url": f"https://example.com/{name}.png",
         }
-    metadata |= {key: _value(key, type, user, name, email) for key, type in adaptation.keys if key not in metadata}
+    metadata |= {
+        key: _value(key, type, user, name, email)
+        for key, type in adaptation.keys
+        if key not in metadata
+    }
     return {
         "id": str(user.id),
         "email": email,
@@ -258,16 +291,34 @@ def _value(key: str, type: str, user: NewUser, name: str, email: str | None) -> 
 
 
 _BY_TYPE: Mapping[str, object] = {
-    **dict.fromkeys(("smallint", "integer", "int", "int2", "int4", "int8", "bigint", "numeric", "real", "float8"), 1),
+    **dict.fromkeys(
+        (
+            "smallint",
+            "integer",
+            "int",
+            "int2",
+            "int4",
+            "int8",
+            "bigint",
+            "numeric",
+            "real",
+            "float8",
+        ),
+        1,
+    ),
     **dict.fromkeys(("boolean", "bool"), True),
     "date": "2000-01-01",
-    **dict.fromkeys(("timestamptz", "timestamp", "timestamp with time zone"), "2000-01-01T00:00:00Z"),
+    **dict.fromkeys(
+        ("timestamptz", "timestamp", "timestamp with time zone"), "2000-01-01T00:00:00Z"
+    ),
     **{type: {} for type in ("json", "jsonb")},
 }
 
 
 def _needs(error: psycopg.Error) -> Steps[_Needs]:
-    """What the project's triggers and constraints need; nothing if the role may not read auth.users at all."""
+    """What the project's triggers and constraints need; nothing if the role may not read auth.users
+    at all.
+    """
     if isinstance(error, psycopg.errors.InsufficientPrivilege) and error.diag.context is None:
         return _Needs()
     diag = error.diag
@@ -280,7 +331,9 @@ def _needs(error: psycopg.Error) -> Steps[_Needs]:
     return _Needs(rows)
 
 
-def _candidates(adaptation: _Adaptation, error: psycopg.Error, needs: _Needs) -> Iterator[_Adaptation]:
+def _candidates(
+    adaptation: _Adaptation, error: psycopg.Error, needs: _Needs
+) -> Iterator[_Adaptation]:
     """The adaptations to try after an error, the likeliest first."""
     keys = dict(needs.of("key"))
     if (column := error.diag.column_name) is not None:
@@ -332,22 +385,31 @@ def _rejected(error: psycopg.Error, rows: Sequence[Mapping[str, Any]]) -> SignUp
     elif diag.column_name and diag.table_name:
         where = f'the NOT NULL constraint of column "{diag.column_name}" of {table}'
     else:
-        where = diag.context.splitlines()[-1] if diag.context else "table auth.users"  # the outermost function
+        where = (
+            diag.context.splitlines()[-1] if diag.context else "table auth.users"
+        )  # the outermost function
     message = f"creating users failed with {sqlstate_and_message(error)} ({where})"
     if isinstance(error, psycopg.errors.InsufficientPrivilege) and error.diag.context is None:
-        refused = SignUpRejectedError(message, "Connect as postgres, which may insert into auth.users.", error)
+        refused = SignUpRejectedError(
+            message, "Connect as postgres, which may insert into auth.users.", error
+        )
         refused.exit_code = ExitCode.NO_CONNECTION
         return refused
     if isinstance(error, psycopg.errors.UniqueViolation) and diag.table_name != "users":
         hint = (
-            f"{diag.message_detail} Two sign-ups get the same value, which can happen in production too."
+            f"{diag.message_detail} Two sign-ups get the same value, which can happen in"
+            " production too."
             " Let the trigger add more of the user's id, or a random value."
         )
         return SignUpRejectedError(message, hint, error)
-    addresses = ", ".join(sorted({row["email"].partition("@")[2] for row in rows if row["email"]})) or "none"
+    addresses = (
+        ", ".join(sorted({row["email"].partition("@")[2] for row in rows if row["email"]}))
+        or "none"
+    )
     keys = ", ".join(sorted({key for row in rows for key in row["user_metadata"]})) or "none"
     hint = (
-        f"Sign-ups like these fail in production too: addresses of {addresses}, metadata keys {keys}."
+        f"Sign-ups like these fail in production too: addresses of {addresses}, metadata keys"
+        f" {keys}."
         " Let the trigger or constraint accept them, for example by a default value."
     )
     return SignUpRejectedError(message, hint, error)

@@ -1,4 +1,5 @@
-"""Cases of the API: a caller, a request and the expected response, run on two guests and two users with one job each.
+"""Cases of the API: a caller, a request and the expected response, run on two guests and two users
+with one job each.
 
 After every case the test checks that only the service read or changed rows of others.
 """
@@ -27,9 +28,9 @@ USERS = ("user_a", "user_b")
 class Case:
     """One request and its expected response.
 
-    `$guest_a`, `$job_guest_a`, … in path, body and headers are replaced with the ids of the fixture rows.
-    `rows`: the number of returned rows; `total`: the total in Content-Range; `contains`: a text of the response;
-    `jobs`: the number of jobs of the caller afterwards (one before).
+    `$guest_a`, `$job_guest_a`, … in path, body and headers are replaced with the ids of the fixture
+    rows. `rows`: the number of returned rows; `total`: the total in Content-Range; `contains`: a
+    text of the response; `jobs`: the number of jobs of the caller afterwards (one before).
     """
 
     name: str
@@ -96,7 +97,9 @@ class CaseRunner:
                 return jwt.encode(claims, secret.ljust(64, "x"), algorithm="HS512")
             case ["tampered"]:
                 head, _, signature = self.api.keys.user_token(sub).split(".")
-                other = jwt.encode({**claims, "role": "service_role"}, secret, algorithm="HS256").split(".")[1]
+                other = jwt.encode(
+                    {**claims, "role": "service_role"}, secret, algorithm="HS256"
+                ).split(".")[1]
                 return f"{head}.{other}.{signature}"
             case ["role", role]:
                 return sign(secret, {**claims, "role": role})
@@ -119,21 +122,33 @@ class CaseRunner:
             content = self.fill(case.body if isinstance(case.body, str) else json.dumps(case.body))
             if not any(name.lower() == "content-type" for name, _ in headers):
                 headers.append(("Content-Type", "application/json"))
-        return self.api.request(method, path, headers=self.headers(case.caller) + headers, content=content)
+        return self.api.request(
+            method, path, headers=self.headers(case.caller) + headers, content=content
+        )
 
     def callers(self, case: Case) -> set[str]:
-        """The owners whose rows a case may read and change: those whose full id it sends, with or without proof."""
+        """The owners whose rows a case may read and change: those whose full id it sends, with or
+        without proof.
+        """
         named = {part.split(" ")[-1] for part in case.caller.split(" + ")} & {*GUESTS, *USERS}
-        header_values = {value.strip().lower() for name, value in case.headers.items() if name.lower() == "x-guest-id"}
+        header_values = {
+            value.strip().lower()
+            for name, value in case.headers.items()
+            if name.lower() == "x-guest-id"
+        }
         return named | {
-            name for name in (*GUESTS, "fresh") if self.ids[name] in {self.fill(v).lower() for v in header_values}
+            name
+            for name in (*GUESTS, "fresh")
+            if self.ids[name] in {self.fill(v).lower() for v in header_values}
         }
 
     def hidden(self, case: Case) -> list[str]:
         """The ids that the response must not contain: ids of others that are not in the request."""
         request = self.fill(json.dumps([case.request, case.body, *case.headers.values()])).lower()
         own = self.callers(case)
-        others = [name for name in self.ids if name.removeprefix("job_") not in own and name != "GUEST_A"]
+        others = [
+            name for name in self.ids if name.removeprefix("job_") not in own and name != "GUEST_A"
+        ]
         return [name for name in others if self.ids[name] not in request]
 
     def rows_by_owner(self) -> dict[str, list[Any]]:
@@ -171,6 +186,10 @@ def case_runner(api: Api) -> Iterator[CaseRunner]:
     texts = {name: str(value) for name, value in (ids | jobs).items()}
     yield CaseRunner(api, texts | {"GUEST_A": texts["guest_a"].upper()})
     owners = list(ids.values())
-    api.sql("delete from public.async_jobs where guest_id = any(%s) or user_id = any(%s)", owners, owners)
+    api.sql(
+        "delete from public.async_jobs where guest_id = any(%s) or user_id = any(%s)",
+        owners,
+        owners,
+    )
     api.sql("delete from public.guest_users where guest_id = any(%s)", owners)
     api.sql("delete from auth.users where id = any(%s)", owners)

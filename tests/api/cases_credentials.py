@@ -16,7 +16,8 @@ HEADERS = [
          body={"url": "https://x.com/2", "guest_id": "$guest_a"}),
     Case("guest id in braces is no guest", "anon", JOBS, 200, headers={"X-Guest-Id": "{$guest_a}"}, rows=0),
     Case("guest id in quotes is no guest", "anon", JOBS, 200, headers={"X-Guest-Id": '"$guest_a"'}, rows=0),
-    Case("SQL in the header is no guest", "anon", JOBS, 200, headers={"X-Guest-Id": "$guest_a' or '1'='1"}, rows=0),
+    Case("SQL in the header is no guest", "anon", JOBS, 200, headers={"X-Guest-Id": "$guest_a' or"
+                                                                                    " '1'='1"}, rows=0),
     Case("JSON in the header is no guest", "anon", JOBS, 200, headers={"X-Guest-Id": '","x-guest-id":"$guest_a'},
          rows=0),
     Case("guest id with an extra digit is no guest", "anon", JOBS, 200, headers={"X-Guest-Id": "${guest_a}0"}, rows=0),

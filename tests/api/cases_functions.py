@@ -53,15 +53,28 @@ CASES = [
 WORKER_FUNCTIONS = {
     "claim_jobs": {"p_worker": "w", "p_limit": 1},
     "heartbeat_job": {"p_job_id": "$job_guest_a", "p_worker": "w", "p_claim_id": "$fresh"},
-    "complete_job": {"p_job_id": "$job_guest_a", "p_worker": "w", "p_claim_id": "$fresh", "p_result": {}},
+    "complete_job": {
+        "p_job_id": "$job_guest_a",
+        "p_worker": "w",
+        "p_claim_id": "$fresh",
+        "p_result": {},
+    },
     "complete_jobs": {"p_worker": "w", "p_jobs": []},
-    "fail_job": {"p_job_id": "$job_guest_a", "p_worker": "w", "p_claim_id": "$fresh", "p_error": "why"},
+    "fail_job": {
+        "p_job_id": "$job_guest_a",
+        "p_worker": "w",
+        "p_claim_id": "$fresh",
+        "p_error": "why",
+    },
     "fail_jobs": {"p_worker": "w", "p_jobs": []},
     "requeue_stale_jobs": {"p_timeout": "0 s"},
 }
 CASES += [
     Case(f"{name_of_role} calls {name}", caller, f"POST rpc/{name}", status, "42501", body=body)
-    for name_of_role, caller, status in (("guest", "guest_a", 401), ("user", "user_a + guest_a", 403))
+    for name_of_role, caller, status in (
+        ("guest", "guest_a", 401),
+        ("user", "user_a + guest_a", 403),
+    )
     for name, body in WORKER_FUNCTIONS.items()
 ]
 CASES += [

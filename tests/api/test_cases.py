@@ -1,4 +1,6 @@
-"""Every case on the real PostgREST with two PostgreSQL versions, and faults with the cases that detect them."""
+"""Every case on the real PostgREST with two PostgreSQL versions, and faults with the cases that
+detect them.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,13 +35,16 @@ def check(runner: CaseRunner, case: Case) -> None:
         caller = case.caller.split(" + ")[0]
         assert sum("id" in row for row in after[caller]) == case.jobs
 
-    # in every case: refused and read-only requests change nothing, and rows of others are neither changed nor returned
+    # in every case: refused and read-only requests change nothing, and rows of others are neither
+    # changed nor returned
     if case.status >= 400 or case.request.startswith(("GET", "HEAD")):
         assert after == before
     if "service" not in case.caller:
         others = before.keys() - runner.callers(case)
         assert {name: after[name] for name in others} == {name: before[name] for name in others}
-        assert [name for name in runner.hidden(case) if runner.ids[name] in response.text.lower()] == []
+        assert [
+            name for name in runner.hidden(case) if runner.ids[name] in response.text.lower()
+        ] == []
     if "private" not in str(case.headers):
         assert "private" not in response.text
 
@@ -119,7 +124,11 @@ FAULTS = {
     "guests insert for others": (
         'alter policy "guests create their own jobs" on public.async_jobs with check (true)',
         f'alter policy "guests create their own jobs" on public.async_jobs with check ({OWN_GUEST})',
-        ["guest inserts for another guest", "bulk insert for two guests keeps nothing", "anon inserts for a guest"],
+        [
+            "guest inserts for another guest",
+            "bulk insert for two guests keeps nothing",
+            "anon inserts for a guest",
+        ],
     ),
     "row level security off": (
         "alter table public.async_jobs disable row level security",
@@ -141,8 +150,10 @@ FAULTS = {
         ["guest calls cleanup_old_jobs"],
     ),
     "guests claim jobs": (
-        "grant execute on function public.claim_jobs to anon; alter function public.claim_jobs security definer",
-        "revoke execute on function public.claim_jobs from anon; alter function public.claim_jobs security invoker",
+        "grant execute on function public.claim_jobs to anon; alter function public.claim_jobs"
+        " security definer",
+        "revoke execute on function public.claim_jobs from anon; alter function public.claim_jobs"
+        " security invoker",
         ["guest calls claim_jobs"],
     ),
 }

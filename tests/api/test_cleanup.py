@@ -1,4 +1,6 @@
-"""Cleanup over the API: calls with a limit finish before the statement timeout, a call without one does not."""
+"""Cleanup over the API: calls with a limit finish before the statement timeout, a call without one
+does not.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +26,9 @@ insert into public.guest_users (last_seen_at) select now() - interval '31 days' 
 
 @pytest.fixture
 def short_timeout(make_database: Make) -> Iterator[Api]:
-    """An API with a statement timeout of 0.75 s instead of 8 s, on a database with many expired rows."""
+    """An API with a statement timeout of 0.75 s instead of 8 s, on a database with many expired
+    rows.
+    """
     database = make_database("applied")
     with psycopg.connect(database.superuser_url) as connection:
         expired(connection, JOBS)
@@ -32,7 +36,9 @@ def short_timeout(make_database: Make) -> Iterator[Api]:
         connection.execute(SLOW.encode())
         name = psycopg.sql.Identifier(database.name)
         connection.execute(
-            psycopg.sql.SQL("alter role authenticator in database {} set statement_timeout = '750ms'").format(name)
+            psycopg.sql.SQL(
+                "alter role authenticator in database {} set statement_timeout = '750ms'"
+            ).format(name)
         )
     with serve_api(database.server, database.name) as api:
         yield api
@@ -40,12 +46,16 @@ def short_timeout(make_database: Make) -> Iterator[Api]:
 
 def call(api: Api, function: str, **arguments: Any) -> Any:
     """Call a function with the service key; return status and body."""
-    response = api.request("POST", f"rpc/{function}", headers=api.headers(service=True), json=arguments)
+    response = api.request(
+        "POST", f"rpc/{function}", headers=api.headers(service=True), json=arguments
+    )
     return response.status_code, response.json()
 
 
 def test_the_statement_timeout_of_the_service_is_eight_seconds(one_api: Api) -> None:
-    """It is a setting of authenticator; service_role has none. The fixture short_timeout shortens it."""
+    """It is a setting of authenticator; service_role has none. The fixture short_timeout shortens
+    it.
+    """
     settings = "select array_to_string(rolconfig, ' ') from pg_roles where rolname = %s"
     assert "statement_timeout=8s" in one_api.sql(settings, "authenticator")[0][0]
     assert "timeout" not in str(one_api.sql(settings, "service_role")[0][0])
@@ -55,7 +65,9 @@ def test_the_statement_timeout_of_the_service_is_eight_seconds(one_api: Api) -> 
     ("function", "table", "number"),
     [("cleanup_old_jobs", "async_jobs", JOBS), ("cleanup_inactive_guests", "guest_users", GUESTS)],
 )
-def test_calls_with_a_limit_do_not_time_out(short_timeout: Api, function: str, table: str, number: int) -> None:
+def test_calls_with_a_limit_do_not_time_out(
+    short_timeout: Api, function: str, table: str, number: int
+) -> None:
     def remaining() -> int:
         [(count,)] = short_timeout.sql(f"select count(*) from public.{table}")
         return int(count)

@@ -1,4 +1,6 @@
-"""docs/client-guide.md: the code of each language runs as one program, from guest to user, on the real API."""
+"""docs/client-guide.md: the code of each language runs as one program, from guest to user, on the
+real API.
+"""
 
 import json
 import os
@@ -48,7 +50,13 @@ print(json.dumps(output))
 """
 
 RESULT: dict[str, Any] = {
-    "media": {"post_id": "1234567890", "type": "image", "video_url": None, "thumbnail_url": None, "images": []},
+    "media": {
+        "post_id": "1234567890",
+        "type": "image",
+        "video_url": None,
+        "thumbnail_url": None,
+        "images": [],
+    },
     "transcription": None,
     "vision": "…",
     "entities": [],
@@ -125,7 +133,13 @@ def run(command: list[str], script: Path, api: Api) -> dict[str, Any]:
         "USER_ID": str(user),
     }
     done = subprocess.run(
-        [*command, str(script)], env=environ, cwd=script.parent, capture_output=True, text=True, timeout=60, check=False
+        [*command, str(script)],
+        env=environ,
+        cwd=script.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     output: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -185,17 +199,23 @@ def test_the_documented_refusals_are_those_of_the_limits() -> None:
     """tests/api/test_owner_limits.py sends the requests."""
     rows = re.findall(r"^\| (PT\d+) \| (.+?) \|(?: (.+?))? \| (.+?) \|$", GUIDE, flags=re.MULTILINE)
     [source] = [source.text for source in load_sources().sources if source.stem == SOURCE]
-    raised = re.findall(r"raise exception '([^%']+)'\s+using errcode = '(PT\d+)'.*?hint = '(.+?)'", source, re.DOTALL)
+    raised = re.findall(
+        r"raise exception '([^%']+)'\s+using errcode = '(PT\d+)'.*?hint = '(.+?)'",
+        source,
+        re.DOTALL,
+    )
     assert sorted((code, message, hint) for code, message, _, hint in rows) == sorted(
         (code, message, hint) for message, code, hint in raised
     )
     for *_, detail, _ in rows:
         assert (
-            re.sub(r"guest: at most \d+", "%s: at most %s", detail) in source or re.sub(r"\d+", "%s", detail) in source
+            re.sub(r"guest: at most \d+", "%s: at most %s", detail) in source
+            or re.sub(r"\d+", "%s", detail) in source
         )
 
 
-# Debian has no safeupdate, which hosted APIs preload. It raises this error for a statement without WHERE.
+# Debian has no safeupdate, which hosted APIs preload. It raises this error for a statement without
+# WHERE.
 SAFEUPDATE = """
 create function public.safeupdate() returns trigger language plpgsql as
   $$ begin raise '% requires a WHERE clause', tg_op using errcode = 'cardinality_violation'; end $$;
@@ -207,5 +227,7 @@ create trigger safeupdate before update or delete on public.async_jobs for each 
 def test_the_error_of_safeupdate_has_the_documented_status(fresh: Api) -> None:
     fresh.sql(SAFEUPDATE)
     for method, content in (("PATCH", {"progress": 1}), ("DELETE", None)):
-        response = fresh.request(method, "async_jobs", json=content, headers=fresh.headers(service=True))
+        response = fresh.request(
+            method, "async_jobs", json=content, headers=fresh.headers(service=True)
+        )
         assert (response.status_code, response.json()["code"]) == (400, "21000")

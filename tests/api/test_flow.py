@@ -1,4 +1,6 @@
-"""The flow of the specification over HTTP with supabase-py: guest, job, worker, user, migration, cleanup."""
+"""The flow of the specification over HTTP with supabase-py: guest, job, worker, user, migration,
+cleanup.
+"""
 
 import uuid
 from typing import Any
@@ -10,7 +12,13 @@ from supabase import Client
 from tests.fix_api import Api, rows
 
 RESULT = {
-    "media": {"post_id": "1", "type": "video", "video_url": "https://…", "thumbnail_url": "https://…", "images": []},
+    "media": {
+        "post_id": "1",
+        "type": "video",
+        "video_url": "https://…",
+        "thumbnail_url": "https://…",
+        "images": [],
+    },
     "transcription": "Texto transcrito",
     "entities": [{"name": "n", "type": "person", "priority": "high", "category": "people"}],
     "metrics": {"likes": 100, "retweets": 50, "replies": 25, "views": 1000},
@@ -29,7 +37,12 @@ def guest(api: Api) -> uuid.UUID:
 def create_job(api: Api, guest: uuid.UUID) -> str:
     job = {"url": "https://x.com/user/status/123", "guest_id": str(guest)}
     (row,) = rows(api.client(guest=guest).table("async_jobs").insert(job).execute())
-    assert (row["status"], row["progress"], row["result"], row["user_id"]) == ("queued", 0, None, None)
+    assert (row["status"], row["progress"], row["result"], row["user_id"]) == (
+        "queued",
+        0,
+        None,
+        None,
+    )
     return str(row["id"])
 
 
@@ -45,12 +58,18 @@ def read_job(api: Api, job: str, **caller: Any) -> dict[str, object] | None:
 
 
 def update_job(api: Api, job: str, **changes: object) -> dict[str, object]:
-    (row,) = rows(api.client(service=True).table("async_jobs").update(changes).eq("id", job).execute())
+    (row,) = rows(
+        api.client(service=True).table("async_jobs").update(changes).eq("id", job).execute()
+    )
     return row
 
 
 def migrate(client: Client, guest: uuid.UUID, user: uuid.UUID) -> int:
-    (row,) = rows(client.rpc("migrate_guest_jobs", {"p_guest_id": str(guest), "p_user_id": str(user)}).execute())
+    (row,) = rows(
+        client.rpc(
+            "migrate_guest_jobs", {"p_guest_id": str(guest), "p_user_id": str(user)}
+        ).execute()
+    )
     return int(row["migrated_count"])
 
 
@@ -59,7 +78,9 @@ def test_a_guest_job_is_processed_and_migrated_to_a_user(api: Api, guest: uuid.U
     assert active_jobs(api, guest=guest) == [job]
     assert active_jobs(api, guest=uuid.uuid4()) == []
 
-    started = update_job(api, job, status="processing", progress=50, metadata={"server_id": "worker-1"})
+    started = update_job(
+        api, job, status="processing", progress=50, metadata={"server_id": "worker-1"}
+    )
     job_row = read_job(api, job, guest=guest)
     assert job_row == started
     assert job_row is not None
@@ -78,9 +99,15 @@ def test_a_guest_job_is_processed_and_migrated_to_a_user(api: Api, guest: uuid.U
     assert read_job(api, job, guest=guest) is None
     user_job = read_job(api, job, user=user)
     assert user_job is not None
-    assert (user_job["guest_id"], user_job["user_id"], user_job["result"]) == (None, str(user), RESULT)
+    assert (user_job["guest_id"], user_job["user_id"], user_job["result"]) == (
+        None,
+        str(user),
+        RESULT,
+    )
     assert migrate(api.client(guest=guest, user=user), guest, user) == 0
-    assert api.sql("select migrated_to_user_id from public.guest_users where guest_id = %s", guest) == [(user,)]
+    assert api.sql(
+        "select migrated_to_user_id from public.guest_users where guest_id = %s", guest
+    ) == [(user,)]
 
 
 def test_the_service_migrates_a_guest(api: Api, guest: uuid.UUID) -> None:
@@ -117,7 +144,9 @@ def test_migration_requires_the_guest_header(api: Api, guest: uuid.UUID) -> None
 
 def test_a_cancelled_job_stays_cancelled(api: Api, guest: uuid.UUID) -> None:
     job = create_job(api, guest)
-    query = api.client(guest=guest).table("async_jobs").update({"status": "cancelled"}).eq("id", job)
+    query = (
+        api.client(guest=guest).table("async_jobs").update({"status": "cancelled"}).eq("id", job)
+    )
     assert [row["status"] for row in rows(query.in_("status", ACTIVE).execute())] == ["cancelled"]
     late = api.client(service=True).table("async_jobs").update({"status": "completed"})
     assert rows(late.eq("id", job).eq("status", "processing").execute()) == []
@@ -138,11 +167,17 @@ def test_cleanup_deletes_old_finished_jobs_only(api: Api, guest: uuid.UUID) -> N
     update_job(api, old, status="completed")
     update_job(api, recent, status="completed")
     update_job(api, running, status="processing")
-    api.db.execute("alter table public.async_jobs disable trigger update_async_job_updated_at_trigger")
-    api.sql(
-        "update public.async_jobs set updated_at = now() - interval '8 days' where id = any(%s::uuid[])", [old, running]
+    api.db.execute(
+        "alter table public.async_jobs disable trigger update_async_job_updated_at_trigger"
     )
-    api.db.execute("alter table public.async_jobs enable trigger update_async_job_updated_at_trigger")
+    api.sql(
+        "update public.async_jobs set updated_at = now() - interval '8 days' where id ="
+        " any(%s::uuid[])",
+        [old, running],
+    )
+    api.db.execute(
+        "alter table public.async_jobs enable trigger update_async_job_updated_at_trigger"
+    )
 
     service = api.client(service=True)
     assert rows(service.rpc("cleanup_old_jobs", {"p_days": 7}).execute()) == [{"deleted_count": 1}]
@@ -155,12 +190,17 @@ def test_cleanup_deletes_inactive_guests_without_jobs(api: Api, guest: uuid.UUID
     busy = api.new_guest()
     create_job(api, busy)
     api.sql(
-        "update public.guest_users set last_seen_at = now() - interval '31 days' where guest_id = any(%s)",
+        "update public.guest_users set last_seen_at = now() - interval '31 days' where guest_id ="
+        " any(%s)",
         [guest, busy],
     )
     service = api.client(service=True)
-    assert rows(service.rpc("cleanup_inactive_guests", {"p_days": 30}).execute()) == [{"deleted_count": 1}]
-    remaining = api.sql("select guest_id from public.guest_users where guest_id = any(%s)", [guest, busy])
+    assert rows(service.rpc("cleanup_inactive_guests", {"p_days": 30}).execute()) == [
+        {"deleted_count": 1}
+    ]
+    remaining = api.sql(
+        "select guest_id from public.guest_users where guest_id = any(%s)", [guest, busy]
+    )
     assert remaining == [(busy,)]
 
 

@@ -1,4 +1,6 @@
-"""What a guest or user sends over the API with supabase-py is rejected, or has no effect on the jobs of others."""
+"""What a guest or user sends over the API with supabase-py is rejected, or has no effect on the
+jobs of others.
+"""
 
 import uuid
 from collections.abc import Callable, Sequence
@@ -24,7 +26,9 @@ for _ in range(100):
 
 @dataclass
 class Hostile:
-    """An owner with supabase-py, a job of its own, and the queued jobs of others that are older than it."""
+    """An owner with supabase-py, a job of its own, and the queued jobs of others that are older
+    than it.
+    """
 
     api: Api
     caller: dict[str, Any]
@@ -71,13 +75,19 @@ class Hostile:
             {"id": job, "claim_id": row["metadata"]["claim_id"], "result": {"ok": True}}
             for job, row in self.claims.items()
         ]
-        done: Any = self.api.client(service=True).rpc("complete_jobs", {"p_worker": "w", "p_jobs": jobs}).execute().data
+        done: Any = (
+            self.api.client(service=True)
+            .rpc("complete_jobs", {"p_worker": "w", "p_jobs": jobs})
+            .execute()
+            .data
+        )
         return int(done)
 
     def others_complete(self) -> bool:
         """Whether all jobs of others are completed with the result of the worker."""
         found = self.api.sql(
-            "select bool_and(status = 'completed' and result = '{\"ok\": true}') from public.async_jobs"
+            "select bool_and(status = 'completed' and result = '{\"ok\": true}') from"
+            " public.async_jobs"
             " where id = any(%s::uuid[])",
             self.others,
         )
@@ -96,7 +106,9 @@ def hostile(one_api: Api, request: pytest.FixtureRequest) -> Hostile:
         )
     ]
     owner = one_api.new_guest() if request.param == "guest" else one_api.new_user()
-    return Hostile(one_api, {request.param: owner}, str(one_api.new_job(**{request.param: owner})), others)
+    return Hostile(
+        one_api, {request.param: owner}, str(one_api.new_job(**{request.param: owner})), others
+    )
 
 
 def refused(send: Callable[[], object]) -> tuple[str, str]:
@@ -106,16 +118,34 @@ def refused(send: Callable[[], object]) -> tuple[str, str]:
     return str(caught.value.code), str(caught.value.message)
 
 
-TOO_LARGE = {"metadata": {"k": "x" * 64 * KIB}, "result": {"k": "x" * 8 * KIB * KIB}, "error": "x" * (16 * KIB + 1)}
+TOO_LARGE = {
+    "metadata": {"k": "x" * 64 * KIB},
+    "result": {"k": "x" * 8 * KIB * KIB},
+    "error": "x" * (16 * KIB + 1),
+}
 
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [(column, value) for column in ("metadata", "result") for value in ({"a": HUGE}, {"a": -HUGE}, DEEP)]
+    [
+        (column, value)
+        for column in ("metadata", "result")
+        for value in ({"a": HUGE}, {"a": -HUGE}, DEEP)
+    ]
     + list(TOO_LARGE.items()),
-    ids=["number", "negative", "depth", "result number", "result negative", "result depth", *TOO_LARGE],
+    ids=[
+        "number",
+        "negative",
+        "depth",
+        "result number",
+        "result negative",
+        "result depth",
+        *TOO_LARGE,
+    ],
 )
-def test_poison_and_large_values_are_refused_by_name(hostile: Hostile, column: str, value: Any) -> None:
+def test_poison_and_large_values_are_refused_by_name(
+    hostile: Hostile, column: str, value: Any
+) -> None:
     for send in (hostile.insert, hostile.update):
         code, message = refused(partial(send, **{column: value}))
         assert (code, f'"chk_valid_{column}"' in message) == ("23514", True), message
@@ -137,7 +167,9 @@ def test_numbers_with_exponents_are_refused_by_name(hostile: Hostile) -> None:
 
 
 def test_jobs_dated_1970_wait_for_their_turn(hostile: Hostile) -> None:
-    many = [{"url": "u", **hostile.owned, "created_at": "1970-01-01", "updated_at": "1970-01-01"}] * 500
+    many = [
+        {"url": "u", **hostile.owned, "created_at": "1970-01-01", "updated_at": "1970-01-01"}
+    ] * 500
     dated = rows(hostile.client.table("async_jobs").insert(many).execute())
     assert len(dated) == 500
     hostile.update(created_at="1970-01-01")
@@ -154,7 +186,9 @@ def test_no_row_is_immortal(hostile: Hostile, time: str) -> None:
     for row in (inserted, updated):
         for column in ("created_at", "updated_at"):
             assert soon - timedelta(minutes=10) < datetime.fromisoformat(row[column]) < soon
-    [deleted] = rows(hostile.api.client(service=True).rpc("cleanup_old_jobs", {"p_days": 0}).execute())
+    [deleted] = rows(
+        hostile.api.client(service=True).rpc("cleanup_old_jobs", {"p_days": 0}).execute()
+    )
     assert deleted == {"deleted_count": 2}
 
 
@@ -171,7 +205,9 @@ def test_no_guest_is_immortal(one_api: Api, time: str) -> None:
     ):
         [seen] = rows(request.execute())
         assert soon - timedelta(minutes=10) < datetime.fromisoformat(seen["last_seen_at"]) < soon
-    code, _ = refused(lambda: guests.insert({"guest_id": str(uuid.uuid4()), "created_at": time}).execute())
+    code, _ = refused(
+        lambda: guests.insert({"guest_id": str(uuid.uuid4()), "created_at": time}).execute()
+    )
     assert code == "42501"
 
 
@@ -186,10 +222,26 @@ def test_worker_state_is_neither_visible_nor_writable(hostile: Hostile) -> None:
     calls: dict[str, dict[str, Any]] = {
         "claim_jobs": {"p_worker": "w"},
         "heartbeat_job": {"p_job_id": hostile.job, "p_worker": "w", "p_claim_id": claim_id},
-        "complete_job": {"p_job_id": hostile.job, "p_worker": "w", "p_claim_id": claim_id, "p_result": {}},
-        "complete_jobs": {"p_worker": "w", "p_jobs": [{"id": hostile.job, "claim_id": claim_id, "result": {}}]},
-        "fail_job": {"p_job_id": hostile.job, "p_worker": "w", "p_claim_id": claim_id, "p_error": "e"},
-        "fail_jobs": {"p_worker": "w", "p_jobs": [{"id": hostile.job, "claim_id": claim_id, "error": "e"}]},
+        "complete_job": {
+            "p_job_id": hostile.job,
+            "p_worker": "w",
+            "p_claim_id": claim_id,
+            "p_result": {},
+        },
+        "complete_jobs": {
+            "p_worker": "w",
+            "p_jobs": [{"id": hostile.job, "claim_id": claim_id, "result": {}}],
+        },
+        "fail_job": {
+            "p_job_id": hostile.job,
+            "p_worker": "w",
+            "p_claim_id": claim_id,
+            "p_error": "e",
+        },
+        "fail_jobs": {
+            "p_worker": "w",
+            "p_jobs": [{"id": hostile.job, "claim_id": claim_id, "error": "e"}],
+        },
         "requeue_stale_jobs": {"p_timeout": "0"},
     }
     for function, arguments in calls.items():
@@ -197,7 +249,12 @@ def test_worker_state_is_neither_visible_nor_writable(hostile: Hostile) -> None:
     assert hostile.complete() == 4
 
 
-FORGED = {"server_id": "me", "claim_id": str(uuid.UUID(int=7)), "retry_count": -5, "last_check": "infinity"}
+FORGED = {
+    "server_id": "me",
+    "claim_id": str(uuid.UUID(int=7)),
+    "retry_count": -5,
+    "last_check": "infinity",
+}
 FREE_RUNS: dict[str, dict[str, Any]] = {
     "queued": {"status": "queued", "metadata": {}, "progress": 0},
     "completed": {"status": "completed", "progress": 100, "result": {"invented": True}},
@@ -206,7 +263,9 @@ FREE_RUNS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("change", FREE_RUNS)
-def test_an_owner_that_ends_its_claim_does_so_for_its_own_job_only(hostile: Hostile, change: str) -> None:
+def test_an_owner_that_ends_its_claim_does_so_for_its_own_job_only(
+    hostile: Hostile, change: str
+) -> None:
     hostile.claim()
     hostile.update(metadata=FORGED)
     assert len(hostile.update(**FREE_RUNS[change])) == 1
@@ -227,9 +286,13 @@ def test_forged_metadata_neither_ends_a_claim_nor_resets_the_retries(hostile: Ho
         beat = {"p_job_id": hostile.job, "p_worker": "w", "p_claim_id": claim_id}
         assert service.rpc("heartbeat_job", beat).execute().data is True
         hostile.update(metadata=FORGED)
-        [requeued] = rows(service.rpc("requeue_stale_jobs", {"p_timeout": "0", "p_max_retries": 2}).execute())
+        [requeued] = rows(
+            service.rpc("requeue_stale_jobs", {"p_timeout": "0", "p_max_retries": 2}).execute()
+        )
         assert requeued == {"requeued_count": 4, "failed_count": 0}
-        state = hostile.api.sql("select retry_count from private.worker_state where job_id = %s", hostile.job)
+        state = hostile.api.sql(
+            "select retry_count from private.worker_state where job_id = %s", hostile.job
+        )
         assert state == [(retries,)]
     hostile.claim()
     assert hostile.claims[hostile.job]["metadata"]["retry_count"] == 2

@@ -1,4 +1,6 @@
-"""The OpenAPI description at the root of the API: the tables and functions that each role can use, and no rows."""
+"""The OpenAPI description at the root of the API: the tables and functions that each role can use,
+and no rows.
+"""
 
 import pytest
 
@@ -6,7 +8,12 @@ from tests.fix_api import Api
 
 TABLES = {"/async_jobs", "/guest_users"}
 FUNCTIONS = {
-    *("/rpc/migrate_guest_jobs", "/rpc/cleanup_old_jobs", "/rpc/cleanup_inactive_guests", "/rpc/requeue_stale_jobs"),
+    *(
+        "/rpc/migrate_guest_jobs",
+        "/rpc/cleanup_old_jobs",
+        "/rpc/cleanup_inactive_guests",
+        "/rpc/requeue_stale_jobs",
+    ),
     *("/rpc/claim_jobs", "/rpc/heartbeat_job", "/rpc/complete_job", "/rpc/complete_jobs"),
     *("/rpc/fail_job", "/rpc/fail_jobs"),
 }

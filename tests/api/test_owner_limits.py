@@ -38,7 +38,9 @@ def owner(api: Api, kind: str) -> tuple[dict[str, str], dict[str, Any]]:
 def test_the_limits_are_statuses_with_a_message_and_a_hint(limited_api: Api, kind: str) -> None:
     headers, job = owner(limited_api, kind)
     returning = {**headers, "Prefer": "return=representation"}
-    two = limited_api.request("POST", "async_jobs", headers=headers, json=[{**job, "progress": n} for n in (1, 2)])
+    two = limited_api.request(
+        "POST", "async_jobs", headers=headers, json=[{**job, "progress": n} for n in (1, 2)]
+    )
     assert two.status_code == 429
     [row] = limited_api.request("POST", "async_jobs", headers=returning, json=job).json()
     refused = limited_api.request("POST", "async_jobs", headers=headers, json=job)
@@ -52,7 +54,9 @@ def test_the_limits_are_statuses_with_a_message_and_a_hint(limited_api: Api, kin
         },
     )
     path = f"async_jobs?id=eq.{row['id']}"
-    refused = limited_api.request("PATCH", path, headers=headers, json={"status": "cancelled", "progress": 50})
+    refused = limited_api.request(
+        "PATCH", path, headers=headers, json={"status": "cancelled", "progress": 50}
+    )
     assert (refused.status_code, refused.json()) == (
         403,
         {
@@ -63,7 +67,9 @@ def test_the_limits_are_statuses_with_a_message_and_a_hint(limited_api: Api, kin
         },
     )
     upsert = {**returning, "Prefer": "resolution=merge-duplicates,return=representation"}
-    cancelled = limited_api.request("POST", "async_jobs", headers=upsert, json={**row, "status": "cancelled"})
+    cancelled = limited_api.request(
+        "POST", "async_jobs", headers=upsert, json={**row, "status": "cancelled"}
+    )
     assert (cancelled.status_code, cancelled.json()[0]["status"]) == (200, "cancelled")
     after = limited_api.request("POST", "async_jobs", headers=headers, json=job)
     if kind == "user":
@@ -82,12 +88,20 @@ def test_the_limits_are_statuses_with_a_message_and_a_hint(limited_api: Api, kin
 
 def test_the_client_raises_an_error_with_the_hint(limited_api: Api) -> None:
     guest = limited_api.new_guest()
-    client, job = limited_api.client(guest=guest), {"url": "https://x.com/1", "guest_id": str(guest)}
+    client, job = (
+        limited_api.client(guest=guest),
+        {"url": "https://x.com/1", "guest_id": str(guest)},
+    )
     [row] = rows(client.table("async_jobs").insert(job).execute())
     with pytest.raises(APIError) as caught:
         client.table("async_jobs").insert(job).execute()
-    assert (caught.value.code, caught.value.hint) == ("PT429", "Wait until a job has ended, or cancel one.")
-    assert rows(client.table("async_jobs").update({"status": "cancelled"}).eq("id", row["id"]).execute())
+    assert (caught.value.code, caught.value.hint) == (
+        "PT429",
+        "Wait until a job has ended, or cancel one.",
+    )
+    assert rows(
+        client.table("async_jobs").update({"status": "cancelled"}).eq("id", row["id"]).execute()
+    )
     with pytest.raises(APIError) as caught:
         client.table("async_jobs").update({"status": "queued"}).eq("id", row["id"]).execute()
     assert caught.value.code == "PT403"
@@ -100,7 +114,9 @@ def test_the_service_has_no_limit(limited_api: Api) -> None:
     created = limited_api.request("POST", "async_jobs", headers=headers, json=jobs).json()
     assert len(created) == 3
     ids = ",".join(str(uuid.UUID(job["id"])) for job in created)
-    changed = limited_api.request("PATCH", f"async_jobs?id=in.({ids})", headers=headers, json={"progress": 7})
+    changed = limited_api.request(
+        "PATCH", f"async_jobs?id=in.({ids})", headers=headers, json={"progress": 7}
+    )
     assert [job["progress"] for job in changed.json()] == [7, 7, 7]
 
 
@@ -108,9 +124,20 @@ def test_the_service_has_no_limit(limited_api: Api) -> None:
 def test_verify_passes_over_the_api(limited_api: Api, cli: Run, tmp_path: Path) -> None:
     values = [f"{name} = {str(value).lower()}" for name, value in STRICTEST.items()]
     (tmp_path / "supabase-jobs.toml").write_text("\n".join(["[variables]", *values]))
-    words = ("verify", "--json", "--only", "access", "--api-url", limited_api.url, "--db-url", limited_api.db_url)
+    words = (
+        "verify",
+        "--json",
+        "--only",
+        "access",
+        "--api-url",
+        limited_api.url,
+        "--db-url",
+        limited_api.db_url,
+    )
     ran = cli(*words, **environ(limited_api))
     assert (ran.code, ran.json["findings"]) == (0, [])
     grids = {grid["title"]: grid for grid in ran.json["matrix"]}
-    [row] = [r for r in grids["public.async_jobs (API)"]["rows"] if r["identity"] == "guest, its own job"]
+    [row] = [
+        r for r in grids["public.async_jobs (API)"]["rows"] if r["identity"] == "guest, its own job"
+    ]
     assert row["outcomes"]["update"] == "PT403"

@@ -15,16 +15,24 @@ Raw = Callable[[bytes], tuple[int, Any]]
 
 @pytest.fixture
 def raw(one_api: Api) -> Iterator[Callable[..., tuple[int, Any]]]:
-    """`raw(b"X-Guest-Id: %(a)s")`: status and JSON of GET async_jobs?select=guest_id with these header lines."""
+    """`raw(b"X-Guest-Id: %(a)s")`: status and JSON of GET async_jobs?select=guest_id with these
+    header lines.
+    """
     a, b = one_api.new_guest(), one_api.new_guest()
     one_api.new_job(guest=a)
     one_api.new_job(guest=b)
     ids = {b"a": str(a).encode(), b"b": str(b).encode()}
 
     def send(lines: bytes) -> tuple[int, Any]:
-        head = b"GET /rest/v1/async_jobs?select=guest_id HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-        with socket.create_connection(("127.0.0.1", int(one_api.url.rsplit(":", 1)[1])), timeout=10) as connection:
-            connection.sendall(b"%bapikey: %b\r\n%b\r\n\r\n" % (head, one_api.keys.anon.encode(), lines % ids))
+        head = (
+            b"GET /rest/v1/async_jobs?select=guest_id HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        )
+        with socket.create_connection(
+            ("127.0.0.1", int(one_api.url.rsplit(":", 1)[1])), timeout=10
+        ) as connection:
+            connection.sendall(
+                b"%bapikey: %b\r\n%b\r\n\r\n" % (head, one_api.keys.anon.encode(), lines % ids)
+            )
             response = b"".join(iter(lambda: connection.recv(65536), b""))
         head, _, body = response.partition(b"\r\n\r\n")
         if b"chunked" in head.lower():
@@ -56,7 +64,9 @@ def raw(one_api: Api) -> Iterator[Callable[..., tuple[int, Any]]]:
         (b"X-Other: x\r\nX-Guest-Idd: %(a)s", []),
     ],
 )
-def test_unusual_header_lines_are_a_guest_or_anon(raw: Raw, lines: bytes, guests: list[str]) -> None:
+def test_unusual_header_lines_are_a_guest_or_anon(
+    raw: Raw, lines: bytes, guests: list[str]
+) -> None:
     assert raw(lines) == (200, guests)
 
 
@@ -73,7 +83,9 @@ def test_a_repeated_header_is_at_most_one_guest(raw: Raw, order: tuple[bytes, by
     assert len(guests) <= 1
 
 
-@pytest.mark.parametrize("lines", [b"X-Guest-Id : %(a)s", b"X-Guest-Id %(a)s", b"X-A: 1\r\n X-Guest-Id: %(a)s"])
+@pytest.mark.parametrize(
+    "lines", [b"X-Guest-Id : %(a)s", b"X-Guest-Id %(a)s", b"X-A: 1\r\n X-Guest-Id: %(a)s"]
+)
 def test_a_malformed_header_line_is_rejected_or_anon(raw: Raw, lines: bytes) -> None:
     status, guests = raw(lines)
     assert status == 400 or (status, guests) == (200, [])

@@ -31,7 +31,10 @@ def naps(api_on: Callable[[int], Api]) -> dict[str, Nap]:
         response = api.request("GET", f"rpc/nap?seconds={seconds}", headers=headers)
         return Nap(response, time.monotonic() - started)
 
-    api.sql("create function public.nap(seconds float8) returns void language sql as 'select pg_sleep(seconds)'")
+    api.sql(
+        "create function public.nap(seconds float8) returns void language sql as 'select"
+        " pg_sleep(seconds)'"
+    )
     try:
         deadline = time.monotonic() + 10
         while nap(0, api.headers()).response.status_code == 404:

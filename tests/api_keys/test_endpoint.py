@@ -58,7 +58,9 @@ def test_white_space_around_a_key_is_removed() -> None:
 @pytest.mark.parametrize("name", ["SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY"])
 @pytest.mark.parametrize("odd", ["hid\nden", "hid den", "hídden", "hid\0den"])
 def test_a_key_with_invalid_characters_is_rejected(name: str, odd: str) -> None:
-    with pytest.raises(ConfigError, match=f"{name} contains characters that no key contains") as caught:
+    with pytest.raises(
+        ConfigError, match=f"{name} contains characters that no key contains"
+    ) as caught:
         keys_from_environment(environ(**{name: odd}))
     assert odd not in f"{caught.value} {caught.value.hint}"
 
@@ -70,14 +72,20 @@ def test_swapped_keys_are_rejected() -> None:
         keys_from_environment(environ(SUPABASE_SERVICE_ROLE_KEY=KEYS.anon))
 
 
-@pytest.mark.parametrize("key", ["sb_secret_x", "", "a.b.c", jwt.encode({}, SECRET), jwt.encode({"role": 1}, SECRET)])
+@pytest.mark.parametrize(
+    "key", ["sb_secret_x", "", "a.b.c", jwt.encode({}, SECRET), jwt.encode({"role": 1}, SECRET)]
+)
 def test_a_key_without_a_role_claim_is_accepted(key: str) -> None:
     assert claimed_role(key) is None
     assert keys_from_environment(environ(SUPABASE_ANON_KEY=key)).anon == key
 
 
-@pytest.mark.parametrize(("url", "proxied"), [("http://localhost:1", False), ("https://abc.example", True)])
-def test_no_proxy_is_used_for_this_machine(monkeypatch: pytest.MonkeyPatch, url: str, proxied: bool) -> None:
+@pytest.mark.parametrize(
+    ("url", "proxied"), [("http://localhost:1", False), ("https://abc.example", True)]
+)
+def test_no_proxy_is_used_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch, url: str, proxied: bool
+) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     with Endpoint(url, KEYS).client() as client:
         assert client.trust_env is proxied
@@ -85,4 +93,7 @@ def test_no_proxy_is_used_for_this_machine(monkeypatch: pytest.MonkeyPatch, url:
 
 
 def test_repr_contains_no_key() -> None:
-    assert repr(Endpoint("http://localhost:1", KEYS)) == "Endpoint(url='http://localhost:1', keys=Keys())"
+    assert (
+        repr(Endpoint("http://localhost:1", KEYS))
+        == "Endpoint(url='http://localhost:1', keys=Keys())"
+    )

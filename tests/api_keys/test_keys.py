@@ -29,9 +29,14 @@ def test_keys_contain_their_role_and_expire_after_ten_years() -> None:
 def test_a_user_token_has_the_claims_of_supabase_auth() -> None:
     user = uuid.uuid4()
     found = claims(
-        new_keys(SECRET).user_token(user, email="a@example.org", is_anonymous=True), audience="authenticated"
+        new_keys(SECRET).user_token(user, email="a@example.org", is_anonymous=True),
+        audience="authenticated",
     )
-    assert (found["sub"], found["role"], found["email"]) == (str(user), "authenticated", "a@example.org")
+    assert (found["sub"], found["role"], found["email"]) == (
+        str(user),
+        "authenticated",
+        "a@example.org",
+    )
     assert found["is_anonymous"] is True
     assert 3500 < int(str(found["exp"])) - time.time() <= 3600
 

@@ -1,4 +1,5 @@
-"""The example projects of tests/data/projects and their catalogues: faults that open a hole, and harmless changes.
+"""The example projects of tests/data/projects and their catalogues: faults that open a hole, and
+harmless changes.
 
 A project has `supabase/migrations`, and `faults.toml`:
 
@@ -67,10 +68,15 @@ class Project:
     harmless: Mapping[str, str]
 
     def prove(self, connection: Connection, fault: Fault) -> int:
-        """Run the proof of a fault as its caller, and undo it; the number of rows that the last statement reached."""
+        """Run the proof of a fault as its caller, and undo it; the number of rows that the last
+        statement reached.
+        """
         with connection.transaction(force_rollback=True):
             for name, id_ in self.users.items():
-                connection.execute("insert into auth.users (id, email) values (%s, %s)", (id_, f"{name}@example.com"))
+                connection.execute(
+                    "insert into auth.users (id, email) values (%s, %s)",
+                    (id_, f"{name}@example.com"),
+                )
             connection.execute(self.rows.encode())
             caller = self.callers[fault.caller]
             role = "authenticated" if "user" in caller else "anon"
@@ -79,7 +85,9 @@ class Project:
                 claims["sub"] = self.users[caller["user"]]
             settings = json.dumps(claims), json.dumps(caller.get("headers", {}))
             connection.execute(
-                "select set_config('request.jwt.claims', %s, true), set_config('request.headers', %s, true)", settings
+                "select set_config('request.jwt.claims', %s, true), set_config('request.headers',"
+                " %s, true)",
+                settings,
             )
             connection.execute(f"set local role {role}".encode())
             try:
@@ -104,7 +112,9 @@ def project(name: str) -> Project:
         for fault, entry in table.get("faults", {}).items()
     )  # fmt: skip
     harmless = {change: entry["sql"] for change, entry in table.get("harmless", {}).items()}
-    callers = {"anon": {}} | {user: {"user": user} for user in table["users"]} | table.get("callers", {})
+    callers = (
+        {"anon": {}} | {user: {"user": user} for user in table["users"]} | table.get("callers", {})
+    )
     return Project(name, table["users"], callers, table["rows"], faults, harmless)
 
 

@@ -18,7 +18,9 @@ from tests.programs import DEFAULT_MAJOR
 
 @pytest.fixture(scope="session")
 def project_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
-    """`project_url("teams")`: the URL of a database with the migrations of a project, made once for the session."""
+    """`project_url("teams")`: the URL of a database with the migrations of a project, made once for
+    the session.
+    """
     made: dict[str, str] = {}
 
     def url(name: str) -> str:
@@ -36,9 +38,14 @@ def project_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def project(project_url: Callable[[str], str], request: pytest.FixtureRequest) -> Iterator[Connection]:
+def project(
+    project_url: Callable[[str], str], request: pytest.FixtureRequest
+) -> Iterator[Connection]:
     """A transaction on the database of the project that the parameter names; undone after the test."""
-    with connect(project_url(request.param)) as connection, connection.transaction(force_rollback=True):
+    with (
+        connect(project_url(request.param)) as connection,
+        connection.transaction(force_rollback=True),
+    ):
         yield connection
 
 

@@ -11,20 +11,26 @@ _PLPGSQL = "language plpgsql security definer set search_path = public as"
 LEAKS = {
     "search(text)": f"create function public.search(q text) returns setof todos {_SQL} "
     "$$ select * from todos where title ilike '%' || q || '%' $$",
-    "latest(integer,text)": "create function public.latest(most integer default 10, sorted text default 'title')"
-    f" returns setof todos {_SQL} $$ select * from todos where sorted = 'title' order by id limit most $$",
-    "listed(boolean)": f"create function public.listed(everything boolean) returns setof todos {_SQL} "
+    "latest(integer,text)": "create function public.latest(most integer default 10, sorted text"
+    " default 'title')"
+    f" returns setof todos {_SQL} $$ select * from todos where sorted = 'title' order by id limit"
+    " most $$",
+    "listed(boolean)": "create function public.listed(everything boolean) returns setof todos"
+    f" {_SQL} "
     "$$ select * from todos where everything $$",
     "by_ids(uuid[])": f"create function public.by_ids(list_ids uuid[]) returns setof todos {_SQL} "
     "$$ select * from todos where list_id = any(list_ids) $$",
     "matching(jsonb)": f"create function public.matching(filter jsonb) returns setof todos {_SQL} "
     "$$ select * from todos as t where to_jsonb(t) @> filter $$",
-    "by_document(jsonb)": f"create function public.by_document(payload jsonb) returns setof todos {_SQL} "
+    "by_document(jsonb)": "create function public.by_document(payload jsonb) returns setof todos"
+    f" {_SQL} "
     "$$ select * from todos where list_id = (payload ->> 'list_id')::uuid $$",
-    "todos_of(public.lists)": f"create function public.todos_of(list public.lists) returns setof todos {_SQL} "
+    "todos_of(public.lists)": "create function public.todos_of(list public.lists) returns setof"
+    f" todos {_SQL} "
     "$$ select * from todos where list_id = list.id $$",
     "in_order(public.direction,text)": "create type public.direction as enum ('none', 'up');"
-    f"create function public.in_order(direction public.direction, q text) returns setof todos {_SQL} "
+    "create function public.in_order(direction public.direction, q text) returns setof todos"
+    f" {_SQL} "
     "$$ select * from todos where direction = 'up' and title like '%' || q || '%' $$",
     "in_mode(text)": f"create function public.in_mode(mode text) returns setof todos {_SQL} "
     "$$ select * from todos where mode = 'full' $$",
@@ -52,7 +58,8 @@ RUNS = {
     "filtered(text)": f"create function public.filtered(given text) returns setof todos {_PLPGSQL} "
     "$$ begin return query execute 'select * from todos where ' || given; end $$",
     "titled(text)": f"create function public.titled(given text) returns setof text {_PLPGSQL} "
-    "$$ begin return query execute 'select title from todos where title = ''' || given || ''''; end $$",
+    "$$ begin return query execute 'select title from todos where title = ''' || given || '''';"
+    " end $$",
 }
 SAFE = {
     "own(text)": f"create function public.own(q text) returns setof todos {_SQL} "
@@ -61,7 +68,8 @@ SAFE = {
     "same(uuid)": f"create function public.same(account uuid) returns uuid {_SQL} "
     "$$ select account from accounts limit 1 $$",
     "quoted(text)": f"create function public.quoted(given text) returns setof text {_PLPGSQL} "
-    "$$ begin return query execute 'select title from todos where title = $1 and false' using given; end $$",
+    "$$ begin return query execute 'select title from todos where title = $1 and false' using"
+    " given; end $$",
 }
 
 
@@ -70,11 +78,19 @@ def test_leaks_that_only_some_arguments_show(project: Connection) -> None:
     known = {f.id for f in run_audit(project).findings}
     for statement in (LEAKS | IDS | COUNTS | RUNS | SAFE).values():
         project.execute(statement.encode())
-    found = {f.id: f for f in run_audit(project).findings if f.severity is not Severity.INFO and f.id not in known}
+    found = {
+        f.id: f
+        for f in run_audit(project).findings
+        if f.severity is not Severity.INFO and f.id not in known
+    }
     assert set(found) == {
         *(f"function-reads:public.{name}" for name in LEAKS), *(f"function-ids:public.{name}" for name in IDS),
         *(f"function-exists:public.{name}" for name in COUNTS), *(f"function-sql:public.{name}" for name in RUNS),
     }  # fmt: skip
     for finding in found.values():
         project.execute(finding.fix.encode())
-    assert not [f for f in run_audit(project).findings if f.severity is not Severity.INFO and f.id not in known]
+    assert not [
+        f
+        for f in run_audit(project).findings
+        if f.severity is not Severity.INFO and f.id not in known
+    ]

@@ -10,16 +10,22 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Audit, AuditFinding, Severity
 
 NOTES = {"public.notes": {"stranger": "none", "owner": "read update(body,title) delete"}}
-LEAK = AuditFinding("write:public.notes:update", Severity.ERROR, "public.notes", "leak", "fix it", 'policy "x"')
+LEAK = AuditFinding(
+    "write:public.notes:update", Severity.ERROR, "public.notes", "leak", "fix it", 'policy "x"'
+)
 
 
 def _audit(
-    access: dict[str, dict[str, str]], *findings: AuditFinding, functions: dict[str, str] | None = None
+    access: dict[str, dict[str, str]],
+    *findings: AuditFinding,
+    functions: dict[str, str] | None = None,
 ) -> Audit:
     return Audit(findings, (), (), (), 1, 1, 1.0, access, functions or {})
 
 
-def _found(result: Audit, baseline: Baseline, *, strict: bool = False, narrowed: bool = False) -> list[str]:
+def _found(
+    result: Audit, baseline: Baseline, *, strict: bool = False, narrowed: bool = False
+) -> list[str]:
     compared = apply(result, baseline, strict=strict, narrowed=narrowed)
     return [f"{f.severity} {f.id}" for f in compared.findings]
 
@@ -30,17 +36,23 @@ def test_equal_access_is_no_finding() -> None:
 
 def test_wider_access_is_an_error() -> None:
     wider = {"public.notes": {"stranger": "read", "owner": "read update(body,title) delete"}}
-    assert _found(_audit(wider), Baseline(NOTES)) == ["error baseline:public.notes:stranger:read:wider"]
+    assert _found(_audit(wider), Baseline(NOTES)) == [
+        "error baseline:public.notes:stranger:read:wider"
+    ]
 
 
 def test_another_column_is_wider_access() -> None:
     wider = {"public.notes": {"stranger": "none", "owner": "read update(body,role,title) delete"}}
-    assert _found(_audit(wider), Baseline(NOTES)) == ["error baseline:public.notes:owner:update(role):wider"]
+    assert _found(_audit(wider), Baseline(NOTES)) == [
+        "error baseline:public.notes:owner:update(role):wider"
+    ]
 
 
 def test_update_of_every_column_includes_each_column() -> None:
     every = {"public.notes": {"stranger": "none", "owner": "read update delete"}}
-    assert _found(_audit(every), Baseline(NOTES)) == ["error baseline:public.notes:owner:update:wider"]
+    assert _found(_audit(every), Baseline(NOTES)) == [
+        "error baseline:public.notes:owner:update:wider"
+    ]
     found = _found(_audit(NOTES), Baseline(every))
     assert found == ["warning baseline:public.notes:owner:update:narrower"]
 
@@ -49,17 +61,29 @@ def test_another_value_of_a_column_is_wider_access() -> None:
     draft = {"public.notes": {"owner": "read update(status=draft)"}}
     every = {"public.notes": {"owner": "read update(status)"}}
     more = {"public.notes": {"owner": "read update(status=draft,status=published)"}}
-    assert _found(_audit(more), Baseline(draft)) == ["error baseline:public.notes:owner:update(status=published):wider"]
-    assert _found(_audit(every), Baseline(draft)) == ["error baseline:public.notes:owner:update(status):wider"]
-    assert _found(_audit(draft), Baseline(every)) == ["warning baseline:public.notes:owner:update(status):narrower"]
+    assert _found(_audit(more), Baseline(draft)) == [
+        "error baseline:public.notes:owner:update(status=published):wider"
+    ]
+    assert _found(_audit(every), Baseline(draft)) == [
+        "error baseline:public.notes:owner:update(status):wider"
+    ]
+    assert _found(_audit(draft), Baseline(every)) == [
+        "warning baseline:public.notes:owner:update(status):narrower"
+    ]
 
 
 def test_another_readable_column_is_wider_access() -> None:
-    some, more = ({"public.notes": {"anon": f"read({columns})"}} for columns in ("body", "body,email"))
+    some, more = (
+        {"public.notes": {"anon": f"read({columns})"}} for columns in ("body", "body,email")
+    )
     every = {"public.notes": {"anon": "read"}}
-    assert _found(_audit(more), Baseline(some)) == ["error baseline:public.notes:anon:read(email):wider"]
+    assert _found(_audit(more), Baseline(some)) == [
+        "error baseline:public.notes:anon:read(email):wider"
+    ]
     assert _found(_audit(every), Baseline(some)) == ["error baseline:public.notes:anon:read:wider"]
-    assert _found(_audit(some), Baseline(every)) == ["warning baseline:public.notes:anon:read:narrower"]
+    assert _found(_audit(some), Baseline(every)) == [
+        "warning baseline:public.notes:anon:read:narrower"
+    ]
     [finding] = apply(_audit(every), Baseline(some), strict=False, narrowed=False).findings
     assert finding.message == "anon: read of every column is allowed; it was not"
     [finding] = apply(_audit(some), Baseline(every), strict=False, narrowed=False).findings
@@ -75,7 +99,16 @@ def test_narrower_access_is_a_warning_unless_strict(strict: bool, severity: str)
 
 def test_caller_that_no_audit_has_is_a_warning() -> None:
     result = _audit({"public.notes": {"stranger": "none", "owner": "read"}})
-    known = Baseline({"public.notes": {"stranger": "none", "owner": "read", "ownr": "read delete", "old": "none"}})
+    known = Baseline(
+        {
+            "public.notes": {
+                "stranger": "none",
+                "owner": "read",
+                "ownr": "read delete",
+                "old": "none",
+            }
+        }
+    )
     [finding] = apply(result, known, strict=False, narrowed=False).findings
     assert (str(finding.severity), finding.id) == ("warning", "baseline:public.notes:ownr:unknown")
     assert "probably 'owner' is meant" in finding.message
@@ -88,11 +121,17 @@ def test_object_that_the_baseline_lacks_is_an_error_if_strangers_reach_it() -> N
 
 
 def test_function_that_the_baseline_lacks_is_an_info_with_its_callers() -> None:
-    new = _audit({}, functions={"public.f()": "authenticated", "public.g(uuid)": "anon authenticated"})
+    new = _audit(
+        {}, functions={"public.f()": "authenticated", "public.g(uuid)": "anon authenticated"}
+    )
     found = apply(new, Baseline(), strict=False, narrowed=False).findings
     assert [(str(f.severity), f.id, f.message) for f in found] == [
         ("info", "baseline:new:public.f()", "is not in the baseline; callers: authenticated"),
-        ("info", "baseline:new:public.g(uuid)", "is not in the baseline; callers: anon, authenticated"),
+        (
+            "info",
+            "baseline:new:public.g(uuid)",
+            "is not in the baseline; callers: anon, authenticated",
+        ),
     ]
     written = tomllib.loads(render(new, Baseline()))
     assert _found(new, Baseline(functions=written["functions"])) == []
@@ -118,11 +157,15 @@ def test_new_leak_is_an_error_and_an_accepted_one_an_info_with_its_reason() -> N
     accepted = apply(
         _audit(NOTES, LEAK), Baseline(NOTES, {}, {LEAK.id: "a wiki"}), strict=False, narrowed=False
     ).findings
-    assert [(f.severity, f.message) for f in accepted] == [(Severity.INFO, "leak (accepted: a wiki)")]
+    assert [(f.severity, f.message) for f in accepted] == [
+        (Severity.INFO, "leak (accepted: a wiki)")
+    ]
 
 
 def test_accepted_leak_needs_a_reason() -> None:
-    assert _found(_audit(NOTES, LEAK), Baseline(NOTES, {}, {LEAK.id: " "})) == [f"warning {LEAK.id}"]
+    assert _found(_audit(NOTES, LEAK), Baseline(NOTES, {}, {LEAK.id: " "})) == [
+        f"warning {LEAK.id}"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +186,12 @@ def test_invalid_baseline_is_refused(tmp_path: Path, text: str, message: str) ->
 
 def test_new_kind_of_caller_has_what_everyone_of_its_role_has() -> None:
     known = Baseline({"public.notes": {"anon": "read", "stranger": "read join"}})
-    now = {"anon": "read", "stranger": "read join", "user with role = admin": "read delete", "anon with x = y": "read"}
+    now = {
+        "anon": "read",
+        "stranger": "read join",
+        "user with role = admin": "read delete",
+        "anon with x = y": "read",
+    }
     found = _found(_audit({"public.notes": now}), known)
     assert found == ["error baseline:public.notes:user with role = admin:delete:wider"]
     own = {"anon": "read", "stranger": "read join", "user with role = admin, own rows": "read"}

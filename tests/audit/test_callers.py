@@ -63,7 +63,9 @@ def test_holder_of_a_key_that_is_stored_as_a_hash_is_a_caller(
     api_keys: Connection, type_: str, expression: str
 ) -> None:
     api_keys.execute(HASHED.format(type_, expression).encode())
-    result = audit(api_keys, Options(is_local=True, functions=False, tables=["public.feature_flags"]))
+    result = audit(
+        api_keys, Options(is_local=True, functions=False, tables=["public.feature_flags"])
+    )
     access = result.access["public.feature_flags"]
     assert access["anon with the row's header"] == "read"
     assert access["anon with another header"] == "none"
@@ -72,9 +74,13 @@ def test_holder_of_a_key_that_is_stored_as_a_hash_is_a_caller(
 
 def test_role_of_one_group_that_counts_in_another_is_an_error(teams: Connection) -> None:
     teams.execute(ANY_GROUP.encode())
-    [finding] = [f for f in run_audit(teams).findings if f.id == "two-groups:public.projects:delete"]
+    [finding] = [
+        f for f in run_audit(teams).findings if f.id == "two-groups:public.projects:delete"
+    ]
     assert finding.severity is Severity.ERROR
-    assert finding.message == "A viewer of one group who is owner of another can delete rows as owner"
+    assert (
+        finding.message == "A viewer of one group who is owner of another can delete rows as owner"
+    )
     assert '"projects: owners of a team"' in finding.cause
 
 
@@ -94,10 +100,14 @@ def test_anonymous_sign_in_is_a_caller_if_policies_mention_it(todos: Connection)
     assert "insert" not in access["anonymous sign-in, own rows"]
     assert access["anonymous sign-in"] == "none"
     todos.execute(
-        "create policy \"guests\" on public.lists for select using ((auth.jwt() ->> 'is_anonymous')::boolean)"
+        'create policy "guests" on public.lists for select using ((auth.jwt() ->>'
+        " 'is_anonymous')::boolean)"
     )
     [finding] = [f for f in run_audit(todos).findings if f.severity is Severity.ERROR]
-    assert finding.message == "Anyone, after an anonymous sign-in, can read other users' rows, which others cannot"
+    assert (
+        finding.message
+        == "Anyone, after an anonymous sign-in, can read other users' rows, which others cannot"
+    )
 
 
 def test_constant_with_a_dollar_sign_is_a_value(todos: Connection) -> None:
@@ -113,14 +123,19 @@ def test_constant_with_a_dollar_sign_is_a_value(todos: Connection) -> None:
 def test_roles_of_a_lookup_table_are_callers(todos: Connection) -> None:
     todos.execute(ROLES.encode())
     access = run_audit(todos).access["public.lists"]
-    assert (access["user with user_role = moderator"], access["user with user_role = reader"]) == ("read", "none")
+    assert (access["user with user_role = moderator"], access["user with user_role = reader"]) == (
+        "read",
+        "none",
+    )
 
 
 def test_service_role_is_in_the_matrix_and_not_in_the_baseline(todos: Connection) -> None:
     todos.execute("revoke delete on public.lists from service_role")
     result = run_audit(todos)
     of_service = {
-        c.action.split()[0]: c.outcome for c in result.cells if (c.caller, c.object) == ("service_role", "public.lists")
+        c.action.split()[0]: c.outcome
+        for c in result.cells
+        if (c.caller, c.object) == ("service_role", "public.lists")
     }
     assert of_service == {"select": "rows", "insert": "rows", "update": "rows", "delete": "denied"}
     assert "service_role" not in result.access["public.lists"]

@@ -59,32 +59,47 @@ def test_audit_exits_1_for_a_leak_and_prints_json(cli: Run, folder: Path) -> Non
     ran = cli("audit", "--json", cwd=folder)
     assert ran.code == 1
     assert ran.json["ok"] is False
-    assert "escalation:public.team_members:insert" in {finding["id"] for finding in ran.json["findings"]}
+    assert "escalation:public.team_members:insert" in {
+        finding["id"] for finding in ran.json["findings"]
+    }
     assert ran.json["coverage"]["tables"] == ran.json["coverage"]["planted"] == 7
     assert {"object", "caller", "whose", "action", "outcome"} == set(ran.json["matrix"][0])
 
 
 @pytest.mark.parametrize("words", [(), ("--json",), ("--update-baseline",)])
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_audit_without_migrations_is_refused(cli: Run, tmp_path: Path, words: tuple[str, ...], is_folder: bool) -> None:
+def test_audit_without_migrations_is_refused(
+    cli: Run, tmp_path: Path, words: tuple[str, ...], is_folder: bool
+) -> None:
     if is_folder:
         (tmp_path / "supabase" / "migrations").mkdir(parents=True)
     ran = cli("audit", *words)
     assert ran.code == 2
-    for text in ("no migrations in supabase/migrations", "Run it in the project's folder, or pass --db-url URL."):
+    for text in (
+        "no migrations in supabase/migrations",
+        "Run it in the project's folder, or pass --db-url URL.",
+    ):
         assert text in ran.out + ran.err
     assert not (tmp_path / "supabase" / "access.toml").exists()
 
 
-def test_audit_of_a_database_in_which_requests_reach_nothing_fails(cli: Run, platform_url: str) -> None:
+def test_audit_of_a_database_in_which_requests_reach_nothing_fails(
+    cli: Run, platform_url: str
+) -> None:
     ran = cli("audit", "--json", "--db-url", platform_url)
     assert (ran.code, ran.json["ok"], ran.json["matrix"]) == (1, False, [])
     [untested] = ran.json["coverage"]["not_tested"]
     assert (untested["object"], untested["fails"]) == ("database", True)
-    assert untested["why"] == "requests reach no table, view or function in the schemas public, graphql_public"
+    assert (
+        untested["why"]
+        == "requests reach no table, view or function in the schemas public, graphql_public"
+    )
     text = cli("audit", "--db-url", platform_url).out
     assert "not tested: database: requests reach no table" in text
-    assert "\nFAILED: 0 errors, 0 other findings, 1 object not tested; rows for 0 of 0 tables, 0 cells, " in text
+    assert (
+        "\nFAILED: 0 errors, 0 other findings, 1 object not tested; rows for 0 of 0 tables, 0"
+        " cells, " in text
+    )
     assert "[excluded]" not in text  # which names tables
 
 
@@ -96,22 +111,36 @@ def test_seed_inserts_the_rows_that_generated_rows_need(cli: Run, tmp_path: Path
     ran = cli("audit", "--seed", cwd=tmp_path)
     assert (ran.code, "no seed file matches" in ran.err) == (2, True)
 
-    (tmp_path / "supabase" / "seed.sql").write_text("insert into plans values ('free');\n\nselect 1/0;\n")
+    (tmp_path / "supabase" / "seed.sql").write_text(
+        "insert into plans values ('free');\n\nselect 1/0;\n"
+    )
     ran = cli("audit", "--seed", "--json", cwd=tmp_path)
     assert ran.code == 6
-    assert (ran.json["error"]["file"].endswith("supabase/seed.sql"), ran.json["error"]["line"]) == (True, 3)
-    assert ran.json["error"]["message"].startswith("seed.sql failed and was rolled back: division by zero")
+    assert (ran.json["error"]["file"].endswith("supabase/seed.sql"), ran.json["error"]["line"]) == (
+        True,
+        3,
+    )
+    assert ran.json["error"]["message"].startswith(
+        "seed.sql failed and was rolled back: division by zero"
+    )
 
-    (tmp_path / "supabase" / "config.toml").write_text('[db.seed]\nsql_paths = ["./seeds/*.sql", "seed.sql"]\n')
+    (tmp_path / "supabase" / "config.toml").write_text(
+        '[db.seed]\nsql_paths = ["./seeds/*.sql", "seed.sql"]\n'
+    )
     (tmp_path / "supabase" / "seed.sql").write_text("select 1 / count(*) from plans;\n")
     (tmp_path / "supabase" / "seeds").mkdir()
     (tmp_path / "supabase" / "seeds" / "a.sql").write_text("insert into plans values ('free');\n")
-    without, seeded = (cli("audit", "--json", *seed, cwd=tmp_path).json["coverage"] for seed in ((), ("--seed",)))
+    without, seeded = (
+        cli("audit", "--json", *seed, cwd=tmp_path).json["coverage"] for seed in ((), ("--seed",))
+    )
     assert (without["planted"], seeded["planted"]) == (0, 1)
 
 
 def test_seed_conflicts_with_a_database(cli: Run, folder: Path) -> None:
-    for other in (("--db-url", "postgresql://postgres@127.0.0.1:1/postgres"), ("--migrations-from", "main")):
+    for other in (
+        ("--db-url", "postgresql://postgres@127.0.0.1:1/postgres"),
+        ("--migrations-from", "main"),
+    ):
         ran = cli("audit", "--seed", *other, cwd=folder)
         assert (ran.code, "--seed" in ran.err) == (2, True)
 
@@ -126,13 +155,19 @@ def test_sarif_and_annotations_have_the_line_of_the_policy(cli: Run, folder: Pat
     )  # fmt: skip
     assert ran.code == 1, ran.err
     results = json.loads((folder / "audit.sarif").read_text())["runs"][0]["results"]
-    places = [result["locations"][0]["physicalLocation"] for result in results if result["level"] == "error"]
+    places = [
+        result["locations"][0]["physicalLocation"]
+        for result in results
+        if result["level"] == "error"
+    ]
     assert {(p["artifactLocation"]["uri"], p["region"]["startLine"]) for p in places} == {
         ("supabase/migrations/20250101000000_fault.sql", 3)
     }
     annotations = [line for line in ran.err.splitlines() if line.startswith("::error ")]
     assert len(annotations) == len(places)
-    assert annotations[0].startswith("::error file=supabase/migrations/20250101000000_fault.sql,line=3,title=")
+    assert annotations[0].startswith(
+        "::error file=supabase/migrations/20250101000000_fault.sql,line=3,title="
+    )
     assert "verify" not in annotations[0]
 
 

@@ -1,4 +1,6 @@
-"""Two audits that are compared have the same rows and callers, so that only what a migration changes differs."""
+"""Two audits that are compared have the same rows and callers, so that only what a migration
+changes differs.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,12 +30,17 @@ create policy "odd" on notes for select using (level % 2 = 1);
 @pytest.fixture
 def database(make_database: Make) -> Iterator[Connection]:
     """A transaction on a database with a table, undone after the test."""
-    with connect(make_database("platform").url) as connection, connection.transaction(force_rollback=True):
+    with (
+        connect(make_database("platform").url) as connection,
+        connection.transaction(force_rollback=True),
+    ):
         connection.execute(NOTES)
         yield connection
 
 
-def difference(connection: Connection, sql: str, *, common: Callable[[], Common] | None = None) -> AccessDiff:
+def difference(
+    connection: Connection, sql: str, *, common: Callable[[], Common] | None = None
+) -> AccessDiff:
     """What a statement changes; by default, the audits have everything in common."""
     shared = Common()
     options = Options(is_local=True, stable=True, common=shared)
@@ -65,12 +72,16 @@ def test_rows_with_other_numbers_would_differ(database: Connection) -> None:
 def test_a_state_that_only_the_new_policy_mentions_is_compared(database: Connection) -> None:
     diff = difference(database, 'create policy "shared" on notes for select using (shared)')
     assert diff.not_compared == ()
-    assert [i for i in ids(diff) if i.endswith("anon:read")] == ["wider:public.notes (shared = true):anon:read"]
+    assert [i for i in ids(diff) if i.endswith("anon:read")] == [
+        "wider:public.notes (shared = true):anon:read"
+    ]
 
 
 def test_a_header_that_only_the_new_policy_mentions_is_compared(database: Connection) -> None:
     header = "nullif(current_setting('request.headers', true), '')::json ->> 'x-level'"
-    diff = difference(database, f"create policy \"header\" on notes for select using ({header} = 'top')")
+    diff = difference(
+        database, f"create policy \"header\" on notes for select using ({header} = 'top')"
+    )
     assert diff.not_compared == ()
     assert [i for i in ids(diff) if i.startswith("wider:")] == [
         "wider:public.notes:anon with the header x-level = top:read"

@@ -1,4 +1,6 @@
-"""audit.toml: callers, rows and excluded tables; errors name file and line; the JSON Schema accepts the same files."""
+"""audit.toml: callers, rows and excluded tables; errors name file and line; the JSON Schema accepts
+the same files.
+"""
 
 import json
 import re
@@ -17,7 +19,9 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Audit
 from tests.audit.conftest import run_audit
 
-SCHEMA = json.loads(Path(configuration.__file__).with_name("audit.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(
+    Path(configuration.__file__).with_name("audit.schema.json").read_text(encoding="utf-8")
+)
 
 VALID = [
     "",
@@ -32,13 +36,28 @@ VALID = [
 INVALID = [
     ("\n[caller.support]", 2, "unknown key 'caller'", True),
     ("[callers.support]\nrole = 'authenticated'\nclaim = 1", 3, "unknown key 'claim'", True),
-    ("[callers.support]\nrole = 'postgres'", 2, "role must be one of: anon, authenticated, service_role", True),
+    (
+        "[callers.support]\nrole = 'postgres'",
+        2,
+        "role must be one of: anon, authenticated, service_role",
+        True,
+    ),
     ("[callers.support]\nuser = 'me'", 2, "user must be one of: stranger, owner, newcomer", True),
     ("[callers.stranger]\nrole = 'authenticated'", 1, "the caller 'stranger' exists", True),
     ("[callers.support]\nrole = 'anon'\nuser = 'owner'", 3, "anon has no user", True),
     ("[callers.support]\noutsider = 1", 2, "outsider must be true or false", True),
-    ("[callers.support]\nuser = 'owner'\noutsider = true", 3, "the owner of rows is no outsider", True),
-    ("[callers.support]\nheaders = { x-id = 1 }", 2, "callers.support.headers.x-id must be the value", True),
+    (
+        "[callers.support]\nuser = 'owner'\noutsider = true",
+        3,
+        "the owner of rows is no outsider",
+        True,
+    ),
+    (
+        "[callers.support]\nheaders = { x-id = 1 }",
+        2,
+        "callers.support.headers.x-id must be the value",
+        True,
+    ),
     ("callers = 1", 1, "callers must be a table", True),
     ("[rows.'public.t']\nn = 1", 2, "rows.public.t.n must be an SQL expression, a text", True),
     ("[rows.'public.t']\na = '1'\nn = '1; drop table t'", 3, "n is not an SQL expression", False),
@@ -46,7 +65,12 @@ INVALID = [
     ("[rows.'public.t']\nn = '1 from public.t'", 2, "n is not an SQL expression", False),
     ("[rows]\n'public.t' = '1'", 2, "rows.public.t must be a table", True),
     ("[excluded]\n'public.t' = ' '", 2, "excluded.public.t must be the reason, a text", True),
-    ("rows.'public.t'.n = '1'\n[excluded]\n\n'public.u' = 1", 4, "excluded.public.u must be the reason", True),
+    (
+        "rows.'public.t'.n = '1'\n[excluded]\n\n'public.u' = 1",
+        4,
+        "excluded.public.u must be the reason",
+        True,
+    ),
 ]
 
 
@@ -136,9 +160,13 @@ def test_printed_lines_work_when_they_are_pasted(todos: Connection, file: Path) 
     configured = read(file, lines)
     deferrable = 'alter table "public"."drafts" alter constraint "drafts_current" deferrable;'
     assert deferrable in help_["public.drafts"]
-    assert help_["public.versions"] == "Make rows of public.drafts possible first: it is reported too."
+    assert (
+        help_["public.versions"] == "Make rows of public.drafts possible first: it is reported too."
+    )
     todos.execute(deferrable)
-    assert help_["public.replies"] == "Make rows of public.tickets possible first: it is reported too."
+    assert (
+        help_["public.replies"] == "Make rows of public.tickets possible first: it is reported too."
+    )
     assert configured.rows["public.tickets"].keys() == {"code"}
     [written] = [expression.text for expression in configured.rows["public.tickets"].values()]
     todos.execute("insert into storage.buckets (id, name) values ('pages', 'pages')")
@@ -166,7 +194,9 @@ def test_excluded_table_is_named_with_its_reason(todos: Connection, file: Path) 
     names = ("public.tickets", "public.replies", "public.pages")
     text = "[excluded]\n" + "".join(f'"{name}" = "no longer used"\n' for name in names)
     result = audited(todos, read(file, text))
-    assert {item.object: item.why for item in result.not_tested} == dict.fromkeys(names, "excluded: no longer used")
+    assert {item.object: item.why for item in result.not_tested} == dict.fromkeys(
+        names, "excluded: no longer used"
+    )
     assert not [cell for cell in result.cells if cell.object in names]
     assert result.planted == result.tables
 
@@ -185,9 +215,14 @@ def test_unknown_table_or_column(todos: Connection, file: Path, text: str, messa
 
 
 def test_declared_caller_is_probed(todos: Connection, file: Path) -> None:
-    todos.execute("create policy \"s\" on public.lists for select using (auth.jwt() -> 'x' ->> 'role' = 'support$')")
+    todos.execute(
+        "create policy \"s\" on public.lists for select using (auth.jwt() -> 'x' ->> 'role' ="
+        " 'support$')"
+    )
     caller = '[callers.{}]\nclaims = {{ x = {{ role = "support$" }} }}\noutsider = {}\n'
-    result = audited(todos, read(file, caller.format("support", "false") + caller.format("visitor", "true")))
+    result = audited(
+        todos, read(file, caller.format("support", "false") + caller.format("visitor", "true"))
+    )
     assert result.access["public.lists"]["support"] == "read"
     [finding] = [f for f in result.findings if f.object == "public.lists"]
     assert finding.message.startswith("The caller visitor can read other users' rows")

@@ -1,4 +1,6 @@
-"""What counts as a change between two audits: wider and narrower access, new objects, leaks, what was not tested."""
+"""What counts as a change between two audits: wider and narrower access, new objects, leaks, what
+was not tested.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,10 +9,19 @@ import pytest
 
 from supabase_jobs.audit.baseline import Baseline
 from supabase_jobs.audit.difference import compare
-from supabase_jobs.findings import AccessDiff, Audit, AuditedRelation, AuditFinding, NotTested, Severity
+from supabase_jobs.findings import (
+    AccessDiff,
+    Audit,
+    AuditedRelation,
+    AuditFinding,
+    NotTested,
+    Severity,
+)
 
 NOTES = "public.notes"
-LEAK = AuditFinding("write:public.notes:update", Severity.ERROR, NOTES, "leak", "fix it", 'policy "x"')
+LEAK = AuditFinding(
+    "write:public.notes:update", Severity.ERROR, NOTES, "leak", "fix it", 'policy "x"'
+)
 ALL = frozenset({"read", "insert", "update", "delete", "join", "forge"})
 NAMES = ("main", "now")
 
@@ -26,7 +37,9 @@ def state(access: Mapping[str, Mapping[str, str]], **more: object) -> Audit:
     return replace(found, **more)  # type: ignore[arg-type]
 
 
-def diff(before: Audit, after: Audit, accepted: Baseline | None = None, *, strict: bool = False) -> AccessDiff:
+def diff(
+    before: Audit, after: Audit, accepted: Baseline | None = None, *, strict: bool = False
+) -> AccessDiff:
     return compare(before, after, NAMES, accepted, strict=strict)
 
 
@@ -65,10 +78,16 @@ def test_narrower_access_fails_if_strict(strict: bool, ok: bool) -> None:
 
 def test_another_readable_column_is_wider() -> None:
     before, after = (state({NOTES: {"anon": f"read({columns})"}}) for columns in ("id", "id,title"))
-    assert [c.message for c in diff(before, after).changes] == ["anon can now read title of public.notes"]
-    assert [c.message for c in diff(after, before).changes] == ["anon can no longer read title of public.notes"]
+    assert [c.message for c in diff(before, after).changes] == [
+        "anon can now read title of public.notes"
+    ]
+    assert [c.message for c in diff(after, before).changes] == [
+        "anon can no longer read title of public.notes"
+    ]
     every = state({NOTES: {"anon": "read"}})
-    assert [c.message for c in diff(before, every).changes] == ["anon can now read every column of public.notes"]
+    assert [c.message for c in diff(before, every).changes] == [
+        "anon can now read every column of public.notes"
+    ]
     assert not diff(before, every).ok
 
 
@@ -84,7 +103,12 @@ def test_a_new_readable_column_fails_only_if_strict() -> None:
 
 @pytest.mark.parametrize(
     "rows",
-    ["shared = true, title = x", "notes: shared is set; title = x", "title of another", "notes: shared = true"],
+    [
+        "shared = true, title = x",
+        "notes: shared is set; title = x",
+        "title of another",
+        "notes: shared = true",
+    ],
 )
 def test_rows_that_could_be_generated_on_one_side_only(rows: str) -> None:
     """Both sides have the columns, so that the other row was refused: nothing is known about it."""
@@ -94,27 +118,41 @@ def test_rows_that_could_be_generated_on_one_side_only(rows: str) -> None:
     for before, after in ((one, other), (other, one)):
         assert diff(before, after).changes == ()
         assert [item.object for item in diff(before, after).not_compared] == [name]
-    lacking = state({NOTES: {"anon": "none"}}, relations={NOTES: AuditedRelation("table", frozenset("id"), True, True)})
+    lacking = state(
+        {NOTES: {"anon": "none"}},
+        relations={NOTES: AuditedRelation("table", frozenset("id"), True, True)},
+    )
     assert [c.change for c in diff(lacking, one).changes] == ["new"]
 
 
 def test_one_column_less_of_every_column_is_narrower() -> None:
     every = state({NOTES: {"owner": "read update"}})
     some = state({NOTES: {"owner": "read update(title)"}})
-    assert [c.message for c in diff(every, some).changes] == ["owner can no longer update every column of public.notes"]
-    assert [c.message for c in diff(some, every).changes] == ["owner can now update every column of public.notes"]
+    assert [c.message for c in diff(every, some).changes] == [
+        "owner can no longer update every column of public.notes"
+    ]
+    assert [c.message for c in diff(some, every).changes] == [
+        "owner can now update every column of public.notes"
+    ]
 
 
 def test_a_new_column_fails_only_if_outsiders_update_it() -> None:
-    columns = {NOTES: AuditedRelation("table", frozenset({"id", "content"}), rls=True, reachable=True)}
-    renamed = state({NOTES: {"anon": "none", "stranger": "none", "owner": "read update(content)"}}, relations=columns)
+    columns = {
+        NOTES: AuditedRelation("table", frozenset({"id", "content"}), rls=True, reachable=True)
+    }
+    renamed = state(
+        {NOTES: {"anon": "none", "stranger": "none", "owner": "read update(content)"}},
+        relations=columns,
+    )
     found = diff(CLOSED, renamed)
     assert [(str(c.severity), c.message, c.fix) for c in found.changes] == [
         ("warning", "owner can now update the new column content of public.notes", ""),
         ("warning", "owner can no longer update the removed column title of public.notes", ""),
     ]
     assert (found.ok, diff(CLOSED, renamed, strict=True).ok) == (True, False)
-    opened = state({NOTES: {"anon": "none", "stranger": "update(content)", "owner": "read"}}, relations=columns)
+    opened = state(
+        {NOTES: {"anon": "none", "stranger": "update(content)", "owner": "read"}}, relations=columns
+    )
     assert not diff(CLOSED, opened).ok
 
 
@@ -131,7 +169,10 @@ def test_the_sentence_says_whose_rows_a_caller_reaches() -> None:
 def test_the_baseline_accepts_a_change_that_it_has() -> None:
     after = state({NOTES: {"anon": "read", "stranger": "none", "owner": "read"}})
     found = diff(CLOSED, after, Baseline({NOTES: {"anon": "read", "owner": "read"}}))
-    assert shown(found) == ["info wider:public.notes:anon:read", "info narrower:public.notes:owner:update(title)"]
+    assert shown(found) == [
+        "info wider:public.notes:anon:read",
+        "info narrower:public.notes:owner:update(title)",
+    ]
     assert found.ok
 
 
@@ -144,7 +185,8 @@ def test_a_new_table_fails_if_strangers_reach_it() -> None:
     assert (change.cause, change.fix) == ('policy "x"', "")
     columns = state({NOTES: {"anon": "read update(a,b)", "stranger": "read forge"}})
     assert diff(nothing, columns).changes[0].message == (
-        "new table public.notes; anon: read, update a and b; stranger: read, insert in another user's name"
+        "new table public.notes; anon: read, update a and b; stranger: read, insert in another"
+        " user's name"
     )
     opened = state({NOTES: {"anon": "read", "stranger": "read"}})
     assert shown(diff(nothing, opened)) == ["error new:public.notes"]
@@ -156,16 +198,25 @@ def test_a_table_that_requests_reach_now_is_not_called_new() -> None:
     relation = AuditedRelation("table", frozenset({"id"}), rls=False, reachable=False)
     after = state({NOTES: {"anon": "read"}})
     found = diff(state({}, relations={NOTES: relation}), after)
-    assert found.changes[0].message == "table public.notes, which requests can now reach; anon: read"
+    assert (
+        found.changes[0].message == "table public.notes, which requests can now reach; anon: read"
+    )
 
 
 def test_a_table_without_a_row_on_one_side_is_not_compared() -> None:
-    untested = state({}, relations=CLOSED.relations, not_tested=(NotTested(NOTES, "no row", "Add one."),))
+    untested = state(
+        {}, relations=CLOSED.relations, not_tested=(NotTested(NOTES, "no row", "Add one."),)
+    )
     for before, after, side in ((untested, CLOSED, "before"), (CLOSED, untested, "after")):
         found = diff(before, after)
         assert found.changes == ()
         [item] = found.not_compared
-        assert (item.object, item.caller, item.untested, item.why) == (NOTES, "owner", side, "no row")
+        assert (item.object, item.caller, item.untested, item.why) == (
+            NOTES,
+            "owner",
+            side,
+            "no row",
+        )
     [item] = diff(untested, untested).not_compared
     assert (item.object, item.untested) == (NOTES, "both")
 
@@ -204,7 +255,10 @@ def test_a_new_view_fails_if_it_shows_what_its_tables_refuse() -> None:
 
 
 def test_functions_are_compared_by_the_roles_that_call_them() -> None:
-    before, after = ({"public.f()": "authenticated"}, {"public.f()": "anon authenticated", "public.g()": "anon"})
+    before, after = (
+        {"public.f()": "authenticated"},
+        {"public.f()": "anon authenticated", "public.g()": "anon"},
+    )
     found = diff(state({}, functions=before), state({}, functions=after))
     assert shown(found) == ["error wider:public.f():anon:call", "info new:public.g()"]
     assert found.changes[0].message == "anon can now call public.f()"
@@ -215,7 +269,9 @@ def test_new_and_closed_leaks() -> None:
     assert shown(diff(leaking, leaking)) == []
     assert shown(diff(CLOSED, leaking)) == [f"error leak:{LEAK.id}"]
     assert shown(diff(leaking, CLOSED)) == [f"info closed:{LEAK.id}"]
-    assert shown(diff(CLOSED, leaking, Baseline(accepted={LEAK.id: "a wiki"}))) == [f"info leak:{LEAK.id}"]
+    assert shown(diff(CLOSED, leaking, Baseline(accepted={LEAK.id: "a wiki"}))) == [
+        f"info leak:{LEAK.id}"
+    ]
 
 
 def test_a_leak_of_what_was_not_tested_is_neither_new_nor_closed() -> None:

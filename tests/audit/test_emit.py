@@ -1,4 +1,6 @@
-"""`audit --emit`: the generated suites pass where the access is the same, fail where it is not, and are stable."""
+"""`audit --emit`: the generated suites pass where the access is the same, fail where it is not, and
+are stable.
+"""
 
 import os
 import shutil
@@ -52,15 +54,34 @@ def pg_prove(url: str, *files: Path) -> subprocess.CompletedProcess[str]:
         unavailable("pg_prove is not installed (libtap-parser-sourcehandler-pgtap-perl)")
     command = ["pg_prove", "--ext", ".sql", "-d", url, *map(str, files)]
     options = os.environ | {"PGOPTIONS": "-c client_min_messages=warning"}
-    return subprocess.run(command, env=options, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        command, env=options, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def run_pytest(url: str, folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
     """Run modules of a folder."""
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:asyncio"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-W",
+        "error",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:asyncio",
+    ]
     options = os.environ | {"SUPABASE_DB_URL": url}
     return subprocess.run(
-        [*command, *names], cwd=folder, env=options, capture_output=True, text=True, timeout=120, check=False
+        [*command, *names],
+        cwd=folder,
+        env=options,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -137,16 +158,26 @@ def test_suites_are_the_same_each_time(build: Build, cli: Run, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("build", ["todos"], indirect=True)
-def test_a_change_of_access_fails_the_test_that_states_it(build: Build, cli: Run, tmp_path: Path) -> None:
+def test_a_change_of_access_fails_the_test_that_states_it(
+    build: Build, cli: Run, tmp_path: Path
+) -> None:
     database = build()
     assert cli(*EMIT, "--db-url", database.url).code == 0
     with connect(database.url) as connection:
-        connection.execute('create policy "everyone" on public.lists for select to authenticated using (true)')
+        connection.execute(
+            'create policy "everyone" on public.lists for select to authenticated using (true)'
+        )
         connection.execute("revoke truncate on public.todos from anon")
         connection.execute("revoke update on public.todos from authenticated")
         connection.execute("grant update (title) on public.todos to authenticated")
-    proved = pg_prove(database.url, tmp_path / "tap" / "access_lists.sql", tmp_path / "tap" / "access_todos.sql")
-    lines = [line for line in (proved.stdout + proved.stderr).splitlines() if line.startswith("# Failed test")]
+    proved = pg_prove(
+        database.url, tmp_path / "tap" / "access_lists.sql", tmp_path / "tap" / "access_todos.sql"
+    )
+    lines = [
+        line
+        for line in (proved.stdout + proved.stderr).splitlines()
+        if line.startswith("# Failed test")
+    ]
     failed = {line.partition('"')[2].rpartition('"')[0] for line in lines}
     assert {title for title in failed if "lists" in title} == {
         "newcomer cannot read a row of another in lists",
@@ -154,7 +185,8 @@ def test_a_change_of_access_fails_the_test_that_states_it(build: Build, cli: Run
     }
     assert failed >= {
         "anon may truncate todos",
-        "authenticated may update created_at, done, due_on, id, list_id, notes, priority, title of todos",
+        "authenticated may update created_at, done, due_on, id, list_id, notes, priority, title of"
+        " todos",
     }
 
 
@@ -174,13 +206,17 @@ def test_a_trigger_that_inserts_no_row_fails_a_test(build: Build, cli: Run, tmp_
 
 
 @pytest.mark.parametrize("build", ["todos"], indirect=True)
-def test_another_file_is_not_replaced_and_nothing_is_written(build: Build, cli: Run, tmp_path: Path) -> None:
+def test_another_file_is_not_replaced_and_nothing_is_written(
+    build: Build, cli: Run, tmp_path: Path
+) -> None:
     mine = tmp_path / "tap" / "access_todos.sql"
     mine.parent.mkdir()
     mine.write_text("-- mine\n")
     ran = cli(*EMIT, "--db-url", build().url)
     assert ran.code == 2
-    assert f"{Path('tap', 'access_todos.sql')} exists, and supabase-jobs did not write it" in ran.err
+    assert (
+        f"{Path('tap', 'access_todos.sql')} exists, and supabase-jobs did not write it" in ran.err
+    )
     assert texts(tmp_path / "tap") == {"access_todos.sql": "-- mine\n"}
 
 

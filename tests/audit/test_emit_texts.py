@@ -1,4 +1,6 @@
-"""Generated suites as text: statements as people write them, quotes, titles, and the files of a folder."""
+"""Generated suites as text: statements as people write them, quotes, titles, and the files of a
+folder.
+"""
 
 import ast
 from collections.abc import Callable, Iterator
@@ -29,23 +31,37 @@ NOW = datetime(2030, 1, 31, 12, 0, 0, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("""insert into "public"."notes" ("id") values ('7'::bigint)""", "insert into public.notes (id) values (7)"),
-        ("""update "order" set "Big" = 'it''s "x"'::text""", """update "order" set "Big" = 'it''s "x"'"""),
+        (
+            """insert into "public"."notes" ("id") values ('7'::bigint)""",
+            "insert into public.notes (id) values (7)",
+        ),
+        (
+            """update "order" set "Big" = 'it''s "x"'::text""",
+            """update "order" set "Big" = 'it''s "x"'""",
+        ),
         (r"""select "a""b", E'\\\\ '' "c"'::text""", r"""select "a""b", E'\\\\ '' "c"'"""),
         ("""select '{a,b}'::text[], 'true'::boolean""", """select '{a,b}'::text[], true"""),
-        ("""select 'a::b'::character varying(9), '1.50'::numeric(10,2)""", """select 'a::b', 1.50"""),
+        (
+            """select 'a::b'::character varying(9), '1.50'::numeric(10,2)""",
+            """select 'a::b', 1.50""",
+        ),
         ("""select 'x'::public."my type", 'nan'::numeric""", """select 'x', 'nan'"""),
         (
             "select '2030-03-01T12:00:05+00:00'::timestamp with time zone",
             "select (now() + interval '29 days 5 seconds')",
         ),
         ("select '2030-01-31 12:00:00.25+00'::timestamp with time zone", "select now()"),
-        ("select '2030-02-02'::date, '2000-01-01'::date", "select (current_date + 2), '2000-01-01'"),
+        (
+            "select '2030-02-02'::date, '2000-01-01'::date",
+            "select (current_date + 2), '2000-01-01'",
+        ),
         ("select 'key_0123456789abcdef0123'::text", "select 'key_db61777fd4c9f77344f9'"),
     ],
 )
 def test_statements_are_plain(connection: Connection, text: str, expected: str) -> None:
-    recording = Recording((RecordedRow(text),), (), now=NOW, drawn=("key_0123456789abcdef0123", "short"))
+    recording = Recording(
+        (RecordedRow(text),), (), now=NOW, drawn=("key_0123456789abcdef0123", "short")
+    )
     assert Plain(connection, recording).text(text) == expected
 
 
@@ -56,7 +72,9 @@ def test_arguments_keep_their_types(connection: Connection) -> None:
 
 
 def attempt(action: str, whose: str = "other", object_: str = "public.notes") -> RecordedAttempt:
-    return RecordedAttempt(object_, "stranger", whose, action, "rows", "authenticated", "{}", "{}", ())
+    return RecordedAttempt(
+        object_, "stranger", whose, action, "rows", "authenticated", "{}", "{}", ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,11 +83,23 @@ def attempt(action: str, whose: str = "other", object_: str = "public.notes") ->
         ("select", "hidden", "stranger cannot read a row of another in notes"),
         ("update body", "rows", "stranger can change body of a row of another in notes"),
         ("update body", "untouched", "stranger cannot change body of a row of another in notes"),
-        ("insert", "23505", "stranger can insert a row of another into notes: only a constraint refuses it"),
+        (
+            "insert",
+            "23505",
+            "stranger can insert a row of another into notes: only a constraint refuses it",
+        ),
         ("insert", "P0001", "stranger cannot insert a row of another into notes"),
-        ("insert join", "violates", "stranger cannot add themselves to the group of another in notes"),
+        (
+            "insert join",
+            "violates",
+            "stranger cannot add themselves to the group of another in notes",
+        ),
         ("insert forge", "rows", "stranger can insert a row in the name of another into notes"),
-        ("update owner take over", "violates", "stranger cannot take over a row of another in notes by owner"),
+        (
+            "update owner take over",
+            "violates",
+            "stranger cannot take over a row of another in notes by owner",
+        ),
     ],
 )
 def test_titles_state_who_may_do_what(action: str, outcome: str, expected: str) -> None:
@@ -107,7 +137,9 @@ def test_a_module_holds_the_texts_unchanged(awkward: TableSuite) -> None:
     shown = f"select r::text from ({shows.statement}) as r"
     assert values["SHOWN"] == {shows.title: (shows.caller, shows.expected, shown)}
     query = "select has_table_privilege(%s, %s, %s)"
-    assert values["PRIVILEGES"] == {privilege.title: (query, ["anon", 'public."od\'d"', "truncate"], True)}
+    assert values["PRIVILEGES"] == {
+        privilege.title: (query, ["anon", 'public."od\'d"', "truncate"], True)
+    }
     params = {"role": "anon", "privilege": "update", "relation": columns.target}
     assert values["COLUMNS"] == {columns.title: (params, AWKWARD)}
     assert awkward.rows[0].sql in values["ROWS"]
@@ -116,7 +148,9 @@ def test_a_module_holds_the_texts_unchanged(awkward: TableSuite) -> None:
 def test_a_pgtap_file_quotes_the_texts(awkward: TableSuite, connection: Connection) -> None:
     [(name, text)] = render.files([awkward], "pgtap").items()
     assert name == "access_x.sql"
-    assert "-- Not tested, because the owner does not reach the row either: anon cannot read\n" in text
+    assert (
+        "-- Not tested, because the owner does not reach the row either: anon cannot read\n" in text
+    )
     start, end = "  pg_temp.outcome(", "), 'hidden',"
     [call] = [line for line in text.splitlines() if line.startswith(start) and line.endswith(end)]
     query = f"select array[{call.removeprefix(start).removesuffix(end)}]"
@@ -124,7 +158,9 @@ def test_a_pgtap_file_quotes_the_texts(awkward: TableSuite, connection: Connecti
     assert arguments == [awkward.cases[0].caller, awkward.cases[0].statement]
 
 
-def test_a_folder_keeps_files_of_others_and_loses_stale_ones(tmp_path: Path, awkward: TableSuite) -> None:
+def test_a_folder_keeps_files_of_others_and_loses_stale_ones(
+    tmp_path: Path, awkward: TableSuite
+) -> None:
     files = render.files([awkward], "pgtap")
     old = {name.replace("x", "gone"): text for name, text in files.items()}
     folder.write(tmp_path, "pgtap", old)

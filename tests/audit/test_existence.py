@@ -99,7 +99,9 @@ grant select on public.all_todos to anon;
 def test_a_materialized_view_shows_the_rows_of_others(todos: Connection) -> None:
     todos.execute(COPY.encode())
     [finding] = [
-        f for f in run_audit(todos).findings if f.object == "public.all_todos" and f.severity is Severity.ERROR
+        f
+        for f in run_audit(todos).findings
+        if f.object == "public.all_todos" and f.severity is Severity.ERROR
     ]
     assert (finding.id, finding.cause) == (
         "view:public.all_todos:select",
@@ -107,9 +109,7 @@ def test_a_materialized_view_shows_the_rows_of_others(todos: Connection) -> None
     )
     assert todos.execute("select count(*) from public.all_todos").fetchone() == (0,)
     todos.execute(finding.fix.encode())
-    may_read = (
-        "select has_table_privilege(r, 'public.all_todos', 'select') from unnest('{anon,authenticated}'::text[]) as r"
-    )
+    may_read = "select has_table_privilege(r, 'public.all_todos', 'select') from unnest('{anon,authenticated}'::text[]) as r"
     assert todos.execute(may_read).fetchall() == [(False,), (False,)]
 
 
@@ -120,6 +120,8 @@ def test_a_materialized_view_that_must_not_be_locked_is_not_tested(todos: Connec
 
 
 def test_a_materialized_view_that_cannot_be_refreshed_is_not_tested(todos: Connection) -> None:
-    todos.execute(COPY.replace("select * from", "select 1 / (id::text = 'x')::int as x from").encode())
+    todos.execute(
+        COPY.replace("select * from", "select 1 / (id::text = 'x')::int as x from").encode()
+    )
     [untested] = [n for n in run_audit(todos).not_tested if n.object == "public.all_todos"]
     assert "22012" in untested.why

@@ -1,4 +1,6 @@
-"""Fixes of findings: applied together, in any order, they end the leaks, and owners and members keep their access."""
+"""Fixes of findings: applied together, in any order, they end the leaks, and owners and members
+keep their access.
+"""
 
 import pytest
 
@@ -87,7 +89,8 @@ set search_path = ''
 as $$ select exists (select from public.team_members as m where m.team_id = team and m.user_id = auth.uid()) $$;
 """
 
-# the policy of the group reads the memberships, so that a policy of the memberships cannot read the group
+# the policy of the group reads the memberships, so that a policy of the memberships cannot read the
+# group
 JOINED = """
 create table public.rooms (id uuid primary key default gen_random_uuid(), title text not null);
 create table public.room_members (
@@ -139,14 +142,19 @@ def test_fixes_for_former_members_leave_members_their_access(project: Connection
         ("view:public.own_letters:select", "public.own_letters"),
     ):
         lines = found[id_].fix.splitlines()
-        assert all(line.startswith("--") and "left_at" in line and function in line for line in lines), lines
+        assert all(
+            line.startswith("--") and "left_at" in line and function in line for line in lines
+        ), lines
 
 
 @pytest.mark.parametrize("project", ["todos"], indirect=True)
 def test_membership_that_was_not_accepted_is_none(project: Connection) -> None:
     project.execute(INVITED.encode())
     access = run_audit(project).access["public.pages"]
-    assert (access["member of team_members"], access["former member of team_members"]) == ("read", "none")
+    assert (access["member of team_members"], access["former member of team_members"]) == (
+        "read",
+        "none",
+    )
     project.execute(EVERY_ROW.encode())
     [finding] = [f for f in run_audit(project).findings if f.id == "former:public.pages:select"]
     project.execute(finding.fix.encode())
@@ -170,7 +178,9 @@ def test_fix_of_a_policy_by_which_users_join_groups(project: Connection) -> None
 
 @pytest.mark.parametrize("in_order", [sorted, lambda fixes: sorted(fixes, reverse=True)])
 @pytest.mark.parametrize("project", ["todos"], indirect=True)
-def test_fixes_of_several_leaks_of_a_policy_are_applied_in_any_order(project: Connection, in_order: object) -> None:
+def test_fixes_of_several_leaks_of_a_policy_are_applied_in_any_order(
+    project: Connection, in_order: object
+) -> None:
     intended = run_audit(project)
     known = {f.id for f in faults(intended)}
     project.execute(SEVERAL.encode())
@@ -181,5 +191,7 @@ def test_fixes_of_several_leaks_of_a_policy_are_applied_in_any_order(project: Co
         project.execute(fix.encode())
     again = run_audit(project)
     assert [f.id for f in faults(again) if f.id not in known] == []
-    owners = [{name: callers["owner"] for name, callers in r.access.items()} for r in (intended, again)]
+    owners = [
+        {name: callers["owner"] for name, callers in r.access.items()} for r in (intended, again)
+    ]
     assert owners[0] == owners[1]

@@ -1,4 +1,6 @@
-"""Rows for a schema with claims, headers, cycles, partitions, patterns and triggers; nothing of them remains."""
+"""Rows for a schema with claims, headers, cycles, partitions, patterns and triggers; nothing of
+them remains.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -57,7 +59,10 @@ def test_own_tables_are_audited_as_they_are_declared(shared: Callable[[int], str
         result = run_audit(connection)
     assert result.findings == ()
     assert result.not_tested == ()
-    jobs, of_guests = result.access["public.async_jobs"], result.access["public.async_jobs (of a guest)"]
+    jobs, of_guests = (
+        result.access["public.async_jobs"],
+        result.access["public.async_jobs (of a guest)"],
+    )
     assert jobs["owner"].startswith("read insert update(")
     assert jobs["owner"].endswith(") delete")
     assert "user_id" not in jobs["owner"]
@@ -72,7 +77,9 @@ def test_every_table_has_rows(odd: Audit) -> None:
 
 
 def test_only_error_of_the_odd_schema_is_an_admin_of_every_tenant(odd: Audit) -> None:
-    assert [f.id for f in odd.findings if f.severity is Severity.ERROR] == ["write:public.invoices:delete"]
+    assert [f.id for f in odd.findings if f.severity is Severity.ERROR] == [
+        "write:public.invoices:delete"
+    ]
 
 
 def test_claim_and_header_reach_the_rows_of_their_tenant(odd: Audit) -> None:
@@ -82,7 +89,9 @@ def test_claim_and_header_reach_the_rows_of_their_tenant(odd: Audit) -> None:
 
 
 def test_claim_that_is_compared_with_a_constant_is_a_caller(odd: Audit) -> None:
-    assert odd.access["public.invoices"]["user with user_role = admin"] == "delete"  # attachments keep the row
+    assert (
+        odd.access["public.invoices"]["user with user_role = admin"] == "delete"
+    )  # attachments keep the row
     assert odd.access["public.posts"]["user with user_role = admin"] == "delete"
 
 
@@ -99,15 +108,31 @@ def test_rows_below_a_parent_in_each_state_that_policies_read(odd: Audit) -> Non
         {name: odd.access[f"public.{name}{state}"] for name in ("comments", "reactions")}
         for state in ("", " (posts: visibility = public)", " (posts: deleted_at is set)")
     )
-    assert {name: callers["anon"] for name, callers in private.items()} == {"comments": "none", "reactions": "none"}
-    assert {name: callers["anon"] for name, callers in public.items()} == {"comments": "read", "reactions": "read"}
-    assert {name: callers["anon"] for name, callers in deleted.items()} == {"comments": "none", "reactions": "none"}
-    assert (private["comments"]["stranger"], public["comments"]["stranger"]) == ("none", "read join")
+    assert {name: callers["anon"] for name, callers in private.items()} == {
+        "comments": "none",
+        "reactions": "none",
+    }
+    assert {name: callers["anon"] for name, callers in public.items()} == {
+        "comments": "read",
+        "reactions": "read",
+    }
+    assert {name: callers["anon"] for name, callers in deleted.items()} == {
+        "comments": "none",
+        "reactions": "none",
+    }
+    assert (private["comments"]["stranger"], public["comments"]["stranger"]) == (
+        "none",
+        "read join",
+    )
 
 
 def test_rows_that_two_states_open_together(odd: Audit) -> None:
     shows, tickets = (
-        {name: access["anon"] for name, access in odd.access.items() if name.startswith(f"public.{table}")}
+        {
+            name: access["anon"]
+            for name, access in odd.access.items()
+            if name.startswith(f"public.{table}")
+        }
         for table in ("shows", "tickets")
     )
     assert {name for name, access in shows.items() if access == "read"} == {
@@ -116,7 +141,10 @@ def test_rows_that_two_states_open_together(odd: Audit) -> None:
     assert {name for name, access in tickets.items() if access == "read"} == {
         "public.tickets (shows: approved = true, published = true; status = paid)"
     }
-    assert {"public.tickets (status = paid)", "public.tickets (shows: published = true)"} < tickets.keys()
+    assert {
+        "public.tickets (status = paid)",
+        "public.tickets (shows: published = true)",
+    } < tickets.keys()
 
 
 def test_rights_of_each_side_of_a_row(odd: Audit) -> None:
@@ -125,7 +153,9 @@ def test_rights_of_each_side_of_a_row(odd: Audit) -> None:
     assert odd.access["public.trades (buyer_id of another)"]["owner"] == "read"
     assert odd.access["public.letters_sent"]["owner"].startswith("read update(")
     assert odd.access["public.letters_sent (sender_id of another)"]["owner"] == "read"
-    assert "public.letters_sent (recipient_id of another)" not in odd.access  # that of the first row
+    assert (
+        "public.letters_sent (recipient_id of another)" not in odd.access
+    )  # that of the first row
 
 
 def test_user_who_belongs_to_a_row_of_the_owner_by_another_table(odd: Audit) -> None:
@@ -134,13 +164,26 @@ def test_user_who_belongs_to_a_row_of_the_owner_by_another_table(odd: Audit) -> 
     assert odd.access["public.tickets"]["holder_id of tickets, own rows"].startswith("read")
 
 
-def test_state_of_the_baseline_is_tried_when_no_policy_mentions_it(odd: Audit, odd_url: str) -> None:
+def test_state_of_the_baseline_is_tried_when_no_policy_mentions_it(
+    odd: Audit, odd_url: str
+) -> None:
     with connect(odd_url) as connection, connection.transaction(force_rollback=True):
-        connection.execute("alter policy g on public.tickets using (true); alter policy p on public.shows using (true)")
+        connection.execute(
+            "alter policy g on public.tickets using (true); alter policy p on public.shows using"
+            " (true)"
+        )
         found = run_audit(connection, odd.access).access
     assert found.keys() == odd.access.keys()
-    changed = {name for name in found if found[name] != odd.access[name] and name.startswith("public.shows")}
-    assert changed == {"public.shows", "public.shows (approved = true)", "public.shows (published = true)"}
+    changed = {
+        name
+        for name in found
+        if found[name] != odd.access[name] and name.startswith("public.shows")
+    }
+    assert changed == {
+        "public.shows",
+        "public.shows (approved = true)",
+        "public.shows (published = true)",
+    }
 
 
 def test_members_of_a_group_in_another_state(odd: Audit) -> None:
@@ -158,7 +201,10 @@ def test_matrix_omits_states_in_which_nothing_differs(odd: Audit) -> None:
         "public.shows",
         "public.shows (approved = true, published = true)",
     }
-    assert {"public.trades (seller_id of another)", "public.shows (approved = true)"} < odd.access.keys()
+    assert {
+        "public.trades (seller_id of another)",
+        "public.shows (approved = true)",
+    } < odd.access.keys()
 
 
 def test_state_of_a_parent_that_only_a_function_of_its_children_reads(odd: Audit) -> None:
@@ -202,12 +248,17 @@ def test_row_that_the_staff_adds_about_another_user_is_a_warning(odd: Audit) -> 
 
 
 def test_call_in_a_declaration_of_plpgsql_is_found() -> None:
-    trees = body_trees("plpgsql", "declare r app.roles := app.role_in(org); begin n := app.count(); return r; end")
+    trees = body_trees(
+        "plpgsql", "declare r app.roles := app.role_in(org); begin n := app.count(); return r; end"
+    )
     assert calls(trees) == {("app", "role_in"), ("app", "count")}
 
 
 def test_array_of_users_names_those_of_one_tenant(odd: Audit) -> None:
-    assert (odd.access["public.threads"]["owner"], odd.access["public.threads"]["stranger"]) == ("read insert", "none")
+    assert (odd.access["public.threads"]["owner"], odd.access["public.threads"]["stranger"]) == (
+        "read insert",
+        "none",
+    )
     assert odd.access["public.messages"]["owner"] == "read insert update(id,thread_id) delete"
     assert odd.access["public.messages"]["stranger"] == "join"
 
@@ -224,12 +275,20 @@ def test_update_to_the_value_of_a_hidden_row_reaches_nothing(odd: Audit) -> None
 
 
 def test_unique_key_of_a_partition_refuses_what_policies_accept(odd: Audit) -> None:
-    assert (odd.access["public.measures"]["owner"], odd.access["public.measures"]["stranger"]) == ("insert", "none")
+    assert (odd.access["public.measures"]["owner"], odd.access["public.measures"]["stranger"]) == (
+        "insert",
+        "none",
+    )
 
 
 def test_addresses_without_an_owner_that_anyone_reads_are_a_warning(odd: Audit) -> None:
-    [finding] = [f for f in odd.findings if f.id == "public:public.subscribers (confirmed = true):select"]
-    assert (finding.severity, finding.message) == (Severity.WARNING, "Anyone can read rows, with email")
+    [finding] = [
+        f for f in odd.findings if f.id == "public:public.subscribers (confirmed = true):select"
+    ]
+    assert (finding.severity, finding.message) == (
+        Severity.WARNING,
+        "Anyone can read rows, with email",
+    )
 
 
 def test_secret_that_only_signed_in_users_read_is_a_warning(odd: Audit) -> None:
@@ -245,7 +304,11 @@ def test_column_that_a_grant_opens_is_wider_access(odd: Audit, odd_url: str) -> 
         "read(name,user_id)", "read",
     )  # fmt: skip
     for grant, action, fix in (
-        ("select (iban)", "read(iban)", 'revoke select ("iban") on "public"."sellers" from "anon";'),
+        (
+            "select (iban)",
+            "read(iban)",
+            'revoke select ("iban") on "public"."sellers" from "anon";',
+        ),
         (
             "select",
             "read",
@@ -257,7 +320,11 @@ def test_column_that_a_grant_opens_is_wider_access(odd: Audit, odd_url: str) -> 
             connection.execute(f"grant {grant} on public.sellers to anon")
             result = run_audit(connection, odd.access)
         now = apply(result, Baseline(odd.access, result.functions), strict=False, narrowed=False)
-        found = {f.id: (f.cause, f.fix.splitlines()[-1]) for f in now.findings if f.id.startswith("baseline:")}
+        found = {
+            f.id: (f.cause, f.fix.splitlines()[-1])
+            for f in now.findings
+            if f.id.startswith("baseline:")
+        }
         cause = f"a grant of {grant.replace('select', 'SELECT')}"
         assert found[f"baseline:public.sellers:anon:{action}:wider"] == (cause, fix)
         assert set(found.values()) == {(cause, fix)}
@@ -269,7 +336,10 @@ def test_trigger_that_replaces_the_author_lets_nobody_forge_it(odd: Audit) -> No
 
 
 def test_a_stranger_is_no_moderator(odd: Audit) -> None:
-    assert (odd.access["public.complaints"]["stranger"], odd.access["public.complaints"]["owner"]) == ("none", "read")
+    assert (
+        odd.access["public.complaints"]["stranger"],
+        odd.access["public.complaints"]["owner"],
+    ) == ("none", "read")
 
 
 def test_a_row_below_a_readable_parent_is_no_finding(odd: Audit) -> None:
@@ -278,7 +348,9 @@ def test_a_row_below_a_readable_parent_is_no_finding(odd: Audit) -> None:
 
 
 def test_values_of_a_pattern_of_digits_differ() -> None:
-    column = Column("serial", "text", "text", "b", "", -1, None, "", True, None, "", "", (), (), frozenset())
+    column = Column(
+        "serial", "text", "text", "b", "", -1, None, "", True, None, "", "", (), (), frozenset()
+    )
     limits = Limits(patterns=["^[A-Z]{3}-[0-9]{6}$"])
     first, second = (
         {
@@ -304,12 +376,18 @@ def test_nothing_remains(todos: Connection) -> None:
     assert todos.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
 
 
-def test_rows_of_others_are_not_locked(todos: Connection, project_url: Callable[[str], str]) -> None:
+def test_rows_of_others_are_not_locked(
+    todos: Connection, project_url: Callable[[str], str]
+) -> None:
     """Another session locks the existing rows of every table; the audit does not wait for them."""
     with connect(project_url("todos")) as other:
         todos.execute("insert into auth.users (id) values ('a0000000-0000-4000-8000-000000000009')")
-        todos.execute("insert into public.lists (owner_id, name) select id, 'existing' from auth.users")
-        todos.execute("insert into public.todos (list_id, title) select id, 'existing' from public.lists")
+        todos.execute(
+            "insert into public.lists (owner_id, name) select id, 'existing' from auth.users"
+        )
+        todos.execute(
+            "insert into public.todos (list_id, title) select id, 'existing' from public.lists"
+        )
         other.execute("begin")
         try:
             for table in ("lists", "todos", "tags", "todo_tags"):
@@ -317,7 +395,9 @@ def test_rows_of_others_are_not_locked(todos: Connection, project_url: Callable[
             result = audit(todos, Options())
         finally:
             other.execute("rollback")
-            todos.execute("delete from auth.users where id = 'a0000000-0000-4000-8000-000000000009'")
+            todos.execute(
+                "delete from auth.users where id = 'a0000000-0000-4000-8000-000000000009'"
+            )
     assert not {cell.outcome for cell in result.cells} & {"55P03", "57014"}  # waited for a lock
     assert result.planted == result.tables
 
@@ -325,13 +405,17 @@ def test_rows_of_others_are_not_locked(todos: Connection, project_url: Callable[
 def test_texts_that_identify_a_row_without_its_token() -> None:
     def marks(base: str, value: str, *, unique: bool) -> tuple[str, ...]:
         key = Constraint("key", "u" if unique else "x", ("name",), None, None, (), None, False)
-        column = Column("name", base, base, "b", "", -1, None, "", True, None, "", "", (), (), frozenset())
+        column = Column(
+            "name", base, base, "b", "", -1, None, "", True, None, "", "", (), (), frozenset()
+        )
         relation = Relation(
             1, "public", "t", "r", True, "", False, 0, None, None, frozenset(), (), (), (column,), (key,), ()
         )  # fmt: skip
         return Row(relation, {"name": value}, "", "zqa12ab340007").marks
 
-    assert marks("citext", "zqa12ab34u001@example.com", unique=False) == ("zqa12ab34u001@example.com",)
+    assert marks("citext", "zqa12ab34u001@example.com", unique=False) == (
+        "zqa12ab34u001@example.com",
+    )
     assert marks("text", "0A1B2C3D4E", unique=True) == ("0A1B2C3D4E",)
     assert marks("text", "0A1B2C3D4E", unique=False) == ()
     assert marks("text", "zqa12ab34u001", unique=False) == ("zqa12ab34u001",)

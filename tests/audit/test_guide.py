@@ -66,7 +66,10 @@ def test_the_guide_shows_what_the_commands_print(cli: Run, tmp_path: Path) -> No
 
 def test_the_guide_counts_the_example_projects() -> None:
     projects = [project(name) for name in names()]
-    faults, harmless = (sum(map(len, found)) for found in zip(*((p.faults, p.harmless) for p in projects), strict=True))
+    faults, harmless = (
+        sum(map(len, found))
+        for found in zip(*((p.faults, p.harmless) for p in projects), strict=True)
+    )
     text = " ".join(TEXT.split())
     assert f"The {len(projects)} example projects" in text
     assert f"have {faults} catalogued faults" in text
@@ -89,4 +92,6 @@ def test_the_guide_has_valid_configuration(tmp_path: Path) -> None:
 
 
 def test_the_guide_explains_every_word_of_the_matrix() -> None:
-    assert re.findall(r"^\| `(\w+)` \| ", TEXT, flags=re.MULTILINE)[: len(MEANINGS)] == list(MEANINGS)
+    assert re.findall(r"^\| `(\w+)` \| ", TEXT, flags=re.MULTILINE)[: len(MEANINGS)] == list(
+        MEANINGS
+    )

@@ -1,4 +1,6 @@
-"""Small projects with one hole each, as teams write them: the hole is reported, and the project without it is not."""
+"""Small projects with one hole each, as teams write them: the hole is reported, and the project
+without it is not.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ from tests.programs import DEFAULT_MAJOR
 
 @dataclass(frozen=True)
 class Hole:
-    """A project, and the text that opens it. `baseline`, `alone`: the id of the error with a baseline, and without."""
+    """A project, and the text that opens it. `baseline`, `alone`: the id of the error with a
+    baseline, and without.
+    """
 
     sql: str
     old: str
@@ -248,7 +252,8 @@ create policy doctor on cases for select to authenticated using (is_doctor());
 create policy colleagues on doctors for select to authenticated using (is_doctor());
 """,
         "create policy colleagues on doctors for select to authenticated using (is_doctor());",
-        "create policy colleagues on doctors to authenticated using (true) with check (user_id = auth.uid());",
+        "create policy colleagues on doctors to authenticated using (true) with check (user_id ="
+        " auth.uid());",
         "",
         "escalation:public.doctors:insert",
     ),
@@ -304,7 +309,9 @@ def test_hole_is_reported(connection: Connection, correct: Audit, hole: Hole) ->
     if hole.alone:
         assert hole.alone in {f.id for f in found.findings if f.severity is Severity.ERROR}
     if hole.baseline:
-        compared = apply(found, Baseline(correct.access, correct.functions), strict=False, narrowed=False)
+        compared = apply(
+            found, Baseline(correct.access, correct.functions), strict=False, narrowed=False
+        )
         wider = {f.id for f in compared.findings if f.severity is Severity.ERROR}
         named = hole.baseline if hole.baseline.startswith("new:") else f"{hole.baseline}:wider"
         assert f"baseline:{named}" in wider

@@ -1,4 +1,6 @@
-"""`audit --api-url`: requests to the real PostgREST have the outcomes of SQL, or are errors; nothing remains."""
+"""`audit --api-url`: requests to the real PostgREST have the outcomes of SQL, or are errors;
+nothing remains.
+"""
 
 import os
 import signal
@@ -78,9 +80,15 @@ def fill(database: Database) -> Database:
     with psycopg.connect(database.url) as connection:
         for migration in load_migrations(PROJECTS / "todos" / "supabase" / "migrations"):
             connection.execute(migration.text.encode())
-        connection.execute("insert into auth.users (id) values ('a0000000-0000-4000-8000-000000000009')")
-        connection.execute("insert into public.lists (owner_id, name) select id, 'existing' from auth.users")
-        connection.execute("insert into public.todos (list_id, title) select id, 'existing' from public.lists")
+        connection.execute(
+            "insert into auth.users (id) values ('a0000000-0000-4000-8000-000000000009')"
+        )
+        connection.execute(
+            "insert into public.lists (owner_id, name) select id, 'existing' from auth.users"
+        )
+        connection.execute(
+            "insert into public.todos (list_id, title) select id, 'existing' from public.lists"
+        )
     return database
 
 
@@ -113,7 +121,10 @@ def counts(url: str) -> list[tuple[int, ...]]:
     ],
 )
 def test_requests_have_the_outcomes_of_sql(
-    project_url: Callable[[str], str], request: pytest.FixtureRequest, name: str, tables: tuple[str, ...]
+    project_url: Callable[[str], str],
+    request: pytest.FixtureRequest,
+    name: str,
+    tables: tuple[str, ...],
 ) -> None:
     url = project_url(name)
     server = request.getfixturevalue(f"services_{DEFAULT_MAJOR}").server
@@ -132,13 +143,17 @@ def test_requests_have_the_outcomes_of_sql(
         assert connection.execute(MARKED).fetchone() == (0,)
 
 
-def test_differences_are_errors_and_other_rows_stay(database: Database, cli: Run, tmp_path: Path) -> None:
+def test_differences_are_errors_and_other_rows_stay(
+    database: Database, cli: Run, tmp_path: Path
+) -> None:
     (tmp_path / "supabase").mkdir()
     (tmp_path / "supabase" / "config.toml").write_text('[api]\nschemas = ["public", "extra"]\n')
     with psycopg.connect(database.url) as connection:
         connection.execute(DIFFERENT)
     with psycopg.connect(database.superuser_url, autocommit=True) as superuser:
-        superuser.execute(SETTING.format(database.name, "set").encode() + b" = 'public.check_request'")
+        superuser.execute(
+            SETTING.format(database.name, "set").encode() + b" = 'public.check_request'"
+        )
         before = counts(database.url)
         with serve_api(database.server, database.name) as api:
             words = ("--table", "public.tags", "--table", "extra.things", "--api-url", api.url)
@@ -173,14 +188,21 @@ def test_views_and_functions_are_compared_too(make_database: Make) -> None:
     leaks = {f.id for f in audited.findings if f.severity is not Severity.INFO}
     assert leaks >= {"view:public.all_notes:select", "function-reads:public.find(bigint)"}
     assert {f.id: f.message for f in result.findings if f.id.startswith("api:")} == {
-        "api:public.all_notes:select": "select as newcomer is hidden through the API, and rows in SQL;"
+        "api:public.all_notes:select": "select as newcomer is hidden through the API, and rows in"
+        " SQL;"
         " so is another cell"
     }
-    assert sorted(i.object for i in result.not_tested) == ["public.all_notes", "public.check_path()", "public.touch()"]
+    assert sorted(i.object for i in result.not_tested) == [
+        "public.all_notes",
+        "public.check_path()",
+        "public.touch()",
+    ]
     assert [i.object for i in result.not_tested if "the API" in i.why] == ["public.all_notes"]
 
 
-def test_nothing_remains_after_the_run_that_follows_a_killed_one(database: Database, cli: Run, tmp_path: Path) -> None:
+def test_nothing_remains_after_the_run_that_follows_a_killed_one(
+    database: Database, cli: Run, tmp_path: Path
+) -> None:
     before = counts(database.url)
     with (
         serve_api(database.server, database.name) as api,
@@ -201,7 +223,10 @@ def test_nothing_remains_after_the_run_that_follows_a_killed_one(database: Datab
             program.wait()
         assert counts(database.url) != before
         ran = cli("audit", "--json", *words, **environ(api))
-        assert (ran.code, [f for f in ran.json["findings"] if f["severity"] == "error"]) == (0, []), ran.err
+        assert (ran.code, [f for f in ran.json["findings"] if f["severity"] == "error"]) == (
+            0,
+            [],
+        ), ran.err
         assert counts(database.url) == before
 
 
@@ -215,7 +240,9 @@ def test_api_of_another_database_is_refused(database: Database, one_api: Api, cl
 
 
 def test_api_elsewhere_is_refused_unless_it_is_allowed(cli: Run) -> None:
-    ran = cli("audit", "--api-url", "https://project.example", SUPABASE_DB_URL="postgresql://localhost/x")
+    ran = cli(
+        "audit", "--api-url", "https://project.example", SUPABASE_DB_URL="postgresql://localhost/x"
+    )
     assert ran.code == 2
     assert "audit through the API commits rows" in ran.err
     assert "--allow-remote" in ran.err
@@ -223,7 +250,13 @@ def test_api_elsewhere_is_refused_unless_it_is_allowed(cli: Run) -> None:
 
 @pytest.mark.parametrize("other", ["--update-baseline", "--migrations-from=main"])
 def test_option_that_conflicts(cli: Run, other: str) -> None:
-    ran = cli("audit", "--api-url", "http://127.0.0.1:1", other, SUPABASE_DB_URL="postgresql://localhost/x")
+    ran = cli(
+        "audit",
+        "--api-url",
+        "http://127.0.0.1:1",
+        other,
+        SUPABASE_DB_URL="postgresql://localhost/x",
+    )
     assert ran.code == 2
     assert "--api-url conflicts with" in ran.err
 
@@ -245,7 +278,9 @@ def shared_todos(request: pytest.FixtureRequest) -> Iterator[Database]:
 def todos(shared_todos: Database) -> Iterator[Connection]:
     with connect(shared_todos.url) as connection:
         yield connection
-        connection.execute("drop function if exists public.effect() cascade; drop table if exists public.log")
+        connection.execute(
+            "drop function if exists public.effect() cascade; drop table if exists public.log"
+        )
 
 
 def rows_of(connection: Connection) -> CommittedRows:
@@ -255,17 +290,27 @@ def rows_of(connection: Connection) -> CommittedRows:
 
 
 FUNCTION = "create table if not exists public.log (n bigint);"
-FUNCTION += "create function public.effect() returns trigger language plpgsql as $$ begin {} end $$;"
+FUNCTION += (
+    "create function public.effect() returns trigger language plpgsql as $$ begin {} end $$;"
+)
 TRIGGER = "create trigger effect {} on {} for each row execute function public.effect();"
 
 
 @pytest.mark.parametrize(
     ("body", "event", "why"),
     [
-        ("perform net.http_post('https://example.com'); return new;", "after insert", "reaches something outside"),
+        (
+            "perform net.http_post('https://example.com'); return new;",
+            "after insert",
+            "reaches something outside",
+        ),
         ("return null;", "before delete", "a trigger keeps its rows when they are deleted"),
         ("raise exception 'never';", "before delete", "its rows cannot be deleted: P0001: never"),
-        ("insert into public.log values (1); return new;", "after insert", "a trigger writes to public.log"),
+        (
+            "insert into public.log values (1); return new;",
+            "after insert",
+            "a trigger writes to public.log",
+        ),
     ],
     ids=["outside", "kept", "refused", "log"],
 )
@@ -286,33 +331,50 @@ def test_table_from_which_something_would_remain_is_left_out(
     assert todos.execute("select count(*) from public.log").fetchone() == (0,)
 
 
-def test_nothing_is_committed_if_a_sign_up_reaches_something_outside(shared_todos: Database, todos: Connection) -> None:
-    todos.execute(FUNCTION.format("perform net.http_post('https://example.com'); return new;").encode())
+def test_nothing_is_committed_if_a_sign_up_reaches_something_outside(
+    shared_todos: Database, todos: Connection
+) -> None:
+    todos.execute(
+        FUNCTION.format("perform net.http_post('https://example.com'); return new;").encode()
+    )
     with connect(shared_todos.superuser_url) as superuser:
         superuser.execute(TRIGGER.format("after insert", "auth.users").encode())
-    with pytest.raises(ConfigError, match=r"auth\.users: its trigger effect reaches something outside: net\.http_post"):
+    with pytest.raises(
+        ConfigError,
+        match=r"auth\.users: its trigger effect reaches something outside: net\.http_post",
+    ):
         rows_of(todos)
 
 
 def test_row_is_restored_and_recognized_after_an_update(todos: Connection) -> None:
     rows = rows_of(todos)
     with rows.committed():
-        before = todos.execute("select md5(string_agg(l::text, '' order by l::text)) from public.lists as l").fetchone()
+        before = todos.execute(
+            "select md5(string_agg(l::text, '' order by l::text)) from public.lists as l"
+        ).fetchone()
         todos.execute(
-            f"update public.lists set name = 'changed' where owner_id::text like '%{committed.MARK}%'".encode()
+            "update public.lists set name = 'changed' where owner_id::text like"
+            f" '%{committed.MARK}%'".encode()
         )
         todos.execute("delete from public.todos where title <> 'existing'")
         rows.restore()
-        after = todos.execute("select md5(string_agg(l::text, '' order by l::text)) from public.lists as l").fetchone()
+        after = todos.execute(
+            "select md5(string_agg(l::text, '' order by l::text)) from public.lists as l"
+        ).fetchone()
         assert after == before
     assert rows.remaining() == {}
 
 
-def test_tables_that_nobody_reads_prove_nothing_about_an_api(todos: Connection, shared_todos: Database) -> None:
+def test_tables_that_nobody_reads_prove_nothing_about_an_api(
+    todos: Connection, shared_todos: Database
+) -> None:
     todos.execute("revoke select on public.tags from anon, authenticated, service_role")
     before = todos.execute(COUNTS).fetchall()
     endpoint = Endpoint("http://127.0.0.1:1", new_keys())
-    with second_connection(todos) as guard, pytest.raises(ConfigError, match="no caller reads a row"):
+    with (
+        second_connection(todos) as guard,
+        pytest.raises(ConfigError, match="no caller reads a row"),
+    ):
         compare(todos, guard, Options(tables=["public.tags"]), endpoint, EMPTY)
     assert todos.execute(COUNTS).fetchall() == before
     todos.execute("grant select on public.tags to anon, authenticated, service_role")

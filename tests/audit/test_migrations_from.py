@@ -1,4 +1,6 @@
-"""`audit --migrations-from`: what three migrations change, since a git revision and since a folder; its errors."""
+"""`audit --migrations-from`: what three migrations change, since a git revision and since a folder;
+its errors.
+"""
 
 import shutil
 import subprocess
@@ -19,7 +21,9 @@ create table {0} (
 );
 """
 FIRST = (
-    TABLE.format("invoices") + TABLE.format("notes") + "alter table invoices enable row level security;\n"
+    TABLE.format("invoices")
+    + TABLE.format("notes")
+    + "alter table invoices enable row level security;\n"
     "alter table notes enable row level security;\n"
     'create policy "invoices: own" on invoices for select using (user_id = (select auth.uid()));\n'
     'create policy "notes: own" on notes for all to authenticated using (user_id = (select auth.uid()));\n'
@@ -46,8 +50,17 @@ def write(folder: Path, *texts: str, first: int = 1) -> Path:
 
 
 def git(folder: Path, *words: str) -> None:
-    settings = ("-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main")
-    subprocess.run([program("git"), "-C", str(folder), *settings, *words], check=True, capture_output=True)
+    settings = (
+        "-c",
+        "user.name=test",
+        "-c",
+        "user.email=test@example.com",
+        "-c",
+        "init.defaultBranch=main",
+    )
+    subprocess.run(
+        [program("git"), "-C", str(folder), *settings, *words], check=True, capture_output=True
+    )
 
 
 @pytest.fixture
@@ -76,7 +89,9 @@ def test_three_migrations_change_exactly_what_they_open(cli: Run, project: Path)
     assert first["location"]["file"] == "apps/web/supabase/migrations/20260102000000_change.sql"
     assert first["location"]["line"] == 2
     assert added["message"].startswith("new table public.payments, without row level security; ")
-    assert {caller: added["access"][caller].split()[0] for caller in EVERYBODY} == dict.fromkeys(EVERYBODY, "read")
+    assert {caller: added["access"][caller].split()[0] for caller in EVERYBODY} == dict.fromkeys(
+        EVERYBODY, "read"
+    )
     assert ran.err.count("::error ") == len(EXPECTED)
 
 
@@ -103,7 +118,9 @@ def test_the_baseline_of_the_project_accepts_changes(cli: Run, project: Path) ->
 def test_a_branch_that_lacks_migrations_of_main_reports_them_as_removed(
     cli: Run, project: Path, request: pytest.FixtureRequest
 ) -> None:
-    """The branch has a migration between those of main, too, and one for a role, which is no part of a database."""
+    """The branch has a migration between those of main, too, and one for a role, which is no part
+    of a database.
+    """
     write(project, "select 1;", ADDED, first=3)
     git(project, "add", "--all")
     git(project, "commit", "--message", "main")
@@ -115,7 +132,9 @@ def test_a_branch_that_lacks_migrations_of_main_reports_them_as_removed(
     request.addfinalizer(lambda: server.admin.execute("drop role if exists accountant"))
     ran = cli("audit", "--migrations-from", "main", "--json", cwd=project)
     assert ran.code == 1, ran.out
-    assert "lacks migrations of main, so what they open counts as removed: 20260104000000" in ran.err
+    assert (
+        "lacks migrations of main, so what they open counts as removed: 20260104000000" in ran.err
+    )
     ids = [c["id"] for c in ran.json["changes"]]
     assert ids[:3] == [f"wider:public.invoices:{caller}:read" for caller in EVERYBODY]
     assert "removed:public.payments" in ids
@@ -124,9 +143,12 @@ def test_a_branch_that_lacks_migrations_of_main_reports_them_as_removed(
 
 
 @embedded
-def test_a_schema_that_the_configuration_adds_is_compared_with_the_revision(cli: Run, project: Path) -> None:
+def test_a_schema_that_the_configuration_adds_is_compared_with_the_revision(
+    cli: Run, project: Path
+) -> None:
     (project / "supabase" / "migrations" / "20260101000000_change.sql").write_text(
-        "create schema app; create table app.jobs (id bigint generated always as identity primary key, body text);\n"
+        "create schema app; create table app.jobs (id bigint generated always as identity primary"
+        " key, body text);\n"
         "grant usage on schema app to anon; grant select on app.jobs to anon;\n"
     )
     git(project, "commit", "--all", "--message", "a schema")
@@ -138,7 +160,10 @@ def test_a_schema_that_the_configuration_adds_is_compared_with_the_revision(cli:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("no-such-branch",), "'no-such-branch' is neither a folder nor a revision of this git repository"),
+        (
+            ("no-such-branch",),
+            "'no-such-branch' is neither a folder nor a revision of this git repository",
+        ),
         (("--upload-pack=x",), "'--upload-pack=x' is neither a folder nor a revision"),
         (("empty",), "empty has no folder apps/web/supabase/migrations"),
         (("main", "--update-baseline"), "--update-baseline conflicts with --migrations-from"),
@@ -146,7 +171,9 @@ def test_a_schema_that_the_configuration_adds_is_compared_with_the_revision(cli:
         (("nothing",), "the folder nothing contains no migration"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(cli: Run, project: Path, words: tuple[str, ...], message: str) -> None:
+def test_what_cannot_be_compared_is_refused(
+    cli: Run, project: Path, words: tuple[str, ...], message: str
+) -> None:
     git(project, "branch", "both")
     git(project, "checkout", "--orphan", "empty")
     git(project, "rm", "-r", "--cached", ".")
@@ -161,7 +188,13 @@ def test_what_cannot_be_compared_is_refused(cli: Run, project: Path, words: tupl
 
 def test_a_revision_needs_a_repository_and_git(cli: Run, tmp_path: Path) -> None:
     write(tmp_path, FIRST)
-    ran = cli("audit", "--migrations-from", "main", cwd=tmp_path, GIT_CEILING_DIRECTORIES=str(tmp_path.parent))
+    ran = cli(
+        "audit",
+        "--migrations-from",
+        "main",
+        cwd=tmp_path,
+        GIT_CEILING_DIRECTORIES=str(tmp_path.parent),
+    )
     assert (ran.code, "is in no git repository" in ran.err) == (2, True)
     ran = cli("audit", "--migrations-from", "main", cwd=tmp_path, PATH=str(tmp_path))
     assert (ran.code, "git is not installed" in ran.err) == (2, True)

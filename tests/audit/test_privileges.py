@@ -36,14 +36,26 @@ def of_kind(result: Audit, kind: str) -> list[AuditFinding]:
 @pytest.mark.parametrize(
     ("kind", "grant", "shown"),
     [
-        ("truncate", "grant truncate on public.lists to anon", "anon may empty tables without a policy: lists;"),
-        ("sequence", "create sequence public.s; grant all on sequence public.s to authenticated", "set sequences"),
+        (
+            "truncate",
+            "grant truncate on public.lists to anon",
+            "anon may empty tables without a policy: lists;",
+        ),
+        (
+            "sequence",
+            "create sequence public.s; grant all on sequence public.s to authenticated",
+            "set sequences",
+        ),
     ],
 )
-def test_privilege_that_no_policy_limits(todos: Connection, kind: str, grant: str, shown: str) -> None:
+def test_privilege_that_no_policy_limits(
+    todos: Connection, kind: str, grant: str, shown: str
+) -> None:
     todos.execute("revoke truncate on all tables in schema public from anon, authenticated")
     todos.execute("revoke update on all sequences in schema public from anon, authenticated")
-    todos.execute("alter default privileges in schema public revoke all on sequences from anon, authenticated")
+    todos.execute(
+        "alter default privileges in schema public revoke all on sequences from anon, authenticated"
+    )
     assert of_kind(run_audit(todos), kind) == []
     todos.execute(grant.encode())
     [finding] = of_kind(run_audit(todos), kind)
@@ -67,7 +79,10 @@ def test_private_bucket_that_all_users_read_or_change(todos: Connection) -> None
     found = {f.object: f for f in of_kind(result, "public") if "storage" in f.object}
     assert {name: (f.severity, f.message) for name, f in found.items()} == {
         "storage.objects (bucket logos)": (Severity.INFO, "Anyone can read other users' files"),
-        "storage.objects (bucket scans)": (Severity.WARNING, "Any signed-in user can read other users' files"),
+        "storage.objects (bucket scans)": (
+            Severity.WARNING,
+            "Any signed-in user can read other users' files",
+        ),
     }
     [change] = of_kind(result, "write")
     assert change.message == "Any signed-in user can change other users' files"
@@ -82,12 +97,18 @@ def test_private_bucket_that_all_users_read_or_change(todos: Connection) -> None
 
 
 def test_fixes_of_two_columns_of_a_table_close_both(project_url: Callable[[str], str]) -> None:
-    with connect(project_url("profiles")) as connection, connection.transaction(force_rollback=True):
+    with (
+        connect(project_url("profiles")) as connection,
+        connection.transaction(force_rollback=True),
+    ):
         connection.execute("grant update on public.profiles to authenticated")
         found = of_kind(run_audit(connection), "privileged-column")
         assert [f.id.rpartition(":")[2] for f in found] == ["is_verified", "role"]
         intended = audit(connection, Options(is_local=True, intended=[found[0].id]))
-        assert ['"is_verified"' in f.fix for f in of_kind(intended, "privileged-column")] == [False, True]
+        assert ['"is_verified"' in f.fix for f in of_kind(intended, "privileged-column")] == [
+            False,
+            True,
+        ]
         for finding in found:
             connection.execute(finding.fix.encode())
         [(others,)] = connection.execute(STILL_WRITABLE).fetchall()

@@ -1,4 +1,5 @@
-"""The example projects: no error on the unmodified project, each fault reported, no harmless change reported.
+"""The example projects: no error on the unmodified project, each fault reported, no harmless change
+reported.
 
 Faults of different objects share an audit, and so do the harmless changes of a project.
 """
@@ -33,28 +34,41 @@ def _baseline(result: Audit, folder: Path) -> baseline.Baseline:
     file = folder / "access.toml"
     file.write_text(baseline.render(result, baseline.Baseline()), encoding="utf-8")
     loaded = baseline.load(file)
-    return baseline.Baseline(loaded.access, loaded.functions, dict.fromkeys(loaded.accepted, "intended"))
+    return baseline.Baseline(
+        loaded.access, loaded.functions, dict.fromkeys(loaded.accepted, "intended")
+    )
 
 
 @pytest.mark.parametrize("name", names())
 def test_no_error_on_the_project(unmodified: Unmodified, name: str) -> None:
     result = unmodified(name)
     assert [f for f in result.findings if f.severity is Severity.ERROR] == []
-    assert {f.fix for f in result.findings if f.severity is Severity.INFO and f.object != "public"} <= {""}
+    assert {
+        f.fix for f in result.findings if f.severity is Severity.INFO and f.object != "public"
+    } <= {""}
     assert result.not_tested == ()
     assert result.planted == result.tables > 0
-    assert tomllib.loads(baseline.render(result, baseline.Baseline()))["access"].keys() == result.access.keys()
+    assert (
+        tomllib.loads(baseline.render(result, baseline.Baseline()))["access"].keys()
+        == result.access.keys()
+    )
 
 
 @each_group
 def test_faults_are_reported(
-    project: Connection, faults: Sequence[Fault], found: Project, unmodified: Unmodified, tmp_path: Path
+    project: Connection,
+    faults: Sequence[Fault],
+    found: Project,
+    unmodified: Unmodified,
+    tmp_path: Path,
 ) -> None:
     known = _baseline(unmodified(found.name), tmp_path)
     assert proved(project, faults, found) == [], "the proofs reach rows without the faults"
     for fault in faults:
         project.execute(fault.sql.encode())
-    assert proved(project, faults, found) == [fault.name for fault in faults], "some faults open no hole"
+    assert proved(project, faults, found) == [fault.name for fault in faults], (
+        "some faults open no hole"
+    )
     result = run_audit(project, known.access)
     compared = baseline.apply(result, known, strict=False, narrowed=False)
     findings = {f"{f.severity} {f.id}": f for f in (*compared.findings, *result.findings)}
@@ -62,7 +76,11 @@ def test_faults_are_reported(
         assert fault.finds in findings, fault.name
         finding = findings[fault.finds]
         assert fault.cause in finding.cause, fault.name
-        deviations = [f for f in compared.findings if f.severity is not Severity.INFO and f.object == finding.object]
+        deviations = [
+            f
+            for f in compared.findings
+            if f.severity is not Severity.INFO and f.object == finding.object
+        ]
         assert any(fault.cause in f.cause for f in deviations), fault.name
         fix = finding.fix or next(f.fix for f in deviations if fault.cause in f.cause)
         project.execute(fix.encode())
@@ -74,7 +92,9 @@ def proved(connection: Connection, faults: Sequence[Fault], found: Project) -> l
     return [fault.name for fault in faults if found.prove(connection, fault) > 0]
 
 
-@pytest.mark.parametrize(("project", "name"), [(name, name) for name in names()], ids=names(), indirect=["project"])
+@pytest.mark.parametrize(
+    ("project", "name"), [(name, name) for name in names()], ids=names(), indirect=["project"]
+)
 def test_harmless_changes_are_not_reported(
     project: Connection, name: str, unmodified: Unmodified, tmp_path: Path
 ) -> None:

@@ -1,4 +1,6 @@
-"""Foreign keys that refuse a DELETE or an UPDATE of a key, after privileges and policies have accepted the row."""
+"""Foreign keys that refuse a DELETE or an UPDATE of a key, after privileges and policies have
+accepted the row.
+"""
 
 import pytest
 
@@ -45,20 +47,29 @@ create trigger clear after delete on public.shelves for each row execute functio
 
 
 @pytest.mark.parametrize("project", ["todos"], indirect=True)
-def test_a_row_that_only_a_foreign_key_keeps_was_accepted_by_the_policies(project: Connection) -> None:
+def test_a_row_that_only_a_foreign_key_keeps_was_accepted_by_the_policies(
+    project: Connection,
+) -> None:
     project.execute((SCHEMA + STATEMENT_TRIGGER + ROW_TRIGGER).encode())
     result = run_audit(project)
     errors = {f.id: f for f in result.findings if f.severity is Severity.ERROR}
     assert errors.keys() == {
         "write:public.boxes:update", "write:public.boxes:delete", "write:public.shelves:delete"
     }  # fmt: skip
-    assert {f.cause for f in errors.values()} == {'policy "change"', 'policy "clear"', 'policy "anyone"'}
+    assert {f.cause for f in errors.values()} == {
+        'policy "change"',
+        'policy "clear"',
+        'policy "anyone"',
+    }
     assert result.access["public.crates"] == {
-        "anon": "none", "newcomer": "none", "stranger": "none", "owner": "read insert update(code) delete",
+        "anon": "none", "newcomer": "none", "stranger": "none", "owner": "read insert update(code)"
+                                                                         " delete",
     }  # fmt: skip
     assert result.access["public.drawers"]["stranger"] == "none"
     outcomes = {
-        c.outcome for c in result.cells if (c.object, c.action, c.caller) == ("public.drawers", "delete", "stranger")
+        c.outcome
+        for c in result.cells
+        if (c.object, c.action, c.caller) == ("public.drawers", "delete", "stranger")
     }
     assert outcomes == {"23503"}
     for finding in errors.values():

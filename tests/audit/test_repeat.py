@@ -1,4 +1,6 @@
-"""Cells to repeat by hand: SQL that PostgreSQL accepts, and requests that name the row and the caller."""
+"""Cells to repeat by hand: SQL that PostgreSQL accepts, and requests that name the row and the
+caller.
+"""
 
 import json
 import os
@@ -32,13 +34,19 @@ def request(cell: AuditCell) -> list[str]:
 
 
 def chosen(result: Audit, object_: str, action: str, caller: str) -> Iterator[AuditCell]:
-    cells = [c for c in result.cells if (c.object, c.action.split()[0], c.caller) == (object_, action, caller)]
+    cells = [
+        c
+        for c in result.cells
+        if (c.object, c.action.split()[0], c.caller) == (object_, action, caller)
+    ]
     assert cells
     return iter(cells)
 
 
 @pytest.mark.parametrize("name", ["teams", "drive", "api_keys"])
-def test_every_cell_has_sql_that_can_be_parsed_and_a_request(unmodified: Unmodified, name: str) -> None:
+def test_every_cell_has_sql_that_can_be_parsed_and_a_request(
+    unmodified: Unmodified, name: str
+) -> None:
     result = unmodified(name)
     for cell in result.cells:
         assert syntax.parse(sql(cell)) is not None, sql(cell)
@@ -46,7 +54,9 @@ def test_every_cell_has_sql_that_can_be_parsed_and_a_request(unmodified: Unmodif
         assert words[0] == "curl"
         assert sum(word.startswith("$SUPABASE_URL/") for word in words) == 1
         token = "$SUPABASE_SERVICE_ROLE_KEY" if cell.caller == "service_role" else "$TOKEN"
-        assert (f"Authorization: Bearer {token}" in words) != (cell.caller == "anon" or cell.caller.startswith("anon "))
+        assert (f"Authorization: Bearer {token}" in words) != (
+            cell.caller == "anon" or cell.caller.startswith("anon ")
+        )
 
 
 def test_sql_runs_as_the_caller(unmodified: Unmodified, project_url: Callable[[str], str]) -> None:
@@ -55,7 +65,10 @@ def test_sql_runs_as_the_caller(unmodified: Unmodified, project_url: Callable[[s
     read = next(chosen(result, "public.teams", "select", "stranger"))
     with connect(project_url("teams")) as connection, connection.transaction(force_rollback=True):
         connection.execute(result.callers["stranger"].encode())
-        assert connection.execute("select current_user, auth.uid() is not null").fetchone() == ("authenticated", True)
+        assert connection.execute("select current_user, auth.uid() is not null").fetchone() == (
+            "authenticated",
+            True,
+        )
         assert connection.execute(sql(read).encode()).rowcount == 0
 
 
@@ -74,7 +87,9 @@ def test_requests_use_the_methods_of_the_api(unmodified: Unmodified) -> None:
         words = request(cell)
         methods[action] = words[words.index("-X") + 1] if "-X" in words else "GET"
         url = next(word for word in words if word.startswith("$SUPABASE_URL/"))
-        assert url.startswith("$SUPABASE_URL/rest/v1/tasks" + ("" if action == "insert" else "?id=eq."))
+        assert url.startswith(
+            "$SUPABASE_URL/rest/v1/tasks" + ("" if action == "insert" else "?id=eq.")
+        )
         if action in ("insert", "update"):
             body = json.loads(words[words.index("-d") + 1])
             assert body
@@ -83,7 +98,11 @@ def test_requests_use_the_methods_of_the_api(unmodified: Unmodified) -> None:
 
 
 def test_requests_to_storage_name_the_bucket_and_the_path(unmodified: Unmodified) -> None:
-    cell = next(c for c in unmodified("drive").cells if c.object.startswith("storage.objects") and c.action == "delete")
+    cell = next(
+        c
+        for c in unmodified("drive").cells
+        if c.object.startswith("storage.objects") and c.action == "delete"
+    )
     words = request(cell)
     assert words[1:3] == ["-X", "DELETE"]
     assert words[3].startswith("$SUPABASE_URL/storage/v1/object/")
@@ -102,7 +121,10 @@ def test_requests_of_guests_have_their_header(unmodified: Unmodified) -> None:
 
 def test_call_of_a_function_has_its_arguments(unmodified: Unmodified) -> None:
     calls = [
-        c for name in ("teams", "drive", "api_keys") for c in unmodified(name).cells if c.action in ("call", "exists")
+        c
+        for name in ("teams", "drive", "api_keys")
+        for c in unmodified(name).cells
+        if c.action in ("call", "exists")
     ]
     with_arguments = [c for c in calls if "()" not in c.object]
     assert with_arguments
@@ -114,7 +136,9 @@ def test_call_of_a_function_has_its_arguments(unmodified: Unmodified) -> None:
 
 
 def test_requests_are_understood_by_the_api(one_api: Api) -> None:
-    """One request of a stranger for each action on a table, by curl. The rows of the audit are gone."""
+    """One request of a stranger for each action on a table, by curl. The rows of the audit are
+    gone.
+    """
     with connect(one_api.db_url) as connection:
         result = run_audit(connection)
     environ = {

@@ -1,4 +1,6 @@
-"""Failing triggers, deferred constraints, timeouts, locks of other sessions, and a killed program: nothing remains."""
+"""Failing triggers, deferred constraints, timeouts, locks of other sessions, and a killed program:
+nothing remains.
+"""
 
 import signal
 import subprocess
@@ -61,9 +63,15 @@ def database(make_database: Make) -> Database:
     with psycopg.connect(made.url) as connection:
         for migration in load_migrations(PROJECTS / "todos" / "supabase" / "migrations"):
             connection.execute(migration.text.encode())
-        connection.execute("insert into auth.users (id) values ('a0000000-0000-4000-8000-000000000009')")
-        connection.execute("insert into public.lists (owner_id, name) select id, 'existing' from auth.users")
-        connection.execute("insert into public.todos (list_id, title) select id, 'existing' from public.lists")
+        connection.execute(
+            "insert into auth.users (id) values ('a0000000-0000-4000-8000-000000000009')"
+        )
+        connection.execute(
+            "insert into public.lists (owner_id, name) select id, 'existing' from auth.users"
+        )
+        connection.execute(
+            "insert into public.todos (list_id, title) select id, 'existing' from public.lists"
+        )
     return made
 
 
@@ -75,7 +83,9 @@ def observer(database: Database) -> Iterator[psycopg.Connection]:
 
 
 def ran(cli: Run, database: Database) -> Ran:
-    """`audit` on the database; afterwards the numbers of all rows are the same, and no lock remains."""
+    """`audit` on the database; afterwards the numbers of all rows are the same, and no lock
+    remains.
+    """
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         before = connection.execute(COUNTS).fetchall()
         result = cli("audit", "--json", "--call-functions", SUPABASE_DB_URL=database.url)
@@ -90,7 +100,9 @@ def not_tested(result: Ran) -> dict[str, str]:
 def test_failing_trigger(cli: Run, database: Database, observer: psycopg.Connection) -> None:
     observer.execute(FAILING)
     result = ran(cli, database)
-    assert (result.code, result.err.count("Traceback")) == (1, 0), "what is not tested does not pass"
+    assert (result.code, result.err.count("Traceback")) == (1, 0), (
+        "what is not tested does not pass"
+    )
     assert not_tested(result)["public.lists"] == "no row could be generated: P0001: no lists today"
 
 
@@ -100,7 +112,9 @@ def test_deferred_constraint(cli: Run, database: Database, observer: psycopg.Con
     assert (result.code, not_tested(result)) == (0, {})
 
 
-def test_statement_timeout(cli: Run, database: Database, observer: psycopg.Connection, short: None) -> None:
+def test_statement_timeout(
+    cli: Run, database: Database, observer: psycopg.Connection, short: None
+) -> None:
     observer.execute(SLOW)
     result = ran(cli, database)
     assert (result.code, result.json["ok"]) == (1, False)
@@ -126,14 +140,18 @@ def test_table_that_another_session_locks(
 
 @pytest.mark.slow
 def test_killed_program(database: Database, observer: psycopg.Connection) -> None:
-    """While it runs it holds the locks of readers and writers only; after kill -9 the server rolls back."""
+    """While it runs it holds the locks of readers and writers only; after kill -9 the server rolls
+    back.
+    """
     before = observer.execute(COUNTS).fetchall()
     observer.execute(SLOW)
     words = [sys.executable, "-m", "supabase_jobs", "audit", "--db-url", database.url]
     program = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 30
-        while not (locks := {mode for name, mode in observer.execute(LOCKS).fetchall() if name == "tags"}):
+        while not (
+            locks := {mode for name, mode in observer.execute(LOCKS).fetchall() if name == "tags"}
+        ):
             assert program.poll() is None
             assert time.monotonic() < deadline
         while "RowExclusiveLock" not in locks:

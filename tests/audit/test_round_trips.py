@@ -1,4 +1,6 @@
-"""A run takes few round trips, whatever the number of tables; every generated table of the benchmark gets rows."""
+"""A run takes few round trips, whatever the number of tables; every generated table of the
+benchmark gets rows.
+"""
 
 import psycopg
 import pytest
@@ -10,7 +12,8 @@ from supabase_jobs.findings import Severity
 from tests.fix_db import session_copy
 from tests.programs import DEFAULT_MAJOR
 
-# longer than sending a batch takes: otherwise its first answers arrive before its end, and it counts as several
+# longer than sending a batch takes: otherwise its first answers arrive before its end, and it
+# counts as several
 _ONE_WAY_SECONDS = 0.02
 _TABLES = 20
 # 24 when this was written
@@ -21,12 +24,15 @@ def test_round_trips_of_twenty_tables(request: pytest.FixtureRequest) -> None:
     database = session_copy(request, "audited", "platform", DEFAULT_MAJOR)
     with psycopg.connect(database.url) as connection:
         connection.execute(
-            "select set_config('audit.tables', %s, true), set_config('audit.functions', '2', true)", [str(_TABLES)]
+            "select set_config('audit.tables', %s, true), set_config('audit.functions', '2', true)",
+            [str(_TABLES)],
         )
         connection.execute(statement("audit_project"))
     with (
         distance(database.server.port, _ONE_WAY_SECONDS) as proxy,
-        psycopg.connect(database.url, port=proxy.port, autocommit=True, prepare_threshold=None) as connection,
+        psycopg.connect(
+            database.url, port=proxy.port, autocommit=True, prepare_threshold=None
+        ) as connection,
     ):
         before = proxy.round_trips
         result = audit(connection, Options())

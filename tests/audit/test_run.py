@@ -1,4 +1,6 @@
-"""What `audit` does not test, and says so: functions that change something, unknown names, a read-only database."""
+"""What `audit` does not test, and says so: functions that change something, unknown names, a
+read-only database.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -30,7 +32,10 @@ def test_function_that_changes_something_is_called_only_on_request(todos: Connec
     assert {cell.object for cell in result.cells if "(" in cell.object} == {"public.how_many()"}
     called = audit(todos, Options(volatile=True))
     assert called.not_tested == ()
-    assert {cell.object for cell in called.cells if "(" in cell.object} == {"public.how_many()", "public.touch()"}
+    assert {cell.object for cell in called.cells if "(" in cell.object} == {
+        "public.how_many()",
+        "public.touch()",
+    }
     assert not [c for c in audit(todos, Options(functions=False)).cells if "(" in c.object]
 
 

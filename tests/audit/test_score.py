@@ -1,4 +1,6 @@
-"""The audit's own score: a sample of the faults of `mutate --run` in an example project is reported."""
+"""The audit's own score: a sample of the faults of `mutate --run` in an example project is
+reported.
+"""
 
 from collections.abc import Callable
 
@@ -21,15 +23,32 @@ def test_sample_of_faults_is_reported(project_url: Callable[[str], str]) -> None
     assert MISSED not in states
     assert states.count(REPORTED) >= _SAMPLE // 2
     assert set(states) <= {REPORTED, NOTED, UNCHANGED}
-    assert table(found).splitlines()[-2].startswith(f"| all | {_SAMPLE} | {states.count(REPORTED)} | ")
+    assert (
+        table(found).splitlines()[-2].startswith(f"| all | {_SAMPLE} | {states.count(REPORTED)} | ")
+    )
 
 
 @pytest.mark.parametrize(
     ("project", "name", "sql", "found"),
     [
-        ("profiles", "profiles", 'drop policy "Accept" on public.follows', "owner, rows of members:update"),
-        ("profiles", "profiles", "grant update on public.follows to authenticated", "owner, rows of members:update"),
-        ("tenants", "tenants", 'drop policy "Admins read the activity" on public.activity', "admin, own rows:read"),
+        (
+            "profiles",
+            "profiles",
+            'drop policy "Accept" on public.follows',
+            "owner, rows of members:update",
+        ),
+        (
+            "profiles",
+            "profiles",
+            "grant update on public.follows to authenticated",
+            "owner, rows of members:update",
+        ),
+        (
+            "tenants",
+            "tenants",
+            'drop policy "Admins read the activity" on public.activity',
+            "admin, own rows:read",
+        ),
     ],
     indirect=["project"],
 )

@@ -1,4 +1,6 @@
-"""Columns of one's own rows that the service usually sets, with the evidence, and tables whose owners set them."""
+"""Columns of one's own rows that the service usually sets, with the evidence, and tables whose
+owners set them.
+"""
 
 import pytest
 

@@ -28,13 +28,19 @@ LIST, USER = "realtime.messages (list:{lists.id})", "realtime.messages (user:{us
 
 @pytest.fixture
 def todos(project_url: Callable[[str], str]) -> Iterator[Connection]:
-    """A transaction on the database of the project todos, with policies for topics; undone after the test."""
+    """A transaction on the database of the project todos, with policies for topics; undone after
+    the test.
+    """
     with connect(project_url("todos")) as connection, connection.transaction(force_rollback=True):
         yield connection
 
 
 def of_topics(result: Audit) -> list[tuple[str, str, str]]:
-    return [(f.severity, f.id, f.cause) for f in result.findings if f.object.startswith("realtime.messages")]
+    return [
+        (f.severity, f.id, f.cause)
+        for f in result.findings
+        if f.object.startswith("realtime.messages")
+    ]
 
 
 def test_topics_without_policies_are_not_probed(todos: Connection) -> None:
@@ -80,8 +86,12 @@ def test_fixes_of_topics_leave_owners_their_channels(todos: Connection) -> None:
     todos.execute(OWN.encode())
     intended = run_audit(todos)
     todos.execute(EVERYONE.format("select", "using", "list").encode())
-    todos.execute(EVERYONE.format("insert", "with check", "user").replace("everyone", "all").encode())
-    todos.execute('create policy "presence" on realtime.messages for select to authenticated using (extension = $$x$$)')
+    todos.execute(
+        EVERYONE.format("insert", "with check", "user").replace("everyone", "all").encode()
+    )
+    todos.execute(
+        'create policy "presence" on realtime.messages for select to authenticated using (extension = $$x$$)'
+    )
     found = [f for f in run_audit(todos).findings if f.object in (LIST, USER)]
     assert len(found) == 2
     for finding in found:
@@ -89,7 +99,9 @@ def test_fixes_of_topics_leave_owners_their_channels(todos: Connection) -> None:
         todos.execute(finding.fix.encode())
     again = run_audit(todos)
     assert of_topics(again) == []
-    assert {topic: again.access[topic] for topic in (LIST, USER)} == {t: intended.access[t] for t in (LIST, USER)}
+    assert {topic: again.access[topic] for topic in (LIST, USER)} == {
+        t: intended.access[t] for t in (LIST, USER)
+    }
 
 
 def test_topic_of_a_row_that_everyone_reads_is_no_finding(todos: Connection) -> None:

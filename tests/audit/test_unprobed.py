@@ -26,7 +26,10 @@ SCHEMA = "".join(
     [
         IMPOSSIBLE.format("without", "body"),
         "revoke all on public.without from anon; grant select on public.without to anon;",
-        *(IMPOSSIBLE.format(n, "token") + CLOSED.format(n) for n in ("open", "signed_in", "restricted", "closed")),
+        *(
+            IMPOSSIBLE.format(n, "token") + CLOSED.format(n)
+            for n in ("open", "signed_in", "restricted", "closed")
+        ),
         OPEN.format("open", "true"),
         OPEN.format("signed_in", "auth.uid() is not null"),
         OPEN.format("restricted", "true"),
@@ -45,13 +48,24 @@ def test_tables_without_rows_are_reported_from_the_catalogs(project: Connection)
     found = {f.id: f for f in result.findings if f.object in tables}
     assert {id_: f.severity for id_, f in found.items()} == {
         "rls-disabled:public.without:select": Severity.ERROR,
-        **{f"open-policy:public.open:{a}": Severity.WARNING for a in ("select", "insert", "update", "delete")},
-        **{f"open-policy:public.signed_in:{a}": Severity.WARNING for a in ("select", "insert", "update", "delete")},
+        **{
+            f"open-policy:public.open:{a}": Severity.WARNING
+            for a in ("select", "insert", "update", "delete")
+        },
+        **{
+            f"open-policy:public.signed_in:{a}": Severity.WARNING
+            for a in ("select", "insert", "update", "delete")
+        },
         "open-policy:public.closed:select": Severity.WARNING,
     }
-    assert "any signed-in user can read, add, change, delete" in found["rls-disabled:public.without:select"].message
+    assert (
+        "any signed-in user can read, add, change, delete"
+        in found["rls-disabled:public.without:select"].message
+    )
     assert found["open-policy:public.open:update"].message.startswith("Anyone can change every row")
-    assert found["open-policy:public.signed_in:update"].message.startswith("Any signed-in user can change")
+    assert found["open-policy:public.signed_in:update"].message.startswith(
+        "Any signed-in user can change"
+    )
     for finding in found.values():
         project.execute(finding.fix.encode())
     again = run_audit(project)
@@ -62,7 +76,11 @@ def test_tables_without_rows_are_reported_from_the_catalogs(project: Connection)
     assert (report["ok"], report["coverage"]["not_tested"][0]["fails"]) == (False, True)
     assert "FAILED: 0 errors, 2 other findings, 5 objects not tested;" in FORMATS["text"](again)
     assert 'level": "warning"' in FORMATS["sarif"](again)
-    accepted = Options(is_local=True, volatile=True, configuration=Configuration(excluded=dict.fromkeys(tables, "no")))
+    accepted = Options(
+        is_local=True,
+        volatile=True,
+        configuration=Configuration(excluded=dict.fromkeys(tables, "no")),
+    )
     excluded = audit(project, accepted)
     assert excluded.ok
     assert {n.object for n in excluded.not_tested} == tables

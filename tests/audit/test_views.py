@@ -1,4 +1,6 @@
-"""Views and functions over auth.users, and views that show or change no more, or more, than their tables."""
+"""Views and functions over auth.users, and views that show or change no more, or more, than their
+tables.
+"""
 
 import pytest
 
@@ -54,8 +56,12 @@ def test_views_and_functions_over_users(project: Connection) -> None:
     known = {f.id for f in run_audit(project).findings}
     project.execute(SCHEMA.encode())
     result = run_audit(project)
-    found = {f.id: f for f in result.findings if f.severity is not Severity.INFO and f.id not in known}
-    assert {id_: f.severity for id_, f in found.items() if ":update" not in id_ and ":delete" not in id_} == {
+    found = {
+        f.id: f for f in result.findings if f.severity is not Severity.INFO and f.id not in known
+    }
+    assert {
+        id_: f.severity for id_, f in found.items() if ":update" not in id_ and ":delete" not in id_
+    } == {
         "view:public.people:select": Severity.ERROR,
         "view:public.contacts:select": Severity.ERROR,
         "view:public.all_marks:select": Severity.WARNING,
@@ -67,13 +73,16 @@ def test_views_and_functions_over_users(project: Connection) -> None:
             Severity.ERROR, "Any signed-in user can change their own row of auth.users by the view",
         ),
         "view:public.me:delete": (
-            Severity.WARNING, "Any signed-in user can delete their own row of auth.users by the view",
+            Severity.WARNING, "Any signed-in user can delete their own row of auth.users by the"
+                              " view",
         ),
         "view:public.preferences:update": (
-            Severity.WARNING, "Any signed-in user can change their own row of auth.users by the view",
+            Severity.WARNING, "Any signed-in user can change their own row of auth.users by the"
+                              " view",
         ),
         "view:public.preferences:delete": (
-            Severity.WARNING, "Any signed-in user can delete their own row of auth.users by the view",
+            Severity.WARNING, "Any signed-in user can delete their own row of auth.users by the"
+                              " view",
         ),
     }  # fmt: skip
     assert {
@@ -82,11 +91,18 @@ def test_views_and_functions_over_users(project: Connection) -> None:
         "view:public.all_marks:update",
     } <= set(found)  # fmt: skip
     # a mark of one's own refers to one's own row of readers
-    parents = [f.message for f in result.findings if f.id == "unreadable-parent:public.marks:insert"]
+    parents = [
+        f.message for f in result.findings if f.id == "unreadable-parent:public.marks:insert"
+    ]
     assert not [message for message in parents if "public.readers" in message]
-    assert not [id_ for id_ in found if "shown_articles" in id_ or "answer" in id_ or "my_articles" in id_]
+    assert not [
+        id_ for id_ in found if "shown_articles" in id_ or "answer" in id_ or "my_articles" in id_
+    ]
     matrix = {row.object: row.access["select"] for row in rows(result)}
-    shown = {name: matrix[f"public.{name}"] for name in ("people", "me", "answer", "all_articles", "shown_articles")}
+    shown = {
+        name: matrix[f"public.{name}"]
+        for name in ("people", "me", "answer", "all_articles", "shown_articles")
+    }
     assert shown == {
         "people": "all", "me": "own", "answer": "all", "all_articles": "all", "shown_articles": "all",
     }  # fmt: skip

@@ -50,12 +50,15 @@ def test_subjects_that_use_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(queries, "SECONDS", 0.0)
     monkeypatch.setattr(workers, "REPEAT", 1)
     monkeypatch.setattr(writes, "REPEAT", 1)
-    result = run("--only", "queries,owners,cleanup,workers,writes", "--json", "--output", str(tmp_path))
+    result = run(
+        "--only", "queries,owners,cleanup,workers,writes", "--json", "--output", str(tmp_path)
+    )
     document = json.loads(result.stdout)
     assert set(document) == {"rows", "machine", "subjects", "ok"}
     assert set(document["machine"]) == {"system", "cores", "load_before", "postgresql", "python"}
     assert json.loads((tmp_path / "performance.json").read_text(encoding="utf-8")) == document
-    assert ET.parse(tmp_path / "performance.svg").getroot().tag.endswith("svg")  # noqa: S314  written by this test
+    # written by this test
+    assert ET.parse(tmp_path / "performance.svg").getroot().tag.endswith("svg")  # noqa: S314
     every = [figure for subject in document["subjects"] for figure in subject["figures"]]
     assert all({"name", "value", "unit"} <= set(figure) for figure in every)
     assert all(("limit" in figure) == ("ok" in figure) for figure in every)
@@ -73,10 +76,14 @@ def test_subjects_that_use_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         "heartbeat: time relative to an update of the job": None,
     }
     for number in (1, 10):
-        assert figures(document, "workers")[f"8 workers, {number} at a time: each claimed exactly once"]["ok"]
+        assert figures(document, "workers")[
+            f"8 workers, {number} at a time: each claimed exactly once"
+        ]["ok"]
 
 
-def test_partitions_are_measured_next_to_a_tenth_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partitions_are_measured_next_to_a_tenth_of_the_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(queries, "MIN_RUNS", 1)
     monkeypatch.setattr(partitions, "SECONDS", 0.0)
     monkeypatch.setattr(workers, "WORKERS", 2)
@@ -114,7 +121,9 @@ def test_subject_apply(monkeypatch: pytest.MonkeyPatch) -> None:
     supabase_cli(3)
     monkeypatch.setattr(apply, "_REPEAT", 1)
     measured = figures(json.loads(run("--only", "apply", "--json").stdout), "apply")
-    assert measured["apply without pending files: time relative to `supabase db push`"]["limit"] == 0.4
+    assert (
+        measured["apply without pending files: time relative to `supabase db push`"]["limit"] == 0.4
+    )
     assert len(measured) == 3
 
 
@@ -170,13 +179,20 @@ def test_missing_supabase_cli_exits_1(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert "the Supabase CLI is not installed" in result.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
+)
 def test_a_signal_stops_the_server(tmp_path: Path, number: signal.Signals) -> None:
     environ = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(programs.ROOT / "scripts")}
     words = [sys.executable, "-m", "benchmarks", "--rows", "20000", "--only", "cleanup"]
-    running = subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        words, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 30
-    while not (states := list(tmp_path.glob("*/.supabase-jobs/server.json"))) or not states[0].read_text():
+    while (
+        not (states := list(tmp_path.glob("*/.supabase-jobs/server.json")))
+        or not states[0].read_text()
+    ):
         assert running.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -10,12 +10,18 @@ import pytest
 from benchmarks import chart, record, report
 
 ROOT = Path(__file__).parents[2]
-RECORDED = [name for name in (*record.SIZES.values(), record.PARTITIONED) if (ROOT / "docs" / f"{name}.json").exists()]
+RECORDED = [
+    name
+    for name in (*record.SIZES.values(), record.PARTITIONED)
+    if (ROOT / "docs" / f"{name}.json").exists()
+]
 each_recorded = pytest.mark.parametrize("name", RECORDED)
 
 
 def load_document(name: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((ROOT / "docs" / f"{name}.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = json.loads(
+        (ROOT / "docs" / f"{name}.json").read_text(encoding="utf-8")
+    )
     return document
 
 
@@ -37,12 +43,16 @@ def test_runs_with_a_million_jobs_and_with_ten_million_in_partitions_are_recorde
 def test_recording_the_same_figures_changes_nothing(copied: Path, name: str) -> None:
     record.record(load_document(name), copied)
     for path in ("README.md", "docs/performance.md", f"docs/{name}.json", f"docs/{name}.svg"):
-        assert (copied / path).read_text(encoding="utf-8") == (ROOT / path).read_text(encoding="utf-8"), path
+        assert (copied / path).read_text(encoding="utf-8") == (ROOT / path).read_text(
+            encoding="utf-8"
+        ), path
 
 
 def test_recording_replaces_figures(copied: Path) -> None:
     document = load_document("performance")
-    [figure] = [f for s in document["subjects"] for f in s["figures"] if f["name"] == "verify: time"]
+    [figure] = [
+        f for s in document["subjects"] for f in s["figures"] if f["name"] == "verify: time"
+    ]
     figure["value"], figure["ok"] = 123.4, False
     record.record(document, copied)
     row = "| verify: time | 123 s | at most 1 s **missed** |"
@@ -79,7 +89,10 @@ def test_the_table_marks_missed_limits() -> None:
         {"name": "there", "value": 1, "unit": "yes/no", "limit": 1, "at_least": True, "ok": True},
         {"name": "many", "value": 1234, "unit": "/s", "detail": "of them"},
     ]
-    document = {**load_document("performance"), "subjects": [{"name": "workers", "figures": figures}]}
+    document = {
+        **load_document("performance"),
+        "subjects": [{"name": "workers", "figures": figures}],
+    }
     lines = report.markdown(document).splitlines()
     assert "| slow | 2 ms | at most 1 ms **missed** |  |" in lines
     assert "| there | yes | yes |  |" in lines

@@ -44,7 +44,9 @@ def plan_figure(result: CaseResult) -> Figure:
     return queries.figures("…", result, result)[0]
 
 
-@pytest.mark.parametrize("fault", [PER_ROW, NO_INDEX], ids=["owner evaluated for each row", "no index"])
+@pytest.mark.parametrize(
+    "fault", [PER_ROW, NO_INDEX], ids=["owner evaluated for each row", "no index"]
+)
 def test_a_slow_plan_misses_its_figure(filled: Database, fault: str) -> None:
     name = "active jobs of a guest, as guest"
     assert plan_figure(run_query(filled, name)).ok
@@ -64,13 +66,19 @@ def test_caller_and_owner_read_the_same_number_of_rows(filled: Database) -> None
         assert result.plan["Actual Rows"] == result.owner_plan["Actual Rows"] > 0, case.name
 
 
-@pytest.mark.parametrize(("without_rls", "limit"), [(0.1, 0.3), (0.6, 0.8), (0.9, 1.17), (1.0, 1.3), (10.0, 13.0)])
+@pytest.mark.parametrize(
+    ("without_rls", "limit"), [(0.1, 0.3), (0.6, 0.8), (0.9, 1.17), (1.0, 1.3), (10.0, 13.0)]
+)
 def test_the_latency_limit_of_a_query(without_rls: float, limit: float) -> None:
     assert queries.latency_limit(without_rls) == pytest.approx(limit)
 
 
 def test_a_waiting_write_is_measured(filled: Database) -> None:
-    with connect(filled.url) as connection, concurrent_writes(filled.url) as writes, connection.transaction():
+    with (
+        connect(filled.url) as connection,
+        concurrent_writes(filled.url) as writes,
+        connection.transaction(),
+    ):
         run(connection, "delete_expired")
         threading.Event().wait(0.4)
     assert writes.percentile(100) >= 350
@@ -84,13 +92,19 @@ def test_all_deletions_delete_the_expired_jobs(filled: Database, delete: cleanup
         assert run(connection, "expired") == 0
 
 
-def test_a_job_claimed_twice_misses_the_figure(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_claimed_twice_misses_the_figure(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(workers, "REPEAT", 1)
     with connect(filled.url) as connection:
-        connection.execute("alter function public.claim_jobs(text, integer) rename to claim_jobs_once")
         connection.execute(
-            "create function public.claim_jobs(p_worker text, p_limit integer) returns setof public.async_jobs"
-            " language sql as $$ select * from public.async_jobs where status = 'queued' order by id limit p_limit $$"
+            "alter function public.claim_jobs(text, integer) rename to claim_jobs_once"
+        )
+        connection.execute(
+            "create function public.claim_jobs(p_worker text, p_limit integer) returns setof"
+            " public.async_jobs"
+            " language sql as $$ select * from public.async_jobs where status = 'queued' order by"
+            " id limit p_limit $$"
         )
     figures: Iterator[Figure] = workers.figures(filled.url, 2, 1)
     [once] = [figure for figure in figures if figure.name.endswith("exactly once")]
@@ -120,15 +134,21 @@ create function pgmq.archive(text, bigint) returns boolean language sql
 
 
 @pytest.mark.parametrize("at_once", [pytest.param(1, marks=pytest.mark.slow), 10])
-def test_workers_are_compared_with_pgmq(filled: Database, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+def test_workers_are_compared_with_pgmq(
+    filled: Database, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
     monkeypatch.setattr(workers, "REPEAT", 1)
     monkeypatch.setattr(workers, "WORKERS", 2)
     with connect(filled.url) as connection:
         connection.execute(QUEUE.encode())
-    figures = {figure.name: figure for figure in workers.figures(filled.url, 20, at_once, compare=True)}
+    figures = {
+        figure.name: figure for figure in workers.figures(filled.url, 20, at_once, compare=True)
+    }
     name = f"2 workers, {at_once} at a time"
     assert figures[f"{name}: each claimed exactly once"].ok
-    archive, delete = (figures[f"{name}: jobs relative to pgmq, read and {way}"] for way in ("archive", "delete"))
+    archive, delete = (
+        figures[f"{name}: jobs relative to pgmq, read and {way}"] for way in ("archive", "delete")
+    )
     assert (archive.limit, archive.least, delete.limit) == (workers.LIMITS[at_once], True, None)
     assert archive.ok == (round(archive.value, 3) >= workers.LIMITS[at_once])
     with connect(filled.url) as connection:

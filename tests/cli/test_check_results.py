@@ -10,9 +10,16 @@ def test_deviations_are_warnings_and_errors_with_strict(cli: Run, applied_url: s
     with psycopg.connect(applied_url) as connection:
         insert_jobs(connection, RESULT)
     valid = cli("check-results", "--strict", "--db-url", applied_url)
-    assert (valid.code, valid.out) == (0, "1 newest completed jobs sampled; ok: none of them deviates\n")
+    assert (valid.code, valid.out) == (
+        0,
+        "1 newest completed jobs sampled; ok: none of them deviates\n",
+    )
     with psycopg.connect(applied_url) as connection:
-        insert_jobs(connection, changed(RESULT, "vision", ["secret"]), changed(RESULT, "vision", {"secret": "secret"}))
+        insert_jobs(
+            connection,
+            changed(RESULT, "vision", ["secret"]),
+            changed(RESULT, "vision", {"secret": "secret"}),
+        )
         ids = {str(row[0]) for row in connection.execute("select id from public.async_jobs")}
     ran = cli("check-results", "--db-url", applied_url)
     assert ran.code == 0
@@ -25,7 +32,10 @@ def test_deviations_are_warnings_and_errors_with_strict(cli: Run, applied_url: s
     [deviation] = sample["deviations"]
     assert deviation.pop("example") in ids
     assert deviation == {"path": "result.vision", "problem": "is not string or null", "rows": 2}
-    assert cli("check-results", "--sample", "1", "--json", "--db-url", applied_url).json["sampled"] == 1
+    assert (
+        cli("check-results", "--sample", "1", "--json", "--db-url", applied_url).json["sampled"]
+        == 1
+    )
 
 
 def test_a_database_without_jobs(cli: Run, applied_url: str) -> None:
@@ -37,4 +47,7 @@ def test_a_database_without_jobs(cli: Run, applied_url: str) -> None:
 def test_invalid_sample_and_missing_migrations_exit_2(cli: Run, platform_url: str) -> None:
     for number in ("0", "10001", "all"):
         assert cli("check-results", "--sample", number, "--db-url", platform_url).code == 2
-    assert cli("check-results", "--json", "--db-url", platform_url).json["error"]["code"] == "not_applied"
+    assert (
+        cli("check-results", "--json", "--db-url", platform_url).json["error"]["code"]
+        == "not_applied"
+    )

@@ -92,11 +92,17 @@ def test_dry_run_and_cleanup_report_the_same_numbers(cli: Run, applied_url: str)
     assert "deleted 0 jobs and 0 guests in 0 batches" in cli("cleanup", "--db-url", applied_url).out
 
 
-def test_the_variables_of_the_project_are_the_default_days(cli: Run, applied_url: str, tmp_path: Path) -> None:
+def test_the_variables_of_the_project_are_the_default_days(
+    cli: Run, applied_url: str, tmp_path: Path
+) -> None:
     with psycopg.connect(applied_url) as connection:
         expired(connection, 3)
-        connection.execute("insert into public.guest_users (last_seen_at) values (now() - interval '40 days')")
-    (tmp_path / "supabase-jobs.toml").write_text("[variables]\nretention_days = 20\nguest_inactive_days = 50\n")
+        connection.execute(
+            "insert into public.guest_users (last_seen_at) values (now() - interval '40 days')"
+        )
+    (tmp_path / "supabase-jobs.toml").write_text(
+        "[variables]\nretention_days = 20\nguest_inactive_days = 50\n"
+    )
 
     def counts(*words: str) -> tuple[int, int]:
         counted = cli("cleanup", "--dry-run", "--json", *words, "--db-url", applied_url).json
@@ -109,9 +115,13 @@ def test_the_variables_of_the_project_are_the_default_days(cli: Run, applied_url
     assert counts() == (3, 1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
+)
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
-def test_a_signal_stops_after_the_batch(slow_url: str, tmp_path: Path, number: signal.Signals, form: list[str]) -> None:
+def test_a_signal_stops_after_the_batch(
+    slow_url: str, tmp_path: Path, number: signal.Signals, form: list[str]
+) -> None:
     with running(slow_url, tmp_path, "--batch-size", "20", *form) as process:
         until(lambda: jobs(slow_url) < 300)
         until(lambda: deleting(slow_url))
@@ -122,7 +132,11 @@ def test_a_signal_stops_after_the_batch(slow_url: str, tmp_path: Path, number: s
     deleted = 300 - jobs(slow_url)
     assert at_signal > 300 - deleted > 0  # the running batch was completed, and no further one
     assert deleted % 20 == 0
-    assert f'"jobs_deleted": {deleted},' in out if form else f"deleted {deleted} jobs and 0 guests" in out
+    assert (
+        f'"jobs_deleted": {deleted},' in out
+        if form
+        else f"deleted {deleted} jobs and 0 guests" in out
+    )
     assert "Interrupted" in err
 
 
@@ -174,7 +188,9 @@ def test_a_killed_cleanup_can_be_run_again(cli: Run, slow_url: str, tmp_path: Pa
 def test_a_terminal_shows_a_progress_bar(slow_url: str, tmp_path: Path) -> None:
     terminal, child_end = pty.openpty()
     environ = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
-    with running(slow_url, tmp_path, "--batch-size", "20", stderr=child_end, env=environ) as process:
+    with running(
+        slow_url, tmp_path, "--batch-size", "20", stderr=child_end, env=environ
+    ) as process:
         os.close(child_end)
         shown = b""
         with suppress(OSError):  # raised at the end of a pseudo-terminal
@@ -191,7 +207,12 @@ def test_a_terminal_shows_a_progress_bar(slow_url: str, tmp_path: Path) -> None:
 def test_cleanup_continues_after_the_terminal_was_closed(slow_url: str, tmp_path: Path) -> None:
     terminal, child_end = pty.openpty()
     with running(
-        slow_url, tmp_path, "--batch-size", "20", stderr=child_end, env={**os.environ, "TERM": "xterm"}
+        slow_url,
+        tmp_path,
+        "--batch-size",
+        "20",
+        stderr=child_end,
+        env={**os.environ, "TERM": "xterm"},
     ) as process:
         os.close(child_end)
         until(lambda: b"jobs" in os.read(terminal, 4096))
@@ -203,24 +224,43 @@ def test_cleanup_continues_after_the_terminal_was_closed(slow_url: str, tmp_path
 
 def test_no_progress_bar_without_a_terminal(cli: Run, slow_url: str) -> None:
     ran = cli("cleanup", "--db-url", slow_url)
-    assert ran.err.splitlines() == [line for line in ran.err.splitlines() if line.startswith("database: ")]
+    assert ran.err.splitlines() == [
+        line for line in ran.err.splitlines() if line.startswith("database: ")
+    ]
 
 
-def test_cleanup_through_a_transaction_pooler(cli: Run, applied_url: str, pooled: Callable[..., str]) -> None:
+def test_cleanup_through_a_transaction_pooler(
+    cli: Run, applied_url: str, pooled: Callable[..., str]
+) -> None:
     with psycopg.connect(applied_url) as connection:
         expired(connection, 95)
         populate(connection, jobs=0)
-    ran = cli("cleanup", "--batch-size", "10", "--json", "--db-url", pooled(applied_url, default_pool_size=1))
+    ran = cli(
+        "cleanup",
+        "--batch-size",
+        "10",
+        "--json",
+        "--db-url",
+        pooled(applied_url, default_pool_size=1),
+    )
     assert (ran.code, ran.json["jobs_deleted"]) == (0, 95)
     assert ran.json["guests_deleted"] > 0
 
 
 @pytest.mark.parametrize(
     "words",
-    [("--days", "-1"), ("--days", "soon"), ("--guest-days", "-1"), ("--batch-size", "0"), ("--days", "2147483648")],
+    [
+        ("--days", "-1"),
+        ("--days", "soon"),
+        ("--guest-days", "-1"),
+        ("--batch-size", "0"),
+        ("--days", "2147483648"),
+    ],
     ids=" ".join,
 )
-def test_invalid_options_are_usage_errors(cli: Run, applied_url: str, words: tuple[str, ...]) -> None:
+def test_invalid_options_are_usage_errors(
+    cli: Run, applied_url: str, words: tuple[str, ...]
+) -> None:
     ran = cli("cleanup", *words, "--json", "--db-url", applied_url)
     assert (ran.code, ran.json["error"]["code"]) == (2, "usage")
 
@@ -233,7 +273,9 @@ def test_missing_migrations_exit_2(cli: Run, platform_url: str) -> None:
 
 
 def test_a_role_without_privileges_exits_7(cli: Run, applied_url: str) -> None:
-    ran = cli("cleanup", "--json", "--db-url", applied_url.replace("//postgres@", "//authenticator@"))
+    ran = cli(
+        "cleanup", "--json", "--db-url", applied_url.replace("//postgres@", "//authenticator@")
+    )
     assert (ran.code, ran.json["error"]["code"]) == (7, "insufficient_privilege")
 
 

@@ -17,7 +17,10 @@ from tests.programs import unavailable
 
 # shell → its arguments, and what loads the completion, as README says
 SHELLS = {
-    "bash": (["--norc", "--noprofile", "-i"], 'eval "$(_SUPABASE_JOBS_COMPLETE=bash_source supabase-jobs)"'),
+    "bash": (
+        ["--norc", "--noprofile", "-i"],
+        'eval "$(_SUPABASE_JOBS_COMPLETE=bash_source supabase-jobs)"',
+    ),
     "zsh": (
         ["-f", "-i"],
         'autoload -Uz compinit; compinit -u -D; eval "$(_SUPABASE_JOBS_COMPLETE=zsh_source supabase-jobs)"',
@@ -28,16 +31,29 @@ _KILL_LINE = "\x15"  # Ctrl-U
 
 
 @pytest.fixture(scope="module", params=SHELLS)
-def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator["pexpect.spawn[str]"]:
+def shell(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator["pexpect.spawn[str]"]:
     """An interactive shell that has loaded the completion."""
     program = shutil.which(request.param) or unavailable(f"{request.param} is not installed")
     words, load = SHELLS[request.param]
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    environ = {"PATH": path, "HOME": str(tmp_path_factory.mktemp("home")), "TERM": "dumb", "LC_ALL": "C.UTF-8"}
+    environ = {
+        "PATH": path,
+        "HOME": str(tmp_path_factory.mktemp("home")),
+        "TERM": "dumb",
+        "LC_ALL": "C.UTF-8",
+    }
     folder = tmp_path_factory.mktemp("project")
     (folder / "folder").mkdir()
     shell = pexpect.spawn(
-        program, words, env=environ, cwd=str(folder), encoding="utf-8", timeout=20, dimensions=(24, 200)
+        program,
+        words,
+        env=environ,
+        cwd=str(folder),
+        encoding="utf-8",
+        timeout=20,
+        dimensions=(24, 200),
     )
     shell.sendline(f"{load}; echo loaded-$(expr 40 + 2)")
     shell.expect_exact("loaded-42")

@@ -1,4 +1,6 @@
-"""The command line's contract: position of options, JSON on stdout, exit codes, no password in the output."""
+"""The command line's contract: position of options, JSON on stdout, exit codes, no password in the
+output.
+"""
 
 import json
 import re
@@ -25,7 +27,9 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 def test_readme_lists_the_exit_codes() -> None:
     rows = re.findall(r"^\| (\d) \| (.*) \|$", README, flags=re.MULTILINE)
-    assert {int(code): meaning for code, meaning in rows} == {code: code.meaning for code in ExitCode}
+    assert {int(code): meaning for code, meaning in rows} == {
+        code: code.meaning for code in ExitCode
+    }
 
 
 def test_help_lists_the_exit_codes(cli: Run) -> None:
@@ -79,15 +83,25 @@ def test_blanks_around_the_database_url_are_ignored(cli: Run, applied_url: str) 
 
 
 def test_shared_options_work_before_and_after_the_command(cli: Run, applied_url: str) -> None:
-    for words in (("--db-url", applied_url, "status", "--json"), ("status", "--json", "--db-url", applied_url)):
+    for words in (
+        ("--db-url", applied_url, "status", "--json"),
+        ("status", "--json", "--db-url", applied_url),
+    ):
         assert {m["state"] for m in cli(*words).json["migrations"]} == {"applied"}
     assert cli("status", SUPABASE_DB_URL=applied_url).code == 0
-    assert cli("--db-url", "postgresql://127.0.0.1:1/none", "status", "--db-url", applied_url).code == 0
-    assert cli("--db-url", applied_url, "status", SUPABASE_DB_URL="postgresql://127.0.0.1:1/none").code == 0
+    assert (
+        cli("--db-url", "postgresql://127.0.0.1:1/none", "status", "--db-url", applied_url).code
+        == 0
+    )
+    assert (
+        cli("--db-url", applied_url, "status", SUPABASE_DB_URL="postgresql://127.0.0.1:1/none").code
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
-    "command", ["plan", "apply", "status", "verify --only structure", "cleanup", "stats", "check-results"]
+    "command",
+    ["plan", "apply", "status", "verify --only structure", "cleanup", "stats", "check-results"],
 )
 def test_the_target_is_printed_on_stderr_and_stdout_contains_only_json(
     cli: Run, applied_url: str, command: str
@@ -137,7 +151,12 @@ def test_no_password_in_any_error(cli: Run, number: int, as_json: bool) -> None:
 
 def test_a_wrong_password_is_a_connect_error(cli: Run, request: pytest.FixtureRequest) -> None:
     server = request.getfixturevalue("server_16")
-    ran = cli("status", "--json", "--db-url", f"postgresql://supabase_admin:{SECRET}@127.0.0.1:{server.port}/postgres")
+    ran = cli(
+        "status",
+        "--json",
+        "--db-url",
+        f"postgresql://supabase_admin:{SECRET}@127.0.0.1:{server.port}/postgres",
+    )
     assert (ran.code, ran.json["error"]["code"]) == (7, "cannot_connect")
     assert SECRET not in ran.out + ran.err
 
@@ -177,25 +196,40 @@ def test_wrong_usage_exits_2(cli: Run, words: tuple[str, ...]) -> None:
             "no such option '--formt'. Did you mean '--format'?",
             "supabase-jobs verify --help",
         ),
-        (("apply", "--db-url"), "option '--db-url' requires an argument", "supabase-jobs apply --help"),
-        (("local", "start", "--port"), "option '--port' requires an argument", "supabase-jobs local start --help"),
+        (
+            ("apply", "--db-url"),
+            "option '--db-url' requires an argument",
+            "supabase-jobs apply --help",
+        ),
+        (
+            ("local", "start", "--port"),
+            "option '--port' requires an argument",
+            "supabase-jobs local start --help",
+        ),
         (("--db-url",), "option '--db-url' requires an argument", "supabase-jobs --help"),
         (("migrate-guest",), "missing argument 'GUEST_ID'", "supabase-jobs migrate-guest --help"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
 )
-def test_wrong_usage_is_reported_like_other_errors(cli: Run, words: tuple[str, ...], message: str, hint: str) -> None:
+def test_wrong_usage_is_reported_like_other_errors(
+    cli: Run, words: tuple[str, ...], message: str, hint: str
+) -> None:
     assert cli(*words).err == f"error: {message}\nhint: {hint}\n"
 
 
 def test_variables_from_the_configuration_file(cli: Run, tmp_path: Path) -> None:
-    (tmp_path / "supabase-jobs.toml").write_text("[variables]\nretention_days = 'soon; drop table x'\n")
+    (tmp_path / "supabase-jobs.toml").write_text(
+        "[variables]\nretention_days = 'soon; drop table x'\n"
+    )
     ran = cli("render", "--json")
     assert ran.code == 2
     assert "retention_days" in ran.json["error"]["message"]
     (tmp_path / "supabase-jobs.toml").write_text('[variables]\nguest_header = "it\'s"\n')
     assert cli("render").code == 0
-    assert "lower('it''s')" in next((tmp_path / "supabase" / "migrations").glob("*guest_users*")).read_text()
+    assert (
+        "lower('it''s')"
+        in next((tmp_path / "supabase" / "migrations").glob("*guest_users*")).read_text()
+    )
 
 
 def test_render_check_exits_1_if_files_differ(cli: Run, tmp_path: Path) -> None:
@@ -217,8 +251,12 @@ def test_the_packaged_migrations_are_applied_without_a_migrations_folder(
     assert not (tmp_path / "supabase").exists()
 
 
-def test_render_apply_and_verify_use_a_changed_guest_header(cli: Run, platform_url: str, tmp_path: Path) -> None:
-    (tmp_path / "supabase-jobs.toml").write_text("[variables]\nguest_header = 'X-Client'\nretention_days = 30\n")
+def test_render_apply_and_verify_use_a_changed_guest_header(
+    cli: Run, platform_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "supabase-jobs.toml").write_text(
+        "[variables]\nguest_header = 'X-Client'\nretention_days = 30\n"
+    )
     assert cli("render").code == 0
     assert cli("apply", "--db-url", platform_url).code == 0
     assert cli("verify", "--db-url", platform_url).code == 0
@@ -233,12 +271,23 @@ def test_an_output_that_is_no_file_is_an_error(cli: Run, tmp_path: Path, name: s
         ran = cli(*command.split(), "--output", name, "--db-url", "postgresql://localhost:1/x")
         assert ran.code == 2
         assert ran.err.splitlines()[0] in (
-            "error: --output is empty", f"error: invalid value for '--output': File {name!r} is a directory"
+            "error: --output is empty", f"error: invalid value for '--output': File {name!r} is a"
+                                        " directory"
         )  # fmt: skip
 
 
 def test_verify_writes_its_report_into_a_file(cli: Run, applied_url: str, tmp_path: Path) -> None:
-    ran = cli("verify", "--only", "access", "--format", "markdown", "--output", "report.md", "--db-url", applied_url)
+    ran = cli(
+        "verify",
+        "--only",
+        "access",
+        "--format",
+        "markdown",
+        "--output",
+        "report.md",
+        "--db-url",
+        applied_url,
+    )
     assert (ran.code, ran.out) == (0, "")
     report = (tmp_path / "report.md").read_text()
     for identity in ("guest", "user", "service_role", "anon"):
@@ -246,7 +295,9 @@ def test_verify_writes_its_report_into_a_file(cli: Run, applied_url: str, tmp_pa
     assert cli("verify", "--output", "no/such/folder", "--db-url", applied_url).code == 2
 
 
-def test_local_commands_and_demo_share_the_server_of_a_directory(cli: Run, cli_process: Run, tmp_path: Path) -> None:
+def test_local_commands_and_demo_share_the_server_of_a_directory(
+    cli: Run, cli_process: Run, tmp_path: Path
+) -> None:
     """The server of a directory from start to stop; it outlives the process that starts it."""
     assert cli("local", "status").code == 1
     started = cli_process("local", "start", "--postgres", "16")
@@ -262,7 +313,9 @@ def test_local_commands_and_demo_share_the_server_of_a_directory(cli: Run, cli_p
         assert cli("status", "--exit-code").code == 3
         kept = cli("demo", "--keep", "--json", PATH="/usr/bin:/bin")
         assert kept.json["ok"] is True
-        assert kept.err.splitlines()[-1].endswith("stop it with: " + f"{sys.executable} -m supabase_jobs local stop")
+        assert kept.err.splitlines()[-1].endswith(
+            "stop it with: " + f"{sys.executable} -m supabase_jobs local stop"
+        )
         assert cli("status", "--exit-code").code == 0
     finally:
         assert cli("local", "stop").code == 0
@@ -270,16 +323,22 @@ def test_local_commands_and_demo_share_the_server_of_a_directory(cli: Run, cli_p
     assert json.loads(cli("local", "stop", "--json").out) == {"stopped": False}
 
 
-def test_demo_prints_the_matrix_and_leaves_only_its_report(cli_process: Run, tmp_path: Path) -> None:
+def test_demo_prints_the_matrix_and_leaves_only_its_report(
+    cli_process: Run, tmp_path: Path
+) -> None:
     ran = cli_process("demo", "--all")
     assert ran.code == 0
     lines = ran.out.splitlines()
     for identity in ("guest, its own job", "user, its own job", "service_role"):
-        assert sum(line.startswith(identity) for line in lines) > 1  # the overview and the whole matrix
+        assert (
+            sum(line.startswith(identity) for line in lines) > 1
+        )  # the overview and the whole matrix
     assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "report.html"]
 
 
-def test_demo_names_commands_that_work_where_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_names_commands_that_work_where_it_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clone = demo._CLONE
     monkeypatch.setattr(demo, "_CLONE", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -290,13 +349,17 @@ def test_demo_names_commands_that_work_where_it_was_started(tmp_path: Path, monk
     assert "\n  /x/python -m supabase_jobs audit        in your" in demo.next_commands()
     monkeypatch.setattr(demo, "_CLONE", clone)
     assert "\n  ./scripts/demo --all " in demo.next_commands()
-    assert demo.program() == "/x/python -m supabase_jobs"  # in the clone, where `local stop` has to run
+    assert (
+        demo.program() == "/x/python -m supabase_jobs"
+    )  # in the clone, where `local stop` has to run
     (tmp_path / "supabase-jobs").touch(0o755)
     assert "\n  supabase-jobs render " in demo.next_commands()
     assert demo.program() == "supabase-jobs"
 
 
-def test_demo_keeps_a_file_that_is_not_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_keeps_a_file_that_is_not_its_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "report.html"
     for before, replaced in (("mine", False), (report(GOOD, "html"), True)):
         file.write_text(before)
@@ -305,14 +368,17 @@ def test_demo_keeps_a_file_that_is_not_its_report(tmp_path: Path, capsys: pytest
         assert ("is another file" in capsys.readouterr().err) != replaced
 
 
-def test_windows_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_windows_is_refused_with_a_hint(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.delattr(signal, "SIGHUP")
     with pytest.raises(SystemExit) as stop:
         main(["status"])
     assert stop.value.code == 2
     assert (
-        capsys.readouterr().err == "error: supabase-jobs does not run on Windows\nhint: Run it in WSL: wsl --install.\n"
+        capsys.readouterr().err
+        == "error: supabase-jobs does not run on Windows\nhint: Run it in WSL: wsl --install.\n"
     )
 
 

@@ -43,14 +43,20 @@ def test_a_failed_migration_is_annotated_at_its_line(
 
 
 @pytest.mark.parametrize("value", [None, "", "false"])
-def test_nothing_is_annotated_outside_of_github(cli: Run, platform_url: str, tmp_path: Path, value: str | None) -> None:
+def test_nothing_is_annotated_outside_of_github(
+    cli: Run, platform_url: str, tmp_path: Path, value: str | None
+) -> None:
     broken(tmp_path)
-    ran = cli("apply", "--db-url", platform_url, **({} if value is None else {"GITHUB_ACTIONS": value}))
+    ran = cli(
+        "apply", "--db-url", platform_url, **({} if value is None else {"GITHUB_ACTIONS": value})
+    )
     assert ran.code == 6
     assert annotations(ran) == []
 
 
-def test_a_file_outside_the_checkout_keeps_its_path(cli: Run, platform_url: str, tmp_path: Path) -> None:
+def test_a_file_outside_the_checkout_keeps_its_path(
+    cli: Run, platform_url: str, tmp_path: Path
+) -> None:
     file = broken(tmp_path / "project")
     (tmp_path / "checkout").mkdir()
     environ = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(tmp_path / "checkout")}
@@ -65,7 +71,9 @@ def test_an_error_without_a_file_is_annotated(cli: Run) -> None:
     assert ran.code == 2
 
 
-@pytest.mark.parametrize("words", [("bogus",), ("apply", "--bogus"), ("apply", "--bogus", "--json")], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("bogus",), ("apply", "--bogus"), ("apply", "--bogus", "--json")], ids=" ".join
+)
 def test_wrong_usage_is_annotated(cli: Run, words: tuple[str, ...]) -> None:
     ran = cli(*words, GITHUB_ACTIONS="true")
     (line,) = annotations(ran)
@@ -80,10 +88,14 @@ def test_findings_of_verify_are_annotated(cli: Run, applied_url: str, form: str)
     assert ran.code == 1
     found = annotations(ran)
     assert found
-    assert all(line.startswith("::error title=supabase-jobs verify%3A ") for line in found)  # no file is here
+    assert all(
+        line.startswith("::error title=supabase-jobs verify%3A ") for line in found
+    )  # no file is here
     assert any("public.async_jobs" in line for line in found)
     if form == "json":
-        assert sum(not finding["cause"] for finding in json.loads(ran.out)["findings"]) == len(found)
+        assert sum(not finding["cause"] for finding in json.loads(ran.out)["findings"]) == len(
+            found
+        )
 
 
 def test_findings_are_annotated_where_the_checkout_creates_their_object(
@@ -98,6 +110,8 @@ def test_findings_are_annotated_where_the_checkout_creates_their_object(
     environ = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(tmp_path)}
     ran = cli("verify", "--only", "structure", "--db-url", applied_url, cwd=project, **environ)
     assert ran.code == 1
-    (file, number), *_ = re.findall(r"^::error file=(backend/supabase/[^,]+),line=(\d+),", ran.err, flags=re.MULTILINE)
+    (file, number), *_ = re.findall(
+        r"^::error file=(backend/supabase/[^,]+),line=(\d+),", ran.err, flags=re.MULTILINE
+    )
     line = (tmp_path / file).read_text().splitlines()[int(number) - 1]
     assert "create table public.async_jobs" in line

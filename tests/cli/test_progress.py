@@ -35,7 +35,9 @@ def of(total: int) -> list[str]:
     return [f"{number}/{total}" for number in range(1, total + 1)]
 
 
-def test_apply_counts_files_verify_areas_and_audit_parts(cli: Run, line: _Line, make_database: Make) -> None:
+def test_apply_counts_files_verify_areas_and_audit_parts(
+    cli: Run, line: _Line, make_database: Make
+) -> None:
     url = make_database("platform").url
     applied = cli("apply", "--json", "--db-url", url).json["applied"]
     assert line.parts == of(len(applied))
@@ -46,7 +48,9 @@ def test_apply_counts_files_verify_areas_and_audit_parts(cli: Run, line: _Line, 
         assert line.parts == of(total), command
 
 
-def test_mutate_counts_faults(cli: Run, line: _Line, applied_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutate_counts_faults(
+    cli: Run, line: _Line, applied_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     derive = mutation.derive
     monkeypatch.setattr(mutation, "derive", lambda *words: derive(*words)[::300])
     total = cli("mutate", "--json", "--db-url", applied_url).json["total"]

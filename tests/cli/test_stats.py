@@ -71,7 +71,9 @@ def test_bars_on_a_terminal_fit_80_columns(url: str, tmp_path: Path) -> None:
 
 def test_owners_and_urls_are_not_printed(cli: Run, url: str) -> None:
     with psycopg.connect(url) as connection:
-        owners = connection.execute("select guest_id::text, user_id::text, url from public.async_jobs").fetchall()
+        owners = connection.execute(
+            "select guest_id::text, user_id::text, url from public.async_jobs"
+        ).fetchall()
     for form in ([], ["--json"]):
         shown = cli("stats", *form, "--db-url", url).out
         assert "x.com" not in shown
@@ -98,7 +100,9 @@ def test_without_jobs_an_invalid_index_and_a_timeout_are_shown() -> None:
 
 def test_large_numbers_fit_80_columns() -> None:
     jobs = 9_999_999_999
-    ages = dict.fromkeys(("under_1_hour", "under_1_day", "under_7_days", "under_30_days", "older"), 999_999_999)
+    ages = dict.fromkeys(
+        ("under_1_hour", "under_1_day", "under_7_days", "under_30_days", "older"), 999_999_999
+    )
     shown = text(
         {
             "jobs": [{"status": "processing", "jobs": jobs}, {"status": "failed", "jobs": 1}],

@@ -28,7 +28,11 @@ def on_terminal(tmp_path: Path, program: str, term: str = "xterm") -> tuple[int,
     master, slave = pty.openpty()
     with (tmp_path / "out").open("w+") as out:
         process = subprocess.Popen(
-            [sys.executable, "-c", program], stdin=slave, stdout=out, stderr=slave, env={**os.environ, "TERM": term}
+            [sys.executable, "-c", program],
+            stdin=slave,
+            stdout=out,
+            stderr=slave,
+            env={**os.environ, "TERM": term},
         )
         os.close(slave)
         written = b""
@@ -69,7 +73,10 @@ def test_a_step_of_parts_shows_which_of_them_runs(tmp_path: Path) -> None:
     _code, _out, written = on_terminal(tmp_path, program)
     assert re.search(r" \d s  2/12  applying", written)
     assert screen(written)[-1] == ""
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stderr == b""
+    assert (
+        subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stderr
+        == b""
+    )
 
 
 def test_an_error_erases_the_spinner(tmp_path: Path) -> None:

@@ -20,7 +20,11 @@ def test_a_group_that_fails_skips_its_rest_and_no_other_group(rolled_back: Conne
         [Statement("select 1 / 0"), Statement("select 'skipped'")],
         [Statement("select 'aborted'")],
         [BACK, Statement("select %(a)s::int + 1", {"a": 2}), Statement("select '100%'")],
-        [BACK, Statement("create temp table t as select generate_series(1, 3) as n"), Statement("update t set n = 4")],
+        [
+            BACK,
+            Statement("create temp table t as select generate_series(1, 3) as n"),
+            Statement("update t set n = 4"),
+        ],
     ]
     first, second, third, fourth, fifth, sixth = run_groups(rolled_back, groups)
     assert first.error is None

@@ -27,11 +27,22 @@ REMOTE_HOST = "db.example.invalid"
 
 # each connects to a server without TLS on 127.0.0.1 under a remote name
 TARGETS: dict[str, Callable[[int, Path], tuple[str, dict[str, str]]]] = {
-    "URL": lambda port, _: (f"postgresql://u:{ENCODED}@{REMOTE_HOST}:{port}/x?hostaddr=127.0.0.1", {}),
-    "keywords": lambda port, _: (f"host={REMOTE_HOST} hostaddr=127.0.0.1 port={port} password={SECRET}", {}),
+    "URL": lambda port, _: (
+        f"postgresql://u:{ENCODED}@{REMOTE_HOST}:{port}/x?hostaddr=127.0.0.1",
+        {},
+    ),
+    "keywords": lambda port, _: (
+        f"host={REMOTE_HOST} hostaddr=127.0.0.1 port={port} password={SECRET}",
+        {},
+    ),
     "PGHOST": lambda port, _: (
         "postgresql:///x",
-        {"PGHOST": REMOTE_HOST, "PGHOSTADDR": "127.0.0.1", "PGPORT": str(port), "PGPASSWORD": SECRET},
+        {
+            "PGHOST": REMOTE_HOST,
+            "PGHOSTADDR": "127.0.0.1",
+            "PGPORT": str(port),
+            "PGPASSWORD": SECRET,
+        },
     ),
     "several hosts": lambda port, _: (
         f"postgresql://u:{ENCODED}@{REMOTE_HOST}:{port},localhost:{port}/x?hostaddr=127.0.0.1,127.0.0.1",
@@ -39,13 +50,19 @@ TARGETS: dict[str, Callable[[int, Path], tuple[str, dict[str, str]]]] = {
     ),
     "service in the URL": lambda port, folder: (
         "postgresql:///?service=there",
-        {"PGSERVICEFILE": service_file(folder, host=REMOTE_HOST, hostaddr="127.0.0.1", port=port, password=SECRET)},
+        {
+            "PGSERVICEFILE": service_file(
+                folder, host=REMOTE_HOST, hostaddr="127.0.0.1", port=port, password=SECRET
+            )
+        },
     ),
     "PGSERVICE": lambda port, folder: (
         "postgresql:///x",
         {
             "PGSERVICE": "there",
-            "PGSERVICEFILE": service_file(folder, host=REMOTE_HOST, hostaddr="127.0.0.1", port=port, password=SECRET),
+            "PGSERVICEFILE": service_file(
+                folder, host=REMOTE_HOST, hostaddr="127.0.0.1", port=port, password=SECRET
+            ),
         },
     ),
 }
@@ -66,7 +83,9 @@ def test_remote_hosts_require_tls(target: str, cli: Run, tmp_path: Path) -> None
 
 
 @each_target
-def test_sslmode_disable_allows_a_connection_without_tls(target: str, cli: Run, tmp_path: Path) -> None:
+def test_sslmode_disable_allows_a_connection_without_tls(
+    target: str, cli: Run, tmp_path: Path
+) -> None:
     with fake_server(fatal("no")) as fake:
         url, environ = TARGETS[target](fake.port, tmp_path)
         ran = cli("status", "--db-url", url, **environ, PGSSLMODE="disable")
@@ -85,7 +104,9 @@ def tls(tmp_path: Path) -> ssl.SSLContext:
 
 
 @each_target
-def test_tls_is_used_if_the_server_offers_it(target: str, cli: Run, tmp_path: Path, tls: ssl.SSLContext) -> None:
+def test_tls_is_used_if_the_server_offers_it(
+    target: str, cli: Run, tmp_path: Path, tls: ssl.SSLContext
+) -> None:
     with fake_server(ready("17.4"), tls) as fake:
         url, environ = TARGETS[target](fake.port, tmp_path)
         ran = cli("status", "--db-url", url, **environ)
@@ -110,8 +131,12 @@ def test_a_remote_hostaddr_requires_tls(monkeypatch: pytest.MonkeyPatch) -> None
     assert read("postgresql://localhost/x").parameters["sslmode"] == "require"
 
 
-def test_sslmode_of_a_service_file_overrides_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PGSERVICEFILE", service_file(tmp_path, host=REMOTE_HOST, sslmode="verify-full"))
+def test_sslmode_of_a_service_file_overrides_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "PGSERVICEFILE", service_file(tmp_path, host=REMOTE_HOST, sslmode="verify-full")
+    )
     assert "sslmode" not in read("service=there").parameters
     service_file(tmp_path, host=REMOTE_HOST)
     assert read("service=there").parameters["sslmode"] == "require"
@@ -125,7 +150,9 @@ def test_a_missing_service_is_a_configuration_error(cli: Run) -> None:
     assert 'definition of service "nowhere" not found' in ran.err
 
 
-@pytest.mark.parametrize("option", ["sslmode=maybe", "connect_timeout=soon", "target_session_attrs=none"])
+@pytest.mark.parametrize(
+    "option", ["sslmode=maybe", "connect_timeout=soon", "target_session_attrs=none"]
+)
 def test_an_option_that_libpq_rejects_is_a_configuration_error(cli: Run, option: str) -> None:
     ran = cli("status", "--db-url", f"postgresql://127.0.0.1:1/x?{option}")
     assert ran.code == 2
@@ -145,7 +172,9 @@ def test_a_password_in_a_server_message_is_masked(cli: Run, form: str, as_json: 
     assert form not in (ran.out + ran.err).replace("password", "")
 
 
-@pytest.mark.parametrize("source", ["the URL", "PGPASSWORD", "the service file", "the password file"])
+@pytest.mark.parametrize(
+    "source", ["the URL", "PGPASSWORD", "the service file", "the password file"]
+)
 @pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
 def test_an_error_names_the_source_of_the_password(
     cli: Run, server: Server, tmp_path: Path, source: str, right: bool
@@ -174,8 +203,18 @@ def test_an_error_names_the_source_of_the_password(
 @pytest.mark.parametrize(
     ("behave", "user", "message", "url"),
     [
-        (fatal("Tenant or user not found"), "postgres", "knows no project", ".PROJECT_REF:PASSWORD@aws-0-x-1."),
-        (fatal("Tenant or user not found"), f"me.{REF}", "knows no project", f"me.{REF}:PASSWORD@aws-0-x-1."),
+        (
+            fatal("Tenant or user not found"),
+            "postgres",
+            "knows no project",
+            ".PROJECT_REF:PASSWORD@aws-0-x-1.",
+        ),
+        (
+            fatal("Tenant or user not found"),
+            f"me.{REF}",
+            "knows no project",
+            f"me.{REF}:PASSWORD@aws-0-x-1.",
+        ),
     ],
 )
 def test_an_unknown_tenant_leads_to_a_hint_with_the_pooler_url(
@@ -191,11 +230,18 @@ def test_an_unknown_tenant_leads_to_a_hint_with_the_pooler_url(
 
 
 def test_an_unresolved_direct_host_leads_to_a_hint_with_the_pooler_url(cli: Run) -> None:
-    ran = cli("status", "--db-url", f"postgresql://postgres:{ENCODED}@db.{REF}.supabase.co.:5432/postgres")
+    ran = cli(
+        "status", "--db-url", f"postgresql://postgres:{ENCODED}@db.{REF}.supabase.co.:5432/postgres"
+    )
     assert ran.code == 7
-    ran = cli("status", "--db-url", f"postgresql://postgres:{ENCODED}@db.{REF}.supabase.co:5432/postgres")
+    ran = cli(
+        "status", "--db-url", f"postgresql://postgres:{ENCODED}@db.{REF}.supabase.co:5432/postgres"
+    )
     assert ran.code == 7
-    assert f"postgresql://postgres.{REF}:PASSWORD@aws-N-REGION.pooler.supabase.com:5432/postgres" in ran.err
+    assert (
+        f"postgresql://postgres.{REF}:PASSWORD@aws-N-REGION.pooler.supabase.com:5432/postgres"
+        in ran.err
+    )
     assert "p4ss" not in ran.err
 
 
@@ -203,12 +249,16 @@ def test_an_unresolved_direct_host_leads_to_a_hint_with_the_pooler_url(cli: Run)
 def test_a_silent_server_times_out(cli: Run, environ: dict[str, str]) -> None:
     with fake_server(silent) as fake:
         option = "" if environ else "?connect_timeout=2"
-        ran = cli("status", "--db-url", f"postgresql://u@127.0.0.1:{fake.port}/x{option}", **environ)
+        ran = cli(
+            "status", "--db-url", f"postgresql://u@127.0.0.1:{fake.port}/x{option}", **environ
+        )
     assert ran.code == 7
     assert "no answer within 2 s" in ran.err
 
 
-def test_the_default_timeout_is_ten_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_timeout_is_ten_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert read("postgresql://localhost/x").parameters["connect_timeout"] == "10"
     monkeypatch.setenv("PGSERVICEFILE", service_file(tmp_path, connect_timeout=3))
     assert read("service=there").parameters["connect_timeout"] == "3"
@@ -245,7 +295,9 @@ def test_a_url_in_the_wrong_position_is_not_printed(cli: Run) -> None:
         assert "s3cr3t" not in ran.out + ran.err
 
 
-def test_a_traceback_contains_no_password(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_traceback_contains_no_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fail(given: Settings) -> str:
         raise RuntimeError(f"{given.db_url} and hunter2-hunter2 and host=x password=quiet")
 
@@ -258,7 +310,9 @@ def test_a_traceback_contains_no_password(monkeypatch: pytest.MonkeyPatch, capsy
     assert caught.value.code == 2
     assert "in fail" in printed
     for secret in (SECRET, ENCODED, "p4ss", "hunter2-", "quiet\n"):
-        assert secret not in printed.replace('password=quiet")', "")  # the source line in the traceback
+        assert secret not in printed.replace(
+            'password=quiet")', ""
+        )  # the source line in the traceback
 
 
 def test_ambiguous_urls_are_rejected_without_connecting(cli: Run) -> None:

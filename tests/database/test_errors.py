@@ -53,12 +53,28 @@ RAISE = "do $$ begin raise exception 'details' using errcode = '{}'; end $$"
         (RAISE.format("55006"), BusyError, 5, "blocked the statement: details"),
         (RAISE.format("42501"), PrivilegeError, 7, "lacks a privilege: details"),
         (RAISE.format("08006"), ConnectError, 7, "was lost: details"),
-        (RAISE.format("53100"), SupabaseJobsError, 2, "refused a statement of supabase-jobs: details"),
+        (
+            RAISE.format("53100"),
+            SupabaseJobsError,
+            2,
+            "refused a statement of supabase-jobs: details",
+        ),
         (RAISE.format("25006"), PrivilegeError, 7, "read-only for this role: details"),
         ("select 1/0", SupabaseJobsError, 2, "division by zero"),
         ("select pg_sleep(9)", SupabaseJobsError, 2, "statement timeout"),
     ],
-    ids=["lock", "deadlock", "serialization", "in use", "privilege", "lost", "disk", "read-only", "other", "timeout"],
+    ids=[
+        "lock",
+        "deadlock",
+        "serialization",
+        "in use",
+        "privilege",
+        "lost",
+        "disk",
+        "read-only",
+        "other",
+        "timeout",
+    ],
 )
 def test_errors_are_classified_by_sqlstate(
     platform_url: str, statement: str, kind: type[SupabaseJobsError], code: int, message: str
@@ -79,22 +95,30 @@ def test_errors_are_classified_by_sqlstate(
         "create table storage.x ()",
     ],
 )
-def test_a_database_without_the_platform_leads_to_a_hint(without_platform: str, statement: str) -> None:
+def test_a_database_without_the_platform_leads_to_a_hint(
+    without_platform: str, statement: str
+) -> None:
     with pytest.raises(SupabaseJobsError) as caught, connect(without_platform) as connection:
         connection.execute(statement.encode())
     assert "lacks the schemas and roles of Supabase" in str(caught.value.hint)
     assert "supabase-jobs local start" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize("statement", ["select private.x()", "select * from auth.userz", "set role nobody_there"])
-def test_other_missing_objects_lead_to_no_hint(without_platform: str, platform_url: str, statement: str) -> None:
+@pytest.mark.parametrize(
+    "statement", ["select private.x()", "select * from auth.userz", "set role nobody_there"]
+)
+def test_other_missing_objects_lead_to_no_hint(
+    without_platform: str, platform_url: str, statement: str
+) -> None:
     for url in (without_platform, platform_url):
         with pytest.raises(SupabaseJobsError) as caught, connect(url) as connection:
             connection.execute(statement.encode())
         assert caught.value.hint is None
 
 
-def test_a_migration_without_the_platform_fails_with_a_hint(without_platform: str, cli: Run) -> None:
+def test_a_migration_without_the_platform_fails_with_a_hint(
+    without_platform: str, cli: Run
+) -> None:
     for command, code in (("apply", 6), ("verify", 2)):
         ran = cli(command, "--json", "--db-url", without_platform)
         assert ran.code == code
@@ -102,7 +126,9 @@ def test_a_migration_without_the_platform_fails_with_a_hint(without_platform: st
 
 
 @pytest.mark.parametrize("command", ["verify", "audit"])
-def test_a_lock_timeout_names_the_table_and_the_session(applied_url: str, cli: Run, command: str) -> None:
+def test_a_lock_timeout_names_the_table_and_the_session(
+    applied_url: str, cli: Run, command: str
+) -> None:
     with psycopg.connect(applied_url, application_name="nightly-report") as holder:
         holder.execute("create table public.things (id uuid primary key, user_id uuid)")
         holder.commit()
@@ -112,20 +138,31 @@ def test_a_lock_timeout_names_the_table_and_the_session(applied_url: str, cli: R
     assert ran.code == 5
     session = rf"pid {pid} \(nightly-report, idle in transaction, for \d+ s\): lock table public.async_jobs"
     for table in ("async_jobs", "things"):
-        assert re.search(rf"^  public\.{table} \(AccessExclusiveLock\): {session}", ran.err, flags=re.MULTILINE)
+        assert re.search(
+            rf"^  public\.{table} \(AccessExclusiveLock\): {session}", ran.err, flags=re.MULTILINE
+        )
 
 
 def test_a_lock_timeout_in_an_open_transaction_names_no_session(applied_url: str) -> None:
     with psycopg.connect(applied_url) as holder:
         holder.execute("lock table public.async_jobs in access exclusive mode")
-        with pytest.raises(BusyError) as caught, connect(applied_url + SHORT_LOCK_TIMEOUT) as connection:
+        with (
+            pytest.raises(BusyError) as caught,
+            connect(applied_url + SHORT_LOCK_TIMEOUT) as connection,
+        ):
             connection.execute("begin; select from public.async_jobs")
-    assert caught.value.message == "another session blocked the statement: canceling statement due to lock timeout"
+    assert (
+        caught.value.message
+        == "another session blocked the statement: canceling statement due to lock timeout"
+    )
 
 
 def test_a_lock_timeout_without_a_locked_table_names_no_session(applied_url: str) -> None:
     with psycopg.connect(applied_url) as holder:
         holder.execute("select pg_advisory_lock(1)")
-        with pytest.raises(BusyError) as caught, connect(applied_url + SHORT_LOCK_TIMEOUT) as connection:
+        with (
+            pytest.raises(BusyError) as caught,
+            connect(applied_url + SHORT_LOCK_TIMEOUT) as connection,
+        ):
             connection.execute("select pg_advisory_lock(1)")
     assert "locked tables" not in caught.value.message

@@ -11,7 +11,9 @@ DIRECT = f"db.{REF}.supabase.co"
 POOLER = "aws-0-eu-central-1.pooler.supabase.com"
 
 
-def address(host: str, port: str = "5432", user: str = "postgres", database: str = "postgres") -> Address:
+def address(
+    host: str, port: str = "5432", user: str = "postgres", database: str = "postgres"
+) -> Address:
     return Address(host, port, user, database, timeout="10")
 
 
@@ -55,9 +57,13 @@ TENANT = (
 
 @pytest.mark.parametrize("text", [UNRESOLVED, UNREACHABLE, "connection timeout expired"])
 @pytest.mark.parametrize("port", ["5432", "6543"])
-def test_an_unreachable_direct_host_leads_to_a_hint_with_the_session_pooler(text: str, port: str) -> None:
+def test_an_unreachable_direct_host_leads_to_a_hint_with_the_session_pooler(
+    text: str, port: str
+) -> None:
     hint = diagnose(text, address(DIRECT, port, database="other")).hint
-    assert f"postgresql://postgres.{REF}:PASSWORD@aws-N-REGION.pooler.supabase.com:5432/other" in hint
+    assert (
+        f"postgresql://postgres.{REF}:PASSWORD@aws-N-REGION.pooler.supabase.com:5432/other" in hint
+    )
     assert "IPv6" in hint
 
 
@@ -69,7 +75,12 @@ def test_each_network_error_has_its_own_message_and_hint() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [TENANT, "FATAL:  (ENOTFOUND) tenant/user postgres.x not found", "FATAL: no tenant identifier provided"]
+    "text",
+    [
+        TENANT,
+        "FATAL:  (ENOTFOUND) tenant/user postgres.x not found",
+        "FATAL: no tenant identifier provided",
+    ],
 )
 def test_an_unknown_tenant_leads_to_a_hint_with_the_project_in_the_user(text: str) -> None:
     found = diagnose(text, address(POOLER, "6543"))
@@ -82,16 +93,32 @@ def test_an_unknown_tenant_leads_to_a_hint_with_the_project_in_the_user(text: st
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ('FATAL:  password authentication failed for user "x"', "refused the password", "came from PGPASSWORD"),
+        (
+            'FATAL:  password authentication failed for user "x"',
+            "refused the password",
+            "came from PGPASSWORD",
+        ),
         ("FATAL:  SASL authentication failed", "refused the password", "%40 for @"),
         ("fe_sendauth: no password supplied", "none was given", "PGPASSWORD"),
         ("server does not support SSL, but SSL was required", "offers no TLS", "sslmode=disable"),
-        ('FATAL:  no pg_hba.conf entry for host "1", user "x", no encryption', "only with TLS", "sslmode=require"),
+        (
+            'FATAL:  no pg_hba.conf entry for host "1", user "x", no encryption',
+            "only with TLS",
+            "sslmode=require",
+        ),
         ("SSL error: certificate verify failed", "certificate", "sslrootcert=FILE"),
         ("FATAL:  sorry, too many clients already", "no more connections", "Try again"),
-        ("FATAL:  MaxClientsInSessionMode: max clients reached", "no more connections", "Try again"),
+        (
+            "FATAL:  MaxClientsInSessionMode: max clients reached",
+            "no more connections",
+            "Try again",
+        ),
         ("FATAL:  the database system is starting up", "starting up", "in a moment"),
-        ('FATAL:  database "postgres" does not exist', 'the database "postgres" does not exist', "named postgres"),
+        (
+            'FATAL:  database "postgres" does not exist',
+            'the database "postgres" does not exist',
+            "named postgres",
+        ),
         ("FATAL:  something new", "something new", "Check host"),
     ],
 )
@@ -107,7 +134,8 @@ def test_diagnoses_of_server_messages(text: str, message: str, hint: str) -> Non
 @pytest.mark.parametrize(
     "text",
     ['invalid sslmode value: "x"', "bad value for connect_timeout: 'x'", 'invalid value for parameter "TimeZone": "x"',
-     'unrecognized configuration parameter "foo"', "invalid command-line argument for server process: -X"],
+     'unrecognized configuration parameter "foo"', "invalid command-line argument for server"
+                                                   " process: -X"],
 )  # fmt: skip
 def test_an_invalid_option_is_a_configuration_error(text: str) -> None:
     assert diagnose(text, address("db.example.com")).configuration
@@ -125,19 +153,33 @@ def test_reasons_of_several_attempts_are_joined() -> None:
         f"{first}\n"
         "Multiple connection attempts failed. All failures were:\n"
         f"- host: 'x', port: '1', hostaddr: '::1': {first}\n"
-        "- host: 'x', port: '1', hostaddr: '1.1.1.1': connection failed: FATAL:  B\n\tIs it running?"
+        "- host: 'x', port: '1', hostaddr: '1.1.1.1': connection failed: FATAL:  B\n\tIs it"
+        " running?"
     )
     assert reason(text) == "A; B"
 
 
 @pytest.mark.parametrize(
-    "hosts", ["", "localhost", "127.0.0.1", "::1", "/var/run", "@abstract", "127.0.0.1,localhost", ",", "127.9.9.9"]
+    "hosts",
+    [
+        "",
+        "localhost",
+        "127.0.0.1",
+        "::1",
+        "/var/run",
+        "@abstract",
+        "127.0.0.1,localhost",
+        ",",
+        "127.9.9.9",
+    ],
 )
 def test_local_hosts(hosts: str) -> None:
     assert is_local(hosts)
 
 
-@pytest.mark.parametrize("hosts", ["db.example.com", "10.0.0.1", "127.0.0.1,10.0.0.1", "localhost.example.com", "::2"])
+@pytest.mark.parametrize(
+    "hosts", ["db.example.com", "10.0.0.1", "127.0.0.1,10.0.0.1", "localhost.example.com", "::2"]
+)
 def test_remote_hosts(hosts: str) -> None:
     assert not is_local(hosts)
 
@@ -160,7 +202,12 @@ def test_a_password_with_unencoded_characters_is_rejected(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://u:s3cret@host:port/x", "host=x password='s3cret", "postgresql://u:s3cret@h/x?s3cret=1"]
+    "url",
+    [
+        "postgresql://u:s3cret@host:port/x",
+        "host=x password='s3cret",
+        "postgresql://u:s3cret@h/x?s3cret=1",
+    ],
 )
 def test_a_url_that_libpq_cannot_parse_is_not_printed(url: str) -> None:
     with pytest.raises(ConfigError, match=r"cannot be parsed|invalid port") as caught:
@@ -172,8 +219,14 @@ def test_a_url_that_libpq_cannot_parse_is_not_printed(url: str) -> None:
 def test_an_unknown_parameter_is_named(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(f"postgresql://u:s3cret@h/x?{name}=true&sslmode=require")
-    assert caught.value.message == f"the database URL has the parameter {name}, which libpq does not know"
-    assert caught.value.hint == f"Remove {name}=… from the URL. It may be for another client, such as Prisma."
+    assert (
+        caught.value.message
+        == f"the database URL has the parameter {name}, which libpq does not know"
+    )
+    assert (
+        caught.value.hint
+        == f"Remove {name}=… from the URL. It may be for another client, such as Prisma."
+    )
 
 
 @pytest.mark.parametrize(
@@ -190,10 +243,16 @@ def test_what_may_be_a_password_is_not_named(url: str) -> None:
 @pytest.mark.parametrize("port", ["99999", "abc", "0", "5432,65536"])
 def test_an_invalid_port_is_named(port: str) -> None:
     hosts = ",".join(f"h:{one}" for one in port.split(","))
-    for url in (f"postgresql://u:s3cret@{hosts}/x", f"host=h,h port={port}" if "," in port else f"host=h port={port}"):
+    for url in (
+        f"postgresql://u:s3cret@{hosts}/x",
+        f"host=h,h port={port}" if "," in port else f"host=h port={port}",
+    ):
         with pytest.raises(ConfigError) as caught:
             read(url)
-        assert caught.value.message == f"the database URL has an invalid port: {port.rpartition(',')[2]}"
+        assert (
+            caught.value.message
+            == f"the database URL has an invalid port: {port.rpartition(',')[2]}"
+        )
         assert caught.value.hint == "A port is a number from 1 to 65535."
 
 
@@ -218,11 +277,16 @@ def test_blanks_around_a_url_are_ignored() -> None:
         ("PGTARGETSESSIONATTRS", 'connection is bad: invalid target_session_attrs value: "none"'),
         ("PGTARGETSESSIONATTRS", "server is not in hot standby mode"),
         ("PGCONNECT_TIMEOUT", "bad value for connect_timeout: 'soon'"),
-        ("PGSSLMINPROTOCOLVERSION", 'connection is bad: invalid "ssl_min_protocol_version" value: "foo"'),
+        (
+            "PGSSLMINPROTOCOLVERSION",
+            'connection is bad: invalid "ssl_min_protocol_version" value: "foo"',
+        ),
         ("PGSSLMODE", "server does not support SSL, but SSL was required"),
     ],
 )
-def test_a_variable_that_the_server_refuses_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, text: str) -> None:
+def test_a_variable_that_the_server_refuses_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
     assert variable_behind(text, {}) == ""
     monkeypatch.setenv(variable, "-c work_mem=x -X")
     assert variable_behind(text, {}) == variable

@@ -57,9 +57,16 @@ def in_a_batch(connection: Connection) -> None:
     run_groups(connection, [[Statement(SLEEP)], [Statement("select 1")]])
 
 
-@pytest.mark.parametrize("run", [sent_then_raised, waited_for_at_the_end, in_a_batch], ids=lambda run: run.__name__)
-def test_an_interrupt_cancels_the_statement(applied_url: str, run: Callable[[Connection], None]) -> None:
-    with closing(psycopg.connect(applied_url)) as connection, psycopg.connect(applied_url, autocommit=True) as other:
+@pytest.mark.parametrize(
+    "run", [sent_then_raised, waited_for_at_the_end, in_a_batch], ids=lambda run: run.__name__
+)
+def test_an_interrupt_cancels_the_statement(
+    applied_url: str, run: Callable[[Connection], None]
+) -> None:
+    with (
+        closing(psycopg.connect(applied_url)) as connection,
+        psycopg.connect(applied_url, autocommit=True) as other,
+    ):
         pid = connection.info.backend_pid
         connection.execute("select")
         with interrupted():
@@ -72,7 +79,9 @@ def test_an_interrupt_cancels_the_statement(applied_url: str, run: Callable[[Con
 
 
 @pytest.mark.parametrize("number", [1, 2, 20, 200, 1000])
-def test_an_interrupt_of_verify_is_not_replaced(applied_url: str, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_an_interrupt_of_verify_is_not_replaced(
+    applied_url: str, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     fetch_many, calls = generators.fetch_many, count(1)
 
     def fetch(pgconn: Any) -> Any:

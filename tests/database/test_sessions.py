@@ -31,7 +31,9 @@ def test_the_application_name_is_set_unless_the_user_sets_it(
 
 
 def test_an_unencrypted_connection_is_described_as_such(platform_url: str) -> None:
-    with connect(f"{platform_url.replace('127.0.0.1', ELSEWHERE)}?hostaddr=127.0.0.1&sslmode=disable") as connection:
+    with connect(
+        f"{platform_url.replace('127.0.0.1', ELSEWHERE)}?hostaddr=127.0.0.1&sslmode=disable"
+    ) as connection:
         assert str(describe(connection)).endswith("role postgres, WITHOUT TLS")
     with connect(platform_url) as connection:
         assert str(describe(connection)).endswith("role postgres")
@@ -42,7 +44,8 @@ def test_a_second_connection_is_another_session_with_the_same_options(
 ) -> None:
     monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=1234")
     query = (
-        "select pg_backend_pid(), current_user, current_database(), current_setting('statement_timeout'),"
+        "select pg_backend_pid(), current_user, current_database(),"
+        " current_setting('statement_timeout'),"
         " current_setting('application_name')"
     )
     with connect(f"{platform_url}?application_name=mine") as one:
@@ -80,7 +83,12 @@ def test_a_second_connection_uses_the_same_password(
 def test_a_second_connection_goes_to_the_host_that_answered(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = {"host": "127.0.0.1,localhost", "port": f"1,{server.port}", "user": server.user, "dbname": "postgres"}
+    place = {
+        "host": "127.0.0.1,localhost",
+        "port": f"1,{server.port}",
+        "user": server.user,
+        "dbname": "postgres",
+    }
     monkeypatch.setenv("PGSERVICEFILE", service_file(tmp_path, **place, password=server.password))
     with connect("service=there") as one, second_connection(one) as two:
         assert {o.keyword: o.val for o in two.pgconn.info}[b"host"] == b"localhost"

@@ -49,7 +49,9 @@ def plain(request: pytest.FixtureRequest) -> Iterator[ServerInfo]:
     """A running server without the platform, for each version."""
     major: int = request.param
     with server.throwaway(
-        major=None if postgres_bin(major) else major, postgres_bin=postgres_bin(major), platform=False
+        major=None if postgres_bin(major) else major,
+        postgres_bin=postgres_bin(major),
+        platform=False,
     ) as info:
         yield info
 

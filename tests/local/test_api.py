@@ -46,7 +46,9 @@ def here(cli: Run, tmp_path: Path) -> Iterator[Run]:
 
 def fallback_pid_files(folder: Path) -> list[Path]:
     """PostgREST's pid file, if the server cannot enter the folder and its data is elsewhere."""
-    return [path for home in directories.of(folder).fallbacks() for path in home.glob("postgrest.pid")]
+    return [
+        path for home in directories.of(folder).fallbacks() for path in home.glob("postgrest.pid")
+    ]
 
 
 def environment(ran: Ran) -> dict[str, str]:
@@ -68,7 +70,9 @@ def processes(folder: Path) -> list[tuple[int, Path]]:
 
 
 def status_of(env: dict[str, str], path: str = "async_jobs", key: str = "ANON_KEY") -> int:
-    return httpx.get(f"{env['REST_URL']}/{path}", headers={"apikey": env[key]}, timeout=20).status_code
+    return httpx.get(
+        f"{env['REST_URL']}/{path}", headers={"apikey": env[key]}, timeout=20
+    ).status_code
 
 
 def test_a_running_api_serves_migrations_applied_later(here: Run) -> None:
@@ -130,7 +134,9 @@ def test_reset_empties_the_database_and_restarts_the_api(here: Run) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_start_recovers_from_a_crash_of_postgrest_or_gateway(here: Run, tmp_path: Path, which: int) -> None:
+def test_start_recovers_from_a_crash_of_postgrest_or_gateway(
+    here: Run, tmp_path: Path, which: int
+) -> None:
     first, pids = environment(here("local", "start", "--api")), processes(tmp_path)
     os.kill(pids[which][0], signal.SIGKILL)
     assert here("local", "status", "--api").code == 1
@@ -162,9 +168,19 @@ def test_stop_ends_the_processes_of_a_killed_start(here: Run, tmp_path: Path) ->
     slow.write_text('#!/bin/sh\nif [ "$1" = --version ]; then echo PostgREST; else sleep 60; fi\n')
     slow.chmod(0o755)
     tmp_path.chmod(0o755)
-    words = ["local", "start", "--postgres", str(DEFAULT_MAJOR), "--api", "--postgrest-bin", str(slow)]
+    words = [
+        "local",
+        "start",
+        "--postgres",
+        str(DEFAULT_MAJOR),
+        "--api",
+        "--postgrest-bin",
+        str(slow),
+    ]
     command = [sys.executable, "-m", "supabase_jobs", *words]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as start:
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as start:
         deadline = time.monotonic() + 60
         while not list(tmp_path.rglob("postgrest.pid")) + list(fallback_pid_files(tmp_path)):
             assert time.monotonic() < deadline
@@ -213,11 +229,16 @@ def test_a_state_file_writable_by_others_is_rejected(here: Run, tmp_path: Path) 
 
 def test_secrets_are_private_and_on_no_command_line(here: Run, tmp_path: Path) -> None:
     env = environment(here("local", "start", "--api"))
-    for path in (tmp_path / ".supabase-jobs" / "api.json", *(config for _, config in processes(tmp_path))):
+    for path in (
+        tmp_path / ".supabase-jobs" / "api.json",
+        *(config for _, config in processes(tmp_path)),
+    ):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for pid, _ in processes(tmp_path):
         shown = Path(f"/proc/{pid}/cmdline").read_text()
-        assert not any(env[name] in shown for name in ("ANON_KEY", "SERVICE_ROLE_KEY", "JWT_SECRET"))
+        assert not any(
+            env[name] in shown for name in ("ANON_KEY", "SERVICE_ROLE_KEY", "JWT_SECRET")
+        )
         if os.geteuid() == 0:
             assert Path(f"/proc/{pid}").stat().st_uid != 0
 
@@ -230,7 +251,9 @@ def test_without_postgrest_the_hint_names_its_package_and_nothing_starts(cli: Ru
     assert cli("local", "status").code == 1
 
 
-def test_without_pyjwt_the_hint_names_the_extra_and_nothing_starts(here: Run, tmp_path: Path) -> None:
+def test_without_pyjwt_the_hint_names_the_extra_and_nothing_starts(
+    here: Run, tmp_path: Path
+) -> None:
     missing = tmp_path / "missing"
     missing.mkdir()
     (missing / "jwt.py").write_text("raise ImportError")
@@ -241,7 +264,8 @@ def test_without_pyjwt_the_hint_names_the_extra_and_nothing_starts(here: Run, tm
 
 
 @pytest.mark.parametrize(
-    "words", [["--api", "--postgrest-bin", "nowhere"], ["--api-port", "5"], ["--postgrest-bin", "x"]]
+    "words",
+    [["--api", "--postgrest-bin", "nowhere"], ["--api-port", "5"], ["--postgrest-bin", "x"]],
 )
 def test_invalid_options_start_nothing(here: Run, words: list[str]) -> None:
     assert here("local", "start", *words).code == 2
@@ -255,19 +279,25 @@ def test_a_program_that_is_not_postgrest_is_rejected(here: Run) -> None:
     here("local", "stop")
 
 
-def test_postgrest_in_node_modules_runs_without_its_executable_bit(cli: Run, tmp_path: Path) -> None:
+def test_postgrest_in_node_modules_runs_without_its_executable_bit(
+    cli: Run, tmp_path: Path
+) -> None:
     folder = tmp_path / "node_modules" / postgrest().parent.name
     folder.mkdir(parents=True)
     shutil.copyfile(postgrest(), folder / "postgrest")
     try:
-        env = environment(cli("local", "start", "--postgres", str(DEFAULT_MAJOR), "--api", PATH="/usr/bin:/bin"))
+        env = environment(
+            cli("local", "start", "--postgres", str(DEFAULT_MAJOR), "--api", PATH="/usr/bin:/bin")
+        )
         assert status_of(env, "") == 200
         assert not os.access(folder / "postgrest", os.X_OK)
     finally:
         server.remove(tmp_path)
 
 
-def test_an_api_port_in_use_is_reported_and_a_saved_one_is_replaced(here: Run, tmp_path: Path) -> None:
+def test_an_api_port_in_use_is_reported_and_a_saved_one_is_replaced(
+    here: Run, tmp_path: Path
+) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = str(taken.getsockname()[1])
         ran = here("local", "start", "--api", "--api-port", port)
@@ -275,7 +305,9 @@ def test_an_api_port_in_use_is_reported_and_a_saved_one_is_replaced(here: Run, t
         assert port in ran.err
         assert state(tmp_path)["processes"] is None
         assert list(tmp_path.rglob("postgrest.conf")) == []
-    assert environment(here("local", "start", "--api", "--api-port", port))["API_URL"].endswith(f":{port}")
+    assert environment(here("local", "start", "--api", "--api-port", port))["API_URL"].endswith(
+        f":{port}"
+    )
     here("local", "stop")
     with closing(socket.create_server(("127.0.0.1", int(port)))):  # the saved port is in use
         assert not environment(here("local", "start", "--api"))["API_URL"].endswith(f":{port}")
@@ -286,15 +318,24 @@ def test_the_schemas_of_config_toml_are_served(here: Run, tmp_path: Path) -> Non
     config.parent.mkdir()
     config.write_text('[api]\nschemas = ["public", "auth"]\nmax_rows = 5\n')
     env = environment(here("local", "start", "--api"))
-    shown = httpx.get(env["REST_URL"], headers={"apikey": env["ANON_KEY"], "Accept-Profile": "auth"}, timeout=20)
+    shown = httpx.get(
+        env["REST_URL"], headers={"apikey": env["ANON_KEY"], "Accept-Profile": "auth"}, timeout=20
+    )
     assert shown.status_code == 200
     here("local", "stop")
-    for wrong in ("[api", "[api]\nschemas = []", "[api]\nschemas = 'public'", "[api]\nmax_rows = 0"):
+    for wrong in (
+        "[api",
+        "[api]\nschemas = []",
+        "[api]\nschemas = 'public'",
+        "[api]\nmax_rows = 0",
+    ):
         config.write_text(wrong)
         assert here("local", "start", "--api").code == 2
 
 
-def test_a_schema_that_does_not_exist_is_served_once_it_is_created(here: Run, tmp_path: Path) -> None:
+def test_a_schema_that_does_not_exist_is_served_once_it_is_created(
+    here: Run, tmp_path: Path
+) -> None:
     config = tmp_path / "supabase" / "config.toml"
     config.parent.mkdir()
     config.write_text('[api]\nschemas = ["public", "later"]\n')

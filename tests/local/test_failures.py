@@ -73,7 +73,17 @@ def test_a_reused_process_id_is_not_trusted(directory: Path) -> None:
     first = server.start(directory)
     server.stop(directory)
     with unrelated_process() as pid:
-        lines = [str(pid), str(first.data_dir), "1", str(first.port), "", "127.0.0.1", "", "ready", ""]
+        lines = [
+            str(pid),
+            str(first.data_dir),
+            "1",
+            str(first.port),
+            "",
+            "127.0.0.1",
+            "",
+            "ready",
+            "",
+        ]
         (first.data_dir / "postmaster.pid").write_text("\n".join(lines))
         assert server.running_url(directory) is None
         assert server.status(directory) is None
@@ -152,11 +162,17 @@ def test_an_invalid_port_is_rejected(directory: Path, port: int) -> None:
 
 
 def test_a_failed_initdb_leaves_no_data_and_the_next_start_works(directory: Path) -> None:
-    folder = shim(directory, 'mkdir "$2/base"; echo "initdb: error: could not write: No space left on device"; exit 1')
+    folder = shim(
+        directory,
+        'mkdir "$2/base"; echo "initdb: error: could not write: No space left on device"; exit 1',
+    )
     with pytest.raises(LocalServerError, match="No space left") as caught:
         server.start(directory, postgres_bin=folder)
     assert "free some space" in str(caught.value.hint)
-    assert {path.name for path in (directory / ".supabase-jobs").iterdir()} == {".gitignore", "lock"}
+    assert {path.name for path in (directory / ".supabase-jobs").iterdir()} == {
+        ".gitignore",
+        "lock",
+    }
     assert server.start(directory).pid
 
 
@@ -175,7 +191,9 @@ def test_a_setting_that_postgres_rejects_keeps_the_data(directory: Path) -> None
     assert server.start(directory).pid
 
 
-def test_a_lock_held_too_long_is_a_busy_error(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_held_too_long_is_a_busy_error(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(directories, "LOCK_TIMEOUT", 0.1)
     with directories.locked(directories.of(directory), account.current()), pytest.raises(BusyError):
         server.start(directory)
@@ -208,7 +226,9 @@ def test_a_full_disk_is_reported(directory: Path) -> None:
 
 
 def test_a_file_size_limit_leaves_no_data(directory: Path) -> None:
-    script = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)); expect('')"
+    script = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)); expect('')"
+    )
     run_script(script, directory)
     assert not (directory / ".supabase-jobs" / "data").exists()
     assert server.start(directory).pid
@@ -275,9 +295,13 @@ def test_a_moved_project_names_its_former_folder(directory: Path) -> None:
     with pytest.raises(LocalServerError) as raised:
         server.start(directory / "b")
     former = directory / "a"
-    assert raised.value.message == f"the local server in {directory / 'b'} was made in {former}, and works only there"
+    assert (
+        raised.value.message
+        == f"the local server in {directory / 'b'} was made in {former}, and works only there"
+    )
     assert raised.value.hint == (
-        f"move the folder back to {former}, or run `supabase-jobs local reset`; it makes a new, empty database"
+        f"move the folder back to {former}, or run `supabase-jobs local reset`; it makes a new,"
+        " empty database"
     )
     (directory / "b").rename(former)
     assert server.start(former).data_dir == former / ".supabase-jobs" / "data"
@@ -285,6 +309,9 @@ def test_a_moved_project_names_its_former_folder(directory: Path) -> None:
 
 
 def test_the_failure_of_a_temporary_server_names_no_file_of_it() -> None:
-    with pytest.raises(LocalServerError, match="much") as raised, server.throwaway(settings={"work_mem": "much"}):
+    with (
+        pytest.raises(LocalServerError, match="much") as raised,
+        server.throwaway(settings={"work_mem": "much"}),
+    ):
         pass
     assert raised.value.hint == "for a server whose log remains, run `supabase-jobs local start`"

@@ -51,12 +51,17 @@ def metadata(size: int) -> dict[str, str]:
 
 def test_a_request_without_a_key_is_rejected(one_api: Api) -> None:
     response = one_api.request("GET", "async_jobs")
-    assert (response.status_code, response.json()["message"]) == (401, "No API key found in request")
+    assert (response.status_code, response.json()["message"]) == (
+        401,
+        "No API key found in request",
+    )
 
 
 def test_a_key_other_than_anon_and_service_role_is_rejected(one_api: Api) -> None:
     key = one_api.keys.user_token(uuid.uuid4())
-    response = one_api.request("POST", "async_jobs", headers={"apikey": key}, content=b"x" * 300_000)
+    response = one_api.request(
+        "POST", "async_jobs", headers={"apikey": key}, content=b"x" * 300_000
+    )
     assert (response.status_code, response.json()["message"]) == (401, "Invalid API key")
 
 
@@ -64,7 +69,9 @@ def test_the_key_is_the_token_of_a_request_without_one(one_api: Api) -> None:
     guest = one_api.new_guest()
     one_api.new_job(guest=guest)
     path = f"async_jobs?guest_id=eq.{guest}"
-    assert len(one_api.request("GET", path, headers={"apikey": one_api.keys.service_role}).json()) == 1
+    assert (
+        len(one_api.request("GET", path, headers={"apikey": one_api.keys.service_role}).json()) == 1
+    )
     assert one_api.request("GET", path, headers={"apikey": one_api.keys.anon}).json() == []
     both = {"apikey": one_api.keys.service_role, "Authorization": f"Bearer {one_api.keys.anon}"}
     assert one_api.request("GET", path, headers=both).json() == []
@@ -74,7 +81,10 @@ def test_a_key_in_the_url_is_accepted_and_not_forwarded(one_api: Api) -> None:
     guest = one_api.new_guest()
     one_api.new_job(guest=guest)
     key = one_api.keys.service_role
-    for query in (f"apikey={key}&guest_id=eq.{guest}", f"guest_id=eq.{guest}&apikey={key}&select=id"):
+    for query in (
+        f"apikey={key}&guest_id=eq.{guest}",
+        f"guest_id=eq.{guest}&apikey={key}&select=id",
+    ):
         assert len(one_api.request("GET", f"async_jobs?{query}").json()) == 1
 
 
@@ -120,11 +130,19 @@ def test_a_browser_may_read_the_response(one_api: Api, with_key: bool) -> None:
     assert "Content-Range" in response.headers["access-control-expose-headers"]
 
 
-# ---------------------------------------------------------------------------------- bodies and connections
+# ---------------------------------------------------------------------------------- bodies and
+# connections
 
 
-def test_one_connection_serves_many_requests(one_api: Api, connection: http.client.HTTPConnection) -> None:
-    for method, path in [("GET", "async_jobs"), ("HEAD", "async_jobs"), ("GET", "nope"), ("GET", "async_jobs?limit=1")]:
+def test_one_connection_serves_many_requests(
+    one_api: Api, connection: http.client.HTTPConnection
+) -> None:
+    for method, path in [
+        ("GET", "async_jobs"),
+        ("HEAD", "async_jobs"),
+        ("GET", "nope"),
+        ("GET", "async_jobs?limit=1"),
+    ]:
         connection.request(method, f"/rest/v1/{path}", headers=one_api.headers())
         opened = connection.sock
         response = connection.getresponse()
@@ -136,8 +154,14 @@ def test_one_connection_serves_many_requests(one_api: Api, connection: http.clie
 def test_a_head_response_has_headers_and_no_body(one_api: Api) -> None:
     user = one_api.new_user()
     one_api.new_job(user=user)
-    response = one_api.request("HEAD", "async_jobs", headers={**one_api.headers(user=user), "Prefer": "count=exact"})
-    assert (response.status_code, response.headers["content-range"], response.content) == (200, "0-0/1", b"")
+    response = one_api.request(
+        "HEAD", "async_jobs", headers={**one_api.headers(user=user), "Prefer": "count=exact"}
+    )
+    assert (response.status_code, response.headers["content-range"], response.content) == (
+        200,
+        "0-0/1",
+        b"",
+    )
 
 
 @pytest.mark.parametrize("chunked", [True, False])
@@ -148,8 +172,14 @@ def test_large_bodies_pass_in_both_directions(
     sent = [{"url": "https://x.com/1", "user_id": str(user), "metadata": metadata(60_000)}] * 50
     body = json.dumps(sent, ensure_ascii=False).encode()
     pieces = (body[start : start + 100_001] for start in range(0, len(body), 100_001))
-    headers = {**one_api.headers(user=user), "Content-Type": "application/json", "Prefer": "return=representation"}
-    connection.request("POST", "/rest/v1/async_jobs", pieces if chunked else body, headers, encode_chunked=chunked)
+    headers = {
+        **one_api.headers(user=user),
+        "Content-Type": "application/json",
+        "Prefer": "return=representation",
+    }
+    connection.request(
+        "POST", "/rest/v1/async_jobs", pieces if chunked else body, headers, encode_chunked=chunked
+    )
     response = connection.getresponse()
     received = json.loads(response.read())
     assert response.status == 201
@@ -158,7 +188,11 @@ def test_large_bodies_pass_in_both_directions(
 
 def test_expect_100_continue_is_answered(one_api: Api) -> None:
     body = b'{"url":"https://x.com/1"}'
-    lines = [b"Content-Type: application/json", b"Content-Length: %d" % len(body), b"Connection: close"]
+    lines = [
+        b"Content-Type: application/json",
+        b"Content-Length: %d" % len(body),
+        b"Connection: close",
+    ]
     with socket.create_connection(("127.0.0.1", port(one_api)), timeout=5) as opened:
         opened.sendall(head(one_api, b"POST", b"Expect: 100-continue", *lines))
         assert opened.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -173,7 +207,10 @@ def test_concurrent_clients_get_their_own_rows(one_api: Api) -> None:
 
     def visible_owners(user: uuid.UUID) -> list[str]:
         with httpx.Client(timeout=20) as client:
-            found = client.get(f"{one_api.info.rest_url}/async_jobs?select=user_id", headers=one_api.headers(user=user))
+            found = client.get(
+                f"{one_api.info.rest_url}/async_jobs?select=user_id",
+                headers=one_api.headers(user=user),
+            )
         return [row["user_id"] for row in found.json()]
 
     with ThreadPoolExecutor(20) as pool:
@@ -199,14 +236,17 @@ def test_invalid_chunks_are_rejected(one_api: Api, body: bytes) -> None:
 
 
 def test_a_url_that_is_too_long_is_rejected_with_json(one_api: Api) -> None:
-    answer = exchange(one_api, head(one_api, b"GET", path=b"/rest/v1/async_jobs?url=eq." + b"a" * 70_000))
+    answer = exchange(
+        one_api, head(one_api, b"GET", path=b"/rest/v1/async_jobs?url=eq." + b"a" * 70_000)
+    )
     assert answer.startswith(b"HTTP/1.1 414")
     assert "message" in json.loads(answer.partition(b"\r\n\r\n")[2])
 
 
 def test_non_ascii_bytes_in_the_url_reach_postgrest(one_api: Api) -> None:
     answer = exchange(
-        one_api, head(one_api, b"GET", b"Connection: close", path="/rest/v1/async_jobs?url=eq.ñ".encode())
+        one_api,
+        head(one_api, b"GET", b"Connection: close", path="/rest/v1/async_jobs?url=eq.ñ".encode()),
     )
     assert answer.startswith(b"HTTP/1.1 200")
 
@@ -222,7 +262,9 @@ def test_clients_that_disconnect_change_nothing(one_api: Api) -> None:
     ):
         with socket.create_connection(("127.0.0.1", port(one_api)), timeout=5) as opened:
             opened.sendall(request)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # reset, not just close
+            opened.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
+            )  # reset, not just close
     assert one_api.request("GET", "async_jobs", headers=one_api.headers()).status_code == 200
     assert one_api.sql("select count(*) from public.async_jobs") == before
 

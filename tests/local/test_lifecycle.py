@@ -15,9 +15,7 @@ from supabase_jobs.local import process, server
 from tests.fix_cli import Run
 from tests.programs import MAJORS, postgres_bin
 
-START = (
-    "import sys, pathlib; from supabase_jobs.local import server; print(server.start(pathlib.Path(sys.argv[1])).url)"
-)
+START = "import sys, pathlib; from supabase_jobs.local import server; print(server.start(pathlib.Path(sys.argv[1])).url)"
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +31,11 @@ with server.throwaway(platform=False) as info:
 def start_elsewhere(directory: Path) -> str:
     """Start in another process, as `$(supabase-jobs local start)` does."""
     done = subprocess.run(
-        [sys.executable, "-c", START, str(directory)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", START, str(directory)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     return done.stdout.strip()
 
@@ -90,7 +92,9 @@ def test_the_server_outlives_the_process_that_started_it(directory: Path) -> Non
     assert start_elsewhere(directory) == server.running_url(directory)
 
 
-def test_a_throwaway_server_removes_those_of_killed_processes(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_throwaway_server_removes_those_of_killed_processes(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(directory))
     with server.throwaway(platform=False) as running:
         program = subprocess.Popen(
@@ -144,7 +148,9 @@ def test_remove_deletes_all_files(closed: Path) -> None:
 
 
 def test_reset_empties_the_database_and_keeps_the_settings(directory: Path) -> None:
-    first = server.start(directory, major=18, default_privileges=False, settings={"work_mem": "7MB"})
+    first = server.start(
+        directory, major=18, default_privileges=False, settings={"work_mem": "7MB"}
+    )
     with psycopg.connect(first.url) as connection:
         connection.execute("create table public.gone (id integer)")
     again = server.reset(directory)
@@ -183,7 +189,10 @@ def test_settings_persist_across_restarts(directory: Path) -> None:
     server.stop(directory)
     info = server.start(directory)
     assert one(info.url, "show work_mem") == "9MB"
-    assert one(info.url, "select reset_val from pg_settings where name = 'application_name'") == "it's \\ one"
+    assert (
+        one(info.url, "select reset_val from pg_settings where name = 'application_name'")
+        == "it's \\ one"
+    )
 
 
 @pytest.mark.parametrize("name", ["listen_addresses", "port", "hba_file", "no such", "x'; --"])

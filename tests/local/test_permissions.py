@@ -20,7 +20,9 @@ def closed_package(closed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy = closed / "site-packages" / package.name
     unwanted = shutil.ignore_patterns("*.a", "include", "pgxs")
     shutil.copytree(package / "pginstall", copy / "pginstall", symlinks=True, ignore=unwanted)
-    shutil.copytree(package.parent / f"{package.name}.libs", copy.parent / f"{package.name}.libs", symlinks=True)
+    shutil.copytree(
+        package.parent / f"{package.name}.libs", copy.parent / f"{package.name}.libs", symlinks=True
+    )
     (copy / "__init__.py").touch()
     (copy / "pginstall" / "bin" / "postgres").chmod(0o700)
     monkeypatch.syspath_prepend(str(copy.parent))
@@ -36,7 +38,9 @@ def test_root_keeps_the_data_of_a_closed_directory_elsewhere(closed: Path) -> No
     assert server.status(closed) == info
 
 
-def test_root_with_a_closed_virtualenv_copies_the_programs_once(directory: Path, closed_package: Path) -> None:
+def test_root_with_a_closed_virtualenv_copies_the_programs_once(
+    directory: Path, closed_package: Path
+) -> None:
     require_root()
     info = server.start(directory)
     assert info.bin_dir.is_relative_to(info.data_dir.parent)
@@ -131,7 +135,9 @@ def test_a_server_of_another_user_is_named(directory: Path) -> None:
         (directory / ".supabase-jobs").rmdir()
 
 
-def test_without_the_extra_the_hint_names_it(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_hint_names_it(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(binaries, "find_spec", lambda name: None)
     with pytest.raises(LocalServerError) as caught:
         server.start(directory)

@@ -29,7 +29,9 @@ def running(*arguments: str) -> Iterator[int]:
 def test_a_launched_process_is_found_and_stopped(directory: Path) -> None:
     config, pid_file = directory / "x.conf", directory / "x.pid"
     config.touch()
-    pid = process.launch(account.current(), ["/usr/bin/tail", "-f", config], directory / "log", pid_file=pid_file)
+    pid = process.launch(
+        account.current(), ["/usr/bin/tail", "-f", config], directory / "log", pid_file=pid_file
+    )
     assert process.read_pid_file(pid_file, config) == (pid, [str(pid)])
     assert process.stop(pid, config) is True
     assert process.read_pid_file(pid_file, config) == (None, [str(pid)])
@@ -71,7 +73,9 @@ def test_links_are_not_followed_and_pipes_do_not_block(tmp_path: Path) -> None:
 
 def test_a_process_that_ignores_the_first_signal_gets_the_next(tmp_path: Path) -> None:
     script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE
+    ) as child:
         assert child.stdout is not None
         child.stdout.readline()
         with pytest.raises(LocalServerError, match="does not stop"):

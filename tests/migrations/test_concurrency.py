@@ -1,4 +1,6 @@
-"""Several runners on one database: each file is applied once, and no lock or setting is left behind."""
+"""Several runners on one database: each file is applied once, and no lock or setting is left
+behind.
+"""
 
 import shutil
 import subprocess
@@ -38,9 +40,13 @@ def test_eight_concurrent_runs_apply_each_file_once(
         ended = list(pool.map(run, range(8)))
     assert {code for code, _ in ended} <= {0, 5}, ended
     assert not [text for _, text in ended if "Traceback" in text]
-    applied = [line for _, text in ended for line in text.splitlines() if line.startswith("applied")]
+    applied = [
+        line for _, text in ended for line in text.splitlines() if line.startswith("applied")
+    ]
     assert sorted(line.split()[1] for line in applied) == [m.version for m in packaged()]
-    assert [version for version, _, _ in rows(database.url, LEDGER)] == [m.version for m in packaged()]
+    assert [version for version, _, _ in rows(database.url, LEDGER)] == [
+        m.version for m in packaged()
+    ]
     assert rows(database.url, "select * from pg_locks where locktype = 'advisory'") == []
     left = (
         "select name, setting from pg_settings where source = 'session'"
@@ -54,7 +60,9 @@ def test_apply_waits_for_another_runner_and_then_gives_up(platform_url: str) -> 
     with psycopg.connect(platform_url) as other, connect(platform_url) as connection:
         other.execute("select pg_advisory_xact_lock(%s)", (LOCK_KEY,))
         with pytest.raises(BusyError, match="another supabase-jobs"):
-            apply_pending(connection, MigrationFiles(packaged()), lock_options=LockOptions(runner_seconds=0.5))
+            apply_pending(
+                connection, MigrationFiles(packaged()), lock_options=LockOptions(runner_seconds=0.5)
+            )
         other.rollback()
         assert len(apply_pending(connection, MigrationFiles(packaged()))[0]) == len(packaged())
 
@@ -73,7 +81,9 @@ def test_a_dry_run_waits_for_another_runner(platform_url: str, files: Path, cli:
 def test_a_ledger_that_push_creates_concurrently_is_used(platform_url: str, files: Path) -> None:
     with psycopg.connect(platform_url) as other:
         other.execute("create schema supabase_migrations")
-        other.execute("create table supabase_migrations.schema_migrations (version text primary key)")
+        other.execute(
+            "create table supabase_migrations.schema_migrations (version text primary key)"
+        )
         running = start(platform_url, files)
         waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
         while not rows(platform_url, waiting):
@@ -83,12 +93,18 @@ def test_a_ledger_that_push_creates_concurrently_is_used(platform_url: str, file
     assert running.returncode == 0, out + err
 
 
-def test_of_three_folders_with_different_files_one_is_applied(platform_url: str, files: Path) -> None:
+def test_of_three_folders_with_different_files_one_is_applied(
+    platform_url: str, files: Path
+) -> None:
     folders = []
     for name in "abc":
         folder = files.parent / name
         shutil.copytree(files, folder)
-        write(folder, f"20260101000000_{name}.sql", f"create table public.only_in_{name} (id integer primary key)")
+        write(
+            folder,
+            f"20260101000000_{name}.sql",
+            f"create table public.only_in_{name} (id integer primary key)",
+        )
         folders.append(folder)
 
     running = [start(platform_url, folder) for folder in folders]

@@ -1,4 +1,6 @@
-"""Drift: a file is edited if its meaning differs from what was applied; the diff shows the changed lines."""
+"""Drift: a file is edited if its meaning differs from what was applied; the diff shows the changed
+lines.
+"""
 
 import pytest
 
@@ -21,7 +23,8 @@ def applied(text: str = APPLIED) -> list[str]:
     [
         APPLIED.replace("\n", "\r\n"),
         "CREATE  TABLE public.t(id int, b text);select 1",
-        "/* other */ create table public.t (\n  id integer, -- here\n  b text\n);\nselect 1;\n-- end",
+        "/* other */ create table public.t (\n  id integer, -- here\n  b text\n);\nselect 1;\n--"
+        " end",
     ],
 )
 def test_layout_and_comments_are_not_an_edit(text: str) -> None:
@@ -45,18 +48,30 @@ def test_another_meaning_is_an_edit(text: str) -> None:
 
 def test_function_bodies_are_compared_literally() -> None:
     body = "create function f() returns int language sql as $$ select 1 $$;"
-    assert compare(migration(body.replace("select 1", "select  1")), applied(body)) is Difference.MEANING
+    assert (
+        compare(migration(body.replace("select 1", "select  1")), applied(body))
+        is Difference.MEANING
+    )
 
 
 def test_statements_that_cannot_be_parsed_are_compared_as_text() -> None:
     newer = "frobnicate table t;\nselect 1;"
-    assert compare(migration(newer.replace("select 1", "select  1")), applied(newer)) is Difference.LAYOUT
-    assert compare(migration(newer.replace("frobnicate ", "frobnicate  ")), applied(newer)) is Difference.MEANING
+    assert (
+        compare(migration(newer.replace("select 1", "select  1")), applied(newer))
+        is Difference.LAYOUT
+    )
+    assert (
+        compare(migration(newer.replace("frobnicate ", "frobnicate  ")), applied(newer))
+        is Difference.MEANING
+    )
 
 
 def test_crlf_is_layout() -> None:
     for source in load_sources().sources:
-        assert compare(migration(source.text.replace("\n", "\r\n")), applied(source.text)) is Difference.LAYOUT
+        assert (
+            compare(migration(source.text.replace("\n", "\r\n")), applied(source.text))
+            is Difference.LAYOUT
+        )
 
 
 def test_the_location_of_a_tablespace_is_not_a_parse_position() -> None:
@@ -76,7 +91,9 @@ def test_a_ledger_row_without_statements_cannot_be_compared() -> None:
 
 def test_the_diff_shows_only_the_changed_line() -> None:
     text = diff(migration(APPLIED.replace("b text", "b varchar")), applied())
-    changed = [line for line in text.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    changed = [
+        line for line in text.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")
+    ]
     assert changed == [
         "-create table public.t (id integer, b text);",
         "+create table public.t (id integer, b varchar);",
@@ -85,14 +102,21 @@ def test_the_diff_shows_only_the_changed_line() -> None:
 
 
 BODY = "create function public.f() returns int language sql begin atomic"
-# files, and their ledger rows as the Supabase CLI 2.117.0 writes them (`migration repair --status applied`)
+# files, and their ledger rows as the Supabase CLI 2.117.0 writes them (`migration repair --status
+# applied`)
 ROWS_OF_CLI_2: dict[str, tuple[str, list[str]]] = {
-    "escape string": (r"select E'it\'s; not'; select '2';", [r"select E'it\'s", "not'; select '2'"]),
+    "escape string": (
+        r"select E'it\'s; not'; select '2';",
+        [r"select E'it\'s", "not'; select '2'"],
+    ),
     "case in a body": (
         f"{BODY} select case when true then 1 end; select 2; end;\nselect 3;\n",
         [f"{BODY} select case when true then 1 end", "select 2", "end", "select 3"],
     ),
-    "pending in a body": (f"{BODY} select pending; end; -- x\n", [f"{BODY} select pending", "end", "-- x"]),
+    "pending in a body": (
+        f"{BODY} select pending; end; -- x\n",
+        [f"{BODY} select pending", "end", "-- x"],
+    ),
     "dollars in a name": ("select 1 as a$b$c; select 1;", ["select 1 as a$b$c; select 1"]),
     "nested comments": ("/* a /*/ b; */ c; */ select 1;", ["/* a /*/ b; */ c", "*/ select 1"]),
     "carriage return": ("-- a\rselect 1; select 2;", ["-- a\rselect 1; select 2"]),
@@ -104,19 +128,26 @@ ROWS_OF_CLI_2: dict[str, tuple[str, list[str]]] = {
 
 
 @pytest.mark.parametrize(("text", "row"), ROWS_OF_CLI_2.values(), ids=ROWS_OF_CLI_2)
-def test_a_row_that_was_split_inside_a_statement_is_no_difference(text: str, row: list[str]) -> None:
+def test_a_row_that_was_split_inside_a_statement_is_no_difference(
+    text: str, row: list[str]
+) -> None:
     assert compare(migration(text), row) is Difference.NONE
 
 
 @pytest.mark.parametrize(("text", "row"), ROWS_OF_CLI_2.values(), ids=ROWS_OF_CLI_2)
-def test_an_added_statement_is_an_edit_of_a_row_that_was_split_inside_a_statement(text: str, row: list[str]) -> None:
+def test_an_added_statement_is_an_edit_of_a_row_that_was_split_inside_a_statement(
+    text: str, row: list[str]
+) -> None:
     assert compare(migration(text + "\n;select 9"), row) is Difference.MEANING
     assert compare(migration(text), [*row, "select 9"]) is Difference.MEANING
 
 
 def test_layout_and_meaning_of_a_row_that_was_split_inside_a_statement() -> None:
     text, row = ROWS_OF_CLI_2["case in a body"]
-    assert compare(migration(text.replace("select case", "select -- why\n  case")), row) is Difference.LAYOUT
+    assert (
+        compare(migration(text.replace("select case", "select -- why\n  case")), row)
+        is Difference.LAYOUT
+    )
     assert compare(migration(text.replace("then 1", "then 2")), row) is Difference.MEANING
     changed = diff(migration(text.replace("select 3", "select 4")), row).splitlines()
     assert changed[-3:] == ["-select 3;", "+select 4;", " "]

@@ -11,7 +11,9 @@ from tests.migrations.helpers import LEDGER, TABLES, dump, rows, write
 
 def test_locks_and_times_are_reported_per_file(applied_url: str, files: Path, cli: Run) -> None:
     write(files, "20260101000000_column.sql", "alter table public.async_jobs add column more text;")
-    write(files, "20260101000001_index.sql", "create index more on public.guest_users (created_at);")
+    write(
+        files, "20260101000001_index.sql", "create index more on public.guest_users (created_at);"
+    )
     write(files, "20260101000002_new.sql", "create table public.fresh (id integer);")
     write(files, "20260101000003_rows.sql", "insert into public.guest_users default values;")
     write(files, "20260101000004_drop.sql", "drop table public.async_jobs cascade;")
@@ -31,7 +33,11 @@ def test_errors_of_verify_exit_1(applied_url: str, files: Path, cli: Run) -> Non
     write(files, "20260101000000_fine.sql", "create table public.fine (id integer);")
     good = cli("apply", "--json", *there)
     assert (good.code, good.json["verify"]["ok"]) == (0, True)
-    write(files, "20260101000001_opens.sql", "alter table public.async_jobs disable row level security;")
+    write(
+        files,
+        "20260101000001_opens.sql",
+        "alter table public.async_jobs disable row level security;",
+    )
     bad = cli("apply", "--json", *there)
     assert (bad.code, bad.json["verify"]["ok"]) == (1, False)
     assert "FAILED" in cli("apply", *there).out
@@ -43,11 +49,16 @@ def test_a_first_dry_run_does_not_create_the_ledger(platform_url: str, cli: Run)
     ran = cli("apply", "--dry-run", "--json", "--db-url", platform_url)
     assert ran.code == 0
     assert [f["version"] for f in ran.json["applied"]] == [m.version for m in packaged()]
-    assert ran.json["applied"][0]["lock"] == {"mode": "ShareRowExclusiveLock", "tables": ["auth.users"]}
+    assert ran.json["applied"][0]["lock"] == {
+        "mode": "ShareRowExclusiveLock",
+        "tables": ["auth.users"],
+    }
     assert rows(platform_url, TABLES) == before
 
 
-def test_nontransactional_files_are_reported_and_skipped(applied_url: str, files: Path, cli: Run) -> None:
+def test_nontransactional_files_are_reported_and_skipped(
+    applied_url: str, files: Path, cli: Run
+) -> None:
     write(
         files,
         "20260101000000_i.sql",
@@ -56,10 +67,15 @@ def test_nontransactional_files_are_reported_and_skipped(applied_url: str, files
     ran = cli("apply", "--dry-run", "--json", "--db-url", applied_url, "--migrations", str(files))
     assert (ran.code, ran.json["applied"]) == (0, [])
     assert ran.json["skipped"] == [{"version": "20260101000000", "name": "i"}]
-    assert "skipped" in cli("apply", "--dry-run", "--db-url", applied_url, "--migrations", str(files)).out
+    assert (
+        "skipped"
+        in cli("apply", "--dry-run", "--db-url", applied_url, "--migrations", str(files)).out
+    )
 
 
-def test_migrations_without_sources_are_not_verified(platform_url: str, tmp_path: Path, cli: Run) -> None:
+def test_migrations_without_sources_are_not_verified(
+    platform_url: str, tmp_path: Path, cli: Run
+) -> None:
     folder = tmp_path / "other"
     folder.mkdir()
     write(folder, "20260101000000_t.sql", "create table public.t (id integer);")
@@ -67,7 +83,9 @@ def test_migrations_without_sources_are_not_verified(platform_url: str, tmp_path
     assert (ran.code, ran.json["verify"]) == (0, None)
 
 
-def test_a_deferred_constraint_fails_as_at_the_commit(applied_url: str, files: Path, cli: Run) -> None:
+def test_a_deferred_constraint_fails_as_at_the_commit(
+    applied_url: str, files: Path, cli: Run
+) -> None:
     write(
         files,
         "20260101000000_deferred.sql",
@@ -83,9 +101,12 @@ def test_a_deferred_constraint_fails_as_at_the_commit(applied_url: str, files: P
 
 
 @pytest.mark.parametrize(
-    "text", ["create table public.t (id integer);", "create table public.t (id integer);\nselect 1 / 0;"]
+    "text",
+    ["create table public.t (id integer);", "create table public.t (id integer);\nselect 1 / 0;"],
 )
-def test_a_dry_run_leaves_the_database_unchanged(platform_url: str, files: Path, cli: Run, text: str) -> None:
+def test_a_dry_run_leaves_the_database_unchanged(
+    platform_url: str, files: Path, cli: Run, text: str
+) -> None:
     write(files, "20260101000000_t.sql", text)
     before = dump(platform_url)
     ran = cli("apply", "--dry-run", "--db-url", platform_url, "--migrations", str(files))
@@ -93,14 +114,25 @@ def test_a_dry_run_leaves_the_database_unchanged(platform_url: str, files: Path,
     assert dump(platform_url) == before
 
 
-def test_a_dry_run_warns_about_transaction_control_that_it_skips(applied_url: str, files: Path, cli: Run) -> None:
-    write(files, "20260101000000_wrapped.sql", "begin;\ncreate table public.wrapped (id integer);\ncommit;")
+def test_a_dry_run_warns_about_transaction_control_that_it_skips(
+    applied_url: str, files: Path, cli: Run
+) -> None:
+    write(
+        files,
+        "20260101000000_wrapped.sql",
+        "begin;\ncreate table public.wrapped (id integer);\ncommit;",
+    )
     ran = cli("apply", "--dry-run", "--db-url", applied_url, "--migrations", str(files))
     assert ran.code == 0
-    assert "warning: 20260101000000_wrapped.sql: begin (line 1) and commit (line 3) are not run" in ran.err
+    assert (
+        "warning: 20260101000000_wrapped.sql: begin (line 1) and commit (line 3) are not run"
+        in ran.err
+    )
 
 
-def test_deferred_constraints_are_deferred_in_every_file(platform_url: str, tmp_path: Path, cli: Run) -> None:
+def test_deferred_constraints_are_deferred_in_every_file(
+    platform_url: str, tmp_path: Path, cli: Run
+) -> None:
     tables = "create table public.{0} (id int primary key); create table public.{1} (id int references public.{0} {2});"
     rows_of = "insert into public.{1} values (1);\ninsert into public.{0} values (1);\n"
     deferred = "deferrable initially deferred"
@@ -112,15 +144,23 @@ def test_deferred_constraints_are_deferred_in_every_file(platform_url: str, tmp_
     write(
         tmp_path,
         "5_alter.sql",
-        "insert into public.e values (1);\ninsert into public.f values (1);\nalter table public.f add x int;",
+        "insert into public.e values (1);\ninsert into public.f values (1);\nalter table public.f"
+        " add x int;",
     )
     there = ("--db-url", platform_url, "--migrations", str(tmp_path))
-    for words in (("apply", "--dry-run"), ("apply", "--to", "3"), ("apply", "--dry-run"), ("apply",)):
+    for words in (
+        ("apply", "--dry-run"),
+        ("apply", "--to", "3"),
+        ("apply", "--dry-run"),
+        ("apply",),
+    ):
         ran = cli(*words, *there)
         assert ran.code == 0, ran.err
 
 
-def test_an_enum_value_of_an_earlier_file_is_explained(platform_url: str, tmp_path: Path, cli: Run) -> None:
+def test_an_enum_value_of_an_earlier_file_is_explained(
+    platform_url: str, tmp_path: Path, cli: Run
+) -> None:
     write(tmp_path, "1_type.sql", "create type public.mood as enum ('good');")
     there = ("--db-url", platform_url, "--migrations", str(tmp_path))
     assert cli("apply", *there).code == 0
@@ -132,9 +172,16 @@ def test_an_enum_value_of_an_earlier_file_is_explained(platform_url: str, tmp_pa
     assert cli("apply", *there).code == 0
 
 
-def test_a_connection_lost_in_a_dry_run_changes_nothing(platform_url: str, tmp_path: Path, cli: Run) -> None:
+def test_a_connection_lost_in_a_dry_run_changes_nothing(
+    platform_url: str, tmp_path: Path, cli: Run
+) -> None:
     write(tmp_path, "1_first.sql", "select pg_terminate_backend(pg_backend_pid());")
     write(tmp_path, "2_second.sql", "select 1;")
-    ran = cli("apply", "--dry-run", "--json", "--db-url", platform_url, "--migrations", str(tmp_path))
+    ran = cli(
+        "apply", "--dry-run", "--json", "--db-url", platform_url, "--migrations", str(tmp_path)
+    )
     assert ran.code == 7
-    assert ran.json["error"]["message"] == "the connection was lost during the dry run; nothing was changed"
+    assert (
+        ran.json["error"]["message"]
+        == "the connection was lost during the dry run; nothing was changed"
+    )

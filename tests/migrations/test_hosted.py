@@ -1,4 +1,6 @@
-"""Applying to a database that is 50 ms away and in use: round trips, and how long readers wait for a lock."""
+"""Applying to a database that is 50 ms away and in use: round trips, and how long readers wait for
+a lock.
+"""
 
 import subprocess
 import sys
@@ -66,7 +68,9 @@ def reading(url: str) -> Iterator[list[float]]:
         thread.join()
 
 
-def test_a_first_apply_takes_four_round_trips_a_file_at_most(make_database: Make, files: Path, cli: Run) -> None:
+def test_a_first_apply_takes_four_round_trips_a_file_at_most(
+    make_database: Make, files: Path, cli: Run
+) -> None:
     database = make_database("platform")
     with distance(database.server.port, COUNTING_SECONDS) as proxy:
         url = f"postgresql://postgres@127.0.0.1:{proxy.port}/{database.name}"
@@ -89,14 +93,19 @@ def test_a_command_with_nothing_to_do_takes_few_round_trips(
 def test_readers_wait_for_the_server_and_not_for_the_network(
     busy_project: Database, files: Path, cli: Run, words: tuple[str, ...]
 ) -> None:
-    with distance(busy_project.server.port, ONE_WAY_SECONDS) as proxy, reading(busy_project.url) as seconds:
+    with (
+        distance(busy_project.server.port, ONE_WAY_SECONDS) as proxy,
+        reading(busy_project.url) as seconds,
+    ):
         ran = cli(*words, "--db-url", remote_url(busy_project, proxy), "--migrations", str(files))
     assert ran.code == 0, ran.err
     assert len(seconds) > 10
     assert max(seconds) <= 0.7
 
 
-def test_readers_wait_briefly_while_apply_waits_behind_a_long_transaction(busy_project: Database, files: Path) -> None:
+def test_readers_wait_briefly_while_apply_waits_behind_a_long_transaction(
+    busy_project: Database, files: Path
+) -> None:
     with (
         distance(busy_project.server.port, ONE_WAY_SECONDS) as proxy,
         psycopg.connect(busy_project.url) as long_reader,
@@ -105,7 +114,10 @@ def test_readers_wait_briefly_while_apply_waits_behind_a_long_transaction(busy_p
         long_reader.execute(READ)
         words = ["apply", "--db-url", remote_url(busy_project, proxy), "--migrations", str(files)]
         running = subprocess.Popen(
-            [sys.executable, "-m", "supabase_jobs", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "supabase_jobs", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         time.sleep(6)
         long_reader.rollback()
@@ -113,11 +125,15 @@ def test_readers_wait_briefly_while_apply_waits_behind_a_long_transaction(busy_p
     assert running.returncode in (0, 5), err
     assert max(seconds) <= 1.2
     with psycopg.connect(busy_project.url) as connection:
-        applied = connection.execute("select count(*) from supabase_migrations.schema_migrations").fetchone()
+        applied = connection.execute(
+            "select count(*) from supabase_migrations.schema_migrations"
+        ).fetchone()
         assert applied == (len(packaged()),) if running.returncode == 0 else applied is not None
 
 
-def test_a_remote_dry_run_verifies_only_with_the_option(busy_project: Database, files: Path, cli: Run) -> None:
+def test_a_remote_dry_run_verifies_only_with_the_option(
+    busy_project: Database, files: Path, cli: Run
+) -> None:
     with distance(busy_project.server.port, 0) as proxy:
         there = ("--db-url", remote_url(busy_project, proxy), "--migrations", str(files))
         ran = cli("apply", "--dry-run", "--json", *there)
@@ -132,7 +148,9 @@ def test_a_remote_dry_run_verifies_only_with_the_option(busy_project: Database, 
     assert cli("apply", "--verify", *there).code == 2
 
 
-def test_plan_and_apply_name_the_tables_that_policies_lock(make_database: Make, files: Path, cli: Run) -> None:
+def test_plan_and_apply_name_the_tables_that_policies_lock(
+    make_database: Make, files: Path, cli: Run
+) -> None:
     database = make_database("platform")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         grants = """{"postgres": ["auth.users", "storage.objects"]}"""

@@ -26,7 +26,9 @@ def test_apply_resumes_after_sigkill(platform_url: str, files: Path, cli: Run) -
     assert ("public", "slow") in rows(platform_url, TABLES)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+)
 def test_a_signal_rolls_back_and_ends_the_statement(
     platform_url: str, files: Path, number: signal.Signals, code: int
 ) -> None:

@@ -56,8 +56,12 @@ def test_include_all_applies_out_of_order_files(applied_url: str, cli: Run, file
 def test_a_ledger_may_have_more_columns_or_fewer(platform_url: str, files: Path) -> None:
     with psycopg.connect(platform_url, autocommit=True) as connection:
         connection.execute("create schema supabase_migrations")
-        connection.execute("create table supabase_migrations.schema_migrations (version text primary key)")
-        connection.execute("insert into supabase_migrations.schema_migrations values ('20200101000000')")
+        connection.execute(
+            "create table supabase_migrations.schema_migrations (version text primary key)"
+        )
+        connection.execute(
+            "insert into supabase_migrations.schema_migrations values ('20200101000000')"
+        )
         assert ledger.read(connection) == ledger.Ledger(
             (ledger.LedgerRow("20200101000000", None, None),), is_complete=False
         )
@@ -73,9 +77,13 @@ def test_a_ledger_may_have_more_columns_or_fewer(platform_url: str, files: Path)
 
 def test_a_change_of_layout_is_noted_and_not_drift(applied_url: str, cli: Run, files: Path) -> None:
     path = next(files.glob("*_create_async_jobs_table.sql"))
-    path.write_text(path.read_text().replace("create table", "CREATE   TABLE", 1) + "-- a comment\n", newline="")
+    path.write_text(
+        path.read_text().replace("create table", "CREATE   TABLE", 1) + "-- a comment\n", newline=""
+    )
     there = ("--db-url", applied_url, "--migrations", str(files))
-    status = {m["name"]: m for m in cli("status", "--json", *there).json["migrations"]}["create_async_jobs_table"]
+    status = {m["name"]: m for m in cli("status", "--json", *there).json["migrations"]}[
+        "create_async_jobs_table"
+    ]
     assert (status["state"], status["diff"]) == ("applied", None)
     assert "layout or comments" in status["note"]
     assert cli("apply", *there).code == 0
@@ -85,8 +93,12 @@ def test_status_shows_how_an_edited_file_differs(applied_url: str, cli: Run, fil
     path = next(files.glob("*_create_async_jobs_table.sql"))
     path.write_text(path.read_text().replace("progress <= 100", "progress <= 1000"), newline="")
     ran = cli("status", "--db-url", applied_url, "--migrations", str(files))
-    assert "\n-  constraint chk_valid_progress check (progress >= 0 and progress <= 100)," in ran.out
-    assert "\n+  constraint chk_valid_progress check (progress >= 0 and progress <= 1000)," in ran.out
+    assert (
+        "\n-  constraint chk_valid_progress check (progress >= 0 and progress <= 100)," in ran.out
+    )
+    assert (
+        "\n+  constraint chk_valid_progress check (progress >= 0 and progress <= 1000)," in ran.out
+    )
 
 
 def test_ledger_rows_with_empty_or_null_statements(applied_url: str, cli: Run, files: Path) -> None:
@@ -118,7 +130,9 @@ create trigger suppress before insert on supabase_migrations.schema_migrations
 """
 
 
-def test_a_trigger_that_suppresses_ledger_rows_is_an_error(applied_url: str, cli: Run, files: Path) -> None:
+def test_a_trigger_that_suppresses_ledger_rows_is_an_error(
+    applied_url: str, cli: Run, files: Path
+) -> None:
     with psycopg.connect(applied_url, autocommit=True) as connection:
         connection.execute(SUPPRESS)
     write(files, "20260101000000_new.sql", "create table public.new (id integer primary key)")
@@ -128,9 +142,15 @@ def test_a_trigger_that_suppresses_ledger_rows_is_an_error(applied_url: str, cli
     assert rows(applied_url, "select from pg_tables where tablename = 'new'") == []
 
 
-def test_a_file_that_deletes_its_ledger_row_is_rolled_back(applied_url: str, cli: Run, files: Path) -> None:
+def test_a_file_that_deletes_its_ledger_row_is_rolled_back(
+    applied_url: str, cli: Run, files: Path
+) -> None:
     delete = "delete from supabase_migrations.schema_migrations where version = '20260101000000'"
-    write(files, "20260101000000_new.sql", f"create table public.new (id integer primary key);\n{delete}")
+    write(
+        files,
+        "20260101000000_new.sql",
+        f"create table public.new (id integer primary key);\n{delete}",
+    )
     ran = cli("apply", "--json", "--db-url", applied_url, "--migrations", str(files))
     assert (ran.code, ran.json["error"]["code"]) == (6, "migration_failed")
     assert rows(applied_url, "select from pg_tables where tablename = 'new'") == []
@@ -146,9 +166,17 @@ create trigger reject before insert on supabase_migrations.schema_migrations
 
 @pytest.mark.parametrize("option", [(), ("--dry-run",)], ids=["apply", "dry run"])
 @pytest.mark.parametrize(("cause", "sqlstate"), [(UNIQUE_NAMES, "23505"), (REJECT, "P0001")])
-@pytest.mark.parametrize("text", ["select 1;", "--! transaction:false\nselect 1;"], ids=["transaction", "none"])
+@pytest.mark.parametrize(
+    "text", ["select 1;", "--! transaction:false\nselect 1;"], ids=["transaction", "none"]
+)
 def test_a_row_that_the_ledger_rejects_is_an_error(
-    applied_url: str, cli: Run, files: Path, cause: str, sqlstate: str, text: str, option: tuple[str, ...]
+    applied_url: str,
+    cli: Run,
+    files: Path,
+    cause: str,
+    sqlstate: str,
+    text: str,
+    option: tuple[str, ...],
 ) -> None:
     name = packaged()[0].name
     with psycopg.connect(applied_url, autocommit=True) as connection:
@@ -164,9 +192,14 @@ def test_a_row_that_the_ledger_rejects_is_an_error(
 
 
 def test_a_locked_ledger_is_reported_and_not_waited_for(applied_url: str) -> None:
-    with psycopg.connect(applied_url, application_name="holder") as holder, connect(applied_url) as connection:
+    with (
+        psycopg.connect(applied_url, application_name="holder") as holder,
+        connect(applied_url) as connection,
+    ):
         holder.execute("lock table supabase_migrations.schema_migrations")
-        with pytest.raises(BusyError, match="migration ledger: could not get a lock within 50 ms, tried 2 times"):
+        with pytest.raises(
+            BusyError, match="migration ledger: could not get a lock within 50 ms, tried 2 times"
+        ):
             ledger.read(connection, LockOptions(lock_timeout_ms=50, retries=1))
         with pytest.raises(BusyError, match="within 50 ms, tried once;"):
             ledger.read(connection, LockOptions(lock_timeout_ms=50, retries=0))

@@ -24,17 +24,25 @@ def table(url: str, *values: int) -> None:
             connection.execute("insert into public.t values (%s)", (value,))
 
 
-def test_a_nontransactional_file_is_applied_and_recorded(applied_url: str, files: Path, cli: Run) -> None:
+def test_a_nontransactional_file_is_applied_and_recorded(
+    applied_url: str, files: Path, cli: Run
+) -> None:
     table(applied_url, 1, 2)
     write(files, "20260101000000_i.sql", INDEX.format("once"))
     there = ("--db-url", applied_url, "--migrations", str(files))
     assert cli("apply", *there).code == 0
     assert rows(applied_url, VALID) == [(True,)]
-    assert rows(applied_url, LEDGER)[-1] == ("20260101000000", "i", [INDEX.format("once").strip().rstrip(";")])
+    assert rows(applied_url, LEDGER)[-1] == (
+        "20260101000000",
+        "i",
+        [INDEX.format("once").strip().rstrip(";")],
+    )
     assert cli("status", "--exit-code", *there).code == 0
 
 
-def test_a_failure_names_the_invalid_index_and_the_next_run_resumes(applied_url: str, files: Path, cli: Run) -> None:
+def test_a_failure_names_the_invalid_index_and_the_next_run_resumes(
+    applied_url: str, files: Path, cli: Run
+) -> None:
     table(applied_url, 1, 1)
     write(files, "20260101000000_i.sql", INDEX.format("if not exists once"))
     there = ("--db-url", applied_url, "--migrations", str(files))
@@ -71,7 +79,9 @@ def test_a_killed_run_is_resumed(applied_url: str, files: Path, cli: Run) -> Non
     assert rows(applied_url, VALID) == [(True,)]
 
 
-def test_only_one_runner_applies_the_file(applied_url: str, files: Path, pooled: Callable[[str], str]) -> None:
+def test_only_one_runner_applies_the_file(
+    applied_url: str, files: Path, pooled: Callable[[str], str]
+) -> None:
     table(applied_url, 1, 2)
     write(files, "20260101000000_i.sql", INDEX.format("once"))
     url = pooled(applied_url)
@@ -88,21 +98,28 @@ def test_only_one_runner_applies_the_file(applied_url: str, files: Path, pooled:
     assert [version for version, _, _ in rows(applied_url, LEDGER)].count("20260101000000") == 1
 
 
-def test_an_index_of_another_table_with_the_same_name_is_kept(applied_url: str, files: Path, cli: Run) -> None:
+def test_an_index_of_another_table_with_the_same_name_is_kept(
+    applied_url: str, files: Path, cli: Run
+) -> None:
     table(applied_url, 1, 1)
     with psycopg.connect(applied_url, autocommit=True) as connection:
         connection.execute(
-            "create schema other; create table other.t (id integer); insert into other.t values (1), (1)"
+            "create schema other; create table other.t (id integer); insert into other.t values"
+            " (1), (1)"
         )
         with pytest.raises(psycopg.errors.UniqueViolation):
             connection.execute("create unique index concurrently once on other.t (id)")
         connection.execute("delete from public.t")
     write(files, "20260101000000_i.sql", INDEX.format("once"))
     assert cli("apply", "--db-url", applied_url, "--migrations", str(files)).code == 0
-    assert rows(applied_url, "select count(*) from pg_index where indexrelid = 'other.once'::regclass") == [(1,)]
+    assert rows(
+        applied_url, "select count(*) from pg_index where indexrelid = 'other.once'::regclass"
+    ) == [(1,)]
 
 
-def test_a_built_index_without_ledger_row_is_recorded(applied_url: str, files: Path, cli: Run) -> None:
+def test_a_built_index_without_ledger_row_is_recorded(
+    applied_url: str, files: Path, cli: Run
+) -> None:
     table(applied_url, 1, 2)
     statement = "create unique index concurrently once on public.t (id)"
     with psycopg.connect(applied_url, autocommit=True) as connection:
@@ -114,7 +131,9 @@ def test_a_built_index_without_ledger_row_is_recorded(applied_url: str, files: P
     assert rows(applied_url, LEDGER)[-1][0] == "20260101000000"
 
 
-def test_a_different_index_of_the_same_name_is_an_error(applied_url: str, files: Path, cli: Run) -> None:
+def test_a_different_index_of_the_same_name_is_an_error(
+    applied_url: str, files: Path, cli: Run
+) -> None:
     table(applied_url, 1, 2)
     with psycopg.connect(applied_url, autocommit=True) as connection:
         connection.execute("create index once on public.t (id) where id > 1")
@@ -127,7 +146,9 @@ def test_a_different_index_of_the_same_name_is_an_error(applied_url: str, files:
 def test_the_default_isolation_of_the_database_does_not_block_the_index(
     make_database: Make, files: Path, cli: Run
 ) -> None:
-    """In a repeatable read transaction the lock holder would keep a snapshot, and the index would wait for it."""
+    """In a repeatable read transaction the lock holder would keep a snapshot, and the index would
+    wait for it.
+    """
     database = make_database("applied")
     table(database.url, 1, 2)
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:

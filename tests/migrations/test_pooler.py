@@ -16,7 +16,11 @@ def test_apply_and_verify_work_through_a_pooler(
 ) -> None:
     url = pooled(platform_url)
     write(files, "20260101000000_t.sql", "create table public.t (id integer);")
-    write(files, "20260101000001_i.sql", "--! transaction:false\ncreate index concurrently i on public.t (id);")
+    write(
+        files,
+        "20260101000001_i.sql",
+        "--! transaction:false\ncreate index concurrently i on public.t (id);",
+    )
     there = ("--db-url", url, "--migrations", str(files))
     assert cli("apply", "--dry-run", *there).code == 0
     assert cli("apply", *there).code == 0
@@ -31,7 +35,8 @@ def test_settings_of_a_file_do_not_reach_other_clients(
     write(
         files,
         "20260101000000_sets.sql",
-        "set statement_timeout = '77s'; set default_transaction_read_only = on; select set_config('x.y', 'z', false);",
+        "set statement_timeout = '77s'; set default_transaction_read_only = on; select"
+        " set_config('x.y', 'z', false);",
     )
     write(files, "20260101000001_next.sql", "create table public.next (id integer);")
     url = pooled(platform_url, default_pool_size=1)
@@ -64,7 +69,17 @@ def test_the_blocking_session_is_named_through_a_pooler(
     write(tmp_path, "2_second.sql", "alter table public.held add column more text;")
     with psycopg.connect(platform_url) as holder:
         holder.execute("select from public.held")
-        words = ("apply", *option, "--json", "--retries", "0", "--lock-timeout", "900ms", "--db-url", url)
+        words = (
+            "apply",
+            *option,
+            "--json",
+            "--retries",
+            "0",
+            "--lock-timeout",
+            "900ms",
+            "--db-url",
+            url,
+        )
         ran = cli(*words, "--migrations", str(tmp_path))
         assert ran.code == 5
         message = ran.json["error"]["message"]

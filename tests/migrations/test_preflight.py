@@ -26,7 +26,11 @@ def migration(text: str, name: str = "x", version: str = "20260101000000") -> Mi
         ("end", 1, "transaction"),
         ("abort", 1, "transaction"),
         ("prepare transaction 'x'", 1, "transaction"),
-        ("create table t (id int);\ncreate index concurrently i on t (id);", 2, "create index concurrently"),
+        (
+            "create table t (id int);\ncreate index concurrently i on t (id);",
+            2,
+            "create index concurrently",
+        ),
         ("create unique index concurrently i on t (id);", 1, "create index concurrently"),
         ("drop index concurrently i", 1, "drop index concurrently"),
         ("reindex index concurrently i", 1, "reindex"),
@@ -95,7 +99,9 @@ def test_a_file_is_not_refused(text: str) -> None:
     assert check([migration(text)]) == []
 
 
-@pytest.mark.parametrize("name", ["x.down", "x.verify", "x.undo", "x.rollback", "x.revert", "x.test", "X.DOWN"])
+@pytest.mark.parametrize(
+    "name", ["x.down", "x.verify", "x.undo", "x.rollback", "x.revert", "x.test", "X.DOWN"]
+)
 def test_files_that_undo_or_check_a_migration_are_refused(name: str) -> None:
     [refusal] = check([migration("select 1", name)])
     assert "would be applied as one; move it" in refusal.message

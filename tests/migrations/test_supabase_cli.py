@@ -1,4 +1,6 @@
-"""Versions 3 and 2 of the real Supabase CLI, and supabase-jobs, on the same files and ledger, in any order."""
+"""Versions 3 and 2 of the real Supabase CLI, and supabase-jobs, on the same files and ledger, in
+any order.
+"""
 
 import shutil
 import time
@@ -24,7 +26,8 @@ PUSHED_BY_BOTH = {
     "nested_comments": "/* a /* b; */ c; */ create table public.t2 (); /* /*/ ; */ */ select 1;\n",
     "body": BODY.format("f1") + "\n  select 1;\n  select 2;\nend;\ncreate table public.t3 ();\n",
     "wrapped": "begin;\n\ncreate table public.t4 ();\n\ncommit;\n",
-    "partly_wrapped": "create table public.t5 ();\nbegin;\ncreate table public.t6 ();\ncommit;\nselect 1;\n",
+    "partly_wrapped": "create table public.t5 ();\nbegin;\ncreate table public.t6"
+    " ();\ncommit;\nselect 1;\n",
     "one_line": "create table public.t7 ();; select 1 ;-- end;;",
     "crlf": "create table public.t8 ();\r\n-- why\r\nselect 1;\r\n",
     "byte_order_mark": "\ufeffcreate table public.t9 ();\n",
@@ -37,7 +40,8 @@ PUSHED_BY_3 = {
     "continued": "select E'a' -- b\n  'c\\'; d';\nselect 1;\n",
     "case": (
         BODY.format("f2")
-        + "\n  select case when true then case 1 when 1 then 2 end end;\n  select 3 as end;\nend;\nselect 1;\n"
+        + "\n  select case when true then case 1 when 1 then 2 end end;\n  select 3 as"
+        " end;\nend;\nselect 1;\n"
     ),
     "names": "create table public.d$e$f (id integer); create table public.e$e$e ();\n",
     "two_dollars": "create table public.a$$b (); select 1; select $$;$$;\n",
@@ -48,7 +52,9 @@ PUSHED_BY_3 = {
 def project(root: Path, tmp_path: Path) -> Path:
     """A copy of the checkout's supabase folder, as a user clones it."""
     copy = tmp_path / "project"
-    shutil.copytree(root / "supabase", copy / "supabase", ignore=shutil.ignore_patterns(".temp", ".branches"))
+    shutil.copytree(
+        root / "supabase", copy / "supabase", ignore=shutil.ignore_patterns(".temp", ".branches")
+    )
     return copy
 
 
@@ -95,14 +101,18 @@ def test_apply_and_push_write_identical_ledger_rows(
         "create table public.t (a int);;\n/* ; */ select 1;\n-- end"
     )
     (there / "supabase" / "migrations" / "20260101000000_tricky.sql").write_text(tricky, newline="")
-    (there / "supabase" / "migrations" / "20260101000001_crlf.sql").write_text("select 1;\r\nselect 2;\r\n", newline="")
+    (there / "supabase" / "migrations" / "20260101000001_crlf.sql").write_text(
+        "select 1;\r\nselect 2;\r\n", newline=""
+    )
     (there / "supabase" / "migrations" / "20260101000002_empty.sql").write_text("", newline="")
     assert cli("apply", "--db-url", platform_url, cwd=there).code == 0
     written_by_apply = rows(platform_url, LEDGER)
     with psycopg.connect(platform_url) as connection:
         connection.execute("drop schema supabase_migrations, private cascade")
         connection.execute("drop table public.async_jobs, public.guest_users, public.t cascade")
-        connection.execute("drop function migrate_guest_jobs, cleanup_old_jobs, cleanup_inactive_guests")
+        connection.execute(
+            "drop function migrate_guest_jobs, cleanup_old_jobs, cleanup_inactive_guests"
+        )
         connection.execute("drop function complete_job, complete_jobs, fail_job, fail_jobs")
         connection.execute("drop function heartbeat_job, requeue_stale_jobs")
     pushed = each_supabase("db", "push", "--yes", url=platform_url, cwd=there)
@@ -129,7 +139,9 @@ def test_awkward_files_are_applied_after_a_push(
     pushed = each_supabase("db", "push", "--yes", url=url, cwd=there)
     assert pushed.code == 0, pushed.err
     status = cli("status", "--json", "--exit-code", "--db-url", url, cwd=there)
-    assert {m["name"]: m["state"] for m in status.json["migrations"]} == dict.fromkeys(files, "applied")
+    assert {m["name"]: m["state"] for m in status.json["migrations"]} == dict.fromkeys(
+        files, "applied"
+    )
     assert status.code == 0
     again = cli("apply", "--json", "--db-url", url, cwd=there)
     assert (again.code, again.json["applied"]) == (0, [])
@@ -137,7 +149,9 @@ def test_awkward_files_are_applied_after_a_push(
     pushed_rows = rows(url, LEDGER)
     with psycopg.connect(url) as connection:
         connection.execute("drop schema supabase_migrations cascade")
-        tables = connection.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
+        tables = connection.execute(
+            "select tablename from pg_tables where schemaname = 'public'"
+        ).fetchall()
         for (name,) in tables:
             connection.execute(sql.SQL("drop table public.{}").format(sql.Identifier(name)))
         connection.execute("drop function if exists f1, f2")
@@ -163,7 +177,9 @@ def test_rows_that_were_split_inside_a_statement_are_applied(
 ) -> None:
     """`migration repair` writes the rows of files without running them."""
     there = awkward(tmp_path, PUSHED_BY_BOTH | PUSHED_BY_3)
-    versions = sorted(path.name.split("_")[0] for path in (there / "supabase" / "migrations").iterdir())
+    versions = sorted(
+        path.name.split("_")[0] for path in (there / "supabase" / "migrations").iterdir()
+    )
     repair = ("--yes", "migration", "repair", "--status", "applied", *versions)
     assert each_supabase(*repair, url=platform_url, cwd=there).code == 0
     status = cli("status", "--json", "--exit-code", "--db-url", platform_url, cwd=there)
@@ -174,9 +190,16 @@ def test_rows_that_were_split_inside_a_statement_are_applied(
 
 @pytest.mark.parametrize("head_start", [0.0, 0.3, 0.5])
 def test_apply_succeeds_during_a_push(
-    root: Path, tmp_path: Path, platform_url: str, each_supabase: SupabaseCli, cli: Run, head_start: float
+    root: Path,
+    tmp_path: Path,
+    platform_url: str,
+    each_supabase: SupabaseCli,
+    cli: Run,
+    head_start: float,
 ) -> None:
-    """The CLI does not take the runner lock and writes its row last: it may fail, but apply may not."""
+    """The CLI does not take the runner lock and writes its row last: it may fail, but apply may
+    not.
+    """
     there = project(root, tmp_path)
     with ThreadPoolExecutor(2) as pool:
         pushing = pool.submit(each_supabase, "db", "push", "--yes", url=platform_url, cwd=there)

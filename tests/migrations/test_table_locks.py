@@ -44,7 +44,8 @@ STATEMENTS = (
     "create table public.two (id integer references other.a (id))",
     "create table public.two (id integer, foreign key (id) references other.a (id))",
     "create table public.two partition of other.parts for values in (2)",
-    "create trigger u before update on other.a for each row execute function suppress_redundant_updates_trigger()",
+    "create trigger u before update on other.a for each row execute function"
+    " suppress_redundant_updates_trigger()",
     "create view public.v as select * from other.a",
     "drop index other.i",
     "drop materialized view other.m",
@@ -63,7 +64,9 @@ STATEMENTS = (
 )
 
 
-def test_the_expected_locks_are_those_that_the_server_takes(platform_url: str, tmp_path: Path) -> None:
+def test_the_expected_locks_are_those_that_the_server_takes(
+    platform_url: str, tmp_path: Path
+) -> None:
     expected, taken = {}, {}
     with connect(platform_url) as connection:
         connection.execute(_TABLES)
@@ -80,24 +83,40 @@ def test_the_expected_locks_are_those_that_the_server_takes(platform_url: str, t
 
 
 def test_tables_that_the_files_create_are_left_out(platform_url: str, tmp_path: Path) -> None:
-    write(tmp_path, "20260101000000_a.sql", "create table notes (id uuid references auth.users (id));")
+    write(
+        tmp_path, "20260101000000_a.sql", "create table notes (id uuid references auth.users (id));"
+    )
     write(tmp_path, "20260101000001_b.sql", "alter table public.notes add column x text;")
-    write(tmp_path, "20260101000002_c.sql", "do $$ begin execute 'lock table auth.users in exclusive mode'; end $$;")
+    write(
+        tmp_path,
+        "20260101000002_c.sql",
+        "do $$ begin execute 'lock table auth.users in exclusive mode'; end $$;",
+    )
     files = MigrationFiles(load_migrations(tmp_path))
     with connect(platform_url) as connection:
         expected = expected_locks(connection, files.migrations, files.migrations)
         run, _ = dry_run(connection, files)
-    assert expected == {"20260101000000_a.sql": (TableLock("ShareRowExclusiveLock", ("auth.users",)),)}
+    assert expected == {
+        "20260101000000_a.sql": (TableLock("ShareRowExclusiveLock", ("auth.users",)),)
+    }
     assert [file.locks for file in run.files] == [
         expected["20260101000000_a.sql"], (), (TableLock("ExclusiveLock", ("auth.users",)),),
     ]  # fmt: skip
 
 
-def test_plan_reports_the_locks_of_code_on_request(platform_url: str, tmp_path: Path, cli: Run) -> None:
-    write(tmp_path, "20260101000000_a.sql", "create table public.notes (id uuid references auth.users (id));")
+def test_plan_reports_the_locks_of_code_on_request(
+    platform_url: str, tmp_path: Path, cli: Run
+) -> None:
+    write(
+        tmp_path,
+        "20260101000000_a.sql",
+        "create table public.notes (id uuid references auth.users (id));",
+    )
     write(tmp_path, "20260101000001_b.sql", "do $$ begin execute 'lock table auth.users'; end $$;")
     there = ("--db-url", platform_url, "--migrations", str(tmp_path))
-    foreign_key = {"20260101000000_a.sql": [{"mode": "ShareRowExclusiveLock", "tables": ["auth.users"]}]}
+    foreign_key = {
+        "20260101000000_a.sql": [{"mode": "ShareRowExclusiveLock", "tables": ["auth.users"]}]
+    }
     assert cli("plan", "--json", *there).json["locks"] == foreign_key
     found = cli("plan", "--json", "--locks", *there).json
     assert found["locks"] == {
@@ -105,19 +124,24 @@ def test_plan_reports_the_locks_of_code_on_request(platform_url: str, tmp_path: 
     }  # fmt: skip
     ran = cli("plan", "--locks", *there)
     assert (
-        "note: 20260101000001_b.sql locks until it commits: auth.users (AccessExclusiveLock: reads and writes wait)"
-        in (ran.err)
+        "note: 20260101000001_b.sql locks until it commits: auth.users (AccessExclusiveLock: reads"
+        " and writes wait)" in (ran.err)
     )
     assert "pending  20260101000000  a" in ran.out
     assert cli("status", "--exit-code", *there).code == 3
     ran = cli("apply", "--dry-run", *there)
     assert (
-        "note: 20260101000000_a.sql locks until it commits: auth.users (ShareRowExclusiveLock: writes wait)" in ran.err
+        "note: 20260101000000_a.sql locks until it commits: auth.users (ShareRowExclusiveLock:"
+        " writes wait)" in ran.err
     )
-    assert "note: 20260101000000_a.sql locks until it commits: auth.users" in cli("apply", *there).err
+    assert (
+        "note: 20260101000000_a.sql locks until it commits: auth.users" in cli("apply", *there).err
+    )
 
 
-def test_plan_with_locks_reports_a_file_that_fails(platform_url: str, tmp_path: Path, cli: Run) -> None:
+def test_plan_with_locks_reports_a_file_that_fails(
+    platform_url: str, tmp_path: Path, cli: Run
+) -> None:
     write(tmp_path, "20260101000000_a.sql", "select 1;\nselect missing;")
     ran = cli("plan", "--json", "--locks", "--db-url", platform_url, "--migrations", str(tmp_path))
     assert (ran.code, ran.json["error"]["line"]) == (6, 2)

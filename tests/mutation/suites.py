@@ -23,7 +23,9 @@ def notebooks(make_database: Make, major: int) -> Database:
     """A database with the migrations of the project."""
     database = make_database("platform", major)
     with connect(database.url) as connection:
-        apply_pending(connection, MigrationFiles(load_migrations(NOTEBOOKS / "supabase" / "migrations")))
+        apply_pending(
+            connection, MigrationFiles(load_migrations(NOTEBOOKS / "supabase" / "migrations"))
+        )
     return database
 
 
@@ -35,5 +37,7 @@ def copy_suite(folder: Path) -> None:
 
 def copies(database: Database) -> list[str]:
     """The names of the copies on the server."""
-    rows = database.server.admin.execute("select datname from pg_database where datname like 'supabase_jobs_mutate_%'")
+    rows = database.server.admin.execute(
+        "select datname from pg_database where datname like 'supabase_jobs_mutate_%'"
+    )
     return [name for (name,) in rows.fetchall()]

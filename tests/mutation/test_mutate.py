@@ -25,7 +25,8 @@ from supabase_jobs.verify.structure.fixes import Fixes
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database
 
-# The rows of the catalogs, without the columns of pg_class that autovacuum changes, and the numbers of rows.
+# The rows of the catalogs, without the columns of pg_class that autovacuum changes, and the numbers
+# of rows.
 STATE = """
 select
   (
@@ -51,7 +52,9 @@ def run(*words: str) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def whole(shared: Callable[[int], str]) -> tuple[int, Any, bool]:
-    """A complete run on PostgreSQL 16: exit code, JSON document, whether the catalogs are unchanged."""
+    """A complete run on PostgreSQL 16: exit code, JSON document, whether the catalogs are
+    unchanged.
+    """
     with psycopg.connect(shared(16), autocommit=True) as connection:
         before = connection.execute(STATE.encode()).fetchone()
         code, out = run("mutate", "--json", "--db-url", shared(16))
@@ -80,7 +83,9 @@ def test_mutate_after_an_error_hints_to_verify(cli: Run, applied_url: str) -> No
 
 
 @pytest.mark.slow
-def test_there_are_many_mutants_few_waivers_and_every_fault_can_be_injected(whole: tuple[int, Any, bool]) -> None:
+def test_there_are_many_mutants_few_waivers_and_every_fault_can_be_injected(
+    whole: tuple[int, Any, bool],
+) -> None:
     _, document, _ = whole
     assert document["total"] >= 1254
     assert len(document["waived"]) <= 5
@@ -96,7 +101,9 @@ def test_every_waiver_has_a_reason_and_is_needed(whole: tuple[int, Any, bool]) -
 @pytest.mark.slow
 def test_the_document_follows_the_contract(whole: tuple[int, Any, bool]) -> None:
     _, document, _ = whole
-    assert document["total"] == len(document["mutants"]) == len({m["id"] for m in document["mutants"]})
+    assert (
+        document["total"] == len(document["mutants"]) == len({m["id"] for m in document["mutants"]})
+    )
     assert document["killed"] == sum(m["killed"] for m in document["mutants"])
     for mutant in document["mutants"]:
         assert set(mutant) == {"id", "killed", "waived", "by", "object", "description", "sql"}
@@ -112,7 +119,9 @@ def test_the_database_is_unchanged_afterwards(whole: tuple[int, Any, bool]) -> N
 @pytest.mark.slow
 def test_every_operator_file_derives_faults(whole: tuple[int, Any, bool]) -> None:
     families = {m["id"].partition(":")[0] for m in whole[1]["mutants"]}
-    assert families == {path.stem for path in (Path(mutation.__file__).parent / "operators").glob("*.sql")}
+    assert families == {
+        path.stem for path in (Path(mutation.__file__).parent / "operators").glob("*.sql")
+    }
 
 
 @pytest.mark.slow
@@ -123,7 +132,9 @@ def test_nothing_survives_on_the_newest_version(
     known = {mutant["id"] for mutant in whole[1]["mutants"]}
 
     def derive_new(connection: Connection, names: list[str]) -> list[Fault]:
-        return [f for n, f in enumerate(derive(connection, names)) if f.id not in known or n % 10 == 0]
+        return [
+            f for n, f in enumerate(derive(connection, names)) if f.id not in known or n % 10 == 0
+        ]
 
     monkeypatch.setattr("supabase_jobs.mutation.run.derive", derive_new)
     with psycopg.connect(shared(18), autocommit=True) as connection:
@@ -153,7 +164,9 @@ def without_index_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """A `verify` that does not check indexes."""
     compare = check.compare_facts
 
-    def compare_no_indexes(facts: Sequence[Fact], snapshot: snapshot.Snapshot, context: Context, *more: Any) -> Fixes:
+    def compare_no_indexes(
+        facts: Sequence[Fact], snapshot: snapshot.Snapshot, context: Context, *more: Any
+    ) -> Fixes:
         fixes = compare(facts, snapshot, context, *more)
         context.findings[:] = [f for f in context.findings if not f.message.startswith("index ")]
         return fixes
@@ -163,8 +176,12 @@ def without_index_check(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_index_check")
-def test_mutants_survive_a_missing_check(shared: Callable[[int], str], derive_only: Callable[[str], None]) -> None:
-    derive_only("indexes:drop:public.guest_users:")  # all areas run for a survivor; two tell as much as twelve
+def test_mutants_survive_a_missing_check(
+    shared: Callable[[int], str], derive_only: Callable[[str], None]
+) -> None:
+    derive_only(
+        "indexes:drop:public.guest_users:"
+    )  # all areas run for a survivor; two tell as much as twelve
     code, out = run("mutate", "--db-url", shared(16))
     assert code == 1
     assert out.startswith("SURVIVED  indexes:drop:public.")
@@ -172,12 +189,17 @@ def test_mutants_survive_a_missing_check(shared: Callable[[int], str], derive_on
     assert out.splitlines()[-1].startswith("FAILED: 2 mutants, 0 killed, 0 waived, 2 survived")
 
 
-def test_the_text_counts_by_operator(shared: Callable[[int], str], derive_only: Callable[[str], None]) -> None:
+def test_the_text_counts_by_operator(
+    shared: Callable[[int], str], derive_only: Callable[[str], None]
+) -> None:
     derive_only("indexes:drop:")
     code, out = run("mutate", "--db-url", shared(16))
     assert (code, out.splitlines()) == (
         0,
-        ["indexes drop    12 of   12 killed", "ok: 12 mutants, 12 killed, 0 waived, 0 survived; 0 not injected"],
+        [
+            "indexes drop    12 of   12 killed",
+            "ok: 12 mutants, 12 killed, 0 waived, 0 survived; 0 not injected",
+        ],
     )
 
 
@@ -194,7 +216,9 @@ def test_a_fault_that_the_database_rejects_does_not_count(
     assert code == 1  # nothing was tested
 
 
-def test_a_run_without_mutants_has_failed(shared: Callable[[int], str], derive_only: Callable[[str], None]) -> None:
+def test_a_run_without_mutants_has_failed(
+    shared: Callable[[int], str], derive_only: Callable[[str], None]
+) -> None:
     derive_only("none:")
     code, out = run("mutate", "--db-url", shared(16))
     assert (code, out.splitlines()) == (
@@ -220,7 +244,9 @@ def test_a_role_that_may_inject_no_fault_exits_7(
     assert error["hint"] == "Connect as the role that owns the objects: postgres on Supabase."
 
 
-def test_an_error_of_verify_kills_the_mutant(shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_verify_kills_the_mutant(
+    shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     fault = Fault("tables:none:x", "x", "nothing", "select 1")
     monkeypatch.setattr("supabase_jobs.mutation.run.derive", lambda *_: [fault])
     monkeypatch.setattr("supabase_jobs.mutation.run._check_no_errors", lambda *_: None)
@@ -253,11 +279,23 @@ def test_a_remote_database_is_refused(cli: Run, url: str) -> None:
 
 
 def test_allow_remote_connects_to_a_remote_database(cli: Run) -> None:
-    assert cli("mutate", "--allow-remote", "--db-url", "postgresql://postgres@db.example.invalid/postgres").code == 7
+    assert (
+        cli(
+            "mutate",
+            "--allow-remote",
+            "--db-url",
+            "postgresql://postgres@db.example.invalid/postgres",
+        ).code
+        == 7
+    )
 
 
-def test_a_lock_of_another_session_exits_5(applied_url: str, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("supabase_jobs.mutation.run._SETTINGS", _SETTINGS.replace("'2s'", "'200ms'"))
+def test_a_lock_of_another_session_exits_5(
+    applied_url: str, cli: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "supabase_jobs.mutation.run._SETTINGS", _SETTINGS.replace("'2s'", "'200ms'")
+    )
     with psycopg.connect(applied_url) as holder:
         holder.execute("lock table public.async_jobs in access exclusive mode")
         assert cli("mutate", "--db-url", applied_url).code == 5
@@ -271,6 +309,8 @@ def test_a_waiver_needs_a_reason(tmp_path: Path) -> None:
         waivers(expectations)
 
 
-def test_a_project_without_a_recorded_structure_is_refused(rolled_back: Connection, tmp_path: Path) -> None:
+def test_a_project_without_a_recorded_structure_is_refused(
+    rolled_back: Connection, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match="structure"):
         mutate(rolled_back, Expectations({}, (), tmp_path))

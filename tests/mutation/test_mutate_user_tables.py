@@ -31,7 +31,9 @@ class Project:
 
     def mutate(self, *words: str) -> tuple[int, Any]:
         """Exit code and JSON document."""
-        code, out = run("mutate", "--json", "--sql-dir", str(self.folder), "--db-url", self.url, *words)
+        code, out = run(
+            "mutate", "--json", "--sql-dir", str(self.folder), "--db-url", self.url, *words
+        )
         return code, json.loads(out)
 
 
@@ -65,11 +67,19 @@ def test_no_mutant_survives_complete_declarations(project: Project) -> None:
 def test_a_mutant_survives_if_no_cell_covers_it(project: Project) -> None:
     """No cell sets an owner to null, so that a policy that allows it counts as equivalent."""
     file = project.folder / "access.toml"
-    file.write_text(file.read_text().replace('note = "note_ann", to = "null"', 'note = "note_ann", to = "bob"'))
-    file.write_text(file.read_text().replace('note = "note_nobody", to = "null"', 'note = "note_nobody", to = "bob"'))
+    file.write_text(
+        file.read_text().replace('note = "note_ann", to = "null"', 'note = "note_ann", to = "bob"')
+    )
+    file.write_text(
+        file.read_text().replace(
+            'note = "note_nobody", to = "null"', 'note = "note_nobody", to = "bob"'
+        )
+    )
     code, document = project.mutate()
     assert code == 1
-    assert "policies:check-or-null:public.notes:users change their own notes:owner" in survivors(document)
+    assert "policies:check-or-null:public.notes:users change their own notes:owner" in survivors(
+        document
+    )
 
 
 def test_a_policy_without_a_matrix_does_not_count_as_equivalent(project: Project) -> None:
@@ -79,9 +89,13 @@ def test_a_policy_without_a_matrix_does_not_count_as_equivalent(project: Project
 
 
 def test_only_the_given_areas_kill_mutants(project: Project) -> None:
-    """The matrix does not kill a mutant that changes nothing for a request; a waiver accepts one of them."""
+    """The matrix does not kill a mutant that changes nothing for a request; a waiver accepts one of
+    them.
+    """
     dropped = "constraints:drop:public.notes:notes_body_check"
-    (project.folder / "waivers.toml").write_text(f'[waivers]\n"{dropped}" = "any length is accepted"\n')
+    (project.folder / "waivers.toml").write_text(
+        f'[waivers]\n"{dropped}" = "any length is accepted"\n'
+    )
     code, document = project.mutate("--only", "access")
     assert code == 1
     assert [w["id"] for w in document["waived"]] == [dropped]

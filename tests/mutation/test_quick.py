@@ -1,4 +1,6 @@
-"""The quick pass of `mutate`: it finds no other errors than a complete run, and leaves the rest to it."""
+"""The quick pass of `mutate`: it finds no other errors than a complete run, and leaves the rest to
+it.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -47,7 +49,11 @@ def test_the_errors_are_among_those_of_a_complete_run(connection: Connection) ->
             found.append((faults[-1].id, set(ids)))
             complete.append(set(run._killers(connection, EXPECTATIONS, AREAS, faults[-1])))
     assert len(found) > 15
-    missing = [(name, ids - whole) for (name, ids), whole in zip(found, complete, strict=True) if not ids & whole]
+    missing = [
+        (name, ids - whole)
+        for (name, ids), whole in zip(found, complete, strict=True)
+        if not ids & whole
+    ]
     assert missing == []
 
 
@@ -58,7 +64,11 @@ def test_a_part_that_no_earlier_fault_needed_is_read_too(connection: Connection)
         fault("a:b", "grant truncate on public.guest_users to anon"),
     ]
     first, second, third = Quick(connection, EXPECTATIONS, RECORDED).killers(faults)
-    assert [any("grant" in name for name in ids) for ids in (first, second, third)] == [True, False, True]
+    assert [any("grant" in name for name in ids) for ids in (first, second, third)] == [
+        True,
+        False,
+        True,
+    ]
     assert second == ("structure:public.async_jobs:index:idx_async_jobs_url",)
 
 
@@ -75,12 +85,16 @@ def test_several_statements_of_a_fault_are_one_fault(connection: Connection) -> 
     text = "drop index public.idx_async_jobs_url; create table public.x (); drop index public.idx_async_jobs_status;"
     [ids] = Quick(connection, EXPECTATIONS, RECORDED).killers([fault("a:b", text)])
     assert "structure:public.async_jobs:index:idx_async_jobs_url" in ids
-    row = connection.execute("select to_regclass('public.x'), to_regclass('public.idx_async_jobs_url')").fetchone()
+    row = connection.execute(
+        "select to_regclass('public.x'), to_regclass('public.idx_async_jobs_url')"
+    ).fetchone()
     assert row is not None
     assert (row[0], row[1]) == (None, "public.idx_async_jobs_url")
 
 
-def test_a_lock_of_another_session_ends_the_run(connection: Connection, shared: Callable[[int], str]) -> None:
+def test_a_lock_of_another_session_ends_the_run(
+    connection: Connection, shared: Callable[[int], str]
+) -> None:
     quick = Quick(connection, EXPECTATIONS, RECORDED)
     connection.execute("select set_config('lock_timeout', '100ms', true)")
     with psycopg.connect(shared(16)) as other:
@@ -98,7 +112,11 @@ def test_a_changed_body_is_an_error(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("areas", [("access",), AREAS])
-def test_exceptions_and_other_areas_need_complete_runs(connection: Connection, areas: tuple[str, ...]) -> None:
+def test_exceptions_and_other_areas_need_complete_runs(
+    connection: Connection, areas: tuple[str, ...]
+) -> None:
     allowed = {"allowed_bypasses": {"x": AllowedException("reason", "sha256")}}
-    expectations = EXPECTATIONS if areas == ("access",) else replace(EXPECTATIONS, exceptions=allowed)
+    expectations = (
+        EXPECTATIONS if areas == ("access",) else replace(EXPECTATIONS, exceptions=allowed)
+    )
     assert run._quick(connection, expectations, areas, RECORDED) is None

@@ -1,4 +1,6 @@
-"""The run of a suite: failed tests in its output, and the guard that kills what an interrupted run leaves."""
+"""The run of a suite: failed tests in its output, and the guard that kills what an interrupted run
+leaves.
+"""
 
 import os
 import signal
@@ -31,12 +33,16 @@ def test_a_timeout_is_named() -> None:
 
 def test_the_name_of_a_fault_reaches_the_suite_in_any_locale() -> None:
     code = (
-        "from supabase_jobs.mutation.suite.command import Suite; from supabase_jobs.mutation.suite.copies import Copy;"
-        "copy = Copy('x', 'url', {'PGUSER': '\\xe9'}); suite = Suite('printenv SUPABASE_JOBS_MUTANT PGUSER | od -tx1');"
+        "from supabase_jobs.mutation.suite.command import Suite; from"
+        " supabase_jobs.mutation.suite.copies import Copy;"
+        "copy = Copy('x', 'url', {'PGUSER': '\\xe9'}); suite = Suite('printenv"
+        " SUPABASE_JOBS_MUTANT PGUSER | od -tx1');"
         "print(suite.run(copy, '\\u043b', 5).output); suite.close()"
     )
     environ = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False
+    )
     assert "d0 bb 0a c3 a9 0a" in done.stdout, done.stderr
 
 

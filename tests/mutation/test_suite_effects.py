@@ -34,17 +34,21 @@ create function public.unused() returns trigger language plpgsql as 'begin retur
 # equivalent, cannot be tested, or the test that is missing
 EQUIVALENT, UNTESTED = "equivalent", "untested"
 FAULTS = [
-    ("revoke select on public.mine from authenticated", "grant select on public.mine to authenticated",
+    ("revoke select on public.mine from authenticated", "grant select on public.mine to"
+                                                        " authenticated",
      "public.mine", "can read a row of their own in mine"),
     ("revoke select on public.tag_list from anon", "grant select on public.tag_list to anon",
      "public.tag_list", "anon can read"),
-    ("revoke insert on public.notebooks from authenticated", "grant insert on public.notebooks to authenticated",
+    ("revoke insert on public.notebooks from authenticated", "grant insert on public.notebooks to"
+                                                             " authenticated",
      "public.notebooks", "stranger can insert a row of their own into notebooks"),
     ("revoke execute on function public.forget(uuid) from public, anon; ",
      "grant execute on function public.forget(uuid) to public, anon", "public.forget(uuid)", "anon can execute"),
-    ("alter function public.forget(uuid) security definer", "alter function public.forget(uuid) security invoker",
+    ("alter function public.forget(uuid) security definer", "alter function public.forget(uuid)"
+                                                            " security invoker",
      "public.forget(uuid)", UNTESTED),
-    ("alter function public.unused() security definer", "alter function public.unused() security invoker",
+    ("alter function public.unused() security definer", "alter function public.unused() security"
+                                                        " invoker",
      "public.unused()", UNTESTED),
     ("create or replace function public.size(notebook uuid) returns bigint language sql stable"
      " as 'select count(*) from public.notebooks where false and id = notebook'",
@@ -71,7 +75,9 @@ def described(effect: Effect) -> str:
     return effect.state if effect.test is None else effect.test.title
 
 
-def test_only_faults_that_change_nothing_are_equivalent(databases: tuple[Effects, Copy, Connection]) -> None:
+def test_only_faults_that_change_nothing_are_equivalent(
+    databases: tuple[Effects, Copy, Connection],
+) -> None:
     effects, copy, connection = databases
     for fault, undo, target, expected in FAULTS:
         connection.execute(fault.encode())

@@ -10,12 +10,18 @@ from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.mutation.run import derive
 from supabase_jobs.mutation.suite import faults
-from supabase_jobs.mutation.suite.faults import derive_suite_faults, parse_kinds, project_objects, sample
+from supabase_jobs.mutation.suite.faults import (
+    derive_suite_faults,
+    parse_kinds,
+    project_objects,
+    sample,
+)
 from supabase_jobs.settings import read_toml
 from tests.fix_db import Make
 from tests.mutation.suites import notebooks
 
-# what notebooks lacks: a nullable column in a policy, column privileges, a view, functions, a trigger
+# what notebooks lacks: a nullable column in a policy, column privileges, a view, functions, a
+# trigger
 MORE = """
 create table public.things (id int, owner uuid, note text);
 alter table public.things enable row level security;
@@ -46,12 +52,16 @@ def test_every_rule_matches_a_fault_and_says_what_no_test_fails_for(connection: 
     rules = read_toml(Path(faults.__file__).with_name("faults.toml"))["fault"]
     assert {f.rank for f in found} == set(range(len(rules)))
     assert {f.kind for f in found} == set(faults.KINDS)
-    assert all(f.sentence.startswith("No test fails when ") and "{" not in f.sentence for f in found)
+    assert all(
+        f.sentence.startswith("No test fails when ") and "{" not in f.sentence for f in found
+    )
 
 
 def test_the_most_dangerous_faults_come_first(connection: Connection) -> None:
     found = derive_suite_faults(connection, project_objects(connection), faults.KINDS)
-    assert [f.fault.id for f in found[:3]] == [f"tables:rls-off:public.{t}" for t in ("members", "notebooks", "notes")]
+    assert [f.fault.id for f in found[:3]] == [
+        f"tables:rls-off:public.{t}" for t in ("members", "notebooks", "notes")
+    ]
     assert [f.rank for f in found] == sorted(f.rank for f in found)
     assert found[0].sentence == "No test fails when row level security is off on members"
     [read] = [f for f in found if f.fault.id == "tables:policy-select-anon:public.notes"]
@@ -59,12 +69,22 @@ def test_the_most_dangerous_faults_come_first(connection: Connection) -> None:
 
 
 def test_names_may_contain_what_separates_the_parts_of_an_id(connection: Connection) -> None:
-    connection.execute(MORE.replace("things", '"a:b"').replace("policy own", 'policy "c:""d"""').encode())
-    odd = [f for f in derive_suite_faults(connection, ['public."a:b"'], faults.KINDS) if f.kind == "policies"]
+    connection.execute(
+        MORE.replace("things", '"a:b"').replace("policy own", 'policy "c:""d"""').encode()
+    )
+    odd = [
+        f
+        for f in derive_suite_faults(connection, ['public."a:b"'], faults.KINDS)
+        if f.kind == "policies"
+    ]
     connection.execute(
         'alter table public."a:b" rename to things; alter policy "c:""d""" on public.things rename to own'
     )
-    plain = [f for f in derive_suite_faults(connection, ["public.things"], faults.KINDS) if f.kind == "policies"]
+    plain = [
+        f
+        for f in derive_suite_faults(connection, ["public.things"], faults.KINDS)
+        if f.kind == "policies"
+    ]
     assert [f.rank for f in odd] == [f.rank for f in plain]
     renamed = [f.sentence.replace('"a:b"', "things").replace('c:"d"', "own") for f in odd]
     assert renamed == [f.sentence for f in plain]
@@ -72,9 +92,14 @@ def test_names_may_contain_what_separates_the_parts_of_an_id(connection: Connect
 
 def test_the_documented_survivor_is_a_fault(connection: Connection) -> None:
     document = (Path(__file__).parents[2] / "docs" / "testing-rls.md").read_text("utf-8")
-    (block,) = re.findall(r"^<!-- survivor -->\n```text\n(.*?)^```$", document, re.DOTALL | re.MULTILINE)
+    (block,) = re.findall(
+        r"^<!-- survivor -->\n```text\n(.*?)^```$", document, re.DOTALL | re.MULTILINE
+    )
     found = derive_suite_faults(connection, project_objects(connection), faults.KINDS)
-    headings = [f"SURVIVED  {f.sentence}\n  {f.fault.id}\n  {f.fault.sql}\n  missing test (pytest):\n" for f in found]
+    headings = [
+        f"SURVIVED  {f.sentence}\n  {f.fault.id}\n  {f.fault.sql}\n  missing test (pytest):\n"
+        for f in found
+    ]
     assert sum(block.startswith(heading) for heading in headings) == 1
 
 

@@ -27,27 +27,50 @@ def write(folder: Path, mutants: list[SuiteMutant]) -> None:
 def survivor(table: str, name: str, title: str, comment: str = "one") -> SuiteMutant:
     """A survivor of a table, and its missing tests."""
     may = Recorded(
-        table, title, "none", "select", "hidden", "anon", '{"role": "anon"}', "{}", (Check("select 1"),), table
+        table,
+        title,
+        "none",
+        "select",
+        "hidden",
+        "anon",
+        '{"role": "anon"}',
+        "{}",
+        (Check("select 1"),),
+        table,
     )
     test = MissingTest((), may, may.checks[0], "hidden", "rows")
-    tests = {"pytest": f"def {name}(rls):\n    # {comment}\n    {title}\n", "pgtap": pgtap_test(test, table, comment)}
+    tests = {
+        "pytest": f"def {name}(rls):\n    # {comment}\n    {title}\n",
+        "pgtap": pgtap_test(test, table, comment),
+    }
     return SuiteMutant(f"f:{table}", table, "policies", comment, "", "survived", tests=tests)
 
 
 def test_tests_are_added_to_those_of_an_earlier_run(tmp_path: Path) -> None:
     first = survivor("public.notes", "test_a", "ann")
-    again, other = survivor("public.notes", "test_a", "ann", "two"), survivor("public.notes", "test_a", "bob")
+    again, other = (
+        survivor("public.notes", "test_a", "ann", "two"),
+        survivor("public.notes", "test_a", "bob"),
+    )
     elsewhere = survivor("public.lists", "test_b", "eve")
     write(tmp_path, [first])
     edited = tmp_path / "missing_access_notes.sql"
     edited.write_text(edited.read_text().replace("\nrollback;\n", "\n-- mine\n\nrollback;\n"))
     added = add_to(tmp_path, [again, elsewhere, other])
-    assert added.keys() == {"test_missing_access.py", "missing_access_notes.sql", "missing_access_lists.sql"}
+    assert added.keys() == {
+        "test_missing_access.py",
+        "missing_access_notes.sql",
+        "missing_access_lists.sql",
+    }
     functions = re.findall(r"^def (\w+)", added["test_missing_access.py"], re.MULTILINE)
     assert functions == ["test_a", "test_b", "test_a_2"]
     notes = added["missing_access_notes.sql"]
     assert re.findall(r"'(\w+) cannot read", notes) == ["ann", "bob"]
-    assert (notes.count("select plan(2);"), notes.count("-- mine"), notes.count("\nrollback;\n")) == (1, 1, 1)
+    assert (
+        notes.count("select plan(2);"),
+        notes.count("-- mine"),
+        notes.count("\nrollback;\n"),
+    ) == (1, 1, 1)
     write(tmp_path, [again, elsewhere, other])
     assert add_to(tmp_path, [again, other, elsewhere]) == {}
 
@@ -58,7 +81,9 @@ def test_tables_whose_names_differ_in_punctuation_have_a_file_each(tmp_path: Pat
     names = sorted(path.name for path in tmp_path.glob("*.sql"))
     assert names == [f"missing_access_notes{end}.sql" for end in ("", "_2", "_2_2", "_3")]
     write(tmp_path, [survivor(tables[2], "test_x", "another")])
-    assert (tmp_path / "missing_access_notes_3.sql").read_text().count("savepoint missing_test;\n-- one") == 2
+    assert (tmp_path / "missing_access_notes_3.sql").read_text().count(
+        "savepoint missing_test;\n-- one"
+    ) == 2
 
 
 @pytest.mark.parametrize("is_embedded", [True, False])
@@ -86,7 +111,9 @@ def test_a_file_of_the_user_is_not_replaced(cli: Run, tmp_path: Path, name: str)
 def test_a_folder_that_cannot_be_written_is_refused_before_the_suite_runs(
     cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != tmp_path / "closed")  # root may write anywhere
+    monkeypatch.setattr(
+        os, "access", lambda path, _mode: Path(path) != tmp_path / "closed"
+    )  # root may write anywhere
     (tmp_path / "closed").mkdir()
     url = "postgresql://postgres@localhost:1/x"
     ran = cli("mutate", "--db-url", url, "--run", "true", option, str(tmp_path / "closed" / "new"))

@@ -1,4 +1,6 @@
-"""`mutate --run`: the score of a suite, its missing tests, and what remains after the end, Ctrl-C and kill -9."""
+"""`mutate --run`: the score of a suite, its missing tests, and what remains after the end, Ctrl-C
+and kill -9.
+"""
 
 import json
 import os
@@ -44,7 +46,9 @@ def test_a_suite_of_reads_misses_faults_and_the_missing_tests_detect_all(
     assert killed
     assert survived
     assert not any("select" in name.lower() and "notes" in name for name in survived)
-    assert all(m["tests"].keys() == {"pytest", "pgtap"} for m in first.json["mutants"] if not m["killed"])
+    assert all(
+        m["tests"].keys() == {"pytest", "pgtap"} for m in first.json["mutants"] if not m["killed"]
+    )
     assert all("test_reads.py::" in m["by"][0] for m in first.json["mutants"] if m["killed"])
     assert (first.json["killed"], first.json["total"]) == (len(killed), len(killed | survived))
 
@@ -54,7 +58,9 @@ def test_a_suite_of_reads_misses_faults_and_the_missing_tests_detect_all(
     assert copies(database) == []
 
 
-def test_the_missing_tests_for_pgtap_detect_all(cli: Run, make_database: Make, tmp_path: Path) -> None:
+def test_the_missing_tests_for_pgtap_detect_all(
+    cli: Run, make_database: Make, tmp_path: Path
+) -> None:
     if shutil.which("pg_prove") is None:
         unavailable("pg_prove is not installed (libtap-parser-sourcehandler-pgtap-perl)")
     database = notebooks(make_database, 17)
@@ -64,9 +70,18 @@ def test_the_missing_tests_for_pgtap_detect_all(cli: Run, make_database: Make, t
     suite.mkdir()
     (suite / "reads.sql").write_text(
         "begin; select plan(1); set local role anon;"
-        " select is_empty('select from notes', 'anon reads no notes'); select * from finish(); rollback;"
+        " select is_empty('select from notes', 'anon reads no notes'); select * from finish();"
+        " rollback;"
     )
-    words = ("mutate", "--json", "--db-url", database.url, *SAMPLE, "--run", "pg_prove -Q --ext .sql suite")
+    words = (
+        "mutate",
+        "--json",
+        "--db-url",
+        database.url,
+        *SAMPLE,
+        "--run",
+        "pg_prove -Q --ext .sql suite",
+    )
     first = cli(*words, "--tests", "suite")
     assert first.code == 1, first.err
     killed, survived, equivalent = by_state(first.json)
@@ -78,14 +93,23 @@ def test_the_missing_tests_for_pgtap_detect_all(cli: Run, make_database: Make, t
 
 def test_a_suite_that_fails_is_refused_with_its_last_lines(cli: Run, make_database: Make) -> None:
     database = notebooks(make_database, 16)
-    ran = cli("mutate", "--json", "--db-url", database.url, "--run", f"{CONNECTS}; echo the reason; exit 3")
+    ran = cli(
+        "mutate",
+        "--json",
+        "--db-url",
+        database.url,
+        "--run",
+        f"{CONNECTS}; echo the reason; exit 3",
+    )
     assert (ran.code, ran.json["error"]["code"]) == (2, "config")
     assert "fails without a fault (exit code 3)" in ran.json["error"]["message"]
     assert "the reason" in ran.json["error"]["message"]
     assert copies(database) == []
 
 
-def test_a_suite_that_passes_only_once_is_refused(cli: Run, make_database: Make, tmp_path: Path) -> None:
+def test_a_suite_that_passes_only_once_is_refused(
+    cli: Run, make_database: Make, tmp_path: Path
+) -> None:
     database = notebooks(make_database, 16)
     ran = cli("mutate", "--db-url", database.url, "--run", f"{CONNECTS} && mkdir once")
     assert ran.code == 2
@@ -101,14 +125,33 @@ def test_a_suite_that_uses_another_database_is_refused(cli: Run, make_database: 
 def test_a_mutant_that_hangs_is_killed_by_the_timeout(cli: Run, make_database: Make) -> None:
     database = notebooks(make_database, 16)
     hangs = f'{CONNECTS}; test -z "$SUPABASE_JOBS_MUTANT" || sleep 50'
-    ran = cli("mutate", "--json", "--db-url", database.url, "--sample", "1", "--timeout", "1", "--run", hangs)
+    ran = cli(
+        "mutate",
+        "--json",
+        "--db-url",
+        database.url,
+        "--sample",
+        "1",
+        "--timeout",
+        "1",
+        "--run",
+        hangs,
+    )
     assert ran.code == 0
     assert [m["by"] for m in ran.json["mutants"]] == [["timeout"]]
 
 
 def test_a_suite_that_hangs_without_a_fault_is_refused(cli: Run, make_database: Make) -> None:
     database = notebooks(make_database, 16)
-    ran = cli("mutate", "--db-url", database.url, "--timeout", "1", "--run", f"{CONNECTS}; echo waiting; sleep 50")
+    ran = cli(
+        "mutate",
+        "--db-url",
+        database.url,
+        "--timeout",
+        "1",
+        "--run",
+        f"{CONNECTS}; echo waiting; sleep 50",
+    )
     assert ran.code == 2
     assert "fails without a fault (stopped after 1.0 s)" in ran.err
     assert "  waiting\n" in ran.err
@@ -118,7 +161,9 @@ def test_a_suite_that_hangs_without_a_fault_is_refused(cli: Run, make_database: 
 def test_what_the_suite_commits_is_no_effect_of_the_fault(cli: Run, make_database: Make) -> None:
     database = notebooks(make_database, 16)
     ruins = "psql -qc 'alter table notes disable row level security; drop policy \"members read notes\" on notes'"
-    ran = cli("mutate", "--json", "--db-url", database.url, *SAMPLE, "--run", f'{ruins} "$DATABASE_URL"')
+    ran = cli(
+        "mutate", "--json", "--db-url", database.url, *SAMPLE, "--run", f'{ruins} "$DATABASE_URL"'
+    )
     assert len(ran.json["equivalent"]) == 1, ran.err
     assert all(m["tests"] for m in ran.json["mutants"])
 
@@ -131,7 +176,9 @@ def test_the_original_is_refused_while_others_are_connected(cli: Run, make_datab
     assert "the other one" in ran.err
 
 
-def test_the_settings_of_the_database_apply_to_its_copies(cli: Run, make_database: Make, tmp_path: Path) -> None:
+def test_the_settings_of_the_database_apply_to_its_copies(
+    cli: Run, make_database: Make, tmp_path: Path
+) -> None:
     database = notebooks(make_database, 16)
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         for text in (
@@ -147,14 +194,18 @@ def test_the_settings_of_the_database_apply_to_its_copies(cli: Run, make_databas
         "    found = c.execute(query).fetchone()\n"
         "    assert found == ('\"$user\", public, auth', '5MB'), found\n"
     )
-    ran = cli("mutate", "--db-url", database.url, "--sample", "1", "--run", f"{sys.executable} suite.py")
+    ran = cli(
+        "mutate", "--db-url", database.url, "--sample", "1", "--run", f"{sys.executable} suite.py"
+    )
     assert ran.code == 1, ran.err
     assert "only a superuser can make: alter database" in ran.err
     assert "set \"app.key\" = 'only for a superuser'" in ran.err
 
 
 @pytest.fixture
-def hanging(make_database: Make, tmp_path: Path) -> Callable[[], tuple[Database, subprocess.Popen[str]]]:
+def hanging(
+    make_database: Make, tmp_path: Path
+) -> Callable[[], tuple[Database, subprocess.Popen[str]]]:
     """A run whose first mutant is killed, and whose others hang; returns when two of them do."""
 
     def start() -> tuple[Database, subprocess.Popen[str]]:
@@ -237,7 +288,9 @@ def test_a_run_keeps_the_copies_of_another_that_is_alive(
     database, process = hanging()
     before = copies(database)
     try:
-        assert cli("mutate", "--db-url", database.url, "--run", "false").code == 5  # others are connected
+        assert (
+            cli("mutate", "--db-url", database.url, "--run", "false").code == 5
+        )  # others are connected
         assert set(before) <= set(copies(database))
     finally:
         process.send_signal(signal.SIGTERM)
@@ -247,7 +300,13 @@ def test_a_run_keeps_the_copies_of_another_that_is_alive(
 
 @pytest.mark.parametrize(
     "words",
-    [("--run", "true", "--allow-remote"), ("--sample", "3"), ("--tests", "x"), ("--format", "html"), ("--run", " ")],
+    [
+        ("--run", "true", "--allow-remote"),
+        ("--sample", "3"),
+        ("--tests", "x"),
+        ("--format", "html"),
+        ("--run", " "),
+    ],
 )
 def test_conflicting_options_are_refused(cli: Run, words: tuple[str, ...]) -> None:
     ran = cli("mutate", "--db-url", "postgresql://postgres@localhost:1/x", *words)
@@ -256,6 +315,8 @@ def test_conflicting_options_are_refused(cli: Run, words: tuple[str, ...]) -> No
 
 
 def test_a_remote_database_is_never_copied(cli: Run) -> None:
-    ran = cli("mutate", "--db-url", "postgresql://postgres@db.example.invalid/postgres", "--run", "true")
+    ran = cli(
+        "mutate", "--db-url", "postgresql://postgres@db.example.invalid/postgres", "--run", "true"
+    )
     assert ran.code == 2
     assert "is not local" in ran.err

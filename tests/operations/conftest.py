@@ -20,7 +20,9 @@ from tests.programs import EMBEDDED, postgres_bin
 from tests.sql.population import populate
 
 TEXT = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
-_FOUND = re.findall(r"^( *)<!-- ([\w: ./-]+) -->\n *```(\w+)\n(.*?)^ *```$", TEXT, flags=re.DOTALL | re.MULTILINE)
+_FOUND = re.findall(
+    r"^( *)<!-- ([\w: ./-]+) -->\n *```(\w+)\n(.*?)^ *```$", TEXT, flags=re.DOTALL | re.MULTILINE
+)
 BLOCKS = {name.removeprefix("file: "): dedent(text) for _, name, _, text in _FOUND}
 LANGUAGES = {name.removeprefix("file: "): language for _, name, language, _ in _FOUND}
 
@@ -38,14 +40,26 @@ def programs(major: int) -> Path:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
-    """`shell(text, url, major=17, until="…")`: run a script, which must succeed; returns its stdout."""
+    """`shell(text, url, major=17, until="…")`: run a script, which must succeed; returns its
+    stdout.
+    """
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("SUPABASE", "PG", "GITHUB"))}
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("SUPABASE", "PG", "GITHUB"))
+    }
 
     def run(text: str, url: str, *, major: int = 16, cwd: Path = tmp_path, **variables: str) -> str:
-        path = os.pathsep.join([str(programs(major)), str(Path(sys.executable).parent), os.environ["PATH"]])
-        environ = {**environment, "HOME": str(home), "PATH": path, "SUPABASE_DB_URL": url, **variables}
+        path = os.pathsep.join(
+            [str(programs(major)), str(Path(sys.executable).parent), os.environ["PATH"]]
+        )
+        environ = {
+            **environment,
+            "HOME": str(home),
+            "PATH": path,
+            "SUPABASE_DB_URL": url,
+            **variables,
+        }
         done = subprocess.run(
             ["/bin/sh", "-eu", "-c", text], cwd=cwd, env=environ, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=120, check=False,
@@ -57,7 +71,9 @@ def shell(tmp_path: Path) -> Shell:
 
 
 def query(url: str, statements: str) -> list[tuple[Any, ...]]:
-    """Run a block as postgres without a transaction, as psql does; returns the rows of the last statement."""
+    """Run a block as postgres without a transaction, as psql does; returns the rows of the last
+    statement.
+    """
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(statements.encode())
         while cursor.nextset():
@@ -102,7 +118,9 @@ def fill(database: Database) -> Database:
     with psycopg.connect(database.url) as connection:
         insert_fixture_rows(connection)
         populate(connection)
-        connection.execute("update public.guest_users set migrated_to_user_id = %s, migrated_at = now()", (USER_A,))
+        connection.execute(
+            "update public.guest_users set migrated_to_user_id = %s, migrated_at = now()", (USER_A,)
+        )
     return database
 
 

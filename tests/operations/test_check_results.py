@@ -20,7 +20,9 @@ from tests.fix_db import Make
 ROOT = Path(__file__).parents[2]
 DOCUMENTED = [
     json.loads(block)
-    for block in re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "RESULT_FORMAT.md").read_text("utf-8"), re.DOTALL)
+    for block in re.findall(
+        r"```json\n(.*?)```", (ROOT / "docs" / "RESULT_FORMAT.md").read_text("utf-8"), re.DOTALL
+    )
 ]
 RESULT, METADATA = DOCUMENTED
 NAMES = ("result", "metadata")
@@ -35,7 +37,9 @@ def problems(result: Any = RESULT, metadata: Any = METADATA) -> dict[str, str]:
 
 
 def changed(document: Any, path: str, value: Any) -> Any:
-    """A copy of a document with another value at a path like `media.type`; Ellipsis removes the key."""
+    """A copy of a document with another value at a path like `media.type`; Ellipsis removes the
+    key.
+    """
     copy = json.loads(json.dumps(document))
     *keys, last = path.split(".")
     parent = copy
@@ -54,7 +58,9 @@ def test_each_schema_is_valid_and_named_after_a_column(name: str) -> None:
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["$id"] == f"urn:supabase-jobs:{name}"
-    assert sorted(path.name for path in check_results.SCHEMAS.iterdir()) == sorted(f"{n}.schema.json" for n in NAMES)
+    assert sorted(path.name for path in check_results.SCHEMAS.iterdir()) == sorted(
+        f"{n}.schema.json" for n in NAMES
+    )
 
 
 def test_documented_examples_are_valid_and_show_every_property() -> None:
@@ -88,7 +94,9 @@ def test_optional_and_additional_properties_are_valid() -> None:
         ("tweet.author_handle", "secret", "result.tweet.author_handle", "does not match ^@"),
     ],
 )
-def test_a_deviating_result_is_reported(path: str, value: Any, reported_path: str, problem: str) -> None:
+def test_a_deviating_result_is_reported(
+    path: str, value: Any, reported_path: str, problem: str
+) -> None:
     assert problems(changed(RESULT, path, value)) == {reported_path: problem}
 
 
@@ -131,17 +139,27 @@ def test_the_sample_holds_the_newest_completed_jobs(make_database: Make, each_ma
         insert_jobs(connection, RESULT, wrong, changed(RESULT, "vision", 2), None, {})
         insert_jobs(connection, 1, 2, 3, status="failed")
         ids = [
-            str(row[0]) for row in connection.execute("select id from public.async_jobs order by updated_at desc, url")
+            str(row[0])
+            for row in connection.execute(
+                "select id from public.async_jobs order by updated_at desc, url"
+            )
         ]
-        connection.execute("update public.async_jobs set metadata = jsonb_build_object('last_check', now())")
+        connection.execute(
+            "update public.async_jobs set metadata = jsonb_build_object('last_check', now())"
+        )
     with connect(url) as connection:
         three = check_results.check(connection, 3)
         everything = check_results.check(connection, 100)
     assert (three.size, everything.size, everything.deviating) == (3, 5, 4)
-    assert [(d.path, d.rows) for d in everything.deviations][:2] == [("result.metrics", 2), ("result.vision", 2)]
+    assert [(d.path, d.rows) for d in everything.deviations][:2] == [
+        ("result.metrics", 2),
+        ("result.vision", 2),
+    ]
     assert not [d for d in everything.deviations if d.path.startswith("metadata")]
     assert {d.example for d in everything.deviations} <= set(ids)
-    assert ("result", "is not object", 1) in [(d.path, d.problem, d.rows) for d in everything.deviations]
+    assert ("result", "is not object", 1) in [
+        (d.path, d.problem, d.rows) for d in everything.deviations
+    ]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +173,8 @@ def test_json_that_python_cannot_parse_is_a_deviation(applied_url: str, unreadab
         connection.execute("alter table public.async_jobs drop constraint chk_valid_metadata")
         insert_jobs(connection, RESULT, changed(RESULT, "vision", 1), RESULT)
         connection.execute(
-            f"update public.async_jobs set metadata = ({unreadable})::jsonb where result -> 'vision' = '1'"
+            f"update public.async_jobs set metadata = ({unreadable})::jsonb where result ->"
+            " 'vision' = '1'"
         )
     with connect(applied_url) as connection:
         sample = check_results.check(connection, 10)
@@ -177,8 +196,13 @@ def test_the_sample_uses_an_index_scan(applied_url: str) -> None:
     assert "Index Scan Backward using idx_async_jobs_cleanup" in plan
 
 
-def test_missing_privileges_and_missing_migrations_raise(applied_url: str, platform_url: str) -> None:
-    with pytest.raises(PrivilegeError), connect(applied_url.replace("//postgres@", "//authenticator@")) as connection:
+def test_missing_privileges_and_missing_migrations_raise(
+    applied_url: str, platform_url: str
+) -> None:
+    with (
+        pytest.raises(PrivilegeError),
+        connect(applied_url.replace("//postgres@", "//authenticator@")) as connection,
+    ):
         check_results.check(connection, 1)
     with pytest.raises(NotAppliedError), connect(platform_url) as connection:
         check_results.check(connection, 1)

@@ -93,7 +93,9 @@ def test_batches_have_the_given_size_and_delete_the_oldest_first(applied_url: st
     with connect(applied_url) as connection:
         batches = cleanup.delete_expired(connection, "jobs", DEFAULT, deleted, 10)
         assert next(batches) == 10
-        [(oldest,)] = connection.execute("select min(right(url, -14)::integer) from public.async_jobs").fetchall()
+        [(oldest,)] = connection.execute(
+            "select min(right(url, -14)::integer) from public.async_jobs"
+        ).fetchall()
         assert oldest == 11
         assert list(batches) == [10, 5]
     assert (deleted.rows["jobs"], deleted.batches) == (25, 3)
@@ -114,9 +116,15 @@ def test_infinite_and_bc_timestamps(applied_url: str) -> None:
     with psycopg.connect(applied_url) as connection:
         expired(connection, 4)
         connection.execute("alter table public.async_jobs disable trigger user")
-        connection.execute("update public.async_jobs set updated_at = 'infinity' where url like '%%/1'")
-        connection.execute("update public.async_jobs set updated_at = '-infinity' where url like '%%/2'")
-        connection.execute("update public.async_jobs set updated_at = '0044-03-15 BC' where url like '%%/3'")
+        connection.execute(
+            "update public.async_jobs set updated_at = 'infinity' where url like '%%/1'"
+        )
+        connection.execute(
+            "update public.async_jobs set updated_at = '-infinity' where url like '%%/2'"
+        )
+        connection.execute(
+            "update public.async_jobs set updated_at = '0044-03-15 BC' where url like '%%/3'"
+        )
     assert run(applied_url, batch_size=1).rows["jobs"] == 3
     assert run(applied_url, {"days": 0, "guest_days": 30}, 1).rows["jobs"] == 1
 
@@ -136,7 +144,9 @@ for each row execute function private.check_isolation();
 
 
 @pytest.mark.parametrize("style", ["sql, dmy", "german", "postgres"])
-def test_cleanup_overrides_isolation_datestyle_and_timezone_of_the_database(make_database: Make, style: str) -> None:
+def test_cleanup_overrides_isolation_datestyle_and_timezone_of_the_database(
+    make_database: Make, style: str
+) -> None:
     """Each statement of a batch must see what was committed before it."""
     database = make_database("applied")
     with psycopg.connect(database.url, autocommit=True) as connection:
@@ -153,9 +163,13 @@ def test_cleanup_skips_locked_rows(make_database: Make, each_major: int) -> None
         populate(connection, guests=50, jobs=0)
     with session(url) as other:
         other.execute("select from public.async_jobs where url ~ '/[1-9]$' for update")
-        other.execute("select from public.guest_users where last_seen_at < now() - interval '50 days' for key share")
+        other.execute(
+            "select from public.guest_users where last_seen_at < now() - interval '50 days' for"
+            " key share"
+        )
         [(locked,)] = other.execute(
-            "select count(*) from public.guest_users where last_seen_at < now() - interval '50 days'"
+            "select count(*) from public.guest_users where last_seen_at < now() - interval '50"
+            " days'"
         ).fetchall()
         assert run(url, batch_size=4).rows["jobs"] == 21
     assert locked > 0
@@ -163,12 +177,15 @@ def test_cleanup_skips_locked_rows(make_database: Make, each_major: int) -> None
 
 
 @oldest_and_newest
-def test_a_locked_job_keeps_its_guest_and_no_other_guest(make_database: Make, each_major: int) -> None:
+def test_a_locked_job_keeps_its_guest_and_no_other_guest(
+    make_database: Make, each_major: int
+) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as connection:
         connection.execute(
             "insert into public.guest_users (guest_id, last_seen_at)"
-            " select lpad(n::text, 32, '0')::uuid, now() - (100 - n) * interval '1 day' from generate_series(1, 5) as n"
+            " select lpad(n::text, 32, '0')::uuid, now() - (100 - n) * interval '1 day' from"
+            " generate_series(1, 5) as n"
         )
         connection.execute(
             "insert into public.async_jobs (url, status, guest_id, updated_at)"
@@ -176,7 +193,9 @@ def test_a_locked_job_keeps_its_guest_and_no_other_guest(make_database: Make, ea
         )
     keep_jobs = {"days": 90, "guest_days": 30}
     with session(url) as other:
-        other.execute("select from public.async_jobs where guest_id = lpad('1', 32, '0')::uuid for update")
+        other.execute(
+            "select from public.async_jobs where guest_id = lpad('1', 32, '0')::uuid for update"
+        )
         assert run(url, keep_jobs, 1).rows == {"jobs": 0, "guests": 4}
     assert run(url, keep_jobs, 1).rows == {"jobs": 0, "guests": 1}
     assert left(url) == (set(), set())
@@ -200,9 +219,14 @@ def test_an_uncommitted_job_keeps_its_guest(make_database: Make, each_major: int
     """Its foreign key locks the row of the guest."""
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as connection:
-        connection.execute("insert into public.guest_users (last_seen_at) values (now() - interval '90 days')")
+        connection.execute(
+            "insert into public.guest_users (last_seen_at) values (now() - interval '90 days')"
+        )
     with session(url) as other:
-        other.execute("insert into public.async_jobs (url, guest_id) select 'u', guest_id from public.guest_users")
+        other.execute(
+            "insert into public.async_jobs (url, guest_id) select 'u', guest_id from"
+            " public.guest_users"
+        )
         assert run(url).rows["guests"] == 0
 
 
@@ -214,7 +238,9 @@ def test_concurrent_cleanups_share_the_rows(make_database: Make, each_major: int
         populate(connection)
     counted = counts(url, DEFAULT)
     results: list[cleanup.Deleted] = []
-    threads = [threading.Thread(target=lambda: results.append(run(url, batch_size=20))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: results.append(run(url, batch_size=20))) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -241,7 +267,9 @@ def test_a_table_lock_raises_busy_error(applied_url: str, monkeypatch: pytest.Mo
     settings = statement("cleanup/settings")
     quick = replace(settings, text=settings.text.replace("'4s'", "'100ms'"))
     assert quick != settings
-    monkeypatch.setattr(cleanup, "statement", lambda name: quick if name == "cleanup/settings" else statement(name))
+    monkeypatch.setattr(
+        cleanup, "statement", lambda name: quick if name == "cleanup/settings" else statement(name)
+    )
     with session(applied_url) as other:
         other.execute("lock table public.async_jobs")
         with pytest.raises(BusyError):
@@ -254,7 +282,9 @@ def janitor(make_database: Make) -> Iterator[Janitor]:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url) as connection:
         expired(connection, 1)
-        connection.execute("insert into public.guest_users (last_seen_at) values (now() - interval '90 days')")
+        connection.execute(
+            "insert into public.guest_users (last_seen_at) values (now() - interval '90 days')"
+        )
         connection.execute(
             "create role janitor login;"
             " grant delete, select, update on public.async_jobs, public.guest_users to janitor;"
@@ -276,12 +306,18 @@ def test_row_level_security_raises_an_error_instead_of_hiding_rows(janitor: Jani
     with psycopg.connect(janitor.superuser_url, autocommit=True) as connection:
         connection.execute("grant execute on all functions in schema private to janitor")
         for kind in cleanup.KINDS:
-            with pytest.raises(PrivilegeError, match="row-level security"), connect(janitor.url) as caller:
+            with (
+                pytest.raises(PrivilegeError, match="row-level security"),
+                connect(janitor.url) as caller,
+            ):
                 cleanup.count_expired(caller, kind, DEFAULT)
         for function in ("cleanup_old_jobs", "cleanup_inactive_guests"):
             connection.execute(f"alter function private.{function} owner to janitor".encode())
         for kind in cleanup.KINDS:
-            with pytest.raises(PrivilegeError, match="row-level security"), connect(janitor.url) as caller:
+            with (
+                pytest.raises(PrivilegeError, match="row-level security"),
+                connect(janitor.url) as caller,
+            ):
                 list(cleanup.delete_expired(caller, kind, DEFAULT, cleanup.Deleted()))
 
 
@@ -310,10 +346,14 @@ def test_the_batch_size_adapts_to_the_time_of_a_batch() -> None:
     assert fixed.rows == 7
 
 
-_SCANNED = "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'idx_async_jobs_cleanup'"
+_SCANNED = (
+    "select idx_tup_read from pg_stat_user_indexes where indexrelname = 'idx_async_jobs_cleanup'"
+)
 
 
-def test_no_batch_reads_the_index_entries_of_deleted_rows(make_database: Make, each_major: int) -> None:
+def test_no_batch_reads_the_index_entries_of_deleted_rows(
+    make_database: Make, each_major: int
+) -> None:
     """An open snapshot keeps these entries from being marked as dead."""
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as connection:

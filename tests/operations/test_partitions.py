@@ -22,7 +22,18 @@ from tests.impersonation import (
     user,
     visible_jobs,
 )
-from tests.operations.conftest import ADD, BLOCKS, MONDAY, NAMES, TEXT, Move, Shell, fill, query, sqlstate
+from tests.operations.conftest import (
+    ADD,
+    BLOCKS,
+    MONDAY,
+    NAMES,
+    TEXT,
+    Move,
+    Shell,
+    fill,
+    query,
+    sqlstate,
+)
 from tests.sql.owner_limits import set_limits
 from tests.sql.population import left, left_in
 from tests.sql.test_uninstall import catalogs
@@ -32,33 +43,57 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("major", [15, 18])
-def test_the_move_keeps_all_rows_and_their_visibility(make_database: Make, major: int, move: Move) -> None:
+def test_the_move_keeps_all_rows_and_their_visibility(
+    make_database: Make, major: int, move: Move
+) -> None:
     url = fill(make_database("applied", major)).url
     before = query(url, BLOCKS["fingerprint"])
     move(url)
     assert query(url, BLOCKS["fingerprint"]) == before
     partitions = [name for (name,) in query(url, NAMES)]
     with psycopg.connect(url) as connection:
-        for owner in (GUEST_A, GUEST_B):  # in the first partition, which holds one job of each, and in the second
+        for owner in (
+            GUEST_A,
+            GUEST_B,
+        ):  # in the first partition, which holds one job of each, and in the second
             connection.execute(ADD, (owner, datetime.now(UTC)))
             connection.execute(ADD, (owner, MONDAY))
         for owner in (GUEST_A, GUEST_B):
-            jobs = {job for (job,) in connection.execute("select id from async_jobs where guest_id = %s", (owner,))}
+            jobs = {
+                job
+                for (job,) in connection.execute(
+                    "select id from async_jobs where guest_id = %s", (owner,)
+                )
+            }
             assert len(jobs) == 3
             assert visible_jobs(connection, guest(owner)) == jobs
         assert visible_jobs(connection, user(USER_A)) == {JOBS[USER_A]}
         assert visible_jobs(connection, ANON) == set()
         assert len(visible_jobs(connection, SERVICE)) == 4 + 600 + 4
-        assert row_count(connection, user(USER_A), "delete from public.async_jobs returning id") == 1
-        assert sqlstate_of(connection, guest(GUEST_A), "update public.async_jobs set guest_id = %s", GUEST_B) == "42501"
+        assert (
+            row_count(connection, user(USER_A), "delete from public.async_jobs returning id") == 1
+        )
+        assert (
+            sqlstate_of(
+                connection, guest(GUEST_A), "update public.async_jobs set guest_id = %s", GUEST_B
+            )
+            == "42501"
+        )
         assert sqlstate_of(connection, guest(GUEST_A), ADD, GUEST_B, datetime.now(UTC)) == "42501"
         add_users = ADD.replace("guest_id", "user_id")
-        for caller, add, owner in ((guest(GUEST_A), ADD, GUEST_A), (user(USER_A), add_users, USER_A)):
+        for caller, add, owner in (
+            (guest(GUEST_A), ADD, GUEST_A),
+            (user(USER_A), add_users, USER_A),
+        ):
             assert sqlstate_of(connection, caller, add, owner, MONDAY) == "0A000"
-            assert sqlstate_of(connection, caller, add, owner, MONDAY + timedelta(weeks=30)) == "23514"
+            assert (
+                sqlstate_of(connection, caller, add, owner, MONDAY + timedelta(weeks=30)) == "23514"
+            )
             assert sqlstate_of(connection, caller, add, owner, "infinity") == "23514"
             with acting_as(connection, caller) as execute:
-                assert execute(f"{add} returning created_at = now()", owner, datetime.now(UTC)) == [(True,)]
+                assert execute(f"{add} returning created_at = now()", owner, datetime.now(UTC)) == [
+                    (True,)
+                ]
                 listed = "select id, created_at from public.async_jobs order by id"
                 rows = execute(listed)
                 assert rows
@@ -69,15 +104,23 @@ def test_the_move_keeps_all_rows_and_their_visibility(make_database: Make, major
                 assert sqlstate_of(connection, caller, f"select from {partition}") == "42501"
 
 
-def test_verify_reports_the_documented_findings(filled: Database, move: Move, shell: Shell, cli: Run) -> None:
+def test_verify_reports_the_documented_findings(
+    filled: Database, move: Move, shell: Shell, cli: Run
+) -> None:
     url = filled.url
     assert "0 errors" in shell(move(url), url)
     partitions = query(url, NAMES)
-    findings = cli("verify", "--only", "structure,functions", "--json", "--db-url", url).json["findings"]
+    findings = cli("verify", "--only", "structure,functions", "--json", "--db-url", url).json[
+        "findings"
+    ]
     areas = [finding["area"] for finding in findings]
-    assert {area: areas.count(area) for area in areas} == {"structure": 12 + len(partitions), "functions": 1}
+    assert {area: areas.count(area) for area in areas} == {
+        "structure": 12 + len(partitions),
+        "functions": 1,
+    }
     assert "`structure` has 12 errors and one for each partition" in TEXT
-    # the first partition was the table, and its indexes have the names of the migrations; a nightly run drops it
+    # the first partition was the table, and its indexes have the names of the migrations; a nightly
+    # run drops it
     query(url, "delete from public.async_jobs; drop table private.async_jobs_first")
     assert cli("verify", "--only", "plans", "--json", "--db-url", url).json["findings"] == []
 
@@ -125,32 +168,45 @@ def test_the_limits_of_owners_hold_with_partitions(filled: Database, move: Move)
         set_limits(connection, owners_may_only_cancel=True, **limits)
         connection.execute(ADD, (GUEST_A, MONDAY))  # in the second partition
         assert sqlstate_of(connection, guest(GUEST_A), new, GUEST_A, 1) == "PT429"
-        cancel = "update public.async_jobs set status = 'cancelled' where status = 'queued' returning id"
+        cancel = (
+            "update public.async_jobs set status = 'cancelled' where status = 'queued' returning id"
+        )
         assert row_count(connection, guest(GUEST_A), cancel) >= 1
-        assert sqlstate_of(connection, guest(GUEST_A), "update public.async_jobs set progress = 1") == "PT403"
+        assert (
+            sqlstate_of(connection, guest(GUEST_A), "update public.async_jobs set progress = 1")
+            == "PT403"
+        )
         assert sqlstate_of(connection, guest(GUEST_B), new, GUEST_B, 1001) == "PT429"
 
 
-def test_times_after_the_first_partition_are_corrected(filled: Database, move: Move, shell: Shell) -> None:
+def test_times_after_the_first_partition_are_corrected(
+    filled: Database, move: Move, shell: Shell
+) -> None:
     url = filled.url
     query(url, f"update public.async_jobs set created_at = '{MONDAY}' where guest_id = '{GUEST_A}'")
     with pytest.raises(AssertionError, match="async_jobs_until"):
         move(url)
     query(url, BLOCKS["beyond"].replace("2026-12-07", f"{MONDAY:%Y-%m-%d}"))
     shell(BLOCKS["apply"].splitlines()[0], url)
-    assert query(url, f"select tableoid::regclass::text from public.async_jobs where guest_id = '{GUEST_A}'") == [
-        ("private.async_jobs_first",)
-    ]
+    assert query(
+        url, f"select tableoid::regclass::text from public.async_jobs where guest_id = '{GUEST_A}'"
+    ) == [("private.async_jobs_first",)]
 
 
-def test_workers_cleanup_and_stats_work_with_partitions(filled: Database, move: Move, cli: Run) -> None:
+def test_workers_cleanup_and_stats_work_with_partitions(
+    filled: Database, move: Move, cli: Run
+) -> None:
     url = filled.url
     move(url)
     with psycopg.connect(url) as connection:
-        connection.execute("update public.async_jobs set created_at = now() - random() * interval '1 hour'")
+        connection.execute(
+            "update public.async_jobs set created_at = now() - random() * interval '1 hour'"
+        )
         connection.execute(ADD, (GUEST_A, MONDAY))
         connection.commit()
-        oldest = connection.execute("select id from public.async_jobs where status = 'queued' order by created_at")
+        oldest = connection.execute(
+            "select id from public.async_jobs where status = 'queued' order by created_at"
+        )
         assert [job for job, _ in claim(connection, limit=1000)] == [job for (job,) in oldest]
         connection.rollback()
         connection.execute("select public.cleanup_old_jobs(), public.cleanup_inactive_guests()")
@@ -159,7 +215,9 @@ def test_workers_cleanup_and_stats_work_with_partitions(filled: Database, move: 
     assert cli("cleanup", "--batch-size", "10", "--db-url", url).code == 0
     assert left(url) == wanted
     [jobs_table] = [
-        table for table in cli("stats", "--json", "--db-url", url).json["tables"] if "async" in table["name"]
+        table
+        for table in cli("stats", "--json", "--db-url", url).json["tables"]
+        if "async" in table["name"]
     ]
     assert (jobs_table["bytes"], jobs_table["index_bytes"]) == (0, 0)
 
@@ -170,7 +228,9 @@ DUPLICATE = (
 )
 
 
-def test_a_duplicate_id_does_not_reach_the_job_of_another_owner(filled: Database, move: Move) -> None:
+def test_a_duplicate_id_does_not_reach_the_job_of_another_owner(
+    filled: Database, move: Move
+) -> None:
     """A guest inserts jobs with the id of a job of a user."""
     url, job_id = filled.url, JOBS[USER_A]
     query(url, f"delete from public.async_jobs where id <> '{job_id}'")
@@ -182,7 +242,10 @@ def test_a_duplicate_id_does_not_reach_the_job_of_another_owner(filled: Database
             connection.execute(DUPLICATE.encode(), values)
 
     def unchanged() -> bool:
-        jobs = query(url, f"select j from public.async_jobs as j where id = '{job_id}' and user_id is not null")
+        jobs = query(
+            url,
+            f"select j from public.async_jobs as j where id = '{job_id}' and user_id is not null",
+        )
         return jobs == before
 
     query(url, f"update public.async_jobs set status = 'completed' where id = '{job_id}'")
@@ -209,10 +272,15 @@ def test_the_api_exposes_one_table(filled: Database, move: Move) -> None:
     move(filled.url)
     with serve_api(filled.server, filled.name) as api:
         headers = api.headers(guest=GUEST_A)
-        [job] = api.request("GET", "async_jobs?select=id,guest_users(guest_id)", headers=headers).json()
+        [job] = api.request(
+            "GET", "async_jobs?select=id,guest_users(guest_id)", headers=headers
+        ).json()
         assert job == {"id": str(JOBS[GUEST_A]), "guest_users": {"guest_id": str(GUEST_A)}}
         assert api.request("GET", "async_jobs_first", headers=headers).status_code in (401, 404)
-        assert "/async_jobs_first" not in api.request("GET", "", headers=api.headers(service=True)).json()["paths"]
+        assert (
+            "/async_jobs_first"
+            not in api.request("GET", "", headers=api.headers(service=True)).json()["paths"]
+        )
         body = {**job, "url": "u", "guest_id": str(GUEST_A)}
         del body["guest_users"]
         merge = {**headers, "Prefer": "resolution=merge-duplicates"}
@@ -230,10 +298,14 @@ def test_a_dump_of_partitions_restores_into_an_unpartitioned_table(
     after = make_database("platform", 17).url
     assert "`--table-and-children=public.async_jobs --load-via-partition-root`" in TEXT
     shell(BLOCKS["dump"], url, major=17)
-    assert "async_jobs" not in shell("pg_restore --list jobs.dump | grep 'TABLE DATA'", url, major=17)
+    assert "async_jobs" not in shell(
+        "pg_restore --list jobs.dump | grep 'TABLE DATA'", url, major=17
+    )
     children = "--table-and-children=public.async_jobs --load-via-partition-root"
     shell(BLOCKS["dump"].replace("--table=public.async_jobs", children), url, major=17)
-    shell("cd / && supabase-jobs apply", after, major=17)  # the packaged migrations, without partitions
+    shell(
+        "cd / && supabase-jobs apply", after, major=17
+    )  # the packaged migrations, without partitions
     shell(BLOCKS["order"], after, major=17)
     assert query(after, BLOCKS["fingerprint"]) == before
 

@@ -11,7 +11,9 @@ from tests.impersonation import GUEST_A
 from tests.operations.conftest import ADD, BLOCKS, MONDAY, NAMES, Move, query, sqlstate
 
 
-def test_nightly_drops_expired_partitions_and_creates_new_ones(filled: Database, move: Move) -> None:
+def test_nightly_drops_expired_partitions_and_creates_new_ones(
+    filled: Database, move: Move
+) -> None:
     """The move is five weeks old, so some partitions have expired."""
     url, until = filled.url, MONDAY - timedelta(weeks=7)
     query(url, "update public.async_jobs set created_at = now() - interval '90 days'")
@@ -20,8 +22,12 @@ def test_nightly_drops_expired_partitions_and_creates_new_ones(filled: Database,
     weeks = [until + timedelta(weeks=n) for n in range(4)]
     with psycopg.connect(url) as connection:
         connection.execute("alter table public.async_jobs disable trigger user")
-        connection.execute("update public.async_jobs set status = 'failed', updated_at = now() - interval '8 days'")
-        for week, status, days in zip(weeks, ("completed", "queued", "failed", "failed"), (8, 8, 6, 8), strict=True):
+        connection.execute(
+            "update public.async_jobs set status = 'failed', updated_at = now() - interval '8 days'"
+        )
+        for week, status, days in zip(
+            weeks, ("completed", "queued", "failed", "failed"), (8, 8, 6, 8), strict=True
+        ):
             connection.execute(
                 "insert into public.async_jobs (url, guest_id, created_at, status, updated_at)"
                 " values ('u', %s, %s, %s, now() - make_interval(days => %s))",
@@ -29,7 +35,11 @@ def test_nightly_drops_expired_partitions_and_creates_new_ones(filled: Database,
             )
     with psycopg.connect(url) as connection:
         dropped = connection.execute("select private.drop_async_jobs_partitions(7)").fetchall()
-        assert [name for (name,) in dropped] == [names[0], names[1], names[4]]  # not the active one, nor the young
+        assert [name for (name,) in dropped] == [
+            names[0],
+            names[1],
+            names[4],
+        ]  # not the active one, nor the young
         connection.rollback()
     assert sqlstate(url, "select private.drop_async_jobs_partitions(-1)") == "22023"
     assert sqlstate(url, "select private.drop_async_jobs_partitions(null)") == "22023"
@@ -51,14 +61,18 @@ def test_an_uncommitted_job_keeps_its_partition(make_database: Make, move: Move)
         connection.execute("insert into public.guest_users (guest_id) values (%s)", (GUEST_A,))
     dropped: list[str] = []
     drop = threading.Thread(
-        target=lambda: dropped.extend(name for (name,) in query(url, "select private.drop_async_jobs_partitions(7)"))
+        target=lambda: dropped.extend(
+            name for (name,) in query(url, "select private.drop_async_jobs_partitions(7)")
+        )
     )
     with psycopg.connect(url) as other:
         other.execute(ADD, (GUEST_A, until - timedelta(days=1)))
         drop.start()
         with psycopg.connect(url, autocommit=True) as connection:
             eventually(
-                connection, "select exists (select from pg_locks where mode = 'AccessExclusiveLock' and not granted)"
+                connection,
+                "select exists (select from pg_locks where mode = 'AccessExclusiveLock' and not"
+                " granted)",
             )
         other.commit()
     drop.join(20)

@@ -35,7 +35,10 @@ def test_restore_reproduces_rows_users_ledger_and_policies(
     for step in ("restore-1", "restore-2"):
         shell(BLOCKS[step], after, major=target)
     fingerprint = query(before, FINGERPRINT)
-    assert [what for what, number, _ in fingerprint if number] == ["guests", *(f"jobs {s}" for s in sorted(STATUSES))]
+    assert [what for what, number, _ in fingerprint if number] == [
+        "guests",
+        *(f"jobs {s}" for s in sorted(STATUSES)),
+    ]
     assert query(after, FINGERPRINT) == fingerprint
     users, ledger = (
         "select id from auth.users order by 1",
@@ -51,7 +54,8 @@ def test_restore_reproduces_rows_users_ledger_and_policies(
 @pytest.mark.parametrize(
     "change",
     [
-        "update public.async_jobs set result = '{}' where id = (select id from public.async_jobs limit 1)",
+        "update public.async_jobs set result = '{}' where id = (select id from public.async_jobs"
+        " limit 1)",
         "delete from public.async_jobs where id = (select id from public.async_jobs limit 1)",
         "update public.guest_users set last_seen_at = last_seen_at + interval '1 microsecond'",
     ],
@@ -74,7 +78,9 @@ def test_restore_is_atomic_and_accepts_existing_users(make_database: Make, shell
     with pytest.raises(AssertionError, match="duplicate key"):
         shell(BLOCKS["restore-2"], after)
     assert query(after, FINGERPRINT) == [("guests", 0, None)]
-    without = BLOCKS["restore-2"].replace(" jobs.dump", " --table=guest_users --table=async_jobs jobs.dump")
+    without = BLOCKS["restore-2"].replace(
+        " jobs.dump", " --table=guest_users --table=async_jobs jobs.dump"
+    )
     with pytest.raises(AssertionError, match="violates foreign key"):
         shell(without, after)
     query(after, "insert into auth.users (id) values ('00000000-0000-0000-0000-0000000000b2')")
@@ -83,23 +89,27 @@ def test_restore_is_atomic_and_accepts_existing_users(make_database: Make, shell
     assert query(after, FINGERPRINT) == query(before, FINGERPRINT)
 
 
-def test_verify_reports_grants_of_restored_definitions(make_database: Make, shell: Shell, cli: Run) -> None:
+def test_verify_reports_grants_of_restored_definitions(
+    make_database: Make, shell: Shell, cli: Run
+) -> None:
     """The reason why the migrations, not the dump, create the tables."""
     before = with_results(make_database("applied"))
     after = make_database("platform").url
     shell('pg_dump "$SUPABASE_DB_URL" -Fc -f all.dump -n private -n public', before)
     shell('pg_restore -d "$SUPABASE_DB_URL" --no-owner all.dump || true', after)
-    privileges = (
-        "select has_table_privilege('anon', 'public.async_jobs', p) from unnest(array['delete', 'truncate']) as p"
-    )
+    privileges = "select has_table_privilege('anon', 'public.async_jobs', p) from unnest(array['delete', 'truncate']) as p"
     assert query(before, privileges) == [(False,), (False,)]
     assert query(after, privileges) == [(True,), (True,)]
     assert cli("verify", "--only", "structure", "--db-url", after).code == 1
 
 
-def test_some_rows_come_back_by_way_of_a_local_server(make_database: Make, shell: Shell, tmp_path: Path) -> None:
+def test_some_rows_come_back_by_way_of_a_local_server(
+    make_database: Make, shell: Shell, tmp_path: Path
+) -> None:
     url = with_results(make_database("applied"))
-    jobs_of_user = f"select id, created_at, updated_at from public.async_jobs where user_id = '{USER_A}'"
+    jobs_of_user = (
+        f"select id, created_at, updated_at from public.async_jobs where user_id = '{USER_A}'"
+    )
     before, rest = query(url, jobs_of_user), query(url, FINGERPRINT)
     shell(BLOCKS["dump"], url)
     query(url, f"delete from public.async_jobs where user_id = '{USER_A}'")

@@ -27,7 +27,11 @@ def test_pg_cron_runs_the_scheduled_tasks(cron: Cron) -> None:
     query(cron.url, BLOCKS["schedule"])
     query(cron.url, BLOCKS["schedule"])
     names = "select jobname from cron.job order by 1"
-    assert query(cron.url, names) == [("async_jobs_cleanup",), ("async_jobs_requeue",), ("cron_history",)]
+    assert query(cron.url, names) == [
+        ("async_jobs_cleanup",),
+        ("async_jobs_requeue",),
+        ("cron_history",),
+    ]
     with psycopg.connect(cron.url, autocommit=True) as connection:
         insert_fixture_rows(connection)
         connection.execute(STUCK.encode())
@@ -38,17 +42,24 @@ def test_pg_cron_runs_the_scheduled_tasks(cron: Cron) -> None:
         eventually(connection, f"select {done} {ran}")
     query(
         cron.url,
-        "insert into cron.job_run_details (runid, jobid, end_time) values (-1, -1, now() - interval '15 days')",
+        "insert into cron.job_run_details (runid, jobid, end_time) values (-1, -1, now() -"
+        " interval '15 days')",
     )
     with psycopg.connect(cron.url, autocommit=True) as connection:
-        eventually(connection, "select not exists (select from cron.job_run_details where runid = -1)")
+        eventually(
+            connection, "select not exists (select from cron.job_run_details where runid = -1)"
+        )
     assert query(cron.url, BLOCKS["runs"]) == []
     query(cron.url, "select cron.schedule('broken', '1 seconds', 'select 1 / 0')")
     with psycopg.connect(cron.url, autocommit=True) as connection:
-        eventually(connection, "select exists (select from cron.job_run_details where status = 'failed')")
+        eventually(
+            connection, "select exists (select from cron.job_run_details where status = 'failed')"
+        )
     assert query(cron.url, BLOCKS["runs"])[0][1] == "broken"
     query(cron.url, BLOCKS["nightly-cron"])
-    [(nightly,)] = query(cron.url, "select command from cron.job where jobname = 'async_jobs_partitions'")
+    [(nightly,)] = query(
+        cron.url, "select command from cron.job where jobname = 'async_jobs_partitions'"
+    )
     assert nightly.replace("; ", ";\n") + ";\n" == BLOCKS["nightly"]  # which test_partitions runs
     assert {name for name, _ in query(cron.url, BLOCKS["unschedule"])} == {
         "async_jobs_partitions",
@@ -58,7 +69,9 @@ def test_pg_cron_runs_the_scheduled_tasks(cron: Cron) -> None:
 
 
 def test_more_time_for_the_scheduled_cleanup(cron: Cron) -> None:
-    """The timeout of the role in this database applies to the runs, whatever the default of the server is."""
+    """The timeout of the role in this database applies to the runs, whatever the default of the
+    server is.
+    """
     cron.install()
     apply(cron.url)
     cron.as_superuser("alter system set statement_timeout = '1s'")
@@ -67,7 +80,10 @@ def test_more_time_for_the_scheduled_cleanup(cron: Cron) -> None:
     with psycopg.connect(cron.url, autocommit=True) as connection:
         assert connection.execute("show statement_timeout").fetchone() == ("30min",)
         connection.execute("select cron.schedule('show', '1 seconds', 'select pg_sleep(1.2)')")
-        eventually(connection, "select exists (select from cron.job_run_details where status = 'succeeded')")
+        eventually(
+            connection,
+            "select exists (select from cron.job_run_details where status = 'succeeded')",
+        )
 
 
 def test_crontab_runs_cleanup_and_requeue(applied_url: str, shell: Shell) -> None:

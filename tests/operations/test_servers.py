@@ -48,5 +48,12 @@ def test_the_loop_over_shards_stops_at_the_first_failure(tmp_path: Path) -> None
     program.chmod(0o755)
     environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SHARD_URLS": "good bad other"}
     script = f'{BLOCKS["shards"]}\necho "code $?"'
-    ran = subprocess.run(["/bin/sh", "-c", script], env=environ, capture_output=True, text=True, check=True)
-    assert ran.stdout.splitlines() == ["apply --db-url good", "verify --db-url good", "apply --db-url bad", "code 1"]
+    ran = subprocess.run(
+        ["/bin/sh", "-c", script], env=environ, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.splitlines() == [
+        "apply --db-url good",
+        "verify --db-url good",
+        "apply --db-url bad",
+        "code 1",
+    ]

@@ -1,4 +1,6 @@
-"""operations.stats: each section on every PostgreSQL version, read-only databases, timeouts, and errors."""
+"""operations.stats: each section on every PostgreSQL version, read-only databases, timeouts, and
+errors.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -62,7 +64,11 @@ def test_jobs_by_status_and_age(url: str) -> None:
         zip(STATUSES, (3, 2, 3, 1, 1), strict=True)
     )
     ages = {row.pop("jobs"): list(row.values()) for row in sections["ages"]}
-    assert ages == {"queued": [2, 1, 0, 0, 0], "processing": [0, 0, 1, 0, 1], "finished": [3, 0, 1, 0, 1]}
+    assert ages == {
+        "queued": [2, 1, 0, 0, 0],
+        "processing": [0, 0, 1, 0, 1],
+        "finished": [3, 0, 1, 0, 1],
+    }
 
 
 def test_finished_jobs_by_hour(url: str) -> None:
@@ -72,7 +78,8 @@ def test_finished_jobs_by_hour(url: str) -> None:
     with psycopg.connect(url) as connection:
         [(last, half)] = connection.execute(
             "select to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:00\"Z\"'),"
-            " to_char((now() - interval '30 minutes') at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:00\"Z\"')"
+            " to_char((now() - interval '30 minutes') at time zone 'UTC',"
+            ' \'YYYY-MM-DD"T"HH24:00"Z"\')'
         ).fetchall()
     assert rows[-1]["hour"] >= last
     assert {status: sum(row[status] for row in rows) for status in STATUSES[2:]} == {
@@ -101,11 +108,18 @@ def test_sizes_dead_rows_and_indexes(url: str) -> None:
         ).fetchall()
         names = {
             row[0]
-            for row in connection.execute("select indexname from pg_catalog.pg_indexes where schemaname = 'public'")
+            for row in connection.execute(
+                "select indexname from pg_catalog.pg_indexes where schemaname = 'public'"
+            )
         }
     sections = collected(url)
     jobs = only(sections["tables"], "name", "public.async_jobs")
-    assert (jobs["rows"], jobs["bytes"], jobs["index_bytes"], jobs["dead_rows"]) == (10, size, indexes, 3)
+    assert (jobs["rows"], jobs["bytes"], jobs["index_bytes"], jobs["dead_rows"]) == (
+        10,
+        size,
+        indexes,
+        3,
+    )
     assert jobs["vacuumed"] is not None
     assert jobs["analyzed"] is not None
     assert {row["name"] for row in sections["indexes"]} == names
@@ -125,10 +139,12 @@ def test_infinite_timestamps_raise_no_error(applied_url: str) -> None:
             insert_jobs(connection, (status, 1, 1), (status, 1, 1))
         connection.execute("alter table public.async_jobs disable trigger user")
         connection.execute(
-            "update public.async_jobs set created_at = '-infinity', updated_at = 'infinity' where url = 'u1'"
+            "update public.async_jobs set created_at = '-infinity', updated_at = 'infinity' where"
+            " url = 'u1'"
         )
         connection.execute(
-            "update public.async_jobs set created_at = 'infinity', updated_at = '-infinity' where url = 'u2'"
+            "update public.async_jobs set created_at = 'infinity', updated_at = '-infinity' where"
+            " url = 'u2'"
         )
     assert sum(row["jobs"] for row in collected(applied_url)["jobs"]) == 10
 
@@ -142,12 +158,15 @@ def test_a_job_created_after_its_last_update_is_not_the_slowest(
     with psycopg.connect(url) as connection:
         insert_jobs(connection, ("completed", 3, 2), ("completed", 3, 2))
         connection.execute("alter table public.async_jobs disable trigger user")
-        connection.execute("update public.async_jobs set created_at = %s where url = 'u1'", (created,))
+        connection.execute(
+            "update public.async_jobs set created_at = %s where url = 'u1'", (created,)
+        )
     assert [row["seconds"] for row in collected(url)["slowest"]] == [60]
 
 
 @pytest.mark.parametrize(
-    "setting", ["default_transaction_read_only = on", "default_transaction_isolation = serializable"]
+    "setting",
+    ["default_transaction_read_only = on", "default_transaction_isolation = serializable"],
 )
 def test_stats_of_a_read_only_or_serializable_database(make_database: Make, setting: str) -> None:
     database = make_database("applied")
@@ -156,7 +175,9 @@ def test_stats_of_a_read_only_or_serializable_database(make_database: Make, sett
     assert len(collected(database.url)) == 7
 
 
-def test_a_query_that_times_out_is_reported_as_unanswered(applied_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_that_times_out_is_reported_as_unanswered(
+    applied_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = statement("stats/settings")
     quick = replace(settings, text=settings.text.replace("'10s'", "'100ms'"))
     queries = {
@@ -170,7 +191,9 @@ def test_a_query_that_times_out_is_reported_as_unanswered(applied_url: str, monk
     assert (result.unanswered, result.sections) == (["slow"], {"slow": [], "fast": [{"one": 1}]})
 
 
-def test_a_query_after_one_that_times_out_may_time_out_too(applied_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_after_one_that_times_out_may_time_out_too(
+    applied_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = statement("stats/settings")
     quick, slow, fast = (
         replace(settings, text=text)
@@ -180,12 +203,20 @@ def test_a_query_after_one_that_times_out_may_time_out_too(applied_url: str, mon
         )
     )  # fmt: skip
     monkeypatch.setattr(stats, "statement", lambda _name: quick)
-    monkeypatch.setattr(stats, "statements", lambda _name: {"a": fast, "b": slow, "c": slow, "d": fast, "e": slow})
+    monkeypatch.setattr(
+        stats, "statements", lambda _name: {"a": fast, "b": slow, "c": slow, "d": fast, "e": slow}
+    )
     with connect(applied_url) as connection:
         result = stats.collect(connection, {})
         assert connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
     assert result.unanswered == ["b", "c", "e"]
-    assert result.sections == {"a": [{"timeout": "100ms"}], "b": [], "c": [], "d": [{"timeout": "100ms"}], "e": []}
+    assert result.sections == {
+        "a": [{"timeout": "100ms"}],
+        "b": [],
+        "c": [],
+        "d": [{"timeout": "100ms"}],
+        "e": [],
+    }
 
 
 def test_stats_takes_one_round_trip(applied_url: str) -> None:
@@ -204,7 +235,9 @@ def test_stats_through_a_pooler(applied_url: str, pooled: Callable[..., str]) ->
     assert collected(url).keys() == collected(applied_url).keys()
 
 
-def test_missing_privileges_and_missing_migrations_raise(applied_url: str, platform_url: str) -> None:
+def test_missing_privileges_and_missing_migrations_raise(
+    applied_url: str, platform_url: str
+) -> None:
     with pytest.raises(PrivilegeError):
         collected(applied_url.replace("//postgres@", "//authenticator@"))
     with pytest.raises(NotAppliedError):

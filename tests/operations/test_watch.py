@@ -17,7 +17,10 @@ pytestmark = pytest.mark.slow
 
 WATCH = BLOCKS["watch"]
 OF_USER = f"user_id = '{USER_A}'"
-SILENT = "alter table public.async_jobs disable trigger user; update public.async_jobs set {} where " + OF_USER
+SILENT = (
+    "alter table public.async_jobs disable trigger user; update public.async_jobs set {} where "
+    + OF_USER
+)
 MANY = (
     "insert into public.async_jobs (url, user_id, status, updated_at)"
     f" select 'u', '{USER_A}', {{}} from generate_series(1, {{}}) as n"
@@ -27,7 +30,8 @@ GAVE_UP = "No sign of life from the worker; given up after 3 retries."
 # statements that raise one alert; just below the threshold they raise none
 ALERTS = {
     "oldest queued": SILENT.format("created_at = now() - interval '{} minutes'"),
-    "processing without an update": SILENT.format("status = 'processing', updated_at = now() - interval '{} minutes'"),
+    "processing without an update": SILENT.format("status = 'processing', updated_at = now() -"
+                                                  " interval '{} minutes'"),
     "per cent failed": MANY.format("case when n <= {} then 'failed' else 'completed' end, now()", 20),
     "given up": MANY.format("'failed', now() - interval '2 hours' + interval '{} minutes'", 1).replace(
         "(url,", "(error, url,"
@@ -70,7 +74,9 @@ def test_nineteen_failed_jobs_raise_no_alert(url: str) -> None:
     assert alerts(url) == []
 
 
-def test_dead_rows_an_invalid_index_and_an_open_transaction_raise_alerts(make_database: Make) -> None:
+def test_dead_rows_an_invalid_index_and_an_open_transaction_raise_alerts(
+    make_database: Make,
+) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         insert_fixture_rows(connection)
@@ -78,7 +84,10 @@ def test_dead_rows_an_invalid_index_and_an_open_transaction_raise_alerts(make_da
         connection.execute(MANY.format("'completed', now()", 10000).encode())
         connection.execute(f"delete from public.async_jobs where {OF_USER}".encode())
         connection.execute("select pg_stat_force_next_flush()")
-        connection.execute("update pg_index set indisvalid = false where indexrelid = 'idx_async_jobs_url'::regclass")
+        connection.execute(
+            "update pg_index set indisvalid = false where indexrelid ="
+            " 'idx_async_jobs_url'::regclass"
+        )
     dead, invalid = alerts(database.url)
     assert ("dead" in dead, "invalid" in invalid) == (True, True)
     sooner = WATCH.replace("min(xact_start)) / 60, 60", "min(xact_start)) / 60, -1")
@@ -113,7 +122,8 @@ def test_every_documented_key_of_stats_exists(url: str, cli: Run) -> None:
         populate(connection)
         connection.execute("alter table public.async_jobs disable trigger user")
         connection.execute(
-            "update public.async_jobs set created_at = now() - interval '1 hour' where status = 'queued'"
+            "update public.async_jobs set created_at = now() - interval '1 hour' where status ="
+            " 'queued'"
         )
     document = cli("stats", "--json", "--db-url", url).json
     keys = re.findall(r"`(\w+)\[\](?:\.(\w+))?`", BLOCKS_OF_KEYS)
@@ -134,13 +144,18 @@ def test_the_read_only_commands_change_nothing(url: str, shell: Shell) -> None:
 
 
 def test_the_newest_failures_are_listed(url: str) -> None:
-    query(url, f"update public.async_jobs set status = 'failed', error = 'Timeout error' where {OF_USER}")
+    query(
+        url,
+        f"update public.async_jobs set status = 'failed', error = 'Timeout error' where {OF_USER}",
+    )
     [(_, _, worker, error)] = query(url, BLOCKS["failures"])
     assert (worker, error) == (None, "Timeout error")
 
 
 def test_old_queued_jobs_are_cancelled(url: str) -> None:
-    query(url, f"update public.async_jobs set created_at = now() - interval '31 days' where {OF_USER}")
+    query(
+        url, f"update public.async_jobs set created_at = now() - interval '31 days' where {OF_USER}"
+    )
     query(url, BLOCKS["cancel"])
     cancelled = "select user_id::text from public.async_jobs where status = 'cancelled'"
     assert query(url, cancelled) == [(str(USER_A),)]
@@ -153,7 +168,9 @@ def test_jobs_of_soft_deleted_users_stay_until_they_are_deleted(url: str) -> Non
     assert query(url, count) == [(1,)]
     query(url, BLOCKS["soft-deleted"])
     assert query(url, count) == [(0,)]
-    assert query(url, "select count(*) + 1 from public.async_jobs") == before  # those of other owners stay
+    assert (
+        query(url, "select count(*) + 1 from public.async_jobs") == before
+    )  # those of other owners stay
 
 
 def test_jobs_are_requeued_and_given_up_jobs_are_put_back(url: str) -> None:
@@ -161,7 +178,8 @@ def test_jobs_are_requeued_and_given_up_jobs_are_put_back(url: str) -> None:
         connection.execute(CLAIM.encode(), ("w1", 10))
         connection.execute("alter table public.async_jobs disable trigger user")
         connection.execute(
-            f"update public.async_jobs set updated_at = now() - interval '3 minutes' where {OF_USER}".encode()
+            "update public.async_jobs set updated_at = now() - interval '3 minutes' where"
+            f" {OF_USER}".encode()
         )
         connection.execute(
             "update private.worker_state set heartbeat_at = now() - interval '3 minutes'"
@@ -171,8 +189,11 @@ def test_jobs_are_requeued_and_given_up_jobs_are_put_back(url: str) -> None:
     query(url, CLAIM.replace("%s, %s", "'w2', 10"))
     query(url, REQUEUE.replace("%s, %s, %s", "'0', 0, null"))  # no retry is allowed
     assert len(query(url, BLOCKS["given-up"])) == 4
-    query(url, f"update public.async_jobs set metadata = '7' where {OF_USER}")  # owners may write it
-    query(url, "update public.async_jobs set error = 'Timeout error' where id = (select id from public.async_jobs"
+    query(
+        url, f"update public.async_jobs set metadata = '7' where {OF_USER}"
+    )  # owners may write it
+    query(url, "update public.async_jobs set error = 'Timeout error' where id = (select id from"
+               " public.async_jobs"
                f" where guest_id = '{GUEST_A}')")  # fmt: skip
     query(url, BLOCKS["put-back"])
     assert query(url, BLOCKS["given-up"]) == []
@@ -184,30 +205,40 @@ def test_jobs_are_requeued_and_given_up_jobs_are_put_back(url: str) -> None:
 
 def test_verify_accepts_the_autovacuum_settings(url: str, cli: Run) -> None:
     query(url, BLOCKS["autovacuum"])
-    [(options,)] = query(url, "select reloptions from pg_class where oid = 'public.async_jobs'::regclass")
+    [(options,)] = query(
+        url, "select reloptions from pg_class where oid = 'public.async_jobs'::regclass"
+    )
     assert "autovacuum_vacuum_scale_factor=0.02" in options
     assert cli("verify", "--only", "structure", "--db-url", url).code == 0
 
 
-RESULT = (
-    "jsonb_build_object('transcription', (select string_agg(md5(n::text || k), ' ') from generate_series(1, 45) as k))"
+RESULT = "jsonb_build_object('transcription', (select string_agg(md5(n::text || k), ' ') from generate_series(1, 45) as k))"
+
+
+@pytest.mark.parametrize(
+    ("row", "result"), [("without a result", "null"), ("with a result of 1.5 kB", RESULT)]
 )
-
-
-@pytest.mark.parametrize(("row", "result"), [("without a result", "null"), ("with a result of 1.5 kB", RESULT)])
 def test_the_documented_size_of_a_job(url: str, row: str, result: str) -> None:
-    rows = re.findall(r"^\| (with.*?) \| ([\d,]+) B \| ([\d,]+) B \| ([\d,]+) B \|", TEXT, flags=re.MULTILINE)
-    [documented] = [[int(n.replace(",", "")) for n in numbers] for name, *numbers in rows if name == row]
+    rows = re.findall(
+        r"^\| (with.*?) \| ([\d,]+) B \| ([\d,]+) B \| ([\d,]+) B \|", TEXT, flags=re.MULTILINE
+    )
+    [documented] = [
+        [int(n.replace(",", "")) for n in numbers] for name, *numbers in rows if name == row
+    ]
     query(
         url,
         "truncate public.async_jobs;"
-        "insert into public.async_jobs (url, status, user_id, result, metadata, created_at, updated_at)"
+        "insert into public.async_jobs (url, status, user_id, result, metadata, created_at,"
+        " updated_at)"
         " select 'https://x.com/someone/status/' || 1800000000000000000 + n, 'completed',"
-        f" '{USER_A}', {result}, '{METADATA}', now() - n * interval '1 s', now() - n * interval '1 s'"
+        f" '{USER_A}', {result}, '{METADATA}', now() - n * interval '1 s', now() - n * interval '1"
+        " s'"
         " from generate_series(1, 5000) as n",
     )
     query(url, "vacuum (analyze) public.async_jobs")
-    [(_, rows_now, _, table, indexes)] = [row for row in query(url, BLOCKS["bytes"]) if row[0] == "async_jobs"]
+    [(_, rows_now, _, table, indexes)] = [
+        row for row in query(url, BLOCKS["bytes"]) if row[0] == "async_jobs"
+    ]
     assert rows_now == 5000
     assert [table, indexes, table + indexes] == pytest.approx(documented, rel=0.15)
 
@@ -219,7 +250,11 @@ def test_the_size_of_a_row_is_unknown_before_analyze(applied_url: str) -> None:
 
 def test_the_documented_size_of_a_guest(url: str) -> None:
     [documented] = re.findall(r"A guest takes (\d+) bytes", TEXT)
-    query(url, "insert into public.guest_users (guest_id) select gen_random_uuid() from generate_series(1, 5000)")
+    query(
+        url,
+        "insert into public.guest_users (guest_id) select gen_random_uuid() from"
+        " generate_series(1, 5000)",
+    )
     query(url, "vacuum (analyze) public.guest_users")
     [(table, indexes)] = [row[3:] for row in query(url, BLOCKS["bytes"]) if row[0] == "guest_users"]
     # ids are random, so the pages of the index are between half full and full
@@ -228,7 +263,10 @@ def test_the_documented_size_of_a_guest(url: str) -> None:
 
 @pytest.mark.parametrize(
     ("documented", "progress"),
-    [(r"new progress costs at least ([\d.]+) kB", "1 + progress"), (r"without new progress costs ([\d.]+) kB", "null")],
+    [
+        (r"new progress costs at least ([\d.]+) kB", "1 + progress"),
+        (r"without new progress costs ([\d.]+) kB", "null"),
+    ],
 )
 def test_the_documented_wal_of_a_heartbeat(url: str, documented: str, progress: str) -> None:
     [size] = re.findall(documented, TEXT)
@@ -241,7 +279,9 @@ def test_the_documented_wal_of_a_heartbeat(url: str, documented: str, progress: 
         [(before,)] = connection.execute("select pg_current_wal_insert_lsn()").fetchall()
         for _ in range(50):
             assert connection.execute(beat).fetchall() == [(True,)] * 4
-        [(written,)] = connection.execute("select pg_current_wal_insert_lsn() - %s::pg_lsn", (before,)).fetchall()
+        [(written,)] = connection.execute(
+            "select pg_current_wal_insert_lsn() - %s::pg_lsn", (before,)
+        ).fetchall()
     assert float(written) / 200 == pytest.approx(float(size) * 1000, rel=0.3)
 
 

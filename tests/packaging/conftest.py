@@ -13,7 +13,18 @@ import hatchling.build
 import pytest
 
 # what a client of a package index needs; the rest of the environment is that of a new account
-_KEPT = ("PIP_", "UV_", "SSL_", "NPM_CONFIG_", "NODE_EXTRA_", "HTTP", "http", "NO_PROXY", "no_proxy", "LANG")
+_KEPT = (
+    "PIP_",
+    "UV_",
+    "SSL_",
+    "NPM_CONFIG_",
+    "NODE_EXTRA_",
+    "HTTP",
+    "http",
+    "NO_PROXY",
+    "no_proxy",
+    "LANG",
+)
 
 
 def run(*words: object, cwd: Path, **environ: str) -> str:
@@ -31,7 +42,10 @@ def environment() -> Mapping[str, str]:
     kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
     kept["PIP_NO_COMPILE"] = "1"  # half of the time of an installation
     # root's own programs may be where others cannot enter
-    return {**kept, "PATH": "/usr/local/bin:/usr/bin:/bin" if os.geteuid() == 0 else os.environ["PATH"]}
+    return {
+        **kept,
+        "PATH": "/usr/local/bin:/usr/bin:/bin" if os.geteuid() == 0 else os.environ["PATH"],
+    }
 
 
 def build(root: Path, out: Path, kind: str = "wheel") -> Path:
@@ -58,7 +72,9 @@ def pins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, pins: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of a new virtualenv in which pip has installed the wheel as docs/testing-rls.md says."""
+    """The bin folder of a new virtualenv in which pip has installed the wheel as
+    docs/testing-rls.md says.
+    """
     place = tmp_path_factory.mktemp("installed")
     venv.create(place, symlinks=True)
     python = place / "bin" / "python"

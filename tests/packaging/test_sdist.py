@@ -32,9 +32,13 @@ def test_the_sdist_holds_the_repository_and_nothing_else(unpacked: Path) -> None
     assert held == (tracked() - LEFT_OUT) | {"PKG-INFO"}
 
 
-def test_a_wheel_built_from_the_sdist_holds_the_same_files(unpacked: Path, wheel: Path, tmp_path: Path) -> None:
+def test_a_wheel_built_from_the_sdist_holds_the_same_files(
+    unpacked: Path, wheel: Path, tmp_path: Path
+) -> None:
     through_sdist = build(unpacked, tmp_path)
-    assert sorted(zipfile.ZipFile(through_sdist).namelist()) == sorted(zipfile.ZipFile(wheel).namelist())
+    assert sorted(zipfile.ZipFile(through_sdist).namelist()) == sorted(
+        zipfile.ZipFile(wheel).namelist()
+    )
 
 
 def test_tests_of_the_sdist_pass(unpacked: Path) -> None:

@@ -17,7 +17,9 @@ from supabase_jobs.report.audit.markdown import MARKER
 from tests.audits import FIX, GOOD
 from tests.verifications import MARKUP
 
-SCHEMA = json.loads((Path(access.__file__).parent / "access-diff.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(
+    (Path(access.__file__).parent / "access-diff.schema.json").read_text(encoding="utf-8")
+)
 NOTES = "public.notes"
 
 
@@ -32,17 +34,26 @@ def cell(change: str, caller: str, action: str, cause: str = 'policy "all"') -> 
 
 
 NEW = AccessChange(
-    "new:public.pages", Severity.ERROR, "new", "public.pages", "", "", "new table public.pages; anon: read",
+    "new:public.pages", Severity.ERROR, "new", "public.pages", "", "", "new table public.pages;"
+                                                                       " anon: read",
     access={"anon": "read"},
 )  # fmt: skip
-LEAK = AccessChange("leak:write:x", Severity.ERROR, "leak", NOTES, "", "", f"Anyone can {MARKUP}", MARKUP, FIX)
+LEAK = AccessChange(
+    "leak:write:x", Severity.ERROR, "leak", NOTES, "", "", f"Anyone can {MARKUP}", MARKUP, FIX
+)
 MISSING = NotCompared("public.odd", "anon", "before", "read", "no row could be generated")
 CHANGES = (
     cell("wider", "anon", "read"), cell("wider", "anon", "update"), cell("wider", "stranger", "read"),
     cell("wider", "stranger", "update"), cell("wider", "owner", "delete"), NEW, LEAK, cell("narrower", "owner", "read"),
 )  # fmt: skip
 BAD = AccessDiff(
-    "main", "now", CHANGES, (MISSING, replace(MISSING, caller="stranger")), GOOD, 1234.5, "supabase/access.toml"
+    "main",
+    "now",
+    CHANGES,
+    (MISSING, replace(MISSING, caller="stranger")),
+    GOOD,
+    1234.5,
+    "supabase/access.toml",
 )
 SAME = replace(BAD, changes=(), not_compared=(), baseline="")
 
@@ -72,26 +83,36 @@ def test_text_has_one_sentence_for_cells_that_change_alike() -> None:
     assert shown.count(FIX) == 1
     headings = ["Wider access:", "New objects:", "New leaks:", "Narrower access:", "Not compared:"]
     assert [line for line in shown.splitlines() if line in headings] == headings
-    assert "  ? public.odd (anon: read), public.odd (stranger: read): not tested for main: no row" in shown
+    assert (
+        "  ? public.odd (anon: read), public.odd (stranger: read): not tested for main: no row"
+        in shown
+    )
     verdict = "FAILED: 5 cells wider, 1 new object, 1 cell narrower, 1 new leak, 2 not compared; main → now;"
     assert shown.splitlines()[-1] == f"{verdict} accepted: supabase/access.toml, 1.2 s"
     lines = [line for line in shown.splitlines()[:-1] if line != FIX]
     assert max(map(len, lines)) <= 100
-    assert FORMATS["text"](SAME) == "ok: 0 cells wider, 0 new objects, 0 cells narrower; main → now, 1.2 s\n"
+    assert (
+        FORMATS["text"](SAME)
+        == "ok: 0 cells wider, 0 new objects, 0 cells narrower; main → now, 1.2 s\n"
+    )
 
 
 @pytest.mark.parametrize("form", ["text", "markdown"])
 def test_control_characters_in_a_name_are_escaped(form: str) -> None:
     name = "x\x1b[2J\r\nok: 0 cells wider\u202e"
     change = replace(LEAK, object=name, message=name, cause=name, fix="")
-    shown = FORMATS[form](replace(BAD, changes=(change,), not_compared=(replace(MISSING, object=name, why=name),)))
+    shown = FORMATS[form](
+        replace(BAD, changes=(change,), not_compared=(replace(MISSING, object=name, why=name),))
+    )
     assert set(shown).isdisjoint("\x1b\r\u202e")
     assert not any(line.startswith("ok:") for line in shown.splitlines())
 
 
 def test_text_keeps_the_rows_of_callers_apart() -> None:
     callers = ("stranger", "member", "member, own rows", "owner, own rows")
-    shown = FORMATS["text"](replace(BAD, changes=tuple(cell("wider", caller, "read") for caller in callers)))
+    shown = FORMATS["text"](
+        replace(BAD, changes=tuple(cell("wider", caller, "read") for caller in callers))
+    )
     assert "  + stranger and member can now read public.notes\n" in shown
     assert "  + member and owner can now read public.notes (own rows)\n" in shown
 
@@ -102,8 +123,18 @@ def test_the_section_of_a_dry_run_has_no_fixes() -> None:
 
 def test_markdown_begins_with_wider_access_and_notifies_nobody() -> None:
     shown = FORMATS["markdown"](replace(BAD, before="@octocat"))
-    parts = [MARKER, "**failed**", "### Wider access", "anon and stranger can now read and update public.notes"]
-    parts += ["### New objects", "### New leaks", "### Narrower access", "<details><summary>Not compared: 1<"]
+    parts = [
+        MARKER,
+        "**failed**",
+        "### Wider access",
+        "anon and stranger can now read and update public.notes",
+    ]
+    parts += [
+        "### New objects",
+        "### New leaks",
+        "### Narrower access",
+        "<details><summary>Not compared: 1<",
+    ]
     parts += ["<details><summary>Who can do what: "]
     positions = [shown.index(part) for part in parts]
     assert positions == sorted(positions)
@@ -114,8 +145,14 @@ def test_markdown_begins_with_wider_access_and_notifies_nobody() -> None:
 
 def test_reports_of_many_changes_stay_below_their_limits() -> None:
     name = "public." + "table_" * 10
-    many = tuple(replace(LEAK, id=f"leak:{n}", object=f"{name}{n}", fix=FIX * 5) for n in range(3000))
-    large = replace(BAD, changes=many, not_compared=tuple(replace(MISSING, why=f"{n}" * 50) for n in range(3000)))
+    many = tuple(
+        replace(LEAK, id=f"leak:{n}", object=f"{name}{n}", fix=FIX * 5) for n in range(3000)
+    )
+    large = replace(
+        BAD,
+        changes=many,
+        not_compared=tuple(replace(MISSING, why=f"{n}" * 50) for n in range(3000)),
+    )
     assert len(FORMATS["markdown"](large)) < 65_536
     page = FORMATS["html"](large)
     assert len(page.encode()) < 500_000
@@ -156,6 +193,6 @@ def test_an_object_has_its_line_if_no_policy_is_known() -> None:
 
 def test_the_cause_of_rows_in_a_state_is_the_line_of_the_policy_of_their_table() -> None:
     lines = {"public.pub": Location("a.sql", 1), "public.pub:open": Location("a.sql", 4)}
-    assert policy_location(replace(GOOD, locations=lines), "public.pub (t = public)", 'policy "open"') == Location(
-        "a.sql", 4
-    )
+    assert policy_location(
+        replace(GOOD, locations=lines), "public.pub (t = public)", 'policy "open"'
+    ) == Location("a.sql", 4)

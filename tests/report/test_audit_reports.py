@@ -19,7 +19,9 @@ NAME = "x\x1b[2J\x9b1m\r\nok: 0 errors\x07\u202e"
 
 
 def named(finding: AuditFinding) -> AuditFinding:
-    return replace(finding, object=NAME, message=f"{NAME} is open", cause=NAME, fix=f'drop policy "{NAME}";')
+    return replace(
+        finding, object=NAME, message=f"{NAME} is open", cause=NAME, fix=f'drop policy "{NAME}";'
+    )
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -29,7 +31,9 @@ def test_every_format_ends_with_a_newline(form: str) -> None:
 
 @pytest.mark.parametrize("form", ["text", "markdown"])
 def test_control_characters_and_line_ends_in_a_name_are_escaped(form: str) -> None:
-    shown = FORMATS[form](replace(BAD, findings=(named(LEAK), named(replace(CHANGE, id="baseline:another")))))
+    shown = FORMATS[form](
+        replace(BAD, findings=(named(LEAK), named(replace(CHANGE, id="baseline:another"))))
+    )
     assert set(shown).isdisjoint("\x1b\x9b\r\x07\u202e")
     before_fix = re.split(r"fix:|```sql", shown)[0]
     assert not any(line.startswith("ok:") for line in before_fix.splitlines())
@@ -62,7 +66,9 @@ def test_text_has_the_fix_on_lines_of_its_own() -> None:
 
 
 def test_text_prints_a_common_fix_once() -> None:
-    shown = FORMATS["text"](replace(BAD, findings=(LEAK, replace(LEAK, id="other", message="Anyone can delete"))))
+    shown = FORMATS["text"](
+        replace(BAD, findings=(LEAK, replace(LEAK, id="other", message="Anyone can delete")))
+    )
     assert shown.count(FIX) == 1
     assert "  and: Anyone can delete\n" in shown
 
@@ -72,9 +78,22 @@ def test_text_prints_a_common_fix_once() -> None:
 
 def test_markdown_begins_with_leaks_then_changes_then_collapsed_parts() -> None:
     shown = FORMATS["markdown"](BAD)
-    parts = [markdown.MARKER, "**failed**", "1 leak, 1 difference from supabase/access.toml", "### Leaks", LEAK.message]
-    parts += ["### Changes", CHANGE.message.split(";")[0], "<details><summary>Who can do what: 2 tables</summary>\n\n|"]
-    parts += ["<details><summary>Not tested: 1 object</summary>", "<details><summary>1 note</summary>"]
+    parts = [
+        markdown.MARKER,
+        "**failed**",
+        "1 leak, 1 difference from supabase/access.toml",
+        "### Leaks",
+        LEAK.message,
+    ]
+    parts += [
+        "### Changes",
+        CHANGE.message.split(";")[0],
+        "<details><summary>Who can do what: 2 tables</summary>\n\n|",
+    ]
+    parts += [
+        "<details><summary>Not tested: 1 object</summary>",
+        "<details><summary>1 note</summary>",
+    ]
     positions = [shown.index(part) for part in parts]
     assert positions == sorted(positions)
     assert shown.count("<details>") == shown.count("</details>") == 3
@@ -91,7 +110,9 @@ def test_markdown_without_findings_passes() -> None:
 
 
 def test_markdown_escapes_markup_and_notifies_nobody() -> None:
-    shown = FORMATS["markdown"](replace(BAD, findings=(replace(NOTE, message=f"@octocat {MARKUP}"),)))
+    shown = FORMATS["markdown"](
+        replace(BAD, findings=(replace(NOTE, message=f"@octocat {MARKUP}"),))
+    )
     assert "&#64;octocat" in shown
     assert r"\<script\>alert(1)\</script\> &amp;" in shown
     assert "<script>" not in shown
@@ -120,7 +141,9 @@ def test_html_stays_below_the_limit_and_shows_leaks_first() -> None:
 
 def test_html_has_the_sql_and_the_request_of_each_cell() -> None:
     shown = FORMATS["html"](BAD)
-    assert shown.count("curl &#39;&lt;select&gt;&#39;") == 2 * 2  # per table: another's rows, own rows
+    assert (
+        shown.count("curl &#39;&lt;select&gt;&#39;") == 2 * 2
+    )  # per table: another's rows, own rows
     assert "select '&lt;b&gt;' as" in shown
     assert "rows, body: anon, stranger" in shown
     assert "curl rpc/f<" in shown
@@ -165,7 +188,9 @@ def test_sarif_is_valid_and_has_the_line_of_the_policy() -> None:
 
 
 def test_sarif_has_the_line_of_the_object_if_no_policy_is_the_cause() -> None:
-    table = json.loads(FORMATS["sarif"](replace(BAD, findings=(replace(LEAK, cause="no row level security"),))))
+    table = json.loads(
+        FORMATS["sarif"](replace(BAD, findings=(replace(LEAK, cause="no row level security"),)))
+    )
     [first, *_] = table["runs"][0]["results"]
     assert first["locations"][0]["physicalLocation"]["region"]["startLine"] == 3
 

@@ -42,10 +42,13 @@ def test_the_level_is_the_severity_of_the_finding() -> None:
 
 
 def test_a_finding_is_annotated_at_the_line_that_creates_its_object() -> None:
-    findings = tuple(Finding("access:public.t:x", "access", Severity.ERROR, name, "is open", "") for name in "tu")
+    findings = tuple(
+        Finding("access:public.t:x", "access", Severity.ERROR, name, "is open", "") for name in "tu"
+    )
     locations = {"t": Location("backend/supabase/migrations/1_t.sql", 7)}
     assert github.verification(Verification(findings, (), 1.0, locations=locations)) == [
-        "::error file=backend/supabase/migrations/1_t.sql,line=7,title=supabase-jobs verify%3A access%3Apublic.t%3Ax"
+        "::error file=backend/supabase/migrations/1_t.sql,line=7,title=supabase-jobs verify%3A"
+        " access%3Apublic.t%3Ax"
         "::t: is open",
         "::error title=supabase-jobs verify%3A access%3Apublic.t%3Ax::u: is open",
     ]
@@ -53,10 +56,19 @@ def test_a_finding_is_annotated_at_the_line_that_creates_its_object() -> None:
 
 def test_what_a_cause_explains_is_counted() -> None:
     cause = Finding(
-        "structure:t:policy:p", "structure", Severity.ERROR, "t", "is true", "drop policy p on t;\nselect 1;"
+        "structure:t:policy:p",
+        "structure",
+        Severity.ERROR,
+        "t",
+        "is true",
+        "drop policy p on t;\nselect 1;",
     )
-    cells = (Finding(f"access:{n}", "access", Severity.ERROR, "t", "is rows", "--", cause=cause.id) for n in range(12))
+    cells = (
+        Finding(f"access:{n}", "access", Severity.ERROR, "t", "is rows", "--", cause=cause.id)
+        for n in range(12)
+    )
     assert github.verification(Verification((cause, *cells), (), 1.0)) == [
-        "::error title=supabase-jobs verify%3A structure%3At%3Apolicy%3Ap::t: is true%0Aexplains 12 findings"
+        "::error title=supabase-jobs verify%3A structure%3At%3Apolicy%3Ap::t: is true%0Aexplains"
+        " 12 findings"
         "%0Afix: drop policy p on t;%0Aselect 1;"
     ]

@@ -24,13 +24,16 @@ CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
 Result = Verification | Audit | SuiteMutation
 LONG = "a_name_of_sixty_three_bytes_is_the_longest_that_postgresql_has_x"
 SURVIVOR = SuiteMutant(
-    f"grants:grant:public.{LONG}:SELECT:anon", f"public.{LONG}", "privileges", f"No test fails when anon reads {LONG}",
+    f"grants:grant:public.{LONG}:SELECT:anon", f"public.{LONG}", "privileges", "No test fails"
+                                                                               " when anon reads"
+                                                                               f" {LONG}",
     f"grant select on public.{LONG} to anon;", "survived",
     tests={"pytest": f"def test_{LONG}(rls):\n    rls.owner\n", "pgtap": f"-- {LONG} {LONG}\nbegin;\n"},
 )  # fmt: skip
 MUTATION = SuiteMutation(
     (SURVIVOR, replace(SURVIVOR, state="killed"), replace(SURVIVOR, state="untested", note=f"audit calls no {LONG}")),
-    4, 9, 7, f"pytest -q tests/{LONG}", 2.0, 10.0, 2, 30.0, "127.0.0.1:54322/postgres, PostgreSQL 16, as postgres",
+    4, 9, 7, f"pytest -q tests/{LONG}", 2.0, 10.0, 2, 30.0, "127.0.0.1:54322/postgres, PostgreSQL"
+                                                            " 16, as postgres",
 )  # fmt: skip
 WIDTHS = (320, 390, 1280)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
@@ -70,13 +73,21 @@ def page_of(result: Result) -> str:
         if isinstance(result, SuiteMutation):
             html = SUITE_FORMATS["html"](result)
         else:
-            html = AUDIT_FORMATS["html"](result) if isinstance(result, Audit) else FORMATS["html"](result)
+            html = (
+                AUDIT_FORMATS["html"](result)
+                if isinstance(result, Audit)
+                else FORMATS["html"](result)
+            )
         _pages[id(result)] = result, html
     return _pages[id(result)][1]
 
 
 def fits_its_width(page: Page) -> bool:
-    return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+    return bool(
+        page.evaluate(
+            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        )
+    )
 
 
 def open_details(page: Page) -> None:
@@ -115,7 +126,11 @@ def test_the_page_of_a_real_database_is_below_500_kb_and_shows_the_sql_of_the_fi
     assert len(page.encode()) < 500_000
     first = result.grids[0]
     shown = page.count(" popover role=")
-    assert shown >= len(first.rows) * len(first.columns) if which == "good" else shown >= len(first.mismatches) > 0
+    assert (
+        shown >= len(first.rows) * len(first.columns)
+        if which == "good"
+        else shown >= len(first.mismatches) > 0
+    )
 
 
 def test_long_texts_do_not_overflow(open_page: Open) -> None:
@@ -125,13 +140,20 @@ def test_long_texts_do_not_overflow(open_page: Open) -> None:
 
 
 def test_the_contrast_check_reports_grey_text(open_page: Open) -> None:
-    page = open_page("<body style='background:#fff'><p style='color:#999'>grey</p><p>black</p></body>").page
+    page = open_page(
+        "<body style='background:#fff'><p style='color:#999'>grey</p><p>black</p></body>"
+    ).page
     assert page.evaluate(CONTRAST) == {"seen": 2, "bad": ["P. 2.85 grey"]}
 
 
 def test_light_and_dark_mode_have_different_colours(open_page: Open) -> None:
-    colours = "getComputedStyle(document.body).backgroundColor + getComputedStyle(document.body).color"
-    shown = [open_page(page_of(GOOD), scheme=scheme).page.evaluate(colours) for scheme in ("light", "dark")]
+    colours = (
+        "getComputedStyle(document.body).backgroundColor + getComputedStyle(document.body).color"
+    )
+    shown = [
+        open_page(page_of(GOOD), scheme=scheme).page.evaluate(colours)
+        for scheme in ("light", "dark")
+    ]
     assert shown[0] != shown[1]
 
 
@@ -151,11 +173,16 @@ def test_axe_reports_no_violation(real: dict[str, Result], open_page: Open, whic
     else:
         page.locator("button.cell").first.click()
     result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in result["violations"]] == []
+    assert [
+        (one["id"], [node["html"][:120] for node in one["nodes"][:3]])
+        for one in result["violations"]
+    ] == []
     assert len(result["passes"]) > 15
 
 
-def test_the_matrix_scrolls_beside_a_fixed_first_column(real: dict[str, Result], open_page: Open) -> None:
+def test_the_matrix_scrolls_beside_a_fixed_first_column(
+    real: dict[str, Result], open_page: Open
+) -> None:
     page = open_page(page_of(real["good"]), width=320).page
     region = page.locator(".scroll:has(.matrix)").first
     assert region.evaluate("e => e.scrollWidth > e.clientWidth && e.tabIndex === 0")
@@ -234,7 +261,10 @@ def test_a_link_to_a_preamble_opens_it(open_page: Open) -> None:
 
 def test_markup_in_texts_is_escaped(open_page: Open) -> None:
     opened = open_page(page_of(BAD))
-    assert MARKUP.split("\x1b")[0].strip() in opened.page.locator("#findings ~ article").all_inner_texts()[1]
+    assert (
+        MARKUP.split("\x1b")[0].strip()
+        in opened.page.locator("#findings ~ article").all_inner_texts()[1]
+    )
     assert opened.page.locator("main script").count() == 0
     assert opened.messages == []
 
@@ -250,10 +280,16 @@ def test_print_hides_the_navigation_and_shows_whole_matrices(open_page: Open) ->
 
 @pytest.mark.parametrize(
     ("result", "verdict"),
-    [(GOOD, "Passed"), (BAD, "Failed"), (replace(GOOD, unchecked=("plans",)), "Not everything was checked")],
+    [
+        (GOOD, "Passed"),
+        (BAD, "Failed"),
+        (replace(GOOD, unchecked=("plans",)), "Not everything was checked"),
+    ],
     ids=["good", "bad", "unchecked"],
 )
-def test_the_title_and_the_heading_hold_the_verdict(open_page: Open, result: Verification, verdict: str) -> None:
+def test_the_title_and_the_heading_hold_the_verdict(
+    open_page: Open, result: Verification, verdict: str
+) -> None:
     page = open_page(page_of(result)).page
     assert page.locator("h1").inner_text().endswith(verdict)
     assert page.title().startswith(verdict)
@@ -294,7 +330,11 @@ def test_filters_of_the_audit_work_with_the_keyboard_and_without_script(open_pag
     for _ in range(3):
         page.keyboard.press("ArrowDown")
         shown.append(visible_rows(page))
-    assert shown == [["public.notes"], ["public.notes", "public.list"], ["public.notes", "public.list"]]
+    assert shown == [
+        ["public.notes"],
+        ["public.notes", "public.list"],
+        ["public.notes", "public.list"],
+    ]
     assert page.locator("article.info").is_visible()
     page.locator("#show-info").focus()
     page.keyboard.press("Space")

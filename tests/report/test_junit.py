@@ -22,7 +22,9 @@ def case(root: Element, name: str) -> Element:
     return testcase
 
 
-@pytest.mark.parametrize("result", [GOOD, BAD, Verification((), (), 0.0)], ids=["good", "bad", "empty"])
+@pytest.mark.parametrize(
+    "result", [GOOD, BAD, Verification((), (), 0.0)], ids=["good", "bad", "empty"]
+)
 def test_the_xml_is_valid_by_the_schema(result: Verification) -> None:
     SCHEMA.validate(FORMATS["junit"](result).encode())
 
@@ -59,7 +61,9 @@ def test_an_unchecked_area_is_skipped_with_its_reason() -> None:
 
 
 def test_what_is_accepted_unchecked_is_skipped_with_the_reason() -> None:
-    (skipped,) = case(read(ACCEPTED), "plans was not checked: 42501; accepted: no index matters here")
+    (skipped,) = case(
+        read(ACCEPTED), "plans was not checked: 42501; accepted: no index matters here"
+    )
     assert (skipped.tag, skipped.get("type")) == ("skipped", "info")
 
 

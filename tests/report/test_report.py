@@ -16,8 +16,17 @@ GRID = Grid(
     (("rows",) * 9, ("hidden",) * 8 + ("violates",), ("23514",) * 9),
     frozenset({(1, 8)}),
 )
-FINDING = Finding("access:x", "access", Severity.ERROR, "public.things", "user: is violates | not hidden", "fix it")
-CASES = tuple(Case(f"access:{name}", "access", "public.things", f"case {name}") for name in ("x", *range(11)))
+FINDING = Finding(
+    "access:x",
+    "access",
+    Severity.ERROR,
+    "public.things",
+    "user: is violates | not hidden",
+    "fix it",
+)
+CASES = tuple(
+    Case(f"access:{name}", "access", "public.things", f"case {name}") for name in ("x", *range(11))
+)
 BAD = Verification((FINDING,), CASES, 345.6, (GRID,))
 GOOD = Verification((), CASES, 345.6, (GRID,))
 
@@ -69,9 +78,15 @@ def test_every_format_ends_with_a_newline(form: str) -> None:
 @pytest.mark.parametrize("findings", [0, 10, 3000])
 def test_an_html_page_is_below_500_kb_and_shows_failed_cases_first(findings: int) -> None:
     script = "-- <it's>\n" + "select '\"<&>';\n" * 60
-    cases = tuple(Case(f"access:{n}", "access", f"public.t{n % 50}", f"case {n}", script) for n in range(3000))
-    found = tuple(replace(FINDING, id=case.id, object=case.object) for case in reversed(cases))[:findings]
-    page = FORMATS["html"](Verification(found, cases, 1.0, (), preambles={"access": "-- begin\n" * 2000}))
+    cases = tuple(
+        Case(f"access:{n}", "access", f"public.t{n % 50}", f"case {n}", script) for n in range(3000)
+    )
+    found = tuple(replace(FINDING, id=case.id, object=case.object) for case in reversed(cases))[
+        :findings
+    ]
+    page = FORMATS["html"](
+        Verification(found, cases, 1.0, (), preambles={"access": "-- begin\n" * 2000})
+    )
     assert 400_000 < len(page.encode()) < 500_000
     assert "have no room for their SQL" in page
     assert ("more findings do not fit" in page) == (findings == 3000)

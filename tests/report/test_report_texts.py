@@ -1,4 +1,6 @@
-"""Text and Markdown with many findings and with markup in their texts: areas, escapes, grouping, size limit."""
+"""Text and Markdown with many findings and with markup in their texts: areas, escapes, grouping,
+size limit.
+"""
 
 from dataclasses import replace
 
@@ -23,7 +25,9 @@ def test_text_sums_up_the_passed_cases_in_one_line() -> None:
 @pytest.mark.parametrize("form", ["text", "markdown"])
 def test_control_characters_and_line_ends_in_a_name_are_escaped(form: str) -> None:
     name = "x\x1b[2J\x9b1m\r\nok: 9 checks, 0 errors\x07\u202e"
-    finding = replace(FINDINGS[0], object=name, message=f"{name} is wrong", fix=f'drop policy "{name}";')
+    finding = replace(
+        FINDINGS[0], object=name, message=f"{name} is wrong", fix=f'drop policy "{name}";'
+    )
     shown = FORMATS[form](replace(BAD, findings=(finding, replace(finding, id="another"))))
     assert set(shown).isdisjoint("\x1b\x9b\r\x07\u202e")
     assert "x\\x1b" in shown.replace("\\\\", "\\")
@@ -32,7 +36,9 @@ def test_control_characters_and_line_ends_in_a_name_are_escaped(form: str) -> No
 
 
 def test_text_prints_the_common_fix_of_several_findings_once() -> None:
-    more = tuple(replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=f"message {n}") for n in range(40))
+    more = tuple(
+        replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=f"message {n}") for n in range(40)
+    )
     shown = FORMATS["text"](replace(BAD, findings=more))
     assert shown.count("\nfix:\nfix it\n") == 1
     assert "error: public.things, 40 times:\n  message 0\n  message 1\n" in shown
@@ -42,14 +48,20 @@ def test_text_prints_the_common_fix_of_several_findings_once() -> None:
 def caused(number: int) -> Verification:
     """A cause whose fix is a long function, and the cells that it explains."""
     cause = replace(FINDINGS[1], message="is true", fix=FUNCTION)
-    cells = (replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=f"cell {n}", cause=cause.id) for n in range(number))
+    cells = (
+        replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=f"cell {n}", cause=cause.id)
+        for n in range(number)
+    )
     return replace(BAD, findings=(cause, *cells))
 
 
 def test_text_shows_three_of_the_findings_of_a_cause() -> None:
     shown = text.verification(caused(40), whole=False)
     cells = "  cell 0\n  cell 1\n  cell 2\n  … 37 more\n"
-    assert f"error: public.things: is true\n  explains 40 findings (40 access):\n{cells}fix:\n" in shown
+    assert (
+        f"error: public.things: is true\n  explains 40 findings (40 access):\n{cells}fix:\n"
+        in shown
+    )
     assert "action 8" not in shown  # the matrix
     assert "--all" in shown
 
@@ -64,7 +76,9 @@ def test_the_whole_text_shows_every_finding_and_the_matrix() -> None:
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("form", ["text", "markdown"])
 def test_a_fix_is_printed_as_it_is(form: str, whole: bool) -> None:
-    shown = text.verification(caused(2), whole=whole) if form == "text" else FORMATS[form](caused(2))
+    shown = (
+        text.verification(caused(2), whole=whole) if form == "text" else FORMATS[form](caused(2))
+    )
     assert f"\n{FUNCTION}\n" in shown
 
 
@@ -88,15 +102,17 @@ def test_a_code_block_of_markdown_outlasts_its_backquotes() -> None:
 
 
 def test_markdown_collapses_a_matrix_and_opens_one_with_a_mismatch() -> None:
-    assert "<details open><summary>Access to public.things: 1 cell is not as declared</summary>\n\n|" in FORMATS[
-        "markdown"
-    ](BAD)
+    assert (
+        "<details open><summary>Access to public.things: 1 cell is not as declared</summary>\n\n|"
+        in FORMATS["markdown"](BAD)
+    )
     assert "<details><summary>Access to public.things</summary>" in FORMATS["markdown"](GOOD)
 
 
 def test_markdown_stays_below_the_limit_and_reports_omitted_findings() -> None:
     many = tuple(
-        replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=MARKUP * 20, fix=f"select {n};") for n in range(2000)
+        replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=MARKUP * 20, fix=f"select {n};")
+        for n in range(2000)
     )
     shown = FORMATS["markdown"](replace(BAD, findings=many))
     assert len(shown.encode()) < markdown.LIMIT_BYTES + 1000

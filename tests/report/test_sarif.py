@@ -1,4 +1,6 @@
-"""SARIF 2.1.0: valid by the official schema and by Microsoft's validator with the rules of GitHub; contents."""
+"""SARIF 2.1.0: valid by the official schema and by Microsoft's validator with the rules of GitHub;
+contents.
+"""
 
 import json
 import subprocess
@@ -16,7 +18,8 @@ from tests.programs import sarif_multitool
 from tests.verifications import ACCEPTED, BAD, GOOD, MISMATCH
 
 RESULTS = {"good": GOOD, "bad": BAD, "accepted": ACCEPTED, "empty": Verification((), (), 0.0)}
-# rules about reachable URLs, message tables and commits, which a report without network cannot satisfy
+# rules about reachable URLs, message tables and commits, which a report without network cannot
+# satisfy
 IGNORED_RULES = {"SARIF2002", "SARIF2003", "SARIF2005", "SARIF2006", "SARIF2012"}
 
 
@@ -26,7 +29,10 @@ def log(result: Verification) -> dict[str, Any]:
 
 
 def results(result: Verification) -> dict[str, Any]:
-    return {one["message"]["text"].rpartition("id: ")[2]: one for one in log(result)["runs"][0]["results"]}
+    return {
+        one["message"]["text"].rpartition("id: ")[2]: one
+        for one in log(result)["runs"][0]["results"]
+    }
 
 
 @pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
@@ -40,12 +46,16 @@ def test_the_log_is_valid_by_the_official_schema(result: Verification) -> None:
 
 
 def violations(documents: Mapping[str, str], folder: Path) -> dict[str, set[str]]:
-    """The rules of Microsoft's validator, with those of GitHub's code scanning, that each log breaks."""
+    """The rules of Microsoft's validator, with those of GitHub's code scanning, that each log
+    breaks.
+    """
     for name, document in documents.items():
         (folder / f"{name}.sarif").write_text(document, encoding="utf-8")
     options = ("--rule-kind", "Sarif;Ghas", "--level", "Error;Warning", "--output", "output.sarif")
     words = ["validate", *(f"{name}.sarif" for name in documents), *options]
-    ran = subprocess.run([sarif_multitool(), *words], cwd=folder, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sarif_multitool(), *words], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert (folder / "output.sarif").exists(), ran.stdout
     output = json.loads((folder / "output.sarif").read_text(encoding="utf-8"))
     broken: dict[str, set[str]] = {name: set() for name in documents}
@@ -81,8 +91,13 @@ def test_each_result_has_its_rule_level_object_and_location() -> None:
 
 def test_an_object_that_no_file_creates_has_a_default_location() -> None:
     location = results(BAD)["plans:unchecked"]["locations"][0]["physicalLocation"]
-    assert location["artifactLocation"]["uri"] in ("sql/%C3%B1%20b.sql", "supabase/migrations/1_things.sql")
-    location = results(replace(BAD, locations={}))["plans:unchecked"]["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"]["uri"] in (
+        "sql/%C3%B1%20b.sql",
+        "supabase/migrations/1_things.sql",
+    )
+    location = results(replace(BAD, locations={}))["plans:unchecked"]["locations"][0][
+        "physicalLocation"
+    ]
     assert location["artifactLocation"]["uri"] == "supabase-jobs.toml"
 
 
@@ -93,13 +108,19 @@ def test_equal_findings_make_equal_logs_and_fingerprints_ignore_values() -> None
         findings=tuple(replace(f, message="else", severity=Severity.ERROR) for f in BAD.findings),
         locations={},
     )
-    prints = [{id: one["partialFingerprints"] for id, one in results(result).items()} for result in (BAD, moved)]
+    prints = [
+        {id: one["partialFingerprints"] for id, one in results(result).items()}
+        for result in (BAD, moved)
+    ]
     assert prints[0] == prints[1]
     assert len({json.dumps(one) for one in prints[0].values()}) == len(BAD.findings)
 
 
 def test_rules_do_not_depend_on_the_findings() -> None:
-    rules = [{rule["id"] for rule in log(result)["runs"][0]["tool"]["driver"]["rules"]} for result in (GOOD, BAD)]
+    rules = [
+        {rule["id"] for rule in log(result)["runs"][0]["tool"]["driver"]["rules"]}
+        for result in (GOOD, BAD)
+    ]
     assert rules[0] < rules[1]
     assert "structure/policy" in rules[0]
 
@@ -107,22 +128,45 @@ def test_rules_do_not_depend_on_the_findings() -> None:
 @pytest.mark.parametrize(
     ("id", "area", "object", "rule"),
     [
-        ("plans:duplicate_index:public.things:i|j", "plans", "public.things", "plans/duplicate_index"),
+        (
+            "plans:duplicate_index:public.things:i|j",
+            "plans",
+            "public.things",
+            "plans/duplicate_index",
+        ),
         ("plans:index:i|j", "plans", "public.things", "plans/index"),
         ("plans:foreign key:public.things:owner", "plans", "public.things", "plans/foreign-key"),
-        ("access:public.things, odd requests:a guest:blind update", "access", "public.things", "access/blind-update"),
-        ("functions:public.things():it returns one", "functions", "public.things()", "functions/it-returns-one"),
+        (
+            "access:public.things, odd requests:a guest:blind update",
+            "access",
+            "public.things",
+            "access/blind-update",
+        ),
+        (
+            "functions:public.things():it returns one",
+            "functions",
+            "public.things()",
+            "functions/it-returns-one",
+        ),
     ],
 )
-def test_a_rule_does_not_contain_the_name_of_an_object(id: str, area: str, object: str, rule: str) -> None:
+def test_a_rule_does_not_contain_the_name_of_an_object(
+    id: str, area: str, object: str, rule: str
+) -> None:
     finding = Finding(id, area, Severity.ERROR, object, "differs", "Fix it.")
     assert results(replace(BAD, findings=(finding,)))[id]["ruleId"] == rule
 
 
 def test_what_is_accepted_unchecked_is_a_suppressed_result_with_the_reason() -> None:
     (suppression,) = results(ACCEPTED)["plans:unchecked"]["suppressions"]
-    assert suppression == {"kind": "external", "status": "accepted", "justification": "no index matters here"}
-    assert [id for id, one in results(ACCEPTED).items() if "suppressions" in one] == ["plans:unchecked"]
+    assert suppression == {
+        "kind": "external",
+        "status": "accepted",
+        "justification": "no index matters here",
+    }
+    assert [id for id, one in results(ACCEPTED).items() if "suppressions" in one] == [
+        "plans:unchecked"
+    ]
     (invocation,) = log(ACCEPTED)["runs"][0]["invocations"]
     assert invocation["toolExecutionNotifications"] == []
 

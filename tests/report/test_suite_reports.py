@@ -12,7 +12,14 @@ from supabase_jobs.report.suite import FORMATS
 from supabase_jobs.report.suite.text import mutation
 
 KILLED = SuiteMutant(
-    "tables:rls-off:public.notes", "public.notes", "policies", "No test fails when x", "alter …;", "killed", ("t",), 1.5
+    "tables:rls-off:public.notes",
+    "public.notes",
+    "policies",
+    "No test fails when x",
+    "alter …;",
+    "killed",
+    ("t",),
+    1.5,
 )
 SURVIVED = replace(
     KILLED,
@@ -27,9 +34,20 @@ SURVIVED = replace(
 )
 EQUIVALENT = replace(KILLED, id="same", state="equivalent", by=())
 REJECTED = replace(KILLED, id="refused", state="rejected", by=("42P01: no table",))
-UNTESTED = replace(KILLED, id="unknown", state="untested", by=(), note="audit does not call public.<b>f()")
+UNTESTED = replace(
+    KILLED, id="unknown", state="untested", by=(), note="audit does not call public.<b>f()"
+)
 RESULT = SuiteMutation(
-    (KILLED, SURVIVED, EQUIVALENT, REJECTED, UNTESTED), 6, 9, 7, "pytest -q", 2.0, 10.0, 2, 30.0, "here"
+    (KILLED, SURVIVED, EQUIVALENT, REJECTED, UNTESTED),
+    6,
+    9,
+    7,
+    "pytest -q",
+    2.0,
+    10.0,
+    2,
+    30.0,
+    "here",
 )
 COMPLETE = SuiteMutation((KILLED,), 1, 1, None, "pytest -q", 2.0, 10.0, 2, 30.0)
 
@@ -43,7 +61,9 @@ def test_json_has_the_keys_of_the_contract_and_counts_what_is_scored() -> None:
     ]
     assert [m["id"] for m in document["equivalent"]] == ["same"]
     assert [(m["id"], m["note"]) for m in document["untested"]] == [("unknown", UNTESTED.note)]
-    assert document["not_injected"] == [{"id": "refused", "error": "42P01: no table", "sql": "alter …;"}]
+    assert document["not_injected"] == [
+        {"id": "refused", "error": "42P01: no table", "sql": "alter …;"}
+    ]
     assert document["scores"]["objects"][0] == {"name": "lists", "killed": 0, "total": 1}
 
 
@@ -55,7 +75,8 @@ def test_text_ends_with_the_score() -> None:
     assert f"not tested: unknown: {UNTESTED.note}" in text
     assert re.search(r"^lists +0 of +1 killed +0 %$", text, re.MULTILINE)
     assert text.splitlines()[-1] == (
-        "FAILED: score 50 % (1 of 2); 5 mutants, 1 killed, 1 survived, 1 equivalent, 1 cannot be tested,"
+        "FAILED: score 50 % (1 of 2); 5 mutants, 1 killed, 1 survived, 1 equivalent, 1 cannot be"
+        " tested,"
         " 1 rejected by the database, 1 not run; a sample of 9 (--seed 7); 30 s"
     )
     assert FORMATS["text"](COMPLETE).splitlines()[-1].startswith("ok: score 100 % (1 of 1)")
@@ -64,7 +85,9 @@ def test_text_ends_with_the_score() -> None:
 def test_short_text_has_a_line_for_each_survivor_and_names_what_it_omits() -> None:
     twice = replace(SURVIVED, sentence="second")
     text = mutation(replace(RESULT, mutants=(*RESULT.mutants, twice, twice)), whole=False)
-    assert text.startswith("SURVIVED  No test fails when anon has <b>|SELECT\nSURVIVED  second (2 places)\n\nlists")
+    assert text.startswith(
+        "SURVIVED  No test fails when anon has <b>|SELECT\nSURVIVED  second (2 places)\n\nlists"
+    )
     assert "grant select;" not in text
     assert "def test_it" not in text
     assert "--all also prints why 2 faults could not be tested.\nFAILED: score" in text
@@ -73,12 +96,20 @@ def test_short_text_has_a_line_for_each_survivor_and_names_what_it_omits() -> No
 
 
 def test_markdown_has_a_code_block_for_the_fault_and_for_each_test() -> None:
-    blocks = re.findall(r"^```(\w+)\n(.*?)^```$", FORMATS["markdown"](RESULT), re.MULTILINE | re.DOTALL)
-    assert blocks == [("sql", "grant select;\n"), ("python", SURVIVED.tests["pytest"]), ("sql", "begin;\n")]
+    blocks = re.findall(
+        r"^```(\w+)\n(.*?)^```$", FORMATS["markdown"](RESULT), re.MULTILINE | re.DOTALL
+    )
+    assert blocks == [
+        ("sql", "grant select;\n"),
+        ("python", SURVIVED.tests["pytest"]),
+        ("sql", "begin;\n"),
+    ]
 
 
 def test_only_a_complete_run_is_ok() -> None:
-    assert FORMATS["text"](replace(COMPLETE, selected=2)).splitlines()[-1].startswith("INTERRUPTED: ")
+    assert (
+        FORMATS["text"](replace(COMPLETE, selected=2)).splitlines()[-1].startswith("INTERRUPTED: ")
+    )
 
 
 def test_a_run_in_which_no_fault_was_injected_has_failed() -> None:
@@ -88,7 +119,8 @@ def test_a_run_in_which_no_fault_was_injected_has_failed() -> None:
 
 
 def test_junit_fails_for_a_survivor_only() -> None:
-    root = ElementTree.fromstring(FORMATS["junit"](RESULT).partition("?>\n")[2])  # noqa: S314  our own
+    # our own
+    root = ElementTree.fromstring(FORMATS["junit"](RESULT).partition("?>\n")[2])  # noqa: S314
     assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("5", "1", "3")
     [failure] = root.iter("failure")
     assert failure.get("message") == SURVIVED.sentence

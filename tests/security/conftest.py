@@ -1,4 +1,6 @@
-"""The plugin's rls fixture on two PostgreSQL versions, owners with a job, and the examples of docs/security.md."""
+"""The plugin's rls fixture on two PostgreSQL versions, owners with a job, and the examples of
+docs/security.md.
+"""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +16,8 @@ from tests.fix_db import OLDEST_AND_NEWEST
 
 TEXT = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 EXAMPLES = {
-    name: "\n".join(line.removeprefix("   ") if indent else line for line in block.splitlines()) + "\n"
+    name: "\n".join(line.removeprefix("   ") if indent else line for line in block.splitlines())
+    + "\n"
     for indent, name, block in re.findall(
         r"^( *)<!-- ([a-z]+) -->\n *```\w+\n(.*?)^ *```$", TEXT, re.DOTALL | re.MULTILINE
     )
@@ -51,7 +54,8 @@ def _insert_job(rls: Rls, column: str, owner: UUID, caller: Caller) -> JobOwner:
     job = uuid4()
     guest, user = (owner, None) if column == "guest_id" else (None, owner)
     rls.owner.execute(
-        "insert into async_jobs (id, url, guest_id, user_id) values (%s, 'https://x.com/1', %s, %s)", [job, guest, user]
+        "insert into async_jobs (id, url, guest_id, user_id) values (%s, 'https://x.com/1', %s, %s)",
+        [job, guest, user],
     )
     return JobOwner(owner, job, caller)
 

@@ -46,7 +46,9 @@ def test_a_user_with_the_guest_id_can_migrate_the_jobs_to_itself(rls: Rls) -> No
 
 def test_the_database_accepts_guessable_guest_ids(rls: Rls) -> None:
     guessable = UUID(int=1)
-    rls.as_guest(guessable).assert_allowed("insert into guest_users (guest_id) values (%s)", [guessable])
+    rls.as_guest(guessable).assert_allowed(
+        "insert into guest_users (guest_id) values (%s)", [guessable]
+    )
 
 
 def test_a_guest_cannot_delete_itself_or_its_jobs(rls: Rls) -> None:
@@ -125,7 +127,9 @@ def test_the_service_and_the_owner_bypass_row_level_security(rls: Rls) -> None:
 
 def test_a_view_returns_all_rows_without_security_invoker(rls: Rls) -> None:
     new_guest(rls)
-    rls.owner.execute("create view all_jobs as select id from async_jobs; grant select on all_jobs to anon")
+    rls.owner.execute(
+        "create view all_jobs as select id from async_jobs; grant select on all_jobs to anon"
+    )
     rls.as_anon().assert_allowed("select * from all_jobs")
     rls.owner.execute("alter view all_jobs set (security_invoker = true)")
     rls.as_anon().assert_hidden("select * from all_jobs")
@@ -140,7 +144,9 @@ def test_a_new_table_is_open_to_anon(rls: Rls) -> None:
 
 
 def test_no_policy_applies_to_truncate(rls: Rls) -> None:
-    rls.owner.execute("create table secrets (text text); alter table secrets enable row level security")
+    rls.owner.execute(
+        "create table secrets (text text); alter table secrets enable row level security"
+    )
     rls.owner.execute("insert into secrets values ('x')")
     rls.as_anon().assert_hidden("delete from secrets")
     rls.as_anon().execute("truncate secrets")
@@ -205,28 +211,37 @@ def test_an_owner_can_fabricate_a_completed_job_with_a_result(rls: Rls) -> None:
 
 
 @pytest.mark.parametrize("new_owner", [new_guest, new_user])
-def test_the_times_of_a_job_are_those_of_the_request(rls: Rls, new_owner: Callable[[Rls], JobOwner]) -> None:
+def test_the_times_of_a_job_are_those_of_the_request(
+    rls: Rls, new_owner: Callable[[Rls], JobOwner]
+) -> None:
     owner = new_owner(rls)
     times = "select created_at = now() and updated_at = now() from async_jobs where id = %s"
     column = "guest_id" if new_owner is new_guest else "user_id"
     statement = f"insert into async_jobs (url, {column}, created_at, updated_at) values ('x', %s, %s, %s) returning id"
     for time in ("1970-01-01", "infinity"):
         [(job,)] = owner.caller.rows(statement, [owner.id, time, time])
-        owner.caller.execute("update async_jobs set created_at = %s, updated_at = %s where id = %s", [time, time, job])
+        owner.caller.execute(
+            "update async_jobs set created_at = %s, updated_at = %s where id = %s",
+            [time, time, job],
+        )
         assert rls.owner.value(times, [job])
 
 
 @pytest.mark.parametrize("new_owner", [new_guest, new_user])
 def test_the_id_of_a_job_stays(rls: Rls, new_owner: Callable[[Rls], JobOwner]) -> None:
     owner = new_owner(rls)
-    assert owner.caller.rows("update async_jobs set id = %s returning id", [uuid4()]) == [(owner.job,)]
+    assert owner.caller.rows("update async_jobs set id = %s returning id", [uuid4()]) == [
+        (owner.job,)
+    ]
 
 
 def test_the_visit_of_a_guest_is_the_time_of_the_request(rls: Rls) -> None:
     guest = new_guest(rls)
     rls.owner.execute("update guest_users set last_seen_at = '2020-01-01'")
     guest.caller.execute("update guest_users set last_seen_at = 'infinity'")
-    assert rls.owner.value("select last_seen_at = now() from guest_users where guest_id = %s", [guest.id])
+    assert rls.owner.value(
+        "select last_seen_at = now() from guest_users where guest_id = %s", [guest.id]
+    )
 
 
 def test_sizes_numbers_and_depth_are_limited(rls: Rls) -> None:
@@ -252,23 +267,28 @@ def test_owners_neither_read_nor_write_the_worker_state(rls: Rls) -> None:
 
 
 def test_an_owner_requeues_its_job_but_not_its_retries_and_result(rls: Rls) -> None:
-    for new_owner in (new_guest, new_user):  # one job at a time: jobs of one transaction have the same age
+    for new_owner in (
+        new_guest,
+        new_user,
+    ):  # one job at a time: jobs of one transaction have the same age
         owner = new_owner(rls)
         rls.as_service().execute("select from claim_jobs('w', 1)")
         rls.as_service().execute("select from requeue_stale_jobs('0', 3)")
-        requeue = "update async_jobs set status = 'queued', metadata = '{}', result = '1', error = 'e'"
+        requeue = (
+            "update async_jobs set status = 'queued', metadata = '{}', result = '1', error = 'e'"
+        )
         owner.caller.assert_allowed(requeue, count=1)
         owner.caller.execute(requeue)
-        [claimed] = rls.as_service().rows("select metadata ->> 'retry_count', result, error from claim_jobs('w', 1)")
+        [claimed] = rls.as_service().rows(
+            "select metadata ->> 'retry_count', result, error from claim_jobs('w', 1)"
+        )
         assert claimed == ("1", None, None)
         rls.as_service().execute("update async_jobs set status = 'cancelled'")
 
 
 def test_an_owner_delays_later_jobs_and_no_earlier_ones(rls: Rls) -> None:
     first, hostile, later = new_user(rls), new_guest(rls), new_user(rls)
-    backdated = (
-        "insert into async_jobs (url, guest_id, created_at) select 'x', %s, '1970-01-01' from generate_series(1, 9)"
-    )
+    backdated = "insert into async_jobs (url, guest_id, created_at) select 'x', %s, '1970-01-01' from generate_series(1, 9)"
     hostile.caller.execute(backdated, [hostile.id])
     for job, seconds in ((first.job, -1), (later.job, 1)):
         moved = "update async_jobs set created_at = now() + make_interval(secs => %s) where id = %s"
@@ -284,14 +304,20 @@ def test_no_owner_reads_who_processes_the_jobs_of_others(rls: Rls) -> None:
     rls.as_service().execute("select from claim_jobs('w', 10)")
     for other in others:
         other.caller.assert_hidden("select metadata from async_jobs where id = %s", [job])
-        other.caller.assert_denied("select worker from private.worker_state where job_id = %s", [job])
+        other.caller.assert_denied(
+            "select worker from private.worker_state where job_id = %s", [job]
+        )
 
 
-@pytest.mark.parametrize("change", ["status = 'cancelled'", "status = 'queued'", "status = 'completed', result = '7'"])
+@pytest.mark.parametrize(
+    "change", ["status = 'cancelled'", "status = 'queued'", "status = 'completed', result = '7'"]
+)
 def test_an_owner_ends_the_claim_of_its_own_job_only(rls: Rls, change: str) -> None:
     for new_hostile, new_other in ((new_guest, new_user), (new_user, new_guest)):
         hostile, other = new_hostile(rls), new_other(rls)
-        claimed = rls.as_service().rows("select id, metadata ->> 'claim_id' from claim_jobs('w', 10)")
+        claimed = rls.as_service().rows(
+            "select id, metadata ->> 'claim_id' from claim_jobs('w', 10)"
+        )
         hostile.caller.execute(f"update async_jobs set {change}")
         jobs = [{"id": str(job), "claim_id": claim, "result": {}} for job, claim in claimed]
         assert rls.as_service().value("select complete_jobs('w', %s)", [Jsonb(jobs)]) == 1
@@ -319,7 +345,9 @@ def test_the_cleanup_skips_no_row_of_an_owner(rls: Rls) -> None:
 
 
 def test_the_content_of_a_url_is_not_limited(rls: Rls) -> None:
-    new_guest(rls).caller.assert_allowed("update async_jobs set url = 'javascript:alert(1)'", count=1)
+    new_guest(rls).caller.assert_allowed(
+        "update async_jobs set url = 'javascript:alert(1)'", count=1
+    )
 
 
 def test_migration_requires_both_identities(rls: Rls) -> None:

@@ -52,7 +52,9 @@ def test_lock_revokes_all_access_of_guests(rls: Rls) -> None:
 def test_verify_reports_the_revoked_privileges(rls: Rls, step: str) -> None:
     rls.owner.execute(EXAMPLES[step])
     findings = run.verify(rls.connection, EXPECTATIONS).findings
-    assert any("anon" in finding.message and finding.severity is Severity.ERROR for finding in findings)
+    assert any(
+        "anon" in finding.message and finding.severity is Severity.ERROR for finding in findings
+    )
 
 
 def test_permanent_reserves_delete_for_accounts(rls: Rls) -> None:
@@ -68,17 +70,22 @@ def test_permanent_reserves_delete_for_accounts(rls: Rls) -> None:
 def test_clean_deletes_old_anonymous_users_and_their_jobs(rls: Rls) -> None:
     old, recent, account = (new_user(rls) for _ in range(3))
     rls.owner.execute(
-        "update auth.users set created_at = now() - interval '31 days', is_anonymous = id <> %s where id in (%s, %s)",
+        "update auth.users set created_at = now() - interval '31 days', is_anonymous = id <> %s"
+        " where id in (%s, %s)",
         [account.id, old.id, account.id],
     )
-    rls.owner.execute("update auth.users set created_at = now(), is_anonymous = true where id = %s", [recent.id])
+    rls.owner.execute(
+        "update auth.users set created_at = now(), is_anonymous = true where id = %s", [recent.id]
+    )
     rls.owner.execute(EXAMPLES["clean"])
     remaining = {job for (job,) in rls.owner.rows("select id from async_jobs")}
     assert old.job not in remaining
     assert {recent.job, account.job} <= remaining
 
 
-def test_move_migrates_the_jobs_and_deletes_the_stored_guest_id(one_api: Api, tmp_path: Path) -> None:
+def test_move_migrates_the_jobs_and_deletes_the_stored_guest_id(
+    one_api: Api, tmp_path: Path
+) -> None:
     """With the real supabase-js and PostgREST; sign_in.mjs answers for Auth, which requires Docker."""
     node = shutil.which("node")
     if node is None or not (MODULES / "@supabase" / "supabase-js").exists():
@@ -96,7 +103,11 @@ def test_move_migrates_the_jobs_and_deletes_the_stored_guest_id(one_api: Api, tm
         "token": one_api.keys.user_token(user, is_anonymous=True),
     }
     completed = subprocess.run(
-        [node, "sign_in.mjs", json.dumps(settings)], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [node, "sign_in.mjs", json.dumps(settings)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert completed.returncode == 0, completed.stderr
     assert json.loads(completed.stdout) == {
@@ -122,7 +133,9 @@ def test_sqlstate_pt429_is_http_status_429(one_api: Api) -> None:
     one_api.sql("notify pgrst, 'reload schema'")
     try:
         deadline = time.monotonic() + 20
-        while (status := one_api.request("POST", "rpc/busy", headers=one_api.headers()).status_code) == 404:
+        while (
+            status := one_api.request("POST", "rpc/busy", headers=one_api.headers()).status_code
+        ) == 404:
             assert time.monotonic() < deadline  # until PostgREST has reloaded the schema
             time.sleep(0.1)
         assert status == 429
@@ -130,7 +143,9 @@ def test_sqlstate_pt429_is_http_status_429(one_api: Api) -> None:
         one_api.sql("drop function public.busy()")
 
 
-def test_the_local_server_requires_a_password_only_from_the_superuser(request: pytest.FixtureRequest) -> None:
+def test_the_local_server_requires_a_password_only_from_the_superuser(
+    request: pytest.FixtureRequest,
+) -> None:
     server: Server = request.getfixturevalue(f"server_{DEFAULT_MAJOR}")
     request.getfixturevalue(f"platform_{DEFAULT_MAJOR}")
     address = f"{server.host}:{server.port}/postgres"

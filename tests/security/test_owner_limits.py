@@ -29,7 +29,9 @@ def test_active_jobs_are_limited(rls: Rls, rolled_back: Connection) -> None:
     user.caller.execute(ADD_USERS, [user.id])
     user.caller.assert_fails("PT429", ADD_USERS, [user.id])
     user.caller.execute(FABRICATED.format("user_id"), [user.id])
-    user.caller.assert_fails("PT429", "update async_jobs set status = 'queued' where status = 'completed'")
+    user.caller.assert_fails(
+        "PT429", "update async_jobs set status = 'queued' where status = 'completed'"
+    )
     user.caller.execute(CANCEL)
     user.caller.assert_allowed(ADD_USERS, [user.id])
 
@@ -101,7 +103,9 @@ def test_a_migration_exceeds_the_limit_of_the_user(rls: Rls, rolled_back: Connec
     user = new_user(rls)
     for _ in range(3):
         guest = new_guest(rls)
-        rls.as_user(user.id, headers={"X-Guest-Id": str(guest.id)}).execute(MIGRATE, [guest.id, user.id])
+        rls.as_user(user.id, headers={"X-Guest-Id": str(guest.id)}).execute(
+            MIGRATE, [guest.id, user.id]
+        )
     assert user.caller.value("select count(*) from async_jobs where status = 'queued'") == 4
     user.caller.assert_fails("PT429", ADD_USERS, [user.id])
     user.caller.execute(CANCEL)

@@ -104,7 +104,10 @@ def test_a_file_name_is_utf8_in_every_locale(tmp_path: Path, encoding: str) -> N
         pass
     locale = {"LC_ALL": "C"}
     if encoding == "iso8859-1":
-        if shutil.which("localedef") is None or not Path("/usr/share/i18n/charmaps/ISO-8859-1.gz").exists():
+        if (
+            shutil.which("localedef") is None
+            or not Path("/usr/share/i18n/charmaps/ISO-8859-1.gz").exists()
+        ):
             unavailable("needs localedef and its charmaps")
         made = tmp_path / "locales"
         made.mkdir()
@@ -137,8 +140,16 @@ def sources(tmp_path: Path, root: Path) -> Path:
         ("manifest.toml", "base_version = '20251108000000'", "14 digits"),
         ("manifest.toml", "base_version = 20251108000000\nother = 1", "'other'"),
         ("manifest.toml", "base_version = ", "not valid TOML"),
-        ("manifest.toml", "base_version = 20251108000000\n[variables.x]\ndefault = 1\nno = 2", "'x'"),
-        ("manifest.toml", "base_version = 20251108000000\n[variables.x]\ndefault = 1.5\ndescription = ''", "'x'"),
+        (
+            "manifest.toml",
+            "base_version = 20251108000000\n[variables.x]\ndefault = 1\nno = 2",
+            "'x'",
+        ),
+        (
+            "manifest.toml",
+            "base_version = 20251108000000\n[variables.x]\ndefault = 1.5\ndescription = ''",
+            "'x'",
+        ),
     ],
 )
 def test_malformed_sources_are_errors(sources: Path, name: str, text: str, message: str) -> None:
@@ -161,11 +172,15 @@ def test_a_default_out_of_its_limits_is_an_error() -> None:
 
 
 def test_options_override_the_file_and_the_file_overrides_defaults(tmp_path: Path) -> None:
-    assert load_settings(tmp_path, {}) == Settings(tmp_path, exceptions={section: {} for section in EXCEPTIONS})
+    assert load_settings(tmp_path, {}) == Settings(
+        tmp_path, exceptions={section: {} for section in EXCEPTIONS}
+    )
     (tmp_path / "db").mkdir()
     (tmp_path / "supabase" / "migrations").mkdir(parents=True)
     assert load_settings(tmp_path, {}).migrations == tmp_path / "supabase" / "migrations"
-    (tmp_path / "supabase-jobs.toml").write_text('migrations = "db"\n[variables]\nretention_days = 9\n')
+    (tmp_path / "supabase-jobs.toml").write_text(
+        'migrations = "db"\n[variables]\nretention_days = 9\n'
+    )
     given = load_settings(tmp_path, {"SUPABASE_DB_URL": "postgresql://env/"})
     assert (given.migrations, given.variables, given.db_url) == (
         tmp_path / "db",
@@ -173,7 +188,10 @@ def test_options_override_the_file_and_the_file_overrides_defaults(tmp_path: Pat
         "postgresql://env/",
     )
     option = load_settings(
-        tmp_path, {"SUPABASE_DB_URL": "x"}, db_url="postgresql://option/", migrations=Path("supabase")
+        tmp_path,
+        {"SUPABASE_DB_URL": "x"},
+        db_url="postgresql://option/",
+        migrations=Path("supabase"),
     )
     assert (option.migrations, option.db_url) == (tmp_path / "supabase", "postgresql://option/")
     assert "option" not in repr(option).replace("option/", "") or "postgresql" not in repr(option)

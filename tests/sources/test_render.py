@@ -1,4 +1,6 @@
-"""`render`: variables are quoted, versions sort after existing ones, existing files are never rewritten."""
+"""`render`: variables are quoted, versions sort after existing ones, existing files are never
+rewritten.
+"""
 
 import errno
 import re
@@ -30,7 +32,9 @@ def sources(tmp_path: Path, root: Path) -> Path:
 
 def test_the_committed_migrations_are_the_rendered_sources(root: Path) -> None:
     loaded = load_sources()
-    comparison = compare_folder(loaded, render_sources(loaded, {}), root / "supabase" / "migrations")
+    comparison = compare_folder(
+        loaded, render_sources(loaded, {}), root / "supabase" / "migrations"
+    )
     assert not comparison.differs
     assert len(comparison.unchanged) == len(loaded.sources)
 
@@ -45,7 +49,9 @@ def test_files_get_standard_versions_and_name_their_source(tmp_path: Path) -> No
         assert (match[2] + ".sql", match[3]) == (name.split("_", 1)[1], fingerprint(body))
 
 
-def test_a_full_disk_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_text = Path.write_text
 
     def write_half(path: Path, text: str, **options: Any) -> int:

@@ -1,4 +1,6 @@
-"""Repeatable sections: a changed variable results in a new version, and so do uninstall and reinstall."""
+"""Repeatable sections: a changed variable results in a new version, and so do uninstall and
+reinstall.
+"""
 
 import shutil
 from pathlib import Path
@@ -40,13 +42,17 @@ CHANGES: list[tuple[str, Any, list[str]]] = [
 ]
 
 
-def compared(out: Path, *, reinstall: bool = False, sql_dir: Path | None = None, **variables: Any) -> FolderComparison:
+def compared(
+    out: Path, *, reinstall: bool = False, sql_dir: Path | None = None, **variables: Any
+) -> FolderComparison:
     """Compare a folder with the packaged sources."""
     sources = load_sources(sql_dir)
     return compare_folder(sources, render_sources(sources, variables), out, reinstall=reinstall)
 
 
-def render(out: Path, *, reinstall: bool = False, sql_dir: Path | None = None, **variables: Any) -> list[str]:
+def render(
+    out: Path, *, reinstall: bool = False, sql_dir: Path | None = None, **variables: Any
+) -> list[str]:
     """Render into a folder; returns the names of the new files."""
     comparison = compared(out, reinstall=reinstall, sql_dir=sql_dir, **variables)
     write(comparison, out)
@@ -117,7 +123,9 @@ def test_a_new_version_sorts_after_the_newest_migration_of_a_project(tmp_path: P
     assert new > "20991231235999_later.sql" > max(first)
 
 
-def test_a_change_outside_repeatable_sections_makes_a_file_outdated(tmp_path: Path, root: Path) -> None:
+def test_a_change_outside_repeatable_sections_makes_a_file_outdated(
+    tmp_path: Path, root: Path
+) -> None:
     sql = Path(shutil.copytree(root / "sql", tmp_path / "sql"))
     out = tmp_path / "out"
     names = render(out, sql_dir=sql)
@@ -199,7 +207,9 @@ def test_after_an_uninstall_only_reinstall_renders(tmp_path: Path) -> None:
     assert second.file_name > max(again)
 
 
-def test_uninstall_needs_rendered_sources_and_an_uninstall_source(tmp_path: Path, root: Path) -> None:
+def test_uninstall_needs_rendered_sources_and_an_uninstall_source(
+    tmp_path: Path, root: Path
+) -> None:
     with pytest.raises(ConfigError, match="nothing to uninstall"):
         uninstall(tmp_path)
     sql = Path(shutil.copytree(root / "sql", tmp_path / "sql"))

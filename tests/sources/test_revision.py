@@ -9,7 +9,14 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.sources import revision
 from tests.checkout import program
 
-SETTINGS = ("-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main")
+SETTINGS = (
+    "-c",
+    "user.name=test",
+    "-c",
+    "user.email=test@example.com",
+    "-c",
+    "init.defaultBranch=main",
+)
 
 
 @pytest.fixture
@@ -19,7 +26,9 @@ def repository(tmp_path: Path) -> Path:
 
 
 def git(folder: Path, *words: str) -> None:
-    subprocess.run([program("git"), "-C", str(folder), *SETTINGS, *words], check=True, capture_output=True)
+    subprocess.run(
+        [program("git"), "-C", str(folder), *SETTINGS, *words], check=True, capture_output=True
+    )
 
 
 def commit(folder: Path) -> None:
@@ -72,7 +81,8 @@ def test_links_are_followed_inside_the_revision_only(repository: Path) -> None:
     (folder / "2_outside.sql").symlink_to("../../outside.sql")
     commit(repository)
     with pytest.raises(
-        ConfigError, match=r"2_outside.sql is a link to .*outside.sql, which is no file of the revision"
+        ConfigError,
+        match=r"2_outside.sql is a link to .*outside.sql, which is no file of the revision",
     ):
         revision.load("HEAD", folder).migrations(folder)
 

@@ -8,7 +8,9 @@ from supabase_jobs.database.connection import Connection
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: a check that raises AssertionError if it is broken, and the names of the faults that break it."""
+    """One rule: a check that raises AssertionError if it is broken, and the names of the faults
+    that break it.
+    """
 
     name: str
     check: Callable[[Connection], None]

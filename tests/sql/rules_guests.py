@@ -41,7 +41,10 @@ def a_guest_creates_itself_only(connection: Connection) -> None:
 TOUCH_ALL = "update public.guest_users set last_seen_at = now()"
 
 
-@rule("guests' update policy of guest rows is true", "guests' update policy of guest rows with check true")
+@rule(
+    "guests' update policy of guest rows is true",
+    "guests' update policy of guest rows with check true",
+)
 def a_guest_touches_its_own_row_only(connection: Connection) -> None:
     assert row_count(connection, guest(GUEST_A), TOUCH_ALL) == 1
     other_id = "update public.guest_users set guest_id = %s"
@@ -51,8 +54,10 @@ def a_guest_touches_its_own_row_only(connection: Connection) -> None:
 @rule("UPDATE of guest_id revoked from anon", "INSERT of last_seen_at revoked from anon")
 def a_guest_upserts_itself(connection: Connection) -> None:
     upsert = (
-        "insert into public.guest_users (guest_id, last_seen_at) values (%s, now()) on conflict (guest_id)"
-        " do update set guest_id = excluded.guest_id, last_seen_at = excluded.last_seen_at returning guest_id"
+        "insert into public.guest_users (guest_id, last_seen_at) values (%s, now()) on conflict"
+        " (guest_id)"
+        " do update set guest_id = excluded.guest_id, last_seen_at = excluded.last_seen_at"
+        " returning guest_id"
     )
     assert sqlstate_of(connection, guest(GUEST_A), upsert, GUEST_A) is None
     assert sqlstate_of(connection, guest(GUEST_A), upsert, GUEST_B) == "42501"
@@ -79,7 +84,11 @@ def a_guest_never_writes_who_it_became(connection: Connection) -> None:
     "DELETE of guest rows granted to users",
 )
 def users_have_no_access_to_guests(connection: Connection) -> None:
-    for statement in ("select 1 from public.guest_users", TOUCH_ALL, "delete from public.guest_users"):
+    for statement in (
+        "select 1 from public.guest_users",
+        TOUCH_ALL,
+        "delete from public.guest_users",
+    ):
         assert sqlstate_of(connection, user(USER_A, header=GUEST_A), statement) == "42501"
 
 
@@ -90,7 +99,10 @@ def users_have_no_access_to_guests(connection: Connection) -> None:
     "EXECUTE of the cleanup of guests revoked from the service",
 )
 def only_the_service_cleans_up(connection: Connection) -> None:
-    for call in ("select * from public.cleanup_old_jobs()", "select * from public.cleanup_inactive_guests()"):
+    for call in (
+        "select * from public.cleanup_old_jobs()",
+        "select * from public.cleanup_inactive_guests()",
+    ):
         assert sqlstate_of(connection, guest(GUEST_A), call) == "42501"
         assert sqlstate_of(connection, user(USER_A), call) == "42501"
         assert sqlstate_of(connection, SERVICE, call) is None
@@ -105,14 +117,25 @@ def a_guest_cannot_migrate(connection: Connection) -> None:
 def a_user_migrates_only_a_guest_whose_id_it_sends(connection: Connection) -> None:
     assert sqlstate_of(connection, user(USER_A, header=GUEST_A), MIGRATE, GUEST_A, USER_A) is None
     assert sqlstate_of(connection, user(USER_A), MIGRATE, GUEST_A, USER_A) == "42501"
-    assert sqlstate_of(connection, user(USER_A, header=GUEST_B), MIGRATE, GUEST_A, USER_A) == "42501"
-    assert sqlstate_of(connection, user(USER_A, header="garbage"), MIGRATE, GUEST_A, USER_A) == "42501"
+    assert (
+        sqlstate_of(connection, user(USER_A, header=GUEST_B), MIGRATE, GUEST_A, USER_A) == "42501"
+    )
+    assert (
+        sqlstate_of(connection, user(USER_A, header="garbage"), MIGRATE, GUEST_A, USER_A) == "42501"
+    )
 
 
 @rule("migration without its ownership check")
 def a_user_migrates_only_to_itself(connection: Connection) -> None:
-    assert sqlstate_of(connection, user(USER_A, header=GUEST_A), MIGRATE, GUEST_A, USER_B) == "42501"
-    assert sqlstate_of(connection, RequestIdentity("authenticated", guest=GUEST_A), MIGRATE, GUEST_A, USER_A) == "42501"
+    assert (
+        sqlstate_of(connection, user(USER_A, header=GUEST_A), MIGRATE, GUEST_A, USER_B) == "42501"
+    )
+    assert (
+        sqlstate_of(
+            connection, RequestIdentity("authenticated", guest=GUEST_A), MIGRATE, GUEST_A, USER_A
+        )
+        == "42501"
+    )
 
 
 @rule("EXECUTE of the migration's body revoked from the service")

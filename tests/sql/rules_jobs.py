@@ -38,7 +38,17 @@ def without_a_header_nothing_is_seen(connection: Connection) -> None:
 
 @rule("header cast to uuid in SQL without validation")
 def garbage_in_the_header_is_nobody(connection: Connection) -> None:
-    for garbage in ("garbage", "", "null", "{}", str(GUEST_A)[:-1], f"{{{GUEST_A}}}", GUEST_A.hex, f" {GUEST_A}", "🦊"):
+    for garbage in (
+        "garbage",
+        "",
+        "null",
+        "{}",
+        str(GUEST_A)[:-1],
+        f"{{{GUEST_A}}}",
+        GUEST_A.hex,
+        f" {GUEST_A}",
+        "🦊",
+    ):
         try:
             assert visible_jobs(connection, guest(garbage)) == set(), garbage
         except psycopg.Error as error:
@@ -70,7 +80,11 @@ def a_user_without_subject_sees_nothing(connection: Connection) -> None:
     assert visible_jobs(connection, RequestIdentity("authenticated", guest=GUEST_A)) == set()
 
 
-@rule("DELETE revoked from the service", "UPDATE revoked from the service", "SELECT revoked from the service")
+@rule(
+    "DELETE revoked from the service",
+    "UPDATE revoked from the service",
+    "SELECT revoked from the service",
+)
 def the_service_sees_and_changes_everything(connection: Connection) -> None:
     assert visible_jobs(connection, SERVICE) == set(JOBS.values())
     assert row_count(connection, SERVICE, "update public.async_jobs set progress = 9") == 4
@@ -85,7 +99,11 @@ def the_service_has_policies_where_it_has_no_bypassrls(connection: Connection) -
     ).fetchone() == (2,)
 
 
-@rule("guests' insert policy with check true", "guests create jobs without a guest", "guests create jobs of any guest")
+@rule(
+    "guests' insert policy with check true",
+    "guests create jobs without a guest",
+    "guests create jobs of any guest",
+)
 def a_guest_inserts_in_its_own_name_only(connection: Connection) -> None:
     assert sqlstate_of(connection, guest(GUEST_A), INSERT, GUEST_A, None) is None
     assert sqlstate_of(connection, guest(GUEST_A), INSERT, GUEST_B, None) == "42501"
@@ -104,7 +122,11 @@ def a_user_inserts_in_its_own_name_only(connection: Connection) -> None:
     assert sqlstate_of(connection, user(USER_A, header=GUEST_A), INSERT, GUEST_A, None) == "42501"
 
 
-@rule("A constraint dropped for an import", "the owner constraint weakened", "constraint: at most one owner")
+@rule(
+    "A constraint dropped for an import",
+    "the owner constraint weakened",
+    "constraint: at most one owner",
+)
 def a_job_has_exactly_one_owner(connection: Connection) -> None:
     assert sqlstate_of(connection, guest(GUEST_A), INSERT, GUEST_A, USER_A) == "23514"
     assert sqlstate_of(connection, user(USER_A), INSERT, GUEST_A, USER_A) == "23514"
@@ -138,7 +160,10 @@ def a_user_updates_its_own_jobs_only(connection: Connection) -> None:
 @rule("users' update policy with check true")
 def a_user_cannot_give_its_jobs_away(connection: Connection) -> None:
     assert sqlstate_of(connection, user(USER_A), TAKE_OVER_ALL, None, USER_B) == "42501"
-    assert sqlstate_of(connection, user(USER_A, header=GUEST_A), TAKE_OVER_ALL, GUEST_A, None) == "42501"
+    assert (
+        sqlstate_of(connection, user(USER_A, header=GUEST_A), TAKE_OVER_ALL, GUEST_A, None)
+        == "42501"
+    )
 
 
 @rule("DELETE using true")
@@ -151,7 +176,11 @@ def a_guest_deletes_nothing(connection: Connection) -> None:
     assert sqlstate_of(connection, guest(GUEST_A), "delete from public.async_jobs") == "42501"
 
 
-@rule("TRUNCATE granted to anon and users", "TRUNCATE granted to users", "TRUNCATE revoked from the service")
+@rule(
+    "TRUNCATE granted to anon and users",
+    "TRUNCATE granted to users",
+    "TRUNCATE revoked from the service",
+)
 def nobody_but_the_service_truncates(connection: Connection) -> None:
     for caller in (guest(GUEST_A), user(USER_A)):
         assert sqlstate_of(connection, caller, "truncate public.async_jobs") == "42501"

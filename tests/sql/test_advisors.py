@@ -1,4 +1,6 @@
-"""Supabase's advisors and linter report nothing on these migrations; `verify` finds the same faults as they do."""
+"""Supabase's advisors and linter report nothing on these migrations; `verify` finds the same faults
+as they do.
+"""
 
 import json
 from collections.abc import Callable
@@ -79,6 +81,7 @@ def test_linter_reports_nothing(make_database: Make, supabase: SupabaseCli, tmp_
     assert ran.code == 0, ran.out + ran.err
     with psycopg.connect(database.url, autocommit=True) as connection:
         connection.execute(
-            "create function public.broken() returns int language plpgsql as $$ begin return nothing; end $$"
+            "create function public.broken() returns int language plpgsql as $$ begin return"
+            " nothing; end $$"
         )
     assert supabase(*lint, url=database.url, cwd=tmp_path).code == 1

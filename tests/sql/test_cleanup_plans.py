@@ -22,7 +22,8 @@ def fetched(connection: Connection, table: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("table", "function"), [("async_jobs", "cleanup_old_jobs"), ("guest_users", "cleanup_inactive_guests")]
+    ("table", "function"),
+    [("async_jobs", "cleanup_old_jobs"), ("guest_users", "cleanup_inactive_guests")],
 )
 def test_a_bounded_call_reads_few_more_rows_than_it_deletes(
     make_database: Make, each_major: int, table: str, function: str
@@ -40,7 +41,9 @@ def test_a_bounded_call_reads_few_more_rows_than_it_deletes(
 
 
 def test_a_generic_plan_deletes_guests_with_many_jobs_in_linear_time(make_database: Make) -> None:
-    """A generic plan does not know the number of locked jobs; a search for each of them in an array would take 10 s."""
+    """A generic plan does not know the number of locked jobs; a search for each of them in an array
+    would take 10 s.
+    """
     database = make_database("applied")
     with psycopg.connect(database.superuser_url) as connection:
         inactive(connection, 200)
@@ -53,5 +56,7 @@ def test_a_generic_plan_deletes_guests_with_many_jobs_in_linear_time(make_databa
     with psycopg.connect(database.url) as connection:
         connection.execute("set plan_cache_mode = force_generic_plan")
         connection.execute("set statement_timeout = '5s'")
-        deleted = connection.execute("select deleted_count from public.cleanup_inactive_guests(30, 1000)").fetchone()
+        deleted = connection.execute(
+            "select deleted_count from public.cleanup_inactive_guests(30, 1000)"
+        ).fetchone()
         assert deleted == (200,)

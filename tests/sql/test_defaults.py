@@ -33,7 +33,11 @@ def test_database_settings_change_no_result_and_unsafe_ones_are_reported(
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         for name, value in settings.items():
-            parts = sql.Identifier(database.name), sql.SQL(".").join(map(sql.Identifier, name.split("."))), value
+            parts = (
+                sql.Identifier(database.name),
+                sql.SQL(".").join(map(sql.Identifier, name.split("."))),
+                value,
+            )
             connection.execute(sql.SQL("alter database {} set {} = {}").format(*parts))
     with psycopg.connect(database.url, autocommit=True) as connection:
         assert current(connection, settings) == settings
@@ -41,24 +45,33 @@ def test_database_settings_change_no_result_and_unsafe_ones_are_reported(
         assert current(connection, settings) == settings
     assert {case.area for case in result.cases} == set(AREAS)
     expected = settings if settings is UNSAFE else ()
-    assert {f.id for f in result.findings} == {f"structure:lint:unsafe_setting:database:{name}" for name in expected}
+    assert {f.id for f in result.findings} == {
+        f"structure:lint:unsafe_setting:database:{name}" for name in expected
+    }
 
 
 def current(connection: Connection, settings: dict[str, str]) -> dict[str, str]:
     """The values of the settings in this session."""
     names = list(settings)
-    row = connection.execute("select array_agg(current_setting(n)) from unnest(%s::text[]) n", (names,)).fetchone()
+    row = connection.execute(
+        "select array_agg(current_setting(n)) from unnest(%s::text[]) n", (names,)
+    ).fetchone()
     return dict(zip(names, row[0] if row else (), strict=True))
 
 
-@pytest.mark.parametrize(("name", "value"), [("request.jwt.claim.sub", "somebody"), ("role", "postgres")])
-def test_settings_of_a_sign_up_trigger_cause_no_finding(make_database: Make, name: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"), [("request.jwt.claim.sub", "somebody"), ("role", "postgres")]
+)
+def test_settings_of_a_sign_up_trigger_cause_no_finding(
+    make_database: Make, name: str, value: str
+) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute(
             "create function public.greet() returns trigger language plpgsql as"
             f" $$ begin perform set_config('{name}', '{value}', true); return new; end $$;"
-            "create trigger greet after insert on auth.users for each row execute function public.greet()".encode()
+            "create trigger greet after insert on auth.users for each row execute function"
+            " public.greet()".encode()
         )
     with psycopg.connect(database.url, autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS)

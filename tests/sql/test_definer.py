@@ -21,9 +21,16 @@ PATH = "perform set_config('search_path', 'pg_catalog, pg_temp', true);"
 def weakened(qualified: str, unqualified: str) -> bytes:
     """migrate_guest_jobs without one of its precautions."""
     source = next(m.text for m in packaged() if m.name == "create_guest_job_functions")
-    body = source[source.index("create function private.migrate_guest_jobs") :].split("\n$$;\n")[0] + "\n$$"
+    body = (
+        source[source.index("create function private.migrate_guest_jobs") :].split("\n$$;\n")[0]
+        + "\n$$"
+    )
     assert qualified in body
-    return body.replace("create function", "create or replace function").replace(qualified, unqualified).encode()
+    return (
+        body.replace("create function", "create or replace function")
+        .replace(qualified, unqualified)
+        .encode()
+    )
 
 
 def shadowing(kind: str) -> bytes:
@@ -41,7 +48,8 @@ def caught(connection: Connection, kind: str) -> set[str]:
         connection.execute("set local role authenticated")
         connection.execute("set local search_path = public, pg_catalog")
         connection.execute(
-            "select set_config('request.jwt.claims', %s, true), set_config('request.headers', %s, true)",
+            "select set_config('request.jwt.claims', %s, true), set_config('request.headers', %s,"
+            " true)",
             (f'{{"sub": "{USER_A}"}}', f'{{"x-guest-id": "{GUEST_A}"}}'),
         )
         connection.execute(shadowing(kind))
@@ -51,7 +59,9 @@ def caught(connection: Connection, kind: str) -> set[str]:
         except psycopg.Error as error:
             raise AssertionError(f"{kind}: {error}") from error
         connection.execute("reset role")
-        return {who for (who,) in connection.execute("select who::pg_catalog.text from public.caught")}
+        return {
+            who for (who,) in connection.execute("select who::pg_catalog.text from public.caught")
+        }
 
 
 def prepare(connection: Connection) -> None:
@@ -116,14 +126,17 @@ def test_sign_up_trigger_migrates_the_jobs(make_database: Make, each_major: int)
         new = "insert into auth.users (id, raw_user_meta_data) values (gen_random_uuid(), %s)"
         connection.execute(new, (f'{{"guest_id": "{GUEST_A}"}}',))
         connection.execute("reset session authorization")
-        moved = connection.execute("select count(*) from public.async_jobs where guest_id = %s", (GUEST_A,))
+        moved = connection.execute(
+            "select count(*) from public.async_jobs where guest_id = %s", (GUEST_A,)
+        )
         assert moved.fetchone() == (0,)
 
 
 def test_insecure_definer_wrapper_still_needs_both_identities(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     rolled_back.execute(
-        "create function public.careless(g uuid, u uuid) returns integer language sql security definer"
+        "create function public.careless(g uuid, u uuid) returns integer language sql security"
+        " definer"
         " as 'select migrated_count from public.migrate_guest_jobs(g, u)'"
     )
     for caller in (user(USER_A), user(USER_A, header="garbage")):

@@ -1,4 +1,6 @@
-"""migrate_guest_jobs, cleanup_old_jobs and cleanup_inactive_guests: results, errors, and unchanged rows."""
+"""migrate_guest_jobs, cleanup_old_jobs and cleanup_inactive_guests: results, errors, and unchanged
+rows.
+"""
 
 import threading
 import uuid
@@ -33,14 +35,17 @@ def sqlstate(connection: Connection, statement: str, *values: object) -> str | N
 def migration_of(connection: Connection, guest: uuid.UUID) -> Any:
     """(user, time) of the migration of a guest."""
     return connection.execute(
-        "select migrated_to_user_id, migrated_at from public.guest_users where guest_id = %s", (guest,)
+        "select migrated_to_user_id, migrated_at from public.guest_users where guest_id = %s",
+        (guest,),
     ).fetchone()
 
 
 def test_migrate_moves_jobs_and_marks_guest(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     assert one(rolled_back, MIGRATE, GUEST_A, USER_A) == 1
-    owners = rolled_back.execute("select guest_id, user_id from public.async_jobs where id = %s", (JOBS[GUEST_A],))
+    owners = rolled_back.execute(
+        "select guest_id, user_id from public.async_jobs where id = %s", (JOBS[GUEST_A],)
+    )
     assert owners.fetchone() == (None, USER_A)
     assert migration_of(rolled_back, GUEST_A)[0] == USER_A
     assert migration_of(rolled_back, GUEST_B) == (None, None)
@@ -49,7 +54,9 @@ def test_migrate_moves_jobs_and_marks_guest(rolled_back: Connection) -> None:
 def test_repeated_migrate_changes_nothing(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     one(rolled_back, MIGRATE, GUEST_A, USER_A)
-    rolled_back.execute("update public.guest_users set migrated_at = '2020-01-01' where guest_id = %s", (GUEST_A,))
+    rolled_back.execute(
+        "update public.guest_users set migrated_at = '2020-01-01' where guest_id = %s", (GUEST_A,)
+    )
     before = migration_of(rolled_back, GUEST_A)
     assert one(rolled_back, MIGRATE, GUEST_A, USER_A) == 0
     assert migration_of(rolled_back, GUEST_A) == before
@@ -58,10 +65,14 @@ def test_repeated_migrate_changes_nothing(rolled_back: Connection) -> None:
 def test_migrate_to_another_user_moves_only_newer_jobs(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     one(rolled_back, MIGRATE, GUEST_A, USER_A)
-    rolled_back.execute("insert into public.async_jobs (url, guest_id) values ('https://x.com/3', %s)", (GUEST_A,))
+    rolled_back.execute(
+        "insert into public.async_jobs (url, guest_id) values ('https://x.com/3', %s)", (GUEST_A,)
+    )
     assert one(rolled_back, MIGRATE, GUEST_A, USER_B) == 1
     assert migration_of(rolled_back, GUEST_A)[0] == USER_B
-    assert one(rolled_back, "select count(*) from public.async_jobs where user_id = %s", USER_A) == 2
+    assert (
+        one(rolled_back, "select count(*) from public.async_jobs where user_id = %s", USER_A) == 2
+    )
 
 
 def test_migrate_rejects_invalid_arguments(rolled_back: Connection) -> None:
@@ -74,13 +85,18 @@ def test_migrate_rejects_invalid_arguments(rolled_back: Connection) -> None:
 
 
 @oldest_and_newest
-def test_migrate_waits_for_a_concurrent_insert_and_moves_it(make_database: Make, each_major: int) -> None:
+def test_migrate_waits_for_a_concurrent_insert_and_moves_it(
+    make_database: Make, each_major: int
+) -> None:
     url = make_database("applied", each_major).url
     moved: list[Any] = []
     with psycopg.connect(url) as writer, psycopg.connect(url) as mover:
         insert_fixture_rows(writer)
         writer.commit()
-        writer.execute("insert into public.async_jobs (url, guest_id) values ('https://x.com/late', %s)", (GUEST_A,))
+        writer.execute(
+            "insert into public.async_jobs (url, guest_id) values ('https://x.com/late', %s)",
+            (GUEST_A,),
+        )
 
         def move() -> None:
             moved.append(one(mover, MIGRATE, GUEST_A, USER_A))
@@ -143,7 +159,9 @@ def test_cleanup_of_zero_days_deletes_all_finished_jobs(rolled_back: Connection)
 
 @pytest.mark.parametrize("function", [CLEANUP, CLEANUP_GUESTS], ids=["jobs", "guests"])
 @pytest.mark.parametrize("arguments", ["null", "-1", "7, 0", "7, -5"])
-def test_cleanup_rejects_invalid_arguments(rolled_back: Connection, function: str, arguments: str) -> None:
+def test_cleanup_rejects_invalid_arguments(
+    rolled_back: Connection, function: str, arguments: str
+) -> None:
     assert sqlstate(rolled_back, function.format(arguments)) == "22023"
 
 
@@ -169,7 +187,8 @@ def old_guest(connection: Connection, days: int) -> uuid.UUID:
     """Insert a guest that was not seen for `days` days."""
     guest: uuid.UUID = one(
         connection,
-        "insert into public.guest_users (last_seen_at) values (now() - make_interval(days => %s)) returning guest_id",
+        "insert into public.guest_users (last_seen_at) values (now() - make_interval(days => %s))"
+        " returning guest_id",
         days,
     )
     return guest
@@ -200,16 +219,24 @@ def test_inactive_guests_are_deleted_with_their_finished_jobs(rolled_back: Conne
 
 def test_zero_days_include_infinite_timestamps(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
-    rolled_back.execute("update public.async_jobs set status = 'completed' where guest_id = %s", (GUEST_A,))
+    rolled_back.execute(
+        "update public.async_jobs set status = 'completed' where guest_id = %s", (GUEST_A,)
+    )
     rolled_back.execute("alter table public.async_jobs disable trigger user")
-    rolled_back.execute("update public.async_jobs set updated_at = 'infinity' where guest_id = %s", (GUEST_A,))
-    rolled_back.execute("update public.guest_users set last_seen_at = 'infinity' where guest_id = %s", (GUEST_A,))
+    rolled_back.execute(
+        "update public.async_jobs set updated_at = 'infinity' where guest_id = %s", (GUEST_A,)
+    )
+    rolled_back.execute(
+        "update public.guest_users set last_seen_at = 'infinity' where guest_id = %s", (GUEST_A,)
+    )
     assert one(rolled_back, CLEANUP.format("")) == 0
     assert one(rolled_back, CLEANUP.format("0")) == 1
     assert one(rolled_back, CLEANUP_GUESTS.format("0")) == 1
 
 
-def test_job_at_the_limit_is_kept_and_one_microsecond_older_deleted(rolled_back: Connection) -> None:
+def test_job_at_the_limit_is_kept_and_one_microsecond_older_deleted(
+    rolled_back: Connection,
+) -> None:
     insert_fixture_rows(rolled_back)
     kept, gone = finished(rolled_back, 7, 7)
     rolled_back.execute("alter table public.async_jobs disable trigger user")
@@ -220,7 +247,9 @@ def test_job_at_the_limit_is_kept_and_one_microsecond_older_deleted(rolled_back:
 
 
 @oldest_and_newest
-def test_guest_with_a_concurrently_requeued_job_is_kept(make_database: Make, each_major: int) -> None:
+def test_guest_with_a_concurrently_requeued_job_is_kept(
+    make_database: Make, each_major: int
+) -> None:
     """A worker has requeued an old failed job and not committed yet."""
     url = make_database("applied", each_major).url
     with psycopg.connect(url) as worker, psycopg.connect(url) as cleaner:
@@ -229,13 +258,19 @@ def test_guest_with_a_concurrently_requeued_job_is_kept(make_database: Make, eac
         other = old_guest(worker, 60)
         job_of(worker, guest, "failed", 60)
         worker.commit()
-        worker.execute("update public.async_jobs set status = 'queued' where guest_id = %s", (guest,))
+        worker.execute(
+            "update public.async_jobs set status = 'queued' where guest_id = %s", (guest,)
+        )
         cleaner.execute("set statement_timeout = '5s'")
         assert one(cleaner, CLEANUP_GUESTS.format("")) == 1
         cleaner.commit()
         worker.commit()
-        assert one(worker, "select count(*) from public.guest_users where guest_id = %s", guest) == 1
-        assert one(worker, "select count(*) from public.guest_users where guest_id = %s", other) == 0
+        assert (
+            one(worker, "select count(*) from public.guest_users where guest_id = %s", guest) == 1
+        )
+        assert (
+            one(worker, "select count(*) from public.guest_users where guest_id = %s", other) == 0
+        )
         assert one(worker, "select count(*) from public.async_jobs where guest_id = %s", guest) == 1
 
 
@@ -245,9 +280,13 @@ def test_guests_are_deleted_longest_unseen_first(rolled_back: Connection) -> Non
     assert one(rolled_back, "select guest_id from public.guest_users") == young
 
 
-def test_cleanup_of_zero_days_deletes_all_guests_without_active_jobs(rolled_back: Connection) -> None:
+def test_cleanup_of_zero_days_deletes_all_guests_without_active_jobs(
+    rolled_back: Connection,
+) -> None:
     insert_fixture_rows(rolled_back)
-    rolled_back.execute("update public.async_jobs set status = 'completed' where guest_id = %s", (GUEST_A,))
+    rolled_back.execute(
+        "update public.async_jobs set status = 'completed' where guest_id = %s", (GUEST_A,)
+    )
     assert one(rolled_back, CLEANUP_GUESTS.format("0")) == 1
     assert one(rolled_back, "select guest_id from public.guest_users") == GUEST_B
 
@@ -281,7 +320,9 @@ create view public.async_jobs as select * from public.real_jobs where public.pau
 
 @pytest.mark.parametrize("naive", [False, True], ids=["packaged", "naive"])
 @oldest_and_newest
-def test_guest_with_a_concurrently_inserted_job_is_kept(make_database: Make, each_major: int, naive: bool) -> None:
+def test_guest_with_a_concurrently_inserted_job_is_kept(
+    make_database: Make, each_major: int, naive: bool
+) -> None:
     """The job is committed after the first snapshot of the cleanup and before it locks the guest."""
     url = make_database("applied", each_major).url
     deleted: list[Any] = []
@@ -307,7 +348,10 @@ def test_guest_with_a_concurrently_inserted_job_is_kept(make_database: Make, eac
         while not one(watcher, waiting):
             thread.join(0.02)
             assert thread.is_alive()
-        guest.execute("insert into public.real_jobs (url, guest_id) values ('https://x.com/6', %s)", (inactive,))
+        guest.execute(
+            "insert into public.real_jobs (url, guest_id) values ('https://x.com/6', %s)",
+            (inactive,),
+        )
         guest.commit()
         thread.join(10)
         kept = one(watcher, "select count(*) from public.guest_users where guest_id = %s", inactive)

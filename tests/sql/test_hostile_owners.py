@@ -1,4 +1,6 @@
-"""What a guest or user writes into its own rows stops neither the queue nor the workers nor the cleanup."""
+"""What a guest or user writes into its own rows stops neither the queue nor the workers nor the
+cleanup.
+"""
 
 import json
 import uuid
@@ -43,12 +45,15 @@ def insert(owner: RequestIdentity, columns: str) -> str:
     column = "guest_id" if owner.role == "anon" else "user_id"
     marks = ", ".join(["%s"] * (columns.count(",") + 1))
     return (
-        f"insert into public.async_jobs (url, {column}, {columns}) values ('u', '{owner_id(owner)}', {marks})"
+        f"insert into public.async_jobs (url, {column}, {columns}) values ('u',"
+        f" '{owner_id(owner)}', {marks})"
         " returning id"
     )
 
 
-def keep(connection: Connection, owner: RequestIdentity, statement: str, *values: object) -> list[tuple[Any, ...]]:
+def keep(
+    connection: Connection, owner: RequestIdentity, statement: str, *values: object
+) -> list[tuple[Any, ...]]:
     """Run a statement as an owner, and keep its changes."""
     claims = {"role": owner.role} | ({"sub": str(owner.sub)} if owner.sub else {})
     settings = {
@@ -65,7 +70,9 @@ def keep(connection: Connection, owner: RequestIdentity, statement: str, *values
     return rows
 
 
-def refused(connection: Connection, owner: RequestIdentity, statement: str, *values: object) -> str | None:
+def refused(
+    connection: Connection, owner: RequestIdentity, statement: str, *values: object
+) -> str | None:
     """The constraint that refuses a statement of an owner with 23514; None if it succeeds."""
     try:
         with acting_as(connection, owner) as execute:
@@ -92,17 +99,26 @@ def test_an_owner_chooses_no_time(queue: Connection, owner: RequestIdentity, tim
     times = "select (created_at, updated_at) = (now(), now()) from public.async_jobs where id = %s"
     assert value(queue, times, job_id)
     queue.execute("alter table public.async_jobs disable trigger user")
-    queue.execute("update public.async_jobs set created_at = '2020-01-01', updated_at = '2020-01-01'")
+    queue.execute(
+        "update public.async_jobs set created_at = '2020-01-01', updated_at = '2020-01-01'"
+    )
     queue.execute("alter table public.async_jobs enable trigger user")
     keep(
-        queue, owner, "update public.async_jobs set created_at = %s, updated_at = %s where id = %s", time, time, job_id
+        queue,
+        owner,
+        "update public.async_jobs set created_at = %s, updated_at = %s where id = %s",
+        time,
+        time,
+        job_id,
     )
     times = "select (created_at, updated_at) = ('2020-01-01'::timestamptz, now()) from public.async_jobs where id = %s"
     assert value(queue, times, job_id)
 
 
 @each_owner
-def test_jobs_inserted_with_an_old_date_wait_for_their_turn(queue: Connection, owner: RequestIdentity) -> None:
+def test_jobs_inserted_with_an_old_date_wait_for_their_turn(
+    queue: Connection, owner: RequestIdentity
+) -> None:
     queue.execute("update public.async_jobs set created_at = now() - interval '1 minute'")
     column = "guest_id" if owner.role == "anon" else "user_id"
     keep(
@@ -118,11 +134,19 @@ def test_jobs_inserted_with_an_old_date_wait_for_their_turn(queue: Connection, o
 @pytest.mark.parametrize("time", ["infinity", "2999-01-01", "1970-01-01"])
 def test_a_guest_chooses_no_time_of_its_visit(queue: Connection, time: str) -> None:
     new = uuid.uuid4()
-    keep(queue, guest(new), "insert into public.guest_users (guest_id, last_seen_at) values (%s, %s)", new, time)
+    keep(
+        queue,
+        guest(new),
+        "insert into public.guest_users (guest_id, last_seen_at) values (%s, %s)",
+        new,
+        time,
+    )
     times = "select (created_at, last_seen_at) = (now(), now()) from public.guest_users where guest_id = %s"
     assert value(queue, times, new)
     queue.execute("alter table public.guest_users disable trigger user")
-    queue.execute("update public.guest_users set created_at = '2020-01-01', last_seen_at = '2020-01-01'")
+    queue.execute(
+        "update public.guest_users set created_at = '2020-01-01', last_seen_at = '2020-01-01'"
+    )
     queue.execute("alter table public.guest_users enable trigger user")
     keep(queue, guest(new), "update public.guest_users set last_seen_at = %s", time)
     times = "select created_at = '2020-01-01' and last_seen_at = now() from public.guest_users where guest_id = %s"
@@ -141,7 +165,9 @@ def test_the_service_and_the_owner_set_times_on_insert(queue: Connection, caller
     queue.execute("select set_config('role', %s, true)", (caller,))
     new = uuid.uuid4()
     queue.execute(
-        "insert into public.guest_users (guest_id, created_at, last_seen_at) values (%s, 'epoch', 'epoch')", (new,)
+        "insert into public.guest_users (guest_id, created_at, last_seen_at) values (%s, 'epoch',"
+        " 'epoch')",
+        (new,),
     )
     queue.execute(
         "insert into public.async_jobs (id, url, guest_id, created_at, updated_at)"
@@ -150,17 +176,26 @@ def test_the_service_and_the_owner_set_times_on_insert(queue: Connection, caller
     )
     queue.execute("select set_config('role', 'postgres', true)")
     assert value(
-        queue, "select created_at = 'epoch' and last_seen_at = 'epoch' from public.guest_users where guest_id = %s", new
+        queue,
+        "select created_at = 'epoch' and last_seen_at = 'epoch' from public.guest_users where"
+        " guest_id = %s",
+        new,
     )
     assert value(
-        queue, "select created_at = 'epoch' and updated_at = 'epoch' from public.async_jobs where id = %s", new
+        queue,
+        "select created_at = 'epoch' and updated_at = 'epoch' from public.async_jobs where id = %s",
+        new,
     )
 
 
 def test_a_service_role_without_bypassrls_sets_times(queue: Connection) -> None:
-    queue.execute("create role backend in role service_role; grant backend to postgres; set local role backend")
     queue.execute(
-        "insert into public.async_jobs (id, url, user_id, created_at) values (%s, 'u', %s, 'epoch')", (USER_B, USER_B)
+        "create role backend in role service_role; grant backend to postgres; set local role"
+        " backend"
+    )
+    queue.execute(
+        "insert into public.async_jobs (id, url, user_id, created_at) values (%s, 'u', %s, 'epoch')",
+        (USER_B, USER_B),
     )
     queue.execute("update public.guest_users set last_seen_at = 'epoch'")
     queue.execute("set local role postgres")
@@ -180,20 +215,38 @@ def of_size(column: str, size: int) -> object:
 
 @each_owner
 @pytest.mark.parametrize("column", LARGEST)
-def test_an_owner_writes_no_larger_value(queue: Connection, owner: RequestIdentity, column: str) -> None:
-    for statement in (insert(owner, column), f"update public.async_jobs set {column} = %s returning id"):
+def test_an_owner_writes_no_larger_value(
+    queue: Connection, owner: RequestIdentity, column: str
+) -> None:
+    for statement in (
+        insert(owner, column),
+        f"update public.async_jobs set {column} = %s returning id",
+    ):
         assert refused(queue, owner, statement, of_size(column, LARGEST[column])) is None
-        assert refused(queue, owner, statement, of_size(column, LARGEST[column] + 1)) == f"chk_valid_{column}"
+        assert (
+            refused(queue, owner, statement, of_size(column, LARGEST[column] + 1))
+            == f"chk_valid_{column}"
+        )
     size = 8 * KIB * KIB if column == "result" else LARGEST[column]
     assert refused(queue, SERVICE, insert(owner, column), of_size(column, size)) is None
-    assert refused(queue, SERVICE, insert(owner, column), of_size(column, size + 1)) == f"chk_valid_{column}"
+    assert (
+        refused(queue, SERVICE, insert(owner, column), of_size(column, size + 1))
+        == f"chk_valid_{column}"
+    )
 
 
 @each_owner
-def test_an_owner_keeps_a_larger_result_of_the_service(queue: Connection, owner: RequestIdentity) -> None:
+def test_an_owner_keeps_a_larger_result_of_the_service(
+    queue: Connection, owner: RequestIdentity
+) -> None:
     """Also when the client sends the whole row."""
-    queue.execute("update public.async_jobs set result = to_jsonb(repeat('x', 8000000)), progress = 7")
-    assert refused(queue, owner, "update public.async_jobs set status = 'cancelled', result = result") is None
+    queue.execute(
+        "update public.async_jobs set result = to_jsonb(repeat('x', 8000000)), progress = 7"
+    )
+    assert (
+        refused(queue, owner, "update public.async_jobs set status = 'cancelled', result = result")
+        is None
+    )
     changed = "update public.async_jobs set result = to_jsonb(repeat('x', 8000001))"
     assert refused(queue, owner, changed) == "chk_valid_result"
 
@@ -202,20 +255,31 @@ def test_an_owner_keeps_a_larger_result_of_the_service(queue: Connection, owner:
 @pytest.mark.parametrize("column", ["metadata", "result"])
 def test_the_densest_value_has_room(queue: Connection, owner: RequestIdentity, column: str) -> None:
     """The limit holds for the text; as jsonb this array takes four times as many bytes."""
-    for text, element in (("[0%s]", ", 0"), ("[[0]%s]", ", [0]"), ("[[]%s]", ", []"), ('["", 0%s]', ', "", 0')):
+    for text, element in (
+        ("[0%s]", ", 0"),
+        ("[[0]%s]", ", [0]"),
+        ("[[]%s]", ", []"),
+        ('["", 0%s]', ', "", 0'),
+    ):
         count = (64 * KIB - len(text % "")) // len(element)
         assert refused(queue, owner, insert(owner, column), text % (element * count)) is None
-        assert refused(queue, owner, insert(owner, column), text % (element * (count + 2))) == f"chk_valid_{column}"
+        assert (
+            refused(queue, owner, insert(owner, column), text % (element * (count + 2)))
+            == f"chk_valid_{column}"
+        )
 
 
 @each_owner
 def test_the_size_is_that_of_the_text(queue: Connection, owner: RequestIdentity) -> None:
     """1e300 has 5 bytes in the request and 301 in the text; a character may have several bytes."""
-    assert refused(queue, owner, insert(owner, "metadata"), "[" + "1e300," * 300 + "0]") == "chk_valid_metadata"
-    assert refused(queue, owner, insert(owner, "error"), "ä" * (8 * KIB + 1)) == "chk_valid_error"
-    assert refused(queue, owner, insert(owner, "metadata"), json.dumps("ä" * (32 * KIB), ensure_ascii=False)) == (
-        "chk_valid_metadata"
+    assert (
+        refused(queue, owner, insert(owner, "metadata"), "[" + "1e300," * 300 + "0]")
+        == "chk_valid_metadata"
     )
+    assert refused(queue, owner, insert(owner, "error"), "ä" * (8 * KIB + 1)) == "chk_valid_error"
+    assert refused(
+        queue, owner, insert(owner, "metadata"), json.dumps("ä" * (32 * KIB), ensure_ascii=False)
+    ) == ("chk_valid_metadata")
 
 
 @each_owner
@@ -245,7 +309,9 @@ def test_the_largest_metadata_is_claimed_reported_requeued_and_completed(
 
 
 @each_owner
-def test_the_keys_of_workers_give_an_owner_2_kib_at_most(queue: Connection, owner: RequestIdentity) -> None:
+def test_the_keys_of_workers_give_an_owner_2_kib_at_most(
+    queue: Connection, owner: RequestIdentity
+) -> None:
     metadata = {"k": "x" * (64 * KIB - len('{"k": ""}')), "server_id": "x" * 3000}
     assert refused(queue, owner, insert(owner, "metadata"), Jsonb(metadata)) == "chk_valid_metadata"
     metadata["server_id"] = "x" * 2000
@@ -253,12 +319,15 @@ def test_the_keys_of_workers_give_an_owner_2_kib_at_most(queue: Connection, owne
 
 
 @each_owner
-def test_results_and_errors_of_owners_are_not_given_to_workers(queue: Connection, owner: RequestIdentity) -> None:
+def test_results_and_errors_of_owners_are_not_given_to_workers(
+    queue: Connection, owner: RequestIdentity
+) -> None:
     job_id = JOBS[owner_id(owner)]
     keep(
         queue,
         owner,
-        "update public.async_jobs set result = to_jsonb(repeat('x', 65000)), error = repeat('x', 16000) where id = %s",
+        "update public.async_jobs set result = to_jsonb(repeat('x', 65000)), error = repeat('x',"
+        " 16000) where id = %s",
         job_id,
     )
     rows = queue.execute("select id, result, error from public.claim_jobs('w', 10)").fetchall()
@@ -286,10 +355,13 @@ EXPENSIVE = {
 
 @pytest.fixture(params=EXPENSIVE)
 def expensive(queue: Connection, request: pytest.FixtureRequest) -> Connection:
-    """The queue next to a table with a value that is expensive to check, and one second for each statement."""
+    """The queue next to a table with a value that is expensive to check, and one second for each
+    statement.
+    """
     queue.execute(
         "create temporary table expensive as"
-        f" select jsonb_build_object('a', ('[' || repeat({EXPENSIVE[request.param]}) || '1]')::jsonb) as v".encode()
+        f" select jsonb_build_object('a', ('[' || repeat({EXPENSIVE[request.param]}) ||"
+        " '1]')::jsonb) as v".encode()
     )
     queue.execute("grant select on expensive to public")
     queue.execute("set local statement_timeout = '1s'")
@@ -298,7 +370,9 @@ def expensive(queue: Connection, request: pytest.FixtureRequest) -> Connection:
 
 @each_owner
 @pytest.mark.parametrize("column", ["metadata", "result"])
-def test_an_expensive_value_is_refused_at_once(expensive: Connection, owner: RequestIdentity, column: str) -> None:
+def test_an_expensive_value_is_refused_at_once(
+    expensive: Connection, owner: RequestIdentity, column: str
+) -> None:
     """As text the values have up to 1.2 GB."""
     update = f"update public.async_jobs set {column} = (select v from pg_temp.expensive)"
     assert refused(expensive, owner, update) == f"chk_valid_{column}"
@@ -306,16 +380,21 @@ def test_an_expensive_value_is_refused_at_once(expensive: Connection, owner: Req
 
 def test_the_largest_object_is_refused(queue: Connection) -> None:
     """PostgreSQL raises 54000 for an array with such an object."""
-    assert not value(queue, "select private.is_valid_metadata(jsonb_build_object('k', repeat('x', 268435440)))")
+    assert not value(
+        queue, "select private.is_valid_metadata(jsonb_build_object('k', repeat('x', 268435440)))"
+    )
 
 
 def test_an_expensive_row_fails_alone(expensive: Connection) -> None:
     """A row that is older than the constraints."""
     bad = JOBS[GUEST_A]
     for column in ("metadata", "result"):
-        expensive.execute(f"alter table public.async_jobs drop constraint chk_valid_{column}".encode())
+        expensive.execute(
+            f"alter table public.async_jobs drop constraint chk_valid_{column}".encode()
+        )
     expensive.execute(
-        "update public.async_jobs set metadata = v, result = v from pg_temp.expensive where id = %s", (bad,)
+        "update public.async_jobs set metadata = v, result = v from pg_temp.expensive where id = %s",
+        (bad,),
     )
     constrain(expensive)
     assert {job_id for job_id, _ in claim(expensive, limit=10)} == set(JOBS.values()) - {bad}
@@ -334,7 +413,9 @@ create trigger be_slow before update on public.async_jobs for each row execute f
 
 
 @each_owner
-def test_slow_jobs_of_an_owner_do_not_stop_requeue_stale_jobs(queue: Connection, owner: RequestIdentity) -> None:
+def test_slow_jobs_of_an_owner_do_not_stop_requeue_stale_jobs(
+    queue: Connection, owner: RequestIdentity
+) -> None:
     """A timeout would undo every call."""
     queue.execute("delete from public.async_jobs")
     column = "guest_id" if owner.role == "anon" else "user_id"
@@ -343,14 +424,17 @@ def test_slow_jobs_of_an_owner_do_not_stop_requeue_stale_jobs(queue: Connection,
         " select n, %s, 'processing' from generate_series(1, 70) as n"
     )
     keep(queue, owner, processing, owner_id(owner))
-    queue.execute("update public.async_jobs set created_at = now() + url::integer * interval '1 ms'")
+    queue.execute(
+        "update public.async_jobs set created_at = now() + url::integer * interval '1 ms'"
+    )
     queue.execute(SLOW.encode())
     queue.execute("set local statement_timeout = '1s'")
     for requeued in (50, 20, 0):
         assert queue.execute(REQUEUE.encode(), ("0", 3, None)).fetchone() == (requeued, 0)
     queue.execute(
         "set local statement_timeout = 0; alter table public.async_jobs disable trigger be_slow;"
-        " update public.async_jobs set status = 'processing'; alter table public.async_jobs enable trigger be_slow"
+        " update public.async_jobs set status = 'processing'; alter table public.async_jobs enable"
+        " trigger be_slow"
     )
     assert queue.execute(REQUEUE.encode(), ("0", 1, None)).fetchone() == (0, 70)
 
@@ -387,10 +471,17 @@ READABLE = [
 
 @each_owner
 @pytest.mark.parametrize("column", ["metadata", "result"])
-def test_json_that_workers_cannot_parse_is_refused(queue: Connection, owner: RequestIdentity, column: str) -> None:
-    for statement in (insert(owner, column), f"update public.async_jobs set {column} = %s returning id"):
+def test_json_that_workers_cannot_parse_is_refused(
+    queue: Connection, owner: RequestIdentity, column: str
+) -> None:
+    for statement in (
+        insert(owner, column),
+        f"update public.async_jobs set {column} = %s returning id",
+    ):
         for text in UNREADABLE:
-            assert refused(queue, owner, statement, f'{{"a": {text}}}') == f"chk_valid_{column}", text
+            assert refused(queue, owner, statement, f'{{"a": {text}}}') == f"chk_valid_{column}", (
+                text
+            )
             assert refused(queue, owner, statement, f"[[{text}]]") == f"chk_valid_{column}", text
         for text in READABLE:
             assert refused(queue, owner, statement, f'{{"a": {text}}}') is None, text
@@ -404,7 +495,9 @@ def test_everything_that_is_accepted_can_be_parsed(queue: Connection) -> None:
         json.loads(value(queue, "select '1e5000'::jsonb::text"))
 
 
-BAD_METADATA = [f'{{"a": {text}}}' for text in (UNREADABLE[0], UNREADABLE[-2], '"' + "x" * 70000 + '"')]
+BAD_METADATA = [
+    f'{{"a": {text}}}' for text in (UNREADABLE[0], UNREADABLE[-2], '"' + "x" * 70000 + '"')
+]
 
 
 @pytest.fixture
@@ -425,10 +518,14 @@ def constrain(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("metadata", BAD_METADATA, ids=["number", "depth", "size"])
-def test_a_job_that_cannot_be_handed_out_fails_alone(unconstrained: Connection, metadata: str) -> None:
+def test_a_job_that_cannot_be_handed_out_fails_alone(
+    unconstrained: Connection, metadata: str
+) -> None:
     """A row that is older than the constraints."""
     bad = JOBS[GUEST_A]
-    unconstrained.execute("update public.async_jobs set metadata = %s where id = %s", (metadata, bad))
+    unconstrained.execute(
+        "update public.async_jobs set metadata = %s where id = %s", (metadata, bad)
+    )
     constrain(unconstrained)
     claimed = claim(unconstrained, limit=10)
     assert {job_id for job_id, _ in claimed} == set(JOBS.values()) - {bad}
@@ -439,23 +536,30 @@ def test_a_job_that_cannot_be_handed_out_fails_alone(unconstrained: Connection, 
     assert value(unconstrained, "select public.complete_jobs('w1', %s)", Jsonb(jobs)) == 3
 
 
-def test_a_claim_starts_at_the_beginning_after_one_whose_job_failed(unconstrained: Connection) -> None:
+def test_a_claim_starts_at_the_beginning_after_one_whose_job_failed(
+    unconstrained: Connection,
+) -> None:
     first, second = JOBS[USER_A], JOBS[GUEST_A]
     oldest = "update public.async_jobs set created_at = '2020-01-01', metadata = %s where id = %s"
     unconstrained.execute(oldest.encode(), (BAD_METADATA[0], first))
     constrain(unconstrained)
     assert claim(unconstrained) == []
-    unconstrained.execute("update public.async_jobs set created_at = '2019-01-01' where id = %s", (second,))
+    unconstrained.execute(
+        "update public.async_jobs set created_at = '2019-01-01' where id = %s", (second,)
+    )
     assert [job_id for job_id, _ in claim(unconstrained)] == [second]
 
 
 @pytest.mark.parametrize("metadata", BAD_METADATA, ids=["number", "depth", "size"])
 @pytest.mark.parametrize("report", ["heartbeat", "complete", "fail", "requeue"])
-def test_a_bad_row_that_is_processing_can_be_reported_on(unconstrained: Connection, metadata: str, report: str) -> None:
+def test_a_bad_row_that_is_processing_can_be_reported_on(
+    unconstrained: Connection, metadata: str, report: str
+) -> None:
     claimed = dict(claim(unconstrained, limit=10))
     bad = JOBS[GUEST_A]
     unconstrained.execute(
-        "update public.async_jobs set metadata = %s, result = %s where id = %s", (metadata, metadata, bad)
+        "update public.async_jobs set metadata = %s, result = %s where id = %s",
+        (metadata, metadata, bad),
     )
     if report == "heartbeat":
         unconstrained.execute("update public.async_jobs set result = null")
@@ -465,17 +569,24 @@ def test_a_bad_row_that_is_processing_can_be_reported_on(unconstrained: Connecti
     elif report == "requeue":
         assert unconstrained.execute(REQUEUE.encode(), ("0", 3, None)).fetchone() == (4, 0)
     else:
-        items = [{"id": str(j), "claim_id": c, "result": {}, "error": "e"} for j, c in claimed.items()]
+        items = [
+            {"id": str(j), "claim_id": c, "result": {}, "error": "e"} for j, c in claimed.items()
+        ]
         assert value(unconstrained, f"select public.{report}_jobs('w1', %s)", Jsonb(items)) == 4
 
 
 @pytest.mark.parametrize(
-    "result", ["[1e5000]", nested(101), '"' + "x" * 8 * KIB * KIB + '"'], ids=["number", "depth", "size"]
+    "result",
+    ["[1e5000]", nested(101), '"' + "x" * 8 * KIB * KIB + '"'],
+    ids=["number", "depth", "size"],
 )
 def test_a_result_that_cannot_be_stored_fails_its_job_alone(queue: Connection, result: str) -> None:
     (bad, bad_claim), *others = claim(queue, limit=4)
     assert (
-        sqlstate_of(queue, SERVICE, "select public.complete_job(%s, 'w1', %s, %s)", bad, bad_claim, result) == "23514"
+        sqlstate_of(
+            queue, SERVICE, "select public.complete_job(%s, 'w1', %s, %s)", bad, bad_claim, result
+        )
+        == "23514"
     )
     items = ", ".join(
         f'{{"id": "{j}", "claim_id": "{c}", "result": {result if j == bad else "{}"}}}'
@@ -483,7 +594,10 @@ def test_a_result_that_cannot_be_stored_fails_its_job_alone(queue: Connection, r
     )
     assert value(queue, "select public.complete_jobs('w1', %s)", f"[{items}]") == 3
     found = job(queue, bad)
-    assert (found["status"], found["error"]) == ("failed", "The result was too large or not readable.")
+    assert (found["status"], found["error"]) == (
+        "failed",
+        "The result was too large or not readable.",
+    )
     assert {job(queue, j)["status"] for j, _ in others} == {"completed"}
 
 
@@ -522,7 +636,12 @@ def test_an_owner_cannot_reset_the_retries(queue: Connection, owner: RequestIden
         silence(queue, job_id)
         queue.execute(REQUEUE.encode(), ("1 minute", 3, None))
     assert job(queue, job_id)["status"] == "failed"
-    keep(queue, owner, "update public.async_jobs set status = 'queued', metadata = '{}' where id = %s", job_id)
+    keep(
+        queue,
+        owner,
+        "update public.async_jobs set status = 'queued', metadata = '{}' where id = %s",
+        job_id,
+    )
     claim(queue)
     silence(queue, job_id)
     assert queue.execute(REQUEUE.encode(), ("1 minute", 3, None)).fetchone() == (0, 1)
@@ -544,7 +663,11 @@ def test_an_owner_cannot_take_or_keep_a_claim(queue: Connection, owner: RequestI
     claimed = dict(claim(queue, limit=4))
     forged = Jsonb({"server_id": "me", "claim_id": str(USER_B), "last_check": "infinity"})
     keep(
-        queue, owner, "update public.async_jobs set metadata = %s, status = 'processing' where id = %s", forged, job_id
+        queue,
+        owner,
+        "update public.async_jobs set metadata = %s, status = 'processing' where id = %s",
+        forged,
+        job_id,
     )
     assert not value(queue, HEARTBEAT, job_id, "me", USER_B, 1)
     assert value(queue, HEARTBEAT, job_id, "w1", claimed[job_id], 1)
@@ -563,7 +686,9 @@ OWN_JOB = [
 
 @each_owner
 @pytest.mark.parametrize("statement", OWN_JOB, ids=["queued", "completed", "cancelled", "deleted"])
-def test_an_owner_ends_the_claim_of_its_own_job_only(queue: Connection, owner: RequestIdentity, statement: str) -> None:
+def test_an_owner_ends_the_claim_of_its_own_job_only(
+    queue: Connection, owner: RequestIdentity, statement: str
+) -> None:
     if owner.role == "anon" and statement.startswith("delete"):
         assert sqlstate_of(queue, owner, statement, JOBS[GUEST_A]) == "42501"
         return
@@ -573,7 +698,10 @@ def test_an_owner_ends_the_claim_of_its_own_job_only(queue: Connection, owner: R
     before = queue.execute("select j from public.async_jobs j where id = %s", (job_id,)).fetchall()
     jobs = [{"id": str(j), "claim_id": claim_id, "result": {}} for j, claim_id in claimed]
     assert value(queue, "select public.complete_jobs('w1', %s)", Jsonb(jobs)) == 3
-    assert queue.execute("select j from public.async_jobs j where id = %s", (job_id,)).fetchall() == before
+    assert (
+        queue.execute("select j from public.async_jobs j where id = %s", (job_id,)).fetchall()
+        == before
+    )
     assert {job(queue, j)["status"] for j in JOBS.values() if j != job_id} == {"completed"}
 
 

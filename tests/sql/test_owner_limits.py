@@ -39,7 +39,9 @@ CANCEL = "update public.async_jobs set status = 'cancelled' where id = %s"
 
 @pytest.fixture(params=[DEFAULT_MAJOR], ids=lambda major: f"pg{major}")
 def each_major(request: pytest.FixtureRequest) -> int:
-    """The versions differ in nothing that these tests depend on; only the concurrent requests run on two of them."""
+    """The versions differ in nothing that these tests depend on; only the concurrent requests run
+    on two of them.
+    """
     major: int = request.param
     return major
 
@@ -62,7 +64,9 @@ def queue(rolled_back: Connection) -> Connection:
     return rolled_back
 
 
-def fails(connection: Connection, caller: RequestIdentity, statement: str, *values: object) -> psycopg.Error:
+def fails(
+    connection: Connection, caller: RequestIdentity, statement: str, *values: object
+) -> psycopg.Error:
     """The error with which a caller's statement fails."""
     with pytest.raises(psycopg.Error) as caught, acting_as(connection, caller) as execute:
         execute(statement, *values)
@@ -78,7 +82,12 @@ def test_active_jobs_are_limited_for_each_owner(queue: Connection, owner: Reques
     keep(queue, owner, many(owner), owner_id(owner), "queued", 2)
     error = fails(queue, owner, many(owner), owner_id(owner), "queued", 1)
     kind = "guest" if owner.role == "anon" else "user"
-    assert (error.sqlstate, error.diag.message_primary, error.diag.message_detail, error.diag.message_hint) == (
+    assert (
+        error.sqlstate,
+        error.diag.message_primary,
+        error.diag.message_detail,
+        error.diag.message_hint,
+    ) == (
         "PT429",
         "too many active jobs",
         f"Queued and processing jobs of a {kind}: at most 3.",
@@ -88,7 +97,9 @@ def test_active_jobs_are_limited_for_each_owner(queue: Connection, owner: Reques
 
 
 @each_owner
-def test_a_request_with_many_jobs_is_refused_as_a_whole(queue: Connection, owner: RequestIdentity) -> None:
+def test_a_request_with_many_jobs_is_refused_as_a_whole(
+    queue: Connection, owner: RequestIdentity
+) -> None:
     set_limits(queue, **active_limit(owner, 3))
     assert row_count(queue, owner, many(owner), owner_id(owner), "queued", 2) == 2
     assert sqlstate_of(queue, owner, many(owner), owner_id(owner), "queued", 3) == "PT429"
@@ -105,7 +116,9 @@ def test_finished_jobs_are_not_counted(queue: Connection, owner: RequestIdentity
 
 
 @each_owner
-def test_a_claimed_job_counts_until_its_worker_ends_it(queue: Connection, owner: RequestIdentity) -> None:
+def test_a_claimed_job_counts_until_its_worker_ends_it(
+    queue: Connection, owner: RequestIdentity
+) -> None:
     set_limits(queue, **active_limit(owner, 1))
     claim(queue, limit=4)
     assert sqlstate_of(queue, owner, many(owner), owner_id(owner), "queued", 1) == "PT429"
@@ -114,37 +127,57 @@ def test_a_claimed_job_counts_until_its_worker_ends_it(queue: Connection, owner:
 
 
 @each_owner
-def test_an_update_that_queues_a_job_again_is_limited(queue: Connection, owner: RequestIdentity) -> None:
+def test_an_update_that_queues_a_job_again_is_limited(
+    queue: Connection, owner: RequestIdentity
+) -> None:
     set_limits(queue, **active_limit(owner, 2))
     keep(queue, owner, many(owner), owner_id(owner), "completed", 2)
     assert sqlstate_of(queue, owner, REACTIVATE) == "PT429"
     one = f"{REACTIVATE} and id = (select max(id::text)::uuid from public.async_jobs where status = 'completed')"
     keep(queue, owner, one)
     assert sqlstate_of(queue, owner, REACTIVATE) == "PT429"
-    assert row_count(queue, owner, "update public.async_jobs set status = 'processing' where status = 'queued'") == 2
+    assert (
+        row_count(
+            queue,
+            owner,
+            "update public.async_jobs set status = 'processing' where status = 'queued'",
+        )
+        == 2
+    )
 
 
 @each_owner
 def test_an_upsert_counts_only_what_it_inserts(queue: Connection, owner: RequestIdentity) -> None:
     set_limits(queue, **active_limit(owner, 1))
-    upsert = insert(owner, "id").replace(" returning", " on conflict (id) do update set progress = 7 returning")
+    upsert = insert(owner, "id").replace(
+        " returning", " on conflict (id) do update set progress = 7 returning"
+    )
     assert sqlstate_of(queue, owner, upsert, JOBS[owner_id(owner)]) is None
     assert sqlstate_of(queue, owner, upsert, JOBS[GUEST_B]) == "42501"
     assert sqlstate_of(queue, owner, upsert, GUEST_B) == "PT429"
 
 
 @each_owner
-def test_an_owner_above_the_limit_changes_and_ends_its_jobs(queue: Connection, owner: RequestIdentity) -> None:
+def test_an_owner_above_the_limit_changes_and_ends_its_jobs(
+    queue: Connection, owner: RequestIdentity
+) -> None:
     keep(queue, owner, many(owner), owner_id(owner), "queued", 4)
     set_limits(queue, **active_limit(owner, 2))
-    assert row_count(queue, owner, "update public.async_jobs set progress = 50, status = 'processing'") == 5
+    assert (
+        row_count(queue, owner, "update public.async_jobs set progress = 50, status = 'processing'")
+        == 5
+    )
     assert row_count(queue, owner, "update public.async_jobs set status = 'cancelled'") == 5
     assert sqlstate_of(queue, owner, many(owner), owner_id(owner), "queued", 1) == "PT429"
 
 
 @each_owner
 def test_the_other_kind_of_owner_has_no_limit(queue: Connection, owner: RequestIdentity) -> None:
-    other = {"max_active_jobs_per_user": 1} if owner.role == "anon" else {"max_active_jobs_per_guest": 1}
+    other = (
+        {"max_active_jobs_per_user": 1}
+        if owner.role == "anon"
+        else {"max_active_jobs_per_guest": 1}
+    )
     set_limits(queue, **other)
     assert row_count(queue, owner, many(owner), owner_id(owner), "queued", 9) == 9
 
@@ -157,16 +190,25 @@ def test_a_users_guest_header_does_not_change_its_limit(queue: Connection) -> No
 
 def test_a_foreign_row_is_refused_by_its_policy_whatever_the_limit(queue: Connection) -> None:
     """Whether another owner has reached the limit is not visible."""
-    set_limits(queue, max_active_jobs_per_guest=1, max_active_jobs_per_user=1, max_new_jobs_per_guest_per_hour=1)
+    set_limits(
+        queue,
+        max_active_jobs_per_guest=1,
+        max_active_jobs_per_user=1,
+        max_new_jobs_per_guest_per_hour=1,
+    )
     assert sqlstate_of(queue, guest(GUEST_A), many(guest(GUEST_A)), GUEST_B, "queued", 1) == "42501"
     take_over = "update public.async_jobs set guest_id = %s, status = 'queued'"
     keep(queue, guest(GUEST_A), CANCEL, JOBS[GUEST_A])
     assert sqlstate_of(queue, guest(GUEST_A), take_over, GUEST_B) == "42501"
 
 
-def test_a_policy_that_hides_jobs_from_their_owner_does_not_raise_the_limit(queue: Connection) -> None:
+def test_a_policy_that_hides_jobs_from_their_owner_does_not_raise_the_limit(
+    queue: Connection,
+) -> None:
     set_limits(queue, max_active_jobs_per_guest=1)
-    queue.execute("create policy hide on public.async_jobs as restrictive for select to anon using (false)")
+    queue.execute(
+        "create policy hide on public.async_jobs as restrictive for select to anon using (false)"
+    )
     statement = "insert into public.async_jobs (url, guest_id) values ('u', %s)"
     assert sqlstate_of(queue, guest(GUEST_A), statement, GUEST_A) == "PT429"
 
@@ -175,7 +217,12 @@ def test_the_service_and_definer_functions_of_the_owner_have_no_limit(queue: Con
     set_limits(queue, **STRICTEST)
     for caller in (guest(GUEST_A), user(USER_A)):
         assert row_count(queue, SERVICE, many(caller), owner_id(caller), "queued", 3) == 3
-    assert row_count(queue, SERVICE, "update public.async_jobs set progress = 50, status = 'completed'") == 4
+    assert (
+        row_count(
+            queue, SERVICE, "update public.async_jobs set progress = 50, status = 'completed'"
+        )
+        == 4
+    )
     queue.execute(
         "create function public.add_job() returns void language sql security definer as"
         f" $$ insert into public.async_jobs (url, guest_id) values ('u', '{GUEST_A}');"
@@ -209,11 +256,15 @@ def test_new_jobs_of_a_guest_in_an_hour_are_limited(queue: Connection) -> None:
     )  # fmt: skip
     assert row_count(queue, guest(GUEST_B), many(caller), GUEST_B, "queued", 2) == 2
     assert row_count(queue, user(USER_A), many(user(USER_A)), USER_A, "queued", 9) == 9
-    backdated = "insert into public.async_jobs (url, guest_id, created_at) values ('u', %s, '2001-01-01')"
+    backdated = (
+        "insert into public.async_jobs (url, guest_id, created_at) values ('u', %s, '2001-01-01')"
+    )
     assert sqlstate_of(queue, caller, backdated, GUEST_A) == "PT429"
 
 
-@pytest.mark.parametrize(("age", "state"), [("1 hour", None), ("59 minutes 59.999999 seconds", "PT429")])
+@pytest.mark.parametrize(
+    ("age", "state"), [("1 hour", None), ("59 minutes 59.999999 seconds", "PT429")]
+)
 def test_the_hour_ends_with_the_request(queue: Connection, age: str, state: str | None) -> None:
     set_limits(queue, max_new_jobs_per_guest_per_hour=1)
     queue.execute("update public.async_jobs set created_at = now() - %s::interval", (age,))
@@ -225,15 +276,21 @@ def test_the_hour_ends_with_the_request(queue: Connection, age: str, state: str 
 
 @each_owner
 @pytest.mark.parametrize("status", ["queued", "processing"])
-def test_an_owner_cancels_an_active_job(queue: Connection, owner: RequestIdentity, status: str) -> None:
+def test_an_owner_cancels_an_active_job(
+    queue: Connection, owner: RequestIdentity, status: str
+) -> None:
     set_limits(queue, owners_may_only_cancel=True)
-    queue.execute("update public.async_jobs set status = %s, result = '8', metadata = '{\"a\": 1.0}'", (status,))
+    queue.execute(
+        "update public.async_jobs set status = %s, result = '8', metadata = '{\"a\": 1.0}'",
+        (status,),
+    )
     job = JOBS[owner_id(owner)]
     assert row_count(queue, owner, CANCEL, job) == 1
     sent = "update public.async_jobs set status = 'cancelled', updated_at = 'infinity', created_at = now(), url = url"
     assert row_count(queue, owner, sent) == 1
     upsert = insert(owner, "id, status").replace("'u'", "'https://x.com/1'").replace(
-        " returning", " on conflict (id) do update set status = excluded.status, url = excluded.url returning"
+        " returning", " on conflict (id) do update set status = excluded.status, url ="
+                      " excluded.url returning"
     )  # fmt: skip
     assert row_count(queue, owner, upsert, job, "cancelled") == 1
 
@@ -255,8 +312,13 @@ CHANGES = {
 
 @each_owner
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_an_owner_changes_nothing_else(queue: Connection, owner: RequestIdentity, change: str) -> None:
-    queue.execute("alter table public.async_jobs add note text, add length integer generated always as (1) stored")
+def test_an_owner_changes_nothing_else(
+    queue: Connection, owner: RequestIdentity, change: str
+) -> None:
+    queue.execute(
+        "alter table public.async_jobs add note text, add length integer generated always as (1)"
+        " stored"
+    )
     queue.execute("update public.async_jobs set metadata = '{\"a\": 1.0}'")
     if owner.role != "anon":
         change = change.replace("guest_id", "user_id")
@@ -272,7 +334,9 @@ def test_an_owner_changes_nothing_else(queue: Connection, owner: RequestIdentity
 
 @each_owner
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
-def test_an_owner_does_not_cancel_a_finished_job(queue: Connection, owner: RequestIdentity, status: str) -> None:
+def test_an_owner_does_not_cancel_a_finished_job(
+    queue: Connection, owner: RequestIdentity, status: str
+) -> None:
     queue.execute("update public.async_jobs set status = %s", (status,))
     set_limits(queue, owners_may_only_cancel=True)
     assert sqlstate_of(queue, owner, CANCEL, JOBS[owner_id(owner)]) == "PT403"
@@ -303,7 +367,11 @@ def test_without_a_limit_an_owner_does_as_before(
         set_limits(queue, **before)
         set_limits(queue)
     keep(queue, owner, many(owner), owner_id(owner), "queued", 20)
-    keep(queue, owner, "update public.async_jobs set status = 'completed', progress = 50, result = '1'")
+    keep(
+        queue,
+        owner,
+        "update public.async_jobs set status = 'completed', progress = 50, result = '1'",
+    )
     assert row_count(queue, owner, "update public.async_jobs set status = 'queued'") == 21
 
 
@@ -329,8 +397,14 @@ TRIGGERS = "select tgname from pg_trigger where tgrelid = 'public.async_jobs'::r
 @pytest.mark.parametrize(
     ("variables", "triggers"),
     [
-        ({"max_active_jobs_per_guest": 1}, {"limit_new_jobs_trigger", "limit_reactivated_jobs_trigger"}),
-        ({"max_active_jobs_per_user": 1}, {"limit_new_jobs_trigger", "limit_reactivated_jobs_trigger"}),
+        (
+            {"max_active_jobs_per_guest": 1},
+            {"limit_new_jobs_trigger", "limit_reactivated_jobs_trigger"},
+        ),
+        (
+            {"max_active_jobs_per_user": 1},
+            {"limit_new_jobs_trigger", "limit_reactivated_jobs_trigger"},
+        ),
         ({"max_new_jobs_per_guest_per_hour": 1}, {"limit_new_jobs_trigger"}),
         ({"owners_may_only_cancel": True}, {"allow_only_cancellation_trigger"}),
     ],
@@ -339,7 +413,12 @@ def test_only_a_limit_that_is_on_has_triggers(
     rolled_back: Connection, variables: dict[str, int | bool], triggers: set[str]
 ) -> None:
     before = rolled_back.execute(TRIGGERS).fetchall()
-    for limits, added in ((variables, triggers), (variables, triggers), (STRICTEST, None), (variables, triggers)):
+    for limits, added in (
+        (variables, triggers),
+        (variables, triggers),
+        (STRICTEST, None),
+        (variables, triggers),
+    ):
         set_limits(rolled_back, **limits)
         if added is not None:
             now = {name for (name,) in rolled_back.execute(TRIGGERS).fetchall()}
@@ -349,7 +428,9 @@ def test_only_a_limit_that_is_on_has_triggers(
 
 
 @pytest.mark.parametrize("level", [IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE])
-def test_a_limit_is_not_checked_with_an_old_snapshot(shared: Callable[[int], str], level: IsolationLevel) -> None:
+def test_a_limit_is_not_checked_with_an_old_snapshot(
+    shared: Callable[[int], str], level: IsolationLevel
+) -> None:
     with psycopg.connect(shared(DEFAULT_MAJOR)) as connection:
         connection.isolation_level = level
         insert_fixture_rows(connection)
@@ -379,7 +460,9 @@ def test_a_check_reads_only_as_many_jobs_as_the_limit(
     if known:
         queue.execute("analyze public.async_jobs")
     set_limits(queue, **active_limit(owner, 300))
-    check = f"select private.check_active_jobs({'%s, null' if column == 'guest_id' else 'null, %s'})"
+    check = (
+        f"select private.check_active_jobs({'%s, null' if column == 'guest_id' else 'null, %s'})"
+    )
     for _ in range(7):  # later calls may use a generic plan
         before = fetched(queue)
         queue.execute(check.encode(), (who,))
@@ -394,8 +477,12 @@ def test_a_check_reads_only_as_many_jobs_as_the_limit(
 # Concurrent requests ------------------------------------------------------------------------------
 
 
-def _begin(url: str, caller: RequestIdentity, statement: str, values: tuple[object, ...]) -> Callable[[], Any]:
-    """Run a statement of a caller in a thread, and commit it; returns a function that waits for its SQLSTATE."""
+def _begin(
+    url: str, caller: RequestIdentity, statement: str, values: tuple[object, ...]
+) -> Callable[[], Any]:
+    """Run a statement of a caller in a thread, and commit it; returns a function that waits for its
+    SQLSTATE.
+    """
     found: list[str | None] = []
 
     def run() -> None:
@@ -434,15 +521,27 @@ def test_of_two_concurrent_requests_at_the_limit_one_succeeds(
 ) -> None:
     url = make_database("applied", each_major).url
     requests = [
-        ({"max_active_jobs_per_guest": 2}, guest(GUEST_A), many(guest(GUEST_A)), (GUEST_A, "queued", 1)),
+        (
+            {"max_active_jobs_per_guest": 2},
+            guest(GUEST_A),
+            many(guest(GUEST_A)),
+            (GUEST_A, "queued", 1),
+        ),
         ({"max_active_jobs_per_user": 2}, user(USER_A), many(user(USER_A)), (USER_A, "queued", 1)),
-        ({"max_new_jobs_per_guest_per_hour": 2}, guest(GUEST_A), many(guest(GUEST_A)), (GUEST_A, "failed", 1)),
+        (
+            {"max_new_jobs_per_guest_per_hour": 2},
+            guest(GUEST_A),
+            many(guest(GUEST_A)),
+            (GUEST_A, "failed", 1),
+        ),
         ({"max_active_jobs_per_user": 1}, user(USER_A), REACTIVATE + " and id = any(%s)", ()),
     ]
     with psycopg.connect(url, autocommit=True) as admin, psycopg.connect(url) as first:
         insert_fixture_rows(admin)
         for variables, caller, statement, values in requests:
-            admin.execute("delete from public.async_jobs where id <> all(%s)", (list(JOBS.values()),))
+            admin.execute(
+                "delete from public.async_jobs where id <> all(%s)", (list(JOBS.values()),)
+            )
             set_limits(admin, **variables)
             sent: list[tuple[object, ...]] = [values, values]
             if not values:

@@ -33,4 +33,6 @@ def test_check_fails_if_rule_is_broken(rolled_back: Connection, case: Rule, name
 
 
 def test_every_fault_of_this_catalogue_breaks_a_rule() -> None:
-    assert {fault.name for fault in read(CATALOGUE)} <= {name for rule in RULES for name in rule.faults}
+    assert {fault.name for fault in read(CATALOGUE)} <= {
+        name for rule in RULES for name in rule.faults
+    }

@@ -39,12 +39,14 @@ def fill(connection: Connection, jobs: int, guests: int) -> None:
     insert_fixture_rows(connection)
     connection.execute(
         "insert into public.async_jobs (url, status, user_id, updated_at)"
-        " select 'https://x.com/old', 'completed', %s, now() - interval '8 days' - make_interval(secs => n)"
+        " select 'https://x.com/old', 'completed', %s, now() - interval '8 days' -"
+        " make_interval(secs => n)"
         " from generate_series(1, %s) as n",
         (USER_A, jobs),
     )
     connection.execute(
-        "insert into public.guest_users (last_seen_at) select now() - interval '31 days' from generate_series(1, %s)",
+        "insert into public.guest_users (last_seen_at) select now() - interval '31 days' from"
+        " generate_series(1, %s)",
         (guests,),
     )
 
@@ -52,7 +54,11 @@ def fill(connection: Connection, jobs: int, guests: int) -> None:
 def run_again(url: str, **variables: object) -> list[str]:
     """Run the file again by hand; returns its notices."""
     notices: list[str] = []
-    [text] = [r.text for r in render_sources(load_sources(), variables) if r.source.name == "schedule_job_cleanup"]
+    [text] = [
+        r.text
+        for r in render_sources(load_sources(), variables)
+        if r.source.name == "schedule_job_cleanup"
+    ]
     with psycopg.connect(url, autocommit=True) as connection:
         connection.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
         connection.execute(text.encode())
@@ -97,25 +103,36 @@ def test_changed_schedule_updates_the_job_and_keeps_the_pause(cron: Cron) -> Non
 def test_scheduled_cleanup_deletes_in_batches(cron: Cron) -> None:
     cron.install()
     apply(cron.url)
-    with psycopg.connect(cron.url, autocommit=True) as connection, psycopg.connect(cron.url) as worker:
+    with (
+        psycopg.connect(cron.url, autocommit=True) as connection,
+        psycopg.connect(cron.url) as worker,
+    ):
         connection.execute(WATCH.encode())
         fill(connection, jobs=35, guests=25)
         worker.execute(
-            "select id from public.async_jobs where status = 'completed' order by updated_at limit 1 for update"
+            "select id from public.async_jobs where status = 'completed' order by updated_at limit"
+            " 1 for update"
         )
         run_again(cron.url, cleanup_schedule="1 seconds", cleanup_batch_size=10)
-        eventually(connection, "select count(*) = 25 from public.deleted where what = 'guest_users'")
+        eventually(
+            connection, "select count(*) = 25 from public.deleted where what = 'guest_users'"
+        )
         batches = connection.execute(BATCHES.encode()).fetchall()
         worker.rollback()
         eventually(connection, "select count(*) = 35 from public.deleted where what = 'async_jobs'")
         eventually(connection, "select bool_or(status = 'succeeded') from cron.job_run_details")
         runs = connection.execute(
-            "select distinct command, return_message from cron.job_run_details where status <> 'running'"
+            "select distinct command, return_message from cron.job_run_details where status <>"
+            " 'running'"
         )
         [(command, message)] = runs.fetchall()
-        kept = connection.execute("select count(*) from public.guest_users, public.async_jobs").fetchone()
+        kept = connection.execute(
+            "select count(*) from public.guest_users, public.async_jobs"
+        ).fetchone()
     # the locked job is skipped; jobs are deleted before guests
-    assert batches == [("async_jobs", n) for n in (10, 10, 10, 4)] + [("guest_users", n) for n in (10, 10, 5)]
+    assert batches == [("async_jobs", n) for n in (10, 10, 10, 4)] + [
+        ("guest_users", n) for n in (10, 10, 5)
+    ]
     assert (message, "cleanup_inactive_guests(30, 10, next_start)" in command) == ("DO", True)
     assert kept == (2 * 4,)
 
@@ -137,7 +154,9 @@ ENDED = "select status, count(*) from cron.job_run_details where status in ('fai
     indirect=True,
 )
 def test_statement_timeout_of_the_role_does_not_interrupt_the_cleanup(cron: Cron) -> None:
-    """Each run ends before the timeout and deletes jobs and guests; the following runs delete the rest."""
+    """Each run ends before the timeout and deletes jobs and guests; the following runs delete the
+    rest.
+    """
     cron.install()
     apply(cron.url)
     with psycopg.connect(cron.url, autocommit=True) as connection:
@@ -146,7 +165,9 @@ def test_statement_timeout_of_the_role_does_not_interrupt_the_cleanup(cron: Cron
         fill(connection, jobs=100, guests=50)
         connection.execute("alter role postgres in database postgres set statement_timeout = '2s'")
         run_again(cron.url, cleanup_schedule="1 seconds", cleanup_batch_size=10)
-        eventually(connection, "select exists (select from public.deleted where what = 'guest_users')")
+        eventually(
+            connection, "select exists (select from public.deleted where what = 'guest_users')"
+        )
         jobs_left = connection.execute("select count(*) > 4 from public.async_jobs").fetchone()
         eventually(connection, "select count(*) = 150 from public.deleted")
         runs: dict[str, int] = dict(connection.execute(ENDED.encode()).fetchall())
@@ -177,7 +198,9 @@ def test_concurrent_runs_delete_every_row_once(cron: Cron) -> None:
         for thread in threads:
             thread.join(60)
         assert errors == []
-        left = connection.execute("select what, count(*) from public.deleted group by what order by what").fetchall()
+        left = connection.execute(
+            "select what, count(*) from public.deleted group by what order by what"
+        ).fetchall()
     assert left == [("async_jobs", 300), ("guest_users", 300)]
 
 
@@ -195,7 +218,9 @@ def test_notice_if_pg_cron_is_not_installed(cron: Cron) -> None:
 
 def test_notice_if_the_role_lacks_privileges(cron: Cron) -> None:
     cron.install(grants=False)
-    cron.as_superuser("revoke all on schema cron from public; revoke pg_read_all_data from postgres")
+    cron.as_superuser(
+        "revoke all on schema cron from public; revoke pg_read_all_data from postgres"
+    )
     cron.as_superuser("revoke all on all functions in schema cron from public")
     assert apply(cron.url) == [f"{PREFIX}postgres has no USAGE on schema cron"]
     cron.as_superuser("grant usage on schema cron to postgres")
@@ -203,7 +228,9 @@ def test_notice_if_the_role_lacks_privileges(cron: Cron) -> None:
     cron.as_superuser("grant all on all functions in schema cron to postgres")
     assert run_again(cron.url) == []
     with psycopg.connect(cron.url) as connection:
-        assert connection.execute("select jobname from cron.job").fetchall() == [("async_jobs_cleanup",)]
+        assert connection.execute("select jobname from cron.job").fetchall() == [
+            ("async_jobs_cleanup",)
+        ]
 
 
 def test_notice_if_pg_cron_is_not_preloaded(cron: Cron) -> None:
@@ -223,12 +250,16 @@ INVALID = (
 )  # fmt: skip
 
 
-def test_a_malformed_schedule_is_reported_before_anything_runs(cron: Cron, cli: Run, tmp_path: Path) -> None:
+def test_a_malformed_schedule_is_reported_before_anything_runs(
+    cron: Cron, cli: Run, tmp_path: Path
+) -> None:
     """The schedules that pg_cron refuses are refused beforehand, and no others."""
     cron.install()
     with psycopg.connect(cron.url, autocommit=True) as connection:
         for schedule in VALID:
-            assert connection.execute("select cron.schedule('x', %s, 'select 1')", [schedule]).fetchone()
+            assert connection.execute(
+                "select cron.schedule('x', %s, 'select 1')", [schedule]
+            ).fetchone()
             assert problem(schedule) is None
         connection.execute("select cron.unschedule('x')")
         assert all(map(problem, INVALID))
@@ -242,7 +273,8 @@ def test_a_malformed_schedule_is_reported_before_anything_runs(cron: Cron, cli: 
     (tmp_path / "supabase-jobs.toml").write_text('[variables]\ncleanup_schedule = "every night"\n')
     ran = cli("apply", "--json", "--db-url", cron.url)
     assert (ran.code, ran.json["error"]["message"]) == (
-        2, "variable 'cleanup_schedule': 'every night' has 2 fields; cron notation has 5, as in '0 3 * * *'",
+        2, "variable 'cleanup_schedule': 'every night' has 2 fields; cron notation has 5, as in '0"
+           " 3 * * *'",
     )  # fmt: skip
     assert cli("render").code == 2
 
@@ -251,7 +283,11 @@ def test_supabase_db_push_schedules_the_cleanup(
     cron: Cron, supabase: SupabaseCli, cli: Run, root: Path, tmp_path: Path
 ) -> None:
     cron.install()
-    shutil.copytree(root / "supabase", tmp_path / "supabase", ignore=shutil.ignore_patterns(".temp", ".branches"))
+    shutil.copytree(
+        root / "supabase",
+        tmp_path / "supabase",
+        ignore=shutil.ignore_patterns(".temp", ".branches"),
+    )
     pushed = supabase("db", "push", "--yes", url=cron.url, cwd=tmp_path)
     assert pushed.code == 0, pushed.err
     assert cli("status", "--exit-code", "--db-url", cron.url).code == 0

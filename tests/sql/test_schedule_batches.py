@@ -43,13 +43,14 @@ def inactive(connection: Connection, number: int) -> None:
     """Insert `number` guests without jobs, longest unseen first."""
     connection.execute(
         "insert into public.guest_users (last_seen_at)"
-        " select now() - interval '90 days' + n * interval '1 second' from generate_series(1, %s) as n",
+        " select now() - interval '90 days' + n * interval '1 second' from generate_series(1, %s)"
+        " as n",
         (number,),
     )
 
 
-# The blocks of the table and entries of its index read by the end of each batch. A DO block reports its statistics at
-# its end, so these are sums over all batches so far.
+# The blocks of the table and entries of its index read by the end of each batch. A DO block reports
+# its statistics at its end, so these are sums over all batches so far.
 WATCH = """
 create table public.watched (id integer generated always as identity, blocks bigint, entries bigint);
 create function public.watch() returns trigger language plpgsql security definer as $$
@@ -70,7 +71,9 @@ GUESTS = WATCH.format("guest_users", "idx_guest_users_last_seen_at")
 def costs(url: str) -> list[tuple[int, int]]:
     """The (blocks, entries) of each full batch, in order; without an empty one at the end."""
     with psycopg.connect(url) as connection:
-        sums = connection.execute("select blocks, entries from public.watched order by id").fetchall()
+        sums = connection.execute(
+            "select blocks, entries from public.watched order by id"
+        ).fetchall()
     steps = [(b - a, d - c) for (a, c), (b, d) in pairwise([(0, 0), *sums])]
     return steps[:-1]
 
@@ -101,7 +104,10 @@ def test_scheduled_cleanup_deletes_the_same_rows_as_the_functions(
     with psycopg.connect(url) as connection:
         populate(connection, seed=days)
         connection.commit()
-        connection.execute("select public.cleanup_old_jobs(%s), public.cleanup_inactive_guests(%s)", (days, guest_days))
+        connection.execute(
+            "select public.cleanup_old_jobs(%s), public.cleanup_inactive_guests(%s)",
+            (days, guest_days),
+        )
         expected = left_in(connection)
         connection.rollback()
     run(url, command(retention_days=days, guest_inactive_days=guest_days, cleanup_batch_size=7))
@@ -127,7 +133,9 @@ def test_cleanup_ends_if_a_whole_batch_must_stay(make_database: Make, time: str)
             " insert into public.async_jobs (url, status, guest_id, updated_at)"
             " select 'u', 'failed', guest_id, now() - interval '50 days' from g".encode()
         )
-        connection.execute("insert into public.guest_users (last_seen_at) values (now() - interval '40 days')")
+        connection.execute(
+            "insert into public.guest_users (last_seen_at) values (now() - interval '40 days')"
+        )
         connection.commit()
         connection.execute("select from public.async_jobs for update")
         with psycopg.connect(url, autocommit=True) as cleaner:

@@ -32,8 +32,14 @@ INDEXES = {
     "idx_async_jobs_updated_at": ("(updated_at)", None),
     "idx_async_jobs_url": ("(url, created_at DESC)", None),
     "idx_async_jobs_active": ("(status, created_at DESC)", "'queued'"),
-    "idx_async_jobs_guest_active": ("(guest_id, created_at DESC)", "guest_id IS NOT NULL) AND (status"),
-    "idx_async_jobs_user_active": ("(user_id, created_at DESC)", "user_id IS NOT NULL) AND (status"),
+    "idx_async_jobs_guest_active": (
+        "(guest_id, created_at DESC)",
+        "guest_id IS NOT NULL) AND (status",
+    ),
+    "idx_async_jobs_user_active": (
+        "(user_id, created_at DESC)",
+        "user_id IS NOT NULL) AND (status",
+    ),
     "idx_async_jobs_cleanup": ("(updated_at)", "'cancelled'"),
 }
 
@@ -52,7 +58,8 @@ def test_columns(rolled_back: Connection) -> None:
 def test_indexes(rolled_back: Connection) -> None:
     found: dict[str, str] = dict(
         rolled_back.execute(
-            "select indexname, indexdef from pg_indexes where tablename = 'async_jobs' and indexname like 'idx%'"
+            "select indexname, indexdef from pg_indexes where tablename = 'async_jobs' and"
+            " indexname like 'idx%'"
         ).fetchall()
     )
     assert found.keys() == INDEXES.keys()
@@ -77,7 +84,9 @@ def test_constraints_reject_invalid_values(
     rolled_back: Connection, constraint: str, column: str, value: object
 ) -> None:
     insert_fixture_rows(rolled_back)
-    statement = psycopg.sql.SQL("update public.async_jobs set {} = %s").format(psycopg.sql.Identifier(column))
+    statement = psycopg.sql.SQL("update public.async_jobs set {} = %s").format(
+        psycopg.sql.Identifier(column)
+    )
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
         rolled_back.execute(statement, (value,))
     assert refused.value.diag.constraint_name == constraint
@@ -102,7 +111,9 @@ def test_deleting_a_user_deletes_its_jobs_and_resets_guests(rolled_back: Connect
     rolled_back.execute("select * from public.migrate_guest_jobs(%s, %s)", (GUEST_A, USER_A))
     rolled_back.execute("delete from auth.users where id = %s", (USER_A,))
     assert rolled_back.execute("select count(*) from public.async_jobs").fetchone() == (2,)
-    row = rolled_back.execute("select migrated_to_user_id from public.guest_users where guest_id = %s", (GUEST_A,))
+    row = rolled_back.execute(
+        "select migrated_to_user_id from public.guest_users where guest_id = %s", (GUEST_A,)
+    )
     assert row.fetchone() == (None,)
 
 
@@ -157,7 +168,12 @@ def test_guest_examples_run_unchanged(rolled_back: Connection, spec: str) -> Non
             ("Marcar como Fallido", 0),
         ):
             # placeholders of the examples: job-uuid is an id, … and [...] any value
-            statement = example(spec, heading).replace("job-uuid", job).replace("[...]", "[]").replace("{...}", "{}")
+            statement = (
+                example(spec, heading)
+                .replace("job-uuid", job)
+                .replace("[...]", "[]")
+                .replace("{...}", "{}")
+            )
             assert len(execute(statement)) == 1, heading
             assert len(execute(example(spec, "Obtener Jobs Activos de Guest"))) == active
 
@@ -191,7 +207,12 @@ end $$
 
 
 @pytest.mark.parametrize(
-    "heading", ["Jobs activos por guest (RÁPIDO)", "Jobs para cleanup (RÁPIDO)", "Buscar job por URL (RÁPIDO)"]
+    "heading",
+    [
+        "Jobs activos por guest (RÁPIDO)",
+        "Jobs para cleanup (RÁPIDO)",
+        "Buscar job por URL (RÁPIDO)",
+    ],
 )
 def test_fast_queries_can_use_their_index(rolled_back: Connection, spec: str, heading: str) -> None:
     text = example(spec, heading)

@@ -1,4 +1,6 @@
-"""The uninstall migration drops all managed objects, keeps user objects, and deletes data only with --drop-data."""
+"""The uninstall migration drops all managed objects, keeps user objects, and deletes data only with
+--drop-data.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from tests.fix_cli import Run, SupabaseCli
 from tests.fix_db import Database, Make, packaged
 from tests.impersonation import insert_fixture_rows
 
-# all objects and privileges that a migration could leave; the ledger belongs to the runner and stays
+# all objects and privileges that a migration could leave; the ledger belongs to the runner and
+# stays
 CATALOGS = """
 with space as (
   select oid, nspname, nspacl from pg_namespace where nspname !~ '^pg_' and nspname <> 'supabase_migrations'
@@ -78,7 +81,9 @@ def run(database: Database, statements: str) -> None:
 
 
 @pytest.mark.parametrize("template", ["platform", "bare"])
-def test_uninstall_restores_the_original_catalogs(make_database: Make, each_major: int, template: str) -> None:
+def test_uninstall_restores_the_original_catalogs(
+    make_database: Make, each_major: int, template: str
+) -> None:
     url = make_database(template, each_major).url
     before = catalogs(url)
     apply(url)
@@ -112,7 +117,8 @@ def test_rows_in_either_table_prevent_uninstall(make_database: Make, kept: str) 
             connection.execute("delete from public.async_jobs")
         else:
             connection.execute(
-                "update public.async_jobs set guest_id = null, user_id = (select id from auth.users limit 1)"
+                "update public.async_jobs set guest_id = null, user_id = (select id from"
+                " auth.users limit 1)"
             )
             connection.execute("delete from public.guest_users")
     with pytest.raises(MigrationError, match="deletes all of them"):
@@ -127,7 +133,9 @@ def test_schema_with_user_objects_stays(make_database: Make) -> None:
     [notice] = apply(database.url, removal())
     assert notice.startswith("schema private stays: ")
     after = catalogs(database.url)
-    assert [row for row in after if row[1] != "private"] == [row for row in before if row[1] != "private"]
+    assert [row for row in after if row[1] != "private"] == [
+        row for row in before if row[1] != "private"
+    ]
 
 
 def test_schema_of_another_role_stays(make_database: Make) -> None:
@@ -186,18 +194,27 @@ def test_uninstall_and_reinstall_with_the_commands(
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [(["--uninstall"], 2), (["--drop-data"], 2), (["--uninstall", "--reinstall"], 2), (["--reinstall"], 0)],
+    [
+        (["--uninstall"], 2),
+        (["--drop-data"], 2),
+        (["--uninstall", "--reinstall"], 2),
+        (["--reinstall"], 0),
+    ],
     ids=str,
 )
 def test_contradictory_render_options_are_rejected(cli: Run, words: list[str], code: int) -> None:
     assert cli("render", *words).code == code
 
 
-def test_changed_variable_is_rendered_applied_and_verified(cli: Run, platform_url: str, tmp_path: Path) -> None:
+def test_changed_variable_is_rendered_applied_and_verified(
+    cli: Run, platform_url: str, tmp_path: Path
+) -> None:
     """One source has several versions, and verify compares the database with the newest."""
     assert cli("render").code == 0
     assert cli("apply", "--db-url", platform_url).code == 0
-    (tmp_path / "supabase-jobs.toml").write_text('[variables]\nguest_header = "x-client-id"\nretention_days = 14\n')
+    (tmp_path / "supabase-jobs.toml").write_text(
+        '[variables]\nguest_header = "x-client-id"\nretention_days = 14\n'
+    )
     assert cli("verify", "--db-url", platform_url).code == 1
     assert cli("render", "--check").code == 1
     assert len(cli("render", "--json").json["new"]) == 3
@@ -205,16 +222,23 @@ def test_changed_variable_is_rendered_applied_and_verified(cli: Run, platform_ur
     assert cli("status", "--exit-code", "--db-url", platform_url).code == 3
     assert cli("apply", "--db-url", platform_url).code == 0
     assert cli("verify", "--db-url", platform_url).code == 0
-    assert {m["state"] for m in cli("status", "--json", "--db-url", platform_url).json["migrations"]} == {"applied"}
+    assert {
+        m["state"] for m in cli("status", "--json", "--db-url", platform_url).json["migrations"]
+    } == {"applied"}
     with psycopg.connect(platform_url) as connection:
         default = "select pg_get_function_arguments('public.cleanup_old_jobs'::regproc)"
         assert "p_days integer DEFAULT 14" in str(connection.execute(default).fetchone())
 
 
-def test_user_function_with_a_managed_name_is_not_replaced(make_database: Make, each_major: int) -> None:
+def test_user_function_with_a_managed_name_is_not_replaced(
+    make_database: Make, each_major: int
+) -> None:
     for name in ("private.request_guest_id()", "public.cleanup_old_jobs(integer, integer)"):
         database = make_database("platform", each_major)
-        run(database, f"create schema if not exists private; create function {name} returns int return 1")
+        run(
+            database,
+            f"create schema if not exists private; create function {name} returns int return 1",
+        )
         with pytest.raises(MigrationError, match="already exists") as refused:
             apply(database.url)
         assert refused.value.sqlstate == "42723"

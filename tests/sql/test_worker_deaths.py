@@ -20,7 +20,8 @@ WORKERS, JOBS, DEATHS = 8, 600, 25
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.sql.test_worker_deaths"])
 
-# Records each claim and status change in its own transaction, so uncommitted changes of a killed worker are not in it.
+# Records each claim and status change in its own transaction, so uncommitted changes of a killed
+# worker are not in it.
 WATCH = """
 create table public.history (
   id integer generated always as identity,
@@ -46,7 +47,8 @@ def live(url: str, name: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("set role service_role")
         while True:
-            for job, claim_id in claim(connection, name, random.randint(1, 10)):  # noqa: S311  no secret
+            # no secret
+            for job, claim_id in claim(connection, name, random.randint(1, 10)):  # noqa: S311
                 time.sleep(0.005)  # the work
                 value(connection, COMPLETE, job, name, claim_id, Jsonb({}))
 
@@ -109,10 +111,17 @@ def test_killed_workers_lose_no_job_and_end_none_twice(make_database: Make) -> N
         with working(url) as workers:
             finish(keeper, workers)
         histories: dict[str, list[tuple[str, str]]] = {}
-        for job, status, claim_id in keeper.execute("select job, status, claim from public.history order by id"):
+        for job, status, claim_id in keeper.execute(
+            "select job, status, claim from public.history order by id"
+        ):
             histories.setdefault(job, []).append((status, claim_id))
     assert len(histories) == JOBS
-    claims = [claim_id for steps in histories.values() for status, claim_id in steps if status == "processing"]
+    claims = [
+        claim_id
+        for steps in histories.values()
+        for status, claim_id in steps
+        if status == "processing"
+    ]
     assert len(claims) == len(set(claims))
     assert len(claims) > JOBS, "no worker was killed while it held a job"
     for steps in histories.values():

@@ -42,7 +42,9 @@ def fetched(connection: Connection, table: str = "async_jobs") -> int:
 
 @pytest.fixture
 def full(make_database: Make, each_major: int, request: pytest.FixtureRequest) -> str:
-    """Many finished and active jobs; ANALYZE ran either after or before the active ones were inserted."""
+    """Many finished and active jobs; ANALYZE ran either after or before the active ones were
+    inserted.
+    """
     status, known = request.param
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True) as connection:
@@ -68,7 +70,10 @@ def full(make_database: Make, each_major: int, request: pytest.FixtureRequest) -
 
 
 @pytest.mark.parametrize(
-    "full", [("queued", True), ("queued", False)], ids=["analyzed since", "not analyzed since"], indirect=True
+    "full",
+    [("queued", True), ("queued", False)],
+    ids=["analyzed since", "not analyzed since"],
+    indirect=True,
 )
 def test_claim_reads_only_what_it_returns(full: str) -> None:
     """Neither the finished jobs, which are all older, nor the other queued jobs."""
@@ -82,11 +87,19 @@ def test_claim_reads_only_what_it_returns(full: str) -> None:
             assert fetched(connection) - before <= 4 * TAKEN
             assert fetched(connection, "worker_state") - states <= 4 * TAKEN
             before, states = fetched(connection), fetched(connection, "worker_state")
-            jobs = [{"id": str(job), "claim_id": claim_id, "error": "e"} for job, claim_id in claimed]
-            assert connection.execute("select public.fail_jobs('w1', %s)", (Jsonb(jobs[:3]),)).fetchone() == (3,)
-            assert connection.execute("select public.complete_jobs('w1', %s)", (Jsonb(jobs[3:4]),)).fetchone() == (1,)
+            jobs = [
+                {"id": str(job), "claim_id": claim_id, "error": "e"} for job, claim_id in claimed
+            ]
+            assert connection.execute(
+                "select public.fail_jobs('w1', %s)", (Jsonb(jobs[:3]),)
+            ).fetchone() == (3,)
+            assert connection.execute(
+                "select public.complete_jobs('w1', %s)", (Jsonb(jobs[3:4]),)
+            ).fetchone() == (1,)
             job, claim_id = claimed[4]
-            assert connection.execute(COMPLETE.encode(), (job, "w1", claim_id, Jsonb({}))).fetchone() == (True,)
+            assert connection.execute(
+                COMPLETE.encode(), (job, "w1", claim_id, Jsonb({}))
+            ).fetchone() == (True,)
             assert fetched(connection) - before <= 4 * TAKEN
             assert fetched(connection, "worker_state") - states <= 4 * TAKEN
 
@@ -117,12 +130,18 @@ def test_a_claim_skips_the_entries_of_claimed_jobs(full: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "full", [("processing", True), ("processing", False)], ids=["analyzed since", "not analyzed since"], indirect=True
+    "full",
+    [("processing", True), ("processing", False)],
+    ids=["analyzed since", "not analyzed since"],
+    indirect=True,
 )
 def test_limited_requeue_reads_only_what_it_requeues(full: str) -> None:
     with psycopg.connect(full) as connection:
         for _ in range(8):
             before, states = fetched(connection), fetched(connection, "worker_state")
-            assert connection.execute(REQUEUE.encode(), ("5 minutes", 3, TAKEN)).fetchone() == (TAKEN, 0)
+            assert connection.execute(REQUEUE.encode(), ("5 minutes", 3, TAKEN)).fetchone() == (
+                TAKEN,
+                0,
+            )
             assert fetched(connection) - before <= 4 * TAKEN
             assert fetched(connection, "worker_state") - states <= 4 * TAKEN

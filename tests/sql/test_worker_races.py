@@ -34,7 +34,8 @@ def fill(connection: Connection, jobs: int) -> None:
     connection.execute("insert into auth.users (id) values (%s)", (USER_A,))
     connection.execute(
         "insert into public.async_jobs (url, user_id, created_at)"
-        " select 'https://x.com/' || n, %s, now() - make_interval(secs => n) from generate_series(1, %s) as n",
+        " select 'https://x.com/' || n, %s, now() - make_interval(secs => n) from"
+        " generate_series(1, %s) as n",
         (USER_A, jobs),
     )
 
@@ -113,7 +114,9 @@ def test_every_job_is_claimed_exactly_once(make_database: Make, each_major: int)
 
 
 @oldest_and_newest
-def test_dying_workers_lose_no_job_and_complete_none_twice(make_database: Make, each_major: int) -> None:
+def test_dying_workers_lose_no_job_and_complete_none_twice(
+    make_database: Make, each_major: int
+) -> None:
     url = make_database("applied", each_major).url
     work, jobs = Work(url), many(each_major)
     with psycopg.connect(url) as connection:
@@ -123,12 +126,16 @@ def test_dying_workers_lose_no_job_and_complete_none_twice(make_database: Make, 
     assert (len(work.done), set(work.done.values())) == (jobs, {1})
     assert max(work.claimed.values()) > 1
     with psycopg.connect(url) as connection:
-        retried = "select count(*) from public.async_jobs where (metadata ->> 'retry_count')::integer > 0"
+        retried = (
+            "select count(*) from public.async_jobs where (metadata ->> 'retry_count')::integer > 0"
+        )
         assert value(connection, retried) > 0
 
 
 @oldest_and_newest
-def test_claim_skips_locked_jobs_and_a_crash_releases_them(make_database: Make, each_major: int) -> None:
+def test_claim_skips_locked_jobs_and_a_crash_releases_them(
+    make_database: Make, each_major: int
+) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True) as other:
         insert_fixture_rows(other)
@@ -147,7 +154,9 @@ def test_claim_skips_locked_jobs_and_a_crash_releases_them(make_database: Make, 
 
 
 @oldest_and_newest
-def test_job_with_a_concurrent_heartbeat_is_not_requeued(make_database: Make, each_major: int) -> None:
+def test_job_with_a_concurrent_heartbeat_is_not_requeued(
+    make_database: Make, each_major: int
+) -> None:
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True) as keeper, psycopg.connect(url) as worker:
         insert_fixture_rows(keeper)
@@ -162,7 +171,9 @@ def test_job_with_a_concurrent_heartbeat_is_not_requeued(make_database: Make, ea
 
 
 @oldest_and_newest
-def test_result_after_a_concurrent_cancellation_is_rejected(make_database: Make, each_major: int) -> None:
+def test_result_after_a_concurrent_cancellation_is_rejected(
+    make_database: Make, each_major: int
+) -> None:
     """complete_job waits for the transaction of the owner and then finds the job cancelled."""
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True) as worker, psycopg.connect(url) as owner:
@@ -170,11 +181,15 @@ def test_result_after_a_concurrent_cancellation_is_rejected(make_database: Make,
         [(job, claim_id)] = claim(worker, "w1")
         owner.execute("update public.async_jobs set status = 'cancelled' where id = %s", (job,))
         said: list[bool] = []
-        thread = threading.Thread(target=lambda: said.append(value(worker, COMPLETE, job, "w1", claim_id, Jsonb({}))))
+        thread = threading.Thread(
+            target=lambda: said.append(value(worker, COMPLETE, job, "w1", claim_id, Jsonb({})))
+        )
         thread.start()
         thread.join(0.3)
         assert thread.is_alive()
         owner.commit()
         thread.join(10)
         assert said == [False]
-        assert value(worker, "select status from public.async_jobs where id = %s", job) == "cancelled"
+        assert (
+            value(worker, "select status from public.async_jobs where id = %s", job) == "cancelled"
+        )

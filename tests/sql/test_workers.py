@@ -48,15 +48,23 @@ def value(connection: Connection, statement: str, *values: object) -> Any:
 
 def job(connection: Connection, job_id: uuid.UUID) -> dict[str, Any]:
     """The current row of a job."""
-    return dict(value(connection, "select to_jsonb(j) from public.async_jobs j where id = %s", job_id))
+    return dict(
+        value(connection, "select to_jsonb(j) from public.async_jobs j where id = %s", job_id)
+    )
 
 
 def state(connection: Connection, job_id: uuid.UUID) -> dict[str, Any]:
     """The worker state of a job."""
-    return dict(value(connection, "select to_jsonb(s) from private.worker_state s where job_id = %s", job_id))
+    return dict(
+        value(
+            connection, "select to_jsonb(s) from private.worker_state s where job_id = %s", job_id
+        )
+    )
 
 
-def claim(connection: Connection, worker: str = "w1", limit: int = 1) -> list[tuple[uuid.UUID, str]]:
+def claim(
+    connection: Connection, worker: str = "w1", limit: int = 1
+) -> list[tuple[uuid.UUID, str]]:
     """Claim jobs; returns (job, claim id) of each."""
     rows = connection.execute(CLAIM.encode(), (worker, limit)).fetchall()
     return [(job_id, metadata["claim_id"]) for job_id, _, metadata in rows]
@@ -67,7 +75,8 @@ def silence(connection: Connection, job_id: uuid.UUID, minutes: int = 10) -> Non
     connection.execute("alter table public.async_jobs disable trigger user")
     for statement in (
         "update public.async_jobs set updated_at = now() - make_interval(mins => %s) where id = %s",
-        "update private.worker_state set heartbeat_at = now() - make_interval(mins => %s) where job_id = %s",
+        "update private.worker_state set heartbeat_at = now() - make_interval(mins => %s) where"
+        " job_id = %s",
     ):
         connection.execute(statement.encode(), (minutes, job_id))
     connection.execute("alter table public.async_jobs enable trigger user")
@@ -77,7 +86,9 @@ def silence(connection: Connection, job_id: uuid.UUID, minutes: int = 10) -> Non
 def queue(rolled_back: Connection) -> Connection:
     """Four queued jobs; the job of user A is the oldest."""
     insert_fixture_rows(rolled_back)
-    rolled_back.execute("update public.async_jobs set created_at = '2020-01-01' where id = %s", (JOBS[USER_A],))
+    rolled_back.execute(
+        "update public.async_jobs set created_at = '2020-01-01' where id = %s", (JOBS[USER_A],)
+    )
     return rolled_back
 
 
@@ -91,7 +102,9 @@ def test_claim_returns_the_oldest_job_with_its_claim(queue: Connection) -> None:
 
 
 def test_a_claim_that_finds_too_few_jobs_takes_older_ones_too(queue: Connection) -> None:
-    """A claim starts where the last one did. It must not leave a job in the queue of a worker that wants more."""
+    """A claim starts where the last one did. It must not leave a job in the queue of a worker that
+    wants more.
+    """
     oldest = JOBS[USER_A]
     queue.execute("update public.async_jobs set status = 'completed' where id = %s", (oldest,))
     assert len(claim(queue)) == 1
@@ -112,7 +125,12 @@ def test_an_older_job_is_claimed_if_there_is_no_younger_one(queue: Connection) -
 def test_a_claim_starts_at_the_beginning_after_a_second(queue: Connection, seconds: int) -> None:
     """Also if the clock was set back since."""
     last_claim = "array[clock_timestamp() + make_interval(secs => %s), %s]::text"
-    value(queue, f"select set_config('supabase_jobs.last_claim', {last_claim}, false)", seconds, "2021-01-01")
+    value(
+        queue,
+        f"select set_config('supabase_jobs.last_claim', {last_claim}, false)",
+        seconds,
+        "2021-01-01",
+    )
     # a moment later, zero seconds ago is within the last second
     assert (claim(queue)[0][0] == JOBS[USER_A]) is (seconds != 0)
 
@@ -131,12 +149,24 @@ def test_a_claim_ignores_a_foreign_value_of_the_setting(queue: Connection, last_
 
 
 def test_a_column_may_have_the_name_of_a_variable(queue: Connection) -> None:
-    for name in ("wanted", "states", "p_limit", "p_status", "p_worker", "p_progress", "retries", "cutoff"):
+    for name in (
+        "wanted",
+        "states",
+        "p_limit",
+        "p_status",
+        "p_worker",
+        "p_progress",
+        "retries",
+        "cutoff",
+    ):
         queue.execute(f"alter table public.async_jobs add column {name} integer".encode())
     [(first, claim_id), (second, second_claim), (third, third_claim)] = claim(queue, limit=3)
     assert value(queue, "select public.heartbeat_job(%s, 'w1', %s, 50)", first, claim_id)
     assert value(queue, "select public.complete_job(%s, 'w1', %s, '{}')", first, claim_id)
-    for function, job_id, claimed in (("complete_jobs", second, second_claim), ("fail_jobs", third, third_claim)):
+    for function, job_id, claimed in (
+        ("complete_jobs", second, second_claim),
+        ("fail_jobs", third, third_claim),
+    ):
         jobs = Jsonb([{"id": str(job_id), "claim_id": claimed}])
         assert value(queue, f"select public.{function}('w1', %s)", jobs) == 1
     assert queue.execute("select * from public.requeue_stale_jobs()").fetchone() is not None
@@ -152,12 +182,17 @@ def test_claims_work_in_a_time_zone_that_postgresql_cannot_read(queue: Connectio
 def test_claims_of_extreme_times_are_in_order(queue: Connection, limit: int) -> None:
     times = ["-infinity", "4000-01-01 BC", "12000-01-01", "infinity"]
     for job_id, time in zip(JOBS.values(), times, strict=True):
-        queue.execute("update public.async_jobs set created_at = %s::timestamptz where id = %s", (time, job_id))
+        queue.execute(
+            "update public.async_jobs set created_at = %s::timestamptz where id = %s",
+            (time, job_id),
+        )
     assert [job for _ in times for job, _ in claim(queue, limit=limit)] == list(JOBS.values())
 
 
 def test_claim_keeps_other_metadata_and_claims_no_job_twice(queue: Connection) -> None:
-    queue.execute('update public.async_jobs set metadata = \'{"item_id": "a", "retry_count": 2, "server_id": "x"}\'')
+    queue.execute(
+        'update public.async_jobs set metadata = \'{"item_id": "a", "retry_count": 2, "server_id": "x"}\''
+    )
     first, second = claim(queue, limit=3), claim(queue, "w2", limit=3)
     assert (len(first), len(second), claim(queue)) == (3, 1, [])
     assert {j for j, _ in first + second} == set(JOBS.values())
@@ -176,7 +211,8 @@ def test_only_queued_jobs_are_claimed(queue: Connection) -> None:
     [
         (CLAIM, (None, 1)), (CLAIM, ("", 1)), (CLAIM, ("w", 0)), (CLAIM, ("w", -1)), (CLAIM, ("w", None)),
         (CLAIM, ("w" * 256, 1)),
-        ("select public.complete_jobs('w', %s)", (Jsonb({}),)), ("select public.complete_jobs('w', %s)", (None,)),
+        ("select public.complete_jobs('w', %s)", (Jsonb({}),)), ("select public.complete_jobs('w',"
+                                                                 " %s)", (None,)),
         ("select public.fail_jobs('w', %s)", (Jsonb("x"),)), ("select public.fail_jobs('w', %s)", (None,)),
         (HEARTBEAT, (UNKNOWN, "w", UNKNOWN, 101)), (HEARTBEAT, (UNKNOWN, "w", UNKNOWN, -1)),
         (FAIL, (UNKNOWN, "w", UNKNOWN, None)), (FAIL, (UNKNOWN, "w", UNKNOWN, "")),
@@ -186,7 +222,9 @@ def test_only_queued_jobs_are_claimed(queue: Connection) -> None:
     ids=str,
 )  # fmt: skip
 @oldest_and_newest
-def test_invalid_arguments_are_rejected(queue: Connection, statement: str, values: tuple[object, ...]) -> None:
+def test_invalid_arguments_are_rejected(
+    queue: Connection, statement: str, values: tuple[object, ...]
+) -> None:
     assert sqlstate_of(queue, SERVICE, statement, *values) == "22023"
 
 
@@ -206,7 +244,11 @@ def test_complete_job_sets_result_and_processing_time(queue: Connection) -> None
     queue.execute("update private.worker_state set claimed_at = now() - interval '1500 ms'")
     assert value(queue, COMPLETE, job_id, "w1", claim_id, Jsonb({"vision": "a cat"}))
     found = job(queue, job_id)
-    assert (found["status"], found["progress"], found["result"]) == ("completed", 100, {"vision": "a cat"})
+    assert (found["status"], found["progress"], found["result"]) == (
+        "completed",
+        100,
+        {"vision": "a cat"},
+    )
     assert found["metadata"]["processing_time_ms"] == 1500
     assert found["metadata"]["server_id"] == "w1"
     assert queue.execute("select from private.worker_state").rowcount == 0
@@ -224,7 +266,9 @@ def test_fail_job_sets_error_and_keeps_progress(queue: Connection) -> None:
 
 
 def reports(connection: Connection, job_id: uuid.UUID, worker: str, claim_id: object) -> list[bool]:
-    """The results of all reports of a worker that does not hold the job; asserts that nothing changes."""
+    """The results of all reports of a worker that does not hold the job; asserts that nothing
+    changes.
+    """
     before = job(connection, job_id)
     results = [
         value(connection, HEARTBEAT, job_id, worker, claim_id, 99),
@@ -255,9 +299,17 @@ def test_status_set_by_the_owner_stays(queue: Connection, status: str) -> None:
     """A result never overwrites a cancelled job, and the worker gets false."""
     [(job_id, claim_id)] = claim(queue)
     with queue.transaction():
-        for name, text in (("request.jwt.claims", json.dumps({"sub": str(USER_A)})), ("role", "authenticated")):
+        for name, text in (
+            ("request.jwt.claims", json.dumps({"sub": str(USER_A)})),
+            ("role", "authenticated"),
+        ):
             queue.execute("select set_config(%s, %s, true)", (name, text))
-        assert queue.execute("update public.async_jobs set status = %s where id = %s", (status, job_id)).rowcount == 1
+        assert (
+            queue.execute(
+                "update public.async_jobs set status = %s where id = %s", (status, job_id)
+            ).rowcount
+            == 1
+        )
         queue.execute("select set_config('role', 'postgres', true)")
     assert reports(queue, job_id, "w1", claim_id) == [False] * 3
 
@@ -286,7 +338,11 @@ def test_silent_jobs_are_requeued_and_fail_after_the_retry_limit(queue: Connecti
         assert queue.execute(REQUEUE.encode(), ("11 minutes", 2, None)).fetchone() == (0, 0)
         assert queue.execute(REQUEUE.encode(), ("10 minutes", 2, None)).fetchone() == (1, 0)
         found = job(queue, job_id)
-        assert (found["status"], found["progress"], found["metadata"]["retry_count"]) == ("queued", 0, retry)
+        assert (found["status"], found["progress"], found["metadata"]["retry_count"]) == (
+            "queued",
+            0,
+            retry,
+        )
         assert "server_id" not in found["metadata"]
         assert state(queue, job_id)["claim_id"] is None
     [(job_id, _)] = claim(queue)
@@ -363,22 +419,40 @@ def test_completed_jobs_are_counted_one_by_one(queue: Connection) -> None:
     assert value(queue, "select public.complete_jobs('w1', %s)", Jsonb(jobs)) == 0
     assert value(queue, "select public.complete_jobs('w1', '[]')") == 0
     found = job(queue, first[0])
-    assert (found["status"], found["progress"], found["result"]) == ("completed", 100, {"vision": "a cat"})
+    assert (found["status"], found["progress"], found["result"]) == (
+        "completed",
+        100,
+        {"vision": "a cat"},
+    )
     assert found["metadata"]["processing_time_ms"] == 0
-    assert [job(queue, j)["status"] for j, _ in (second, third, fourth)] == ["cancelled", "processing", "completed"]
-    assert {j for (j,) in queue.execute("select job_id from private.worker_state")} == {second[0], third[0]}
+    assert [job(queue, j)["status"] for j, _ in (second, third, fourth)] == [
+        "cancelled",
+        "processing",
+        "completed",
+    ]
+    assert {j for (j,) in queue.execute("select job_id from private.worker_state")} == {
+        second[0],
+        third[0],
+    }
 
 
 def test_failed_jobs_are_counted_one_by_one(queue: Connection) -> None:
     first, second, third, _ = claim(queue, limit=4)
     queue.execute("update public.async_jobs set status = 'cancelled' where id = %s", (second[0],))
     queue.execute("update public.async_jobs set result = '1' where id = %s", (first[0],))
-    jobs = [{"id": str(j), "claim_id": c, "error": f"error {j}"} for j, c in (first, second, (third[0], first[1]))]
+    jobs = [
+        {"id": str(j), "claim_id": c, "error": f"error {j}"}
+        for j, c in (first, second, (third[0], first[1]))
+    ]
     assert value(queue, "select public.fail_jobs('other', %s)", Jsonb(jobs)) == 0
     assert value(queue, "select public.fail_jobs('w1', %s)", Jsonb(jobs)) == 1
     assert value(queue, "select public.fail_jobs('w1', %s)", Jsonb(jobs)) == 0
     found = job(queue, first[0])
-    assert (found["status"], found["error"], found["result"]) == ("failed", f"error {first[0]}", None)
+    assert (found["status"], found["error"], found["result"]) == (
+        "failed",
+        f"error {first[0]}",
+        None,
+    )
     assert [job(queue, j)["status"] for j, _ in (second, third)] == ["cancelled", "processing"]
 
 
@@ -394,7 +468,11 @@ def test_a_malformed_report_is_not_counted(queue: Connection, function: str) -> 
         {"id": "x", "claim_id": "x", "error": "e"},
         {"id": 7, "claim_id": str(first_claim), "error": "e"},
         {"id": str(second), "claim_id": f"{second_claim}x", "error": "e"},
-        {"id": f"{{{str(first).upper()}}}", "claim_id": first_claim.replace("-", ""), "error": None},
+        {
+            "id": f"{{{str(first).upper()}}}",
+            "claim_id": first_claim.replace("-", ""),
+            "error": None,
+        },
     ]
     assert value(queue, f"select public.{function}('w1', %s)", Jsonb(jobs)) == 1
     assert (job(queue, first)["status"], job(queue, second)["status"]) == (
@@ -406,9 +484,13 @@ def test_a_malformed_report_is_not_counted(queue: Connection, function: str) -> 
 def test_a_job_fails_without_a_message(queue: Connection) -> None:
     claimed = claim(queue, limit=4)
     errors: list[dict[str, object]] = [{"error": ""}, {"error": None}, {}, {"error": "why"}]
-    jobs = [{"id": str(j), "claim_id": c} | error for (j, c), error in zip(claimed, errors, strict=True)]
+    jobs = [
+        {"id": str(j), "claim_id": c} | error for (j, c), error in zip(claimed, errors, strict=True)
+    ]
     assert value(queue, "select public.fail_jobs('w1', %s)", Jsonb(jobs)) == 4
-    assert [job(queue, j)["error"] for j, _ in claimed] == ["The worker reported no error message."] * 3 + ["why"]
+    assert [job(queue, j)["error"] for j, _ in claimed] == [
+        "The worker reported no error message."
+    ] * 3 + ["why"]
 
 
 CALLS = [

@@ -1,6 +1,8 @@
-"""Workers that are killed while hostile owners write: no job is lost, none is done twice, no job of others fails.
+"""Workers that are killed while hostile owners write: no job is lost, none is done twice, no job of
+others fails.
 
-A run takes a few seconds; SUPABASE_JOBS_ATTACK_SECONDS=60 makes it a minute. `pytest -s` prints the figures.
+A run takes a few seconds; SUPABASE_JOBS_ATTACK_SECONDS=60 makes it a minute. `pytest -s` prints the
+figures.
 """
 
 import os
@@ -52,7 +54,9 @@ INNOCENT_JOBS = "select status, count(*) from public.async_jobs where guest_id =
 
 
 def work(url: str, name: str) -> None:
-    """Process jobs until the process is killed; connect again after pg_terminate_backend. Other errors end it."""
+    """Process jobs until the process is killed; connect again after pg_terminate_backend. Other
+    errors end it.
+    """
     while True:
         try:
             with psycopg.connect(url, autocommit=True, application_name="worker") as connection:
@@ -71,7 +75,10 @@ def process_batch(connection: Connection, name: str) -> None:
     for job, claim_id in claimed[::4]:
         value(connection, HEARTBEAT, job, name, claim_id, chance.choice((None, 50)))
     if chance.random() < 0.5:
-        jobs = [{"id": str(job), "claim_id": claim_id, "result": {"by": name}} for job, claim_id in claimed]
+        jobs = [
+            {"id": str(job), "claim_id": claim_id, "result": {"by": name}}
+            for job, claim_id in claimed
+        ]
         value(connection, "select public.complete_jobs(%s, %s)", name, Jsonb(jobs))
     else:
         for job, claim_id in claimed:
@@ -101,8 +108,10 @@ class Workers:
         """Kill a process and replace it, or terminate the backend of one."""
         if chance.random() < 0.5:
             terminate = (
-                "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity where datname ="
-                " current_database() and application_name = 'worker' order by random() limit 1) as a"
+                "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity"
+                " where datname ="
+                " current_database() and application_name = 'worker' order by random() limit 1) as"
+                " a"
             )
             self.deaths["backend"] += value(keeper, terminate)
             return
@@ -131,7 +140,12 @@ def working(url: str) -> Iterator[Workers]:
 
 SOME = "where id in (select id from public.async_jobs order by random() limit 4)"
 FORGED = Jsonb(
-    {"claim_id": str(uuid.UUID(int=7)), "server_id": "worker-1", "retry_count": -9, "last_check": "infinity"}
+    {
+        "claim_id": str(uuid.UUID(int=7)),
+        "server_id": "worker-1",
+        "retry_count": -9,
+        "last_check": "infinity",
+    }
 )
 
 
@@ -149,8 +163,14 @@ def attacks(owner: RequestIdentity) -> dict[str, tuple[str, tuple[object, ...]]]
     """What a hostile owner sends: the name, the statement and its values."""
     update = "update public.async_jobs set"
     return {
-        **{f"poison {n}": (insert(owner, "metadata"), (text,)) for n, text in enumerate(BAD_METADATA)},
-        **{f"poison update {n}": (f"{update} metadata = %s {SOME}", (text,)) for n, text in enumerate(BAD_METADATA)},
+        **{
+            f"poison {n}": (insert(owner, "metadata"), (text,))
+            for n, text in enumerate(BAD_METADATA)
+        },
+        **{
+            f"poison update {n}": (f"{update} metadata = %s {SOME}", (text,))
+            for n, text in enumerate(BAD_METADATA)
+        },
         "poison result": (f"{update} result = %s {SOME}", (BAD_METADATA[0],)),
         "large metadata": (insert(owner, "metadata"), (Jsonb({"k": "x" * 65_000}),)),
         "large result": (f"{update} result = %s {SOME}", (Jsonb("x" * 65_000),)),
@@ -164,7 +184,11 @@ def attacks(owner: RequestIdentity) -> dict[str, tuple[str, tuple[object, ...]]]
         "failed": (f"{update} status = 'failed', error = 'e' {SOME}", ()),
         "cancelled": (f"{update} status = 'cancelled' {SOME}", ()),
         "renamed": (f"{update} id = gen_random_uuid() {SOME}", ()),
-        "held": (f"with u as ({update} progress = 1 {SOME} returning 1) select pg_sleep(0.05) from u limit 1", ()),
+        "held": (
+            f"with u as ({update} progress = 1 {SOME} returning 1) select pg_sleep(0.05) from u"
+            " limit 1",
+            (),
+        ),
         "deleted": (f"delete from public.async_jobs {SOME}", ()),
         "migrated": ("select public.migrate_guest_jobs(%s, %s)", (GUEST_A, USER_A)),
         "state": ("update private.worker_state set retry_count = 99, claim_id = null", ()),
@@ -206,9 +230,15 @@ def outcome(send: Callable[[], object]) -> str:
 
 @contextmanager
 def attacking(url: str) -> Iterator[Attack]:
-    """Let a guest, a user, and the user with the header of the guest attack until the end of the block."""
+    """Let a guest, a user, and the user with the header of the guest attack until the end of the
+    block.
+    """
     attack = Attack(url)
-    callers = (guest(GUEST_A), user(USER_A), RequestIdentity("authenticated", sub=USER_A, guest=GUEST_A))
+    callers = (
+        guest(GUEST_A),
+        user(USER_A),
+        RequestIdentity("authenticated", sub=USER_A, guest=GUEST_A),
+    )
     threads = [threading.Thread(target=attack.run, args=(caller,)) for caller in callers]
     for thread in threads:
         thread.start()
@@ -248,18 +278,24 @@ def test_killed_workers_and_hostile_owners_harm_no_job_of_others(make_database: 
                         workers.kill_one(keeper)
             assert attack.errors == []
             deadline = time.monotonic() + 60 + SECONDS
-            while (counts := keeper.execute(INNOCENT_JOBS, INNOCENT).fetchall()) != [("completed", added)]:
+            while (counts := keeper.execute(INNOCENT_JOBS, INNOCENT).fetchall()) != [
+                ("completed", added)
+            ]:
                 assert time.monotonic() < deadline, f"jobs were lost: {counts}"
                 step(keeper, workers)
             seconds = time.monotonic() - started
         assert_histories(keeper, added)
-        [(every,)] = keeper.execute("select count(*) from public.history where status = 'completed'")
+        [(every,)] = keeper.execute(
+            "select count(*) from public.history where status = 'completed'"
+        )
     report(attack, workers, added, every, seconds)
     assert_refusals(attack)
 
 
 def assert_histories(keeper: Connection, added: int) -> None:
-    """Each job of others was claimed only from the queue, by one worker at a time, and was completed once."""
+    """Each job of others was claimed only from the queue, by one worker at a time, and was
+    completed once.
+    """
     steps: dict[uuid.UUID, list[tuple[str, str]]] = {}
     innocent = "select h.job, h.status, h.claim from public.history h join public.async_jobs j on j.id = h.job"
     where = " where j.guest_id = %s or j.user_id = %s order by h.id"
@@ -270,15 +306,26 @@ def assert_histories(keeper: Connection, added: int) -> None:
     for history in steps.values():
         statuses = [status for status, _ in history]
         assert set(pairwise(statuses)) <= legal, history
-        assert (statuses[0], statuses[-1], statuses.count("completed")) == ("processing", "completed", 1)
-    claims = [claim_id for history in steps.values() for status, claim_id in history if status == "processing"]
+        assert (statuses[0], statuses[-1], statuses.count("completed")) == (
+            "processing",
+            "completed",
+            1,
+        )
+    claims = [
+        claim_id
+        for history in steps.values()
+        for status, claim_id in history
+        if status == "processing"
+    ]
     assert len(claims) == len(set(claims))
     results = "select count(*) from public.async_jobs where (guest_id = %s or user_id = %s) and result ? 'by'"
     assert value(keeper, results, *INNOCENT) == added
 
 
 def assert_refusals(attack: Attack) -> None:
-    """No statement of an owner had an effect that it must not have, and every refusal has its own SQLSTATE."""
+    """No statement of an owner had an effect that it must not have, and every refusal has its own
+    SQLSTATE.
+    """
     seen: dict[str, set[tuple[str, str]]] = {}
     for role, name, result in attack.outcomes:
         seen.setdefault(name, set()).add((role, result))
@@ -299,11 +346,16 @@ def report(attack: Attack, workers: Workers, added: int, completed: int, seconds
     """Print the figures of the run."""
     sent = attack.outcomes.total()
     refused = Counter(
-        {result: sum(n for (_, _, r), n in attack.outcomes.items() if r == result) for _, _, result in attack.outcomes}
+        {
+            result: sum(n for (_, _, r), n in attack.outcomes.items() if r == result)
+            for _, _, result in attack.outcomes
+        }
     )
     print(  # noqa: T201  the figures of a run
-        f"\n{SECONDS:.0f} s of attack, {seconds:.0f} s until the last job: {added:,} jobs of others completed once,"
-        f" {completed:,} completions in all; {workers.deaths['process']} processes and {workers.deaths['backend']}"
+        f"\n{SECONDS:.0f} s of attack, {seconds:.0f} s until the last job: {added:,} jobs of"
+        " others completed once,"
+        f" {completed:,} completions in all; {workers.deaths['process']} processes and"
+        f" {workers.deaths['backend']}"
         f" backends killed; {sent:,} hostile statements: "
         + ", ".join(f"{number:,} {result}" for result, number in refused.most_common())
     )

@@ -1,4 +1,6 @@
-"""Fixtures: user tables in a transaction and in a database of their own, and pytest runs in a subprocess."""
+"""Fixtures: user tables in a transaction and in a database of their own, and pytest runs in a
+subprocess.
+"""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -63,7 +65,8 @@ RunTests = Callable[..., pytest.RunResult]
 def run_tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunTests:
     """`run_tests(text, "-n", "2", SUPABASE_DB_URL=url)`: run pytest on a file in a subprocess.
 
-    Warnings are errors. pytest-asyncio is disabled, because it warns about a missing setting; `LOOPS` enables it.
+    Warnings are errors. pytest-asyncio is disabled, because it warns about a missing setting;
+    `LOOPS` enables it.
     """
     for name in ("SUPABASE_DB_URL", "PYTEST_ADDOPTS", "PGPASSWORD", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
@@ -72,7 +75,9 @@ def run_tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run
         pytester.makepyfile(text)
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
-        header = () if "no:supabase_jobs" in arguments else ("-o", f"supabase_guest_header={HEADER}")
+        header = (
+            () if "no:supabase_jobs" in arguments else ("-o", f"supabase_guest_header={HEADER}")
+        )
         loops = () if set(LOOPS) <= set(arguments) else ("-p", "no:asyncio")
         common = ("-W", "error", "-p", "no:cacheprovider", *header, *loops)
         return pytester.run(sys.executable, "-m", "pytest", *common, *arguments)

@@ -51,7 +51,9 @@ def test_assert_violates_passes_when_with_check_refuses(rls: Rls) -> None:
 
 
 def test_assert_fails_passes_for_its_sqlstate(rls: Rls) -> None:
-    rls.as_user(ANN).assert_fails("23514", "insert into notes (owner, body) values (%s, repeat('x', 100))", [ANN])
+    rls.as_user(ANN).assert_fails(
+        "23514", "insert into notes (owner, body) values (%s, repeat('x', 100))", [ANN]
+    )
 
 
 def test_assertions_and_outcome_roll_back(rls: Rls) -> None:
@@ -72,7 +74,12 @@ def test_a_failed_assertion_rolls_back_and_the_transaction_continues(rls: Rls) -
 
 @pytest.mark.parametrize(
     ("statement", "owner", "name"),
-    [(SELECT, ANN, "rows"), (SELECT, BOB, "hidden"), (DELETE, ANN, "denied"), (INSERT, BOB, "violates")],
+    [
+        (SELECT, ANN, "rows"),
+        (SELECT, BOB, "hidden"),
+        (DELETE, ANN, "denied"),
+        (INSERT, BOB, "violates"),
+    ],
 )
 def test_outcome_has_a_name(rls: Rls, statement: str, owner: UUID, name: str) -> None:
     outcome = rls.as_user(ANN).outcome(statement, [owner])
@@ -105,14 +112,20 @@ def test_assert_hidden_is_inconclusive_on_an_empty_table(rls: Rls) -> None:
 
 
 def test_assert_hidden_is_inconclusive_if_the_statement_fails_for_the_owner(rls: Rls) -> None:
-    rls.owner.execute("create function only_bob() returns boolean language plpgsql as $$ begin"
-                      " if auth.uid() is null then raise exception 'nobody'; end if; return false; end $$")  # fmt: skip
+    rls.owner.execute(
+        "create function only_bob() returns boolean language plpgsql as $$ begin"
+        # fmt: skip
+        " if auth.uid() is null then raise exception 'nobody'; end if; return false;"
+        " end $$"
+    )
     statement = "select * from notes where only_bob() or owner = %s"
     text = failure(lambda: rls.as_user(BOB).assert_hidden(statement, [ANN]))
     assert "inconclusive: the statement fails for the owner" in text
     assert "P0001 nobody" in text
     rls.as_user(BOB).assert_hidden(statement, [ANN], control=SELECT)
-    rls.as_user(BOB).assert_hidden(statement, [ANN], control=("select from notes where body = %s", ["hello"]))
+    rls.as_user(BOB).assert_hidden(
+        statement, [ANN], control=("select from notes where body = %s", ["hello"])
+    )
     assert "control:  select * from notes where owner = %s and false" in failure(
         lambda: rls.as_user(BOB).assert_hidden(statement, [ANN], control=SELECT + " and false")
     )
@@ -135,11 +148,17 @@ UPDATE_ALL = "update notes set body = 'mine'"
 
 @pytest.mark.parametrize(
     ("expected", "sql"),
-    [("hidden", "select from notes"), ("42P01", "select from nowhere"), ("denied", "delete from notes")],
+    [
+        ("hidden", "select from notes"),
+        ("42P01", "select from nowhere"),
+        ("denied", "delete from notes"),
+    ],
 )
 def test_assert_outcome_compares_any_outcome(rls: Rls, expected: str, sql: str) -> None:
     rls.as_user(BOB).assert_outcome(expected, sql)
-    assert f"expected rows, got {expected}" in failure(lambda: rls.as_user(BOB).assert_outcome("rows", sql))
+    assert f"expected rows, got {expected}" in failure(
+        lambda: rls.as_user(BOB).assert_outcome("rows", sql)
+    )
 
 
 def test_assert_untouched_passes_for_a_statement_without_where(rls: Rls) -> None:
@@ -155,7 +174,11 @@ def test_assert_untouched_detects_an_update_policy_without_using(rls: Rls) -> No
     rls.owner.execute('alter policy "users change their own notes" on notes using (true)')
     rls.as_user(BOB).assert_hidden(UPDATE, [ANN])
     before = all_notes(rls)
-    text = failure(lambda: rls.as_user(BOB).assert_untouched(SELECT, [ANN], by="update notes set owner = auth.uid()"))
+    text = failure(
+        lambda: rls.as_user(BOB).assert_untouched(
+            SELECT, [ANN], by="update notes set owner = auth.uid()"
+        )
+    )
     assert text.startswith("expected an unchanged target, but the statement changed it")
     assert "before:   (1, UUID('00000000-0000-0000-0000-000000000001'), None, 'hello')" in text
     assert "after:    no row" in text
@@ -168,12 +191,18 @@ def test_assert_untouched_is_inconclusive_without_a_target_row(rls: Rls) -> None
 
 
 def test_assert_untouched_is_inconclusive_if_the_owner_does_not_change_the_target(rls: Rls) -> None:
-    text = failure(lambda: rls.as_user(BOB).assert_untouched(SELECT, [ANN], by="update notes set body = body"))
-    assert text.startswith("inconclusive: the statement does not change the target for the owner either")
+    text = failure(
+        lambda: rls.as_user(BOB).assert_untouched(SELECT, [ANN], by="update notes set body = body")
+    )
+    assert text.startswith(
+        "inconclusive: the statement does not change the target for the owner either"
+    )
 
 
 def test_assert_untouched_fails_for_an_error_that_is_not_a_refusal(rls: Rls) -> None:
-    text = failure(lambda: rls.as_user(BOB).assert_untouched(SELECT, [ANN], by="update nowhere set x = 1"))
+    text = failure(
+        lambda: rls.as_user(BOB).assert_untouched(SELECT, [ANN], by="update nowhere set x = 1")
+    )
     assert text.startswith("expected an unchanged target, but the statement failed with 42P01")
 
 
@@ -186,11 +215,18 @@ def test_a_failure_shows_outcome_identity_sql_and_policies(rls: Rls) -> None:
     rls.owner.execute('drop policy "devices read their own notes" on notes')
     rls.owner.execute('drop policy "devices write their own notes" on notes')
     rls.owner.execute("create policy everyone on notes for select to anon using (true)")
-    rls.owner.execute("create policy recent on notes as restrictive for all using (id > 0) with check (id < 9)")
+    rls.owner.execute(
+        "create policy recent on notes as restrictive for all using (id > 0) with check (id < 9)"
+    )
     rls.owner.execute("insert into notes (owner) values (%s), (%s), (%s)", [BOB, BOB, BOB])
-    text = failure(lambda: rls.as_guest("d1", headers={"A": "b"}).assert_hidden("select *\n  from notes"))
-    rows = "\n".join(f"  row:      ({n}, UUID('{owner}'), None, {body!r})"
-                     for n, owner, body in ((1, ANN, "hello"), (2, BOB, ""), (3, BOB, "")))  # fmt: skip
+    text = failure(
+        lambda: rls.as_guest("d1", headers={"A": "b"}).assert_hidden("select *\n  from notes")
+    )
+    rows = "\n".join(
+        f"  row:      ({n}, UUID('{owner}'), None, {body!r})"
+        # fmt: skip
+        for n, owner, body in ((1, ANN, "hello"), (2, BOB, ""), (3, BOB, ""))
+    )
     assert (
         text
         == f"""\
@@ -217,7 +253,8 @@ same command are combined with OR."""
             "hidden",
             DELETE,
             ANN,
-            "a privilege is missing, so no policy was evaluated. If this is intended, use assert_denied.",
+            "a privilege is missing, so no policy was evaluated. If this is intended, use"
+            " assert_denied.",
         ),
         (
             "hidden",
@@ -225,14 +262,25 @@ same command are combined with OR."""
             BOB,
             "only a policy's WITH CHECK refused the row. If this is intended, use assert_violates.",
         ),
-        ("denied", SELECT, ANN, "the privilege is granted. Supabase's default privileges grant everything"),
+        (
+            "denied",
+            SELECT,
+            ANN,
+            "the privilege is granted. Supabase's default privileges grant everything",
+        ),
         (
             "denied",
             SELECT,
             BOB,
-            "the privilege is granted, and only policies hide the rows. If this is intended, use assert_hidden.",
+            "the privilege is granted, and only policies hide the rows. If this is intended, use"
+            " assert_hidden.",
         ),
-        ("violates", SELECT, ANN, "row level security is off on the table, or a policy's WITH CHECK allows this row."),
+        (
+            "violates",
+            SELECT,
+            ANN,
+            "row level security is off on the table, or a policy's WITH CHECK allows this row.",
+        ),
         ("violates", UPDATE, BOB, "the statement affected no row, so WITH CHECK was not evaluated"),
         ("violates", DELETE, ANN, "a privilege is missing"),
         ("allowed", SELECT, BOB, "no policy's USING allows the row, or the row does not exist"),
@@ -247,7 +295,9 @@ same command are combined with OR."""
         ),
     ],
 )
-def test_a_failure_has_a_hint(rls: Rls, expected: str, statement: str, owner: object, hint: str) -> None:
+def test_a_failure_has_a_hint(
+    rls: Rls, expected: str, statement: str, owner: object, hint: str
+) -> None:
     ann = rls.as_user(ANN)
     text = failure(lambda: getattr(ann, f"assert_{expected}")(statement, [owner]))
     assert f"hint:     {hint}" in text
@@ -257,7 +307,9 @@ def test_a_failure_has_a_hint(rls: Rls, expected: str, statement: str, owner: ob
 def test_a_failure_shows_that_row_level_security_is_off(rls: Rls) -> None:
     rls.owner.execute("alter table notes disable row level security")
     text = failure(lambda: rls.as_user(BOB).assert_hidden(SELECT, [ANN]))
-    assert "public.notes: authenticated has select, insert, update; row level security is off" in text
+    assert (
+        "public.notes: authenticated has select, insert, update; row level security is off" in text
+    )
     assert "users read" not in text
 
 
@@ -266,7 +318,9 @@ def test_a_failure_shows_that_a_role_bypasses_row_level_security(rls: Rls) -> No
     assert "row level security is on, and service_role bypasses it" in text
 
 
-def test_a_failure_shows_that_a_table_owner_bypasses_row_level_security_unless_forced(rls: Rls) -> None:
+def test_a_failure_shows_that_a_table_owner_bypasses_row_level_security_unless_forced(
+    rls: Rls,
+) -> None:
     rls.owner.execute("grant create on schema public to authenticated; create table bare (id int);"
                       "alter table bare enable row level security; insert into bare values (1);"
                       "create policy all_of_it on bare using (true);"
@@ -287,7 +341,9 @@ def test_a_failure_shows_that_no_policy_applies_to_a_role(rls: Rls) -> None:
 
 
 def test_a_failure_looks_through_views(rls: Rls) -> None:
-    rls.owner.execute("create view all_notes as select * from notes; grant select on all_notes to anon")
+    rls.owner.execute(
+        "create view all_notes as select * from notes; grant select on all_notes to anon"
+    )
     text = failure(lambda: rls.as_anon().assert_hidden("select * from all_notes"))
     assert re.search(r"table: +public\.notes: anon has select", text)
 

@@ -60,13 +60,19 @@ ANYIO = "import pytest\n@pytest.fixture\ndef anyio_backend():\n    return 'async
 
 def test_runs_with_pytest_asyncio(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
     result = run_tests(
-        BODY.format(mark="@pytest.mark.asyncio", trigger=TRIGGER), "-p", "no:anyio", *LOOPS, SUPABASE_DB_URL=notes_url
+        BODY.format(mark="@pytest.mark.asyncio", trigger=TRIGGER),
+        "-p",
+        "no:anyio",
+        *LOOPS,
+        SUPABASE_DB_URL=notes_url,
     )
     result.assert_outcomes(passed=3)
 
 
 def test_runs_with_anyio(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
-    result = run_tests(ANYIO + BODY.format(mark="@pytest.mark.anyio", trigger=TRIGGER), SUPABASE_DB_URL=notes_url)
+    result = run_tests(
+        ANYIO + BODY.format(mark="@pytest.mark.anyio", trigger=TRIGGER), SUPABASE_DB_URL=notes_url
+    )
     result.assert_outcomes(passed=3)
 
 
@@ -75,13 +81,18 @@ def test_a_remote_database_is_rejected(run_tests: RunTests) -> None:
         BODY.format(mark="@pytest.mark.asyncio", trigger=TRIGGER)
         + "\ndef test_repr(rls_async):\n    assert 'async with' in repr(rls_async)\n"
     )
-    result = run_tests(text, *LOOPS, SUPABASE_DB_URL="postgresql://postgres@db.example.com/postgres")
+    result = run_tests(
+        text, *LOOPS, SUPABASE_DB_URL="postgresql://postgres@db.example.com/postgres"
+    )
     result.assert_outcomes(errors=4)
 
 
 def methods(cls: type) -> dict[str, Any]:
     return {
-        name.replace("__a", "__"): (str(inspect.signature(member)).replace("Async", ""), inspect.getdoc(member))
+        name.replace("__a", "__"): (
+            str(inspect.signature(member)).replace("Async", ""),
+            inspect.getdoc(member),
+        )
         for name, member in vars(cls).items()
         if inspect.isfunction(member) and name not in ("__init__", "_transaction", "__repr__")
     }

@@ -12,7 +12,9 @@ from tests.testing.conftest import LOOPS
 DOCUMENT = Path(__file__).parents[2] / "docs" / "testing-rls.md"
 README = DOCUMENT.parents[1] / "README.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
-BLOCKS = re.findall(r"<!-- ([a-z-]+)(?:: (\S+))? -->\n```\w+\n(.*?)^```$", TEXT, flags=re.DOTALL | re.MULTILINE)
+BLOCKS = re.findall(
+    r"<!-- ([a-z-]+)(?:: (\S+))? -->\n```\w+\n(.*?)^```$", TEXT, flags=re.DOTALL | re.MULTILINE
+)
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -23,7 +25,9 @@ def _without_environment(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPa
 
 
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return pytester.run(sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *LOOPS, *arguments)
+    return pytester.run(
+        sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *LOOPS, *arguments
+    )
 
 
 def write(pytester: pytest.Pytester, name: str, text: str) -> None:
@@ -40,7 +44,9 @@ def test_every_example_has_a_marker() -> None:
 
 
 def test_quick_start_fails_then_passes(pytester: pytest.Pytester) -> None:
-    """pytest runs on the files before each output block, and prints its lines in this order, except for ids."""
+    """pytest runs on the files before each output block, and prints its lines in this order, except
+    for ids.
+    """
     runs = []
     for kind, name, text in BLOCKS:
         if kind == "file":
@@ -61,7 +67,9 @@ def test_the_first_test_file_has_ten_lines() -> None:
     assert len(first.splitlines()) == 10
 
 
-def test_all_other_examples_pass(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_other_examples_pass(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SUPABASE_JOBS_POSTGREST_BIN", str(programs.postgrest()))
     for number, (kind, name, text) in enumerate(BLOCKS):
         if kind == "file":
@@ -74,18 +82,23 @@ def test_all_other_examples_pass(pytester: pytest.Pytester, monkeypatch: pytest.
     write(pytester, "test_readme.py", readme_example)
     result = run(pytester)
     expected = (
-        "\n".join(text for kind, _, text in BLOCKS if kind in ("file", "runs")).count("def test_") + 7
+        "\n".join(text for kind, _, text in BLOCKS if kind in ("file", "runs")).count("def test_")
+        + 7
     )  # README, 7 cases
     result.assert_outcomes(passed=expected)
 
 
-def test_pytest_postgresql_example_passes(pytester: pytest.Pytester, request: pytest.FixtureRequest) -> None:
+def test_pytest_postgresql_example_passes(
+    pytester: pytest.Pytester, request: pytest.FixtureRequest
+) -> None:
     server = request.getfixturevalue("server_16")
     request.getfixturevalue("platform_16")  # creates the roles of the server
     (text,) = (text for kind, _, text in BLOCKS if kind == "pytest-postgresql")
     login = f'port={server.port}, user="{server.user}", password="{server.password}"'
     write(
-        pytester, "test_pytest_postgresql.py", text.replace('port=54322, user="postgres", password="postgres"', login)
+        pytester,
+        "test_pytest_postgresql.py",
+        text.replace('port=54322, user="postgres", password="postgres"', login),
     )
     assert server.password in (pytester.path / "test_pytest_postgresql.py").read_text()
     run(pytester).assert_outcomes(passed=1)
@@ -101,6 +114,8 @@ def test_every_method_is_documented() -> None:
 
 
 def test_every_option_is_documented(pytester: pytest.Pytester) -> None:
-    listed = re.findall(r"--supabase-[a-z-]+|supabase_[a-z_]+(?= \()", str(run(pytester, "--help").stdout))
+    listed = re.findall(
+        r"--supabase-[a-z-]+|supabase_[a-z_]+(?= \()", str(run(pytester, "--help").stdout)
+    )
     assert len(listed) >= 5
     assert all(name in TEXT for name in listed)

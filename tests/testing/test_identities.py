@@ -29,11 +29,17 @@ def current(rls: Rls) -> tuple[object, ...]:
 
 def test_a_guest_sends_its_header_in_lower_case(rls: Rls) -> None:
     request = who(rls.as_guest(ANN))
-    assert (request["role"], request["headers"], request["uid"]) == ("anon", f'{{"x-device": "{ANN}"}}', None)
+    assert (request["role"], request["headers"], request["uid"]) == (
+        "anon",
+        f'{{"x-device": "{ANN}"}}',
+        None,
+    )
 
 
 def test_a_guest_may_send_other_headers(rls: Rls) -> None:
-    assert '"user-agent": "test"' in str(who(rls.as_guest(ANN, headers={"User-Agent": "test"}))["headers"])
+    assert '"user-agent": "test"' in str(
+        who(rls.as_guest(ANN, headers={"User-Agent": "test"}))["headers"]
+    )
 
 
 def test_an_anonymous_caller_has_no_headers(rls: Rls) -> None:
@@ -68,7 +74,9 @@ def test_the_owner_sends_no_request(rls: Rls) -> None:
 
 def test_role_and_settings_are_restored(rls: Rls) -> None:
     before = current(rls)
-    with rls.as_role("anon", claims={"sub": str(ANN)}, headers={"x": "y"}, settings={"app.tenant": "acme"}):
+    with rls.as_role(
+        "anon", claims={"sub": str(ANN)}, headers={"x": "y"}, settings={"app.tenant": "acme"}
+    ):
         assert current(rls) != before
     assert current(rls) == before
 
@@ -85,7 +93,9 @@ def test_nested_identities_restore_the_outer_one(rls: Rls) -> None:
         before = current(rls)
         with rls.as_user(BOB) as inner:
             assert current(rls)[0] == "authenticated"
-            assert who(outer)["role"] == "anon"  # a caller keeps its identity inside the block of another
+            assert (
+                who(outer)["role"] == "anon"
+            )  # a caller keeps its identity inside the block of another
             assert who(inner)["uid"] == BOB
         assert current(rls) == before
         assert who(rls.owner)["role"] == "postgres"
@@ -105,7 +115,9 @@ def test_a_database_error_restores_the_identity_and_rolls_back_the_block(rls: Rl
     def request() -> None:
         with rls.as_user(ANN) as ann:
             ann.execute("insert into notes (owner) values (%s)", [ANN])
-            rls.connection.execute("insert into notes (owner, body) values (%s, repeat('x', 100))", [ANN])
+            rls.connection.execute(
+                "insert into notes (owner, body) values (%s, repeat('x', 100))", [ANN]
+            )
 
     with pytest.raises(psycopg.errors.CheckViolation):
         request()
@@ -171,7 +183,9 @@ def test_a_new_user_is_in_auth_users(rls: Rls) -> None:
 def test_a_new_user_has_an_address_and_metadata(rls: Rls) -> None:
     user = rls.new_user(metadata={"team": "blue"})
     [(email, provider, metadata)] = rls.owner.rows(
-        "select email, raw_app_meta_data ->> 'provider', raw_user_meta_data from auth.users where id = %s", [user]
+        "select email, raw_app_meta_data ->> 'provider', raw_user_meta_data from auth.users where"
+        " id = %s",
+        [user],
     )
     assert (email.partition("@")[2], provider, metadata["team"]) == ("example.com", "email", "blue")
     assert metadata.keys() >= {"name", "full_name", "user_name", "avatar_url"}
@@ -245,9 +259,16 @@ def test_an_autocommit_connection_is_rolled_back(notes_url: str, count_notes: ob
 
 def test_a_commit_inside_the_test_is_an_error(notes_url: str) -> None:
     with psycopg.connect(notes_url, autocommit=True) as connection:
-        with pytest.raises(SupabaseJobsError, match="ended inside the test"), Rls(connection) as rls:
+        with (
+            pytest.raises(SupabaseJobsError, match="ended inside the test"),
+            Rls(connection) as rls,
+        ):
             rls.connection.execute("commit")
-        with pytest.raises(SupabaseJobsError, match="ended inside the test"), Rls(connection) as rls, rls.as_anon():
+        with (
+            pytest.raises(SupabaseJobsError, match="ended inside the test"),
+            Rls(connection) as rls,
+            rls.as_anon(),
+        ):
             rls.connection.execute("commit")
 
 

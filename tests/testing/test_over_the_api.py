@@ -1,4 +1,6 @@
-"""rls_api: requests through the real PostgREST, on a throwaway server or a configured API, and removal of rows."""
+"""rls_api: requests through the real PostgREST, on a throwaway server or a configured API, and
+removal of rows.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -91,7 +93,9 @@ def test_leaves_something(rls_api):
 def migrations(pytester: pytest.Pytester) -> None:
     folder = pytester.path / "supabase" / "migrations"
     folder.mkdir(parents=True)
-    (folder / "20250101000000_notes.sql").write_text(Path(__file__).with_name("notes.sql").read_text())
+    (folder / "20250101000000_notes.sql").write_text(
+        Path(__file__).with_name("notes.sql").read_text()
+    )
 
 
 @pytest.fixture
@@ -116,7 +120,9 @@ def test_a_user_is_adapted_to_a_trigger_that_rejects_sign_ups(
 ) -> None:
     trigger = named("sign_up", "an allow-list of addresses").decode()
     grant = ";\ngrant all on public.allowed_emails to service_role;"
-    (pytester.path / "supabase" / "migrations" / "20250101000001_sign_up.sql").write_text(trigger + grant)
+    (pytester.path / "supabase" / "migrations" / "20250101000001_sign_up.sql").write_text(
+        trigger + grant
+    )
     result = run_api(REJECTED)
     result.assert_outcomes(passed=2)
 
@@ -176,14 +182,20 @@ def assert_removed(one_api: Api) -> Callable[[], None]:
         with psycopg.connect(one_api.db_url) as connection:
             for statement in (
                 "select from public.guest_users where guest_id = %(guest)s",
-                "select from public.async_jobs where id = %(job)s or url = 'https://x.com/2' and user_id is not null",
+                "select from public.async_jobs where id = %(job)s or url = 'https://x.com/2' and"
+                " user_id is not null",
             ):
-                assert connection.execute(statement.encode(), {"guest": GUEST, "job": JOB}).fetchone() is None
+                assert (
+                    connection.execute(statement.encode(), {"guest": GUEST, "job": JOB}).fetchone()
+                    is None
+                )
 
     return check
 
 
-def test_rls_api_uses_a_configured_api(run_api: RunTests, one_api: Api, assert_removed: Callable[[], None]) -> None:
+def test_rls_api_uses_a_configured_api(
+    run_api: RunTests, one_api: Api, assert_removed: Callable[[], None]
+) -> None:
     text = CONFIGURED_API.format(guest=GUEST, job=JOB)
     run_api(text, "-o", "supabase_guest_header=", **environment(one_api)).assert_outcomes(passed=1)
     assert_removed()

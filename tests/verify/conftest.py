@@ -1,4 +1,6 @@
-"""The tests of `verify` run on one version, unless they name others; the fault catalogues run on all of them."""
+"""The tests of `verify` run on one version, unless they name others; the fault catalogues run on
+all of them.
+"""
 
 import pytest
 

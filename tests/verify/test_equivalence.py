@@ -59,7 +59,9 @@ REWORDED = {
 
 
 @pytest.mark.parametrize("name", REWORDED)
-def test_reworded_policy_is_a_warning_if_the_access_matrix_passes(rolled_back: Connection, name: str) -> None:
+def test_reworded_policy_is_a_warning_if_the_access_matrix_passes(
+    rolled_back: Connection, name: str
+) -> None:
     rolled_back.execute(
         f'alter policy "users read their own jobs" on public.async_jobs using ({REWORDED[name]})'.encode()
     )

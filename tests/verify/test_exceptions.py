@@ -1,4 +1,6 @@
-"""Intended bypasses and privileges: what an entry pins, which changes break it, what a restrictive policy explains."""
+"""Intended bypasses and privileges: what an entry pins, which changes break it, what a restrictive
+policy explains.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,7 +60,11 @@ create trigger logs after update of status on public.async_jobs for each row
 
 def by_name(expectations: Expectations) -> dict[str, AllowedException]:
     """The entries of all sections, by name."""
-    return {name: entry for section in expectations.exceptions.values() for name, entry in section.items()}
+    return {
+        name: entry
+        for section in expectations.exceptions.values()
+        for name, entry in section.items()
+    }
 
 
 def entries(result: Verification) -> dict[str, AllowedException]:
@@ -80,7 +86,9 @@ PINS = {
 
 @every_major
 def test_pins_are_the_same_on_every_version(rolled_back: Connection) -> None:
-    """A local database may have another version than the hosted one, and supabase-jobs may be upgraded."""
+    """A local database may have another version than the hosted one, and supabase-jobs may be
+    upgraded.
+    """
     rolled_back.execute(SAMPLES.encode())
     before = verify(rolled_back, EXPECTATIONS, ("structure",))
     assert {name: str(entry.sha256)[:12] for name, entry in entries(before).items()} == PINS
@@ -89,7 +97,9 @@ def test_pins_are_the_same_on_every_version(rolled_back: Connection) -> None:
 
 @pytest.fixture(scope="module")
 def samples_allowed(shared: Callable[[int], str], session: Session) -> Expectations:
-    """The expectations of a project that has reviewed the samples; the pins are the same on every version."""
+    """The expectations of a project that has reviewed the samples; the pins are the same on every
+    version.
+    """
     connection = session(shared(DEFAULT_MAJOR))
     with connection.transaction(force_rollback=True):
         connection.execute(SAMPLES.encode())
@@ -100,15 +110,22 @@ def samples_allowed(shared: Callable[[int], str], session: Session) -> Expectati
     ("change", "name"),
     [
         ("alter policy one on public.async_jobs using (true)", "policy one on public.async_jobs"),
-        ("alter policy one on public.async_jobs with check (true)", "policy one on public.async_jobs"),
-        ("alter policy one on public.async_jobs to site_admin, authenticated", "policy one on public.async_jobs"),
+        (
+            "alter policy one on public.async_jobs with check (true)",
+            "policy one on public.async_jobs",
+        ),
+        (
+            "alter policy one on public.async_jobs to site_admin, authenticated",
+            "policy one on public.async_jobs",
+        ),
         (
             "drop policy two on public.async_jobs;"
             "create policy two on public.async_jobs for select to site_admin using (true)",
             "policy two on public.async_jobs",
         ),
         (
-            "create or replace function public.is_member(team text) returns boolean language sql stable"
+            "create or replace function public.is_member(team text) returns boolean language sql"
+            " stable"
             " security definer set search_path = '' as 'select true'",
             "policy two on public.async_jobs",
         ),
@@ -119,7 +136,8 @@ def samples_allowed(shared: Callable[[int], str], session: Session) -> Expectati
             "site_admin: select on public.async_jobs",
         ),
         (
-            "create or replace view public.busy as select url as status, 1::bigint as many, 1 as most"
+            "create or replace view public.busy as select url as status, 1::bigint as many, 1 as"
+            " most"
             " from public.async_jobs",
             "public.busy",
         ),
@@ -138,7 +156,10 @@ def samples_allowed(shared: Callable[[int], str], session: Session) -> Expectati
             " $$ begin new.status := 'x'; return new; end $$",
             "trigger logs on public.async_jobs",
         ),
-        ("alter table public.async_jobs enable always trigger logs", "trigger logs on public.async_jobs"),
+        (
+            "alter table public.async_jobs enable always trigger logs",
+            "trigger logs on public.async_jobs",
+        ),
     ],
 )
 def test_a_changed_definition_is_an_error_with_both_hashes(
@@ -150,7 +171,11 @@ def test_a_changed_definition_is_an_error_with_both_hashes(
     assert not result.ok
     old, new = by_name(samples_allowed)[name].sha256, entries(result)[name].sha256
     assert new != old
-    [finding] = [f for f in result.findings if name in f.message.replace('\\"', '"') and "has changed" in f.message]
+    [finding] = [
+        f
+        for f in result.findings
+        if name in f.message.replace('\\"', '"') and "has changed" in f.message
+    ]
     assert finding.severity is Severity.ERROR
     assert f"(sha256 {old}, now {new})" in finding.message
 
@@ -160,17 +185,24 @@ def test_what_a_function_calls_and_a_view_selects_is_pinned(rolled_back: Connect
     rolled_back.execute(
         "create view public.finished with (security_invoker) as"
         " select * from public.async_jobs where status = 'completed';"
-        "create function public.helper() returns bigint language sql as 'select count(*) from public.FINISHED';"
+        "create function public.helper() returns bigint language sql as 'select count(*) from"
+        " public.FINISHED';"
         "create function public.total() returns bigint language sql security definer as"
         " 'select public.helper() + (select count(*) from public.async_jobs)';"
-        "create view public.totals as select url from public.finished; grant select on public.totals to anon"
+        "create view public.totals as select url from public.finished; grant select on"
+        " public.totals to anon"
     )
     allowed = allowing(verify(rolled_back, EXPECTATIONS, ("structure",)))
     assert verify(rolled_back, allowed, ("structure",)).ok
     rolled_back.execute(
-        "create or replace view public.finished with (security_invoker) as select * from public.async_jobs"
+        "create or replace view public.finished with (security_invoker) as select * from"
+        " public.async_jobs"
     )
-    changed = [f.id for f in verify(rolled_back, allowed, ("structure",)).findings if f.severity is Severity.ERROR]
+    changed = [
+        f.id
+        for f in verify(rolled_back, allowed, ("structure",)).findings
+        if f.severity is Severity.ERROR
+    ]
     assert changed == [
         "structure:public.async_jobs:function that bypasses row level security:public.total()",
         "structure:public.async_jobs:view that bypasses row level security:public.totals",
@@ -180,7 +212,9 @@ def test_what_a_function_calls_and_a_view_selects_is_pinned(rolled_back: Connect
 SUPPORT = "create role support nologin; grant select on public.async_jobs to support"
 
 
-def test_an_entry_without_a_hash_is_an_error_that_shows_the_entry_with_it(rolled_back: Connection) -> None:
+def test_an_entry_without_a_hash_is_an_error_that_shows_the_entry_with_it(
+    rolled_back: Connection,
+) -> None:
     rolled_back.execute(SUPPORT)
     reviewed = AllowedException("they answer tickets")
     allowed = {"allowed_privileges": {"support: select on public.async_jobs": reviewed}}
@@ -197,9 +231,15 @@ def test_an_entry_without_a_hash_is_an_error_that_shows_the_entry_with_it(rolled
 def test_an_exception_does_not_cover_another_privilege(rolled_back: Connection) -> None:
     rolled_back.execute(SUPPORT)
     allowed = allowing(verify(rolled_back, EXPECTATIONS, ("structure", "access")))
-    rolled_back.execute("grant delete on public.async_jobs to support; grant select on public.guest_users to support")
+    rolled_back.execute(
+        "grant delete on public.async_jobs to support; grant select on public.guest_users to"
+        " support"
+    )
     result = verify(rolled_back, allowed, ("structure", "access"))
-    assert set(entries(result)) == {"support: delete on public.async_jobs", "support: select on public.guest_users"}
+    assert set(entries(result)) == {
+        "support: delete on public.async_jobs",
+        "support: select on public.guest_users",
+    }
     assert {f.id for f in result.findings if f.severity is not Severity.INFO} == {
         "structure:public.async_jobs:grant:support",
         "structure:public.guest_users:grant:support",
@@ -213,7 +253,10 @@ def test_an_exception_does_not_cover_another_privilege(rolled_back: Connection) 
     [
         (("structure",), ["allowed_bypasses:public.gone()"]),
         (("access",), []),
-        (("structure", "access"), ["allowed_bypasses:public.gone()", "allowed_privileges:nobody: select on public.x"]),
+        (
+            ("structure", "access"),
+            ["allowed_bypasses:public.gone()", "allowed_privileges:nobody: select on public.x"],
+        ),
     ],
 )
 def test_an_unused_entry_is_an_info_if_its_areas_are_checked(
@@ -225,7 +268,9 @@ def test_an_unused_entry_is_an_info_if_its_areas_are_checked(
         "allowed_privileges": {"nobody: select on public.x": entry},
     }
     result = verify(rolled_back, replace(EXPECTATIONS, exceptions=exceptions), areas)
-    assert [(f.id, f.severity) for f in result.findings] == [(f"structure:{id}", Severity.INFO) for id in unused]
+    assert [(f.id, f.severity) for f in result.findings] == [
+        (f"structure:{id}", Severity.INFO) for id in unused
+    ]
 
 
 SECOND_FACTOR = """
@@ -262,13 +307,16 @@ def test_cells_that_an_allowed_policy_narrows_are_named(rolled_back: Connection)
             "public.async_jobs:user, its own job:delete",
         ),
         (
-            "create function public.keep() returns trigger language plpgsql as 'begin return null; end';"
-            "create trigger keep before delete on public.async_jobs for each row execute function public.keep()",
+            "create function public.keep() returns trigger language plpgsql as 'begin return null;"
+            " end';"
+            "create trigger keep before delete on public.async_jobs for each row execute function"
+            " public.keep()",
             "public.async_jobs:user, its own job:delete",
         ),
         # another command, another table, a wider outcome
         (
-            "create policy no on public.async_jobs as restrictive for select to authenticated using (false)",
+            "create policy no on public.async_jobs as restrictive for select to authenticated"
+            " using (false)",
             "public.async_jobs:user, its own job:select",
         ),
         (
@@ -290,7 +338,9 @@ def test_cells_with_another_cause_are_errors(rolled_back: Connection, fault: str
     assert narrowed(result) == []
 
 
-def test_only_the_structure_area_shows_that_a_policy_is_the_only_cause(rolled_back: Connection) -> None:
+def test_only_the_structure_area_shows_that_a_policy_is_the_only_cause(
+    rolled_back: Connection,
+) -> None:
     rolled_back.execute(SECOND_FACTOR)
     allowed = allowing(verify(rolled_back, EXPECTATIONS))
     alone = verify(rolled_back, allowed, ("access",))
@@ -298,16 +348,22 @@ def test_only_the_structure_area_shows_that_a_policy_is_the_only_cause(rolled_ba
     assert {f.id for f in alone.findings} == alone.downgradable
 
 
-def test_scenario_that_requires_a_narrowed_one_is_unchecked(rolled_back: Connection, tmp_path: Path) -> None:
+def test_scenario_that_requires_a_narrowed_one_is_unchecked(
+    rolled_back: Connection, tmp_path: Path
+) -> None:
     (tmp_path / "structure.json").write_text(EXPECTATIONS.declaration("structure.json").read_text())
     (tmp_path / "functions.toml").write_text(
         'ids = ["user"]\nfixture = ["insert into auth.users (id) values (%(user)s)",'
-        " \"insert into public.async_jobs (id, url, user_id) values (%(user)s, 'https://x.example', %(user)s)\"]\n"
+        ' "insert into public.async_jobs (id, url, user_id) values (%(user)s,'
+        " 'https://x.example', %(user)s)\"]\n"
         'watch = "select id::text, to_jsonb(j)::text from public.async_jobs as j where id = %(user)s"\n'
-        "[identities.user]\nrole = 'authenticated'\nclaims = {sub = '$user', role = 'authenticated'}\n"
+        "[identities.user]\nrole = 'authenticated'\nclaims ="
+        " {sub = '$user', role = 'authenticated'}\n"
         "[[scenario]]\nsubject = 'x'\nname = 'deletes'\nas = 'user'\n"
-        "call = 'delete from public.async_jobs where id = %(user)s'\nchanges = { user = 'deleted' }\n"
-        "[[scenario]]\nsubject = 'x'\nname = 'requires it'\nrequires = ['deletes']\ncall = 'select'\n"
+        "call = 'delete from public.async_jobs where id = %(user)s'\nchanges ="
+        " { user = 'deleted' }\n"
+        "[[scenario]]\nsubject = 'x'\nname = 'requires it'\nrequires = ['deletes']\ncall ="
+        " 'select'\n"
     )
     rolled_back.execute(SECOND_FACTOR)
     allowed = allowing(verify(rolled_back, EXPECTATIONS, ("structure",)))
@@ -319,7 +375,9 @@ def test_scenario_that_requires_a_narrowed_one_is_unchecked(rolled_back: Connect
     assert result.unchecked == ("functions",)
 
 
-def test_mutate_accepts_a_database_with_exceptions(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutate_accepts_a_database_with_exceptions(
+    rolled_back: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second run of all areas finds that the policy explains the cells of the first run."""
     rolled_back.execute(SECOND_FACTOR + ";" + SUPPORT)
     allowed = allowing(verify(rolled_back, EXPECTATIONS))
@@ -338,8 +396,12 @@ def test_mutate_accepts_a_database_with_exceptions(rolled_back: Connection, monk
         ('{ reason = "x", sha256 = "abc" }', "sha256 that is not 64 hexadecimal digits"),
     ],
 )
-def test_an_invalid_entry_is_refused_with_its_line(tmp_path: Path, section: str, value: str, problem: str) -> None:
-    (tmp_path / "supabase-jobs.toml").write_text(f'# exceptions\n[{section}]\n"public.stats()" = {value}\n')
+def test_an_invalid_entry_is_refused_with_its_line(
+    tmp_path: Path, section: str, value: str, problem: str
+) -> None:
+    (tmp_path / "supabase-jobs.toml").write_text(
+        f'# exceptions\n[{section}]\n"public.stats()" = {value}\n'
+    )
     with pytest.raises(ConfigError, match=f"{section}: 'public.stats\\(\\)' .*{problem}") as caught:
         load_settings(tmp_path, {})
     assert caught.value.line == 3
@@ -347,17 +409,24 @@ def test_an_invalid_entry_is_refused_with_its_line(tmp_path: Path, section: str,
 
 @pytest.mark.parametrize("value", ['"counts"', '{ reason = "counts" }'])
 def test_an_entry_is_a_reason_or_a_table(tmp_path: Path, value: str) -> None:
-    (tmp_path / "supabase-jobs.toml").write_text(f'[allowed_bypasses]\n"public.stats()" = {value}\n')
-    assert load_settings(tmp_path, {}).exceptions["allowed_bypasses"] == {"public.stats()": AllowedException("counts")}
+    (tmp_path / "supabase-jobs.toml").write_text(
+        f'[allowed_bypasses]\n"public.stats()" = {value}\n'
+    )
+    assert load_settings(tmp_path, {}).exceptions["allowed_bypasses"] == {
+        "public.stats()": AllowedException("counts")
+    }
 
 
-def test_the_entries_of_the_text_report_can_be_pasted(make_database: Make, cli: Run, tmp_path: Path) -> None:
+def test_the_entries_of_the_text_report_can_be_pasted(
+    make_database: Make, cli: Run, tmp_path: Path
+) -> None:
     """Below what the file already has; names with quotes and backslashes too."""
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute(
             'create policy "it\'s \\ ""so""" on public.async_jobs as restrictive to anon using (true);'
-            "create view public.all_jobs as select * from public.async_jobs; grant select on public.all_jobs to anon"
+            "create view public.all_jobs as select * from public.async_jobs; grant select on"
+            " public.all_jobs to anon"
         )
     config = tmp_path / "supabase-jobs.toml"
     config.write_text('[allowed_bypasses]\n"public.gone" = "it was dropped"\n')
@@ -378,6 +447,9 @@ def test_the_entries_of_the_text_report_can_be_pasted(make_database: Make, cli: 
 def test_exceptions_take_no_round_trip_without_a_finding(shared: Callable[[int], str]) -> None:
     entry = AllowedException("because", "0" * 64)
     expectations = replace(EXPECTATIONS, exceptions={"allowed_bypasses": {"public.gone()": entry}})
-    with psycopg.connect(shared(16), autocommit=True) as connection, pytest.MonkeyPatch.context() as patch:
+    with (
+        psycopg.connect(shared(16), autocommit=True) as connection,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr("supabase_jobs.verify.exceptions.pins.read", None)
         assert verify(connection, expectations, ("structure", "access")).ok

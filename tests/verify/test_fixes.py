@@ -17,7 +17,9 @@ grant delete on public.async_jobs to anon;
 drop index public.idx_async_jobs_url;
 """
 SCREEN = 60
-_FIX = re.compile(r"^fix:\n(.*?)\n\n(?=error: |warning: |info: |To see )", flags=re.MULTILINE | re.DOTALL)
+_FIX = re.compile(
+    r"^fix:\n(.*?)\n\n(?=error: |warning: |info: |To see )", flags=re.MULTILINE | re.DOTALL
+)
 
 
 def insert(url: str, sql: str) -> None:
@@ -25,7 +27,9 @@ def insert(url: str, sql: str) -> None:
         connection.execute(sql.encode())
 
 
-def test_three_faults_are_three_groups_whose_fixes_repair_the_database(cli: Run, applied_url: str) -> None:
+def test_three_faults_are_three_groups_whose_fixes_repair_the_database(
+    cli: Run, applied_url: str
+) -> None:
     insert(applied_url, THREE_FAULTS)
     ran = cli("verify", SUPABASE_DB_URL=applied_url)
     assert ran.code == 1
@@ -33,14 +37,19 @@ def test_three_faults_are_three_groups_whose_fixes_repair_the_database(cli: Run,
     assert sorted(re.findall(r"^error: public.async_jobs: (\w+)", ran.out, flags=re.MULTILINE)) == [
         "grant", "index", "policy",
     ]  # fmt: skip
-    assert len(re.findall("^error: ", ran.out, flags=re.MULTILINE)) == len(_FIX.findall(ran.out)) == 3
+    assert (
+        len(re.findall("^error: ", ran.out, flags=re.MULTILINE)) == len(_FIX.findall(ran.out)) == 3
+    )
     _, errors = run_in_psql(applied_url, "\n".join(_FIX.findall(ran.out)))
     assert errors == ""
     assert cli("verify", SUPABASE_DB_URL=applied_url).code == 0
 
 
 def test_the_fixes_of_the_json_report_repair_the_database(cli: Run, applied_url: str) -> None:
-    insert(applied_url, THREE_FAULTS + "create table public.things (job_id uuid references public.async_jobs);")
+    insert(
+        applied_url,
+        THREE_FAULTS + "create table public.things (job_id uuid references public.async_jobs);",
+    )
     findings = json.loads(cli("verify", "--json", SUPABASE_DB_URL=applied_url).out)["findings"]
     assert any(" concurrently " in finding["fix"] for finding in findings)
     causes = {finding["id"] for finding in findings if not finding["cause"]}
@@ -95,7 +104,9 @@ def test_the_fixes_of_a_missing_schema_include_its_privileges(cli: Run, applied_
     assert not any(finding["object"] == "private" for finding in findings[1:])
 
 
-def test_a_database_without_migrations_is_one_error_with_a_hint(cli: Run, platform_url: str) -> None:
+def test_a_database_without_migrations_is_one_error_with_a_hint(
+    cli: Run, platform_url: str
+) -> None:
     ran = cli("verify", SUPABASE_DB_URL=platform_url)
     assert ran.code == 1
     assert len(ran.out.splitlines()) <= 10
@@ -105,7 +116,9 @@ def test_a_database_without_migrations_is_one_error_with_a_hint(cli: Run, platfo
     assert f"hint: {APPLY_FIRST}" in ran.out
     assert _FIX.findall(ran.out) == []
     findings = json.loads(cli("verify", "--json", SUPABASE_DB_URL=platform_url).out)["findings"]
-    assert {"structure:private:schema", "structure:public.async_jobs:table"} <= {finding["id"] for finding in findings}
+    assert {"structure:private:schema", "structure:public.async_jobs:table"} <= {
+        finding["id"] for finding in findings
+    }
 
 
 def test_the_fixes_of_the_whole_report_create_everything(cli: Run, platform_url: str) -> None:
@@ -115,7 +128,9 @@ def test_the_fixes_of_the_whole_report_create_everything(cli: Run, platform_url:
     assert cli("verify", SUPABASE_DB_URL=platform_url).code == 0
 
 
-def test_a_missing_function_does_not_count_as_a_database_without_migrations(cli: Run, applied_url: str) -> None:
+def test_a_missing_function_does_not_count_as_a_database_without_migrations(
+    cli: Run, applied_url: str
+) -> None:
     insert(applied_url, MISSING["the schema and the tables"])  # functions of schema public are left
     assert APPLY_FIRST not in cli("verify", "--only", "structure", SUPABASE_DB_URL=applied_url).out
 

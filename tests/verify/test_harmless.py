@@ -60,7 +60,8 @@ create event trigger ensure_rls on ddl_command_end when tag in ('CREATE TABLE AS
   execute function public.rls_auto_enable();
 """
 
-# a table of profiles that a sign-up fills, a history with a cascade, and functions with familiar names
+# a table of profiles that a sign-up fills, a history with a cascade, and functions with familiar
+# names
 USER_OBJECTS = """
 create table public.profiles (id uuid primary key references auth.users on delete cascade, name text);
 alter table public.profiles enable row level security;
@@ -106,13 +107,19 @@ def generation(body: str, options: str = "") -> str:
     return "".join(
         f"create or replace function auth.{name}() returns {type} language sql stable {options}"
         f" as $$ {body.replace('CLAIM', claim).replace('TYPE', type)} $$;"
-        for name, claim, type in (("uid", "sub", "uuid"), ("role", "role", "text"), ("email", "email", "text"))
+        for name, claim, type in (
+            ("uid", "sub", "uuid"),
+            ("role", "role", "text"),
+            ("email", "email", "text"),
+        )
     )
 
 
 # the versions that Supabase has shipped
 CALLER_FUNCTIONS = {
-    "2020": generation("select nullif(current_setting('request.jwt.claim.CLAIM', true), '')::TYPE;"),
+    "2020": generation(
+        "select nullif(current_setting('request.jwt.claim.CLAIM', true), '')::TYPE;"
+    ),
     "November 2021": generation(
         "select coalesce(current_setting('request.jwt.claim.CLAIM', true),"
         " (current_setting('request.jwt.claims', true)::jsonb ->> 'CLAIM'))::TYPE"
@@ -123,7 +130,8 @@ CALLER_FUNCTIONS = {
     ),
     "2022": generation(
         "select\n\tcoalesce(\n\t\tnullif(current_setting('request.jwt.claim.CLAIM', true), ''),\n"
-        "\t\t(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'CLAIM')\n\t)::TYPE"
+        "\t\t(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->>"
+        " 'CLAIM')\n\t)::TYPE"
     ),
     "2024": generation(
         "select coalesce(nullif(current_setting('request.jwt.claim.CLAIM', true), ''),"
@@ -151,7 +159,9 @@ $$;
 
 @pytest.fixture
 def superuser(make_database: Make) -> Iterator[Connection]:
-    """A transaction of a superuser as postgres, in a database of its own; rolled back after the test."""
+    """A transaction of a superuser as postgres, in a database of its own; rolled back after the
+    test.
+    """
     with superuser_session(make_database("applied")) as connection:
         connection.execute("reset session authorization")
         yield connection
@@ -198,17 +208,25 @@ $$
 """
 
 
-def test_a_caller_function_need_not_read_the_settings_of_older_versions(superuser: Connection) -> None:
+def test_a_caller_function_need_not_read_the_settings_of_older_versions(
+    superuser: Connection,
+) -> None:
     superuser.execute(CLAIMS_ONLY.encode())
     assert findings(superuser) == []
-    ignored = [f for f in verify(superuser, EXPECTATIONS, ("access",)).findings if "legacy setting" in f.message]
+    ignored = [
+        f
+        for f in verify(superuser, EXPECTATIONS, ("access",)).findings
+        if "legacy setting" in f.message
+    ]
     assert ignored
     assert all("auth.uid() ignores" in f.message for f in ignored)
 
 
 def test_what_the_settings_of_older_versions_open_is_an_error(superuser: Connection) -> None:
     superuser.execute(CLAIMS_ONLY.encode())
-    superuser.execute('alter policy "users create their own jobs" on public.async_jobs with check (true)')
+    superuser.execute(
+        'alter policy "users create their own jobs" on public.async_jobs with check (true)'
+    )
     wrong = [f.message for f in findings(superuser, "access") if "legacy setting" in f.message]
     assert wrong == ["user, legacy setting: insert forged should be violates and is rows"]
 

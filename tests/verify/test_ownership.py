@@ -1,4 +1,6 @@
-"""User tables and user constraints: what they refuse is no fault of the managed objects, and hides no such fault."""
+"""User tables and user constraints: what they refuse is no fault of the managed objects, and hides
+no such fault.
+"""
 
 from pathlib import Path
 
@@ -72,7 +74,9 @@ def test_a_user_table_that_prevents_the_delete_of_a_user_is_unchecked_until_acce
     assert [one["id"] for one in ran.json["accepted_unchecked"]] == [finding["id"]]
 
 
-def test_a_missing_cascade_of_a_managed_table_is_an_error_despite_a_user_table(signing_up: Database) -> None:
+def test_a_missing_cascade_of_a_managed_table_is_an_error_despite_a_user_table(
+    signing_up: Database,
+) -> None:
     """Both foreign keys block the delete, and the server names only one of them."""
     with psycopg.connect(signing_up.superuser_url, autocommit=True) as connection:
         connection.execute(NO_CASCADE)
@@ -82,10 +86,14 @@ def test_a_missing_cascade_of_a_managed_table_is_an_error_despite_a_user_table(s
         connection.execute("alter table public.profiles drop constraint profiles_id_fkey")
     with psycopg.connect(signing_up.url, autocommit=True) as other:
         result = verify(other, EXPECTATIONS, ("functions",))
-    assert any(id.startswith("functions:auth.users:") for id in ids(result, Severity.ERROR, "functions"))
+    assert any(
+        id.startswith("functions:auth.users:") for id in ids(result, Severity.ERROR, "functions")
+    )
 
 
-def test_a_user_table_that_prevents_the_delete_of_jobs_is_a_warning(rolled_back: Connection) -> None:
+def test_a_user_table_that_prevents_the_delete_of_jobs_is_a_warning(
+    rolled_back: Connection,
+) -> None:
     rolled_back.execute(INVOICES)
     result = verify(rolled_back, EXPECTATIONS, ("access", "functions"))
     assert {f.severity for f in result.findings} == {Severity.WARNING}
@@ -98,39 +106,58 @@ def test_a_user_table_that_prevents_the_delete_of_jobs_is_a_warning(rolled_back:
     assert any("cleanup_old_jobs" in id for id in ids(result, Severity.WARNING, "functions"))
 
 
-def test_a_delete_that_policies_should_have_refused_is_an_error_despite_a_user_table(rolled_back: Connection) -> None:
-    """Without row level security, another caller's delete reaches the row, and then the foreign key fails."""
+def test_a_delete_that_policies_should_have_refused_is_an_error_despite_a_user_table(
+    rolled_back: Connection,
+) -> None:
+    """Without row level security, another caller's delete reaches the row, and then the foreign key
+    fails.
+    """
     rolled_back.execute(INVOICES)
     rolled_back.execute(OFF)
     result = verify(rolled_back, EXPECTATIONS, ("access",))
     stopped = [
-        f for f in result.findings if f.severity is Severity.ERROR and "should be hidden and is 23503" in f.message
+        f
+        for f in result.findings
+        if f.severity is Severity.ERROR and "should be hidden and is 23503" in f.message
     ]
     assert stopped
 
 
 @pytest.mark.parametrize(("sql", "name"), [(FOR_PROFILES, "has_profile"), (FOR_POSTS, "chk_post")])
-def test_a_user_constraint_on_a_managed_table_is_a_warning(rolled_back: Connection, sql: str, name: str) -> None:
+def test_a_user_constraint_on_a_managed_table_is_a_warning(
+    rolled_back: Connection, sql: str, name: str
+) -> None:
     rolled_back.execute(sql.encode())
     result = verify(rolled_back, EXPECTATIONS)
     assert ids(result, Severity.ERROR, "access") | ids(result, Severity.ERROR, "functions") == set()
     assert "access" in result.unchecked
     stopped = [f for f in result.findings if f.area == "access"]
     assert stopped
-    assert all(f'constraint "{name}" of public.async_jobs is a user object' in f.message for f in stopped)
+    assert all(
+        f'constraint "{name}" of public.async_jobs is a user object' in f.message for f in stopped
+    )
     assert all(f'constraint "{name}" of public.async_jobs too' in f.fix for f in stopped)
 
 
 def test_a_user_constraint_hides_no_broken_policy(rolled_back: Connection) -> None:
-    """WITH CHECK is evaluated before constraints, so a constraint error means that WITH CHECK was true."""
+    """WITH CHECK is evaluated before constraints, so a constraint error means that WITH CHECK was
+    true.
+    """
     rolled_back.execute(FOR_POSTS.encode())
     rolled_back.execute(OFF)
     found = verify(rolled_back, EXPECTATIONS, ("access",)).findings
-    assert any(f.severity is Severity.ERROR and "should be violates and is 23514" in f.message for f in found)
+    assert any(
+        f.severity is Severity.ERROR and "should be violates and is 23514" in f.message
+        for f in found
+    )
 
 
-def test_a_renamed_managed_constraint_is_missing_and_counts_as_a_user_object(rolled_back: Connection) -> None:
-    rolled_back.execute("alter table public.async_jobs rename constraint chk_valid_status to chk_states")
+def test_a_renamed_managed_constraint_is_missing_and_counts_as_a_user_object(
+    rolled_back: Connection,
+) -> None:
+    rolled_back.execute(
+        "alter table public.async_jobs rename constraint chk_valid_status to chk_states"
+    )
     found = ids(verify(rolled_back, EXPECTATIONS), Severity.ERROR, "structure")
     assert found == {"structure:public.async_jobs:constraint:chk_valid_status"}
 
@@ -141,7 +168,10 @@ def test_a_not_null_column_of_a_user_table_is_a_conflict(rolled_back: Connection
         rolled_back.execute("insert into public.others values (null)")
     conflict = ownership.user_object_conflict(rolled_back, caught.value, {"public.async_jobs"})
     assert conflict is not None
-    assert conflict.fix == 'Production writes hit the NOT NULL constraint of column "id" of public.others too.'
+    assert (
+        conflict.fix
+        == 'Production writes hit the NOT NULL constraint of column "id" of public.others too.'
+    )
 
 
 def test_without_a_list_of_managed_objects_a_conflict_is_an_error(rolled_back: Connection) -> None:

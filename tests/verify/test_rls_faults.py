@@ -1,7 +1,9 @@
-"""docs/rls-faults.md shows what happens: `verify` prints its outputs for the SQL of the fault catalogues.
+"""docs/rls-faults.md shows what happens: `verify` prints its outputs for the SQL of the fault
+catalogues.
 
-A fault has a row of the table and a section of the same number and name, with one `sql` block and one `text` block.
-`SUPABASE_JOBS_RECORD=1` writes both blocks and the verdicts of the table again; `scripts/record` does it.
+A fault has a row of the table and a section of the same number and name, with one `sql` block and
+one `text` block. `SUPABASE_JOBS_RECORD=1` writes both blocks and the verdicts of the table again;
+`scripts/record` does it.
 """
 
 import os
@@ -36,7 +38,9 @@ _BLOCK = "```{}\n(.*?)```\n"
 
 @dataclass(frozen=True)
 class Section:
-    """One fault in the document; `verdict` is the last cell of its row: the exit code, and the areas with findings."""
+    """One fault in the document; `verdict` is the last cell of its row: the exit code, and the
+    areas with findings.
+    """
 
     number: int
     name: str
@@ -51,7 +55,9 @@ def table(document: str) -> dict[int, tuple[str, str]]:
 
 
 def load() -> list[Section]:
-    """The sections in the document's order. AssertionError if one has no row, or not one block of each kind."""
+    """The sections in the document's order. AssertionError if one has no row, or not one block of
+    each kind.
+    """
     document = DOCUMENT.read_text(encoding="utf-8")
     rows = table(document)
     sections = []
@@ -72,7 +78,10 @@ def record(section: Section, sql: str, output: str, verdict: str) -> None:
         assert shown
         body = body[: shown.start(1)] + block + body[shown.end(1) :]
     head = re.sub(
-        rf"^(\| {section.number} \| .+ \| ).+? \|$", lambda row: f"{row[1]}{verdict} |", head, flags=re.MULTILINE
+        rf"^(\| {section.number} \| .+ \| ).+? \|$",
+        lambda row: f"{row[1]}{verdict} |",
+        head,
+        flags=re.MULTILINE,
     )
     DOCUMENT.write_text(head + body, encoding="utf-8")
 
@@ -85,7 +94,9 @@ def shown(report: str, findings: Sequence[Finding]) -> str:
 
     A long fix is cut, the other findings are counted, and the duration is omitted.
     """
-    blocks = re.findall(r"^(?:error|warning|info): .*?(?=^$)", report, flags=re.DOTALL | re.MULTILINE)
+    blocks = re.findall(
+        r"^(?:error|warning|info): .*?(?=^$)", report, flags=re.DOTALL | re.MULTILINE
+    )
     groups = summary.groups(findings)
     assert len(blocks) >= len(groups)
     parts = [_cut(block) for block in blocks[:MAX_GROUPS]]
@@ -103,7 +114,9 @@ def _cut(block: str) -> str:
 
 
 def verdict(result: Verification) -> str:
-    """The last cell of a row: the exit code, and the areas with an error, or with a warning if no area has an error."""
+    """The last cell of a row: the exit code, and the areas with an error, or with a warning if no
+    area has an error.
+    """
     caught = [
         area.name if area.failed else f"{area.name} (warning)"
         for area in summary.areas(result)
@@ -125,7 +138,9 @@ def connection(shared_database: Callable[[int], Database]) -> Iterator[psycopg.C
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.name)
-def test_verify_prints_what_the_document_shows(connection: psycopg.Connection, section: Section) -> None:
+def test_verify_prints_what_the_document_shows(
+    connection: psycopg.Connection, section: Section
+) -> None:
     fault = every_catalogue()[section.name]
     result = assert_reported(connection, replace(fault, areas=AREAS))
     output = shown(text.verification(result, whole=False), result.findings)
@@ -148,7 +163,9 @@ def test_command_prints_what_the_document_shows(cli: Run, applied_url: str) -> N
 
 
 def test_documented_faults_are_the_sections() -> None:
-    assert {fault.name for fault in every_catalogue().values() if fault.documented} == {s.name for s in SECTIONS}
+    assert {fault.name for fault in every_catalogue().values() if fault.documented} == {
+        s.name for s in SECTIONS
+    }
 
 
 def test_every_section_has_a_row() -> None:

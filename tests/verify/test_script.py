@@ -40,22 +40,33 @@ def test_a_pasted_probe_has_the_same_outcome(shared: Callable[[int], str], each_
     cases = {case.id: case for case in result.cases}
     sampled = samples(result)
     assert {"rows", "hidden", "denied", "violates", "23514", "23505"} <= set(sampled.values())
-    assert psql_outcomes(shared(each_major), {id: result.script(cases[id]) for id in sampled}) == sampled
+    assert (
+        psql_outcomes(shared(each_major), {id: result.script(cases[id]) for id in sampled})
+        == sampled
+    )
 
 
 def test_a_pasted_probe_shows_the_fault(make_database: Make) -> None:
     url = make_database("applied").url
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
-            "alter table public.guest_users disable row level security; grant truncate, delete on public.async_jobs"
+            "alter table public.guest_users disable row level security; grant truncate, delete on"
+            " public.async_jobs"
             ' to anon; alter policy "guests update their own jobs" on public.async_jobs with check (true)'
         )
         result = verify(connection, EXPECTATIONS, ("access",))
     cases = {case.id: case for case in result.cases}
     seen = outcomes(result)
     wrong = [f.id for f in result.findings]
-    assert {id.rsplit(":", 1)[1] for id in wrong} >= {"truncate", "blind touch", "take over", "blind take over"}
-    assert psql_outcomes(url, {id: result.script(cases[id]) for id in wrong}) == {id: seen[id] for id in wrong}
+    assert {id.rsplit(":", 1)[1] for id in wrong} >= {
+        "truncate",
+        "blind touch",
+        "take over",
+        "blind take over",
+    }
+    assert psql_outcomes(url, {id: result.script(cases[id]) for id in wrong}) == {
+        id: seen[id] for id in wrong
+    }
 
 
 def test_the_script_of_every_cell_ends_with_a_rollback(shared: Callable[[int], str]) -> None:
@@ -69,13 +80,26 @@ def test_the_script_of_every_cell_ends_with_a_rollback(shared: Callable[[int], s
 
 
 @pytest.mark.parametrize(
-    "value", ["it's", "back\\slash", "a ' or 1 = 1 --", ":'id' :id", "line\nbreak", "%s %%", '"', None, 7, uuid.uuid4()]
+    "value",
+    [
+        "it's",
+        "back\\slash",
+        "a ' or 1 = 1 --",
+        ":'id' :id",
+        "line\nbreak",
+        "%s %%",
+        '"',
+        None,
+        7,
+        uuid.uuid4(),
+    ],
 )
 def test_values_are_quoted(shared: Callable[[int], str], value: object) -> None:
     text = script.preamble("about") + script.probe(
         ("a comment\nselect 1/0;",),
         script.identity("anon", {"verify.value": str(value)}),
-        "select %(value)s::text is not distinct from nullif(current_setting('verify.value'), 'None') -- and ';'",
+        "select %(value)s::text is not distinct from nullif(current_setting('verify.value'),"
+        " 'None') -- and ';'",
         script.quoted({"value": value}),
     )
     out, err = run_in_psql(shared(16), text)
@@ -88,7 +112,9 @@ def test_a_statement_without_parameters_keeps_its_percent_signs() -> None:
     assert script.filled("select 'a%%'", {}) == "select 'a%';\n"
 
 
-def test_a_pasted_catalog_query_shows_the_fact(shared: Callable[[int], str], each_major: int) -> None:
+def test_a_pasted_catalog_query_shows_the_fact(
+    shared: Callable[[int], str], each_major: int
+) -> None:
     """One fact of every recorded kind, and a function body."""
     url = shared(each_major)
     with psycopg.connect(url, autocommit=True) as connection:

@@ -22,9 +22,11 @@ def people() -> list[NewUser]:
 def trigger(body: str) -> str:
     """A trigger on auth.users that runs `body`."""
     return (
-        "create function public.on_sign_up() returns trigger language plpgsql security definer set search_path = ''"
+        "create function public.on_sign_up() returns trigger language plpgsql security definer set"
+        " search_path = ''"
         f" as $$ begin {body}; return new; end $$;"
-        "create trigger on_sign_up after insert on auth.users for each row execute function public.on_sign_up()"
+        "create trigger on_sign_up after insert on auth.users for each row execute function"
+        " public.on_sign_up()"
     )
 
 
@@ -33,7 +35,9 @@ def test_a_sign_up_trigger_is_satisfied(rolled_back: Connection, change: Change)
     rolled_back.execute(change.sql.encode())
     users = people()
     sign_up.run(rolled_back, users)
-    found = rolled_back.execute("select count(*) from auth.users where id = any(%s)", ([u.id for u in users],))
+    found = rolled_back.execute(
+        "select count(*) from auth.users where id = any(%s)", ([u.id for u in users],)
+    )
     assert found.fetchone() == (4,)
 
 
@@ -42,7 +46,8 @@ def test_users_have_the_columns_that_auth_fills_in(rolled_back: Connection) -> N
     sign_up.run(rolled_back, [user, anonymous])
     rows = rolled_back.execute(
         "select email, email_confirmed_at is not null, raw_user_meta_data ->> 'full_name',"
-        " raw_user_meta_data ?& array['name', 'user_name', 'avatar_url', 'sub'], raw_app_meta_data ->> 'provider',"
+        " raw_user_meta_data ?& array['name', 'user_name', 'avatar_url', 'sub'], raw_app_meta_data"
+        " ->> 'provider',"
         " is_anonymous, aud, instance_id is not null, created_at is not null"
         " from auth.users where id = any(%s) order by is_anonymous",
         ([user.id, anonymous.id],),
@@ -58,7 +63,9 @@ def test_a_given_address_and_given_metadata_never_change(rolled_back: Connection
     user = NewUser(uuid.uuid4(), email="ann@example.org", metadata={"name": "Ann"})
     with pytest.raises(sign_up.SignUpRejectedError):
         sign_up.run(rolled_back, [user])
-    [row] = sign_up.run(rolled_back, [NewUser(user.id, email="ann@acme.io", metadata={"name": "Ann"})]).rows
+    [row] = sign_up.run(
+        rolled_back, [NewUser(user.id, email="ann@acme.io", metadata={"name": "Ann"})]
+    ).rows
     assert (row["email"], row["user_metadata"]["name"]) == ("ann@acme.io", "Ann")
 
 
@@ -67,14 +74,24 @@ def test_a_rejected_sign_up_names_the_trigger_and_leaves_no_trace(rolled_back: C
     rolled_back.execute(trigger("perform from public.allowed_emails; raise 'closed'"))
     with pytest.raises(sign_up.SignUpRejectedError) as caught:
         sign_up.run(rolled_back, people())
-    assert "P0001: closed (PL/pgSQL function public.on_sign_up() line 1 at RAISE)" in caught.value.message
+    assert (
+        "P0001: closed (PL/pgSQL function public.on_sign_up() line 1 at RAISE)"
+        in caught.value.message
+    )
     assert "example.com" in (caught.value.hint or "")
-    assert rolled_back.execute("select from auth.users union all select from public.allowed_emails").rowcount == 0
+    assert (
+        rolled_back.execute(
+            "select from auth.users union all select from public.allowed_emails"
+        ).rowcount
+        == 0
+    )
 
 
 def test_names_derived_from_the_digits_of_committed_ids_are_unique(rolled_back: Connection) -> None:
     rolled_back.execute("create table public.handles (first text unique, last text unique)")
-    rolled_back.execute(trigger("insert into public.handles values (left(new.id::text, 6), right(new.id::text, 6))"))
+    rolled_back.execute(
+        trigger("insert into public.handles values (left(new.id::text, 6), right(new.id::text, 6))")
+    )
     users = [NewUser(committed.marked_id(name)) for name in load().ids]
     sign_up.run(rolled_back, users)
     assert rolled_back.execute("select from public.handles").rowcount == len(users) > 10
@@ -91,7 +108,10 @@ def test_attempts_are_limited(rolled_back: Connection) -> None:
     domains = ",".join(f"'d{n}.example'" for n in range(100))
     rolled_back.execute("create sequence public.attempts")
     rolled_back.execute(
-        trigger(f"if new.email <> all(array[{domains}]) then raise '%', nextval('public.attempts'); end if")
+        trigger(
+            f"if new.email <> all(array[{domains}]) then raise '%', nextval('public.attempts');"
+            " end if"
+        )
     )
     with pytest.raises(sign_up.SignUpRejectedError):
         sign_up.run(rolled_back, [NewUser(uuid.uuid4())])
@@ -101,7 +121,11 @@ def test_attempts_are_limited(rolled_back: Connection) -> None:
 
 def test_a_rejected_batch_is_adapted(rolled_back: Connection) -> None:
     rolled_back.execute("create table public.profiles (id uuid, nickname text not null)")
-    rolled_back.execute(trigger("insert into public.profiles values (new.id, new.raw_user_meta_data ->> 'nickname')"))
+    rolled_back.execute(
+        trigger(
+            "insert into public.profiles values (new.id, new.raw_user_meta_data ->> 'nickname')"
+        )
+    )
     users = people()
     rolled_back.execute("savepoint plain")
     [result] = run_groups(rolled_back, [sign_up.statements(users)])
@@ -114,25 +138,34 @@ def test_a_rejected_batch_is_adapted(rolled_back: Connection) -> None:
 def test_an_older_auth_users_without_some_columns_is_enough(make_database: Make) -> None:
     database = make_database("platform")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
-        connection.execute("alter table auth.users drop column is_anonymous, drop column instance_id cascade")
+        connection.execute(
+            "alter table auth.users drop column is_anonymous, drop column instance_id cascade"
+        )
     with psycopg.connect(database.url) as connection, connection.transaction():
         sign_up.run(connection, people())
-        found = connection.execute("select count(*), count(email_confirmed_at) from auth.users").fetchone()
+        found = connection.execute(
+            "select count(*), count(email_confirmed_at) from auth.users"
+        ).fetchone()
         assert found == (4, 3)
 
 
-def test_cleanup_deletes_what_was_added_to_allow_lists_and_nothing_else(rolled_back: Connection) -> None:
+def test_cleanup_deletes_what_was_added_to_allow_lists_and_nothing_else(
+    rolled_back: Connection,
+) -> None:
     rolled_back.execute("create table public.allowed_domains (domain text primary key)")
     rolled_back.execute("insert into public.allowed_domains values ('acme.test')")
     rolled_back.execute(
         trigger(
-            "if not exists (select from public.allowed_domains d where d.domain = split_part(new.email, '@', 2))"
+            "if not exists (select from public.allowed_domains d where d.domain ="
+            " split_part(new.email, '@', 2))"
             " then raise 'no'; end if"
         )
     )
     signed_up = sign_up.run(rolled_back, [NewUser(uuid.uuid4())])
     sign_up.clean_up(rolled_back, signed_up)
-    assert rolled_back.execute("select domain from public.allowed_domains").fetchall() == [("acme.test",)]
+    assert rolled_back.execute("select domain from public.allowed_domains").fetchall() == [
+        ("acme.test",)
+    ]
 
 
 def test_a_role_without_privileges_is_told_so(rolled_back: Connection) -> None:

@@ -1,4 +1,6 @@
-"""Areas that `verify` cannot check: a warning with the reason, and exit 1 unless the project accepts it by name."""
+"""Areas that `verify` cannot check: a warning with the reason, and exit 1 unless the project
+accepts it by name.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -66,8 +68,10 @@ def test_a_failing_user_trigger_on_auth_users_is_a_warning(refusing_url: str) ->
 def test_discarded_fixture_rows_are_an_error(rolled_back: Connection) -> None:
     """A trigger discards each guest, so the foreign key of a job fails."""
     rolled_back.execute(
-        "create function public.drop_it() returns trigger language plpgsql as 'begin return null; end';"
-        "create trigger drop_it before insert on public.guest_users for each row execute function public.drop_it()"
+        "create function public.drop_it() returns trigger language plpgsql as 'begin return null;"
+        " end';"
+        "create trigger drop_it before insert on public.guest_users for each row execute function"
+        " public.drop_it()"
     )
     result = verify(rolled_back, EXPECTATIONS, ("access", "functions"))
     assert [(f.id, f.severity) for f in result.findings] == [
@@ -80,7 +84,9 @@ def test_discarded_fixture_rows_are_an_error(rolled_back: Connection) -> None:
 
 
 @pytest.mark.parametrize("area", ["access", "functions"])
-def test_a_managed_constraint_that_refuses_the_fixture_is_an_error(rolled_back: Connection, area: str) -> None:
+def test_a_managed_constraint_that_refuses_the_fixture_is_an_error(
+    rolled_back: Connection, area: str
+) -> None:
     rolled_back.execute(
         "alter table public.async_jobs drop constraint chk_user_or_guest,"
         " add constraint chk_user_or_guest check (guest_id is null and user_id is null)"
@@ -92,13 +98,17 @@ def test_a_managed_constraint_that_refuses_the_fixture_is_an_error(rolled_back: 
 
 
 @pytest.mark.parametrize("area", ["access", "functions"])
-def test_a_user_column_that_is_not_null_makes_the_area_unchecked(rolled_back: Connection, area: str) -> None:
+def test_a_user_column_that_is_not_null_makes_the_area_unchecked(
+    rolled_back: Connection, area: str
+) -> None:
     rolled_back.execute("alter table public.async_jobs add tenant uuid not null")
     [finding] = verify(rolled_back, EXPECTATIONS, (area,)).findings
     assert (finding.id, finding.severity) == (f"{area}:fixture", Severity.WARNING)
 
 
-def test_a_foreign_key_error_in_a_user_trigger_makes_the_area_unchecked(make_database: Make) -> None:
+def test_a_foreign_key_error_in_a_user_trigger_makes_the_area_unchecked(
+    make_database: Make,
+) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute(
@@ -106,7 +116,8 @@ def test_a_foreign_key_error_in_a_user_trigger_makes_the_area_unchecked(make_dat
             "create table public.profiles (plan text references public.plans);"
             "create function public.profile() returns trigger language plpgsql security definer"
             " as $$ begin insert into public.profiles values ('free'); return new; end $$;"
-            "create trigger profile before insert on auth.users for each row execute function public.profile()"
+            "create trigger profile before insert on auth.users for each row execute function"
+            " public.profile()"
         )
     with psycopg.connect(database.url, autocommit=True) as connection:
         [finding] = verify(connection, EXPECTATIONS, ("access",)).findings
@@ -129,7 +140,9 @@ def test_strict_names_what_replaced_it(cli: Run) -> None:
     assert "--strict" not in cli("verify", "--help").out
 
 
-def test_accepted_areas_exit_0_with_the_reasons(refusing_url: str, cli: Run, tmp_path: Path) -> None:
+def test_accepted_areas_exit_0_with_the_reasons(
+    refusing_url: str, cli: Run, tmp_path: Path
+) -> None:
     config = tmp_path / "supabase-jobs.toml"
     config.write_text('[accepted_unchecked]\n"access" = "sign-up is off"\n')
     ran = cli("verify", "--json", "--db-url", refusing_url)
@@ -152,19 +165,29 @@ def test_an_accepted_name_without_effect_is_an_info(rolled_back: Connection, nam
     expectations = replace(EXPECTATIONS, accepted_unchecked={name: "because"})
     result = verify(rolled_back, expectations, ("structure", "access", "plans"))
     [finding] = result.findings
-    assert (finding.severity, f'"{name}" has no effect' in finding.message, result.ok) == (Severity.INFO, True, True)
+    assert (finding.severity, f'"{name}" has no effect' in finding.message, result.ok) == (
+        Severity.INFO,
+        True,
+        True,
+    )
 
 
-def test_an_accepted_name_of_an_area_that_is_not_run_is_not_reported(rolled_back: Connection) -> None:
-    expectations = replace(EXPECTATIONS, accepted_unchecked={"plans": "because", "access:fixture": "because"})
+def test_an_accepted_name_of_an_area_that_is_not_run_is_not_reported(
+    rolled_back: Connection,
+) -> None:
+    expectations = replace(
+        EXPECTATIONS, accepted_unchecked={"plans": "because", "access:fixture": "because"}
+    )
     assert verify(rolled_back, expectations, ("structure",)).findings == ()
 
 
 def test_an_error_is_not_accepted(rolled_back: Connection) -> None:
     """A trigger on a managed table discards the fixture rows."""
     rolled_back.execute(
-        "create function public.drop_it() returns trigger language plpgsql as 'begin return null; end';"
-        "create trigger drop_it before insert on public.guest_users for each row execute function public.drop_it()"
+        "create function public.drop_it() returns trigger language plpgsql as 'begin return null;"
+        " end';"
+        "create trigger drop_it before insert on public.guest_users for each row execute function"
+        " public.drop_it()"
     )
     accepted = replace(EXPECTATIONS, accepted_unchecked={"access": "because"})
     result = verify(rolled_back, accepted, ("access",))
@@ -186,7 +209,9 @@ def test_an_accepted_name_needs_a_reason(tmp_path: Path, reason: str) -> None:
 def test_a_replica_is_checked_by_the_areas_that_only_read(replica_url: str, cli: Run) -> None:
     ran = cli("verify", "--json", "--db-url", replica_url)
     assert (ran.code, set(ran.json["unchecked"])) == (1, WRITING_AREAS)
-    assert {f["id"] for f in ran.json["findings"]} == {f"{area}:unchecked" for area in WRITING_AREAS}
+    assert {f["id"] for f in ran.json["findings"]} == {
+        f"{area}:unchecked" for area in WRITING_AREAS
+    }
     assert all("a read-only replica" in f["message"] for f in ran.json["findings"])
     assert ran.json["summary"]["checks"] > 100
     assert cli("verify", "--only", "structure,plans", "--db-url", replica_url).code == 0
@@ -201,56 +226,81 @@ def test_a_fault_on_a_replica_is_an_error(replica_url: str, cli: Run, tmp_path: 
 
 
 def test_a_read_only_session_leaves_the_writing_areas_unchecked(applied_url: str, cli: Run) -> None:
-    ran = cli("verify", "--json", "--db-url", f"{applied_url}?options=-c%20default_transaction_read_only%3Don")
+    ran = cli(
+        "verify",
+        "--json",
+        "--db-url",
+        f"{applied_url}?options=-c%20default_transaction_read_only%3Don",
+    )
     assert (ran.code, set(ran.json["unchecked"])) == (1, WRITING_AREAS)
     assert all("a read-only transaction" in f["message"] for f in ran.json["findings"])
 
 
 @pytest.mark.parametrize("role", ["authenticator", "stranger"])
-def test_a_role_without_privileges_leaves_the_writing_areas_unchecked(make_database: Make, cli: Run, role: str) -> None:
+def test_a_role_without_privileges_leaves_the_writing_areas_unchecked(
+    make_database: Make, cli: Run, role: str
+) -> None:
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         if connection.execute("select to_regrole(%s) is null", (role,)).fetchone() == (True,):
-            connection.execute(psycopg.sql.SQL("create role {} login").format(psycopg.sql.Identifier(role)))
+            connection.execute(
+                psycopg.sql.SQL("create role {} login").format(psycopg.sql.Identifier(role))
+            )
     ran = cli("verify", "--json", "--db-url", database.server.url(database.name, role))
     assert (ran.code, ran.json["ok"]) == (1, False)
     assert set(ran.json["unchecked"]) >= WRITING_AREAS
-    assert all(f["severity"] == "warning" and "not checked" in f["message"] for f in ran.json["findings"])
+    assert all(
+        f["severity"] == "warning" and "not checked" in f["message"] for f in ran.json["findings"]
+    )
 
 
 def test_a_statement_timeout_ends_the_area_and_keeps_its_findings(
     rolled_back: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One fault is found before another makes a statement slow, as on a table with millions of rows."""
+    """One fault is found before another makes a statement slow, as on a table with millions of
+    rows.
+    """
     rolled_back.execute(
         'alter policy "guests read their own jobs" on public.async_jobs using (true);'
         'alter policy "users delete their own jobs" on public.async_jobs using (pg_sleep(9) is null)'
     )
-    monkeypatch.setattr("supabase_jobs.verify.run.SETTINGS", script.SETTINGS.replace("10s", "500ms"))
+    monkeypatch.setattr(
+        "supabase_jobs.verify.run.SETTINGS", script.SETTINGS.replace("10s", "500ms")
+    )
     result = verify(rolled_back, EXPECTATIONS)
     assert result.unchecked == ("access", "functions")  # a scenario deletes a job as a user
     assert "57014" in next(f.message for f in result.findings if f.id == "access:unchecked")
-    assert {f.area for f in result.findings if f.severity is Severity.ERROR} == {"structure", "access"}
+    assert {f.area for f in result.findings if f.severity is Severity.ERROR} == {
+        "structure",
+        "access",
+    }
     assert {case.area for case in result.cases} == set(AREAS)
 
 
-def test_the_time_limit_of_a_run_ends_the_area(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_limit_of_a_run_ends_the_area(
+    rolled_back: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each statement is below its own limit."""
     rolled_back.execute(
         'alter policy "guests read their own jobs" on public.async_jobs using (true);'
-        "create function public.slow() returns boolean language sql volatile as 'select pg_sleep(0.05) is not null';"
+        "create function public.slow() returns boolean language sql volatile as 'select"
+        " pg_sleep(0.05) is not null';"
         "create policy slow on public.async_jobs as restrictive using ((select public.slow()))"
     )
     monkeypatch.setattr("supabase_jobs.verify.run.TIME_LIMIT_S", 2)
     result = verify(rolled_back, EXPECTATIONS)
     assert result.milliseconds < 4000
     assert {"access", "functions"} <= set(result.unchecked)
-    assert "time limit of 2 seconds" in next(f.message for f in result.findings if f.id == "access:unchecked")
+    assert "time limit of 2 seconds" in next(
+        f.message for f in result.findings if f.id == "access:unchecked"
+    )
     assert not result.ok
 
 
 @pytest.mark.parametrize("area", ["access", "functions", "plans"])
-def test_no_area_runs_after_the_time_limit(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch, area: str) -> None:
+def test_no_area_runs_after_the_time_limit(
+    rolled_back: Connection, monkeypatch: pytest.MonkeyPatch, area: str
+) -> None:
     monkeypatch.setattr("supabase_jobs.verify.run.TIME_LIMIT_S", -1)
     [finding] = verify(rolled_back, EXPECTATIONS, (area,)).findings
     assert (finding.id, finding.severity) == (f"{area}:unchecked", Severity.WARNING)
@@ -259,8 +309,10 @@ def test_no_area_runs_after_the_time_limit(rolled_back: Connection, monkeypatch:
 def test_a_trigger_may_change_request_settings(rolled_back: Connection) -> None:
     rolled_back.execute(
         "create function public.claims() returns trigger language plpgsql as"
-        " $$ begin perform set_config('request.jwt.claims', '{\"sub\": \"x\"}', true); return new; end $$;"
-        "create trigger claims before update on public.async_jobs for each row execute function public.claims()"
+        " $$ begin perform set_config('request.jwt.claims', '{\"sub\": \"x\"}', true); return new;"
+        " end $$;"
+        "create trigger claims before update on public.async_jobs for each row execute function"
+        " public.claims()"
     )
     result = verify(rolled_back, EXPECTATIONS)
     assert result.unchecked == ()
@@ -271,7 +323,8 @@ def test_a_trigger_that_deallocates_makes_the_area_unchecked(rolled_back: Connec
     rolled_back.execute(
         "create function public.forget() returns trigger language plpgsql as"
         " $$ begin execute 'deallocate all'; return new; end $$;"
-        "create trigger forget before update on public.async_jobs for each row execute function public.forget()"
+        "create trigger forget before update on public.async_jobs for each row execute function"
+        " public.forget()"
     )
     result = verify(rolled_back, EXPECTATIONS)
     assert result.unchecked == ("functions",)

@@ -43,22 +43,28 @@ def test_verify_takes_sixty_round_trips_at_most(shared: Callable[[int], str]) ->
 
 def test_user_objects_are_no_errors(rolled_back: Connection) -> None:
     rolled_back.execute(
-        "create table public.user_table (id int); create index user_table_idx on public.user_table (id);"
+        "create table public.user_table (id int); create index user_table_idx on public.user_table"
+        " (id);"
         "create function public.user_function() returns int language sql as 'select 1';"
-        "create index user_index on public.async_jobs (error); alter table public.async_jobs add column user_note text;"
+        "create index user_index on public.async_jobs (error); alter table public.async_jobs add"
+        " column user_note text;"
         "create view public.user_view with (security_invoker) as select * from public.async_jobs"
     )
     result = verify(rolled_back, EXPECTATIONS)
     assert result.ok
     assert {f.severity for f in result.findings} == {Severity.INFO}
-    assert all(re.search(r"\buser_(table|function|index|note|view)", f.message) for f in result.findings)
+    assert all(
+        re.search(r"\buser_(table|function|index|note|view)", f.message) for f in result.findings
+    )
 
 
 @every_major
 def test_verify_changes_nothing(shared: Callable[[int], str], each_major: int) -> None:
     state = (
-        "select (select count(*) from public.async_jobs), (select count(*) from public.guest_users),"
-        " (select count(*) from auth.users), (select count(*) from pg_locks where locktype = 'advisory'),"
+        "select (select count(*) from public.async_jobs), (select count(*) from"
+        " public.guest_users),"
+        " (select count(*) from auth.users), (select count(*) from pg_locks where locktype ="
+        " 'advisory'),"
         " current_setting('role'), coalesce(current_setting('request.headers', true), ''),"
         " current_setting('search_path')"
     )
@@ -68,8 +74,12 @@ def test_verify_changes_nothing(shared: Callable[[int], str], each_major: int) -
         assert connection.execute(state).fetchone() == before
 
 
-def test_verify_takes_no_lock_stronger_than_a_row_lock(shared: Callable[[int], str], each_major: int) -> None:
-    """Another session writes, reads and even holds the table open while verify runs with a 2 s lock timeout."""
+def test_verify_takes_no_lock_stronger_than_a_row_lock(
+    shared: Callable[[int], str], each_major: int
+) -> None:
+    """Another session writes, reads and even holds the table open while verify runs with a 2 s lock
+    timeout.
+    """
     with (
         psycopg.connect(shared(each_major)) as other,
         psycopg.connect(shared(each_major), autocommit=True) as connection,
@@ -80,10 +90,14 @@ def test_verify_takes_no_lock_stronger_than_a_row_lock(shared: Callable[[int], s
 
 
 def test_no_case_passes_on_an_empty_table(rolled_back: Connection) -> None:
-    """A trigger discards the fixture rows, so every `hidden` and `denied` matches without proving anything."""
+    """A trigger discards the fixture rows, so every `hidden` and `denied` matches without proving
+    anything.
+    """
     rolled_back.execute(
-        "create function public.swallow() returns trigger language plpgsql as 'begin return null; end';"
-        "create trigger swallow before insert on public.async_jobs for each row execute function public.swallow()"
+        "create function public.swallow() returns trigger language plpgsql as 'begin return null;"
+        " end';"
+        "create trigger swallow before insert on public.async_jobs for each row execute function"
+        " public.swallow()"
     )
     found = errors(rolled_back, "access")
     assert any("proves nothing" in f.message and "hidden" in f.message for f in found)
@@ -94,20 +108,24 @@ def test_a_broken_policy_does_not_make_verify_update_a_large_table(make_database
     with psycopg.connect(make_database("applied").url, autocommit=True) as connection:
         insert_fixture_rows(connection)
         connection.execute(
-            "insert into public.async_jobs (url, user_id) select 'https://x.com/7', %s from generate_series(1, 20000)",
+            "insert into public.async_jobs (url, user_id) select 'https://x.com/7', %s from"
+            " generate_series(1, 20000)",
             (USER_A,),
         )
         # a condition that is true and counts its evaluations
         connection.execute(
             "create sequence private.calls; grant usage on private.calls to public;"
-            "create function private.any() returns boolean language sql as $$ select nextval('private.calls') > 0 $$;"
+            "create function private.any() returns boolean language sql as $$ select"
+            " nextval('private.calls') > 0 $$;"
             'alter policy "guests update their own jobs" on public.async_jobs using (private.any()) with check (true);'
             'alter policy "users delete their own jobs" on public.async_jobs using (private.any())'
         )
         size = "select pg_relation_size('public.async_jobs')"
         before = connection.execute(size).fetchone()
         found = errors(connection, "access")
-        assert {"blind update", "blind take over", "blind delete"} <= {f.id.split(":")[-1] for f in found}
+        assert {"blind update", "blind take over", "blind delete"} <= {
+            f.id.split(":")[-1] for f in found
+        }
         after = connection.execute(size).fetchone()
         assert before
         assert after
@@ -119,7 +137,8 @@ def test_a_broken_policy_does_not_make_verify_update_a_large_table(make_database
 def test_existing_rows_older_than_the_fixture_are_no_findings(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     rolled_back.execute(
-        "insert into public.guest_users (guest_id, last_seen_at) values (gen_random_uuid(), '-infinity')"
+        "insert into public.guest_users (guest_id, last_seen_at) values (gen_random_uuid(),"
+        " '-infinity')"
     )
     rolled_back.execute(
         "insert into public.async_jobs (url, status, guest_id, updated_at)"
@@ -135,7 +154,12 @@ def test_a_lock_of_another_session_is_an_error_and_no_finding(
     monkeypatch.setattr(run, "SETTINGS", SETTINGS.replace("'2s'", "'200ms'"))
     with psycopg.connect(applied_url) as holder:
         holder.execute("lock table public.async_jobs in access exclusive mode")
-        assert cli("verify", "--only", "access", "--json", "--db-url", applied_url).json["error"]["sqlstate"] == "55P03"
+        assert (
+            cli("verify", "--only", "access", "--json", "--db-url", applied_url).json["error"][
+                "sqlstate"
+            ]
+            == "55P03"
+        )
 
 
 def test_verify_sends_the_configured_guest_header(rolled_back: Connection) -> None:
@@ -144,7 +168,9 @@ def test_verify_sends_the_configured_guest_header(rolled_back: Connection) -> No
 
 
 @every_major
-def test_the_recorded_structure_is_that_of_the_migrations(make_database: Make, each_major: int) -> None:
+def test_the_recorded_structure_is_that_of_the_migrations(
+    make_database: Make, each_major: int
+) -> None:
     with psycopg.connect(make_database("applied", each_major).url, autocommit=True) as connection:
         connection.execute("set search_path = ''")
         recorded = snapshot.load()
@@ -155,7 +181,9 @@ def test_the_recorded_structure_is_that_of_the_migrations(make_database: Make, e
             with connection.transaction(force_rollback=True):
                 set_limits(connection, **{limit: STRICTEST[limit]})
                 facts = {astuple(fact)[:5] for fact in snapshot.record(connection, made).facts}
-            assert facts == {astuple(fact)[:5] for fact in recorded.with_variables({limit: True}).facts}
+            assert facts == {
+                astuple(fact)[:5] for fact in recorded.with_variables({limit: True}).facts
+            }
 
 
 def test_the_recorded_scope_is_all_objects_of_the_migrations(make_database: Make) -> None:
@@ -179,11 +207,15 @@ def test_the_command_exits_1_and_names_the_object(applied_url: str, cli: Run) ->
     assert finding["fix"].startswith("CREATE INDEX idx_async_jobs_url ON public.async_jobs")
 
 
-def test_each_object_that_is_missing_without_migrations_is_one_error(platform_url: str, cli: Run) -> None:
+def test_each_object_that_is_missing_without_migrations_is_one_error(
+    platform_url: str, cli: Run
+) -> None:
     ran = cli("verify", "--db-url", platform_url, "--json")
     assert ran.code == 1
     structural = [f for f in ran.json["findings"] if f["area"] == "structure"]
-    objects = [f["object"] for f in structural if f["object"] != "private"]  # a schema also misses its owner and grants
+    objects = [
+        f["object"] for f in structural if f["object"] != "private"
+    ]  # a schema also misses its owner and grants
     assert len(objects) == len(set(objects)) >= 30
     assert any("access was not checked" in f["message"] for f in ran.json["findings"])
 
@@ -194,7 +226,10 @@ def test_a_failing_reached_query_is_a_deviation(rolled_back: Connection) -> None
     rolled_back.execute("alter table public.async_jobs alter progress type text")
     found = {f.id: f for f in verify(rolled_back, EXPECTATIONS, ("access",)).findings}
     finding = found["access:public.async_jobs:guest, its own job:blind update"]
-    assert (finding.severity, finding.message.endswith("should be rows and is 42883")) == (Severity.ERROR, True)
+    assert (finding.severity, finding.message.endswith("should be rows and is 42883")) == (
+        Severity.ERROR,
+        True,
+    )
 
 
 def test_only_names_areas_in_any_order() -> None:

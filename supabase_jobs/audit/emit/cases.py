@@ -1,4 +1,6 @@
-"""The tests of each table, view and group of functions: each is tried on the database before it is written."""
+"""The tests of each table, view and group of functions: each is tried on the database before it is
+written.
+"""
 
 import re
 from collections import Counter
@@ -33,9 +35,10 @@ _LONGEST_VALUE = 40
 class Case:
     """A test. `kind` is what it compares with `expected`:
 
-    outcome: the outcome of the statement for the caller; untouched: the result of the query `target` afterwards, which
-    is that before; shows: the rows that the statement returns, as text; privilege: whether the role `caller` has the
-    privilege `statement` on the function or table `target`; columns: on which columns of it, separated by commas.
+    outcome: the outcome of the statement for the caller; untouched: the result of the query
+    `target` afterwards, which is that before; shows: the rows that the statement returns, as text;
+    privilege: whether the role `caller` has the privilege `statement` on the function or table
+    `target`; columns: on which columns of it, separated by commas.
     """
 
     title: str
@@ -48,7 +51,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Caller:
-    """A kind of request; `claims` and `headers` are JSON. `topic` is that of a private channel of Realtime."""
+    """A kind of request; `claims` and `headers` are JSON. `topic` is that of a private channel of
+    Realtime.
+    """
 
     name: str
     role: str
@@ -59,7 +64,9 @@ class Caller:
 
 @dataclass(frozen=True)
 class TableSuite:
-    """The tests of one object. `name` is that of its file, `omitted` are the titles of what could not be tested."""
+    """The tests of one object. `name` is that of its file, `omitted` are the titles of what could
+    not be tested.
+    """
 
     object: str
     name: str
@@ -83,7 +90,9 @@ def _suites(connection: Connection, recording: Recording) -> list[TableSuite]:
     groups: dict[str, list[RecordedAttempt]] = {}
     for attempt in recording.attempts:
         if attempt.blind or attempt.checks:
-            groups.setdefault(_FUNCTIONS if attempt.action == _CALL else attempt.of, []).append(attempt)
+            groups.setdefault(_FUNCTIONS if attempt.action == _CALL else attempt.of, []).append(
+                attempt
+            )
     if recording.functions:
         groups.setdefault(_FUNCTIONS, [])
     groups.pop("", None)
@@ -100,12 +109,29 @@ class _Builder:
     """Builds the suite of one object."""
 
     def __init__(
-        self, connection: Connection, recording: Recording, plain: Plain, object_: str, attempts: list[RecordedAttempt]
+        self,
+        connection: Connection,
+        recording: Recording,
+        plain: Plain,
+        object_: str,
+        attempts: list[RecordedAttempt],
     ) -> None:
-        self._connection, self._recording, self._plain, self._object = connection, recording, plain, object_
+        self._connection, self._recording, self._plain, self._object = (
+            connection,
+            recording,
+            plain,
+            object_,
+        )
         self._privileges = [a for a in attempts if a.action == "truncate"]
-        tried = [a for a in attempts if a.action != "truncate" and a.outcome not in INCONCLUSIVE_SQLSTATES]
-        order = {label: number for number, label in enumerate(dict.fromkeys(a.label for a in recording.attempts))}
+        tried = [
+            a
+            for a in attempts
+            if a.action != "truncate" and a.outcome not in INCONCLUSIVE_SQLSTATES
+        ]
+        order = {
+            label: number
+            for number, label in enumerate(dict.fromkeys(a.label for a in recording.attempts))
+        }
         verbs = {verb: number for number, verb in enumerate(_ACTIONS)}
         tried = [a for a in tried if a.action.split()[0] in verbs]
         self._attempts = sorted(tried, key=lambda a: (order[a.label], verbs[a.action.split()[0]]))
@@ -123,7 +149,9 @@ class _Builder:
         return best[1]
 
     def _variants(self) -> Iterator[tuple[list[RecordedRow], list[RecordedAttempt]]]:
-        """Rows and attempts: first few and short ones, and none that triggers insert; last, as the audit sent them."""
+        """Rows and attempts: first few and short ones, and none that triggers insert; last, as the
+        audit sent them.
+        """
         plain = [self._plain.attempt(a) for a in self._attempts]
         required = [row for row in self._recording.rows if not row.optional]
         short = [replace(row, sql=row.short or row.sql) for row in required]
@@ -132,8 +160,12 @@ class _Builder:
         yield [self._plain.row(row) for row in self._recording.rows], plain
         yield list(self._recording.rows), self._attempts
 
-    def _needed(self, rows: Sequence[RecordedRow], attempts: Sequence[RecordedAttempt]) -> list[RecordedRow]:
-        """The rows of the tables that the access depends on, and of the users in them and in the claims."""
+    def _needed(
+        self, rows: Sequence[RecordedRow], attempts: Sequence[RecordedAttempt]
+    ) -> list[RecordedRow]:
+        """The rows of the tables that the access depends on, and of the users in them and in the
+        claims.
+        """
         related = self._recording.related.get(self._object)
         if related is None:
             return [row for row in rows if row.table != MESSAGES or self._object == MESSAGES]
@@ -141,10 +173,14 @@ class _Builder:
         texts = [row.sql for row in kept] + [value for row in kept for _, value in row.settings]
         texts += [a.claims for a in attempts] + [a.blind for a in attempts]
         whole = "\n".join(texts)
-        users = [row for row in rows if row.table == _USERS and any(i in whole for i in _ids(row.sql))]
+        users = [
+            row for row in rows if row.table == _USERS and any(i in whole for i in _ids(row.sql))
+        ]
         return [*users, *kept]
 
-    def _tried(self, name: str, rows: list[RecordedRow], attempts: list[RecordedAttempt]) -> tuple[int, TableSuite]:
+    def _tried(
+        self, name: str, rows: list[RecordedRow], attempts: list[RecordedAttempt]
+    ) -> tuple[int, TableSuite]:
         """The number of tests that do not show what the audit has found, and the suite."""
         cursors, renamed = _cursors([a for a in attempts if a.action != _CALL])
         choices = [_trials(attempt) for attempt in renamed]
@@ -171,37 +207,76 @@ class _Builder:
         disagreeing += len(calls) - len(called)
         cases += called
         used = {case.caller for case in cases}
-        callers = {a.label: Caller(a.label, a.role, a.claims, a.headers, a.topic) for a in attempts if a.label in used}
+        callers = {
+            a.label: Caller(a.label, a.role, a.claims, a.headers, a.topic)
+            for a in attempts
+            if a.label in used
+        }
         cases += self._privilege_cases()
         suite = TableSuite(
-            self._object, name, tuple(rows) if used else (), tuple(cursors), tuple(callers.values()),
-            tuple(_distinct(cases)), tuple(dict.fromkeys(omitted)),
-        )  # fmt: skip
+            self._object,
+            name,
+            tuple(rows) if used else (),
+            tuple(cursors),
+            tuple(callers.values()),
+            tuple(_distinct(cases)),
+            tuple(dict.fromkeys(omitted)),
+        )
         return disagreeing, suite
 
-    def _calls(self, rows: Sequence[RecordedRow], attempts: Sequence[RecordedAttempt]) -> Iterator[Case]:
-        """What calls return, if it will be the same; otherwise their outcomes, except that no row was returned."""
+    def _calls(
+        self, rows: Sequence[RecordedRow], attempts: Sequence[RecordedAttempt]
+    ) -> Iterator[Case]:
+        """What calls return, if it will be the same; otherwise their outcomes, except that no row
+        was returned.
+        """
         trials = [_trials(attempt)[0] for attempt in attempts]
         first, second = (shown(self._connection, rows, trials) for _ in range(2))
         reached = outcomes(self._connection, rows, trials)
-        for attempt, trial, text, again, outcome in zip(attempts, trials, first, second, reached, strict=True):
+        for attempt, trial, text, again, outcome in zip(
+            attempts, trials, first, second, reached, strict=True
+        ):
             arguments = _arguments(trial.sql)
             if text is not None and text == again and not self._plain.has_generated_time(text):
-                what = f"gets {_short(text) or 'no row'} from {attempt.object.removeprefix('public.')}"
-                yield Case(f"{attempt.label} {what} with {arguments}", "shows", attempt.label, trial.sql, text)
+                what = (
+                    f"gets {_short(text) or 'no row'} from {attempt.object.removeprefix('public.')}"
+                )
+                yield Case(
+                    f"{attempt.label} {what} with {arguments}",
+                    "shows",
+                    attempt.label,
+                    trial.sql,
+                    text,
+                )
             elif outcome != INCONCLUSIVE:
-                yield Case(f"{title(attempt, outcome)} with {arguments}", "outcome", attempt.label, trial.sql, outcome)
+                yield Case(
+                    f"{title(attempt, outcome)} with {arguments}",
+                    "outcome",
+                    attempt.label,
+                    trial.sql,
+                    outcome,
+                )
 
     def _privilege_cases(self) -> Iterator[Case]:
         for (name, role, privilege), columns in self._recording.columns.items():
             if name == self._object:
                 target = name.removeprefix("public.")
-                what = f"{role} may {privilege}" if columns else f"{role} may not {privilege} any column"
-                says = f"{what} {', '.join(columns)} of {target}" if columns else f"{what} of {target}"
-                yield Case(says, "columns", role, privilege, ", ".join(columns), self._plain.name(name))
+                what = (
+                    f"{role} may {privilege}"
+                    if columns
+                    else f"{role} may not {privilege} any column"
+                )
+                says = (
+                    f"{what} {', '.join(columns)} of {target}" if columns else f"{what} of {target}"
+                )
+                yield Case(
+                    says, "columns", role, privilege, ", ".join(columns), self._plain.name(name)
+                )
         for attempt in self._privileges:
             name = self._plain.name(attempt.of)
-            yield _privilege("table", attempt.role, name, "truncate", granted=attempt.outcome == "rows")
+            yield _privilege(
+                "table", attempt.role, name, "truncate", granted=attempt.outcome == "rows"
+            )
         if self._object == _FUNCTIONS:
             for signature, roles in sorted(self._recording.functions.items()):
                 for role in ("anon", "authenticated"):
@@ -226,8 +301,12 @@ def _cursors(attempts: Sequence[RecordedAttempt]) -> tuple[list[Cursor], list[Re
         if old not in names:
             names[old] = f"row_{next(numbers)}"
             cursors.append(replace(attempt.cursor, name=names[old]))
-        text = re.sub(rf'where current of "?{old}"?$', f"where current of {names[old]}", attempt.blind)
-        renamed.append(replace(attempt, blind=text, cursor=replace(attempt.cursor, name=names[old])))
+        text = re.sub(
+            rf'where current of "?{old}"?$', f"where current of {names[old]}", attempt.blind
+        )
+        renamed.append(
+            replace(attempt, blind=text, cursor=replace(attempt.cursor, name=names[old]))
+        )
     return cursors, renamed
 
 
@@ -239,7 +318,9 @@ def _trials(attempt: RecordedAttempt) -> list[Trial]:
     target = next((check.target for check in attempt.checks if check.target), "")
     kept = attempt.decided_by_trigger and attempt.outcome in _REFUSALS
     trials = [Trial(*caller, attempt.blind, target)] if kept and target else []
-    keyed = [Trial(*caller, check.sql) for check in attempt.checks[:1] if check.sql != attempt.blind]
+    keyed = [
+        Trial(*caller, check.sql) for check in attempt.checks[:1] if check.sql != attempt.blind
+    ]
     return [*trials, Trial(*caller, attempt.blind, topic=attempt.topic), *keyed]
 
 

@@ -1,4 +1,6 @@
-"""Write a suite into a folder: replace its own files, remove those of objects that are gone, and no others."""
+"""Write a suite into a folder: replace its own files, remove those of objects that are gone, and no
+others.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,19 +19,29 @@ class Written:
 
 
 def write(folder: Path, form: str, files: Mapping[str, str]) -> Written:
-    """Write the files. Raises ConfigError (2), before anything is written, if another file has one of the names."""
-    foreign = [name for name in files if (folder / name).exists() and not _is_own(folder / name, form)]
+    """Write the files. Raises ConfigError (2), before anything is written, if another file has one
+    of the names.
+    """
+    foreign = [
+        name for name in files if (folder / name).exists() and not _is_own(folder / name, form)
+    ]
     if foreign:
         raise foreign_file(folder / foreign[0], "audit --emit FORMAT DIR")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stale = [path for path in _candidates(folder, form) if path.name not in files and _is_own(path, form)]
+        stale = [
+            path
+            for path in _candidates(folder, form)
+            if path.name not in files and _is_own(path, form)
+        ]
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
         for path in stale:
             path.unlink()
     except OSError as error:
-        raise ConfigError(f"cannot write into {folder}: {error.strerror}", hint="Choose another folder.") from None
+        raise ConfigError(
+            f"cannot write into {folder}: {error.strerror}", hint="Choose another folder."
+        ) from None
     return Written(tuple(files), tuple(path.name for path in stale))
 
 

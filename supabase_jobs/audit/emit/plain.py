@@ -1,4 +1,6 @@
-"""Statements of the audit as people write them: plain names, no needless casts, times relative to now."""
+"""Statements of the audit as people write them: plain names, no needless casts, times relative to
+now.
+"""
 
 import hashlib
 import re
@@ -21,7 +23,8 @@ _TYPE = (
     r"(?:timestamp(?:\(\d\))? with(?:out)? time zone|time(?:\(\d\))? with(?:out)? time zone|double precision"
     rf"|character varying|bit varying|{_WORD}(?:\.{_WORD})?)(?:\([\d, ]+\))?(?:\[\])*"
 )
-# a literal with its cast, or a quoted name: in this order, because each may contain what looks like the other
+# a literal with its cast, or a quoted name: in this order, because each may contain what looks like
+# the other
 _TOKEN = re.compile(rf'{_LITERAL}(?:::(?P<type>{_TYPE}))?|"(?P<name>(?:[^"]|"")*)"')
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
@@ -37,9 +40,12 @@ _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 # what is random in a value: not a prefix such as `pk_`
 _RUN = re.compile(r"[0-9A-Za-z]{8,}")
 _KINDS = (
-    string.digits, string.digits + "abcdef", string.digits + "ABCDEF", string.digits + string.ascii_lowercase,
+    string.digits,
+    string.digits + "abcdef",
+    string.digits + "ABCDEF",
+    string.digits + string.ascii_lowercase,
     string.digits + string.ascii_letters,
-)  # fmt: skip
+)
 # generated times are not farther away
 _MAX_DISTANCE = timedelta(days=400)
 
@@ -56,7 +62,9 @@ class Plain:
             texts += [attempt.blind, *(check.sql for check in attempt.checks)]
             texts += [check.target for check in attempt.checks]
         labels = [part for label in recording.related for part in label.split(".", 1)]
-        tokens = (found for text in texts for found in _TOKEN.finditer(text) if found["name"] is not None)
+        tokens = (
+            found for text in texts for found in _TOKEN.finditer(text) if found["name"] is not None
+        )
         names = {*labels, *map(_name, tokens)}
         self._names = dict(sql_file(_NAMES).rows(connection, sorted(names)))
 
@@ -70,16 +78,26 @@ class Plain:
         return replace(row, sql=self.text(row.sql), short=self.text(row.short), settings=settings)
 
     def attempt(self, attempt: RecordedAttempt) -> RecordedAttempt:
-        """An attempt; the arguments of a function keep their casts, which choose among functions of one name."""
+        """An attempt; the arguments of a function keep their casts, which choose among functions of
+        one name.
+        """
         casts = attempt.action in ("call", "exists")
-        checks = (replace(c, sql=self.text(c.sql, casts=casts), target=self.text(c.target)) for c in attempt.checks)
+        checks = (
+            replace(c, sql=self.text(c.sql, casts=casts), target=self.text(c.target))
+            for c in attempt.checks
+        )
         cursor = attempt.cursor and Cursor(attempt.cursor.name, self.text(attempt.cursor.query))
         claims, headers = self._stable(attempt.claims), self._stable(attempt.headers)
         blind = self.text(attempt.blind)
         return replace(
-            attempt, checks=tuple(checks), blind=blind, cursor=cursor, claims=claims, headers=headers,
+            attempt,
+            checks=tuple(checks),
+            blind=blind,
+            cursor=cursor,
+            claims=claims,
+            headers=headers,
             topic=self._stable(attempt.topic),
-        )  # fmt: skip
+        )
 
     def text(self, text: str, *, casts: bool = False) -> str:
         """One statement."""
@@ -120,7 +138,9 @@ class Plain:
         return text
 
     def _relative(self, value: str, type_: str) -> str | None:
-        """A generated time as an expression; None for a time that does not depend on when the rows were made."""
+        """A generated time as an expression; None for a time that does not depend on when the rows
+        were made.
+        """
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:

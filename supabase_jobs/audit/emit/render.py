@@ -1,4 +1,6 @@
-"""Suites as text: pgTAP files, and modules for the pytest plugin; from the templates beside this module."""
+"""Suites as text: pgTAP files, and modules for the pytest plugin; from the templates beside this
+module.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -34,7 +36,9 @@ def files(suites: Sequence[TableSuite], form: str) -> dict[str, str]:
     """File name → text, for each suite."""
     format_ = FORMATS[form]
     template = _environment().get_template(format_.template)
-    return {format_.file_name(suite.name): template.render(suite=suite, mark=MARK) for suite in suites}
+    return {
+        format_.file_name(suite.name): template.render(suite=suite, mark=MARK) for suite in suites
+    }
 
 
 def is_written(text: str, form: str) -> bool:
@@ -49,12 +53,17 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701  SQL and Python, not HTML; each value has a filter that quotes it
+        # SQL and Python, not HTML; each value has a filter that quotes it
+        autoescape=False,  # noqa: S701
     )
     environment.filters |= {
-        "literal": _literal, "identifier": _identifier, "dollar": _dollar, "python": _python, "claims": _claims,
+        "literal": _literal,
+        "identifier": _identifier,
+        "dollar": _dollar,
+        "python": _python,
+        "claims": _claims,
         "one_line": _one_line,
-    }  # fmt: skip
+    }
     return environment
 
 

@@ -20,7 +20,12 @@ _ACTIONS = {
     "insert open": "insert {row} in a state that opens more into {object}",
     "update take over": "take over {row} in {object} by {column}",
 }
-_WHOSE = {"own": "a row of their own", "group": "a row of their group", "other": "a row of another", "none": "a row"}
+_WHOSE = {
+    "own": "a row of their own",
+    "group": "a row of their group",
+    "other": "a row of another",
+    "none": "a row",
+}
 # names of files have at most 255 bytes
 _MAX_STEM = 120
 _OPENED = ("rows", "touched")
@@ -30,7 +35,9 @@ def title(attempt: RecordedAttempt, outcome: str) -> str:
     """The title of a test, such as `stranger cannot read a row of another in notes`."""
     verb, _, rest = attempt.action.partition(" ")
     column, _, name = rest.partition(" ")
-    says = _ACTIONS.get(f"{verb} {name or column}".strip()) or _ACTIONS.get(verb, f"{verb} {{object}}")
+    says = _ACTIONS.get(f"{verb} {name or column}".strip()) or _ACTIONS.get(
+        verb, f"{verb} {{object}}"
+    )
     target = attempt.object.removeprefix("public.")
     action = says.format(object=target, row=_WHOSE[attempt.whose], column=column or "a column")
     if outcome.startswith("23"):
@@ -39,7 +46,11 @@ def title(attempt: RecordedAttempt, outcome: str) -> str:
 
 
 def file_stem(object_: str, taken: Container[str]) -> str:
-    """A part of a file name for a table, view or function: its name in lower case, with a number if that is taken."""
+    """A part of a file name for a table, view or function: its name in lower case, with a number if
+    that is taken.
+    """
     name = object_.removeprefix("public.")
     stem = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()[:_MAX_STEM] or "table"
-    return next(n for n in chain([stem], (f"{stem}_{number}" for number in count(2))) if n not in taken)
+    return next(
+        n for n in chain([stem], (f"{stem}_{number}" for number in count(2))) if n not in taken
+    )

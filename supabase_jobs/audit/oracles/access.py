@@ -26,10 +26,11 @@ _WORDS = {SELECT: "read", INSERT: "insert", UPDATE: "update", DELETE: "delete"}
 
 
 def access(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[str, dict[str, str]]:
-    """Object → caller → actions: on other users' rows, for the owner on own rows, for members on the group's rows.
+    """Object → caller → actions: on other users' rows, for the owner on own rows, for members on
+    the group's rows.
 
-    The access of members, and of users with a claim, to own rows is that of the caller "LABEL, own rows"; the owner's
-    to rows of other members that of "LABEL, rows of members".
+    The access of members, and of users with a claim, to own rows is that of the caller "LABEL, own
+    rows"; the owner's to rows of other members that of "LABEL, rows of members".
     """
     grouped: dict[tuple[str, str], list[Attempt]] = {}
     for attempt in attempts:
@@ -47,16 +48,22 @@ def access(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[str,
     return found
 
 
-def tested(attempts: Iterable[Attempt], bypasses: Iterable[Bypass]) -> dict[tuple[str, str], frozenset[str]]:
-    """(object, caller) → the kinds of actions whose refusal is certain: none of their attempts was inconclusive."""
+def tested(
+    attempts: Iterable[Attempt], bypasses: Iterable[Bypass]
+) -> dict[tuple[str, str], frozenset[str]]:
+    """(object, caller) → the kinds of actions whose refusal is certain: none of their attempts was
+    inconclusive.
+    """
     tried = [
         ((a.label, label), a.name if a.name in (JOIN, FORGE) else _WORDS[a.action], a.outcome)
-        for a in attempts if a.name != OPEN and (label := _label(a)) is not None
-    ]  # fmt: skip
+        for a in attempts
+        if a.name != OPEN and (label := _label(a)) is not None
+    ]
     tried += [
         ((b.object.label, b.caller.label), _WORDS[b.action], b.outcome)
-        for b in bypasses if isinstance(b.object, Relation)
-    ]  # fmt: skip
+        for b in bypasses
+        if isinstance(b.object, Relation)
+    ]
     found: dict[tuple[str, str], set[str]] = {}
     uncertain = {(key, word) for key, word, outcome in tried if outcome in INCONCLUSIVE_SQLSTATES}
     for key, word, _ in tried:
@@ -74,10 +81,16 @@ def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, str], Attempt]
             found.setdefault((attempt.label, label, word), attempt)
             if attempt.column:
                 found.setdefault((attempt.label, label, f"{word}({attempt.column})"), attempt)
-                found.setdefault((attempt.label, label, f"{word}({attempt.column}={attempt.value})"), attempt)
+                found.setdefault(
+                    (attempt.label, label, f"{word}({attempt.column}={attempt.value})"), attempt
+                )
             if attempt.action in (SELECT, UPDATE):
                 granted.append((attempt.label, label, attempt))
-    for name, label, attempt in granted:  # a policy lets either no column pass or each that is granted
+    for (
+        name,
+        label,
+        attempt,
+    ) in granted:  # a policy lets either no column pass or each that is granted
         for column in _granted(attempt):
             found.setdefault((name, label, f"{_WORDS[attempt.action]}({column})"), attempt)
     return found
@@ -85,7 +98,10 @@ def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, str], Attempt]
 
 def functions(called: Sequence[Function]) -> Mapping[str, str]:
     """Function → the API roles that may call it."""
-    return {f.signature: " ".join(role for role in f.callers if role != "service_role") or "none" for f in called}
+    return {
+        f.signature: " ".join(role for role in f.callers if role != "service_role") or "none"
+        for f in called
+    }
 
 
 def _label(attempt: Attempt) -> str | None:
@@ -113,9 +129,11 @@ def _actions(attempts: Sequence[Attempt]) -> str:
 
 
 def _updates(attempts: Sequence[Attempt]) -> list[str]:
-    """`update`, or `update(a,b=x)` if some of several columns, or some values of a list, are refused.
+    """`update`, or `update(a,b=x)` if some of several columns, or some values of a list, are
+    refused.
 
-    Of rows of others and in further states, one column is tried: a policy lets either none pass or each.
+    Of rows of others and in further states, one column is tried: a policy lets either none pass or
+    each.
     """
     columns = list(dict.fromkeys(a.column for a in attempts if a.column))
     changed = [word for c in columns for word in _values([a for a in attempts if a.column == c])]
@@ -129,20 +147,28 @@ def _updates(attempts: Sequence[Attempt]) -> list[str]:
 
 
 def _values(attempts: Sequence[Attempt]) -> list[str]:
-    """The column of updates; `column=value` for each value that is allowed, if others of its list are refused."""
+    """The column of updates; `column=value` for each value that is allowed, if others of its list
+    are refused.
+    """
     reached = dict.fromkeys(a.value for a in attempts if a.reached)
     if not reached:
         return []
     column, relation = attempts[0].column, attempts[0].relation
     refused = any(not a.reached and a.value not in reached for a in attempts)
     listed = [v for v in reached if v is not None and _is_listed(relation, column, v)]
-    return [f"{column}={value}" for value in listed] if refused and len(listed) == len(reached) else [column]
+    return (
+        [f"{column}={value}" for value in listed]
+        if refused and len(listed) == len(reached)
+        else [column]
+    )
 
 
 def _is_listed(relation: Relation, column: str, value: str) -> bool:
     """Whether an enum or a CHECK constraint lists a value, so that it is no generated one."""
     checks = " ".join(c.definition or "" for c in relation.constraints if c.kind == "c")
-    return bool(re.fullmatch(r"\w+", value)) and (value in relation.by_name[column].labels or f"'{value}'" in checks)
+    return bool(re.fullmatch(r"\w+", value)) and (
+        value in relation.by_name[column].labels or f"'{value}'" in checks
+    )
 
 
 def _restricted(attempt: Attempt) -> bool:
@@ -159,7 +185,10 @@ def _granted(attempt: Attempt) -> list[str]:
 def reachable_functions(catalog: Catalog) -> list[Function]:
     """The functions that requests of anon or a signed-in user can call."""
     return [
-        f for f in catalog.functions
-        if f.schema in catalog.served and f.kind == "f" and f.result not in ("trigger", "event_trigger")
+        f
+        for f in catalog.functions
+        if f.schema in catalog.served
+        and f.kind == "f"
+        and f.result not in ("trigger", "event_trigger")
         and set(f.callers) & {"anon", "authenticated"}
-    ]  # fmt: skip
+    ]

@@ -13,15 +13,25 @@ def find(attempts: Sequence[Attempt], buckets: Mapping[str, bool]) -> Iterator[A
     """A finding for each public bucket from which policies show objects to their owner only."""
     for bucket in (name for name, public in buckets.items() if public):
         reads = [
-            a for a in attempts
-            if a.action == SELECT and a.relation.is_storage and a.row.values.get("bucket_id") == bucket
-        ]  # fmt: skip
+            a
+            for a in attempts
+            if a.action == SELECT
+            and a.relation.is_storage
+            and a.row.values.get("bucket_id") == bucket
+        ]
         own = any(a.reached for a in reads if a.whose == OWN and a.caller.kind == OWNER)
         others = [a for a in reads if a.whose == OTHER and a.caller.is_outsider]
         if own and others and not any(a.reached for a in others):
             label = others[0].label
             message = "Anyone who knows a path can read the file by its public URL, although policies show it to few"
-            fix = sql.SQL("update storage.buckets set public = false where id = {};").format(sql.Literal(bucket))
+            fix = sql.SQL("update storage.buckets set public = false where id = {};").format(
+                sql.Literal(bucket)
+            )
             yield AuditFinding(
-                f"public-bucket:{bucket}", Severity.WARNING, label, message, fix.as_string(None), "the bucket is public"
+                f"public-bucket:{bucket}",
+                Severity.WARNING,
+                label,
+                message,
+                fix.as_string(None),
+                "the bucket is public",
             )

@@ -27,16 +27,21 @@ def find(bypasses: Sequence[Bypass]) -> list[AuditFinding]:
             found.setdefault(finding.id, finding)
     # whoever reads a row, or its id, knows that it exists
     read = {finding.object for id_, finding in found.items() if id_.startswith("function-reads:")}
-    known = {finding.object for id_, finding in found.items() if id_.startswith("function-ids:")} | read
+    known = {
+        finding.object for id_, finding in found.items() if id_.startswith("function-ids:")
+    } | read
     return [
-        f for id_, f in found.items()
+        f
+        for id_, f in found.items()
         if not (f.object in read and id_.startswith("function-ids:"))
         and not (f.object in known and id_.startswith("function-exists:"))
-    ]  # fmt: skip
+    ]
 
 
 def partitions(catalog: Catalog) -> Iterator[AuditFinding]:
-    """Partitions without row level security: a request that names one skips the policies of its table."""
+    """Partitions without row level security: a request that names one skips the policies of its
+    table.
+    """
     for relation in catalog.reachable:
         parent = catalog.by_oid.get(relation.partition_of or 0)
         if relation.rls or parent is None or not parent.rls:
@@ -45,9 +50,18 @@ def partitions(catalog: Catalog) -> Iterator[AuditFinding]:
         role = "anon" if catalog.reaches(relation, "anon") else "authenticated"
         actions = [verb for privilege, verb in _PRIVILEGES.items() if relation.may(role, privilege)]
         message = f"{who_can} {', '.join(actions)} every row of this partition, which {parent.label} refuses"
-        fix = _text(sql.SQL("alter table {} enable row level security;").format(relation.identifier))
+        fix = _text(
+            sql.SQL("alter table {} enable row level security;").format(relation.identifier)
+        )
         cause = "row level security is disabled"
-        yield AuditFinding(f"rls-disabled:{relation.label}:select", Severity.ERROR, relation.label, message, fix, cause)
+        yield AuditFinding(
+            f"rls-disabled:{relation.label}:select",
+            Severity.ERROR,
+            relation.label,
+            message,
+            fix,
+            cause,
+        )
 
 
 def _findings(bypass: Bypass) -> Iterator[AuditFinding]:
@@ -64,16 +78,26 @@ def _of_view(bypass: Bypass, view: Relation) -> Iterator[AuditFinding]:
         return
     if bypass.identified and not rows:
         tables = ", ".join(dict.fromkeys(row.relation.label for row in bypass.identified))
-        message = f"{who(bypass.caller)} read the ids of others' rows by the view, which {tables} refuses"
+        message = (
+            f"{who(bypass.caller)} read the ids of others' rows by the view, which {tables} refuses"
+        )
         cause, fix = _cause_of_view(bypass, view)
-        yield AuditFinding(f"view-ids:{view.label}", Severity.WARNING, view.label, message, fix, cause)
+        yield AuditFinding(
+            f"view-ids:{view.label}", Severity.WARNING, view.label, message, fix, cause
+        )
     if not rows:
         return
     tables = ", ".join(dict.fromkeys(row.relation.label for row in rows))
-    whole = any({c.name for c in row.relation.columns} <= {c.name for c in view.columns} for row in rows)
+    whole = any(
+        {c.name for c in row.relation.columns} <= {c.name for c in view.columns} for row in rows
+    )
     sensitive = any(is_sensitive(c.name) for c in view.columns)
     users = any(row.relation.label == USERS for row in rows)
-    severity = Severity.ERROR if whole or sensitive or users or bypass.action != SELECT else Severity.WARNING
+    severity = (
+        Severity.ERROR
+        if whole or sensitive or users or bypass.action != SELECT
+        else Severity.WARNING
+    )
     if users and bypass.action == SELECT and bypass.caller.kind == MEMBER:
         severity = Severity.WARNING  # a group may show its members the addresses of the others
     message = f"{who(bypass.caller)} {_DOES[bypass.action]} rows of others by the view, which {tables} refuses"
@@ -82,20 +106,31 @@ def _of_view(bypass: Bypass, view: Relation) -> Iterator[AuditFinding]:
         cause, fix = f"the view reads {USERS} with the privileges of its owner", _revoke_all(view)
         if bypass.action != SELECT:
             fix = _revoke_writes(view)
-    yield AuditFinding(f"view:{view.label}:{bypass.action}", severity, view.label, message, fix, cause)
+    yield AuditFinding(
+        f"view:{view.label}:{bypass.action}", severity, view.label, message, fix, cause
+    )
 
 
 def _of_own_user(bypass: Bypass, view: Relation) -> AuditFinding:
-    """Writes to the caller's own row of auth.users: an e-mail address without a confirmation, roles, the end of a ban.
+    """Writes to the caller's own row of auth.users: an e-mail address without a confirmation,
+    roles, the end of a ban.
 
-    The API of Auth lets users change user_metadata anyway, and a project may let them delete their account.
+    The API of Auth lets users change user_metadata anyway, and a project may let them delete their
+    account.
     """
     message = f"{who(bypass.caller)} {_DOES[bypass.action]} their own row of {USERS} by the view"
-    chosen = all(c.name in _CHOSEN for c in view.columns if view.may(bypass.caller.role, "UPDATE", c.name))
+    chosen = all(
+        c.name in _CHOSEN for c in view.columns if view.may(bypass.caller.role, "UPDATE", c.name)
+    )
     severity = Severity.WARNING if chosen or bypass.action == DELETE else Severity.ERROR
     cause = f"the view changes {USERS} with the privileges of its owner"
     return AuditFinding(
-        f"view:{view.label}:{bypass.action}", severity, view.label, message, _revoke_writes(view), cause
+        f"view:{view.label}:{bypass.action}",
+        severity,
+        view.label,
+        message,
+        _revoke_writes(view),
+        cause,
     )
 
 
@@ -119,12 +154,27 @@ def _of_function(bypass: Bypass, function: Function) -> Iterator[AuditFinding]:
     if bypass.action == SQL and bypass.outcome == "rows":
         message = f"{who(bypass.caller)} run SQL of their own with the privileges of the owner of the function"
         yield AuditFinding(
-            f"function-sql:{function.signature}", Severity.ERROR, function.signature, message, fix, cause
+            f"function-sql:{function.signature}",
+            Severity.ERROR,
+            function.signature,
+            message,
+            fix,
+            cause,
         )
     revealed = [*bypass.hidden] if bypass.reveals else []
     effects = (
-        ("function-ids", [] if bypass.shown else bypass.identified, "read the ids of others' rows", Severity.WARNING),
-        ("function-exists", revealed, "find out by an id whether others have rows, or how many", Severity.WARNING),
+        (
+            "function-ids",
+            [] if bypass.shown else bypass.identified,
+            "read the ids of others' rows",
+            Severity.WARNING,
+        ),
+        (
+            "function-exists",
+            revealed,
+            "find out by an id whether others have rows, or how many",
+            Severity.WARNING,
+        ),
         ("function-writes", bypass.changed, "change or delete rows of others", Severity.ERROR),
         ("function-opens", bypass.opened, "gain access to rows of others", Severity.ERROR),
         ("function-reads", bypass.shown, "read rows of others", Severity.ERROR),
@@ -136,11 +186,15 @@ def _of_function(bypass: Bypass, function: Function) -> Iterator[AuditFinding]:
                 severity = Severity.WARNING  # a group may show its members these addresses
             tables = ", ".join(dict.fromkeys(row.relation.label for row in rows))
             message = f"{who(bypass.caller)} {effect} by a call, which {tables} refuses"
-            yield AuditFinding(f"{kind}:{function.signature}", severity, function.signature, message, fix, cause)
+            yield AuditFinding(
+                f"{kind}:{function.signature}", severity, function.signature, message, fix, cause
+            )
 
 
 def _revoke(view: Relation, caller: Caller) -> str:
-    """The SQL that revokes SELECT from the role of a caller, and from authenticated too if anon has it."""
+    """The SQL that revokes SELECT from the role of a caller, and from authenticated too if anon has
+    it.
+    """
     roles = ("anon", "authenticated") if caller.role == "anon" else (caller.role,)
     names = sql.SQL(", ").join(map(sql.Identifier, roles))
     return _text(sql.SQL("revoke select on {} from {};").format(view.identifier, names))
@@ -148,12 +202,16 @@ def _revoke(view: Relation, caller: Caller) -> str:
 
 def _revoke_writes(view: Relation) -> str:
     return _text(
-        sql.SQL("revoke insert, update, delete on {} from public, anon, authenticated;").format(view.identifier)
+        sql.SQL("revoke insert, update, delete on {} from public, anon, authenticated;").format(
+            view.identifier
+        )
     )
 
 
 def _revoke_all(view: Relation) -> str:
-    return _text(sql.SQL("revoke all on {} from public, anon, authenticated;").format(view.identifier))
+    return _text(
+        sql.SQL("revoke all on {} from public, anon, authenticated;").format(view.identifier)
+    )
 
 
 def _text(composed: sql.Composable) -> str:

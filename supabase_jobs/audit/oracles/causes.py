@@ -1,7 +1,8 @@
 """The policy or grant that a leak depends on, and the SQL that closes it.
 
-On a local database, each candidate policy is removed in a savepoint and the attempt is repeated. Removing a policy
-locks its table, so on a remote database the candidates are only read from the catalogs.
+On a local database, each candidate policy is removed in a savepoint and the attempt is repeated.
+Removing a policy locks its table, so on a remote database the candidates are only read from the
+catalogs.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -24,7 +25,10 @@ from supabase_jobs.findings import AuditFinding, Severity
 from supabase_jobs.verify.impersonation import Impersonation, identity_statements
 
 _DEFINITIONS = sql_file(Path(__file__).parents[1] / "catalog" / "definitions.sql")
-_SAVEPOINT, _UNDO = Statement("savepoint audit_cause"), Statement("rollback to savepoint audit_cause")
+_SAVEPOINT, _UNDO = (
+    Statement("savepoint audit_cause"),
+    Statement("rollback to savepoint audit_cause"),
+)
 
 
 def explain(
@@ -39,8 +43,8 @@ def explain(
 ) -> list[AuditFinding]:
     """The findings for leaks, with cause and fix. `cursors` open again what the attempts need.
 
-    The fixes can be applied together, in any order, and leave those leaks open that are `intended`, by id. They keep
-    what the owner and a member reach by `attempts`.
+    The fixes can be applied together, in any order, and leave those leaks open that are `intended`,
+    by id. They keep what the owner and a member reach by `attempts`.
     """
     trial = _Trial(impersonation, cursors)
     causing = {id(leak): _applicable(leak) for leak in leaks}
@@ -53,21 +57,30 @@ def explain(
         causing |= {id(leak): _applicable(leak) for leak in rest if not causing[id(leak)]}
         droppable = trial.unused(leaks, causing, attempts)
     demands = {
-        id(leak): _demand(plan, leak, causing[id(leak)], may_drop=id(leak) in droppable, is_certain=may_lock)
+        id(leak): _demand(
+            plan, leak, causing[id(leak)], may_drop=id(leak) in droppable, is_certain=may_lock
+        )
         for leak in leaks
-    }  # fmt: skip
+    }
     unsafe: dict[tuple[int, str], set[str]] = {}
     for leak in leaks:
         if _is_of_column(leak) and _is_closed(leak) and leak.id not in intended:
-            unsafe.setdefault((leak.relation.oid, leak.attempt.caller.role), set()).add(leak.attempt.column)
+            unsafe.setdefault((leak.relation.oid, leak.attempt.caller.role), set()).add(
+                leak.attempt.column
+            )
     closed = [demands[id(leak)] for leak in leaks if _is_closed(leak) and leak.id not in intended]
     called = {function.oid for demand in demands.values() for function, _ in demand.functions}
     made = Fixes(plan, closed, _definitions(impersonation.connection, called))
-    return [_finding(plan, leak, causing[id(leak)], made.text(demands[id(leak)]), unsafe) for leak in leaks]
+    return [
+        _finding(plan, leak, causing[id(leak)], made.text(demands[id(leak)]), unsafe)
+        for leak in leaks
+    ]
 
 
 def _is_closed(leak: Leak) -> bool:
-    """Whether the report has a fix for a leak: without a baseline, an info is access that may be intended."""
+    """Whether the report has a fix for a leak: without a baseline, an info is access that may be
+    intended.
+    """
     return leak.severity is not Severity.INFO or leak.kind in ("deviation", "rls-disabled")
 
 
@@ -98,7 +111,10 @@ class _Trial:
         """id() of the leak → the policies each of which lets its attempt pass without the others."""
         tried = [(leak, policy) for leak in leaks for policy in _applicable(leak)]
         reached = self._reach(
-            [(leak.attempt, [other for other in _applicable(leak) if other != policy]) for leak, policy in tried]
+            [
+                (leak.attempt, [other for other in _applicable(leak) if other != policy])
+                for leak, policy in tried
+            ]
         )
         found: dict[int, list[Policy]] = {id(leak): [] for leak in leaks}
         for (leak, policy), reaches in zip(tried, reached, strict=True):
@@ -107,15 +123,24 @@ class _Trial:
         return found
 
     def unused(
-        self, leaks: Sequence[Leak], causing: Mapping[int, Sequence[Policy]], attempts: Sequence[Attempt]
+        self,
+        leaks: Sequence[Leak],
+        causing: Mapping[int, Sequence[Policy]],
+        attempts: Sequence[Attempt],
     ) -> set[int]:
-        """id() of the leaks without whose policies the owner and a member still do the same with their own rows."""
+        """id() of the leaks without whose policies the owner and a member still do the same with
+        their own rows.
+        """
         tried = [
-            (leak, attempt) for leak in leaks if causing[id(leak)] and len(_applicable(leak)) > 1
+            (leak, attempt)
+            for leak in leaks
+            if causing[id(leak)] and len(_applicable(leak)) > 1
             for attempt in _legitimate(leak, attempts)
-        ]  # fmt: skip
+        ]
         reached = self._reach([(attempt, causing[id(leak)]) for leak, attempt in tried])
-        needed = {id(leak) for (leak, _), reaches in zip(tried, reached, strict=True) if not reaches}
+        needed = {
+            id(leak) for (leak, _), reaches in zip(tried, reached, strict=True) if not reaches
+        }
         return {id(leak) for leak in leaks} - needed
 
     def _reach(self, tried: Sequence[tuple[Attempt, Sequence[Policy]]]) -> list[bool]:
@@ -125,7 +150,10 @@ class _Trial:
         groups = [
             [
                 _UNDO,
-                *(Statement(fixes.drop(attempt.relation, policy).as_string(None)) for policy in policies),
+                *(
+                    Statement(fixes.drop(attempt.relation, policy).as_string(None))
+                    for policy in policies
+                ),
                 *self._cursors,
                 *identity_statements(self._impersonation, attempt.caller.identity),
                 attempt.statement,
@@ -134,7 +162,9 @@ class _Trial:
         ]
         started = [Statement("close all"), _SAVEPOINT]
         _, *results, _ = run_groups(self._impersonation.connection, [started, *groups, [_UNDO]])
-        return [_reaches(attempt, result) for (attempt, _), result in zip(tried, results, strict=True)]
+        return [
+            _reaches(attempt, result) for (attempt, _), result in zip(tried, results, strict=True)
+        ]
 
 
 def _reaches(attempt: Attempt, result: GroupResult) -> bool:
@@ -145,11 +175,17 @@ def _reaches(attempt: Attempt, result: GroupResult) -> bool:
 
 
 def _legitimate(leak: Leak, attempts: Sequence[Attempt]) -> Iterator[Attempt]:
-    """The same action of the owner on their own row, and of each member on that of the group, if it is allowed."""
+    """The same action of the owner on their own row, and of each member on that of the group, if it
+    is allowed.
+    """
     seen = set()
     for attempt in attempts:
         mine = (attempt.caller.kind, attempt.whose) in ((OWNER, OWN), (MEMBER, GROUP))
-        same = attempt.label == leak.attempt.label and attempt.action == leak.attempt.action and not attempt.name
+        same = (
+            attempt.label == leak.attempt.label
+            and attempt.action == leak.attempt.action
+            and not attempt.name
+        )
         if mine and same and attempt.reached and attempt.caller not in seen:
             seen.add(attempt.caller)
             yield attempt
@@ -159,9 +195,12 @@ def _applicable(leak: Leak) -> list[Policy]:
     """The permissive policies that may have let an attempt pass."""
     attempt = leak.attempt
     return [
-        p for p in leak.relation.policies
-        if p.permissive and p.applies_to(attempt.caller.role) and p.command in ("*", COMMANDS[attempt.action])
-    ]  # fmt: skip
+        p
+        for p in leak.relation.policies
+        if p.permissive
+        and p.applies_to(attempt.caller.role)
+        and p.command in ("*", COMMANDS[attempt.action])
+    ]
 
 
 def _is_of_column(leak: Leak) -> bool:
@@ -172,8 +211,12 @@ def _is_of_column(leak: Leak) -> bool:
     )
 
 
-def _demand(plan: Plan, leak: Leak, policies: Sequence[Policy], *, may_drop: bool, is_certain: bool) -> Demand:
-    """What closes a leak. Unless it `is_certain` that each of the policies opens it, only the likeliest is changed."""
+def _demand(
+    plan: Plan, leak: Leak, policies: Sequence[Policy], *, may_drop: bool, is_certain: bool
+) -> Demand:
+    """What closes a leak. Unless it `is_certain` that each of the policies opens it, only the
+    likeliest is changed.
+    """
     relation, attempt = leak.relation, leak.attempt
     if leak.kind == "rls-disabled":
         enable = sql.SQL("alter table {} enable row level security;").format(relation.identifier)
@@ -181,9 +224,17 @@ def _demand(plan: Plan, leak: Leak, policies: Sequence[Policy], *, may_drop: boo
     if _is_of_column(leak):
         return Demand()
     role = attempt.caller.role
-    if attempt.caller.kind == FORMER and attempt.caller.ended is not None and leak.kind != "escalation":
+    if (
+        attempt.caller.kind == FORMER
+        and attempt.caller.ended is not None
+        and leak.kind != "escalation"
+    ):
         return fixes.without_ended(plan, relation, policies, attempt.caller.ended, role)
-    changed = policies if is_certain else [p for p in policies if fixes.lets_pass(p, attempt.action)] or policies[:1]
+    changed = (
+        policies
+        if is_certain
+        else [p for p in policies if fixes.lets_pass(p, attempt.action)] or policies[:1]
+    )
     of_owner = leak.kind == "deviation" and (attempt.caller.kind, attempt.whose) == (OWNER, OWN)
     if of_owner and policies and all(policy.command != "*" for policy in changed):
         # a condition on the owner does not end what owners may do with their own rows
@@ -199,21 +250,33 @@ def _demand(plan: Plan, leak: Leak, policies: Sequence[Policy], *, may_drop: boo
 
 
 def _finding(
-    plan: Plan, leak: Leak, policies: Sequence[Policy], fix: str, unsafe: Mapping[tuple[int, str], Collection[str]]
+    plan: Plan,
+    leak: Leak,
+    policies: Sequence[Policy],
+    fix: str,
+    unsafe: Mapping[tuple[int, str], Collection[str]],
 ) -> AuditFinding:
-    """The finding. `unsafe` are the columns that leaks of the same table and role require to revoke."""
+    """The finding. `unsafe` are the columns that leaks of the same table and role require to
+    revoke.
+    """
     relation, role = leak.relation, leak.attempt.caller.role
     cause = _named(plan, relation, policies)
     if leak.kind == "rls-disabled":
         cause = "row level security is disabled"
     elif _is_of_column(leak):
         cause = cause or f"a grant of UPDATE ({leak.attempt.column})"
-        fix = fixes.without_columns(relation, {leak.attempt.column, *unsafe.get((relation.oid, role), ())}, role)
-    return AuditFinding(leak.id, leak.severity, leak.attempt.label, leak.message, fix, cause or "a grant")
+        fix = fixes.without_columns(
+            relation, {leak.attempt.column, *unsafe.get((relation.oid, role), ())}, role
+        )
+    return AuditFinding(
+        leak.id, leak.severity, leak.attempt.label, leak.message, fix, cause or "a grant"
+    )
 
 
 def _named(plan: Plan, relation: Relation, policies: Sequence[Policy]) -> str:
-    return ", ".join(f'policy "{policy.name}"{_calls(plan, relation, policy)}' for policy in policies)
+    return ", ".join(
+        f'policy "{policy.name}"{_calls(plan, relation, policy)}' for policy in policies
+    )
 
 
 def _calls(plan: Plan, relation: Relation, policy: Policy) -> str:

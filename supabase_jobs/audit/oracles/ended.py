@@ -1,7 +1,8 @@
-"""Fixes for access that should have ended: the condition on the column that marks a former member, where it is missing.
+"""Fixes for access that should have ended: the condition on the column that marks a former member,
+where it is missing.
 
-The policy of a table, or a function that it calls, reads the memberships. Each place that reads all of them reads only
-those that have not ended. So nobody else loses access.
+The policy of a table, or a function that it calls, reads the memberships. Each place that reads all
+of them reads only those that have not ended. So nobody else loses access.
 """
 
 import re
@@ -20,7 +21,8 @@ from supabase_jobs.findings import as_comment
 _TIMES = ("timestamptz", "timestamp", "date")
 _NAME = r'(?:"(?:[^"]|"")+"|[^\W\d]\w*)'
 _QUALIFIED = re.compile(rf"{_NAME}(?:\s*\.\s*{_NAME})?")
-# a place that reads a table: the position of its name in the bytes of a text, and whether the name has an alias
+# a place that reads a table: the position of its name in the bytes of a text, and whether the name
+# has an alias
 _Place = tuple[int, bool]
 
 
@@ -31,45 +33,64 @@ def is_valid(ended: Ended) -> sql.Composable:
         return sql.SQL("{} is not null").format(column.identifier)
     if column.base in _TIMES:  # a time in the future has not come
         return sql.SQL("({0} is null or {0} > now())").format(column.identifier)
-    return sql.SQL("{} is distinct from {}").format(column.identifier, typed(ended.value, column.type))
+    return sql.SQL("{} is distinct from {}").format(
+        column.identifier, typed(ended.value, column.type)
+    )
 
 
 def missing_condition(where: str, ended: Ended) -> str:
-    """An SQL comment that says what to add to a policy or function, for which no statement can be derived."""
+    """An SQL comment that says what to add to a policy or function, for which no statement can be
+    derived.
+    """
     column = ended.relation.by_name[ended.column]
-    state = f"{ended.column} is set" if column.base in _TIMES else f"{ended.column} is {ended.value}"
+    state = (
+        f"{ended.column} is set" if column.base in _TIMES else f"{ended.column} is {ended.value}"
+    )
     if ended.value is None:
         state = f"{ended.column} is not set"
     condition = is_valid(ended).as_string(None)
-    return as_comment(f"Let {where} ignore rows of {ended.relation.label} in which {state}: add {condition}")
+    return as_comment(
+        f"Let {where} ignore rows of {ended.relation.label} in which {state}: add {condition}"
+    )
 
 
-def policies(catalog: Catalog, given: Iterable[tuple[Relation, Policy]], role: str) -> list[tuple[Relation, Policy]]:
-    """These policies, and those for SELECT of the tables that they read as their caller, directly or not."""
+def policies(
+    catalog: Catalog, given: Iterable[tuple[Relation, Policy]], role: str
+) -> list[tuple[Relation, Policy]]:
+    """These policies, and those for SELECT of the tables that they read as their caller, directly
+    or not.
+    """
     found, waiting = list[tuple[Relation, Policy]](), list(given)
     while waiting:
         relation, policy = waiting.pop(0)
         if (relation, policy) in found:
             continue
         found.append((relation, policy))
-        names = expressions.tables([expressions.expression_tree(t) for t in (policy.visible, policy.checked) if t])
+        names = expressions.tables(
+            [expressions.expression_tree(t) for t in (policy.visible, policy.checked) if t]
+        )
         for other in catalog.tables:
             if other is not relation and {other.name, other.label} & names:
                 waiting += [
-                    (other, p) for p in other.policies
+                    (other, p)
+                    for p in other.policies
                     if p.permissive and p.command in ("r", "*") and p.applies_to(role)
-                ]  # fmt: skip
+                ]
     return found
 
 
 def functions(plan: Plan, relation: Relation, policy: Policy, ended: Ended) -> list[Function]:
-    """The functions that a policy calls and that read the memberships, whether they have ended or not."""
+    """The functions that a policy calls and that read the memberships, whether they have ended or
+    not.
+    """
     called = plan.usage.policy_functions.get((relation.oid, policy.name), [])
     return [
-        f for f in plan.catalog.functions
-        if f.signature in called and re.search(rf"\b{re.escape(ended.relation.name)}\b", f.body)
+        f
+        for f in plan.catalog.functions
+        if f.signature in called
+        and re.search(rf"\b{re.escape(ended.relation.name)}\b", f.body)
         and not re.search(rf"\b{re.escape(ended.column)}\b", f.body)
-    ]  # fmt: skip
+    ]
 
 
 def with_condition(text: str, marks: Sequence[Ended]) -> str | None:
@@ -80,7 +101,9 @@ def with_condition(text: str, marks: Sequence[Ended]) -> str | None:
 
 
 def redefined(function: Function, definition: str, marks: Sequence[Ended]) -> str | None:
-    """The statement that makes a function leave out what has ended; None if its language is not SQL."""
+    """The statement that makes a function leave out what has ended; None if its language is not
+    SQL.
+    """
     body = _rewritten(function.body, marks) if function.language == "sql" else None
     if body is None or definition.count(function.body) != 1:
         return None
@@ -95,8 +118,10 @@ def _rewritten(text: str, marks: Sequence[Ended]) -> str | None:
     for mark in dict.fromkeys(marks):
         conditions.setdefault(mark.relation, []).append(is_valid(mark))
     places = {
-        place: composed for relation, composed in conditions.items() for place in _places(trees, relation)
-    }  # fmt: skip
+        place: composed
+        for relation, composed in conditions.items()
+        for place in _places(trees, relation)
+    }
     if not places or any(_names_with_schema(trees, relation) for relation in conditions):
         return None
     data = text.encode()
@@ -105,7 +130,9 @@ def _rewritten(text: str, marks: Sequence[Ended]) -> str | None:
         if named is None:
             return None
         name = named[0]
-        changed = sql.SQL("(select * from {} where {})").format(sql.SQL(name), sql.SQL(" and ").join(composed))
+        changed = sql.SQL("(select * from {} where {})").format(
+            sql.SQL(name), sql.SQL(" and ").join(composed)
+        )
         if not has_alias:
             changed += sql.SQL(" as {}").format(sql.SQL(name.split(".")[-1].strip()))
         data = data[:start] + changed.as_string(None).encode() + data[start + len(name.encode()) :]
@@ -117,7 +144,9 @@ def _places(tree: Any, relation: Relation) -> Iterator[_Place]:
     for select in expressions.nodes(tree, "SelectStmt"):
         for variable in _variables(select.get("fromClause", [])):
             schema = variable.get("schemaname", relation.schema)
-            if (schema, variable["relname"]) == (relation.schema, relation.name) and variable.get("inh"):
+            if (schema, variable["relname"]) == (relation.schema, relation.name) and variable.get(
+                "inh"
+            ):
                 yield variable.get("location", 0), "alias" in variable
 
 

@@ -1,4 +1,6 @@
-"""The statements that close leaks. All leaks of a policy have one statement, so that no fix undoes another."""
+"""The statements that close leaks. All leaks of a policy have one statement, so that no fix undoes
+another.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +33,9 @@ class Edit(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Demand:
-    """The edits that close a leak, and the text of the other fixes that it needs, such as a comment."""
+    """The edits that close a leak, and the text of the other fixes that it needs, such as a
+    comment.
+    """
 
     edits: Sequence[tuple[Relation, Policy, Edit]] = ()
     marks: Sequence[tuple[Relation, Policy, Ended]] = ()
@@ -55,7 +59,9 @@ class Fixes:
     `definitions` maps the oids of functions to the statements that create them.
     """
 
-    def __init__(self, plan: Plan, demands: Iterable[Demand], definitions: Mapping[int, str] | None = None) -> None:
+    def __init__(
+        self, plan: Plan, demands: Iterable[Demand], definitions: Mapping[int, str] | None = None
+    ) -> None:
         self._plan, self._demands, self._definitions = plan, list(demands), definitions or {}
 
     def text(self, demand: Demand) -> str:
@@ -82,12 +88,17 @@ class Fixes:
             return _text(drop(relation, policy))
         visible, checked = policy.visible, policy.checked
         if Edit.APP_METADATA in edits:
-            visible, checked = (t and t.replace("'user_metadata'", "'app_metadata'") for t in (visible, checked))
+            visible, checked = (
+                t and t.replace("'user_metadata'", "'app_metadata'") for t in (visible, checked)
+            )
         if change.marks:
-            visible, checked = (t and (ended_rows.with_condition(t, change.marks) or t) for t in (visible, checked))
+            visible, checked = (
+                t and (ended_rows.with_condition(t, change.marks) or t) for t in (visible, checked)
+            )
         owner = owner_condition(self._plan, relation)
         if Edit.OWNER in edits and owner is not None:
-            # a condition for new rows that is more than `true` stays as it is, unless it lets a leak pass
+            # a condition for new rows that is more than `true` stays as it is, unless it lets a
+            # leak pass
             visible = _limited(visible, owner)
             checked = visible if checked is None or _is_open(checked) else checked
         if Edit.OWNER_OF_NEW_ROWS in edits:
@@ -111,7 +122,9 @@ class Fixes:
 
     def _function(self, function: Function, marks: Sequence[Ended]) -> str:
         definition = self._definitions.get(function.oid)
-        statement = ended_rows.redefined(function, definition, marks) if definition is not None else None
+        statement = (
+            ended_rows.redefined(function, definition, marks) if definition is not None else None
+        )
         return statement or "\n".join(
             ended_rows.missing_condition(function.signature, mark) for mark in dict.fromkeys(marks)
         )
@@ -119,31 +132,50 @@ class Fixes:
 
 def drop(relation: Relation, policy: Policy) -> sql.Composed:
     """Remove a policy; other fixes may have done so."""
-    return sql.SQL("drop policy if exists {} on {};").format(sql.Identifier(policy.name), relation.identifier)
+    return sql.SQL("drop policy if exists {} on {};").format(
+        sql.Identifier(policy.name), relation.identifier
+    )
 
 
 def restriction(
-    plan: Plan, relation: Relation, policies: Sequence[Policy], action: str, role: str, *, may_drop: bool = False
+    plan: Plan,
+    relation: Relation,
+    policies: Sequence[Policy],
+    action: str,
+    role: str,
+    *,
+    may_drop: bool = False,
 ) -> Demand:
     """Restrict policies to the tenant or owner of a row.
 
-    With `may_drop`, remove those beside which others remain. Remove a policy if no column names an owner.
+    With `may_drop`, remove those beside which others remain. Remove a policy if no column names an
+    owner.
     """
     if not policies:
         revoke = sql.SQL("revoke {} on {} from {};")
-        return Demand(text=_text(revoke.format(sql.SQL(action), relation.identifier, sql.Identifier(role))))
+        return Demand(
+            text=_text(revoke.format(sql.SQL(action), relation.identifier, sql.Identifier(role)))
+        )
     edits: list[tuple[Relation, Policy, Edit]] = []
     for policy in policies:
         remaining = [
-            p for p in relation.policies
-            if p.permissive and p not in policies and p.applies_to(role) and p.command in ("*", policy.command)
-        ]  # fmt: skip
+            p
+            for p in relation.policies
+            if p.permissive
+            and p not in policies
+            and p.applies_to(role)
+            and p.command in ("*", policy.command)
+        ]
         of_new_rows = action == INSERT and policy.checked is not None
-        if relation.is_storage and action == INSERT:  # Storage makes the caller the owner, wherever the file is
+        if (
+            relation.is_storage and action == INSERT
+        ):  # Storage makes the caller the owner, wherever the file is
             edits.append((relation, policy, Edit.OWN_FOLDER))
         elif of_new_rows and _limits_rows(policy):
             edits.append((relation, policy, Edit.OWNER_OF_NEW_ROWS))
-        elif owner_condition(plan, relation) is None or (may_drop and remaining and policy.command != "*"):
+        elif owner_condition(plan, relation) is None or (
+            may_drop and remaining and policy.command != "*"
+        ):
             edits.append((relation, policy, Edit.DROP))
         elif of_new_rows:
             edits.append((relation, policy, Edit.OWNER_OF_NEW_ROWS))
@@ -153,12 +185,23 @@ def restriction(
 
 
 def refusal(relation: Relation, policies: Sequence[Policy], action: str) -> Demand:
-    """Refuse new rows, or a DELETE, that open something to their caller, by policies that have no other use."""
-    return Demand([
-        (relation, policy, Edit.OWNER_OF_NEW_ROWS if action == INSERT and policy.checked and _limits_rows(policy)
-         else Edit.READABLE_PARENT if action == INSERT and policy.command == "*" else Edit.DROP)
-        for policy in policies
-    ])  # fmt: skip
+    """Refuse new rows, or a DELETE, that open something to their caller, by policies that have no
+    other use.
+    """
+    return Demand(
+        [
+            (
+                relation,
+                policy,
+                Edit.OWNER_OF_NEW_ROWS
+                if action == INSERT and policy.checked and _limits_rows(policy)
+                else Edit.READABLE_PARENT
+                if action == INSERT and policy.command == "*"
+                else Edit.DROP,
+            )
+            for policy in policies
+        ]
+    )
 
 
 def lets_pass(policy: Policy, action: str) -> bool:
@@ -167,15 +210,21 @@ def lets_pass(policy: Policy, action: str) -> bool:
     return text is not None and _is_open(text)
 
 
-def without_ended(plan: Plan, relation: Relation, policies: Sequence[Policy], mark: Ended, role: str) -> Demand:
-    """Leave out the rows that have ended where policies, or functions that they call, read all of them."""
+def without_ended(
+    plan: Plan, relation: Relation, policies: Sequence[Policy], mark: Ended, role: str
+) -> Demand:
+    """Leave out the rows that have ended where policies, or functions that they call, read all of
+    them.
+    """
     marks, functions = [], []
     given = [(relation, policy) for policy in policies]
     for table, policy in ended_rows.policies(plan.catalog, given, role):
         texts = [text for text in (policy.visible, policy.checked) if text]
         if any(ended_rows.with_condition(text, [mark]) for text in texts):
             marks.append((table, policy, mark))
-        functions += [(function, mark) for function in ended_rows.functions(plan, table, policy, mark)]
+        functions += [
+            (function, mark) for function in ended_rows.functions(plan, table, policy, mark)
+        ]
     if marks or functions:
         return Demand((), marks, functions)
     names = ", ".join(f'policy "{policy.name}"' for policy in policies) or relation.label
@@ -183,13 +232,17 @@ def without_ended(plan: Plan, relation: Relation, policies: Sequence[Policy], ma
 
 
 def owner_condition(plan: Plan, relation: Relation) -> str | None:
-    """The condition that a row belongs to the caller: by a claim, a user's id, or a parent that the caller can read."""
+    """The condition that a row belongs to the caller: by a claim, a user's id, or a parent that the
+    caller can read.
+    """
     claimed = [c for c in relation.columns if (relation.oid, c.name) in plan.usage.claim_columns]
     if claimed:
         return _text(_claim_of(claimed[0], plan.usage.claim_columns[relation.oid, claimed[0].name]))
     # Storage fills owner_id; `owner` is the former column
     direct = [c for c in ("owner_id", "owner") if relation.is_storage and c in relation.by_name]
-    direct = direct or [c.name for c in relation.columns if (relation.oid, c.name) in plan.usage.users]
+    direct = direct or [
+        c.name for c in relation.columns if (relation.oid, c.name) in plan.usage.users
+    ]
     if direct:
         return _text(_is_caller(relation, direct[0]))
     if through := _of_own_parent(plan, relation):
@@ -201,12 +254,18 @@ def owner_condition(plan: Plan, relation: Relation) -> str | None:
 def _is_caller(relation: Relation, column: str, *, of: str = "") -> sql.Composable:
     """Whether a column has the id of the caller."""
     name = sql.Identifier(of, column) if of else sql.Identifier(column)
-    text = "{} = (select auth.uid())" if relation.by_name[column].base == "uuid" else "{} = (select auth.uid()::text)"
+    text = (
+        "{} = (select auth.uid())"
+        if relation.by_name[column].base == "uuid"
+        else "{} = (select auth.uid()::text)"
+    )
     return sql.SQL(text).format(name)
 
 
 def _of_own_parent(plan: Plan, relation: Relation) -> sql.Composable | None:
-    """The condition that a row refers to the caller's row of a table that has one row for each user."""
+    """The condition that a row refers to the caller's row of a table that has one row for each
+    user.
+    """
     for key in relation.foreign_keys:
         parent = plan.catalog.by_oid.get(key.target or 0)
         if parent is None or parent.oid not in plan.per_user or len(key.columns) != 1:
@@ -217,34 +276,47 @@ def _of_own_parent(plan: Plan, relation: Relation) -> sql.Composable | None:
         if users and not _queries(plan, parent, relation):
             text = "exists (select 1 from {} as parent where parent.{} = {}.{} and {})"
             return sql.SQL(text).format(
-                parent.identifier, sql.Identifier(key.target_columns[0]), sql.Identifier(relation.name),
-                sql.Identifier(key.columns[0]), _is_caller(parent, users[0], of="parent"),
-            )  # fmt: skip
+                parent.identifier,
+                sql.Identifier(key.target_columns[0]),
+                sql.Identifier(relation.name),
+                sql.Identifier(key.columns[0]),
+                _is_caller(parent, users[0], of="parent"),
+            )
     return None
 
 
 def _with_readable_parent(plan: Plan, relation: Relation, checked: str) -> str:
     """Require that the caller can read the parent: its policies apply inside the subquery.
 
-    No row is accepted if the policies of the parent query this table: a policy here that queries the parent has no end.
+    No row is accepted if the policies of the parent query this table: a policy here that queries
+    the parent has no end.
     """
     parents = _parents(plan, relation, required=False)
     return _text(sql.SQL(" and ").join([sql.SQL(f"({checked})"), *parents])) if parents else "false"
 
 
 def _parents(plan: Plan, relation: Relation, *, required: bool) -> list[sql.Composable]:
-    """Conditions that the caller can read the owned rows that a row refers to; with `required`, that it must have."""
+    """Conditions that the caller can read the owned rows that a row refers to; with `required`,
+    that it must have.
+    """
     found: list[sql.Composable] = []
     for key in relation.foreign_keys:
         parent = plan.catalog.by_oid.get(key.target or 0)
-        if parent is None or not plan.owned(parent) or parent.oid in plan.per_user or parent is relation:
+        if (
+            parent is None
+            or not plan.owned(parent)
+            or parent.oid in plan.per_user
+            or parent is relation
+        ):
             continue
         if required and not all(relation.by_name[c].not_null for c in key.columns):
             continue
         if _queries(plan, parent, relation):
             continue
         same = sql.SQL(" and ").join(
-            sql.SQL("parent.{} = {}.{}").format(sql.Identifier(at), sql.Identifier(relation.name), sql.Identifier(own))
+            sql.SQL("parent.{} = {}.{}").format(
+                sql.Identifier(at), sql.Identifier(relation.name), sql.Identifier(own)
+            )
             for own, at in zip(key.columns, key.target_columns, strict=True)
         )
         exists = sql.SQL("exists (select 1 from {} as parent where {})")
@@ -253,22 +325,31 @@ def _parents(plan: Plan, relation: Relation, *, required: bool) -> list[sql.Comp
 
 
 def _queries(plan: Plan, start: Relation, target: Relation) -> bool:
-    """Whether the policies of a table query another one as the caller: a policy there that queries it has no end."""
+    """Whether the policies of a table query another one as the caller: a policy there that queries
+    it has no end.
+    """
     given = [(start, policy) for policy in start.policies if policy.command in ("r", "*")]
-    reached = [relation for role in ("anon", "authenticated")
-               for relation, _ in ended_rows.policies(plan.catalog, given, role)]  # fmt: skip
+    reached = [
+        relation
+        for role in ("anon", "authenticated")
+        for relation, _ in ended_rows.policies(plan.catalog, given, role)
+    ]
     return target in reached
 
 
 def _limited(text: str | None, owner: str) -> str:
-    """A condition and that of the owner; the latter alone if the caller can choose what the condition reads."""
+    """A condition and that of the owner; the latter alone if the caller can choose what the
+    condition reads.
+    """
     if text is None or _is_open(text) or "'user_metadata'" in text:
         return owner
     return f"({text}) and {owner}"
 
 
 def _limits_rows(policy: Policy) -> bool:
-    """Whether a policy for all commands lets callers reach some rows only: new rows can be limited in the same way."""
+    """Whether a policy for all commands lets callers reach some rows only: new rows can be limited
+    in the same way.
+    """
     return policy.command == "*" and policy.visible is not None and not _is_open(policy.visible)
 
 
@@ -287,19 +368,27 @@ def _claim_of(column: Column, path: Sequence[str]) -> sql.Composable:
 
 
 def without_columns(relation: Relation, columns: Collection[str], role: str) -> str:
-    """Leave columns out of those that a role may update: a grant on the table includes every column."""
+    """Leave columns out of those that a role may update: a grant on the table includes every
+    column.
+    """
     others = [
-        c for c in relation.columns
+        c
+        for c in relation.columns
         if c.name not in columns and relation.may(role, "UPDATE", c.name) and not c.generated
-    ]  # fmt: skip
-    revoke = sql.SQL("revoke update on {} from {};").format(relation.identifier, sql.Identifier(role))
+    ]
+    revoke = sql.SQL("revoke update on {} from {};").format(
+        relation.identifier, sql.Identifier(role)
+    )
     if not others:
         return _text(revoke)
     return _text(
-        revoke + sql.SQL(" grant update ({}) on {} to {};").format(
-            sql.SQL(", ").join(c.identifier for c in others), relation.identifier, sql.Identifier(role)
+        revoke
+        + sql.SQL(" grant update ({}) on {} to {};").format(
+            sql.SQL(", ").join(c.identifier for c in others),
+            relation.identifier,
+            sql.Identifier(role),
         )
-    )  # fmt: skip
+    )
 
 
 def _change(changes: dict[tuple[int, str], _Change], relation: Relation, policy: Policy) -> _Change:

@@ -49,7 +49,8 @@ class Leak:
         """The id of the finding: it contains no generated value."""
         column = (
             f":{self.attempt.column}"
-            if self.kind in ("escalation", "privileged-column", "service-column", "give-away") and self.attempt.column
+            if self.kind in ("escalation", "privileged-column", "service-column", "give-away")
+            and self.attempt.column
             else ""
         )
         return f"{self.kind}:{self.attempt.label}:{self.action}{column}"

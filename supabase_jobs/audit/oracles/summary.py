@@ -28,13 +28,19 @@ def summaries(attempts: Sequence[Attempt], leaks: Sequence[Leak]) -> Iterator[Ac
     for attempt in attempts:
         by_label.setdefault(attempt.label, []).append(attempt)
     for label, group in sorted(by_label.items()):
-        marked = {k.action for k in leaks if k.attempt.label == label and k.severity is not Severity.INFO}
-        yield AccessSummary(label, {action: _widest(group, action) for action in ACTIONS}, frozenset(marked))
+        marked = {
+            k.action for k in leaks if k.attempt.label == label and k.severity is not Severity.INFO
+        }
+        yield AccessSummary(
+            label, {action: _widest(group, action) for action in ACTIONS}, frozenset(marked)
+        )
 
 
 def _widest(attempts: Sequence[Attempt], action: str) -> str:
     reached = [a for a in attempts if a.action == action and a.reached]
-    outside = {a.caller.kind for a in reached if a.whose in (OTHER, NONE) and a.name not in (JOIN, FORGE)}
+    outside = {
+        a.caller.kind for a in reached if a.whose in (OTHER, NONE) and a.name not in (JOIN, FORGE)
+    }
     if ANON in outside:
         return "all"
     if outside & {NEWCOMER, STRANGER}:

@@ -1,4 +1,5 @@
-"""What the catalogs alone show of tables: no row level security, and policies that let everyone pass.
+"""What the catalogs alone show of tables: no row level security, and policies that let everyone
+pass.
 
 Probes show more, but need a row. A table without one is not silently passed.
 """
@@ -27,7 +28,9 @@ _WHO = {"anon": "Anyone can", "authenticated": "Any signed-in user can"}
 def find(
     plan: Plan, relations: Iterable[Relation], probed: set[int], reported: Iterable[AuditFinding]
 ) -> Iterator[AuditFinding]:
-    """Findings of these relations. `probed` are the oids of those with an attempt, `reported` the leaks of attempts."""
+    """Findings of these relations. `probed` are the oids of those with an attempt, `reported` the
+    leaks of attempts.
+    """
     open_tables = {f.object for f in reported if f.id.startswith("rls-disabled:")}
     for relation in relations:
         if relation.kind == "f":
@@ -49,22 +52,38 @@ def _without_security(plan: Plan, relation: Relation) -> Iterator[AuditFinding]:
     verbs = ", ".join(DOES[action] for action in actions)
     severity = Severity.WARNING if actions == [SELECT] else Severity.ERROR
     message = f"Row level security is disabled: {_WHO[role].lower()} {verbs} every row"
-    cause, fix = "row level security is disabled", sql.SQL("alter table {} enable row level security;")
+    cause, fix = (
+        "row level security is disabled",
+        sql.SQL("alter table {} enable row level security;"),
+    )
     if relation.kind == "f":
-        message = f"A foreign table has no row level security: {_WHO[role].lower()} {verbs} every row"
-        cause, fix = "a grant on a foreign table", sql.SQL("revoke all on {} from anon, authenticated;")
+        message = (
+            f"A foreign table has no row level security: {_WHO[role].lower()} {verbs} every row"
+        )
+        cause, fix = (
+            "a grant on a foreign table",
+            sql.SQL("revoke all on {} from anon, authenticated;"),
+        )
     yield AuditFinding(
-        f"rls-disabled:{relation.label}:{actions[0]}", severity, relation.label, message,
-        fix.format(relation.identifier).as_string(None), cause,
-    )  # fmt: skip
+        f"rls-disabled:{relation.label}:{actions[0]}",
+        severity,
+        relation.label,
+        message,
+        fix.format(relation.identifier).as_string(None),
+        cause,
+    )
 
 
 def _open_policies(plan: Plan, relation: Relation) -> Iterator[AuditFinding]:
-    """Actions that a policy allows on every row. A trigger may still refuse them, so a write is a warning."""
+    """Actions that a policy allows on every row. A trigger may still refuse them, so a write is a
+    warning.
+    """
     found: list[tuple[AuditFinding, fixes.Demand]] = []
     for action in _ACTIONS:
         for role, who in _WHO.items():
-            policies = _passing(relation, role, action) if _may(plan, relation, role, action) else []
+            policies = (
+                _passing(relation, role, action) if _may(plan, relation, role, action) else []
+            )
             if not policies:
                 continue
             message = f"{who} {DOES[action]} every row, by a policy that lets everyone pass; no row could be tested"
@@ -78,7 +97,9 @@ def _open_policies(plan: Plan, relation: Relation) -> Iterator[AuditFinding]:
             finding = AuditFinding(id_, severity, relation.label, message, "", cause)
             found.append((finding, fixes.restriction(plan, relation, policies, action, role)))
             break
-    closed = [(finding, demand) for finding, demand in found if finding.severity is not Severity.INFO]
+    closed = [
+        (finding, demand) for finding, demand in found if finding.severity is not Severity.INFO
+    ]
     made = fixes.Fixes(plan, [demand for _, demand in closed])
     for finding, demand in found:
         yield replace(finding, fix=made.text(demand)) if (finding, demand) in closed else finding
@@ -89,14 +110,20 @@ def _may(plan: Plan, relation: Relation, role: str, action: str) -> bool:
 
 
 def _passing(relation: Relation, role: str, action: str) -> Sequence[Policy]:
-    """The permissive policies that let every row of a role pass; none if a restrictive policy may refuse it."""
+    """The permissive policies that let every row of a role pass; none if a restrictive policy may
+    refuse it.
+    """
     applying = [
-        p for p in relation.policies if p.applies_to(role) and p.command in ("*", fixes.COMMANDS[action])
-    ]  # fmt: skip
+        p
+        for p in relation.policies
+        if p.applies_to(role) and p.command in ("*", fixes.COMMANDS[action])
+    ]
     if not all(p.permissive for p in applying):
         return []
     texts = {id(p): (p.checked or p.visible) if action == INSERT else p.visible for p in applying}
     return [
-        p for p in applying
-        if (text := texts[id(p)]) is not None and expressions.always_true(expressions.expression_tree(text), role)
-    ]  # fmt: skip
+        p
+        for p in applying
+        if (text := texts[id(p)]) is not None
+        and expressions.always_true(expressions.expression_tree(text), role)
+    ]

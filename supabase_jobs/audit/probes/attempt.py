@@ -20,11 +20,12 @@ from supabase_jobs.verify.impersonation import Impersonation, check_identity, id
 
 OWN, GROUP, OTHER, NONE = "own", "group", "other", "none"
 SELECT, INSERT, UPDATE, DELETE = "select", "insert", "update", "delete"
-# names of attempts: a row of one's own in another's group, under another's name, taken from another, or in a state
-# that may open something
+# names of attempts: a row of one's own in another's group, under another's name, taken from
+# another, or in a state that may open something
 JOIN, FORGE, TAKE_OVER, OPEN = "join", "forge", "take over", "open"
 _KEPT = (errors.ForeignKeyViolation, errors.RestrictViolation)
-# the statement by which a foreign key deletes or changes the rows that refer to a row; triggers have more frames
+# the statement by which a foreign key deletes or changes the rows that refer to a row; triggers
+# have more frames
 _CASCADE = re.compile(r'"(DELETE FROM|UPDATE) ONLY ')
 # attempts for which an identity is set once; a batch that takes long ends between probes
 _PER_PROBE = 100
@@ -34,11 +35,13 @@ _PER_PROBE = 100
 class Attempt:
     """One action of a caller on one row. `whose` is the owner of the row, seen by the caller.
 
-    `at` is the position of the action among the statements, which may count rows before and after it.
+    `at` is the position of the action among the statements, which may count rows before and after
+    it.
 
-    `column` and `value` belong to an update; `written` are the columns that it or an insert assigns. `statements`
-    run in order as the caller; `outcome` is that of the first, unless `effect` reads another one from the answers. A
-    policy has accepted a row that violates only a constraint, or that only a foreign key of other rows keeps.
+    `column` and `value` belong to an update; `written` are the columns that it or an insert
+    assigns. `statements` run in order as the caller; `outcome` is that of the first, unless
+    `effect` reads another one from the answers. A policy has accepted a row that violates only a
+    constraint, or that only a foreign key of other rows keeps.
     """
 
     caller: Caller
@@ -92,7 +95,8 @@ class Attempt:
             self.outcome = refusal(error)
 
     def _only_violates_a_constraint(self, error: psycopg.Error) -> bool:
-        """Whether privileges and policies accepted the row, and a constraint of the table refused it afterwards.
+        """Whether privileges and policies accepted the row, and a constraint of the table refused
+        it afterwards.
 
         A CHECK constraint shows that only if the action does not depend on the value.
         """
@@ -104,14 +108,17 @@ class Attempt:
         if error.diag.constraint_name is None and isinstance(error, errors.CheckViolation):
             return False  # no partition for the row: found before policies are checked
         table = (error.diag.schema_name, error.diag.table_name)
-        own = table == (self.relation.schema, self.relation.name) or table in self.relation.partitions
+        own = (
+            table == (self.relation.schema, self.relation.name) or table in self.relation.partitions
+        )
         return isinstance(error, kinds) and own and error.diag.context is None
 
     def _is_only_referenced(self, error: psycopg.Error) -> bool:
         """Whether privileges and policies accepted the row, and only rows that refer to it keep it.
 
-        A foreign key is checked after the row was changed. So are those of other tables that a trigger of this row
-        writes to, but a trigger of the statement runs also if the policies leave it no row.
+        A foreign key is checked after the row was changed. So are those of other tables that a
+        trigger of this row writes to, but a trigger of the statement runs also if the policies
+        leave it no row.
         """
         is_kept = isinstance(error, _KEPT)
         if self.action not in (UPDATE, DELETE) or not is_kept:
@@ -133,7 +140,9 @@ def is_referenced(error: psycopg.Error) -> bool:
 
 
 def probes_of(attempts: Iterable["Attempt"]) -> Iterator["AttemptProbe"]:
-    """Probes for attempts, which are ordered by caller: setting an identity takes longer than an attempt."""
+    """Probes for attempts, which are ordered by caller: setting an identity takes longer than an
+    attempt.
+    """
     for caller, group in groupby(attempts, key=lambda a: a.caller):
         while chunk := list(islice(group, _PER_PROBE)):
             yield AttemptProbe(caller, chunk)

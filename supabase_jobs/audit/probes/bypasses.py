@@ -1,7 +1,8 @@
 """Views and functions: do they return or change rows that their tables refuse to the same caller?
 
-A row is recognized by its token in the result. Functions get the ids of tenant A's rows as arguments. Of views, what
-they show of rows that the tables do not refuse is tested too: it is no bypass, but an access.
+A row is recognized by its token in the result. Functions get the ids of tenant A's rows as
+arguments. Of views, what they show of rows that the tables do not refuse is tested too: it is no
+bypass, but an access.
 """
 
 import json
@@ -33,24 +34,39 @@ from supabase_jobs.audit.fixtures import values
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User, typed
 from supabase_jobs.audit.probes import statements
-from supabase_jobs.audit.probes.attempt import DELETE, GROUP, OTHER, OWN, SELECT, UPDATE, is_referenced
+from supabase_jobs.audit.probes.attempt import (
+    DELETE,
+    GROUP,
+    OTHER,
+    OWN,
+    SELECT,
+    UPDATE,
+    is_referenced,
+)
 from supabase_jobs.audit.probes.run import Probes
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.outcomes import refusal
 from supabase_jobs.verify.access.probe import SAVE_IDENTITY, UNDO_PROBE, Groups
-from supabase_jobs.verify.impersonation import SET, Impersonation, check_identity, identity_statements
+from supabase_jobs.verify.impersonation import (
+    SET,
+    Impersonation,
+    check_identity,
+    identity_statements,
+)
 
 _CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)
 # a share link or an invitation is a secret: a stranger does not know that of another tenant
 _SECRETS = ("token", "code", "secret", "password", "key", "slug", "hash", "otp", "pin")
 _VARIANTS = 6
-# calls of a function with other arguments that are compared with calls for unknown ones, and all calls of a function
+# calls of a function with other arguments that are compared with calls for unknown ones, and all
+# calls of a function
 _COMPARED, _MOST_VARIANTS = 2, 16
 _IDS, _TEXTS = ("uuid", "bigint", "integer"), ("text", "character varying")
 _TEXT_BASES = ("text", "varchar")
 _PLAIN_BASES = ("json", "jsonb", "bool", "numeric", "float8", "timestamptz", "date", "int4", "int2")
-# of the characters of a token: all rows of a tenant contain them, and no token is recognized by them
+# of the characters of a token: all rows of a tenant contain them, and no token is recognized by
+# them
 _PART = 3
 # SQL as an argument: a statement, a part of a quoted text, an expression, and a condition
 _INJECTED = ("select 1/0", "'||(1/0)||'", "1/0", "1/0 = 0")
@@ -77,14 +93,16 @@ class Argument:
 
 @dataclass(eq=False)
 class Bypass:
-    """One statement of a caller on a view or a function, and the rows of tenant A that its result shows or changes.
+    """One statement of a caller on a view or a function, and the rows of tenant A that its result
+    shows or changes.
 
-    `hidden` are the rows that the tables refuse. `outcome` is rows if it reached any of them, or of a view's `visible`
-    rows. Without the privilege on a view it is denied, without statements. The second statement on a view reads any
-    row (`has_rows`), or changes the visible rows. `ids` are UUIDs that only these rows contain,
-    by id() of the row; of the rows `identified` the result shows such an id. With `compares`, two calls with other
-    arguments follow, and `reveals` is whether their results are equal, and others than the first. `is_own`: the row of
-    auth.users that a view changes is that of the caller.
+    `hidden` are the rows that the tables refuse. `outcome` is rows if it reached any of them, or of
+    a view's `visible` rows. Without the privilege on a view it is denied, without statements. The
+    second statement on a view reads any row (`has_rows`), or changes the visible rows. `ids` are
+    UUIDs that only these rows contain, by id() of the row; of the rows `identified` the result
+    shows such an id. With `compares`, two calls with other arguments follow, and `reveals` is
+    whether their results are equal, and others than the first. `is_own`: the row of auth.users that
+    a view changes is that of the caller.
     """
 
     caller: Caller
@@ -120,28 +138,35 @@ class Bypass:
             self.outcome = "rows" if isinstance(result.error, errors.DivisionByZero) else "hidden"
             return
         if result.error is not None and self.action == DELETE and is_referenced(result.error):
-            # only foreign keys keep the rows: the hidden ones, unless their statement is among the answers
+            # only foreign keys keep the rows: the hidden ones, unless their statement is among the
+            # answers
             done = result.answers[1:2]
             self.changed = list(self.hidden) if not done or done[0].count else []
             self.outcome = "rows"
             return
         if result.error is not None and len(result.answers) < 2:
             inconclusive = isinstance(result.error, INCONCLUSIVE_ERRORS)
-            self.outcome = (result.error.sqlstate or "error") if inconclusive else refusal(result.error)
+            self.outcome = (
+                (result.error.sqlstate or "error") if inconclusive else refusal(result.error)
+            )
             text = f"{result.error.diag.message_primary} {result.error.diag.message_detail or ''}"
             self.shown = [row for row in self.hidden if any(mark in text for mark in row.marks)]
             return
         answers = list(result.answers[1:])
         if self.compares:
             if result.error is None:
-                first, *others = (str(answer.rows[0][0]) if answer.rows else "" for answer in answers)
+                first, *others = (
+                    str(answer.rows[0][0]) if answer.rows else "" for answer in answers
+                )
                 self.reveals = first != others[0] == others[1]
             self.outcome = "rows" if self.reveals else "hidden"
             return
         text = str(answers[0].rows[0][0]) if answers[0].rows else ""
         self.shown = [row for row in self.hidden if any(mark in text for mark in row.marks)]
         if self.action in (SELECT, "call"):
-            self.identified = [row for row in self.hidden if any(v in text for v in self.ids.get(id(row), ()))]
+            self.identified = [
+                row for row in self.hidden if any(v in text for v in self.ids.get(id(row), ()))
+            ]
         reached = any(mark in text for row in self.visible for mark in row.marks)
         if self.action in (UPDATE, DELETE):
             self.changed = list(self.hidden) if answers[0].count else []
@@ -150,10 +175,16 @@ class Bypass:
             self.has_rows = len(answers) > 1 and bool(answers[1].count)
         if self.repeats_reads and len(answers) > 1 and answers[1].rows:
             # the row of auth.users, the last one, is not read again
-            self.opened = [row for row, now in zip(self.hidden, answers[1].rows[0], strict=False) if now]
+            self.opened = [
+                row for row, now in zip(self.hidden, answers[1].rows[0], strict=False) if now
+            ]
         if self.watched and result.error is None:
             after = answers[-1].rows[0]
-            self.changed = [r for r, old, new in zip(self.watched, self.before, after, strict=True) if old != new]
+            self.changed = [
+                r
+                for r, old, new in zip(self.watched, self.before, after, strict=True)
+                if old != new
+            ]
         found = reached or self.shown or self.identified or self.changed or self.opened
         self.outcome = "rows" if found else "hidden"
 
@@ -198,7 +229,9 @@ class _Snapshot:
 
 @dataclass(eq=False)
 class _Controls:
-    """Conditions for the connection's own role, for `Prober`. One that fails counts as true: nothing is known."""
+    """Conditions for the connection's own role, for `Prober`. One that fails counts as true:
+    nothing is known.
+    """
 
     statements: Sequence[Statement]
     values: Sequence[bool] = ()
@@ -208,7 +241,10 @@ class _Controls:
         return [[SAVE_IDENTITY], *([UNDO_PROBE, statement] for statement in self.statements)]
 
     def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:  # noqa: ARG002
-        self.values = [result.error is not None or bool(result.answers[-1].rows[0][0]) for result in results[1:]]
+        self.values = [
+            result.error is not None or bool(result.answers[-1].rows[0][0])
+            for result in results[1:]
+        ]
         self.complete = True
 
 
@@ -216,9 +252,13 @@ class Bypasses:
     """Probes the views and functions; the list `found` gets all results."""
 
     def __init__(
-        self, impersonation: Impersonation, fixture: Fixture, callers: Sequence[Caller], probes: Probes,
+        self,
+        impersonation: Impersonation,
+        fixture: Fixture,
+        callers: Sequence[Caller],
+        probes: Probes,
         found: list[Bypass],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._impersonation, self._fixture, self._prober = impersonation, fixture, probes.prober
         self._plan, self._catalog = fixture.plan, fixture.plan.catalog
         # what a function gives to a user with a ticket may be what the ticket is for
@@ -240,7 +280,8 @@ class Bypasses:
     def run(self, views: Sequence[Relation], functions: Sequence[Function]) -> None:
         """Read and write the views, and call the functions.
 
-        `writes_to_users` gets the writes by views to rows of auth.users, which are no access to the view's own rows.
+        `writes_to_users` gets the writes by views to rows of auth.users, which are no access to the
+        view's own rows.
         """
         bypasses = [b for c in self._view_callers for v in views for b in self._of_view(c, v)]
         bypasses += [b for c in self._callers for f in functions for b in self._of_function(c, f)]
@@ -249,7 +290,9 @@ class Bypasses:
         self._snapshot([*bypasses, *users])
         order = {id(caller): number for number, caller in enumerate(self._view_callers)}
         probes = []
-        sent = sorted((b for b in (*bypasses, *users) if b.statements), key=lambda b: order[id(b.caller)])
+        sent = sorted(
+            (b for b in (*bypasses, *users) if b.statements), key=lambda b: order[id(b.caller)]
+        )
         for caller, group in groupby(sent, key=lambda b: b.caller):
             while chunk := list(islice(group, _PER_PROBE)):
                 probes.append(_BypassProbe(caller, chunk))
@@ -263,9 +306,11 @@ class Bypasses:
     def _hidden_rows(self, caller: Caller, oids: Iterable[int]) -> list[Row]:
         """Rows of tenant A, of these tables, that the caller cannot read."""
         return [
-            row for row in self._rows(set(oids))
-            if row is self._user or (self._plan.owned(row.relation) and (id(caller), id(row)) not in self._open)
-        ]  # fmt: skip
+            row
+            for row in self._rows(set(oids))
+            if row is self._user
+            or (self._plan.owned(row.relation) and (id(caller), id(row)) not in self._open)
+        ]
 
     def _rows(self, oids: set[int]) -> list[Row]:
         """The rows of tenant A of these tables, and its owner's row of auth.users."""
@@ -274,7 +319,8 @@ class Bypasses:
         rows += [self._user] if self._user is not None else []
         return [row for row in rows if row.relation.oid in oids]
 
-    # ------------------------------------------------------------------------------------------- views
+    # -------------------------------------------------------------------------------------------
+    # views
 
     def _tables_of(self, view: Relation) -> set[int]:
         """The tables that a view reads, directly or by other views."""
@@ -300,9 +346,13 @@ class Bypasses:
         else:
             ids = self._secret_ids(caller, hidden)
             texts = sql.SQL(", ").join(sql.SQL("{}::text").format(c.identifier) for c in columns)
-            where = _shows(texts, [*_marks((*hidden, *visible)), *chain.from_iterable(ids.values())])
+            where = _shows(
+                texts, [*_marks((*hidden, *visible)), *chain.from_iterable(ids.values())]
+            )
             read = sql.SQL("select string_agg(concat_ws(' ', {}), ' ') from {} where {}")
-            any_row = sql.SQL("select {} from {} limit 1").format(columns[0].identifier, view.identifier)
+            any_row = sql.SQL("select {} from {} limit 1").format(
+                columns[0].identifier, view.identifier
+            )
             sent = [_statement(read.format(texts, view.identifier, where)), _statement(any_row)]
             yield Bypass(caller, view, SELECT, sent, hidden, ids=ids, visible=visible)
         for action, mask in ((UPDATE, UPDATABLE), (DELETE, DELETABLE)):
@@ -311,7 +361,9 @@ class Bypasses:
             if not is_reached or not view.may(caller.role, action.upper()):
                 yield Bypass(caller, view, action, [], hidden, visible=visible, outcome="denied")
             elif columns and (change := self._change(view, action, caller.role)) is not None:
-                texts = sql.SQL(", ").join(sql.SQL("{}::text").format(c.identifier) for c in columns)
+                texts = sql.SQL(", ").join(
+                    sql.SQL("{}::text").format(c.identifier) for c in columns
+                )
                 refused, allowed = self._refused(caller, rows, action)
                 sent = [
                     _statement(sql.SQL("{} where {}").format(change, _shows(texts, _marks(some))))
@@ -338,36 +390,62 @@ class Bypasses:
                 continue
             where = _shows(texts, (user.id, user.email, user.name))
             after = [Statement(SET, ("role", self._impersonation.own_role)), self._watch([row])]
-            # a DELETE that foreign keys refuse shows nothing of the table if the view reads others too
+            # a DELETE that foreign keys refuse shows nothing of the table if the view reads others
+            # too
             hidden = [row] if tables == {self._catalog.users} else []
             for action, mask in ((UPDATE, UPDATABLE), (DELETE, DELETABLE)):
                 if view.updatable & mask and view.may(caller.role, action.upper()):
                     for change in self._changes(view, action, caller.role):
                         sent = [_statement(sql.SQL("{} where {}").format(change, where)), *after]
-                        yield Bypass(caller, view, action, sent, hidden, watched=[row], is_own=user is caller.user)
+                        yield Bypass(
+                            caller,
+                            view,
+                            action,
+                            sent,
+                            hidden,
+                            watched=[row],
+                            is_own=user is caller.user,
+                        )
 
-    def _refused(self, caller: Caller, rows: Sequence[Row], action: str) -> tuple[list[Row], list[Row]]:
-        """The rows on which the tables refuse a write to the caller, whether it reads them or not, and the others."""
+    def _refused(
+        self, caller: Caller, rows: Sequence[Row], action: str
+    ) -> tuple[list[Row], list[Row]]:
+        """The rows on which the tables refuse a write to the caller, whether it reads them or not,
+        and the others.
+        """
         refused = [
-            row for row in rows if caller.kind != OWNER and (id(caller), id(row), action) not in self._reached
-        ]  # fmt: skip
+            row
+            for row in rows
+            if caller.kind != OWNER and (id(caller), id(row), action) not in self._reached
+        ]
         return refused, [row for row in rows if row not in refused]
 
     def _judge_unmarked(self, bypasses: Iterable[Bypass]) -> None:
         """Of a view that cannot show a mark, such as a count, any row is an access.
 
-        An outsider with rows may see its own: it reads those of others if a caller of its role without rows sees one.
+        An outsider with rows may see its own: it reads those of others if a caller of its role
+        without rows sees one.
         """
         reads: dict[int, list[Bypass]] = {}
         for bypass in bypasses:
             if isinstance(bypass.object, Relation) and bypass.action == SELECT:
                 reads.setdefault(bypass.object.oid, []).append(bypass)
-        groups = [g for g in reads.values() if all(b.outcome != "rows" for b in g) and any(b.has_rows for b in g)]
-        controls = _Controls([self._shows_marks(next(b for b in group if b.has_rows)) for group in groups])
+        groups = [
+            g
+            for g in reads.values()
+            if all(b.outcome != "rows" for b in g) and any(b.has_rows for b in g)
+        ]
+        controls = _Controls(
+            [self._shows_marks(next(b for b in group if b.has_rows)) for group in groups]
+        )
         if groups:
             self._prober.run([controls])
-        for group in (group for group, marked in zip(groups, controls.values, strict=True) if not marked):
-            roles = {b.caller.role for b in group if b.has_rows and b.caller.kind in (ANON, NEWCOMER)}
+        for group in (
+            group for group, marked in zip(groups, controls.values, strict=True) if not marked
+        ):
+            roles = {
+                b.caller.role for b in group if b.has_rows and b.caller.kind in (ANON, NEWCOMER)
+            }
             for bypass in (b for b in group if b.outcome == "hidden"):
                 bypass.statements = bypass.statements[1:]
                 is_open = not bypass.caller.is_outsider or bypass.caller.role in roles
@@ -377,16 +455,22 @@ class Bypasses:
         """Whether the view of a read shows a mark to its owner."""
         view = bypass.object
         assert isinstance(view, Relation)  # noqa: S101  see _judge_unmarked
-        texts = sql.SQL(", ").join(sql.SQL("{}::text").format(column.identifier) for column in view.columns)
+        texts = sql.SQL(", ").join(
+            sql.SQL("{}::text").format(column.identifier) for column in view.columns
+        )
         marks = _shows(texts, _marks((*bypass.hidden, *bypass.visible)))
-        return _statement(sql.SQL("select exists (select from {} where {})").format(view.identifier, marks))
+        return _statement(
+            sql.SQL("select exists (select from {} where {})").format(view.identifier, marks)
+        )
 
     def _change(self, view: Relation, action: str, role: str) -> sql.Composable | None:
         """An UPDATE or DELETE without a condition."""
         return next(self._changes(view, action, role), None)
 
     def _changes(self, view: Relation, action: str, role: str) -> Iterator[sql.Composable]:
-        """A DELETE without a condition, or an UPDATE of each of some columns: an expression cannot be updated."""
+        """A DELETE without a condition, or an UPDATE of each of some columns: an expression cannot
+        be updated.
+        """
         if action == DELETE:
             yield sql.SQL("delete from {}").format(view.identifier)
             return
@@ -399,12 +483,15 @@ class Bypasses:
             yield sql.SQL("update {} set {} = {}").format(view.identifier, column.identifier, value)
 
     def _harmless(self, view: Relation, role: str) -> list[Column]:
-        """The columns with the fewest side effects: texts, then columns that are neither keys nor references."""
+        """The columns with the fewest side effects: texts, then columns that are neither keys nor
+        references.
+        """
         columns = [c for c in view.columns if view.may(role, "UPDATE", c.name)]
         texts = [c for c in columns if c.base in _TEXT_BASES]
         return [*texts, *(c for c in columns if c.typtype == "e" or c.base in _PLAIN_BASES)]
 
-    # ------------------------------------------------------------------------------------------- functions
+    # -------------------------------------------------------------------------------------------
+    # functions
 
     def _of_function(self, caller: Caller, function: Function) -> Iterator[Bypass]:
         if caller.role not in function.callers:
@@ -413,16 +500,24 @@ class Bypasses:
         tables = {oid for oid in reads if oid in self._fixture.a.rows}
         affected = {
             r.oid for r in self._catalog.tables if tables & self._plan.usage.reads.get(r.oid, set())
-        } | tables  # fmt: skip
+        } | tables
         users = self._users_of(function, reads)
-        hidden = self._hidden_rows(caller, (affected if function.volatility == "v" else tables) | users)
+        hidden = self._hidden_rows(
+            caller, (affected if function.volatility == "v" else tables) | users
+        )
         if not hidden and not tables:
             return
-        watched = [row for row in self._rows(tables) if row is not self._user] if function.volatility == "v" else []
+        watched = (
+            [row for row in self._rows(tables) if row is not self._user]
+            if function.volatility == "v"
+            else []
+        )
         planted = [r for r in hidden if r is not self._user]
         readable = [r for r in planted if r.relation.may(caller.role, "SELECT")]
         lists = self._arguments(function, caller)
-        compared = hidden and caller.kind in (ANON, NEWCOMER, STRANGER) and not self._opens(caller, tables)
+        compared = (
+            hidden and caller.kind in (ANON, NEWCOMER, STRANGER) and not self._opens(caller, tables)
+        )
         # a value that matches any row matches the caller's own too
         has_rows = any(caller.own_row(oid) is not None for oid in tables)
         count = 0 if not compared else 1 if has_rows or users else _COMPARED
@@ -434,18 +529,34 @@ class Bypasses:
         for arguments in lists:
             sent = [self._call(function, arguments)]
             given = " ".join(argument.value or "" for argument in arguments)
-            repeats = function.volatility == "v" and bool(readable) and len(readable) == len(planted)
+            repeats = (
+                function.volatility == "v" and bool(readable) and len(readable) == len(planted)
+            )
             if repeats:
                 sent.append(statements.exists((row, caller.role) for row in planted))
             if watched:
-                sent += [Statement(SET, ("role", self._impersonation.own_role)), self._watch(watched)]
+                sent += [
+                    Statement(SET, ("role", self._impersonation.own_role)),
+                    self._watch(watched),
+                ]
             new = {row: [v for v in values_ if v not in given] for row, values_ in ids.items()}
-            yield Bypass(caller, function, "call", sent, hidden, watched=watched, repeats_reads=repeats, ids=new)
+            yield Bypass(
+                caller,
+                function,
+                "call",
+                sent,
+                hidden,
+                watched=watched,
+                repeats_reads=repeats,
+                ids=new,
+            )
 
     def _injections(self, caller: Caller, function: Function) -> Iterator[Bypass]:
         """Calls of a function that builds SQL, with SQL that fails in a way that nothing else does."""
         executes = re.search(r"\bexecute\b", function.body, re.IGNORECASE) is not None
-        if not (executes and function.definer and caller.role in function.callers and caller.is_outsider):
+        if not (
+            executes and function.definer and caller.role in function.callers and caller.is_outsider
+        ):
             return
         first = [Argument(type_, known[0]) for type_, known, _ in self._choices(function, caller)]
         for number, argument in enumerate(first):
@@ -465,10 +576,14 @@ class Bypasses:
         rows = self._fixture.a.rows
         return any(oid in rows and (id(caller), id(rows[oid])) in self._open for oid in oids)
 
-    def _unknown_arguments(self, function: Function, known: Sequence[Argument], number: int) -> list[Argument]:
+    def _unknown_arguments(
+        self, function: Function, known: Sequence[Argument], number: int
+    ) -> list[Argument]:
         """The arguments of a call that no row contains; those that identify no row are the same."""
         return [
-            argument if label or relation else Argument(argument.type, self._unknown(argument, number))
+            argument
+            if label or relation
+            else Argument(argument.type, self._unknown(argument, number))
             for argument, label, relation in zip(
                 known, function.argument_labels, function.argument_relations, strict=False
             )
@@ -482,27 +597,41 @@ class Bypasses:
         return value if element == argument.type else f"{{{value}}}"
 
     def _secret_ids(self, caller: Caller, hidden: Sequence[Row]) -> dict[int, list[str]]:
-        """The UUIDs of rows that no row contains that the caller can read, and that are no user's id."""
+        """The UUIDs of rows that no row contains that the caller can read, and that are no user's
+        id.
+        """
         known = {user.id for tenant in (self._fixture.a, self._fixture.b) for user in tenant.users}
         owner = self._fixture.a.owner
         known |= {
-            value for row in (*owner.rows.values(), *owner.extra) if (id(caller), id(row)) in self._open
-            for value in row.values.values() if value is not None
-        }  # fmt: skip
-        found = {id(row): [row.values[c.name] for c in row.relation.columns if c.base == "uuid"] for row in hidden}
-        return {row: [value for value in values_ if value and value not in known] for row, values_ in found.items()}
+            value
+            for row in (*owner.rows.values(), *owner.extra)
+            if (id(caller), id(row)) in self._open
+            for value in row.values.values()
+            if value is not None
+        }
+        found = {
+            id(row): [row.values[c.name] for c in row.relation.columns if c.base == "uuid"]
+            for row in hidden
+        }
+        return {
+            row: [value for value in values_ if value and value not in known]
+            for row, values_ in found.items()
+        }
 
     def _call(self, function: Function, arguments: Sequence[Argument]) -> Statement:
         values_ = sql.SQL(", ").join(typed(argument.value, argument.type) for argument in arguments)
         call = sql.SQL("{}({})").format(function.identifier, values_)
-        query = sql.SQL("select left(string_agg(r::text, ' '), {}) from (select * from {} limit 1000) as r")
+        query = sql.SQL(
+            "select left(string_agg(r::text, ' '), {}) from (select * from {} limit 1000) as r"
+        )
         return _statement(query.format(sql.Literal(_LONGEST), call))
 
     def _arguments(self, function: Function, caller: Caller) -> list[list[Argument]]:
-        """The arguments of calls, the likeliest first: ids of tenant A, then values that match any row.
+        """The arguments of calls, the likeliest first: ids of tenant A, then values that match any
+        row.
 
-        Arguments with a default are left out, and given. What runs with the caller's own privileges shows it no more
-        with other arguments.
+        Arguments with a default are left out, and given. What runs with the caller's own privileges
+        shows it no more with other arguments.
         """
         choices = self._choices(function, caller)
         required = len(choices) - function.defaults
@@ -511,20 +640,30 @@ class Bypasses:
         if function.definer and choices:
             found[1:1] = [] if required else [[]]
             found += [[values_[0] for values_ in known]] if required and function.defaults else []
-            anything = [[Argument(type_, value) for value in values_] for type_, _, values_ in choices]
+            anything = [
+                [Argument(type_, value) for value in values_] for type_, _, values_ in choices
+            ]
             found += [list(chosen) for chosen in islice(product(*anything), _VARIANTS)]
             for number, values_ in enumerate(anything):
                 base = [candidates[0] for candidates in known]
                 found += [[*base[:number], value, *base[number + 1 :]] for value in values_[:2]]
         return [list(chosen) for chosen in dict.fromkeys(map(tuple, found))][:_MOST_VARIANTS]
 
-    def _choices(self, function: Function, caller: Caller) -> list[tuple[str, list[str | None], list[str | None]]]:
-        """Of each argument: its type, values that identify a row of tenant A, and values that match any row."""
+    def _choices(
+        self, function: Function, caller: Caller
+    ) -> list[tuple[str, list[str | None], list[str | None]]]:
+        """Of each argument: its type, values that identify a row of tenant A, and values that match
+        any row.
+        """
         names = [*function.argument_names, *[""] * len(function.argument_types)]
         literals = self._literals(function)
         found = []
         for name, type_, labels, relation in zip(
-            names, function.argument_types, function.argument_labels, function.argument_relations, strict=False
+            names,
+            function.argument_types,
+            function.argument_labels,
+            function.argument_relations,
+            strict=False,
         ):
             known = self._with_own_id(self._candidates(name, type_), caller)
             known = list(dict.fromkeys([*self._looked_up(function, name), *known]))
@@ -538,13 +677,18 @@ class Bypasses:
             elif type_ in _TEXTS:
                 anything = ["%", self._fixture.a.token[:_PART], *literals[:2]]
             elif type_ in ("json", "jsonb"):
-                known = [*known, json.dumps({key: self._candidates(key, "uuid")[0] for key in literals})]
+                known = [
+                    *known,
+                    json.dumps({key: self._candidates(key, "uuid")[0] for key in literals}),
+                ]
                 anything = ["{}"]
             found.append((type_, known, anything))
         return found
 
     def _literals(self, function: Function) -> list[str]:
-        """The words among the constants of a body: values of an argument, and keys of a JSON document."""
+        """The words among the constants of a body: values of an argument, and keys of a JSON
+        document.
+        """
         if function.oid not in self._words:
             trees = expressions.body_trees(function.language, function.body)
             texts = {text for tree in trees for text in expressions.literals(tree)}
@@ -552,18 +696,25 @@ class Bypasses:
         return self._words[function.oid]
 
     def _with_own_id(self, candidates: list[str | None], caller: Caller) -> list[str | None]:
-        """The candidates, and the caller's id after that of tenant A's owner: it may gain something for itself."""
+        """The candidates, and the caller's id after that of tenant A's owner: it may gain something
+        for itself.
+        """
         if caller.user is None or self._fixture.a.owner.id not in candidates:
             return candidates
         return [candidates[0], caller.user.id, *candidates[1:]]
 
     def _looked_up(self, function: Function, name: str) -> list[str | None]:
-        """The values, in the rows of tenant A, of the columns that a function compares with an argument.
+        """The values, in the rows of tenant A, of the columns that a function compares with an
+        argument.
 
         A caller does not know those that are secrets: who has the link of a document may read it.
         """
         columns = self._plan.usage.arguments.get((function.oid, name), [])
-        known = [(oid, column) for oid, column in columns if not _is_secret(name) and not _is_secret(column)]
+        known = [
+            (oid, column)
+            for oid, column in columns
+            if not _is_secret(name) and not _is_secret(column)
+        ]
         found = (row.values.get(column) for oid, column in known for row in self._rows({oid}))
         values_: list[str | None] = [value for value in found if value is not None]
         return values_[:_VARIANTS]
@@ -579,7 +730,11 @@ class Bypasses:
         secret = _is_secret(plain)
         source = self._fixture.b if secret else self._fixture.a
         if type_.endswith("[]") and type_[:-2] in (*_IDS, *_TEXTS):
-            elements = [value for value in self._find_candidates(name.removesuffix("s"), type_[:-2]) if value]
+            elements = [
+                value
+                for value in self._find_candidates(name.removesuffix("s"), type_[:-2])
+                if value
+            ]
             return ["{" + ",".join(json.dumps(value) for value in elements) + "}"]
         if type_ in (*_IDS, *_TEXTS) and not secret:
             found = self._ids(source, plain, type_)
@@ -595,7 +750,9 @@ class Bypasses:
         if "email" in name:
             return [tenant.owner.email]
         users: list[str | None] = []
-        if type_ == "uuid" and re.search(r"(^|_)(user|owner|profile|member|author|account|uid)(_?id)?$", name):
+        if type_ == "uuid" and re.search(
+            r"(^|_)(user|owner|profile|member|author|account|uid)(_?id)?$", name
+        ):
             users = [tenant.owner.id]
         found: list[str | None] = []
         for row in tenant.rows.values():
@@ -607,18 +764,25 @@ class Bypasses:
                 key = column.name in relation.primary_key
                 own = key and name in (f"{single}_id", single, relation.name, f"{single}id")
                 own = own or name == f"{single}_{column.name}"
-                same = column.name == name != "id" and type_ in ("uuid", "bigint", "integer") and not users
+                same = (
+                    column.name == name != "id"
+                    and type_ in ("uuid", "bigint", "integer")
+                    and not users
+                )
                 if own or same:  # an account may be a row of a table too
                     found.append(row.values[column.name])
         return list(dict.fromkeys([*found, *users]))[:2]
 
     def _keys(self, tenant: Tenant, type_: str) -> list[str | None]:
         return [
-            row.values[key[0]] for row in tenant.rows.values()
-            if len(key := row.relation.primary_key) == 1 and row.relation.by_name[key[0]].type == type_
-        ]  # fmt: skip
+            row.values[key[0]]
+            for row in tenant.rows.values()
+            if len(key := row.relation.primary_key) == 1
+            and row.relation.by_name[key[0]].type == type_
+        ]
 
-    # ------------------------------------------------------------------------------------------- effects
+    # -------------------------------------------------------------------------------------------
+    # effects
 
     def _watch(self, rows: Sequence[Row]) -> Statement:
         parts = [
@@ -650,11 +814,28 @@ def _user_row(users: int | None, user: User) -> Row | None:
     """The row of a user in auth.users, which nobody else may read. Its e-mail address marks it."""
     if users is None or not user.email:
         return None
-    id_ = Column("id", "uuid", "uuid", "b", "U", -1, None, "", True, None, "", "", (), (), frozenset())
+    id_ = Column(
+        "id", "uuid", "uuid", "b", "U", -1, None, "", True, None, "", "", (), (), frozenset()
+    )
     key = Constraint("users_pkey", "p", ("id",), None, None, (), None, False)
     relation = Relation(
-        users, "auth", "users", "r", True, "", False, 0, None, None, frozenset(), (), (), (id_,), (key,), ()
-    )  # fmt: skip
+        users,
+        "auth",
+        "users",
+        "r",
+        True,
+        "",
+        False,
+        0,
+        None,
+        None,
+        frozenset(),
+        (),
+        (),
+        (id_,),
+        (key,),
+        (),
+    )
     return Row(relation, {"id": user.id, "email": user.email}, "", token=user.email)
 
 
@@ -671,7 +852,13 @@ def _shows(texts: sql.Composable, values_: Iterable[str]) -> sql.Composable:
 def _as_record(row: Row) -> str:
     """A row with its ids only: what a caller may know of it."""
     ids = {c.name for c in row.relation.columns if c.base in ("uuid", "int2", "int4", "int8")}
-    return "(" + ",".join((row.values.get(c.name) or "") if c.name in ids else "" for c in row.relation.columns) + ")"
+    return (
+        "("
+        + ",".join(
+            (row.values.get(c.name) or "") if c.name in ids else "" for c in row.relation.columns
+        )
+        + ")"
+    )
 
 
 def _unknown(type_: str, number: int) -> str:
@@ -684,13 +871,34 @@ def _unknown(type_: str, number: int) -> str:
 def _generated(name: str, type_: str, tenant: Tenant, now: datetime) -> str | None:
     """A value of a type for an argument that no id fits."""
     base = {
-        "integer": "int4", "bigint": "int8", "smallint": "int2", "boolean": "bool", "double precision": "float8",
-        "real": "float4", "character varying": "varchar", "timestamp with time zone": "timestamptz",
-        "timestamp without time zone": "timestamp", "text[]": "text",
-    }.get(type_, type_)  # fmt: skip
+        "integer": "int4",
+        "bigint": "int8",
+        "smallint": "int2",
+        "boolean": "bool",
+        "double precision": "float8",
+        "real": "float4",
+        "character varying": "varchar",
+        "timestamp with time zone": "timestamptz",
+        "timestamp without time zone": "timestamp",
+        "text[]": "text",
+    }.get(type_, type_)
     category = "A" if type_.endswith("[]") else ""
     column = Column(
-        name, type_, base, "b", category, -1, "text" if category else None, "", True, None, "", "", (), (), frozenset()
+        name,
+        type_,
+        base,
+        "b",
+        category,
+        -1,
+        "text" if category else None,
+        "",
+        True,
+        None,
+        "",
+        "",
+        (),
+        (),
+        frozenset(),
     )
     return values.candidates(column, Limits(), f"{tenant.token}arg", 7, now)[0]
 

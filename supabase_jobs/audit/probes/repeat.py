@@ -1,4 +1,6 @@
-"""The actions of the audit to repeat by hand: SQL for psql, and requests to the API as curl commands."""
+"""The actions of the audit to repeat by hand: SQL for psql, and requests to the API as curl
+commands.
+"""
 
 import json
 import re
@@ -29,7 +31,9 @@ def become(caller: Caller) -> str:
 
 
 def attempt_sql(attempt: Attempt) -> str:
-    """The statement of an attempt, after the cursor on its row if it needs one; '' if it was denied without one."""
+    """The statement of an attempt, after the cursor on its row if it needs one; '' if it was denied
+    without one.
+    """
     if not attempt.statements:
         return ""
     text = script.numbered(attempt.statement)
@@ -46,7 +50,9 @@ def bypass_sql(bypass: Bypass) -> str:
 
 def topic_sql(attempt: TopicAttempt) -> str:
     """The statements by which Realtime asks the policies about a topic."""
-    return script.setting({"realtime.topic": attempt.topic.name}) + script.numbered(attempt.statements[-1])
+    return script.setting({"realtime.topic": attempt.topic.name}) + script.numbered(
+        attempt.statements[-1]
+    )
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,9 @@ class Request:
 
     @property
     def command(self) -> str:
-        """A curl command with the project's address and key, and the caller's token, from the environment."""
+        """A curl command with the project's address and key, and the caller's token, from the
+        environment.
+        """
         key, bearer = "$SUPABASE_ANON_KEY", "$TOKEN"
         if self.caller.role == "service_role":
             key = bearer = "$SUPABASE_SERVICE_ROLE_KEY"
@@ -97,7 +105,9 @@ def attempt_request(attempt: Attempt, default_schema: str) -> Request:
 
 
 def bypass_request(bypass: Bypass, default_schema: str) -> Request | None:
-    """The request that calls a function, or reads a view; None for writes to a view, whose rows have no known key."""
+    """The request that calls a function, or reads a view; None for writes to a view, whose rows
+    have no known key.
+    """
     target = bypass.object
     profile = target.schema if target.schema != default_schema else ""
     if isinstance(target, Function):
@@ -112,7 +122,9 @@ def _storage(attempt: Attempt) -> Request:
     bucket, name = (attempt.row.values.get(column) or "" for column in ("bucket_id", "name"))
     path = f"storage/v1/object/{_escaped(bucket)}/{quote(name)}"
     data = "content" if attempt.action in (INSERT, UPDATE) else ""
-    return Request(_STORAGE_METHODS.get(attempt.action, "GET"), path, attempt.caller, "", data, "text/plain")
+    return Request(
+        _STORAGE_METHODS.get(attempt.action, "GET"), path, attempt.caller, "", data, "text/plain"
+    )
 
 
 def _filter(attempt: Attempt) -> str:
@@ -121,7 +133,9 @@ def _filter(attempt: Attempt) -> str:
     columns: Sequence[str] = row.key
     if not columns or (attempt.action == SELECT and not statements.may_read(row, columns, role)):
         columns = statements.known_columns(row, role)
-    return "&".join(f"{_escaped(column)}=eq.{_escaped(row.values[column] or '')}" for column in columns)
+    return "&".join(
+        f"{_escaped(column)}=eq.{_escaped(row.values[column] or '')}" for column in columns
+    )
 
 
 def _selected(relation: Relation, role: str) -> str:

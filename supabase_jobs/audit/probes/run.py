@@ -1,4 +1,6 @@
-"""Probe every relation as every caller: reads, writes, writes by column, and what a permitted write opens."""
+"""Probe every relation as every caller: reads, writes, writes by column, and what a permitted write
+opens.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,12 +39,23 @@ from supabase_jobs.verify.impersonation import SET, Impersonation
 
 _PRIVILEGE = {SELECT: "SELECT", INSERT: "INSERT", UPDATE: "UPDATE", DELETE: "DELETE"}
 _MAX_VALUES = 6
-AUTHOR_NAMES = {"user_id", "owner_id", "created_by", "author_id", "sender_id", "creator_id", "uploaded_by", "posted_by"}
+AUTHOR_NAMES = {
+    "user_id",
+    "owner_id",
+    "created_by",
+    "author_id",
+    "sender_id",
+    "creator_id",
+    "uploaded_by",
+    "posted_by",
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Gain:
-    """What a permitted write opened to its caller: a row that it could not read, change or delete before."""
+    """What a permitted write opened to its caller: a row that it could not read, change or delete
+    before.
+    """
 
     write: Attempt
     relation: Relation
@@ -53,7 +66,11 @@ class Probes:
     """Runs the attempts in batches; `attempts` keeps all of them."""
 
     def __init__(
-        self, impersonation: Impersonation, fixture: Fixture, callers: Sequence[Caller], context: Context
+        self,
+        impersonation: Impersonation,
+        fixture: Fixture,
+        callers: Sequence[Caller],
+        context: Context,
     ) -> None:
         self._impersonation, self._fixture, self._callers = impersonation, fixture, callers
         self._plan = fixture.plan
@@ -71,7 +88,9 @@ class Probes:
         self._escalate()
 
     def run_by_key(self, relations: Sequence[Relation]) -> None:
-        """Probe these relations as requests do: they name rows by their keys, so that the SELECT policies apply too."""
+        """Probe these relations as requests do: they name rows by their keys, so that the SELECT
+        policies apply too.
+        """
         self._attempt([r for r in relations if r.is_table and r.partition_of is None])
 
     def _attempt(self, tables: Sequence[Relation]) -> None:
@@ -79,13 +98,18 @@ class Probes:
         self._send(list(self._columns()))
         self._send(list(self._takeovers()))
 
-    # ------------------------------------------------------------------------------------------- sending
+    # -------------------------------------------------------------------------------------------
+    # sending
 
     def _send(self, attempts: Sequence[Attempt]) -> None:
-        """Run attempts; those that need a privilege that the role lacks are denied without a statement."""
+        """Run attempts; those that need a privilege that the role lacks are denied without a
+        statement.
+        """
         waiting = []
         for attempt in attempts:
-            if attempt.relation.may(attempt.caller.role, _PRIVILEGE[attempt.action], attempt.column or None):
+            if attempt.relation.may(
+                attempt.caller.role, _PRIVILEGE[attempt.action], attempt.column or None
+            ):
                 waiting.append(attempt)
             else:
                 attempt.outcome = "denied"
@@ -95,7 +119,9 @@ class Probes:
             self.attempts += [attempt for attempt in attempts if attempt.outcome]
 
     def _open_cursors(self, tables: Sequence[Relation]) -> None:
-        """Open a cursor on every generated row, so that an UPDATE or DELETE of one row reads no column."""
+        """Open a cursor on every generated row, so that an UPDATE or DELETE of one row reads no
+        column.
+        """
         rows = [
             row
             for tenant in (self._fixture.a, self._fixture.b)
@@ -120,7 +146,8 @@ class Probes:
         cursor = self._cursors.get(id(row))
         return row.condition if cursor is None else statements.blind(cursor)
 
-    # ------------------------------------------------------------------------------------------- rows
+    # -------------------------------------------------------------------------------------------
+    # rows
 
     def rows(self, caller: Caller, relation: Relation) -> Iterator[tuple[str, Row]]:
         """The rows that a caller is probed with: (whose, row)."""
@@ -161,21 +188,35 @@ class Probes:
 
     def _basic(self, caller: Caller, relation: Relation) -> Iterator[Attempt]:
         for whose, row in (*self.rows(caller, relation), *self._states(caller, relation)):
-            yield Attempt(caller, relation, whose, SELECT, row, [statements.select(row, caller.role)])
+            yield Attempt(
+                caller, relation, whose, SELECT, row, [statements.select(row, caller.role)]
+            )
             columns = self._writable(relation, caller.role, UPDATE)
             columns.sort(key=lambda c: self._weight(relation, c))
             if columns:
-                yield self._update(caller, row, whose, {columns[0].name: self._values(row, columns[0], caller)[0]})
+                yield self._update(
+                    caller, row, whose, {columns[0].name: self._values(row, columns[0], caller)[0]}
+                )
             else:
                 yield Attempt(caller, relation, whose, UPDATE, row, [])
-            yield Attempt(caller, relation, whose, DELETE, row, [statements.delete(relation, self._target(row))])
+            yield Attempt(
+                caller,
+                relation,
+                whose,
+                DELETE,
+                row,
+                [statements.delete(relation, self._target(row))],
+            )
         yield from self._inserts(caller, relation)
 
     def _writable(self, relation: Relation, role: str, action: str) -> list[Column]:
         return [
-            c for c in relation.columns
-            if not c.generated and c.identity != "a" and relation.may(role, _PRIVILEGE[action], c.name)
-        ]  # fmt: skip
+            c
+            for c in relation.columns
+            if not c.generated
+            and c.identity != "a"
+            and relation.may(role, _PRIVILEGE[action], c.name)
+        ]
 
     def _weight(self, relation: Relation, column: Column) -> int:
         """The lower, the fewer side effects an update of the column has."""
@@ -184,9 +225,12 @@ class Probes:
         identifies = column.name in user_columns(relation, self._plan.usage, self._plan.per_user)
         return 8 * identifies + 4 * foreign + 4 * key + (column.name in self._plan.usage.words)
 
-    # ------------------------------------------------------------------------------------------- updates
+    # -------------------------------------------------------------------------------------------
+    # updates
 
-    def _update(self, caller: Caller, row: Row, whose: str, new: Mapping[str, str | None]) -> Attempt:
+    def _update(
+        self, caller: Caller, row: Row, whose: str, new: Mapping[str, str | None]
+    ) -> Attempt:
         relation = row.relation
         column = next(iter(new))
         sent = [statements.update(relation, new, self._target(row))]
@@ -197,47 +241,76 @@ class Probes:
                 statements.has_value(row, column, new[column]),
             ]
             effect = _counts_and_lasts
-        return Attempt(caller, relation, whose, UPDATE, row, sent, column, new[column], effect, written=new)
+        return Attempt(
+            caller, relation, whose, UPDATE, row, sent, column, new[column], effect, written=new
+        )
 
     def _values(self, row: Row, column: Column, caller: Caller) -> list[str | None]:
-        """Constants for a column that differ from its value: other tenants' ids, other roles, another text."""
+        """Constants for a column that differ from its value: other tenants' ids, other roles,
+        another text.
+        """
         relation, current = row.relation, row.values.get(column.name)
         foreign = [k for k in relation.foreign_keys if column.name in k.columns]
         found: list[str | None] = []
         if foreign:
             found = [v for k in foreign for v in self._referenced(k, column.name, caller)]
         elif column.name in user_columns(relation, self._plan.usage, self._plan.per_user):
-            users = [u.id for u in (caller.user, self._fixture.a.owner, self._fixture.b.owner) if u is not None]
+            users = [
+                u.id
+                for u in (caller.user, self._fixture.a.owner, self._fixture.b.owner)
+                if u is not None
+            ]
             found = [values.with_user(column, current, id_) for id_ in users]
         elif (path := self._plan.usage.claim_columns.get((relation.oid, column.name))) is not None:
             found = [t.claims.get(path) for t in (self._fixture.a, self._fixture.b)]
-        elif (header := self._plan.usage.header_columns.get((relation.oid, column.name))) is not None:
+        elif (
+            header := self._plan.usage.header_columns.get((relation.oid, column.name))
+        ) is not None:
             key = relation.oid, column.name
-            found = [self._plan.usage.of_header(key, t.headers[header]) for t in (self._fixture.a, self._fixture.b)]
+            found = [
+                self._plan.usage.of_header(key, t.headers[header])
+                for t in (self._fixture.a, self._fixture.b)
+            ]
         else:
             limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
             literals = self._plan.usage.literals.get((relation.oid, column.name), [])
             found = [*literals]
             if len(literals) < 2 or column.typtype == "e" or limits.allowed:
-                generated = values.candidates(column, limits, f"zqx{self._fixture.a.token[3:]}", 77, self._fixture.now)
+                generated = values.candidates(
+                    column, limits, f"zqx{self._fixture.a.token[3:]}", 77, self._fixture.now
+                )
                 found += generated[
-                    : _MAX_VALUES if column.typtype == "e" or limits.allowed or column.base == "bool" else 1
+                    : _MAX_VALUES
+                    if column.typtype == "e" or limits.allowed or column.base == "bool"
+                    else 1
                 ]
-        different = [v for v in dict.fromkeys(found) if v != current and not (v is None and column.not_null)]
+        different = [
+            v for v in dict.fromkeys(found) if v != current and not (v is None and column.not_null)
+        ]
         return different[:_MAX_VALUES] or [current]
 
     def _referenced(self, key: Constraint, column: str, caller: Caller) -> list[str | None]:
         at = key.target_columns[key.columns.index(column)]
         if key.target_name == "auth.users":
-            return [u.id for u in (caller.user, self._fixture.a.owner, self._fixture.b.owner) if u is not None]
+            return [
+                u.id
+                for u in (caller.user, self._fixture.a.owner, self._fixture.b.owner)
+                if u is not None
+            ]
         own = caller.tenant.row(key.target, caller.user) if caller.tenant and caller.user else None
         rows = [own, *(t.rows.get(key.target or 0) for t in (self._fixture.a, self._fixture.b))]
         return [row.values.get(at) for row in rows if row is not None]
 
     def _columns(self) -> Iterator[Attempt]:
-        """Each other column, of rows of one's own and of the group, if the policies let one column pass."""
+        """Each other column, of rows of one's own and of the group, if the policies let one column
+        pass.
+        """
         for attempt in [a for a in self.attempts if a.action == UPDATE and self._by_column(a)]:
-            if attempt.outcome in ("hidden", "denied") or not attempt.statements or attempt.is_state:
+            if (
+                attempt.outcome in ("hidden", "denied")
+                or not attempt.statements
+                or attempt.is_state
+            ):
                 continue
             row = attempt.row
             for column in self._writable(attempt.relation, attempt.caller.role, UPDATE):
@@ -246,11 +319,17 @@ class Probes:
                         yield self._update(attempt.caller, row, attempt.whose, {column.name: value})
 
     def _by_column(self, attempt: Attempt) -> bool:
-        """Whether columns matter: of rows of one's own and of the group, and of what policies of others read."""
-        return attempt.whose in (OWN, GROUP) or (attempt.whose == NONE and attempt.relation.oid in self._plan.opening)
+        """Whether columns matter: of rows of one's own and of the group, and of what policies of
+        others read.
+        """
+        return attempt.whose in (OWN, GROUP) or (
+            attempt.whose == NONE and attempt.relation.oid in self._plan.opening
+        )
 
     def _takeovers(self) -> Iterator[Attempt]:
-        """Rows of others that a policy refuses to leave as they are: with the caller as their owner."""
+        """Rows of others that a policy refuses to leave as they are: with the caller as their
+        owner.
+        """
         done: set[tuple[int, int]] = set()
         for attempt in [a for a in self.attempts if a.action == UPDATE and a.outcome == "violates"]:
             key = id(attempt.caller), attempt.relation.oid
@@ -260,13 +339,17 @@ class Probes:
             row = attempt.row
             new = self._as_own(row, attempt.caller, through_parents=True)
             for values_ in (new, *({name: value} for name, value in new.items() if len(new) > 1)):
-                if values_ and all(attempt.relation.may(attempt.caller.role, "UPDATE", c) for c in values_):
+                if values_ and all(
+                    attempt.relation.may(attempt.caller.role, "UPDATE", c) for c in values_
+                ):
                     taken = self._update(attempt.caller, row, attempt.whose, values_)
                     taken.name = TAKE_OVER
                     yield taken
 
     def _as_own(self, row: Row, caller: Caller, *, through_parents: bool) -> dict[str, str | None]:
-        """The columns that make a row the caller's: its ids, and with `through_parents` its own parents."""
+        """The columns that make a row the caller's: its ids, and with `through_parents` its own
+        parents.
+        """
         new: dict[str, str | None] = {}
         users = user_columns(row.relation, self._plan.usage, self._plan.per_user)
         owner = self._fixture.a.owner
@@ -275,7 +358,9 @@ class Probes:
         for column in users:
             current = row.values.get(column)
             if owner.id in (current or "") or through_parents:
-                new[column] = values.with_user(row.relation.by_name[column], current, caller.user.id)
+                new[column] = values.with_user(
+                    row.relation.by_name[column], current, caller.user.id
+                )
         for key in row.relation.foreign_keys:
             parent = caller.user.rows.get(key.target or 0)
             own_key = through_parents or (key.target in self._plan.per_user)
@@ -284,19 +369,24 @@ class Probes:
                     new[column] = parent.values.get(at)
         return {name: value for name, value in new.items() if value != row.values.get(name)}
 
-    # ------------------------------------------------------------------------------------------- inserts
+    # -------------------------------------------------------------------------------------------
+    # inserts
 
     def _inserts(self, caller: Caller, relation: Relation) -> Iterator[Attempt]:
-        """Copies of rows: of the caller's own, of another's, and of another's with the caller as its owner.
+        """Copies of rows: of the caller's own, of another's, and of another's with the caller as
+        its owner.
 
-        Also in other states, such as a ticket that is paid, and below rows in other states, such as a closed topic.
+        Also in other states, such as a ticket that is paid, and below rows in other states, such as
+        a closed topic.
         """
         for whose, row in (*self.rows(caller, relation), *self._states(caller, relation)):
             if relation.is_storage:  # the service writes the caller's id into the row
                 if "/" not in (row.values["name"] or "") and whose != OWN:
                     continue  # no folder of another
                 user = caller.user.id if caller.user else None
-                yield self._insert(caller, whose, row, {**row.values, "owner": user, "owner_id": user})
+                yield self._insert(
+                    caller, whose, row, {**row.values, "owner": user, "owner_id": user}
+                )
                 continue
             yield self._insert(caller, whose, row, row.values)
             author = whose == OWN and caller.kind == STRANGER and not self._is_membership(relation)
@@ -310,14 +400,20 @@ class Probes:
                 if new and (self._has_parent(row) or self._is_membership(relation)):
                     for values_ in self._granting(row):
                         yield self._insert(caller, GROUP, row, {**values_, **new}, name=JOIN)
-                elif new and caller.kind in (NEWCOMER, STRANGER) and relation.oid in self._plan.opening:
+                elif (
+                    new
+                    and caller.kind in (NEWCOMER, STRANGER)
+                    and relation.oid in self._plan.opening
+                ):
                     for values_ in self._in_states(row):
                         yield self._insert(caller, OWN, row, {**values_, **new}, name=OPEN)
 
     def _granting(self, row: Row) -> list[Mapping[str, str | None]]:
-        """The values of memberships that may grant something: the owner's, and as a former or future member has them.
+        """The values of memberships that may grant something: the owner's, and as a former or
+        future member has them.
 
-        Roles on the whole project and rows about another user are those of a member: the owner's grants nothing.
+        Roles on the whole project and rows about another user are those of a member: the owner's
+        grants nothing.
         """
         oid, membership = row.relation.oid, self._plan.memberships.get(row.relation.oid)
         if membership is None:
@@ -326,13 +422,17 @@ class Probes:
         users.sort(key=lambda user: user.former)
         rows = [u.rows[oid].values for u in users]
         role = any(k.target in self._plan.roles for k in row.relation.foreign_keys)
-        about_user = set(membership.groups) & set(user_columns(row.relation, self._plan.usage, self._plan.per_user))
+        about_user = set(membership.groups) & set(
+            user_columns(row.relation, self._plan.usage, self._plan.per_user)
+        )
         if rows and (role or about_user):
             return [rows[0], *rows[-1:]] if users[-1].former else rows[:1]
         return [row.values, *(u.rows[oid].values for u in users if u.former)]
 
     def _in_states(self, row: Row) -> list[Mapping[str, str | None]]:
-        """Copies of a row with other keys, and with each constant that policies and functions compare a column with."""
+        """Copies of a row with other keys, and with each constant that policies and functions
+        compare a column with.
+        """
         relation = row.relation
         keys = {name for key in relation.unique_keys for name in key} - {
             *user_columns(relation, self._plan.usage, self._plan.per_user),
@@ -342,7 +442,9 @@ class Probes:
         copy = dict(row.values)
         for name in keys:
             token = f"zqx{self._fixture.a.token[3:]}"
-            copy[name] = values.candidates(relation.by_name[name], limits.get(name, Limits()), token, 78, now)[0]
+            copy[name] = values.candidates(
+                relation.by_name[name], limits.get(name, Limits()), token, 78, now
+            )[0]
         literals = self._plan.usage.literals
         changed = [
             {**copy, c.name: value}
@@ -358,10 +460,18 @@ class Probes:
     def _authors(self, row: Row) -> dict[str, str | None]:
         """The columns that name the author of a row, with the owner of the other tenant in them."""
         usage, relation = self._plan.usage, row.relation
-        columns = [c for c in relation.columns if (relation.oid, c.name) in usage.users | usage.owners]
+        columns = [
+            c for c in relation.columns if (relation.oid, c.name) in usage.users | usage.owners
+        ]
         chosen = [c for c in columns if (relation.oid, c.name) in usage.owners]
-        chosen = chosen or [c for c in columns if "uid()" in (c.default or "") or c.name in AUTHOR_NAMES]
-        return {c.name: self._fixture.a.owner.id for c in chosen if c.base in ("uuid", "text", "varchar")}
+        chosen = chosen or [
+            c for c in columns if "uid()" in (c.default or "") or c.name in AUTHOR_NAMES
+        ]
+        return {
+            c.name: self._fixture.a.owner.id
+            for c in chosen
+            if c.base in ("uuid", "text", "varchar")
+        }
 
     def _has_parent(self, row: Row) -> bool:
         """Whether a row belongs to the row of another table, and not only to a user."""
@@ -382,14 +492,21 @@ class Probes:
         relation = source.relation
         allowed = self._writable(relation, caller.role, INSERT)
         columns = [
-            c for c in allowed or [c for c in relation.columns if not c.generated and c.identity != "a"]
+            c
+            for c in allowed
+            or [c for c in relation.columns if not c.generated and c.identity != "a"]
             if row.get(c.name) is not None and not self._omitted(relation, c)
-        ]  # fmt: skip
+        ]
         sent = [statements.insert(relation, row, columns)]
         effect, at = None, 0
-        users = [c for c in user_columns(relation, self._plan.usage, self._plan.per_user) if row.get(c) is not None]
+        users = [
+            c
+            for c in user_columns(relation, self._plan.usage, self._plan.per_user)
+            if row.get(c) is not None
+        ]
         if relation.triggers and users and name in ("", FORGE) and whose in (OTHER, GROUP):
-            # a trigger may replace the owner by the caller: count the rows of the owner before and after
+            # a trigger may replace the owner by the caller: count the rows of the owner before and
+            # after
             own = Statement(SET, ("role", self._impersonation.own_role))
             back = Statement(SET, ("role", caller.role))
             count = statements.count(relation, {c: row[c] for c in users})
@@ -397,8 +514,17 @@ class Probes:
             effect, at = _one_more, 3
         written = {c.name: row[c.name] for c in columns}
         return Attempt(
-            caller, relation, whose, INSERT, source, sent, effect=effect, name=name, at=at, written=written
-        )  # fmt: skip
+            caller,
+            relation,
+            whose,
+            INSERT,
+            source,
+            sent,
+            effect=effect,
+            name=name,
+            at=at,
+            written=written,
+        )
 
     def _omitted(self, relation: Relation, column: Column) -> bool:
         """Whether the server fills the column: a key by default."""
@@ -410,23 +536,28 @@ class Probes:
             and (column.default is not None or bool(column.identity))
         )
 
-    # ------------------------------------------------------------------------------------------- escalation
+    # -------------------------------------------------------------------------------------------
+    # escalation
 
     def _escalate(self) -> None:
         """Repeat what was hidden, after each permitted write that could change it."""
         reads: list[tuple[Attempt, list[Attempt], Attempt]] = []
         writes: list[tuple[Attempt, Attempt, Attempt]] = []
         baseline = {
-            key: list(group) for key, group in groupby(
-                sorted((a for a in self.attempts if self._is_closed(a)), key=lambda a: id(a.caller)),
+            key: list(group)
+            for key, group in groupby(
+                sorted(
+                    (a for a in self.attempts if self._is_closed(a)), key=lambda a: id(a.caller)
+                ),
                 key=lambda a: id(a.caller),
             )
-        }  # fmt: skip
+        }
         for write in [a for a in self.attempts if self._may_open(a)]:
             closed = [
-                a for a in baseline.get(id(write.caller), ())
+                a
+                for a in baseline.get(id(write.caller), ())
                 if write.relation.oid in self._plan.usage.reads.get(a.relation.oid, ())
-            ]  # fmt: skip
+            ]
             hidden = [a for a in closed if a.action == SELECT]
             first = [write.statement]
             if hidden:
@@ -445,14 +576,25 @@ class Probes:
                 if a.action in (UPDATE, DELETE):
                     sent = [*first, a.statement]
                     again = Attempt(
-                        write.caller, a.relation, a.whose, a.action, a.row, sent, a.column, effect=_last_counts
-                    )  # fmt: skip
+                        write.caller,
+                        a.relation,
+                        a.whose,
+                        a.action,
+                        a.row,
+                        sent,
+                        a.column,
+                        effect=_last_counts,
+                    )
                     writes.append((write, a, again))
         self._run_unrecorded([r for _, _, r in reads] + [w for _, _, w in writes])
         for write, hidden, repeated in reads:
             if repeated.reached:
                 seen = repeated.answers[-1].rows[0]
-                self.gains += [Gain(write, a.relation, SELECT) for a, now in zip(hidden, seen, strict=True) if now]
+                self.gains += [
+                    Gain(write, a.relation, SELECT)
+                    for a, now in zip(hidden, seen, strict=True)
+                    if now
+                ]
         for write, closed_attempt, again in writes:
             if again.reached:
                 self.gains.append(Gain(write, closed_attempt.relation, closed_attempt.action))
@@ -460,9 +602,12 @@ class Probes:
     def _is_closed(self, attempt: Attempt) -> bool:
         """Whether an attempt on another's row failed by a policy, so that a write could open it."""
         return (
-            attempt.outcome in ("hidden", "violates") and attempt.whose != OWN
-            and attempt.action != INSERT and bool(attempt.statements) and not attempt.is_state
-        )  # fmt: skip
+            attempt.outcome in ("hidden", "violates")
+            and attempt.whose != OWN
+            and attempt.action != INSERT
+            and bool(attempt.statements)
+            and not attempt.is_state
+        )
 
     def _may_open(self, attempt: Attempt) -> bool:
         """Whether an attempt was a permitted write that policies may depend on."""
@@ -473,7 +618,9 @@ class Probes:
             shared = attempt.whose == NONE and attempt.relation.oid in self._plan.opening
             return (attempt.whose == OWN or shared) and attempt.column in self._plan.usage.words
         if attempt.action == INSERT:
-            return attempt.name in (JOIN, OPEN) or (attempt.whose == OWN and attempt.caller.kind in (MEMBER, FORMER))
+            return attempt.name in (JOIN, OPEN) or (
+                attempt.whose == OWN and attempt.caller.kind in (MEMBER, FORMER)
+            )
         return attempt.action == DELETE and attempt.whose == OWN
 
     def _run_unrecorded(self, attempts: Iterable[Attempt]) -> None:

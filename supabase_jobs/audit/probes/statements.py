@@ -30,14 +30,18 @@ def declare(name: str, row: Row) -> list[Statement]:
 def select(row: Row, role: str) -> Statement:
     """Read a row: by its key, or by the columns that the role may read."""
     return _statement(
-        sql.SQL("select 1 from {} where {}").format(row.relation.identifier, readable_condition(row, role))
+        sql.SQL("select 1 from {} where {}").format(
+            row.relation.identifier, readable_condition(row, role)
+        )
     )
 
 
 def exists(rows: Iterable[tuple[Row, str]]) -> Statement:
     """One boolean for each row: whether the caller can read it."""
     parts = [
-        sql.SQL("exists (select from {} where {})").format(row.relation.identifier, readable_condition(row, role))
+        sql.SQL("exists (select from {} where {})").format(
+            row.relation.identifier, readable_condition(row, role)
+        )
         for row, role in rows
     ]
     return _statement(sql.SQL("select {}").format(sql.SQL(", ").join(parts)))
@@ -51,7 +55,8 @@ def readable_condition(row: Row, role: str) -> sql.Composable:
     if not known:
         return sql.SQL("true")
     return sql.SQL(" and ").join(
-        sql.SQL("{}::text = {}").format(sql.Identifier(c), sql.Literal(row.values[c])) for c in known
+        sql.SQL("{}::text = {}").format(sql.Identifier(c), sql.Literal(row.values[c]))
+        for c in known
     )
 
 
@@ -63,7 +68,9 @@ def may_read(row: Row, columns: Sequence[str], role: str) -> bool:
 def known_columns(row: Row, role: str) -> list[str]:
     """The columns that have a value and that a role may read."""
     return [
-        c.name for c in row.relation.columns if may_read(row, [c.name], role) and row.values.get(c.name) is not None
+        c.name
+        for c in row.relation.columns
+        if may_read(row, [c.name], role) and row.values.get(c.name) is not None
     ]
 
 
@@ -72,13 +79,17 @@ def blind(cursor: str) -> sql.Composable:
     return sql.SQL("current of {}").format(sql.Identifier(cursor))
 
 
-def update(relation: Relation, values: Mapping[str, str | None], condition: sql.Composable) -> Statement:
+def update(
+    relation: Relation, values: Mapping[str, str | None], condition: sql.Composable
+) -> Statement:
     """Update a row with constants."""
     assignments = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(name), typed(value, relation.by_name[name].type))
         for name, value in values.items()
     )
-    return _statement(sql.SQL("update {} set {} where {}").format(relation.identifier, assignments, condition))
+    return _statement(
+        sql.SQL("update {} set {} where {}").format(relation.identifier, assignments, condition)
+    )
 
 
 def has_value(row: Row, column: str, value: str | None) -> Statement:
@@ -88,9 +99,9 @@ def has_value(row: Row, column: str, value: str | None) -> Statement:
     if column in row.key:
         where = sql.SQL("true")
     return _statement(
-        sql.SQL("select exists (select from {} where {} and {}::text is not distinct from {}::text)").format(
-            row.relation.identifier, where, sql.Identifier(column), typed(value, type_)
-        )
+        sql.SQL(
+            "select exists (select from {} where {} and {}::text is not distinct from {}::text)"
+        ).format(row.relation.identifier, where, sql.Identifier(column), typed(value, type_))
     )
 
 
@@ -99,13 +110,17 @@ def delete(relation: Relation, condition: sql.Composable) -> Statement:
     return _statement(sql.SQL("delete from {} where {}").format(relation.identifier, condition))
 
 
-def insert(relation: Relation, values: Mapping[str, str | None], columns: Sequence[Column]) -> Statement:
+def insert(
+    relation: Relation, values: Mapping[str, str | None], columns: Sequence[Column]
+) -> Statement:
     """Insert a row with these columns."""
     names = sql.SQL(", ").join(column.identifier for column in columns)
     literals = sql.SQL(", ").join(typed(values[column.name], column.type) for column in columns)
     if not columns:
         return _statement(sql.SQL("insert into {} default values").format(relation.identifier))
-    return _statement(sql.SQL("insert into {} ({}) values ({})").format(relation.identifier, names, literals))
+    return _statement(
+        sql.SQL("insert into {} ({}) values ({})").format(relation.identifier, names, literals)
+    )
 
 
 def count(relation: Relation, values: Mapping[str, str | None]) -> Statement:
@@ -114,4 +129,6 @@ def count(relation: Relation, values: Mapping[str, str | None]) -> Statement:
         sql.SQL("{} = {}").format(sql.Identifier(name), typed(value, relation.by_name[name].type))
         for name, value in values.items()
     )
-    return _statement(sql.SQL("select count(*) from {} where {}").format(relation.identifier, where))
+    return _statement(
+        sql.SQL("select count(*) from {} where {}").format(relation.identifier, where)
+    )

@@ -1,7 +1,8 @@
-"""Private channels of Realtime: which callers may receive and send on the topics of tenant A's rows.
+"""Private channels of Realtime: which callers may receive and send on the topics of tenant A's
+rows.
 
-Realtime asks the policies of realtime.messages: with the topic in the setting `realtime.topic`, it reads a message of
-the topic to let a client receive, and inserts one to let it send.
+Realtime asks the policies of realtime.messages: with the topic in the setting `realtime.topic`, it
+reads a message of the topic to let a client receive, and inserts one to let it send.
 """
 
 import re
@@ -22,18 +23,28 @@ from supabase_jobs.findings import NotTested
 from supabase_jobs.outcomes import refusal
 from supabase_jobs.verify.access.probe import SAVE_IDENTITY, UNDO_PROBE, Groups, Prober
 from supabase_jobs.verify.context import Context
-from supabase_jobs.verify.impersonation import SET, Impersonation, check_identity, identity_statements
+from supabase_jobs.verify.impersonation import (
+    SET,
+    Impersonation,
+    check_identity,
+    identity_statements,
+)
 
 _EXTENSIONS = ("broadcast", "presence")
 _SEPARATORS = ":-_/."
 _MAX_TOPICS = 24
-_INSERT = sql.SQL("insert into realtime.messages (topic, extension, event, private) values ({}, {}, 'audit', true)")
+_INSERT = sql.SQL(
+    "insert into realtime.messages (topic, extension, event, private) values ({}, {}, 'audit',"
+    " true)"
+)
 _SELECT = sql.SQL("select 1 from realtime.messages where topic = {} and extension = {}")
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic: `shown` names it without generated values; `row` is tenant A's row whose id it has, None for a user."""
+    """A topic: `shown` names it without generated values; `row` is tenant A's row whose id it has,
+    None for a user.
+    """
 
     name: str
     shown: str
@@ -52,7 +63,9 @@ class Topic:
 
 @dataclass(eq=False)
 class TopicAttempt:
-    """A caller receives (select) or sends (insert) on a topic, by one of the extensions of Realtime."""
+    """A caller receives (select) or sends (insert) on a topic, by one of the extensions of
+    Realtime.
+    """
 
     caller: Caller
     topic: Topic
@@ -64,7 +77,9 @@ class TopicAttempt:
     def statements(self) -> list[Statement]:
         """The topic, and what Realtime does to ask the policies."""
         text = _SELECT if self.action == SELECT else _INSERT
-        asked = text.format(sql.Literal(self.topic.name), sql.Literal(self.extension)).as_string(None)
+        asked = text.format(sql.Literal(self.topic.name), sql.Literal(self.extension)).as_string(
+            None
+        )
         return [Statement(SET, ("realtime.topic", self.topic.name)), Statement(asked)]
 
     def read(self, result: GroupResult) -> None:
@@ -106,16 +121,23 @@ def message(topic: Topic, extension: str) -> str:
 def run(
     impersonation: Impersonation, context: Context, fixture: Fixture, callers: Sequence[Caller]
 ) -> tuple[list[TopicAttempt], list[NotTested]]:
-    """Probe the topics; nothing if realtime.messages has no policies. The caller rolls back. Raises DeadlineError."""
+    """Probe the topics; nothing if realtime.messages has no policies. The caller rolls back. Raises
+    DeadlineError.
+    """
     if not fixture.plan.catalog.topic_policies:
         return [], []
     topics = list(dict.fromkeys(_topics(fixture)))[:_MAX_TOPICS]
     attempts = [
         TopicAttempt(caller, topic, action, extension)
-        for caller in callers if caller.kind != SERVICE
-        for topic in topics for action in (SELECT, INSERT) for extension in _EXTENSIONS
-    ]  # fmt: skip
-    messages = [Statement(message(topic, extension)) for topic in topics for extension in _EXTENSIONS]
+        for caller in callers
+        if caller.kind != SERVICE
+        for topic in topics
+        for action in (SELECT, INSERT)
+        for extension in _EXTENSIONS
+    ]
+    messages = [
+        Statement(message(topic, extension)) for topic in topics for extension in _EXTENSIONS
+    ]
     [result] = run_groups(impersonation.connection, [messages])
     if result.error is not None:
         why = f"no message could be inserted: {sqlstate_and_message(result.error)}"
@@ -129,7 +151,9 @@ def run(
 
 
 def _topics(fixture: Fixture) -> Iterator[Topic]:
-    """The id of tenant A's owner and of its rows that the policies read, after each prefix that they mention."""
+    """The id of tenant A's owner and of its rows that the policies read, after each prefix that
+    they mention.
+    """
     catalog = fixture.plan.catalog
     texts = [t for p in catalog.topic_policies for t in (p.visible, p.checked) if t is not None]
     words = set(re.findall(r"\w+", " ".join(texts)))
@@ -139,7 +163,11 @@ def _topics(fixture: Fixture) -> Iterator[Topic]:
     trees += [tree for f in called for tree in expressions.body_trees(f.language, f.body)]
     literals = {literal for tree in trees for literal in expressions.literals(tree)}
     prefixes = ["", *_prefixes(literals)]
-    rows = [row for row in fixture.a.rows.values() if len(row.key) == 1 and row.values[row.key[0]] is not None]
+    rows = [
+        row
+        for row in fixture.a.rows.values()
+        if len(row.key) == 1 and row.values[row.key[0]] is not None
+    ]
     for prefix in prefixes:
         named = [row for row in rows if _is_named(row, prefix)]
         for row in named or [row for row in rows if row.relation.name in words]:
@@ -152,13 +180,25 @@ def _topics(fixture: Fixture) -> Iterator[Topic]:
 def _is_named(row: Row, prefix: str) -> bool:
     """Whether a prefix such as `room:` names the table of a row."""
     name = prefix.rstrip(_SEPARATORS)
-    return name != "" and row.relation.name in (name, f"{name}s", f"{name}es", f"{name.removesuffix('y')}ies")
+    return name != "" and row.relation.name in (
+        name,
+        f"{name}s",
+        f"{name}es",
+        f"{name.removesuffix('y')}ies",
+    )
 
 
 def _prefixes(literals: set[str]) -> list[str]:
-    """Beginnings of topics: constants that end with a separator, and words before each separator among them."""
+    """Beginnings of topics: constants that end with a separator, and words before each separator
+    among them.
+    """
     plain = sorted({literal.rstrip("%") for literal in literals} - {""})
     separators = [literal for literal in plain if literal in _SEPARATORS] or [":"]
     found = [p for p in plain if len(p) > 1 and p[-1] in _SEPARATORS]
-    found += [f"{p}{s}" for p in plain if re.fullmatch(r"[a-z][\w-]*", p) and p not in _EXTENSIONS for s in separators]
+    found += [
+        f"{p}{s}"
+        for p in plain
+        if re.fullmatch(r"[a-z][\w-]*", p) and p not in _EXTENSIONS
+        for s in separators
+    ]
     return list(dict.fromkeys(found))

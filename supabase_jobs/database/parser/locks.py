@@ -1,8 +1,9 @@
-"""The table locks of a statement, from its parse tree: those that block writers, or readers too. Knows no database.
+"""The table locks of a statement, from its parse tree: those that block writers, or readers too.
+Knows no database.
 
-Source of the modes: the PostgreSQL manual, "Explicit Locking" and "ALTER TABLE". Locks of code that a statement runs
-(a function, a DO block, an event trigger), and those that need the catalogs (DROP TABLE locks the tables that its
-foreign keys refer to), are not in its tree.
+Source of the modes: the PostgreSQL manual, "Explicit Locking" and "ALTER TABLE". Locks of code that
+a statement runs (a function, a DO block, an event trigger), and those that need the catalogs (DROP
+TABLE locks the tables that its foreign keys refer to), are not in its tree.
 """
 
 from collections.abc import Iterator
@@ -63,18 +64,28 @@ TableLock = tuple[str | None, str, str]
 
 
 def table_locks(node: Node) -> Iterator[TableLock]:
-    """(schema, table or index, mode) of each lock that blocks writers; an unqualified name has no schema."""
+    """(schema, table or index, mode) of each lock that blocks writers; an unqualified name has no
+    schema.
+    """
     kind, fields = next(iter(node.items()))
-    relation = fields.get("relation") or (fields.get("table") if "policy_name" in fields else None) or {}
+    relation = (
+        fields.get("relation") or (fields.get("table") if "policy_name" in fields else None) or {}
+    )
     match kind:
         case "AlterTableStmt":
             commands = [command["AlterTableCmd"] for command in fields["cmds"]]
             modes = [mode for command in commands if (mode := _alter_mode(command)) is not None]
             if modes:
                 yield _lock(relation, max(modes, key=MODES.index))
-            partitions = [c["def"]["PartitionCmd"]["name"] for c in commands if c["subtype"] == "AT_AttachPartition"]
+            partitions = [
+                c["def"]["PartitionCmd"]["name"]
+                for c in commands
+                if c["subtype"] == "AT_AttachPartition"
+            ]
             yield from (_lock(partition, _ACCESS_EXCLUSIVE) for partition in partitions)
-        case "DropStmt" if fields["removeType"] in _RELATIONS | _PARTS and not fields.get("concurrent"):
+        case "DropStmt" if fields["removeType"] in _RELATIONS | _PARTS and not fields.get(
+            "concurrent"
+        ):
             for names in fields["objects"]:
                 path = [part["String"]["sval"] for part in names["List"]["items"]]
                 *schema, table = path[:-1] if fields["removeType"] in _PARTS else path
@@ -84,11 +95,17 @@ def table_locks(node: Node) -> Iterator[TableLock]:
                 yield _lock(table["RangeVar"], _ACCESS_EXCLUSIVE)
         case "LockStmt":
             mode = MODES[fields["mode"] - 1]
-            yield from (_lock(table["RangeVar"], mode) for table in fields["relations"] if mode in BLOCKING_MODES)
+            yield from (
+                _lock(table["RangeVar"], mode)
+                for table in fields["relations"]
+                if mode in BLOCKING_MODES
+            )
         case "RefreshMatViewStmt":
             yield _lock(relation, _EXCLUSIVE if fields.get("concurrent") else _ACCESS_EXCLUSIVE)
         case "CreateStmt" if "partbound" in fields:
-            yield from (_lock(parent["RangeVar"], _ACCESS_EXCLUSIVE) for parent in fields["inhRelations"])
+            yield from (
+                _lock(parent["RangeVar"], _ACCESS_EXCLUSIVE) for parent in fields["inhRelations"]
+            )
         case "RenameStmt" if fields["renameType"] == "OBJECT_INDEX":
             return  # SHARE UPDATE EXCLUSIVE on the index only
         case _ if kind in _ON_RELATION and relation and not fields.get("concurrent"):

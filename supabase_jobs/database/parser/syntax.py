@@ -1,7 +1,7 @@
 """Properties of statements, from their parse trees (libpg_query). Knows no database.
 
-The grammar is that of PostgreSQL 17. A statement that it cannot parse (newer syntax, a psql command, a syntax error)
-has no properties; the server judges it.
+The grammar is that of PostgreSQL 17. A statement that it cannot parse (newer syntax, a psql
+command, a syntax error) has no properties; the server judges it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,17 @@ _SHARED_TRANSACTION = {"TRANS_STMT_SAVEPOINT", "TRANS_STMT_RELEASE", "TRANS_STMT
 _ROLES = {"role", "session_authorization"}
 # statement kind → the field with the table, and the field with the part of it that is created
 _TABLES = {
-    "CreateStmt": "relation", "ViewStmt": "view", "IndexStmt": "relation", "CreatePolicyStmt": "table",
+    "CreateStmt": "relation",
+    "ViewStmt": "view",
+    "IndexStmt": "relation",
+    "CreatePolicyStmt": "table",
     "CreateTrigStmt": "relation",
-}  # fmt: skip
-_NAMED_PARTS = {"IndexStmt": "idxname", "CreatePolicyStmt": "policy_name", "CreateTrigStmt": "trigname"}
+}
+_NAMED_PARTS = {
+    "IndexStmt": "idxname",
+    "CreatePolicyStmt": "policy_name",
+    "CreateTrigStmt": "trigname",
+}
 _POSITIONS = {"stmt_len", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"}
 
 
@@ -37,7 +44,9 @@ def parse(text: str) -> list[Node] | None:
 
 
 def meaning(text: str) -> str | None:
-    """A text that is equal for statements that differ only in layout and comments; None if it cannot be parsed."""
+    """A text that is equal for statements that differ only in layout and comments; None if it
+    cannot be parsed.
+    """
     trees = parse(text)
     return None if trees is None else repr(_without_positions(trees))
 
@@ -48,7 +57,8 @@ def ends_transaction(node: Node) -> bool:
 
 
 def sets_first_mode(node: Node) -> bool:
-    """Whether a statement sets a mode of its transaction that PostgreSQL accepts only before the first query.
+    """Whether a statement sets a mode of its transaction that PostgreSQL accepts only before the
+    first query.
 
     READ COMMITTED, the default, is accepted at any time.
     """
@@ -57,11 +67,15 @@ def sets_first_mode(node: Node) -> bool:
     if name == "TRANSACTION":
         return changes_isolation(arguments) or "transaction_deferrable" in _options(arguments)
     isolation = name == "transaction_isolation" and setting["kind"] == "VAR_SET_VALUE"
-    return name == "TRANSACTION SNAPSHOT" or (isolation and str(_texts(arguments)[0]).lower() != "read committed")
+    return name == "TRANSACTION SNAPSHOT" or (
+        isolation and str(_texts(arguments)[0]).lower() != "read committed"
+    )
 
 
 def changes_mode(modes: Sequence[Node]) -> bool:
-    """Whether the modes of a `begin` differ from READ COMMITTED and READ WRITE; DEFERRABLE alone has no effect."""
+    """Whether the modes of a `begin` differ from READ COMMITTED and READ WRITE; DEFERRABLE alone
+    has no effect.
+    """
     read_only = [mode["A_Const"]["ival"] for mode in _arguments(modes, "transaction_read_only")]
     return any(read_only) or changes_isolation(modes)
 
@@ -100,10 +114,13 @@ def needs_no_transaction(node: Node) -> str | None:
         return "discard all"
     if kind == "ReindexStmt" and (
         "concurrently" in _options(fields.get("params"))
-        or fields["kind"] in ("REINDEX_OBJECT_SCHEMA", "REINDEX_OBJECT_SYSTEM", "REINDEX_OBJECT_DATABASE")
+        or fields["kind"]
+        in ("REINDEX_OBJECT_SCHEMA", "REINDEX_OBJECT_SYSTEM", "REINDEX_OBJECT_DATABASE")
     ):
         return "reindex"
-    if kind == "AlterTableStmt" and any(_detaches_concurrently(c["AlterTableCmd"]) for c in fields["cmds"]):
+    if kind == "AlterTableStmt" and any(
+        _detaches_concurrently(c["AlterTableCmd"]) for c in fields["cmds"]
+    ):
         return "detach partition concurrently"
     return None
 
@@ -111,7 +128,10 @@ def needs_no_transaction(node: Node) -> str | None:
 def changes_policy(node: Node) -> bool:
     """Whether a statement creates, alters or drops a policy."""
     drop = node.get("DropStmt", {})
-    return bool({"CreatePolicyStmt", "AlterPolicyStmt"} & set(node)) or drop.get("removeType") == "OBJECT_POLICY"
+    return (
+        bool({"CreatePolicyStmt", "AlterPolicyStmt"} & set(node))
+        or drop.get("removeType") == "OBJECT_POLICY"
+    )
 
 
 def copies_to_client(node: Node) -> bool:
@@ -121,7 +141,9 @@ def copies_to_client(node: Node) -> bool:
 
 
 def role_change(node: Node) -> tuple[str, bool] | None:
-    """(role or session_authorization, whether it is set rather than reset); None for other statements."""
+    """(role or session_authorization, whether it is set rather than reset); None for other
+    statements.
+    """
     if (setting := node.get("VariableSetStmt")) is not None and setting.get("name") in _ROLES:
         changed = setting["kind"] == "VAR_SET_VALUE" and _texts(setting.get("args")) != ["none"]
         return setting["name"], changed
@@ -194,19 +216,35 @@ def _argument(parameter: Node) -> Argument:
 
 # the nodes that only combine other parts of an expression
 _CONNECTORS = {
-    "BoolExpr", "A_Expr", "NullTest", "BooleanTest", "SubLink", "SelectStmt", "ResTarget", "CoalesceExpr", "CaseExpr",
-    "CaseWhen", "TypeCast", "TypeName", "A_ArrayExpr", "RowExpr", "List", "String",
-}  # fmt: skip
+    "BoolExpr",
+    "A_Expr",
+    "NullTest",
+    "BooleanTest",
+    "SubLink",
+    "SelectStmt",
+    "ResTarget",
+    "CoalesceExpr",
+    "CaseExpr",
+    "CaseWhen",
+    "TypeCast",
+    "TypeName",
+    "A_ArrayExpr",
+    "RowExpr",
+    "List",
+    "String",
+}
 
 
-# Operators and types that preserve distinct owners: an access that they allow shows with any owner. Other operators and
-# types may allow only some owners.
+# Operators and types that preserve distinct owners: an access that they allow shows with any owner.
+# Other operators and types may allow only some owners.
 _EQUALITY = {("=",), ("<>",)}
 _LOSSLESS = {("uuid",), ("text",)}
 
 
 def expression_atoms(expression: str) -> frozenset[str]:
-    """The parts of an SQL expression that are not plain logic: columns, functions, constants, operators, types."""
+    """The parts of an SQL expression that are not plain logic: columns, functions, constants,
+    operators, types.
+    """
     atoms: set[str] = set()
 
     def walk(tree: Any) -> None:
@@ -236,10 +274,12 @@ def _strings(name: list[Node]) -> tuple[str, ...]:
 
 
 def creates(node: Node, default_schema: str = "") -> list[tuple[str, int]]:
-    """The objects that a statement creates: (name, byte offset of the definition; 0 for the whole statement).
+    """The objects that a statement creates: (name, byte offset of the definition; 0 for the whole
+    statement).
 
-    Names are `schema`, `schema.object` (functions without arguments) and `schema.object:part`, where a part is a
-    column, constraint, index, policy or trigger. Objects without a schema are in the default schema, or omitted.
+    Names are `schema`, `schema.object` (functions without arguments) and `schema.object:part`,
+    where a part is a column, constraint, index, policy or trigger. Objects without a schema are in
+    the default schema, or omitted.
     """
     kind, fields = next(iter(node.items()))
     if kind == "CreateSchemaStmt":
@@ -255,7 +295,11 @@ def creates(node: Node, default_schema: str = "") -> list[tuple[str, int]]:
     if kind in _NAMED_PARTS:
         return [(f"{name}:{fields.get(_NAMED_PARTS[kind])}", 0)]
     parts = [next(iter(part.values())) for part in fields.get("tableElts", [])]
-    named = [(part.get("colname") or part.get("conname"), part["location"]) for part in parts if "location" in part]
+    named = [
+        (part.get("colname") or part.get("conname"), part["location"])
+        for part in parts
+        if "location" in part
+    ]
     return [(name, 0), *((f"{name}:{part}", location) for part, location in named if part)]
 
 
@@ -272,12 +316,18 @@ def altered_policy(node: Node, default_schema: str = "") -> str | None:
 
 
 def same_index(wanted: str, existing: str) -> bool:
-    """Whether two `create index` texts define the same index; ignores `concurrently`, `if not exists` and schemas."""
+    """Whether two `create index` texts define the same index; ignores `concurrently`, `if not
+    exists` and schemas.
+    """
 
     def plain(text: str) -> Any:
         index = dict(_without_positions(parse(text) or [{}])[0].get("IndexStmt", {}))
-        table = {key: part for key, part in index.pop("relation", {}).items() if key != "schemaname"}
-        return {key: part for key, part in index.items() if key not in ("concurrent", "if_not_exists")}, table
+        table = {
+            key: part for key, part in index.pop("relation", {}).items() if key != "schemaname"
+        }
+        return {
+            key: part for key, part in index.items() if key not in ("concurrent", "if_not_exists")
+        }, table
 
     return bool(plain(wanted) == plain(existing) != ({}, {}))
 

@@ -1,8 +1,9 @@
-"""HTTP gateway on 127.0.0.1 that serves PostgREST under /rest/v1, like the gateway of a hosted project.
+"""HTTP gateway on 127.0.0.1 that serves PostgREST under /rest/v1, like the gateway of a hosted
+project.
 
-It requires an `apikey`, uses it as the bearer token if a request has none, answers CORS preflights, and streams
-requests and responses unchanged. It runs as a process of its own, started with `command`, and imports only the
-standard library and modules of this package that do the same.
+It requires an `apikey`, uses it as the bearer token if a request has none, answers CORS preflights,
+and streams requests and responses unchanged. It runs as a process of its own, started with
+`command`, and imports only the standard library and modules of this package that do the same.
 """
 
 import encodings.idna
@@ -27,14 +28,21 @@ from urllib.parse import parse_qsl, quote
 from supabase_jobs.local.ports import HOST
 
 PREFIX = "/rest/v1"
-LISTENING = "listening on port "  # followed by the number, in the log: read by the process that starts the gateway
+# followed by the number, in the log: read by the process that starts the gateway
+LISTENING = "listening on port "
 
 _BLOCK_BYTES = 65536
-# read from a rejected request before it is answered: many clients read the answer only after sending their body
+# read from a rejected request before it is answered: many clients read the answer only after
+# sending their body
 _DRAIN_BYTES = 1 << 20
 
 # paths of a hosted project that the local API does not serve
-_OTHER_SERVICES = {"auth": "Auth", "storage": "Storage", "realtime": "Realtime", "functions": "Edge Functions"}
+_OTHER_SERVICES = {
+    "auth": "Auth",
+    "storage": "Storage",
+    "realtime": "Realtime",
+    "functions": "Edge Functions",
+}
 
 # hop-by-hop headers, which are not forwarded
 _HOP_BY_HOP = {
@@ -46,7 +54,9 @@ _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
 def command(settings_file: Path) -> list[str | Path]:
-    """The command that runs the gateway with a settings file, independent of environment and installed packages."""
+    """The command that runs the gateway with a settings file, independent of environment and
+    installed packages.
+    """
     start = "import sys; sys.path.append(sys.argv[1]); from supabase_jobs.local.api import gateway; gateway.main()"
     return [sys.executable, "-I", "-S", "-c", start, Path(__file__).parents[3], settings_file]
 
@@ -55,8 +65,9 @@ def command(settings_file: Path) -> list[str | Path]:
 class GatewaySettings:
     """Settings of the gateway.
 
-    `port` is the port to listen on (0: any free one); without `exact`, another port is used if it is taken.
-    `upstream` is PostgREST's port, `keys` are the accepted API keys, `account` the (uid, gid) to change to.
+    `port` is the port to listen on (0: any free one); without `exact`, another port is used if it
+    is taken. `upstream` is PostgREST's port, `keys` are the accepted API keys, `account` the (uid,
+    gid) to change to.
     """
 
     port: int
@@ -70,7 +81,9 @@ class GatewaySettings:
         """Read a JSON file with these keys."""
         values = json.loads(path.read_text(encoding="utf-8"))
         account = tuple(values["account"]) if values["account"] else None
-        return cls(values["port"], values["exact"], values["upstream"], tuple(values["keys"]), account)
+        return cls(
+            values["port"], values["exact"], values["upstream"], tuple(values["keys"]), account
+        )
 
 
 class MalformedError(Exception):
@@ -93,15 +106,22 @@ class Body:
         self._length = 0
 
     def check(self) -> None:
-        """Raise MalformedError for a framing that two servers could interpret differently (request smuggling).
+        """Raise MalformedError for a framing that two servers could interpret differently (request
+        smuggling).
 
         These are several lengths, a length with chunks, and invalid headers.
         """
         lengths = {length.strip() for length in self._headers.get_all("content-length", [])}
-        codings = [coding.strip().lower() for coding in self._headers.get_all("transfer-encoding", [])]
+        codings = [
+            coding.strip().lower() for coding in self._headers.get_all("transfer-encoding", [])
+        ]
         if self._headers.defects:
             raise MalformedError("invalid headers")
-        if len(lengths) > 1 or (lengths and codings) or not all(n.isascii() and n.isdigit() for n in lengths):
+        if (
+            len(lengths) > 1
+            or (lengths and codings)
+            or not all(n.isascii() and n.isdigit() for n in lengths)
+        ):
             raise MalformedError("ambiguous length")
         if codings not in ([], ["chunked"]):
             raise MalformedError("unsupported transfer coding")
@@ -183,7 +203,9 @@ class Gateway(ThreadingHTTPServer):
         self.server_name, self.server_port = HOST, self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """Log the class and place of an error, nothing of the request. A client that disconnects is no error."""
+        """Log the class and place of an error, nothing of the request. A client that disconnects is
+        no error.
+        """
         error = sys.exc_info()[1]
         if isinstance(error, ConnectionError | TimeoutError):
             return
@@ -262,7 +284,11 @@ class Handler(BaseHTTPRequestHandler):
                 raise
             except (TimeoutError, HTTPException, ConnectionError):
                 self._respond_directly(
-                    502, {"message": "PostgREST does not answer", "hint": "supabase-jobs local start --api"}
+                    502,
+                    {
+                        "message": "PostgREST does not answer",
+                        "hint": "supabase-jobs local start --api",
+                    },
                 )
                 return
             self._relay(response)
@@ -277,18 +303,25 @@ class Handler(BaseHTTPRequestHandler):
                 if name.lower() not in dropped:
                     upstream.putheader(name, value.strip(" \t"))
             if "authorization" not in self.headers:
-                upstream.putheader("Authorization", f"Bearer {self._key(self.path.partition('?')[2])}")
+                upstream.putheader(
+                    "Authorization", f"Bearer {self._key(self.path.partition('?')[2])}"
+                )
             chunked = self.body.chunked
             if chunked:
                 upstream.putheader("Transfer-Encoding", "chunked")
         except (ValueError, HTTPException) as error:
             raise MalformedError(f"invalid headers ({error})") from None
         upstream.endheaders()
-        frames = chain((b"%x\r\n%b\r\n" % (len(block), block) for block in self.body.blocks()), [b"0\r\n\r\n"])
+        frames = chain(
+            (b"%x\r\n%b\r\n" % (len(block), block) for block in self.body.blocks()), [b"0\r\n\r\n"]
+        )
         for block in frames if chunked else self.body.blocks():
             try:
                 upstream.send(block)
-            except (BrokenPipeError, ConnectionResetError):  # PostgREST has answered without reading the rest
+            except (
+                BrokenPipeError,
+                ConnectionResetError,
+            ):  # PostgREST has answered without reading the rest
                 self.close_connection = True
                 break
 
@@ -312,7 +345,9 @@ class Handler(BaseHTTPRequestHandler):
             while block := response.read1(_BLOCK_BYTES):
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
                 self.wfile.flush()
-        except HTTPException:  # incomplete: without a disconnect the client would take the response for complete
+        except (
+            HTTPException
+        ):  # incomplete: without a disconnect the client would take the response for complete
             self.close_connection = True
             return
         if chunked:
@@ -337,11 +372,16 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _send_end_of_headers(self) -> None:
-        """Add the CORS headers and end the headers. Every origin and header is allowed: the keys restrict access."""
+        """Add the CORS headers and end the headers. Every origin and header is allowed: the keys
+        restrict access.
+        """
         self.send_header("Access-Control-Allow-Origin", "*")
         if self._is_preflight():
             self.send_header("Access-Control-Allow-Methods", _METHODS)
-            self.send_header("Access-Control-Allow-Headers", self.headers.get("access-control-request-headers", "*"))
+            self.send_header(
+                "Access-Control-Allow-Headers",
+                self.headers.get("access-control-request-headers", "*"),
+            )
             self.send_header("Access-Control-Max-Age", "3600")
         else:
             self.send_header("Access-Control-Expose-Headers", _EXPOSED)
@@ -381,8 +421,10 @@ def _not_served(path: str) -> tuple[int, dict[str, str]]:
     if name not in _OTHER_SERVICES:
         return 404, {"message": "no Route matched with those values"}
     return 501, {
-        "message": f"{_OTHER_SERVICES[name]} is not part of the local API, which serves PostgREST only",
-        "hint": "the REST API is under /rest/v1; the Supabase CLI's `supabase start` has the other services",
+        "message": f"{_OTHER_SERVICES[name]} is not part of the local API, which serves PostgREST"
+        " only",
+        "hint": "the REST API is under /rest/v1; the Supabase CLI's `supabase start` has the other"
+        " services",
     }
 
 

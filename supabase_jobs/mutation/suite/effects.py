@@ -1,4 +1,6 @@
-"""What a fault changes for a caller: the audit of a copy with the fault, compared with that of one without."""
+"""What a fault changes for a caller: the audit of a copy with the fault, compared with that of one
+without.
+"""
 
 import json
 import threading
@@ -29,7 +31,8 @@ Cell = tuple[str, str, str, str]
 class Effect:
     """What the audit of a fault shows. `note`: what is unknown.
 
-    `state`: survived, equivalent (it changes nothing for any caller), or untested (the audit cannot tell).
+    `state`: survived, equivalent (it changes nothing for any caller), or untested (the audit cannot
+    tell).
     """
 
     state: str
@@ -59,14 +62,19 @@ class Effects:
             before = self._before = self._before or self._audit(reference)
         with connect(copy.url) as mutated:
             after = self._audit(mutated)
-            found = (*_differences(before.recording, after.recording), *_calls(before.recording, after.recording))
+            found = (
+                *_differences(before.recording, after.recording),
+                *_calls(before.recording, after.recording),
+            )
             differences = sorted(found, key=_danger)
             if not differences:
                 why = _untested(before, after, target) or _not_observed(mutated, after, target)
                 return Effect("untested", note=why) if why else Effect("equivalent")
             with self._lock, connect(self._reference.url) as reference:
                 for old, new in differences[:_MAX_TRIED]:
-                    attempt, recording = (new, after.recording) if new.checks else (old, before.recording)
+                    attempt, recording = (
+                        (new, after.recording) if new.checks else (old, before.recording)
+                    )
                     test = find(Replay(reference), Replay(mutated), recording.rows, attempt)
                     if test is not None:
                         return Effect("survived", test)
@@ -88,9 +96,11 @@ def _untested(before: _Observed, after: _Observed, target: str) -> str:
 
 
 def _not_observed(connection: Connection, observed: _Observed, target: str) -> str:
-    """Why nothing is known about a function that no table runs and of which no call had an effect; '' if it is known.
+    """Why nothing is known about a function that no table runs and of which no call had an effect;
+    '' if it is known.
 
-    The audit calls functions only with rows that are hidden from the caller, so it does not see their effect on others.
+    The audit calls functions only with rows that are hidden from the caller, so it does not see
+    their effect on others.
     """
     if not target.endswith(")"):
         return ""
@@ -106,25 +116,40 @@ def _not_observed(connection: Connection, observed: _Observed, target: str) -> s
     return f"audit does not call {target}, and no policy, trigger or function that audit observes calls it"
 
 
-def _calls(before: Recording, after: Recording) -> Iterator[tuple[RecordedAttempt, RecordedAttempt]]:
+def _calls(
+    before: Recording, after: Recording
+) -> Iterator[tuple[RecordedAttempt, RecordedAttempt]]:
     """The roles that may call a function on one side only, whether or not the audit calls it."""
     for name in sorted(before.functions.keys() & after.functions.keys()):
-        for role in sorted((before.functions[name] ^ after.functions[name]) & {"anon", "authenticated"}):
-            query = sql.SQL("select 1 where has_function_privilege(current_user, {}, 'execute')").format(
-                sql.Literal(name)
-            )
+        for role in sorted(
+            (before.functions[name] ^ after.functions[name]) & {"anon", "authenticated"}
+        ):
+            query = sql.SQL(
+                "select 1 where has_function_privilege(current_user, {}, 'execute')"
+            ).format(sql.Literal(name))
             may = RecordedAttempt(
-                name, role, "none", "execute", "rows", role, json.dumps({"role": role}), "{}",
-                (Check(query.as_string(None)),), name,
-            )  # fmt: skip
+                name,
+                role,
+                "none",
+                "execute",
+                "rows",
+                role,
+                json.dumps({"role": role}),
+                "{}",
+                (Check(query.as_string(None)),),
+                name,
+            )
             may_not = replace(may, outcome="hidden")
             yield (may, may_not) if role in before.functions[name] else (may_not, may)
 
 
-def _differences(before: Recording, after: Recording) -> Iterator[tuple[RecordedAttempt, RecordedAttempt]]:
+def _differences(
+    before: Recording, after: Recording
+) -> Iterator[tuple[RecordedAttempt, RecordedAttempt]]:
     """The attempts of equal cells with different outcomes.
 
-    A cell that one audit lacks counts as refused there: a column that nobody can update is not tried.
+    A cell that one audit lacks counts as refused there: a column that nobody can update is not
+    tried.
     """
     old, new = _by_cell(before.attempts), _by_cell(after.attempts)
     for cell in dict.fromkeys([*old, *new]):
@@ -139,12 +164,18 @@ def _differences(before: Recording, after: Recording) -> Iterator[tuple[Recorded
                 yield pair
 
 
-def _refused(attempt: RecordedAttempt, others: Mapping[Cell, Sequence[RecordedAttempt]]) -> RecordedAttempt:
-    """What the other audit has instead of an attempt: that of no column, or nothing that differs from a refusal."""
+def _refused(
+    attempt: RecordedAttempt, others: Mapping[Cell, Sequence[RecordedAttempt]]
+) -> RecordedAttempt:
+    """What the other audit has instead of an attempt: that of no column, or nothing that differs
+    from a refusal.
+    """
     whole = others.get((*attempt.cell[:3], attempt.action.partition(" ")[0]), ())
     if whole:
         return whole[0]
-    return replace(attempt, outcome="hidden" if attempt.outcome == "rows" else attempt.outcome, checks=())
+    return replace(
+        attempt, outcome="hidden" if attempt.outcome == "rows" else attempt.outcome, checks=()
+    )
 
 
 def _by_cell(attempts: Sequence[RecordedAttempt]) -> dict[Cell, list[RecordedAttempt]]:
@@ -155,7 +186,8 @@ def _by_cell(attempts: Sequence[RecordedAttempt]) -> dict[Cell, list[RecordedAtt
 
 
 def _danger(difference: tuple[RecordedAttempt, RecordedAttempt]) -> tuple[int, int]:
-    """The order of tests: what strangers gain, what others gain, what a caller loses, and other outcomes.
+    """The order of tests: what strangers gain, what others gain, what a caller loses, and other
+    outcomes.
 
     Of what is lost, a row without a special state or owner comes first: it makes the plainest test.
     """

@@ -1,4 +1,6 @@
-"""The faults that a run plants: those of the operators that faults.toml names, the most dangerous first."""
+"""The faults that a run plants: those of the operators that faults.toml names, the most dangerous
+first.
+"""
 
 import random
 import re
@@ -20,12 +22,19 @@ _OBJECTS = _HERE / "sql" / "objects.sql"
 # in patterns, and in the ids that they match
 _OBJECT = "<object>"
 _CALLERS = {"anon": "anyone", "authenticated": "every signed-in user"}
-_ACTIONS = {"select": "read", "insert": "insert rows into", "update": "update", "delete": "delete from"}
+_ACTIONS = {
+    "select": "read",
+    "insert": "insert rows into",
+    "update": "update",
+    "delete": "delete from",
+}
 
 
 @dataclass(frozen=True)
 class SuiteFault:
-    """A fault with its kind, its rank (0 is the most dangerous), and what no test fails for if it survives."""
+    """A fault with its kind, its rank (0 is the most dangerous), and what no test fails for if it
+    survives.
+    """
 
     fault: Fault
     kind: str
@@ -43,13 +52,19 @@ def project_objects(connection: Connection) -> list[str]:
     return [name for (name,) in sql_file(_OBJECTS).rows(connection)]
 
 
-def derive_suite_faults(connection: Connection, names: Sequence[str], kinds: Iterable[str]) -> list[SuiteFault]:
-    """The faults of these objects, the most dangerous first. Reads catalogs, in a transaction of its own."""
+def derive_suite_faults(
+    connection: Connection, names: Sequence[str], kinds: Iterable[str]
+) -> list[SuiteFault]:
+    """The faults of these objects, the most dangerous first. Reads catalogs, in a transaction of
+    its own.
+    """
     with connection.transaction(force_rollback=True):
         connection.execute("set local search_path = ''")
         derived = derive(connection, names)
     wanted = set(kinds)
-    found = [found for fault in derived if (found := _ranked(fault)) is not None and found.kind in wanted]
+    found = [
+        found for fault in derived if (found := _ranked(fault)) is not None and found.kind in wanted
+    ]
     kept = [f for f in found if not _is_redundant(f.fault, {f.fault.id for f in found})]
     return sorted(kept, key=lambda f: (f.rank, f.fault.id))
 
@@ -69,7 +84,10 @@ def parse_kinds(text: str | None) -> tuple[str, ...]:
     given = [part.strip() for part in text.split(",") if part.strip()]
     if not given or set(given) - set(KINDS):
         unknown = min(set(given) - set(KINDS), default=text)
-        raise ConfigError(f"--only: unknown kind {unknown!r}", hint=f"With --run the kinds are: {', '.join(KINDS)}.")
+        raise ConfigError(
+            f"--only: unknown kind {unknown!r}",
+            hint=f"With --run the kinds are: {', '.join(KINDS)}.",
+        )
     return tuple(kind for kind in KINDS if kind in given)
 
 
@@ -91,7 +109,9 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def _masked(fault: Fault) -> str:
-    """The id of a fault with a mark for the object, whose name may contain what separates the parts."""
+    """The id of a fault with a mark for the object, whose name may contain what separates the
+    parts.
+    """
     return fault.id.replace(fault.object, _OBJECT, 1)
 
 
@@ -119,13 +139,17 @@ _COLUMN = _pattern(r"grants:(grant|revoke)-column:{object}:.+:(?P<privilege>[A-Z
 
 
 def _is_redundant(fault: Fault, ids: set[str]) -> bool:
-    """Whether a column privilege is granted to a role without any: the privilege on the whole table is a fault too."""
+    """Whether a column privilege is granted to a role without any: the privilege on the whole table
+    is a fault too.
+    """
     match = _COLUMN.fullmatch(_masked(fault))
     if match is None or match[1] == "revoke":
         return False
     target, privilege, role = fault.object, match["privilege"], match["role"]
     whole = f"grants:grant:{target}:{privilege}:{role}" in ids
     columns = any(
-        other.startswith(f"grants:revoke-column:{target}:") and other.endswith(f":{privilege}:{role}") for other in ids
+        other.startswith(f"grants:revoke-column:{target}:")
+        and other.endswith(f":{privilege}:{role}")
+        for other in ids
     )
     return whole and not columns

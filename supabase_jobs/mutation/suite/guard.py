@@ -1,6 +1,8 @@
-"""Kill the process groups of a run that was killed itself; a process that lives as long as its stdin is open.
+"""Kill the process groups of a run that was killed itself; a process that lives as long as its
+stdin is open.
 
-Each line on stdin adds (`+1234`) or removes (`-1234`) a process group. At the end of the input, those left are killed.
+Each line on stdin adds (`+1234`) or removes (`-1234`) a process group. At the end of the input,
+those left are killed.
 """
 
 import os

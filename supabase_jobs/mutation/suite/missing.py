@@ -1,4 +1,5 @@
-"""The test that a suite lacks: a statement of a caller whose outcome differs with the fault, and the rows it needs.
+"""The test that a suite lacks: a statement of a caller whose outcome differs with the fault, and
+the rows it needs.
 
 Each test is tried on a copy without the fault and on one with it, before it is suggested.
 """
@@ -44,21 +45,27 @@ class Replay:
     def run(self, rows: Sequence[RecordedRow], attempt: RecordedAttempt, check: Check) -> str:
         """The outcome of the statement, see `outcomes`."""
         counts = attempt.action != "truncate"
-        trial = Trial(attempt.role, attempt.claims, attempt.headers, check.sql, check.target, counts)
+        trial = Trial(
+            attempt.role, attempt.claims, attempt.headers, check.sql, check.target, counts
+        )
         return outcomes(self._connection, rows, [trial])[0]
 
 
 def find(
     reference: Replay, mutated: Replay, rows: Sequence[RecordedRow], attempt: RecordedAttempt
 ) -> MissingTest | None:
-    """The test that passes without the fault and fails with it, with as few rows as possible; None if none does."""
+    """The test that passes without the fault and fails with it, with as few rows as possible; None
+    if none does.
+    """
     for check in attempt.checks:
         outcome = reference.run(rows, attempt, check)
         if outcome in _UNTESTABLE:
             continue
         with_fault = mutated.run(rows, attempt, check)
         if with_fault not in (outcome, INCONCLUSIVE):
-            return _minimized(reference, mutated, MissingTest(tuple(rows), attempt, check, outcome, with_fault))
+            return _minimized(
+                reference, mutated, MissingTest(tuple(rows), attempt, check, outcome, with_fault)
+            )
     return None
 
 
@@ -82,7 +89,9 @@ def _minimized(reference: Replay, mutated: Replay, test: MissingTest) -> Missing
                 found = candidate
     for row in [row for row in found.rows if row.short]:
         shorter = replace(row, sql=row.short)
-        candidate = replace(found, rows=tuple(shorter if kept is row else kept for kept in found.rows))
+        candidate = replace(
+            found, rows=tuple(shorter if kept is row else kept for kept in found.rows)
+        )
         if holds(candidate):
             found = candidate
     return found

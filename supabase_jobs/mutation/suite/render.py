@@ -40,7 +40,9 @@ def pytest_test(test: MissingTest, sentence: str) -> str:
         lines += [f"    rls.owner.execute({_literal(text)})" for text in _requests(row)]
     lines.append(f"    caller = {_caller(test)}")
     if check.target:
-        lines.append(f"    caller.assert_untouched({_literal(check.target)}, by={_literal(check.sql)})")
+        lines.append(
+            f"    caller.assert_untouched({_literal(check.target)}, by={_literal(check.sql)})"
+        )
     elif test.outcome == "rows" and attempt.action == "truncate":
         lines.append(f"    caller.execute({_literal(check.sql)})")
     elif test.outcome in ("hidden", "denied", "violates"):
@@ -78,7 +80,8 @@ def pgtap_test(test: MissingTest, object_: str, sentence: str) -> str:
 def _pgtap_file(object_: str, tests: Sequence[str], old: str = "") -> str:
     """A file with these tests after the old ones.
 
-    A test is undone, and the counters of `finish` with it: the plan shows whether a test is missing.
+    A test is undone, and the counters of `finish` with it: the plan shows whether a test is
+    missing.
     """
     start = f"{_pgtap_heading(object_)}\nbegin;\ncreate extension if not exists pgtap;\nselect plan(0);\n{_END}"
     before, end, after = (old or start).rpartition(_END)
@@ -102,29 +105,41 @@ test_name.__test__ = False  # type: ignore[attr-defined]  # pytest must not coll
 def add_to(folder: Path, mutants: Iterable[SuiteMutant]) -> dict[str, str]:
     """File name → text that adds the tests of mutants to those that a folder has.
 
-    One file for pytest, and one pgTAP file for each table, view or function: a file costs a connection. Nothing is
-    removed: the tests of an earlier run may be the reason that a fault survives no more. Raises ConfigError (2) if
-    another program wrote a file of this name.
+    One file for pytest, and one pgTAP file for each table, view or function: a file costs a
+    connection. Nothing is removed: the tests of an earlier run may be the reason that a fault
+    survives no more. Raises ConfigError (2) if another program wrote a file of this name.
     """
     given = [mutant for mutant in mutants if mutant.tests]
     earlier = earlier_tests(folder)
     old = earlier.pop(PYTEST_FILE, "")
     found = {}
-    if added := _distinct((m.tests["pytest"] for m in given), re.split(r"^(?=def )", old, flags=re.MULTILINE)):
+    if added := _distinct(
+        (m.tests["pytest"] for m in given), re.split(r"^(?=def )", old, flags=re.MULTILINE)
+    ):
         found[PYTEST_FILE] = _pytest_file(old, added)
-    files = {text.partition("\n")[0]: name for name, text in earlier.items() if _PLAN.search(text) and _END in text}
+    files = {
+        text.partition("\n")[0]: name
+        for name, text in earlier.items()
+        if _PLAN.search(text) and _END in text
+    }
     known = list(chain.from_iterable(map(_PGTAP_TESTS.findall, earlier.values())))
     for object_ in dict.fromkeys(m.object for m in given):
-        tests = chain.from_iterable(_PGTAP_TESTS.findall(m.tests["pgtap"]) for m in given if m.object == object_)
+        tests = chain.from_iterable(
+            _PGTAP_TESTS.findall(m.tests["pgtap"]) for m in given if m.object == object_
+        )
         if added := _distinct(tests, known):
             known += added
-            name = files.get(_pgtap_heading(object_)) or _free_name(object_, earlier.keys() | found.keys())
+            name = files.get(_pgtap_heading(object_)) or _free_name(
+                object_, earlier.keys() | found.keys()
+            )
             found[name] = _pgtap_file(object_, added, earlier.get(name, ""))
     return found
 
 
 def earlier_tests(folder: Path) -> dict[str, str]:
-    """File name → text of the tests that earlier runs wrote. Raises ConfigError (2) if one is another file."""
+    """File name → text of the tests that earlier runs wrote. Raises ConfigError (2) if one is
+    another file.
+    """
     paths = [folder / PYTEST_FILE, *sorted(folder.glob(_PGTAP_FILES))]
     texts = {path: path.read_text("utf-8", "replace") for path in paths if path.exists()}
     for path, text in texts.items():
@@ -146,14 +161,20 @@ def _pytest_file(old: str, tests: Iterable[str]) -> str:
     parts = [old or f'{_PYTEST_START}"""\n']
     for text in tests:
         first = text[len("def ") : text.index("(")]
-        name = next(n for n in chain([first], (f"{first}_{number}" for number in count(2))) if n not in names)
+        name = next(
+            n
+            for n in chain([first], (f"{first}_{number}" for number in count(2)))
+            if n not in names
+        )
         names.add(name)
         parts.append(text.replace(f"def {first}(", f"def {name}(", 1))
     return "\n\n".join(parts)
 
 
 def _distinct(tests: Iterable[str], known: Iterable[str]) -> list[str]:
-    """The tests, each once, without the known ones: they may differ in their comment, which names the fault."""
+    """The tests, each once, without the known ones: they may differ in their comment, which names
+    the fault.
+    """
     kept = dict.fromkeys(map(_code, known), "")
     for text in tests:
         kept.setdefault(_code(text), text)
@@ -162,7 +183,11 @@ def _distinct(tests: Iterable[str], known: Iterable[str]) -> list[str]:
 
 def _code(text: str) -> str:
     """A test without its comments and the name of its function."""
-    return "\n".join(line for line in text.splitlines() if line and not line.lstrip().startswith(("#", "--", "def ")))
+    return "\n".join(
+        line
+        for line in text.splitlines()
+        if line and not line.lstrip().startswith(("#", "--", "def "))
+    )
 
 
 def _pgtap_assertion(test: MissingTest) -> str:
@@ -173,7 +198,8 @@ def _pgtap_assertion(test: MissingTest) -> str:
         if test.outcome not in ("hidden", "rows"):
             return _throws(test)
         if test.attempt.action.partition(" ")[0] in ("update", "delete"):
-            text = f"with changed as ({text} returning 1) select 1 from changed"  # noqa: S608  a test's text
+            # a test's text
+            text = f"with changed as ({text} returning 1) select 1 from changed"  # noqa: S608
         return f"{function}({_quoted(text)}"
     if test.outcome == "rows":
         return f"lives_ok({_quoted(text)}"
@@ -183,7 +209,11 @@ def _pgtap_assertion(test: MissingTest) -> str:
 def _throws(test: MissingTest) -> str:
     text = _quoted(test.check.sql)
     if test.outcome in ("denied", "violates") and test.with_fault in ("denied", "violates"):
-        message = "permission denied%" if test.outcome == "denied" else "new row violates row-level security policy%"
+        message = (
+            "permission denied%"
+            if test.outcome == "denied"
+            else "new row violates row-level security policy%"
+        )
         return f"throws_like({text}, {_quoted(message)}"
     code = "42501" if test.outcome in ("denied", "violates") else test.outcome
     return f"throws_ok({text}, {_quoted(code)}, null"
@@ -191,7 +221,10 @@ def _throws(test: MissingTest) -> str:
 
 def _requests(row: RecordedRow) -> list[str]:
     """The insertion, between the settings of a request that a trigger reads."""
-    made = [f"set local {sql.Identifier(name).as_string(None)} to {_quoted(value)}" for name, value in row.settings]
+    made = [
+        f"set local {sql.Identifier(name).as_string(None)} to {_quoted(value)}"
+        for name, value in row.settings
+    ]
     reset = [f"set local {sql.Identifier(name).as_string(None)} to ''" for name, _ in row.settings]
     return [*made, row.sql, *reset]
 
@@ -204,7 +237,9 @@ def _caller(test: MissingTest) -> str:
         return f"rls.as_anon({more})"
     extra = {name: value for name, value in claims.items() if name not in _STANDARD_CLAIMS}
     if "sub" not in claims:
-        extra_text = ", ".join(part for part in (f"claims={extra!r}" if extra else "", more) if part)
+        extra_text = ", ".join(
+            part for part in (f"claims={extra!r}" if extra else "", more) if part
+        )
         return f"rls.as_role({test.attempt.role!r}{', ' if extra_text else ''}{extra_text})"
     parts = [repr(claims["sub"]), f"claims={extra!r}" if extra else "", more]
     return f"rls.as_user({', '.join(part for part in parts if part)})"
@@ -213,9 +248,14 @@ def _caller(test: MissingTest) -> str:
 def _stable(test: MissingTest) -> MissingTest:
     """The test with ids and tokens that are the same in every run; their order remains."""
     texts = [test.check.sql, test.check.target, test.attempt.claims, test.attempt.headers]
-    texts += [row.sql for row in test.rows] + [value for row in test.rows for _, value in row.settings]
+    texts += [row.sql for row in test.rows] + [
+        value for row in test.rows for _, value in row.settings
+    ]
     whole = "\n".join(texts)
-    names = {u: f"00000000-0000-4000-8000-{i:012d}" for i, u in enumerate(sorted(set(_UUID.findall(whole))), 1)}
+    names = {
+        u: f"00000000-0000-4000-8000-{i:012d}"
+        for i, u in enumerate(sorted(set(_UUID.findall(whole))), 1)
+    }
     names |= {t: f"{t[:3]}{i:06d}" for i, t in enumerate(sorted(set(_TOKEN.findall(whole))), 1)}
     if not names:
         return test
@@ -224,8 +264,13 @@ def _stable(test: MissingTest) -> MissingTest:
     def stable(text: str) -> str:
         return pattern.sub(lambda found: names[found[0]], text)
 
-    rows = (RecordedRow(stable(r.sql), tuple((name, stable(v)) for name, v in r.settings)) for r in test.rows)
-    attempt = replace(test.attempt, claims=stable(test.attempt.claims), headers=stable(test.attempt.headers))
+    rows = (
+        RecordedRow(stable(r.sql), tuple((name, stable(v)) for name, v in r.settings))
+        for r in test.rows
+    )
+    attempt = replace(
+        test.attempt, claims=stable(test.attempt.claims), headers=stable(test.attempt.headers)
+    )
     check = Check(stable(test.check.sql), stable(test.check.target))
     return replace(test, rows=tuple(rows), attempt=attempt, check=check)
 

@@ -1,4 +1,6 @@
-"""Run a project's suite once for each fault, each time on a copy of the database, several at a time."""
+"""Run a project's suite once for each fault, each time on a copy of the database, several at a
+time.
+"""
 
 import threading
 import time
@@ -19,7 +21,13 @@ from supabase_jobs.mutation.suite import render
 from supabase_jobs.mutation.suite.command import Suite, SuiteOutcome
 from supabase_jobs.mutation.suite.copies import Copies, Copy
 from supabase_jobs.mutation.suite.effects import Effect, Effects
-from supabase_jobs.mutation.suite.faults import KINDS, SuiteFault, derive_suite_faults, project_objects, sample
+from supabase_jobs.mutation.suite.faults import (
+    KINDS,
+    SuiteFault,
+    derive_suite_faults,
+    project_objects,
+    sample,
+)
 
 _LEAST_TIMEOUT, _TIMEOUT_FACTOR = 10.0, 4.0
 _SHOWN_LINES = 20
@@ -31,9 +39,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SuiteOptions:
-    """How to run the suite. `tables` narrow the objects; `excluded` are objects of ours, which `verify` covers.
+    """How to run the suite. `tables` narrow the objects; `excluded` are objects of ours, which
+    `verify` covers.
 
-    `timeout` in seconds replaces the one that follows from the run without a fault, and limits this run too.
+    `timeout` in seconds replaces the one that follows from the run without a fault, and limits this
+    run too.
     """
 
     command: str
@@ -49,7 +59,9 @@ class SuiteOptions:
 
 @dataclass(frozen=True)
 class Plan:
-    """What runs: the chosen faults, the number of all of them, and the times of the suite without a fault."""
+    """What runs: the chosen faults, the number of all of them, and the times of the suite without a
+    fault.
+    """
 
     faults: Sequence[SuiteFault]
     derived: int
@@ -83,8 +95,9 @@ class SuiteRun:
         """Check the suite, and run it with every fault.
 
         `checking` is called with the number of the check that starts, and that of all checks.
-        `begin` is called when the suite has passed without a fault; what it returns is called after each mutant.
-        Raises ConfigError if the suite fails or does not use the database, and what `Copies.start` raises.
+        `begin` is called when the suite has passed without a fault; what it returns is called after
+        each mutant. Raises ConfigError if the suite fails or does not use the database, and what
+        `Copies.start` raises.
         """
         options = self._options
         copies = Copies(self._connection)
@@ -101,7 +114,9 @@ class SuiteRun:
             timeout = options.timeout or max(_LEAST_TIMEOUT, _TIMEOUT_FACTOR * slowest)
             self._plan = Plan(faults, len(derived), slowest, timeout)
             for statement in sorted(copies.missing_settings):
-                self.notes.append(f"the copies lack a setting, which only a superuser can make: {statement}")
+                self.notes.append(
+                    f"the copies lack a setting, which only a superuser can make: {statement}"
+                )
             advance = begin(self._plan)
             effects = Effects(stack.enter_context(copies.copy()), options.audit)
             self._run_all(suite, copies, effects, timeout, advance)
@@ -131,17 +146,24 @@ class SuiteRun:
             labels = {name: name.partition("(")[0].replace('"', "") for name in names}
             wanted = {table if "." in table else f"public.{table}" for table in options.tables}
             if unknown := wanted - set(labels.values()):
-                raise ConfigError(f"--table: no object {min(unknown)!r} in the database", hint="Write schema.table.")
+                raise ConfigError(
+                    f"--table: no object {min(unknown)!r} in the database",
+                    hint="Write schema.table.",
+                )
             names = [name for name, label in labels.items() if label in wanted]
         faults = derive_suite_faults(self._connection, names, options.kinds)
         if not faults:
             raise ConfigError(
-                "there is no fault to plant: the database has no policies, privileges or functions of the project",
-                hint="Apply the project's migrations first. --table names objects that other options leave out.",
+                "there is no fault to plant: the database has no policies, privileges or functions"
+                " of the project",
+                hint="Apply the project's migrations first. --table names objects that other"
+                " options leave out.",
             )
         return faults
 
-    def _check_suite(self, suite: Suite, copies: Copies, checking: Callable[[int, int], None]) -> float:
+    def _check_suite(
+        self, suite: Suite, copies: Copies, checking: Callable[[int, int], None]
+    ) -> float:
         """The seconds of the slowest run without a fault. Raises ConfigError if one fails."""
         checking(1, 2)
         with copies.copy() as copy:
@@ -150,15 +172,19 @@ class SuiteRun:
                 raise _failed(suite.command, first, "fails without a fault")
             if not copies.sessions([copy]):
                 raise ConfigError(
-                    f"the suite passes without a connection to the copy of the database: {suite.command}",
-                    hint="It must connect to the URL in SUPABASE_DB_URL or DATABASE_URL, or by the PG… variables.",
+                    "the suite passes without a connection to the copy of the database:"
+                    f" {suite.command}",
+                    hint="It must connect to the URL in SUPABASE_DB_URL or DATABASE_URL, or by the"
+                    " PG… variables.",
                 )
         checking(2, 2)
         jobs = self._options.jobs
         outcomes = _parallel(suite, jobs, self._run_unmodified, [(suite, copies)] * jobs)
         for outcome in outcomes:
             if not outcome.passed:
-                what = "passes once, and fails when it runs again" + (f", {jobs} at a time" if jobs > 1 else "")
+                what = "passes once, and fails when it runs again" + (
+                    f", {jobs} at a time" if jobs > 1 else ""
+                )
                 raise _failed(suite.command, outcome, what)
         return max(outcome.seconds for outcome in [first, *outcomes])
 
@@ -167,7 +193,12 @@ class SuiteRun:
             return suite.run(copy, "", self._options.timeout)
 
     def _run_all(
-        self, suite: Suite, copies: Copies, effects: Effects, timeout: float, advance: Callable[[SuiteMutant], None]
+        self,
+        suite: Suite,
+        copies: Copies,
+        effects: Effects,
+        timeout: float,
+        advance: Callable[[SuiteMutant], None],
     ) -> None:
         assert self._plan is not None  # noqa: S101  set by run
 
@@ -180,7 +211,9 @@ class SuiteRun:
 
         _parallel(suite, self._options.jobs + 1, run, [(fault,) for fault in self._plan.faults])
 
-    def _mutant(self, fault: SuiteFault, suite: Suite, copies: Copies, effects: Effects, timeout: float) -> SuiteMutant:
+    def _mutant(
+        self, fault: SuiteFault, suite: Suite, copies: Copies, effects: Effects, timeout: float
+    ) -> SuiteMutant:
         started = time.monotonic()
         with copies.copy() as copy:
             error = _plant(copy, fault)
@@ -196,8 +229,12 @@ class SuiteRun:
         return _survivor(fault, effect, started)
 
 
-def _parallel(suite: Suite, jobs: int, function: Callable[..., T], arguments: Sequence[tuple[object, ...]]) -> list[T]:
-    """Call a function in several threads. At the first error, and on a signal, the suite is stopped everywhere."""
+def _parallel(
+    suite: Suite, jobs: int, function: Callable[..., T], arguments: Sequence[tuple[object, ...]]
+) -> list[T]:
+    """Call a function in several threads. At the first error, and on a signal, the suite is stopped
+    everywhere.
+    """
     with ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(function, *each) for each in arguments]
         try:
@@ -230,7 +267,9 @@ def _plant(copy: Copy, fault: SuiteFault) -> str | None:
 def _describe(fault: SuiteFault, state: str, by: tuple[str, ...], started: float) -> SuiteMutant:
     planted = fault.fault
     seconds = time.monotonic() - started
-    return SuiteMutant(planted.id, planted.object, fault.kind, fault.sentence, planted.sql, state, by, seconds)
+    return SuiteMutant(
+        planted.id, planted.object, fault.kind, fault.sentence, planted.sql, state, by, seconds
+    )
 
 
 def _survivor(fault: SuiteFault, effect: Effect, started: float) -> SuiteMutant:
@@ -259,8 +298,13 @@ def _survivor(fault: SuiteFault, effect: Effect, started: float) -> SuiteMutant:
 def _failed(command: str, outcome: SuiteOutcome, what: str) -> ConfigError:
     lines = outcome.output.rstrip().splitlines()[-_SHOWN_LINES:]
     shown = "\n".join(f"  {line}" for line in lines) or "  (no output)"
-    ended = f"exit code {outcome.code}" if outcome.code is not None else f"stopped after {outcome.seconds:.1f} s"
+    ended = (
+        f"exit code {outcome.code}"
+        if outcome.code is not None
+        else f"stopped after {outcome.seconds:.1f} s"
+    )
     return ConfigError(
         f"the suite {what} ({ended}): {command}\n{shown}",
-        hint="The suite must pass on an unmodified copy of the database, twice and several at a time (--jobs 1: one).",
+        hint="The suite must pass on an unmodified copy of the database, twice and several at a"
+        " time (--jobs 1: one).",
     )

@@ -1,4 +1,6 @@
-"""What migrations change in the access, in a report format. Pure functions: values in, one string out."""
+"""What migrations change in the access, in a report format. Pure functions: values in, one string
+out.
+"""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module

@@ -7,7 +7,9 @@ from supabase_jobs.findings import AccessDiff, Audit, AuditFinding, NotTested
 
 def converted(result: AccessDiff) -> Audit:
     """The audit of the state after, with the changes as its findings."""
-    findings = [AuditFinding(c.id, c.severity, c.object, c.message, c.fix, c.cause) for c in result.changes]
+    findings = [
+        AuditFinding(c.id, c.severity, c.object, c.message, c.fix, c.cause) for c in result.changes
+    ]
     changed = {c.object for c in result.changes}
     help_ = "Fix what prevents the test, then compare again."
     missing = [
@@ -16,6 +18,9 @@ def converted(result: AccessDiff) -> Audit:
     ]
     unchanged = tuple(s for s in result.audit.summaries if s.object not in changed)
     return replace(
-        result.audit, findings=tuple(findings), summaries=unchanged, not_tested=tuple(missing),
+        result.audit,
+        findings=tuple(findings),
+        summaries=unchanged,
+        not_tested=tuple(missing),
         milliseconds=result.milliseconds,
-    )  # fmt: skip
+    )

@@ -1,4 +1,6 @@
-"""What migrations change in the access as one self-contained HTML page: no script, no font, no image, no network."""
+"""What migrations change in the access as one self-contained HTML page: no script, no font, no
+image, no network.
+"""
 
 from markupsafe import escape
 
@@ -13,12 +15,17 @@ _ROWS = 500
 
 
 def diff(result: AccessDiff) -> str:
-    """The page: verdict, changes with causes and fixes, what was not compared, and who can do what after them."""
+    """The page: verdict, changes with causes and fixes, what was not compared, and who can do what
+    after them.
+    """
     room, parts = _CHANGES_BYTES, []
     for heading, found in sentences.parts(result):
         shown = []
         for sentence in found:
-            room -= len(escape(f"{sentence.text}{sentence.fix}{sentence.where}").encode()) + _ARTICLE_BYTES
+            room -= (
+                len(escape(f"{sentence.text}{sentence.fix}{sentence.where}").encode())
+                + _ARTICLE_BYTES
+            )
             shown += [sentence] if room >= 0 else []
         parts.append((heading, shown, len(found) - len(shown)))
     rows = list(matrix.rows(result.audit))

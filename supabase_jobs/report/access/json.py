@@ -7,7 +7,18 @@ from typing import Any
 from supabase_jobs.findings import AccessChange, AccessDiff
 from supabase_jobs.report.audit.converted import policy_location
 
-_CHANGE = ("id", "severity", "change", "object", "caller", "action", "message", "cause", "fix", "access")
+_CHANGE = (
+    "id",
+    "severity",
+    "change",
+    "object",
+    "caller",
+    "action",
+    "message",
+    "cause",
+    "fix",
+    "access",
+)
 
 
 def diff(result: AccessDiff) -> str:
@@ -24,7 +35,10 @@ def as_dict(result: AccessDiff) -> dict[str, object]:
         "after": result.after,
         "baseline": result.baseline or None,
         "changes": [
-            {**{key: getattr(change, key) for key in _CHANGE}, "location": _location(result, change)}
+            {
+                **{key: getattr(change, key) for key in _CHANGE},
+                "location": _location(result, change),
+            }
             for change in result.changes
         ],
         "not_compared": [asdict(item) for item in result.not_compared],

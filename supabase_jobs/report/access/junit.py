@@ -1,4 +1,6 @@
-"""What migrations change in the access as JUnit XML: wider access fails, and unchanged objects have passed cases."""
+"""What migrations change in the access as JUnit XML: wider access fails, and unchanged objects have
+passed cases.
+"""
 
 from supabase_jobs.findings import AccessDiff
 from supabase_jobs.report.access.converted import converted

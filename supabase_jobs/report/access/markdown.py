@@ -5,7 +5,13 @@ from supabase_jobs.report import markup
 from supabase_jobs.report.access import sentences
 from supabase_jobs.report.access.sentences import Sentence
 from supabase_jobs.report.audit import matrix
-from supabase_jobs.report.audit.markdown import LIMIT_CHARACTERS, MARKER, Parts, access_table, escaped
+from supabase_jobs.report.audit.markdown import (
+    LIMIT_CHARACTERS,
+    MARKER,
+    Parts,
+    access_table,
+    escaped,
+)
 from supabase_jobs.report.wording import counted
 
 
@@ -16,11 +22,16 @@ def diff(result: AccessDiff) -> str:
     names = f"{markup.code(result.before)} → {markup.code(result.after)}"
     accepted = f"; {markup.code(result.baseline)} accepts changes" if result.baseline else ""
     counts = escaped(sentences.counts(result))
-    report.add(f"{MARKER}\n## supabase-jobs access changes: {verdict}\n\n{names}: {counts}{accepted}.\n")
+    report.add(
+        f"{MARKER}\n## supabase-jobs access changes: {verdict}\n\n{names}: {counts}{accepted}.\n"
+    )
     for heading, found in sentences.parts(result):
         report.add_all(f"### {heading}\n", [_sentence(sentence) for sentence in found])
     missing = sentences.not_compared(result)
-    report.add_folded(f"Not compared: {len(missing)}", [f"- {markup.code(n)}: {escaped(why)}\n" for n, why in missing])
+    report.add_folded(
+        f"Not compared: {len(missing)}",
+        [f"- {markup.code(n)}: {escaped(why)}\n" for n, why in missing],
+    )
     tables = counted(len(list(matrix.rows(result.audit))), "table")
     report.add_folded(f"Who can do what: {tables}", access_table(result.audit))
     return report.text()
@@ -30,7 +41,11 @@ def _sentence(sentence: Sentence) -> str:
     severity = "" if sentence.change in ("removed", "closed") else f"**{sentence.severity}** "
     name = f"{markup.code(sentence.object)}: " if sentence.change in ("leak", "closed") else ""
     cause = f"\n<br>cause: {escaped(sentence.where)}" if sentence.where else ""
-    fix = f"\n{markup.block(sentence.fix)}" if sentence.fix and sentence.change in ("wider", "new", "leak") else ""
+    fix = (
+        f"\n{markup.block(sentence.fix)}"
+        if sentence.fix and sentence.change in ("wider", "new", "leak")
+        else ""
+    )
     return f"- {severity}{name}{escaped(sentence.text)}{cause}\n{_indented(fix)}"
 
 

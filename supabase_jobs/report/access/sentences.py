@@ -1,4 +1,6 @@
-"""What the reports share: the parts of a difference, and one sentence for the cells that change alike."""
+"""What the reports share: the parts of a difference, and one sentence for the cells that change
+alike.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +23,8 @@ _CELLS = ("wider", "narrower")
 
 @dataclass(frozen=True)
 class Sentence:
-    """Changes of one object with one cause, in one sentence. `location` is the line of the policy or the object.
+    """Changes of one object with one cause, in one sentence. `location` is the line of the policy
+    or the object.
 
     `fix` is that of the most general caller.
     """
@@ -59,15 +62,23 @@ def sentences(diff: AccessDiff, changes: Iterable[AccessChange]) -> Iterator[Sen
     by_actions: dict[tuple[object, ...], list[list[AccessChange]]] = {}
     for (kind, severity, name, _caller, cause, alone), group in by_caller.items():
         actions = tuple(change.action for change in group)
-        by_actions.setdefault((kind, severity, name, cause, alone, actions, group[0].rows), []).append(group)
+        by_actions.setdefault(
+            (kind, severity, name, cause, alone, actions, group[0].rows), []
+        ).append(group)
     for groups in by_actions.values():
         first = groups[0][0]
         text = first.message
         if first.change in _CELLS:
             can = "can now" if first.change == "wider" else "can no longer"
             text = f"{joined(g[0].who for g in groups)} {can} {joined(c.verb for c in groups[0])} {first.target}"
-        line = None if first.change in ("removed", "closed") else policy_location(diff.audit, first.object, first.cause)
-        yield Sentence(first.change, first.severity, first.object, text, first.cause, first.fix, line)
+        line = (
+            None
+            if first.change in ("removed", "closed")
+            else policy_location(diff.audit, first.object, first.cause)
+        )
+        yield Sentence(
+            first.change, first.severity, first.object, text, first.cause, first.fix, line
+        )
 
 
 def not_compared(diff: AccessDiff) -> list[tuple[str, str]]:
@@ -78,7 +89,11 @@ def not_compared(diff: AccessDiff) -> list[tuple[str, str]]:
     shown = []
     for (untested, why), items in found.items():
         names = dict.fromkeys(_cell(item) for item in items)
-        side = "on either side" if untested == "both" else f"for {diff.before if untested == 'before' else diff.after}"
+        side = (
+            "on either side"
+            if untested == "both"
+            else f"for {diff.before if untested == 'before' else diff.after}"
+        )
         shown.append((", ".join(names), f"not tested {side}: {why}"))
     return shown
 

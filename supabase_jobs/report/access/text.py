@@ -1,4 +1,6 @@
-"""What migrations change in the access as text: wider access first, then the rest, and what was not compared."""
+"""What migrations change in the access as text: wider access first, then the rest, and what was not
+compared.
+"""
 
 from collections.abc import Iterator
 from textwrap import wrap
@@ -23,7 +25,9 @@ def diff(result: AccessDiff) -> str:
 
 
 def short(result: AccessDiff, *, fixes: set[str] | None = None) -> Iterator[str]:
-    """The lines of the changes, and of what was not compared; with a set, the fixes that it lacks, too."""
+    """The lines of the changes, and of what was not compared; with a set, the fixes that it lacks,
+    too.
+    """
     for number, (heading, found) in enumerate(sentences.parts(result)):
         if number:
             yield ""
@@ -40,7 +44,9 @@ def short(result: AccessDiff, *, fixes: set[str] | None = None) -> Iterator[str]
 def _sentence(sentence: Sentence, *, fixes: set[str] | None) -> Iterator[str]:
     severity = f"{sentence.severity}: " if sentence.change == "leak" else ""
     name = f"{sentence.object}: " if sentence.change in ("leak", "closed") else ""
-    yield from _wrapped(f"{_SIGNS[sentence.change]} {severity}{summary.line(f'{name}{sentence.text}')}")
+    yield from _wrapped(
+        f"{_SIGNS[sentence.change]} {severity}{summary.line(f'{name}{sentence.text}')}"
+    )
     if sentence.where:
         yield from _wrapped(f"  cause: {summary.line(sentence.where)}")
     if fixes is not None and sentence.fix and sentence.fix not in fixes:
@@ -53,6 +59,10 @@ def _wrapped(line: str) -> list[str]:
     """A line in at most 100 columns."""
     indent = 4 if line.startswith(" ") else 2
     return wrap(
-        line.strip(), _WIDTH, initial_indent=" " * indent, subsequent_indent="      ",
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+        line.strip(),
+        _WIDTH,
+        initial_indent=" " * indent,
+        subsequent_indent="      ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,8 +1,18 @@
-"""An audit as a verification, for the formats that list findings at lines: JUnit, SARIF, Code Quality, annotations."""
+"""An audit as a verification, for the formats that list findings at lines: JUnit, SARIF, Code
+Quality, annotations.
+"""
 
 import re
 
-from supabase_jobs.findings import Audit, AuditFinding, Case, Finding, Location, Severity, Verification
+from supabase_jobs.findings import (
+    Audit,
+    AuditFinding,
+    Case,
+    Finding,
+    Location,
+    Severity,
+    Verification,
+)
 from supabase_jobs.report.audit.matrix import WORDS
 
 AREA = "audit"
@@ -13,11 +23,15 @@ def converted(result: Audit) -> Verification:
     """The findings, what was not tested, and a case for each action on an object without a finding."""
     not_tested = [
         Finding(
-            f"not-tested:{i.object}", AREA, Severity.WARNING if i.fails else Severity.INFO, i.object,
-            f"not tested: {i.why}", i.help,
+            f"not-tested:{i.object}",
+            AREA,
+            Severity.WARNING if i.fails else Severity.INFO,
+            i.object,
+            f"not tested: {i.why}",
+            i.help,
         )
         for i in result.not_tested
-    ]  # fmt: skip
+    ]
     cases = [
         Case(f"access:{item.object}:{action}", AREA, item.object, f"{WORDS[action]}: {who}")
         for item in result.summaries
@@ -30,9 +44,12 @@ def converted(result: Audit) -> Verification:
             # the part of the object that `Verification.location` reads from the id
             locations[f"{finding.object}:{finding.id.partition(':')[2]}"] = line
     return Verification(
-        (*map(_finding, result.findings), *not_tested), tuple(cases), result.milliseconds, locations=locations,
+        (*map(_finding, result.findings), *not_tested),
+        tuple(cases),
+        result.milliseconds,
+        locations=locations,
         database=result.database,
-    )  # fmt: skip
+    )
 
 
 def _finding(finding: AuditFinding) -> Finding:
@@ -48,6 +65,8 @@ def location(result: Audit, finding: AuditFinding) -> Location | None:
 def policy_location(result: Audit, name: str, cause: str) -> Location | None:
     """The line that creates the policy that a cause names, or else the object of this name."""
     named = _POLICY.match(cause)
-    label = name.partition("(")[0].rstrip()  # without the state of the rows, or the arguments of a function
+    label = name.partition("(")[
+        0
+    ].rstrip()  # without the state of the rows, or the arguments of a function
     policy = result.locations.get(f"{label}:{named[1]}") if named else None
     return policy or result.locations.get(label)

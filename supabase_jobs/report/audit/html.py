@@ -18,7 +18,12 @@ from supabase_jobs.report.html import LIMIT_BYTES, environment
 _FINDINGS_BYTES = 120_000
 # what a button has more than a cell without a dialog
 _BUTTON_BYTES = 60
-_WHOSE = {"own": "own rows", "group": "rows of the group", "other": "another's rows", "none": "rows without an owner"}
+_WHOSE = {
+    "own": "own rows",
+    "group": "rows of the group",
+    "other": "another's rows",
+    "none": "rows without an owner",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,9 @@ class _Group:
 
 @dataclass
 class _Cell:
-    """Who may do something with an object. `details` is the dialog of the cell, '' if the page has no room for it."""
+    """Who may do something with an object. `details` is the dialog of the cell, '' if the page has
+    no room for it.
+    """
 
     title: str
     who: str
@@ -82,7 +89,9 @@ class _Row:
 
 
 def audit(result: Audit) -> str:
-    """The page: verdict, leaks, changes, filters, the matrix with the SQL and the request of each cell, callers."""
+    """The page: verdict, leaks, changes, filters, the matrix with the SQL and the request of each
+    cell, callers.
+    """
     templates = environment()
     rows, functions = list(_rows(result)), list(_functions(result))
     cells = [cell for row in (*rows, *functions) for cell in row.cells if cell is not None]
@@ -93,7 +102,10 @@ def audit(result: Audit) -> str:
         coverage=matrix.coverage(result),
         parts=parts,
         omitted=omitted,
-        counts=[(severity, sum(f.severity is severity for f in result.findings)) for severity in Severity],
+        counts=[
+            (severity, sum(f.severity is severity for f in result.findings))
+            for severity in Severity
+        ],
         words=matrix.WORDS,
         meanings=matrix.MEANINGS,
         rows=rows,
@@ -147,7 +159,15 @@ def _rows(result: Audit) -> Iterator[_Row]:
                 cells.append(None)
                 continue
             groups = tuple(_groups(by_action.get((row.object, action), ())))
-            cells.append(_Cell(f"{row.object}: {word}", who, action in row.leaks, f"cell-{next(numbers)}", groups))
+            cells.append(
+                _Cell(
+                    f"{row.object}: {word}",
+                    who,
+                    action in row.leaks,
+                    f"cell-{next(numbers)}",
+                    groups,
+                )
+            )
         yield _Row(row.object, tuple(cells))
 
 
@@ -161,7 +181,9 @@ def _functions(result: Audit) -> Iterator[_Row]:
     for number, (name, roles) in enumerate(sorted(result.functions.items()), 1):
         who = "all" if "anon" in roles.split() else "users" if roles != "none" else "none"
         groups = tuple(_groups(calls[name]))
-        yield _Row(name, (_Cell(f"{name}: call", who, name in leaks, f"function-{number}", groups),))
+        yield _Row(
+            name, (_Cell(f"{name}: call", who, name in leaks, f"function-{number}", groups),)
+        )
 
 
 def _by_action(cells: Iterable[AuditCell]) -> Mapping[tuple[str, str], list[AuditCell]]:

@@ -16,13 +16,16 @@ def audit(result: Audit) -> str:
 def as_dict(result: Audit) -> dict[str, object]:
     """`{"ok", "findings", "matrix", "coverage", "summary"}`, the contract of the CLI."""
     counts = {
-        severity: sum(f.severity == severity for f in result.findings) for severity in ("error", "warning", "info")
+        severity: sum(f.severity == severity for f in result.findings)
+        for severity in ("error", "warning", "info")
     }
     return {
         "ok": result.ok,
         "findings": [asdict(finding) for finding in result.findings],
         "matrix": [{key: getattr(cell, key) for key in _CELL} for cell in result.cells],
-        "access": [{"object": s.object, **s.access, "leaks": sorted(s.leaks)} for s in result.summaries],
+        "access": [
+            {"object": s.object, **s.access, "leaks": sorted(s.leaks)} for s in result.summaries
+        ],
         "coverage": {
             "tables": result.tables,
             "planted": result.planted,

@@ -1,4 +1,6 @@
-"""An audit as Markdown, for a comment on a pull request: leaks, changes, and the rest in collapsible parts."""
+"""An audit as Markdown, for a comment on a pull request: leaks, changes, and the rest in
+collapsible parts.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,7 +17,9 @@ _LEGEND = " · ".join(f"{word}: {meaning}" for word, meaning in matrix.MEANINGS.
 
 
 def audit(result: Audit) -> str:
-    """The verdict, the leaks, what differs from the baseline, and collapsed the notes and the matrix."""
+    """The verdict, the leaks, what differs from the baseline, and collapsed the notes and the
+    matrix.
+    """
     leaks, deviations, notes = matrix.leaks(result), matrix.deviations(result), matrix.notes(result)
     counts = [counted(len(leaks), "leak")]
     if result.baseline:
@@ -23,13 +27,17 @@ def audit(result: Audit) -> str:
     report = Parts(LIMIT_CHARACTERS)
     verdict = "passed" if result.ok else "**failed**"
     report.add(
-        f"{MARKER}\n## supabase-jobs audit: {verdict}\n\n{escaped(', '.join(counts))}; {matrix.coverage(result)}.\n"
+        f"{MARKER}\n## supabase-jobs audit: {verdict}\n\n{escaped(', '.join(counts))};"
+        f" {matrix.coverage(result)}.\n"
     )
     report.add_all("### Leaks\n", _findings(leaks))
     report.add_all("### Changes\n", _findings(deviations))
-    report.add_folded(f"Who can do what: {counted(len(result.summaries), 'table')}", access_table(result))
+    report.add_folded(
+        f"Who can do what: {counted(len(result.summaries), 'table')}", access_table(result)
+    )
     not_tested = [
-        f"- {markup.code(i.object)}: {escaped(i.why.rstrip('.'))}. {escaped(i.help)}\n" for i in result.not_tested
+        f"- {markup.code(i.object)}: {escaped(i.why.rstrip('.'))}. {escaped(i.help)}\n"
+        for i in result.not_tested
     ]
     report.add_folded(f"Not tested: {counted(len(not_tested), 'object')}", not_tested)
     report.add_folded(counted(len(notes), "note"), _findings(notes))
@@ -74,7 +82,8 @@ class Parts:
         """The report; it says how many parts did not fit."""
         if self._omitted:
             self._parts.append(
-                f"{self._omitted} more {'part does' if self._omitted == 1 else 'parts do'} not fit into a comment;"
+                f"{self._omitted} more {'part does' if self._omitted == 1 else 'parts do'} not fit"
+                " into a comment;"
                 " --format html has all of them.\n"
             )
         return "\n".join(self._parts)
@@ -93,7 +102,10 @@ def _group(group: Sequence[AuditFinding]) -> str:
 
 def access_table(result: Audit) -> list[str]:
     """The matrix and its legend; [] if there are no tables."""
-    rows = [(markup.code(row.object), *(_cell(row, action) for action in matrix.WORDS)) for row in matrix.rows(result)]
+    rows = [
+        (markup.code(row.object), *(_cell(row, action) for action in matrix.WORDS))
+        for row in matrix.rows(result)
+    ]
     return [markup.table(("table", *matrix.WORDS.values()), rows), f"{_LEGEND}\n"] if rows else []
 
 

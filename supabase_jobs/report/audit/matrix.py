@@ -1,4 +1,6 @@
-"""What the reports of an audit share: the words of the matrix, its rows, and the parts of the findings."""
+"""What the reports of an audit share: the words of the matrix, its rows, and the parts of the
+findings.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ _OUTSIDERS = (("anon", "all"), ("newcomer", "users"), ("stranger", "users"))
 
 @dataclass(frozen=True)
 class Row:
-    """An object, and who may do what with it: action → one of `MEANINGS`. `leaks` are actions with a finding."""
+    """An object, and who may do what with it: action → one of `MEANINGS`. `leaks` are actions with
+    a finding.
+    """
 
     object: str
     access: Mapping[str, str]
@@ -29,7 +33,9 @@ class Row:
 
 
 def rows(result: Audit) -> Iterator[Row]:
-    """The tables, with the states of rows in which the access differs; then views and topics of Realtime."""
+    """The tables, with the states of rows in which the access differs; then views and topics of
+    Realtime.
+    """
     known = {item.object: item for item in result.summaries}
     for item in result.summaries:
         table = known.get(item.object.partition(" (")[0], item)
@@ -38,8 +44,14 @@ def rows(result: Audit) -> Iterator[Row]:
     tried = {(cell.object, cell.action.partition(" ")[0]) for cell in result.cells}
     for name, callers in sorted(result.access.items()):
         if name not in known:
-            access = {action: _widest(callers, word) for action, word in WORDS.items() if (name, action) in tried}
-            leaks = {f.id.rpartition(":")[2] for f in result.findings if f.object == name and _counts(f)}
+            access = {
+                action: _widest(callers, word)
+                for action, word in WORDS.items()
+                if (name, action) in tried
+            }
+            leaks = {
+                f.id.rpartition(":")[2] for f in result.findings if f.object == name and _counts(f)
+            }
             yield Row(name, access, frozenset(leaks & access.keys()))
 
 
@@ -76,7 +88,11 @@ def coverage(result: Audit) -> str:
     """How much was tested, in one phrase."""
     tables, cells = counted(result.tables, "table"), counted(len(result.cells), "cell")
     shown = f"rows for {result.planted} of {tables}, {cells}"
-    return shown if result.api_cells is None else f"{shown}, {counted(result.api_cells, 'request')} to the API"
+    return (
+        shown
+        if result.api_cells is None
+        else f"{shown}, {counted(result.api_cells, 'request')} to the API"
+    )
 
 
 def _counts(finding: AuditFinding) -> bool:

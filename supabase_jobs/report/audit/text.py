@@ -16,7 +16,8 @@ from supabase_jobs.report.wording import counted
 WIDTH = 100
 LEGEND = " · ".join([*(f"{word}: {meaning}" for word, meaning in MEANINGS.items()), "!: a leak"])
 _ACCEPT = (
-    "An object that was not tested makes the audit fail. Follow the help above, or accept it with a reason under"
+    "An object that was not tested makes the audit fail. Follow the help above, or accept it with"
+    " a reason under"
     " [excluded] in supabase/audit.toml."
 )
 _COLOURS = {"none": "dim", "own": "green", "group": "cyan", "users": "yellow", "all": "magenta"}
@@ -44,7 +45,9 @@ def audit(result: Audit, *, colour: bool = False) -> str:
 def _printed(colour: bool, *texts: RenderableType) -> str:
     """Texts in at most WIDTH columns, without spaces at the ends of lines."""
     file = io.StringIO()
-    console = Console(file=file, width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False)
+    console = Console(
+        file=file, width=WIDTH, force_terminal=colour, no_color=not colour, highlight=False
+    )
     for text in texts:
         console.print(text)
     return "".join(line.rstrip() + "\n" for line in file.getvalue().splitlines())
@@ -62,7 +65,9 @@ def _matrix(result: Audit) -> Table:
 
 
 def _cell(access: str, leak: bool) -> Text:
-    return Text(f"{access} !" if leak else access, style="bold red" if leak else _COLOURS.get(access, ""))
+    return Text(
+        f"{access} !" if leak else access, style="bold red" if leak else _COLOURS.get(access, "")
+    )
 
 
 def _findings(group: Sequence[AuditFinding]) -> Text:
@@ -86,7 +91,9 @@ def _not_tested(item: NotTested) -> Text:
 def _verdict(result: Audit) -> Text:
     errors = sum(f.severity is Severity.ERROR for f in result.findings)
     verdict = "ok" if result.ok else "FAILED"
-    untested = f", {counted(len(set(result.unchecked)), 'object')} not tested" if result.unchecked else ""
+    untested = (
+        f", {counted(len(set(result.unchecked)), 'object')} not tested" if result.unchecked else ""
+    )
     return Text(
         f"{verdict}: {counted(errors, 'error')},"
         f" {counted(len(result.findings) - errors, 'other finding')}{untested}; {coverage(result)},"

@@ -1,4 +1,6 @@
-"""The result of `mutate --run` as one self-contained HTML page: no script, no font, no image, no network."""
+"""The result of `mutate --run` as one self-contained HTML page: no script, no font, no image, no
+network.
+"""
 
 from supabase_jobs.findings import SuiteMutation
 from supabase_jobs.report.html import environment
@@ -14,6 +16,9 @@ def mutation(result: SuiteMutation) -> str:
             result=result,
             total=scores.total(result),
             counts=scores.counts(result),
-            tables=[("Table, view or function", scores.by_object(result)), ("Kind of fault", scores.by_kind(result))],
+            tables=[
+                ("Table, view or function", scores.by_object(result)),
+                ("Kind of fault", scores.by_kind(result)),
+            ],
         )
     )

@@ -13,14 +13,18 @@ def mutation(result: SuiteMutation) -> str:
 
 
 def as_dict(result: SuiteMutation) -> dict[str, object]:
-    """`{"mutants": [{"id", "killed", "by"}], "killed", "total"}` and more; `mutants` are those that count."""
+    """`{"mutants": [{"id", "killed", "by"}], "killed", "total"}` and more; `mutants` are those that
+    count.
+    """
     return {
         "mutants": [_mutant(m) for m in result.scored],
         "killed": len(result.of("killed")),
         "total": len(result.scored),
         "equivalent": [_mutant(m) for m in result.of("equivalent")],
         "untested": [_mutant(m) for m in result.of("untested")],
-        "not_injected": [{"id": m.id, "error": "; ".join(m.by), "sql": m.sql} for m in result.of("rejected")],
+        "not_injected": [
+            {"id": m.id, "error": "; ".join(m.by), "sql": m.sql} for m in result.of("rejected")
+        ],
         "scores": {
             "objects": [asdict(score) for score in scores.by_object(result)],
             "kinds": [asdict(score) for score in scores.by_kind(result)],

@@ -1,4 +1,6 @@
-"""The result of `mutate --run` as JUnit XML: a test case for each mutant that counts; a survivor is a failure."""
+"""The result of `mutate --run` as JUnit XML: a test case for each mutant that counts; a survivor is
+a failure.
+"""
 
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
@@ -7,7 +9,9 @@ from supabase_jobs.report.junit import as_text, printable
 
 
 def mutation(result: SuiteMutation) -> str:
-    """The XML, to be encoded as UTF-8. Equivalent, untested and rejected mutants are skipped with the reason."""
+    """The XML, to be encoded as UTF-8. Equivalent, untested and rejected mutants are skipped with
+    the reason.
+    """
     xml = JUnitXml("supabase-jobs mutate")
     for kind in dict.fromkeys(m.kind for m in result.mutants):
         suite = TestSuite(kind)
@@ -19,7 +23,11 @@ def mutation(result: SuiteMutation) -> str:
 
 
 def _case(mutant: SuiteMutant) -> TestCase:
-    case = TestCase(printable(mutant.id), classname=printable(f"mutate.{mutant.object}"), time=round(mutant.seconds, 3))
+    case = TestCase(
+        printable(mutant.id),
+        classname=printable(f"mutate.{mutant.object}"),
+        time=round(mutant.seconds, 3),
+    )
     if mutant.state == "survived":
         failure = Failure(printable(mutant.sentence), "survived")
         failure.text = printable("\n".join([mutant.sql, mutant.note, *mutant.tests.values()]))

@@ -13,14 +13,17 @@ def mutation(result: SuiteMutation) -> str:
     total = scores.total(result)
     parts = [
         f"## supabase-jobs mutate: {scores.verdict(result)}\n",
-        f"Score {total.percent} ({total.killed} of {total.total}); {plain(scores.counts(result))}.\n",
+        f"Score {total.percent} ({total.killed} of {total.total});"
+        f" {plain(scores.counts(result))}.\n",
     ]
     for title, groups in (("object", scores.by_object(result)), ("kind", scores.by_kind(result))):
         parts += [_scores(title, groups)] if groups else []
     parts += [_survivor(mutant) for mutant in result.survivors]
     if untested := result.of("untested"):
         lines = "".join(f"- {plain(m.id)}: {plain(m.note)}\n" for m in untested)
-        parts.append(f"<details><summary>Not tested: {len(untested)}</summary>\n\n{lines}</details>\n")
+        parts.append(
+            f"<details><summary>Not tested: {len(untested)}</summary>\n\n{lines}</details>\n"
+        )
     return "\n".join(parts)
 
 

@@ -29,7 +29,8 @@ def total(result: SuiteMutation) -> Score:
 def by_object(result: SuiteMutation) -> list[Score]:
     """A score for each table, view and function; the lowest first."""
     return sorted(
-        _grouped(result, lambda m: m.object.removeprefix("public.")), key=lambda s: (s.killed / s.total, s.name)
+        _grouped(result, lambda m: m.object.removeprefix("public.")),
+        key=lambda s: (s.killed / s.total, s.name),
     )
 
 
@@ -42,7 +43,10 @@ def _grouped(result: SuiteMutation, key: Callable[[SuiteMutant], str]) -> list[S
     groups: dict[str, list[SuiteMutant]] = {}
     for mutant in result.scored:
         groups.setdefault(key(mutant), []).append(mutant)
-    return [Score(name, sum(m.state == "killed" for m in group), len(group)) for name, group in groups.items()]
+    return [
+        Score(name, sum(m.state == "killed" for m in group), len(group))
+        for name, group in groups.items()
+    ]
 
 
 def counts(result: SuiteMutation) -> str:

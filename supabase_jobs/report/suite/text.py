@@ -14,7 +14,8 @@ from supabase_jobs.report.wording import counted
 def mutation(result: SuiteMutation, *, whole: bool = True) -> str:
     """The survivors, the most dangerous first, the scores by object and kind, and the verdict.
 
-    `whole`: each survivor with its SQL and its missing tests, and the faults that were rejected or not tested.
+    `whole`: each survivor with its SQL and its missing tests, and the faults that were rejected or
+    not tested.
     """
     parts = _details(result) if whole else _sentences(result)
     total = scores.total(result)
@@ -30,7 +31,9 @@ def mutation(result: SuiteMutation, *, whole: bool = True) -> str:
 
 
 def _sentences(result: SuiteMutation) -> list[str]:
-    """A line for each survivor; those of one sentence, such as the two ORs of a policy, share a line."""
+    """A line for each survivor; those of one sentence, such as the two ORs of a policy, share a
+    line.
+    """
     places = Counter(summary.line(mutant.sentence) for mutant in result.survivors)
     lines = [f"SURVIVED  {says}{f' ({n} places)' if n > 1 else ''}\n" for says, n in places.items()]
     return ["".join(lines)] if lines else []
@@ -49,8 +52,13 @@ def _rest(result: SuiteMutation) -> str:
 
 def _details(result: SuiteMutation) -> list[str]:
     parts = [_survivor(mutant) for mutant in result.survivors]
-    parts += [f"not injected: {summary.line(m.id)}: {summary.line('; '.join(m.by))}\n" for m in result.of("rejected")]
-    parts += [f"not tested: {summary.line(m.id)}: {summary.line(m.note)}\n" for m in result.of("untested")]
+    parts += [
+        f"not injected: {summary.line(m.id)}: {summary.line('; '.join(m.by))}\n"
+        for m in result.of("rejected")
+    ]
+    parts += [
+        f"not tested: {summary.line(m.id)}: {summary.line(m.note)}\n" for m in result.of("untested")
+    ]
     return parts
 
 
@@ -69,6 +77,7 @@ def _survivor(mutant: SuiteMutant) -> str:
 def _table(groups: Sequence[Score]) -> str:
     width = max(len(summary.line(score.name)) for score in groups)
     return "".join(
-        f"{summary.line(score.name):<{width}}  {score.killed:>4} of {score.total:>4} killed  {score.percent:>5}\n"
+        f"{summary.line(score.name):<{width}}  {score.killed:>4} of {score.total:>4} killed "
+        f" {score.percent:>5}\n"
         for score in groups
     )

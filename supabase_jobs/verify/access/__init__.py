@@ -1,7 +1,7 @@
 """The access area: which identity may do what with whose rows.
 
-`matrix` reads access.toml, `cells` runs and judges every cell, `probe` runs one statement, `privileges` looks for
-undeclared privileges, and `http` repeats the cells through the API.
+`matrix` reads access.toml, `cells` runs and judges every cell, `probe` runs one statement,
+`privileges` looks for undeclared privileges, and `http` repeats the cells through the API.
 """
 
 AREA = "access"

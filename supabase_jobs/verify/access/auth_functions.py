@@ -1,4 +1,6 @@
-"""Check that the functions of schema auth return the caller of the token, whatever the headers and the metadata are."""
+"""Check that the functions of schema auth return the caller of the token, whatever the headers and
+the metadata are.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,11 +30,16 @@ _CALLS = {
     "jwt": "select auth.jwt()::jsonb",
 }
 
-_USER = {"sub": "10000000-0000-4000-8000-000000000001", "role": "authenticated", "email": "user@example.com"}
+_USER = {
+    "sub": "10000000-0000-4000-8000-000000000001",
+    "role": "authenticated",
+    "email": "user@example.com",
+}
 _GUEST = {"role": "anon"}
 _OTHER = "20000000-0000-4000-8000-000000000002"
-# What a function could read besides the literals of its body. Whoever makes a request chooses the headers and, for
-# user_metadata, the values; app_metadata is for authorization, and not for the identity.
+# What a function could read besides the literals of its body. Whoever makes a request chooses the
+# headers and, for user_metadata, the values; app_metadata is for authorization, and not for the
+# identity.
 _NAMES = ("sub", "role", "email", "id", "uid", "user_id", "x-user-id", "x-role", "x-email")
 
 # name, is_known, literals: a row of the query
@@ -58,22 +65,36 @@ class _Request:
 
 
 def check(connection: Connection, rows: Sequence[Row], context: Context) -> None:
-    """Add a case for each function, and a finding for each that returns another caller than the token.
+    """Add a case for each function, and a finding for each that returns another caller than the
+    token.
 
-    `rows` are those of `QUERY`. A body that Supabase ships is not called. Takes one round trip if there is another.
+    `rows` are those of `QUERY`. A body that Supabase ships is not called. Takes one round trip if
+    there is another.
     """
-    calls = [(name, request) for name, is_known, literals in rows if not is_known for request in _requests(literals)]
+    calls = [
+        (name, request)
+        for name, is_known, literals in rows
+        if not is_known
+        for request in _requests(literals)
+    ]
     deviations: dict[str, str] = {}
     for (name, request), result in zip(calls, _run(connection, calls), strict=True):
         if name not in deviations and (deviation := _deviation(name, request, result)):
             deviations[name] = deviation
     for name, _, _ in rows:
         function = f"auth.{name}()"
-        case = Case(f"{AREA}:{function}:caller", AREA, function, "the function returns the caller of the token")
+        case = Case(
+            f"{AREA}:{function}:caller",
+            AREA,
+            function,
+            "the function returns the caller of the token",
+        )
         context.cases.append(catalog.with_script(case, QUERY, function, context))
         if name in deviations:
             fix = f"Create {function} again as Supabase ships it: it must read nothing but the claims of the token."
-            context.findings.append(Finding(case.id, AREA, Severity.ERROR, function, deviations[name], fix))
+            context.findings.append(
+                Finding(case.id, AREA, Severity.ERROR, function, deviations[name], fix)
+            )
 
 
 def _requests(literals: Sequence[str]) -> Iterator[_Request]:
@@ -81,17 +102,33 @@ def _requests(literals: Sequence[str]) -> Iterator[_Request]:
     metadata = {"user_metadata": other, "app_metadata": other}
     yield _Request("of a signed-in user", _USER, {})
     yield _Request("of a signed-in user with the headers of another", _USER, other)
-    yield _Request("of a signed-in user with another user in user_metadata", {**_USER, "user_metadata": other}, {})
-    yield _Request("of a signed-in user with another user in app_metadata", {**_USER, "app_metadata": other}, {})
-    yield _Request("without a user, with the headers and metadata of one", {**_GUEST, **metadata}, other)
+    yield _Request(
+        "of a signed-in user with another user in user_metadata",
+        {**_USER, "user_metadata": other},
+        {},
+    )
+    yield _Request(
+        "of a signed-in user with another user in app_metadata",
+        {**_USER, "app_metadata": other},
+        {},
+    )
+    yield _Request(
+        "without a user, with the headers and metadata of one", {**_GUEST, **metadata}, other
+    )
 
 
 def _run(connection: Connection, calls: Sequence[tuple[str, _Request]]) -> list[GroupResult]:
     if not calls:
         return []
     back = Statement(f"rollback to savepoint {_SAVEPOINT}")
-    groups = [[back, Statement(script.setting(r.settings())), Statement(_CALLS[name])] for name, r in calls]
-    start, end = [Statement(f"savepoint {_SAVEPOINT}")], [back, Statement(f"release savepoint {_SAVEPOINT}")]
+    groups = [
+        [back, Statement(script.setting(r.settings())), Statement(_CALLS[name])]
+        for name, r in calls
+    ]
+    start, end = (
+        [Statement(f"savepoint {_SAVEPOINT}")],
+        [back, Statement(f"release savepoint {_SAVEPOINT}")],
+    )
     started, *results, ended = run_groups(connection, [start, *groups, end])
     started.answer()
     ended.answer()
@@ -110,4 +147,6 @@ def _deviation(name: str, request: _Request, result: GroupResult) -> str | None:
         return None
     if name not in _CLAIMS:
         return f"for a request {request.how}, it returns other claims than those of the token"
-    return f"for a request {request.how}, it returns {value or 'null'}; expected: {expected or 'null'}"
+    return (
+        f"for a request {request.how}, it returns {value or 'null'}; expected: {expected or 'null'}"
+    )

@@ -20,8 +20,10 @@ from supabase_jobs.verify.impersonation import Impersonation, Names
 _FIXES = {
     "rows": "A grant or a policy that should allow this is missing or has another condition.",
     "hidden": "The USING expression of a policy allows this, or row level security is disabled.",
-    "denied": "A role has a privilege that it should not have, or a function has lost its own check.",
-    "violates": "The WITH CHECK expression of a policy allows this, or row level security is disabled.",
+    "denied": "A role has a privilege that it should not have, or a function has lost its own"
+    " check.",
+    "violates": "The WITH CHECK expression of a policy allows this, or row level security is"
+    " disabled.",
 }
 _FIX_CONSTRAINT = "The constraint or trigger that should refuse this is missing or changed."
 _FIX_CONTROL = "Connect as the owner of the tables (postgres), so that the control statement can find the target row."
@@ -70,7 +72,9 @@ class Cell:
         """What its outcome depends on."""
         identity = self.row.identity
         if identity.previous is not None:  # whose statement may have failed
-            return Trace((identity.previous_statement, self.action.sql), "", "", self.expected, outcome)
+            return Trace(
+                (identity.previous_statement, self.action.sql), "", "", self.expected, outcome
+            )
         return Trace((self.action.sql,), identity.role, self.action.command, self.expected, outcome)
 
     def _script(self, names: Names) -> str:
@@ -98,17 +102,22 @@ def _identity_sql(names: Names, identity: Identity) -> str:
 
 
 def run_matrices(
-    impersonation: Impersonation, matrices: Sequence[Matrix], managed: Collection[str], context: Context
+    impersonation: Impersonation,
+    matrices: Sequence[Matrix],
+    managed: Collection[str],
+    context: Context,
 ) -> None:
-    """Run every cell; add the grid of each matrix, and a finding for each cell whose outcome is not the declared one.
+    """Run every cell; add the grid of each matrix, and a finding for each cell whose outcome is not
+    the declared one.
 
     A run that may stop does so between two chunks of rows; the rows of a chunk share a round trip.
     """
     prober = Prober(impersonation, context)
     runs = [_MatrixRun(prober, impersonation, matrix, managed, context) for matrix in matrices]
     rows = [(run, number) for run in runs for number in range(len(run.probes))]
-    # A request setting that was never made in this session is null, and differs from an empty one. So the rows at the
-    # beginning whose identities make no settings are complete before the next row makes some.
+    # A request setting that was never made in this session is null, and differs from an empty one.
+    # So the rows at the beginning whose identities make no settings are complete before the next
+    # row makes some.
     first = list(takewhile(lambda row: not row[0].makes_settings(row[1]), rows))
     for part in (first, rows[len(first) :]):
         if context.should_stop:
@@ -143,7 +152,9 @@ def _chunks(rows: Sequence["_Row"]) -> Iterator[list["_Row"]]:
 
 
 def _find_unrestricted(prober: Prober, rows: Sequence["_Row"]) -> None:
-    """Run the `unrestricted_if` queries, once for each role. The actions that reach every row are not run."""
+    """Run the `unrestricted_if` queries, once for each role. The actions that reach every row are
+    not run.
+    """
     guards: dict[tuple[_MatrixRun, str], GuardProbe] = {}
     for run, number in rows:
         role = run.matrix.rows[number].identity.role
@@ -159,10 +170,11 @@ def _find_unrestricted(prober: Prober, rows: Sequence["_Row"]) -> None:
 
 
 class _MatrixRun:
-    """A matrix while it runs: the probes of its rows, the controls of its cells, and the mismatches so far.
+    """A matrix while it runs: the probes of its rows, the controls of its cells, and the mismatches
+    so far.
 
-    `guarded` are the actions with an `unrestricted_if` query, `unrestricted` the names of those that reach every row as
-    a role.
+    `guarded` are the actions with an `unrestricted_if` query, `unrestricted` the names of those
+    that reach every row as a role.
     """
 
     def __init__(
@@ -179,9 +191,16 @@ class _MatrixRun:
         self._context = context
         self.matrix = matrix
         literals = {**script.quoted(impersonation.ids), NULL: script.literal(None)}
-        self._literals = [{name: literals[bind] for name, bind in row.binds.items()} for row in matrix.rows]
+        self._literals = [
+            {name: literals[bind] for name, bind in row.binds.items()} for row in matrix.rows
+        ]
         self.probes = [
-            RowProbe(row.identity, matrix.actions, values, {n for n, e in row.expected.items() if e in _WITHOUT_ERROR})
+            RowProbe(
+                row.identity,
+                matrix.actions,
+                values,
+                {n for n, e in row.expected.items() if e in _WITHOUT_ERROR},
+            )
             for row, values in zip(matrix.rows, self._literals, strict=True)
         ]
         self.guarded = [action for action in matrix.actions if action.unrestricted_if is not None]
@@ -193,15 +212,23 @@ class _MatrixRun:
     def makes_settings(self, number: int) -> bool:
         """Whether the identity of a row makes request settings."""
         identity = self.matrix.rows[number].identity
-        return identity.previous is not None or bool(identity.settings_for(self._impersonation.texts))
+        return identity.previous is not None or bool(
+            identity.settings_for(self._impersonation.texts)
+        )
 
     def guard_probe(self, number: int) -> GuardProbe:
         """The `unrestricted_if` queries, run as the identity of a row."""
-        queries = [a.unrestricted_if % self._literals[number] for a in self.guarded if a.unrestricted_if is not None]
+        queries = [
+            a.unrestricted_if % self._literals[number]
+            for a in self.guarded
+            if a.unrestricted_if is not None
+        ]
         return GuardProbe(replace(self.matrix.rows[number].identity, previous=None), queries)
 
     def add_controls(self, number: int) -> Iterator[ControlProbe]:
-        """The controls that a row needs and no row before it, if its outcomes are the declared ones."""
+        """The controls that a row needs and no row before it, if its outcomes are the declared
+        ones.
+        """
         row = self.matrix.rows[number]
         for action in self.matrix.actions:
             target = _target(row, action)
@@ -218,7 +245,9 @@ class _MatrixRun:
         self._judged.add(number)
         for c, action in enumerate(self.matrix.actions):
             cell = Cell(self.matrix, row, action)
-            self._context.probed.add(EquivalenceCheck(self.matrix.object, row.identity.role, action.command))
+            self._context.probed.add(
+                EquivalenceCheck(self.matrix.object, row.identity.role, action.command)
+            )
             if not self._context.repeated:
                 self._context.cases.append(cell.case(self._impersonation))
             outcome, error = probe.results[action.name]
@@ -231,7 +260,9 @@ class _MatrixRun:
         if len(self._judged) < len(rows):
             return
         self._mismatches |= self._judge_controls()
-        outcomes = tuple(tuple(probe.results[a.name][0] for a in self.matrix.actions) for probe in self.probes)
+        outcomes = tuple(
+            tuple(probe.results[a.name][0] for a in self.matrix.actions) for probe in self.probes
+        )
         self._context.grids.append(
             Grid(
                 self.matrix.title,
@@ -243,7 +274,8 @@ class _MatrixRun:
         )
 
     def _judge_controls(self) -> set[tuple[int, int]]:
-        """Judge the control of each cell that is `hidden` or `denied` as declared; return the cells that fail it.
+        """Judge the control of each cell that is `hidden` or `denied` as declared; return the cells
+        that fail it.
 
         Such an outcome proves something only if the owner can reach the target row.
         """
@@ -256,14 +288,16 @@ class _MatrixRun:
                     continue
                 target = _target(row, action)
                 if target not in failures:
-                    failures[target] = self._prober.control_failure(self._controls[target], self._managed)
+                    failures[target] = self._prober.control_failure(
+                        self._controls[target], self._managed
+                    )
                 if (failure := failures[target]) is not None:
                     failed.add((r, c))
                     cell = Cell(self.matrix, row, action)
-                    message = (
-                        f"{cell.name} is {outcome}, but this proves nothing: as the owner, the statement {failure}"
+                    message = f"{cell.name} is {outcome}, but this proves nothing: as the owner, the statement {failure}"
+                    finding = Finding(
+                        cell.id, AREA, Severity.ERROR, self.matrix.object, message, _FIX_CONTROL
                     )
-                    finding = Finding(cell.id, AREA, Severity.ERROR, self.matrix.object, message, _FIX_CONTROL)
                     self._context.findings.append(finding)
                     self._context.traces[cell.id] = Trace((action.control or action.sql,))
         return failed
@@ -276,9 +310,15 @@ def _target(row: MatrixRow, action: Action) -> "_Target":
 
 def _raised(error: psycopg.Error | None) -> str | None:
     """The hint for an exception that a function raises, with the place; None for another error."""
-    if error is None or not isinstance(error, psycopg.errors.RaiseException) or not error.diag.context:
+    if (
+        error is None
+        or not isinstance(error, psycopg.errors.RaiseException)
+        or not error.diag.context
+    ):
         return None
-    return f"Look at {error.diag.context.splitlines()[0]}, which raised: {error.diag.message_primary}"
+    return (
+        f"Look at {error.diag.context.splitlines()[0]}, which raised: {error.diag.message_primary}"
+    )
 
 
 def _judge_cell(
@@ -289,26 +329,34 @@ def _judge_cell(
     managed: Collection[str],
     context: Context,
 ) -> bool:
-    """Compare the outcome of a cell with the declared one. Report a deviation; return whether they are equal.
+    """Compare the outcome of a cell with the declared one. Report a deviation; return whether they
+    are equal.
 
-    If a user object stopped the statement, the cell is unchecked, provided that the statement was expected to reach its
-    target or a constraint, or that it may have failed on rows other than its target. If policies or privileges should
-    have refused the statement before, its failure is an error.
+    If a user object stopped the statement, the cell is unchecked, provided that the statement was
+    expected to reach its target or a constraint, or that it may have failed on rows other than its
+    target. If policies or privileges should have refused the statement before, its failure is an
+    error.
     """
     expected = cell.expected
     if outcome == expected:
         return True
-    if error is not None and (expected == "rows" or expected.startswith("23") or cell.action.reached is not None):
+    if error is not None and (
+        expected == "rows" or expected.startswith("23") or cell.action.reached is not None
+    ):
         conflict = prober.conflict(error, managed)
         if conflict is not None:
-            context.mark_unchecked(AREA, cell.matrix.object, f"{cell.name}: {conflict.why}", conflict.fix, id=cell.id)
+            context.mark_unchecked(
+                AREA, cell.matrix.object, f"{cell.name}: {conflict.why}", conflict.fix, id=cell.id
+            )
             return False
     message = f"{cell.name} should be {expected} and is {outcome}"
     table = cell.matrix.object if cell.matrix.object in managed else None
     role, command = cell.row.identity.role, cell.action.command
     if policy := narrowing.of_cell(context, table, role, command, expected, outcome):
         message = f"{message}: {policy.explanation}"
-        context.findings.append(Finding(cell.id, AREA, Severity.INFO, cell.matrix.object, message, narrowing.FIX))
+        context.findings.append(
+            Finding(cell.id, AREA, Severity.INFO, cell.matrix.object, message, narrowing.FIX)
+        )
         return False
     if outcome in _CLOSED and prober.ignores_legacy_settings(cell.row.identity):
         message = f"{message}: auth.uid() ignores the settings of older versions of PostgREST, so this caller is nobody"
@@ -318,6 +366,8 @@ def _judge_cell(
     if context.narrowings_unknown:
         context.equivalences[cell.id] = []
     fix = _raised(error) or _FIXES.get(expected, _FIX_CONSTRAINT)
-    context.findings.append(Finding(cell.id, AREA, Severity.ERROR, cell.matrix.object, message, fix))
+    context.findings.append(
+        Finding(cell.id, AREA, Severity.ERROR, cell.matrix.object, message, fix)
+    )
     context.traces[cell.id] = cell.trace(outcome)
     return False

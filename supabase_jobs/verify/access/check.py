@@ -1,4 +1,6 @@
-"""Check the access area: undeclared privileges, exposed schemas, and every cell of the access matrix."""
+"""Check the access area: undeclared privileges, exposed schemas, and every cell of the access
+matrix.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -47,12 +49,15 @@ def run(
 ) -> None:
     """Insert the fixture rows and run every cell of every matrix.
 
-    `variables` fill the placeholders that are not ids (`$guest_header`). If an object that is not among `managed`
-    blocks a cell, the cell is unchecked. The fixture rows stay until the caller rolls its transaction back.
+    `variables` fill the placeholders that are not ids (`$guest_header`). If an object that is not
+    among `managed` blocks a cell, the cell is unchecked. The fixture rows stay until the caller
+    rolls its transaction back.
     """
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     context.preambles[AREA] = _preamble(declared, impersonation)
-    if (inserted := insert_fixture(impersonation, AREA, declared.fixture, context, managed)) is None:
+    if (
+        inserted := insert_fixture(impersonation, AREA, declared.fixture, context, managed)
+    ) is None:
         return
     declared = other_values.replaced(declared, inserted.texts)
     context.preambles[AREA] = _preamble(declared, impersonation, inserted.users)
@@ -61,6 +66,8 @@ def run(
     context.matching |= {matrix.object for matrix in declared.matrices} - deviating
 
 
-def _preamble(declared: AccessDeclaration, names: Names, users: Sequence[Statement] | None = None) -> str:
+def _preamble(
+    declared: AccessDeclaration, names: Names, users: Sequence[Statement] | None = None
+) -> str:
     about = "The access matrix: which identity may do what with whose rows."
     return script.preamble(about, declared.fixture.script(names, users))

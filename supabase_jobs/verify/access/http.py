@@ -1,7 +1,8 @@
 """Repeat the access matrix through the API, and compare the outcomes with those of SQL.
 
-What a request writes is committed. So every id of a run is marked, and the same in each run. The rows with these ids
-are deleted after each request that wrote, at the end of the run also after an error, and at the start of the next run.
+What a request writes is committed. So every id of a run is marked, and the same in each run. The
+rows with these ids are deleted after each request that wrote, at the end of the run also after an
+error, and at the start of the next run.
 """
 
 import json
@@ -91,7 +92,9 @@ def declared_cases(expectations: Expectations, context: Context) -> None:
     in_sql = {case.id: case for case in context.cases}
     for matrix in load(file, expectations.variables).matrices:
         for api_cell in api_cells(matrix):
-            context.cases.append(api_case(api_cell, in_sql[api_cell.cell.id], expectations.variables))
+            context.cases.append(
+                api_case(api_cell, in_sql[api_cell.cell.id], expectations.variables)
+            )
 
 
 def api_title(matrix: Matrix) -> str:
@@ -100,10 +103,13 @@ def api_title(matrix: Matrix) -> str:
 
 
 def api_case(api_cell: ApiCell, in_sql: Case, variables: Mapping[str, object]) -> Case:
-    """The case of a request: the request as comments, then the script of the SQL case that it is compared with."""
+    """The case of a request: the request as comments, then the script of the SQL case that it is
+    compared with.
+    """
     cell = api_cell.cell
     about = script.comment(
-        f"{cell.name}, through the API. $… are the keys of the project, and the ids of rows that are inserted before:",
+        f"{cell.name}, through the API. $… are the keys of the project, and the ids of rows that"
+        " are inserted before:",
         *(f"  {line}" for line in _request_lines(api_cell, variables)),
         "The outcome must be that of this SQL:",
     )
@@ -132,7 +138,9 @@ def _request_lines(api_cell: ApiCell, variables: Mapping[str, object]) -> Iterat
         yield f"{Template(name).safe_substitute(texts)}: {Template(value).safe_substitute(texts)}"
     if request.verb not in ("select", "rpc"):
         merge = ["resolution=merge-duplicates"] if request.verb == "upsert" else []
-        response = ["return=representation"] if request.returning else ["return=minimal", "count=exact"]
+        response = (
+            ["return=representation"] if request.returning else ["return=minimal", "count=exact"]
+        )
         yield f"Prefer: {','.join([*merge, *response])}"
     if request.verb not in ("select", "delete"):
         yield json.dumps(_with_id_names(request.values, row), ensure_ascii=False)
@@ -171,42 +179,63 @@ def run(
     verified: Verification,
     advance: Callable[[int, int], None] = lambda _number, _total: None,
 ) -> Verification:
-    """Send every cell that can be a request, and add an error for each outcome that differs from that in SQL.
+    """Send every cell that can be a request, and add an error for each outcome that differs from
+    that in SQL.
 
-    `guard` is a second connection to the same database, which holds the lock against a second run. `verified` is the
-    result of `verify` on this database. `advance` gets the number of a request, and of all.
+    `guard` is a second connection to the same database, which holds the lock against a second run.
+    `verified` is the result of `verify` on this database. `advance` gets the number of a request,
+    and of all.
 
-    Raises ConfigError (2) if the API refuses the keys, does not serve the tables, or serves another database, or if an
-    extra is missing, BusyError (5) if another run is in progress, ConnectError (7) if the API does not answer.
+    Raises ConfigError (2) if the API refuses the keys, does not serve the tables, or serves another
+    database, or if an extra is missing, BusyError (5) if another run is in progress, ConnectError
+    (7) if the API does not answer.
     """
     if find_spec("supabase") is None:
-        raise ConfigError("the client for the API is not installed", hint="pip install 'supabase-jobs[api]'")
+        raise ConfigError(
+            "the client for the API is not installed", hint="pip install 'supabase-jobs[api]'"
+        )
     path = expectations.declaration(FILE_NAME)
     declared = load(path, expectations.variables)
     in_sql = {grid.title: grid for grid in verified.grids}
     if not declared.cleanup or any(matrix.title not in in_sql for matrix in declared.matrices):
         raise ConfigError(
             "there is no access matrix to compare the API with",
-            hint=f"Declare in {path.name}, under [api], how to clean up, and check the access area in the same run.",
+            hint=f"Declare in {path.name}, under [api], how to clean up, and check the access area"
+            " in the same run.",
         )
     impersonation = begin(
-        connection, AREA, declared.ids, declared.placeholders, expectations.variables, make=committed.marked_id
+        connection,
+        AREA,
+        declared.ids,
+        declared.placeholders,
+        expectations.variables,
+        make=committed.marked_id,
     )
     started = time.monotonic()
-    with connection.transaction(force_rollback=True):  # a user constraint may refuse the declared values here too
-        inserted = insert_fixture(impersonation, AREA, declared.fixture, Context(), ownership.managed_objects(path))
+    with connection.transaction(
+        force_rollback=True
+    ):  # a user constraint may refuse the declared values here too
+        inserted = insert_fixture(
+            impersonation, AREA, declared.fixture, Context(), ownership.managed_objects(path)
+        )
     if inserted is not None:
         declared = other_values.replaced(declared, inserted.texts)
     with endpoint.client() as http, guard.transaction():
-        http.event_hooks["response"] = [partial(require_served, endpoint, (NO_SUCH_PATH, NO_SUCH_TABLE))]
+        http.event_hooks["response"] = [
+            partial(require_served, endpoint, (NO_SUCH_PATH, NO_SUCH_TABLE))
+        ]
         this = _Run(connection, declared, impersonation, expectations, endpoint, http)
         committed.lock(guard)
         with _cleaned_up(this):
             _require_same_database(this, in_sql)
-            sent = _counted(sum(1 for matrix in declared.matrices for _ in api_cells(matrix)), advance)
+            sent = _counted(
+                sum(1 for matrix in declared.matrices for _ in api_cells(matrix)), advance
+            )
             for matrix in declared.matrices:
                 verified = _run_matrix(this, matrix, in_sql[matrix.title], verified, sent)
-    return replace(verified, milliseconds=verified.milliseconds + (time.monotonic() - started) * 1000)
+    return replace(
+        verified, milliseconds=verified.milliseconds + (time.monotonic() - started) * 1000
+    )
 
 
 def _counted(total: int, advance: Callable[[int, int], None]) -> Callable[[], None]:
@@ -246,7 +275,8 @@ def _insert_fixture(this: _Run) -> None:
             result.answer()
         elif users := fixture.new_users(this.impersonation.ids):
             this.signed_up.append(sign_up.run(this.connection, users))
-        # before the commit, because a later run could not tell the rows of a killed one from the project's
+        # before the commit, because a later run could not tell the rows of a killed one from the
+        # project's
         with suppress(psycopg.errors.ForeignKeyViolation), this.connection.transaction():
             _clean_up_allow_lists(this)
         for statement in fixture.statements:
@@ -262,12 +292,18 @@ def _require_same_database(this: _Run, in_sql: Mapping[str, Grid]) -> None:
     for matrix in this.declared.matrices:
         for api_cell in api_cells(matrix):
             outcome_in_sql = in_sql[matrix.title].cells[api_cell.r][api_cell.c]
-            if (api_cell.cell.row.identity.role, api_cell.request.verb, outcome_in_sql) == (SERVICE, "select", "rows"):
+            if (api_cell.cell.row.identity.role, api_cell.request.verb, outcome_in_sql) == (
+                SERVICE,
+                "select",
+                "rows",
+            ):
                 if (outcome := _outcome(this, api_cell)) != "rows":
                     raise ConfigError(
-                        f"the API at {this.endpoint.url} does not show service_role a row of {matrix.title} that was"
+                        f"the API at {this.endpoint.url} does not show service_role a row of"
+                        f" {matrix.title} that was"
                         f" just inserted in this database: {outcome}",
-                        hint="Pass the URL of the API that serves this database, or reload the API's schema cache.",
+                        hint="Pass the URL of the API that serves this database, or reload the"
+                        " API's schema cache.",
                     )
                 return
 
@@ -288,18 +324,24 @@ def _run_matrix(
         if not unchanged:
             _insert_fixture(this)
         outcome = outcomes[r][c] = _outcome(this, api_cell)
-        unchanged = api_cell.request.verb == "select" or outcome not in ("rows", "hidden")  # an error writes nothing
+        unchanged = api_cell.request.verb == "select" or outcome not in (
+            "rows",
+            "hidden",
+        )  # an error writes nothing
         case = api_case(api_cell, sql_cases[cell.id], this.expectations.variables)
         cases.append(case)
         if outcome != (expected := in_sql.cells[r][c]):
             mismatches.add((r, c))
             message = f"{cell.name} is {outcome} through the API, and {expected} in SQL"
             fix = as_sql(
-                "The API uses another role, schema or setting than SQL. Check its exposed schemas, its db-pre-request"
+                "The API uses another role, schema or setting than SQL. Check its exposed schemas,"
+                " its db-pre-request"
                 " function, and any proxy between the client and the API."
             )
             findings.append(Finding(case.id, AREA, Severity.ERROR, title, message, fix))
-    grid = Grid(title, in_sql.columns, in_sql.rows, tuple(map(tuple, outcomes)), frozenset(mismatches))
+    grid = Grid(
+        title, in_sql.columns, in_sql.rows, tuple(map(tuple, outcomes)), frozenset(mismatches)
+    )
     return replace(
         verified,
         findings=(*verified.findings, *findings),
@@ -330,18 +372,29 @@ def _outcome(this: _Run, api_cell: ApiCell) -> str:
     outcome = send(_client(this, row.identity), api_cell.request, params)
     if action.reached is None or outcome not in ("rows", "hidden"):
         return outcome
-    return "rows" if this.connection.execute(action.reached.encode(), params).rowcount > 0 else "hidden"
+    return (
+        "rows"
+        if this.connection.execute(action.reached.encode(), params).rowcount > 0
+        else "hidden"
+    )
 
 
 def _client(this: _Run, identity: Identity) -> "Client":
-    """A client made as supabase-py documents it: with a key of the project and the headers of the identity."""
+    """A client made as supabase-py documents it: with a key of the project and the headers of the
+    identity.
+    """
     if identity.name not in this.clients:
         from supabase import ClientOptions, create_client
 
         project = this.endpoint.keys
         headers = identity.headers_for(this.impersonation.texts) or {}
-        if identity.role != SERVICE and (claims := identity.claims_for(this.impersonation.texts)) is not None:
-            headers["Authorization"] = f"Bearer {keys.claims_token(project.secret, identity.role, claims)}"
+        if (
+            identity.role != SERVICE
+            and (claims := identity.claims_for(this.impersonation.texts)) is not None
+        ):
+            headers["Authorization"] = (
+                f"Bearer {keys.claims_token(project.secret, identity.role, claims)}"
+            )
         this.clients[identity.name] = create_client(
             this.endpoint.url,
             project.service_role if identity.role == SERVICE else project.anon,
@@ -351,9 +404,11 @@ def _client(this: _Run, identity: Identity) -> "Client":
 
 
 def send(client: "Client", request: Request, params: Mapping[str, Any]) -> str:
-    """Send a request; return its outcome: `rows`, `hidden`, `denied`, `violates`, or the code of the error.
+    """Send a request; return its outcome: `rows`, `hidden`, `denied`, `violates`, or the code of
+    the error.
 
-    Raises ConfigError (2) if the API refuses the key or the token, ConnectError (7) if it does not answer.
+    Raises ConfigError (2) if the API refuses the key or the token, ConnectError (7) if it does not
+    answer.
     """
     import httpx
     from postgrest.exceptions import APIError
@@ -387,7 +442,9 @@ def builder(client: "Client", request: Request, params: Mapping[str, Any]) -> An
         case "insert":
             built = client.table(request.target).insert(values, **response)
         case "upsert":
-            built = client.table(request.target).upsert(values, on_conflict=request.on_conflict, **response)
+            built = client.table(request.target).upsert(
+                values, on_conflict=request.on_conflict, **response
+            )
         case "update":
             built = client.table(request.target).update(values, **response)
         case "delete":

@@ -1,4 +1,6 @@
-"""The access matrix as declared in access.toml: identities, actions, rows, and the outcome of every cell."""
+"""The access matrix as declared in access.toml: identities, actions, rows, and the outcome of every
+cell.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -30,11 +32,13 @@ _RENAMED_ACTION_KEYS = {"bound": "row_limit_error", "allowed_if": "unrestricted_
 
 @dataclass(frozen=True)
 class Request:
-    """An action as a request to the API. `verb` is one of VERBS, `target` a table or a function of the API.
+    """An action as a request to the API. `verb` is one of VERBS, `target` a table or a function of
+    the API.
 
-    `columns` are the columns of a select, `values` the row or the arguments, `where` the columns that must be equal.
-    A text `$name`, also within an array or an object, is the parameter of that name. `returning`: the response contains
-    the written rows; otherwise it contains only their number.
+    `columns` are the columns of a select, `values` the row or the arguments, `where` the columns
+    that must be equal. A text `$name`, also within an array or an object, is the parameter of that
+    name. `returning`: the response contains the written rows; otherwise it contains only their
+    number.
     """
 
     verb: str
@@ -53,7 +57,9 @@ class Request:
 
 
 def with_parameters(value: Any, parameter: Callable[[str], Any]) -> Any:
-    """A value of a request in which each text `$name` is replaced by what the function returns for the name."""
+    """A value of a request in which each text `$name` is replaced by what the function returns for
+    the name.
+    """
     match value:
         case str() if value.startswith("$"):
             return parameter(value[1:])
@@ -66,7 +72,9 @@ def with_parameters(value: Any, parameter: Callable[[str], Any]) -> Any:
 
 @dataclass(frozen=True)
 class Action:
-    """A statement to run as each identity, and how to find its outcome; see the head of access.toml."""
+    """A statement to run as each identity, and how to find its outcome; see the head of
+    access.toml.
+    """
 
     name: str
     sql: str
@@ -89,7 +97,8 @@ class Action:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """An identity, and the target rows of its actions: `binds` maps SQL parameters to the names of ids, or to "null".
+    """An identity, and the target rows of its actions: `binds` maps SQL parameters to the names of
+    ids, or to "null".
 
     `expected` maps each action to `rows`, `hidden`, `denied`, `violates`, or an SQLSTATE.
     """
@@ -102,7 +111,9 @@ class MatrixRow:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Rows and actions for the table `object`, or for the functions. Several matrices may share an object."""
+    """Rows and actions for the table `object`, or for the functions. Several matrices may share an
+    object.
+    """
 
     title: str
     object: str
@@ -115,8 +126,8 @@ class AccessDeclaration:
     """The contents of access.toml. `ids` become UUIDs; the owner inserts the `fixture` first.
 
     `untested_privileges` maps tables to roles to privileges that a role has and that no cell tests.
-    `unexposed_schemas` are the schemas that the API must not expose. The statements `cleanup` delete what a run through
-    the API has committed: rows with one of %(ids)s.
+    `unexposed_schemas` are the schemas that the API must not expose. The statements `cleanup`
+    delete what a run through the API has committed: rows with one of %(ids)s.
     """
 
     ids: tuple[str, ...]
@@ -143,14 +154,19 @@ class AccessDeclaration:
             for role, privileges in roles.items()
             for privilege in privileges
         }
-        return frozenset((table, role, privilege.upper()) for table, role, privilege in tested | untested)
+        return frozenset(
+            (table, role, privilege.upper()) for table, role, privilege in tested | untested
+        )
 
 
-def load(path: Path | None = None, variables: Mapping[str, Value] | None = None) -> AccessDeclaration:
-    """Read a declaration (default: the packaged access.toml), as it holds for the values of the variables.
+def load(
+    path: Path | None = None, variables: Mapping[str, Value] | None = None
+) -> AccessDeclaration:
+    """Read a declaration (default: the packaged access.toml), as it holds for the values of the
+    variables.
 
-    Raises ConfigError for a cell without an outcome, an unknown outcome, row, action, identity, id, key or variable,
-    and a malformed file.
+    Raises ConfigError for a cell without an outcome, an unknown outcome, row, action, identity, id,
+    key or variable, and a malformed file.
     """
     path = path or DEFAULT_FILE
     values = None if variables is None else tuple(sorted(variables.items()))
@@ -158,16 +174,24 @@ def load(path: Path | None = None, variables: Mapping[str, Value] | None = None)
 
 
 @lru_cache(maxsize=4)  # two areas read it, and `mutate` reads it for every fault
-def _loaded(path: Path, _content: bytes, variables: tuple[tuple[str, Value], ...] | None) -> AccessDeclaration:
+def _loaded(
+    path: Path, _content: bytes, variables: tuple[tuple[str, Value], ...] | None
+) -> AccessDeclaration:
     try:
         return _declaration(read_toml(path), None if variables is None else dict(variables))
     except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path.name} is not an access matrix: {error!r}", file=str(path)) from error
+        raise ConfigError(
+            f"{path.name} is not an access matrix: {error!r}", file=str(path)
+        ) from error
     except ConfigError as error:
-        raise ConfigError(f"{path.name}: {error.message}", hint=error.hint, file=str(path)) from error
+        raise ConfigError(
+            f"{path.name}: {error.message}", hint=error.hint, file=str(path)
+        ) from error
 
 
-def _declaration(toml: Mapping[str, Any], variables: Mapping[str, Value] | None) -> AccessDeclaration:
+def _declaration(
+    toml: Mapping[str, Any], variables: Mapping[str, Value] | None
+) -> AccessDeclaration:
     _refuse_renamed(toml, _RENAMED_KEYS)
     ids = tuple(toml["ids"])
     identities: dict[str, Identity] = {}
@@ -213,9 +237,15 @@ def _matrix(
     columns, lines = _cells(table["grid"])
     if "like" in table:
         like = earlier[table["like"]]
-        object, actions = like.object, tuple(action for action in like.actions if action.name in columns)
+        object, actions = (
+            like.object,
+            tuple(action for action in like.actions if action.name in columns),
+        )
     else:
-        object, actions = title, tuple(_action(name, action) for name, action in table["actions"].items())
+        object, actions = (
+            title,
+            tuple(_action(name, action) for name, action in table["actions"].items()),
+        )
     names = [action.name for action in actions]
     if sorted(columns) != sorted(names):
         raise ConfigError(f"{title}: the grid's columns {columns} are not the actions {names}")
@@ -223,17 +253,28 @@ def _matrix(
     for override in table.get("overrides", ()):
         _override(title, expected, override, variables)
     if unmatched := sorted(set(expected) ^ set(table["rows"])):
-        raise ConfigError(f"{title}: row {unmatched[0]!r} is only in the grid or only under rows, but must be in both")
+        raise ConfigError(
+            f"{title}: row {unmatched[0]!r} is only in the grid or only under rows, but must be in"
+            " both"
+        )
 
     rows = []
     for label, row in table["rows"].items():
         binds = {**{name: name for name in ids}, **row.get("with", {})}
-        if unbound := {name for a in actions if a.api for name in a.api.placeholders()} - set(binds):
-            raise ConfigError(f"{title}: row {label!r} has no ${min(unbound)}, which a request to the API uses")
+        if unbound := {name for a in actions if a.api for name in a.api.placeholders()} - set(
+            binds
+        ):
+            raise ConfigError(
+                f"{title}: row {label!r} has no ${min(unbound)}, which a request to the API uses"
+            )
         for unknown in (bind for bind in binds.values() if bind not in (*ids, NULL)):
-            raise ConfigError(f"{title}: row {label!r} names {unknown!r}, which is not among the ids")
+            raise ConfigError(
+                f"{title}: row {label!r} names {unknown!r}, which is not among the ids"
+            )
         if row["identity"] not in identities:
-            raise ConfigError(f"{title}: row {label!r} names the unknown identity {row['identity']!r}")
+            raise ConfigError(
+                f"{title}: row {label!r} names the unknown identity {row['identity']!r}"
+            )
         rows.append(MatrixRow(label, identities[row["identity"]], binds, expected[label]))
     return Matrix(title, object, actions, tuple(rows))
 
@@ -245,11 +286,15 @@ def _action(name: str, table: Mapping[str, Any]) -> Action:
 
 
 def parse_request(action: str, table: Mapping[str, Any]) -> Request:
-    """The request that the `api` table of an action describes. Raises ConfigError if the table is not a request."""
+    """The request that the `api` table of an action describes. Raises ConfigError if the table is
+    not a request.
+    """
     verbs = [verb for verb in VERBS if verb in table]
     others = {key: value for key, value in table.items() if key not in VERBS}
     if len(verbs) != 1:
-        raise ConfigError(f"action {action!r}: its api table must have exactly one of {', '.join(VERBS)}")
+        raise ConfigError(
+            f"action {action!r}: its api table must have exactly one of {', '.join(VERBS)}"
+        )
     try:
         return Request(verbs[0], table[verbs[0]], **others)
     except TypeError as error:
@@ -257,7 +302,9 @@ def parse_request(action: str, table: Mapping[str, Any]) -> Request:
 
 
 def _cells(grid: str) -> tuple[list[str], list[list[str]]]:
-    columns, *lines = [[cell.strip() for cell in line.split("|")] for line in grid.strip("\n").splitlines()]
+    columns, *lines = [
+        [cell.strip() for cell in line.split("|")] for line in grid.strip("\n").splitlines()
+    ]
     return columns[1:], lines
 
 
@@ -285,7 +332,9 @@ def _expected(title: str, columns: list[str], lines: list[list[str]]) -> dict[st
     expected = {}
     for label, *cells in lines:
         if len(cells) != len(columns):
-            raise ConfigError(f"{title}: row {label!r} has {len(cells)} cells for {len(columns)} actions")
+            raise ConfigError(
+                f"{title}: row {label!r} has {len(cells)} cells for {len(columns)} actions"
+            )
         for cell in cells:
             if cell not in OUTCOMES and not is_sqlstate(cell):
                 raise ConfigError(f"{title}: row {label!r} has {cell!r}, which is not an outcome")

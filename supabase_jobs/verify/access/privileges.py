@@ -23,7 +23,8 @@ def check(
     expectations: Expectations,
     context: Context,
 ) -> None:
-    """Add a finding for each undeclared privilege on `tables`, and for each exposed schema that must not be exposed.
+    """Add a finding for each undeclared privilege on `tables`, and for each exposed schema that
+    must not be exposed.
 
     Also checks the functions of schema auth, whose catalog query shares the round trip.
 

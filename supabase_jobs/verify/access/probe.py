@@ -1,4 +1,5 @@
-"""Run the statements of access matrices as identities, many in one round trip; every probe undoes the one before.
+"""Run the statements of access matrices as identities, many in one round trip; every probe undoes
+the one before.
 
 Needs an open transaction.
 """
@@ -17,10 +18,17 @@ from supabase_jobs.verify import batch_limit, ownership
 from supabase_jobs.verify.access.matrix import Action
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import CHECK_DEFERRED, SET, Impersonation, check_identity, identity_statements
+from supabase_jobs.verify.impersonation import (
+    CHECK_DEFERRED,
+    SET,
+    Impersonation,
+    check_identity,
+    identity_statements,
+)
 
-# One savepoint before the identity is set and one after it: setting the identity takes longer than most probes. A
-# rollback to the first destroys the second, so if an identity cannot be set, its probes fail at their rollback.
+# One savepoint before the identity is set and one after it: setting the identity takes longer than
+# most probes. A rollback to the first destroys the second, so if an identity cannot be set, its
+# probes fail at their rollback.
 _SAVE_OWN_ROLE = Statement("savepoint own_role")
 _RESET_ROLE = Statement("rollback to savepoint own_role")
 _RELEASE_OWN_ROLE = Statement("release savepoint own_role")
@@ -36,7 +44,9 @@ Groups = list[list[Statement]]
 
 
 class Probe(Protocol):
-    """Statements to run, and how to read their results. The first group begins as the connection's own role."""
+    """Statements to run, and how to read their results. The first group begins as the connection's
+    own role.
+    """
 
     @property
     def complete(self) -> bool:
@@ -54,10 +64,12 @@ class Probe(Protocol):
 
 @dataclass(eq=False)
 class RowProbe:
-    """Actions to run as an identity. `results` has the outcome of each, by name, and its error if it failed.
+    """Actions to run as an identity. `results` has the outcome of each, by name, and its error if
+    it failed.
 
-    The actions `together` should not fail: they share a group, which takes less time. If one fails, those behind it run
-    again, each in a group of its own. `literals` are the values of the parameters.
+    The actions `together` should not fail: they share a group, which takes less time. If one fails,
+    those behind it run again, each in a group of its own. `literals` are the values of the
+    parameters.
     """
 
     identity: Identity
@@ -75,10 +87,15 @@ class RowProbe:
         """A group that sets the identity, and the groups of the actions without a result."""
         identity = [*identity_statements(impersonation, self.identity), SAVE_IDENTITY]
         parts = self._parts()
-        return [identity, *([s for action in part for s in self._run(impersonation, action)] for part in parts)]
+        return [
+            identity,
+            *([s for action in part for s in self._run(impersonation, action)] for part in parts),
+        ]
 
     def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
-        """Read the outcomes. If the previous identity's statement failed, this is the outcome of every action."""
+        """Read the outcomes. If the previous identity's statement failed, this is the outcome of
+        every action.
+        """
         identity, *others = results
         if identity.error is not None:
             outcome = conclusive_refusal(identity.error)
@@ -95,7 +112,10 @@ class RowProbe:
         """The actions without a result: those of each group."""
         left = [action for action in self.actions if action.name not in self.results]
         together = [action for action in left if action.name in self.together]
-        return [*([together] if together else []), *([a] for a in left if a.name not in self.together)]
+        return [
+            *([together] if together else []),
+            *([a] for a in left if a.name not in self.together),
+        ]
 
     def _run(self, impersonation: Impersonation, action: Action) -> list[Statement]:
         statements = [UNDO_PROBE, Statement(action.sql % self.literals)]
@@ -106,19 +126,26 @@ class RowProbe:
             statements += [reset, Statement(action.reached % self.literals)]
         return statements
 
-    def _read_part(self, impersonation: Impersonation, part: Sequence[Action], result: GroupResult) -> None:
+    def _read_part(
+        self, impersonation: Impersonation, part: Sequence[Action], result: GroupResult
+    ) -> None:
         answers = iter(result.answers)
         for action in part:
             expected = len(self._run(impersonation, action))
             read = tuple(islice(answers, expected))
-            if len(read) == expected:  # the count of rows shows whether the action reached its target
+            if (
+                len(read) == expected
+            ):  # the count of rows shows whether the action reached its target
                 reached = read[1 if action.reached is None else -1]
                 self.results[action.name] = ("rows" if reached.count else "hidden", None)
                 continue
             error = result.error
             assert error is not None  # noqa: S101  otherwise every statement has an answer
             outcome = conclusive_refusal(error)
-            self.results[action.name] = ("rows" if error.sqlstate == action.row_limit_error else outcome, error)
+            self.results[action.name] = (
+                "rows" if error.sqlstate == action.row_limit_error else outcome,
+                error,
+            )
             return
 
 
@@ -173,7 +200,9 @@ class ControlProbe:
 
 
 class Prober:
-    """Runs probes on one connection. It leaves a savepoint, so the caller must roll back to a point before it."""
+    """Runs probes on one connection. It leaves a savepoint, so the caller must roll back to a point
+    before it.
+    """
 
     def __init__(self, impersonation: Impersonation, context: Context) -> None:
         self._impersonation = impersonation
@@ -185,7 +214,8 @@ class Prober:
     def run(self, probes: Sequence[Probe]) -> None:
         """Run the probes in order; one round trip suffices unless one of them fails or takes long.
 
-        Raises DeadlineError, and the error of a probe whose results cannot be read, once those before it are complete.
+        Raises DeadlineError, and the error of a probe whose results cannot be read, once those
+        before it are complete.
         """
         stopped: psycopg.Error | None = None
         while pending := [probe for probe in probes if not probe.complete]:
@@ -199,18 +229,24 @@ class Prober:
         if stopped is not None:
             raise stopped
 
-    def conflict(self, error: psycopg.Error, managed: Collection[str]) -> ownership.UserObjectConflict | None:
+    def conflict(
+        self, error: psycopg.Error, managed: Collection[str]
+    ) -> ownership.UserObjectConflict | None:
         """The user object that raised the error of a probe, if any."""
         self._connection.execute(_RESET_ROLE.sql)
         return ownership.user_object_conflict(self._connection, error, managed)
 
     def ignores_legacy_settings(self, identity: Identity) -> bool:
-        """Whether auth.uid() returns no user to an identity that has one only by the settings of an old PostgREST."""
+        """Whether auth.uid() returns no user to an identity that has one only by the settings of an
+        old PostgREST.
+        """
         if not identity.settings or not identity.settings.get(_LEGACY_SETTING):
             return False
         if self._ignores_legacy is None:
             statements = [*identity_statements(self._impersonation, identity), _HAS_NO_USER]
-            answered, ended = run_groups(self._connection, [[_RESET_ROLE, *statements], [_RESET_ROLE]])
+            answered, ended = run_groups(
+                self._connection, [[_RESET_ROLE, *statements], [_RESET_ROLE]]
+            )
             ended.answer()
             # an error of auth.uid() is reported by the check of the functions of schema auth
             self._ignores_legacy = answered.error is None and answered.answer().rows == [(True,)]
@@ -228,11 +264,16 @@ class Prober:
         return f"fails with {sqlstate_and_message(error)}"
 
     def _send(self, probes: Sequence[Probe]) -> Iterator[tuple[Probe, Sequence[GroupResult]]]:
-        """Run the groups of these probes in one round trip; yield their results, except those that were skipped."""
+        """Run the groups of these probes in one round trip; yield their results, except those that
+        were skipped.
+        """
         begin = [_RESET_ROLE, _RELEASE_OWN_ROLE] if self._started else []
         begin += [batch_limit.begin(self._context.deadline), _SAVE_OWN_ROLE]
         groups = [probe.groups(self._impersonation) for probe in probes]
-        sent = [begin, *(group for first, *others in groups for group in ([*_BEGIN, *first], *others))]
+        sent = [
+            begin,
+            *(group for first, *others in groups for group in ([*_BEGIN, *first], *others)),
+        ]
         first_result, *results = run_groups(self._connection, sent)
         first_result.answer()
         self._started = True

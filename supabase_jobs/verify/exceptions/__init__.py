@@ -1,1 +1,3 @@
-"""Exceptions: intended bypasses and privileges of a project, with the definitions that were reviewed."""
+"""Exceptions: intended bypasses and privileges of a project, with the definitions that were
+reviewed.
+"""

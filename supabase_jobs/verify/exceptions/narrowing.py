@@ -1,4 +1,6 @@
-"""Deviations that an allowed restrictive policy explains: it hides rows from a caller, or refuses the caller's rows."""
+"""Deviations that an allowed restrictive policy explains: it hides rows from a caller, or refuses
+the caller's rows.
+"""
 
 from collections.abc import Collection, Sequence
 
@@ -9,7 +11,12 @@ from supabase_jobs.verify.structure import AREA as STRUCTURE
 FIX = "Nothing to fix while the policy is intended: [allowed_privileges] names it."
 
 _TABLE_COMMANDS = {
-    "select": ("select", "insert", "update", "delete"),  # writes with a WHERE or RETURNING clause read too
+    "select": (
+        "select",
+        "insert",
+        "update",
+        "delete",
+    ),  # writes with a WHERE or RETURNING clause read too
     "insert": ("insert",),
     "update": ("update", "insert"),  # insert … on conflict do update
     "delete": ("delete",),
@@ -25,8 +32,8 @@ def of_cell(
 ) -> Narrowing | None:
     """The allowed policy that explains the outcome of a cell of the access matrix.
 
-    Any policy may explain a cell without a table: the call of a function. None if the structure area has reported
-    another difference, which may be the cause instead.
+    Any policy may explain a cell without a table: the call of a function. None if the structure
+    area has reported another difference, which may be the cause instead.
     """
     if outcome not in _NARROWER or expected in _NARROWEST:
         return None
@@ -39,11 +46,15 @@ def of_cell(
 
 
 def of_calls(context: Context, roles: Collection[str]) -> Narrowing | None:
-    """The allowed policy that explains why calls of functions by these roles saw or changed less than declared."""
+    """The allowed policy that explains why calls of functions by these roles saw or changed less
+    than declared.
+    """
     return _explaining(context, context.narrowings, roles)
 
 
-def _explaining(context: Context, policies: Sequence[Narrowing], roles: Collection[str]) -> Narrowing | None:
+def _explaining(
+    context: Context, policies: Sequence[Narrowing], roles: Collection[str]
+) -> Narrowing | None:
     affecting = [policy for policy in policies if not policy.roles.isdisjoint((*roles, "public"))]
     return affecting[0] if affecting and not _other_differences(context) else None
 

@@ -1,7 +1,8 @@
 """Judge the findings that `[allowed_bypasses]` and `[allowed_privileges]` may accept.
 
-An entry has a reason, and the SHA-256 of the definition that was reviewed. The finding of an entry is an info with the
-reason. If the definition has changed since, or no entry pins it, the finding is an error, and shows the entry to write.
+An entry has a reason, and the SHA-256 of the definition that was reviewed. The finding of an entry
+is an info with the reason. If the definition has changed since, or no entry pins it, the finding is
+an error, and shows the entry to write.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -29,7 +30,9 @@ _FIX_UNUSED = f"Remove the entry from {FILE_NAME}."
 
 @dataclass(frozen=True)
 class _Pin:
-    """What the entry `name` of a section pins. `restrictive_for` is the command of a restrictive policy."""
+    """What the entry `name` of a section pins. `restrictive_for` is the command of a restrictive
+    policy.
+    """
 
     section: str
     name: str
@@ -42,8 +45,11 @@ class _Pin:
         return f'[{self.section}.{toml_string(self.name)}]\nreason = {toml_string(reason)}\nsha256 = "{self.sha256}"\n'
 
 
-def apply(connection: Connection, allowed: Allowed, managed: Sequence[str], context: Context) -> None:
-    """Judge the findings in `Context.exceptable` that were not judged before, in one round trip if there are any.
+def apply(
+    connection: Connection, allowed: Allowed, managed: Sequence[str], context: Context
+) -> None:
+    """Judge the findings in `Context.exceptable` that were not judged before, in one round trip if
+    there are any.
 
     `managed` are the names of the managed objects. Needs an empty search_path; only reads catalogs.
     """
@@ -67,7 +73,9 @@ def allows_policies(allowed: Allowed) -> bool:
 
 
 def report_unused(allowed: Allowed, areas: Collection[str], context: Context) -> None:
-    """Add an info for each entry that no finding has used, if the areas whose findings it can accept were checked."""
+    """Add an info for each entry that no finding has used, if the areas whose findings it can
+    accept were checked.
+    """
     for section, entries in allowed.items():
         needed = _AREAS[section]
         if not needed <= set(areas) or not needed.isdisjoint(context.unchecked.values()):
@@ -76,11 +84,15 @@ def report_unused(allowed: Allowed, areas: Collection[str], context: Context) ->
             if (section, name) not in context.used_exceptions:
                 message = f"[{section}] {toml_string(name)} has no effect: no finding needs it"
                 id = f"{STRUCTURE}:{section}:{name}"
-                context.findings.append(Finding(id, STRUCTURE, Severity.INFO, FILE_NAME, message, _FIX_UNUSED))
+                context.findings.append(
+                    Finding(id, STRUCTURE, Severity.INFO, FILE_NAME, message, _FIX_UNUSED)
+                )
 
 
 def _judged(finding: Finding, pins: Sequence[_Pin], allowed: Allowed, context: Context) -> Finding:
-    """The finding as an info if every pin has an entry; an error if an entry pins another definition or none."""
+    """The finding as an info if every pin has an entry; an error if an entry pins another
+    definition or none.
+    """
     pairs = [(pin, allowed.get(pin.section, {}).get(pin.name)) for pin in pins]
     context.used_exceptions |= {(pin.section, pin.name) for pin, entry in pairs if entry}
     wanted = [(pin, entry) for pin, entry in pairs if entry is None or entry.sha256 != pin.sha256]
@@ -89,14 +101,26 @@ def _judged(finding: Finding, pins: Sequence[_Pin], allowed: Allowed, context: C
         context.accepted_ids.add(finding.id)
         for pin in pins:
             if pin.restrictive_for is not None and pin.roles is not None:
-                policy = Narrowing(finding.object, pin.name, pin.restrictive_for, frozenset(pin.roles), reasons)
+                policy = Narrowing(
+                    finding.object, pin.name, pin.restrictive_for, frozenset(pin.roles), reasons
+                )
                 context.narrowings.append(policy)
-        return replace(finding, severity=Severity.INFO, message=f"{finding.message}; allowed: {reasons}", fix="")
+        return replace(
+            finding,
+            severity=Severity.INFO,
+            message=f"{finding.message}; allowed: {reasons}",
+            fix="",
+        )
     accept = tuple(pin.entry(entry.reason if entry else _PLACEHOLDER) for pin, entry in wanted)
     changes = [_change(pin, entry) for pin, entry in wanted if entry]
     if not changes:
         return replace(finding, accept=accept)
-    return replace(finding, severity=Severity.ERROR, message="; ".join([finding.message, *changes]), accept=accept)
+    return replace(
+        finding,
+        severity=Severity.ERROR,
+        message="; ".join([finding.message, *changes]),
+        accept=accept,
+    )
 
 
 def _change(pin: _Pin, entry: AllowedException) -> str:

@@ -27,7 +27,8 @@ from supabase_jobs.verify.functions.scenarios import ALL_IDS, Scenario, Scenario
 from supabase_jobs.verify.impersonation import Impersonation, begin
 from supabase_jobs.verify.ownership import ManagedTables
 
-# Scenarios in a round trip. A `repeated` run is local, and stops after the batch of the first deviation.
+# Scenarios in a round trip. A `repeated` run is local, and stops after the batch of the first
+# deviation.
 _BATCH = 100
 _REPEATED_BATCH = 8
 
@@ -54,14 +55,16 @@ def run(
 ) -> None:
     """Run every scenario inside a savepoint; add one finding for each that deviates.
 
-    `variables` fill the placeholders that are not ids. If a table that is not among `managed` makes a scenario fail,
-    the scenario counts as unchecked. User columns of the managed `tables` are not compared. The fixture rows stay until
-    the caller rolls its transaction back.
+    `variables` fill the placeholders that are not ids. If a table that is not among `managed` makes
+    a scenario fail, the scenario counts as unchecked. User columns of the managed `tables` are not
+    compared. The fixture rows stay until the caller rolls its transaction back.
     """
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     scripts = _Scripts(impersonation, declared)
     context.preambles[AREA] = scripts.preamble()
-    if (inserted := insert_fixture(impersonation, AREA, declared.fixture, context, managed)) is None:
+    if (
+        inserted := insert_fixture(impersonation, AREA, declared.fixture, context, managed)
+    ) is None:
         return
     if inserted.texts:
         declared = other_values.replaced(declared, inserted.texts)
@@ -71,13 +74,17 @@ def run(
         if missing := [name for name in declared.fixture_ids if name not in runner.fixture_rows]:
             why = f"the fixture rows {', '.join(missing)} are missing after their insert"
             id, severity = f"{AREA}:fixture", Severity.ERROR
-            context.mark_unchecked(AREA, "fixture", why, FIX_DISCARDED_ROWS, id=id, severity=severity)
+            context.mark_unchecked(
+                AREA, "fixture", why, FIX_DISCARDED_ROWS, id=id, severity=severity
+            )
         else:
             _run_all(runner, declared, scripts, context)
             context.findings += runner.columns.findings()
 
 
-def _run_all(runner: ScenarioRunner, declared: Scenarios, scripts: "_Scripts", context: Context) -> None:
+def _run_all(
+    runner: ScenarioRunner, declared: Scenarios, scripts: "_Scripts", context: Context
+) -> None:
     outcomes: dict[str, list[Deviation] | UncheckedError] = {}
     try:
         _run_batches(runner, declared.scenarios, outcomes, context)
@@ -95,15 +102,19 @@ def _run_batches(
 ) -> None:
     """Run the scenarios in batches; a scenario runs after the batches of those that it requires.
 
-    Fills `outcomes`, up to the first deviation if the run is `repeated`. A scenario that requires one without a result
-    is not run. It is unchecked too, unless an error explains why.
+    Fills `outcomes`, up to the first deviation if the run is `repeated`. A scenario that requires
+    one without a result is not run. It is unchecked too, unless an error explains why.
     """
     deviating: set[str] = set()
     unchecked: set[str] = set()
     pending = {scenario.name: scenario for scenario in scenarios}
     while pending:
         context.check_deadline()
-        ready = [scenario for scenario in pending.values() if pending.keys().isdisjoint(scenario.requires)]
+        ready = [
+            scenario
+            for scenario in pending.values()
+            if pending.keys().isdisjoint(scenario.requires)
+        ]
         batch = ready[: _REPEATED_BATCH if context.repeated else _BATCH]
         for scenario, outcome in runner.run(batch, context.deadline):
             outcomes[scenario.name] = outcome
@@ -126,7 +137,10 @@ def _run_batches(
 
 
 def _report(
-    scenario: Scenario, outcome: list[Deviation] | UncheckedError, scripts: "_Scripts", context: Context
+    scenario: Scenario,
+    outcome: list[Deviation] | UncheckedError,
+    scripts: "_Scripts",
+    context: Context,
 ) -> None:
     if not context.repeated:
         script_of = partial(scripts.of, scenario)
@@ -137,14 +151,20 @@ def _report(
         finding = _deviation(scenario, outcome, context)
         context.findings.append(finding)
         if finding.severity is Severity.ERROR:
-            statements = (scenario.subject, *scenario.given, *(step.call for step in scenario.steps))
+            statements = (
+                scenario.subject,
+                *scenario.given,
+                *(step.call for step in scenario.steps),
+            )
             context.traces[finding.id] = Trace(statements)
         if context.narrowings_unknown:
             context.equivalences[_id(scenario)] = []
 
 
 class _Scripts:
-    """Each scenario as SQL for psql. A setting holds the array of all ids, so that the statements stay readable."""
+    """Each scenario as SQL for psql. A setting holds the array of all ids, so that the statements
+    stay readable.
+    """
 
     def __init__(self, impersonation: Impersonation, declared: Scenarios) -> None:
         array = "{" + ",".join(map(str, impersonation.ids.values())) + "}"
@@ -155,22 +175,41 @@ class _Scripts:
         self._fixture = declared.fixture
         self._watch = declared.watch
         self._literals = {**literals, ALL_IDS: "current_setting('verify.ids')::uuid[]"}
-        names = {name for scenario in declared.scenarios for step in scenario.steps for name in self._settings(step)}
-        self._back = script.setting({**dict.fromkeys(sorted(names), ""), "role": impersonation.own_role})
+        names = {
+            name
+            for scenario in declared.scenarios
+            for step in scenario.steps
+            for name in self._settings(step)
+        }
+        self._back = script.setting(
+            {**dict.fromkeys(sorted(names), ""), "role": impersonation.own_role}
+        )
 
     def preamble(self, users: Sequence[Statement] | None = None) -> str:
-        """The beginning of every script. `users` are the statements that created the users, if they are known."""
+        """The beginning of every script. `users` are the statements that created the users, if they
+        are known.
+        """
         fixture = self._fixture.script(self._impersonation, users)
-        return script.preamble("Scenarios of functions, triggers and cascades.", fixture + self._set_ids)
+        return script.preamble(
+            "Scenarios of functions, triggers and cascades.", fixture + self._set_ids
+        )
 
     def of(self, scenario: Scenario) -> str:
         """The scenario's part of its script."""
         calls = [
-            (script.identity(step.identity.role, self._settings(step)) if step.identity else "", step.call)
+            (
+                script.identity(step.identity.role, self._settings(step)) if step.identity else "",
+                step.call,
+            )
             for step in scenario.steps
         ]
-        expected = [f"declared: {step.error or format_rows(step.result)}" for step in scenario.steps]
-        changes = [f"declared: {name} is {format_change(change)}" for name, change in scenario.changes.items()]
+        expected = [
+            f"declared: {step.error or format_rows(step.result)}" for step in scenario.steps
+        ]
+        changes = [
+            f"declared: {name} is {format_change(change)}"
+            for name, change in scenario.changes.items()
+        ]
         return script.scenario(
             (f"{scenario.subject}: {scenario.name}", *expected, *changes),
             scenario.given,
@@ -198,9 +237,13 @@ def _deviation(scenario: Scenario, deviations: Sequence[Deviation], context: Con
     return Finding(_id(scenario), AREA, severity, scenario.subject, message, fix)
 
 
-def _explanation(scenario: Scenario, deviations: Sequence[Deviation], context: Context) -> str | None:
+def _explanation(
+    scenario: Scenario, deviations: Sequence[Deviation], context: Context
+) -> str | None:
     """Why the deviations are accepted: an allowed policy narrows what the callers see and change."""
     if not deviations or not all(deviation.narrower for deviation in deviations):
         return None
-    policy = narrowing.of_calls(context, [step.identity.role for step in scenario.steps if step.identity])
+    policy = narrowing.of_calls(
+        context, [step.identity.role for step in scenario.steps if step.identity]
+    )
     return None if policy is None else policy.explanation

@@ -1,4 +1,6 @@
-"""Which columns of the watched rows are compared: those that the migrations create and no user trigger changes."""
+"""Which columns of the watched rows are compared: those that the migrations create and no user
+trigger changes.
+"""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +17,8 @@ Rows = Mapping[str, Row]
 
 
 class ComparedColumns:
-    """Selects the columns to compare. `managed` are the columns of each managed table; other tables have all.
+    """Selects the columns to compare. `managed` are the columns of each managed table; other tables
+    have all.
 
     `user_columns` and `changed_by_triggers` are the columns that were left out so far, by table.
     """
@@ -36,7 +39,8 @@ class ComparedColumns:
         for column, value in row.items():
             if column == TABLE:
                 continue
-            # also a key of a JSON column (metadata.server_id) and a column of another managed table (private.t.column)
+            # also a key of a JSON column (metadata.server_id) and a column of another managed table
+            # (private.t.column)
             if column.partition(".")[0] in managed or column.rpartition(".")[0] in self._managed:
                 compared[column] = value
             else:
@@ -46,19 +50,23 @@ class ComparedColumns:
     def leave_out_changed(self, before: Rows, after: Rows, triggers: Sequence[str]) -> None:
         """Leave out what differs between `before` and `after`, if a user trigger names it.
 
-        Between them, statements ran that change no value, except through triggers. `triggers` are the texts of the
-        user triggers.
+        Between them, statements ran that change no value, except through triggers. `triggers` are
+        the texts of the user triggers.
         """
         named = {word for text in triggers for word in re.findall(r"\w+", text)}
         for name, row in before.items():
             table = str(row.get(TABLE))
-            changed = {c for c, value in self.of(row).items() if after.get(name, {}).get(c) != value}
+            changed = {
+                c for c, value in self.of(row).items() if after.get(name, {}).get(c) != value
+            }
             if table in self._managed and changed & named:
                 self.changed_by_triggers.setdefault(table, set()).update(changed & named)
             self._tables[name] = table
 
     def is_left_out(self, name: str, column: str) -> bool:
-        """Whether triggers change a column of a watched row; a scenario that declares the change compares it still."""
+        """Whether triggers change a column of a watched row; a scenario that declares the change
+        compares it still.
+        """
         return column in self.changed_by_triggers.get(self._tables.get(name, ""), ())
 
     def findings(self) -> list[Finding]:
@@ -76,5 +84,7 @@ class ComparedColumns:
 
 
 def _info(table: str, kind: str, why: str, columns: Collection[str]) -> Finding:
-    message = f"{kind} that the scenarios do not compare, because {why}: {', '.join(sorted(columns))}"
+    message = (
+        f"{kind} that the scenarios do not compare, because {why}: {', '.join(sorted(columns))}"
+    )
     return Finding(f"{AREA}:{table}:{kind}", AREA, Severity.INFO, table, message, "")

@@ -49,9 +49,9 @@ _SAVEPOINT = Statement("savepoint scenario")
 _RESET = Statement("rollback to savepoint scenario")
 _RELEASE = Statement("release savepoint scenario")
 _BEGIN = [_RESET, batch_limit.CHECK]
-# Each of several steps has a savepoint, so that an error undoes no other step. After the step, a second savepoint of
-# the same name hides the first one, except in an aborted transaction. So the rollback that follows undoes the step if
-# it failed, and otherwise nothing.
+# Each of several steps has a savepoint, so that an error undoes no other step. After the step, a
+# second savepoint of the same name hides the first one, except in an aborted transaction. So the
+# rollback that follows undoes the step if it failed, and otherwise nothing.
 _STEP_SAVEPOINT = Statement("savepoint step")
 _STEP_ROLLBACK = Statement("rollback to savepoint step")
 
@@ -66,7 +66,9 @@ class UncheckedError(Exception):
 
 @dataclass(frozen=True)
 class Deviation:
-    """What differs from the declaration. `narrower`: the caller saw or changed less, and nothing else."""
+    """What differs from the declaration. `narrower`: the caller saw or changed less, and nothing
+    else.
+    """
 
     text: str
     narrower: bool
@@ -74,7 +76,9 @@ class Deviation:
 
 @dataclass(frozen=True)
 class _Result:
-    """The rows that a step returned, or its error: as declarations name it (`error`), and psycopg's (`cause`)."""
+    """The rows that a step returned, or its error: as declarations name it (`error`), and psycopg's
+    (`cause`).
+    """
 
     rows: tuple[tuple[str, ...], ...] = ()
     error: str | None = None
@@ -96,8 +100,8 @@ def scenario_runner(
 ) -> Iterator["ScenarioRunner"]:
     """A runner for scenarios on the fixture rows; leaving the context undoes all changes.
 
-    `variables` fill the placeholders of declared values. A constraint of a table that is not among `managed` is a user
-    object. User columns of the managed `tables` are not compared.
+    `variables` fill the placeholders of declared values. A constraint of a table that is not among
+    `managed` is a user object. User columns of the managed `tables` are not compared.
     """
     connection = impersonation.connection
     params = {**impersonation.ids, ALL_IDS: list(impersonation.ids.values())}
@@ -111,14 +115,18 @@ def scenario_runner(
     )
     begun.answer()
     try:
-        runner = ScenarioRunner(impersonation, params, variables, managed, tables, begun.answers[-2:])
+        runner = ScenarioRunner(
+            impersonation, params, variables, managed, tables, begun.answers[-2:]
+        )
         if touched.error is None:  # otherwise the scenarios show what fails
             texts = [text for (text,) in touched.answers[0].rows]
             runner.leave_out_changed(touched.answer(), texts)
         yield runner
     finally:
         if not connection.broken:
-            [ended] = run_groups(connection, [[_RESET, _RELEASE, Statement(f"deallocate {_WATCH}")]])
+            [ended] = run_groups(
+                connection, [[_RESET, _RELEASE, Statement(f"deallocate {_WATCH}")]]
+            )
             ended.answer()
 
 
@@ -138,7 +146,8 @@ class ScenarioRunner:
         self._connection = impersonation.connection
         self._managed = managed
         self._variables = {
-            name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in variables.items()
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in variables.items()
         }
         self._params = params
         self._names = {str(id): f"${name}" for name, id in impersonation.ids.items()}
@@ -151,7 +160,9 @@ class ScenarioRunner:
         self.fixture_rows = self._rows(self._begun)
 
     def leave_out_changed(self, touched: Answer, triggers: Sequence[str]) -> None:
-        """Leave out the columns that user triggers change; `touched` are the rows after the `unchanging` statements."""
+        """Leave out the columns that user triggers change; `touched` are the rows after the
+        `unchanging` statements.
+        """
         self.columns.leave_out_changed(self._watched(self._begun), self._watched(touched), triggers)
 
     def run(
@@ -159,8 +170,9 @@ class ScenarioRunner:
     ) -> Iterator[tuple[Scenario, "list[Deviation] | UncheckedError"]]:
         """Run scenarios in one round trip; yield each with its deviations.
 
-        Leaves out the last scenarios if the batch takes too long, or longer than the `deadline` of the run. An
-        UncheckedError: a user object prevents the run. Raises psycopg's errors if a statement fails that is not a call.
+        Leaves out the last scenarios if the batch takes too long, or longer than the `deadline` of
+        the run. An UncheckedError: a user object prevents the run. Raises psycopg's errors if a
+        statement fails that is not a call.
         """
         batches = [self._groups(scenario) for scenario in scenarios]
         begin = [_RESET, _RELEASE, batch_limit.begin(deadline), _SAVEPOINT]
@@ -177,11 +189,15 @@ class ScenarioRunner:
                 yield scenario, error
 
     def _groups(self, scenario: Scenario) -> list[list[Statement]]:
-        """The statements of a scenario. The next scenario undoes the changes, and so does the end of the batch."""
+        """The statements of a scenario. The next scenario undoes the changes, and so does the end
+        of the batch.
+        """
         if _is_one_group(scenario):
             return [[*_BEGIN, *self._step(scenario.steps[0]), _RUN_WATCH]]
         given = [Statement(statement, self._params) for statement in scenario.given]
-        groups = [[*_BEGIN, *given, reset_statement(self._impersonation), _RUN_WATCH] if given else _BEGIN]
+        groups = [
+            [*_BEGIN, *given, reset_statement(self._impersonation), _RUN_WATCH] if given else _BEGIN
+        ]
         for step in scenario.steps:
             groups += [[_STEP_SAVEPOINT, *self._step(step)], [_STEP_SAVEPOINT], [_STEP_ROLLBACK]]
         return [*groups, [_RUN_WATCH]]
@@ -197,23 +213,36 @@ class ScenarioRunner:
         for number, (step, result) in enumerate(zip(scenario.steps, results, strict=True), 1):
             if self._is_refused_by_user_object(scenario, step, result):
                 continue
-            expected = _Result(tuple(tuple(map(self._fill, row)) for row in step.result), step.error)
+            expected = _Result(
+                tuple(tuple(map(self._fill, row)) for row in step.result), step.error
+            )
             if (result.rows, result.error) != (expected.rows, expected.error):
                 call = f"call {number}" if len(scenario.steps) > 1 else "the call"
                 wanted = step.error or format_rows(expected.rows)
                 narrower = result.error == "violates" or (not result.rows and result.error is None)
-                yield Deviation(f"{call} should result in {wanted}, but results in {result}", narrower)
+                yield Deviation(
+                    f"{call} should result in {wanted}, but results in {result}", narrower
+                )
         yield from self._deviating_changes(before, after, scenario)
 
-    def _results(self, scenario: Scenario, groups: Sequence[GroupResult]) -> tuple[list[_Result], Rows, Rows]:
+    def _results(
+        self, scenario: Scenario, groups: Sequence[GroupResult]
+    ) -> tuple[list[_Result], Rows, Rows]:
         """The result of each step, and the watched rows before and after the steps."""
         if _is_one_group(scenario):
             [group] = groups
             result = self._result(scenario.steps[0], group, len(_BEGIN))
-            return [result], self.fixture_rows, self.fixture_rows if result.cause else self._rows(group.answer())
+            return (
+                [result],
+                self.fixture_rows,
+                self.fixture_rows if result.cause else self._rows(group.answer()),
+            )
         begun, *steps, watched = groups
         before = self._given_rows(scenario, begun) if scenario.given else self.fixture_rows
-        results = [self._result(step, group, 1) for step, group in zip(scenario.steps, steps[::3], strict=True)]
+        results = [
+            self._result(step, group, 1)
+            for step, group in zip(scenario.steps, steps[::3], strict=True)
+        ]
         return results, before, self._rows(watched.answer())
 
     def _given_rows(self, scenario: Scenario, group: GroupResult) -> Rows:
@@ -228,7 +257,9 @@ class ScenarioRunner:
     def _result(self, step: ScenarioStep, group: GroupResult, start: int) -> _Result:
         """The result of a step, whose statements begin at a position of its group."""
         call, error = start, group.error
-        if error is not None and (isinstance(error, INCONCLUSIVE_ERRORS) or len(group.answers) < start):
+        if error is not None and (
+            isinstance(error, INCONCLUSIVE_ERRORS) or len(group.answers) < start
+        ):
             raise error
         if step.identity is not None:
             call += len(identity_statements(self._impersonation, step.identity))
@@ -237,14 +268,19 @@ class ScenarioRunner:
             check_identity(self._impersonation, step.identity, group.answers[start:call])
         if error is not None:
             # the call itself, or the check of what it deferred
-            if len(group.answers) not in ((call, call + 1) if self._impersonation.deferred else (call,)):
+            if len(group.answers) not in (
+                (call, call + 1) if self._impersonation.deferred else (call,)
+            ):
                 raise error
             return _Result(error=refusal(error), cause=error)
         rows = group.answers[call].rows
         return _Result(tuple(tuple(self._declared(value) for value in row) for row in rows))
 
-    def _is_refused_by_user_object(self, scenario: Scenario, step: ScenarioStep, result: _Result) -> bool:
-        """Whether a user object refused a step that it may refuse. Raises UncheckedError if it may not.
+    def _is_refused_by_user_object(
+        self, scenario: Scenario, step: ScenarioStep, result: _Result
+    ) -> bool:
+        """Whether a user object refused a step that it may refuse. Raises UncheckedError if it may
+        not.
 
         A user trigger may refuse what a constraint of the migrations would refuse after it.
         """
@@ -252,7 +288,9 @@ class ScenarioRunner:
             return False
         if result.error in scenario.unchecked_errors:
             raise UncheckedError(f"{scenario.name}: it failed with {result}")
-        if step.error is not None:  # a call that got past the expected error deviates with a later one
+        if (
+            step.error is not None
+        ):  # a call that got past the expected error deviates with a later one
             return (
                 step.error.startswith("23")
                 and result.error != step.error
@@ -264,30 +302,46 @@ class ScenarioRunner:
             raise UncheckedError(f"{scenario.name}: {conflict.why}", conflict.fix)
         return conflict is not None
 
-    def _deviating_changes(self, before: Rows, after: Rows, scenario: Scenario) -> Iterator[Deviation]:
+    def _deviating_changes(
+        self, before: Rows, after: Rows, scenario: Scenario
+    ) -> Iterator[Deviation]:
         changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
         for name in sorted(changed | set(scenario.changes)):
             expected = scenario.changes.get(name)
             if isinstance(expected, Mapping):
                 expected = {column: self._fill(value) for column, value in expected.items()}
                 # with other values in the fixture, a row may have a declared value before
-                had = {column: self._declared(value) for column, value in before.get(name, {}).items()}
-                expected = {column: value for column, value in expected.items() if had.get(column) != value}
+                had = {
+                    column: self._declared(value) for column, value in before.get(name, {}).items()
+                }
+                expected = {
+                    column: value for column, value in expected.items() if had.get(column) != value
+                }
             actual = self._change(before.get(name), after.get(name))
             if isinstance(actual, dict):
                 declared = expected if isinstance(expected, Mapping) else {}
-                compared = {c: v for c, v in actual.items() if c in declared or not self.columns.is_left_out(name, c)}
+                compared = {
+                    c: v
+                    for c, v in actual.items()
+                    if c in declared or not self.columns.is_left_out(name, c)
+                }
                 actual = compared or (None if actual else actual)
             if actual != expected:
                 text = f"{name} should be {format_change(expected)}, but is {format_change(actual)}"
                 yield Deviation(text, narrower=actual is None)
 
-    def _change(self, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str | dict[str, str] | None:
+    def _change(
+        self, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+    ) -> str | dict[str, str] | None:
         if before == after:
             return None
         if before is None or after is None:
             return INSERTED if before is None else DELETED
-        return {c: self._declared(after.get(c)) for c in {**before, **after} if before.get(c) != after.get(c)}
+        return {
+            c: self._declared(after.get(c))
+            for c in {**before, **after}
+            if before.get(c) != after.get(c)
+        }
 
     def _rows(self, watched: Answer) -> Rows:
         """The columns to compare of each watched row."""
@@ -297,7 +351,9 @@ class ScenarioRunner:
         return {self._name(key): self._compared[text] for key, text in watched.rows}
 
     def _watched(self, watched: Answer) -> Rows:
-        """The result of the watch query: each row by the name of its id, or by its key if the id has no name."""
+        """The result of the watch query: each row by the name of its id, or by its key if the id
+        has no name.
+        """
         return {self._name(key): self._row(text) for key, text in watched.rows}
 
     def _name(self, key: str) -> str:
@@ -336,4 +392,6 @@ def format_change(change: str | Mapping[str, str] | None) -> str:
         return "unchanged"
     if isinstance(change, str):
         return change
-    return "changed to " + ", ".join(f"{column} = {value}" for column, value in sorted(change.items()))
+    return "changed to " + ", ".join(
+        f"{column} = {value}" for column, value in sorted(change.items())
+    )

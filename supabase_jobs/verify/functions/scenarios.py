@@ -1,4 +1,6 @@
-"""Read functions.toml: scenarios of functions, triggers and cascades, with the rows that each may change."""
+"""Read functions.toml: scenarios of functions, triggers and cascades, with the rows that each may
+change.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -38,7 +40,8 @@ _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 @dataclass(frozen=True)
 class ScenarioStep:
-    """One statement, its identity (None: the connection's own role), and the rows or the error it must result in.
+    """One statement, its identity (None: the connection's own role), and the rows or the error it
+    must result in.
 
     `may_be_refused`: a constraint of the project may refuse it.
     """
@@ -54,9 +57,10 @@ class ScenarioStep:
 class Scenario:
     """Consecutive steps, and every change of rows that they may make.
 
-    `given` prepares the rows before the first step. `changes` maps the name of an id to `inserted`, `deleted`, or the
-    new values of the changed columns. `requires` names scenarios: if one of them deviates, this one is not run. The
-    scenario counts as unchecked if a step fails with one of `unchecked_errors`: a user object raised it.
+    `given` prepares the rows before the first step. `changes` maps the name of an id to `inserted`,
+    `deleted`, or the new values of the changed columns. `requires` names scenarios: if one of them
+    deviates, this one is not run. The scenario counts as unchecked if a step fails with one of
+    `unchecked_errors`: a user object raised it.
     """
 
     subject: str
@@ -72,9 +76,9 @@ class Scenario:
 class Scenarios:
     """The whole file, with the ids, identities and fixture of its access matrix.
 
-    `watch` is the query that shows changes: the key of each row, and the row as a JSON object, both as text. Each id in
-    `fixture_ids` must have a row in its result before the first scenario. The statements `unchanging` change no value,
-    except through user triggers.
+    `watch` is the query that shows changes: the key of each row, and the row as a JSON object, both
+    as text. Each id in `fixture_ids` must have a row in its result before the first scenario. The
+    statements `unchanging` change no value, except through user triggers.
     """
 
     ids: tuple[str, ...]
@@ -89,35 +93,52 @@ class Scenarios:
 def load(path: Path | None = None, variables: Mapping[str, Value] | None = None) -> Scenarios:
     """Read a declaration (default: the packaged functions.toml) and its `access_matrix`.
 
-    Leaves out the scenarios whose condition does not hold for the values of the variables. Raises ConfigError for an
-    unknown or renamed key, an unknown identity, id, parameter, scenario, outcome or variable, a scenario that is
-    declared twice, or a malformed file.
+    Leaves out the scenarios whose condition does not hold for the values of the variables. Raises
+    ConfigError for an unknown or renamed key, an unknown identity, id, parameter, scenario, outcome
+    or variable, a scenario that is declared twice, or a malformed file.
     """
     path = path or DEFAULT_FILE
     values = None if variables is None else tuple(sorted(variables.items()))
     # the access matrix, which is named in the file, is in its folder
-    contents = tuple(file.read_bytes() for file in sorted({path, *path.parent.glob("*.toml")}) if file.is_file())
+    contents = tuple(
+        file.read_bytes() for file in sorted({path, *path.parent.glob("*.toml")}) if file.is_file()
+    )
     return _loaded(path, contents, values)
 
 
 @lru_cache(maxsize=4)  # `mutate` reads it for every fault
-def _loaded(path: Path, _contents: tuple[bytes, ...], variables: tuple[tuple[str, Value], ...] | None) -> Scenarios:
+def _loaded(
+    path: Path, _contents: tuple[bytes, ...], variables: tuple[tuple[str, Value], ...] | None
+) -> Scenarios:
     try:
         return _scenarios(path, read_toml(path), None if variables is None else dict(variables))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{path.name} does not declare scenarios: {error!r}", file=str(path)) from error
+        raise ConfigError(
+            f"{path.name} does not declare scenarios: {error!r}", file=str(path)
+        ) from error
     except ConfigError as error:
-        raise ConfigError(f"{path.name}: {error.message}", hint=error.hint, file=error.file or str(path)) from error
+        raise ConfigError(
+            f"{path.name}: {error.message}", hint=error.hint, file=error.file or str(path)
+        ) from error
 
 
-def _scenarios(path: Path, toml: dict[str, Any], variables: Mapping[str, Value] | None) -> Scenarios:
+def _scenarios(
+    path: Path, toml: dict[str, Any], variables: Mapping[str, Value] | None
+) -> Scenarios:
     _check_keys(toml, _FILE_KEYS, "the file")
-    matrix = load_access(path.with_name(toml["access_matrix"]), variables) if "access_matrix" in toml else None
+    matrix = (
+        load_access(path.with_name(toml["access_matrix"]), variables)
+        if "access_matrix" in toml
+        else None
+    )
     fixture_ids, absent_ids = tuple(toml["ids"]), tuple(toml.get("absent_ids", ()))
     ids = (*(matrix.ids if matrix else ()), *fixture_ids, *absent_ids)
     if duplicates := {name for name in ids if ids.count(name) > 1}:
         raise ConfigError(f"the id {min(duplicates)!r} is declared twice")
-    identities = {**(matrix.identities if matrix else {}), **_identities(toml.get("identities", {}))}
+    identities = {
+        **(matrix.identities if matrix else {}),
+        **_identities(toml.get("identities", {})),
+    }
     fixture = load_fixture(toml, ids, variables)
     scenarios = tuple(_scenario(table, identities, ids) for table in toml["scenario"])
     declared = Scenarios(
@@ -126,7 +147,8 @@ def _scenarios(path: Path, toml: dict[str, Any], variables: Mapping[str, Value] 
         matrix.fixture.followed_by(fixture) if matrix else fixture,
         toml["watch"],
         scenarios,
-        frozenset(name for text in _texts(scenarios) for name in Template(text).get_identifiers()) - set(ids),
+        frozenset(name for text in _texts(scenarios) for name in Template(text).get_identifiers())
+        - set(ids),
         tuple(toml.get("unchanging", ())),
     )
     _check_names(declared)
@@ -139,16 +161,35 @@ def _identities(tables: Mapping[str, Any]) -> dict[str, Identity]:
 
 
 _FILE_KEYS = {
-    "access_matrix", "ids", "absent_ids", "users", "anonymous_users", "fixture", "other_values", "identities", "watch",
-    "unchanging", "scenario",
-}  # fmt: skip
+    "access_matrix",
+    "ids",
+    "absent_ids",
+    "users",
+    "anonymous_users",
+    "fixture",
+    "other_values",
+    "identities",
+    "watch",
+    "unchanging",
+    "scenario",
+}
 _STEP_KEYS = {"call", "as", "result", "error", "may_be_refused"}
 _SCENARIO_KEYS = {
-    "subject", "name", "given", "steps", "changes", "requires", "unchecked_errors", *conditions.KEYS, *_STEP_KEYS,
-}  # fmt: skip
+    "subject",
+    "name",
+    "given",
+    "steps",
+    "changes",
+    "requires",
+    "unchecked_errors",
+    *conditions.KEYS,
+    *_STEP_KEYS,
+}
 
 
-def _scenario(table: dict[str, Any], identities: Mapping[str, Identity], ids: tuple[str, ...]) -> Scenario:
+def _scenario(
+    table: dict[str, Any], identities: Mapping[str, Identity], ids: tuple[str, ...]
+) -> Scenario:
     where = f"{table.get('subject')}, {table['name']!r}"
     _check_keys(table, _SCENARIO_KEYS, where)
     steps = table.get("steps", [])
@@ -182,7 +223,9 @@ def _step(table: dict[str, Any], identities: Mapping[str, Identity], where: str)
     if error is not None and "result" in table:
         raise ConfigError(f"{where}: a call has either a result or an error")
     if error is not None and error not in REFUSALS and not is_sqlstate(error):
-        raise ConfigError(f"{where}: {error!r} is neither an SQLSTATE nor one of {', '.join(REFUSALS)}")
+        raise ConfigError(
+            f"{where}: {error!r} is neither an SQLSTATE nor one of {', '.join(REFUSALS)}"
+        )
     rows = tuple(tuple(_text(value) for value in row) for row in table.get("result", ()))
     return ScenarioStep(table["call"], identity, rows, error, table.get("may_be_refused", False))
 
@@ -193,12 +236,16 @@ def _changes(
     for names, change in table.items():
         if isinstance(change, str) and change not in (INSERTED, DELETED):
             raise ConfigError(
-                f"{where}: the change of {names!r} is {change!r}; allowed: {INSERTED}, {DELETED} or a table of columns"
+                f"{where}: the change of {names!r} is {change!r}; allowed: {INSERTED}, {DELETED}"
+                " or a table of columns"
             )
         for name in names.split():
             if name not in ids:
                 raise ConfigError(f"{where}: changes names {name!r}, which is not among the ids")
-            yield name, change if isinstance(change, str) else {c: _text(v) for c, v in change.items()}
+            yield (
+                name,
+                change if isinstance(change, str) else {c: _text(v) for c, v in change.items()},
+            )
 
 
 def _text(value: object) -> str:
@@ -210,7 +257,9 @@ def _texts(scenarios: tuple[Scenario, ...]) -> Iterator[str]:
     for scenario in scenarios:
         for step in scenario.steps:
             yield from (value for row in step.result for value in row)
-            yield from (f"${{{name}}}" for name in (step.identity.placeholders() if step.identity else ()))
+            yield from (
+                f"${{{name}}}" for name in (step.identity.placeholders() if step.identity else ())
+            )
         for change in scenario.changes.values():
             yield from change.values() if isinstance(change, Mapping) else ()
 
@@ -221,7 +270,9 @@ def _check_names(declared: Scenarios) -> None:
     for scenario in declared.scenarios:
         where = f"{scenario.subject}, {scenario.name!r}"
         if unknown := set(scenario.requires) - earlier:
-            raise ConfigError(f"{where}: requires {min(unknown)!r}, but no earlier scenario has that name")
+            raise ConfigError(
+                f"{where}: requires {min(unknown)!r}, but no earlier scenario has that name"
+            )
         if scenario.name in earlier:
             raise ConfigError(f"{where}: an earlier scenario has the same name")
         earlier.add(scenario.name)
@@ -234,5 +285,7 @@ def _check_names(declared: Scenarios) -> None:
 def _check_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
     for key in sorted(set(table) - known):
         if key in _RENAMED:
-            raise ConfigError(f"{where}: {key!r} is now called {_RENAMED[key]!r}", hint="Rename it in the file.")
+            raise ConfigError(
+                f"{where}: {key!r} is now called {_RENAMED[key]!r}", hint="Rename it in the file."
+            )
         raise ConfigError(f"{where}: unknown key {key!r}")

@@ -1,8 +1,9 @@
 """Run the lints: one SQL file for each rule, which selects the objects that break it.
 
-The first sentence of the file's comment states the rule. Its columns are object, name (of a part of the object, or
-''), message, fix, severity and facts: the recorded facts (`object:kind:name`) that describe the same problem. If the
-structure check has reported one of them, the lint reports nothing. The parameter $1 is a JSON object of name lists.
+The first sentence of the file's comment states the rule. Its columns are object, name (of a part of
+the object, or ''), message, fix, severity and facts: the recorded facts (`object:kind:name`) that
+describe the same problem. If the structure check has reported one of them, the lint reports
+nothing. The parameter $1 is a JSON object of name lists.
 """
 
 import re
@@ -24,15 +25,24 @@ Parameters = Mapping[str, Sequence[str]]
 
 
 def run_lints(
-    connection: Connection, area: str, prefix: str, folder: str, parameters: Parameters, context: Context
+    connection: Connection,
+    area: str,
+    prefix: str,
+    folder: str,
+    parameters: Parameters,
+    context: Context,
 ) -> None:
-    """Run every lint of a folder in one round trip. Needs an empty search_path; only reads catalogs.
+    """Run every lint of a folder in one round trip. Needs an empty search_path; only reads
+    catalogs.
 
-    All lints read the lists `managed` (names of the managed objects) and `recorded` (recorded facts); the lints of a
-    folder may read more. Nothing is reported about a fact that the project allows. A lint without findings is the case
-    `prefix:stem`; a finding has the id `prefix:stem:object:name`.
+    All lints read the lists `managed` (names of the managed objects) and `recorded` (recorded
+    facts); the lints of a folder may read more. Nothing is reported about a fact that the project
+    allows. A lint without findings is the case `prefix:stem`; a finding has the id
+    `prefix:stem:object:name`.
     """
-    known = {finding.id for finding in context.findings if finding.severity is not Severity.INFO} | context.accepted_ids
+    known = {
+        finding.id for finding in context.findings if finding.severity is not Severity.INFO
+    } | context.accepted_ids
     context.preambles.setdefault(prefix, script.preamble("A lint of verify."))
     parameter = Jsonb({key: list(names) for key, names in parameters.items()})
     lints = sql_files(_HERE / folder)
@@ -50,11 +60,15 @@ def run_lints(
             if any(fact.endswith(f":{subject}") for fact in facts):
                 context.exceptable[id] = {"name": subject}
         context.findings += findings
-        for id, subject in [(f.id, f.object) for f in findings] or [(f"{prefix}:{stem}", "database")]:
+        for id, subject in [(f.id, f.object) for f in findings] or [
+            (f"{prefix}:{stem}", "database")
+        ]:
             context.cases.append(Case(id, area, subject, title, probe, preamble=prefix))
 
 
 def _title(text: str) -> str:
     lines = [line.removeprefix("--").strip() for line in text.splitlines()]
-    comment = " ".join(lines[: next(n for n, line in enumerate(text.splitlines()) if not line.startswith("--"))])
+    comment = " ".join(
+        lines[: next(n for n, line in enumerate(text.splitlines()) if not line.startswith("--"))]
+    )
     return re.split(r"[:.]", comment, maxsplit=1)[0]

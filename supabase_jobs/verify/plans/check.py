@@ -1,7 +1,8 @@
-"""Check that each fast query can use its index, and that policies evaluate the owner check once per query.
+"""Check that each fast query can use its index, and that policies evaluate the owner check once per
+query.
 
-Uses EXPLAIN without ANALYZE, and the catalogs: needs no rows, writes nothing, and runs on a replica. A plan does not
-show WITH CHECK, so that expression is planned as the condition of a query.
+Uses EXPLAIN without ANALYZE, and the catalogs: needs no rows, writes nothing, and runs on a
+replica. A plan does not show WITH CHECK, so that expression is planned as the condition of a query.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,20 +19,35 @@ from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.identity import Identity
 from supabase_jobs.verify.lints.run import run_lints
 from supabase_jobs.verify.plans import AREA, queries, query_plan
-from supabase_jobs.verify.plans.planner import Check, Explain, NoPlanError, Planner, catalog, plan, proves_empty
+from supabase_jobs.verify.plans.planner import (
+    Check,
+    Explain,
+    NoPlanError,
+    Planner,
+    catalog,
+    plan,
+    proves_empty,
+)
 from supabase_jobs.verify.plans.queries import FastQueries, Query
 from supabase_jobs.verify.plans.query_plan import QueryPlan
 from supabase_jobs.verify.structure import snapshot as structure_snapshot
 
-# An index is usable if the planner chooses it under one of these settings. The second makes it expensive to filter the
-# extra rows of an index without the predicate. The third is for index types that only support bitmap scans (brin, gin).
-_PLAIN = {"enable_seqscan": "off", "enable_sort": "off", "enable_incremental_sort": "off", "enable_bitmapscan": "off"}
+# An index is usable if the planner chooses it under one of these settings. The second makes it
+# expensive to filter the extra rows of an index without the predicate. The third is for index types
+# that only support bitmap scans (brin, gin).
+_PLAIN = {
+    "enable_seqscan": "off",
+    "enable_sort": "off",
+    "enable_incremental_sort": "off",
+    "enable_bitmapscan": "off",
+}
 _PLANNER_SETTINGS: Sequence[Mapping[str, str]] = (
     _PLAIN,
     {**_PLAIN, "cpu_operator_cost": "1000"},
     {"enable_seqscan": "off", "enable_indexscan": "off"},
 )
-# A sequential scan evaluates every policy expression in its filter, so its plan shows each call per row.
+# A sequential scan evaluates every policy expression in its filter, so its plan shows each call per
+# row.
 _SEQUENTIAL_SCAN = {
     "enable_seqscan": "on",
     "enable_indexscan": "off",
@@ -42,14 +58,20 @@ _DIFFERS = "The table, the index or a policy differs from the migrations."
 
 
 def check(connection: Connection, expectations: Expectations, context: Context) -> None:
-    """Check the declared queries, the owner checks, and the indexes of managed tables. Needs an empty search_path."""
+    """Check the declared queries, the owner checks, and the indexes of managed tables. Needs an
+    empty search_path.
+    """
     file = context.declaration_file(AREA, expectations, queries.FILE_NAME)
     recorded = context.declaration_file(AREA, expectations, structure_snapshot.FILE_NAME)
     if file is None or recorded is None:
         return
     declared, snapshot = queries.load(file), structure_snapshot.load(recorded)
-    session = impersonation.begin(connection, AREA, declared.ids, declared.placeholders, expectations.variables)
-    context.preambles[AREA] = script.preamble("Query plans. EXPLAIN plans the statements and does not run them.")
+    session = impersonation.begin(
+        connection, AREA, declared.ids, declared.placeholders, expectations.variables
+    )
+    context.preambles[AREA] = script.preamble(
+        "Query plans. EXPLAIN plans the statements and does not run them."
+    )
     facts = [fact.id.removeprefix(f"{structure.AREA}:") for fact in snapshot.facts]
     tables = snapshot.scope["relations"]
     _PlanChecker(Planner(session, context), context).run(declared, tables, facts)
@@ -63,7 +85,9 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
 
 @dataclass(frozen=True)
 class _Index:
-    """An index in the catalogs. `indexes` and `relations` are it and its table with their partitions, as in plans."""
+    """An index in the catalogs. `indexes` and `relations` are it and its table with their
+    partitions, as in plans.
+    """
 
     name: str
     table: str
@@ -128,7 +152,9 @@ class _PlanChecker:
             for outcome in outcomes:
                 self._add(outcome)
 
-    def _queries(self, queries: Sequence[Query], indexes: Mapping[str, _Index]) -> Iterator[Check[_Outcome]]:
+    def _queries(
+        self, queries: Sequence[Query], indexes: Mapping[str, _Index]
+    ) -> Iterator[Check[_Outcome]]:
         """Each query, as each of its identities, can use its declared index."""
         for name in dict.fromkeys(query.index for query in queries):
             affected = [query.name for query in queries if query.index == name]
@@ -142,7 +168,10 @@ class _PlanChecker:
                     f"usable, for: {', '.join(affected)}",
                     partial(self._planner.catalog_script, "index", [name]),
                     _known(_unusable(name, index is None, affected)),
-                    Trace(tuple(query.sql for query in queries if query.index == name), index=_bare(name)),
+                    Trace(
+                        tuple(query.sql for query in queries if query.index == name),
+                        index=_bare(name),
+                    ),
                 )
                 continue
             for query in (query for query in queries if query.index == name):
@@ -162,7 +191,9 @@ class _PlanChecker:
         with_checks: Sequence[tuple[Any, ...]],
         by_role: Mapping[str, Identity],
     ) -> Iterator[Check[_Outcome]]:
-        """The policies of managed tables evaluate their calls once per query, for each identity and command."""
+        """The policies of managed tables evaluate their calls once per query, for each identity and
+        command.
+        """
         for table, role, command, statement, policies in commands:
             identity = by_role[role]
             title = f"{command} as {identity.name}"
@@ -174,12 +205,17 @@ class _PlanChecker:
             yield self._evaluated_once(id, table, title, f'"{policy}"', statement, None)
 
     def _foreign_keys(
-        self, foreign_keys: Sequence[tuple[Any, ...]], tables: Sequence[str], recorded: Sequence[str]
+        self,
+        foreign_keys: Sequence[tuple[Any, ...]],
+        tables: Sequence[str],
+        recorded: Sequence[str],
     ) -> Iterator[Check[_Outcome]]:
         """Each foreign key of or to a managed table has an index on its referencing columns."""
         for table, name, managed, referenced, fix, covered, proofs, columns in foreign_keys:
             message = f'foreign key "{name}" has no index: each delete in {referenced} reads all of {table}'
-            severity = Severity.ERROR if f"{table}:constraint:{name}" in recorded else Severity.WARNING
+            severity = (
+                Severity.ERROR if f"{table}:constraint:{name}" in recorded else Severity.WARNING
+            )
             problem = _Problem(message, fix, severity if managed else Severity.INFO)
             yield _checked(
                 f"{AREA}:foreign key:{table}:{name}",
@@ -190,15 +226,21 @@ class _PlanChecker:
                 Trace((table,), index=f"({columns}"),
             )
 
-    def _index_problem(self, query: Query, identity: Identity, index: _Index) -> Check[_Problem | None]:
+    def _index_problem(
+        self, query: Query, identity: Identity, index: _Index
+    ) -> Check[_Problem | None]:
         """Why a query cannot use its index; None if it can."""
         subject = f"{query.name}, as {identity.name}, cannot"
         first = index.columns[: len(query.columns)]
-        columns_match = [_column(name) for name in first] == [_column(name) for name in query.columns]
+        columns_match = [_column(name) for name in first] == [
+            _column(name) for name in query.columns
+        ]
         plans: list[QueryPlan] = []
         for settings in _PLANNER_SETTINGS:
             try:
-                plans.append((yield from plan(Explain(query.sql, identity, settings, self._planner.params))))
+                plans.append(
+                    (yield from plan(Explain(query.sql, identity, settings, self._planner.params)))
+                )
             except NoPlanError as error:
                 return _Problem(f"{subject} be planned: {error}", _DIFFERS)
             used = query_plan.indexes(plans[-1]).intersection(index.indexes)
@@ -209,9 +251,13 @@ class _PlanChecker:
         subject += f" use {query.index}"
         if not columns_match or (query.ordered and tuple(first) != query.columns):
             actual, expected = ", ".join(index.columns), ", ".join(query.columns)
-            return _Problem(f"{subject}: it begins with ({actual}), not with ({expected})", _DIFFERS)
+            return _Problem(
+                f"{subject}: it begins with ({actual}), not with ({expected})", _DIFFERS
+            )
         try:
-            implied = index.predicate is None or (yield from self._implies(query, index, index.predicate))
+            implied = index.predicate is None or (
+                yield from self._implies(query, index, index.predicate)
+            )
         except NoPlanError as error:
             reason = f"no plan shows whether {query.name} can use {query.index}: {error}"
             return _Problem(reason, _DIFFERS, unchecked=True)
@@ -219,15 +265,20 @@ class _PlanChecker:
             reason = f"it contains only rows where {index.predicate}, and the query reads others"
             return _Problem(f"{subject}: {reason}", _DIFFERS)
         if not query_plan.indexes(plans[0]):
-            return _Problem(f"{subject}: the planner chooses {query_plan.scans(plans[0])}", _DIFFERS)
+            return _Problem(
+                f"{subject}: the planner chooses {query_plan.scans(plans[0])}", _DIFFERS
+            )
         return None  # another index is equally cheap under all settings
 
     def _implies(self, query: Query, index: _Index, predicate: str) -> Check[bool]:
-        """Whether the planner proves the predicate of an index from the conditions of a query. Raises NoPlanError.
+        """Whether the planner proves the predicate of an index from the conditions of a query.
+        Raises NoPlanError.
 
         The conditions come from the owner's plan, to which no policy adds any.
         """
-        owner_plan = yield from plan(Explain(query.sql, None, _SEQUENTIAL_SCAN, self._planner.params))
+        owner_plan = yield from plan(
+            Explain(query.sql, None, _SEQUENTIAL_SCAN, self._planner.params)
+        )
         for alias, condition in query_plan.conditions(owner_plan, index.relations):
             [(statement,)] = yield from catalog("implied", index.table, alias, condition, predicate)
             if (yield from proves_empty(statement)):
@@ -235,7 +286,13 @@ class _PlanChecker:
         return False
 
     def _evaluated_once(
-        self, id: str, table: str, title: str, policies: str | None, statement: str, identity: Identity | None
+        self,
+        id: str,
+        table: str,
+        title: str,
+        policies: str | None,
+        statement: str,
+        identity: Identity | None,
     ) -> Check[_Outcome]:
         role, command = (identity.role, statement.split(maxsplit=1)[0]) if identity else ("", "")
         return _checked(
@@ -259,14 +316,23 @@ class _PlanChecker:
             return
         self._context.traces[case.id] = outcome.trace
         if problem.unchecked:
-            self._context.mark_unchecked(AREA, case.object, problem.message, problem.fix, id=case.id)
+            self._context.mark_unchecked(
+                AREA, case.object, problem.message, problem.fix, id=case.id
+            )
         else:
-            finding = Finding(case.id, AREA, problem.severity, case.object, problem.message, problem.fix)
+            finding = Finding(
+                case.id, AREA, problem.severity, case.object, problem.message, problem.fix
+            )
             self._context.findings.append(finding)
 
 
 def _checked(
-    id: str, subject: str, name: str, psql_script: Callable[[], str], problem: Check[_Problem | None], trace: Trace
+    id: str,
+    subject: str,
+    name: str,
+    psql_script: Callable[[], str],
+    problem: Check[_Problem | None],
+    trace: Trace,
 ) -> Check[_Outcome]:
     """The outcome of a case, by the check that finds its problem."""
     return _Outcome(Case(id, AREA, subject, name, psql_script), (yield from problem), trace)
@@ -298,7 +364,8 @@ def _per_row_problem(title: str, policies: str | None, request: Explain) -> Chec
     condition = _shorten(next(iter(calls.values())))
     return _Problem(
         f"{title}: {' and '.join(calls)} runs for each row, not once per query: {condition}",
-        f"In policy {policies}, move the call into a sub-select that uses no column of the row, for example"
+        f"In policy {policies}, move the call into a sub-select that uses no column of the row,"
+        " for example"
         " (select auth.uid()), and compare the row with its result.",
     )
 
@@ -308,7 +375,8 @@ def _unusable(index: str, missing: bool, queries: Sequence[str]) -> _Problem:
     if missing:
         return _Problem(f"index {index} is missing; {affected}", _DIFFERS)
     return _Problem(
-        f"index {index} is invalid, so no query uses it; {affected}", f"reindex index concurrently {index};"
+        f"index {index} is invalid, so no query uses it; {affected}",
+        f"reindex index concurrently {index};",
     )
 
 

@@ -1,4 +1,6 @@
-"""Plan statements with EXPLAIN, as an identity or as the connection's own role, and query the catalogs, in batches."""
+"""Plan statements with EXPLAIN, as an identity or as the connection's own role, and query the
+catalogs, in batches.
+"""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,12 @@ from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.verify import batch_limit, script
 from supabase_jobs.verify.context import Context, DeadlineError
 from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import Impersonation, Params, check_identity, identity_statements
+from supabase_jobs.verify.impersonation import (
+    Impersonation,
+    Params,
+    check_identity,
+    identity_statements,
+)
 from supabase_jobs.verify.plans import query_plan
 from supabase_jobs.verify.plans.query_plan import QueryPlan
 
@@ -35,10 +42,11 @@ class NoPlanError(Exception):
 
 @dataclass(frozen=True)
 class Explain:
-    """A request for the plan of a statement. Without an identity, the connection's own role plans it.
+    """A request for the plan of a statement. Without an identity, the connection's own role plans
+    it.
 
-    With `params` None, a % in the statement is literal. The answer is a QueryPlan, or NoPlanError if PostgreSQL rejects
-    the statement or a rule replaces it.
+    With `params` None, a % in the statement is literal. The answer is a QueryPlan, or NoPlanError
+    if PostgreSQL rejects the statement or a rule replaces it.
     """
 
     statement: str
@@ -71,10 +79,11 @@ class Planner:
         self._literals = script.quoted(self.params)
 
     def run(self, checks: Sequence[Check[Result]], results: list[Result]) -> None:
-        """Run checks side by side: one round trip answers the next request of each. Appends their results, in order.
+        """Run checks side by side: one round trip answers the next request of each. Appends their
+        results, in order.
 
-        If a check fails, it appends the results of those before it, and then raises psycopg's error (the connection's
-        own role lacks a privilege, a statement was cancelled) or DeadlineError.
+        If a check fails, it appends the results of those before it, and then raises psycopg's error
+        (the connection's own role lacks a privilege, a statement was cancelled) or DeadlineError.
         """
         done: dict[int, Result] = {}
         requests: dict[int, Request] = {}
@@ -83,7 +92,9 @@ class Planner:
         def advance(number: int, answer: Any) -> None:
             check = checks[number]
             try:
-                requests[number] = check.throw(answer) if isinstance(answer, NoPlanError) else check.send(answer)
+                requests[number] = (
+                    check.throw(answer) if isinstance(answer, NoPlanError) else check.send(answer)
+                )
             except StopIteration as stop:
                 done[number] = stop.value
 
@@ -115,7 +126,10 @@ class Planner:
             begun, *results, ended = run_groups(self._session.connection, [begin, *groups, end])
             begun.answer()
             ended.answer()
-            skipped = [batch_limit.was_skipped(result, _BEGIN.index(batch_limit.CHECK)) for result in results]
+            skipped = [
+                batch_limit.was_skipped(result, _BEGIN.index(batch_limit.CHECK))
+                for result in results
+            ]
             count = skipped.index(True) if True in skipped else len(requests)
             for request, result in zip(requests[:count], results, strict=False):
                 yield self._answer(request, result)
@@ -124,7 +138,10 @@ class Planner:
     def _statements(self, request: Request) -> list[Statement]:
         if isinstance(request, CatalogQuery):
             return [sql_file(_CATALOG / f"{request.name}.sql").statement(*request.params)]
-        return [*self._preparation(request), Statement(_EXPLAIN + request.statement, request.params)]
+        return [
+            *self._preparation(request),
+            Statement(_EXPLAIN + request.statement, request.params),
+        ]
 
     def _preparation(self, request: Explain) -> list[Statement]:
         """The statements before EXPLAIN: first the settings, then the identity."""
@@ -142,7 +159,9 @@ class Planner:
         start, explain = len(_BEGIN) + 1, len(_BEGIN) + len(self._preparation(request))
         if error is not None:
             # missing privileges of the connection's own role are no property of the database
-            own = request.identity is None and isinstance(error, psycopg.errors.InsufficientPrivilege)
+            own = request.identity is None and isinstance(
+                error, psycopg.errors.InsufficientPrivilege
+            )
             if own or len(result.answers) < explain:
                 raise error
         if request.identity is not None:
@@ -150,20 +169,37 @@ class Planner:
         if error is not None:
             return NoPlanError(sqlstate_and_message(error))
         [[parts]] = result.answer().rows
-        plans: list[QueryPlan] = [part["Plan"] for part in parts if isinstance(part, dict) and "Plan" in part]
+        plans: list[QueryPlan] = [
+            part["Plan"] for part in parts if isinstance(part, dict) and "Plan" in part
+        ]
         # EXPLAIN lists the statements of DO ALSO rules before the original one
-        return plans[-1] if plans else NoPlanError("a rule replaces the statement, and no table is read")
+        return (
+            plans[-1]
+            if plans
+            else NoPlanError("a rule replaces the statement, and no table is read")
+        )
 
     def catalog_script(self, name: str, objects: Sequence[str]) -> str:
         """The query `catalog/<name>.sql` for these objects, as a script for psql."""
         text = sql_file(_CATALOG / f"{name}.sql").text
         return script.probe((), "", text.replace("$1", script.quoted({"": list(objects)})[""]))
 
-    def script(self, statement: str, identity: Identity | None, settings: Settings, *, declared: bool = False) -> str:
-        """The EXPLAIN that `plan` runs, as a script for psql; only `declared` statements have parameters."""
+    def script(
+        self,
+        statement: str,
+        identity: Identity | None,
+        settings: Settings,
+        *,
+        declared: bool = False,
+    ) -> str:
+        """The EXPLAIN that `plan` runs, as a script for psql; only `declared` statements have
+        parameters.
+        """
         values = {**settings, **(identity.settings_for(self._session.texts) if identity else {})}
         become = script.identity(identity.role if identity else self._session.own_role, values)
-        return script.probe((), become, "explain (verbose) " + statement, self._literals if declared else None)
+        return script.probe(
+            (), become, "explain (verbose) " + statement, self._literals if declared else None
+        )
 
 
 def plan(request: Explain) -> Check[QueryPlan]:
@@ -179,5 +215,7 @@ def catalog(name: str, *params: Any) -> Check[Sequence[tuple[Any, ...]]]:
 
 
 def proves_empty(statement: str) -> Check[bool]:
-    """Whether the planner proves that a statement returns no row, whatever its tables contain. Raises NoPlanError."""
+    """Whether the planner proves that a statement returns no row, whatever its tables contain.
+    Raises NoPlanError.
+    """
     return query_plan.is_empty((yield from plan(Explain(statement, None, _PROOF))))

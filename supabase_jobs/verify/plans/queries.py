@@ -30,7 +30,9 @@ class Query:
 
 @dataclass(frozen=True)
 class FastQueries:
-    """The whole file. Each run replaces `ids` with random UUIDs; variables must fill `placeholders`."""
+    """The whole file. Each run replaces `ids` with random UUIDs; variables must fill
+    `placeholders`.
+    """
 
     ids: tuple[str, ...]
     identities: tuple[Identity, ...]
@@ -41,16 +43,20 @@ class FastQueries:
 def load(path: Path | None = None) -> FastQueries:
     """Read a declaration (default: the packaged plans.toml).
 
-    Raises ConfigError for an unknown identity, two queries of one name, an unknown or missing key, a query without an
-    identity, or a malformed file.
+    Raises ConfigError for an unknown identity, two queries of one name, an unknown or missing key,
+    a query without an identity, or a malformed file.
     """
     path = path or DEFAULT_FILE
     try:
         return _fast_queries(read_toml(path))
     except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path.name} does not declare fast queries: {error!r}", file=str(path)) from error
+        raise ConfigError(
+            f"{path.name} does not declare fast queries: {error!r}", file=str(path)
+        ) from error
     except ConfigError as error:
-        raise ConfigError(f"{path.name}: {error.message}", hint=error.hint, file=str(path)) from error
+        raise ConfigError(
+            f"{path.name}: {error.message}", hint=error.hint, file=str(path)
+        ) from error
 
 
 def _fast_queries(toml: Mapping[str, Any]) -> FastQueries:

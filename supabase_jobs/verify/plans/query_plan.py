@@ -1,6 +1,8 @@
-"""Read the output of `explain (verbose, format json)`: the indexes of a plan, and the calls that run for each row.
+"""Read the output of `explain (verbose, format json)`: the indexes of a plan, and the calls that
+run for each row.
 
-Expects plans that were made with an empty search_path: they qualify every function outside pg_catalog.
+Expects plans that were made with an empty search_path: they qualify every function outside
+pg_catalog.
 """
 
 import re
@@ -11,8 +13,15 @@ QueryPlan = dict[str, Any]
 
 # properties that a node evaluates for each row; a One-Time Filter and the Output are not among them
 _CONDITIONS = (
-    "Filter", "Join Filter", "Index Cond", "Recheck Cond", "Hash Cond", "Merge Cond", "TID Cond", "Order By",
-)  # fmt: skip
+    "Filter",
+    "Join Filter",
+    "Index Cond",
+    "Recheck Cond",
+    "Hash Cond",
+    "Merge Cond",
+    "TID Cond",
+    "Order By",
+)
 _SORTS = ("Sort", "Incremental Sort")
 
 # functions of pg_catalog that identify the caller: they read a setting, often as JSON
@@ -65,8 +74,9 @@ def scans(plan: QueryPlan) -> str:
 def per_row(plan: QueryPlan) -> dict[str, str]:
     """The avoidable calls that run for each row: call → the condition that contains it.
 
-    These are functions outside pg_catalog, functions of pg_catalog that identify the caller, and sub-selects that run
-    for each row. An InitPlan and a hashed SubPlan run once, and so do the calls inside them.
+    These are functions outside pg_catalog, functions of pg_catalog that identify the caller, and
+    sub-selects that run for each row. An InitPlan and a hashed SubPlan run once, and so do the
+    calls inside them.
     """
     calls: dict[str, str] = {}
     for node in _each_row(plan):
@@ -80,18 +90,25 @@ def per_row(plan: QueryPlan) -> dict[str, str]:
 def conditions(plan: QueryPlan, relations: Collection[str]) -> Iterator[tuple[str, str]]:
     """(alias, filter) of each scan of these tables, unquoted names with their schemas.
 
-    A plan refers to the value of a sub-select as $0 or (InitPlan 1).col1. The filter contains the sub-select instead,
-    unless it reads a table.
+    A plan refers to the value of a sub-select as $0 or (InitPlan 1).col1. The filter contains the
+    sub-select instead, unless it reads a table.
     """
     values: dict[str, str] = {}
     for node in nodes(plan):
-        if node.get("Parent Relationship") == "InitPlan" and node["Node Type"] == "Result" and "Plans" not in node:
+        if (
+            node.get("Parent Relationship") == "InitPlan"
+            and node["Node Type"] == "Result"
+            and "Plans" not in node
+        ):
             for number, name in enumerate(_RESULT.findall(node.get("Subplan Name", "")), 1):
                 value = f"(select {', '.join(node.get('Output', ()))})"
                 values |= {f"({name}).col{number}": value, name: value}
     for node in nodes(plan):
         if f"{node.get('Schema')}.{node.get('Relation Name')}" in relations and "Filter" in node:
-            yield node["Alias"], _VALUE.sub(lambda match: values.get(match[0], match[0]), node["Filter"])
+            yield (
+                node["Alias"],
+                _VALUE.sub(lambda match: values.get(match[0], match[0]), node["Filter"]),
+            )
 
 
 def _each_row(plan: QueryPlan) -> Iterator[QueryPlan]:

@@ -1,6 +1,7 @@
 """Facts that the catalog queries report about managed objects, and the psql scripts that show them.
 
-Every file in `queries/` takes the names of objects as `$1` and selects the columns of `Fact`, in its order.
+Every file in `queries/` takes the names of objects as `$1` and selects the columns of `Fact`, in
+its order.
 """
 
 import re
@@ -23,8 +24,8 @@ from supabase_jobs.verify.structure import AREA
 
 _QUERIES = Path(__file__).parent / "queries"
 
-# Before a recursive query runs, PostgreSQL clears its hash tables, which may be as large as `work_mem` allows. With
-# 4 MB, this is half of the time of some lints.
+# Before a recursive query runs, PostgreSQL clears its hash tables, which may be as large as
+# `work_mem` allows. With 4 MB, this is half of the time of some lints.
 _SMALL_HASH_TABLES = Statement("set local work_mem = '1MB'")
 
 
@@ -32,9 +33,9 @@ _SMALL_HASH_TABLES = Statement("set local work_mem = '1MB'")
 class Fact:
     """The `value` of one property (`kind`, `name`) of an object.
 
-    `create_sql` restores the fact and `drop_sql` removes it; each is '' if no SQL does. `unexpected_severity` applies
-    to a fact that is not recorded (None: not reported), `deviation_severity` to a recorded fact that is missing or has
-    another value.
+    `create_sql` restores the fact and `drop_sql` removes it; each is '' if no SQL does.
+    `unexpected_severity` applies to a fact that is not recorded (None: not reported),
+    `deviation_severity` to a recorded fact that is missing or has another value.
     """
 
     object: str
@@ -53,9 +54,15 @@ class Fact:
 
     @property
     def parent(self) -> tuple[str, str, str] | None:
-        """The key of the fact that this one belongs to: the column of a default, the policy of a comment."""
+        """The key of the fact that this one belongs to: the column of a default, the policy of a
+        comment.
+        """
         _, of, kind = self.kind.partition(" of ")
-        return (self.object, kind, self.name.split(" to ")[0] if "grant" in self.kind else self.name) if of else None
+        return (
+            (self.object, kind, self.name.split(" to ")[0] if "grant" in self.kind else self.name)
+            if of
+            else None
+        )
 
     @property
     def id(self) -> str:
@@ -72,8 +79,11 @@ class Fact:
 Facts = Mapping[tuple[str, str, str], Fact]
 
 
-def read_facts(connection: Connection, names: Sequence[str], *, repeated: bool = False) -> list[Fact]:
-    """All facts about the objects with these names, in one round trip; `repeated` runs `prepared` statements.
+def read_facts(
+    connection: Connection, names: Sequence[str], *, repeated: bool = False
+) -> list[Fact]:
+    """All facts about the objects with these names, in one round trip; `repeated` runs `prepared`
+    statements.
 
     Limits `work_mem` for the rest of the transaction or savepoint.
     """
@@ -86,7 +96,9 @@ def read_facts(connection: Connection, names: Sequence[str], *, repeated: bool =
 
 
 def prepared(connection: Connection) -> AbstractContextManager[None]:
-    """Prepare the catalog queries for the open transaction: planning them takes longer than running them."""
+    """Prepare the catalog queries for the open transaction: planning them takes longer than running
+    them.
+    """
     statements = {_statement_name(path): sql_file(path).text.encode() for path in _queries()}
     return prepare.prepared(connection, statements, " (text[])")
 
@@ -108,12 +120,21 @@ def fact_case(fact: Fact, context: Context) -> Case:
     """The case of a fact; its script runs the catalog queries for the fact's kind."""
     name = f"{fact.subject}: {fact.value}"
     case = Case(fact.id, AREA, fact.object, name)
-    comments = (f"{fact.object}, {name}", f"The row to look for: kind {fact.kind}, name {fact.name or 'empty'}")
-    return _scripted(case, queries, fact.object, comments, context) if (queries := queries_of(fact.kind)) else case
+    comments = (
+        f"{fact.object}, {name}",
+        f"The row to look for: kind {fact.kind}, name {fact.name or 'empty'}",
+    )
+    return (
+        _scripted(case, queries, fact.object, comments, context)
+        if (queries := queries_of(fact.kind))
+        else case
+    )
 
 
 def with_script(case: Case, query: Path, name: str, context: Context) -> Case:
-    """A case with a script that runs a query file for the object `name`; the shared opening goes to the context."""
+    """A case with a script that runs a query file for the object `name`; the shared opening goes to
+    the context.
+    """
     return _scripted(case, (query,), name, (f"{case.object}: {case.name}",), context)
 
 
@@ -126,10 +147,16 @@ def queries_of(kind: str) -> tuple[Path, ...]:
     return tuple(matches or [path for path, text in texts.items() if f"'{kind}'" in text])
 
 
-def _scripted(case: Case, queries: tuple[Path, ...], name: str, comments: tuple[str, ...], context: Context) -> Case:
+def _scripted(
+    case: Case, queries: tuple[Path, ...], name: str, comments: tuple[str, ...], context: Context
+) -> Case:
     key = _preamble_key(queries)
     context.preambles[key] = _preamble(queries)
-    return replace(case, script=script.probe(comments, "", _executes(queries, name)) + _ending(queries), preamble=key)
+    return replace(
+        case,
+        script=script.probe(comments, "", _executes(queries, name)) + _ending(queries),
+        preamble=key,
+    )
 
 
 @cache
@@ -139,7 +166,9 @@ def _preamble(queries: tuple[Path, ...]) -> str:
         f"prepare {_statement_name(query)} (text[]) as\n{script.filled(sql_file(query).text, None)}"
         for query in queries
     )
-    return script.preamble(f"The catalog query of verify: {_preamble_key(queries)}.") + prepares + "\n"
+    return (
+        script.preamble(f"The catalog query of verify: {_preamble_key(queries)}.") + prepares + "\n"
+    )
 
 
 @cache

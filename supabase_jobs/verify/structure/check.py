@@ -1,7 +1,9 @@
-"""Compare the system catalogs with the recorded structure, and function definitions with the migrations.
+"""Compare the system catalogs with the recorded structure, and function definitions with the
+migrations.
 
-An error changes who can do what, or which rows can exist. A warning is any other deviation. An info is a harmless user
-object. One deviation is one finding: facts about a missing or unexpected object are not reported besides the object.
+An error changes who can do what, or which rows can exist. A warning is any other deviation. An info
+is a harmless user object. One deviation is one finding: facts about a missing or unexpected object
+are not reported besides the object.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +36,9 @@ _BODIES = _HERE / "bodies.sql"
 
 
 def check(connection: Connection, expectations: Expectations, context: Context) -> None:
-    """Run the area: recorded facts, function definitions, lints. Needs an empty search_path; only reads catalogs."""
+    """Run the area: recorded facts, function definitions, lints. Needs an empty search_path; only
+    reads catalogs.
+    """
     if (file := context.declaration_file(AREA, expectations, FILE_NAME)) is None:
         return
     snapshot = load(file).with_variables(expectations.variables)
@@ -70,7 +74,8 @@ def compare(
     context: Context,
     texts: tuple[str, ...] = (),
 ) -> Fixes:
-    """Report recorded facts that are missing or have another value, and facts that are not recorded.
+    """Report recorded facts that are missing or have another value, and facts that are not
+    recorded.
 
     `texts` are the migrations; the fixes contain their statements.
     """
@@ -78,14 +83,20 @@ def compare(
     return compare_facts(facts, snapshot, context, texts)
 
 
-def compare_facts(facts: Sequence[Fact], snapshot: Snapshot, context: Context, texts: tuple[str, ...] = ()) -> Fixes:
+def compare_facts(
+    facts: Sequence[Fact], snapshot: Snapshot, context: Context, texts: tuple[str, ...] = ()
+) -> Fixes:
     """`compare` with the facts of a database."""
     actual = {fact.key: fact for fact in facts}
     recorded = {fact.key: fact for fact in snapshot.facts}
     missing = {f.object for f in snapshot.facts if f.kind in EXISTENCE and f.key not in actual}
-    unexpected = {f.object for f in actual.values() if f.kind in EXISTENCE and f.key not in recorded}
+    unexpected = {
+        f.object for f in actual.values() if f.kind in EXISTENCE and f.key not in recorded
+    }
     # the schema may be older than the migrations
-    objects = [fact.key for fact in snapshot.facts if fact.kind in EXISTENCE and fact.kind != "schema"]
+    objects = [
+        fact.key for fact in snapshot.facts if fact.kind in EXISTENCE and fact.kind != "schema"
+    ]
     context.not_applied = bool(objects) and actual.keys().isdisjoint(objects)
     effects = changed_effects(recorded, actual)
     fixes = Fixes(snapshot.facts, actual, texts)
@@ -101,7 +112,9 @@ def compare_facts(facts: Sequence[Fact], snapshot: Snapshot, context: Context, t
         if fact.parent is None:
             return False
         # a policy that was created again under its name has lost its comment
-        rewritten = fact.kind == f"comment of {_POLICY}" and _parent_sql(others, fact) != _parent_sql(recorded, fact)
+        rewritten = fact.kind == f"comment of {_POLICY}" and _parent_sql(
+            others, fact
+        ) != _parent_sql(recorded, fact)
         return fact.parent not in others or rewritten
 
     for fact in snapshot.facts:
@@ -115,18 +128,28 @@ def compare_facts(facts: Sequence[Fact], snapshot: Snapshot, context: Context, t
         if (now is None or now.value != fact.value) and not redundant(fact, missing, actual):
             _add_deviation(fact, now, fixes, context)
     for key, fact in sorted(actual.items(), key=lambda item: item[0]):
-        if key not in recorded and fact.unexpected_severity is not None and not redundant(fact, unexpected, recorded):
+        if (
+            key not in recorded
+            and fact.unexpected_severity is not None
+            and not redundant(fact, unexpected, recorded)
+        ):
             if fact.kind.endswith(_BYPASSES):
                 context.exceptable[fact.id] = {"name": fact.name}
             elif fact.kind in _EXCEPTABLE:
                 context.exceptable[fact.id] = {}
             problem = f"is not in any migration: {fact.value}"
-            finding = _finding(fact, Severity(fact.unexpected_severity), problem, fixes.remove(fact))
+            finding = _finding(
+                fact, Severity(fact.unexpected_severity), problem, fixes.remove(fact)
+            )
             context.add_change(finding, Change(fact.object, fact.kind, fact.name, "", fact.value))
             context.unexpected.append(catalog.fact_case(fact, context))
     for finding in context.findings:
         checks = effects.get(finding.object, [])
-        if finding.area == AREA and finding.id.startswith(f"{AREA}:{finding.object}:{_POLICY}:") and all(checks):
+        if (
+            finding.area == AREA
+            and finding.id.startswith(f"{AREA}:{finding.object}:{_POLICY}:")
+            and all(checks)
+        ):
             context.equivalences[finding.id] = [check for check in checks if check is not None]
     return fixes
 
@@ -138,7 +161,11 @@ def _parent_sql(facts: Facts, detail: Fact) -> str | None:
 
 def migrated_functions(expectations: Expectations) -> dict[str, syntax.Function]:
     """`schema.name` → the function of the migrations."""
-    return {name: function for text in expectations.texts for name, function in syntax.functions(text).items()}
+    return {
+        name: function
+        for text in expectations.texts
+        for name, function in syntax.functions(text).items()
+    }
 
 
 def body_queries(wanted: Mapping[str, syntax.Function]) -> list[Statement]:
@@ -153,38 +180,61 @@ def compare_functions(
     fixes: Fixes,
     context: Context,
 ) -> None:
-    """Compare functions (the rows of `_BODIES`) with the migrations: bodies literally, arguments by name and default.
+    """Compare functions (the rows of `_BODIES`) with the migrations: bodies literally, arguments by
+    name and default.
 
-    Another default is an error in an `exposed` schema, where a request can omit the argument, and a warning elsewhere.
+    Another default is an error in an `exposed` schema, where a request can omit the argument, and a
+    warning elsewhere.
     """
     for name, signature, schema, definition in sorted(definitions):
         wanted = expected[name]
-        # a definition that the parser does not know (BEGIN ATOMIC, newer syntax) counts as a different body
-        actual = syntax.functions(definition).get(name) or syntax.Function(definition, wanted.arguments)
-        case = Case(f"{AREA}:{signature}:body", AREA, signature, "the body of the function is that of the migration")
+        # a definition that the parser does not know (BEGIN ATOMIC, newer syntax) counts as a
+        # different body
+        actual = syntax.functions(definition).get(name) or syntax.Function(
+            definition, wanted.arguments
+        )
+        case = Case(
+            f"{AREA}:{signature}:body",
+            AREA,
+            signature,
+            "the body of the function is that of the migration",
+        )
         context.cases.append(catalog.with_script(case, _BODIES, name, context))
         if actual.body != wanted.body:
             message = (
-                f"the body of the function differs from the migration (sha256 {fingerprint(actual.body)[:12]},"
-                f" expected {fingerprint(wanted.body)[:12]}): {body_difference(actual.body, wanted.body)}"
+                "the body of the function differs from the migration (sha256"
+                f" {fingerprint(actual.body)[:12]},"
+                f" expected {fingerprint(wanted.body)[:12]}):"
+                f" {body_difference(actual.body, wanted.body)}"
             )
             fix = fixes.create_function(signature)
             finding = Finding(case.id, AREA, Severity.ERROR, signature, message, fix)
             context.add_change(finding, Change(signature, "body", "", wanted.body, actual.body))
-        case = Case(f"{AREA}:{signature}:arguments", AREA, signature, f"the arguments of the function: {wanted}")
+        case = Case(
+            f"{AREA}:{signature}:arguments",
+            AREA,
+            signature,
+            f"the arguments of the function: {wanted}",
+        )
         context.cases.append(catalog.with_script(case, _BODIES, name, context))
         if actual.arguments != wanted.arguments:
-            names = [[argument.name for argument in function.arguments] for function in (actual, wanted)]
+            names = [
+                [argument.name for argument in function.arguments] for function in (actual, wanted)
+            ]
             is_error = names[0] != names[1] or schema in exposed
             severity = Severity.ERROR if is_error else Severity.WARNING
             message = f"the arguments of the function are ({actual}); expected: ({wanted})"
             fix = fixes.create_function(signature, drop=not _replaces(wanted, actual))
             finding = Finding(case.id, AREA, severity, signature, message, fix)
-            context.add_change(finding, Change(signature, "arguments", "", str(wanted), str(actual)))
+            context.add_change(
+                finding, Change(signature, "arguments", "", str(wanted), str(actual))
+            )
 
 
 def _replaces(wanted: syntax.Function, actual: syntax.Function) -> bool:
-    """Whether CREATE OR REPLACE can change the arguments: it neither renames one nor removes a default."""
+    """Whether CREATE OR REPLACE can change the arguments: it neither renames one nor removes a
+    default.
+    """
     pairs = zip(wanted.arguments, actual.arguments, strict=False)
     return all(w.name == a.name and (a.default is None or w.default is not None) for w, a in pairs)
 
@@ -196,9 +246,13 @@ def _add_deviation(expected: Fact, actual: Fact | None, fixes: Fixes, context: C
         problem += f"; expected: {expected.value}"
     else:
         problem = f"is {actual.value}; expected: {expected.value}{text_difference(actual.value, expected.value)}"
-    finding = _finding(expected, Severity(expected.deviation_severity), problem, fixes.restore(expected, actual))
+    finding = _finding(
+        expected, Severity(expected.deviation_severity), problem, fixes.restore(expected, actual)
+    )
     value = "" if actual is None else actual.value
-    context.add_change(finding, Change(expected.object, expected.kind, expected.name, expected.value, value))
+    context.add_change(
+        finding, Change(expected.object, expected.kind, expected.name, expected.value, value)
+    )
 
 
 def _finding(fact: Fact, severity: Severity, problem: str, fix: str) -> Finding:

@@ -36,14 +36,18 @@ def _line(line: str | None, other: str | None) -> str:
     if other is not None and stripped == other.strip():
         stripped = line  # only white space differs
     start, end = _common(line.strip(), (other or "").strip())
-    return _visible(stripped if len(stripped) <= _SHOWN else _excerpt(stripped, start, len(stripped) - end))
+    return _visible(
+        stripped if len(stripped) <= _SHOWN else _excerpt(stripped, start, len(stripped) - end)
+    )
 
 
 def _common(left: str, right: str) -> tuple[int, int]:
     """The lengths of the common beginning and of the common end."""
     shorter = min(len(left), len(right))
     start = next((n for n in range(shorter) if left[n] != right[n]), shorter)
-    end = next((n for n in range(shorter - start) if left[-1 - n] != right[-1 - n]), shorter - start)
+    end = next(
+        (n for n in range(shorter - start) if left[-1 - n] != right[-1 - n]), shorter - start
+    )
     return start, end
 
 
@@ -62,6 +66,10 @@ def _look_equal(left: str, right: str) -> bool:
 
 
 def _visible(text: str) -> str:
-    """A quoted text in which every character looks unlike another: other alphabets and white space are escaped."""
-    escaped = "".join(c if (c.isascii() and c.isprintable()) or c == "…" else ascii(c)[1:-1] for c in text)
+    """A quoted text in which every character looks unlike another: other alphabets and white space
+    are escaped.
+    """
+    escaped = "".join(
+        c if (c.isascii() and c.isprintable()) or c == "…" else ascii(c)[1:-1] for c in text
+    )
     return f'"{escaped}"'

@@ -10,12 +10,43 @@ from supabase_jobs.verify.structure.catalog import Fact, Facts
 
 # the order of the fixes: what others depend on comes first
 ORDER = (
-    "schema", "table", "definition", "options", "owner", "schema grant", "default privilege", "rule", "child table",
-    "parent table", "column", "persistence", "replica identity", "storage of column", "nullability of column",
-    "function", "language", "arguments", "body", "security", "settings", "volatility", "null input", "parallel",
-    "leakproof", "cost", "execute", "default of column", "constraint", "index", "trigger", "policy",
-    "row level security", "row level security for the owner", "grant", "grant of column",
-)  # fmt: skip
+    "schema",
+    "table",
+    "definition",
+    "options",
+    "owner",
+    "schema grant",
+    "default privilege",
+    "rule",
+    "child table",
+    "parent table",
+    "column",
+    "persistence",
+    "replica identity",
+    "storage of column",
+    "nullability of column",
+    "function",
+    "language",
+    "arguments",
+    "body",
+    "security",
+    "settings",
+    "volatility",
+    "null input",
+    "parallel",
+    "leakproof",
+    "cost",
+    "execute",
+    "default of column",
+    "constraint",
+    "index",
+    "trigger",
+    "policy",
+    "row level security",
+    "row level security for the owner",
+    "grant",
+    "grant of column",
+)
 # the kinds of fact that state that an object exists
 EXISTENCE = ("schema", "table", "function")
 # kinds of fact that only the CREATE statement of a function sets
@@ -29,7 +60,9 @@ _CREATE = re.compile(r"create(\s+or\s+replace)?(?=\s+(function|procedure)\b)", r
 
 @lru_cache(maxsize=8)
 def create_statements(texts: tuple[str, ...]) -> Mapping[str, str]:
-    """`schema.name` → the CREATE OR REPLACE statement of each function in the migrations; the last one counts."""
+    """`schema.name` → the CREATE OR REPLACE statement of each function in the migrations; the last
+    one counts.
+    """
     by_name = {}
     for text in texts:
         for statement in split(text):
@@ -40,7 +73,9 @@ def create_statements(texts: tuple[str, ...]) -> Mapping[str, str]:
 
 @lru_cache(maxsize=8)
 def column_places(texts: tuple[str, ...]) -> Mapping[str, int]:
-    """`schema.table:column` → a number that grows in the order in which the migrations create the columns."""
+    """`schema.table:column` → a number that grows in the order in which the migrations create the
+    columns.
+    """
     nodes = (node for text in texts for node in syntax.parse(text) or [])
     names = dict.fromkeys(name for node in nodes for name, _ in syntax.creates(node))
     return {name: number for number, name in enumerate(names)}
@@ -52,7 +87,9 @@ def kind_place(kind: str) -> int:
 
 
 class Fixes:
-    """The fixes for deviations of the `actual` facts from the `recorded` ones; `texts` are the migrations."""
+    """The fixes for deviations of the `actual` facts from the `recorded` ones; `texts` are the
+    migrations.
+    """
 
     def __init__(self, recorded: Sequence[Fact], actual: Facts, texts: tuple[str, ...]) -> None:
         self._recorded = recorded
@@ -64,21 +101,29 @@ class Fixes:
         if fact.kind in _WHOLE:
             return self._create_whole(fact) if now is None else _RECREATE
         if fact.kind in _OF_CREATE:
-            return self.create_function(fact.object, drop=fact.kind == "function" and now is not None)
+            return self.create_function(
+                fact.object, drop=fact.kind == "function" and now is not None
+            )
         dropped = "" if now is None else now.drop_sql
         lost = self._details(fact) if now is None or dropped else ()
         return _lines((*self._conflicts(fact, now), dropped, fact.create_sql, *lost)) or _RECREATE
 
     def remove(self, fact: Fact) -> str:
-        """The statements that remove a fact that is not recorded; but not the column grants that REVOKE takes along."""
+        """The statements that remove a fact that is not recorded; but not the column grants that
+        REVOKE takes along.
+        """
         return _lines((fact.drop_sql, *self._column_grants(fact)))
 
     def create_function(self, signature: str, *, drop: bool = False) -> str:
-        """The statement of the migration that creates a function, and its privileges unless it only replaces it."""
+        """The statement of the migration that creates a function, and its privileges unless it only
+        replaces it.
+        """
         statement = create_statements(self._texts).get(signature.partition("(")[0])
         if statement is None:
             return _RECREATE
-        function = next((f for f in self._recorded if f.object == signature and f.kind == "function"), None)
+        function = next(
+            (f for f in self._recorded if f.object == signature and f.kind == "function"), None
+        )
         if function is None or not (drop or function.key not in self._actual):
             return statement
         present = self._actual.get(function.key)
@@ -91,7 +136,9 @@ class Fixes:
         """The statements that create a schema, a table or a view with all its parts."""
         places = column_places(self._texts)
         parts = [fact for fact in self._recorded if fact.object == whole.object and fact.create_sql]
-        parts.sort(key=lambda fact: (kind_place(fact.kind), places.get(f"{fact.object}:{fact.name}", 0)))
+        parts.sort(
+            key=lambda fact: (kind_place(fact.kind), places.get(f"{fact.object}:{fact.name}", 0))
+        )
         rows = _ROWS_ARE_LOST if whole.kind == "table" and whole.create_sql else ""
         return _lines((rows, *(part.create_sql for part in parts))) if parts else _RECREATE
 
@@ -108,14 +155,20 @@ class Fixes:
         return (
             other.create_sql
             for other in self._recorded
-            if other.object == fact.object and other.kind == "grant of column" and other.name.endswith(end)
+            if other.object == fact.object
+            and other.kind == "grant of column"
+            and other.name.endswith(end)
         )
 
     def _conflicts(self, fact: Fact, now: Fact | None) -> Iterator[str]:
-        """The statements that remove another object of this name from the schema: an index of another table."""
+        """The statements that remove another object of this name from the schema: an index of
+        another table.
+        """
         if fact.kind == "index" and now is None:
             for other in self._actual.values():
-                if (other.kind, other.name) == (fact.kind, fact.name) and _schema(other) == _schema(fact):
+                if (other.kind, other.name) == (fact.kind, fact.name) and _schema(other) == _schema(
+                    fact
+                ):
                     yield other.drop_sql
 
 

@@ -1,4 +1,6 @@
-"""The recorded structure, structure.json: the objects that the migrations create, and every fact about them."""
+"""The recorded structure, structure.json: the objects that the migrations create, and every fact
+about them.
+"""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,9 +24,11 @@ _PARTS = ("schemas", "relations", "functions")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The managed objects (`scope`: schemas, relations, functions → names) and every fact about them.
+    """The managed objects (`scope`: schemas, relations, functions → names) and every fact about
+    them.
 
-    `conditional` maps a variable of the sources to the facts that are added if it is set: neither 0 nor false.
+    `conditional` maps a variable of the sources to the facts that are added if it is set: neither 0
+    nor false.
     """
 
     scope: dict[str, list[str]]
@@ -43,24 +47,35 @@ class Snapshot:
 
     def with_variables(self, variables: Mapping[str, object]) -> "Snapshot":
         """The snapshot of a project with these values of the variables."""
-        added = {fact.key: fact for name, facts in self.conditional.items() if variables.get(name) for fact in facts}
+        added = {
+            fact.key: fact
+            for name, facts in self.conditional.items()
+            if variables.get(name)
+            for fact in facts
+        }
         return replace(self, facts=(*self.facts, *added.values())) if added else self
 
 
 def load(path: Path | None = None) -> Snapshot:
-    """Read a recorded structure (default: the packaged one). Raises ConfigError if the file does not contain one."""
+    """Read a recorded structure (default: the packaged one). Raises ConfigError if the file does
+    not contain one.
+    """
     path = path or DEFAULT_FILE
     try:
         return _parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is not a recorded structure: {error!r}", file=str(path)) from error
+        raise ConfigError(
+            f"{path} is not a recorded structure: {error!r}", file=str(path)
+        ) from error
 
 
 @lru_cache(maxsize=4)  # `mutate` loads it once for each fault
 def _parse(text: str) -> Snapshot:
     recorded = json.loads(text)
     conditional = {name: _facts(rows) for name, rows in recorded.get("conditional", {}).items()}
-    return Snapshot({part: recorded[part] for part in _PARTS}, _facts(recorded["facts"]), conditional)
+    return Snapshot(
+        {part: recorded[part] for part in _PARTS}, _facts(recorded["facts"]), conditional
+    )
 
 
 def _facts(rows: Iterable[Sequence[str]]) -> tuple[Fact, ...]:
@@ -71,12 +86,15 @@ def _facts(rows: Iterable[Sequence[str]]) -> tuple[Fact, ...]:
 
 
 def dump(snapshot: Snapshot) -> str:
-    """A snapshot as JSON text with one fact a line, so that a change of the SQL results in a short diff."""
+    """A snapshot as JSON text with one fact a line, so that a change of the SQL results in a short
+    diff.
+    """
     lines = [f'  "{part}": {json.dumps(snapshot.scope[part])},' for part in _PARTS]
     lines.append(f'  "facts": [\n{_lines(snapshot.facts, 4)}\n  ]')
     if snapshot.conditional:
         lists = [
-            f"    {json.dumps(name)}: [\n{_lines(facts, 6)}\n    ]" for name, facts in snapshot.conditional.items()
+            f"    {json.dumps(name)}: [\n{_lines(facts, 6)}\n    ]"
+            for name, facts in snapshot.conditional.items()
         ]
         lines[-1] += ","
         lines.append('  "conditional": {\n' + ",\n".join(lists) + "\n  }")
@@ -86,7 +104,10 @@ def dump(snapshot: Snapshot) -> str:
 def _lines(facts: Iterable[Fact], indent: int) -> str:
     return ",\n".join(
         " " * indent
-        + json.dumps([f.object, f.kind, f.name, f.value, f.create_sql, f.deviation_severity], ensure_ascii=False)
+        + json.dumps(
+            [f.object, f.kind, f.name, f.value, f.create_sql, f.deviation_severity],
+            ensure_ascii=False,
+        )
         for f in facts
     )
 

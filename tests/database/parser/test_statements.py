@@ -1,4 +1,6 @@
-"""`split` results in the statements that the Supabase CLI 3.1.0 wrote into the ledger for the same files."""
+"""`split` results in the statements that the Supabase CLI 3.1.0 wrote into the ledger for the same
+files.
+"""
 
 import random
 import time
@@ -38,7 +40,10 @@ LEDGER: dict[str, tuple[str, list[str]]] = {
     "unless a line end follows": ("select 1; -- last;;\n", ["select 1", "-- last;;"]),
     "a block comment alone": ("/* last; */", ["/* last; */"]),
     "cr alone ends a comment": ("-- a\rselect 1; select 2;", ["-- a\rselect 1", "select 2"]),
-    "nested blocks": ("/* a ; /* b ; */ ; */ select 1; select 2;", ["/* a ; /* b ; */ ; */ select 1", "select 2"]),
+    "nested blocks": (
+        "/* a ; /* b ; */ ; */ select 1; select 2;",
+        ["/* a ; /* b ; */ ; */ select 1", "select 2"],
+    ),
     "empty block": ("/**/select 1;", ["/**/select 1"]),
     "block behind a slash": ("//* ; */select 1;", ["//* ; */select 1"]),
     "slash star slash opens a block": ("/*/ ; */ select 1;", ["/*/ ; */ select 1"]),
@@ -53,19 +58,34 @@ LEDGER: dict[str, tuple[str, list[str]]] = {
     "form feed does not end a comment": ("-- a ;\x0cselect 1; 2", ["-- a ;\x0cselect 1; 2"]),
     "open inner block": ("/* a /* b; */ c; select 1; 2", ["/* a /* b; */ c; select 1; 2"]),
     # quotes
-    "doubled quotes": ("select 'it''s; ok', \"a\"\"b;\"; select 2;", ["select 'it''s; ok', \"a\"\"b;\"", "select 2"]),
-    "a literal in two lines": ("select 'a\n;' \n ';b'; select 2", ["select 'a\n;' \n ';b'", "select 2"]),
+    "doubled quotes": (
+        "select 'it''s; ok', \"a\"\"b;\"; select 2;",
+        ["select 'it''s; ok', \"a\"\"b;\"", "select 2"],
+    ),
+    "a literal in two lines": (
+        "select 'a\n;' \n ';b'; select 2",
+        ["select 'a\n;' \n ';b'", "select 2"],
+    ),
     "a backslash hides a quote in an escape string": (
         "select E'it\\'s; not'; select '2';",
         ["select E'it\\'s; not'", "select '2'"],
     ),
-    "two backslashes before a quote": ("select E'\\\\;'; select 2;", ["select E'\\\\;'", "select 2"]),
-    "a literal that ends with a backslash": ("select 'C:\\'; select 2;", ["select 'C:\\'", "select 2"]),
+    "two backslashes before a quote": (
+        "select E'\\\\;'; select 2;",
+        ["select E'\\\\;'", "select 2"],
+    ),
+    "a literal that ends with a backslash": (
+        "select 'C:\\'; select 2;",
+        ["select 'C:\\'", "select 2"],
+    ),
     "a json literal": (
         "select '{\"a\": \"b\\\\\"}', null, '{}'; select ''",
         ["select '{\"a\": \"b\\\\\"}', null, '{}'", "select ''"],
     ),
-    "a character of two utf-16 units": ("select '\U0001f600;'; select 2;", ["select '\U0001f600;'", "select 2"]),
+    "a character of two utf-16 units": (
+        "select '\U0001f600;'; select 2;",
+        ["select '\U0001f600;'", "select 2"],
+    ),
     "open single quote": ("select 'open; select 1;", ["select 'open; select 1"]),
     "open double quote": ('select "open; 1;', ['select "open; 1']),
     "open dollar quote": ("select $q$open; 1;", ["select $q$open; 1"]),
@@ -77,34 +97,67 @@ LEDGER: dict[str, tuple[str, list[str]]] = {
     "a unicode literal": ("select U&'a\\'; b'; 2", ["select U&'a\\'", "b'; 2"]),
     "a unicode name": ('select U&"a\\"; b"; 2', ['select U&"a\\"', 'b"; 2']),
     "a national literal": ("select N'a\\'; b'; 2", ["select N'a\\'", "b'; 2"]),
-    "an escape string continues in the next line": ("select E'a'\n'b\\'; c'; 2", ["select E'a'\n'b\\'; c'", "2"]),
-    "also after a comment": ("select E'a' -- x\n'b\\'; c'; 2", ["select E'a' -- x\n'b\\'; c'", "2"]),
-    "a plain literal continues as one": ("select 'a'\n'b\\'; c'; 2", ["select 'a'\n'b\\'", "c'; 2"]),
-    "escaped backslashes and doubled quotes": ("select E'it''s\\\\\\'; x'; 2", ["select E'it''s\\\\\\'; x'", "2"]),
+    "an escape string continues in the next line": (
+        "select E'a'\n'b\\'; c'; 2",
+        ["select E'a'\n'b\\'; c'", "2"],
+    ),
+    "also after a comment": (
+        "select E'a' -- x\n'b\\'; c'; 2",
+        ["select E'a' -- x\n'b\\'; c'", "2"],
+    ),
+    "a plain literal continues as one": (
+        "select 'a'\n'b\\'; c'; 2",
+        ["select 'a'\n'b\\'", "c'; 2"],
+    ),
+    "escaped backslashes and doubled quotes": (
+        "select E'it''s\\\\\\'; x'; 2",
+        ["select E'it''s\\\\\\'; x'", "2"],
+    ),
     "open escape string": ("select E'a\\'; 2", ["select E'a\\'; 2"]),
     "a backslash in a quoted name": ('select "a\\"; "b"; 2', ['select "a\\"', '"b"', "2"]),
     "a doubled double quote": ('select "a"";b"; 2', ['select "a"";b"', "2"]),
     "uescape": ("select 'a' uescape '\\'; 2", ["select 'a' uescape '\\'", "2"]),
     # dollars
     "dollar quote": ("select $$a; 'b$$; select 2;", ["select $$a; 'b$$", "select 2"]),
-    "tags must be the same": ("select $t$ ; $$ ; $T$ ; $t$; select 2", ["select $t$ ; $$ ; $T$ ; $t$", "select 2"]),
-    "a tag with letters and digits": ("select $\xe9_1$ ; $\xe9_1$; 1", ["select $\xe9_1$ ; $\xe9_1$", "1"]),
+    "tags must be the same": (
+        "select $t$ ; $$ ; $T$ ; $t$; select 2",
+        ["select $t$ ; $$ ; $T$ ; $t$", "select 2"],
+    ),
+    "a tag with letters and digits": (
+        "select $\xe9_1$ ; $\xe9_1$; 1",
+        ["select $\xe9_1$ ; $\xe9_1$", "1"],
+    ),
     "a superscript is a letter": ("select $\xb2$ ; $\xb2$", ["select $\xb2$ ; $\xb2$"]),
     "a minus is no tag": ("select $a-$ ; $a-$; 2", ["select $a-$", "$a-$", "2"]),
     "parameters": ("select $1; select $2;", ["select $1", "select $2"]),
     "dollars in an identifier": ("select a$b$c; select 1;", ["select a$b$c", "select 1"]),
-    "two dollars in an identifier": ("select a$$b; select 2; $$;3", ["select a$$b", "select 2", "$$;3"]),
-    "a tag that ends an identifier": ("select a$b$ ; select 1; b$b$ 2; 3", ["select a$b$", "select 1", "b$b$ 2", "3"]),
-    "dollars after a letter beyond ascii": ("select \xe9$x$; select 1; $x$ 2", ["select \xe9$x$", "select 1", "$x$ 2"]),
+    "two dollars in an identifier": (
+        "select a$$b; select 2; $$;3",
+        ["select a$$b", "select 2", "$$;3"],
+    ),
+    "a tag that ends an identifier": (
+        "select a$b$ ; select 1; b$b$ 2; 3",
+        ["select a$b$", "select 1", "b$b$ 2", "3"],
+    ),
+    "dollars after a letter beyond ascii": (
+        "select \xe9$x$; select 1; $x$ 2",
+        ["select \xe9$x$", "select 1", "$x$ 2"],
+    ),
     "a number before a tag": ("select 1$x$ ; $x$; 2", ["select 1$x$", "$x$; 2"]),
     "a lone dollar": ("select $; 1; $; 2", ["select $", "1", "$", "2"]),
-    "dollars in comments": ("-- $$ ;\nselect 1; /* $$ ; */ 2;3", ["-- $$ ;\nselect 1", "/* $$ ; */ 2", "3"]),
+    "dollars in comments": (
+        "-- $$ ;\nselect 1; /* $$ ; */ 2;3",
+        ["-- $$ ;\nselect 1", "/* $$ ; */ 2", "3"],
+    ),
     # brackets
     "semicolons in brackets": (
         "create rule r as on insert to t do (delete from u; delete from v); select 1;",
         ["create rule r as on insert to t do (delete from u; delete from v)", "select 1"],
     ),
-    "quoted brackets": ("select ')' , (';', ')'); select 2;", ["select ')' , (';', ')')", "select 2"]),
+    "quoted brackets": (
+        "select ')' , (';', ')'); select 2;",
+        ["select ')' , (';', ')')", "select 2"],
+    ),
     "quotes around a semicolon in brackets": ("(';';';);'", ["(';';';);'"]),
     "open bracket": ("select (1; select 2;", ["select (1; select 2"]),
     "bracket too many": ("select 1); select 2;", ["select 1)", "select 2"]),
@@ -140,11 +193,20 @@ LEDGER: dict[str, tuple[str, list[str]]] = {
         f"{BODY} select $1; end; 3;",
         [f"{BODY} select $1; end", "3"],
     ),
-    "comment between the words": ("begin /**/ atomic select 1; end;", ["begin /**/ atomic select 1", "end"]),
+    "comment between the words": (
+        "begin /**/ atomic select 1; end;",
+        ["begin /**/ atomic select 1", "end"],
+    ),
     "one word": ("beginatomic; select 1;", ["beginatomic", "select 1"]),
     "longer first word": ("x_begin atomic; 1; end; 2", ["x_begin atomic", "1", "end", "2"]),
-    "longer first word, cyrillic": ("\u0436begin atomic; 1; end", ["\u0436begin atomic", "1", "end"]),
-    "longer first word, beyond utf-16": ("\U0001d400begin atomic; 1; end", ["\U0001d400begin atomic", "1", "end"]),
+    "longer first word, cyrillic": (
+        "\u0436begin atomic; 1; end",
+        ["\u0436begin atomic", "1", "end"],
+    ),
+    "longer first word, beyond utf-16": (
+        "\U0001d400begin atomic; 1; end",
+        ["\U0001d400begin atomic", "1", "end"],
+    ),
     "dotless i": ("beg\u0131n atom\u0131c; 1; end; 2", ["beg\u0131n atom\u0131c", "1", "end", "2"]),
     "atomic as a name": ("select 1 as atomic; select 2;", ["select 1 as atomic", "select 2"]),
     "nested case in a body": (
@@ -207,13 +269,25 @@ LEDGER: dict[str, tuple[str, list[str]]] = {
         f"{BODY} select 1; select 2;",
         [f"{BODY} select 1; select 2"],
     ),
-    "begin atomic in a literal": ("select 'begin atomic'; 1; end; 2", ["select 'begin atomic'", "1", "end", "2"]),
-    "begin as a statement": ("begin; select atomic; end; 2", ["begin", "select atomic", "end", "2"]),
+    "begin atomic in a literal": (
+        "select 'begin atomic'; 1; end; 2",
+        ["select 'begin atomic'", "1", "end", "2"],
+    ),
+    "begin as a statement": (
+        "begin; select atomic; end; 2",
+        ["begin", "select atomic", "end", "2"],
+    ),
     "longer name with dollar": ("x$begin atomic; 1; end; 2", ["x$begin atomic", "1", "end", "2"]),
     # not special to the splitter
     "transaction": ("begin; select 1; commit;", ["begin", "select 1", "commit"]),
-    "do block": ("do $$ begin perform 1; end $$; select 1;", ["do $$ begin perform 1; end $$", "select 1"]),
-    "copy data": ("copy t from stdin;\n1\t2\n\\.\nselect 1;", ["copy t from stdin", "1\t2\n\\.\nselect 1"]),
+    "do block": (
+        "do $$ begin perform 1; end $$; select 1;",
+        ["do $$ begin perform 1; end $$", "select 1"],
+    ),
+    "copy data": (
+        "copy t from stdin;\n1\t2\n\\.\nselect 1;",
+        ["copy t from stdin", "1\t2\n\\.\nselect 1"],
+    ),
     "transaction directive": (
         "-- pg-delta: transaction=false\nselect 1; select 2;",
         ["-- pg-delta: transaction=false\nselect 1", "select 2"],
@@ -227,18 +301,31 @@ POSTGRESQL: dict[str, tuple[str, list[str]]] = {
     "three dollars open a quote": ("select $$$ ; $$", ["select $$$ ; $$"]),
     "a tag cannot share a dollar": ("select $a$a$ ; $a$", ["select $a$a$ ; $a$"]),
     "nested brackets": ("select ((1 ; 2) ; 3);", ["select ((1 ; 2) ; 3)"]),
-    "a body outside a function": ("begin atomic (a; end); b; end; c;", ["begin atomic (a; end)", "b", "end", "c"]),
-    "begin in a comment is no word": ("-- begin\natomic; 1; end; 2;", ["-- begin\natomic", "1", "end", "2"]),
+    "a body outside a function": (
+        "begin atomic (a; end); b; end; c;",
+        ["begin atomic (a; end)", "b", "end", "c"],
+    ),
+    "begin in a comment is no word": (
+        "-- begin\natomic; 1; end; 2;",
+        ["-- begin\natomic", "1", "end", "2"],
+    ),
     "longer second word": ("begin atomics; select 1;", ["begin atomics", "select 1"]),
     "commands of a rule": (
-        "create rule r as on insert to t do also (insert into l values (1); delete from u); select 1;",
-        ["create rule r as on insert to t do also (insert into l values (1); delete from u)", "select 1"],
+        "create rule r as on insert to t do also (insert into l values (1); delete from u); select"
+        " 1;",
+        [
+            "create rule r as on insert to t do also (insert into l values (1); delete from u)",
+            "select 1",
+        ],
     ),
     "comment between begin and atomic": (
         "create function f() returns int begin /* x */ atomic select 1; end; 2",
         ["create function f() returns int begin /* x */ atomic select 1; end", "2"],
     ),
-    "begin atomic as names": ("select begin atomic; 1; end; 2", ["select begin atomic", "1", "end", "2"]),
+    "begin atomic as names": (
+        "select begin atomic; 1; end; 2",
+        ["select begin atomic", "1", "end", "2"],
+    ),
 }
 
 
@@ -248,7 +335,9 @@ def test_statements_equal_those_in_the_ledger(text: str, ledger: list[str]) -> N
 
 
 @pytest.mark.parametrize(("text", "statements"), POSTGRESQL.values(), ids=POSTGRESQL)
-def test_statements_are_those_of_postgresql_where_the_cli_differs(text: str, statements: list[str]) -> None:
+def test_statements_are_those_of_postgresql_where_the_cli_differs(
+    text: str, statements: list[str]
+) -> None:
     assert [statement.text for statement in split(text)] == statements
 
 
@@ -322,10 +411,12 @@ WHOLE = [
     "/* a ; /* b ; */ */ select 2",
     r"select E'it\'s; ok' as a$b$c, e'\\', U&'\0061;', N'\', B'1'",
     "select E'a'\n  '\\'; b', $$$;$$, $a$;$b$;$a$, $é$;$é$",
-    f"{BODY} select case when true then case 1 when 1 then 2 end end; select 3 as end; select 4 end;\n end",
+    f"{BODY} select case when true then case 1 when 1 then 2 end end; select 3 as end; select 4"
+    " end;\n end",
     "create or replace /* ; */ procedure p() language sql BEGIN -- ;\n Atomic end",
     f"{BODY} select begin from pending; end",
-    "create rule r as on insert to t do also (insert into u values (1); delete from u where (a = (2)))",
+    "create rule r as on insert to t do also (insert into u values (1); delete from u where (a ="
+    " (2)))",
     "select begin atomic",
     "/* /*/ ; */ */ select 1 -/* ; */- 1",
 ]

@@ -24,7 +24,10 @@ from supabase_jobs.database.parser.transactions import transaction_control
         ("set local search_path = '';\nbegin;\ncommit;\nselect 1;", [(2, 3)]),
         ("begin;\nset transaction read only;\ncommit;", [(1, 3)]),
         ("begin read write;\nselect 1;\ncommit;", [(1, 3)]),
-        ("start transaction isolation level READ COMMITTED, not deferrable;\nselect 1;\ncommit;", [(1, 3)]),
+        (
+            "start transaction isolation level READ COMMITTED, not deferrable;\nselect 1;\ncommit;",
+            [(1, 3)],
+        ),
         ("begin;\nset transaction isolation level read committed;\ncommit;", [(1, 3)]),
         ("set session characteristics as transaction isolation level serializable;\nselect 1;", []),
     ],
@@ -46,14 +49,34 @@ def test_pairs_are_found(text: str, lines: list[tuple[int, int]]) -> None:
         ("select 1;\nabort;", 2, "rolls back the transaction; remove it"),
         ("begin isolation level serializable;\nselect 1;\ncommit;", 1, "remove the mode"),
         ("begin read only;\nselect 1;", 1, "remove the mode"),
-        ("set transaction isolation level serializable;\nselect 1;", 1, "remove it, because it is not applied"),
-        ("begin;\nset transaction deferrable;\nselect 1;\ncommit;", 2, "remove it, because it is not applied"),
-        ("set local transaction_isolation = 'serializable';", 1, "remove it, because it is not applied"),
+        (
+            "set transaction isolation level serializable;\nselect 1;",
+            1,
+            "remove it, because it is not applied",
+        ),
+        (
+            "begin;\nset transaction deferrable;\nselect 1;\ncommit;",
+            2,
+            "remove it, because it is not applied",
+        ),
+        (
+            "set local transaction_isolation = 'serializable';",
+            1,
+            "remove it, because it is not applied",
+        ),
         ("begin;\nselect 1;\ncommit and chain;\ncommit;", 3, "begins or ends a transaction"),
         ("prepare transaction 'x';", 1, "begins or ends a transaction"),
         ("commit prepared 'x';", 1, "begins or ends a transaction"),
-        ("begin;\nset local search_path = '';\ncommit;\nselect 1;", 2, "write `reset search_path;` before that commit"),
-        ("begin;\nset local a.b = 1;\ncommit;\nbegin;\nselect 1;\ncommit;", 2, "write `reset a.b;`"),
+        (
+            "begin;\nset local search_path = '';\ncommit;\nselect 1;",
+            2,
+            "write `reset search_path;` before that commit",
+        ),
+        (
+            "begin;\nset local a.b = 1;\ncommit;\nbegin;\nselect 1;\ncommit;",
+            2,
+            "write `reset a.b;`",
+        ),
     ],
 )
 def test_statements_are_rejected_with_a_remedy(text: str, line: int, reason: str) -> None:
@@ -63,4 +86,6 @@ def test_statements_are_rejected_with_a_remedy(text: str, line: int, reason: str
 
 
 def test_prepared_statements_are_no_transaction_control() -> None:
-    assert transaction_control(split("prepare p as select 1;\nexecute p;")) == transaction_control(())
+    assert transaction_control(split("prepare p as select 1;\nexecute p;")) == transaction_control(
+        ()
+    )

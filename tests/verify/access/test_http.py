@@ -1,4 +1,6 @@
-"""`verify --api-url`: the matrix through PostgREST compared with SQL, the cleanup, and the scripts of the requests."""
+"""`verify --api-url`: the matrix through PostgREST compared with SQL, the cleanup, and the scripts
+of the requests.
+"""
 
 import json
 import os
@@ -91,19 +93,34 @@ def place(make_database: Make) -> Iterator[tuple[Database, Api]]:
 
 
 def test_sql_and_http_agree_on_every_cell_that_can_be_sent(api: Api, cli: Run) -> None:
-    ran = cli("verify", "--json", "--only", "access", "--api-url", api.url, "--db-url", api.db_url, **environ(api))
+    ran = cli(
+        "verify",
+        "--json",
+        "--only",
+        "access",
+        "--api-url",
+        api.url,
+        "--db-url",
+        api.db_url,
+        **environ(api),
+    )
     assert (ran.code, ran.json["findings"]) == (0, [])
     grids = {grid["title"]: grid for grid in ran.json["matrix"]}
     sent = 0
     for title in [title for title in grids if title.endswith(" (API)")]:
-        in_sql = {row["identity"]: row["outcomes"] for row in grids[title.removesuffix(" (API)")]["rows"]}
+        in_sql = {
+            row["identity"]: row["outcomes"] for row in grids[title.removesuffix(" (API)")]["rows"]
+        }
         for row in grids[title]["rows"]:
             for action, outcome in row["outcomes"].items():
                 assert outcome == in_sql[row["identity"]][action]
                 sent += 1
     assert sent >= 200
     in_sql_cells = sum(
-        len(row["outcomes"]) for title, grid in grids.items() if "(API)" not in title for row in grid["rows"]
+        len(row["outcomes"])
+        for title, grid in grids.items()
+        if "(API)" not in title
+        for row in grid["rows"]
     )
     declared = ran.json["summary"]["checks"] - sent - in_sql_cells
     assert 20 < declared < 40  # privileges and exposed schemas, which are not cells
@@ -124,18 +141,31 @@ def test_the_rows_are_those_that_constraints_and_sign_up_triggers_accept(
     database, api = place
     send, committed = http.send, []
     with psycopg.connect(database.url, autocommit=True) as connection:
-        connection.execute("update public.async_jobs set url = 'https://youtube.com/watch?v=verify12345'")
+        connection.execute(
+            "update public.async_jobs set url = 'https://youtube.com/watch?v=verify12345'"
+        )
         connection.execute(named("jobs", "URLs of videos only"))
         connection.execute(named("sign_up", "an allow-list and a company's domain"))
         connection.execute(NAMED)
 
         def observed(*arguments: Any) -> str:
-            committed.extend(connection.execute("select email from public.allowed_emails").fetchall())
+            committed.extend(
+                connection.execute("select email from public.allowed_emails").fetchall()
+            )
             return send(*arguments)
 
         monkeypatch.setattr(http, "send", observed)
         before = connection.execute(ALL_ROWS).fetchone()
-        ran = cli("verify", "--only", "access", "--api-url", api.url, "--db-url", database.url, **environ(api))
+        ran = cli(
+            "verify",
+            "--only",
+            "access",
+            "--api-url",
+            api.url,
+            "--db-url",
+            database.url,
+            **environ(api),
+        )
         assert ran.code == 0, ran.out
         assert committed == []  # a run that is killed leaves none
         assert connection.execute(ALL_ROWS).fetchone() == before
@@ -143,7 +173,9 @@ def test_the_rows_are_those_that_constraints_and_sign_up_triggers_accept(
 
 
 def test_access_that_only_the_api_allows_is_an_error(place: tuple[Database, Api], cli: Run) -> None:
-    """A pre-request function sets the role service_role for every request; policies and grants are unchanged."""
+    """A pre-request function sets the role service_role for every request; policies and grants are
+    unchanged.
+    """
     database, api = place
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute(
@@ -152,7 +184,8 @@ def test_access_that_only_the_api_allows_is_an_error(place: tuple[Database, Api]
         )
         connection.execute(
             psycopg.sql.SQL(
-                "alter role authenticator in database {} set pgrst.db_pre_request = 'public.before_request'"
+                "alter role authenticator in database {} set pgrst.db_pre_request ="
+                " 'public.before_request'"
             ).format(psycopg.sql.Identifier(database.name))
         )
         connection.execute("notify pgrst, 'reload config'")
@@ -163,23 +196,38 @@ def test_access_that_only_the_api_allows_is_an_error(place: tuple[Database, Api]
         time.sleep(0.2)
     assert ran.code == 1
     messages = [f["message"] for f in ran.json["findings"]]
-    assert "guest, another guest's job: select is rows through the API, and hidden in SQL" in messages
+    assert (
+        "guest, another guest's job: select is rows through the API, and hidden in SQL" in messages
+    )
     assert all(f["object"].endswith(" (API)") for f in ran.json["findings"])
     assert marked_rows(database.url) == 0
 
 
 def test_an_api_of_another_database_is_refused(one_api: Api, applied_url: str, cli: Run) -> None:
-    ran = cli("verify", "--only", "access", "--api-url", one_api.url, "--db-url", applied_url, **environ(one_api))
+    ran = cli(
+        "verify",
+        "--only",
+        "access",
+        "--api-url",
+        one_api.url,
+        "--db-url",
+        applied_url,
+        **environ(one_api),
+    )
     assert ran.code == 2
     assert "does not show service_role a row of public.async_jobs that was just inserted" in ran.err
     assert marked_rows(applied_url) == 0
 
 
-@pytest.mark.parametrize("name", ["SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET"])
+@pytest.mark.parametrize(
+    "name", ["SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_JWT_SECRET"]
+)
 @pytest.mark.parametrize("wrong", ["", "wrong" * 10], ids=["missing", "wrong"])
 def test_a_missing_or_wrong_key_is_refused(one_api: Api, cli: Run, name: str, wrong: str) -> None:
     keys = environ(one_api) | {name: wrong}
-    ran = cli("verify", "--only", "access", "--api-url", one_api.url, "--db-url", one_api.db_url, **keys)
+    ran = cli(
+        "verify", "--only", "access", "--api-url", one_api.url, "--db-url", one_api.db_url, **keys
+    )
     assert ran.code == 2
     assert (f"{name} is not set" if not wrong else "refuses the key or the token") in ran.err
     assert not any(key in ran.err + ran.out for key in environ(one_api).values())
@@ -221,8 +269,14 @@ def answering(status: int, content_type: str, body: str) -> Iterator[str]:
         ("text/html", "<h1>404 Not\n Found</h1>"),
         ("application/json", "{}"),
         ("application/json", '{"message": "no Route matched", "apikey": "$APIKEY"}'),
-        ("application/json", '{"code": "PGRST125", "message": "Invalid path specified in request URL"}'),
-        ("application/json", '{"code": "PGRST205", "message": "Could not find the table in the schema cache"}'),
+        (
+            "application/json",
+            '{"code": "PGRST125", "message": "Invalid path specified in request URL"}',
+        ),
+        (
+            "application/json",
+            '{"code": "PGRST205", "message": "Could not find the table in the schema cache"}',
+        ),
         ("text/plain", "x" * 10_000),
         ("text/plain", ""),
     ],
@@ -232,7 +286,16 @@ def test_an_api_without_the_table_is_a_configuration_error(
     one_api: Api, cli: Run, content_type: str, body: str
 ) -> None:
     with answering(404, content_type, body) as url:
-        ran = cli("verify", "--only", "access", "--api-url", url, "--db-url", one_api.db_url, **environ(one_api))
+        ran = cli(
+            "verify",
+            "--only",
+            "access",
+            "--api-url",
+            url,
+            "--db-url",
+            one_api.db_url,
+            **environ(one_api),
+        )
     assert ran.code == 2
     assert f"GET {url}/rest/v1/async_jobs?select=" in ran.err
     [line] = [line for line in ran.err.splitlines() if line.startswith("error")]
@@ -247,7 +310,16 @@ def test_an_api_without_the_table_is_a_configuration_error(
 def test_another_code_of_a_404_is_an_outcome(one_api: Api, cli: Run) -> None:
     """Such as a table that does not exist in the database of the API."""
     with answering(404, "application/json", '{"code": "42P01", "message": "no table"}') as url:
-        ran = cli("verify", "--only", "access", "--api-url", url, "--db-url", one_api.db_url, **environ(one_api))
+        ran = cli(
+            "verify",
+            "--only",
+            "access",
+            "--api-url",
+            url,
+            "--db-url",
+            one_api.db_url,
+            **environ(one_api),
+        )
     assert ran.code == 2
     assert "was just inserted in this database: 42P01" in ran.err
 
@@ -255,7 +327,16 @@ def test_another_code_of_a_404_is_an_outcome(one_api: Api, cli: Run) -> None:
 def test_a_bare_postgrest_is_a_configuration_error(one_api: Api, cli: Run) -> None:
     """It serves the tables at its root: there is no /rest/v1."""
     url = one_api.info.postgrest_url
-    ran = cli("verify", "--only", "access", "--api-url", url, "--db-url", one_api.db_url, **environ(one_api))
+    ran = cli(
+        "verify",
+        "--only",
+        "access",
+        "--api-url",
+        url,
+        "--db-url",
+        one_api.db_url,
+        **environ(one_api),
+    )
     assert ran.code == 2
     assert f"GET {url}/rest/v1/async_jobs?select=" in ran.err
     assert "/rest/v1" in ran.err.split("hint")[-1]
@@ -264,7 +345,14 @@ def test_a_bare_postgrest_is_a_configuration_error(one_api: Api, cli: Run) -> No
 
 def test_an_api_that_does_not_answer_is_a_connection_error(one_api: Api, cli: Run) -> None:
     ran = cli(
-        "verify", "--only", "access", "--api-url", "http://127.0.0.1:1", "--db-url", one_api.db_url, **environ(one_api)
+        "verify",
+        "--only",
+        "access",
+        "--api-url",
+        "http://127.0.0.1:1",
+        "--db-url",
+        one_api.db_url,
+        **environ(one_api),
     )
     assert ran.code == 7
     assert "the API does not answer" in ran.err
@@ -281,10 +369,15 @@ def test_an_api_that_does_not_answer_is_a_connection_error(one_api: Api, cli: Ru
         (["--api-url", "http://127.0.0.1:99999"], "is not the URL of a project's API"),
         (["--api-url", "http://127.0.0.1:1", "--only", "structure"], "leaves out"),
         (["--api-url"], "no target API"),
-        (["--api-url", "http://127.0.0.1:1", "--db-url", "postgresql://db.example/x"], "is not a local database"),
+        (
+            ["--api-url", "http://127.0.0.1:1", "--db-url", "postgresql://db.example/x"],
+            "is not a local database",
+        ),
     ],
 )
-def test_invalid_options_are_refused_before_any_request(one_api: Api, cli: Run, words: list[str], message: str) -> None:
+def test_invalid_options_are_refused_before_any_request(
+    one_api: Api, cli: Run, words: list[str], message: str
+) -> None:
     ran = cli("--db-url", one_api.db_url, "verify", *words, **environ(one_api))
     assert ran.code == 2
     assert message in ran.err
@@ -293,7 +386,9 @@ def test_invalid_options_are_refused_before_any_request(one_api: Api, cli: Run, 
 
 def test_line_ends_of_keys_are_stripped(one_api: Api, cli: Run) -> None:
     keys = {name: f"{key}\r\n" for name, key in environ(one_api).items()}
-    ran = cli("verify", "--only", "access", "--api-url", one_api.url, "--db-url", one_api.db_url, **keys)
+    ran = cli(
+        "verify", "--only", "access", "--api-url", one_api.url, "--db-url", one_api.db_url, **keys
+    )
     assert ran.code == 0
     assert not any(key in ran.err + ran.out for key in environ(one_api).values())
 
@@ -318,7 +413,14 @@ def test_a_second_run_at_the_same_time_is_refused(one_api: Api, cli: Run) -> Non
     with psycopg.connect(one_api.db_url) as other:
         other.execute("select pg_advisory_xact_lock(%s)", (committed.LOCK_KEY,))
         ran = cli(
-            "verify", "--only", "access", "--api-url", one_api.url, "--db-url", one_api.db_url, **environ(one_api)
+            "verify",
+            "--only",
+            "access",
+            "--api-url",
+            one_api.url,
+            "--db-url",
+            one_api.db_url,
+            **environ(one_api),
         )
     assert ran.code == 5
     assert "another verify" in ran.err
@@ -338,14 +440,25 @@ def started_run(database: Database, api: Api, cwd: Path) -> Iterator[subprocess.
         yield process
 
 
-def test_the_next_run_cleans_up_after_a_killed_run(place: tuple[Database, Api], cli: Run, tmp_path: Path) -> None:
+def test_the_next_run_cleans_up_after_a_killed_run(
+    place: tuple[Database, Api], cli: Run, tmp_path: Path
+) -> None:
     database, api = place
     with psycopg.connect(database.url, autocommit=True) as connection:
         before = connection.execute(ALL_ROWS).fetchone()
         with started_run(database, api, tmp_path) as process:
             process.kill()
         assert marked_rows(database.url) > 0
-        ran = cli("verify", "--only", "access", "--api-url", api.url, "--db-url", database.url, **environ(api))
+        ran = cli(
+            "verify",
+            "--only",
+            "access",
+            "--api-url",
+            api.url,
+            "--db-url",
+            database.url,
+            **environ(api),
+        )
         assert (ran.code, connection.execute(ALL_ROWS).fetchone()) == (0, before)
 
 
@@ -358,10 +471,13 @@ def test_a_terminated_run_cleans_up(place: tuple[Database, Api], tmp_path: Path)
     assert marked_rows(database.url) == 0
 
 
-def test_a_missing_client_is_an_error_with_the_install_command(one_api: Api, cli_process: Run, tmp_path: Path) -> None:
+def test_a_missing_client_is_an_error_with_the_install_command(
+    one_api: Api, cli_process: Run, tmp_path: Path
+) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as u\nfound = u.find_spec\n"
-        "u.find_spec = lambda name, package=None: None if name == 'supabase' else found(name, package)\n"
+        "u.find_spec = lambda name, package=None: None if name == 'supabase' else found(name,"
+        " package)\n"
     )
     ran = cli_process(
         "verify", "--only", "access", "--api-url", one_api.url, "--db-url", one_api.db_url,
@@ -373,7 +489,12 @@ def test_a_missing_client_is_an_error_with_the_install_command(one_api: Api, cli
 
 def test_the_local_api_needs_no_keys(cli: Run, tmp_path: Path) -> None:
     try:
-        assert cli("local", "start", "--postgres", "16", "--api", "--postgrest-bin", str(postgrest())).code == 0
+        assert (
+            cli(
+                "local", "start", "--postgres", "16", "--api", "--postgrest-bin", str(postgrest())
+            ).code
+            == 0
+        )
         assert cli("apply").code == 0
         ran = cli("verify", "--only", "access", "--api-url")
         assert ran.code == 0
@@ -416,15 +537,21 @@ def test_a_script_shows_the_request_that_the_client_sends(verb: str) -> None:
     cells = {id: cell for id, cell in API_CELLS.items() if cell.request.verb == verb}
     assert cells
     for id, cell in cells.items():
-        params = {name: None if bind == NULL else f"${bind}" for name, bind in cell.cell.row.binds.items()}
+        params = {
+            name: None if bind == NULL else f"${bind}" for name, bind in cell.cell.row.binds.items()
+        }
         sent = http.builder(cast(Any, CLIENT), cell.request, params).request
         first, *lines = request_lines(id)
         method, _, address = first.partition(" ")
         path, _, query = address.partition("?")
         assert (method, path) == (sent.http_method, sent.path.path)
-        assert sorted(parse_qsl(query)) == sorted(p for p in sent.params.multi_items() if p[0] != "columns")
+        assert sorted(parse_qsl(query)) == sorted(
+            p for p in sent.params.multi_items() if p[0] != "columns"
+        )
         prefer = [line.removeprefix("Prefer: ") for line in lines if line.startswith("Prefer: ")]
-        assert set(",".join(prefer).split(",")) - {""} == set(sent.headers.get("prefer", "").split(",")) - {""}
+        assert set(",".join(prefer).split(",")) - {""} == set(
+            sent.headers.get("prefer", "").split(",")
+        ) - {""}
         body = [json.loads(line) for line in lines if line.startswith("{")]
         assert body == ([sent.json] if sent.json else [])
 
@@ -438,7 +565,10 @@ def test_null_is_a_filter_with_is() -> None:
 def test_a_script_shows_the_headers_of_the_identity() -> None:
     anon = "apikey: $SUPABASE_ANON_KEY"
     assert headers("guest, its own job") == [anon, "x-guest-id: $guest_a"]
-    assert headers("guest, header in caps", "public.async_jobs, odd requests") == [anon, "X-GUEST-ID: $guest_a"]
+    assert headers("guest, header in caps", "public.async_jobs, odd requests") == [
+        anon,
+        "X-GUEST-ID: $guest_a",
+    ]
     assert headers("user, its own job") == [
         anon, 'Authorization: Bearer (a token with the claims {"sub": "$user_a", "role": "authenticated"})',
     ]  # fmt: skip

@@ -1,4 +1,6 @@
-"""access.toml: the packaged declaration, its requests, and the errors for a malformed or incomplete declaration."""
+"""access.toml: the packaged declaration, its requests, and the errors for a malformed or incomplete
+declaration.
+"""
 
 from pathlib import Path
 
@@ -51,7 +53,11 @@ def test_every_cell_of_the_packaged_matrix_is_declared() -> None:
         ("| select |", "| selects |", "columns"),
         ("| hidden |", "| maybe  |", "'maybe', which is not an outcome"),
         ("| hidden |", "|", "cells for"),
-        ('[matrix.rows."anon, no header"]', '[matrix.rows."anon, other"]', "in the grid or only under rows"),
+        (
+            '[matrix.rows."anon, no header"]',
+            '[matrix.rows."anon, other"]',
+            "in the grid or only under rows",
+        ),
         ('identity = "anon_no_header"', 'identity = "nobody"', "unknown identity 'nobody'"),
         ('job = "job_guest_a"', 'job = "job_x"', "'job_x', which is not among the ids"),
         ('role = "anon"', 'rule = "anon"', "not an access matrix"),
@@ -77,7 +83,11 @@ def test_a_malformed_matrix_is_refused(tmp_path: Path, old: str, new: str, messa
 
 def test_an_override_holds_for_values_of_variables() -> None:
     free = load(None, dict.fromkeys(EXPECTATIONS.variables, 0)).matrices[0].rows
-    limited = load(None, {name: name == "owners_may_only_cancel" for name in EXPECTATIONS.variables}).matrices[0].rows
+    limited = (
+        load(None, {name: name == "owners_may_only_cancel" for name in EXPECTATIONS.variables})
+        .matrices[0]
+        .rows
+    )
     changed_cells = {
         (row.label, action): (outcome, other.expected[action])
         for row, other in zip(free, limited, strict=True)
@@ -90,7 +100,9 @@ def test_an_override_holds_for_values_of_variables() -> None:
 
 
 def test_a_condition_names_a_variable() -> None:
-    with pytest.raises(ConfigError, match="'owners_may_only_cancel' is not a variable of the SQL sources"):
+    with pytest.raises(
+        ConfigError, match="'owners_may_only_cancel' is not a variable of the SQL sources"
+    ):
         load(None, {"guest_header": "x-guest-id"})
 
 
@@ -104,7 +116,9 @@ def test_a_condition_names_a_variable() -> None:
         ("allowed_if", "unrestricted_if"),
     ],
 )
-def test_the_error_for_a_former_key_names_the_present_key(tmp_path: Path, old: str, new: str) -> None:
+def test_the_error_for_a_former_key_names_the_present_key(
+    tmp_path: Path, old: str, new: str
+) -> None:
     for present, former in ((f"\n{new} = ", f"\n{old} = "), (f"\n[{new}]", f"\n[{old}]")):
         if present in DEFAULT_FILE.read_text(encoding="utf-8"):
             path = changed(tmp_path, present, former)
@@ -113,7 +127,9 @@ def test_the_error_for_a_former_key_names_the_present_key(tmp_path: Path, old: s
 
 
 def test_settings_of_identities_with_unusual_requests() -> None:
-    identities = {row.identity.name: row.identity for matrix in load().matrices for row in matrix.rows}
+    identities = {
+        row.identity.name: row.identity for matrix in load().matrices for row in matrix.rows
+    }
     texts = {"guest_header": "x-guest-id", "GUEST_HEADER": "X-GUEST-ID", "guest_a": "ab-c", "GUEST_A": "AB-C",
              "guest_a_hex": "abc", "user_anonymous": "u", "guest_b": "b"}  # fmt: skip
     settings = {name: identities[name].settings_for(texts) for name in (
@@ -144,7 +160,14 @@ def test_an_api_table_is_parsed_as_a_request() -> None:
 
 
 @pytest.mark.parametrize(
-    "table", [{}, {"values": {}}, {"select": "a", "delete": "a"}, {"patch": "a"}, {"select": "a", "were": {}}]
+    "table",
+    [
+        {},
+        {"values": {}},
+        {"select": "a", "delete": "a"},
+        {"patch": "a"},
+        {"select": "a", "were": {}},
+    ],
 )
 def test_an_api_table_that_is_not_a_request_is_refused(table: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="action 'x': its api table"):

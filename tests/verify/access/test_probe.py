@@ -1,4 +1,6 @@
-"""The access matrix in batches: round trips, the time limit of a batch, and an identity that cannot be set."""
+"""The access matrix in batches: round trips, the time limit of a batch, and an identity that cannot
+be set.
+"""
 
 import time
 from collections.abc import Callable
@@ -20,11 +22,15 @@ from tests.verify.distance import round_trips
 
 
 @pytest.mark.parametrize(("areas", "most"), [(("access",), 14), (("structure",), 5), (AREAS, 40)])
-def test_verify_takes_few_round_trips(shared: Callable[[int], str], areas: tuple[str, ...], most: int) -> None:
+def test_verify_takes_few_round_trips(
+    shared: Callable[[int], str], areas: tuple[str, ...], most: int
+) -> None:
     assert round_trips(shared(DEFAULT_MAJOR), *areas) <= most
 
 
-def test_rows_left_out_of_a_batch_run_in_the_next(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_left_out_of_a_batch_run_in_the_next(
+    rolled_back: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = verify(rolled_back, EXPECTATIONS, ("access",))
     monkeypatch.setattr(batch_limit, "SECONDS", 0.002)
     result = verify(rolled_back, EXPECTATIONS, ("access",))
@@ -32,7 +38,9 @@ def test_rows_left_out_of_a_batch_run_in_the_next(rolled_back: Connection, monke
     assert [case.id for case in result.cases] == [case.id for case in expected.cases]
 
 
-def test_a_slow_statement_ends_its_batch_soon(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_statement_ends_its_batch_soon(
+    rolled_back: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a statement that reached its timeout, the other rows of the batch are skipped."""
     monkeypatch.setattr(batch_limit, "SECONDS", 0.1)
     rolled_back.execute("set local statement_timeout = '200ms'")
@@ -43,10 +51,17 @@ def test_a_slow_statement_ends_its_batch_soon(rolled_back: Connection, monkeypat
     assert time.monotonic() - started < 2
 
 
-def test_no_statement_runs_as_the_identity_before_one_that_cannot_be_set(rolled_back: Connection) -> None:
-    rolled_back.execute("create sequence public.calls; grant usage on sequence public.calls to public")
+def test_no_statement_runs_as_the_identity_before_one_that_cannot_be_set(
+    rolled_back: Connection,
+) -> None:
+    rolled_back.execute(
+        "create sequence public.calls; grant usage on sequence public.calls to public"
+    )
     call = "select nextval('public.calls')"
-    first, refused = probe(Identity("anon", "anon"), call), probe(Identity("nobody", "nobody"), call)
+    first, refused = (
+        probe(Identity("anon", "anon"), call),
+        probe(Identity("nobody", "nobody"), call),
+    )
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="nobody"):
         prober(rolled_back).run([first, refused])
     assert first.results == {"call": ("rows", None)}
@@ -57,11 +72,23 @@ def test_no_statement_runs_as_the_identity_before_one_that_cannot_be_set(rolled_
 
 def test_actions_behind_one_that_fails_run_again(rolled_back: Connection) -> None:
     """Also if they share its group."""
-    statements = ("select 1", "select 1 / 0", "select 1 where false", "select from pg_authid", "select 2")
+    statements = (
+        "select 1",
+        "select 1 / 0",
+        "select 1 where false",
+        "select from pg_authid",
+        "select 2",
+    )
     actions = [Action(sql, sql) for sql in statements]
     row = RowProbe(Identity("anon", "anon"), actions, {}, set(statements))
     prober(rolled_back).run([row])
-    assert [row.results[sql][0] for sql in statements] == ["rows", "22012", "hidden", "denied", "rows"]
+    assert [row.results[sql][0] for sql in statements] == [
+        "rows",
+        "22012",
+        "hidden",
+        "denied",
+        "rows",
+    ]
 
 
 def probe(identity: Identity, sql: str) -> RowProbe:

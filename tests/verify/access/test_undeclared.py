@@ -40,9 +40,9 @@ def test_unexposed_schema_that_a_database_setting_exposes_is_an_error(make_datab
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute(
-            psycopg.sql.SQL("alter role authenticator in database {} set pgrst.db_schemas = 'public, private'").format(
-                psycopg.sql.Identifier(database.name)
-            )
+            psycopg.sql.SQL(
+                "alter role authenticator in database {} set pgrst.db_schemas = 'public, private'"
+            ).format(psycopg.sql.Identifier(database.name))
         )
     with psycopg.connect(database.url, autocommit=True) as connection:
         assert set(errors(connection)) == {"access:private:not served"}

@@ -14,9 +14,16 @@ from tests.fix_db import EXPECTATIONS
 
 
 def test_packaged_scenarios_cover_every_function() -> None:
-    limits = ["max_active_jobs_per_guest", "max_active_jobs_per_user", "max_new_jobs_per_guest_per_hour"]
+    limits = [
+        "max_active_jobs_per_guest",
+        "max_active_jobs_per_user",
+        "max_new_jobs_per_guest_per_hour",
+    ]
     names = [*EXPECTATIONS.variables]
-    declared = [load(None, {name: name in on for name in names}) for on in ([], limits, ["owners_may_only_cancel"])]
+    declared = [
+        load(None, {name: name in on for name in names})
+        for on in ([], limits, ["owners_may_only_cancel"])
+    ]
     assert {s.subject for d in declared for s in d.scenarios} == {
         "public.migrate_guest_jobs", "private.migrate_guest_jobs", "public.cleanup_old_jobs",
         "private.cleanup_old_jobs", "public.cleanup_inactive_guests", "private.cleanup_inactive_guests",
@@ -91,7 +98,10 @@ def test_a_scenario_holds_for_values_of_variables(
 ) -> None:
     path = tmp_path / "functions.toml"
     path.write_text(
-        VALID.replace('(%(thing)s)"]', '(%(thing)s)", {sql = "select 1", if = ["limit"], unless = ["free", "open"]}]')
+        VALID.replace(
+            '(%(thing)s)"]',
+            '(%(thing)s)", {sql = "select 1", if = ["limit"], unless = ["free", "open"]}]',
+        )
         + CONDITIONAL,
         encoding="utf-8",
     )
@@ -113,7 +123,9 @@ def test_a_changed_access_matrix_is_read_again(tmp_path: Path) -> None:
     matrix_file = tmp_path / "access.toml"
     found = []
     for name in ("one", "two"):
-        matrix_file.write_text(f'ids = ["{name}"]\nfixture = []\nidentities = {{}}\nmatrix = []\n', encoding="utf-8")
+        matrix_file.write_text(
+            f'ids = ["{name}"]\nfixture = []\nidentities = {{}}\nmatrix = []\n', encoding="utf-8"
+        )
         found.append(load(path).ids[0])
     assert found == ["one", "two"]
 
@@ -124,7 +136,10 @@ def test_access_matrix_is_optional(tmp_path: Path) -> None:
     declared = load(path)
     assert (declared.ids, declared.fixture_ids) == (("thing", "nothing"), ("thing",))
     first, second = declared.scenarios
-    assert (first.steps[0].result, dict(first.changes)) == ((("1", "true", "null"),), {"thing": {"n": "2"}})
+    assert (first.steps[0].result, dict(first.changes)) == (
+        (("1", "true", "null"),),
+        {"thing": {"n": "2"}},
+    )
     assert first.steps[0].identity == Identity("somebody", "anon", headers={"x-thing": "$thing"})
     assert (second.steps[0].error, second.requires) == ("22004", ("does it",))
 
@@ -135,11 +150,23 @@ def test_access_matrix_is_optional(tmp_path: Path) -> None:
         ('as = "somebody"', 'as = "nobody"', "unknown identity 'nobody'"),
         ("%(nothing)s", "%(nobody)s", r"%\(nobody\)s in a statement is not among the ids"),
         ("%(ids)s", "%(id)s", r"%\(id\)s in a statement"),
-        ('{ "thing" = { n = 2 } }', '{ "things" = { n = 2 } }', "changes names 'things', which is not among the ids"),
-        ('{ "thing" = { n = 2 } }', '{ "thing" = "gone" }', "is 'gone'; allowed: inserted, deleted or a table"),
+        (
+            '{ "thing" = { n = 2 } }',
+            '{ "things" = { n = 2 } }',
+            "changes names 'things', which is not among the ids",
+        ),
+        (
+            '{ "thing" = { n = 2 } }',
+            '{ "thing" = "gone" }',
+            "is 'gone'; allowed: inserted, deleted or a table",
+        ),
         ('error = "22004"', 'error = "hidden"', "'hidden' is neither an SQLSTATE"),
         ('error = "22004"', 'error = "22004", result = [[1]]', "either a result or an error"),
-        ('requires = ["does it"]', 'requires = ["does that"]', "requires 'does that', but no earlier scenario"),
+        (
+            'requires = ["does it"]',
+            'requires = ["does that"]',
+            "requires 'does that', but no earlier scenario",
+        ),
         ('requires = ["does it"]', 'requires = ["does it again"]', "no earlier scenario has"),
         ('name = "does it again"', 'name = "does it"', "an earlier scenario has the same name"),
         ('absent_ids = ["nothing"]', 'absent_ids = ["thing"]', "'thing' is declared twice"),
@@ -155,7 +182,9 @@ def test_access_matrix_is_optional(tmp_path: Path) -> None:
         ('ids = ["thing"]', 'ids = ["thing"]\naccess_matrix = "access.toml"', "access.toml"),
     ],
 )
-def test_malformed_declaration_raises_config_error(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_malformed_declaration_raises_config_error(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
     assert old in VALID
     with pytest.raises(ConfigError, match=message) as caught:
         load_text(tmp_path, VALID.replace(old, new, 1))
@@ -179,7 +208,9 @@ def test_former_key_raises_an_error_with_the_new_name(tmp_path: Path, new: str, 
     ("line", "new"),
     [('uses = "access.toml"\n', "access_matrix"), ('unjudged = ["P0001"]\n', "unchecked_errors")],
 )
-def test_former_optional_key_raises_an_error_with_the_new_name(tmp_path: Path, line: str, new: str) -> None:
+def test_former_optional_key_raises_an_error_with_the_new_name(
+    tmp_path: Path, line: str, new: str
+) -> None:
     with pytest.raises(ConfigError, match=f"is now called '{new}'"):
         load_text(tmp_path, line + VALID if new == "access_matrix" else VALID + line)
 

@@ -1,4 +1,6 @@
-"""`verify --only functions`: no finding on an untouched database, user rows stay unchanged, scripts run in psql."""
+"""`verify --only functions`: no finding on an untouched database, user rows stay unchanged, scripts
+run in psql.
+"""
 
 import re
 import time
@@ -39,12 +41,18 @@ def findings_of(connection: Connection, expectations: Expectations = EXPECTATION
 def test_untouched_database_has_no_findings(rolled_back: Connection) -> None:
     result = verify(rolled_back, EXPECTATIONS, ("functions",))
     assert result.findings == ()
-    assert [case.id for case in result.cases] == [f"functions:{s.subject}:{s.name}" for s in load().scenarios]
+    assert [case.id for case in result.cases] == [
+        f"functions:{s.subject}:{s.name}" for s in load().scenarios
+    ]
     assert result.checks >= 80
 
 
-def test_user_rows_are_neither_changed_nor_locked(shared: Callable[[int], str], each_major: int) -> None:
-    """Another session locks all user rows, old ones too: verify must not wait for them or count them."""
+def test_user_rows_are_neither_changed_nor_locked(
+    shared: Callable[[int], str], each_major: int
+) -> None:
+    """Another session locks all user rows, old ones too: verify must not wait for them or count
+    them.
+    """
     with (
         psycopg.connect(shared(each_major)) as other,
         psycopg.connect(shared(each_major), autocommit=True) as connection,
@@ -81,7 +89,8 @@ def test_user_rows_stay_unlocked_without_row_level_security(make_database: Make)
 def test_user_rows_dated_minus_infinity_cause_no_finding(rolled_back: Connection) -> None:
     insert_fixture_rows(rolled_back)
     rolled_back.execute(
-        "insert into public.guest_users (guest_id, last_seen_at) select gen_random_uuid(), '-infinity'"
+        "insert into public.guest_users (guest_id, last_seen_at) select gen_random_uuid(),"
+        " '-infinity'"
         " from generate_series(1, 3)"
     )
     rolled_back.execute(
@@ -100,10 +109,14 @@ def test_scenario_is_not_run_after_a_required_one_deviates(rolled_back: Connecti
     assert not {"0 days means whatever is finished", "without a limit all of them go"} & names
 
 
-def test_verify_leaves_no_rows_and_no_settings(shared: Callable[[int], str], each_major: int) -> None:
+def test_verify_leaves_no_rows_and_no_settings(
+    shared: Callable[[int], str], each_major: int
+) -> None:
     state = (
-        "select (select count(*) from public.async_jobs), (select count(*) from public.guest_users),"
-        " (select count(*) from auth.users), current_setting('role'), current_setting('search_path'),"
+        "select (select count(*) from public.async_jobs), (select count(*) from"
+        " public.guest_users),"
+        " (select count(*) from auth.users), current_setting('role'),"
+        " current_setting('search_path'),"
         " coalesce(current_setting('request.headers', true), '')"
     )
     with psycopg.connect(shared(each_major), autocommit=True) as connection:
@@ -114,8 +127,10 @@ def test_verify_leaves_no_rows_and_no_settings(shared: Callable[[int], str], eac
 
 def test_missing_fixture_rows_are_an_error(rolled_back: Connection) -> None:
     rolled_back.execute(
-        "create function public.swallow() returns trigger language plpgsql as 'begin return null; end';"
-        "create trigger swallow before insert on public.async_jobs for each row execute function public.swallow()"
+        "create function public.swallow() returns trigger language plpgsql as 'begin return null;"
+        " end';"
+        "create trigger swallow before insert on public.async_jobs for each row execute function"
+        " public.swallow()"
     )
     result = verify(rolled_back, EXPECTATIONS, ("functions",))
     [finding] = result.findings
@@ -129,8 +144,10 @@ def test_user_trigger_that_blocks_a_cascade_makes_it_unchecked(make_database: Ma
     database = make_database("applied")
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute(
-            "create function public.refuse() returns trigger language plpgsql as $$ begin raise 'keep it'; end $$;"
-            "create trigger refuse before delete on auth.users for each row execute function public.refuse()"
+            "create function public.refuse() returns trigger language plpgsql as $$ begin raise"
+            " 'keep it'; end $$;"
+            "create trigger refuse before delete on auth.users for each row execute function"
+            " public.refuse()"
         )
     with psycopg.connect(database.url, autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS, ("functions",))
@@ -246,7 +263,8 @@ def test_each_scenario_is_judged_alone_and_after_those_it_requires(
     result = verify(rolled_back, replace(EXPECTATIONS, directory=tmp_path), ("functions",))
     assert [f"{f.severity}: {f.message}" for f in result.findings] == [
         "error: deviates: other should be unchanged, but is changed to n = 5",
-        "warning: functions was not checked: its preparation fails: `given` failed with 22012: division by zero",
+        "warning: functions was not checked: its preparation fails: `given` failed with 22012:"
+        " division by zero",
         'warning: functions was not checked: requires what is unchecked: it requires "its preparation fails",'
         " which did not pass",
         'warning: functions was not checked: requires what is blocked: it requires "requires what is unchecked",'
@@ -258,12 +276,16 @@ def test_each_scenario_is_judged_alone_and_after_those_it_requires(
     ]  # fmt: skip
 
 
-def test_a_lock_delays_a_batch_for_seconds_and_not_each_of_its_scenarios(make_database: Make) -> None:
+def test_a_lock_delays_a_batch_for_seconds_and_not_each_of_its_scenarios(
+    make_database: Make,
+) -> None:
     """Each call waits for a lock for 2 s at most; the first that fails stops the area."""
     url = make_database("applied").url
     slow = (
-        "create or replace function private.request_guest_id() returns uuid language plpgsql stable as"
-        " $$ begin begin perform pg_sleep(1); exception when query_canceled then null; end; return null; end $$"
+        "create or replace function private.request_guest_id() returns uuid language plpgsql"
+        " stable as"
+        " $$ begin begin perform pg_sleep(1); exception when query_canceled then null; end; return"
+        " null; end $$"
     )
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(slow)
@@ -282,7 +304,8 @@ def test_no_batch_runs_longer_than_the_time_limit_of_the_run(
     rolled_back.execute(
         "create function public.wait() returns trigger language plpgsql as"
         " $$ begin perform pg_sleep(0.2); return null; end $$;"
-        "create trigger wait before update on public.async_jobs for each statement execute function public.wait()"
+        "create trigger wait before update on public.async_jobs for each statement execute"
+        " function public.wait()"
     )
     monkeypatch.setattr("supabase_jobs.verify.run.TIME_LIMIT_S", 2)
     result = verify(rolled_back, EXPECTATIONS, ("functions",))
@@ -295,21 +318,37 @@ def test_functions_take_twelve_round_trips_at_most(shared: Callable[[int], str])
 
 
 def test_script_of_every_scenario_runs_in_psql(shared: Callable[[int], str]) -> None:
-    """Each script results in the declared error, or prints exactly the rows that are declared to change."""
+    """Each script results in the declared error, or prints exactly the rows that are declared to
+    change.
+    """
     with psycopg.connect(shared(DEFAULT_MAJOR), autocommit=True) as connection:
         result = verify(connection, EXPECTATIONS, ("functions",))
     scenarios = load().scenarios
-    out, err = run_in_psql(shared(DEFAULT_MAJOR), "".join(result.script(case) for case in result.cases))
+    out, err = run_in_psql(
+        shared(DEFAULT_MAJOR), "".join(result.script(case) for case in result.cases)
+    )
     # 25P02: a statement after an error, before the rollback
-    states = [state for state in re.findall(r"^ERROR:  (\w{5}):", err, flags=re.MULTILINE) if state != "25P02"]
+    states = [
+        state
+        for state in re.findall(r"^ERROR:  (\w{5}):", err, flags=re.MULTILINE)
+        if state != "25P02"
+    ]
     errors = [step.error for scenario in scenarios for step in scenario.steps if step.error]
     assert states == ["42501" if error == "denied" else error for error in errors]
     parts = re.split(r"^BEGIN$", out, flags=re.MULTILINE)[1:]
     counts = [re.findall(r"^\((\d+) rows?\)$", part, flags=re.MULTILINE)[-1] for part in parts]
     # with several calls, a failed one does not prevent the others
     completes = [len(s.steps) > 1 or not s.steps[0].error for s in scenarios]
-    changing = [(s.name, len(s.changes)) for s, complete in zip(scenarios, completes, strict=True) if complete]
-    printed = [(s.name, int(n)) for s, n, complete in zip(scenarios, counts, completes, strict=True) if complete]
+    changing = [
+        (s.name, len(s.changes))
+        for s, complete in zip(scenarios, completes, strict=True)
+        if complete
+    ]
+    printed = [
+        (s.name, int(n))
+        for s, n, complete in zip(scenarios, counts, completes, strict=True)
+        if complete
+    ]
     assert printed == changing
 
 
@@ -325,15 +364,20 @@ def test_script_of_a_deviating_scenario_shows_the_fault(make_database: Make) -> 
     assert '"progress": 0' in out
 
 
-def test_only_known_mutants_of_bodies_survive(shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_known_mutants_of_bodies_survive(
+    shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Mutants of function bodies survive only if a single session cannot observe their effect."""
     monkeypatch.setattr("supabase_jobs.verify.run.AREAS", ("functions",))
     monkeypatch.setattr(
-        "supabase_jobs.mutation.run.derive", lambda *given: [f for f in derive(*given) if f.family == "bodies"]
+        "supabase_jobs.mutation.run.derive",
+        lambda *given: [f for f in derive(*given) if f.family == "bodies"],
     )
     with psycopg.connect(shared(DEFAULT_MAJOR), autocommit=True) as connection:
         result = mutate(connection, EXPECTATIONS)
-    assert {m.fault.id.removeprefix("bodies:") for m in result.survivors} <= set(NEEDS_ANOTHER_SESSION)
+    assert {m.fault.id.removeprefix("bodies:") for m in result.survivors} <= set(
+        NEEDS_ANOTHER_SESSION
+    )
     assert result.killed >= 150
 
 
@@ -347,5 +391,6 @@ NEEDS_ANOTHER_SESSION = (
     *(f"{fault}:{GUESTS}" for fault in ("greater-3", "greater-4")),
     f"perform-1:{BODY}",  # user types that this session has not resolved before
     f"if-false-4:{BODY}",  # skips work only
-    f"where-true-1:{CLAIM}",  # claims other jobs after the queue is empty; no scenario claims a whole queue
+    # claims other jobs after the queue is empty; no scenario claims a whole queue
+    f"where-true-1:{CLAIM}",
 )

@@ -27,7 +27,9 @@ def changes(stem: str) -> list[Change]:
 
 def named(stem: str, *names: str) -> bytes:
     """The SQL of entries of a catalogue."""
-    return ";".join(change.sql for name in names for change in changes(stem) if change.name == name).encode()
+    return ";".join(
+        change.sql for name in names for change in changes(stem) if change.name == name
+    ).encode()
 
 
 def each_change(stem: str) -> pytest.MarkDecorator:

@@ -1,4 +1,6 @@
-"""Changes that a project may make to the managed tables, to sign-up and to settings: exit 0, and every area checked."""
+"""Changes that a project may make to the managed tables, to sign-up and to settings: exit 0, and
+every area checked.
+"""
 
 import tomllib
 from pathlib import Path
@@ -17,7 +19,9 @@ BOTH = [change for stem in ("jobs", "sign_up") for change in changes(stem)]
 
 
 def harmful(findings: tuple[Finding, ...]) -> list[str]:
-    """Errors, and warnings about behavior; `structure` and `plans` warn of user triggers, constraints and indexes."""
+    """Errors, and warnings about behavior; `structure` and `plans` warn of user triggers,
+    constraints and indexes.
+    """
     return [
         f"{finding.severity} {finding.id}: {finding.message}"
         for finding in findings
@@ -28,7 +32,9 @@ def harmful(findings: tuple[Finding, ...]) -> list[str]:
 
 @pytest.mark.slow
 @on_one_major_each("change", BOTH, [change.name for change in BOTH])
-def test_a_harmless_change_leaves_nothing_unchecked(rolled_back: Connection, change: Change) -> None:
+def test_a_harmless_change_leaves_nothing_unchecked(
+    rolled_back: Connection, change: Change
+) -> None:
     rolled_back.execute(change.sql.encode())
     result = verify(rolled_back, EXPECTATIONS)
     assert harmful(result.findings) == []
@@ -38,14 +44,22 @@ def test_a_harmless_change_leaves_nothing_unchecked(rolled_back: Connection, cha
 
 def replace_in(connection: Connection, function: str, old: str, new: str) -> None:
     """Replace a text in the definition of a function."""
-    [definition] = connection.execute("select pg_get_functiondef(%s::regprocedure)", (function,)).fetchone() or [""]
+    [definition] = connection.execute(
+        "select pg_get_functiondef(%s::regprocedure)", (function,)
+    ).fetchone() or [""]
     assert old in definition
     connection.execute(definition.replace(old, new).encode())
 
 
 def test_user_columns_are_reported_once_as_info(rolled_back: Connection) -> None:
-    rolled_back.execute(named("jobs", "a version counter", "finished_at", "NOT NULL columns with a default"))
-    found = [f for f in verify(rolled_back, EXPECTATIONS, ("functions",)).findings if f.area == "functions"]
+    rolled_back.execute(
+        named("jobs", "a version counter", "finished_at", "NOT NULL columns with a default")
+    )
+    found = [
+        f
+        for f in verify(rolled_back, EXPECTATIONS, ("functions",)).findings
+        if f.area == "functions"
+    ]
     assert [(f.id, f.severity) for f in found] == [
         ("functions:public.async_jobs:user columns", Severity.INFO),
         ("functions:public.guest_users:user columns", Severity.INFO),
@@ -63,10 +77,12 @@ def test_a_column_that_a_user_trigger_changes_is_reported_as_info(rolled_back: C
     assert finding.message.endswith(": last_seen_at")
 
 
-# a function of the migrations, a text in it, and another that makes it a fault; what the scenarios then report
+# a function of the migrations, a text in it, and another that makes it a fault; what the scenarios
+# then report
 FAULTS = {
     "created_at changes too": (
-        "private.update_async_job_updated_at()", "new.updated_at", "new.created_at := now(); new.updated_at",
+        "private.update_async_job_updated_at()", "new.updated_at", "new.created_at := now();"
+                                                                   " new.updated_at",
         "created_at = now",
     ),
     "updated_at stays": ("private.update_async_job_updated_at()", "new.updated_at", "new.error", "updated_at"),
@@ -77,7 +93,9 @@ FAULTS = {
 def test_a_fault_in_a_managed_column_is_an_error_next_to_user_columns_and_triggers(
     rolled_back: Connection, fault: str
 ) -> None:
-    rolled_back.execute(named("jobs", "a version counter", "finished_at", "a trigger that updates last_seen_at"))
+    rolled_back.execute(
+        named("jobs", "a version counter", "finished_at", "a trigger that updates last_seen_at")
+    )
     function, old, new, message = FAULTS[fault]
     replace_in(rolled_back, function, old, new)
     result = verify(rolled_back, EXPECTATIONS, ("functions",))
@@ -86,23 +104,39 @@ def test_a_fault_in_a_managed_column_is_an_error_next_to_user_columns_and_trigge
     assert not any("version" in f.message or "finished_at" in f.message for f in errors)
 
 
-def test_a_broken_policy_is_an_error_next_to_a_sign_up_trigger_and_constraints(rolled_back: Connection) -> None:
+def test_a_broken_policy_is_an_error_next_to_a_sign_up_trigger_and_constraints(
+    rolled_back: Connection,
+) -> None:
     rolled_back.execute(named("sign_up", "an allow-list and a company's domain"))
-    rolled_back.execute(named("jobs", "https only", "unique URLs of active jobs", "an audit log of every statement"))
-    rolled_back.execute('alter policy "users read their own jobs" on public.async_jobs using (true)')
+    rolled_back.execute(
+        named("jobs", "https only", "unique URLs of active jobs", "an audit log of every statement")
+    )
+    rolled_back.execute(
+        'alter policy "users read their own jobs" on public.async_jobs using (true)'
+    )
     result = verify(rolled_back, EXPECTATIONS, ("access",))
-    assert any("should be hidden and is rows" in f.message for f in result.findings if f.severity is Severity.ERROR)
+    assert any(
+        "should be hidden and is rows" in f.message
+        for f in result.findings
+        if f.severity is Severity.ERROR
+    )
     assert result.unchecked == ()
 
 
-def test_a_trigger_that_changes_more_of_a_guest_than_its_last_visit_is_an_error(rolled_back: Connection) -> None:
+def test_a_trigger_that_changes_more_of_a_guest_than_its_last_visit_is_an_error(
+    rolled_back: Connection,
+) -> None:
     sql = named("jobs", "a trigger that updates last_seen_at").decode()
-    rolled_back.execute(sql.replace("last_seen_at = now()", "last_seen_at = now(), migrated_at = now()").encode())
+    rolled_back.execute(
+        sql.replace("last_seen_at = now()", "last_seen_at = now(), migrated_at = now()").encode()
+    )
     found = verify(rolled_back, EXPECTATIONS, ("structure",)).findings
     assert any(f.severity is Severity.ERROR and "see_guest" in f.id for f in found)
 
 
-SETTINGS = tomllib.loads(Path(__file__).with_name("settings.toml").read_text(encoding="utf-8"))["settings"]
+SETTINGS = tomllib.loads(Path(__file__).with_name("settings.toml").read_text(encoding="utf-8"))[
+    "settings"
+]
 
 
 def test_the_catalogue_has_enough_settings() -> None:
@@ -112,7 +146,9 @@ def test_the_catalogue_has_enough_settings() -> None:
 @pytest.mark.slow
 @oldest_and_newest
 @pytest.mark.parametrize("scope", SETTINGS)
-def test_harmless_settings_leave_nothing_unchecked(make_database: Make, each_major: int, scope: str) -> None:
+def test_harmless_settings_leave_nothing_unchecked(
+    make_database: Make, each_major: int, scope: str
+) -> None:
     """All settings of the database, of the connecting role or of an API role at a time."""
     database = make_database("applied", each_major)
     place = Identifier(database.name)
@@ -124,7 +160,9 @@ def test_harmless_settings_leave_nothing_unchecked(make_database: Make, each_maj
         for name, value in SETTINGS[scope].items():
             # a list of names is not one name
             values = map(Literal, value.split(", ")) if name == "search_path" else [Literal(value)]
-            setting = SQL("alter {} set {} to {}").format(target, Identifier(*name.split(".")), SQL(", ").join(values))
+            setting = SQL("alter {} set {} to {}").format(
+                target, Identifier(*name.split(".")), SQL(", ").join(values)
+            )
             connection.execute(setting)
     with psycopg.connect(database.url, autocommit=True) as connection:
         assert connection.info.server_version // 10000 == each_major

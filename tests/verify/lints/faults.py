@@ -1,7 +1,9 @@
-"""Faults that the lints report: one TOML file for each lint, with the stem of the lint, in the folder of the lint.
+"""Faults that the lints report: one TOML file for each lint, with the stem of the lint, in the
+folder of the lint.
 
-Each fault breaks the project `NOTES` (`break`, after `given`), names the one finding (`id`, `severity`, `fix`), and
-repairs the project by the printed fix, or by `repair` if the fix is not SQL. `superuser` runs it as a superuser.
+Each fault breaks the project `NOTES` (`break`, after `given`), names the one finding (`id`,
+`severity`, `fix`), and repairs the project by the printed fix, or by `repair` if the fix is not
+SQL. `superuser` runs it as a superuser.
 """
 
 import tomllib
@@ -15,7 +17,8 @@ from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.lints.run import run_lints
 from supabase_jobs.verify.script import SETTINGS
 
-# A project with other sources: a table, a function and a view. No fact about them is recorded, so that every lint runs.
+# A project with other sources: a table, a function and a view. No fact about them is recorded, so
+# that every lint runs.
 NOTES = """
 create table public.notes (id uuid primary key, owner uuid, phone text, note text);
 alter table public.notes enable row level security;
@@ -25,10 +28,17 @@ create view public.titles with (security_invoker) as select note from public.not
 create function public.mine() returns bigint language sql stable set search_path = ''
   as 'select count(*) from public.notes';
 """
-SCOPE = {"relations": ["public.notes", "public.titles"], "functions": ["public.mine()"], "schemas": []}
+SCOPE = {
+    "relations": ["public.notes", "public.titles"],
+    "functions": ["public.mine()"],
+    "schemas": [],
+}
 
 LINTS = Path(lints.__file__).parent
-STEMS = {folder: {path.stem for path in (LINTS / folder).glob("*.sql")} for folder in ("structure", "plans")}
+STEMS = {
+    folder: {path.stem for path in (LINTS / folder).glob("*.sql")}
+    for folder in ("structure", "plans")
+}
 PREFIXES = {"structure": "structure:lint", "plans": "plans"}
 
 
@@ -60,7 +70,11 @@ class LintFault:
 def load() -> list[LintFault]:
     """All faults, in the order of their files."""
     return [
-        LintFault(path.parent.name, path.stem, **{"break_sql" if key == "break" else key: fault[key] for key in fault})
+        LintFault(
+            path.parent.name,
+            path.stem,
+            **{"break_sql" if key == "break" else key: fault[key] for key in fault},
+        )
         for path in sorted(Path(__file__).parent.glob("*/*.toml"))
         for fault in tomllib.loads(path.read_text(encoding="utf-8"))["faults"]
     ]

@@ -11,4 +11,6 @@ def test_fault_is_reported(as_postgres: Connection, fault: Fault) -> None:
     findings = [finding for finding in result.findings if finding.area == "plans"]
     assert {finding.id for finding in findings} <= {case.id for case in result.cases}
     per_row = [finding for finding in findings if "for each row" in finding.message]
-    assert all("sub-select" in finding.fix or finding.cause.startswith("structure:") for finding in per_row)
+    assert all(
+        "sub-select" in finding.fix or finding.cause.startswith("structure:") for finding in per_row
+    )

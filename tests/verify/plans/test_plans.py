@@ -1,4 +1,6 @@
-"""The area `plans`: fast queries can use their indexes, and managed tables have no missing or superfluous index."""
+"""The area `plans`: fast queries can use their indexes, and managed tables have no missing or
+superfluous index.
+"""
 
 from collections.abc import Callable
 
@@ -65,7 +67,9 @@ from generate_series(1, %(rows)s) as i,
 
 
 @pytest.mark.slow
-def test_size_statistics_and_user_indexes_cause_no_finding(make_database: Make, each_major: int) -> None:
+def test_size_statistics_and_user_indexes_cause_no_finding(
+    make_database: Make, each_major: int
+) -> None:
     """The planner may prefer an equally good or better user index."""
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
@@ -87,7 +91,10 @@ def test_size_statistics_and_user_indexes_cause_no_finding(make_database: Make, 
 def _more_indexes(connection: Connection) -> list[str]:
     """SQL that creates one more index, or recreates a managed index: the newest index wins ties."""
     definitions = "select indexname, indexdef from pg_indexes where schemaname = 'public' and indexname like 'idx%'"
-    recreated = [f"drop index public.{name}; {definition}" for name, definition in connection.execute(definitions)]
+    recreated = [
+        f"drop index public.{name}; {definition}"
+        for name, definition in connection.execute(definitions)
+    ]
     return [f"create index more on {more}" for more in USER_INDEXES] + recreated
 
 
@@ -105,13 +112,17 @@ def test_different_index_is_no_duplicate(rolled_back: Connection, definition: st
 
 
 def test_user_foreign_keys_without_index_are_reported(rolled_back: Connection) -> None:
-    """On a managed table a warning, to a managed table an info; with an index (columns in any order) nothing."""
+    """On a managed table a warning, to a managed table an info; with an index (columns in any
+    order) nothing.
+    """
     findings = findings_of(
         rolled_back,
         "create table public.reviews (job uuid references public.async_jobs (id));"
-        "alter table public.async_jobs add column team uuid references public.guest_users (guest_id);"
+        "alter table public.async_jobs add column team uuid references public.guest_users"
+        " (guest_id);"
         "create table public.pairs (a uuid, b uuid, primary key (a, b));"
-        "create table public.more (b uuid, a uuid, guest uuid primary key references public.guest_users (guest_id),"
+        "create table public.more (b uuid, a uuid, guest uuid primary key references"
+        " public.guest_users (guest_id),"
         " foreign key (a, b) references public.pairs (a, b))",
     )
     assert {(f.id.split(":")[-1], f.severity) for f in findings} == {
@@ -130,18 +141,27 @@ def test_partial_index_implied_by_the_key_covers_it(rolled_back: Connection) -> 
 
 @pytest.mark.parametrize(
     ("name", "severity"),
-    [("idx_async_jobs_url", "error"), ("idx_guest_users_migrated_to_user_id", "error"), ("mine", "warning")],
+    [
+        ("idx_async_jobs_url", "error"),
+        ("idx_guest_users_migrated_to_user_id", "error"),
+        ("mine", "warning"),
+    ],
 )
-def test_invalid_index_is_reported(make_database: Make, each_major: int, name: str, severity: str) -> None:
+def test_invalid_index_is_reported(
+    make_database: Make, each_major: int, name: str, severity: str
+) -> None:
     database = make_database("applied", each_major)
     with psycopg.connect(database.url, autocommit=True) as connection:
         connection.execute("create index mine on public.async_jobs (error)")
         with psycopg.connect(database.superuser_url, autocommit=True) as superuser:
             superuser.execute(
-                "update pg_index set indisvalid = false where indexrelid = %s::regclass", (f"public.{name}",)
+                "update pg_index set indisvalid = false where indexrelid = %s::regclass",
+                (f"public.{name}",),
             )
         about = [f for f in findings_of(connection) if name in f.message]
-        assert [(f.severity.value, f.fix) for f in about] == [(severity, f"reindex index concurrently public.{name};")]
+        assert [(f.severity.value, f.fix) for f in about] == [
+            (severity, f"reindex index concurrently public.{name};")
+        ]
         connection.execute(about[0].fix.encode())
         assert findings_of(connection) == []
 
@@ -157,11 +177,14 @@ def test_finding_of_structure_is_not_repeated(rolled_back: Connection) -> None:
 def test_additional_action_of_a_rule_is_ignored(rolled_back: Connection) -> None:
     rolled_back.execute(
         "create table public.gone (at timestamptz default now());"
-        "create rule besides as on delete to public.async_jobs do also insert into public.gone default values"
+        "create rule besides as on delete to public.async_jobs do also insert into public.gone"
+        " default values"
     )
     plans: list[QueryPlan] = []
     planner = Planner(begin(rolled_back, "plans", (), (), {}), Context())
-    planner.run([plan(Explain("delete from public.async_jobs", None, {"enable_seqscan": "on"}))], plans)
+    planner.run(
+        [plan(Explain("delete from public.async_jobs", None, {"enable_seqscan": "on"}))], plans
+    )
     assert plans[0]["Relation Name"] == "async_jobs"
     assert verify(rolled_back, EXPECTATIONS, ("plans",)).findings == ()
 
@@ -182,7 +205,9 @@ def test_plans_alone_detect_faults_of_indexes(rolled_back: Connection) -> None:
     assert survived == []
 
 
-def test_plans_take_no_lock_and_run_nothing(make_database: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plans_take_no_lock_and_run_nothing(
+    make_database: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = make_database("applied").url
     monkeypatch.setattr("supabase_jobs.verify.run.SETTINGS", SETTINGS.replace("'2s'", "'200ms'"))
     with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as connection:
@@ -204,7 +229,9 @@ def test_checks_before_one_that_fails_are_completed(rolled_back: Connection) -> 
     def failing() -> Check[str]:
         return str((yield from catalog("index")))  # without its parameter
 
-    one, two, broken = (Explain(f"select {what}", None, {"enable_sort": "off"}) for what in ("1", "2", "nothing"))
+    one, two, broken = (
+        Explain(f"select {what}", None, {"enable_sort": "off"}) for what in ("1", "2", "nothing")
+    )
     results: list[str] = []
     planner = Planner(begin(rolled_back, "plans", (), (), {}), Context())
     with pytest.raises(psycopg.errors.ProtocolViolation):
@@ -214,11 +241,15 @@ def test_checks_before_one_that_fails_are_completed(rolled_back: Connection) -> 
         planner.run([check(one, broken)], results)
 
 
-def test_checks_left_out_of_a_batch_run_in_the_next(rolled_back: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_left_out_of_a_batch_run_in_the_next(
+    rolled_back: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(batch_limit, "SECONDS", 0.001)
     cases = verify(rolled_back, EXPECTATIONS, ("plans",)).cases
     monkeypatch.undo()
-    assert [case.id for case in verify(rolled_back, EXPECTATIONS, ("plans",)).cases] == [case.id for case in cases]
+    assert [case.id for case in verify(rolled_back, EXPECTATIONS, ("plans",)).cases] == [
+        case.id for case in cases
+    ]
 
 
 def test_plans_take_twelve_round_trips_at_most(shared: Callable[[int], str]) -> None:

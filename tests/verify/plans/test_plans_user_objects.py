@@ -30,7 +30,8 @@ alter table public.notes enable row level security;
 grant select on public.notes to authenticated;
 create policy "own" on public.notes for select to authenticated using (owner = (select auth.uid()) and note like '%');
 """
-# newer and equally cheap: the planner chooses it, so only a proof shows that the declared index is usable
+# newer and equally cheap: the planner chooses it, so only a proof shows that the declared index is
+# usable
 RIVAL = "create index rival on public.notes (owner) where not owner is null and true"
 
 
@@ -47,7 +48,9 @@ def verify_plans(connection: Connection, folder: Path) -> Verification:
 
 
 @pytest.mark.parametrize("missing", ["plans.toml", "structure.json"])
-def test_missing_declaration_is_unchecked(rolled_back: Connection, declarations: Path, missing: str) -> None:
+def test_missing_declaration_is_unchecked(
+    rolled_back: Connection, declarations: Path, missing: str
+) -> None:
     (declarations / missing).unlink()
     result = verify_plans(rolled_back, declarations)
     assert result.unchecked == ("plans",)
@@ -59,7 +62,9 @@ def test_declared_queries_are_checked(rolled_back: Connection, declarations: Pat
     result = verify_plans(rolled_back, declarations)
     assert (result.findings, result.unchecked) == ((), ())
     assert "plans:mine:user" in {case.id for case in result.cases}
-    rolled_back.execute('alter policy "own" on public.notes using (owner = auth.uid()); drop index public.notes_owner')
+    rolled_back.execute(
+        'alter policy "own" on public.notes using (owner = auth.uid()); drop index public.notes_owner'
+    )
     assert {f.id for f in verify_plans(rolled_back, declarations).findings} == {
         "plans:once:public.notes:select:user",
         "plans:index:public.notes_owner",
@@ -72,11 +77,16 @@ def test_predicate_is_proved_if_another_index_is_as_cheap(
 ) -> None:
     rolled_back.execute(NOTES.encode())
     rolled_back.execute(rival.encode())
-    assert [f for f in verify_plans(rolled_back, declarations).findings if f.id == "plans:mine:user"] == []
+    assert [
+        f for f in verify_plans(rolled_back, declarations).findings if f.id == "plans:mine:user"
+    ] == []
     rolled_back.execute(
-        "drop index public.notes_owner; create index notes_owner on public.notes (owner) where note > 'b'"
+        "drop index public.notes_owner; create index notes_owner on public.notes (owner) where"
+        " note > 'b'"
     )
-    [finding] = [f for f in verify_plans(rolled_back, declarations).findings if f.id == "plans:mine:user"]
+    [finding] = [
+        f for f in verify_plans(rolled_back, declarations).findings if f.id == "plans:mine:user"
+    ]
     assert finding.severity is Severity.ERROR
 
 

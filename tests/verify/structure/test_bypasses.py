@@ -27,11 +27,15 @@ def errors(connection: Connection) -> dict[str, Finding]:
     [
         f"create function public.mine() returns setof {JOBS} language sql as 'select * from {JOBS}'",
         f"create function public.backend() returns setof {JOBS} language sql security definer as"
-        f" 'select * from {JOBS}'; revoke all on function public.backend from public, anon, authenticated",
+        f" 'select * from {JOBS}'; revoke all on function public.backend from public, anon,"
+        " authenticated",
         # runs as the caller of the view, which depends on the columns of the table only
-        f"create function public.mine() returns setof {JOBS} language sql as 'select * from {JOBS}';"
-        "create view public.my_jobs as select id, url from public.mine(); grant all on public.my_jobs to anon;"
-        "create view public.my_urls as select url from public.my_jobs; grant select on public.my_urls to public",
+        f"create function public.mine() returns setof {JOBS} language sql as 'select * from"
+        f" {JOBS}';"
+        "create view public.my_jobs as select id, url from public.mine(); grant all on"
+        " public.my_jobs to anon;"
+        "create view public.my_urls as select url from public.my_jobs; grant select on"
+        " public.my_urls to public",
         "create function public.other() returns int language sql security definer as"
         " 'select 1 as my_async_jobs -- async_jobs_count'",
         "create schema shop; create table shop.async_jobs (x int);"
@@ -39,8 +43,10 @@ def errors(connection: Connection) -> dict[str, Finding]:
         " 'select count(*) from shop.async_jobs'",
         f"create view public.mine with (security_invoker = on) as select * from {JOBS};"
         "grant select on public.mine to anon",
-        f"create table public.kept as table {JOBS}; alter table public.kept enable row level security",
-        f"create table public.kept as table {JOBS}; revoke all on public.kept from anon, authenticated",
+        f"create table public.kept as table {JOBS}; alter table public.kept enable row level"
+        " security",
+        f"create table public.kept as table {JOBS}; revoke all on public.kept from anon,"
+        " authenticated",
         f"create table public.kept as select id, url, status from {JOBS}",
     ],
 )  # fmt: skip
@@ -53,25 +59,35 @@ def test_objects_without_a_bypass_are_not_reported(rolled_back: Connection, sql:
     ("sql", "id"),
     [
         (
-            "create foreign data wrapper elsewhere; create server elsewhere foreign data wrapper elsewhere;"
-            "create foreign table public.every_job (id uuid, url text, status text, progress integer, result jsonb,"
-            " error text, guest_id uuid, user_id uuid, created_at timestamptz, updated_at timestamptz, metadata jsonb)"
+            "create foreign data wrapper elsewhere; create server elsewhere foreign data wrapper"
+            " elsewhere;"
+            "create foreign table public.every_job (id uuid, url text, status text, progress"
+            " integer, result jsonb,"
+            " error text, guest_id uuid, user_id uuid, created_at timestamptz, updated_at"
+            " timestamptz, metadata jsonb)"
             " server elsewhere; grant select on public.every_job to public",
             "copy without row level security:public.every_job",
         ),
         (
-            f"create function public.every_job() returns setof {JOBS} language sql security definer as"
+            f"create function public.every_job() returns setof {JOBS} language sql security"
+            " definer as"
             f" 'select * from {JOBS}'; alter extension plpgsql add function public.every_job()",
             "function that bypasses row level security:public.every_job()",
         ),
         (
-            "create foreign data wrapper elsewhere; create server elsewhere foreign data wrapper elsewhere;"
+            "create foreign data wrapper elsewhere; create server elsewhere foreign data wrapper"
+            " elsewhere;"
             "create foreign table public.links (job text, link text) server elsewhere"
-            " options (schema_name 'public', table_name 'async_jobs'); grant select on public.links to anon",
+            " options (schema_name 'public', table_name 'async_jobs'); grant select on"
+            " public.links to anon",
             "copy without row level security:public.links",
         ),
     ],
-    ids=["a foreign table", "a function of an extension", "a foreign table with a managed table in its options"],
+    ids=[
+        "a foreign table",
+        "a function of an extension",
+        "a foreign table with a managed table in its options",
+    ],
 )
 def test_bypass_that_only_a_superuser_can_create_is_reported_until_fixed(
     make_database: Make, sql: str, id: str
@@ -87,7 +103,9 @@ def test_bypass_that_only_a_superuser_can_create_is_reported_until_fixed(
         assert errors(connection) == {}
 
 
-def test_invoker_trigger_that_sets_a_role_is_reported_while_enabled(rolled_back: Connection) -> None:
+def test_invoker_trigger_that_sets_a_role_is_reported_while_enabled(
+    rolled_back: Connection,
+) -> None:
     """It reads rows that its caller may not read, and writes them into a row that the caller reads."""
     rolled_back.execute(
         "create table public.notes (note text); grant insert on public.notes to anon;"
@@ -96,7 +114,10 @@ def test_invoker_trigger_that_sets_a_role_is_reported_while_enabled(rolled_back:
         f" new.note := (select string_agg(url, ' ') from {JOBS}); return new; end $$".encode()
     )
     assert errors(rolled_back) == {}  # no trigger calls it
-    rolled_back.execute("create trigger fill before insert on public.notes for each row execute function public.fill()")
+    rolled_back.execute(
+        "create trigger fill before insert on public.notes for each row execute function"
+        " public.fill()"
+    )
     [finding] = errors(rolled_back).values()
     assert finding.id == "structure:lint:function_sets_role:public.fill()"
     assert "anon and authenticated can fire it by writing to public.notes" in finding.message
@@ -104,11 +125,16 @@ def test_invoker_trigger_that_sets_a_role_is_reported_while_enabled(rolled_back:
     assert errors(rolled_back) == {}
 
 
-def test_function_that_sets_a_role_outside_the_exposed_schemas_is_not_reported(rolled_back: Connection) -> None:
-    """No request reaches the helpers of a project's tests; a function of the same name in another schema is not one."""
+def test_function_that_sets_a_role_outside_the_exposed_schemas_is_not_reported(
+    rolled_back: Connection,
+) -> None:
+    """No request reaches the helpers of a project's tests; a function of the same name in another
+    schema is not one.
+    """
     rolled_back.execute(
         "create schema tests; grant usage on schema tests to public;"
-        "create function tests.login() returns void language sql set role = service_role as 'select';"
+        "create function tests.login() returns void language sql set role = service_role as"
+        " 'select';"
         "create schema app; create function app.login() returns void language sql as 'select';"
         "create function public.enter() returns void language sql as 'select app.login()'"
     )
@@ -122,8 +148,12 @@ def test_function_that_sets_a_role_outside_the_exposed_schemas_is_not_reported(r
         "begin update public.t set role = q, n = 1; end",  # a column, not a role
     ],
 )
-def test_invoker_function_that_builds_statements_is_not_reported(rolled_back: Connection, body: str) -> None:
-    rolled_back.execute(f"create function public.run(q text) returns void language plpgsql as $$ {body} $$".encode())
+def test_invoker_function_that_builds_statements_is_not_reported(
+    rolled_back: Connection, body: str
+) -> None:
+    rolled_back.execute(
+        f"create function public.run(q text) returns void language plpgsql as $$ {body} $$".encode()
+    )
     assert verify(rolled_back, EXPECTATIONS, ("structure",)).findings == ()
 
 

@@ -13,7 +13,9 @@ def test_fault_is_reported(as_postgres: Connection, fault: Fault) -> None:
     assert_reported(as_postgres, fault)
 
 
-@pytest.mark.parametrize("name", [name for name in catalogue("structure") if "only adds jobs" in name])
+@pytest.mark.parametrize(
+    "name", [name for name in catalogue("structure") if "only adds jobs" in name]
+)
 def test_disabled_trigger_is_not_reported(rolled_back: Connection, name: str) -> None:
     catalogue("structure")[name].insert(rolled_back)
     rolled_back.execute("alter table public.uploads disable trigger enqueue")

@@ -1,4 +1,6 @@
-"""The structure area: what else it compares, and a database next to a large project without findings."""
+"""The structure area: what else it compares, and a database next to a large project without
+findings.
+"""
 
 import psycopg
 import pytest
@@ -15,28 +17,38 @@ from tests.fix_db import EXPECTATIONS, Make, every_major, packaged
 
 def test_renamed_argument_is_an_error(rolled_back: Connection) -> None:
     row = rolled_back.execute(
-        "select pg_get_functiondef('private.cleanup_old_jobs(integer, integer, timestamptz)'::regprocedure)"
+        "select pg_get_functiondef('private.cleanup_old_jobs(integer, integer,"
+        " timestamptz)'::regprocedure)"
     ).fetchone()
     assert row is not None
     rolled_back.execute("drop function private.cleanup_old_jobs")
     rolled_back.execute(row[0].replace("p_limit", "p_most").encode())
     rolled_back.execute("revoke all on function private.cleanup_old_jobs from public")
     rolled_back.execute("grant execute on function private.cleanup_old_jobs to service_role")
-    findings = {f.id: f.severity for f in verify(rolled_back, EXPECTATIONS, ("structure",)).findings}
+    findings = {
+        f.id: f.severity for f in verify(rolled_back, EXPECTATIONS, ("structure",)).findings
+    }
     assert (
-        findings["structure:private.cleanup_old_jobs(integer,integer,timestamp with time zone):arguments"]
+        findings[
+            "structure:private.cleanup_old_jobs(integer,integer,timestamp with time zone):arguments"
+        ]
         is Severity.ERROR
     )
 
 
 def test_options_and_query_of_a_managed_view_are_compared(rolled_back: Connection) -> None:
-    rolled_back.execute("set local search_path = ''; create view public.mine with (security_invoker) as select 1 as x")
+    rolled_back.execute(
+        "set local search_path = ''; create view public.mine with (security_invoker) as select 1"
+        " as x"
+    )
     recorded = snapshot.record(rolled_back, [("relations", "public.mine")])
     rolled_back.execute("alter view public.mine set (security_invoker = false)")
     [options] = _compared(rolled_back, recorded)
     assert (options.id, options.severity) == ("structure:public.mine:options", Severity.ERROR)
     rolled_back.execute(options.fix.encode())
-    rolled_back.execute("create or replace view public.mine with (security_invoker = true) as select 2 as x")
+    rolled_back.execute(
+        "create or replace view public.mine with (security_invoker = true) as select 2 as x"
+    )
     assert [f.id for f in _compared(rolled_back, recorded)] == ["structure:public.mine:definition"]
 
 
@@ -93,5 +105,7 @@ def test_unchanged_database_next_to_user_objects_has_no_findings(
         connection.execute(USER_OBJECTS.encode())
         result = verify(connection, EXPECTATIONS)
         assert (result.findings, result.unchecked) == ((), ())
-        row = connection.execute("select rolsuper from pg_roles where rolname = current_user").fetchone()
+        row = connection.execute(
+            "select rolsuper from pg_roles where rolname = current_user"
+        ).fetchone()
         assert row == (False,)

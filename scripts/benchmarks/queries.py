@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from benchmarks.databases import GUEST, HERE, SETTINGS, USER, Databases
 from benchmarks.figures import Figure, holds
 from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.session import impersonation
+from supabase_jobs.session.identity import Identity
 from supabase_jobs.settings import read_toml
-from supabase_jobs.verify import impersonation
 from supabase_jobs.verify.expectations import load_expectations
-from supabase_jobs.verify.identity import Identity
 from supabase_jobs.verify.plans import queries, query_plan
 from supabase_jobs.verify.plans.queries import Query
 from supabase_jobs.verify.plans.query_plan import QueryPlan

@@ -8,7 +8,7 @@ from supabase_jobs.audit.configuration import DeclaredCaller
 from supabase_jobs.audit.fixtures.build import Fixture
 from supabase_jobs.audit.fixtures.insert import claims_of, place
 from supabase_jobs.audit.fixtures.tenants import BOTH, Ended, Row, Tenant, User
-from supabase_jobs.verify.identity import Identity
+from supabase_jobs.session.identity import Identity
 
 ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER, CLAIM, DECLARED, ANONYMOUS, SERVICE = (
     "anon",

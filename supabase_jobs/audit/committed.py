@@ -30,7 +30,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
-from supabase_jobs.verify.committed import MARK, is_marked_id
+from supabase_jobs.session.committed import MARK, is_marked_id
 
 _CATALOG = Path(__file__).with_name("catalog")
 _TRIGGERS, _DELETABLE = sql_file(_CATALOG / "triggers.sql"), sql_file(_CATALOG / "deletable.sql")

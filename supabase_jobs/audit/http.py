@@ -42,9 +42,9 @@ from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError, ConnectError
 from supabase_jobs.findings import Audit, AuditFinding, NotTested, Severity, as_sql
 from supabase_jobs.outcomes import refusal as refusal_in_sql
-from supabase_jobs.verify import committed, impersonation
-from supabase_jobs.verify.context import Context, DeadlineError
-from supabase_jobs.verify.script import SETTINGS
+from supabase_jobs.session import committed, impersonation
+from supabase_jobs.session.deadline import Deadline, DeadlineError
+from supabase_jobs.session.script import SETTINGS
 
 if TYPE_CHECKING:
     import httpx
@@ -113,7 +113,7 @@ def compare(
             "the client for the API is not installed", hint="pip install 'supabase-jobs[api]'"
         )
     started = time.monotonic()
-    context = Context(deadline=started + TIME_LIMIT_S)
+    deadline = Deadline(started + TIME_LIMIT_S)
     with endpoint.client() as client, guard.transaction():
         client.event_hooks["response"] = [partial(require_served, endpoint, (NO_SUCH_PATH,))]
         committed.lock(guard)
@@ -123,8 +123,8 @@ def compare(
             rows = CommittedRows.of(connection, fixture, _BEGIN)
         with rows.committed():
             rows.prune()
-            cells, untested = _in_sql(connection, rows, everyone, options, context)
-            run = _Run(endpoint, client, rows, options, context)
+            cells, untested = _in_sql(connection, rows, everyone, options, deadline)
+            run = _Run(endpoint, client, rows, options, deadline)
             differences = run.send(cells)
         left = rows.remaining()
     findings = [*_findings(differences, _settings(connection)), *_left(left)]
@@ -142,7 +142,7 @@ def _in_sql(
     rows: CommittedRows,
     everyone: Sequence[Caller],
     options: Options,
-    context: Context,
+    deadline: Deadline,
 ) -> tuple[list[_Cell], list[NotTested]]:
     """The outcomes in SQL, of statements that name rows as requests do; everything is rolled back."""
     relations = [
@@ -154,7 +154,7 @@ def _in_sql(
         rows.prepare()
         acting = impersonation.begin(connection, "audit", (), (), {})
         connection.execute("savepoint audit_probes")
-        probes = Probes(acting, rows.fixture, everyone, context)
+        probes = Probes(acting, rows.fixture, everyone, deadline)
         probes.run_by_key([r for r in relations if not r.is_storage])
         tried: list[Bypass] = []
         views = [r for r in relations if r.kind in ("v", "m")]
@@ -259,10 +259,10 @@ class _Run:
         client: "httpx.Client",
         rows: CommittedRows,
         options: Options,
-        context: Context,
+        deadline: Deadline,
     ) -> None:
         self._endpoint, self._client, self._rows, self._options = endpoint, client, rows, options
-        self._context = context
+        self._deadline = deadline
         self._tokens: dict[int, str] = {}
         self.sent = 0
         self.not_tested: list[NotTested] = []
@@ -291,7 +291,7 @@ class _Run:
 
     def _send(self, cells: Iterable[_Cell]) -> Iterator[_Difference]:
         for cell in cells:
-            self._context.check_deadline()
+            self._deadline.check()
             outcome = self._outcome(cell)
             self.sent += 1
             if cell.writes and outcome == "rows":

@@ -32,9 +32,9 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES, sqlstate_and_message
 from supabase_jobs.errors import ConfigError, PrivilegeError
 from supabase_jobs.findings import Audit, AuditCell, AuditedRelation, NotTested, Severity
-from supabase_jobs.verify import impersonation
-from supabase_jobs.verify.context import Context, DeadlineError
-from supabase_jobs.verify.script import SETTINGS
+from supabase_jobs.session import impersonation
+from supabase_jobs.session.deadline import Deadline, DeadlineError
+from supabase_jobs.session.script import SETTINGS
 
 TIME_LIMIT_S = 300
 _PARTS = 5  # that `advance` counts
@@ -91,7 +91,7 @@ def audit(connection: Connection, options: Options) -> Audit:
     all, and psycopg's errors if the connection is lost.
     """
     started = time.monotonic()
-    context = Context(deadline=started + options.seconds)
+    deadline = Deadline(started + options.seconds)
     with rolled_back(connection):
         options.advance(1, _PARTS)
         fixture = insert_fixture(connection, options, options.common or Common())
@@ -104,7 +104,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         acting = impersonation.begin(connection, "audit", (), (), {})
         connection.execute("savepoint audit_probes")
         everyone = callers.find(fixture, options.configuration.callers)
-        probes = Probes(acting, fixture, everyone, context)
+        probes = Probes(acting, fixture, everyone, deadline)
         exposed = access.reachable_functions(found)
         called = [f for f in exposed if _callable(f, options)]
         tried: list[Bypass] = []
@@ -130,7 +130,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             or CHANNELS in options.configuration.excluded
         ):
             try:
-                channels, without_topics = topics.run(acting, context, fixture, everyone)
+                channels, without_topics = topics.run(acting, deadline, fixture, everyone)
                 untested += without_topics
             except DeadlineError:
                 stopped = True

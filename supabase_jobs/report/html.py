@@ -165,9 +165,8 @@ class _Articles:
             case = self._cases.get(finding.id)
             if case is None or not case.sql or case.id in scripts:
                 continue
-            text = Markup(
-                self._script.render(case=case, result=self._result, link=True, findings=())
-            )  # noqa: S704
+            page = self._script.render(case=case, result=self._result, link=True, findings=())
+            text = Markup(page)  # noqa: S704
             if room.take(case, text, _SUMMARY_BYTES):
                 scripts[case.id] = text
         return [self._render(group, scripts) for group in self._groups]
@@ -192,9 +191,8 @@ def _details(
         result.cases, key=lambda case: (case.id not in findings, case.id not in cells)
     ):
         own = findings.get(case.id, ())
-        text = Markup(
-            template.render(case=case, findings=own, result=result, link=case.id not in cells)
-        )  # noqa: S704
+        page = template.render(case=case, findings=own, result=result, link=case.id not in cells)
+        text = Markup(page)  # noqa: S704
         if room.take(
             case,
             text,

@@ -19,8 +19,8 @@ from psycopg.sql import SQL, Composed, Identifier
 from supabase_jobs.database.batch import Answer, GroupResult, Statement
 from supabase_jobs.database.request import REQUEST_SETTINGS, request_settings
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
-from supabase_jobs.verify import sign_up
-from supabase_jobs.verify.sign_up import NewUser, SignedUp
+from supabase_jobs.session import sign_up
+from supabase_jobs.session.sign_up import NewUser, SignedUp
 
 T = TypeVar("T")
 C = TypeVar("C")

@@ -28,12 +28,12 @@ from supabase_jobs.api.keys import Keys, sign, user_token
 from supabase_jobs.database.connection import connect
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.session.sign_up import SignedUp, clean_up
 from supabase_jobs.testing import impersonation
 from supabase_jobs.testing.assertions import Outcome, hint, request_failure, row_count
 from supabase_jobs.testing.impersonation import DELETE_USER, CallerFactory, CallerIdentity, Result
 from supabase_jobs.testing.rls import run
 from supabase_jobs.testing.target import DatabaseUrl
-from supabase_jobs.verify.sign_up import SignedUp, clean_up
 
 # the API returns the message of an error, in English on hosted projects, but not the function that
 # raised it

@@ -2,12 +2,11 @@
 equivalences.
 """
 
-import math
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from supabase_jobs.findings import Case, Finding, Grid, Severity
+from supabase_jobs.session.deadline import NO_LIMIT, Deadline
 from supabase_jobs.verify.expectations import Expectations
 
 
@@ -67,10 +66,6 @@ class Trace:
     index: str = ""
 
 
-class DeadlineError(Exception):
-    """The run has exceeded its time limit."""
-
-
 @dataclass
 class Context:
     """The cases and findings of one run; every area adds its own.
@@ -79,7 +74,7 @@ class Context:
     all match. `equivalences` maps the id of an error to the cells that must match for it to become
     a warning. A `repeated` run belongs to a series (one run for each fault): it stops at the first
     error, lists no cases, and needs the queries that `structure.catalog.prepared` prepares.
-    `deadline` is a value of `time.monotonic`. `unchecked` maps the id of each finding about
+    `unchecked` maps the id of each finding about
     something that was not checked to its area. `changes` and `traces` belong to findings, by their
     ids. `not_applied`: no table and no function of the migrations exists.
 
@@ -91,7 +86,7 @@ class Context:
     """
 
     repeated: bool = False
-    deadline: float = math.inf
+    deadline: Deadline = NO_LIMIT
     not_applied: bool = False
 
     cases: list[Case] = field(default_factory=list)
@@ -125,13 +120,6 @@ class Context:
         """Add a structural finding and what it is about."""
         self.findings.append(finding)
         self.changes[finding.id] = change
-
-    def check_deadline(self) -> None:
-        """Raise DeadlineError if the deadline has passed; call this before each part that may be
-        slow.
-        """
-        if time.monotonic() > self.deadline:
-            raise DeadlineError
 
     @property
     def should_stop(self) -> bool:

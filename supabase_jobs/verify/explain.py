@@ -12,7 +12,8 @@ from difflib import get_close_matches
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Case, Finding, Verification
-from supabase_jobs.verify import run, script
+from supabase_jobs.session import script
+from supabase_jobs.verify import run
 from supabase_jobs.verify.expectations import Expectations
 
 _SUGGESTIONS = 5

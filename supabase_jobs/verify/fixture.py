@@ -17,16 +17,17 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import APPLY_FIRST, Severity
-from supabase_jobs.verify import conditions, other_values, ownership, script, sign_up
-from supabase_jobs.verify.context import Context, Trace
-from supabase_jobs.verify.impersonation import (
+from supabase_jobs.session import script, sign_up
+from supabase_jobs.session.impersonation import (
     CALLER,
     CHECK_DEFERRED,
     Impersonation,
     Names,
     reset_role,
 )
-from supabase_jobs.verify.sign_up import NewUser, SignUpRejectedError
+from supabase_jobs.session.sign_up import NewUser, SignUpRejectedError
+from supabase_jobs.verify import conditions, other_values, ownership
+from supabase_jobs.verify.context import Context, Trace
 
 FIX_DISCARDED_ROWS = (
     "Connect as the owner of the tables (postgres). A trigger may have discarded the rows."

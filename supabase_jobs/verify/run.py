@@ -16,6 +16,8 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
+from supabase_jobs.session.deadline import Deadline, DeadlineError
+from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.verify import (
     accepted_unchecked,
     access,
@@ -28,12 +30,11 @@ from supabase_jobs.verify import (
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.check import check as check_access
 from supabase_jobs.verify.access.check import declared_cases as access_cases
-from supabase_jobs.verify.context import Context, DeadlineError
+from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.exceptions import pins
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.functions.check import check as check_functions
 from supabase_jobs.verify.plans.check import check as check_plans
-from supabase_jobs.verify.script import SETTINGS
 from supabase_jobs.verify.structure.check import check as check_structure
 from supabase_jobs.verify.structure.check import declared_cases as structure_cases
 
@@ -94,7 +95,7 @@ def verify(
     is lost, or if another session's lock blocks a statement. A `repeated` run finds no causes.
     """
     started = time.monotonic()
-    context = Context(repeated, started + TIME_LIMIT_S)
+    context = Context(repeated, Deadline(started + TIME_LIMIT_S))
     context.narrowings_unknown = structure.AREA not in areas and pins.allows_policies(
         expectations.exceptions
     )

@@ -21,8 +21,8 @@ from supabase_jobs.audit.run import Options, audit, insert_fixture
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, Severity
 from supabase_jobs.report.audit.matrix import rows
-from supabase_jobs.verify.committed import is_marked_id
-from supabase_jobs.verify.sign_up import SignUpRejectedError
+from supabase_jobs.session.committed import is_marked_id
+from supabase_jobs.session.sign_up import SignUpRejectedError
 from tests.audit.conftest import run_audit
 from tests.fix_db import session_copy
 from tests.programs import DEFAULT_MAJOR

@@ -23,9 +23,9 @@ from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection, connect, second_connection
 from supabase_jobs.errors import BusyError, ConfigError
 from supabase_jobs.findings import Audit, Severity
+from supabase_jobs.session import committed
+from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.sources.files import load_migrations
-from supabase_jobs.verify import committed
-from supabase_jobs.verify.script import SETTINGS
 from tests.audit.catalogue import PROJECTS
 from tests.audit.test_robustness import COUNTS
 from tests.fix_api import Api, serve_api

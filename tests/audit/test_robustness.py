@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from supabase_jobs.audit import run
+from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.sources.files import load_migrations
-from supabase_jobs.verify.script import SETTINGS
 from tests.audit.catalogue import PROJECTS
 from tests.fix_cli import Ran, Run
 from tests.fix_db import Database, Make

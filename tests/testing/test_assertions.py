@@ -114,7 +114,6 @@ def test_assert_hidden_is_inconclusive_on_an_empty_table(rls: Rls) -> None:
 def test_assert_hidden_is_inconclusive_if_the_statement_fails_for_the_owner(rls: Rls) -> None:
     rls.owner.execute(
         "create function only_bob() returns boolean language plpgsql as $$ begin"
-        # fmt: skip
         " if auth.uid() is null then raise exception 'nobody'; end if; return false;"
         " end $$"
     )
@@ -224,7 +223,6 @@ def test_a_failure_shows_outcome_identity_sql_and_policies(rls: Rls) -> None:
     )
     rows = "\n".join(
         f"  row:      ({n}, UUID('{owner}'), None, {body!r})"
-        # fmt: skip
         for n, owner, body in ((1, ANN, "hello"), (2, BOB, ""), (3, BOB, ""))
     )
     assert (

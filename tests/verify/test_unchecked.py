@@ -14,9 +14,9 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Severity
 from supabase_jobs.local import server
 from supabase_jobs.migrations.apply import apply_pending
+from supabase_jobs.session import script
 from supabase_jobs.settings import load_settings
 from supabase_jobs.sources.files import MigrationFiles
-from supabase_jobs.verify import script
 from supabase_jobs.verify.run import AREAS, verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, packaged

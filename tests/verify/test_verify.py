@@ -12,9 +12,9 @@ from supabase_jobs.cli.verify import command
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Finding, Severity
+from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.verify import run
 from supabase_jobs.verify.run import AREAS, verify
-from supabase_jobs.verify.script import SETTINGS
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, every_major

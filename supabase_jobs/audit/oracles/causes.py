@@ -22,7 +22,7 @@ from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import AuditFinding, Severity
-from supabase_jobs.verify.impersonation import Impersonation, identity_statements
+from supabase_jobs.session.impersonation import Impersonation, identity_statements
 
 _DEFINITIONS = sql_file(Path(__file__).parents[1] / "catalog" / "definitions.sql")
 _SAVEPOINT, _UNDO = (

@@ -15,8 +15,8 @@ from supabase_jobs.audit.fixtures.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.outcomes import refusal
-from supabase_jobs.verify.access.probe import SAVE_IDENTITY, UNDO_PROBE, Groups
-from supabase_jobs.verify.impersonation import Impersonation, check_identity, identity_statements
+from supabase_jobs.session.impersonation import Impersonation, check_identity, identity_statements
+from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups
 
 OWN, GROUP, OTHER, NONE = "own", "group", "other", "none"
 SELECT, INSERT, UPDATE, DELETE = "select", "insert", "update", "delete"
@@ -150,7 +150,7 @@ def probes_of(attempts: Iterable["Attempt"]) -> Iterator["AttemptProbe"]:
 
 @dataclass(eq=False)
 class AttemptProbe:
-    """The attempts of one caller, for `Prober`: each in a group of its own."""
+    """The attempts of one caller, for `Runner`: each in a group of its own."""
 
     caller: Caller
     attempts: Sequence[Attempt]

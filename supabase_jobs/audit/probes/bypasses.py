@@ -47,13 +47,13 @@ from supabase_jobs.audit.probes.run import Probes
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.outcomes import refusal
-from supabase_jobs.verify.access.probe import SAVE_IDENTITY, UNDO_PROBE, Groups
-from supabase_jobs.verify.impersonation import (
+from supabase_jobs.session.impersonation import (
     SET,
     Impersonation,
     check_identity,
     identity_statements,
 )
+from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups
 
 _CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)
 # a share link or an invitation is a secret: a stranger does not know that of another tenant
@@ -191,7 +191,7 @@ class Bypass:
 
 @dataclass(eq=False)
 class _BypassProbe:
-    """The bypasses of one caller, for `Prober`."""
+    """The bypasses of one caller, for `Runner`."""
 
     caller: Caller
     bypasses: Sequence[Bypass]
@@ -212,7 +212,7 @@ class _BypassProbe:
 
 @dataclass(eq=False)
 class _Snapshot:
-    """The values that a statement returns to the owner, for `Prober`."""
+    """The values that a statement returns to the owner, for `Runner`."""
 
     statement: Statement
     values: Sequence[str | None] = ()
@@ -229,7 +229,7 @@ class _Snapshot:
 
 @dataclass(eq=False)
 class _Controls:
-    """Conditions for the connection's own role, for `Prober`. One that fails counts as true:
+    """Conditions for the connection's own role, for `Runner`. One that fails counts as true:
     nothing is known.
     """
 

@@ -18,7 +18,7 @@ from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, A
 from supabase_jobs.audit.probes.bypasses import Bypass
 from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.database.parser import syntax
-from supabase_jobs.verify import script
+from supabase_jobs.session import script
 
 _METHODS = {INSERT: "POST", UPDATE: "PATCH", DELETE: "DELETE"}
 _STORAGE_METHODS = {INSERT: "POST", UPDATE: "PUT", DELETE: "DELETE"}

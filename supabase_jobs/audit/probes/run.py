@@ -33,9 +33,9 @@ from supabase_jobs.audit.probes.attempt import (
     probes_of,
 )
 from supabase_jobs.database.batch import Statement, run_groups
-from supabase_jobs.verify.access.probe import Prober
-from supabase_jobs.verify.context import Context
-from supabase_jobs.verify.impersonation import SET, Impersonation
+from supabase_jobs.session.deadline import Deadline
+from supabase_jobs.session.impersonation import SET, Impersonation
+from supabase_jobs.session.runner import Runner
 
 _PRIVILEGE = {SELECT: "SELECT", INSERT: "INSERT", UPDATE: "UPDATE", DELETE: "DELETE"}
 _MAX_VALUES = 6
@@ -70,11 +70,11 @@ class Probes:
         impersonation: Impersonation,
         fixture: Fixture,
         callers: Sequence[Caller],
-        context: Context,
+        deadline: Deadline,
     ) -> None:
         self._impersonation, self._fixture, self._callers = impersonation, fixture, callers
         self._plan = fixture.plan
-        self.prober = Prober(impersonation, context)
+        self.prober = Runner(impersonation, deadline)
         self._cursors: dict[int, str] = {}
         self._declarations: list[Statement] = []
         self.attempts: list[Attempt] = []

@@ -21,14 +21,14 @@ from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.findings import NotTested
 from supabase_jobs.outcomes import refusal
-from supabase_jobs.verify.access.probe import SAVE_IDENTITY, UNDO_PROBE, Groups, Prober
-from supabase_jobs.verify.context import Context
-from supabase_jobs.verify.impersonation import (
+from supabase_jobs.session.deadline import Deadline
+from supabase_jobs.session.impersonation import (
     SET,
     Impersonation,
     check_identity,
     identity_statements,
 )
+from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups, Runner
 
 _EXTENSIONS = ("broadcast", "presence")
 _SEPARATORS = ":-_/."
@@ -94,7 +94,7 @@ class TopicAttempt:
 
 @dataclass(eq=False)
 class _TopicProbe:
-    """The attempts of one caller, for `Prober`."""
+    """The attempts of one caller, for `Runner`."""
 
     caller: Caller
     attempts: Sequence[TopicAttempt]
@@ -119,7 +119,7 @@ def message(topic: Topic, extension: str) -> str:
 
 
 def run(
-    impersonation: Impersonation, context: Context, fixture: Fixture, callers: Sequence[Caller]
+    impersonation: Impersonation, deadline: Deadline, fixture: Fixture, callers: Sequence[Caller]
 ) -> tuple[list[TopicAttempt], list[NotTested]]:
     """Probe the topics; nothing if realtime.messages has no policies. The caller rolls back. Raises
     DeadlineError.
@@ -143,7 +143,7 @@ def run(
         why = f"no message could be inserted: {sqlstate_and_message(result.error)}"
         help_ = "Connect as a role that may insert into realtime.messages, such as postgres."
         return [], [NotTested(CHANNELS, why, help_)]
-    Prober(impersonation, context).run(
+    Runner(impersonation, deadline).run(
         [_TopicProbe(caller, [a for a in attempts if a.caller is caller]) for caller in callers]
     )
     used = {a.topic for a in attempts if a.outcome == "rows"}

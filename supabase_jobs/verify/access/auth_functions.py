@@ -13,7 +13,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.request import request_settings
 from supabase_jobs.findings import Case, Finding, Severity
-from supabase_jobs.verify import script
+from supabase_jobs.session import script
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.structure import catalog

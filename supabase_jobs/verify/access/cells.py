@@ -8,14 +8,14 @@ import psycopg
 
 from supabase_jobs.findings import Case, Finding, Grid, Severity
 from supabase_jobs.outcomes import OUTCOMES
-from supabase_jobs.verify import script
+from supabase_jobs.session import script
+from supabase_jobs.session.identity import NULL, Identity
+from supabase_jobs.session.impersonation import Impersonation, Names
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.matrix import Action, Matrix, MatrixRow
 from supabase_jobs.verify.access.probe import ControlProbe, GuardProbe, Prober, RowProbe
 from supabase_jobs.verify.context import Context, EquivalenceCheck, Trace
 from supabase_jobs.verify.exceptions import narrowing
-from supabase_jobs.verify.identity import NULL, Identity
-from supabase_jobs.verify.impersonation import Impersonation, Names
 
 _FIXES = {
     "rows": "A grant or a policy that should allow this is missing or has another condition.",
@@ -112,7 +112,7 @@ def run_matrices(
 
     A run that may stop does so between two chunks of rows; the rows of a chunk share a round trip.
     """
-    prober = Prober(impersonation, context)
+    prober = Prober(impersonation, context.deadline)
     runs = [_MatrixRun(prober, impersonation, matrix, managed, context) for matrix in matrices]
     rows = [(run, number) for run in runs for number in range(len(run.probes))]
     # A request setting that was never made in this session is null, and differs from an empty one.

@@ -6,14 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.verify import other_values, ownership, script
+from supabase_jobs.session import script
+from supabase_jobs.session.impersonation import Names, begin, make_names
+from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.access import AREA, privileges
 from supabase_jobs.verify.access.cells import Cell, run_matrices
 from supabase_jobs.verify.access.matrix import FILE_NAME, AccessDeclaration, load
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.fixture import insert_fixture
-from supabase_jobs.verify.impersonation import Names, begin, make_names
 
 
 def check(connection: Connection, expectations: Expectations, context: Context) -> None:

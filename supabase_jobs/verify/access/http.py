@@ -25,7 +25,11 @@ from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError, ConnectError, SupabaseJobsError
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification, as_sql
-from supabase_jobs.verify import committed, other_values, ownership, script, sign_up
+from supabase_jobs.session import committed, script, sign_up
+from supabase_jobs.session.identity import NULL, Identity
+from supabase_jobs.session.impersonation import Impersonation, Params, begin
+from supabase_jobs.session.sign_up import SignedUp
+from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.cells import Cell
 from supabase_jobs.verify.access.matrix import (
@@ -40,9 +44,6 @@ from supabase_jobs.verify.access.matrix import (
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.fixture import insert_fixture
-from supabase_jobs.verify.identity import NULL, Identity
-from supabase_jobs.verify.impersonation import Impersonation, Params, begin
-from supabase_jobs.verify.sign_up import SignedUp
 
 if TYPE_CHECKING:
     import httpx

@@ -11,13 +11,13 @@ from typing import Any
 
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.outcomes import OUTCOMES, is_sqlstate
+from supabase_jobs.session.identity import NULL, Identity
 from supabase_jobs.settings import read_toml
 from supabase_jobs.sources.variables import Value
 from supabase_jobs.verify import conditions
 from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
 from supabase_jobs.verify.fixture import Fixture
 from supabase_jobs.verify.fixture import load as load_fixture
-from supabase_jobs.verify.identity import NULL, Identity
 
 FILE_NAME = "access.toml"
 DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME

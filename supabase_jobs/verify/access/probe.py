@@ -1,65 +1,37 @@
-"""Run the statements of access matrices as identities, many in one round trip; every probe undoes
-the one before.
+"""The statements of access matrices, as probes of `session.runner`."""
 
-Needs an open transaction.
-"""
-
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol
 
 import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
-from supabase_jobs.outcomes import refusal
-from supabase_jobs.verify import batch_limit, ownership
-from supabase_jobs.verify.access.matrix import Action
-from supabase_jobs.verify.context import Context
-from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import (
+from supabase_jobs.database.errors import sqlstate_and_message
+from supabase_jobs.session.deadline import Deadline
+from supabase_jobs.session.identity import Identity
+from supabase_jobs.session.impersonation import (
     CHECK_DEFERRED,
     SET,
     Impersonation,
     check_identity,
     identity_statements,
 )
-
-# One savepoint before the identity is set and one after it: setting the identity takes longer than
-# most probes. A rollback to the first destroys the second, so if an identity cannot be set, its
-# probes fail at their rollback.
-_SAVE_OWN_ROLE = Statement("savepoint own_role")
-_RESET_ROLE = Statement("rollback to savepoint own_role")
-_RELEASE_OWN_ROLE = Statement("release savepoint own_role")
-SAVE_IDENTITY = Statement("savepoint identity")
-UNDO_PROBE = Statement("rollback to savepoint identity")
+from supabase_jobs.session.runner import (
+    RESET_ROLE,
+    SAVE_IDENTITY,
+    UNDO_PROBE,
+    Groups,
+    Runner,
+    conclusive_refusal,
+)
+from supabase_jobs.verify import ownership
+from supabase_jobs.verify.access.matrix import Action
 
 _LEGACY_SETTING = "request.jwt.claim.sub"
 _HAS_NO_USER = Statement("select auth.uid() is null")
-_BEGIN = [_RESET_ROLE, batch_limit.CHECK]
 
 Literals = Mapping[str, str]
-Groups = list[list[Statement]]
-
-
-class Probe(Protocol):
-    """Statements to run, and how to read their results. The first group begins as the connection's
-    own role.
-    """
-
-    @property
-    def complete(self) -> bool:
-        """Whether all results are known."""
-        ...
-
-    def groups(self, impersonation: Impersonation) -> Groups:
-        """The groups of statements to send next."""
-        ...
-
-    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
-        """Read the results of `groups`. Raises psycopg's error if it shows nothing about access."""
-        ...
 
 
 @dataclass(eq=False)
@@ -199,42 +171,19 @@ class ControlProbe:
         self.result = result
 
 
-class Prober:
-    """Runs probes on one connection. It leaves a savepoint, so the caller must roll back to a point
-    before it.
-    """
+class Prober(Runner):
+    """Runs probes, and finds the reasons of unexpected outcomes."""
 
-    def __init__(self, impersonation: Impersonation, context: Context) -> None:
-        self._impersonation = impersonation
-        self._connection = impersonation.connection
-        self._context = context
-        self._started = False
+    def __init__(self, impersonation: Impersonation, deadline: Deadline) -> None:
+        super().__init__(impersonation, deadline)
         self._ignores_legacy: bool | None = None
-
-    def run(self, probes: Sequence[Probe]) -> None:
-        """Run the probes in order; one round trip suffices unless one of them fails or takes long.
-
-        Raises DeadlineError, and the error of a probe whose results cannot be read, once those
-        before it are complete.
-        """
-        stopped: psycopg.Error | None = None
-        while pending := [probe for probe in probes if not probe.complete]:
-            self._context.check_deadline()
-            for probe, results in self._send(pending):
-                try:
-                    probe.read(self._impersonation, results)
-                except psycopg.Error as error:
-                    stopped, probes = error, pending[: pending.index(probe)]
-                    break
-        if stopped is not None:
-            raise stopped
 
     def conflict(
         self, error: psycopg.Error, managed: Collection[str]
     ) -> ownership.UserObjectConflict | None:
         """The user object that raised the error of a probe, if any."""
-        self._connection.execute(_RESET_ROLE.sql)
-        return ownership.user_object_conflict(self._connection, error, managed)
+        self.impersonation.connection.execute(RESET_ROLE.sql)
+        return ownership.user_object_conflict(self.impersonation.connection, error, managed)
 
     def ignores_legacy_settings(self, identity: Identity) -> bool:
         """Whether auth.uid() returns no user to an identity that has one only by the settings of an
@@ -243,9 +192,9 @@ class Prober:
         if not identity.settings or not identity.settings.get(_LEGACY_SETTING):
             return False
         if self._ignores_legacy is None:
-            statements = [*identity_statements(self._impersonation, identity), _HAS_NO_USER]
+            statements = [*identity_statements(self.impersonation, identity), _HAS_NO_USER]
             answered, ended = run_groups(
-                self._connection, [[_RESET_ROLE, *statements], [_RESET_ROLE]]
+                self.impersonation.connection, [[RESET_ROLE, *statements], [RESET_ROLE]]
             )
             ended.answer()
             # an error of auth.uid() is reported by the check of the functions of schema auth
@@ -262,33 +211,3 @@ class Prober:
         if self.conflict(error, managed):
             return None
         return f"fails with {sqlstate_and_message(error)}"
-
-    def _send(self, probes: Sequence[Probe]) -> Iterator[tuple[Probe, Sequence[GroupResult]]]:
-        """Run the groups of these probes in one round trip; yield their results, except those that
-        were skipped.
-        """
-        begin = [_RESET_ROLE, _RELEASE_OWN_ROLE] if self._started else []
-        begin += [batch_limit.begin(self._context.deadline), _SAVE_OWN_ROLE]
-        groups = [probe.groups(self._impersonation) for probe in probes]
-        sent = [
-            begin,
-            *(group for first, *others in groups for group in ([*_BEGIN, *first], *others)),
-        ]
-        first_result, *results = run_groups(self._connection, sent)
-        first_result.answer()
-        self._started = True
-        rest = iter(results)
-        for probe, probe_groups in zip(probes, groups, strict=True):
-            first, *others = islice(rest, len(probe_groups))
-            if batch_limit.was_skipped(first, _BEGIN.index(batch_limit.CHECK)):
-                continue
-            if len(first.answers) < len(_BEGIN):
-                first.answer()
-            yield probe, [replace(first, answers=first.answers[len(_BEGIN) :]), *others]
-
-
-def conclusive_refusal(error: psycopg.Error) -> str:
-    """The outcome of a failed statement. Raises the error if it shows nothing about access."""
-    if isinstance(error, INCONCLUSIVE_ERRORS):
-        raise error
-    return refusal(error)

@@ -9,7 +9,9 @@ from functools import partial
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Case, Finding, Severity
-from supabase_jobs.verify import other_values, ownership, script
+from supabase_jobs.session import script
+from supabase_jobs.session.impersonation import Impersonation, begin
+from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.exceptions import narrowing
 from supabase_jobs.verify.expectations import Expectations
@@ -24,7 +26,6 @@ from supabase_jobs.verify.functions.runner import (
     scenario_runner,
 )
 from supabase_jobs.verify.functions.scenarios import ALL_IDS, Scenario, Scenarios, ScenarioStep
-from supabase_jobs.verify.impersonation import Impersonation, begin
 from supabase_jobs.verify.ownership import ManagedTables
 
 # Scenarios in a round trip. A `repeated` run is local, and stops after the batch of the first
@@ -109,7 +110,7 @@ def _run_batches(
     unchecked: set[str] = set()
     pending = {scenario.name: scenario for scenario in scenarios}
     while pending:
-        context.check_deadline()
+        context.deadline.check()
         ready = [
             scenario
             for scenario in pending.values()

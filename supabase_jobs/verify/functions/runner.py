@@ -1,7 +1,6 @@
 """Run scenarios against the fixture rows and describe every deviation. Needs an open transaction."""
 
 import json
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,17 @@ from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_mess
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.outcomes import refusal
-from supabase_jobs.verify import batch_limit, other_values, ownership
+from supabase_jobs.session import batch_limit
+from supabase_jobs.session.deadline import NO_LIMIT, Deadline
+from supabase_jobs.session.identity import NULL
+from supabase_jobs.session.impersonation import (
+    CHECK_DEFERRED,
+    Impersonation,
+    check_identity,
+    identity_statements,
+    reset_statement,
+)
+from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.functions.columns import ComparedColumns, Row, Rows
 from supabase_jobs.verify.functions.scenarios import (
     ALL_IDS,
@@ -25,14 +34,6 @@ from supabase_jobs.verify.functions.scenarios import (
     Scenario,
     Scenarios,
     ScenarioStep,
-)
-from supabase_jobs.verify.identity import NULL
-from supabase_jobs.verify.impersonation import (
-    CHECK_DEFERRED,
-    Impersonation,
-    check_identity,
-    identity_statements,
-    reset_statement,
 )
 from supabase_jobs.verify.ownership import ManagedTables
 
@@ -166,7 +167,7 @@ class ScenarioRunner:
         self.columns.leave_out_changed(self._watched(self._begun), self._watched(touched), triggers)
 
     def run(
-        self, scenarios: Sequence[Scenario], deadline: float = math.inf
+        self, scenarios: Sequence[Scenario], deadline: Deadline = NO_LIMIT
     ) -> Iterator[tuple[Scenario, "list[Deviation] | UncheckedError"]]:
         """Run scenarios in one round trip; yield each with its deviations.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.outcomes import REFUSALS, is_sqlstate
+from supabase_jobs.session.identity import Identity
 from supabase_jobs.settings import read_toml
 from supabase_jobs.sources.variables import Value
 from supabase_jobs.verify import conditions
@@ -20,7 +21,6 @@ from supabase_jobs.verify.access.matrix import load as load_access
 from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
 from supabase_jobs.verify.fixture import Fixture
 from supabase_jobs.verify.fixture import load as load_fixture
-from supabase_jobs.verify.identity import Identity
 
 FILE_NAME = "functions.toml"
 DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME

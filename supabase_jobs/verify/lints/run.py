@@ -16,7 +16,7 @@ from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.findings import Case, Finding, Severity
-from supabase_jobs.verify import script
+from supabase_jobs.session import script
 from supabase_jobs.verify.context import Context
 
 _HERE = Path(__file__).parent

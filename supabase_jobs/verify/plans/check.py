@@ -13,10 +13,11 @@ from typing import Any
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Case, Finding, Severity
-from supabase_jobs.verify import impersonation, script, structure
+from supabase_jobs.session import impersonation, script
+from supabase_jobs.session.identity import Identity
+from supabase_jobs.verify import structure
 from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.expectations import Expectations
-from supabase_jobs.verify.identity import Identity
 from supabase_jobs.verify.lints.run import run_lints
 from supabase_jobs.verify.plans import AREA, queries, query_plan
 from supabase_jobs.verify.plans.planner import (

@@ -13,15 +13,16 @@ from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
-from supabase_jobs.verify import batch_limit, script
-from supabase_jobs.verify.context import Context, DeadlineError
-from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import (
+from supabase_jobs.session import batch_limit, script
+from supabase_jobs.session.deadline import DeadlineError
+from supabase_jobs.session.identity import Identity
+from supabase_jobs.session.impersonation import (
     Impersonation,
     Params,
     check_identity,
     identity_statements,
 )
+from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.plans import query_plan
 from supabase_jobs.verify.plans.query_plan import QueryPlan
 
@@ -117,7 +118,7 @@ class Planner:
     def _answers(self, requests: Sequence[Request]) -> Iterator[Any]:
         """The answer to each request, in one round trip; more if the batch takes too long."""
         while requests:
-            self._context.check_deadline()
+            self._context.deadline.check()
             groups = [[*_BEGIN, *self._statements(request)] for request in requests]
             begin, end = (
                 [batch_limit.begin(self._context.deadline), _SAVEPOINT],

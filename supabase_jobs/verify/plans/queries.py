@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.session.identity import Identity
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
-from supabase_jobs.verify.identity import Identity
 
 FILE_NAME = "plans.toml"
 DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME

@@ -18,7 +18,7 @@ from supabase_jobs.database.batch import Statement, read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case
-from supabase_jobs.verify import script
+from supabase_jobs.session import script
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.structure import AREA
 

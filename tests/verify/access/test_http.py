@@ -23,12 +23,13 @@ from postgrest import SyncPostgrestClient
 
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.local import server
-from supabase_jobs.verify import committed, run
+from supabase_jobs.session import committed
+from supabase_jobs.session.identity import NULL
+from supabase_jobs.verify import run
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.http import api_case, api_cells
 from supabase_jobs.verify.access.matrix import VERBS, Request, load
 from supabase_jobs.verify.explain import explain
-from supabase_jobs.verify.identity import NULL
 from tests.fix_api import Api, serve_api
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database, Make

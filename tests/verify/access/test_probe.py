@@ -9,12 +9,12 @@ import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.verify import batch_limit
+from supabase_jobs.session import batch_limit
+from supabase_jobs.session.deadline import NO_LIMIT
+from supabase_jobs.session.identity import Identity
+from supabase_jobs.session.impersonation import begin
 from supabase_jobs.verify.access.matrix import Action
 from supabase_jobs.verify.access.probe import Prober, RowProbe
-from supabase_jobs.verify.context import Context
-from supabase_jobs.verify.identity import Identity
-from supabase_jobs.verify.impersonation import begin
 from supabase_jobs.verify.run import AREAS, verify
 from tests.fix_db import EXPECTATIONS
 from tests.programs import DEFAULT_MAJOR
@@ -98,4 +98,4 @@ def probe(identity: Identity, sql: str) -> RowProbe:
 
 def prober(connection: Connection) -> Prober:
     """A prober without fixture rows."""
-    return Prober(begin(connection, "access", (), (), {}), Context())
+    return Prober(begin(connection, "access", (), (), {}), NO_LIMIT)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.session.identity import Identity
 from supabase_jobs.sources.variables import Value
 from supabase_jobs.verify.access import matrix
 from supabase_jobs.verify.functions.scenarios import DEFAULT_FILE, load
-from supabase_jobs.verify.identity import Identity
 from tests.fix_db import EXPECTATIONS
 
 

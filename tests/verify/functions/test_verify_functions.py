@@ -14,7 +14,7 @@ import pytest
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.mutation.run import derive, mutate
-from supabase_jobs.verify import batch_limit
+from supabase_jobs.session import batch_limit
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.functions.scenarios import load
 from supabase_jobs.verify.run import verify

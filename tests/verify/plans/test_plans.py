@@ -10,14 +10,14 @@ import pytest
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.mutation.run import derive
-from supabase_jobs.verify import batch_limit
+from supabase_jobs.session import batch_limit
+from supabase_jobs.session.impersonation import begin
+from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.verify.context import Context
-from supabase_jobs.verify.impersonation import begin
 from supabase_jobs.verify.plans import queries
 from supabase_jobs.verify.plans.planner import Check, Explain, NoPlanError, Planner, catalog, plan
 from supabase_jobs.verify.plans.query_plan import QueryPlan
 from supabase_jobs.verify.run import parse, verify
-from supabase_jobs.verify.script import SETTINGS
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_db import EXPECTATIONS, Make
 from tests.programs import DEFAULT_MAJOR

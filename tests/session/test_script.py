@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from supabase_jobs.findings import Verification
-from supabase_jobs.verify import script
+from supabase_jobs.session import script
 from supabase_jobs.verify.run import verify
 from supabase_jobs.verify.structure import snapshot
 from tests.fix_db import EXPECTATIONS, Make

@@ -8,9 +8,9 @@ import pytest
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.exit_codes import ExitCode
-from supabase_jobs.verify import committed, sign_up
+from supabase_jobs.session import committed, sign_up
+from supabase_jobs.session.sign_up import NewUser
 from supabase_jobs.verify.access.matrix import load
-from supabase_jobs.verify.sign_up import NewUser
 from tests.fix_db import Make, on_one_major_each
 from tests.verify.harmless import Change, changes
 

@@ -18,7 +18,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.interrupts import pipeline
 from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
-from supabase_jobs.verify.identity import NULL, Identity
+from supabase_jobs.session.identity import NULL, Identity
 
 SET = "select set_config(%s, %s, true)"
 

@@ -4,24 +4,23 @@ A batch cannot be stopped. Without a limit, a lock or a slow policy could delay 
 statements in turn.
 """
 
-import math
 import time
 
 import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.session.deadline import Deadline
 
 SECONDS = 4.0
 
 
-def begin(deadline: float = math.inf) -> Statement:
-    """The statement that starts the limit, which ends at the `deadline` (a value of
-    `time.monotonic`) at the latest.
+def begin(deadline: Deadline) -> Statement:
+    """The statement that starts the limit, which ends at the `deadline` at the latest.
 
     It runs in a group before the savepoint that later groups go back to, because a rollback undoes
     settings.
     """
-    seconds = max(min(SECONDS, deadline - time.monotonic()), 0)
+    seconds = max(min(SECONDS, deadline.at - time.monotonic()), 0)
     ends = f"extract(epoch from clock_timestamp() + interval '{seconds:.3f} seconds')::text"
     return Statement(f"select set_config('verify.batch_ends', {ends}, true)")
 

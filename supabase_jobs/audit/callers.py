@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from supabase_jobs.audit.configuration import DeclaredCaller
-from supabase_jobs.audit.fixtures.build import Fixture
-from supabase_jobs.audit.fixtures.insert import claims_of, place
-from supabase_jobs.audit.fixtures.tenants import BOTH, Ended, Row, Tenant, User
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.insert import claims_of, place
+from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Tenant, User
 from supabase_jobs.session.identity import Identity
 
 ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER, CLAIM, DECLARED, ANONYMOUS, SERVICE = (
@@ -67,20 +67,20 @@ class Caller:
         return self.user.rows.get(oid)
 
 
-def find(fixture: Fixture, declared: Sequence[DeclaredCaller] = ()) -> list[Caller]:
-    """The callers for a fixture, and those of audit.toml."""
-    return [*_callers(fixture), *(_declared(fixture, caller) for caller in declared)]
+def find(world: World, declared: Sequence[DeclaredCaller] = ()) -> list[Caller]:
+    """The callers for a world, and those of audit.toml."""
+    return [*_callers(world), *(_declared(world, caller) for caller in declared)]
 
 
-def _declared(fixture: Fixture, declared: DeclaredCaller) -> Caller:
-    """A caller of audit.toml: an identity of the fixture with further claims and headers."""
+def _declared(world: World, declared: DeclaredCaller) -> Caller:
+    """A caller of audit.toml: an identity of the world with further claims and headers."""
     headers = dict(declared.headers)
     if declared.role != "authenticated":
         claims: dict[str, Any] = {"role": declared.role}
         user, tenant = None, None
     else:
-        tenants = {"owner": fixture.a, "stranger": fixture.b}
-        tenant = tenants.get(declared.user) or Tenant("c", "", [fixture.newcomer])
+        tenants = {"owner": world.a, "stranger": world.b}
+        tenant = tenants.get(declared.user) or Tenant("c", "", [world.newcomer])
         user = tenant.owner
         claims = claims_of(tenant, user)
     for path, value in _leaves(declared.claims, ()):
@@ -116,74 +116,74 @@ def _leaves(
             yield (*path, name), value
 
 
-def _callers(fixture: Fixture) -> Iterator[Caller]:
-    roles = fixture.plan.catalog.roles
+def _callers(world: World) -> Iterator[Caller]:
+    roles = world.plan.catalog.roles
     if "anon" in roles:
         yield Caller("anon", ANON, _identity("anon", "anon", {"role": "anon"}), None, None)
-        if fixture.a.headers:
-            stranger = _identity("guest", "anon", {"role": "anon"}, dict(fixture.b.headers))
-            yield Caller("anon with another header", STRANGER, stranger, fixture.b.owner, fixture.b)
-            owner = _identity("guest", "anon", {"role": "anon"}, dict(fixture.a.headers))
-            yield Caller("anon with the row's header", OWNER, owner, fixture.a.owner, fixture.a)
-        for name, value in sorted(fixture.a.ended_headers.items()):
+        if world.a.headers:
+            stranger = _identity("guest", "anon", {"role": "anon"}, dict(world.b.headers))
+            yield Caller("anon with another header", STRANGER, stranger, world.b.owner, world.b)
+            owner = _identity("guest", "anon", {"role": "anon"}, dict(world.a.headers))
+            yield Caller("anon with the row's header", OWNER, owner, world.a.owner, world.a)
+        for name, value in sorted(world.a.ended_headers.items()):
             former = _identity(
-                "former guest", "anon", {"role": "anon"}, {**fixture.b.headers, name: value}
+                "former guest", "anon", {"role": "anon"}, {**world.b.headers, name: value}
             )
             yield Caller(
-                f"anon with an ended {name}", FORMER, former, None, None, fixture.a.ended[name][0]
+                f"anon with an ended {name}", FORMER, former, None, None, world.a.ended[name][0]
             )
-        for name, literals in sorted(fixture.plan.usage.header_literals.items()):
+        for name, literals in sorted(world.plan.usage.header_literals.items()):
             for literal in literals:
                 label = f"anon with the header {name} = {literal}"
                 identity = _identity(
-                    label, "anon", {"role": "anon"}, {**fixture.b.headers, name: literal}
+                    label, "anon", {"role": "anon"}, {**world.b.headers, name: literal}
                 )
                 yield Caller(label, FORGER, identity, None, None)
     if "authenticated" not in roles:
         return
-    empty = Tenant("c", "", [fixture.newcomer])
-    yield _signed_in("newcomer", NEWCOMER, empty, fixture.newcomer)
-    yield _signed_in("stranger", STRANGER, fixture.b, fixture.b.owner)
-    if "is_anonymous" in fixture.plan.usage.words:
-        claims = {**claims_of(fixture.b, fixture.b.owner), "is_anonymous": True}
+    empty = Tenant("c", "", [world.newcomer])
+    yield _signed_in("newcomer", NEWCOMER, empty, world.newcomer)
+    yield _signed_in("stranger", STRANGER, world.b, world.b.owner)
+    if "is_anonymous" in world.plan.usage.words:
+        claims = {**claims_of(world.b, world.b.owner), "is_anonymous": True}
         identity = _identity("anonymous", "authenticated", claims)
-        yield Caller("anonymous sign-in", ANONYMOUS, identity, fixture.b.owner, fixture.b)
-    chosen = {path: value for path, value in fixture.a.claims.items() if path[0] == "user_metadata"}
+        yield Caller("anonymous sign-in", ANONYMOUS, identity, world.b.owner, world.b)
+    chosen = {path: value for path, value in world.a.claims.items() if path[0] == "user_metadata"}
     if chosen:
-        claims = claims_of(fixture.b, fixture.b.owner)
+        claims = claims_of(world.b, world.b.owner)
         for path, value in chosen.items():
             place(claims, path, value)
         identity = _identity("forger", "authenticated", claims)
         yield Caller(
-            "stranger with the row's user_metadata", FORGER, identity, fixture.b.owner, fixture.b
+            "stranger with the row's user_metadata", FORGER, identity, world.b.owner, world.b
         )
-    for path, literals in fixture.plan.usage.claim_literals.items():
+    for path, literals in world.plan.usage.claim_literals.items():
         if path[0] == "user_metadata":
             for literal in literals:
-                claims = claims_of(fixture.b, fixture.b.owner)
+                claims = claims_of(world.b, world.b.owner)
                 place(claims, path, _parsed(literal))
                 label = f"stranger with {'.'.join(path)} = {literal}"
                 yield Caller(
                     label,
                     FORGER,
                     _identity("forger", "authenticated", claims),
-                    fixture.b.owner,
-                    fixture.b,
+                    world.b.owner,
+                    world.b,
                 )
-    yield from _with_claims(fixture)
-    if fixture.a.claims and not fixture.plan.memberships:
-        yield _signed_in("colleague", MEMBER, fixture.a, fixture.a.users[1])
-    for user in fixture.a.users:
+    yield from _with_claims(world)
+    if world.a.claims and not world.plan.memberships:
+        yield _signed_in("colleague", MEMBER, world.a, world.a.users[1])
+    for user in world.a.users:
         if user.former and user.membership is not None and user.membership.former is not None:
-            caller = _signed_in(user.label, FORMER, fixture.a, user, without_claims=True)
+            caller = _signed_in(user.label, FORMER, world.a, user, without_claims=True)
             yield replace(caller, ended=Ended(user.membership.relation, *user.membership.former))
         elif user.in_both and not any(row.part == BOTH for row in user.extra):
             continue  # a user can belong to one group only
         elif user.membership is not None:
-            yield _signed_in(user.label, MEMBER, fixture.a, user)
+            yield _signed_in(user.label, MEMBER, world.a, user)
         elif user.link is not None and user.link[0].oid in user.rows:
-            yield _signed_in(user.label, MEMBER, fixture.a, user, without_claims=True)
-    yield _signed_in("owner", OWNER, fixture.a, fixture.a.owner)
+            yield _signed_in(user.label, MEMBER, world.a, user, without_claims=True)
+    yield _signed_in("owner", OWNER, world.a, world.a.owner)
     if "service_role" in roles:
         yield Caller(
             "service_role",
@@ -194,15 +194,15 @@ def _callers(fixture: Fixture) -> Iterator[Caller]:
         )
 
 
-def _with_claims(fixture: Fixture) -> Iterator[Caller]:
+def _with_claims(world: World) -> Iterator[Caller]:
     """A stranger, or for the session's level the owner, with each constant that a claim is compared
     with.
     """
-    for path, literals in sorted(fixture.plan.usage.claim_literals.items()):
+    for path, literals in sorted(world.plan.usage.claim_literals.items()):
         if path[0] == "user_metadata" or path in _FIXED_CLAIMS:
             continue
         own = path == ("aal",)
-        tenant = fixture.a if own else fixture.b
+        tenant = world.a if own else world.b
         for literal in literals:
             claims = claims_of(tenant, tenant.owner)
             place(claims, path, _parsed(literal))

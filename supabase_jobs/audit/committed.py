@@ -20,11 +20,11 @@ from psycopg import sql
 from supabase_jobs.audit import recording
 from supabase_jobs.audit.catalog import USERS, Column, Function, Relation
 from supabase_jobs.audit.common import Common
-from supabase_jobs.audit.fixtures.build import Fixture
-from supabase_jobs.audit.fixtures.tenants import Row
-from supabase_jobs.audit.fixtures.values import MARKED_TEXT
 from supabase_jobs.audit.probes.attempt import UPDATE, Attempt
 from supabase_jobs.audit.recording import RecordedRow
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.tenants import Row
+from supabase_jobs.audit.rows.values import MARKED_TEXT
 from supabase_jobs.database.batch import Answer, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
@@ -64,7 +64,7 @@ def marked() -> Common:
 
 @dataclass
 class CommittedRows:
-    """The rows of a fixture, to commit and to delete. `preparation` begins each transaction.
+    """The rows of a world, to commit and to delete. `preparation` begins each transaction.
 
     `tables` are those whose rows the role may delete: what it may not delete, it has not inserted.
     `left_out` maps tables that are not committed to the reason. `before` are the numbers of rows
@@ -72,7 +72,7 @@ class CommittedRows:
     """
 
     connection: Connection
-    fixture: Fixture
+    world: World
     preparation: Sequence[Statement]
     users: Sequence[RecordedRow]
     rows: Sequence[tuple[Row, RecordedRow]]
@@ -82,20 +82,20 @@ class CommittedRows:
 
     @classmethod
     def of(
-        cls, connection: Connection, fixture: Fixture, preparation: Sequence[Statement]
+        cls, connection: Connection, world: World, preparation: Sequence[Statement]
     ) -> "CommittedRows":
-        """The rows of a fixture, while they exist in the open transaction."""
+        """The rows of a world, while they exist in the open transaction."""
         made = cls(
             connection,
-            fixture,
+            world,
             preparation,
-            tuple(recording.users(connection, fixture)),
+            tuple(recording.users(connection, world)),
             [
                 (row, recorded)
-                for row, recorded in recording.rows_of(fixture)
+                for row, recorded in recording.rows_of(world)
                 if not row.relation.is_storage
             ],
-            _deletable(connection, fixture),
+            _deletable(connection, world),
         )
         made.left_out |= made._outside()
         for row, _ in made.rows:
@@ -144,8 +144,8 @@ class CommittedRows:
             return _differences(self.before, self._counts())
 
     def prune(self) -> None:
-        """Remove the rows that are not committed from the fixture."""
-        for user in (*self.fixture.a.users, *self.fixture.b.users, self.fixture.newcomer):
+        """Remove the rows that are not committed from the world."""
+        for user in (*self.world.a.users, *self.world.b.users, self.world.newcomer):
             user.rows = {oid: row for oid, row in user.rows.items() if self._is_kept(row.relation)}
             user.extra = [row for row in user.extra if self._is_kept(row.relation)]
 
@@ -236,7 +236,7 @@ class CommittedRows:
             if label in committed:
                 problems.setdefault(label, "a trigger keeps its rows when they are deleted")
                 continue
-            table = next((r for r in self.fixture.plan.catalog.tables if r.label == label), None)
+            table = next((r for r in self.world.plan.catalog.tables if r.label == label), None)
             writers = [
                 w for w in committed if table is not None and table.oid in self._triggered(w)
             ]
@@ -250,8 +250,8 @@ class CommittedRows:
 
     def _triggered(self, label: str) -> set[int]:
         """The tables that the trigger functions of a table name, directly or by other functions."""
-        usage = self.fixture.plan.usage
-        [relation] = [r for r in self.fixture.plan.catalog.tables if r.label == label]
+        usage = self.world.plan.usage
+        [relation] = [r for r in self.world.plan.catalog.tables if r.label == label]
         return {
             oid for function in relation.triggers for oid in usage.function_reads.get(function, ())
         }
@@ -262,14 +262,14 @@ class CommittedRows:
 
         Raises ConfigError if that is the table of users.
         """
-        catalog = self.fixture.plan.catalog
+        catalog = self.world.plan.catalog
         rows = (
             run_groups(self.connection, [[_TRIGGERS.statement(list(catalog.schema_users))]])[0]
             .answer()
             .rows
         )
         bodies = {f.oid: f.body for f in catalog.functions}
-        reads = self.fixture.plan.usage.function_reads
+        reads = self.world.plan.usage.function_reads
         found: dict[str, str] = {}
         for _ in rows:  # at most one table is added by each pass
             known = len(found)
@@ -304,7 +304,7 @@ class CommittedRows:
     @contextmanager
     def _transaction(self, *first: Statement) -> Iterator[None]:
         with self.connection.transaction():
-            self._run(*first, *self.preparation, *map(Statement, self.fixture.plan.deferral))
+            self._run(*first, *self.preparation, *map(Statement, self.world.plan.deferral))
             yield
 
     def _run(self, *statements: Statement) -> Answer:
@@ -323,10 +323,10 @@ class CommittedRows:
         """Delete the marked rows of every table, children first; the tables whose rows could not be
         deleted.
         """
-        steps = reversed(self.fixture.plan.steps)
+        steps = reversed(self.world.plan.steps)
         ordered = [r for step in steps for r in reversed(step.relations) if r in self.tables]
         waiting = [(r.label, d) for r in ordered if (d := self._deletion(r)) is not None]
-        if self.fixture.plan.catalog.has_auth:
+        if self.world.plan.catalog.has_auth:
             text = sql.SQL("delete from auth.users where {}").format(
                 _is_marked_id(sql.Identifier("id"))
             )
@@ -359,7 +359,7 @@ class CommittedRows:
                     sql.SQL("{}::text ~ {}").format(column.identifier, sql.Literal(MARKED_TEXT))
                 )
         for key in relation.foreign_keys if depth else ():
-            parent = self.fixture.plan.catalog.by_oid.get(key.target or 0)
+            parent = self.world.plan.catalog.by_oid.get(key.target or 0)
             if parent is None or parent is relation or parent.is_storage:
                 continue
             if (inner := self._condition(parent, depth - 1)) is not None:
@@ -378,7 +378,7 @@ class CommittedRows:
 
     def _counts(self) -> dict[str, int]:
         tables = {r.label: r.identifier for r in self.tables}
-        if self.fixture.plan.catalog.has_auth:
+        if self.world.plan.catalog.has_auth:
             tables[USERS] = sql.Identifier("auth", "users")
         counts = (sql.SQL("(select count(*) from {})").format(name) for name in tables.values())
         text = sql.SQL("select {}").format(sql.SQL(", ").join(counts))
@@ -393,8 +393,8 @@ class CommittedRows:
         )
 
 
-def _deletable(connection: Connection, fixture: Fixture) -> list[Relation]:
-    tables = fixture.plan.catalog.tables
+def _deletable(connection: Connection, world: World) -> list[Relation]:
+    tables = world.plan.catalog.tables
     found = {oid for (oid,) in _DELETABLE.rows(connection, [r.oid for r in tables])}
     return [r for r in tables if r.oid in found]
 

@@ -5,7 +5,7 @@ databases do.
 from dataclasses import dataclass, field, replace
 
 from supabase_jobs.audit.catalog import Catalog
-from supabase_jobs.audit.fixtures.tenants import make_token
+from supabase_jobs.audit.rows.tenants import make_token
 from supabase_jobs.audit.usage import Usage, add, usage
 
 # the only word of a policy that makes a caller

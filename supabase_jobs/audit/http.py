@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 from supabase_jobs.api import keys
 from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.responses import NO_SUCH_PATH, NO_SUCH_TABLE, refusal, require_served
-from supabase_jobs.audit import callers
+from supabase_jobs.audit import access, callers
 from supabase_jobs.audit.callers import SERVICE, Caller
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.committed import CommittedRows, marked
-from supabase_jobs.audit.oracles import access
 from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
@@ -31,7 +30,7 @@ from supabase_jobs.audit.run import (
     REQUEST_SETTINGS,
     TIME_LIMIT_S,
     Options,
-    insert_fixture,
+    insert_world,
     rolled_back,
     selected,
 )
@@ -118,9 +117,9 @@ def compare(
         client.event_hooks["response"] = [partial(require_served, endpoint, (NO_SUCH_PATH,))]
         committed.lock(guard)
         with rolled_back(connection):
-            fixture = insert_fixture(connection, options, marked())
-            everyone = callers.find(fixture, options.configuration.callers)
-            rows = CommittedRows.of(connection, fixture, _BEGIN)
+            world = insert_world(connection, options, marked())
+            everyone = callers.find(world, options.configuration.callers)
+            rows = CommittedRows.of(connection, world, _BEGIN)
         with rows.committed():
             rows.prune()
             cells, untested = _in_sql(connection, rows, everyone, options, deadline)
@@ -147,18 +146,18 @@ def _in_sql(
     """The outcomes in SQL, of statements that name rows as requests do; everything is rolled back."""
     relations = [
         r
-        for r in rows.fixture.plan.catalog.reachable
+        for r in rows.world.plan.catalog.reachable
         if selected(r, options) and r.label not in rows.left_out
     ]
     with rolled_back(connection):
         rows.prepare()
         acting = impersonation.begin(connection, "audit", (), (), {})
         connection.execute("savepoint audit_probes")
-        probes = Probes(acting, rows.fixture, everyone, deadline)
+        probes = Probes(acting, rows.world, everyone, deadline)
         probes.run_by_key([r for r in relations if not r.is_storage])
         tried: list[Bypass] = []
         views = [r for r in relations if r.kind in ("v", "m")]
-        Bypasses(acting, rows.fixture, everyone, probes, tried).run(views, _callable(rows, options))
+        Bypasses(acting, rows.world, everyone, probes, tried).run(views, _callable(rows, options))
     cells, unmarked = [_of_bypass(b, options) for b in tried if _is_comparable(b)], set[str]()
     for attempt in probes.attempts:
         outcome = _outcome_in_sql(attempt)
@@ -176,7 +175,7 @@ def _callable(rows: CommittedRows, options: Options) -> list[Function]:
     """The functions that requests can call without changing anything."""
     if not options.functions or options.tables:
         return []
-    exposed = access.reachable_functions(rows.fixture.plan.catalog)
+    exposed = access.reachable_functions(rows.world.plan.catalog)
     return [f for f in exposed if f.volatility != "v" and _has_names(f) and _in_schemas(f, options)]
 
 
@@ -433,7 +432,7 @@ def _left(remaining: Mapping[str, int]) -> Iterator[AuditFinding]:
 
 def _left_out(rows: CommittedRows, options: Options) -> Iterator[NotTested]:
     """Tables, views, functions and services of which no request was sent."""
-    catalog = rows.fixture.plan.catalog
+    catalog = rows.world.plan.catalog
     reachable = [r for r in catalog.reachable if selected(r, options)]
     for relation in reachable:
         if relation.label in rows.left_out:

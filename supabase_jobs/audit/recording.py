@@ -12,14 +12,14 @@ from psycopg import sql
 from supabase_jobs.audit.callers import Caller
 from supabase_jobs.audit.catalog import USERS, Catalog, Constraint, Function
 from supabase_jobs.audit.configuration import CHANNELS
-from supabase_jobs.audit.fixtures.build import Fixture
-from supabase_jobs.audit.fixtures.insert import claims_of
-from supabase_jobs.audit.fixtures.plan import is_deferred
-from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User
 from supabase_jobs.audit.probes import statements, topics
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import SQL, Bypass
 from supabase_jobs.audit.probes.topics import TopicAttempt
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.insert import claims_of
+from supabase_jobs.audit.rows.plan import is_deferred
+from supabase_jobs.audit.rows.tenants import Row, Tenant, User
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import request_settings
 
@@ -132,28 +132,28 @@ class Recording:
 
 def record(
     connection: Connection,
-    fixture: Fixture,
+    world: World,
     attempts: Sequence[Attempt],
     bypasses: Sequence[Bypass],
     channels: Sequence[TopicAttempt],
 ) -> Recording:
     """Record an audit, while its rows exist."""
-    rows = [*users(connection, fixture), *(row for _, row in rows_of(fixture))]
+    rows = [*users(connection, world), *(row for _, row in rows_of(world))]
     messages = dict.fromkeys(topics.message(c.topic, c.extension) for c in channels)
     rows += [RecordedRow(text, table=CHANNELS) for text in messages]
-    for relation in dict.fromkeys(relation for relation, _ in fixture.plan.deferring):
-        rows += [RecordedRow(text, table=relation.label) for text in fixture.plan.end_of_deferral]
+    for relation in dict.fromkeys(relation for relation, _ in world.plan.deferring):
+        rows += [RecordedRow(text, table=relation.label) for text in world.plan.end_of_deferral]
     recorded = [
         *map(_attempt, attempts),
         *(_bypass(b) for b in bypasses if b.action != SQL),
-        *_truncations(fixture),
+        *_truncations(world),
     ]
     recorded += map(_channel, channels)
-    catalog = fixture.plan.catalog
+    catalog = world.plan.catalog
     served = [f for f in catalog.functions if f.schema in catalog.served and f.result != "trigger"]
     functions = {f.signature: frozenset(f.callers) for f in served}
     inserted = [
-        r for t in (fixture.a, fixture.b) for u in t.users for r in (*u.rows.values(), *u.extra)
+        r for t in (world.a, world.b) for u in t.users for r in (*u.rows.values(), *u.extra)
     ]
     drawn = dict.fromkeys(
         value for row in inserted for name in row.drawn if (value := row.values[name]) is not None
@@ -161,9 +161,9 @@ def record(
     return Recording(
         tuple(rows),
         tuple(recorded),
-        _related(fixture),
+        _related(world),
         functions,
-        fixture.now,
+        world.now,
         tuple(drawn),
         _columns(catalog),
     )
@@ -183,9 +183,9 @@ def _columns(catalog: Catalog) -> dict[tuple[str, str, str], tuple[str, ...]]:
     }
 
 
-def _related(fixture: Fixture) -> dict[str, frozenset[str]]:
+def _related(world: World) -> dict[str, frozenset[str]]:
     """Table or view → the tables that its foreign keys, policies and view definitions lead to."""
-    plan = fixture.plan
+    plan = world.plan
     found = {}
     for relation in plan.catalog.relations:
         reached: set[int] = set()
@@ -206,11 +206,11 @@ def _related(fixture: Fixture) -> dict[str, frozenset[str]]:
 # rows
 
 
-def users(connection: Connection, fixture: Fixture) -> Iterator[RecordedRow]:
+def users(connection: Connection, world: World) -> Iterator[RecordedRow]:
     """The users as Auth inserts them."""
-    if not fixture.plan.catalog.has_auth:
+    if not world.plan.catalog.has_auth:
         return
-    ids = [u.id for u in (*fixture.a.users, *fixture.b.users, fixture.newcomer)]
+    ids = [u.id for u in (*world.a.users, *world.b.users, world.newcomer)]
     query = "select to_jsonb(u) from auth.users as u where u.id = any(%s::uuid[]) order by u.id"
     for (found,) in connection.execute(query, (ids,)).fetchall():
         given = {name: found[name] for name in _USER_COLUMNS if found.get(name) is not None}
@@ -226,13 +226,13 @@ def _user(given: Mapping[str, Any]) -> str:
     return text.as_string(None)
 
 
-def rows_of(fixture: Fixture) -> Iterator[tuple[Row, RecordedRow]]:
+def rows_of(world: World) -> Iterator[tuple[Row, RecordedRow]]:
     """The rows of the tables with their statements, parents first; keys that close a cycle are set
     at the end.
     """
     last = []
-    tenants = (fixture.a, fixture.b)
-    for step in fixture.plan.steps:
+    tenants = (world.a, world.b)
+    for step in world.plan.steps:
         for relation in step.relations:
             later = step.later.get(relation.oid, ())
             for tenant in tenants:
@@ -241,7 +241,7 @@ def rows_of(fixture: Fixture) -> Iterator[tuple[Row, RecordedRow]]:
                     if row is not None:
                         null = [key for key in later if not is_deferred(relation, key)]
                         if len(null) < len(later):
-                            deferral = fixture.plan.deferral
+                            deferral = world.plan.deferral
                             yield from (
                                 (row, RecordedRow(text, table=relation.label)) for text in deferral
                             )
@@ -427,9 +427,9 @@ def _bypass(bypass: Bypass) -> RecordedAttempt:
     )
 
 
-def _truncations(fixture: Fixture) -> Iterator[RecordedAttempt]:
+def _truncations(world: World) -> Iterator[RecordedAttempt]:
     """TRUNCATE, which no policy restricts, by privilege."""
-    catalog = fixture.plan.catalog
+    catalog = world.plan.catalog
     for relation in catalog.relations:
         if relation.is_table and not relation.is_storage and relation.schema in catalog.served:
             for role in sorted(

@@ -11,21 +11,22 @@ from functools import partial
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
-from supabase_jobs.audit import callers, catalog
+from supabase_jobs.audit import access, callers, catalog, causes, summary
 from supabase_jobs.audit.baseline import Access, actions_of, wider
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS, Configuration
-from supabase_jobs.audit.fixtures import materialized
-from supabase_jobs.audit.fixtures.build import Fixture, build
-from supabase_jobs.audit.fixtures.plan import make_plan
-from supabase_jobs.audit.oracles import access, buckets, causes, grants, leaks, summary, unprobed
-from supabase_jobs.audit.oracles import bypasses as bypass_leaks
-from supabase_jobs.audit.oracles import topics as topic_leaks
-from supabase_jobs.audit.oracles.leak import Leak
+from supabase_jobs.audit.leaks import buckets, grants, unprobed
+from supabase_jobs.audit.leaks import bypasses as bypass_leaks
+from supabase_jobs.audit.leaks import tables as table_leaks
+from supabase_jobs.audit.leaks import topics as topic_leaks
+from supabase_jobs.audit.leaks.leak import Leak
 from supabase_jobs.audit.probes import repeat, topics
 from supabase_jobs.audit.probes.attempt import Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.run import Probes
+from supabase_jobs.audit.rows import materialized
+from supabase_jobs.audit.rows.build import World, build
+from supabase_jobs.audit.rows.plan import make_plan
 from supabase_jobs.audit.usage import add_states
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
@@ -73,9 +74,7 @@ class Options:
     configuration: Configuration = field(default_factory=Configuration)
     stable: bool = False
     record: (
-        Callable[
-            [Fixture, Sequence[Attempt], Sequence[Bypass], Sequence[topics.TopicAttempt]], None
-        ]
+        Callable[[World, Sequence[Attempt], Sequence[Bypass], Sequence[topics.TopicAttempt]], None]
         | None
     ) = None
     common: Common | None = None
@@ -94,8 +93,8 @@ def audit(connection: Connection, options: Options) -> Audit:
     deadline = Deadline(started + options.seconds)
     with rolled_back(connection):
         options.advance(1, _PARTS)
-        fixture = insert_fixture(connection, options, options.common or Common())
-        plan, found = fixture.plan, fixture.plan.catalog
+        world = insert_world(connection, options, options.common or Common())
+        plan, found = world.plan, world.plan.catalog
         relations = [r for r in found.reachable if selected(r, options)]
         views = [r for r in relations if r.kind in ("v", "m")]
         not_refreshed = materialized.refresh(
@@ -103,23 +102,23 @@ def audit(connection: Connection, options: Options) -> Audit:
         )
         acting = impersonation.begin(connection, "audit", (), (), {})
         connection.execute("savepoint audit_probes")
-        everyone = callers.find(fixture, options.configuration.callers)
-        probes = Probes(acting, fixture, everyone, deadline)
+        everyone = callers.find(world, options.configuration.callers)
+        probes = Probes(acting, world, everyone, deadline)
         exposed = access.reachable_functions(found)
         called = [f for f in exposed if _callable(f, options)]
         tried: list[Bypass] = []
         to_users: list[Bypass] = []
-        stopped, untested = False, [*fixture.not_tested, *not_refreshed]
+        stopped, untested = False, [*world.not_tested, *not_refreshed]
         try:
             options.advance(2, _PARTS)
             probes.run(relations)
             options.advance(3, _PARTS)
-            around = Bypasses(acting, fixture, everyone, probes, tried)
+            around = Bypasses(acting, world, everyone, probes, tried)
             around.run(views, called)
             to_users = around.writes_to_users
         except DeadlineError:
             stopped = True
-        judged = leaks.find(plan, probes.attempts, probes.gains)
+        judged = table_leaks.find(plan, probes.attempts, probes.gains)
         connection.execute("rollback to savepoint audit_probes")
         options.advance(4, _PARTS)
         channels: list[topics.TopicAttempt] = []
@@ -130,13 +129,13 @@ def audit(connection: Connection, options: Options) -> Audit:
             or CHANNELS in options.configuration.excluded
         ):
             try:
-                channels, without_topics = topics.run(acting, deadline, fixture, everyone)
+                channels, without_topics = topics.run(acting, deadline, world, everyone)
                 untested += without_topics
             except DeadlineError:
                 stopped = True
             connection.execute("rollback to savepoint audit_probes")
         if options.record is not None:
-            options.record(fixture, probes.attempts, tried, channels)
+            options.record(world, probes.attempts, tried, channels)
         granted = {**access.access(probes.attempts, tried), **topic_leaks.access(channels)}
         beyond = _beyond(granted, options.accepted, probes.attempts)
         options.advance(5, _PARTS)
@@ -184,7 +183,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         tuple(summary.summaries(probes.attempts, judged)),
         tuple(replace(item, fails=item.object.partition(" (")[0] in required) for item in untested),
         len(tables),
-        sum(r.oid in fixture.a.rows for r in tables),
+        sum(r.oid in world.a.rows for r in tables),
         (time.monotonic() - started) * 1000,
         granted,
         access.functions([] if options.tables else exposed),
@@ -202,7 +201,7 @@ def _relation(relation: catalog.Relation, found: catalog.Catalog) -> AuditedRela
     )
 
 
-def insert_fixture(connection: Connection, options: Options, common: Common) -> Fixture:
+def insert_world(connection: Connection, options: Options, common: Common) -> World:
     """Read the catalogs and insert the rows of both tenants, in the open transaction. Raises what
     `audit` raises.
     """

@@ -18,7 +18,7 @@ from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.api.keys import new_keys
 from supabase_jobs.audit.committed import CommittedRows, marked
 from supabase_jobs.audit.http import compare
-from supabase_jobs.audit.run import REQUEST_SETTINGS, Options, audit, insert_fixture, rolled_back
+from supabase_jobs.audit.run import REQUEST_SETTINGS, Options, audit, insert_world, rolled_back
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection, connect, second_connection
 from supabase_jobs.errors import BusyError, ConfigError
@@ -285,8 +285,8 @@ def todos(shared_todos: Database) -> Iterator[Connection]:
 
 def rows_of(connection: Connection) -> CommittedRows:
     with rolled_back(connection):
-        fixture = insert_fixture(connection, Options(), marked())
-        return CommittedRows.of(connection, fixture, (Statement(SETTINGS), *REQUEST_SETTINGS))
+        world = insert_world(connection, Options(), marked())
+        return CommittedRows.of(connection, world, (Statement(SETTINGS), *REQUEST_SETTINGS))
 
 
 FUNCTION = "create table if not exists public.log (n bigint);"

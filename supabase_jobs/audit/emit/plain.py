@@ -11,8 +11,8 @@ from pathlib import Path
 
 from psycopg import sql
 
-from supabase_jobs.audit.fixtures import values
 from supabase_jobs.audit.recording import Cursor, RecordedAttempt, RecordedRow, Recording
+from supabase_jobs.audit.rows import values
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 

@@ -11,7 +11,7 @@ from psycopg import errors
 
 from supabase_jobs.audit.callers import Caller
 from supabase_jobs.audit.catalog import Relation
-from supabase_jobs.audit.fixtures.tenants import Row
+from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.outcomes import refusal

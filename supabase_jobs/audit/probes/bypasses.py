@@ -30,9 +30,6 @@ from supabase_jobs.audit.callers import (
 )
 from supabase_jobs.audit.catalog import Column, Constraint, Function, Relation
 from supabase_jobs.audit.check_constraints import Limits
-from supabase_jobs.audit.fixtures import values
-from supabase_jobs.audit.fixtures.build import Fixture
-from supabase_jobs.audit.fixtures.tenants import Row, Tenant, User, typed
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -44,6 +41,9 @@ from supabase_jobs.audit.probes.attempt import (
     is_referenced,
 )
 from supabase_jobs.audit.probes.run import Probes
+from supabase_jobs.audit.rows import values
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.tenants import Row, Tenant, User, typed
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.outcomes import refusal
@@ -254,13 +254,13 @@ class Bypasses:
     def __init__(
         self,
         impersonation: Impersonation,
-        fixture: Fixture,
+        world: World,
         callers: Sequence[Caller],
         probes: Probes,
         found: list[Bypass],
     ) -> None:
-        self._impersonation, self._fixture, self._prober = impersonation, fixture, probes.prober
-        self._plan, self._catalog = fixture.plan, fixture.plan.catalog
+        self._impersonation, self._world, self._prober = impersonation, world, probes.prober
+        self._plan, self._catalog = world.plan, world.plan.catalog
         # what a function gives to a user with a ticket may be what the ticket is for
         callers = [c for c in callers if c.user is None or c.user.link is None]
         self._callers = [c for c in callers if c.kind in _CALLERS]
@@ -271,7 +271,7 @@ class Bypasses:
             if a.action == SELECT and a.whose in (OTHER, GROUP) and a.reached
         }
         self._reached = {(id(a.caller), id(a.row), a.action) for a in probes.attempts if a.reached}
-        self._user = _user_row(self._catalog.users, fixture.a.owner)
+        self._user = _user_row(self._catalog.users, world.a.owner)
         self._words: dict[int, list[str]] = {}
         self._known: dict[tuple[str, str], list[str | None]] = {}
         self._found = found
@@ -314,7 +314,7 @@ class Bypasses:
 
     def _rows(self, oids: set[int]) -> list[Row]:
         """The rows of tenant A of these tables, and its owner's row of auth.users."""
-        owner = self._fixture.a.owner
+        owner = self._world.a.owner
         rows = [*(owner.rows[oid] for oid in sorted(oids & owner.rows.keys())), *owner.extra]
         rows += [self._user] if self._user is not None else []
         return [row for row in rows if row.relation.oid in oids]
@@ -380,7 +380,7 @@ class Bypasses:
             return
         if not self._catalog.reaches(view, caller.role):
             return
-        owner = self._fixture.a.owner
+        owner = self._world.a.owner
         texts = sql.SQL(", ").join(sql.SQL("{}::text").format(c.identifier) for c in readable)
         for user in dict.fromkeys((owner, caller.user)):
             if user is None:
@@ -474,11 +474,11 @@ class Bypasses:
         if action == DELETE:
             yield sql.SQL("delete from {}").format(view.identifier)
             return
-        token = f"zqx{self._fixture.a.token[3:]}"
+        token = f"zqx{self._world.a.token[3:]}"
         for column in self._harmless(view, role)[:_MOST_COLUMNS]:
             text = token
             if column.base not in _TEXT_BASES:
-                text = values.candidates(column, Limits(), token, 77, self._fixture.now)[0] or token
+                text = values.candidates(column, Limits(), token, 77, self._world.now)[0] or token
             value = typed(text, column.type)
             yield sql.SQL("update {} set {} = {}").format(view.identifier, column.identifier, value)
 
@@ -497,7 +497,7 @@ class Bypasses:
         if caller.role not in function.callers:
             return
         reads = self._plan.usage.function_reads.get(function.oid, set())
-        tables = {oid for oid in reads if oid in self._fixture.a.rows}
+        tables = {oid for oid in reads if oid in self._world.a.rows}
         affected = {
             r.oid for r in self._catalog.tables if tables & self._plan.usage.reads.get(r.oid, set())
         } | tables
@@ -573,7 +573,7 @@ class Bypasses:
 
     def _opens(self, caller: Caller, oids: Iterable[int]) -> bool:
         """Whether the caller can read tenant A's row of one of these tables."""
-        rows = self._fixture.a.rows
+        rows = self._world.a.rows
         return any(oid in rows and (id(caller), id(rows[oid])) in self._open for oid in oids)
 
     def _unknown_arguments(
@@ -600,8 +600,8 @@ class Bypasses:
         """The UUIDs of rows that no row contains that the caller can read, and that are no user's
         id.
         """
-        known = {user.id for tenant in (self._fixture.a, self._fixture.b) for user in tenant.users}
-        owner = self._fixture.a.owner
+        known = {user.id for tenant in (self._world.a, self._world.b) for user in tenant.users}
+        owner = self._world.a.owner
         known |= {
             value
             for row in (*owner.rows.values(), *owner.extra)
@@ -670,12 +670,12 @@ class Bypasses:
             anything = known[:1]
             if labels:
                 known = anything = json.loads(labels)
-            elif relation in self._fixture.a.rows:
-                known = anything = [_as_record(self._fixture.a.rows[relation])]
+            elif relation in self._world.a.rows:
+                known = anything = [_as_record(self._world.a.rows[relation])]
             elif type_ == "boolean":
                 anything = ["true", "false"]
             elif type_ in _TEXTS:
-                anything = ["%", self._fixture.a.token[:_PART], *literals[:2]]
+                anything = ["%", self._world.a.token[:_PART], *literals[:2]]
             elif type_ in ("json", "jsonb"):
                 known = [
                     *known,
@@ -699,7 +699,7 @@ class Bypasses:
         """The candidates, and the caller's id after that of tenant A's owner: it may gain something
         for itself.
         """
-        if caller.user is None or self._fixture.a.owner.id not in candidates:
+        if caller.user is None or self._world.a.owner.id not in candidates:
             return candidates
         return [candidates[0], caller.user.id, *candidates[1:]]
 
@@ -728,7 +728,7 @@ class Bypasses:
     def _find_candidates(self, name: str, type_: str) -> list[str | None]:
         plain = re.sub(r"^(p|in|arg|param|target|_)_|^_+|_+$", "", name.lower())
         secret = _is_secret(plain)
-        source = self._fixture.b if secret else self._fixture.a
+        source = self._world.b if secret else self._world.a
         if type_.endswith("[]") and type_[:-2] in (*_IDS, *_TEXTS):
             elements = [
                 value
@@ -744,7 +744,7 @@ class Bypasses:
             return list(dict.fromkeys([source.owner.id, *self._keys(source, type_)]))[:_VARIANTS]
         if type_ in ("bigint", "integer"):
             return [*self._keys(source, type_), "1"][:_VARIANTS]
-        return [_generated(plain, type_, source, self._fixture.now)]
+        return [_generated(plain, type_, source, self._world.now)]
 
     def _ids(self, tenant: Tenant, name: str, type_: str) -> list[str | None]:
         if "email" in name:

@@ -11,10 +11,6 @@ from psycopg import sql
 from supabase_jobs.audit.callers import CLAIM, FORMER, MEMBER, NEWCOMER, OWNER, STRANGER, Caller
 from supabase_jobs.audit.catalog import Column, Constraint, Relation, is_partition_column
 from supabase_jobs.audit.check_constraints import Limits
-from supabase_jobs.audit.fixtures import values
-from supabase_jobs.audit.fixtures.build import Fixture
-from supabase_jobs.audit.fixtures.plan import user_columns
-from supabase_jobs.audit.fixtures.tenants import Row
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -32,6 +28,10 @@ from supabase_jobs.audit.probes.attempt import (
     Attempt,
     probes_of,
 )
+from supabase_jobs.audit.rows import values
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.plan import user_columns
+from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import SET, Impersonation
@@ -68,12 +68,12 @@ class Probes:
     def __init__(
         self,
         impersonation: Impersonation,
-        fixture: Fixture,
+        world: World,
         callers: Sequence[Caller],
         deadline: Deadline,
     ) -> None:
-        self._impersonation, self._fixture, self._callers = impersonation, fixture, callers
-        self._plan = fixture.plan
+        self._impersonation, self._world, self._callers = impersonation, world, callers
+        self._plan = world.plan
         self.prober = Runner(impersonation, deadline)
         self._cursors: dict[int, str] = {}
         self._declarations: list[Statement] = []
@@ -124,12 +124,12 @@ class Probes:
         """
         rows = [
             row
-            for tenant in (self._fixture.a, self._fixture.b)
+            for tenant in (self._world.a, self._world.b)
             for user in tenant.users
             for row in (*user.rows.values(), *user.extra)
             if row.relation.kind == "r" and row.relation in tables
         ]
-        rows += [r for r in self._fixture.newcomer.rows.values() if r.relation.kind == "r"]
+        rows += [r for r in self._world.newcomer.rows.values() if r.relation.kind == "r"]
         for number, row in enumerate(rows):
             self._cursors[id(row)] = statements.cursor_name(number)
             self._declarations += statements.declare(self._cursors[id(row)], row)
@@ -154,7 +154,7 @@ class Probes:
         if relation.is_storage:
             yield from self._objects(caller)
             return
-        a = self._fixture.a.rows.get(relation.oid)
+        a = self._world.a.rows.get(relation.oid)
         own = caller.own_row(relation.oid)
         if not self._plan.owned(relation):
             if a is not None:
@@ -163,7 +163,7 @@ class Probes:
         if own is not None and (caller.kind != OWNER or own is a):
             yield OWN, own
         if caller.kind == OWNER:
-            member = next((u for u in self._fixture.a.users if u.membership and not u.former), None)
+            member = next((u for u in self._world.a.users if u.membership and not u.former), None)
             row = member.rows.get(relation.oid) if member else None
             if row is not None:
                 yield GROUP, row
@@ -173,13 +173,13 @@ class Probes:
     def _states(self, caller: Caller, relation: Relation) -> Iterator[tuple[str, Row]]:
         """Rows of tenant A in other states, for everyone."""
         whose = {OWNER: OWN, MEMBER: GROUP}.get(caller.kind, OTHER)
-        for row in self._fixture.a.owner.extra:
+        for row in self._world.a.owner.extra:
             if row.relation is relation and not relation.is_storage:
                 yield whose if self._plan.owned(relation) else NONE, row
 
     def _objects(self, caller: Caller) -> Iterator[tuple[str, Row]]:
         """The objects of Storage: a caller's own, and those of tenant A's owner."""
-        owner = self._fixture.a.owner
+        owner = self._world.a.owner
         if caller.user is not None:
             yield from ((OWN, row) for row in caller.user.extra if row.relation.is_storage)
         if caller.user is not owner:
@@ -257,19 +257,19 @@ class Probes:
         elif column.name in user_columns(relation, self._plan.usage, self._plan.per_user):
             users = [
                 u.id
-                for u in (caller.user, self._fixture.a.owner, self._fixture.b.owner)
+                for u in (caller.user, self._world.a.owner, self._world.b.owner)
                 if u is not None
             ]
             found = [values.with_user(column, current, id_) for id_ in users]
         elif (path := self._plan.usage.claim_columns.get((relation.oid, column.name))) is not None:
-            found = [t.claims.get(path) for t in (self._fixture.a, self._fixture.b)]
+            found = [t.claims.get(path) for t in (self._world.a, self._world.b)]
         elif (
             header := self._plan.usage.header_columns.get((relation.oid, column.name))
         ) is not None:
             key = relation.oid, column.name
             found = [
                 self._plan.usage.of_header(key, t.headers[header])
-                for t in (self._fixture.a, self._fixture.b)
+                for t in (self._world.a, self._world.b)
             ]
         else:
             limits = self._plan.limits.get(relation.oid, {}).get(column.name, Limits())
@@ -277,7 +277,7 @@ class Probes:
             found = [*literals]
             if len(literals) < 2 or column.typtype == "e" or limits.allowed:
                 generated = values.candidates(
-                    column, limits, f"zqx{self._fixture.a.token[3:]}", 77, self._fixture.now
+                    column, limits, f"zqx{self._world.a.token[3:]}", 77, self._world.now
                 )
                 found += generated[
                     : _MAX_VALUES
@@ -294,11 +294,11 @@ class Probes:
         if key.target_name == "auth.users":
             return [
                 u.id
-                for u in (caller.user, self._fixture.a.owner, self._fixture.b.owner)
+                for u in (caller.user, self._world.a.owner, self._world.b.owner)
                 if u is not None
             ]
         own = caller.tenant.row(key.target, caller.user) if caller.tenant and caller.user else None
-        rows = [own, *(t.rows.get(key.target or 0) for t in (self._fixture.a, self._fixture.b))]
+        rows = [own, *(t.rows.get(key.target or 0) for t in (self._world.a, self._world.b))]
         return [row.values.get(at) for row in rows if row is not None]
 
     def _columns(self) -> Iterator[Attempt]:
@@ -352,7 +352,7 @@ class Probes:
         """
         new: dict[str, str | None] = {}
         users = user_columns(row.relation, self._plan.usage, self._plan.per_user)
-        owner = self._fixture.a.owner
+        owner = self._world.a.owner
         if caller.user is None or caller.tenant is None:
             return new
         for column in users:
@@ -418,7 +418,7 @@ class Probes:
         oid, membership = row.relation.oid, self._plan.memberships.get(row.relation.oid)
         if membership is None:
             return [row.values]
-        users = [u for u in self._fixture.a.users if u.membership is membership and oid in u.rows]
+        users = [u for u in self._world.a.users if u.membership is membership and oid in u.rows]
         users.sort(key=lambda user: user.former)
         rows = [u.rows[oid].values for u in users]
         role = any(k.target in self._plan.roles for k in row.relation.foreign_keys)
@@ -438,10 +438,10 @@ class Probes:
             *user_columns(relation, self._plan.usage, self._plan.per_user),
             *(name for key in relation.foreign_keys for name in key.columns),
         }
-        limits, now = self._plan.limits.get(relation.oid, {}), self._fixture.now
+        limits, now = self._plan.limits.get(relation.oid, {}), self._world.now
         copy = dict(row.values)
         for name in keys:
-            token = f"zqx{self._fixture.a.token[3:]}"
+            token = f"zqx{self._world.a.token[3:]}"
             copy[name] = values.candidates(
                 relation.by_name[name], limits.get(name, Limits()), token, 78, now
             )[0]
@@ -468,9 +468,7 @@ class Probes:
             c for c in columns if "uid()" in (c.default or "") or c.name in AUTHOR_NAMES
         ]
         return {
-            c.name: self._fixture.a.owner.id
-            for c in chosen
-            if c.base in ("uuid", "text", "varchar")
+            c.name: self._world.a.owner.id for c in chosen if c.base in ("uuid", "text", "varchar")
         }
 
     def _has_parent(self, row: Row) -> bool:
@@ -479,7 +477,7 @@ class Probes:
         users = user_columns(relation, self._plan.usage, self._plan.per_user)
         return any(
             k.target != relation.oid
-            and self._fixture.plan.owned(parent)
+            and self._world.plan.owned(parent)
             and not set(k.columns) <= set(users)
             and all(row.values.get(column) is not None for column in k.columns)
             for k in relation.foreign_keys

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Column, Relation
-from supabase_jobs.audit.fixtures.tenants import Row, typed
+from supabase_jobs.audit.rows.tenants import Row, typed
 from supabase_jobs.database.batch import Statement
 
 

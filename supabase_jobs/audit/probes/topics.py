@@ -14,9 +14,9 @@ from psycopg import sql
 from supabase_jobs.audit import expressions
 from supabase_jobs.audit.callers import SERVICE, Caller
 from supabase_jobs.audit.configuration import CHANNELS
-from supabase_jobs.audit.fixtures.build import Fixture
-from supabase_jobs.audit.fixtures.tenants import Row
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT
+from supabase_jobs.audit.rows.build import World
+from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.findings import NotTested
@@ -119,14 +119,14 @@ def message(topic: Topic, extension: str) -> str:
 
 
 def run(
-    impersonation: Impersonation, deadline: Deadline, fixture: Fixture, callers: Sequence[Caller]
+    impersonation: Impersonation, deadline: Deadline, world: World, callers: Sequence[Caller]
 ) -> tuple[list[TopicAttempt], list[NotTested]]:
     """Probe the topics; nothing if realtime.messages has no policies. The caller rolls back. Raises
     DeadlineError.
     """
-    if not fixture.plan.catalog.topic_policies:
+    if not world.plan.catalog.topic_policies:
         return [], []
-    topics = list(dict.fromkeys(_topics(fixture)))[:_MAX_TOPICS]
+    topics = list(dict.fromkeys(_topics(world)))[:_MAX_TOPICS]
     attempts = [
         TopicAttempt(caller, topic, action, extension)
         for caller in callers
@@ -150,11 +150,11 @@ def run(
     return [a for a in attempts if a.topic in used], []
 
 
-def _topics(fixture: Fixture) -> Iterator[Topic]:
+def _topics(world: World) -> Iterator[Topic]:
     """The id of tenant A's owner and of its rows that the policies read, after each prefix that
     they mention.
     """
-    catalog = fixture.plan.catalog
+    catalog = world.plan.catalog
     texts = [t for p in catalog.topic_policies for t in (p.visible, p.checked) if t is not None]
     words = set(re.findall(r"\w+", " ".join(texts)))
     called = [f for f in catalog.functions if f.name in words]
@@ -165,7 +165,7 @@ def _topics(fixture: Fixture) -> Iterator[Topic]:
     prefixes = ["", *_prefixes(literals)]
     rows = [
         row
-        for row in fixture.a.rows.values()
+        for row in world.a.rows.values()
         if len(row.key) == 1 and row.values[row.key[0]] is not None
     ]
     for prefix in prefixes:
@@ -174,7 +174,7 @@ def _topics(fixture: Fixture) -> Iterator[Topic]:
             id_ = row.values[row.key[0]]
             yield Topic(f"{prefix}{id_}", f"{prefix}{{{row.relation.name}.{row.key[0]}}}", row)
         if not named:
-            yield Topic(f"{prefix}{fixture.a.owner.id}", f"{prefix}{{user id}}", None)
+            yield Topic(f"{prefix}{world.a.owner.id}", f"{prefix}{{user id}}", None)
 
 
 def _is_named(row: Row, prefix: str) -> bool:

@@ -13,8 +13,8 @@ from psycopg import sql
 
 from supabase_jobs.audit import expressions
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
-from supabase_jobs.audit.fixtures.plan import Plan
-from supabase_jobs.audit.fixtures.tenants import Ended, typed
+from supabase_jobs.audit.rows.plan import Plan
+from supabase_jobs.audit.rows.tenants import Ended, typed
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.findings import as_comment
 

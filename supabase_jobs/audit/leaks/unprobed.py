@@ -9,13 +9,12 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from supabase_jobs.audit import expressions
+from supabase_jobs.audit import expressions, repairs
 from supabase_jobs.audit.catalog import Policy, Relation
-from supabase_jobs.audit.fixtures.plan import Plan
-from supabase_jobs.audit.oracles import fixes
-from supabase_jobs.audit.oracles.leak import DOES
-from supabase_jobs.audit.oracles.leaks import is_sensitive
+from supabase_jobs.audit.leaks.leak import DOES
+from supabase_jobs.audit.leaks.tables import is_sensitive
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.findings import AuditFinding, Severity
 
 # the ids of findings that need no row, so that an audit without a row of the table has them too
@@ -78,7 +77,7 @@ def _open_policies(plan: Plan, relation: Relation) -> Iterator[AuditFinding]:
     """Actions that a policy allows on every row. A trigger may still refuse them, so a write is a
     warning.
     """
-    found: list[tuple[AuditFinding, fixes.Demand]] = []
+    found: list[tuple[AuditFinding, repairs.Demand]] = []
     for action in _ACTIONS:
         for role, who in _WHO.items():
             policies = (
@@ -95,12 +94,12 @@ def _open_policies(plan: Plan, relation: Relation) -> Iterator[AuditFinding]:
             cause = ", ".join(f'policy "{p.name}"' for p in policies)
             id_ = f"open-policy:{relation.label}:{action}"
             finding = AuditFinding(id_, severity, relation.label, message, "", cause)
-            found.append((finding, fixes.restriction(plan, relation, policies, action, role)))
+            found.append((finding, repairs.restriction(plan, relation, policies, action, role)))
             break
     closed = [
         (finding, demand) for finding, demand in found if finding.severity is not Severity.INFO
     ]
-    made = fixes.Fixes(plan, [demand for _, demand in closed])
+    made = repairs.Repairs(plan, [demand for _, demand in closed])
     for finding, demand in found:
         yield replace(finding, fix=made.text(demand)) if (finding, demand) in closed else finding
 
@@ -116,7 +115,7 @@ def _passing(relation: Relation, role: str, action: str) -> Sequence[Policy]:
     applying = [
         p
         for p in relation.policies
-        if p.applies_to(role) and p.command in ("*", fixes.COMMANDS[action])
+        if p.applies_to(role) and p.command in ("*", repairs.COMMANDS[action])
     ]
     if not all(p.permissive for p in applying):
         return []

@@ -9,8 +9,8 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.catalog import Policy
-from supabase_jobs.audit.oracles.ended import missing_condition
-from supabase_jobs.audit.oracles.leak import rank, who
+from supabase_jobs.audit.ended import missing_condition
+from supabase_jobs.audit.leaks.leak import rank, who
 from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, SELECT, Attempt
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt

@@ -1,4 +1,4 @@
-"""The oracles: which outcomes are leaks on any schema. Pure functions of the attempts."""
+"""The leaks among the outcomes of probes on tables. Pure functions of the attempts."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,10 +12,9 @@ from supabase_jobs.audit.callers import (
     STRANGER,
 )
 from supabase_jobs.audit.catalog import Relation
-from supabase_jobs.audit.fixtures.plan import Plan, user_columns
-from supabase_jobs.audit.oracles import service_columns
-from supabase_jobs.audit.oracles.escalation import escalations
-from supabase_jobs.audit.oracles.leak import DOES, Leak, noun, rank, who
+from supabase_jobs.audit.leaks import service_columns
+from supabase_jobs.audit.leaks.escalation import escalations
+from supabase_jobs.audit.leaks.leak import DOES, Leak, noun, rank, who
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     FORGE,
@@ -31,6 +30,7 @@ from supabase_jobs.audit.probes.attempt import (
     Attempt,
 )
 from supabase_jobs.audit.probes.run import Gain
+from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.findings import Severity
 
 _SENSITIVE = (

@@ -14,10 +14,10 @@ from supabase_jobs.audit.catalog import Column, Constraint, Relation
 from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.committed import marked
 from supabase_jobs.audit.expressions import body_trees, calls
-from supabase_jobs.audit.fixtures.patterns import like, matching
-from supabase_jobs.audit.fixtures.tenants import Row
-from supabase_jobs.audit.fixtures.values import candidates, utc_now
-from supabase_jobs.audit.run import Options, audit, insert_fixture
+from supabase_jobs.audit.rows.patterns import like, matching
+from supabase_jobs.audit.rows.tenants import Row
+from supabase_jobs.audit.rows.values import candidates, utc_now
+from supabase_jobs.audit.run import Options, audit, insert_world
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, Severity
 from supabase_jobs.report.audit.matrix import rows
@@ -483,7 +483,7 @@ def test_two_users_in_a_row_of_friends_are_no_group(todos: Connection) -> None:
 
 def test_key_of_a_cycle_is_checked_in_attempts(odd_url: str) -> None:
     with connect(odd_url) as connection, connection.transaction(force_rollback=True):
-        insert_fixture(connection, Options(), marked())
+        insert_world(connection, Options(), marked())
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             connection.execute("delete from public.pages")
 
@@ -501,11 +501,11 @@ create trigger name_user after insert on auth.users for each row execute functio
 def test_names_derived_from_the_digits_of_an_id_are_unique(todos: Connection) -> None:
     with todos.transaction(force_rollback=True):
         todos.execute(NAMED.format(6).encode())
-        fixture = insert_fixture(todos, Options(), marked())
-        ids = [user.id for user in (*fixture.a.users, *fixture.b.users)]
+        world = insert_world(todos, Options(), marked())
+        ids = [user.id for user in (*world.a.users, *world.b.users)]
         assert len(ids) == len([i for i in ids if is_marked_id(i)]) > 2
     with todos.transaction(force_rollback=True):
         todos.execute(NAMED.format(0).encode())
         with pytest.raises(SignUpRejectedError) as caught:
-            insert_fixture(todos, Options(), marked())
+            insert_world(todos, Options(), marked())
         assert "random value" in str(caught.value.hint)

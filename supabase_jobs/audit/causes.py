@@ -11,20 +11,20 @@ from pathlib import Path
 
 from psycopg import sql
 
+from supabase_jobs.audit import repairs
 from supabase_jobs.audit.callers import FORMER, MEMBER, OWNER
 from supabase_jobs.audit.catalog import Policy, Relation
-from supabase_jobs.audit.fixtures.plan import Plan
-from supabase_jobs.audit.oracles import fixes
-from supabase_jobs.audit.oracles.fixes import COMMANDS, Demand, Edit, Fixes
-from supabase_jobs.audit.oracles.leak import Leak
+from supabase_jobs.audit.leaks.leak import Leak
 from supabase_jobs.audit.probes.attempt import GROUP, JOIN, OWN, UPDATE, Attempt
+from supabase_jobs.audit.repairs import COMMANDS, Demand, Edit, Repairs
+from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import AuditFinding, Severity
 from supabase_jobs.session.impersonation import Impersonation, identity_statements
 
-_DEFINITIONS = sql_file(Path(__file__).parents[1] / "catalog" / "definitions.sql")
+_DEFINITIONS = sql_file(Path(__file__).with_name("catalog") / "definitions.sql")
 _SAVEPOINT, _UNDO = (
     Statement("savepoint audit_cause"),
     Statement("rollback to savepoint audit_cause"),
@@ -70,7 +70,7 @@ def explain(
             )
     closed = [demands[id(leak)] for leak in leaks if _is_closed(leak) and leak.id not in intended]
     called = {function.oid for demand in demands.values() for function, _ in demand.functions}
-    made = Fixes(plan, closed, _definitions(impersonation.connection, called))
+    made = Repairs(plan, closed, _definitions(impersonation.connection, called))
     return [
         _finding(plan, leak, causing[id(leak)], made.text(demands[id(leak)]), unsafe)
         for leak in leaks
@@ -151,7 +151,7 @@ class _Trial:
             [
                 _UNDO,
                 *(
-                    Statement(fixes.drop(attempt.relation, policy).as_string(None))
+                    Statement(repairs.drop(attempt.relation, policy).as_string(None))
                     for policy in policies
                 ),
                 *self._cursors,
@@ -229,24 +229,24 @@ def _demand(
         and attempt.caller.ended is not None
         and leak.kind != "escalation"
     ):
-        return fixes.without_ended(plan, relation, policies, attempt.caller.ended, role)
+        return repairs.without_ended(plan, relation, policies, attempt.caller.ended, role)
     changed = (
         policies
         if is_certain
-        else [p for p in policies if fixes.lets_pass(p, attempt.action)] or policies[:1]
+        else [p for p in policies if repairs.lets_pass(p, attempt.action)] or policies[:1]
     )
     of_owner = leak.kind == "deviation" and (attempt.caller.kind, attempt.whose) == (OWNER, OWN)
     if of_owner and policies and all(policy.command != "*" for policy in changed):
         # a condition on the owner does not end what owners may do with their own rows
         return Demand([(relation, policy, Edit.DROP_UNLESS_RESTRICTED) for policy in changed])
     if leak.kind == "escalation" and policies:
-        return fixes.refusal(relation, changed, attempt.action)
+        return repairs.refusal(relation, changed, attempt.action)
     if (leak.kind == "unreadable-parent" or attempt.name == JOIN) and policies:
         return Demand([(relation, policy, Edit.READABLE_PARENT) for policy in changed])
     trusting = [p for p in changed if "'user_metadata'" in f"{p.visible} {p.checked}"]
     if leak.kind == "forged-claim" and trusting:
         return Demand([(relation, policy, Edit.APP_METADATA) for policy in trusting])
-    return fixes.restriction(plan, relation, changed, attempt.action, role, may_drop=may_drop)
+    return repairs.restriction(plan, relation, changed, attempt.action, role, may_drop=may_drop)
 
 
 def _finding(
@@ -265,7 +265,7 @@ def _finding(
         cause = "row level security is disabled"
     elif _is_of_column(leak):
         cause = cause or f"a grant of UPDATE ({leak.attempt.column})"
-        fix = fixes.without_columns(
+        fix = repairs.without_columns(
             relation, {leak.attempt.column, *unsafe.get((relation.oid, role), ())}, role
         )
     return AuditFinding(

@@ -6,9 +6,9 @@ from psycopg import sql
 
 from supabase_jobs.audit.callers import MEMBER, Caller
 from supabase_jobs.audit.catalog import USERS, Catalog, Function, Relation
-from supabase_jobs.audit.oracles.ended import missing_condition
-from supabase_jobs.audit.oracles.leak import rank, who
-from supabase_jobs.audit.oracles.leaks import is_sensitive
+from supabase_jobs.audit.ended import missing_condition
+from supabase_jobs.audit.leaks.leak import rank, who
+from supabase_jobs.audit.leaks.tables import is_sensitive
 from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
 from supabase_jobs.audit.probes.bypasses import SQL, Bypass
 from supabase_jobs.findings import AuditFinding, Severity

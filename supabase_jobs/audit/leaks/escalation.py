@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from supabase_jobs.audit.oracles.leak import DOES, Leak, rank, who
+from supabase_jobs.audit.leaks.leak import DOES, Leak, rank, who
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, UPDATE
 from supabase_jobs.audit.probes.run import Gain
 from supabase_jobs.findings import Severity

@@ -25,9 +25,9 @@ from enum import StrEnum
 
 from supabase_jobs.audit.callers import MEMBER, NEWCOMER, STRANGER
 from supabase_jobs.audit.catalog import Relation
-from supabase_jobs.audit.fixtures.plan import Plan, user_columns
-from supabase_jobs.audit.oracles.leak import Leak
+from supabase_jobs.audit.leaks.leak import Leak
 from supabase_jobs.audit.probes.attempt import GROUP, INSERT, NONE, OWN, SELECT, UPDATE, Attempt
+from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.findings import Severity
 
 _UNITS = r"(_(cents|minor|net|gross|usd|eur|amount|price|total))?"

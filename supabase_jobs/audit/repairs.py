@@ -8,12 +8,12 @@ from enum import StrEnum
 
 from psycopg import sql
 
+from supabase_jobs.audit import ended as ended_rows
 from supabase_jobs.audit import expressions
 from supabase_jobs.audit.catalog import Column, Function, Policy, Relation
-from supabase_jobs.audit.fixtures.plan import Plan, user_columns
-from supabase_jobs.audit.fixtures.tenants import Ended
-from supabase_jobs.audit.oracles import ended as ended_rows
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT
+from supabase_jobs.audit.rows.plan import Plan, user_columns
+from supabase_jobs.audit.rows.tenants import Ended
 
 COMMANDS = {SELECT: "r", INSERT: "a", "update": "w", "delete": "d"}
 _OWN_FOLDER = "(storage.foldername(name))[1] = (select auth.uid()::text)"
@@ -53,7 +53,7 @@ class _Change:
     marks: list[Ended] = field(default_factory=list)
 
 
-class Fixes:
+class Repairs:
     """The statements for demands, in which each policy has all the edits that are demanded of it.
 
     `definitions` maps the oids of functions to the statements that create them.

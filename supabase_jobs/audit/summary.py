@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, FORMER, MEMBER, NEWCOMER, OWNER, STRANGER
-from supabase_jobs.audit.oracles.leak import Leak
+from supabase_jobs.audit.leaks.leak import Leak
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     FORGE,

@@ -33,7 +33,7 @@ def api_options(tested: str) -> Callable[[Command], Command]:
         remote = click.option(
             "--allow-remote",
             is_flag=True,
-            help="Allow an API and a database that are not on this machine.",
+            help="Allow an API and a database that are not on an embedded server.",
         )
         return url(remote(command))
 
@@ -42,21 +42,27 @@ def api_options(tested: str) -> Callable[[Command], Command]:
 
 def local_endpoint(command: str, given: "Settings", url: str, *, allow_remote: bool) -> "Endpoint":
     """The API at `url` (see `api_target`). Raises ConfigError too if the target database is not on
-    this machine.
+    an embedded server.
     """
     from supabase_jobs.database import conninfo
-    from supabase_jobs.database.hosts import is_local
+    from supabase_jobs.database.connection import connect
+    from supabase_jobs.local.embedded import is_embedded
 
     endpoint = api_target(command, url, given.directory, os.environ, allow_remote=allow_remote)
-    address = conninfo.read(database_url(given)).address
-    if not allow_remote and not (is_local(address.host) and is_local(address.hostaddr)):
-        raise ConfigError(
-            f"{command} through the API commits rows before it removes them again, and {address}"
-            " is not a local"
-            " database",
-            hint="If these rows can do no harm there, pass --allow-remote.",
-        )
-    return endpoint
+    if allow_remote:
+        return endpoint
+    target = database_url(given)
+    address = conninfo.read(target).address
+    if address.is_local:
+        with connect(target) as connection:
+            if is_embedded(connection):
+                return endpoint
+    raise ConfigError(
+        f"{command} through the API commits rows before it removes them again, and {address} is not"
+        " an embedded server of supabase-jobs",
+        hint="If these rows can do no harm there, as in the database of supabase start, pass"
+        " --allow-remote.",
+    )
 
 
 def api_target(

@@ -194,6 +194,7 @@ def _dry_run(
 ) -> None:
     from supabase_jobs.cli.access import compare_pending
     from supabase_jobs.database.conninfo import connected_address
+    from supabase_jobs.local.embedded import is_embedded
     from supabase_jobs.migrations.dry_run import dry_run
     from supabase_jobs.sources import project
     from supabase_jobs.verify.expectations import load_expectations
@@ -208,10 +209,8 @@ def _dry_run(
     access = None
     with connected(given) as connection:
         connection.add_notice_handler(_narrate_notice)
-        address = connected_address(connection)
-        verified = (
-            partial(check, expectations=expectations) if expectations and address.is_local else None
-        )
+        embedded = is_embedded(connection)
+        verified = partial(check, expectations=expectations) if expectations and embedded else None
 
         before: list[str] = []
 
@@ -220,7 +219,7 @@ def _dry_run(
                 run, before[:] = dry_run(connection, files, check=check, **options)
             return run
 
-        if address.is_local and _is_ready(connection, files, options):
+        if embedded and _is_ready(connection, files, options):
             run, access = compare_pending(
                 connection,
                 given,
@@ -231,9 +230,9 @@ def _dry_run(
             )
         else:
             run = run_files(verified)
-        if expectations and not address.is_local:
+        if expectations and not embedded:
             if verify_remote:
-                _confirm_locks(run, str(address), allow_remote=allow_remote)
+                _confirm_locks(run, str(connected_address(connection)), allow_remote=allow_remote)
                 with progress("running them again, and verifying with the locks held"):
                     run, before[:] = dry_run(
                         connection,

@@ -107,7 +107,9 @@ _NAMES = {"tables": "table", "tests_folder": "tests", "whole": "all"}
     help="With --run: to tell equivalent mutants, also call functions that may change something.",
 )
 @click.option(
-    "--allow-remote", is_flag=True, help="Allow a database on another machine; never with --run."
+    "--allow-remote",
+    is_flag=True,
+    help="Allow a database that is not on an embedded server; never with --run.",
 )
 @click.option(
     "--format",
@@ -212,8 +214,8 @@ def _run_suite(
     if options["tests_folder"] is not None:
         check_folder(options["tests_folder"])
         earlier_tests(options["tests_folder"])  # or an error, before the suite runs
-    if (url := given.db_url or running_url(given.directory)) is not None:
-        refuse_remote(url, copies=True)
+    if given.db_url or running_url(given.directory):
+        refuse_remote(database_url(given), copies=True)
     with project_database(given) as (connection, is_embedded):
         run = SuiteRun(
             connection,

@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     "with_access",
     is_flag=True,
     help="Also compare who can do what before and after the pending files; exit 1 if access is"
-    " wider. On a local"
-    " database they run in a transaction that is rolled back; for any other, in an embedded server.",
+    " wider. On an"
+    " embedded server they run in a transaction that is rolled back; for any other database, in an"
+    " embedded server of their own.",
 )
 @click.option(
     "--files-only",
@@ -61,8 +62,9 @@ def command(ctx: click.Context, with_dry_run: bool, with_access: bool, files_onl
 
     Read-only: creates nothing, not even the ledger. With --locks, the files run in a transaction
     that is rolled back. With --access, rows are generated and callers impersonated as `audit` does,
-    and all of it is rolled back: in a local database, or in two databases of an embedded server
-    with the files that are applied, and with all files. A database that is not local is only read.
+    and all of it is rolled back: in the database if an embedded server has it, or in two databases
+    of an embedded server with the files that are applied, and with all files. Any other database is
+    only read, even if its port is forwarded to this machine.
     """
     from supabase_jobs.migrations import ledger
     from supabase_jobs.migrations.dry_run import dry_run
@@ -121,12 +123,12 @@ def _access(
         named_by_project,
         project_baseline,
     )
-    from supabase_jobs.database.conninfo import connected_address
+    from supabase_jobs.local.embedded import is_embedded
     from supabase_jobs.migrations.dry_run import dry_run
     from supabase_jobs.sources.config_toml import load_api_settings
     from supabase_jobs.sources.files import MigrationFiles
 
-    if connected_address(connection).is_local:
+    if is_embedded(connection):
         return compare_pending(
             connection, given, lambda check: dry_run(connection, files, check=check)[0]
         )[1]

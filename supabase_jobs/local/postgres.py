@@ -18,6 +18,7 @@ from supabase_jobs.local import ports, process
 from supabase_jobs.local.account import Account
 from supabase_jobs.local.binaries import Binaries
 from supabase_jobs.local.directory import ServerDirectory
+from supabase_jobs.local.embedded import MARKER
 from supabase_jobs.local.ports import HOST
 
 SUPERUSER = "supabase_admin"
@@ -47,6 +48,7 @@ SETTINGS = {
     "log_timezone": "UTC",
     "lc_messages": "C",
     "log_min_error_statement": "panic",
+    "cluster_name": MARKER,
 }
 
 # fast shutdown, immediate shutdown, kill

@@ -14,13 +14,13 @@ from pathlib import Path
 import psycopg
 from psycopg.errors import InsufficientPrivilege
 
-from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.database.conninfo import read
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
-from supabase_jobs.database.hosts import is_local
 from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.errors import ConfigError, PrivilegeError, VerificationError
 from supabase_jobs.findings import APPLY_FIRST, Finding, Severity
+from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.mutation.quick import Quick
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify import structure
@@ -110,25 +110,29 @@ Progress = Callable[[str], AbstractContextManager[None]]
 
 
 def refuse_remote(url: str, *, copies: bool = False) -> None:
-    """Raise ConfigError (2) if the URL, with libpq's defaults, points to another machine.
+    """Raise ConfigError (2) if the URL, with libpq's defaults, does not lead to an embedded server.
 
-    `copies`: the command would copy the database, which is never done on another machine.
+    A port of this machine may be forwarded, so the server decides. `copies`: the command would copy
+    the database, which is done on embedded servers only. Raises what `connect` raises.
     """
     address = read(url).address
-    if not (is_local(address.host) and is_local(address.hostaddr)):
-        if copies:
-            raise ConfigError(
-                f"mutate --run copies the database, and {address} is not local",
-                hint="Leave out --db-url and SUPABASE_DB_URL: mutate then starts an embedded"
-                " server and applies"
-                " supabase/migrations.",
-            )
+    if address.is_local:
+        with connect(url) as connection:
+            if is_embedded(connection):
+                return
+    if copies:
         raise ConfigError(
-            f"mutate injects faults into the database, and {address} is not local",
-            hint="Every fault is rolled back, but holds locks until then. For a copy that nobody"
-            " uses, pass"
-            " --allow-remote.",
+            f"mutate --run copies the database, and {address} is not an embedded server of"
+            " supabase-jobs",
+            hint="Leave out --db-url and SUPABASE_DB_URL: mutate then starts an embedded server and"
+            " applies supabase/migrations.",
         )
+    raise ConfigError(
+        f"mutate injects faults into the database, and {address} is not an embedded server of"
+        " supabase-jobs",
+        hint="Every fault is rolled back, but holds locks until then. For a database that nobody"
+        " uses, such as the one of supabase start, pass --allow-remote.",
+    )
 
 
 def waivers(expectations: Expectations) -> Mapping[str, str]:

@@ -6,8 +6,8 @@ import pytest
 
 from supabase_jobs.audit import run
 from supabase_jobs.database.connection import connect
-from supabase_jobs.database.hosts import Address
 from supabase_jobs.errors import PrivilegeError
+from supabase_jobs.local import embedded
 from tests.audit.test_migrations_from import ADDED, EXPECTED, FIRST, OPENED, RENAMED, write
 from tests.fix_cli import Run
 from tests.fix_db import Make
@@ -32,8 +32,8 @@ def url(make_database: Make, tmp_path: Path, cli: Run) -> str:
 
 @pytest.fixture
 def remote(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every database passes for one that is not local."""
-    monkeypatch.setattr(Address, "is_local", property(lambda _self: False))
+    """Every database passes for one that no embedded server has."""
+    monkeypatch.setattr(embedded, "is_embedded", lambda _connection: False)
 
 
 def ids(changes: list[dict[str, str]]) -> list[str]:

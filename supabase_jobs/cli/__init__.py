@@ -31,7 +31,7 @@ COMMANDS = {
     "render": "Render the SQL sources into Supabase migration files.",
     "plan": "Show what apply would do; changes nothing.",
     "apply": "Apply the pending migrations, each in its own transaction.",
-    "status": "Show every migration: applied, pending, edited or remote-only.",
+    "status": "Show every migration: applied, pending, edited, remote-only or renamed.",
     "verify": "Check a live database against the expectations of the migrations.",
     "audit": "Report who can read and change what in a project's tables, and which of it is a leak.",
     "mutate": "Inject faults into a local database and report which of them verify or your suite"

@@ -24,7 +24,7 @@ from supabase_jobs.exit_codes import ExitCode
 @click.pass_context
 def command(ctx: click.Context, exit_code: bool) -> None:
     """Show every migration: applied, pending, edited (the file differs from what was applied),
-    remote-only.
+    remote-only, renamed (applied under another version).
 
     The comparison ignores layout and comments; if only these differ, the output notes it.
     """
@@ -45,6 +45,7 @@ def command(ctx: click.Context, exit_code: bool) -> None:
                         "version": s.version,
                         "name": s.name,
                         "state": s.state,
+                        "as": s.applied_as,
                         "out_of_order": s.version in out_of_order,
                         "note": s.note,
                         "diff": s.diff,

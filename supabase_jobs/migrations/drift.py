@@ -28,18 +28,22 @@ def compare(migration: Migration, applied: Sequence[str] | None) -> Difference:
         return Difference.UNKNOWN
     if _consists_of(migration.text, applied):
         return Difference.NONE
-    same = list(_meanings(_texts(migration))) == list(_meanings(_whole_statements(applied)))
+    same = list(meanings(_texts(migration))) == list(meanings(whole_statements(applied)))
     return Difference.LAYOUT if same else Difference.MEANING
 
 
 def diff(migration: Migration, applied: Sequence[str]) -> str:
     """A unified diff from the applied statements to those of the file, each with its semicolon."""
 
-    def lines(statements: Sequence[str]) -> list[str]:
-        return "".join(f"{statement};\n\n" for statement in statements).splitlines(keepends=True)
+    name = migration.file_name
+    before = text_of(whole_statements(applied)).splitlines(keepends=True)
+    after = text_of(_texts(migration)).splitlines(keepends=True)
+    return "".join(unified_diff(before, after, f"{name} as applied", f"{name} now"))
 
-    name, before, after = migration.file_name, _whole_statements(applied), _texts(migration)
-    return "".join(unified_diff(lines(before), lines(after), f"{name} as applied", f"{name} now"))
+
+def text_of(statements: Sequence[str]) -> str:
+    """The text of a migration file with these statements."""
+    return "".join(f"{statement};\n\n" for statement in statements)
 
 
 def _consists_of(text: str, pieces: Sequence[str]) -> bool:
@@ -53,7 +57,7 @@ def _consists_of(text: str, pieces: Sequence[str]) -> bool:
     return after_separator(text, at) == len(text)
 
 
-def _whole_statements(pieces: Sequence[str]) -> list[str]:
+def whole_statements(pieces: Sequence[str]) -> list[str]:
     """The statements of a ledger row, even if it was split inside a statement."""
     # on a line of its own, because a piece may end in a line comment
     return [statement.text for statement in split("\n;\n".join(pieces))]
@@ -63,7 +67,8 @@ def _texts(migration: Migration) -> list[str]:
     return [statement.text for statement in migration.statements]
 
 
-def _meanings(statements: Sequence[str]) -> Iterator[str]:
+def meanings(statements: Sequence[str]) -> Iterator[str]:
+    """Texts that are equal for statements of the same meaning; none for a comment."""
     for statement in statements:
         statement = statement.replace(
             "\r\n", "\n"

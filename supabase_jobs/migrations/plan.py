@@ -3,32 +3,35 @@ database.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from supabase_jobs.errors import ConfigError, DriftError
 from supabase_jobs.migrations import preflight
 from supabase_jobs.migrations.drift import Difference, compare, diff
 from supabase_jobs.migrations.ledger import LedgerRow
+from supabase_jobs.migrations.pairs import find_pairs
 from supabase_jobs.sources.files import Migration, MigrationFiles
 
 
 class State(StrEnum):
     """In both files and ledger; in the files only; in both, but with different meaning; in the
-    ledger only.
+    ledger only; in both, but under another version.
     """
 
     APPLIED = "applied"
     PENDING = "pending"
     EDITED = "edited"
     REMOTE_ONLY = "remote-only"
+    RENAMED = "renamed"
 
 
 @dataclass(frozen=True)
 class MigrationStatus:
     """One version with its file and its ledger row; one of the two may be None.
 
-    `note` describes a difference that does not count as an edit.
+    The row of a renamed file has another version. `near` is the remote-only row that a pending file
+    resembles. `note` describes a difference that does not count as an edit.
     """
 
     version: str
@@ -37,19 +40,28 @@ class MigrationStatus:
     migration: Migration | None
     row: LedgerRow | None
     note: str | None = None
+    near: LedgerRow | None = None
+
+    @property
+    def applied_as(self) -> str | None:
+        """The version under which a renamed file was applied."""
+        return self.row.version if self.state is State.RENAMED and self.row else None
 
     @property
     def diff(self) -> str | None:
-        """From the applied statements to those of the file; None unless the file was edited."""
-        if self.state is not State.EDITED or self.migration is None or self.row is None:
+        """From the applied statements to those of the file; None unless the file was edited, or
+        resembles a row.
+        """
+        row = self.row if self.state is State.EDITED else self.near
+        if self.migration is None or row is None:
             return None
-        return diff(self.migration, self.row.statements or ())
+        return diff(self.migration, row.statements or ())
 
 
 @dataclass(frozen=True)
 class PlanProblem:
-    """A reason why `apply` stops. `kind` is edited, remote-only, out-of-order (exit 4), or refused
-    (exit 2).
+    """A reason why `apply` stops. `kind` is edited, remote-only, renamed, out-of-order (exit 4), or
+    refused (exit 2).
     """
 
     version: str
@@ -76,8 +88,9 @@ _DRIFT = {
     State.EDITED: "the file differs from what was applied; restore it, and make the change in a"
     " new migration",
     State.REMOTE_ONLY: "the database has this version, but the files do not; get the file (git"
-    " pull, or supabase"
-    " migration fetch --remote) before you apply more",
+    " pull, or supabase-jobs adopt) before you apply more",
+    State.RENAMED: "the database has the same migration under another version; supabase-jobs adopt"
+    " makes files and ledger agree",
 }
 _OUT_OF_ORDER = "it is older than {}, which is applied; give it a newer version, or pass --include-all to apply it"
 _NOTES = {
@@ -101,7 +114,7 @@ def plan(
         raise ConfigError(
             f"--to {to}: no migration file has this version", hint="`status` lists the versions."
         )
-    newest = max((s.version for s in statuses if s.row is not None), default="")
+    newest = max((row.version for row in rows), default="")
     pending = []
     problems = []
     for status in statuses:
@@ -174,9 +187,30 @@ def status_of(version: str, migration: Migration | None, row: LedgerRow | None) 
 def _statuses(migrations: Sequence[Migration], rows: Sequence[LedgerRow]) -> list[MigrationStatus]:
     files = {m.version: m for m in migrations}
     applied = {r.version: r for r in rows}
-    return [
-        status_of(v, files.get(v), applied.get(v)) for v in sorted(files.keys() | applied.keys())
-    ]
+    pairs = find_pairs(
+        [m for m in migrations if m.version not in applied],
+        [r for r in rows if r.version not in files],
+    )
+    taken = {row.version for row in pairs.renamed.values()}
+    statuses = []
+    for version in sorted((files.keys() | applied.keys()) - taken):
+        migration = files.get(version)
+        if migration is not None and version in pairs.renamed:
+            statuses.append(_renamed(migration, pairs.renamed[version]))
+            continue
+        status = status_of(version, migration, applied.get(version))
+        near = pairs.near.get(version)
+        if near is not None:
+            note = f"nearly the same as {near.version}, which only the database has"
+            status = replace(status, near=near, note=note)
+        statuses.append(status)
+    return statuses
+
+
+def _renamed(migration: Migration, row: LedgerRow) -> MigrationStatus:
+    note = f"the same migration, applied as {row.version}"
+    name = migration.name
+    return MigrationStatus(migration.version, name, State.RENAMED, migration, row, note)
 
 
 def _location(problem: PlanProblem) -> str:

@@ -91,6 +91,11 @@ def split(text: str) -> list[FileStatement]:
     return statements
 
 
+def has_code(text: str) -> bool:
+    """Whether a statement is more than white space and comments."""
+    return _skip_blank(text, 0) < len(text)
+
+
 def first_word(text: str) -> str:
     """The first keyword or name of a statement after its comments, in lower case; "" if it starts
     otherwise.

@@ -154,11 +154,23 @@ class Verification:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """The policy, grant or function that allows something, and the SQL that ends it.
+
+    `policies` are the names of the policies that `cause` names, of the table concerned.
+    """
+
+    cause: str
+    fix: str
+    policies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class AuditFinding:
     """A leak, or a deviation from the baseline. `cause` names the policy, grant or function that is
-    responsible.
+    responsible, and `policies` has the names of its policies.
 
-    The field names are those of `audit --json`. The id contains no generated value.
+    The other field names are those of `audit --json`. The id contains no generated value.
     """
 
     id: str
@@ -167,6 +179,12 @@ class AuditFinding:
     message: str
     fix: str
     cause: str
+    policies: tuple[str, ...] = ()
+
+    @property
+    def explanation(self) -> Explanation:
+        """Its cause and its fix."""
+        return Explanation(self.cause, self.fix, self.policies)
 
 
 @dataclass(frozen=True)
@@ -230,8 +248,8 @@ class Audit:
     those with rows.
 
     `access` maps objects to callers to actions, and `functions` maps functions to roles, as a
-    baseline records them. `explained` maps `object:caller:action` of wider access to its cause and
-    the SQL that ends it. `callers` maps each caller to the SQL that makes the rest of a transaction
+    baseline records them. `explained` maps `object:caller:action` of wider access to its
+    explanation. `callers` maps each caller to the SQL that makes the rest of a transaction
     its request. `locations` are those of `Verification`. `baseline` is the file that the access was
     compared with, if any. `relations` are the tables and views by name. `tested` maps (object,
     caller) to the kinds of actions that were tried with a certain outcome. `api_cells` is the
@@ -247,7 +265,7 @@ class Audit:
     milliseconds: float
     access: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     functions: Mapping[str, str] = field(default_factory=dict)
-    explained: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    explained: Mapping[str, Explanation] = field(default_factory=dict)
     database: str = ""
     callers: Mapping[str, str] = field(default_factory=dict)
     locations: Mapping[str, Location] = field(default_factory=dict)
@@ -274,7 +292,7 @@ class AccessChange:
     `change`: wider or narrower (a caller may do an action, or may not any more), new or removed (an
     object, with the `access` of each caller to it), leak or closed (a leak that is new, or gone).
     `action` is a word of the baseline, such as `update(title)`, and `verb` its phrase in a
-    sentence; '' for an object or a leak.
+    sentence; '' for an object or a leak. `policies` are the names of the policies in the cause.
     """
 
     id: str
@@ -288,6 +306,7 @@ class AccessChange:
     fix: str = ""
     access: Mapping[str, str] = field(default_factory=dict)
     verb: str = ""
+    policies: tuple[str, ...] = ()
 
     @property
     def who(self) -> str:

@@ -15,15 +15,23 @@ from tests.verifications import MARKUP
 
 FIX = 'alter policy "all" on "public"."notes" using ("user_id" = (select auth.uid()));'
 LEAK = AuditFinding(
-    "write:public.notes:update", Severity.ERROR, "public.notes", "Anyone can change other users'"
-                                                                 " rows", FIX,
-    'policy "all"',
-)  # fmt: skip
+    id="write:public.notes:update",
+    severity=Severity.ERROR,
+    object="public.notes",
+    message="Anyone can change other users' rows",
+    fix=FIX,
+    cause='policy "all"',
+    policies=("all",),
+)
 CHANGE = AuditFinding(
-    "baseline:public.notes:anon:read:wider", Severity.ERROR, "public.notes", "anon: read is"
-                                                                             " allowed; it was not",
-    f"-- If this is intended: supabase-jobs audit --update-baseline\n{FIX}", 'policy "all"',
-)  # fmt: skip
+    id="baseline:public.notes:anon:read:wider",
+    severity=Severity.ERROR,
+    object="public.notes",
+    message="anon: read is allowed; it was not",
+    fix=f"-- If this is intended: supabase-jobs audit --update-baseline\n{FIX}",
+    cause='policy "all"',
+    policies=("all",),
+)
 NOTE = AuditFinding(
     "read:public.pages:select", Severity.INFO, "public.pages", MARKUP, "select `1`;", MARKUP
 )

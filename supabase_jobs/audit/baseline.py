@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.findings import Audit, AuditFinding, Severity
+from supabase_jobs.findings import Audit, AuditFinding, Explanation, Severity
 from supabase_jobs.settings import read_toml
 
 NONE = "none"
@@ -298,19 +298,25 @@ def actions_of(text: str | None) -> set[str]:
     return found
 
 
-def _of_object(result: Audit, name: str) -> tuple[str, str] | None:
-    """Cause and fix of another finding on the object, such as a view that bypasses policies."""
-    return next(((f.cause, f.fix) for f in result.findings if f.object == name), None)
+def _of_object(result: Audit, name: str) -> Explanation | None:
+    """That of another finding on the object, such as a view that bypasses policies."""
+    return next((f.explanation for f in result.findings if f.object == name), None)
 
 
 def _finding(
-    id_: str, severity: Severity, name: str, message: str, explained: tuple[str, str] | None = None
+    id_: str, severity: Severity, name: str, message: str, explained: Explanation | None = None
 ) -> AuditFinding:
-    cause, end = explained or ("a change since the baseline", "")
+    found = explained or Explanation("a change since the baseline", "")
     fix = "If this is intended: supabase-jobs audit --update-baseline, and review the change."
     # as an SQL comment, so that the fix as a whole can be pasted into psql
     return AuditFinding(
-        f"baseline:{id_}", severity, name, message, f"-- {fix}\n{end}".rstrip(), cause
+        id=f"baseline:{id_}",
+        severity=severity,
+        object=name,
+        message=message,
+        fix=f"-- {fix}\n{found.fix}".rstrip(),
+        cause=found.cause,
+        policies=found.policies,
     )
 
 

@@ -262,14 +262,20 @@ def _finding(
     relation, role = leak.relation, leak.attempt.caller.role
     cause = _named(plan, relation, policies)
     if leak.kind == "rls-disabled":
-        cause = "row level security is disabled"
+        cause, policies = "row level security is disabled", ()
     elif _is_of_column(leak):
         cause = cause or f"a grant of UPDATE ({leak.attempt.column})"
         fix = repairs.without_columns(
             relation, {leak.attempt.column, *unsafe.get((relation.oid, role), ())}, role
         )
     return AuditFinding(
-        leak.id, leak.severity, leak.attempt.label, leak.message, fix, cause or "a grant"
+        id=leak.id,
+        severity=leak.severity,
+        object=leak.attempt.label,
+        message=leak.message,
+        fix=fix,
+        cause=cause or "a grant",
+        policies=tuple(policy.name for policy in policies),
     )
 
 

@@ -15,6 +15,7 @@ from supabase_jobs.findings import (
     Audit,
     AuditedRelation,
     AuditFinding,
+    Explanation,
     NotCompared,
     Severity,
 )
@@ -39,6 +40,7 @@ _SHORT = {"join": "add its own rows to another's group", "forge": "insert in ano
 _GENERAL = ("anon", "newcomer", "stranger")
 _NO_CALLER = "this kind of caller exists on one side only, or has no row on the other"
 _NO_ROW = "no row could be generated"
+_UNEXPLAINED = Explanation("", "")
 _INCONCLUSIVE = "it could not be tested, or the attempt ended with a lock or a timeout"
 
 
@@ -119,20 +121,19 @@ class _Comparison:
         causes = dict.fromkeys(
             self._after.explained[key] for key in keys if key in self._after.explained
         )
-        cause, fix = next(iter(causes), None) or _of_object(self._after, name)
+        explained = next(iter(causes), None) or _of_object(self._after, name)
         what = _what(name, self._after.relations)
         exists = name.partition(" (")[0] in self._before.relations and what != _ROWS
         message = f"{what} {name}, which requests can now reach" if exists else f"new {what} {name}"
         message += _without_policies(name, self._after.relations)
         if severity is Severity.INFO:
-            fix = ""
+            explained = replace(explained, fix="")
         self._add(
             NEW,
             severity,
             name,
             message=f"{message}{_access(allowed)}",
-            cause=cause,
-            fix=fix,
+            explained=explained,
             access=allowed,
         )
 
@@ -188,15 +189,15 @@ class _Comparison:
     def _wider(self, name: str, caller: str, action: str, verb: str) -> None:
         is_accepted = not beyond({action}, self._accepted_actions(name, caller))
         explained = self._after.explained.get(f"{name}:{caller}:{action}")
-        cause, fix = explained or _of_object(self._after, name)
+        explained = explained or _of_object(self._after, name)
         severity = Severity.INFO if is_accepted else Severity.ERROR
         if new_column := _column_verb("new", name, action, self._before):
             verb = new_column
             # the rule of new tables, and of new columns without a grant of their own, which are no
             # change
             if not is_accepted and (caller not in OUTSIDERS or action.startswith("read(")):
-                severity, fix = self._narrower, ""
-        self._add(WIDER, severity, name, caller, action, verb=verb, cause=cause, fix=fix)
+                severity, explained = self._narrower, replace(explained, fix="")
+        self._add(WIDER, severity, name, caller, action, verb=verb, explained=explained)
 
     def _accepted_actions(self, name: str, caller: str) -> set[str]:
         return actions_of(self._accepted.access.get(name, {}).get(caller))
@@ -215,9 +216,9 @@ class _Comparison:
             self._add(change, Severity.INFO, name, message=message, access=allowed)
             return
         for role in beyond(actions_of(new), actions_of(old)):
-            cause, fix = _of_object(self._after, name)
+            explained = _of_object(self._after, name)
             severity = Severity.INFO if role in accepted else Severity.ERROR
-            self._add(WIDER, severity, name, role, "call", verb="call", cause=cause, fix=fix)
+            self._add(WIDER, severity, name, role, "call", verb="call", explained=explained)
         for role in beyond(actions_of(old), actions_of(new)):
             self._add(NARROWER, self._narrower, name, role, "call", verb="call")
 
@@ -251,8 +252,7 @@ class _Comparison:
             severity,
             finding.object,
             message=message,
-            cause=finding.cause,
-            fix=finding.fix,
+            explained=finding.explanation,
             id_=finding.id,
         )
 
@@ -266,8 +266,7 @@ class _Comparison:
         *,
         message: str = "",
         verb: str = "",
-        cause: str = "",
-        fix: str = "",
+        explained: Explanation = _UNEXPLAINED,
         access: Mapping[str, str] | None = None,
         id_: str = "",
     ) -> None:
@@ -277,7 +276,18 @@ class _Comparison:
             else ":".join(part for part in (change, name, caller, action) if part)
         )
         made = AccessChange(
-            id_, severity, change, name, caller, action, message, cause, fix, access or {}, verb
+            id=id_,
+            severity=severity,
+            change=change,
+            object=name,
+            caller=caller,
+            action=action,
+            message=message,
+            cause=explained.cause,
+            fix=explained.fix,
+            access=access or {},
+            verb=verb,
+            policies=explained.policies,
         )
         can = "can now" if change == WIDER else "can no longer"
         self.changes.append(
@@ -385,9 +395,9 @@ def _without_policies(name: str, relations: Mapping[str, AuditedRelation]) -> st
     return ", without row level security" if without else ""
 
 
-def _of_object(audit: Audit, name: str) -> tuple[str, str]:
-    """Cause and fix of another finding on the object, such as a view that bypasses policies."""
-    return next(((f.cause, f.fix) for f in audit.findings if f.object == name), ("", ""))
+def _of_object(audit: Audit, name: str) -> Explanation:
+    """That of another finding on the object, such as a view that bypasses policies."""
+    return next((f.explanation for f in audit.findings if f.object == name), _UNEXPLAINED)
 
 
 def _position(change: AccessChange) -> tuple[object, ...]:

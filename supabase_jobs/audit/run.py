@@ -32,7 +32,14 @@ from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES, sqlstate_and_message
 from supabase_jobs.errors import ConfigError, PrivilegeError
-from supabase_jobs.findings import Audit, AuditCell, AuditedRelation, NotTested, Severity
+from supabase_jobs.findings import (
+    Audit,
+    AuditCell,
+    AuditedRelation,
+    Explanation,
+    NotTested,
+    Severity,
+)
 from supabase_jobs.session import impersonation
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.script import SETTINGS
@@ -151,8 +158,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             may_lock=options.is_local,
         )
         explained = {
-            key: (f.cause, f.fix)
-            for key, f in zip(deviations, findings[len(judged) :], strict=True)
+            key: f.explanation for key, f in zip(deviations, findings[len(judged) :], strict=True)
         }
         explained |= by_grant
         # an info is access that may be intended: SQL that ends it could break the project
@@ -323,15 +329,13 @@ def _beyond(
     return found
 
 
-def _opened_by_grants(
-    beyond: Mapping[_Cell, Leak], accepted: Access
-) -> dict[_Cell, tuple[str, str]]:
+def _opened_by_grants(beyond: Mapping[_Cell, Leak], accepted: Access) -> dict[_Cell, Explanation]:
     """Cause and fix of reads that a grant on columns opens, not a policy."""
     found = {}
     for (name, caller, action), leak in beyond.items():
         before = actions_of(accepted.get(name, {}).get(caller))
         if how := grants.of_columns(leak.relation, leak.attempt.caller.role, action, before):
-            found[name, caller, action] = how
+            found[name, caller, action] = Explanation(*how)
     return found
 
 

@@ -14,6 +14,7 @@ from supabase_jobs.findings import (
     Audit,
     AuditedRelation,
     AuditFinding,
+    Explanation,
     NotTested,
     Severity,
 )
@@ -180,7 +181,7 @@ def test_a_new_table_fails_if_strangers_reach_it() -> None:
     nothing, private = state({}), state({NOTES: {"stranger": "none", "owner": "read"}})
     assert shown(diff(nothing, private)) == ["info new:public.notes"]
     assert diff(nothing, private).changes[0].message == "new table public.notes; owner: read"
-    explained = {f"{NOTES}:owner:read": ('policy "x"', "drop policy x;")}
+    explained = {f"{NOTES}:owner:read": Explanation('policy "x"', "drop policy x;")}
     [change] = diff(nothing, replace(private, explained=explained)).changes
     assert (change.cause, change.fix) == ('policy "x"', "")
     columns = state({NOTES: {"anon": "read update(a,b)", "stranger": "read forge"}})

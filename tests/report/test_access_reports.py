@@ -23,14 +23,21 @@ SCHEMA = json.loads(
 NOTES = "public.notes"
 
 
-def cell(change: str, caller: str, action: str, cause: str = 'policy "all"') -> AccessChange:
-    can = "can now" if change == "wider" else "can no longer"
-    severity = Severity.ERROR if change == "wider" else Severity.WARNING
-    fix = FIX if change == "wider" else ""
+def cell(change: str, caller: str, action: str) -> AccessChange:
+    is_wider = change == "wider"
     return AccessChange(
-        f"{change}:{NOTES}:{caller}:{action}", severity, change, NOTES, caller, action,
-        f"{caller} {can} {action} {NOTES}", cause if change == "wider" else "", fix, verb=action,
-    )  # fmt: skip
+        id=f"{change}:{NOTES}:{caller}:{action}",
+        severity=Severity.ERROR if is_wider else Severity.WARNING,
+        change=change,
+        object=NOTES,
+        caller=caller,
+        action=action,
+        message=f"{caller} {'can now' if is_wider else 'can no longer'} {action} {NOTES}",
+        cause='policy "all"' if is_wider else "",
+        fix=FIX if is_wider else "",
+        verb=action,
+        policies=("all",) if is_wider else (),
+    )
 
 
 NEW = AccessChange(
@@ -194,5 +201,5 @@ def test_an_object_has_its_line_if_no_policy_is_known() -> None:
 def test_the_cause_of_rows_in_a_state_is_the_line_of_the_policy_of_their_table() -> None:
     lines = {"public.pub": Location("a.sql", 1), "public.pub:open": Location("a.sql", 4)}
     assert policy_location(
-        replace(GOOD, locations=lines), "public.pub (t = public)", 'policy "open"'
+        replace(GOOD, locations=lines), "public.pub (t = public)", ("open",)
     ) == Location("a.sql", 4)

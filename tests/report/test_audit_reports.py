@@ -189,7 +189,9 @@ def test_sarif_is_valid_and_has_the_line_of_the_policy() -> None:
 
 def test_sarif_has_the_line_of_the_object_if_no_policy_is_the_cause() -> None:
     table = json.loads(
-        FORMATS["sarif"](replace(BAD, findings=(replace(LEAK, cause="no row level security"),)))
+        FORMATS["sarif"](
+            replace(BAD, findings=(replace(LEAK, cause="no row level security", policies=()),))
+        )
     )
     [first, *_] = table["runs"][0]["results"]
     assert first["locations"][0]["physicalLocation"]["region"]["startLine"] == 3

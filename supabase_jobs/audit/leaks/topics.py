@@ -56,7 +56,13 @@ def find(
         if (mark := attempt.caller.ended) is not None:  # the others keep their access
             fix = missing_condition(cause, mark)
         yield AuditFinding(
-            f"topic:{topic.label}:{attempt.action}", severity, topic.label, message, fix, cause
+            id=f"topic:{topic.label}:{attempt.action}",
+            severity=severity,
+            object=topic.label,
+            message=message,
+            fix=fix,
+            cause=cause,
+            policies=tuple(p.name for p in open_),
         )
 
 

@@ -93,7 +93,15 @@ def _open_policies(plan: Plan, relation: Relation) -> Iterator[AuditFinding]:
                 message += f"; it has {', '.join(sensitive)}" if sensitive else ""
             cause = ", ".join(f'policy "{p.name}"' for p in policies)
             id_ = f"open-policy:{relation.label}:{action}"
-            finding = AuditFinding(id_, severity, relation.label, message, "", cause)
+            finding = AuditFinding(
+                id=id_,
+                severity=severity,
+                object=relation.label,
+                message=message,
+                fix="",
+                cause=cause,
+                policies=tuple(p.name for p in policies),
+            )
             found.append((finding, repairs.restriction(plan, relation, policies, action, role)))
             break
     closed = [

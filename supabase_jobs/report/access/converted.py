@@ -8,7 +8,8 @@ from supabase_jobs.findings import AccessDiff, Audit, AuditFinding, NotTested
 def converted(result: AccessDiff) -> Audit:
     """The audit of the state after, with the changes as its findings."""
     findings = [
-        AuditFinding(c.id, c.severity, c.object, c.message, c.fix, c.cause) for c in result.changes
+        AuditFinding(c.id, c.severity, c.object, c.message, c.fix, c.cause, c.policies)
+        for c in result.changes
     ]
     changed = {c.object for c in result.changes}
     help_ = "Fix what prevents the test, then compare again."

@@ -51,5 +51,5 @@ def as_dict(result: AccessDiff) -> dict[str, object]:
 
 
 def _location(result: AccessDiff, change: AccessChange) -> dict[str, Any] | None:
-    line = policy_location(result.audit, change.object, change.cause)
+    line = policy_location(result.audit, change.object, change.policies)
     return None if line is None or change.change in ("removed", "closed") else asdict(line)

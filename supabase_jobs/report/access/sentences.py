@@ -74,7 +74,7 @@ def sentences(diff: AccessDiff, changes: Iterable[AccessChange]) -> Iterator[Sen
         line = (
             None
             if first.change in ("removed", "closed")
-            else policy_location(diff.audit, first.object, first.cause)
+            else policy_location(diff.audit, first.object, first.policies)
         )
         yield Sentence(
             first.change, first.severity, first.object, text, first.cause, first.fix, line

@@ -2,7 +2,7 @@
 Quality, annotations.
 """
 
-import re
+from collections.abc import Sequence
 
 from supabase_jobs.findings import (
     Audit,
@@ -16,7 +16,6 @@ from supabase_jobs.findings import (
 from supabase_jobs.report.audit.matrix import WORDS
 
 AREA = "audit"
-_POLICY = re.compile(r'polic(?:y|ies) "([^"]+)"')
 
 
 def converted(result: Audit) -> Verification:
@@ -59,14 +58,13 @@ def _finding(finding: AuditFinding) -> Finding:
 
 def location(result: Audit, finding: AuditFinding) -> Location | None:
     """The line that creates the policy that causes a finding, or else its object."""
-    return policy_location(result, finding.object, finding.cause)
+    return policy_location(result, finding.object, finding.policies)
 
 
-def policy_location(result: Audit, name: str, cause: str) -> Location | None:
-    """The line that creates the policy that a cause names, or else the object of this name."""
-    named = _POLICY.match(cause)
+def policy_location(result: Audit, name: str, policies: Sequence[str]) -> Location | None:
+    """The line that creates the first of these policies, or else the object of this name."""
     label = name.partition("(")[
         0
     ].rstrip()  # without the state of the rows, or the arguments of a function
-    policy = result.locations.get(f"{label}:{named[1]}") if named else None
+    policy = result.locations.get(f"{label}:{policies[0]}") if policies else None
     return policy or result.locations.get(label)

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from supabase_jobs.findings import Audit
 
+_FINDING = ("id", "severity", "object", "message", "fix", "cause")
 _CELL = ("object", "caller", "whose", "action", "outcome")
 
 
@@ -21,7 +22,9 @@ def as_dict(result: Audit) -> dict[str, object]:
     }
     return {
         "ok": result.ok,
-        "findings": [asdict(finding) for finding in result.findings],
+        "findings": [
+            {key: getattr(finding, key) for key in _FINDING} for finding in result.findings
+        ],
         "matrix": [{key: getattr(cell, key) for key in _CELL} for cell in result.cells],
         "access": [
             {"object": s.object, **s.access, "leaks": sorted(s.leaks)} for s in result.summaries

@@ -2,37 +2,27 @@
 them.
 """
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import psycopg
-
+ROWS, HIDDEN, DENIED, VIOLATES = "rows", "hidden", "denied", "violates"
 # outcome → meaning; any other outcome is an SQLSTATE
 OUTCOMES = {
-    "rows": "reached its target",
-    "hidden": "row level security shows nothing",
-    "denied": "no grant, or refused",
-    "violates": "a policy's check refuses the new row",
+    ROWS: "reached its target",
+    HIDDEN: "row level security shows nothing",
+    DENIED: "no grant, or refused",
+    VIOLATES: "a policy's check refuses the new row",
 }
 SQLSTATE_MEANING = "the SQLSTATE of any other error"
 # the outcomes that SQLSTATE 42501 stands for
-REFUSALS = ("denied", "violates")
-
-_INSUFFICIENT_PRIVILEGE = "42501"
-# 42501 has two meanings. The name of the C function that raised it tells them apart in every
-# language of the server.
-_RAISED_BY_POLICY = "ExecWithCheckOptions"
-
-
-def refusal(error: "psycopg.Error") -> str:
-    """The outcome of a statement that failed: `denied`, `violates` (a policy's WITH CHECK), or its
-    SQLSTATE.
-    """
-    if error.sqlstate == _INSUFFICIENT_PRIVILEGE:
-        return "violates" if error.diag.source_function == _RAISED_BY_POLICY else "denied"
-    return error.sqlstate or "error"
+REFUSALS = (DENIED, VIOLATES)
+# the outcomes of a statement that shows and changes nothing, by privileges or policies
+CLOSED = (HIDDEN, *REFUSALS)
+_INTEGRITY_CONSTRAINT_VIOLATION = "23"  # the class of its SQLSTATEs
 
 
 def is_sqlstate(text: str) -> bool:
     """Whether a text has the form of an SQLSTATE."""
     return len(text) == 5 and text.isalnum() and text == text.upper()
+
+
+def is_constraint_violation(outcome: str) -> bool:
+    """Whether a constraint refused the row: one that exists, or that policies had accepted."""
+    return outcome.startswith(_INTEGRITY_CONSTRAINT_VIOLATION)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from supabase_jobs.api.endpoint import Endpoint
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.errors import ConfigError, ConnectError
+from supabase_jobs.session.outcome import outcome_of_api_error
 
 if TYPE_CHECKING:
     import httpx
 
 NO_SUCH_PATH, NO_SUCH_TABLE = "PGRST125", "PGRST205"
 
-# PostgREST's message for a failed WITH CHECK, which has the same SQLSTATE as a missing grant
-_VIOLATES = "new row violates row-level security policy"
 # the API refused the token or the key before it ran a statement
 _TOKEN_REFUSED = ("PGRST300", "PGRST301", "PGRST302", "PGRST303")
 # the load on the server, or no free connection
@@ -22,7 +21,7 @@ _INCONCLUSIVE = (*INCONCLUSIVE_SQLSTATES, "PGRST000", "PGRST001", "PGRST002", "P
 _SHOWN_CHARACTERS = 300  # of a response
 
 
-def refusal(code: str, message: str) -> str:
+def outcome_of_failure(code: str, message: str) -> str:
     """The outcome of a request that failed: `denied`, `violates` (a policy's WITH CHECK), or the
     code of the error.
 
@@ -38,9 +37,7 @@ def refusal(code: str, message: str) -> str:
         )
     if code in _INCONCLUSIVE or (code.isdigit() and len(code) == len("503")):
         raise ConnectError(f"the API could not answer: {code} {message}")
-    if code == "42501":
-        return "violates" if message.startswith(_VIOLATES) else "denied"
-    return code
+    return outcome_of_api_error(code, message)
 
 
 def require_served(

@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING
 
 from supabase_jobs.api import keys
 from supabase_jobs.api.endpoint import Endpoint
-from supabase_jobs.api.responses import NO_SUCH_PATH, NO_SUCH_TABLE, refusal, require_served
+from supabase_jobs.api.responses import (
+    NO_SUCH_PATH,
+    NO_SUCH_TABLE,
+    outcome_of_failure,
+    require_served,
+)
 from supabase_jobs.audit import access, callers
 from supabase_jobs.audit.callers import SERVICE, Caller
 from supabase_jobs.audit.catalog import Function, Relation
@@ -40,9 +45,9 @@ from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError, ConnectError
 from supabase_jobs.findings import Audit, AuditFinding, NotTested, Severity, as_sql
-from supabase_jobs.outcomes import refusal as refusal_in_sql
 from supabase_jobs.session import committed, impersonation
 from supabase_jobs.session.deadline import Deadline, DeadlineError
+from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.script import SETTINGS
 
 if TYPE_CHECKING:
@@ -204,9 +209,9 @@ def _marks(bypass: Bypass) -> tuple[str, ...]:
 def _of_bypass(bypass: Bypass, options: Options) -> _Cell:
     target = bypass.object
     name = target.label if isinstance(target, Relation) else target.signature
-    in_sql = "rows" if bypass.shown else "hidden" if bypass.statements else bypass.outcome
+    in_sql = outcome_of_count(len(bypass.shown)) if bypass.statements else bypass.outcome
     if bypass.error is not None:
-        in_sql = refusal_in_sql(bypass.error)
+        in_sql = outcome_of_error(bypass.error)
     request = repeat.bypass_request(bypass, options.served[0])
     assert request is not None  # noqa: S101  only writes to views have none
     return _Cell(
@@ -243,10 +248,10 @@ def _outcome_in_sql(attempt: Attempt) -> str | None:
     if not attempt.statements or isinstance(attempt.error, INCONCLUSIVE_ERRORS):
         return None
     if attempt.error is not None:
-        return refusal_in_sql(attempt.error)
+        return outcome_of_error(attempt.error)
     if not attempt.answers:
         return attempt.outcome  # denied by a missing privilege, without a statement
-    return "rows" if attempt.answers[attempt.at].count else "hidden"
+    return outcome_of_count(attempt.answers[attempt.at].count)
 
 
 class _Run:
@@ -346,7 +351,7 @@ class _Run:
                 return cell.in_sql
             return "hidden"
         if not cell.writes:
-            return "rows" if response.json() else "hidden"
+            return outcome_of_count(len(response.json()))
         return "hidden" if response.headers.get("Content-Range", "").endswith("/0") else "rows"
 
     def _credentials(self, caller: Caller) -> dict[str, str]:
@@ -372,7 +377,7 @@ def _refusal(response: "httpx.Response") -> str:
         body = None
     found = body if isinstance(body, dict) else {}
     code = str(found.get("code") or "")
-    return refusal(code or str(response.status_code), str(found.get("message") or ""))
+    return outcome_of_failure(code or str(response.status_code), str(found.get("message") or ""))
 
 
 # Findings

@@ -9,7 +9,8 @@ from supabase_jobs.audit.recording import Cursor, RecordedRow
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import CLAIMS, HEADERS
-from supabase_jobs.outcomes import refusal
+from supabase_jobs.outcomes import HIDDEN, REFUSALS, ROWS, is_constraint_violation
+from supabase_jobs.session.outcome import outcome_of_group
 
 TOUCHED, UNTOUCHED, INCONCLUSIVE = "touched", "untouched", "inconclusive"
 TOPIC = "realtime.topic"
@@ -104,19 +105,17 @@ def _outcome(trial: Trial, results: Sequence[GroupResult]) -> str:
     before, called, after, control, controlled = results
     if before.error is not None:
         return INCONCLUSIVE
+    outcome = outcome_of_group(called)
     if not trial.target:
-        if called.error is not None:
-            return refusal(called.error)
-        if called.answers[-1].count or not trial.counts:
-            return "rows"
-        owner_error = control.error.sqlstate or "" if control.error is not None else ""
-        reached = owner_error.startswith("23") or (
-            control.error is None and control.answers[-1].count
-        )
-        return "hidden" if reached else INCONCLUSIVE
+        if outcome != HIDDEN:
+            return outcome
+        if not trial.counts:
+            return ROWS
+        as_owner = outcome_of_group(control)
+        return HIDDEN if as_owner == ROWS or is_constraint_violation(as_owner) else INCONCLUSIVE
     rows = before.answers[-1].rows
-    if called.error is not None and refusal(called.error) not in ("denied", "violates"):
-        return refusal(called.error)
+    if called.error is not None and outcome not in REFUSALS:
+        return outcome
     if called.error is None and (after.error is not None or after.answers[-1].rows != rows):
         return TOUCHED
     changes = controlled.error is None and controlled.answers[0].rows != rows

@@ -11,8 +11,6 @@ from typing import Protocol
 import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
-from supabase_jobs.outcomes import refusal
 from supabase_jobs.session import batch_limit
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import Impersonation
@@ -100,10 +98,3 @@ class Runner:
             if len(first.answers) < len(_BEGIN):
                 first.answer()
             yield probe, [replace(first, answers=first.answers[len(_BEGIN) :]), *others]
-
-
-def conclusive_refusal(error: psycopg.Error) -> str:
-    """The outcome of a failed statement. Raises the error if it shows nothing about access."""
-    if isinstance(error, INCONCLUSIVE_ERRORS):
-        raise error
-    return refusal(error)

@@ -14,9 +14,9 @@ from typing import Any
 import psycopg
 from psycopg.sql import SQL, Composed
 
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.outcomes import refusal
+from supabase_jobs.outcomes import CLOSED, HIDDEN, REFUSALS, ROWS, is_constraint_violation
+from supabase_jobs.session.outcome import outcome_of_conclusive_error, outcome_of_count
 from supabase_jobs.testing.impersonation import (
     Attempt,
     CallerIdentity,
@@ -54,30 +54,29 @@ class Outcome:
     @property
     def refused(self) -> bool:
         """Whether the outcome is hidden, denied or violates."""
-        return self.name in ("hidden", "denied", "violates")
+        return self.name in CLOSED
 
     def __str__(self) -> str:
-        if self.name == "rows":
+        if self.name == ROWS:
             return "rows: the statement succeeded" + (
                 f", {row_count(self.result.count)}" if self.result.count >= 0 else ""
             )
-        if self.name == "hidden":
+        if self.name == HIDDEN:
             return "hidden: the statement succeeded, 0 rows"
         error = f"{self.sqlstate} {self.message}"
-        return f"{self.name}: {error}" if self.name in ("denied", "violates") else f"error {error}"
+        return f"{self.name}: {error}" if self.name in REFUSALS else f"error {error}"
 
 
 def outcome(attempt: Attempt) -> QueryGenerator[Outcome]:
     """The outcome of a statement for its identity; its changes are kept, see `rolled_back`."""
     try:
         result = yield from execute(attempt)
-    except INCONCLUSIVE_ERRORS:
-        raise
     except psycopg.Error as error:
         if error.sqlstate is None:  # the connection failed
             raise
-        return Outcome(refusal(error), Result(), error.sqlstate, error.diag.message_primary or "")
-    return Outcome("hidden" if result.count == 0 else "rows", result)
+        name = outcome_of_conclusive_error(error)
+        return Outcome(name, Result(), error.sqlstate, error.diag.message_primary or "")
+    return Outcome(outcome_of_count(result.count), result)
 
 
 def expect(
@@ -90,7 +89,7 @@ def expect(
     actual = yield from rolled_back(lambda: outcome(attempt))
     if actual.name != expected:
         owner_lines = []
-        if actual.name == "hidden":
+        if actual.name == HIDDEN:
             as_owner = yield from rolled_back(
                 lambda: outcome(Attempt(owner, attempt.sql, attempt.params))
             )
@@ -100,7 +99,7 @@ def expect(
         raise AssertionError(
             failure(headline, attempt, actual, hint(expected, actual), tables, owner_lines)
         )
-    if expected == "hidden":
+    if expected == HIDDEN:
         yield from _run_control(owner, attempt, actual, control)
     return actual
 
@@ -136,7 +135,7 @@ def expect_untouched(
         raise AssertionError(failure(headline, attempt, more=target_lines))
 
     actual, after = yield from rolled_back(lambda: _outcome_and_target(attempt, query))
-    if actual.name != "rows" and not actual.refused:
+    if actual.name != ROWS and not actual.refused:
         headline = f"expected an unchanged target, but the statement failed with {actual.sqlstate}"
         raise AssertionError(
             failure(headline, attempt, actual, hint("untouched", actual), more=target_lines)
@@ -182,9 +181,9 @@ def _run_control(
     )
     as_owner = yield from rolled_back(lambda: outcome(Attempt(owner, sql, params)))
     # class 23: only an existing row can violate a constraint here
-    if as_owner.name == "rows" or (as_owner.sqlstate or "").startswith("23"):
+    if as_owner.name == ROWS or is_constraint_violation(as_owner.name):
         return
-    if as_owner.name == "hidden":
+    if as_owner.name == HIDDEN:
         headline = "inconclusive: the owner finds no row either"
         cause = "the row was not inserted, or the WHERE clause selects another one. Insert it first with rls.owner."
     else:
@@ -314,10 +313,9 @@ def hint(expected: str, actual: Outcome) -> str:
     """The likely cause of an unexpected outcome; `''` if it is unknown."""
     if (cause := _HINTS.get((expected, actual.name))) is not None:
         return cause
-    sqlstate = actual.sqlstate or ""
-    if sqlstate.startswith("23"):
+    if is_constraint_violation(actual.name):
         return "a constraint failed, before or after row level security was checked: use values that it accepts."
-    return _ERROR_HINTS.get(sqlstate, "")
+    return _ERROR_HINTS.get(actual.sqlstate or "", "")
 
 
 def failure(

@@ -28,17 +28,13 @@ from supabase_jobs.api.keys import Keys, sign, user_token
 from supabase_jobs.database.connection import connect
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.session.outcome import outcome_of_api_error, outcome_of_count
 from supabase_jobs.session.sign_up import SignedUp, clean_up
 from supabase_jobs.testing import impersonation
 from supabase_jobs.testing.assertions import Outcome, hint, request_failure, row_count
 from supabase_jobs.testing.impersonation import DELETE_USER, CallerFactory, CallerIdentity, Result
 from supabase_jobs.testing.rls import run
 from supabase_jobs.testing.target import DatabaseUrl
-
-# the API returns the message of an error, in English on hosted projects, but not the function that
-# raised it
-_VIOLATES = "violates row-level security policy"
-_INSUFFICIENT_PRIVILEGE = "42501"
 
 
 @contextmanager
@@ -198,14 +194,11 @@ class RlsApi(CallerFactory[Client]):
             response = query.execute()
         except PostgrestAPIError as error:
             code, message = error.code or "error", error.message or ""
-            name = code
-            if code == _INSUFFICIENT_PRIVILEGE:
-                name = "violates" if _VIOLATES in message else "denied"
-            return Outcome(name, Result(), code, message)
+            return Outcome(outcome_of_api_error(code, message), Result(), code, message)
         data, count = response.data, getattr(response, "count", None)
         rows = data if isinstance(data, list) else [] if data is None else [data]
         count = len(rows) if count is None else count
-        return Outcome("rows" if count else "hidden", Result(rows, count))
+        return Outcome(outcome_of_count(count), Result(rows, count))
 
     def assert_allowed(self, query: Any, *, count: int | None = None) -> list[Any]:
         """The request returns or affects at least one row, or exactly `count`. Returns its rows; it

@@ -14,6 +14,7 @@ from functools import cached_property, lru_cache
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.parser.statements import split
 from supabase_jobs.findings import Finding, Severity, as_comment, as_sql
+from supabase_jobs.outcomes import is_constraint_violation
 from supabase_jobs.verify import structure
 from supabase_jobs.verify.context import Change, Context, Trace
 from supabase_jobs.verify.expectations import Expectations
@@ -288,9 +289,7 @@ def _penalty(change: Change, trace: Trace) -> int | None:
             return 0
         case "owner" if change.actual == trace.role:  # to whom neither grants nor policies apply
             return -1
-        case "constraint" if any(
-            outcome.startswith("23") for outcome in (trace.expected, trace.actual)
-        ):
+        case "constraint" if any(map(is_constraint_violation, (trace.expected, trace.actual))):
             return 0
         case kind if kind in _TABLE:
             return _TABLE[kind] + (2 if by_privilege else 0)

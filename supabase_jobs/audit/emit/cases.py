@@ -18,6 +18,7 @@ from supabase_jobs.audit.run import REQUEST_SETTINGS, rolled_back
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
+from supabase_jobs.outcomes import CLOSED, ROWS, is_constraint_violation
 
 Kind = Literal["outcome", "untouched", "shows", "privilege", "columns"]
 
@@ -27,7 +28,6 @@ _FUNCTIONS = "functions"
 _USERS = "auth.users"
 # the instance of every user
 _INSTANCE = "00000000-0000-0000-0000-000000000000"
-_REFUSALS = ("hidden", "denied", "violates")
 _LONGEST_VALUE = 40
 
 
@@ -316,7 +316,7 @@ def _trials(attempt: RecordedAttempt) -> list[Trial]:
     if not attempt.blind:
         return [Trial(*caller, check.sql) for check in attempt.checks if not check.target][:1]
     target = next((check.target for check in attempt.checks if check.target), "")
-    kept = attempt.decided_by_trigger and attempt.outcome in _REFUSALS
+    kept = attempt.decided_by_trigger and attempt.outcome in CLOSED
     trials = [Trial(*caller, attempt.blind, target)] if kept and target else []
     keyed = [
         Trial(*caller, check.sql) for check in attempt.checks[:1] if check.sql != attempt.blind
@@ -328,7 +328,7 @@ def _agrees(attempt: RecordedAttempt, outcome: str) -> bool:
     """Whether an outcome shows what the audit has found."""
     if attempt.decided_by_trigger or outcome == attempt.outcome:
         return True
-    return attempt.outcome == "rows" and outcome.startswith("23")
+    return attempt.outcome == ROWS and is_constraint_violation(outcome)
 
 
 def _distinct(cases: Sequence[Case]) -> Iterator[Case]:

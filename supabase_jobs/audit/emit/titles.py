@@ -5,6 +5,7 @@ from collections.abc import Container
 from itertools import chain, count
 
 from supabase_jobs.audit.recording import RecordedAttempt
+from supabase_jobs.outcomes import ROWS, is_constraint_violation
 
 _ACTIONS = {
     "select": "read {row} in {object}",
@@ -28,7 +29,7 @@ _WHOSE = {
 }
 # names of files have at most 255 bytes
 _MAX_STEM = 120
-_OPENED = ("rows", "touched")
+_OPENED = (ROWS, "touched")
 
 
 def title(attempt: RecordedAttempt, outcome: str) -> str:
@@ -40,7 +41,7 @@ def title(attempt: RecordedAttempt, outcome: str) -> str:
     )
     target = attempt.object.removeprefix("public.")
     action = says.format(object=target, row=_WHOSE[attempt.whose], column=column or "a column")
-    if outcome.startswith("23"):
+    if is_constraint_violation(outcome):
         return f"{attempt.label} can {action}: only a constraint refuses it"
     return f"{attempt.label} {'can' if outcome in _OPENED else 'cannot'} {action}"
 

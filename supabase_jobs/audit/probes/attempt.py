@@ -13,9 +13,9 @@ from supabase_jobs.audit.callers import Caller
 from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
-from supabase_jobs.outcomes import refusal
+from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session.impersonation import Impersonation, check_identity, identity_statements
+from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups
 
 OWN, GROUP, OTHER, NONE = "own", "group", "other", "none"
@@ -73,7 +73,7 @@ class Attempt:
     @property
     def reached(self) -> bool:
         """Whether the action reached its target."""
-        return self.outcome == "rows"
+        return self.outcome == ROWS
 
     @property
     def statement(self) -> Statement:
@@ -81,18 +81,16 @@ class Attempt:
         return self.statements[self.at]
 
     def read(self, result: GroupResult) -> None:
-        """Read the outcome. Errors that show nothing about access become their SQLSTATE."""
+        """Read the outcome. An error that shows nothing about access is its SQLSTATE."""
         error = result.error
         self.error, self.answers = error, result.answers[1:]
         if error is None:
-            reached = self.effect(self.answers) if self.effect else self.answers[0].count > 0
-            self.outcome = "rows" if reached else "hidden"
-        elif isinstance(error, INCONCLUSIVE_ERRORS):
-            self.outcome = error.sqlstate or "error"
+            reached = self.effect(self.answers) if self.effect else self.answers[0].count
+            self.outcome = outcome_of_count(reached)
         elif self._only_violates_a_constraint(error) or self._is_only_referenced(error):
-            self.outcome = "rows"
+            self.outcome = ROWS
         else:
-            self.outcome = refusal(error)
+            self.outcome = outcome_of_error(error)
 
     def _only_violates_a_constraint(self, error: psycopg.Error) -> bool:
         """Whether privileges and policies accepted the row, and a constraint of the table refused

@@ -45,14 +45,13 @@ from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row, Tenant, User, typed
 from supabase_jobs.database.batch import GroupResult, Statement
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
-from supabase_jobs.outcomes import refusal
 from supabase_jobs.session.impersonation import (
     SET,
     Impersonation,
     check_identity,
     identity_statements,
 )
+from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups
 
 _CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)
@@ -135,7 +134,7 @@ class Bypass:
         """Read what the result shows, and which rows have changed."""
         self.error = result.error
         if self.action == SQL:
-            self.outcome = "rows" if isinstance(result.error, errors.DivisionByZero) else "hidden"
+            self.outcome = outcome_of_count(isinstance(result.error, errors.DivisionByZero))
             return
         if result.error is not None and self.action == DELETE and is_referenced(result.error):
             # only foreign keys keep the rows: the hidden ones, unless their statement is among the
@@ -145,10 +144,7 @@ class Bypass:
             self.outcome = "rows"
             return
         if result.error is not None and len(result.answers) < 2:
-            inconclusive = isinstance(result.error, INCONCLUSIVE_ERRORS)
-            self.outcome = (
-                (result.error.sqlstate or "error") if inconclusive else refusal(result.error)
-            )
+            self.outcome = outcome_of_error(result.error)
             text = f"{result.error.diag.message_primary} {result.error.diag.message_detail or ''}"
             self.shown = [row for row in self.hidden if any(mark in text for mark in row.marks)]
             return
@@ -159,7 +155,7 @@ class Bypass:
                     str(answer.rows[0][0]) if answer.rows else "" for answer in answers
                 )
                 self.reveals = first != others[0] == others[1]
-            self.outcome = "rows" if self.reveals else "hidden"
+            self.outcome = outcome_of_count(self.reveals)
             return
         text = str(answers[0].rows[0][0]) if answers[0].rows else ""
         self.shown = [row for row in self.hidden if any(mark in text for mark in row.marks)]
@@ -185,8 +181,8 @@ class Bypass:
                 for r, old, new in zip(self.watched, self.before, after, strict=True)
                 if old != new
             ]
-        found = reached or self.shown or self.identified or self.changed or self.opened
-        self.outcome = "rows" if found else "hidden"
+        found = (*self.shown, *self.identified, *self.changed, *self.opened)
+        self.outcome = outcome_of_count(reached or len(found))
 
 
 @dataclass(eq=False)
@@ -449,7 +445,7 @@ class Bypasses:
             for bypass in (b for b in group if b.outcome == "hidden"):
                 bypass.statements = bypass.statements[1:]
                 is_open = not bypass.caller.is_outsider or bypass.caller.role in roles
-                bypass.outcome = "rows" if bypass.has_rows and is_open else "hidden"
+                bypass.outcome = outcome_of_count(bypass.has_rows and is_open)
 
     def _shows_marks(self, bypass: Bypass) -> Statement:
         """Whether the view of a read shows a mark to its owner."""

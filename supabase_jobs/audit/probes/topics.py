@@ -18,9 +18,8 @@ from supabase_jobs.audit.probes.attempt import INSERT, SELECT
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
+from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.findings import NotTested
-from supabase_jobs.outcomes import refusal
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import (
     SET,
@@ -28,6 +27,7 @@ from supabase_jobs.session.impersonation import (
     check_identity,
     identity_statements,
 )
+from supabase_jobs.session.outcome import outcome_of_group
 from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups, Runner
 
 _EXTENSIONS = ("broadcast", "presence")
@@ -84,12 +84,7 @@ class TopicAttempt:
 
     def read(self, result: GroupResult) -> None:
         """Read the outcome."""
-        if result.error is None:
-            self.outcome = "rows" if result.answers[-1].count else "hidden"
-        elif isinstance(result.error, INCONCLUSIVE_ERRORS):
-            self.outcome = result.error.sqlstate or "error"
-        else:
-            self.outcome = refusal(result.error)
+        self.outcome = outcome_of_group(result)
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ from itertools import takewhile
 import psycopg
 
 from supabase_jobs.findings import Case, Finding, Grid, Severity
-from supabase_jobs.outcomes import OUTCOMES
+from supabase_jobs.outcomes import CLOSED, DENIED, HIDDEN, OUTCOMES, ROWS, is_constraint_violation
 from supabase_jobs.session import script
 from supabase_jobs.session.identity import NULL, Identity
 from supabase_jobs.session.impersonation import Impersonation, Names
@@ -30,10 +30,8 @@ _FIX_CONTROL = "Connect as the owner of the tables (postgres), so that the contr
 
 _FIX_LEGACY = "Nothing to fix with PostgREST 12 or newer, which makes one setting of all claims."
 
-# outcomes that show and change nothing
-_CLOSED = ("hidden", "denied", "violates")
-_WITHOUT_ERROR = ("rows", "hidden")
-_NEEDS_CONTROL = ("hidden", "denied")
+_WITHOUT_ERROR = (ROWS, HIDDEN)
+_NEEDS_CONTROL = (HIDDEN, DENIED)
 # the deadline holds between round trips, and each row of one is small
 _CHUNK_CELLS = 200
 
@@ -341,7 +339,7 @@ def _judge_cell(
     if outcome == expected:
         return True
     if error is not None and (
-        expected == "rows" or expected.startswith("23") or cell.action.reached is not None
+        expected == "rows" or is_constraint_violation(expected) or cell.action.reached is not None
     ):
         conflict = prober.conflict(error, managed)
         if conflict is not None:
@@ -358,7 +356,7 @@ def _judge_cell(
             Finding(cell.id, AREA, Severity.INFO, cell.matrix.object, message, narrowing.FIX)
         )
         return False
-    if outcome in _CLOSED and prober.ignores_legacy_settings(cell.row.identity):
+    if outcome in CLOSED and prober.ignores_legacy_settings(cell.row.identity):
         message = f"{message}: auth.uid() ignores the settings of older versions of PostgREST, so this caller is nobody"
         finding = Finding(cell.id, AREA, Severity.INFO, cell.matrix.object, message, _FIX_LEGACY)
         context.findings.append(finding)

@@ -20,7 +20,12 @@ import psycopg
 
 from supabase_jobs.api import keys
 from supabase_jobs.api.endpoint import Endpoint
-from supabase_jobs.api.responses import NO_SUCH_PATH, NO_SUCH_TABLE, refusal, require_served
+from supabase_jobs.api.responses import (
+    NO_SUCH_PATH,
+    NO_SUCH_TABLE,
+    outcome_of_failure,
+    require_served,
+)
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError, ConnectError, SupabaseJobsError
@@ -28,6 +33,7 @@ from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification, 
 from supabase_jobs.session import committed, script, sign_up
 from supabase_jobs.session.identity import NULL, Identity
 from supabase_jobs.session.impersonation import Impersonation, Params, begin
+from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.sign_up import SignedUp
 from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.access import AREA
@@ -373,11 +379,7 @@ def _outcome(this: _Run, api_cell: ApiCell) -> str:
     outcome = send(_client(this, row.identity), api_cell.request, params)
     if action.reached is None or outcome not in ("rows", "hidden"):
         return outcome
-    return (
-        "rows"
-        if this.connection.execute(action.reached.encode(), params).rowcount > 0
-        else "hidden"
-    )
+    return outcome_of_count(this.connection.execute(action.reached.encode(), params).rowcount)
 
 
 def _client(this: _Run, identity: Identity) -> "Client":
@@ -417,10 +419,10 @@ def send(client: "Client", request: Request, params: Mapping[str, Any]) -> str:
     try:
         response = builder(client, request, params).execute()
     except APIError as error:
-        return refusal(str(error.code or ""), str(error.message or ""))
+        return outcome_of_failure(str(error.code or ""), str(error.message or ""))
     except httpx.HTTPError as error:
         raise ConnectError(f"the API does not answer: {error or type(error).__name__}") from error
-    return "rows" if response.data or response.count else "hidden"
+    return outcome_of_count(bool(response.data or response.count))
 
 
 def builder(client: "Client", request: Request, params: Mapping[str, Any]) -> Any:

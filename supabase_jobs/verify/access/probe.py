@@ -8,6 +8,7 @@ import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import sqlstate_and_message
+from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.identity import Identity
 from supabase_jobs.session.impersonation import (
@@ -17,13 +18,13 @@ from supabase_jobs.session.impersonation import (
     check_identity,
     identity_statements,
 )
+from supabase_jobs.session.outcome import outcome_of_conclusive_error, outcome_of_count
 from supabase_jobs.session.runner import (
     RESET_ROLE,
     SAVE_IDENTITY,
     UNDO_PROBE,
     Groups,
     Runner,
-    conclusive_refusal,
 )
 from supabase_jobs.verify import ownership
 from supabase_jobs.verify.access.matrix import Action
@@ -70,7 +71,7 @@ class RowProbe:
         """
         identity, *others = results
         if identity.error is not None:
-            outcome = conclusive_refusal(identity.error)
+            outcome = outcome_of_conclusive_error(identity.error)
             if len(identity.answers) >= len(identity_statements(impersonation, self.identity)) - 1:
                 raise identity.error
             self.results = dict.fromkeys((action.name for action in self.actions), (outcome, None))
@@ -109,13 +110,13 @@ class RowProbe:
                 len(read) == expected
             ):  # the count of rows shows whether the action reached its target
                 reached = read[1 if action.reached is None else -1]
-                self.results[action.name] = ("rows" if reached.count else "hidden", None)
+                self.results[action.name] = (outcome_of_count(reached.count), None)
                 continue
             error = result.error
             assert error is not None  # noqa: S101  otherwise every statement has an answer
-            outcome = conclusive_refusal(error)
+            outcome = outcome_of_conclusive_error(error)
             self.results[action.name] = (
-                "rows" if error.sqlstate == action.row_limit_error else outcome,
+                ROWS if error.sqlstate == action.row_limit_error else outcome,
                 error,
             )
             return
@@ -167,7 +168,7 @@ class ControlProbe:
         """Keep the result."""
         [result] = results
         if result.error is not None:
-            conclusive_refusal(result.error)
+            outcome_of_conclusive_error(result.error)
         self.result = result
 
 

@@ -14,7 +14,7 @@ from supabase_jobs.database.batch import Answer, GroupResult, Statement, run_gro
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
-from supabase_jobs.outcomes import refusal
+from supabase_jobs.outcomes import VIOLATES, is_constraint_violation
 from supabase_jobs.session import batch_limit
 from supabase_jobs.session.deadline import NO_LIMIT, Deadline
 from supabase_jobs.session.identity import NULL
@@ -25,6 +25,7 @@ from supabase_jobs.session.impersonation import (
     identity_statements,
     reset_statement,
 )
+from supabase_jobs.session.outcome import outcome_of_error
 from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.functions.columns import ComparedColumns, Row, Rows
 from supabase_jobs.verify.functions.scenarios import (
@@ -220,7 +221,7 @@ class ScenarioRunner:
             if (result.rows, result.error) != (expected.rows, expected.error):
                 call = f"call {number}" if len(scenario.steps) > 1 else "the call"
                 wanted = step.error or format_rows(expected.rows)
-                narrower = result.error == "violates" or (not result.rows and result.error is None)
+                narrower = result.error == VIOLATES or (not result.rows and result.error is None)
                 yield Deviation(
                     f"{call} should result in {wanted}, but results in {result}", narrower
                 )
@@ -273,7 +274,7 @@ class ScenarioRunner:
                 (call, call + 1) if self._impersonation.deferred else (call,)
             ):
                 raise error
-            return _Result(error=refusal(error), cause=error)
+            return _Result(error=outcome_of_error(error), cause=error)
         rows = group.answers[call].rows
         return _Result(tuple(tuple(self._declared(value) for value in row) for row in rows))
 
@@ -293,7 +294,7 @@ class ScenarioRunner:
             step.error is not None
         ):  # a call that got past the expected error deviates with a later one
             return (
-                step.error.startswith("23")
+                is_constraint_violation(step.error)
                 and result.error != step.error
                 and bool(result.cause.diag.context)
                 and bool(other_values.refusing(self._connection, result.cause, self._managed))

@@ -17,7 +17,7 @@ MODULES = {
 
 # Packages and top-level modules from top to bottom: each imports only those below it.
 ORDER = (
-    "__main__", "cli", "testing", "report", "mutation", "verify", "audit", "migrations", "operations", "local", "api", "session",
+    "__main__", "cli", "testing", "report", "mutation", "verify", "audit", "projects", "migrations", "operations", "local", "api", "session",
     "sources", "database", "settings", "outcomes", "findings", "errors", "exit_codes", "types",
 )  # fmt: skip
 

@@ -1,8 +1,6 @@
 """The policy or grant that a leak depends on, and the SQL that closes it.
 
-On a local database, each candidate policy is removed in a savepoint and the attempt is repeated.
-Removing a policy locks its table, so on a remote database the candidates are only read from the
-catalogs.
+Each candidate policy is removed in a savepoint and the attempt is repeated.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -39,7 +37,6 @@ def explain(
     cursors: Sequence[Statement],
     *,
     intended: Collection[str],
-    may_lock: bool,
 ) -> list[AuditFinding]:
     """The findings for leaks, with cause and fix. `cursors` open again what the attempts need.
 
@@ -48,18 +45,14 @@ def explain(
     """
     trial = _Trial(impersonation, cursors)
     causing = {id(leak): _applicable(leak) for leak in leaks}
-    droppable: set[int] = set()
-    if may_lock:
-        several = [leak for leak in leaks if len(causing[id(leak)]) > 1]
-        needed = trial.closing(several)
-        rest = [leak for leak in several if not needed[id(leak)]]
-        causing |= needed | {key: found for key, found in trial.opening(rest).items() if found}
-        causing |= {id(leak): _applicable(leak) for leak in rest if not causing[id(leak)]}
-        droppable = trial.unused(leaks, causing, attempts)
+    several = [leak for leak in leaks if len(causing[id(leak)]) > 1]
+    needed = trial.closing(several)
+    rest = [leak for leak in several if not needed[id(leak)]]
+    causing |= needed | {key: found for key, found in trial.opening(rest).items() if found}
+    causing |= {id(leak): _applicable(leak) for leak in rest if not causing[id(leak)]}
+    droppable = trial.unused(leaks, causing, attempts)
     demands = {
-        id(leak): _demand(
-            plan, leak, causing[id(leak)], may_drop=id(leak) in droppable, is_certain=may_lock
-        )
+        id(leak): _demand(plan, leak, causing[id(leak)], may_drop=id(leak) in droppable)
         for leak in leaks
     }
     unsafe: dict[tuple[int, str], set[str]] = {}
@@ -211,12 +204,8 @@ def _is_of_column(leak: Leak) -> bool:
     )
 
 
-def _demand(
-    plan: Plan, leak: Leak, policies: Sequence[Policy], *, may_drop: bool, is_certain: bool
-) -> Demand:
-    """What closes a leak. Unless it `is_certain` that each of the policies opens it, only the
-    likeliest is changed.
-    """
+def _demand(plan: Plan, leak: Leak, policies: Sequence[Policy], *, may_drop: bool) -> Demand:
+    """The changes that close a leak, which each of the policies opens."""
     relation, attempt = leak.relation, leak.attempt
     if leak.kind == "rls-disabled":
         enable = sql.SQL("alter table {} enable row level security;").format(relation.identifier)
@@ -230,23 +219,18 @@ def _demand(
         and leak.kind != "escalation"
     ):
         return repairs.without_ended(plan, relation, policies, attempt.caller.ended, role)
-    changed = (
-        policies
-        if is_certain
-        else [p for p in policies if repairs.lets_pass(p, attempt.action)] or policies[:1]
-    )
     of_owner = leak.kind == "deviation" and (attempt.caller.kind, attempt.whose) == (OWNER, OWN)
-    if of_owner and policies and all(policy.command != "*" for policy in changed):
+    if of_owner and policies and all(policy.command != "*" for policy in policies):
         # a condition on the owner does not end what owners may do with their own rows
-        return Demand([(relation, policy, Edit.DROP_UNLESS_RESTRICTED) for policy in changed])
+        return Demand([(relation, policy, Edit.DROP_UNLESS_RESTRICTED) for policy in policies])
     if leak.kind == "escalation" and policies:
-        return repairs.refusal(relation, changed, attempt.action)
+        return repairs.refusal(relation, policies, attempt.action)
     if (leak.kind == "unreadable-parent" or attempt.name == JOIN) and policies:
-        return Demand([(relation, policy, Edit.READABLE_PARENT) for policy in changed])
-    trusting = [p for p in changed if "'user_metadata'" in f"{p.visible} {p.checked}"]
+        return Demand([(relation, policy, Edit.READABLE_PARENT) for policy in policies])
+    trusting = [p for p in policies if "'user_metadata'" in f"{p.visible} {p.checked}"]
     if leak.kind == "forged-claim" and trusting:
         return Demand([(relation, policy, Edit.APP_METADATA) for policy in trusting])
-    return repairs.restriction(plan, relation, changed, attempt.action, role, may_drop=may_drop)
+    return repairs.restriction(plan, relation, policies, attempt.action, role, may_drop=may_drop)
 
 
 def _finding(

@@ -461,8 +461,6 @@ def _left_out(rows: CommittedRows, options: Options) -> Iterator[NotTested]:
         for function in access.reachable_functions(catalog):
             if function not in called and _in_schemas(function, options):
                 changes = function.volatility == "v"
-                if changes and not options.volatile:
-                    continue  # it was not called in SQL either, as the audit reports
                 why = (
                     "what a call changes would be committed"
                     if changes

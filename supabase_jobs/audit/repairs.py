@@ -204,12 +204,6 @@ def refusal(relation: Relation, policies: Sequence[Policy], action: str) -> Dema
     )
 
 
-def lets_pass(policy: Policy, action: str) -> bool:
-    """Whether a policy lets every row of a signed-in user pass."""
-    text = (policy.checked or policy.visible) if action == INSERT else policy.visible
-    return text is not None and _is_open(text)
-
-
 def without_ended(
     plan: Plan, relation: Relation, policies: Sequence[Policy], mark: Ended, role: str
 ) -> Demand:

@@ -59,12 +59,11 @@ REQUEST_SETTINGS = (
 class Options:
     """What to audit. `served` are the schemas of the API; `schemas` and `tables` narrow the report.
 
-    `functions`: call the functions that requests can call; `volatile`: those that may change
-    something, too. `accepted` is the access of the baseline, if there is one; what goes beyond it
-    gets a cause. `intended` are the ids of the leaks that it accepts. `configuration` is that of
-    audit.toml. `is_local`: locks on the project's tables disturb nobody. `stable`: the generated
-    values are the same in each run. `record` is called with the generated rows and what was tried
-    on them, before they are rolled back. `common` is what the audit has in common with those that
+    `functions`: call the functions that requests can call. `accepted` is the access of the
+    baseline, if there is one; what goes beyond it gets a cause. `intended` are the ids of the leaks
+    that it accepts. `configuration` is that of audit.toml. `stable`: the generated values are the
+    same in each run. `record` is called with the generated rows and what was tried on them, before
+    they are rolled back. `common` is what the audit has in common with those that
     it is compared with; None for an audit of its own. `partial`: a name that this database lacks
     may exist in one that it is compared with. `seconds` limits the probes. `advance` gets the
     number of the part that begins, and of all: rows, tables, views and functions, topics, causes.
@@ -74,8 +73,6 @@ class Options:
     schemas: Sequence[str] = ()
     tables: Sequence[str] = ()
     functions: bool = True
-    volatile: bool = False
-    is_local: bool = False
     accepted: Access | None = None
     intended: Collection[str] = ()
     configuration: Configuration = field(default_factory=Configuration)
@@ -104,9 +101,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         plan, found = world.plan, world.plan.catalog
         relations = [r for r in found.reachable if selected(r, options)]
         views = [r for r in relations if r.kind in ("v", "m")]
-        not_refreshed = materialized.refresh(
-            connection, [r for r in views if r.kind == "m"], may_lock=options.is_local
-        )
+        not_refreshed = materialized.refresh(connection, [r for r in views if r.kind == "m"])
         acting = impersonation.begin(connection, "audit", (), (), {})
         connection.execute("savepoint audit_probes")
         everyone = callers.find(world, options.configuration.callers)
@@ -155,7 +150,6 @@ def audit(connection: Connection, options: Options) -> Audit:
             probes.attempts,
             probes.cursor_statements(),
             intended=options.intended,
-            may_lock=options.is_local,
         )
         explained = {
             key: f.explanation for key, f in zip(deviations, findings[len(judged) :], strict=True)
@@ -177,7 +171,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         findings += buckets.find(probes.attempts, found.buckets)
         findings += topic_leaks.find(channels, probes.attempts, found.topic_policies)
     tables = [r for r in relations if r in found.tables]
-    untested += _not_tested(probes.attempts, tried, exposed, called, options, stopped=stopped)
+    untested += _not_tested(probes.attempts, tried, options, stopped=stopped)
     required = {"database", CHANNELS, *(r.label for r in relations)}
     return Audit(
         tuple(sorted(findings, key=lambda f: (list(Severity).index(f.severity), f.object, f.id))),
@@ -247,8 +241,6 @@ def rolled_back(connection: Connection) -> Iterator[None]:
 def _not_tested(
     attempts: Sequence[Attempt],
     bypasses: Sequence[Bypass],
-    exposed: Sequence[catalog.Function],
-    called: Sequence[catalog.Function],
     options: Options,
     *,
     stopped: bool,
@@ -281,12 +273,6 @@ def _not_tested(
         yield NotTested(
             label, f"{why}: a lock or the statement timeout", "Audit again when the server is idle."
         )
-    if options.functions and not options.tables:
-        for function in exposed:
-            if function not in called and not options.volatile and function.volatility == "v":
-                why = "the function may change something, also outside of the database"
-                help_ = "Pass --call-functions. Effects outside of the database are not undone."
-                yield NotTested(function.signature, why, help_)
 
 
 def _recursive(attempts: Sequence[Attempt]) -> Iterator[NotTested]:
@@ -379,9 +365,8 @@ def _command(
 
 def _callable(function: catalog.Function, options: Options) -> bool:
     """Whether the options allow calls of a function."""
-    allowed = options.functions and (options.volatile or function.volatility != "v")
     return (
-        allowed
+        options.functions
         and not options.tables
         and (not options.schemas or function.schema in options.schemas)
     )

@@ -1,19 +1,20 @@
 """What migrations change in the access: two audits with the same rows and callers, compared."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supabase_jobs.cli.common import advance, narrate, progress
-from supabase_jobs.cli.project_database import audit_configuration, compared_databases
+from supabase_jobs.cli.private import keep_private
+from supabase_jobs.cli.project_database import audit_configuration, copy_options, narration
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 
 if TYPE_CHECKING:
     from supabase_jobs.audit.baseline import Baseline
     from supabase_jobs.audit.run import Options
     from supabase_jobs.database.connection import Connection
-    from supabase_jobs.findings import AccessDiff, Audit, Location, Verification
+    from supabase_jobs.findings import AccessDiff, Audit, Location, NotTested, Verification
     from supabase_jobs.migrations.dry_run import DryRun
     from supabase_jobs.settings import Settings
     from supabase_jobs.sources.files import MigrationFiles
@@ -100,42 +101,110 @@ def compare_migrations(
     accepted: "Baseline",
     *,
     strict: bool = False,
-    major: int | None = None,
-    hosted: "Connection | None" = None,
 ) -> "AccessDiff":
-    """Compare two states of the migrations, built on an embedded server.
+    """Compare two states of the migrations, built on an embedded server."""
+    from supabase_jobs.projects.migrated import before_and_after
 
-    With a `hosted` database, what differs there from the state before is not compared.
+    states = before_and_after(given.directory, before.files, after.files, narration=narration())
+    with states as (old, new):
+        return _compare(given, (old, before), (new, after), options, accepted, strict=strict)
+
+
+def compare_database(
+    given: "Settings",
+    connection: "Connection",
+    before: State,
+    options: "Options",
+    accepted: "Baseline",
+    *,
+    strict: bool = False,
+) -> "AccessDiff":
+    """Compare a state of the migrations with a copy of the connected database."""
+    from supabase_jobs.projects.copied import copied
+    from supabase_jobs.projects.migrated import migrated
+
+    major = connection.info.server_version // 10_000
+    after = State("the database", before.files, tuple(options.served))
+    with (
+        migrated(given.directory, before.files, major=major, narration=narration()) as old,
+        copied(connection, copy_options(given), narration=narration()) as copy,
+    ):
+        keep_private(copy.private)
+        return _compare(
+            given,
+            (old, before),
+            (copy.connection, after),
+            options,
+            accepted,
+            strict=strict,
+            lacking=copy.lacking,
+        )
+
+
+def compare_pending_on_copy(
+    given: "Settings", connection: "Connection", pending: "MigrationFiles", options: "Options"
+) -> "AccessDiff":
+    """Compare a copy of the connected database with another to which the pending files are applied."""
+    from supabase_jobs.projects.copied import copied_before_and_after
+
+    served = tuple(options.served)
+    copies = copied_before_and_after(
+        connection, copy_options(given), pending, narration=narration()
+    )
+    with copies as (old, new):
+        keep_private(new.private)
+        return _compare(
+            given,
+            (old.connection, State("the database", pending, served)),
+            (new.connection, State("the pending files", pending, served)),
+            options,
+            project_baseline(),
+            lacking=new.lacking,
+        )
+
+
+def _compare(
+    given: "Settings",
+    before: "tuple[Connection, State]",
+    after: "tuple[Connection, State]",
+    options: "Options",
+    accepted: "Baseline",
+    *,
+    strict: bool = False,
+    lacking: "Sequence[NotTested]" = (),
+) -> "AccessDiff":
+    """Audit two databases with the same rows and callers, and compare the results.
+
+    `lacking` are objects that a copy lacks.
     """
     from supabase_jobs.audit import catalog
     from supabase_jobs.audit.common import Common
     from supabase_jobs.audit.difference import compare
-    from supabase_jobs.audit.drift import unlike
     from supabase_jobs.audit.run import audit, check
     from supabase_jobs.database.connection import describe
 
+    (old, first_state), (new, second_state) = before, after
+    narrate(f"database: {describe(new)}")
     common = Common()
-    with compared_databases(given, before.files, after.files, major) as (old, new):
-        narrate(f"database: {describe(new)}")
-        catalogs = [
-            catalog.read(c, [*s.served, *options.schemas]) for c, s in ((old, before), (new, after))
-        ]
-        check(options, *catalogs)
-        for found in catalogs:
-            common.add(found)
-        options = replace(
-            options, common=common, stable=True, partial=True, is_local=True, volatile=True
-        )
-        with progress("auditing the state before"):
-            first = audit(old, replace(options, served=before.served))
-        with progress("auditing the state after"):
-            second = audit(new, replace(options, served=after.served, accepted=first.access))
-        second = replace(second, database=str(describe(new)), locations=locations(given))
-    diff = compare(first, second, (before.name, after.name), accepted, strict=strict)
-    if hosted is not None:
-        differing = unlike(catalog.read(hosted, before.served), catalogs[0])
-        diff = replace(diff, not_compared=(*differing, *diff.not_compared))
-    return diff
+    catalogs = [
+        catalog.read(connection, [*state.served, *options.schemas])
+        for connection, state in (before, after)
+    ]
+    check(options, *catalogs)
+    for found in catalogs:
+        common.add(found)
+    options = replace(options, common=common, stable=True, partial=True)
+    with progress("auditing the state before"):
+        first = audit(old, replace(options, served=first_state.served))
+    with progress("auditing the state after"):
+        second = audit(new, replace(options, served=second_state.served, accepted=first.access))
+    second = replace(
+        second,
+        database=str(describe(new)),
+        locations=locations(given),
+        not_tested=(*second.not_tested, *lacking),
+    )
+    return compare(first, second, (first_state.name, second_state.name), accepted, strict=strict)
 
 
 def compare_pending(
@@ -166,7 +235,6 @@ def compare_pending(
     options = Options(
         configuration=audit_configuration(given.directory),
         served=load_api_settings(given.directory).schemas,
-        is_local=True,
         stable=True,
         common=common,
         partial=True,

@@ -12,6 +12,7 @@ import click
 from supabase_jobs.cli.access import (
     DEFAULT_BASELINE,
     State,
+    compare_database,
     compare_migrations,
     earlier_state,
     locations,
@@ -22,20 +23,28 @@ from supabase_jobs.cli.common import (
     JSON_HELP,
     advance,
     check_report,
+    connected,
     narrate,
+    print_report,
     progress,
     settings,
     shared_options,
     write_file,
 )
 from supabase_jobs.cli.completion import name_and_folder
-from supabase_jobs.cli.project_database import audit_configuration, project_database
+from supabase_jobs.cli.private import keep_private, without_private
+from supabase_jobs.cli.project_database import (
+    audit_configuration,
+    database_in_place,
+    project_database,
+)
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:
     from supabase_jobs.audit.baseline import Baseline
     from supabase_jobs.audit.run import Options
+    from supabase_jobs.cli.project_database import ProjectDatabase
     from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import AccessDiff, Audit
     from supabase_jobs.settings import Settings
@@ -98,9 +107,17 @@ EMITTED = ("pgtap", "pytest")
     help="On the embedded server: also run the seed files, by default supabase/seed.sql.",
 )
 @click.option("--no-functions", is_flag=True, help="Call no functions.")
+@click.option("--no-rows", is_flag=True, help="Copy no reference rows, such as roles and plans.")
+@click.option(
+    "--in-place",
+    is_flag=True,
+    help="Audit the database itself, not a copy: for servers that are thrown away. Others need"
+    " --allow-remote.",
+)
 @click.option(
     "--call-functions",
     is_flag=True,
+    hidden=True,
     help="Also call functions that may change something. What they do outside of the database"
     " remains.",
 )
@@ -127,6 +144,8 @@ def command(
     emitted: tuple[tuple[str, Path], ...],
     seed: bool,
     no_functions: bool,
+    no_rows: bool,
+    in_place: bool,
     call_functions: bool,
     format_: str | None,
     as_json: bool,
@@ -138,13 +157,14 @@ def command(
 
     Inserts rows for two strangers, runs the actions of every kind of caller, and rolls everything
     back. Without a database, it starts an embedded server, applies the migrations, and audits that.
+    A database is only read: its schema is copied into an embedded server, and the copy is audited.
     With --migrations-from, it audits two states of the migrations with the same rows and callers,
     and prints only what differs. Only requests to an API are committed; their rows are marked, and
     deleted at the end.
     """
     from supabase_jobs.audit.baseline import Baseline, apply, load, render
     from supabase_jobs.audit.run import Options, audit
-    from supabase_jobs.database.connection import describe, second_connection
+    from supabase_jobs.database.connection import second_connection
     from supabase_jobs.sources.config_toml import load_api_settings
 
     if as_json and format_ not in (None, "json"):
@@ -188,7 +208,6 @@ def command(
         schemas=schemas,
         tables=tables,
         functions=not no_functions,
-        volatile=call_functions,
         accepted=known.access if file is not None and update_baseline is None else None,
         intended=[leak for leak, reason in known.accepted.items() if reason.strip()],
         stable=bool(emitted),
@@ -204,22 +223,27 @@ def command(
         if api_url is None
         else local_endpoint("audit", given, api_url, allow_remote=allow_remote)
     )
-    with project_database(given, seed=seed) as (connection, is_embedded):
-        if is_embedded:  # `connected` names any other
-            narrate(f"database: {describe(connection)}")
-        options = replace(options, is_local=is_embedded, volatile=call_functions or is_embedded)
+    if call_functions:
+        narrate("note: --call-functions is no longer needed: every function is called, in a copy")
+    if in_place:
+        opened = database_in_place(given, allow_remote=allow_remote)
+    else:
+        opened = project_database(given, seed=seed, rows=not no_rows)
+    with opened as database:
+        connection = database.connection
+        keep_private(database.private)
         with progress("auditing"):
             result = _emit(connection, options, emitted) if emitted else audit(connection, options)
-        result = _fail_if_nothing_is_reached(result, options)
-        if endpoint is not None:
+        result = _with_lacking(_fail_if_nothing_is_reached(result, options), database, options)
+        if endpoint is not None and database.target is not None:
             from supabase_jobs.audit.http import compare
 
             with (
                 progress(f"sending requests to the API at {endpoint.url}"),
-                second_connection(connection) as guard,
+                second_connection(database.target) as guard,
             ):
-                result = compare(connection, guard, options, endpoint, result)
-        result = replace(result, database=str(describe(connection)), locations=locations(given))
+                result = compare(database.target, guard, options, endpoint, result)
+        result = replace(result, database=database.name, locations=locations(given))
     if update_baseline is not None and file is not None:
         write_file(file, render(result, known))
         narrate(f"wrote {file}")
@@ -229,11 +253,22 @@ def command(
         )
         result = replace(result, baseline=_shown(file))
     if output is None:
-        click.echo(_report(result, form, terminal=sys.stdout.isatty()), nl=False)
+        print_report(_report(result, form, terminal=sys.stdout.isatty()))
     else:
         write_file(output, _report(result, form, terminal=False))
     _annotate(result)
     ctx.exit(passed(result.ok or bool(emitted) or update_baseline is not None))
+
+
+def _with_lacking(result: "Audit", database: "ProjectDatabase", options: "Options") -> "Audit":
+    """Add the objects that the copy lacks; those in schemas that requests reach make it fail."""
+    schemas = {*options.served, *options.schemas, "storage"}
+    lacking = [
+        replace(item, fails=True)
+        for item in database.lacking
+        if item.object.partition(".")[0] in schemas
+    ]
+    return replace(result, not_tested=(*result.not_tested, *lacking))
 
 
 def _fail_if_nothing_is_reached(result: "Audit", options: "Options") -> "Audit":
@@ -269,7 +304,9 @@ def _emit(
     found = suites(connection, recordings[0])
     omitted = sum(len(suite.omitted) for suite in found)
     for form, directory in emitted:
-        written = folder.write(directory, form, render.files(found, form))
+        files = render.files(found, form)
+        shown = {name: without_private(text) for name, text in files.items()}
+        written = folder.write(directory, form, shown)
         removed = f", removed {', '.join(written.removed)}" if written.removed else ""
         narrate(
             f"wrote {len(written.written)} files with {sum(len(s.cases) for s in found)} tests to"
@@ -292,23 +329,17 @@ def _shown(file: Path) -> str:
 def _diff(
     given: "Settings", migrations_from: str, options: "Options", known: "Baseline", *, strict: bool
 ) -> "AccessDiff":
-    """What changed since other migrations, without a target database."""
+    """What changed since other migrations: in the current ones, or in a database that was given."""
+    from supabase_jobs.projects.copied import ANNOUNCEMENT
     from supabase_jobs.sources import project
 
-    if given.db_url is not None:
-        narrate(
-            "note: --migrations-from compares migrations on an embedded server, and uses no other"
-            " database"
-        )
     current = State("the current migrations", project.files(given), tuple(options.served))
-    return compare_migrations(
-        given,
-        earlier_state(migrations_from, given, current),
-        current,
-        options,
-        known,
-        strict=strict,
-    )
+    earlier = earlier_state(migrations_from, given, current)
+    if given.db_url is None:
+        return compare_migrations(given, earlier, current, options, known, strict=strict)
+    with connected(given) as connection:
+        narrate(f"audit --migrations-from {ANNOUNCEMENT}")
+        return compare_database(given, connection, earlier, options, known, strict=strict)
 
 
 def _write_diff(diff: "AccessDiff", form: str, output: Path | None) -> None:
@@ -316,7 +347,7 @@ def _write_diff(diff: "AccessDiff", form: str, output: Path | None) -> None:
     from supabase_jobs.report.access.converted import converted
 
     if output is None:
-        click.echo(FORMATS[form](diff), nl=False)
+        print_report(FORMATS[form](diff))
     else:
         write_file(output, FORMATS[form](diff))
     _annotate(converted(diff))

@@ -14,6 +14,7 @@ import click
 
 from supabase_jobs.cli.annotations import annotate_error
 from supabase_jobs.cli.masking import mask_passwords
+from supabase_jobs.cli.private import without_private
 from supabase_jobs.cli.terminal import advance, narrate, output, progress
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.settings import DB_URL_VARIABLE, Settings, load_settings
@@ -34,6 +35,7 @@ __all__ = [
     "narrate",
     "output",
     "print_json",
+    "print_report",
     "progress",
     "report",
     "report_error",
@@ -211,14 +213,19 @@ def write_file(path: Path, text: str) -> None:
     """Write a file, or replace it; missing folders are created."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(without_private(text), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
+def print_report(text: str) -> None:
+    """Print a report on stdout, without the private texts of a copied database."""
+    click.echo(without_private(text), nl=False)
+
+
 def print_json(document: object) -> None:
     """Print the JSON document of a command on stdout."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    print_report(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 def _placed(error: SupabaseJobsError, message: str) -> str:

@@ -19,13 +19,15 @@ from supabase_jobs.cli.common import (
     database_url,
     narrate,
     print_json,
+    print_report,
     progress,
     settings,
     shared_options,
     write_file,
 )
 from supabase_jobs.cli.completion import AREAS, KINDS, complete_list
-from supabase_jobs.cli.project_database import audit_configuration, project_database
+from supabase_jobs.cli.private import keep_private
+from supabase_jobs.cli.project_database import audit_configuration, suite_database
 from supabase_jobs.cli.terminal import counter, is_terminal
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
@@ -199,9 +201,6 @@ def _run_suite(
     ctx: click.Context, suite: str, only: str | None, form: str, options: Mapping[str, Any]
 ) -> None:
     from supabase_jobs.audit.run import Options
-    from supabase_jobs.database.connection import describe
-    from supabase_jobs.local.server import running_url
-    from supabase_jobs.mutation.run import refuse_remote
     from supabase_jobs.mutation.suite.faults import parse_kinds
     from supabase_jobs.mutation.suite.render import earlier_tests
     from supabase_jobs.mutation.suite.run import SuiteOptions, SuiteRun
@@ -214,11 +213,10 @@ def _run_suite(
     if options["tests_folder"] is not None:
         check_folder(options["tests_folder"])
         earlier_tests(options["tests_folder"])  # or an error, before the suite runs
-    if given.db_url or running_url(given.directory):
-        refuse_remote(database_url(given), copies=True)
-    with project_database(given) as (connection, is_embedded):
+    with suite_database(given) as database:
+        keep_private(database.private)
         run = SuiteRun(
-            connection,
+            database.connection,
             SuiteOptions(
                 suite,
                 options["jobs"] or _processors(),
@@ -230,7 +228,6 @@ def _run_suite(
                 options["timeout"],
                 Options(
                     load_api_settings(given.directory).schemas,
-                    volatile=options["call_functions"] or is_embedded,
                     configuration=audit_configuration(given.directory),
                 ),
             ),
@@ -251,9 +248,9 @@ def _run_suite(
                 interrupted = interrupt
         for note in run.notes:
             narrate(f"note: {note}")
-        result = run.result(str(describe(connection)))
+        result = run.result(database.name)
     if output is None:
-        click.echo(_suite_report(result, form, whole=options["whole"]), nl=False)
+        print_report(_suite_report(result, form, whole=options["whole"]))
     else:
         write_file(output, _suite_report(result, form))
     if options["tests_folder"] is not None:

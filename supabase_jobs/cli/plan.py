@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from supabase_jobs.migrations.plan import MigrationPlan
     from supabase_jobs.migrations.table_locks import TableLock
     from supabase_jobs.settings import Settings
-    from supabase_jobs.sources.files import MigrationFiles
 
 
 @click.command(epilog="Example: supabase-jobs plan --json")
@@ -99,11 +98,8 @@ def command(ctx: click.Context, with_dry_run: bool, with_access: bool, files_onl
             locks = merged(locks, {file.file_name: file.locks for file in run.files})
         if with_access:
             raise_problems(migration_plan)
-            access = (
-                _access(given, connection, files, migration_plan)
-                if migration_plan.pending
-                else None
-            )
+            if migration_plan.pending:
+                access = _access(given, connection, migration_plan)
     _print(ctx, migration_plan, locks, access)
     ctx.exit(passed(access is None or access.ok))
 
@@ -111,40 +107,23 @@ def command(ctx: click.Context, with_dry_run: bool, with_access: bool, files_onl
 def _access(
     given: "Settings",
     connection: "Connection",
-    files: "MigrationFiles",
     migration_plan: "MigrationPlan",
-) -> "AccessDiff | None":
-    """What the pending files change in the access."""
+) -> "AccessDiff":
+    """What the pending files change in the access, tried in copies of the database."""
     from supabase_jobs.audit.run import Options
-    from supabase_jobs.cli.access import (
-        State,
-        compare_migrations,
-        compare_pending,
-        named_by_project,
-        project_baseline,
-    )
-    from supabase_jobs.local.embedded import is_embedded
-    from supabase_jobs.migrations.dry_run import dry_run
+    from supabase_jobs.cli.access import compare_pending_on_copy, named_by_project
+    from supabase_jobs.projects.copied import ANNOUNCEMENT
     from supabase_jobs.sources.config_toml import load_api_settings
     from supabase_jobs.sources.files import MigrationFiles
 
-    if is_embedded(connection):
-        return compare_pending(
-            connection, given, lambda check: dry_run(connection, files, check=check)[0]
-        )[1]
-    narrate("note: the files run in an embedded server; the database itself is only read")
-    applied = MigrationFiles([m for m in files.migrations if m.version in migration_plan.applied])
-    served = load_api_settings(given.directory).schemas
-    diff = compare_migrations(
-        given,
-        State("the applied files", applied, served),
-        State("the pending files", files, served),
-        Options(configuration=audit_configuration(given.directory), advance=advance),
-        project_baseline(),
-        major=connection.info.server_version // 10_000,
-        hosted=connection,
+    narrate(f"plan --access {ANNOUNCEMENT}")
+    options = Options(
+        served=load_api_settings(given.directory).schemas,
+        configuration=audit_configuration(given.directory),
+        advance=advance,
     )
-    return named_by_project(diff)
+    pending = MigrationFiles([*migration_plan.pending])
+    return named_by_project(compare_pending_on_copy(given, connection, pending, options))
 
 
 def _print(

@@ -1,49 +1,146 @@
-"""The database of commands that audit: the target, or an embedded server with the project's
-migrations.
+"""The database that a command audits: an embedded server with the project's migrations, or a copy
+of the target.
 """
 
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from itertools import takewhile
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from supabase_jobs.cli.common import advance, connected, narrate, progress
+import click
+
+from supabase_jobs.cli.common import advance, connected, database_url, narrate, progress
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.settings import DEFAULT_MIGRATIONS
 
 if TYPE_CHECKING:
     from supabase_jobs.audit.configuration import Configuration
     from supabase_jobs.database.connection import Connection
-    from supabase_jobs.local.server import ServerInfo
+    from supabase_jobs.findings import NotTested
+    from supabase_jobs.projects.copied import Copy, CopyOptions
+    from supabase_jobs.projects.narration import Narration
     from supabase_jobs.settings import Settings
-    from supabase_jobs.sources.files import Migration, MigrationFiles
+    from supabase_jobs.sources.files import MigrationFiles
+
+
+@dataclass(frozen=True)
+class ProjectDatabase:
+    """A database to audit, its name in reports, and the database that it is a copy of, if it is one.
+
+    `lacking` are objects that the copy lacks; `private` are texts that no report may print.
+    """
+
+    connection: "Connection"
+    name: str
+    target: "Connection | None" = None
+    lacking: "tuple[NotTested, ...]" = ()
+    private: tuple[str, ...] = ()
 
 
 @contextmanager
 def project_database(
-    given: "Settings", *, seed: bool = False
-) -> Iterator[tuple["Connection", bool]]:
-    """The target database; without one, an embedded server with the project's migrations, removed
-    afterwards.
+    given: "Settings", *, seed: bool = False, rows: bool = True
+) -> Iterator[ProjectDatabase]:
+    """A copy of the target database; without one, an embedded server with the project's migrations.
 
-    With `seed`, the project's seed files run after the migrations. Raises ConfigError for `seed`
-    with a target database, and without a target database if there are no migrations.
+    Either is removed afterwards. With `seed`, the project's seed files run after the migrations;
+    with `rows`, a copy gets reference rows. Raises ConfigError for `seed` with a target database,
+    and without a target database if there are no migrations.
     """
-    from supabase_jobs.database.connection import connect
-    from supabase_jobs.local import server
+    from supabase_jobs.database.connection import describe
+    from supabase_jobs.projects.copied import ANNOUNCEMENT, copied
+    from supabase_jobs.projects.migrated import migrated
 
-    url = given.db_url or server.running_url(given.directory)
-    if url is not None:
+    if has_target(given):
         if seed:
             raise ConfigError(
                 "--seed needs the embedded server, and a database was given or is running",
                 hint="Leave out --seed, or leave out --db-url and stop the local server.",
             )
         with connected(given) as connection:
-            yield connection, False
+            narrate(f"audit {ANNOUNCEMENT}")
+            options = copy_options(given, rows=rows)
+            with copied(connection, options, narration=narration()) as copy:
+                yield _of_copy(connection, copy)
         return
-    from supabase_jobs.local.platform import load_services
+    from supabase_jobs.sources import project
+
+    files = project_files(given)
+    seeds = project.seeds(given) if seed else []
+    with migrated(given.directory, files, seeds, narration=narration()) as connection:
+        narrate(f"database: {describe(connection)}")
+        yield ProjectDatabase(connection, str(describe(connection)))
+
+
+@contextmanager
+def database_in_place(given: "Settings", *, allow_remote: bool) -> Iterator[ProjectDatabase]:
+    """The target database itself. Unless it is an embedded server, what the audit would disturb
+    there is listed, and on a terminal the user is asked.
+
+    Raises ConfigError (2) for another server without `allow_remote` or a terminal.
+    """
+    from supabase_jobs.database.connection import describe
+    from supabase_jobs.local.embedded import is_embedded
+    from supabase_jobs.projects.disturbances import disturbances
+
+    with connected(given) as connection:
+        if not is_embedded(connection):
+            if not allow_remote and not sys.stdin.isatty():
+                raise ConfigError(
+                    f"audit --in-place inserts rows into {describe(connection)}, and holds locks"
+                    " until it ends",
+                    hint="Leave out --in-place: a copy is audited then. For a server that is thrown"
+                    " away, pass --allow-remote.",
+                )
+            for found in disturbances(connection):
+                narrate(f"warning: {found.name}: {found.why}")
+            if not allow_remote:
+                click.confirm("Insert rows, and roll them back?", abort=True, err=True)
+        narrate("audit inserts rows of its own into this database, and rolls them back")
+        yield ProjectDatabase(connection, str(describe(connection)), target=connection)
+
+
+@contextmanager
+def suite_database(given: "Settings") -> Iterator[ProjectDatabase]:
+    """The database that a suite runs against: an embedded server itself, which is copied again for
+    each run, or what `project_database` makes.
+    """
+    from supabase_jobs.database.connection import connect, describe
+    from supabase_jobs.local.embedded import is_embedded
+
+    if has_target(given):
+        with connect(database_url(given)) as connection:
+            if is_embedded(connection):
+                narrate(f"database: {describe(connection)}")
+                yield ProjectDatabase(connection, str(describe(connection)), target=connection)
+                return
+    with project_database(given) as database:
+        yield database
+
+
+def _of_copy(target: "Connection", copy: "Copy") -> ProjectDatabase:
+    from supabase_jobs.database.connection import describe
+
+    return ProjectDatabase(
+        connection=copy.connection,
+        name=str(describe(target)),
+        target=target,
+        lacking=copy.lacking,
+        private=copy.private,
+    )
+
+
+def has_target(given: "Settings") -> bool:
+    """Whether a database was given, or the local server of the directory runs."""
+    from supabase_jobs.local import server
+
+    return (given.db_url or server.running_url(given.directory)) is not None
+
+
+def project_files(given: "Settings") -> "MigrationFiles":
+    """The project's migrations. Raises ConfigError if there are none."""
     from supabase_jobs.sources import project
 
     files = project.files(given)
@@ -54,143 +151,23 @@ def project_database(
             f"no migrations in {folder.relative_to(given.directory) if inside else folder}",
             hint="Run it in the project's folder, or pass --db-url URL.",
         )
-    seeds = project.seeds(given) if seed else []
-    with server.throwaway(**_version(given)) as embedded, connect(embedded.url) as connection:
-        load_services(embedded.own_url)
-        _narrate_missing(_apply(connection, embedded.own_url, files))
-        if seeds:
-            from supabase_jobs.migrations.seed import apply_seeds
-
-            apply_seeds(connection, seeds)
-        yield connection, True
+    return files
 
 
-@contextmanager
-def compared_databases(
-    given: "Settings", before: "MigrationFiles", after: "MigrationFiles", major: int | None = None
-) -> Iterator[tuple["Connection", "Connection"]]:
-    """Two databases of an embedded server, with the migrations before and after; removed
-    afterwards.
+def copy_options(given: "Settings", *, rows: bool = True) -> "CopyOptions":
+    """How a target database is copied: with the project's migrations, if they are at hand."""
+    from supabase_jobs.projects.copied import CopyOptions
+    from supabase_jobs.sources import project
 
-    The files that both begin with are applied once, then the database is copied. If a file beyond
-    them changes a role, which belongs to all databases of a server, each database gets a server of
-    its own.
-    """
-    from supabase_jobs.database.connection import connect
-    from supabase_jobs.local import server
-    from supabase_jobs.local.platform import load_services
-
-    version = _version(given, major)
-    with ExitStack() as stack:
-        embedded = stack.enter_context(server.throwaway(**version))
-        load_services(embedded.own_url)
-        shared = _common(before, after)
-        with connect(embedded.url) as connection:
-            name = str(connection.info.dbname)
-            _apply(connection, embedded.own_url, shared)
-        copy = f"{name}_before"
-        _copy(embedded, name, copy)
-        old = stack.enter_context(connect(embedded.url_for(copy)))
-        new = stack.enter_context(connect(embedded.url))
-        missing = (
-            []
-            if len(shared.migrations) == len(before.migrations)
-            else _beside(embedded, old, before)
-        )
-        if missing is not None and (more := _beside(embedded, new, after)) is not None:
-            _narrate_missing([*missing, *more])
-            yield old, new
-            return
-        connections = []
-        for files in (before, after):
-            own = stack.enter_context(server.throwaway(**version))
-            load_services(own.own_url)
-            connections.append(stack.enter_context(connect(own.url)))
-            _narrate_missing(_apply(connections[-1], own.own_url, files))
-        yield connections[0], connections[1]
+    files = project.files(given) if given.migrations is not None else None
+    return CopyOptions(directory=given.directory, migrations=files, rows=rows)
 
 
-def _common(before: "MigrationFiles", after: "MigrationFiles") -> "MigrationFiles":
-    """The files that both begin with."""
-    from supabase_jobs.sources.files import MigrationFiles
+def narration() -> "Narration":
+    """Notes and steps on stderr."""
+    from supabase_jobs.projects.narration import Narration
 
-    def content(migration: "Migration") -> tuple[str, str]:
-        return migration.version, migration.text
-
-    pairs = zip(before.migrations, after.migrations, strict=False)
-    return MigrationFiles(
-        [new for _, new in takewhile(lambda p: content(p[0]) == content(p[1]), pairs)]
-    )
-
-
-def _copy(embedded: "ServerInfo", name: str, copy: str) -> None:
-    from supabase_jobs.database.connection import connect
-    from supabase_jobs.local import databases
-
-    with connect(embedded.url_for("template1")) as admin:
-        databases.copy(admin, copy, name)
-    with connect(embedded.own_url) as superuser:
-        for statement in databases.settings_for(superuser, copy):
-            superuser.execute(statement.encode())
-
-
-def _beside(
-    embedded: "ServerInfo", connection: "Connection", files: "MigrationFiles"
-) -> list[str] | None:
-    """Apply files to one of several databases; None if that changes the others. Returns the missing
-    extensions.
-    """
-    from supabase_jobs.database.connection import connect
-    from supabase_jobs.local.databases import shared_state
-
-    name = str(connection.info.dbname)
-    with connect(embedded.own_url) as superuser:
-        before = shared_state(superuser, name)
-        missing = _apply(connection, embedded.own_url_for(name), files)
-        return missing if shared_state(superuser, name) == before else None
-
-
-def _apply(connection: "Connection", superuser_url: str, files: "MigrationFiles") -> list[str]:
-    """Apply files to a database of an embedded server; returns the extensions that it lacks."""
-    from supabase_jobs.database.connection import connect
-    from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
-    from supabase_jobs.migrations.extensions import prepare
-    from supabase_jobs.report.wording import counted
-
-    with connect(superuser_url) as superuser:
-        prepared = prepare(superuser, files)
-    with progress(f"applying {counted(len(files.migrations), 'migration')} to an embedded server"):
-        apply_pending(connection, prepared.files, observer=ApplyObserver(advance=advance))
-    return list(prepared.missing)
-
-
-def _narrate_missing(extensions: list[str]) -> None:
-    if extensions:
-        narrate(
-            f"note: not installed: {', '.join(dict.fromkeys(extensions))}; the embedded server has"
-            " stand-ins for some"
-            " of their functions. With all of them: install a PostgreSQL that has them, or pass"
-            " --db-url"
-        )
-
-
-def _version(given: "Settings", major: int | None = None) -> dict[str, Any]:
-    """The PostgreSQL of `[db] major_version`, unless a version is given; or the nearest one that is
-    installed.
-    """
-    from supabase_jobs.local import account, binaries
-    from supabase_jobs.sources.config_toml import load_major_version
-
-    major = major or load_major_version(given.directory) or binaries.HOSTED_MAJOR
-    installed = binaries.installed(major, given.directory, account.current())
-    if installed is not None:
-        return {"postgres_bin": installed.bin_dir}
-    nearest = binaries.nearest_embedded(major)
-    if nearest != major:
-        narrate(
-            f"note: PostgreSQL {major} is not installed, so the audit runs on PostgreSQL {nearest}"
-        )
-    return {"major": nearest}
+    return Narration(note=narrate, step=progress, advance=advance)
 
 
 def audit_configuration(directory: Path) -> "Configuration":

@@ -11,6 +11,8 @@ from typing import IO, Any, cast
 
 import click
 
+from supabase_jobs.cli.private import without_private
+
 _ERASE = "\r\x1b[2K"
 _DELAY_SECONDS = 0.5  # shorter steps show no spinner
 _FRAME_SECONDS = 0.1
@@ -123,7 +125,7 @@ def _print(line: str, *, err: bool) -> None:
     with _lock:
         if _current is not None:
             _current.erase()
-        click.echo(line, err=err)
+        click.echo(without_private(line), err=err)
 
 
 def is_terminal() -> bool:

@@ -92,6 +92,20 @@ def second_connection(connection: Connection) -> Iterator[Connection]:
     Another thread may call this while the first connection runs a query. Closed after the block;
     raises what `connect` raises.
     """
+    options = options_of(connection)
+    address = connected_address(connection)
+    try:
+        other = _open(make_conninfo("", **options))
+    except psycopg.Error as error:
+        _raise_diagnosis(error, Conninfo({}, address, connection.info.password, ""))
+    with _checked(other):
+        yield other
+
+
+def options_of(connection: Connection) -> dict[str, str]:
+    """The parameters of an open connection as libpq names them, with the password: never print
+    them.
+    """
     info = connection.info
     options = {
         o.keyword.decode(): o.val.decode() for o in connection.pgconn.info if o.val is not None
@@ -100,14 +114,7 @@ def second_connection(connection: Connection) -> Iterator[Connection]:
     options.pop("passfile", None)
     # a list of hosts is narrowed to the one that is connected
     options |= {"host": info.host, "hostaddr": info.hostaddr, "port": str(info.port)}
-    options |= {"password": info.password} if info.password else {}
-    address = connected_address(connection)
-    try:
-        other = _open(make_conninfo("", **options))
-    except psycopg.Error as error:
-        _raise_diagnosis(error, Conninfo({}, address, info.password, ""))
-    with _checked(other):
-        yield other
+    return options | ({"password": info.password} if info.password else {})
 
 
 def describe(connection: Connection) -> ConnectedDatabase:

@@ -21,6 +21,13 @@ def copy(admin: Connection, name: str, template: str) -> None:
     )
 
 
+def set_owner(admin: Connection, name: str, owner: str) -> None:
+    """Make a role the owner of a database. Raises psycopg's errors."""
+    admin.execute(
+        sql.SQL("alter database {} owner to {}").format(sql.Identifier(name), sql.Identifier(owner))
+    )
+
+
 def settings_for(connection: Connection, name: str) -> list[str]:
     """The statements that give a copy the settings of the connection's database."""
     return [statement for (statement,) in _QUERIES["settings"].rows(connection, name)]

@@ -40,14 +40,14 @@ def load_owner(conninfo: str) -> None:
 
 
 def load_services(conninfo: str) -> None:
-    """Load what migrations use of Storage, Realtime, Vault and missing extensions.
+    """Load what migrations use of Storage and Realtime, and the stand-ins of missing extensions.
 
     Raises what `load_platform` raises.
     """
-    _run(conninfo, ["services.sql", "extensions.sql"])
+    _run(conninfo, ["services.sql"], with_stand_ins=True)
 
 
-def _run(conninfo: str, names: list[str]) -> None:
+def _run(conninfo: str, names: list[str], *, with_stand_ins: bool = False) -> None:
     import psycopg  # needed only when a database is created
 
     try:
@@ -60,6 +60,17 @@ def _run(conninfo: str, names: list[str]) -> None:
         connection.execute("set local synchronous_commit = on")
         for name in names:
             _run_file(connection, _HERE / name)
+        if with_stand_ins:
+            _load_stand_ins(connection)
+
+
+def _load_stand_ins(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+    from supabase_jobs.local import stand_ins
+
+    found = connection.execute("select name::text from pg_available_extensions").fetchall()
+    available = {str(name) for (name,) in found} - stand_ins.WITH_WORKERS
+    for name in sorted(stand_ins.names() - available):
+        stand_ins.load(connection, name)
 
 
 def _run_file(connection: "psycopg.Connection[tuple[object, ...]]", path: Path) -> None:

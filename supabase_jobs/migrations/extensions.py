@@ -9,6 +9,7 @@ from psycopg import sql
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.parser import syntax
+from supabase_jobs.local.stand_ins import WITH_WORKERS
 from supabase_jobs.sources.files import Migration, MigrationFiles
 
 _AVAILABLE = """
@@ -19,8 +20,6 @@ group by e.name
 """
 # an element of an exclusion constraint: `column with =`
 _EQUAL = re.compile(r'("(?:[^"]|"")+"|\w+)(\s+with\s+)=(?=\s*[,)])', re.IGNORECASE)
-# their stand-ins do nothing in the background (local/extensions.sql)
-_WITH_WORKERS = {"pg_cron", "pg_net"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def prepare(superuser: Connection, files: MigrationFiles) -> LocalFiles:
     On a hosted project, supautils creates them for postgres.
     """
     trusted: Mapping[str, bool] = dict(superuser.execute(_AVAILABLE).fetchall())
-    available = trusted.keys() - _WITH_WORKERS
+    available = trusted.keys() - WITH_WORKERS
     by_postgres = {name for name in available if trusted[name]}
     found: dict[str, None] = {}
     migrations = [_without(migration, by_postgres, found) for migration in files.migrations]

@@ -51,7 +51,7 @@ def project(
 
 def run_audit(connection: Connection, accepted: Access | None = None) -> Audit:
     """Audit a local database; what goes beyond the accepted access gets a cause."""
-    return audit(connection, Options(is_local=True, volatile=True, accepted=accepted))
+    return audit(connection, Options(accepted=accepted))
 
 
 @pytest.fixture(scope="session")

@@ -63,9 +63,7 @@ def test_holder_of_a_key_that_is_stored_as_a_hash_is_a_caller(
     api_keys: Connection, type_: str, expression: str
 ) -> None:
     api_keys.execute(HASHED.format(type_, expression).encode())
-    result = audit(
-        api_keys, Options(is_local=True, functions=False, tables=["public.feature_flags"])
-    )
+    result = audit(api_keys, Options(functions=False, tables=["public.feature_flags"]))
     access = result.access["public.feature_flags"]
     assert access["anon with the row's header"] == "read"
     assert access["anon with another header"] == "none"

@@ -149,7 +149,7 @@ def todos(project_url: Callable[[str], str]) -> Iterator[Connection]:
 
 
 def audited(connection: Connection, configured: Configuration) -> Audit:
-    return audit(connection, Options(is_local=True, volatile=True, configuration=configured))
+    return audit(connection, Options(configuration=configured))
 
 
 def test_printed_lines_work_when_they_are_pasted(todos: Connection, file: Path) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from supabase_jobs.audit.run import Options, audit
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Severity
 from tests.audit.conftest import run_audit
@@ -111,12 +110,6 @@ def test_a_materialized_view_shows_the_rows_of_others(todos: Connection) -> None
     todos.execute(finding.fix.encode())
     may_read = "select has_table_privilege(r, 'public.all_todos', 'select') from unnest('{anon,authenticated}'::text[]) as r"
     assert todos.execute(may_read).fetchall() == [(False,), (False,)]
-
-
-def test_a_materialized_view_that_must_not_be_locked_is_not_tested(todos: Connection) -> None:
-    todos.execute(COPY.encode())
-    [untested] = [n for n in audit(todos, Options()).not_tested if n.object == "public.all_todos"]
-    assert "refresh" in untested.why
 
 
 def test_a_materialized_view_that_cannot_be_refreshed_is_not_tested(todos: Connection) -> None:

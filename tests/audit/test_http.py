@@ -133,7 +133,7 @@ def test_requests_have_the_outcomes_of_sql(
         connect(url) as connection,
         second_connection(connection) as guard,
     ):
-        options = Options(is_local=True, tables=tables)
+        options = Options(tables=tables)
         result = compare(connection, guard, options, Endpoint(api.url, api.keys), EMPTY)
     assert result.findings == ()
     assert result.not_tested == ()

@@ -104,7 +104,7 @@ def test_fixes_of_two_columns_of_a_table_close_both(project_url: Callable[[str],
         connection.execute("grant update on public.profiles to authenticated")
         found = of_kind(run_audit(connection), "privileged-column")
         assert [f.id.rpartition(":")[2] for f in found] == ["is_verified", "role"]
-        intended = audit(connection, Options(is_local=True, intended=[found[0].id]))
+        intended = audit(connection, Options(intended=[found[0].id]))
         assert ['"is_verified"' in f.fix for f in of_kind(intended, "privileged-column")] == [
             False,
             True,

@@ -371,7 +371,7 @@ def test_owner_column_of_a_state_is_reported_once(odd: Audit) -> None:
 def test_nothing_remains(todos: Connection) -> None:
     counts = "select (select count(*) from auth.users), (select count(*) from public.todos)"
     before = todos.execute(counts).fetchall()
-    audit(todos, Options(is_local=True))
+    audit(todos, Options())
     assert todos.execute(counts).fetchall() == before
     assert todos.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
 

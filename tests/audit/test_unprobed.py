@@ -77,8 +77,6 @@ def test_tables_without_rows_are_reported_from_the_catalogs(project: Connection)
     assert "FAILED: 0 errors, 2 other findings, 5 objects not tested;" in FORMATS["text"](again)
     assert 'level": "warning"' in FORMATS["sarif"](again)
     accepted = Options(
-        is_local=True,
-        volatile=True,
         configuration=Configuration(excluded=dict.fromkeys(tables, "no")),
     )
     excluded = audit(project, accepted)

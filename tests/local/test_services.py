@@ -80,7 +80,7 @@ create table public.bookings (
         prepared = prepare(superuser, files)
     with connect(database.url) as connection:
         connection.execute(prepared.files.migrations[0].text.encode())
-        result = audit(connection, Options(is_local=True))
+        result = audit(connection, Options())
         assert (result.planted, result.not_tested) == (1, ())
         connection.execute(
             "insert into auth.users (id) values ('c0000000-0000-4000-8000-000000000003')"

@@ -46,7 +46,7 @@ FAULTS = [
      "grant execute on function public.forget(uuid) to public, anon", "public.forget(uuid)", "anon can execute"),
     ("alter function public.forget(uuid) security definer", "alter function public.forget(uuid)"
                                                             " security invoker",
-     "public.forget(uuid)", UNTESTED),
+     "public.forget(uuid)", "anon cannot call forget(uuid)"),
     ("alter function public.unused() security definer", "alter function public.unused() security"
                                                         " invoker",
      "public.unused()", UNTESTED),

@@ -2,20 +2,15 @@
 
 import os
 import re
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from supabase_jobs.audit.recording import Check
 from supabase_jobs.audit.recording import RecordedAttempt as Recorded
-from supabase_jobs.cli import mutate
-from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import SuiteMutant
-from supabase_jobs.mutation.suite import run
 from supabase_jobs.mutation.suite.missing import MissingTest
 from supabase_jobs.mutation.suite.render import add_to, pgtap_test
-from supabase_jobs.mutation.suite.run import SuiteOptions
 from tests.fix_cli import Run
 
 
@@ -84,18 +79,6 @@ def test_tables_whose_names_differ_in_punctuation_have_a_file_each(tmp_path: Pat
     assert (tmp_path / "missing_access_notes_3.sql").read_text().count(
         "savepoint missing_test;\n-- one"
     ) == 2
-
-
-@pytest.mark.parametrize("is_embedded", [True, False])
-def test_functions_are_called_on_an_embedded_server(
-    cli: Run, monkeypatch: pytest.MonkeyPatch, is_embedded: bool
-) -> None:
-    def stop(_connection: None, options: SuiteOptions) -> None:
-        raise ConfigError(f"calls: {options.audit.volatile}")
-
-    monkeypatch.setattr(mutate, "project_database", lambda _: nullcontext((None, is_embedded)))
-    monkeypatch.setattr(run, "SuiteRun", stop)
-    assert f"calls: {is_embedded}" in cli("mutate", "--run", "true").err
 
 
 @pytest.mark.parametrize("name", ["test_missing_access.py", "missing_access_notes.sql"])

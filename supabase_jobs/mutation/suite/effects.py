@@ -52,7 +52,7 @@ class Effects:
     """Compares copies with faults with one without; `observe` may be called by several threads."""
 
     def __init__(self, reference: Copy, options: Options) -> None:
-        self._reference, self._options = reference, replace(options, is_local=True)
+        self._reference, self._options = reference, replace(options)
         self._lock = threading.Lock()
         self._before: _Observed | None = None
 

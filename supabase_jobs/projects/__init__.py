@@ -1,0 +1,1 @@
+"""A project on a database of the embedded server: from its migrations, or copied from a database."""

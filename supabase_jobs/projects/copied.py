@@ -1,0 +1,175 @@
+"""A copy of a database's schema on an embedded server; the database itself is only read.
+
+Locks: ACCESS SHARE, for the time of pg_dump, which gives way to others. See `projects.dump`.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.errors import PrivilegeError
+from supabase_jobs.findings import NotTested
+from supabase_jobs.local import binaries, server
+from supabase_jobs.local.server import ServerInfo
+from supabase_jobs.migrations import ledger
+from supabase_jobs.projects import dump, reference_rows
+from supabase_jobs.projects.migrated import (
+    apply_beside,
+    copy_database,
+    note_missing,
+    server_options,
+)
+from supabase_jobs.projects.narration import SILENT, Narration
+from supabase_jobs.projects.restore import Restored, restore
+from supabase_jobs.projects.source import Source, read_source
+from supabase_jobs.sources.files import MigrationFiles
+
+# what a command that copies says before it begins
+ANNOUNCEMENT = "reads the catalogs and copies the schema; nothing is written to this database"
+_NAME = "postgres"
+_HELP = (
+    "It needs an extension or a privilege that the copy lacks: audit it where the project is built."
+)
+
+
+@dataclass(frozen=True)
+class CopyOptions:
+    """Where the project is, its migrations if they are at hand, and whether reference rows are
+    copied.
+    """
+
+    directory: Path
+    migrations: MigrationFiles | None = None
+    rows: bool = True
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The connection to a copy, as the owner of its database.
+
+    `lacking` are objects that it lacks; `private` are texts of the original, which no report may
+    print.
+    """
+
+    connection: Connection
+    lacking: tuple[NotTested, ...]
+    private: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Original:
+    """What is read of a database, once for all copies of it."""
+
+    connection: Connection
+    source: Source
+    dump: str
+    options: CopyOptions
+    server_options: dict[str, Any]
+
+
+@contextmanager
+def copied(
+    connection: Connection, options: CopyOptions, *, narration: Narration = SILENT
+) -> Iterator[Copy]:
+    """Copy the schema of the connected database; the copy is removed after the block.
+
+    Raises what `dump.schema` raises, LocalServerError, and psycopg's errors.
+    """
+    original = _read(connection, options, narration)
+    with ExitStack() as stack:
+        embedded, lacking, private = _restored(stack, original, narration)
+        copy = stack.enter_context(connect(_url(embedded, original)))
+        yield Copy(copy, lacking, private)
+
+
+@contextmanager
+def copied_before_and_after(
+    connection: Connection,
+    options: CopyOptions,
+    pending: MigrationFiles,
+    *,
+    narration: Narration = SILENT,
+) -> Iterator[tuple[Copy, Copy]]:
+    """Two copies of the connected database: as it is, and with the pending files applied.
+
+    If the files change a role, which belongs to all databases of a server, each copy gets a server
+    of its own. Raises what `copied` and `apply_pending` raise.
+    """
+    original = _read(connection, options, narration)
+    with ExitStack() as stack:
+        embedded, lacking, private = _restored(stack, original, narration)
+        before = f"{_NAME}_before"
+        copy_database(embedded, _NAME, before)
+        new = stack.enter_context(connect(_url(embedded, original)))
+        missing = apply_beside(embedded, new, pending, narration)
+        if missing is None:
+            embedded, lacking, private = _restored(stack, original, narration)
+            before = _NAME
+        note_missing(missing or (), narration)
+        old = stack.enter_context(connect(_url(embedded, original, before)))
+        yield Copy(old, lacking, private), Copy(new, lacking, private)
+
+
+def _read(connection: Connection, options: CopyOptions, narration: Narration) -> _Original:
+    with narration.step("reading the schema"):
+        source = read_source(connection)
+        programs = binaries.embedded(max(binaries.EMBEDDED))
+        text = dump.schema(connection, programs.bin_dir / "pg_dump", list(source.unreadable))
+    return _Original(
+        connection,
+        source,
+        text,
+        options,
+        server_options(options.directory, source.major, narration),
+    )
+
+
+def _restored(
+    stack: ExitStack, original: _Original, narration: Narration
+) -> tuple[ServerInfo, tuple[NotTested, ...], tuple[str, ...]]:
+    """A server with a copy; the objects that it lacks, and the texts of the original in it."""
+    source = original.source
+    with narration.step("copying the schema into an embedded server"):
+        embedded = stack.enter_context(server.throwaway(platform=False, **original.server_options))
+        with connect(embedded.own_url) as superuser:
+            restored = restore(superuser, source, original.dump, narration.advance)
+            _insert_of_migrations(embedded, original)
+            private = [s.custom for s in source.settings if s.custom is not None]
+            if original.options.rows:
+                private += reference_rows.copy_rows(original.connection, superuser)
+    note_missing(restored.extensions, narration)
+    shown = {text for text in private if text and text not in original.dump}
+    return embedded, tuple(_lacking(source, restored)), tuple(sorted(shown))
+
+
+def _insert_of_migrations(embedded: ServerInfo, original: _Original) -> None:
+    """Insert the rows of those migrations that the database has."""
+    files = original.options.migrations
+    if files is None or not files.migrations:
+        return
+    try:
+        applied = {row.version for row in ledger.read(original.connection).rows}
+    except PrivilegeError:
+        return  # without the ledger, nobody knows which of them it has
+    migrations = [m for m in files.migrations if m.version in applied]
+    with connect(_url(embedded, original)) as owner:
+        reference_rows.insert_of_migrations(owner, migrations)
+
+
+def _url(embedded: ServerInfo, original: _Original, name: str = _NAME) -> str:
+    return embedded.url_for(name, original.source.owner)
+
+
+def _lacking(source: Source, restored: Restored) -> Iterator[NotTested]:
+    for name in source.unreadable.values():
+        why = "the connecting role may not read the table, so it was not copied"
+        yield NotTested(name, why, "Connect as the role that owns it.")
+    seen: set[str] = set()
+    for failure in restored.failures:
+        for name in failure.object.labels:
+            if name not in seen:
+                seen.add(name)
+                yield NotTested(name, f"not copied: {failure.why}", _HELP)

@@ -1,0 +1,194 @@
+"""The schema of a database as SQL, written by pg_dump while a session on the server watches it."""
+
+import os
+import secrets
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from supabase_jobs.database.connection import Connection, options_of, second_connection
+from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.errors import BusyError, ConfigError, ConnectError, SupabaseJobsError
+from supabase_jobs.local.ports import HOST
+from supabase_jobs.projects.relay import endpoint, relay
+
+_WATCH = sql_file(Path(__file__).with_name("watch.sql"))
+_BACKEND = "select pg_backend_pid()"
+_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long pg_dump may take, stand still, and wait for a lock."""
+
+    seconds: int = 300
+    still_seconds: float = 4
+    lock_seconds: float = 2
+
+
+def schema(
+    connection: Connection, pg_dump: Path, excluded: Sequence[str], limits: Limits = Limits()
+) -> str:
+    """The definitions of all objects but the tables that match the patterns in `excluded`.
+
+    One transaction, no lock above ACCESS SHARE. If another session waits for it, it is ended and
+    tried again. Raises BusyError (5) if others hold or need locks each time, ConfigError (2) for a
+    pooler in transaction mode, ConnectError (7) if the connection is lost.
+    """
+    with second_connection(connection) as watcher:
+        _refuse_transaction_mode(connection, watcher)
+        for _ in range(_TRIES):
+            text = _attempt(connection, watcher, pg_dump, excluded, limits)
+            if text is not None:
+                return text
+    raise BusyError(
+        f"the schema was not copied: {_TRIES} times another session waited for its locks",
+        hint="Run it again when no migration is running.",
+    )
+
+
+def _attempt(
+    connection: Connection,
+    watcher: Connection,
+    pg_dump: Path,
+    excluded: Sequence[str],
+    limits: Limits,
+) -> str | None:
+    """The output of pg_dump; None if it was ended because another session waited for it."""
+    name = f"supabase-jobs copy {secrets.token_hex(4)}"
+    options = options_of(connection)
+    target = endpoint(options, encrypted=bool(connection.pgconn.ssl_in_use))
+    with relay(target) as port, _watched(watcher, name, limits) as watch:
+        command = [str(pg_dump), *_arguments(excluded, limits)]
+        conninfo = make_conninfo(
+            "",
+            host=HOST,
+            port=port,
+            dbname=connection.info.dbname,
+            user=connection.info.user,
+            sslmode="disable",
+            application_name=name,
+        )
+        ran = _run([*command, f"--dbname={conninfo}"], connection.info.password, limits)
+    if ran.returncode == 0:
+        return ran.stdout
+    if watch.result == "blocking":
+        return None
+    raise _failure(ran.stderr, watch.result, limits)
+
+
+def _arguments(excluded: Sequence[str], limits: Limits) -> list[str]:
+    return [
+        "--schema-only",
+        "--no-password",
+        "--no-comments",
+        "--no-security-labels",
+        "--no-subscriptions",
+        "--no-tablespaces",
+        "--encoding=UTF8",
+        f"--lock-wait-timeout={limits.lock_seconds}s",
+        *(f"--exclude-table={pattern}" for pattern in excluded),
+    ]
+
+
+def _run(
+    command: Sequence[str], password: str, limits: Limits
+) -> "subprocess.CompletedProcess[str]":
+    """Run pg_dump without the caller's PG… variables; the password is not among its arguments."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+    environment |= {"PGPASSWORD": password} if password else {}
+    try:
+        return subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=limits.seconds + 10,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", "it took too long")
+
+
+@dataclass
+class _Watch:
+    """The watching session; `result` is known after the block of `_watched`: ended, blocking,
+    still, slow or unseen.
+    """
+
+    result: str = "unseen"
+
+
+@contextmanager
+def _watched(watcher: Connection, name: str, limits: Limits) -> Iterator[_Watch]:
+    """Watch the session of that name from the server while the block runs."""
+    watch = _Watch()
+    watched: Mapping[str, str] = {
+        "supabase_jobs.watched": name,
+        "supabase_jobs.watch_still": f"{limits.still_seconds} seconds",
+        "supabase_jobs.watch_limit": f"{limits.seconds} seconds",
+        "client_connection_check_interval": "2s",
+    }
+    for setting, value in watched.items():
+        watcher.execute("select set_config(%s, %s, false)", (setting, value))
+
+    def run() -> None:
+        try:
+            _WATCH.execute(watcher)
+            row = watcher.execute("select current_setting('supabase_jobs.watch_result')").fetchone()
+            watch.result = str(row[0]) if row else "unseen"
+        except psycopg.Error:
+            watch.result = "unseen"
+
+    thread = threading.Thread(target=run, name="watch", daemon=True)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        thread.join(timeout=1)
+        if thread.is_alive():  # it never saw the session, or waits for its end
+            watcher.cancel_safe(timeout=5)
+            thread.join(timeout=5)
+
+
+def _refuse_transaction_mode(connection: Connection, other: Connection) -> None:
+    """Raise ConfigError if transactions of one connection run in several sessions of the server.
+
+    pg_dump makes settings for its session. A pooler in transaction mode would hand that session to
+    other clients. While one connection holds a session, the other gets another; afterwards a pooler
+    gives it the one that became free last.
+    """
+    with connection.transaction():
+        connection.execute(_BACKEND)
+        first = other.execute(_BACKEND).fetchone()
+    if other.execute(_BACKEND).fetchone() != first:
+        raise ConfigError(
+            "the pooler runs each transaction in another session, and pg_dump needs one of its own",
+            hint="Use the session pooler (on Supabase port 5432) or the direct connection.",
+        )
+
+
+def _failure(stderr: str, result: str, limits: Limits) -> SupabaseJobsError:
+    """The error of a dump that failed."""
+    last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "")
+    message = last.removeprefix("pg_dump: ").removeprefix("error: ")
+    if result == "still":
+        return ConnectError("the copy stood still, so the server ended it", hint="Run it again.")
+    if result == "slow" or "took too long" in stderr:
+        return BusyError(
+            f"the schema was not copied within {limits.seconds} seconds",
+            hint="Narrow the network distance: run it near the database.",
+        )
+    if "LOCK TABLE" in stderr:
+        return BusyError(
+            f"the schema was not copied: a table stayed locked for {limits.lock_seconds} seconds",
+            hint="Run it again when no migration is running.",
+        )
+    return ConnectError(f"pg_dump could not copy the schema: {message}")

@@ -1,0 +1,84 @@
+"""Rows that decide access and belong to no user: of the project's migrations, or of the original."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from supabase_jobs.database.batch import Statement, read, run_groups
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.parser import syntax
+from supabase_jobs.database.sql_files import sql_files
+from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.sources.files import Migration
+
+_QUERIES = sql_files(Path(__file__).with_name("reference"))
+# a table with more rows than a person writes is no reference
+MAX_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Statements for one table: see tables.sql."""
+
+    has_rows: str
+    query: str
+    statement: str
+    texts: str
+
+
+def insert_of_migrations(owner: Connection, migrations: Iterable[Migration]) -> None:
+    """Run the statements of the migrations that insert rows; those that fail depend on rows that
+    only the original has.
+    """
+    inserts = [
+        statement.text
+        for migration in migrations
+        for statement in migration.statements
+        if _inserts(statement.text)
+    ]
+    run_groups(owner, [[Statement(text)] for text in inserts])
+
+
+def copy_rows(original: Connection, superuser: Connection) -> list[str]:
+    """Copy the reference rows that the copy lacks; returns the texts in them, which no report may
+    print.
+
+    One round trip to the original, in a transaction that only reads. Tables with more than MAX_ROWS
+    rows are left out, and those that the role may not read.
+    """
+    tables = [_Table(*row) for row in _QUERIES["tables"].rows(superuser, MAX_ROWS)]
+    filled = read(superuser, [Statement(table.has_rows) for table in tables]) if tables else []
+    missing = [t for t, [(has_rows,)] in zip(tables, filled, strict=True) if not has_rows]
+    if not missing:
+        return []
+    texts: list[str] = []
+    # neither triggers nor foreign keys
+    superuser.execute("set session_replication_role = replica")
+    for table, rows in zip(missing, _read(original, missing), strict=True):
+        if not 0 < len(rows) <= MAX_ROWS:
+            continue
+        insert = Statement(table.statement, (rows,), numbered=True)
+        [result] = run_groups(superuser, [[insert, Statement(table.texts)]])
+        if result.error is None:
+            texts += [text for (text,) in result.answer().rows]
+    superuser.execute("reset session_replication_role")
+    return texts
+
+
+def _read(original: Connection, tables: Sequence[_Table]) -> list[list[str]]:
+    """The rows of each table as texts; none of a table that the role may not read."""
+    groups = [[Statement("begin read only"), Statement(SETTINGS)]]
+    for table in tables:
+        groups.append([Statement("savepoint reference"), Statement(table.query)])
+        groups.append([Statement("rollback to savepoint reference")])
+    groups.append([Statement("rollback")])
+    results = run_groups(original, groups)[1:-1:2]
+    return [
+        [] if result.error is not None else [text for (text,) in result.answer().rows]
+        for result in results
+    ]
+
+
+def _inserts(text: str) -> bool:
+    nodes = syntax.parse(text) if "insert" in text.lower() else None
+    return bool(nodes) and all("InsertStmt" in node for node in nodes or ())

@@ -1,0 +1,140 @@
+"""A local port in front of a database, for programs without TLS: the connection beyond is encrypted.
+
+The embedded pg_dump is built without TLS. It connects to a port on this computer, and the relay
+connects to the database with the parameters of psycopg's own connection.
+"""
+
+import asyncio
+import ssl
+import struct
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from supabase_jobs.errors import ConnectError
+from supabase_jobs.local.ports import HOST
+
+_TLS_REQUEST = struct.pack("!ii", 8, 80877103)
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a database listens: a host or the folder of a socket, and how the connection is
+    encrypted, if it is.
+    """
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    server_name: str = ""
+
+
+def endpoint(options: Mapping[str, str], *, encrypted: bool) -> Endpoint:
+    """The endpoint of an open connection: `options` are its parameters as libpq names them.
+
+    The certificate is checked as libpq checks it for the same sslmode.
+    """
+    host = options.get("hostaddr") or options["host"]
+    port = int(options["port"])
+    if not encrypted:
+        return Endpoint(host, port)
+    return Endpoint(host, port, _context(options), options.get("host") or host)
+
+
+def _context(options: Mapping[str, str]) -> ssl.SSLContext:
+    mode, root = options.get("sslmode", "prefer"), options.get("sslrootcert", "")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = mode == "verify-full"
+    if root == "system":
+        context.load_default_certs()
+    elif mode in ("verify-ca", "verify-full"):
+        context.load_verify_locations(root)
+    else:
+        context.verify_mode = ssl.CERT_NONE
+    if options.get("sslcert") and options.get("sslkey"):
+        context.load_cert_chain(
+            options["sslcert"], options["sslkey"], options.get("sslpassword") or None
+        )
+    return context
+
+
+@contextmanager
+def relay(target: Endpoint) -> Iterator[int]:
+    """A port on this computer that leads to the database; closed with all connections afterwards.
+
+    Raises ConnectError if it cannot be opened.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="relay", daemon=True)
+    thread.start()
+    try:
+        opened = asyncio.run_coroutine_threadsafe(_listen(target), loop)
+        try:
+            server = opened.result(timeout=10)
+        except OSError as error:
+            raise ConnectError(f"cannot open a local port: {error.strerror}") from error
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            asyncio.run_coroutine_threadsafe(_close(server), loop).result(timeout=10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=10)
+        loop.close()
+
+
+async def _listen(target: Endpoint) -> asyncio.Server:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, ssl.SSLError, asyncio.IncompleteReadError):
+            await _serve(target, reader, writer)
+        writer.close()
+
+    return await asyncio.start_server(serve, HOST, 0)
+
+
+async def _close(server: asyncio.Server) -> None:
+    server.close()
+    current = asyncio.current_task()
+    others = [task for task in asyncio.all_tasks() if task is not current]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+async def _serve(
+    target: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    beyond_reader, beyond_writer = await _connect(target)
+    try:
+        await asyncio.wait(
+            [
+                asyncio.ensure_future(_pump(reader, beyond_writer)),
+                asyncio.ensure_future(_pump(beyond_reader, writer)),
+            ],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+    finally:
+        beyond_writer.close()
+
+
+async def _connect(target: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if target.host.startswith(("/", "@")):
+        path = f"{target.host}/.s.PGSQL.{target.port}".replace("@", "\0", 1)
+        return await asyncio.open_unix_connection(path)
+    reader, writer = await asyncio.open_connection(target.host, target.port)
+    if target.tls is not None:
+        writer.write(_TLS_REQUEST)
+        if await reader.readexactly(1) != b"S":
+            writer.close()
+            raise ConnectionError("the server refused TLS")
+        await writer.start_tls(target.tls, server_hostname=target.server_name)
+    return reader, writer
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while block := await reader.read(_BLOCK):
+            writer.write(block)
+            await writer.drain()

@@ -1,0 +1,256 @@
+"""Create the objects of a dump in a database of the embedded server, as its superuser.
+
+Everything that could reach out of the copy is replaced: extensions that need a superuser, functions
+in other languages, foreign servers.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg import sql
+
+from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import sqlstate_and_message
+from supabase_jobs.database.parser import syntax
+from supabase_jobs.database.parser.statements import split
+from supabase_jobs.local import stand_ins
+from supabase_jobs.projects.source import Source, StandIn
+
+# statements that are sent together: enough for one wait, few enough to show progress
+_BATCH = 500
+# pg_dump writes it above each object
+_HEADER = re.compile(
+    r"^-- Name: (?P<name>.*); Type: (?P<type>[A-Z ]+); Schema: (?P<schema>.*); Owner: .*$",
+    re.MULTILINE,
+)
+# of psql; they protect against text in a dump that would end a statement
+_META_COMMAND = re.compile(r"^\\(?:un)?restrict .*$", re.MULTILINE)
+_REPLACED = frozenset(
+    {"EXTENSION", "FOREIGN DATA WRAPPER", "SERVER", "USER MAPPING", "PROCEDURAL LANGUAGE"}
+)
+# what decides who can do what; the others make queries fast, or document
+_DECISIVE = frozenset(
+    {
+        *("TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "FUNCTION", "PROCEDURE", "TYPE"),
+        *("DOMAIN", "POLICY", "ROW SECURITY", "TRIGGER", "CONSTRAINT", "CHECK CONSTRAINT", "RULE"),
+        *("ACL", "DEFAULT", "TABLE ATTACH", "SCHEMA"),
+    }
+)
+# the fields of a statement that hold the table that it is about
+_RELATIONS = ("relation", "table", "view")
+_PLAIN_LANGUAGES = frozenset({"sql", "plpgsql"})
+
+
+@dataclass(frozen=True)
+class DumpedObject:
+    """A statement of a dump, and the object that it is about."""
+
+    statement: str
+    type: str
+    schema: str
+    name: str
+
+    @property
+    def labels(self) -> list[str]:
+        """The tables, views or functions whose access it decides, as reports name them."""
+        found = [label for node in syntax.parse(self.statement) or () for label in _tables(node)]
+        if found or self.schema in ("", "-"):
+            return found or [self.name]
+        return [f"{self.schema}.{self.name.replace(', ', ',')}"]
+
+
+def _tables(node: syntax.Node) -> Iterator[str]:
+    for fields in node.values():
+        targets = [fields.get(name) for name in _RELATIONS]
+        targets += [target.get("RangeVar") for target in fields.get("objects", ())]
+        for target in targets:
+            if target is not None and "relname" in target:
+                yield f"{target.get('schemaname', 'public')}.{target['relname']}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An object that the copy lacks, and why."""
+
+    object: DumpedObject
+    error: psycopg.Error
+
+    @property
+    def why(self) -> str:
+        """The reason as the server gives it."""
+        return sqlstate_and_message(self.error)
+
+    @property
+    def is_decisive(self) -> bool:
+        """Whether who can do what differs without it: not for an object that exists, nor for a
+        storage parameter.
+        """
+        harmless = (
+            psycopg.errors.DuplicateSchema,
+            psycopg.errors.DuplicateFunction,
+            psycopg.errors.DuplicateTable,
+            psycopg.errors.InvalidParameterValue,
+        )
+        return self.object.type in _DECISIVE and not isinstance(self.error, harmless)
+
+
+@dataclass
+class Restored:
+    """What the copy lacks, and the extensions that have a stand-in."""
+
+    failures: list[Failure] = field(default_factory=list)
+    extensions: list[str] = field(default_factory=list)
+
+
+def objects(dump: str) -> Iterator[DumpedObject]:
+    """The statements of a dump in order."""
+    kind, schema, name = "", "", ""
+    for statement in split(_META_COMMAND.sub("", dump)):
+        for header in _HEADER.finditer(statement.text):
+            kind, schema, name = header["type"], header["schema"], header["name"]
+        if statement.code:
+            yield DumpedObject(statement.code, kind, schema, name)
+
+
+def restore(
+    superuser: Connection,
+    source: Source,
+    dump: str,
+    advance: Callable[[int, int], None] = lambda _number, _total: None,
+) -> Restored:
+    """Create the roles, the objects and the stand-ins. Raises psycopg's errors if the connection is
+    lost.
+    """
+    restored = Restored()
+    _create_roles(superuser, source)
+    superuser.execute(sql.SQL("create schema supabase_jobs_copy"))
+    created = stand_ins.harmless(superuser)
+    pending, made = list(objects(dump)), False
+    batch: list[DumpedObject] = []
+    failed: list[Failure] = []
+    for number, item in enumerate(pending, 1):
+        if item.type in _REPLACED:
+            if not made and item.type == "EXTENSION":
+                failed += _run(superuser, batch)
+                batch, made = [], True
+                _create_extensions(superuser, source, created, restored)
+            continue
+        if not _is_foreign(item):
+            batch.append(item)
+        if len(batch) == _BATCH:
+            failed += _run(superuser, batch)
+            batch = []
+            advance(number, len(pending))
+    failed += _run(superuser, batch)
+    _create(superuser, [s for s in source.stand_ins if s.extension is None])
+    restored.failures = [f for f in _again(superuser, failed) if f.is_decisive]
+    _own(superuser, source)
+    advance(len(pending), len(pending))
+    return restored
+
+
+def _create_roles(superuser: Connection, source: Source) -> None:
+    """Roles, memberships and settings; what cannot be made is a setting of a missing library."""
+    existing = {name for (name,) in superuser.execute("select rolname::text from pg_roles")}
+    own = superuser.info.user
+    creating = [r.statement for r in source.roles if r.name not in existing]
+    altering = [
+        r.statement.replace("create role", "alter role", 1)
+        for r in source.roles
+        if r.name in existing and r.name != own
+    ]
+    settings = [setting.statement for setting in source.settings]
+    _send(superuser, [*creating, *altering, *source.memberships, *settings])
+
+
+def _own(superuser: Connection, source: Source) -> None:
+    """Let the owner of the database act for everybody there, as the audit needs it.
+
+    On a hosted project, an extension lets postgres change the platform's tables. A role that was a
+    superuser keeps its reach inside of the database.
+    """
+    acting = [source.owner, *(role.name for role in source.roles if role.is_superuser)]
+    grant = sql.SQL("grant {} to {}")
+    statements = [
+        grant.format(sql.Identifier(role.name), sql.Identifier(member)).as_string(superuser)
+        for member in dict.fromkeys(acting)
+        for role in source.roles
+        if role.name not in (member, superuser.info.user)
+    ]
+    owner = sql.Identifier(source.owner)
+    alter = sql.SQL("alter database postgres owner to {}").format(owner).as_string(superuser)
+    bypass = (
+        sql.SQL("alter role {} login bypassrls createrole createdb")
+        .format(owner)
+        .as_string(superuser)
+    )
+    _send(superuser, [alter, bypass, *statements])
+
+
+def _create_extensions(
+    superuser: Connection, source: Source, harmless: frozenset[str], restored: Restored
+) -> None:
+    """Create the extensions that stay inside the database; stand-ins for the members of others."""
+    create = sql.SQL("create extension {} with schema {} cascade")
+    replaced = set()
+    for extension in source.extensions:
+        if extension.name in harmless:
+            statement = create.format(
+                sql.Identifier(extension.name), sql.Identifier(extension.schema)
+            )
+            if not _send(superuser, [statement.as_string(superuser)]):
+                continue
+        replaced.add(extension.name)
+        restored.extensions.append(extension.name)
+        if extension.name in stand_ins.names() - stand_ins.WITH_WORKERS:
+            stand_ins.load(superuser, extension.name, extension.schema)
+    _create(superuser, [s for s in source.stand_ins if s.extension in replaced])
+
+
+def _create(superuser: Connection, statements: Sequence[StandIn]) -> None:
+    """What exists already comes from a stand-in that does more."""
+    _send(superuser, [stand_in.statement for stand_in in statements])
+
+
+def _is_foreign(item: DumpedObject) -> bool:
+    """Whether a statement could give the copy a way out: functions in other languages, and
+    privileges on functions of the server.
+    """
+    if item.schema == "pg_catalog":
+        return True
+    if item.type not in ("FUNCTION", "PROCEDURE", "AGGREGATE"):
+        return False
+    for node in syntax.parse(item.statement) or ():
+        for option in node.get("CreateFunctionStmt", {}).get("options", ()):
+            language = option["DefElem"]
+            if language["defname"] == "language":
+                return language["arg"]["String"]["sval"].lower() not in _PLAIN_LANGUAGES
+    return False
+
+
+def _run(superuser: Connection, batch: Sequence[DumpedObject]) -> list[Failure]:
+    """Run statements, each in a transaction of its own; those that fail."""
+    results = run_groups(superuser, [[Statement(item.statement)] for item in batch])
+    return [
+        Failure(item, result.error)
+        for item, result in zip(batch, results, strict=True)
+        if result.error is not None
+    ]
+
+
+def _send(superuser: Connection, statements: Sequence[str]) -> list[psycopg.Error]:
+    results = run_groups(superuser, [[Statement(text)] for text in statements])
+    return [result.error for result in results if result.error is not None]
+
+
+def _again(superuser: Connection, failed: list[Failure]) -> list[Failure]:
+    """Repeat what failed as long as something succeeds: it may have needed a later object."""
+    while failed:
+        left = _run(superuser, [failure.object for failure in failed])
+        if len(left) == len(failed):
+            return left
+        failed = left
+    return []

@@ -1,0 +1,97 @@
+"""What is read of a database that is copied: its roles, settings and extensions, from catalogs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psycopg.pq import TransactionStatus
+
+from supabase_jobs.database.batch import Statement, read
+from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.sql_files import sql_files
+from supabase_jobs.session.script import SETTINGS
+
+_QUERIES = sql_files(Path(__file__).with_name("source"))
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role, and the statement that creates it in the copy."""
+
+    name: str
+    is_superuser: bool
+    statement: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The statement that makes a setting; `custom` is the value if the project defines it."""
+
+    statement: str
+    custom: str | None
+
+
+@dataclass(frozen=True)
+class Extension:
+    """An extension, its schema, and the schemas that belong to it."""
+
+    name: str
+    schema: str
+    schemas: Sequence[str]
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A statement that creates something in place of what cannot be restored.
+
+    `extension` is None for an object that belongs to none; `name` is the object, if it has one.
+    """
+
+    extension: str | None
+    statement: str
+    name: str | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A database to copy."""
+
+    name: str
+    owner: str
+    major: int
+    roles: Sequence[Role]
+    memberships: Sequence[str]
+    settings: Sequence[Setting]
+    extensions: Sequence[Extension]
+    unreadable: Mapping[str, str]
+    stand_ins: Sequence[StandIn]
+
+
+def read_source(connection: Connection) -> Source:
+    """Read the catalogs, in one transaction and one round trip. `unreadable` maps the pattern of a
+    table that this role may not read to its name.
+
+    Raises psycopg's errors.
+    """
+    assert connection.info.transaction_status == TransactionStatus.IDLE  # noqa: S101
+    queries = [_QUERIES[name].statement() for name in sorted(_QUERIES)]
+    start = [Statement("begin read only"), Statement(SETTINGS)]
+    rows = read(connection, [*start, *queries, Statement("rollback")])
+    found: dict[str, Sequence[tuple[Any, ...]]] = dict(
+        zip(sorted(_QUERIES), rows[len(start) :], strict=False)
+    )
+    [(name, owner, major, _)] = found["database"]
+    return Source(
+        name=name,
+        owner=owner,
+        major=major,
+        roles=[Role(*row) for row in found["roles"]],
+        memberships=[statement for (statement,) in found["memberships"]],
+        settings=[Setting(*row) for row in found["settings"]],
+        extensions=[Extension(*row) for row in found["extensions"]],
+        unreadable=dict(found["unreadable"]),
+        stand_ins=[
+            StandIn(extension, text, label) for _, extension, text, label in found["stand_ins"]
+        ],
+    )

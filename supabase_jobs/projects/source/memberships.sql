@@ -1,0 +1,22 @@
+-- The statements that grant roles to roles. Roles that read or write files of the server, or run programs there, are
+-- left out. The columns inherit_option and set_option exist since PostgreSQL 16.
+select
+  format(
+    'grant %I to %I with admin %s%s',
+    g.rolname,
+    m.rolname,
+    membership.admin_option,
+    case
+      when o.options ? 'inherit_option'
+        then format(', inherit %s, set %s', o.options ->> 'inherit_option', o.options ->> 'set_option')
+      else ''
+    end
+  ) as statement
+from pg_auth_members as membership
+inner join pg_roles as g on membership.roleid = g.oid
+inner join pg_roles as m on membership.member = m.oid
+cross join lateral (select to_jsonb(membership) as options) as o
+where
+  m.rolname !~ '^pg_'
+  and g.rolname not in ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')
+order by g.rolname, m.rolname

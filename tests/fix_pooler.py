@@ -38,7 +38,7 @@ def pooled() -> Iterator[Callable[..., str]]:
         nobody = pwd.getpwnam("nobody")
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
 
-    def start(url: str, **settings: int) -> str:
+    def start(url: str, **settings: int | str) -> str:
         info = psycopg.conninfo.conninfo_to_dict(url)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -48,11 +48,13 @@ def pooled() -> Iterator[Callable[..., str]]:
             f"[databases]\n* = host={info['host']} port={info['port']}"
             f" user={info['user']}\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-            "pool_mode = transaction\nmax_client_conn = 100\n"
+            "max_client_conn = 100\n"
             "ignore_startup_parameters = extra_float_digits,options\n"
             + "".join(
                 f"{name} = {value}\n"
-                for name, value in ({"default_pool_size": 20} | settings).items()
+                for name, value in (
+                    {"pool_mode": "transaction", "default_pool_size": 20} | settings
+                ).items()
             )
         )
         user = {"user": "nobody", "group": nobody.pw_gid, "extra_groups": []} if as_root else {}

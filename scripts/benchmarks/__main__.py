@@ -22,6 +22,7 @@ from benchmarks import (
     hosted,
     owners,
     partitions,
+    production,
     queries,
     record,
     report,
@@ -44,14 +45,17 @@ SUBJECTS: Mapping[str, Callable[[Databases], list[Figure]]] = {
     "hosted": hosted.measure,
     "audit": audit.measure,
 }
+# only on request, and recorded by itself
+PRODUCTION: Mapping[str, Callable[[Databases], list[Figure]]] = {"production": production.measure}
 # with --partitions, instead of the others
 PARTITIONS: Mapping[str, Callable[[Databases], list[Figure]]] = {"partitions": partitions.measure}
 
 
 def _subjects(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Sequence[str]:
     names = list(SUBJECTS) if value is None else [name.strip() for name in value.split(",")]
-    if unknown := set(names) - set(SUBJECTS):
-        raise click.BadParameter(f"unknown subject {min(unknown)!r}; known: {', '.join(SUBJECTS)}")
+    known = [*SUBJECTS, *PRODUCTION]
+    if unknown := set(names) - set(known):
+        raise click.BadParameter(f"unknown subject {min(unknown)!r}; known: {', '.join(known)}")
     return names
 
 
@@ -73,7 +77,7 @@ def _rows(_ctx: click.Context, _param: click.Parameter, value: int | None) -> in
     "names",
     metavar="SUBJECT,…",
     callback=_subjects,
-    help=f"Subjects: {', '.join(SUBJECTS)}.",
+    help=f"Subjects: {', '.join(SUBJECTS)}; on request: {', '.join(PRODUCTION)}.",
 )
 @click.option(
     "--partitions",
@@ -130,8 +134,8 @@ def main(
     if recorded and record.target(rows, names, SUBJECTS) is None:
         sizes = " or ".join(f"{size:,}" for size in record.SIZES)
         raise click.UsageError(
-            f"--record needs all subjects and {sizes} rows, or --partitions and"
-            f" {record.PARTITIONED_ROWS:,} rows"
+            f"--record needs all subjects and {sizes} rows, --only production and"
+            f" {record.README_SIZE:,} rows, or --partitions and {record.PARTITIONED_ROWS:,} rows"
         )
     document = document or measured(rows, names, pgmq)
     click.echo(report.as_json(document) if as_json else report.text(document), nl=False)
@@ -151,7 +155,7 @@ def measured(rows: int, names: Sequence[str], pgmq: Path | None) -> dict[str, An
         for name in names:
             log(f"{name} …")
             started = time.perf_counter()
-            figures = {**SUBJECTS, **PARTITIONS}[name](databases)
+            figures = {**SUBJECTS, **PRODUCTION, **PARTITIONS}[name](databases)
             ok = ok and all(figure.ok is not False for figure in figures)
             seconds = round(time.perf_counter() - started, 1)
             subjects.append(

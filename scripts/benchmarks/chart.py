@@ -32,7 +32,7 @@ class Panel:
 
 
 def draw(document: Mapping[str, Any]) -> str:
-    """The SVG, with its own background, in light and dark mode."""
+    """The SVG, with its own background, in light and dark mode; empty without a bar."""
     figures = {f["name"]: f for subject in document["subjects"] for f in subject["figures"]}
     every = (
         _queries(figures, many_rows=False),
@@ -41,6 +41,8 @@ def draw(document: Mapping[str, Any]) -> str:
         _writes(figures),
     )
     panels = [panel for panel in every if panel.bars]
+    if not panels:
+        return ""
     positioned, top = [], 16
     for panel in panels:
         longest = max(bar.value for bar in panel.bars) or 1.0

@@ -6,17 +6,22 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass
 class Distance:
     """A running proxy: its port, and the round trips of all its connections so far, those of
     connecting included.
+
+    While `dropped` is set it forwards nothing and closes nothing, as a network that is gone.
     """
 
     port: int
     round_trips: int = 0
+    dropped: threading.Event = field(default_factory=threading.Event)
+    # the ports of this machine from which it has connected to the server
+    ports: set[int] = field(default_factory=set)
 
 
 @contextmanager
@@ -43,6 +48,7 @@ def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
         except OSError:
             writer.close()
             return
+        state.ports.add(server_writer.get_extra_info("sockname")[1])
         client_is_sending = False
 
         async def pump(
@@ -55,6 +61,8 @@ def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
                 while True:
                     arrival, data = await flights.get()
                     await asyncio.sleep(max(arrival - loop.time(), 0))
+                    while state.dropped.is_set():
+                        await asyncio.sleep(0.05)
                     if not data:
                         sink.close()
                         return

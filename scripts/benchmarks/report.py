@@ -19,6 +19,7 @@ TITLES = {
     "hosted": "A database 50 ms away",
     "audit": "audit",
     "partitions": "In partitions",
+    "production": "A shop with eight clients",
 }
 _MARKS = {True: "ok", False: "MISSED", None: "-"}
 
@@ -73,8 +74,9 @@ def limit(figure: Figure) -> str:
 def about(document: Document) -> str:
     """The machine, the versions and the size."""
     machine = document["machine"]
+    in_use = [subject["name"] for subject in document["subjects"]] == ["production"]
     return (
-        f"{document['rows']:,} jobs on PostgreSQL {machine['postgresql']}, Python"
+        f"{document['rows']:,} {'orders' if in_use else 'jobs'} on PostgreSQL {machine['postgresql']}, Python"
         f" {machine['python']},"
         f" {machine['cores']} cores ({machine['system']})"
     )
@@ -98,6 +100,7 @@ def as_json(document: Document) -> str:
 
 
 def write(document: Document, folder: Path, stem: str) -> None:
-    """Write the JSON file and the chart."""
+    """Write the JSON file, and the chart if it has a bar."""
     (folder / f"{stem}.json").write_text(as_json(document), encoding="utf-8")
-    (folder / f"{stem}.svg").write_text(chart.draw(document), encoding="utf-8")
+    if drawn := chart.draw(document):
+        (folder / f"{stem}.svg").write_text(drawn, encoding="utf-8")

@@ -20,6 +20,7 @@ from supabase_jobs.audit.probes.attempt import (
     Attempt,
 )
 from supabase_jobs.audit.probes.bypasses import Bypass
+from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 
 _WORDS = {SELECT: "read", INSERT: "insert", UPDATE: "update", DELETE: "delete"}
@@ -101,6 +102,34 @@ def functions(called: Sequence[Function]) -> Mapping[str, str]:
     return {
         f.signature: " ".join(role for role in f.callers if role != "service_role") or "none"
         for f in called
+    }
+
+
+def of_topics(topics: Sequence[TopicAttempt]) -> dict[str, dict[str, str]]:
+    """Topic → caller → actions, as a baseline records them."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for attempt in topics:
+        words = found.setdefault(attempt.topic.label, {}).setdefault(attempt.caller.label, set())
+        if attempt.outcome == "rows":
+            words.add(_WORDS[attempt.action])
+    return {topic: _sorted(callers) for topic, callers in found.items()}
+
+
+def tested_topics(topics: Sequence[TopicAttempt]) -> dict[tuple[str, str], frozenset[str]]:
+    """(topic, caller) → the actions without an inconclusive attempt."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for attempt in topics:
+        words = found.setdefault((attempt.topic.label, attempt.caller.label), set())
+        words.add(_WORDS[attempt.action])
+    for attempt in topics:
+        if attempt.outcome in INCONCLUSIVE_SQLSTATES:
+            found[attempt.topic.label, attempt.caller.label].discard(_WORDS[attempt.action])
+    return {key: frozenset(words) for key, words in found.items()}
+
+
+def _sorted(callers: Mapping[str, set[str]]) -> dict[str, str]:
+    return {
+        caller: " ".join(sorted(words, reverse=True)) or "none" for caller, words in callers.items()
     }
 
 

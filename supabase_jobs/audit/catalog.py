@@ -17,6 +17,8 @@ from supabase_jobs.database.sql_files import sql_files
 
 API_ROLES = ("anon", "authenticated", "service_role")
 USERS = "auth.users"
+# the commands of policies in pg_policy
+_COMMANDS = {"select": "r", "insert": "a", "update": "w", "delete": "d"}
 
 _QUERIES = sql_files(Path(__file__).with_name("catalog"))
 _PER_SCHEMA = ("relations", "columns", "constraints", "policies", "functions", "sequences")
@@ -95,6 +97,10 @@ class Policy:
     def applies_to(self, role: str) -> bool:
         """Whether the policy applies to an API role."""
         return "public" in self.roles or role in self.roles
+
+    def governs(self, action: str) -> bool:
+        """Whether the policy is for an action, such as "select"."""
+        return self.command in ("*", _COMMANDS[action])
 
 
 @dataclass(frozen=True)

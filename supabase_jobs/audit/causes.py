@@ -4,7 +4,7 @@ Each candidate policy is removed in a savepoint and the attempt is repeated.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from psycopg import sql
@@ -12,14 +12,15 @@ from psycopg import sql
 from supabase_jobs.audit import repairs
 from supabase_jobs.audit.callers import FORMER, MEMBER, OWNER
 from supabase_jobs.audit.catalog import Policy, Relation
-from supabase_jobs.audit.leaks.leak import Leak
+from supabase_jobs.audit.leaks import rls_disabled
+from supabase_jobs.audit.leaks.leak import DEVIATION, PolicyLeak, Repair, ShownLeak
 from supabase_jobs.audit.probes.attempt import GROUP, JOIN, OWN, UPDATE, Attempt
-from supabase_jobs.audit.repairs import COMMANDS, Demand, Edit, Repairs
+from supabase_jobs.audit.repairs import Demand, Edit, Repairs
 from supabase_jobs.audit.rows.plan import Plan
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
-from supabase_jobs.findings import AuditFinding, Severity
+from supabase_jobs.findings import AuditFinding, Explanation, Severity
 from supabase_jobs.session.impersonation import Impersonation, identity_statements
 
 _DEFINITIONS = sql_file(Path(__file__).with_name("catalog") / "definitions.sql")
@@ -29,10 +30,46 @@ _SAVEPOINT, _UNDO = (
 )
 
 
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """A leak, the attempt that shows it, and the policies that may have let the attempt pass."""
+
+    leak: ShownLeak
+    attempt: Attempt
+    applicable: Sequence[Policy]
+
+    @property
+    def relation(self) -> Relation:
+        """The table."""
+        return self.attempt.relation
+
+    @property
+    def is_deviation(self) -> bool:
+        """Whether the access is only more than the baseline has."""
+        return self.leak.kind is DEVIATION
+
+    @property
+    def is_of_column(self) -> bool:
+        """Whether the leak is closed if the caller's role may not update the column."""
+        if self.attempt.action != UPDATE:
+            return False
+        is_own = self.is_deviation and self.attempt.whose in (OWN, GROUP)
+        return self.leak.kind.of_column or is_own
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the report has a fix: without a baseline, an info is access that may be
+        intended.
+        """
+        if self.leak.severity is not Severity.INFO or self.is_deviation:
+            return True
+        return self.leak.kind.repair is Repair.ENABLE_ROW_SECURITY
+
+
 def explain(
     impersonation: Impersonation,
     plan: Plan,
-    leaks: Sequence[Leak],
+    leaks: Sequence[ShownLeak],
     attempts: Sequence[Attempt],
     cursors: Sequence[Statement],
     *,
@@ -43,38 +80,92 @@ def explain(
     The fixes can be applied together, in any order, and leave those leaks open that are `intended`,
     by id. They keep what the owner and a member reach by `attempts`.
     """
+    shown = [_shown(leak, attempts[leak.tried.number]) for leak in leaks]
     trial = _Trial(impersonation, cursors)
-    causing = {id(leak): _applicable(leak) for leak in leaks}
-    several = [leak for leak in leaks if len(causing[id(leak)]) > 1]
+    causing = {id(one): one.applicable for one in shown}
+    several = [one for one in shown if len(one.applicable) > 1]
     needed = trial.closing(several)
-    rest = [leak for leak in several if not needed[id(leak)]]
-    causing |= needed | {key: found for key, found in trial.opening(rest).items() if found}
-    causing |= {id(leak): _applicable(leak) for leak in rest if not causing[id(leak)]}
-    droppable = trial.unused(leaks, causing, attempts)
-    demands = {
-        id(leak): _demand(plan, leak, causing[id(leak)], may_drop=id(leak) in droppable)
-        for leak in leaks
-    }
+    causing |= needed
+    rest = [one for one in several if not needed[id(one)]]
+    sufficient = trial.opening(rest)
+    causing |= {id(one): sufficient[id(one)] or one.applicable for one in rest}
+    droppable = trial.unused(shown, causing, attempts)
+    demands = {}
+    for one in shown:
+        demands[id(one)] = _demand(plan, one, causing[id(one)], may_drop=id(one) in droppable)
     unsafe: dict[tuple[int, str], set[str]] = {}
-    for leak in leaks:
-        if _is_of_column(leak) and _is_closed(leak) and leak.id not in intended:
-            unsafe.setdefault((leak.relation.oid, leak.attempt.caller.role), set()).add(
-                leak.attempt.column
-            )
-    closed = [demands[id(leak)] for leak in leaks if _is_closed(leak) and leak.id not in intended]
+    closed = [one for one in shown if one.is_closed and one.leak.id not in intended]
+    for one in closed:
+        if one.is_of_column:
+            key = (one.relation.oid, one.attempt.caller.role)
+            unsafe.setdefault(key, set()).add(one.attempt.column)
     called = {function.oid for demand in demands.values() for function, _ in demand.functions}
-    made = Repairs(plan, closed, _definitions(impersonation.connection, called))
+    made = Repairs(
+        plan,
+        [demands[id(one)] for one in closed],
+        _definitions(impersonation.connection, called),
+    )
     return [
-        _finding(plan, leak, causing[id(leak)], made.text(demands[id(leak)]), unsafe)
-        for leak in leaks
+        _finding(plan, one, causing[id(one)], made.text(demands[id(one)]), unsafe) for one in shown
     ]
 
 
-def _is_closed(leak: Leak) -> bool:
-    """Whether the report has a fix for a leak: without a baseline, an info is access that may be
-    intended.
-    """
-    return leak.severity is not Severity.INFO or leak.kind in ("deviation", "rls-disabled")
+def of_policies(plan: Plan, leaks: Sequence[PolicyLeak]) -> list[AuditFinding]:
+    """The findings for leaks of tables for which nothing was tried. An info has no fix."""
+    relations = {relation.label: relation for relation in plan.catalog.relations}
+    demands = {}
+    for leak in leaks:
+        relation = relations[leak.object]
+        policies = [policy for policy in relation.policies if policy.name in leak.policies]
+        demands[leak.id] = repairs.restriction(plan, relation, policies, leak.action, leak.role)
+    closed = [leak for leak in leaks if leak.severity is not Severity.INFO]
+    made = Repairs(plan, [demands[leak.id] for leak in closed])
+    found = []
+    for leak in leaks:
+        fix = made.text(demands[leak.id]) if leak in closed else ""
+        cause = ", ".join(f'policy "{name}"' for name in leak.policies)
+        found.append(
+            AuditFinding(
+                id=leak.id,
+                severity=leak.severity,
+                object=leak.object,
+                message=leak.message,
+                fix=fix,
+                cause=cause,
+                policies=leak.policies,
+            )
+        )
+    return found
+
+
+def of_column_grants(
+    relation: Relation, role: str, action: str, accepted: Collection[str]
+) -> Explanation | None:
+    """That of a read of more columns than before; None if a policy opens it, not a grant."""
+    known = {a.partition("(")[2].rstrip(")") for a in accepted if a.startswith("read(")}
+    if not known or action.partition("(")[0] != "read":
+        return None
+    target, to = relation.identifier, sql.Identifier(role)
+    if column := action.partition("(")[2].rstrip(")"):
+        revoke = sql.SQL("revoke select ({}) on {} from {};").format(
+            sql.Identifier(column), target, to
+        )
+        return Explanation(f"a grant of SELECT ({column})", revoke.as_string(None))
+    columns = sql.SQL(", ").join(c.identifier for c in relation.columns if c.name in known)
+    fix = sql.SQL("revoke select on {0} from {1}; grant select ({2}) on {0} to {1};").format(
+        target, to, columns
+    )
+    return Explanation("a grant of SELECT", fix.as_string(None))
+
+
+def _shown(leak: ShownLeak, attempt: Attempt) -> _Shown:
+    """The leak with the permissive policies that may have let its attempt pass."""
+    applicable = [
+        p
+        for p in attempt.relation.policies
+        if p.permissive and p.applies_to(attempt.caller.role) and p.governs(attempt.action)
+    ]
+    return _Shown(leak, attempt, applicable)
 
 
 def _definitions(connection: Connection, oids: Collection[int]) -> Mapping[int, str]:
@@ -90,9 +181,9 @@ class _Trial:
     def __init__(self, impersonation: Impersonation, cursors: Sequence[Statement]) -> None:
         self._impersonation, self._cursors = impersonation, cursors
 
-    def closing(self, leaks: Sequence[Leak]) -> dict[int, list[Policy]]:
+    def closing(self, leaks: Sequence[_Shown]) -> dict[int, list[Policy]]:
         """id() of the leak → the policies without which its attempt fails."""
-        tried = [(leak, policy) for leak in leaks for policy in _applicable(leak)]
+        tried = [(leak, policy) for leak in leaks for policy in leak.applicable]
         reached = self._reach([(leak.attempt, [policy]) for leak, policy in tried])
         found: dict[int, list[Policy]] = {id(leak): [] for leak in leaks}
         for (leak, policy), reaches in zip(tried, reached, strict=True):
@@ -100,14 +191,11 @@ class _Trial:
                 found[id(leak)].append(policy)
         return found
 
-    def opening(self, leaks: Sequence[Leak]) -> dict[int, list[Policy]]:
-        """id() of the leak → the policies each of which lets its attempt pass without the others."""
-        tried = [(leak, policy) for leak in leaks for policy in _applicable(leak)]
+    def opening(self, leaks: Sequence[_Shown]) -> dict[int, list[Policy]]:
+        """id() of the leak → the policies each of which suffices for its attempt to pass."""
+        tried = [(leak, policy) for leak in leaks for policy in leak.applicable]
         reached = self._reach(
-            [
-                (leak.attempt, [other for other in _applicable(leak) if other != policy])
-                for leak, policy in tried
-            ]
+            [(leak.attempt, _without(leak.applicable, policy)) for leak, policy in tried]
         )
         found: dict[int, list[Policy]] = {id(leak): [] for leak in leaks}
         for (leak, policy), reaches in zip(tried, reached, strict=True):
@@ -117,7 +205,7 @@ class _Trial:
 
     def unused(
         self,
-        leaks: Sequence[Leak],
+        leaks: Sequence[_Shown],
         causing: Mapping[int, Sequence[Policy]],
         attempts: Sequence[Attempt],
     ) -> set[int]:
@@ -127,7 +215,7 @@ class _Trial:
         tried = [
             (leak, attempt)
             for leak in leaks
-            if causing[id(leak)] and len(_applicable(leak)) > 1
+            if causing[id(leak)] and len(leak.applicable) > 1
             for attempt in _legitimate(leak, attempts)
         ]
         reached = self._reach([(attempt, causing[id(leak)]) for leak, attempt in tried])
@@ -160,6 +248,10 @@ class _Trial:
         ]
 
 
+def _without(policies: Sequence[Policy], one: Policy) -> list[Policy]:
+    return [policy for policy in policies if policy != one]
+
+
 def _reaches(attempt: Attempt, result: GroupResult) -> bool:
     """Whether a repeated attempt still reaches its target."""
     again = replace(attempt, statements=[attempt.statement], effect=None, at=0)
@@ -167,7 +259,7 @@ def _reaches(attempt: Attempt, result: GroupResult) -> bool:
     return again.reached
 
 
-def _legitimate(leak: Leak, attempts: Sequence[Attempt]) -> Iterator[Attempt]:
+def _legitimate(leak: _Shown, attempts: Sequence[Attempt]) -> Iterator[Attempt]:
     """The same action of the owner on their own row, and of each member on that of the group, if it
     is allowed.
     """
@@ -184,58 +276,38 @@ def _legitimate(leak: Leak, attempts: Sequence[Attempt]) -> Iterator[Attempt]:
             yield attempt
 
 
-def _applicable(leak: Leak) -> list[Policy]:
-    """The permissive policies that may have let an attempt pass."""
-    attempt = leak.attempt
-    return [
-        p
-        for p in leak.relation.policies
-        if p.permissive
-        and p.applies_to(attempt.caller.role)
-        and p.command in ("*", COMMANDS[attempt.action])
-    ]
-
-
-def _is_of_column(leak: Leak) -> bool:
-    """Whether a leak is closed if the caller's role may not update the column."""
-    return leak.attempt.action == UPDATE and (
-        leak.kind in ("privileged-column", "service-column", "escalation", "give-away")
-        or (leak.kind == "deviation" and leak.attempt.whose in (OWN, GROUP))
-    )
-
-
-def _demand(plan: Plan, leak: Leak, policies: Sequence[Policy], *, may_drop: bool) -> Demand:
+def _demand(plan: Plan, shown: _Shown, policies: Sequence[Policy], *, may_drop: bool) -> Demand:
     """The changes that close a leak, which each of the policies opens."""
-    relation, attempt = leak.relation, leak.attempt
-    if leak.kind == "rls-disabled":
+    relation, attempt, repair = shown.relation, shown.attempt, shown.leak.kind.repair
+    if repair is Repair.ENABLE_ROW_SECURITY:
         enable = sql.SQL("alter table {} enable row level security;").format(relation.identifier)
         return Demand(text=enable.as_string(None))
-    if _is_of_column(leak):
+    if shown.is_of_column:
         return Demand()
-    role = attempt.caller.role
-    if (
-        attempt.caller.kind == FORMER
-        and attempt.caller.ended is not None
-        and leak.kind != "escalation"
-    ):
-        return repairs.without_ended(plan, relation, policies, attempt.caller.ended, role)
-    of_owner = leak.kind == "deviation" and (attempt.caller.kind, attempt.whose) == (OWNER, OWN)
+    role, mark = attempt.caller.role, attempt.caller.ended
+    if attempt.caller.kind == FORMER and mark is not None and repair is not Repair.REFUSE:
+        return repairs.without_ended(plan, relation, policies, mark, role)
+    of_owner = shown.is_deviation and (attempt.caller.kind, attempt.whose) == (OWNER, OWN)
     if of_owner and policies and all(policy.command != "*" for policy in policies):
         # a condition on the owner does not end what owners may do with their own rows
-        return Demand([(relation, policy, Edit.DROP_UNLESS_RESTRICTED) for policy in policies])
-    if leak.kind == "escalation" and policies:
+        return _edits(relation, policies, Edit.DROP_UNLESS_RESTRICTED)
+    if repair is Repair.REFUSE and policies:
         return repairs.refusal(relation, policies, attempt.action)
-    if (leak.kind == "unreadable-parent" or attempt.name == JOIN) and policies:
-        return Demand([(relation, policy, Edit.READABLE_PARENT) for policy in policies])
+    if (repair is Repair.READABLE_PARENT or attempt.name == JOIN) and policies:
+        return _edits(relation, policies, Edit.READABLE_PARENT)
     trusting = [p for p in policies if "'user_metadata'" in f"{p.visible} {p.checked}"]
-    if leak.kind == "forged-claim" and trusting:
-        return Demand([(relation, policy, Edit.APP_METADATA) for policy in trusting])
+    if repair is Repair.APP_METADATA and trusting:
+        return _edits(relation, trusting, Edit.APP_METADATA)
     return repairs.restriction(plan, relation, policies, attempt.action, role, may_drop=may_drop)
+
+
+def _edits(relation: Relation, policies: Sequence[Policy], edit: Edit) -> Demand:
+    return Demand([(relation, policy, edit) for policy in policies])
 
 
 def _finding(
     plan: Plan,
-    leak: Leak,
+    shown: _Shown,
     policies: Sequence[Policy],
     fix: str,
     unsafe: Mapping[tuple[int, str], Collection[str]],
@@ -243,19 +315,19 @@ def _finding(
     """The finding. `unsafe` are the columns that leaks of the same table and role require to
     revoke.
     """
-    relation, role = leak.relation, leak.attempt.caller.role
+    leak, relation, attempt = shown.leak, shown.relation, shown.attempt
+    role = attempt.caller.role
     cause = _named(plan, relation, policies)
-    if leak.kind == "rls-disabled":
-        cause, policies = "row level security is disabled", ()
-    elif _is_of_column(leak):
-        cause = cause or f"a grant of UPDATE ({leak.attempt.column})"
-        fix = repairs.without_columns(
-            relation, {leak.attempt.column, *unsafe.get((relation.oid, role), ())}, role
-        )
+    if leak.kind.repair is Repair.ENABLE_ROW_SECURITY:
+        cause, policies = rls_disabled.CAUSE, ()
+    elif shown.is_of_column:
+        cause = cause or f"a grant of UPDATE ({attempt.column})"
+        columns = {attempt.column, *unsafe.get((relation.oid, role), ())}
+        fix = repairs.without_columns(relation, columns, role)
     return AuditFinding(
         id=leak.id,
         severity=leak.severity,
-        object=leak.attempt.label,
+        object=leak.object,
         message=leak.message,
         fix=fix,
         cause=cause or "a grant",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from supabase_jobs.audit.baseline import NONE, OUTSIDERS, Baseline, actions_of, beyond, opens
-from supabase_jobs.audit.leaks.unprobed import FROM_CATALOGS
+from supabase_jobs.audit.leaks.kinds import FROM_CATALOGS
 from supabase_jobs.audit.usage import StateColumn, columns_of_state
 from supabase_jobs.findings import (
     AccessChange,

@@ -42,16 +42,19 @@ def missing_condition(where: str, ended: Ended) -> str:
     """An SQL comment that says what to add to a policy or function, for which no statement can be
     derived.
     """
+    return as_comment(f"Let {where} {advice(ended)}")
+
+
+def advice(ended: Ended) -> str:
+    """Which rows a policy or function must ignore, and by which condition."""
     column = ended.relation.by_name[ended.column]
-    state = (
-        f"{ended.column} is set" if column.base in _TIMES else f"{ended.column} is {ended.value}"
-    )
+    state = f"{ended.column} is {ended.value}"
+    if column.base in _TIMES:
+        state = f"{ended.column} is set"
     if ended.value is None:
         state = f"{ended.column} is not set"
     condition = is_valid(ended).as_string(None)
-    return as_comment(
-        f"Let {where} ignore rows of {ended.relation.label} in which {state}: add {condition}"
-    )
+    return f"ignore rows of {ended.relation.label} in which {state}: add {condition}"
 
 
 def policies(

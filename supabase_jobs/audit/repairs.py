@@ -11,11 +11,10 @@ from psycopg import sql
 from supabase_jobs.audit import ended as ended_rows
 from supabase_jobs.audit import expressions
 from supabase_jobs.audit.catalog import Column, Function, Policy, Relation
-from supabase_jobs.audit.probes.attempt import INSERT, SELECT
+from supabase_jobs.audit.probes.attempt import INSERT
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Ended
 
-COMMANDS = {SELECT: "r", INSERT: "a", "update": "w", "delete": "d"}
 _OWN_FOLDER = "(storage.foldername(name))[1] = (select auth.uid()::text)"
 
 

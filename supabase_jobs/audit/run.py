@@ -13,17 +13,24 @@ from psycopg.pq import TransactionStatus
 
 from supabase_jobs.audit import access, callers, catalog, causes, summary
 from supabase_jobs.audit.baseline import Access, actions_of, wider
+from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS, Configuration
-from supabase_jobs.audit.leaks import buckets, grants, unprobed
-from supabase_jobs.audit.leaks import bypasses as bypass_leaks
-from supabase_jobs.audit.leaks import tables as table_leaks
-from supabase_jobs.audit.leaks import topics as topic_leaks
-from supabase_jobs.audit.leaks.leak import Leak
+from supabase_jobs.audit.leaks import facts as leak_facts
+from supabase_jobs.audit.leaks import kinds, rls_disabled
+from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.leak import (
+    DEVIATION,
+    ExplainedLeak,
+    PolicyLeak,
+    ShownLeak,
+    shown,
+)
 from supabase_jobs.audit.probes import repeat, topics
-from supabase_jobs.audit.probes.attempt import Attempt
+from supabase_jobs.audit.probes.attempt import OTHER, OWN, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.run import Probes
+from supabase_jobs.audit.probes.topics import TopicAttempt
 from supabase_jobs.audit.rows import materialized
 from supabase_jobs.audit.rows.build import World, build
 from supabase_jobs.audit.rows.plan import make_plan
@@ -78,8 +85,7 @@ class Options:
     configuration: Configuration = field(default_factory=Configuration)
     stable: bool = False
     record: (
-        Callable[[World, Sequence[Attempt], Sequence[Bypass], Sequence[topics.TopicAttempt]], None]
-        | None
+        Callable[[World, Sequence[Attempt], Sequence[Bypass], Sequence[TopicAttempt]], None] | None
     ) = None
     common: Common | None = None
     partial: bool = False
@@ -120,10 +126,9 @@ def audit(connection: Connection, options: Options) -> Audit:
             to_users = around.writes_to_users
         except DeadlineError:
             stopped = True
-        judged = table_leaks.find(plan, probes.attempts, probes.gains)
         connection.execute("rollback to savepoint audit_probes")
         options.advance(4, _PARTS)
-        channels: list[topics.TopicAttempt] = []
+        channels: list[TopicAttempt] = []
         if not (
             stopped
             or options.tables
@@ -138,12 +143,17 @@ def audit(connection: Connection, options: Options) -> Audit:
             connection.execute("rollback to savepoint audit_probes")
         if options.record is not None:
             options.record(world, probes.attempts, tried, channels)
-        granted = {**access.access(probes.attempts, tried), **topic_leaks.access(channels)}
-        beyond = _beyond(granted, options.accepted, probes.attempts)
+        granted = {**access.access(probes.attempts, tried), **access.of_topics(channels)}
+        facts = leak_facts.read(
+            plan, relations, probes.attempts, probes.gains, [*tried, *to_users], channels
+        )
+        found_leaks = kinds.find(facts)
+        judged = [leak for leak in found_leaks if isinstance(leak, ShownLeak)]
+        beyond = _beyond(granted, options.accepted, probes.attempts, facts)
         options.advance(5, _PARTS)
-        by_grant = _opened_by_grants(beyond, options.accepted or {})
+        by_grant = _opened_by_grants(beyond, options.accepted or {}, probes.attempts)
         deviations = {key: leak for key, leak in beyond.items() if key not in by_grant}
-        findings = causes.explain(
+        explained_leaks = causes.explain(
             acting,
             plan,
             [*judged, *deviations.values()],
@@ -151,25 +161,20 @@ def audit(connection: Connection, options: Options) -> Audit:
             probes.cursor_statements(),
             intended=options.intended,
         )
-        explained = {
-            key: f.explanation for key, f in zip(deviations, findings[len(judged) :], strict=True)
-        }
-        explained |= by_grant
-        # an info is access that may be intended: SQL that ends it could break the project
-        findings = [
-            replace(f, fix="") if f.severity is Severity.INFO else f
-            for f in findings[: len(judged)]
-        ]
-        findings += unprobed.find(
-            plan, relations, {a.relation.oid for a in probes.attempts}, findings
-        )
-        findings += bypass_leaks.find([*tried, *to_users])
-        findings += [
-            f for f in bypass_leaks.partitions(found) if f.object in {r.label for r in relations}
-        ]
-        findings += grants.find(found, relations)
-        findings += buckets.find(probes.attempts, found.buckets)
-        findings += topic_leaks.find(channels, probes.attempts, found.topic_policies)
+    explained = {
+        key: f.explanation
+        for key, f in zip(deviations, explained_leaks[len(judged) :], strict=True)
+    }
+    explained |= by_grant
+    # an info is access that may be intended: SQL that ends it could break the project
+    findings = [
+        replace(f, fix="") if f.severity is Severity.INFO else f
+        for f in explained_leaks[: len(judged)]
+    ]
+    findings += causes.of_policies(
+        plan, [leak for leak in found_leaks if isinstance(leak, PolicyLeak)]
+    )
+    findings += [leak.finding for leak in found_leaks if isinstance(leak, ExplainedLeak)]
     tables = [r for r in relations if r in found.tables]
     untested += _not_tested(probes.attempts, tried, options, stopped=stopped)
     required = {"database", CHANNELS, *(r.label for r in relations)}
@@ -178,7 +183,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         (
             *_cells(probes.attempts, options),
             *_bypass_cells(tried, options),
-            *map(topic_leaks.cell, channels),
+            *_topic_cells(channels),
         ),
         tuple(summary.summaries(probes.attempts, judged)),
         tuple(replace(item, fails=item.object.partition(" (")[0] in required) for item in untested),
@@ -190,7 +195,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         {":".join(key): how for key, how in explained.items()},
         callers={caller.label: repeat.become(caller) for caller in everyone},
         relations={r.label: _relation(r, found) for r in found.relations if selected(r, options)},
-        tested={**access.tested(probes.attempts, tried), **topic_leaks.tested(channels)},
+        tested={**access.tested(probes.attempts, tried), **access.tested_topics(channels)},
     )
 
 
@@ -295,33 +300,35 @@ def _label(bypass: Bypass) -> str:
 
 
 def _beyond(
-    granted: Access, accepted: Access | None, attempts: Sequence[Attempt]
-) -> dict[_Cell, Leak]:
+    granted: Access, accepted: Access | None, attempts: Sequence[Attempt], facts: Facts
+) -> dict[_Cell, ShownLeak]:
     """The attempts that show access beyond the accepted one, one for each object, caller and
     action.
     """
     if accepted is None:
         return {}
-    shown = access.shown_by(attempts)
-    found: dict[_Cell, Leak] = {}
+    by_cell = access.shown_by(attempts)
+    tried = {id(attempt): facts.tried[number] for number, attempt in enumerate(attempts)}
+    found: dict[_Cell, ShownLeak] = {}
     for cell in wider(granted, accepted):
-        if (attempt := shown.get(cell)) is not None:
-            kind = (
-                "deviation"
-                if not attempt.relation.is_table or attempt.relation.rls
-                else "rls-disabled"
-            )
-            found[cell] = Leak(kind, Severity.INFO, attempt.relation, attempt.action, "", attempt)
+        if (attempt := by_cell.get(cell)) is not None:
+            one = tried[id(attempt)]
+            kind = DEVIATION if one.table.rls else rls_disabled.KIND
+            found[cell] = shown(kind, Severity.INFO, one, "")
     return found
 
 
-def _opened_by_grants(beyond: Mapping[_Cell, Leak], accepted: Access) -> dict[_Cell, Explanation]:
+def _opened_by_grants(
+    beyond: Mapping[_Cell, ShownLeak], accepted: Access, attempts: Sequence[Attempt]
+) -> dict[_Cell, Explanation]:
     """Cause and fix of reads that a grant on columns opens, not a policy."""
     found = {}
     for (name, caller, action), leak in beyond.items():
         before = actions_of(accepted.get(name, {}).get(caller))
-        if how := grants.of_columns(leak.relation, leak.attempt.caller.role, action, before):
-            found[name, caller, action] = Explanation(*how)
+        attempt = attempts[leak.tried.number]
+        how = causes.of_column_grants(attempt.relation, attempt.caller.role, action, before)
+        if how is not None:
+            found[name, caller, action] = how
     return found
 
 
@@ -353,6 +360,18 @@ def _bypass_cells(bypasses: Sequence[Bypass], options: Options) -> Iterator[Audi
             bypass.outcome,
             sql,
             request,
+        )
+
+
+def _topic_cells(topics: Sequence[TopicAttempt]) -> Iterator[AuditCell]:
+    for attempt in topics:
+        yield AuditCell(
+            attempt.topic.label,
+            attempt.caller.label,
+            OWN if attempt.caller.kind in (OWNER, MEMBER) else OTHER,
+            f"{attempt.action} {attempt.extension}",
+            attempt.outcome,
+            partial(repeat.topic_sql, attempt),
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from supabase_jobs.audit.callers import ANON, FORMER, MEMBER, NEWCOMER, OWNER, STRANGER
-from supabase_jobs.audit.leaks.leak import Leak
+from supabase_jobs.audit.leaks.leak import ShownLeak
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     FORGE,
@@ -22,14 +22,14 @@ from supabase_jobs.findings import AccessSummary, Severity
 ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
 
 
-def summaries(attempts: Sequence[Attempt], leaks: Sequence[Leak]) -> Iterator[AccessSummary]:
+def summaries(attempts: Sequence[Attempt], leaks: Sequence[ShownLeak]) -> Iterator[AccessSummary]:
     """One summary for each object with an attempt."""
     by_label: dict[str, list[Attempt]] = {}
     for attempt in attempts:
         by_label.setdefault(attempt.label, []).append(attempt)
     for label, group in sorted(by_label.items()):
         marked = {
-            k.action for k in leaks if k.attempt.label == label and k.severity is not Severity.INFO
+            k.tried.action for k in leaks if k.object == label and k.severity is not Severity.INFO
         }
         yield AccessSummary(
             label, {action: _widest(group, action) for action in ACTIONS}, frozenset(marked)

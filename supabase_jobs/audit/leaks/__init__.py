@@ -1,1 +1,1 @@
-"""Leaks: what the outcomes of probes show without any expectation."""
+"""Outcomes that are wrong on any schema: one module for each kind, as in docs/leaks.md."""

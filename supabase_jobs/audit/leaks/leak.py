@@ -1,6 +1,7 @@
-"""A leak, and the sentence about it: its caller and what the caller does."""
+"""A leak and its kind, and the words for who does what."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum, auto
 
 from supabase_jobs.audit.callers import (
     ANON,
@@ -12,12 +13,10 @@ from supabase_jobs.audit.callers import (
     MEMBER,
     NEWCOMER,
     STRANGER,
-    Caller,
 )
-from supabase_jobs.audit.catalog import Relation
-from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
-from supabase_jobs.audit.probes.run import Gain
-from supabase_jobs.findings import Severity
+from supabase_jobs.audit.leaks.facts import Actor, Tried
+from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE
+from supabase_jobs.findings import AuditFinding, Explanation, Severity, as_comment
 
 _WHO = {
     ANON: "Anyone can",
@@ -27,58 +26,128 @@ _WHO = {
     FORMER: "A former member can",
     FORGER: "A signed-in user who changes their own user_metadata can",
 }
-# the callers from the most to the least general
-_GENERAL = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)
 DOES = {SELECT: "read", INSERT: "add", UPDATE: "change", DELETE: "delete"}
 
 
-@dataclass(frozen=True, eq=False)
-class Leak:
-    """A leak before its cause is known. `attempt` shows it; `gains` are what an escalation opens."""
+class Repair(Enum):
+    """How the repair of a leak that an attempt has shown is derived from its policies."""
 
-    kind: str
+    RESTRICT = auto()  # limit them to the owner of a row
+    ENABLE_ROW_SECURITY = auto()
+    REFUSE = auto()  # refuse the row, or the DELETE, that opens something
+    READABLE_PARENT = auto()  # demand that the caller reads the parent
+    APP_METADATA = auto()  # read app_metadata, which users cannot change
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of leak: its code, the severities that it may have, and one sentence for users.
+
+    `of_column`: the leak is one of a column, which its id names. If it is an update, it is closed
+    once the role may not update the column.
+    """
+
+    code: str
+    severities: tuple[Severity, ...]
+    sentence: str
+    of_column: bool = False
+    repair: Repair = Repair.RESTRICT
+
+
+# access beyond the baseline: the baseline judges it, and its cause is found as that of a leak
+DEVIATION = Kind("deviation", (Severity.INFO,), "A caller may do more than the baseline has.")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Leak:
+    """A leak. `object` is a table, bucket, view, function, schema or topic, as reports name it."""
+
+    kind: Kind
     severity: Severity
-    relation: Relation
-    action: str
+    object: str
     message: str
-    attempt: Attempt
-    gains: tuple[Gain, ...] = field(default=())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ShownLeak(Leak):
+    """A leak that an attempt shows. Its cause is found by trying without policies."""
+
+    tried: Tried
 
     @property
     def id(self) -> str:
         """The id of the finding: it contains no generated value."""
-        column = (
-            f":{self.attempt.column}"
-            if self.kind in ("escalation", "privileged-column", "service-column", "give-away")
-            and self.attempt.column
-            else ""
+        column = f":{self.tried.column}" if self.kind.of_column and self.tried.column else ""
+        return f"{self.kind.code}:{self.object}:{self.tried.action}{column}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PolicyLeak(Leak):
+    """A leak that the policies show, by their names, for an action of a role."""
+
+    action: str
+    role: str
+    policies: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """The id of the finding."""
+        return f"{self.kind.code}:{self.object}:{self.action}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExplainedLeak(Leak):
+    """A leak whose cause and repair follow from the facts. `name` follows the code in its id."""
+
+    name: str
+    explanation: Explanation
+
+    @property
+    def id(self) -> str:
+        """The id of the finding."""
+        return f"{self.kind.code}:{self.name}"
+
+    @property
+    def finding(self) -> AuditFinding:
+        """The leak as reports print it."""
+        return AuditFinding(
+            id=self.id,
+            severity=self.severity,
+            object=self.object,
+            message=self.message,
+            fix=self.explanation.fix,
+            cause=self.explanation.cause,
+            policies=self.explanation.policies,
         )
-        return f"{self.kind}:{self.attempt.label}:{self.action}{column}"
 
 
-def who(caller: Caller) -> str:
+AnyLeak = ShownLeak | PolicyLeak | ExplainedLeak
+
+
+def shown(kind: Kind, severity: Severity, tried: Tried, message: str) -> ShownLeak:
+    """The leak that an attempt shows."""
+    return ShownLeak(
+        kind=kind, severity=severity, object=tried.object, message=message, tried=tried
+    )
+
+
+def who(actor: Actor) -> str:
     """The caller as the subject of a sentence."""
-    if caller.kind == MEMBER:
-        linked = caller.user is not None and caller.user.link is not None
-        return f"A {'user' if linked else 'member'} ({caller.label}) can"
-    if caller.kind == CLAIM:
-        return f"A {caller.label} can"
-    if caller.kind == DECLARED:
-        return f"The caller {caller.label} can"
-    if caller.role == "anon" and caller.kind == FORGER:
-        return f"Anyone who sends {caller.label.removeprefix('anon with ')} can"
-    if caller.role == "anon" and caller.kind == FORMER:
-        return f"{caller.label.replace('anon', 'Anyone', 1)} can"
-    if caller.role == "anon" and caller.kind == STRANGER:
+    if actor.kind == MEMBER:
+        return f"A {'user' if actor.is_linked else 'member'} ({actor.label}) can"
+    if actor.kind == CLAIM:
+        return f"A {actor.label} can"
+    if actor.kind == DECLARED:
+        return f"The caller {actor.label} can"
+    if actor.role == "anon" and actor.kind == FORGER:
+        return f"Anyone who sends {actor.label.removeprefix('anon with ')} can"
+    if actor.role == "anon" and actor.kind == FORMER:
+        return f"{actor.label.replace('anon', 'Anyone', 1)} can"
+    if actor.role == "anon" and actor.kind == STRANGER:
         return "A guest with an identity of their own can"
-    return _WHO[caller.kind]
+    return _WHO[actor.kind]
 
 
-def noun(relation: Relation) -> str:
-    """What the rows of a relation are to its users."""
-    return "files" if relation.is_storage else "rows"
-
-
-def rank(caller: Caller) -> int:
-    """The lower, the more general a caller is."""
-    return _GENERAL.index(caller.kind) if caller.kind in _GENERAL else len(_GENERAL)
+def without_ended(where: str, actor: Actor) -> str:
+    """The repair of a policy, view or function that still counts what has ended, as a comment."""
+    return as_comment(f"Let {where} {actor.remedy}")

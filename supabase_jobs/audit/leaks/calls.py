@@ -1,0 +1,36 @@
+"""Leaks of functions: their calls, cause and repair."""
+
+from collections.abc import Sequence
+
+from supabase_jobs.audit.leaks.facts import Called, Facts
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who, without_ended
+from supabase_jobs.findings import Explanation, Severity
+
+
+def by_generality(facts: Facts) -> list[Called]:
+    """The calls, by the most general caller first."""
+    return sorted(facts.calls, key=lambda called: called.actor.rank)
+
+
+def leak(
+    kind: Kind, severity: Severity, called: Called, effect: str, tables: Sequence[str]
+) -> ExplainedLeak:
+    """A leak of rows of these tables, which refuse what the call does."""
+    message = f"{effect} by a call, which {', '.join(tables)} refuses"
+    return leak_of_function(kind, severity, called, message)
+
+
+def leak_of_function(kind: Kind, severity: Severity, called: Called, effect: str) -> ExplainedLeak:
+    """A leak of a function. Members keep their access if a former member loses it."""
+    rights = "security definer" if called.is_definer else "security invoker"
+    fix = f"revoke execute on function {called.function} from public, anon, authenticated;"
+    if called.actor.remedy:
+        fix = without_ended(called.function, called.actor)
+    return ExplainedLeak(
+        kind=kind,
+        severity=severity,
+        object=called.function,
+        message=f"{who(called.actor)} {effect}",
+        name=called.function,
+        explanation=Explanation(f"{rights} function {called.function}", fix),
+    )

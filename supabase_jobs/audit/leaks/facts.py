@@ -1,0 +1,667 @@
+"""The facts that kinds of leak are found in: what callers tried, on which rows, and what happened.
+
+`read` is the only place that takes them out of the probes and the catalogs.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+
+from psycopg import sql
+
+from supabase_jobs.audit import ended, expressions
+from supabase_jobs.audit.callers import (
+    ANON,
+    ANONYMOUS,
+    DECLARED,
+    FORGER,
+    FORMER,
+    MEMBER,
+    NEWCOMER,
+    STRANGER,
+    Caller,
+)
+from supabase_jobs.audit.catalog import Policy, Relation
+from supabase_jobs.audit.probes.attempt import DELETE, INSERT, OTHER, SELECT, UPDATE, Attempt
+from supabase_jobs.audit.probes.bypasses import SQL, Bypass
+from supabase_jobs.audit.probes.run import Gain
+from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
+from supabase_jobs.audit.rows.plan import Plan, user_columns
+from supabase_jobs.audit.rows.tenants import Row
+from supabase_jobs.audit.rows.words import Words
+
+# the callers from the most to the least general
+_GENERAL = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)
+ACTIONS = (SELECT, INSERT, UPDATE, DELETE)
+# the roles of requests that anyone can make
+API_USERS = ("anon", "authenticated")
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A member's role in a group, by a table of memberships; `strongest` is its first role.
+
+    One who is `in_both` has the strongest role in the group of the other tenant, too.
+    """
+
+    table: str
+    role: str | None
+    strongest: str
+    in_both: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Actor:
+    """A caller. `kind` and `label` are those of callers.Caller, `role` is the role of the database.
+
+    `is_linked`: a user who belongs to the owner's rows by a column other than that of a membership.
+    `remedy` says which rows a policy must ignore to end the access of a former member; '' for
+    others.
+    """
+
+    label: str
+    kind: str
+    role: str
+    is_outsider: bool
+    is_linked: bool
+    membership: Membership | None
+    remedy: str
+
+    @property
+    def rank(self) -> int:
+        """The lower, the more general the caller is."""
+        return _GENERAL.index(self.kind) if self.kind in _GENERAL else len(_GENERAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table. `columns` maps each column to the privileges on it alone, such as "anon SELECT".
+
+    `served_to` are the API roles that reach it. `is_selected`: this audit is about it. `owned`: its
+    rows belong to somebody. `per_user`: each user has one row. `is_group`: it is the group of a
+    membership. `partition_of` is the table of a partition, '' if requests do not reach it. `users`
+    are columns that hold users; `claims` and `headers` those that are compared with a claim or
+    header. `checked` are columns of users that a policy for INSERT compares with the caller;
+    `names_owner`: some policy compares one. `parents` are the tables to which foreign keys refer,
+    `key_columns` their columns.
+    """
+
+    schema: str
+    name: str
+    columns: Mapping[str, Collection[str]]
+    granted: Collection[str]
+    served_to: Collection[str]
+    is_selected: bool
+    rls: bool
+    is_foreign: bool
+    partition_of: str | None
+    owned: bool
+    per_user: bool
+    is_group: bool
+    is_membership: bool
+    names_owner: bool
+    users: Sequence[str]
+    claims: Collection[str]
+    headers: Collection[str]
+    checked: Collection[str]
+    parents: Sequence[str]
+    key_columns: Collection[str]
+
+    @property
+    def label(self) -> str:
+        """`schema.name`, as findings print it."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The quoted name with its schema."""
+        return sql.Identifier(self.schema, self.name)
+
+    @property
+    def is_storage(self) -> bool:
+        """Whether the table is storage.objects."""
+        return self.schema == "storage"
+
+    @property
+    def noun(self) -> str:
+        """The rows, as users call them."""
+        return "files" if self.is_storage else "rows"
+
+    def may(self, role: str, privilege: str, column: str | None = None) -> bool:
+        """Whether a role has a privilege on the table, or on a column."""
+        return _may(self.columns, self.granted, f"{role} {privilege}", column)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Tried:
+    """An action of a caller on a row of a table. `number` is its place among all that were tried.
+
+    `object` is the table, and of storage.objects the bucket, or the state of the row. `row` is
+    equal for actions on the same row; `is_state`: a further row, in another state. `whose` is the
+    owner of the row, seen by the caller. `name` is that of a special attempt, such as join. An
+    update sets `column` to `value`. `failed`: it ended with an error, also if a policy let it pass.
+    `error_shows_row`: the error contains the generated text of the row. `refers_to` are the rows to
+    which an inserted row refers.
+    """
+
+    number: int
+    actor: Actor
+    table: Table
+    object: str
+    row: int
+    is_state: bool
+    bucket: str
+    whose: str
+    action: str
+    name: str
+    column: str
+    value: str
+    outcome: str
+    failed: bool
+    error_shows_row: bool
+    refers_to: Sequence[int]
+
+    @property
+    def reached(self) -> bool:
+        """Whether the action reached its target."""
+        return self.outcome == "rows"
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """What a permitted write opened to its caller: an action on a table."""
+
+    write: Tried
+    table: str
+    action: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A view. `columns` and `granted` are like those of a table."""
+
+    schema: str
+    name: str
+    is_materialized: bool
+    is_invoker: bool
+    columns: Mapping[str, Collection[str]]
+    granted: Collection[str]
+
+    @property
+    def label(self) -> str:
+        """`schema.name`, as findings print it."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The quoted name with its schema."""
+        return sql.Identifier(self.schema, self.name)
+
+    def may(self, role: str, privilege: str, column: str) -> bool:
+        """Whether a role has a privilege on a column."""
+        return _may(self.columns, self.granted, f"{role} {privilege}", column)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ViewTried:
+    """An action on a view, and the tables of the rows that it shows or changes although they refuse
+    that.
+
+    `identified` are those of rows of which it shows only the id. `is_own`: the caller's own row of
+    auth.users.
+    """
+
+    actor: Actor
+    view: View
+    action: str
+    shown: Sequence[str]
+    changed: Sequence[str]
+    identified: Sequence[str]
+    is_own: bool
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Called:
+    """A call of a function, and the tables of the rows that it shows, changes or opens although
+    they refuse that.
+
+    `identified` are those of rows of which it shows only the id, `existing` those of rows whose
+    existence the result tells. `runs_sql`: an argument was run as SQL.
+    """
+
+    actor: Actor
+    function: str
+    is_definer: bool
+    shown: Sequence[str]
+    changed: Sequence[str]
+    opened: Sequence[str]
+    identified: Sequence[str]
+    existing: Sequence[str]
+    runs_sql: bool
+
+
+@dataclass(frozen=True)
+class ChannelPolicy:
+    """A permissive policy of realtime.messages."""
+
+    name: str
+    visible: str | None
+    checked: str | None
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A topic of Realtime: `label` in reports, the text before the id, and the table of the row
+    whose id follows; '' for the id of a user.
+
+    `own` is the SQL condition that a topic is one of a row that the caller can read, or of the
+    caller.
+    """
+
+    label: str
+    prefix: str
+    table: str
+    own: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ChannelTried:
+    """A caller receives (select) or sends (insert) on a topic. `policies` may have let it pass.
+
+    `reads_row`: the caller can read the row of the topic.
+    """
+
+    actor: Actor
+    channel: Channel
+    action: str
+    outcome: str
+    reads_row: bool
+    policies: Sequence[ChannelPolicy]
+
+
+@dataclass(frozen=True)
+class OpenPolicies:
+    """The policies that let every row of a role pass, for an action that could not be tried."""
+
+    table: str
+    action: str
+    role: str
+    policies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sequenced:
+    """A sequence, and the API roles that may set it."""
+
+    schema: str
+    name: str
+    roles: Collection[str]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All facts of an audit. Anyone can read the files of `public_buckets` by a URL."""
+
+    words: Words
+    tables: Mapping[str, Table]
+    tried: Sequence[Tried] = ()
+    opened: Sequence[Opened] = ()
+    views: Sequence[ViewTried] = ()
+    calls: Sequence[Called] = ()
+    channels: Sequence[ChannelTried] = ()
+    public_buckets: Sequence[str] = ()
+    open_policies: Sequence[OpenPolicies] = ()
+    sequences: Sequence[Sequenced] = field(default=())
+
+    @cached_property
+    def objects(self) -> Mapping[str, Sequence[Tried]]:
+        """What was tried on each object, by the most general caller first. Tables without row level
+        security have none: everything about them is one leak.
+        """
+        found: dict[str, list[Tried]] = {}
+        for tried in self.tried:
+            if tried.table.rls:
+                found.setdefault(tried.object, []).append(tried)
+        return {name: sorted(group, key=lambda t: t.actor.rank) for name, group in found.items()}
+
+    @cached_property
+    def _by_table(self) -> Mapping[str, Sequence[Tried]]:
+        found: dict[str, list[Tried]] = {}
+        for tried in self.tried:
+            found.setdefault(tried.table.label, []).append(tried)
+        return found
+
+    def of_table(self, label: str) -> Sequence[Tried]:
+        """What was tried on a table, in order."""
+        return self._by_table.get(label, ())
+
+    def parents(self, table: Table) -> Iterator[Table]:
+        """The other tables to which the rows of a table refer."""
+        for label in table.parents:
+            if label != table.label and label in self.tables:
+                yield self.tables[label]
+
+    def reads_other(self, tried: Tried) -> bool:
+        """Whether the caller reads the other tenant's row of the same object."""
+        return any(
+            t.actor is tried.actor and t.action == SELECT and t.whose == OTHER and t.reached
+            for t in self.objects.get(tried.object, ())
+        )
+
+    def unreadable_parents(self, insert: Tried) -> list[str]:
+        """The tables to whose row an inserted row refers, if it is another's and the caller cannot
+        read it.
+        """
+        found = []
+        for row in insert.refers_to:
+            for tried in self._reads_of_row.get(row, ()):
+                if tried.actor is insert.actor and tried.whose == OTHER and not tried.reached:
+                    found.append(tried.table.label)
+        return found
+
+    @cached_property
+    def _reads_of_row(self) -> Mapping[int, Sequence[Tried]]:
+        found: dict[int, list[Tried]] = {}
+        for tried in self.tried:
+            if tried.action == SELECT:
+                found.setdefault(tried.row, []).append(tried)
+        return found
+
+    def sensitive_columns(self, table: Table, role: str) -> list[str]:
+        """The columns with addresses or secrets that a role may read."""
+        return [
+            name
+            for name in table.columns
+            if self.words.is_sensitive(name) and table.may(role, "SELECT", name)
+        ]
+
+
+def _may(
+    columns: Mapping[str, Collection[str]], granted: Collection[str], key: str, column: str | None
+) -> bool:
+    if key in granted:
+        return True
+    if column is not None:
+        return key in columns[column]
+    return any(key in alone for alone in columns.values())
+
+
+# -------------------------------------------------------------------------------------------------
+# reading
+
+
+def read(
+    plan: Plan,
+    relations: Sequence[Relation],
+    attempts: Sequence[Attempt],
+    gains: Sequence[Gain],
+    bypasses: Sequence[Bypass],
+    topics: Sequence[TopicAttempt],
+) -> Facts:
+    """The facts of an audit of these relations."""
+    return _Reader(plan, relations).read(attempts, gains, bypasses, topics)
+
+
+class _Reader:
+    def __init__(self, plan: Plan, relations: Sequence[Relation]) -> None:
+        self._plan, self._catalog = plan, plan.catalog
+        self._selected = {relation.oid for relation in relations}
+        self._actors: dict[int, Actor] = {}
+        self._rows: dict[int, int] = {}
+        self._tables: dict[str, Table] = {}
+        self._views: dict[str, View] = {}
+
+    def read(
+        self,
+        attempts: Sequence[Attempt],
+        gains: Sequence[Gain],
+        bypasses: Sequence[Bypass],
+        topics: Sequence[TopicAttempt],
+    ) -> Facts:
+        for relation in self._catalog.relations:
+            if relation.kind not in ("v", "m"):
+                self._table(relation)
+        rows = _rows_by_table(attempts)
+        tried = [self._tried(number, attempt, rows) for number, attempt in enumerate(attempts)]
+        by_attempt = {id(a): t for a, t in zip(attempts, tried, strict=True)}
+        readable = {(id(a.caller), id(a.row)) for a in attempts if a.action == SELECT and a.reached}
+        return Facts(
+            words=self._plan.words,
+            tables=self._tables,
+            tried=tried,
+            opened=[
+                Opened(by_attempt[id(gain.write)], gain.relation.label, gain.action)
+                for gain in gains
+            ],
+            views=[
+                self._view_tried(bypass, bypass.object)
+                for bypass in bypasses
+                if isinstance(bypass.object, Relation)
+            ],
+            calls=[self._called(b) for b in bypasses if not isinstance(b.object, Relation)],
+            channels=[self._channel_tried(topic, readable) for topic in topics],
+            public_buckets=[name for name, public in self._catalog.buckets.items() if public],
+            open_policies=list(self._open_policies({a.relation.oid for a in attempts})),
+            sequences=[
+                Sequenced(s.schema, s.name, s.roles)
+                for s in self._catalog.sequences
+                if s.schema in self._catalog.served
+            ],
+        )
+
+    def _actor(self, caller: Caller) -> Actor:
+        if id(caller) not in self._actors:
+            user, membership = caller.user, None
+            if user is not None and user.membership is not None:
+                membership = Membership(
+                    table=user.membership.relation.label,
+                    role=user.role,
+                    strongest=next(iter(user.membership.roles), ""),
+                    in_both=user.in_both,
+                )
+            self._actors[id(caller)] = Actor(
+                label=caller.label,
+                kind=caller.kind,
+                role=caller.role,
+                is_outsider=caller.is_outsider,
+                is_linked=user is not None and user.link is not None,
+                membership=membership,
+                remedy="" if caller.ended is None else ended.advice(caller.ended),
+            )
+        return self._actors[id(caller)]
+
+    def _table(self, relation: Relation) -> Table:
+        if relation.label not in self._tables:
+            self._tables[relation.label] = self._read_table(relation)
+        return self._tables[relation.label]
+
+    def _read_table(self, relation: Relation) -> Table:
+        plan, usage, catalog = self._plan, self._plan.usage, self._catalog
+        keys = [(relation.oid, column.name) for column in relation.columns]
+        partition_of = None
+        if relation.partition_of is not None:  # of a table that requests may not reach
+            parent = catalog.by_oid.get(relation.partition_of)
+            partition_of = "" if parent is None else parent.label
+        targets = [catalog.by_oid.get(key.target or 0) for key in relation.foreign_keys]
+        return Table(
+            schema=relation.schema,
+            name=relation.name,
+            columns={column.name: column.granted for column in relation.columns},
+            granted=relation.granted,
+            served_to=[r for r in API_USERS if catalog.reaches(relation, r)],
+            is_selected=relation.oid in self._selected,
+            rls=relation.rls or not relation.is_table,
+            is_foreign=relation.kind == "f",
+            partition_of=partition_of,
+            owned=plan.owned(relation),
+            per_user=relation.oid in plan.per_user,
+            is_group=relation.oid in plan.groups,
+            is_membership=relation.oid in plan.memberships,
+            names_owner=any(oid == relation.oid for oid, _ in usage.owners),
+            users=user_columns(relation, usage, plan.per_user),
+            claims=[name for _, name in keys if (relation.oid, name) in usage.claim_columns],
+            headers=[name for _, name in keys if (relation.oid, name) in usage.header_columns],
+            checked=[name for _, name in keys if (relation.oid, name) in usage.checked],
+            parents=[target.label for target in targets if target is not None],
+            key_columns={name for key in relation.foreign_keys for name in key.columns},
+        )
+
+    def _tried(self, number: int, attempt: Attempt, rows: Mapping[int, Sequence[Row]]) -> Tried:
+        return Tried(
+            number=number,
+            actor=self._actor(attempt.caller),
+            table=self._table(attempt.relation),
+            object=attempt.label,
+            row=self._row(attempt.row),
+            is_state=attempt.is_state,
+            bucket=attempt.row.values.get("bucket_id") or "" if attempt.relation.is_storage else "",
+            whose=attempt.whose,
+            action=attempt.action,
+            name=attempt.name,
+            column=attempt.column,
+            value=attempt.value or "",
+            outcome=attempt.outcome,
+            failed=attempt.error is not None,
+            error_shows_row=_shows_row(attempt),
+            refers_to=[self._row(row) for row in _parent_rows(attempt, rows)],
+        )
+
+    def _row(self, row: Row) -> int:
+        return self._rows.setdefault(id(row), len(self._rows))
+
+    def _view_tried(self, bypass: Bypass, view: Relation) -> ViewTried:
+        if view.label not in self._views:
+            self._views[view.label] = View(
+                schema=view.schema,
+                name=view.name,
+                is_materialized=view.kind == "m",
+                is_invoker=view.invoker,
+                columns={column.name: column.granted for column in view.columns},
+                granted=view.granted,
+            )
+        return ViewTried(
+            actor=self._actor(bypass.caller),
+            view=self._views[view.label],
+            action=bypass.action,
+            shown=self._labels(bypass.shown),
+            changed=self._labels(bypass.changed),
+            identified=self._labels(bypass.identified),
+            is_own=bypass.is_own,
+        )
+
+    def _called(self, bypass: Bypass) -> Called:
+        function = bypass.object
+        assert not isinstance(function, Relation)  # noqa: S101  filtered above
+        return Called(
+            actor=self._actor(bypass.caller),
+            function=function.signature,
+            is_definer=function.definer,
+            shown=self._labels(bypass.shown),
+            changed=self._labels(bypass.changed),
+            opened=self._labels(bypass.opened),
+            identified=self._labels(bypass.identified),
+            existing=self._labels(bypass.hidden) if bypass.reveals else [],
+            runs_sql=bypass.action == SQL and bypass.outcome == "rows",
+        )
+
+    def _labels(self, rows: Iterable[Row]) -> list[str]:
+        """The tables of rows; auth.users is none of the catalog's relations."""
+        return list(dict.fromkeys(self._table(row.relation).label for row in rows))
+
+    def _channel_tried(
+        self, attempt: TopicAttempt, readable: Collection[tuple[int, int]]
+    ) -> ChannelTried:
+        topic = attempt.topic
+        applicable = [
+            ChannelPolicy(p.name, p.visible, p.checked)
+            for p in self._catalog.topic_policies
+            if p.permissive and p.applies_to(attempt.caller.role) and p.governs(attempt.action)
+        ]
+        return ChannelTried(
+            actor=self._actor(attempt.caller),
+            channel=Channel(
+                label=topic.label,
+                prefix=topic.prefix,
+                table="" if topic.row is None else topic.row.relation.label,
+                own=_own_topic(topic).as_string(None),
+            ),
+            action=attempt.action,
+            outcome=attempt.outcome,
+            reads_row=(id(attempt.caller), id(topic.row)) in readable,
+            policies=applicable,
+        )
+
+    def _open_policies(self, tried: Collection[int]) -> Iterator[OpenPolicies]:
+        for relation in self._catalog.relations:
+            if relation.oid in tried or relation.oid not in self._selected:
+                continue
+            if not relation.is_table or not relation.rls:
+                continue
+            if relation.partition_of is not None or relation.is_storage:
+                continue
+            for action, role in product(ACTIONS, API_USERS):
+                if not self._may(relation, role, action):
+                    continue
+                policies = tuple(p.name for p in _open_to(relation, role, action))
+                if policies:
+                    yield OpenPolicies(relation.label, action, role, policies)
+
+    def _may(self, relation: Relation, role: str, action: str) -> bool:
+        return self._catalog.reaches(relation, role) and relation.may(role, action.upper())
+
+
+def _rows_by_table(attempts: Iterable[Attempt]) -> dict[int, list[Row]]:
+    """Table → the rows that a caller tried to read."""
+    found: dict[int, dict[int, Row]] = {}
+    for attempt in attempts:
+        if attempt.action == SELECT:
+            found.setdefault(attempt.relation.oid, {})[id(attempt.row)] = attempt.row
+    return {oid: list(rows.values()) for oid, rows in found.items()}
+
+
+def _parent_rows(insert: Attempt, rows: Mapping[int, Sequence[Row]]) -> Iterator[Row]:
+    """The rows to which an inserted row refers."""
+    if insert.action != INSERT or not insert.reached:
+        return
+    for key in insert.relation.foreign_keys:
+        pairs = list(zip(key.columns, key.target_columns, strict=True))
+        for row in rows.get(key.target or 0, ()):
+            if all(insert.written.get(own) == row.values.get(at) for own, at in pairs):
+                yield row
+
+
+def _shows_row(attempt: Attempt) -> bool:
+    """Whether the error of an attempt contains the token of its row."""
+    if attempt.error is None or not attempt.row.token:
+        return False
+    diag = attempt.error.diag
+    text = f"{diag.message_primary} {diag.message_detail or ''} {diag.message_hint or ''}"
+    return attempt.row.token in text
+
+
+def _open_to(relation: Relation, role: str, action: str) -> Sequence[Policy]:
+    """The permissive policies that let every row of a role pass; none if a restrictive policy may
+    refuse it.
+    """
+    applying = [p for p in relation.policies if p.applies_to(role) and p.governs(action)]
+    if not all(p.permissive for p in applying):
+        return []
+    return [p for p in applying if _lets_all_pass(p, role, action)]
+
+
+def _lets_all_pass(policy: Policy, role: str, action: str) -> bool:
+    text = policy.visible
+    if action == INSERT:
+        text = policy.checked or policy.visible
+    return text is not None and expressions.always_true(expressions.expression_tree(text), role)
+
+
+def _own_topic(topic: Topic) -> sql.Composable:
+    prefix = sql.Literal(topic.prefix)
+    if topic.row is None:
+        return sql.SQL("(select realtime.topic()) = {} || (select auth.uid())::text").format(prefix)
+    exists = sql.SQL(
+        "exists (select 1 from {} as named where {} || named.{}::text = (select realtime.topic()))"
+    )
+    return exists.format(topic.row.relation.identifier, prefix, sql.Identifier(topic.row.key[0]))

@@ -1,0 +1,71 @@
+"""Rows that a caller adds in another user's name, or below rows of others that it cannot read."""
+
+from collections.abc import Iterator, Sequence
+
+from supabase_jobs.audit.callers import FORMER
+from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
+from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown, who
+from supabase_jobs.audit.leaks.write import writes_of_other_tenants
+from supabase_jobs.audit.probes.attempt import FORGE, INSERT, OTHER
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    "forged", (Severity.ERROR, Severity.WARNING), "Users add rows in the name of another user."
+)
+
+
+def find(facts: Facts) -> Iterator[ShownLeak]:
+    """At most one leak for each object."""
+    for group in facts.objects.values():
+        inserts = inserts_of_outsiders(group)
+        yield from _in_the_name_of_another(inserts)
+        yield from _of_another(facts, inserts)
+        for tried in writes_of_other_tenants(facts, group):
+            if tried.action == INSERT:
+                message = (
+                    f"{who(tried.actor)} {DOES[INSERT]} other users' {tried.table.noun},"
+                    " without being able to read them"
+                )
+                yield shown(KIND, Severity.ERROR, tried, message)
+
+
+def inserts_of_outsiders(group: Sequence[Tried]) -> list[Tried]:
+    """The rows that outsiders have inserted."""
+    return [t for t in group if t.action == INSERT and t.reached and t.actor.is_outsider]
+
+
+def _in_the_name_of_another(inserts: Sequence[Tried]) -> Iterator[ShownLeak]:
+    """A row of one's own, but for the column of its author."""
+    if any(t.whose == OTHER and t.name == "" for t in inserts):
+        return
+    for tried in inserts:
+        if tried.name == FORGE:
+            # one row per user is about that user: the staff may add it
+            is_error = tried.table.names_owner and not tried.table.per_user
+            severity = Severity.ERROR if is_error else Severity.WARNING
+            message = "Any signed-in user can add rows in another user's name"
+            yield shown(KIND, severity, tried, message)
+            return
+
+
+def _of_another(facts: Facts, inserts: Sequence[Tried]) -> Iterator[ShownLeak]:
+    """A row that belongs to another by all of its columns."""
+    for tried in inserts:
+        if tried.whose != OTHER or tried.name or tried.table.is_storage:
+            continue
+        if _identifies(tried.table):
+            severity = Severity.WARNING if tried.actor.kind == FORMER else Severity.ERROR
+            message = f"{who(tried.actor)} add rows in another user's name"
+            yield shown(KIND, severity, tried, message)
+        elif parents := facts.unreadable_parents(tried):
+            message = (
+                f"{who(tried.actor)} add rows below {parents[0]} rows of others that they"
+                " cannot read"
+            )
+            yield shown(KIND, Severity.ERROR, tried, message)
+        return
+
+
+def _identifies(table: Table) -> bool:
+    """Whether the table itself names the owner of a row, by a user, claim or header."""
+    return bool(table.claims or table.headers or table.users)

@@ -1,0 +1,21 @@
+"""Functions after whose call further rows are open to their caller."""
+
+from collections.abc import Iterator
+
+from supabase_jobs.audit.leaks.calls import by_generality, leak
+from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    "function-opens",
+    (Severity.ERROR,),
+    "A call opens rows to its caller that the tables refused before.",
+)
+
+
+def find(facts: Facts) -> Iterator[ExplainedLeak]:
+    """One leak for each function."""
+    for called in by_generality(facts):
+        if called.opened:
+            yield leak(KIND, Severity.ERROR, called, "gain access to rows of others", called.opened)

@@ -1,0 +1,22 @@
+"""Functions that run SQL of their caller."""
+
+from collections.abc import Iterator
+
+from supabase_jobs.audit.leaks.calls import by_generality, leak_of_function
+from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    "function-sql",
+    (Severity.ERROR,),
+    "A function runs an argument as SQL with the privileges of its owner.",
+)
+
+
+def find(facts: Facts) -> Iterator[ExplainedLeak]:
+    """One leak for each function."""
+    for called in by_generality(facts):
+        if called.runs_sql:
+            effect = "run SQL of their own with the privileges of the owner of the function"
+            yield leak_of_function(KIND, Severity.ERROR, called, effect)

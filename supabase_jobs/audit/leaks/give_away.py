@@ -1,0 +1,36 @@
+"""Rows into which their owner writes another user's name, although an INSERT must not."""
+
+from collections.abc import Iterator
+
+from supabase_jobs.audit.callers import STRANGER
+from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown
+from supabase_jobs.audit.probes.attempt import INSERT, OTHER, OWN, UPDATE
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    "give-away",
+    (Severity.WARNING,),
+    "Users put another user's name on their own rows, which an INSERT must not have.",
+    of_column=True,
+)
+
+
+def find(facts: Facts) -> Iterator[ShownLeak]:
+    """One leak for each object and column."""
+    for group in facts.objects.values():
+        strangers = [t for t in group if t.actor.kind == STRANGER]
+        is_refused = any(
+            t.action == INSERT and t.whose == OTHER and not t.reached for t in strangers
+        )
+        if not is_refused:
+            continue
+        table = group[0].table
+        for tried in strangers:
+            is_own = tried.action == UPDATE and tried.whose == OWN and tried.reached
+            if is_own and tried.column in table.users and tried.column in table.checked:
+                message = (
+                    "Any signed-in user can put another user's name on their own rows: UPDATE of"
+                    f" {table.name}.{tried.column}"
+                )
+                yield shown(KIND, Severity.WARNING, tried, message)

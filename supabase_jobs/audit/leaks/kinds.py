@@ -1,0 +1,112 @@
+"""The leaks among the facts: every kind, each leak once."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from supabase_jobs.audit.leaks import (
+    error_text,
+    escalation,
+    forged,
+    forged_claim,
+    former,
+    function_exists,
+    function_ids,
+    function_opens,
+    function_reads,
+    function_sql,
+    function_writes,
+    give_away,
+    open_policy,
+    privileged_column,
+    public,
+    public_bucket,
+    read,
+    rls_disabled,
+    sequence,
+    service_column,
+    shared_write,
+    topic,
+    truncate,
+    two_groups,
+    unreadable_parent,
+    upload,
+    view,
+    view_ids,
+    write,
+)
+from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.leak import AnyLeak, Kind, ShownLeak
+from supabase_jobs.findings import Severity
+
+
+class Module(Protocol):
+    """A module of a kind of leak."""
+
+    KIND: Kind
+
+    def find(self, facts: Facts) -> Iterable[AnyLeak]:
+        """The leaks of the kind; the most general caller first, for each id."""
+
+
+# the modules; of two leaks of one object, the repair of the first is written first
+MODULES: Sequence[Module] = (
+    rls_disabled,
+    read,
+    public,
+    former,
+    error_text,
+    write,
+    shared_write,
+    forged,
+    upload,
+    unreadable_parent,
+    forged_claim,
+    privileged_column,
+    give_away,
+    service_column,
+    two_groups,
+    escalation,
+    open_policy,
+    view,
+    view_ids,
+    function_sql,
+    function_reads,
+    function_ids,
+    function_exists,
+    function_writes,
+    function_opens,
+    topic,
+    public_bucket,
+    truncate,
+    sequence,
+)
+
+
+# the beginnings of ids of leaks that need no row, so that an audit without a row has them too
+FROM_CATALOGS = (f"{rls_disabled.KIND.code}:", f"{open_policy.KIND.code}:")
+
+
+def find(facts: Facts) -> list[AnyLeak]:
+    """The leaks, at most one for each id, that of the most general caller.
+
+    A state of a row has no leak of its own if the table has the same one; and what everybody reads
+    of it needs no mention.
+    """
+    found: dict[str, AnyLeak] = {}
+    for module in MODULES:
+        for leak in module.find(facts):
+            found.setdefault(leak.id, leak)
+    of_tables = {
+        (leak.kind.code, leak.tried.table.label, leak.tried.action)
+        for leak in found.values()
+        if isinstance(leak, ShownLeak) and not leak.tried.is_state
+    }
+    return [leak for leak in found.values() if not _is_known(leak, of_tables)]
+
+
+def _is_known(leak: AnyLeak, of_tables: set[tuple[str, str, str]]) -> bool:
+    if not isinstance(leak, ShownLeak) or not leak.tried.is_state:
+        return False
+    if (leak.kind.code, leak.tried.table.label, leak.tried.action) in of_tables:
+        return True
+    return leak.kind is public.KIND and leak.severity is not Severity.WARNING

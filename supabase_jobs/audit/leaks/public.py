@@ -1,0 +1,68 @@
+"""Rows that everybody reads: intended, unless they hold addresses, secrets or private files."""
+
+from collections.abc import Iterator, Sequence
+
+from supabase_jobs.audit.callers import ANON, NEWCOMER
+from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
+from supabase_jobs.audit.leaks.read import only_anon, reads_of_others
+from supabase_jobs.audit.probes.attempt import NONE, SELECT
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    "public",
+    (Severity.WARNING, Severity.INFO),
+    "Everybody, or every signed-in user, reads rows.",
+)
+
+
+def find(facts: Facts) -> Iterator[ShownLeak]:
+    """One leak for each object."""
+    for group in facts.objects.values():
+        if group[0].table.owned:
+            yield from _of_others(facts, group)
+        else:
+            yield from _of_nobody(facts, group)
+
+
+def _of_others(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak]:
+    general = [t for t in reads_of_others(group) if t.actor.kind in (ANON, NEWCOMER)]
+    if not general or only_anon(group):
+        return
+    # signed-in users may read more columns than anon
+    sensitive: list[str] = []
+    first = general[0]
+    for tried in general:
+        if sensitive := _sensitive(facts, tried):
+            first = tried
+            break
+    message = f"{who(first.actor)} read other users' {first.table.noun}"
+    if sensitive:
+        message += f", with {', '.join(sensitive)}"
+    # a file may hold anything, as a column of secrets does, unless the bucket is public on purpose
+    is_private = first.table.is_storage and first.bucket not in facts.public_buckets
+    severity = Severity.WARNING if sensitive or is_private else Severity.INFO
+    yield shown(KIND, severity, first, message)
+
+
+def _of_nobody(facts: Facts, group: Sequence[Tried]) -> Iterator[ShownLeak]:
+    """Rows without an owner, such as those of a newsletter, with addresses or secrets.
+
+    A telephone number there may be that of a shop or the prefix of a country.
+    """
+    for tried in group:
+        is_read = tried.action == SELECT and tried.whose == NONE and tried.reached
+        if not is_read or tried.actor.kind not in (ANON, NEWCOMER):
+            continue
+        sensitive = facts.sensitive_columns(tried.table, tried.actor.role)
+        names = [n for n in sensitive if not facts.words.telephone_columns.matches(n)]
+        if names:
+            message = f"{who(tried.actor)} read rows, with {', '.join(names)}"
+            yield shown(KIND, Severity.WARNING, tried, message)
+        return
+
+
+def _sensitive(facts: Facts, tried: Tried) -> list[str]:
+    if tried.table.is_storage:
+        return []
+    return facts.sensitive_columns(tried.table, tried.actor.role)

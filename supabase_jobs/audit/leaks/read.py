@@ -1,0 +1,42 @@
+"""Rows of other users that only some outsiders read."""
+
+from collections.abc import Iterator, Sequence
+
+from supabase_jobs.audit.callers import ANON, FORMER, NEWCOMER
+from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
+from supabase_jobs.audit.probes.attempt import OTHER, SELECT
+from supabase_jobs.findings import Severity
+
+KIND = Kind("read", (Severity.ERROR,), "Some users read rows of others that not everybody reads.")
+
+
+def find(facts: Facts) -> Iterator[ShownLeak]:
+    """One leak for each object."""
+    for group in facts.objects.values():
+        table = group[0].table
+        reads = reads_of_others(group)
+        if not table.owned or not reads:
+            continue
+        first = reads[0]
+        message = f"{who(first.actor)} read other users' {table.noun}"
+        if only_anon(group):
+            yield shown(KIND, Severity.ERROR, first, f"{message}, which signed-in users cannot")
+        elif first.actor.kind not in (ANON, NEWCOMER, FORMER):
+            yield shown(KIND, Severity.ERROR, first, f"{message}, which others cannot")
+
+
+def reads_of_others(group: Sequence[Tried]) -> list[Tried]:
+    """The reads of rows of others by outsiders, by the most general one first."""
+    return [
+        t
+        for t in group
+        if t.action == SELECT and t.whose == OTHER and t.reached and t.actor.is_outsider
+    ]
+
+
+def only_anon(group: Sequence[Tried]) -> bool:
+    """Whether requests without a user read rows of others, and newcomers were refused."""
+    tried = {t.actor.kind for t in group if t.action == SELECT and t.whose == OTHER}
+    reached = {t.actor.kind for t in reads_of_others(group)}
+    return ANON in reached and NEWCOMER in tried and NEWCOMER not in reached

@@ -1,0 +1,228 @@
+"""Columns of one's own rows that the service usually sets: amounts, the state of a payment,
+approvals and results.
+
+Names alone prove nothing: the owner of a todo list sets `status`, and the seller of a thing its
+`price`. So a column is reported if its owner may change it, and there is evidence that somebody
+else decides about it:
+
+- the owner cannot insert it: by a privilege on columns, or because the rows are inserted by
+  functions or the service;
+- the row refers to a table with a price, such as products or courses, and the owner cannot change
+  the price, or another member of the group who reads it;
+- payments: the table is called orders or payments, or has a column of a payment service, such as
+  `stripe_payment_id`.
+
+An amount and the time of a payment need any of these; two of them make it an error. A state needs a
+price or payments. An approval needs none: nobody approves their own request. A result (a grade, a
+score) needs an insert that is refused, or a row of another table that it belongs to: an assignment,
+a quiz. A due date needs payments, or a refused insert: then it is an info. Everything else is a
+warning: it may be intended.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from supabase_jobs.audit.callers import MEMBER
+from supabase_jobs.audit.leaks.facts import Actor, Facts, Table, Tried
+from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown
+from supabase_jobs.audit.leaks.privileged_column import changes_own
+from supabase_jobs.audit.probes.attempt import GROUP, INSERT, NONE, OWN, SELECT, UPDATE
+from supabase_jobs.audit.rows.words import Words
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    "service-column",
+    (Severity.ERROR, Severity.WARNING, Severity.INFO),
+    "Users change an amount, a state, an approval or a result of their own rows.",
+    of_column=True,
+)
+
+
+class _Meaning(Enum):
+    """What a column is about."""
+
+    AMOUNT = auto()
+    PAYMENT_TIME = auto()
+    STATE = auto()
+    APPROVAL = auto()
+    PROGRESS = auto()
+    RESULT = auto()
+    DUE = auto()
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """Why somebody else decides about a column."""
+
+    cannot_insert: bool
+    refers_to_price: bool
+    of_payments: bool
+
+    @property
+    def sentences(self) -> list[str]:
+        """The evidence in words."""
+        found = []
+        if self.cannot_insert:
+            found.append("they cannot insert it")
+        if self.refers_to_price:
+            found.append("the row refers to a price")
+        if self.of_payments:
+            found.append("the table is one of payments")
+        return found
+
+
+def find(facts: Facts) -> Iterator[ShownLeak]:
+    """One leak for each table and column."""
+    for label in dict.fromkeys(tried.table.label for tried in facts.tried):
+        table = facts.tables[label]
+        if table.rls and table.owned and not table.is_storage and not table.is_membership:
+            for tried in facts.of_table(label):
+                if changes_own(tried) and not tried.is_state:
+                    yield from _of_column(facts, tried)
+
+
+def _of_column(facts: Facts, tried: Tried) -> Iterator[ShownLeak]:
+    table, words = tried.table, facts.words
+    meaning = _meaning(words, tried.column)
+    if meaning is None:
+        return
+    if table.per_user and words.verification_columns.matches(tried.column):
+        return  # of a profile, it is a privilege
+    if meaning is _Meaning.STATE and _is_limited(facts, tried):
+        return  # a policy says which states the owner may set
+    evidence = _Evidence(
+        cannot_insert=not _inserts(facts, tried),
+        refers_to_price=_refers_to_price(facts, tried),
+        of_payments=_is_of_payments(words, table),
+    )
+    severity = _severity(facts, tried, meaning, evidence)
+    if severity is None:
+        return
+    sentences = evidence.sentences
+    why = f", although {' and '.join(sentences)}" if sentences else ""
+    message = (
+        f"Any signed-in user can change {tried.column} of their own rows{why}: UPDATE of"
+        f" {table.name}.{tried.column}"
+    )
+    yield shown(KIND, severity, tried, message)
+
+
+def _meaning(words: Words, column: str) -> _Meaning | None:
+    lists = (
+        (words.amount_columns, _Meaning.AMOUNT),
+        (words.payment_time_columns, _Meaning.PAYMENT_TIME),
+        (words.service_state_columns, _Meaning.STATE),
+        (words.approval_columns, _Meaning.APPROVAL),
+        (words.progress_columns, _Meaning.PROGRESS),
+        (words.result_columns, _Meaning.RESULT),
+        (words.grading_columns, _Meaning.RESULT),
+        (words.due_columns, _Meaning.DUE),
+    )
+    return next((meaning for names, meaning in lists if names.matches(column)), None)
+
+
+def _severity(
+    facts: Facts, tried: Tried, meaning: _Meaning, evidence: _Evidence
+) -> Severity | None:
+    count = len(evidence.sentences)
+    if meaning in (_Meaning.AMOUNT, _Meaning.PAYMENT_TIME):
+        if count > 1:
+            return Severity.ERROR
+        return Severity.WARNING if count else None
+    if meaning is _Meaning.STATE:
+        is_about_money = evidence.of_payments or evidence.refers_to_price
+        return Severity.WARNING if is_about_money else None
+    if meaning is _Meaning.APPROVAL:
+        return Severity.WARNING
+    if meaning is _Meaning.PROGRESS:
+        return Severity.WARNING if count else None
+    if meaning is _Meaning.DUE:
+        if evidence.of_payments:
+            return Severity.WARNING
+        return Severity.INFO if evidence.cannot_insert else None
+    is_result = evidence.cannot_insert or _is_given_by_others(facts, tried)
+    return Severity.WARNING if is_result else None
+
+
+def _is_limited(facts: Facts, update: Tried) -> bool:
+    """Whether a policy lets the caller set some values of the column only, and none that means
+    success.
+    """
+    tried = [
+        t
+        for t in facts.of_table(update.table.label)
+        if t.actor is update.actor and t.row == update.row
+        if t.action == UPDATE and t.column == update.column
+    ]
+    if not any(t.outcome == "violates" for t in tried):
+        return False
+    return not any(t.reached and facts.words.success_states.matches(t.value) for t in tried)
+
+
+def _inserts(facts: Facts, update: Tried) -> bool:
+    """Whether the caller inserts rows of its own, with the column."""
+    if not update.table.may(update.actor.role, "INSERT", update.column):
+        return False
+    return any(
+        t.actor is update.actor and t.action == INSERT and t.whose == OWN and t.reached
+        for t in facts.of_table(update.table.label)
+    )
+
+
+def _refers_to_price(facts: Facts, update: Tried) -> bool:
+    """Whether the row refers to a table with a price that the caller, or a member who reads it,
+    cannot change.
+    """
+    for parent in facts.parents(update.table):
+        prices = {name for name in parent.columns if facts.words.price_columns.matches(name)}
+        tried = [t for t in facts.of_table(parent.label) if t.reached]
+        changed = {
+            t.column
+            for t in tried
+            if t.actor is update.actor and t.action == UPDATE and t.whose in (OWN, NONE)
+        }
+        if prices - changed:
+            return True
+        if prices and _readers(tried) - _setters(tried, prices):
+            return True
+    return False
+
+
+def _readers(tried: Collection[Tried]) -> set[Actor]:
+    """The members who read rows of their group."""
+    return {
+        t.actor for t in tried if t.actor.kind == MEMBER and t.whose == GROUP and t.action == SELECT
+    }
+
+
+def _setters(tried: Collection[Tried], columns: Collection[str]) -> set[Actor]:
+    """The members who change one of these columns in rows of their group."""
+    return {
+        t.actor
+        for t in tried
+        if t.actor.kind == MEMBER and t.whose == GROUP and t.action == UPDATE
+        if t.column in columns
+    }
+
+
+def _is_of_payments(words: Words, table: Table) -> bool:
+    if words.payment_tables.matches(table.name):
+        return True
+    return any(words.payment_service_columns.matches(name) for name in table.columns)
+
+
+def _is_given_by_others(facts: Facts, tried: Tried) -> bool:
+    """Whether a result belongs to a row of another user, or of nobody: an assignment, a quiz, a
+    course.
+    """
+    table, words = tried.table, facts.words
+    named = words.grading_columns.matches(tried.column) or words.examination_tables.matches(
+        table.name
+    )
+    if not named or table.per_user or not table.users:
+        return False
+    return any(
+        not parent.per_user and (not parent.owned or bool(parent.users))
+        for parent in facts.parents(table)
+    )

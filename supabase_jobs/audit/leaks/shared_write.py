@@ -1,0 +1,31 @@
+"""Rows that belong to nobody and that everybody writes."""
+
+from collections.abc import Iterator
+
+from supabase_jobs.audit.callers import ANON
+from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown, who
+from supabase_jobs.audit.leaks.write import first_write
+from supabase_jobs.audit.probes.attempt import DELETE, INSERT, NONE, UPDATE
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    "shared-write",
+    (Severity.ERROR, Severity.WARNING, Severity.INFO),
+    "Everybody, or every signed-in user, adds, changes or deletes rows that belong to nobody.",
+)
+
+
+def find(facts: Facts) -> Iterator[ShownLeak]:
+    """One leak for each object and action. New rows may be intended, such as those of a form."""
+    for group in facts.objects.values():
+        for action in (UPDATE, DELETE):
+            first = first_write(group, action)
+            if first is not None and first.whose == NONE:
+                severity = Severity.ERROR if first.actor.kind == ANON else Severity.WARNING
+                yield shown(KIND, severity, first, f"{who(first.actor)} {DOES[action]} rows")
+        for tried in group:
+            is_insert = tried.action == INSERT and tried.whose == NONE and tried.reached
+            if is_insert and tried.actor.kind == ANON:
+                yield shown(KIND, Severity.INFO, tried, f"{who(tried.actor)} add rows")
+                break

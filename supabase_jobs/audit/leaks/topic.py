@@ -1,0 +1,86 @@
+"""Private channels of Realtime that are open to callers who cannot read the row of the topic."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from psycopg import sql
+
+from supabase_jobs.audit.leaks.facts import Channel, ChannelPolicy, ChannelTried, Facts
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who, without_ended
+from supabase_jobs.audit.probes.attempt import INSERT, SELECT
+from supabase_jobs.findings import Explanation, Severity
+
+KIND = Kind(
+    "topic",
+    (Severity.ERROR, Severity.WARNING),
+    "Users receive or send messages on the private channel of a row that they cannot read, or of"
+    " another user.",
+)
+_DOES = {SELECT: "receive messages", INSERT: "send messages"}
+_TOPIC = sql.SQL("(select realtime.topic())")
+
+
+def find(facts: Facts) -> Iterator[ExplainedLeak]:
+    """One leak for each topic and action: an error for the topic of a row, a warning for that of a
+    user.
+    """
+    leaks: dict[tuple[str, str], ChannelTried] = {}
+    for tried in sorted(facts.channels, key=lambda t: t.actor.rank):
+        is_open = tried.outcome == "rows" and tried.actor.is_outsider and not tried.reads_row
+        if is_open:
+            leaks.setdefault((tried.channel.label, tried.action), tried)
+    closed: dict[str, list[Channel]] = {}
+    for tried in leaks.values():
+        for policy in tried.policies:
+            closed.setdefault(policy.name, []).append(tried.channel)
+    for tried in leaks.values():
+        yield _leak(tried, closed)
+
+
+def _leak(tried: ChannelTried, closed: Mapping[str, Iterable[Channel]]) -> ExplainedLeak:
+    channel = tried.channel
+    severity, whose = Severity.WARNING, "another user"
+    if channel.table:
+        severity, whose = Severity.ERROR, f"the row of {channel.table}, which they cannot read"
+    cause = ", ".join(f'policy "{policy.name}"' for policy in tried.policies)
+    if tried.actor.remedy:  # the others keep their access
+        fix = without_ended(cause, tried.actor)
+    else:
+        fix = " ".join(_restricted(p, dict.fromkeys(closed[p.name])) for p in tried.policies)
+    return ExplainedLeak(
+        kind=KIND,
+        severity=severity,
+        object=channel.label,
+        message=f"{who(tried.actor)} {_DOES[tried.action]} on the topic of {whose}",
+        name=f"{channel.label}:{tried.action}",
+        explanation=Explanation(cause, fix, tuple(p.name for p in tried.policies)),
+    )
+
+
+def _restricted(policy: ChannelPolicy, channels: Iterable[Channel]) -> str:
+    """Limit a policy: of the topics that begin alike, to those of rows that the caller can read,
+    and of the caller.
+    """
+    by_prefix: dict[str, list[str]] = {}
+    for channel in channels:
+        by_prefix.setdefault(channel.prefix, []).append(channel.own)
+    name = sql.Identifier(policy.name)
+    if "" in by_prefix and len(by_prefix) > 1:  # every topic begins with nothing
+        drop = sql.SQL("drop policy if exists {} on realtime.messages;")
+        return drop.format(name).as_string(None)
+    limits = [_limit(prefix, " or ".join(own)) for prefix, own in by_prefix.items()]
+    clauses = []
+    for word, text in (("using", policy.visible), ("with check", policy.checked)):
+        if text is not None:
+            condition = sql.SQL(" and ").join([sql.SQL(f"({text})"), *limits])
+            clauses.append(sql.SQL("{} ({})").format(sql.SQL(word), condition))
+    alter = sql.SQL("alter policy {} on realtime.messages {};")
+    return alter.format(name, sql.SQL(" ").join(clauses)).as_string(None)
+
+
+def _limit(prefix: str, own: str) -> sql.Composable:
+    """The condition on topics that begin with a prefix; on all topics if it is empty."""
+    if not prefix:
+        return sql.SQL("({})").format(sql.SQL(own))
+    return sql.SQL("(not starts_with({}, {}) or {})").format(
+        _TOPIC, sql.Literal(prefix), sql.SQL(own)
+    )

@@ -1,0 +1,24 @@
+"""Files that a caller uploads into the folders of others."""
+
+from collections.abc import Iterator
+
+from supabase_jobs.audit.leaks.facts import Facts
+from supabase_jobs.audit.leaks.forged import inserts_of_outsiders
+from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown, who
+from supabase_jobs.audit.probes.attempt import OTHER
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    "upload", (Severity.ERROR, Severity.WARNING), "Users upload files into the folders of others."
+)
+
+
+def find(facts: Facts) -> Iterator[ShownLeak]:
+    """One leak for each bucket: a warning if its files are readable too."""
+    for group in facts.objects.values():
+        for tried in inserts_of_outsiders(group):
+            if tried.table.is_storage and tried.whose == OTHER:
+                message = f"{who(tried.actor)} upload files into the folders of others"
+                severity = Severity.WARNING if facts.reads_other(tried) else Severity.ERROR
+                yield shown(KIND, severity, tried, message)
+                break

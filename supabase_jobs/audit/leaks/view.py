@@ -1,0 +1,115 @@
+"""Views that show or change rows which their tables refuse to the same caller."""
+
+from collections.abc import Iterator, Sequence
+
+from psycopg import sql
+
+from supabase_jobs.audit.callers import MEMBER
+from supabase_jobs.audit.catalog import USERS
+from supabase_jobs.audit.leaks.facts import Actor, Facts, View, ViewTried
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, who, without_ended
+from supabase_jobs.audit.probes.attempt import DELETE, SELECT, UPDATE
+from supabase_jobs.findings import Explanation, Severity
+
+KIND = Kind(
+    "view",
+    (Severity.ERROR, Severity.WARNING),
+    "A view shows or changes rows that its tables refuse.",
+)
+# columns of auth.users that users may change, and those that the server keeps
+_CHOSEN = ("id", "raw_user_meta_data", "user_metadata", "created_at", "updated_at")
+_DOES = {SELECT: "read", UPDATE: "change", DELETE: "delete"}
+_REVOKE_ALL = sql.SQL("revoke all on {} from public, anon, authenticated;")
+_REVOKE_WRITES = sql.SQL("revoke insert, update, delete on {} from public, anon, authenticated;")
+
+
+def find(facts: Facts) -> Iterator[ExplainedLeak]:
+    """One leak for each view and action, by the most general caller."""
+    for tried in sorted(facts.views, key=lambda t: t.actor.rank):
+        tables = tables_of(tried)
+        if tables:
+            yield _of_own_user(tried) if tried.is_own else _of_others(facts, tried, tables)
+
+
+def tables_of(tried: ViewTried) -> Sequence[str]:
+    """The tables of the rows that a view shows, or of those that it changes."""
+    return tried.shown if tried.action == SELECT else tried.changed
+
+
+def explanation(view: View, actor: Actor) -> Explanation:
+    """Why a view shows the rows, and the statement that ends it."""
+    if view.is_materialized:
+        return Explanation("a materialized view has no row level security", _revoke(view, actor))
+    if view.is_invoker:
+        fix = without_ended(view.label, actor) if actor.remedy else _revoke(view, actor)
+        return Explanation("a function that the view calls", fix)
+    alter = sql.SQL("alter view {} set (security_invoker = true);").format(view.identifier)
+    cause = "the view runs with the privileges of its owner"
+    return Explanation(cause, alter.as_string(None))
+
+
+def _of_others(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> ExplainedLeak:
+    view, actor = tried.view, tried.actor
+    message = (
+        f"{who(actor)} {_DOES[tried.action]} rows of others by the view, which"
+        f" {', '.join(tables)} refuses"
+    )
+    explained = explanation(view, actor)
+    if USERS in tables and not view.is_materialized:
+        cause = f"the view reads {USERS} with the privileges of its owner"
+        revoke = _REVOKE_ALL if tried.action == SELECT else _REVOKE_WRITES
+        explained = Explanation(cause, revoke.format(view.identifier).as_string(None))
+    severity = _severity(facts, tried, tables)
+    return _leak(tried, severity, message, explained)
+
+
+def _severity(facts: Facts, tried: ViewTried, tables: Sequence[str]) -> Severity:
+    if tried.action != SELECT:
+        return Severity.ERROR
+    if USERS in tables:
+        # a group may show its members the addresses of the others
+        return Severity.WARNING if tried.actor.kind == MEMBER else Severity.ERROR
+    columns = tried.view.columns.keys()
+    is_whole = any(facts.tables[label].columns.keys() <= columns for label in tables)
+    if is_whole or any(facts.words.is_sensitive(name) for name in columns):
+        return Severity.ERROR
+    return Severity.WARNING
+
+
+def _of_own_user(tried: ViewTried) -> ExplainedLeak:
+    """Writes to the caller's own row of auth.users: an e-mail address without a confirmation,
+    roles, the end of a ban.
+
+    The API of Auth lets users change user_metadata anyway, and a project may let them delete their
+    account.
+    """
+    view, actor = tried.view, tried.actor
+    changed = [name for name in view.columns if view.may(actor.role, "UPDATE", name)]
+    is_chosen = all(name in _CHOSEN for name in changed)
+    severity = Severity.WARNING if is_chosen or tried.action == DELETE else Severity.ERROR
+    message = f"{who(actor)} {_DOES[tried.action]} their own row of {USERS} by the view"
+    cause = f"the view changes {USERS} with the privileges of its owner"
+    fix = _REVOKE_WRITES.format(view.identifier).as_string(None)
+    return _leak(tried, severity, message, Explanation(cause, fix))
+
+
+def _leak(
+    tried: ViewTried, severity: Severity, message: str, explained: Explanation
+) -> ExplainedLeak:
+    return ExplainedLeak(
+        kind=KIND,
+        severity=severity,
+        object=tried.view.label,
+        message=message,
+        name=f"{tried.view.label}:{tried.action}",
+        explanation=explained,
+    )
+
+
+def _revoke(view: View, actor: Actor) -> str:
+    """Revoke SELECT from the role of a caller, and from authenticated too if anon has it."""
+    roles = ("anon", "authenticated") if actor.role == "anon" else (actor.role,)
+    revoke = sql.SQL("revoke select on {} from {};").format(
+        view.identifier, sql.SQL(", ").join(map(sql.Identifier, roles))
+    )
+    return revoke.as_string(None)

@@ -1,0 +1,80 @@
+"""Rows of other users that an outsider changes, deletes or takes over."""
+
+from collections.abc import Iterator, Sequence
+
+from supabase_jobs.audit.callers import ANON, CLAIM, FORMER, NEWCOMER
+from supabase_jobs.audit.leaks.facts import Facts, Tried
+from supabase_jobs.audit.leaks.leak import DOES, Kind, ShownLeak, shown, who
+from supabase_jobs.audit.probes.attempt import (
+    DELETE,
+    INSERT,
+    NONE,
+    OTHER,
+    SELECT,
+    TAKE_OVER,
+    UPDATE,
+)
+from supabase_jobs.findings import Severity
+
+KIND = Kind(
+    "write",
+    (Severity.ERROR, Severity.WARNING),
+    "Users change, delete or take over rows of others.",
+)
+
+
+def find(facts: Facts) -> Iterator[ShownLeak]:
+    """One leak for each object and action, and for users with a claim of another tenant."""
+    for group in facts.objects.values():
+        for action in (UPDATE, DELETE):
+            first = first_write(group, action)
+            if first is not None and first.whose == OTHER:
+                yield _of_outsider(first, group)
+        for tried in writes_of_other_tenants(facts, group):
+            if tried.action != INSERT:
+                message = (
+                    f"{who(tried.actor)} {DOES[tried.action]} other users' {tried.table.noun},"
+                    " without being able to read them"
+                )
+                yield shown(KIND, Severity.ERROR, tried, message)
+
+
+def first_write(group: Sequence[Tried], action: str) -> Tried | None:
+    """The write of the most general outsider to a row of another, or by everybody to one that
+    belongs to nobody.
+    """
+    for tried in group:
+        if tried.action != action or not tried.reached or not tried.actor.is_outsider:
+            continue
+        if tried.whose == OTHER:
+            return tried
+        if tried.whose == NONE and tried.actor.kind in (ANON, NEWCOMER):
+            return tried
+    return None
+
+
+def writes_of_other_tenants(facts: Facts, group: Sequence[Tried]) -> Iterator[Tried]:
+    """Writes of users with a claim to rows that they cannot read.
+
+    Where a claim names the tenant, an admin of one tenant is a stranger to the others.
+    """
+    if not group[0].table.claims:
+        return
+    for tried in group:
+        if tried.actor.kind != CLAIM or tried.name or not tried.reached:
+            continue
+        is_write = tried.action != SELECT and tried.whose == OTHER
+        if is_write and not facts.reads_other(tried):
+            yield tried
+
+
+def _of_outsider(tried: Tried, group: Sequence[Tried]) -> ShownLeak:
+    verb = "take over" if tried.name == TAKE_OVER else DOES[tried.action]
+    message = f"{who(tried.actor)} {verb} other users' {tried.table.noun}"
+    for read in group:
+        if read.actor is tried.actor and read.action == SELECT and read.whose == OTHER:
+            if not read.reached:
+                message += ", without being able to read them"
+            break
+    severity = Severity.WARNING if tried.actor.kind == FORMER else Severity.ERROR
+    return shown(KIND, severity, tried, message)

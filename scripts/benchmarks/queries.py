@@ -11,7 +11,7 @@ from benchmarks.databases import GUEST, HERE, SETTINGS, USER, Databases
 from benchmarks.figures import Figure, holds
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.session import impersonation
-from supabase_jobs.session.identity import Identity
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify.expectations import load_expectations
 from supabase_jobs.verify.plans import queries, query_plan
@@ -33,13 +33,13 @@ class QueryCase:
     """A query as one identity, and the equivalent query of the owner."""
 
     query: Query
-    identity: Identity
+    identity: Caller
     owner_sql: str
 
     @property
     def name(self) -> str:
         """`latest job for a URL, as guest`."""
-        return f"{self.query.name}, as {self.identity.name}"
+        return f"{self.query.name}, as {self.identity.label}"
 
 
 def measure(databases: Databases) -> list[Figure]:
@@ -72,7 +72,7 @@ def cases(declared: queries.FastQueries) -> Iterator[QueryCase]:
     for name, owner_sql in read_toml(HERE / "queries.toml").items():
         query = by_name[name]
         for identity in query.identities:
-            yield QueryCase(query, identity, owner_sql.get(identity.name, query.sql))
+            yield QueryCase(query, identity, owner_sql.get(identity.label, query.sql))
 
 
 def evaluates_owner_once(plan: QueryPlan, owner_plan: QueryPlan) -> bool:
@@ -138,7 +138,7 @@ def run_case(
 
 
 def impersonate(
-    connection: Connection, declared: queries.FastQueries, identity: Identity
+    connection: Connection, declared: queries.FastQueries, identity: Caller
 ) -> impersonation.Params:
     """Run the rest of the transaction as this identity; returns the parameters of the queries."""
     connection.execute("set local search_path = ''")
@@ -146,7 +146,7 @@ def impersonate(
     session = impersonation.begin(
         connection, "plans", declared.ids, declared.placeholders, variables, make=_IDS.__getitem__
     )
-    impersonation.set_identity(session, identity)
+    impersonation.become(session, identity.filled(session.texts))
     return session.params({name: name for name in session.ids})
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from supabase_jobs.audit.callers import ANONYMOUS, CLAIM, MEMBER, OWNER, SERVICE, Caller
+from supabase_jobs.audit.callers import ANONYMOUS, CLAIM, MEMBER, OWNER, SERVICE, Persona
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -134,7 +134,7 @@ def _sorted(callers: Mapping[str, set[str]]) -> dict[str, str]:
 
 
 def _label(attempt: Attempt) -> str | None:
-    caller: Caller = attempt.caller
+    caller: Persona = attempt.caller
     if caller.kind == SERVICE:
         return None  # row level security does not apply to it
     if caller.kind == OWNER:

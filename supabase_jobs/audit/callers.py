@@ -8,7 +8,7 @@ from supabase_jobs.audit.configuration import DeclaredCaller
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.insert import claims_of, place
 from supabase_jobs.audit.rows.tenants import BOTH, Ended, Row, Tenant, User
-from supabase_jobs.session.identity import Identity
+from supabase_jobs.session.caller import Caller
 
 ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER, CLAIM, DECLARED, ANONYMOUS, SERVICE = (
     "anon",
@@ -29,10 +29,10 @@ ANON, NEWCOMER, STRANGER, OWNER, MEMBER, FORMER, FORGER, CLAIM, DECLARED, ANONYM
 _FIXED_CLAIMS = {("role",), ("aud",), ("sub",), ("email",), ("is_anonymous",)}
 
 
-@dataclass(frozen=True, eq=False)
-class Caller:
-    """A kind of request. `label` names it in reports; `user` and `tenant` are set for a signed-in
-    user or a guest.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Persona(Caller):
+    """A caller, and what it has to do with the generated rows. `user` and `tenant` are set for a
+    signed-in user or a guest.
 
     `kind`: anon has no identity, a newcomer has only signed up, the stranger is the owner of tenant
     B, the owner that of tenant A; a member and a former member belong to A's group, or by
@@ -43,17 +43,10 @@ class Caller:
     member.
     """
 
-    label: str
     kind: str
-    identity: Identity
-    user: User | None
-    tenant: Tenant | None
+    user: User | None = None
+    tenant: Tenant | None = None
     ended: Ended | None = None
-
-    @property
-    def role(self) -> str:
-        """The database role."""
-        return self.identity.role
 
     @property
     def is_outsider(self) -> bool:
@@ -67,12 +60,12 @@ class Caller:
         return self.user.rows.get(oid)
 
 
-def find(world: World, declared: Sequence[DeclaredCaller] = ()) -> list[Caller]:
+def find(world: World, declared: Sequence[DeclaredCaller] = ()) -> list[Persona]:
     """The callers for a world, and those of audit.toml."""
     return [*_callers(world), *(_declared(world, caller) for caller in declared)]
 
 
-def _declared(world: World, declared: DeclaredCaller) -> Caller:
+def _declared(world: World, declared: DeclaredCaller) -> Persona:
     """A caller of audit.toml: an identity of the world with further claims and headers."""
     headers = dict(declared.headers)
     if declared.role != "authenticated":
@@ -86,24 +79,15 @@ def _declared(world: World, declared: DeclaredCaller) -> Caller:
     for path, value in _leaves(declared.claims, ()):
         place(claims, path, value)
     kind = OWNER if declared.user == "owner" else DECLARED if declared.outsider else CLAIM
-    identity = _identity(declared.name, declared.role, claims, headers or None)
-    return Caller(declared.name, kind, identity, user, tenant)
-
-
-def _identity(
-    name: str, role: str, claims: Mapping[str, Any], headers: Mapping[str, str] | None = None
-) -> Identity:
-    """An identity whose texts are values: those of `Identity` may have placeholders, which begin
-    with `$`.
-    """
-
-    def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            key: value.replace("$", "$$") if isinstance(value, str) else value
-            for key, value in values.items()
-        }
-
-    return Identity(name, role, plain(claims), plain(headers) if headers is not None else None)
+    return Persona(
+        label=declared.name,
+        kind=kind,
+        role=declared.role,
+        claims=claims,
+        headers=headers or None,
+        user=user,
+        tenant=tenant,
+    )
 
 
 def _leaves(
@@ -116,67 +100,78 @@ def _leaves(
             yield (*path, name), value
 
 
-def _callers(world: World) -> Iterator[Caller]:
+def _callers(world: World) -> Iterator[Persona]:
     roles = world.plan.catalog.roles
     if "anon" in roles:
-        yield Caller("anon", ANON, _identity("anon", "anon", {"role": "anon"}), None, None)
-        if world.a.headers:
-            stranger = _identity("guest", "anon", {"role": "anon"}, dict(world.b.headers))
-            yield Caller("anon with another header", STRANGER, stranger, world.b.owner, world.b)
-            owner = _identity("guest", "anon", {"role": "anon"}, dict(world.a.headers))
-            yield Caller("anon with the row's header", OWNER, owner, world.a.owner, world.a)
-        for name, value in sorted(world.a.ended_headers.items()):
-            former = _identity(
-                "former guest", "anon", {"role": "anon"}, {**world.b.headers, name: value}
+        yield from _guests(world)
+    if "authenticated" in roles:
+        yield from _users(world)
+        if "service_role" in roles:
+            yield Persona(
+                label="service_role",
+                kind=SERVICE,
+                role="service_role",
+                claims={"role": "service_role"},
             )
-            yield Caller(
-                f"anon with an ended {name}", FORMER, former, None, None, world.a.ended[name][0]
+
+
+def _guests(world: World) -> Iterator[Persona]:
+    """The requests without a user: without and with the headers that policies read."""
+    a, b = world.a, world.b
+    anon = Persona(label="anon", kind=ANON, role="anon", claims={"role": "anon"})
+    yield anon
+    if a.headers:
+        yield replace(
+            anon,
+            label="anon with another header",
+            kind=STRANGER,
+            headers=dict(b.headers),
+            user=b.owner,
+            tenant=b,
+        )
+        yield replace(
+            anon,
+            label="anon with the row's header",
+            kind=OWNER,
+            headers=dict(a.headers),
+            user=a.owner,
+            tenant=a,
+        )
+    for name, value in sorted(a.ended_headers.items()):
+        yield replace(
+            anon,
+            label=f"anon with an ended {name}",
+            kind=FORMER,
+            headers={**b.headers, name: value},
+            ended=a.ended[name][0],
+        )
+    for name, literals in sorted(world.plan.usage.header_literals.items()):
+        for literal in literals:
+            yield replace(
+                anon,
+                label=f"anon with the header {name} = {literal}",
+                kind=FORGER,
+                headers={**b.headers, name: literal},
             )
-        for name, literals in sorted(world.plan.usage.header_literals.items()):
-            for literal in literals:
-                label = f"anon with the header {name} = {literal}"
-                identity = _identity(
-                    label, "anon", {"role": "anon"}, {**world.b.headers, name: literal}
-                )
-                yield Caller(label, FORGER, identity, None, None)
-    if "authenticated" not in roles:
-        return
+
+
+def _users(world: World) -> Iterator[Persona]:
+    """The requests of the generated users."""
     empty = Tenant("c", "", [world.newcomer])
     yield _signed_in("newcomer", NEWCOMER, empty, world.newcomer)
-    yield _signed_in("stranger", STRANGER, world.b, world.b.owner)
+    stranger = _signed_in("stranger", STRANGER, world.b, world.b.owner)
+    yield stranger
     if "is_anonymous" in world.plan.usage.words:
         claims = {**claims_of(world.b, world.b.owner), "is_anonymous": True}
-        identity = _identity("anonymous", "authenticated", claims)
-        yield Caller("anonymous sign-in", ANONYMOUS, identity, world.b.owner, world.b)
-    chosen = {path: value for path, value in world.a.claims.items() if path[0] == "user_metadata"}
-    if chosen:
-        claims = claims_of(world.b, world.b.owner)
-        for path, value in chosen.items():
-            place(claims, path, value)
-        identity = _identity("forger", "authenticated", claims)
-        yield Caller(
-            "stranger with the row's user_metadata", FORGER, identity, world.b.owner, world.b
-        )
-    for path, literals in world.plan.usage.claim_literals.items():
-        if path[0] == "user_metadata":
-            for literal in literals:
-                claims = claims_of(world.b, world.b.owner)
-                place(claims, path, _parsed(literal))
-                label = f"stranger with {'.'.join(path)} = {literal}"
-                yield Caller(
-                    label,
-                    FORGER,
-                    _identity("forger", "authenticated", claims),
-                    world.b.owner,
-                    world.b,
-                )
+        yield replace(stranger, label="anonymous sign-in", kind=ANONYMOUS, claims=claims)
+    yield from _forgers(world, stranger)
     yield from _with_claims(world)
     if world.a.claims and not world.plan.memberships:
         yield _signed_in("colleague", MEMBER, world.a, world.a.users[1])
     for user in world.a.users:
         if user.former and user.membership is not None and user.membership.former is not None:
-            caller = _signed_in(user.label, FORMER, world.a, user, without_claims=True)
-            yield replace(caller, ended=Ended(user.membership.relation, *user.membership.former))
+            former = _signed_in(user.label, FORMER, world.a, user, without_claims=True)
+            yield replace(former, ended=Ended(user.membership.relation, *user.membership.former))
         elif user.in_both and not any(row.part == BOTH for row in user.extra):
             continue  # a user can belong to one group only
         elif user.membership is not None:
@@ -184,17 +179,29 @@ def _callers(world: World) -> Iterator[Caller]:
         elif user.link is not None and user.link[0].oid in user.rows:
             yield _signed_in(user.label, MEMBER, world.a, user, without_claims=True)
     yield _signed_in("owner", OWNER, world.a, world.a.owner)
-    if "service_role" in roles:
-        yield Caller(
-            "service_role",
-            SERVICE,
-            _identity("service", "service_role", {"role": "service_role"}),
-            None,
-            None,
-        )
 
 
-def _with_claims(world: World) -> Iterator[Caller]:
+def _forgers(world: World, stranger: Persona) -> Iterator[Persona]:
+    """The stranger with user_metadata, which every user can choose."""
+    b = world.b
+    chosen = {path: value for path, value in world.a.claims.items() if path[0] == "user_metadata"}
+    if chosen:
+        claims = claims_of(b, b.owner)
+        for path, value in chosen.items():
+            place(claims, path, value)
+        label = "stranger with the row's user_metadata"
+        yield replace(stranger, label=label, kind=FORGER, claims=claims)
+    for path, literals in world.plan.usage.claim_literals.items():
+        if path[0] != "user_metadata":
+            continue
+        for literal in literals:
+            claims = claims_of(b, b.owner)
+            place(claims, path, _parsed(literal))
+            label = f"stranger with {'.'.join(path)} = {literal}"
+            yield replace(stranger, label=label, kind=FORGER, claims=claims)
+
+
+def _with_claims(world: World) -> Iterator[Persona]:
     """A stranger, or for the session's level the owner, with each constant that a claim is compared
     with.
     """
@@ -206,9 +213,14 @@ def _with_claims(world: World) -> Iterator[Caller]:
         for literal in literals:
             claims = claims_of(tenant, tenant.owner)
             place(claims, path, _parsed(literal))
-            label = f"{'owner' if own else 'user'} with {'.'.join(path)} = {literal}"
-            identity = _identity(label, "authenticated", claims)
-            yield Caller(label, OWNER if own else CLAIM, identity, tenant.owner, tenant)
+            yield Persona(
+                label=f"{'owner' if own else 'user'} with {'.'.join(path)} = {literal}",
+                kind=OWNER if own else CLAIM,
+                role="authenticated",
+                claims=claims,
+                user=tenant.owner,
+                tenant=tenant,
+            )
 
 
 def _parsed(literal: str) -> object:
@@ -217,7 +229,13 @@ def _parsed(literal: str) -> object:
 
 def _signed_in(
     label: str, kind: str, tenant: Tenant, user: User, *, without_claims: bool = False
-) -> Caller:
+) -> Persona:
     source = Tenant(tenant.name, tenant.token, tenant.users) if without_claims else tenant
-    claims = claims_of(source, user)
-    return Caller(label, kind, _identity(label, "authenticated", claims, None), user, tenant)
+    return Persona(
+        label=label,
+        kind=kind,
+        role="authenticated",
+        claims=claims_of(source, user),
+        user=user,
+        tenant=tenant,
+    )

@@ -21,7 +21,7 @@ from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import AuditFinding, Explanation, Severity
-from supabase_jobs.session.impersonation import Impersonation, identity_statements
+from supabase_jobs.session.impersonation import Impersonation, caller_statement
 
 _DEFINITIONS = sql_file(Path(__file__).with_name("catalog") / "definitions.sql")
 _SAVEPOINT, _UNDO = (
@@ -236,7 +236,7 @@ class _Trial:
                     for policy in policies
                 ),
                 *self._cursors,
-                *identity_statements(self._impersonation, attempt.caller.identity),
+                caller_statement(self._impersonation, attempt.caller),
                 attempt.statement,
             ]
             for attempt, policies in tried

@@ -23,7 +23,7 @@ from supabase_jobs.api.responses import (
     require_served,
 )
 from supabase_jobs.audit import access, callers
-from supabase_jobs.audit.callers import SERVICE, Caller
+from supabase_jobs.audit.callers import SERVICE, Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.committed import CommittedRows, marked
 from supabase_jobs.audit.probes import repeat
@@ -82,7 +82,7 @@ class _Cell:
     schema: str
     action: str
     described: str
-    caller: Caller
+    caller: Persona
     request: Request
     in_sql: str
     marks: tuple[str, ...] = ()
@@ -144,7 +144,7 @@ def compare(
 def _in_sql(
     connection: Connection,
     rows: CommittedRows,
-    everyone: Sequence[Caller],
+    everyone: Sequence[Persona],
     options: Options,
     deadline: Deadline,
 ) -> tuple[list[_Cell], list[NotTested]]:
@@ -354,7 +354,7 @@ class _Run:
             return outcome_of_count(len(response.json()))
         return "hidden" if response.headers.get("Content-Range", "").endswith("/0") else "rows"
 
-    def _credentials(self, caller: Caller) -> dict[str, str]:
+    def _credentials(self, caller: Persona) -> dict[str, str]:
         """The key of the project, and the token of a caller who has more claims than a role."""
         project = self._endpoint.keys
         if caller.kind == SERVICE:
@@ -362,7 +362,7 @@ class _Run:
                 "apikey": project.service_role,
                 "Authorization": f"Bearer {project.service_role}",
             }
-        claims = caller.identity.claims_for({}) or {}
+        claims = caller.claims or {}
         if claims.keys() <= {"role"} and caller.role == "anon":
             return {"apikey": project.anon}
         if id(caller) not in self._tokens:

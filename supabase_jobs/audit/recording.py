@@ -9,19 +9,20 @@ from typing import Any
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import Caller
+from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import USERS, Catalog, Constraint, Function
 from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.probes import statements, topics
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import SQL, Bypass
-from supabase_jobs.audit.probes.topics import TopicAttempt
+from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.insert import claims_of
 from supabase_jobs.audit.rows.plan import is_deferred
 from supabase_jobs.audit.rows.tenants import Row, Tenant, User
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import request_settings
+from supabase_jobs.session.caller import Caller
 
 _CURRENT_OF = re.compile(r' where current of "?(audit_row_\d+)"?$')
 _OF_VIEW = re.compile(
@@ -79,36 +80,30 @@ class Cursor:
 
 @dataclass(frozen=True)
 class RecordedAttempt:
-    """An attempt: its cell (object, caller, whose row, action), its outcome, its caller, and SQL
-    that shows it.
+    """An attempt: its cell (object, caller, whose row, action), its outcome, and SQL that shows it.
 
     `checks` are alternatives: the first has a condition on the key, the last ones have none.
     `blind` reads no column, so that no policy for SELECT applies: it acts on the row of `cursor`.
     `of` is the table, view or function, `value` what an update assigns. With `decided_by_trigger`,
-    a trigger may replace what the statement writes. `topic` is that of a private channel of
-    Realtime.
+    a trigger may replace what the statement writes.
     """
 
     object: str
-    label: str
+    caller: Caller
     whose: str
     action: str
     outcome: str
-    role: str
-    claims: str
-    headers: str
     checks: tuple[Check, ...]
     of: str = ""
     value: str = ""
     blind: str = ""
     cursor: Cursor | None = None
     decided_by_trigger: bool = False
-    topic: str = ""
 
     @property
     def cell(self) -> tuple[str, str, str, str]:
         """What is equal in two audits of a database."""
-        return self.object, self.label, self.whose, self.action
+        return self.object, self.caller.label, self.whose, self.action
 
 
 @dataclass(frozen=True)
@@ -316,10 +311,17 @@ def _set_later(row: Row, key: Constraint) -> RecordedRow:
 # attempts
 
 
-def _caller(caller: Caller) -> tuple[str, str, str]:
-    """Role, claims and headers of a caller; the texts are JSON."""
-    claims = json.dumps(dict(caller.identity.claims or {}))
-    return caller.role, claims, json.dumps(dict(caller.identity.headers or {}))
+def _caller(persona: Persona, topic: Topic | None = None) -> Caller:
+    """The caller without the generated rows; on a private channel of Realtime, with its topic."""
+    settings = {} if topic is None else {topics.SETTING: topic.name}
+    label = persona.label if topic is None else f"{persona.label} on {topic.shown}"
+    return Caller(
+        role=persona.role,
+        claims=dict(persona.claims or {}),
+        headers=dict(persona.headers or {}),
+        settings=settings,
+        label=label,
+    )
 
 
 def _attempt(attempt: Attempt) -> RecordedAttempt:
@@ -336,11 +338,10 @@ def _attempt(attempt: Attempt) -> RecordedAttempt:
     detail = f"{action} {attempt.name}".strip()
     return RecordedAttempt(
         attempt.label,
-        attempt.caller.label,
+        _caller(attempt.caller),
         attempt.whose,
         detail,
         attempt.outcome,
-        *_caller(attempt.caller),
         checks,
         attempt.relation.label,
         attempt.value or "",
@@ -352,19 +353,16 @@ def _attempt(attempt: Attempt) -> RecordedAttempt:
 
 def _channel(channel: TopicAttempt) -> RecordedAttempt:
     """A caller that receives or sends on a topic, which is part of its label."""
-    label = f"{channel.caller.label} on {channel.topic.shown}"
     action = f"{'receive' if channel.action == SELECT else 'send'} {channel.extension}"
     return RecordedAttempt(
         CHANNELS,
-        label,
+        _caller(channel.caller, channel.topic),
         "none",
         action,
         channel.outcome,
-        *_caller(channel.caller),
         (),
         CHANNELS,
         blind=channel.statements[-1].sql,
-        topic=channel.topic.name,
     )
 
 
@@ -417,11 +415,10 @@ def _bypass(bypass: Bypass) -> RecordedAttempt:
         ]
     return RecordedAttempt(
         name,
-        bypass.caller.label,
+        _caller(bypass.caller),
         bypass.whose,
         bypass.action,
         bypass.outcome,
-        *_caller(bypass.caller),
         tuple(checks),
         name,
     )
@@ -437,17 +434,12 @@ def _truncations(world: World) -> Iterator[RecordedAttempt]:
             ):
                 outcome = "rows" if relation.may(role, "TRUNCATE") else "denied"
                 text = sql.SQL("truncate {}").format(relation.identifier).as_string(None)
-                claims = json.dumps({"role": role})
-                check = (Check(text),)
                 yield RecordedAttempt(
                     relation.label,
-                    role,
+                    Caller(role, {"role": role}, {}, label=role),
                     "none",
                     "truncate",
                     outcome,
-                    role,
-                    claims,
-                    "{}",
-                    check,
+                    (Check(text),),
                     relation.label,
                 )

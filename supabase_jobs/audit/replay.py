@@ -8,12 +8,11 @@ from psycopg import sql
 from supabase_jobs.audit.recording import Cursor, RecordedRow
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.request import CLAIMS, HEADERS
 from supabase_jobs.outcomes import HIDDEN, REFUSALS, ROWS, is_constraint_violation
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.outcome import outcome_of_group
 
 TOUCHED, UNTOUCHED, INCONCLUSIVE = "touched", "untouched", "inconclusive"
-TOPIC = "realtime.topic"
 _SET = "select set_config(%s, %s, true)"
 _UNDO = Statement("rollback to savepoint attempt")
 # trials in one round trip
@@ -24,20 +23,15 @@ _GROUPS = 5
 
 @dataclass(frozen=True)
 class Trial:
-    """A statement of a caller; `claims` and `headers` are JSON. With `target`, its effect on that
-    query counts.
+    """A statement of a caller. With `target`, its effect on that query counts.
 
     With `counts` False, a statement that succeeds has reached its target: TRUNCATE counts no rows.
-    `topic` is that of a private channel of Realtime.
     """
 
-    role: str
-    claims: str
-    headers: str
+    caller: Caller
     sql: str
     target: str = ""
     counts: bool = True
-    topic: str = ""
 
 
 def outcomes(
@@ -72,16 +66,11 @@ def outcomes(
 
 
 def _groups(trial: Trial, own_role: str) -> list[list[Statement]]:
-    owner = [
-        Statement(_SET, (name, value))
-        for name, value in (("role", own_role), (CLAIMS, ""), (HEADERS, ""))
-    ]
-    caller = [
-        Statement(_SET, (CLAIMS, trial.claims)),
-        Statement(_SET, (HEADERS, trial.headers)),
-        *([Statement(_SET, (TOPIC, trial.topic))] if trial.topic else []),
-        Statement(_SET, ("role", trial.role)),
-    ]
+    settings = trial.caller.all_settings()
+    owner = [Statement(_SET, ("role", own_role))]
+    owner += [Statement(_SET, (name, "")) for name in settings]
+    caller = [Statement(_SET, pair) for pair in settings.items()]
+    caller.append(Statement(_SET, ("role", trial.caller.role)))
     action = Statement(trial.sql, decoded=False)
     query = sql.SQL("select r::text from ({}) as r").format(sql.SQL(trial.target or "select 1"))
     target = Statement(query.as_string(None))

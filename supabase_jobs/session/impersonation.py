@@ -1,24 +1,25 @@
-"""Act on one connection as PostgREST would for an identity.
+"""Act on one connection as PostgREST would for a caller.
 
 Everything works inside a transaction that the caller rolls back.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.pq import ExecStatus
 
-from supabase_jobs.database.batch import Answer, Statement, read
+from supabase_jobs.database.batch import Answer, Statement, read, run_groups
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.interrupts import pipeline
 from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
-from supabase_jobs.session.identity import NULL, Identity
+from supabase_jobs.session.caller import Caller
+
+# stands for null in declarations, where an id is expected
+NULL = "null"
 
 SET = "select set_config(%s, %s, true)"
 
@@ -67,7 +68,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Impersonation(Names):
-    """The connection that acts as identities. `caller` is what policies read about the connection's
+    """The connection that acts as callers. `caller` is what policies read about the connection's
     own role.
     """
 
@@ -89,7 +90,7 @@ def make_names(
 ) -> Names:
     """Make an id for each name in `ids`: by default a random one.
 
-    In the texts of identities, `$name` is an id or a variable, `$NAME` the same in upper case, and
+    In the texts of callers, `$name` is an id or a variable, `$NAME` the same in upper case, and
     `$name_hex` an id without hyphens. `variables` fill the placeholders that are not ids
     (`$guest_header`). Raises ConfigError for a placeholder that is neither.
     """
@@ -130,80 +131,40 @@ def begin(
     )
 
 
-def identity_statements(impersonation: Impersonation, identity: Identity) -> list[Statement]:
-    """The statements of `set_identity`, for a batch; `check_identity` checks their answers."""
-    settings = {**identity.settings_for(impersonation.texts), "role": identity.role}
+def caller_statement(impersonation: Impersonation, caller: Caller) -> Statement:
+    """The statement that makes the rest of a transaction a request of the caller, for a batch;
+    `check_caller` checks its answer.
+    """
+    settings = {**caller.all_settings(), "role": caller.role}
     text = _set_statement(len(settings), with_caller=True).decode()
-    statement = Statement(text, [part for pair in settings.items() for part in pair])
-    if identity.previous is None:
-        return [statement]
-    return [
-        *identity_statements(impersonation, identity.previous),
-        Statement(identity.previous_statement),
-        Statement(SET, ("role", impersonation.own_role)),
-        statement,
-    ]
+    return Statement(text, [part for pair in settings.items() for part in pair])
 
 
-def check_identity(
-    impersonation: Impersonation, identity: Identity, answers: Sequence[Answer]
+def check_caller(
+    impersonation: Impersonation, caller: Caller, answer: Answer, *, is_first: bool = True
 ) -> None:
-    """Raise SupabaseJobsError if the answers to `identity_statements` show that the identity was
-    not set.
+    """Raise SupabaseJobsError if the answer to `caller_statement` shows that the caller was not
+    set, or if it `is_first` and something was left behind before.
     """
-    if identity.previous is not None:
-        check_identity(impersonation, identity.previous, answers[:-3])
-    [row] = answers[-1].rows
-    _check_state(impersonation, identity, row)
-
-
-def set_identity(impersonation: Impersonation, identity: Identity) -> None:
-    """Set an identity's role and request settings, until the transaction or savepoint is rolled
-    back.
-    """
-    serve_previous(impersonation, identity)
-    with pipeline(impersonation.connection):  # fewer round trips
-        check = send_identity(impersonation, identity)
-    check()
-
-
-def serve_previous(impersonation: Impersonation, identity: Identity) -> None:
-    """Run the previous identity's statement, if there is one. Raises psycopg's errors if it fails."""
-    if identity.previous is not None:
-        set_identity(impersonation, identity.previous)
-        impersonation.connection.execute(identity.previous_statement.encode())
-        impersonation.connection.execute(SET, ("role", impersonation.own_role))
-
-
-def send_identity(impersonation: Impersonation, identity: Identity) -> Callable[[], None]:
-    """Send the statement of `set_identity` in an open pipeline.
-
-    After the pipeline, call the returned function: it raises SupabaseJobsError if the identity was
-    not set.
-    """
-    settings = {**identity.settings_for(impersonation.texts), "role": identity.role}
-    statement = _set_statement(len(settings), with_caller=True)
-    cursor = impersonation.connection.execute(
-        statement, [part for pair in settings.items() for part in pair]
-    )
-
-    def check() -> None:
-        if cursor.pgresult is None or cursor.pgresult.status != ExecStatus.TUPLES_OK:
-            raise SupabaseJobsError(f"could not set the role {identity.role}")
-        _check_state(impersonation, identity, one(cursor))
-
-    return check
-
-
-def _check_state(impersonation: Impersonation, identity: Identity, row: Sequence[object]) -> None:
-    """Check what setting an identity returned: the caller before it, and current_user after it."""
+    [row] = answer.rows
     before, role = tuple(row[: len(impersonation.caller)]), row[-1]
-    if identity.previous is None and before != impersonation.caller:
+    if is_first and before != impersonation.caller:
         raise SupabaseJobsError(
             f"an earlier probe left its role or request settings behind: {list(before)}"
         )
-    if role != identity.role:
-        raise SupabaseJobsError(f"could not set the role {identity.role}: current_user is {role}")
+    if role != caller.role:
+        raise SupabaseJobsError(f"could not set the role {caller.role}: current_user is {role}")
+
+
+def own_role(impersonation: Impersonation) -> Statement:
+    """The statement that sets the connection's own role, and keeps the settings of the request."""
+    return Statement(SET, ("role", impersonation.own_role))
+
+
+def become(impersonation: Impersonation, caller: Caller) -> None:
+    """Make the rest of the transaction a request of the caller."""
+    [answer] = run_groups(impersonation.connection, [[caller_statement(impersonation, caller)]])
+    check_caller(impersonation, caller, answer.answer())
 
 
 def reset_role(impersonation: Impersonation) -> None:
@@ -212,9 +173,9 @@ def reset_role(impersonation: Impersonation) -> None:
     impersonation.connection.execute(statement.sql.encode(), statement.params)
 
 
-def reset_statement(impersonation: Impersonation, identity: Identity | None = None) -> Statement:
-    """The statement of `reset_role`, for a batch; it also resets the settings of `identity`."""
-    settings = dict.fromkeys(identity.settings_for(impersonation.texts) if identity else (), "")
+def reset_statement(impersonation: Impersonation, caller: Caller | None = None) -> Statement:
+    """The statement of `reset_role`, for a batch; it also resets the settings of `caller`."""
+    settings = dict.fromkeys(caller.all_settings() if caller else (), "")
     settings |= dict(zip(("role", *REQUEST_SETTINGS), impersonation.caller[1:], strict=True))
     text = _set_statement(len(settings), with_caller=False).decode()
     return Statement(text, [part for pair in settings.items() for part in pair])

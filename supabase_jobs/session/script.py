@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from psycopg.sql import Literal
 
 from supabase_jobs.database.batch import Statement
+from supabase_jobs.session.caller import Caller
 
 # The timeouts keep a probe from waiting long for another session's lock. `jit` is off because
 # compiling a catalog query takes ten times as long as running it. The last five override settings
@@ -107,11 +108,14 @@ def preamble(about: str, fixture: str = "") -> str:
     return _PREAMBLE.format(about=_line(about)) + filled(SETTINGS, None) + rows + "\n"
 
 
-def identity(role: str, settings: Mapping[str, str]) -> str:
-    """The statement that makes the rest of the transaction a request of this role with these
-    settings.
-    """
-    return f"-- As {_line(role)}:\n{setting({**settings, 'role': role})}"
+def caller(acting: Caller) -> str:
+    """The statement that makes the rest of the transaction a request of a caller."""
+    return role(acting.role, acting.all_settings())
+
+
+def role(name: str, settings: Mapping[str, str]) -> str:
+    """The statement that sets a role, after these settings, for the rest of the transaction."""
+    return f"-- As {_line(name)}:\n{setting({**settings, 'role': name})}"
 
 
 def setting(values: Mapping[str, str]) -> str:
@@ -124,7 +128,7 @@ def setting(values: Mapping[str, str]) -> str:
 
 def probe(
     about: Sequence[str],
-    identity_sql: str,
+    caller_sql: str,
     statement: str,
     literals: Mapping[str, str] | None = None,
     *,
@@ -133,7 +137,7 @@ def probe(
     reached: str | None = None,
     deferred: bool = False,
 ) -> str:
-    """The script of a probe. `about` are comment lines; `identity_sql` is a result of `identity`,
+    """The script of a probe. `about` are comment lines; `caller_sql` is a result of `caller` or `role`,
     or ''.
 
     If the query `guard` returns true, the statement is not run. `reached` is a query that `owner`
@@ -143,7 +147,7 @@ def probe(
     run = filled(statement, literals) + (_COMMIT if deferred else "")
     if guard is not None:
         run = _GUARDED.format(condition=filled(guard, literals).rstrip().rstrip(";"), statement=run)
-    parts = [comment(*about) + identity_sql, f"-- The statement:\n{run}"]
+    parts = [comment(*about) + caller_sql, f"-- The statement:\n{run}"]
     if reached is not None:
         reset = f"select set_config('role', {literal(owner)}, true);\n"
         parts.append(
@@ -165,9 +169,9 @@ def scenario(
 ) -> str:
     """The script of a scenario: the statements `given`, its calls, and the rows that have changed.
 
-    `calls` are pairs of a result of `identity`, or '', and a statement; several calls continue
+    `calls` are pairs of a result of `caller` or `role`, or '', and a statement; several calls continue
     after an error. `watch` is a query for keys and rows (JSON objects), both as text. `back` is the
-    statement that resets the identity after a call. `deferred` adds what a commit would check.
+    statement that resets the caller after a call. `deferred` adds what a commit would check.
     """
     watch_sql = filled(watch, literals).rstrip().removesuffix(";").rstrip()
     start = "".join(filled(statement, literals) for statement in given)
@@ -178,11 +182,11 @@ def scenario(
     ]
     calls = tuple(calls)
     alone = len(calls) == 1  # otherwise an error of one call must not prevent the next
-    for identity_sql, statement in calls:
+    for caller_sql, statement in calls:
         run = filled(statement, literals) + (_COMMIT if deferred else "")
-        call = "\n".join((identity_sql or "-- As the owner:\n", f"-- The call:\n{run}"))
+        call = "\n".join((caller_sql or "-- As the owner:\n", f"-- The call:\n{run}"))
         parts += [call if alone else _ONE_OF_SEVERAL.format(call=call)]
-        parts += [f"-- As the owner again:\n{back}"] if identity_sql else []
+        parts += [f"-- As the owner again:\n{back}"] if caller_sql else []
     return "\n".join([*parts, _AFTER.format(watch=watch_sql), "rollback;\n"])
 
 

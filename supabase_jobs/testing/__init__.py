@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from supabase_jobs.testing.assertions import Outcome
-    from supabase_jobs.testing.impersonation import CallerIdentity, Result
+    from supabase_jobs.testing.impersonation import Result
     from supabase_jobs.testing.rls import Caller, Rls
     from supabase_jobs.testing.rls_api import RlsApi
     from supabase_jobs.testing.rls_async import AsyncCaller, AsyncRls
@@ -17,7 +17,6 @@ __all__ = [
     "AsyncCaller",
     "AsyncRls",
     "Caller",
-    "CallerIdentity",
     "Outcome",
     "Result",
     "Rls",
@@ -28,7 +27,6 @@ _MODULES = {
     "AsyncCaller": "rls_async",
     "AsyncRls": "rls_async",
     "Caller": "rls",
-    "CallerIdentity": "impersonation",
     "Outcome": "assertions",
     "Result": "impersonation",
     "Rls": "rls",

@@ -16,10 +16,10 @@ from psycopg.sql import SQL, Composed
 
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.outcomes import CLOSED, HIDDEN, REFUSALS, ROWS, is_constraint_violation
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.outcome import outcome_of_conclusive_error, outcome_of_count
 from supabase_jobs.testing.impersonation import (
     Attempt,
-    CallerIdentity,
     DriverQuery,
     Params,
     QueryGenerator,
@@ -80,7 +80,7 @@ def outcome(attempt: Attempt) -> QueryGenerator[Outcome]:
 
 
 def expect(
-    owner: CallerIdentity, attempt: Attempt, expected: str, *, control: Control = None
+    owner: Caller, attempt: Attempt, expected: str, *, control: Control = None
 ) -> QueryGenerator[Outcome]:
     """The outcome of an attempt, which must be `expected`: rows, hidden, denied, violates, or an
     SQLSTATE.
@@ -104,9 +104,7 @@ def expect(
     return actual
 
 
-def expect_rows(
-    owner: CallerIdentity, attempt: Attempt, count: int | None
-) -> QueryGenerator[Result]:
+def expect_rows(owner: Caller, attempt: Attempt, count: int | None) -> QueryGenerator[Result]:
     """The result of an attempt whose outcome must be rows, and exactly `count` of them if given."""
     __tracebackhide__ = True
     actual = yield from expect(owner, attempt, "rows")
@@ -118,7 +116,7 @@ def expect_rows(
 
 
 def expect_untouched(
-    owner: CallerIdentity, attempt: Attempt, target: tuple[str, Params]
+    owner: Caller, attempt: Attempt, target: tuple[str, Params]
 ) -> QueryGenerator[Outcome]:
     """The owner's result of the query `target` must be the same after the attempt, which may be
     refused.
@@ -173,7 +171,7 @@ def _row_lines(name: str, result: Result) -> FailureLines:
 
 
 def _run_control(
-    owner: CallerIdentity, attempt: Attempt, actual: Outcome, control: Control
+    owner: Caller, attempt: Attempt, actual: Outcome, control: Control
 ) -> QueryGenerator[None]:
     __tracebackhide__ = True
     sql, params = (
@@ -223,7 +221,7 @@ class TableAccess:
         ]
 
 
-def table_access(owner: CallerIdentity, attempt: Attempt) -> QueryGenerator[list[TableAccess]]:
+def table_access(owner: Caller, attempt: Attempt) -> QueryGenerator[list[TableAccess]]:
     """The tables in the plan of a statement; none if it has no plan.
 
     Only for the failure message, so errors are ignored.
@@ -233,7 +231,7 @@ def table_access(owner: CallerIdentity, attempt: Attempt) -> QueryGenerator[list
     return []
 
 
-def _table_access(owner: CallerIdentity, attempt: Attempt) -> QueryGenerator[list[TableAccess]]:
+def _table_access(owner: Caller, attempt: Attempt) -> QueryGenerator[list[TableAccess]]:
     yield from impersonate(owner)
     explain = Composed([SQL("explain (verbose, format json) "), SQL(attempt.sql)])
     result = yield DriverQuery(explain, attempt.params, internal=False, as_tuples=True)
@@ -342,7 +340,7 @@ def failure(
 
 def request_failure(
     headline: str,
-    identity: CallerIdentity,
+    identity: Caller,
     request: str,
     body: object,
     actual: Outcome,
@@ -358,7 +356,7 @@ def request_failure(
     return _message(headline, lines)
 
 
-def _identity_lines(identity: CallerIdentity) -> list[tuple[str, str]]:
+def _identity_lines(identity: Caller) -> list[tuple[str, str]]:
     lines = [("as", f"role {identity.role}")]
     lines += [] if identity.claims is None else [("claims", _short(dict(identity.claims)))]
     lines += [] if identity.headers is None else [("headers", _short(dict(identity.headers)))]

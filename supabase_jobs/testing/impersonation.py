@@ -5,7 +5,6 @@ psycopg's error is thrown into them. `rls.run` and `rls_async.run` execute the q
 transaction of the test.
 """
 
-import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -17,9 +16,10 @@ from psycopg.pq import TransactionStatus
 from psycopg.sql import SQL, Composed, Identifier
 
 from supabase_jobs.database.batch import Answer, GroupResult, Statement
-from supabase_jobs.database.request import REQUEST_SETTINGS, request_settings
+from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.session import sign_up
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.sign_up import NewUser, SignedUp
 
 T = TypeVar("T")
@@ -40,33 +40,6 @@ _savepoint_numbers = count(1)
 
 
 @dataclass(frozen=True)
-class CallerIdentity:
-    """The role, JWT claims and headers of a request, and settings that are set literally.
-
-    With `claims` or `headers` None their setting is empty, as on a connection without a request.
-    """
-
-    role: str
-    claims: Mapping[str, object] | None = None
-    headers: Mapping[str, str] | None = None
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-    def all_settings(self) -> dict[str, str]:
-        """The role, and every setting of a request; those that the identity does not have are
-        empty.
-        """
-        request = dict.fromkeys(REQUEST_SETTINGS, "") | request_settings(self.claims, self.headers)
-        return {**request, **self.settings, "role": self.role}
-
-    def __str__(self) -> str:
-        parts = [self.role]
-        parts += [] if self.claims is None else [f"claims {json.dumps(self.claims, default=str)}"]
-        parts += [f"headers {json.dumps(dict(self.headers))}"] if self.headers else []
-        parts += [f"{name} = {value!r}" for name, value in self.settings.items()]
-        return ", ".join(parts)
-
-
-@dataclass(frozen=True)
 class Result:
     """The rows that a statement returned, and how many it affected; `count` is -1 for a statement
     without a count.
@@ -80,7 +53,7 @@ class Result:
 class Attempt:
     """A statement and the identity that runs it."""
 
-    identity: CallerIdentity
+    identity: Caller
     sql: str
     params: Params = None
 
@@ -112,17 +85,17 @@ class SavedState:
     settings: dict[str, str]
 
 
-def begin() -> QueryGenerator[CallerIdentity]:
+def begin() -> QueryGenerator[Caller]:
     """The identity of the connection itself, at the start of the test's transaction: its role,
     without a request.
     """
     result = yield DriverQuery(_BEGIN)
-    return CallerIdentity(result.rows[0][0])
+    return Caller(result.rows[0][0])
 
 
-def impersonate(identity: CallerIdentity) -> QueryGenerator[SavedState]:
+def impersonate(identity: Caller) -> QueryGenerator[SavedState]:
     """Set the role and the settings of an identity, until `restore`."""
-    settings = identity.all_settings()
+    settings = _settings(identity)
     result = yield DriverQuery(_READ_SETTINGS, (list(settings),))
     saved = SavedState((yield from _savepoint()), dict(result.rows))
     try:
@@ -138,6 +111,12 @@ def impersonate(identity: CallerIdentity) -> QueryGenerator[SavedState]:
             ) from None
         raise
     return saved
+
+
+def _settings(caller: Caller) -> dict[str, str]:
+    """The role, and every setting of a request; those that the caller does not have are empty."""
+    request = dict.fromkeys(REQUEST_SETTINGS, "")
+    return {**request, **caller.all_settings(), "role": caller.role}
 
 
 def restore(saved: SavedState, *, rollback: bool) -> QueryGenerator[None]:
@@ -166,7 +145,7 @@ def execute(attempt: Attempt) -> QueryGenerator[Result]:
 
 
 def new_user(
-    owner: CallerIdentity | None,
+    owner: Caller | None,
     email: str | None,
     is_anonymous: bool,
     metadata: Mapping[str, object] | None,
@@ -255,12 +234,12 @@ class CallerFactory(Generic[C]):
     def __init__(self, guest_header: str | Callable[[], str] | None) -> None:
         self._guest_header = guest_header
 
-    def _caller(self, identity: CallerIdentity) -> C:
+    def _caller(self, identity: Caller) -> C:
         raise NotImplementedError
 
     def as_anon(self, *, headers: Mapping[str, str] | None = None) -> C:
         """A caller with the anonymous key and no guest id."""
-        return self._caller(CallerIdentity("anon", {"role": "anon"}, headers or {}))
+        return self._caller(Caller("anon", {"role": "anon"}, headers or {}))
 
     def as_guest(self, guest_id: object, *, headers: Mapping[str, str] | None = None) -> C:
         """A guest, identified by the id in its request header (ini option `supabase_guest_header`)."""
@@ -284,13 +263,11 @@ class CallerFactory(Generic[C]):
         `{"is_anonymous": True}`.
         """
         standard = {"sub": str(user_id), "role": "authenticated", "aud": "authenticated"}
-        return self._caller(
-            CallerIdentity("authenticated", {**standard, **(claims or {})}, headers or {})
-        )
+        return self._caller(Caller("authenticated", {**standard, **(claims or {})}, headers or {}))
 
     def as_service(self, *, headers: Mapping[str, str] | None = None) -> C:
         """The backend, which holds the service key."""
-        return self._caller(CallerIdentity("service_role", {"role": "service_role"}, headers or {}))
+        return self._caller(Caller("service_role", {"role": "service_role"}, headers or {}))
 
     def as_role(
         self,
@@ -302,5 +279,5 @@ class CallerFactory(Generic[C]):
     ) -> C:
         """A request with any role that the connection may set; `settings` are set literally."""
         return self._caller(
-            CallerIdentity(role, {"role": role, **(claims or {})}, headers or {}, settings or {})
+            Caller(role, {"role": role, **(claims or {})}, headers or {}, settings or {})
         )

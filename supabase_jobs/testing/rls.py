@@ -8,12 +8,12 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import tuple_row
 
+from supabase_jobs.session import caller as session_caller
 from supabase_jobs.testing import assertions, impersonation
 from supabase_jobs.testing.assertions import Control, Outcome
 from supabase_jobs.testing.impersonation import (
     Attempt,
     CallerFactory,
-    CallerIdentity,
     DriverQuery,
     Params,
     QueryGenerator,
@@ -97,7 +97,7 @@ class Rls(CallerFactory["Caller"]):
             yield
             is_aborted(self.connection.info)  # raises an error if the test ended the transaction
 
-    def _caller(self, identity: CallerIdentity) -> "Caller":
+    def _caller(self, identity: session_caller.Caller) -> "Caller":
         return Caller(self, identity)
 
     def new_user(
@@ -132,7 +132,7 @@ class Caller:
     this caller, for code that takes a connection.
     """
 
-    def __init__(self, rls: Rls, identity: CallerIdentity) -> None:
+    def __init__(self, rls: Rls, identity: session_caller.Caller) -> None:
         self._rls = rls
         self.identity = identity
         self._saved: list[SavedState] = []

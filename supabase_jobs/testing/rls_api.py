@@ -28,11 +28,12 @@ from supabase_jobs.api.keys import Keys, sign, user_token
 from supabase_jobs.database.connection import connect
 from supabase_jobs.database.hosts import is_local
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.outcome import outcome_of_api_error, outcome_of_count
 from supabase_jobs.session.sign_up import SignedUp, clean_up
 from supabase_jobs.testing import impersonation
 from supabase_jobs.testing.assertions import Outcome, hint, request_failure, row_count
-from supabase_jobs.testing.impersonation import DELETE_USER, CallerFactory, CallerIdentity, Result
+from supabase_jobs.testing.impersonation import DELETE_USER, CallerFactory, Result
 from supabase_jobs.testing.rls import run
 from supabase_jobs.testing.target import DatabaseUrl
 
@@ -99,11 +100,11 @@ class RlsApi(CallerFactory[Client]):
         self.url = target.url
         self._keys = target.keys
         self._db_url = db_url
-        self._callers: dict[str, CallerIdentity] = {}
+        self._callers: dict[str, Caller] = {}
         self._removals: list[tuple[str, Callable[[], object]]] = []
         self._http = target.client()
 
-    def _caller(self, identity: CallerIdentity) -> Client:
+    def _caller(self, identity: Caller) -> Client:
         if identity.settings:
             raise ConfigError(
                 "settings cannot be sent over the API", hint="Use the fixture rls to test settings."
@@ -118,7 +119,7 @@ class RlsApi(CallerFactory[Client]):
         self._callers[headers["Authorization"]] = identity
         return create_client(self.url, key, ClientOptions(headers=headers, httpx_client=self._http))
 
-    def _token(self, identity: CallerIdentity) -> str:
+    def _token(self, identity: Caller) -> str:
         if not self._keys.secret:
             raise ConfigError(
                 "the JWT secret is required to act as a user", hint="Set SUPABASE_JWT_SECRET."
@@ -255,9 +256,7 @@ class RlsApi(CallerFactory[Client]):
         sent = getattr(query, "request", query)
         path = str(sent.path).removeprefix(self.url)
         request = f"{sent.http_method} {path}" + (f"?{sent.params}" if str(sent.params) else "")
-        identity = self._callers.get(
-            sent.headers.get("authorization", ""), CallerIdentity("(unknown)")
-        )
+        identity = self._callers.get(sent.headers.get("authorization", ""), Caller("(unknown)"))
         raise AssertionError(request_failure(headline, identity, request, sent.json, actual, cause))
 
     def __repr__(self) -> str:

@@ -11,12 +11,12 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from supabase_jobs.database.connection import connect_async
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.testing import assertions, impersonation
 from supabase_jobs.testing.assertions import Control, Outcome
 from supabase_jobs.testing.impersonation import (
     Attempt,
     CallerFactory,
-    CallerIdentity,
     DriverQuery,
     Params,
     QueryGenerator,
@@ -108,7 +108,7 @@ class AsyncRls(CallerFactory["AsyncCaller"]):
             yield
             is_aborted(self.connection.info)  # raises an error if the test ended the transaction
 
-    def _caller(self, identity: CallerIdentity) -> "AsyncCaller":
+    def _caller(self, identity: Caller) -> "AsyncCaller":
         return AsyncCaller(self, identity)
 
     async def new_user(
@@ -145,7 +145,7 @@ class AsyncCaller:
     this caller, for code that takes a connection.
     """
 
-    def __init__(self, rls: AsyncRls, identity: CallerIdentity) -> None:
+    def __init__(self, rls: AsyncRls, identity: Caller) -> None:
         self._rls = rls
         self.identity = identity
         self._saved: list[SavedState] = []

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.audit.emit import folder, render
-from supabase_jobs.audit.emit.cases import Caller, Case, TableSuite
+from supabase_jobs.audit.emit.cases import Case, TableSuite
 from supabase_jobs.audit.emit.plain import Plain
 from supabase_jobs.audit.emit.titles import title
 from supabase_jobs.audit.recording import RecordedAttempt, RecordedRow, Recording
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.session.caller import Caller
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_arguments_keep_their_types(connection: Connection) -> None:
 
 def attempt(action: str, whose: str = "other", object_: str = "public.notes") -> RecordedAttempt:
     return RecordedAttempt(
-        object_, "stranger", whose, action, "rows", "authenticated", "{}", "{}", ()
+        object_, Caller("authenticated", label="stranger"), whose, action, "rows", ()
     )
 
 
@@ -112,11 +113,11 @@ AWKWARD = """$$ it's "quoted" \\ %s {{ x }} '''"""
 @pytest.fixture
 def awkward() -> TableSuite:
     """A suite with every kind of test, and texts that need quotes."""
-    caller = Caller(f"who {AWKWARD}", "anon", '{"role": "anon"}', '{"x-key": "it\'s"}')
+    caller = Caller("anon", {"role": "anon"}, {"x-key": "it's"}, label=f"who {AWKWARD}")
     cases = (
-        Case(f"a {AWKWARD}", "outcome", caller.name, f"select '{AWKWARD}'", "hidden"),
-        Case(f"b {AWKWARD}", "untouched", caller.name, "update x", "untouched", AWKWARD),
-        Case(f"c {AWKWARD}", "shows", caller.name, f"select {AWKWARD}", f"{AWKWARD}\n2"),
+        Case(f"a {AWKWARD}", "outcome", caller.label, f"select '{AWKWARD}'", "hidden"),
+        Case(f"b {AWKWARD}", "untouched", caller.label, "update x", "untouched", AWKWARD),
+        Case(f"c {AWKWARD}", "shows", caller.label, f"select {AWKWARD}", f"{AWKWARD}\n2"),
         Case(f"d {AWKWARD}", "privilege", "anon", "table truncate", "true", 'public."od\'d"'),
         Case(f"e {AWKWARD}", "columns", "anon", "update", AWKWARD, 'public."od\'d"'),
     )

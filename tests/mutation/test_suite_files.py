@@ -11,6 +11,7 @@ from supabase_jobs.audit.recording import RecordedAttempt as Recorded
 from supabase_jobs.findings import SuiteMutant
 from supabase_jobs.mutation.suite.missing import MissingTest
 from supabase_jobs.mutation.suite.render import add_to, pgtap_test
+from supabase_jobs.session.caller import Caller
 from tests.fix_cli import Run
 
 
@@ -23,13 +24,10 @@ def survivor(table: str, name: str, title: str, comment: str = "one") -> SuiteMu
     """A survivor of a table, and its missing tests."""
     may = Recorded(
         table,
-        title,
+        Caller("anon", {"role": "anon"}, label=title),
         "none",
         "select",
         "hidden",
-        "anon",
-        '{"role": "anon"}',
-        "{}",
         (Check("select 1"),),
         table,
     )

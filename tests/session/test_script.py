@@ -97,7 +97,7 @@ def test_the_script_of_every_cell_ends_with_a_rollback(shared: Callable[[int], s
 def test_values_are_quoted(shared: Callable[[int], str], value: object) -> None:
     text = script.preamble("about") + script.probe(
         ("a comment\nselect 1/0;",),
-        script.identity("anon", {"verify.value": str(value)}),
+        script.role("anon", {"verify.value": str(value)}),
         "select %(value)s::text is not distinct from nullif(current_setting('verify.value'),"
         " 'None') -- and ';'",
         script.quoted({"value": value}),

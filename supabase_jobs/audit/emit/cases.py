@@ -19,6 +19,7 @@ from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.outcomes import CLOSED, ROWS, is_constraint_violation
+from supabase_jobs.session.caller import Caller
 
 Kind = Literal["outcome", "untouched", "shows", "privilege", "columns"]
 
@@ -47,19 +48,6 @@ class Case:
     statement: str
     expected: str
     target: str = ""
-
-
-@dataclass(frozen=True)
-class Caller:
-    """A kind of request; `claims` and `headers` are JSON. `topic` is that of a private channel of
-    Realtime.
-    """
-
-    name: str
-    role: str
-    claims: str
-    headers: str
-    topic: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,11 +118,15 @@ class _Builder:
         ]
         order = {
             label: number
-            for number, label in enumerate(dict.fromkeys(a.label for a in recording.attempts))
+            for number, label in enumerate(
+                dict.fromkeys(a.caller.label for a in recording.attempts)
+            )
         }
         verbs = {verb: number for number, verb in enumerate(_ACTIONS)}
         tried = [a for a in tried if a.action.split()[0] in verbs]
-        self._attempts = sorted(tried, key=lambda a: (order[a.label], verbs[a.action.split()[0]]))
+        self._attempts = sorted(
+            tried, key=lambda a: (order[a.caller.label], verbs[a.action.split()[0]])
+        )
 
     def suite(self, name: str) -> TableSuite:
         """The suite, with the rows that its tests need."""
@@ -171,7 +163,7 @@ class _Builder:
             return [row for row in rows if row.table != MESSAGES or self._object == MESSAGES]
         kept = [row for row in rows if row.table in related]
         texts = [row.sql for row in kept] + [value for row in kept for _, value in row.settings]
-        texts += [a.claims for a in attempts] + [a.blind for a in attempts]
+        texts += [str(a.caller) for a in attempts] + [a.blind for a in attempts]
         whole = "\n".join(texts)
         users = [
             row for row in rows if row.table == _USERS and any(i in whole for i in _ids(row.sql))
@@ -201,17 +193,13 @@ class _Builder:
             if repeats[attempt.cell] > 1 and attempt.value:
                 says += f" to {attempt.value[:_LONGEST_VALUE]}"
             kind: Kind = "untouched" if outcome == UNTOUCHED else "outcome"
-            cases.append(Case(says, kind, attempt.label, trial.sql, outcome, trial.target))
+            cases.append(Case(says, kind, attempt.caller.label, trial.sql, outcome, trial.target))
         calls = [a for a in attempts if a.action == _CALL]
         called = list(self._calls(rows, calls))
         disagreeing += len(calls) - len(called)
         cases += called
         used = {case.caller for case in cases}
-        callers = {
-            a.label: Caller(a.label, a.role, a.claims, a.headers, a.topic)
-            for a in attempts
-            if a.label in used
-        }
+        callers = {a.caller.label: a.caller for a in attempts if a.caller.label in used}
         cases += self._privilege_cases()
         suite = TableSuite(
             self._object,
@@ -242,9 +230,9 @@ class _Builder:
                     f"gets {_short(text) or 'no row'} from {attempt.object.removeprefix('public.')}"
                 )
                 yield Case(
-                    f"{attempt.label} {what} with {arguments}",
+                    f"{attempt.caller.label} {what} with {arguments}",
                     "shows",
-                    attempt.label,
+                    attempt.caller.label,
                     trial.sql,
                     text,
                 )
@@ -252,7 +240,7 @@ class _Builder:
                 yield Case(
                     f"{title(attempt, outcome)} with {arguments}",
                     "outcome",
-                    attempt.label,
+                    attempt.caller.label,
                     trial.sql,
                     outcome,
                 )
@@ -275,7 +263,7 @@ class _Builder:
         for attempt in self._privileges:
             name = self._plain.name(attempt.of)
             yield _privilege(
-                "table", attempt.role, name, "truncate", granted=attempt.outcome == "rows"
+                "table", attempt.caller.role, name, "truncate", granted=attempt.outcome == "rows"
             )
         if self._object == _FUNCTIONS:
             for signature, roles in sorted(self._recording.functions.items()):
@@ -312,16 +300,14 @@ def _cursors(attempts: Sequence[RecordedAttempt]) -> tuple[list[Cursor], list[Re
 
 def _trials(attempt: RecordedAttempt) -> list[Trial]:
     """Statements that show an attempt, the best first."""
-    caller = attempt.role, attempt.claims, attempt.headers
+    caller = attempt.caller
     if not attempt.blind:
-        return [Trial(*caller, check.sql) for check in attempt.checks if not check.target][:1]
+        return [Trial(caller, check.sql) for check in attempt.checks if not check.target][:1]
     target = next((check.target for check in attempt.checks if check.target), "")
     kept = attempt.decided_by_trigger and attempt.outcome in CLOSED
-    trials = [Trial(*caller, attempt.blind, target)] if kept and target else []
-    keyed = [
-        Trial(*caller, check.sql) for check in attempt.checks[:1] if check.sql != attempt.blind
-    ]
-    return [*trials, Trial(*caller, attempt.blind, topic=attempt.topic), *keyed]
+    trials = [Trial(caller, attempt.blind, target)] if kept and target else []
+    keyed = [Trial(caller, check.sql) for check in attempt.checks[:1] if check.sql != attempt.blind]
+    return [*trials, Trial(caller, attempt.blind), *keyed]
 
 
 def _agrees(attempt: RecordedAttempt, outcome: str) -> bool:

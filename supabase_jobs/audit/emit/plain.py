@@ -87,16 +87,13 @@ class Plain:
             for c in attempt.checks
         )
         cursor = attempt.cursor and Cursor(attempt.cursor.name, self.text(attempt.cursor.query))
-        claims, headers = self._stable(attempt.claims), self._stable(attempt.headers)
         blind = self.text(attempt.blind)
         return replace(
             attempt,
+            caller=attempt.caller.mapped(self._stable),
             checks=tuple(checks),
             blind=blind,
             cursor=cursor,
-            claims=claims,
-            headers=headers,
-            topic=self._stable(attempt.topic),
         )
 
     def text(self, text: str, *, casts: bool = False) -> str:

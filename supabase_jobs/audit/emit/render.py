@@ -3,11 +3,12 @@ module.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from pprint import pformat
+from typing import Any
 
 import jinja2
 from psycopg import sql
@@ -61,7 +62,7 @@ def _environment() -> jinja2.Environment:
         "identifier": _identifier,
         "dollar": _dollar,
         "python": _python,
-        "claims": _claims,
+        "json": _json,
         "one_line": _one_line,
     }
     return environment
@@ -91,8 +92,8 @@ def _python(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if '"' not in value else repr(value)
 
 
-def _claims(text: str) -> object:
-    return json.loads(text)
+def _json(value: Mapping[str, Any] | None) -> str:
+    return json.dumps(dict(value or {}))
 
 
 def _one_line(text: str) -> str:

@@ -42,8 +42,8 @@ def title(attempt: RecordedAttempt, outcome: str) -> str:
     target = attempt.object.removeprefix("public.")
     action = says.format(object=target, row=_WHOSE[attempt.whose], column=column or "a column")
     if is_constraint_violation(outcome):
-        return f"{attempt.label} can {action}: only a constraint refuses it"
-    return f"{attempt.label} {'can' if outcome in _OPENED else 'cannot'} {action}"
+        return f"{attempt.caller.label} can {action}: only a constraint refuses it"
+    return f"{attempt.caller.label} {'can' if outcome in _OPENED else 'cannot'} {action}"
 
 
 def file_stem(object_: str, taken: Container[str]) -> str:

@@ -20,7 +20,7 @@ from supabase_jobs.audit.callers import (
     MEMBER,
     NEWCOMER,
     STRANGER,
-    Caller,
+    Persona,
 )
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, OTHER, SELECT, UPDATE, Attempt
@@ -53,7 +53,7 @@ class Membership:
 
 @dataclass(frozen=True, eq=False)
 class Actor:
-    """A caller. `kind` and `label` are those of callers.Caller, `role` is the role of the database.
+    """A caller. `kind` and `label` are those of callers.Persona, `role` is the role of the database.
 
     `is_linked`: a user who belongs to the owner's rows by a column other than that of a membership.
     `remedy` says which rows a policy must ignore to end the access of a former member; '' for
@@ -450,7 +450,7 @@ class _Reader:
             ],
         )
 
-    def _actor(self, caller: Caller) -> Actor:
+    def _actor(self, caller: Persona) -> Actor:
         if id(caller) not in self._actors:
             user, membership = caller.user, None
             if user is not None and user.membership is not None:

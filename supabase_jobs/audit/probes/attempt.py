@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
-from supabase_jobs.audit.callers import Caller
+from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.outcomes import ROWS
-from supabase_jobs.session.impersonation import Impersonation, check_identity, identity_statements
+from supabase_jobs.session.impersonation import Impersonation, caller_statement, check_caller
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups
 
@@ -44,7 +44,7 @@ class Attempt:
     constraint, or that only a foreign key of other rows keeps.
     """
 
-    caller: Caller
+    caller: Persona
     relation: Relation
     whose: str
     action: str
@@ -150,20 +150,20 @@ def probes_of(attempts: Iterable["Attempt"]) -> Iterator["AttemptProbe"]:
 class AttemptProbe:
     """The attempts of one caller, for `Runner`: each in a group of its own."""
 
-    caller: Caller
+    caller: Persona
     attempts: Sequence[Attempt]
     complete: bool = field(default=False)
 
     def groups(self, impersonation: Impersonation) -> Groups:
         """A group that sets the identity, and one for each attempt."""
-        identity = [*identity_statements(impersonation, self.caller.identity), SAVE_IDENTITY]
+        identity = [caller_statement(impersonation, self.caller), SAVE_IDENTITY]
         return [identity, *([UNDO_PROBE, *attempt.statements] for attempt in self.attempts)]
 
     def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
         """Read the outcomes. Raises psycopg's error if the identity could not be set."""
         identity, *others = results
         identity.answer()
-        check_identity(impersonation, self.caller.identity, identity.answers[:-1])
+        check_caller(impersonation, self.caller, identity.answers[0])
         for attempt, result in zip(self.attempts, others, strict=True):
             attempt.read(result)
         self.complete = True

@@ -26,7 +26,7 @@ from supabase_jobs.audit.callers import (
     NEWCOMER,
     OWNER,
     STRANGER,
-    Caller,
+    Persona,
 )
 from supabase_jobs.audit.catalog import Column, Constraint, Function, Relation
 from supabase_jobs.audit.check_constraints import Limits
@@ -48,8 +48,8 @@ from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.session.impersonation import (
     SET,
     Impersonation,
-    check_identity,
-    identity_statements,
+    caller_statement,
+    check_caller,
 )
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups
@@ -104,7 +104,7 @@ class Bypass:
     a view changes is that of the caller.
     """
 
-    caller: Caller
+    caller: Persona
     object: Relation | Function
     action: str
     statements: Sequence[Statement]
@@ -189,18 +189,18 @@ class Bypass:
 class _BypassProbe:
     """The bypasses of one caller, for `Runner`."""
 
-    caller: Caller
+    caller: Persona
     bypasses: Sequence[Bypass]
     complete: bool = field(default=False)
 
     def groups(self, impersonation: Impersonation) -> Groups:
-        identity = [*identity_statements(impersonation, self.caller.identity), SAVE_IDENTITY]
+        identity = [caller_statement(impersonation, self.caller), SAVE_IDENTITY]
         return [identity, *([UNDO_PROBE, *bypass.statements] for bypass in self.bypasses)]
 
     def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
         identity, *others = results
         identity.answer()
-        check_identity(impersonation, self.caller.identity, identity.answers[:-1])
+        check_caller(impersonation, self.caller, identity.answers[0])
         for bypass, result in zip(self.bypasses, others, strict=True):
             bypass.read(result)
         self.complete = True
@@ -251,7 +251,7 @@ class Bypasses:
         self,
         impersonation: Impersonation,
         world: World,
-        callers: Sequence[Caller],
+        callers: Sequence[Persona],
         probes: Probes,
         found: list[Bypass],
     ) -> None:
@@ -299,7 +299,7 @@ class Bypasses:
             self._found += [bypass for bypass in bypasses if bypass.outcome]
             self.writes_to_users = [bypass for bypass in users if bypass.changed]
 
-    def _hidden_rows(self, caller: Caller, oids: Iterable[int]) -> list[Row]:
+    def _hidden_rows(self, caller: Persona, oids: Iterable[int]) -> list[Row]:
         """Rows of tenant A, of these tables, that the caller cannot read."""
         return [
             row
@@ -330,7 +330,7 @@ class Bypasses:
                 waiting += relation.reads
         return found
 
-    def _of_view(self, caller: Caller, view: Relation) -> Iterator[Bypass]:
+    def _of_view(self, caller: Persona, view: Relation) -> Iterator[Bypass]:
         tables = self._tables_of(view)
         hidden = [] if caller.kind == OWNER else self._hidden_rows(caller, tables)
         rows = self._rows(tables)
@@ -368,7 +368,7 @@ class Bypasses:
                 ]
                 yield Bypass(caller, view, action, sent, refused, visible=allowed)
 
-    def _to_users(self, caller: Caller, view: Relation) -> Iterator[Bypass]:
+    def _to_users(self, caller: Persona, view: Relation) -> Iterator[Bypass]:
         """Writes to the row of auth.users of tenant A's owner, and to that of the caller."""
         tables = self._tables_of(view)
         readable = [c for c in view.columns if view.may(caller.role, "SELECT", c.name)]
@@ -404,7 +404,7 @@ class Bypasses:
                         )
 
     def _refused(
-        self, caller: Caller, rows: Sequence[Row], action: str
+        self, caller: Persona, rows: Sequence[Row], action: str
     ) -> tuple[list[Row], list[Row]]:
         """The rows on which the tables refuse a write to the caller, whether it reads them or not,
         and the others.
@@ -489,7 +489,7 @@ class Bypasses:
     # -------------------------------------------------------------------------------------------
     # functions
 
-    def _of_function(self, caller: Caller, function: Function) -> Iterator[Bypass]:
+    def _of_function(self, caller: Persona, function: Function) -> Iterator[Bypass]:
         if caller.role not in function.callers:
             return
         reads = self._plan.usage.function_reads.get(function.oid, set())
@@ -547,7 +547,7 @@ class Bypasses:
                 ids=new,
             )
 
-    def _injections(self, caller: Caller, function: Function) -> Iterator[Bypass]:
+    def _injections(self, caller: Persona, function: Function) -> Iterator[Bypass]:
         """Calls of a function that builds SQL, with SQL that fails in a way that nothing else does."""
         executes = re.search(r"\bexecute\b", function.body, re.IGNORECASE) is not None
         if not (
@@ -567,7 +567,7 @@ class Bypasses:
         named = function.oid in self._plan.usage.user_functions
         return known if named or any(known & self._tables_of(view) for view in views) else set()
 
-    def _opens(self, caller: Caller, oids: Iterable[int]) -> bool:
+    def _opens(self, caller: Persona, oids: Iterable[int]) -> bool:
         """Whether the caller can read tenant A's row of one of these tables."""
         rows = self._world.a.rows
         return any(oid in rows and (id(caller), id(rows[oid])) in self._open for oid in oids)
@@ -592,7 +592,7 @@ class Bypasses:
         value = _unknown(element, number)
         return value if element == argument.type else f"{{{value}}}"
 
-    def _secret_ids(self, caller: Caller, hidden: Sequence[Row]) -> dict[int, list[str]]:
+    def _secret_ids(self, caller: Persona, hidden: Sequence[Row]) -> dict[int, list[str]]:
         """The UUIDs of rows that no row contains that the caller can read, and that are no user's
         id.
         """
@@ -622,7 +622,7 @@ class Bypasses:
         )
         return _statement(query.format(sql.Literal(_LONGEST), call))
 
-    def _arguments(self, function: Function, caller: Caller) -> list[list[Argument]]:
+    def _arguments(self, function: Function, caller: Persona) -> list[list[Argument]]:
         """The arguments of calls, the likeliest first: ids of tenant A, then values that match any
         row.
 
@@ -646,7 +646,7 @@ class Bypasses:
         return [list(chosen) for chosen in dict.fromkeys(map(tuple, found))][:_MOST_VARIANTS]
 
     def _choices(
-        self, function: Function, caller: Caller
+        self, function: Function, caller: Persona
     ) -> list[tuple[str, list[str | None], list[str | None]]]:
         """Of each argument: its type, values that identify a row of tenant A, and values that match
         any row.
@@ -691,7 +691,7 @@ class Bypasses:
             self._words[function.oid] = sorted(text for text in texts if re.fullmatch(r"\w+", text))
         return self._words[function.oid]
 
-    def _with_own_id(self, candidates: list[str | None], caller: Caller) -> list[str | None]:
+    def _with_own_id(self, candidates: list[str | None], caller: Persona) -> list[str | None]:
         """The candidates, and the caller's id after that of tenant A's owner: it may gain something
         for itself.
         """

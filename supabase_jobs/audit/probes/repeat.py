@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from supabase_jobs.audit import expressions
-from supabase_jobs.audit.callers import Caller
+from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
@@ -25,9 +25,9 @@ _STORAGE_METHODS = {INSERT: "POST", UPDATE: "PUT", DELETE: "DELETE"}
 _CURSOR = re.compile(r'current of "(\w+)"')
 
 
-def become(caller: Caller) -> str:
+def become(caller: Persona) -> str:
     """The statement that makes the rest of a transaction a request of the caller."""
-    return script.identity(caller.role, caller.identity.settings_for({}))
+    return script.caller(caller)
 
 
 def attempt_sql(attempt: Attempt) -> str:
@@ -61,7 +61,7 @@ class Request:
 
     method: str
     path: str
-    caller: Caller
+    caller: Persona
     profile: str = ""
     body: str = ""
     content: str = "application/json"
@@ -69,7 +69,7 @@ class Request:
     @property
     def headers(self) -> dict[str, str]:
         """The headers of the caller, of the schema and of the body; not those with keys and tokens."""
-        found = dict(self.caller.identity.headers_for({}) or {})
+        found = dict(self.caller.headers or {})
         if self.profile:
             found["Accept-Profile" if self.method == "GET" else "Content-Profile"] = self.profile
         return found | ({"Content-Type": self.content} if self.body else {})

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from psycopg import sql
 
-from supabase_jobs.audit.callers import CLAIM, FORMER, MEMBER, NEWCOMER, OWNER, STRANGER, Caller
+from supabase_jobs.audit.callers import CLAIM, FORMER, MEMBER, NEWCOMER, OWNER, STRANGER, Persona
 from supabase_jobs.audit.catalog import Column, Constraint, Relation, is_partition_column
 from supabase_jobs.audit.check_constraints import Limits
 from supabase_jobs.audit.probes import statements
@@ -69,7 +69,7 @@ class Probes:
         self,
         impersonation: Impersonation,
         world: World,
-        callers: Sequence[Caller],
+        callers: Sequence[Persona],
         deadline: Deadline,
     ) -> None:
         self._impersonation, self._world, self._callers = impersonation, world, callers
@@ -149,7 +149,7 @@ class Probes:
     # -------------------------------------------------------------------------------------------
     # rows
 
-    def rows(self, caller: Caller, relation: Relation) -> Iterator[tuple[str, Row]]:
+    def rows(self, caller: Persona, relation: Relation) -> Iterator[tuple[str, Row]]:
         """The rows that a caller is probed with: (whose, row)."""
         if relation.is_storage:
             yield from self._objects(caller)
@@ -170,14 +170,14 @@ class Probes:
         elif a is not None and a is not own:
             yield (GROUP if caller.kind == MEMBER else OTHER), a
 
-    def _states(self, caller: Caller, relation: Relation) -> Iterator[tuple[str, Row]]:
+    def _states(self, caller: Persona, relation: Relation) -> Iterator[tuple[str, Row]]:
         """Rows of tenant A in other states, for everyone."""
         whose = {OWNER: OWN, MEMBER: GROUP}.get(caller.kind, OTHER)
         for row in self._world.a.owner.extra:
             if row.relation is relation and not relation.is_storage:
                 yield whose if self._plan.owned(relation) else NONE, row
 
-    def _objects(self, caller: Caller) -> Iterator[tuple[str, Row]]:
+    def _objects(self, caller: Persona) -> Iterator[tuple[str, Row]]:
         """The objects of Storage: a caller's own, and those of tenant A's owner."""
         owner = self._world.a.owner
         if caller.user is not None:
@@ -186,7 +186,7 @@ class Probes:
             whose = GROUP if caller.kind == MEMBER else OTHER
             yield from ((whose, row) for row in owner.extra if row.relation.is_storage)
 
-    def _basic(self, caller: Caller, relation: Relation) -> Iterator[Attempt]:
+    def _basic(self, caller: Persona, relation: Relation) -> Iterator[Attempt]:
         for whose, row in (*self.rows(caller, relation), *self._states(caller, relation)):
             yield Attempt(
                 caller, relation, whose, SELECT, row, [statements.select(row, caller.role)]
@@ -229,7 +229,7 @@ class Probes:
     # updates
 
     def _update(
-        self, caller: Caller, row: Row, whose: str, new: Mapping[str, str | None]
+        self, caller: Persona, row: Row, whose: str, new: Mapping[str, str | None]
     ) -> Attempt:
         relation = row.relation
         column = next(iter(new))
@@ -245,7 +245,7 @@ class Probes:
             caller, relation, whose, UPDATE, row, sent, column, new[column], effect, written=new
         )
 
-    def _values(self, row: Row, column: Column, caller: Caller) -> list[str | None]:
+    def _values(self, row: Row, column: Column, caller: Persona) -> list[str | None]:
         """Constants for a column that differ from its value: other tenants' ids, other roles,
         another text.
         """
@@ -289,7 +289,7 @@ class Probes:
         ]
         return different[:_MAX_VALUES] or [current]
 
-    def _referenced(self, key: Constraint, column: str, caller: Caller) -> list[str | None]:
+    def _referenced(self, key: Constraint, column: str, caller: Persona) -> list[str | None]:
         at = key.target_columns[key.columns.index(column)]
         if key.target_name == "auth.users":
             return [
@@ -346,7 +346,7 @@ class Probes:
                     taken.name = TAKE_OVER
                     yield taken
 
-    def _as_own(self, row: Row, caller: Caller, *, through_parents: bool) -> dict[str, str | None]:
+    def _as_own(self, row: Row, caller: Persona, *, through_parents: bool) -> dict[str, str | None]:
         """The columns that make a row the caller's: its ids, and with `through_parents` its own
         parents.
         """
@@ -372,7 +372,7 @@ class Probes:
     # -------------------------------------------------------------------------------------------
     # inserts
 
-    def _inserts(self, caller: Caller, relation: Relation) -> Iterator[Attempt]:
+    def _inserts(self, caller: Persona, relation: Relation) -> Iterator[Attempt]:
         """Copies of rows: of the caller's own, of another's, and of another's with the caller as
         its owner.
 
@@ -485,7 +485,12 @@ class Probes:
         )
 
     def _insert(
-        self, caller: Caller, whose: str, source: Row, row: Mapping[str, str | None], name: str = ""
+        self,
+        caller: Persona,
+        whose: str,
+        source: Row,
+        row: Mapping[str, str | None],
+        name: str = "",
     ) -> Attempt:
         relation = source.relation
         allowed = self._writable(relation, caller.role, INSERT)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from supabase_jobs.audit import expressions
-from supabase_jobs.audit.callers import SERVICE, Caller
+from supabase_jobs.audit.callers import SERVICE, Persona
 from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT
 from supabase_jobs.audit.rows.build import World
@@ -24,12 +24,14 @@ from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import (
     SET,
     Impersonation,
-    check_identity,
-    identity_statements,
+    caller_statement,
+    check_caller,
 )
 from supabase_jobs.session.outcome import outcome_of_group
 from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups, Runner
 
+# in which Realtime passes the topic to the policies
+SETTING = "realtime.topic"
 _EXTENSIONS = ("broadcast", "presence")
 _SEPARATORS = ":-_/."
 _MAX_TOPICS = 24
@@ -67,7 +69,7 @@ class TopicAttempt:
     Realtime.
     """
 
-    caller: Caller
+    caller: Persona
     topic: Topic
     action: str
     extension: str
@@ -80,7 +82,7 @@ class TopicAttempt:
         asked = text.format(sql.Literal(self.topic.name), sql.Literal(self.extension)).as_string(
             None
         )
-        return [Statement(SET, ("realtime.topic", self.topic.name)), Statement(asked)]
+        return [Statement(SET, (SETTING, self.topic.name)), Statement(asked)]
 
     def read(self, result: GroupResult) -> None:
         """Read the outcome."""
@@ -91,18 +93,18 @@ class TopicAttempt:
 class _TopicProbe:
     """The attempts of one caller, for `Runner`."""
 
-    caller: Caller
+    caller: Persona
     attempts: Sequence[TopicAttempt]
     complete: bool = field(default=False)
 
     def groups(self, impersonation: Impersonation) -> Groups:
-        identity = [*identity_statements(impersonation, self.caller.identity), SAVE_IDENTITY]
+        identity = [caller_statement(impersonation, self.caller), SAVE_IDENTITY]
         return [identity, *([UNDO_PROBE, *attempt.statements] for attempt in self.attempts)]
 
     def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
         identity, *others = results
         identity.answer()
-        check_identity(impersonation, self.caller.identity, identity.answers[:-1])
+        check_caller(impersonation, self.caller, identity.answers[0])
         for attempt, result in zip(self.attempts, others, strict=True):
             attempt.read(result)
         self.complete = True
@@ -114,7 +116,7 @@ def message(topic: Topic, extension: str) -> str:
 
 
 def run(
-    impersonation: Impersonation, deadline: Deadline, world: World, callers: Sequence[Caller]
+    impersonation: Impersonation, deadline: Deadline, world: World, callers: Sequence[Persona]
 ) -> tuple[list[TopicAttempt], list[NotTested]]:
     """Probe the topics; nothing if realtime.messages has no policies. The caller rolls back. Raises
     DeadlineError.

@@ -2,7 +2,6 @@
 without.
 """
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.findings import Audit
 from supabase_jobs.mutation.suite.copies import Copy
 from supabase_jobs.mutation.suite.missing import MissingTest, Replay, find
+from supabase_jobs.session.caller import Caller
 
 _QUERIES = sql_files(Path(__file__).with_name("sql"))
 _REFUSALS = ("hidden", "denied", "violates")
@@ -129,13 +129,10 @@ def _calls(
             ).format(sql.Literal(name))
             may = RecordedAttempt(
                 name,
-                role,
+                Caller(role, {"role": role}, {}, label=role),
                 "none",
                 "execute",
                 "rows",
-                role,
-                json.dumps({"role": role}),
-                "{}",
                 (Check(query.as_string(None)),),
                 name,
             )

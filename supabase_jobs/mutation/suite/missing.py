@@ -4,7 +4,6 @@ the rows it needs.
 Each test is tried on a copy without the fault and on one with it, before it is suggested.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -45,9 +44,7 @@ class Replay:
     def run(self, rows: Sequence[RecordedRow], attempt: RecordedAttempt, check: Check) -> str:
         """The outcome of the statement, see `outcomes`."""
         counts = attempt.action != "truncate"
-        trial = Trial(
-            attempt.role, attempt.claims, attempt.headers, check.sql, check.target, counts
-        )
+        trial = Trial(attempt.caller, check.sql, check.target, counts)
         return outcomes(self._connection, rows, [trial])[0]
 
 
@@ -77,10 +74,11 @@ def _minimized(reference: Replay, mutated: Replay, test: MissingTest) -> Missing
         parts = candidate.rows, candidate.attempt, candidate.check
         return reference.run(*parts) == test.outcome and mutated.run(*parts) == test.with_fault
 
-    claims = json.loads(test.attempt.claims)
-    plain = json.dumps({name: claims[name] for name in _PLAIN_CLAIMS if name in claims})
-    candidate = replace(found, attempt=replace(test.attempt, claims=plain))
-    if plain != test.attempt.claims and holds(candidate):
+    claims = dict(test.attempt.caller.claims or {})
+    plain = {name: claims[name] for name in _PLAIN_CLAIMS if name in claims}
+    caller = replace(test.attempt.caller, claims=plain)
+    candidate = replace(found, attempt=replace(test.attempt, caller=caller))
+    if plain != claims and holds(candidate):
         found = candidate
     if len(test.rows) <= _MAX_MINIMIZED:
         for row in reversed(test.rows):

@@ -1,12 +1,10 @@
 """A missing test as source text: for the pytest plugin, and for pgTAP."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
 
 from psycopg import sql
 
@@ -63,9 +61,9 @@ def pgtap_test(test: MissingTest, object_: str, sentence: str) -> str:
         lines += [f"{text};" for text in _requests(row)]
     if check.target:
         lines.append(f"create temporary table before_the_test as {check.target};")
-    lines.append(f'set local "request.jwt.claims" to {_quoted(attempt.claims)};')
-    lines.append(f'set local "request.headers" to {_quoted(attempt.headers)};')
-    lines.append(f"set local role {attempt.role};")
+    for name, value in attempt.caller.all_settings().items():
+        lines.append(f"set local {sql.Identifier(name).as_string(None)} to {_quoted(value)};")
+    lines.append(f"set local role {attempt.caller.role};")
     title = _quoted(test.title)
     if check.target:
         body = f"begin execute {_quoted(check.sql)}; exception when insufficient_privilege then null; end"
@@ -230,24 +228,24 @@ def _requests(row: RecordedRow) -> list[str]:
 
 
 def _caller(test: MissingTest) -> str:
-    claims: dict[str, Any] = json.loads(test.attempt.claims)
-    headers = json.loads(test.attempt.headers)
-    more = f"headers={headers!r}" if headers else ""
-    if test.attempt.role == "anon":
+    caller = test.attempt.caller
+    claims = dict(caller.claims or {})
+    more = f"headers={dict(caller.headers)!r}" if caller.headers else ""
+    if caller.role == "anon":
         return f"rls.as_anon({more})"
     extra = {name: value for name, value in claims.items() if name not in _STANDARD_CLAIMS}
     if "sub" not in claims:
         extra_text = ", ".join(
             part for part in (f"claims={extra!r}" if extra else "", more) if part
         )
-        return f"rls.as_role({test.attempt.role!r}{', ' if extra_text else ''}{extra_text})"
+        return f"rls.as_role({caller.role!r}{', ' if extra_text else ''}{extra_text})"
     parts = [repr(claims["sub"]), f"claims={extra!r}" if extra else "", more]
     return f"rls.as_user({', '.join(part for part in parts if part)})"
 
 
 def _stable(test: MissingTest) -> MissingTest:
     """The test with ids and tokens that are the same in every run; their order remains."""
-    texts = [test.check.sql, test.check.target, test.attempt.claims, test.attempt.headers]
+    texts = [test.check.sql, test.check.target, str(test.attempt.caller)]
     texts += [row.sql for row in test.rows] + [
         value for row in test.rows for _, value in row.settings
     ]
@@ -268,9 +266,7 @@ def _stable(test: MissingTest) -> MissingTest:
         RecordedRow(stable(r.sql), tuple((name, stable(v)) for name, v in r.settings))
         for r in test.rows
     )
-    attempt = replace(
-        test.attempt, claims=stable(test.attempt.claims), headers=stable(test.attempt.headers)
-    )
+    attempt = replace(test.attempt, caller=test.attempt.caller.mapped(stable))
     check = Check(stable(test.check.sql), stable(test.check.target))
     return replace(test, rows=tuple(rows), attempt=attempt, check=check)
 

@@ -1,7 +1,7 @@
 """Run every cell of an access matrix, and judge its outcome against the declared one."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import takewhile
 
 import psycopg
@@ -9,8 +9,7 @@ import psycopg
 from supabase_jobs.findings import Case, Finding, Grid, Severity
 from supabase_jobs.outcomes import CLOSED, DENIED, HIDDEN, OUTCOMES, ROWS, is_constraint_violation
 from supabase_jobs.session import script
-from supabase_jobs.session.identity import NULL, Identity
-from supabase_jobs.session.impersonation import Impersonation, Names
+from supabase_jobs.session.impersonation import NULL, Impersonation, Names
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.matrix import Action, Matrix, MatrixRow
 from supabase_jobs.verify.access.probe import ControlProbe, GuardProbe, Prober, RowProbe
@@ -68,18 +67,17 @@ class Cell:
 
     def trace(self, outcome: str) -> Trace:
         """What its outcome depends on."""
-        identity = self.row.identity
-        if identity.previous is not None:  # whose statement may have failed
-            return Trace(
-                (identity.previous_statement, self.action.sql), "", "", self.expected, outcome
-            )
-        return Trace((self.action.sql,), identity.role, self.action.command, self.expected, outcome)
+        if served := self.row.served:  # whose statement may have failed
+            statements = (served[-1].statement, self.action.sql)
+            return Trace(statements, "", "", self.expected, outcome)
+        role = self.row.identity.role
+        return Trace((self.action.sql,), role, self.action.command, self.expected, outcome)
 
     def _script(self, names: Names) -> str:
         meaning = f" ({OUTCOMES[self.expected]})" if self.expected in OUTCOMES else ""
         return script.probe(
             (self.name, f"expected outcome: {self.expected}{meaning}"),
-            _identity_sql(names, self.row.identity),
+            _identity_sql(names, self.row.filled(names.texts)),
             self.action.sql,
             script.quoted(names.params(self.row.binds)),
             guard=self.action.unrestricted_if,
@@ -89,14 +87,14 @@ class Cell:
         )
 
 
-def _identity_sql(names: Names, identity: Identity) -> str:
-    settings = script.identity(identity.role, identity.settings_for(names.texts))
-    if identity.previous is None:
-        return settings
-    previous = script.identity(identity.previous.role, identity.previous.settings_for(names.texts))
-    reset = script.setting({"role": names.own_role})
-    statement = script.filled(identity.previous_statement, None)
-    return f"-- The same connection served this identity before:\n{previous}{statement}{reset}{settings}"
+def _identity_sql(names: Names, row: MatrixRow) -> str:
+    """The statements that make the caller of a row, whose placeholders are replaced."""
+    before = "".join(
+        f"-- The same connection served this identity before:\n{script.caller(served.caller)}"
+        f"{script.filled(served.statement, None)}{script.setting({'role': names.own_role})}"
+        for served in row.served
+    )
+    return before + script.caller(row.identity)
 
 
 def run_matrices(
@@ -194,7 +192,7 @@ class _MatrixRun:
         ]
         self.probes = [
             RowProbe(
-                row.identity,
+                row.filled(impersonation.texts),
                 matrix.actions,
                 values,
                 {n for n, e in row.expected.items() if e in _WITHOUT_ERROR},
@@ -209,10 +207,8 @@ class _MatrixRun:
 
     def makes_settings(self, number: int) -> bool:
         """Whether the identity of a row makes request settings."""
-        identity = self.matrix.rows[number].identity
-        return identity.previous is not None or bool(
-            identity.settings_for(self._impersonation.texts)
-        )
+        row = self.matrix.rows[number]
+        return bool(row.served or row.identity.all_settings())
 
     def guard_probe(self, number: int) -> GuardProbe:
         """The `unrestricted_if` queries, run as the identity of a row."""
@@ -221,7 +217,8 @@ class _MatrixRun:
             for a in self.guarded
             if a.unrestricted_if is not None
         ]
-        return GuardProbe(replace(self.matrix.rows[number].identity, previous=None), queries)
+        identity = self.matrix.rows[number].identity
+        return GuardProbe(identity.filled(self._impersonation.texts), queries)
 
     def add_controls(self, number: int) -> Iterator[ControlProbe]:
         """The controls that a row needs and no row before it, if its outcomes are the declared

@@ -31,8 +31,8 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError, ConnectError, SupabaseJobsError
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification, as_sql
 from supabase_jobs.session import committed, script, sign_up
-from supabase_jobs.session.identity import NULL, Identity
-from supabase_jobs.session.impersonation import Impersonation, Params, begin
+from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.impersonation import NULL, Impersonation, Params, begin
 from supabase_jobs.session.outcome import outcome_of_count
 from supabase_jobs.session.sign_up import SignedUp
 from supabase_jobs.verify import other_values, ownership
@@ -75,17 +75,18 @@ def api_cells(matrix: Matrix) -> Iterator[ApiCell]:
     """Every cell of a matrix that can be a request."""
     for r, row in enumerate(matrix.rows):
         for c, action in enumerate(matrix.actions):
-            if action.api is not None and _can_send(row.identity):
+            if action.api is not None and _can_send(row):
                 yield ApiCell(r, c, Cell(matrix, row, action), action.api)
 
 
-def _can_send(identity: Identity) -> bool:
-    """Whether a client can send a request of this identity.
+def _can_send(row: MatrixRow) -> bool:
+    """Whether a client can send a request of the identity of a row.
 
     It cannot choose the settings, claims of another role, or what the connection has served before.
     """
+    identity = row.identity
     claimed = (identity.claims or {}).get("role", identity.role)
-    return not identity.settings and claimed == identity.role and identity.previous is None
+    return not identity.settings and claimed == identity.role and not row.served
 
 
 # Cases
@@ -382,28 +383,25 @@ def _outcome(this: _Run, api_cell: ApiCell) -> str:
     return outcome_of_count(this.connection.execute(action.reached.encode(), params).rowcount)
 
 
-def _client(this: _Run, identity: Identity) -> "Client":
+def _client(this: _Run, identity: Caller) -> "Client":
     """A client made as supabase-py documents it: with a key of the project and the headers of the
     identity.
     """
-    if identity.name not in this.clients:
+    if identity.label not in this.clients:
         from supabase import ClientOptions, create_client
 
         project = this.endpoint.keys
-        headers = identity.headers_for(this.impersonation.texts) or {}
-        if (
-            identity.role != SERVICE
-            and (claims := identity.claims_for(this.impersonation.texts)) is not None
-        ):
-            headers["Authorization"] = (
-                f"Bearer {keys.claims_token(project.secret, identity.role, claims)}"
-            )
-        this.clients[identity.name] = create_client(
+        caller = identity.filled(this.impersonation.texts)
+        headers = dict(caller.headers or {})
+        if caller.role != SERVICE and caller.claims is not None:
+            token = keys.claims_token(project.secret, caller.role, caller.claims)
+            headers["Authorization"] = f"Bearer {token}"
+        this.clients[caller.label] = create_client(
             this.endpoint.url,
-            project.service_role if identity.role == SERVICE else project.anon,
+            project.service_role if caller.role == SERVICE else project.anon,
             ClientOptions(headers=headers, httpx_client=this.http),
         )
-    return this.clients[identity.name]
+    return this.clients[identity.label]
 
 
 def send(client: "Client", request: Request, params: Mapping[str, Any]) -> str:

@@ -4,14 +4,15 @@ cell.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.outcomes import OUTCOMES, is_sqlstate
-from supabase_jobs.session.identity import NULL, Identity
+from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.impersonation import NULL
 from supabase_jobs.settings import read_toml
 from supabase_jobs.sources.variables import Value
 from supabase_jobs.verify import conditions
@@ -96,17 +97,37 @@ class Action:
 
 
 @dataclass(frozen=True)
+class Served:
+    """A request that the same connection has served before: a caller and the statement that it ran."""
+
+    caller: Caller
+    statement: str
+
+
+@dataclass(frozen=True)
 class MatrixRow:
     """An identity, and the target rows of its actions: `binds` maps SQL parameters to the names of
     ids, or to "null".
 
-    `expected` maps each action to `rows`, `hidden`, `denied`, `violates`, or an SQLSTATE.
+    `expected` maps each action to `rows`, `hidden`, `denied`, `violates`, or an SQLSTATE. `served`
+    are the requests before on the same connection, in their order.
     """
 
     label: str
-    identity: Identity
+    identity: Caller
     binds: Mapping[str, str]
     expected: Mapping[str, str]
+    served: tuple[Served, ...] = ()
+
+    def filled(self, texts: Mapping[str, str]) -> "MatrixRow":
+        """The row with the placeholders of its callers replaced, on the connection as it is then."""
+        served = tuple(replace(one, caller=one.caller.filled(texts)) for one in self.served)
+        identity = self.identity.filled(texts)
+        return replace(
+            self,
+            identity=identity.after(served[-1].caller) if served else identity,
+            served=served,
+        )
 
 
 @dataclass(frozen=True)
@@ -127,7 +148,8 @@ class AccessDeclaration:
 
     `untested_privileges` maps tables to roles to privileges that a role has and that no cell tests.
     `unexposed_schemas` are the schemas that the API must not expose. The statements `cleanup`
-    delete what a run through the API has committed: rows with one of %(ids)s.
+    delete what a run through the API has committed: rows with one of %(ids)s. `served` maps the
+    names of identities to the requests before on the same connection.
     """
 
     ids: tuple[str, ...]
@@ -135,7 +157,8 @@ class AccessDeclaration:
     matrices: tuple[Matrix, ...]
     placeholders: frozenset[str] = field(default=frozenset())
     cleanup: tuple[str, ...] = ()
-    identities: Mapping[str, Identity] = field(default_factory=dict)
+    identities: Mapping[str, Caller] = field(default_factory=dict)
+    served: Mapping[str, tuple[Served, ...]] = field(default_factory=dict)
     untested_privileges: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     unexposed_schemas: tuple[str, ...] = ()
 
@@ -194,16 +217,23 @@ def _declaration(
 ) -> AccessDeclaration:
     _refuse_renamed(toml, _RENAMED_KEYS)
     ids = tuple(toml["ids"])
-    identities: dict[str, Identity] = {}
+    identities: dict[str, Caller] = {}
+    served: dict[str, tuple[Served, ...]] = {}
     for name, table in toml["identities"].items():
         _refuse_renamed(table, _RENAMED_IDENTITY_KEYS)
-        previous = {"previous": identities[table["previous"]]} if "previous" in table else {}
-        identities[name] = Identity(name, **{**table, **previous})
+        request = dict(table)
+        previous, statement = request.pop("previous", None), request.pop("previous_statement", "")
+        if previous is not None:
+            before = identities[previous]
+            if served.get(previous):
+                before = before.after(served[previous][-1].caller)
+            served[name] = (*served.get(previous, ()), Served(before, statement))
+        identities[name] = Caller(**request, label=name)
     placeholders = {name for identity in identities.values() for name in identity.placeholders()}
     matrices: list[Matrix] = []
     for table in toml["matrix"]:
         earlier = {matrix.title: matrix for matrix in matrices}
-        matrices.append(_matrix(table, identities, ids, earlier, variables))
+        matrices.append(_matrix(table, identities, served, ids, earlier, variables))
     untested_privileges = {
         table: {role: tuple(privileges) for role, privileges in roles.items()}
         for table, roles in toml.get("untested_privileges", {}).items()
@@ -214,9 +244,10 @@ def _declaration(
         tuple(matrices),
         frozenset(placeholders - set(ids)),
         tuple(toml.get("api", {}).get("cleanup", ())),
-        identities,
-        untested_privileges,
-        tuple(toml.get("unexposed_schemas", ())),
+        identities=identities,
+        served=served,
+        untested_privileges=untested_privileges,
+        unexposed_schemas=tuple(toml.get("unexposed_schemas", ())),
     )
 
 
@@ -228,7 +259,8 @@ def _refuse_renamed(table: Mapping[str, Any], renamed: Mapping[str, str]) -> Non
 
 def _matrix(
     table: Mapping[str, Any],
-    identities: Mapping[str, Identity],
+    identities: Mapping[str, Caller],
+    served: Mapping[str, tuple[Served, ...]],
     ids: tuple[str, ...],
     earlier: Mapping[str, Matrix],
     variables: Mapping[str, Value] | None,
@@ -275,7 +307,10 @@ def _matrix(
             raise ConfigError(
                 f"{title}: row {label!r} names the unknown identity {row['identity']!r}"
             )
-        rows.append(MatrixRow(label, identities[row["identity"]], binds, expected[label]))
+        name = row["identity"]
+        rows.append(
+            MatrixRow(label, identities[name], binds, expected[label], served.get(name, ()))
+        )
     return Matrix(title, object, actions, tuple(rows))
 
 

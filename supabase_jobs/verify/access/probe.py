@@ -9,14 +9,14 @@ import psycopg
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.outcomes import ROWS
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.deadline import Deadline
-from supabase_jobs.session.identity import Identity
 from supabase_jobs.session.impersonation import (
     CHECK_DEFERRED,
-    SET,
     Impersonation,
-    check_identity,
-    identity_statements,
+    caller_statement,
+    check_caller,
+    own_role,
 )
 from supabase_jobs.session.outcome import outcome_of_conclusive_error, outcome_of_count
 from supabase_jobs.session.runner import (
@@ -27,25 +27,28 @@ from supabase_jobs.session.runner import (
     Runner,
 )
 from supabase_jobs.verify import ownership
-from supabase_jobs.verify.access.matrix import Action
+from supabase_jobs.verify.access.matrix import Action, MatrixRow
 
 _LEGACY_SETTING = "request.jwt.claim.sub"
 _HAS_NO_USER = Statement("select auth.uid() is null")
 
 Literals = Mapping[str, str]
 
+# the statements of a request that the same connection has served before
+_PER_SERVED = 3
+
 
 @dataclass(eq=False)
 class RowProbe:
-    """Actions to run as an identity. `results` has the outcome of each, by name, and its error if
-    it failed.
+    """Actions to run as the caller of a matrix row. `results` has the outcome of each, by name, and
+    its error if it failed.
 
     The actions `together` should not fail: they share a group, which takes less time. If one fails,
     those behind it run again, each in a group of its own. `literals` are the values of the
     parameters.
     """
 
-    identity: Identity
+    row: MatrixRow
     actions: Sequence[Action]
     literals: Literals
     together: Collection[str]
@@ -58,7 +61,7 @@ class RowProbe:
 
     def groups(self, impersonation: Impersonation) -> Groups:
         """A group that sets the identity, and the groups of the actions without a result."""
-        identity = [*identity_statements(impersonation, self.identity), SAVE_IDENTITY]
+        identity = [*self._caller(impersonation), SAVE_IDENTITY]
         parts = self._parts()
         return [
             identity,
@@ -66,20 +69,34 @@ class RowProbe:
         ]
 
     def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
-        """Read the outcomes. If the previous identity's statement failed, this is the outcome of
+        """Read the outcomes. If the statement of a request before failed, this is the outcome of
         every action.
         """
         identity, *others = results
         if identity.error is not None:
             outcome = outcome_of_conclusive_error(identity.error)
-            if len(identity.answers) >= len(identity_statements(impersonation, self.identity)) - 1:
+            if len(identity.answers) >= len(self._caller(impersonation)) - 1:
                 raise identity.error
             self.results = dict.fromkeys((action.name for action in self.actions), (outcome, None))
             return
-        check_identity(impersonation, self.identity, identity.answers[:-1])
+        callers = [*(served.caller for served in self.row.served), self.row.identity]
+        for number, caller in enumerate(callers):
+            answer = identity.answers[number * _PER_SERVED]
+            check_caller(impersonation, caller, answer, is_first=number == 0)
         for part, result in zip(self._parts(), others, strict=True):
             self._read_part(impersonation, part, result)
         self.together = ()
+
+    def _caller(self, impersonation: Impersonation) -> list[Statement]:
+        """The statements that make the caller, after the requests before."""
+        statements = []
+        for served in self.row.served:
+            statements += [
+                caller_statement(impersonation, served.caller),
+                Statement(served.statement),
+                own_role(impersonation),
+            ]
+        return [*statements, caller_statement(impersonation, self.row.identity)]
 
     def _parts(self) -> list[list[Action]]:
         """The actions without a result: those of each group."""
@@ -95,8 +112,7 @@ class RowProbe:
         if impersonation.deferred:
             statements.append(CHECK_DEFERRED)
         if action.reached is not None:
-            reset = Statement(SET, ("role", impersonation.own_role))
-            statements += [reset, Statement(action.reached % self.literals)]
+            statements += [own_role(impersonation), Statement(action.reached % self.literals)]
         return statements
 
     def _read_part(
@@ -124,9 +140,9 @@ class RowProbe:
 
 @dataclass(eq=False)
 class GuardProbe:
-    """The `unrestricted_if` queries of actions, run as an identity; each returns a boolean."""
+    """The `unrestricted_if` queries of actions, run as a caller; each returns a boolean."""
 
-    identity: Identity
+    caller: Caller
     queries: Sequence[str]
     answers: tuple[bool, ...] | None = None
 
@@ -136,16 +152,17 @@ class GuardProbe:
         return self.answers is not None
 
     def groups(self, impersonation: Impersonation) -> Groups:
-        """One group: the identity and the queries."""
-        return [[*identity_statements(impersonation, self.identity), *map(Statement, self.queries)]]
+        """One group: the caller and the queries."""
+        caller = caller_statement(impersonation, self.caller)
+        return [[caller, *map(Statement, self.queries)]]
 
     def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
         """Read the answers; every error is raised."""
         [result] = results
         result.answer()
-        first = len(result.answers) - len(self.queries)
-        check_identity(impersonation, self.identity, result.answers[:first])
-        self.answers = tuple(bool(answer.rows[0][0]) for answer in result.answers[first:])
+        caller, *answers = result.answers
+        check_caller(impersonation, self.caller, caller)
+        self.answers = tuple(bool(answer.rows[0][0]) for answer in answers)
 
 
 @dataclass(eq=False)
@@ -186,14 +203,15 @@ class Prober(Runner):
         self.impersonation.connection.execute(RESET_ROLE.sql)
         return ownership.user_object_conflict(self.impersonation.connection, error, managed)
 
-    def ignores_legacy_settings(self, identity: Identity) -> bool:
+    def ignores_legacy_settings(self, identity: Caller) -> bool:
         """Whether auth.uid() returns no user to an identity that has one only by the settings of an
         old PostgREST.
         """
         if not identity.settings or not identity.settings.get(_LEGACY_SETTING):
             return False
         if self._ignores_legacy is None:
-            statements = [*identity_statements(self.impersonation, identity), _HAS_NO_USER]
+            caller = identity.filled(self.impersonation.texts)
+            statements = [caller_statement(self.impersonation, caller), _HAS_NO_USER]
             answered, ended = run_groups(
                 self.impersonation.connection, [[RESET_ROLE, *statements], [RESET_ROLE]]
             )

@@ -10,6 +10,7 @@ from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import script
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.impersonation import Impersonation, begin
 from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.context import Context, Trace
@@ -176,12 +177,10 @@ class _Scripts:
         self._fixture = declared.fixture
         self._watch = declared.watch
         self._literals = {**literals, ALL_IDS: "current_setting('verify.ids')::uuid[]"}
-        names = {
-            name
-            for scenario in declared.scenarios
-            for step in scenario.steps
-            for name in self._settings(step)
-        }
+        names: set[str] = set()
+        for scenario in declared.scenarios:
+            for step in scenario.steps:
+                names.update(step.identity.all_settings() if step.identity else ())
         self._back = script.setting(
             {**dict.fromkeys(sorted(names), ""), "role": impersonation.own_role}
         )
@@ -199,7 +198,7 @@ class _Scripts:
         """The scenario's part of its script."""
         calls = [
             (
-                script.identity(step.identity.role, self._settings(step)) if step.identity else "",
+                script.caller(caller) if (caller := self._caller(step)) else "",
                 step.call,
             )
             for step in scenario.steps
@@ -221,8 +220,8 @@ class _Scripts:
             deferred=bool(self._impersonation.deferred),
         )
 
-    def _settings(self, step: ScenarioStep) -> dict[str, str]:
-        return step.identity.settings_for(self._impersonation.texts) if step.identity else {}
+    def _caller(self, step: ScenarioStep) -> Caller | None:
+        return step.identity and step.identity.filled(self._impersonation.texts)
 
 
 def _id(scenario: Scenario) -> str:

@@ -17,12 +17,12 @@ from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.outcomes import VIOLATES, is_constraint_violation
 from supabase_jobs.session import batch_limit
 from supabase_jobs.session.deadline import NO_LIMIT, Deadline
-from supabase_jobs.session.identity import NULL
 from supabase_jobs.session.impersonation import (
     CHECK_DEFERRED,
+    NULL,
     Impersonation,
-    check_identity,
-    identity_statements,
+    caller_statement,
+    check_caller,
     reset_statement,
 )
 from supabase_jobs.session.outcome import outcome_of_error
@@ -205,10 +205,11 @@ class ScenarioRunner:
         return [*groups, [_RUN_WATCH]]
 
     def _step(self, step: ScenarioStep) -> list[Statement]:
-        identity = identity_statements(self._impersonation, step.identity) if step.identity else []
+        caller = step.identity and step.identity.filled(self._impersonation.texts)
+        become = [caller_statement(self._impersonation, caller)] if caller else []
         commit = [CHECK_DEFERRED] if self._impersonation.deferred else []
-        reset = reset_statement(self._impersonation, step.identity)
-        return [*identity, Statement(step.call, self._params), *commit, reset]
+        reset = reset_statement(self._impersonation, caller)
+        return [*become, Statement(step.call, self._params), *commit, reset]
 
     def _deviations(self, scenario: Scenario, groups: Sequence[GroupResult]) -> Iterator[Deviation]:
         results, before, after = self._results(scenario, groups)
@@ -264,10 +265,10 @@ class ScenarioRunner:
         ):
             raise error
         if step.identity is not None:
-            call += len(identity_statements(self._impersonation, step.identity))
+            call += 1
             if error is not None and len(group.answers) < call:
                 raise SupabaseJobsError(f"could not set the role {step.identity.role}") from error
-            check_identity(self._impersonation, step.identity, group.answers[start:call])
+            check_caller(self._impersonation, step.identity, group.answers[start])
         if error is not None:
             # the call itself, or the check of what it deferred
             if len(group.answers) not in (

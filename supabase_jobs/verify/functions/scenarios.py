@@ -3,7 +3,7 @@ change.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import compress
@@ -13,7 +13,7 @@ from typing import Any
 
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.outcomes import REFUSALS, is_sqlstate
-from supabase_jobs.session.identity import Identity
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.settings import read_toml
 from supabase_jobs.sources.variables import Value
 from supabase_jobs.verify import conditions
@@ -47,7 +47,7 @@ class ScenarioStep:
     """
 
     call: str
-    identity: Identity | None = None
+    identity: Caller | None = None
     result: tuple[tuple[str, ...], ...] = ()
     error: str | None = None
     may_be_refused: bool = False
@@ -140,6 +140,10 @@ def _scenarios(
         **_identities(toml.get("identities", {})),
     }
     fixture = load_fixture(toml, ids, variables)
+    if matrix is not None and (unusable := matrix.served.keys() & _used(toml["scenario"])):
+        raise ConfigError(
+            f"the identity {min(unusable)!r} has a previous one, which only the access matrix sets"
+        )
     scenarios = tuple(_scenario(table, identities, ids) for table in toml["scenario"])
     declared = Scenarios(
         ids,
@@ -156,8 +160,14 @@ def _scenarios(
     return replace(declared, scenarios=tuple(compress(scenarios, held)))
 
 
-def _identities(tables: Mapping[str, Any]) -> dict[str, Identity]:
-    return {name: Identity(name, **table) for name, table in tables.items()}
+def _identities(tables: Mapping[str, Any]) -> dict[str, Caller]:
+    return {name: Caller(**table, label=name) for name, table in tables.items()}
+
+
+def _used(scenarios: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The names of the identities of all steps."""
+    steps = [step for table in scenarios for step in (table, *table.get("steps", ()))]
+    return {name for step in steps if isinstance(name := step.get("as"), str)}
 
 
 _FILE_KEYS = {
@@ -188,7 +198,7 @@ _SCENARIO_KEYS = {
 
 
 def _scenario(
-    table: dict[str, Any], identities: Mapping[str, Identity], ids: tuple[str, ...]
+    table: dict[str, Any], identities: Mapping[str, Caller], ids: tuple[str, ...]
 ) -> Scenario:
     where = f"{table.get('subject')}, {table['name']!r}"
     _check_keys(table, _SCENARIO_KEYS, where)
@@ -210,7 +220,7 @@ def _scenario(
     )
 
 
-def _step(table: dict[str, Any], identities: Mapping[str, Identity], where: str) -> ScenarioStep:
+def _step(table: dict[str, Any], identities: Mapping[str, Caller], where: str) -> ScenarioStep:
     _check_keys(table, _STEP_KEYS, where)
     identity = table.get("as")
     if isinstance(identity, str):
@@ -218,7 +228,7 @@ def _step(table: dict[str, Any], identities: Mapping[str, Identity], where: str)
             raise ConfigError(f"{where}: unknown identity {identity!r}")
         identity = identities[identity]
     elif identity is not None:
-        identity = Identity("", **identity)
+        identity = Caller(**identity)
     error = table.get("error")
     if error is not None and "result" in table:
         raise ConfigError(f"{where}: a call has either a result or an error")

@@ -14,7 +14,7 @@ from typing import Any
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import impersonation, script
-from supabase_jobs.session.identity import Identity
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.verify import structure
 from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.expectations import Expectations
@@ -178,9 +178,9 @@ class _PlanChecker:
             for query in (query for query in queries if query.index == name):
                 for identity in query.identities:
                     yield _checked(
-                        f"{AREA}:{query.name}:{identity.name}",
+                        f"{AREA}:{query.name}:{identity.label}",
                         index.table,
-                        f"{query.name}, as {identity.name}, can use {name}",
+                        f"{query.name}, as {identity.label}, can use {name}",
                         partial(self._planner.script, query.sql, identity, _PLAIN, declared=True),
                         self._index_problem(query, identity, index),
                         Trace((query.sql,), identity.role, index=_bare(name)),
@@ -190,15 +190,15 @@ class _PlanChecker:
         self,
         commands: Sequence[tuple[Any, ...]],
         with_checks: Sequence[tuple[Any, ...]],
-        by_role: Mapping[str, Identity],
+        by_role: Mapping[str, Caller],
     ) -> Iterator[Check[_Outcome]]:
         """The policies of managed tables evaluate their calls once per query, for each identity and
         command.
         """
         for table, role, command, statement, policies in commands:
             identity = by_role[role]
-            title = f"{command} as {identity.name}"
-            id = f"{AREA}:once:{table}:{command}:{identity.name}"
+            title = f"{command} as {identity.label}"
+            id = f"{AREA}:once:{table}:{command}:{identity.label}"
             yield self._evaluated_once(id, table, title, policies, statement, identity)
         for table, policy, statement in with_checks:
             title = f'WITH CHECK of "{policy}"'
@@ -228,10 +228,10 @@ class _PlanChecker:
             )
 
     def _index_problem(
-        self, query: Query, identity: Identity, index: _Index
+        self, query: Query, identity: Caller, index: _Index
     ) -> Check[_Problem | None]:
         """Why a query cannot use its index; None if it can."""
-        subject = f"{query.name}, as {identity.name}, cannot"
+        subject = f"{query.name}, as {identity.label}, cannot"
         first = index.columns[: len(query.columns)]
         columns_match = [_column(name) for name in first] == [
             _column(name) for name in query.columns
@@ -293,7 +293,7 @@ class _PlanChecker:
         title: str,
         policies: str | None,
         statement: str,
-        identity: Identity | None,
+        identity: Caller | None,
     ) -> Check[_Outcome]:
         role, command = (identity.role, statement.split(maxsplit=1)[0]) if identity else ("", "")
         return _checked(

@@ -14,13 +14,13 @@ from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_mess
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.session import batch_limit, script
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.deadline import DeadlineError
-from supabase_jobs.session.identity import Identity
 from supabase_jobs.session.impersonation import (
     Impersonation,
     Params,
-    check_identity,
-    identity_statements,
+    caller_statement,
+    check_caller,
 )
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.plans import query_plan
@@ -51,7 +51,7 @@ class Explain:
     """
 
     statement: str
-    identity: Identity | None
+    identity: Caller | None
     settings: Settings
     params: Params | None = None
 
@@ -148,8 +148,13 @@ class Planner:
         """The statements before EXPLAIN: first the settings, then the identity."""
         pairs = [part for pair in request.settings.items() for part in pair]
         calls = ", ".join(["set_config(%s, %s, true)"] * len(request.settings))
-        identity = identity_statements(self._session, request.identity) if request.identity else []
-        return [Statement(f"select {calls}", pairs), *identity]
+        settings = Statement(f"select {calls}", pairs)
+        if request.identity is None:
+            return [settings]
+        return [settings, caller_statement(self._session, self._caller(request.identity))]
+
+    def _caller(self, declared: Caller) -> Caller:
+        return declared.filled(self._session.texts)
 
     def _answer(self, request: Request, result: GroupResult) -> Any:
         if isinstance(request, CatalogQuery):
@@ -157,7 +162,7 @@ class Planner:
         error = result.error
         if isinstance(error, INCONCLUSIVE_ERRORS):
             raise error
-        start, explain = len(_BEGIN) + 1, len(_BEGIN) + len(self._preparation(request))
+        explain = len(_BEGIN) + len(self._preparation(request))
         if error is not None:
             # missing privileges of the connection's own role are no property of the database
             own = request.identity is None and isinstance(
@@ -166,7 +171,7 @@ class Planner:
             if own or len(result.answers) < explain:
                 raise error
         if request.identity is not None:
-            check_identity(self._session, request.identity, result.answers[start:explain])
+            check_caller(self._session, request.identity, result.answers[explain - 1])
         if error is not None:
             return NoPlanError(sqlstate_and_message(error))
         [[parts]] = result.answer().rows
@@ -188,7 +193,7 @@ class Planner:
     def script(
         self,
         statement: str,
-        identity: Identity | None,
+        identity: Caller | None,
         settings: Settings,
         *,
         declared: bool = False,
@@ -196,8 +201,8 @@ class Planner:
         """The EXPLAIN that `plan` runs, as a script for psql; only `declared` statements have
         parameters.
         """
-        values = {**settings, **(identity.settings_for(self._session.texts) if identity else {})}
-        become = script.identity(identity.role if identity else self._session.own_role, values)
+        values = {**settings, **(self._caller(identity).all_settings() if identity else {})}
+        become = script.role(identity.role if identity else self._session.own_role, values)
         return script.probe(
             (), become, "explain (verbose) " + statement, self._literals if declared else None
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.session.identity import Identity
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify.expectations import PACKAGED_DECLARATIONS
 
@@ -25,7 +25,7 @@ class Query:
     index: str
     columns: tuple[str, ...]
     ordered: bool
-    identities: tuple[Identity, ...]
+    identities: tuple[Caller, ...]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class FastQueries:
     """
 
     ids: tuple[str, ...]
-    identities: tuple[Identity, ...]
+    identities: tuple[Caller, ...]
     queries: tuple[Query, ...]
     placeholders: frozenset[str]
 
@@ -61,7 +61,7 @@ def load(path: Path | None = None) -> FastQueries:
 
 def _fast_queries(toml: Mapping[str, Any]) -> FastQueries:
     ids = tuple(toml["ids"])
-    identities = {name: Identity(name, **table) for name, table in toml["identities"].items()}
+    identities = {name: Caller(**table, label=name) for name, table in toml["identities"].items()}
     placeholders = {name for identity in identities.values() for name in identity.placeholders()}
     queries = tuple(_query(table, identities) for table in toml["query"])
     names = [query.name for query in queries]
@@ -70,7 +70,7 @@ def _fast_queries(toml: Mapping[str, Any]) -> FastQueries:
     return FastQueries(ids, tuple(identities.values()), queries, frozenset(placeholders - set(ids)))
 
 
-def _query(table: Mapping[str, Any], identities: Mapping[str, Identity]) -> Query:
+def _query(table: Mapping[str, Any], identities: Mapping[str, Caller]) -> Query:
     name = table["name"]
     if unknown := set(table) - _KEYS:
         raise ConfigError(f"query {name!r}: unknown key {min(unknown)!r}")

@@ -24,7 +24,7 @@ from postgrest import SyncPostgrestClient
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.local import server
 from supabase_jobs.session import committed
-from supabase_jobs.session.identity import NULL
+from supabase_jobs.session.impersonation import NULL
 from supabase_jobs.verify import run
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.http import api_case, api_cells

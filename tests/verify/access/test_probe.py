@@ -10,10 +10,10 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.session import batch_limit
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.deadline import NO_LIMIT
-from supabase_jobs.session.identity import Identity
 from supabase_jobs.session.impersonation import begin
-from supabase_jobs.verify.access.matrix import Action
+from supabase_jobs.verify.access.matrix import Action, MatrixRow
 from supabase_jobs.verify.access.probe import Prober, RowProbe
 from supabase_jobs.verify.run import AREAS, verify
 from tests.fix_db import EXPECTATIONS
@@ -44,7 +44,7 @@ def test_a_slow_statement_ends_its_batch_soon(
     """After a statement that reached its timeout, the other rows of the batch are skipped."""
     monkeypatch.setattr(batch_limit, "SECONDS", 0.1)
     rolled_back.execute("set local statement_timeout = '200ms'")
-    rows = [probe(Identity("anon", "anon"), "select pg_sleep(1)") for _ in range(20)]
+    rows = [probe(Caller("anon"), "select pg_sleep(1)") for _ in range(20)]
     started = time.monotonic()
     with pytest.raises(psycopg.errors.QueryCanceled):
         prober(rolled_back).run(rows)
@@ -59,8 +59,8 @@ def test_no_statement_runs_as_the_identity_before_one_that_cannot_be_set(
     )
     call = "select nextval('public.calls')"
     first, refused = (
-        probe(Identity("anon", "anon"), call),
-        probe(Identity("nobody", "nobody"), call),
+        probe(Caller("anon"), call),
+        probe(Caller("nobody"), call),
     )
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="nobody"):
         prober(rolled_back).run([first, refused])
@@ -80,7 +80,7 @@ def test_actions_behind_one_that_fails_run_again(rolled_back: Connection) -> Non
         "select 2",
     )
     actions = [Action(sql, sql) for sql in statements]
-    row = RowProbe(Identity("anon", "anon"), actions, {}, set(statements))
+    row = RowProbe(MatrixRow("", Caller("anon"), {}, {}), actions, {}, set(statements))
     prober(rolled_back).run([row])
     assert [row.results[sql][0] for sql in statements] == [
         "rows",
@@ -91,9 +91,9 @@ def test_actions_behind_one_that_fails_run_again(rolled_back: Connection) -> Non
     ]
 
 
-def probe(identity: Identity, sql: str) -> RowProbe:
+def probe(caller: Caller, sql: str) -> RowProbe:
     """A probe of one action, `call`."""
-    return RowProbe(identity, [Action("call", sql)], {}, {"call"})
+    return RowProbe(MatrixRow("", caller, {}, {}), [Action("call", sql)], {}, {"call"})
 
 
 def prober(connection: Connection) -> Prober:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.session.identity import Identity
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.sources.variables import Value
 from supabase_jobs.verify.access import matrix
 from supabase_jobs.verify.functions.scenarios import DEFAULT_FILE, load
@@ -140,7 +140,9 @@ def test_access_matrix_is_optional(tmp_path: Path) -> None:
         (("1", "true", "null"),),
         {"thing": {"n": "2"}},
     )
-    assert first.steps[0].identity == Identity("somebody", "anon", headers={"x-thing": "$thing"})
+    assert first.steps[0].identity == Caller(
+        "anon", headers={"x-thing": "$thing"}, label="somebody"
+    )
     assert (second.steps[0].error, second.requires) == ("22004", ("does it",))
 
 

@@ -70,7 +70,8 @@ def main() -> None:
         for name in given.projects:
             with connect(server.superuser_url) as superuser:
                 superuser.execute(
-                    f"create database {name} template postgres owner postgres strategy file_copy".encode()
+                    f"create database {name} template postgres owner postgres strategy"
+                    " file_copy".encode()
                 )
             with (
                 connect(server.url_for(name)) as connection,

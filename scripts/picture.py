@@ -42,9 +42,14 @@ def run() -> str:
     """The output of the demo on a terminal, with its colours."""
     with TemporaryDirectory() as folder:
         output, code = pexpect.run(
-            f"{sys.executable} -m supabase_jobs demo", cwd=folder, timeout=300, withexitstatus=True, encoding="utf-8",
-            env={**_environ(), "TERM": "xterm-256color"}, dimensions=(60, COLUMNS),
-        )  # fmt: skip
+            f"{sys.executable} -m supabase_jobs demo",
+            cwd=folder,
+            timeout=300,
+            withexitstatus=True,
+            encoding="utf-8",
+            env={**_environ(), "TERM": "xterm-256color"},
+            dimensions=(60, COLUMNS),
+        )
         if code:
             raise SystemExit(f"the demo exited with {code}:\n{output}")
         return settled(output, folder)

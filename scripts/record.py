@@ -36,7 +36,7 @@ def main() -> None:
 def added_facts(
     connection: Connection, recorded: snapshot.Snapshot, variable: str, value: object
 ) -> tuple[Fact, ...]:
-    """The facts that a value of a variable adds, once the new versions of its sources are applied."""
+    """The facts that a value of a variable adds, by the new versions of its sources."""
     sources = load_sources()
     scope = {(part, name) for part, names in recorded.scope.items() for name in names}
     with connection.transaction(force_rollback=True):

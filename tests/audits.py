@@ -37,13 +37,18 @@ NOTE = AuditFinding(
 )
 CELLS = tuple(
     AuditCell(
-        name, caller, whose, action, "rows" if action == "select" else "hidden",
-        f"{action} '<b>' as \"it's\";\n", f"curl '<{action}>'",
+        name,
+        caller,
+        whose,
+        action,
+        "rows" if action == "select" else "hidden",
+        f"{action} '<b>' as \"it's\";\n",
+        f"curl '<{action}>'",
     )
     for name in ("public.notes", "public.pages")
     for caller, whose in (("anon", "other"), ("stranger", "other"), ("owner", "own"))
     for action in ("select", "insert", "update title", "update body", "delete")
-)  # fmt: skip
+)
 VIEW = AuditCell(
     "public.list", "anon", "other", "select", "rows", "select from list;\n", "curl list"
 )
@@ -54,13 +59,26 @@ CALL = AuditCell(
     "public.f(uuid)", "anon", "other", "call", "rows", "select public.f(null);\n", "curl rpc/f"
 )
 GOOD = Audit(
-    (), (*CELLS, VIEW, CALL, EXISTS),
+    (),
+    (*CELLS, VIEW, CALL, EXISTS),
     (
-        AccessSummary("public.notes", {"select": "all", "insert": "own", "update": "users", "delete": "own"}),
-        AccessSummary("public.pages", {"select": "group", "insert": "none", "update": "none", "delete": "none"}),
+        AccessSummary(
+            "public.notes", {"select": "all", "insert": "own", "update": "users", "delete": "own"}
+        ),
+        AccessSummary(
+            "public.pages",
+            {"select": "group", "insert": "none", "update": "none", "delete": "none"},
+        ),
     ),
-    (), 2, 2, 345.6,
-    access={"public.list": {"anon": "read", "stranger": "none"}, "public.notes": {}, "public.pages": {}},
+    (),
+    2,
+    2,
+    345.6,
+    access={
+        "public.list": {"anon": "read", "stranger": "none"},
+        "public.notes": {},
+        "public.pages": {},
+    },
     functions={"public.f(uuid)": "anon authenticated"},
     callers={"anon": "-- As anon:\nselect 1;\n", "stranger": "-- As <b>:\nselect 2;\n"},
     locations={
@@ -68,7 +86,7 @@ GOOD = Audit(
         "public.notes:all": Location("supabase/migrations/1_notes.sql", 9),
     },
     database="host:5432/db",
-)  # fmt: skip
+)
 BAD = replace(
     GOOD,
     findings=(LEAK, CHANGE, NOTE),

@@ -71,10 +71,15 @@ class Checkout:
             environ = {key: _expand(value, known) for key, value in step.get("env", {}).items()}
             self.outputs.write_text("")
             ran = subprocess.run(
-                [program("bash"), "-eo", "pipefail", "-c", step["run"]], cwd=self.folder,
-                env={**self.environ(), **target, **environ}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                timeout=120, check=False,
-            )  # fmt: skip
+                [program("bash"), "-eo", "pipefail", "-c", step["run"]],
+                cwd=self.folder,
+                env={**self.environ(), **target, **environ},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
             pairs = (line.split("=", 1) for line in self.outputs.read_text().splitlines())
             known |= {f"steps.{step.get('id')}.outputs.{name}": value for name, value in pairs}
             assert "Traceback" not in ran.stderr
@@ -93,9 +98,12 @@ class Checkout:
             "init.defaultBranch=main",
         )
         subprocess.run(
-            [program("git"), *settings, *words], cwd=cwd or self.folder, env=self.environ(), check=True,
+            [program("git"), *settings, *words],
+            cwd=cwd or self.folder,
+            env=self.environ(),
+            check=True,
             capture_output=True,
-        )  # fmt: skip
+        )
 
     def environ(self) -> dict[str, str]:
         kept = {

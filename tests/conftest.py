@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = [
-    "pytester", "tests.fix_db", "tests.fix_cli", "tests.fix_api", "tests.api.case_runner", "tests.fix_pooler",
-    "tests.fix_browser", "tests.fix_cron", "tests.fix_in_use",
-]  # fmt: skip
+    "pytester",
+    "tests.fix_db",
+    "tests.fix_cli",
+    "tests.fix_api",
+    "tests.api.case_runner",
+    "tests.fix_pooler",
+    "tests.fix_browser",
+    "tests.fix_cron",
+    "tests.fix_in_use",
+]
 
 ROOT = Path(__file__).parent.parent
 

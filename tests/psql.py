@@ -28,8 +28,12 @@ def run_in_psql(url: str, script: str) -> tuple[str, str]:
     """
     completed = subprocess.run(
         [psql(), "--no-psqlrc", "-v", "ON_ERROR_STOP=0", "-v", "VERBOSITY=verbose", url],
-        input=script, capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     return completed.stdout, completed.stderr
 
 

@@ -17,9 +17,28 @@ MODULES = {
 
 # Packages and top-level modules from top to bottom: each imports only those below it.
 ORDER = (
-    "__main__", "cli", "testing", "report", "mutation", "verify", "audit", "projects", "migrations", "operations", "local", "api", "session",
-    "sources", "database", "settings", "outcomes", "findings", "errors", "exit_codes", "types",
-)  # fmt: skip
+    "__main__",
+    "cli",
+    "testing",
+    "report",
+    "mutation",
+    "verify",
+    "audit",
+    "projects",
+    "migrations",
+    "operations",
+    "local",
+    "api",
+    "session",
+    "sources",
+    "database",
+    "settings",
+    "outcomes",
+    "findings",
+    "errors",
+    "exit_codes",
+    "types",
+)
 
 each_module = pytest.mark.parametrize(
     "path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE))

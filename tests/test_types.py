@@ -136,14 +136,24 @@ declare const process: { env: { SUPABASE_SERVICE_ROLE_KEY: string } }
 """
 PROJECT = {
     "compilerOptions": {
-        "strict": True, "noImplicitAny": False, "allowJs": True, "checkJs": True, "noEmit": True, "skipLibCheck": True,
-        "target": "es2022", "lib": ["es2022", "dom"], "module": "esnext", "moduleResolution": "bundler", "types": [],
+        "strict": True,
+        "noImplicitAny": False,
+        "allowJs": True,
+        "checkJs": True,
+        "noEmit": True,
+        "skipLibCheck": True,
+        "target": "es2022",
+        "lib": ["es2022", "dom"],
+        "module": "esnext",
+        "moduleResolution": "bundler",
+        "types": [],
         "paths": {
-            "@supabase/supabase-js": ["./client.d.ts"], "original": ["./node_modules/@supabase/supabase-js"],
+            "@supabase/supabase-js": ["./client.d.ts"],
+            "original": ["./node_modules/@supabase/supabase-js"],
         },
     },
     "include": ["*.ts", "*.mjs"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.slow

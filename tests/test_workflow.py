@@ -154,9 +154,13 @@ def test_the_reports_of_the_guide_are_written_despite_errors(
     with psycopg.connect(applied_url) as connection:
         connection.execute("grant truncate on public.async_jobs to anon")
     ran = subprocess.run(
-        [program("bash"), "-e", "-c", step["run"]], cwd=checkout.folder, check=False, capture_output=True, text=True,
+        [program("bash"), "-e", "-c", step["run"]],
+        cwd=checkout.folder,
+        check=False,
+        capture_output=True,
+        text=True,
         env={**checkout.environ(), "SUPABASE_DB_URL": applied_url},
-    )  # fmt: skip
+    )
     assert ran.returncode == 0, ran.stderr
     written = [
         (checkout.folder / name).read_text(encoding="utf-8")

@@ -117,7 +117,7 @@ def main(
     recorded: bool,
     pgmq: Path | None,
 ) -> None:
-    """Measure on temporary databases, which takes minutes; exits 1 if a figure exceeds its limit."""
+    """Measure on temporary databases for minutes; exits 1 if a figure exceeds its limit."""
     document: dict[str, Any] = {}
     if partitioned:
         if set(names) != set(SUBJECTS):

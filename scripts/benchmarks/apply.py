@@ -19,7 +19,7 @@ _REPEAT = 7
 
 
 def measure(_databases: Databases) -> list[Figure]:
-    """Medians of a first apply on a new database, of an apply without pending files, and of --help."""
+    """Medians of a first apply, of an apply without pending files, and of --help."""
     times: dict[str, list[float]] = {}
 
     def record(name: str, command: CompletedCommand) -> None:

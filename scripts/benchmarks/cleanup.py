@@ -93,7 +93,7 @@ def _concurrent(databases: Databases) -> Iterator[Figure]:
 
 
 def _with_writer(databases: Databases, deletion: Deletion) -> tuple[Writes, int, int]:
-    """The concurrent writes, the number of deleted jobs, and the number of remaining expired jobs."""
+    """The concurrent writes, and the numbers of deleted jobs and of remaining expired jobs."""
     with databases.copy(databases.filled()) as url, connect(url) as connection:
         with concurrent_writes(url) as writes:
             deleted = deletion(connection)

@@ -39,7 +39,10 @@ def text(document: Document) -> str:
         lines += ["", title]
         width = max(len(figure.name) for figure in measured)
         for f in measured:
-            line = f"  {_MARKS[f.ok]:<6}  {f.name:<{width}}  {f.shown():>12}  {f.limit_text():<16}  {f.detail}"
+            line = (
+                f"  {_MARKS[f.ok]:<6} "
+                f" {f.name:<{width}}  {f.shown():>12}  {f.limit_text():<16}  {f.detail}"
+            )
             lines.append(line.rstrip())
     every = [figure for _, measured in figures(document) for figure in measured]
     missed = sum(figure.ok is False for figure in every)
@@ -76,7 +79,8 @@ def about(document: Document) -> str:
     machine = document["machine"]
     in_use = [subject["name"] for subject in document["subjects"]] == ["production"]
     return (
-        f"{document['rows']:,} {'orders' if in_use else 'jobs'} on PostgreSQL {machine['postgresql']}, Python"
+        f"{document['rows']:,} {'orders' if in_use else 'jobs'} on PostgreSQL"
+        f" {machine['postgresql']}, Python"
         f" {machine['python']},"
         f" {machine['cores']} cores ({machine['system']})"
     )

@@ -34,7 +34,7 @@ Claimed = tuple[Any, Any]
 
 @dataclass(frozen=True)
 class Queue:
-    """How a worker uses a queue, under which role, and how to fill it with `number` more entries."""
+    """How a worker uses a queue, under which role, and how to add `number` entries."""
 
     name: str
     role: str
@@ -166,7 +166,10 @@ def figures(url: str, share: int, at_once: int, compare: bool = False) -> Iterat
     name = f"{WORKERS} workers, {at_once} at a time"
     rate = statistics.median(work.rate for work in ours)
     completion = "completion" if at_once == 1 else "completion of all ten"
-    detail = f"{total:,} in {total / rate:.1f} s, each claim and each {completion} committed; median of {REPEAT}"
+    detail = (
+        f"{total:,} in {total / rate:.1f} s, each claim and each {completion}"
+        f" committed; median of {REPEAT}"
+    )
     yield Figure(f"{name}: jobs", rate, "/s", detail=detail, also={"seconds": total / rate})
     yield Figure(
         f"{name}: claims",

@@ -48,7 +48,7 @@ def role_token(secret: str, role: str) -> str:
 
 
 def user_token(secret: str, sub: uuid.UUID | str, **claims: Any) -> str:
-    """An access token like those of Supabase Auth, valid for an hour; `claims` override its claims."""
+    """An access token as Supabase Auth issues it, for an hour; `claims` override its claims."""
     now = int(time.time())
     standard = {
         "iss": "supabase-jobs",

@@ -22,8 +22,10 @@ _WORDS = re.compile(r"\w+(?:\([^)]*\))?")
 _SCHEMA = "https://raw.githubusercontent.com/supabase-jobs/supabase-jobs/main/supabase_jobs/audit/access.schema.json"
 _HEAD = f"""\
 #:schema {_SCHEMA}
-# Who may do what, as `supabase-jobs audit --update-baseline` found it. Review each change in the pull request.
-# The actions are those on other users' rows; a caller that is not named has none. For the owner and for members they
+# Who may do what, as `supabase-jobs audit --update-baseline` found it. Review \
+each change in the pull request.
+# The actions are those on other users' rows; a caller that is not named has none. \
+For the owner and for members they
 # are those on their own and their group's rows.
 # join: add a row of one's own to another's group; forge: add a row in another's name.
 """

@@ -48,7 +48,7 @@ class Column:
 
     @property
     def filled_by_server(self) -> bool:
-        """Whether an INSERT leaves the column out: identity, generated, or a sequence's next value."""
+        """Whether an INSERT omits the column: identity, generated, or a sequence's next value."""
         return bool(self.identity or self.generated) or "nextval(" in (self.default or "")
 
     @property
@@ -291,7 +291,7 @@ def is_partition_column(relation: Relation, column: Column) -> bool:
 
 
 def read(connection: Connection, served: Sequence[str]) -> Catalog:
-    """Read the catalogs; `served` are the schemas of the API that config.toml or an option names."""
+    """Read the catalogs; `served` are the schemas of the API by config.toml or an option."""
     [result] = run_groups(
         connection, [[_QUERIES[name].statement() for name in ("database", "schemas")]]
     )

@@ -35,7 +35,7 @@ class Common:
         return known.setdefault(names, len(known) + 1)
 
     def add(self, catalog: Catalog) -> None:
-        """Read what the policies of a database mention, so that every audit from now on tries it."""
+        """Read the columns that policies of a database mention; every later audit tries them."""
         self._known.append((catalog, usage(catalog)))
 
     def usage(self, catalog: Catalog) -> Usage:

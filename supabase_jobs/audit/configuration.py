@@ -227,7 +227,7 @@ def _error(
 
 
 def _lines(text: str) -> dict[KeyPath, int]:
-    """The line of each key and table, for a text that is TOML. Keys within inline tables have none."""
+    """The line of each key and table of a TOML text. Keys within inline tables have none."""
     found: dict[KeyPath, int] = {}
     header: KeyPath = ()
     for number, line in enumerate(text.splitlines(), start=1):

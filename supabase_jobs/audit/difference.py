@@ -296,7 +296,7 @@ class _Comparison:
 
 
 def _verb(action: str, others: set[str]) -> str:
-    """A word of the baseline before the name of an object; `others` is what the other side allows."""
+    """A word of the baseline before an object's name; `others` is what the other side allows."""
     kind, _, detail = action.rstrip(")").partition("(")
     if detail:
         column, _, value = detail.partition("=")
@@ -351,7 +351,7 @@ def _listed(side: Audit) -> dict[str, str]:
 
 
 def _untested(name: str, side: Audit) -> str | None:
-    """Why an object was not tested on a side on which it exists; None if it does not exist there."""
+    """Why an object was not tested on a side; None if it does not exist there."""
     label, _, part = name.partition(" (")
     listed, relation = _listed(side), side.relations.get(label)
     if name in listed or label in listed:

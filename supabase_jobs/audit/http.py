@@ -148,7 +148,7 @@ def _in_sql(
     options: Options,
     deadline: Deadline,
 ) -> tuple[list[_Cell], list[NotTested]]:
-    """The outcomes in SQL, of statements that name rows as requests do; everything is rolled back."""
+    """The outcomes in SQL of statements that name rows as requests do; all is rolled back."""
     relations = [
         r
         for r in rows.world.plan.catalog.reachable
@@ -392,7 +392,10 @@ def _findings(differences: Sequence[_Difference], settings: str) -> Iterator[Aud
     for (label, action), group in groupby(sorted(differences, key=subject), key=subject):
         first, *others = group
         cell = first.cell
-        message = f"{cell.described} as {cell.caller.label} is {first.outcome} through the API, and {cell.in_sql} in SQL"
+        message = (
+            f"{cell.described} as {cell.caller.label} is {first.outcome} through"
+            f" the API, and {cell.in_sql} in SQL"
+        )
         if others:
             message += (
                 f"; so are {len(others)} other cells" if len(others) > 1 else "; so is another cell"
@@ -413,7 +416,10 @@ def _cause(outcome: str, schema: str, settings: str) -> tuple[str, str]:
     if outcome in _UNKNOWN:
         return "the API does not know the table", "notify pgrst, 'reload schema';"
     cause = "the API uses another role or setting than SQL, or a proxy changes the requests"
-    fix = "Check the db-pre-request function of the API, the settings of its roles, and any proxy before it."
+    fix = (
+        "Check the db-pre-request function of the API, the settings of its roles, and"
+        " any proxy before it."
+    )
     return f"{cause}; settings of roles: {settings}" if settings else cause, fix
 
 
@@ -425,7 +431,10 @@ def _settings(connection: Connection) -> str:
 def _left(remaining: Mapping[str, int]) -> Iterator[AuditFinding]:
     """What differs from before the run, although every marked row is gone."""
     for label, number in remaining.items():
-        rows = f"{abs(number)} row{'' if abs(number) == 1 else 's'} {'more' if number > 0 else 'fewer'}"
+        rows = (
+            f"{abs(number)} row{'' if abs(number) == 1 else 's'}"
+            f" {'more' if number > 0 else 'fewer'}"
+        )
         message = (
             f"{rows} than before the requests: a trigger wrote or deleted them, or another session"
         )

@@ -72,7 +72,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Cursor:
-    """A cursor of the owner on the row that a query selects, for statements with WHERE CURRENT OF."""
+    """A cursor of the owner on the row of a query, for statements with WHERE CURRENT OF."""
 
     name: str
     query: str
@@ -197,7 +197,7 @@ def _related(world: World) -> dict[str, frozenset[str]]:
     return found
 
 
-# -----------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------
 # rows
 
 
@@ -307,7 +307,7 @@ def _set_later(row: Row, key: Constraint) -> RecordedRow:
     return RecordedRow(text.as_string(None), table=row.relation.label)
 
 
-# -----------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------
 # attempts
 
 

@@ -19,7 +19,7 @@ _OWN_FOLDER = "(storage.foldername(name))[1] = (select auth.uid()::text)"
 
 
 class Edit(StrEnum):
-    """What a leak demands of a policy: remove it, or restrict what it accepts or what it lets pass."""
+    """The change of a policy that a leak demands: drop it, or restrict one of its expressions."""
 
     DROP = "drop"
     DROP_UNLESS_RESTRICTED = "drop unless restricted"

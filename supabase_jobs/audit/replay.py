@@ -1,4 +1,4 @@
-"""Repeat attempts on recorded rows: each from the same state, in a transaction that is rolled back."""
+"""Repeat attempts on recorded rows: each from the same state, and all rolled back."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -287,7 +287,10 @@ def _recursive(attempts: Sequence[Attempt]) -> Iterator[NotTested]:
     failed: dict[str, str] = {}
     for attempt in attempts:
         if isinstance(attempt.error, errors.InvalidObjectDefinition):
-            why = f"{attempt.action} as {attempt.caller.label} fails: {sqlstate_and_message(attempt.error)}"
+            why = (
+                f"{attempt.action} as {attempt.caller.label} fails:"
+                f" {sqlstate_and_message(attempt.error)}"
+            )
             failed.setdefault(attempt.relation.label, why)
     for label, why in failed.items():
         help_ = "A policy queries its own table: move the query into a SECURITY DEFINER function."

@@ -417,7 +417,7 @@ class _Reader:
         return None
 
     def _lookup(self, name: tuple[str, ...]) -> Value | None:
-        """The value that a function of the project reads from the request, if that is all it does."""
+        """The value that a function of the project reads from the request and returns, if any."""
         key = ".".join(name)
         if key not in self._values:
             self._values[key] = None  # ends a recursion

@@ -33,7 +33,8 @@ COMMANDS = {
     "apply": "Apply the pending migrations, each in its own transaction.",
     "status": "Show every migration: applied, pending, edited, remote-only or renamed.",
     "verify": "Check a live database against the expectations of the migrations.",
-    "audit": "Report who can read and change what in a project's tables, and which of it is a leak.",
+    "audit": "Report who can read and change what in a project's tables, and which of it"
+    " is a leak.",
     "mutate": "Inject faults into a local database and report which of them verify or your suite"
     " detects.",
     "cleanup": "Delete expired jobs and inactive guests, in short transactions.",

@@ -144,7 +144,7 @@ def compare_database(
 def compare_pending_on_copy(
     given: "Settings", connection: "Connection", pending: "MigrationFiles", options: "Options"
 ) -> "AccessDiff":
-    """Compare a copy of the connected database with another to which the pending files are applied."""
+    """Compare a copy of the connected database with another that has the pending files too."""
     from supabase_jobs.projects.copied import copied_before_and_after
 
     served = tuple(options.served)

@@ -278,7 +278,10 @@ def _fail_if_nothing_is_reached(result: "Audit", options: "Options") -> "Audit":
     if result.tables or result.cells or result.functions or result.not_tested:
         return result
     schemas = list(dict.fromkeys(options.schemas or options.served))
-    why = f"requests reach no table, view or function in the {'schema' if len(schemas) == 1 else 'schemas'} "
+    why = (
+        "requests reach no table, view or function in the"
+        f" {'schema' if len(schemas) == 1 else 'schemas'} "
+    )
     help_ = (
         "Check that it is the database of a Supabase project with its migrations applied. Other"
         " schemas: pass --schema"

@@ -1,4 +1,4 @@
-"""Shared by commands: options before or after the command name, the target database, JSON, errors."""
+"""Shared by commands: options at either place, the target database, JSON, errors."""
 
 import json
 import os
@@ -84,7 +84,7 @@ _SHARED = (
 
 
 def shared_options(function: F) -> F:
-    """Add `--db-url`, `--migrations` and `--sql-dir`, accepted before and after the command name."""
+    """Add `--db-url`, `--migrations` and `--sql-dir`, before and after the command name."""
     for option in reversed(_SHARED):
         function = option(function)
     return function
@@ -179,7 +179,7 @@ def report(result: "Verification", form: str, *, whole: bool = False) -> str:
 
 
 def check_report(form: str, output_file: Path | None) -> None:
-    """Raise ConfigError for a report that cannot be written, before a run that may take a minute."""
+    """Raise ConfigError for a report that cannot be written, before a long run."""
     if output_file is not None:
         if output_file == Path():
             raise ConfigError("--output is empty", hint="Pass a file: --output report.txt.")
@@ -229,7 +229,7 @@ def print_json(document: object) -> None:
 
 
 def _placed(error: SupabaseJobsError, message: str) -> str:
-    """The message with file and line in front, unless it names them itself; JSON has keys for them."""
+    """The message after its file and line, unless it names them; JSON has keys for them."""
     if error.file is None:
         return message
     place, name = error.file, Path(error.file).name

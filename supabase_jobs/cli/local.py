@@ -24,7 +24,8 @@ def _server_options(function: F) -> F:
         click.option(
             "--default-privileges/--no-default-privileges",
             default=None,
-            help='Like the switch "expose new tables" of a hosted project: on grants all privileges on new tables, '
+            help='Like the switch "expose new tables" of a hosted project: on grants all'
+            " privileges on new tables, "
             "sequences and functions to the API roles, off only those that no request uses"
             " (default: on).",
         ),

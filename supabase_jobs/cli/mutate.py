@@ -375,6 +375,6 @@ def _print(result: "MutationResult") -> None:
 
 
 def _operator(fault_id: str) -> str:
-    """The family and the operator of a fault: `bodies if-true` for `bodies:if-true-2:private.f()`."""
+    """Family and operator of a fault: `bodies if-true` for `bodies:if-true-2:private.f()`."""
     family, operator, *_ = fault_id.split(":")
     return f"{family} {operator.rstrip('0123456789').rstrip('-')}"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProjectDatabase:
-    """A database to audit, its name in reports, and the database that it is a copy of, if it is one.
+    """A database to audit, its name in reports, and the database that it copies, if any.
 
     `lacking` are objects that the copy lacks; `private` are texts that no report may print.
     """

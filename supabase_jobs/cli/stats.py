@@ -22,7 +22,8 @@ from supabase_jobs.cli.common import (
     default=15,
     show_default=True,
     metavar="MINUTES",
-    help="A job is stuck when it was processing without an update, or queued, for longer than this.",
+    help="A job is stuck when it was processing without an update, or queued, for longer"
+    " than this.",
 )
 @shared_options
 @json_option

@@ -29,7 +29,10 @@ class BlockingSession:
     def __str__(self) -> str:
         query = _PASSWORD.sub(r"\1'***'", " ".join(self.query.split()))
         short = query if len(query) <= _QUERY_LENGTH else query[: _QUERY_LENGTH - 1] + "…"
-        return f"pid {self.pid} ({self.application_name}, {self.state}, for {self.seconds:.0f} s): {short}"
+        return (
+            f"pid {self.pid} ({self.application_name}, {self.state}, for"
+            f" {self.seconds:.0f} s): {short}"
+        )
 
 
 def locked_tables(connection: psycopg.Connection[Any]) -> list[str]:

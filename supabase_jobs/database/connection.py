@@ -51,7 +51,10 @@ class ConnectedDatabase:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         more = (f", {self.kind}" if self.kind else "") + ("" if self.encrypted else ", WITHOUT TLS")
-        return f"{host}:{self.port}/{self.database}, PostgreSQL {self.server_version}, role {self.role}{more}"
+        return (
+            f"{host}:{self.port}/{self.database}, PostgreSQL {self.server_version},"
+            f" role {self.role}{more}"
+        )
 
 
 @contextmanager

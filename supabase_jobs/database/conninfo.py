@@ -33,7 +33,8 @@ _UNKNOWN_PARAMETER = re.compile(r'invalid URI query parameter: "([^"]+)"')
 # group is the option.
 _OPTION_ERRORS = re.compile(
     r"invalid \"?(\w+)\"? value: |bad value for (\w+): |invalid value for parameter \"([^\"]+)\""
-    r"|unrecognized configuration parameter \"([^\"]+)\"|invalid command-line argument for server process: (\S+)",
+    r"|unrecognized configuration parameter \"([^\"]+)\"|invalid command-line argument"
+    r" for server process: (\S+)",
 )
 # the same for options that are valid, and that the server does not meet
 _UNMET = {
@@ -177,7 +178,7 @@ def connected_address(connection: psycopg.Connection[Any]) -> Address:
 
 
 def _check_port(ports: str, url: str) -> None:
-    """Raise ConfigError for an invalid port of a URL, without its value if that may be a password."""
+    """Raise ConfigError for an invalid port of a URL; hide the value if it may be a password."""
     if wrong := _invalid_port(ports):
         shown = f": {wrong}" if "://" not in url or _is_public(wrong, url) else ""
         raise ConfigError(

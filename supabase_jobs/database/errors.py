@@ -31,7 +31,9 @@ _SESSION_ENDED = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "25P04",
 _PLATFORM = {
     errors.InvalidSchemaName.sqlstate: r"\b(auth|storage|realtime|extensions)\b",
     errors.UndefinedObject.sqlstate: r"\b(anon|authenticated|service_role|authenticator)\b",
-    errors.UndefinedTable.sqlstate: r"\b(auth\.users|storage\.objects|storage\.buckets|realtime\.messages)\b",
+    errors.UndefinedTable.sqlstate: (
+        r"\b(auth\.users|storage\.objects|storage\.buckets|realtime\.messages)\b"
+    ),
     errors.UndefinedFunction.sqlstate: r"\bauth\.(uid|jwt|role)\b",
 }
 _NO_PLATFORM = (
@@ -121,7 +123,8 @@ def _translate(error: psycopg.Error, text: str, *, lost: bool) -> NoReturn:
     if isinstance(error, _BUSY_ERRORS):
         raise BusyError(
             f"another session blocked the statement: {text}",
-            hint="Uncommitted changes were rolled back. Try again when the other session has ended.",
+            hint="Uncommitted changes were rolled back. Try again when the other session"
+            " has ended.",
             sqlstate=error.sqlstate,
         ) from None
     hint = platform_hint(error)

@@ -66,7 +66,7 @@ class Address:
 
     @property
     def shared_url(self) -> str:
-        """The URL of the same project through the shared pooler; PASSWORD stands for the password."""
+        """The URL of the project through the shared pooler; PASSWORD stands for the password."""
         role = (
             self.user.partition(".")[0]
             if self.kind in (Kind.SESSION, Kind.TRANSACTION)
@@ -75,7 +75,8 @@ class Address:
         host = self.host if _SHARED.fullmatch(self.host.lower()) else _SOME_POOLER
         port = self.port if host == self.host else "5432"
         login = f"{quote(role or 'postgres', safe='')}.{self.ref or _SOME_REF}"
-        return f"postgresql://{login}:PASSWORD@{host}:{port}/{quote(self.database or 'postgres', safe='')}"
+        database = quote(self.database or "postgres", safe="")
+        return f"postgresql://{login}:PASSWORD@{host}:{port}/{database}"
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -187,7 +188,8 @@ def _no_tls(_text: str, address: Address, _from: str) -> Diagnosis:
         )
     return Diagnosis(
         "the server offers no TLS, which connections to other machines require",
-        "Enable TLS on the server. If you trust the whole network, add ?sslmode=disable to the URL.",
+        "Enable TLS on the server. If you trust the whole network, add ?sslmode=disable"
+        " to the URL.",
     )
 
 
@@ -248,7 +250,10 @@ def _refused(_text: str, address: Address, _from: str) -> Diagnosis:
 
 
 def _timeout(_text: str, address: Address, _from: str) -> Diagnosis:
-    hint = "A firewall may drop the packets. connect_timeout=SECONDS in the URL, or PGCONNECT_TIMEOUT, waits longer."
+    hint = (
+        "A firewall may drop the packets. connect_timeout=SECONDS in the URL, or"
+        " PGCONNECT_TIMEOUT, waits longer."
+    )
     if address.kind in (Kind.DIRECT, Kind.DEDICATED):
         hint = f"{_ipv6(address)} {hint}"
     elif address.kind:

@@ -81,7 +81,7 @@ class Account:
         return self.run(["/bin/sh", "-c", 'cd -- "$1"', "sh", folder], timeout=30).returncode == 0
 
     def write(self, path: Path, text: str) -> None:
-        """Write a file as this account: root must not follow links in a folder of another account."""
+        """Write a file as this account: root must not follow links in another's folder."""
         done = self.run(["/bin/sh", "-c", 'cat > "$1"', "sh", path], text=text, timeout=30)
         if done.returncode != 0:
             raise OSError(f"cannot write {path}: {done.stdout.strip()}")

@@ -202,7 +202,7 @@ def executable_by(account: Account, binaries: Binaries, home: Path) -> Binaries:
 
 
 def _copy(package: Path, installation: str, target: Path) -> None:
-    """Copy one version, and the shared libraries beside the package, keeping their relative paths."""
+    """Copy one version and the shared libraries beside the package; keep relative paths."""
     # copies of other releases of the package; no server runs from them while the directory is
     # locked
     for old in target.parent.glob(f"{target.name.rsplit('-', 1)[0]}-*"):

@@ -121,7 +121,7 @@ def is_own_folder(folder: Path) -> bool:
 
 
 def create(directory: ServerDirectory, account: Account) -> None:
-    """Create `.supabase-jobs` if it is missing; git ignores it. Raises OSError, LocalServerError."""
+    """Create `.supabase-jobs` if missing; git ignores it. Raises OSError, LocalServerError."""
     if not directory.project.is_dir():
         raise LocalServerError(f"no such directory: {directory.project}")
     if not exists(directory):
@@ -171,7 +171,7 @@ def read_private(path: Path) -> str | None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a new file that only we can read and write; an old file or link at the path is removed."""
+    """Replace a file or link by a new file that only we can read and write."""
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:

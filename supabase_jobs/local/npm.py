@@ -14,6 +14,6 @@ def system() -> str:
 
 
 def find(directory: Path, pattern: str) -> Iterator[Path]:
-    """Paths that match a pattern in `node_modules` of the directory, then of each of its parents."""
+    """Paths that match a pattern in `node_modules` of the directory, then of its parents."""
     for folder in (directory, *directory.parents):
         yield from sorted((folder / "node_modules").glob(pattern))

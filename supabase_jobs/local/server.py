@@ -38,7 +38,7 @@ _RESERVED = {
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """A server that accepts connections. `url` is for the role `postgres` and contains no password."""
+    """A server that accepts connections. `url` is for the role `postgres`, without a password."""
 
     url: str
     host: str
@@ -63,7 +63,7 @@ class ServerInfo:
 
     @property
     def superuser_url(self) -> str:
-        """The superuser's URL of the database `postgres`. It contains the password: never print it."""
+        """The superuser's URL of the database `postgres`, with the password: never print it."""
         return self.superuser_url_for("postgres")
 
     @property

@@ -39,7 +39,7 @@ def directory() -> Iterator[Path]:
 
 
 def abandoned() -> Iterator[Path]:
-    """The directories of processes that have ended; each is locked until the next one is requested."""
+    """The directories of ended processes; each is locked until the next one is requested."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         if not is_own_folder(path):
             continue

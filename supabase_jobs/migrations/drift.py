@@ -47,7 +47,7 @@ def text_of(statements: Sequence[str]) -> str:
 
 
 def _consists_of(text: str, pieces: Sequence[str]) -> bool:
-    """Whether a text consists of the pieces in their order, separated by `;` and white space only."""
+    """Whether a text is the pieces in their order, separated by `;` and white space only."""
     at = 0
     for number, piece in enumerate(pieces):
         start = after_separator(text, at)

@@ -32,7 +32,8 @@ from supabase_jobs.migrations.transaction import (
 from supabase_jobs.sources.files import Migration, MigrationFiles
 
 _TABLES = """
-select c.oid::bigint, n.nspname::text, c.relname::text, pg_catalog.format('%I.%I', n.nspname, c.relname)
+select c.oid::bigint, n.nspname::text, c.relname::text,
+  pg_catalog.format('%I.%I', n.nspname, c.relname)
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
 where c.relkind in ('r', 'p', 'm', 'f')

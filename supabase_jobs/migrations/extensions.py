@@ -1,4 +1,4 @@
-"""CREATE EXTENSION on a local server: some extensions are missing there, others need a superuser."""
+"""CREATE EXTENSION on a local server, where some are missing and others need a superuser."""
 
 import re
 from collections.abc import Collection, Mapping

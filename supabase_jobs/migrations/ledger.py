@@ -19,14 +19,18 @@ from supabase_jobs.sources.files import Migration
 
 _COLUMNS = """
 select attname::text from pg_catalog.pg_attribute
-where attrelid = pg_catalog.to_regclass('supabase_migrations.schema_migrations') and attnum > 0 and not attisdropped
+where attrelid = pg_catalog.to_regclass('supabase_migrations.schema_migrations')
+  and attnum > 0 and not attisdropped
 """
 _READ = """
 select version, name, statements, pg_catalog.md5(statements::text)
 from supabase_migrations.schema_migrations
 order by version collate "C"
 """
-_READ_OLD = 'select version, null, null, null from supabase_migrations.schema_migrations order by version collate "C"'
+_READ_OLD = (
+    "select version, null, null, null from supabase_migrations.schema_migrations"
+    ' order by version collate "C"'
+)
 _ALL_COLUMNS = {"version", "name", "statements"}
 
 # the statements of the Supabase CLI; each may be run again
@@ -49,7 +53,10 @@ select 1 / pg_catalog.count(*)::pg_catalog.int4, pg_catalog.min(pg_catalog.md5(s
 from supabase_migrations.schema_migrations
 where version = %s and coalesce(pg_catalog.cardinality(statements), 0) = %s
 """
-_INSERT = "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)"
+_INSERT = (
+    "insert into supabase_migrations.schema_migrations (version, name, statements)"
+    " values (%s, %s, %s)"
+)
 
 
 class AlreadyAppliedError(Exception):
@@ -191,7 +198,10 @@ def explain_insert(migration: Migration) -> Iterator[None]:
 
 
 def _rejection(migration: Migration, error: psycopg.Error) -> MigrationError:
-    hint = "Look for a trigger, a constraint or a column that was added to supabase_migrations.schema_migrations."
+    hint = (
+        "Look for a trigger, a constraint or a column that was added to"
+        " supabase_migrations.schema_migrations."
+    )
     if isinstance(error, psycopg.errors.UntranslatableCharacter):
         hint = (
             "Remove the character from the file: the encoding of the database does not contain it."

@@ -38,7 +38,10 @@ from pg_catalog.pg_locks as r
 cross join unnest(pg_catalog.pg_blocking_pids(r.pid)) as b (pid)
 inner join pg_catalog.pg_stat_activity as a on a.pid = b.pid
 where r.locktype = 'advisory'
-  and r.database = (select d.oid from pg_catalog.pg_database as d where d.datname = pg_catalog.current_database())
+  and r.database = (
+    select d.oid from pg_catalog.pg_database as d
+    where d.datname = pg_catalog.current_database()
+  )
   and (r.classid::pg_catalog.int8 << 32) | r.objid::pg_catalog.int8 = %s
   and r.objsubid = 1
   and r.granted
@@ -180,7 +183,7 @@ class BlockingSessionWatch:
 
 
 def note_locked_file(error: psycopg.Error, migration: Migration) -> None:
-    """Add the file whose statement failed to a lock error, for the message of `retry_while_locked`."""
+    """Add the file whose statement failed to a lock error, for `retry_while_locked`."""
     error.add_note(migration.file_name)
 
 

@@ -38,7 +38,9 @@ inner join pg_catalog.pg_class as i on x.indexrelid = i.oid
 inner join pg_catalog.pg_namespace as n on i.relnamespace = n.oid
 where not x.indisvalid
   and i.relkind = 'i'
-  and not exists (select from pg_catalog.pg_stat_progress_create_index as p where p.index_relid = x.indexrelid)
+  and not exists (
+    select from pg_catalog.pg_stat_progress_create_index as p where p.index_relid = x.indexrelid
+  )
 """
 _INDEXES_BY_NAME = """
 select n.nspname, i.relname, x.indisvalid, pg_catalog.pg_get_indexdef(x.indexrelid)
@@ -118,7 +120,10 @@ def _explain_half_done(
     connection: Connection, migration: Migration, narrate: Callable[[str], None]
 ) -> Iterator[None]:
     """Report that a file may be half done if the connection is lost or the run is interrupted."""
-    message = f"the connection was lost while applying {migration.file_name}, outside a transaction; {_HALF_DONE}"
+    message = (
+        f"the connection was lost while applying {migration.file_name}, outside a"
+        f" transaction; {_HALF_DONE}"
+    )
     try:
         with explain_lost_connection(
             connection, message, hint="Run `supabase-jobs apply` again.", file=migration.label
@@ -162,7 +167,10 @@ def _run(connection: Connection, migration: Migration, statement: FileStatement)
             raise
         invalid = sorted(map(str, _invalid_indexes(connection) - before))
         state = f"it left INVALID: {', '.join(invalid)}" if invalid else "it left no INVALID index"
-        message = f"{migration.file_name} failed outside a transaction: {error.diag.message_primary or error}; {state}"
+        message = (
+            f"{migration.file_name} failed outside a transaction:"
+            f" {error.diag.message_primary or error}; {state}"
+        )
         hint = (
             "Fix the cause and run apply again: it first drops an INVALID index of the file's own"
             " name. Drop any other"

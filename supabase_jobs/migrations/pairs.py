@@ -1,4 +1,4 @@
-"""Pair ledger rows that no file has with pending files: the same migration under another version."""
+"""Pair ledger rows without a file with pending files: one migration under two versions."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

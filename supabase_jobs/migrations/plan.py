@@ -92,7 +92,10 @@ _DRIFT = {
     State.RENAMED: "the database has the same migration under another version; supabase-jobs adopt"
     " makes files and ledger agree",
 }
-_OUT_OF_ORDER = "it is older than {}, which is applied; give it a newer version, or pass --include-all to apply it"
+_OUT_OF_ORDER = (
+    "it is older than {}, which is applied; give it a newer version, or pass"
+    " --include-all to apply it"
+)
 _NOTES = {
     Difference.LAYOUT: "differs from what was applied in layout or comments only",
     Difference.UNKNOWN: "cannot be compared: the ledger does not contain its statements",

@@ -59,7 +59,10 @@ def check(pending: Sequence[Migration], unrecognized: Sequence[Path] = ()) -> li
 
 
 def _refuse_unrecognized(path: Path) -> Refusal:
-    message = "is not a migration: its name is not VERSION_name.sql, so the Supabase CLI would skip it; rename or move it"
+    message = (
+        "is not a migration: its name is not VERSION_name.sql, so the Supabase CLI"
+        " would skip it; rename or move it"
+    )
     return Refusal("", path.name, str(path), None, f"{path.name} {message}")
 
 

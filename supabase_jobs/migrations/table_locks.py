@@ -41,7 +41,7 @@ class TableLock:
 
 
 def grouped(locks: Iterable[tuple[str, str]]) -> tuple[TableLock, ...]:
-    """Each table with the strongest of its modes, if that blocks writers; the strongest mode first."""
+    """Each table with its strongest mode, if that blocks writers; the strongest first."""
     strongest: dict[str, str] = {}
     for table, mode in locks:
         strongest[table] = max(mode, strongest.get(table, mode), key=MODES.index)
@@ -107,7 +107,7 @@ def created_tables(files: Iterable[Migration], names: Collection[str]) -> set[tu
 
 
 def _created(node: syntax.Node) -> tuple[str | None, str]:
-    """(schema, name) of the relation that a statement creates; an empty name for other statements."""
+    """(schema, name) of the relation that a statement creates; else an empty name."""
     fields = next(iter(node.values()))
     relation = (
         fields.get("view") or fields.get("into", {}).get("rel") or fields.get("relation") or {}

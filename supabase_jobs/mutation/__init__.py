@@ -1,1 +1,1 @@
-"""Mutation testing of `verify`: inject faults into a database and report which of them it detects."""
+"""Mutation testing of `verify`: inject faults into a database and report which it detects."""

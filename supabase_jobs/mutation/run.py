@@ -34,7 +34,8 @@ _HERE = Path(__file__).parent
 _OPERATORS = _HERE / "operators"
 # An empty search_path qualifies the names in expressions.
 _SETTINGS = """select
-  set_config('search_path', '', true), set_config('lock_timeout', '2s', true), set_config('jit', 'off', true)"""
+  set_config('search_path', '', true), set_config('lock_timeout', '2s', true),
+  set_config('jit', 'off', true)"""
 _MAX_KILLERS = 5  # ids of findings that a mutant lists
 
 
@@ -287,7 +288,8 @@ def _check_privileges(connection: Connection, errors: Sequence[str]) -> None:
     code = f"{InsufficientPrivilege.sqlstate}: "
     if errors and all(error.startswith(code) for error in errors):
         raise PrivilegeError(
-            f"the role {connection.info.user} may not inject faults: {errors[0].removeprefix(code)}",
+            f"the role {connection.info.user} may not inject faults:"
+            f" {errors[0].removeprefix(code)}",
             hint="Connect as the role that owns the objects: postgres on Supabase.",
             sqlstate=InsufficientPrivilege.sqlstate,
         )

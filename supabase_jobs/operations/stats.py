@@ -18,7 +18,7 @@ _BEGIN = "begin isolation level read committed read only"
 
 @dataclass
 class Stats:
-    """The rows of each section by its name; `unanswered` names the sections whose query timed out."""
+    """The rows of each section by its name; `unanswered` names those whose query timed out."""
 
     sections: dict[str, Rows] = field(default_factory=dict)
     unanswered: list[str] = field(default_factory=list)

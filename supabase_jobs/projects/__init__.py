@@ -1,1 +1,1 @@
-"""A project on a database of the embedded server: from its migrations, or copied from a database."""
+"""A project on the embedded server: from its migrations, or copied from a database."""

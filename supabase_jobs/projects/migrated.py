@@ -119,7 +119,7 @@ def _common(before: MigrationFiles, after: MigrationFiles) -> MigrationFiles:
 
 
 def copy_database(embedded: ServerInfo, name: str, copy: str) -> None:
-    """Copy a database of an embedded server, to which nobody may be connected, with its settings."""
+    """Copy a database without connections on an embedded server, with its settings."""
     with connect(embedded.own_url_for("template1")) as admin:
         databases.copy(admin, copy, name)
     with connect(embedded.own_url_for(name)) as superuser:

@@ -1,4 +1,4 @@
-"""Rows that decide access and belong to no user: of the project's migrations, or of the original."""
+"""Rows that decide access and belong to no user: of the migrations, or of the original."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A local port in front of a database, for programs without TLS: the connection beyond is encrypted.
+"""A local port in front of a database, for programs without TLS: it adds the encryption.
 
 The embedded pg_dump is built without TLS. It connects to a port on this computer, and the relay
 connects to the database with the parameters of psycopg's own connection.

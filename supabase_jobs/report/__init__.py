@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def _from(module: str) -> "Callable[[Verification], str]":
-    """The `verification` function of a module; the first call imports the module and its library."""
+    """The `verification` function of a module, imported with its library by the first call."""
 
     def verification(result: "Verification") -> str:
         text: str = import_module(f"{__name__}.{module}").verification(result)

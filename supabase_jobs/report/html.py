@@ -23,7 +23,7 @@ _SUMMARY_BYTES = 100
 
 @dataclass(frozen=True)
 class _Cell:
-    """A cell of a grid: `case` is None if the cell was not probed; `anchor` is unique in the page."""
+    """A cell of a grid: `case` is None if it was not probed; `anchor` is unique in the page."""
 
     outcome: str
     mismatch: bool

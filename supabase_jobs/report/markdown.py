@@ -58,7 +58,10 @@ def _folded(grid: Grid) -> str:
     open_attribute = " open" if grid.mismatches else ""
     title = html(grid.title + mismatches)
     # Markdown inside HTML needs an empty line before it
-    return f"<details{open_attribute}><summary>Access to {title}</summary>\n\n{matrix(grid)}\n</details>\n"
+    return (
+        f"<details{open_attribute}><summary>Access to"
+        f" {title}</summary>\n\n{matrix(grid)}\n</details>\n"
+    )
 
 
 def _findings(groups: Sequence[summary.Group], room: int) -> list[str]:

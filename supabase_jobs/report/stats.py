@@ -70,9 +70,8 @@ def _hours(rows: Sequence[Row], chart: bool) -> str:
     lines.append(f"  {'hour':<6} {'completed':>11} {'failed':>11} {'cancelled':>11}")
     for row in rows:
         numbers = "".join(f" {row[status]:>11,}" for status in ("completed", "failed", "cancelled"))
-        lines.append(
-            f"  {row['hour'][11:16]:<6}{numbers}{_stacked(row['completed'], row['failed'], most, chart)}"
-        )
+        bar = _stacked(row["completed"], row["failed"], most, chart)
+        lines.append(f"  {row['hour'][11:16]:<6}{numbers}{bar}")
     if chart and most:
         lines.append(f"  {'':<43}█ completed  ░ failed")
     return _block(lines)

@@ -1,4 +1,4 @@
-"""A verification as text for a terminal: matrices that fit 80 columns, then the findings by cause."""
+"""A verification as text for a terminal: matrices of 80 columns, then findings by cause."""
 
 import io
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Read the outcome of a statement or of a request: rows, hidden, denied, violates, or an SQLSTATE."""
+"""Read the outcome of a statement or request: rows, hidden, denied, violates, or an SQLSTATE."""
 
 import psycopg
 

@@ -31,13 +31,15 @@ SETTINGS = """select
 
 _PREAMBLE = """\
 -- {about}
--- Paste this into psql. The rollback at the end undoes everything; after an error, only the rollback has an effect.
+-- Paste this into psql. The rollback at the end undoes everything; after an error, \
+only the rollback has an effect.
 -- \\set VERBOSITY verbose shows the SQLSTATE of an error.
 begin;
 """
 _BEFORE = """\
 -- Save the rows before the calls.
-select set_config('verify.before', jsonb_object_agg(key, value::jsonb)::text, true) is not null as saved
+select set_config('verify.before', jsonb_object_agg(key, value::jsonb)::text, true) \
+is not null as saved
 from (
 {watch}
 ) as watched (key, value);
@@ -137,7 +139,8 @@ def probe(
     reached: str | None = None,
     deferred: bool = False,
 ) -> str:
-    """The script of a probe. `about` are comment lines; `caller_sql` is a result of `caller` or `role`,
+    """The script of a probe. `about` are comment lines; `caller_sql` is a result of `caller` or
+    `role`,
     or ''.
 
     If the query `guard` returns true, the statement is not run. `reached` is a query that `owner`
@@ -169,7 +172,8 @@ def scenario(
 ) -> str:
     """The script of a scenario: the statements `given`, its calls, and the rows that have changed.
 
-    `calls` are pairs of a result of `caller` or `role`, or '', and a statement; several calls continue
+    `calls` are pairs of a result of `caller` or `role`, or '', and a statement; several calls
+    continue
     after an error. `watch` is a query for keys and rows (JSON objects), both as text. `back` is the
     statement that resets the caller after a call. `deferred` adds what a commit would check.
     """

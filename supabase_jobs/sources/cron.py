@@ -43,10 +43,16 @@ def problem(schedule: str) -> str | None:
         return None if valid else f"an interval has 1 to {_LONGEST_SECONDS} seconds, not {match[1]}"
     fields = schedule.split()
     if len(fields) != len(_FIELDS):
-        return f"{schedule!r} has {len(fields)} fields; cron notation has {len(_FIELDS)}, as in '0 3 * * *'"
+        return (
+            f"{schedule!r} has {len(fields)} fields; cron notation has {len(_FIELDS)},"
+            " as in '0 3 * * *'"
+        )
     for field, (name, low, high, names) in zip(fields, _FIELDS, strict=True):
         if any(not _valid(part, low, high, names) for part in field.split(",")):
-            return f"the {name} {field!r} is not valid: {low} to {high}, *, a range (1-5), a step (*/10) or a list (1,15)"
+            return (
+                f"the {name} {field!r} is not valid: {low} to {high}, *, a range"
+                " (1-5), a step (*/10) or a list (1,15)"
+            )
     return None
 
 

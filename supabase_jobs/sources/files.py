@@ -70,7 +70,7 @@ class SourceSet:
 
 @dataclass(frozen=True)
 class Migration:
-    """A migration file. `label` names it in messages: its path, or its file name for one in memory."""
+    """A migration file. `label` names it in messages: its path, or its name if in memory."""
 
     version: str
     name: str
@@ -264,7 +264,8 @@ def migrations_of(
             raise ConfigError(
                 f"two migrations have the version {migration.version}:"
                 f" {migrations[migration.version].file_name} and {migration.file_name}",
-                hint="Give one of them another version; the ledger contains each version only once.",
+                hint="Give one of them another version; the ledger contains each version"
+                " only once.",
                 file=label,
             )
         migrations[migration.version] = migration
@@ -325,7 +326,7 @@ def read_sql(path: Path) -> str:
 
 
 def sql_text(data: bytes, name: str, label: str) -> str:
-    """The content of a SQL file; ConfigError if it is not UTF-8 (with its line) or contains a NUL."""
+    """The content of a SQL file; ConfigError (with a line) if it is not UTF-8 or has a NUL."""
     if (position := data.find(b"\0")) >= 0:
         raise ConfigError(
             f"{name} contains a NUL character, which PostgreSQL does not accept in text",

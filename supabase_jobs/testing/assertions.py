@@ -183,7 +183,10 @@ def _run_control(
         return
     if as_owner.name == HIDDEN:
         headline = "inconclusive: the owner finds no row either"
-        cause = "the row was not inserted, or the WHERE clause selects another one. Insert it first with rls.owner."
+        cause = (
+            "the row was not inserted, or the WHERE clause selects another one."
+            " Insert it first with rls.owner."
+        )
     else:
         headline = "inconclusive: the statement fails for the owner"
         cause = 'pass control="select …" with a query that finds the row as the owner.'
@@ -312,7 +315,10 @@ def hint(expected: str, actual: Outcome) -> str:
     if (cause := _HINTS.get((expected, actual.name))) is not None:
         return cause
     if is_constraint_violation(actual.name):
-        return "a constraint failed, before or after row level security was checked: use values that it accepts."
+        return (
+            "a constraint failed, before or after row level security was checked: use"
+            " values that it accepts."
+        )
     return _ERROR_HINTS.get(actual.sqlstate or "", "")
 
 

@@ -26,8 +26,14 @@ T = TypeVar("T")
 C = TypeVar("C")
 Params = Sequence[Any] | Mapping[str, Any] | None
 
-_READ_SETTINGS = b"select s.name, coalesce(current_setting(s.name, true), '') from unnest($1::text[]) as s (name)"
-_SET_SETTINGS = b"select set_config(s.name, s.value, true) from unnest($1::text[], $2::text[]) as s (name, value)"
+_READ_SETTINGS = (
+    b"select s.name, coalesce(current_setting(s.name, true), '') from"
+    b" unnest($1::text[]) as s (name)"
+)
+_SET_SETTINGS = (
+    b"select set_config(s.name, s.value, true) from unnest($1::text[],"
+    b" $2::text[]) as s (name, value)"
+)
 # the lock timeout limits how long a test waits for another session
 _BEGIN = b"""
 select current_user::text, set_config(
@@ -242,7 +248,7 @@ class CallerFactory(Generic[C]):
         return self._caller(Caller("anon", {"role": "anon"}, headers or {}))
 
     def as_guest(self, guest_id: object, *, headers: Mapping[str, str] | None = None) -> C:
-        """A guest, identified by the id in its request header (ini option `supabase_guest_header`)."""
+        """A guest, identified by the request header of the ini option `supabase_guest_header`."""
         header = self._guest_header() if callable(self._guest_header) else self._guest_header
         if not header:
             raise ConfigError(

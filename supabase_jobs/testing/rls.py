@@ -66,7 +66,7 @@ class Rls(CallerFactory["Caller"]):
     """
 
     owner: "Caller"
-    """The role of the connection: it inserts fixture rows, and reads all rows of the tables that it owns."""
+    """The role of the connection: it inserts fixture rows, and reads all rows of its tables."""
 
     def __init__(
         self,
@@ -178,7 +178,7 @@ class Caller:
     def assert_allowed(
         self, sql: str, params: Params = None, *, count: int | None = None
     ) -> list[Any]:
-        """The statement returns or affects at least one row, or exactly `count`. Returns its rows."""
+        """The statement reaches at least one row, or exactly `count`. Returns its rows."""
         __tracebackhide__ = True
         attempt = self._attempt(sql, params)
         return self._run(assertions.expect_rows(self._rls.owner.identity, attempt, count)).rows

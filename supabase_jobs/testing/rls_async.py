@@ -71,7 +71,7 @@ class AsyncRls(CallerFactory["AsyncCaller"]):
 
     connection: psycopg.AsyncConnection[Any]
     owner: "AsyncCaller"
-    """The role of the connection: it inserts fixture rows, and reads all rows of the tables that it owns."""
+    """The role of the connection: it inserts fixture rows, and reads all rows of its tables."""
 
     def __init__(
         self,
@@ -191,7 +191,7 @@ class AsyncCaller:
     async def assert_allowed(
         self, sql: str, params: Params = None, *, count: int | None = None
     ) -> list[Any]:
-        """The statement returns or affects at least one row, or exactly `count`. Returns its rows."""
+        """The statement reaches at least one row, or exactly `count`. Returns its rows."""
         __tracebackhide__ = True
         attempt = self._attempt(sql, params)
         return (

@@ -16,7 +16,7 @@ _REFUSING = ("constraint", "index", "trigger")
 
 
 def managed_relations(declarations: Path) -> frozenset[str]:
-    """The managed tables and views: those in the structure snapshot next to a file of declarations."""
+    """The managed tables and views, by the structure snapshot next to a file of declarations."""
     recorded = _snapshot(declarations)
     return frozenset(() if recorded is None else recorded.scope["relations"])
 

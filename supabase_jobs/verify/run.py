@@ -181,12 +181,18 @@ def _check(connection: Connection, area: str, expectations: Expectations, contex
             area, "database", why, "Connect as postgres, the owner of the managed objects."
         )
     except psycopg.errors.InvalidSqlStatementName as error:
-        why = f"it failed with {sqlstate_and_message(error)}; something deallocated the prepared statements of verify"
+        why = (
+            f"it failed with {sqlstate_and_message(error)}; something deallocated the"
+            " prepared statements of verify"
+        )
         context.mark_unchecked(
             area, "database", why, "Look for a user trigger that runs deallocate."
         )
     except DeadlineError:
-        why = f"it was stopped after the time limit of {TIME_LIMIT_S} seconds, because many statements are slow"
+        why = (
+            f"it was stopped after the time limit of {TIME_LIMIT_S} seconds, because"
+            " many statements are slow"
+        )
         context.mark_unchecked(
             area, "database", why, "Fix the other findings, and look for a slow policy."
         )

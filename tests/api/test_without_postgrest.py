@@ -32,8 +32,23 @@ def test_tests_are_skipped_without_postgrest(tmp_path: Path) -> None:
         if not name.startswith(("SUPABASE", "PYTEST"))
     }
     completed = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-p", "without_postgrest", "-p", "no:cacheprovider", *TESTS],
-        cwd=Path(__file__).parents[2], env={**environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-n",
+            "0",
+            "-p",
+            "without_postgrest",
+            "-p",
+            "no:cacheprovider",
+            *TESTS,
+        ],
+        cwd=Path(__file__).parents[2],
+        env={**environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert " 2 skipped" in completed.stdout.splitlines()[-1], completed.stdout

@@ -28,13 +28,27 @@ def test_a_url_is_normalized(given: str, url: str, host: str) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        "", "127.0.0.1:1", "ftp://127.0.0.1", "http://", "http:///x", "http://[::1", "http://:1",
-        "http://127.0.0.1:1/rest/v1", "http://127.0.0.1:1?apikey=hidden", "http://127.0.0.1:1#hidden",
-        "http://me:hidden@127.0.0.1:1", "http://:hidden@127.0.0.1:1", "http://@127.0.0.1:1",
-        "http://127.0.0.1\\@hidden.example", "http://127.0.0.1:1@hidden.example", "http://,:1",
-        "http://127.0.0.1:99999", "http://127.0.0.1:port", "http://127.0.0.1:0",
+        "",
+        "127.0.0.1:1",
+        "ftp://127.0.0.1",
+        "http://",
+        "http:///x",
+        "http://[::1",
+        "http://:1",
+        "http://127.0.0.1:1/rest/v1",
+        "http://127.0.0.1:1?apikey=hidden",
+        "http://127.0.0.1:1#hidden",
+        "http://me:hidden@127.0.0.1:1",
+        "http://:hidden@127.0.0.1:1",
+        "http://@127.0.0.1:1",
+        "http://127.0.0.1\\@hidden.example",
+        "http://127.0.0.1:1@hidden.example",
+        "http://,:1",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:port",
+        "http://127.0.0.1:0",
     ],
-)  # fmt: skip
+)
 def test_an_invalid_api_url_is_rejected_and_not_printed(given: str) -> None:
     with pytest.raises(ConfigError, match="--api-url is not the URL of a project's API") as caught:
         parse_url(given, "--api-url")

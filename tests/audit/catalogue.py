@@ -106,11 +106,16 @@ def project(name: str) -> Project:
         table = tomllib.load(file)
     faults = tuple(
         Fault(
-            fault, entry["sql"], entry["as"], entry["proof"], entry["finds"], entry.get("cause", ""),
+            fault,
+            entry["sql"],
+            entry["as"],
+            entry["proof"],
+            entry["finds"],
+            entry.get("cause", ""),
             entry.get("alone", False),
         )
         for fault, entry in table.get("faults", {}).items()
-    )  # fmt: skip
+    )
     harmless = {change: entry["sql"] for change, entry in table.get("harmless", {}).items()}
     callers = (
         {"anon": {}} | {user: {"user": user} for user in table["users"]} | table.get("callers", {})

@@ -84,9 +84,11 @@ def test_leaks_that_only_some_arguments_show(project: Connection) -> None:
         if f.severity is not Severity.INFO and f.id not in known
     }
     assert set(found) == {
-        *(f"function-reads:public.{name}" for name in LEAKS), *(f"function-ids:public.{name}" for name in IDS),
-        *(f"function-exists:public.{name}" for name in COUNTS), *(f"function-sql:public.{name}" for name in RUNS),
-    }  # fmt: skip
+        *(f"function-reads:public.{name}" for name in LEAKS),
+        *(f"function-ids:public.{name}" for name in IDS),
+        *(f"function-exists:public.{name}" for name in COUNTS),
+        *(f"function-sql:public.{name}" for name in RUNS),
+    }
     for finding in found.values():
         project.execute(finding.fix.encode())
     assert not [

@@ -150,9 +150,15 @@ def test_sarif_and_annotations_have_the_line_of_the_policy(cli: Run, folder: Pat
     file = folder / "supabase" / "migrations" / "20250101000000_fault.sql"
     file.write_text('-- everyone\n\ncreate policy "open" on comments for update using (true);\n')
     ran = cli(
-        "audit", "--format", "sarif", "--output", "audit.sarif", cwd=folder, GITHUB_ACTIONS="true",
+        "audit",
+        "--format",
+        "sarif",
+        "--output",
+        "audit.sarif",
+        cwd=folder,
+        GITHUB_ACTIONS="true",
         GITHUB_WORKSPACE=str(folder),
-    )  # fmt: skip
+    )
     assert ran.code == 1, ran.err
     results = json.loads((folder / "audit.sarif").read_text())["runs"][0]["results"]
     places = [

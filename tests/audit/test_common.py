@@ -106,9 +106,16 @@ def test_a_privilege_on_a_view_is_an_access_of_its_callers(database: Connection)
     assert diff.not_compared == ()
     narrower = [i.removeprefix("narrower:public.") for i in ids(diff)]
     assert [i for i in narrower if i.split(":")[1] in ("owner", "stranger")] == [
-        "listed:stranger:delete", "listed:stranger:read", "listed:stranger:update",
-        "listed:owner:delete", "listed:owner:read", "listed:owner:update",
-        "own:owner:delete", "own:owner:read", "own:owner:update",
-        "total:stranger:read", "total:owner:read",
-    ]  # fmt: skip
+        "listed:stranger:delete",
+        "listed:stranger:read",
+        "listed:stranger:update",
+        "listed:owner:delete",
+        "listed:owner:read",
+        "listed:owner:update",
+        "own:owner:delete",
+        "own:owner:read",
+        "own:owner:update",
+        "total:stranger:read",
+        "total:owner:read",
+    ]
     assert {i.split(":")[1] for i in narrower} == {"newcomer", "stranger", "owner"}

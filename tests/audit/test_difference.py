@@ -30,11 +30,21 @@ NAMES = ("main", "now")
 def state(access: Mapping[str, Mapping[str, str]], **more: object) -> Audit:
     """An audit in which every action of these callers was tested."""
     found = Audit(
-        (), (), (), (), 1, 1, 1.0, access,
-        relations={n: AuditedRelation("table", frozenset({"id", "shared", "title"}), True, True)
-                   for n in access if " (" not in n},
+        (),
+        (),
+        (),
+        (),
+        1,
+        1,
+        1.0,
+        access,
+        relations={
+            n: AuditedRelation("table", frozenset({"id", "shared", "title"}), True, True)
+            for n in access
+            if " (" not in n
+        },
         tested={(name, caller): ALL for name, callers in access.items() for caller in callers},
-    )  # fmt: skip
+    )
     return replace(found, **more)  # type: ignore[arg-type]
 
 
@@ -98,8 +108,10 @@ def test_a_new_readable_column_fails_only_if_strict() -> None:
     [change] = diff(before, after).changes
     assert change.message == "anon can now read the new column phone of public.notes"
     assert (str(change.severity), diff(before, after).ok, diff(before, after, strict=True).ok) == (
-        "warning", True, False,
-    )  # fmt: skip
+        "warning",
+        True,
+        False,
+    )
 
 
 @pytest.mark.parametrize(

@@ -122,15 +122,23 @@ def test_fixes_for_former_members_leave_members_their_access(project: Connection
     result = run_audit(project)
     before = {name: result.access[f"public.{name}"] for name in CLUBS}
     assert {name: access[FORMER] for name, access in before.items()} == {
-        "posts": "read", "replies": "read", "files": "read insert update delete", "pages": "read",
-    }  # fmt: skip
+        "posts": "read",
+        "replies": "read",
+        "files": "read insert update delete",
+        "pages": "read",
+    }
     found = {f.id: f for f in faults(result)}
     assert set(found) == {
-        "former:public.posts:select", "former:public.replies:select", "former:public.files:select",
-        "former:public.pages:select", "forged:public.files:insert", "write:public.files:update",
-        "write:public.files:delete", "function-reads:public.letters_of(uuid)",
+        "former:public.posts:select",
+        "former:public.replies:select",
+        "former:public.files:select",
+        "former:public.pages:select",
+        "forged:public.files:insert",
+        "write:public.files:update",
+        "write:public.files:delete",
+        "function-reads:public.letters_of(uuid)",
         "view:public.own_letters:select",
-    }  # fmt: skip
+    }
     for finding in reversed(found.values()):
         project.execute(finding.fix.encode())
     after = run_audit(project).access
@@ -171,9 +179,13 @@ def test_fix_of_a_policy_by_which_users_join_groups(project: Connection) -> None
         project.execute(finding.fix.encode())
     after = run_audit(project)
     assert [f.id for f in faults(after) if f.object.startswith("public.room")] == []
-    assert (after.access["public.rooms"]["owner"], after.access["public.room_members"]["owner"]) == (
-        "read", "read delete",
-    )  # fmt: skip
+    assert (
+        after.access["public.rooms"]["owner"],
+        after.access["public.room_members"]["owner"],
+    ) == (
+        "read",
+        "read delete",
+    )
 
 
 @pytest.mark.parametrize("in_order", [sorted, lambda fixes: sorted(fixes, reverse=True)])

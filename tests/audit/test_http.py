@@ -160,9 +160,11 @@ def test_differences_are_errors_and_other_rows_stay(
             ran = cli("audit", "--json", *words, SUPABASE_DB_URL=database.url, **environ(api))
     assert ran.code == 1, ran.err
     errors = {f["id"]: f for f in ran.json["findings"] if f["severity"] == "error"}
-    assert errors.keys() == {"api:public.tags:delete", "api:extra.things:select", *(
-        f"api:extra.things:{action}" for action in ("insert", "delete")
-    )}  # fmt: skip
+    assert errors.keys() == {
+        "api:public.tags:delete",
+        "api:extra.things:select",
+        *(f"api:extra.things:{action}" for action in ("insert", "delete")),
+    }
     refused, hidden = errors["api:public.tags:delete"], errors["api:extra.things:select"]
     assert "is ABCDE through the API, and " in refused["message"]
     assert "authenticator pgrst.db_pre_request=public.check_request" in refused["cause"]
@@ -210,9 +212,12 @@ def test_nothing_remains_after_the_run_that_follows_a_killed_one(
     ):
         words = ["--db-url", database.url, "--table", "public.lists", "--api-url", api.url]
         program = subprocess.Popen(
-            [sys.executable, "-m", "supabase_jobs", "audit", *words], cwd=tmp_path,
-            env={**os.environ, **environ(api)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [sys.executable, "-m", "supabase_jobs", "audit", *words],
+            cwd=tmp_path,
+            env={**os.environ, **environ(api)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         deadline = time.monotonic() + 30
         try:
             while observer.execute(MARKED).fetchone() == (0,):
@@ -232,8 +237,14 @@ def test_nothing_remains_after_the_run_that_follows_a_killed_one(
 
 def test_api_of_another_database_is_refused(database: Database, one_api: Api, cli: Run) -> None:
     ran = cli(
-        "audit", "--api-url", one_api.url, "--table", "tags", SUPABASE_DB_URL=database.url, **environ(one_api)
-    )  # fmt: skip
+        "audit",
+        "--api-url",
+        one_api.url,
+        "--table",
+        "tags",
+        SUPABASE_DB_URL=database.url,
+        **environ(one_api),
+    )
     assert ran.code == 2
     assert "shows no row that was just inserted in this database" in ran.err
     assert len(counts(database.url)) == 1

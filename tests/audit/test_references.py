@@ -54,17 +54,21 @@ def test_a_row_that_only_a_foreign_key_keeps_was_accepted_by_the_policies(
     result = run_audit(project)
     errors = {f.id: f for f in result.findings if f.severity is Severity.ERROR}
     assert errors.keys() == {
-        "write:public.boxes:update", "write:public.boxes:delete", "write:public.shelves:delete"
-    }  # fmt: skip
+        "write:public.boxes:update",
+        "write:public.boxes:delete",
+        "write:public.shelves:delete",
+    }
     assert {f.cause for f in errors.values()} == {
         'policy "change"',
         'policy "clear"',
         'policy "anyone"',
     }
     assert result.access["public.crates"] == {
-        "anon": "none", "newcomer": "none", "stranger": "none", "owner": "read insert update(code)"
-                                                                         " delete",
-    }  # fmt: skip
+        "anon": "none",
+        "newcomer": "none",
+        "stranger": "none",
+        "owner": "read insert update(code) delete",
+    }
     assert result.access["public.drawers"]["stranger"] == "none"
     outcomes = {
         c.outcome

@@ -152,9 +152,12 @@ def test_requests_are_understood_by_the_api(one_api: Api) -> None:
         action = (cell.object, cell.action.split()[0])
         if cell.caller == "stranger" and cell.object in TABLES and action not in tried:
             ran = subprocess.run(
-                ["/bin/sh", "-c", f"{command(cell)} --silent --write-out '\n%{{http_code}}'"], env=environ, check=True,
-                capture_output=True, text=True,
-            )  # fmt: skip
+                ["/bin/sh", "-c", f"{command(cell)} --silent --write-out '\n%{{http_code}}'"],
+                env=environ,
+                check=True,
+                capture_output=True,
+                text=True,
+            )
             tried[action] = ran.stdout.rpartition("\n")[2]
     assert {object_ for object_, _ in tried} == TABLES
     assert {action for _, action in tried} == {"select", "insert", "update", "delete"}

@@ -295,14 +295,17 @@ def test_secret_that_only_signed_in_users_read_is_a_warning(odd: Audit) -> None:
     [finding] = [f for f in odd.findings if f.object == "public.sellers"]
     message = "Any signed-in user can read other users' rows, with iban"
     assert (finding.id, finding.severity, finding.message) == (
-        "public:public.sellers:select", Severity.WARNING, message,
-    )  # fmt: skip
+        "public:public.sellers:select",
+        Severity.WARNING,
+        message,
+    )
 
 
 def test_column_that_a_grant_opens_is_wider_access(odd: Audit, odd_url: str) -> None:
     assert (odd.access["public.sellers"]["anon"], odd.access["public.sellers"]["newcomer"]) == (
-        "read(name,user_id)", "read",
-    )  # fmt: skip
+        "read(name,user_id)",
+        "read",
+    )
     for grant, action, fix in (
         (
             "select (iban)",
@@ -409,8 +412,23 @@ def test_texts_that_identify_a_row_without_its_token() -> None:
             "name", base, base, "b", "", -1, None, "", True, None, "", "", (), (), frozenset()
         )
         relation = Relation(
-            1, "public", "t", "r", True, "", False, 0, None, None, frozenset(), (), (), (column,), (key,), ()
-        )  # fmt: skip
+            1,
+            "public",
+            "t",
+            "r",
+            True,
+            "",
+            False,
+            0,
+            None,
+            None,
+            frozenset(),
+            (),
+            (),
+            (column,),
+            (key,),
+            (),
+        )
         return Row(relation, {"name": value}, "", "zqa12ab340007").marks
 
     assert marks("citext", "zqa12ab34u001@example.com", unique=False) == (

@@ -117,14 +117,21 @@ def found(connection: Connection) -> dict[str, str]:
 def test_columns_that_the_service_sets(project: Connection) -> None:
     project.execute(SHOP.encode())
     assert found(project) == {
-        "orders:update:total_cents": "error", "orders:update:paid_at": "error", "orders:update:status": "warning",
-        "orders:update:due_at": "warning", "bookings:update:amount": "warning",
-        "bookings:update:checked_in_at": "warning", "bookings:update:due_on": "info",
-        "submissions:update:grade": "warning", "submissions:update:score": "warning",
-        "leave_requests:update:approved_at": "warning", "gyms:update:verified": "warning",
-        "visits:update:amount": "warning", "visits:update:checked_in_at": "warning",
+        "orders:update:total_cents": "error",
+        "orders:update:paid_at": "error",
+        "orders:update:status": "warning",
+        "orders:update:due_at": "warning",
+        "bookings:update:amount": "warning",
+        "bookings:update:checked_in_at": "warning",
+        "bookings:update:due_on": "info",
+        "submissions:update:grade": "warning",
+        "submissions:update:score": "warning",
+        "leave_requests:update:approved_at": "warning",
+        "gyms:update:verified": "warning",
+        "visits:update:amount": "warning",
+        "visits:update:checked_in_at": "warning",
         "gift_cards:update:balance_cents": "warning",
-    }  # fmt: skip
+    }
     for finding in run_audit(project).findings:
         if finding.id.startswith("service-column:"):
             project.execute(finding.fix.encode())

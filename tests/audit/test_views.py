@@ -70,26 +70,31 @@ def test_views_and_functions_over_users(project: Connection) -> None:
     }
     assert {id_: (f.severity, f.message) for id_, f in found.items() if f.object in OWN} == {
         "view:public.me:update": (
-            Severity.ERROR, "Any signed-in user can change their own row of auth.users by the view",
+            Severity.ERROR,
+            "Any signed-in user can change their own row of auth.users by the view",
         ),
         "view:public.me:delete": (
-            Severity.WARNING, "Any signed-in user can delete their own row of auth.users by the"
-                              " view",
+            Severity.WARNING,
+            "Any signed-in user can delete their own row of auth.users by the view",
         ),
         "view:public.preferences:update": (
-            Severity.WARNING, "Any signed-in user can change their own row of auth.users by the"
-                              " view",
+            Severity.WARNING,
+            "Any signed-in user can change their own row of auth.users by the view",
         ),
         "view:public.preferences:delete": (
-            Severity.WARNING, "Any signed-in user can delete their own row of auth.users by the"
-                              " view",
+            Severity.WARNING,
+            "Any signed-in user can delete their own row of auth.users by the view",
         ),
-    }  # fmt: skip
+    }
     assert {
-        "view:public.accounts:update", "view:public.accounts:delete", "view:public.people:update",
-        "view:public.people:delete", "view:public.all_articles:update", "view:public.all_articles:delete",
+        "view:public.accounts:update",
+        "view:public.accounts:delete",
+        "view:public.people:update",
+        "view:public.people:delete",
+        "view:public.all_articles:update",
+        "view:public.all_articles:delete",
         "view:public.all_marks:update",
-    } <= set(found)  # fmt: skip
+    } <= set(found)
     # a mark of one's own refers to one's own row of readers
     parents = [
         f.message for f in result.findings if f.id == "unreadable-parent:public.marks:insert"
@@ -104,8 +109,12 @@ def test_views_and_functions_over_users(project: Connection) -> None:
         for name in ("people", "me", "answer", "all_articles", "shown_articles")
     }
     assert shown == {
-        "people": "all", "me": "own", "answer": "all", "all_articles": "all", "shown_articles": "all",
-    }  # fmt: skip
+        "people": "all",
+        "me": "own",
+        "answer": "all",
+        "all_articles": "all",
+        "shown_articles": "all",
+    }
     for finding in found.values():
         project.execute(finding.fix.encode())
     again = run_audit(project)

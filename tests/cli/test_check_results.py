@@ -40,8 +40,10 @@ def test_deviations_are_warnings_and_errors_with_strict(cli: Run, applied_url: s
 
 def test_a_database_without_jobs(cli: Run, applied_url: str) -> None:
     assert cli("check-results", "--json", "--db-url", applied_url).json == {
-        "sampled": 0, "deviating": 0, "deviations": [],
-    }  # fmt: skip
+        "sampled": 0,
+        "deviating": 0,
+        "deviations": [],
+    }
 
 
 def test_invalid_sample_and_missing_migrations_exit_2(cli: Run, platform_url: str) -> None:

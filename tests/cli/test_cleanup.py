@@ -48,8 +48,10 @@ def running(
 ) -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(
         [*prefix, sys.executable, "-m", "supabase_jobs", "cleanup", "--db-url", url, *words],
-        cwd=cwd, text=True, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},
-    )  # fmt: skip
+        cwd=cwd,
+        text=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more},
+    )
     try:
         yield process
     finally:

@@ -173,11 +173,22 @@ def test_a_password_from_the_environment_works_and_is_not_printed(
 
 @pytest.mark.parametrize(
     "words",
-    [("bogus",), ("apply", "--bogus"), ("apply", "--lock-timeout", "soon"), ("apply", "--lock-timeout", "0"),
-     ("apply", "--retries", "-1"), ("verify", "--only", "plots"), ("verify", "--format", "pdf"), ("render", "--out"),
-     ("status", "--migrations", "nowhere"), ("render", "--sql-dir", "nowhere"), ("local",), ("local", "bogus")],
+    [
+        ("bogus",),
+        ("apply", "--bogus"),
+        ("apply", "--lock-timeout", "soon"),
+        ("apply", "--lock-timeout", "0"),
+        ("apply", "--retries", "-1"),
+        ("verify", "--only", "plots"),
+        ("verify", "--format", "pdf"),
+        ("render", "--out"),
+        ("status", "--migrations", "nowhere"),
+        ("render", "--sql-dir", "nowhere"),
+        ("local",),
+        ("local", "bogus"),
+    ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_wrong_usage_exits_2(cli: Run, words: tuple[str, ...]) -> None:
     assert cli(*words).code == 2
     if words[0] not in ("local", "bogus") and words[-1] != "--out":
@@ -271,9 +282,9 @@ def test_an_output_that_is_no_file_is_an_error(cli: Run, tmp_path: Path, name: s
         ran = cli(*command.split(), "--output", name, "--db-url", "postgresql://localhost:1/x")
         assert ran.code == 2
         assert ran.err.splitlines()[0] in (
-            "error: --output is empty", f"error: invalid value for '--output': File {name!r} is a"
-                                        " directory"
-        )  # fmt: skip
+            "error: --output is empty",
+            f"error: invalid value for '--output': File {name!r} is a directory",
+        )
 
 
 def test_verify_writes_its_report_into_a_file(cli: Run, applied_url: str, tmp_path: Path) -> None:

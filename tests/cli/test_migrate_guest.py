@@ -127,9 +127,13 @@ def test_a_role_without_privileges_exits_7(cli: Run, applied_url: str) -> None:
     """The function is granted to authenticated and service_role; authenticator inherits neither."""
     prepare(applied_url)
     ran = cli(
-        "migrate-guest", str(GUEST), str(USER), "--json",
-        "--db-url", applied_url.replace("//postgres@", "//authenticator@"),
-    )  # fmt: skip
+        "migrate-guest",
+        str(GUEST),
+        str(USER),
+        "--json",
+        "--db-url",
+        applied_url.replace("//postgres@", "//authenticator@"),
+    )
     assert (ran.code, ran.json["error"]["code"]) == (7, "insufficient_privilege")
 
 

@@ -38,8 +38,16 @@ def test_json_has_a_key_for_each_section(cli: Run, url: str) -> None:
     ran = cli("stats", "--stuck-after", "2000", "--json", "--db-url", url)
     assert ran.code == 0
     assert set(ran.json) == {
-        "jobs", "ages", "hours", "slowest", "stuck", "tables", "indexes", "stuck_after_minutes", "unanswered",
-    }  # fmt: skip
+        "jobs",
+        "ages",
+        "hours",
+        "slowest",
+        "stuck",
+        "tables",
+        "indexes",
+        "stuck_after_minutes",
+        "unanswered",
+    }
     assert sum(row["jobs"] for row in ran.json["jobs"]) == 610
     assert ran.json["stuck_after_minutes"] == 2000
 
@@ -56,8 +64,12 @@ def test_bars_on_a_terminal_fit_80_columns(url: str, tmp_path: Path) -> None:
     terminal, child_end = pty.openpty()
     subprocess.run(
         [sys.executable, "-m", "supabase_jobs", "stats", "--db-url", url],
-        cwd=tmp_path, env={**os.environ, "TERM": "xterm"}, stdout=child_end, stderr=subprocess.DEVNULL, check=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env={**os.environ, "TERM": "xterm"},
+        stdout=child_end,
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
     os.close(child_end)
     shown = b""
     with suppress(OSError):  # raised at the end of a pseudo-terminal
@@ -84,8 +96,11 @@ def test_an_empty_database_takes_four_lines(cli: Run, applied_url: str) -> None:
     ran = cli("stats", "--db-url", applied_url)
     assert ran.code == 0
     assert [line.split()[0] for line in ran.out.splitlines()] == [
-        "no", "table", "public.async_jobs", "public.guest_users",
-    ]  # fmt: skip
+        "no",
+        "table",
+        "public.async_jobs",
+        "public.guest_users",
+    ]
 
 
 def test_without_jobs_an_invalid_index_and_a_timeout_are_shown() -> None:
@@ -108,21 +123,39 @@ def test_large_numbers_fit_80_columns() -> None:
             "jobs": [{"status": "processing", "jobs": jobs}, {"status": "failed", "jobs": 1}],
             "ages": [{"jobs": "processing", **ages}],
             "hours": [
-                {"hour": "2026-01-01T00:00Z", "completed": 10**9 - 1, "failed": 10**9 - 1, "cancelled": 10**9 - 1},
+                {
+                    "hour": "2026-01-01T00:00Z",
+                    "completed": 10**9 - 1,
+                    "failed": 10**9 - 1,
+                    "cancelled": 10**9 - 1,
+                },
                 {"hour": "2026-01-01T01:00Z", "completed": 0, "failed": 1, "cancelled": 0},
             ],
             "slowest": [],
             "stuck": [{"status": "queued", "jobs": jobs, "id": "0" * 36, "seconds": 1e9}],
             "tables": [
-                {"name": "public.guest_users", "rows": jobs, "bytes": 2**43, "index_bytes": 2**43,
-                 "dead_rows": 999_999_999, "vacuumed": "2026-01-01T00:00Z"},
+                {
+                    "name": "public.guest_users",
+                    "rows": jobs,
+                    "bytes": 2**43,
+                    "index_bytes": 2**43,
+                    "dead_rows": 999_999_999,
+                    "vacuumed": "2026-01-01T00:00Z",
+                },
             ],
-            "indexes": [{"name": "idx_guest_users_migrated_to_user_id", "scans": jobs, "bytes": 2**43, "valid": False}],
+            "indexes": [
+                {
+                    "name": "idx_guest_users_migrated_to_user_id",
+                    "scans": jobs,
+                    "bytes": 2**43,
+                    "valid": False,
+                }
+            ],
         },
         ["slowest"],
         15,
         chart=True,
-    )  # fmt: skip
+    )
     assert max(map(len, shown.splitlines())) <= 80
     assert "slowest: the query took longer than 10 s" in shown
     assert "INVALID" in shown

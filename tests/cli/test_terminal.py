@@ -96,8 +96,12 @@ def test_without_a_terminal_a_step_is_printed_once(tmp_path: Path) -> None:
     assert done.stdout == "data in between\n"
     lines = done.stderr.splitlines()
     assert [line.strip()[:20] for line in lines] == [
-        "before", "applying a migration", "a line in between", "a quick one", "after",
-    ]  # fmt: skip
+        "before",
+        "applying a migration",
+        "a line in between",
+        "a quick one",
+        "after",
+    ]
     assert "\x1b" not in done.stderr
 
 

@@ -164,9 +164,14 @@ def test_an_option_that_libpq_rejects_is_a_configuration_error(cli: Run, option:
 def test_a_password_in_a_server_message_is_masked(cli: Run, form: str, as_json: bool) -> None:
     with fake_server(echo) as fake:
         ran = cli(
-            "status", *(["--json"] if as_json else []), "--db-url", f"postgresql://u@127.0.0.1:{fake.port}/x",
-            PGPASSWORD=form, SUPABASE_JOBS_TRACEBACK="1", GITHUB_ACTIONS="true",
-        )  # fmt: skip
+            "status",
+            *(["--json"] if as_json else []),
+            "--db-url",
+            f"postgresql://u@127.0.0.1:{fake.port}/x",
+            PGPASSWORD=form,
+            SUPABASE_JOBS_TRACEBACK="1",
+            GITHUB_ACTIONS="true",
+        )
     assert ran.code == 7
     assert "I do not like *** at all" in ran.out + ran.err
     assert form not in (ran.out + ran.err).replace("password", "")

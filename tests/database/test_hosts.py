@@ -133,10 +133,14 @@ def test_diagnoses_of_server_messages(text: str, message: str, hint: str) -> Non
 
 @pytest.mark.parametrize(
     "text",
-    ['invalid sslmode value: "x"', "bad value for connect_timeout: 'x'", 'invalid value for parameter "TimeZone": "x"',
-     'unrecognized configuration parameter "foo"', "invalid command-line argument for server"
-                                                   " process: -X"],
-)  # fmt: skip
+    [
+        'invalid sslmode value: "x"',
+        "bad value for connect_timeout: 'x'",
+        'invalid value for parameter "TimeZone": "x"',
+        'unrecognized configuration parameter "foo"',
+        "invalid command-line argument for server process: -X",
+    ],
+)
 def test_an_invalid_option_is_a_configuration_error(text: str) -> None:
     assert diagnose(text, address("db.example.com")).configuration
 
@@ -231,9 +235,13 @@ def test_an_unknown_parameter_is_named(name: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["postgresql://u:s3cret@h/x?s3cret=1", "postgresql://u:12/x?s3=cret@h/x", "postgresql://u:s3cret",
-     "postgresql://u:s3cret/x"],
-)  # fmt: skip
+    [
+        "postgresql://u:s3cret@h/x?s3cret=1",
+        "postgresql://u:12/x?s3=cret@h/x",
+        "postgresql://u:s3cret",
+        "postgresql://u:s3cret/x",
+    ],
+)
 def test_what_may_be_a_password_is_not_named(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(url)

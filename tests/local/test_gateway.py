@@ -91,11 +91,18 @@ def test_a_key_in_the_url_is_accepted_and_not_forwarded(one_api: Api) -> None:
 # ---------------------------------------------------------------------------------- paths and CORS
 
 
-@pytest.mark.parametrize(("path", "status", "word"), [
-    ("/auth/v1/signup", 501, "Auth"), ("/storage/v1/object/x", 501, "Storage"),
-    ("/realtime/v1/websocket", 501, "Realtime"), ("/functions/v1/x", 501, "Edge Functions"),
-    ("/", 404, "Route"), ("/rest/v2/x", 404, "Route"), ("/rest/v1x", 404, "Route"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "status", "word"),
+    [
+        ("/auth/v1/signup", 501, "Auth"),
+        ("/storage/v1/object/x", 501, "Storage"),
+        ("/realtime/v1/websocket", 501, "Realtime"),
+        ("/functions/v1/x", 501, "Edge Functions"),
+        ("/", 404, "Route"),
+        ("/rest/v2/x", 404, "Route"),
+        ("/rest/v1x", 404, "Route"),
+    ],
+)
 def test_other_paths_are_not_served(one_api: Api, path: str, status: int, word: str) -> None:
     response = one_api.http.post(one_api.url + path, content=b"{}")
     assert response.status_code == status
@@ -217,11 +224,18 @@ def test_concurrent_clients_get_their_own_rows(one_api: Api) -> None:
         assert list(pool.map(visible_owners, users)) == [[str(user)] for user in users]
 
 
-@pytest.mark.parametrize("lines", [
-    [b"Content-Length: 5", b"Content-Length: 6"], [b"Content-Length: 5", b"Transfer-Encoding: chunked"],
-    [b"Content-Length: -1"], [b"Content-Length: 1_0"], [b"Transfer-Encoding: gzip, chunked"], [b"X-Guest-Id"],
-    [b"Content-Length : 5"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"Content-Length: 5", b"Content-Length: 6"],
+        [b"Content-Length: 5", b"Transfer-Encoding: chunked"],
+        [b"Content-Length: -1"],
+        [b"Content-Length: 1_0"],
+        [b"Transfer-Encoding: gzip, chunked"],
+        [b"X-Guest-Id"],
+        [b"Content-Length : 5"],
+    ],
+)
 def test_request_smuggling_is_rejected(one_api: Api, lines: list[bytes]) -> None:
     hidden = head(one_api, b"GET", b"Connection: close")
     answer = exchange(one_api, head(one_api, b"POST", *lines) + b"0\r\n\r\n" + hidden)

@@ -25,9 +25,17 @@ def test_the_blocking_session_is_named(applied_url: str, files: Path, cli: Run) 
             " public.async_jobs"
         )
         ran = cli(
-            "apply", "--json", "--lock-timeout", "600ms", "--retries", "0", "--db-url", applied_url,
-            "--migrations", str(files),
-        )  # fmt: skip
+            "apply",
+            "--json",
+            "--lock-timeout",
+            "600ms",
+            "--retries",
+            "0",
+            "--db-url",
+            applied_url,
+            "--migrations",
+            str(files),
+        )
         message = ran.json["error"]["message"]
         assert ran.code == 5
         for word in (
@@ -49,8 +57,20 @@ def test_apply_succeeds_when_the_lock_is_released(applied_url: str, files: Path)
     )
     with psycopg.connect(applied_url) as holder:
         holder.execute("select 1 from public.async_jobs")
-        words = [sys.executable, "-m", "supabase_jobs", "apply", "--lock-timeout", "200ms", "--retries", "20",
-                 "--db-url", applied_url, "--migrations", str(files)]  # fmt: skip
+        words = [
+            sys.executable,
+            "-m",
+            "supabase_jobs",
+            "apply",
+            "--lock-timeout",
+            "200ms",
+            "--retries",
+            "20",
+            "--db-url",
+            applied_url,
+            "--migrations",
+            str(files),
+        ]
         running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         time.sleep(1.5)
         assert running.poll() is None
@@ -70,8 +90,18 @@ def test_a_deadlock_is_retried(applied_url: str, files: Path) -> None:
     )
     with psycopg.connect(applied_url) as other:
         other.execute("lock table public.async_jobs in share mode")
-        words = [sys.executable, "-m", "supabase_jobs", "apply", "--lock-timeout", "20s",
-                 "--db-url", applied_url, "--migrations", str(files)]  # fmt: skip
+        words = [
+            sys.executable,
+            "-m",
+            "supabase_jobs",
+            "apply",
+            "--lock-timeout",
+            "20s",
+            "--db-url",
+            applied_url,
+            "--migrations",
+            str(files),
+        ]
         running = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         asleep = "select 1 from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
         while not rows(applied_url, asleep):
@@ -95,9 +125,17 @@ def test_apply_gives_up_after_the_last_retry(applied_url: str, cli: Run, files: 
     with psycopg.connect(applied_url) as holder:
         holder.execute("select 1 from public.async_jobs")
         ran = cli(
-            "apply", "--json", "--lock-timeout", "100ms", "--retries", "1", "--db-url", applied_url,
-            "--migrations", str(files),
-        )  # fmt: skip
+            "apply",
+            "--json",
+            "--lock-timeout",
+            "100ms",
+            "--retries",
+            "1",
+            "--db-url",
+            applied_url,
+            "--migrations",
+            str(files),
+        )
     assert (ran.code, ran.json["error"]["sqlstate"]) == (5, "55P03")
     assert rows(applied_url, LEDGER)[-1][0] == packaged()[-1].version
 
@@ -111,9 +149,18 @@ def test_a_dry_run_gives_up_after_the_lock_timeout(applied_url: str, files: Path
     with psycopg.connect(applied_url) as holder:
         holder.execute("select 1 from public.async_jobs")
         ran = cli(
-            "apply", "--dry-run", "--json", "--lock-timeout", "200ms", "--retries", "0", "--db-url", applied_url,
-            "--migrations", str(files),
-        )  # fmt: skip
+            "apply",
+            "--dry-run",
+            "--json",
+            "--lock-timeout",
+            "200ms",
+            "--retries",
+            "0",
+            "--db-url",
+            applied_url,
+            "--migrations",
+            str(files),
+        )
     assert ran.code == 5
 
 

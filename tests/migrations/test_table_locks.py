@@ -100,8 +100,10 @@ def test_tables_that_the_files_create_are_left_out(platform_url: str, tmp_path: 
         "20260101000000_a.sql": (TableLock("ShareRowExclusiveLock", ("auth.users",)),)
     }
     assert [file.locks for file in run.files] == [
-        expected["20260101000000_a.sql"], (), (TableLock("ExclusiveLock", ("auth.users",)),),
-    ]  # fmt: skip
+        expected["20260101000000_a.sql"],
+        (),
+        (TableLock("ExclusiveLock", ("auth.users",)),),
+    ]
 
 
 def test_plan_reports_the_locks_of_code_on_request(
@@ -120,8 +122,9 @@ def test_plan_reports_the_locks_of_code_on_request(
     assert cli("plan", "--json", *there).json["locks"] == foreign_key
     found = cli("plan", "--json", "--locks", *there).json
     assert found["locks"] == {
-        **foreign_key, "20260101000001_b.sql": [{"mode": "AccessExclusiveLock", "tables": ["auth.users"]}],
-    }  # fmt: skip
+        **foreign_key,
+        "20260101000001_b.sql": [{"mode": "AccessExclusiveLock", "tables": ["auth.users"]}],
+    }
     ran = cli("plan", "--locks", *there)
     assert (
         "note: 20260101000001_b.sql locks until it commits: auth.users (AccessExclusiveLock: reads"

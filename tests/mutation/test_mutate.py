@@ -269,9 +269,12 @@ def test_errors_before_the_first_fault_are_refused(rolled_back: Connection) -> N
 
 @pytest.mark.parametrize(
     "url",
-    ["postgresql://postgres@db.example.invalid/postgres", "postgresql://postgres@localhost/postgres?hostaddr=192.0.2.1",
-     "postgresql://postgres@localhost:5432,db.example.invalid:5432/postgres"],
-)  # fmt: skip
+    [
+        "postgresql://postgres@db.example.invalid/postgres",
+        "postgresql://postgres@localhost/postgres?hostaddr=192.0.2.1",
+        "postgresql://postgres@localhost:5432,db.example.invalid:5432/postgres",
+    ],
+)
 def test_a_remote_database_is_refused(cli: Run, url: str) -> None:
     ran = cli("mutate", "--json", "--db-url", url)
     assert (ran.code, ran.json["error"]["code"]) == (2, "config")

@@ -34,29 +34,57 @@ create function public.unused() returns trigger language plpgsql as 'begin retur
 # equivalent, cannot be tested, or the test that is missing
 EQUIVALENT, UNTESTED = "equivalent", "untested"
 FAULTS = [
-    ("revoke select on public.mine from authenticated", "grant select on public.mine to"
-                                                        " authenticated",
-     "public.mine", "can read a row of their own in mine"),
-    ("revoke select on public.tag_list from anon", "grant select on public.tag_list to anon",
-     "public.tag_list", "anon can read"),
-    ("revoke insert on public.notebooks from authenticated", "grant insert on public.notebooks to"
-                                                             " authenticated",
-     "public.notebooks", "stranger can insert a row of their own into notebooks"),
-    ("revoke execute on function public.forget(uuid) from public, anon; ",
-     "grant execute on function public.forget(uuid) to public, anon", "public.forget(uuid)", "anon can execute"),
-    ("alter function public.forget(uuid) security definer", "alter function public.forget(uuid)"
-                                                            " security invoker",
-     "public.forget(uuid)", "anon cannot call forget(uuid)"),
-    ("alter function public.unused() security definer", "alter function public.unused() security"
-                                                        " invoker",
-     "public.unused()", UNTESTED),
-    ("create or replace function public.size(notebook uuid) returns bigint language sql stable"
-     " as 'select count(*) from public.notebooks where false and id = notebook'",
-     "create or replace function public.size(notebook uuid) returns bigint language sql stable"
-     " as 'select count(*) from public.notebooks where id = notebook'", "public.size(uuid)", UNTESTED),
-    ("alter function public.add(int, int) cost 5", "alter function public.add(int, int) cost 100",
-     "public.add(integer,integer)", EQUIVALENT),
-]  # fmt: skip
+    (
+        "revoke select on public.mine from authenticated",
+        "grant select on public.mine to authenticated",
+        "public.mine",
+        "can read a row of their own in mine",
+    ),
+    (
+        "revoke select on public.tag_list from anon",
+        "grant select on public.tag_list to anon",
+        "public.tag_list",
+        "anon can read",
+    ),
+    (
+        "revoke insert on public.notebooks from authenticated",
+        "grant insert on public.notebooks to authenticated",
+        "public.notebooks",
+        "stranger can insert a row of their own into notebooks",
+    ),
+    (
+        "revoke execute on function public.forget(uuid) from public, anon; ",
+        "grant execute on function public.forget(uuid) to public, anon",
+        "public.forget(uuid)",
+        "anon can execute",
+    ),
+    (
+        "alter function public.forget(uuid) security definer",
+        "alter function public.forget(uuid) security invoker",
+        "public.forget(uuid)",
+        "anon cannot call forget(uuid)",
+    ),
+    (
+        "alter function public.unused() security definer",
+        "alter function public.unused() security invoker",
+        "public.unused()",
+        UNTESTED,
+    ),
+    (
+        "create or replace function public.size(notebook uuid) returns bigint language sql stable"
+        " as 'select count(*) from public.notebooks where false and id = notebook'",
+        "create or replace function public.size(notebook uuid) returns bigint language sql stable"
+        " as 'select count(*) from public.notebooks where id = notebook'",
+        "public.size(uuid)",
+        UNTESTED,
+    ),
+    (
+        "alter function public.add(int, int) cost 5",
+        "alter function public.add(int, int) cost 100",
+        "public.add(integer,integer)",
+        EQUIVALENT,
+    ),
+]
 
 
 @pytest.fixture

@@ -215,10 +215,26 @@ def hanging(
             " touch hangs-$$; sleep 61.25"
         )
         process = subprocess.Popen(
-            [sys.executable, "-m", "supabase_jobs", "mutate", "--json", "--jobs", "2", "--timeout", "60",
-             "--db-url", database.url, "--run", suite],
-            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "supabase_jobs",
+                "mutate",
+                "--json",
+                "--jobs",
+                "2",
+                "--timeout",
+                "60",
+                "--db-url",
+                database.url,
+                "--run",
+                suite,
+            ],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         _wait_for(lambda: len(list(tmp_path.glob("hangs-*"))) == 2)
         _wait_for(lambda: len(_sleeping()) == 2)
         return database, process

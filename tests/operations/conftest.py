@@ -61,9 +61,15 @@ def shell(tmp_path: Path) -> Shell:
             **variables,
         }
         done = subprocess.run(
-            ["/bin/sh", "-eu", "-c", text], cwd=cwd, env=environ, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+            ["/bin/sh", "-eu", "-c", text],
+            cwd=cwd,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

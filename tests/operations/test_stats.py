@@ -50,11 +50,17 @@ def url(make_database: Make, each_major: int) -> str:
     with psycopg.connect(url) as connection:
         insert_jobs(
             connection,
-            ("queued", 5, 5), ("queued", 20, 1), ("queued", 2 * HOUR, 1),
-            ("processing", 3 * DAY, 2), ("processing", 40 * DAY, 16),
-            ("completed", 90, 30), ("completed", 10 * DAY, 2 * DAY), ("completed", 61, 1),
-            ("failed", DAY, 30), ("cancelled", 50 * DAY, 31 * DAY),
-        )  # fmt: skip
+            ("queued", 5, 5),
+            ("queued", 20, 1),
+            ("queued", 2 * HOUR, 1),
+            ("processing", 3 * DAY, 2),
+            ("processing", 40 * DAY, 16),
+            ("completed", 90, 30),
+            ("completed", 10 * DAY, 2 * DAY),
+            ("completed", 61, 1),
+            ("failed", DAY, 30),
+            ("cancelled", 50 * DAY, 31 * DAY),
+        )
     return url
 
 
@@ -83,8 +89,10 @@ def test_finished_jobs_by_hour(url: str) -> None:
         ).fetchall()
     assert rows[-1]["hour"] >= last
     assert {status: sum(row[status] for row in rows) for status in STATUSES[2:]} == {
-        "completed": 2, "failed": 1, "cancelled": 0,
-    }  # fmt: skip
+        "completed": 2,
+        "failed": 1,
+        "cancelled": 0,
+    }
     assert only(rows, "failed", 1)["hour"] <= half  # type: ignore[arg-type]
 
 
@@ -198,10 +206,11 @@ def test_a_query_after_one_that_times_out_may_time_out_too(
     quick, slow, fast = (
         replace(settings, text=text)
         for text in (
-            settings.text.replace("'10s'", "'100ms'"), "select pg_catalog.pg_sleep(5)",
+            settings.text.replace("'10s'", "'100ms'"),
+            "select pg_catalog.pg_sleep(5)",
             "select current_setting('statement_timeout') as timeout",
         )
-    )  # fmt: skip
+    )
     monkeypatch.setattr(stats, "statement", lambda _name: quick)
     monkeypatch.setattr(
         stats, "statements", lambda _name: {"a": fast, "b": slow, "c": slow, "d": fast, "e": slow}

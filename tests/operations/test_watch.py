@@ -30,19 +30,26 @@ GAVE_UP = "No sign of life from the worker; given up after 3 retries."
 # statements that raise one alert; just below the threshold they raise none
 ALERTS = {
     "oldest queued": SILENT.format("created_at = now() - interval '{} minutes'"),
-    "processing without an update": SILENT.format("status = 'processing', updated_at = now() -"
-                                                  " interval '{} minutes'"),
-    "per cent failed": MANY.format("case when n <= {} then 'failed' else 'completed' end, now()", 20),
-    "given up": MANY.format("'failed', now() - interval '2 hours' + interval '{} minutes'", 1).replace(
-        "(url,", "(error, url,"
-    ).replace("select ", f"select '{GAVE_UP}', "),
+    "processing without an update": SILENT.format(
+        "status = 'processing', updated_at = now() - interval '{} minutes'"
+    ),
+    "per cent failed": MANY.format(
+        "case when n <= {} then 'failed' else 'completed' end, now()", 20
+    ),
+    "given up": MANY.format("'failed', now() - interval '2 hours' + interval '{} minutes'", 1)
+    .replace("(url,", "(error, url,")
+    .replace("select ", f"select '{GAVE_UP}', "),
     "one owner": MANY.format("'queued', now()", "{}"),
     "oldest finished": MANY.format("'completed', now() - interval '{} hours'", 1),
-}  # fmt: skip
+}
 LIMITS = {
-    "oldest queued": (9, 12), "processing without an update": (9, 12), "per cent failed": (2, 3),
-    "given up": (0, 90), "one owner": (499, 500), "oldest finished": (9 * 24 - 1, 9 * 24 + 2),
-}  # fmt: skip
+    "oldest queued": (9, 12),
+    "processing without an update": (9, 12),
+    "per cent failed": (2, 3),
+    "given up": (0, 90),
+    "one owner": (499, 500),
+    "oldest finished": (9 * 24 - 1, 9 * 24 + 2),
+}
 
 
 @pytest.fixture
@@ -192,9 +199,12 @@ def test_jobs_are_requeued_and_given_up_jobs_are_put_back(url: str) -> None:
     query(
         url, f"update public.async_jobs set metadata = '7' where {OF_USER}"
     )  # owners may write it
-    query(url, "update public.async_jobs set error = 'Timeout error' where id = (select id from"
-               " public.async_jobs"
-               f" where guest_id = '{GUEST_A}')")  # fmt: skip
+    query(
+        url,
+        "update public.async_jobs set error = 'Timeout error' where id = (select id from"
+        " public.async_jobs"
+        f" where guest_id = '{GUEST_A}')",
+    )
     query(url, BLOCKS["put-back"])
     assert query(url, BLOCKS["given-up"]) == []
     states = "select id, status, metadata ? 'retry_count' from public.async_jobs"

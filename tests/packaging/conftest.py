@@ -30,9 +30,15 @@ _KEPT = (
 def run(*words: object, cwd: Path, **environ: str) -> str:
     """Run a program that must succeed, in an almost empty environment; returns its stdout."""
     done = subprocess.run(
-        [str(word) for word in words], cwd=cwd, env={**environment(), "HOME": str(cwd), **environ},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
+        [str(word) for word in words],
+        cwd=cwd,
+        env={**environment(), "HOME": str(cwd), **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -73,9 +73,16 @@ class Session:
         state = self.folder / "state"
         script = f"set -e; . {state}\n{block}\nexport -p > {state}; echo cd $PWD >> {state}"
         done = subprocess.run(
-            ["/bin/bash", "-c", script], cwd=self.folder, env=self.environ(), stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=180, check=False, preexec_fn=become,
-        )  # fmt: skip
+            ["/bin/bash", "-c", script],
+            cwd=self.folder,
+            env=self.environ(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+            preexec_fn=become,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -88,9 +95,15 @@ class Session:
     def on_terminal(self, command: str) -> str:
         """Run a command in the clone on a terminal of the size of the picture; it must succeed."""
         ran: Any = pexpect.run(
-            command, cwd=str(self.clone), env=self.environ(), timeout=300, withexitstatus=True, encoding="utf-8",
-            dimensions=(60, picture.COLUMNS), preexec_fn=become,
-        )  # fmt: skip
+            command,
+            cwd=str(self.clone),
+            env=self.environ(),
+            timeout=300,
+            withexitstatus=True,
+            encoding="utf-8",
+            dimensions=(60, picture.COLUMNS),
+            preexec_fn=become,
+        )
         output, code = ran
         assert code == 0, output
         return str(output)

@@ -53,8 +53,13 @@ def test_tests_of_the_sdist_pass(unpacked: Path) -> None:
         "tests/test_docs.py::test_every_internal_link_leads_somewhere",
     )
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *some], cwd=unpacked,
-        env={**os.environ, "PYTHONPATH": str(unpacked), "SUPABASE_JOBS_CI": "1"}, stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=180, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *some],
+        cwd=unpacked,
+        env={**os.environ, "PYTHONPATH": str(unpacked), "SUPABASE_JOBS_CI": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -55,8 +55,19 @@ def test_the_wheel_runs_without_an_installation(
     }
     python = ("--python", sys.executable)
     launcher = Path(sys.executable).with_name(program)
-    run(launcher, *options[:-1], *python, *options[-1:], wheel, "supabase-jobs", "render", "--out", "rendered",
-        cwd=tmp_path, **environ)  # fmt: skip
+    run(
+        launcher,
+        *options[:-1],
+        *python,
+        *options[-1:],
+        wheel,
+        "supabase-jobs",
+        "render",
+        "--out",
+        "rendered",
+        cwd=tmp_path,
+        **environ,
+    )
     assert rendered(tmp_path / "rendered") == rendered(root / "supabase" / "migrations")
 
 
@@ -100,8 +111,18 @@ def test_the_installed_pytest_plugin_works(
     installed: Path, applied_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "test_rls.py").write_text(RLS_TEST)
-    ran = run(installed / "pytest", "-W", "error", "-p", "no:cacheprovider", "--rootdir", tmp_path,
-              "--supabase-db-url", applied_url, cwd=tmp_path)  # fmt: skip
+    ran = run(
+        installed / "pytest",
+        "-W",
+        "error",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        tmp_path,
+        "--supabase-db-url",
+        applied_url,
+        cwd=tmp_path,
+    )
     assert "supabase-jobs-0.1.0" in ran
     assert "1 passed" in ran
 

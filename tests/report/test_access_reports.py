@@ -41,18 +41,29 @@ def cell(change: str, caller: str, action: str) -> AccessChange:
 
 
 NEW = AccessChange(
-    "new:public.pages", Severity.ERROR, "new", "public.pages", "", "", "new table public.pages;"
-                                                                       " anon: read",
+    "new:public.pages",
+    Severity.ERROR,
+    "new",
+    "public.pages",
+    "",
+    "",
+    "new table public.pages; anon: read",
     access={"anon": "read"},
-)  # fmt: skip
+)
 LEAK = AccessChange(
     "leak:write:x", Severity.ERROR, "leak", NOTES, "", "", f"Anyone can {MARKUP}", MARKUP, FIX
 )
 MISSING = NotCompared("public.odd", "anon", "before", "read", "no row could be generated")
 CHANGES = (
-    cell("wider", "anon", "read"), cell("wider", "anon", "update"), cell("wider", "stranger", "read"),
-    cell("wider", "stranger", "update"), cell("wider", "owner", "delete"), NEW, LEAK, cell("narrower", "owner", "read"),
-)  # fmt: skip
+    cell("wider", "anon", "read"),
+    cell("wider", "anon", "update"),
+    cell("wider", "stranger", "read"),
+    cell("wider", "stranger", "update"),
+    cell("wider", "owner", "delete"),
+    NEW,
+    LEAK,
+    cell("narrower", "owner", "read"),
+)
 BAD = AccessDiff(
     "main",
     "now",

@@ -179,8 +179,12 @@ def test_sarif_is_valid_and_has_the_line_of_the_policy() -> None:
     [run] = log["runs"]
     assert run["automationDetails"]["id"] == "supabase-jobs/audit/"
     assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == [
-        "audit/access", "audit/baseline", "audit/not-tested", "audit/read", "audit/write",
-    ]  # fmt: skip
+        "audit/access",
+        "audit/baseline",
+        "audit/not-tested",
+        "audit/read",
+        "audit/write",
+    ]
     place = run["results"][0]["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == "supabase/migrations/1_notes.sql"
     assert place["region"]["startLine"] == 9
@@ -211,7 +215,11 @@ def test_codequality_has_what_gitlab_requires() -> None:
 def test_json_has_the_keys_of_the_contract_and_no_sql() -> None:
     document = json.loads(FORMATS["json"](BAD))
     assert document["matrix"][0] == {
-        "object": "public.notes", "caller": "anon", "whose": "other", "action": "select", "outcome": "rows",
-    }  # fmt: skip
+        "object": "public.notes",
+        "caller": "anon",
+        "whose": "other",
+        "action": "select",
+        "outcome": "rows",
+    }
     assert document["findings"][0]["severity"] == Severity.ERROR
     assert "curl" not in json.dumps(document)

@@ -24,17 +24,33 @@ CONTRAST = Path(__file__).with_name("contrast.js").read_text(encoding="utf-8")
 Result = Verification | Audit | SuiteMutation
 LONG = "a_name_of_sixty_three_bytes_is_the_longest_that_postgresql_has_x"
 SURVIVOR = SuiteMutant(
-    f"grants:grant:public.{LONG}:SELECT:anon", f"public.{LONG}", "privileges", "No test fails"
-                                                                               " when anon reads"
-                                                                               f" {LONG}",
-    f"grant select on public.{LONG} to anon;", "survived",
-    tests={"pytest": f"def test_{LONG}(rls):\n    rls.owner\n", "pgtap": f"-- {LONG} {LONG}\nbegin;\n"},
-)  # fmt: skip
+    f"grants:grant:public.{LONG}:SELECT:anon",
+    f"public.{LONG}",
+    "privileges",
+    f"No test fails when anon reads {LONG}",
+    f"grant select on public.{LONG} to anon;",
+    "survived",
+    tests={
+        "pytest": f"def test_{LONG}(rls):\n    rls.owner\n",
+        "pgtap": f"-- {LONG} {LONG}\nbegin;\n",
+    },
+)
 MUTATION = SuiteMutation(
-    (SURVIVOR, replace(SURVIVOR, state="killed"), replace(SURVIVOR, state="untested", note=f"audit calls no {LONG}")),
-    4, 9, 7, f"pytest -q tests/{LONG}", 2.0, 10.0, 2, 30.0, "127.0.0.1:54322/postgres, PostgreSQL"
-                                                            " 16, as postgres",
-)  # fmt: skip
+    (
+        SURVIVOR,
+        replace(SURVIVOR, state="killed"),
+        replace(SURVIVOR, state="untested", note=f"audit calls no {LONG}"),
+    ),
+    4,
+    9,
+    7,
+    f"pytest -q tests/{LONG}",
+    2.0,
+    10.0,
+    2,
+    30.0,
+    "127.0.0.1:54322/postgres, PostgreSQL 16, as postgres",
+)
 WIDTHS = (320, 390, 1280)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 FAULTS = """

@@ -39,8 +39,12 @@ def test_a_suite_for_each_area_and_a_case_for_each_case() -> None:
     assert list(suites) == ["structure", "access", "plans"]
     assert [len(suite) for suite in suites.values()] == [len(STRUCTURE) + 2, len(CASES), 1]
     assert {key: root.get(key) for key in ("tests", "failures", "errors", "skipped", "time")} == {
-        "tests": str(len(STRUCTURE) + len(CASES) + 3), "failures": "3", "errors": "0", "skipped": "2", "time": "0.346",
-    }  # fmt: skip
+        "tests": str(len(STRUCTURE) + len(CASES) + 3),
+        "failures": "3",
+        "errors": "0",
+        "skipped": "2",
+        "time": "0.346",
+    }
 
 
 def test_an_error_is_a_failure_with_message_fix_and_id() -> None:

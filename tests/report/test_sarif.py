@@ -77,9 +77,14 @@ def test_the_logs_satisfy_the_rules_of_github_and_a_broken_one_does_not(tmp_path
 
 def test_each_result_has_its_rule_level_object_and_location() -> None:
     by_id = results(BAD)
-    assert [by_id[id]["level"] for id in (MISMATCH, "structure:public.things:column:more", "plans:unchecked")] == [
-        "error", "note", "warning",
-    ]  # fmt: skip
+    assert [
+        by_id[id]["level"]
+        for id in (MISMATCH, "structure:public.things:column:more", "plans:unchecked")
+    ] == [
+        "error",
+        "note",
+        "warning",
+    ]
     rules = [rule["id"] for rule in log(BAD)["runs"][0]["tool"]["driver"]["rules"]]
     assert all(rules[one["ruleIndex"]] == one["ruleId"] for one in by_id.values())
     assert by_id[MISMATCH]["ruleId"] == "access/action-8"

@@ -111,9 +111,12 @@ def test_move_migrates_the_jobs_and_deletes_the_stored_guest_id(
     )
     assert completed.returncode == 0, completed.stderr
     assert json.loads(completed.stdout) == {
-        "user": str(user), "stored_guest_id": None, "next_visit_user": str(user), "signups": 1,
+        "user": str(user),
+        "stored_guest_id": None,
+        "next_visit_user": str(user),
+        "signups": 1,
         "jobs": [{"id": str(job), "guest_id": None}],
-    }  # fmt: skip
+    }
 
 
 def test_the_jwt_secret_signs_tokens_for_any_user(one_api: Api) -> None:

@@ -43,8 +43,11 @@ def test_new_jobs_of_a_guest_in_an_hour_are_limited(rls: Rls, rolled_back: Conne
     guest.caller.execute(FABRICATED.format("guest_id"), [guest.id])
     guest.caller.execute(CANCEL)
     guest.caller.assert_fails("PT429", ADD, [guest.id])
-    guest.caller.assert_fails("PT429", FABRICATED.format("guest_id, created_at").replace("%s)", "%s, '2001-01-01')"),
-                              [guest.id])  # fmt: skip
+    guest.caller.assert_fails(
+        "PT429",
+        FABRICATED.format("guest_id, created_at").replace("%s)", "%s, '2001-01-01')"),
+        [guest.id],
+    )
     guest.caller.assert_denied("delete from async_jobs")
     rls.owner.execute("update async_jobs set created_at = now() - interval '1 hour'")
     guest.caller.assert_allowed(ADD, [guest.id])

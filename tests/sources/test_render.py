@@ -168,10 +168,18 @@ def test_an_unknown_variable_gets_a_suggestion() -> None:
 
 @pytest.mark.parametrize(
     "template",
-    ["select {{ nowhere }};", "select {{ 'text' }};", "select {{ guest_header | upper }};", "select {{ 1 + 1 }};",
-     "select {{ guest_header ~ retention_days }};", "select {{", "{% for x in retention_days %}{% endfor %}",
-     "{% include 'x' %}", "select {{ guest_header.no }};"],
-)  # fmt: skip
+    [
+        "select {{ nowhere }};",
+        "select {{ 'text' }};",
+        "select {{ guest_header | upper }};",
+        "select {{ 1 + 1 }};",
+        "select {{ guest_header ~ retention_days }};",
+        "select {{",
+        "{% for x in retention_days %}{% endfor %}",
+        "{% include 'x' %}",
+        "select {{ guest_header.no }};",
+    ],
+)
 def test_a_template_that_prints_anything_unquoted_is_an_error(sources: Path, template: str) -> None:
     (sources / "904_bad.sql").write_text(template)
     loaded = load_sources(sources)

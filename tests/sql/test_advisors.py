@@ -15,19 +15,42 @@ from tests.fix_db import EXPECTATIONS, Make, oldest_and_newest
 
 # (name in Supabase's advisors, SQL that causes it, start of the id in verify)
 ADVISORIES = [
-    ("unindexed_foreign_keys", "drop index public.idx_guest_users_migrated_to_user_id", "plans:foreign key"),
-    ("auth_rls_initplan", 'alter policy "users read their own jobs" on public.async_jobs using (user_id = auth.uid())',
-     "plans:once"),
-    ("multiple_permissive_policies",
-     "create policy oops on public.async_jobs for select to authenticated using (url = 'x')",
-     "structure:public.async_jobs:policy:oops"),
-    ("rls_disabled_in_public", "alter table public.guest_users disable row level security",
-     "structure:public.guest_users:row level security"),
-    ("security_definer_view", "create view public.all_jobs as select * from public.async_jobs", "structure:"),
-    ("function_search_path_mutable", "alter function private.migrate_guest_jobs reset search_path",
-     "structure:private.migrate_guest_jobs(uuid,uuid):settings"),
-    ("duplicate_index", "create index twice on public.async_jobs (created_at)", "plans:duplicate_index"),
-]  # fmt: skip
+    (
+        "unindexed_foreign_keys",
+        "drop index public.idx_guest_users_migrated_to_user_id",
+        "plans:foreign key",
+    ),
+    (
+        "auth_rls_initplan",
+        'alter policy "users read their own jobs" on public.async_jobs using (user_id = auth.uid())',
+        "plans:once",
+    ),
+    (
+        "multiple_permissive_policies",
+        "create policy oops on public.async_jobs for select to authenticated using (url = 'x')",
+        "structure:public.async_jobs:policy:oops",
+    ),
+    (
+        "rls_disabled_in_public",
+        "alter table public.guest_users disable row level security",
+        "structure:public.guest_users:row level security",
+    ),
+    (
+        "security_definer_view",
+        "create view public.all_jobs as select * from public.async_jobs",
+        "structure:",
+    ),
+    (
+        "function_search_path_mutable",
+        "alter function private.migrate_guest_jobs reset search_path",
+        "structure:private.migrate_guest_jobs(uuid,uuid):settings",
+    ),
+    (
+        "duplicate_index",
+        "create index twice on public.async_jobs (created_at)",
+        "plans:duplicate_index",
+    ),
+]
 
 # reported for every index of a new database
 UNUSED = {"unused_index"}

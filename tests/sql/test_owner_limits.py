@@ -251,9 +251,17 @@ def test_new_jobs_of_a_guest_in_an_hour_are_limited(queue: Connection) -> None:
     assert sqlstate_of(queue, caller, many(caller), GUEST_A, "queued", 3) == "PT429"
     keep(queue, caller, many(caller), GUEST_A, "cancelled", 2)
     error = fails(queue, caller, many(caller), GUEST_A, "completed", 1)
-    assert (error.sqlstate, error.diag.message_primary, error.diag.message_detail, error.diag.message_hint) == (
-        "PT429", "too many new jobs", "New jobs of a guest in one hour: at most 2.", "Try again later."
-    )  # fmt: skip
+    assert (
+        error.sqlstate,
+        error.diag.message_primary,
+        error.diag.message_detail,
+        error.diag.message_hint,
+    ) == (
+        "PT429",
+        "too many new jobs",
+        "New jobs of a guest in one hour: at most 2.",
+        "Try again later.",
+    )
     assert row_count(queue, guest(GUEST_B), many(caller), GUEST_B, "queued", 2) == 2
     assert row_count(queue, user(USER_A), many(user(USER_A)), USER_A, "queued", 9) == 9
     backdated = (
@@ -288,10 +296,15 @@ def test_an_owner_cancels_an_active_job(
     assert row_count(queue, owner, CANCEL, job) == 1
     sent = "update public.async_jobs set status = 'cancelled', updated_at = 'infinity', created_at = now(), url = url"
     assert row_count(queue, owner, sent) == 1
-    upsert = insert(owner, "id, status").replace("'u'", "'https://x.com/1'").replace(
-        " returning", " on conflict (id) do update set status = excluded.status, url ="
-                      " excluded.url returning"
-    )  # fmt: skip
+    upsert = (
+        insert(owner, "id, status")
+        .replace("'u'", "'https://x.com/1'")
+        .replace(
+            " returning",
+            " on conflict (id) do update set status = excluded.status, url ="
+            " excluded.url returning",
+        )
+    )
     assert row_count(queue, owner, upsert, job, "cancelled") == 1
 
 

@@ -241,13 +241,34 @@ def test_notice_if_pg_cron_is_not_preloaded(cron: Cron) -> None:
 
 
 VALID = (
-    "0 3 * * *", "*/5 * * * *", "0 0 1,15 * *", "30 4 * jan,JUL mon-fri", "0-30/10 1-5 * * 7", "1 seconds", "59 second",
-    "@hourly", "@midnight", "0  3 * * *",
-)  # fmt: skip
+    "0 3 * * *",
+    "*/5 * * * *",
+    "0 0 1,15 * *",
+    "30 4 * jan,JUL mon-fri",
+    "0-30/10 1-5 * * 7",
+    "1 seconds",
+    "59 second",
+    "@hourly",
+    "@midnight",
+    "0  3 * * *",
+)
 INVALID = (
-    "every night", "0 3 * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * 32 * *", "* * * 13 *",
-    "* * * * 8", "* * * * day", "0 seconds", "60 seconds", "@nightly", "a * * * *", "*/x * * * *", "1, * * * *",
-)  # fmt: skip
+    "every night",
+    "0 3 * *",
+    "60 * * * *",
+    "* 24 * * *",
+    "* * 0 * *",
+    "* * 32 * *",
+    "* * * 13 *",
+    "* * * * 8",
+    "* * * * day",
+    "0 seconds",
+    "60 seconds",
+    "@nightly",
+    "a * * * *",
+    "*/x * * * *",
+    "1, * * * *",
+)
 
 
 def test_a_malformed_schedule_is_reported_before_anything_runs(
@@ -273,9 +294,10 @@ def test_a_malformed_schedule_is_reported_before_anything_runs(
     (tmp_path / "supabase-jobs.toml").write_text('[variables]\ncleanup_schedule = "every night"\n')
     ran = cli("apply", "--json", "--db-url", cron.url)
     assert (ran.code, ran.json["error"]["message"]) == (
-        2, "variable 'cleanup_schedule': 'every night' has 2 fields; cron notation has 5, as in '0"
-           " 3 * * *'",
-    )  # fmt: skip
+        2,
+        "variable 'cleanup_schedule': 'every night' has 2 fields; cron notation has 5, as in '0"
+        " 3 * * *'",
+    )
     assert cli("render").code == 2
 
 

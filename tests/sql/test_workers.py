@@ -31,13 +31,30 @@ UNKNOWN = uuid.UUID(int=0xDEAD)
 
 # values that owners can write into metadata
 POISON: list[Any] = [
-    [], "x", 5, None, True, {"retry_count": "many"}, {"retry_count": -1}, {"retry_count": 10**30}, {"retry_count": []},
-    {"retry_count": {"a": 1}}, {"last_check": "garbage"}, {"last_check": None}, {"last_check": 7},
-    {"last_check": "infinity"}, {"last_check": "-infinity"}, {"last_check": "9999999-01-01"}, {"last_check": ["x"]},
-    {"last_check": "2025-13-45T99:00:00Z"}, {"last_check": "2025-01-01 00:00 Nowhere/City"},
-    {"server_id": None, "claim_id": None}, {"server_id": {"a": 1}, "claim_id": 3, "claimed_at": "garbage"},
-    {"claimed_at": "infinity"}, {"claimed_at": "4713-01-01 BC"},
-]  # fmt: skip
+    [],
+    "x",
+    5,
+    None,
+    True,
+    {"retry_count": "many"},
+    {"retry_count": -1},
+    {"retry_count": 10**30},
+    {"retry_count": []},
+    {"retry_count": {"a": 1}},
+    {"last_check": "garbage"},
+    {"last_check": None},
+    {"last_check": 7},
+    {"last_check": "infinity"},
+    {"last_check": "-infinity"},
+    {"last_check": "9999999-01-01"},
+    {"last_check": ["x"]},
+    {"last_check": "2025-13-45T99:00:00Z"},
+    {"last_check": "2025-01-01 00:00 Nowhere/City"},
+    {"server_id": None, "claim_id": None},
+    {"server_id": {"a": 1}, "claim_id": 3, "claimed_at": "garbage"},
+    {"claimed_at": "infinity"},
+    {"claimed_at": "4713-01-01 BC"},
+]
 
 
 def value(connection: Connection, statement: str, *values: object) -> Any:
@@ -137,9 +154,18 @@ def test_a_claim_starts_at_the_beginning_after_a_second(queue: Connection, secon
 
 # values of the setting that claim_jobs did not write
 FOREIGN = [
-    "x", " ", "[]", "{}", "{1}", "{now}", "{NULL,2021-01-01}", "{9999999-01-01,2021-01-01}", "{{now,now}}",
-    "{{{{{{{now}}}}}}}", "[2147483647:2147483647]={now}",
-]  # fmt: skip
+    "x",
+    " ",
+    "[]",
+    "{}",
+    "{1}",
+    "{now}",
+    "{NULL,2021-01-01}",
+    "{9999999-01-01,2021-01-01}",
+    "{{now,now}}",
+    "{{{{{{{now}}}}}}}",
+    "[2147483647:2147483647]={now}",
+]
 
 
 @pytest.mark.parametrize("last_claim", FOREIGN)
@@ -209,18 +235,28 @@ def test_only_queued_jobs_are_claimed(queue: Connection) -> None:
 @pytest.mark.parametrize(
     ("statement", "values"),
     [
-        (CLAIM, (None, 1)), (CLAIM, ("", 1)), (CLAIM, ("w", 0)), (CLAIM, ("w", -1)), (CLAIM, ("w", None)),
+        (CLAIM, (None, 1)),
+        (CLAIM, ("", 1)),
+        (CLAIM, ("w", 0)),
+        (CLAIM, ("w", -1)),
+        (CLAIM, ("w", None)),
         (CLAIM, ("w" * 256, 1)),
-        ("select public.complete_jobs('w', %s)", (Jsonb({}),)), ("select public.complete_jobs('w',"
-                                                                 " %s)", (None,)),
-        ("select public.fail_jobs('w', %s)", (Jsonb("x"),)), ("select public.fail_jobs('w', %s)", (None,)),
-        (HEARTBEAT, (UNKNOWN, "w", UNKNOWN, 101)), (HEARTBEAT, (UNKNOWN, "w", UNKNOWN, -1)),
-        (FAIL, (UNKNOWN, "w", UNKNOWN, None)), (FAIL, (UNKNOWN, "w", UNKNOWN, "")),
-        (REQUEUE, (None, 3, None)), (REQUEUE, ("-1 second", 3, None)), (REQUEUE, ("1 second", -1, None)),
-        (REQUEUE, ("1 second", None, None)), (REQUEUE, ("1 second", 3, 0)),
+        ("select public.complete_jobs('w', %s)", (Jsonb({}),)),
+        ("select public.complete_jobs('w', %s)", (None,)),
+        ("select public.fail_jobs('w', %s)", (Jsonb("x"),)),
+        ("select public.fail_jobs('w', %s)", (None,)),
+        (HEARTBEAT, (UNKNOWN, "w", UNKNOWN, 101)),
+        (HEARTBEAT, (UNKNOWN, "w", UNKNOWN, -1)),
+        (FAIL, (UNKNOWN, "w", UNKNOWN, None)),
+        (FAIL, (UNKNOWN, "w", UNKNOWN, "")),
+        (REQUEUE, (None, 3, None)),
+        (REQUEUE, ("-1 second", 3, None)),
+        (REQUEUE, ("1 second", -1, None)),
+        (REQUEUE, ("1 second", None, None)),
+        (REQUEUE, ("1 second", 3, 0)),
     ],
     ids=str,
-)  # fmt: skip
+)
 @oldest_and_newest
 def test_invalid_arguments_are_rejected(
     queue: Connection, statement: str, values: tuple[object, ...]

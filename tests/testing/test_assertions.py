@@ -319,10 +319,12 @@ def test_a_failure_shows_that_a_role_bypasses_row_level_security(rls: Rls) -> No
 def test_a_failure_shows_that_a_table_owner_bypasses_row_level_security_unless_forced(
     rls: Rls,
 ) -> None:
-    rls.owner.execute("grant create on schema public to authenticated; create table bare (id int);"
-                      "alter table bare enable row level security; insert into bare values (1);"
-                      "create policy all_of_it on bare using (true);"
-                      "alter table bare owner to authenticated")  # fmt: skip
+    rls.owner.execute(
+        "grant create on schema public to authenticated; create table bare (id int);"
+        "alter table bare enable row level security; insert into bare values (1);"
+        "create policy all_of_it on bare using (true);"
+        "alter table bare owner to authenticated"
+    )
     text = failure(lambda: rls.as_user(ANN).assert_hidden("select * from bare"))
     assert "row level security is on, and authenticated bypasses it" in text
     rls.owner.execute("alter table bare force row level security")
@@ -331,8 +333,10 @@ def test_a_failure_shows_that_a_table_owner_bypasses_row_level_security_unless_f
 
 
 def test_a_failure_shows_that_no_policy_applies_to_a_role(rls: Rls) -> None:
-    rls.owner.execute("create table bare (id int); alter table bare enable row level security;"
-                      "insert into bare values (1); grant select on bare to anon")  # fmt: skip
+    rls.owner.execute(
+        "create table bare (id int); alter table bare enable row level security;"
+        "insert into bare values (1); grant select on bare to anon"
+    )
     text = failure(lambda: rls.as_anon().assert_allowed("select * from bare"))
     assert "row level security is on, and no policy applies to anon" in text
     assert "as owner: rows" in text

@@ -44,8 +44,12 @@ def test_a_guest_may_send_other_headers(rls: Rls) -> None:
 
 def test_an_anonymous_caller_has_no_headers(rls: Rls) -> None:
     assert who(rls.as_anon()) == {
-        "role": "anon", "claims": '{"role": "anon"}', "headers": "{}", "tenant": who(rls.owner)["tenant"], "uid": None,
-    }  # fmt: skip
+        "role": "anon",
+        "claims": '{"role": "anon"}',
+        "headers": "{}",
+        "tenant": who(rls.owner)["tenant"],
+        "uid": None,
+    }
 
 
 def test_a_user_has_claims_and_an_id(rls: Rls) -> None:

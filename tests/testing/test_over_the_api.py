@@ -130,14 +130,16 @@ def test_a_user_is_adapted_to_a_trigger_that_rejects_sign_ups(
 def test_a_failure_shows_the_request_and_no_key(run_api: RunTests, migrations: None) -> None:
     result = run_api(FAILING)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([
-        "E       AssertionError: expected hidden, got rows",
-        "E         as:       role anon",
-        "E         headers:  {'X-Device': 'd1'}",
-        "E         request:  GET /rest/v1/notes?select=device&device=eq.d1",
-        "E         row:      {'device': 'd1'}",
-        "E         hint:     row level security is off*",
-    ])  # fmt: skip
+    result.stdout.fnmatch_lines(
+        [
+            "E       AssertionError: expected hidden, got rows",
+            "E         as:       role anon",
+            "E         headers:  {'X-Device': 'd1'}",
+            "E         request:  GET /rest/v1/notes?select=device&device=eq.d1",
+            "E         row:      {'device': 'd1'}",
+            "E         hint:     row level security is off*",
+        ]
+    )
     assert "Bearer" not in str(result.stdout)
     assert "eyJ" not in str(result.stdout)
 

@@ -268,13 +268,15 @@ def test_fails(rls):
 def test_a_failure_traceback_ends_in_the_test(run_tests: RunTests, notes_url: str) -> None:
     result = run_tests(FAILING, SUPABASE_DB_URL=notes_url)
     assert_run(result, failed=1)
-    result.stdout.fnmatch_lines([
-        '>       rls.as_guest("d1").assert_hidden("select device from notes")',
-        "E       AssertionError: expected hidden, got rows",
-        "E         as:       role anon",
-        "E         headers:  {'X-Device': 'd1'}",
-        "E         row:      ('d1',)",
-    ])  # fmt: skip
+    result.stdout.fnmatch_lines(
+        [
+            '>       rls.as_guest("d1").assert_hidden("select device from notes")',
+            "E       AssertionError: expected hidden, got rows",
+            "E         as:       role anon",
+            "E         headers:  {'X-Device': 'd1'}",
+            "E         row:      ('d1',)",
+        ]
+    )
     assert "supabase_jobs/testing" not in str(result.stdout)
 
 

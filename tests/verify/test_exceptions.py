@@ -220,8 +220,9 @@ def test_an_entry_without_a_hash_is_an_error_that_shows_the_entry_with_it(
     allowed = {"allowed_privileges": {"support: select on public.async_jobs": reviewed}}
     result = verify(rolled_back, replace(EXPECTATIONS, exceptions=allowed), ("structure", "access"))
     assert {(f.area, f.severity) for f in result.findings} == {
-        ("structure", Severity.ERROR), ("access", Severity.ERROR),
-    }  # fmt: skip
+        ("structure", Severity.ERROR),
+        ("access", Severity.ERROR),
+    }
     assert all("pins no definition (sha256 " in f.message for f in result.findings)
     pasted = allowing(result)
     assert entries(result)["support: select on public.async_jobs"].reason == "they answer tickets"
@@ -293,8 +294,11 @@ def test_cells_that_an_allowed_policy_narrows_are_named(rolled_back: Connection)
     assert {name for name in names if not name.endswith("delete")} == {
         "functions:delete_worker_state_trigger:the state of a deleted job goes with it"
     }
-    assert all(f'policy "second factor" on public.async_jobs explains it, and is allowed: {REASON}' in f.message
-               for f in narrowed(result))  # fmt: skip
+    assert all(
+        f'policy "second factor" on public.async_jobs explains it, and is allowed: {REASON}'
+        in f.message
+        for f in narrowed(result)
+    )
     assert any(grid.mismatches for grid in result.grids)
 
 

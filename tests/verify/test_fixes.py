@@ -35,8 +35,10 @@ def test_three_faults_are_three_groups_whose_fixes_repair_the_database(
     assert ran.code == 1
     assert len(ran.out.splitlines()) <= SCREEN
     assert sorted(re.findall(r"^error: public.async_jobs: (\w+)", ran.out, flags=re.MULTILINE)) == [
-        "grant", "index", "policy",
-    ]  # fmt: skip
+        "grant",
+        "index",
+        "policy",
+    ]
     assert (
         len(re.findall("^error: ", ran.out, flags=re.MULTILINE)) == len(_FIX.findall(ran.out)) == 3
     )

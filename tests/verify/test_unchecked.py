@@ -134,9 +134,15 @@ def test_an_unchecked_area_exits_1(refusing_url: str, cli: Run) -> None:
 
 def test_strict_names_what_replaced_it(cli: Run) -> None:
     error = cli("verify", "--strict", "--json").json["error"]
-    assert (error["code"], "by default" in error["message"], "[accepted_unchecked]" in error["hint"]) == (
-        "config", True, True,
-    )  # fmt: skip
+    assert (
+        error["code"],
+        "by default" in error["message"],
+        "[accepted_unchecked]" in error["hint"],
+    ) == (
+        "config",
+        True,
+        True,
+    )
     assert "--strict" not in cli("verify", "--help").out
 
 

@@ -20,7 +20,8 @@ _NAMES = Path(__file__).with_name("names.sql")
 _LITERAL = r"(?P<literal>E?'(?:[^']|'')*')"
 _WORD = r'(?:"(?:[^"]|"")*"|\w+)'
 _TYPE = (
-    r"(?:timestamp(?:\(\d\))? with(?:out)? time zone|time(?:\(\d\))? with(?:out)? time zone|double precision"
+    r"(?:timestamp(?:\(\d\))? with(?:out)? time zone|time(?:\(\d\))? with(?:out)? time"
+    r" zone|double precision"
     rf"|character varying|bit varying|{_WORD}(?:\.{_WORD})?)(?:\([\d, ]+\))?(?:\[\])*"
 )
 # a literal with its cast, or a quoted name: in this order, because each may contain what looks like

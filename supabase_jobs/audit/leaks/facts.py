@@ -53,7 +53,7 @@ class Membership:
 
 @dataclass(frozen=True, eq=False)
 class Actor:
-    """A caller. `kind` and `label` are those of callers.Persona, `role` is the role of the database.
+    """A caller. `kind` and `label` are those of callers.Persona, `role` is the database role.
 
     `is_linked`: a user who belongs to the owner's rows by a column other than that of a membership.
     `remedy` says which rows a policy must ignore to end the access of a former member; '' for

@@ -126,7 +126,7 @@ class Attempt:
         return self.action == DELETE and not self.relation.statement_triggers
 
     def _refers_to(self, constraint: str | None) -> bool:
-        """Whether an update violates a foreign key of its own row, so that it depends on the value."""
+        """Whether an update violates a foreign key of its row, so that the value decides."""
         keys = [key for key in self.relation.foreign_keys if key.name == constraint]
         return any(self.column in key.columns for key in keys)
 

@@ -548,7 +548,7 @@ class Bypasses:
             )
 
     def _injections(self, caller: Persona, function: Function) -> Iterator[Bypass]:
-        """Calls of a function that builds SQL, with SQL that fails in a way that nothing else does."""
+        """Calls of a function that builds SQL, with SQL that fails with an error of its own."""
         executes = re.search(r"\bexecute\b", function.body, re.IGNORECASE) is not None
         if not (
             executes and function.definer and caller.role in function.callers and caller.is_outsider

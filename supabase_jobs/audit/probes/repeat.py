@@ -40,7 +40,10 @@ def attempt_sql(attempt: Attempt) -> str:
     if (cursor := _CURSOR.search(text)) is None:
         return text
     opened = "".join(script.numbered(one) for one in statements.declare(cursor[1], attempt.row))
-    return f"-- As the owner, before the caller is set: a cursor on the row.\n{opened}-- As the caller:\n{text}"
+    return (
+        f"-- As the owner, before the caller is set: a cursor on the row.\n{opened}--"
+        f" As the caller:\n{text}"
+    )
 
 
 def bypass_sql(bypass: Bypass) -> str:
@@ -68,7 +71,7 @@ class Request:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of the caller, of the schema and of the body; not those with keys and tokens."""
+        """The headers of the caller, the schema and the body; none with a key or a token."""
         found = dict(self.caller.headers or {})
         if self.profile:
             found["Accept-Profile" if self.method == "GET" else "Content-Profile"] = self.profile

@@ -224,6 +224,6 @@ def _skip_blank(text: str, at: int) -> int:
 
 
 def _code_start(text: str) -> int:
-    """The offset of the first character that PostgreSQL reads as code, else of the first character."""
+    """The offset of the first character that is code, else of the first character."""
     code = _skip_blank(text, 0)
     return code if code < len(text) else len(text) - len(text.lstrip(_SPACE))

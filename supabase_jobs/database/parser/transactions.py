@@ -13,7 +13,10 @@ from supabase_jobs.database.parser.statements import FileStatement, first_word
 _WORDS = {"begin", "start", "commit", "end", "rollback", "abort", "prepare"}
 _SETTING_WORDS = {"set", "reset"}
 _BEGIN = ("TRANS_STMT_BEGIN", "TRANS_STMT_START")
-_NOT_APPLIED = "sets a mode of the transaction, which must come before its first statement; remove it, because it is not applied"
+_NOT_APPLIED = (
+    "sets a mode of the transaction, which must come before its first"
+    " statement; remove it, because it is not applied"
+)
 _IN_A_TRANSACTION = "because each file already runs in a transaction"
 
 

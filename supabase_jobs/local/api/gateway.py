@@ -49,7 +49,10 @@ _HOP_BY_HOP = {
     *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
     *("te", "trailer", "transfer-encoding", "upgrade", "expect"),
 }
-_EXPOSED = "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Preference-Applied, Server"
+_EXPOSED = (
+    "Content-Encoding, Content-Location, Content-Range, Content-Type, Date,"
+    " Location, Preference-Applied, Server"
+)
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
@@ -57,7 +60,10 @@ def command(settings_file: Path) -> list[str | Path]:
     """The command that runs the gateway with a settings file, independent of environment and
     installed packages.
     """
-    start = "import sys; sys.path.append(sys.argv[1]); from supabase_jobs.local.api import gateway; gateway.main()"
+    start = (
+        "import sys; sys.path.append(sys.argv[1]); from supabase_jobs.local.api"
+        " import gateway; gateway.main()"
+    )
     return [sys.executable, "-I", "-S", "-c", start, Path(__file__).parents[3], settings_file]
 
 

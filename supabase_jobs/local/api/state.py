@@ -35,7 +35,7 @@ class Processes:
         )
 
     def stop(self) -> bool:
-        """Stop both and remove their configuration files; return whether one of them was running."""
+        """Stop both and remove their configuration files; whether one of them was running."""
         stopped = process.stop(self.gateway, self.gateway_config)
         stopped = process.stop(self.postgrest, self.postgrest_config) or stopped
         for config_file in (self.postgrest_config, self.gateway_config):

@@ -76,7 +76,8 @@ class Copies:
         except psycopg.errors.ObjectInUse:
             names = ", ".join(name for (name,) in _QUERIES["connected"].rows(self._connection))
             raise BusyError(
-                f'the database "{original}" cannot be copied while others are connected: {names or "a session"}',
+                f'the database "{original}" cannot be copied while others are connected:'
+                f" {names or 'a session'}",
                 hint="End these sessions. Or leave out --db-url and SUPABASE_DB_URL: mutate then"
                 " starts an embedded"
                 " server and applies supabase/migrations.",

@@ -110,10 +110,16 @@ def _not_observed(connection: Connection, observed: _Observed, target: str) -> s
     if is_reached:
         return ""
     if any(call.object == target for call in calls):
-        return f"audit calls {target} only with rows of others, and no call returned or changed any of them"
+        return (
+            f"audit calls {target} only with rows of others, and no call returned or"
+            " changed any of them"
+        )
     if target in observed.recording.functions:
         return f"audit does not call {target} with the fault: it reads no table with hidden rows"
-    return f"audit does not call {target}, and no policy, trigger or function that audit observes calls it"
+    return (
+        f"audit does not call {target}, and no policy, trigger or function that audit"
+        " observes calls it"
+    )
 
 
 def _calls(

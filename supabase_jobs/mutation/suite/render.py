@@ -66,7 +66,10 @@ def pgtap_test(test: MissingTest, object_: str, sentence: str) -> str:
     lines.append(f"set local role {attempt.caller.role};")
     title = _quoted(test.title)
     if check.target:
-        body = f"begin execute {_quoted(check.sql)}; exception when insufficient_privilege then null; end"
+        body = (
+            f"begin execute {_quoted(check.sql)}; exception when"
+            " insufficient_privilege then null; end"
+        )
         lines += [f"do {_quoted(body)};", "reset role;"]
         compared = "select * from before_the_test"
         lines.append(f"select set_eq({_quoted(check.target)}, {_quoted(compared)}, {title});")
@@ -81,7 +84,10 @@ def _pgtap_file(object_: str, tests: Sequence[str], old: str = "") -> str:
     A test is undone, and the counters of `finish` with it: the plan shows whether a test is
     missing.
     """
-    start = f"{_pgtap_heading(object_)}\nbegin;\ncreate extension if not exists pgtap;\nselect plan(0);\n{_END}"
+    start = (
+        f"{_pgtap_heading(object_)}\nbegin;\ncreate extension if not exists"
+        f" pgtap;\nselect plan(0);\n{_END}"
+    )
     before, end, after = (old or start).rpartition(_END)
     before = _PLAN.sub(lambda plan: f"select plan({int(plan[1]) + len(tests)});", before, count=1)
     return "".join([before, *(f"\n{_SAVE}\n{test}{_UNDO}\n" for test in tests), end, after])

@@ -16,7 +16,7 @@ from supabase_jobs.report.wording import counted
 
 
 def diff(result: AccessDiff) -> str:
-    """The verdict, the changes, and collapsed what was not compared and who can do what after them."""
+    """The verdict and the changes; collapsed: what was not compared, and the access after."""
     report = Parts(LIMIT_CHARACTERS)
     verdict = "passed" if result.ok else "**failed**"
     names = f"{markup.code(result.before)} → {markup.code(result.after)}"

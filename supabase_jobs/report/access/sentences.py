@@ -70,7 +70,10 @@ def sentences(diff: AccessDiff, changes: Iterable[AccessChange]) -> Iterator[Sen
         text = first.message
         if first.change in _CELLS:
             can = "can now" if first.change == "wider" else "can no longer"
-            text = f"{joined(g[0].who for g in groups)} {can} {joined(c.verb for c in groups[0])} {first.target}"
+            text = (
+                f"{joined(g[0].who for g in groups)} {can}"
+                f" {joined(c.verb for c in groups[0])} {first.target}"
+            )
         line = (
             None
             if first.change in ("removed", "closed")

@@ -20,7 +20,10 @@ def diff(result: AccessDiff) -> str:
     verdict = "ok" if result.ok else "FAILED"
     names = f"{summary.line(result.before)} → {summary.line(result.after)}"
     accepted = f"; accepted: {summary.line(result.baseline)}" if result.baseline else ""
-    end = f"{verdict}: {sentences.counts(result)}; {names}{accepted}, {result.milliseconds / 1000:.1f} s"
+    end = (
+        f"{verdict}: {sentences.counts(result)}; {names}{accepted},"
+        f" {result.milliseconds / 1000:.1f} s"
+    )
     return "".join(f"{line}\n" for line in [*lines, *([""] if lines else []), end])
 
 

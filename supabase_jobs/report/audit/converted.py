@@ -19,7 +19,7 @@ AREA = "audit"
 
 
 def converted(result: Audit) -> Verification:
-    """The findings, what was not tested, and a case for each action on an object without a finding."""
+    """Findings, what was not tested, and a case for each action on an object without a finding."""
     not_tested = [
         Finding(
             f"not-tested:{i.object}",

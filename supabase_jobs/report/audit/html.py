@@ -126,7 +126,7 @@ def audit(result: Audit) -> str:
 
 
 def _articles(result: Audit, template: Template) -> tuple[list[tuple[str, str, list[Markup]]], int]:
-    """The parts with findings: (anchor, title, articles); and the number of findings without room."""
+    """The parts with findings: (anchor, title, articles); the number of omitted findings."""
     room, omitted = _FINDINGS_BYTES, 0
     parts = []
     for anchor, title, findings in _parts(result):

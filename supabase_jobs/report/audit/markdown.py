@@ -97,7 +97,10 @@ def _group(group: Sequence[AuditFinding]) -> str:
     first = group[0]
     messages = "\n<br>".join(escaped(finding.message) for finding in group)
     fix = f"\n{markup.block(first.fix)}" if first.fix else ""
-    return f"**{first.severity}** {markup.code(first.object)}: {messages}\n<br>cause: {escaped(first.cause)}\n{fix}"
+    return (
+        f"**{first.severity}** {markup.code(first.object)}: {messages}\n<br>cause:"
+        f" {escaped(first.cause)}\n{fix}"
+    )
 
 
 def access_table(result: Audit) -> list[str]:

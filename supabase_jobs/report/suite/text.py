@@ -43,7 +43,10 @@ def _rest(result: SuiteMutation) -> str:
     """Where the details are; '' if there are none."""
     text = ""
     if result.survivors:
-        text += "The SQL and the missing test of each survivor: --tests DIR writes the tests, --all prints both.\n"
+        text += (
+            "The SQL and the missing test of each survivor: --tests DIR writes the"
+            " tests, --all prints both.\n"
+        )
     unclear = len(result.of("untested", "rejected"))
     if unclear:
         text += f"--all also prints why {counted(unclear, 'fault')} could not be tested.\n"

@@ -91,7 +91,10 @@ def check(connection: Connection, rows: Sequence[Row], context: Context) -> None
         )
         context.cases.append(catalog.with_script(case, QUERY, function, context))
         if name in deviations:
-            fix = f"Create {function} again as Supabase ships it: it must read nothing but the claims of the token."
+            fix = (
+                f"Create {function} again as Supabase ships it: it must read nothing"
+                " but the claims of the token."
+            )
             context.findings.append(
                 Finding(case.id, AREA, Severity.ERROR, function, deviations[name], fix)
             )

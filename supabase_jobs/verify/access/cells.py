@@ -25,7 +25,10 @@ _FIXES = {
     " disabled.",
 }
 _FIX_CONSTRAINT = "The constraint or trigger that should refuse this is missing or changed."
-_FIX_CONTROL = "Connect as the owner of the tables (postgres), so that the control statement can find the target row."
+_FIX_CONTROL = (
+    "Connect as the owner of the tables (postgres), so that the control"
+    " statement can find the target row."
+)
 
 _FIX_LEGACY = "Nothing to fix with PostgREST 12 or newer, which makes one setting of all claims."
 
@@ -289,7 +292,10 @@ class _MatrixRun:
                 if (failure := failures[target]) is not None:
                     failed.add((r, c))
                     cell = Cell(self.matrix, row, action)
-                    message = f"{cell.name} is {outcome}, but this proves nothing: as the owner, the statement {failure}"
+                    message = (
+                        f"{cell.name} is {outcome}, but this proves nothing: as the"
+                        f" owner, the statement {failure}"
+                    )
                     finding = Finding(
                         cell.id, AREA, Severity.ERROR, self.matrix.object, message, _FIX_CONTROL
                     )
@@ -299,7 +305,7 @@ class _MatrixRun:
 
 
 def _target(row: MatrixRow, action: Action) -> "_Target":
-    """What the control statement of a cell depends on: the action, and the ids of its parameters."""
+    """The key of the control statement of a cell: the action, and the ids of its parameters."""
     return (action.name, *((name, row.binds[name]) for name in action.target))
 
 
@@ -354,7 +360,10 @@ def _judge_cell(
         )
         return False
     if outcome in CLOSED and prober.ignores_legacy_settings(cell.row.identity):
-        message = f"{message}: auth.uid() ignores the settings of older versions of PostgREST, so this caller is nobody"
+        message = (
+            f"{message}: auth.uid() ignores the settings of older versions of"
+            " PostgREST, so this caller is nobody"
+        )
         finding = Finding(cell.id, AREA, Severity.INFO, cell.matrix.object, message, _FIX_LEGACY)
         context.findings.append(finding)
         return False

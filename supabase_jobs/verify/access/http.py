@@ -138,7 +138,10 @@ def _request_lines(api_cell: ApiCell, variables: Mapping[str, object]) -> Iterat
     query += [f"on_conflict={request.on_conflict}"] if request.on_conflict else []
     for column, value in _with_id_names(request.where, row).items():
         query.append(f"{column}=is.null" if value is None else f"{column}=eq.{value}")
-    yield f"{_METHODS.get(request.verb, 'POST')} /rest/v1/{path}{'?' if query else ''}{'&'.join(query)}"
+    yield (
+        f"{_METHODS.get(request.verb, 'POST')}"
+        f" /rest/v1/{path}{'?' if query else ''}{'&'.join(query)}"
+    )
     yield f"apikey: {'$SUPABASE_SERVICE_ROLE_KEY' if service else '$SUPABASE_ANON_KEY'}"
     if identity.claims is not None and not service:
         yield f"Authorization: Bearer (a token with the claims {json.dumps(dict(identity.claims))})"

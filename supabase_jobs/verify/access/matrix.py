@@ -98,7 +98,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Served:
-    """A request that the same connection has served before: a caller and the statement that it ran."""
+    """An earlier request on the same connection: a caller and the statement that it ran."""
 
     caller: Caller
     statement: str
@@ -120,7 +120,7 @@ class MatrixRow:
     served: tuple[Served, ...] = ()
 
     def filled(self, texts: Mapping[str, str]) -> "MatrixRow":
-        """The row with the placeholders of its callers replaced, on the connection as it is then."""
+        """The row with the placeholders of its callers replaced."""
         served = tuple(replace(one, caller=one.caller.filled(texts)) for one in self.served)
         identity = self.identity.filled(texts)
         return replace(

@@ -44,7 +44,10 @@ def check(
         context.cases.append(catalog.with_script(case, _PRIVILEGES, table, context))
         if (table, role, privilege) not in privileges:
             severity = Severity.ERROR if reachable else Severity.WARNING
-            message = f"undeclared: {role} may {privilege} {table}, but access.toml neither tests nor lists this"
+            message = (
+                f"undeclared: {role} may {privilege} {table}, but access.toml"
+                " neither tests nor lists this"
+            )
             context.findings.append(Finding(id, AREA, severity, table, message, fix))
             context.exceptable[id] = {"object": table, "role": role, "privilege": privilege}
             context.traces[id] = Trace((table,), role, privilege.lower(), "denied")
@@ -56,5 +59,8 @@ def check(
         context.cases.append(catalog.with_script(case, EXPOSED_SCHEMAS, schema, context))
         if schema in exposed:
             message = "the API exposes this schema, which holds helpers and definer bodies"
-            fix = "Remove it from the API's schemas: supabase/config.toml, or pgrst.db_schemas of authenticator."
+            fix = (
+                "Remove it from the API's schemas: supabase/config.toml, or"
+                " pgrst.db_schemas of authenticator."
+            )
             context.findings.append(Finding(id, AREA, Severity.ERROR, schema, message, fix))

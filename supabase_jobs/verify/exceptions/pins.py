@@ -42,7 +42,10 @@ class _Pin:
 
     def entry(self, reason: str = _PLACEHOLDER) -> str:
         """The entry as TOML: a table of its own, which can be appended to any file."""
-        return f'[{self.section}.{toml_string(self.name)}]\nreason = {toml_string(reason)}\nsha256 = "{self.sha256}"\n'
+        return (
+            f"[{self.section}.{toml_string(self.name)}]\nreason ="
+            f' {toml_string(reason)}\nsha256 = "{self.sha256}"\n'
+        )
 
 
 def apply(
@@ -127,4 +130,7 @@ def _change(pin: _Pin, entry: AllowedException) -> str:
     name = f"[{pin.section}] {toml_string(pin.name)}"
     if entry.sha256 is None:
         return f"{name} pins no definition (sha256 {pin.sha256})"
-    return f"{name} has changed since it was reviewed (sha256 {entry.sha256}, now {pin.sha256}); replace the entry"
+    return (
+        f"{name} has changed since it was reviewed (sha256 {entry.sha256}, now"
+        f" {pin.sha256}); replace the entry"
+    )

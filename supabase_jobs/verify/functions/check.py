@@ -240,7 +240,7 @@ def _deviation(scenario: Scenario, deviations: Sequence[Deviation], context: Con
 def _explanation(
     scenario: Scenario, deviations: Sequence[Deviation], context: Context
 ) -> str | None:
-    """Why the deviations are accepted: an allowed policy narrows what the callers see and change."""
+    """Why the deviations are accepted: an allowed policy narrows what callers see and change."""
     if not deviations or not all(deviation.narrower for deviation in deviations):
         return None
     policy = narrowing.of_calls(

@@ -1,4 +1,4 @@
-"""Run scenarios against the fixture rows and describe every deviation. Needs an open transaction."""
+"""Run scenarios against the fixture rows, in an open transaction, and describe each deviation."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -59,7 +59,7 @@ _STEP_ROLLBACK = Statement("rollback to savepoint step")
 
 
 class UncheckedError(Exception):
-    """A scenario could not be checked, for a reason outside the managed objects; `fix` is the hint."""
+    """Something outside the managed objects prevents the check of a scenario; `fix` is the hint."""
 
     def __init__(self, message: str, fix: str = "Connect as postgres.") -> None:
         super().__init__(message)
@@ -133,7 +133,7 @@ def scenario_runner(
 
 
 class ScenarioRunner:
-    """Runs scenarios on one connection and compares results and changed rows with the declaration."""
+    """Runs scenarios on a connection; compares results and changed rows with the declaration."""
 
     def __init__(
         self,
@@ -368,7 +368,7 @@ class ScenarioRunner:
         return self._decoded[text]
 
     def _declared(self, value: object) -> str:
-        """A value as declarations write it: an id as `$name`, the time of the transaction as `now`."""
+        """A value as in declarations: an id as `$name`, the time of the transaction as `now`."""
         if value is None:
             return NULL
         text = value if isinstance(value, str) else json.dumps(value, default=str).strip('"')

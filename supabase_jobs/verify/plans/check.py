@@ -126,7 +126,7 @@ class _PlanChecker:
         self._context = context
 
     def run(self, declared: FastQueries, tables: Sequence[str], recorded: Sequence[str]) -> None:
-        """Check the queries, the owner checks and the foreign keys, in a few round trips together."""
+        """Check the queries, the owner checks and the foreign keys, in a few round trips."""
         by_role = {identity.role: identity for identity in declared.identities}
         catalogs: list[Sequence[tuple[Any, ...]]] = []
         self._planner.run(
@@ -213,7 +213,10 @@ class _PlanChecker:
     ) -> Iterator[Check[_Outcome]]:
         """Each foreign key of or to a managed table has an index on its referencing columns."""
         for table, name, managed, referenced, fix, covered, proofs, columns in foreign_keys:
-            message = f'foreign key "{name}" has no index: each delete in {referenced} reads all of {table}'
+            message = (
+                f'foreign key "{name}" has no index: each delete in {referenced}'
+                f" reads all of {table}"
+            )
             severity = (
                 Severity.ERROR if f"{table}:constraint:{name}" in recorded else Severity.WARNING
             )
@@ -306,7 +309,7 @@ class _PlanChecker:
         )
 
     def _is_reported(self, index: str) -> bool:
-        """Whether the structure area of this run has reported this index as missing or different."""
+        """Whether the structure area of this run has reported this index."""
         end = f":index:{_bare(index)}"
         return any(f.area == structure.AREA and f.id.endswith(end) for f in self._context.findings)
 

@@ -245,7 +245,10 @@ def _add_deviation(expected: Fact, actual: Fact | None, fixes: Fixes, context: C
         problem = "is missing" if expected.name or expected.kind in EXISTENCE else "cannot be read"
         problem += f"; expected: {expected.value}"
     else:
-        problem = f"is {actual.value}; expected: {expected.value}{text_difference(actual.value, expected.value)}"
+        problem = (
+            f"is {actual.value}; expected:"
+            f" {expected.value}{text_difference(actual.value, expected.value)}"
+        )
     finding = _finding(
         expected, Severity(expected.deviation_severity), problem, fixes.restore(expected, actual)
     )

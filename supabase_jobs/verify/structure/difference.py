@@ -25,7 +25,10 @@ def body_difference(actual: str, expected: str) -> str:
     pairs = zip_longest(actual.splitlines(), expected.splitlines())
     for number, (is_line, expected_line) in enumerate(pairs, 1):
         if is_line != expected_line:
-            return f"line {number} is {_line(is_line, expected_line)}, expected {_line(expected_line, is_line)}"
+            return (
+                f"line {number} is {_line(is_line, expected_line)}, expected"
+                f" {_line(expected_line, is_line)}"
+            )
     return "the line ends differ"
 
 

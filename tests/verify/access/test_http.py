@@ -432,9 +432,13 @@ def started_run(database: Database, api: Api, cwd: Path) -> Iterator[subprocess.
     """A run that has inserted its first rows."""
     words = ["verify", "--only", "access", "--api-url", api.url, "--db-url", database.url]
     with subprocess.Popen(
-        [sys.executable, "-m", "supabase_jobs", *words], cwd=cwd, env={**os.environ, **environ(api)},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as process:  # fmt: skip
+        [sys.executable, "-m", "supabase_jobs", *words],
+        cwd=cwd,
+        env={**os.environ, **environ(api)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
         deadline = time.monotonic() + 30
         while not marked_rows(database.url) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -481,9 +485,16 @@ def test_a_missing_client_is_an_error_with_the_install_command(
         " package)\n"
     )
     ran = cli_process(
-        "verify", "--only", "access", "--api-url", one_api.url, "--db-url", one_api.db_url,
-        PYTHONPATH=str(tmp_path), **environ(one_api),
-    )  # fmt: skip
+        "verify",
+        "--only",
+        "access",
+        "--api-url",
+        one_api.url,
+        "--db-url",
+        one_api.db_url,
+        PYTHONPATH=str(tmp_path),
+        **environ(one_api),
+    )
     assert ran.code == 2
     assert "pip install 'supabase-jobs[api]'" in ran.err
 
@@ -571,8 +582,9 @@ def test_a_script_shows_the_headers_of_the_identity() -> None:
         "X-GUEST-ID: $guest_a",
     ]
     assert headers("user, its own job") == [
-        anon, 'Authorization: Bearer (a token with the claims {"sub": "$user_a", "role": "authenticated"})',
-    ]  # fmt: skip
+        anon,
+        'Authorization: Bearer (a token with the claims {"sub": "$user_a", "role": "authenticated"})',
+    ]
     assert headers("service_role, user's job") == ["apikey: $SUPABASE_SERVICE_ROLE_KEY"]
 
 

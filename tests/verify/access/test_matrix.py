@@ -128,11 +128,27 @@ def test_the_error_for_a_former_key_names_the_present_key(
 
 def test_settings_of_identities_with_unusual_requests() -> None:
     rows = {row.identity.label: row for matrix in load().matrices for row in matrix.rows}
-    texts = {"guest_header": "x-guest-id", "GUEST_HEADER": "X-GUEST-ID", "guest_a": "ab-c", "GUEST_A": "AB-C",
-             "guest_a_hex": "abc", "user_anonymous": "u", "guest_b": "b"}  # fmt: skip
-    settings = {name: rows[name].filled(texts).identity.all_settings() for name in (
-        "guest_a_header_in_caps", "guest_a_id_in_caps", "anon_raw_header_in_caps", "anon_id_without_hyphens",
-        "anonymous", "guest_b_after_guest_a", "anon_after_guest_a")}  # fmt: skip
+    texts = {
+        "guest_header": "x-guest-id",
+        "GUEST_HEADER": "X-GUEST-ID",
+        "guest_a": "ab-c",
+        "GUEST_A": "AB-C",
+        "guest_a_hex": "abc",
+        "user_anonymous": "u",
+        "guest_b": "b",
+    }
+    settings = {
+        name: rows[name].filled(texts).identity.all_settings()
+        for name in (
+            "guest_a_header_in_caps",
+            "guest_a_id_in_caps",
+            "anon_raw_header_in_caps",
+            "anon_id_without_hyphens",
+            "anonymous",
+            "guest_b_after_guest_a",
+            "anon_after_guest_a",
+        )
+    }
     assert settings["guest_a_header_in_caps"] == {"request.headers": '{"x-guest-id": "ab-c"}'}
     assert settings["guest_a_id_in_caps"] == {"request.headers": '{"x-guest-id": "AB-C"}'}
     assert settings["anon_raw_header_in_caps"] == {"request.headers": '{"X-GUEST-ID": "ab-c"}'}

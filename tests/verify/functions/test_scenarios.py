@@ -25,17 +25,35 @@ def test_packaged_scenarios_cover_every_function() -> None:
         for on in ([], limits, ["owners_may_only_cancel"])
     ]
     assert {s.subject for d in declared for s in d.scenarios} == {
-        "public.migrate_guest_jobs", "private.migrate_guest_jobs", "public.cleanup_old_jobs",
-        "private.cleanup_old_jobs", "public.cleanup_inactive_guests", "private.cleanup_inactive_guests",
-        "private.count_old_jobs", "private.count_inactive_guests",
-        "update_async_job_updated_at_trigger", "public.guest_users", "auth.users", "private.request_guest_id",
-        "public.claim_jobs", "public.heartbeat_job", "public.complete_job", "public.complete_jobs",
-            "public.fail_job", "public.fail_jobs", "set_async_job_times_trigger", "set_guest_user_times_trigger",
-            "delete_worker_state_trigger", "limit_owner_result_trigger",
-        "public.requeue_stale_jobs", "public.async_jobs",
-        "private.max_owner_jobs", "limit_new_jobs_trigger", "limit_reactivated_jobs_trigger",
+        "public.migrate_guest_jobs",
+        "private.migrate_guest_jobs",
+        "public.cleanup_old_jobs",
+        "private.cleanup_old_jobs",
+        "public.cleanup_inactive_guests",
+        "private.cleanup_inactive_guests",
+        "private.count_old_jobs",
+        "private.count_inactive_guests",
+        "update_async_job_updated_at_trigger",
+        "public.guest_users",
+        "auth.users",
+        "private.request_guest_id",
+        "public.claim_jobs",
+        "public.heartbeat_job",
+        "public.complete_job",
+        "public.complete_jobs",
+        "public.fail_job",
+        "public.fail_jobs",
+        "set_async_job_times_trigger",
+        "set_guest_user_times_trigger",
+        "delete_worker_state_trigger",
+        "limit_owner_result_trigger",
+        "public.requeue_stale_jobs",
+        "public.async_jobs",
+        "private.max_owner_jobs",
+        "limit_new_jobs_trigger",
+        "limit_reactivated_jobs_trigger",
         "allow_only_cancellation_trigger",
-    }  # fmt: skip
+    }
     assert declared[0].placeholders == {"guest_header", "owners_may_only_cancel", *limits}
     assert set(matrix.load().ids) < set(declared[0].ids)
 

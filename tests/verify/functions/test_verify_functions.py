@@ -271,9 +271,14 @@ def test_each_scenario_is_judged_alone_and_after_those_it_requires(
         " which did not pass",
     ]
     assert [case.name for case in result.cases] == [
-        "failed steps are undone, and no others", "its preparation fails", "the rows are as before", "deviates",
-        "requires what passes", "requires what is unchecked", "requires what is blocked",
-    ]  # fmt: skip
+        "failed steps are undone, and no others",
+        "its preparation fails",
+        "the rows are as before",
+        "deviates",
+        "requires what passes",
+        "requires what is unchecked",
+        "requires what is blocked",
+    ]
 
 
 def test_a_lock_delays_a_batch_for_seconds_and_not_each_of_its_scenarios(

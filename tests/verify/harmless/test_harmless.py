@@ -81,12 +81,18 @@ def test_a_column_that_a_user_trigger_changes_is_reported_as_info(rolled_back: C
 # then report
 FAULTS = {
     "created_at changes too": (
-        "private.update_async_job_updated_at()", "new.updated_at", "new.created_at := now();"
-                                                                   " new.updated_at",
+        "private.update_async_job_updated_at()",
+        "new.updated_at",
+        "new.created_at := now(); new.updated_at",
         "created_at = now",
     ),
-    "updated_at stays": ("private.update_async_job_updated_at()", "new.updated_at", "new.error", "updated_at"),
-}  # fmt: skip
+    "updated_at stays": (
+        "private.update_async_job_updated_at()",
+        "new.updated_at",
+        "new.error",
+        "updated_at",
+    ),
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -74,9 +74,13 @@ def test_size_statistics_and_user_indexes_cause_no_finding(
     url = make_database("applied", each_major).url
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
         for rows, analyzed, with_more_indexes in (
-            (0, False, True), (0, True, True), (3, False, False), (3, True, False),
-            (30_000, False, False), (0, True, True),
-        ):  # fmt: skip
+            (0, False, True),
+            (0, True, True),
+            (3, False, False),
+            (3, True, False),
+            (30_000, False, False),
+            (0, True, True),
+        ):
             if rows:
                 connection.execute(FILL, {"rows": rows})
             if analyzed:

@@ -22,14 +22,20 @@ SETTING = "(nullif(current_setting('request.jwt.claims', true), '')::json ->> 's
         policy("guests read their own jobs", "guest_id in (select private.request_guest_id())"),
         policy("users read their own jobs", "(select private.changing()) = user_id"),
         policy("users read their own jobs", f"user_id = (select {SETTING})"),
-        policy("users read their own jobs", "user_id = (select auth.uid()) and url <> 'auth.uid()"
-                                            " SubPlan 1'"),
+        policy(
+            "users read their own jobs",
+            "user_id = (select auth.uid()) and url <> 'auth.uid() SubPlan 1'",
+        ),
         policy("users read their own jobs", "user_id = any (array(select auth.uid()))"),
-        policy("users update their own jobs", "user_id = (select auth.uid()) and url like '%(s'", "with check"),
+        policy(
+            "users update their own jobs",
+            "user_id = (select auth.uid()) and url like '%(s'",
+            "with check",
+        ),
         'drop policy "guests update their own jobs" on public.async_jobs; create policy "guests update their own jobs"'
         " on public.async_jobs for update to anon using (guest_id = (select"
         " private.request_guest_id()))",
     ],
-)  # fmt: skip
+)
 def test_reworded_owner_check_is_accepted(rolled_back: Connection, sql: str) -> None:
     assert [f for f in findings_of(rolled_back, sql) if ":once:" in f.id] == []

@@ -49,7 +49,7 @@ def errors(connection: Connection) -> dict[str, Finding]:
         " authenticated",
         f"create table public.kept as select id, url, status from {JOBS}",
     ],
-)  # fmt: skip
+)
 def test_objects_without_a_bypass_are_not_reported(rolled_back: Connection, sql: str) -> None:
     rolled_back.execute(sql.encode())
     assert verify(rolled_back, EXPECTATIONS).findings == ()

@@ -77,6 +77,7 @@ class ServerSettings:
     default_privileges: bool
     settings: dict[str, str]
     password: str = field(repr=False)
+    superuser: str
     prepared: bool = False
 
     @property
@@ -288,6 +289,7 @@ def _parse(document: dict[str, object]) -> ServerSettings:
         default_privileges=bool(document["default_privileges"]),
         settings={str(name): str(value) for name, value in settings.items()},
         password=str(document["password"]),
+        superuser=str(document["superuser"]),
         prepared=bool(document["prepared"]),
     )
 

@@ -21,6 +21,7 @@ from supabase_jobs.local.directory import ServerDirectory
 from supabase_jobs.local.embedded import MARKER
 from supabase_jobs.local.ports import HOST
 
+# the superuser of a Supabase project, and of the servers that stand in for one
 SUPERUSER = "supabase_admin"
 START_TIMEOUT = 120.0  # seconds; recovery after a crash can take a while
 STOP_TIMEOUT = 30.0  # seconds after each signal
@@ -28,10 +29,10 @@ STOP_TIMEOUT = 30.0  # seconds after each signal
 # The superuser can run programs as the server's account. It needs its password, so that other users
 # of the machine cannot connect as superuser. The other roles need none; connections from elsewhere
 # are rejected.
-HBA = f"""\
+_HBA = """\
 # written by supabase-jobs: this computer only
-host  all  {SUPERUSER}  {HOST}/32  scram-sha-256
-host  all  all  {HOST}/32  trust
+host  all  {superuser}  {host}/32  scram-sha-256
+host  all  all  {host}/32  trust
 """
 
 # Speed over durability. Failed statements are not logged, because they can contain the secret of a
@@ -96,7 +97,13 @@ class Postmaster:
 
 
 def initialize(
-    directory: ServerDirectory, home: Path, binaries: Binaries, account: Account, password: str
+    directory: ServerDirectory,
+    home: Path,
+    binaries: Binaries,
+    account: Account,
+    *,
+    superuser: str,
+    password: str,
 ) -> Path:
     """Create the data directory `home/data` and return it. The caller removes it after an error.
 
@@ -114,7 +121,7 @@ def initialize(
         account.make_owner(password_file)
         printed = ""
         for locale in ("C.UTF-8", "C"):  # some systems lack the first
-            status, printed = _initdb(data_dir, binaries, account, password_file, locale)
+            status, printed = _initdb(data_dir, binaries, account, superuser, password_file, locale)
             if status == 0:
                 break
             if "invalid locale name" not in printed:
@@ -123,7 +130,7 @@ def initialize(
             raise _failure("initdb failed", printed)
     finally:
         password_file.unlink(missing_ok=True)
-    account.write(data_dir / "pg_hba.conf", HBA)
+    account.write(data_dir / "pg_hba.conf", _HBA.format(superuser=superuser, host=HOST))
     directory.log_file.unlink(missing_ok=True)
     return data_dir
 
@@ -204,7 +211,12 @@ def stop(data_dir: Path) -> bool:
 
 
 def _initdb(
-    data_dir: Path, binaries: Binaries, account: Account, password_file: Path, locale: str
+    data_dir: Path,
+    binaries: Binaries,
+    account: Account,
+    superuser: str,
+    password_file: Path,
+    locale: str,
 ) -> tuple[int, str]:
     command: list[str | Path] = [
         *(
@@ -212,7 +224,7 @@ def _initdb(
             "-D",
             data_dir,
             "-U",
-            SUPERUSER,
+            superuser,
             f"--pwfile={password_file}",
             "--auth=scram-sha-256",
         ),

@@ -49,6 +49,7 @@ class ServerInfo:
     major: int
     platform: bool
     default_privileges: bool
+    superuser: str
     superuser_password: str = field(repr=False)
 
     def url_for(self, database: str, role: str = "postgres") -> str:
@@ -59,7 +60,7 @@ class ServerInfo:
 
     def superuser_url_for(self, database: str) -> str:
         """The URL of a database for the superuser. It contains the password: never print it."""
-        return _url(self.port, database, f"{SUPERUSER}:{self.superuser_password}")
+        return _url(self.port, database, f"{self.superuser}:{self.superuser_password}")
 
     @property
     def superuser_url(self) -> str:
@@ -90,6 +91,7 @@ class ServerOptions:
     platform: bool | None = None
     default_privileges: bool | None = None
     settings: Mapping[str, str] | None = None
+    superuser: str = SUPERUSER
 
     def __post_init__(self) -> None:
         """Raise ConfigError for invalid options."""
@@ -116,6 +118,7 @@ class ServerOptions:
             platform=old.platform if self.platform is None else self.platform,
             default_privileges=default_privileges,
             settings=old.settings if self.settings is None else self.settings,
+            superuser=old.superuser,
         )
 
     def check_existing(self, existing: ServerSettings) -> None:
@@ -159,6 +162,7 @@ def start(
     platform: bool | None = None,
     default_privileges: bool | None = None,
     settings: Mapping[str, str] | None = None,
+    superuser: str = SUPERUSER,
 ) -> ServerInfo:
     """Start the server of a directory, or return the running one.
 
@@ -171,7 +175,9 @@ def start(
     LocalServerError if the server does not start (an incomplete database is removed), BusyError if
     another start holds the lock for too long.
     """
-    options = ServerOptions(major, postgres_bin, port, platform, default_privileges, settings)
+    options = ServerOptions(
+        major, postgres_bin, port, platform, default_privileges, settings, superuser
+    )
     server_directory = directories.of(directory)
     with _system_errors(server_directory), directories.locked(server_directory, accounts.current()):
         return _start(server_directory, options)
@@ -270,6 +276,7 @@ def throwaway(
     platform: bool = True,
     default_privileges: bool | None = None,
     settings: Mapping[str, str] | None = None,
+    superuser: str = SUPERUSER,
 ) -> Iterator[ServerInfo]:
     """A server in a temporary directory, both removed after the block.
 
@@ -286,6 +293,7 @@ def throwaway(
                 platform=platform,
                 default_privileges=default_privileges,
                 settings=settings,
+                superuser=superuser,
             )
         except LocalServerError as error:
             if error.hint and "server.log" in error.hint:  # which is removed
@@ -366,9 +374,17 @@ def _create(
             default_privileges=platform and options.default_privileges is not False,
             settings=dict(options.settings or {}),
             password=secrets.token_urlsafe(24),
+            superuser=options.superuser,
         )
         directories.save_settings(directory, created)
-        data_dir = postgres.initialize(directory, home, binaries, account, created.password)
+        data_dir = postgres.initialize(
+            directory,
+            home,
+            binaries,
+            account,
+            superuser=created.superuser,
+            password=created.password,
+        )
         postmaster = postgres.start(
             directory,
             data_dir,
@@ -446,6 +462,7 @@ def _info(settings: ServerSettings, postmaster: Postmaster) -> ServerInfo:
         major=settings.major,
         platform=settings.platform,
         default_privileges=settings.default_privileges,
+        superuser=settings.superuser,
         superuser_password=settings.password,
     )
 

@@ -30,6 +30,8 @@ from supabase_jobs.sources.files import MigrationFiles
 # what a command that copies says before it begins
 ANNOUNCEMENT = "reads the catalogs and copies the schema; nothing is written to this database"
 _NAME = "postgres"
+# no role of the original has this name, so none of them is a superuser in the copy
+_SUPERUSER = "supabase_jobs_copy"
 _HELP = (
     "It needs an extension or a privilege that the copy lacks: audit it where the project is built."
 )
@@ -133,7 +135,9 @@ def _restored(
     """A server with a copy; the objects that it lacks, and the texts of the original in it."""
     source = original.source
     with narration.step("copying the schema into an embedded server"):
-        embedded = stack.enter_context(server.throwaway(platform=False, **original.server_options))
+        embedded = stack.enter_context(
+            server.throwaway(platform=False, superuser=_SUPERUSER, **original.server_options)
+        )
         with connect(embedded.own_url) as superuser:
             restored = restore(superuser, source, original.dump, narration.advance)
             _insert_of_migrations(embedded, original)

@@ -41,6 +41,11 @@ _DECISIVE = frozenset(
 )
 # the fields of a statement that hold the table that it is about
 _RELATIONS = ("relation", "table", "view")
+_RECORDS = """
+create schema supabase_jobs_copy;
+grant usage on schema supabase_jobs_copy to public;
+alter default privileges in schema supabase_jobs_copy grant usage, select on sequences to public;
+"""
 _PLAIN_LANGUAGES = frozenset({"sql", "plpgsql"})
 
 
@@ -126,7 +131,8 @@ def restore(
     """
     restored = Restored()
     _create_roles(superuser, source)
-    superuser.execute(sql.SQL("create schema supabase_jobs_copy"))
+    # the stand-ins of functions record their calls there
+    superuser.execute(_RECORDS)
     created = stand_ins.harmless(superuser)
     pending, made = list(objects(dump)), False
     batch: list[DumpedObject] = []

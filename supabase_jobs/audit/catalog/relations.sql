@@ -1,6 +1,20 @@
 -- $1 schemas
 -- Tables and views of these schemas, with the privileges of the API roles; objects of extensions are left out.
 -- `kind`: r table, p partitioned table, v view, m materialized view, f foreign table. `granted`: "role privilege".
+-- Whether a foreign table, or a view that reads one, can be updated, only its wrapper knows.
+with recursive outside as (
+  select c.oid
+  from pg_class as c
+  where c.relkind = 'f'
+
+  union
+
+  select w.ev_class
+  from outside as o
+  inner join pg_depend as d on o.oid = d.refobjid and d.refclassid = 'pg_class'::regclass
+  inner join pg_rewrite as w on d.objid = w.oid and d.classid = 'pg_rewrite'::regclass
+)
+
 select
   c.oid::bigint as oid,
   n.nspname::text as schema,
@@ -10,7 +24,7 @@ select
   c.relforcerowsecurity as forced,
   pg_get_userbyid(c.relowner)::text as owner,
   coalesce('security_invoker=true' = any(c.reloptions) or 'security_invoker=on' = any(c.reloptions), false) as invoker,
-  pg_relation_is_updatable(c.oid, true) as updatable,
+  case when c.oid in (select o.oid from outside as o) then 0 else pg_relation_is_updatable(c.oid, true) end as updatable,
   (select i.inhparent::bigint from pg_inherits as i
 where i.inhrelid = c.oid and c.relispartition) as partition_of,
   pg_get_expr(c.relpartbound, c.oid) as bound,

@@ -1,4 +1,4 @@
--- The statements that grant roles to roles. Roles that read or write files of the server, or run programs there, are
+-- The statements that grant roles to roles. Roles that read or write files of the server, run programs or connect are
 -- left out. The columns inherit_option and set_option exist since PostgreSQL 16.
 select
   format(
@@ -18,5 +18,7 @@ inner join pg_roles as m on membership.member = m.oid
 cross join lateral (select to_jsonb(membership) as options) as o
 where
   m.rolname !~ '^pg_'
-  and g.rolname not in ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program')
+  and g.rolname not in (
+    'pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', 'pg_create_subscription'
+  )
 order by g.rolname, m.rolname

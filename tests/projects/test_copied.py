@@ -1,0 +1,186 @@
+"""A copy of a database: it has what decides access, it cannot reach out, and it holds no secret that a
+report could print.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from supabase_jobs.audit.run import Options, audit
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.projects.copied import Copy, CopyOptions, copied
+from supabase_jobs.sources.files import MigrationFiles, load_migrations
+from tests.fix_cli import Run
+from tests.fix_db import Database, Make
+
+SHOP = """
+create table public.plans (id text primary key, name text not null, features jsonb not null default '{}');
+insert into public.plans values ('free', 'Free of charge', '{}'), ('pro', 'Professional', '{"key": "sk_live_4711"}');
+alter table public.plans enable row level security;
+create policy "plans: read" on public.plans for select using (true);
+create table public.accounts (
+  id uuid primary key default gen_random_uuid(), owner uuid not null references auth.users, plan text references public.plans
+);
+alter table public.accounts enable row level security;
+create policy "accounts: own" on public.accounts using (owner = (select auth.uid()));
+create table public.logs (id bigint generated always as identity primary key, account uuid, line text);
+insert into public.logs (line) select 'a line of ' || n from generate_series(1, 1500) as n;
+alter table public.logs enable row level security;
+create function public.count_logs() returns bigint language sql as 'select count(*) from public.logs';
+"""
+OUTSIDE = """
+create extension dblink with schema extensions;
+create extension postgres_fdw with schema extensions;
+create server warehouse foreign data wrapper postgres_fdw options (host '127.0.0.1', port '{port}', dbname 'postgres');
+create user mapping for postgres server warehouse options (user 'postgres', password 'warehouse-password');
+create foreign table public.stock (id int) server warehouse options (schema_name 'public', table_name 'stock');
+grant usage on foreign server warehouse to postgres;
+create table public.calls (at timestamptz);
+grant all on public.calls to postgres;
+create function public.tell() returns text language sql security definer set search_path = ''
+as $$ select extensions.dblink_exec('host=127.0.0.1 port={port} dbname={name} user=supabase_admin password={password}', 'insert into public.calls values (now())') $$;
+grant execute on function public.tell() to anon;
+create function public.native(text) returns text language c as '$libdir/dblink', 'dblink_error_message';
+"""
+
+
+@pytest.fixture
+def database(make_database: Make) -> Database:
+    return make_database("platform", 17)
+
+
+@contextmanager
+def copy_of(database: Database, **options: object) -> Iterator[Copy]:
+    with (
+        connect(database.url) as connection,
+        copied(connection, CopyOptions(Path("/nowhere"), **options)) as copy,  # type: ignore[arg-type]
+    ):
+        yield copy
+
+
+def values(connection: Connection, query: str) -> list[object]:
+    return [value for (value,) in connection.execute(query.encode()).fetchall()]
+
+
+def test_the_copy_has_reference_rows_and_no_others(database: Database) -> None:
+    with connect(database.url) as connection:
+        connection.execute(SHOP.encode())
+    with copy_of(database) as copy:
+        assert values(copy.connection, "select id from public.plans order by id") == ["free", "pro"]
+        assert values(copy.connection, "select count(*) from public.logs") == [0]
+        assert "sk_live_4711" in copy.private
+        assert "Professional" in copy.private
+        assert copy.lacking == ()
+    with copy_of(database, rows=False) as copy:
+        assert values(copy.connection, "select count(*) from public.plans") == [0]
+
+
+def test_rows_of_migrations_come_from_the_files(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "20260101000000_shop.sql").write_text(SHOP)
+    (tmp_path / "20260102000000_later.sql").write_text(
+        "insert into public.plans values ('later', 'Later');"
+    )
+    with connect(database.url) as connection:
+        connection.execute(SHOP.encode())
+        connection.execute("update public.plans set name = 'Secret name'")
+        connection.execute(
+            "create schema supabase_migrations; create table supabase_migrations.schema_migrations"
+            " (version text primary key, statements text[], name text);"
+            "insert into supabase_migrations.schema_migrations values ('20260101000000', '{}', 'shop')"
+        )
+    files = MigrationFiles(load_migrations(tmp_path))
+    with copy_of(database, migrations=files) as copy:
+        assert values(copy.connection, "select name from public.plans order by id") == [
+            "Free of charge",
+            "Professional",
+        ]
+        assert copy.private == ()
+
+
+def test_the_copy_cannot_reach_out(database: Database) -> None:
+    port = psycopg.conninfo.conninfo_to_dict(database.url)["port"]
+    with connect(database.superuser_url) as superuser:
+        text = OUTSIDE.replace("{port}", str(port)).replace("{name}", database.name)
+        superuser.execute(text.replace("{password}", database.server.password).encode())
+    with copy_of(database) as copy:
+        connection = copy.connection
+        assert values(connection, "select count(*) from pg_user_mappings") == [0]
+        assert values(connection, "select srvoptions from pg_foreign_server") == [None]
+        assert values(connection, "select rolname from pg_roles where rolsuper") == [
+            "supabase_jobs_copy"
+        ]
+        assert values(connection, "select public.tell()") == [None]
+        assert values(connection, "select public.native('x')") == [None]
+        called = "select is_called from supabase_jobs_copy.dblink_exec"
+        assert values(connection, called) == [True]
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            connection.execute("select * from public.stock")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("create extension dblink")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("copy public.calls from program 'true'")
+        audit(connection, Options())
+    with connect(database.url) as original:
+        assert values(original, "select count(*) from public.calls") == [0]
+        original.execute("select public.tell()")  # it does reach it there
+        assert values(original, "select count(*) from public.calls") == [1]
+
+
+def test_a_table_that_the_role_may_not_read_is_named(database: Database) -> None:
+    with connect(database.superuser_url) as superuser:
+        superuser.execute(
+            "create table public.closed (id int); create table public.open (id int);"
+            "create role limited_reader login; grant select on public.open to limited_reader"
+        )
+        try:
+            with (
+                connect(database.server.url(database.name, "limited_reader")) as connection,
+                copied(connection, CopyOptions(Path("/nowhere"))) as copy,
+            ):
+                why = {item.object: item.why for item in copy.lacking}
+                assert "may not read" in why["public.closed"]
+                assert "public.open" not in why
+        finally:
+            superuser.execute("drop owned by limited_reader; drop role limited_reader")
+
+
+def test_no_text_of_the_original_is_printed(database: Database, cli: Run, tmp_path: Path) -> None:
+    """A row refers to a settings row by a secret key, and a trigger raises its address."""
+    with connect(database.url) as connection:
+        connection.execute(
+            """
+create table public.settings (code text primary key default '', mail text);
+insert into public.settings values ('whsec_"quoted"_<4711>', 'anna@shop.example');
+revoke all on public.settings from anon, authenticated;
+create table public.orders (id uuid primary key default gen_random_uuid(), settings text not null references public.settings);
+create table public.mails (id uuid primary key default gen_random_uuid(), body text);
+create function public.refuse() returns trigger language plpgsql security definer as $$
+begin raise exception 'ask %', (select mail from public.settings where mail like 'anna%'); end $$;
+create trigger refuse before insert on public.mails for each row execute function public.refuse();
+"""
+        )
+    for form in ("text", "json", "sarif", "html", "junit", "markdown", "codequality"):
+        ran = cli("audit", "--db-url", database.url, "--format", form, "--output", f"report.{form}")
+        assert ran.code == 1, ran.err
+        printed = ran.err + ran.out + (tmp_path / f"report.{form}").read_text()
+        for private in ("whsec_", "anna@shop", "4711"):
+            assert private not in printed, (form, private)
+    ran = cli(
+        "audit", "--db-url", database.url, "--emit", "pytest", "tests", "--emit", "pgtap", "tap"
+    )
+    assert ran.code == 0, ran.err
+    written = [path.read_text() for path in (*tmp_path.glob("tests/*"), *tmp_path.glob("tap/*"))]
+    assert not [text for text in written if "whsec_" in text or "anna@" in text]
+
+
+def test_the_database_is_only_read(database: Database, cli: Run) -> None:
+    with connect(database.url) as connection:
+        connection.execute(SHOP.encode())
+    read_only = f"{database.url}?options=-c%20default_transaction_read_only%3Don"
+    ran = cli("audit", "--db-url", read_only, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["coverage"]["tables"] == 3
+    assert "nothing is written to this database" in ran.err

@@ -1,0 +1,191 @@
+"""pg_dump in front of a database in use: it gives way, ends when its client stands still, and needs a
+session of its own.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from benchmarks.distance import distance
+from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.errors import BusyError, ConfigError, ConnectError
+from supabase_jobs.local import binaries
+from supabase_jobs.projects import dump
+from supabase_jobs.projects.dump import Limits
+from tests.fix_db import Database, Make
+from tests.programs import unavailable
+
+PG_DUMP = binaries.embedded(max(binaries.EMBEDDED)).bin_dir / "pg_dump"
+DUMPING = "select pid from pg_stat_activity where application_name like 'supabase-jobs copy %'"
+
+LOCKED = f"select 1 from pg_locks where relation = 'public.notes'::regclass and pid in ({DUMPING})"
+
+
+@pytest.fixture
+def database(make_database: Make) -> Database:
+    return make_database("platform", 17)
+
+
+@pytest.fixture
+def slow_pg_dump(tmp_path: Path) -> Path:
+    """A pg_dump that stops for a while, as on a laptop that sleeps."""
+    program = tmp_path / "pg_dump"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'"{PG_DUMP}" "$@" & child=$!\n'
+        "trap 'kill $child' TERM\n"
+        "sleep 0.15; kill -STOP $child; sleep 3; kill -CONT $child; wait $child\n"
+    )
+    program.chmod(0o755)
+    return program
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def test_a_session_that_waits_is_let_through(database: Database) -> None:
+    """At a distance the dump holds its locks for seconds. The second try then succeeds."""
+    port = int(psycopg.conninfo.conninfo_to_dict(database.url)["port"] or 0)
+    with connect(database.superuser_url) as other, distance(port, 0.025) as proxy:
+        other.execute("create table public.notes (id int); grant select on public.notes to public")
+        texts: list[str] = []
+
+        def run() -> None:
+            far = psycopg.conninfo.make_conninfo(database.url, port=proxy.port)
+            with connect(far) as connection:
+                texts.append(dump.schema(connection, PG_DUMP, []))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        wait_for(lambda: other.execute(LOCKED).fetchone())
+        started = time.monotonic()
+        other.execute("alter table public.notes add column body text")
+        assert time.monotonic() - started < 0.3
+        thread.join(60)
+    assert "body text" in texts[0]
+
+
+def test_a_dump_whose_client_stands_still_is_ended_by_the_server(
+    database: Database, slow_pg_dump: Path
+) -> None:
+    with connect(database.url) as connection, connect(database.superuser_url) as other:
+        started = time.monotonic()
+        with pytest.raises(ConnectError, match="stood still"):
+            dump.schema(connection, slow_pg_dump, [], Limits(still_seconds=1))
+        assert time.monotonic() - started < 12
+        assert other.execute(DUMPING).fetchone() is None
+
+
+def test_a_pooler_in_transaction_mode_is_refused(
+    database: Database, pooled: Callable[..., str]
+) -> None:
+    with connect(pooled(database.url)) as connection:
+        with pytest.raises(ConfigError, match="another session") as caught:
+            dump.schema(connection, PG_DUMP, [])
+        assert "session pooler" in (caught.value.hint or "")
+
+
+def test_the_password_is_not_among_the_arguments(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+    run = subprocess.run
+
+    def recorded(command: list[str], **options: object) -> object:
+        commands.append(command)
+        return run(command, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "run", recorded)
+    monkeypatch.setenv("PGOPTIONS", "-c search_path=wrong")
+    with connect(database.superuser_url) as connection:
+        text = dump.schema(connection, PG_DUMP, [])
+    assert "CREATE TABLE auth.users" in text
+    assert database.server.password not in " ".join(commands[0])
+
+
+def test_a_table_that_stays_locked_is_reported(database: Database) -> None:
+    with connect(database.url) as connection, connect(database.url) as other:
+        other.execute("create table public.notes (id int)")
+        with other.transaction():
+            other.execute("lock table public.notes in access exclusive mode")
+            with pytest.raises(BusyError, match="stayed locked"):
+                dump.schema(connection, PG_DUMP, [], Limits(lock_seconds=0.2))
+
+
+@pytest.fixture
+def encrypted(database: Database) -> Iterator[Connection]:
+    """A server that speaks TLS with a certificate of its own."""
+    admin = database.server.admin
+    folder = Path(str(admin.execute("show data_directory").fetchone()[0]))  # type: ignore[index]
+    words = ["req", "-new", "-x509", "-days", "2", "-nodes", "-subj", "/CN=localhost"]
+    files = ["-out", str(folder / "server.crt"), "-keyout", str(folder / "server.key")]
+    if shutil.which("openssl") is None:
+        unavailable("openssl is not installed")
+    subprocess.run(["openssl", *words, *files], capture_output=True, check=True)
+    owner = folder.stat()
+    for name in ("server.crt", "server.key"):
+        os.chown(folder / name, owner.st_uid, owner.st_gid)
+        (folder / name).chmod(0o600)
+    admin.execute("alter system set ssl = on")
+    admin.execute("select pg_reload_conf()")
+    yield admin
+    admin.execute("alter system reset ssl")
+    admin.execute("select pg_reload_conf()")
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-full"])
+def test_the_dump_is_encrypted(
+    database: Database, encrypted: Connection, tmp_path: Path, mode: str
+) -> None:
+    folder = Path(str(encrypted.execute("show data_directory").fetchone()[0]))  # type: ignore[index]
+    (tmp_path / "root.crt").write_bytes((folder / "server.crt").read_bytes())
+    conninfo = psycopg.conninfo.make_conninfo(
+        database.url, host="localhost", sslmode=mode, sslrootcert=str(tmp_path / "root.crt")
+    )
+    seen: list[object] = []
+
+    def watch(other: Connection) -> None:
+        query = (
+            "select s.ssl from pg_stat_ssl as s inner join pg_stat_activity as a using (pid)"
+            " where a.application_name like 'supabase-jobs copy %'"
+        )
+        deadline = time.monotonic() + 20
+        while not seen and time.monotonic() < deadline:
+            seen.extend(other.execute(query).fetchall())
+
+    wait_for(lambda: encrypted.execute("show ssl").fetchone() == ("on",))
+    with connect(conninfo) as connection, connect(database.superuser_url) as other:
+        assert connection.pgconn.ssl_in_use
+        thread = threading.Thread(target=watch, args=(other,))
+        thread.start()
+        assert "CREATE TABLE auth.users" in dump.schema(connection, PG_DUMP, [])
+        thread.join()
+    assert seen[0] == (True,)
+
+
+def test_a_killed_process_leaves_no_session(database: Database, tmp_path: Path) -> None:
+    with connect(database.superuser_url) as other:
+        command = ["-m", "supabase_jobs", "audit", "--db-url", database.url]
+        ran = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: other.execute(DUMPING).fetchone(), 30)
+        ran.send_signal(signal.SIGKILL)
+        ran.wait()
+        wait_for(lambda: other.execute(DUMPING).fetchone() is None)

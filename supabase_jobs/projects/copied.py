@@ -32,6 +32,12 @@ ANNOUNCEMENT = "reads the catalogs and copies the schema; nothing is written to 
 _NAME = "postgres"
 # no role of the original has this name, so none of them is a superuser in the copy
 _SUPERUSER = "supabase_jobs_copy"
+# the stand-ins whose calls were recorded, although the audit has rolled back
+_CALLED = """
+select s.sequencename::text from pg_sequences as s
+where s.schemaname = 'supabase_jobs_copy' and s.last_value is not null
+order by s.sequencename
+"""
 _HELP = (
     "It needs an extension or a privilege that the copy lacks: audit it where the project is built."
 )
@@ -85,6 +91,7 @@ def copied(
         embedded, lacking, private = _restored(stack, original, narration)
         copy = stack.enter_context(connect(_url(embedded, original)))
         yield Copy(copy, lacking, private)
+        _note_calls(copy, narration)
 
 
 @contextmanager
@@ -115,17 +122,26 @@ def copied_before_and_after(
         yield Copy(old, lacking, private), Copy(new, lacking, private)
 
 
+def _note_calls(copy: Connection, narration: Narration) -> None:
+    called = [str(name) for (name,) in copy.execute(_CALLED).fetchall()]
+    if called:
+        narration.note(
+            f"note: functions called {', '.join(called)}; in the copy these record the call and"
+            " reach nothing"
+        )
+
+
 def _read(connection: Connection, options: CopyOptions, narration: Narration) -> _Original:
     with narration.step("reading the schema"):
         source = read_source(connection)
         programs = binaries.embedded(max(binaries.EMBEDDED))
         text = dump.schema(connection, programs.bin_dir / "pg_dump", list(source.unreadable))
     return _Original(
-        connection,
-        source,
-        text,
-        options,
-        server_options(options.directory, source.major, narration),
+        connection=connection,
+        source=source,
+        dump=text,
+        options=options,
+        server_options=server_options(options.directory, source.major, narration),
     )
 
 
@@ -144,7 +160,8 @@ def _restored(
             private = [s.custom for s in source.settings if s.custom is not None]
             if original.options.rows:
                 private += reference_rows.copy_rows(original.connection, superuser)
-    note_missing(restored.extensions, narration)
+    if restored.extensions:
+        narration.note(f"note: stand-ins in the copy: {', '.join(restored.extensions)}")
     shown = {text for text in private if text and text not in original.dump}
     return embedded, tuple(_lacking(source, restored)), tuple(sorted(shown))
 

@@ -184,3 +184,15 @@ def test_the_database_is_only_read(database: Database, cli: Run) -> None:
     assert ran.code == 0, ran.err
     assert ran.json["coverage"]["tables"] == 3
     assert "nothing is written to this database" in ran.err
+
+
+def test_calls_that_would_reach_out_are_told(database: Database, cli: Run) -> None:
+    with connect(database.superuser_url) as superuser:
+        superuser.execute("create extension dblink with schema extensions")
+        superuser.execute(
+            "create function public.tell() returns text language sql security definer as"
+            " $$ select extensions.dblink_exec('host=warehouse', 'delete from stock') $$"
+        )
+    ran = cli("audit", "--db-url", database.url)
+    assert "note: stand-ins in the copy: dblink" in ran.err
+    assert "note: functions called dblink_exec; in the copy these record the call" in ran.err

@@ -132,9 +132,10 @@ def encrypted(database: Database) -> Iterator[Connection]:
     folder = Path(str(admin.execute("show data_directory").fetchone()[0]))  # type: ignore[index]
     words = ["req", "-new", "-x509", "-days", "2", "-nodes", "-subj", "/CN=localhost"]
     files = ["-out", str(folder / "server.crt"), "-keyout", str(folder / "server.key")]
-    if shutil.which("openssl") is None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
         unavailable("openssl is not installed")
-    subprocess.run(["openssl", *words, *files], capture_output=True, check=True)
+    subprocess.run([openssl, *words, *files], capture_output=True, check=True)
     owner = folder.stat()
     for name in ("server.crt", "server.key"):
         os.chown(folder / name, owner.st_uid, owner.st_gid)

@@ -32,6 +32,7 @@ NAMES = (
     "docs/RESULT_FORMAT.md",
     "docs/audit.md",
     "docs/client-guide.md",
+    "docs/leaks.md",
     "docs/lints.md",
     "docs/operations.md",
     "docs/performance.md",

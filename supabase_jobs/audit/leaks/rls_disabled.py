@@ -19,7 +19,7 @@ from supabase_jobs.findings import Explanation, Severity
 
 KIND = Kind(
     "rls-disabled",
-    (Severity.ERROR, Severity.WARNING, Severity.INFO),
+    (Severity.ERROR, Severity.WARNING),
     "A table has no row level security, so requests reach every row.",
     repair=Repair.ENABLE_ROW_SECURITY,
 )

@@ -19,12 +19,12 @@ a quiz. A due date needs payments, or a refused insert: then it is an info. Ever
 warning: it may be intended.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from supabase_jobs.audit.callers import MEMBER
-from supabase_jobs.audit.leaks.facts import Actor, Facts, Table, Tried
+from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
 from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown
 from supabase_jobs.audit.leaks.privileged_column import changes_own
 from supabase_jobs.audit.probes.attempt import GROUP, INSERT, NONE, OWN, SELECT, UPDATE
@@ -184,26 +184,12 @@ def _refers_to_price(facts: Facts, update: Tried) -> bool:
         }
         if prices - changed:
             return True
-        if prices and _readers(tried) - _setters(tried, prices):
+        of_group = [t for t in tried if t.actor.kind == MEMBER and t.whose == GROUP]
+        readers = {t.actor for t in of_group if t.action == SELECT}
+        setters = {t.actor for t in of_group if t.action == UPDATE and t.column in prices}
+        if prices and readers - setters:
             return True
     return False
-
-
-def _readers(tried: Collection[Tried]) -> set[Actor]:
-    """The members who read rows of their group."""
-    return {
-        t.actor for t in tried if t.actor.kind == MEMBER and t.whose == GROUP and t.action == SELECT
-    }
-
-
-def _setters(tried: Collection[Tried], columns: Collection[str]) -> set[Actor]:
-    """The members who change one of these columns in rows of their group."""
-    return {
-        t.actor
-        for t in tried
-        if t.actor.kind == MEMBER and t.whose == GROUP and t.action == UPDATE
-        if t.column in columns
-    }
 
 
 def _is_of_payments(words: Words, table: Table) -> bool:

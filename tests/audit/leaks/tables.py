@@ -1,0 +1,244 @@
+"""Tables of facts: STEM.toml has the cases of the kind of leak in audit/leaks/STEM.py.
+
+    example = "todos: anyone may read"      # PROJECT: a fault of its faults.toml that shows the leak,
+    example = "tests/audit/test_x.py: test" # or a test with a database
+
+    [tables."public.notes"]                 # what differs from `_TABLE`; so in each case
+    [callers.admin]                         # what differs from a caller whose kind is its name
+    [views."public.lists"]                  # what differs from `_VIEW`
+
+    [[cases]]
+    name = "a stranger reads a row of another"
+    tried = [{ by = "stranger", does = "select", whose = "other" }]  # the outcome is rows
+    finds = ["error read:public.notes:select"]                       # severity and id
+    messages = ["…"]                        # of these leaks, as far as the case is about them
+    causes = ["…"]
+    fixes = ["…"]
+
+`opened` names the write by its position among `tried`; `viewed`, `called` and `channels` are what
+was tried on views, functions and topics.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from supabase_jobs.audit import callers
+from supabase_jobs.audit.leaks.facts import (
+    Actor,
+    Called,
+    Channel,
+    ChannelPolicy,
+    ChannelTried,
+    Facts,
+    Membership,
+    Opened,
+    OpenPolicies,
+    Sequenced,
+    Table,
+    Tried,
+    View,
+    ViewTried,
+)
+from supabase_jobs.audit.rows import words
+
+FOLDER = Path(__file__).parent
+_GRANTED = [
+    f"{role} {privilege}"
+    for role in ("anon", "authenticated")
+    for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")
+]
+_OUTSIDERS = {
+    callers.ANON,
+    callers.NEWCOMER,
+    callers.STRANGER,
+    callers.FORMER,
+    callers.FORGER,
+    callers.DECLARED,
+    callers.ANONYMOUS,
+}
+_TABLE: Mapping[str, Any] = {
+    "columns": ["id", "user_id", "body"],
+    "granted": _GRANTED,
+    "served_to": ["anon", "authenticated"],
+    "is_selected": True,
+    "rls": True,
+    "is_foreign": False,
+    "partition_of": None,
+    "owned": True,
+    "per_user": False,
+    "is_group": False,
+    "is_membership": False,
+    "names_owner": False,
+    "users": ["user_id"],
+    "claims": [],
+    "headers": [],
+    "checked": [],
+    "parents": [],
+    "key_columns": [],
+}
+_VIEW: Mapping[str, Any] = {
+    "is_materialized": False,
+    "is_invoker": False,
+    "columns": ["id", "body"],
+    "granted": _GRANTED,
+}
+_TRIED: Mapping[str, Any] = {
+    "row": 0,
+    "is_state": False,
+    "bucket": "",
+    "name": "",
+    "column": "",
+    "value": "",
+    "outcome": "rows",
+    "failed": False,
+    "error_shows_row": False,
+    "refers_to": [],
+}
+_NO_ROWS: Mapping[str, Any] = {"shown": [], "changed": [], "identified": []}
+
+
+@cache
+def load(stem: str) -> Mapping[str, Any]:
+    """The file of a kind."""
+    with (FOLDER / f"{stem}.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+def stems() -> list[str]:
+    """The kinds with a table."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def facts_of(document: Mapping[str, Any], case: Mapping[str, Any]) -> Facts:
+    """The facts of a case."""
+    return _Builder(document, case).facts()
+
+
+class _Builder:
+    def __init__(self, document: Mapping[str, Any], case: Mapping[str, Any]) -> None:
+        self._case = case
+        self._overrides = {
+            part: _merged(document.get(part, {}), case.get(part, {}))
+            for part in ("tables", "callers", "views")
+        }
+        self._actors: dict[str, Actor] = {}
+        labels = ["public.notes", *sorted(self._overrides["tables"])]
+        self._tables = {label: self._table(label) for label in dict.fromkeys(labels)}
+
+    def facts(self) -> Facts:
+        case = self._case
+        tried = [self._tried(number, one) for number, one in enumerate(case.get("tried", []))]
+        return Facts(
+            words=words.load(),
+            tables=self._tables,
+            tried=tried,
+            opened=[
+                Opened(tried[one["write"]], one["table"], one["does"])
+                for one in case.get("opened", [])
+            ],
+            views=[self._viewed(one) for one in case.get("viewed", [])],
+            calls=[self._called(one) for one in case.get("called", [])],
+            channels=[self._channel(one) for one in case.get("channels", [])],
+            public_buckets=case.get("public_buckets", []),
+            open_policies=[
+                OpenPolicies(one["table"], one["does"], one["role"], tuple(one["policies"]))
+                for one in case.get("open_policies", [])
+            ],
+            sequences=[Sequenced(**one) for one in case.get("sequences", [])],
+        )
+
+    def _actor(self, label: str) -> Actor:
+        if label not in self._actors:
+            given = dict(self._overrides["callers"].get(label, {}))
+            kind = given.pop("kind", label)
+            membership = given.pop("membership", None)
+            fields: dict[str, Any] = {
+                "label": label,
+                "kind": kind,
+                "role": "anon" if label.startswith("anon") else "authenticated",
+                "is_outsider": kind in _OUTSIDERS,
+                "is_linked": False,
+                "membership": None if membership is None else Membership(**membership),
+                "remedy": "",
+            }
+            self._actors[label] = Actor(**_known(fields, given))
+        return self._actors[label]
+
+    def _table(self, label: str) -> Table:
+        schema, _, name = label.partition(".")
+        fields = _known(_TABLE, self._overrides["tables"].get(label, {}))
+        return Table(schema=schema, name=name, **_with_columns(fields))
+
+    def _view(self, label: str) -> View:
+        schema, _, name = label.partition(".")
+        fields = _known(_VIEW, self._overrides["views"].get(label, {}))
+        return View(schema=schema, name=name, **_with_columns(fields))
+
+    def _tried(self, number: int, given: Mapping[str, Any]) -> Tried:
+        one = dict(given)
+        table = self._tables[one.pop("table", "public.notes")]
+        actor, action, whose = self._actor(one.pop("by")), one.pop("does"), one.pop("whose")
+        part = one.pop("part", "")
+        label = f"{table.label} ({part})" if part else table.label
+        fields = _known(_TRIED, one)
+        return Tried(
+            number=number,
+            actor=actor,
+            table=table,
+            object=label,
+            whose=whose,
+            action=action,
+            **fields,
+        )
+
+    def _viewed(self, given: Mapping[str, Any]) -> ViewTried:
+        one = dict(given)
+        actor, view, action = self._actor(one.pop("by")), one.pop("view"), one.pop("does")
+        fields = _known({**_NO_ROWS, "is_own": False}, one)
+        return ViewTried(actor=actor, view=self._view(view), action=action, **fields)
+
+    def _called(self, given: Mapping[str, Any]) -> Called:
+        one = dict(given)
+        actor = self._actor(one.pop("by"))
+        defaults = {
+            "function": "public.f()",
+            "is_definer": True,
+            "opened": [],
+            "existing": [],
+            "runs_sql": False,
+        }
+        return Called(actor=actor, **_known({**_NO_ROWS, **defaults}, one))
+
+    def _channel(self, given: Mapping[str, Any]) -> ChannelTried:
+        one = dict(given)
+        actor, action = self._actor(one.pop("by")), one.pop("does")
+        channel = Channel(**{key: one.pop(key) for key in ("label", "prefix", "table", "own")})
+        policies = [
+            ChannelPolicy(p["name"], p.get("visible"), p.get("checked"))
+            for p in one.pop("policies", [])
+        ]
+        fields = _known({"outcome": "rows", "reads_row": False}, one)
+        return ChannelTried(
+            actor=actor, channel=channel, action=action, policies=policies, **fields
+        )
+
+
+def _known(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = given.keys() - defaults.keys()
+    assert not unknown, f"unknown keys: {unknown}"
+    return {**defaults, **given}
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    names = {*below, *above}
+    return {name: {**below.get(name, {}), **above.get(name, {})} for name in names}
+
+
+def _with_columns(fields: dict[str, Any]) -> dict[str, Any]:
+    columns = fields["columns"]
+    if isinstance(columns, list):
+        columns = {name: [] for name in columns}
+    return {**fields, "columns": columns}

@@ -1,0 +1,94 @@
+"""Each kind of leak: its table of facts, its example with a database, and its section of the docs."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supabase_jobs.audit.leaks import kinds
+from supabase_jobs.audit.leaks.leak import AnyLeak, ExplainedLeak
+from supabase_jobs.database.parser import syntax
+from tests.audit.catalogue import names, project
+from tests.audit.leaks import tables
+
+ROOT = Path(__file__).parents[3]
+MODULES = {module.KIND.code.replace("-", "_"): module for module in kinds.MODULES}
+# modules of audit/leaks that are none of a kind
+OTHERS = {"__init__", "calls", "facts", "kinds", "leak"}
+CASES = [
+    pytest.param(stem, case, id=f"{stem}: {case['name']}")
+    for stem in tables.stems()
+    for case in tables.load(stem)["cases"]
+]
+
+
+@pytest.mark.parametrize(("stem", "case"), CASES)
+def test_facts_show_leaks(stem: str, case: dict[str, Any]) -> None:
+    found: list[AnyLeak] = list(MODULES[stem].find(tables.facts_of(tables.load(stem), case)))
+    assert [f"{leak.severity} {leak.id}" for leak in found] == case["finds"]
+    if "messages" in case:
+        assert [leak.message for leak in found] == case["messages"]
+    explained = [leak.explanation for leak in found if isinstance(leak, ExplainedLeak)]
+    if "causes" in case:
+        assert [explanation.cause for explanation in explained] == case["causes"]
+    if "fixes" in case:
+        assert [explanation.fix for explanation in explained] == case["fixes"]
+
+
+@pytest.mark.parametrize("stem", MODULES)
+def test_facts_show_each_severity(stem: str) -> None:
+    found = {one.split()[0] for case in tables.load(stem)["cases"] for one in case["finds"]}
+    assert found == {str(severity) for severity in MODULES[stem].KIND.severities}
+
+
+@pytest.mark.parametrize("stem", MODULES)
+def test_some_facts_show_none(stem: str) -> None:
+    assert any(case["finds"] == [] for case in tables.load(stem)["cases"])
+
+
+def test_modules_tables_and_sections_are_the_same() -> None:
+    folder = ROOT / "supabase_jobs" / "audit" / "leaks"
+    modules = {path.stem for path in folder.glob("*.py")} - OTHERS
+    assert modules == set(MODULES)
+    assert modules == set(tables.stems())
+    assert modules == {code.replace("-", "_") for code in _sections()}
+
+
+@pytest.mark.parametrize("stem", MODULES)
+def test_section_has_sentence_and_severities(stem: str) -> None:
+    kind = MODULES[stem].KIND
+    severities = " or ".join(str(severity) for severity in kind.severities)
+    text = " ".join(_sections()[kind.code].split())
+    assert text.startswith(f"{kind.sentence} ({severities})")
+
+
+@pytest.mark.parametrize("stem", MODULES)
+def test_example_exists(stem: str) -> None:
+    example, code = tables.load(stem)["example"], MODULES[stem].KIND.code
+    where, _, name = example.partition(": ")
+    if where in names():
+        [fault] = [fault for fault in project(where).faults if fault.name == name]
+        assert fault.finds.split()[1].startswith(f"{code}:")
+        return
+    text = (ROOT / where).read_text(encoding="utf-8")
+    assert f"def {name}(" in text
+    assert code in text
+
+
+@pytest.mark.parametrize("stem", MODULES)
+def test_section_has_the_sql_of_a_leak_and_of_its_repair(stem: str) -> None:
+    text = _sections()[MODULES[stem].KIND.code]
+    blocks = re.findall(r"```sql\n(.*?)```", text, flags=re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        assert syntax.parse(block), block
+    assert re.search(r"^Repair: ", text, flags=re.MULTILINE)
+    assert "accept" in text.lower()
+
+
+def _sections() -> dict[str, str]:
+    """Code → the text below its heading."""
+    text = (ROOT / "docs" / "leaks.md").read_text(encoding="utf-8")
+    parts = re.split(r"^### `([a-z-]+)`\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))

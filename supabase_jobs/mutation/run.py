@@ -34,8 +34,9 @@ _HERE = Path(__file__).parent
 _OPERATORS = _HERE / "operators"
 # An empty search_path qualifies the names in expressions.
 _SETTINGS = """select
-  set_config('search_path', '', true), set_config('lock_timeout', '2s', true),
-  set_config('jit', 'off', true)"""
+  set_config('search_path', '', true), set_config('jit', 'off', true),
+  set_config('lock_timeout', (1000 * extract(epoch from
+    least(nullif(current_setting('lock_timeout'), '0')::interval, '2s')))::int::text, true)"""
 _MAX_KILLERS = 5  # ids of findings that a mutant lists
 
 
@@ -110,24 +111,16 @@ class MutationResult:
 Progress = Callable[[str], AbstractContextManager[None]]
 
 
-def refuse_remote(url: str, *, copies: bool = False) -> None:
+def refuse_remote(url: str) -> None:
     """Raise ConfigError (2) if the URL, with libpq's defaults, does not lead to an embedded server.
 
-    A port of this machine may be forwarded, so the server decides. `copies`: the command would copy
-    the database, which is done on embedded servers only. Raises what `connect` raises.
+    A port of this machine may be forwarded, so the server decides. Raises what `connect` raises.
     """
     address = read(url).address
     if address.is_local:
         with connect(url) as connection:
             if is_embedded(connection):
                 return
-    if copies:
-        raise ConfigError(
-            f"mutate --run copies the database, and {address} is not an embedded server of"
-            " supabase-jobs",
-            hint="Leave out --db-url and SUPABASE_DB_URL: mutate then starts an embedded server and"
-            " applies supabase/migrations.",
-        )
     raise ConfigError(
         f"mutate injects faults into the database, and {address} is not an embedded server of"
         " supabase-jobs",

@@ -14,13 +14,14 @@ from supabase_jobs.session.deadline import Deadline
 SECONDS = 4.0
 
 
-def begin(deadline: Deadline) -> Statement:
-    """The statement that starts the limit, which ends at the `deadline` at the latest.
+def begin(deadline: Deadline, seconds: float | None = None) -> Statement:
+    """The statement that starts the limit: after `seconds`, and at the `deadline` at the latest.
 
     It runs in a group before the savepoint that later groups go back to, because a rollback undoes
     settings.
     """
-    seconds = max(min(SECONDS, deadline.at - time.monotonic()), 0)
+    most = SECONDS if seconds is None else min(seconds, SECONDS)
+    seconds = max(min(most, deadline.at - time.monotonic()), 0)
     ends = f"extract(epoch from clock_timestamp() + interval '{seconds:.3f} seconds')::text"
     return Statement(f"select set_config('verify.batch_ends', {ends}, true)")
 
@@ -31,7 +32,21 @@ CHECK = Statement(
     " current_setting('verify.batch_ends')::numeric)::integer"
 )
 
+# the same, and fails too once another session has waited for this one's locks for a moment
+CHECK_WAITING = Statement("""
+select 1 / (
+  extract(epoch from clock_timestamp()) < current_setting('verify.batch_ends')::numeric
+  and not exists (
+    select from pg_locks as l
+    where not l.granted
+      and l.waitstart < clock_timestamp() - interval '20 milliseconds'
+      and pg_backend_pid() = any (pg_blocking_pids(l.pid))
+  )
+)::integer""")
+# stands for a check where none is made: each batch runs something
+NO_CHECK = Statement("select 1")
+
 
 def was_skipped(group: GroupResult, position: int) -> bool:
-    """Whether CHECK, at this position of the group, ended the group."""
+    """Whether a check, at this position of the group, ended the group."""
     return isinstance(group.error, psycopg.errors.DivisionByZero) and len(group.answers) == position

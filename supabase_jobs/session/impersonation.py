@@ -70,10 +70,13 @@ class Names:
 class Impersonation(Names):
     """The connection that acts as callers. `caller` is what policies read about the connection's
     own role.
+
+    `setup` are statements that each transaction needs: they empty request settings of the database.
     """
 
     connection: Connection = field(kw_only=True)
     caller: tuple[str, ...] = field(kw_only=True)
+    setup: tuple[Statement, ...] = field(default=(), kw_only=True)
 
 
 def _random(_name: str) -> uuid.UUID:
@@ -121,13 +124,20 @@ def begin(
     its own.
     """
     [caller], deferred = read(connection, [Statement(CALLER), Statement(_DEFERRED)])
+    setup: tuple[Statement, ...] = ()
     if any(caller[-len(REQUEST_SETTINGS) :]):
-        _set(connection, dict.fromkeys(REQUEST_SETTINGS, ""))
-        caller = one(connection.execute(CALLER))
+        setup = (_empty_settings(),)
+        *_, [caller] = read(connection, [*setup, Statement(CALLER)])
     names = make_names(area, ids, placeholders, variables, own_role=caller[1], make=make)
     constraints = tuple(name for (name,) in deferred)
     return Impersonation(
-        names.ids, names.texts, names.own_role, constraints, connection=connection, caller=caller
+        names.ids,
+        names.texts,
+        names.own_role,
+        constraints,
+        connection=connection,
+        caller=caller,
+        setup=setup,
     )
 
 
@@ -181,9 +191,10 @@ def reset_statement(impersonation: Impersonation, caller: Caller | None = None) 
     return Statement(text, [part for pair in settings.items() for part in pair])
 
 
-def _set(connection: Connection, settings: Mapping[str, str]) -> None:
-    statement = _set_statement(len(settings), with_caller=False)
-    connection.execute(statement, [part for pair in settings.items() for part in pair])
+def _empty_settings() -> Statement:
+    """The statement that sets every request setting to ''."""
+    text = _set_statement(len(REQUEST_SETTINGS), with_caller=False).decode()
+    return Statement(text, [part for name in REQUEST_SETTINGS for part in (name, "")])
 
 
 @cache

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from supabase_jobs.findings import Case, Finding, Grid, Severity
 from supabase_jobs.session.deadline import NO_LIMIT, Deadline
+from supabase_jobs.session.frame import Undo
 from supabase_jobs.verify.expectations import Expectations
 
 
@@ -74,6 +75,7 @@ class Context:
     all match. `equivalences` maps the id of an error to the cells that must match for it to become
     a warning. A `repeated` run belongs to a series (one run for each fault): it stops at the first
     error, lists no cases, and needs the queries that `structure.catalog.prepared` prepares.
+    `undo` undoes what an area has changed; an area leaves nothing that it does not undo.
     `unchecked` maps the id of each finding about
     something that was not checked to its area. `changes` and `traces` belong to findings, by their
     ids. `not_applied`: no table and no function of the migrations exists.
@@ -87,6 +89,7 @@ class Context:
 
     repeated: bool = False
     deadline: Deadline = NO_LIMIT
+    undo: Undo = field(default_factory=Undo)
     not_applied: bool = False
 
     cases: list[Case] = field(default_factory=list)

@@ -14,16 +14,17 @@ import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.errors import sqlstate_and_message
+from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import APPLY_FIRST, Severity
 from supabase_jobs.session import script, sign_up
+from supabase_jobs.session.frame import LIMITS, Frame, wait
 from supabase_jobs.session.impersonation import (
     CALLER,
     CHECK_DEFERRED,
     Impersonation,
     Names,
-    reset_role,
+    reset_statement,
 )
 from supabase_jobs.session.sign_up import NewUser, SignUpRejectedError
 from supabase_jobs.verify import conditions, other_values, ownership
@@ -87,12 +88,13 @@ class Fixture:
 
 @dataclass(frozen=True)
 class Inserted:
-    """The statements that created the users, and the texts of the declaration that other values
-    have replaced.
+    """The statements that created the users, the texts of the declaration that other values have
+    replaced, and the frame that inserts both again.
     """
 
     users: list[Statement]
-    texts: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str]
+    frame: Frame
 
 
 def load(
@@ -121,18 +123,53 @@ def insert_fixture(
     context: Context,
     managed: Collection[str] = (),
 ) -> Inserted | None:
-    """Create the users and insert the rows as the connection's own role.
+    """Create the users and insert the rows as the connection's own role, and undo that.
 
     If a constraint or trigger of the project refuses rows, other values are tried. If that fails
     too, mark the area as unchecked and return None. The failure is an error if a managed object
     causes it (one of `managed`), and otherwise a warning.
     """
-    connection, users = impersonation.connection, fixture.new_users(impersonation.ids)
-    created, texts = sign_up.statements(users), _NO_TEXTS
+    connection, undo = impersonation.connection, context.undo
+    created = sign_up.statements(fixture.new_users(impersonation.ids))
     rows = _rows(impersonation, fixture)
-    [result] = run_groups(connection, [[Statement(SEARCH_PATH), _SAVEPOINT, *created, *rows]])
-    if result.error is not None and 2 <= len(result.answers) < 2 + len(created):
-        _undo(connection, result.error)
+    start = [*([LIMITS] if undo.releases_locks else []), *impersonation.setup]
+    start += [Statement(SEARCH_PATH), _SAVEPOINT]
+    pauses = Frame(undo=undo).pauses()
+    while True:
+        result, ended = run_groups(connection, [[*start, *created, *rows], undo.statements])
+        ended.answer()
+        if not isinstance(result.error, LOCK_ERRORS) or not wait(pauses):
+            break
+    if result.error is None:
+        return _inserted(impersonation, context, created, rows, _NO_TEXTS, result)
+    if isinstance(result.error, psycopg.OperationalError) or len(result.answers) < len(start):
+        raise result.error
+    reached_rows = len(result.answers) >= len(start) + len(created)
+    if undo.releases_locks:
+        run_groups(connection, [start])[0].answer()
+    try:
+        return _insert_adapted(
+            impersonation, area, fixture, context, managed, result, reached_rows=reached_rows
+        )
+    finally:
+        if not connection.broken:
+            run_groups(connection, [undo.statements])[0].answer()
+
+
+def _insert_adapted(
+    impersonation: Impersonation,
+    area: str,
+    fixture: Fixture,
+    context: Context,
+    managed: Collection[str],
+    refused: GroupResult,
+    *,
+    reached_rows: bool,
+) -> Inserted | None:
+    """Insert other users if these are `refused`, and then other rows if the rows are."""
+    connection, users = impersonation.connection, fixture.new_users(impersonation.ids)
+    created, texts, result = sign_up.statements(users), _NO_TEXTS, refused
+    if not reached_rows:
         try:
             created = [*sign_up.run(connection, users, rejected=result.error).statements]
         except SignUpRejectedError as rejected:
@@ -140,23 +177,38 @@ def insert_fixture(
                 context, area, rejected.message, rejected.cause, rejected.hint or "", managed
             )
             return None
-        [result] = run_groups(connection, [rows])
+        [result] = run_groups(connection, [_rows(impersonation, fixture)])
+        if result.error is not None:
+            _undo(connection, result.error)
     if result.error is not None:
-        _undo(connection, result.error)
         result, texts = _with_other_values(impersonation, fixture, created, result, managed)
-    if result.error is not None:
-        conflict = ownership.user_object_conflict(connection, result.error, managed)
-        if conflict is not None:
-            reason = f"inserting the fixture rows: {conflict.why}"
-            context.mark_unchecked(area, "fixture", reason, conflict.fix, id=f"{area}:fixture")
-        else:
-            reason = f"inserting the fixture rows failed with {sqlstate_and_message(result.error)}"
-            _mark_unchecked(context, area, reason, result.error, _FIX_UNKNOWN, managed)
-            context.traces[f"{area}:fixture"] = Trace(fixture.statements)
-        return None
+    if result.error is None:
+        rows = _rows(impersonation, other_values.replaced(fixture, texts))
+        return _inserted(impersonation, context, created, rows, texts, result)
+    conflict = ownership.user_object_conflict(connection, result.error, managed)
+    if conflict is not None:
+        reason = f"inserting the fixture rows: {conflict.why}"
+        context.mark_unchecked(area, "fixture", reason, conflict.fix, id=f"{area}:fixture")
+    else:
+        reason = f"inserting the fixture rows failed with {sqlstate_and_message(result.error)}"
+        _mark_unchecked(context, area, reason, result.error, _FIX_UNKNOWN, managed)
+        context.traces[f"{area}:fixture"] = Trace(fixture.statements)
+    return None
+
+
+def _inserted(
+    impersonation: Impersonation,
+    context: Context,
+    created: Sequence[Statement],
+    rows: Sequence[Statement],
+    texts: Mapping[str, str],
+    result: GroupResult,
+) -> Inserted:
+    """The statements that succeeded; a reset follows if a user trigger has changed settings."""
+    before = [*impersonation.setup, Statement(SEARCH_PATH), *created, *rows]
     if result.answer().rows != [impersonation.caller]:
-        reset_role(impersonation)  # undoes the settings that a user trigger has changed
-    return Inserted(created, texts)
+        before.append(reset_statement(impersonation))
+    return Inserted([*created], texts, Frame(tuple(before), context.undo))
 
 
 def _rows(impersonation: Impersonation, fixture: Fixture) -> list[Statement]:

@@ -1,4 +1,4 @@
-"""Run the areas of `verify` in one transaction that is rolled back.
+"""Run the areas of `verify` in transactions that are rolled back.
 
 Each area is a package whose module `check` has the function `check(connection, expectations,
 context)`.
@@ -14,9 +14,11 @@ from psycopg.pq import TransactionStatus
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
+from supabase_jobs.database.limits import limits
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
 from supabase_jobs.session.deadline import Deadline, DeadlineError
+from supabase_jobs.session.frame import Undo
 from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.verify import (
     accepted_unchecked,
@@ -86,9 +88,11 @@ def verify(
     repeated: bool = False,
     advance: Callable[[int, int], None] = lambda _number, _total: None,
 ) -> Verification:
-    """Check a live database. Everything happens in a transaction that is rolled back.
+    """Check a live database. Everything happens in transactions that are rolled back.
 
-    Takes no lock stronger than a row lock. An area that cannot be checked (its declarations are
+    In an open transaction, everything happens in that. Otherwise each batch that inserts rows is a
+    transaction of its own, which other sessions wait for less than a second. Takes no lock stronger
+    than a row lock. An area that cannot be checked (its declarations are
     missing, its fixture rows cannot be inserted, the role lacks a privilege, the server is
     read-only, it takes too long) is listed in `unchecked`, and a warning gives the reason, unless
     the project accepts it. For `repeated`, see `Context`. Raises psycopg's errors if the connection
@@ -99,7 +103,7 @@ def verify(
     context.narrowings_unknown = structure.AREA not in areas and pins.allows_policies(
         expectations.exceptions
     )
-    with _rolled_back(connection) as (is_read_only, kind):
+    with _rolled_back(connection, context) as (begin_area, is_read_only, kind):
         used = False
         for number, area in enumerate(areas, 1):
             if context.should_stop:
@@ -110,7 +114,7 @@ def verify(
                 context.mark_unchecked(area, "database", why, "Connect to the primary.")
                 continue
             if used:  # no area sees the fixture rows of another
-                connection.execute("rollback to savepoint area")
+                run_groups(connection, [begin_area])[0].answer()
             used = True
             _check(connection, area, expectations, context)
     equivalence.downgrade(context)
@@ -133,26 +137,27 @@ def declared_cases(expectations: Expectations) -> Verification:
 
 
 @contextmanager
-def _rolled_back(connection: Connection) -> Iterator[tuple[bool, str]]:
-    """A transaction, or a savepoint in an open one, that is rolled back. Yields the row of
-    `_READ_ONLY`.
+def _rolled_back(
+    connection: Connection, context: Context
+) -> Iterator[tuple[Sequence[Statement], bool, str]]:
+    """A transaction, or a savepoint in an open one, that is rolled back. Yields the statements that
+    begin the next area, and the row of `_READ_ONLY`.
     """
-    nested = connection.info.transaction_status != TransactionStatus.IDLE
-    start = "savepoint verify" if nested else "begin"
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        start = [Statement("savepoint verify"), Statement(SETTINGS), Statement("savepoint area")]
+        begin_area = [Statement("rollback to savepoint area")]
+        ends = [Statement("rollback to savepoint verify"), Statement("release savepoint verify")]
+    else:
+        start = [Statement("begin"), Statement(SETTINGS), limits()]
+        begin_area, ends = [Statement("rollback"), *start], [Statement("rollback")]
+        context.undo = Undo(tuple(begin_area), releases_locks=True)
     try:
-        [result] = run_groups(
-            connection, [list(map(Statement, (start, SETTINGS, "savepoint area", _READ_ONLY)))]
-        )
+        [result] = run_groups(connection, [[*start, Statement(_READ_ONLY)]])
         [(is_read_only, kind)] = result.answer().rows
-        yield is_read_only, kind
+        yield begin_area, is_read_only, kind
     finally:
         if not connection.broken:
-            ends = (
-                ("rollback to savepoint verify", "release savepoint verify")
-                if nested
-                else ("rollback",)
-            )
-            run_groups(connection, [list(map(Statement, ends))])
+            run_groups(connection, [ends])
 
 
 def _verification(

@@ -62,7 +62,6 @@ def test_another_machine_is_not_asked(platform_url: str) -> None:
     "words",
     [
         ("mutate",),
-        ("mutate", "--run", "true"),
         ("verify", "--api-url", "http://127.0.0.1:1"),
         ("audit", "--api-url", "http://127.0.0.1:1"),
     ],

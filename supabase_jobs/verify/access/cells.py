@@ -9,6 +9,7 @@ import psycopg
 from supabase_jobs.findings import Case, Finding, Grid, Severity
 from supabase_jobs.outcomes import CLOSED, DENIED, HIDDEN, OUTCOMES, ROWS, is_constraint_violation
 from supabase_jobs.session import script
+from supabase_jobs.session.frame import Frame
 from supabase_jobs.session.impersonation import NULL, Impersonation, Names
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.matrix import Action, Matrix, MatrixRow
@@ -105,13 +106,14 @@ def run_matrices(
     matrices: Sequence[Matrix],
     managed: Collection[str],
     context: Context,
+    frame: Frame | None = None,
 ) -> None:
     """Run every cell; add the grid of each matrix, and a finding for each cell whose outcome is not
     the declared one.
 
     A run that may stop does so between two chunks of rows; the rows of a chunk share a round trip.
     """
-    prober = Prober(impersonation, context.deadline)
+    prober = Prober(impersonation, context.deadline, frame)
     runs = [_MatrixRun(prober, impersonation, matrix, managed, context) for matrix in matrices]
     rows = [(run, number) for run in runs for number in range(len(run.probes))]
     # A request setting that was never made in this session is null, and differs from an empty one.

@@ -51,8 +51,8 @@ def run(
     """Insert the fixture rows and run every cell of every matrix.
 
     `variables` fill the placeholders that are not ids (`$guest_header`). If an object that is not
-    among `managed` blocks a cell, the cell is unchecked. The fixture rows stay until the caller
-    rolls its transaction back.
+    among `managed` blocks a cell, the cell is unchecked. Each batch inserts the fixture rows, and
+    undoes them.
     """
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     context.preambles[AREA] = _preamble(declared, impersonation)
@@ -62,7 +62,7 @@ def run(
         return
     declared = other_values.replaced(declared, inserted.texts)
     context.preambles[AREA] = _preamble(declared, impersonation, inserted.users)
-    run_matrices(impersonation, declared.matrices, managed, context)
+    run_matrices(impersonation, declared.matrices, managed, context, inserted.frame)
     deviating = {finding.object for finding in context.findings if finding.area == AREA}
     context.matching |= {matrix.object for matrix in declared.matrices} - deviating
 

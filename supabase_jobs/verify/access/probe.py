@@ -6,11 +6,12 @@ from itertools import islice
 
 import psycopg
 
-from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.deadline import Deadline
+from supabase_jobs.session.frame import Frame
 from supabase_jobs.session.impersonation import (
     CHECK_DEFERRED,
     Impersonation,
@@ -20,7 +21,6 @@ from supabase_jobs.session.impersonation import (
 )
 from supabase_jobs.session.outcome import outcome_of_conclusive_error, outcome_of_count
 from supabase_jobs.session.runner import (
-    RESET_ROLE,
     SAVE_IDENTITY,
     UNDO_PROBE,
     Groups,
@@ -192,15 +192,17 @@ class ControlProbe:
 class Prober(Runner):
     """Runs probes, and finds the reasons of unexpected outcomes."""
 
-    def __init__(self, impersonation: Impersonation, deadline: Deadline) -> None:
-        super().__init__(impersonation, deadline)
+    def __init__(
+        self, impersonation: Impersonation, deadline: Deadline, frame: Frame | None = None
+    ) -> None:
+        super().__init__(impersonation, deadline, frame)
         self._ignores_legacy: bool | None = None
 
     def conflict(
         self, error: psycopg.Error, managed: Collection[str]
     ) -> ownership.UserObjectConflict | None:
         """The user object that raised the error of a probe, if any."""
-        self.impersonation.connection.execute(RESET_ROLE.sql)
+        self.reset_role()
         return ownership.user_object_conflict(self.impersonation.connection, error, managed)
 
     def ignores_legacy_settings(self, identity: Caller) -> bool:
@@ -211,11 +213,7 @@ class Prober(Runner):
             return False
         if self._ignores_legacy is None:
             caller = identity.filled(self.impersonation.texts)
-            statements = [caller_statement(self.impersonation, caller), _HAS_NO_USER]
-            answered, ended = run_groups(
-                self.impersonation.connection, [[RESET_ROLE, *statements], [RESET_ROLE]]
-            )
-            ended.answer()
+            answered = self.query([caller_statement(self.impersonation, caller), _HAS_NO_USER])
             # an error of auth.uid() is reported by the check of the functions of schema auth
             self._ignores_legacy = answered.error is None and answered.answer().rows == [(True,)]
         return self._ignores_legacy

@@ -8,9 +8,11 @@ from functools import partial
 
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import LOCK_ERRORS
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import script
 from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.frame import wait
 from supabase_jobs.session.impersonation import Impersonation, begin
 from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.context import Context, Trace
@@ -59,7 +61,7 @@ def run(
 
     `variables` fill the placeholders that are not ids. If a table that is not among `managed` makes
     a scenario fail, the scenario counts as unchecked. User columns of the managed `tables` are not
-    compared. The fixture rows stay until the caller rolls its transaction back.
+    compared. Each batch inserts the fixture rows, and undoes them.
     """
     impersonation = begin(connection, AREA, declared.ids, declared.placeholders, variables)
     scripts = _Scripts(impersonation, declared)
@@ -72,16 +74,14 @@ def run(
         declared = other_values.replaced(declared, inserted.texts)
         scripts = _Scripts(impersonation, declared)
     context.preambles[AREA] = scripts.preamble(inserted.users)
-    with scenario_runner(impersonation, declared, variables, managed, tables) as runner:
-        if missing := [name for name in declared.fixture_ids if name not in runner.fixture_rows]:
-            why = f"the fixture rows {', '.join(missing)} are missing after their insert"
-            id, severity = f"{AREA}:fixture", Severity.ERROR
-            context.mark_unchecked(
-                AREA, "fixture", why, FIX_DISCARDED_ROWS, id=id, severity=severity
-            )
-        else:
-            _run_all(runner, declared, scripts, context)
-            context.findings += runner.columns.findings()
+    runner = scenario_runner(impersonation, declared, variables, inserted.frame, managed, tables)
+    if missing := [name for name in declared.fixture_ids if name not in runner.fixture_rows]:
+        why = f"the fixture rows {', '.join(missing)} are missing after their insert"
+        id, severity = f"{AREA}:fixture", Severity.ERROR
+        context.mark_unchecked(AREA, "fixture", why, FIX_DISCARDED_ROWS, id=id, severity=severity)
+        return
+    _run_all(runner, declared, scripts, context)
+    context.findings += runner.columns.findings()
 
 
 def _run_all(
@@ -109,6 +109,7 @@ def _run_batches(
     """
     deviating: set[str] = set()
     unchecked: set[str] = set()
+    pauses = runner.frame.pauses()
     pending = {scenario.name: scenario for scenario in scenarios}
     while pending:
         context.deadline.check()
@@ -118,15 +119,19 @@ def _run_batches(
             if pending.keys().isdisjoint(scenario.requires)
         ]
         batch = ready[: _REPEATED_BATCH if context.repeated else _BATCH]
-        for scenario, outcome in runner.run(batch, context.deadline):
-            outcomes[scenario.name] = outcome
-            del pending[scenario.name]
-            if isinstance(outcome, UncheckedError) or _explanation(scenario, outcome, context):
-                unchecked.add(scenario.name)
-            elif outcome:
-                if context.repeated:
-                    return
-                deviating.add(scenario.name)
+        try:
+            for scenario, outcome in runner.run(batch, context.deadline):
+                outcomes[scenario.name] = outcome
+                del pending[scenario.name]
+                if isinstance(outcome, UncheckedError) or _explanation(scenario, outcome, context):
+                    unchecked.add(scenario.name)
+                elif outcome:
+                    if context.repeated:
+                        return
+                    deviating.add(scenario.name)
+        except LOCK_ERRORS:  # the others of the batch run again
+            if not wait(pauses):
+                raise
         for scenario in [*pending.values()]:
             if not deviating.isdisjoint(scenario.requires):
                 deviating.add(scenario.name)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -10,13 +9,14 @@ from typing import Any
 
 import psycopg
 
-from supabase_jobs.database.batch import Answer, GroupResult, Statement, run_groups
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
+from supabase_jobs.database.batch import Answer, GroupResult, Statement
+from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, LOCK_ERRORS, sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.outcomes import VIOLATES, is_constraint_violation
 from supabase_jobs.session import batch_limit
 from supabase_jobs.session.deadline import NO_LIMIT, Deadline
+from supabase_jobs.session.frame import Frame, wait
 from supabase_jobs.session.impersonation import (
     CHECK_DEFERRED,
     NULL,
@@ -45,12 +45,14 @@ _NO_TABLES = ManagedTables()
 
 _WATCH = "supabase_jobs_watch"
 _RUN_WATCH = Statement("execute supabase_jobs_watch")
+_NOW = Statement("select to_jsonb(now())")
 
 # one savepoint for all scenarios: each scenario begins with a rollback to it
 _SAVEPOINT = Statement("savepoint scenario")
 _RESET = Statement("rollback to savepoint scenario")
 _RELEASE = Statement("release savepoint scenario")
-_BEGIN = [_RESET, batch_limit.CHECK]
+# the position of the check in the first group of a scenario: behind _RESET
+_CHECK = 1
 # Each of several steps has a savepoint, so that an error undoes no other step. After the step, a
 # second savepoint of the same name hides the first one, except in an aborted transaction. So the
 # rollback that follows undoes the step if it failed, and otherwise nothing.
@@ -92,44 +94,36 @@ class _Result:
         return f"{self.error} ({self.cause.diag.message_primary or ''})"
 
 
-@contextmanager
 def scenario_runner(
     impersonation: Impersonation,
     declared: Scenarios,
     variables: Mapping[str, object],
+    frame: Frame,
     managed: Collection[str] = (),
     tables: ManagedTables = _NO_TABLES,
-) -> Iterator["ScenarioRunner"]:
-    """A runner for scenarios on the fixture rows; leaving the context undoes all changes.
+) -> "ScenarioRunner":
+    """A runner for scenarios on the fixture rows, which the frame of each batch inserts.
 
     `variables` fill the placeholders of declared values. A constraint of a table that is not among
     `managed` is a user object. User columns of the managed `tables` are not compared.
     """
-    connection = impersonation.connection
     params = {**impersonation.ids, ALL_IDS: list(impersonation.ids.values())}
-    query = psycopg.ClientCursor(connection).mogrify(declared.watch.encode(), params)
-    # planning the watch query takes longer than running it
-    prepare, now = Statement(f"prepare {_WATCH} as {query}"), Statement("select to_jsonb(now())")
+    query = psycopg.ClientCursor(impersonation.connection).mogrify(declared.watch.encode(), params)
+    runner = ScenarioRunner(impersonation, params, variables, frame, managed, tables, query)
     unchanging = [Statement(statement, params) for statement in declared.unchanging]
     triggers = _USER_TRIGGERS.statement(list(tables.columns), list(tables.triggers))
-    begun, touched = run_groups(
-        connection, [[prepare, _SAVEPOINT, now, _RUN_WATCH], [triggers, *unchanging, _RUN_WATCH]]
-    )
-    begun.answer()
-    try:
-        runner = ScenarioRunner(
-            impersonation, params, variables, managed, tables, begun.answers[-2:]
-        )
-        if touched.error is None:  # otherwise the scenarios show what fails
-            texts = [text for (text,) in touched.answers[0].rows]
-            runner.leave_out_changed(touched.answer(), texts)
-        yield runner
-    finally:
-        if not connection.broken:
-            [ended] = run_groups(
-                connection, [[_RESET, _RELEASE, Statement(f"deallocate {_WATCH}")]]
-            )
-            ended.answer()
+    pauses = frame.pauses()
+    while True:
+        try:
+            [touched] = runner.exchange([[triggers, *unchanging, _RUN_WATCH]], NO_LIMIT)
+            break
+        except LOCK_ERRORS:
+            if not wait(pauses):
+                raise
+    if touched.error is None:  # otherwise the scenarios show what fails
+        texts = [text for (text,) in touched.answers[0].rows]
+        runner.leave_out_changed(touched.answer(), texts)
+    return runner
 
 
 class ScenarioRunner:
@@ -140,9 +134,10 @@ class ScenarioRunner:
         impersonation: Impersonation,
         params: Mapping[str, object],
         variables: Mapping[str, object],
+        frame: Frame,
         managed: Collection[str],
         tables: ManagedTables,
-        begun: Sequence[Answer],
+        watch: str,
     ) -> None:
         self._impersonation = impersonation
         self._connection = impersonation.connection
@@ -157,9 +152,16 @@ class ScenarioRunner:
         # by their text, because a scenario changes few of the watched rows
         self._decoded: dict[str, Row] = {}
         self._compared: dict[str, Row] = {}
-        now, self._begun = begun
-        self._names[now.rows[0][0]] = NOW
-        self.fixture_rows = self._rows(self._begun)
+        self.frame = frame
+        # planning the watch query takes longer than running it
+        self._begin = [
+            Statement(f"prepare {_WATCH} as {watch}"),
+            _SAVEPOINT,
+            _NOW,
+            _RUN_WATCH,
+        ]
+        self._begun = Answer()
+        self.fixture_rows: Rows = {}
 
     def leave_out_changed(self, touched: Answer, triggers: Sequence[str]) -> None:
         """Leave out the columns that user triggers change; `touched` are the rows after the
@@ -176,29 +178,51 @@ class ScenarioRunner:
         the run. An UncheckedError: a user object prevents the run. Raises psycopg's errors if a
         statement fails that is not a call.
         """
-        batches = [self._groups(scenario) for scenario in scenarios]
-        begin = [_RESET, _RELEASE, batch_limit.begin(deadline), _SAVEPOINT]
-        groups = [begin, *(group for batch in batches for group in batch), [_RESET]]
-        begun, *results = run_groups(self._connection, groups)
-        begun.answer()
+        checks = [self.frame.first_check, *[self.frame.check] * (len(scenarios) - 1)]
+        batches = [
+            self._groups(scenario, [_RESET, check])
+            for scenario, check in zip(scenarios, checks, strict=True)
+        ]
+        results = self.exchange([group for batch in batches for group in batch], deadline)
         for scenario, batch in zip(scenarios, batches, strict=True):
             own, results = results[: len(batch)], results[len(batch) :]
-            if batch_limit.was_skipped(own[0], _BEGIN.index(batch_limit.CHECK)):
+            if batch_limit.was_skipped(own[0], _CHECK):
                 return
             try:
                 yield scenario, list(self._deviations(scenario, own))
             except UncheckedError as error:
                 yield scenario, error
 
-    def _groups(self, scenario: Scenario) -> list[list[Statement]]:
+    def exchange(
+        self, groups: Sequence[Sequence[Statement]], deadline: Deadline
+    ) -> list[GroupResult]:
+        """The results of the groups of a batch, which begin with the fixture rows.
+
+        The transaction of each batch has another time, and the rows other times.
+        """
+        begun, *results = self.frame.run(
+            self._connection,
+            deadline,
+            self._begin,
+            groups,
+            [_RESET, _RELEASE, Statement(f"deallocate {_WATCH}")],
+        )
+        now, self._begun = begun.answers[-2:]
+        self._names |= {now.rows[0][0]: NOW}
+        self.fixture_rows = self._rows(self._begun)
+        return results
+
+    def _groups(self, scenario: Scenario, begin: Sequence[Statement]) -> list[list[Statement]]:
         """The statements of a scenario. The next scenario undoes the changes, and so does the end
         of the batch.
         """
         if _is_one_group(scenario):
-            return [[*_BEGIN, *self._step(scenario.steps[0]), _RUN_WATCH]]
+            return [[*begin, *self._step(scenario.steps[0]), _RUN_WATCH]]
         given = [Statement(statement, self._params) for statement in scenario.given]
         groups = [
-            [*_BEGIN, *given, reset_statement(self._impersonation), _RUN_WATCH] if given else _BEGIN
+            [*begin, *given, reset_statement(self._impersonation), _RUN_WATCH]
+            if given
+            else [*begin]
         ]
         for step in scenario.steps:
             groups += [[_STEP_SAVEPOINT, *self._step(step)], [_STEP_SAVEPOINT], [_STEP_ROLLBACK]]
@@ -234,7 +258,7 @@ class ScenarioRunner:
         """The result of each step, and the watched rows before and after the steps."""
         if _is_one_group(scenario):
             [group] = groups
-            result = self._result(scenario.steps[0], group, len(_BEGIN))
+            result = self._result(scenario.steps[0], group, _CHECK + 1)
             return (
                 [result],
                 self.fixture_rows,
@@ -252,7 +276,7 @@ class ScenarioRunner:
         error = group.error
         if error is None:
             return self._rows(group.answer())
-        if isinstance(error, INCONCLUSIVE_ERRORS) or len(group.answers) < len(_BEGIN):
+        if isinstance(error, INCONCLUSIVE_ERRORS) or len(group.answers) < _CHECK + 1:
             raise error
         reason = f"`given` failed with {sqlstate_and_message(error)}"
         raise UncheckedError(f"{scenario.name}: {reason}") from error

@@ -15,8 +15,8 @@ DB_URL_VARIABLE = "SUPABASE_DB_URL"
 DEFAULT_MIGRATIONS = Path("supabase") / "migrations"
 
 _PATHS = ("migrations", "sql_dir")
-EXCEPTIONS = ("allowed_bypasses", "allowed_privileges")
-_REASONS = (*EXCEPTIONS, "accepted_unchecked")
+ALLOWED_SECTIONS = ("allowed_bypasses", "allowed_privileges")
+_REASONS = (*ALLOWED_SECTIONS, "accepted_unchecked")
 _TABLES = ("variables", *_REASONS)
 _KNOWN = (*_TABLES, *_PATHS)
 # former key → new key
@@ -24,7 +24,7 @@ _RENAMED = {"doors": "allowed_bypasses"}
 
 
 @dataclass(frozen=True)
-class AllowedException:
+class AllowedEntry:
     """An intended bypass or privilege: the reason, and the SHA-256 of its reviewed definition
     (None: not pinned).
     """
@@ -38,8 +38,8 @@ class Settings:
     """The settings of a command; every path is absolute.
 
     `migrations` and `sql_dir` are None if neither an option nor the file names a folder: the
-    packaged sources are used. `exceptions` maps the sections `EXCEPTIONS` to their entries by name:
-    user views and functions that bypass row level security on purpose, and intended policies and
+    packaged sources are used. `allowed` maps `ALLOWED_SECTIONS` to their entries by name: user
+    views and functions that bypass row level security on purpose, and intended policies and
     privileges on managed objects. `accepted_unchecked` maps each area or id of a case that `verify`
     may leave unchecked to the reason for it. `db_url` is left out of the repr, because it may
     contain a password.
@@ -47,7 +47,7 @@ class Settings:
 
     directory: Path
     variables: Mapping[str, object] = field(default_factory=dict)
-    exceptions: Mapping[str, Mapping[str, AllowedException]] = field(default_factory=dict)
+    allowed: Mapping[str, Mapping[str, AllowedEntry]] = field(default_factory=dict)
     accepted_unchecked: Mapping[str, str] = field(default_factory=dict)
     migrations: Path | None = None
     sql_dir: Path | None = None
@@ -80,7 +80,7 @@ def load_settings(
     return Settings(
         directory=directory,
         variables=from_file.get("variables", {}),
-        exceptions={section: _entries(path, from_file, section) for section in EXCEPTIONS},
+        allowed={section: _entries(path, from_file, section) for section in ALLOWED_SECTIONS},
         accepted_unchecked={
             name: entry.reason
             for name, entry in _entries(path, from_file, "accepted_unchecked").items()
@@ -147,11 +147,11 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _entries(path: Path, values: Mapping[str, Any], section: str) -> dict[str, AllowedException]:
-    """The entries of a section by name. Each is a reason, or a table with a reason and, for an
-    exception, a SHA-256.
+def _entries(path: Path, values: Mapping[str, Any], section: str) -> dict[str, AllowedEntry]:
+    """The entries of a section by name. Each is a reason, or a table with a reason and, for
+    something allowed, a SHA-256.
     """
-    keys = ("reason", "sha256") if section in EXCEPTIONS else ("reason",)
+    keys = ("reason", "sha256") if section in ALLOWED_SECTIONS else ("reason",)
     entries = {}
     for name, value in values.get(section, {}).items():
         entry = value if isinstance(value, dict) else {"reason": value}
@@ -174,7 +174,7 @@ def _entries(path: Path, values: Mapping[str, Any], section: str) -> dict[str, A
                 "Copy the entry that verify prints.",
             )
         else:
-            entries[name] = AllowedException(reason, sha256)
+            entries[name] = AllowedEntry(reason, sha256)
             continue
         message = f"{FILE_NAME}: {section}: {name!r} {problem}"
         raise ConfigError(message, hint=hint, file=str(path), line=_line(path, name))

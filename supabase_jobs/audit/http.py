@@ -23,6 +23,14 @@ from supabase_jobs.api.responses import (
     require_served,
 )
 from supabase_jobs.audit import access, callers
+from supabase_jobs.audit.audit import (
+    REQUEST_SETTINGS,
+    TIME_LIMIT_S,
+    Options,
+    insert_world,
+    rolled_back,
+    selected,
+)
 from supabase_jobs.audit.callers import SERVICE, Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.committed import CommittedRows, marked
@@ -31,14 +39,6 @@ from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, A
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
 from supabase_jobs.audit.probes.repeat import Request
 from supabase_jobs.audit.probes.run import Probes
-from supabase_jobs.audit.run import (
-    REQUEST_SETTINGS,
-    TIME_LIMIT_S,
-    Options,
-    insert_world,
-    rolled_back,
-    selected,
-)
 from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS

@@ -11,8 +11,8 @@ from supabase_jobs.cli.project_database import audit_configuration, copy_options
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 
 if TYPE_CHECKING:
+    from supabase_jobs.audit.audit import Options
     from supabase_jobs.audit.baseline import Baseline
-    from supabase_jobs.audit.run import Options
     from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import AccessDiff, Audit, Location, NotTested, Verification
     from supabase_jobs.migrations.dry_run import DryRun
@@ -178,9 +178,9 @@ def _compare(
     `lacking` are objects that a copy lacks.
     """
     from supabase_jobs.audit import catalog
+    from supabase_jobs.audit.audit import audit, check
     from supabase_jobs.audit.common import Common
     from supabase_jobs.audit.difference import compare
-    from supabase_jobs.audit.run import audit, check
     from supabase_jobs.database.connection import describe
 
     (old, first_state), (new, second_state) = before, after
@@ -224,9 +224,9 @@ def compare_pending(
     """
     import psycopg
 
+    from supabase_jobs.audit.audit import Options, audit
     from supabase_jobs.audit.common import Common
     from supabase_jobs.audit.difference import compare
-    from supabase_jobs.audit.run import Options, audit
     from supabase_jobs.migrations.dry_run import reset_constraints
     from supabase_jobs.sources.config_toml import load_api_settings
 

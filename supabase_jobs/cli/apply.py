@@ -202,7 +202,7 @@ def _dry_run(
     expectations = load_expectations(given) if project.installs_sources(given, files) else None
 
     def check(connection: "Connection", expectations: "Expectations") -> "Verification":
-        from supabase_jobs.verify.run import verify
+        from supabase_jobs.verify.verify import verify
 
         return verify(connection, expectations)
 

@@ -42,8 +42,8 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:
+    from supabase_jobs.audit.audit import Options
     from supabase_jobs.audit.baseline import Baseline
-    from supabase_jobs.audit.run import Options
     from supabase_jobs.cli.project_database import ProjectDatabase
     from supabase_jobs.database.connection import Connection
     from supabase_jobs.findings import AccessDiff, Audit
@@ -162,8 +162,8 @@ def command(
     and prints only what differs. Only requests to an API are committed; their rows are marked, and
     deleted at the end.
     """
+    from supabase_jobs.audit.audit import Options, audit
     from supabase_jobs.audit.baseline import Baseline, apply, load, render
-    from supabase_jobs.audit.run import Options, audit
     from supabase_jobs.database.connection import second_connection
     from supabase_jobs.sources.config_toml import load_api_settings
 
@@ -296,10 +296,10 @@ def _emit(
     connection: "Connection", options: "Options", emitted: Sequence[tuple[str, Path]]
 ) -> "Audit":
     """Audit, and write the access as tests."""
+    from supabase_jobs.audit.audit import audit
     from supabase_jobs.audit.emit import folder, render
     from supabase_jobs.audit.emit.cases import suites
     from supabase_jobs.audit.recording import Recording, record
-    from supabase_jobs.audit.run import audit
 
     recordings: list[Recording] = []
     recorder: Callable[..., None] = lambda *found: recordings.append(record(connection, *found))  # noqa: E731

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 VARIABLE = "_SUPABASE_JOBS_COMPLETE"
 _SHELLS = ("bash", "zsh", "fish")
 
-# the areas of verify.run, and the kinds of faults of mutation.suite.faults, which the TAB key does
-# not load
+# the areas of verify.verify, and the kinds of faults of mutation.suite.faults: the TAB key does not
+# load them
 AREAS = ("structure", "access", "functions", "plans")
 KINDS = ("policies", "privileges", "functions")
 

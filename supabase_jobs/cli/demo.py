@@ -71,7 +71,7 @@ def command(ctx: click.Context, keep: bool, whole: bool) -> None:
     from supabase_jobs.sources import project
     from supabase_jobs.sources.files import MigrationFiles
     from supabase_jobs.verify.expectations import load_expectations
-    from supabase_jobs.verify.run import verify
+    from supabase_jobs.verify.verify import verify
 
     command_settings = settings(ctx)
     files = MigrationFiles(project.rendered(command_settings))
@@ -152,7 +152,7 @@ def _make_and_fix_a_mistake(
     """
     from supabase_jobs.database.sql_files import sql_file
     from supabase_jobs.report import summary, text
-    from supabase_jobs.verify.run import verify
+    from supabase_jobs.verify.verify import verify
 
     mistake = sql_file(_MISTAKE)
     click.echo(f"\nA mistake that a review can miss:\n{mistake.text.strip()};")

@@ -34,8 +34,8 @@ from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:
     from supabase_jobs.findings import SuiteMutant, SuiteMutation
-    from supabase_jobs.mutation.run import MutationResult
-    from supabase_jobs.mutation.suite.run import Plan
+    from supabase_jobs.mutation.mutate import MutationResult
+    from supabase_jobs.mutation.suite.suite_run import Plan
     from supabase_jobs.settings import Settings
 
 # the keys of report.suite.FORMATS, which `--help` does not load
@@ -179,9 +179,9 @@ def command(
 
 
 def _run_verify(ctx: click.Context, only: str | None, allow_remote: bool, as_json: bool) -> None:
-    from supabase_jobs.mutation.run import mutate, refuse_remote
+    from supabase_jobs.mutation.mutate import mutate, refuse_remote
     from supabase_jobs.verify.expectations import load_expectations
-    from supabase_jobs.verify.run import parse
+    from supabase_jobs.verify.verify import parse
 
     areas = parse(only)
     given = settings(ctx)
@@ -200,10 +200,10 @@ def _run_verify(ctx: click.Context, only: str | None, allow_remote: bool, as_jso
 def _run_suite(
     ctx: click.Context, suite: str, only: str | None, form: str, options: Mapping[str, Any]
 ) -> None:
-    from supabase_jobs.audit.run import Options
+    from supabase_jobs.audit.audit import Options
     from supabase_jobs.mutation.suite.faults import parse_kinds
     from supabase_jobs.mutation.suite.render import earlier_tests
-    from supabase_jobs.mutation.suite.run import SuiteOptions, SuiteRun
+    from supabase_jobs.mutation.suite.suite_run import SuiteOptions, SuiteRun
     from supabase_jobs.sources.config_toml import load_api_settings
 
     given = settings(ctx)

@@ -110,7 +110,7 @@ def _access(
     migration_plan: "MigrationPlan",
 ) -> "AccessDiff":
     """What the pending files change in the access, tried in copies of the database."""
-    from supabase_jobs.audit.run import Options
+    from supabase_jobs.audit.audit import Options
     from supabase_jobs.cli.access import compare_pending_on_copy, named_by_project
     from supabase_jobs.projects.copied import ANNOUNCEMENT
     from supabase_jobs.sources.config_toml import load_api_settings

@@ -120,7 +120,7 @@ def command(
     from supabase_jobs.database.connection import describe
     from supabase_jobs.sources import project
     from supabase_jobs.verify.expectations import load_expectations
-    from supabase_jobs.verify.run import parse, verify
+    from supabase_jobs.verify.verify import parse, verify
 
     areas = parse(only)
     expectations = load_expectations(given)

@@ -80,9 +80,9 @@ class Context:
     something that was not checked to its area. `changes` and `traces` belong to findings, by their
     ids. `not_applied`: no table and no function of the migrations exists.
 
-    `exceptable` maps the id of each finding that the project may have allowed to what names its
-    definition, see `exceptions`. Of these, `judged` were looked up, and `accepted_ids` are allowed.
-    `used_exceptions` are the sections and names of the entries with an effect, `narrowings` the
+    `allowable` maps the id of each finding that the project may have allowed to what names its
+    definition, see `allowed`. Of these, `judged` were looked up, and `accepted_ids` are allowed.
+    `used_entries` are the sections and names of the entries with an effect, `narrowings` the
     allowed restrictive policies. `narrowings_unknown`: the structure area, which finds them, is not
     run, so that a deviation may have one as its cause.
     """
@@ -101,10 +101,10 @@ class Context:
     probed: set[EquivalenceCheck] = field(default_factory=set)
     matching: set[str] = field(default_factory=set)
     equivalences: dict[str, list[EquivalenceCheck]] = field(default_factory=dict)
-    exceptable: dict[str, dict[str, str]] = field(default_factory=dict)
+    allowable: dict[str, dict[str, str]] = field(default_factory=dict)
     judged: set[str] = field(default_factory=set)
     accepted_ids: set[str] = field(default_factory=set)
-    used_exceptions: set[tuple[str, str]] = field(default_factory=set)
+    used_entries: set[tuple[str, str]] = field(default_factory=set)
     narrowings: list[Narrowing] = field(default_factory=list)
     narrowings_unknown: bool = False
     changes: dict[str, Change] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from supabase_jobs.settings import AllowedException, Settings
+from supabase_jobs.settings import AllowedEntry, Settings
 from supabase_jobs.sources.config_toml import ApiSettings, load_api_settings
 from supabase_jobs.sources.project import rendered, variables
 from supabase_jobs.sources.variables import Value
@@ -20,7 +20,7 @@ class Expectations:
 
     `directory` holds access.toml, functions.toml, plans.toml and structure.json of other sources;
     it is None for the packaged sources. `exposed_schemas` are the API's schemas according to
-    config.toml. `exceptions` are the intended bypasses and privileges, see `Settings`.
+    config.toml. `allowed` are the intended bypasses and privileges, see `Settings`.
     `accepted_unchecked` maps areas and ids of cases that may stay unchecked to the reason.
     """
 
@@ -28,7 +28,7 @@ class Expectations:
     texts: tuple[str, ...]
     directory: Path | None = None
     exposed_schemas: tuple[str, ...] = ApiSettings.schemas
-    exceptions: Mapping[str, Mapping[str, AllowedException]] = field(default_factory=dict)
+    allowed: Mapping[str, Mapping[str, AllowedEntry]] = field(default_factory=dict)
     accepted_unchecked: Mapping[str, str] = field(default_factory=dict)
 
     def declaration(self, name: str) -> Path:
@@ -51,6 +51,6 @@ def load_expectations(settings: Settings) -> Expectations:
         texts,
         settings.sql_dir,
         exposed,
-        settings.exceptions,
+        settings.allowed,
         settings.accepted_unchecked,
     )

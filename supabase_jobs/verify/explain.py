@@ -13,8 +13,8 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Case, Finding, Verification
 from supabase_jobs.session import script
-from supabase_jobs.verify import run
 from supabase_jobs.verify.expectations import Expectations
+from supabase_jobs.verify.verify import AREAS, declared_cases, verify
 
 _SUGGESTIONS = 5
 _CUTOFF = 0.5  # similarity according to difflib, from 0 to 1
@@ -44,14 +44,14 @@ def explain(
     Raises ConfigError (2), which suggests similar ids, if the id is unknown, and what `connect` and
     `verify` raise.
     """
-    declared = run.declared_cases(expectations)
+    declared = declared_cases(expectations)
     if (explanation := _find(declared, id)) is not None:
         return explanation
     area = id.partition(":")[0]
-    if area not in run.AREAS:
+    if area not in AREAS:
         raise _unknown(id, declared)
     with connect() as connection:
-        verification = run.verify(connection, expectations, (area,))
+        verification = verify(connection, expectations, (area,))
     if (explanation := _find(verification, id)) is None:
         raise _unknown(id, verification)
     return explanation

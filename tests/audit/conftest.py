@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from supabase_jobs.audit.audit import Options, audit
 from supabase_jobs.audit.baseline import Access
-from supabase_jobs.audit.run import Options, audit
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit
 from supabase_jobs.migrations.apply import apply_pending

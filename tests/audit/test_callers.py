@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from supabase_jobs.audit.run import Options, audit
+from supabase_jobs.audit.audit import Options, audit
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Severity
 from tests.audit.conftest import run_audit

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from supabase_jobs.audit import run
+from supabase_jobs.audit import audit as auditing
 from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.sources.files import load_migrations
 from tests.audit.catalogue import PROJECTS
@@ -53,7 +53,7 @@ ROW_LOCKS = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timeouts of 60 ms and, for locks, 20 ms."""
-    monkeypatch.setattr(run, "SETTINGS", SHORT)
+    monkeypatch.setattr(auditing, "SETTINGS", SHORT)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.databases import statement
 from benchmarks.distance import distance
-from supabase_jobs.audit.run import Options, audit
+from supabase_jobs.audit.audit import Options, audit
 from supabase_jobs.findings import Severity
 from tests.fix_db import session_copy
 from tests.programs import DEFAULT_MAJOR

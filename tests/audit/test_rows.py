@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from supabase_jobs.audit.audit import Options, audit, insert_world
 from supabase_jobs.audit.baseline import Baseline, apply
 from supabase_jobs.audit.catalog import Column, Constraint, Relation
 from supabase_jobs.audit.check_constraints import Limits
@@ -17,7 +18,6 @@ from supabase_jobs.audit.expressions import body_trees, calls
 from supabase_jobs.audit.rows.patterns import like, matching
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.rows.values import candidates, utc_now
-from supabase_jobs.audit.run import Options, audit, insert_world
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, Severity
 from supabase_jobs.report.audit.matrix import rows

@@ -11,7 +11,7 @@ import pytest
 from supabase_jobs.cli import completion
 from supabase_jobs.cli.completion import VARIABLE
 from supabase_jobs.mutation.suite.faults import KINDS
-from supabase_jobs.verify.run import AREAS
+from supabase_jobs.verify.verify import AREAS
 from tests.fix_cli import Run
 from tests.programs import unavailable
 

@@ -3,7 +3,7 @@
 import pytest
 
 from supabase_jobs.cli import terminal
-from supabase_jobs.mutation import run as mutation
+from supabase_jobs.mutation.mutate import derive
 from tests.fix_cli import Run
 from tests.fix_db import Make
 
@@ -51,8 +51,9 @@ def test_apply_counts_files_verify_areas_and_audit_parts(
 def test_mutate_counts_faults(
     cli: Run, line: _Line, applied_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    derive = mutation.derive
-    monkeypatch.setattr(mutation, "derive", lambda *words: derive(*words)[::300])
+    monkeypatch.setattr(
+        "supabase_jobs.mutation.mutate.derive", lambda *words: derive(*words)[::300]
+    )
     total = cli("mutate", "--json", "--db-url", applied_url).json["total"]
     assert line.parts[-1] == f"{len(line.parts)}/{len(line.parts)}"
     assert line.parts == of(len(line.parts))

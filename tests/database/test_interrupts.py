@@ -17,7 +17,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import translated
 from supabase_jobs.database.interrupts import pipeline
 from supabase_jobs.errors import SupabaseJobsError
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS
 
 SLEEP = "select pg_sleep(30)"

@@ -5,7 +5,7 @@ postgres.
 import psycopg
 import pytest
 
-from supabase_jobs.audit.run import Options, audit
+from supabase_jobs.audit.audit import Options, audit
 from supabase_jobs.database.connection import connect
 from supabase_jobs.local.platform import load_services
 from supabase_jobs.migrations.extensions import prepare

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from supabase_jobs.audit import run
+from supabase_jobs.audit import audit as auditing
 from supabase_jobs.database.connection import connect
 from supabase_jobs.errors import PrivilegeError
 from supabase_jobs.local import embedded
@@ -140,7 +140,7 @@ def test_a_dry_run_succeeds_where_the_audit_fails(
     def refused(*_: object) -> None:
         raise PrivilegeError("the role may not become anon")
 
-    monkeypatch.setattr(run, "audit", refused)
+    monkeypatch.setattr(auditing, "audit", refused)
     write(tmp_path, ADDED, first=2)
     dry_run = cli("apply", "--dry-run", "--json", "--db-url", url)
     assert (dry_run.code, dry_run.json["access"]) == (0, None)

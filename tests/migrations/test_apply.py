@@ -9,7 +9,7 @@ from supabase_jobs.database.connection import connect
 from supabase_jobs.findings import Severity
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.sources.files import MigrationFiles
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database, Make, every_major, packaged
 from tests.migrations.helpers import LEDGER, TABLES, dump, rows, write

@@ -15,13 +15,13 @@ from supabase_jobs.cli import main
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError, VerificationError
 from supabase_jobs.findings import APPLY_FIRST
-from supabase_jobs.mutation.run import _SETTINGS, Fault, derive, mutate, waivers
+from supabase_jobs.mutation.mutate import _SETTINGS, Fault, derive, mutate, waivers
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
-from supabase_jobs.verify.run import _CHECKS, verify
 from supabase_jobs.verify.structure import check, snapshot
 from supabase_jobs.verify.structure.catalog import Fact
 from supabase_jobs.verify.structure.fixes import Fixes
+from supabase_jobs.verify.verify import _CHECKS, verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database
 
@@ -136,7 +136,7 @@ def test_nothing_survives_on_the_newest_version(
             f for n, f in enumerate(derive(connection, names)) if f.id not in known or n % 10 == 0
         ]
 
-    monkeypatch.setattr("supabase_jobs.mutation.run.derive", derive_new)
+    monkeypatch.setattr("supabase_jobs.mutation.mutate.derive", derive_new)
     with psycopg.connect(shared(18), autocommit=True) as connection:
         result = mutate(connection, EXPECTATIONS)
         assert [m.fault.id for m in result.survivors] == []
@@ -154,7 +154,7 @@ def derive_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         def derive_some(connection: Connection, names: list[str]) -> list[Fault]:
             return [fault for fault in derive(connection, names) if fault.id.startswith(start)]
 
-        monkeypatch.setattr("supabase_jobs.mutation.run.derive", derive_some)
+        monkeypatch.setattr("supabase_jobs.mutation.mutate.derive", derive_some)
 
     return only
 
@@ -207,7 +207,7 @@ def test_a_fault_that_the_database_rejects_does_not_count(
     shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impossible = Fault("tables:none:x", "x", "not there", "drop table public.not_there")
-    monkeypatch.setattr("supabase_jobs.mutation.run.derive", lambda *_: [impossible])
+    monkeypatch.setattr("supabase_jobs.mutation.mutate.derive", lambda *_: [impossible])
     code, out = run("mutate", "--json", "--db-url", shared(16))
     document = json.loads(out)
     assert (document["total"], document["mutants"]) == (0, [])
@@ -248,8 +248,8 @@ def test_an_error_of_verify_kills_the_mutant(
     shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault = Fault("tables:none:x", "x", "nothing", "select 1")
-    monkeypatch.setattr("supabase_jobs.mutation.run.derive", lambda *_: [fault])
-    monkeypatch.setattr("supabase_jobs.mutation.run._check_no_errors", lambda *_: None)
+    monkeypatch.setattr("supabase_jobs.mutation.mutate.derive", lambda *_: [fault])
+    monkeypatch.setattr("supabase_jobs.mutation.mutate._check_no_errors", lambda *_: None)
 
     def broken(connection: Connection, *_: object) -> Any:
         connection.execute("select 1 / 0")
@@ -297,7 +297,7 @@ def test_a_lock_of_another_session_exits_5(
     applied_url: str, cli: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "supabase_jobs.mutation.run._SETTINGS", _SETTINGS.replace("'2s'", "'200ms'")
+        "supabase_jobs.mutation.mutate._SETTINGS", _SETTINGS.replace("'2s'", "'200ms'")
     )
     with psycopg.connect(applied_url) as holder:
         holder.execute("lock table public.async_jobs in access exclusive mode")

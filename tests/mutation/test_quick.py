@@ -9,12 +9,11 @@ import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.mutation import run
+from supabase_jobs.mutation.mutate import Fault, _killers, _quick, derive
 from supabase_jobs.mutation.quick import Quick
-from supabase_jobs.mutation.run import Fault, derive
-from supabase_jobs.settings import AllowedException
-from supabase_jobs.verify.run import AREAS
+from supabase_jobs.settings import AllowedEntry
 from supabase_jobs.verify.structure import catalog, snapshot
+from supabase_jobs.verify.verify import AREAS
 from tests.fix_db import EXPECTATIONS
 
 RECORDED = snapshot.load(EXPECTATIONS.declaration(snapshot.FILE_NAME))
@@ -47,7 +46,7 @@ def test_the_errors_are_among_those_of_a_complete_run(connection: Connection) ->
         *_, ids = quick.killers([faults[0], faults[-1]])
         if ids:
             found.append((faults[-1].id, set(ids)))
-            complete.append(set(run._killers(connection, EXPECTATIONS, AREAS, faults[-1])))
+            complete.append(set(_killers(connection, EXPECTATIONS, AREAS, faults[-1])))
     assert len(found) > 15
     missing = [
         (name, ids - whole)
@@ -115,8 +114,6 @@ def test_a_changed_body_is_an_error(connection: Connection) -> None:
 def test_exceptions_and_other_areas_need_complete_runs(
     connection: Connection, areas: tuple[str, ...]
 ) -> None:
-    allowed = {"allowed_bypasses": {"x": AllowedException("reason", "sha256")}}
-    expectations = (
-        EXPECTATIONS if areas == ("access",) else replace(EXPECTATIONS, exceptions=allowed)
-    )
-    assert run._quick(connection, expectations, areas, RECORDED) is None
+    allowed = {"allowed_bypasses": {"x": AllowedEntry("reason", "sha256")}}
+    expectations = EXPECTATIONS if areas == ("access",) else replace(EXPECTATIONS, allowed=allowed)
+    assert _quick(connection, expectations, areas, RECORDED) is None

@@ -8,7 +8,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.mutation.run import derive
+from supabase_jobs.mutation.mutate import derive
 from supabase_jobs.mutation.suite import faults
 from supabase_jobs.mutation.suite.faults import (
     derive_suite_faults,

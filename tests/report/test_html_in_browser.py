@@ -11,7 +11,7 @@ from supabase_jobs.findings import Audit, SuiteMutant, SuiteMutation, Verificati
 from supabase_jobs.report import FORMATS
 from supabase_jobs.report.audit import FORMATS as AUDIT_FORMATS
 from supabase_jobs.report.suite import FORMATS as SUITE_FORMATS
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests import audits
 from tests.fix_browser import Open, Scheme, shoot
 from tests.fix_db import EXPECTATIONS

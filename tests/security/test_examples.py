@@ -12,7 +12,7 @@ import pytest
 
 from supabase_jobs.findings import Severity
 from supabase_jobs.testing import Rls
-from supabase_jobs.verify import run
+from supabase_jobs.verify.verify import verify
 from tests.fix_api import Api
 from tests.fix_db import EXPECTATIONS, Server
 from tests.programs import DEFAULT_MAJOR, unavailable
@@ -51,7 +51,7 @@ def test_lock_revokes_all_access_of_guests(rls: Rls) -> None:
 @pytest.mark.parametrize("step", ["close", "lock"])
 def test_verify_reports_the_revoked_privileges(rls: Rls, step: str) -> None:
     rls.owner.execute(EXAMPLES[step])
-    findings = run.verify(rls.connection, EXPECTATIONS).findings
+    findings = verify(rls.connection, EXPECTATIONS).findings
     assert any(
         "anon" in finding.message and finding.severity is Severity.ERROR for finding in findings
     )

@@ -8,8 +8,8 @@ import pytest
 
 from supabase_jobs.findings import Verification
 from supabase_jobs.session import script
-from supabase_jobs.verify.run import verify
 from supabase_jobs.verify.structure import snapshot
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS, Make
 from tests.psql import psql_outcomes, run_in_psql
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.settings import EXCEPTIONS, Settings, load_settings
+from supabase_jobs.settings import ALLOWED_SECTIONS, Settings, load_settings
 from supabase_jobs.sources.files import load_migrations, load_sources
 from supabase_jobs.sources.variables import parse_declarations
 from tests.programs import unavailable
@@ -173,7 +173,7 @@ def test_a_default_out_of_its_limits_is_an_error() -> None:
 
 def test_options_override_the_file_and_the_file_overrides_defaults(tmp_path: Path) -> None:
     assert load_settings(tmp_path, {}) == Settings(
-        tmp_path, exceptions={section: {} for section in EXCEPTIONS}
+        tmp_path, allowed={section: {} for section in ALLOWED_SECTIONS}
     )
     (tmp_path / "db").mkdir()
     (tmp_path / "supabase" / "migrations").mkdir(parents=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_cli import SupabaseCli
 from tests.fix_db import EXPECTATIONS, Make, oldest_and_newest
 

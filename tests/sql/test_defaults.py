@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from supabase_jobs.database.connection import Connection, connect, connect_async, second_connection
-from supabase_jobs.verify.run import AREAS, verify
+from supabase_jobs.verify.verify import AREAS, verify
 from tests.fix_db import EXPECTATIONS, Make
 
 SAFE = {

@@ -28,7 +28,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity, Verification, as_sql
 from supabase_jobs.settings import FILE_NAME, Settings, load_settings
 from supabase_jobs.verify.expectations import Expectations, load_expectations
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS, major_of
 from tests.programs import DEFAULT_MAJOR, EVERYTHING, MAJORS
 from tests.sql.owner_limits import set_limits
@@ -200,8 +200,8 @@ def assert_reported(connection: Connection, fault: Fault) -> Verification:
     check(result, fault)
     if fault.bypass or fault.allows:
         allowed = allowing(result)
-        assert {fault.bypass} - {""} <= allowed.exceptions["allowed_bypasses"].keys()
-        assert set(fault.allows) == allowed.exceptions["allowed_privileges"].keys()
+        assert {fault.bypass} - {""} <= allowed.allowed["allowed_bypasses"].keys()
+        assert set(fault.allows) == allowed.allowed["allowed_privileges"].keys()
         for finding in verify(connection, allowed, fault.areas).findings:
             assert (finding.severity, f"allowed: {REASON}" in finding.message) == (
                 Severity.INFO,
@@ -237,7 +237,7 @@ def allowing(result: Verification, more: str = "") -> Expectations:
     entries = dict.fromkeys(entry for finding in result.findings for entry in finding.accept)
     with TemporaryDirectory() as folder:
         (Path(folder) / FILE_NAME).write_text("".join(entries) + more, encoding="utf-8")
-        return replace(EXPECTATIONS, exceptions=load_settings(Path(folder), {}).exceptions)
+        return replace(EXPECTATIONS, allowed=load_settings(Path(folder), {}).allowed)
 
 
 def run_fixes(connection: Connection, result: Verification) -> None:

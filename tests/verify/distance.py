@@ -3,7 +3,7 @@
 import psycopg
 
 from benchmarks.distance import distance
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS
 
 # longer than sending a batch takes: otherwise its first answers arrive before its end, and it

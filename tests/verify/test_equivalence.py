@@ -4,7 +4,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Severity
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS
 
 EQUIVALENT = {

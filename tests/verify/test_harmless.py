@@ -6,7 +6,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
-from supabase_jobs.verify.run import AREAS, verify
+from supabase_jobs.verify.verify import AREAS, verify
 from tests.fix_db import EXPECTATIONS, Make, superuser_session
 
 # the settings of a hosted project, and some that projects make

@@ -5,7 +5,7 @@ from pathlib import Path
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.settings import Settings
 from supabase_jobs.verify.expectations import load_expectations
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import on_one_major_each
 from tests.sql.owner_limits import STRICTEST, set_limits
 

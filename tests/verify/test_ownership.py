@@ -13,7 +13,7 @@ from supabase_jobs.settings import toml_string
 from supabase_jobs.verify import ownership
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.functions import check, scenarios
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database, Make
 

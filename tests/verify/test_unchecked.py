@@ -17,7 +17,7 @@ from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.session import script
 from supabase_jobs.settings import load_settings
 from supabase_jobs.sources.files import MigrationFiles
-from supabase_jobs.verify.run import AREAS, verify
+from supabase_jobs.verify.verify import AREAS, verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, packaged
 from tests.programs import DEFAULT_MAJOR, postgres_bin
@@ -271,7 +271,7 @@ def test_a_statement_timeout_ends_the_area_and_keeps_its_findings(
         'alter policy "users delete their own jobs" on public.async_jobs using (pg_sleep(9) is null)'
     )
     monkeypatch.setattr(
-        "supabase_jobs.verify.run.SETTINGS", script.SETTINGS.replace("10s", "500ms")
+        "supabase_jobs.verify.verify.SETTINGS", script.SETTINGS.replace("10s", "500ms")
     )
     result = verify(rolled_back, EXPECTATIONS)
     assert result.unchecked == ("access", "functions")  # a scenario deletes a job as a user
@@ -293,7 +293,7 @@ def test_the_time_limit_of_a_run_ends_the_area(
         " pg_sleep(0.05) is not null';"
         "create policy slow on public.async_jobs as restrictive using ((select public.slow()))"
     )
-    monkeypatch.setattr("supabase_jobs.verify.run.TIME_LIMIT_S", 2)
+    monkeypatch.setattr("supabase_jobs.verify.verify.TIME_LIMIT_S", 2)
     result = verify(rolled_back, EXPECTATIONS)
     assert result.milliseconds < 4000
     assert {"access", "functions"} <= set(result.unchecked)
@@ -307,7 +307,7 @@ def test_the_time_limit_of_a_run_ends_the_area(
 def test_no_area_runs_after_the_time_limit(
     rolled_back: Connection, monkeypatch: pytest.MonkeyPatch, area: str
 ) -> None:
-    monkeypatch.setattr("supabase_jobs.verify.run.TIME_LIMIT_S", -1)
+    monkeypatch.setattr("supabase_jobs.verify.verify.TIME_LIMIT_S", -1)
     [finding] = verify(rolled_back, EXPECTATIONS, (area,)).findings
     assert (finding.id, finding.severity) == (f"{area}:unchecked", Severity.WARNING)
 

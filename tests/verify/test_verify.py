@@ -13,9 +13,8 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.session.script import SETTINGS
-from supabase_jobs.verify import run
-from supabase_jobs.verify.run import AREAS, verify
 from supabase_jobs.verify.structure import snapshot
+from supabase_jobs.verify.verify import AREAS, parse, verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, every_major
 from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
@@ -151,7 +150,7 @@ def test_existing_rows_older_than_the_fixture_are_no_findings(rolled_back: Conne
 def test_a_lock_of_another_session_is_an_error_and_no_finding(
     applied_url: str, cli: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "SETTINGS", SETTINGS.replace("'2s'", "'200ms'"))
+    monkeypatch.setattr("supabase_jobs.verify.verify.SETTINGS", SETTINGS.replace("'2s'", "'200ms'"))
     with psycopg.connect(applied_url) as holder:
         holder.execute("lock table public.async_jobs in access exclusive mode")
         assert (
@@ -233,14 +232,14 @@ def test_a_failing_reached_query_is_a_deviation(rolled_back: Connection) -> None
 
 
 def test_only_names_areas_in_any_order() -> None:
-    assert run.parse(None) == ("structure", "access", "functions", "plans")
-    assert run.parse(" access,structure") == ("structure", "access")
+    assert parse(None) == ("structure", "access", "functions", "plans")
+    assert parse(" access,structure") == ("structure", "access")
     for wrong in ("", ",", "access,plan"):
         with pytest.raises(ConfigError, match="--only"):
-            run.parse(wrong)
+            parse(wrong)
 
 
 def test_the_help_names_every_area() -> None:
     [only] = [option for option in command.params if option.name == "only"]
     assert isinstance(only, click.Option)
-    assert only.help == f"Only these areas: {', '.join(run.AREAS)}."
+    assert only.help == f"Only these areas: {', '.join(AREAS)}."

@@ -14,8 +14,8 @@ from supabase_jobs.session.impersonation import NULL, Impersonation, Names
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.access.matrix import Action, Matrix, MatrixRow
 from supabase_jobs.verify.access.probe import ControlProbe, GuardProbe, Prober, RowProbe
+from supabase_jobs.verify.allowed import narrowing
 from supabase_jobs.verify.context import Context, EquivalenceCheck, Trace
-from supabase_jobs.verify.exceptions import narrowing
 
 _FIXES = {
     "rows": "A grant or a policy that should allow this is missing or has another condition.",

@@ -8,8 +8,8 @@ from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.verify.access import AREA, auth_functions
 from supabase_jobs.verify.access.matrix import AccessDeclaration
+from supabase_jobs.verify.allowed import pins
 from supabase_jobs.verify.context import Context, Trace
-from supabase_jobs.verify.exceptions import pins
 from supabase_jobs.verify.expectations import EXPOSED_SCHEMAS, Expectations
 from supabase_jobs.verify.structure import catalog
 
@@ -49,9 +49,9 @@ def check(
                 " neither tests nor lists this"
             )
             context.findings.append(Finding(id, AREA, severity, table, message, fix))
-            context.exceptable[id] = {"object": table, "role": role, "privilege": privilege}
+            context.allowable[id] = {"object": table, "role": role, "privilege": privilege}
             context.traces[id] = Trace((table,), role, privilege.lower(), "denied")
-    pins.apply(connection, expectations.exceptions, sorted(tables), context)
+    pins.apply(connection, expectations.allowed, sorted(tables), context)
     exposed = expectations.all_exposed_schemas(exposed_rows)
     for schema in declared.unexposed_schemas:
         id = f"{AREA}:{schema}:not served"

@@ -15,8 +15,8 @@ from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.frame import wait
 from supabase_jobs.session.impersonation import Impersonation, begin
 from supabase_jobs.verify import other_values, ownership
+from supabase_jobs.verify.allowed import narrowing
 from supabase_jobs.verify.context import Context, Trace
-from supabase_jobs.verify.exceptions import narrowing
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.fixture import FIX_DISCARDED_ROWS, insert_fixture
 from supabase_jobs.verify.functions import AREA, scenarios

@@ -18,7 +18,7 @@ from supabase_jobs.session.caller import Caller
 from supabase_jobs.verify import structure
 from supabase_jobs.verify.context import Context, Trace
 from supabase_jobs.verify.expectations import Expectations
-from supabase_jobs.verify.lints.run import run_lints
+from supabase_jobs.verify.lints.check import run_lints
 from supabase_jobs.verify.plans import AREA, queries, query_plan
 from supabase_jobs.verify.plans.planner import (
     Check,

@@ -15,11 +15,11 @@ from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.sources.files import fingerprint
+from supabase_jobs.verify.allowed import pins
 from supabase_jobs.verify.context import Change, Context
 from supabase_jobs.verify.equivalence import EFFECT, changed_effects
-from supabase_jobs.verify.exceptions import pins
 from supabase_jobs.verify.expectations import EXPOSED_SCHEMAS, Expectations
-from supabase_jobs.verify.lints.run import run_lints
+from supabase_jobs.verify.lints.check import run_lints
 from supabase_jobs.verify.structure import AREA, catalog
 from supabase_jobs.verify.structure.catalog import Fact, Facts
 from supabase_jobs.verify.structure.difference import body_difference, text_difference
@@ -43,7 +43,7 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
         return
     snapshot = load(file).with_variables(expectations.variables)
     fixes = compare(connection, snapshot, context, expectations.texts)
-    pins.apply(connection, expectations.exceptions, snapshot.names, context)
+    pins.apply(connection, expectations.allowed, snapshot.names, context)
     if context.should_stop:
         return
     wanted = migrated_functions(expectations)
@@ -58,7 +58,7 @@ def check(connection: Connection, expectations: Expectations, context: Context) 
         "exposed": exposed,
     }
     run_lints(connection, AREA, f"{AREA}:lint", AREA, parameters, context)
-    pins.apply(connection, expectations.exceptions, snapshot.names, context)
+    pins.apply(connection, expectations.allowed, snapshot.names, context)
 
 
 def declared_cases(expectations: Expectations, context: Context) -> None:
@@ -134,9 +134,9 @@ def compare_facts(
             and not redundant(fact, unexpected, recorded)
         ):
             if fact.kind.endswith(_BYPASSES):
-                context.exceptable[fact.id] = {"name": fact.name}
+                context.allowable[fact.id] = {"name": fact.name}
             elif fact.kind in _EXCEPTABLE:
-                context.exceptable[fact.id] = {}
+                context.allowable[fact.id] = {}
             problem = f"is not in any migration: {fact.value}"
             finding = _finding(
                 fact, Severity(fact.unexpected_severity), problem, fixes.remove(fact)

@@ -25,11 +25,11 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.local import server
 from supabase_jobs.session import committed
 from supabase_jobs.session.impersonation import NULL
-from supabase_jobs.verify import run
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.http import api_case, api_cells
 from supabase_jobs.verify.access.matrix import VERBS, Request, load
 from supabase_jobs.verify.explain import explain
+from supabase_jobs.verify.verify import declared_cases
 from tests.fix_api import Api, serve_api
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database, Make
@@ -519,7 +519,7 @@ def test_marked_ids_differ_from_guest_ids() -> None:
     assert committed.marked_id("guest").version == 8
 
 
-CASES = {case.id: case for case in run.declared_cases(EXPECTATIONS).cases}
+CASES = {case.id: case for case in declared_cases(EXPECTATIONS).cases}
 API_CELLS = {
     f"access:{http.api_title(matrix)}:{cell.cell.row.label}:{cell.cell.action.name}": cell
     for matrix in load().matrices

@@ -6,7 +6,7 @@ import psycopg
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS, Make
 
 JOBS = "public.async_jobs"

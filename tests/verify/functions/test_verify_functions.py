@@ -13,11 +13,11 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
-from supabase_jobs.mutation.run import derive, mutate
+from supabase_jobs.mutation.mutate import derive, mutate
 from supabase_jobs.session import batch_limit
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.functions.scenarios import load
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make
 from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows
@@ -296,7 +296,7 @@ def test_a_lock_delays_a_batch_for_seconds_and_not_each_of_its_scenarios(
         connection.execute(slow)
         started = time.monotonic()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("supabase_jobs.verify.run.TIME_LIMIT_S", 3)
+            patch.setattr("supabase_jobs.verify.verify.TIME_LIMIT_S", 3)
             result = verify(connection, EXPECTATIONS, ("functions",))
         assert time.monotonic() - started < 15
     assert result.unchecked == ("functions",)
@@ -312,7 +312,7 @@ def test_no_batch_runs_longer_than_the_time_limit_of_the_run(
         "create trigger wait before update on public.async_jobs for each statement execute"
         " function public.wait()"
     )
-    monkeypatch.setattr("supabase_jobs.verify.run.TIME_LIMIT_S", 2)
+    monkeypatch.setattr("supabase_jobs.verify.verify.TIME_LIMIT_S", 2)
     result = verify(rolled_back, EXPECTATIONS, ("functions",))
     assert result.unchecked == ("functions",)
     assert result.milliseconds < 3500
@@ -373,9 +373,9 @@ def test_only_known_mutants_of_bodies_survive(
     shared: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mutants of function bodies survive only if a single session cannot observe their effect."""
-    monkeypatch.setattr("supabase_jobs.verify.run.AREAS", ("functions",))
+    monkeypatch.setattr("supabase_jobs.verify.verify.AREAS", ("functions",))
     monkeypatch.setattr(
-        "supabase_jobs.mutation.run.derive",
+        "supabase_jobs.mutation.mutate.derive",
         lambda *given: [f for f in derive(*given) if f.family == "bodies"],
     )
     with psycopg.connect(shared(DEFAULT_MAJOR), autocommit=True) as connection:

@@ -15,7 +15,7 @@ from supabase_jobs.findings import Finding
 from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.verify import lints
 from supabase_jobs.verify.context import Context
-from supabase_jobs.verify.lints.run import run_lints
+from supabase_jobs.verify.lints.check import run_lints
 
 # A project with other sources: a table, a function and a view. No fact about them is recorded, so
 # that every lint runs.

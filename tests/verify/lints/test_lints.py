@@ -13,8 +13,8 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding
-from supabase_jobs.verify.run import verify
 from supabase_jobs.verify.structure import snapshot
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS, Make, on_one_major_each
 from tests.psql import run_in_psql
 from tests.verify.lints import faults

@@ -9,7 +9,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
-from supabase_jobs.mutation.run import derive
+from supabase_jobs.mutation.mutate import derive
 from supabase_jobs.session import batch_limit
 from supabase_jobs.session.impersonation import begin
 from supabase_jobs.session.script import SETTINGS
@@ -17,8 +17,8 @@ from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.plans import queries
 from supabase_jobs.verify.plans.planner import Check, Explain, NoPlanError, Planner, catalog, plan
 from supabase_jobs.verify.plans.query_plan import QueryPlan
-from supabase_jobs.verify.run import parse, verify
 from supabase_jobs.verify.structure import snapshot
+from supabase_jobs.verify.verify import parse, verify
 from tests.fix_db import EXPECTATIONS, Make
 from tests.programs import DEFAULT_MAJOR
 from tests.psql import run_in_psql
@@ -213,7 +213,7 @@ def test_plans_take_no_lock_and_run_nothing(
     make_database: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = make_database("applied").url
-    monkeypatch.setattr("supabase_jobs.verify.run.SETTINGS", SETTINGS.replace("'2s'", "'200ms'"))
+    monkeypatch.setattr("supabase_jobs.verify.verify.SETTINGS", SETTINGS.replace("'2s'", "'200ms'"))
     with psycopg.connect(url) as other, psycopg.connect(url, autocommit=True) as connection:
         other.execute("lock table public.async_jobs in exclusive mode")  # blocks writers
         connection.execute("set default_transaction_read_only = on")

@@ -9,7 +9,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.settings import load_settings
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS, Make, oldest_and_newest
 
 JOBS = "public.async_jobs"

@@ -3,7 +3,7 @@
 import pytest
 
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS
 from tests.verify.catalogue import Fault, assert_reported, catalogue, each_fault
 

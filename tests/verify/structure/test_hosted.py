@@ -2,7 +2,7 @@
 
 import psycopg
 
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS, Make
 from tests.verify.harmless import Change, each_change
 

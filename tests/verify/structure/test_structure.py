@@ -10,8 +10,8 @@ from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.sources.files import MigrationFiles
 from supabase_jobs.verify.context import Context
-from supabase_jobs.verify.run import verify
 from supabase_jobs.verify.structure import check, snapshot
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS, Make, every_major, packaged
 
 

@@ -15,12 +15,12 @@ from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Finding, Severity
-from supabase_jobs.settings import FILE_NAME, AllowedException, toml_string
+from supabase_jobs.settings import FILE_NAME, AllowedEntry, toml_string
 from supabase_jobs.verify.access import AREA as ACCESS
 from supabase_jobs.verify.context import Context, Narrowing
 from supabase_jobs.verify.structure import AREA as STRUCTURE
 
-Allowed = Mapping[str, Mapping[str, AllowedException]]
+Allowed = Mapping[str, Mapping[str, AllowedEntry]]
 
 _DEFINITIONS = Path(__file__).with_name("definitions.sql")
 _PLACEHOLDER = "why this is intended"
@@ -51,12 +51,12 @@ class _Pin:
 def apply(
     connection: Connection, allowed: Allowed, managed: Sequence[str], context: Context
 ) -> None:
-    """Judge the findings in `Context.exceptable` that were not judged before, in one round trip if
+    """Judge the findings in `Context.allowable` that were not judged before, in one round trip if
     there are any.
 
     `managed` are the names of the managed objects. Needs an empty search_path; only reads catalogs.
     """
-    pending = {id: parts for id, parts in context.exceptable.items() if id not in context.judged}
+    pending = {id: parts for id, parts in context.allowable.items() if id not in context.judged}
     if not pending or (context.repeated and not any(allowed.values())):
         return
     context.judged |= pending.keys()
@@ -84,7 +84,7 @@ def report_unused(allowed: Allowed, areas: Collection[str], context: Context) ->
         if not needed <= set(areas) or not needed.isdisjoint(context.unchecked.values()):
             continue
         for name in entries:
-            if (section, name) not in context.used_exceptions:
+            if (section, name) not in context.used_entries:
                 message = f"[{section}] {toml_string(name)} has no effect: no finding needs it"
                 id = f"{STRUCTURE}:{section}:{name}"
                 context.findings.append(
@@ -97,7 +97,7 @@ def _judged(finding: Finding, pins: Sequence[_Pin], allowed: Allowed, context: C
     definition or none.
     """
     pairs = [(pin, allowed.get(pin.section, {}).get(pin.name)) for pin in pins]
-    context.used_exceptions |= {(pin.section, pin.name) for pin, entry in pairs if entry}
+    context.used_entries |= {(pin.section, pin.name) for pin, entry in pairs if entry}
     wanted = [(pin, entry) for pin, entry in pairs if entry is None or entry.sha256 != pin.sha256]
     if not wanted:
         reasons = "; ".join(dict.fromkeys(entry.reason for _, entry in pairs if entry))
@@ -126,7 +126,7 @@ def _judged(finding: Finding, pins: Sequence[_Pin], allowed: Allowed, context: C
     )
 
 
-def _change(pin: _Pin, entry: AllowedException) -> str:
+def _change(pin: _Pin, entry: AllowedEntry) -> str:
     name = f"[{pin.section}] {toml_string(pin.name)}"
     if entry.sha256 is None:
         return f"{name} pins no definition (sha256 {pin.sha256})"

@@ -13,10 +13,10 @@ import pytest
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Finding, Severity, Verification
-from supabase_jobs.mutation.run import mutate
-from supabase_jobs.settings import AllowedException, load_settings
+from supabase_jobs.mutation.mutate import mutate
+from supabase_jobs.settings import AllowedEntry, load_settings
 from supabase_jobs.verify.expectations import Expectations
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, Session, every_major
 from tests.programs import DEFAULT_MAJOR
@@ -58,16 +58,14 @@ create trigger logs after update of status on public.async_jobs for each row
 """
 
 
-def by_name(expectations: Expectations) -> dict[str, AllowedException]:
+def by_name(expectations: Expectations) -> dict[str, AllowedEntry]:
     """The entries of all sections, by name."""
     return {
-        name: entry
-        for section in expectations.exceptions.values()
-        for name, entry in section.items()
+        name: entry for section in expectations.allowed.values() for name, entry in section.items()
     }
 
 
-def entries(result: Verification) -> dict[str, AllowedException]:
+def entries(result: Verification) -> dict[str, AllowedEntry]:
     """The entries that a report prints, by name."""
     return by_name(allowing(result))
 
@@ -216,9 +214,9 @@ def test_an_entry_without_a_hash_is_an_error_that_shows_the_entry_with_it(
     rolled_back: Connection,
 ) -> None:
     rolled_back.execute(SUPPORT)
-    reviewed = AllowedException("they answer tickets")
+    reviewed = AllowedEntry("they answer tickets")
     allowed = {"allowed_privileges": {"support: select on public.async_jobs": reviewed}}
-    result = verify(rolled_back, replace(EXPECTATIONS, exceptions=allowed), ("structure", "access"))
+    result = verify(rolled_back, replace(EXPECTATIONS, allowed=allowed), ("structure", "access"))
     assert {(f.area, f.severity) for f in result.findings} == {
         ("structure", Severity.ERROR),
         ("access", Severity.ERROR),
@@ -263,12 +261,12 @@ def test_an_exception_does_not_cover_another_privilege(rolled_back: Connection) 
 def test_an_unused_entry_is_an_info_if_its_areas_are_checked(
     rolled_back: Connection, areas: tuple[str, ...], unused: list[str]
 ) -> None:
-    entry = AllowedException("because", "0" * 64)
+    entry = AllowedEntry("because", "0" * 64)
     exceptions = {
         "allowed_bypasses": {"public.gone()": entry},
         "allowed_privileges": {"nobody: select on public.x": entry},
     }
-    result = verify(rolled_back, replace(EXPECTATIONS, exceptions=exceptions), areas)
+    result = verify(rolled_back, replace(EXPECTATIONS, allowed=exceptions), areas)
     assert [(f.id, f.severity) for f in result.findings] == [
         (f"structure:{id}", Severity.INFO) for id in unused
     ]
@@ -385,7 +383,7 @@ def test_mutate_accepts_a_database_with_exceptions(
     """The second run of all areas finds that the policy explains the cells of the first run."""
     rolled_back.execute(SECOND_FACTOR + ";" + SUPPORT)
     allowed = allowing(verify(rolled_back, EXPECTATIONS))
-    monkeypatch.setattr("supabase_jobs.mutation.run.derive", lambda *_: [])
+    monkeypatch.setattr("supabase_jobs.mutation.mutate.derive", lambda *_: [])
     assert mutate(rolled_back, allowed).mutants == ()
 
 
@@ -416,8 +414,8 @@ def test_an_entry_is_a_reason_or_a_table(tmp_path: Path, value: str) -> None:
     (tmp_path / "supabase-jobs.toml").write_text(
         f'[allowed_bypasses]\n"public.stats()" = {value}\n'
     )
-    assert load_settings(tmp_path, {}).exceptions["allowed_bypasses"] == {
-        "public.stats()": AllowedException("counts")
+    assert load_settings(tmp_path, {}).allowed["allowed_bypasses"] == {
+        "public.stats()": AllowedEntry("counts")
     }
 
 
@@ -449,11 +447,11 @@ def test_the_entries_of_the_text_report_can_be_pasted(
 
 
 def test_exceptions_take_no_round_trip_without_a_finding(shared: Callable[[int], str]) -> None:
-    entry = AllowedException("because", "0" * 64)
-    expectations = replace(EXPECTATIONS, exceptions={"allowed_bypasses": {"public.gone()": entry}})
+    entry = AllowedEntry("because", "0" * 64)
+    expectations = replace(EXPECTATIONS, allowed={"allowed_bypasses": {"public.gone()": entry}})
     with (
         psycopg.connect(shared(16), autocommit=True) as connection,
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr("supabase_jobs.verify.exceptions.pins.read", None)
+        patch.setattr("supabase_jobs.verify.allowed.pins.read", None)
         assert verify(connection, expectations, ("structure", "access")).ok

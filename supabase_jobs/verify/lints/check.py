@@ -58,7 +58,7 @@ def run_lints(
             id = ":".join(part for part in (prefix, stem, subject, name) if part)
             findings.append(Finding(id, area, Severity(severity), subject, message, fix))
             if any(fact.endswith(f":{subject}") for fact in facts):
-                context.exceptable[id] = {"name": subject}
+                context.allowable[id] = {"name": subject}
         context.findings += findings
         for id, subject in [(f.id, f.object) for f in findings] or [
             (f"{prefix}:{stem}", "database")

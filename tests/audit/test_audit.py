@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from supabase_jobs.audit.run import Options, audit
+from supabase_jobs.audit.audit import Options, audit
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import ConfigError, PrivilegeError
 from supabase_jobs.findings import NotTested

@@ -25,8 +25,8 @@ from supabase_jobs.mutation.quick import Quick
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify import structure
 from supabase_jobs.verify.expectations import Expectations
-from supabase_jobs.verify.run import AREAS, verify
 from supabase_jobs.verify.structure import catalog, snapshot
+from supabase_jobs.verify.verify import AREAS, verify
 
 WAIVERS = "waivers.toml"
 
@@ -204,10 +204,10 @@ def _quick(
     areas: Sequence[str],
     recorded: snapshot.Snapshot,
 ) -> Quick | None:
-    """What kills most mutants; None if the structure area is not run, or exceptions may allow its
+    """The check that kills most mutants; None without the structure area, or if entries allow its
     findings.
     """
-    if structure.AREA not in areas or any(expectations.exceptions.values()):
+    if structure.AREA not in areas or any(expectations.allowed.values()):
         return None
     return Quick(connection, expectations, recorded)
 

@@ -32,8 +32,8 @@ from supabase_jobs.verify import (
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.check import check as check_access
 from supabase_jobs.verify.access.check import declared_cases as access_cases
+from supabase_jobs.verify.allowed import pins
 from supabase_jobs.verify.context import Context
-from supabase_jobs.verify.exceptions import pins
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.functions.check import check as check_functions
 from supabase_jobs.verify.plans.check import check as check_plans
@@ -101,7 +101,7 @@ def verify(
     started = time.monotonic()
     context = Context(repeated, Deadline(started + TIME_LIMIT_S))
     context.narrowings_unknown = structure.AREA not in areas and pins.allows_policies(
-        expectations.exceptions
+        expectations.allowed
     )
     with _rolled_back(connection, context) as (begin_area, is_read_only, kind):
         used = False
@@ -119,7 +119,7 @@ def verify(
             _check(connection, area, expectations, context)
     equivalence.downgrade(context)
     if not repeated:
-        pins.report_unused(expectations.exceptions, areas, context)
+        pins.report_unused(expectations.allowed, areas, context)
     accepted = accepted_unchecked.accept(context, expectations.accepted_unchecked, areas, AREAS)
     if not repeated:
         context.findings[:] = causes.explain(context, expectations, areas)

@@ -1,3 +1,0 @@
-"""Exceptions: intended bypasses and privileges of a project, with the definitions that were
-reviewed.
-"""

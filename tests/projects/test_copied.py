@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from supabase_jobs.audit.run import Options, audit
+from supabase_jobs.audit.audit import Options, audit
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.projects.copied import Copy, CopyOptions, copied
 from supabase_jobs.sources.files import MigrationFiles, load_migrations

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.distance import distance
 from supabase_jobs.database.connection import connect
-from supabase_jobs.verify.run import verify
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS, Database
 from tests.production.traffic import COUNTER, sign_ups
 

@@ -4,6 +4,7 @@ through it.
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,10 +19,14 @@ class Distance:
     """
 
     port: int
-    round_trips: int = 0
     dropped: threading.Event = field(default_factory=threading.Event)
-    # the ports of this machine from which it has connected to the server
-    ports: set[int] = field(default_factory=set)
+    # of each connection to the server, by its port on this machine
+    trips: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def round_trips(self) -> int:
+        """The round trips of all connections."""
+        return self.trips.total()
 
 
 @contextmanager
@@ -48,7 +53,8 @@ def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
         except OSError:
             writer.close()
             return
-        state.ports.add(server_writer.get_extra_info("sockname")[1])
+        port = server_writer.get_extra_info("sockname")[1]
+        state.trips[port] = 0
         client_is_sending = False
 
         async def pump(
@@ -75,7 +81,7 @@ def distance(target_port: int, one_way_seconds: float) -> Iterator[Distance]:
             with suppress(OSError):
                 while data := await source.read(1 << 16):
                     if from_client and not client_is_sending:
-                        state.round_trips += 1
+                        state.trips[port] += 1
                     client_is_sending = from_client
                     flights.put_nowait((loop.time() + one_way_seconds, data))
             flights.put_nowait((loop.time() + one_way_seconds, b""))

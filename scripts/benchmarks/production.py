@@ -19,7 +19,7 @@ from benchmarks.figures import Figure, holds
 from benchmarks.hosted import ONE_WAY_SECONDS
 from benchmarks.independent_server import IndependentServer, independent_server
 from benchmarks.programs import ROOT, Programs
-from benchmarks.shop import CLIENTS, MARKS, Observation, Shop
+from benchmarks.shop import CLIENTS, Observation, Shop, marks_in
 from supabase_jobs.local import account, binaries
 from supabase_jobs.local.platform import load_platform, load_services
 
@@ -77,7 +77,7 @@ def _beside_clients(shop: Shop, programs: Programs) -> list[Figure]:
     for name, words in _COMMANDS.items():
         with shop.observed(clients=CLIENTS) as seen:
             ran = programs.supabase_jobs(*words, url=shop.url)
-        silent = silent and not any(mark in ran.out for mark in MARKS)
+        silent = silent and marks_in(ran.out) == []
         figures += _figures_of(name, ran.ms, seen, calm)
     return [*figures, holds("no value of the shop in an output", silent)]
 

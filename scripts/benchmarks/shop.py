@@ -31,12 +31,14 @@ CLIENT, WATCHER = "shop client", "shop watcher"
 # in each value of the shop: texts, ids, amounts
 MARKS = ("nightjar", "5e11ed00", "71429", "2019-02-03")
 
+
 # the sessions of the shop itself
 _OWN = {CLIENT, WATCHER, ""}
 _PAUSE = 0.05
 _POLL = 0.01
 _PROCESSES = get_context("spawn")
 
+_RECEIVED = re.compile(r"\[(\d+)\] LOG:  connection received: host=\S+ port=(\d+)")
 _CONNECTED = re.compile(
     r"\[(\d+)\] LOG:  connection authorized: user=(\S+)(?: database=(\S+))?"
     r"(?: application_name=(.*))?"
@@ -48,6 +50,12 @@ _HOLDERS = re.compile(
 _ACQUIRED = re.compile(r"\[(\d+)\] LOG:  process \d+ acquired (\w+) on (.+) after ([\d.]+) ms")
 
 
+def marks_in(output: str) -> list[str]:
+    """The marks of values of the shop in an output, whatever their case."""
+    lower = output.lower()
+    return [mark for mark in MARKS if mark in lower]
+
+
 def text(name: str) -> bytes:
     """The text of an SQL file of the shop."""
     return (SHOP / f"{name}.sql").read_bytes()
@@ -55,9 +63,10 @@ def text(name: str) -> bytes:
 
 @dataclass(frozen=True)
 class Session:
-    """A session that was opened during an observation."""
+    """A session that was opened during an observation; `port` is its client's, 0 if unknown."""
 
     pid: int
+    port: int
     role: str
     database: str
     application: str
@@ -250,10 +259,21 @@ def read_log(log: str, seen: Observation) -> None:
     """Read sessions and waits from a part of the server's log."""
     waiting: dict[tuple[int, str], Wait] = {}
     latest: dict[int, str] = {}
+    ports: dict[int, int] = {}
     for line in log.splitlines():
-        if found := _CONNECTED.search(line):
+        if found := _RECEIVED.search(line):
+            ports[int(found[1])] = int(found[2])
+        elif found := _CONNECTED.search(line):
             pid, role, database, application = found.groups()
-            seen.sessions.append(Session(int(pid), role, database or "", application or ""))
+            seen.sessions.append(
+                Session(
+                    pid=int(pid),
+                    port=ports.get(int(pid), 0),
+                    role=role,
+                    database=database or "",
+                    application=application or "",
+                )
+            )
         elif found := _WAITS.search(line):
             latest[int(found[1])] = f"{found[2]} on {found[3]}"
         elif (found := _HOLDERS.search(line)) and int(found[1]) in latest:

@@ -146,7 +146,7 @@ def interrupted(
         deadline = time.monotonic() + START_SECONDS
         while waited_for:
             for name, command in list(waited_for.items()):
-                if observer.execute(WAITING, ([*command.network.ports],)).fetchone() is not None:
+                if observer.execute(WAITING, ([*command.network.trips],)).fetchone() is not None:
                     interrupt(waited_for.pop(name))
                     command.deadline = time.monotonic() + END_SECONDS
                 elif command.process.poll() is not None:
@@ -205,7 +205,7 @@ def test_a_server_that_restarts(shop: Shop) -> None:
     before = shop.contents()
 
     def restart() -> None:
-        shop.server.stop(signal.SIGQUIT)
+        shop.server.stop()
         shop.server.start()
 
     with interrupted(

@@ -1,8 +1,8 @@
 -- The rows of the shop: $1 is the number of orders. Texts contain "nightjar", ids begin with 5e11ed00, and amounts
 -- with 71429, so that a search finds each value of theirs in an output.
 
-insert into public.settings (signing_secret, support_email, invoice_prefix)
-values ('nightjar-signing-secret', 'support@nightjar.example', 'nightjar');
+insert into public.settings (signing_secret, support_email, invoice_prefix, discount)
+values ('nightjar-signing-secret', 'support@nightjar.example', 'nightjar', 71429.25);
 insert into public.plans (id, name, monthly) values (3, 'nightjar special', 714290);
 insert into public.role_permissions (role, permission)
 values ('nightjar-staff', 'customers'), ('nightjar-staff', 'products'), ('nightjar-clerk', 'products');

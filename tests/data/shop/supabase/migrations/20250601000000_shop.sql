@@ -9,6 +9,7 @@ create table public.settings (
   signing_secret text not null,
   support_email text not null,
   invoice_prefix text not null,
+  discount numeric not null,
   constraint settings_only_row check (only_row)
 );
 alter table public.settings enable row level security;
@@ -214,7 +215,7 @@ $$;
 create trigger number_invoice before insert on public.invoices
 for each row execute function public.number_invoice();
 
--- a trigger whose error text holds a value of another table
+-- a trigger whose error text holds what it makes of the values of another table
 create table public.reviews (
   id uuid primary key default gen_random_uuid(),
   customer_id uuid not null default auth.uid() references auth.users on delete cascade,
@@ -229,8 +230,12 @@ with check (customer_id = (select auth.uid()));
 create function public.refuse_review() returns trigger
 language plpgsql security definer set search_path = ''
 as $$
+declare
+  found public.settings;
 begin
-  raise exception 'reviews are closed, write to %', (select s.support_email from public.settings as s);
+  select * into found from public.settings;
+  raise exception 'reviews are closed, ask % of %, discount %',
+    upper(found.invoice_prefix), split_part(found.support_email, '@', 2), round(found.discount);
 end;
 $$;
 create trigger refuse_review before insert on public.reviews

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 import psycopg
@@ -51,9 +52,34 @@ def platform_hint(error: psycopg.Error) -> str | None:
     )
 
 
+_hides_values: ContextVar[bool] = ContextVar("hides_values", default=False)
+
+
+@contextmanager
+def hidden_values() -> Iterator[None]:
+    """While the block runs, `sqlstate_and_message` leaves out texts that may hold values of rows:
+    the database has rows of the project.
+    """
+    token = _hides_values.set(True)
+    try:
+        yield
+    finally:
+        _hides_values.reset(token)
+
+
 def sqlstate_and_message(error: psycopg.Error) -> str:
     """An error of the server in one line, as a reason in a finding."""
-    return f"{error.sqlstate}: {error.diag.message_primary}"
+    if not _hides_values.get() or not _may_hold_values(error):
+        return f"{error.sqlstate}: {error.diag.message_primary}"
+    frames = (error.diag.context or "").splitlines()
+    function = next((frame for frame in frames if frame.startswith("PL/pgSQL function")), "")
+    return f"{error.sqlstate}{f' in {function}' if function else ''} (its text may hold values)"
+
+
+def _may_hold_values(error: psycopg.Error) -> bool:
+    """Whether a function of the project wrote the text, or it is about the value of an expression."""
+    is_raised = error.diag.source_function in ("exec_stmt_raise", "exec_stmt_assert")
+    return is_raised or (error.sqlstate or "").startswith("22")
 
 
 def session_ended(error: psycopg.Error) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.database.errors import hidden_values
 from supabase_jobs.errors import PrivilegeError
 from supabase_jobs.findings import NotTested
 from supabase_jobs.local import binaries, server
@@ -90,6 +91,8 @@ def copied(
     with ExitStack() as stack:
         embedded, lacking, private = _restored(stack, original, narration)
         copy = stack.enter_context(connect(_url(embedded, original)))
+        if private:
+            stack.enter_context(hidden_values())
         yield Copy(copy, lacking, private)
         _note_calls(copy, narration)
 
@@ -119,6 +122,8 @@ def copied_before_and_after(
             before = _NAME
         note_missing(missing or (), narration)
         old = stack.enter_context(connect(_url(embedded, original, before)))
+        if private:
+            stack.enter_context(hidden_values())
         yield Copy(old, lacking, private), Copy(new, lacking, private)
 
 

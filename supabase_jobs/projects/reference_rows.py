@@ -24,6 +24,13 @@ class _Table:
     query: str
     statement: str
     texts: str
+    may_be_single: bool
+
+    def is_copied(self, rows: Sequence[str]) -> bool:
+        """Whether the rows are a reference. A single row of settings is not: the audit makes its
+        own, in each state.
+        """
+        return 0 < len(rows) <= MAX_ROWS and not (self.may_be_single and len(rows) == 1)
 
 
 def insert_of_migrations(owner: Connection, migrations: Iterable[Migration]) -> None:
@@ -55,7 +62,7 @@ def copy_rows(original: Connection, superuser: Connection) -> list[str]:
     # neither triggers nor foreign keys
     superuser.execute("set session_replication_role = replica")
     for table, rows in zip(missing, _read(original, missing), strict=True):
-        if not 0 < len(rows) <= MAX_ROWS:
+        if not table.is_copied(rows):
             continue
         insert = Statement(table.statement, (rows,), numbered=True)
         [result] = run_groups(superuser, [[insert, Statement(table.texts)]])

@@ -187,12 +187,44 @@ def test_the_database_is_only_read(database: Database, cli: Run) -> None:
 
 
 def test_calls_that_would_reach_out_are_told(database: Database, cli: Run) -> None:
+    with connect(database.url) as connection:
+        connection.execute(SHOP.encode())
     with connect(database.superuser_url) as superuser:
         superuser.execute("create extension dblink with schema extensions")
         superuser.execute(
             "create function public.tell() returns text language sql security definer as"
-            " $$ select extensions.dblink_exec('host=warehouse', 'delete from stock') $$"
+            " $$ select extensions.dblink_exec('host=warehouse', plan) from public.accounts $$"
         )
     ran = cli("audit", "--db-url", database.url)
     assert "note: stand-ins in the copy: dblink" in ran.err
     assert "note: functions called dblink_exec; in the copy these record the call" in ran.err
+
+
+def test_a_single_row_of_settings_is_made_by_the_audit(
+    database: Database, cli: Run, tmp_path: Path
+) -> None:
+    """The text of an error of the project's own function may hold a part of a value."""
+    with connect(database.url) as connection:
+        connection.execute(
+            """
+create table public.settings (only_row boolean primary key default true check (only_row), mail text, discount numeric);
+insert into public.settings values (true, 'anna@shop.example', 71429.5);
+revoke all on public.settings from anon, authenticated;
+create table public.rates (code text primary key, percent numeric);
+insert into public.rates values ('NIGHTJAR', 71429.5), ('ROBIN', 3);
+revoke all on public.rates from anon, authenticated;
+create table public.mails (id uuid primary key default gen_random_uuid(), rate text references public.rates);
+create function public.refuse() returns trigger language plpgsql security definer as $$
+begin raise exception 'lower %', (select lower(code) from public.rates where percent > 5); end $$;
+create trigger refuse before insert on public.mails for each row execute function public.refuse();
+create function public.mail() returns text language sql security definer as 'select mail from public.settings';
+"""
+        )
+    with copy_of(database) as copy:
+        assert values(copy.connection, "select count(*) from public.settings") == [0]
+        assert values(copy.connection, "select count(*) from public.rates") == [2]
+    ran = cli("audit", "--db-url", database.url, "--json")
+    why = {item["object"]: item["why"] for item in ran.json["coverage"]["not_tested"]}
+    assert "P0001 in PL/pgSQL function" in why["public.mails"]
+    assert "nightjar" not in (ran.out + ran.err).lower()
+    assert "71429" not in ran.out

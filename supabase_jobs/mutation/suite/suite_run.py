@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -236,7 +237,7 @@ def _parallel(
     everywhere.
     """
     with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(function, *each) for each in arguments]
+        futures = [pool.submit(copy_context().run, function, *each) for each in arguments]
         try:
             waiting = set(futures)
             while waiting:

@@ -52,10 +52,25 @@ select
   ) as statement,
   format(
     'select distinct v #>> ''{}'' from %I.%I as t'
-    ' cross join lateral jsonb_path_query(to_jsonb(t), ''$.** ? (@.type() == "string")'') as v',
+    ' cross join lateral jsonb_path_query(to_jsonb(t), ''$.** ? (@.type() == "string" || @.type() == "number")'') as v',
     n.nspname,
     c.relname
-  ) as texts
+  ) as texts,
+  -- a unique key whose columns a CHECK limits: one row for settings
+  exists(
+    select
+    from pg_index as i
+    where i.indrelid = c.oid and i.indisunique
+      and not exists (
+        select
+        from unnest(i.indkey::smallint []) as k (number)
+        where k.number <> 0
+          and not exists (
+            select from pg_constraint as y
+            where y.conrelid = c.oid and y.contype = 'c' and y.conkey = array [k.number]
+          )
+      )
+  ) as may_be_single
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid
 cross join lateral (

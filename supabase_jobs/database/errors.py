@@ -77,7 +77,7 @@ def sqlstate_and_message(error: psycopg.Error) -> str:
 
 
 def _may_hold_values(error: psycopg.Error) -> bool:
-    """Whether a function of the project wrote the text, or it is about the value of an expression."""
+    """Whether a function of the project wrote the text, or it is about a value."""
     is_raised = error.diag.source_function in ("exec_stmt_raise", "exec_stmt_assert")
     return is_raised or (error.sqlstate or "").startswith("22")
 

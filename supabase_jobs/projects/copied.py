@@ -4,7 +4,8 @@ Locks: ACCESS SHARE, for the time of pg_dump, which gives way to others. See `pr
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,9 +88,9 @@ def copied(
 
     Raises what `dump.schema` raises, LocalServerError, and psycopg's errors.
     """
-    original = _read(connection, options, narration)
     with ExitStack() as stack:
-        embedded, lacking, private = _restored(stack, original, narration)
+        original, embedded = _read(stack, connection, options, narration)
+        lacking, private = _restored(embedded, original, narration)
         copy = stack.enter_context(connect(_url(embedded, original)))
         if private:
             stack.enter_context(hidden_values())
@@ -110,15 +111,16 @@ def copied_before_and_after(
     If the files change a role, which belongs to all databases of a server, each copy gets a server
     of its own. Raises what `copied` and `apply_pending` raise.
     """
-    original = _read(connection, options, narration)
     with ExitStack() as stack:
-        embedded, lacking, private = _restored(stack, original, narration)
+        original, embedded = _read(stack, connection, options, narration)
+        lacking, private = _restored(embedded, original, narration)
         before = f"{_NAME}_before"
         copy_database(embedded, _NAME, before)
         new = stack.enter_context(connect(_url(embedded, original)))
         missing = apply_beside(embedded, new, pending, narration)
         if missing is None:
-            embedded, lacking, private = _restored(stack, original, narration)
+            embedded = stack.enter_context(_server(original.server_options))
+            lacking, private = _restored(embedded, original, narration)
             before = _NAME
         note_missing(missing or (), narration)
         old = stack.enter_context(connect(_url(embedded, original, before)))
@@ -136,39 +138,49 @@ def _note_calls(copy: Connection, narration: Narration) -> None:
         )
 
 
-def _read(connection: Connection, options: CopyOptions, narration: Narration) -> _Original:
-    with narration.step("reading the schema"):
+def _read(
+    stack: ExitStack, connection: Connection, options: CopyOptions, narration: Narration
+) -> tuple[_Original, ServerInfo]:
+    """Read the database while a server for the copy starts."""
+    with narration.step("reading the schema"), ThreadPoolExecutor(1) as pool:
         source = read_source(connection)
+        chosen = server_options(options.directory, source.major, narration)
+        starting = pool.submit(stack.enter_context, _server(chosen))
         programs = binaries.embedded(max(binaries.EMBEDDED))
         text = dump.schema(connection, programs.bin_dir / "pg_dump", list(source.unreadable))
-    return _Original(
+        embedded = starting.result()
+    original = _Original(
         connection=connection,
         source=source,
         dump=text,
         options=options,
-        server_options=server_options(options.directory, source.major, narration),
+        server_options=chosen,
     )
+    return original, embedded
+
+
+def _server(options: dict[str, Any]) -> AbstractContextManager[ServerInfo]:
+    return server.throwaway(platform=False, superuser=_SUPERUSER, **options)
 
 
 def _restored(
-    stack: ExitStack, original: _Original, narration: Narration
-) -> tuple[ServerInfo, tuple[NotTested, ...], tuple[str, ...]]:
-    """A server with a copy; the objects that it lacks, and the texts of the original in it."""
+    embedded: ServerInfo, original: _Original, narration: Narration
+) -> tuple[tuple[NotTested, ...], tuple[str, ...]]:
+    """Create the copy; the objects that it lacks, and the texts of the original in it."""
     source = original.source
-    with narration.step("copying the schema into an embedded server"):
-        embedded = stack.enter_context(
-            server.throwaway(platform=False, superuser=_SUPERUSER, **original.server_options)
-        )
-        with connect(embedded.own_url) as superuser:
-            restored = restore(superuser, source, original.dump, narration.advance)
-            _insert_of_migrations(embedded, original)
-            private = [s.custom for s in source.settings if s.custom is not None]
-            if original.options.rows:
-                private += reference_rows.copy_rows(original.connection, superuser)
+    with (
+        narration.step("copying the schema into an embedded server"),
+        connect(embedded.own_url) as superuser,
+    ):
+        restored = restore(superuser, source, original.dump, narration.advance)
+        _insert_of_migrations(embedded, original)
+        private = [s.custom for s in source.settings if s.custom is not None]
+        if original.options.rows:
+            private += reference_rows.copy_rows(original.connection, superuser)
     if restored.extensions:
         narration.note(f"note: stand-ins in the copy: {', '.join(restored.extensions)}")
     shown = {text for text in private if text and text not in original.dump}
-    return embedded, tuple(_lacking(source, restored)), tuple(sorted(shown))
+    return tuple(_lacking(source, restored)), tuple(sorted(shown))
 
 
 def _insert_of_migrations(embedded: ServerInfo, original: _Original) -> None:

@@ -237,7 +237,7 @@ class _Trial:
                 ),
                 *self._cursors,
                 caller_statement(self._impersonation, attempt.caller),
-                attempt.statement,
+                *_alone(attempt).statements,
             ]
             for attempt, policies in tried
         ]
@@ -254,9 +254,14 @@ def _without(policies: Sequence[Policy], one: Policy) -> list[Policy]:
 
 def _reaches(attempt: Attempt, result: GroupResult) -> bool:
     """Whether a repeated attempt still reaches its target."""
-    again = replace(attempt, statements=[attempt.statement], effect=None, at=0)
+    again = _alone(attempt)
     again.read(GroupResult(result.answers[-2:] if result.error is None else (), result.error))
     return again.reached
+
+
+def _alone(attempt: Attempt) -> Attempt:
+    """The action without the statements around it."""
+    return replace(attempt, before=(), after=(), effect=None)
 
 
 def _legitimate(leak: _Shown, attempts: Sequence[Attempt]) -> Iterator[Attempt]:

@@ -30,6 +30,7 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.session.action import printed
 from supabase_jobs.session.committed import MARK, is_marked_id
 
 _CATALOG = Path(__file__).with_name("catalog")
@@ -304,7 +305,8 @@ class CommittedRows:
     @contextmanager
     def _transaction(self, *first: Statement) -> Iterator[None]:
         with self.connection.transaction():
-            self._run(*first, *self.preparation, *map(Statement, self.world.plan.deferral))
+            deferral = [Statement(text.as_string(None)) for text in self.world.plan.deferral]
+            self._run(*first, *self.preparation, *deferral)
             yield
 
     def _run(self, *statements: Statement) -> Answer:
@@ -403,7 +405,7 @@ def _statements(recorded: RecordedRow) -> list[Statement]:
     """The statements that insert a row, with the settings of a request if it needs them."""
     settings = [Statement(_SET, pair) for pair in recorded.settings]
     reset = [Statement(_SET, (name, "")) for name, _ in recorded.settings]
-    return [*settings, Statement(recorded.sql), *reset]
+    return [*settings, Statement(printed(recorded.statement)), *reset]
 
 
 def _is_mark(column: Column, value: str) -> bool:

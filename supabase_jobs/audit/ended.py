@@ -14,9 +14,10 @@ from psycopg import sql
 from supabase_jobs.audit import expressions
 from supabase_jobs.audit.catalog import Catalog, Function, Policy, Relation
 from supabase_jobs.audit.rows.plan import Plan
-from supabase_jobs.audit.rows.tenants import Ended, typed
+from supabase_jobs.audit.rows.tenants import Ended
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.findings import as_comment
+from supabase_jobs.session.action import Constant
 
 _TIMES = ("timestamptz", "timestamp", "date")
 _NAME = r'(?:"(?:[^"]|"")+"|[^\W\d]\w*)'
@@ -34,7 +35,7 @@ def is_valid(ended: Ended) -> sql.Composable:
     if column.base in _TIMES:  # a time in the future has not come
         return sql.SQL("({0} is null or {0} > now())").format(column.identifier)
     return sql.SQL("{} is distinct from {}").format(
-        column.identifier, typed(ended.value, column.type)
+        column.identifier, Constant(ended.value, column.type)
     )
 
 

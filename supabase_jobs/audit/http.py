@@ -209,7 +209,7 @@ def _marks(bypass: Bypass) -> tuple[str, ...]:
 def _of_bypass(bypass: Bypass, options: Options) -> _Cell:
     target = bypass.object
     name = target.label if isinstance(target, Relation) else target.signature
-    in_sql = outcome_of_count(len(bypass.shown)) if bypass.statements else bypass.outcome
+    in_sql = outcome_of_count(len(bypass.shown)) if bypass.sent else bypass.outcome
     if bypass.error is not None:
         in_sql = outcome_of_error(bypass.error)
     request = repeat.bypass_request(bypass, options.served[0])
@@ -245,7 +245,7 @@ def _outcome_in_sql(attempt: Attempt) -> str | None:
     """The outcome of the statement alone, whatever it means for a policy; None if it cannot be
     compared.
     """
-    if not attempt.statements or isinstance(attempt.error, INCONCLUSIVE_ERRORS):
+    if attempt.sent is None or isinstance(attempt.error, INCONCLUSIVE_ERRORS):
         return None
     if attempt.error is not None:
         return outcome_of_error(attempt.error)

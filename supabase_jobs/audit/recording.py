@@ -1,9 +1,8 @@
 """The generated rows and the attempts of an audit as SQL, from which tests are written."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +12,7 @@ from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import USERS, Catalog, Constraint, Function
 from supabase_jobs.audit.configuration import CHANNELS
 from supabase_jobs.audit.probes import statements, topics
-from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
+from supabase_jobs.audit.probes.attempt import INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import SQL, Bypass
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows.build import World
@@ -22,15 +21,9 @@ from supabase_jobs.audit.rows.plan import is_deferred
 from supabase_jobs.audit.rows.tenants import Row, Tenant, User
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.request import request_settings
+from supabase_jobs.session.action import Action, Change, Truncate, equal, printed
 from supabase_jobs.session.caller import Caller
 
-_CURRENT_OF = re.compile(r' where current of "?(audit_row_\d+)"?$')
-_OF_VIEW = re.compile(
-    r"^select string_agg\(concat_ws\(.*?\), ' '\) from (?=\S+ where concat_ws)", re.DOTALL
-)
-_OF_FUNCTION = re.compile(
-    r"^select left\(string_agg\(r::text, ' '\), \d+\) from \((.*) limit 1000\) as r$", re.DOTALL
-)
 _USER_COLUMNS = (
     "instance_id",
     "id",
@@ -44,48 +37,60 @@ _USER_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class RecordedRow:
-    """A statement that inserts a row, as the owner; `settings` are those of a request that triggers
+class RowText:
+    """A statement that inserts a row, in a style; `settings` are those of a request that triggers
     may require.
-
-    `short` inserts the row with fewer columns, which is enough in most projects; '' if there is no
-    such statement. `table` is the table of the row, `schema.name`. `optional`: a trigger inserts
-    the row.
     """
 
     sql: str
     settings: tuple[tuple[str, str], ...] = ()
-    short: str = ""
+
+
+@dataclass(frozen=True)
+class RecordedRow:
+    """A statement that inserts a row, as the owner; `settings` are those of a request that triggers
+    may require.
+
+    `short` inserts the row with fewer columns, which is enough in most projects; None if there is
+    no such statement. `table` is the table of the row, `schema.name`, `user` the id of the user
+    whose row it is in auth.users. `optional`: a trigger inserts the row.
+    """
+
+    statement: sql.Composable
+    settings: tuple[tuple[str, str], ...] = ()
+    short: sql.Composable | None = None
     table: str = ""
+    user: str = ""
     optional: bool = False
+
+    def shortened(self) -> "RecordedRow":
+        """The row with fewer columns."""
+        return self if self.short is None else replace(self, statement=self.short, short=None)
+
+    def text(self) -> RowText:
+        """The statement as the audit has it."""
+        return RowText(printed(self.statement), self.settings)
 
 
 @dataclass(frozen=True)
 class Check:
-    """SQL that a caller runs. With `target`, its effect is that on the result of this query of the
+    """An action of a caller. With `target`, its effect is that on the result of this query of the
     owner.
     """
 
-    sql: str
-    target: str = ""
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """A cursor of the owner on the row of a query, for statements with WHERE CURRENT OF."""
-
-    name: str
-    query: str
+    action: Action
+    target: sql.Composable | None = None
 
 
 @dataclass(frozen=True)
 class RecordedAttempt:
-    """An attempt: its cell (object, caller, whose row, action), its outcome, and SQL that shows it.
+    """An attempt: its cell (object, caller, whose row, action), its outcome, and actions that show
+    it.
 
-    `checks` are alternatives: the first has a condition on the key, the last ones have none.
-    `blind` reads no column, so that no policy for SELECT applies: it acts on the row of `cursor`.
-    `of` is the table, view or function, `value` what an update assigns. With `decided_by_trigger`,
-    a trigger may replace what the statement writes.
+    `checks` are alternatives: the first has a condition on the key, the last ones have none. `sent`
+    is the action on a row or topic as the audit sent it; its cursor reads no column, so that no
+    policy for SELECT applies. `of` is the table, view or function, `value` what an update assigns.
+    With `decided_by_trigger`, a trigger may replace what the statement writes.
     """
 
     object: str
@@ -96,8 +101,7 @@ class RecordedAttempt:
     checks: tuple[Check, ...]
     of: str = ""
     value: str = ""
-    blind: str = ""
-    cursor: Cursor | None = None
+    sent: Action | None = None
     decided_by_trigger: bool = False
 
     @property
@@ -134,8 +138,8 @@ def record(
 ) -> Recording:
     """Record an audit, while its rows exist."""
     rows = [*users(connection, world), *(row for _, row in rows_of(world))]
-    messages = dict.fromkeys(topics.message(c.topic, c.extension) for c in channels)
-    rows += [RecordedRow(text, table=CHANNELS) for text in messages]
+    for topic, extension in dict.fromkeys((c.topic, c.extension) for c in channels):
+        rows.append(RecordedRow(topics.message(topic, extension).query(), table=CHANNELS))
     for relation in dict.fromkeys(relation for relation, _ in world.plan.deferring):
         rows += [RecordedRow(text, table=relation.label) for text in world.plan.end_of_deferral]
     recorded = [
@@ -210,15 +214,14 @@ def users(connection: Connection, world: World) -> Iterator[RecordedRow]:
     for (found,) in connection.execute(query, (ids,)).fetchall():
         given = {name: found[name] for name in _USER_COLUMNS if found.get(name) is not None}
         short = _user({name: given[name] for name in ("id", "email")})
-        yield RecordedRow(_user(given), short=short, table=USERS)
+        yield RecordedRow(_user(given), short=short, table=USERS, user=given["id"])
 
 
-def _user(given: Mapping[str, Any]) -> str:
+def _user(given: Mapping[str, Any]) -> sql.Composable:
     texts = [json.dumps(value) if isinstance(value, dict) else value for value in given.values()]
-    text = sql.SQL("insert into auth.users ({}) values ({})").format(
+    return sql.SQL("insert into auth.users ({}) values ({})").format(
         sql.SQL(", ").join(map(sql.Identifier, given)), sql.SQL(", ").join(map(sql.Literal, texts))
     )
-    return text.as_string(None)
 
 
 def rows_of(world: World) -> Iterator[tuple[Row, RecordedRow]]:
@@ -265,35 +268,30 @@ def _row(
         relation.identifier,
         sql.SQL(", ").join(c.identifier for c in columns),
         sql.SQL("overriding system value " if any(c.identity for c in columns) else ""),
-        sql.SQL(", ").join(row.literal(c.name) for c in columns),
+        sql.SQL(", ").join(row.constants([c.name for c in columns]).values()),
     )
     settings: tuple[tuple[str, str], ...] = ()
     if row.with_claims and relation.triggers:
         settings = tuple(request_settings(claims_of(tenant, user), tenant.headers or None).items())
     if not row.reused:
-        yield RecordedRow(text.as_string(None), settings, table=relation.label)
+        yield RecordedRow(text, settings, table=relation.label)
         return
     # a trigger inserts it, with other values
     optional = sql.SQL("{} on conflict do nothing").format(text)
-    yield RecordedRow(optional.as_string(None), settings, table=relation.label, optional=True)
+    yield RecordedRow(optional, settings, table=relation.label, optional=True)
     keys = [
         k
         for k in (relation.primary_key, *relation.unique_keys)
         if k and all(row.values.get(c) for c in k)
     ]
-    same = sql.SQL(" or ").join(sql.SQL("({})").format(_equal(row, key, " and ")) for key in keys)
+    same = sql.SQL(" or ").join(
+        sql.SQL("({})").format(equal(row.constants(key), " and ")) for key in keys
+    )
     changed = [c.name for c in columns if c.identity != "a"]
     update = sql.SQL("update {} set {} where {}").format(
-        relation.identifier, _equal(row, changed, ", "), same
+        relation.identifier, equal(row.constants(changed), ", "), same
     )
-    yield RecordedRow(update.as_string(None), settings, table=relation.label)
-
-
-def _equal(row: Row, columns: Sequence[str], separator: str) -> sql.Composable:
-    """`column = value` for some columns."""
-    return sql.SQL(separator).join(
-        sql.SQL("{} = {}").format(sql.Identifier(c), row.literal(c)) for c in columns
-    )
+    yield RecordedRow(update, settings, table=relation.label)
 
 
 def _is_set(row: Row, key: Constraint) -> bool:
@@ -302,9 +300,9 @@ def _is_set(row: Row, key: Constraint) -> bool:
 
 def _set_later(row: Row, key: Constraint) -> RecordedRow:
     text = sql.SQL("update {} set {} where {}").format(
-        row.relation.identifier, _equal(row, key.columns, ", "), row.condition
+        row.relation.identifier, equal(row.constants(key.columns), ", "), row.condition
     )
-    return RecordedRow(text.as_string(None), table=row.relation.label)
+    return RecordedRow(text, table=row.relation.label)
 
 
 # --------------------------------------------------------------------------------------
@@ -326,28 +324,18 @@ def _caller(persona: Persona, topic: Topic | None = None) -> Caller:
 
 def _attempt(attempt: Attempt) -> RecordedAttempt:
     action = f"{attempt.action} {attempt.column}" if attempt.column else attempt.action
-    checks = tuple(_checks(attempt)) if attempt.statements else ()
-    text = attempt.statement.sql if attempt.statements else _refused_update(attempt)
-    cursor = None
-    if (found := _CURRENT_OF.search(text)) is not None:
-        query = sql.SQL("select from {} where {}").format(
-            attempt.relation.identifier, attempt.row.condition
-        )
-        cursor = Cursor(found[1], query.as_string(None))
-    # the values of a column, and the names of attempts, are attempts of their own
-    detail = f"{action} {attempt.name}".strip()
     return RecordedAttempt(
-        attempt.label,
-        _caller(attempt.caller),
-        attempt.whose,
-        detail,
-        attempt.outcome,
-        checks,
-        attempt.relation.label,
-        attempt.value or "",
-        text,
-        cursor,
-        attempt.effect is not None,
+        object=attempt.label,
+        caller=_caller(attempt.caller),
+        whose=attempt.whose,
+        # the values of a column, and the names of attempts, are attempts of their own
+        action=f"{action} {attempt.name}".strip(),
+        outcome=attempt.outcome,
+        checks=tuple(_checks(attempt)),
+        of=attempt.relation.label,
+        value=attempt.value or "",
+        sent=attempt.sent or _refused_update(attempt),
+        decided_by_trigger=attempt.effect is not None,
     )
 
 
@@ -355,72 +343,67 @@ def _channel(channel: TopicAttempt) -> RecordedAttempt:
     """A caller that receives or sends on a topic, which is part of its label."""
     action = f"{'receive' if channel.action == SELECT else 'send'} {channel.extension}"
     return RecordedAttempt(
-        CHANNELS,
-        _caller(channel.caller, channel.topic),
-        "none",
-        action,
-        channel.outcome,
-        (),
-        CHANNELS,
-        blind=channel.statements[-1].sql,
+        object=CHANNELS,
+        caller=_caller(channel.caller, channel.topic),
+        whose="none",
+        action=action,
+        outcome=channel.outcome,
+        checks=(),
+        of=CHANNELS,
+        sent=channel.sent,
     )
 
 
-def _refused_update(attempt: Attempt) -> str:
-    """An update of a row of which the caller may write no column; '' if no column can be written at
-    all.
+def _refused_update(attempt: Attempt) -> Action | None:
+    """An update of a row of which the caller may write no column; None if no column can be written
+    at all.
     """
-    relation, row = attempt.relation, attempt.row
-    columns = [
-        c.name
-        for c in relation.columns
-        if not c.generated and c.identity != "a" and c.name not in row.key
-    ]
-    if attempt.action != UPDATE or not columns:
-        return ""
-    return statements.update(relation, {columns[0]: row.values.get(columns[0])}, row.condition).sql
+    row = attempt.row
+    for column in attempt.relation.columns:
+        written = not column.generated and column.identity != "a" and column.name not in row.key
+        if attempt.action == UPDATE and written:
+            return statements.update(row, {column.name: row.values.get(column.name)})
+    return None
 
 
 def _checks(attempt: Attempt) -> Iterator[Check]:
-    text, row = attempt.statement.sql, attempt.row
-    found = _CURRENT_OF.search(text)
-    if attempt.action not in (UPDATE, DELETE) or found is None:
-        yield Check(text)
+    sent, row = attempt.sent, attempt.row
+    if sent is None:
+        return
+    if isinstance(sent, Change) and sent.cursor is not None:
+        yield Check(sent.by_key())
+        yield Check(sent.of_all())
+        sent = sent.by_key()
     else:
-        keyed = sql.SQL(" where {}").format(row.condition).as_string(None)
-        yield Check(text[: found.start()] + keyed)
-        yield Check(text[: found.start()])
-        text = text[: found.start()] + keyed
+        yield Check(sent)
     if attempt.action == UPDATE and row.key:
         value = sql.SQL("select {} from {} where {}").format(
             sql.Identifier(attempt.column), row.relation.identifier, row.condition
         )
-        yield Check(text, value.as_string(None))
+        yield Check(sent, value)
 
 
 def _bypass(bypass: Bypass) -> RecordedAttempt:
     target = bypass.object
     if isinstance(target, Function):
         name = target.signature
-        checks = [Check(_OF_FUNCTION.sub(r"\1", bypass.statements[0].sql))]
+        checks = [Check(bypass.sent[0])]
         for row in bypass.watched:
             watched = sql.SQL("select * from {} where {}").format(
                 row.relation.identifier, row.condition
             )
-            checks.append(Check(checks[0].sql, watched.as_string(None)))
+            checks.append(Check(bypass.sent[0], watched))
     else:
         name = target.label
-        checks = [
-            Check(_OF_VIEW.sub("select 1 from ", statement.sql)) for statement in bypass.statements
-        ]
+        checks = [Check(action) for action in bypass.sent]
     return RecordedAttempt(
-        name,
-        _caller(bypass.caller),
-        bypass.whose,
-        bypass.action,
-        bypass.outcome,
-        tuple(checks),
-        name,
+        object=name,
+        caller=_caller(bypass.caller),
+        whose=bypass.whose,
+        action=bypass.action,
+        outcome=bypass.outcome,
+        checks=tuple(checks),
+        of=name,
     )
 
 
@@ -433,13 +416,12 @@ def _truncations(world: World) -> Iterator[RecordedAttempt]:
                 {"anon", "authenticated"} & set(catalog.schema_users[relation.schema])
             ):
                 outcome = "rows" if relation.may(role, "TRUNCATE") else "denied"
-                text = sql.SQL("truncate {}").format(relation.identifier).as_string(None)
                 yield RecordedAttempt(
                     relation.label,
                     Caller(role, {"role": role}, {}, label=role),
                     "none",
                     "truncate",
                     outcome,
-                    (Check(text),),
+                    (Check(Truncate(relation.identifier)),),
                     relation.label,
                 )

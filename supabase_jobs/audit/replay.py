@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from supabase_jobs.audit.recording import Cursor, RecordedRow
+from supabase_jobs.audit.recording import RowText
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.outcomes import HIDDEN, REFUSALS, ROWS, is_constraint_violation
+from supabase_jobs.session.action import Cursor
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.outcome import outcome_of_group
 
@@ -36,7 +37,7 @@ class Trial:
 
 def outcomes(
     connection: Connection,
-    rows: Sequence[RecordedRow],
+    rows: Sequence[RowText],
     trials: Sequence[Trial],
     cursors: Sequence[Cursor] = (),
 ) -> list[str]:
@@ -48,9 +49,8 @@ def outcomes(
     """
     own_role = connection.info.user
     with connection.transaction(force_rollback=True):
-        start = [s for row in rows for s in _insertion(row)] + [
-            s for cursor in cursors for s in _open(cursor)
-        ]
+        start = [s for row in rows for s in _insertion(row)]
+        start += [s for cursor in cursors for s in cursor.opening()]
         if run_groups(connection, [[*start, Statement("savepoint attempt")]])[0].error is not None:
             return [INCONCLUSIVE] * len(trials)
         found = []
@@ -77,17 +77,10 @@ def _groups(trial: Trial, own_role: str) -> list[list[Statement]]:
     return [[_UNDO, target], [*caller, action], [*owner, target], [_UNDO, action], [target]]
 
 
-def _insertion(row: RecordedRow) -> Iterator[Statement]:
+def _insertion(row: RowText) -> Iterator[Statement]:
     yield from (Statement(_SET, pair) for pair in row.settings)
     yield Statement(row.sql, decoded=False)
     yield from (Statement(_SET, (name, "")) for name, _ in row.settings)
-
-
-def _open(cursor: Cursor) -> Iterator[Statement]:
-    name = sql.Identifier(cursor.name)
-    text = sql.SQL("declare {} no scroll cursor for {}").format(name, sql.SQL(cursor.query))
-    yield Statement(text.as_string(None))
-    yield Statement(sql.SQL("move {}").format(name).as_string(None))
 
 
 def _outcome(trial: Trial, results: Sequence[GroupResult]) -> str:
@@ -112,7 +105,7 @@ def _outcome(trial: Trial, results: Sequence[GroupResult]) -> str:
 
 
 def shown(
-    connection: Connection, rows: Sequence[RecordedRow], trials: Sequence[Trial]
+    connection: Connection, rows: Sequence[RowText], trials: Sequence[Trial]
 ) -> list[str | None]:
     """The rows that each statement returns to its caller, as sorted lines; None if it fails."""
     own_role = connection.info.user

@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from psycopg import sql
 
 from supabase_jobs.audit.emit import folder, render
 from supabase_jobs.audit.emit.cases import Case, TableSuite
 from supabase_jobs.audit.emit.plain import Plain
 from supabase_jobs.audit.emit.titles import title
-from supabase_jobs.audit.recording import RecordedAttempt, RecordedRow, Recording
+from supabase_jobs.audit.recording import RecordedAttempt, RecordedRow, Recording, RowText
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.errors import ConfigError
+from supabase_jobs.session.action import Call, Constant, Insert, Update
 from supabase_jobs.session.caller import Caller
 
 
@@ -29,37 +31,52 @@ def connection(shared: Callable[[int], str]) -> Iterator[Connection]:
 NOW = datetime(2030, 1, 31, 12, 0, 0, tzinfo=UTC)
 
 
+def constants(*values: tuple[str | None, str]) -> sql.Composable:
+    """A query that returns these values of these types."""
+    return sql.SQL("select {}").format(sql.SQL(", ").join(Constant(*value) for value in values))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         (
-            """insert into "public"."notes" ("id") values ('7'::bigint)""",
+            Insert(sql.Identifier("public", "notes"), {"id": Constant("7", "bigint")}).query(),
             "insert into public.notes (id) values (7)",
         ),
         (
-            """update "order" set "Big" = 'it''s "x"'::text""",
-            """update "order" set "Big" = 'it''s "x"'""",
+            Update(sql.Identifier("order"), values={"Big": Constant('it\'s "x"', "text")}).query(),
+            """update "order" set "Big" = 'it\'\'s "x"'""",
         ),
-        (r"""select "a""b", E'\\\\ '' "c"'::text""", r"""select "a""b", E'\\\\ '' "c"'"""),
-        ("""select '{a,b}'::text[], 'true'::boolean""", """select '{a,b}'::text[], true"""),
         (
-            """select 'a::b'::character varying(9), '1.50'::numeric(10,2)""",
-            """select 'a::b', 1.50""",
+            sql.SQL("select {}, {}").format(sql.Identifier('a"b'), Constant('\\ \' "c"', "text")),
+            r"""select "a""b",  E'\\ '' "c"'""",
         ),
-        ("""select 'x'::public."my type", 'nan'::numeric""", """select 'x', 'nan'"""),
         (
-            "select '2030-03-01T12:00:05+00:00'::timestamp with time zone",
+            constants(("{a,b}", "text[]"), ("true", "boolean"), (None, "uuid")),
+            "select '{a,b}'::text[], true, NULL::uuid",
+        ),
+        (
+            constants(("a::b", "character varying(9)"), ("1.50", "numeric(10,2)")),
+            "select 'a::b', 1.50",
+        ),
+        (constants(("x", 'public."my type"'), ("nan", "numeric")), "select 'x', 'nan'"),
+        (
+            constants(("2030-03-01T12:00:05+00:00", "timestamp with time zone")),
             "select (now() + interval '29 days 5 seconds')",
         ),
-        ("select '2030-01-31 12:00:00.25+00'::timestamp with time zone", "select now()"),
+        (constants(("2030-01-31 12:00:00.25+00", "timestamp with time zone")), "select now()"),
         (
-            "select '2030-02-02'::date, '2000-01-01'::date",
+            constants(("2030-02-02", "date"), ("2000-01-01", "date")),
             "select (current_date + 2), '2000-01-01'",
         ),
-        ("select 'key_0123456789abcdef0123'::text", "select 'key_db61777fd4c9f77344f9'"),
+        (constants(("key_0123456789abcdef0123", "text")), "select 'key_db61777fd4c9f77344f9'"),
+        (
+            sql.SQL("select {}, {}").format(["%key_0123456789abcdef0123%"], 7),
+            "select '{%key_db61777fd4c9f77344f9%}', 7",
+        ),
     ],
 )
-def test_statements_are_plain(connection: Connection, text: str, expected: str) -> None:
+def test_statements_are_plain(connection: Connection, text: sql.Composable, expected: str) -> None:
     recording = Recording(
         (RecordedRow(text),), (), now=NOW, drawn=("key_0123456789abcdef0123", "short")
     )
@@ -67,9 +84,10 @@ def test_statements_are_plain(connection: Connection, text: str, expected: str) 
 
 
 def test_arguments_keep_their_types(connection: Connection) -> None:
-    text = """select * from "public"."f"('a'::text, '1'::bigint)"""
-    plain = Plain(connection, Recording((RecordedRow(text),), (), now=NOW))
-    assert plain.text(text, casts=True) == "select * from public.f('a'::text, '1'::bigint)"
+    call = Call(sql.Identifier("public", "f"), (Constant("a", "text"), Constant("1", "bigint")))
+    plain = Plain(connection, Recording((RecordedRow(call.query()),), (), now=NOW))
+    assert plain.call(call) == "select * from public.f('a'::text, '1'::bigint)"
+    assert [plain.argument(argument) for argument in call.arguments] == ["'a'", "'1'"]
 
 
 def attempt(action: str, whose: str = "other", object_: str = "public.notes") -> RecordedAttempt:
@@ -121,7 +139,7 @@ def awkward() -> TableSuite:
         Case(f"d {AWKWARD}", "privilege", "anon", "table truncate", "true", 'public."od\'d"'),
         Case(f"e {AWKWARD}", "columns", "anon", "update", AWKWARD, 'public."od\'d"'),
     )
-    rows = (RecordedRow(f"insert into x values ('{AWKWARD}')", (("request.jwt.claims", AWKWARD),)),)
+    rows = (RowText(f"insert into x values ('{AWKWARD}')", (("request.jwt.claims", AWKWARD),)),)
     return TableSuite("public.x", "x", rows, (), (caller,), cases, ("anon cannot\nread",))
 
 

@@ -5,12 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+from psycopg import sql
 
 from supabase_jobs.audit.recording import Check
 from supabase_jobs.audit.recording import RecordedAttempt as Recorded
 from supabase_jobs.findings import SuiteMutant
 from supabase_jobs.mutation.suite.missing import MissingTest
 from supabase_jobs.mutation.suite.render import add_to, pgtap_test
+from supabase_jobs.session.action import Query
 from supabase_jobs.session.caller import Caller
 from tests.fix_cli import Run
 
@@ -28,7 +30,7 @@ def survivor(table: str, name: str, title: str, comment: str = "one") -> SuiteMu
         "none",
         "select",
         "hidden",
-        (Check("select 1"),),
+        (Check(Query(sql.Literal("x"), sql.SQL("select 1"))),),
         table,
     )
     test = MissingTest((), may, may.checks[0], "hidden", "rows")

@@ -2,33 +2,31 @@
 written.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import Literal
+
+from psycopg import sql
 
 from supabase_jobs.audit.audit import REQUEST_SETTINGS, rolled_back
 from supabase_jobs.audit.configuration import CHANNELS as MESSAGES
-from supabase_jobs.audit.emit.plain import Plain
+from supabase_jobs.audit.emit.plain import AsSent, Plain
 from supabase_jobs.audit.emit.titles import file_stem, title
-from supabase_jobs.audit.recording import Cursor, RecordedAttempt, RecordedRow, Recording
+from supabase_jobs.audit.recording import RecordedAttempt, RecordedRow, Recording, RowText
 from supabase_jobs.audit.replay import INCONCLUSIVE, TOUCHED, UNTOUCHED, Trial, outcomes, shown
 from supabase_jobs.database.batch import run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_SQLSTATES
 from supabase_jobs.outcomes import CLOSED, ROWS, is_constraint_violation
+from supabase_jobs.session.action import Call, Change, Cursor, printed
 from supabase_jobs.session.caller import Caller
 
 Kind = Literal["outcome", "untouched", "shows", "privilege", "columns"]
 
 _ACTIONS = ("select", "insert", "update", "delete", "call", "receive", "send")
-_CALL = "call"
+_CALL, _EXISTS = "call", "exists"
 _FUNCTIONS = "functions"
-_USERS = "auth.users"
-# the instance of every user
-_INSTANCE = "00000000-0000-0000-0000-000000000000"
 _LONGEST_VALUE = 40
 
 
@@ -58,7 +56,7 @@ class TableSuite:
 
     object: str
     name: str
-    rows: tuple[RecordedRow, ...]
+    rows: tuple[RowText, ...]
     cursors: tuple[Cursor, ...]
     callers: tuple[Caller, ...]
     cases: tuple[Case, ...]
@@ -77,7 +75,7 @@ def _suites(connection: Connection, recording: Recording) -> list[TableSuite]:
     plain = Plain(connection, recording)
     groups: dict[str, list[RecordedAttempt]] = {}
     for attempt in recording.attempts:
-        if attempt.blind or attempt.checks:
+        if attempt.sent is not None or attempt.checks:
             groups.setdefault(_FUNCTIONS if attempt.action == _CALL else attempt.of, []).append(
                 attempt
             )
@@ -131,8 +129,8 @@ class _Builder:
     def suite(self, name: str) -> TableSuite:
         """The suite, with the rows that its tests need."""
         best: tuple[int, TableSuite] | None = None
-        for rows, attempts in self._variants():
-            disagreeing, suite = self._tried(name, rows, attempts)
+        for rows, style in self._variants():
+            disagreeing, suite = self._tried(name, [style.row(row) for row in rows], style)
             if best is None or disagreeing < best[0]:
                 best = disagreeing, suite
             if not disagreeing:
@@ -140,21 +138,18 @@ class _Builder:
         assert best is not None  # noqa: S101  there is at least one variant
         return best[1]
 
-    def _variants(self) -> Iterator[tuple[list[RecordedRow], list[RecordedAttempt]]]:
-        """Rows and attempts: first few and short ones, and none that triggers insert; last, as the
+    def _variants(self) -> Iterator[tuple[Sequence[RecordedRow], AsSent]]:
+        """Rows and style: first few and short ones, and none that triggers insert; last, as the
         audit sent them.
         """
-        plain = [self._plain.attempt(a) for a in self._attempts]
         required = [row for row in self._recording.rows if not row.optional]
-        short = [replace(row, sql=row.short or row.sql) for row in required]
+        short = [row.shortened() for row in required]
         for rows in (short, required, self._recording.rows):
-            yield [self._plain.row(row) for row in self._needed(rows, plain)], plain
-        yield [self._plain.row(row) for row in self._recording.rows], plain
-        yield list(self._recording.rows), self._attempts
+            yield self._needed(rows), self._plain
+        yield self._recording.rows, self._plain
+        yield self._recording.rows, AsSent()
 
-    def _needed(
-        self, rows: Sequence[RecordedRow], attempts: Sequence[RecordedAttempt]
-    ) -> list[RecordedRow]:
+    def _needed(self, rows: Sequence[RecordedRow]) -> list[RecordedRow]:
         """The rows of the tables that the access depends on, and of the users in them and in the
         claims.
         """
@@ -162,20 +157,18 @@ class _Builder:
         if related is None:
             return [row for row in rows if row.table != MESSAGES or self._object == MESSAGES]
         kept = [row for row in rows if row.table in related]
-        texts = [row.sql for row in kept] + [value for row in kept for _, value in row.settings]
-        texts += [str(a.caller) for a in attempts] + [a.blind for a in attempts]
+        texts = [printed(row.statement) for row in kept]
+        texts += [value for row in kept for _, value in row.settings]
+        texts += [str(a.caller) for a in self._attempts]
+        texts += [printed(a.sent.query()) for a in self._attempts if a.sent is not None]
         whole = "\n".join(texts)
-        users = [
-            row for row in rows if row.table == _USERS and any(i in whole for i in _ids(row.sql))
-        ]
-        return [*users, *kept]
+        return [*(row for row in rows if row.user and row.user in whole), *kept]
 
-    def _tried(
-        self, name: str, rows: list[RecordedRow], attempts: list[RecordedAttempt]
-    ) -> tuple[int, TableSuite]:
+    def _tried(self, name: str, rows: list[RowText], style: AsSent) -> tuple[int, TableSuite]:
         """The number of tests that do not show what the audit has found, and the suite."""
-        cursors, renamed = _cursors([a for a in attempts if a.action != _CALL])
-        choices = [_trials(attempt) for attempt in renamed]
+        attempts = self._attempts
+        cursors, renamed = _cursors([a for a in attempts if a.action != _CALL], style)
+        choices = [_trials(attempt, style) for attempt in renamed]
         flat = [trial for trials in choices for trial in trials]
         results = iter(outcomes(self._connection, rows, flat, cursors))
         repeats = Counter(a.cell for a in renamed)
@@ -195,11 +188,13 @@ class _Builder:
             kind: Kind = "untouched" if outcome == UNTOUCHED else "outcome"
             cases.append(Case(says, kind, attempt.caller.label, trial.sql, outcome, trial.target))
         calls = [a for a in attempts if a.action == _CALL]
-        called = list(self._calls(rows, calls))
+        called = list(self._calls(rows, calls, style))
         disagreeing += len(calls) - len(called)
         cases += called
         used = {case.caller for case in cases}
-        callers = {a.caller.label: a.caller for a in attempts if a.caller.label in used}
+        callers = {
+            a.caller.label: style.caller(a.caller) for a in attempts if a.caller.label in used
+        }
         cases += self._privilege_cases()
         suite = TableSuite(
             self._object,
@@ -213,18 +208,18 @@ class _Builder:
         return disagreeing, suite
 
     def _calls(
-        self, rows: Sequence[RecordedRow], attempts: Sequence[RecordedAttempt]
+        self, rows: Sequence[RowText], attempts: Sequence[RecordedAttempt], style: AsSent
     ) -> Iterator[Case]:
         """What calls return, if it will be the same; otherwise their outcomes, except that no row
         was returned.
         """
-        trials = [_trials(attempt)[0] for attempt in attempts]
+        trials = [_trials(attempt, style)[0] for attempt in attempts]
         first, second = (shown(self._connection, rows, trials) for _ in range(2))
         reached = outcomes(self._connection, rows, trials)
         for attempt, trial, text, again, outcome in zip(
             attempts, trials, first, second, reached, strict=True
         ):
-            arguments = _arguments(trial.sql)
+            arguments = _arguments(attempt, style)
             if text is not None and text == again and not self._plain.has_generated_time(text):
                 what = (
                     f"gets {_short(text) or 'no row'} from {attempt.object.removeprefix('public.')}"
@@ -258,10 +253,10 @@ class _Builder:
                     f"{what} {', '.join(columns)} of {target}" if columns else f"{what} of {target}"
                 )
                 yield Case(
-                    says, "columns", role, privilege, ", ".join(columns), self._plain.name(name)
+                    says, "columns", role, privilege, ", ".join(columns), self._plain.label(name)
                 )
         for attempt in self._privileges:
-            name = self._plain.name(attempt.of)
+            name = self._plain.label(attempt.of)
             yield _privilege(
                 "table", attempt.caller.role, name, "truncate", granted=attempt.outcome == "rows"
             )
@@ -276,38 +271,38 @@ def _privilege(kind: str, role: str, object_: str, privilege: str, *, granted: b
     return Case(says, "privilege", role, f"{kind} {privilege}", str(granted).lower(), object_)
 
 
-def _cursors(attempts: Sequence[RecordedAttempt]) -> tuple[list[Cursor], list[RecordedAttempt]]:
-    """The cursors of the attempts, numbered in this file, and the attempts with these names."""
-    names: dict[str, str] = {}
-    numbers = count(1)
-    cursors, renamed = [], []
+def _cursors(
+    attempts: Sequence[RecordedAttempt], style: AsSent
+) -> tuple[list[Cursor], list[RecordedAttempt]]:
+    """The cursors that the attempts need, numbered in this file, and the attempts with these names."""
+    cursors: dict[str, Cursor] = {}
+    renamed = []
     for attempt in attempts:
-        if attempt.cursor is None:
+        sent = attempt.sent
+        if not isinstance(sent, Change) or sent.cursor is None:
             renamed.append(attempt)
             continue
-        old = attempt.cursor.name
-        if old not in names:
-            names[old] = f"row_{next(numbers)}"
-            cursors.append(replace(attempt.cursor, name=names[old]))
-        text = re.sub(
-            rf'where current of "?{old}"?$', f"where current of {names[old]}", attempt.blind
-        )
-        renamed.append(
-            replace(attempt, blind=text, cursor=replace(attempt.cursor, name=names[old]))
-        )
-    return cursors, renamed
+        old, query = printed(sent.cursor.name), sql.SQL(style.text(sent.cursor.query))
+        cursor = cursors.setdefault(old, Cursor(sql.SQL(f"row_{len(cursors) + 1}"), query))
+        renamed.append(replace(attempt, sent=replace(sent, cursor=cursor)))
+    return list(cursors.values()), renamed
 
 
-def _trials(attempt: RecordedAttempt) -> list[Trial]:
+def _trials(attempt: RecordedAttempt, style: AsSent) -> list[Trial]:
     """Statements that show an attempt, the best first."""
-    caller = attempt.caller
-    if not attempt.blind:
-        return [Trial(caller, check.sql) for check in attempt.checks if not check.target][:1]
-    target = next((check.target for check in attempt.checks if check.target), "")
+    caller = style.caller(attempt.caller)
+    write = style.call if attempt.action in (_CALL, _EXISTS) else style.action
+    texts = [write(check.action) for check in attempt.checks]
+    targets = [check.target for check in attempt.checks]
+    if attempt.sent is None:
+        alone = [text for text, target in zip(texts, targets, strict=True) if target is None]
+        return [Trial(caller, text) for text in alone[:1]]
+    blind = style.action(attempt.sent)
+    target = next((style.text(target) for target in targets if target is not None), "")
     kept = attempt.decided_by_trigger and attempt.outcome in CLOSED
-    trials = [Trial(caller, attempt.blind, target)] if kept and target else []
-    keyed = [Trial(caller, check.sql) for check in attempt.checks[:1] if check.sql != attempt.blind]
-    return [*trials, Trial(caller, attempt.blind), *keyed]
+    trials = [Trial(caller, blind, target)] if kept and target else []
+    keyed = [Trial(caller, text) for text in texts[:1] if text != blind]
+    return [*trials, Trial(caller, blind), *keyed]
 
 
 def _agrees(attempt: RecordedAttempt, outcome: str) -> bool:
@@ -330,15 +325,11 @@ def _distinct(cases: Sequence[Case]) -> Iterator[Case]:
             yield case if number == 1 else replace(case, title=f"{case.title} ({number})")
 
 
-def _ids(text: str) -> set[str]:
-    """The UUIDs in the insertion of a user."""
-    return set(re.findall(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", text)) - {_INSTANCE}
-
-
-def _arguments(text: str) -> str:
+def _arguments(attempt: RecordedAttempt, style: AsSent) -> str:
     """The arguments of a call, without their types."""
-    inner = text.partition("(")[2].rpartition(")")[0]
-    return re.sub(r"::[\w. ]+", "", inner) or "no argument"
+    [call, *_] = [check.action for check in attempt.checks]
+    arguments = call.arguments if isinstance(call, Call) else ()
+    return ", ".join(map(style.argument, arguments)) or "no argument"
 
 
 def _short(text: str) -> str:

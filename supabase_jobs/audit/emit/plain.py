@@ -5,28 +5,20 @@ now.
 import hashlib
 import re
 import string
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from psycopg import sql
 
-from supabase_jobs.audit.recording import Cursor, RecordedAttempt, RecordedRow, Recording
+from supabase_jobs.audit.recording import RecordedRow, Recording, RowText
 from supabase_jobs.audit.rows import values
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
+from supabase_jobs.session.action import Action, Constant, Exact, names, printed
+from supabase_jobs.session.caller import Caller
 
 _NAMES = Path(__file__).with_name("names.sql")
-_LITERAL = r"(?P<literal>E?'(?:[^']|'')*')"
-_WORD = r'(?:"(?:[^"]|"")*"|\w+)'
-_TYPE = (
-    r"(?:timestamp(?:\(\d\))? with(?:out)? time zone|time(?:\(\d\))? with(?:out)? time"
-    r" zone|double precision"
-    rf"|character varying|bit varying|{_WORD}(?:\.{_WORD})?)(?:\([\d, ]+\))?(?:\[\])*"
-)
-# a literal with its cast, or a quoted name: in this order, because each may contain what looks like
-# the other
-_TOKEN = re.compile(rf'{_LITERAL}(?:::(?P<type>{_TYPE}))?|"(?P<name>(?:[^"]|"")*)"')
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 _TIMES = {
@@ -51,72 +43,95 @@ _KINDS = (
 _MAX_DISTANCE = timedelta(days=400)
 
 
-class Plain:
-    """Rewrites the statements of a recording. Asks the server once which names need quotes."""
+class AsSent(Exact):
+    """The statements of a recording as the audit sent them."""
+
+    def row(self, row: RecordedRow) -> RowText:
+        """The insertion of a row."""
+        return row.text()
+
+    def text(self, text: sql.Composable) -> str:
+        """One statement."""
+        return printed(text, self)
+
+    def action(self, action: Action) -> str:
+        """The statement of an action."""
+        return self.text(action.query())
+
+    def call(self, action: Action) -> str:
+        """The call of a function. Its arguments have types, which choose among functions of one
+        name.
+        """
+        return printed(action.query())
+
+    def caller(self, caller: Caller) -> Caller:
+        """A caller."""
+        return caller
+
+    def argument(self, constant: Constant) -> str:
+        """An argument of a call, without its type."""
+        return "NULL" if constant.text is None else self.literal(constant.text)
+
+
+class Plain(AsSent):
+    """The statements of a recording as people write them. Asks the server once which names need
+    quotes.
+    """
 
     def __init__(self, connection: Connection, recording: Recording) -> None:
         self._now = recording.now
         long = [value for value in recording.drawn if len(value) >= _LEAST_DRAWN]
         self._drawn = {value: _redrawn(value, number) for number, value in enumerate(long)}
-        texts = [r.sql for r in recording.rows] + [r.short for r in recording.rows]
-        for attempt in recording.attempts:
-            texts += [attempt.blind, *(check.sql for check in attempt.checks)]
-            texts += [check.target for check in attempt.checks]
-        labels = [part for label in recording.related for part in label.split(".", 1)]
-        tokens = (
-            found for text in texts for found in _TOKEN.finditer(text) if found["name"] is not None
-        )
-        names = {*labels, *map(_name, tokens)}
-        self._names = dict(sql_file(_NAMES).rows(connection, sorted(names)))
+        labels = {part for label in recording.related for part in label.split(".", 1)}
+        found = labels.union(*map(names, _texts(recording)))
+        self._names = dict(sql_file(_NAMES).rows(connection, sorted(found)))
 
-    def name(self, label: str) -> str:
+    def label(self, label: str) -> str:
         """`schema.name` with quotes where they are necessary."""
         return ".".join(str(self._names.get(part, part)) for part in label.split(".", 1))
 
-    def row(self, row: RecordedRow) -> RecordedRow:
+    def row(self, row: RecordedRow) -> RowText:
         """The insertion of a row."""
         settings = tuple((name, self._stable(value)) for name, value in row.settings)
-        return replace(row, sql=self.text(row.sql), short=self.text(row.short), settings=settings)
+        return RowText(self.text(row.statement), settings)
 
-    def attempt(self, attempt: RecordedAttempt) -> RecordedAttempt:
-        """An attempt; the arguments of a function keep their casts, which choose among functions of
-        one name.
-        """
-        casts = attempt.action in ("call", "exists")
-        checks = (
-            replace(c, sql=self.text(c.sql, casts=casts), target=self.text(c.target))
-            for c in attempt.checks
-        )
-        cursor = attempt.cursor and Cursor(attempt.cursor.name, self.text(attempt.cursor.query))
-        blind = self.text(attempt.blind)
-        return replace(
-            attempt,
-            caller=attempt.caller.mapped(self._stable),
-            checks=tuple(checks),
-            blind=blind,
-            cursor=cursor,
-        )
+    def call(self, action: Action) -> str:
+        """The call of a function, whose arguments have types."""
+        return printed(action.query(), _WithTypes(self))
 
-    def text(self, text: str, *, casts: bool = False) -> str:
-        """One statement."""
+    def caller(self, caller: Caller) -> Caller:
+        """A caller with the same random values in each run."""
+        return caller.mapped(self._stable)
 
-        def plain(found: re.Match[str]) -> str:
-            if found["name"] is not None:
-                return str(self._names.get(_name(found), found[0]))
-            literal, type_ = found["literal"], found["type"]
-            if type_ is None:
-                return found[0]
-            value = literal[1:-1]
-            if type_ in _TIMES and (relative := self._relative(value, type_)) is not None:
-                return relative
-            if casts or type_.endswith("]"):
-                return f"{literal}::{type_}"
-            if type_ == "boolean" and value in ("true", "false"):
-                return value
-            is_number = type_.partition("(")[0] in _NUMBERS and _NUMBER.fullmatch(value)
-            return value if is_number else literal
+    def argument(self, constant: Constant) -> str:
+        """An argument of a call, without its type."""
+        return self._relative(constant) or super().argument(constant)
 
-        return _TOKEN.sub(plain, self._stable(text))
+    def name(self, name: str) -> str:
+        """A name with quotes if they are necessary."""
+        return str(self._names.get(name) or super().name(name))
+
+    def constant(self, constant: Constant) -> str:
+        """A constant with its type only where the place does not show it."""
+        text, type_ = constant.text, constant.type
+        if text is None or type_.endswith("]"):
+            return self.with_type(constant)
+        if type_ == "boolean" and text in ("true", "false"):
+            return text
+        if type_.partition("(")[0] in _NUMBERS and _NUMBER.fullmatch(text):
+            return text
+        return self._relative(constant) or self.literal(text)
+
+    def literal(self, value: object) -> str:
+        """A value with the same random texts in each run."""
+        if isinstance(value, list):
+            return super().literal([self._stable(item) for item in value])
+        return super().literal(self._stable(value) if isinstance(value, str) else value)
+
+    def with_type(self, constant: Constant) -> str:
+        """A constant with its type; a generated time is an expression."""
+        value = "NULL" if constant.text is None else self.literal(constant.text)
+        return self._relative(constant) or f"{value}::{constant.type}"
 
     def has_generated_time(self, text: str) -> bool:
         """Whether a result contains a date near that of the generated rows."""
@@ -135,27 +150,51 @@ class Plain:
             text = text.replace(value, replacement)
         return text
 
-    def _relative(self, value: str, type_: str) -> str | None:
-        """A generated time as an expression; None for a time that does not depend on when the rows
-        were made.
+    def _relative(self, constant: Constant) -> str:
+        """A generated time as an expression; '' for a time that does not depend on when the rows
+        were made, and for other values.
         """
+        type_ = constant.type
+        if constant.text is None or type_ not in _TIMES:
+            return ""
         try:
-            moment = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(constant.text)
         except ValueError:
-            return None
+            return ""
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         now = self._now.replace(hour=0, minute=0, second=0) if type_ == "date" else self._now
         distance = moment - now
         if abs(distance) > _MAX_DISTANCE:
-            return None
+            return ""
         if moment.microsecond:  # by the server's clock
             distance = timedelta(days=round(distance / timedelta(days=1)))
         return _shifted(_TIMES[type_], distance)
 
 
-def _name(found: re.Match[str]) -> str:
-    """The name in quotes."""
-    return found["name"].replace('""', '"')
+class _WithTypes(Exact):
+    """The style of `Plain`, in which every constant has its type."""
+
+    def __init__(self, plain: Plain) -> None:
+        self._plain = plain
+
+    def name(self, name: str) -> str:
+        return self._plain.name(name)
+
+    def constant(self, constant: Constant) -> str:
+        return self._plain.with_type(constant)
+
+    def literal(self, value: object) -> str:
+        return self._plain.literal(value)
+
+
+def _texts(recording: Recording) -> Iterator[sql.Composable]:
+    """All SQL of a recording."""
+    for row in recording.rows:
+        yield from (row.statement, row.short or row.statement)
+    for attempt in recording.attempts:
+        actions = [*(check.action for check in attempt.checks), attempt.sent]
+        yield from (action.query() for action in actions if action is not None)
+        yield from (check.target for check in attempt.checks if check.target is not None)
 
 
 def _redrawn(value: str, number: int) -> str:

@@ -14,6 +14,7 @@ import jinja2
 from psycopg import sql
 
 from supabase_jobs.audit.emit.cases import TableSuite
+from supabase_jobs.session.action import printed
 
 MARK = "Written by supabase-jobs"
 
@@ -63,6 +64,7 @@ def _environment() -> jinja2.Environment:
         "dollar": _dollar,
         "python": _python,
         "json": _json,
+        "sql": printed,
         "one_line": _one_line,
     }
     return environment

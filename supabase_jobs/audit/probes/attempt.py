@@ -1,7 +1,7 @@
 """Attempts: statements that a caller runs, each from the same state of the rows."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Any
@@ -14,6 +14,7 @@ from supabase_jobs.audit.catalog import Relation
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.outcomes import ROWS
+from supabase_jobs.session.action import Delete, Insert, Select, Update, texts
 from supabase_jobs.session.impersonation import Impersonation, caller_statement, check_caller
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups
@@ -35,12 +36,9 @@ _PER_PROBE = 100
 class Attempt:
     """One action of a caller on one row. `whose` is the owner of the row, seen by the caller.
 
-    `at` is the position of the action among the statements, which may count rows before and after
-    it.
-
-    `column` and `value` belong to an update; `written` are the columns that it or an insert
-    assigns. `statements` run in order as the caller; `outcome` is that of the first, unless
-    `effect` reads another one from the answers. A policy has accepted a row that violates only a
+    `sent` is the action as a value, None if a missing privilege denies it. The statements `before`
+    and `after` it may count rows; then `effect` reads the outcome from the answers. `column` and
+    `value` belong to an update. A policy has accepted a row that violates only a
     constraint, or that only a foreign key of other rows keeps.
     """
 
@@ -49,7 +47,9 @@ class Attempt:
     whose: str
     action: str
     row: Row
-    statements: Sequence[Statement]
+    sent: Select | Insert | Update | Delete | None = None
+    before: Sequence[Statement] = ()
+    after: Sequence[Statement] = ()
     column: str = ""
     value: str | None = None
     effect: Callable[[Sequence[Any]], bool] | None = None
@@ -57,8 +57,6 @@ class Attempt:
     error: psycopg.Error | None = None
     answers: Sequence[Any] = ()
     name: str = ""
-    at: int = 0
-    written: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -76,9 +74,19 @@ class Attempt:
         return self.outcome == ROWS
 
     @property
-    def statement(self) -> Statement:
-        """The action itself."""
-        return self.statements[self.at]
+    def statements(self) -> list[Statement]:
+        """What runs in order as the caller."""
+        return [] if self.sent is None else [*self.before, self.sent.statement, *self.after]
+
+    @property
+    def at(self) -> int:
+        """The position of the action among the statements."""
+        return len(self.before)
+
+    @property
+    def written(self) -> dict[str, str | None]:
+        """The columns that an insert or update assigns."""
+        return texts(self.sent.values) if isinstance(self.sent, Insert | Update) else {}
 
     def read(self, result: GroupResult) -> None:
         """Read the outcome. An error that shows nothing about access is its SQLSTATE."""

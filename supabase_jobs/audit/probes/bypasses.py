@@ -8,7 +8,7 @@ bypass, but an access.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, groupby, islice, product
 
@@ -43,13 +43,22 @@ from supabase_jobs.audit.probes.attempt import (
 from supabase_jobs.audit.probes.run import Probes
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
-from supabase_jobs.audit.rows.tenants import Row, Tenant, User, typed
+from supabase_jobs.audit.rows.tenants import Row, Tenant, User
 from supabase_jobs.database.batch import GroupResult, Statement
+from supabase_jobs.session.action import (
+    Action,
+    Call,
+    Constant,
+    Delete,
+    Select,
+    SelectAny,
+    Update,
+)
 from supabase_jobs.session.impersonation import (
-    SET,
     Impersonation,
     caller_statement,
     check_caller,
+    own_role,
 )
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups
@@ -78,26 +87,17 @@ UPDATABLE, DELETABLE = 4, 16
 EXISTS = "exists"
 # the action of a call with SQL as an argument
 SQL = "sql"
-# results are cut after this many characters
-_LONGEST = 100_000
-
-
-@dataclass(frozen=True)
-class Argument:
-    """An argument of a call, as text, and its type."""
-
-    type: str
-    value: str | None
 
 
 @dataclass(eq=False)
 class Bypass:
-    """One statement of a caller on a view or a function, and the rows of tenant A that its result
+    """One action of a caller on a view or a function, and the rows of tenant A that its result
     shows or changes.
 
     `hidden` are the rows that the tables refuse. `outcome` is rows if it reached any of them, or of
-    a view's `visible` rows. Without the privilege on a view it is denied, without statements. The
-    second statement on a view reads any row (`has_rows`), or changes the visible rows. `ids` are
+    a view's `visible` rows. Without the privilege on a view it is denied, and nothing is sent. The
+    second action on a view reads any row (`has_rows`), or changes the visible rows. The statements
+    `after` show its effects. `ids` are
     UUIDs that only these rows contain, by id() of the row; of the rows `identified` the result
     shows such an id. With `compares`, two calls with other arguments follow, and `reveals` is
     whether their results are equal, and others than the first. `is_own`: the row of auth.users that
@@ -107,8 +107,9 @@ class Bypass:
     caller: Persona
     object: Relation | Function
     action: str
-    statements: Sequence[Statement]
+    sent: Sequence[Action]
     hidden: Sequence[Row]
+    after: Sequence[Statement] = ()
     shown: list[Row] = field(default_factory=list)
     changed: list[Row] = field(default_factory=list)
     opened: list[Row] = field(default_factory=list)
@@ -124,6 +125,11 @@ class Bypass:
     visible: Sequence[Row] = ()
     has_rows: bool = False
     is_own: bool = False
+
+    @property
+    def statements(self) -> list[Statement]:
+        """What runs in order as the caller."""
+        return [*(action.statement for action in self.sent), *self.after]
 
     @property
     def whose(self) -> str:
@@ -286,9 +292,7 @@ class Bypasses:
         self._snapshot([*bypasses, *users])
         order = {id(caller): number for number, caller in enumerate(self._view_callers)}
         probes = []
-        sent = sorted(
-            (b for b in (*bypasses, *users) if b.statements), key=lambda b: order[id(b.caller)]
-        )
+        sent = sorted((b for b in (*bypasses, *users) if b.sent), key=lambda b: order[id(b.caller)])
         for caller, group in groupby(sent, key=lambda b: b.caller):
             while chunk := list(islice(group, _PER_PROBE)):
                 probes.append(_BypassProbe(caller, chunk))
@@ -341,15 +345,10 @@ class Bypasses:
             yield Bypass(caller, view, SELECT, [], hidden, visible=visible, outcome="denied")
         else:
             ids = self._secret_ids(caller, hidden)
-            texts = sql.SQL(", ").join(sql.SQL("{}::text").format(c.identifier) for c in columns)
-            where = _shows(
-                texts, [*_marks((*hidden, *visible)), *chain.from_iterable(ids.values())]
-            )
-            read = sql.SQL("select string_agg(concat_ws(' ', {}), ' ') from {} where {}")
-            any_row = sql.SQL("select {} from {} limit 1").format(
-                columns[0].identifier, view.identifier
-            )
-            sent = [_statement(read.format(texts, view.identifier, where)), _statement(any_row)]
+            texts = _texts(columns)
+            marks = [*_marks((*hidden, *visible)), *chain.from_iterable(ids.values())]
+            read = Select(view.identifier, _shows(texts, marks), texts)
+            sent = [read, SelectAny(view.identifier, columns[0].identifier)]
             yield Bypass(caller, view, SELECT, sent, hidden, ids=ids, visible=visible)
         for action, mask in ((UPDATE, UPDATABLE), (DELETE, DELETABLE)):
             if not view.updatable & mask or not rows:
@@ -357,16 +356,14 @@ class Bypasses:
             if not is_reached or not view.may(caller.role, action.upper()):
                 yield Bypass(caller, view, action, [], hidden, visible=visible, outcome="denied")
             elif columns and (change := self._change(view, action, caller.role)) is not None:
-                texts = sql.SQL(", ").join(
-                    sql.SQL("{}::text").format(c.identifier) for c in columns
-                )
+                texts = _texts(columns)
                 refused, allowed = self._refused(caller, rows, action)
-                sent = [
-                    _statement(sql.SQL("{} where {}").format(change, _shows(texts, _marks(some))))
+                changes = [
+                    replace(change, where=_shows(texts, _marks(some)))
                     for some in (refused, allowed)
                     if some
                 ]
-                yield Bypass(caller, view, action, sent, refused, visible=allowed)
+                yield Bypass(caller, view, action, changes, refused, visible=allowed)
 
     def _to_users(self, caller: Persona, view: Relation) -> Iterator[Bypass]:
         """Writes to the row of auth.users of tenant A's owner, and to that of the caller."""
@@ -377,7 +374,7 @@ class Bypasses:
         if not self._catalog.reaches(view, caller.role):
             return
         owner = self._world.a.owner
-        texts = sql.SQL(", ").join(sql.SQL("{}::text").format(c.identifier) for c in readable)
+        texts = _texts(readable)
         for user in dict.fromkeys((owner, caller.user)):
             if user is None:
                 continue
@@ -385,20 +382,20 @@ class Bypasses:
             if row is None:
                 continue
             where = _shows(texts, (user.id, user.email, user.name))
-            after = [Statement(SET, ("role", self._impersonation.own_role)), self._watch([row])]
+            after = [own_role(self._impersonation), self._watch([row])]
             # a DELETE that foreign keys refuse shows nothing of the table if the view reads others
             # too
             hidden = [row] if tables == {self._catalog.users} else []
             for action, mask in ((UPDATE, UPDATABLE), (DELETE, DELETABLE)):
                 if view.updatable & mask and view.may(caller.role, action.upper()):
                     for change in self._changes(view, action, caller.role):
-                        sent = [_statement(sql.SQL("{} where {}").format(change, where)), *after]
                         yield Bypass(
                             caller,
                             view,
                             action,
-                            sent,
+                            [replace(change, where=where)],
                             hidden,
+                            after,
                             watched=[row],
                             is_own=user is caller.user,
                         )
@@ -443,7 +440,7 @@ class Bypasses:
                 b.caller.role for b in group if b.has_rows and b.caller.kind in (ANON, NEWCOMER)
             }
             for bypass in (b for b in group if b.outcome == "hidden"):
-                bypass.statements = bypass.statements[1:]
+                bypass.sent = bypass.sent[1:]
                 is_open = not bypass.caller.is_outsider or bypass.caller.role in roles
                 bypass.outcome = outcome_of_count(bypass.has_rows and is_open)
 
@@ -451,32 +448,28 @@ class Bypasses:
         """Whether the view of a read shows a mark to its owner."""
         view = bypass.object
         assert isinstance(view, Relation)  # noqa: S101  see _judge_unmarked
-        texts = sql.SQL(", ").join(
-            sql.SQL("{}::text").format(column.identifier) for column in view.columns
-        )
-        marks = _shows(texts, _marks((*bypass.hidden, *bypass.visible)))
+        marks = _shows(_texts(view.columns), _marks((*bypass.hidden, *bypass.visible)))
         return _statement(
             sql.SQL("select exists (select from {} where {})").format(view.identifier, marks)
         )
 
-    def _change(self, view: Relation, action: str, role: str) -> sql.Composable | None:
+    def _change(self, view: Relation, action: str, role: str) -> Update | Delete | None:
         """An UPDATE or DELETE without a condition."""
         return next(self._changes(view, action, role), None)
 
-    def _changes(self, view: Relation, action: str, role: str) -> Iterator[sql.Composable]:
+    def _changes(self, view: Relation, action: str, role: str) -> Iterator[Update | Delete]:
         """A DELETE without a condition, or an UPDATE of each of some columns: an expression cannot
         be updated.
         """
         if action == DELETE:
-            yield sql.SQL("delete from {}").format(view.identifier)
+            yield Delete(view.identifier)
             return
         token = f"zqx{self._world.a.token[3:]}"
         for column in self._harmless(view, role)[:_MOST_COLUMNS]:
             text = token
             if column.base not in _TEXT_BASES:
                 text = values.candidates(column, Limits(), token, 77, self._world.now)[0] or token
-            value = typed(text, column.type)
-            yield sql.SQL("update {} set {} = {}").format(view.identifier, column.identifier, value)
+            yield Update(view.identifier, values={column.name: Constant(text, column.type)})
 
     def _harmless(self, view: Relation, role: str) -> list[Column]:
         """The columns with the fewest side effects: texts, then columns that are neither keys nor
@@ -519,29 +512,27 @@ class Bypasses:
         count = 0 if not compared else 1 if has_rows or users else _COMPARED
         for chosen in [arguments for arguments in lists if arguments][:count]:
             unknown = [self._unknown_arguments(function, chosen, number) for number in (1, 2)]
-            calls = [self._call(function, arguments) for arguments in (chosen, *unknown)]
+            calls = [_call(function, arguments) for arguments in (chosen, *unknown)]
             yield Bypass(caller, function, EXISTS, calls, hidden, compares=True)
         ids = self._secret_ids(caller, hidden)
         for arguments in lists:
-            sent = [self._call(function, arguments)]
-            given = " ".join(argument.value or "" for argument in arguments)
+            after: list[Statement] = []
+            given = " ".join(argument.text or "" for argument in arguments)
             repeats = (
                 function.volatility == "v" and bool(readable) and len(readable) == len(planted)
             )
             if repeats:
-                sent.append(statements.exists((row, caller.role) for row in planted))
+                after.append(statements.exists((row, caller.role) for row in planted))
             if watched:
-                sent += [
-                    Statement(SET, ("role", self._impersonation.own_role)),
-                    self._watch(watched),
-                ]
+                after += [own_role(self._impersonation), self._watch(watched)]
             new = {row: [v for v in values_ if v not in given] for row, values_ in ids.items()}
             yield Bypass(
                 caller,
                 function,
                 "call",
-                sent,
+                [_call(function, arguments)],
                 hidden,
+                after,
                 watched=watched,
                 repeats_reads=repeats,
                 ids=new,
@@ -554,11 +545,11 @@ class Bypasses:
             executes and function.definer and caller.role in function.callers and caller.is_outsider
         ):
             return
-        first = [Argument(type_, known[0]) for type_, known, _ in self._choices(function, caller)]
+        first = [Constant(known[0], type_) for type_, known, _ in self._choices(function, caller)]
         for number, argument in enumerate(first):
             for text in _INJECTED if argument.type in _TEXTS else ():
-                arguments = [*first[:number], Argument(argument.type, text), *first[number + 1 :]]
-                yield Bypass(caller, function, SQL, [self._call(function, arguments)], ())
+                arguments = [*first[:number], Constant(text, argument.type), *first[number + 1 :]]
+                yield Bypass(caller, function, SQL, [_call(function, arguments)], ())
 
     def _users_of(self, function: Function, reads: Iterable[int]) -> set[int]:
         """The oid of auth.users, if a function reads it, directly or by functions and views."""
@@ -573,22 +564,22 @@ class Bypasses:
         return any(oid in rows and (id(caller), id(rows[oid])) in self._open for oid in oids)
 
     def _unknown_arguments(
-        self, function: Function, known: Sequence[Argument], number: int
-    ) -> list[Argument]:
+        self, function: Function, known: Sequence[Constant], number: int
+    ) -> list[Constant]:
         """The arguments of a call that no row contains; those that identify no row are the same."""
         return [
             argument
             if label or relation
-            else Argument(argument.type, self._unknown(argument, number))
+            else Constant(self._unknown(argument, number), argument.type)
             for argument, label, relation in zip(
                 known, function.argument_labels, function.argument_relations, strict=False
             )
         ]
 
-    def _unknown(self, argument: Argument, number: int) -> str | None:
+    def _unknown(self, argument: Constant, number: int) -> str | None:
         element = argument.type.removesuffix("[]")
         if element not in (*_IDS, *_TEXTS):
-            return argument.value
+            return argument.text
         value = _unknown(element, number)
         return value if element == argument.type else f"{{{value}}}"
 
@@ -614,15 +605,7 @@ class Bypasses:
             for row, values_ in found.items()
         }
 
-    def _call(self, function: Function, arguments: Sequence[Argument]) -> Statement:
-        values_ = sql.SQL(", ").join(typed(argument.value, argument.type) for argument in arguments)
-        call = sql.SQL("{}({})").format(function.identifier, values_)
-        query = sql.SQL(
-            "select left(string_agg(r::text, ' '), {}) from (select * from {} limit 1000) as r"
-        )
-        return _statement(query.format(sql.Literal(_LONGEST), call))
-
-    def _arguments(self, function: Function, caller: Persona) -> list[list[Argument]]:
+    def _arguments(self, function: Function, caller: Persona) -> list[list[Constant]]:
         """The arguments of calls, the likeliest first: ids of tenant A, then values that match any
         row.
 
@@ -631,13 +614,13 @@ class Bypasses:
         """
         choices = self._choices(function, caller)
         required = len(choices) - function.defaults
-        known = [[Argument(type_, value) for value in values_] for type_, values_, _ in choices]
+        known = [[Constant(value, type_) for value in values_] for type_, values_, _ in choices]
         found = [list(chosen) for chosen in islice(product(*known[: required or None]), _VARIANTS)]
         if function.definer and choices:
             found[1:1] = [] if required else [[]]
             found += [[values_[0] for values_ in known]] if required and function.defaults else []
             anything = [
-                [Argument(type_, value) for value in values_] for type_, _, values_ in choices
+                [Constant(value, type_) for value in values_] for type_, _, values_ in choices
             ]
             found += [list(chosen) for chosen in islice(product(*anything), _VARIANTS)]
             for number, values_ in enumerate(anything):
@@ -835,14 +818,24 @@ def _user_row(users: int | None, user: User) -> Row | None:
     return Row(relation, {"id": user.id, "email": user.email}, "", token=user.email)
 
 
+def _call(function: Function, arguments: Sequence[Constant]) -> Call:
+    return Call(function.identifier, tuple(arguments))
+
+
+def _texts(columns: Iterable[Column]) -> tuple[sql.Composable, ...]:
+    """The columns as text."""
+    return tuple(sql.SQL("{}::text").format(column.identifier) for column in columns)
+
+
 def _marks(rows: Iterable[Row]) -> list[str]:
     return [mark for row in rows for mark in row.marks]
 
 
-def _shows(texts: sql.Composable, values_: Iterable[str]) -> sql.Composable:
+def _shows(texts: Sequence[sql.Composable], values_: Iterable[str]) -> sql.Composable:
     """The condition that a row contains one of these values."""
     patterns = sql.Literal([f"%{value}%" for value in values_])
-    return sql.SQL("concat_ws(' ', {}) like any ({}::text[])").format(texts, patterns)
+    text = sql.SQL("concat_ws(' ', {}) like any ({}::text[])")
+    return text.format(sql.SQL(", ").join(texts), patterns)
 
 
 def _as_record(row: Row) -> str:

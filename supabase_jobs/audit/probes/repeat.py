@@ -3,26 +3,23 @@ commands.
 """
 
 import json
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from supabase_jobs.audit import expressions
 from supabase_jobs.audit.callers import Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass
-from supabase_jobs.audit.probes.topics import TopicAttempt
-from supabase_jobs.database.parser import syntax
+from supabase_jobs.audit.probes.topics import SETTING, TopicAttempt
 from supabase_jobs.session import script
+from supabase_jobs.session.action import Call, Change
 
 _METHODS = {INSERT: "POST", UPDATE: "PATCH", DELETE: "DELETE"}
 _STORAGE_METHODS = {INSERT: "POST", UPDATE: "PUT", DELETE: "DELETE"}
-_CURSOR = re.compile(r'current of "(\w+)"')
 
 
 def become(caller: Persona) -> str:
@@ -34,28 +31,28 @@ def attempt_sql(attempt: Attempt) -> str:
     """The statement of an attempt, after the cursor on its row if it needs one; '' if it was denied
     without one.
     """
-    if not attempt.statements:
+    if attempt.sent is None:
         return ""
-    text = script.numbered(attempt.statement)
-    if (cursor := _CURSOR.search(text)) is None:
+    text = script.numbered(attempt.sent.statement)
+    cursor = attempt.sent.cursor if isinstance(attempt.sent, Change) else None
+    if cursor is None:
         return text
-    opened = "".join(script.numbered(one) for one in statements.declare(cursor[1], attempt.row))
+    opened = "".join(map(script.numbered, cursor.opening()))
     return (
-        f"-- As the owner, before the caller is set: a cursor on the row.\n{opened}--"
-        f" As the caller:\n{text}"
+        "-- As the owner, before the caller is set: a cursor on the row.\n"
+        f"{opened}-- As the caller:\n{text}"
     )
 
 
 def bypass_sql(bypass: Bypass) -> str:
     """The statement on a view or function; '' if it was denied without one."""
-    return script.numbered(bypass.statements[0]) if bypass.statements else ""
+    return script.numbered(bypass.sent[0].statement) if bypass.sent else ""
 
 
 def topic_sql(attempt: TopicAttempt) -> str:
     """The statements by which Realtime asks the policies about a topic."""
-    return script.setting({"realtime.topic": attempt.topic.name}) + script.numbered(
-        attempt.statements[-1]
-    )
+    topic = script.setting({SETTING: attempt.topic.name})
+    return topic + script.numbered(attempt.sent.statement)
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,10 @@ def bypass_request(bypass: Bypass, default_schema: str) -> Request | None:
     target = bypass.object
     profile = target.schema if target.schema != default_schema else ""
     if isinstance(target, Function):
-        body = json.dumps(_arguments(target, bypass.statements[0].sql), ensure_ascii=False)
+        [call, *_] = bypass.sent
+        values = [argument.text for argument in call.arguments] if isinstance(call, Call) else []
+        arguments = dict(zip(target.argument_names, values, strict=False))
+        body = json.dumps(arguments, ensure_ascii=False)
         return Request("POST", f"rest/v1/rpc/{_escaped(target.name)}", bypass.caller, profile, body)
     if bypass.action != SELECT:
         return None
@@ -156,16 +156,6 @@ def _body(relation: Relation, written: Mapping[str, str | None]) -> str:
         is_json = relation.by_name[name].base in ("json", "jsonb") and value is not None
         body[name] = json.loads(value or "") if is_json else value
     return json.dumps(body, ensure_ascii=False)
-
-
-def _arguments(function: Function, statement: str) -> dict[str, Any]:
-    """The arguments of the call in a statement, by name."""
-    found: list[Any] = []
-    for call in expressions.nodes(syntax.parse(statement), "RangeFunction"):
-        for argument in next(expressions.nodes(call, "FuncCall")).get("args", []):
-            constant = next(expressions.nodes(argument, "A_Const"), {})
-            found.append(constant.get("sval", {}).get("sval"))
-    return dict(zip(function.argument_names, found, strict=False))
 
 
 def _escaped(text: str) -> str:

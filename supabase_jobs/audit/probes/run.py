@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from psycopg import sql
-
 from supabase_jobs.audit.callers import CLAIM, FORMER, MEMBER, NEWCOMER, OWNER, STRANGER, Persona
 from supabase_jobs.audit.catalog import Column, Constraint, Relation, is_partition_column
 from supabase_jobs.audit.check_constraints import Limits
@@ -33,8 +31,9 @@ from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.plan import user_columns
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import Statement, run_groups
+from supabase_jobs.session.action import Cursor
 from supabase_jobs.session.deadline import Deadline
-from supabase_jobs.session.impersonation import SET, Impersonation
+from supabase_jobs.session.impersonation import SET, Impersonation, own_role
 from supabase_jobs.session.runner import Runner
 
 _PRIVILEGE = {SELECT: "SELECT", INSERT: "INSERT", UPDATE: "UPDATE", DELETE: "DELETE"}
@@ -75,7 +74,7 @@ class Probes:
         self._impersonation, self._world, self._callers = impersonation, world, callers
         self._plan = world.plan
         self.prober = Runner(impersonation, deadline)
-        self._cursors: dict[int, str] = {}
+        self._cursors: dict[int, Cursor] = {}
         self._declarations: list[Statement] = []
         self.attempts: list[Attempt] = []
         self.gains: list[Gain] = []
@@ -131,8 +130,8 @@ class Probes:
         ]
         rows += [r for r in self._world.newcomer.rows.values() if r.relation.kind == "r"]
         for number, row in enumerate(rows):
-            self._cursors[id(row)] = statements.cursor_name(number)
-            self._declarations += statements.declare(self._cursors[id(row)], row)
+            self._cursors[id(row)] = statements.cursor(number, row)
+            self._declarations += self._cursors[id(row)].opening()
         if rows:
             [result] = run_groups(self._impersonation.connection, [self._declarations])
             result.answer()
@@ -140,11 +139,6 @@ class Probes:
     def cursor_statements(self) -> list[Statement]:
         """The statements that open the cursors."""
         return self._declarations
-
-    def _target(self, row: Row) -> sql.Composable:
-        """The condition of an UPDATE or DELETE of a row."""
-        cursor = self._cursors.get(id(row))
-        return row.condition if cursor is None else statements.blind(cursor)
 
     # -------------------------------------------------------------------------------------------
     # rows
@@ -188,9 +182,7 @@ class Probes:
 
     def _basic(self, caller: Persona, relation: Relation) -> Iterator[Attempt]:
         for whose, row in (*self.rows(caller, relation), *self._states(caller, relation)):
-            yield Attempt(
-                caller, relation, whose, SELECT, row, [statements.select(row, caller.role)]
-            )
+            yield Attempt(caller, relation, whose, SELECT, row, statements.select(row, caller.role))
             columns = self._writable(relation, caller.role, UPDATE)
             columns.sort(key=lambda c: self._weight(relation, c))
             if columns:
@@ -198,15 +190,9 @@ class Probes:
                     caller, row, whose, {columns[0].name: self._values(row, columns[0], caller)[0]}
                 )
             else:
-                yield Attempt(caller, relation, whose, UPDATE, row, [])
-            yield Attempt(
-                caller,
-                relation,
-                whose,
-                DELETE,
-                row,
-                [statements.delete(relation, self._target(row))],
-            )
+                yield Attempt(caller, relation, whose, UPDATE, row)
+            deletion = statements.delete(row, self._cursors.get(id(row)))
+            yield Attempt(caller, relation, whose, DELETE, row, deletion)
         yield from self._inserts(caller, relation)
 
     def _writable(self, relation: Relation, role: str, action: str) -> list[Column]:
@@ -233,17 +219,21 @@ class Probes:
     ) -> Attempt:
         relation = row.relation
         column = next(iter(new))
-        sent = [statements.update(relation, new, self._target(row))]
-        effect = None
-        if relation.triggers and row.ctid:
-            sent += [
-                Statement(SET, ("role", self._impersonation.own_role)),
-                statements.has_value(row, column, new[column]),
-            ]
-            effect = _counts_and_lasts
-        return Attempt(
-            caller, relation, whose, UPDATE, row, sent, column, new[column], effect, written=new
+        attempt = Attempt(
+            caller=caller,
+            relation=relation,
+            whose=whose,
+            action=UPDATE,
+            row=row,
+            sent=statements.update(row, new, self._cursors.get(id(row))),
+            column=column,
+            value=new[column],
         )
+        if relation.triggers and row.ctid:
+            lasts = statements.has_value(row, column, new[column])
+            attempt.after = [own_role(self._impersonation), lasts]
+            attempt.effect = _counts_and_lasts
+        return attempt
 
     def _values(self, row: Row, column: Column, caller: Persona) -> list[str | None]:
         """Constants for a column that differ from its value: other tenants' ids, other roles,
@@ -306,11 +296,7 @@ class Probes:
         pass.
         """
         for attempt in [a for a in self.attempts if a.action == UPDATE and self._by_column(a)]:
-            if (
-                attempt.outcome in ("hidden", "denied")
-                or not attempt.statements
-                or attempt.is_state
-            ):
+            if attempt.outcome in ("hidden", "denied") or attempt.sent is None or attempt.is_state:
                 continue
             row = attempt.row
             for column in self._writable(attempt.relation, attempt.caller.role, UPDATE):
@@ -500,8 +486,15 @@ class Probes:
             or [c for c in relation.columns if not c.generated and c.identity != "a"]
             if row.get(c.name) is not None and not self._omitted(relation, c)
         ]
-        sent = [statements.insert(relation, row, columns)]
-        effect, at = None, 0
+        attempt = Attempt(
+            caller=caller,
+            relation=relation,
+            whose=whose,
+            action=INSERT,
+            row=source,
+            sent=statements.insert(relation, row, columns),
+            name=name,
+        )
         users = [
             c
             for c in user_columns(relation, self._plan.usage, self._plan.per_user)
@@ -510,24 +503,12 @@ class Probes:
         if relation.triggers and users and name in ("", FORGE) and whose in (OTHER, GROUP):
             # a trigger may replace the owner by the caller: count the rows of the owner before and
             # after
-            own = Statement(SET, ("role", self._impersonation.own_role))
+            own = own_role(self._impersonation)
             back = Statement(SET, ("role", caller.role))
             count = statements.count(relation, {c: row[c] for c in users})
-            sent = [own, count, back, *sent, own, count]
-            effect, at = _one_more, 3
-        written = {c.name: row[c.name] for c in columns}
-        return Attempt(
-            caller,
-            relation,
-            whose,
-            INSERT,
-            source,
-            sent,
-            effect=effect,
-            name=name,
-            at=at,
-            written=written,
-        )
+            attempt.before, attempt.after = [own, count, back], [own, count]
+            attempt.effect = _one_more
+        return attempt
 
     def _omitted(self, relation: Relation, column: Column) -> bool:
         """Whether the server fills the column: a key by default."""
@@ -562,7 +543,6 @@ class Probes:
                 if write.relation.oid in self._plan.usage.reads.get(a.relation.oid, ())
             ]
             hidden = [a for a in closed if a.action == SELECT]
-            first = [write.statement]
             if hidden:
                 rows = [(a.row, write.caller.role) for a in hidden]
                 repeated = Attempt(
@@ -571,21 +551,23 @@ class Probes:
                     write.whose,
                     SELECT,
                     write.row,
-                    [*first, statements.exists(rows)],
+                    write.sent,
+                    after=[statements.exists(rows)],
                     effect=_any_true,
                 )
                 reads.append((write, hidden, repeated))
             for a in closed:
                 if a.action in (UPDATE, DELETE):
-                    sent = [*first, a.statement]
+                    assert write.sent is not None  # noqa: S101  it reached its target
                     again = Attempt(
                         write.caller,
                         a.relation,
                         a.whose,
                         a.action,
                         a.row,
-                        sent,
-                        a.column,
+                        a.sent,
+                        before=[write.sent.statement],
+                        column=a.column,
                         effect=_last_counts,
                     )
                     writes.append((write, a, again))
@@ -608,7 +590,7 @@ class Probes:
             attempt.outcome in ("hidden", "violates")
             and attempt.whose != OWN
             and attempt.action != INSERT
-            and bool(attempt.statements)
+            and attempt.sent is not None
             and not attempt.is_state
         )
 

@@ -1,39 +1,29 @@
-"""The statements of attempts. Names and values are quoted by psycopg."""
+"""The actions of attempts, and queries about their effects."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from psycopg import sql
 
 from supabase_jobs.audit.catalog import Column, Relation
-from supabase_jobs.audit.rows.tenants import Row, typed
+from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import Statement
+from supabase_jobs.session.action import Constant, Cursor, Delete, Insert, Select, Update, equal
 
 
 def _statement(composed: sql.Composable) -> Statement:
     return Statement(composed.as_string(None))
 
 
-def cursor_name(number: int) -> str:
-    """The name of the cursor on a row."""
-    return f"audit_row_{number}"
+def cursor(number: int, row: Row) -> Cursor:
+    """A cursor on a row; the number makes its name."""
+    name = sql.Identifier(f"audit_row_{number}")
+    query = sql.SQL("select from {} where {}").format(row.relation.identifier, row.condition)
+    return Cursor(name, query)
 
 
-def declare(name: str, row: Row) -> list[Statement]:
-    """Open a cursor on a row, as the owner."""
-    text = sql.SQL("declare {} no scroll cursor for select from {} where {}")
-    return [
-        _statement(text.format(sql.Identifier(name), row.relation.identifier, row.condition)),
-        _statement(sql.SQL("fetch {}").format(sql.Identifier(name))),
-    ]
-
-
-def select(row: Row, role: str) -> Statement:
+def select(row: Row, role: str) -> Select:
     """Read a row: by its key, or by the columns that the role may read."""
-    return _statement(
-        sql.SQL("select 1 from {} where {}").format(
-            row.relation.identifier, readable_condition(row, role)
-        )
-    )
+    return Select(row.relation.identifier, readable_condition(row, role))
 
 
 def exists(rows: Iterable[tuple[Row, str]]) -> Statement:
@@ -74,22 +64,15 @@ def known_columns(row: Row, role: str) -> list[str]:
     ]
 
 
-def blind(cursor: str) -> sql.Composable:
-    """The condition that reads no column, so that no SELECT policy applies: the row of a cursor."""
-    return sql.SQL("current of {}").format(sql.Identifier(cursor))
+def constants(relation: Relation, values: Mapping[str, str | None]) -> dict[str, Constant]:
+    """Values of columns as constants of their types."""
+    return {name: Constant(value, relation.by_name[name].type) for name, value in values.items()}
 
 
-def update(
-    relation: Relation, values: Mapping[str, str | None], condition: sql.Composable
-) -> Statement:
+def update(row: Row, values: Mapping[str, str | None], cursor: Cursor | None = None) -> Update:
     """Update a row with constants."""
-    assignments = sql.SQL(", ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(name), typed(value, relation.by_name[name].type))
-        for name, value in values.items()
-    )
-    return _statement(
-        sql.SQL("update {} set {} where {}").format(relation.identifier, assignments, condition)
-    )
+    new = constants(row.relation, values)
+    return Update(row.relation.identifier, row.condition, cursor, values=new)
 
 
 def has_value(row: Row, column: str, value: str | None) -> Statement:
@@ -101,34 +84,26 @@ def has_value(row: Row, column: str, value: str | None) -> Statement:
     return _statement(
         sql.SQL(
             "select exists (select from {} where {} and {}::text is not distinct from {}::text)"
-        ).format(row.relation.identifier, where, sql.Identifier(column), typed(value, type_))
+        ).format(row.relation.identifier, where, sql.Identifier(column), Constant(value, type_))
     )
 
 
-def delete(relation: Relation, condition: sql.Composable) -> Statement:
+def delete(row: Row, cursor: Cursor | None = None) -> Delete:
     """Delete a row."""
-    return _statement(sql.SQL("delete from {} where {}").format(relation.identifier, condition))
+    return Delete(row.relation.identifier, row.condition, cursor)
 
 
 def insert(
     relation: Relation, values: Mapping[str, str | None], columns: Sequence[Column]
-) -> Statement:
+) -> Insert:
     """Insert a row with these columns."""
-    names = sql.SQL(", ").join(column.identifier for column in columns)
-    literals = sql.SQL(", ").join(typed(values[column.name], column.type) for column in columns)
-    if not columns:
-        return _statement(sql.SQL("insert into {} default values").format(relation.identifier))
-    return _statement(
-        sql.SQL("insert into {} ({}) values ({})").format(relation.identifier, names, literals)
-    )
+    chosen = {column.name: values[column.name] for column in columns}
+    return Insert(relation.identifier, constants(relation, chosen))
 
 
 def count(relation: Relation, values: Mapping[str, str | None]) -> Statement:
     """The number of rows with these values."""
-    where = sql.SQL(" and ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(name), typed(value, relation.by_name[name].type))
-        for name, value in values.items()
-    )
+    where = equal(constants(relation, values), " and ")
     return _statement(
         sql.SQL("select count(*) from {} where {}").format(relation.identifier, where)
     )

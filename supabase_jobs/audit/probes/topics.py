@@ -8,6 +8,7 @@ reads a message of the topic to let a client receive, and inserts one to let it 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar, LiteralString
 
 from psycopg import sql
 
@@ -20,6 +21,7 @@ from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.findings import NotTested
+from supabase_jobs.session.action import Action
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import (
     SET,
@@ -33,13 +35,41 @@ from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups, Runn
 # in which Realtime passes the topic to the policies
 SETTING = "realtime.topic"
 _EXTENSIONS = ("broadcast", "presence")
+_MESSAGES = sql.SQL("realtime.messages")
 _SEPARATORS = ":-_/."
 _MAX_TOPICS = 24
-_INSERT = sql.SQL(
-    "insert into realtime.messages (topic, extension, event, private) values ({}, {}, 'audit',"
-    " true)"
-)
-_SELECT = sql.SQL("select 1 from realtime.messages where topic = {} and extension = {}")
+
+
+@dataclass(frozen=True)
+class Message(Action):
+    """A message of a topic, by one of the extensions of Realtime."""
+
+    topic: str
+    extension: str
+    text: ClassVar[LiteralString]
+
+    def query(self) -> sql.Composable:
+        """The statement by which Realtime asks the policies."""
+        return sql.SQL(self.text).format(sql.Literal(self.topic), sql.Literal(self.extension))
+
+
+@dataclass(frozen=True)
+class Receive(Message):
+    """Read a message, as Realtime does to let a client receive."""
+
+    kind = SELECT
+    text = "select 1 from realtime.messages where topic = {} and extension = {}"
+
+
+@dataclass(frozen=True)
+class Send(Message):
+    """Insert a message, as Realtime does to let a client send."""
+
+    kind = INSERT
+    text = (
+        "insert into realtime.messages (topic, extension, event, private)"
+        " values ({}, {}, 'audit', true)"
+    )
 
 
 @dataclass(frozen=True)
@@ -76,13 +106,15 @@ class TopicAttempt:
     outcome: str = ""
 
     @property
+    def sent(self) -> Message:
+        """What Realtime does to ask the policies."""
+        kind = Receive if self.action == SELECT else Send
+        return kind(_MESSAGES, self.topic.name, self.extension)
+
+    @property
     def statements(self) -> list[Statement]:
-        """The topic, and what Realtime does to ask the policies."""
-        text = _SELECT if self.action == SELECT else _INSERT
-        asked = text.format(sql.Literal(self.topic.name), sql.Literal(self.extension)).as_string(
-            None
-        )
-        return [Statement(SET, (SETTING, self.topic.name)), Statement(asked)]
+        """The topic, and the action."""
+        return [Statement(SET, (SETTING, self.topic.name)), self.sent.statement]
 
     def read(self, result: GroupResult) -> None:
         """Read the outcome."""
@@ -110,9 +142,9 @@ class _TopicProbe:
         self.complete = True
 
 
-def message(topic: Topic, extension: str) -> str:
-    """The statement that inserts a message of a topic."""
-    return _INSERT.format(sql.Literal(topic.name), sql.Literal(extension)).as_string(None)
+def message(topic: Topic, extension: str) -> Send:
+    """The action that inserts a message of a topic."""
+    return Send(_MESSAGES, topic.name, extension)
 
 
 def run(
@@ -133,7 +165,7 @@ def run(
         for extension in _EXTENSIONS
     ]
     messages = [
-        Statement(message(topic, extension)) for topic in topics for extension in _EXTENSIONS
+        message(topic, extension).statement for topic in topics for extension in _EXTENSIONS
     ]
     [result] = run_groups(impersonation.connection, [messages])
     if result.error is not None:

@@ -17,6 +17,7 @@ from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.findings import Audit
 from supabase_jobs.mutation.suite.copies import Copy
 from supabase_jobs.mutation.suite.missing import MissingTest, Replay, find
+from supabase_jobs.session.action import Query
 from supabase_jobs.session.caller import Caller
 
 _QUERIES = sql_files(Path(__file__).with_name("sql"))
@@ -139,7 +140,7 @@ def _calls(
                 "none",
                 "execute",
                 "rows",
-                (Check(query.as_string(None)),),
+                (Check(Query(sql.Literal(name), query)),),
                 name,
             )
             may_not = replace(may, outcome="hidden")

@@ -11,6 +11,7 @@ from supabase_jobs.audit.emit.titles import title
 from supabase_jobs.audit.recording import Check, RecordedAttempt, RecordedRow
 from supabase_jobs.audit.replay import INCONCLUSIVE, TOUCHED, Trial, outcomes
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.session.action import printed
 
 _UNTESTABLE = (INCONCLUSIVE, TOUCHED)
 # more rows are left in a test as they are
@@ -44,8 +45,9 @@ class Replay:
     def run(self, rows: Sequence[RecordedRow], attempt: RecordedAttempt, check: Check) -> str:
         """The outcome of the statement, see `outcomes`."""
         counts = attempt.action != "truncate"
-        trial = Trial(attempt.caller, check.sql, check.target, counts)
-        return outcomes(self._connection, rows, [trial])[0]
+        target = "" if check.target is None else printed(check.target)
+        trial = Trial(attempt.caller, printed(check.action.query()), target, counts)
+        return outcomes(self._connection, [row.text() for row in rows], [trial])[0]
 
 
 def find(
@@ -85,8 +87,8 @@ def _minimized(reference: Replay, mutated: Replay, test: MissingTest) -> Missing
             candidate = replace(found, rows=tuple(kept for kept in found.rows if kept is not row))
             if holds(candidate):
                 found = candidate
-    for row in [row for row in found.rows if row.short]:
-        shorter = replace(row, sql=row.short)
+    for row in [row for row in found.rows if row.short is not None]:
+        shorter = row.shortened()
         candidate = replace(
             found, rows=tuple(shorter if kept is row else kept for kept in found.rows)
         )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
@@ -10,9 +10,11 @@ from psycopg import sql
 
 from supabase_jobs.audit.emit.folder import foreign_file
 from supabase_jobs.audit.emit.titles import file_stem
-from supabase_jobs.audit.recording import Check, RecordedRow
+from supabase_jobs.audit.recording import RowText
 from supabase_jobs.findings import SuiteMutant
 from supabase_jobs.mutation.suite.missing import MissingTest
+from supabase_jobs.session.action import printed
+from supabase_jobs.session.caller import Caller
 
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 _TOKEN = re.compile(r"zq[abcx][0-9a-f]{6}")
@@ -31,50 +33,48 @@ _PGTAP_TESTS = re.compile(rf"^{_SAVE}\n(.*?)^{_UNDO}$", re.DOTALL | re.MULTILINE
 
 def pytest_test(test: MissingTest, sentence: str) -> str:
     """A test function that uses the fixture `rls`. Its name is the same in every run."""
-    test = _stable(test)
-    attempt, check = test.attempt, test.check
+    attempt, texts = test.attempt, _stable(test)
     lines = [f"def {test_name(test)}(rls):", f"    # {_one_line(sentence)}"]
-    for row in test.rows:
+    for row in texts.rows:
         lines += [f"    rls.owner.execute({_literal(text)})" for text in _requests(row)]
-    lines.append(f"    caller = {_caller(test)}")
-    if check.target:
+    lines.append(f"    caller = {_caller(texts.caller)}")
+    if texts.target:
         lines.append(
-            f"    caller.assert_untouched({_literal(check.target)}, by={_literal(check.sql)})"
+            f"    caller.assert_untouched({_literal(texts.target)}, by={_literal(texts.sql)})"
         )
     elif test.outcome == "rows" and attempt.action == "truncate":
-        lines.append(f"    caller.execute({_literal(check.sql)})")
+        lines.append(f"    caller.execute({_literal(texts.sql)})")
     elif test.outcome in ("hidden", "denied", "violates"):
-        lines.append(f"    caller.assert_{test.outcome}({_literal(check.sql)})")
+        lines.append(f"    caller.assert_{test.outcome}({_literal(texts.sql)})")
     elif test.outcome == "rows":
-        lines.append(f"    caller.assert_allowed({_literal(check.sql)})")
+        lines.append(f"    caller.assert_allowed({_literal(texts.sql)})")
     else:
-        lines.append(f"    caller.assert_fails({test.outcome!r}, {_literal(check.sql)})")
+        lines.append(f"    caller.assert_fails({test.outcome!r}, {_literal(texts.sql)})")
     return "\n".join(lines) + "\n"
 
 
 def pgtap_test(test: MissingTest, object_: str, sentence: str) -> str:
     """A file with one pgTAP test of an object, for `supabase test db` and pg_prove."""
-    test = _stable(test)
-    attempt, check = test.attempt, test.check
+    attempt, texts = test.attempt, _stable(test)
     lines = [f"-- {_one_line(sentence)}"]
-    for row in test.rows:
+    for row in texts.rows:
         lines += [f"{text};" for text in _requests(row)]
-    if check.target:
-        lines.append(f"create temporary table before_the_test as {check.target};")
-    for name, value in attempt.caller.all_settings().items():
+    if texts.target:
+        lines.append(f"create temporary table before_the_test as {texts.target};")
+    for name, value in texts.caller.all_settings().items():
         lines.append(f"set local {sql.Identifier(name).as_string(None)} to {_quoted(value)};")
-    lines.append(f"set local role {attempt.caller.role};")
+    lines.append(f"set local role {texts.caller.role};")
     title = _quoted(test.title)
-    if check.target:
+    if texts.target:
         body = (
-            f"begin execute {_quoted(check.sql)}; exception when"
+            f"begin execute {_quoted(texts.sql)}; exception when"
             " insufficient_privilege then null; end"
         )
         lines += [f"do {_quoted(body)};", "reset role;"]
         compared = "select * from before_the_test"
-        lines.append(f"select set_eq({_quoted(check.target)}, {_quoted(compared)}, {title});")
+        lines.append(f"select set_eq({_quoted(texts.target)}, {_quoted(compared)}, {title});")
     else:
-        lines.append(f"select {_pgtap_assertion(test)}, {title});")
+        lines.append(f"select {_pgtap_assertion(test, texts.sql)}, {title});")
     return _pgtap_file(object_, ["\n".join(lines) + "\n"])
 
 
@@ -194,24 +194,23 @@ def _code(text: str) -> str:
     )
 
 
-def _pgtap_assertion(test: MissingTest) -> str:
+def _pgtap_assertion(test: MissingTest, text: str) -> str:
     """The start of the call, without its description."""
-    text = test.check.sql
     if test.outcome == "hidden" or test.with_fault == "hidden":
         function = "is_empty" if test.outcome == "hidden" else "isnt_empty"
         if test.outcome not in ("hidden", "rows"):
-            return _throws(test)
+            return _throws(test, text)
         if test.attempt.action.partition(" ")[0] in ("update", "delete"):
             # a test's text
             text = f"with changed as ({text} returning 1) select 1 from changed"  # noqa: S608
         return f"{function}({_quoted(text)}"
     if test.outcome == "rows":
         return f"lives_ok({_quoted(text)}"
-    return _throws(test)
+    return _throws(test, text)
 
 
-def _throws(test: MissingTest) -> str:
-    text = _quoted(test.check.sql)
+def _throws(test: MissingTest, statement: str) -> str:
+    text = _quoted(statement)
     if test.outcome in ("denied", "violates") and test.with_fault in ("denied", "violates"):
         message = (
             "permission denied%"
@@ -223,7 +222,7 @@ def _throws(test: MissingTest) -> str:
     return f"throws_ok({text}, {_quoted(code)}, null"
 
 
-def _requests(row: RecordedRow) -> list[str]:
+def _requests(row: RowText) -> list[str]:
     """The insertion, between the settings of a request that a trigger reads."""
     made = [
         f"set local {sql.Identifier(name).as_string(None)} to {_quoted(value)}"
@@ -233,8 +232,7 @@ def _requests(row: RecordedRow) -> list[str]:
     return [*made, row.sql, *reset]
 
 
-def _caller(test: MissingTest) -> str:
-    caller = test.attempt.caller
+def _caller(caller: Caller) -> str:
     claims = dict(caller.claims or {})
     more = f"headers={dict(caller.headers)!r}" if caller.headers else ""
     if caller.role == "anon":
@@ -249,32 +247,38 @@ def _caller(test: MissingTest) -> str:
     return f"rls.as_user({', '.join(part for part in parts if part)})"
 
 
-def _stable(test: MissingTest) -> MissingTest:
-    """The test with ids and tokens that are the same in every run; their order remains."""
-    texts = [test.check.sql, test.check.target, str(test.attempt.caller)]
-    texts += [row.sql for row in test.rows] + [
-        value for row in test.rows for _, value in row.settings
-    ]
-    whole = "\n".join(texts)
-    names = {
-        u: f"00000000-0000-4000-8000-{i:012d}"
-        for i, u in enumerate(sorted(set(_UUID.findall(whole))), 1)
-    }
-    names |= {t: f"{t[:3]}{i:06d}" for i, t in enumerate(sorted(set(_TOKEN.findall(whole))), 1)}
-    if not names:
-        return test
+@dataclass(frozen=True)
+class _Texts:
+    """The parts of a test as text."""
+
+    rows: tuple[RowText, ...]
+    caller: Caller
+    sql: str
+    target: str
+
+
+def _stable(test: MissingTest) -> _Texts:
+    """The texts with ids and tokens that are the same in every run; their order remains."""
+    check = test.check
+    rows = [row.text() for row in test.rows]
+    statement = printed(check.action.query())
+    target = "" if check.target is None else printed(check.target)
+    values = [statement, target, str(test.attempt.caller), *(row.sql for row in rows)]
+    values += [value for row in rows for _, value in row.settings]
+    whole = "\n".join(values)
+    ids, tokens = sorted(set(_UUID.findall(whole))), sorted(set(_TOKEN.findall(whole)))
+    names = {id: f"00000000-0000-4000-8000-{i:012d}" for i, id in enumerate(ids, 1)}
+    names |= {token: f"{token[:3]}{i:06d}" for i, token in enumerate(tokens, 1)}
     pattern = re.compile("|".join(map(re.escape, names)))
 
     def stable(text: str) -> str:
-        return pattern.sub(lambda found: names[found[0]], text)
+        return pattern.sub(lambda found: names[found[0]], text) if names else text
 
-    rows = (
-        RecordedRow(stable(r.sql), tuple((name, stable(v)) for name, v in r.settings))
-        for r in test.rows
-    )
-    attempt = replace(test.attempt, caller=test.attempt.caller.mapped(stable))
-    check = Check(stable(test.check.sql), stable(test.check.target))
-    return replace(test, rows=tuple(rows), attempt=attempt, check=check)
+    def stable_row(row: RowText) -> RowText:
+        return RowText(stable(row.sql), tuple((name, stable(v)) for name, v in row.settings))
+
+    caller = test.attempt.caller.mapped(stable)
+    return _Texts(tuple(map(stable_row, rows)), caller, stable(statement), stable(target))
 
 
 def _quoted(text: str) -> str:

@@ -1,0 +1,308 @@
+"""What a caller does, as a value that prints itself: as a statement, as a script, and as a test.
+
+The SQL of an action is a tree of names, constants and fixed text (`psycopg.sql`) until it is
+printed, so nothing has to be read out of a statement again. A `Style` decides how names and
+constants look.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import ClassVar, Protocol, Self
+
+from psycopg import sql
+from psycopg.abc import AdaptContext
+
+from supabase_jobs.database.batch import Statement
+
+# results of a call are cut after this many rows and characters
+_MOST_ROWS, _LONGEST = 1000, 100_000
+
+
+class Constant(sql.Composable):
+    """A constant of a type: the text of its value, or None for null. The server has quoted the
+    type's name.
+    """
+
+    def __init__(self, text: str | None, type: str) -> None:
+        super().__init__((text, type))
+        self.text, self.type = text, type
+
+    def as_bytes(self, context: AdaptContext | None = None) -> bytes:
+        """The literal with its cast."""
+        return b"%s::%s" % (sql.Literal(self.text).as_bytes(context), self.type.encode())
+
+    def __hash__(self) -> int:
+        return hash((self.text, self.type))
+
+
+Values = Mapping[str, Constant]
+
+
+class Style(Protocol):
+    """How names and constants are written."""
+
+    def name(self, name: str) -> str:
+        """A part of a qualified name."""
+        ...
+
+    def constant(self, constant: Constant) -> str:
+        """A constant with its type."""
+        ...
+
+    def literal(self, value: object) -> str:
+        """A value whose type follows from its place."""
+        ...
+
+
+class Exact:
+    """Every name is quoted, and every constant has its type."""
+
+    def name(self, name: str) -> str:
+        """A part of a qualified name."""
+        return sql.Identifier(name).as_string(None)
+
+    def constant(self, constant: Constant) -> str:
+        """A constant with its type."""
+        return constant.as_string(None)
+
+    def literal(self, value: object) -> str:
+        """A value whose type follows from its place."""
+        return sql.Literal(value).as_string(None)
+
+
+EXACT = Exact()
+
+
+def printed(text: sql.Composable, style: Style = EXACT) -> str:
+    """SQL in a style."""
+    return "".join(_printed(part, style) for part in parts(text))
+
+
+def parts(text: sql.Composable) -> Iterator[sql.Composable]:
+    """The names, constants and fixed texts of a tree, from left to right."""
+    if not isinstance(text, sql.Composed):
+        yield text
+        return
+    for part in text:
+        yield from parts(part)
+
+
+def names(text: sql.Composable) -> Iterator[str]:
+    """The parts of all names of a tree."""
+    for part in parts(text):
+        if isinstance(part, sql.Identifier):
+            yield from part._obj  # it has no other accessor
+
+
+def _printed(part: sql.Composable, style: Style) -> str:
+    match part:
+        case Constant():
+            return style.constant(part)
+        case sql.Identifier():
+            return ".".join(map(style.name, names(part)))
+        case sql.Literal():
+            return style.literal(part._obj)
+    return part.as_string(None)
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A cursor of the owner on the row that a query selects.
+
+    WHERE CURRENT OF reads no column, so no policy for SELECT applies.
+    """
+
+    name: sql.Composable
+    query: sql.Composable
+
+    @property
+    def condition(self) -> sql.Composable:
+        """The condition that only the row of the cursor meets."""
+        return sql.SQL("current of {}").format(self.name)
+
+    def opening(self) -> list[Statement]:
+        """The statements of the owner that open the cursor."""
+        declare = sql.SQL("declare {} no scroll cursor for {}").format(self.name, self.query)
+        return [_statement(declare), _statement(sql.SQL("fetch {}").format(self.name))]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing that a caller does with a table, view or function: the `target`."""
+
+    target: sql.Composable
+    kind: ClassVar[str]
+
+    def query(self) -> sql.Composable:
+        """The action as a test has it."""
+        raise NotImplementedError
+
+    def evidence(self) -> sql.Composable:
+        """The action with a result that shows what it reaches."""
+        return self.query()
+
+    @cached_property
+    def statement(self) -> Statement:
+        """The action as the audit sends it."""
+        return _statement(self.evidence())
+
+
+@dataclass(frozen=True)
+class Select(Action):
+    """Read rows. `shown` are the columns whose text the evidence returns; without them, only the
+    number of rows counts.
+    """
+
+    where: sql.Composable
+    shown: tuple[sql.Composable, ...] = ()
+    kind = "select"
+
+    def query(self) -> sql.Composable:
+        """One constant for each row."""
+        return sql.SQL("select 1 from {} where {}").format(self.target, self.where)
+
+    def evidence(self) -> sql.Composable:
+        """The texts of the rows in one value."""
+        if not self.shown:
+            return self.query()
+        return sql.SQL("select string_agg(concat_ws(' ', {}), ' ') from {} where {}").format(
+            sql.SQL(", ").join(self.shown), self.target, self.where
+        )
+
+
+@dataclass(frozen=True)
+class SelectAny(Action):
+    """Read a column of any row."""
+
+    column: sql.Composable
+    kind = "select"
+
+    def query(self) -> sql.Composable:
+        """At most one row."""
+        return sql.SQL("select {} from {} limit 1").format(self.column, self.target)
+
+
+@dataclass(frozen=True)
+class Insert(Action):
+    """Insert a row with these columns."""
+
+    values: Values
+    kind = "insert"
+
+    def query(self) -> sql.Composable:
+        """The columns in their order, or the defaults of all."""
+        if not self.values:
+            return sql.SQL("insert into {} default values").format(self.target)
+        return sql.SQL("insert into {} ({}) values ({})").format(
+            self.target,
+            sql.SQL(", ").join(map(sql.Identifier, self.values)),
+            sql.SQL(", ").join(self.values.values()),
+        )
+
+
+@dataclass(frozen=True)
+class Change(Action):
+    """Change the rows that meet a condition, or all; with a cursor, only its row."""
+
+    where: sql.Composable | None = None
+    cursor: Cursor | None = None
+
+    def by_key(self) -> Self:
+        """The same without the cursor: the condition reads columns."""
+        return replace(self, cursor=None)
+
+    def of_all(self) -> Self:
+        """The same for every row."""
+        return replace(self, where=None, cursor=None)
+
+    def query(self) -> sql.Composable:
+        """The change with its condition."""
+        where = self.where if self.cursor is None else self.cursor.condition
+        if where is None:
+            return self.change()
+        return sql.SQL("{} where {}").format(self.change(), where)
+
+    def change(self) -> sql.Composable:
+        """The statement without a condition."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Update(Change):
+    """Update rows with constants."""
+
+    values: Values = field(default_factory=dict)
+    kind = "update"
+
+    def change(self) -> sql.Composable:
+        """The assignments."""
+        return sql.SQL("update {} set {}").format(self.target, equal(self.values, ", "))
+
+
+@dataclass(frozen=True)
+class Delete(Change):
+    """Delete rows."""
+
+    kind = "delete"
+
+    def change(self) -> sql.Composable:
+        """The statement without a condition."""
+        return sql.SQL("delete from {}").format(self.target)
+
+
+@dataclass(frozen=True)
+class Truncate(Action):
+    """Empty a table, which no policy restricts."""
+
+    kind = "truncate"
+
+    def query(self) -> sql.Composable:
+        """The statement."""
+        return sql.SQL("truncate {}").format(self.target)
+
+
+@dataclass(frozen=True)
+class Call(Action):
+    """Call a function."""
+
+    arguments: tuple[Constant, ...] = ()
+    kind = "call"
+
+    def query(self) -> sql.Composable:
+        """The rows that the function returns."""
+        arguments = sql.SQL(", ").join(self.arguments)
+        return sql.SQL("select * from {}({})").format(self.target, arguments)
+
+    def evidence(self) -> sql.Composable:
+        """The texts of the first rows in one value."""
+        text = "select left(string_agg(r::text, ' '), {}) from ({} limit {}) as r"
+        return sql.SQL(text).format(sql.Literal(_LONGEST), self.query(), sql.SQL(str(_MOST_ROWS)))
+
+
+@dataclass(frozen=True)
+class Query(Action):
+    """A query about the target."""
+
+    text: sql.Composable
+    kind = "query"
+
+    def query(self) -> sql.Composable:
+        """The query."""
+        return self.text
+
+
+def equal(values: Mapping[str, sql.Composable], separator: str) -> sql.Composable:
+    """`column = value` for each column."""
+    return sql.SQL(separator).join(
+        sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items()
+    )
+
+
+def texts(values: Values) -> dict[str, str | None]:
+    """The values as text."""
+    return {name: constant.text for name, constant in values.items()}
+
+
+def _statement(text: sql.Composable) -> Statement:
+    return Statement(text.as_string(None))

@@ -106,7 +106,7 @@ _NAMES = {"tables": "table", "tests_folder": "tests", "whole": "all"}
 @click.option(
     "--call-functions",
     is_flag=True,
-    help="With --run: to tell equivalent mutants, also call functions that may change something.",
+    hidden=True,
 )
 @click.option(
     "--allow-remote",

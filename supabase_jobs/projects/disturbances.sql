@@ -2,7 +2,7 @@
 -- triggers say what to look at; nothing here is called.
 with triggers as (
   select
-    format('%I on %s', t.tgname, t.tgrelid::regclass) as name,
+    format('%I on %I.%I', t.tgname, n.nspname, c.relname) as name,
     lower(p.prosrc) as body
   from pg_trigger as t
   inner join pg_proc as p on t.tgfoid = p.oid
@@ -49,7 +49,7 @@ union all
 
 select
   5 as place,
-  c.oid::regclass::text as name,
+  format('%I.%I', n.nspname, c.relname) as name,
   format('the table has about %s rows', c.reltuples::bigint) as why
 from pg_class as c
 inner join pg_namespace as n on c.relnamespace = n.oid

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from supabase_jobs.database.connection import connect
 from tests.fix_cli import Run
 from tests.fix_db import Database, Make
 from tests.mutation.suites import CONNECTS, PYTEST, copies, copy_suite, notebooks
@@ -330,9 +331,23 @@ def test_conflicting_options_are_refused(cli: Run, words: tuple[str, ...]) -> No
     assert "hint:" in ran.err
 
 
-def test_a_remote_database_is_never_copied(cli: Run) -> None:
+def test_a_database_in_use_is_copied_into_an_embedded_server(
+    cli: Run, in_use: Database, tmp_path: Path
+) -> None:
+    """Its server gets no database, and the suite runs elsewhere."""
+    (tmp_path / "supabase").mkdir()
+    with connect(in_use.url) as connection:
+        connection.execute(
+            "create table public.letters (id uuid primary key default gen_random_uuid(), owner uuid);"
+            "alter table public.letters enable row level security;"
+            "create policy mine on public.letters using (owner = (select auth.uid()))"
+        )
+    words = ("--table", "public.letters", "--sample", "1", "--jobs", "1")
     ran = cli(
-        "mutate", "--db-url", "postgresql://postgres@db.example.invalid/postgres", "--run", "true"
+        "mutate", "--db-url", in_use.url, "--run", f"echo $PGPORT >> ports; {CONNECTS}", *words
     )
-    assert ran.code == 2
-    assert "is not local" in ran.err
+    assert "copies the schema; nothing is written" in ran.err
+    assert "0 of 1 faults" in ran.out or "survived" in ran.out, ran.out + ran.err
+    ports = set((tmp_path / "ports").read_text().split())
+    assert str(in_use.server.port) not in ports
+    assert copies(in_use) == []

@@ -268,7 +268,7 @@ def _report_internal_error(error: Exception, words: Sequence[str], as_json: bool
     if os.environ.get("SUPABASE_JOBS_TRACEBACK"):
         import traceback
 
-        from supabase_jobs.cli.masking import mask_all
+        from supabase_jobs.database.masking import mask_all
 
         click.echo(
             mask_all("".join(traceback.format_exception(error)), words, os.environ), err=True
@@ -290,7 +290,7 @@ def _command_path(words: Sequence[str]) -> str:
 
 def _report_usage(error: click.ClickException, words: Sequence[str], as_json: bool) -> int:
     """Report an invalid command line, which may contain a password anywhere."""
-    from supabase_jobs.cli.masking import mask_all
+    from supabase_jobs.database.masking import mask_all
 
     context = error.ctx if isinstance(error, click.UsageError) else None
     message = mask_all(error.format_message(), words, os.environ)

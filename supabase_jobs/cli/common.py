@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from supabase_jobs.cli.annotations import annotate_error
-from supabase_jobs.cli.masking import mask_passwords
 from supabase_jobs.cli.private import without_private
 from supabase_jobs.cli.terminal import advance, narrate, output, progress
+from supabase_jobs.database.masking import mask_connection_strings
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.settings import DB_URL_VARIABLE, Settings, load_settings
 
@@ -246,8 +246,8 @@ def report_error(error: SupabaseJobsError, as_json: bool) -> int:
 
     In a GitHub workflow, also print an annotation on stderr.
     """
-    message = mask_passwords(error.message)
-    hint = mask_passwords(error.hint) if error.hint else None
+    message = mask_connection_strings(error.message)
+    hint = mask_connection_strings(error.hint) if error.hint else None
     if as_json:
         print_json(replace(error.report(), message=message, hint=hint).as_json())
     else:

@@ -1,6 +1,5 @@
 """Sessions that block others, for messages."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,9 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from supabase_jobs.database.masking import mask_sql
+
 _QUERY_LENGTH = 80
-_PASSWORD = re.compile(r"(password\s*=?\s*)'(?:[^']|'')*'?", re.IGNORECASE)
 _LIMITS = (
     "select set_config('lock_timeout', '1s', true), set_config('statement_timeout', '5s', true)"
 )
@@ -27,7 +27,7 @@ class BlockingSession:
     query: str
 
     def __str__(self) -> str:
-        query = _PASSWORD.sub(r"\1'***'", " ".join(self.query.split()))
+        query = mask_sql(" ".join(self.query.split()))
         short = query if len(query) <= _QUERY_LENGTH else query[: _QUERY_LENGTH - 1] + "…"
         return (
             f"pid {self.pid} ({self.application_name}, {self.state}, for"

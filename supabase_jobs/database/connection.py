@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from supabase_jobs.database.conninfo import Conninfo, connected_address, mask, read, variable_behind
+from supabase_jobs.database.conninfo import Conninfo, connected_address, read, variable_behind
 from supabase_jobs.database.errors import translated
 from supabase_jobs.database.hosts import Kind, diagnose, is_local
+from supabase_jobs.database.masking import mask
 from supabase_jobs.errors import ConfigError, ConnectError
 
 # psycopg logs errors of a rollback with host and role; the error that is raised covers them
@@ -161,9 +162,8 @@ def _checked(connection: Connection) -> Iterator[None]:
 def _raise_diagnosis(error: psycopg.Error, conninfo: Conninfo) -> NoReturn:
     """Raise the diagnosis of a failed attempt to connect."""
     address = conninfo.address
-    diagnosis = diagnose(
-        mask(str(error), conninfo.password, address), address, conninfo.password_from
-    )
+    text = mask(str(error), (conninfo.password,), address.names)
+    diagnosis = diagnose(text, address, conninfo.password_from)
     error_class, hint = ConfigError if diagnosis.configuration else ConnectError, diagnosis.hint
     if variable := variable_behind(str(error), conninfo.parameters):
         error_class, hint = ConfigError, f"Correct or unset the variable {variable}."

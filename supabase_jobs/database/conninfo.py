@@ -1,13 +1,10 @@
-"""Connection parameters from a URL, the PG… variables and libpq's files; TLS by default; password
-masking.
-"""
+"""Connection parameters from a URL, the PG… variables and libpq's files; TLS by default."""
 
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -43,8 +40,6 @@ _UNMET = {
 }
 # settings of the server that libpq sends because of a variable
 _SERVER_SETTINGS = {"TimeZone": "PGTZ", "DateStyle": "PGDATESTYLE", "geqo": "PGGEQO"}
-# characters; a shorter password is masked only as a whole word
-_LONG_PASSWORD = 8
 
 
 @dataclass(frozen=True)
@@ -122,32 +117,6 @@ def read(url: str) -> Conninfo:
         password,
         _password_source(parameters, effective, password),
     )
-
-
-def mask(text: str, password: str, address: Address) -> str:
-    """Replace the password, plain or percent-encoded, with stars.
-
-    A short password is replaced only as a whole word: stars inside other words would reveal it. A
-    password that equals the name of the role, host or database is not replaced for the same reason.
-    """
-    public = {
-        address.user,
-        address.database,
-        address.host,
-        address.port,
-        *address.host.split("."),
-        *address.user.split("."),
-    }
-    if not password or password in public:
-        return text
-    for form in sorted(
-        {password, quote(password, safe=""), quote(password)}, key=len, reverse=True
-    ):
-        pattern = (
-            re.escape(form) if len(form) >= _LONG_PASSWORD else rf"(?<!\w){re.escape(form)}(?!\w)"
-        )
-        text = re.sub(pattern, "***", text)
-    return text
 
 
 def variable_behind(message: str, parameters: Mapping[str, str]) -> str:

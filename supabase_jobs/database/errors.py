@@ -10,9 +10,10 @@ import psycopg
 from psycopg import errors
 
 from supabase_jobs.database.blocking import locked_tables
-from supabase_jobs.database.conninfo import connected_address, mask
+from supabase_jobs.database.conninfo import connected_address
 from supabase_jobs.database.hosts import reason
 from supabase_jobs.database.interrupts import interrupt_behind
+from supabase_jobs.database.masking import mask
 from supabase_jobs.errors import BusyError, ConnectError, PrivilegeError, SupabaseJobsError
 
 # Caused by the locks of another session: the same statement may succeed when it is run again.
@@ -104,11 +105,10 @@ def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
             raise interrupt from None
         if not isinstance(error, psycopg.Error):
             raise
-        text = mask(error.diag.message_primary or reason(str(error)), password, address)
+        text = error.diag.message_primary or reason(str(error))
         if isinstance(error, errors.LockNotAvailable) and (locked := locked_tables(connection)):
-            text += mask(
-                "; locked tables:\n" + "\n".join(f"  {line}" for line in locked), password, address
-            )
+            text += "; locked tables:\n" + "\n".join(f"  {line}" for line in locked)
+        text = mask(text, (password,), address.names)
         _translate(error, text, lost=connection.broken)
 
 

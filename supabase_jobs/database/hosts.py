@@ -48,6 +48,12 @@ class Address:
         return is_local(self.host) and is_local(self.hostaddr)
 
     @property
+    def names(self) -> frozenset[str]:
+        """The names that messages show even if the password is one of them."""
+        parts = (*self.host.split("."), *self.user.split("."))
+        return frozenset((self.host, self.port, self.user, self.database, *parts))
+
+    @property
     def kind(self) -> Kind | None:
         """How the hosted project is reached; None for any other server."""
         pooled = self.port == TRANSACTION_PORT

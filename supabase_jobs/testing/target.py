@@ -10,8 +10,9 @@ from pathlib import Path
 import psycopg
 
 from supabase_jobs.database.connection import connect
-from supabase_jobs.database.conninfo import mask, read
+from supabase_jobs.database.conninfo import read
 from supabase_jobs.database.hosts import Address, is_local
+from supabase_jobs.database.masking import mask
 from supabase_jobs.errors import ConfigError, LocalServerError
 from supabase_jobs.local.server import ServerInfo
 from supabase_jobs.migrations.apply import apply_pending
@@ -44,7 +45,7 @@ class DatabaseUrl(str):
             conninfo = read(self)
         except ConfigError:
             return "'(a database URL)'"
-        return repr(mask(str(self), conninfo.password, conninfo.address))
+        return repr(mask(str(self), (conninfo.password,), conninfo.address.names))
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 import pytest
 
-from supabase_jobs.database.conninfo import mask, read, variable_behind
+from supabase_jobs.database.conninfo import read, variable_behind
 from supabase_jobs.database.hosts import Address, Kind, diagnose, is_local, reason
+from supabase_jobs.database.masking import mask
 from supabase_jobs.errors import ConfigError
 
 REF = "abcdefghijklmnopqrst"
@@ -342,4 +343,4 @@ ADDRESS = address("db.example.com", user="postgres")
     ],
 )
 def test_passwords_are_masked(text: str, password: str, masked: str) -> None:
-    assert mask(text, password, ADDRESS) == masked
+    assert mask(text, [password], ADDRESS.names) == masked

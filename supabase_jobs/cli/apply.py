@@ -1,7 +1,6 @@
 """`supabase-jobs apply`."""
 
 import re
-import sys
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,6 @@ from supabase_jobs.cli.common import (
     settings,
     shared_options,
 )
-from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:
@@ -40,6 +38,15 @@ if TYPE_CHECKING:
 
 # the time limit of each audit of a dry run, which is no reason to wait
 _AUDIT_SECONDS = 10
+_APPLY = "apply commits the pending files to this database, each in a transaction"
+_DRY_RUN_EMBEDDED = (
+    "apply --dry-run runs the pending files in one transaction, audits and verifies in it, and rolls"
+    " it back"
+)
+_DRY_RUN = (
+    "apply --dry-run runs the pending files alone in one transaction, rolls it back, and gives way"
+    " to sessions that wait; it does not audit or verify (`plan --access` audits a copy)"
+)
 _UNITS = {"ms": 1, "s": 1000, "min": 60_000}
 
 
@@ -67,19 +74,8 @@ class Duration(click.ParamType[int]):
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Run all pending files in one transaction and roll back; on a local database, verify"
-    " before that, and report"
-    " what changes in who can do what.",
-)
-@click.option(
-    "--verify",
-    is_flag=True,
-    help="With --dry-run: verify on a remote database too, and hold its locks.",
-)
-@click.option(
-    "--allow-remote",
-    is_flag=True,
-    help="With --verify: hold locks on a remote database without asking.",
+    help="Run all pending files in one transaction and roll back; on an embedded server, verify"
+    " before that, and report what changes in who can do what.",
 )
 @click.option("--to", metavar="VERSION", help="Apply only up to this version, inclusive.")
 @click.option(
@@ -107,8 +103,6 @@ class Duration(click.ParamType[int]):
 def command(
     ctx: click.Context,
     dry_run: bool,
-    verify: bool,
-    allow_remote: bool,
     to: str | None,
     lock_timeout: int,
     retries: int,
@@ -132,13 +126,8 @@ def command(
         "lock_options": LockOptions(lock_timeout_ms=lock_timeout, retries=retries),
     }
     if dry_run:
-        _dry_run(ctx, given, files, options, verify_remote=verify, allow_remote=allow_remote)
+        _dry_run(ctx, given, files, options)
         return
-    if verify or allow_remote:
-        raise ConfigError(
-            "--verify and --allow-remote belong to --dry-run",
-            hint="Run supabase-jobs verify afterwards.",
-        )
     text = not as_json(ctx)
     write_errors: list[OSError] = []
     observer = ApplyObserver(
@@ -147,7 +136,7 @@ def command(
         lambda migration: _print_applied(migration, write_errors) if text else None,
         advance,
     )
-    with connected(given) as connection:
+    with connected(given, _APPLY) as connection:
         connection.add_notice_handler(_narrate_notice)
         applied, before = apply_pending(connection, files, observer=observer, **options)
     if not text:
@@ -188,12 +177,8 @@ def _dry_run(
     given: "Settings",
     files: "MigrationFiles",
     options: dict[str, Any],
-    *,
-    verify_remote: bool,
-    allow_remote: bool,
 ) -> None:
     from supabase_jobs.cli.access import compare_pending
-    from supabase_jobs.database.conninfo import connected_address
     from supabase_jobs.local.embedded import is_embedded
     from supabase_jobs.migrations.dry_run import dry_run
     from supabase_jobs.sources import project
@@ -210,6 +195,7 @@ def _dry_run(
     with connected(given) as connection:
         connection.add_notice_handler(_narrate_notice)
         embedded = is_embedded(connection)
+        narrate(_DRY_RUN_EMBEDDED if embedded else _DRY_RUN)
         verified = partial(check, expectations=expectations) if expectations and embedded else None
 
         before: list[str] = []
@@ -230,21 +216,6 @@ def _dry_run(
             )
         else:
             run = run_files(verified)
-        if expectations and not embedded:
-            if verify_remote:
-                _confirm_locks(run, str(connected_address(connection)), allow_remote=allow_remote)
-                with progress("running them again, and verifying with the locks held"):
-                    run, before[:] = dry_run(
-                        connection,
-                        files,
-                        check=partial(check, expectations=expectations),
-                        **options,
-                    )
-            else:
-                narrate(
-                    "note: not verified, because verify would hold the locks of the files on a"
-                    " remote database"
-                )
     for warning in run.warnings:
         narrate(f"warning: {warning}")
     if as_json(ctx):
@@ -267,23 +238,6 @@ def _dry_run(
     if run.verification is not None:
         annotate_findings(run.verification)
     ctx.exit(passed(run.verification is None or run.verification.ok))
-
-
-def _confirm_locks(run: "DryRun", address: str, *, allow_remote: bool) -> None:
-    """Warn about the locks that verify prolongs on a remote database, and ask for consent."""
-    tables = sorted({table for file in run.files if file.lock for table in file.lock.tables})
-    narrate(
-        "warning: verify holds the locks of the files until it ends; blocked:"
-        f" {', '.join(tables) or 'no table'}"
-    )
-    if allow_remote:
-        return
-    if not sys.stdin.isatty():
-        raise ConfigError(
-            f"verify would hold locks on {address}, which is not a local database",
-            hint="Pass --allow-remote if nobody uses it, or leave out --verify.",
-        )
-    click.confirm("Continue?", abort=True, err=True)
 
 
 def _is_ready(connection: "Connection", files: "MigrationFiles", options: dict[str, Any]) -> bool:

@@ -18,6 +18,9 @@ from supabase_jobs.exit_codes import passed
 if TYPE_CHECKING:
     from supabase_jobs.operations.check_results import Sample
 
+_EFFECT = (
+    "check-results reads the newest completed jobs; nothing is written, and no value is printed"
+)
 _MAX_SAMPLE = 10_000
 
 
@@ -42,7 +45,7 @@ def command(ctx: click.Context, sample: int, strict: bool) -> None:
     """
     from supabase_jobs.operations.check_results import check
 
-    with connected(settings(ctx)) as connection:
+    with connected(settings(ctx), _EFFECT) as connection:
         result = check(connection, sample)
     if as_json(ctx):
         print_json(

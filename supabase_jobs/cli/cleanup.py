@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from supabase_jobs.operations.cleanup import Deleted
     from supabase_jobs.settings import Settings
 
+_COUNT = "cleanup --dry-run counts rows of the managed tables; nothing is written"
+_DELETE = "cleanup deletes expired jobs and guests, in transactions of about 50 ms"
 _MAX_INTEGER = 2**31 - 1
 # the variable of the SQL sources that holds the default of an option
 _VARIABLES = {"days": "retention_days", "guest_days": "guest_inactive_days"}
@@ -74,7 +76,7 @@ def command(
     deleted = Deleted()
     started = time.monotonic()
     finished = True
-    with connected(configuration) as connection:
+    with connected(configuration, _COUNT if dry_run else _DELETE) as connection:
         if dry_run:
             deleted.rows = {kind: count_expired(connection, kind, limits) for kind in KINDS}
         else:

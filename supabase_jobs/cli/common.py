@@ -129,8 +129,11 @@ def settings(ctx: click.Context) -> Settings:
 
 
 @contextmanager
-def connected(command_settings: Settings) -> Iterator["Connection"]:
-    """Connect to the target database and print on stderr which one it is."""
+def connected(command_settings: Settings, effect: str = "") -> Iterator["Connection"]:
+    """Connect to the target database, and print on stderr which one it is.
+
+    `effect` says in one line what the command does to it: what it reads, writes and locks.
+    """
     from supabase_jobs.database.connection import NEWEST_TESTED_MAJOR, connect, describe
 
     with connect(database_url(command_settings)) as connection:
@@ -141,6 +144,8 @@ def connected(command_settings: Settings) -> Iterator["Connection"]:
                 "note: the server is newer than the newest tested version, PostgreSQL"
                 f" {NEWEST_TESTED_MAJOR}"
             )
+        if effect:
+            narrate(effect)
         yield connection
 
 

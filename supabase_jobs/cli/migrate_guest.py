@@ -14,6 +14,7 @@ from supabase_jobs.cli.common import (
     shared_options,
 )
 
+_EFFECT = "migrate-guest moves the jobs of one guest to one user, in one transaction"
 _FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _EXAMPLE = "6f1c2a52-6c1f-4f0e-9a43-1a2b3c4d5e6f 0b9d8c7a-1234-4abc-8def-001122334455"
 
@@ -45,7 +46,7 @@ def command(ctx: click.Context, guest: UUID, user: UUID) -> None:
     """
     from supabase_jobs.operations.migrate_guest import mask, migrate_guest
 
-    with connected(settings(ctx)) as connection:
+    with connected(settings(ctx), _EFFECT) as connection:
         moved = migrate_guest(connection, guest, user)
     if as_json(ctx):
         print_json({"migrated": moved, "guest_id": mask(guest), "user_id": str(user)})

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from supabase_jobs.mutation.suite.suite_run import Plan
     from supabase_jobs.settings import Settings
 
+_EFFECT = (
+    "mutate injects faults in one transaction and rolls each back; others wait for it until it ends"
+)
 # the keys of report.suite.FORMATS, which `--help` does not load
 FORMATS = ("text", "json", "markdown", "html", "junit")
 # parameter → option, where the names differ
@@ -188,7 +191,7 @@ def _run_verify(ctx: click.Context, only: str | None, allow_remote: bool, as_jso
     if not allow_remote:
         refuse_remote(database_url(given))
     expectations = load_expectations(given)
-    with connected(given) as connection:
+    with connected(given, _EFFECT) as connection:
         result = mutate(connection, expectations, areas, progress=progress, advance=advance)
     if as_json:
         print_json(_document(result))

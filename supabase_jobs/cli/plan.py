@@ -89,7 +89,7 @@ def command(ctx: click.Context, with_dry_run: bool, with_access: bool, files_onl
         _print(ctx, migration_plan, {})
         return
     access = None
-    with connected(given) as connection:
+    with connected(given, _effect(with_dry_run, with_access)) as connection:
         migration_plan = plan(files, ledger.read(connection).rows)
         locks = expected_locks(connection, files.migrations, migration_plan.pending)
         if with_dry_run and migration_plan.pending and not migration_plan.problems:
@@ -102,6 +102,16 @@ def command(ctx: click.Context, with_dry_run: bool, with_access: bool, files_onl
                 access = _access(given, connection, migration_plan)
     _print(ctx, migration_plan, locks, access)
     ctx.exit(passed(access is None or access.ok))
+
+
+def _effect(with_dry_run: bool, with_access: bool) -> str:
+    """What the command does to the database; `_access` says what the comparison does."""
+    if with_dry_run:
+        return (
+            "plan --locks runs the pending files in one transaction, rolls it back, and gives way"
+            " to sessions that wait"
+        )
+    return "" if with_access else "plan reads the ledger and the catalogs; nothing is written"
 
 
 def _access(

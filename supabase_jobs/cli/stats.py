@@ -14,6 +14,8 @@ from supabase_jobs.cli.common import (
     shared_options,
 )
 
+_EFFECT = "stats reads the catalogs and the managed tables; nothing is written"
+
 
 @click.command(epilog="Example: supabase-jobs stats --stuck-after 30")
 @click.option(
@@ -37,7 +39,7 @@ def command(ctx: click.Context, stuck_after: int) -> None:
     from supabase_jobs.operations.stats import collect
     from supabase_jobs.report.stats import text
 
-    with connected(settings(ctx)) as connection:
+    with connected(settings(ctx), _EFFECT) as connection:
         stats = collect(connection, {"minutes": stuck_after})
     if as_json(ctx):
         print_json(

@@ -34,7 +34,7 @@ def command(ctx: click.Context, exit_code: bool) -> None:
 
     given = settings(ctx)
     files = project.files(given)
-    with connected(given) as connection:
+    with connected(given, "status reads the ledger; nothing is written") as connection:
         migration_plan = plan(files, ledger.read(connection).rows)
     out_of_order = {p.version for p in migration_plan.problems if p.kind == "out-of-order"}
     if as_json(ctx):

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from supabase_jobs.settings import Settings
     from supabase_jobs.verify.expectations import Expectations
 
+_EFFECT = (
+    "verify reads the catalogs, and inserts rows of its own that it rolls back within a second"
+)
 # the keys of report.FORMATS, which `--help` does not load
 FORMATS = ("text", "json", "junit", "sarif", "markdown", "html", "codequality")
 
@@ -125,7 +128,7 @@ def command(
     areas = parse(only)
     expectations = load_expectations(given)
     endpoint = None if api_url is None else _endpoint(given, areas, api_url, allow_remote)
-    with connected(given) as connection:
+    with connected(given, _EFFECT) as connection:
         database = str(describe(connection))
         with progress("verifying", quiet=True):
             verification = verify(connection, expectations, areas, advance=advance)

@@ -4,14 +4,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import psycopg
+
 from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.blocking import BlockingSession
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import explain_lost_connection
 from supabase_jobs.database.parser.locks import MODES
-from supabase_jobs.errors import BusyError, MigrationError
+from supabase_jobs.errors import BusyError, MigrationError, SupabaseJobsError
 from supabase_jobs.findings import Verification
 from supabase_jobs.migrations import ledger
+from supabase_jobs.migrations.give_way import GiveWay
 from supabase_jobs.migrations.ledger import AlreadyAppliedError, Ledger
 from supabase_jobs.migrations.locks import (
     LOCK_KEY,
@@ -123,7 +126,8 @@ def dry_run(
     one.
 
     The files, the queries for their locks and the rollback take one round trip, so locks are held
-    for the time of the server; `check` prolongs that. Returns the run, and the versions that were
+    for the time of the server; `check` prolongs that. If other sessions wait for them, the dry run
+    gives way. Returns the run, and the versions that were
     applied before. Raises what `apply_pending` raises. Sequences keep their new values: PostgreSQL
     never rolls them back.
     """
@@ -176,11 +180,18 @@ def _run_all(
         for m in transactional
     ]
     end = [Command(Statement("rollback"))] if check is None else []
-    commands = [*begin, *create, *look, *(command for block in blocks for command in block), *end]
+    commands = [*create, *look, *(command for block in blocks for command in block), *end]
 
     def attempt(blocking: list[BlockingSession]) -> DryRun:
-        with BlockingSessionWatch(connection, lock_options.lock_timeout_ms, blocking):
-            answers = send(connection, commands)
+        with (
+            BlockingSessionWatch(connection, lock_options.lock_timeout_ms, blocking),
+            GiveWay(connection) as watched,
+        ):
+            try:
+                answers = send(connection, [*begin, Command(watched.statement), *commands])[1:]
+            except (psycopg.Error, SupabaseJobsError) as error:
+                watched.raise_if_gave_way(error, "the dry run")
+                raise
         first = len(begin) + len(create)
         tables = {oid: (schema, name, table) for oid, schema, name, table in answers[first].rows}
         created = created_tables(files.migrations, {name for _, name, _ in tables.values()})

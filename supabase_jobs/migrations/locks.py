@@ -14,14 +14,16 @@ from supabase_jobs.database.batch import Statement
 from supabase_jobs.database.blocking import BlockingSession
 from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.errors import LOCK_ERRORS
+from supabase_jobs.database.limits import limits
 from supabase_jobs.errors import BusyError, SupabaseJobsError
+from supabase_jobs.migrations.give_way import GaveWayError, busy
 from supabase_jobs.sources.files import Migration
 
 # The same number for every runner; advisory locks are per database.
 LOCK_KEY = 0x5355_5041_4A4F_4253
 TRY_LOCK = "select pg_catalog.pg_try_advisory_xact_lock(%s)"
-_LOCK_TIMEOUT = "select pg_catalog.set_config('lock_timeout', %s, true)"
 _POLL_SECONDS = 0.2
+_MOST_OFTEN = 3  # times that a transaction gives way
 _FIRST_PAUSE_SECONDS = 0.3
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -63,8 +65,8 @@ class LockOptions:
 
 
 def lock_timeout_statement(lock_options: LockOptions) -> Statement:
-    """The statement that sets the lock timeout of the open transaction."""
-    return Statement(_LOCK_TIMEOUT, [f"{lock_options.lock_timeout_ms}ms"])
+    """The statement that limits the open transaction, and its waits for locks."""
+    return limits(lock_timeout=lock_options.lock_timeout_ms)
 
 
 class RunnerBusyError(Exception):
@@ -74,14 +76,15 @@ class RunnerBusyError(Exception):
 def retry_while_locked(
     lock_options: LockOptions, what: str, attempt: Callable[[list[BlockingSession]], T]
 ) -> T:
-    """Run `attempt` until it raises neither a lock error nor RunnerBusyError, with pauses that grow
-    and vary.
+    """Run `attempt` until it raises no lock error, no RunnerBusyError and no GaveWayError, with
+    pauses that grow and vary.
 
     `attempt` leaves no transaction open when it raises, and fills its list with the sessions that
-    block it. Raises BusyError (5) after the last retry, or if another runner holds the lock for too
-    long.
+    block it. Raises BusyError (5) after the last retry, if another runner holds the lock for too
+    long, or if other sessions needed its locks several times.
     """
     deadline: float | None = None
+    gave_way = 0
     pauses = _growing_pauses(lock_options.retries)
     while True:
         blocking: list[BlockingSession] = []
@@ -104,6 +107,11 @@ def retry_while_locked(
                     " --lock-timeout.",
                     sqlstate=error.sqlstate,
                 ) from None
+        except GaveWayError:
+            gave_way += 1
+            pause = next(pauses, None)
+            if pause is None or gave_way == _MOST_OFTEN:
+                raise busy(what, gave_way) from None
         except RunnerBusyError:
             deadline = deadline or time.monotonic() + lock_options.runner_seconds
             if time.monotonic() > deadline:

@@ -13,6 +13,7 @@ import psycopg
 from supabase_jobs.database.batch import Answer, Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, explain_lost_connection, platform_hint
+from supabase_jobs.database.limits import limits
 from supabase_jobs.database.parser.statements import FileStatement
 from supabase_jobs.errors import MigrationError
 from supabase_jobs.migrations import ledger
@@ -20,19 +21,12 @@ from supabase_jobs.migrations.locks import (
     LOCK_KEY,
     LockOptions,
     RunnerBusyError,
-    lock_timeout_statement,
     note_locked_file,
 )
 from supabase_jobs.sources.files import Migration
 
 # READ COMMITTED, so that the ledger is read as it is after the runner lock was taken
 BEGIN = Statement("begin isolation level read committed")
-# Without it the server finishes the statement of a killed client, and keeps its locks until then.
-# Linux only.
-_CHECK_CLIENT = """
-select pg_catalog.set_config('client_connection_check_interval', '2s', true)
-where pg_catalog.version() like '%linux%'
-"""
 # Division by zero unless this transaction still holds the runner lock: a file that commits releases
 # it.
 _CHECK_TRANSACTION = """
@@ -72,8 +66,7 @@ def setup_commands(lock_options: LockOptions) -> list[Command]:
     """The settings of a transaction that runs files."""
     return [
         Command(Statement("reset all")),
-        Command(lock_timeout_statement(lock_options)),
-        Command(Statement(_CHECK_CLIENT)),
+        Command(limits(lock_timeout=lock_options.lock_timeout_ms)),
     ]
 
 

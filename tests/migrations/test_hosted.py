@@ -131,21 +131,14 @@ def test_readers_wait_briefly_while_apply_waits_behind_a_long_transaction(
         assert applied == (len(packaged()),) if running.returncode == 0 else applied is not None
 
 
-def test_a_remote_dry_run_verifies_only_with_the_option(
+def test_a_remote_dry_run_neither_audits_nor_verifies(
     busy_project: Database, files: Path, cli: Run
 ) -> None:
     with distance(busy_project.server.port, 0) as proxy:
         there = ("--db-url", remote_url(busy_project, proxy), "--migrations", str(files))
         ran = cli("apply", "--dry-run", "--json", *there)
-        assert (ran.code, ran.json["verify"]) == (0, None)
-        assert "not verified" in ran.err
-        ran = cli("apply", "--dry-run", "--verify", *there)
-        assert ran.code == 2
-        assert "warning: verify holds the locks" in ran.err
-        assert "--allow-remote" in ran.err
-        ran = cli("apply", "--dry-run", "--json", "--verify", "--allow-remote", *there)
-        assert (ran.code, ran.json["verify"]["ok"]) == (0, True)
-    assert cli("apply", "--verify", *there).code == 2
+    assert (ran.code, ran.json["verify"], ran.json["access"]) == (0, None, None)
+    assert "it does not audit or verify" in ran.err
 
 
 def test_plan_and_apply_name_the_tables_that_policies_lock(

@@ -1,12 +1,20 @@
 """Other sessions wait for less than a second while a command looks at a database in use."""
 
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import psycopg
 import pytest
 
 from benchmarks.distance import distance
 from supabase_jobs.database.connection import connect
 from supabase_jobs.verify.verify import verify
+from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database
+from tests.migrations.helpers import write
 from tests.production.traffic import COUNTER, sign_ups
 
 # a long way, which a batch travels once: with a round trip for each part, locks would be held for
@@ -17,7 +25,7 @@ ONE_WAY_SECONDS = 0.1
 @pytest.fixture
 def counted(in_use: Database) -> Database:
     """A database in use, in which each sign-up updates the same row."""
-    with psycopg.connect(in_use.superuser_url, autocommit=True) as connection:
+    with psycopg.connect(in_use.url, autocommit=True) as connection:
         connection.execute(COUNTER)
     return in_use
 
@@ -45,3 +53,63 @@ def test_verify_repeats_a_batch_that_another_session_blocks(counted: Database) -
         with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
             other.execute("select 1")
     assert (result.ok, result.unchecked) == (True, ())
+
+
+LOCKS = """
+select l.mode, l.relation::regclass from pg_locks as l
+inner join pg_stat_activity as a on l.pid = a.pid
+where a.application_name = 'supabase-jobs' and l.granted and l.relation = 'public.user_count'::regclass
+"""
+SLOW = "alter table public.user_count add column more int;\nselect pg_sleep({seconds});"
+
+
+def test_dry_run_gives_way_to_sessions_that_wait(
+    counted: Database, files: Path, cli_process: Run
+) -> None:
+    write(files, "20990101000000_slow.sql", SLOW.format(seconds=20))
+    with sign_ups(counted.url) as traffic:
+        ran = cli_process("apply", "--dry-run", "--db-url", counted.url)
+    assert ran.code == 5, ran.err
+    assert "other sessions waited for its locks" in ran.err
+    assert "hint: Run it when traffic is lower" in ran.err
+    assert traffic.errors == []
+    assert traffic.longest < 2  # the file alone takes 20 s
+
+
+def test_a_slow_dry_run_for_which_nobody_waits_ends(
+    counted: Database, files: Path, cli_process: Run
+) -> None:
+    write(files, "20990101000000_slow.sql", SLOW.format(seconds=1.5))
+    ran = cli_process("apply", "--dry-run", "--json", "--db-url", counted.url)
+    assert ran.code == 0, ran.out
+    assert [file["name"] for file in ran.json["applied"]] == ["slow"]
+
+
+def test_a_dry_run_of_a_stopped_client_gives_way(counted: Database, files: Path) -> None:
+    """The loop that watches it is a statement of the server."""
+    write(files, "20990101000000_slow.sql", SLOW.format(seconds=20))
+    words = ["apply", "--dry-run", "--migrations", str(files), "--db-url", counted.url]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "supabase_jobs", *words], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        with psycopg.connect(counted.superuser_url, autocommit=True) as observer:
+            wait_for(observer, "state = 'active' and query like '%pg_sleep(20)%'")
+            running.send_signal(signal.SIGSTOP)
+            started = time.monotonic()
+            observer.execute("update public.user_count set total = total")
+            assert time.monotonic() - started < 5
+            locks = observer.execute(LOCKS).fetchall()
+            assert locks == []
+    finally:
+        running.kill()
+        running.communicate(timeout=60)
+
+
+def wait_for(observer: psycopg.Connection[tuple[object, ...]], condition: str) -> None:
+    """Wait until a session meets a condition on pg_stat_activity."""
+    query = f"select from pg_stat_activity where pid <> pg_backend_pid() and {condition}"
+    deadline = time.monotonic() + 60
+    while observer.execute(query.encode()).fetchone() is None:
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.02)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from psycopg.pq import TransactionStatus
 
@@ -13,6 +12,20 @@ from supabase_jobs.database.sql_files import sql_files
 from supabase_jobs.session.script import SETTINGS
 
 _QUERIES = sql_files(Path(__file__).with_name("source"))
+_STAND_INS = sql_files(Path(__file__).with_name("stand_ins"))
+# in the order of their dependencies
+_CREATED = (
+    "schemas",
+    "schema_privileges",
+    "types",
+    "relations",
+    "relation_privileges",
+    "records",
+    "functions",
+    "function_privileges",
+    "wrappers",
+    "servers",
+)
 
 
 @dataclass(frozen=True)
@@ -45,12 +58,11 @@ class Extension:
 class StandIn:
     """A statement that creates something in place of what cannot be restored.
 
-    `extension` is None for an object that belongs to none; `name` is the object, if it has one.
+    `extension` is None for an object that belongs to none.
     """
 
     extension: str | None
     statement: str
-    name: str | None
 
 
 @dataclass(frozen=True)
@@ -75,13 +87,12 @@ def read_source(connection: Connection) -> Source:
     Raises psycopg's errors.
     """
     assert connection.info.transaction_status == TransactionStatus.IDLE  # noqa: S101
-    queries = [_QUERIES[name].statement() for name in sorted(_QUERIES)]
     start = [Statement("begin read only"), Statement(SETTINGS)]
-    rows = read(connection, [*start, *queries, Statement("rollback")])
-    found: dict[str, Sequence[tuple[Any, ...]]] = dict(
-        zip(sorted(_QUERIES), rows[len(start) :], strict=False)
-    )
-    [(name, owner, major, _)] = found["database"]
+    facts = [_QUERIES[name].statement() for name in sorted(_QUERIES)]
+    stand_ins = [_STAND_INS[name].statement() for name in _CREATED]
+    rows = read(connection, [*start, *facts, *stand_ins, Statement("rollback")])[len(start) : -1]
+    found = dict(zip(sorted(_QUERIES), rows, strict=False))
+    [(name, owner, major)] = found["database"]
     return Source(
         name=name,
         owner=owner,
@@ -91,7 +102,5 @@ def read_source(connection: Connection) -> Source:
         settings=[Setting(*row) for row in found["settings"]],
         extensions=[Extension(*row) for row in found["extensions"]],
         unreadable=dict(found["unreadable"]),
-        stand_ins=[
-            StandIn(extension, text, label) for _, extension, text, label in found["stand_ins"]
-        ],
+        stand_ins=[StandIn(*row) for made in rows[len(facts) :] for row in made],
     )

@@ -218,9 +218,9 @@ def insert_world(connection: Connection, options: Options, common: Common) -> Wo
             "the database is read-only, and audit inserts rows that it rolls back",
             hint="Connect to the primary.",
         )
-    used = common.usage(found)
+    used = common.usage(found, options.configuration.words)
     add_states(used, found, options.accepted or ())
-    plan = make_plan(found, used)
+    plan = make_plan(found, used, options.configuration.words)
     run_groups(connection, [REQUEST_SETTINGS])[0].answer()
     return build(connection, plan, options.configuration, common, stable=options.stable)
 

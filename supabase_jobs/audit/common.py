@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from supabase_jobs.audit.catalog import Catalog
 from supabase_jobs.audit.rows.tenants import make_token
 from supabase_jobs.audit.usage import Usage, add, usage
+from supabase_jobs.audit.words import Words
 
 # the only word of a policy that makes a caller
 _CALLER_WORDS = {"is_anonymous"}
@@ -34,13 +35,13 @@ class Common:
         known = self._numbers.setdefault(kind, {})
         return known.setdefault(names, len(known) + 1)
 
-    def add(self, catalog: Catalog) -> None:
+    def add(self, catalog: Catalog, words: Words) -> None:
         """Read the columns that policies of a database mention; every later audit tries them."""
-        self._known.append((catalog, usage(catalog)))
+        self._known.append((catalog, usage(catalog, words)))
 
-    def usage(self, catalog: Catalog) -> Usage:
+    def usage(self, catalog: Catalog, words: Words) -> Usage:
         """What the policies of this database and of those that were added mention."""
-        self.add(catalog)
+        self.add(catalog, words)
         return _merged(catalog, self._known)
 
     def first_lacks_mentions(self) -> bool:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from supabase_jobs.audit import words
 from supabase_jobs.audit.catalog import API_ROLES, Catalog, Relation
 from supabase_jobs.audit.expressions import is_expression
+from supabase_jobs.audit.words import Words
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.settings import read_toml, toml_string
 
@@ -21,7 +23,7 @@ USERS = ("stranger", "owner", "newcomer")
 CHANNELS = "realtime.messages"
 RESERVED = ("anon", "newcomer", "stranger", "owner", "colleague", "service_role")
 
-_KNOWN = ("callers", "rows", "excluded")
+_KNOWN = ("callers", "rows", "excluded", "words")
 _CALLER = ("role", "user", "claims", "headers", "outsider")
 
 KeyPath = tuple[str, ...]
@@ -52,11 +54,15 @@ class Expression:
 
 @dataclass(frozen=True)
 class Configuration:
-    """The file: `rows` maps tables to columns to expressions, and `excluded` tables to reasons."""
+    """The file: `rows` maps tables to columns to expressions, and `excluded` tables to reasons.
+
+    `words` are the lists of words.toml with those of the project.
+    """
 
     callers: tuple[DeclaredCaller, ...] = ()
     rows: Mapping[str, Mapping[str, Expression]] = field(default_factory=dict)
     excluded: Mapping[str, str] = field(default_factory=dict)
+    words: Words = field(default_factory=words.load)
     file: Path = DEFAULT_FILE
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
 
@@ -118,7 +124,18 @@ def load(path: Path) -> Configuration:
         name: reader.text(("excluded", name), reason, "the reason")
         for name, reason in reader.table(("excluded",), table).items()
     }
-    return Configuration(callers, rows, excluded, path, lines)
+    more = reader.table(("words",), table)
+    reader.keys(("words",), more, words.NAMES)
+    return Configuration(
+        callers=callers,
+        rows=rows,
+        excluded=excluded,
+        words=words.load().with_more(
+            {name: reader.texts(("words", name), found) for name, found in more.items()}
+        ),
+        file=path,
+        lines=lines,
+    )
 
 
 def lines(table: KeyPath, key: str, value: str, exists: bool) -> str:
@@ -161,6 +178,11 @@ class _Reader:
         if not isinstance(value, str) or not value.strip():
             raise self.error(path, f"{'.'.join(path)} must be {what}, a text")
         return value
+
+    def texts(self, path: KeyPath, value: Any) -> list[str]:
+        if not isinstance(value, list) or not value:
+            raise self.error(path, f"{'.'.join(path)} must be a list of words")
+        return [self.text(path, word, "a list of words") for word in value]
 
     def caller(self, name: str, entry: Any) -> DeclaredCaller:
         path = ("callers", name)

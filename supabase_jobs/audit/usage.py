@@ -19,23 +19,12 @@ from supabase_jobs.audit.expressions import (
     Reference,
     Value,
 )
+from supabase_jobs.audit.words import Words
 
 # (oid of the table, column)
 ColumnKey = tuple[int, str]
 
 _Item = TypeVar("_Item", str, ColumnKey)
-
-# names of columns that hold a user's id where no policy and no foreign key shows it
-_USER_NAMES = {
-    "user_id",
-    "owner_id",
-    "owner",
-    "created_by",
-    "author_id",
-    "profile_id",
-    "uid",
-    "account_user_id",
-}
 
 
 @dataclass
@@ -97,9 +86,9 @@ class Usage:
         return expressions.hashed(text, self.hashing.get(key, ()))
 
 
-def usage(catalog: Catalog) -> Usage:
+def usage(catalog: Catalog, words: Words) -> Usage:
     """Read every policy, and every function that a policy or a request can call."""
-    return _Reader(catalog).read()
+    return _Reader(catalog, words).read()
 
 
 def add(found: Usage, catalog: Catalog, other: Usage, source: Catalog) -> None:
@@ -217,8 +206,8 @@ def _extend(texts: list[_Item], more: Iterable[_Item]) -> None:
 
 
 class _Reader:
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, catalog: Catalog, words: Words) -> None:
+        self._catalog, self._user_columns = catalog, words.user_columns
         self._usage = Usage()
         self._by_name: dict[str, Relation] = {}
         for relation in reversed(catalog.relations):
@@ -241,7 +230,7 @@ class _Reader:
             for column in relation.columns:
                 if (
                     column.base in ("uuid", "text", "varchar")
-                    and column.name in _USER_NAMES
+                    and self._user_columns.matches(column.name)
                     and not self._has_target(relation, column.name)
                 ):
                     self._usage.users.add((relation.oid, column.name))

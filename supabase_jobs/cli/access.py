@@ -192,7 +192,7 @@ def _compare(
     ]
     check(options, *catalogs)
     for found in catalogs:
-        common.add(found)
+        common.add(found, options.configuration.words)
     options = replace(options, common=common, stable=True, partial=True)
     with progress("auditing the state before"):
         first = audit(old, replace(options, served=first_state.served))

@@ -46,7 +46,7 @@ def difference(
     options = Options(stable=True, common=shared)
     with connection.transaction(force_rollback=True):
         connection.execute(sql.encode())
-        shared.add(catalog.read(connection, options.served))
+        shared.add(catalog.read(connection, options.served), options.configuration.words)
     first = audit(connection, options)
     connection.execute(sql.encode())
     options = replace(options, accepted=first.access, common=shared if common is None else common())

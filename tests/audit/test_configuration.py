@@ -31,6 +31,7 @@ VALID = [
     '[callers."second factor"]\nuser = "owner"\nclaims.aal = "aal2"',
     '[rows."public.invoices"]\nnumber = "\'INV-\' || 1"\nafter = "now() + interval \'1 day\'"',
     '[excluded]\n"public.spatial_ref_sys" = "belongs to PostGIS"',
+    '[words]\nuser_columns = ["owned_by"]\nprivilege_columns = ["is_boss", "Rank"]',
 ]
 # (file, line of the error, its message, whether the schema refuses it too)
 INVALID = [
@@ -59,6 +60,11 @@ INVALID = [
         True,
     ),
     ("callers = 1", 1, "callers must be a table", True),
+    ("[words]\nusers = ['owned_by']", 2, "unknown key 'users'", True),
+    ("[words]\nuser_columns = 'a'", 2, "words.user_columns must be a list of words", True),
+    ("[words]\nuser_columns = []", 2, "words.user_columns must be a list of words", True),
+    ("[words]\nuser_columns = [1]", 2, "words.user_columns must be a list of words", True),
+    ("words = ['a']", 1, "words must be a table", True),
     ("[rows.'public.t']\nn = 1", 2, "rows.public.t.n must be an SQL expression, a text", True),
     ("[rows.'public.t']\na = '1'\nn = '1; drop table t'", 3, "n is not an SQL expression", False),
     ("[rows.'public.t']\nn = \"1) from (select 1\"", 2, "n is not an SQL expression", False),

@@ -18,6 +18,7 @@ from supabase_jobs.audit.expressions import body_trees, calls
 from supabase_jobs.audit.rows.patterns import like, matching
 from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.audit.rows.values import candidates, utc_now
+from supabase_jobs.audit.words import load
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, Severity
 from supabase_jobs.report.audit.matrix import rows
@@ -358,7 +359,7 @@ def test_values_of_a_pattern_of_digits_differ() -> None:
     first, second = (
         {
             v
-            for v in candidates(column, limits, f"zq{name}eaf", 1, utc_now())
+            for v in candidates(column, limits, f"zq{name}eaf", 1, utc_now(), load())
             if re.match("^[A-Z]{3}-[0-9]{6}$", v or "")
         }
         for name in "ab"

@@ -29,7 +29,7 @@ from supabase_jobs.audit.probes.run import Gain
 from supabase_jobs.audit.probes.topics import Topic, TopicAttempt
 from supabase_jobs.audit.rows.plan import Plan, user_columns
 from supabase_jobs.audit.rows.tenants import Row
-from supabase_jobs.audit.rows.words import Words
+from supabase_jobs.audit.words import Words
 
 # the callers from the most to the least general
 _GENERAL = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)

@@ -28,7 +28,7 @@ from supabase_jobs.audit.leaks.facts import Facts, Table, Tried
 from supabase_jobs.audit.leaks.leak import Kind, ShownLeak, shown
 from supabase_jobs.audit.leaks.privileged_column import changes_own
 from supabase_jobs.audit.probes.attempt import GROUP, INSERT, NONE, OWN, SELECT, UPDATE
-from supabase_jobs.audit.rows.words import Words
+from supabase_jobs.audit.words import Words
 from supabase_jobs.findings import Severity
 
 KIND = Kind(

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from itertools import chain, groupby, islice, product
 
 import psycopg
@@ -64,8 +63,6 @@ from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups
 
 _CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)
-# a share link or an invitation is a secret: a stranger does not know that of another tenant
-_SECRETS = ("token", "code", "secret", "password", "key", "slug", "hash", "otp", "pin")
 _VARIANTS = 6
 # calls of a function with other arguments that are compared with calls for unknown ones, and all
 # calls of a function
@@ -468,7 +465,10 @@ class Bypasses:
         for column in self._harmless(view, role)[:_MOST_COLUMNS]:
             text = token
             if column.base not in _TEXT_BASES:
-                text = values.candidates(column, Limits(), token, 77, self._world.now)[0] or token
+                generated = values.candidates(
+                    column, Limits(), token, 77, self._world.now, self._plan.words
+                )
+                text = generated[0] or token
             yield Update(view.identifier, values={column.name: Constant(text, column.type)})
 
     def _harmless(self, view: Relation, role: str) -> list[Column]:
@@ -692,11 +692,17 @@ class Bypasses:
         known = [
             (oid, column)
             for oid, column in columns
-            if not _is_secret(name) and not _is_secret(column)
+            if not self._is_secret(name) and not self._is_secret(column)
         ]
         found = (row.values.get(column) for oid, column in known for row in self._rows({oid}))
         values_: list[str | None] = [value for value in found if value is not None]
         return values_[:_VARIANTS]
+
+    def _is_secret(self, name: str) -> bool:
+        """Whether an argument or a column holds a secret, by its name: a share link or an
+        invitation. A stranger does not know that of another tenant.
+        """
+        return self._plan.words.unknown_values.matches(name) and not name.endswith("id")
 
     def _candidates(self, name: str, type_: str) -> list[str | None]:
         """Values for an argument: ids of tenant A that fit its name, the likeliest first."""
@@ -706,7 +712,7 @@ class Bypasses:
 
     def _find_candidates(self, name: str, type_: str) -> list[str | None]:
         plain = re.sub(r"^(p|in|arg|param|target|_)_|^_+|_+$", "", name.lower())
-        secret = _is_secret(plain)
+        secret = self._is_secret(plain)
         source = self._world.b if secret else self._world.a
         if type_.endswith("[]") and type_[:-2] in (*_IDS, *_TEXTS):
             elements = [
@@ -723,7 +729,7 @@ class Bypasses:
             return list(dict.fromkeys([source.owner.id, *self._keys(source, type_)]))[:_VARIANTS]
         if type_ in ("bigint", "integer"):
             return [*self._keys(source, type_), "1"][:_VARIANTS]
-        return [_generated(plain, type_, source, self._world.now)]
+        return [_generated(plain, type_, source, self._world)]
 
     def _ids(self, tenant: Tenant, name: str, type_: str) -> list[str | None]:
         if "email" in name:
@@ -782,11 +788,6 @@ class Bypasses:
         before: Mapping[int, str | None] = dict(zip(map(id, rows), snapshot.values, strict=True))
         for bypass in bypasses:
             bypass.before = [before[id(row)] for row in bypass.watched]
-
-
-def _is_secret(name: str) -> bool:
-    """Whether an argument or a column holds a secret, by its name."""
-    return any(word in name.lower() for word in _SECRETS) and not name.endswith("id")
 
 
 def _user_row(users: int | None, user: User) -> Row | None:
@@ -857,7 +858,7 @@ def _unknown(type_: str, number: int) -> str:
     return f"unknown{number}@example.invalid" if type_ in _TEXTS else str(2_000_000_000 + number)
 
 
-def _generated(name: str, type_: str, tenant: Tenant, now: datetime) -> str | None:
+def _generated(name: str, type_: str, tenant: Tenant, world: World) -> str | None:
     """A value of a type for an argument that no id fits."""
     base = {
         "integer": "int4",
@@ -889,7 +890,8 @@ def _generated(name: str, type_: str, tenant: Tenant, now: datetime) -> str | No
         (),
         frozenset(),
     )
-    return values.candidates(column, Limits(), f"{tenant.token}arg", 7, now)[0]
+    token = f"{tenant.token}arg"
+    return values.candidates(column, Limits(), token, 7, world.now, world.plan.words)[0]
 
 
 def _statement(composed: sql.Composable) -> Statement:

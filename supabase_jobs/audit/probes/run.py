@@ -38,16 +38,6 @@ from supabase_jobs.session.runner import Runner
 
 _PRIVILEGE = {SELECT: "SELECT", INSERT: "INSERT", UPDATE: "UPDATE", DELETE: "DELETE"}
 _MAX_VALUES = 6
-AUTHOR_NAMES = {
-    "user_id",
-    "owner_id",
-    "created_by",
-    "author_id",
-    "sender_id",
-    "creator_id",
-    "uploaded_by",
-    "posted_by",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +257,12 @@ class Probes:
             found = [*literals]
             if len(literals) < 2 or column.typtype == "e" or limits.allowed:
                 generated = values.candidates(
-                    column, limits, f"zqx{self._world.a.token[3:]}", 77, self._world.now
+                    column,
+                    limits,
+                    f"zqx{self._world.a.token[3:]}",
+                    77,
+                    self._world.now,
+                    self._plan.words,
                 )
                 found += generated[
                     : _MAX_VALUES
@@ -429,7 +424,7 @@ class Probes:
         for name in keys:
             token = f"zqx{self._world.a.token[3:]}"
             copy[name] = values.candidates(
-                relation.by_name[name], limits.get(name, Limits()), token, 78, now
+                relation.by_name[name], limits.get(name, Limits()), token, 78, now, self._plan.words
             )[0]
         literals = self._plan.usage.literals
         changed = [
@@ -451,7 +446,9 @@ class Probes:
         ]
         chosen = [c for c in columns if (relation.oid, c.name) in usage.owners]
         chosen = chosen or [
-            c for c in columns if "uid()" in (c.default or "") or c.name in AUTHOR_NAMES
+            c
+            for c in columns
+            if "uid()" in (c.default or "") or self._plan.words.author_columns.matches(c.name)
         ]
         return {
             c.name: self._world.a.owner.id for c in chosen if c.base in ("uuid", "text", "varchar")

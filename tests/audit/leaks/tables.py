@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from supabase_jobs.audit import callers
+from supabase_jobs.audit import callers, words
 from supabase_jobs.audit.leaks.facts import (
     Actor,
     Called,
@@ -42,7 +42,6 @@ from supabase_jobs.audit.leaks.facts import (
     View,
     ViewTried,
 )
-from supabase_jobs.audit.rows import words
 
 FOLDER = Path(__file__).parent
 _GRANTED = [
@@ -112,9 +111,11 @@ def stems() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def facts_of(document: Mapping[str, Any], case: Mapping[str, Any]) -> Facts:
-    """The facts of a case."""
-    return _Builder(document, case).facts()
+def facts_of(
+    document: Mapping[str, Any], case: Mapping[str, Any], known: words.Words | None = None
+) -> Facts:
+    """The facts of a case; names are recognized by the words `known`, or those of words.toml."""
+    return _Builder(document, case).facts(known or words.load())
 
 
 class _Builder:
@@ -128,11 +129,11 @@ class _Builder:
         labels = ["public.notes", *sorted(self._overrides["tables"])]
         self._tables = {label: self._table(label) for label in dict.fromkeys(labels)}
 
-    def facts(self) -> Facts:
+    def facts(self, known: words.Words) -> Facts:
         case = self._case
         tried = [self._tried(number, one) for number, one in enumerate(case.get("tried", []))]
         return Facts(
-            words=words.load(),
+            words=known,
             tables=self._tables,
             tried=tried,
             opened=[

@@ -68,16 +68,19 @@ def _without(migration: Migration, kept: Collection[str], found: dict[str, None]
 
 
 def _with_ranges(migration: Migration) -> Migration:
-    """Write `column with =` in GiST exclusion constraints, which needs btree_gist, as an overlap of
-    ranges.
-    """
     text = migration.text
     for statement in migration.statements if "exclude" in text.lower() else ():
-        if "exclude" in statement.text.lower() and _excludes_equal(syntax.parse(statement.text)):
-            text = text.replace(
-                statement.text, _EQUAL.sub(r"extensions.equality_range(\1)\2&&", statement.text), 1
-            )
+        text = text.replace(statement.text, with_ranges(statement.text), 1)
     return replace(migration, text=text)
+
+
+def with_ranges(statement: str) -> str:
+    """The statement with `column with =` in GiST exclusion constraints, which needs btree_gist, as
+    an overlap of ranges, which the stand-in has.
+    """
+    if "exclude" not in statement.lower() or not _excludes_equal(syntax.parse(statement)):
+        return statement
+    return _EQUAL.sub(r"extensions.equality_range(\1)\2&&", statement)
 
 
 def _excludes_equal(tree: Any) -> bool:

@@ -6,7 +6,7 @@ in other languages, foreign servers.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psycopg
 from psycopg import sql
@@ -17,6 +17,7 @@ from supabase_jobs.database.errors import sqlstate_and_message
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.parser.statements import split
 from supabase_jobs.local import stand_ins
+from supabase_jobs.migrations.extensions import with_ranges
 from supabase_jobs.projects.source import Source, StandIn
 
 # statements that are sent together: enough for one wait, few enough to show progress
@@ -64,7 +65,8 @@ class DumpedObject:
         found = [label for node in syntax.parse(self.statement) or () for label in _tables(node)]
         if found or self.schema in ("", "-"):
             return found or [self.name]
-        return [f"{self.schema}.{self.name.replace(', ', ',')}"]
+        name = self.name.partition(" ")[2] if self.type == "ACL" else self.name
+        return [f"{self.schema}.{name.replace(', ', ',')}"]
 
 
 def _tables(node: syntax.Node) -> Iterator[str]:
@@ -114,7 +116,8 @@ def objects(dump: str) -> Iterator[DumpedObject]:
     """The statements of a dump in order."""
     kind, schema, name = "", "", ""
     for statement in split(_META_COMMAND.sub("", dump)):
-        for header in _HEADER.finditer(statement.text):
+        # not in the code, where a literal could look like one
+        for header in _HEADER.finditer(statement.text.removesuffix(statement.code)):
             kind, schema, name = header["type"], header["schema"], header["name"]
         if statement.code:
             yield DumpedObject(statement.code, kind, schema, name)
@@ -134,6 +137,7 @@ def restore(
     # the stand-ins of functions record their calls there
     superuser.execute(_RECORDS)
     created = stand_ins.harmless(superuser)
+    without_gist = "btree_gist" not in created
     pending, made = list(objects(dump)), False
     batch: list[DumpedObject] = []
     failed: list[Failure] = []
@@ -144,6 +148,8 @@ def restore(
                 batch, made = [], True
                 _create_extensions(superuser, source, created, restored)
             continue
+        if item.type == "CONSTRAINT" and without_gist:
+            item = replace(item, statement=with_ranges(item.statement))
         if not _is_foreign(item):
             batch.append(item)
         if len(batch) == _BATCH:

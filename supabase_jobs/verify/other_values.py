@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from supabase_jobs.audit.rows.patterns import matching
 from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
@@ -115,9 +116,9 @@ def _from_literal(literal: str) -> Iterator[str]:
     """
     if re.search(r"[\\^$(\[+*?|]", literal.removeprefix(_URL)):
         # with SIMILAR TO, a % stands for any text, and a dot for itself
-        sample = _sample(
-            literal.replace(".", r"\.").replace("%", "") if "%" in literal else literal
-        )
+        if "%" in literal:
+            literal = literal.replace(".", r"\.").replace("%", "")
+        sample = matching(literal, repeated=_REPEATED)
         if sample.startswith(("http://", _URL)):
             yield from (sample[:-_DIGITS], sample, f"{sample}/")
             sample = sample.partition("//")[2]
@@ -128,70 +129,3 @@ def _from_literal(literal: str) -> Iterator[str]:
         yield from (sample + "/", sample)
     elif _HOST.match(sample):
         yield from (f"{_URL}{sample}/verify/", f"{_URL}www.{sample}/verify/", f"{_URL}{sample}")
-
-
-# one element of a regular expression: a class, an escaped or plain character, or a bracket; and its
-# quantifier
-_ELEMENT = re.compile(
-    r"(\[\^?\]?(?:\[:\w+:\]|[^\]])*\]|\\.|\(\?[:=!]|.)([*+?]|\{(\d+)(,?)(\d*)\})?", re.DOTALL
-)
-_CHARACTERS = "a0-_/.x"
-
-
-def _sample(pattern: str) -> str:
-    """A text that a simple regular expression matches: the first of alternatives, without what may
-    be left out.
-    """
-    stack: list[list[str]] = [[]]
-    skipping: list[bool] = [False]  # whether the part after a | is left out, for each open bracket
-    position = 0
-    while position < len(pattern) and (found := _ELEMENT.match(pattern, position)) is not None:
-        position = found.end()
-        element, quantifier, least, comma, most = found.groups()
-        if element.startswith("("):
-            stack.append([])
-            skipping.append(skipping[-1] or element == "(?!")
-            continue
-        if element == ")" and len(stack) > 1:
-            text = "".join(stack.pop())
-            skipping.pop()
-        elif element == "|":
-            skipping[-1] = True
-            continue
-        else:
-            text = _character(element)
-        if skipping[-1]:
-            continue
-        stack[-1].append(text * _times(element, quantifier, least, comma, most))
-    return "".join("".join(part) for part in stack)
-
-
-def _times(
-    element: str, quantifier: str | None, least: str | None, comma: str | None, most: str | None
-) -> int:
-    if quantifier is None:
-        return 1
-    if least is not None:
-        return int(least) if not comma else max(int(least), min(int(most or _REPEATED), _REPEATED))
-    if quantifier == "?":
-        return 0
-    return 1 if element == ")" else _REPEATED
-
-
-def _character(element: str) -> str:
-    """A character that an element matches; '' for an anchor."""
-    if element in ("^", "$", r"\m", r"\M", r"\A", r"\Z", r"\y"):
-        return ""
-    if element == ".":
-        return "a"
-    if element in (r"\d", r"\w", r"\S", r"\s"):
-        return {"d": "0", "s": " "}.get(element[1], "a")
-    if element.startswith("["):
-        as_python = re.sub(
-            r"\[:(\w+):\]", lambda c: {"digit": "0-9", "space": " "}.get(c[1], "a-zA-Z"), element
-        )
-        try:
-            return next((c for c in _CHARACTERS if re.fullmatch(as_python, c)), "")
-        except re.error:
-            return ""
-    return element.removeprefix("\\")

@@ -12,6 +12,8 @@ from supabase_jobs.audit.callers import (
     FORMER,
     MEMBER,
     NEWCOMER,
+    OWNER,
+    SERVICE,
     STRANGER,
 )
 from supabase_jobs.audit.leaks.facts import Actor, Tried
@@ -25,6 +27,8 @@ _WHO = {
     STRANGER: "A signed-in user with rows of their own can",
     FORMER: "A former member can",
     FORGER: "A signed-in user who changes their own user_metadata can",
+    OWNER: "The owner can",
+    SERVICE: "The backend (service_role) can",
 }
 DOES = {SELECT: "read", INSERT: "add", UPDATE: "change", DELETE: "delete"}
 

@@ -1,0 +1,28 @@
+"""Each kind of caller can be the subject of a sentence."""
+
+import pytest
+
+from supabase_jobs.audit import callers
+from supabase_jobs.audit.leaks.facts import Actor
+from supabase_jobs.audit.leaks.leak import who
+
+KINDS = {
+    value
+    for name, value in vars(callers).items()
+    if name.isupper() and isinstance(value, str) and not name.startswith("_")
+}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
+def test_every_caller_has_words(kind: str, role: str) -> None:
+    actor = Actor(
+        label="anon",
+        kind=kind,
+        role=role,
+        is_outsider=False,
+        is_linked=False,
+        membership=None,
+        remedy="",
+    )
+    assert who(actor).endswith(" can")

@@ -20,7 +20,6 @@ _REASONS = (*ALLOWED_SECTIONS, "accepted_unchecked")
 _TABLES = ("variables", *_REASONS)
 _KNOWN = (*_TABLES, *_PATHS)
 # former key → new key
-_RENAMED = {"doors": "allowed_bypasses"}
 
 
 @dataclass(frozen=True)
@@ -125,12 +124,6 @@ def _read(path: Path) -> dict[str, Any]:
     values = read_toml(path)
     for key, value in values.items():
         wanted = dict if key in _TABLES else str
-        if key in _RENAMED:
-            raise ConfigError(
-                f"{FILE_NAME}: {key!r} is now called {_RENAMED[key]!r}",
-                hint="Rename it in the file.",
-                file=str(path),
-            )
         if key not in _KNOWN:
             raise ConfigError(
                 f"{FILE_NAME}: unknown key {key!r}",

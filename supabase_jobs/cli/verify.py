@@ -25,7 +25,6 @@ from supabase_jobs.cli.common import (
 from supabase_jobs.cli.completion import AREAS, listed
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
-from supabase_jobs.settings import FILE_NAME
 
 if TYPE_CHECKING:
     from supabase_jobs.api.endpoint import Endpoint
@@ -39,16 +38,6 @@ _EFFECT = (
 )
 # the keys of report.FORMATS, which `--help` does not load
 FORMATS = ("text", "json", "junit", "sarif", "markdown", "html", "codequality")
-
-
-def _refuse_strict(_ctx: click.Context, _option: click.Parameter, given: bool) -> None:
-    if given:
-        raise ConfigError(
-            "--strict was removed: verify exits 1 by default if something could not be checked",
-            hint="Leave --strict out. To accept a check that cannot run, name it with the reason"
-            " under"
-            f" [accepted_unchecked] in {FILE_NAME}.",
-        )
 
 
 @click.command(
@@ -85,7 +74,6 @@ def _refuse_strict(_ctx: click.Context, _option: click.Parameter, given: bool) -
     metavar="ID",
     help="Print the SQL of the case with this id, and check nothing.",
 )
-@click.option("--strict", is_flag=True, hidden=True, expose_value=False, callback=_refuse_strict)
 @api_options("Check the access matrix also")
 @shared_options
 @click.pass_context

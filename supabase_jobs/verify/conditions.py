@@ -1,14 +1,22 @@
-"""Conditions of declarations: `if` and `unless` name variables of the SQL sources.
+"""Keys of declarations: which are known, and the conditions `if` and `unless` on variables.
 
 A variable is set unless its value is 0, false or empty.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from supabase_jobs.errors import ConfigError
 
 KEYS = frozenset({"if", "unless"})
+
+
+def check_keys(table: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Raise ConfigError for a key of a declaration that is not known."""
+    if unknown := sorted(set(table) - set(known)):
+        raise ConfigError(
+            f"{where}: unknown key {unknown[0]!r}", hint=f"Known keys: {', '.join(sorted(known))}."
+        )
 
 
 def holds(table: Mapping[str, Any], variables: Mapping[str, object] | None, where: str) -> bool:

@@ -132,20 +132,6 @@ def test_an_unchecked_area_exits_1(refusing_url: str, cli: Run) -> None:
     assert (ran.code, "FAILED (NOT CHECKED: access, functions)" in ran.out) == (1, True)
 
 
-def test_strict_names_what_replaced_it(cli: Run) -> None:
-    error = cli("verify", "--strict", "--json").json["error"]
-    assert (
-        error["code"],
-        "by default" in error["message"],
-        "[accepted_unchecked]" in error["hint"],
-    ) == (
-        "config",
-        True,
-        True,
-    )
-    assert "--strict" not in cli("verify", "--help").out
-
-
 def test_accepted_areas_exit_0_with_the_reasons(
     refusing_url: str, cli: Run, tmp_path: Path
 ) -> None:

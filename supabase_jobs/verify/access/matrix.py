@@ -25,10 +25,19 @@ DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME
 
 VERBS = ("select", "insert", "upsert", "update", "delete", "rpc")
 
-# former keys of access.toml, and their present names
-_RENAMED_KEYS = {"hidden": "unexposed_schemas", "untried": "untested_privileges"}
-_RENAMED_IDENTITY_KEYS = {"did": "previous_statement"}
-_RENAMED_ACTION_KEYS = {"bound": "row_limit_error", "allowed_if": "unrestricted_if"}
+_FILE_KEYS = {
+    "ids",
+    "users",
+    "anonymous_users",
+    "fixture",
+    "other_values",
+    "api",
+    "identities",
+    "matrix",
+    "unexposed_schemas",
+    "untested_privileges",
+}
+_MATRIX_KEYS = {"title", "like", "grid", "overrides", "actions", "rows"}
 
 
 @dataclass(frozen=True)
@@ -215,12 +224,11 @@ def _loaded(
 def _declaration(
     toml: Mapping[str, Any], variables: Mapping[str, Value] | None
 ) -> AccessDeclaration:
-    _refuse_renamed(toml, _RENAMED_KEYS)
+    conditions.check_keys(toml, _FILE_KEYS, "the file")
     ids = tuple(toml["ids"])
     identities: dict[str, Caller] = {}
     served: dict[str, tuple[Served, ...]] = {}
     for name, table in toml["identities"].items():
-        _refuse_renamed(table, _RENAMED_IDENTITY_KEYS)
         request = dict(table)
         previous, statement = request.pop("previous", None), request.pop("previous_statement", "")
         if previous is not None:
@@ -251,12 +259,6 @@ def _declaration(
     )
 
 
-def _refuse_renamed(table: Mapping[str, Any], renamed: Mapping[str, str]) -> None:
-    for old, new in renamed.items():
-        if old in table:
-            raise ConfigError(f"{old!r} is now called {new!r}", hint="Rename the key in the file.")
-
-
 def _matrix(
     table: Mapping[str, Any],
     identities: Mapping[str, Caller],
@@ -266,6 +268,7 @@ def _matrix(
     variables: Mapping[str, Value] | None,
 ) -> Matrix:
     title = table["title"]
+    conditions.check_keys(table, _MATRIX_KEYS, title)
     columns, lines = _cells(table["grid"])
     if "like" in table:
         like = earlier[table["like"]]
@@ -315,7 +318,6 @@ def _matrix(
 
 
 def _action(name: str, table: Mapping[str, Any]) -> Action:
-    _refuse_renamed(table, _RENAMED_ACTION_KEYS)
     others = {key: value for key, value in table.items() if key != "api"}
     return Action(name, **others, api=parse_request(name, table["api"]) if "api" in table else None)
 

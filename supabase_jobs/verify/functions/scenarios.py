@@ -27,14 +27,6 @@ DEFAULT_FILE = PACKAGED_DECLARATIONS / FILE_NAME
 INSERTED, DELETED = "inserted", "deleted"
 ALL_IDS = "ids"
 
-# former key → its name today
-_RENAMED = {
-    "of": "subject",
-    "uses": "access_matrix",
-    "absent": "absent_ids",
-    "after": "requires",
-    "unjudged": "unchecked_errors",
-}
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
@@ -94,7 +86,7 @@ def load(path: Path | None = None, variables: Mapping[str, Value] | None = None)
     """Read a declaration (default: the packaged functions.toml) and its `access_matrix`.
 
     Leaves out the scenarios whose condition does not hold for the values of the variables. Raises
-    ConfigError for an unknown or renamed key, an unknown identity, id, parameter, scenario, outcome
+    ConfigError for an unknown key, an unknown identity, id, parameter, scenario, outcome
     or variable, a scenario that is declared twice, or a malformed file.
     """
     path = path or DEFAULT_FILE
@@ -125,7 +117,7 @@ def _loaded(
 def _scenarios(
     path: Path, toml: dict[str, Any], variables: Mapping[str, Value] | None
 ) -> Scenarios:
-    _check_keys(toml, _FILE_KEYS, "the file")
+    conditions.check_keys(toml, _FILE_KEYS, "the file")
     matrix = (
         load_access(path.with_name(toml["access_matrix"]), variables)
         if "access_matrix" in toml
@@ -201,7 +193,7 @@ def _scenario(
     table: dict[str, Any], identities: Mapping[str, Caller], ids: tuple[str, ...]
 ) -> Scenario:
     where = f"{table.get('subject')}, {table['name']!r}"
-    _check_keys(table, _SCENARIO_KEYS, where)
+    conditions.check_keys(table, _SCENARIO_KEYS, where)
     steps = table.get("steps", [])
     if "call" in table:
         steps = [{key: table[key] for key in _STEP_KEYS if key in table}, *steps]
@@ -221,7 +213,7 @@ def _scenario(
 
 
 def _step(table: dict[str, Any], identities: Mapping[str, Caller], where: str) -> ScenarioStep:
-    _check_keys(table, _STEP_KEYS, where)
+    conditions.check_keys(table, _STEP_KEYS, where)
     identity = table.get("as")
     if isinstance(identity, str):
         if identity not in identities:
@@ -290,12 +282,3 @@ def _check_names(declared: Scenarios) -> None:
     for statement in statements:
         if unknown := set(_PARAMETER.findall(statement)) - {*declared.ids, ALL_IDS}:
             raise ConfigError(f"%({min(unknown)})s in a statement is not among the ids")
-
-
-def _check_keys(table: Mapping[str, Any], known: set[str], where: str) -> None:
-    for key in sorted(set(table) - known):
-        if key in _RENAMED:
-            raise ConfigError(
-                f"{where}: {key!r} is now called {_RENAMED[key]!r}", hint="Rename it in the file."
-            )
-        raise ConfigError(f"{where}: unknown key {key!r}")

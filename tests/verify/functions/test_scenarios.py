@@ -1,6 +1,5 @@
 """functions.toml: what it declares, and the errors for a malformed or incomplete declaration."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -209,30 +208,6 @@ def test_malformed_declaration_raises_config_error(
     with pytest.raises(ConfigError, match=message) as caught:
         load_text(tmp_path, VALID.replace(old, new, 1))
     assert str(tmp_path) in str(caught.value.file)
-
-
-@pytest.mark.parametrize(
-    ("new", "old"),
-    [
-        ("subject", "of"),
-        ("requires", "after"),
-        ("absent_ids", "absent"),
-    ],
-)
-def test_former_key_raises_an_error_with_the_new_name(tmp_path: Path, new: str, old: str) -> None:
-    with pytest.raises(ConfigError, match=f"'{old}' is now called '{new}'"):
-        load_text(tmp_path, re.sub(f"(?m)^{new} = ", f"{old} = ", VALID, count=1))
-
-
-@pytest.mark.parametrize(
-    ("line", "new"),
-    [('uses = "access.toml"\n', "access_matrix"), ('unjudged = ["P0001"]\n', "unchecked_errors")],
-)
-def test_former_optional_key_raises_an_error_with_the_new_name(
-    tmp_path: Path, line: str, new: str
-) -> None:
-    with pytest.raises(ConfigError, match=f"is now called '{new}'"):
-        load_text(tmp_path, line + VALID if new == "access_matrix" else VALID + line)
 
 
 def test_scenario_without_call_raises_config_error(tmp_path: Path) -> None:

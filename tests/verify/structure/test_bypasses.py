@@ -1,14 +1,10 @@
 """User objects that bypass row level security: what is no bypass, and bypasses that are allowed."""
 
-from pathlib import Path
-
 import psycopg
 import pytest
 
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Finding, Severity
-from supabase_jobs.settings import load_settings
 from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS, Make, oldest_and_newest
 
@@ -155,9 +151,3 @@ def test_invoker_function_that_builds_statements_is_not_reported(
         f"create function public.run(q text) returns void language plpgsql as $$ {body} $$".encode()
     )
     assert verify(rolled_back, EXPECTATIONS, ("structure",)).findings == ()
-
-
-def test_former_key_names_the_new_one(tmp_path: Path) -> None:
-    (tmp_path / "supabase-jobs.toml").write_text('[doors]\n"public.stats()" = "counts only"\n')
-    with pytest.raises(ConfigError, match="'doors' is now called 'allowed_bypasses'"):
-        load_settings(tmp_path, {})

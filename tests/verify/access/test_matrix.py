@@ -61,7 +61,7 @@ def test_every_cell_of_the_packaged_matrix_is_declared() -> None:
         ('identity = "anon_no_header"', 'identity = "nobody"', "unknown identity 'nobody'"),
         ('job = "job_guest_a"', 'job = "job_x"', "'job_x', which is not among the ids"),
         ('role = "anon"', 'rule = "anon"', "not an access matrix"),
-        ("fixture = [", "fixtures = [", "not an access matrix"),
+        ("fixture = [", "fixtures = [", "unknown key 'fixtures'"),
         ("ids = [", "ids = ", "not valid TOML"),
         (
             "| update | take over | blind update | blind take over\n",

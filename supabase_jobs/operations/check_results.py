@@ -14,7 +14,9 @@ from typing import Any
 
 from psycopg import IsolationLevel
 
+from supabase_jobs.database.batch import read as read_rows
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.limits import limits
 from supabase_jobs.operations.statements import requires_migrations, statement
 
 SCHEMAS = Path(__file__).with_name("schemas")
@@ -56,7 +58,7 @@ def check(connection: Connection, size: int) -> Sample:
     connection.read_only = True
     connection.isolation_level = IsolationLevel.READ_COMMITTED
     with requires_migrations(connection), connection.transaction():
-        statement("stats/settings").execute(connection)
+        read_rows(connection, [limits(), statement("stats/settings").statement()])
         rows = statement("check_results/newest").dicts(connection, {"size": size})
     return compare(
         {"id": row["id"], **{column: read(row[column]) for column in _validators()}} for row in rows

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 from psycopg import IsolationLevel
 
+from supabase_jobs.database.batch import read
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.limits import limits
 from supabase_jobs.errors import SupabaseJobsError
-from supabase_jobs.operations.statements import requires_migrations, statement
+from supabase_jobs.operations.statements import change, requires_migrations, statement
 
 # jobs first: a guest whose jobs have been deleted may be deleted too
 KINDS = ("jobs", "guests")
@@ -70,7 +72,7 @@ def count_expired(connection: Connection, kind: str, days: Mapping[str, int]) ->
         IsolationLevel.READ_COMMITTED
     )  # a replica does not support SERIALIZABLE
     with requires_migrations(connection), connection.transaction():
-        statement("cleanup/settings").execute(connection)
+        read(connection, [limits(), statement("cleanup/settings").statement()])
         total: int = statement(f"cleanup/count_{kind}").dicts(connection, days)[0]["total"]
     return total
 
@@ -92,20 +94,18 @@ def delete_expired(
     batch = statement(f"cleanup/delete_{kind}")
     size = BatchSize(batch_size)
     start: str | None = "-infinity"
-    # each statement of the functions must see what was committed before it, whatever the role's
-    # default is
-    connection.isolation_level = IsolationLevel.READ_COMMITTED
     while start is not None:
-        with _deleted_so_far(connection, deleted), connection.transaction():
-            statement("cleanup/settings").execute(connection)
-            [row] = batch.dicts(connection, {**days, "size": size.rows, "start": start})
-        if not row["deleted"] and row["next_start"] is None:
+        with _deleted_so_far(connection, deleted):
+            values = {**days, "size": size.rows, "start": start}
+            row = change(connection, statement("cleanup/settings"), batch, values)
+        number, next_start, seconds = row
+        if not number and next_start is None:
             return
-        deleted.rows[kind] += row["deleted"]
+        deleted.rows[kind] += number
         deleted.batches += 1
-        yield row["deleted"]
-        size.adapt(row["seconds"], advanced=row["next_start"] != start)
-        start = row["next_start"]
+        yield number
+        size.adapt(seconds, advanced=next_start != start)
+        start = next_start
 
 
 @contextmanager

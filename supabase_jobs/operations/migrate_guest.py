@@ -4,7 +4,7 @@ from uuid import UUID
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import SupabaseJobsError
-from supabase_jobs.operations.statements import requires_migrations, statement
+from supabase_jobs.operations.statements import change, requires_migrations, statement
 
 _FOREIGN_KEY_VIOLATION = "23503"
 
@@ -29,10 +29,9 @@ def migrate_guest(connection: Connection, guest: UUID, user: UUID) -> int:
     Then no job was moved.
     """
     try:
-        with requires_migrations(connection), connection.transaction():
-            statement("migrate_guest/settings").execute(connection)
-            parameters = {"guest": guest, "account": user}
-            moved: int = statement("migrate_guest/move").dicts(connection, parameters)[0]["moved"]
+        with requires_migrations(connection):
+            settings, move = statement("migrate_guest/settings"), statement("migrate_guest/move")
+            row = change(connection, settings, move, {"guest": guest, "account": user})
     except SupabaseJobsError as error:
         if error.sqlstate != _FOREIGN_KEY_VIOLATION:
             raise
@@ -43,4 +42,5 @@ def migrate_guest(connection: Connection, guest: UUID, user: UUID) -> int:
             " migrate-guest GUEST_ID USER_ID.",
             sqlstate=error.sqlstate,
         ) from None
+    moved: int = row[0]
     return moved

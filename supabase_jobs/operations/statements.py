@@ -1,15 +1,20 @@
 """The packaged statements in `sql/`, and the error that reports missing migrations."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import translated
+from supabase_jobs.database.limits import limits
 from supabase_jobs.database.sql_files import SqlFile, sql_file, sql_files
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.findings import APPLY_FIRST
 
+_BEGIN = Statement("begin isolation level read committed")
+_COMMIT = Statement("commit")
 _FOLDER = Path(__file__).with_name("sql")
 
 # undefined table, column, function, schema
@@ -30,6 +35,26 @@ def statement(name: str) -> SqlFile:
 def statements(folder: str) -> dict[str, SqlFile]:
     """The statements of `sql/FOLDER` by file stem, sorted."""
     return sql_files(_FOLDER / folder)
+
+
+def change(
+    connection: Connection, settings: SqlFile, file: SqlFile, values: Mapping[str, object]
+) -> tuple[Any, ...]:
+    """Run a statement that returns one row, in a transaction that is committed; returns the row.
+
+    All of it is one round trip, so locks are held for the time of the server. Each statement of a
+    function must see what was committed before it, whatever the role's default is. Raises psycopg's
+    errors.
+    """
+    parameters = [values[name] for name in file.parameters]
+    group = [_BEGIN, limits(), settings.statement(), file.statement(*parameters), _COMMIT]
+    [result] = run_groups(connection, [group])
+    if result.error is not None:
+        if not connection.broken:
+            connection.rollback()
+        raise result.error
+    [row] = result.answers[-2].rows
+    return row
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import psycopg
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.interrupts import pipeline
+from supabase_jobs.database.limits import limits
 from supabase_jobs.operations.statements import requires_migrations, statement, statements
 
 Rows = list[dict[str, Any]]
@@ -55,6 +56,8 @@ def _run(
     try:
         with pipeline(connection):
             connection.execute(_BEGIN)
+            limit = limits()
+            psycopg.RawCursor(connection).execute(limit.sql.encode(), limit.params)
             statement("stats/settings").execute(connection)
             for name in names:
                 cursors[name] = queries[name].send(connection, values)

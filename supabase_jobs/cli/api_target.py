@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from supabase_jobs.cli.common import database_url
+from supabase_jobs.cli.common import database_url, narrate
 from supabase_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def api_options(tested: str) -> Callable[[Command], Command]:
         remote = click.option(
             "--allow-remote",
             is_flag=True,
-            help="Allow an API and a database that are not on an embedded server.",
+            help="Allow an API and a database that are not on an embedded server, or that have"
+            " users.",
         )
         return url(remote(command))
 
@@ -41,27 +42,40 @@ def api_options(tested: str) -> Callable[[Command], Command]:
 
 
 def local_endpoint(command: str, given: "Settings", url: str, *, allow_remote: bool) -> "Endpoint":
-    """The API at `url` (see `api_target`). Raises ConfigError too if the target database is not on
-    an embedded server.
+    """The API at `url` (see `api_target`); lists the triggers of its database that reach out.
+
+    Raises ConfigError too, unless `allow_remote`, if the target database is not on an embedded
+    server, or has users that no test has made.
     """
     from supabase_jobs.database import conninfo
     from supabase_jobs.database.connection import connect
     from supabase_jobs.local.embedded import is_embedded
+    from supabase_jobs.projects.disturbances import disturbances
+    from supabase_jobs.session import committed
 
     endpoint = api_target(command, url, given.directory, os.environ, allow_remote=allow_remote)
-    if allow_remote:
-        return endpoint
     target = database_url(given)
     address = conninfo.read(target).address
-    if address.is_local:
-        with connect(target) as connection:
-            if is_embedded(connection):
-                return endpoint
-    raise ConfigError(
-        f"{command} through the API commits rows before it removes them again, and {address} is not"
-        " an embedded server of supabase-jobs",
-        hint="If these rows can do no harm there, as in the database of supabase start, pass"
-        " --allow-remote.",
+    if not allow_remote and not address.is_local:
+        raise _not_for_tests(command, f"{address} is not an embedded server of supabase-jobs")
+    with connect(target) as connection:
+        for found in disturbances(connection):
+            if found.reaches_out:
+                narrate(f"warning: {command} commits rows; {found.name}: {found.why}")
+        if allow_remote:
+            return endpoint
+        if not is_embedded(connection):
+            raise _not_for_tests(command, f"{address} is not an embedded server of supabase-jobs")
+        if committed.has_other_users(connection):
+            raise _not_for_tests(command, f"auth.users at {address} has users that no test made")
+    return endpoint
+
+
+def _not_for_tests(command: str, why: str) -> ConfigError:
+    return ConfigError(
+        f"{command} through the API commits rows before it removes them again, and {why}",
+        hint="It is for test projects. If these rows can do no harm there, as in the database of"
+        " supabase start, pass --allow-remote.",
     )
 
 

@@ -5,6 +5,7 @@ at a time.
 import hashlib
 import uuid
 
+from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import BusyError
 
@@ -12,6 +13,7 @@ from supabase_jobs.errors import BusyError
 # id is a random UUID of version 4; this one has version 8.
 MARK = "-6175-8469-9473-"
 _LOCK = "select pg_try_advisory_xact_lock(%s)"
+_OTHER_USERS = "select exists (select from auth.users where id::text not like %s)"
 LOCK_KEY = int.from_bytes(b"vrfyhttp", "big", signed=True)
 
 
@@ -24,6 +26,15 @@ def marked_id(text: str) -> uuid.UUID:
 def is_marked_id(text: str) -> bool:
     """Whether an id is marked."""
     return MARK in text
+
+
+def has_other_users(connection: Connection) -> bool:
+    """Whether auth.users has a user whose id is not marked. Reads no other column.
+
+    False if the role may not read it, or there is none: then it cannot insert users either.
+    """
+    [result] = run_groups(connection, [[Statement(_OTHER_USERS, (f"%{MARK}%",))]])
+    return result.error is None and result.answer().rows == [(True,)]
 
 
 def lock(guard: Connection) -> None:

@@ -26,8 +26,8 @@ class ExitCode(IntEnum):
     PENDING = 3, "`status --exit-code`: migrations are pending"
     DRIFT = (
         4,
-        "drift: an applied file was edited, the database holds versions that the files do not, "
-        "or a file would be applied out of order",
+        "drift: an applied file was edited, the database holds versions that the files do not, a "
+        "file would be applied out of order, or catalogs and migrations differ",
     )
     BUSY = 5, "could not get a lock in time, or another runner is active"
     MIGRATION_FAILED = 6, "a migration's SQL failed; nothing of that file was kept"

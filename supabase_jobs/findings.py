@@ -372,6 +372,49 @@ class AccessDiff:
 
 
 @dataclass(frozen=True)
+class DriftFinding:
+    """A difference between the catalogs of a database and those that its migrations create.
+
+    `capture` is SQL that makes it part of the migrations, `restore` SQL that removes it from the
+    database. `access` is what it changes in who can do what, seen from the migrations. `untried`
+    says why the SQL was not tried with success on the embedded server, '' if it was. The field
+    names are those of `drift --json`.
+    """
+
+    id: str
+    severity: Severity
+    object: str
+    kind: str
+    message: str
+    capture: str
+    restore: str
+    access: tuple[AccessChange, ...] = ()
+    untried: str = ""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The result of `drift`: its findings, those that widen access first.
+
+    `access` is what the differences change in who can do what, all of them together; None if that
+    was not compared. `migrations` is the number of the migrations that the database has.
+    """
+
+    findings: tuple[DriftFinding, ...]
+    database: str
+    migrations: int
+    milliseconds: float
+    access: AccessDiff | None = None
+
+    @property
+    def unattributed(self) -> tuple[AccessChange, ...]:
+        """The changes of access that belong to no finding."""
+        known = {change.id for finding in self.findings for change in finding.access}
+        changes = () if self.access is None else self.access.changes
+        return tuple(change for change in changes if change.id not in known)
+
+
+@dataclass(frozen=True)
 class SuiteMutant:
     """A fault that a project's suite ran with.
 

@@ -33,6 +33,7 @@ NAMES = (
     "docs/audit.md",
     "docs/client-guide.md",
     "docs/leaks.md",
+    "docs/ledger.md",
     "docs/lints.md",
     "docs/operations.md",
     "docs/performance.md",

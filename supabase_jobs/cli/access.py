@@ -107,7 +107,7 @@ def compare_migrations(
 
     states = before_and_after(given.directory, before.files, after.files, narration=narration())
     with states as (old, new):
-        return _compare(given, (old, before), (new, after), options, accepted, strict=strict)
+        return compare_states(given, (old, before), (new, after), options, accepted, strict=strict)
 
 
 def compare_database(
@@ -130,7 +130,7 @@ def compare_database(
         copied(connection, copy_options(given), narration=narration()) as copy,
     ):
         keep_private(copy.private)
-        return _compare(
+        return compare_states(
             given,
             (old, before),
             (copy.connection, after),
@@ -153,7 +153,7 @@ def compare_pending_on_copy(
     )
     with copies as (old, new):
         keep_private(new.private)
-        return _compare(
+        return compare_states(
             given,
             (old.connection, State("the database", pending, served)),
             (new.connection, State("the pending files", pending, served)),
@@ -163,7 +163,7 @@ def compare_pending_on_copy(
         )
 
 
-def _compare(
+def compare_states(
     given: "Settings",
     before: "tuple[Connection, State]",
     after: "tuple[Connection, State]",

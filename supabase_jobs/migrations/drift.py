@@ -43,7 +43,12 @@ def diff(migration: Migration, applied: Sequence[str]) -> str:
 
 def text_of(statements: Sequence[str]) -> str:
     """The text of a migration file with these statements."""
-    return "".join(f"{statement};\n\n" for statement in statements)
+    return "".join(f"{statement}{_end_of(statement)}\n\n" for statement in statements)
+
+
+def _end_of(statement: str) -> str:
+    # a line comment at the end would swallow the semicolon
+    return "\n;" if "--" in statement.rpartition("\n")[2] else ";"
 
 
 def _consists_of(text: str, pieces: Sequence[str]) -> bool:

@@ -58,6 +58,13 @@ _INSERT = (
     " values (%s, %s, %s)"
 )
 
+_UPDATE = """
+update supabase_migrations.schema_migrations
+set version = %s, name = %s, statements = %s
+where version = %s
+"""
+_DELETE = "delete from supabase_migrations.schema_migrations where version = %s"
+
 
 class AlreadyAppliedError(Exception):
     """The ledger already contains the version: another runner has applied it.
@@ -161,6 +168,20 @@ def insert_statement(migration: Migration) -> Statement:
     """
     statements = [statement.text for statement in migration.statements]
     return Statement(_INSERT, (migration.version, migration.name, statements))
+
+
+def update_statement(migration: Migration, version: str) -> Statement:
+    """The statement that makes the row of another version that of a migration."""
+    statements = [statement.text for statement in migration.statements]
+    return Statement(_UPDATE, (migration.version, migration.name, statements, version))
+
+
+def restore_statement(version: str, row: LedgerRow | None) -> Statement:
+    """The statement that makes the row of a version again what it was; None: there was none."""
+    if row is None:
+        return Statement(_DELETE, (version,))
+    statements = None if row.statements is None else list(row.statements)
+    return Statement(_UPDATE, (row.version, row.name, statements, version))
 
 
 def insert(connection: Connection, migration: Migration) -> None:

@@ -147,7 +147,7 @@ def role_change(node: Node) -> tuple[str, bool] | None:
     if (setting := node.get("VariableSetStmt")) is not None and setting.get("name") in _ROLES:
         changed = setting["kind"] == "VAR_SET_VALUE" and _texts(setting.get("args")) != ["none"]
         return setting["name"], changed
-    for call in _calls(node.get("SelectStmt"), "set_config"):
+    for call in calls(node.get("SelectStmt"), "set_config"):
         name, *value = [*_texts(call.get("args")), None]
         if name in _ROLES:
             return name, value[:1] not in (["none"], ["default"])
@@ -357,17 +357,17 @@ def _detaches_concurrently(command: Node) -> bool:
     return command["subtype"] == "AT_DetachPartition" and bool(definition.get("concurrent"))
 
 
-def _calls(tree: Any, function: str) -> list[Node]:
+def calls(tree: Any, function: str) -> list[Node]:
     """Every call of a function, by its unqualified name, anywhere in a tree."""
     if isinstance(tree, list):
-        return [call for part in tree for call in _calls(part, function)]
+        return [call for part in tree for call in calls(part, function)]
     if not isinstance(tree, dict):
         return []
-    calls = [call for part in tree.values() for call in _calls(part, function)]
+    found = [call for part in tree.values() for call in calls(part, function)]
     call = tree.get("FuncCall")
     if isinstance(call, dict) and call["funcname"][-1]["String"]["sval"] == function:
-        calls.append(call)
-    return calls
+        found.append(call)
+    return found
 
 
 def _without_positions(tree: Any) -> Any:

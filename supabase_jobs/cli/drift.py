@@ -1,0 +1,213 @@
+"""`supabase-jobs drift`."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from supabase_jobs.cli.access import State, compare_states, project_baseline
+from supabase_jobs.cli.common import (
+    JSON_HELP,
+    check_report,
+    connected,
+    narrate,
+    progress,
+    settings,
+    shared_options,
+    write_file,
+)
+from supabase_jobs.cli.project_database import audit_configuration, narration, project_files
+from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from supabase_jobs.database.connection import Connection
+    from supabase_jobs.findings import AccessDiff, Drift, DriftFinding
+    from supabase_jobs.projects.catalog import Key
+    from supabase_jobs.projects.drift import Difference
+    from supabase_jobs.settings import Settings
+
+# the keys of report.drift.FORMATS, which `--help` does not load
+FORMATS = ("text", "json", "junit", "sarif", "markdown", "html", "codequality")
+
+# kinds of facts that change nothing in who can do what
+_WITHOUT_ACCESS = {"index", "persistence", "replica identity", "parameters", "owned by"}
+
+
+@click.command(epilog="Example: supabase-jobs drift --exit-code")
+@click.option("--exit-code", is_flag=True, help="Exit 4 if catalogs and migrations differ.")
+@click.option(
+    "--no-access", is_flag=True, help="Do not audit what the differences change in the access."
+)
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), default=None, help="Format of the report."
+)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report to this file; an existing file is replaced.",
+)
+@shared_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    exit_code: bool,
+    no_access: bool,
+    format_: str | None,
+    as_json: bool,
+    output: Path | None,
+) -> None:
+    """Show what the database has more and less than its migrations, with the SQL for both ways.
+
+    Compares the catalogs with those of an embedded server of the same major version, to which the
+    same migrations were applied: those of the ledger. Objects of the platform and rows of users do
+    not count. The database is only read. Differences that change who can do what come first.
+    """
+    from supabase_jobs.report.drift import FORMATS as REPORTS
+
+    if as_json and format_ not in (None, "json"):
+        raise ConfigError(
+            f"--json conflicts with --format {format_}", hint="Pass only one of them."
+        )
+    form = "json" if as_json else format_ or "text"
+    check_report(form, output)
+    given = settings(ctx)
+    result = _drift(given, access=not no_access)
+    text = REPORTS[form](result)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_file(output, text)
+    if exit_code and result.findings:
+        ctx.exit(ExitCode.DRIFT)
+
+
+def _drift(given: "Settings", *, access: bool) -> "Drift":
+    from supabase_jobs.database.connection import describe
+    from supabase_jobs.findings import Drift
+    from supabase_jobs.migrations import ledger
+    from supabase_jobs.projects.applied import applied_files, default_privileges, not_comparable
+    from supabase_jobs.projects.built import built
+    from supabase_jobs.projects.catalog import read_facts
+    from supabase_jobs.projects.drift import compare, printed_otherwise, try_out
+
+    started = time.monotonic()
+    with connected(given) as connection:
+        narrate("note: reads the catalogs; nothing is written")
+        rows = ledger.read(connection).rows
+        facts = read_facts(connection)
+        major = connection.info.server_version // 10_000
+        database = str(describe(connection))
+    files = applied_files(project_files(given), rows, narrate)
+    state = built(
+        given.directory,
+        files,
+        major=major,
+        default_privileges=default_privileges(facts),
+        narration=narration(),
+    )
+    with state as project:
+        with project.connected() as embedded:
+            expected = read_facts(embedded)
+            ignored = not_comparable(facts, expected, project.missing, files)
+            ignored |= printed_otherwise(embedded, facts, expected)
+        found = compare(facts, expected, ignored)
+        diff = None
+        untried: dict[Key, str] = {}
+        if found:
+            with (
+                project.copied() as (original, copy),
+                progress("trying the SQL of the differences"),
+            ):
+                untried = try_out(copy, facts, expected, found)
+                diff = _access(given, original, copy) if access else None
+    findings = tuple(_finding(d, untried.get(d.key, "")) for d in found)
+    result = Drift(
+        findings=findings,
+        database=database,
+        migrations=len(files.migrations),
+        milliseconds=(time.monotonic() - started) * 1000,
+    )
+    return result if diff is None else _classified(result, diff)
+
+
+def _access(given: "Settings", original: "Connection", copy: "Connection") -> "AccessDiff | None":
+    """What the database permits other than its migrations; None if it cannot be audited."""
+    from supabase_jobs.audit.audit import Options
+    from supabase_jobs.sources.config_toml import load_api_settings
+    from supabase_jobs.sources.files import MigrationFiles
+
+    served = load_api_settings(given.directory).schemas
+    nothing = MigrationFiles(())
+    try:
+        diff = compare_states(
+            given,
+            (original, State("the migrations", nothing, served)),
+            (copy, State("the database", nothing, served)),
+            Options(configuration=audit_configuration(given.directory), stable=True),
+            project_baseline(),
+        )
+    except SupabaseJobsError as error:
+        narrate(f"note: who can do what was not compared: {error.message}")
+        return None
+    return diff
+
+
+def _finding(difference: "Difference", untried: str) -> "DriftFinding":
+    from supabase_jobs.findings import DriftFinding, Severity
+
+    object_, kind, name = difference.key
+    minor = kind.startswith("comment")
+    return DriftFinding(
+        id=":".join(part for part in ("drift", object_, kind, name) if part),
+        severity=Severity.INFO if minor else Severity.WARNING,
+        object=object_,
+        kind=kind,
+        message=_message(difference),
+        capture=difference.capture,
+        restore=difference.restore,
+        untried=untried,
+    )
+
+
+def _message(difference: "Difference") -> str:
+    database, migrations = (_short(v) for v in (difference.database, difference.migrations))
+    if difference.direction == "more":
+        return f"{difference.subject} is in the database only: {database}"
+    if difference.direction == "less":
+        return f"{difference.subject} is in the migrations only: {migrations}"
+    return f"{difference.subject} is {database} in the database, and {migrations} in the migrations"
+
+
+def _short(value: str | None) -> str:
+    text = " ".join((value or "").split())
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _classified(result: "Drift", diff: "AccessDiff") -> "Drift":
+    """Give each finding the changes of access of its object; those that widen access come first."""
+    from supabase_jobs.findings import Severity
+
+    findings = []
+    for finding in result.findings:
+        own = tuple(c for c in diff.changes if _concerns(c.object, c.cause, finding))
+        is_wider = any(c.severity is Severity.ERROR for c in own)
+        severity = Severity.ERROR if is_wider else finding.severity
+        findings.append(replace(finding, access=own, severity=severity))
+    order = [Severity.ERROR, Severity.WARNING, Severity.INFO]
+    return replace(
+        result,
+        findings=tuple(sorted(findings, key=lambda f: order.index(f.severity))),
+        access=diff,
+    )
+
+
+def _concerns(object_: str, cause: str, finding: "DriftFinding") -> bool:
+    """Whether a change of access is about the object of a finding, or caused by it."""
+    if finding.kind in _WITHOUT_ACCESS or finding.kind.startswith("comment"):
+        return False
+    name = object_.partition(" (")[0]
+    return name == finding.object or finding.object.partition("(")[0] in cause

@@ -94,6 +94,11 @@ def _runner(tmp_path: Path, run: Callable[[list[str], Path, dict[str, str]], Ran
     )
 
 
+def new_runner(folder: Path) -> Run:
+    """What the fixture `cli` returns, for a fixture that outlives a test."""
+    return _runner(folder, _run_here)
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Run:
     """`cli("apply", "--json", SUPABASE_DB_URL=url)` in an empty folder, with an empty HOME.
@@ -101,7 +106,7 @@ def cli(tmp_path: Path) -> Run:
     Runs in this process, which saves a third of a second; `cli_process` is for what a process of
     its own decides.
     """
-    return _runner(tmp_path, _run_here)
+    return new_runner(tmp_path)
 
 
 @pytest.fixture

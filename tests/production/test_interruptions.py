@@ -200,6 +200,19 @@ def test_a_killed_program(shop: Shop) -> None:
     assert shop.contents() == before
 
 
+def test_a_dropped_network(shop: Shop) -> None:
+    before = shop.contents()
+    with interrupted(
+        shop, lambda command: command.network.dropped.set(), before_release=nothing
+    ) as commands:
+        assert left_after(shop, LOCKS) == []
+        ended = {name: command.finish() for name, command in commands.items()}
+        assert {name: text for name, (code, text) in ended.items() if code not in (5, 7)} == {}
+        assert left_after(shop, SESSIONS) == []
+        assert [command.left() for command in commands.values()] == [[]] * len(commands)
+    assert shop.contents() == before
+
+
 def test_a_server_that_restarts(shop: Shop) -> None:
     """Each command is stopped while it waits, so that all are there when the server restarts."""
     before = shop.contents()

@@ -1,31 +1,65 @@
 """Commands on the database of a shop in use: nobody waits, nothing is written, no value is shown."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmarks.shop import CLIENTS, Observation, Shop, marks_in
-from tests.fix_cli import Run
+from benchmarks.shop import CLIENTS, Observation, Shop, marks_in, write_project
+from tests.fix_cli import Ran, Run, new_runner
 
 LIMIT_MS = 50
 # rolled back within this time
 WRITE_SECONDS = 1.0
 
 READ_ONLY = {
+    "plan --access": ("plan", "--access", "--json"),
+    "plan": ("plan", "--json"),
+    "status": ("status", "--json"),
     "stats": ("stats", "--json"),
     "check-results": ("check-results", "--json"),
 }
 ROLLED_BACK = {
     "apply --dry-run": ("apply", "--dry-run", "--json"),
     "plan --locks": ("plan", "--locks", "--json"),
+    "verify": ("verify", "--json"),
 }
-ALL = READ_ONLY | ROLLED_BACK
-each_command = pytest.mark.parametrize("words", ALL.values(), ids=ALL)
-each_read_only = pytest.mark.parametrize("words", READ_ONLY.values(), ids=READ_ONLY)
-each_rolled_back = pytest.mark.parametrize("words", ROLLED_BACK.values(), ids=ROLLED_BACK)
+WITH_CLIENTS = {"audit": ("audit", "--json")} | READ_ONLY | ROLLED_BACK
+del WITH_CLIENTS["verify"]
+FORMATS = {
+    "audit": ("text", "html", "json", "junit", "sarif", "markdown", "codequality"),
+    "verify": ("text", "html", "json", "junit", "sarif", "markdown"),
+}
 
 
-@each_command
+@dataclass(frozen=True)
+class Beside:
+    """A command that ran without clients: what it wrote and reached, and its files."""
+
+    ran: Ran
+    before: tuple[Any, ...]
+    after: tuple[Any, ...]
+    seen: Observation
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def audited(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Beside:
+    """`audit --emit`, once for the tests of this module."""
+    folder = tmp_path_factory.mktemp("audited")
+    write_project(folder)
+    emitted = [word for name in ("pgtap", "pytest") for word in ("--emit", name, name)]
+    shop.settle()
+    before = shop.state()
+    with shop.observed() as seen:
+        ran = new_runner(folder)("audit", "--json", *emitted, SUPABASE_DB_URL=shop.url)
+    assert ran.code == 0, ran.err
+    return Beside(ran, before, shop.state(), seen, folder)
+
+
+@pytest.mark.parametrize("words", WITH_CLIENTS.values(), ids=WITH_CLIENTS)
 def test_no_client_waits(
     cli: Run, shop: Shop, calm: Observation, project: Path, words: tuple[str, ...]
 ) -> None:
@@ -38,7 +72,7 @@ def test_no_client_waits(
     assert marks_in(ran.out + ran.err) == []
 
 
-@each_read_only
+@pytest.mark.parametrize("words", READ_ONLY.values(), ids=READ_ONLY)
 def test_nothing_is_written(cli: Run, shop: Shop, project: Path, words: tuple[str, ...]) -> None:
     shop.settle()
     before = shop.state()
@@ -46,11 +80,11 @@ def test_nothing_is_written(cli: Run, shop: Shop, project: Path, words: tuple[st
         ran = cli(*words, cwd=project, SUPABASE_DB_URL=shop.url)
     assert ran.code in (0, 1), ran.err
     assert shop.state() == before
-    assert {lock.split()[0] for lock in seen.locks} <= {"AccessShareLock"}
+    assert modes(seen.locks) <= {"AccessShareLock"}
     assert reached(seen, shop) == []
 
 
-@each_rolled_back
+@pytest.mark.parametrize("words", ROLLED_BACK.values(), ids=ROLLED_BACK)
 def test_only_rows_that_are_rolled_back(
     cli: Run, shop: Shop, project: Path, words: tuple[str, ...]
 ) -> None:
@@ -63,15 +97,29 @@ def test_only_rows_that_are_rolled_back(
     assert reached(seen, shop) == []
 
 
-def reached(seen: Observation, shop: Shop) -> list[str]:
-    """What left the database: notifications, and sessions on the other database."""
-    others = [s.application for s in seen.visitors if s.database == shop.log_name]
-    return seen.notifications + others
+def test_an_audit_writes_nothing(audited: Beside) -> None:
+    assert audited.after == audited.before
 
 
-FORMATS = {
-    "verify": ("text", "html", "json", "junit", "sarif", "markdown"),
-}
+def test_an_audit_only_locks_what_it_copies(audited: Beside) -> None:
+    assert modes(audited.seen.locks) == {"AccessShareLock"}
+
+
+def test_the_copy_calls_functions_that_would_write_elsewhere(audited: Beside, shop: Shop) -> None:
+    assert "functions called dblink_exec" in audited.ran.err
+    assert reached(audited.seen, shop) == []
+
+
+def test_no_value_in_generated_tests(audited: Beside) -> None:
+    files = [file for name in ("pgtap", "pytest") for file in (audited.folder / name).iterdir()]
+    assert {file.suffix for file in files} == {".sql", ".py"}
+    assert with_values(files) == []
+
+
+def test_no_value_in_the_baseline(cli: Run, shop: Shop, project: Path) -> None:
+    ran = cli("audit", "--update-baseline", cwd=project, SUPABASE_DB_URL=shop.url)
+    assert ran.code == 0, ran.err
+    assert with_values([project / "supabase" / "access.toml"]) == []
 
 
 @pytest.mark.slow
@@ -84,4 +132,22 @@ def test_no_value_in_any_format(
         words = [command, "--format", format_, "--output", str(file)]
         ran = cli(*words, cwd=project, SUPABASE_DB_URL=shop.url)
         assert ran.code in (0, 1), ran.err
-        assert marks_in(ran.out + ran.err + file.read_text()) == [], format_
+        assert marks_in(ran.out + ran.err) == []
+        assert with_values([file]) == []
+
+
+def modes(locks: Iterable[str]) -> set[str]:
+    """The modes of locks."""
+    return {lock.split()[0] for lock in locks}
+
+
+def reached(seen: Observation, shop: Shop) -> list[str]:
+    """What left the database: notifications, and sessions on the other database."""
+    others = [s.application for s in seen.visitors if s.database == shop.log_name]
+    return seen.notifications + others
+
+
+def with_values(files: Iterable[Path]) -> list[str]:
+    """The files that hold a value of the shop, or a mask in place of one."""
+    texts = {file.name: file.read_text() for file in files}
+    return [name for name, text in texts.items() if marks_in(text) or "***" in text]

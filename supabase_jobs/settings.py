@@ -183,9 +183,10 @@ def _line(path: Path, name: str) -> int | None:
     """The first line with the name as a quoted key, if it is written in one of the usual ways."""
     keys = (toml_string(name), f"'{name}'")
     lines = path.read_text(encoding="utf-8").splitlines()
-    return next(
-        (number for number, line in enumerate(lines, 1) if any(key in line for key in keys)), None
-    )
+    for number, line in enumerate(lines, 1):
+        if any(key in line for key in keys):
+            return number
+    return None
 
 
 def _folder(directory: Path, option: Path | None, from_file: str | None, name: str) -> Path | None:

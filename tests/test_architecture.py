@@ -143,3 +143,69 @@ def test_help_loads_no_driver_and_no_renderer() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+# they still have nested comprehensions, conditional expressions in others, or such docstrings
+UNREVISED = (
+    "audit/committed.py",
+    "audit/callers.py",
+    "audit/emit",
+    "audit/expressions.py",
+    "audit/http.py",
+    "audit/leaks",
+    "audit/probes",
+    "audit/recording.py",
+    "audit/replay.py",
+    "audit/rows",
+    "audit/usage.py",
+    "api",
+    "findings.py",
+    "report",
+    "session",
+    "testing",
+    "verify/access",
+    "verify/functions/runner.py",
+)
+each_revised_module = pytest.mark.parametrize(
+    "path",
+    [p for p in MODULES if not p.relative_to(PACKAGE).as_posix().startswith(UNREVISED)],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+
+
+def _nested(node: ast.AST, kinds: tuple[type[ast.AST], ...], inside: bool = False) -> list[int]:
+    """The lines of expressions of these kinds inside of another of them, but for functions."""
+    found = []
+    for child in ast.iter_child_nodes(node):
+        matches = isinstance(child, kinds)
+        if matches and inside:
+            found.append(child.lineno)  # type: ignore[attr-defined]
+        opens_scope = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        found += _nested(child, kinds, not opens_scope and (inside or matches))
+    return found
+
+
+@each_revised_module
+def test_no_comprehension_inside_a_comprehension(path: Path) -> None:
+    assert _nested(parsed(path), COMPREHENSIONS) == []
+
+
+@each_revised_module
+def test_no_conditional_expression_inside_another(path: Path) -> None:
+    assert _nested(parsed(path), (ast.IfExp,)) == []
+
+
+@each_revised_module
+def test_docstrings_name_the_thing(path: Path) -> None:
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    texts = [ast.get_docstring(n) for n in ast.walk(parsed(path)) if isinstance(n, documented)]
+    assert [text for text in texts if text and text.startswith("What")] == []
+
+
+def test_the_formatter_decides_everywhere() -> None:
+    sources = [*PACKAGE.rglob("*.py"), *Path(__file__).parent.glob("**/*.py")]
+    skip = "# fmt: " + "skip"
+    assert [
+        p for p in sources if "node_modules" not in p.parts and skip in p.read_text("utf-8")
+    ] == []

@@ -99,10 +99,11 @@ def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, str], Attempt]
 
 def functions(called: Sequence[Function]) -> Mapping[str, str]:
     """Function → the API roles that may call it."""
-    return {
-        f.signature: " ".join(role for role in f.callers if role != "service_role") or "none"
-        for f in called
-    }
+    callers = {}
+    for function in called:
+        roles = [role for role in function.callers if role != "service_role"]
+        callers[function.signature] = " ".join(roles) or "none"
+    return callers
 
 
 def of_topics(topics: Sequence[TopicAttempt]) -> dict[str, dict[str, str]]:
@@ -153,7 +154,8 @@ def _actions(attempts: Sequence[Attempt]) -> str:
         elif any(a.reached for a in group):
             some = action == SELECT and _restricted(group[0])
             words.append(f"{word}({','.join(sorted(_granted(group[0])))})" if some else word)
-    words += [name for name in (JOIN, FORGE) if any(a.name == name and a.reached for a in attempts)]
+    reached = {attempt.name for attempt in attempts if attempt.reached}
+    words += [name for name in (JOIN, FORGE) if name in reached]
     return " ".join(words) or "none"
 
 
@@ -165,7 +167,9 @@ def _updates(attempts: Sequence[Attempt]) -> list[str]:
     each.
     """
     columns = list(dict.fromkeys(a.column for a in attempts if a.column))
-    changed = [word for c in columns for word in _values([a for a in attempts if a.column == c])]
+    changed: list[str] = []
+    for column in columns:
+        changed += _values([a for a in attempts if a.column == column])
     if not changed:
         return []
     if changed == columns and not _restricted(attempts[0]):

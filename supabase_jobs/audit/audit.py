@@ -64,7 +64,7 @@ REQUEST_SETTINGS = (
 
 @dataclass(frozen=True)
 class Options:
-    """What to audit. `served` are the schemas of the API; `schemas` and `tables` narrow the report.
+    """The scope of an audit. `served` are the schemas of the API; `schemas` and `tables` narrow it.
 
     `functions`: call the functions that requests can call. `accepted` is the access of the
     baseline, if there is one; what goes beyond it gets a cause. `intended` are the ids of the leaks
@@ -250,7 +250,7 @@ def _not_tested(
     *,
     stopped: bool,
 ) -> Iterator[NotTested]:
-    """What was not tested although there are rows for it."""
+    """The actions that were not tested although there are rows for them."""
     if stopped:
         why = f"the audit was stopped after {options.seconds:.0f} seconds"
         yield NotTested(

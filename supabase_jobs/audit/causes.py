@@ -228,19 +228,12 @@ class _Trial:
         """Whether each attempt reaches its target without these policies."""
         if not tried:
             return []
-        groups = [
-            [
-                _UNDO,
-                *(
-                    Statement(repairs.drop(attempt.relation, policy).as_string(None))
-                    for policy in policies
-                ),
-                *self._cursors,
-                caller_statement(self._impersonation, attempt.caller),
-                *_alone(attempt).statements,
-            ]
-            for attempt, policies in tried
-        ]
+        groups = []
+        for attempt, policies in tried:
+            drops = [repairs.drop(attempt.relation, policy).as_string(None) for policy in policies]
+            caller = caller_statement(self._impersonation, attempt.caller)
+            action = _alone(attempt).statements
+            groups.append([_UNDO, *map(Statement, drops), *self._cursors, caller, *action])
         started = [Statement("close all"), _SAVEPOINT]
         _, *results, _ = run_groups(self._impersonation.connection, [started, *groups, [_UNDO]])
         return [

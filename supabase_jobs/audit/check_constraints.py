@@ -1,4 +1,4 @@
-"""What CHECK constraints demand of columns: lists of values, ranges, lengths and patterns, from
+"""The demands of CHECK constraints on columns: lists of values, ranges, lengths and patterns, from
 their parse trees.
 """
 
@@ -20,7 +20,7 @@ from supabase_jobs.audit.expressions import (
 
 @dataclass
 class Limits:
-    """What CHECK constraints demand of a column."""
+    """The demands of CHECK constraints on a column."""
 
     allowed: list[str] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What the audits of two databases have in common, so that their results differ only where the
+"""The common state of the audits of two databases, so that their results differ only where the
 databases do.
 """
 
@@ -40,7 +40,7 @@ class Common:
         self._known.append((catalog, usage(catalog, words)))
 
     def usage(self, catalog: Catalog, words: Words) -> Usage:
-        """What the policies of this database and of those that were added mention."""
+        """The columns that policies of this database and of those that were added mention."""
         self.add(catalog, words)
         return _merged(catalog, self._known)
 

@@ -114,10 +114,7 @@ def load(path: Path) -> Configuration:
         reader.caller(name, entry) for name, entry in reader.table(("callers",), table).items()
     )
     rows = {
-        name: {
-            column: reader.expression(("rows", name, column), text)
-            for column, text in reader.table_of(("rows", name), columns).items()
-        }
+        name: reader.expressions(("rows", name), columns)
         for name, columns in reader.table(("rows",), table).items()
     }
     excluded = {
@@ -219,6 +216,10 @@ class _Reader:
             {h.lower(): v for h, v in headers.items()},
             outsider,
         )
+
+    def expressions(self, path: KeyPath, columns: Any) -> Mapping[str, Expression]:
+        table = self.table_of(path, columns)
+        return {column: self.expression((*path, column), text) for column, text in table.items()}
 
     def expression(self, path: KeyPath, value: Any) -> Expression:
         text = self.text(path, value, "an SQL expression")

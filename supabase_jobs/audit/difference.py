@@ -344,7 +344,7 @@ def _and(names: list[str]) -> str:
 
 
 def _listed(side: Audit) -> dict[str, str]:
-    """What was not tested, with the reason; not what the project excludes."""
+    """The reason for each object that was not tested, but for those that the project excludes."""
     return {
         item.object: item.why for item in side.not_tested if not item.why.startswith("excluded: ")
     }
@@ -389,7 +389,7 @@ def _what(name: str, relations: Mapping[str, AuditedRelation]) -> str:
 
 
 def _without_policies(name: str, relations: Mapping[str, AuditedRelation]) -> str:
-    """What a reviewer must know about a table, after its name."""
+    """A remark for the reviewer after the name of a table."""
     relation = relations.get(name)
     without = relation is not None and relation.kind == "table" and not relation.rls
     return ", without row level security" if without else ""

@@ -156,11 +156,11 @@ def _places(tree: Any, relation: Relation) -> Iterator[_Place]:
 
 def _names_with_schema(tree: Any, relation: Relation) -> bool:
     """Whether a column is named with the schema of its table, which a subquery has not."""
-    names = (
-        [part["String"]["sval"] for part in reference["fields"] if "String" in part]
-        for reference in expressions.nodes(tree, "ColumnRef")
-    )
-    return any(found[:2] == [relation.schema, relation.name] for found in names)
+    for reference in expressions.nodes(tree, "ColumnRef"):
+        names = [part["String"]["sval"] for part in reference["fields"] if "String" in part]
+        if names[:2] == [relation.schema, relation.name]:
+            return True
+    return False
 
 
 def _variables(clause: Any) -> Iterator[Mapping[str, Any]]:

@@ -187,20 +187,15 @@ def refusal(relation: Relation, policies: Sequence[Policy], action: str) -> Dema
     """Refuse new rows, or a DELETE, that open something to their caller, by policies that have no
     other use.
     """
-    return Demand(
-        [
-            (
-                relation,
-                policy,
-                Edit.OWNER_OF_NEW_ROWS
-                if action == INSERT and policy.checked and _limits_rows(policy)
-                else Edit.READABLE_PARENT
-                if action == INSERT and policy.command == "*"
-                else Edit.DROP,
-            )
-            for policy in policies
-        ]
-    )
+    return Demand([(relation, policy, _refusing(policy, action)) for policy in policies])
+
+
+def _refusing(policy: Policy, action: str) -> Edit:
+    if action != INSERT:
+        return Edit.DROP
+    if policy.checked and _limits_rows(policy):
+        return Edit.OWNER_OF_NEW_ROWS
+    return Edit.READABLE_PARENT if policy.command == "*" else Edit.DROP
 
 
 def without_ended(

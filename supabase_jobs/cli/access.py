@@ -1,4 +1,4 @@
-"""What migrations change in the access: two audits with the same rows and callers, compared."""
+"""The changes of access by migrations: two audits with the same rows and callers, compared."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -131,8 +131,11 @@ def _confirmed(change: "Change") -> "Change":
 def _undo_file(folder: Path) -> Path:
     """A new file beside the folder of migrations, which the Supabase CLI does not read."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    names = (f"adopt-undo-{stamp}{suffix}.sql" for suffix in ("", *(f"-{n}" for n in range(2, 99))))
-    return next(path for path in (folder.parent / name for name in names) if not path.exists())
+    path, number = folder.parent / f"adopt-undo-{stamp}.sql", 1
+    while path.exists():
+        number += 1
+        path = folder.parent / f"adopt-undo-{stamp}-{number}.sql"
+    return path
 
 
 def _print(

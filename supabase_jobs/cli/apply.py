@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 _AUDIT_SECONDS = 10
 _APPLY = "apply commits the pending files to this database, each in a transaction"
 _DRY_RUN_EMBEDDED = (
-    "apply --dry-run runs the pending files in one transaction, audits and verifies in it, and rolls"
-    " it back"
+    "apply --dry-run runs the pending files in one transaction, audits and verifies in it, and"
+    " rolls it back"
 )
 _DRY_RUN = (
     "apply --dry-run runs the pending files alone in one transaction, rolls it back, and gives way"

@@ -332,7 +332,7 @@ def _shown(file: Path) -> str:
 def _diff(
     given: "Settings", migrations_from: str, options: "Options", known: "Baseline", *, strict: bool
 ) -> "AccessDiff":
-    """What changed since other migrations: in the current ones, or in a database that was given."""
+    """The changes since other migrations: in the current ones, or in a database that was given."""
     from supabase_jobs.projects.copied import ANNOUNCEMENT
     from supabase_jobs.sources import project
 

@@ -116,7 +116,7 @@ def program() -> str:
 
 
 def next_commands() -> str:
-    """What to run next, with the program as it was started."""
+    """The next commands to run, with the program as it was started."""
     name = program()
     if name != "supabase-jobs" and (_CLONE / "scripts" / "demo").is_file():
         return _NEXT_IN_CLONE

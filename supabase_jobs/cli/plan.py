@@ -105,7 +105,7 @@ def command(ctx: click.Context, with_dry_run: bool, with_access: bool, files_onl
 
 
 def _effect(with_dry_run: bool, with_access: bool) -> str:
-    """What the command does to the database; `_access` says what the comparison does."""
+    """The effect of the command on the database; `_access` states that of the comparison."""
     if with_dry_run:
         return (
             "plan --locks runs the pending files in one transaction, rolls it back, and gives way"
@@ -119,7 +119,7 @@ def _access(
     connection: "Connection",
     migration_plan: "MigrationPlan",
 ) -> "AccessDiff":
-    """What the pending files change in the access, tried in copies of the database."""
+    """The changes of access by the pending files, tried in copies of the database."""
     from supabase_jobs.audit.audit import Options
     from supabase_jobs.cli.access import compare_pending_on_copy, named_by_project
     from supabase_jobs.projects.copied import ANNOUNCEMENT
@@ -146,7 +146,7 @@ def _print(
         from supabase_jobs.report.access import json as access_json
 
         pending = [{"version": m.version, "name": m.name} for m in migration_plan.pending]
-        by_file = {file: [asdict(lock) for lock in found] for file, found in locks.items()}
+        by_file = {file: list(map(asdict, found)) for file, found in locks.items()}
         problems = [asdict(p) for p in migration_plan.problems]
         changes = None if access is None else access_json.as_dict(access)
         print_json({"pending": pending, "problems": problems, "locks": by_file, "access": changes})

@@ -93,11 +93,10 @@ def command(
         write(comparison, out)
 
     if as_json(ctx):
-        names = {
-            state: [m.file_name for m in getattr(comparison, state)]
-            for state in ("new", "unchanged", "edited", "outdated")
-        }
-        print_json({**names, "out": str(out), "check": check})
+        document: dict[str, object] = {}
+        for state in ("new", "unchanged", "edited", "outdated"):
+            document[state] = [m.file_name for m in getattr(comparison, state)]
+        print_json({**document, "out": str(out), "check": check})
     elif not comparison.differs and comparison.uninstalled_by is None:
         number = len(comparison.unchanged)
         narrate(f"{out}: {'the file is' if number == 1 else f'all {number} files are'} up to date")

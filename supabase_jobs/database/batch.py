@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import psycopg
@@ -74,11 +75,14 @@ def run_groups(connection: Connection, groups: Sequence[Sequence[Statement]]) ->
     if not groups:
         return []
     quote = psycopg.ClientCursor(connection)
-    commands = [[_command(connection, quote, statement) for statement in group] for group in groups]
+    commands = []
+    for group in groups:
+        commands.append([_command(connection, quote, statement) for statement in group])
     with closed_by_interrupt(connection), connection.lock:
         results = iter(connection.wait(_exchange(connection, commands)))
     return [
-        _group(connection, group, [next(results) for _ in group], next(results)) for group in groups
+        _group(connection, group, list(islice(results, len(group))), next(results))
+        for group in groups
     ]
 
 

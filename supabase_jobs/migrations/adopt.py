@@ -40,7 +40,7 @@ _IN_DATABASE = "the effect of the file is in the database"
 
 
 class Action(StrEnum):
-    """What is done about a version."""
+    """The change that `adopt` makes for a version."""
 
     RENAME_FILE = "rename-file"
     WRITE_FILE = "write-file"
@@ -158,7 +158,7 @@ def plan_changes(
     *,
     rows: bool = False,
 ) -> list[Change]:
-    """What makes files and ledger agree, by version.
+    """The changes that make files and ledger agree, by version.
 
     `proven` are the versions of files whose effect is in the database, and `reasons` say why that
     of others is not proven. With `rows`, the row of a renamed file gets the file's version, rather

@@ -36,7 +36,7 @@ def find_pairs(pending: Sequence[Migration], rows: Sequence[LedgerRow]) -> Pairs
     """
     if not pending or not rows:
         return Pairs({}, {})
-    texts = {m.version: _code(s.text for s in m.statements) for m in pending}
+    texts = {m.version: _statements(m) for m in pending}
     applied = {row.version: _code(whole_statements(row.statements or ())) for row in rows}
     known = [row for row in rows if applied[row.version]]
     pending = [m for m in pending if texts[m.version]]
@@ -49,6 +49,10 @@ def find_pairs(pending: Sequence[Migration], rows: Sequence[LedgerRow]) -> Pairs
         applied,
     )
     return Pairs(renamed, near)
+
+
+def _statements(migration: Migration) -> list[str]:
+    return _code(statement.text for statement in migration.statements)
 
 
 def _code(statements: Iterable[str]) -> list[str]:

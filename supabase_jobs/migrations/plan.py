@@ -74,7 +74,7 @@ class PlanProblem:
 
 @dataclass(frozen=True)
 class MigrationPlan:
-    """What `apply` would do: the status of every version, the files to apply, the applied versions,
+    """The work of `apply`: the status of every version, the files to apply, the applied versions,
     the problems.
     """
 

@@ -45,11 +45,11 @@ def grouped(locks: Iterable[tuple[str, str]]) -> tuple[TableLock, ...]:
     strongest: dict[str, str] = {}
     for table, mode in locks:
         strongest[table] = max(mode, strongest.get(table, mode), key=MODES.index)
-    tables = {
-        mode: sorted(t for t, m in strongest.items() if m == mode)
-        for mode in reversed(BLOCKING_MODES)
-    }
-    return tuple(TableLock(mode, tuple(names)) for mode, names in tables.items() if names)
+    found = []
+    for mode in reversed(BLOCKING_MODES):
+        if tables := sorted(table for table, strength in strongest.items() if strength == mode):
+            found.append(TableLock(mode, tuple(tables)))
+    return tuple(found)
 
 
 def merged(*found: Mapping[str, Sequence[TableLock]]) -> dict[str, tuple[TableLock, ...]]:

@@ -7,7 +7,7 @@ parts are taken as unchanged. If no error is found, a complete `verify` must tel
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Protocol
 
 from supabase_jobs.database.batch import GroupResult, Statement, read, run_groups
@@ -57,7 +57,7 @@ class Quick:
         *self._unchanged, exposed_rows = read(connection, [*self._statements, exposed])
         self._exposed = sorted(expectations.all_exposed_schemas(exposed_rows))
         self._fixes = Fixes(snapshot.facts, {}, expectations.texts)
-        self._facts = [[Fact(*row) for row in rows] for rows in self._unchanged[: self._bodies]]
+        self._facts = [_facts(rows) for rows in self._unchanged[: self._bodies]]
         self._parts: dict[str, set[int]] = {}
 
     def killers(self, faults: Sequence[Planted]) -> Iterator[tuple[str, ...]]:
@@ -92,10 +92,7 @@ class Quick:
         queries = [self._statements[part] for part in parts]
         for start in range(0, len(chosen), _BATCH):
             batch = chosen[start : start + _BATCH]
-            groups = [
-                [_UNDO, *(Statement(s.code) for s in split(faults[at].sql)), *queries]
-                for at in batch
-            ]
+            groups = [[_UNDO, *_statements(faults[at]), *queries] for at in batch]
             _, *results, _ = run_groups(
                 self._connection, [[_SAVEPOINT], *groups, [_UNDO, _RELEASE]]
             )
@@ -121,14 +118,12 @@ class Quick:
         facts = changed - {self._bodies}
         context = Context(repeated=True)
         if facts:
-            new = {part: [Fact(*row) for row in rows[part]] for part in facts}
+            new = {part: _facts(rows[part]) for part in facts}
             actual = [fact for part, old in enumerate(self._facts) for fact in new.get(part, old)]
             check.compare_facts(actual, self._snapshot, context, self._texts)
             if context.errors:
                 ids = {finding.id for finding in context.errors}
-                places = {
-                    part for part in facts if {f.id for f in (*self._facts[part], *new[part])} & ids
-                }
+                places = {part for part in facts if _ids(self._facts[part], new[part]) & ids}
                 return tuple(finding.id for finding in context.errors), places
         if context.equivalences or self._bodies not in changed:
             return (), set()
@@ -136,3 +131,15 @@ class Quick:
         differing = [row for row in rows[self._bodies] if row not in old]
         check.compare_functions(differing, self._functions, self._exposed, self._fixes, context)
         return tuple(finding.id for finding in context.errors), {self._bodies}
+
+
+def _facts(rows: Rows) -> list[Fact]:
+    return [Fact(*row) for row in rows]
+
+
+def _ids(*lists: Sequence[Fact]) -> set[str]:
+    return {fact.id for fact in chain(*lists)}
+
+
+def _statements(fault: Planted) -> list[Statement]:
+    return [Statement(part.code) for part in split(fault.sql)]

@@ -60,9 +60,11 @@ def check(connection: Connection, size: int) -> Sample:
     with requires_migrations(connection), connection.transaction():
         read_rows(connection, [limits(), statement("stats/settings").statement()])
         rows = statement("check_results/newest").dicts(connection, {"size": size})
-    return compare(
-        {"id": row["id"], **{column: read(row[column]) for column in _validators()}} for row in rows
-    )
+    parsed = []
+    for row in rows:
+        values = {column: read(row[column]) for column in _validators()}
+        parsed.append({"id": row["id"], **values})
+    return compare(parsed)
 
 
 def read(text: str | None) -> Any:

@@ -1,4 +1,4 @@
-"""What the catalogs say about a project's objects, as facts that two databases can be compared by.
+"""The catalogs' facts about a project's objects, by which two databases can be compared.
 
 Every file in `catalog/` selects the columns of `Fact`, in its order. Objects of the platform and of
 extensions are left out.
@@ -57,7 +57,7 @@ class Fact:
 
     @property
     def key(self) -> Key:
-        """What identifies the fact: object, kind and name."""
+        """The identity of the fact: object, kind and name."""
         return self.object, self.kind, self.name
 
 

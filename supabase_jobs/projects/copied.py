@@ -71,7 +71,7 @@ class Copy:
 
 @dataclass(frozen=True)
 class _Original:
-    """What is read of a database, once for all copies of it."""
+    """The parts of a database that are read once for all copies of it."""
 
     connection: Connection
     source: Source

@@ -1,4 +1,4 @@
-"""What an audit in place would disturb in a database that people use."""
+"""Disturbances that an audit in place would cause in a database that people use."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -260,7 +260,8 @@ def try_out(
     left -= printed_otherwise(connection, restored, migrations)
     reasons |= dict.fromkeys(left, "its restore does not have the whole effect")
     reasons |= {by_restore[text]: f"its restore fails: {_line(error)}" for text, error in failed}
-    return {key: reason for key, reason in reasons.items() if key in {d.key for d in found}}
+    keys = {difference.key for difference in found}
+    return {key: reason for key, reason in reasons.items() if key in keys}
 
 
 def _line(error: psycopg.Error) -> str:

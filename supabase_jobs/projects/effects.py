@@ -163,7 +163,7 @@ def _try_edited(build: Build, files: MigrationFiles, before: Facts, database: Fa
 
 
 def _missing(connection: Connection, before: Facts, after: Facts, database: Facts) -> str | None:
-    """What a file changes and the database does not have, as a reason; None if there is nothing."""
+    """The effect of a file that the database lacks, as a reason; None if it has all."""
     changed = [k for k in before.keys() | after.keys() if _value(before, k) != _value(after, k)]
     lacking = {key for key in changed if _value(database, key) != _value(after, key)}
     if lacking:

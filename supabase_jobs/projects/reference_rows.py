@@ -79,11 +79,11 @@ def _read(original: Connection, tables: Sequence[_Table]) -> list[list[str]]:
         groups.append([Statement("savepoint reference"), Statement(table.query)])
         groups.append([Statement("rollback to savepoint reference")])
     groups.append([Statement("rollback")])
-    results = run_groups(original, groups)[1:-1:2]
-    return [
-        [] if result.error is not None else [text for (text,) in result.answer().rows]
-        for result in results
-    ]
+    texts: list[list[str]] = []
+    for result in run_groups(original, groups)[1:-1:2]:
+        rows = [] if result.error is not None else result.answer().rows
+        texts.append([text for (text,) in rows])
+    return texts
 
 
 def _inserts(text: str) -> bool:

@@ -106,7 +106,7 @@ class Failure:
 
 @dataclass
 class Restored:
-    """What the copy lacks, and the extensions that have a stand-in."""
+    """The objects that the copy lacks, and the extensions that have a stand-in."""
 
     failures: list[Failure] = field(default_factory=list)
     extensions: list[str] = field(default_factory=list)
@@ -223,7 +223,7 @@ def _create_extensions(
 
 
 def _create(superuser: Connection, statements: Sequence[StandIn]) -> None:
-    """What exists already comes from a stand-in that does more."""
+    """Create the stand-ins that are missing; an existing one does more."""
     _send(superuser, [stand_in.statement for stand_in in statements])
 
 

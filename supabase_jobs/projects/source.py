@@ -1,4 +1,4 @@
-"""What is read of a database that is copied: its roles, settings and extensions, from catalogs."""
+"""Roles, settings and extensions of a database that is copied, from its catalogs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -151,7 +151,7 @@ class _Causes:
         return self._with_same_fix(finding)
 
     def order(self, finding: Finding) -> tuple[int, ...]:
-        """What the findings are sorted by: severity, then the kind of change, then the depth of a
+        """The sort key of a finding: severity, then the kind of change, then the depth of a
         function.
         """
         change = self._changes.get(finding.id)
@@ -310,7 +310,9 @@ def _policy_penalty(change: Change, trace: Trace, by_privilege: bool) -> int | N
             penalties.append(1)
         else:
             penalties.append(3)
-    return min(penalties) + (2 if by_privilege else 0) if penalties else None
+    if not penalties:
+        return None
+    return min(penalties) + (2 if by_privilege else 0)
 
 
 def _privileges(value: str) -> set[str]:

@@ -53,7 +53,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Trace:
-    """What a check depends on: its statements, the role that runs them, and the outcome of an
+    """The dependencies of a check: its statements, the role that runs them, and the outcome of an
     access cell.
 
     '' stands for any role and any command. `index` is the name of the index that a query needs.

@@ -252,7 +252,7 @@ def _with_other_values(
 
 
 def _place(error: psycopg.Error) -> tuple[str | None, ...]:
-    """What raised an error."""
+    """The origin of an error: its SQLSTATE, table, constraint and function."""
     return (error.sqlstate, error.diag.table_name, error.diag.constraint_name, error.diag.context)
 
 

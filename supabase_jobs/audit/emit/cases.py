@@ -274,7 +274,7 @@ def _privilege(kind: str, role: str, object_: str, privilege: str, *, granted: b
 def _cursors(
     attempts: Sequence[RecordedAttempt], style: AsSent
 ) -> tuple[list[Cursor], list[RecordedAttempt]]:
-    """The cursors that the attempts need, numbered in this file, and the attempts with these names."""
+    """The cursors of the attempts, numbered in this file, and the attempts with these names."""
     cursors: dict[str, Cursor] = {}
     renamed = []
     for attempt in attempts:

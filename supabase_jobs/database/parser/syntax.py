@@ -210,8 +210,11 @@ def _argument(parameter: Node) -> Argument:
     value = next((v for key, v in default.get("A_Const", {}).items() if key != "location"), None)
     if isinstance(value, dict):
         value = next(iter(value.values()), 0)  # the parser leaves a zero out
-    text = "null" if value is True else "an expression" if value is None else value
-    return Argument(name, repr(_without_positions(default)), f"{name} default {text}")
+    if value is None:
+        value = "an expression"
+    elif value is True:
+        value = "null"
+    return Argument(name, repr(_without_positions(default)), f"{name} default {value}")
 
 
 # the nodes that only combine other parts of an expression

@@ -59,9 +59,7 @@ class ApiInfo:
 
 @dataclass(frozen=True)
 class _Launch:
-    """What `_launch` starts. `home` must be accessible to PostgREST's account, `private` need not
-    be.
-    """
+    """The files of a start. `home` must be open to PostgREST's account, `private` need not be."""
 
     home: Path
     private: Path

@@ -145,8 +145,11 @@ class Copies:
         login = quote(info.user, safe="") + (
             f":{quote(info.password, safe='')}" if info.password else ""
         )
-        host = "" if is_socket else f"[{info.host}]" if ":" in info.host else info.host
-        query = f"?host={quote(info.host, safe='')}" if is_socket else ""
+        host, query = info.host, ""
+        if is_socket:
+            host, query = "", f"?host={quote(info.host, safe='')}"
+        elif ":" in info.host:
+            host = f"[{info.host}]"
         url = f"postgresql://{login}@{host}:{info.port}/{name}{query}"
         variables = {
             "PGHOST": info.host,

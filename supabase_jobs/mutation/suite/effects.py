@@ -1,4 +1,4 @@
-"""What a fault changes for a caller: the audit of a copy with the fault, compared with that of one
+"""The effect of a fault for callers: the audit of a copy with the fault, compared with that of one
 without.
 """
 
@@ -30,7 +30,7 @@ Cell = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class Effect:
-    """What the audit of a fault shows. `note`: what is unknown.
+    """The result of an audit of a fault. `note` names unknowns.
 
     `state`: survived, equivalent (it changes nothing for any caller), or untested (the audit cannot
     tell).
@@ -171,8 +171,8 @@ def _differences(
 def _refused(
     attempt: RecordedAttempt, others: Mapping[Cell, Sequence[RecordedAttempt]]
 ) -> RecordedAttempt:
-    """What the other audit has instead of an attempt: that of no column, or nothing that differs
-    from a refusal.
+    """The attempt of the other audit instead of one: that of no column, else one that differs from
+    no refusal.
     """
     whole = others.get((*attempt.cell[:3], attempt.action.partition(" ")[0]), ())
     if whole:

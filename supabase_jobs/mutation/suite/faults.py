@@ -65,7 +65,8 @@ def derive_suite_faults(
     found = [
         found for fault in derived if (found := _ranked(fault)) is not None and found.kind in wanted
     ]
-    kept = [f for f in found if not _is_redundant(f.fault, {f.fault.id for f in found})]
+    ids = {one.fault.id for one in found}
+    kept = [one for one in found if not _is_redundant(one.fault, ids)]
     return sorted(kept, key=lambda f: (f.rank, f.fault.id))
 
 

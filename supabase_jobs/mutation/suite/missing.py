@@ -32,7 +32,7 @@ class MissingTest:
 
     @property
     def title(self) -> str:
-        """What the test states: `stranger cannot read a row of another in notes`."""
+        """The statement of the test: `stranger cannot read a row of another in notes`."""
         return title(self.attempt, self.outcome)
 
 

@@ -165,11 +165,9 @@ def _pytest_file(old: str, tests: Iterable[str]) -> str:
     parts = [old or f'{_PYTEST_START}"""\n']
     for text in tests:
         first = text[len("def ") : text.index("(")]
-        name = next(
-            n
-            for n in chain([first], (f"{first}_{number}" for number in count(2)))
-            if n not in names
-        )
+        name, numbers = first, count(2)
+        while name in names:
+            name = f"{first}_{next(numbers)}"
         names.add(name)
         parts.append(text.replace(f"def {first}(", f"def {name}(", 1))
     return "\n\n".join(parts)

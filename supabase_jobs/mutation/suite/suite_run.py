@@ -60,9 +60,7 @@ class SuiteOptions:
 
 @dataclass(frozen=True)
 class Plan:
-    """What runs: the chosen faults, the number of all of them, and the times of the suite without a
-    fault.
-    """
+    """The chosen faults, the number of all of them, and the times of the suite without a fault."""
 
     faults: Sequence[SuiteFault]
     derived: int

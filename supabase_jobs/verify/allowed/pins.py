@@ -30,9 +30,7 @@ _FIX_UNUSED = f"Remove the entry from {FILE_NAME}."
 
 @dataclass(frozen=True)
 class _Pin:
-    """What the entry `name` of a section pins. `restrictive_for` is the command of a restrictive
-    policy.
-    """
+    """The definition that an entry pins. `restrictive_for`: command of a restrictive policy."""
 
     section: str
     name: str

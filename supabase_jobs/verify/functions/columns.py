@@ -70,7 +70,7 @@ class ComparedColumns:
         return column in self.changed_by_triggers.get(self._tables.get(name, ""), ())
 
     def findings(self) -> list[Finding]:
-        """What is not compared: an info for each table."""
+        """An info for each table about the columns that are not compared."""
         return [
             *(
                 _info(table, "user columns", "no migration creates them", columns)

@@ -228,7 +228,7 @@ def _step(table: dict[str, Any], identities: Mapping[str, Caller], where: str) -
         raise ConfigError(
             f"{where}: {error!r} is neither an SQLSTATE nor one of {', '.join(REFUSALS)}"
         )
-    rows = tuple(tuple(_text(value) for value in row) for row in table.get("result", ()))
+    rows = tuple(tuple(map(_text, row)) for row in table.get("result", ()))
     return ScenarioStep(table["call"], identity, rows, error, table.get("may_be_refused", False))
 
 

@@ -120,7 +120,9 @@ def _each_row(plan: QueryPlan) -> Iterator[QueryPlan]:
 
 
 def _texts(value: Any) -> list[str]:
-    return [] if value is None else [value] if isinstance(value, str) else list(value)
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
 
 
 def _calls(condition: str) -> Iterator[str]:

@@ -58,11 +58,10 @@ class Fact:
         comment.
         """
         _, of, kind = self.kind.partition(" of ")
-        return (
-            (self.object, kind, self.name.split(" to ")[0] if "grant" in self.kind else self.name)
-            if of
-            else None
-        )
+        if not of:
+            return None
+        name = self.name.partition(" to ")[0] if "grant" in self.kind else self.name
+        return self.object, kind, name
 
     @property
     def id(self) -> str:

@@ -218,10 +218,8 @@ def compare_functions(
         )
         context.cases.append(catalog.with_script(case, _BODIES, name, context))
         if actual.arguments != wanted.arguments:
-            names = [
-                [argument.name for argument in function.arguments] for function in (actual, wanted)
-            ]
-            is_error = names[0] != names[1] or schema in exposed
+            renamed = _names(actual) != _names(wanted)
+            is_error = renamed or schema in exposed
             severity = Severity.ERROR if is_error else Severity.WARNING
             message = f"the arguments of the function are ({actual}); expected: ({wanted})"
             fix = fixes.create_function(signature, drop=not _replaces(wanted, actual))
@@ -229,6 +227,10 @@ def compare_functions(
             context.add_change(
                 finding, Change(signature, "arguments", "", str(wanted), str(actual))
             )
+
+
+def _names(function: syntax.Function) -> list[str]:
+    return [argument.name for argument in function.arguments]
 
 
 def _replaces(wanted: syntax.Function, actual: syntax.Function) -> bool:

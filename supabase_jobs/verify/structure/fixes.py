@@ -143,7 +143,7 @@ class Fixes:
         return _lines((rows, *(part.create_sql for part in parts))) if parts else _RECREATE
 
     def _details(self, fact: Fact) -> Iterator[str]:
-        """What an object that is created again loses, such as comments."""
+        """Statements for what an object loses when it is created again, such as comments."""
         yield from (other.create_sql for other in self._recorded if other.parent == fact.key)
         yield from self._column_grants(fact)
 

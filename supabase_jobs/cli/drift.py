@@ -135,7 +135,7 @@ def _drift(given: "Settings", *, access: bool) -> "Drift":
 
 
 def _access(given: "Settings", original: "Connection", copy: "Connection") -> "AccessDiff | None":
-    """The difference in access between a database and its migrations; None if it cannot be audited."""
+    """The access that a database has other than by its migrations; None if it cannot be audited."""
     from supabase_jobs.audit.audit import Options
     from supabase_jobs.sources.config_toml import load_api_settings
     from supabase_jobs.sources.files import MigrationFiles

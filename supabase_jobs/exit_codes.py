@@ -20,7 +20,8 @@ class ExitCode(IntEnum):
     DONE = 0, "done, nothing wrong"
     FAILED = (
         1,
-        "verification failed, an audit found a leak, rendered files differ, or a mutant survived",
+        "verification failed, an audit found a leak, rendered files differ, a mutant survived, or "
+        "a squash would lose something",
     )
     USAGE = 2, "wrong usage or configuration"
     PENDING = 3, "`status --exit-code`: migrations are pending"

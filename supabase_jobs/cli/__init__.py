@@ -33,6 +33,7 @@ COMMANDS = {
     "apply": "Apply the pending migrations, each in its own transaction.",
     "status": "Show every migration: applied, pending, edited, remote-only or renamed.",
     "adopt": "Make files and ledger agree on migrations that have other versions or are missing.",
+    "squash": "Write one migration for several, if it is proven that it does the same.",
     "drift": "Show what the database has more and less than its migrations.",
     "verify": "Check a live database against the expectations of the migrations.",
     "audit": "Report who can read and change what in a project's tables, and which of it"

@@ -29,6 +29,7 @@ from supabase_jobs.migrations.locks import (
     retry_while_locked,
 )
 from supabase_jobs.migrations.plan import MigrationPlan, MigrationStatus, State
+from supabase_jobs.migrations.squashes import squashed_as
 from supabase_jobs.migrations.transaction import BEGIN, Command, Step, send, setup_commands
 from supabase_jobs.sources.files import Migration, read_sql
 
@@ -165,11 +166,16 @@ def plan_changes(
     than the file that of the row.
     """
     near = {s.near.version for s in migration_plan.statuses if s.near is not None}
+    squashes = squashed_as(s.row for s in migration_plan.statuses if s.row is not None)
     changes: list[Change] = []
     for status in migration_plan.statuses:
         if status.state is State.REMOTE_ONLY and status.version not in near:
             changes.append(_write_file(status))
         if status.migration is None or status.state is State.APPLIED:
+            continue
+        if status.version in squashes:
+            reason = f"it was applied with the squash {squashes[status.version]}"
+            changes.append(WriteRow(status.migration, status.row, reason))
             continue
         why = (reasons or {}).get(status.version, _NOT_PROVEN)
         is_proven = status.version in proven

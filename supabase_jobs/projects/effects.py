@@ -16,6 +16,7 @@ from supabase_jobs.database.parser import syntax
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.migrations.extensions import prepare
 from supabase_jobs.migrations.plan import MigrationPlan, State
+from supabase_jobs.migrations.squashes import squashed_as
 from supabase_jobs.projects.built import Built
 from supabase_jobs.projects.catalog import Facts, Key, read_facts, read_facts_here
 from supabase_jobs.projects.drift import WHOLE, printed_otherwise
@@ -55,8 +56,9 @@ class Candidate:
 def candidates(migration_plan: MigrationPlan) -> list[Candidate]:
     """The files whose effect decides whether the ledger can contain them."""
     found = []
+    squashes = squashed_as(s.row for s in migration_plan.statuses if s.row is not None)
     for status in migration_plan.statuses:
-        if status.migration is None:
+        if status.migration is None or status.version in squashes:
             continue
         if status.state is State.EDITED:
             found.append(Candidate(status.migration, status.version))

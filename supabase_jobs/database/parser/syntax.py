@@ -51,6 +51,11 @@ def meaning(text: str) -> str | None:
     return None if trees is None else repr(_without_positions(trees))
 
 
+def part_meaning(part: Any) -> str:
+    """The same for a part of a parse tree."""
+    return repr(_without_positions(part))
+
+
 def ends_transaction(node: Node) -> bool:
     """Whether a statement begins or ends a transaction; savepoint commands do not."""
     return "TransactionStmt" in node and node["TransactionStmt"]["kind"] not in _SHARED_TRANSACTION

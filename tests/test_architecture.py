@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,23 @@ def test_imports_go_downwards(path: Path) -> None:
 def test_no_imports_in_a_cycle() -> None:
     graph = {parts: imported(path) for path, parts in MODULES.items() if parts[-1] != "__init__"}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
+
+
+def folder(module: tuple[str, ...]) -> tuple[str, ...]:
+    return module if (*module, "__init__") in MODULES.values() else module[:-1]
+
+
+def test_no_folders_in_a_cycle() -> None:
+    """Folders with the same parent: a folder and its parent import each other, as parts and whole."""
+    graph: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for path, parts in MODULES.items():
+        for module in imported(path):
+            own, other = folder(parts), folder(module)
+            common = takewhile(lambda names: names[0] == names[1], zip(own, other, strict=False))
+            depth = 1 + len(list(common))
+            if depth <= min(len(own), len(other)):
+                graph.setdefault(own[:depth], set()).add(other[:depth])
+    TopologicalSorter(graph).prepare()
 
 
 def test_the_top_level_is_small() -> None:

@@ -15,8 +15,8 @@ import pytest
 from supabase_jobs.cli import cli as group
 from supabase_jobs.settings import load_settings
 from supabase_jobs.sources.files import load_sources
+from supabase_jobs.verify.areas import AREAS
 from supabase_jobs.verify.functions import scenarios
-from supabase_jobs.verify.verify import AREAS
 from tests.fix_cli import Run
 from tests.fix_cron import Cron
 from tests.fix_cron import apply as apply_packaged

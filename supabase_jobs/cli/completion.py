@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 VARIABLE = "_SUPABASE_JOBS_COMPLETE"
 _SHELLS = ("bash", "zsh", "fish")
 
-# the areas of verify.verify, and the kinds of faults of mutation.suite.faults: the TAB key does not
-# load them
-AREAS = ("structure", "access", "functions", "plans")
+# the kinds of faults of mutation.suite.faults, which the TAB key does not load
 KINDS = ("policies", "privileges", "functions")
 
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]

@@ -25,12 +25,13 @@ from supabase_jobs.cli.common import (
     shared_options,
     write_file,
 )
-from supabase_jobs.cli.completion import AREAS, KINDS, complete_list
+from supabase_jobs.cli.completion import KINDS, complete_list
 from supabase_jobs.cli.private import keep_private
 from supabase_jobs.cli.project_database import audit_configuration, suite_database
 from supabase_jobs.cli.terminal import counter, is_terminal
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
+from supabase_jobs.verify.areas import AREAS
 
 if TYPE_CHECKING:
     from supabase_jobs.findings import SuiteMutant, SuiteMutation

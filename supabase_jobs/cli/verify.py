@@ -22,9 +22,10 @@ from supabase_jobs.cli.common import (
     shared_options,
     write_file,
 )
-from supabase_jobs.cli.completion import AREAS, listed
+from supabase_jobs.cli.completion import listed
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
+from supabase_jobs.verify.areas import AREAS
 
 if TYPE_CHECKING:
     from supabase_jobs.api.endpoint import Endpoint

@@ -24,9 +24,10 @@ from supabase_jobs.local.embedded import is_embedded
 from supabase_jobs.mutation.quick import Quick
 from supabase_jobs.settings import read_toml
 from supabase_jobs.verify import structure
+from supabase_jobs.verify.areas import AREAS
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.structure import catalog, snapshot
-from supabase_jobs.verify.verify import AREAS, verify
+from supabase_jobs.verify.verify import verify
 
 WAIVERS = "waivers.toml"
 

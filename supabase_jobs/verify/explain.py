@@ -13,8 +13,9 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Case, Finding, Verification
 from supabase_jobs.session import script
+from supabase_jobs.verify.areas import AREAS
 from supabase_jobs.verify.expectations import Expectations
-from supabase_jobs.verify.verify import AREAS, declared_cases, verify
+from supabase_jobs.verify.verify import declared_cases, verify
 
 _SUGGESTIONS = 5
 _CUTOFF = 0.5  # similarity according to difflib, from 0 to 1

@@ -22,17 +22,14 @@ from supabase_jobs.session.frame import Undo
 from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.verify import (
     accepted_unchecked,
-    access,
     causes,
     equivalence,
-    functions,
-    plans,
-    structure,
 )
 from supabase_jobs.verify.access import http
 from supabase_jobs.verify.access.check import check as check_access
 from supabase_jobs.verify.access.check import declared_cases as access_cases
 from supabase_jobs.verify.allowed import pins
+from supabase_jobs.verify.areas import ACCESS, AREAS, FUNCTIONS, PLANS, STRUCTURE
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.functions.check import check as check_functions
@@ -41,17 +38,13 @@ from supabase_jobs.verify.structure.check import check as check_structure
 from supabase_jobs.verify.structure.check import declared_cases as structure_cases
 
 _CHECKS = {
-    structure.AREA: check_structure,
-    access.AREA: check_access,
-    functions.AREA: check_functions,
-    plans.AREA: check_plans,
+    STRUCTURE: check_structure,
+    ACCESS: check_access,
+    FUNCTIONS: check_functions,
+    PLANS: check_plans,
 }
-# Areas in the order they run: the fastest first, because `mutate` stops at the first area with an
-# error. `access` runs before the areas that make request settings, because one of its identities
-# has none.
-AREAS = tuple(_CHECKS)
 # areas that insert fixture rows, and so need a primary server
-_WRITING = (access.AREA, functions.AREA)
+_WRITING = (ACCESS, FUNCTIONS)
 
 # for all statements together: each has its own limit, but a slow user policy can make all of them
 # slow
@@ -100,7 +93,7 @@ def verify(
     """
     started = time.monotonic()
     context = Context(repeated, Deadline(started + TIME_LIMIT_S))
-    context.narrowings_unknown = structure.AREA not in areas and pins.allows_policies(
+    context.narrowings_unknown = STRUCTURE not in areas and pins.allows_policies(
         expectations.allowed
     )
     with _rolled_back(connection, context) as (begin_area, is_read_only, kind):

@@ -11,7 +11,6 @@ import pytest
 from supabase_jobs.cli import completion
 from supabase_jobs.cli.completion import VARIABLE
 from supabase_jobs.mutation.suite.faults import KINDS
-from supabase_jobs.verify.verify import AREAS
 from tests.fix_cli import Run
 from tests.programs import unavailable
 
@@ -85,7 +84,6 @@ def test_the_tab_key_completes(shell: "pexpect.spawn[str]", typed: str, complete
 
 
 def test_the_names_are_those_of_the_program() -> None:
-    assert completion.AREAS == AREAS
     assert completion.KINDS == KINDS
 
 

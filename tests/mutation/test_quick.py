@@ -12,8 +12,8 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.mutation.mutate import Fault, _killers, _quick, derive
 from supabase_jobs.mutation.quick import Quick
 from supabase_jobs.settings import AllowedEntry
+from supabase_jobs.verify.areas import AREAS
 from supabase_jobs.verify.structure import catalog, snapshot
-from supabase_jobs.verify.verify import AREAS
 from tests.fix_db import EXPECTATIONS
 
 RECORDED = snapshot.load(EXPECTATIONS.declaration(snapshot.FILE_NAME))

@@ -8,7 +8,8 @@ import pytest
 from psycopg import sql
 
 from supabase_jobs.database.connection import Connection, connect, connect_async, second_connection
-from supabase_jobs.verify.verify import AREAS, verify
+from supabase_jobs.verify.areas import AREAS
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS, Make
 
 SAFE = {

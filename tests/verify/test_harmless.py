@@ -6,7 +6,8 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
-from supabase_jobs.verify.verify import AREAS, verify
+from supabase_jobs.verify.areas import AREAS
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS, Make, superuser_session
 
 # the settings of a hosted project, and some that projects make

@@ -17,7 +17,8 @@ import pytest
 
 from supabase_jobs.findings import Finding, Verification
 from supabase_jobs.report import summary, text
-from supabase_jobs.verify.verify import AREAS, verify
+from supabase_jobs.verify.areas import AREAS
+from supabase_jobs.verify.verify import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Database, superuser_session
 from tests.verify.catalogue import assert_reported, every_catalogue

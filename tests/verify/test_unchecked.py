@@ -17,7 +17,8 @@ from supabase_jobs.migrations.apply import apply_pending
 from supabase_jobs.session import script
 from supabase_jobs.settings import load_settings
 from supabase_jobs.sources.files import MigrationFiles
-from supabase_jobs.verify.verify import AREAS, verify
+from supabase_jobs.verify.areas import AREAS
+from supabase_jobs.verify.verify import verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, packaged
 from tests.programs import DEFAULT_MAJOR, postgres_bin

@@ -13,8 +13,9 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.session.script import SETTINGS
+from supabase_jobs.verify.areas import AREAS
 from supabase_jobs.verify.structure import snapshot
-from supabase_jobs.verify.verify import AREAS, parse, verify
+from supabase_jobs.verify.verify import parse, verify
 from tests.fix_cli import Run
 from tests.fix_db import EXPECTATIONS, Make, every_major
 from tests.impersonation import GUEST_A, USER_A, insert_fixture_rows

@@ -4,4 +4,6 @@
 `privileges` looks for undeclared privileges, and `http` repeats the cells through the API.
 """
 
-AREA = "access"
+from supabase_jobs.verify.areas import ACCESS as AREA
+
+__all__ = ["AREA"]

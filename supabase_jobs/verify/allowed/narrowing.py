@@ -5,8 +5,8 @@ the caller's rows.
 from collections.abc import Collection, Sequence
 
 from supabase_jobs.findings import Severity
+from supabase_jobs.verify.areas import STRUCTURE
 from supabase_jobs.verify.context import Context, Narrowing
-from supabase_jobs.verify.structure import AREA as STRUCTURE
 
 FIX = "Nothing to fix while the policy is intended: [allowed_privileges] names it."
 

@@ -16,9 +16,8 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import Finding, Severity
 from supabase_jobs.settings import FILE_NAME, AllowedEntry, toml_string
-from supabase_jobs.verify.access import AREA as ACCESS
+from supabase_jobs.verify.areas import ACCESS, STRUCTURE
 from supabase_jobs.verify.context import Context, Narrowing
-from supabase_jobs.verify.structure import AREA as STRUCTURE
 
 Allowed = Mapping[str, Mapping[str, AllowedEntry]]
 

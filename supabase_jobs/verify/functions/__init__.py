@@ -1,3 +1,5 @@
 """Scenarios of functions, triggers and cascades, judged by the rows that change."""
 
-AREA = "functions"
+from supabase_jobs.verify.areas import FUNCTIONS as AREA
+
+__all__ = ["AREA"]

@@ -2,4 +2,6 @@
 query.
 """
 
-AREA = "plans"
+from supabase_jobs.verify.areas import PLANS as AREA
+
+__all__ = ["AREA"]

@@ -1,3 +1,5 @@
 """The area `structure`: the system catalogs compared with the recorded structure."""
 
-AREA = "structure"
+from supabase_jobs.verify.areas import STRUCTURE as AREA
+
+__all__ = ["AREA"]

@@ -15,7 +15,8 @@ from supabase_jobs.session.deadline import NO_LIMIT
 from supabase_jobs.session.impersonation import begin
 from supabase_jobs.verify.access.matrix import Action, MatrixRow
 from supabase_jobs.verify.access.probe import Prober, RowProbe
-from supabase_jobs.verify.verify import AREAS, verify
+from supabase_jobs.verify.areas import AREAS
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS
 from tests.programs import DEFAULT_MAJOR
 from tests.verify.distance import round_trips

@@ -11,7 +11,8 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Finding, Severity
-from supabase_jobs.verify.verify import AREAS, verify
+from supabase_jobs.verify.areas import AREAS
+from supabase_jobs.verify.verify import verify
 from tests.fix_db import EXPECTATIONS, Make, oldest_and_newest, on_one_major_each
 from tests.verify.harmless import Change, changes, named
 

@@ -9,6 +9,9 @@ from supabase_jobs.migrations.plan import MigrationStatus, State, plan
 from supabase_jobs.projects.catalog import EXPOSED_BY_DEFAULT, Facts, Key
 from supabase_jobs.sources.files import Migration, MigrationFiles
 
+# the function with which `migrations.extensions` replaces an operator of btree_gist
+_STAND_IN = "equality_range"
+
 
 def ledger_files(rows: Sequence[LedgerRow], files: MigrationFiles) -> MigrationFiles:
     """The migrations of a ledger as it contains them; files for rows that lack their statements."""
@@ -66,11 +69,13 @@ def default_privileges(facts: Facts) -> bool | None:
 def not_comparable(
     facts: Facts, expected: Facts, missing: Iterable[str], files: MigrationFiles
 ) -> set[Key]:
-    """The keys of what the embedded server cannot have: missing extensions, and jobs of pg_cron.
+    """The keys of what the embedded server cannot have: missing extensions, and what needs them.
 
-    Migrations that schedule a job only if pg_cron is installed do not schedule it there.
+    Migrations that schedule a job only if pg_cron is installed do not schedule it there, and an
+    exclusion constraint without btree_gist compares ranges.
     """
     extensions = {(name, "extension", "") for name in missing}
     text = "\n".join(migration.text for migration in files.migrations)
     jobs = [key for key in facts.keys() - expected.keys() if key[1] == "cron job"]
-    return extensions | {key for key in jobs if f"'{key[0]}'" in text}
+    excluded = {key for key, fact in expected.items() if _STAND_IN in fact.value}
+    return extensions | excluded | {key for key in jobs if f"'{key[0]}'" in text}

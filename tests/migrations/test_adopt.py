@@ -203,6 +203,7 @@ def test_a_pending_file_counts_as_applied_only_if_its_effect_is_there(
     assert rows(url, LEDGER) == []
 
 
+@pytest.mark.slow
 def test_an_edited_file_whose_effect_is_there_gets_its_row(
     make_database: Make, there: Path, cli: Run, embedded: None
 ) -> None:
@@ -222,6 +223,7 @@ def test_an_edited_file_whose_effect_is_there_gets_its_row(
     assert rows(url, LEDGER) == before
 
 
+@pytest.mark.slow
 def test_without_a_ledger_adopt_creates_none(
     make_database: Make, there: Path, cli: Run, embedded: None
 ) -> None:

@@ -95,6 +95,7 @@ def test_the_captures_of_drift_are_a_migration(
     assert cli("drift", "--exit-code", "--no-access", "--db-url", url, cwd=there).code == 0
 
 
+@pytest.mark.slow
 def test_remote_only_rows_and_renamed_files_belong_to_the_migrations(
     make_database: Make, tmp_path: Path, cli: Run, embedded: None
 ) -> None:
@@ -146,6 +147,7 @@ def test_drift_only_reads_and_needs_few_round_trips(
     assert 2 <= len(trips) <= 15 - 5  # opening the connection takes up to five
 
 
+@pytest.mark.slow
 def test_a_hosted_project_whose_switch_expose_new_tables_is_off_has_no_drift(
     request: pytest.FixtureRequest, tmp_path: Path, cli: Run
 ) -> None:

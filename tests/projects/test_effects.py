@@ -84,6 +84,7 @@ def test_the_effect_is_there(text: str, made: str, attempt: Prove) -> None:
     assert attempt(text, made) == Effects(frozenset({"2"}), {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "made", "reason"),
     [
@@ -106,3 +107,7 @@ def test_the_effect_is_not_proven(text: str, made: str, reason: str, attempt: Pr
     found = attempt(text, made)
     assert found.proven == frozenset()
     assert reason in found.reasons["2"]
+
+
+def test_a_file_whose_effect_is_missing_is_not_proven(attempt: Prove) -> None:
+    assert "table of public.notes" in attempt(TABLE, "").reasons["2"]

@@ -49,6 +49,7 @@ def command(heading: str) -> list[str]:
     return words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heading", WAYS)
 def test_each_way_has_one_command(
     heading: str, make_database: Make, tmp_path: Path, cli: Run, embedded: None

@@ -107,7 +107,15 @@ def compare_migrations(
 
     states = before_and_after(given.directory, before.files, after.files, narration=narration())
     with states as (old, new):
-        return compare_states(given, (old, before), (new, after), options, accepted, strict=strict)
+        return compare_states(
+            given,
+            (old.connection, before),
+            (new.connection, after),
+            options,
+            accepted,
+            strict=strict,
+            lacking=new.lacking,
+        )
 
 
 def compare_database(
@@ -132,7 +140,7 @@ def compare_database(
         keep_private(copy.private)
         return compare_states(
             given,
-            (old, before),
+            (old.connection, before),
             (copy.connection, after),
             options,
             accepted,

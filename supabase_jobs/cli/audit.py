@@ -37,6 +37,7 @@ from supabase_jobs.cli.project_database import (
     audit_configuration,
     database_in_place,
     project_database,
+    project_files,
 )
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
@@ -261,13 +262,15 @@ def command(
 
 
 def _with_lacking(result: "Audit", database: "ProjectDatabase", options: "Options") -> "Audit":
-    """Add the objects that the copy lacks; those in schemas that requests reach make it fail."""
+    """Add what the database lacks; objects in schemas that requests reach make it fail."""
     schemas = {*options.served, *options.schemas, "storage"}
-    lacking = [
-        replace(item, fails=True)
-        for item in database.lacking
-        if item.object.partition(".")[0] in schemas
-    ]
+    lacking = []
+    for item in database.lacking:
+        schema, _, name = item.object.partition(".")
+        if item.fails or not name:
+            lacking.append(item)
+        elif schema in schemas:
+            lacking.append(replace(item, fails=True))
     return replace(result, not_tested=(*result.not_tested, *lacking))
 
 
@@ -336,7 +339,8 @@ def _diff(
     from supabase_jobs.projects.copied import ANNOUNCEMENT
     from supabase_jobs.sources import project
 
-    current = State("the current migrations", project.files(given), tuple(options.served))
+    files = project.files(given) if given.migrations is None else project_files(given)
+    current = State("the current migrations", files, tuple(options.served))
     earlier = earlier_state(migrations_from, given, current)
     if given.db_url is None:
         return compare_migrations(given, earlier, current, options, known, strict=strict)

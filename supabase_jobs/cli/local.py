@@ -8,7 +8,7 @@ import click
 
 from supabase_jobs.cli.common import advance, as_json, json_option, narrate, print_json, progress
 from supabase_jobs.errors import ConfigError
-from supabase_jobs.sources.config_toml import CONFIG_TOML, load_major_version
+from supabase_jobs.sources.config_toml import CONFIG_TOML, load_api_settings, load_major_version
 
 if TYPE_CHECKING:
     from supabase_jobs.local.api.service import ApiInfo
@@ -79,8 +79,8 @@ def command() -> None:
 @click.option(
     "--services",
     is_flag=True,
-    help="Create what migrations refer to of Storage, Realtime, Vault, Cron and pg_net. The"
-    " services do not run.",
+    hidden=True,
+    help="No longer needed: what migrations refer to of the services always exists.",
 )
 @_server_options
 @json_option
@@ -99,12 +99,14 @@ def start(
     --api also starts PostgREST. stdout then contains URLs and keys in the format of `supabase
     status -o env`: one NAME="value" a line.
     """
+    if services:
+        narrate("note: --services is no longer needed: their schemas always exist")
     if not api:
         if api_port or postgrest_bin:
             raise click.UsageError("--api-port and --postgrest-bin require --api.")
         resolved = _resolved(options)
         with progress("starting PostgreSQL", quiet=True):
-            info = _started(resolved, services=services)
+            info = _started(resolved)
         _print(ctx, info)
         return
     from supabase_jobs.local.api import service
@@ -113,19 +115,18 @@ def start(
     resolved = _resolved(options)
     with progress("starting PostgreSQL and the REST API", quiet=True):
         advance(1, 2)
-        info = _started(resolved, services=services)
+        info = _started(resolved)
         advance(2, 2)
         api_info = service.start(Path.cwd(), info, port=api_port, postgrest_bin=postgrest_bin)
     _print(ctx, info, api_info, keys=True)
 
 
-def _started(options: dict[str, Any], *, services: bool) -> "ServerInfo":
+def _started(options: dict[str, Any]) -> "ServerInfo":
     from supabase_jobs.local import server
     from supabase_jobs.local.platform import load_services
 
     info = server.start(Path.cwd(), **options)
-    if services:
-        load_services(info.own_url)
+    load_services(info.own_url)
     return info
 
 
@@ -185,6 +186,7 @@ def reset(ctx: click.Context, /, **options: Any) -> None:
     """
     from supabase_jobs.local import server
     from supabase_jobs.local.api import service
+    from supabase_jobs.local.platform import load_services
 
     restart_api = service.status(Path.cwd()) is not None
     if restart_api:
@@ -192,13 +194,14 @@ def reset(ctx: click.Context, /, **options: Any) -> None:
     resolved = _resolved(options, new=True)
     with progress("creating a new database", quiet=True):
         info = server.reset(Path.cwd(), **resolved)
+        load_services(info.own_url)
         api_info = service.start(Path.cwd(), info) if restart_api else None
     _print(ctx, info, api_info)
 
 
 def _resolved(options: dict[str, Any], *, new: bool = False) -> dict[str, Any]:
-    """The options with the PostgreSQL that a new database gets; print a line about a version that
-    nobody passed.
+    """The options with the PostgreSQL and the default privileges that a new database gets; print a
+    line about a version that nobody passed.
 
     `new`: an existing database is replaced, by one of the same version unless another one was
     passed.
@@ -209,6 +212,9 @@ def _resolved(options: dict[str, Any], *, new: bool = False) -> dict[str, Any]:
     major = options.pop("major")
     passed = None if major is None else int(major)
     existing = server.existing_major(directory)
+    if options["default_privileges"] is None and (existing is None or new):
+        exposed = load_api_settings(directory).auto_expose_new_tables
+        options = {**options, "default_privileges": exposed}
     if options["postgres_bin"] is not None:
         return {**options, "major": passed}
     if passed is not None:

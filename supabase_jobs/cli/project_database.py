@@ -69,9 +69,10 @@ def project_database(
 
     files = project_files(given)
     seeds = project.seeds(given) if seed else []
-    with migrated(given.directory, files, seeds, narration=narration()) as connection:
-        narrate(f"database: {describe(connection)}")
-        yield ProjectDatabase(connection, str(describe(connection)))
+    with migrated(given.directory, files, seeds, narration=narration()) as built:
+        name = str(describe(built.connection))
+        narrate(f"database: {name}")
+        yield ProjectDatabase(built.connection, name, lacking=built.lacking)
 
 
 @contextmanager
@@ -140,18 +141,27 @@ def has_target(given: "Settings") -> bool:
 
 
 def project_files(given: "Settings") -> "MigrationFiles":
-    """The project's migrations. Raises ConfigError if there are none."""
-    from supabase_jobs.sources import project
+    """The files that are audited; notes name what `supabase db push` refuses.
 
-    files = project.files(given)
+    Raises ConfigError if there are none.
+    """
+    from supabase_jobs.sources import project
+    from supabase_jobs.sources.loadable import loadable
+
     folder = given.migrations or given.directory / DEFAULT_MIGRATIONS
-    if not files.migrations or (given.migrations is None and given.sql_dir is None):
+    if given.migrations is None and given.sql_dir is not None:
+        return project.files(given)
+    found = loadable(given.directory, folder)
+    if not found.files.migrations:
         inside = folder.is_relative_to(given.directory)
         raise ConfigError(
             f"no migrations in {folder.relative_to(given.directory) if inside else folder}",
-            hint="Run it in the project's folder, or pass --db-url URL.",
+            hint="Run it in the project's folder, or pass --migrations DIR, the folder with the"
+            " SQL files, or --db-url URL.",
         )
-    return files
+    for note in found.notes:
+        narrate(note)
+    return found.files
 
 
 def copy_options(given: "Settings", *, rows: bool = True) -> "CopyOptions":

@@ -70,7 +70,7 @@ def _load_stand_ins(connection: "psycopg.Connection[tuple[object, ...]]") -> Non
     found = connection.execute("select name::text from pg_available_extensions").fetchall()
     available = {str(name) for (name,) in found} - stand_ins.WITH_WORKERS
     for name in sorted(stand_ins.names() - available):
-        stand_ins.load(connection, name)
+        stand_ins.load(connection, name, version=stand_ins.PRELOADED)
 
 
 def _run_file(connection: "psycopg.Connection[tuple[object, ...]]", path: Path) -> None:

@@ -4,7 +4,6 @@ Refuses files that break "one file, one transaction, with its ledger row", that 
 under `supabase db push`, or that are probably not meant as migrations.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,6 @@ from supabase_jobs.sources.files import Migration
 
 HEADER = "--! transaction:false"
 
-# other tools' names for files that undo or check a migration; the Supabase CLI would apply them
-_NOT_FORWARD = re.compile(r".*\.(down|undo|revert|rollback|verify|test)", re.IGNORECASE)
 # the Supabase CLI skips a first file with this name and an older version, because it once created
 # such files
 _OLD_INIT, _OLD_INIT_BEFORE = "init", "20211209000000"
@@ -67,7 +64,7 @@ def _refuse_unrecognized(path: Path) -> Refusal:
 
 
 def _check_name(migration: Migration) -> Iterator[Refusal]:
-    if _NOT_FORWARD.fullmatch(migration.name):
+    if migration.undoes_or_checks:
         yield _refuse(
             migration,
             None,

@@ -53,7 +53,9 @@ def built(
     and LocalServerError.
     """
     options = server_options(directory, major, narration)
-    with server.throwaway(**options, default_privileges=default_privileges) as embedded:
+    if default_privileges is not None:
+        options["default_privileges"] = default_privileges
+    with server.throwaway(**options) as embedded:
         load_services(embedded.own_url)
         with connect(embedded.url) as connection:
             missing = apply_to(connection, embedded.own_url, files, narration)

@@ -2,19 +2,43 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from supabase_jobs.database.connection import Connection, connect
+from supabase_jobs.findings import NotTested
 from supabase_jobs.local import account, binaries, databases, server
 from supabase_jobs.local.platform import load_services
 from supabase_jobs.local.server import ServerInfo
 from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
-from supabase_jobs.migrations.extensions import prepare
+from supabase_jobs.migrations.extensions import prepare, superuser_statements
+from supabase_jobs.projects.load import load, not_tested, warnings
 from supabase_jobs.projects.narration import SILENT, Narration
-from supabase_jobs.sources.config_toml import load_major_version
+from supabase_jobs.sources.config_toml import load_api_settings, load_major_version
 from supabase_jobs.sources.files import Migration, MigrationFiles
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """The connection to a database with the migrations, as postgres; `lacking` are objects whose
+    statements failed.
+    """
+
+    connection: Connection
+    lacking: tuple[NotTested, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """The extensions and objects that are missing after a run of files."""
+
+    missing: tuple[str, ...] = ()
+    lacking: tuple[NotTested, ...] = ()
+
+    def __add__(self, other: "_Loaded") -> "_Loaded":
+        return _Loaded(self.missing + other.missing, self.lacking + other.lacking)
 
 
 @contextmanager
@@ -25,20 +49,22 @@ def migrated(
     *,
     major: int | None = None,
     narration: Narration = SILENT,
-) -> Iterator[Connection]:
-    """A database with the migrations applied, and then the seed files run.
+) -> Iterator[Migrated]:
+    """A database with the files loaded, and then the seed files run.
 
-    `major` is by default that of the project in `directory`. Raises what `apply_pending` raises.
+    `major` is by default that of the project in `directory`. Raises MigrationError (6) if a seed
+    file fails.
     """
     options = server_options(directory, major, narration)
     with server.throwaway(**options) as embedded, connect(embedded.url) as connection:
         load_services(embedded.own_url)
-        note_missing(apply_to(connection, embedded.own_url, files, narration), narration)
+        loaded = _load(connection, embedded.own_url, files, narration)
+        note_missing(loaded.missing, narration)
         if seeds:
             from supabase_jobs.migrations.seed import apply_seeds
 
             apply_seeds(connection, seeds)
-        yield connection
+        yield Migrated(connection, loaded.lacking)
 
 
 @contextmanager
@@ -48,7 +74,7 @@ def before_and_after(
     after: MigrationFiles,
     *,
     narration: Narration = SILENT,
-) -> Iterator[tuple[Connection, Connection]]:
+) -> Iterator[tuple[Migrated, Migrated]]:
     """Two databases of an embedded server, with the migrations before and after.
 
     The files that both begin with are applied once, then the database is copied. If a file beyond
@@ -62,29 +88,30 @@ def before_and_after(
         shared = _common(before, after)
         with connect(embedded.url) as connection:
             name = str(connection.info.dbname)
-            apply_to(connection, embedded.own_url, shared, narration)
+            both = _load(connection, embedded.own_url, shared, narration)
         copy = f"{name}_before"
         copy_database(embedded, name, copy)
         old = stack.enter_context(connect(embedded.url_for(copy)))
         new = stack.enter_context(connect(embedded.url))
-        missing = (
-            []
-            if len(shared.migrations) == len(before.migrations)
-            else apply_beside(embedded, old, before, narration)
-        )
-        if missing is not None:
-            more = apply_beside(embedded, new, after, narration)
-            if more is not None:
-                note_missing([*missing, *more], narration)
-                yield old, new
+        first = _load_beside(embedded, old, _beyond(before, shared), narration)
+        if first is not None:
+            second = _load_beside(embedded, new, _beyond(after, shared), narration)
+            if second is not None:
+                note_missing([*both.missing, *first.missing, *second.missing], narration)
+                yield (
+                    Migrated(old, (both + first).lacking),
+                    Migrated(new, (both + second).lacking),
+                )
                 return
-        connections = []
+        built = []
         for files in (before, after):
             own = stack.enter_context(server.throwaway(**options))
             load_services(own.own_url)
-            connections.append(stack.enter_context(connect(own.url)))
-            note_missing(apply_to(connections[-1], own.own_url, files, narration), narration)
-        yield connections[0], connections[1]
+            connection = stack.enter_context(connect(own.url))
+            loaded = _load(connection, own.own_url, files, narration)
+            note_missing(loaded.missing, narration)
+            built.append(Migrated(connection, loaded.lacking))
+        yield built[0], built[1]
 
 
 def server_options(
@@ -92,18 +119,25 @@ def server_options(
 ) -> dict[str, Any]:
     """The server for a version, for `server.throwaway`: an installed one, or the nearest embedded.
 
-    The default version is `[db] major_version` of the project.
+    The default version is `[db] major_version` of the project, and its default privileges are those
+    of `[api] auto_expose_new_tables`.
     """
+    exposed = load_api_settings(directory).auto_expose_new_tables
+    options: dict[str, Any] = {} if exposed is None else {"default_privileges": exposed}
+    if exposed is False:
+        narration.note(
+            "note: [api] auto_expose_new_tables is off: requests reach no new table without a GRANT"
+        )
     wanted = major or load_major_version(directory) or binaries.HOSTED_MAJOR
     installed = binaries.installed(wanted, directory, account.current())
     if installed is not None:
-        return {"postgres_bin": installed.bin_dir}
+        return {**options, "postgres_bin": installed.bin_dir}
     nearest = binaries.nearest_embedded(wanted)
     if nearest != wanted:
         narration.note(
             f"note: PostgreSQL {wanted} is not installed, so the audit runs on PostgreSQL {nearest}"
         )
-    return {"major": nearest}
+    return {**options, "major": nearest}
 
 
 def _common(before: MigrationFiles, after: MigrationFiles) -> MigrationFiles:
@@ -116,6 +150,10 @@ def _common(before: MigrationFiles, after: MigrationFiles) -> MigrationFiles:
     return MigrationFiles(
         [new for _, new in takewhile(lambda p: content(p[0]) == content(p[1]), pairs)]
     )
+
+
+def _beyond(files: MigrationFiles, shared: MigrationFiles) -> MigrationFiles:
+    return MigrationFiles(files.migrations[len(shared.migrations) :])
 
 
 def copy_database(embedded: ServerInfo, name: str, copy: str) -> None:
@@ -145,17 +183,49 @@ def apply_beside(
         return missing if databases.shared_state(superuser, name) == before else None
 
 
+def _load_beside(
+    embedded: ServerInfo, connection: Connection, files: MigrationFiles, narration: Narration
+) -> _Loaded | None:
+    """Load files into one of several databases; None if that changes the others."""
+    if not files.migrations:
+        return _Loaded()
+    name = str(connection.info.dbname)
+    with connect(embedded.own_url) as superuser:
+        before = databases.shared_state(superuser, name)
+        loaded = _load(connection, embedded.own_url_for(name), files, narration)
+        return loaded if databases.shared_state(superuser, name) == before else None
+
+
 def apply_to(
     connection: Connection, superuser_url: str, files: MigrationFiles, narration: Narration
 ) -> list[str]:
-    """Apply files to a database of an embedded server; returns the extensions that it lacks."""
-    with connect(superuser_url) as superuser:
+    """Apply files as `apply` does; returns the extensions that the server lacks."""
+    observer = ApplyObserver(advance=narration.advance)
+    with connect(superuser_url) as superuser, superuser_statements(superuser):
         prepared = prepare(superuser, files)
+        with narration.step(_applying(files)):
+            apply_pending(connection, prepared.files, observer=observer)
+    return list(prepared.missing)
+
+
+def _load(
+    connection: Connection, superuser_url: str, files: MigrationFiles, narration: Narration
+) -> _Loaded:
+    """Load files without the statements that fail, and name those."""
+    with connect(superuser_url) as superuser, superuser_statements(superuser):
+        prepared = prepare(superuser, files)
+        with narration.step(_applying(files)):
+            omissions = load(connection, prepared.files.migrations, narration.advance)
+    for line in warnings(omissions):
+        narration.note(line)
+    lacking = tuple(not_tested(omissions, prepared.unknown))
+    return _Loaded(prepared.missing, lacking)
+
+
+def _applying(files: MigrationFiles) -> str:
     count = len(files.migrations)
     migrations = "1 migration" if count == 1 else f"{count} migrations"
-    with narration.step(f"applying {migrations} to an embedded server"):
-        apply_pending(connection, prepared.files, observer=ApplyObserver(advance=narration.advance))
-    return list(prepared.missing)
+    return f"applying {migrations} to an embedded server"
 
 
 def note_missing(extensions: Sequence[str], narration: Narration) -> None:

@@ -19,6 +19,7 @@ from supabase_jobs.database.parser.statements import split
 from supabase_jobs.local import stand_ins
 from supabase_jobs.migrations.extensions import with_ranges
 from supabase_jobs.projects.source import Source, StandIn
+from supabase_jobs.projects.statements import tables
 
 # statements that are sent together: enough for one wait, few enough to show progress
 _BATCH = 500
@@ -40,8 +41,6 @@ _DECISIVE = frozenset(
         *("ACL", "DEFAULT", "TABLE ATTACH", "SCHEMA"),
     }
 )
-# the fields of a statement that hold the table that it is about
-_RELATIONS = ("relation", "table", "view")
 _RECORDS = """
 create schema supabase_jobs_copy;
 grant usage on schema supabase_jobs_copy to public;
@@ -62,20 +61,11 @@ class DumpedObject:
     @property
     def labels(self) -> list[str]:
         """The tables, views or functions whose access it decides, as reports name them."""
-        found = [label for node in syntax.parse(self.statement) or () for label in _tables(node)]
+        found = tables(self.statement)
         if found or self.schema in ("", "-"):
             return found or [self.name]
         name = self.name.partition(" ")[2] if self.type == "ACL" else self.name
         return [f"{self.schema}.{name.replace(', ', ',')}"]
-
-
-def _tables(node: syntax.Node) -> Iterator[str]:
-    for fields in node.values():
-        targets = [fields.get(name) for name in _RELATIONS]
-        targets += [target.get("RangeVar") for target in fields.get("objects", ())]
-        for target in targets:
-            if target is not None and "relname" in target:
-                yield f"{target.get('schemaname', 'public')}.{target['relname']}"
 
 
 @dataclass(frozen=True)

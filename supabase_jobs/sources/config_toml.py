@@ -16,13 +16,14 @@ CONFIG_TOML = Path("supabase") / "config.toml"
 
 @dataclass(frozen=True)
 class ApiSettings:
-    """The schemas that the API serves, the schemas that it adds to `search_path`, and the most rows
-    of a response.
+    """The schemas that the API serves, the schemas that it adds to `search_path`, the most rows of
+    a response, and whether the API roles get privileges on new objects (None: not set).
     """
 
     schemas: tuple[str, ...] = ("public", "graphql_public")
     extra_search_path: tuple[str, ...] = ("public", "extensions")
     max_rows: int = 1000
+    auto_expose_new_tables: bool | None = None
 
 
 def load_api_settings(project: Path) -> ApiSettings:
@@ -47,10 +48,16 @@ def _api_settings(section: dict[str, Any], file: Path) -> ApiSettings:
     max_rows = section.get("max_rows", default.max_rows)
     if not isinstance(max_rows, int) or isinstance(max_rows, bool):
         raise ConfigError(f"{file}: [api] max_rows is not a number", file=str(file))
+    exposed = section.get("auto_expose_new_tables")
+    if not (exposed is None or isinstance(exposed, bool)):
+        raise ConfigError(
+            f"{file}: [api] auto_expose_new_tables is neither true nor false", file=str(file)
+        )
     return ApiSettings(
         _names(file, section, "schemas", default.schemas),
         _names(file, section, "extra_search_path", default.extra_search_path),
         max_rows,
+        exposed,
     )
 
 
@@ -89,6 +96,18 @@ def seed_files(project: Path) -> list[Path]:
                 " leave out --seed.",
             )
     return list(dict.fromkeys(chain.from_iterable(found)))
+
+
+def schema_files(project: Path) -> list[Path]:
+    """The files of `[db.migrations] schema_paths`, by default those below supabase/schemas, in the
+    order of the paths, each once.
+    """
+    file = project / CONFIG_TOML
+    migrations = _table(_section(file, "db", "migrations"), file, "migrations", "schema_paths")
+    patterns = _names(file, migrations, "schema_paths", (), "[db.migrations]")
+    folder = file.parent
+    found = [sorted(folder.glob(pattern)) for pattern in patterns or ("schemas/**/*.sql",)]
+    return [path for path in dict.fromkeys(chain.from_iterable(found)) if path.is_file()]
 
 
 def _section(file: Path, name: str, key: str) -> dict[str, Any]:

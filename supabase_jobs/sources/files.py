@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -25,6 +25,8 @@ _SOURCE = re.compile(r"([0-9]{3})_([a-z0-9_]+)\.sql")
 # the names of migrations to the Supabase CLI, which ignores other files and does not look into
 # folders
 _MIGRATION = re.compile(r"([0-9]+)_(.*)\.sql")
+# other tools' names for files that undo or check a migration; the Supabase CLI would apply them
+_NOT_FORWARD = re.compile(r".*\.(down|undo|revert|rollback|verify|test)", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"--! *([a-z_]+) *: *(.*)")
 # the Supabase CLI's own directive for the same, on the first line only
 _CLI_DIRECTIVE = "-- pg-delta: transaction=false"
@@ -142,6 +144,11 @@ class Migration:
         return ("transaction", "false") not in [(name, value) for _, name, value in self.directives]
 
     @property
+    def undoes_or_checks(self) -> bool:
+        """Whether it has the name of a file that undoes or checks another: `1_notes.down.sql`."""
+        return _NOT_FORWARD.fullmatch(self.name) is not None
+
+    @property
     def file_name(self) -> str:
         """`VERSION_NAME.sql`, as in supabase/migrations; `NAME.sql` of a seed, which has no
         version.
@@ -252,24 +259,41 @@ def migrations_of(
     version.
     """
     migrations: dict[str, Migration] = {}
-    for name, label in names:
-        if is_sql(name):
-            name = _utf8(name, label)
-        match = _MIGRATION.fullmatch(name)
-        text = read(label) if match else None
-        if match is None or text is None:
-            continue
-        migration = Migration(match[1], match[2], text, label)
+    for migration in _named_as_migrations(names, read):
         if migration.version in migrations:
             raise ConfigError(
                 f"two migrations have the version {migration.version}:"
                 f" {migrations[migration.version].file_name} and {migration.file_name}",
                 hint="Give one of them another version; the ledger contains each version"
                 " only once.",
-                file=label,
+                file=migration.label,
             )
         migrations[migration.version] = migration
     return [migrations[version] for version in sorted(migrations)]
+
+
+def migrations_by_name(directory: Path) -> list[Migration]:
+    """The migrations of a folder, by version and name; several may have the same version.
+
+    Raises what `load_migrations` raises for a single file.
+    """
+    paths = sorted(path for path in directory.iterdir() if not path.is_dir())
+    found = _named_as_migrations(
+        [(path.name, str(path)) for path in paths], lambda label: read_sql(Path(label))
+    )
+    return sorted(found, key=lambda migration: (migration.version, migration.name))
+
+
+def _named_as_migrations(
+    names: Iterable[tuple[str, str]], read: Callable[[str], str | None]
+) -> Iterator[Migration]:
+    for name, label in names:
+        if is_sql(name):
+            name = _utf8(name, label)
+        match = _MIGRATION.fullmatch(name)
+        text = read(label) if match else None
+        if match is not None and text is not None:
+            yield Migration(match[1], match[2], text, label)
 
 
 def is_migration(name: str) -> bool:

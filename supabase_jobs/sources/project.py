@@ -14,6 +14,7 @@ from supabase_jobs.sources.files import (
     read_sql,
     unrecognized_files,
 )
+from supabase_jobs.sources.loadable import loadable
 from supabase_jobs.sources.variables import Value, resolve
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def object_locations(settings: Settings, default_schema: str = "") -> dict[str, 
 def _paths(settings: Settings) -> list[tuple[str, Migration]]:
     """(path from the top of the repository, migration) of every file that counts."""
     if settings.migrations is not None:
-        return [(_from_top(Path(m.label)), m) for m in load_migrations(settings.migrations)]
+        found = loadable(settings.directory, settings.migrations)
+        return [(_from_top(Path(m.label)), m) for m in found.files.migrations]
     folder = "sql" if settings.sql_dir is None else _from_top(settings.sql_dir)
     return [
         # a rendered file has the lines of its template, after the line that names its origin

@@ -118,11 +118,28 @@ def test_a_throwaway_server_removes_those_of_killed_processes(
     assert list(directory.iterdir()) == []
 
 
-def test_start_with_services_has_storage(directory: Path, cli: Run) -> None:
+def test_start_has_the_schemas_of_the_services(directory: Path, cli: Run) -> None:
     url = server.start(directory).url
     assert one(url, "select to_regclass('storage.buckets')") is None
-    assert cli("local", "start", "--services", cwd=directory).out.strip() == url
+    started = cli("local", "start", "--services", cwd=directory)
+    assert started.out.strip() == url
+    assert "--services is no longer needed" in started.err
     assert one(url, "select to_regclass('storage.buckets')::text") == "storage.buckets"
+    url = cli("local", "reset", cwd=directory).out.strip()
+    assert one(url, "select to_regclass('storage.buckets')::text") == "storage.buckets"
+
+
+def test_a_new_database_has_the_default_privileges_of_the_project(
+    directory: Path, cli: Run
+) -> None:
+    config = directory / "supabase" / "config.toml"
+    config.parent.mkdir()
+    config.write_text("[api]\nauto_expose_new_tables = false\n")
+    url = cli("local", "start", cwd=directory).out.strip()
+    granted = "select has_table_privilege('anon', 'public.t', 'select')"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("create table public.t ()")
+    assert one(url, granted) is False
 
 
 def test_concurrent_starts_give_one_server(directory: Path) -> None:

@@ -44,3 +44,14 @@ def test_invalid_values_are_rejected(tmp_path: Path, config: Path, text: str, me
     config.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_api_settings(tmp_path)
+
+
+def test_default_privileges_are_on_or_off_or_not_set(tmp_path: Path) -> None:
+    file = tmp_path / "supabase" / "config.toml"
+    file.parent.mkdir()
+    for text, expected in (("", None), ("auto_expose_new_tables = false", False)):
+        file.write_text(f"[api]\n{text}\n")
+        assert load_api_settings(tmp_path).auto_expose_new_tables is expected
+    file.write_text('[api]\nauto_expose_new_tables = "no"\n')
+    with pytest.raises(ConfigError, match="auto_expose_new_tables is neither true nor false"):
+        load_api_settings(tmp_path)

@@ -1,4 +1,4 @@
--- Stands in for the extension pg_cron, which this installation of PostgreSQL lacks.
+-- Stands in for the extension pg_cron, which would run jobs: none runs here.
 
 create schema if not exists cron;
 grant usage on schema cron to postgres;
@@ -17,3 +17,32 @@ $$;
 create or replace function cron.unschedule(job_name text) returns boolean
 language sql security definer
 as $$ with gone as (delete from cron.job where jobname = job_name returning 1) select count(*) > 0 from gone $$;
+create or replace function cron.schedule(schedule text, command text) returns bigint
+language sql security definer
+as 'insert into cron.job (schedule, command) values (schedule, command) returning jobid';
+create or replace function cron.unschedule(job_id bigint) returns boolean
+language sql security definer
+as 'with gone as (delete from cron.job where jobid = job_id returning 1) select count(*) > 0 from gone';
+create or replace function cron.schedule_in_database(
+  job_name text, schedule text, command text, database text, username text default null, active boolean default true
+) returns bigint
+language sql security definer
+as 'select cron.schedule(job_name, schedule, command)';
+create or replace function cron.alter_job(
+  job_id bigint, schedule text default null, command text default null, database text default null,
+  username text default null, active boolean default null
+) returns void
+language sql security definer
+as $$
+  update cron.job
+  set
+    schedule = coalesce(alter_job.schedule, job.schedule), command = coalesce(alter_job.command, job.command),
+    active = coalesce(alter_job.active, job.active)
+  where jobid = job_id
+$$;
+create sequence if not exists cron.runid_seq;
+create table if not exists cron.job_run_details (
+  jobid bigint, runid bigint not null default nextval('cron.runid_seq'), job_pid integer, database text, username text,
+  command text, status text, return_message text, start_time timestamptz, end_time timestamptz
+);
+grant all on cron.job_run_details to postgres;

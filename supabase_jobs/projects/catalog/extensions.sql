@@ -1,4 +1,4 @@
--- Extensions, except those that a new project has. Versions belong to the platform.
+-- Extensions, except those that a new project has, and stand-ins that no migration creates. Versions belong to the platform.
 select
   e.extname::text as object,
   'extension' as kind,
@@ -13,3 +13,4 @@ inner join pg_namespace as n on e.extnamespace = n.oid
 where e.extname not in (
   'plpgsql', 'pgcrypto', 'uuid-ossp', 'pg_stat_statements', 'pg_graphql', 'supabase_vault', 'pgjwt', 'pgsodium'
 )
+and e.extversion <> 'preloaded stand-in'

@@ -1,0 +1,2 @@
+-- Stands in for the extension pg_repack, which this installation of PostgreSQL lacks: nothing is repacked.
+select 1;

@@ -1,0 +1,45 @@
+-- Stands in for the extension pg_trgm, which this installation of PostgreSQL lacks. It has no operator classes.
+
+create or replace function extensions.show_trgm(text) returns text []
+language sql immutable strict parallel safe
+as $$
+  select coalesce(array_agg(distinct substr('  ' || lower($1) || ' ', n, 3)), '{}')
+  from generate_series(1, length($1) + 1) as n
+$$;
+create or replace function extensions.similarity(text, text) returns real
+language sql immutable strict parallel safe
+as $$
+  with a as (select unnest(extensions.show_trgm($1)) as t), b as (select unnest(extensions.show_trgm($2)) as t)
+  select coalesce(
+    (select count(*) from a natural join b)::real
+    / nullif((select count(*) from (select t from a union select t from b) as u), 0), 0
+  )::real
+$$;
+create or replace function extensions.word_similarity(text, text) returns real
+language sql immutable strict parallel safe
+as 'select extensions.similarity($1, $2)';
+create or replace function extensions.strict_word_similarity(text, text) returns real
+language sql immutable strict parallel safe
+as 'select extensions.similarity($1, $2)';
+create or replace function extensions.similarity_op(text, text) returns boolean
+language sql stable strict parallel safe
+as 'select extensions.similarity($1, $2) >= 0.3';
+create or replace function extensions.similarity_dist(text, text) returns real
+language sql immutable strict parallel safe
+as 'select 1 - extensions.similarity($1, $2)';
+create or replace function extensions.set_limit(real) returns real
+language sql strict
+as 'select $1';
+create or replace function extensions.show_limit() returns real
+language sql stable
+as 'select 0.3::real';
+
+do $$
+begin
+  if to_regoperator('extensions.%(text,text)') is null then
+    create operator extensions.% (leftarg = text, rightarg = text, function = extensions.similarity_op);
+    create operator extensions.<% (leftarg = text, rightarg = text, function = extensions.similarity_op);
+    create operator extensions.<-> (leftarg = text, rightarg = text, function = extensions.similarity_dist);
+  end if;
+end;
+$$;

@@ -1,0 +1,82 @@
+-- $1 oid, $2 name, $3 schema, $4 version
+-- Lists a stand-in as an extension; its members are the objects that are newer than the oid.
+with
+moved as (
+  update pg_catalog.pg_extension set extnamespace = $3::regnamespace, extversion = $4 where extname = $2
+  returning oid
+),
+
+added as (
+  insert into pg_catalog.pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
+  select
+    $1::oid,
+    $2,
+    coalesce(to_regrole('postgres'), current_user::regrole),
+    $3::regnamespace,
+    true,
+    $4
+  where not exists (select from pg_catalog.pg_extension where extname = $2)
+  returning oid
+),
+
+extension as (
+  select oid from moved
+  union all
+  select oid from added
+),
+
+members as (
+  select
+    'pg_proc'::regclass as classid,
+    oid
+  from pg_catalog.pg_proc
+  union all
+  select
+    'pg_type'::regclass,
+    oid
+  from pg_catalog.pg_type
+  where typelem = 0 and typtype <> 'm' and (typrelid = 0 or typrelid in (select oid from pg_catalog.pg_class where relkind = 'c'))
+  union all
+  select
+    'pg_class'::regclass,
+    oid
+  from pg_catalog.pg_class
+  where relkind in ('r', 'v')
+  union all
+  select
+    'pg_operator'::regclass,
+    oid
+  from pg_catalog.pg_operator
+  union all
+  select
+    'pg_opfamily'::regclass,
+    oid
+  from pg_catalog.pg_opfamily
+  union all
+  select
+    'pg_opclass'::regclass,
+    oid
+  from pg_catalog.pg_opclass
+  union all
+  select
+    'pg_cast'::regclass,
+    oid
+  from pg_catalog.pg_cast
+  union all
+  select
+    'pg_namespace'::regclass,
+    oid
+  from pg_catalog.pg_namespace
+)
+
+insert into pg_catalog.pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)
+select
+  m.classid,
+  m.oid,
+  0,
+  'pg_extension'::regclass,
+  e.oid,
+  0,
+  'e'
+from extension as e
+inner join members as m on m.oid > $1::oid

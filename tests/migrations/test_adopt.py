@@ -1,6 +1,7 @@
 """`adopt`: files and ledger agree afterwards, no DDL runs, and the undo restores the ledger."""
 
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -131,6 +132,30 @@ def test_without_a_terminal_nothing_changes_without_yes(
     ran = cli("adopt", "--db-url", url, cwd=orphans.folder)
     assert (ran.code, "--yes" in ran.err) == (2, True)
     assert tuple(folder_of(orphans.folder)) == orphans.names
+
+
+def test_each_change_is_asked_for_on_a_terminal(make_database: Make, tmp_path: Path) -> None:
+    url = make_database("platform").url
+    orphans = make(url, tmp_path / "project", count=2)
+    terminal, child_end = pty.openpty()
+    os.write(terminal, b"y\nn\ny\n")
+    ran = subprocess.run(
+        [sys.executable, "-m", "supabase_jobs", "adopt", "--db-url", url],
+        cwd=orphans.folder,
+        stdin=child_end,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(child_end)
+    os.close(terminal)
+    assert ran.returncode == 4, ran.stderr
+    assert ran.stderr.count("Make this change? [Y/n]") == 3
+    assert "the change was refused" in ran.stdout
+    names = folder_of(orphans.folder)
+    assert [name.partition("_")[2] for name in names] == ["step_1.sql", "step_0.sql", "extra.sql"]
+    assert names[0] == orphans.names[1]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from supabase_jobs.projects.migrated import apply_to
 from supabase_jobs.projects.narration import SILENT
 from supabase_jobs.sources.files import MigrationFiles, load_migrations
 from tests.fix_cli import Run, SupabaseCli
+from tests.fix_cron import Cron
 from tests.fix_db import Database, Make
 from tests.migrations.helpers import write
 from tests.programs import DEFAULT_MAJOR, find
@@ -280,3 +281,25 @@ def test_the_changes_of_the_tests_cover_every_kind(
     tried = {change["key"][1] for change in tomllib.loads(text).values()}
     inline = {"owner", "composite type", "domain", "sequence", "not null", "default", "procedure"}
     assert {key[1] for key in facts} - tried - inline == set()
+
+
+@pytest.mark.slow
+def test_jobs_of_the_real_pg_cron_can_be_captured_and_restored(cron: Cron) -> None:
+    cron.install()
+    jobs = ("nightly", "0 3 * * *", "select 'it''s'"), ("off", "0 4 * * *", "select 1")
+    with psycopg.connect(cron.url, autocommit=True) as connection:
+        before = read_facts(connection)
+        for job in jobs:
+            connection.execute("select cron.schedule(%s, %s, %s)", job)
+        connection.execute(
+            "select cron.alter_job(jobid, active := false) from cron.job where jobname = 'off'"
+        )
+        after = read_facts(connection)
+        found = compare(after, before)
+        assert [d.key for d in found] == [("nightly", "cron job", ""), ("off", "cron job", "")]
+        for difference in found:
+            connection.execute(difference.restore.encode())
+        assert compare(read_facts(connection), before) == []
+        for difference in found:
+            connection.execute(difference.capture.encode())
+        assert compare(read_facts(connection), after) == []

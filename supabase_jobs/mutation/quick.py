@@ -125,7 +125,7 @@ class Quick:
                 ids = {finding.id for finding in context.errors}
                 places = {part for part in facts if _ids(self._facts[part], new[part]) & ids}
                 return tuple(finding.id for finding in context.errors), places
-        if context.equivalences or self._bodies not in changed:
+        if context.equivalence.needed or self._bodies not in changed:
             return (), set()
         old = set(self._unchanged[self._bodies])
         differing = [row for row in rows[self._bodies] if row not in old]

@@ -71,7 +71,7 @@ def explain(
     causes = _Causes(context, expectations)
     found = []
     for finding in context.findings:
-        hint = finding.id in context.traces and structure.AREA not in areas
+        hint = finding.id in context.evidence.traces and structure.AREA not in areas
         cause = causes.of(finding)
         fix = (
             f"{finding.fix} {_HINT}" if hint and as_sql(finding.fix) != finding.fix else finding.fix
@@ -125,10 +125,12 @@ class _Causes:
     """The causes among the findings of one run."""
 
     def __init__(self, context: Context, expectations: Expectations) -> None:
-        self._traces = context.traces
+        self._traces = context.evidence.traces
         self._expectations = expectations
         self._changes = {
-            f.id: context.changes[f.id] for f in context.findings if f.id in context.changes
+            f.id: context.evidence.changes[f.id]
+            for f in context.findings
+            if f.id in context.evidence.changes
         }
         self._severities = {finding.id: finding.severity for finding in context.findings}
         self._fixes = {

@@ -68,23 +68,54 @@ class Trace:
 
 
 @dataclass
+class Equivalence:
+    """The cells that decide whether a reworded policy counts as the expected one.
+
+    `probed` are the cells of the access matrix that were run, `matching` the objects whose cells
+    all match. `needed` maps the id of an error to the cells that must match for it to become a
+    warning.
+    """
+
+    probed: set[EquivalenceCheck] = field(default_factory=set)
+    matching: set[str] = field(default_factory=set)
+    needed: dict[str, list[EquivalenceCheck]] = field(default_factory=dict)
+
+
+@dataclass
+class Allowed:
+    """The findings that the entries of the project accept, see `verify/allowed`.
+
+    `candidates` maps the id of each finding that may be allowed to what names its definition. Of
+    these, `judged` were looked up, and `ids` are allowed. `used` are the sections and names of the
+    entries with an effect, `narrowings` the allowed restrictive policies. `narrowings_unknown`: the
+    structure area, which finds them, is not run, so that a deviation may have one as its cause.
+    """
+
+    candidates: dict[str, dict[str, str]] = field(default_factory=dict)
+    judged: set[str] = field(default_factory=set)
+    ids: set[str] = field(default_factory=set)
+    used: set[tuple[str, str]] = field(default_factory=set)
+    narrowings: list[Narrowing] = field(default_factory=list)
+    narrowings_unknown: bool = False
+
+
+@dataclass
+class Evidence:
+    """The changes and traces of findings, by their ids; `causes` explains findings by others."""
+
+    changes: dict[str, Change] = field(default_factory=dict)
+    traces: dict[str, Trace] = field(default_factory=dict)
+
+
+@dataclass
 class Context:
     """The cases and findings of one run; every area adds its own.
 
-    `probed` are the cells of the access matrix that were run, `matching` the objects whose cells
-    all match. `equivalences` maps the id of an error to the cells that must match for it to become
-    a warning. A `repeated` run belongs to a series (one run for each fault): it stops at the first
-    error, lists no cases, and needs the queries that `structure.catalog.prepared` prepares.
-    `undo` undoes what an area has changed; an area leaves nothing that it does not undo.
-    `unchecked` maps the id of each finding about
-    something that was not checked to its area. `changes` and `traces` belong to findings, by their
-    ids. `not_applied`: no table and no function of the migrations exists.
-
-    `allowable` maps the id of each finding that the project may have allowed to what names its
-    definition, see `allowed`. Of these, `judged` were looked up, and `accepted_ids` are allowed.
-    `used_entries` are the sections and names of the entries with an effect, `narrowings` the
-    allowed restrictive policies. `narrowings_unknown`: the structure area, which finds them, is not
-    run, so that a deviation may have one as its cause.
+    A `repeated` run belongs to a series (one run for each fault): it stops at the first error,
+    lists no cases, and needs the queries that `structure.catalog.prepared` prepares. `undo` undoes
+    what an area has changed; an area leaves nothing that it does not undo. `not_applied`: no table
+    and no function of the migrations exists. `unchecked` maps the id of each finding about
+    something that was not checked to its area.
     """
 
     repeated: bool = False
@@ -98,17 +129,10 @@ class Context:
     unchecked: dict[str, str] = field(default_factory=dict)
     preambles: dict[str, str] = field(default_factory=dict)
     unexpected: list[Case] = field(default_factory=list)
-    probed: set[EquivalenceCheck] = field(default_factory=set)
-    matching: set[str] = field(default_factory=set)
-    equivalences: dict[str, list[EquivalenceCheck]] = field(default_factory=dict)
-    allowable: dict[str, dict[str, str]] = field(default_factory=dict)
-    judged: set[str] = field(default_factory=set)
-    accepted_ids: set[str] = field(default_factory=set)
-    used_entries: set[tuple[str, str]] = field(default_factory=set)
-    narrowings: list[Narrowing] = field(default_factory=list)
-    narrowings_unknown: bool = False
-    changes: dict[str, Change] = field(default_factory=dict)
-    traces: dict[str, Trace] = field(default_factory=dict)
+
+    equivalence: Equivalence = field(default_factory=Equivalence)
+    allowed: Allowed = field(default_factory=Allowed)
+    evidence: Evidence = field(default_factory=Evidence)
 
     @property
     def errors(self) -> list[Finding]:
@@ -116,13 +140,13 @@ class Context:
         return [
             f
             for f in self.findings
-            if f.severity is Severity.ERROR and f.id not in self.equivalences
+            if f.severity is Severity.ERROR and f.id not in self.equivalence.needed
         ]
 
     def add_change(self, finding: Finding, change: Change) -> None:
         """Add a structural finding and what it is about."""
         self.findings.append(finding)
-        self.changes[finding.id] = change
+        self.evidence.changes[finding.id] = change
 
     @property
     def should_stop(self) -> bool:

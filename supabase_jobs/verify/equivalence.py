@@ -44,9 +44,10 @@ def changed_effects(recorded: Facts, actual: Facts) -> dict[str, list[Equivalenc
 def downgrade(context: Context) -> None:
     """Turn errors into warnings if all cells of their equivalences were run and match."""
     for number, finding in enumerate(context.findings):
-        checks = context.equivalences.get(finding.id)
+        checks = context.equivalence.needed.get(finding.id)
         if checks and all(
-            check in context.probed and check.object in context.matching for check in checks
+            check in context.equivalence.probed and check.object in context.equivalence.matching
+            for check in checks
         ):
             message = f"{finding.message}; the access matrix shows no difference"
             context.findings[number] = replace(finding, severity=Severity.WARNING, message=message)

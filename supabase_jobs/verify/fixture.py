@@ -192,7 +192,7 @@ def _insert_adapted(
     else:
         reason = f"inserting the fixture rows failed with {sqlstate_and_message(result.error)}"
         _mark_unchecked(context, area, reason, result.error, _FIX_UNKNOWN, managed)
-        context.traces[f"{area}:fixture"] = Trace(fixture.statements)
+        context.evidence.traces[f"{area}:fixture"] = Trace(fixture.statements)
     return None
 
 

@@ -93,7 +93,7 @@ def verify(
     """
     started = time.monotonic()
     context = Context(repeated, Deadline(started + TIME_LIMIT_S))
-    context.narrowings_unknown = STRUCTURE not in areas and pins.allows_policies(
+    context.allowed.narrowings_unknown = STRUCTURE not in areas and pins.allows_policies(
         expectations.allowed
     )
     with _rolled_back(connection, context) as (begin_area, is_read_only, kind):
@@ -163,7 +163,7 @@ def _verification(
         tuple(context.grids),
         tuple(dict.fromkeys(area for id, area in context.unchecked.items() if id not in accepted)),
         context.preambles,
-        frozenset(context.equivalences),
+        frozenset(context.equivalence.needed),
         tuple(context.unexpected),
         accepted_unchecked=accepted,
         not_applied=context.not_applied,

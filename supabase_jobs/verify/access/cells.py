@@ -245,7 +245,7 @@ class _MatrixRun:
         self._judged.add(number)
         for c, action in enumerate(self.matrix.actions):
             cell = Cell(self.matrix, row, action)
-            self._context.probed.add(
+            self._context.equivalence.probed.add(
                 EquivalenceCheck(self.matrix.object, row.identity.role, action.command)
             )
             if not self._context.repeated:
@@ -302,7 +302,7 @@ class _MatrixRun:
                         cell.id, AREA, Severity.ERROR, self.matrix.object, message, _FIX_CONTROL
                     )
                     self._context.findings.append(finding)
-                    self._context.traces[cell.id] = Trace((action.control or action.sql,))
+                    self._context.evidence.traces[cell.id] = Trace((action.control or action.sql,))
         return failed
 
 
@@ -369,11 +369,11 @@ def _judge_cell(
         finding = Finding(cell.id, AREA, Severity.INFO, cell.matrix.object, message, _FIX_LEGACY)
         context.findings.append(finding)
         return False
-    if context.narrowings_unknown:
-        context.equivalences[cell.id] = []
+    if context.allowed.narrowings_unknown:
+        context.equivalence.needed[cell.id] = []
     fix = _raised(error) or _FIXES.get(expected, _FIX_CONSTRAINT)
     context.findings.append(
         Finding(cell.id, AREA, Severity.ERROR, cell.matrix.object, message, fix)
     )
-    context.traces[cell.id] = cell.trace(outcome)
+    context.evidence.traces[cell.id] = cell.trace(outcome)
     return False

@@ -64,7 +64,7 @@ def run(
     context.preambles[AREA] = _preamble(declared, impersonation, inserted.users)
     run_matrices(impersonation, declared.matrices, managed, context, inserted.frame)
     deviating = {finding.object for finding in context.findings if finding.area == AREA}
-    context.matching |= {matrix.object for matrix in declared.matrices} - deviating
+    context.equivalence.matching |= {matrix.object for matrix in declared.matrices} - deviating
 
 
 def _preamble(

@@ -49,8 +49,8 @@ def check(
                 " neither tests nor lists this"
             )
             context.findings.append(Finding(id, AREA, severity, table, message, fix))
-            context.allowable[id] = {"object": table, "role": role, "privilege": privilege}
-            context.traces[id] = Trace((table,), role, privilege.lower(), "denied")
+            context.allowed.candidates[id] = {"object": table, "role": role, "privilege": privilege}
+            context.evidence.traces[id] = Trace((table,), role, privilege.lower(), "denied")
     pins.apply(connection, expectations.allowed, sorted(tables), context)
     exposed = expectations.all_exposed_schemas(exposed_rows)
     for schema in declared.unexposed_schemas:

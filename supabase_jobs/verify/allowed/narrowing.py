@@ -39,7 +39,7 @@ def of_cell(
         return None
     policies = [
         policy
-        for policy in context.narrowings
+        for policy in context.allowed.narrowings
         if table is None or (policy.object == table and command in _TABLE_COMMANDS[policy.command])
     ]
     return _explaining(context, policies, (role,))
@@ -49,7 +49,7 @@ def of_calls(context: Context, roles: Collection[str]) -> Narrowing | None:
     """The allowed policy that explains why calls of functions by these roles saw or changed less
     than declared.
     """
-    return _explaining(context, context.narrowings, roles)
+    return _explaining(context, context.allowed.narrowings, roles)
 
 
 def _explaining(

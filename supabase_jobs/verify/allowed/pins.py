@@ -48,15 +48,19 @@ class _Pin:
 def apply(
     connection: Connection, allowed: Allowed, managed: Sequence[str], context: Context
 ) -> None:
-    """Judge the findings in `Context.allowable` that were not judged before, in one round trip if
+    """Judge the findings in `Allowed.candidates` that were not judged before, in one round trip if
     there are any.
 
     `managed` are the names of the managed objects. Needs an empty search_path; only reads catalogs.
     """
-    pending = {id: parts for id, parts in context.allowable.items() if id not in context.judged}
+    pending = {
+        id: parts
+        for id, parts in context.allowed.candidates.items()
+        if id not in context.allowed.judged
+    }
     if not pending or (context.repeated and not any(allowed.values())):
         return
-    context.judged |= pending.keys()
+    context.allowed.judged |= pending.keys()
     parameter = Jsonb([{"finding": id, **parts} for id, parts in pending.items()])
     [rows] = read(connection, [sql_file(_DEFINITIONS).statement(parameter, list(managed))])
     pins: dict[str, list[_Pin]] = {}
@@ -81,7 +85,7 @@ def report_unused(allowed: Allowed, areas: Collection[str], context: Context) ->
         if not needed <= set(areas) or not needed.isdisjoint(context.unchecked.values()):
             continue
         for name in entries:
-            if (section, name) not in context.used_entries:
+            if (section, name) not in context.allowed.used:
                 message = f"[{section}] {toml_string(name)} has no effect: no finding needs it"
                 id = f"{STRUCTURE}:{section}:{name}"
                 context.findings.append(
@@ -94,17 +98,17 @@ def _judged(finding: Finding, pins: Sequence[_Pin], allowed: Allowed, context: C
     definition or none.
     """
     pairs = [(pin, allowed.get(pin.section, {}).get(pin.name)) for pin in pins]
-    context.used_entries |= {(pin.section, pin.name) for pin, entry in pairs if entry}
+    context.allowed.used |= {(pin.section, pin.name) for pin, entry in pairs if entry}
     wanted = [(pin, entry) for pin, entry in pairs if entry is None or entry.sha256 != pin.sha256]
     if not wanted:
         reasons = "; ".join(dict.fromkeys(entry.reason for _, entry in pairs if entry))
-        context.accepted_ids.add(finding.id)
+        context.allowed.ids.add(finding.id)
         for pin in pins:
             if pin.restrictive_for is not None and pin.roles is not None:
                 policy = Narrowing(
                     finding.object, pin.name, pin.restrictive_for, frozenset(pin.roles), reasons
                 )
-                context.narrowings.append(policy)
+                context.allowed.narrowings.append(policy)
         return replace(
             finding,
             severity=Severity.INFO,

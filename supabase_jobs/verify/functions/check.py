@@ -163,9 +163,9 @@ def _report(
                 *scenario.given,
                 *(step.call for step in scenario.steps),
             )
-            context.traces[finding.id] = Trace(statements)
-        if context.narrowings_unknown:
-            context.equivalences[_id(scenario)] = []
+            context.evidence.traces[finding.id] = Trace(statements)
+        if context.allowed.narrowings_unknown:
+            context.equivalence.needed[_id(scenario)] = []
 
 
 class _Scripts:

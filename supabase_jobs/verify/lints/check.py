@@ -42,7 +42,7 @@ def run_lints(
     """
     known = {
         finding.id for finding in context.findings if finding.severity is not Severity.INFO
-    } | context.accepted_ids
+    } | context.allowed.ids
     context.preambles.setdefault(prefix, script.preamble("A lint of verify."))
     parameter = Jsonb({key: list(names) for key, names in parameters.items()})
     lints = sql_files(_HERE / folder)
@@ -58,7 +58,7 @@ def run_lints(
             id = ":".join(part for part in (prefix, stem, subject, name) if part)
             findings.append(Finding(id, area, Severity(severity), subject, message, fix))
             if any(fact.endswith(f":{subject}") for fact in facts):
-                context.allowable[id] = {"name": subject}
+                context.allowed.candidates[id] = {"name": subject}
         context.findings += findings
         for id, subject in [(f.id, f.object) for f in findings] or [
             (f"{prefix}:{stem}", "database")

@@ -318,7 +318,7 @@ class _PlanChecker:
         self._context.cases.append(case)
         if problem is None:
             return
-        self._context.traces[case.id] = outcome.trace
+        self._context.evidence.traces[case.id] = outcome.trace
         if problem.unchecked:
             self._context.mark_unchecked(
                 AREA, case.object, problem.message, problem.fix, id=case.id

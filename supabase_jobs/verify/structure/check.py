@@ -134,9 +134,9 @@ def compare_facts(
             and not redundant(fact, unexpected, recorded)
         ):
             if fact.kind.endswith(_BYPASSES):
-                context.allowable[fact.id] = {"name": fact.name}
+                context.allowed.candidates[fact.id] = {"name": fact.name}
             elif fact.kind in _EXCEPTABLE:
-                context.allowable[fact.id] = {}
+                context.allowed.candidates[fact.id] = {}
             problem = f"is not in any migration: {fact.value}"
             finding = _finding(
                 fact, Severity(fact.unexpected_severity), problem, fixes.remove(fact)
@@ -150,7 +150,9 @@ def compare_facts(
             and finding.id.startswith(f"{AREA}:{finding.object}:{_POLICY}:")
             and all(checks)
         ):
-            context.equivalences[finding.id] = [check for check in checks if check is not None]
+            context.equivalence.needed[finding.id] = [
+                check for check in checks if check is not None
+            ]
     return fixes
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 # the time limit of each audit of a dry run, which is no reason to wait
 _AUDIT_SECONDS = 10
+_DO_BLOCK = "PL/pgSQL function inline_code_block"
 _APPLY = "apply commits the pending files to this database, each in a transaction"
 _DRY_RUN_EMBEDDED = (
     "apply --dry-run runs the pending files in one transaction, audits and verifies in it, and"
@@ -153,8 +154,13 @@ def command(
 
 
 def _narrate_notice(notice: "Diagnostic") -> None:
-    """Print a notice of a migration (RAISE NOTICE)."""
+    """Print a notice of a migration (RAISE NOTICE); of a function, it may hold values of rows."""
+    from supabase_jobs.database.hidden_values import values_are_hidden
+
     severity = (notice.severity_nonlocalized or "notice").lower()
+    is_of_function = bool(notice.context) and not str(notice.context).startswith(_DO_BLOCK)
+    if is_of_function and values_are_hidden():
+        return
     narrate(f"{severity}: {notice.message_primary}")
     if notice.message_hint:
         narrate(f"hint: {notice.message_hint}")

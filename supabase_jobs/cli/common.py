@@ -132,11 +132,15 @@ def settings(ctx: click.Context) -> Settings:
 def connected(command_settings: Settings, effect: str = "") -> Iterator["Connection"]:
     """Connect to the target database, and print on stderr which one it is.
 
+    Unless it is on an embedded server, messages leave out texts that may hold values of rows.
     `effect` says in one line what the command does to it: what it reads, writes and locks.
     """
     from supabase_jobs.database.connection import NEWEST_TESTED_MAJOR, connect, describe
+    from supabase_jobs.database.hidden_values import hidden_values
+    from supabase_jobs.local.embedded import is_embedded
 
-    with connect(database_url(command_settings)) as connection:
+    url = database_url(command_settings)
+    with hidden_values() as show_values, connect(url) as connection:
         database = describe(connection)
         narrate(f"database: {database}")
         if database.untested:
@@ -144,6 +148,8 @@ def connected(command_settings: Settings, effect: str = "") -> Iterator["Connect
                 "note: the server is newer than the newest tested version, PostgreSQL"
                 f" {NEWEST_TESTED_MAJOR}"
             )
+        if is_embedded(connection):
+            show_values()
         if effect:
             narrate(effect)
         yield connection

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from supabase_jobs.database.hidden_values import values_are_hidden
 from supabase_jobs.database.masking import mask_sql
 
 _QUERY_LENGTH = 80
@@ -27,6 +28,10 @@ class BlockingSession:
     query: str
 
     def __str__(self) -> str:
+        if values_are_hidden():  # literals of the query are values
+            return (
+                f"pid {self.pid} ({self.application_name}, {self.state}, for {self.seconds:.0f} s)"
+            )
         query = mask_sql(" ".join(self.query.split()))
         short = query if len(query) <= _QUERY_LENGTH else query[: _QUERY_LENGTH - 1] + "…"
         return (

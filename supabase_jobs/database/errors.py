@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, NoReturn
 
 import psycopg
@@ -11,6 +10,7 @@ from psycopg import errors
 
 from supabase_jobs.database.blocking import locked_tables
 from supabase_jobs.database.conninfo import connected_address
+from supabase_jobs.database.hidden_values import values_are_hidden
 from supabase_jobs.database.hosts import reason
 from supabase_jobs.database.interrupts import interrupt_behind
 from supabase_jobs.database.masking import mask
@@ -53,28 +53,37 @@ def platform_hint(error: psycopg.Error) -> str | None:
     )
 
 
-_hides_values: ContextVar[bool] = ContextVar("hides_values", default=False)
-
-
-@contextmanager
-def hidden_values() -> Iterator[None]:
-    """While the block runs, `sqlstate_and_message` leaves out texts that may hold values of rows:
-    the database has rows of the project.
-    """
-    token = _hides_values.set(True)
-    try:
-        yield
-    finally:
-        _hides_values.reset(token)
-
-
 def sqlstate_and_message(error: psycopg.Error) -> str:
     """An error of the server in one line, as a reason in a finding."""
-    if not _hides_values.get() or not _may_hold_values(error):
+    if not values_are_hidden() or not _may_hold_values(error):
         return f"{error.sqlstate}: {error.diag.message_primary}"
-    frames = (error.diag.context or "").splitlines()
-    function = next((frame for frame in frames if frame.startswith("PL/pgSQL function")), "")
+    function = raising_function(error)
     return f"{error.sqlstate}{f' in {function}' if function else ''} (its text may hold values)"
+
+
+def public_message(error: psycopg.Error) -> str:
+    """The message of the server, without a text that may hold values of rows; '' without one."""
+    if values_are_hidden() and _may_hold_values(error):
+        function = raising_function(error)
+        return f"an error{f' in {function}' if function else ''} whose text may hold values"
+    return error.diag.message_primary or ""
+
+
+def raising_function(error: psycopg.Error) -> str:
+    """The innermost function of the error's context; '' if there is none. Other lines of it may hold
+    values.
+    """
+    return next(iter(_functions(error)), "")
+
+
+def outermost_function(error: psycopg.Error) -> str:
+    """The outermost function of the error's context; '' if there is none."""
+    return next(reversed(_functions(error)), "")
+
+
+def _functions(error: psycopg.Error) -> list[str]:
+    frames = (error.diag.context or "").splitlines()
+    return [frame for frame in frames if frame.startswith(("PL/pgSQL function", "SQL function"))]
 
 
 def _may_hold_values(error: psycopg.Error) -> bool:
@@ -105,7 +114,7 @@ def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
             raise interrupt from None
         if not isinstance(error, psycopg.Error):
             raise
-        text = error.diag.message_primary or reason(str(error))
+        text = public_message(error) or reason(str(error))
         if isinstance(error, errors.LockNotAvailable) and (locked := locked_tables(connection)):
             text += "; locked tables:\n" + "\n".join(f"  {line}" for line in locked)
         text = mask(text, (password,), address.names)

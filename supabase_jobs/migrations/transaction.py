@@ -12,7 +12,13 @@ import psycopg
 
 from supabase_jobs.database.batch import Answer, Statement, run_groups
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.errors import LOCK_ERRORS, explain_lost_connection, platform_hint
+from supabase_jobs.database.errors import (
+    LOCK_ERRORS,
+    explain_lost_connection,
+    platform_hint,
+    public_message,
+)
+from supabase_jobs.database.hidden_values import values_are_hidden
 from supabase_jobs.database.limits import limits
 from supabase_jobs.database.parser.statements import FileStatement
 from supabase_jobs.errors import MigrationError
@@ -145,12 +151,19 @@ def _raise(command: Command, error: psycopg.Error, connection: Connection) -> No
             ) from None
     source = command.source
     raise MigrationError(
-        f"{migration.file_name} failed and was rolled back: {error.diag.message_primary or error}",
-        hint=platform_hint(error) or error.diag.message_hint or error.diag.message_detail,
+        f"{migration.file_name} failed and was rolled back: {public_message(error) or error}",
+        hint=platform_hint(error) or _hint(error),
         sqlstate=error.sqlstate,
         file=migration.label,
         line=None if source is None else source.line_at(error.diag.statement_position),
     ) from None
+
+
+def _hint(error: psycopg.Error) -> str | None:
+    """The server's hint or detail; both may hold values of rows."""
+    if values_are_hidden():
+        return None
+    return error.diag.message_hint or error.diag.message_detail
 
 
 @contextmanager

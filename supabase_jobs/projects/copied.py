@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from supabase_jobs.database.connection import Connection, connect
-from supabase_jobs.database.errors import hidden_values
+from supabase_jobs.database.hidden_values import hidden_values
 from supabase_jobs.errors import PrivilegeError
 from supabase_jobs.findings import NotTested
 from supabase_jobs.local import binaries, server

@@ -36,7 +36,12 @@ import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement, read, run_groups
 from supabase_jobs.database.connection import Connection
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
+from supabase_jobs.database.errors import (
+    INCONCLUSIVE_ERRORS,
+    outermost_function,
+    sqlstate_and_message,
+)
+from supabase_jobs.database.hidden_values import values_are_hidden
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.exit_codes import ExitCode
@@ -385,9 +390,7 @@ def _rejected(error: psycopg.Error, rows: Sequence[Mapping[str, Any]]) -> SignUp
     elif diag.column_name and diag.table_name:
         where = f'the NOT NULL constraint of column "{diag.column_name}" of {table}'
     else:
-        where = (
-            diag.context.splitlines()[-1] if diag.context else "table auth.users"
-        )  # the outermost function
+        where = outermost_function(error) or "table auth.users"
     message = f"creating users failed with {sqlstate_and_message(error)} ({where})"
     if isinstance(error, psycopg.errors.InsufficientPrivilege) and error.diag.context is None:
         refused = SignUpRejectedError(
@@ -396,10 +399,16 @@ def _rejected(error: psycopg.Error, rows: Sequence[Mapping[str, Any]]) -> SignUp
         refused.exit_code = ExitCode.NO_CONNECTION
         return refused
     if isinstance(error, psycopg.errors.UniqueViolation) and diag.table_name != "users":
+        detail = "" if values_are_hidden() else f"{diag.message_detail} "
         hint = (
-            f"{diag.message_detail} Two sign-ups get the same value, which can happen in"
-            " production too."
-            " Let the trigger add more of the user's id, or a random value."
+            f"{detail}Two sign-ups get the same value, which can happen in production too. Let the"
+            " trigger add more of the user's id, or a random value."
+        )
+        return SignUpRejectedError(message, hint, error)
+    if values_are_hidden():
+        hint = (
+            "Sign-ups may fail in production too. Let the trigger or constraint accept addresses of"
+            f" {_DOMAIN}, for example by a default value."
         )
         return SignUpRejectedError(message, hint, error)
     addresses = (

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 
 from supabase_jobs.database.connection import Connection
+from supabase_jobs.database.errors import public_message
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.verify.structure import snapshot
 
@@ -92,9 +93,7 @@ def user_object_conflict(
         else f'the NOT NULL constraint of column "{diag.column_name}" of {table}'
     )
     blocking = f"table {table}" if whole_table else constraint
-    why = (
-        f"it failed with {error.sqlstate} ({diag.message_primary}), and {blocking} is a user object"
-    )
+    why = f"it failed with {error.sqlstate} ({public_message(error)}), and {blocking} is a user object"
     if isinstance(error, psycopg.errors.ForeignKeyViolation):
         return UserObjectConflict(
             why, f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE."

@@ -6,6 +6,7 @@ from itertools import takewhile
 
 import psycopg
 
+from supabase_jobs.database.errors import public_message, raising_function
 from supabase_jobs.findings import Case, Finding, Grid, Severity
 from supabase_jobs.outcomes import CLOSED, DENIED, HIDDEN, OUTCOMES, ROWS, is_constraint_violation
 from supabase_jobs.session import script
@@ -319,9 +320,8 @@ def _raised(error: psycopg.Error | None) -> str | None:
         or not error.diag.context
     ):
         return None
-    return (
-        f"Look at {error.diag.context.splitlines()[0]}, which raised: {error.diag.message_primary}"
-    )
+    place = raising_function(error) or error.diag.context.splitlines()[0]
+    return f"Look at {place}, which raised: {public_message(error)}"
 
 
 def _judge_cell(

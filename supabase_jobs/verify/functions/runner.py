@@ -10,7 +10,12 @@ from typing import Any
 import psycopg
 
 from supabase_jobs.database.batch import Answer, GroupResult, Statement
-from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, LOCK_ERRORS, sqlstate_and_message
+from supabase_jobs.database.errors import (
+    INCONCLUSIVE_ERRORS,
+    LOCK_ERRORS,
+    public_message,
+    sqlstate_and_message,
+)
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.outcomes import VIOLATES, is_constraint_violation
@@ -91,7 +96,7 @@ class _Result:
     def __str__(self) -> str:
         if self.cause is None:
             return format_rows(self.rows)
-        return f"{self.error} ({self.cause.diag.message_primary or ''})"
+        return f"{self.error} ({public_message(self.cause)})"
 
 
 def scenario_runner(

@@ -13,10 +13,17 @@ from typing import Any, NoReturn
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from supabase_jobs.database.conninfo import Conninfo, connected_address, read, variable_behind
+from supabase_jobs.database.conninfo import (
+    Conninfo,
+    connected_address,
+    options_of,
+    read,
+    variable_behind,
+)
 from supabase_jobs.database.errors import translated
 from supabase_jobs.database.hosts import Kind, diagnose, is_local
 from supabase_jobs.database.masking import mask
+from supabase_jobs.database.silence import ListeningConnection
 from supabase_jobs.errors import ConfigError, ConnectError
 
 # psycopg logs errors of a rollback with host and role; the error that is raised covers them
@@ -106,21 +113,6 @@ def second_connection(connection: Connection) -> Iterator[Connection]:
         yield other
 
 
-def options_of(connection: Connection) -> dict[str, str]:
-    """The parameters of an open connection as libpq names them, with the password: never print
-    them.
-    """
-    info = connection.info
-    options = {
-        o.keyword.decode(): o.val.decode() for o in connection.pgconn.info if o.val is not None
-    }
-    options.pop("service", None)  # its settings are already among the options
-    options.pop("passfile", None)
-    # a list of hosts is narrowed to the one that is connected
-    options |= {"host": info.host, "hostaddr": info.hostaddr, "port": str(info.port)}
-    return options | ({"password": info.password} if info.password else {})
-
-
 def describe(connection: Connection) -> ConnectedDatabase:
     """Host, port, database, version and role of a connection, without a query."""
     info = connection.info
@@ -140,7 +132,9 @@ def describe(connection: Connection) -> ConnectedDatabase:
 
 
 def _open(dsn: str) -> Connection:
-    return psycopg.connect(dsn, autocommit=True, prepare_threshold=None, client_encoding=_ENCODING)
+    return ListeningConnection.connect(
+        dsn, autocommit=True, prepare_threshold=None, client_encoding=_ENCODING
+    )
 
 
 @contextmanager

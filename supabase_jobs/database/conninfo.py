@@ -17,6 +17,14 @@ from supabase_jobs.errors import ConfigError
 APPLICATION_NAME = "supabase-jobs"
 CONNECT_TIMEOUT_SECONDS = 10
 
+# A network that is gone is noticed within about ten seconds.
+_NETWORK = {
+    "keepalives_idle": "4",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+
 _URL_HINT = (
     "The form is postgresql://USER:PASSWORD@HOST:PORT/DATABASE."
     " Write %40 for @, %3A for :, %2F for / and %25 for % inside the password."
@@ -97,6 +105,8 @@ def read(url: str) -> Conninfo:
         parameters["application_name"] = APPLICATION_NAME
     # psycopg implements this timeout itself and ignores a service file's
     parameters["connect_timeout"] = effective.get("connect_timeout") or str(CONNECT_TIMEOUT_SECONDS)
+    for name, value in _NETWORK.items():
+        parameters.setdefault(name, effective.get(name) or value)
     sslmode_set = (
         "sslmode" in parameters
         or "PGSSLMODE" in os.environ
@@ -144,6 +154,21 @@ def connected_address(connection: psycopg.Connection[Any]) -> Address:
     options = {o.keyword: o.val for o in connection.pgconn.info}
     timeout = (options.get(b"connect_timeout") or b"").decode()
     return Address(info.host, str(info.port), info.user, info.dbname, info.hostaddr, timeout)
+
+
+def options_of(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    """The parameters of an open connection as libpq names them, with the password: never print
+    them.
+    """
+    info = connection.info
+    options = {
+        o.keyword.decode(): o.val.decode() for o in connection.pgconn.info if o.val is not None
+    }
+    options.pop("service", None)  # its settings are already among the options
+    options.pop("passfile", None)
+    # a list of hosts is narrowed to the one that is connected
+    options |= {"host": info.host, "hostaddr": info.hostaddr, "port": str(info.port)}
+    return options | ({"password": info.password} if info.password else {})
 
 
 def _check_port(ports: str, url: str) -> None:

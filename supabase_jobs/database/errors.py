@@ -70,8 +70,9 @@ def public_message(error: psycopg.Error) -> str:
 
 
 def raising_function(error: psycopg.Error) -> str:
-    """The innermost function of the error's context; '' if there is none. Other lines of it may hold
-    values.
+    """The innermost function of the error's context; '' if there is none.
+
+    Other lines of the context may hold values.
     """
     return next(iter(_functions(error)), "")
 

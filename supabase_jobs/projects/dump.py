@@ -12,7 +12,8 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from supabase_jobs.database.connection import Connection, options_of, second_connection
+from supabase_jobs.database.connection import Connection, second_connection
+from supabase_jobs.database.conninfo import options_of
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import BusyError, ConfigError, ConnectError, SupabaseJobsError
 from supabase_jobs.local.ports import HOST

@@ -3,8 +3,8 @@
 -- or because a trigger names a table with such a default. A rollback does not give numbers back.
 with recursive few as (
   select
-c.oid,
-format('%I.%I', s.schemaname, s.sequencename) as name,
+    c.oid,
+    format('%I.%I', s.schemaname, s.sequencename) as name,
     abs((case when s.increment_by > 0 then s.max_value else s.min_value end
       - coalesce(s.last_value, s.start_value)) / s.increment_by) as numbers
   from pg_sequences as s
@@ -17,9 +17,9 @@ format('%I.%I', s.schemaname, s.sequencename) as name,
 
 takers as (
   select
-a.adrelid as relation,
-f.name,
-f.numbers
+    a.adrelid as relation,
+    f.name,
+    f.numbers
   from few as f
   inner join pg_depend as d on f.oid = d.refobjid and d.refclassid = 'pg_class'::regclass
   inner join pg_attrdef as a on d.objid = a.oid and d.classid = 'pg_attrdef'::regclass
@@ -27,9 +27,9 @@ f.numbers
   union
 
   select
-d.refobjid as relation,
-f.name,
-f.numbers
+    d.refobjid as relation,
+    f.name,
+    f.numbers
   from few as f
   inner join pg_depend as d on f.oid = d.objid and d.classid = 'pg_class'::regclass
   where d.refclassid = 'pg_class'::regclass and d.deptype = 'i'
@@ -51,8 +51,8 @@ reached as (
 )
 
 select distinct
-t.name,
-t.numbers::int8 as numbers
+  t.name,
+  t.numbers::int8 as numbers
 from takers as t
 where t.relation in (select r.relation from reached as r)
 order by t.name

@@ -93,7 +93,8 @@ def user_object_conflict(
         else f'the NOT NULL constraint of column "{diag.column_name}" of {table}'
     )
     blocking = f"table {table}" if whole_table else constraint
-    why = f"it failed with {error.sqlstate} ({public_message(error)}), and {blocking} is a user object"
+    failure = f"{error.sqlstate} ({public_message(error)})"
+    why = f"it failed with {failure}, and {blocking} is a user object"
     if isinstance(error, psycopg.errors.ForeignKeyViolation):
         return UserObjectConflict(
             why, f"Production deletes hit {constraint} too. Consider ON DELETE CASCADE."

@@ -9,8 +9,9 @@ from typing import Any, Self
 
 import psycopg
 
-from supabase_jobs.database.batch import Statement
+from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.database.connection import Connection, second_connection
+from supabase_jobs.database.limits import limits
 from supabase_jobs.errors import BusyError, SupabaseJobsError
 
 _LOOP = Path(__file__).with_name("give_way.sql")
@@ -96,7 +97,8 @@ class GiveWay:
             with second_connection(self._connection) as second:
                 second.add_notice_handler(note)
                 with second.transaction():
-                    second.execute(_KEY, (str(self._key),))
+                    # also this transaction ends soon if its client stands still
+                    run_groups(second, [[limits(), Statement(_KEY, [str(self._key)])]])
                     self._second = second
                     self._started.set()
                     second.execute(_LOOP.read_bytes())

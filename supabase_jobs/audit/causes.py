@@ -248,7 +248,7 @@ def _without(policies: Sequence[Policy], one: Policy) -> list[Policy]:
 def _reaches(attempt: Attempt, result: GroupResult) -> bool:
     """Whether a repeated attempt still reaches its target."""
     again = _alone(attempt)
-    again.read(GroupResult(result.answers[-2:] if result.error is None else (), result.error))
+    again.read(GroupResult(result.answers[-1:] if result.error is None else (), result.error))
     return again.reached
 
 

@@ -1,54 +1,127 @@
-"""Run statements as identities, many in one round trip; every probe undoes the one before.
+"""Run statements as callers, many in one round trip; every probe undoes the one before.
 
-Needs an open transaction.
+A probe is a generator: it yields groups of statements and is sent their results. Needs an open
+transaction.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import islice
-from typing import Protocol
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+from typing import Protocol, TypeVar
 
 import psycopg
 
 from supabase_jobs.database.batch import GroupResult, Statement, run_groups
 from supabase_jobs.database.errors import LOCK_ERRORS
 from supabase_jobs.session import batch_limit
+from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.frame import Frame, wait
-from supabase_jobs.session.impersonation import Impersonation
+from supabase_jobs.session.impersonation import Impersonation, caller_statement, check_caller
+from supabase_jobs.session.savepoint import Savepoint
 
-# One savepoint before the identity is set and one after it: setting the identity takes longer than
-# most probes. A rollback to the first destroys the second, so if an identity cannot be set, its
-# probes fail at their rollback.
-_SAVE_OWN_ROLE = Statement("savepoint own_role")
-RESET_ROLE = Statement("rollback to savepoint own_role")
-_RELEASE_OWN_ROLE = Statement("release savepoint own_role")
-SAVE_IDENTITY = Statement("savepoint identity")
-UNDO_PROBE = Statement("rollback to savepoint identity")
+# One savepoint before the caller is set and one after it: setting the caller takes longer than most
+# probes. A rollback to the first destroys the second, so if a caller cannot be set, its probes fail
+# at their rollback.
+_OWN_ROLE = Savepoint("own_role")
+AS_CALLER = Savepoint("identity")
 
-# the position of the check in the first group of a probe: behind RESET_ROLE
+# the position of the check in the first group of a probe: behind the rollback to the own role
 _CHECK = 1
 
-Groups = list[list[Statement]]
+T = TypeVar("T")
+Groups = Sequence[Sequence[Statement]]
+# yields groups of statements to send, is sent their results, and returns what they show
+Steps = Generator[Groups, Sequence[GroupResult], T]
 
 
 class Probe(Protocol):
-    """Statements to run, and how to read their results. The first group begins as the connection's
-    own role.
-    """
+    """Statements to run, and how to read their results."""
+
+    def steps(self, impersonation: Impersonation) -> Steps[None]:
+        """Run it. The first group of each step begins as the connection's own role.
+
+        Raises psycopg's error if a result shows nothing about access.
+        """
+        ...
+
+
+class Tried(Protocol):
+    """Something that a caller tries: statements, and how to read their result."""
 
     @property
-    def complete(self) -> bool:
-        """Whether all results are known."""
+    def caller(self) -> Caller:
+        """Who tries it."""
         ...
 
-    def groups(self, impersonation: Impersonation) -> Groups:
-        """The groups of statements to send next."""
+    @property
+    def statements(self) -> Sequence[Statement]:
+        """The statements, in order."""
         ...
 
-    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
-        """Read the results of `groups`. Raises psycopg's error if it shows nothing about access."""
+    def read(self, result: GroupResult) -> None:
+        """Read the result of the statements."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class CallerProbe:
+    """What one caller tries: each from the same state."""
+
+    caller: Caller
+    tried: Sequence[Tried]
+
+    def steps(self, impersonation: Impersonation) -> Steps[None]:
+        """A group that sets the caller, and one for each."""
+        become = [caller_statement(impersonation, self.caller), AS_CALLER.save]
+        groups = [[AS_CALLER.undo, *one.statements] for one in self.tried]
+        begun, *results = yield [become, *groups]
+        begun.answer()
+        check_caller(impersonation, self.caller, begun.answers[0])
+        for one, result in zip(self.tried, results, strict=True):
+            one.read(replace(result, answers=result.answers[1:]))
+
+
+def probes_of(tried: Iterable[Tried], most: int) -> list[CallerProbe]:
+    """Probes of at most so many, in the order of their callers: a batch that takes long ends between
+    two probes.
+    """
+    probes = []
+    for caller, group in groupby(tried, key=lambda one: one.caller):
+        while chunk := list(islice(group, most)):
+            probes.append(CallerProbe(caller, chunk))
+    return probes
+
+
+class OwnerProbe:
+    """Statements of the connection's own role, each from the same state; `results` are theirs."""
+
+    def __init__(self, statements: Sequence[Statement]) -> None:
+        self._statements = statements
+        self.results: list[GroupResult] = []
+
+    def steps(self, impersonation: Impersonation) -> Steps[None]:  # noqa: ARG002  of the protocol
+        """A group for each statement."""
+        groups = [[AS_CALLER.undo, statement] for statement in self._statements]
+        begun, *results = yield [[AS_CALLER.save], *groups]
+        begun.answer()
+        self.results = [replace(result, answers=result.answers[1:]) for result in results]
+
+
+@dataclass(eq=False)
+class _Running:
+    """A probe while it runs: the groups to send next; None once it is complete."""
+
+    probe: Probe
+    steps: Steps[None]
+    groups: Groups | None
+
+    def advance(self, results: Sequence[GroupResult] | None) -> None:
+        """Send the results to the probe."""
+        try:
+            self.groups = next(self.steps) if results is None else self.steps.send(results)
+        except StopIteration:
+            self.groups = None
 
 
 class Runner:
@@ -67,7 +140,8 @@ class Runner:
         self._started = False
 
     def run(self, probes: Sequence[Probe]) -> None:
-        """Run the probes in order; one round trip suffices unless one of them fails or takes long.
+        """Run the probes in order; one round trip suffices unless one of them fails, has several
+        steps or takes long.
 
         A batch that another session blocks is repeated, if its frame releases its locks. Raises
         DeadlineError, and the error of a probe whose results cannot be read, once those before it
@@ -75,24 +149,33 @@ class Runner:
         """
         stopped: psycopg.Error | None = None
         pauses = iter(()) if self._frame is None else self._frame.pauses()
-        while pending := [probe for probe in probes if not probe.complete]:
+        running = [self._started_anew(probe) for probe in probes]
+        while running := [one for one in running if one.groups is not None]:
             self._deadline.check()
             try:
-                read, error = self._run_batch(pending)
+                read, error = self._run_batch(running)
             except LOCK_ERRORS:  # of the statements around the batch
                 if not wait(pauses):
                     raise
                 continue
-            if error is None or (isinstance(error, LOCK_ERRORS) and wait(pauses)):
+            if error is None:
                 continue
-            stopped, probes = error, pending[:read]
+            if isinstance(error, LOCK_ERRORS) and wait(pauses):
+                running[read] = self._started_anew(running[read].probe)
+                continue
+            stopped, running = error, running[:read]
         if stopped is not None:
             raise stopped
 
+    def _started_anew(self, probe: Probe) -> _Running:
+        one = _Running(probe, probe.steps(self.impersonation), None)
+        one.advance(None)
+        return one
+
     def query(self, statements: Sequence[Statement]) -> GroupResult:
         """Run statements as the connection's own role, without fixture rows, and undo them."""
-        undo = [RESET_ROLE] if self._frame is None else self._frame.undo.statements
-        begin = [RESET_ROLE] if self._frame is None else []
+        undo = [_OWN_ROLE.undo] if self._frame is None else self._frame.undo.statements
+        begin = [_OWN_ROLE.undo] if self._frame is None else []
         answered, ended = run_groups(self.impersonation.connection, [[*begin, *statements], undo])
         ended.answer()
         return replace(answered, answers=answered.answers[len(begin) :])
@@ -100,46 +183,48 @@ class Runner:
     def reset_role(self) -> None:
         """Act as the connection's own role again; a batch with a frame ends so."""
         if self._frame is None:
-            self.impersonation.connection.execute(RESET_ROLE.sql)
+            self.impersonation.connection.execute(_OWN_ROLE.undo.sql)
 
-    def _run_batch(self, probes: Sequence[Probe]) -> tuple[int, psycopg.Error | None]:
+    def _run_batch(self, running: Sequence[_Running]) -> tuple[int, psycopg.Error | None]:
         """Run and read probes; returns how many were read, and the error of the one behind them."""
-        for probe, results in self._send(probes):
+        for one, results in self._send(running):
             try:
-                probe.read(self.impersonation, results)
+                one.advance(results)
             except psycopg.Error as error:
-                return probes.index(probe), error
-        return len(probes), None
+                return running.index(one), error
+        return len(running), None
 
-    def _send(self, probes: Sequence[Probe]) -> Iterator[tuple[Probe, Sequence[GroupResult]]]:
+    def _send(
+        self, running: Sequence[_Running]
+    ) -> Iterator[tuple[_Running, Sequence[GroupResult]]]:
         """Run the groups of these probes in one round trip; yield their results, except those that
         were skipped.
         """
-        groups = [probe.groups(self.impersonation) for probe in probes]
+        groups = [one.groups or () for one in running]
         checks = [batch_limit.CHECK] * len(groups)
         if self._frame is not None:
             checks = [self._frame.first_check, *[self._frame.check] * (len(groups) - 1)]
-        sent: Groups = []
+        sent: list[Sequence[Statement]] = []
         for check, (first, *others) in zip(checks, groups, strict=True):
-            sent += [[RESET_ROLE, check, *first], *others]
+            sent += [[_OWN_ROLE.undo, check, *first], *others]
         rest = iter(self._exchange(sent))
-        for probe, probe_groups in zip(probes, groups, strict=True):
-            first_result, *other_results = islice(rest, len(probe_groups))
+        for one, own_groups in zip(running, groups, strict=True):
+            first_result, *other_results = islice(rest, len(own_groups))
             if batch_limit.was_skipped(first_result, _CHECK):
                 continue
             if len(first_result.answers) <= _CHECK:
                 first_result.answer()
             own = replace(first_result, answers=first_result.answers[_CHECK + 1 :])
-            yield probe, [own, *other_results]
+            yield one, [own, *other_results]
 
     def _exchange(self, groups: Groups) -> list[GroupResult]:
         """The results of the groups, which run between the beginning and the end of a batch."""
         connection = self.impersonation.connection
         if self._frame is not None:
-            _, *results = self._frame.run(connection, self._deadline, [_SAVE_OWN_ROLE], groups)
+            _, *results = self._frame.run(connection, self._deadline, [_OWN_ROLE.save], groups)
             return results
-        begin = [RESET_ROLE, _RELEASE_OWN_ROLE] if self._started else []
-        begin += [batch_limit.begin(self._deadline), _SAVE_OWN_ROLE]
+        begin = [*_OWN_ROLE.end] if self._started else []
+        begin += [batch_limit.begin(self._deadline), _OWN_ROLE.save]
         begun, *results = run_groups(connection, [begin, *groups])
         begun.answer()
         self._started = True

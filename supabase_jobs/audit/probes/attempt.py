@@ -1,9 +1,8 @@
 """Attempts: statements that a caller runs, each from the same state of the rows."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby, islice
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -15,9 +14,7 @@ from supabase_jobs.audit.rows.tenants import Row
 from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.outcomes import ROWS
 from supabase_jobs.session.action import Delete, Insert, Select, Update, texts
-from supabase_jobs.session.impersonation import Impersonation, caller_statement, check_caller
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
-from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups
 
 OWN, GROUP, OTHER, NONE = "own", "group", "other", "none"
 SELECT, INSERT, UPDATE, DELETE = "select", "insert", "update", "delete"
@@ -28,8 +25,6 @@ _KEPT = (errors.ForeignKeyViolation, errors.RestrictViolation)
 # the statement by which a foreign key deletes or changes the rows that refer to a row; triggers
 # have more frames
 _CASCADE = re.compile(r'"(DELETE FROM|UPDATE) ONLY ')
-# attempts for which an identity is set once; a batch that takes long ends between probes
-_PER_PROBE = 100
 
 
 @dataclass(eq=False)
@@ -91,7 +86,7 @@ class Attempt:
     def read(self, result: GroupResult) -> None:
         """Read the outcome. An error that shows nothing about access is its SQLSTATE."""
         error = result.error
-        self.error, self.answers = error, result.answers[1:]
+        self.error, self.answers = error, result.answers
         if error is None:
             reached = self.effect(self.answers) if self.effect else self.answers[0].count
             self.outcome = outcome_of_count(reached)
@@ -143,35 +138,3 @@ def is_referenced(error: psycopg.Error) -> bool:
     """Whether rows that refer to the row of a statement keep it, and no trigger has failed."""
     frames = (error.diag.context or "").splitlines()
     return isinstance(error, _KEPT) and all(_CASCADE.search(frame) for frame in frames)
-
-
-def probes_of(attempts: Iterable["Attempt"]) -> Iterator["AttemptProbe"]:
-    """Probes for attempts, which are ordered by caller: setting an identity takes longer than an
-    attempt.
-    """
-    for caller, group in groupby(attempts, key=lambda a: a.caller):
-        while chunk := list(islice(group, _PER_PROBE)):
-            yield AttemptProbe(caller, chunk)
-
-
-@dataclass(eq=False)
-class AttemptProbe:
-    """The attempts of one caller, for `Runner`: each in a group of its own."""
-
-    caller: Persona
-    attempts: Sequence[Attempt]
-    complete: bool = field(default=False)
-
-    def groups(self, impersonation: Impersonation) -> Groups:
-        """A group that sets the identity, and one for each attempt."""
-        identity = [caller_statement(impersonation, self.caller), SAVE_IDENTITY]
-        return [identity, *([UNDO_PROBE, *attempt.statements] for attempt in self.attempts)]
-
-    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
-        """Read the outcomes. Raises psycopg's error if the identity could not be set."""
-        identity, *others = results
-        identity.answer()
-        check_caller(impersonation, self.caller, identity.answers[0])
-        for attempt, result in zip(self.attempts, others, strict=True):
-            attempt.read(result)
-        self.complete = True

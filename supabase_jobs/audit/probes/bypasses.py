@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, groupby, islice, product
+from itertools import chain, islice, product
 
 import psycopg
 from psycopg import errors, sql
@@ -55,12 +55,10 @@ from supabase_jobs.session.action import (
 )
 from supabase_jobs.session.impersonation import (
     Impersonation,
-    caller_statement,
-    check_caller,
     own_role,
 )
 from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
-from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups
+from supabase_jobs.session.runner import OwnerProbe, probes_of
 
 _CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)
 _VARIANTS = 6
@@ -75,7 +73,7 @@ _PLAIN_BASES = ("json", "jsonb", "bool", "numeric", "float8", "timestamptz", "da
 _PART = 3
 # SQL as an argument: a statement, a part of a quoted text, an expression, and a condition
 _INJECTED = ("select 1/0", "'||(1/0)||'", "1/0", "1/0 = 0")
-# statements for which an identity is set once; a batch that takes long ends between probes
+# actions for which a caller is set once
 _PER_PROBE = 20
 # columns of a view that are updated, one at a time
 _MOST_COLUMNS = 4
@@ -142,16 +140,16 @@ class Bypass:
         if result.error is not None and self.action == DELETE and is_referenced(result.error):
             # only foreign keys keep the rows: the hidden ones, unless their statement is among the
             # answers
-            done = result.answers[1:2]
+            done = result.answers[:1]
             self.changed = list(self.hidden) if not done or done[0].count else []
             self.outcome = "rows"
             return
-        if result.error is not None and len(result.answers) < 2:
+        if result.error is not None and not result.answers:
             self.outcome = outcome_of_error(result.error)
             text = f"{result.error.diag.message_primary} {result.error.diag.message_detail or ''}"
             self.shown = [row for row in self.hidden if any(mark in text for mark in row.marks)]
             return
-        answers = list(result.answers[1:])
+        answers = list(result.answers)
         if self.compares:
             if result.error is None:
                 first, *others = (
@@ -186,65 +184,6 @@ class Bypass:
             ]
         found = (*self.shown, *self.identified, *self.changed, *self.opened)
         self.outcome = outcome_of_count(reached or len(found))
-
-
-@dataclass(eq=False)
-class _BypassProbe:
-    """The bypasses of one caller, for `Runner`."""
-
-    caller: Persona
-    bypasses: Sequence[Bypass]
-    complete: bool = field(default=False)
-
-    def groups(self, impersonation: Impersonation) -> Groups:
-        identity = [caller_statement(impersonation, self.caller), SAVE_IDENTITY]
-        return [identity, *([UNDO_PROBE, *bypass.statements] for bypass in self.bypasses)]
-
-    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
-        identity, *others = results
-        identity.answer()
-        check_caller(impersonation, self.caller, identity.answers[0])
-        for bypass, result in zip(self.bypasses, others, strict=True):
-            bypass.read(result)
-        self.complete = True
-
-
-@dataclass(eq=False)
-class _Snapshot:
-    """The values that a statement returns to the owner, for `Runner`."""
-
-    statement: Statement
-    values: Sequence[str | None] = ()
-    complete: bool = field(default=False)
-
-    def groups(self, impersonation: Impersonation) -> Groups:  # noqa: ARG002  of the protocol
-        return [[self.statement]]
-
-    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:  # noqa: ARG002
-        [result] = results
-        self.values = result.answer().rows[0]
-        self.complete = True
-
-
-@dataclass(eq=False)
-class _Controls:
-    """Conditions for the connection's own role, for `Runner`. One that fails counts as true:
-    nothing is known.
-    """
-
-    statements: Sequence[Statement]
-    values: Sequence[bool] = ()
-    complete: bool = field(default=False)
-
-    def groups(self, impersonation: Impersonation) -> Groups:  # noqa: ARG002  of the protocol
-        return [[SAVE_IDENTITY], *([UNDO_PROBE, statement] for statement in self.statements)]
-
-    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:  # noqa: ARG002
-        self.values = [
-            result.error is not None or bool(result.answers[-1].rows[0][0])
-            for result in results[1:]
-        ]
-        self.complete = True
 
 
 class Bypasses:
@@ -288,13 +227,9 @@ class Bypasses:
         users = [b for c in self._callers for v in views for b in self._to_users(c, v)]
         self._snapshot([*bypasses, *users])
         order = {id(caller): number for number, caller in enumerate(self._view_callers)}
-        probes = []
         sent = sorted((b for b in (*bypasses, *users) if b.sent), key=lambda b: order[id(b.caller)])
-        for caller, group in groupby(sent, key=lambda b: b.caller):
-            while chunk := list(islice(group, _PER_PROBE)):
-                probes.append(_BypassProbe(caller, chunk))
         try:
-            self._prober.run(probes)
+            self._prober.run(probes_of(sent, _PER_PROBE))
             self._judge_unmarked(bypasses)
         finally:
             self._found += [bypass for bypass in bypasses if bypass.outcome]
@@ -425,14 +360,15 @@ class Bypasses:
             for g in reads.values()
             if all(b.outcome != "rows" for b in g) and any(b.has_rows for b in g)
         ]
-        controls = _Controls(
+        controls = OwnerProbe(
             [self._shows_marks(next(b for b in group if b.has_rows)) for group in groups]
         )
         if groups:
             self._prober.run([controls])
-        for group in (
-            group for group, marked in zip(groups, controls.values, strict=True) if not marked
-        ):
+        for group, control in zip(groups, controls.results, strict=True):
+            # of one that fails, nothing is known
+            if control.error is not None or control.answer().rows[0][0]:
+                continue
             roles = {
                 b.caller.role for b in group if b.has_rows and b.caller.kind in (ANON, NEWCOMER)
             }
@@ -783,9 +719,11 @@ class Bypasses:
         rows = list({id(row): row for bypass in bypasses for row in bypass.watched}.values())
         if not rows:
             return
-        snapshot = _Snapshot(self._watch(rows))
+        snapshot = OwnerProbe([self._watch(rows)])
         self._prober.run([snapshot])
-        before: Mapping[int, str | None] = dict(zip(map(id, rows), snapshot.values, strict=True))
+        [seen] = snapshot.results
+        texts = seen.answer().rows[0]
+        before: Mapping[int, str | None] = dict(zip(map(id, rows), texts, strict=True))
         for bypass in bypasses:
             bypass.before = [before[id(row)] for row in bypass.watched]
 

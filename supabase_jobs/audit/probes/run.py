@@ -24,7 +24,6 @@ from supabase_jobs.audit.probes.attempt import (
     TAKE_OVER,
     UPDATE,
     Attempt,
-    probes_of,
 )
 from supabase_jobs.audit.rows import values
 from supabase_jobs.audit.rows.build import World
@@ -34,10 +33,12 @@ from supabase_jobs.database.batch import Statement, run_groups
 from supabase_jobs.session.action import Cursor
 from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import SET, Impersonation, own_role
-from supabase_jobs.session.runner import Runner
+from supabase_jobs.session.runner import Runner, probes_of
 
 _PRIVILEGE = {SELECT: "SELECT", INSERT: "INSERT", UPDATE: "UPDATE", DELETE: "DELETE"}
 _MAX_VALUES = 6
+# attempts for which a caller is set once
+_PER_PROBE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +104,7 @@ class Probes:
             else:
                 attempt.outcome = "denied"
         try:
-            self.prober.run(list(probes_of(waiting)))
+            self.prober.run(probes_of(waiting, _PER_PROBE))
         finally:  # those that the time limit left out have no outcome
             self.attempts += [attempt for attempt in attempts if attempt.outcome]
 
@@ -606,7 +607,8 @@ class Probes:
         return attempt.action == DELETE and attempt.whose == OWN
 
     def _run_unrecorded(self, attempts: Iterable[Attempt]) -> None:
-        self.prober.run(list(probes_of(sorted(attempts, key=lambda a: id(a.caller)))))
+        ordered = sorted(attempts, key=lambda a: id(a.caller))
+        self.prober.run(probes_of(ordered, _PER_PROBE))
 
 
 def _counts_and_lasts(answers: Sequence[object]) -> bool:

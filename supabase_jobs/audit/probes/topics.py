@@ -7,7 +7,7 @@ reads a message of the topic to let a client receive, and inserts one to let it 
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, LiteralString
 
 from psycopg import sql
@@ -26,11 +26,9 @@ from supabase_jobs.session.deadline import Deadline
 from supabase_jobs.session.impersonation import (
     SET,
     Impersonation,
-    caller_statement,
-    check_caller,
 )
 from supabase_jobs.session.outcome import outcome_of_group
-from supabase_jobs.session.runner import SAVE_IDENTITY, UNDO_PROBE, Groups, Runner
+from supabase_jobs.session.runner import Runner, probes_of
 
 # in which Realtime passes the topic to the policies
 SETTING = "realtime.topic"
@@ -121,27 +119,6 @@ class TopicAttempt:
         self.outcome = outcome_of_group(result)
 
 
-@dataclass(eq=False)
-class _TopicProbe:
-    """The attempts of one caller, for `Runner`."""
-
-    caller: Persona
-    attempts: Sequence[TopicAttempt]
-    complete: bool = field(default=False)
-
-    def groups(self, impersonation: Impersonation) -> Groups:
-        identity = [caller_statement(impersonation, self.caller), SAVE_IDENTITY]
-        return [identity, *([UNDO_PROBE, *attempt.statements] for attempt in self.attempts)]
-
-    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
-        identity, *others = results
-        identity.answer()
-        check_caller(impersonation, self.caller, identity.answers[0])
-        for attempt, result in zip(self.attempts, others, strict=True):
-            attempt.read(result)
-        self.complete = True
-
-
 def message(topic: Topic, extension: str) -> Send:
     """The action that inserts a message of a topic."""
     return Send(_MESSAGES, topic.name, extension)
@@ -172,9 +149,7 @@ def run(
         why = f"no message could be inserted: {sqlstate_and_message(result.error)}"
         help_ = "Connect as a role that may insert into realtime.messages, such as postgres."
         return [], [NotTested(CHANNELS, why, help_)]
-    Runner(impersonation, deadline).run(
-        [_TopicProbe(caller, [a for a in attempts if a.caller is caller]) for caller in callers]
-    )
+    Runner(impersonation, deadline).run(probes_of(attempts, len(attempts)))
     used = {a.topic for a in attempts if a.outcome == "rows"}
     return [a for a in attempts if a.topic in used], []
 

@@ -164,7 +164,7 @@ def _find_unrestricted(prober: Prober, rows: Sequence["_Row"]) -> None:
             guards[run, role] = run.guard_probe(number)
     prober.run(list(guards.values()))
     for (run, role), guard in guards.items():
-        answers = zip(run.guarded, guard.answers or (), strict=True)
+        answers = zip(run.guarded, guard.answers, strict=True)
         run.unrestricted[role] = {action.name for action, reaches_all in answers if reaches_all}
     for run, number in rows:
         for name in run.unrestricted.get(run.matrix.rows[number].identity.role, ()):

@@ -20,12 +20,7 @@ from supabase_jobs.session.impersonation import (
     own_role,
 )
 from supabase_jobs.session.outcome import outcome_of_conclusive_error, outcome_of_count
-from supabase_jobs.session.runner import (
-    SAVE_IDENTITY,
-    UNDO_PROBE,
-    Groups,
-    Runner,
-)
+from supabase_jobs.session.runner import AS_CALLER, Runner, Steps
 from supabase_jobs.verify import ownership
 from supabase_jobs.verify.access.matrix import Action, MatrixRow
 
@@ -59,33 +54,35 @@ class RowProbe:
         """Whether every action has a result."""
         return len(self.results) == len(self.actions)
 
-    def groups(self, impersonation: Impersonation) -> Groups:
-        """A group that sets the identity, and the groups of the actions without a result."""
-        identity = [*self._caller(impersonation), SAVE_IDENTITY]
-        parts = self._parts()
-        return [
-            identity,
-            *([s for action in part for s in self._run(impersonation, action)] for part in parts),
-        ]
+    def steps(self, impersonation: Impersonation) -> Steps[None]:
+        """Run the actions until each has a result: behind one that fails, those of its group run
+        again.
 
-    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
-        """Read the outcomes. If the statement of a request before failed, this is the outcome of
-        every action.
+        If the statement of a request before fails, this is the outcome of every action.
         """
-        identity, *others = results
-        if identity.error is not None:
-            outcome = outcome_of_conclusive_error(identity.error)
-            if len(identity.answers) >= len(self._caller(impersonation)) - 1:
-                raise identity.error
-            self.results = dict.fromkeys((action.name for action in self.actions), (outcome, None))
-            return
+        while not self.complete:
+            caller, parts = self._caller(impersonation), self._parts()
+            groups = [
+                [s for action in part for s in self._run(impersonation, action)] for part in parts
+            ]
+            begun, *results = yield [[*caller, AS_CALLER.save], *groups]
+            if begun.error is not None:
+                outcome = outcome_of_conclusive_error(begun.error)
+                if len(begun.answers) >= len(caller) - 1:
+                    raise begun.error
+                names = (action.name for action in self.actions)
+                self.results = dict.fromkeys(names, (outcome, None))
+                return
+            self._check_callers(impersonation, begun)
+            for part, result in zip(parts, results, strict=True):
+                self._read_part(impersonation, part, result)
+            self.together = ()
+
+    def _check_callers(self, impersonation: Impersonation, begun: GroupResult) -> None:
         callers = [*(served.caller for served in self.row.served), self.row.identity]
         for number, caller in enumerate(callers):
-            answer = identity.answers[number * _PER_SERVED]
+            answer = begun.answers[number * _PER_SERVED]
             check_caller(impersonation, caller, answer, is_first=number == 0)
-        for part, result in zip(self._parts(), others, strict=True):
-            self._read_part(impersonation, part, result)
-        self.together = ()
 
     def _caller(self, impersonation: Impersonation) -> list[Statement]:
         """The statements that make the caller, after the requests before."""
@@ -108,7 +105,7 @@ class RowProbe:
         ]
 
     def _run(self, impersonation: Impersonation, action: Action) -> list[Statement]:
-        statements = [UNDO_PROBE, Statement(action.sql % self.literals)]
+        statements = [AS_CALLER.undo, Statement(action.sql % self.literals)]
         if impersonation.deferred:
             statements.append(CHECK_DEFERRED)
         if action.reached is not None:
@@ -144,24 +141,15 @@ class GuardProbe:
 
     caller: Caller
     queries: Sequence[str]
-    answers: tuple[bool, ...] | None = None
+    answers: tuple[bool, ...] = ()
 
-    @property
-    def complete(self) -> bool:
-        """Whether the queries were answered."""
-        return self.answers is not None
-
-    def groups(self, impersonation: Impersonation) -> Groups:
-        """One group: the caller and the queries."""
+    def steps(self, impersonation: Impersonation) -> Steps[None]:
+        """One group: the caller and the queries. Every error is raised."""
         caller = caller_statement(impersonation, self.caller)
-        return [[caller, *map(Statement, self.queries)]]
-
-    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:
-        """Read the answers; every error is raised."""
-        [result] = results
+        [result] = yield [[caller, *map(Statement, self.queries)]]
         result.answer()
-        caller, *answers = result.answers
-        check_caller(impersonation, self.caller, caller)
+        became, *answers = result.answers
+        check_caller(impersonation, self.caller, became)
         self.answers = tuple(bool(answer.rows[0][0]) for answer in answers)
 
 
@@ -172,18 +160,9 @@ class ControlProbe:
     statement: str
     result: GroupResult | None = None
 
-    @property
-    def complete(self) -> bool:
-        """Whether the statement was run."""
-        return self.result is not None
-
-    def groups(self, impersonation: Impersonation) -> Groups:  # noqa: ARG002  of the protocol
+    def steps(self, impersonation: Impersonation) -> Steps[None]:  # noqa: ARG002  of the protocol
         """One group: the statement."""
-        return [[Statement(self.statement)]]
-
-    def read(self, impersonation: Impersonation, results: Sequence[GroupResult]) -> None:  # noqa: ARG002
-        """Keep the result."""
-        [result] = results
+        [result] = yield [[Statement(self.statement)]]
         if result.error is not None:
             outcome_of_conclusive_error(result.error)
         self.result = result

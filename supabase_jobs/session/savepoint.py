@@ -1,0 +1,44 @@
+"""Savepoints: the only module that writes these statements."""
+
+from collections.abc import Sequence
+
+from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.connection import Connection
+
+
+class Savepoint:
+    """A savepoint in an open transaction, as statements for a batch.
+
+    `undo` undoes everything since `save`, also an error; `release` forgets the savepoint. `keep`
+    moves it behind what was done since, and `end` undoes that and forgets it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.save = Statement(f"savepoint {name}")
+        self.undo = Statement(f"rollback to savepoint {name}")
+        self.release = Statement(f"release savepoint {name}")
+        self.keep = (self.release, self.save)
+        self.end = (self.undo, self.release)
+
+
+def run_undone(
+    connection: Connection,
+    groups: Sequence[Sequence[Statement]],
+    *,
+    first: Sequence[Statement] = (),
+) -> list[GroupResult]:
+    """Run groups in one round trip, each from the same state; everything is undone.
+
+    The statements `first` run once before that. Raises psycopg's error if they fail.
+    """
+    savepoint = Savepoint("group")
+    sent = [[savepoint.undo, *group] for group in groups]
+    begun, *results, ended = run_groups(
+        connection, [[*first, savepoint.save], *sent, [*savepoint.end]]
+    )
+    begun.answer()
+    ended.answer()
+    return [
+        GroupResult(result.answers[1:], result.error) if result.answers else result
+        for result in results
+    ]

@@ -49,9 +49,11 @@ from supabase_jobs.findings import (
 )
 from supabase_jobs.session import impersonation
 from supabase_jobs.session.deadline import Deadline, DeadlineError
+from supabase_jobs.session.savepoint import Savepoint
 from supabase_jobs.session.script import SETTINGS
 
 TIME_LIMIT_S = 300
+_PROBES = Savepoint("audit_probes")
 _PARTS = 5  # that `advance` counts
 _Cell = tuple[str, str, str]  # object, caller, action
 # the search_path as PostgREST sets it for a request; Storage refuses DELETE outside of its API
@@ -109,7 +111,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         views = [r for r in relations if r.kind in ("v", "m")]
         not_refreshed = materialized.refresh(connection, [r for r in views if r.kind == "m"])
         acting = impersonation.begin(connection, "audit", (), (), {})
-        connection.execute("savepoint audit_probes")
+        run_groups(connection, [[_PROBES.save]])[0].answer()
         everyone = callers.find(world, options.configuration.callers)
         probes = Probes(acting, world, everyone, deadline)
         exposed = access.reachable_functions(found)
@@ -126,7 +128,7 @@ def audit(connection: Connection, options: Options) -> Audit:
             to_users = around.writes_to_users
         except DeadlineError:
             stopped = True
-        connection.execute("rollback to savepoint audit_probes")
+        run_groups(connection, [[_PROBES.undo]])[0].answer()
         options.advance(4, _PARTS)
         channels: list[TopicAttempt] = []
         if not (
@@ -140,7 +142,7 @@ def audit(connection: Connection, options: Options) -> Audit:
                 untested += without_topics
             except DeadlineError:
                 stopped = True
-            connection.execute("rollback to savepoint audit_probes")
+            run_groups(connection, [[_PROBES.undo]])[0].answer()
         if options.record is not None:
             options.record(world, probes.attempts, tried, channels)
         granted = {**access.access(probes.attempts, tried), **access.of_topics(channels)}
@@ -228,19 +230,17 @@ def insert_world(connection: Connection, options: Options, common: Common) -> Wo
 @contextmanager
 def rolled_back(connection: Connection) -> Iterator[None]:
     """A transaction, or a savepoint in an open one, that is rolled back."""
-    nested = connection.info.transaction_status != TransactionStatus.IDLE
-    start = "savepoint audit" if nested else "begin"
+    start = Statement("begin")
+    ends: Sequence[Statement] = [Statement("rollback")]
+    if connection.info.transaction_status != TransactionStatus.IDLE:
+        point = Savepoint("audit")
+        start, ends = point.save, point.end
     try:
-        run_groups(connection, [[Statement(start), Statement(SETTINGS)]])[0].answer()
+        run_groups(connection, [[start, Statement(SETTINGS)]])[0].answer()
         yield
     finally:
         if not connection.broken:
-            ends = (
-                ("rollback to savepoint audit", "release savepoint audit")
-                if nested
-                else ("rollback",)
-            )
-            run_groups(connection, [list(map(Statement, ends))])
+            run_groups(connection, [ends])
 
 
 def _not_tested(

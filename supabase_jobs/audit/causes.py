@@ -22,12 +22,9 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.findings import AuditFinding, Explanation, Severity
 from supabase_jobs.session.impersonation import Impersonation, caller_statement
+from supabase_jobs.session.savepoint import run_undone
 
 _DEFINITIONS = sql_file(Path(__file__).with_name("catalog") / "definitions.sql")
-_SAVEPOINT, _UNDO = (
-    Statement("savepoint audit_cause"),
-    Statement("rollback to savepoint audit_cause"),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,9 +230,9 @@ class _Trial:
             drops = [repairs.drop(attempt.relation, policy).as_string(None) for policy in policies]
             caller = caller_statement(self._impersonation, attempt.caller)
             action = _alone(attempt).statements
-            groups.append([_UNDO, *map(Statement, drops), *self._cursors, caller, *action])
-        started = [Statement("close all"), _SAVEPOINT]
-        _, *results, _ = run_groups(self._impersonation.connection, [started, *groups, [_UNDO]])
+            groups.append([*map(Statement, drops), *self._cursors, caller, *action])
+        close = [Statement("close all")]
+        results = run_undone(self._impersonation.connection, groups, first=close)
         return [
             _reaches(attempt, result) for (attempt, _), result in zip(tried, results, strict=True)
         ]

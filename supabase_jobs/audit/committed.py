@@ -32,6 +32,7 @@ from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.session.action import printed
 from supabase_jobs.session.committed import MARK, is_marked_id
+from supabase_jobs.session.savepoint import Savepoint
 
 _CATALOG = Path(__file__).with_name("catalog")
 _TRIGGERS, _DELETABLE = sql_file(_CATALOG / "triggers.sql"), sql_file(_CATALOG / "deletable.sql")
@@ -46,15 +47,8 @@ _OUTSIDE = re.compile(
 )
 
 _SNAPSHOT = Statement("set transaction isolation level repeatable read")
-_SAVE, _UNDO = (
-    Statement("savepoint audit_committed"),
-    Statement("rollback to savepoint audit_committed"),
-)
-_KEEP = [Statement("release savepoint audit_committed"), _SAVE]
-_SAVE_DRY_RUN, _END_DRY_RUN = (
-    Statement("savepoint audit_dry_run"),
-    Statement("rollback to savepoint audit_dry_run"),
-)
+_POINT = Savepoint("audit_committed")
+_DRY_RUN = Savepoint("audit_dry_run")
 _SET = "select set_config(%s, %s, true)"
 
 
@@ -199,10 +193,10 @@ class CommittedRows:
             self.before = self._counts()
             problems = self._insert()
             if not problems:
-                self._run(_SAVE_DRY_RUN)
+                self._run(_DRY_RUN.save)
                 failed = self._delete()
                 problems = self._problems(failed, _differences(self.before, self._counts()))
-                self._run(_END_DRY_RUN)
+                self._run(_DRY_RUN.undo)
             if problems:
                 raise psycopg.Rollback
         return problems
@@ -213,8 +207,10 @@ class CommittedRows:
             [s for r in self.users for s in _statements(r)],
             *(_statements(r) for _, r in kept),
         ]
-        savepoints = [[_UNDO, *group, *_KEEP] for group in groups]
-        _, users, *results, _ = run_groups(self.connection, [[_SAVE], *savepoints, [_UNDO]])
+        savepoints = [[_POINT.undo, *group, *_POINT.keep] for group in groups]
+        _, users, *results, _ = run_groups(
+            self.connection, [[_POINT.save], *savepoints, [_POINT.undo]]
+        )
         if users.error is not None:
             raise _not_committed(f"no user can be created: {sqlstate_and_message(users.error)}")
         return {
@@ -334,8 +330,8 @@ class CommittedRows:
             )
             waiting.append((USERS, Statement(text.as_string(None))))
         while True:
-            groups = [[_UNDO, s, *_KEEP] for _, s in waiting]
-            _, *results, _ = run_groups(self.connection, [[_SAVE], *groups, [_UNDO]])
+            groups = [[_POINT.undo, s, *_POINT.keep] for _, s in waiting]
+            _, *results, _ = run_groups(self.connection, [[_POINT.save], *groups, [_POINT.undo]])
             failed = [
                 (w, r.error) for w, r in zip(waiting, results, strict=True) if r.error is not None
             ]

@@ -12,10 +12,11 @@ from supabase_jobs.outcomes import HIDDEN, REFUSALS, ROWS, is_constraint_violati
 from supabase_jobs.session.action import Cursor
 from supabase_jobs.session.caller import Caller
 from supabase_jobs.session.outcome import outcome_of_group
+from supabase_jobs.session.savepoint import Savepoint
 
 TOUCHED, UNTOUCHED, INCONCLUSIVE = "touched", "untouched", "inconclusive"
 _SET = "select set_config(%s, %s, true)"
-_UNDO = Statement("rollback to savepoint attempt")
+_POINT = Savepoint("attempt")
 # trials in one round trip
 _BATCH = 100
 # of a trial
@@ -51,7 +52,7 @@ def outcomes(
     with connection.transaction(force_rollback=True):
         start = [s for row in rows for s in _insertion(row)]
         start += [s for cursor in cursors for s in cursor.opening()]
-        if run_groups(connection, [[*start, Statement("savepoint attempt")]])[0].error is not None:
+        if run_groups(connection, [[*start, _POINT.save]])[0].error is not None:
             return [INCONCLUSIVE] * len(trials)
         found = []
         for first in range(0, len(trials), _BATCH):
@@ -74,7 +75,13 @@ def _groups(trial: Trial, own_role: str) -> list[list[Statement]]:
     action = Statement(trial.sql, decoded=False)
     query = sql.SQL("select r::text from ({}) as r").format(sql.SQL(trial.target or "select 1"))
     target = Statement(query.as_string(None))
-    return [[_UNDO, target], [*caller, action], [*owner, target], [_UNDO, action], [target]]
+    return [
+        [_POINT.undo, target],
+        [*caller, action],
+        [*owner, target],
+        [_POINT.undo, action],
+        [target],
+    ]
 
 
 def _insertion(row: RowText) -> Iterator[Statement]:
@@ -111,7 +118,7 @@ def shown(
     own_role = connection.info.user
     with connection.transaction(force_rollback=True):
         start = [s for row in rows for s in _insertion(row)]
-        if run_groups(connection, [[*start, Statement("savepoint attempt")]])[0].error is not None:
+        if run_groups(connection, [[*start, _POINT.save]])[0].error is not None:
             return [None] * len(trials)
         results = run_groups(connection, [_shown(trial, own_role) for trial in trials])
     return [
@@ -123,4 +130,4 @@ def shown(
 def _shown(trial: Trial, own_role: str) -> list[Statement]:
     _, [*caller, _], *_ = _groups(trial, own_role)
     query = sql.SQL("select r::text from ({}) as r").format(sql.SQL(trial.sql))
-    return [_UNDO, *caller, Statement(query.as_string(None))]
+    return [_POINT.undo, *caller, Statement(query.as_string(None))]

@@ -15,8 +15,10 @@ from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import LOCK_ERRORS, session_ended
 from supabase_jobs.errors import MigrationError, PrivilegeError
 from supabase_jobs.migrations.locks import LockOptions, lock_timeout_statement, retry_while_locked
+from supabase_jobs.session.savepoint import Savepoint
 from supabase_jobs.sources.files import Migration
 
+_COLUMNS_POINT = Savepoint("columns")
 _COLUMNS = """
 select attname::text from pg_catalog.pg_attribute
 where attrelid = pg_catalog.to_regclass('supabase_migrations.schema_migrations')
@@ -125,10 +127,10 @@ def read(connection: Connection, lock_options: LockOptions | None = None) -> Led
             Statement("begin"),
             lock_timeout_statement(lock_options),
             Statement(_COLUMNS),
-            Statement("savepoint columns"),
+            _COLUMNS_POINT.save,
         ],
         [Statement(_READ)],
-        [Statement("rollback to savepoint columns"), Statement(_READ_OLD)],
+        [_COLUMNS_POINT.undo, Statement(_READ_OLD)],
         [Statement("rollback")],
     ]
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
 from typing import Any, Protocol
 
-from supabase_jobs.database.batch import GroupResult, Statement, read, run_groups
+from supabase_jobs.database.batch import GroupResult, Statement, read
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS
 from supabase_jobs.database.parser.statements import split
+from supabase_jobs.session.savepoint import run_undone
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.expectations import Expectations
 from supabase_jobs.verify.structure import catalog, check
@@ -23,8 +24,6 @@ from supabase_jobs.verify.structure.snapshot import Snapshot
 
 # mutants in one round trip
 _BATCH = 25
-_SAVEPOINT, _UNDO = Statement("savepoint quick"), Statement("rollback to savepoint quick")
-_RELEASE = Statement("release savepoint quick")
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -92,10 +91,8 @@ class Quick:
         queries = [self._statements[part] for part in parts]
         for start in range(0, len(chosen), _BATCH):
             batch = chosen[start : start + _BATCH]
-            groups = [[_UNDO, *_statements(faults[at]), *queries] for at in batch]
-            _, *results, _ = run_groups(
-                self._connection, [[_SAVEPOINT], *groups, [_UNDO, _RELEASE]]
-            )
+            groups = [[*_statements(faults[at]), *queries] for at in batch]
+            results = run_undone(self._connection, groups)
             for at, result in zip(batch, results, strict=True):
                 found[at], places = self._errors(parts, result)
                 learned |= places

@@ -31,7 +31,7 @@ def run_undone(
 
     The statements `first` run once before that. Raises psycopg's error if they fail.
     """
-    savepoint = Savepoint("group")
+    savepoint = Savepoint("before_group")
     sent = [[savepoint.undo, *group] for group in groups]
     begun, *results, ended = run_groups(
         connection, [[*first, savepoint.save], *sent, [*savepoint.end]]

@@ -45,6 +45,7 @@ from supabase_jobs.database.hidden_values import values_are_hidden
 from supabase_jobs.database.sql_files import sql_file
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.exit_codes import ExitCode
+from supabase_jobs.session.savepoint import Savepoint
 
 _SQL = Path(__file__).with_name("sql") / "sign_up"
 _INSERT, _CONFIRM = sql_file(_SQL / "insert.sql"), sql_file(_SQL / "confirm.sql")
@@ -53,9 +54,7 @@ _PRESENT_COLUMNS, _REJECTION = (
     sql_file(_SQL / "rejection.sql"),
 )
 
-_SAVEPOINT = Statement("savepoint sign_up")
-_UNDO = Statement("rollback to savepoint sign_up")
-_RELEASE = Statement("release savepoint sign_up")
+_POINT = Savepoint("sign_up")
 
 _MAX_ATTEMPTS = 16
 _MAX_DOMAINS = 4
@@ -146,7 +145,7 @@ def sign_up(users: Sequence[NewUser], rejected: psycopg.Error | None = None) -> 
     """Yield groups of statements, each to run in one round trip, until the users are created; see
     `run`.
     """
-    (yield [_SAVEPOINT]).answer()
+    (yield [_POINT.save]).answer()
     adaptation, error = _Adaptation(), rejected
     if error is None:
         attempt = yield from _attempt(users, adaptation)
@@ -171,7 +170,7 @@ def sign_up(users: Sequence[NewUser], rejected: psycopg.Error | None = None) -> 
                 adaptation, error = candidate, attempt.error
                 break
         else:
-            (yield [_UNDO, _RELEASE]).answer()
+            (yield _POINT.end).answer()
             raise _rejected(error, _rows(users, adaptation))
 
 
@@ -217,13 +216,13 @@ def _attempt(users: Sequence[NewUser], adaptation: _Adaptation) -> Steps[_Attemp
     rows = _rows(users, adaptation)
     inserts = _statements(rows)
     if adaptation.present_columns:
-        present = yield [_UNDO, _PRESENT_COLUMNS.statement(json.dumps(rows))]
+        present = yield [_POINT.undo, _PRESENT_COLUMNS.statement(json.dumps(rows))]
         present.answer()
         inserts = [Statement(text) for (text,) in present.answers[-1].rows]
     allow = [
         Statement(insert, (json.dumps(rows),), numbered=True) for insert, _ in adaptation.allow
     ]
-    result = yield [_UNDO, *allow, *inserts, _RELEASE]
+    result = yield [_POINT.undo, *allow, *inserts, _POINT.release]
     if result.error is not None:
         return _Attempt(None, result.error, len(result.answers) > len(allow))
     added = [[value for (value,) in answer.rows] for answer in result.answers[1 : len(allow) + 1]]
@@ -329,7 +328,7 @@ def _needs(error: psycopg.Error) -> Steps[_Needs]:
     diag = error.diag
     names = (diag.schema_name, diag.table_name, diag.constraint_name, diag.datatype_name)
     parameters = [name or "" for name in (*names, diag.context)]
-    result = yield [_UNDO, _REJECTION.statement(*parameters)]
+    result = yield [_POINT.undo, _REJECTION.statement(*parameters)]
     rows: dict[str, tuple[tuple[str, str], ...]] = {}
     for kind, name, value in result.answer().rows:
         rows[kind] = (*rows.get(kind, ()), (name, value))

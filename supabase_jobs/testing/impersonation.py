@@ -13,13 +13,14 @@ from uuid import UUID, uuid4
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import Composed
 
 from supabase_jobs.database.batch import Answer, GroupResult, Statement
 from supabase_jobs.database.request import REQUEST_SETTINGS
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.session import sign_up
 from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.savepoint import Savepoint
 from supabase_jobs.session.sign_up import NewUser, SignedUp
 
 T = TypeVar("T")
@@ -87,7 +88,7 @@ class SavedState:
     start.
     """
 
-    savepoint: str
+    savepoint: Savepoint
     settings: dict[str, str]
 
 
@@ -204,19 +205,19 @@ def rolled_back(work: Callable[[], QueryGenerator[T]]) -> QueryGenerator[T]:
         yield from _rollback_to(savepoint)
 
 
-def _savepoint() -> QueryGenerator[str]:
-    name = f"rls_{next(_savepoint_numbers)}"
-    yield DriverQuery(SQL("savepoint {}").format(Identifier(name)))
-    return name
+def _savepoint() -> QueryGenerator[Savepoint]:
+    savepoint = Savepoint(f"rls_{next(_savepoint_numbers)}")
+    yield DriverQuery(savepoint.save.sql.encode())
+    return savepoint
 
 
-def _release(savepoint: str) -> QueryGenerator[None]:
-    yield DriverQuery(SQL("release savepoint {}").format(Identifier(savepoint)))
+def _release(savepoint: Savepoint) -> QueryGenerator[None]:
+    yield DriverQuery(savepoint.release.sql.encode())
 
 
-def _rollback_to(savepoint: str) -> QueryGenerator[None]:
-    yield DriverQuery(SQL("rollback to savepoint {}").format(Identifier(savepoint)))
-    yield from _release(savepoint)
+def _rollback_to(savepoint: Savepoint) -> QueryGenerator[None]:
+    for statement in savepoint.end:
+        yield DriverQuery(statement.sql.encode())
 
 
 def is_aborted(info: psycopg.ConnectionInfo) -> bool:

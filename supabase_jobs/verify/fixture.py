@@ -18,7 +18,7 @@ from supabase_jobs.database.errors import LOCK_ERRORS, sqlstate_and_message
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import APPLY_FIRST, Severity
 from supabase_jobs.session import script, sign_up
-from supabase_jobs.session.frame import LIMITS, Frame, wait
+from supabase_jobs.session.frame import FIXTURE, LIMITS, Frame, wait
 from supabase_jobs.session.impersonation import (
     CALLER,
     CHECK_DEFERRED,
@@ -40,8 +40,6 @@ _FIX_UNKNOWN = (
 
 # as for requests, so that functions of user triggers find the tables that they do not qualify
 SEARCH_PATH = "select set_config('search_path', 'public, extensions', true)"
-_SAVEPOINT = Statement("savepoint fixture")
-_UNDO = Statement("rollback to savepoint fixture")
 _MAX_ATTEMPTS = 40
 _NO_TEXTS: Mapping[str, str] = {}
 
@@ -133,7 +131,7 @@ def insert_fixture(
     created = sign_up.statements(fixture.new_users(impersonation.ids))
     rows = _rows(impersonation, fixture)
     start = [*([LIMITS] if undo.releases_locks else []), *impersonation.setup]
-    start += [Statement(SEARCH_PATH), _SAVEPOINT]
+    start += [Statement(SEARCH_PATH), FIXTURE.save]
     pauses = Frame(undo=undo).pauses()
     while True:
         result, ended = run_groups(connection, [[*start, *created, *rows], undo.statements])
@@ -269,7 +267,7 @@ def _committed(impersonation: Impersonation) -> list[Statement]:
 def _undo(connection: Connection, error: psycopg.Error) -> None:
     if isinstance(error, psycopg.OperationalError):
         raise error
-    run_groups(connection, [[_UNDO]])[0].answer()
+    run_groups(connection, [[FIXTURE.undo]])[0].answer()
 
 
 def _mark_unchecked(

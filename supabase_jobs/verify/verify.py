@@ -21,6 +21,7 @@ from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Verification
 from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.frame import Undo
+from supabase_jobs.session.savepoint import Savepoint
 from supabase_jobs.session.script import SETTINGS
 from supabase_jobs.verify import (
     accepted_unchecked,
@@ -163,9 +164,9 @@ def _rolled_back(
     begin the next area, and the row of `_READ_ONLY`.
     """
     if connection.info.transaction_status != TransactionStatus.IDLE:
-        start = [Statement("savepoint verify"), Statement(SETTINGS), Statement("savepoint area")]
-        begin_area = [Statement("rollback to savepoint area")]
-        ends = [Statement("rollback to savepoint verify"), Statement("release savepoint verify")]
+        run, area = Savepoint("verify"), Savepoint("area")
+        start = [run.save, Statement(SETTINGS), area.save]
+        begin_area, ends = [area.undo], [*run.end]
     else:
         start = [Statement("begin"), Statement(SETTINGS), limits()]
         begin_area, ends = [Statement("rollback"), *start], [Statement("rollback")]

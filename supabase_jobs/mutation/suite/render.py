@@ -15,6 +15,7 @@ from supabase_jobs.findings import SuiteMutant
 from supabase_jobs.mutation.suite.missing import MissingTest
 from supabase_jobs.session.action import printed
 from supabase_jobs.session.caller import Caller
+from supabase_jobs.session.savepoint import Savepoint
 
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 _TOKEN = re.compile(r"zq[abcx][0-9a-f]{6}")
@@ -25,7 +26,8 @@ _PYTEST_START = '"""Tests that `supabase-jobs mutate --run` has found missing.'
 _PGTAP_FILES = "missing_access_*.sql"
 _PGTAP_START = "-- Tests that `supabase-jobs mutate --run` has found missing: "
 # around each pgTAP test of a file: the rows of a test are gone when the next one runs
-_SAVE, _UNDO = "savepoint missing_test;", "rollback to savepoint missing_test;"
+_POINT = Savepoint("missing_test")
+_SAVE, _UNDO = f"{_POINT.save.sql};", f"{_POINT.undo.sql};"
 _PLAN = re.compile(r"^select plan\((\d+)\);$", re.MULTILINE)
 _END = "\nrollback;\n"
 _PGTAP_TESTS = re.compile(rf"^{_SAVE}\n(.*?)^{_UNDO}$", re.DOTALL | re.MULTILINE)
@@ -55,7 +57,7 @@ def pytest_test(test: MissingTest, sentence: str) -> str:
 
 def pgtap_test(test: MissingTest, object_: str, sentence: str) -> str:
     """A file with one pgTAP test of an object, for `supabase test db` and pg_prove."""
-    attempt, texts = test.attempt, _stable(test)
+    _attempt, texts = test.attempt, _stable(test)
     lines = [f"-- {_one_line(sentence)}"]
     for row in texts.rows:
         lines += [f"{text};" for text in _requests(row)]

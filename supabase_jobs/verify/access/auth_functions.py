@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from supabase_jobs.database.batch import GroupResult, Statement, run_groups
+from supabase_jobs.database.batch import GroupResult, Statement
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.database.errors import INCONCLUSIVE_ERRORS, sqlstate_and_message
 from supabase_jobs.database.request import request_settings
 from supabase_jobs.findings import Case, Finding, Severity
 from supabase_jobs.session import script
+from supabase_jobs.session.savepoint import run_undone
 from supabase_jobs.verify.access import AREA
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.structure import catalog
 
 QUERY = Path(__file__).with_name("auth_functions.sql")
 
-_SAVEPOINT = "auth_function"
 # the claim that a function returns; auth.jwt() returns all of them
 _CLAIMS = {"uid": "sub", "role": "role", "email": "email"}
 _CALLS = {
@@ -123,19 +123,11 @@ def _requests(literals: Sequence[str]) -> Iterator[_Request]:
 def _run(connection: Connection, calls: Sequence[tuple[str, _Request]]) -> list[GroupResult]:
     if not calls:
         return []
-    back = Statement(f"rollback to savepoint {_SAVEPOINT}")
     groups = [
-        [back, Statement(script.setting(r.settings())), Statement(_CALLS[name])]
-        for name, r in calls
+        [Statement(script.setting(request.settings())), Statement(_CALLS[name])]
+        for name, request in calls
     ]
-    start, end = (
-        [Statement(f"savepoint {_SAVEPOINT}")],
-        [back, Statement(f"release savepoint {_SAVEPOINT}")],
-    )
-    started, *results, ended = run_groups(connection, [start, *groups, end])
-    started.answer()
-    ended.answer()
-    return results
+    return run_undone(connection, groups)
 
 
 def _deviation(name: str, request: _Request, result: GroupResult) -> str | None:

@@ -31,6 +31,7 @@ from supabase_jobs.session.impersonation import (
     reset_statement,
 )
 from supabase_jobs.session.outcome import outcome_of_error
+from supabase_jobs.session.savepoint import Savepoint
 from supabase_jobs.verify import other_values, ownership
 from supabase_jobs.verify.functions.columns import ComparedColumns, Row, Rows
 from supabase_jobs.verify.functions.scenarios import (
@@ -53,16 +54,13 @@ _RUN_WATCH = Statement("execute supabase_jobs_watch")
 _NOW = Statement("select to_jsonb(now())")
 
 # one savepoint for all scenarios: each scenario begins with a rollback to it
-_SAVEPOINT = Statement("savepoint scenario")
-_RESET = Statement("rollback to savepoint scenario")
-_RELEASE = Statement("release savepoint scenario")
-# the position of the check in the first group of a scenario: behind _RESET
+_SCENARIO = Savepoint("scenario")
+# the position of the check in the first group of a scenario: behind _SCENARIO.undo
 _CHECK = 1
 # Each of several steps has a savepoint, so that an error undoes no other step. After the step, a
 # second savepoint of the same name hides the first one, except in an aborted transaction. So the
 # rollback that follows undoes the step if it failed, and otherwise nothing.
-_STEP_SAVEPOINT = Statement("savepoint step")
-_STEP_ROLLBACK = Statement("rollback to savepoint step")
+_STEP = Savepoint("step")
 
 
 class UncheckedError(Exception):
@@ -161,7 +159,7 @@ class ScenarioRunner:
         # planning the watch query takes longer than running it
         self._begin = [
             Statement(f"prepare {_WATCH} as {watch}"),
-            _SAVEPOINT,
+            _SCENARIO.save,
             _NOW,
             _RUN_WATCH,
         ]
@@ -185,7 +183,7 @@ class ScenarioRunner:
         """
         checks = [self.frame.first_check, *[self.frame.check] * (len(scenarios) - 1)]
         batches = [
-            self._groups(scenario, [_RESET, check])
+            self._groups(scenario, [_SCENARIO.undo, check])
             for scenario, check in zip(scenarios, checks, strict=True)
         ]
         results = self.exchange([group for batch in batches for group in batch], deadline)
@@ -210,7 +208,7 @@ class ScenarioRunner:
             deadline,
             self._begin,
             groups,
-            [_RESET, _RELEASE, Statement(f"deallocate {_WATCH}")],
+            [_SCENARIO.undo, _SCENARIO.release, Statement(f"deallocate {_WATCH}")],
         )
         now, self._begun = begun.answers[-2:]
         self._names |= {now.rows[0][0]: NOW}
@@ -230,7 +228,7 @@ class ScenarioRunner:
             else [*begin]
         ]
         for step in scenario.steps:
-            groups += [[_STEP_SAVEPOINT, *self._step(step)], [_STEP_SAVEPOINT], [_STEP_ROLLBACK]]
+            groups += [[_STEP.save, *self._step(step)], [_STEP.save], [_STEP.undo]]
         return [*groups, [_RUN_WATCH]]
 
     def _step(self, step: ScenarioStep) -> list[Statement]:

@@ -22,6 +22,7 @@ from supabase_jobs.session.impersonation import (
     caller_statement,
     check_caller,
 )
+from supabase_jobs.session.savepoint import Savepoint
 from supabase_jobs.verify.context import Context
 from supabase_jobs.verify.plans import query_plan
 from supabase_jobs.verify.plans.query_plan import QueryPlan
@@ -32,9 +33,8 @@ _CATALOG = Path(__file__).with_name("catalog")
 _EXPLAIN = "explain (verbose, costs off, format json) "
 _PROOF = {"constraint_exclusion": "on"}
 
-_SAVEPOINT = Statement("savepoint planner")
-_RESET = Statement("rollback to savepoint planner")
-_BEGIN = [_RESET, batch_limit.CHECK]
+_POINT = Savepoint("planner")
+_BEGIN = [_POINT.undo, batch_limit.CHECK]
 
 
 class NoPlanError(Exception):
@@ -121,8 +121,8 @@ class Planner:
             self._context.deadline.check()
             groups = [[*_BEGIN, *self._statements(request)] for request in requests]
             begin, end = (
-                [batch_limit.begin(self._context.deadline), _SAVEPOINT],
-                [_RESET, Statement("release savepoint planner")],
+                [batch_limit.begin(self._context.deadline), _POINT.save],
+                [*_POINT.end],
             )
             begun, *results, ended = run_groups(self._session.connection, [begin, *groups, end])
             begun.answer()

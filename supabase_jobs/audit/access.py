@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from supabase_jobs.audit.callers import ANONYMOUS, CLAIM, MEMBER, OWNER, SERVICE, Persona
 from supabase_jobs.audit.catalog import Catalog, Function, Relation
+from supabase_jobs.audit.permission import Permission
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
     FORGE,
@@ -72,19 +73,19 @@ def tested(
     return {key: frozenset(words) for key, words in found.items()}
 
 
-def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, str], Attempt]:
-    """(object, caller, action as in `access`) → an attempt that shows the access."""
-    found: dict[tuple[str, str, str], Attempt] = {}
+def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, Permission], Attempt]:
+    """(object, caller, permission) → an attempt that shows it."""
+    found: dict[tuple[str, str, Permission], Attempt] = {}
     granted = []
     for attempt in attempts:
         if attempt.reached and attempt.name != OPEN and (label := _label(attempt)) is not None:
             word = attempt.name if attempt.name in (JOIN, FORGE) else _WORDS[attempt.action]
-            found.setdefault((attempt.label, label, word), attempt)
+            shown = [Permission(word)]
             if attempt.column:
-                found.setdefault((attempt.label, label, f"{word}({attempt.column})"), attempt)
-                found.setdefault(
-                    (attempt.label, label, f"{word}({attempt.column}={attempt.value})"), attempt
-                )
+                value = Permission(word, attempt.column, attempt.value or "None")
+                shown += [Permission(word, attempt.column), value]
+            for permission in shown:
+                found.setdefault((attempt.label, label, permission), attempt)
             if attempt.action in (SELECT, UPDATE):
                 granted.append((attempt.label, label, attempt))
     for (
@@ -93,7 +94,8 @@ def shown_by(attempts: Iterable[Attempt]) -> dict[tuple[str, str, str], Attempt]
         attempt,
     ) in granted:  # a policy lets either no column pass or each that is granted
         for column in _granted(attempt):
-            found.setdefault((name, label, f"{_WORDS[attempt.action]}({column})"), attempt)
+            permission = Permission(_WORDS[attempt.action], column)
+            found.setdefault((name, label, permission), attempt)
     return found
 
 

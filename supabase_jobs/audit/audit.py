@@ -12,7 +12,7 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus
 
 from supabase_jobs.audit import access, callers, catalog, causes, summary
-from supabase_jobs.audit.baseline import Access, actions_of, wider
+from supabase_jobs.audit.baseline import Access, wider
 from supabase_jobs.audit.callers import MEMBER, OWNER
 from supabase_jobs.audit.common import Common
 from supabase_jobs.audit.configuration import CHANNELS, Configuration
@@ -26,6 +26,7 @@ from supabase_jobs.audit.leaks.leak import (
     ShownLeak,
     shown,
 )
+from supabase_jobs.audit.permission import Permission, permissions
 from supabase_jobs.audit.probes import repeat, topics
 from supabase_jobs.audit.probes.attempt import OTHER, OWN, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
@@ -55,7 +56,7 @@ from supabase_jobs.session.script import SETTINGS
 TIME_LIMIT_S = 300
 _PROBES = Savepoint("audit_probes")
 _PARTS = 5  # that `advance` counts
-_Cell = tuple[str, str, str]  # object, caller, action
+_Cell = tuple[str, str, Permission]  # object, caller, permission
 # the search_path as PostgREST sets it for a request; Storage refuses DELETE outside of its API
 # without the other one
 REQUEST_SETTINGS = (
@@ -194,7 +195,7 @@ def audit(connection: Connection, options: Options) -> Audit:
         (time.monotonic() - started) * 1000,
         granted,
         access.functions([] if options.tables else exposed),
-        {":".join(key): how for key, how in explained.items()},
+        {":".join(map(str, key)): how for key, how in explained.items()},
         callers={caller.label: repeat.become(caller) for caller in everyone},
         relations={r.label: _relation(r, found) for r in found.relations if selected(r, options)},
         tested={**access.tested(probes.attempts, tried), **access.tested_topics(channels)},
@@ -327,7 +328,7 @@ def _opened_by_grants(
     """Cause and fix of reads that a grant on columns opens, not a policy."""
     found = {}
     for (name, caller, action), leak in beyond.items():
-        before = actions_of(accepted.get(name, {}).get(caller))
+        before = permissions(accepted.get(name, {}).get(caller))
         attempt = attempts[leak.tried.number]
         how = causes.of_column_grants(attempt.relation, attempt.caller.role, action, before)
         if how is not None:

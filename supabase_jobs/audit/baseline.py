@@ -10,15 +10,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from supabase_jobs.audit.permission import NONE, Permission, beyond, permissions
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.findings import Audit, AuditFinding, Explanation, Severity
 from supabase_jobs.settings import read_toml
 
-NONE = "none"
 OUTSIDERS = {"anon", "newcomer", "stranger"}
 # the JSON Schema has the same pattern
 ACTIONS = r"^\s*((none|(read|update)(\([^)]+\))?|insert|delete|join|forge)(\s+|$))*$"
-_WORDS = re.compile(r"\w+(?:\([^)]*\))?")
 _SCHEMA = "https://raw.githubusercontent.com/supabase-jobs/supabase-jobs/main/supabase_jobs/audit/access.schema.json"
 _HEAD = f"""\
 #:schema {_SCHEMA}
@@ -140,12 +139,13 @@ def _accepted(finding: AuditFinding, baseline: Baseline) -> AuditFinding:
     )
 
 
-def wider(now: Access, before: Access) -> Iterator[tuple[str, str, str]]:
-    """(object, caller, action) of the access that goes beyond the one before."""
+def wider(now: Access, before: Access) -> Iterator[tuple[str, str, Permission]]:
+    """(object, caller, permission) of the access that goes beyond the one before."""
     for name, callers in now.items():
         for caller, actions in callers.items():
-            known = actions_of(before.get(name, {}).get(caller))
-            yield from ((name, caller, action) for action in beyond(actions_of(actions), known))
+            known = permissions(before.get(name, {}).get(caller))
+            for permission in beyond(permissions(actions), known):
+                yield name, caller, permission
 
 
 def _deviations(
@@ -171,13 +171,15 @@ def _deviations(
                     name, caller, callers[caller], baseline.access[name], strict, result
                 )
                 continue
-            if caller not in known and actions_of(before):
+            if caller not in known and permissions(before):
                 yield _unknown_caller(name, caller, known, strict)
                 continue
-            yield from _compare(name, caller, callers.get(caller), before, strict, result)
+            now = permissions(callers.get(caller))
+            yield from _compare(name, caller, now, permissions(before), strict, result)
     for name, roles in result.functions.items():
         if name in baseline.functions:
-            yield from _compare(name, "callers", roles, baseline.functions[name], strict, result)
+            before_ = permissions(baseline.functions[name])
+            yield from _compare(name, "callers", permissions(roles), before_, strict, result)
         elif roles != NONE:  # what it returns or changes is a finding of its own
             message = f"is not in the baseline; callers: {', '.join(roles.split())}"
             yield _finding(f"new:{name}", Severity.INFO, name, message)
@@ -228,7 +230,7 @@ def _new(name: str, callers: Mapping[str, str], result: Audit) -> Iterator[Audit
         keys = [
             f"{name}:{caller}:{action}"
             for caller, actions in allowed.items()
-            for action in actions_of(actions)
+            for action in permissions(actions)
         ]
         explained = next((result.explained[key] for key in keys if key in result.explained), None)
         yield _finding(
@@ -245,59 +247,39 @@ def _compare_new(
     general = "anon" if caller.startswith("anon") else "stranger"
     # "CALLER, own rows" and "CALLER, rows of members" are about rows that are not a stranger's
     known = "" if ", " in caller else before.get(general, "")
-    wider_ = beyond(actions_of(new), actions_of(known))
-    yield from _compare(name, caller, " ".join(wider_) or NONE, NONE, strict, result)
+    wider_ = beyond(permissions(new), permissions(known))
+    yield from _compare(name, caller, wider_, (), strict, result)
 
 
 def _compare(
-    name: str, caller: str, new: str | None, old: str | None, strict: bool, result: Audit
+    name: str,
+    caller: str,
+    now: Collection[Permission],
+    before: Collection[Permission],
+    strict: bool,
+    result: Audit,
 ) -> Iterator[AuditFinding]:
-    now, before = actions_of(new), actions_of(old)
-    for action in beyond(now, before):
-        key, message = (
-            f"{name}:{caller}:{action}",
-            f"{caller}: {_of_columns(action, before)} is allowed; it was not",
-        )
+    for permission in beyond(now, before):
+        key = f"{name}:{caller}:{permission}"
+        message = f"{caller}: {_of_columns(permission, before)} is allowed; it was not"
         explained = result.explained.get(key) or _of_object(result, name)
         yield _finding(f"{key}:wider", Severity.ERROR, name, message, explained)
-    for action in beyond(before, now):
-        message = f"{caller}: {_of_columns(action, now)} is refused; it was not"
-        yield _finding(f"{name}:{caller}:{action}:narrower", _narrower(strict), name, message)
+    for permission in beyond(before, now):
+        message = f"{caller}: {_of_columns(permission, now)} is refused; it was not"
+        id_ = f"{name}:{caller}:{permission}:narrower"
+        yield _finding(id_, _narrower(strict), name, message)
 
 
-def _of_columns(action: str, others: set[str]) -> str:
-    """An action, with what distinguishes it from the same action on some columns, or with some
+def _of_columns(permission: Permission, others: Collection[Permission]) -> str:
+    """A permission, with what distinguishes it from the same one on some columns, or with some
     values.
     """
-    if any(other.startswith(f"{action}(") for other in others):
-        return f"{action} of every column"
-    values = sorted(other for other in others if other.startswith(f"{action.rstrip(')')}="))
-    return f"{action}, not only {', '.join(values)}," if values else action
-
-
-def beyond(actions: set[str], others: set[str]) -> list[str]:
-    """The actions that the others do not include.
-
-    `read` and `update` include every column, and `update(a)` every value of a.
-    """
-    found = actions - others
-    return sorted(
-        a
-        for a in found
-        if a.partition("(")[0] not in others and f"{a.partition('=')[0]})" not in others
-    )
-
-
-def actions_of(text: str | None) -> set[str]:
-    """`read update(a,b)` as a set: each column is an action of its own."""
-    found: set[str] = set()
-    for word in _WORDS.findall(re.sub(r",\s+", ",", text or NONE)):
-        action, _, columns = word.partition("(")
-        if columns:
-            found |= {f"{action}({column.strip()})" for column in columns.rstrip(")").split(",")}
-        elif action != NONE:
-            found.add(action)
-    return found
+    parts = permission.parts(others)
+    if not parts:
+        return str(permission)
+    if not permission.column:
+        return f"{permission} of every column"
+    return f"{permission}, not only {', '.join(map(str, parts))},"
 
 
 def _of_object(result: Audit, name: str) -> Explanation | None:

@@ -14,6 +14,7 @@ from supabase_jobs.audit.callers import FORMER, MEMBER, OWNER
 from supabase_jobs.audit.catalog import Policy, Relation
 from supabase_jobs.audit.leaks import rls_disabled
 from supabase_jobs.audit.leaks.leak import DEVIATION, PolicyLeak, Repair, ShownLeak
+from supabase_jobs.audit.permission import Permission
 from supabase_jobs.audit.probes.attempt import GROUP, JOIN, OWN, UPDATE, Attempt
 from supabase_jobs.audit.repairs import Demand, Edit, Repairs
 from supabase_jobs.audit.rows.plan import Plan
@@ -136,14 +137,14 @@ def of_policies(plan: Plan, leaks: Sequence[PolicyLeak]) -> list[AuditFinding]:
 
 
 def of_column_grants(
-    relation: Relation, role: str, action: str, accepted: Collection[str]
+    relation: Relation, role: str, action: Permission, accepted: Collection[Permission]
 ) -> Explanation | None:
     """That of a read of more columns than before; None if a policy opens it, not a grant."""
-    known = {a.partition("(")[2].rstrip(")") for a in accepted if a.startswith("read(")}
-    if not known or action.partition("(")[0] != "read":
+    known = {a.column for a in accepted if a.kind == "read" and a.column}
+    if not known or action.kind != "read":
         return None
     target, to = relation.identifier, sql.Identifier(role)
-    if column := action.partition("(")[2].rstrip(")"):
+    if column := action.column:
         revoke = sql.SQL("revoke select ({}) on {} from {};").format(
             sql.Identifier(column), target, to
         )

@@ -2,12 +2,12 @@
 first.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from supabase_jobs.audit.baseline import NONE, OUTSIDERS, Baseline, actions_of, beyond, opens
+from supabase_jobs.audit.baseline import OUTSIDERS, Baseline, opens
 from supabase_jobs.audit.leaks.kinds import FROM_CATALOGS
+from supabase_jobs.audit.permission import NONE, Permission, beyond, grouped, permissions
 from supabase_jobs.audit.usage import StateColumn, columns_of_state
 from supabase_jobs.findings import (
     AccessChange,
@@ -110,13 +110,13 @@ class _Comparison:
         allowed = {caller: actions for caller, actions in access.items() if actions != NONE}
         severity = Severity.ERROR if opens(name, allowed, self._after) else Severity.INFO
         if all(
-            not beyond(actions_of(a), self._accepted_actions(name, c)) for c, a in allowed.items()
+            not beyond(permissions(a), self._accepted_actions(name, c)) for c, a in allowed.items()
         ):
             severity = Severity.INFO
         keys = [
             f"{name}:{caller}:{action}"
             for caller, text in allowed.items()
-            for action in sorted(actions_of(text))
+            for action in sorted(permissions(text), key=str)
         ]
         causes = dict.fromkeys(
             self._after.explained[key] for key in keys if key in self._after.explained
@@ -160,8 +160,8 @@ class _Comparison:
             if known != NONE:
                 self.not_compared.append(NotCompared(name, caller, side, known or NONE, _NO_CALLER))
             return
-        was, is_ = actions_of(old), actions_of(new)
-        uncertain: dict[str, list[str]] = {}
+        was, is_ = permissions(old), permissions(new)
+        uncertain: dict[str, list[Permission]] = {}
         for action in beyond(is_, was):
             if self._certain(self._before, name, caller, action):
                 self._wider(name, caller, action, _verb(action, was))
@@ -174,19 +174,19 @@ class _Comparison:
                 )
                 severity = Severity.INFO if agrees else self._narrower
                 verb = _column_verb("removed", name, action, self._after) or _verb(action, is_)
-                self._add(NARROWER, severity, name, caller, action, verb=verb)
+                self._add(NARROWER, severity, name, caller, str(action), verb=verb)
             else:
                 uncertain.setdefault("after", []).append(action)
         for side, actions in uncertain.items():
             self.not_compared.append(
-                NotCompared(name, caller, side, " ".join(actions), _INCONCLUSIVE)
+                NotCompared(name, caller, side, " ".join(map(str, actions)), _INCONCLUSIVE)
             )
 
-    def _certain(self, side: Audit, name: str, caller: str, action: str) -> bool:
+    def _certain(self, side: Audit, name: str, caller: str, action: Permission) -> bool:
         """Whether the refusal of an action was tested."""
-        return action.partition("(")[0] in side.tested.get((name, caller), ())
+        return action.kind in side.tested.get((name, caller), ())
 
-    def _wider(self, name: str, caller: str, action: str, verb: str) -> None:
+    def _wider(self, name: str, caller: str, action: Permission, verb: str) -> None:
         is_accepted = not beyond({action}, self._accepted_actions(name, caller))
         explained = self._after.explained.get(f"{name}:{caller}:{action}")
         explained = explained or _of_object(self._after, name)
@@ -195,19 +195,19 @@ class _Comparison:
             verb = new_column
             # the rule of new tables, and of new columns without a grant of their own, which are no
             # change
-            if not is_accepted and (caller not in OUTSIDERS or action.startswith("read(")):
+            if not is_accepted and (caller not in OUTSIDERS or action.kind == "read"):
                 severity, explained = self._narrower, replace(explained, fix="")
-        self._add(WIDER, severity, name, caller, action, verb=verb, explained=explained)
+        self._add(WIDER, severity, name, caller, str(action), verb=verb, explained=explained)
 
-    def _accepted_actions(self, name: str, caller: str) -> set[str]:
-        return actions_of(self._accepted.access.get(name, {}).get(caller))
+    def _accepted_actions(self, name: str, caller: str) -> frozenset[Permission]:
+        return permissions(self._accepted.access.get(name, {}).get(caller))
 
     # -------------------------------------------------------------------------------------------
     # functions
 
     def _function(self, name: str) -> None:
         old, new = self._before.functions.get(name), self._after.functions.get(name)
-        accepted = actions_of(self._accepted.functions.get(name))
+        accepted = permissions(self._accepted.functions.get(name))
         if old is None or new is None:
             known, change = (new, NEW) if old is None else (old, REMOVED)
             allowed = {role: "call" for role in (known or NONE).split() if role != NONE}
@@ -215,12 +215,12 @@ class _Comparison:
             message = f"{change} function {name}{_access(allowed)}"
             self._add(change, Severity.INFO, name, message=message, access=allowed)
             return
-        for role in beyond(actions_of(new), actions_of(old)):
+        for role in beyond(permissions(new), permissions(old)):
             explained = _of_object(self._after, name)
             severity = Severity.INFO if role in accepted else Severity.ERROR
-            self._add(WIDER, severity, name, role, "call", verb="call", explained=explained)
-        for role in beyond(actions_of(old), actions_of(new)):
-            self._add(NARROWER, self._narrower, name, role, "call", verb="call")
+            self._add(WIDER, severity, name, str(role), "call", verb="call", explained=explained)
+        for role in beyond(permissions(old), permissions(new)):
+            self._add(NARROWER, self._narrower, name, str(role), "call", verb="call")
 
     # -------------------------------------------------------------------------------------------
     # leaks
@@ -295,27 +295,23 @@ class _Comparison:
         )
 
 
-def _verb(action: str, others: set[str]) -> str:
-    """A word of the baseline before an object's name; `others` is what the other side allows."""
-    kind, _, detail = action.rstrip(")").partition("(")
-    if detail:
-        column, _, value = detail.partition("=")
-        return f"set {column} to {value} in" if value else f"{kind} {column} of"
-    if any(other.startswith(f"{kind}(") for other in others):
-        return f"{kind} every column of"
-    return _VERBS.get(kind, kind)
+def _verb(action: Permission, others: Collection[Permission]) -> str:
+    """The permission before an object's name; `others` is what the other side allows."""
+    if action.value:
+        return f"set {action.column} to {action.value} in"
+    if action.column:
+        return f"{action.kind} {action.column} of"
+    if action.parts(others):
+        return f"{action.kind} every column of"
+    return _VERBS.get(action.kind, action.kind)
 
 
-def _column_verb(what: str, name: str, action: str, without: Audit) -> str:
-    """The verb for a column that one side does not have; '' for other actions."""
-    kind, _, columns = action.rstrip(")").partition("(")
-    column = columns.partition("=")[0]
+def _column_verb(what: str, name: str, action: Permission, without: Audit) -> str:
+    """The verb for a column that one side does not have; '' for other permissions."""
     relation = without.relations.get(name.partition(" (")[0])
-    return (
-        f"{kind} the {what} column {column} of"
-        if column and relation and column not in relation.columns
-        else ""
-    )
+    if not action.column or relation is None or action.column in relation.columns:
+        return ""
+    return f"{action.kind} the {what} column {action.column} of"
 
 
 def _access(allowed: Mapping[str, str]) -> str:
@@ -327,15 +323,12 @@ def _access(allowed: Mapping[str, str]) -> str:
     return f"; {'; '.join(parts)}" if parts else "; no access"
 
 
-def _listing(actions: str) -> str:
+def _listing(words: str) -> str:
     """`read, update title, insert in another user's name`."""
-    words = (_words(word) for word in re.findall(r"\w+(?:\([^)]*\))?", actions))
-    return ", ".join(words)
-
-
-def _words(action: str) -> str:
-    kind, _, detail = action.rstrip(")").partition("(")
-    return f"{kind} {' and '.join(detail.split(','))}" if detail else _SHORT.get(kind, kind)
+    return ", ".join(
+        f"{kind} {' and '.join(details)}" if details else _SHORT.get(kind, kind)
+        for kind, details in grouped(words)
+    )
 
 
 def _and(names: list[str]) -> str:

@@ -76,7 +76,8 @@ def _attempt(
             sslmode="disable",
             application_name=name,
         )
-        ran = _run([*command, f"--dbname={conninfo}"], connection.info.password, limits)
+        command.append(f"--dbname={conninfo}")
+        ran = _run(command, connection.info.password, limits, watch)
     if ran.returncode == 0:
         return ran.stdout
     if watch.result == "blocking":
@@ -98,33 +99,47 @@ def _arguments(excluded: Sequence[str], limits: Limits) -> list[str]:
     ]
 
 
+@dataclass
+class _Watch:
+    """The watching session, and the program that it watches.
+
+    `result` is known after the block of `_watched`: ended, blocking, still, slow, lost or unseen.
+    """
+
+    result: str = "unseen"
+    program: "subprocess.Popen[str] | None" = None
+
+    def lose(self) -> None:
+        """End the program: nobody watches its session any more, and it has no network either."""
+        self.result = "lost"
+        if self.program is not None:
+            self.program.kill()
+
+
 def _run(
-    command: Sequence[str], password: str, limits: Limits
+    command: Sequence[str], password: str, limits: Limits, watch: _Watch
 ) -> "subprocess.CompletedProcess[str]":
     """Run pg_dump without the caller's PG… variables; the password is not among its arguments."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     environment |= {"PGPASSWORD": password} if password else {}
-    try:
-        return subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=limits.seconds + 10,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", "it took too long")
-
-
-@dataclass
-class _Watch:
-    """The watching session; `result` is known after the block of `_watched`: ended, blocking,
-    still, slow or unseen.
-    """
-
-    result: str = "unseen"
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as program:
+        watch.program = program
+        try:
+            out, err = program.communicate(timeout=limits.seconds + 10)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            return subprocess.CompletedProcess(command, 1, "", "it took too long")
+        except BaseException:
+            program.kill()
+            raise
+    return subprocess.CompletedProcess(command, program.returncode, out, err)
 
 
 @contextmanager
@@ -145,8 +160,9 @@ def _watched(watcher: Connection, name: str, limits: Limits) -> Iterator[_Watch]
             _WATCH.execute(watcher)
             row = watcher.execute("select current_setting('supabase_jobs.watch_result')").fetchone()
             watch.result = str(row[0]) if row else "unseen"
-        except psycopg.Error:
-            watch.result = "unseen"
+        except psycopg.Error:  # cancelled, or the connection is lost
+            if watcher.broken:
+                watch.lose()
 
     thread = threading.Thread(target=run, name="watch", daemon=True)
     thread.start()
@@ -180,6 +196,11 @@ def _failure(stderr: str, result: str, limits: Limits) -> SupabaseJobsError:
     """The error of a dump that failed."""
     last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "")
     message = last.removeprefix("pg_dump: ").removeprefix("error: ")
+    if result == "lost":
+        return ConnectError(
+            "the connection to the database was lost while the schema was copied",
+            hint="Run it again: nothing was written.",
+        )
     if result == "still":
         return ConnectError("the copy stood still, so the server ended it", hint="Run it again.")
     if result == "slow" or "took too long" in stderr:

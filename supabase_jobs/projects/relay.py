@@ -87,7 +87,9 @@ def relay(target: Endpoint) -> Iterator[int]:
 
 async def _listen(target: Endpoint) -> asyncio.Server:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, ssl.SSLError, asyncio.IncompleteReadError):
+        # asyncio prints the traceback of a task that is cancelled at the end
+        ended = (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.CancelledError)
+        with suppress(*ended):
             await _serve(target, reader, writer)
         writer.close()
 

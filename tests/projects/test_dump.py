@@ -102,13 +102,13 @@ def test_the_password_is_not_among_the_arguments(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands: list[list[str]] = []
-    run = subprocess.run
+    start = subprocess.Popen
 
     def recorded(command: list[str], **options: object) -> object:
         commands.append(command)
-        return run(command, **options)  # type: ignore[call-overload]
+        return start(command, **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(subprocess, "run", recorded)
+    monkeypatch.setattr(subprocess, "Popen", recorded)
     monkeypatch.setenv("PGOPTIONS", "-c search_path=wrong")
     with connect(database.superuser_url) as connection:
         text = dump.schema(connection, PG_DUMP, [])

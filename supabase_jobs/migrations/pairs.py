@@ -1,8 +1,9 @@
 """Pair ledger rows without a file with pending files: one migration under two versions."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.database.parser.statements import has_code
@@ -10,8 +11,8 @@ from supabase_jobs.migrations.drift import meanings, whole_statements
 from supabase_jobs.migrations.ledger import LedgerRow
 from supabase_jobs.sources.files import Migration, fingerprint
 
-# Two texts are nearly equal if they have this share of their features in common: a statement that
-# is equal, or an object that both create.
+# Two texts are nearly equal if they have this share of their statements in common, or of the
+# objects that they create or alter.
 _NEARLY = 0.5
 # A feature that more texts than this have in common distinguishes none of them.
 _COMMON = 50
@@ -144,41 +145,59 @@ def _target(comment: str) -> str:
     return comment.partition(", 'comment':")[0]
 
 
+@dataclass(frozen=True)
+class _Features:
+    """The name of a migration, the objects that it creates or alters, its statements by meaning."""
+
+    name: str | None
+    objects: frozenset[str]
+    statements: frozenset[str]
+
+    def similarity(self, other: "_Features") -> float:
+        """From 0 to 1: the share of objects, or of statements, that both have in common."""
+        return max(_share(self.objects, other.objects), _share(self.statements, other.statements))
+
+
 def _nearly_equal(
     pending: Sequence[Migration],
     rows: Sequence[LedgerRow],
     texts: Mapping[str, Sequence[str]],
     applied: Mapping[str, Sequence[str]],
 ) -> dict[str, LedgerRow]:
-    """The best pairs first: most features in common, then the same name."""
-    having: dict[str, list[str]] = defaultdict(list)
-    features = {row.version: _features(row.name, applied[row.version]) for row in rows}
-    for version, own in features.items():
-        for feature in own:
-            having[feature].append(version)
+    """The best pairs first; of those that are equally good, the ones with the same name."""
     by_version = {row.version: row for row in rows}
+    features = {row.version: _features(row.name, applied[row.version]) for row in rows}
+    having: dict[str, list[str]] = defaultdict(list)
+    for version, own in features.items():
+        for feature in own.objects | own.statements:
+            having[feature].append(version)
     scored = []
     for migration in pending:
         own = _features(migration.name, texts[migration.version])
-        shared = Counter(version for f in own if len(having[f]) <= _COMMON for version in having[f])
-        for version, count in shared.items():
-            score = count / (len(own) + len(features[version]) - count)
-            if score >= _NEARLY or (count > 1 and by_version[version].name == migration.name):
-                scored.append((-score, migration.version, version))
+        known = [having[f] for f in own.objects | own.statements if len(having[f]) <= _COMMON]
+        for version in set(chain.from_iterable(known)):
+            other = features[version]
+            similarity = own.similarity(other)
+            same_name = own.name == other.name
+            if similarity >= _NEARLY or same_name:
+                scored.append((-similarity, not same_name, migration.version, version))
     pairs: dict[str, LedgerRow] = {}
     taken: set[str] = set()
-    for _, file_version, version in sorted(scored):
+    for _, _, file_version, version in sorted(scored):
         if file_version not in pairs and version not in taken:
             pairs[file_version] = by_version[version]
             taken.add(version)
     return pairs
 
 
-def _features(name: str | None, statements: Sequence[str]) -> set[str]:
-    """The name of a migration, its statements by meaning, and the objects that it is about."""
-    objects = {f"object {target}" for target in _objects(statements)}
-    equal = {f"statement {fingerprint(meaning)}" for meaning in meanings(statements)}
-    return objects | equal | ({f"name {name}"} if name else set())
+def _features(name: str | None, statements: Sequence[str]) -> _Features:
+    equal = frozenset(fingerprint(meaning) for meaning in meanings(statements))
+    return _Features(name, frozenset(_objects(statements)), equal)
+
+
+def _share(one: frozenset[str], other: frozenset[str]) -> float:
+    together = one | other
+    return len(one & other) / len(together) if together else 0.0
 
 
 def _objects(statements: Iterable[str]) -> Iterator[str]:
@@ -187,3 +206,12 @@ def _objects(statements: Iterable[str]) -> Iterator[str]:
             kind = next(iter(node))
             for created, _ in syntax.creates(node, "public"):
                 yield f"{kind} {created}"
+            yield from _altered(node.get("AlterTableStmt", {}))
+
+
+def _altered(fields: syntax.Node) -> Iterator[str]:
+    table = fields.get("relation", {})
+    for command in fields.get("cmds", ()):
+        change = command["AlterTableCmd"]
+        added = change.get("def", {}).get("ColumnDef", {}).get("colname")
+        yield f"{change['subtype']} {table.get('relname')} {change.get('name', added)}"

@@ -109,9 +109,46 @@ def test_an_edited_migration_is_near_and_shows_the_difference() -> None:
     assert [s.state for s in found.statuses] == ["pending", "remote-only", "remote-only"]
 
 
-def test_a_table_created_otherwise_under_the_same_name_is_near() -> None:
-    found = find_pairs([file("create table public.todos (id bigint)")], [row(TABLE)])
+@pytest.mark.parametrize(
+    ("text", "applied"),
+    [
+        (TABLE, "create table public.todos (id bigint, title text, done boolean);"),
+        (TABLE, 'create table todos ("id" integer, title varchar(80));'),
+        ("alter table todos add column due date;", "alter table todos add due timestamptz;"),
+        (
+            "create function f() returns int language sql as 'select 1'",
+            "create function f() returns int language sql as 'select 2'",
+        ),
+        (TODOS, TODOS.replace("using (true)", "using (false)")),
+    ],
+)
+def test_an_edited_migration_with_another_name_is_near(text: str, applied: str) -> None:
+    found = find_pairs([file(text)], [row(applied, name="by_agent")])
+    assert found.renamed == {}
     assert {v: r.version for v, r in found.near.items()} == {"20260101000000": "20260303121314"}
+
+
+@pytest.mark.parametrize(
+    ("text", "applied"),
+    [
+        (TABLE, TABLE.replace("todos", "notes")),
+        (TODOS, TODOS.replace("todos", "notes")),
+        ("alter table todos add column due date;", "alter table todos add column done boolean;"),
+        ("select 1", "select 2"),
+        (TABLE, TABLE + "".join(TABLE.replace("todos", f"t{n}") for n in range(3))),
+    ],
+)
+def test_another_migration_is_not_near(text: str, applied: str) -> None:
+    assert find_pairs([file(text)], [row(applied, name="by_agent")]).near == {}
+
+
+def test_each_edited_file_is_near_to_the_most_similar_row() -> None:
+    files = [
+        file(TABLE.replace("todos", f"t{n}").replace("text", "varchar"), str(n)) for n in (1, 2)
+    ]
+    rows = [row(TABLE.replace("todos", f"t{n}"), str(10 + n), f"agent{n}") for n in (2, 1)]
+    found = find_pairs(files, rows)
+    assert {v: r.version for v, r in found.near.items()} == {"1": "11", "2": "12"}
 
 
 def test_a_renamed_file_is_neither_pending_nor_is_its_row_remote_only() -> None:

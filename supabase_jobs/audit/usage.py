@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from supabase_jobs.audit import expressions
-from supabase_jobs.audit.catalog import USERS, Catalog, Function, Relation
+from supabase_jobs.audit.catalog import USERS, Catalog, Function, Policy, Relation
 from supabase_jobs.audit.expressions import (
     USER_ID,
     Claim,
@@ -25,6 +25,8 @@ from supabase_jobs.audit.words import Words
 ColumnKey = tuple[int, str]
 
 _Item = TypeVar("_Item", str, ColumnKey)
+# types of columns that may hold a user's id where no policy and no foreign key shows it
+_USER_TYPES = ("uuid", "text", "varchar")
 
 
 @dataclass
@@ -226,88 +228,85 @@ class _Reader:
         self._values: dict[str, Value | None] = {}
 
     def read(self) -> Usage:
+        """What the policies and functions of the catalog reveal."""
         for relation in self._catalog.tables:
-            for column in relation.columns:
-                if (
-                    column.base in ("uuid", "text", "varchar")
-                    and self._user_columns.matches(column.name)
-                    and not self._has_target(relation, column.name)
-                ):
-                    self._usage.users.add((relation.oid, column.name))
-            for key in relation.foreign_keys:
-                if key.target_name == USERS:
-                    self._usage.users.add((relation.oid, key.columns[0]))
-                    self._usage.users.update((relation.oid, c) for c in key.columns)
+            self._note_users(relation)
         direct: dict[int, set[int]] = {}
         for relation in self._catalog.relations:
             direct[relation.oid] = {relation.oid, *relation.reads}
             for policy in relation.policies:
                 for text in (policy.visible, policy.checked):
                     if text is not None:
-                        words = set(_words(text))
-                        self._usage.words |= words
-                        mentioned = {
-                            (relation.oid, c.name)
-                            for c in relation.columns
-                            if c.name in words or re.search(rf"\b{re.escape(c.name)}\b", text)
-                        }
-                        tree = expressions.expression_tree(text)
-                        self._note(tree, relation)
-                        called = self._usage.policy_functions.setdefault(
-                            (relation.oid, policy.name), []
-                        )
-                        self._add_functions(tree, called)
-                        tables = self._tables(tree, set())
-                        direct[relation.oid] |= tables
-                        words = words.union(*(self._words[signature] for signature in called))
-                        mentioned |= {
-                            (oid, name)
-                            for oid in (relation.oid, *tables)
-                            for name in words.intersection(self._catalog.by_oid[oid].by_name)
-                        }
-                        self._usage.mentioned |= mentioned
-                        for one in mentioned:
-                            self._usage.together.setdefault(one, set()).update(mentioned)
-                        owners = self._compared_with_caller(tree, relation)
-                        self._usage.owners |= owners
-                        if policy.command in ("a", "*") and text is (
-                            policy.checked or policy.visible
-                        ):
-                            self._usage.checked |= owners
+                        direct[relation.oid] |= self._note_policy(relation, policy, text)
         for function in self._catalog.functions:
-            self._usage.words |= self._words[function.signature]
-            self._note(self._bodies[function.oid], None)
-            self._note_arguments(function)
-            tables = self._tables(self._bodies[function.oid], {function.oid}) | self._mentioned(
-                function
-            )
-            self._usage.function_reads[function.oid] = tables
-            if self._names_users(function, {function.oid}):
-                self._usage.user_functions.add(function.oid)
+            self._note_function(function)
         self._usage.reads = _closed(direct)
         self._note_flags()
         return self._usage
 
+    def _note_users(self, relation: Relation) -> None:
+        """Note the columns that refer to auth.users, and those with the name of such a column."""
+        for column in relation.columns:
+            is_named = self._user_columns.matches(column.name) and column.base in _USER_TYPES
+            if is_named and not self._has_target(relation, column.name):
+                self._usage.users.add((relation.oid, column.name))
+        for key in relation.foreign_keys:
+            if key.target_name == USERS:
+                self._usage.users.update((relation.oid, name) for name in key.columns)
+
+    def _note_policy(self, relation: Relation, policy: Policy, text: str) -> set[int]:
+        """Note what an expression of a policy reveals; the tables that it reads."""
+        tree = expressions.expression_tree(text)
+        self._note(tree, relation)
+        called = self._usage.policy_functions.setdefault((relation.oid, policy.name), [])
+        self._add_functions(tree, called)
+        tables = self._tables(tree, set())
+        self._note_mentioned(relation, text, called, tables)
+        owners = self._compared_with_caller(tree, relation)
+        self._usage.owners |= owners
+        if policy.command in ("a", "*") and text is (policy.checked or policy.visible):
+            self._usage.checked |= owners
+        return tables
+
+    def _note_mentioned(
+        self, relation: Relation, text: str, called: Iterable[str], tables: Iterable[int]
+    ) -> None:
+        """Note the columns whose names a policy contains, or a function that it calls."""
+        words = set(_words(text))
+        self._usage.words |= words
+        mentioned = set[ColumnKey]()
+        for column in relation.columns:
+            if column.name in words or re.search(rf"\b{re.escape(column.name)}\b", text):
+                mentioned.add((relation.oid, column.name))
+        words = words.union(*(self._words[signature] for signature in called))
+        for oid in (relation.oid, *tables):
+            named = words.intersection(self._catalog.by_oid[oid].by_name)
+            mentioned.update((oid, name) for name in named)
+        self._usage.mentioned |= mentioned
+        for key in mentioned:
+            self._usage.together.setdefault(key, set()).update(mentioned)
+
+    def _note_function(self, function: Function) -> None:
+        """Note what the body of a function reveals."""
+        body = self._bodies[function.oid]
+        self._usage.words |= self._words[function.signature]
+        self._note(body, None)
+        self._note_arguments(function)
+        tables = self._tables(body, {function.oid}) | self._mentioned(function)
+        self._usage.function_reads[function.oid] = tables
+        if self._names_users(function, {function.oid}):
+            self._usage.user_functions.add(function.oid)
+
     def _note_flags(self) -> None:
         """Note the values of user_metadata that are conditions by themselves: flags."""
-        texts = (
-            t
-            for r in self._catalog.relations
-            for p in r.policies
-            for t in (p.visible, p.checked)
-            if t is not None
-        )
+        policies = [policy for relation in self._catalog.relations for policy in relation.policies]
+        texts = [text for p in policies for text in (p.visible, p.checked) if text is not None]
         trees = [*map(expressions.expression_tree, texts), *self._bodies.values()]
-        for read in sorted(
-            (v for v in expressions.request_values(trees) if isinstance(v, Claim)),
-            key=lambda c: c.path,
-        ):
-            if (
-                read.path[0] == "user_metadata"
-                and len(read.path) > 1
-                and read.path not in self._usage.claims
-            ):
-                self._usage.claim_literals.setdefault(read.path, ["true"])
+        claims = [v for v in expressions.request_values(trees) if isinstance(v, Claim)]
+        for claim in sorted(claims, key=lambda claim: claim.path):
+            is_of_user = claim.path[0] == "user_metadata" and len(claim.path) > 1
+            if is_of_user and claim.path not in self._usage.claims:
+                self._usage.claim_literals.setdefault(claim.path, ["true"])
 
     def _has_target(self, relation: Relation, column: str) -> bool:
         return any(
@@ -316,10 +315,7 @@ class _Reader:
 
     def _note(self, tree: Any, relation: Relation | None) -> None:
         for comparison in expressions.comparisons(tree, self._lookup):
-            for left, right in (
-                (comparison.left, comparison.right),
-                (comparison.right, comparison.left),
-            ):
+            for left, right in _both_ways(comparison):
                 self._note_pair(comparison, left, right, relation)
 
     def _note_arguments(self, function: Function) -> None:
@@ -327,20 +323,17 @@ class _Reader:
         row up.
         """
         for comparison in expressions.comparisons(self._bodies[function.oid], self._lookup):
-            for left, right in (
-                (comparison.left, comparison.right),
-                (comparison.right, comparison.left),
-            ):
-                if not (
-                    isinstance(left, Reference)
-                    and isinstance(right, Reference)
-                    and comparison.operator == "="
-                ):
+            if comparison.operator != "=":
+                continue
+            for left, right in _both_ways(comparison):
+                if not isinstance(left, Reference) or not isinstance(right, Reference):
                     continue
-                given = (
-                    right.table in (None, function.name) and right.column in function.argument_names
-                )
-                if given and (key := self._column(left, comparison.scopes, None)) is not None:
+                if right.table not in (None, function.name):
+                    continue
+                if right.column not in function.argument_names:
+                    continue
+                key = self._column(left, comparison.scopes, None)
+                if key is not None:
                     known = self._usage.arguments.setdefault((function.oid, right.column), [])
                     _extend(known, [key])
 
@@ -359,35 +352,37 @@ class _Reader:
     def _note_pair(
         self, comparison: Comparison, left: Value, right: Value, relation: Relation | None
     ) -> None:
+        """Note what a comparison reveals about its left side."""
         found = self._usage
         if isinstance(left, Reference):
-            if (key := self._column(left, comparison.scopes, relation)) is None:
-                return
-            if right == USER_ID:
-                found.users.add(key)
-                found.compared.add(key)
-            elif isinstance(right, Claim) and right.path:
-                found.claims.setdefault(right.path, set()).add(key)
-            elif isinstance(right, Header) and right.name:
-                found.headers.setdefault(right.name, set()).add(key)
-                if right.hashing:
-                    found.hashing[key] = right.hashing
-            elif comparison.operator == expressions.IS_NULL:
-                found.nulls.add(key)
-            elif comparison.operator == expressions.IS_NOT_NULL:
-                found.presences.add(key)
-            elif isinstance(right, Literal):
-                known = found.literals.setdefault(key, [])
-                if right.text not in known and comparison.operator in ("=", "<>"):
-                    known.append(right.text)
-        elif isinstance(left, Claim) and isinstance(right, Literal) and left.path:
-            literals = found.claim_literals.setdefault(left.path, [])
-            if right.text not in literals:
-                literals.append(right.text)
-        elif isinstance(left, Header) and isinstance(right, Literal) and left.name:
-            literals = found.header_literals.setdefault(left.name, [])
-            if right.text not in literals:
-                literals.append(right.text)
+            key = self._column(left, comparison.scopes, relation)
+            if key is not None:
+                self._note_column(key, comparison.operator, right)
+        elif isinstance(left, Claim) and left.path and isinstance(right, Literal):
+            _extend(found.claim_literals.setdefault(left.path, []), [right.text])
+        elif isinstance(left, Header) and left.name and isinstance(right, Literal):
+            _extend(found.header_literals.setdefault(left.name, []), [right.text])
+
+    def _note_column(self, key: ColumnKey, operator: str, other: Value) -> None:
+        """Note with what a column is compared."""
+        found = self._usage
+        if other == USER_ID:
+            found.users.add(key)
+            found.compared.add(key)
+        elif isinstance(other, Claim) and other.path:
+            found.claims.setdefault(other.path, set()).add(key)
+        elif isinstance(other, Header) and other.name:
+            found.headers.setdefault(other.name, set()).add(key)
+            if other.hashing:
+                found.hashing[key] = other.hashing
+        elif operator == expressions.IS_NULL:
+            found.nulls.add(key)
+        elif operator == expressions.IS_NOT_NULL:
+            found.presences.add(key)
+        elif isinstance(other, Literal):
+            known = found.literals.setdefault(key, [])
+            if operator in ("=", "<>"):
+                _extend(known, [other.text])
 
     def _column(
         self, reference: Reference, scopes: Mapping[str, str], relation: Relation | None
@@ -406,28 +401,38 @@ class _Reader:
         return None
 
     def _lookup(self, name: tuple[str, ...]) -> Value | None:
-        """The value that a function of the project reads from the request and returns, if any."""
+        """The value that a function of the project reads from the request, if it does only that."""
         key = ".".join(name)
         if key not in self._values:
             self._values[key] = None  # ends a recursion
             for function in self._named(name):
-                for tree in self._bodies[function.oid]:
-                    select = tree.get("SelectStmt", {})
-                    targets = select.get("targetList", [])
-                    if len(targets) == 1 and "fromClause" not in select:
-                        found = expressions.value(
-                            targets[0].get("ResTarget", {}).get("val"), self._lookup
-                        )
-                        if isinstance(found, Claim | Header):
-                            self._values[key] = found
-                read = expressions.request_values(self._bodies[function.oid])
-                if (
-                    self._values[key] is None
-                    and len(read) == 1
-                    and not expressions.tables(self._bodies[function.oid])
-                ):
-                    [self._values[key]] = read
+                value = self._returned(self._bodies[function.oid])
+                if value is not None:
+                    self._values[key] = value
+                elif self._values[key] is None:
+                    self._values[key] = self._only_value(self._bodies[function.oid])
         return self._values[key]
+
+    def _returned(self, body: Any) -> Value | None:
+        """The claim or header that a body selects, without a table."""
+        found = None
+        for tree in body:
+            select = tree.get("SelectStmt", {})
+            targets = select.get("targetList", [])
+            if len(targets) != 1 or "fromClause" in select:
+                continue
+            value = expressions.value(targets[0].get("ResTarget", {}).get("val"), self._lookup)
+            if isinstance(value, Claim | Header):
+                found = value
+        return found
+
+    def _only_value(self, body: Any) -> Value | None:
+        """The only claim or header that a body mentions, if it reads no table."""
+        read = expressions.request_values(body)
+        if len(read) != 1 or expressions.tables(body):
+            return None
+        [value] = read
+        return value
 
     def _named(self, name: tuple[str, ...]) -> list[Function]:
         found = self._functions.get(name[-1], [])
@@ -472,6 +477,11 @@ class _Reader:
         """The tables that a body mentions as words, for what the parser does not see."""
         words = set(_words(function.body))
         return {r.oid for r in self._catalog.relations if r.name in words}
+
+
+def _both_ways(comparison: Comparison) -> Iterator[tuple[Value, Value]]:
+    yield comparison.left, comparison.right
+    yield comparison.right, comparison.left
 
 
 def _words(text: str) -> Iterator[str]:

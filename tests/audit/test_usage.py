@@ -1,0 +1,275 @@
+"""What policies and functions reveal about columns, without a database."""
+
+from typing import Any
+
+import pytest
+
+from supabase_jobs.audit import usage, words
+from supabase_jobs.audit.catalog import Catalog
+from supabase_jobs.audit.usage import StateColumn, Usage, columns_of_state
+from tests.audit.catalogs import (
+    ALL,
+    INSERT,
+    SELECT,
+    UPDATE,
+    catalog,
+    column,
+    foreign_key,
+    function,
+    policy,
+    table,
+)
+
+
+def read(found: Catalog) -> Usage:
+    return usage.usage(found, words.load())
+
+
+def of_policy(text: str, command: str = SELECT) -> Usage:
+    """What a policy of public.notes (oid 1) reveals."""
+    return read(
+        catalog(table("notes", "id", "owner", "team", "state", policies=[policy(text, command)]))
+    )
+
+
+CALLER = "owner = (select auth.uid())::text"
+
+
+def test_column_that_a_policy_compares_with_the_caller_holds_a_user() -> None:
+    found = of_policy("team = auth.uid()::text")
+    assert (1, "team") in found.users
+    assert found.owners == found.compared == {(1, "team")}
+    assert found.checked == set()
+
+
+@pytest.mark.parametrize(
+    ("command", "checked"),
+    [(SELECT, set()), (UPDATE, set()), (INSERT, {"owner"}), (ALL, {"owner"})],
+)
+def test_policy_for_insert_checks_the_owner(command: str, checked: set[str]) -> None:
+    assert of_policy(CALLER, command).checked == {(1, name) for name in checked}
+
+
+def test_policy_for_all_commands_checks_by_its_own_expression() -> None:
+    both = policy(CALLER, ALL, checked="state = 'new'")
+    found = read(catalog(table("notes", "owner", "state", policies=[both])))
+    assert (found.owners, found.checked) == ({(1, "owner")}, set())
+
+
+def test_foreign_key_to_users_and_names_show_users() -> None:
+    teams = table("teams", "id", oid=2)
+    notes = table(
+        "notes",
+        "writer",
+        column("user_id", "uuid"),
+        column("created_by", "int8"),
+        "owner_id",
+        "title",
+        constraints=[foreign_key("writer", "auth.users"), foreign_key("owner_id", teams)],
+    )
+    assert read(catalog(notes, teams)).users == {(1, "writer"), (1, "user_id")}
+
+
+def test_words_of_a_project_name_users() -> None:
+    found = catalog(table("notes", "owned_by"))
+    more = words.load().with_more({"user_columns": ["owned_by"]})
+    assert read(found).users == set()
+    assert usage.usage(found, more).users == {(1, "owned_by")}
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("team = (auth.jwt() ->> 'team_id')", "claims", {("team_id",): {(1, "team")}}),
+        (
+            "team = (auth.jwt() -> 'app_metadata' ->> 'team')",
+            "claims",
+            {("app_metadata", "team"): {(1, "team")}},
+        ),
+        ("(auth.jwt() ->> 'level') = 'admin'", "claim_literals", {("level",): ["admin"]}),
+        (
+            "'admin' = (auth.jwt() ->> 'level') or (auth.jwt() ->> 'level') <> 'guest'",
+            "claim_literals",
+            {("level",): ["admin", "guest"]},
+        ),
+        (
+            "(auth.jwt() -> 'user_metadata' ->> 'vip')::boolean",
+            "claim_literals",
+            {("user_metadata", "vip"): ["true"]},
+        ),
+        ("(auth.jwt() -> 'app_metadata' ->> 'vip')::boolean", "claim_literals", {}),
+        (
+            "team = current_setting('request.headers')::json ->> 'x-team'",
+            "headers",
+            {"x-team": {(1, "team")}},
+        ),
+        (
+            "current_setting('request.headers')::json ->> 'x-mode' = 'full'",
+            "header_literals",
+            {"x-mode": ["full"]},
+        ),
+        ("state = 'open' or state <> 'shut' or state = 'open'", "literals", ["open", "shut"]),
+        ("state > 'open'", "literals", []),
+        ("state is null", "nulls", {(1, "state")}),
+        ("state is not null", "presences", {(1, "state")}),
+        ("true", "users", {(1, "owner")}),
+    ],
+)
+def test_comparison_reveals(text: str, field: str, value: Any) -> None:
+    found = getattr(of_policy(text), field)
+    assert (found.get((1, "state")) if field == "literals" else found) == value
+
+
+def test_header_that_is_hashed() -> None:
+    header = "current_setting('request.headers')::json ->> 'x-api-key'"
+    found = of_policy(f"team = encode(digest({header}, 'sha256'), 'hex')")
+    assert found.headers == {"x-api-key": {(1, "team")}}
+    assert list(found.hashing) == [(1, "team")]
+    assert found.of_header((1, "team"), "abc") != "abc"
+    assert found.of_header((1, "state"), "abc") == "abc"
+
+
+def test_claims_and_headers_by_column() -> None:
+    found = of_policy(
+        "team = (auth.jwt() ->> 'team_id')"
+        " and state = current_setting('request.headers')::json ->> 'x-state'"
+    )
+    assert found.claim_columns == {(1, "team"): ("team_id",)}
+    assert found.header_columns == {(1, "state"): "x-state"}
+
+
+def test_columns_that_a_policy_mentions_together() -> None:
+    found = of_policy("owner = team")
+    assert found.mentioned == {(1, "owner"), (1, "team")}
+    assert found.together[1, "owner"] == {(1, "owner"), (1, "team")}
+    assert {"owner", "team"} <= found.words
+    assert "state" not in found.words
+
+
+def test_policy_mentions_what_its_function_reads() -> None:
+    members = table("members", "team", "person", "left_at", oid=2)
+    notes = table("notes", "team", "title", policies=[policy("is_member(team)")])
+    is_member = function(
+        "is_member",
+        "select exists (select 1 from members m where m.team = is_member.team"
+        " and m.person = auth.uid()::text and m.left_at is null)",
+        arguments=["team"],
+    )
+    found = read(catalog(notes, members, functions=[is_member]))
+    assert found.mentioned == {(1, "team"), (2, "team"), (2, "person"), (2, "left_at")}
+    assert found.policy_functions == {(1, "policy r"): ["public.is_member(text)"]}
+    assert found.reads == {1: {1, 2}, 2: {2}}
+    assert found.function_reads == {100: {2}}
+    assert found.arguments == {(100, "team"): [(2, "team")]}
+    assert found.compared == {(2, "person")}
+    assert found.owners == set()
+    assert found.nulls == {(2, "left_at")}
+
+
+def test_reads_are_transitive() -> None:
+    a = table("a", "id", policies=[policy("exists (select 1 from b where b.id = a.id)")])
+    b = table("b", "id", oid=2, policies=[policy("exists (select 1 from c)")])
+    c = table("c", "id", oid=3)
+    assert read(catalog(a, b, c)).reads == {1: {1, 2, 3}, 2: {2, 3}, 3: {3}}
+
+
+def test_argument_is_compared_with_equality_only() -> None:
+    notes = table("notes", "id", "title")
+    larger = function("larger", "select 1 from notes where id > wanted", arguments=["wanted"])
+    other = function("other", "select 1 from notes where id = title", oid=101)
+    by_name = function(
+        "by_name",
+        "select 1 from notes n where by_name.wanted = n.id",
+        oid=102,
+        arguments=["wanted"],
+    )
+    found = read(catalog(notes, functions=[larger, other, by_name]))
+    assert found.arguments == {(102, "wanted"): [(1, "id")]}
+
+
+def test_functions_that_name_users() -> None:
+    direct = function("direct", "select email from auth.users")
+    indirect = function("indirect", "select direct()", oid=101)
+    endless = function("endless", "select endless()", oid=102)
+    found = read(catalog(functions=[direct, indirect, endless]))
+    assert found.user_functions == {100, 101}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "select auth.jwt() ->> 'team_id'",
+        "select coalesce(auth.jwt() ->> 'team_id')",
+        "select other()",
+    ],
+)
+def test_function_that_returns_a_claim_is_the_claim(body: str) -> None:
+    notes = table("notes", "team", policies=[policy("team = current_team()")])
+    other = function("other", "select auth.jwt() ->> 'team_id'", oid=101)
+    found = read(catalog(notes, functions=[function("current_team", body), other]))
+    assert found.claims == {("team_id",): {(1, "team")}}
+
+
+def test_function_that_reads_a_table_is_no_claim() -> None:
+    notes = table("notes", "team", policies=[policy("team = current_team()")])
+    body = "select team from notes where team = auth.jwt() ->> 'team_id' limit 1"
+    found = read(catalog(notes, functions=[function("current_team", body)]))
+    assert found.claims == {("team_id",): {(1, "team")}}  # of its own body
+    without = "select upper(team) from notes where length(auth.jwt() ->> 'team_id') > 1"
+    assert read(catalog(notes, functions=[function("current_team", without)])).claims == {}
+
+
+def test_unqualified_name_prefers_public() -> None:
+    private = table("private.notes", "id", oid=2)
+    notes = table("notes", "id")
+    lists = table("lists", "id", oid=3, policies=[policy("exists (select 1 from notes)")])
+    assert read(catalog(private, notes, lists)).reads[3] == {1, 3}
+    assert read(catalog(private, lists)).reads[3] == {2, 3}
+
+
+def test_columns_of_a_state() -> None:
+    assert list(columns_of_state("shows: published = true; status = paid, deleted_at is set")) == [
+        StateColumn("shows", "published", "true", ""),
+        StateColumn("", "status", "paid", ""),
+        StateColumn("", "deleted_at", "", "set"),
+    ]
+    assert list(columns_of_state("buyer_id of another")) == [StateColumn("", "buyer_id", "", "")]
+
+
+def test_states_of_a_baseline_are_mentioned() -> None:
+    shows = table("shows", column("published", "bool"), oid=2)
+    tickets = table("tickets", "status", "deleted_at")
+    found = catalog(tickets, shows)
+    known = read(found)
+    usage.add_states(
+        known,
+        found,
+        [
+            "public.tickets (shows: published = true; status = paid)",
+            "public.tickets (deleted_at is set)",
+            "public.tickets (gone = 1)",
+            "public.unknown (status = paid)",
+        ],
+    )
+    assert known.mentioned == {(1, "status"), (1, "deleted_at"), (2, "published")}
+    assert known.literals == {(1, "status"): ["paid"]}
+    assert known.presences == {(1, "deleted_at")}
+    assert known.reads[1] == {1, 2}
+    assert known.together[1, "status"] == {(1, "status"), (2, "published")}
+
+
+def test_usage_of_another_database_is_added_by_name() -> None:
+    text = "team = (auth.jwt() ->> 'team_id') and owner = auth.uid()::text and gone is null"
+    before = catalog(
+        table("notes", "team", "owner", "gone", oid=7, policies=[policy(text, ALL)]),
+        table("old", "owner", oid=8, policies=[policy("owner = 'x'")]),
+    )
+    after = catalog(table("notes", "team", "owner"))
+    found = Usage()
+    usage.add(found, after, read(before), before)
+    assert found.claims == {("team_id",): {(1, "team")}}
+    assert found.users == found.owners == found.checked == found.compared == {(1, "owner")}
+    assert found.mentioned == {(1, "team"), (1, "owner")}
+    assert found.nulls == set()
+    assert found.literals == {}
+    assert found.reads == {1: {1}}

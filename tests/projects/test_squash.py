@@ -300,6 +300,21 @@ def test_the_squash_of_a_new_database_becomes_the_ledger_of_the_originals(
 
 
 @pytest.mark.slow
+def test_a_project_that_cannot_be_audited_is_compared_without_the_audit(
+    tmp_path: Path, cli: Run, embedded: None
+) -> None:
+    refusing = """
+create function public.refuse() returns trigger language plpgsql
+as $$ begin raise exception 'no new users'; end $$;
+create trigger refuse before insert on auth.users for each row execute function public.refuse();
+"""
+    there = folder(tmp_path, {"1_a.sql": "create table a (id int);", "2_b.sql": refusing})
+    ran = cli("squash", "1..2", "--json", cwd=there)
+    assert (ran.code, ran.json["lost"]) == (0, []), ran.err
+    assert "no new users" in ran.json["not_audited"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_each_example_project_can_be_squashed(
     name: str, tmp_path: Path, cli: Run, embedded: None

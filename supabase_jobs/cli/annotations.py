@@ -10,7 +10,7 @@ import click
 from supabase_jobs.errors import SupabaseJobsError
 
 if TYPE_CHECKING:
-    from supabase_jobs.findings import Verification
+    from supabase_jobs.report.document import Document
 
 
 def enabled() -> bool:
@@ -33,19 +33,21 @@ def annotate_error(error: SupabaseJobsError, message: str, hint: str | None) -> 
     click.echo(github.command("error", text, title=code, file=file, line=line), err=True)
 
 
-def annotate_findings(result: "Verification", program: str = "verify") -> None:
-    """Annotate the findings of a command, at its line if the checkout contains the file."""
+def annotate_findings(document: "Document", *, with_infos: bool = True) -> None:
+    """Annotate the findings of a command, at their lines if the checkout contains the files."""
     if not enabled():
         return
+    from supabase_jobs.findings import Severity
     from supabase_jobs.report import github
 
     top = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
-    existing = {
-        name: location
-        for name, location in result.locations.items()
-        if (top / location.file).is_file()
-    }
-    for line in github.verification(replace(result, locations=existing), program):
+    results = []
+    for result in document.results:
+        if result.finding.severity is Severity.INFO and not with_infos:
+            continue
+        is_known = result.location is not None and (top / result.location.file).is_file()
+        results.append(result if is_known else replace(result, location=None))
+    for line in github.annotations(replace(document, results=tuple(results))):
         click.echo(line, err=True)
 
 

@@ -1,7 +1,7 @@
 """`supabase-jobs apply`."""
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,9 @@ from supabase_jobs.cli.common import (
     output,
     print_json,
     progress,
-    report,
     settings,
     shared_options,
+    show_report,
 )
 from supabase_jobs.exit_codes import passed
 
@@ -225,8 +225,8 @@ def _dry_run(
     for warning in run.warnings:
         narrate(f"warning: {warning}")
     if as_json(ctx):
-        from supabase_jobs.report.access import json as access_json
-        from supabase_jobs.report.json import as_dict
+        from supabase_jobs.report.producers import access as access_changes
+        from supabase_jobs.report.producers import verify
 
         verification = run.verification
         print_json(
@@ -235,14 +235,16 @@ def _dry_run(
                 "already_applied": before,
                 "dry_run": True,
                 "skipped": [{"version": m.version, "name": m.name} for m in run.skipped],
-                "verify": None if verification is None else as_dict(verification),
-                "access": None if access is None else access_json.as_dict(access),
+                "verify": None if verification is None else verify.contract(verification),
+                "access": None if access is None else access_changes.contract(access),
             }
         )
     else:
         _print_dry_run(run, access)
     if run.verification is not None:
-        annotate_findings(run.verification)
+        from supabase_jobs.report.producers.verify import document
+
+        annotate_findings(document(run.verification))
     ctx.exit(passed(run.verification is None or run.verification.ok))
 
 
@@ -257,10 +259,12 @@ def _is_ready(connection: "Connection", files: "MigrationFiles", options: dict[s
 
 
 def _print_access(access: "AccessDiff") -> None:
-    from supabase_jobs.report.access import sentences, text
+    from supabase_jobs.report.formats import text
+    from supabase_jobs.report.producers.access import counts, document
 
-    click.echo(f"access       {sentences.counts(access)}")
-    for line in text.short(access):
+    click.echo(f"access       {counts(access)}")
+    changes = replace(document(access), closing=())
+    for line in text.write(changes, whole=False).splitlines():
         click.echo(f"  {line}" if line else "")
 
 
@@ -282,13 +286,13 @@ def _print_dry_run(run: "DryRun", access: "AccessDiff | None") -> None:
     if access is not None:
         _print_access(access)
     if run.verification is not None:
-        from supabase_jobs.report import summary
+        from supabase_jobs.report.producers.verify import document, unchecked
         from supabase_jobs.report.wording import counted
 
         if run.verification.ok:
-            unchecked = summary.unchecked(run.verification)
+            state = unchecked(run.verification)
             checks = counted(run.verification.checks, "check")
-            narrate(f"verified: {checks}, no errors{unchecked and f'; {unchecked}'}")
+            narrate(f"verified: {checks}, no errors{state and f'; {state}'}")
         else:
-            click.echo(report(run.verification, "text"), nl=False)
+            show_report(document(run.verification), "text", None, whole=False)
     narrate("All changes were rolled back.")

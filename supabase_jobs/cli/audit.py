@@ -1,7 +1,5 @@
 """The command `supabase-jobs audit`."""
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +23,10 @@ from supabase_jobs.cli.common import (
     check_report,
     connected,
     narrate,
-    print_report,
     progress,
     settings,
     shared_options,
+    show_report,
     write_file,
 )
 from supabase_jobs.cli.completion import name_and_folder
@@ -41,6 +39,7 @@ from supabase_jobs.cli.project_database import (
 )
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
+from supabase_jobs.report import FORMATS
 
 if TYPE_CHECKING:
     from supabase_jobs.audit.audit import Options
@@ -50,8 +49,6 @@ if TYPE_CHECKING:
     from supabase_jobs.findings import AccessDiff, Audit
     from supabase_jobs.settings import Settings
 
-# the keys of report.audit.FORMATS, which `--help` does not load
-FORMATS = ("text", "json", "junit", "sarif", "markdown", "html", "codequality")
 # the keys of audit.emit.render.FORMATS
 EMITTED = ("pgtap", "pytest")
 
@@ -166,6 +163,7 @@ def command(
     from supabase_jobs.audit.audit import Options, audit
     from supabase_jobs.audit.baseline import Baseline, apply, load, render
     from supabase_jobs.database.connection import second_connection
+    from supabase_jobs.report.producers.audit import document
     from supabase_jobs.sources.config_toml import load_api_settings
 
     if as_json and format_ not in (None, "json"):
@@ -253,11 +251,9 @@ def command(
             result, known, strict=strict, narrowed=bool(schemas or tables or no_functions)
         )
         result = replace(result, baseline=_shown(file))
-    if output is None:
-        print_report(_report(result, form, terminal=sys.stdout.isatty()))
-    else:
-        write_file(output, _report(result, form, terminal=False))
-    _annotate(result)
+    report = document(result)
+    show_report(report, form, output)
+    annotate_findings(report, with_infos=False)
     ctx.exit(passed(result.ok or bool(emitted) or update_baseline is not None))
 
 
@@ -350,37 +346,14 @@ def _diff(
 
 
 def _write_diff(diff: "AccessDiff", form: str, output: Path | None) -> None:
-    from supabase_jobs.report.access import FORMATS
-    from supabase_jobs.report.access.converted import converted
+    from supabase_jobs.report.producers.access import document
 
-    if output is None:
-        print_report(FORMATS[form](diff))
-    else:
-        write_file(output, FORMATS[form](diff))
-    _annotate(converted(diff))
-
-
-def _annotate(result: "Audit") -> None:
-    """Annotate errors and warnings in a GitHub workflow."""
-    from supabase_jobs.findings import Severity
-    from supabase_jobs.report.audit.converted import AREA, converted
-
-    found = converted(result)
-    counted = tuple(finding for finding in found.findings if finding.severity is not Severity.INFO)
-    annotate_findings(replace(found, findings=counted), AREA)
+    report = document(diff)
+    show_report(report, form, output)
+    annotate_findings(report, with_infos=False)
 
 
 def _baseline_file(option: Path | None) -> Path | None:
     if option is not None:
         return option
     return DEFAULT_BASELINE if DEFAULT_BASELINE.is_file() else None
-
-
-def _report(result: "Audit", form: str, *, terminal: bool) -> str:
-    from supabase_jobs.report.audit import FORMATS
-
-    if form == "text" and terminal and "NO_COLOR" not in os.environ:
-        from supabase_jobs.report.audit import text
-
-        return text.audit(result, colour=True)
-    return FORMATS[form](result)

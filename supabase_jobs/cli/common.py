@@ -21,7 +21,7 @@ from supabase_jobs.settings import DB_URL_VARIABLE, Settings, load_settings
 
 if TYPE_CHECKING:
     from supabase_jobs.database.connection import Connection
-    from supabase_jobs.findings import Verification
+    from supabase_jobs.report.document import Document
 
 __all__ = [
     "JSON_HELP",
@@ -41,6 +41,7 @@ __all__ = [
     "report_error",
     "settings",
     "shared_options",
+    "show_report",
     "wants_json",
     "write_file",
 ]
@@ -174,19 +175,30 @@ def database_url(command_settings: Settings) -> str:
     )
 
 
-def report(result: "Verification", form: str, *, whole: bool = False) -> str:
-    """A verification in a report format for stdout. Text is coloured on a terminal, and shortened
-    if not `whole`.
+def report(document: "Document", form: str, *, whole: bool = True) -> str:
+    """A document in a report format for stdout. Text is coloured on a terminal, and shortened if
+    not `whole`.
     """
-    from supabase_jobs.report import FORMATS
+    if form != "text":
+        from supabase_jobs.report import write
 
-    if form == "text":
-        from supabase_jobs.report import text
+        return write(document, form)
+    from supabase_jobs.report.formats import text
 
-        return text.verification(
-            result, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ, whole=whole
-        )
-    return FORMATS[form](result)
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return text.write(document, colour=colour, whole=whole)
+
+
+def show_report(
+    document: "Document", form: str, output_file: Path | None, *, whole: bool = True
+) -> None:
+    """Print a document on stdout, or write the whole of it to a file."""
+    if output_file is None:
+        print_report(report(document, form, whole=whole))
+        return
+    from supabase_jobs.report import write
+
+    write_file(output_file, write(document, form))
 
 
 def check_report(form: str, output_file: Path | None) -> None:

@@ -68,6 +68,7 @@ def command(ctx: click.Context, keep: bool, whole: bool) -> None:
     """
     from supabase_jobs.database.connection import connect
     from supabase_jobs.migrations.apply import ApplyObserver, apply_pending
+    from supabase_jobs.report.producers.verify import document
     from supabase_jobs.sources import project
     from supabase_jobs.sources.files import MigrationFiles
     from supabase_jobs.verify.expectations import load_expectations
@@ -89,12 +90,12 @@ def command(ctx: click.Context, keep: bool, whole: bool) -> None:
             f" {time.monotonic() - started:.1f} s"
         )
         if as_json(ctx):
-            click.echo(report(result, "json"), nl=False)
+            click.echo(report(document(result), "json"), nl=False)
         elif not result.ok:
-            click.echo(report(result, "text"), nl=False)
+            click.echo(report(document(result), "text", whole=False), nl=False)
         else:
             if whole:
-                click.echo(report(result, "text"))
+                click.echo(report(document(result), "text", whole=False))
             _show(result)
             result = _make_and_fix_a_mistake(connection, expectations)
             write_report(command_settings.directory, result)
@@ -136,11 +137,11 @@ def _colour() -> bool:
 
 
 def _show(result: "Verification") -> None:
-    from supabase_jobs.report import text
+    from supabase_jobs.report.overview import legend, overview
 
     click.echo("Who can do what with the jobs of guests and users:")
-    click.echo(text.overview(result.grids[0], _ACTIONS, colour=_colour()), nl=False)
-    click.echo(text.overview_legend(colour=_colour()), nl=False)
+    click.echo(overview(result.grids[0], _ACTIONS, colour=_colour()), nl=False)
+    click.echo(legend(colour=_colour()), nl=False)
     click.echo(click.style(f"ok: {result.checks} checks, every cell is as declared", fg="green"))
 
 
@@ -151,7 +152,9 @@ def _make_and_fix_a_mistake(
     after it.
     """
     from supabase_jobs.database.sql_files import sql_file
-    from supabase_jobs.report import summary, text
+    from supabase_jobs.report.overview import overview
+    from supabase_jobs.report.printable import sql
+    from supabase_jobs.report.producers.verify import groups
     from supabase_jobs.verify.verify import verify
 
     mistake = sql_file(_MISTAKE)
@@ -162,10 +165,10 @@ def _make_and_fix_a_mistake(
         raise VerificationError("verify does not report the mistake of the demo")
     click.echo("verify shows the cells that are wrong now:")
     click.echo(
-        text.overview(broken.grids[0], _ACTIONS, colour=_colour(), only_mismatches=True), nl=False
+        overview(broken.grids[0], _ACTIONS, colour=_colour(), only_mismatches=True), nl=False
     )
-    [group] = summary.groups(broken.findings)
-    fix = "\n".join(map(summary.sql, group.fixes))
+    [group] = groups(broken.findings)
+    fix = "\n".join(map(sql, group.fixes))
     click.echo(
         click.style(f"FAILED: {counted(len(group.findings), 'finding')}, one cause", fg="red")
     )
@@ -184,12 +187,14 @@ def _make_and_fix_a_mistake(
 
 def write_report(directory: Path, result: "Verification") -> None:
     """Write the whole result as HTML, unless a file of that name is not a report."""
+    from supabase_jobs.report.producers.verify import document
+
     path = directory / _REPORT
     try:
         if path.exists() and _GENERATOR not in path.read_text(encoding="utf-8", errors="replace"):
             narrate(f"note: {path} is another file, so no report was written")
             return
-        path.write_text(report(result, "html"), encoding="utf-8")
+        path.write_text(report(document(result), "html"), encoding="utf-8")
     except OSError as error:
         narrate(f"note: no report was written: {path}: {error.strerror}")
         return

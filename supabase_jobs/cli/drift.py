@@ -16,11 +16,12 @@ from supabase_jobs.cli.common import (
     progress,
     settings,
     shared_options,
-    write_file,
+    show_report,
 )
 from supabase_jobs.cli.project_database import audit_configuration, narration, project_files
 from supabase_jobs.errors import ConfigError, SupabaseJobsError
 from supabase_jobs.exit_codes import ExitCode
+from supabase_jobs.report import FORMATS
 
 if TYPE_CHECKING:
     from supabase_jobs.database.connection import Connection
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from supabase_jobs.projects.catalog import Key
     from supabase_jobs.projects.drift import Difference
     from supabase_jobs.settings import Settings
-
-# the keys of report.drift.FORMATS, which `--help` does not load
-FORMATS = ("text", "json", "junit", "sarif", "markdown", "html", "codequality")
 
 # kinds of facts that change nothing in who can do what
 _WITHOUT_ACCESS = {"index", "persistence", "replica identity", "parameters", "owned by"}
@@ -66,7 +64,7 @@ def command(
     same migrations were applied: those of the ledger. Objects of the platform and rows of users do
     not count. The database is only read. Differences that change who can do what come first.
     """
-    from supabase_jobs.report.drift import FORMATS as REPORTS
+    from supabase_jobs.report.producers.drift import document
 
     if as_json and format_ not in (None, "json"):
         raise ConfigError(
@@ -76,11 +74,7 @@ def command(
     check_report(form, output)
     given = settings(ctx)
     result = _drift(given, access=not no_access)
-    text = REPORTS[form](result)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        write_file(output, text)
+    show_report(document(result), form, output)
     if exit_code and result.findings:
         ctx.exit(ExitCode.DRIFT)
 

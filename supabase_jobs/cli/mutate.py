@@ -19,10 +19,10 @@ from supabase_jobs.cli.common import (
     database_url,
     narrate,
     print_json,
-    print_report,
     progress,
     settings,
     shared_options,
+    show_report,
     write_file,
 )
 from supabase_jobs.cli.completion import KINDS, complete_list
@@ -31,6 +31,7 @@ from supabase_jobs.cli.project_database import audit_configuration, suite_databa
 from supabase_jobs.cli.terminal import counter, is_terminal
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
+from supabase_jobs.report import FORMATS as REPORT_FORMATS
 from supabase_jobs.verify.areas import AREAS
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
 _EFFECT = (
     "mutate injects faults in one transaction and rolls each back; others wait for it until it ends"
 )
-# the keys of report.suite.FORMATS, which `--help` does not load
-FORMATS = ("text", "json", "markdown", "html", "junit")
+# those that list findings at lines of files have nothing to say about a suite
+FORMATS = tuple(form for form in REPORT_FORMATS if form not in ("codequality", "sarif"))
 # parameter → option, where the names differ
 _NAMES = {"tables": "table", "tests_folder": "tests", "whole": "all"}
 
@@ -208,6 +209,7 @@ def _run_suite(
     from supabase_jobs.mutation.suite.faults import parse_kinds
     from supabase_jobs.mutation.suite.render import earlier_tests
     from supabase_jobs.mutation.suite.suite_run import SuiteOptions, SuiteRun
+    from supabase_jobs.report.producers.mutation import document
     from supabase_jobs.sources.config_toml import load_api_settings
 
     given = settings(ctx)
@@ -253,10 +255,7 @@ def _run_suite(
         for note in run.notes:
             narrate(f"note: {note}")
         result = run.result(database.name)
-    if output is None:
-        print_report(_suite_report(result, form, whole=options["whole"]))
-    else:
-        write_file(output, _suite_report(result, form))
+    show_report(document(result), form, output, whole=options["whole"])
     if options["tests_folder"] is not None:
         _write_tests(options["tests_folder"], result)
     if interrupted is not None:
@@ -300,16 +299,6 @@ def _managed(given: "Settings") -> frozenset[str]:
 
     file = load_expectations(given).declaration(snapshot.FILE_NAME)
     return frozenset(snapshot.load(file).names) if file.is_file() else frozenset()
-
-
-def _suite_report(result: "SuiteMutation", form: str, *, whole: bool = True) -> str:
-    from supabase_jobs.report import suite
-
-    if form == "text" and not whole:
-        from supabase_jobs.report.suite import text
-
-        return text.mutation(result, whole=False)
-    return suite.FORMATS[form](result)
 
 
 def _write_tests(folder: Path, result: "SuiteMutation") -> None:

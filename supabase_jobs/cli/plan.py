@@ -15,6 +15,7 @@ from supabase_jobs.cli.common import (
     progress,
     settings,
     shared_options,
+    show_report,
 )
 from supabase_jobs.cli.project_database import audit_configuration
 from supabase_jobs.errors import ConfigError
@@ -143,12 +144,12 @@ def _print(
     access: "AccessDiff | None" = None,
 ) -> None:
     if as_json(ctx):
-        from supabase_jobs.report.access import json as access_json
+        from supabase_jobs.report.producers.access import contract
 
         pending = [{"version": m.version, "name": m.name} for m in migration_plan.pending]
         by_file = {file: list(map(asdict, found)) for file, found in locks.items()}
         problems = [asdict(p) for p in migration_plan.problems]
-        changes = None if access is None else access_json.as_dict(access)
+        changes = None if access is None else contract(access)
         print_json({"pending": pending, "problems": problems, "locks": by_file, "access": changes})
         return
     for migration in migration_plan.pending:
@@ -163,6 +164,6 @@ def _print(
     if not migration_plan.pending and not migration_plan.problems:
         click.echo("Nothing to apply.")
     if access is not None:
-        from supabase_jobs.report.access import FORMATS
+        from supabase_jobs.report.producers.access import document
 
-        click.echo(FORMATS["text"](access), nl=False)
+        show_report(document(access), "text", None)

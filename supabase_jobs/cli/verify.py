@@ -17,14 +17,15 @@ from supabase_jobs.cli.common import (
     connected,
     print_json,
     progress,
-    report,
     settings,
     shared_options,
+    show_report,
     write_file,
 )
 from supabase_jobs.cli.completion import listed
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
+from supabase_jobs.report import FORMATS
 from supabase_jobs.verify.areas import AREAS
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 _EFFECT = (
     "verify reads the catalogs, and inserts rows of its own that it rolls back within a second"
 )
-# the keys of report.FORMATS, which `--help` does not load
-FORMATS = ("text", "json", "junit", "sarif", "markdown", "html", "codequality")
 
 
 @click.command(
@@ -110,6 +109,7 @@ def command(
         return
 
     from supabase_jobs.database.connection import describe
+    from supabase_jobs.report.producers.verify import document
     from supabase_jobs.sources import project
     from supabase_jobs.verify.expectations import load_expectations
     from supabase_jobs.verify.verify import parse, verify
@@ -126,13 +126,9 @@ def command(
     # reports name the lines of objects with findings
     locations = project.object_locations(given) if verification.findings else {}
     verification = replace(verification, locations=locations, database=database)
-    if output is None:
-        click.echo(report(verification, form, whole=whole), nl=False)
-    else:
-        from supabase_jobs.report import FORMATS as REPORTS
-
-        write_file(output, REPORTS[form](verification))
-    annotate_findings(verification)
+    report = document(verification)
+    show_report(report, form, output, whole=whole)
+    annotate_findings(report)
     ctx.exit(passed(verification.ok))
 
 

@@ -1,31 +1,18 @@
-"""A verification as text, JSON, JUnit, SARIF, Code Quality, Markdown or HTML. Values in, one string
-out.
-"""
+"""Reports: a producer makes a Document of a result, and a format writes it."""
 
-from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from supabase_jobs.findings import Verification
+    from supabase_jobs.report.document import Document
+
+# text first, because it is the default
+_MODULES = {path.stem for path in (Path(__file__).parent / "formats").glob("[a-z]*.py")}
+FORMATS = ("text", *sorted(_MODULES - {"text"}))
 
 
-def _from(module: str) -> "Callable[[Verification], str]":
-    """The `verification` function of a module, imported with its library by the first call."""
-
-    def verification(result: "Verification") -> str:
-        text: str = import_module(f"{__name__}.{module}").verification(result)
-        return text
-
-    return verification
-
-
-FORMATS: "Mapping[str, Callable[[Verification], str]]" = {
-    "text": _from("text"),
-    "json": _from("json"),
-    "junit": _from("junit"),
-    "sarif": _from("sarif"),
-    "markdown": _from("markdown"),
-    "html": _from("html"),
-    "codequality": _from("codequality"),
-}
+def write(document: "Document", form: str) -> str:
+    """The document in a format; the first call imports the module and its library."""
+    text: str = import_module(f"{__name__}.formats.{form}").write(document)
+    return text

@@ -1,8 +1,7 @@
 """Errors and findings as GitHub workflow commands, which annotate the lines of a pull request."""
 
-from collections import Counter
-
-from supabase_jobs.findings import Finding, Location, Severity, Verification
+from supabase_jobs.findings import Severity
+from supabase_jobs.report.document import Document, Result
 from supabase_jobs.report.wording import counted
 
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
@@ -24,27 +23,28 @@ def command(
     return f"::{level} {pairs}::{_data(message)}"
 
 
-def verification(result: Verification, program: str = "verify") -> list[str]:
-    """A command for each finding that no other explains, at the line that creates its object if the
-    line is known.
-    """
-    explained = Counter(finding.cause for finding in result.findings)
-    causes = [finding for finding in result.findings if not finding.cause]
+def annotations(document: Document) -> list[str]:
+    """A command for each finding that no other explains, at its line if that is known."""
     return [
-        _finding(finding, explained[finding.id], result.location(finding), program)
-        for finding in causes
+        _annotation(result, document.command)
+        for result in document.results
+        if not result.finding.cause
     ]
 
 
-def _finding(finding: Finding, explained: int, source: Location | None, program: str) -> str:
+def _annotation(result: Result, program: str) -> str:
+    finding, location = result.finding, result.location
     message = f"{finding.object}: {finding.message}"
-    message += f"\nexplains {counted(explained, 'finding')}" if explained else ""
+    if result.explained:
+        message += f"\nexplains {counted(result.explained, 'finding')}"
+    if finding.fix:
+        message += f"\nfix: {finding.fix}"
     return command(
         _LEVELS[finding.severity],
-        message + (f"\nfix: {finding.fix}" if finding.fix else ""),
+        message,
         title=f"supabase-jobs {program}: {finding.id}",
-        file=source.file if source else None,
-        line=source.line if source else None,
+        file=location.file if location else None,
+        line=location.line if location else None,
     )
 
 

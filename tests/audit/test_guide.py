@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.audit import baseline, configuration
-from supabase_jobs.report.audit.matrix import MEANINGS
+from supabase_jobs.report.producers.audit import MEANINGS
 from tests.audit.catalogue import names, project
 from tests.audit.test_migrations_from import git
 from tests.fix_cli import Run

@@ -21,7 +21,7 @@ from supabase_jobs.audit.rows.values import candidates, utc_now
 from supabase_jobs.audit.words import load
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Audit, Severity
-from supabase_jobs.report.audit.matrix import rows
+from supabase_jobs.report.producers.audit import rows
 from supabase_jobs.session.committed import is_marked_id
 from supabase_jobs.session.sign_up import SignUpRejectedError
 from tests.audit.conftest import run_audit

@@ -7,7 +7,7 @@ import pytest
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.database.parser import syntax
 from supabase_jobs.findings import Audit, Severity
-from supabase_jobs.report.audit import matrix
+from supabase_jobs.report.producers.audit import rows
 from tests.audit.conftest import run_audit
 
 OWN = """
@@ -56,7 +56,7 @@ def test_topics_of_ones_own_are_no_finding(todos: Connection) -> None:
     assert result.access[USER]["owner"] == "insert"
     assert {result.access[topic]["stranger"] for topic in (LIST, USER)} == {"none"}
     assert result.not_tested == ()
-    shown = {row.object: dict(row.access) for row in matrix.rows(result)}
+    shown = {row.object: dict(row.access) for row in rows(result)}
     assert shown[LIST] == {"select": "own", "insert": "none"}
     assert shown[USER] == {"select": "none", "insert": "own"}
     [cell, *_] = [cell for cell in result.cells if cell.object == LIST]

@@ -9,7 +9,8 @@ from supabase_jobs.audit.audit import Options, audit
 from supabase_jobs.audit.configuration import Configuration
 from supabase_jobs.database.connection import Connection, connect
 from supabase_jobs.findings import Severity
-from supabase_jobs.report.audit import FORMATS
+from supabase_jobs.report import write
+from supabase_jobs.report.producers.audit import document
 from tests.audit.conftest import run_audit
 
 IMPOSSIBLE = """
@@ -72,10 +73,12 @@ def test_tables_without_rows_are_reported_from_the_catalogs(project: Connection)
     assert not [f for f in again.findings if f.object in tables]
     assert set(again.unchecked) == tables
     assert not again.ok
-    report = json.loads(FORMATS["json"](again))
+    report = json.loads(write(document(again), "json"))
     assert (report["ok"], report["coverage"]["not_tested"][0]["fails"]) == (False, True)
-    assert "FAILED: 0 errors, 2 other findings, 5 objects not tested;" in FORMATS["text"](again)
-    assert 'level": "warning"' in FORMATS["sarif"](again)
+    assert "FAILED: 0 errors, 2 other findings, 5 objects not tested;" in write(
+        document(again), "text"
+    )
+    assert 'level": "warning"' in write(document(again), "sarif")
     accepted = Options(
         configuration=Configuration(excluded=dict.fromkeys(tables, "no")),
     )

@@ -6,7 +6,7 @@ import pytest
 
 from supabase_jobs.database.connection import Connection
 from supabase_jobs.findings import Severity
-from supabase_jobs.report.audit.matrix import rows
+from supabase_jobs.report.producers.audit import rows
 from tests.audit.conftest import run_audit
 
 SCHEMA = """

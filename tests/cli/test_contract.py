@@ -15,6 +15,7 @@ from supabase_jobs.cli import COMMANDS, demo, main
 from supabase_jobs.cli.common import report
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.exit_codes import ExitCode
+from supabase_jobs.report.producers.verify import document
 from tests.fix_cli import Run
 from tests.fix_db import packaged
 from tests.verifications import BAD, GOOD
@@ -372,7 +373,7 @@ def test_demo_keeps_a_file_that_is_not_its_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "report.html"
-    for before, replaced in (("mine", False), (report(GOOD, "html"), True)):
+    for before, replaced in (("mine", False), (report(document(GOOD), "html"), True)):
         file.write_text(before)
         demo.write_report(tmp_path, BAD)
         assert (file.read_text() != before) == replaced

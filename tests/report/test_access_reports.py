@@ -9,16 +9,22 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from supabase_jobs import report
 from supabase_jobs.findings import AccessChange, AccessDiff, Location, NotCompared, Severity
-from supabase_jobs.report import access
-from supabase_jobs.report.access import FORMATS, text
-from supabase_jobs.report.audit.converted import policy_location
-from supabase_jobs.report.audit.markdown import MARKER
+from supabase_jobs.report import FORMATS, write
+from supabase_jobs.report.formats import text
+from supabase_jobs.report.producers.access import document
+from supabase_jobs.report.producers.audit import MARKER, locate
 from tests.audits import FIX, GOOD
 from tests.verifications import MARKUP
 
+
+def written(form: str, result: AccessDiff) -> str:
+    return write(document(result), form)
+
+
 SCHEMA = json.loads(
-    (Path(access.__file__).parent / "access-diff.schema.json").read_text(encoding="utf-8")
+    (Path(report.__file__).parent / "access-diff.schema.json").read_text(encoding="utf-8")
 )
 NOTES = "public.notes"
 
@@ -79,19 +85,19 @@ SAME = replace(BAD, changes=(), not_compared=(), baseline="")
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("diff", [BAD, SAME], ids=["changes", "none"])
 def test_every_format_ends_with_a_newline(form: str, diff: AccessDiff) -> None:
-    assert FORMATS[form](diff).endswith("\n")
+    assert written(form, diff).endswith("\n")
 
 
 @pytest.mark.parametrize("diff", [BAD, SAME], ids=["changes", "none"])
 def test_json_is_valid_by_its_schema(diff: AccessDiff) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    document = json.loads(FORMATS["json"](diff))
+    document = json.loads(written("json", diff))
     jsonschema.validate(document, SCHEMA)
     assert document["ok"] is (diff is SAME)
 
 
 def test_text_has_one_sentence_for_cells_that_change_alike() -> None:
-    shown = FORMATS["text"](BAD)
+    shown = written("text", BAD)
     assert shown.splitlines()[:4] == [
         "Wider access:",
         "  + anon and stranger can now read and update public.notes",
@@ -110,7 +116,7 @@ def test_text_has_one_sentence_for_cells_that_change_alike() -> None:
     lines = [line for line in shown.splitlines()[:-1] if line != FIX]
     assert max(map(len, lines)) <= 100
     assert (
-        FORMATS["text"](SAME)
+        written("text", SAME)
         == "ok: 0 cells wider, 0 new objects, 0 cells narrower; main → now, 1.2 s\n"
     )
 
@@ -119,8 +125,9 @@ def test_text_has_one_sentence_for_cells_that_change_alike() -> None:
 def test_control_characters_in_a_name_are_escaped(form: str) -> None:
     name = "x\x1b[2J\r\nok: 0 cells wider\u202e"
     change = replace(LEAK, object=name, message=name, cause=name, fix="")
-    shown = FORMATS[form](
-        replace(BAD, changes=(change,), not_compared=(replace(MISSING, object=name, why=name),))
+    shown = written(
+        form,
+        replace(BAD, changes=(change,), not_compared=(replace(MISSING, object=name, why=name),)),
     )
     assert set(shown).isdisjoint("\x1b\r\u202e")
     assert not any(line.startswith("ok:") for line in shown.splitlines())
@@ -128,19 +135,19 @@ def test_control_characters_in_a_name_are_escaped(form: str) -> None:
 
 def test_text_keeps_the_rows_of_callers_apart() -> None:
     callers = ("stranger", "member", "member, own rows", "owner, own rows")
-    shown = FORMATS["text"](
-        replace(BAD, changes=tuple(cell("wider", caller, "read") for caller in callers))
+    shown = written(
+        "text", replace(BAD, changes=tuple(cell("wider", caller, "read") for caller in callers))
     )
     assert "  + stranger and member can now read public.notes\n" in shown
     assert "  + member and owner can now read public.notes (own rows)\n" in shown
 
 
 def test_the_section_of_a_dry_run_has_no_fixes() -> None:
-    assert FIX not in "\n".join(text.short(BAD))
+    assert FIX not in text.write(document(BAD), whole=False)
 
 
 def test_markdown_begins_with_wider_access_and_notifies_nobody() -> None:
-    shown = FORMATS["markdown"](replace(BAD, before="@octocat"))
+    shown = written("markdown", replace(BAD, before="@octocat"))
     parts = [
         MARKER,
         "**failed**",
@@ -171,31 +178,31 @@ def test_reports_of_many_changes_stay_below_their_limits() -> None:
         changes=many,
         not_compared=tuple(replace(MISSING, why=f"{n}" * 50) for n in range(3000)),
     )
-    assert len(FORMATS["markdown"](large)) < 65_536
-    page = FORMATS["html"](large)
+    assert len(written("markdown", large)) < 65_536
+    page = written("html", large)
     assert len(page.encode()) < 500_000
     assert "more changes do not fit into this page" in page
 
 
 def test_html_escapes_texts_and_needs_no_network() -> None:
-    page = FORMATS["html"](BAD)
+    page = written("html", BAD)
     assert "<script>" not in page
     assert not re.search(r"(src|href)=\"https?:", page)
     assert "anon and stranger can now read and update public.notes" in page
 
 
 def test_junit_fails_for_wider_access_and_passes_for_unchanged_objects() -> None:
-    root = ET.fromstring(FORMATS["junit"](BAD).encode())  # noqa: S314  written by us
+    root = ET.fromstring(written("junit", BAD).encode())  # noqa: S314  written by us
     failed = [case for case in root.iter("testcase") if case.find("failure") is not None]
     assert len(failed) == 7
     passed = [case for case in root.iter("testcase") if len(case) == 0]
     assert passed == []  # both tables have changes
-    unchanged = ET.fromstring(FORMATS["junit"](SAME).encode())  # noqa: S314  written by us
+    unchanged = ET.fromstring(written("junit", SAME).encode())  # noqa: S314  written by us
     assert [case for case in unchanged.iter("testcase") if len(case)] == []
 
 
 def test_sarif_has_a_rule_for_each_kind_of_change_and_the_line_of_the_policy() -> None:
-    [run] = json.loads(FORMATS["sarif"](BAD))["runs"]
+    [run] = json.loads(written("sarif", BAD))["runs"]
     rules = {result["ruleId"] for result in run["results"] if result["level"] == "error"}
     assert {"audit/wider", "audit/new", "audit/leak"} <= rules
     place = run["results"][0]["locations"][0]["physicalLocation"]
@@ -205,12 +212,10 @@ def test_sarif_has_a_rule_for_each_kind_of_change_and_the_line_of_the_policy() -
 
 def test_an_object_has_its_line_if_no_policy_is_known() -> None:
     moved = replace(GOOD, locations={"public.pages": Location("a.sql", 4)})
-    [change] = json.loads(FORMATS["json"](replace(BAD, changes=(NEW,), audit=moved)))["changes"]
+    [change] = json.loads(written("json", replace(BAD, changes=(NEW,), audit=moved)))["changes"]
     assert change["location"] == {"file": "a.sql", "line": 4}
 
 
 def test_the_cause_of_rows_in_a_state_is_the_line_of_the_policy_of_their_table() -> None:
     lines = {"public.pub": Location("a.sql", 1), "public.pub:open": Location("a.sql", 4)}
-    assert policy_location(
-        replace(GOOD, locations=lines), "public.pub (t = public)", ("open",)
-    ) == Location("a.sql", 4)
+    assert locate(lines, "public.pub (t = public)", ("open",)) == Location("a.sql", 4)

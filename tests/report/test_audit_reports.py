@@ -9,11 +9,18 @@ from typing import Any
 import jsonschema
 import pytest
 
-from supabase_jobs.findings import AuditFinding, Severity
-from supabase_jobs.report.audit import FORMATS, markdown, text
+from supabase_jobs.findings import Audit, AuditFinding, Severity
+from supabase_jobs.report import FORMATS, write
+from supabase_jobs.report.formats import text
+from supabase_jobs.report.producers.audit import MARKER, document
 from tests.audits import BAD, CHANGE, FIX, GOOD, LEAK, NOTE, large
 from tests.programs import sarif_multitool
 from tests.verifications import MARKUP
+
+
+def written(form: str, result: Audit) -> str:
+    return write(document(result), form)
+
 
 NAME = "x\x1b[2J\x9b1m\r\nok: 0 errors\x07\u202e"
 
@@ -26,13 +33,13 @@ def named(finding: AuditFinding) -> AuditFinding:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_ends_with_a_newline(form: str) -> None:
-    assert FORMATS[form](BAD).endswith("\n")
+    assert written(form, BAD).endswith("\n")
 
 
 @pytest.mark.parametrize("form", ["text", "markdown"])
 def test_control_characters_and_line_ends_in_a_name_are_escaped(form: str) -> None:
-    shown = FORMATS[form](
-        replace(BAD, findings=(named(LEAK), named(replace(CHANGE, id="baseline:another"))))
+    shown = written(
+        form, replace(BAD, findings=(named(LEAK), named(replace(CHANGE, id="baseline:another"))))
     )
     assert set(shown).isdisjoint("\x1b\x9b\r\x07\u202e")
     before_fix = re.split(r"fix:|```sql", shown)[0]
@@ -48,26 +55,27 @@ def messages(report: str) -> list[str]:
 
 
 def test_text_of_thirty_tables_fits_a_hundred_columns() -> None:
-    lines = messages(FORMATS["text"](large(30)))
-    assert max(map(len, lines)) <= text.WIDTH == 100
+    lines = messages(written("text", large(30)))
+    assert max(map(len, lines)) <= 100
     assert sum(line.startswith("public.table_with_a_long_name_") for line in lines) == 30
 
 
 def test_text_marks_leaks_in_color() -> None:
-    shown = text.audit(BAD, colour=True)
+    shown = text.write(document(BAD), colour=True)
     assert re.search(r"\x1b\[1;31m *users !", shown)
-    assert "\x1b" not in FORMATS["text"](BAD)
+    assert "\x1b" not in written("text", BAD)
 
 
 def test_text_has_the_fix_on_lines_of_its_own() -> None:
     fix = f"-- {'long ' * 40}\n{FIX}"
-    shown = FORMATS["text"](replace(BAD, findings=(replace(LEAK, fix=fix),)))
+    shown = written("text", replace(BAD, findings=(replace(LEAK, fix=fix),)))
     assert f"\nfix:\n{fix}\n\n" in shown
 
 
 def test_text_prints_a_common_fix_once() -> None:
-    shown = FORMATS["text"](
-        replace(BAD, findings=(LEAK, replace(LEAK, id="other", message="Anyone can delete")))
+    shown = written(
+        "text",
+        replace(BAD, findings=(LEAK, replace(LEAK, id="other", message="Anyone can delete"))),
     )
     assert shown.count(FIX) == 1
     assert "  and: Anyone can delete\n" in shown
@@ -77,9 +85,9 @@ def test_text_prints_a_common_fix_once() -> None:
 
 
 def test_markdown_begins_with_leaks_then_changes_then_collapsed_parts() -> None:
-    shown = FORMATS["markdown"](BAD)
+    shown = written("markdown", BAD)
     parts = [
-        markdown.MARKER,
+        MARKER,
         "**failed**",
         "1 leak, 1 difference from supabase/access.toml",
         "### Leaks",
@@ -103,15 +111,15 @@ def test_markdown_begins_with_leaks_then_changes_then_collapsed_parts() -> None:
 
 
 def test_markdown_without_findings_passes() -> None:
-    shown = FORMATS["markdown"](GOOD)
+    shown = written("markdown", GOOD)
     assert "audit: passed" in shown
     assert "0 leaks; rows for 2 of 2 tables" in shown
     assert "###" not in shown
 
 
 def test_markdown_escapes_markup_and_notifies_nobody() -> None:
-    shown = FORMATS["markdown"](
-        replace(BAD, findings=(replace(NOTE, message=f"@octocat {MARKUP}"),))
+    shown = written(
+        "markdown", replace(BAD, findings=(replace(NOTE, message=f"@octocat {MARKUP}"),))
     )
     assert "&#64;octocat" in shown
     assert r"\<script\>alert(1)\</script\> &amp;" in shown
@@ -119,7 +127,7 @@ def test_markdown_escapes_markup_and_notifies_nobody() -> None:
 
 
 def test_markdown_fits_into_a_comment_and_says_what_is_left_out() -> None:
-    shown = FORMATS["markdown"](large(2000))
+    shown = written("markdown", large(2000))
     assert len(shown) < 65_536
     assert " more parts do not fit" in shown
     assert shown.count("<details>") == shown.count("</details>")
@@ -129,18 +137,18 @@ def test_markdown_fits_into_a_comment_and_says_what_is_left_out() -> None:
 
 
 def test_html_stays_below_the_limit_and_shows_leaks_first() -> None:
-    shown = FORMATS["html"](large(350))
+    shown = written("html", large(350))
     assert len(shown.encode()) < 500_000
     assert "more findings do not fit" in shown
     assert "cells have no room for their SQL" in shown
     assert shown.count('class="probe"') > 100
-    small = FORMATS["html"](large(20))
+    small = written("html", large(20))
     assert "no room" not in small
     assert small.count('class="probe"') == 80
 
 
 def test_html_has_the_sql_and_the_request_of_each_cell() -> None:
-    shown = FORMATS["html"](BAD)
+    shown = written("html", BAD)
     assert (
         shown.count("curl &#39;&lt;select&gt;&#39;") == 2 * 2
     )  # per table: another's rows, own rows
@@ -156,7 +164,7 @@ def test_html_has_the_sql_and_the_request_of_each_cell() -> None:
 
 
 def test_junit_has_a_case_for_each_action_and_each_finding() -> None:
-    root = ET.fromstring(FORMATS["junit"](BAD))  # noqa: S314  a report of this program
+    root = ET.fromstring(written("junit", BAD))  # noqa: S314  a report of this program
     assert root.get("name") == "supabase-jobs audit"
     cases = {case.get("name"): case for case in root.iter("testcase")}
     failed = [case.get("name") for case in cases.values() if case.find("failure") is not None]
@@ -168,7 +176,7 @@ def test_junit_has_a_case_for_each_action_and_each_finding() -> None:
 
 
 def sarif() -> dict[str, Any]:
-    log: dict[str, Any] = json.loads(FORMATS["sarif"](BAD))
+    log: dict[str, Any] = json.loads(written("sarif", BAD))
     return log
 
 
@@ -193,8 +201,9 @@ def test_sarif_is_valid_and_has_the_line_of_the_policy() -> None:
 
 def test_sarif_has_the_line_of_the_object_if_no_policy_is_the_cause() -> None:
     table = json.loads(
-        FORMATS["sarif"](
-            replace(BAD, findings=(replace(LEAK, cause="no row level security", policies=()),))
+        written(
+            "sarif",
+            replace(BAD, findings=(replace(LEAK, cause="no row level security", policies=()),)),
         )
     )
     [first, *_] = table["runs"][0]["results"]
@@ -202,7 +211,7 @@ def test_sarif_has_the_line_of_the_object_if_no_policy_is_the_cause() -> None:
 
 
 def test_codequality_has_what_gitlab_requires() -> None:
-    entries = json.loads(FORMATS["codequality"](BAD))
+    entries = json.loads(written("codequality", BAD))
     assert len(entries) == 4
     assert {entry["severity"] for entry in entries} == {"critical", "info"}
     assert len({entry["fingerprint"] for entry in entries}) == 4
@@ -213,7 +222,7 @@ def test_codequality_has_what_gitlab_requires() -> None:
 
 
 def test_json_has_the_keys_of_the_contract_and_no_sql() -> None:
-    document = json.loads(FORMATS["json"](BAD))
+    document = json.loads(written("json", BAD))
     assert document["matrix"][0] == {
         "object": "public.notes",
         "caller": "anon",

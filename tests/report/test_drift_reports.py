@@ -5,7 +5,8 @@ import json
 import pytest
 
 from supabase_jobs.findings import Drift, DriftFinding, Severity
-from supabase_jobs.report.drift import FORMATS
+from supabase_jobs.report import write
+from supabase_jobs.report.producers.drift import document
 
 FINDING = DriftFinding(
     id="drift:public.todos:policy:p",
@@ -21,19 +22,23 @@ DRIFT = Drift((FINDING,), "127.0.0.1/postgres", 3, 1500.0)
 NONE = Drift((), "127.0.0.1/postgres", 1, 1500.0)
 
 
+def written(form: str, result: Drift) -> str:
+    return write(document(result), form)
+
+
 def test_text_has_both_texts_as_psql_accepts_them() -> None:
-    text = FORMATS["text"](DRIFT)
+    text = written("text", DRIFT)
     assert f"\n{FINDING.capture}\n" in text
     assert f"\n{FINDING.restore}\n" in text
     assert "not tried: its restore fails: x" in text
     assert text.endswith("1 difference: 127.0.0.1/postgres against 3 migrations, 1.5 s\n")
-    assert FORMATS["text"](NONE) == "no drift: 127.0.0.1/postgres against 1 migration, 1.5 s\n"
+    assert written("text", NONE) == "no drift: 127.0.0.1/postgres against 1 migration, 1.5 s\n"
 
 
 def test_json_is_the_contract() -> None:
-    document = json.loads(FORMATS["json"](DRIFT))
-    assert document["ok"] is False
-    [finding] = document["findings"]
+    found = json.loads(written("json", DRIFT))
+    assert found["ok"] is False
+    [finding] = found["findings"]
     assert finding == {
         "id": FINDING.id,
         "severity": "error",
@@ -45,15 +50,15 @@ def test_json_is_the_contract() -> None:
         "access": [],
         "untried": FINDING.untried,
     }
-    assert document["summary"] == {"findings": 1, "wider": 1, "ms": 1500.0}
-    assert json.loads(FORMATS["json"](NONE))["ok"] is True
+    assert found["summary"] == {"findings": 1, "wider": 1, "ms": 1500.0}
+    assert json.loads(written("json", NONE))["ok"] is True
 
 
 @pytest.mark.parametrize("form", ["junit", "sarif", "markdown", "html", "codequality"])
 def test_the_other_formats_name_the_difference(form: str) -> None:
-    report = FORMATS[form](DRIFT)
+    report = written(form, DRIFT)
     assert "public.todos" in report
     assert "drop policy p" in report or form == "codequality"
     if form == "junit":
         assert 'failures="1"' in report
-        assert 'failures="0"' in FORMATS[form](NONE)
+        assert 'failures="0"' in written(form, NONE)

@@ -4,6 +4,7 @@ import pytest
 
 from supabase_jobs.findings import Finding, Location, Severity, Verification
 from supabase_jobs.report import github
+from supabase_jobs.report.producers.verify import document
 
 
 def test_a_command_with_all_properties() -> None:
@@ -34,7 +35,7 @@ def test_the_level_is_the_severity_of_the_finding() -> None:
         Finding(f"id{n}", "access", severity, "public.t", "is open", "close it" if n else "")
         for n, severity in enumerate(Severity)
     )
-    assert github.verification(Verification(findings, (), 1.0)) == [
+    assert github.annotations(document(Verification(findings, (), 1.0))) == [
         "::error title=supabase-jobs verify%3A id0::public.t: is open",
         "::warning title=supabase-jobs verify%3A id1::public.t: is open%0Afix: close it",
         "::notice title=supabase-jobs verify%3A id2::public.t: is open%0Afix: close it",
@@ -46,7 +47,7 @@ def test_a_finding_is_annotated_at_the_line_that_creates_its_object() -> None:
         Finding("access:public.t:x", "access", Severity.ERROR, name, "is open", "") for name in "tu"
     )
     locations = {"t": Location("backend/supabase/migrations/1_t.sql", 7)}
-    assert github.verification(Verification(findings, (), 1.0, locations=locations)) == [
+    assert github.annotations(document(Verification(findings, (), 1.0, locations=locations))) == [
         "::error file=backend/supabase/migrations/1_t.sql,line=7,title=supabase-jobs verify%3A"
         " access%3Apublic.t%3Ax"
         "::t: is open",
@@ -67,7 +68,7 @@ def test_what_a_cause_explains_is_counted() -> None:
         Finding(f"access:{n}", "access", Severity.ERROR, "t", "is rows", "--", cause=cause.id)
         for n in range(12)
     )
-    assert github.verification(Verification((cause, *cells), (), 1.0)) == [
+    assert github.annotations(document(Verification((cause, *cells), (), 1.0))) == [
         "::error title=supabase-jobs verify%3A structure%3At%3Apolicy%3Ap::t: is true%0Aexplains"
         " 12 findings"
         "%0Afix: drop policy p on t;%0Aselect 1;"

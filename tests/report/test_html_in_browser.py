@@ -8,9 +8,11 @@ import pytest
 from playwright.sync_api import Page
 
 from supabase_jobs.findings import Audit, SuiteMutant, SuiteMutation, Verification
-from supabase_jobs.report import FORMATS
-from supabase_jobs.report.audit import FORMATS as AUDIT_FORMATS
-from supabase_jobs.report.suite import FORMATS as SUITE_FORMATS
+from supabase_jobs.report import write
+from supabase_jobs.report.document import Document
+from supabase_jobs.report.producers import audit as audit_report
+from supabase_jobs.report.producers import mutation as mutation_report
+from supabase_jobs.report.producers import verify as verify_report
 from supabase_jobs.verify.verify import verify
 from tests import audits
 from tests.fix_browser import Open, Scheme, shoot
@@ -80,20 +82,21 @@ def real(request: pytest.FixtureRequest) -> dict[str, Result]:
     }
 
 
+def _document(result: Result) -> Document:
+    if isinstance(result, SuiteMutation):
+        return mutation_report.document(result)
+    if isinstance(result, Audit):
+        return audit_report.document(result)
+    return verify_report.document(result)
+
+
 _pages: dict[int, tuple[Result, str]] = {}
 
 
 def page_of(result: Result) -> str:
     """The page, rendered once for each result, which must stay alive for its id."""
     if id(result) not in _pages:
-        if isinstance(result, SuiteMutation):
-            html = SUITE_FORMATS["html"](result)
-        else:
-            html = (
-                AUDIT_FORMATS["html"](result)
-                if isinstance(result, Audit)
-                else FORMATS["html"](result)
-            )
+        html = write(_document(result), "html")
         _pages[id(result)] = result, html
     return _pages[id(result)][1]
 

@@ -7,14 +7,20 @@ import pytest
 import xmlschema
 
 from supabase_jobs.findings import Verification
-from supabase_jobs.report import FORMATS
+from supabase_jobs.report import write
+from supabase_jobs.report.producers.verify import document
 from tests.verifications import ACCEPTED, BAD, CASES, GOOD, STRUCTURE
+
+
+def written(form: str, result: Verification) -> str:
+    return write(document(result), form)
+
 
 SCHEMA = xmlschema.XMLSchema(Path(__file__).parents[1] / "data" / "junit.xsd")
 
 
 def read(result: Verification) -> Element:
-    return fromstring(FORMATS["junit"](result).encode())  # noqa: S314  written by us
+    return fromstring(written("junit", result).encode())  # noqa: S314  written by us
 
 
 def case(root: Element, name: str) -> Element:
@@ -26,11 +32,11 @@ def case(root: Element, name: str) -> Element:
     "result", [GOOD, BAD, Verification((), (), 0.0)], ids=["good", "bad", "empty"]
 )
 def test_the_xml_is_valid_by_the_schema(result: Verification) -> None:
-    SCHEMA.validate(FORMATS["junit"](result).encode())
+    SCHEMA.validate(written("junit", result).encode())
 
 
 def test_the_schema_rejects_a_broken_report() -> None:
-    assert not SCHEMA.is_valid(FORMATS["junit"](BAD).replace("classname=", "class=").encode())
+    assert not SCHEMA.is_valid(written("junit", BAD).replace("classname=", "class=").encode())
 
 
 def test_a_suite_for_each_area_and_a_case_for_each_case() -> None:

@@ -6,8 +6,15 @@ from dataclasses import replace
 import pytest
 
 from supabase_jobs.findings import Case, Finding, Grid, Severity, Verification
-from supabase_jobs.report import FORMATS, text
+from supabase_jobs.report import FORMATS, write
+from supabase_jobs.report.formats import text
+from supabase_jobs.report.producers.verify import document
 from tests.verifications import ACCEPTED
+
+
+def written(form: str, result: Verification) -> str:
+    return write(document(result), form)
+
 
 GRID = Grid(
     "public.things",
@@ -32,7 +39,7 @@ GOOD = Verification((), CASES, 345.6, (GRID,))
 
 
 def test_json_has_the_keys_of_the_contract() -> None:
-    document = json.loads(FORMATS["json"](BAD))
+    document = json.loads(written("json", BAD))
     assert document["ok"] is False
     assert document["summary"] == {"checks": 12, "failed": 1, "ms": 345.6}
     [finding] = document["findings"]
@@ -50,8 +57,8 @@ def test_json_has_the_keys_of_the_contract() -> None:
 
 
 def test_text_fits_eighty_columns_and_has_every_row_and_column() -> None:
-    lines = FORMATS["text"](BAD).splitlines()
-    assert max(map(len, lines)) <= text.WIDTH
+    lines = written("text", BAD).splitlines()
+    assert max(map(len, lines)) <= 80
     for row in ("guest, its own thing", "user, a thing", "service_role"):
         assert sum(line.startswith(row) for line in lines) == 2  # the grid is cut in two
     assert "\x1b" not in "".join(lines)
@@ -59,12 +66,12 @@ def test_text_fits_eighty_columns_and_has_every_row_and_column() -> None:
 
 
 def test_text_marks_the_mismatching_cell_and_has_colours_on_request_only() -> None:
-    assert "violate!" in FORMATS["text"](BAD)
-    assert "\x1b[" in text.verification(BAD, colour=True)
+    assert "violate!" in written("text", BAD)
+    assert "\x1b[" in text.write(document(BAD), colour=True)
 
 
 def test_markdown_has_a_row_for_each_identity_and_escapes_bars() -> None:
-    lines = FORMATS["markdown"](BAD).splitlines()
+    lines = written("markdown", BAD).splitlines()
     assert "| service_role |" in "\n".join(lines)
     assert any("**violates**" in line for line in lines)
     assert any(r"is violates \| not hidden" in line for line in lines)
@@ -72,7 +79,7 @@ def test_markdown_has_a_row_for_each_identity_and_escapes_bars() -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_ends_with_a_newline(form: str) -> None:
-    assert FORMATS[form](GOOD).endswith("\n")
+    assert written(form, GOOD).endswith("\n")
 
 
 @pytest.mark.parametrize("findings", [0, 10, 3000])
@@ -84,8 +91,8 @@ def test_an_html_page_is_below_500_kb_and_shows_failed_cases_first(findings: int
     found = tuple(replace(FINDING, id=case.id, object=case.object) for case in reversed(cases))[
         :findings
     ]
-    page = FORMATS["html"](
-        Verification(found, cases, 1.0, (), preambles={"access": "-- begin\n" * 2000})
+    page = written(
+        "html", Verification(found, cases, 1.0, (), preambles={"access": "-- begin\n" * 2000})
     )
     assert 400_000 < len(page.encode()) < 500_000
     assert "have no room for their SQL" in page
@@ -96,21 +103,21 @@ def test_an_html_page_is_below_500_kb_and_shows_failed_cases_first(findings: int
 
 def test_an_html_page_of_few_cases_shows_all_of_them() -> None:
     cases = tuple(replace(case, script="select 1;") for case in CASES)
-    page = FORMATS["html"](replace(BAD, cases=cases))
+    page = written("html", replace(BAD, cases=cases))
     assert "have no room" not in page
     assert page.count("select 1;") == len(CASES) + 1  # that of the finding twice
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_has_the_reason_for_what_is_accepted_unchecked(form: str) -> None:
-    assert "no index matters here" in " ".join(FORMATS[form](ACCEPTED).split())
+    assert "no index matters here" in " ".join(written(form, ACCEPTED).split())
 
 
 @pytest.mark.parametrize(("form", "verdict"), [("text", "ok"), ("markdown", "passed")])
 def test_the_verdict_says_what_was_not_checked(form: str, verdict: str) -> None:
-    accepted = FORMATS[form](replace(ACCEPTED, findings=ACCEPTED.findings[-1:])).replace("*", "")
+    accepted = written(form, replace(ACCEPTED, findings=ACCEPTED.findings[-1:])).replace("*", "")
     assert f"{verdict} (accepted unchecked: plans)" in accepted
-    unchecked = FORMATS[form](replace(GOOD, unchecked=("plans",))).replace("*", "")
+    unchecked = written(form, replace(GOOD, unchecked=("plans",))).replace("*", "")
     assert "failed (not checked: plans)" in unchecked.lower()
 
 

@@ -7,8 +7,15 @@ from dataclasses import replace
 import pytest
 
 from supabase_jobs.findings import Verification
-from supabase_jobs.report import FORMATS, markdown, text
+from supabase_jobs.report import write
+from supabase_jobs.report.formats import text
+from supabase_jobs.report.producers.verify import document
 from tests.verifications import BAD, FINDINGS, GOOD, MARKUP, MISMATCH
+
+
+def written(form: str, result: Verification) -> str:
+    return write(document(result), form)
+
 
 FUNCTION = f"""create or replace function public.f() returns text as $$
 \t-- {"a long line " * 12}
@@ -17,9 +24,9 @@ FUNCTION = f"""create or replace function public.f() returns text as $$
 
 
 def test_text_sums_up_the_passed_cases_in_one_line() -> None:
-    lines = FORMATS["text"](BAD).splitlines()
+    lines = written("text", BAD).splitlines()
     assert lines[-2] == "passed: structure 1/2, access 26/27, plans 0/0 NOT CHECKED"
-    assert FORMATS["text"](GOOD).splitlines()[-2] == "passed: structure 2/2, access 27/27"
+    assert written("text", GOOD).splitlines()[-2] == "passed: structure 2/2, access 27/27"
 
 
 @pytest.mark.parametrize("form", ["text", "markdown"])
@@ -28,7 +35,7 @@ def test_control_characters_and_line_ends_in_a_name_are_escaped(form: str) -> No
     finding = replace(
         FINDINGS[0], object=name, message=f"{name} is wrong", fix=f'drop policy "{name}";'
     )
-    shown = FORMATS[form](replace(BAD, findings=(finding, replace(finding, id="another"))))
+    shown = written(form, replace(BAD, findings=(finding, replace(finding, id="another"))))
     assert set(shown).isdisjoint("\x1b\x9b\r\x07\u202e")
     assert "x\\x1b" in shown.replace("\\\\", "\\")
     before_fix = shown.partition("\nfix:\n" if form == "text" else "\n```sql\n")[0]
@@ -39,10 +46,10 @@ def test_text_prints_the_common_fix_of_several_findings_once() -> None:
     more = tuple(
         replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=f"message {n}") for n in range(40)
     )
-    shown = FORMATS["text"](replace(BAD, findings=more))
+    shown = written("text", replace(BAD, findings=more))
     assert shown.count("\nfix:\nfix it\n") == 1
     assert "error: public.things, 40 times:\n  message 0\n  message 1\n" in shown
-    assert max(map(len, shown.splitlines())) <= text.WIDTH
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def caused(number: int) -> Verification:
@@ -56,7 +63,7 @@ def caused(number: int) -> Verification:
 
 
 def test_text_shows_three_of_the_findings_of_a_cause() -> None:
-    shown = text.verification(caused(40), whole=False)
+    shown = text.write(document(caused(40)), whole=False)
     cells = "  cell 0\n  cell 1\n  cell 2\n  … 37 more\n"
     assert (
         f"error: public.things: is true\n  explains 40 findings (40 access):\n{cells}fix:\n"
@@ -67,7 +74,7 @@ def test_text_shows_three_of_the_findings_of_a_cause() -> None:
 
 
 def test_the_whole_text_shows_every_finding_and_the_matrix() -> None:
-    shown = FORMATS["text"](caused(40))
+    shown = written("text", caused(40))
     assert all(f"\n  cell {n}\n" in shown for n in range(40))
     assert "action 8" in shown
     assert "--all" not in shown
@@ -77,18 +84,18 @@ def test_the_whole_text_shows_every_finding_and_the_matrix() -> None:
 @pytest.mark.parametrize("form", ["text", "markdown"])
 def test_a_fix_is_printed_as_it_is(form: str, whole: bool) -> None:
     shown = (
-        text.verification(caused(2), whole=whole) if form == "text" else FORMATS[form](caused(2))
+        text.write(document(caused(2)), whole=whole) if form == "text" else written(form, caused(2))
     )
     assert f"\n{FUNCTION}\n" in shown
 
 
 def test_a_fix_with_a_terminal_sequence_is_escaped() -> None:
     finding = replace(FINDINGS[1], fix='drop policy "\x1b[2J" on t;')
-    assert 'drop policy "\\x1b[2J" on t;' in FORMATS["text"](replace(BAD, findings=(finding,)))
+    assert 'drop policy "\\x1b[2J" on t;' in written("text", replace(BAD, findings=(finding,)))
 
 
 def test_markdown_escapes_markup() -> None:
-    lines = FORMATS["markdown"](BAD).splitlines()
+    lines = written("markdown", BAD).splitlines()
     (line,) = [line for line in lines if "alert" in line]
     assert r"a \| b \`c\` \<script\>alert(1)\</script\> &amp;" in line
     assert r"\*f\* \_g\_" in line
@@ -97,16 +104,16 @@ def test_markdown_escapes_markup() -> None:
 
 
 def test_a_code_block_of_markdown_outlasts_its_backquotes() -> None:
-    shown = FORMATS["markdown"](replace(BAD, findings=(replace(FINDINGS[1], fix="select '```';"),)))
+    shown = written("markdown", replace(BAD, findings=(replace(FINDINGS[1], fix="select '```';"),)))
     assert "\n````sql\nselect '```';\n````\n" in shown
 
 
 def test_markdown_collapses_a_matrix_and_opens_one_with_a_mismatch() -> None:
     assert (
         "<details open><summary>Access to public.things: 1 cell is not as declared</summary>\n\n|"
-        in FORMATS["markdown"](BAD)
+        in written("markdown", BAD)
     )
-    assert "<details><summary>Access to public.things</summary>" in FORMATS["markdown"](GOOD)
+    assert "<details><summary>Access to public.things</summary>" in written("markdown", GOOD)
 
 
 def test_markdown_stays_below_the_limit_and_reports_omitted_findings() -> None:
@@ -114,7 +121,7 @@ def test_markdown_stays_below_the_limit_and_reports_omitted_findings() -> None:
         replace(FINDINGS[0], id=f"{MISMATCH}{n}", message=MARKUP * 20, fix=f"select {n};")
         for n in range(2000)
     )
-    shown = FORMATS["markdown"](replace(BAD, findings=many))
-    assert len(shown.encode()) < markdown.LIMIT_BYTES + 1000
+    shown = written("markdown", replace(BAD, findings=many))
+    assert len(shown.encode()) < document(BAD).limit.size + 1000
     assert " more findings do not fit" in shown
     assert "</details>" in shown

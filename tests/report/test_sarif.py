@@ -13,9 +13,15 @@ import jsonschema
 import pytest
 
 from supabase_jobs.findings import Finding, Severity, Verification
-from supabase_jobs.report import FORMATS
+from supabase_jobs.report import write
+from supabase_jobs.report.producers.verify import document
 from tests.programs import sarif_multitool
 from tests.verifications import ACCEPTED, BAD, GOOD, MISMATCH
+
+
+def written(form: str, result: Verification) -> str:
+    return write(document(result), form)
+
 
 RESULTS = {"good": GOOD, "bad": BAD, "accepted": ACCEPTED, "empty": Verification((), (), 0.0)}
 # rules about reachable URLs, message tables and commits, which a report without network cannot
@@ -24,7 +30,7 @@ IGNORED_RULES = {"SARIF2002", "SARIF2003", "SARIF2005", "SARIF2006", "SARIF2012"
 
 
 def log(result: Verification) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(FORMATS["sarif"](result))
+    document: dict[str, Any] = json.loads(written("sarif", result))
     return document
 
 
@@ -49,8 +55,8 @@ def violations(documents: Mapping[str, str], folder: Path) -> dict[str, set[str]
     """The rules of Microsoft's validator, with those of GitHub's code scanning, that each log
     breaks.
     """
-    for name, document in documents.items():
-        (folder / f"{name}.sarif").write_text(document, encoding="utf-8")
+    for name, log_text in documents.items():
+        (folder / f"{name}.sarif").write_text(log_text, encoding="utf-8")
     options = ("--rule-kind", "Sarif;Ghas", "--level", "Error;Warning", "--output", "output.sarif")
     words = ["validate", *(f"{name}.sarif" for name in documents), *options]
     ran = subprocess.run(
@@ -67,7 +73,7 @@ def violations(documents: Mapping[str, str], folder: Path) -> dict[str, set[str]
 
 
 def test_the_logs_satisfy_the_rules_of_github_and_a_broken_one_does_not(tmp_path: Path) -> None:
-    logs = {name: FORMATS["sarif"](result) for name, result in RESULTS.items()}
+    logs = {name: written("sarif", result) for name, result in RESULTS.items()}
     document = log(BAD)
     del document["runs"][0]["results"][0]["ruleId"], document["runs"][0]["results"][0]["ruleIndex"]
     found = violations({**logs, "broken": json.dumps(document)}, tmp_path)
@@ -107,7 +113,7 @@ def test_an_object_that_no_file_creates_has_a_default_location() -> None:
 
 
 def test_equal_findings_make_equal_logs_and_fingerprints_ignore_values() -> None:
-    assert FORMATS["sarif"](BAD) == FORMATS["sarif"](replace(BAD, milliseconds=1.0))
+    assert written("sarif", BAD) == written("sarif", replace(BAD, milliseconds=1.0))
     moved = replace(
         BAD,
         findings=tuple(replace(f, message="else", severity=Severity.ERROR) for f in BAD.findings),

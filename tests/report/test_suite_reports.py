@@ -8,8 +8,14 @@ from xml.etree import ElementTree
 import pytest
 
 from supabase_jobs.findings import SuiteMutant, SuiteMutation
-from supabase_jobs.report.suite import FORMATS
-from supabase_jobs.report.suite.text import mutation
+from supabase_jobs.report import write
+from supabase_jobs.report.formats.text import write as write_text
+from supabase_jobs.report.producers.mutation import document
+
+
+def written(form: str, result: SuiteMutation) -> str:
+    return write(document(result), form)
+
 
 KILLED = SuiteMutant(
     "tables:rls-off:public.notes",
@@ -53,7 +59,7 @@ COMPLETE = SuiteMutation((KILLED,), 1, 1, None, "pytest -q", 2.0, 10.0, 2, 30.0)
 
 
 def test_json_has_the_keys_of_the_contract_and_counts_what_is_scored() -> None:
-    document = json.loads(FORMATS["json"](RESULT))
+    document = json.loads(written("json", RESULT))
     assert (document["killed"], document["total"], document["not_run"]) == (1, 2, 1)
     assert [(m["id"], m["killed"], m["by"]) for m in document["mutants"]] == [
         (KILLED.id, True, ["t"]),
@@ -68,7 +74,7 @@ def test_json_has_the_keys_of_the_contract_and_counts_what_is_scored() -> None:
 
 
 def test_text_ends_with_the_score() -> None:
-    text = FORMATS["text"](RESULT)
+    text = written("text", RESULT)
     assert text.startswith("SURVIVED  No test fails when anon has <b>|SELECT\n")
     assert "    def test_it(rls):\n" in text
     assert "not injected: refused: 42P01: no table" in text
@@ -79,25 +85,27 @@ def test_text_ends_with_the_score() -> None:
         " tested,"
         " 1 rejected by the database, 1 not run; a sample of 9 (--seed 7); 30 s"
     )
-    assert FORMATS["text"](COMPLETE).splitlines()[-1].startswith("ok: score 100 % (1 of 1)")
+    assert written("text", COMPLETE).splitlines()[-1].startswith("ok: score 100 % (1 of 1)")
 
 
 def test_short_text_has_a_line_for_each_survivor_and_names_what_it_omits() -> None:
     twice = replace(SURVIVED, sentence="second")
-    text = mutation(replace(RESULT, mutants=(*RESULT.mutants, twice, twice)), whole=False)
+    text = write_text(
+        document(replace(RESULT, mutants=(*RESULT.mutants, twice, twice))), whole=False
+    )
     assert text.startswith(
         "SURVIVED  No test fails when anon has <b>|SELECT\nSURVIVED  second (2 places)\n\nlists"
     )
     assert "grant select;" not in text
     assert "def test_it" not in text
     assert "--all also prints why 2 faults could not be tested.\nFAILED: score" in text
-    complete = mutation(COMPLETE, whole=False)
+    complete = write_text(document(COMPLETE), whole=False)
     assert "--all" not in complete
 
 
 def test_markdown_has_a_code_block_for_the_fault_and_for_each_test() -> None:
     blocks = re.findall(
-        r"^```(\w+)\n(.*?)^```$", FORMATS["markdown"](RESULT), re.MULTILINE | re.DOTALL
+        r"^```(\w+)\n(.*?)^```$", written("markdown", RESULT), re.MULTILINE | re.DOTALL
     )
     assert blocks == [
         ("sql", "grant select;\n"),
@@ -108,19 +116,19 @@ def test_markdown_has_a_code_block_for_the_fault_and_for_each_test() -> None:
 
 def test_only_a_complete_run_is_ok() -> None:
     assert (
-        FORMATS["text"](replace(COMPLETE, selected=2)).splitlines()[-1].startswith("INTERRUPTED: ")
+        written("text", replace(COMPLETE, selected=2)).splitlines()[-1].startswith("INTERRUPTED: ")
     )
 
 
 def test_a_run_in_which_no_fault_was_injected_has_failed() -> None:
     refused = replace(COMPLETE, mutants=(REJECTED,))
     assert not refused.ok
-    assert FORMATS["text"](refused).splitlines()[-1].startswith("FAILED: score")
+    assert written("text", refused).splitlines()[-1].startswith("FAILED: score")
 
 
 def test_junit_fails_for_a_survivor_only() -> None:
     # our own
-    root = ElementTree.fromstring(FORMATS["junit"](RESULT).partition("?>\n")[2])  # noqa: S314
+    root = ElementTree.fromstring(written("junit", RESULT).partition("?>\n")[2])  # noqa: S314
     assert (root.get("tests"), root.get("failures"), root.get("skipped")) == ("5", "1", "3")
     [failure] = root.iter("failure")
     assert failure.get("message") == SURVIVED.sentence
@@ -129,7 +137,7 @@ def test_junit_fails_for_a_survivor_only() -> None:
 
 @pytest.mark.parametrize("form", ["markdown", "html"])
 def test_documents_escape_names_and_contain_the_missing_tests(form: str) -> None:
-    text = FORMATS[form](RESULT)
+    text = written(form, RESULT)
     assert "<b>" not in text
     assert "def test_it(rls):" in text
     assert "50 %" in text

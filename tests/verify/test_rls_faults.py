@@ -16,7 +16,8 @@ import psycopg
 import pytest
 
 from supabase_jobs.findings import Finding, Verification
-from supabase_jobs.report import summary, text
+from supabase_jobs.report.formats import text
+from supabase_jobs.report.producers.verify import areas, document, groups
 from supabase_jobs.verify.areas import AREAS
 from supabase_jobs.verify.verify import verify
 from tests.fix_cli import Run
@@ -98,10 +99,10 @@ def shown(report: str, findings: Sequence[Finding]) -> str:
     blocks = re.findall(
         r"^(?:error|warning|info): .*?(?=^$)", report, flags=re.DOTALL | re.MULTILINE
     )
-    groups = summary.groups(findings)
-    assert len(blocks) >= len(groups)
+    found = groups(findings)
+    assert len(blocks) >= len(found)
     parts = [_cut(block) for block in blocks[:MAX_GROUPS]]
-    if left := sum(len(group.findings) for group in groups[MAX_GROUPS:]):
+    if left := sum(len(group.findings) for group in found[MAX_GROUPS:]):
         parts.append(f"… {left} more findings\n")
     end = report[report.index("\npassed: ") + 1 :]
     return "\n".join([*parts, re.sub(r", [\d.]+ s\n$", "\n", end)])
@@ -120,7 +121,7 @@ def verdict(result: Verification) -> str:
     """
     caught = [
         area.name if area.failed else f"{area.name} (warning)"
-        for area in summary.areas(result)
+        for area in areas(result)
         if area.failed or (result.ok and area.others)
     ]
     return f"{0 if result.ok else 1}: {', '.join(caught)}"
@@ -144,7 +145,7 @@ def test_verify_prints_what_the_document_shows(
 ) -> None:
     fault = every_catalogue()[section.name]
     result = assert_reported(connection, replace(fault, areas=AREAS))
-    output = shown(text.verification(result, whole=False), result.findings)
+    output = shown(text.write(document(result), whole=False), result.findings)
     if RECORD:
         record(section, fault.sql, output, verdict(result))
         return

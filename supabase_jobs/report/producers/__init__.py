@@ -1,0 +1,1 @@
+"""The documents of `verify`, `audit`, access changes and `mutate --run`."""

@@ -1,0 +1,526 @@
+"""The document of an audit."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import count
+
+from supabase_jobs.findings import (
+    AccessSummary,
+    Audit,
+    AuditCell,
+    AuditFinding,
+    Finding,
+    Location,
+    NotTested,
+    Severity,
+)
+from supabase_jobs.outcomes import OUTCOMES, SQLSTATE_MEANING
+from supabase_jobs.report.document import (
+    Access,
+    AccessCell,
+    AccessRow,
+    Attempts,
+    Check,
+    Code,
+    Document,
+    Entry,
+    Findings,
+    Legend,
+    Limit,
+    Line,
+    Message,
+    Omission,
+    Omissions,
+    Remark,
+    Result,
+    Rules,
+    Scripts,
+    Section,
+    Strong,
+    default_location,
+)
+from supabase_jobs.report.wording import counted, severities
+
+AREA = "audit"
+# GitHub accepts no comment above 65,536 characters
+COMMENT = Limit(60_000, "part", "a comment; --format html has all of them.")
+# the first line, by which a workflow finds its comment again
+MARKER = "<!-- supabase-jobs audit -->"
+# action → heading
+WORDS = {"select": "read", "insert": "insert", "update": "update", "delete": "delete"}
+# word of a cell → meaning
+MEANINGS = {
+    "none": "nobody",
+    "own": "one's own rows",
+    "group": "rows of one's group",
+    "users": "every row, when signed in",
+    "all": "every row, without signing in",
+}
+MEANING_ITEMS = tuple((f"who-{word}", word, meaning) for word, meaning in MEANINGS.items())
+RULES = Rules(
+    "A caller can do more than it should, or other things than the baseline says",
+    "`supabase-jobs audit --format html` shows the SQL and the request of each action.",
+)
+_LEGEND = Legend(
+    words=MEANINGS,
+    items=(
+        *MEANING_ITEMS,
+        ("mismatch", "✗ all", "a leak"),
+        *((word, word, meaning) for word, meaning in OUTCOMES.items()),
+        ("other", "23514", SQLSTATE_MEANING),
+    ),
+    mark="a leak",
+)
+_ACCEPT = (
+    "An object that was not tested makes the audit fail. Follow the help above, or accept it with"
+    " a reason under"
+    " [excluded] in supabase/audit.toml."
+)
+_OUTSIDERS = (("anon", "all"), ("newcomer", "users"), ("stranger", "users"))
+_WHOSE = {
+    "own": "own rows",
+    "group": "rows of the group",
+    "other": "another's rows",
+    "none": "rows without an owner",
+}
+_KEYS = ("id", "severity", "object", "message", "fix", "cause")
+_CELL_KEYS = ("object", "caller", "whose", "action", "outcome")
+
+
+def document(result: Audit) -> Document:
+    """The matrix with what was tried, the leaks, the changes since the baseline, and what was not
+    tested.
+    """
+    found = tuple(results(result.findings, result.not_tested, result.locations))
+    return Document(
+        command=AREA,
+        title="audit",
+        ok=result.ok,
+        headline="No error" if result.ok else "Failed",
+        tone="good" if result.ok else "bad",
+        heading=("passed" if result.ok else Strong("failed"),),
+        opening=(f"{_counts(result)}; {coverage(result)}.",),
+        lead=_lead(result),
+        closing=(Line(_closing(result)),),
+        contract=lambda: contract(result),
+        sections=tuple(_sections(result)),
+        limit=COMMENT,
+        milliseconds=result.milliseconds,
+        database=result.database,
+        results=found,
+        checks=tuple(checks(result.summaries, found, result.locations)),
+        default_location=default_location(result.locations),
+        rules=RULES,
+        hints=(Line(_ACCEPT),) if set(result.unchecked) - {"database"} else (),
+        width=100,
+        marker=MARKER,
+        counts={
+            severity: sum(f.severity is severity for f in result.findings) for severity in Severity
+        },
+        has_contents=True,
+    )
+
+
+def contract(result: Audit) -> Mapping[str, object]:
+    """`{"ok", "findings", "matrix", "coverage", "summary"}`, the contract of the CLI."""
+    counts = {
+        severity: sum(f.severity == severity for f in result.findings)
+        for severity in ("error", "warning", "info")
+    }
+    return {
+        "ok": result.ok,
+        "findings": [{key: getattr(found, key) for key in _KEYS} for found in result.findings],
+        "matrix": [{key: getattr(cell, key) for key in _CELL_KEYS} for cell in result.cells],
+        "access": [
+            {"object": s.object, **s.access, "leaks": sorted(s.leaks)} for s in result.summaries
+        ],
+        "coverage": {
+            "tables": result.tables,
+            "planted": result.planted,
+            "cells": len(result.cells),
+            **({} if result.api_cells is None else {"api_cells": result.api_cells}),
+            "not_tested": [asdict(item) for item in result.not_tested],
+        },
+        "summary": {**counts, "ms": round(result.milliseconds, 1)},
+    }
+
+
+# -------------------------------------------------------------------------------------------------
+# sentences
+
+
+def coverage(result: Audit) -> str:
+    """How much was tested, in one phrase."""
+    tables, cells = counted(result.tables, "table"), counted(len(result.cells), "cell")
+    shown = f"rows for {result.planted} of {tables}, {cells}"
+    if result.api_cells is None:
+        return shown
+    return f"{shown}, {counted(result.api_cells, 'request')} to the API"
+
+
+def _counts(result: Audit) -> str:
+    text = counted(len(_leaks(result)), "leak")
+    if result.baseline:
+        text += f", {counted(len(_deviations(result)), 'difference')} from {result.baseline}"
+    return text
+
+
+def _lead(result: Audit) -> str:
+    text = f"{severities(result.findings) or 'No findings'}, {coverage(result)}"
+    text += f", {result.milliseconds / 1000:.1f} s."
+    return f"{text} Compared with {result.baseline}." if result.baseline else text
+
+
+def _closing(result: Audit) -> str:
+    errors = sum(f.severity is Severity.ERROR for f in result.findings)
+    text = f"{'ok' if result.ok else 'FAILED'}: {counted(errors, 'error')}"
+    text += f", {counted(len(result.findings) - errors, 'other finding')}"
+    if result.unchecked:
+        text += f", {counted(len(set(result.unchecked)), 'object')} not tested"
+    return f"{text}; {coverage(result)}, {result.milliseconds / 1000:.1f} s"
+
+
+# -------------------------------------------------------------------------------------------------
+# findings
+
+
+def _leaks(result: Audit) -> list[AuditFinding]:
+    """The findings that need no baseline: errors and warnings."""
+    return [f for f in result.findings if _counts_as_leak(f) and not _is_deviation(f)]
+
+
+def _deviations(result: Audit) -> list[AuditFinding]:
+    """What differs from the baseline, without infos."""
+    return [f for f in result.findings if _counts_as_leak(f) and _is_deviation(f)]
+
+
+def _notes(result: Audit) -> list[AuditFinding]:
+    """The infos: access that may be intended, accepted leaks, new objects."""
+    return [f for f in result.findings if not _counts_as_leak(f)]
+
+
+def _is_deviation(finding: AuditFinding) -> bool:
+    """Whether a finding compares the access with a baseline."""
+    return finding.id.startswith("baseline:")
+
+
+def _counts_as_leak(finding: AuditFinding) -> bool:
+    return finding.severity is not Severity.INFO
+
+
+def _entries(result: Audit, findings: Iterable[AuditFinding]) -> tuple[Entry, ...]:
+    """Findings with the same object, severity, cause and fix together, in their order."""
+    positions = {id(finding): number for number, finding in enumerate(result.findings)}
+    groups: dict[tuple[str, ...], list[AuditFinding]] = {}
+    for finding in findings:
+        key = (finding.object, finding.severity, finding.cause, finding.fix or finding.id)
+        groups.setdefault(key, []).append(finding)
+    return tuple(_entry(result, group, positions[id(group[0])]) for group in groups.values())
+
+
+def _entry(result: Audit, group: Sequence[AuditFinding], position: int) -> Entry:
+    first = group[0]
+    location = locate(result.locations, first.object, first.policies)
+    line = f" · {location.file}:{location.line}" if location else ""
+    return Entry(
+        severity=first.severity,
+        object=first.object,
+        messages=tuple(Message(finding.message) for finding in group),
+        label=f"{first.severity}: ",
+        badge=first.severity,
+        cause=first.cause,
+        fixes=(first.fix,) if first.fix else (),
+        footer=f"Cause: {first.cause}{line}",
+        position=position,
+    )
+
+
+def locate(
+    locations: Mapping[str, Location], name: str, policies: Sequence[str]
+) -> Location | None:
+    """The line that creates the first of these policies, or else the object of this name."""
+    # without the state of the rows, or the arguments of a function
+    label = name.partition("(")[0].rstrip()
+    policy = locations.get(f"{label}:{policies[0]}") if policies else None
+    return policy or locations.get(label)
+
+
+def results(
+    findings: Iterable[AuditFinding],
+    not_tested: Iterable[NotTested],
+    locations: Mapping[str, Location],
+) -> Iterator[Result]:
+    """The findings at the line of their cause, and what was not tested."""
+    for finding in findings:
+        message = f"{finding.message} (cause: {finding.cause})"
+        yield Result(
+            Finding(finding.id, AREA, finding.severity, finding.object, message, finding.fix),
+            locate(locations, finding.object, finding.policies),
+        )
+    for item in not_tested:
+        yield Result(_untested(item), locate(locations, item.object, ()))
+
+
+def _untested(item: NotTested) -> Finding:
+    return Finding(
+        id=f"not-tested:{item.object}",
+        area=AREA,
+        severity=Severity.WARNING if item.fails else Severity.INFO,
+        object=item.object,
+        message=f"not tested: {item.why}",
+        fix=item.help,
+    )
+
+
+def checks(
+    summaries: Iterable[AccessSummary],
+    found: Iterable[Result],
+    locations: Mapping[str, Location],
+) -> Iterator[Check]:
+    """A check for each action on an object without a leak, and for each finding."""
+    for summary in summaries:
+        for action, who in summary.access.items():
+            if action in summary.leaks:
+                continue
+            yield Check(
+                id=f"access:{summary.object}:{action}",
+                area=AREA,
+                object=summary.object,
+                name=f"{WORDS[action]}: {who}",
+                group=f"{AREA}.{summary.object}",
+                location=locate(locations, summary.object, ()),
+            )
+    by_id: dict[str, list[Result]] = {}
+    for result in found:
+        by_id.setdefault(result.finding.id, []).append(result)
+    for group in by_id.values():
+        finding = group[0].finding
+        yield Check(
+            id=finding.id,
+            area=AREA,
+            object=finding.object,
+            name=finding.message,
+            group=f"{AREA}.{finding.object}",
+            location=group[0].location,
+            remark=Remark.of([result.finding for result in group]),
+        )
+
+
+# -------------------------------------------------------------------------------------------------
+# sections
+
+
+def _sections(result: Audit) -> Iterator[Section]:
+    notes = _notes(result)
+    parts = (
+        Findings("Leaks", _entries(result, _leaks(result)), "leaks"),
+        Findings(
+            title="Changes",
+            entries=_entries(result, _deviations(result)),
+            anchor="changes",
+            heading=f"Differences from {result.baseline}",
+        ),
+        Findings(
+            title="Notes",
+            entries=_entries(result, notes),
+            anchor="notes",
+            folded=counted(len(notes), "note"),
+        ),
+    )
+    yield from (part for part in parts if part.entries)
+    matrix = access(result)
+    if matrix.rows:
+        yield matrix
+    functions = tuple(_functions(result))
+    if functions:
+        yield Access(
+            title="Functions",
+            anchor="functions",
+            heading="Function",
+            actions=("call",),
+            rows=functions,
+            intro=(
+                "Who may call each function of the API. In a cell, ",
+                Code("rows"),
+                " is a call that shows or changes rows that the tables refuse to the caller.",
+            ),
+            is_in_text=False,
+        )
+    if matrix.rows:
+        yield _LEGEND
+    if result.not_tested:
+        items = tuple(Omission(i.object, i.why, i.help) for i in result.not_tested)
+        yield Omissions("Not tested", "not tested: ", items, "not-tested", "object")
+    if result.callers:
+        yield Scripts("Callers", "callers", _CALLERS, result.callers)
+
+
+_CALLERS = (
+    "To repeat a cell in psql: ",
+    Code("begin;"),
+    ", the statement of its caller, the SQL of the cell, ",
+    Code("rollback;"),
+    ". The ids are those of generated rows, which exist only during an audit: replace them with ids"
+    " of your own rows. A request needs ",
+    Code("SUPABASE_URL"),
+    ", ",
+    Code("SUPABASE_ANON_KEY"),
+    " and the access token of a user in ",
+    Code("TOKEN"),
+    "; for service_role ",
+    Code("SUPABASE_SERVICE_ROLE_KEY"),
+    ". What it writes remains. Its filter reads columns, so that policies for SELECT apply, too.",
+)
+
+
+# -------------------------------------------------------------------------------------------------
+# the matrix
+
+
+@dataclass(frozen=True)
+class Row:
+    """An object, and who may do what with it: action → one of `MEANINGS`. `leaks` are actions with
+    a finding.
+    """
+
+    object: str
+    access: Mapping[str, str]
+    leaks: frozenset[str]
+
+
+def rows(result: Audit) -> Iterator[Row]:
+    """The tables, with the states of rows in which the access differs; then views and topics of
+    Realtime.
+    """
+    known = {item.object: item for item in result.summaries}
+    for item in result.summaries:
+        table = known.get(item.object.partition(" (")[0], item)
+        if table is item or item.access != table.access or not item.leaks <= table.leaks:
+            yield Row(item.object, item.access, item.leaks)
+    tried = {(cell.object, cell.action.partition(" ")[0]) for cell in result.cells}
+    for name, callers in sorted(result.access.items()):
+        if name not in known:
+            access = {
+                action: _widest(callers, word)
+                for action, word in WORDS.items()
+                if (name, action) in tried
+            }
+            yield Row(name, access, _leaking(result, name) & access.keys())
+
+
+def _leaking(result: Audit, name: str) -> frozenset[str]:
+    """The last parts of the ids of the leaks of an object: actions, if it is a view or topic."""
+    return frozenset(
+        finding.id.rpartition(":")[2]
+        for finding in result.findings
+        if finding.object == name and _counts_as_leak(finding)
+    )
+
+
+def _widest(callers: Mapping[str, str], word: str) -> str:
+    allowed = {caller for caller, actions in callers.items() if word in actions.split()}
+    for caller, who in _OUTSIDERS:
+        if caller in allowed:
+            return who
+    if not allowed:
+        return "none"
+    return "own" if allowed == {"owner"} else "group"
+
+
+def access(result: Audit, *, with_attempts: bool = True) -> Access:
+    """The matrix, with what was tried for each cell."""
+    by_action: dict[tuple[str, str], list[AuditCell]] = {}
+    for cell in result.cells if with_attempts else ():
+        by_action.setdefault((cell.object, cell.action.partition(" ")[0]), []).append(cell)
+    numbers = count(1)
+    made = []
+    for row in rows(result):
+        cells: list[AccessCell | None] = []
+        for action, word in WORDS.items():
+            who = row.access.get(action)
+            if who is None:
+                cells.append(None)
+                continue
+            cells.append(
+                AccessCell(
+                    title=f"{row.object}: {word}",
+                    who=who,
+                    is_leak=action in row.leaks,
+                    anchor=f"cell-{next(numbers)}",
+                    attempts=tuple(_attempts(by_action.get((row.object, action), ()))),
+                )
+            )
+        made.append(AccessRow(row.object, tuple(cells)))
+    return Access(
+        title="Who can do what",
+        anchor="matrix",
+        heading="Table or view",
+        actions=tuple(WORDS.values()),
+        rows=tuple(made),
+        intro=(
+            "The widest group of callers that may do something. Press a cell to see the outcome of"
+            " every caller, with its SQL and its HTTP request.",
+        ),
+        folded=f"Who can do what: {counted(len(result.summaries), 'table')}",
+        is_in_text=bool(result.summaries),
+        has_filters=True,
+        without=(
+            " cells have no room for their SQL in this page. Audit a part with --table or --schema"
+            " to see it.",
+        ),
+    )
+
+
+def _functions(result: Audit) -> Iterator[AccessRow]:
+    """The functions: who may call each, with the calls and their outcomes."""
+    calls: dict[str, list[AuditCell]] = {name: [] for name in result.functions}
+    for cell in result.cells:
+        if cell.object in calls:
+            calls[cell.object].append(cell)
+    leaks = {finding.object for finding in result.findings if _counts_as_leak(finding)}
+    for number, (name, roles) in enumerate(sorted(result.functions.items()), 1):
+        call = AccessCell(
+            title=f"{name}: call",
+            who=_callers_of(roles),
+            is_leak=name in leaks,
+            anchor=f"function-{number}",
+            attempts=tuple(_attempts(calls[name])),
+        )
+        yield AccessRow(name, (call,))
+
+
+def _callers_of(roles: str) -> str:
+    """`anon authenticated` as a word of the matrix."""
+    if "anon" in roles.split():
+        return "all"
+    return "none" if roles == "none" else "users"
+
+
+def _attempts(cells: Iterable[AuditCell]) -> Iterator[Attempts]:
+    """The cells of an action, by their rows, column and outcome; what reached its target first."""
+    found: dict[tuple[str, str, str], list[AuditCell]] = {}
+    for cell in cells:
+        found.setdefault((cell.whose, cell.action, cell.outcome), []).append(cell)
+    for group in sorted(found.values(), key=lambda group: group[0].outcome != "rows"):
+        first = group[0]
+        yield Attempts(
+            outcome=first.outcome,
+            rows=_rows_of(first),
+            callers=tuple(dict.fromkeys(cell.caller for cell in group)),
+            sql=partial(_text, first.sql),
+            request=partial(_text, first.request),
+        )
+
+
+def _rows_of(cell: AuditCell) -> str:
+    """Whose rows they are for the caller, and the column."""
+    text = _WHOSE.get(cell.whose, cell.whose)
+    action, _, column = cell.action.partition(" ")
+    if action == "exists" and not column:
+        text += ", whether a row exists"
+    return f"{text}, {column}" if column else text
+
+
+def _text(text: object) -> str:
+    return str(text() if callable(text) else text)

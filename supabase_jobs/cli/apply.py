@@ -19,8 +19,8 @@ from supabase_jobs.cli.common import (
     progress,
     settings,
     shared_options,
-    show_report,
 )
+from supabase_jobs.cli.reports import show_report
 from supabase_jobs.exit_codes import passed
 
 if TYPE_CHECKING:

@@ -18,15 +18,12 @@ from supabase_jobs.cli.access import (
 from supabase_jobs.cli.annotations import annotate_findings
 from supabase_jobs.cli.api_target import api_options, local_endpoint
 from supabase_jobs.cli.common import (
-    JSON_HELP,
     advance,
-    check_report,
     connected,
     narrate,
     progress,
     settings,
     shared_options,
-    show_report,
     write_file,
 )
 from supabase_jobs.cli.completion import name_and_folder
@@ -37,6 +34,7 @@ from supabase_jobs.cli.project_database import (
     project_database,
     project_files,
 )
+from supabase_jobs.cli.reports import Target, report_options, show_reports, targets
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
 from supabase_jobs.report import FORMATS
@@ -119,15 +117,7 @@ EMITTED = ("pgtap", "pytest")
     help="Also call functions that may change something. What they do outside of the database"
     " remains.",
 )
-@click.option(
-    "--format", "format_", type=click.Choice(FORMATS), default=None, help="Format of the report."
-)
-@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the report to this file; an existing file is replaced.",
-)
+@report_options(FORMATS)
 @api_options("Send the cells of tables also as requests")
 @shared_options
 @click.pass_context
@@ -145,9 +135,9 @@ def command(
     no_rows: bool,
     in_place: bool,
     call_functions: bool,
-    format_: str | None,
+    forms: tuple[str, ...],
     as_json: bool,
-    output: Path | None,
+    files: tuple[Path, ...],
     api_url: str | None,
     allow_remote: bool,
 ) -> None:
@@ -166,10 +156,6 @@ def command(
     from supabase_jobs.report.producers.audit import document
     from supabase_jobs.sources.config_toml import load_api_settings
 
-    if as_json and format_ not in (None, "json"):
-        raise ConfigError(
-            f"--json conflicts with --format {format_}", hint="Pass only one of them."
-        )
     if update_baseline is not None and (schemas or tables):
         raise ConfigError(
             "--update-baseline needs the whole project", hint="Leave out --schema and --table."
@@ -198,8 +184,7 @@ def command(
         if file is not None and (update_baseline is None or file.is_file())
         else Baseline()
     )
-    form = "json" if as_json else format_ or "text"
-    check_report(form, output)
+    reports = targets(forms, files, as_json=as_json)
     given = settings(ctx)
     options = Options(
         configuration=audit_configuration(given.directory),
@@ -215,7 +200,7 @@ def command(
     if migrations_from is not None:
         diff = _diff(given, migrations_from, options, known, strict=strict)
         diff = replace(diff, baseline=_shown(file) if file is not None else "")
-        _write_diff(diff, form, output)
+        _write_diff(diff, reports)
         ctx.exit(passed(diff.ok))
     endpoint = (
         None
@@ -252,7 +237,7 @@ def command(
         )
         result = replace(result, baseline=_shown(file))
     report = document(result)
-    show_report(report, form, output)
+    show_reports(report, reports)
     annotate_findings(report, with_infos=False)
     ctx.exit(passed(result.ok or bool(emitted) or update_baseline is not None))
 
@@ -345,11 +330,11 @@ def _diff(
         return compare_database(given, connection, earlier, options, known, strict=strict)
 
 
-def _write_diff(diff: "AccessDiff", form: str, output: Path | None) -> None:
+def _write_diff(diff: "AccessDiff", reports: Sequence[Target]) -> None:
     from supabase_jobs.report.producers.access import document
 
     report = document(diff)
-    show_report(report, form, output)
+    show_reports(report, reports)
     annotate_findings(report, with_infos=False)
 
 

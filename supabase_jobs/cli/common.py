@@ -21,14 +21,12 @@ from supabase_jobs.settings import DB_URL_VARIABLE, Settings, load_settings
 
 if TYPE_CHECKING:
     from supabase_jobs.database.connection import Connection
-    from supabase_jobs.report.document import Document
 
 __all__ = [
     "JSON_HELP",
     "advance",
     "as_json",
     "check_folder",
-    "check_report",
     "connected",
     "database_url",
     "json_option",
@@ -37,11 +35,9 @@ __all__ = [
     "print_json",
     "print_report",
     "progress",
-    "report",
     "report_error",
     "settings",
     "shared_options",
-    "show_report",
     "wants_json",
     "write_file",
 ]
@@ -173,52 +169,6 @@ def database_url(command_settings: Settings) -> str:
         hint=f"Pass --db-url URL, or set {DB_URL_VARIABLE}, or start a local server here:"
         " supabase-jobs local start.",
     )
-
-
-def report(document: "Document", form: str, *, whole: bool = True) -> str:
-    """A document in a report format for stdout. Text is coloured on a terminal, and shortened if
-    not `whole`.
-    """
-    if form != "text":
-        from supabase_jobs.report import write
-
-        return write(document, form)
-    from supabase_jobs.report.formats import text
-
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    return text.write(document, colour=colour, whole=whole)
-
-
-def show_report(
-    document: "Document", form: str, output_file: Path | None, *, whole: bool = True
-) -> None:
-    """Print a document on stdout, or write the whole of it to a file."""
-    if output_file is None:
-        print_report(report(document, form, whole=whole))
-        return
-    from supabase_jobs.report import write
-
-    write_file(output_file, write(document, form))
-
-
-def check_report(form: str, output_file: Path | None) -> None:
-    """Raise ConfigError for a report that cannot be written, before a long run."""
-    if output_file is not None:
-        if output_file == Path():
-            raise ConfigError("--output is empty", hint="Pass a file: --output report.txt.")
-        if not output_file.parent.is_dir():
-            raise ConfigError(
-                f"cannot write {output_file}: no folder {output_file.parent}",
-                hint="Create the folder.",
-            )
-        if not os.access(output_file if output_file.exists() else output_file.parent, os.W_OK):
-            raise ConfigError(
-                f"cannot write {output_file}: permission denied", hint="Choose another file."
-            )
-    if form == "html" and output_file is None and sys.stdout.isatty():
-        raise ConfigError(
-            "an HTML report cannot be shown on a terminal", hint="Pass --output report.html."
-        )
 
 
 def check_folder(folder: Path) -> None:

@@ -20,10 +20,10 @@ from supabase_jobs.cli.common import (
     json_option,
     narrate,
     progress,
-    report,
     settings,
     shared_options,
 )
+from supabase_jobs.cli.reports import report
 from supabase_jobs.errors import VerificationError
 from supabase_jobs.exit_codes import passed
 from supabase_jobs.report.wording import counted

@@ -9,17 +9,15 @@ import click
 
 from supabase_jobs.cli.access import State, compare_states, project_baseline
 from supabase_jobs.cli.common import (
-    JSON_HELP,
-    check_report,
     connected,
     narrate,
     progress,
     settings,
     shared_options,
-    show_report,
 )
 from supabase_jobs.cli.project_database import audit_configuration, narration, project_files
-from supabase_jobs.errors import ConfigError, SupabaseJobsError
+from supabase_jobs.cli.reports import report_options, show_reports, targets
+from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.exit_codes import ExitCode
 from supabase_jobs.report import FORMATS
 
@@ -39,24 +37,16 @@ _WITHOUT_ACCESS = {"index", "persistence", "replica identity", "parameters", "ow
 @click.option(
     "--no-access", is_flag=True, help="Do not audit what the differences change in the access."
 )
-@click.option(
-    "--format", "format_", type=click.Choice(FORMATS), default=None, help="Format of the report."
-)
-@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the report to this file; an existing file is replaced.",
-)
+@report_options(FORMATS)
 @shared_options
 @click.pass_context
 def command(
     ctx: click.Context,
     exit_code: bool,
     no_access: bool,
-    format_: str | None,
+    forms: tuple[str, ...],
     as_json: bool,
-    output: Path | None,
+    files: tuple[Path, ...],
 ) -> None:
     """Show what the database has more and less than its migrations, with the SQL for both ways.
 
@@ -66,15 +56,10 @@ def command(
     """
     from supabase_jobs.report.producers.drift import document
 
-    if as_json and format_ not in (None, "json"):
-        raise ConfigError(
-            f"--json conflicts with --format {format_}", hint="Pass only one of them."
-        )
-    form = "json" if as_json else format_ or "text"
-    check_report(form, output)
+    reports = targets(forms, files, as_json=as_json)
     given = settings(ctx)
     result = _drift(given, access=not no_access)
-    show_report(document(result), form, output)
+    show_reports(document(result), reports)
     if exit_code and result.findings:
         ctx.exit(ExitCode.DRIFT)
 

@@ -14,7 +14,6 @@ from supabase_jobs.cli.common import (
     JSON_HELP,
     advance,
     check_folder,
-    check_report,
     connected,
     database_url,
     narrate,
@@ -22,12 +21,12 @@ from supabase_jobs.cli.common import (
     progress,
     settings,
     shared_options,
-    show_report,
     write_file,
 )
 from supabase_jobs.cli.completion import KINDS, complete_list
 from supabase_jobs.cli.private import keep_private
 from supabase_jobs.cli.project_database import audit_configuration, suite_database
+from supabase_jobs.cli.reports import check_report, show_report
 from supabase_jobs.cli.terminal import counter, is_terminal
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed

@@ -15,9 +15,9 @@ from supabase_jobs.cli.common import (
     progress,
     settings,
     shared_options,
-    show_report,
 )
 from supabase_jobs.cli.project_database import audit_configuration
+from supabase_jobs.cli.reports import show_report
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
 

@@ -11,18 +11,16 @@ import click
 from supabase_jobs.cli.annotations import annotate_findings
 from supabase_jobs.cli.api_target import api_options, local_endpoint
 from supabase_jobs.cli.common import (
-    JSON_HELP,
     advance,
-    check_report,
     connected,
     print_json,
     progress,
     settings,
     shared_options,
-    show_report,
     write_file,
 )
 from supabase_jobs.cli.completion import listed
+from supabase_jobs.cli.reports import Target, report_options, show_reports, targets
 from supabase_jobs.errors import ConfigError
 from supabase_jobs.exit_codes import passed
 from supabase_jobs.report import FORMATS
@@ -49,19 +47,7 @@ _EFFECT = (
     help=f"Only these areas: {', '.join(AREAS)}.",
     shell_complete=listed(*AREAS),
 )
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(FORMATS),
-    default=None,
-    help="The format of the report (default: text).",
-)
-@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the report to this file; an existing file is replaced.",
-)
+@report_options(FORMATS)
 @click.option(
     "--all",
     "whole",
@@ -80,9 +66,9 @@ _EFFECT = (
 def command(
     ctx: click.Context,
     only: str | None,
-    format_: str | None,
+    forms: tuple[str, ...],
     as_json: bool,
-    output: Path | None,
+    files: tuple[Path, ...],
     whole: bool,
     id_: str | None,
     api_url: str | None,
@@ -98,14 +84,9 @@ def command(
     committed; their rows are marked, and deleted at the end.
     """
     given = settings(ctx)
-    form = "json" if as_json else format_ or "text"
-    if as_json and format_ not in (None, "json"):
-        raise ConfigError(
-            f"--json conflicts with --format {format_}", hint="Pass only one of them."
-        )
-    check_report(form, output)
+    reports = targets(forms, files, as_json=as_json)
     if id_ is not None:
-        _explain(given, id_, form, output)
+        _explain(given, id_, reports)
         return
 
     from supabase_jobs.database.connection import describe
@@ -127,7 +108,7 @@ def command(
     locations = project.object_locations(given) if verification.findings else {}
     verification = replace(verification, locations=locations, database=database)
     report = document(verification)
-    show_report(report, form, output, whole=whole)
+    show_reports(report, reports, whole=whole)
     annotate_findings(report)
     ctx.exit(passed(verification.ok))
 
@@ -159,10 +140,13 @@ def _verify_api(
         return http.run(connection, guard, expectations, endpoint, verification, advance)
 
 
-def _explain(given: "Settings", id_: str, form: str, output: Path | None) -> None:
+def _explain(given: "Settings", id_: str, reports: Sequence[Target]) -> None:
     from supabase_jobs.verify.expectations import load_expectations
     from supabase_jobs.verify.explain import explain
 
+    if len(reports) > 1:
+        raise ConfigError("--explain prints one text", hint="Pass --output once.")
+    form, output = reports[0].form, reports[0].file
     if form not in ("text", "json"):
         raise ConfigError(f"--explain cannot print {form}", hint="Pass --json, or no format.")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from supabase_jobs.cli import COMMANDS, demo, main
-from supabase_jobs.cli.common import report
+from supabase_jobs.cli.reports import report
 from supabase_jobs.errors import SupabaseJobsError
 from supabase_jobs.exit_codes import ExitCode
 from supabase_jobs.report.producers.verify import document

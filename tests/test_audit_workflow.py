@@ -12,8 +12,8 @@ from xml.etree.ElementTree import fromstring
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from supabase_jobs.cli.audit import FORMATS
 from supabase_jobs.database.connection import connect
+from supabase_jobs.report import FORMATS
 from supabase_jobs.report.producers.audit import MARKER
 from tests.audit.catalogue import PROJECTS
 from tests.checkout import Checkout, Step, annotations, checked_out, last

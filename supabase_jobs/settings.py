@@ -1,7 +1,6 @@
 """Settings from `supabase-jobs.toml`, the environment and the options."""
 
 import json
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,12 +13,8 @@ FILE_NAME = "supabase-jobs.toml"
 DB_URL_VARIABLE = "SUPABASE_DB_URL"
 DEFAULT_MIGRATIONS = Path("supabase") / "migrations"
 
-_PATHS = ("migrations", "sql_dir")
 ALLOWED_SECTIONS = ("allowed_bypasses", "allowed_privileges")
-_REASONS = (*ALLOWED_SECTIONS, "accepted_unchecked")
-_TABLES = ("variables", *_REASONS)
-_KNOWN = (*_TABLES, *_PATHS)
-# former key → new key
+_SCHEMA = Path(__file__).with_name("settings.schema.json")
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,11 @@ def load_settings(
     """
     directory = directory.absolute()
     path = directory / FILE_NAME
-    from_file = _read(path)
+    from_file = read_toml(path) if path.exists() else {}
+    variables = from_file.get("variables", {})
+    # the manifest of the sources validates the variables
+    others = {**from_file, "variables": {}} if isinstance(variables, dict) else from_file
+    validate_toml(path, others if from_file else {}, _SCHEMA)
     named = from_file.get("migrations")
     if named is not None and Path(named) == DEFAULT_MIGRATIONS:
         named = None  # it may not exist yet: `render` writes it
@@ -78,11 +77,10 @@ def load_settings(
         found_migrations = directory / DEFAULT_MIGRATIONS
     return Settings(
         directory=directory,
-        variables=from_file.get("variables", {}),
-        allowed={section: _entries(path, from_file, section) for section in ALLOWED_SECTIONS},
+        variables=variables,
+        allowed={section: _entries(from_file, section) for section in ALLOWED_SECTIONS},
         accepted_unchecked={
-            name: entry.reason
-            for name, entry in _entries(path, from_file, "accepted_unchecked").items()
+            name: entry.reason for name, entry in _entries(from_file, "accepted_unchecked").items()
         },
         migrations=found_migrations,
         sql_dir=_folder(directory, sql_dir, from_file.get("sql_dir"), "sql_dir"),
@@ -118,59 +116,57 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {path}: {error.strerror}", file=str(path)) from error
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    values = read_toml(path)
-    for key, value in values.items():
-        wanted = dict if key in _TABLES else str
-        if key not in _KNOWN:
-            raise ConfigError(
-                f"{FILE_NAME}: unknown key {key!r}",
-                hint=f"Known keys: {', '.join(_KNOWN)}. The variables of the SQL belong under"
-                " [variables].",
-                file=str(path),
-            )
-        if not isinstance(value, wanted):
-            raise ConfigError(
-                f"{FILE_NAME}: {key} must be a {'table' if wanted is dict else 'string'}, not"
-                f" {type(value).__name__}",
-                file=str(path),
-            )
-    return values
+def validate_toml(path: Path, values: Mapping[str, Any], schema: Path) -> None:
+    """Raise ConfigError for the worst deviation of a TOML file from its JSON Schema.
+
+    In the schema, `errorMessage` follows the place of a value that deviates; `x-hint` is a hint.
+    """
+    if not values:
+        return
+    from jsonschema import Draft202012Validator  # a tenth of a second
+    from jsonschema.exceptions import best_match
+
+    validator = Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
+    error = best_match(validator.iter_errors(values))
+    if error is None:
+        return
+    names = [str(name) for name in error.absolute_path]
+    place = ": ".join([*names[:1], *map(repr, names[1:])])
+    problem, hint = _problem(error.validator, error.instance, error.schema, error.message)
+    raise ConfigError(
+        f"{path.name}: {' '.join(filter(None, (place, problem)))}",
+        hint=" ".join(filter(None, (hint, error.schema.get("x-hint")))) or None,
+        file=str(path),
+        line=next(filter(None, (_line(path, name) for name in reversed(names))), None),
+    )
 
 
-def _entries(path: Path, values: Mapping[str, Any], section: str) -> dict[str, AllowedEntry]:
+_TYPES = {"object": "table", "array": "list"}
+
+
+def _problem(
+    rule: str, value: Any, schema: Mapping[str, Any], message: str
+) -> tuple[str, str | None]:
+    """The problem of a value, and a hint."""
+    if rule == "additionalProperties":
+        known = schema["properties"]
+        return f"unknown key {min(value.keys() - known)!r}", f"Known keys: {', '.join(known)}."
+    if "errorMessage" in schema:
+        return schema["errorMessage"], None
+    if rule == "type":
+        wanted = _TYPES.get(schema["type"], schema["type"])
+        return f"must be a {wanted}, not {type(value).__name__}", None
+    return message, None
+
+
+def _entries(values: Mapping[str, Any], section: str) -> dict[str, AllowedEntry]:
     """The entries of a section by name. Each is a reason, or a table with a reason and, for
     something allowed, a SHA-256.
     """
-    keys = ("reason", "sha256") if section in ALLOWED_SECTIONS else ("reason",)
     entries = {}
     for name, value in values.get(section, {}).items():
         entry = value if isinstance(value, dict) else {"reason": value}
-        reason, sha256 = entry.get("reason"), entry.get("sha256")
-        if not isinstance(reason, str) or not reason.strip():
-            problem, hint = (
-                "needs a reason",
-                f'Write [{section}.{toml_string(name)}] and below it reason = "…".',
-            )
-        elif unknown := entry.keys() - set(keys):
-            problem, hint = (
-                f"has the unknown key {min(unknown)!r}",
-                f"Known keys: {', '.join(keys)}.",
-            )
-        elif sha256 is not None and not (
-            isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256)
-        ):
-            problem, hint = (
-                "has a sha256 that is not 64 hexadecimal digits",
-                "Copy the entry that verify prints.",
-            )
-        else:
-            entries[name] = AllowedEntry(reason, sha256)
-            continue
-        message = f"{FILE_NAME}: {section}: {name!r} {problem}"
-        raise ConfigError(message, hint=hint, file=str(path), line=_line(path, name))
+        entries[name] = AllowedEntry(entry["reason"], entry.get("sha256"))
     return entries
 
 

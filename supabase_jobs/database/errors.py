@@ -116,8 +116,8 @@ def translated(connection: psycopg.Connection[Any]) -> Iterator[None]:
         if not isinstance(error, psycopg.Error):
             raise
         text = public_message(error) or reason(str(error))
-        if isinstance(error, errors.LockNotAvailable) and (locked := locked_tables(connection)):
-            text += "; locked tables:\n" + "\n".join(f"  {line}" for line in locked)
+        if isinstance(error, errors.LockNotAvailable):
+            text += locked_tables(connection)
         text = mask(text, (password,), address.names)
         _translate(error, text, lost=connection.broken)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from supabase_jobs.database.blocking import locked_tables
 from supabase_jobs.database.connection import Connection, second_connection
 from supabase_jobs.database.conninfo import options_of
 from supabase_jobs.database.sql_files import sql_file
@@ -82,7 +83,7 @@ def _attempt(
         return ran.stdout
     if watch.result == "blocking":
         return None
-    raise _failure(ran.stderr, watch.result, limits)
+    raise _failure(connection, ran.stderr, watch.result, limits)
 
 
 def _arguments(excluded: Sequence[str], limits: Limits) -> list[str]:
@@ -192,7 +193,7 @@ def _refuse_transaction_mode(connection: Connection, other: Connection) -> None:
         )
 
 
-def _failure(stderr: str, result: str, limits: Limits) -> SupabaseJobsError:
+def _failure(connection: Connection, stderr: str, result: str, limits: Limits) -> SupabaseJobsError:
     """The error of a dump that failed."""
     last = next((line for line in reversed(stderr.splitlines()) if line.strip()), "")
     message = last.removeprefix("pg_dump: ").removeprefix("error: ")
@@ -210,7 +211,8 @@ def _failure(stderr: str, result: str, limits: Limits) -> SupabaseJobsError:
         )
     if "LOCK TABLE" in stderr:
         return BusyError(
-            f"the schema was not copied: a table stayed locked for {limits.lock_seconds} seconds",
+            f"the schema was not copied: a table stayed locked for {limits.lock_seconds:g} seconds"
+            + locked_tables(connection),
             hint="Run it again when no migration is running.",
         )
     return ConnectError(f"pg_dump could not copy the schema: {message}")

@@ -44,6 +44,16 @@ members as (
   where relkind in ('r', 'v')
   union all
   select
+    'pg_class'::regclass,
+    c.oid
+  from pg_catalog.pg_class as c
+  where
+    c.relkind = 'S' and not exists (
+      select from pg_catalog.pg_depend as d
+      where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i')
+    )
+  union all
+  select
     'pg_operator'::regclass,
     oid
   from pg_catalog.pg_operator
@@ -80,3 +90,23 @@ select
   'e'
 from extension as e
 inner join members as m on m.oid > $1::oid
+
+union all
+
+-- so pg_dump writes the schema first; a schema that belongs to the extension cannot be one that it needs
+select
+  'pg_extension'::regclass,
+  e.oid,
+  0,
+  'pg_namespace'::regclass,
+  n.oid,
+  0,
+  'n'
+from extension as e
+inner join pg_catalog.pg_namespace as n on n.oid = $3::regnamespace
+where not exists (
+  select from pg_catalog.pg_depend as d
+  where
+    (d.classid = 'pg_extension'::regclass and d.objid = e.oid and d.refobjid = n.oid)
+    or (d.classid = 'pg_namespace'::regclass and d.objid = n.oid and d.deptype = 'e')
+)

@@ -11,6 +11,7 @@ from supabase_jobs.sources.files import Migration, MigrationFiles
 
 # the function with which `migrations.extensions` replaces an operator of btree_gist
 _STAND_IN = "equality_range"
+_PG_CRON = ("pg_cron", "extension", "")
 
 
 def ledger_files(rows: Sequence[LedgerRow], files: MigrationFiles) -> MigrationFiles:
@@ -71,11 +72,14 @@ def not_comparable(
 ) -> set[Key]:
     """The keys of what the embedded server cannot have: missing extensions, and what needs them.
 
-    Migrations that schedule a job only if pg_cron is installed do not schedule it there, and an
-    exclusion constraint without btree_gist compares ranges.
+    An exclusion constraint without btree_gist compares ranges there. Migrations that schedule a job
+    only if pg_cron is installed may have found it on one side only.
     """
-    extensions = {(name, "extension", "") for name in missing}
+    extensions = {(name, "extension", "") for name in missing} - expected.keys()
+    excluded = {key for key, fact in expected.items() if _STAND_IN in fact.value}
     text = "\n".join(migration.text for migration in files.migrations)
     jobs = [key for key in facts.keys() - expected.keys() if key[1] == "cron job"]
-    excluded = {key for key, fact in expected.items() if _STAND_IN in fact.value}
-    return extensions | excluded | {key for key in jobs if f"'{key[0]}'" in text}
+    named = {key for key in jobs if f"'{key[0]}'" in text}
+    has_jobs = _PG_CRON in facts or any(key[1] == "cron job" for key in facts)
+    without = set() if has_jobs else {key for key in expected if key[1] == "cron job"}
+    return extensions | excluded | named | without

@@ -70,5 +70,11 @@ def test_what_needs_an_extension_is_not_compared() -> None:
         ("t", "constraint", ""),
         ("vector", "extension", ""),
     }
+    # without pg_cron there are no jobs
+    assert not_comparable({}, facts(fact("nightly", "cron job")), [], files) == {
+        ("nightly", "cron job", "")
+    }
+    with_cron = facts(fact("pg_cron", "extension"))
+    assert not_comparable(with_cron, facts(fact("nightly", "cron job")), [], files) == set()
     changed = facts(fact("nightly", "cron job", "at another time"))
     assert not_comparable(changed, facts(fact("nightly", "cron job")), [], files) == set()

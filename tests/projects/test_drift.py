@@ -184,6 +184,14 @@ def test_an_unmodified_example_project_has_no_drift(
     assert (ran.code, ran.json["findings"]) == (0, [])
 
 
+def test_the_packaged_migrations_have_no_drift_without_pg_cron(
+    applied_url: str, files: Path, cli: Run, embedded: None
+) -> None:
+    words = ("--migrations", str(files), "--db-url", applied_url)
+    ran = cli("drift", "--json", "--no-access", *words)
+    assert ran.json["findings"] == []
+
+
 def dumped(database: Database, major: int) -> str:
     """The database as pg_dump of a major version writes it."""
     folder = find(major)

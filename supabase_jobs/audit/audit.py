@@ -26,6 +26,7 @@ from supabase_jobs.audit.leaks.leak import (
     ShownLeak,
     shown,
 )
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.permission import Permission, permissions
 from supabase_jobs.audit.probes import repeat, topics
 from supabase_jobs.audit.probes.attempt import OTHER, OWN, Attempt
@@ -53,7 +54,6 @@ from supabase_jobs.session.deadline import Deadline, DeadlineError
 from supabase_jobs.session.savepoint import Savepoint
 from supabase_jobs.session.script import SETTINGS
 
-TIME_LIMIT_S = 300
 _PROBES = Savepoint("audit_probes")
 _PARTS = 5  # that `advance` counts
 _Cell = tuple[str, str, Permission]  # object, caller, permission
@@ -92,7 +92,7 @@ class Options:
     ) = None
     common: Common | None = None
     partial: bool = False
-    seconds: float = TIME_LIMIT_S
+    seconds: float = LIMITS.seconds
     advance: Callable[[int, int], None] = lambda _number, _total: None
 
 

@@ -25,7 +25,6 @@ from supabase_jobs.api.responses import (
 from supabase_jobs.audit import access, callers
 from supabase_jobs.audit.audit import (
     REQUEST_SETTINGS,
-    TIME_LIMIT_S,
     Options,
     insert_world,
     rolled_back,
@@ -34,6 +33,7 @@ from supabase_jobs.audit.audit import (
 from supabase_jobs.audit.callers import SERVICE, Persona
 from supabase_jobs.audit.catalog import Function, Relation
 from supabase_jobs.audit.committed import CommittedRows, marked
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import repeat
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, SELECT, UPDATE, Attempt
 from supabase_jobs.audit.probes.bypasses import Bypass, Bypasses
@@ -118,7 +118,7 @@ def compare(
             "the client for the API is not installed", hint="pip install 'supabase-jobs[api]'"
         )
     started = time.monotonic()
-    deadline = Deadline(started + TIME_LIMIT_S)
+    deadline = Deadline(started + LIMITS.seconds)
     with endpoint.client() as client, guard.transaction():
         client.event_hooks["response"] = [partial(require_served, endpoint, (NO_SUCH_PATH,))]
         committed.lock(guard)
@@ -288,7 +288,7 @@ class _Run:
             self._require_same_database(reads, differences)
             differences += self._send(writes)
         except DeadlineError:
-            why = f"the comparison with the API was stopped after {TIME_LIMIT_S} seconds"
+            why = f"the comparison with the API was stopped after {LIMITS.seconds} seconds"
             self.not_tested.append(
                 NotTested("the API", why, "Compare a part with --schema or --table.")
             )

@@ -1,9 +1,9 @@
 """Permitted writes that open further access to their caller."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from supabase_jobs.audit.leaks.facts import Facts, Opened, Tried
-from supabase_jobs.audit.leaks.leak import DOES, Kind, Repair, ShownLeak, shown, who
+from supabase_jobs.audit.leaks.leak import DOES, Kind, Repair, ShownLeak, shown, some, who
 from supabase_jobs.audit.probes.attempt import DELETE, INSERT, OWN, UPDATE
 from supabase_jobs.findings import Severity
 
@@ -28,7 +28,7 @@ def find(facts: Facts) -> Iterator[ShownLeak]:
             f"{DOES[o.action]} {o.table}" for o in group if o.write.actor is write.actor
         )
         message = (
-            f"{who(write.actor)} gain access: after {_step(write)} they can {_some(list(gained))}"
+            f"{who(write.actor)} gain access: after {_step(write)} they can {some(list(gained))}"
         )
         yield shown(KIND, Severity.ERROR, write, message)
 
@@ -64,8 +64,3 @@ def _step(write: Tried) -> str:
     if write.action == INSERT:
         return f"INSERT into {table}"
     return f"DELETE of their row in {table}"
-
-
-def _some(texts: Sequence[str]) -> str:
-    shown_first = ", ".join(texts[:3])
-    return shown_first if len(texts) <= 3 else f"{shown_first} and {len(texts) - 3} more"

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from psycopg import sql
 
 from supabase_jobs.audit.leaks.facts import API_USERS, Facts
-from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind
+from supabase_jobs.audit.leaks.leak import ExplainedLeak, Kind, some
 from supabase_jobs.findings import Explanation, Severity
 
 KIND = Kind("truncate", (Severity.INFO,), "API roles may empty tables; no policy limits that.")
@@ -36,12 +36,6 @@ def find(facts: Facts) -> Iterator[ExplainedLeak]:
 def able_roles(objects: Mapping[str, Collection[str]]) -> list[str]:
     """The roles that have the privilege on any object."""
     return [role for role in API_USERS if any(role in roles for roles in objects.values())]
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names, and how many follow."""
-    first = ", ".join(names[:3])
-    return first if len(names) <= 3 else f"{first} and {len(names) - 3} more"
 
 
 def of_schema(

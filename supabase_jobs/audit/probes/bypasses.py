@@ -29,6 +29,7 @@ from supabase_jobs.audit.callers import (
 )
 from supabase_jobs.audit.catalog import Column, Constraint, Function, Relation
 from supabase_jobs.audit.check_constraints import Limits
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -61,10 +62,6 @@ from supabase_jobs.session.outcome import outcome_of_count, outcome_of_error
 from supabase_jobs.session.runner import OwnerProbe, probes_of
 
 _CALLERS = (ANON, NEWCOMER, STRANGER, ANONYMOUS, FORMER, FORGER, DECLARED, MEMBER)
-_VARIANTS = 6
-# calls of a function with other arguments that are compared with calls for unknown ones, and all
-# calls of a function
-_COMPARED, _MOST_VARIANTS = 2, 16
 _IDS, _TEXTS = ("uuid", "bigint", "integer"), ("text", "character varying")
 _TEXT_BASES = ("text", "varchar")
 _PLAIN_BASES = ("json", "jsonb", "bool", "numeric", "float8", "timestamptz", "date", "int4", "int2")
@@ -73,10 +70,6 @@ _PLAIN_BASES = ("json", "jsonb", "bool", "numeric", "float8", "timestamptz", "da
 _PART = 3
 # SQL as an argument: a statement, a part of a quoted text, an expression, and a condition
 _INJECTED = ("select 1/0", "'||(1/0)||'", "1/0", "1/0 = 0")
-# actions for which a caller is set once
-_PER_PROBE = 20
-# columns of a view that are updated, one at a time
-_MOST_COLUMNS = 4
 UPDATABLE, DELETABLE = 4, 16
 # the action of a call that is compared with calls for unknown arguments
 EXISTS = "exists"
@@ -229,7 +222,7 @@ class Bypasses:
         order = {id(caller): number for number, caller in enumerate(self._view_callers)}
         sent = sorted((b for b in (*bypasses, *users) if b.sent), key=lambda b: order[id(b.caller)])
         try:
-            self._prober.run(probes_of(sent, _PER_PROBE))
+            self._prober.run(probes_of(sent, LIMITS.calls_in_batch))
             self._judge_unmarked(bypasses)
         finally:
             self._found += [bypass for bypass in bypasses if bypass.outcome]
@@ -398,7 +391,7 @@ class Bypasses:
             yield Delete(view.identifier)
             return
         token = f"zqx{self._world.a.token[3:]}"
-        for column in self._harmless(view, role)[:_MOST_COLUMNS]:
+        for column in self._harmless(view, role)[: LIMITS.view_columns]:
             text = token
             if column.base not in _TEXT_BASES:
                 generated = values.candidates(
@@ -445,7 +438,7 @@ class Bypasses:
         )
         # a value that matches any row matches the caller's own too
         has_rows = any(caller.own_row(oid) is not None for oid in tables)
-        count = 0 if not compared else 1 if has_rows or users else _COMPARED
+        count = 0 if not compared else 1 if has_rows or users else LIMITS.compared_calls
         for chosen in [arguments for arguments in lists if arguments][:count]:
             unknown = [self._unknown_arguments(function, chosen, number) for number in (1, 2)]
             calls = [_call(function, arguments) for arguments in (chosen, *unknown)]
@@ -551,18 +544,20 @@ class Bypasses:
         choices = self._choices(function, caller)
         required = len(choices) - function.defaults
         known = [[Constant(value, type_) for value in values_] for type_, values_, _ in choices]
-        found = [list(chosen) for chosen in islice(product(*known[: required or None]), _VARIANTS)]
+        found = [
+            list(chosen) for chosen in islice(product(*known[: required or None]), LIMITS.calls)
+        ]
         if function.definer and choices:
             found[1:1] = [] if required else [[]]
             found += [[values_[0] for values_ in known]] if required and function.defaults else []
             anything = [
                 [Constant(value, type_) for value in values_] for type_, _, values_ in choices
             ]
-            found += [list(chosen) for chosen in islice(product(*anything), _VARIANTS)]
+            found += [list(chosen) for chosen in islice(product(*anything), LIMITS.calls)]
             for number, values_ in enumerate(anything):
                 base = [candidates[0] for candidates in known]
                 found += [[*base[:number], value, *base[number + 1 :]] for value in values_[:2]]
-        return [list(chosen) for chosen in dict.fromkeys(map(tuple, found))][:_MOST_VARIANTS]
+        return [list(chosen) for chosen in dict.fromkeys(map(tuple, found))][: LIMITS.calls_in_all]
 
     def _choices(
         self, function: Function, caller: Persona
@@ -632,7 +627,7 @@ class Bypasses:
         ]
         found = (row.values.get(column) for oid, column in known for row in self._rows({oid}))
         values_: list[str | None] = [value for value in found if value is not None]
-        return values_[:_VARIANTS]
+        return values_[: LIMITS.calls]
 
     def _is_secret(self, name: str) -> bool:
         """Whether an argument or a column holds a secret, by its name: a share link or an
@@ -662,9 +657,11 @@ class Bypasses:
             if found:
                 return list(found)
         if type_ in ("uuid",):
-            return list(dict.fromkeys([source.owner.id, *self._keys(source, type_)]))[:_VARIANTS]
+            return list(dict.fromkeys([source.owner.id, *self._keys(source, type_)]))[
+                : LIMITS.calls
+            ]
         if type_ in ("bigint", "integer"):
-            return [*self._keys(source, type_), "1"][:_VARIANTS]
+            return [*self._keys(source, type_), "1"][: LIMITS.calls]
         return [_generated(plain, type_, source, self._world)]
 
     def _ids(self, tenant: Tenant, name: str, type_: str) -> list[str | None]:

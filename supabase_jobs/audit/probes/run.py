@@ -9,6 +9,7 @@ from itertools import groupby
 from supabase_jobs.audit.callers import CLAIM, FORMER, MEMBER, NEWCOMER, OWNER, STRANGER, Persona
 from supabase_jobs.audit.catalog import Column, Constraint, Relation, is_partition_column
 from supabase_jobs.audit.check_constraints import Limits
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes import statements
 from supabase_jobs.audit.probes.attempt import (
     DELETE,
@@ -36,9 +37,6 @@ from supabase_jobs.session.impersonation import SET, Impersonation, own_role
 from supabase_jobs.session.runner import Runner, probes_of
 
 _PRIVILEGE = {SELECT: "SELECT", INSERT: "INSERT", UPDATE: "UPDATE", DELETE: "DELETE"}
-_MAX_VALUES = 6
-# attempts for which a caller is set once
-_PER_PROBE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +102,7 @@ class Probes:
             else:
                 attempt.outcome = "denied"
         try:
-            self.prober.run(probes_of(waiting, _PER_PROBE))
+            self.prober.run(probes_of(waiting, LIMITS.attempts_in_batch))
         finally:  # those that the time limit left out have no outcome
             self.attempts += [attempt for attempt in attempts if attempt.outcome]
 
@@ -266,14 +264,14 @@ class Probes:
                     self._plan.words,
                 )
                 found += generated[
-                    : _MAX_VALUES
+                    : LIMITS.values
                     if column.typtype == "e" or limits.allowed or column.base == "bool"
                     else 1
                 ]
         different = [
             v for v in dict.fromkeys(found) if v != current and not (v is None and column.not_null)
         ]
-        return different[:_MAX_VALUES] or [current]
+        return different[: LIMITS.values] or [current]
 
     def _referenced(self, key: Constraint, column: str, caller: Persona) -> list[str | None]:
         at = key.target_columns[key.columns.index(column)]
@@ -434,7 +432,7 @@ class Probes:
             for value in literals.get((relation.oid, c.name), ())
             if value != copy.get(c.name) and not c.filled_by_server
         ]
-        return [copy, *changed[:_MAX_VALUES]]
+        return [copy, *changed[: LIMITS.values]]
 
     def _is_membership(self, relation: Relation) -> bool:
         return relation.oid in self._plan.memberships  # who manages a group adds others
@@ -608,7 +606,7 @@ class Probes:
 
     def _run_unrecorded(self, attempts: Iterable[Attempt]) -> None:
         ordered = sorted(attempts, key=lambda a: id(a.caller))
-        self.prober.run(probes_of(ordered, _PER_PROBE))
+        self.prober.run(probes_of(ordered, LIMITS.attempts_in_batch))
 
 
 def _counts_and_lasts(answers: Sequence[object]) -> bool:

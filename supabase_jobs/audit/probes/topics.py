@@ -15,6 +15,7 @@ from psycopg import sql
 from supabase_jobs.audit import expressions
 from supabase_jobs.audit.callers import SERVICE, Persona
 from supabase_jobs.audit.configuration import CHANNELS
+from supabase_jobs.audit.limits import LIMITS
 from supabase_jobs.audit.probes.attempt import INSERT, SELECT
 from supabase_jobs.audit.rows.build import World
 from supabase_jobs.audit.rows.tenants import Row
@@ -35,7 +36,6 @@ SETTING = "realtime.topic"
 _EXTENSIONS = ("broadcast", "presence")
 _MESSAGES = sql.SQL("realtime.messages")
 _SEPARATORS = ":-_/."
-_MAX_TOPICS = 24
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def run(
     """
     if not world.plan.catalog.topic_policies:
         return [], []
-    topics = list(dict.fromkeys(_topics(world)))[:_MAX_TOPICS]
+    topics = list(dict.fromkeys(_topics(world)))[: LIMITS.topics]
     attempts = [
         TopicAttempt(caller, topic, action, extension)
         for caller in callers

@@ -1,0 +1,70 @@
+"""How much an audit tries: all limits in one value. docs/audit.md lists them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditLimits:
+    """Counts, if no unit is given. A larger one finds more and takes longer."""
+
+    # seconds for the probes; what was not tried is not tested
+    seconds: int = 300
+
+    # rounds in which other values are tried for a row that the database rejects
+    insert_rounds: int = 4
+    # rows with other values in one round
+    insert_variants: int = 32
+    # columns that an error may be about, whose values are combined
+    combined_columns: int = 4
+    # values of each of them
+    combined_values: int = 6
+    # combinations of them
+    combinations: int = 40
+
+    # states of a row that differ in one column
+    states: int = 3
+    # states that differ in several columns that one policy mentions
+    combined_states: int = 4
+    # states of a row above it, such as an archived group
+    states_above: int = 8
+    # states of its own and of a row above it
+    states_of_both: int = 4
+    # rows that belong to two users
+    sides: int = 6
+    # states of a group, tried for each of its members
+    states_of_group: int = 3
+    # days between now and a time on its other side
+    days: int = 2
+    # folders of Storage
+    folders: int = 4
+    # values of a table that a policy looks a role or claim up in
+    looked_up: int = 4
+    # columns by which a user reaches rows of others, other than memberships
+    links: int = 6
+    # least characters by which a text identifies a row
+    identifying_text: int = 16
+    # the same, of a unique column
+    identifying_unique_text: int = 8
+
+    # values that an update tries in one column
+    values: int = 6
+    # attempts for which an identity is set once
+    attempts_in_batch: int = 100
+    # columns of a view that are updated, one at a time
+    view_columns: int = 4
+    # combinations of arguments that a function is called with
+    calls: int = 6
+    # all calls of a function by a caller, other values for special arguments included
+    calls_in_all: int = 16
+    # calls with other arguments that are compared with calls for unknown ones
+    compared_calls: int = 2
+    # calls for which an identity is set once
+    calls_in_batch: int = 20
+    # topics of private channels
+    topics: int = 24
+
+    # objects that a sentence names
+    named: int = 3
+
+
+LIMITS = AuditLimits()

@@ -2,8 +2,8 @@
 another.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from psycopg import sql
@@ -52,6 +52,21 @@ class _Change:
     marks: list[Ended] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Expressions:
+    """The expressions of a policy: USING and WITH CHECK."""
+
+    visible: str | None
+    checked: str | None
+
+    def each(self, change: Callable[[str], str]) -> "_Expressions":
+        """A change of both, as far as they exist."""
+        return _Expressions(
+            visible=self.visible and change(self.visible),
+            checked=self.checked and change(self.checked),
+        )
+
+
 class Repairs:
     """The statements for demands, in which each policy has all the edits that are demanded of it.
 
@@ -82,51 +97,53 @@ class Repairs:
         return "\n".join(dict.fromkeys(part for part in parts if part))
 
     def _policy(self, change: _Change) -> str:
+        """The statement that makes all edits of a policy; '' if they change nothing."""
         relation, policy, edits = change.relation, change.policy, change.edits
         if Edit.DROP in edits or (edits == {Edit.DROP_UNLESS_RESTRICTED} and not change.marks):
             return _text(drop(relation, policy))
-        visible, checked = policy.visible, policy.checked
-        if Edit.APP_METADATA in edits:
-            visible, checked = (
-                t and t.replace("'user_metadata'", "'app_metadata'") for t in (visible, checked)
-            )
-        if change.marks:
-            visible, checked = (
-                t and (ended_rows.with_condition(t, change.marks) or t) for t in (visible, checked)
-            )
-        owner = owner_condition(self._plan, relation)
-        if Edit.OWNER in edits and owner is not None:
-            # a condition for new rows that is more than `true` stays as it is, unless it lets a
-            # leak pass
-            visible = _limited(visible, owner)
-            checked = visible if checked is None or _is_open(checked) else checked
-        if Edit.OWNER_OF_NEW_ROWS in edits:
-            checked = visible if _limits_rows(policy) else _limited(checked, owner or "false")
-        if Edit.OWN_FOLDER in edits:
-            checked = _limited(checked or visible, _OWN_FOLDER)
-        if Edit.READABLE_PARENT in edits:
-            checked = _with_readable_parent(self._plan, relation, checked or visible or "true")
+        new = self._edited(change)
         clauses = []
-        if policy.command != "a" and visible is not None and visible != policy.visible:
-            clauses.append(sql.SQL("using ({})").format(sql.SQL(visible)))
-        if policy.command in ("a", "w", "*") and checked is not None and checked != policy.checked:
-            clauses.append(sql.SQL("with check ({})").format(sql.SQL(checked)))
+        if policy.command != "a" and new.visible not in (None, policy.visible):
+            clauses.append(sql.SQL("using ({})").format(sql.SQL(new.visible)))
+        if policy.command in ("a", "w", "*") and new.checked not in (None, policy.checked):
+            clauses.append(sql.SQL("with check ({})").format(sql.SQL(new.checked)))
         if not clauses:
             return ""
-        return _text(
-            sql.SQL("alter policy {} on {} {};").format(
-                sql.Identifier(policy.name), relation.identifier, sql.SQL(" ").join(clauses)
-            )
+        alter = sql.SQL("alter policy {} on {} {};").format(
+            sql.Identifier(policy.name), relation.identifier, sql.SQL(" ").join(clauses)
         )
+        return _text(alter)
+
+    def _edited(self, change: _Change) -> _Expressions:
+        """The expressions of a policy after all edits, which follow one another."""
+        relation, policy, edits = change.relation, change.policy, change.edits
+        new = _Expressions(policy.visible, policy.checked)
+        if Edit.APP_METADATA in edits:
+            new = new.each(lambda text: text.replace("'user_metadata'", "'app_metadata'"))
+        if change.marks:
+            new = new.each(lambda text: ended_rows.with_condition(text, change.marks) or text)
+        owner = owner_condition(self._plan, relation)
+        if Edit.OWNER in edits and owner is not None:
+            new = _limited_to_owner(new, owner)
+        if Edit.OWNER_OF_NEW_ROWS in edits:
+            limited = _limited(new.checked, owner or "false")
+            new = replace(new, checked=new.visible if _limits_rows(policy) else limited)
+        if Edit.OWN_FOLDER in edits:
+            new = replace(new, checked=_limited(new.checked or new.visible, _OWN_FOLDER))
+        if Edit.READABLE_PARENT in edits:
+            accepted = new.checked or new.visible or "true"
+            new = replace(new, checked=_with_readable_parent(self._plan, relation, accepted))
+        return new
 
     def _function(self, function: Function, marks: Sequence[Ended]) -> str:
+        """The statement that defines a function again, or what to add to it."""
         definition = self._definitions.get(function.oid)
-        statement = (
-            ended_rows.redefined(function, definition, marks) if definition is not None else None
-        )
-        return statement or "\n".join(
-            ended_rows.missing_condition(function.signature, mark) for mark in dict.fromkeys(marks)
-        )
+        if definition is not None:
+            statement = ended_rows.redefined(function, definition, marks)
+            if statement is not None:
+                return statement
+        signature = function.signature
+        return "\n".join(ended_rows.missing_condition(signature, m) for m in dict.fromkeys(marks))
 
 
 def drop(relation: Relation, policy: Policy) -> sql.Composed:
@@ -155,32 +172,31 @@ def restriction(
         return Demand(
             text=_text(revoke.format(sql.SQL(action), relation.identifier, sql.Identifier(role)))
         )
-    edits: list[tuple[Relation, Policy, Edit]] = []
+    edits = []
     for policy in policies:
-        remaining = [
-            p
-            for p in relation.policies
-            if p.permissive
-            and p not in policies
-            and p.applies_to(role)
-            and p.command in ("*", policy.command)
-        ]
-        of_new_rows = action == INSERT and policy.checked is not None
-        if (
-            relation.is_storage and action == INSERT
-        ):  # Storage makes the caller the owner, wherever the file is
-            edits.append((relation, policy, Edit.OWN_FOLDER))
-        elif of_new_rows and _limits_rows(policy):
-            edits.append((relation, policy, Edit.OWNER_OF_NEW_ROWS))
-        elif owner_condition(plan, relation) is None or (
-            may_drop and remaining and policy.command != "*"
-        ):
-            edits.append((relation, policy, Edit.DROP))
-        elif of_new_rows:
-            edits.append((relation, policy, Edit.OWNER_OF_NEW_ROWS))
-        else:
-            edits.append((relation, policy, Edit.OWNER))
+        others = [p for p in relation.policies if p not in policies and _serves(p, policy, role)]
+        edit = _restricting(plan, relation, policy, action, may_drop=may_drop and bool(others))
+        edits.append((relation, policy, edit))
     return Demand(edits)
+
+
+def _serves(other: Policy, policy: Policy, role: str) -> bool:
+    """Whether another policy lets rows pass where this one does."""
+    return other.permissive and other.applies_to(role) and other.command in ("*", policy.command)
+
+
+def _restricting(
+    plan: Plan, relation: Relation, policy: Policy, action: str, *, may_drop: bool
+) -> Edit:
+    """The edit that restricts a policy; with `may_drop`, others serve the same callers."""
+    if relation.is_storage and action == INSERT:
+        return Edit.OWN_FOLDER  # Storage makes the caller the owner, wherever the file is
+    of_new_rows = action == INSERT and policy.checked is not None
+    if of_new_rows and _limits_rows(policy):
+        return Edit.OWNER_OF_NEW_ROWS
+    if owner_condition(plan, relation) is None or (may_drop and policy.command != "*"):
+        return Edit.DROP
+    return Edit.OWNER_OF_NEW_ROWS if of_new_rows else Edit.OWNER
 
 
 def refusal(relation: Relation, policies: Sequence[Policy], action: str) -> Demand:
@@ -323,6 +339,16 @@ def _queries(plan: Plan, start: Relation, target: Relation) -> bool:
         for relation, _ in ended_rows.policies(plan.catalog, given, role)
     ]
     return target in reached
+
+
+def _limited_to_owner(expressions_: _Expressions, owner: str) -> _Expressions:
+    """Limit what a policy shows. A condition for new rows that is more than `true` stays as it is,
+    unless it lets a leak pass.
+    """
+    visible, checked = _limited(expressions_.visible, owner), expressions_.checked
+    if checked is None or _is_open(checked):
+        checked = visible
+    return _Expressions(visible, checked)
 
 
 def _limited(text: str | None, owner: str) -> str:
